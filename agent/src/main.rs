@@ -1,0 +1,2 @@
+//! The `backscope` binary.
+fn main() {}

@@ -1,0 +1,260 @@
+//! What happened: the model's only input, live and from a recording alike.
+//!
+//! Times are nanoseconds of `CLOCK_MONOTONIC`. `sock` and `listener` are ids that are unique for a run: the kernel's
+//! socket cookie where it can be had. What could not be observed is `None`, never 0.
+
+use std::net::SocketAddr;
+
+/// A socket's id, unique for a run.
+pub type SockId = u64;
+
+/// One fact from the kernel, or the tick of the refresh clock.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A connection was handed to the application.
+    Accept(Accept),
+    /// A connection was refused.
+    Overflow(Overflow),
+    /// A SYN arrived (`--detail events` only).
+    Syn(Syn),
+    /// A SYN-ACK was sent again.
+    SynAckRetransmit(SynAckRetransmit),
+    /// A watched process began, took a new image or ended.
+    Process(Process),
+    /// The state and totals of every known listener, read from the kernel at each refresh.
+    Sample(Sample),
+}
+
+/// `accept` returned a socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accept {
+    /// When it returned.
+    pub ts_ns: u64,
+    /// The new socket.
+    pub sock: SockId,
+    /// The listener it came from.
+    pub listener: SockId,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub peer: SocketAddr,
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Command name of the thread.
+    pub comm: String,
+    /// Descriptor; `None` for an io_uring direct descriptor.
+    pub fd: Option<i32>,
+    /// SYN-ACK sent → final ACK; `None` when the kernel took no sample (syncookie, retransmitted SYN-ACK).
+    pub handshake_us: Option<u64>,
+    /// Put in the accept queue; `None` when not observed.
+    pub queued_ns: Option<u64>,
+    /// True when `queued_ns` was taken from the socket's own jiffies stamp (the connection waited since before the
+    /// attach), so that it is right to one tick only.
+    pub queued_estimated: bool,
+    /// The call began; `None` when that was before the attach.
+    pub entered_ns: Option<u64>,
+    /// Depth of the accept queue behind it.
+    pub depth: u32,
+}
+
+impl Accept {
+    /// Queued → accept returned, µs.
+    pub fn queued_us(&self) -> Option<u64> {
+        self.queued_ns.map(|queued| self.ts_ns.saturating_sub(queued) / 1_000)
+    }
+
+    /// How long the thread waited inside accept for this connection, µs: 0 if it was there already when the call began.
+    pub fn blocked_us(&self) -> Option<u64> {
+        let (entered, queued) = (self.entered_ns?, self.queued_ns?);
+        Some(if queued > entered { self.ts_ns.saturating_sub(entered) / 1_000 } else { 0 })
+    }
+}
+
+/// Where a connection was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// SYN dropped: the accept queue was full.
+    Syn,
+    /// Final ACK ignored: the accept queue was full.
+    Ack,
+    /// SYN dropped though the accept queue had room: the SYN queue was full and syncookies were off.
+    SynQueue,
+    /// SYN answered by a syncookie: the SYN queue was full (not a loss).
+    Cookie,
+}
+
+/// A connection was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overflow {
+    /// When.
+    pub ts_ns: u64,
+    /// By which listener.
+    pub listener: SockId,
+    /// Who was refused.
+    pub peer: SocketAddr,
+    /// Where.
+    pub stage: Stage,
+    /// Depth of the accept queue.
+    pub depth: u32,
+    /// Its limit.
+    pub limit: u32,
+    /// Depth of the SYN queue.
+    pub syn_depth: u32,
+}
+
+/// A SYN arrived at a watched listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Syn {
+    /// When.
+    pub ts_ns: u64,
+    /// At which listener.
+    pub listener: SockId,
+    /// From whom.
+    pub peer: SocketAddr,
+    /// Depth of the accept queue.
+    pub depth: u32,
+    /// Depth of the SYN queue.
+    pub syn_depth: u32,
+    /// Data in the SYN (TCP Fast Open).
+    pub tfo_bytes: u32,
+}
+
+/// A SYN-ACK was sent again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SynAckRetransmit {
+    /// When.
+    pub ts_ns: u64,
+    /// By which listener.
+    pub listener: SockId,
+    /// To whom.
+    pub peer: SocketAddr,
+    /// The how-manieth time, from 1.
+    pub count: u32,
+}
+
+/// What became of a watched process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessChange {
+    /// A target made this child, which is a target now.
+    Forked {
+        /// Its parent.
+        parent: u32,
+    },
+    /// It took a new image.
+    Executed,
+    /// It ended.
+    Exited,
+}
+
+/// A watched process began, took a new image or ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// When.
+    pub ts_ns: u64,
+    /// The process.
+    pub pid: u32,
+    /// Command name.
+    pub comm: String,
+    /// What happened.
+    pub change: ProcessChange,
+}
+
+/// The kernel's own figures at one refresh.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// When.
+    pub ts_ns: u64,
+    /// Every listener known in this run that is open, or was closed since the last sample.
+    pub listeners: Vec<ListenerSample>,
+    /// Threads that are inside `accept` now: (tid, listener, since when).
+    pub in_accept: Vec<InAccept>,
+    /// Loss, as totals since the attach, by probe or map; only those that are not 0.
+    pub lost: Vec<(String, u64)>,
+    /// Records that probes wanted to deliver, since the attach.
+    pub seen: u64,
+    /// `net.core.somaxconn` by network namespace, where it could be read.
+    pub somaxconn: Vec<(u32, u32)>,
+    /// What backscope itself costs, as totals since the attach.
+    pub cost: Cost,
+}
+
+/// A thread inside `accept`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InAccept {
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// On which listener.
+    pub listener: SockId,
+    /// Since when.
+    pub since_ns: u64,
+}
+
+/// What backscope itself costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Runs of all probes; `None` where the kernel keeps no statistics.
+    pub probe_runs: Option<u64>,
+    /// Time inside probes, ns.
+    pub probe_ns: Option<u64>,
+    /// CPU time of the agent, µs.
+    pub agent_cpu_us: u64,
+    /// Resident memory of the agent, bytes.
+    pub agent_rss_bytes: u64,
+}
+
+/// A listener's figures at one refresh; totals run since it was first watched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerSample {
+    /// The listener.
+    pub sock: SockId,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Process that called `listen(2)`, or the first found to hold it.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+    /// Every watched process that holds it.
+    pub holders: Vec<u32>,
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// When it became known.
+    pub since_ns: u64,
+    /// When it stopped listening.
+    pub closed_ns: Option<u64>,
+    /// Backlog asked for; `None` when `listen(2)` ran before the attach.
+    pub backlog: Option<u32>,
+    /// Effective limit of the accept queue.
+    pub limit: u32,
+    /// Accept-queue depth.
+    pub depth: u32,
+    /// Highest depth since the last sample.
+    pub peak: u32,
+    /// SYN-queue depth.
+    pub syn_depth: u32,
+    /// Highest SYN-queue depth since the last sample.
+    pub syn_peak: u32,
+    /// SYNs that arrived; `None` where this kernel shows none.
+    pub syns: Option<u64>,
+    /// Connections queued.
+    pub queued: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// SYNs dropped since the accept queue was full.
+    pub overflow_syn: u64,
+    /// Final ACKs ignored since the accept queue was full; `None` where this kernel does not tell them apart.
+    pub overflow_ack: Option<u64>,
+    /// SYNs dropped though the accept queue had room; `None` where this kernel does not tell them apart.
+    pub syn_dropped: Option<u64>,
+    /// Syncookies sent; `None` where this kernel shows none.
+    pub cookies_sent: Option<u64>,
+    /// SYN-ACKs sent again.
+    pub synack_retransmits: u64,
+    /// `accept` calls that found nothing.
+    pub eagain: u64,
+    /// Connections that left the queue unaccepted.
+    pub abandoned: u64,
+}

@@ -1,0 +1,173 @@
+//! What the agent tells the probes before they are loaded, through frozen `.rodata`.
+
+/// The offset of a member that this kernel does not have.
+pub const ABSENT: u16 = u16::MAX;
+
+macro_rules! layout {
+    ($($(#[$doc:meta])* $field:ident = $strukt:literal . $member:literal),* $(,)?) => {
+        /// Byte offsets of the kernel's struct members, resolved from the running kernel's BTF; [`ABSENT`] where there
+        /// is none. Being constants in frozen `.rodata`, they let the verifier fold every use and drop dead branches.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Layout { $($(#[$doc])* pub $field: u16),* }
+
+        impl Layout {
+            /// No member known.
+            pub const EMPTY: Self = Self { $($field: ABSENT),* };
+            /// Field name, kernel struct and member path of each offset, in order of declaration.
+            pub const MEMBERS: &'static [(&'static str, &'static str, &'static str)] =
+                &[$((stringify!($field), $strukt, $member)),*];
+
+            /// Every offset, in the order of [`Layout::MEMBERS`].
+            pub fn offsets_mut(&mut self) -> [&mut u16; Self::MEMBERS.len()] {
+                [$(&mut self.$field),*]
+            }
+        }
+    };
+}
+
+layout! {
+    /// Remote IPv4 address.
+    skc_daddr = "sock_common"."skc_daddr",
+    /// Local IPv4 address.
+    skc_rcv_saddr = "sock_common"."skc_rcv_saddr",
+    /// Remote port, network order.
+    skc_dport = "sock_common"."skc_dport",
+    /// Local port, host order.
+    skc_num = "sock_common"."skc_num",
+    /// Address family.
+    skc_family = "sock_common"."skc_family",
+    /// TCP state.
+    skc_state = "sock_common"."skc_state",
+    /// Remote IPv6 address.
+    skc_v6_daddr = "sock_common"."skc_v6_daddr",
+    /// Local IPv6 address.
+    skc_v6_rcv_saddr = "sock_common"."skc_v6_rcv_saddr",
+    /// Socket cookie, 0 until somebody asked for it.
+    skc_cookie = "sock_common"."skc_cookie",
+    /// Network namespace.
+    skc_net = "sock_common"."skc_net",
+    /// Of a request socket: the listener it belongs to.
+    skc_listener = "sock_common"."skc_listener",
+    /// Inode number of a network namespace.
+    net_inum = "net"."ns.inum",
+    /// Connections waiting in the accept queue.
+    sk_ack_backlog = "sock"."sk_ack_backlog",
+    /// Limit of the accept queue.
+    sk_max_ack_backlog = "sock"."sk_max_ack_backlog",
+    /// Drops at this socket.
+    sk_drops = "sock"."sk_drops",
+    /// `SOCK_STREAM` and so on.
+    sk_type = "sock"."sk_type",
+    /// `IPPROTO_TCP` and so on.
+    sk_protocol = "sock"."sk_protocol",
+    /// Requests in the SYN queue.
+    syn_qlen = "inet_connection_sock"."icsk_accept_queue.qlen",
+    /// First connection waiting in the accept queue.
+    accept_head = "inet_connection_sock"."icsk_accept_queue.rskq_accept_head",
+    /// Next request in the accept queue.
+    req_next = "request_sock"."dl_next",
+    /// The full socket of a request.
+    req_sk = "request_sock"."sk",
+    /// SYN-ACK retransmissions so far.
+    req_num_retrans = "request_sock"."num_retrans",
+    /// Smoothed round-trip time, 1/8 µs.
+    srtt_us = "tcp_sock"."srtt_us",
+    /// Time of the newest packet, µs of `CLOCK_MONOTONIC`.
+    tcp_mstamp = "tcp_sock"."tcp_mstamp",
+    /// Jiffies when data was last sent, or when the socket was created.
+    lsndtime = "tcp_sock"."lsndtime",
+    /// The first subflow of a Multipath TCP socket.
+    mptcp_first = "mptcp_sock"."first",
+    /// `struct sock` of a `struct socket`.
+    socket_sk = "socket"."sk",
+    /// Private data of a file: for a socket its `struct socket`.
+    file_private_data = "file"."private_data",
+    /// Inode of a file.
+    file_inode = "file"."f_inode",
+    /// Type and permissions of an inode.
+    inode_mode = "inode"."i_mode",
+    /// Thread group.
+    task_tgid = "task_struct"."tgid",
+    /// Thread.
+    task_pid = "task_struct"."pid",
+    /// Command name.
+    task_comm = "task_struct"."comm",
+    /// Open files.
+    task_files = "task_struct"."files",
+    /// Descriptor table.
+    files_fdt = "files_struct"."fdt",
+    /// Array of open files.
+    fdt_fd = "fdtable"."fd",
+    /// Size of that array.
+    fdt_max_fds = "fdtable"."max_fds",
+    /// Start of a packet's buffer.
+    skb_head = "sk_buff"."head",
+    /// Offset of the IP header.
+    skb_network_header = "sk_buff"."network_header",
+    /// Offset of the TCP header.
+    skb_transport_header = "sk_buff"."transport_header",
+    /// Length of a packet.
+    skb_len = "sk_buff"."len",
+    /// Ethertype, network order.
+    skb_protocol = "sk_buff"."protocol",
+    /// Socket a packet belongs to.
+    skb_sk = "sk_buff"."sk",
+    /// Saved user register: original system call number.
+    regs_orig_ax = "pt_regs"."orig_ax",
+    /// Saved user register: return value.
+    regs_ax = "pt_regs"."ax",
+    /// Opcode of an io_uring request.
+    io_opcode = "io_kiocb"."opcode",
+}
+
+/// How the probes shall behave in this run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Not 0: every listener of the machine is a target.
+    pub all: u8,
+    /// Not 0: children of targets become targets.
+    pub follow: u8,
+    /// Not 0: each SYN gets a record.
+    pub syn_records: u8,
+    /// Not 0: tracing programs may use socket storage (5.11 on).
+    pub socket_storage: u8,
+    /// Not 0: tracing programs may ask for socket cookies (5.12 on).
+    pub socket_cookie: u8,
+    /// Not 0: `bpf_sock_from_file` and `bpf_get_current_task_btf` exist (5.11 on).
+    pub sock_from_file: u8,
+    /// Not 0: a new process image whose `comm` is [`Config::comm`] becomes a target.
+    pub by_comm: u8,
+    /// Not 0: `PORTS` holds targets.
+    pub by_port: u8,
+    /// Not 0: the queued stamp comes from the child's state change (tracepoint tier).
+    pub queued_by_state: u8,
+    /// Padding.
+    pub _pad: [u8; 3],
+    /// `SKB_DROP_REASON_TCP_LISTEN_OVERFLOW` of this kernel; 0 where there is none.
+    pub drop_listen_overflow: u32,
+    /// The agent's own process, never a target by `all` or `by_comm`.
+    pub agent: u32,
+    /// The command name that makes a target, NUL-padded.
+    pub comm: [u8; 16],
+}
+
+impl Config {
+    /// Nothing asked for.
+    pub const EMPTY: Self = Self {
+        all: 0,
+        follow: 0,
+        syn_records: 0,
+        socket_storage: 0,
+        socket_cookie: 0,
+        sock_from_file: 0,
+        by_comm: 0,
+        by_port: 0,
+        queued_by_state: 0,
+        _pad: [0; 3],
+        drop_listen_overflow: 0,
+        agent: 0,
+        comm: [0; 16],
+    };
+}

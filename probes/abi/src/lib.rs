@@ -1,0 +1,48 @@
+//! What the kernel probes and the agent say to each other: plain `repr(C)` types and names, no logic.
+//!
+//! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`). Addresses are IPv6, an IPv4 address in its
+//! IPv4-mapped form; ports are in host order.
+#![no_std]
+
+mod layout;
+mod record;
+
+pub use layout::{ABSENT, Config, Layout};
+pub use record::{
+    ACCEPT, ADOPT, Accept, Adopt, CLOSED, Closed, Endpoint, LISTENER, Listener, OVERFLOW, Overflow, PROCESS, Process,
+    RETRANSMIT, Retransmit, SYN, ScanEntry, Syn, process, stage,
+};
+
+/// Listeners that are watched at once. A listener beyond that is not watched; [`counter::LISTENERS_FULL`] counts it.
+pub const MAX_LISTENERS: u32 = 16_384;
+/// Connections that wait in accept queues at once. Beyond that a connection's wait is unknown;
+/// [`counter::QUEUED_FULL`] counts it.
+pub const MAX_QUEUED: u32 = 65_536;
+/// Threads that are inside `accept` at once. Beyond that `blocked_us` is unknown; [`counter::CALLS_FULL`] counts it.
+pub const MAX_CALLS: u32 = 16_384;
+/// Processes that are watched at once. Beyond that a process is not followed; [`counter::TARGETS_FULL`] counts it.
+pub const MAX_TARGETS: u32 = 16_384;
+/// Ports that can be named as targets.
+pub const MAX_PORTS: u32 = 1_024;
+/// Bytes of the ring buffer. When it is full a record is dropped and counted under [`counter::RING_FULL`].
+pub const RING_BYTES: u32 = 1 << 21;
+
+/// Indices of the per-CPU array `COUNTERS`.
+pub mod counter {
+    /// Records that a probe wanted to deliver.
+    pub const SEEN: u32 = 0;
+    /// Records dropped since the ring buffer was full.
+    pub const RING_FULL: u32 = 1;
+    /// Listeners not watched since the map was full.
+    pub const LISTENERS_FULL: u32 = 2;
+    /// Queued connections without a stamp since the map was full.
+    pub const QUEUED_FULL: u32 = 3;
+    /// `accept` calls without a stamp since the map was full.
+    pub const CALLS_FULL: u32 = 4;
+    /// Processes not followed since the map was full.
+    pub const TARGETS_FULL: u32 = 5;
+    /// How many counters there are.
+    pub const COUNT: u32 = 6;
+    /// The names of the counters, in order, as `lost.probe` shows them.
+    pub const NAMES: [&str; COUNT as usize] = ["seen", "ring", "listeners", "queued", "accept_calls", "targets"];
+}

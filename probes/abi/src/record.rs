@@ -1,0 +1,267 @@
+//! Records that leave the kernel through the ring buffer, and values of the maps that the agent reads.
+//!
+//! Every ring record starts with a `u32` kind; the constants in capitals are the kinds. All padding is explicit, so
+//! that no byte of a record is undefined.
+
+/// Kind of [`Accept`].
+pub const ACCEPT: u32 = 1;
+/// Kind of [`Overflow`].
+pub const OVERFLOW: u32 = 2;
+/// Kind of [`Syn`].
+pub const SYN: u32 = 3;
+/// Kind of [`Retransmit`].
+pub const RETRANSMIT: u32 = 4;
+/// Kind of [`Closed`].
+pub const CLOSED: u32 = 5;
+/// Kind of [`Process`].
+pub const PROCESS: u32 = 6;
+/// Kind of [`Adopt`].
+pub const ADOPT: u32 = 7;
+/// Kind of a record that announces a new listener: its value is in the `LISTENERS` map.
+pub const LISTENER: u32 = 8;
+
+/// One end of a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// IPv6 address, or IPv4 in IPv4-mapped form.
+    pub addr: [u8; 16],
+    /// Port in host order.
+    pub port: u16,
+    /// Padding.
+    pub _pad: [u16; 3],
+}
+
+/// State and totals of one listener: the value of the `LISTENERS` map, keyed by the listener's id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Local address.
+    pub local: Endpoint,
+    /// When the agent came to know it: `listen(2)`, or the scan that found it.
+    pub since_ns: u64,
+    /// Not 0 once it has stopped listening; the time of that.
+    pub closed_ns: u64,
+    /// SYNs that reached it. Full tier only.
+    pub syns: u64,
+    /// Connections that entered the accept queue.
+    pub queued: u64,
+    /// Connections that `accept` returned.
+    pub accepted: u64,
+    /// SYNs dropped since the accept queue was full. Full tier only.
+    pub overflow_syn: u64,
+    /// Final ACKs ignored since the accept queue was full.
+    pub overflow_ack: u64,
+    /// SYNs dropped for another reason: SYN queue full without syncookies, no memory, no route. Full tier only.
+    pub syn_dropped: u64,
+    /// Syncookies sent. Full tier only.
+    pub cookies_sent: u64,
+    /// SYN-ACKs retransmitted.
+    pub synack_retransmits: u64,
+    /// `accept` calls that returned `EAGAIN`.
+    pub eagain: u64,
+    /// Connections that left the queue without `accept`: reset by the peer, or the listener closed.
+    pub abandoned: u64,
+    /// Highest accept-queue depth in the even and odd refresh periods.
+    pub peak: [u32; 2],
+    /// The refresh period each peak belongs to.
+    pub peak_epoch: [u32; 2],
+    /// Highest SYN-queue depth in the even and odd refresh periods (same periods as `peak_epoch`).
+    pub syn_peak: [u32; 2],
+    /// Accept-queue depth at the newest event or sample.
+    pub depth: u32,
+    /// Effective limit of the accept queue at the newest event or sample.
+    pub limit: u32,
+    /// SYN-queue depth at the newest event or sample.
+    pub syn_depth: u32,
+    /// `sk_drops` at the newest sample.
+    pub drops: u32,
+    /// `sk_drops` when the listener became watched.
+    pub drops_base: u32,
+    /// Backlog asked for in `listen(2)`; -1 when that was before the attach.
+    pub backlog: i32,
+    /// Process that called `listen(2)` or was found to hold it.
+    pub tgid: u32,
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// Command name of that process.
+    pub comm: [u8; 16],
+}
+
+/// What the iterator over open files says of each listening socket it meets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ScanEntry {
+    /// The listener's id.
+    pub listener: u64,
+    /// Process that holds it.
+    pub tgid: u32,
+    /// Its descriptor there.
+    pub fd: u32,
+    /// Command name.
+    pub comm: [u8; 16],
+}
+
+/// A connection was handed to the application.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Accept {
+    /// [`ACCEPT`].
+    pub kind: u32,
+    /// Descriptor; negative when it could not be seen.
+    pub fd: i32,
+    /// When accept returned.
+    pub ts_ns: u64,
+    /// When the call began; 0 when that was before the attach.
+    pub entered_ns: u64,
+    /// When the kernel put the connection in the accept queue; 0 when not observed.
+    pub queued_ns: u64,
+    /// Estimated from the kernel's own jiffies stamp: how old the connection was, in jiffies; only if `queued_ns` is 0.
+    pub age_jiffies: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// The listener's id.
+    pub listener: u64,
+    /// The new socket's id.
+    pub sock: u64,
+    /// Local address.
+    pub local: Endpoint,
+    /// Remote address.
+    pub peer: Endpoint,
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// SYN-ACK to final ACK in 1/8 µs (`tcp_sock.srtt_us` before any data was sent); 0 when the kernel took no sample.
+    pub srtt_us: u32,
+    /// Depth of the accept queue behind it.
+    pub depth: u32,
+    /// Command name of the thread.
+    pub comm: [u8; 16],
+}
+
+/// Values of [`Overflow::stage`].
+pub mod stage {
+    /// The SYN was dropped since the accept queue was full.
+    pub const SYN: u32 = 0;
+    /// The final ACK was ignored since the accept queue was full.
+    pub const ACK: u32 = 1;
+    /// The SYN was dropped with room in the accept queue: SYN queue full and no syncookies.
+    pub const SYN_QUEUE: u32 = 2;
+    /// The SYN was answered with a syncookie.
+    pub const COOKIE: u32 = 3;
+}
+
+/// A connection was refused.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Overflow {
+    /// [`OVERFLOW`].
+    pub kind: u32,
+    /// One of [`stage`].
+    pub stage: u32,
+    /// When.
+    pub ts_ns: u64,
+    /// The listener's id.
+    pub listener: u64,
+    /// Who was refused.
+    pub peer: Endpoint,
+    /// Depth of the accept queue.
+    pub depth: u32,
+    /// Its limit.
+    pub limit: u32,
+    /// Depth of the SYN queue.
+    pub syn_depth: u32,
+    /// Padding.
+    pub _pad: u32,
+}
+
+/// A SYN arrived.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Syn {
+    /// [`SYN`].
+    pub kind: u32,
+    /// Bytes of data in the SYN (TCP Fast Open).
+    pub tfo_bytes: u32,
+    /// When.
+    pub ts_ns: u64,
+    /// The listener's id.
+    pub listener: u64,
+    /// Who sent it.
+    pub peer: Endpoint,
+    /// Depth of the accept queue.
+    pub depth: u32,
+    /// Depth of the SYN queue.
+    pub syn_depth: u32,
+}
+
+/// A SYN-ACK was sent again.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Retransmit {
+    /// [`RETRANSMIT`].
+    pub kind: u32,
+    /// How many times before this one.
+    pub before: u32,
+    /// When.
+    pub ts_ns: u64,
+    /// The listener's id.
+    pub listener: u64,
+    /// To whom.
+    pub peer: Endpoint,
+}
+
+/// A listener appeared ([`LISTENER`]) or stopped listening ([`CLOSED`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    /// [`CLOSED`] or [`LISTENER`].
+    pub kind: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// When.
+    pub ts_ns: u64,
+    /// The listener's id.
+    pub listener: u64,
+}
+
+/// Values of [`Process::what`].
+pub mod process {
+    /// A target made a child, which is a target now.
+    pub const FORK: u32 = 0;
+    /// A process took a new image.
+    pub const EXEC: u32 = 1;
+    /// A target ended.
+    pub const EXIT: u32 = 2;
+}
+
+/// A watched process began, changed its image or ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// [`PROCESS`].
+    pub kind: u32,
+    /// One of [`process`].
+    pub what: u32,
+    /// When.
+    pub ts_ns: u64,
+    /// The process.
+    pub tgid: u32,
+    /// Its parent, for a fork.
+    pub parent: u32,
+    /// Command name.
+    pub comm: [u8; 16],
+}
+
+/// A target used a listener that is not watched yet: the agent should scan its descriptors.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Adopt {
+    /// [`ADOPT`].
+    pub kind: u32,
+    /// The process.
+    pub tgid: u32,
+    /// When.
+    pub ts_ns: u64,
+}
