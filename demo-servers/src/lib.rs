@@ -5,6 +5,7 @@
 
 pub mod acceptors;
 pub mod flood;
+pub mod fork_storm;
 pub mod inherit;
 pub mod io_uring;
 pub mod load;

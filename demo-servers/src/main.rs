@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use demo_servers::{acceptors, inherit, io_uring, load, never_accept, slow_acceptor};
+use demo_servers::{acceptors, fork_storm, inherit, io_uring, load, never_accept, slow_acceptor};
 
 /// Servers with known faults, and the clients that bring them out
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Pattern {
     Acceptors(acceptors::Options),
     /// One process listens, another accepts
     Inherit(inherit::Options),
+    /// Forks many short-lived children; the last one listens
+    ForkStorm(fork_storm::Options),
     /// Accepts through io_uring; exits 77 where the kernel refuses it
     IoUring(io_uring::Options),
     /// Makes connections
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Pattern::NeverAccept(options) => never_accept::run(&options),
         Pattern::Acceptors(options) => acceptors::run(&options),
         Pattern::Inherit(options) => inherit::run(&options),
+        Pattern::ForkStorm(options) => fork_storm::run(&options),
         Pattern::IoUring(options) => io_uring::run(&options),
         Pattern::Load(options) => load::run(&options),
     };
