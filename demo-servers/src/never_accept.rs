@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::io;
 use std::thread;
 
+use anyhow::Context;
 use clap::Args;
 
 use crate::sock::{ListenOptions, announce, raise_open_files};
@@ -14,7 +15,7 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Listeners to open, each on a port of its own (then the port must be 0)
+    /// Listeners to open, on the ports that follow (with port 0: on free ones)
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub listeners: usize,
     /// On a line on standard input call listen(2) again, with this backlog
@@ -27,8 +28,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     raise_open_files();
     let first = options.listen.open()?;
     let mut more = Vec::new();
+    let mut next = options.listen.clone();
     for _ in 1..options.listeners {
-        let listener = options.listen.bind(false)?;
+        if next.listen.port() != 0 {
+            next.listen.set_port(next.listen.port().checked_add(1).context("no ports follow")?);
+        }
+        let listener = next.bind(false)?;
         listener.listen(options.listen.backlog)?;
         more.push(listener);
     }

@@ -16,6 +16,8 @@ fn main() {
         eprintln!("backscope-vm-init is the init of a test machine: it mounts and powers off. Not here.");
         std::process::exit(2);
     }
+    // The firmware leaves half a line of escape sequences behind.
+    say("");
     for complaint in prepare() {
         say(&format!("INIT {complaint}"));
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 
 use super::any_tier;
 use crate::harness::json::{Value, listens_on, number};
-use crate::harness::{Case, World, connect};
+use crate::harness::{Case, World, connect, converse};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("command::listeners_json", listeners_json),
@@ -73,7 +73,7 @@ fn plain(world: &World) -> anyhow::Result<()> {
 fn detail_events(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     let mut agent = world.watch().pid(demo.pid()).args(["--detail", "events"]).start()?;
-    let clients = [connect(demo.addr)?, connect(demo.addr)?];
+    let clients = [converse(demo.addr)?, converse(demo.addr)?];
     agent.await_accepted(demo.addr.port(), 2)?;
     let attached = agent.objects()[0].clone();
     let ended = agent.stop()?;

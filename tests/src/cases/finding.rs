@@ -4,7 +4,7 @@ use anyhow::ensure;
 
 use super::each_tier;
 use crate::harness::json::Value;
-use crate::harness::{Case, World, connect, connect_nonblocking};
+use crate::harness::{Case, World, connect_nonblocking, converse};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("finding::accept_queue_overflow", accept_queue_overflow),
@@ -35,10 +35,10 @@ fn accept_queue_overflow(world: &World) -> anyhow::Result<()> {
 }
 
 fn accept_starved(world: &World) -> anyhow::Result<()> {
-    let demo = world.demo(&["slow-acceptor", "--accept-delay", "300ms"])?;
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "300ms", "--backlog", "1000"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let target = demo.addr.to_string();
-    let _load = world.demo_waiting(&["load", "--target", &target, "--rate", "20/s", "--silent"])?;
+    let _load = world.demo_waiting(&["load", "--target", &target, "--rate", "10/s", "--silent"])?;
     check_useful(&agent.await_finding("accept-starved")?)?;
     agent.stop().map(drop)
 }
@@ -67,7 +67,7 @@ fn healthy(world: &World) -> anyhow::Result<()> {
     demo.await_lines("worker ", 2)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     for _ in 0..100 {
-        connect(demo.addr)?;
+        converse(demo.addr)?;
     }
     agent.await_accepted(demo.addr.port(), 100)?;
     agent.await_refresh(demo.addr.port())?;

@@ -135,10 +135,11 @@ fn backlog_clamped(world: &World) -> anyhow::Result<()> {
 }
 
 fn ten_thousand(world: &World) -> anyhow::Result<()> {
-    let mut demo = world.demo_waiting(&["never-accept", "--listeners", "10000", "--backlog", "3"])?;
+    let server = ["never-accept", "--listen", "127.0.0.1:20000", "--listeners", "10000", "--backlog", "3"];
+    let mut demo = world.demo_waiting(&server)?;
     demo.await_listening()?;
     demo.await_line("listeners 10000")?;
-    let mut agent = world.watch().pid(demo.pid()).args(["--interval", "2s"]).start()?;
+    let mut agent = world.watch().pid(demo.pid()).interval("2s").start()?;
     let _client = connect(demo.addr)?;
     agent.await_listener(demo.addr.port(), "one waiting", |listener| number(listener, "/accept_depth") == Some(1))?;
     let ended = agent.stop()?;

@@ -5,7 +5,7 @@ use anyhow::ensure;
 use super::each_tier;
 use crate::harness::json::{Value, address, number, overflows};
 use crate::harness::net::{self, Counters};
-use crate::harness::{Agent, Case, Client, Tier, World, connect, connect_nonblocking};
+use crate::harness::{Agent, Case, Client, Tier, World, connect, connect_nonblocking, converse};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("overflow::at_the_syn", at_the_syn),
@@ -112,7 +112,7 @@ fn none(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     for _ in 0..50 {
-        connect(demo.addr)?;
+        converse(demo.addr)?;
     }
     agent.await_accepted(demo.addr.port(), 50)?;
     let ended = agent.stop()?;

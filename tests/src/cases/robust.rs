@@ -8,7 +8,7 @@ use anyhow::ensure;
 use super::{any_tier, each_tier};
 use crate::harness::json::{number, overflows};
 use crate::harness::net::Counters;
-use crate::harness::{Case, World, bpf, connect};
+use crate::harness::{Case, World, bpf, converse};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("robust::killed_leaves_nothing", killed),
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
 fn killed(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
-    connect(demo.addr)?;
+    converse(demo.addr)?;
     agent.await_accepted(demo.addr.port(), 1)?;
     let held = bpf::held_by(agent.pid())?;
     let programs = held.iter().filter(|object| !matches!(object, bpf::Object::Map(_))).count();
@@ -45,7 +45,7 @@ fn two_at_once(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     let mut agents = [world.watch().pid(demo.pid()).start()?, world.watch().pid(demo.pid()).start()?];
     for _ in 0..5 {
-        connect(demo.addr)?;
+        converse(demo.addr)?;
     }
     for agent in &mut agents {
         agent.await_accepted(demo.addr.port(), 5)?;
@@ -67,7 +67,7 @@ fn ring_overflow(world: &World) -> anyhow::Result<()> {
     // A stopped agent drains nothing, so that the ring is full for certain.
     agent.signal(libc::SIGSTOP);
     for _ in 0..CONNECTIONS {
-        connect(demo.addr)?;
+        converse(demo.addr)?;
     }
     agent.signal(libc::SIGCONT);
     let lost = agent.await_object("lost", |object| object["type"] == "lost")?;
@@ -86,7 +86,7 @@ fn thousand_forks(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(demo.pid()).start()?;
     demo.go()?;
     demo.await_listening()?;
-    connect(demo.addr)?;
+    converse(demo.addr)?;
     agent.await_accepted(demo.addr.port(), 1)?;
     agent.stop().map(drop)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use super::{any_tier, native};
 use crate::harness::json::{is, listens_on, number};
-use crate::harness::{Agent, Case, Demo, Process, World, connect};
+use crate::harness::{Agent, Case, Demo, Process, World, converse};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("target::several_pids", several_pids),
@@ -37,7 +37,7 @@ fn several_pids(world: &World) -> anyhow::Result<()> {
     let demos = [quick(world)?, quick(world)?];
     let mut agent = world.watch().pid(demos[0].pid()).pid(demos[1].pid()).start()?;
     for demo in &demos {
-        connect(demo.addr)?;
+        converse(demo.addr)?;
         agent.await_accepted(demo.addr.port(), 1)?;
     }
     agent.stop().map(drop)
@@ -46,8 +46,8 @@ fn several_pids(world: &World) -> anyhow::Result<()> {
 fn port(world: &World) -> anyhow::Result<()> {
     let [wanted, other] = [quick(world)?, quick(world)?];
     let mut agent = world.watch().args(["--port", &wanted.addr.port().to_string()]).start()?;
-    connect(other.addr)?;
-    connect(wanted.addr)?;
+    converse(other.addr)?;
+    converse(wanted.addr)?;
     agent.await_accepted(wanted.addr.port(), 1)?;
     let ended = agent.stop()?;
     let stranger = ended.objects.iter().find(|object| listens_on(object, other.addr.port()));
@@ -58,7 +58,7 @@ fn port(world: &World) -> anyhow::Result<()> {
 fn comm(world: &World) -> anyhow::Result<()> {
     let demo = quick(world)?;
     let mut agent = world.watch().args(["--comm", "demo-servers"]).start()?;
-    connect(demo.addr)?;
+    converse(demo.addr)?;
     await_accept_by(&mut agent, &demo)?;
     agent.stop().map(drop)
 }
@@ -68,7 +68,7 @@ fn all(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().args(["--all"]).start()?;
     let after = quick(world)?;
     for demo in [&before, &after] {
-        connect(demo.addr)?;
+        converse(demo.addr)?;
         await_accept_by(&mut agent, demo)?;
     }
     agent.stop().map(drop)
@@ -85,7 +85,7 @@ fn command(world: &World) -> anyhow::Result<()> {
     let server = [&demos, "slow-acceptor", "--accept-delay", "0ms", "--listen", "127.0.0.1:7000", "--backlog", "11"];
     let mut agent = world.watch().command(server).start()?;
     crate::harness::net::await_listening(7000, world.patience())?;
-    connect(([127, 0, 0, 1], 7000).into())?;
+    converse(([127, 0, 0, 1], 7000).into())?;
     let listener = agent.await_accepted(7000, 1)?;
     ensure!(number(&listener, "/backlog") == Some(11), "watched from its first system call: {listener}");
     agent.signal(libc::SIGINT);
@@ -105,7 +105,7 @@ fn followed(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(demo.pid()).start()?;
     demo.go()?;
     demo.await_listening()?;
-    connect(demo.addr)?;
+    converse(demo.addr)?;
     agent.await_accepted(demo.addr.port(), 1)?;
     agent.stop().map(drop)
 }
@@ -116,9 +116,9 @@ fn no_follow(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(demo.pid()).pid(own.pid()).args(["--no-follow"]).start()?;
     demo.go()?;
     demo.await_listening()?;
-    connect(demo.addr)?;
+    converse(demo.addr)?;
     // The other target's accept comes after the child's, so that the child's would have been shown by then.
-    connect(own.addr)?;
+    converse(own.addr)?;
     agent.await_accepted(own.addr.port(), 1)?;
     let ended = agent.stop()?;
     let child = ended.objects.iter().find(|object| listens_on(object, demo.addr.port()));
@@ -134,7 +134,7 @@ fn thread_id(world: &World) -> anyhow::Result<()> {
         .find(|tid| *tid != demo.pid())
         .context("the server has one thread")?;
     let mut agent = world.watch().pid(thread).start()?;
-    connect(demo.addr)?;
+    converse(demo.addr)?;
     agent.await_accepted(demo.addr.port(), 1)?;
     let ended = agent.stop()?;
     let said = ended.stderr.contains("thread") && ended.stderr.contains(&demo.pid_arg());
@@ -163,7 +163,7 @@ fn no_such_process(world: &World) -> anyhow::Result<()> {
 }
 
 fn unusable_arguments(world: &World) -> anyhow::Result<()> {
-    for args in [["--pid", "x"], ["--port", "70000"], ["--interval", "soon"], ["--nonsense", "1"], ["--pid", "0"]] {
+    for args in [["--pid", "x"], ["--port", "70000"], ["--duration", "soon"], ["--nonsense", "1"], ["--pid", "0"]] {
         let ended = world.watch().args(args).spawn()?.ended()?;
         ensure!(ended.status.code() == Some(2), "{args:?}: exit status 2, got {}: {}", ended.status, ended.stderr);
         ensure!(!ended.stderr.is_empty(), "{args:?}: no message");
@@ -174,7 +174,7 @@ fn unusable_arguments(world: &World) -> anyhow::Result<()> {
 fn dies(world: &World) -> anyhow::Result<()> {
     let mut demo = quick(world)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
-    connect(demo.addr)?;
+    converse(demo.addr)?;
     agent.await_accepted(demo.addr.port(), 1)?;
     demo.signal(libc::SIGKILL);
     demo.await_end()?;

@@ -13,6 +13,7 @@ use super::{Process, Tier, World, contract};
 #[derive(Debug)]
 pub struct Watch<'a> {
     world: &'a World,
+    interval: &'static str,
     args: Vec<OsString>,
     command: Vec<OsString>,
     env: Vec<(String, String)>,
@@ -20,16 +21,22 @@ pub struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub(super) fn new(world: &'a World) -> Self {
-        let mut args: Vec<OsString> = ["watch", "--json", "--interval", "250ms"].map(Into::into).into();
+        let mut args: Vec<OsString> = ["watch", "--json"].map(Into::into).into();
         if let Some(tier) = world.tier {
             args.extend(["--tier".into(), tier.name().into()]);
         }
-        Self { world, args, command: Vec::new(), env: Vec::new() }
+        Self { world, interval: "250ms", args, command: Vec::new(), env: Vec::new() }
     }
 
     /// Adds `--pid PID`.
     pub fn pid(self, pid: u32) -> Self {
         self.args(["--pid", &pid.to_string()])
+    }
+
+    /// Another period than 250 ms.
+    pub fn interval(mut self, period: &'static str) -> Self {
+        self.interval = period;
+        self
     }
 
     /// Adds arguments.
@@ -53,7 +60,7 @@ impl<'a> Watch<'a> {
     /// Starts it without waiting for anything.
     pub fn spawn(self) -> anyhow::Result<Agent> {
         let mut command = Command::new(self.world.agent());
-        command.args(&self.args).envs(self.env);
+        command.args(&self.args).args(["--interval", self.interval]).envs(self.env);
         if !self.command.is_empty() {
             command.arg("--").args(&self.command);
         }

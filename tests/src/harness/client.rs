@@ -31,6 +31,17 @@ pub fn connect(to: SocketAddr) -> anyhow::Result<Client> {
     client(socket, started_ns, done_ns)
 }
 
+/// Connects, asks, and waits until the server has answered or closed: it has accepted by then.
+pub fn converse(to: SocketAddr) -> anyhow::Result<Client> {
+    let client = connect(to)?;
+    client.socket.set_read_timeout(Some(Duration::from_secs(60)))?;
+    // Servers that close without reading reset the connection; that is an answer too.
+    let _ = client.socket.send(b"GET / HTTP/1.0\r\n\r\n");
+    let mut answer = [std::mem::MaybeUninit::uninit(); 512];
+    while let Ok(1..) = client.socket.recv(&mut answer) {}
+    Ok(client)
+}
+
 /// Begins `count` connections without waiting for any.
 pub fn connect_nonblocking(to: SocketAddr, count: usize) -> anyhow::Result<Vec<Client>> {
     (0..count)
