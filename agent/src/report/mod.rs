@@ -1,6 +1,8 @@
 //! Front-ends that write text: `--json` and `--plain`.
 
 mod escape;
+pub mod json;
+pub mod plain;
 
 use std::collections::BTreeMap;
 use std::io;
