@@ -1,7 +1,13 @@
 //! What building, testing and releasing backscope needs beyond cargo: `cargo xtask --help`.
 
+mod cpio;
+mod debian;
+mod kernels;
 mod probes;
+mod qemu;
 mod step;
+mod verdict;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -19,11 +25,14 @@ struct Cli {
 enum Verb {
     /// Compile the kernel probes and write probes/prebuilt/backscope.bpf.o
     Probes(probes::Args),
+    /// Run the end-to-end tests in virtual machines, one a kernel
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Probes(args) => probes::run(&args),
+        Verb::Vm(args) => vm::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
