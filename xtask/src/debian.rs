@@ -77,9 +77,9 @@ fn parse(text: &str, archive: &str, wanted: impl Fn(&str) -> bool) -> Vec<Packag
     text.split("\n\n").filter_map(read).collect()
 }
 
-/// Puts the newest package first.
+/// Puts the newest package first; packages of one version are in the order of their names.
 pub(crate) fn newest_first(packages: &mut [Package]) {
-    packages.sort_by(|a, b| compare_versions(&b.version, &a.version));
+    packages.sort_by(|a, b| compare_versions(&b.version, &a.version).then_with(|| a.name.cmp(&b.name)));
 }
 
 /// Debian's order of versions: runs of non-digits and of digits in turn, `~` before everything, letters before others.

@@ -17,6 +17,9 @@ const KERNELS: [(&str, &[&str]); 4] = [
     ("7", &["trixie-backports", "forky", "sid"]),
 ];
 
+/// Debian's build for virtual machines: small, with everything that is needed built in.
+const FLAVOUR: &str = "-cloud-amd64";
+
 /// How long a cached kernel is used before the archive is asked for a newer one.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -39,7 +42,7 @@ pub(crate) struct Kernel {
 /// answer, the cached kernel is used all the same.
 ///
 /// # Errors
-/// If it is neither in the cache nor to be had, or if it has no BTF.
+/// If it is neither in the cache nor to be had, or was built without BTF.
 pub(crate) fn ensure(version: &str) -> Result<Kernel> {
     let version = version.trim_end_matches(".x");
     if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -91,8 +94,8 @@ fn newest(version: &str) -> Result<Vec<Package>> {
         Some((_, suites)) => suites.to_vec(),
         None => KERNELS.iter().flat_map(|(_, suites)| suites.iter().copied()).collect(),
     };
-    let prefix = format!("linux-image-{version}.");
-    let wanted = |name: &str| name.starts_with(&prefix) && name.ends_with("-cloud-amd64");
+    let prefix = format!("{version}.");
+    let wanted = |name: &str| release(name).is_some_and(|release| release.starts_with(&prefix));
     let mut packages = Vec::new();
     let mut silent = Vec::new();
     for suite in suites {
@@ -104,17 +107,24 @@ fn newest(version: &str) -> Result<Vec<Package>> {
     debian::newest_first(&mut packages);
     match packages.first() {
         Some(package) => step.done(format_args!("{} {}", package.name, package.version)),
-        None if silent.is_empty() => bail!("no suite has a package {prefix}*-cloud-amd64"),
+        None if silent.is_empty() => bail!("no suite has a package linux-image-{prefix}*{FLAVOUR}"),
         None => bail!("{}", silent.join("; ")),
     }
     Ok(packages)
 }
 
+/// The release of the kernel in a package of that name. Since 7.0 it is in `linux-binary-*`, and `linux-image-*` of the
+/// same version only depends on that; the order of names puts the right one first.
+fn release(package: &str) -> Option<&str> {
+    let release = package.strip_prefix("linux-image-").or_else(|| package.strip_prefix("linux-binary-"))?;
+    release.ends_with(FLAVOUR).then_some(release)
+}
+
 /// The first of the packages that can be had: an index may name one that has left the pool already.
 fn fetch_first(packages: &[Package], dir: &Path, cached: Option<&Kernel>) -> Result<Kernel> {
     let mut refused = Vec::new();
-    for package in packages.iter().take(3) {
-        let release = package.name.trim_start_matches("linux-image-");
+    for package in packages.iter().take(4) {
+        let Some(release) = release(&package.name) else { continue };
         if let Some(kernel) = cached.filter(|kernel| kernel.release == release) {
             return Ok(kernel.clone());
         }
@@ -160,4 +170,18 @@ fn take_kernel(unpacked: &Path, release: &str, dir: &Path) -> Result<Kernel> {
     let target = dir.join(format!("vmlinuz-{release}"));
     fs::rename(unpacked.join(vmlinuz), &target)?;
     Ok(Kernel { release: release.to_owned(), vmlinuz: target })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::release;
+
+    #[test]
+    fn release_is_in_the_package_name() {
+        assert_eq!(release("linux-image-6.1.0-50-cloud-amd64"), Some("6.1.0-50-cloud-amd64"));
+        assert_eq!(release("linux-binary-7.3.4+deb13-cloud-amd64"), Some("7.3.4+deb13-cloud-amd64"));
+        for other in ["linux-image-6.1.0-50-amd64", "linux-image-6.1.0-50-cloud-amd64-dbg", "vim"] {
+            assert_eq!(release(other), None);
+        }
+    }
 }
