@@ -21,7 +21,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) version: &'a str,
     pub(crate) vmlinuz: &'a Path,
     pub(crate) initramfs: &'a Path,
-    /// Part of the names of the tests to run.
+    /// Parts of the names of the tests to run, separated by commas.
     pub(crate) filter: Option<&'a str>,
     pub(crate) timeout: Duration,
     /// Where everything that the console says is written.
@@ -67,8 +67,7 @@ fn command(machine: &Machine) -> Command {
     // A panic ends the machine at once (`panic=-1` with `-no-reboot`).
     let mut cmdline = "console=ttyS0 quiet loglevel=3 panic=-1 oops=panic".to_owned();
     if let Some(filter) = machine.filter {
-        // What follows the two hyphens is passed to /init as its arguments.
-        cmdline.push_str(" -- ");
+        cmdline.push_str(" backscope.filter=");
         cmdline.push_str(filter);
     }
     let mut qemu = Command::new("qemu-system-x86_64");

@@ -50,6 +50,30 @@ pub(crate) fn rustc() -> Command {
     Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
+/// Whether this runs as root.
+pub(crate) fn is_root() -> bool {
+    // SAFETY: a plain system call without arguments, which cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// A command that runs as root: with sudo unless this is root already. Says what for.
+pub(crate) fn privileged(program: impl AsRef<OsStr>, what_for: &str) -> Command {
+    if is_root() {
+        return Command::new(program);
+    }
+    eprintln!("    using sudo to {what_for}");
+    let mut sudo = Command::new("sudo");
+    sudo.arg("--").arg(program);
+    sudo
+}
+
+/// Where a program is, looked for in `PATH` and where Debian keeps the administrator's programs.
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let administrators = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(administrators).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
 /// A command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Kernel versions, such as 6.1 [default: 5.10 6.1 6.12 7]
     #[arg(value_name = "KERNEL")]
     kernels: Vec<String>,
-    /// Run only the tests whose name contains PATTERN
+    /// Run only the tests whose name contains PATTERN, or one of several separated by commas
     #[arg(long, value_name = "PATTERN")]
     filter: Option<String>,
     /// Machines that run at once; each has two processors
@@ -62,13 +62,11 @@ enum Ran {
     Skipped(String),
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+/// Runs the machines, prints the sum as its last line, and returns whether nothing failed.
+pub(crate) fn run(args: &Args) -> Result<bool> {
     let counts = run_all(args)?;
     println!("{counts}");
-    if counts.failed > 0 {
-        bail!("not every test passed in every virtual machine");
-    }
-    Ok(())
+    Ok(counts.failed == 0)
 }
 
 /// Runs the machines, prints what became of each, and returns the sum of their verdicts.
