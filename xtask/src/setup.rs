@@ -145,7 +145,7 @@ fn rust_src() -> Result<()> {
                 step.done("added");
                 return Ok(());
             }
-            Ok(()) => step.done("rustup added it to another toolchain than the one in use"),
+            Ok(()) => step.done("rustup says it is there, and it is not where this compiler looks for it"),
             Err(error) => step.done(format_args!("rustup did not: {error:#}")),
         }
     }
