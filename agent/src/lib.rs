@@ -2,3 +2,4 @@
 //! the kernel, the application or the peer.
 
 pub mod model;
+pub mod tui;
