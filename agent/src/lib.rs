@@ -3,6 +3,8 @@
 //!
 //! Data flows one way: [`sensor`] (probes, maps) → [`model`] (pure) → snapshot → front-ends ([`tui`], [`report`]).
 
+#![deny(unsafe_code)]
+
 pub mod commands;
 pub mod kernel;
 pub mod model;

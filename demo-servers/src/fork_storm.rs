@@ -1,0 +1,52 @@
+//! Forks many short-lived children; the last one listens and accepts.
+
+use std::io;
+use std::process;
+
+use clap::Args;
+
+use crate::inherit::{die_with_parent, fork, wait_for_children};
+use crate::sock::{self, Call, ListenOptions, announce};
+
+/// Knobs of the fork storm.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where and how the last child listens
+    #[command(flatten)]
+    pub listen: ListenOptions,
+    /// Children that end at once, before the one that listens
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub children: u32,
+    /// Wait for a line on standard input before the first fork
+    #[arg(long)]
+    pub wait: bool,
+    /// End with this status after the short-lived children, without listening
+    #[arg(long, value_name = "STATUS")]
+    pub exit_with: Option<i32>,
+}
+
+/// Forks and serves until signalled. Prints `forked N` and, from the listening child, `listening on ADDR`.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    if options.wait {
+        io::stdin().read_line(&mut String::new())?;
+    }
+    for _ in 0..options.children {
+        if fork()?.is_none() {
+            process::exit(0);
+        }
+        wait_for_children()?;
+    }
+    announce(format_args!("forked {}", options.children));
+    if let Some(status) = options.exit_with {
+        process::exit(status);
+    }
+    if fork()?.is_some() {
+        return Ok(wait_for_children()?);
+    }
+    die_with_parent()?;
+    let listener = options.listen.open()?;
+    loop {
+        let accepted = sock::accept(&listener, Call::Accept4)?;
+        let _ = sock::reply(&accepted.socket);
+    }
+}

@@ -1,0 +1,74 @@
+//! Accepts through io_uring.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::ptr;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use io_uring::{IoUring, opcode, types};
+use socket2::Socket;
+
+use crate::sock::{self, Accepted, ListenOptions};
+
+/// Knobs of the io_uring server.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where and how to listen
+    #[command(flatten)]
+    pub listen: ListenOptions,
+    /// Sleep this long before each accept is submitted
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub accept_delay: Duration,
+    /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)
+    #[arg(long)]
+    pub trace: bool,
+}
+
+/// The kernel does not let this process use io_uring.
+#[derive(Debug)]
+pub struct Unavailable(io::Error);
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "io_uring is not available here: {} (see the sysctl kernel.io_uring_disabled)", self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Serves until signalled. Fails with [`Unavailable`] where the kernel refuses a ring.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let mut ring = IoUring::new(8).map_err(Unavailable)?;
+    let listener = options.listen.open()?;
+    loop {
+        thread::sleep(options.accept_delay);
+        let accepted = accept(&mut ring, &listener)?;
+        if options.trace {
+            accepted.trace();
+        }
+        let _ = sock::reply(&accepted.socket);
+    }
+}
+
+fn accept(ring: &mut IoUring, listener: &Socket) -> anyhow::Result<Accepted> {
+    let entry = opcode::Accept::new(types::Fd(listener.as_raw_fd()), ptr::null_mut(), ptr::null_mut()).build();
+    let entered_ns = sock::monotonic_ns();
+    // SAFETY: the entry holds no pointer, and the listener stays open until its completion is taken below.
+    unsafe { ring.submission().push(&entry)? };
+    let completion = loop {
+        ring.submit_and_wait(1)?;
+        if let Some(completion) = ring.completion().next() {
+            break completion;
+        }
+    };
+    let returned_ns = sock::monotonic_ns();
+    if completion.result() < 0 {
+        return Err(io::Error::from_raw_os_error(-completion.result()).into());
+    }
+    // SAFETY: the completion delivers a descriptor that nobody else owns.
+    let socket = unsafe { Socket::from_raw_fd(completion.result()) };
+    let peer = sock::address(&socket.peer_addr()?)?;
+    Ok(Accepted { socket, peer, entered_ns, returned_ns })
+}

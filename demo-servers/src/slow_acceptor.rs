@@ -1,0 +1,124 @@
+//! Accepts late: every connection waits in the accept queue.
+
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
+use std::{io, mem};
+
+use clap::Args;
+use socket2::Socket;
+
+use crate::sock::{self, Call, ListenOptions};
+
+/// Knobs of the slow acceptor.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where and how to listen
+    #[command(flatten)]
+    pub listen: ListenOptions,
+    /// Sleep this long before each accept
+    #[arg(long, default_value = "300ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub accept_delay: Duration,
+    /// Accepting threads
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub threads: usize,
+    /// Call accept4(2) rather than accept(2)
+    #[arg(long)]
+    pub accept4: bool,
+    /// Non-blocking listener: wait with epoll, sleep, then accept one
+    #[arg(long)]
+    pub nonblocking_epoll: bool,
+    /// Answer with a small HTTP response before closing
+    #[arg(long)]
+    pub reply: bool,
+    /// Keep accepted connections open
+    #[arg(long)]
+    pub keep: bool,
+    /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)
+    #[arg(long)]
+    pub trace: bool,
+}
+
+/// Serves until signalled.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let listener = options.listen.bind(false)?;
+    listener.set_nonblocking(options.nonblocking_epoll)?;
+    listener.listen(options.listen.backlog)?;
+    sock::announce_listener(&listener)?;
+    thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..options.threads.max(1)).map(|_| scope.spawn(|| accept_loop(&listener, options))).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(outcome) => outcome.map_err(anyhow::Error::from),
+            Err(_) => anyhow::bail!("an acceptor panicked"),
+        })
+    })
+}
+
+fn accept_loop(listener: &Socket, options: &Options) -> io::Result<()> {
+    let call = if options.accept4 { Call::Accept4 } else { Call::Accept };
+    let epoll = options.nonblocking_epoll.then(|| Epoll::watch(listener, 0)).transpose()?;
+    loop {
+        if let Some(epoll) = &epoll {
+            epoll.wait()?;
+        }
+        thread::sleep(options.accept_delay);
+        let accepted = match sock::accept(listener, call) {
+            Ok(accepted) => accepted,
+            Err(error) if is_transient(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if options.trace {
+            accepted.trace();
+        }
+        if options.reply {
+            // A client that has gone is its own business.
+            let _ = sock::reply(&accepted.socket);
+        }
+        if options.keep {
+            mem::forget(accepted.socket);
+        }
+    }
+}
+
+/// Another acceptor was faster, a signal came, or the client gave up in the queue.
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted)
+}
+
+/// An epoll instance that watches one listener.
+pub(crate) struct Epoll(std::os::fd::OwnedFd);
+
+impl Epoll {
+    /// Watches `listener` for connections, level-triggered; `flags` are added (EPOLLEXCLUSIVE).
+    pub(crate) fn watch(listener: &Socket, flags: u32) -> io::Result<Self> {
+        use std::os::fd::FromRawFd;
+        // SAFETY: a plain system call; the descriptor is checked before it is owned.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: epoll_create1 returned this descriptor just now and nobody else owns it.
+        let epoll = Self(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) });
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32 | flags, u64: 0 };
+        // SAFETY: the event outlives the call, both descriptors are open.
+        let status = unsafe { libc::epoll_ctl(fd, libc::EPOLL_CTL_ADD, listener.as_raw_fd(), &raw mut event) };
+        if status < 0 { Err(io::Error::last_os_error()) } else { Ok(epoll) }
+    }
+
+    /// Waits until a connection may be there.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        loop {
+            // SAFETY: room for one event is given and one is asked for.
+            let got = unsafe { libc::epoll_wait(self.0.as_raw_fd(), &raw mut event, 1, -1) };
+            if got > 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            if got < 0 && error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Listening sockets, accepts and clocks, as the patterns need them.
+
+use std::ffi::c_int;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// How to listen.
+#[derive(Args, Clone, Debug)]
+pub struct ListenOptions {
+    /// Address to listen on; port 0 takes a free one, [::]:PORT takes IPv4 too
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Backlog to ask listen(2) for
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    pub backlog: c_int,
+    /// Take data in the SYN (TCP Fast Open), with this many pending requests at most
+    #[arg(long, value_name = "N")]
+    pub fastopen: Option<c_int>,
+    /// Keep a connection in the SYN queue until its first data (TCP_DEFER_ACCEPT)
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub defer_accept: Option<Duration>,
+}
+
+impl ListenOptions {
+    /// Opens the listener and prints `listening on ADDR`.
+    pub fn open(&self) -> anyhow::Result<Socket> {
+        let listener = self.bind(false)?;
+        listener.listen(self.backlog).context("listen")?;
+        announce_listener(&listener)?;
+        Ok(listener)
+    }
+
+    /// Binds without listening; with `reuse_port`, as one of a SO_REUSEPORT group.
+    pub fn bind(&self, reuse_port: bool) -> anyhow::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(self.listen), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        if self.listen.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        if let Some(pending) = self.fastopen {
+            set_tcp_option(&socket, libc::TCP_FASTOPEN, pending).context("TCP_FASTOPEN")?;
+        }
+        if let Some(wait) = self.defer_accept {
+            let seconds = c_int::try_from(wait.as_secs().max(1)).unwrap_or(c_int::MAX);
+            set_tcp_option(&socket, libc::TCP_DEFER_ACCEPT, seconds).context("TCP_DEFER_ACCEPT")?;
+        }
+        socket.bind(&self.listen.into()).with_context(|| format!("bind {}", self.listen))?;
+        Ok(socket)
+    }
+}
+
+/// Prints `listening on ADDR`.
+pub fn announce_listener(listener: &Socket) -> io::Result<()> {
+    let local = address(&listener.local_addr()?)?;
+    announce(format_args!("listening on {local}"));
+    Ok(())
+}
+
+/// Prints one line with a single write, so that lines of several processes on one pipe stay whole. A reader that has
+/// gone away is no reason to stop serving.
+pub fn announce(line: std::fmt::Arguments<'_>) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
+}
+
+/// Which system call accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `accept(2)`
+    Accept,
+    /// `accept4(2)`
+    Accept4,
+}
+
+/// A connection with the times around the call that returned it.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub socket: Socket,
+    /// Its peer.
+    pub peer: SocketAddr,
+    /// Before the call, `CLOCK_MONOTONIC` ns.
+    pub entered_ns: u64,
+    /// After it.
+    pub returned_ns: u64,
+}
+
+impl Accepted {
+    /// Prints `accepted FD PEER-PORT ENTERED-NS RETURNED-NS`.
+    pub fn trace(&self) {
+        let (fd, port) = (self.socket.as_raw_fd(), self.peer.port());
+        announce(format_args!("accepted {fd} {port} {} {}", self.entered_ns, self.returned_ns));
+    }
+}
+
+/// Accepts one connection with the system call asked for; the standard library always takes `accept4`.
+pub fn accept(listener: &Socket, call: Call) -> io::Result<Accepted> {
+    let fd = listener.as_raw_fd();
+    let entered_ns = monotonic_ns();
+    // SAFETY: the pointers are to a SockAddr's own storage and length, valid during the call; on success the kernel
+    // has filled them.
+    let result = unsafe {
+        SockAddr::try_init(|storage, len| {
+            let got = match call {
+                Call::Accept => libc::accept(fd, storage.cast(), len),
+                Call::Accept4 => libc::accept4(fd, storage.cast(), len, libc::SOCK_CLOEXEC),
+            };
+            if got < 0 { Err(io::Error::last_os_error()) } else { Ok(got) }
+        })
+    };
+    let returned_ns = monotonic_ns();
+    let (accepted, peer) = result?;
+    // SAFETY: accept returned this descriptor just now and nobody else owns it.
+    let socket = unsafe { Socket::from_raw_fd(accepted) };
+    Ok(Accepted { socket, peer: address(&peer)?, entered_ns, returned_ns })
+}
+
+/// Reads what the client has sent and answers with a small HTTP response.
+pub fn reply(mut connection: &Socket) -> io::Result<()> {
+    connection.set_read_timeout(Some(Duration::from_millis(200)))?;
+    let mut request = [0; 1024];
+    match connection.read(&mut request) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
+    connection.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+}
+
+/// Sets an integer option of the TCP level.
+pub fn set_tcp_option(socket: &Socket, name: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            name,
+            (&raw const value).cast(),
+            size_of::<c_int>() as libc::socklen_t,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The IP address in a socket address.
+pub fn address(addr: &SockAddr) -> io::Result<SocketAddr> {
+    addr.as_socket().ok_or_else(|| io::Error::other("not an IP socket"))
+}
+
+/// `CLOCK_MONOTONIC`, ns: the clock of the kernel's own stamps.
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec of ours. CLOCK_MONOTONIC cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Lifts the soft limit of open files to the hard one.
+pub fn raise_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both pointers are to an rlimit of ours; a refusal leaves the limit as it was.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The one-shot commands, and the forms of output.
+
+use anyhow::{Context, ensure};
+
+use super::any_tier;
+use crate::harness::json::{Value, listens_on, number};
+use crate::harness::{Case, World, connect};
+
+pub(super) const CASES: &[Case] = &[
+    any_tier("command::listeners_json", listeners_json),
+    any_tier("command::listeners_table", listeners_table),
+    any_tier("command::doctor", doctor),
+    any_tier("command::doctor_json", doctor_json),
+    any_tier("command::plain", plain),
+    any_tier("command::detail_events", detail_events),
+];
+
+fn succeed(world: &World, args: &[&str]) -> anyhow::Result<String> {
+    let output = world.agent_command(args).output().with_context(|| format!("backscope {args:?}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "backscope {args:?} ended with {}: {stderr}", output.status);
+    String::from_utf8(output.stdout).context("not UTF-8")
+}
+
+fn listeners_json(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["never-accept", "--backlog", "5"])?;
+    let _waiting = [connect(demo.addr)?, connect(demo.addr)?];
+    let text = succeed(world, &["listeners", "--json", "--pid", &demo.pid_arg()])?;
+    let objects: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context(text.clone())?;
+    let listener = objects
+        .iter()
+        .find(|object| listens_on(object, demo.addr.port()))
+        .with_context(|| format!("no listener on {}: {text}", demo.addr))?;
+    ensure!(number(listener, "/limit") == Some(5), "listen(5): {listener}");
+    ensure!(number(listener, "/accept_depth") == Some(2), "two wait: {listener}");
+    ensure!(listener["pid"] == demo.pid(), "its owner: {listener}");
+    Ok(())
+}
+
+fn listeners_table(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["never-accept", "--backlog", "5"])?;
+    let text = succeed(world, &["listeners", "--pid", &demo.pid_arg()])?;
+    let row = text.lines().find(|line| line.contains(&demo.addr.to_string()));
+    ensure!(row.is_some_and(|row| row.contains("demo-servers")), "no row for {}: {text}", demo.addr);
+    ensure!(!text.contains('\x1b'), "escape sequences in a pipe: {text:?}");
+    Ok(())
+}
+
+fn doctor(world: &World) -> anyhow::Result<()> {
+    let text = succeed(world, &["doctor"])?;
+    for word in ["kernel", "BTF", "tier"] {
+        ensure!(text.to_lowercase().contains(&word.to_lowercase()), "nothing about {word}: {text}");
+    }
+    Ok(())
+}
+
+fn doctor_json(world: &World) -> anyhow::Result<()> {
+    let text = succeed(world, &["doctor", "--json"])?;
+    let report: Value = serde_json::from_str(&text).context(text.clone())?;
+    ensure!(report["kernel"].is_string(), "no kernel: {text}");
+    ensure!(["full", "tracepoint"].iter().any(|tier| report["tier"] == *tier), "no tier: {text}");
+    Ok(())
+}
+
+fn plain(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["never-accept", "--backlog", "5"])?;
+    let text = succeed(world, &["watch", "--plain", "--pid", &demo.pid_arg(), "--duration", "1s"])?;
+    ensure!(text.contains(&demo.addr.to_string()), "nothing about {}: {text}", demo.addr);
+    ensure!(!text.contains('\x1b'), "escape sequences in a pipe: {text:?}");
+    Ok(())
+}
+
+fn detail_events(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let mut agent = world.watch().pid(demo.pid()).args(["--detail", "events"]).start()?;
+    let clients = [connect(demo.addr)?, connect(demo.addr)?];
+    agent.await_accepted(demo.addr.port(), 2)?;
+    let attached = agent.objects()[0].clone();
+    let ended = agent.stop()?;
+    // A kernel that shows no SYN says so; one that does shows each.
+    let shown = ended.of("syn").count();
+    let seen = attached["hooks"]["syn"].is_string();
+    ensure!(shown == if seen { clients.len() } else { 0 }, "{shown} SYNs are shown, {attached}");
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Listeners belong to their process, however they came to it.
+
+use anyhow::ensure;
+
+use super::{any_tier, each_tier};
+use crate::harness::json::{listens_on, number};
+use crate::harness::net;
+use crate::harness::truth::{Handshake, check_waits};
+use crate::harness::{Case, World, connect};
+
+pub(super) const CASES: &[Case] = &[
+    each_tier("listener::existing_at_the_attach", existing),
+    each_tier("listener::opened_later", opened_later),
+    each_tier("listener::inherited_by_fork", inherited_by_fork),
+    each_tier("listener::passed_by_scm_rights", passed_by_scm_rights),
+    each_tier("listener::kept_over_exec", kept_over_exec),
+    each_tier("listener::activated_before_the_attach", activated_before),
+    each_tier("listener::reuseport_group", reuseport_group),
+    each_tier("listener::backlog_changed", backlog_changed),
+    each_tier("listener::backlog_clamped", backlog_clamped),
+    any_tier("listener::ten_thousand", ten_thousand),
+];
+
+fn existing(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["never-accept", "--backlog", "7"])?;
+    let _waiting = [connect(demo.addr)?, connect(demo.addr)?];
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let listener = agent.await_listener(demo.addr.port(), "any figures", |_| true)?;
+    ensure!(number(&listener, "/limit") == Some(7), "listen(7): {listener}");
+    ensure!(number(&listener, "/accept_depth") == Some(2), "two wait: {listener}");
+    ensure!(listener["pid"] == demo.pid(), "its process is {}: {listener}", demo.pid());
+    ensure!(listener["comm"] == "demo-servers", "{listener}");
+    ensure!(listener["backlog"].is_null(), "nobody saw listen(2): {listener}");
+    agent.stop().map(drop)
+}
+
+fn opened_later(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo_waiting(&["fork-storm", "--children", "0", "--wait", "--backlog", "9"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    demo.go()?;
+    demo.await_listening()?;
+    let _client = connect(demo.addr)?;
+    let listener = agent.await_accepted(demo.addr.port(), 1)?;
+    ensure!(number(&listener, "/limit") == Some(9), "listen(9): {listener}");
+    ensure!(number(&listener, "/backlog") == Some(9), "listen(9) was in view: {listener}");
+    agent.stop().map(drop)
+}
+
+/// A listener changes hands while it is watched; one connection before, if it can be, and two after.
+fn handed_over(world: &World, via: &str, watch_holder: bool) -> anyhow::Result<()> {
+    let mut demo = world.demo_waiting(&["inherit", "--via", via, "--wait", "--trace"])?;
+    let target = if watch_holder { demo.holder()? } else { demo.pid() };
+    let mut agent = world.watch().pid(target).start()?;
+    demo.go()?;
+    demo.await_listening()?;
+    let holder = demo.holder()?;
+    let clients = [connect(demo.addr)?, connect(demo.addr)?];
+    let accepts = demo.await_accepts(2)?;
+    agent.await_accepted(demo.addr.port(), 2)?;
+    let ended = agent.stop()?;
+    check_waits(world, &ended.objects, &accepts, &clients.each_ref().map(Handshake::from))?;
+    let stranger = ended.of("accept").find(|accept| accept["pid"] != holder);
+    ensure!(stranger.is_none(), "{holder} accepts here, not: {stranger:?}");
+    Ok(())
+}
+
+fn inherited_by_fork(world: &World) -> anyhow::Result<()> {
+    handed_over(world, "fork", false)
+}
+
+fn passed_by_scm_rights(world: &World) -> anyhow::Result<()> {
+    handed_over(world, "scm-rights", true)
+}
+
+fn kept_over_exec(world: &World) -> anyhow::Result<()> {
+    handed_over(world, "exec", true)
+}
+
+fn activated_before(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo(&["inherit", "--via", "exec", "--trace"])?;
+    // Accepting means that the exec is behind it.
+    connect(demo.addr)?;
+    demo.await_accepts(1)?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let client = connect(demo.addr)?;
+    let accepts = demo.await_accepts(2)?;
+    agent.await_accepted(demo.addr.port(), 1)?;
+    check_waits(world, &agent.stop()?.objects, &accepts[1..], &[(&client).into()])
+}
+
+fn reuseport_group(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo(&["acceptors", "--mode", "reuseport", "--workers", "3", "--trace"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let clients = (0..12).map(|_| connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
+    let accepts = demo.await_accepts(clients.len())?;
+    let port = demo.addr.port();
+    agent.await_object("the last accept", |object| {
+        object["type"] == "accept"
+            && object["peer"].as_str().is_some_and(|p| p.ends_with(&format!(":{}", accepts[11].port)))
+    })?;
+    let ended = agent.stop()?;
+    check_waits(world, &ended.objects, &accepts, &clients.iter().map(Handshake::from).collect::<Vec<_>>())?;
+    let mut latest = std::collections::BTreeMap::new();
+    for listener in ended.objects.iter().filter(|object| listens_on(object, port)) {
+        latest.insert(listener["sock"].to_string(), number(listener, "/accepted").unwrap_or(0));
+    }
+    ensure!(latest.len() == 3, "three sockets listen on the port: {latest:?}");
+    ensure!(latest.values().sum::<u64>() == 12, "twelve were accepted: {latest:?}");
+    Ok(())
+}
+
+fn backlog_changed(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo(&["never-accept", "--backlog", "20", "--relisten", "5"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let port = demo.addr.port();
+    agent.await_listener(port, "limit 20", |listener| number(listener, "/limit") == Some(20))?;
+    demo.go()?;
+    demo.await_line("relistened ")?;
+    agent.await_listener(port, "limit 5", |listener| number(listener, "/limit") == Some(5))?;
+    agent.stop().map(drop)
+}
+
+fn backlog_clamped(world: &World) -> anyhow::Result<()> {
+    net::set("core/somaxconn", 128)?;
+    let mut demo = world.demo_waiting(&["inherit", "--via", "scm-rights", "--backlog", "4096", "--wait"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    demo.go()?;
+    demo.await_listening()?;
+    let listener = agent.await_listener(demo.addr.port(), "backlog", |listener| !listener["backlog"].is_null())?;
+    ensure!(number(&listener, "/backlog") == Some(4096), "4096 was asked for: {listener}");
+    ensure!(number(&listener, "/limit") == Some(128), "somaxconn is 128: {listener}");
+    let finding = agent.await_finding("backlog-clamped")?;
+    ensure!(finding["fix"].as_str().is_some_and(|fix| fix.contains("somaxconn")), "the setting's name: {finding}");
+    agent.stop().map(drop)
+}
+
+fn ten_thousand(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo_waiting(&["never-accept", "--listeners", "10000", "--backlog", "3"])?;
+    demo.await_listening()?;
+    demo.await_line("listeners 10000")?;
+    let mut agent = world.watch().pid(demo.pid()).args(["--interval", "2s"]).start()?;
+    let _client = connect(demo.addr)?;
+    agent.await_listener(demo.addr.port(), "one waiting", |listener| number(listener, "/accept_depth") == Some(1))?;
+    let ended = agent.stop()?;
+    let known: std::collections::BTreeSet<_> = ended.of("listener").map(|l| l["sock"].to_string()).collect();
+    ensure!(known.len() == 10_000, "10000 listeners, {} known", known.len());
+    Ok(())
+}

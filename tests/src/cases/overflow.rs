@@ -1,0 +1,123 @@
+//! Refused connections, against the kernel's own counters.
+
+use anyhow::ensure;
+
+use super::each_tier;
+use crate::harness::json::{Value, address, number, overflows};
+use crate::harness::net::{self, Counters};
+use crate::harness::{Agent, Case, Client, Tier, World, connect, connect_nonblocking};
+
+pub(super) const CASES: &[Case] = &[
+    each_tier("overflow::at_the_syn", at_the_syn),
+    each_tier("overflow::at_the_final_ack", at_the_ack),
+    each_tier("overflow::before_the_attach_is_not_counted", before_attach),
+    each_tier("overflow::none_on_a_healthy_server", none),
+];
+
+/// Waits until the listener's overflows equal what the kernel counted since `before`, and returns both.
+fn agree_with_kernel(agent: &mut Agent, port: u16, before: &Counters) -> anyhow::Result<(Value, u64)> {
+    let after = Counters::read()?;
+    let since = |name| after.get(name) - before.get(name);
+    let expected = since("ListenOverflows");
+    ensure!(expected > 0, "the kernel counted no overflow: the test did not provoke one");
+    // Every drop of a listener without another reason is an overflow.
+    ensure!(since("ListenDrops") == expected, "{} ListenDrops, {expected} ListenOverflows", since("ListenDrops"));
+    let listener =
+        agent.await_listener(port, &format!("{expected} overflows, as the kernel counts them"), |listener| {
+            overflows(listener) == expected
+        })?;
+    let fresh = agent.await_refresh(port)?;
+    ensure!(overflows(&fresh) == expected, "the kernel counted {expected}, later the agent: {fresh}");
+    Ok((listener, expected))
+}
+
+fn at_the_syn(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["never-accept", "--backlog", "2"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let before = Counters::read()?;
+    let clients = connect_nonblocking(demo.addr, 10)?;
+    let port = demo.addr.port();
+    let full = agent.await_listener(port, "7 overflows", |listener| overflows(listener) >= 7)?;
+    // Linux refuses when the depth is greater than the limit, so that a limit of 2 lets 3 in.
+    ensure!(number(&full, "/accept_depth") == Some(3), "three wait: {full}");
+    ensure!(number(&full, "/limit") == Some(2), "listen(2): {full}");
+    let ports: Vec<u16> = clients.iter().map(|client| client.port).collect();
+    drop(clients);
+    let (listener, expected) = agree_with_kernel(&mut agent, port, &before)?;
+    ensure!(number(&listener, "/overflows/ack").unwrap_or(0) == 0, "all of them at the SYN: {listener}");
+    let tier = agent.tier();
+    let ended = agent.stop()?;
+    check_victims(ended.of("overflow"), &ports, "syn")?;
+    if tier == Tier::Full {
+        let named = ended.of("overflow").count() as u64;
+        ensure!(named == expected, "{expected} refused, {named} named");
+    }
+    Ok(())
+}
+
+/// Every overflow object is of this stage and names one of these clients, or nobody.
+fn check_victims<'a>(objects: impl Iterator<Item = &'a Value>, ports: &[u16], stage: &str) -> anyhow::Result<()> {
+    for object in objects {
+        ensure!(object["stage"] == stage || object["stage"].is_null(), "not at the {stage} stage: {object}");
+        let named = address(object, "/peer").map(|peer| peer.port());
+        ensure!(named.is_none_or(|port| ports.contains(&port)), "none of the clients: {object}");
+    }
+    Ok(())
+}
+
+fn at_the_ack(world: &World) -> anyhow::Result<()> {
+    // With TCP_DEFER_ACCEPT the handshake waits in the SYN queue for the first data; meanwhile the limit shrinks.
+    let mut demo = world.demo(&["never-accept", "--backlog", "20", "--defer-accept", "30s", "--relisten", "2"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let before = Counters::read()?;
+    let clients = (0..6).map(|_| connect(demo.addr)).collect::<Result<Vec<Client>, _>>()?;
+    demo.go()?;
+    demo.await_line("relistened 2")?;
+    for client in &clients {
+        client.socket.send(b"data")?;
+    }
+    let port = demo.addr.port();
+    let full = agent.await_listener(port, "3 overflows", |listener| overflows(listener) >= 3)?;
+    ensure!(number(&full, "/accept_depth") == Some(3), "three were let in: {full}");
+    let ports: Vec<u16> = clients.iter().map(|client| client.port).collect();
+    // Reset, not closed: a FIN would be one more final ACK to be ignored.
+    drop(clients);
+    let (listener, expected) = agree_with_kernel(&mut agent, port, &before)?;
+    if let Some(ack) = number(&listener, "/overflows/ack") {
+        ensure!(ack == expected, "all {expected} at the final ACK: {listener}");
+    }
+    let tier = agent.tier();
+    let ended = agent.stop()?;
+    check_victims(ended.of("overflow"), &ports, "ack")?;
+    ensure!(tier == Tier::Tracepoint || ended.of("overflow").count() as u64 == expected, "{expected} were to be named");
+    Ok(())
+}
+
+fn before_attach(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["never-accept", "--backlog", "1"])?;
+    drop(connect_nonblocking(demo.addr, 6)?);
+    let before = Counters::read()?;
+    ensure!(before.get("ListenOverflows") > 0, "nothing overflowed before the attach");
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let port = demo.addr.port();
+    let first = agent.await_listener(port, "any figures", |_| true)?;
+    ensure!(overflows(&first) == 0, "these were before the attach: {first}");
+    drop(connect_nonblocking(demo.addr, 3)?);
+    agree_with_kernel(&mut agent, port, &before)?;
+    agent.stop().map(drop)
+}
+
+fn none(world: &World) -> anyhow::Result<()> {
+    net::set("core/somaxconn", 4096)?;
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    for _ in 0..50 {
+        connect(demo.addr)?;
+    }
+    agent.await_accepted(demo.addr.port(), 50)?;
+    let ended = agent.stop()?;
+    let listener = ended.listener(demo.addr.port())?;
+    ensure!(overflows(listener) == 0 && ended.of("overflow").next().is_none(), "nothing overflowed: {listener}");
+    ensure!(number(listener, "/accepted") == Some(50), "fifty were accepted: {listener}");
+    Ok(())
+}

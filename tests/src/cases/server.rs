@@ -1,0 +1,109 @@
+//! Real servers, each started before the agent and by it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::ensure;
+
+use super::native;
+use crate::harness::json::number;
+use crate::harness::{Case, Process, World, connect, connect_nonblocking, net, skip};
+
+pub(super) const CASES: &[Case] = &[
+    native("server::python_http", python_http),
+    native("server::nginx", nginx),
+    native("server::redis", redis),
+    native("server::python_never_accepts", python_never_accepts),
+];
+
+const PORT: u16 = 7100;
+
+fn check_installed(program: &str) -> anyhow::Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|dir| dir.join(program).is_file());
+    if found { Ok(()) } else { skip(format!("{program} is not installed")) }
+}
+
+/// A shell command without output of its own, so that the agent's is alone.
+fn quiet(command: &str) -> [String; 3] {
+    ["sh".into(), "-c".into(), format!("exec {command} >/dev/null 2>&1")]
+}
+
+/// Watches the server started before the agent, then started by it: five connections, five accepts.
+fn serves(world: &World, command: &str) -> anyhow::Result<()> {
+    let shell = quiet(command);
+    {
+        let mut server = Command::new(&shell[0]);
+        server.args(&shell[1..]);
+        let server = Process::start(server)?;
+        net::await_listening(PORT, world.patience())?;
+        let mut agent = world.watch().pid(server.pid()).start()?;
+        five_connections(&mut agent)?;
+        agent.stop()?;
+    }
+    let mut agent = world.watch().command(&shell).start()?;
+    net::await_listening(PORT, world.patience())?;
+    five_connections(&mut agent)?;
+    let listener = agent.await_refresh(PORT)?;
+    ensure!(listener["backlog"].is_u64(), "listen(2) was in view: {listener}");
+    agent.signal(libc::SIGINT);
+    agent.ended()?.summary().map(drop)
+}
+
+fn five_connections(agent: &mut crate::harness::Agent) -> anyhow::Result<()> {
+    for _ in 0..5 {
+        connect(([127, 0, 0, 1], PORT).into())?;
+    }
+    let listener = agent.await_accepted(PORT, 5)?;
+    ensure!(number(&listener, "/accepted") == Some(5), "five connections: {listener}");
+    ensure!(number(&listener, "/accept_wait_us/count") == Some(5), "five known waits: {listener}");
+    Ok(())
+}
+
+fn python_http(world: &World) -> anyhow::Result<()> {
+    check_installed("python3")?;
+    serves(world, &format!("python3 -m http.server --bind 127.0.0.1 {PORT}"))
+}
+
+fn nginx(world: &World) -> anyhow::Result<()> {
+    check_installed("nginx")?;
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("nginx.conf");
+    fs::write(&config, nginx_config(folder.path()))?;
+    serves(world, &format!("nginx -p {} -c {}", folder.path().display(), config.display()))
+}
+
+fn nginx_config(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off; user root; worker_processes 2; pid {folder}/pid; error_log {folder}/error.log;\n\
+         events {{ worker_connections 64; }}\n\
+         http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
+         fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
+         server {{ listen 127.0.0.1:{PORT}; return 200 'ok'; }} }}\n"
+    )
+}
+
+fn redis(world: &World) -> anyhow::Result<()> {
+    check_installed("redis-server")?;
+    serves(world, &format!("redis-server --port {PORT} --bind 127.0.0.1 --save '' --appendonly no"))
+}
+
+fn python_never_accepts(world: &World) -> anyhow::Result<()> {
+    check_installed("python3")?;
+    let script = format!(
+        "import socket,sys; s=socket.socket(); s.bind(('127.0.0.1',{PORT})); s.listen(2); sys.stdin.readline()"
+    );
+    let mut python = Command::new("python3");
+    python.args(["-c", &script]);
+    let server = Process::start(python)?;
+    net::await_listening(PORT, world.patience())?;
+    let mut agent = world.watch().pid(server.pid()).start()?;
+    let _clients = connect_nonblocking(([127, 0, 0, 1], PORT).into(), 10)?;
+    agent.await_listener(PORT, "a full queue", |listener| {
+        number(listener, "/accept_depth") == Some(3) && number(listener, "/limit") == Some(2)
+    })?;
+    agent.await_finding("accept-queue-overflow")?;
+    agent.stop().map(drop)
+}

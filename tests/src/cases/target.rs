@@ -1,0 +1,238 @@
+//! What is watched, and how the watch ends.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+
+use anyhow::{Context, ensure};
+
+use super::{any_tier, native};
+use crate::harness::json::{is, listens_on, number};
+use crate::harness::{Agent, Case, Demo, Process, World, connect};
+
+pub(super) const CASES: &[Case] = &[
+    any_tier("target::several_pids", several_pids),
+    any_tier("target::port", port),
+    any_tier("target::comm", comm),
+    any_tier("target::all", all),
+    any_tier("target::command", command),
+    any_tier("target::command_status", command_status),
+    any_tier("target::children_are_followed", followed),
+    any_tier("target::no_follow", no_follow),
+    any_tier("target::thread_id", thread_id),
+    any_tier("target::no_socket_yet", no_socket_yet),
+    any_tier("target::no_such_process", no_such_process),
+    any_tier("target::unusable_arguments", unusable_arguments),
+    any_tier("target::dies", dies),
+    any_tier("target::sigterm", sigterm),
+    any_tier("target::duration", duration),
+    any_tier("target::no_privilege", no_privilege),
+    native("target::comm_is_escaped", comm_is_escaped),
+];
+
+fn quick(world: &World) -> anyhow::Result<Demo> {
+    world.demo(&["slow-acceptor", "--accept-delay", "0ms"])
+}
+
+fn several_pids(world: &World) -> anyhow::Result<()> {
+    let demos = [quick(world)?, quick(world)?];
+    let mut agent = world.watch().pid(demos[0].pid()).pid(demos[1].pid()).start()?;
+    for demo in &demos {
+        connect(demo.addr)?;
+        agent.await_accepted(demo.addr.port(), 1)?;
+    }
+    agent.stop().map(drop)
+}
+
+fn port(world: &World) -> anyhow::Result<()> {
+    let [wanted, other] = [quick(world)?, quick(world)?];
+    let mut agent = world.watch().args(["--port", &wanted.addr.port().to_string()]).start()?;
+    connect(other.addr)?;
+    connect(wanted.addr)?;
+    agent.await_accepted(wanted.addr.port(), 1)?;
+    let ended = agent.stop()?;
+    let stranger = ended.objects.iter().find(|object| listens_on(object, other.addr.port()));
+    ensure!(stranger.is_none(), "only port {} is watched: {stranger:?}", wanted.addr.port());
+    Ok(())
+}
+
+fn comm(world: &World) -> anyhow::Result<()> {
+    let demo = quick(world)?;
+    let mut agent = world.watch().args(["--comm", "demo-servers"]).start()?;
+    connect(demo.addr)?;
+    await_accept_by(&mut agent, &demo)?;
+    agent.stop().map(drop)
+}
+
+fn all(world: &World) -> anyhow::Result<()> {
+    let before = quick(world)?;
+    let mut agent = world.watch().args(["--all"]).start()?;
+    let after = quick(world)?;
+    for demo in [&before, &after] {
+        connect(demo.addr)?;
+        await_accept_by(&mut agent, demo)?;
+    }
+    agent.stop().map(drop)
+}
+
+/// Ports may be taken in other network namespaces too, process ids are not.
+fn await_accept_by(agent: &mut Agent, demo: &Demo) -> anyhow::Result<()> {
+    let what = format!("accept by {}", demo.pid());
+    agent.await_object(&what, |object| is(object, "accept") && object["pid"] == demo.pid()).map(drop)
+}
+
+fn command(world: &World) -> anyhow::Result<()> {
+    let demos = world.demo_servers().display().to_string();
+    let server = [&demos, "slow-acceptor", "--accept-delay", "0ms", "--listen", "127.0.0.1:7000", "--backlog", "11"];
+    let mut agent = world.watch().command(server).start()?;
+    crate::harness::net::await_listening(7000, world.patience())?;
+    connect(([127, 0, 0, 1], 7000).into())?;
+    let listener = agent.await_accepted(7000, 1)?;
+    ensure!(number(&listener, "/backlog") == Some(11), "watched from its first system call: {listener}");
+    agent.signal(libc::SIGINT);
+    agent.ended()?.summary().map(drop)
+}
+
+fn command_status(world: &World) -> anyhow::Result<()> {
+    let demos = world.demo_servers().display().to_string();
+    let command = [demos.as_str(), "fork-storm", "--children", "3", "--exit-with", "7"];
+    let ended = world.watch().command(command).spawn()?.ended()?;
+    ensure!(ended.status.code() == Some(7), "the command's status is 7, got {}: {}", ended.status, ended.stderr);
+    ended.summary().map(drop)
+}
+
+fn followed(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo_waiting(&["fork-storm", "--children", "3", "--wait"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    demo.go()?;
+    demo.await_listening()?;
+    connect(demo.addr)?;
+    agent.await_accepted(demo.addr.port(), 1)?;
+    agent.stop().map(drop)
+}
+
+fn no_follow(world: &World) -> anyhow::Result<()> {
+    let own = quick(world)?;
+    let mut demo = world.demo_waiting(&["fork-storm", "--children", "3", "--wait"])?;
+    let mut agent = world.watch().pid(demo.pid()).pid(own.pid()).args(["--no-follow"]).start()?;
+    demo.go()?;
+    demo.await_listening()?;
+    connect(demo.addr)?;
+    // The other target's accept comes after the child's, so that the child's would have been shown by then.
+    connect(own.addr)?;
+    agent.await_accepted(own.addr.port(), 1)?;
+    let ended = agent.stop()?;
+    let child = ended.objects.iter().find(|object| listens_on(object, demo.addr.port()));
+    ensure!(child.is_none(), "a child is shown in spite of --no-follow: {child:?}");
+    Ok(())
+}
+
+fn thread_id(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo(&["acceptors", "--workers", "2"])?;
+    demo.await_lines("worker ", 2)?;
+    let thread = fs::read_dir(format!("/proc/{}/task", demo.pid()))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .find(|tid| *tid != demo.pid())
+        .context("the server has one thread")?;
+    let mut agent = world.watch().pid(thread).start()?;
+    connect(demo.addr)?;
+    agent.await_accepted(demo.addr.port(), 1)?;
+    let ended = agent.stop()?;
+    let said = ended.stderr.contains("thread") && ended.stderr.contains(&demo.pid_arg());
+    ensure!(said, "it is to say that {thread} is a thread of {}: {:?}", demo.pid(), ended.stderr);
+    Ok(())
+}
+
+fn no_socket_yet(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo_waiting(&["fork-storm", "--children", "0", "--wait"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    demo.go()?;
+    demo.await_listening()?;
+    agent.await_listener(demo.addr.port(), "any figures", |_| true)?;
+    let ended = agent.stop()?;
+    ensure!(ended.stderr.contains("no listening socket"), "it is to say so: {:?}", ended.stderr);
+    Ok(())
+}
+
+fn no_such_process(world: &World) -> anyhow::Result<()> {
+    // Above the highest pid that Linux gives.
+    let ended = world.watch().pid(4_194_305).spawn()?.ended()?;
+    ensure!(ended.status.code() == Some(2), "exit status 2, got {}", ended.status);
+    ensure!(ended.stderr.contains("4194305"), "which process: {:?}", ended.stderr);
+    ensure!(ended.objects.is_empty(), "nothing was watched: {:?}", ended.objects);
+    Ok(())
+}
+
+fn unusable_arguments(world: &World) -> anyhow::Result<()> {
+    for args in [["--pid", "x"], ["--port", "70000"], ["--interval", "soon"], ["--nonsense", "1"], ["--pid", "0"]] {
+        let ended = world.watch().args(args).spawn()?.ended()?;
+        ensure!(ended.status.code() == Some(2), "{args:?}: exit status 2, got {}: {}", ended.status, ended.stderr);
+        ensure!(!ended.stderr.is_empty(), "{args:?}: no message");
+    }
+    Ok(())
+}
+
+fn dies(world: &World) -> anyhow::Result<()> {
+    let mut demo = quick(world)?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    connect(demo.addr)?;
+    agent.await_accepted(demo.addr.port(), 1)?;
+    demo.signal(libc::SIGKILL);
+    demo.await_end()?;
+    let ended = agent.ended()?;
+    ended.check_clean()?;
+    ensure!(number(ended.listener(demo.addr.port())?, "/accepted") == Some(1), "the last figures are missing");
+    Ok(())
+}
+
+fn sigterm(world: &World) -> anyhow::Result<()> {
+    let demo = quick(world)?;
+    let agent = world.watch().pid(demo.pid()).start()?;
+    agent.signal(libc::SIGTERM);
+    agent.ended()?.check_clean()
+}
+
+fn duration(world: &World) -> anyhow::Result<()> {
+    let demo = quick(world)?;
+    let ended = world.watch().pid(demo.pid()).args(["--duration", "1s"]).spawn()?.ended()?;
+    ended.check_clean()?;
+    let watched = number(ended.summary()?, "/duration_us").unwrap_or(0);
+    ensure!(watched >= 1_000_000, "a second was asked for, it watched {watched} µs");
+    Ok(())
+}
+
+fn no_privilege(world: &World) -> anyhow::Result<()> {
+    const NOBODY: u32 = 65_534;
+    // The build directory may be closed to others.
+    let folder = tempfile::Builder::new().prefix("backscope").tempdir_in("/tmp")?;
+    let copy = folder.path().join("backscope");
+    fs::copy(world.agent(), &copy)?;
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let mut command = std::process::Command::new(&copy);
+    command.args(["watch", "--json", "--all"]).current_dir("/").uid(NOBODY).gid(NOBODY);
+    let mut process = Process::start(command)?;
+    let status = process.wait(world.patience())?;
+    let stderr = process.finish();
+    ensure!(status.code() == Some(3), "exit status 3, got {status}: {stderr}");
+    ensure!(stderr.contains("CAP_"), "which capability is missing: {stderr:?}");
+    ensure!(stderr.contains("sudo") || stderr.contains("setcap"), "what to do: {stderr:?}");
+    Ok(())
+}
+
+/// A program may call itself anything; the terminal must not obey it.
+fn comm_is_escaped(world: &World) -> anyhow::Result<()> {
+    let script = "import socket,sys\n\
+        open('/proc/self/comm','w').write('\\x1b[31mred')\n\
+        s=socket.create_server(('127.0.0.1',7001))\n\
+        sys.stdin.readline()\n";
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", script]);
+    let server = Process::start(python)?;
+    crate::harness::net::await_listening(7001, world.patience())?;
+    let pid = server.pid().to_string();
+    let output = world.agent_command(&["listeners", "--pid", &pid]).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(text.contains("red"), "the server is missing: {text}");
+    ensure!(!text.contains("\x1b[31mred"), "an escape sequence reached the terminal: {text:?}");
+    Ok(())
+}

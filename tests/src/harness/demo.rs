@@ -1,0 +1,117 @@
+//! A running demo server.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Context;
+
+use super::truth::Accepted;
+use super::{Process, World};
+
+/// A running demo server; ends with the guard.
+#[derive(Debug)]
+pub struct Demo {
+    process: Process,
+    /// Where it listens; of no meaning before it does.
+    pub addr: SocketAddr,
+    /// What it printed so far.
+    lines: Vec<String>,
+    world: World,
+}
+
+impl Demo {
+    /// Starts it and waits until it listens.
+    pub(super) fn listening(world: &World, args: &[&str]) -> anyhow::Result<Self> {
+        let mut demo = Self::start(world, args)?;
+        demo.await_listening()?;
+        Ok(demo)
+    }
+
+    /// Starts it.
+    pub(super) fn start(world: &World, args: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(world.demo_servers());
+        command.args(args);
+        let process = Process::start(command)?;
+        Ok(Self { process, addr: SocketAddr::from(([0, 0, 0, 0], 0)), lines: Vec::new(), world: world.clone() })
+    }
+
+    /// Waits until it listens, and remembers where.
+    pub fn await_listening(&mut self) -> anyhow::Result<()> {
+        let line = self.await_line("listening on ")?;
+        self.addr = line["listening on ".len()..].parse().context("address of the demo server")?;
+        Ok(())
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// The same as an argument.
+    pub fn pid_arg(&self) -> String {
+        self.pid().to_string()
+    }
+
+    /// The address for an IPv4 client of a dual-stack listener.
+    pub fn ipv4(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.addr.port()))
+    }
+
+    /// The process that it says will accept (`holder PID`).
+    pub fn holder(&mut self) -> anyhow::Result<u32> {
+        let line = self.await_line("holder ")?;
+        line["holder ".len()..].parse().context("holder")
+    }
+
+    /// Lets it go on from a wait for standard input.
+    pub fn go(&mut self) -> anyhow::Result<()> {
+        self.process.write_line("go")
+    }
+
+    /// Waits for the first line, printed or to come, that begins with `prefix`.
+    pub fn await_line(&mut self, prefix: &str) -> anyhow::Result<String> {
+        self.await_lines(prefix, 1).map(|mut lines| lines.swap_remove(0))
+    }
+
+    /// Waits until `count` lines begin with `prefix`.
+    pub fn await_lines(&mut self, prefix: &str, count: usize) -> anyhow::Result<Vec<String>> {
+        let deadline = Instant::now() + self.world.patience();
+        loop {
+            let found: Vec<_> = self.lines.iter().filter(|line| line.starts_with(prefix)).cloned().collect();
+            if found.len() >= count {
+                return Ok(found);
+            }
+            match self.process.next_line(deadline).with_context(|| {
+                format!("waiting for {count} × `{prefix}`, got {} of them in {:?}", found.len(), self.lines)
+            })? {
+                Some(line) => self.lines.push(line),
+                None => self.explain_end(prefix)?,
+            }
+        }
+    }
+
+    fn explain_end(&mut self, awaited: &str) -> anyhow::Result<()> {
+        let status = self.process.wait(self.world.patience())?;
+        let errors = self.process.finish();
+        if status.code() == Some(77) {
+            return super::skip(errors.trim());
+        }
+        anyhow::bail!("{} ended ({status}) before it printed `{awaited}`: {errors}", self.process.name())
+    }
+
+    /// Waits for `count` accepts that the server itself saw (`--trace`).
+    pub fn await_accepts(&mut self, count: usize) -> anyhow::Result<Vec<Accepted>> {
+        self.await_lines("accepted ", count)?.iter().map(|line| Accepted::parse(line)).collect()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: std::ffi::c_int) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end.
+    pub fn await_end(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        self.process.wait(self.world.patience())
+    }
+}

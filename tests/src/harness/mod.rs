@@ -1,0 +1,20 @@
+//! What a case needs: an own network namespace, demo servers, the agent, and the kernel's own counters.
+
+mod agent;
+pub mod bpf;
+mod client;
+mod contract;
+mod demo;
+pub mod json;
+pub mod net;
+mod process;
+mod run;
+pub mod truth;
+mod world;
+
+pub use agent::{Agent, Ended, Watch};
+pub use client::{Client, connect, connect_nonblocking};
+pub use demo::Demo;
+pub use process::{Process, terminate};
+pub use run::{Case, Tiers, Verdict, Where, run, runs};
+pub use world::{Skip, Tier, World, skip, unprivileged_reason};

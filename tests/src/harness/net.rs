@@ -1,0 +1,91 @@
+//! The network namespace of a case, its settings and the kernel's counters in it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+/// Gives the calling thread, and what it starts from now on, a network namespace of its own with `lo` up.
+pub fn isolate() -> anyhow::Result<()> {
+    // SAFETY: a plain system call that concerns the calling thread alone.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+        return Err(io::Error::last_os_error()).context("unshare(CLONE_NEWNET)");
+    }
+    loopback_up().context("bringing lo up")
+}
+
+/// Brings `lo` up in the calling thread's network namespace.
+pub fn loopback_up() -> io::Result<()> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    // SAFETY: ifreq is plain data for which all zeroes is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as _;
+    request.ifr_name[1] = b'o' as _;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as _;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which `request` is.
+    let status =
+        unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS as _, &raw mut request) };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sets a sysctl of the network namespace: `set("ipv4/tcp_syncookies", 2)`.
+pub fn set(sysctl: &str, value: i64) -> anyhow::Result<()> {
+    let path = format!("/proc/sys/net/{sysctl}");
+    fs::write(&path, value.to_string()).with_context(|| format!("writing {value} to {path}"))
+}
+
+/// The `TcpExt` counters of the namespace.
+#[derive(Clone, Debug)]
+pub struct Counters(HashMap<String, u64>);
+
+impl Counters {
+    /// Reads those of the calling thread's namespace.
+    pub fn read() -> anyhow::Result<Self> {
+        let text = fs::read_to_string("/proc/thread-self/net/netstat").context("reading netstat")?;
+        let mut rows = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
+        let (names, values) = rows.next().zip(rows.next()).context("netstat has no TcpExt")?;
+        let values = values.split_whitespace().map(|value| value.parse().unwrap_or(0));
+        Ok(Self(names.split_whitespace().map(str::to_owned).zip(values).collect()))
+    }
+
+    /// One counter.
+    pub fn get(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+}
+
+/// Waits until something in the namespace listens on the TCP port, without connecting to it.
+pub fn await_listening(port: u16, limit: Duration) -> anyhow::Result<()> {
+    let wanted = format!(":{port:04X}");
+    let listens = |table: &str| {
+        fs::read_to_string(format!("/proc/thread-self/net/{table}")).is_ok_and(|text| {
+            text.lines().any(|line| {
+                let mut columns = line.split_whitespace().skip(1);
+                columns.next().is_some_and(|local| local.ends_with(&wanted)) && columns.nth(1) == Some("0A")
+            })
+        })
+    };
+    let deadline = Instant::now() + limit;
+    while !listens("tcp") && !listens("tcp6") {
+        anyhow::ensure!(Instant::now() < deadline, "nothing listens on port {port} after {limit:?}");
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// A TCP port that is free now, for programs that cannot choose one themselves.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// `CLOCK_MONOTONIC`, ns.
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec of ours. CLOCK_MONOTONIC cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}

@@ -1,0 +1,123 @@
+//! A child process with its output read line by line, ended with its whole process group when the guard goes.
+
+use std::ffi::c_int;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+/// A running child. Dropping it kills it and its children.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    errors: Option<JoinHandle<String>>,
+    name: String,
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own, its three streams in our hands.
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        let name = format!("{command:?}");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        // SAFETY: prctl is async-signal-safe and touches nothing but the child itself.
+        unsafe {
+            command.pre_exec(|| {
+                // A run that is interrupted leaves nothing behind either.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().with_context(|| format!("starting {name}"))?;
+        let (sender, lines) = mpsc::channel();
+        let stdout = child.stdout.take().context("no stdout")?;
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut stderr = child.stderr.take().context("no stderr")?;
+        let errors = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stderr.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        Ok(Self { child, lines, errors: Some(errors), name })
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The command, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The next line of output; `None` at its end.
+    ///
+    /// Fails if there is none until `deadline`.
+    pub fn next_line(&self, deadline: Instant) -> anyhow::Result<Option<String>> {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => anyhow::bail!("no output in time from {}", self.name),
+        }
+    }
+
+    /// A line that has been printed already, if there is one.
+    pub fn ready_line(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
+    /// Writes a line to the child's standard input.
+    pub fn write_line(&mut self, line: &str) -> anyhow::Result<()> {
+        let stdin = self.child.stdin.as_mut().context("no stdin")?;
+        writeln!(stdin, "{line}").with_context(|| format!("writing to {}", self.name))
+    }
+
+    /// Sends a signal to the process alone, not to its children.
+    pub fn signal(&self, signal: c_int) {
+        // SAFETY: a plain system call; the child has not been waited for, so the id is its own.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+    }
+
+    /// Waits for the end, `limit` at most.
+    pub fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            anyhow::ensure!(Instant::now() < deadline, "still running after {limit:?}: {}", self.name);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills the process and its group, and returns what it wrote to standard error.
+    pub fn finish(&mut self) -> String {
+        terminate(&mut self.child);
+        self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        terminate(&mut self.child);
+    }
+}
+
+/// Kills a child that leads a process group of its own, with the group.
+pub fn terminate(child: &mut Child) {
+    // SAFETY: a plain system call. The group's id is the child's: even if the child was waited for, the id stays
+    // taken while a member of the group lives; if none does the call fails, as the id was ours a moment ago.
+    unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
+    let _ = child.wait();
+}

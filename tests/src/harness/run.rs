@@ -1,0 +1,90 @@
+//! Runs one case: in a thread and a network namespace of its own, with a limit of time.
+
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc;
+use std::thread;
+
+use super::{Skip, Tier, World, net};
+
+/// One end-to-end test.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// `topic::what`.
+    pub name: &'static str,
+    /// Where it can run.
+    pub place: Where,
+    /// In the virtual machine: on which tiers.
+    pub tiers: Tiers,
+    /// The test.
+    pub run: fn(&World) -> anyhow::Result<()>,
+}
+
+/// Where a case can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// Natively and in the virtual machine.
+    Everywhere,
+    /// Natively alone: it needs programs that the virtual machine has not.
+    Native,
+}
+
+/// On which tiers a case runs in the virtual machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tiers {
+    /// Once on each.
+    Each,
+    /// Once, on the one that the agent chooses: the case does not depend on it.
+    Any,
+}
+
+/// How a case ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should.
+    Pass,
+    /// Otherwise.
+    Fail(String),
+    /// It could not run, and why.
+    Skip(String),
+}
+
+/// The runs of a case here: name and tier.
+pub fn runs(case: &Case, vm: bool) -> Vec<(String, Option<Tier>)> {
+    if vm && case.tiers == Tiers::Each {
+        let named = |tier: Tier| (format!("{}@{}", case.name, tier.name()), Some(tier));
+        return vec![named(Tier::Full), named(Tier::Tracepoint)];
+    }
+    vec![(case.name.to_owned(), None)]
+}
+
+/// Runs the case.
+pub fn run(case: &Case, world: &World) -> Verdict {
+    if world.vm && case.place == Where::Native {
+        return Verdict::Skip("needs programs that the virtual machine has not".into());
+    }
+    let (sender, verdict) = mpsc::channel();
+    let (run, inner) = (case.run, world.clone());
+    let body = move || {
+        let attempt = || net::isolate().and_then(|()| run(&inner));
+        let _ = sender.send(match panic::catch_unwind(AssertUnwindSafe(attempt)) {
+            Ok(Ok(())) => Verdict::Pass,
+            Ok(Err(error)) => match error.downcast_ref::<Skip>() {
+                Some(skip) => Verdict::Skip(skip.to_string()),
+                None => Verdict::Fail(format!("{error:#}")),
+            },
+            Err(payload) => Verdict::Fail(format!("panicked: {}", panic_text(payload.as_ref()))),
+        });
+    };
+    if let Err(error) = thread::Builder::new().name(case.name.into()).spawn(body) {
+        return Verdict::Fail(format!("no thread: {error}"));
+    }
+    verdict
+        .recv_timeout(world.case_limit())
+        .unwrap_or_else(|_| Verdict::Fail(format!("did not end within {:?}", world.case_limit())))
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,127 @@
+//! What server and client saw themselves, and how far the agent's figures may be from it.
+
+use anyhow::{Context, ensure};
+
+use super::json::{Value, address, number};
+use super::{Client, World, net};
+
+/// An accept as the server saw it (`accepted FD PEER-PORT ENTERED-NS RETURNED-NS`).
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    /// Descriptor.
+    pub fd: i64,
+    /// Port of the peer.
+    pub port: u16,
+    /// Before the call, ns.
+    pub entered_ns: u64,
+    /// After it, ns.
+    pub returned_ns: u64,
+}
+
+impl Accepted {
+    /// Reads the line that a demo server prints with `--trace`.
+    pub fn parse(line: &str) -> anyhow::Result<Self> {
+        let mut words = line.split(' ').skip(1).map(|word| word.parse::<u64>());
+        let mut next = || words.next().and_then(Result::ok).with_context(|| format!("not a trace: {line}"));
+        Ok(Self { fd: next()? as i64, port: next()? as u16, entered_ns: next()?, returned_ns: next()? })
+    }
+}
+
+/// A handshake as its client saw it: the kernel queued the connection between the two.
+#[derive(Clone, Copy, Debug)]
+pub struct Handshake {
+    /// Port of the client.
+    pub port: u16,
+    /// Before connect(2), ns.
+    pub started_ns: u64,
+    /// After it, ns.
+    pub done_ns: u64,
+}
+
+impl Handshake {
+    /// Reads the line that `load --trace` prints (`connected PORT STARTED-NS DONE-NS`).
+    pub fn parse(line: &str) -> anyhow::Result<Self> {
+        let mut words = line.split(' ').skip(1).map(|word| word.parse::<u64>());
+        let mut next = || words.next().and_then(Result::ok).with_context(|| format!("not a trace: {line}"));
+        Ok(Self { port: next()? as u16, started_ns: next()?, done_ns: next()? })
+    }
+}
+
+impl From<&Client> for Handshake {
+    fn from(client: &Client) -> Self {
+        Self { port: client.port, started_ns: client.started_ns, done_ns: client.done_ns }
+    }
+}
+
+/// The error that is allowed for a true value, µs: 5 % or 200 µs, whichever is more; under emulation the longest gap
+/// between two readings of the clock that this machine shows right now, if that is more still.
+pub fn tolerance_us(world: &World, truth_us: u64) -> u64 {
+    let promised = (truth_us / 20).max(200);
+    if world.vm { promised.max(clock_gap_us()) } else { promised }
+}
+
+fn clock_gap_us() -> u64 {
+    let begin = net::monotonic_ns();
+    let (mut last, mut widest) = (begin, 0);
+    while last - begin < 50_000_000 {
+        let now = net::monotonic_ns();
+        widest = widest.max(now - last);
+        last = now;
+    }
+    widest / 1_000
+}
+
+/// Checks that a reported time lies in `low..=high` (both ns, observed from outside), give or take the tolerance.
+pub fn within(world: &World, what: &str, reported_us: u64, low_ns: u64, high_ns: u64) -> anyhow::Result<()> {
+    let (low, high) = (low_ns / 1_000, high_ns.div_ceil(1_000));
+    let tolerance = tolerance_us(world, high);
+    ensure!(
+        (low.saturating_sub(tolerance)..=high + tolerance).contains(&reported_us),
+        "{what} is {reported_us} µs, but server and client saw {low} to {high} µs (± {tolerance} µs)"
+    );
+    Ok(())
+}
+
+/// The `accept` object of the connection from `port`.
+pub fn accept_of(objects: &[Value], port: u16) -> anyhow::Result<&Value> {
+    let mut found =
+        objects.iter().filter(|o| o["type"] == "accept" && address(o, "/peer").is_some_and(|peer| peer.port() == port));
+    let first = found.next().with_context(|| format!("no accept object for the client on port {port}"))?;
+    ensure!(found.next().is_none(), "two accept objects for the client on port {port}");
+    Ok(first)
+}
+
+/// Checks every accept that the server saw against the agent's objects: there is one, with the right descriptor, and
+/// its `queued_us` is the time from the handshake's end to the return of accept.
+pub fn check_waits(
+    world: &World,
+    objects: &[Value],
+    accepts: &[Accepted],
+    handshakes: &[Handshake],
+) -> anyhow::Result<()> {
+    for accept in accepts {
+        let object = accept_of(objects, accept.port)?;
+        let shake = handshakes
+            .iter()
+            .find(|shake| shake.port == accept.port)
+            .with_context(|| format!("no client on port {}", accept.port))?;
+        ensure!(object["fd"].as_i64().is_none_or(|fd| fd == accept.fd), "fd {} was {}", object["fd"], accept.fd);
+        let queued_us = number(object, "/queued_us").with_context(|| format!("queued_us is unknown: {object}"))?;
+        let low = accept.returned_ns.saturating_sub(shake.done_ns);
+        within(world, "queued_us", queued_us, low, accept.returned_ns - shake.started_ns)
+            .with_context(|| object.to_string())?;
+    }
+    Ok(())
+}
+
+/// Checks `blocked_us` of one accept: the time inside the call if the connection came during it, else 0.
+pub fn check_blocked(world: &World, objects: &[Value], accept: &Accepted, shake: Handshake) -> anyhow::Result<()> {
+    let object = accept_of(objects, accept.port)?;
+    let blocked = number(object, "/blocked_us").with_context(|| format!("blocked_us is unknown: {object}"))?;
+    if shake.done_ns < accept.entered_ns {
+        ensure!(blocked == 0, "the connection was there before the call, yet: {object}");
+        return Ok(());
+    }
+    let inside = accept.returned_ns - accept.entered_ns;
+    within(world, "blocked_us", blocked, inside, inside).with_context(|| object.to_string())
+}

@@ -1,0 +1,121 @@
+//! Where a case runs, and with which programs.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::{Demo, Watch};
+
+/// Which hooks the agent is made to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// fentry and fexit.
+    Full,
+    /// Tracepoints alone.
+    Tracepoint,
+}
+
+impl Tier {
+    /// As `--tier` and `attached.tier` spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Full => "full",
+            Tier::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// Where a case runs, and with which programs.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// In the virtual machine, as PID 1.
+    pub vm: bool,
+    /// The tier that the agent is made to use; its own choice if `None`.
+    pub tier: Option<Tier>,
+}
+
+impl World {
+    /// How long to wait for something that must happen. Software emulation is slow.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(if self.vm { 60 } else { 20 })
+    }
+
+    /// A case that takes longer than this hangs.
+    pub fn case_limit(&self) -> Duration {
+        Duration::from_secs(if self.vm { 240 } else { 120 })
+    }
+
+    /// The agent's program.
+    pub fn agent(&self) -> PathBuf {
+        program("backscope", "BACKSCOPE_BIN")
+    }
+
+    /// The demo servers' program.
+    pub fn demo_servers(&self) -> PathBuf {
+        program("demo-servers", "DEMO_SERVERS_BIN")
+    }
+
+    /// `backscope watch --json …`, not started yet.
+    pub fn watch(&self) -> Watch<'_> {
+        Watch::new(self)
+    }
+
+    /// Starts a demo server and waits until it listens.
+    pub fn demo(&self, args: &[&str]) -> anyhow::Result<Demo> {
+        Demo::listening(self, args)
+    }
+
+    /// Starts a demo server that does not listen at once.
+    pub fn demo_waiting(&self, args: &[&str]) -> anyhow::Result<Demo> {
+        Demo::start(self, args)
+    }
+
+    /// `backscope ARGS…`, run to its end.
+    pub fn agent_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.agent());
+        command.args(args);
+        command
+    }
+}
+
+/// The program of that name: from the environment, from `/bin` (in the virtual machine), else beside this program's
+/// own build (`target/PROFILE/deps/e2e-…`).
+fn program(name: &str, variable: &str) -> PathBuf {
+    if let Some(path) = env::var_os(variable) {
+        return path.into();
+    }
+    let installed = Path::new("/bin").join(name);
+    if installed.exists() {
+        return installed;
+    }
+    let own = env::current_exe().unwrap_or_default();
+    let profile = own.ancestors().skip(1).find(|dir| dir.join(name).is_file());
+    profile.map_or_else(|| name.into(), |dir| dir.join(name))
+}
+
+/// The reason why a case cannot run here: not a failure, and not a pass.
+#[derive(Debug)]
+pub struct Skip(pub String);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// Ends a case as skipped.
+pub fn skip(reason: impl Into<String>) -> anyhow::Result<()> {
+    Err(Skip(reason.into()).into())
+}
+
+/// Why nothing can be tested without privileges; `None` with them.
+pub fn unprivileged_reason() -> Option<String> {
+    // SAFETY: a plain system call without arguments.
+    let user = unsafe { libc::geteuid() };
+    (user != 0).then(|| {
+        format!("needs root to load BPF programs (effective user {user}); set BACKSCOPE_SKIP_ROOT=1 to skip instead")
+    })
+}
