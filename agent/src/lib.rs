@@ -1,4 +1,13 @@
 //! backscope shows the life of a backend's connections inside the kernel, and says of every slice of time who held it:
 //! the kernel, the application or the peer.
+//!
+//! Data flows one way: [`sensor`] (probes, maps) → [`model`] (pure) → snapshot → front-ends ([`tui`], [`report`]).
 
+#![deny(unsafe_code)]
+
+pub mod commands;
+pub mod kernel;
 pub mod model;
+pub mod report;
+pub mod sensor;
+pub mod tui;

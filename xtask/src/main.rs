@@ -1,1 +1,66 @@
-fn main() {}
+//! What building, testing and showing backscope needs beyond cargo: `cargo xtask --help`.
+
+mod cpio;
+mod debian;
+mod demo;
+mod kernels;
+mod lint;
+mod picture;
+mod probes;
+mod qemu;
+mod setup;
+mod step;
+mod test;
+mod verdict;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Build, test and show backscope.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Watch a bundled server whose accept queue overflows
+    Demo(demo::Args),
+    /// Run every test, installing what they need
+    Test(test::Args),
+    /// Run the end-to-end tests in virtual machines, one a kernel
+    Vm(vm::Args),
+    /// Check formatting and lints
+    Lint,
+    /// Compile the kernel probes and write probes/prebuilt/backscope.bpf.o
+    Probes(probes::Args),
+    /// Install what building and testing need
+    Setup(setup::Args),
+    /// Render the picture of the TUI in the README, docs/watch.svg
+    Picture(picture::Args),
+}
+
+fn main() -> ExitCode {
+    // `test` and `vm` end with their sum as the last line, whether tests failed or not.
+    let good = match Cli::parse().verb {
+        Verb::Demo(args) => demo::run(&args).map(|()| true),
+        Verb::Test(args) => test::run(&args),
+        Verb::Vm(args) => vm::run(&args),
+        Verb::Lint => lint::run().map(|()| true),
+        Verb::Probes(args) => probes::run(&args).map(|()| true),
+        Verb::Setup(args) => setup::run(&args).map(|()| true),
+        Verb::Picture(args) => picture::run(&args).map(|()| true),
+    };
+    match good {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,4 +1,270 @@
 //! The pure core: events in, snapshots and report objects out. No clock, no sockets, no BPF.
+//!
+//! The same events give the same output, live and from a recording. Memory is bounded whatever the traffic:
+//!
+//! | what | bound | when full |
+//! |---|---|---|
+//! | listeners | [`MAX_LISTENERS`] | further ones are not shown; counted as lost under `model_listeners` |
+//! | closed listeners | [`MAX_CLOSED`] | the one closed first is forgotten; its totals stay in the summary |
+//! | history of a listener | [`MAX_HISTORY`] refreshes, less with more than 128 listeners | the oldest goes |
+//! | wait histograms | 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB (one digit) for more | |
+//! | accepting threads of a listener | 256 | the one that accepted least recently is forgotten |
+//! | live stream | [`MAX_STREAM`] entries | the oldest goes |
+//! | standing findings | 256 | the mildest and newest gives way to a worse one |
 
+mod acceptor;
 pub mod event;
+mod finding;
+mod histogram;
+mod ledger;
+mod listener;
+mod listeners;
+pub mod output;
+mod recent;
+mod sharing;
 pub mod snapshot;
+mod stream;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+use std::collections::BTreeMap;
+
+use backscope_abi::counter;
+
+use event::{Accept, Cost, Event, Overflow, Process, ProcessChange, Sample, Stage};
+use finding::{Board, Facts};
+use listeners::Listeners;
+pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
+use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
+use snapshot::Snapshot;
+pub use stream::MAX_STREAM;
+use stream::Stream;
+
+/// What is known when the watch begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// When backscope attached, ns of `CLOCK_MONOTONIC`.
+    pub attached_ns: u64,
+    /// What is watched: "api-server 4242".
+    pub target: String,
+    /// "full" or "tracepoint".
+    pub tier: String,
+    /// Report every SYN, SYN-ACK retransmission and process change too (`--detail events`).
+    pub detail_events: bool,
+}
+
+/// Judges the events of one run.
+#[derive(Debug)]
+pub struct Model {
+    setup: Setup,
+    now_ns: u64,
+    listeners: Listeners,
+    stream: Stream,
+    board: Board,
+    notices: Vec<String>,
+    /// The newest sample's time and cost.
+    cost: Option<(u64, Cost)>,
+    cost_share: Option<f64>,
+    /// Totals by probe.
+    lost: BTreeMap<String, u64>,
+    seen: u64,
+}
+
+impl Model {
+    /// Starts with nothing known.
+    pub fn new(setup: Setup) -> Self {
+        Self {
+            now_ns: setup.attached_ns,
+            listeners: Listeners::new(setup.attached_ns),
+            setup,
+            stream: Stream::default(),
+            board: Board::default(),
+            notices: Vec::new(),
+            cost: None,
+            cost_share: None,
+            lost: BTreeMap::new(),
+            seen: 0,
+        }
+    }
+
+    /// Replaces the plain sentences on the watch itself.
+    pub fn set_notices(&mut self, notices: Vec<String>) {
+        self.notices = notices;
+    }
+
+    /// Replaces the description of what is watched.
+    pub fn set_target(&mut self, target: String) {
+        self.setup.target = target;
+    }
+
+    /// Takes one event and pushes what is to be reported.
+    pub fn apply(&mut self, event: &Event, out: &mut Vec<Output>) {
+        match event {
+            Event::Accept(accept) => self.accept(accept, out),
+            Event::Overflow(overflow) => self.overflow(overflow, out),
+            Event::Syn(syn) => {
+                self.advance(syn.ts_ns);
+                out.extend(self.setup.detail_events.then(|| Output::Syn(syn.clone())));
+            }
+            Event::SynAckRetransmit(retransmit) => {
+                self.advance(retransmit.ts_ns);
+                out.extend(self.setup.detail_events.then(|| Output::SynAckRetransmit(retransmit.clone())));
+            }
+            Event::Process(process) => self.process(process, out),
+            Event::Sample(sample) => self.sample(sample, out),
+        }
+    }
+
+    /// What a screen shows now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            now_ns: self.now_ns,
+            elapsed_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
+            target: self.setup.target.clone(),
+            tier: self.setup.tier.clone(),
+            cost_share: self.cost_share,
+            lost: self.lost.values().sum(),
+            listeners: self.listeners.full_views(),
+            stream: self.stream.entries(),
+            findings: self.board.view(),
+            notices: self.notices.clone(),
+        }
+    }
+
+    /// Ends the run at `now_ns`: a last object for every listener, and the summary.
+    pub fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        self.advance(now_ns);
+        // Nothing is on the way any more.
+        let unnamed = self.listeners.unnamed(self.now_ns, |_| false);
+        self.report_unnamed(unnamed, out);
+        for mut view in self.listeners.views() {
+            // Peaks run since the last object.
+            (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
+            out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
+        }
+        out.push(Output::Summary(self.summary()));
+    }
+
+    fn advance(&mut self, ts_ns: u64) {
+        self.now_ns = self.now_ns.max(ts_ns);
+    }
+
+    fn accept(&mut self, accept: &Accept, out: &mut Vec<Output>) {
+        self.advance(accept.ts_ns);
+        self.listeners.accepted(accept);
+        self.stream.accepted(accept);
+        out.push(Output::Accept(accept.clone()));
+    }
+
+    fn overflow(&mut self, overflow: &Overflow, out: &mut Vec<Output>) {
+        self.advance(overflow.ts_ns);
+        self.listeners.overflowed(overflow);
+        let overflow = OverflowOutput {
+            ts_ns: overflow.ts_ns,
+            listener: overflow.listener,
+            peer: Some(overflow.peer),
+            stage: overflow.stage,
+            depth: overflow.depth,
+            limit: overflow.limit,
+            count: 1,
+            stage_certain: true,
+        };
+        self.stream.overflowed(&overflow);
+        out.push(Output::Overflow(overflow));
+    }
+
+    fn process(&mut self, process: &Process, out: &mut Vec<Output>) {
+        self.advance(process.ts_ns);
+        if process.change == ProcessChange::Exited {
+            self.listeners.exited(process.pid);
+        }
+        out.extend(self.setup.detail_events.then(|| Output::Process(process.clone())));
+    }
+
+    fn sample(&mut self, sample: &Sample, out: &mut Vec<Output>) {
+        self.advance(sample.ts_ns);
+        for change in self.listeners.sampled(sample) {
+            self.stream.push(change);
+        }
+        // On the tracepoint tier no hook sees a SYN dropped, so there is no record to wait for.
+        let names_syns = self.setup.tier != "tracepoint";
+        let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
+        self.report_unnamed(unnamed, out);
+        self.report_listeners(sample.ts_ns, out);
+        self.report_lost(sample, out);
+        self.seen = sample.seen;
+        self.take_cost(sample);
+    }
+
+    fn report_unnamed(&mut self, unnamed: Vec<OverflowOutput>, out: &mut Vec<Output>) {
+        for overflow in unnamed {
+            self.stream.overflowed(&overflow);
+            out.push(Output::Overflow(overflow));
+        }
+    }
+
+    fn report_listeners(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+        for (listener, view, shares) in self.listeners.reportable() {
+            if !view.closed {
+                let facts = Facts {
+                    view: &view,
+                    recent: &listener.recent,
+                    figures: listener.recent.figures(),
+                    stalled_ns: listener.stalled_ns(ts_ns),
+                    shares,
+                };
+                self.board.judge(ts_ns, &facts, out);
+            }
+            out.push(Output::Listener(ListenerOutput { ts_ns, view }));
+        }
+        self.board.expire(ts_ns);
+        self.listeners.reported();
+    }
+
+    fn report_lost(&mut self, sample: &Sample, out: &mut Vec<Output>) {
+        let beyond = self.listeners.refused();
+        let own = (beyond > 0).then(|| ("model_listeners".to_owned(), beyond));
+        for (probe, total) in sample.lost.iter().cloned().chain(own) {
+            let before = self.lost.insert(probe.clone(), total).unwrap_or(0);
+            let count = total.saturating_sub(before);
+            if count > 0 {
+                out.push(Output::Lost(Lost { ts_ns: sample.ts_ns, probe, count, total }));
+            }
+        }
+    }
+
+    fn take_cost(&mut self, sample: &Sample) {
+        if let Some((before_ns, before)) = self.cost {
+            let elapsed_ns = sample.ts_ns.saturating_sub(before_ns);
+            let probes_ns = sample.cost.probe_ns.unwrap_or(0).saturating_sub(before.probe_ns.unwrap_or(0));
+            let agent_ns = sample.cost.agent_cpu_us.saturating_sub(before.agent_cpu_us) * 1_000;
+            if elapsed_ns > 0 {
+                self.cost_share = Some((probes_ns + agent_ns) as f64 / elapsed_ns as f64);
+            }
+        }
+        self.cost = Some((sample.ts_ns, sample.cost));
+    }
+
+    fn summary(&self) -> Summary {
+        let lost = self.lost.get(counter::NAMES[counter::RING_FULL as usize]).copied().unwrap_or(0);
+        let (listeners, totals, wait) = self.listeners.totals();
+        Summary {
+            ts_ns: self.now_ns,
+            duration_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
+            listeners,
+            totals,
+            wait,
+            findings: self.board.made(),
+            seen: self.seen,
+            delivered: self.seen.saturating_sub(lost),
+            lost,
+            cost: self.cost.map(|(_, cost)| cost),
+        }
+    }
+}
+
+/// A figure a second; 0 over a period too short to tell.
+fn rate(count: u64, elapsed_ns: u64) -> f64 {
+    if elapsed_ns < 10_000_000 { 0.0 } else { count as f64 * 1e9 / elapsed_ns as f64 }
+}

@@ -51,6 +51,10 @@ layout! {
     skc_listener = "sock_common"."skc_listener",
     /// Inode number of a network namespace.
     net_inum = "net"."ns.inum",
+    /// `net.core.somaxconn`.
+    net_somaxconn = "net"."core.sysctl_somaxconn",
+    /// `net.ipv4.tcp_syncookies`.
+    net_syncookies = "net"."ipv4.sysctl_tcp_syncookies",
     /// Connections waiting in the accept queue.
     sk_ack_backlog = "sock"."sk_ack_backlog",
     /// Limit of the accept queue.
@@ -93,6 +97,10 @@ layout! {
     task_pid = "task_struct"."pid",
     /// Command name.
     task_comm = "task_struct"."comm",
+    /// What the threads of a process share.
+    task_signal = "task_struct"."signal",
+    /// Threads of a process that have not begun to exit.
+    signal_live = "signal_struct"."live",
     /// Open files.
     task_files = "task_struct"."files",
     /// Descriptor table.

@@ -9,8 +9,8 @@ mod record;
 
 pub use layout::{ABSENT, Config, Layout};
 pub use record::{
-    ACCEPT, ADOPT, Accept, Adopt, CLOSED, Closed, Endpoint, LISTENER, Listener, OVERFLOW, Overflow, PROCESS, Process,
-    RETRANSMIT, Retransmit, SYN, ScanEntry, Syn, process, stage,
+    ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, LISTENER, Listener, OVERFLOW, Overflow, PROCESS,
+    Process, Queued, RETRANSMIT, Retransmit, SYN, ScanEntry, Syn, process, stage,
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched; [`counter::LISTENERS_FULL`] counts it.

@@ -38,6 +38,8 @@ pub struct Endpoint {
 pub struct Listener {
     /// Local address.
     pub local: Endpoint,
+    /// Address of its `struct sock`.
+    pub sk: u64,
     /// When the agent came to know it: `listen(2)`, or the scan that found it.
     pub since_ns: u64,
     /// Not 0 once it has stopped listening; the time of that.
@@ -84,8 +86,80 @@ pub struct Listener {
     pub tgid: u32,
     /// Inode of its network namespace.
     pub netns: u32,
+    /// `net.core.somaxconn` there at the newest sample; 0 where it cannot be read.
+    pub somaxconn: u32,
+    /// Padding.
+    pub _pad: u32,
     /// Command name of that process.
     pub comm: [u8; 16],
+}
+
+impl Listener {
+    /// Nothing known, nothing counted.
+    pub const BLANK: Self = Self {
+        local: Endpoint { addr: [0; 16], port: 0, _pad: [0; 3] },
+        sk: 0,
+        since_ns: 0,
+        closed_ns: 0,
+        syns: 0,
+        queued: 0,
+        accepted: 0,
+        overflow_syn: 0,
+        overflow_ack: 0,
+        syn_dropped: 0,
+        cookies_sent: 0,
+        synack_retransmits: 0,
+        eagain: 0,
+        abandoned: 0,
+        peak: [0; 2],
+        peak_epoch: [u32::MAX; 2],
+        syn_peak: [0; 2],
+        depth: 0,
+        limit: 0,
+        syn_depth: 0,
+        drops: 0,
+        drops_base: 0,
+        backlog: -1,
+        tgid: 0,
+        netns: 0,
+        somaxconn: 0,
+        _pad: 0,
+        comm: [0; 16],
+    };
+}
+
+/// A thread inside `accept`: the value of the `CALLS` map, keyed by `tgid << 32 | tid`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Call {
+    /// When the call began.
+    pub entered_ns: u64,
+    /// The listener's id.
+    pub listener: u64,
+    /// Address of the listener's `struct sock`.
+    pub sk: u64,
+    /// Address of the file that the call is about to return; 0 while it waits.
+    pub file: u64,
+    /// When that was.
+    pub returned_ns: u64,
+}
+
+/// A connection in an accept queue: the value of the `QUEUED` map, keyed by the address of its `struct sock`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Queued {
+    /// The listener's id.
+    pub listener: u64,
+    /// When it entered the queue; 0 when that was before the attach.
+    pub queued_ns: u64,
+    /// The connection's id.
+    pub sock: u64,
+    /// Only if `queued_ns` is 0: how many jiffies it had waited when it was found.
+    pub age_jiffies: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// Only if `queued_ns` is 0: when it was found.
+    pub found_ns: u64,
 }
 
 /// What the iterator over open files says of each listening socket it meets.
@@ -116,7 +190,9 @@ pub struct Accept {
     pub entered_ns: u64,
     /// When the kernel put the connection in the accept queue; 0 when not observed.
     pub queued_ns: u64,
-    /// Estimated from the kernel's own jiffies stamp: how old the connection was, in jiffies; only if `queued_ns` is 0.
+    /// When a connection that had waited since before the attach was found in the queue; else 0.
+    pub found_ns: u64,
+    /// How many jiffies it had waited then, by the kernel's own stamp.
     pub age_jiffies: u32,
     /// Padding.
     pub _pad: u32,

@@ -1,0 +1,48 @@
+//! The offsets that the probes need, from this kernel's types.
+
+use backscope_abi::{ABSENT, Layout};
+
+use super::btf::Btf;
+
+/// Members without which nothing can be watched; all others only lower the coverage.
+const NEEDED: &[&str] = &[
+    "skc_daddr",
+    "skc_rcv_saddr",
+    "skc_dport",
+    "skc_num",
+    "skc_family",
+    "skc_state",
+    "sk_ack_backlog",
+    "sk_max_ack_backlog",
+    "sk_protocol",
+    "syn_qlen",
+    "socket_sk",
+    "file_private_data",
+    "file_inode",
+    "inode_mode",
+    "task_tgid",
+    "task_comm",
+];
+
+/// The structures that [`resolve`] asks for.
+pub fn structs() -> impl Iterator<Item = &'static str> {
+    Layout::MEMBERS.iter().map(|(_, structure, _)| *structure)
+}
+
+/// Resolves every member. Returns the layout and the members that this kernel lacks.
+///
+/// # Errors
+/// The name of a member without which nothing can be watched.
+pub fn resolve(btf: &Btf) -> Result<(Layout, Vec<&'static str>), &'static str> {
+    let mut layout = Layout::EMPTY;
+    let mut absent = Vec::new();
+    for (slot, &(field, structure, member)) in layout.offsets_mut().into_iter().zip(Layout::MEMBERS) {
+        let offset = btf.offset(structure, member).and_then(|offset| u16::try_from(offset).ok());
+        match offset.filter(|offset| *offset != ABSENT) {
+            Some(offset) => *slot = offset,
+            None if NEEDED.contains(&field) => return Err(field),
+            None => absent.push(field),
+        }
+    }
+    Ok((layout, absent))
+}

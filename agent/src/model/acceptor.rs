@@ -1,0 +1,134 @@
+//! The threads that accept on one listener, and whether they are there.
+
+use std::collections::BTreeMap;
+
+use super::event::{Accept, InAccept};
+use super::snapshot::Acceptor;
+
+/// Threads kept for each listener. When a new one comes, the one that accepted least recently is forgotten.
+pub(super) const MAX_ACCEPTORS: usize = 256;
+
+/// The accepting threads of one listener.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Acceptors {
+    /// By (process, thread).
+    threads: BTreeMap<(u32, u32), Thread>,
+    /// When the present period began.
+    period_ns: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Thread {
+    view: Acceptor,
+    last_ns: u64,
+    /// Accepts in the present period.
+    accepts: u64,
+    /// Time inside `accept` in the present period.
+    inside_ns: u64,
+    /// The beginning of a call of this thread was seen, so that not being inside is knowledge too.
+    calls_seen: bool,
+    /// A call of this period began at an unknown time.
+    gap: bool,
+}
+
+impl Acceptors {
+    pub(super) fn new(period_ns: u64) -> Self {
+        Self { threads: BTreeMap::new(), period_ns }
+    }
+
+    /// Counts an accept.
+    pub(super) fn accepted(&mut self, accept: &Accept) {
+        let period_ns = self.period_ns;
+        let thread = self.thread(accept.pid, accept.tid, accept.ts_ns);
+        if thread.view.comm != accept.comm {
+            thread.view.comm.clone_from(&accept.comm);
+        }
+        thread.view.accepts += 1;
+        thread.accepts += 1;
+        thread.last_ns = thread.last_ns.max(accept.ts_ns);
+        match accept.entered_ns {
+            Some(entered) => {
+                thread.calls_seen = true;
+                thread.inside_ns += accept.ts_ns.saturating_sub(entered.max(period_ns));
+            }
+            None => thread.gap = true,
+        }
+    }
+
+    /// Ends the period: `inside` are the threads of this listener that are inside `accept` now. `comm` names those
+    /// that have not accepted yet. Gives the time that the thread which was there longest spent inside, if any is known.
+    pub(super) fn end_period<'a>(
+        &mut self,
+        now_ns: u64,
+        inside: impl Iterator<Item = &'a InAccept>,
+        comm: &str,
+    ) -> Option<u64> {
+        let period_ns = self.period_ns;
+        let elapsed_ns = now_ns.saturating_sub(period_ns);
+        self.threads.values_mut().for_each(|thread| thread.view.in_accept = false);
+        for call in inside {
+            let thread = self.thread(call.pid, call.tid, now_ns);
+            if thread.view.comm.is_empty() {
+                comm.clone_into(&mut thread.view.comm);
+            }
+            thread.view.in_accept = true;
+            thread.calls_seen = true;
+            thread.last_ns = thread.last_ns.max(now_ns);
+            thread.inside_ns += now_ns.saturating_sub(call.since_ns.max(period_ns));
+        }
+        let mut longest_ns = None;
+        for thread in self.threads.values_mut() {
+            let inside_ns = thread.inside_ns.min(elapsed_ns);
+            let known = thread.calls_seen && !thread.gap && elapsed_ns > 0;
+            thread.view.in_accept_share = known.then(|| inside_ns as f64 / elapsed_ns as f64);
+            thread.view.rate = super::rate(thread.accepts, elapsed_ns);
+            if known {
+                longest_ns = longest_ns.max(Some(inside_ns));
+            }
+            (thread.accepts, thread.inside_ns, thread.gap) = (0, 0, false);
+        }
+        self.period_ns = now_ns;
+        longest_ns
+    }
+
+    /// Forgets the threads of a process that ended.
+    pub(super) fn exited(&mut self, pid: u32) {
+        self.threads.retain(|&(owner, _), _| owner != pid);
+    }
+
+    /// Most accepts first; the rest of the order is by process and thread.
+    pub(super) fn view(&self) -> Vec<Acceptor> {
+        let mut view: Vec<_> = self.threads.values().map(|thread| thread.view.clone()).collect();
+        view.sort_by_key(|acceptor| std::cmp::Reverse(acceptor.accepts));
+        view
+    }
+
+    /// Accepts since first seen of each thread that was there at or after `since_ns`, by (process, thread).
+    pub(super) fn counts(&self, since_ns: u64) -> impl Iterator<Item = ((u32, u32), u64)> {
+        let there = move |thread: &Thread| thread.view.in_accept || thread.last_ns >= since_ns;
+        self.threads.iter().filter(move |(_, thread)| there(thread)).map(|(&id, thread)| (id, thread.view.accepts))
+    }
+
+    fn thread(&mut self, pid: u32, tid: u32, now_ns: u64) -> &mut Thread {
+        if self.threads.len() >= MAX_ACCEPTORS && !self.threads.contains_key(&(pid, tid)) {
+            let oldest = self.threads.iter().min_by_key(|(_, thread)| thread.last_ns).map(|(&id, _)| id);
+            oldest.and_then(|id| self.threads.remove(&id));
+        }
+        self.threads.entry((pid, tid)).or_insert_with(|| Thread {
+            view: Acceptor {
+                pid,
+                tid,
+                comm: String::new(),
+                accepts: 0,
+                rate: 0.0,
+                in_accept_share: None,
+                in_accept: false,
+            },
+            last_ns: now_ns,
+            accepts: 0,
+            inside_ns: 0,
+            calls_seen: false,
+            gap: false,
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! Findings: judgements on a listener, each with its evidence. One file a kind.
+//!
+//! A check sees only [`Facts`] and says whether its condition holds now. The [`Board`] decides what stands and what
+//! is reported. Texts name threads and processes by number only, so that nothing in them came from outside.
+
+mod accept_queue_overflow;
+mod accept_starved;
+mod backlog_clamped;
+mod syn_queue_pressure;
+mod uneven_workers;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::event::SockId;
+use super::output::{FindingOutput, Output};
+use super::recent::{Figures, Recent};
+use super::snapshot::{Finding, ListenerView, Owner, Severity};
+pub(super) use uneven_workers::{Sharers, Shares};
+
+/// A finding stands this long after its condition was last true, ns, so that it can be read.
+const HOLD_NS: u64 = 3_000_000_000;
+/// Findings that stand at once. When there are more, the mildest and newest give way.
+pub(super) const MAX_FINDINGS: usize = 256;
+/// A wait in the accept queue from this on is long, µs.
+pub(super) const LONG_WAIT_US: u64 = 50_000;
+
+/// What checks judge by.
+pub(super) struct Facts<'a> {
+    /// The listener, its wait quantiles up to date.
+    pub(super) view: &'a ListenerView,
+    /// The last few seconds.
+    pub(super) recent: &'a Recent,
+    /// The same, summed.
+    pub(super) figures: Figures,
+    /// Since when connections have waited with none accepted, ns ago.
+    pub(super) stalled_ns: u64,
+    /// How the last few hundred accepts were shared among threads or listeners.
+    pub(super) shares: Option<Shares>,
+}
+
+impl Facts<'_> {
+    /// At least half of the recent waits were long.
+    fn waits_are_long(&self) -> bool {
+        self.figures.long_waits >= 3 && self.figures.long_waits * 2 >= self.figures.waits
+    }
+
+    /// Nothing was accepted for a second though connections waited.
+    fn is_stalled(&self) -> bool {
+        self.stalled_ns >= 1_000_000_000
+    }
+
+    /// Some thread spent most of the time inside `accept`.
+    fn is_attended(&self) -> bool {
+        self.figures.inside_share().is_some_and(|share| share >= 0.5)
+    }
+
+    /// `listen(2)` asked for more than it got.
+    fn is_clamped(&self) -> bool {
+        self.view.backlog.is_some_and(|asked| asked > self.view.limit)
+    }
+
+    /// Connections a second that were accepted and that arrived, queued or refused.
+    fn accept_and_arrival_rates(&self) -> (f64, f64) {
+        let arrived = self.figures.arrivals + self.figures.overflows;
+        (self.recent.rate(self.figures.accepts), self.recent.rate(arrived))
+    }
+}
+
+/// What a check says when its condition holds.
+pub(super) struct Verdict {
+    severity: Severity,
+    owner: Owner,
+    headline: String,
+    text: String,
+    evidence: Vec<(&'static str, f64)>,
+    fix: String,
+}
+
+type Check = fn(&Facts<'_>) -> Option<Verdict>;
+
+/// Every kind with its check.
+const CHECKS: [(&str, Check); 5] = [
+    ("accept-queue-overflow", accept_queue_overflow::check),
+    ("accept-starved", accept_starved::check),
+    ("syn-queue-pressure", syn_queue_pressure::check),
+    ("backlog-clamped", backlog_clamped::check),
+    ("uneven-workers", uneven_workers::check),
+];
+
+#[derive(Clone, Debug)]
+struct Standing {
+    finding: Finding,
+    last_true_ns: u64,
+}
+
+/// The findings that stand.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Board {
+    standing: BTreeMap<(SockId, &'static str), Standing>,
+    made: u64,
+}
+
+impl Board {
+    /// Runs every check on one listener, and reports what is new or became worse.
+    pub(super) fn judge(&mut self, now_ns: u64, facts: &Facts<'_>, out: &mut Vec<Output>) {
+        for (kind, check) in CHECKS {
+            if let Some(verdict) = check(facts) {
+                self.found(now_ns, kind, facts.view, verdict, out);
+            }
+        }
+    }
+
+    /// Takes away what has not been true for a while.
+    pub(super) fn expire(&mut self, now_ns: u64) {
+        self.standing.retain(|_, standing| now_ns.saturating_sub(standing.last_true_ns) < HOLD_NS);
+    }
+
+    /// Worst first, then oldest first.
+    pub(super) fn view(&self) -> Vec<Finding> {
+        let mut view: Vec<_> = self.standing.values().map(|standing| standing.finding.clone()).collect();
+        view.sort_by_key(|finding| (Reverse(finding.severity), finding.since_ns, finding.listener));
+        view
+    }
+
+    /// Findings made so far.
+    pub(super) fn made(&self) -> u64 {
+        self.made
+    }
+
+    fn found(
+        &mut self,
+        now_ns: u64,
+        kind: &'static str,
+        listener: &ListenerView,
+        verdict: Verdict,
+        out: &mut Vec<Output>,
+    ) {
+        let key = (listener.sock, kind);
+        let before = self.standing.get(&key).map(|standing| (standing.finding.since_ns, standing.finding.severity));
+        if before.is_none() && !self.make_room(verdict.severity) {
+            return;
+        }
+        let (since_ns, worst) = before.unwrap_or((now_ns, verdict.severity));
+        let finding = Finding {
+            kind,
+            // It does not become milder while it stands: a condition that comes and goes is reported once.
+            severity: verdict.severity.max(worst),
+            owner: verdict.owner,
+            listener: listener.sock,
+            subject: listener.local.to_string(),
+            since_ns,
+            headline: verdict.headline,
+            text: verdict.text,
+            evidence: verdict.evidence,
+            fix: verdict.fix,
+        };
+        self.made += u64::from(before.is_none());
+        if before.is_none() || verdict.severity > worst {
+            out.push(Output::Finding(FindingOutput { ts_ns: now_ns, finding: finding.clone() }));
+        }
+        self.standing.insert(key, Standing { finding, last_true_ns: now_ns });
+    }
+
+    /// Whether a finding this bad fits, after the mildest and newest one gave way if need be.
+    fn make_room(&mut self, severity: Severity) -> bool {
+        if self.standing.len() < MAX_FINDINGS {
+            return true;
+        }
+        let mildest = |(_, standing): &(&_, &Standing)| (standing.finding.severity, Reverse(standing.finding.since_ns));
+        let Some((&key, standing)) = self.standing.iter().min_by_key(mildest) else { return true };
+        let fits = standing.finding.severity < severity;
+        if fits {
+            self.standing.remove(&key);
+        }
+        fits
+    }
+}

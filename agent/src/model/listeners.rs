@@ -1,0 +1,278 @@
+//! All listeners of the run, and what they have in common.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use super::event::{Accept, InAccept, ListenerSample, Overflow, Sample, SockId, Stage};
+use super::finding::{Sharers, Shares};
+use super::histogram::{Precision, WaitHistogram};
+use super::listener::Listener;
+use super::output::OverflowOutput;
+use super::sharing::Sharing;
+use super::snapshot::{ListenerView, StreamEntry, StreamKind, Totals, WaitView};
+
+/// Listeners known at once, open or closed.
+pub const MAX_LISTENERS: usize = 16_384;
+/// Closed listeners kept.
+pub const MAX_CLOSED: usize = 64;
+/// Refreshes that a listener's histories go back, at most.
+pub const MAX_HISTORY: usize = 512;
+/// Points of all histories together, with the least that every listener gets.
+const HISTORY_POINTS: usize = 65_536;
+const LEAST_HISTORY: usize = 16;
+/// Wait histograms that are precise.
+const FINE_HISTOGRAMS: usize = 128;
+
+/// Listeners of one SO_REUSEPORT group have one address in one network namespace.
+type Group = (SocketAddr, u32);
+
+#[derive(Debug)]
+pub(super) struct Listeners {
+    table: BTreeMap<SockId, Listener>,
+    /// In the order in which they closed.
+    closed: VecDeque<SockId>,
+    groups: BTreeMap<Group, Sharing<SockId>>,
+    somaxconn: BTreeMap<u32, u32>,
+    period_ns: u64,
+    next_order: u64,
+    histograms: usize,
+    /// Listeners that had a sample, over the whole run.
+    known: u64,
+    refused: u64,
+    forgotten: Totals,
+    forgotten_wait: WaitHistogram,
+}
+
+impl Listeners {
+    pub(super) fn new(attached_ns: u64) -> Self {
+        Self {
+            table: BTreeMap::new(),
+            closed: VecDeque::new(),
+            groups: BTreeMap::new(),
+            somaxconn: BTreeMap::new(),
+            period_ns: attached_ns,
+            next_order: 0,
+            histograms: 0,
+            known: 0,
+            refused: 0,
+            forgotten: Totals::default(),
+            forgotten_wait: WaitHistogram::new(Precision::Fine),
+        }
+    }
+
+    pub(super) fn accepted(&mut self, accept: &Accept) {
+        let precision = if self.histograms < FINE_HISTOGRAMS { Precision::Fine } else { Precision::Coarse };
+        let Some(listener) = self.entry(accept.listener) else { return };
+        let had_waits = listener.wait.is_some();
+        listener.accepted(accept, precision);
+        self.histograms += usize::from(!had_waits && listener.wait.is_some());
+    }
+
+    pub(super) fn overflowed(&mut self, overflow: &Overflow) {
+        if let Some(listener) = self.entry(overflow.listener) {
+            listener.overflowed(overflow);
+        }
+    }
+
+    /// A process ended: it accepts no more.
+    pub(super) fn exited(&mut self, pid: u32) {
+        self.table.values_mut().for_each(|listener| listener.acceptors.exited(pid));
+    }
+
+    /// Takes a sample; gives the listeners that appeared or closed.
+    pub(super) fn sampled(&mut self, sample: &Sample) -> Vec<StreamEntry> {
+        self.somaxconn.clone_from(&sample.somaxconn.iter().copied().collect());
+        let mut inside: BTreeMap<SockId, Vec<&InAccept>> = BTreeMap::new();
+        for call in &sample.in_accept {
+            inside.entry(call.listener).or_default().push(call);
+        }
+        let mut changes = Vec::new();
+        let mut refused = 0;
+        for listener in &sample.listeners {
+            let calls = inside.remove(&listener.sock).unwrap_or_default();
+            if !self.sample_one(sample.ts_ns, listener, &calls, &mut changes) {
+                refused += 1;
+            }
+        }
+        self.refused = self.refused.max(refused);
+        let present: BTreeSet<SockId> = sample.listeners.iter().map(|listener| listener.sock).collect();
+        self.close_absent(sample.ts_ns, &present, &mut changes);
+        self.share_in_groups(sample.ts_ns);
+        self.period_ns = sample.ts_ns;
+        changes
+    }
+
+    /// Refusals that nothing named, of all listeners.
+    pub(super) fn unnamed(&mut self, now_ns: u64, patient: impl Fn(Stage) -> bool) -> Vec<OverflowOutput> {
+        self.table.values_mut().flat_map(|listener| listener.unnamed(now_ns, &patient)).collect()
+    }
+
+    /// Those that are open, or closed since the last report: each with its figures and how accepts were shared, in the
+    /// order they became known.
+    pub(super) fn reportable(&self) -> impl Iterator<Item = (&Listener, ListenerView, Option<Shares>)> {
+        let open = self.ordered().filter(|listener| !listener.closed || !listener.close_reported);
+        open.filter_map(|listener| Some((listener, self.view(listener)?, self.shares(listener))))
+    }
+
+    /// Everything reportable has been reported.
+    pub(super) fn reported(&mut self) {
+        self.table.values_mut().for_each(|listener| listener.close_reported = listener.closed);
+        while self.closed.len() > MAX_CLOSED {
+            self.closed.pop_front().and_then(|sock| self.table.remove(&sock)).into_iter().for_each(|old| {
+                self.forgotten = add(&self.forgotten, &old.totals());
+                if let Some(wait) = old.wait {
+                    self.histograms -= 1;
+                    self.forgotten_wait.merge(&wait);
+                }
+            });
+        }
+    }
+
+    /// Every listener without histories, in the order they became known.
+    pub(super) fn views(&self) -> Vec<ListenerView> {
+        self.ordered().filter_map(|listener| self.view(listener)).collect()
+    }
+
+    /// The same with histories.
+    pub(super) fn full_views(&self) -> Vec<ListenerView> {
+        self.ordered().filter_map(|listener| listener.full_view(self.somaxconn_of(listener))).collect()
+    }
+
+    /// Listeners that were ever known, their totals and their waits.
+    pub(super) fn totals(&self) -> (u64, Totals, WaitView) {
+        let mut wait = self.forgotten_wait.clone();
+        self.table.values().filter_map(|listener| listener.wait.as_ref()).for_each(|other| wait.merge(other));
+        wait.refresh();
+        let sampled = self.table.values().filter(|listener| listener.sample.is_some());
+        let totals = sampled.fold(self.forgotten, |sum, listener| add(&sum, &listener.totals()));
+        (self.known, totals, wait.view())
+    }
+
+    /// Listeners of one sample that found no room, at the worst.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn ordered(&self) -> impl Iterator<Item = &Listener> {
+        let mut all: Vec<_> = self.table.values().collect();
+        all.sort_by_key(|listener| listener.order);
+        all.into_iter()
+    }
+
+    fn entry(&mut self, sock: SockId) -> Option<&mut Listener> {
+        if self.table.len() >= MAX_LISTENERS && !self.table.contains_key(&sock) {
+            return None;
+        }
+        let (next_order, period_ns) = (&mut self.next_order, self.period_ns);
+        Some(self.table.entry(sock).or_insert_with(|| {
+            *next_order += 1;
+            Listener::new(*next_order, period_ns)
+        }))
+    }
+
+    /// False when there is no room for it.
+    fn sample_one(
+        &mut self,
+        now_ns: u64,
+        sample: &ListenerSample,
+        inside: &[&InAccept],
+        changes: &mut Vec<StreamEntry>,
+    ) -> bool {
+        let history = (HISTORY_POINTS / self.table.len().max(1)).clamp(LEAST_HISTORY, MAX_HISTORY);
+        let Some(listener) = self.entry(sample.sock) else { return false };
+        let (is_new, was_closed) = (listener.sample.is_none(), listener.closed);
+        listener.sampled(now_ns, sample, inside.iter().copied(), history);
+        // A backlog is known of those only that began to listen under our eyes.
+        if is_new && sample.backlog.is_some() {
+            let what = StreamKind::Listening { local: sample.local };
+            changes.push(StreamEntry { ts_ns: sample.since_ns, listener: sample.sock, what });
+        }
+        self.known += u64::from(is_new);
+        match sample.closed_ns {
+            Some(closed_ns) if !was_closed => self.close(sample.sock, closed_ns, changes),
+            None if was_closed => self.closed.retain(|&sock| sock != sample.sock),
+            _ => {}
+        }
+        true
+    }
+
+    fn close(&mut self, sock: SockId, closed_ns: u64, changes: &mut Vec<StreamEntry>) {
+        let Some(listener) = self.table.get_mut(&sock) else { return };
+        listener.close();
+        self.closed.push_back(sock);
+        if let Some(sample) = &listener.sample {
+            let what = StreamKind::Closed { local: sample.local };
+            changes.push(StreamEntry { ts_ns: closed_ns, listener: sock, what });
+        }
+    }
+
+    /// What the kernel no longer lists has closed. What only events named gets one more sample to appear in.
+    fn close_absent(&mut self, now_ns: u64, present: &BTreeSet<SockId>, changes: &mut Vec<StreamEntry>) {
+        let mut gone = Vec::new();
+        for (&sock, listener) in self.table.iter_mut().filter(|(sock, _)| !present.contains(sock)) {
+            listener.missed += 1;
+            if !listener.closed && (listener.sample.is_some() || listener.missed > 1) {
+                gone.push(sock);
+            }
+        }
+        gone.into_iter().for_each(|sock| self.close(sock, now_ns, changes));
+    }
+
+    fn share_in_groups(&mut self, now_ns: u64) {
+        let mut members: BTreeMap<Group, Vec<(SockId, u64)>> = BTreeMap::new();
+        for (&sock, listener) in self.table.iter().filter(|(_, listener)| !listener.closed) {
+            if let Some(sample) = &listener.sample {
+                members.entry((sample.local, sample.netns)).or_default().push((sock, sample.accepted));
+            }
+        }
+        members.retain(|_, sockets| sockets.len() > 1);
+        self.groups.retain(|group, _| members.contains_key(group));
+        for (group, sockets) in members {
+            self.groups.entry(group).or_insert_with(|| Sharing::new(now_ns)).update(now_ns, sockets.into_iter());
+        }
+    }
+
+    /// Of a group's shares only its busiest listener tells, so that the group is judged once.
+    fn shares(&self, listener: &Listener) -> Option<Shares> {
+        let sample = listener.sample.as_ref()?;
+        let stretch = self.groups.get(&(sample.local, sample.netns)).and_then(Sharing::last);
+        match stretch.filter(|stretch| stretch.busiest == sample.sock) {
+            Some(stretch) => Some(Shares {
+                sharers: Sharers::Listeners,
+                parties: stretch.parties,
+                accepts: stretch.accepts,
+                most: stretch.most,
+                found_queued: 0,
+            }),
+            None => listener.shares(),
+        }
+    }
+
+    fn view(&self, listener: &Listener) -> Option<ListenerView> {
+        listener.view(self.somaxconn_of(listener))
+    }
+
+    fn somaxconn_of(&self, listener: &Listener) -> Option<u32> {
+        listener.sample.as_ref().and_then(|sample| self.somaxconn.get(&sample.netns).copied())
+    }
+}
+
+/// Sums, where a figure that neither knows stays unknown.
+fn add(one: &Totals, other: &Totals) -> Totals {
+    let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
+        (None, None) => None,
+        (one, other) => Some(one.unwrap_or(0) + other.unwrap_or(0)),
+    };
+    Totals {
+        syns: sum(one.syns, other.syns),
+        queued: one.queued + other.queued,
+        accepted: one.accepted + other.accepted,
+        overflow_syn: one.overflow_syn + other.overflow_syn,
+        overflow_ack: sum(one.overflow_ack, other.overflow_ack),
+        syn_dropped: sum(one.syn_dropped, other.syn_dropped),
+        cookies_sent: sum(one.cookies_sent, other.cookies_sent),
+        synack_retransmits: one.synack_retransmits + other.synack_retransmits,
+        eagain: one.eagain + other.eagain,
+        abandoned: one.abandoned + other.abandoned,
+    }
+}

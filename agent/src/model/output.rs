@@ -1,0 +1,123 @@
+//! What the model reports as it goes: one value for each object of the event stream.
+
+use std::net::SocketAddr;
+
+use super::event::{Accept, Process, SockId, Stage, Syn, SynAckRetransmit};
+use super::snapshot::{Finding, ListenerView, Totals, WaitView};
+
+/// One thing to report. Front-ends write these in the order they come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A listener's figures, at each sample and at the end.
+    Listener(ListenerOutput),
+    /// A SYN arrived (`--detail events` only).
+    Syn(Syn),
+    /// Connections were refused.
+    Overflow(OverflowOutput),
+    /// A connection was handed to the application.
+    Accept(Accept),
+    /// A SYN-ACK was sent again (`--detail events` only).
+    SynAckRetransmit(SynAckRetransmit),
+    /// A watched process began, took a new image or ended (`--detail events` only).
+    Process(Process),
+    /// A finding is new, or worse than it was.
+    Finding(FindingOutput),
+    /// Records or map entries were lost.
+    Lost(Lost),
+    /// The totals of the run; the last one.
+    Summary(Summary),
+}
+
+impl Output {
+    /// When it happened, ns of `CLOCK_MONOTONIC`.
+    pub fn ts_ns(&self) -> u64 {
+        match self {
+            Self::Listener(listener) => listener.ts_ns,
+            Self::Syn(syn) => syn.ts_ns,
+            Self::Overflow(overflow) => overflow.ts_ns,
+            Self::Accept(accept) => accept.ts_ns,
+            Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
+            Self::Process(process) => process.ts_ns,
+            Self::Finding(finding) => finding.ts_ns,
+            Self::Lost(lost) => lost.ts_ns,
+            Self::Summary(summary) => summary.ts_ns,
+        }
+    }
+}
+
+/// A listener's figures at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerOutput {
+    /// When.
+    pub ts_ns: u64,
+    /// The figures. The histories are left empty: they belong to the snapshot.
+    pub view: ListenerView,
+}
+
+/// Connections that were refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverflowOutput {
+    /// When; for those that the kernel only counts, when the count was read.
+    pub ts_ns: u64,
+    /// By which listener.
+    pub listener: SockId,
+    /// Who; `None` where the kernel only counts them.
+    pub peer: Option<SocketAddr>,
+    /// Where.
+    pub stage: Stage,
+    /// Depth of the accept queue.
+    pub depth: u32,
+    /// Its limit.
+    pub limit: u32,
+    /// How many this stands for: 1 when the peer is named.
+    pub count: u64,
+    /// False where this kernel does not tell SYNs dropped from final ACKs ignored, so that `stage` may be either.
+    pub stage_certain: bool,
+}
+
+/// A finding, new or worse than before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FindingOutput {
+    /// When it was made or became worse.
+    pub ts_ns: u64,
+    /// The finding.
+    pub finding: Finding,
+}
+
+/// Records or map entries that were lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// When the count was read.
+    pub ts_ns: u64,
+    /// Which probe, buffer or map.
+    pub probe: String,
+    /// Since the last report.
+    pub count: u64,
+    /// Since the attach.
+    pub total: u64,
+}
+
+/// Totals of the run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// When.
+    pub ts_ns: u64,
+    /// Since the attach, µs.
+    pub duration_us: u64,
+    /// Listeners that were watched at any time.
+    pub listeners: u64,
+    /// Totals over all of them. A figure that no listener could observe is `None`.
+    pub totals: Totals,
+    /// Wait in the accept queue over all of them, µs.
+    pub wait: WaitView,
+    /// Findings made.
+    pub findings: u64,
+    /// Records that probes wanted to deliver; `delivered + lost`.
+    pub seen: u64,
+    /// Records that reached the agent.
+    pub delivered: u64,
+    /// Records lost since the ring buffer was full.
+    pub lost: u64,
+    /// What backscope cost; `None` when no sample was taken.
+    pub cost: Option<super::event::Cost>,
+}

@@ -1,0 +1,140 @@
+//! The last few seconds of a listener: what findings judge by, whatever the refresh period is.
+
+use std::collections::VecDeque;
+
+/// How far back it goes, ns.
+const SPAN_NS: u64 = 5_000_000_000;
+/// Refreshes closer together than this are counted as one, ns. With [`SPAN_NS`] it bounds the number of periods.
+const GRAIN_NS: u64 = 250_000_000;
+/// Rates are never taken over less than this, ns: one event in the first millisecond is not a thousand a second.
+const LEAST_RATE_SPAN_NS: u64 = 1_000_000_000;
+
+/// Figures of one period, or summed over several. Peaks are maxima.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) accepts: u64,
+    pub(super) arrivals: u64,
+    pub(super) overflows: u64,
+    pub(super) cookies: u64,
+    pub(super) syn_dropped: u64,
+    pub(super) synack_retransmits: u64,
+    /// Accepts with a known wait, and those that waited long.
+    pub(super) waits: u64,
+    pub(super) long_waits: u64,
+    pub(super) depth_peak: u32,
+    pub(super) syn_peak: u32,
+    /// Time that the thread which was inside `accept` longest spent there, out of the time for which that is known.
+    pub(super) inside_ns: u64,
+    pub(super) inside_known_ns: u64,
+}
+
+impl Figures {
+    fn add(&mut self, other: &Self) {
+        self.accepts += other.accepts;
+        self.arrivals += other.arrivals;
+        self.overflows += other.overflows;
+        self.cookies += other.cookies;
+        self.syn_dropped += other.syn_dropped;
+        self.synack_retransmits += other.synack_retransmits;
+        self.waits += other.waits;
+        self.long_waits += other.long_waits;
+        self.depth_peak = self.depth_peak.max(other.depth_peak);
+        self.syn_peak = self.syn_peak.max(other.syn_peak);
+        self.inside_ns += other.inside_ns;
+        self.inside_known_ns += other.inside_known_ns;
+    }
+
+    /// Share of the time that some thread was inside `accept`; `None` when not known.
+    pub(super) fn inside_share(&self) -> Option<f64> {
+        (self.inside_known_ns > 0).then(|| self.inside_ns as f64 / self.inside_known_ns as f64)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Period {
+    start_ns: u64,
+    end_ns: u64,
+    figures: Figures,
+}
+
+/// A sliding window over the last periods.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent {
+    periods: VecDeque<Period>,
+}
+
+impl Recent {
+    /// Adds the figures of a period, and forgets what is older than the window.
+    pub(super) fn push(&mut self, start_ns: u64, end_ns: u64, figures: Figures) {
+        match self.periods.back_mut() {
+            // Idle periods become one, so that ten thousand idle listeners cost little.
+            Some(last)
+                if end_ns.saturating_sub(last.start_ns) <= GRAIN_NS || last.figures == figures && is_idle(&figures) =>
+            {
+                last.end_ns = end_ns;
+                last.figures.add(&figures);
+            }
+            _ => self.periods.push_back(Period { start_ns, end_ns, figures }),
+        }
+        let from = end_ns.saturating_sub(SPAN_NS);
+        while self.periods.len() > 1 && self.periods.front().is_some_and(|first| first.end_ns <= from) {
+            self.periods.pop_front();
+        }
+        if let Some(first) = self.periods.front_mut().filter(|first| is_idle(&first.figures)) {
+            first.start_ns = first.start_ns.max(from);
+        }
+    }
+
+    /// Everything in the window together.
+    pub(super) fn figures(&self) -> Figures {
+        self.periods.iter().fold(Figures::default(), |mut sum, period| {
+            sum.add(&period.figures);
+            sum
+        })
+    }
+
+    /// `count` as a figure a second over the window.
+    pub(super) fn rate(&self, count: u64) -> f64 {
+        let start = self.periods.front().map_or(0, |first| first.start_ns);
+        let end = self.periods.back().map_or(0, |last| last.end_ns);
+        count as f64 * 1e9 / end.saturating_sub(start).max(LEAST_RATE_SPAN_NS) as f64
+    }
+}
+
+fn is_idle(figures: &Figures) -> bool {
+    *figures == Figures::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn accepts(accepts: u64) -> Figures {
+        Figures { accepts, ..Figures::default() }
+    }
+
+    #[test]
+    fn rates_do_not_depend_on_the_refresh_period() {
+        for period in [SECOND / 100, SECOND / 4, SECOND, 10 * SECOND] {
+            let mut recent = Recent::default();
+            for step in 0..(20 * SECOND / period) {
+                recent.push(step * period, (step + 1) * period, accepts(period / (SECOND / 100)));
+            }
+            let rate = recent.rate(recent.figures().accepts);
+            assert!((rate - 100.0).abs() < 1e-6, "{rate} with a period of {period} ns");
+            assert!(recent.periods.len() <= 21);
+        }
+    }
+
+    #[test]
+    fn the_past_is_forgotten_and_idleness_is_cheap() {
+        let mut recent = Recent::default();
+        recent.push(0, SECOND, accepts(7));
+        for second in 1..100 {
+            recent.push(second * SECOND, (second + 1) * SECOND, Figures::default());
+        }
+        assert_eq!((recent.figures().accepts, recent.periods.len()), (0, 1));
+    }
+}

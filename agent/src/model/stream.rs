@@ -1,0 +1,64 @@
+//! The live stream: the newest accepts, refusals and changes.
+
+use std::collections::VecDeque;
+
+use super::event::{Accept, Stage};
+use super::output::OverflowOutput;
+use super::snapshot::{StreamEntry, StreamKind};
+
+/// Entries kept; the oldest goes first.
+pub const MAX_STREAM: usize = 1_000;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stream {
+    /// By time, oldest first.
+    entries: VecDeque<StreamEntry>,
+}
+
+impl Stream {
+    pub(super) fn accepted(&mut self, accept: &Accept) {
+        self.push(StreamEntry {
+            ts_ns: accept.ts_ns,
+            listener: accept.listener,
+            what: StreamKind::Accept {
+                peer: accept.peer,
+                queued_us: accept.queued_us(),
+                tid: accept.tid,
+                comm: accept.comm.clone(),
+                fd: accept.fd,
+            },
+        });
+    }
+
+    /// A syncookie refuses nobody, and a flood of them would drive everything else out: they stay in the totals.
+    pub(super) fn overflowed(&mut self, overflow: &OverflowOutput) {
+        if overflow.stage == Stage::Cookie {
+            return;
+        }
+        self.push(StreamEntry {
+            ts_ns: overflow.ts_ns,
+            listener: overflow.listener,
+            what: StreamKind::Overflow {
+                peer: overflow.peer,
+                stage: overflow.stage_certain.then_some(overflow.stage),
+                count: overflow.count,
+                depth: overflow.depth,
+                limit: overflow.limit,
+            },
+        });
+    }
+
+    pub(super) fn entries(&self) -> Vec<StreamEntry> {
+        self.entries.iter().cloned().collect()
+    }
+
+    /// Puts an entry in its place.
+    pub(super) fn push(&mut self, entry: StreamEntry) {
+        // Records of several CPUs come nearly in order, so the place is found at the end.
+        let place = self.entries.iter().rposition(|other| other.ts_ns <= entry.ts_ns).map_or(0, |at| at + 1);
+        self.entries.insert(place, entry);
+        if self.entries.len() > MAX_STREAM {
+            self.entries.pop_front();
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The bodies of the objects, field by field.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::model::event::{Accept, Process, ProcessChange, Stage, Syn, SynAckRetransmit};
+use crate::model::output::{Lost, OverflowOutput, Summary};
+use crate::model::snapshot::{Finding, ListenerView, Owner, Severity, Totals, WaitView};
+use crate::report::Attached;
+
+#[derive(Serialize)]
+pub(super) struct AttachedBody<'a> {
+    kernel: &'a str,
+    tier: &'a str,
+    hooks: &'a BTreeMap<String, Option<String>>,
+    targets: &'a [String],
+    attach_us: u64,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    gaps: &'a [String],
+}
+
+impl<'a> From<&'a Attached> for AttachedBody<'a> {
+    fn from(attached: &'a Attached) -> Self {
+        Self {
+            kernel: &attached.kernel,
+            tier: &attached.tier,
+            hooks: &attached.hooks,
+            targets: &attached.targets,
+            attach_us: attached.attach_us,
+            gaps: &attached.gaps,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Overflows {
+    syn: u64,
+    ack: Option<u64>,
+}
+
+impl From<&Totals> for Overflows {
+    fn from(totals: &Totals) -> Self {
+        Self { syn: totals.overflow_syn, ack: totals.overflow_ack }
+    }
+}
+
+/// Quantiles of no wait at all are unknown.
+#[derive(Serialize)]
+struct WaitBody {
+    p50: Option<u64>,
+    p90: Option<u64>,
+    p99: Option<u64>,
+    max: Option<u64>,
+    count: u64,
+}
+
+impl From<WaitView> for WaitBody {
+    fn from(wait: WaitView) -> Self {
+        let known = |us| (wait.count > 0).then_some(us);
+        Self {
+            p50: known(wait.p50),
+            p90: known(wait.p90),
+            p99: known(wait.p99),
+            max: known(wait.max),
+            count: wait.count,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ListenerBody<'a> {
+    sock: String,
+    local: String,
+    pid: u32,
+    comm: &'a str,
+    holders: &'a [u32],
+    closed: bool,
+    backlog: Option<u32>,
+    limit: u32,
+    accept_depth: u32,
+    accept_peak: u32,
+    syn_depth: u32,
+    syn_peak: u32,
+    overflows: Overflows,
+    syn_dropped: Option<u64>,
+    cookies_sent: Option<u64>,
+    synack_retransmits: u64,
+    queued: u64,
+    accepted: u64,
+    abandoned: u64,
+    accept_wait_us: WaitBody,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<&'static str>,
+}
+
+impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
+    fn from(view: &'a ListenerView) -> Self {
+        let totals = &view.totals;
+        Self {
+            sock: view.sock.to_string(),
+            local: view.local.to_string(),
+            pid: view.pid,
+            comm: &view.comm,
+            holders: &view.holders,
+            closed: view.closed,
+            backlog: view.backlog,
+            limit: view.limit,
+            accept_depth: view.depth,
+            accept_peak: view.peak,
+            syn_depth: view.syn_depth,
+            syn_peak: view.syn_peak,
+            overflows: totals.into(),
+            syn_dropped: totals.syn_dropped,
+            cookies_sent: totals.cookies_sent,
+            synack_retransmits: totals.synack_retransmits,
+            queued: totals.queued,
+            accepted: totals.accepted,
+            abandoned: totals.abandoned,
+            accept_wait_us: view.wait.into(),
+            gaps: gaps([
+                (view.backlog.is_none(), "backlog: listen() ran before the attach"),
+                (totals.overflow_ack.is_none(), ACK_GAP),
+                (totals.syn_dropped.is_none(), "syn_dropped: no hook on this kernel tells these drops apart"),
+                (totals.cookies_sent.is_none(), "cookies_sent: no hook on this kernel sees syncookies"),
+                (view.wait.count == 0, "accept_wait_us: no accept with a known wait yet"),
+            ]),
+        }
+    }
+}
+
+const ACK_GAP: &str =
+    "overflows.ack: this kernel does not tell ignored final ACKs from dropped SYNs; both are in overflows.syn";
+
+#[derive(Serialize)]
+pub(super) struct SynBody {
+    listener: String,
+    peer: String,
+    accept_depth: u32,
+    syn_depth: u32,
+    tfo_bytes: u32,
+}
+
+impl From<&Syn> for SynBody {
+    fn from(syn: &Syn) -> Self {
+        Self {
+            listener: syn.listener.to_string(),
+            peer: syn.peer.to_string(),
+            accept_depth: syn.depth,
+            syn_depth: syn.syn_depth,
+            tfo_bytes: syn.tfo_bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct OverflowBody {
+    listener: String,
+    peer: Option<String>,
+    stage: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    accept_depth: u32,
+    limit: u32,
+    count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_by: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<&'static str>,
+}
+
+impl OverflowBody {
+    /// On the tracepoint tier dropped SYNs are known by the socket's own drop count alone; other refusals that have no
+    /// name were counted by a probe whose record was lost.
+    pub(super) fn new(overflow: &OverflowOutput, tier: &str) -> Self {
+        let counter = if overflow.stage == Stage::Syn && tier == "tracepoint" { "sk_drops" } else { "probe_counter" };
+        Self {
+            listener: overflow.listener.to_string(),
+            peer: overflow.peer.map(|peer| peer.to_string()),
+            stage: match overflow.stage {
+                Stage::Syn | Stage::SynQueue => "syn",
+                Stage::Ack => "ack",
+                Stage::Cookie => "cookie",
+            },
+            reason: (overflow.stage == Stage::SynQueue).then_some("syn-queue-full"),
+            accept_depth: overflow.depth,
+            limit: overflow.limit,
+            count: overflow.count,
+            observed_by: overflow.peer.is_none().then_some(counter),
+            gaps: gaps([
+                (overflow.peer.is_none(), "peer: the kernel counted these and named nobody"),
+                (!overflow.stage_certain, "stage: this kernel does not tell ignored final ACKs from dropped SYNs"),
+            ]),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct AcceptBody<'a> {
+    sock: String,
+    listener: String,
+    local: String,
+    peer: String,
+    pid: u32,
+    tid: u32,
+    comm: &'a str,
+    fd: Option<i32>,
+    handshake_us: Option<u64>,
+    queued_us: Option<u64>,
+    blocked_us: Option<u64>,
+    depth: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_by: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<&'static str>,
+}
+
+impl<'a> From<&'a Accept> for AcceptBody<'a> {
+    fn from(accept: &'a Accept) -> Self {
+        Self {
+            sock: accept.sock.to_string(),
+            listener: accept.listener.to_string(),
+            local: accept.local.to_string(),
+            peer: accept.peer.to_string(),
+            pid: accept.pid,
+            tid: accept.tid,
+            comm: &accept.comm,
+            fd: accept.fd,
+            handshake_us: accept.handshake_us,
+            queued_us: accept.queued_us(),
+            blocked_us: accept.blocked_us(),
+            depth: accept.depth,
+            observed_by: accept.queued_estimated.then_some("lsndtime"),
+            gaps: gaps([
+                (accept.fd.is_none(), "fd: a direct descriptor of io_uring, or not seen"),
+                (
+                    accept.handshake_us.is_none(),
+                    "handshake_us: the kernel took no sample (syncookie, or SYN-ACK sent again)",
+                ),
+                (accept.queued_ns.is_none(), "queued_us: it was queued before the attach, or its stamp found no room"),
+                (
+                    accept.queued_ns.is_some() && accept.entered_ns.is_none(),
+                    "blocked_us: the call began before the attach, or its stamp found no room",
+                ),
+                (
+                    accept.queued_ns.is_none() && accept.entered_ns.is_some(),
+                    "blocked_us: not known without the moment of queueing",
+                ),
+                (
+                    accept.queued_ns.is_none() && accept.entered_ns.is_none(),
+                    "blocked_us: the call's beginning was not seen",
+                ),
+            ]),
+        }
+    }
+}
+
+pub(super) fn retransmitted(retransmit: &SynAckRetransmit) -> Value {
+    json!({
+        "sock": retransmit.listener.to_string(),
+        "name": "synack_retransmit",
+        "tid": null,
+        "peer": retransmit.peer.to_string(),
+        "count": retransmit.count,
+    })
+}
+
+#[derive(Serialize)]
+pub(super) struct ProcessBody<'a> {
+    pid: u32,
+    comm: &'a str,
+    change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u32>,
+}
+
+impl<'a> From<&'a Process> for ProcessBody<'a> {
+    fn from(process: &'a Process) -> Self {
+        let (change, parent) = match process.change {
+            ProcessChange::Forked { parent } => ("forked", Some(parent)),
+            ProcessChange::Executed => ("executed", None),
+            ProcessChange::Exited => ("exited", None),
+        };
+        Self { pid: process.pid, comm: &process.comm, change, parent }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct FindingBody<'a> {
+    kind: &'static str,
+    severity: &'static str,
+    owner: &'static str,
+    subject: &'a str,
+    listener: String,
+    headline: &'a str,
+    text: &'a str,
+    evidence: Map<String, Value>,
+    fix: &'a str,
+}
+
+impl<'a> From<&'a Finding> for FindingBody<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        Self {
+            kind: finding.kind,
+            severity: severity_name(finding.severity),
+            owner: owner_name(finding.owner),
+            subject: &finding.subject,
+            listener: finding.listener.to_string(),
+            headline: &finding.headline,
+            text: &finding.text,
+            evidence: finding.evidence.iter().map(|&(name, value)| (name.to_owned(), number(value))).collect(),
+            fix: &finding.fix,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct LostBody<'a> {
+    probe: &'a str,
+    count: u64,
+    total: u64,
+}
+
+impl<'a> From<&'a Lost> for LostBody<'a> {
+    fn from(lost: &'a Lost) -> Self {
+        Self { probe: &lost.probe, count: lost.count, total: lost.total }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct SummaryBody {
+    duration_us: u64,
+    listeners: u64,
+    queued: u64,
+    accepted: u64,
+    abandoned: u64,
+    overflows: Overflows,
+    syn_dropped: Option<u64>,
+    cookies_sent: Option<u64>,
+    synack_retransmits: u64,
+    accept_wait_us: WaitBody,
+    findings: u64,
+    events: EventsBody,
+    overhead: OverheadBody,
+}
+
+#[derive(Serialize)]
+struct EventsBody {
+    seen: u64,
+    delivered: u64,
+    lost: u64,
+}
+
+#[derive(Serialize)]
+struct OverheadBody {
+    probe_ns_avg: Option<f64>,
+    probe_runs: Option<u64>,
+    agent_cpu_us: Option<u64>,
+    agent_rss_bytes: Option<u64>,
+}
+
+impl From<&Summary> for SummaryBody {
+    fn from(summary: &Summary) -> Self {
+        let (totals, cost) = (&summary.totals, summary.cost);
+        let runs = cost.and_then(|cost| cost.probe_runs);
+        let spent_ns = cost.and_then(|cost| cost.probe_ns);
+        let average = spent_ns.zip(runs).filter(|&(_, runs)| runs > 0).map(|(ns, runs)| ns as f64 / runs as f64);
+        Self {
+            duration_us: summary.duration_us,
+            listeners: summary.listeners,
+            queued: totals.queued,
+            accepted: totals.accepted,
+            abandoned: totals.abandoned,
+            overflows: totals.into(),
+            syn_dropped: totals.syn_dropped,
+            cookies_sent: totals.cookies_sent,
+            synack_retransmits: totals.synack_retransmits,
+            accept_wait_us: summary.wait.into(),
+            findings: summary.findings,
+            events: EventsBody { seen: summary.seen, delivered: summary.delivered, lost: summary.lost },
+            overhead: OverheadBody {
+                probe_ns_avg: average.map(|ns| (ns * 10.0).round() / 10.0),
+                probe_runs: runs,
+                agent_cpu_us: cost.map(|cost| cost.agent_cpu_us),
+                agent_rss_bytes: cost.map(|cost| cost.agent_rss_bytes),
+            },
+        }
+    }
+}
+
+fn gaps<const N: usize>(reasons: [(bool, &'static str); N]) -> Vec<&'static str> {
+    reasons.into_iter().filter(|(applies, _)| *applies).map(|(_, reason)| reason).collect()
+}
+
+fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
+    }
+}
+
+fn owner_name(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Kernel => "kernel",
+        Owner::App => "app",
+        Owner::Peer => "peer",
+        Owner::Unknown => "unknown",
+    }
+}
+
+/// Whole numbers without a fraction, others to four digits after the point.
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 9e15 { json!(value as i64) } else { json!((value * 1e4).round() / 1e4) }
+}

@@ -1,0 +1,77 @@
+//! `-- CMD`: starts a program stopped, so that it can be watched from its first system call.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::process::CommandExt,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use rustix::process::{Pid, Signal, WaitIdOptions, WaitIdStatus, getpid, kill_process, waitid};
+
+/// A started program that has not begun yet.
+pub struct StoppedCommand {
+    child: Child,
+}
+
+impl StoppedCommand {
+    /// Starts this very program once more, which stops itself and will then become `command`.
+    ///
+    /// # Errors
+    /// No process can be made.
+    pub fn start(command: &[OsString], output: impl Fn() -> Stdio) -> io::Result<Self> {
+        let child = Command::new("/proc/self/exe")
+            .arg(VERB)
+            .arg("--")
+            .args(command)
+            .stdout(output())
+            .stderr(output())
+            .spawn()?;
+        let pid = Pid::from_child(&child);
+        let status = waitid(rustix::process::WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::EXITED)?;
+        match status {
+            Some(status) if WaitIdStatus::stopped(&status) => Ok(Self { child }),
+            _ => Err(io::Error::other("the program ended before it began")),
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it begin.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn go(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+    }
+
+    /// How it ended, if it did.
+    ///
+    /// # Errors
+    /// As [`Child::try_wait`].
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Passes a signal on.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+}
+
+/// Name of the hidden verb that calls [`stop_then_exec`].
+pub(crate) const VERB: &str = "stop-then-exec";
+
+/// Stops this process until somebody continues it, then becomes `command`. Returns only on failure.
+pub fn stop_then_exec(command: &[OsString]) -> io::Error {
+    let Some((program, arguments)) = command.split_first() else {
+        return io::Error::new(io::ErrorKind::InvalidInput, "no program");
+    };
+    if let Err(error) = kill_process(getpid(), Signal::STOP) {
+        return error.into();
+    }
+    Command::new(program).args(arguments).exec()
+}

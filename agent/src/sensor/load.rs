@@ -1,0 +1,320 @@
+//! Loads the programs: first all of them on trial, to learn what this kernel accepts, then the chosen ones for good.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use aya::{
+    Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned,
+    programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, ProgramFd, TracePoint},
+};
+use backscope_abi::{Config, Layout};
+
+use super::{
+    SensorError,
+    plan::{self, Attach, Choice, Program, ROWS, Row, Tier},
+    sys,
+};
+use crate::kernel::{
+    btf::{Btf, Wanted},
+    layout,
+};
+
+/// The compiled probes. `cargo xtask probes` makes them anew.
+static OBJECT: &[u8] =
+    include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../probes/prebuilt/backscope.bpf.o"));
+
+/// Newtypes, since a foreign trait cannot be put on foreign types.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct LayoutGlobal(Layout);
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct ConfigGlobal(Config);
+#[expect(unsafe_code, reason = "aya asks for the promise that a type is plain bytes")]
+mod pod {
+    use super::{ConfigGlobal, LayoutGlobal, Pod};
+    // SAFETY: `repr(C)` integers with explicit padding only.
+    unsafe impl Pod for LayoutGlobal {}
+    // SAFETY: `repr(C)` integers with explicit padding only.
+    unsafe impl Pod for ConfigGlobal {}
+}
+
+/// What this kernel's types say.
+pub(super) struct Types {
+    /// Offsets for the probes.
+    pub layout: Layout,
+    /// Members that this kernel lacks.
+    pub absent: Vec<&'static str>,
+    btf: Btf,
+    aya: AyaBtf,
+}
+
+impl Types {
+    /// Reads the running kernel's types.
+    ///
+    /// # Errors
+    /// They are missing, malformed, or lack something without which nothing can be watched.
+    pub(super) fn read() -> Result<Self, SensorError> {
+        let wanted = Wanted {
+            structs: layout::structs().collect(),
+            functions: plan::functions().collect(),
+            tracepoints: plan::tracepoints().collect(),
+            enumerators: HashSet::from([plan::DROP_LISTEN_OVERFLOW]),
+        };
+        let btf = Btf::of_running_kernel(&wanted)?;
+        let (layout, absent) = layout::resolve(&btf).map_err(SensorError::NoMember)?;
+        let aya = AyaBtf::from_sys_fs().map_err(|error| SensorError::Types(error.to_string()))?;
+        Ok(Self { layout, absent, btf, aya })
+    }
+}
+
+/// A choice that did not work.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The signal.
+    pub signal: &'static str,
+    /// The hooks of the choice.
+    pub hooks: String,
+    /// The kernel's reason, or ours.
+    pub reason: String,
+}
+
+/// What was chosen for each signal, and why not something better.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    rows: Vec<(&'static Row, Option<&'static Choice>)>,
+    /// Choices that did not work, in the order of trial.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Chosen {
+    /// The hooks that serve each signal; `None` for a signal that is not seen.
+    pub fn hooks(&self) -> BTreeMap<String, Option<String>> {
+        self.rows.iter().map(|(row, choice)| (row.signal.to_owned(), choice.map(hooks_of))).collect()
+    }
+
+    /// What cannot be shown on this kernel, in sentences that name the signal.
+    pub fn gaps(&self) -> Vec<String> {
+        self.rows
+            .iter()
+            .filter_map(|(row, choice)| match choice {
+                None => Some(format!("{}: {}", row.signal, row.without)),
+                Some(choice) if !choice.loses.is_empty() => Some(format!("{}: {}", row.signal, choice.loses)),
+                Some(_) => None,
+            })
+            .collect()
+    }
+
+    /// The tier: full if any function hook serves.
+    pub fn tier(&self) -> Tier {
+        let full = self.programs().any(|program| matches!(program.attach, Attach::Fentry(_) | Attach::Fexit(_)));
+        if full { Tier::Full } else { Tier::Tracepoint }
+    }
+
+    /// True if this signal is seen by a choice of the given tier.
+    pub fn sees(&self, signal: &str, tier: Tier) -> bool {
+        self.rows.iter().any(|(row, choice)| row.signal == signal && choice.is_some_and(|choice| choice.tier == tier))
+    }
+
+    fn programs(&self) -> impl Iterator<Item = &'static Program> {
+        self.rows.iter().filter_map(|(_, choice)| *choice).flat_map(|choice| choice.programs)
+    }
+}
+
+fn hooks_of(choice: &Choice) -> String {
+    if choice.programs.is_empty() {
+        return "by the hooks of another signal".to_owned();
+    }
+    let places: BTreeSet<String> = choice.programs.iter().map(|program| program.attach.to_string()).collect();
+    places.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+/// Loaded and attached programs. Everything is detached when it is dropped.
+pub(super) struct Loaded {
+    /// The object with its maps.
+    pub ebpf: Ebpf,
+    /// The iterator over open files.
+    pub scan: ProgramFd,
+    /// What was chosen.
+    pub chosen: Chosen,
+    _events: Vec<OwnedFd>,
+}
+
+fn object<'a>(types: &'a Types, config: Config, sizes: &'a [(&'a str, u32)]) -> Result<Ebpf, SensorError> {
+    let (layout, config) = (LayoutGlobal(types.layout), ConfigGlobal(config));
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(&types.aya)).override_global("LAYOUT", &layout, true).override_global("CONFIG", &config, true);
+    for (name, entries) in sizes {
+        loader.map_max_entries(name, *entries);
+    }
+    loader.load(OBJECT).map_err(|error| SensorError::Object(chain(&error)))
+}
+
+/// Fills in what follows from the kernel and from the chosen hooks.
+fn completed(mut config: Config, types: &Types, chosen: Option<&Chosen>) -> Config {
+    let has = |function| u8::from(types.btf.has_function(function));
+    config.socket_storage = has(plan::SOCKET_STORAGE);
+    config.socket_cookie = has(plan::SOCKET_COOKIE);
+    config.sock_from_file = has(plan::SOCK_FROM_FILE);
+    config.drop_listen_overflow = types.btf.enumerator(plan::DROP_LISTEN_OVERFLOW).unwrap_or(0);
+    let by_state = chosen.map_or(config.socket_storage != 0, |chosen| chosen.sees("queued", Tier::Tracepoint));
+    config.queued_by_state = u8::from(by_state);
+    config
+}
+
+/// Tries every choice by loading its programs (small maps, nothing attached) and takes the first that loads.
+///
+/// # Errors
+/// The object itself does not load, or a vital signal has no hook.
+pub(super) fn choose(types: &Types, config: Config, highest: Tier, barred: &[&str]) -> Result<Chosen, SensorError> {
+    const SMALL: &[(&str, u32)] =
+        &[("LISTENERS", 1), ("LISTENER_OF", 1), ("QUEUED", 1), ("CALLS", 64), ("TARGETS", 1), ("EVENTS", 4096)];
+    let mut ebpf = object(types, completed(config, types, None), SMALL)?;
+    let mut chosen = Chosen::default();
+    let mut no_functions = None;
+    for row in ROWS {
+        let mut found = None;
+        for choice in row.choices.iter().filter(|choice| choice.tier <= highest) {
+            let hooks = hooks_of(choice);
+            let result = if barred.contains(&hooks.as_str()) {
+                Err("attaching it failed".to_owned())
+            } else if choice.tier == Tier::Full && no_functions.is_some() {
+                Err(no_functions.clone().unwrap_or_default())
+            } else {
+                (choice.fits)(&types.btf).and_then(|()| try_load(&mut ebpf, types, choice, &chosen))
+            };
+            match result {
+                Ok(()) => {
+                    found = Some(choice);
+                    break;
+                }
+                Err(reason) => {
+                    if choice.tier == Tier::Full && reason.contains(EPERM) {
+                        // The kernel forbids function hooks as such: no need to ask for each.
+                        no_functions.get_or_insert(reason.clone());
+                    }
+                    chosen.refusals.push(Refusal { signal: row.signal, hooks, reason });
+                }
+            }
+        }
+        if found.is_none() && row.vital {
+            let refusal = chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
+            let reason = refusal.map_or_else(String::new, |refusal| format!("{}: {}", refusal.hooks, refusal.reason));
+            return Err(SensorError::Vital { signal: row.signal, reason });
+        }
+        chosen.rows.push((row, found));
+    }
+    Ok(chosen)
+}
+
+/// How the standard library writes EPERM.
+const EPERM: &str = "Operation not permitted";
+
+fn try_load(ebpf: &mut Ebpf, types: &Types, choice: &Choice, so_far: &Chosen) -> Result<(), String> {
+    if choice.tier == Tier::Full && choice.programs.is_empty() && !so_far.sees("accept", Tier::Full) {
+        return Err("it needs the full tier's hooks of another signal".to_owned());
+    }
+    choice.programs.iter().try_for_each(|program| load(ebpf, types, program).map_err(|error| brief(&error)))
+}
+
+fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<(), ProgramError> {
+    fn of<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
+    where
+        &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    {
+        ebpf.program_mut(name).ok_or(ProgramError::InvalidName { name: name.to_owned() })?.try_into()
+    }
+    match program.attach {
+        Attach::Fentry(function) => of::<FEntry>(ebpf, program.name)?.load(function, &types.aya),
+        Attach::Fexit(function) => of::<FExit>(ebpf, program.name)?.load(function, &types.aya),
+        Attach::Tracepoint(name) => of::<BtfTracePoint>(ebpf, program.name)?.load(name, &types.aya),
+        Attach::Syscall(_) => of::<TracePoint>(ebpf, program.name)?.load(),
+        Attach::Iterator(kind) => of::<Iter>(ebpf, program.name)?.load(kind, &types.aya),
+    }
+}
+
+/// Loads the chosen programs with maps of full size, and attaches them.
+///
+/// # Errors
+/// The hooks of the choice that the kernel loads but does not attach, with the reason.
+pub(super) fn attach(
+    types: &Types,
+    config: Config,
+    chosen: Chosen,
+    sizes: &[(&str, u32)],
+    prepare: impl FnOnce(&mut Ebpf) -> Result<(), SensorError>,
+) -> Result<Loaded, SensorError> {
+    let mut ebpf = object(types, completed(config, types, Some(&chosen)), sizes)?;
+    prepare(&mut ebpf)?;
+    let (mut events, mut tracefs, mut scan) = (Vec::new(), None, None);
+    for (row, choice) in &chosen.rows {
+        let Some(choice) = choice else { continue };
+        for program in choice.programs {
+            let failed = |reason: String| SensorError::Attach { signal: row.signal, hooks: hooks_of(choice), reason };
+            load(&mut ebpf, types, program).map_err(|error| failed(brief(&error)))?;
+            match program.attach {
+                Attach::Iterator(_) => scan = Some(fd_of(&ebpf, program).map_err(|e| failed(brief(&e)))?),
+                Attach::Syscall(name) => {
+                    let fd = fd_of(&ebpf, program).map_err(|error| failed(brief(&error)))?;
+                    let event = attach_syscall(&mut tracefs, name, &fd).map_err(|error| failed(error.to_string()))?;
+                    events.push(event);
+                }
+                _ => attach_one(&mut ebpf, program).map_err(|error| failed(brief(&error)))?,
+            }
+        }
+    }
+    let scan = scan.ok_or(SensorError::Vital { signal: "open_listeners", reason: String::new() })?;
+    Ok(Loaded { ebpf, scan, chosen, _events: events })
+}
+
+fn fd_of(ebpf: &Ebpf, program: &Program) -> Result<ProgramFd, ProgramError> {
+    ebpf.program(program.name)
+        .ok_or(ProgramError::InvalidName { name: program.name.to_owned() })?
+        .fd()?
+        .try_clone()
+        .map_err(ProgramError::IOError)
+}
+
+fn attach_syscall(tracefs: &mut Option<OwnedFd>, name: &str, program: &ProgramFd) -> io::Result<OwnedFd> {
+    let root = match tracefs {
+        Some(root) => root,
+        None => tracefs.insert(sys::own_tracefs()?),
+    };
+    sys::attach_syscall(root.as_fd(), name, program.as_fd())
+}
+
+fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), ProgramError> {
+    let invalid = || ProgramError::InvalidName { name: program.name.to_owned() };
+    let slot = ebpf.program_mut(program.name).ok_or_else(invalid)?;
+    match program.attach {
+        Attach::Fentry(_) => <&mut FEntry>::try_from(slot)?.attach().map(drop),
+        Attach::Fexit(_) => <&mut FExit>::try_from(slot)?.attach().map(drop),
+        Attach::Tracepoint(_) => <&mut BtfTracePoint>::try_from(slot)?.attach().map(drop),
+        Attach::Syscall(_) | Attach::Iterator(_) => Ok(()),
+    }
+}
+
+/// The end of an error's chain of causes: the kernel's own word, without the verifier's log.
+fn brief(error: &dyn std::error::Error) -> String {
+    let text = chain(error);
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default().trim_end_matches([':', ' ']).to_owned();
+    let last = lines.filter(|line| !line.contains("processed ") && !line.starts_with("verification")).last();
+    match last {
+        Some(last) => format!("{first}: {}", last.trim()),
+        None => first,
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,128 @@
+//! The maps, as the agent reads and writes them.
+#![expect(unsafe_code, reason = "aya asks for the promise that a map's key and value are plain bytes")]
+
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+};
+use backscope_abi::{Call, Listener, counter};
+
+use super::{SensorError, Targets};
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct ListenerValue(Listener);
+// SAFETY: `repr(C)` integers with explicit padding only.
+unsafe impl Pod for ListenerValue {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct CallValue(Call);
+// SAFETY: `repr(C)` integers with explicit padding only.
+unsafe impl Pod for CallValue {}
+
+/// Handles of the maps that the agent reads at each refresh.
+pub(super) struct Maps {
+    listeners: HashMap<MapData, u64, ListenerValue>,
+    calls: HashMap<MapData, u64, CallValue>,
+    targets: HashMap<MapData, u32, u8>,
+    counters: PerCpuArray<MapData, u64>,
+    period: Array<MapData, u32>,
+}
+
+fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SensorError>
+where
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf.take_map(name).ok_or(SensorError::Map { map: name, reason: "not in the object".to_owned() })?;
+    T::try_from(map).map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
+}
+
+/// The ring buffer.
+pub(super) fn ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, SensorError> {
+    take(ebpf, "EVENTS")
+}
+
+/// Writes the targets before anything is attached, so that nothing of theirs is missed.
+pub(super) fn set_targets(ebpf: &mut Ebpf, targets: &Targets) -> Result<(), SensorError> {
+    fn handle<'a, K: Pod>(
+        ebpf: &'a mut Ebpf,
+        name: &'static str,
+    ) -> Result<HashMap<&'a mut MapData, K, u8>, SensorError> {
+        let map = ebpf.map_mut(name).ok_or(SensorError::Map { map: name, reason: "not in the object".to_owned() })?;
+        HashMap::try_from(map).map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
+    }
+    fn put<K: Pod>(map: &mut HashMap<&mut MapData, K, u8>, name: &'static str, key: K) -> Result<(), SensorError> {
+        map.insert(key, 1, 0).map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
+    }
+    let mut map = handle::<u32>(ebpf, "TARGETS")?;
+    for pid in targets.every_process() {
+        put(&mut map, "TARGETS", pid)?;
+    }
+    let mut map = handle::<u16>(ebpf, "PORTS")?;
+    for port in &targets.ports {
+        put(&mut map, "PORTS", *port)?;
+    }
+    Ok(())
+}
+
+impl Maps {
+    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, SensorError> {
+        Ok(Self {
+            listeners: take(ebpf, "LISTENERS")?,
+            calls: take(ebpf, "CALLS")?,
+            targets: take(ebpf, "TARGETS")?,
+            counters: take(ebpf, "COUNTERS")?,
+            period: take(ebpf, "PERIOD")?,
+        })
+    }
+
+    /// Starts a refresh period.
+    pub(super) fn start_period(&mut self, number: u32) {
+        // An array slot always exists: this cannot fail, and a failure would only mix two peaks.
+        let _ = self.period.set(0, number, 0);
+    }
+
+    /// Every listener by id. Those whose value is still being written are passed over.
+    pub(super) fn listeners(&self) -> Vec<(u64, Listener)> {
+        self.listeners
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(id, value)| (id, value.0))
+            .filter(|(_, listener)| listener.since_ns != 0)
+            .collect()
+    }
+
+    pub(super) fn forget_listener(&mut self, id: u64) {
+        let _ = self.listeners.remove(&id);
+    }
+
+    /// Every thread inside accept, as (process, thread, call).
+    pub(super) fn calls(&self) -> Vec<(u32, u32, Call)> {
+        self.calls
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(thread, call)| ((thread >> 32) as u32, thread as u32, call.0))
+            .filter(|(_, _, call)| call.file == 0)
+            .collect()
+    }
+
+    /// Every watched process.
+    pub(super) fn targets(&self) -> Vec<u32> {
+        self.targets.keys().filter_map(Result::ok).collect()
+    }
+
+    pub(super) fn forget_target(&mut self, pid: u32) {
+        let _ = self.targets.remove(&pid);
+    }
+
+    pub(super) fn watch_target(&mut self, pid: u32) {
+        let _ = self.targets.insert(pid, 1, 0);
+    }
+
+    /// A counter, summed over the CPUs.
+    pub(super) fn counter(&self, index: u32) -> u64 {
+        debug_assert!(index < counter::COUNT);
+        self.counters.get(&index, 0).map_or(0, |values| values.iter().sum())
+    }
+}

@@ -1,0 +1,274 @@
+//! The kernel side's other half: loads the probes, decides who is watched, turns records and maps into events. The only
+//! place that names `aya`, and but for the probes the only one with `unsafe`.
+
+mod command;
+mod cost;
+mod load;
+mod maps;
+pub mod plan;
+mod refused;
+mod sample;
+mod stream;
+mod sys;
+pub mod targets;
+
+use std::{collections::BTreeSet, time::Instant};
+
+use aya::maps::{MapData, RingBuf};
+use backscope_abi::{Config, counter};
+use rustix::time::{ClockId, clock_gettime};
+use thiserror::Error;
+
+pub use self::{
+    command::{StoppedCommand, stop_then_exec},
+    load::{Chosen, Refusal},
+    plan::Tier,
+    targets::Targets,
+};
+use self::{cost::CostMeter, load::Loaded, maps::Maps, sample::Sampler};
+use crate::{
+    kernel::{btf::BtfError, preflight::Preflight},
+    model::event::{Event, Sample},
+};
+
+/// Why watching could not begin.
+#[derive(Debug, Error)]
+pub enum SensorError {
+    /// A privilege or a kernel feature is missing.
+    #[error("{0}")]
+    Blocked(String),
+    /// The kernel's types cannot be read.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The kernel's types cannot be read by the loader.
+    #[error("the kernel's type information cannot be used: {0}")]
+    Types(String),
+    /// A structure member that everything rests on is missing.
+    #[error("this kernel's structures have no member for {0}; backscope does not know this kernel")]
+    NoMember(&'static str),
+    /// The object does not load.
+    #[error("the kernel refuses backscope's maps: {0}")]
+    Object(String),
+    /// A signal that everything rests on has no hook.
+    #[error("this kernel gives no way to see the signal '{signal}' ({reason})")]
+    Vital {
+        /// The signal.
+        signal: &'static str,
+        /// The kernel's reason.
+        reason: String,
+    },
+    /// The kernel loads a program but does not attach it.
+    #[error("the kernel does not attach {hooks} for the signal '{signal}': {reason}")]
+    Attach {
+        /// The signal.
+        signal: &'static str,
+        /// The hooks of the choice.
+        hooks: String,
+        /// The kernel's reason.
+        reason: String,
+    },
+    /// The full tier was asked for by name and cannot be had.
+    #[error("--tier full cannot be had on this kernel: {0}")]
+    NoFullTier(String),
+    /// A map operation failed.
+    #[error("map {map}: {reason}")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// What to watch, and how closely.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Whom.
+    pub targets: Targets,
+    /// Not higher than this tier, and exactly this one if it is [`Tier::Full`]; `None` for the best there is.
+    pub tier: Option<Tier>,
+    /// Every SYN gets an event.
+    pub syn_events: bool,
+    /// Size of the ring buffer in bytes, a power of two; `None` for the default.
+    pub ring_bytes: Option<u32>,
+}
+
+/// Attached probes, and everything that was learnt in attaching them. Dropping it detaches all.
+pub struct Sensor {
+    /// When the probes were attached, ns of `CLOCK_MONOTONIC`.
+    pub attached_ns: u64,
+    /// How long attaching took, µs.
+    pub attach_us: u64,
+    /// The machine.
+    pub preflight: Preflight,
+    maps: Maps,
+    ring: RingBuf<MapData>,
+    loaded: Loaded,
+    sampler: Sampler,
+    cost: CostMeter,
+    targets: Targets,
+    adopt: BTreeSet<u32>,
+}
+
+/// Now, ns of `CLOCK_MONOTONIC`: the clock of every event.
+pub fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// What this machine allows: the trial without the attaching, for `doctor`.
+///
+/// # Errors
+/// As for [`Sensor::attach`].
+pub fn trial(tier: Option<Tier>) -> Result<(Preflight, Chosen), SensorError> {
+    let preflight = Preflight::of_this_machine();
+    if let Some(blocker) = preflight.blocker() {
+        return Err(SensorError::Blocked(blocker));
+    }
+    let types = load::Types::read()?;
+    let chosen = load::choose(&types, Config::EMPTY, tier.unwrap_or(Tier::Full), &[])?;
+    Ok((preflight, chosen))
+}
+
+impl Sensor {
+    /// Chooses hooks, loads and attaches them, and finds the listeners that exist already.
+    ///
+    /// # Errors
+    /// A privilege or kernel feature without which nothing can be watched is missing.
+    pub fn attach(options: &Options) -> Result<Self, SensorError> {
+        let begin = Instant::now();
+        let preflight = Preflight::of_this_machine();
+        if let Some(blocker) = preflight.blocker() {
+            return Err(SensorError::Blocked(blocker));
+        }
+        raise_memlock();
+        let config = config_of(options);
+        let loaded = load_best(options, config)?;
+        let mut loaded = loaded;
+        let ring = maps::ring(&mut loaded.ebpf)?;
+        let maps = Maps::new(&mut loaded.ebpf)?;
+        let mut sensor = Self {
+            attached_ns: now_ns(),
+            attach_us: 0,
+            sampler: Sampler::new(&loaded.chosen),
+            cost: CostMeter::new(),
+            targets: options.targets.clone(),
+            adopt: BTreeSet::new(),
+            preflight,
+            maps,
+            ring,
+            loaded,
+        };
+        // A target that ended before its exit could be seen would be watched for ever.
+        for pid in &sensor.targets.pids {
+            if !targets::exists(*pid) {
+                sensor.maps.forget_target(*pid);
+            }
+        }
+        sensor.scan();
+        sensor.attached_ns = now_ns();
+        sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(sensor)
+    }
+
+    /// What was chosen for each signal.
+    pub fn chosen(&self) -> &Chosen {
+        &self.loaded.chosen
+    }
+
+    /// Takes what the ring buffer holds.
+    pub fn drain(&mut self, events: &mut Vec<Event>) {
+        while let Some(record) = self.ring.next() {
+            match stream::decode(&record, self.preflight.tick_ns) {
+                Some(stream::Decoded::Event(event)) => events.push(event),
+                Some(stream::Decoded::Adopt(pid)) => {
+                    self.adopt.insert(pid);
+                }
+                None => {}
+            }
+        }
+        for pid in std::mem::take(&mut self.adopt) {
+            self.sampler.scan_process(&self.loaded.scan, pid);
+        }
+    }
+
+    fn scan(&mut self) {
+        self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
+    }
+
+    /// Reads the state of every listener. The probes start a new refresh period.
+    pub fn sample(&mut self) -> Sample {
+        self.scan();
+        let mut sample = self.sampler.sample(&mut self.maps);
+        sample.cost = self.cost.read(&self.loaded.ebpf);
+        sample
+    }
+
+    /// True once nobody is left whom we were told to watch by process.
+    pub fn all_ended(&self) -> bool {
+        self.targets.only_processes() && self.maps.targets().is_empty()
+    }
+
+    /// Watched processes that hold no listening socket, as (pid, comm).
+    pub fn without_listener(&self) -> Vec<(u32, String)> {
+        let holders = self.sampler.holders();
+        let roots = self.targets.pids.iter().filter(|pid| targets::exists(**pid));
+        if self.maps.targets().iter().any(|pid| holders.contains(pid)) {
+            return Vec::new();
+        }
+        roots.map(|pid| (*pid, targets::comm_of(*pid).unwrap_or_default())).collect()
+    }
+
+    /// How many processes are watched.
+    pub fn processes(&self) -> usize {
+        self.maps.targets().len()
+    }
+}
+
+fn load_best(options: &Options, config: Config) -> Result<Loaded, SensorError> {
+    let types = load::Types::read()?;
+    let mut barred: Vec<String> = Vec::new();
+    let sizes: Vec<(&str, u32)> = options.ring_bytes.map(|bytes| ("EVENTS", bytes)).into_iter().collect();
+    loop {
+        let names: Vec<&str> = barred.iter().map(String::as_str).collect();
+        let chosen = load::choose(&types, config, options.tier.unwrap_or(Tier::Full), &names)?;
+        if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
+            let reason = chosen.refusals.first().map_or_else(String::new, |refusal| refusal.reason.clone());
+            return Err(SensorError::NoFullTier(reason));
+        }
+        match load::attach(&types, config, chosen, &sizes, |ebpf| maps::set_targets(ebpf, &options.targets)) {
+            // 32-bit leftovers apart, only functions with more than six arguments load and do not attach.
+            Err(SensorError::Attach { hooks, .. }) if !barred.contains(&hooks) => barred.push(hooks),
+            other => return other,
+        }
+    }
+}
+
+fn config_of(options: &Options) -> Config {
+    let targets = &options.targets;
+    let mut comm = [0; 16];
+    if let Some(name) = &targets.comm {
+        // As the kernel keeps it: 15 bytes and a NUL.
+        let length = name.len().min(15);
+        comm[..length].copy_from_slice(&name.as_bytes()[..length]);
+    }
+    Config {
+        all: targets.all.into(),
+        follow: targets.follow.into(),
+        syn_records: options.syn_events.into(),
+        by_comm: targets.comm.is_some().into(),
+        by_port: (!targets.ports.is_empty()).into(),
+        agent: std::process::id(),
+        comm,
+        ..Config::EMPTY
+    }
+}
+
+/// Before 5.11 maps count as locked memory; a refusal shows as a map that cannot be made, which says so itself.
+fn raise_memlock() {
+    let unlimited = rustix::process::Rlimit { current: None, maximum: None };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
+}
+
+/// Names of the counters that tell loss, and the policy of each.
+const LOSSES: std::ops::Range<u32> = counter::RING_FULL..counter::COUNT;

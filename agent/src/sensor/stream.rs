@@ -1,0 +1,120 @@
+//! Turns the ring buffer's records into events.
+#![expect(unsafe_code, reason = "a record's bytes become the type that its kind names")]
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use backscope_abi as abi;
+
+use crate::model::event::{self, Event, ProcessChange, Stage};
+
+/// What a record means.
+pub(super) enum Decoded {
+    /// Something the model wants to know.
+    Event(Event),
+    /// The agent should scan a process for listeners it came by silently.
+    Adopt(u32),
+}
+
+/// The record in these bytes, if there are enough of them.
+fn record<T: Copy>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    // SAFETY: long enough; every record type is `repr(C)` integers and valid for any bytes.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+pub(super) fn address(end: abi::Endpoint) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(end.addr)).to_canonical(), end.port)
+}
+
+/// A command name up to its NUL.
+pub(super) fn comm(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+pub(super) fn decode(bytes: &[u8], tick_ns: u64) -> Option<Decoded> {
+    let kind: u32 = record(bytes)?;
+    let event = match kind {
+        abi::ACCEPT => Event::Accept(accept(record(bytes)?, tick_ns)),
+        abi::OVERFLOW => Event::Overflow(overflow(record(bytes)?)?),
+        abi::SYN => Event::Syn(syn(record(bytes)?)),
+        abi::RETRANSMIT => Event::SynAckRetransmit(retransmit(record(bytes)?)),
+        abi::PROCESS => Event::Process(process(record(bytes)?)?),
+        abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),
+        // Listeners come and go by the sample, which has all of their figures.
+        _ => return None,
+    };
+    Some(Decoded::Event(event))
+}
+
+fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
+    let known = |ns: u64| (ns != 0).then_some(ns);
+    let estimated = known(raw.found_ns).map(|found| found.saturating_sub(u64::from(raw.age_jiffies) * tick_ns));
+    event::Accept {
+        ts_ns: raw.ts_ns,
+        sock: raw.sock,
+        listener: raw.listener,
+        local: address(raw.local),
+        peer: address(raw.peer),
+        pid: raw.tgid,
+        tid: raw.tid,
+        comm: comm(&raw.comm),
+        fd: (raw.fd >= 0).then_some(raw.fd),
+        handshake_us: (raw.srtt_us != 0).then_some(u64::from(raw.srtt_us >> 3)),
+        queued_ns: known(raw.queued_ns).or(estimated),
+        queued_estimated: raw.queued_ns == 0 && estimated.is_some(),
+        entered_ns: known(raw.entered_ns),
+        depth: raw.depth,
+    }
+}
+
+fn overflow(raw: abi::Overflow) -> Option<event::Overflow> {
+    let stage = match raw.stage {
+        abi::stage::SYN => Stage::Syn,
+        abi::stage::ACK => Stage::Ack,
+        abi::stage::SYN_QUEUE => Stage::SynQueue,
+        abi::stage::COOKIE => Stage::Cookie,
+        _ => return None,
+    };
+    Some(event::Overflow {
+        ts_ns: raw.ts_ns,
+        listener: raw.listener,
+        peer: address(raw.peer),
+        stage,
+        depth: raw.depth,
+        limit: raw.limit,
+        syn_depth: raw.syn_depth,
+    })
+}
+
+fn syn(raw: abi::Syn) -> event::Syn {
+    event::Syn {
+        ts_ns: raw.ts_ns,
+        listener: raw.listener,
+        peer: address(raw.peer),
+        depth: raw.depth,
+        syn_depth: raw.syn_depth,
+        tfo_bytes: raw.tfo_bytes,
+    }
+}
+
+fn retransmit(raw: abi::Retransmit) -> event::SynAckRetransmit {
+    event::SynAckRetransmit { ts_ns: raw.ts_ns, listener: raw.listener, peer: address(raw.peer), count: raw.before + 1 }
+}
+
+fn process(raw: abi::Process) -> Option<event::Process> {
+    let change = match raw.what {
+        abi::process::FORK => ProcessChange::Forked { parent: raw.parent },
+        abi::process::EXEC => ProcessChange::Executed,
+        abi::process::EXIT => ProcessChange::Exited,
+        _ => return None,
+    };
+    Some(event::Process { ts_ns: raw.ts_ns, pid: raw.tgid, comm: comm(&raw.comm), change })
+}
+
+/// What the iterator over open files wrote.
+pub(super) fn scan_entries(bytes: &[u8]) -> impl Iterator<Item = abi::ScanEntry> {
+    bytes.chunks_exact(size_of::<abi::ScanEntry>()).filter_map(record)
+}

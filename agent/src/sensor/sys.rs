@@ -1,0 +1,148 @@
+//! The few system calls that no library wraps: BPF iterators with a process filter, and system call tracepoints by way
+//! of a tracefs of our own.
+#![expect(unsafe_code, reason = "raw bpf(2) and perf_event_open(2): aya offers neither the filter nor a tracefs fd")]
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
+};
+
+const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_ITER_CREATE: libc::c_int = 33;
+const BPF_TRACE_ITER: u32 = 28;
+
+/// `union bpf_attr` as BPF_LINK_CREATE reads it (include/uapi/linux/bpf.h).
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+    iter_info: u64,
+    iter_info_len: u32,
+    _pad: u32,
+}
+
+/// `union bpf_iter_link_info`, its `task` member.
+#[repr(C)]
+#[derive(Default)]
+struct TaskFilter {
+    tid: u32,
+    pid: u32,
+    pid_fd: u32,
+    _pad: u32,
+}
+
+/// `union bpf_attr` as BPF_ITER_CREATE reads it.
+#[repr(C)]
+#[derive(Default)]
+struct IterCreate {
+    link_fd: u32,
+    flags: u32,
+}
+
+fn bpf<T>(command: libc::c_int, attr: &T) -> io::Result<OwnedFd> {
+    // SAFETY: `attr` lives through the call, its size is given, and both commands return a new descriptor.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+/// Runs a task iterator over one process, or over all, and returns what it wrote.
+///
+/// # Errors
+/// The kernel refuses; for one process also where it knows no filter (before 6.1).
+pub(super) fn run_task_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<Vec<u8>> {
+    let filter = TaskFilter { pid: pid.unwrap_or(0), ..TaskFilter::default() };
+    let mut create =
+        LinkCreate { prog_fd: program.as_raw_fd() as u32, attach_type: BPF_TRACE_ITER, ..LinkCreate::default() };
+    if pid.is_some() {
+        create.iter_info = std::ptr::from_ref(&filter) as u64;
+        create.iter_info_len = size_of::<TaskFilter>() as u32;
+    }
+    let link = bpf(BPF_LINK_CREATE, &create)?;
+    let iterator = bpf(BPF_ITER_CREATE, &IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 })?;
+    let mut output = Vec::new();
+    File::from(iterator).read_to_end(&mut output)?;
+    Ok(output)
+}
+
+/// A tracefs of our own: mounted nowhere, gone when dropped. So system call tracepoints work where nobody mounted a
+/// tracefs, and inside `ip netns exec`, which hides it behind a fresh `/sys`.
+///
+/// # Errors
+/// The kernel refuses, for instance for want of CAP_SYS_ADMIN.
+pub(super) fn own_tracefs() -> io::Result<OwnedFd> {
+    let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(context.as_fd())?;
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}
+
+/// Attaches a program to a system call's tracepoint, until the result is dropped.
+///
+/// # Errors
+/// There is no such tracepoint, or the kernel refuses.
+pub(super) fn attach_syscall(tracefs: BorrowedFd<'_>, name: &str, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let path = format!("events/syscalls/{name}/id");
+    let mut text = String::new();
+    File::from(openat(tracefs, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?).read_to_string(&mut text)?;
+    let id = text.trim().parse().map_err(io::Error::other)?;
+    let event = perf_event_open(id)?;
+    for (request, argument) in [(SET_BPF, program.as_raw_fd()), (ENABLE, 0)] {
+        // SAFETY: both requests take an integer and touch no memory of ours.
+        if unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(event)
+}
+
+/// `PERF_EVENT_IOC_SET_BPF` and `PERF_EVENT_IOC_ENABLE` (include/uapi/linux/perf_event.h).
+const SET_BPF: libc::c_ulong = 0x4004_2408;
+const ENABLE: libc::c_ulong = 0x2400;
+
+/// The head of `struct perf_event_attr`, in its first published size.
+#[repr(C)]
+#[derive(Default)]
+struct PerfEventAttr {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    bp_type: u32,
+    bp_addr: u64,
+}
+
+fn perf_event_open(id: u64) -> io::Result<OwnedFd> {
+    const PERF_TYPE_TRACEPOINT: u32 = 2;
+    const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+    let attr = PerfEventAttr {
+        kind: PERF_TYPE_TRACEPOINT,
+        size: size_of::<PerfEventAttr>() as u32,
+        config: id,
+        ..PerfEventAttr::default()
+    };
+    // A program on a tracepoint runs on every CPU; the one named here only has to exist.
+    // SAFETY: `attr` lives through the call and carries its own size.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(&attr), -1, 0, -1, PERF_FLAG_FD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}

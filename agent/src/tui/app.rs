@@ -1,0 +1,125 @@
+//! The state of the screen: what is shown, selected, sorted, filtered and scrolled to.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::list::List;
+use super::theme::Theme;
+use super::view;
+use crate::model::event::SockId;
+use crate::model::snapshot::Snapshot;
+
+/// What the caller must do after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Draw again.
+    Redraw,
+    /// End the program in good order.
+    Quit,
+    /// Call [`super::Guard::suspend`], then draw again.
+    Suspend,
+}
+
+/// A tab.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Tab {
+    /// The listeners and their queues.
+    #[default]
+    Queues,
+    /// The findings, with evidence.
+    Findings,
+}
+
+/// Where on the last drawn screen the mouse meets what.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hits {
+    /// The tabs.
+    pub(super) tabs: Vec<(Rect, Tab)>,
+    /// The rows of the list in view, and what number the first one has.
+    pub(super) rows: Rect,
+    pub(super) first_row: usize,
+    /// How far the long view in front, and the live stream, can be scrolled.
+    pub(super) scroll_end: usize,
+    pub(super) stream_end: usize,
+}
+
+/// The screen of a watch.
+#[derive(Debug)]
+pub struct App {
+    pub(super) theme: Theme,
+    /// What is on screen.
+    pub(super) shown: Option<Snapshot>,
+    /// While paused: the newest that is not shown.
+    pub(super) waiting: Option<Snapshot>,
+    pub(super) paused: bool,
+    pub(super) list: List,
+    pub(super) tab: Tab,
+    /// The listener that is drilled down to, over whatever tab.
+    pub(super) open: Option<SockId>,
+    /// The selected finding.
+    pub(super) finding: usize,
+    /// Lines scrolled off the top of the long view in front.
+    pub(super) scroll: usize,
+    /// Entries of the stream, from the newest, that are scrolled past.
+    pub(super) stream_scroll: usize,
+    pub(super) typing_filter: bool,
+    pub(super) help: bool,
+    pub(super) hits: Hits,
+}
+
+impl App {
+    /// An app that has seen nothing yet.
+    pub fn new(theme: Theme) -> Self {
+        Self {
+            theme,
+            shown: None,
+            waiting: None,
+            paused: false,
+            list: List::default(),
+            tab: Tab::Queues,
+            open: None,
+            finding: 0,
+            scroll: 0,
+            stream_scroll: 0,
+            typing_filter: false,
+            help: false,
+            hits: Hits::default(),
+        }
+    }
+
+    /// Takes the newest snapshot. While paused it is kept back.
+    pub fn update(&mut self, snapshot: Snapshot) {
+        if self.paused && self.shown.is_some() {
+            self.waiting = Some(snapshot);
+        } else {
+            self.show(snapshot);
+        }
+    }
+
+    /// Draws the whole screen. The work is bounded by the size of the screen, whatever the snapshot holds.
+    pub fn draw(&mut self, frame: &mut Frame<'_>) {
+        view::draw(self, frame);
+    }
+
+    pub(super) fn toggle_pause(&mut self) {
+        self.paused = !self.paused;
+        if let Some(snapshot) = self.waiting.take_if(|_| !self.paused) {
+            self.show(snapshot);
+        }
+    }
+
+    /// Brings the list in line with the sort order and the filter.
+    pub(super) fn rebuild(&mut self) {
+        if let Some(snapshot) = &self.shown {
+            self.list.rebuild(snapshot);
+        }
+    }
+
+    fn show(&mut self, snapshot: Snapshot) {
+        self.finding = self.finding.min(snapshot.findings.len().saturating_sub(1));
+        self.shown = Some(snapshot);
+        self.rebuild();
+    }
+}

@@ -1,0 +1,18 @@
+//! The screen of `watch` and `replay`: renders snapshots and computes nothing beyond layout.
+//!
+//! The caller owns the loop. It takes the terminal with [`Guard::enter`], feeds [`App::update`] with snapshots and
+//! [`App::on_event`] with what comes from [`events`], does what the returned [`Action`] asks, and draws.
+
+mod app;
+mod events;
+mod input;
+mod list;
+mod terminal;
+mod text;
+mod theme;
+mod view;
+
+pub use app::{Action, App};
+pub use events::events;
+pub use terminal::Guard;
+pub use theme::Theme;

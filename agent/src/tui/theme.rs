@@ -1,0 +1,130 @@
+//! Colours with a meaning. Each is repeated by a letter or a shape, so that nothing is lost without them.
+
+use ratatui::style::{Color, Modifier, Style};
+
+use crate::model::snapshot::{Owner, Severity};
+
+// The nearest of the 256 terminal colours to the palette of Okabe and Ito, which colour-blind people tell apart.
+const SKY_BLUE: Color = Color::Indexed(75);
+const ORANGE: Color = Color::Indexed(214);
+const BLUISH_GREEN: Color = Color::Indexed(43);
+const RED: Color = Color::Indexed(203);
+const GREY: Color = Color::Indexed(245);
+const TRACK: Color = Color::Indexed(237);
+const BLACK: Color = Color::Indexed(16);
+
+/// How the screen is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Theme {
+    colour: bool,
+}
+
+impl Theme {
+    /// Colours for kernel, app and peer, grey for the unknown, red for loss alone.
+    pub fn colour() -> Self {
+        Self { colour: true }
+    }
+
+    /// No colour at all: bold, reverse and underline only.
+    pub fn plain() -> Self {
+        Self { colour: false }
+    }
+
+    /// Plain if `NO_COLOR` is set to anything (<https://no-color.org>) or the terminal is dumb.
+    pub fn from_env() -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { colour: !no_color && !dumb }
+    }
+
+    fn fg(self, colour: Color) -> Style {
+        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    /// Something that `owner` holds or does.
+    pub(super) fn owner(self, owner: Owner) -> Style {
+        self.fg(owner_colour(owner))
+    }
+
+    /// The mark that names whose doing something is.
+    pub(super) fn badge(self, owner: Owner) -> Style {
+        let style = Style::new().add_modifier(Modifier::BOLD);
+        if self.colour { style.fg(BLACK).bg(owner_colour(owner)) } else { style.add_modifier(Modifier::REVERSED) }
+    }
+
+    /// Something lost: a refused connection, a lost record.
+    pub(super) fn loss(self) -> Style {
+        self.fg(RED).add_modifier(Modifier::BOLD)
+    }
+
+    /// A headline of this severity: only loss is red.
+    pub(super) fn severity(self, severity: Severity) -> Style {
+        match severity {
+            Severity::Critical => self.loss(),
+            Severity::Warning | Severity::Info => self.strong(),
+        }
+    }
+
+    /// Labels, rules and what matters least.
+    pub(super) fn dim(self) -> Style {
+        self.fg(GREY)
+    }
+
+    /// What matters.
+    pub(super) fn strong(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    /// The empty part of a bar: the character and how it looks.
+    pub(super) fn track(self) -> (char, Style) {
+        if self.colour { (' ', Style::new().bg(TRACK)) } else { ('·', Style::new()) }
+    }
+
+    /// The background of a partly filled cell of a bar.
+    pub(super) fn on_track(self, style: Style) -> Style {
+        if self.colour { style.bg(TRACK) } else { style }
+    }
+
+    /// The tab in front, and states that must not be overlooked.
+    pub(super) fn reversed(self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)
+    }
+}
+
+/// A letter for whose doing something is.
+pub(super) fn letter(owner: Owner) -> char {
+    match owner {
+        Owner::Kernel => 'K',
+        Owner::App => 'A',
+        Owner::Peer => 'P',
+        Owner::Unknown => '?',
+    }
+}
+
+/// A word for whose doing something is.
+pub(super) fn name(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Kernel => "kernel",
+        Owner::App => "app",
+        Owner::Peer => "peer",
+        Owner::Unknown => "unknown",
+    }
+}
+
+/// A shape for how bad something is.
+pub(super) fn shape(severity: Severity) -> char {
+    match severity {
+        Severity::Critical => '▲',
+        Severity::Warning => '◆',
+        Severity::Info => '●',
+    }
+}
+
+fn owner_colour(owner: Owner) -> Color {
+    match owner {
+        Owner::Kernel => SKY_BLUE,
+        Owner::App => ORANGE,
+        Owner::Peer => BLUISH_GREEN,
+        Owner::Unknown => GREY,
+    }
+}

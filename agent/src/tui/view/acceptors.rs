@@ -1,0 +1,55 @@
+//! The threads that accept, and how much of their time they spend doing so.
+
+use ratatui::text::Line;
+
+use super::gauge::bar;
+use super::parts::{Row, cut, label, raw, span, widest};
+use crate::model::snapshot::{Acceptor, ListenerView};
+use crate::tui::text::{compact, escape, left, percent, rate, right};
+use crate::tui::theme::Theme;
+
+/// A line for each of the first threads; the last line tells how many more there are.
+pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, most: usize) -> Vec<Line<'static>> {
+    if listener.acceptors.is_empty() {
+        let text = "no thread has called accept() yet";
+        return vec![Line::from(vec![label(theme, "accepting"), span(text, theme.dim())])];
+    }
+    let shown = if listener.acceptors.len() > most { most.saturating_sub(1).max(1) } else { most };
+    let acceptors = &listener.acceptors[..shown.min(listener.acceptors.len())];
+    let names: Vec<String> =
+        acceptors.iter().map(|thread| format!("{} {}", escape(&thread.comm), thread.tid)).collect();
+    let name_width = widest(names.iter().map(String::as_str), 8, 26);
+    let mut out = Vec::new();
+    for (at, (thread, name)) in acceptors.iter().zip(&names).enumerate() {
+        let mut row = vec![label(theme, if at == 0 { "accepting" } else { "" }), raw(left(name, name_width))];
+        row.extend(figures(theme, thread, width));
+        out.push(Line::from(cut(row, width)));
+    }
+    let more = listener.acceptors.len() - acceptors.len();
+    if more > 0 && out.len() < most {
+        out.push(Line::from(vec![label(theme, ""), span(format!("and {more} more, ↵ shows all"), theme.dim())]));
+    } else if let (true, Some(line)) = (more > 0, out.last_mut()) {
+        line.push_span(span(format!("  (+{more})"), theme.dim()));
+    }
+    out
+}
+
+fn figures(theme: Theme, thread: &Acceptor, width: usize) -> Row {
+    let mut row = vec![span(right(&format!("{}/s", rate(thread.rate)), 8), theme.strong())];
+    if width >= 100 {
+        row.push(span(right(&format!("{} accepts", compact(thread.accepts)), 16), theme.dim()));
+    }
+    let Some(share) = thread.in_accept_share else {
+        row.push(span("   time in accept() not known", theme.dim()));
+        return row;
+    };
+    row.push(span("  in accept() ", theme.dim()));
+    row.extend(bar(theme, share, None, if width >= 100 { 16 } else { 8 }, theme.dim()));
+    row.push(span(right(&percent(share), 6), theme.strong()));
+    row.push(span(", elsewhere ", theme.dim()));
+    row.push(span(percent(1.0 - share), theme.strong()));
+    if thread.in_accept && width >= 100 {
+        row.push(span("  inside now", theme.dim()));
+    }
+    row
+}

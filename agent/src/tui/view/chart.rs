@@ -1,0 +1,169 @@
+//! History as columns of block characters, the newest at the right.
+
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use super::parts::{LABEL, Row, columns, label, raw, span};
+use crate::model::snapshot::{ListenerView, Owner};
+use crate::tui::text::{grouped, rate, right};
+use crate::tui::theme::Theme;
+
+const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// A period in which nothing happened; a period before the first is blank.
+const NOTHING: char = '_';
+/// Room for the figure of now at the right of a chart.
+const FIGURE: usize = 15;
+
+/// How high the charts of a listener are, in lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Heights {
+    /// The depth of the accept queue.
+    pub(super) depth: usize,
+    /// Arrivals and accepts, each.
+    pub(super) rates: usize,
+    /// Refusals; 0 leaves them away.
+    pub(super) refused: usize,
+}
+
+/// Depth, arrivals and accepts of a listener over time; the latter two on one scale, so that they compare.
+pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, heights: Heights) -> Vec<Line<'static>> {
+    let cells = width.saturating_sub(LABEL + FIGURE + 1);
+    let depth = Chart {
+        values: &listener.depth_history,
+        lost: &listener.overflow_history,
+        top: listener.limit,
+        style: theme.owner(Owner::App),
+    };
+    let flow = newest(&listener.arrival_history, cells).iter().chain(newest(&listener.accept_history, cells)).max();
+    let flow = flow.copied().unwrap_or(0);
+    let rate_chart = |values, owner| Chart { values, lost: &[], top: flow, style: theme.owner(owner) };
+    let refused = newest(&listener.overflow_history, cells).iter().max().copied().unwrap_or(0);
+    let refused = Chart { values: &listener.overflow_history, lost: &[], top: refused, style: theme.loss() };
+
+    let rates = listener.rates;
+    let full = if listener.depth > listener.limit { theme.loss() } else { theme.strong() };
+    let of_limit = span(format!(" of {}", grouped(listener.limit.into())), theme.dim());
+    let mut out = Vec::new();
+    let mut add = |name: &str, chart: Chart<'_>, height: usize, figure: Row| {
+        out.extend(chart.labelled(theme, name, cells, height, figure));
+    };
+    add("depth", depth, heights.depth, vec![span(grouped(listener.depth.into()), full), of_limit]);
+    let arrivals = rate_chart(&listener.arrival_history, Owner::Kernel);
+    add("arrivals/s", arrivals, heights.rates, vec![span(rate(rates.arrivals), theme.strong())]);
+    let accepts = rate_chart(&listener.accept_history, Owner::App);
+    add("accepts/s", accepts, heights.rates, vec![span(rate(rates.accepts), theme.strong())]);
+    add("refused/s", refused, heights.refused, vec![span(rate(rates.overflows), theme.loss())]);
+    out
+}
+
+struct Chart<'a> {
+    values: &'a [u32],
+    /// What was lost in the same periods: these columns stand out.
+    lost: &'a [u32],
+    /// The value of a full column.
+    top: u32,
+    style: Style,
+}
+
+impl Chart<'_> {
+    /// The chart with its label and the figure of now on its last line.
+    fn labelled(&self, theme: Theme, name: &str, cells: usize, height: usize, figure: Row) -> Vec<Line<'static>> {
+        let mut out = Vec::with_capacity(height);
+        for (at, mut cells) in self.rows(theme, cells, height).into_iter().enumerate() {
+            let last = at + 1 == height;
+            let mut row = vec![label(theme, if last { name } else { "" })];
+            row.append(&mut cells);
+            if last {
+                row.push(raw(right("", FIGURE.saturating_sub(columns(&figure)))));
+                row.extend(figure.iter().cloned());
+            }
+            out.push(Line::from(row));
+        }
+        out
+    }
+
+    fn rows(&self, theme: Theme, cells: usize, height: usize) -> Vec<Row> {
+        let (values, lost) = (newest(self.values, cells), newest(self.lost, cells));
+        let no_loss_known = values.len().saturating_sub(lost.len());
+        let blank = cells - values.len();
+        let mut rows = Vec::with_capacity(height);
+        for above in (0..height).rev() {
+            let mut row = vec![raw(" ".repeat(blank))];
+            for (at, &value) in values.iter().enumerate() {
+                let was_lost = at.checked_sub(no_loss_known).is_some_and(|at| lost[at] > 0);
+                let (c, style) = match (self.block(value, height, above), was_lost) {
+                    (NOTHING, _) => (NOTHING, theme.dim()),
+                    (c, true) => (c, theme.loss()),
+                    (c, false) => (c, self.style),
+                };
+                push(&mut row, c, style);
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// The character of a column in the line that has `above` lines below it.
+    fn block(&self, value: u32, height: usize, above: usize) -> char {
+        let all = height * EIGHTHS.len();
+        let filled = (u64::from(value) * all as u64 / u64::from(self.top.max(1))) as usize;
+        let filled = if value > 0 { filled.clamp(1, all) } else { 0 };
+        match filled.saturating_sub(above * EIGHTHS.len()).min(EIGHTHS.len()) {
+            0 if above == 0 => NOTHING,
+            0 => ' ',
+            eighths => EIGHTHS[eighths - 1],
+        }
+    }
+}
+
+/// One line of a depth history, for a column of a table.
+pub(super) fn trend(theme: Theme, listener: &ListenerView, cells: usize) -> Row {
+    let chart = Chart {
+        values: &listener.depth_history,
+        lost: &listener.overflow_history,
+        top: listener.limit,
+        style: theme.owner(Owner::App),
+    };
+    chart.rows(theme, cells, 1).pop().unwrap_or_default()
+}
+
+/// Appends a character to the last piece if it has the same style.
+fn push(row: &mut Row, c: char, style: Style) {
+    match row.last_mut() {
+        Some(last) if last.style == style => last.content.to_mut().push(c),
+        _ => row.push(span(c.to_string(), style)),
+    }
+}
+
+fn newest(values: &[u32], count: usize) -> &[u32] {
+    &values[values.len().saturating_sub(count)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draw(values: &[u32], lost: &[u32], cells: usize, height: usize) -> Vec<String> {
+        let chart = Chart { values, lost, top: 16, style: Style::new() };
+        let text = |row: Row| row.iter().map(|piece| piece.content.clone()).collect::<String>();
+        chart.rows(Theme::plain(), cells, height).into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_newest_stands_at_the_right() {
+        assert_eq!(draw(&[16, 0, 1, 8], &[], 6, 1), ["  █_▁▄"]);
+        assert_eq!(draw(&[16, 0, 1, 8], &[], 2, 1), ["▁▄"]);
+    }
+
+    #[test]
+    fn a_high_chart_stacks_blocks() {
+        assert_eq!(draw(&[16, 8, 12, 40], &[], 4, 2), ["█ ▄█", "████"]);
+    }
+
+    #[test]
+    fn columns_with_losses_stand_out() {
+        let chart = Chart { values: &[3, 16, 16], lost: &[0, 5], top: 16, style: Style::new() };
+        let row = &chart.rows(Theme::colour(), 3, 1)[0];
+        assert_eq!(row.last().map(|piece| (piece.content.as_ref(), piece.style)), Some(("█", Theme::colour().loss())));
+    }
+}

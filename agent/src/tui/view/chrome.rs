@@ -1,0 +1,111 @@
+//! What frames every view: header, tabs and footer.
+
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use super::parts::{Row, columns, raw, span, spread};
+use crate::model::snapshot::{Owner, Severity, Snapshot};
+use crate::tui::app::{App, Hits, Tab};
+use crate::tui::text::{clock, escape, grouped, percent};
+use crate::tui::theme::{Theme, letter, name};
+
+/// What is watched, how, for how long, at what cost and with what loss.
+pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
+    let theme = app.theme;
+    let target = vec![span(" backscope ", theme.strong()), raw(format!("  {}", escape(&snapshot.target)))];
+    let lost = match snapshot.lost {
+        0 => span("lost 0 ", theme.dim()),
+        n => span(format!("▲ lost {} ", grouped(n)), theme.loss()),
+    };
+    let cost = snapshot.cost_share.map_or("–".to_owned(), percent);
+    let facts = vec![
+        span(format!("{} tier", escape(&snapshot.tier)), theme.dim()),
+        span(format!("   {}", clock(snapshot.elapsed_us)), theme.strong()),
+        span(format!("   cost {cost}   "), theme.dim()),
+        lost,
+    ];
+    spread(target, facts, width)
+}
+
+/// The views, the one in front reversed, and what the colours mean.
+pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) -> Line<'static> {
+    let theme = app.theme;
+    let count = snapshot.findings.len();
+    let critical = snapshot.findings.iter().any(|finding| finding.severity == Severity::Critical);
+    let mut row = vec![raw(" ")];
+    for (tab, text) in [(Tab::Queues, " QUEUES ".to_owned()), (Tab::Findings, format!(" FINDINGS {count} "))] {
+        let style = match tab {
+            _ if tab == app.tab => theme.reversed(),
+            Tab::Findings if critical => theme.loss(),
+            _ => theme.dim(),
+        };
+        let x = area.x + columns(&row) as u16;
+        hits.tabs.push((Rect { x, y: area.y, width: text.chars().count() as u16, height: 1 }, tab));
+        row.push(span(text, style));
+        row.push(raw(" "));
+    }
+    if app.paused {
+        row.push(raw("  "));
+        row.push(span(" ‖ PAUSED ", theme.reversed()));
+        row.push(span(" p goes on", theme.dim()));
+    }
+    spread(row, legend(theme), area.width.into())
+}
+
+fn legend(theme: Theme) -> Row {
+    let mut row = vec![span("time held by  ", theme.dim())];
+    for owner in [Owner::Kernel, Owner::App, Owner::Peer] {
+        row.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
+        row.push(span(format!(" {}  ", name(owner)), theme.owner(owner)));
+    }
+    row
+}
+
+/// The keys that do something here.
+pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
+    let theme = app.theme;
+    if app.typing_filter || (!app.list.filter.is_empty() && app.tab == Tab::Queues && app.open.is_none()) {
+        return filter_line(app, snapshot, width);
+    }
+    let keys: &[(&str, &str)] = match (app.open.is_some(), app.tab) {
+        (true, _) => &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")],
+        (false, Tab::Queues) => &[
+            ("↑↓", "select"),
+            ("↵", "open"),
+            ("Tab", "findings"),
+            ("s", "sort"),
+            ("/", "filter"),
+            ("p", "pause"),
+            ("?", "help"),
+            ("q", "quit"),
+        ],
+        (false, Tab::Findings) => {
+            &[("↑↓", "select"), ("↵", "listener"), ("Tab", "queues"), ("p", "pause"), ("?", "help"), ("q", "quit")]
+        }
+    };
+    let mut row = vec![raw(" ")];
+    for (key, does) in keys {
+        row.push(span((*key).to_owned(), theme.strong()));
+        row.push(span(format!(" {does}   "), theme.dim()));
+    }
+    spread(row, Row::new(), width)
+}
+
+fn filter_line(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
+    let theme = app.theme;
+    let mut row = vec![
+        span(" filter ", theme.reversed()),
+        span(format!(" {}", escape(&app.list.filter)), theme.strong()),
+        raw(if app.typing_filter { "▏" } else { " " }),
+        span(
+            format!("  {} of {}   ", grouped(app.list.len() as u64), grouped(snapshot.listeners.len() as u64)),
+            theme.dim(),
+        ),
+    ];
+    if app.typing_filter {
+        row.push(span("address, command or pid   ↵ keeps   Esc clears", theme.dim()));
+    } else {
+        row.push(span("/ changes   Esc clears", theme.dim()));
+    }
+    spread(row, Row::new(), width)
+}

@@ -1,0 +1,108 @@
+//! One listener in full: findings with evidence, every total, the waits, every thread, its own stream.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::Line;
+
+use super::chart::{self, Heights};
+use super::parts::{label, raw, rule, span};
+use super::{acceptors, findings, panel, put, stream, totals, verdict, wait};
+use crate::model::snapshot::{ListenerView, Owner, Snapshot};
+use crate::tui::app::{App, Hits};
+use crate::tui::text::grouped;
+use crate::tui::theme::Theme;
+use crate::tui::view::gauge::{bar, share};
+
+/// From this width on the stream stands beside the rest.
+const TWO_COLUMNS: u16 = 150;
+
+/// Draws the view: one long page that scrolls, with the listener's name staying above it.
+pub(super) fn draw(
+    app: &App,
+    snapshot: &Snapshot,
+    listener: &ListenerView,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
+    let theme = app.theme;
+    let [head, body] = area.layout(&Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]));
+    put(frame, head, vec![panel::title(theme, listener, head.width.into())]);
+    let (page, side) = if area.width >= TWO_COLUMNS {
+        let [page, _, side] = body.layout(&Layout::horizontal([
+            Constraint::Fill(1),
+            Constraint::Length(2),
+            Constraint::Length(area.width * 9 / 20),
+        ]));
+        (page, Some(side))
+    } else {
+        (body, None)
+    };
+    let mut lines = page_lines(theme, snapshot, listener, page.width.into());
+    match side {
+        Some(side) => put(frame, side, live(theme, snapshot, listener, side.width.into(), side.height.into())),
+        None => {
+            lines.push(Line::default());
+            lines.extend(live(theme, snapshot, listener, page.width.into(), usize::MAX));
+        }
+    }
+    hits.scroll_end = lines.len().saturating_sub(page.height.into());
+    let past = app.scroll.min(hits.scroll_end);
+    put(frame, page, lines.into_iter().skip(past).take(page.height.into()).collect());
+}
+
+fn page_lines(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
+    let mut out = queues(theme, listener, width);
+    out.push(Line::default());
+    let mut any = false;
+    for finding in verdict::of(snapshot, listener) {
+        any = true;
+        out.extend(findings::full(theme, snapshot, finding, width));
+        out.push(Line::default());
+    }
+    if !any {
+        out.extend(verdict::lines(theme, snapshot, listener, width));
+        out.push(Line::default());
+    }
+    let title = |text: &'static str| rule(theme, vec![span(text, theme.strong())], width);
+    out.push(title("WAIT IN THE ACCEPT QUEUE"));
+    out.push(wait::percentiles(theme, &listener.wait, width));
+    out.extend(wait::histogram(theme, &listener.wait, width));
+    out.push(Line::default());
+    out.push(title("HISTORY"));
+    out.extend(chart::lines(theme, listener, width, Heights { depth: 4, rates: 2, refused: 1 }));
+    out.push(Line::default());
+    out.push(title("THREADS THAT ACCEPT"));
+    out.extend(acceptors::lines(theme, listener, width, usize::MAX));
+    out.push(Line::default());
+    out.push(title("SINCE WATCHED"));
+    out.extend(totals::lines(theme, listener, width));
+    out
+}
+
+fn queues(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
+    let line = |name: &str, depth: u32, peak: u32, owner: Owner| {
+        let style = if depth > listener.limit { theme.loss() } else { theme.owner(owner) };
+        let (now, top) = (share(depth, listener.limit), share(peak, listener.limit));
+        let mut row = vec![label(theme, name)];
+        row.extend(bar(theme, now, Some(top), width.saturating_sub(48).min(60), style));
+        row.push(span(format!("  {}", grouped(depth.into())), theme.strong()));
+        row.push(raw(format!(" of {}", grouped(listener.limit.into()))));
+        row.push(span(format!("   peak {}", grouped(peak.into())), theme.dim()));
+        Line::from(row)
+    };
+    vec![
+        line("SYN queue", listener.syn_depth, listener.syn_peak, Owner::Peer),
+        line("accept q.", listener.depth, listener.peak, Owner::App),
+    ]
+}
+
+fn live(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize, height: usize) -> Vec<Line<'static>> {
+    let mut out = vec![stream::title(theme, 0, width)];
+    let own = snapshot.stream.iter().rev().filter(|entry| entry.listener == listener.sock);
+    out.extend(own.take(height.saturating_sub(1)).map(|entry| stream::line(theme, snapshot, entry, width, false)));
+    if out.len() == 1 {
+        out.push(Line::from(span(" Nothing has happened here yet.", theme.dim())));
+    }
+    out
+}

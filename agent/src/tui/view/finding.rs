@@ -1,0 +1,91 @@
+//! A finding in plain words: what is wrong, whose doing it is, what to change.
+
+use ratatui::text::Line;
+
+use super::parts::{Row, columns, raw, span, spread, widest};
+use crate::model::snapshot::{Finding, Owner};
+use crate::tui::text::{duration, escape, grouped, left, percent, right, wrap};
+use crate::tui::theme::{Theme, letter, name, shape};
+
+const FIX: &str = "Try: ";
+
+/// Headline with the owner's mark, explanation, fix; nothing is cut.
+pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+    let edge = || span("▌", theme.owner(finding.owner));
+    let badge = badge(theme, finding.owner);
+    let mut out = Vec::new();
+    let severity = theme.severity(finding.severity);
+    let headline = wrap(&escape(&finding.headline), width.saturating_sub(columns(&badge) + 5));
+    for (at, line) in headline.into_iter().enumerate() {
+        if at == 0 {
+            let mark = span(format!("{} ", shape(finding.severity)), severity);
+            out.push(spread(vec![edge(), mark, span(line, severity)], badge.clone(), width));
+        } else {
+            out.push(Line::from(vec![edge(), raw("  "), span(line, severity)]));
+        }
+    }
+    for line in wrap(&escape(&finding.text), width.saturating_sub(4)) {
+        out.push(Line::from(vec![edge(), raw("  "), raw(line)]));
+    }
+    let fix = wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len()));
+    for (at, line) in fix.into_iter().enumerate() {
+        let lead = if at == 0 { span(FIX, theme.strong()) } else { raw(" ".repeat(FIX.len())) };
+        out.push(Line::from(vec![edge(), raw("  "), lead, span(line, theme.strong())]));
+    }
+    out
+}
+
+/// The numbers that prove it, as many on a line as fit.
+pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+    let shown: Vec<(String, String)> = finding.evidence.iter().map(|&(name, value)| figure(name, value)).collect();
+    let names = widest(shown.iter().map(|(name, _)| name.as_str()), 8, 32);
+    let values = widest(shown.iter().map(|(_, value)| value.as_str()), 6, 16);
+    let a_line = (width.saturating_sub(3) / (names + values + 6)).max(1);
+    let edge = || span("▌", theme.owner(finding.owner));
+    shown
+        .chunks(a_line)
+        .map(|chunk| {
+            let mut row = vec![edge(), raw("  ")];
+            for (name, value) in chunk {
+                row.push(span(left(name, names), theme.dim()));
+                row.push(span(format!("{}    ", right(value, values + 1)), theme.strong()));
+            }
+            Line::from(row)
+        })
+        .collect()
+}
+
+/// Whose doing it is.
+pub(super) fn badge(theme: Theme, owner: Owner) -> Row {
+    let text = match owner {
+        Owner::Unknown => " ?  nobody can tell ".to_owned(),
+        _ => format!(" {}  the {}'s doing ", letter(owner), name(owner)),
+    };
+    vec![span(text, theme.badge(owner)), raw(" ")]
+}
+
+/// A piece of evidence with its unit, which its name ends in.
+fn figure(name: &str, value: f64) -> (String, String) {
+    let words = |name: &str| name.replace(['_', '-'], " ");
+    if let Some(name) = name.strip_suffix("_us") {
+        return (words(name), duration(value.max(0.0) as u64));
+    }
+    if let Some(name) = name.strip_suffix("_share") {
+        return (words(name), percent(value));
+    }
+    let shown = if value.fract() == 0.0 && value >= 0.0 { grouped(value as u64) } else { format!("{value:.1}") };
+    (words(name), shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_has_its_unit() {
+        assert_eq!(figure("wait_p99_us", 1_204_000.0), ("wait p99".to_owned(), "1.20 s".to_owned()));
+        assert_eq!(figure("in_accept_share", 0.02), ("in accept".to_owned(), "2.0 %".to_owned()));
+        assert_eq!(figure("overflows", 1320.0), ("overflows".to_owned(), "1,320".to_owned()));
+        assert_eq!(figure("overflows_per_second", 17.6).1, "17.6");
+    }
+}

@@ -1,0 +1,59 @@
+//! The help overlay.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Clear};
+
+use super::parts::{raw, span};
+use super::put;
+use crate::model::snapshot::Owner;
+use crate::tui::text::left;
+use crate::tui::theme::{Theme, letter, name};
+
+const KEYS: [(&str, &str); 9] = [
+    ("↑ ↓ j k, click", "select a listener or finding"),
+    ("↵   Esc", "open the selected listener; back"),
+    ("Tab, click", "queues, findings"),
+    ("s", "sort: as found, depth, overflow, wait p99, accepts/s"),
+    ("/", "show only listeners whose address or command has this text"),
+    ("p", "pause the screen; the watch itself goes on"),
+    ("PgUp PgDn, wheel", "scroll"),
+    ("Ctrl-Z", "to the shell; fg comes back"),
+    ("q   Ctrl-C", "quit"),
+];
+
+const OWNERS: [(Owner, &str); 3] = [
+    (Owner::Kernel, "the kernel held it: handshakes, timers, scheduling"),
+    (Owner::App, "the application held it: it waits for accept(), read()"),
+    (Owner::Peer, "the other side or the network held it"),
+];
+
+/// Draws the overlay over whatever there is.
+pub(super) fn draw(theme: Theme, frame: &mut Frame<'_>, area: Rect) {
+    let mut lines = vec![Line::default()];
+    for (key, does) in KEYS {
+        lines.push(Line::from(vec![span(format!("  {}", left(key, 18)), theme.strong()), raw(does)]));
+    }
+    lines.push(Line::default());
+    for (owner, what) in OWNERS {
+        lines.push(Line::from(vec![
+            raw("  "),
+            span(format!(" {} ", letter(owner)), theme.badge(owner)),
+            span(format!(" {}", left(name(owner), 14)), theme.owner(owner)),
+            raw(what),
+        ]));
+    }
+    lines.push(Line::from(vec![
+        span("   ▲                lost", theme.loss()),
+        raw(": a refused connection, a lost record"),
+    ]));
+    lines.push(Line::from("   │ ⌃9             the peak since the last refresh"));
+    let (width, height) = (74.min(area.width), (lines.len() as u16 + 3).min(area.height));
+    let area = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
+    frame.render_widget(Clear, area);
+    let block = Block::bordered().title(span(" backscope: keys and marks ", theme.strong())).border_style(theme.dim());
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    put(frame, inside, lines);
+}

@@ -1,0 +1,80 @@
+//! One file a view or a part of one. A part is lines of text made to a width; a view stacks parts.
+
+mod acceptors;
+mod chart;
+mod chrome;
+mod detail;
+mod finding;
+mod findings;
+mod gauge;
+mod help;
+mod panel;
+mod parts;
+mod queues;
+mod stream;
+mod table;
+mod totals;
+mod verdict;
+mod wait;
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Text};
+
+use super::app::{App, Hits, Tab};
+use super::text::wrap;
+
+/// The smallest terminal that the views are made for.
+const SMALLEST: (u16, u16) = (80, 24);
+
+/// Draws the screen, and remembers in the app where the mouse meets what.
+pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let mut hits = Hits::default();
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        too_small(frame, area);
+    } else {
+        screen(app, frame, area, &mut hits);
+        app.scroll = app.scroll.min(hits.scroll_end);
+        app.stream_scroll = app.stream_scroll.min(hits.stream_end);
+        if app.help {
+            help::draw(app.theme, frame, area);
+        }
+    }
+    app.hits = hits;
+}
+
+fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+    let [header, tabs, body, footer] = area.layout(&Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+        Constraint::Length(1),
+    ]));
+    let Some(snapshot) = &app.shown else {
+        put(frame, body, vec![Line::from(" Reading the kernel's figures …")]);
+        return;
+    };
+    put(frame, header, vec![chrome::header(app, snapshot, header.width.into())]);
+    put(frame, tabs, vec![chrome::tabs(app, snapshot, tabs, hits)]);
+    put(frame, footer, vec![chrome::footer(app, snapshot, footer.width.into())]);
+    let open = app.open.and_then(|sock| snapshot.listeners.iter().find(|listener| listener.sock == sock));
+    match (open, app.tab) {
+        (Some(listener), _) => detail::draw(app, snapshot, listener, frame, body, hits),
+        (None, Tab::Queues) => queues::draw(app, snapshot, frame, body, hits),
+        (None, Tab::Findings) => findings::draw(app, snapshot, frame, body, hits),
+    }
+}
+
+fn too_small(frame: &mut Frame<'_>, area: Rect) {
+    let text = format!(
+        "This terminal has {} × {} characters. Please give backscope {} × {} or more, or use --plain. q quits.",
+        area.width, area.height, SMALLEST.0, SMALLEST.1
+    );
+    put(frame, area, wrap(&text, area.width.into()).into_iter().map(Line::from).collect());
+}
+
+/// Puts lines into an area; what does not fit is left away.
+fn put(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>) {
+    frame.render_widget(Text::from(lines), area);
+}

@@ -1,0 +1,79 @@
+//! How lines are put together.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
+
+use crate::tui::text::{clip, left};
+use crate::tui::theme::Theme;
+
+/// Pieces of a line.
+pub(super) type Row = Vec<Span<'static>>;
+
+/// Width of the labels that stand before charts and figures.
+pub(super) const LABEL: usize = 12;
+
+/// Columns that a row takes.
+pub(super) fn columns(row: &[Span<'_>]) -> usize {
+    row.iter().map(Span::width).sum()
+}
+
+/// One piece of text.
+pub(super) fn span(text: impl Into<String>, style: Style) -> Span<'static> {
+    Span::styled(text.into(), style)
+}
+
+/// One piece of text in no style.
+pub(super) fn raw(text: impl Into<String>) -> Span<'static> {
+    Span::raw(text.into())
+}
+
+/// The label before a chart or figure.
+pub(super) fn label(theme: Theme, text: &str) -> Span<'static> {
+    span(format!(" {}", left(text, LABEL - 1)), theme.dim())
+}
+
+/// A row cut to a width, with an ellipsis where it was cut.
+pub(super) fn cut(row: Row, width: usize) -> Row {
+    if columns(&row) <= width {
+        return row;
+    }
+    let mut room = width;
+    let mut out = Row::new();
+    for piece in row {
+        let wide = piece.width();
+        // One column stays for the ellipsis, since it is known that not everything fits.
+        if wide < room {
+            room -= wide;
+            out.push(piece);
+        } else {
+            let text = clip(&format!("{} ", piece.content), room.min(wide));
+            out.push(Span::styled(text, piece.style));
+            break;
+        }
+    }
+    out
+}
+
+/// `left` and `right` at the two ends of a line; `left` gives way.
+pub(super) fn spread(left: Row, right: Row, width: usize) -> Line<'static> {
+    let mut row = cut(left, width.saturating_sub(columns(&right) + 1));
+    let gap = width.saturating_sub(columns(&row) + columns(&right));
+    row.push(raw(" ".repeat(gap)));
+    row.extend(right);
+    Line::from(row)
+}
+
+/// A rule with a title.
+pub(super) fn rule(theme: Theme, title: Row, width: usize) -> Line<'static> {
+    let mut row = vec![span("─ ", theme.dim())];
+    row.extend(cut(title, width.saturating_sub(4)));
+    let rest = width.saturating_sub(columns(&row) + 1);
+    row.push(span(format!(" {}", "─".repeat(rest)), theme.dim()));
+    Line::from(row)
+}
+
+/// Widest of some texts, within bounds.
+pub(super) fn widest<'a>(texts: impl Iterator<Item = &'a str>, least: usize, most: usize) -> usize {
+    texts.map(UnicodeWidthStr::width).max().unwrap_or(0).clamp(least, most)
+}

@@ -1,0 +1,163 @@
+//! The first screen: the listeners, what is wrong and whose doing it is, the evidence, the stream.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use super::parts::{raw, rule, span};
+use super::table::Columns;
+use super::{panel, put, stream, verdict};
+use crate::model::snapshot::{ListenerView, Snapshot};
+use crate::tui::app::{App, Hits};
+use crate::tui::text::{clip, escape, wrap};
+
+/// Lines of the stream, with its title, that are worth having.
+const STREAM_LEAST: usize = 4;
+
+/// How the lines of the screen are shared out.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    rows: usize,
+    verdict: usize,
+    panel: usize,
+    stream: usize,
+    notices: usize,
+}
+
+impl Plan {
+    /// The verdict comes first and is never cut; when it is long the stream gives way, then the panel.
+    fn new(height: usize, listeners: usize, verdict: usize, notices: usize) -> Self {
+        let rows = listeners.clamp(1, (height / 6).max(3));
+        let mut left = height.saturating_sub(1 + rows);
+        let verdict = (verdict + 1).min(left);
+        left -= verdict;
+        let notices = notices.min(height / 20).min(left.saturating_sub(panel::LEAST + STREAM_LEAST));
+        left -= notices;
+        let spare = left.saturating_sub(panel::LEAST + STREAM_LEAST);
+        let panel = (panel::LEAST + (spare * 9 / 20).min(12)).min(left);
+        Self { rows, verdict, panel, stream: left - panel, notices }
+    }
+}
+
+/// Draws the screen.
+pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+    let Some(listener) = app.list.selected(snapshot) else {
+        put(frame, area, nothing(app, snapshot, area.width.into()));
+        return;
+    };
+    let width = usize::from(area.width);
+    let words = verdict::lines(app.theme, snapshot, listener, width);
+    let plan = Plan::new(area.height.into(), app.list.len(), words.len(), snapshot.notices.len());
+    let mut rest = area;
+    table(app, snapshot, frame, take(&mut rest, 1 + plan.rows), hits);
+    let mut separated = vec![Line::default()];
+    separated.extend(words);
+    put(frame, take(&mut rest, plan.verdict), separated);
+    panel::draw(app.theme, listener, frame, take(&mut rest, plan.panel));
+    live(app, snapshot, frame, take(&mut rest, plan.stream), hits);
+    let notices = snapshot.notices.iter().rev().take(plan.notices).rev();
+    let notices = notices.map(|notice| {
+        Line::from(vec![
+            span(" note  ", app.theme.strong()),
+            span(clip(&escape(notice), width.saturating_sub(8)), app.theme.dim()),
+        ])
+    });
+    put(frame, rest, notices.collect());
+}
+
+fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+    let rows = usize::from(area.height.saturating_sub(1));
+    let first = first_row(app.list.cursor(), app.list.len(), rows);
+    let visible: Vec<&ListenerView> = app.list.window(snapshot, first).take(rows).collect();
+    let columns = Columns::new(area.width.into(), visible.iter().copied());
+    let mut lines = vec![columns.titles(app.theme, app.list.sort)];
+    for (at, listener) in visible.iter().enumerate() {
+        lines.push(columns.row(app.theme, listener, first + at == app.list.cursor()));
+    }
+    hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
+    hits.first_row = first;
+    put(frame, area, lines);
+}
+
+/// The first row shown, so that the selected one is in the middle where the list is long.
+pub(super) fn first_row(cursor: usize, all: usize, rows: usize) -> usize {
+    cursor.saturating_sub(rows / 2).min(all.saturating_sub(rows))
+}
+
+fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+    let (width, height) = (usize::from(area.width), usize::from(area.height));
+    if height < 2 {
+        return;
+    }
+    hits.stream_end = snapshot.stream.len().saturating_sub(height - 1);
+    let past = app.stream_scroll.min(hits.stream_end);
+    let mut lines = vec![stream::title(app.theme, past, width)];
+    let many = snapshot.listeners.len() > 1;
+    for entry in snapshot.stream.iter().rev().skip(past).take(height - 1) {
+        lines.push(stream::line(app.theme, snapshot, entry, width, many));
+    }
+    if snapshot.stream.is_empty() {
+        lines.push(Line::from(span(" Accepts and overflows appear here as they happen.", app.theme.dim())));
+    }
+    put(frame, area, lines);
+}
+
+/// No listener to show: because of the filter, or since there is none yet.
+fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
+    let theme = app.theme;
+    let mut out = vec![Line::default()];
+    if !app.list.filter.is_empty() {
+        let text = format!(" No listener matches “{}”.", escape(&app.list.filter));
+        out.push(Line::from(span(text, theme.strong())));
+        out.push(Line::from("   Esc clears the filter."));
+        return out;
+    }
+    out.push(Line::from(vec![raw(" ○ "), span("No listening socket yet.", theme.strong())]));
+    let text = "What is watched has not called listen(), or has closed what it listened on. The watch goes on: a \
+                listener appears here the moment it opens, with its queues from the first connection on.";
+    out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
+    if !snapshot.notices.is_empty() {
+        out.push(Line::default());
+        out.push(rule(theme, vec![span("NOTES", theme.strong())], width));
+        for notice in &snapshot.notices {
+            out.extend(
+                wrap(&escape(notice), width.saturating_sub(4)).into_iter().map(|l| Line::from(format!("   {l}"))),
+            );
+        }
+    }
+    out
+}
+
+/// Takes lines off the top of an area.
+fn take(area: &mut Rect, lines: usize) -> Rect {
+    let height = area.height.min(lines as u16);
+    let top = Rect { height, ..*area };
+    area.y += height;
+    area.height -= height;
+    top
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_verdict_takes_from_the_stream_first() {
+        let short = Plan::new(21, 2, 5, 0);
+        assert_eq!((short.rows, short.verdict, short.stream), (2, 6, 6));
+        assert_eq!(short.panel, panel::LEAST);
+        let long = Plan::new(21, 2, 10, 0);
+        assert_eq!((long.verdict, long.panel, long.stream), (11, panel::LEAST, 1));
+        let longer = Plan::new(21, 2, 14, 0);
+        assert_eq!((longer.verdict, longer.panel, longer.stream), (15, 3, 0));
+    }
+
+    #[test]
+    fn the_selected_row_is_always_shown() {
+        for cursor in 0..100 {
+            let first = first_row(cursor, 100, 7);
+            assert!((first..first + 7).contains(&cursor) && first + 7 <= 100);
+        }
+        assert_eq!(first_row(1, 2, 7), 0);
+    }
+}

@@ -1,0 +1,166 @@
+//! The listeners, one a row, with their queues as gauges.
+
+use ratatui::style::{Modifier, Style};
+use ratatui::text::Line;
+
+use super::chart::trend;
+use super::gauge::{bar, share};
+use super::parts::{Row, raw, span, widest};
+use crate::model::snapshot::{ListenerView, Owner};
+use crate::tui::list::Sort;
+use crate::tui::text::{clip_address, compact, duration, escape, left, rate, right};
+use crate::tui::theme::Theme;
+
+/// Widths of the columns, in characters; 0 leaves a column away.
+pub(super) struct Columns {
+    address: usize,
+    process: usize,
+    gauge: usize,
+    syn_gauge: usize,
+    flow: usize,
+    longest: usize,
+    trend: usize,
+}
+
+// Right-aligned figures, each with a blank before it.
+const DEPTH: usize = 8;
+const LIMIT: usize = 6;
+const SYN: usize = 5;
+const P50: usize = 9;
+const P99: usize = 7;
+const OVERFLOW: usize = 14;
+
+impl Columns {
+    /// Shares out a width: the least that a screen shows, then more columns, then longer gauges.
+    pub(super) fn new<'a>(width: usize, listeners: impl Iterator<Item = &'a ListenerView>) -> Self {
+        let addresses: Vec<String> = listeners.map(|listener| listener.local.to_string()).collect();
+        let mut columns = Self { address: 0, process: 0, gauge: 0, syn_gauge: 3, flow: 0, longest: 0, trend: 0 };
+        columns.address = widest(addresses.iter().map(String::as_str), 14, if width < 100 { 18 } else { 28 });
+        for (least, column, taken) in [(96, 0, 20), (112, 1, 5), (124, 2, 20), (136, 3, 8), (150, 4, 21)] {
+            if width >= least {
+                *match column {
+                    0 => &mut columns.process,
+                    1 => &mut columns.syn_gauge,
+                    2 => &mut columns.flow,
+                    3 => &mut columns.longest,
+                    _ => &mut columns.trend,
+                } += taken;
+            }
+        }
+        let fixed = 2 + DEPTH + LIMIT + 1 + SYN + P50 + P99 + OVERFLOW;
+        let taken =
+            columns.address + columns.process + columns.syn_gauge + columns.flow + columns.longest + columns.trend;
+        columns.gauge = width.saturating_sub(fixed + taken);
+        columns
+    }
+
+    /// The titles; the one sorted by is underlined and marked.
+    pub(super) fn titles(&self, theme: Theme, sort: Sort) -> Line<'static> {
+        let title = |text: &str, by: Option<Sort>| match by {
+            Some(by) if by == sort => {
+                span(format!("▾{}", text.trim_start()), theme.strong().add_modifier(Modifier::UNDERLINED))
+            }
+            _ => span(text.to_owned(), theme.dim()),
+        };
+        let aligned = |text: &str, width: usize, by: Option<Sort>| {
+            let title = title(text, by);
+            let pad = width.saturating_sub(title.width());
+            [raw(" ".repeat(pad)), title]
+        };
+        let mut row = vec![span(left(" LISTENER", self.address + 2), theme.dim())];
+        if self.process > 0 {
+            row.push(span(left("PROCESS", self.process), theme.dim()));
+        }
+        row.push(span(left("ACCEPT QUEUE", self.gauge), theme.dim()));
+        row.extend(aligned("DEPTH", DEPTH, Some(Sort::Depth)));
+        row.extend(aligned("LIMIT", LIMIT, None));
+        if self.trend > 0 {
+            row.push(span(left(" DEPTH OVER TIME", self.trend), theme.dim()));
+        }
+        row.extend(aligned("SYN QUEUE", 1 + self.syn_gauge + SYN, None));
+        if self.flow > 0 {
+            row.extend(aligned("ARRIVE/s", self.flow / 2, None));
+            row.extend(aligned("ACCEPT/s", self.flow / 2, Some(Sort::Accepts)));
+        }
+        row.extend(aligned("WAIT p50", P50, None));
+        row.extend(aligned("p99", P99, Some(Sort::Wait)));
+        if self.longest > 0 {
+            row.extend(aligned("max", self.longest, None));
+        }
+        row.extend(aligned("OVERFLOW", OVERFLOW, Some(Sort::Overflow)));
+        Line::from(row)
+    }
+
+    /// A listener's row.
+    pub(super) fn row(&self, theme: Theme, listener: &ListenerView, selected: bool) -> Line<'static> {
+        let address = clip_address(&listener.local.to_string(), self.address);
+        let name_style = if selected { theme.strong() } else { Style::new() };
+        let mut row = vec![
+            span(if selected { "▸" } else { " " }, theme.strong()),
+            span(left(&address, self.address + 1), name_style),
+        ];
+        if self.process > 0 {
+            let process = format!("{} {}", escape(&listener.comm), listener.pid);
+            row.push(span(left(&process, self.process - 1), theme.dim()));
+            row.push(raw(" "));
+        }
+        if listener.closed {
+            row.push(span("stopped listening", theme.dim()));
+        } else {
+            self.queues(theme, listener, &mut row);
+        }
+        Line::from(row)
+    }
+
+    fn queues(&self, theme: Theme, listener: &ListenerView, row: &mut Row) {
+        let overflowing = listener.depth > listener.limit || listener.rates.overflows > 0.0;
+        let style = if overflowing { theme.loss() } else { theme.owner(Owner::App) };
+        let limit = listener.limit;
+        row.extend(bar(theme, share(listener.depth, limit), Some(share(listener.peak, limit)), self.gauge, style));
+        let figure_style = if overflowing { theme.loss() } else { theme.strong() };
+        row.extend(depth(theme, listener.depth, listener.peak, DEPTH, figure_style));
+        row.push(raw(right(&compact(limit.into()), LIMIT)));
+        if self.trend > 0 {
+            row.push(raw(" "));
+            row.extend(trend(theme, listener, self.trend - 1));
+        }
+        row.push(raw(" "));
+        let (now, peak) = (share(listener.syn_depth, limit), share(listener.syn_peak, limit));
+        row.extend(bar(theme, now, Some(peak), self.syn_gauge, theme.owner(Owner::Peer)));
+        row.extend(depth(theme, listener.syn_depth, listener.syn_peak, SYN, Style::new()));
+        self.figures(theme, listener, row);
+    }
+
+    fn figures(&self, theme: Theme, listener: &ListenerView, row: &mut Row) {
+        if self.flow > 0 {
+            row.push(raw(right(&rate(listener.rates.arrivals), self.flow / 2)));
+            row.push(raw(right(&rate(listener.rates.accepts), self.flow / 2)));
+        }
+        let wait = |us| if listener.wait.count > 0 { duration(us) } else { "–".to_owned() };
+        row.push(raw(right(&wait(listener.wait.p50), P50)));
+        row.push(raw(right(&wait(listener.wait.p99), P99)));
+        if self.longest > 0 {
+            row.push(raw(right(&wait(listener.wait.max), self.longest)));
+        }
+        row.push(match listener.totals.overflows() {
+            0 => span(right("0", OVERFLOW), theme.dim()),
+            n if listener.rates.overflows > 0.0 => {
+                let text = format!("▲{} +{}/s", compact(n), rate(listener.rates.overflows));
+                span(right(&text, OVERFLOW), theme.loss())
+            }
+            n => span(right(&format!("▲{}", compact(n)), OVERFLOW), theme.loss()),
+        });
+    }
+}
+
+/// A depth, and its peak if that was higher and there is room.
+fn depth(theme: Theme, depth: u32, peak: u32, width: usize, style: Style) -> [ratatui::text::Span<'static>; 2] {
+    let now = compact(depth.into());
+    let peak = if peak > depth { format!("⌃{}", compact(peak.into())) } else { String::new() };
+    if now.len() + peak.chars().count() < width {
+        let pad = width - peak.chars().count();
+        [span(right(&now, pad), style), span(peak, theme.dim())]
+    } else {
+        [span(right(&now, width), style), raw("")]
+    }
+}

@@ -1,0 +1,63 @@
+//! Every total of a listener.
+
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use super::parts::{LABEL, Row, columns, label, raw, span};
+use crate::model::snapshot::ListenerView;
+use crate::tui::text::grouped;
+use crate::tui::theme::Theme;
+
+/// The totals, as many on a line as the width takes. What this kernel does not show is "–".
+pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
+    let totals = &listener.totals;
+    let figures: [(&str, Option<u64>, bool); 10] = [
+        ("SYNs", totals.syns, false),
+        ("queued", Some(totals.queued), false),
+        ("accepted", Some(totals.accepted), false),
+        ("found nothing", Some(totals.eagain), false),
+        ("SYNs refused", Some(totals.overflow_syn), true),
+        ("ACKs refused", totals.overflow_ack, true),
+        ("SYNs dropped", totals.syn_dropped, true),
+        ("syncookies", totals.cookies_sent, false),
+        ("SYN-ACKs resent", Some(totals.synack_retransmits), false),
+        ("gone unaccepted", Some(totals.abandoned), false),
+    ];
+    let mut out = Vec::new();
+    let mut row = vec![label(theme, "totals")];
+    for (name, figure, loss) in figures {
+        let cell = cell(theme, name, figure, loss);
+        if columns(&row) > LABEL && columns(&row) + columns(&cell) > width {
+            out.push(Line::from(std::mem::replace(&mut row, vec![label(theme, "")])));
+        }
+        row.extend(cell);
+    }
+    out.push(Line::from(row));
+    out
+}
+
+fn cell(theme: Theme, name: &str, figure: Option<u64>, loss: bool) -> Row {
+    const WIDTH: usize = 27;
+    let style = match figure {
+        Some(1..) if loss => theme.loss(),
+        Some(1..) => theme.strong(),
+        Some(0) | None => Style::new(),
+    };
+    let shown = figure.map_or("–".to_owned(), grouped);
+    let gap = WIDTH.saturating_sub(name.chars().count() + shown.chars().count() + 3);
+    let mark = if loss && figure.is_some_and(|n| n > 0) { "▲" } else { " " };
+    vec![span(name.to_owned(), theme.dim()), raw(" ".repeat(gap)), span(format!("{mark}{shown}"), style), raw("  ")]
+}
+
+/// The setting of the accept queue: what was asked for, and what the kernel made of it.
+pub(super) fn limits(listener: &ListenerView) -> String {
+    let limit = format!("limit {}", grouped(listener.limit.into()));
+    match (listener.backlog, listener.somaxconn) {
+        (Some(backlog), Some(max)) => {
+            format!("{limit} (backlog {}, somaxconn {})", grouped(backlog.into()), grouped(max.into()))
+        }
+        (Some(backlog), None) => format!("{limit} (backlog {})", grouped(backlog.into())),
+        (None, Some(max)) => format!("{limit} (somaxconn {})", grouped(max.into())),
+        (None, None) => limit,
+    }
+}

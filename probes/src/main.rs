@@ -1,0 +1,24 @@
+//! The kernel half of backscope: records facts and times, never judges. One file a life stage.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "the BPF target has no AtomicU64::fetch_add, only the intrinsic behind it")]
+
+mod accept;
+mod handshake;
+mod kernel;
+mod listen;
+mod maps;
+mod process;
+mod scan;
+
+/// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

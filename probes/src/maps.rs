@@ -1,0 +1,274 @@
+//! The maps, and the few operations on them that every life stage shares.
+
+use core::{
+    ffi::c_void,
+    intrinsics::{AtomicOrdering, atomic_xadd},
+};
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_RB_NO_WAKEUP, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    helpers::generated,
+    macros::btf_map,
+};
+use backscope_abi as abi;
+use backscope_abi::{Call, Listener, Queued, counter};
+
+use crate::kernel::{accept_depth, accept_limit, config, now, read, syn_depth};
+
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<u64, { abi::RING_BYTES as usize }> = RingBuf::new();
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::new();
+/// Number of the refresh period, counted by the agent.
+#[btf_map]
+pub(crate) static PERIOD: Array<u32, 1> = Array::new();
+
+/// Watched processes.
+#[btf_map]
+pub(crate) static TARGETS: HashMap<u32, u8, { abi::MAX_TARGETS as usize }> = HashMap::new();
+/// Watched ports.
+#[btf_map]
+pub(crate) static PORTS: HashMap<u16, u8, { abi::MAX_PORTS as usize }> = HashMap::new();
+
+/// Id of a watched listener, by the address of its `struct sock`.
+#[btf_map]
+pub(crate) static LISTENER_OF: HashMap<u64, u64, { abi::MAX_LISTENERS as usize }> = HashMap::new();
+/// State and totals of a listener, by id. Closed ones stay until the agent has read them.
+#[btf_map]
+pub(crate) static LISTENERS: HashMap<u64, Listener, { abi::MAX_LISTENERS as usize }> = HashMap::new();
+/// Connections in accept queues.
+#[btf_map]
+pub(crate) static QUEUED: HashMap<u64, Queued, { abi::MAX_QUEUED as usize }> = HashMap::new();
+/// Threads inside accept. Least recently used, since a thread that is killed inside leaves its entry behind.
+#[btf_map]
+pub(crate) static CALLS: LruHashMap<u64, Call, { abi::MAX_CALLS as usize }> = LruHashMap::new();
+/// Backlog that a thread is asking for in `listen(2)`. Least recently used for the same reason.
+#[btf_map]
+pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
+
+const BPF_F_CLONE: usize = 512;
+
+/// Socket storage that children of a listener inherit, already in softirq: the id of the listener.
+///
+/// Defined here since `aya_ebpf`'s own type has neither the flag nor access from tracing programs.
+#[repr(C)]
+pub(crate) struct InheritedStorage {
+    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const u64,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize | BPF_F_CLONE],
+}
+
+// SAFETY: the pointers describe the map to the loader and are never followed.
+unsafe impl Sync for InheritedStorage {}
+
+#[btf_map]
+static LISTENER_MARK: InheritedStorage = InheritedStorage {
+    r#type: core::ptr::null(),
+    key: core::ptr::null(),
+    value: core::ptr::null(),
+    max_entries: core::ptr::null(),
+    map_flags: core::ptr::null(),
+};
+
+/// Marks a listener, so that its children carry its id. `sk` must be a pointer that the verifier knows as a socket.
+#[inline(always)]
+pub(crate) fn mark(sk: *mut c_void, id: u64) {
+    // SAFETY: the helper checks the socket; the value pointer is to this function's stack.
+    let storage = unsafe {
+        generated::bpf_sk_storage_get(
+            (&raw const LISTENER_MARK).cast_mut().cast(),
+            sk,
+            core::ptr::null_mut(),
+            1, // BPF_SK_STORAGE_GET_F_CREATE
+        )
+    }
+    .cast::<u64>();
+    if !storage.is_null() {
+        // SAFETY: checked for null; the storage lives as long as the socket, which the caller holds.
+        unsafe { *storage = id };
+    }
+}
+
+/// The id of the listener that `sk` is or came from. `sk` must be a pointer that the verifier knows as a socket.
+#[inline(always)]
+pub(crate) fn marked(sk: *mut c_void) -> Option<u64> {
+    // SAFETY: as above.
+    let storage = unsafe {
+        generated::bpf_sk_storage_get((&raw const LISTENER_MARK).cast_mut().cast(), sk, core::ptr::null_mut(), 0)
+    }
+    .cast::<u64>();
+    // SAFETY: checked for null.
+    if storage.is_null() { None } else { Some(unsafe { *storage }) }
+}
+
+/// Adds to a total that several CPUs write.
+#[inline(always)]
+pub(crate) fn add(total: *mut u64, n: u64) {
+    // SAFETY: the pointer is into a map value, aligned, and valid for the run of the program.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(total, n) };
+}
+
+/// Counts in this CPU's slot of `COUNTERS`.
+#[inline(always)]
+pub(crate) fn count(index: u32) {
+    if let Some(slot) = COUNTERS.get_ptr_mut(index) {
+        // SAFETY: this CPU's own slot.
+        unsafe { *slot += 1 };
+    }
+}
+
+/// Hands a record to the agent, without waking it: it drains the ring by timer.
+#[inline(always)]
+pub(crate) fn emit<T: Copy + 'static>(record: &T) {
+    count(counter::SEEN);
+    match EVENTS.reserve_untyped::<T>(0) {
+        Some(mut entry) => {
+            entry.write(*record);
+            entry.submit(BPF_RB_NO_WAKEUP.into());
+        }
+        None => count(counter::RING_FULL),
+    }
+}
+
+/// The watched listener at this address.
+#[inline(always)]
+pub(crate) fn listener_at(sk: *const c_void) -> Option<(u64, *mut Listener)> {
+    // SAFETY: the reference is copied at once.
+    let id = *unsafe { LISTENER_OF.get(sk as u64) }?;
+    Some((id, LISTENERS.get_ptr_mut(id)?))
+}
+
+/// Brings depth, limit and peaks of a listener up to date. `depth` may differ from what the socket says at this very
+/// moment, when the caller knows that the change is under way.
+#[inline(always)]
+pub(crate) fn note_depth(listener: *mut Listener, sk: *const c_void, depth: u32) {
+    let period = PERIOD.get(0).copied().unwrap_or_default();
+    let syn = syn_depth(sk);
+    // SAFETY: the pointer is to a map value; a torn update by another CPU is corrected at the next event.
+    unsafe {
+        (*listener).depth = depth;
+        (*listener).limit = accept_limit(sk);
+        (*listener).syn_depth = syn;
+        if period & 1 == 0 {
+            raise(listener, 0, period, depth, syn);
+        } else {
+            raise(listener, 1, period, depth, syn);
+        }
+    }
+}
+
+/// # Safety
+/// `listener` must point to a live map value, `slot` must be 0 or 1.
+#[inline(always)]
+unsafe fn raise(listener: *mut Listener, slot: usize, period: u32, depth: u32, syn: u32) {
+    // SAFETY: promised by the caller; constant slots, so no bounds check remains.
+    unsafe {
+        let peak = (&raw mut (*listener).peak).cast::<u32>().add(slot);
+        let syn_peak = (&raw mut (*listener).syn_peak).cast::<u32>().add(slot);
+        let tag = (&raw mut (*listener).peak_epoch).cast::<u32>().add(slot);
+        if *tag != period {
+            *tag = period;
+            *peak = depth;
+            *syn_peak = syn;
+        } else {
+            *peak = if depth > *peak { depth } else { *peak };
+            *syn_peak = if syn > *syn_peak { syn } else { *syn_peak };
+        }
+    }
+}
+
+/// An id for a socket: its cookie if somebody asked for one, else one of our own (top bit set), unique for a run.
+#[inline(always)]
+pub(crate) fn id_of(sk: *const c_void) -> u64 {
+    let cookie = read!(sk, skc_cookie as u64);
+    if cookie != 0 {
+        return cookie;
+    }
+    // SAFETY: no arguments, no preconditions.
+    let cpu = unsafe { generated::bpf_get_smp_processor_id() } as u64;
+    1 << 63 | (now() << 10 & !(1 << 63)) | (cpu & 1023)
+}
+
+/// As [`id_of`], but asks the kernel for a cookie where it lets us. `sk` must be a pointer that the verifier knows as a
+/// socket.
+#[inline(always)]
+pub(crate) fn cookie_of(sk: *mut c_void) -> u64 {
+    if config!(socket_cookie) != 0 {
+        // SAFETY: the helper accepts any socket pointer that the verifier accepts.
+        return unsafe { generated::bpf_get_socket_cookie(sk) };
+    }
+    id_of(sk)
+}
+
+/// Notes that `child` is in the accept queue of a listener, which holds `depth` now.
+#[inline(always)]
+pub(crate) fn enqueue(listener_sk: *const c_void, child: *const c_void, sock: u64, depth: u32) {
+    const EEXIST: i32 = -17;
+    let Some((id, listener)) = listener_at(listener_sk) else { return };
+    let entry = Queued { listener: id, queued_ns: now(), sock, age_jiffies: 0, _pad: 0, found_ns: 0 };
+    match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
+        Ok(()) => {}
+        // 5.10 comes here twice for one connection: once inside the hash dance, once at its end.
+        Err(EEXIST) => return,
+        Err(_) => count(counter::QUEUED_FULL),
+    }
+    // SAFETY: a live map value.
+    add(unsafe { &raw mut (*listener).queued }, 1);
+    note_depth(listener, listener_sk, depth);
+}
+
+/// True if a process is watched.
+#[inline(always)]
+pub(crate) fn is_target(tgid: u32) -> bool {
+    if tgid == config!(agent) {
+        return false;
+    }
+    // SAFETY: only presence counts.
+    config!(all) != 0 || unsafe { TARGETS.get(tgid) }.is_some()
+}
+
+/// True if a listener is to be watched when `tgid` holds it.
+#[inline(always)]
+pub(crate) fn wanted(sk: *const c_void, tgid: u32) -> bool {
+    if is_target(tgid) {
+        return true;
+    }
+    let port = read!(sk, skc_num as u16);
+    // SAFETY: only presence counts.
+    config!(by_port) != 0 && unsafe { PORTS.get(port) }.is_some()
+}
+
+/// What a listener starts from: in `.rodata`, since the stack has no room for it.
+static BLANK: Listener = Listener::BLANK;
+
+/// Starts watching a listener.
+#[inline(always)]
+pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backlog: i32) -> bool {
+    let since_ns = now();
+    if LISTENERS.insert(id, &BLANK, BPF_NOEXIST.into()).is_err() || LISTENER_OF.insert(sk as u64, id, 0).is_err() {
+        count(counter::LISTENERS_FULL);
+        return false;
+    }
+    let Some(listener) = LISTENERS.get_ptr_mut(id) else { return false };
+    let net = read!(sk, skc_net as u64) as *const c_void;
+    let drops = read!(sk, sk_drops as u32);
+    let netns = read!(net, net_inum as u32);
+    // SAFETY: a live map value; the agent passes over it until `since_ns` is set.
+    unsafe {
+        (*listener).local = crate::kernel::local_of(sk);
+        (*listener).sk = sk as u64;
+        (*listener).drops = drops;
+        (*listener).drops_base = drops;
+        (*listener).backlog = backlog;
+        (*listener).tgid = tgid;
+        (*listener).netns = netns;
+        (*listener).comm = comm;
+        (*listener).since_ns = since_ns;
+    }
+    note_depth(listener, sk, accept_depth(sk));
+    emit(&abi::Closed { kind: abi::LISTENER, _pad: 0, ts_ns: since_ns, listener: id });
+    true
+}

@@ -1,0 +1,20 @@
+//! `cargo xtask lint`: formatting and lints, as CI wants them.
+
+use anyhow::Result;
+
+use crate::step::{self, Step};
+
+/// Fails at the first thing that is not as it should be.
+pub(crate) fn run() -> Result<()> {
+    let commands: [&[&str]; 3] = [
+        &["fmt", "--all", "--check"],
+        &["fmt", "--manifest-path", "probes/Cargo.toml", "--check"],
+        &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    ];
+    for words in commands {
+        let step = Step::start(format_args!("cargo {}", words.join(" ")));
+        step::run(step::cargo().current_dir(step::root()).args(words))?;
+        step.done("nothing to complain about");
+    }
+    Ok(())
+}

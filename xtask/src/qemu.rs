@@ -1,0 +1,201 @@
+//! One virtual machine: boots a kernel under QEMU's software emulation and reads the verdicts from its serial console.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::verdict::{self, Counts, Line, Outcome, Verdict};
+
+/// Lines of the console that are shown when a machine fails.
+const TAIL: usize = 25;
+
+/// What to boot.
+pub(crate) struct Machine<'a> {
+    /// Version by which the kernel was asked for.
+    pub(crate) version: &'a str,
+    pub(crate) vmlinuz: &'a Path,
+    pub(crate) initramfs: &'a Path,
+    /// Parts of the names of the tests to run, separated by commas.
+    pub(crate) filter: Option<&'a str>,
+    pub(crate) timeout: Duration,
+    /// Where everything that the console says is written.
+    pub(crate) log: &'a Path,
+}
+
+/// What a machine said.
+pub(crate) struct Run {
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Why the verdicts are not the whole story; counts as one failure.
+    pub(crate) fault: Option<String>,
+}
+
+impl Run {
+    /// The verdicts, counted.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.verdicts.iter().for_each(|verdict| counts.add(verdict.outcome));
+        counts.failed += u64::from(self.fault.is_some());
+        counts
+    }
+}
+
+/// Boots the machine and waits until it is off.
+///
+/// # Errors
+/// If QEMU cannot be started or the log cannot be written.
+pub(crate) fn run(machine: &Machine) -> Result<Run> {
+    if let Some(dir) = machine.log.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let log = File::create(machine.log).with_context(|| format!("cannot create {}", machine.log.display()))?;
+    let mut qemu = command(machine);
+    let mut child = qemu.spawn().context("cannot start qemu-system-x86_64: run `cargo xtask setup`")?;
+    let console = child.stdout.take().context("QEMU has no output")?;
+    let lines = read_lines(console);
+    let run = follow(machine, &lines, log);
+    stop(&mut child)?;
+    run
+}
+
+fn command(machine: &Machine) -> Command {
+    // A panic ends the machine at once (`panic=-1` with `-no-reboot`).
+    let mut cmdline = "console=ttyS0 quiet loglevel=3 panic=-1 oops=panic".to_owned();
+    if let Some(filter) = machine.filter {
+        cmdline.push_str(" backscope.filter=");
+        cmdline.push_str(filter);
+    }
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"]);
+    qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
+    qemu.arg("-kernel").arg(machine.vmlinuz).arg("-initrd").arg(machine.initramfs).args(["-append", &cmdline]);
+    qemu.stdin(Stdio::null()).stdout(Stdio::piped());
+    qemu
+}
+
+/// Reads lines on a thread of its own, so that waiting for one can have an end.
+fn read_lines(console: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(console).split(b'\n') {
+            let Ok(line) = line else { break };
+            if sender.send(printable(&line)).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// A console line as text that can be shown: control characters are dropped.
+fn printable(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).chars().filter(|c| !c.is_control() || *c == '\t').collect()
+}
+
+fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<Run> {
+    let deadline = Instant::now() + machine.timeout;
+    let (mut verdicts, mut tail) = (Vec::new(), Vec::new());
+    let (mut done, mut garbled) = (false, 0);
+    let end = loop {
+        let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => break "the machine ended",
+            Err(RecvTimeoutError::Timeout) => break "time was up",
+        };
+        writeln!(log, "{line}").with_context(|| format!("cannot write {}", machine.log.display()))?;
+        match verdict::parse(&line) {
+            Some(Line::Verdict(verdict)) => {
+                show(machine.version, &verdict);
+                verdicts.push(verdict);
+            }
+            Some(Line::Done) => done = true,
+            Some(Line::Garbled) => garbled += 1,
+            None => {}
+        }
+        if tail.len() == TAIL {
+            tail.remove(0);
+        }
+        tail.push(line);
+    };
+    let fault = if !done {
+        Some(format!("{end} before the tests did. The last that the console said:\n  {}", tail.join("\n  ")))
+    } else if garbled > 0 {
+        Some(format!("{garbled} verdicts could not be read"))
+    } else if verdicts.is_empty() {
+        Some("no test ran".to_owned())
+    } else {
+        None
+    };
+    Ok(Run { verdicts, fault })
+}
+
+fn show(version: &str, verdict: &Verdict) {
+    let Verdict { outcome, test, millis, reason } = verdict;
+    let word = match outcome {
+        Outcome::Pass => "ok",
+        Outcome::Fail => "FAILED",
+        Outcome::Skip => "skipped",
+    };
+    let colon = if reason.is_empty() { "" } else { ": " };
+    eprintln!("    [{version}] {word:<7} {test} ({millis} ms){colon}{reason}");
+}
+
+/// Ends QEMU if it has not ended by itself: after its time, or when it hangs with its console closed.
+fn stop(child: &mut Child) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while child.try_wait()?.is_none() {
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn followed(console: &[&str]) -> Run {
+        let (sender, lines) = mpsc::channel();
+        console.iter().for_each(|line| sender.send((*line).to_owned()).expect("receiver is alive"));
+        drop(sender);
+        let machine = Machine {
+            version: "0",
+            vmlinuz: Path::new("/"),
+            initramfs: Path::new("/"),
+            filter: None,
+            timeout: Duration::from_secs(5),
+            log: Path::new("/dev/null"),
+        };
+        let log = File::options().write(true).open("/dev/null").expect("/dev/null can be opened");
+        follow(&machine, &lines, log).expect("/dev/null can be written")
+    }
+
+    #[test]
+    fn a_complete_run_has_no_fault() {
+        let run = followed(&["boot", "VERDICT pass a 1", "VERDICT skip b 0 no io_uring", "VERDICTS done"]);
+        assert_eq!(run.fault, None);
+        assert_eq!(run.counts(), Counts { passed: 1, failed: 0, skipped: 1 });
+    }
+
+    #[test]
+    fn a_machine_that_panics_fails_with_its_last_words() {
+        let run = followed(&["VERDICT pass a 1", "Kernel panic - not syncing"]);
+        assert_eq!(run.counts(), Counts { passed: 1, failed: 1, skipped: 0 });
+        assert!(run.fault.is_some_and(|fault| fault.contains("Kernel panic")));
+    }
+
+    #[test]
+    fn no_verdict_is_no_success() {
+        assert_eq!(followed(&["VERDICTS done"]).counts().failed, 1);
+        assert_eq!(followed(&["VERDICT pass a 1", "VERDICT pa", "VERDICTS done"]).counts().failed, 1);
+    }
+}

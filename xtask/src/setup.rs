@@ -1,0 +1,226 @@
+//! `cargo xtask setup`: installs what building and testing need. Says each thing before it does it; what is there
+//! already is left alone.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::debian;
+use crate::kernels;
+use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
+use crate::step::{self, Step};
+
+/// A file that shows that a package is installed (a program by its name alone), and the package.
+type Need = (&'static str, &'static str);
+
+const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
+const SERVERS: [Need; 5] =
+    [("python3", "python3"), ("nginx", "nginx"), ("redis-server", "redis-server"), ("wrk", "wrk"), ("ip", "iproute2")];
+const VM: [Need; 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
+
+/// Suites that may have the source of the pinned compiler.
+const RUST_SRC_SUITES: [&str; 4] = ["trixie-backports", "trixie", "forky", "sid"];
+
+/// Installs packages without letting Debian start the services in them: the policy is what package scripts ask, and it
+/// is gone again whatever happens.
+const INSTALL: &str = r#"
+set -e
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update --quiet || echo 'apt-get update failed for some sources; going on with the others' >&2
+apt-get install --quiet --yes --no-install-recommends "$@"
+if [ -d /run/systemd/system ]; then
+    for package; do
+        case "$package" in nginx | redis-server) systemctl disable --quiet "$package" ;; esac
+    done
+fi
+"#;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave out QEMU and the test kernels
+    #[arg(long)]
+    no_vm: bool,
+    /// Leave out the servers and clients that tests run against
+    #[arg(long)]
+    no_servers: bool,
+    /// Leave out the BPF toolchain, which only changes to the probes need
+    #[arg(long)]
+    no_probes: bool,
+}
+
+impl Args {
+    /// What the tests need.
+    pub(crate) fn for_tests(no_vm: bool) -> Self {
+        Self { no_vm, no_servers: false, no_probes: true }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let step = Step::start("setup: what building and testing need");
+    let mut needs = BUILD.to_vec();
+    if !args.no_servers {
+        needs.extend(SERVERS);
+    }
+    if !args.no_vm {
+        needs.extend(VM);
+    }
+    packages(&needs)?;
+    if !args.no_probes {
+        bpf_toolchain()?;
+    }
+    if !args.no_vm {
+        test_kernels();
+    }
+    step.done("setup is complete");
+    Ok(())
+}
+
+fn is_there((file, _): &Need) -> bool {
+    if file.starts_with('/') { Path::new(file).exists() } else { step::which(file).is_some() }
+}
+
+fn packages(needs: &[Need]) -> Result<()> {
+    let (there, missing): (Vec<&Need>, Vec<&Need>) = needs.iter().partition(|need| is_there(need));
+    let names = |needs: &[&Need]| needs.iter().map(|(_, package)| *package).collect::<Vec<_>>();
+    if !there.is_empty() {
+        eprintln!("    already there: {}", names(&there).join(" "));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = names(&missing);
+    if step::which("apt-get").is_none() {
+        bail!(
+            "this is no Debian or Ubuntu, so install by hand what gives these files: {}\n(Debian's packages: {})",
+            missing.iter().map(|(file, _)| *file).collect::<Vec<_>>().join(" "),
+            packages.join(" ")
+        );
+    }
+    if !step::is_root() && step::which("sudo").is_none() {
+        bail!("there is no sudo: install as root: apt-get install {}", packages.join(" "));
+    }
+    let step = Step::start(format!("installing with apt-get, without starting services: {}", packages.join(" ")));
+    step::run(step::privileged("sh", "install packages").args(["-c", INSTALL, "sh"]).args(&packages))?;
+    if let Some((file, package)) = missing.iter().copied().find(|need| !is_there(need)) {
+        bail!("apt-get installed {package}, and still there is no {file}");
+    }
+    step.done("installed");
+    Ok(())
+}
+
+fn bpf_toolchain() -> Result<()> {
+    let rustc = probes::rustc_version()?;
+    if rustc != RUSTC_VERSION {
+        eprintln!(
+            "    BPF toolchain: left out, since the probes are compiled with rustc {RUSTC_VERSION} and this is {rustc}.\n\
+             \x20   To change probes: `rustup toolchain install {RUSTC_VERSION}`, `cargo +{RUSTC_VERSION} xtask setup`"
+        );
+        return Ok(());
+    }
+    rust_src()?;
+    bpf_linker()
+}
+
+/// The source of `core`, from rustup where its server can be reached, else from Debian.
+fn rust_src() -> Result<()> {
+    let place = probes::rust_src()?;
+    let is_there = || place.join("library/core/Cargo.toml").exists();
+    if is_there() {
+        eprintln!("    already there: rust-src {RUSTC_VERSION}");
+        return Ok(());
+    }
+    if step::which("rustup").is_some() {
+        let step = Step::start("adding rust-src with rustup");
+        let mut rustup = Command::new("timeout");
+        match step::run(rustup.args(["300", "rustup", "component", "add", "rust-src"])) {
+            Ok(()) if is_there() => {
+                step.done("added");
+                return Ok(());
+            }
+            Ok(()) => step.done("rustup says it is there, and it is not where this compiler looks for it"),
+            Err(error) => step.done(format_args!("rustup did not: {error:#}")),
+        }
+    }
+    let step = Step::start(format!("fetching Debian's rust-src {RUSTC_VERSION}"));
+    let source = rust_src_from_debian()?;
+    link(&source, &place)?;
+    step.done(format_args!("{} → {}", place.display(), source.display()));
+    Ok(())
+}
+
+/// Unpacks Debian's package below the cache and returns the directory of the source.
+fn rust_src_from_debian() -> Result<std::path::PathBuf> {
+    let cache = debian::cache_dir()?.join("rust-src").join(RUSTC_VERSION);
+    let source = cache.join(format!("usr/src/rustc-{RUSTC_VERSION}"));
+    if source.join("library/core/Cargo.toml").exists() {
+        return Ok(source);
+    }
+    let mut silent = Vec::new();
+    for suite in RUST_SRC_SUITES {
+        match debian::index(suite, |name| name == "rust-src") {
+            Ok(packages) => {
+                let version = format!("{RUSTC_VERSION}+");
+                if let Some(package) = packages.iter().find(|package| package.version.starts_with(&version)) {
+                    debian::unpack(package, &cache)?;
+                    return Ok(source);
+                }
+            }
+            Err(error) => silent.push(format!("{error:#}")),
+        }
+    }
+    bail!("Debian has no rust-src {RUSTC_VERSION} in {} {}", RUST_SRC_SUITES.join(", "), silent.join("; "))
+}
+
+/// Links the source into the sysroot, where cargo looks for it.
+fn link(source: &Path, place: &Path) -> Result<()> {
+    let linked = || -> std::io::Result<()> {
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if place.is_symlink() {
+            fs::remove_file(place)?;
+        }
+        symlink(source, place)
+    };
+    if let Err(error) = linked() {
+        eprintln!("    cannot link {} as this user: {error}", place.display());
+        step::run(step::privileged("mkdir", "make a directory in the sysroot").arg("-p").args(place.parent()))?;
+        step::run(step::privileged("ln", "link rust-src into the sysroot").arg("-sfn").arg(source).arg(place))?;
+    }
+    Ok(())
+}
+
+fn bpf_linker() -> Result<()> {
+    match probes::bpf_linker_version() {
+        Some(version) if version == BPF_LINKER_VERSION => {
+            eprintln!("    already there: bpf-linker {BPF_LINKER_VERSION}");
+            return Ok(());
+        }
+        Some(version) => eprintln!("    bpf-linker is {version}, and the probes are linked with {BPF_LINKER_VERSION}"),
+        None => {}
+    }
+    let step = Step::start(format!("building bpf-linker {BPF_LINKER_VERSION}, which takes some minutes"));
+    let mut cargo = step::cargo();
+    step::run(cargo.args(["install", "--quiet", "--locked", "bpf-linker", "--version", BPF_LINKER_VERSION]))?;
+    probes::bpf_linker_version().context("bpf-linker is installed, but cargo's bin directory is not in PATH")?;
+    step.done("installed");
+    Ok(())
+}
+
+/// A kernel that cannot be had is reported here, and as skipped when the tests run; the others are tested all the same.
+fn test_kernels() {
+    for version in kernels::default_versions() {
+        match kernels::ensure(&version) {
+            Ok(kernel) => eprintln!("    kernel {version}: {}", kernel.release),
+            Err(error) => eprintln!("    kernel {version}: NOT TO BE HAD, its tests will be skipped: {error:#}"),
+        }
+    }
+}
