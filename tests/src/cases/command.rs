@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::any_tier;
-use crate::harness::json::{Value, listens_on, number};
+use crate::harness::json::{Value, listens_on, number, sees};
 use crate::harness::{Case, World, connect, converse};
 
 pub(super) const CASES: &[Case] = &[
@@ -75,11 +75,10 @@ fn detail_events(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(demo.pid()).args(["--detail", "events"]).start()?;
     let clients = [converse(demo.addr)?, converse(demo.addr)?];
     agent.await_accepted(demo.addr.port(), 2)?;
-    let attached = agent.objects()[0].clone();
     let ended = agent.stop()?;
     // A kernel that shows no SYN says so; one that does shows each.
     let shown = ended.of("syn").count();
-    let seen = attached["hooks"]["syn"].is_string();
-    ensure!(shown == if seen { clients.len() } else { 0 }, "{shown} SYNs are shown, {attached}");
+    let seen = sees(&ended.objects, "syn");
+    ensure!(shown == if seen { clients.len() } else { 0 }, "{shown} SYNs are shown, seen: {seen}");
     Ok(())
 }

@@ -31,6 +31,7 @@ const FIELDS: &[(&str, &[&str])] = &[
         "accept",
         &["sock", "listener", "local", "peer", "pid", "tid", "comm", "fd", "handshake_us", "queued_us", "blocked_us"],
     ),
+    ("process", &["pid", "comm", "change"]),
     ("event", &["sock", "name", "tid"]),
     ("finding", &["kind", "severity", "subject", "text", "evidence", "fix"]),
     ("lost", &["probe", "count", "total"]),

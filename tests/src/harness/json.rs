@@ -29,6 +29,11 @@ pub fn listens_on(object: &Value, port: u16) -> bool {
     is(object, "listener") && address(object, "/local").is_some_and(|local| local.port() == port)
 }
 
+/// Whether the stream's `attached` object says that this kernel and tier show the signal.
+pub fn sees(objects: &[Value], signal: &str) -> bool {
+    objects.first().is_some_and(|attached| attached["hooks"][signal].is_string())
+}
+
 /// Overflows of the accept queue, both stages; a stage that cannot be told apart is counted in the other.
 pub fn overflows(listener: &Value) -> u64 {
     number(listener, "/overflows/syn").unwrap_or(0) + number(listener, "/overflows/ack").unwrap_or(0)

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 
-use super::json::{Value, address, number};
+use super::json::{Value, address, number, sees};
 use super::{Client, World, net};
 
 /// An accept as the server saw it (`accepted FD PEER-PORT ENTERED-NS RETURNED-NS`).
@@ -92,7 +92,8 @@ pub fn accept_of(objects: &[Value], port: u16) -> anyhow::Result<&Value> {
 }
 
 /// Checks every accept that the server saw against the agent's objects: there is one, with the right descriptor, and
-/// its `queued_us` is the time from the handshake's end to the return of accept.
+/// its `queued_us` is the time from the handshake's end to the return of accept. Where this kernel and tier do not show
+/// the queueing, `queued_us` must be null, not a guess.
 pub fn check_waits(
     world: &World,
     objects: &[Value],
@@ -106,6 +107,10 @@ pub fn check_waits(
             .find(|shake| shake.port == accept.port)
             .with_context(|| format!("no client on port {}", accept.port))?;
         ensure!(object["fd"].as_i64().is_none_or(|fd| fd == accept.fd), "fd {} was {}", object["fd"], accept.fd);
+        if !sees(objects, "queued") {
+            ensure!(object["queued_us"].is_null(), "nobody saw it being queued: {object}");
+            continue;
+        }
         let queued_us = number(object, "/queued_us").with_context(|| format!("queued_us is unknown: {object}"))?;
         let low = accept.returned_ns.saturating_sub(shake.done_ns);
         within(world, "queued_us", queued_us, low, accept.returned_ns - shake.started_ns)
@@ -114,9 +119,14 @@ pub fn check_waits(
     Ok(())
 }
 
-/// Checks `blocked_us` of one accept: the time inside the call if the connection came during it, else 0.
+/// Checks `blocked_us` of one accept: the time inside the call if the connection came during it, else 0; null where
+/// this kernel and tier do not show the queueing.
 pub fn check_blocked(world: &World, objects: &[Value], accept: &Accepted, shake: Handshake) -> anyhow::Result<()> {
     let object = accept_of(objects, accept.port)?;
+    if !sees(objects, "queued") {
+        ensure!(object["blocked_us"].is_null(), "nobody saw it being queued: {object}");
+        return Ok(());
+    }
     let blocked = number(object, "/blocked_us").with_context(|| format!("blocked_us is unknown: {object}"))?;
     if shake.done_ns < accept.entered_ns {
         ensure!(blocked == 0, "the connection was there before the call, yet: {object}");
@@ -124,4 +134,52 @@ pub fn check_blocked(world: &World, objects: &[Value], accept: &Accepted, shake:
     }
     let inside = accept.returned_ns - accept.entered_ns;
     within(world, "blocked_us", blocked, inside, inside).with_context(|| object.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const WORLD: World = World { vm: false, tier: None };
+
+    /// Queued between 1.000 and 1.001 s, accepted at 1.300 s.
+    fn outcome(queued_us: Value, hook: Value) -> anyhow::Result<()> {
+        let objects = [
+            json!({"type": "attached", "hooks": {"queued": hook}}),
+            json!({"type": "accept", "peer": "127.0.0.1:5000", "fd": 4, "queued_us": queued_us}),
+        ];
+        let accept = Accepted::parse("accepted 4 5000 1299000000 1300000000").expect("a trace");
+        let shake = Handshake::parse("connected 5000 1000000000 1001000000").expect("a trace");
+        check_waits(&WORLD, &objects, &[accept], &[shake])
+    }
+
+    #[test]
+    fn waits_are_right_within_five_percent() {
+        for right in [299_500, 284_500, 314_500] {
+            outcome(json!(right), json!("a hook")).expect("within the tolerance");
+        }
+        for wrong in [json!(283_000), json!(316_000), json!(0), json!(null)] {
+            assert!(outcome(wrong.clone(), json!("a hook")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_null() {
+        outcome(json!(null), json!(null)).expect("unknown, and said so");
+        assert!(outcome(json!(299_500), json!(null)).is_err());
+    }
+
+    #[test]
+    fn short_waits_are_right_within_200_us() {
+        within(&WORLD, "a wait", 150, 10_000, 20_000).expect("within 200 µs");
+        assert!(within(&WORLD, "a wait", 300, 10_000, 20_000).is_err());
+    }
+
+    #[test]
+    fn traces() {
+        for broken in ["accepted", "accepted 4 x 1 2", "accepted 4 5000 1"] {
+            assert!(Accepted::parse(broken).is_err(), "{broken}");
+        }
+    }
 }
