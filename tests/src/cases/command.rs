@@ -11,6 +11,7 @@ pub(super) const CASES: &[Case] = &[
     any_tier("command::listeners_table", listeners_table),
     any_tier("command::doctor", doctor),
     any_tier("command::doctor_json", doctor_json),
+    any_tier("command::full_tier_by_name", full_tier_by_name),
     any_tier("command::plain", plain),
     any_tier("command::detail_events", detail_events),
 ];
@@ -59,6 +60,20 @@ fn doctor_json(world: &World) -> anyhow::Result<()> {
     let report: Value = serde_json::from_str(&text).context(text.clone())?;
     ensure!(report["kernel"].is_string(), "no kernel: {text}");
     ensure!(["full", "tracepoint"].iter().any(|tier| report["tier"] == *tier), "no tier: {text}");
+    Ok(())
+}
+
+/// Asked for by name, the full tier is what one gets, or status 3 with the kernel's reason: never less in silence.
+fn full_tier_by_name(world: &World) -> anyhow::Result<()> {
+    let report: Value = serde_json::from_str(&succeed(world, &["doctor", "--json"])?)?;
+    let demo = world.demo(&["slow-acceptor"])?;
+    let ended = world.watch().pid(demo.pid()).args(["--tier", "full", "--duration", "1s"]).spawn()?.ended()?;
+    if report["tier"] == "full" {
+        ensure!(ended.objects.first().is_some_and(|o| o["tier"] == "full"), "{:?}: {}", ended.objects, ended.stderr);
+        return ended.check_clean();
+    }
+    ensure!(ended.status.code() == Some(3), "exit status 3, got {}: {}", ended.status, ended.stderr);
+    ensure!(!ended.stderr.trim().is_empty() && ended.objects.is_empty(), "the kernel's reason, and nothing else");
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use anyhow::ensure;
 
 use super::native;
 use crate::harness::json::{number, sees};
-use crate::harness::{Case, Process, World, connect, connect_nonblocking, net, skip};
+use crate::harness::{Agent, Case, Process, World, connect, connect_nonblocking, net, skip};
 
 pub(super) const CASES: &[Case] = &[
     native("server::python_http", python_http),
@@ -51,7 +51,7 @@ fn serves(world: &World, command: &str) -> anyhow::Result<()> {
     agent.ended()?.summary().map(drop)
 }
 
-fn five_connections(agent: &mut crate::harness::Agent) -> anyhow::Result<()> {
+fn five_connections(agent: &mut Agent) -> anyhow::Result<()> {
     for _ in 0..5 {
         connect(([127, 0, 0, 1], PORT).into())?;
     }
@@ -94,17 +94,29 @@ fn redis(world: &World) -> anyhow::Result<()> {
 fn python_never_accepts(world: &World) -> anyhow::Result<()> {
     check_installed("python3")?;
     let script = format!(
-        "import socket,sys; s=socket.socket(); s.bind(('127.0.0.1',{PORT})); s.listen(2); sys.stdin.readline()"
+        "import socket,signal; s=socket.socket(); s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1); \
+         s.bind(('127.0.0.1',{PORT})); s.listen(2); signal.pause()"
     );
-    let mut python = Command::new("python3");
-    python.args(["-c", &script]);
-    let server = Process::start(python)?;
+    {
+        let mut python = Command::new("python3");
+        python.args(["-c", &script]);
+        let server = Process::start(python)?;
+        net::await_listening(PORT, world.patience())?;
+        let mut agent = world.watch().pid(server.pid()).start()?;
+        overflowing(&mut agent)?;
+        agent.stop()?;
+    }
+    let mut agent = world.watch().command(["python3", "-c", &script]).start()?;
     net::await_listening(PORT, world.patience())?;
-    let mut agent = world.watch().pid(server.pid()).start()?;
+    overflowing(&mut agent)?;
+    agent.signal(libc::SIGINT);
+    agent.ended()?.summary().map(drop)
+}
+
+fn overflowing(agent: &mut Agent) -> anyhow::Result<()> {
     let _clients = connect_nonblocking(([127, 0, 0, 1], PORT).into(), 10)?;
     agent.await_listener(PORT, "a full queue", |listener| {
         number(listener, "/accept_depth") == Some(3) && number(listener, "/limit") == Some(2)
     })?;
-    agent.await_finding("accept-queue-overflow")?;
-    agent.stop().map(drop)
+    agent.await_finding("accept-queue-overflow").map(drop)
 }
