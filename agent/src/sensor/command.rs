@@ -21,7 +21,7 @@ impl StoppedCommand {
     /// No process can be made.
     pub fn start(command: &[OsString], output: impl Fn() -> Stdio) -> io::Result<Self> {
         let child = Command::new("/proc/self/exe")
-            .arg(VERB)
+            .arg(STOPPED_VERB)
             .arg("--")
             .args(command)
             .stdout(output())
@@ -63,7 +63,7 @@ impl StoppedCommand {
 }
 
 /// Name of the hidden verb that calls [`stop_then_exec`].
-pub(crate) const VERB: &str = "stop-then-exec";
+pub const STOPPED_VERB: &str = "stop-then-exec";
 
 /// Stops this process until somebody continues it, then becomes `command`. Returns only on failure.
 pub fn stop_then_exec(command: &[OsString]) -> io::Error {

@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
 pub use self::{
-    command::{StoppedCommand, stop_then_exec},
+    command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
     load::{Chosen, Refusal},
     plan::Tier,
     targets::Targets,
@@ -120,14 +120,13 @@ pub fn now_ns() -> u64 {
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
-pub fn trial(tier: Option<Tier>) -> Result<(Preflight, Chosen), SensorError> {
+pub fn trial(tier: Option<Tier>) -> Result<Chosen, SensorError> {
     let preflight = Preflight::of_this_machine();
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
     let types = load::Types::read()?;
-    let chosen = load::choose(&types, Config::EMPTY, tier.unwrap_or(Tier::Full), &[])?;
-    Ok((preflight, chosen))
+    load::choose(&types, Config::EMPTY, tier.unwrap_or(Tier::Full), &[])
 }
 
 impl Sensor {
