@@ -36,7 +36,9 @@ pub enum Verb {
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// Write a completion script for a shell
-    #[command(after_help = "Example:\n  backscope completions bash > ~/.local/share/bash-completion/completions/backscope")]
+    #[command(
+        after_help = "Example:\n  backscope completions bash > ~/.local/share/bash-completion/completions/backscope"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,

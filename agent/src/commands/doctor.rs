@@ -74,7 +74,8 @@ impl Report {
         writeln!(out, "BTF           {}", yes(self.btf))?;
         writeln!(out, "lockdown      {}", self.lockdown.as_deref().unwrap_or("not in this kernel"))?;
         let missing = &self.missing_capabilities;
-        let capabilities = if missing.is_empty() { "sufficient".to_owned() } else { format!("missing {}", missing.join(", ")) };
+        let capabilities =
+            if missing.is_empty() { "sufficient".to_owned() } else { format!("missing {}", missing.join(", ")) };
         writeln!(out, "capabilities  {capabilities}")?;
         if let Some(blocker) = &self.blocker {
             return writeln!(out, "\nwatch cannot run here: {blocker}");

@@ -41,6 +41,7 @@ pub(crate) fn listener(sock: SockId, limit: u32) -> ListenerSample {
         syns: Some(0),
         queued: 0,
         accepted: 0,
+        drops: 0,
         overflow_syn: 0,
         overflow_ack: Some(0),
         syn_dropped: Some(0),
