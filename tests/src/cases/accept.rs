@@ -48,7 +48,8 @@ fn slow_acceptor(world: &World) -> anyhow::Result<()> {
     let slowest = objects.iter().filter_map(|object| number(object, "/queued_us")).max();
     ensure!(slowest > Some(500_000), "the third waited for two others, yet the longest wait is {slowest:?} µs");
     let unblocked = objects.iter().filter(|object| number(object, "/blocked_us") == Some(0)).count();
-    ensure!(unblocked == 3, "each connection was there before its accept, yet only {unblocked} have blocked_us 0");
+    // The first may find the thread in accept already.
+    ensure!(unblocked >= 2, "two connections were there before their accept, yet {unblocked} have blocked_us 0");
     Ok(())
 }
 

@@ -46,7 +46,7 @@ fn opened_later(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// A listener changes hands while it is watched; one connection before, if it can be, and two after.
+/// A listener changes hands while one of the two is watched; two connections once it is known.
 fn handed_over(world: &World, via: &str, watch_holder: bool) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["inherit", "--via", via, "--wait", "--trace"])?;
     let target = if watch_holder { demo.holder()? } else { demo.pid() };
@@ -54,6 +54,7 @@ fn handed_over(world: &World, via: &str, watch_holder: bool) -> anyhow::Result<(
     demo.go()?;
     demo.await_listening()?;
     let holder = demo.holder()?;
+    agent.await_listener(demo.addr.port(), "any figures", |_| true)?;
     let clients = [connect(demo.addr)?, connect(demo.addr)?];
     let accepts = demo.await_accepts(2)?;
     agent.await_accepted(demo.addr.port(), 2)?;

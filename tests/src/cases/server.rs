@@ -25,14 +25,9 @@ fn check_installed(program: &str) -> anyhow::Result<()> {
     if found { Ok(()) } else { skip(format!("{program} is not installed")) }
 }
 
-/// A shell command without output of its own, so that the agent's is alone.
-fn quiet(command: &str) -> [String; 3] {
-    ["sh".into(), "-c".into(), format!("exec {command} >/dev/null 2>&1")]
-}
-
 /// Watches the server started before the agent, then started by it: five connections, five accepts.
 fn serves(world: &World, command: &str) -> anyhow::Result<()> {
-    let shell = quiet(command);
+    let shell = ["sh".into(), "-c".into(), format!("exec {command}")];
     {
         let mut server = Command::new(&shell[0]);
         server.args(&shell[1..]);

@@ -65,8 +65,7 @@ impl<'a> Watch<'a> {
             command.arg("--").args(&self.command);
         }
         let process = Process::start(command)?;
-        let foreign_output = !self.command.is_empty();
-        Ok(Agent { process, objects: Vec::new(), foreign: Vec::new(), foreign_output, world: self.world.clone() })
+        Ok(Agent { process, objects: Vec::new(), world: self.world.clone() })
     }
 
     /// Starts it and waits until it has attached.
@@ -86,9 +85,6 @@ impl<'a> Watch<'a> {
 pub struct Agent {
     process: Process,
     objects: Vec<Value>,
-    /// Lines that are not ours: what the command of `-- CMD` prints.
-    foreign: Vec<String>,
-    foreign_output: bool,
     world: World,
 }
 
@@ -180,13 +176,12 @@ impl Agent {
         }
         let status = self.process.wait(self.world.patience())?;
         let stderr = self.process.finish();
-        Ok(Ended { objects: self.objects, foreign: self.foreign, status, stderr })
+        Ok(Ended { objects: self.objects, status, stderr })
     }
 
     fn take(&mut self, line: String) -> anyhow::Result<()> {
         match serde_json::from_str(&line) {
             Ok(object @ Value::Object(_)) => self.objects.push(object),
-            _ if self.foreign_output => self.foreign.push(line),
             _ => anyhow::bail!("not a JSON object on the agent's standard output: {line}"),
         }
         Ok(())
@@ -213,8 +208,6 @@ impl Agent {
 pub struct Ended {
     /// All its objects.
     pub objects: Vec<Value>,
-    /// Lines on standard output that are not objects (`-- CMD` only).
-    pub foreign: Vec<String>,
     /// Its exit status.
     pub status: ExitStatus,
     /// Its standard error.
