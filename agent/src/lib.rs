@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod commands;
 pub mod kernel;
 pub mod model;

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use backscope_abi as abi;
 
 use crate::{
-    kernel::{accept_depth, comm, config, current, file_of_fd, now, sock_of_file},
+    kernel::{accept_depth, comm, config, current, file_of_fd, now, read, sock_of_file},
     maps::{ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, listener_at, mark, marked, wanted, watch},
 };
 
@@ -51,8 +51,10 @@ fn begin(sk: *mut c_void) {
 fn end(sk: *const c_void) {
     let Some((id, listener)) = listener_at(sk) else { return };
     let ts_ns = now();
+    let drops = read!(sk, sk_drops as u32);
     // SAFETY: a live map value.
     unsafe {
+        (*listener).drops = drops;
         (*listener).closed_ns = ts_ns;
         (*listener).depth = 0;
         (*listener).syn_depth = 0;

@@ -29,20 +29,19 @@ pub fn structs() -> impl Iterator<Item = &'static str> {
     Layout::MEMBERS.iter().map(|(_, structure, _)| *structure)
 }
 
-/// Resolves every member. Returns the layout and the members that this kernel lacks.
+/// Resolves every member; one that this kernel lacks stays [`ABSENT`].
 ///
 /// # Errors
 /// The name of a member without which nothing can be watched.
-pub fn resolve(btf: &Btf) -> Result<(Layout, Vec<&'static str>), &'static str> {
+pub fn resolve(btf: &Btf) -> Result<Layout, &'static str> {
     let mut layout = Layout::EMPTY;
-    let mut absent = Vec::new();
     for (slot, &(field, structure, member)) in layout.offsets_mut().into_iter().zip(Layout::MEMBERS) {
         let offset = btf.offset(structure, member).and_then(|offset| u16::try_from(offset).ok());
         match offset.filter(|offset| *offset != ABSENT) {
             Some(offset) => *slot = offset,
             None if NEEDED.contains(&field) => return Err(field),
-            None => absent.push(field),
+            None => {}
         }
     }
-    Ok((layout, absent))
+    Ok(layout)
 }

@@ -251,6 +251,8 @@ pub struct ListenerSample {
     pub syn_dropped: Option<u64>,
     /// Syncookies sent; `None` where this kernel shows none.
     pub cookies_sent: Option<u64>,
+    /// The kernel's drop counter of the socket, since it was made.
+    pub drops: u64,
     /// SYN-ACKs sent again.
     pub synack_retransmits: u64,
     /// `accept` calls that found nothing.

@@ -78,6 +78,8 @@ impl Listener {
         if let Some(wait_us) = accept.queued_us() {
             self.wait.get_or_insert_with(|| WaitHistogram::new(precision)).record(wait_us);
             self.period.waits += 1;
+            self.period.wait_sum_us = self.period.wait_sum_us.saturating_add(wait_us);
+            self.period.wait_max_us = self.period.wait_max_us.max(wait_us);
             self.period.long_waits += u64::from(wait_us >= LONG_WAIT_US);
         }
     }

@@ -25,7 +25,7 @@ mod sharing;
 pub mod snapshot;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod text;
 
 use std::collections::BTreeMap;

@@ -18,9 +18,11 @@ pub(super) struct Figures {
     pub(super) cookies: u64,
     pub(super) syn_dropped: u64,
     pub(super) synack_retransmits: u64,
-    /// Accepts with a known wait, and those that waited long.
+    /// Accepts with a known wait, those of them that waited long, and how long they waited.
     pub(super) waits: u64,
     pub(super) long_waits: u64,
+    pub(super) wait_sum_us: u64,
+    pub(super) wait_max_us: u64,
     pub(super) depth_peak: u32,
     pub(super) syn_peak: u32,
     /// Time that the thread which was inside `accept` longest spent there, out of the time for which that is known.
@@ -38,10 +40,17 @@ impl Figures {
         self.synack_retransmits += other.synack_retransmits;
         self.waits += other.waits;
         self.long_waits += other.long_waits;
+        self.wait_sum_us = self.wait_sum_us.saturating_add(other.wait_sum_us);
+        self.wait_max_us = self.wait_max_us.max(other.wait_max_us);
         self.depth_peak = self.depth_peak.max(other.depth_peak);
         self.syn_peak = self.syn_peak.max(other.syn_peak);
         self.inside_ns += other.inside_ns;
         self.inside_known_ns += other.inside_known_ns;
+    }
+
+    /// Mean of the known waits, µs; `None` when none is known.
+    pub(super) fn wait_mean_us(&self) -> Option<u64> {
+        self.wait_sum_us.checked_div(self.waits)
     }
 
     /// Share of the time that some thread was inside `accept`; `None` when not known.

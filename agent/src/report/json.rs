@@ -2,6 +2,7 @@
 //! is `null`, and `gaps` or `observed_by` beside it says why.
 
 mod body;
+mod summary;
 
 use std::io;
 
@@ -11,9 +12,9 @@ use super::{Attached, Sink, WallClock};
 use crate::model::output::Output;
 use crate::model::snapshot::Snapshot;
 use body::{
-    AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SummaryBody, SynBody,
-    retransmitted,
+    AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SynBody, retransmitted,
 };
+use summary::SummaryBody;
 
 /// Writes one JSON object a line.
 #[derive(Clone, Copy, Debug)]

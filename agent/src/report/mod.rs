@@ -3,6 +3,8 @@
 mod escape;
 pub mod json;
 pub mod plain;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -3,6 +3,7 @@
 mod table;
 mod wrap;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{Attached, Sink, count, duration_us, escape};
@@ -132,20 +133,20 @@ impl Plain {
     fn finding(&self, out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
         let (severity, owner) = (severity_name(finding.severity), owner_name(finding.owner));
         let head = format!("{severity}, {owner}: {} {}", escape(&finding.subject), escape(&finding.headline));
-        writeln!(out, "\n  {}", self.colour.loss(finding.severity == Severity::Critical, &head))?;
+        writeln!(out, "  {}", self.colour.loss(finding.severity == Severity::Critical, &head))?;
         for line in wrap(&escape(&finding.text), WIDTH - 4) {
             writeln!(out, "    {line}")?;
         }
         for line in wrap(&format!("Try: {}", escape(&finding.fix)), WIDTH - 4) {
             writeln!(out, "    {line}")?;
         }
-        writeln!(out)
+        Ok(())
     }
 
     fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
         let (totals, wait) = (&summary.totals, &summary.wait);
         let known = |figure: Option<u64>| figure.map_or_else(|| "not observed".to_owned(), count);
-        writeln!(out, "\nSummary after {}", duration_us(summary.duration_us))?;
+        writeln!(out, "Summary after {}", duration_us(summary.duration_us))?;
         writeln!(out, "  listeners    {}", count(summary.listeners))?;
         let abandoned = count(totals.abandoned);
         let (queued, accepted) = (count(totals.queued), count(totals.accepted));
@@ -210,7 +211,7 @@ impl Sink for Plain {
         for output in outputs {
             self.one(out, output, snapshot)?;
         }
-        let listeners: Vec<&ListenerView> = outputs.iter().filter_map(listener).collect();
+        let listeners = newest(outputs);
         let ends = outputs.iter().any(|output| matches!(output, Output::Summary(_)));
         if !listeners.is_empty() || ends {
             self.hidden(out, snapshot.now_ns)?;
@@ -219,22 +220,36 @@ impl Sink for Plain {
             let time = self.time(snapshot.now_ns);
             self.table.write(out, self.colour, &time, &listeners)?;
         }
-        for output in outputs {
-            match output {
+        let mut blocks =
+            outputs.iter().filter(|output| matches!(output, Output::Finding(_) | Output::Summary(_))).peekable();
+        if blocks.peek().is_some() {
+            writeln!(out)?;
+        }
+        for block in blocks {
+            match block {
                 Output::Finding(finding) => self.finding(out, &finding.finding)?,
                 Output::Summary(summary) => self.summary(out, summary)?,
                 _ => {}
             }
+            writeln!(out)?;
         }
         Ok(())
     }
 }
 
-fn listener(output: &Output) -> Option<&ListenerView> {
-    match output {
-        Output::Listener(listener) => Some(&listener.view),
-        _ => None,
+/// The newest figures of each listener, in the order in which they first came.
+fn newest(outputs: &[Output]) -> Vec<&ListenerView> {
+    let mut places = BTreeMap::new();
+    let mut newest = Vec::new();
+    for output in outputs {
+        let Output::Listener(listener) = output else { continue };
+        let place = *places.entry(listener.view.sock).or_insert(newest.len());
+        if place == newest.len() {
+            newest.push(&listener.view);
+        }
+        newest[place] = &listener.view;
     }
+    newest
 }
 
 fn local_of(listener: SockId, snapshot: &Snapshot) -> String {

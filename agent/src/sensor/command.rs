@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, WaitIdOptions, WaitIdStatus, getpid, kill_process, waitid};
@@ -19,13 +20,13 @@ impl StoppedCommand {
     ///
     /// # Errors
     /// No process can be made.
-    pub fn start(command: &[OsString], output: impl Fn() -> Stdio) -> io::Result<Self> {
+    pub fn start(command: &[OsString], stdout: Stdio, stderr: Stdio) -> io::Result<Self> {
         let child = Command::new("/proc/self/exe")
-            .arg(VERB)
+            .arg(STOPPED_VERB)
             .arg("--")
             .args(command)
-            .stdout(output())
-            .stderr(output())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()?;
         let pid = Pid::from_child(&child);
         let status = waitid(rustix::process::WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::EXITED)?;
@@ -56,6 +57,22 @@ impl StoppedCommand {
         self.child.try_wait()
     }
 
+    /// Waits for its end; kills it if that takes longer than `patience`.
+    ///
+    /// # Errors
+    /// As [`Child::wait`].
+    pub fn wait_for(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child.kill()?;
+        self.child.wait().map(Some)
+    }
+
     /// Passes a signal on.
     pub fn signal(&self, signal: Signal) {
         let _ = kill_process(Pid::from_child(&self.child), signal);
@@ -63,7 +80,7 @@ impl StoppedCommand {
 }
 
 /// Name of the hidden verb that calls [`stop_then_exec`].
-pub(crate) const VERB: &str = "stop-then-exec";
+pub const STOPPED_VERB: &str = "stop-then-exec";
 
 /// Stops this process until somebody continues it, then becomes `command`. Returns only on failure.
 pub fn stop_then_exec(command: &[OsString]) -> io::Error {

@@ -46,8 +46,6 @@ mod pod {
 pub(super) struct Types {
     /// Offsets for the probes.
     pub layout: Layout,
-    /// Members that this kernel lacks.
-    pub absent: Vec<&'static str>,
     btf: Btf,
     aya: AyaBtf,
 }
@@ -65,9 +63,9 @@ impl Types {
             enumerators: HashSet::from([plan::DROP_LISTEN_OVERFLOW]),
         };
         let btf = Btf::of_running_kernel(&wanted)?;
-        let (layout, absent) = layout::resolve(&btf).map_err(SensorError::NoMember)?;
+        let layout = layout::resolve(&btf).map_err(SensorError::NoMember)?;
         let aya = AyaBtf::from_sys_fs().map_err(|error| SensorError::Types(error.to_string()))?;
-        Ok(Self { layout, absent, btf, aya })
+        Ok(Self { layout, btf, aya })
     }
 }
 
@@ -208,6 +206,12 @@ pub(super) fn choose(types: &Types, config: Config, highest: Tier, barred: &[&st
         chosen.rows.push((row, found));
     }
     Ok(chosen)
+}
+
+/// The iterator alone, for one look.
+pub(super) fn scan_only() -> Chosen {
+    let rows = ROWS.iter().filter(|row| row.signal == "open_listeners").map(|row| (row, row.choices.first())).collect();
+    Chosen { rows, refusals: Vec::new() }
 }
 
 /// How the standard library writes EPERM.

@@ -116,10 +116,6 @@ impl Maps {
         let _ = self.targets.remove(&pid);
     }
 
-    pub(super) fn watch_target(&mut self, pid: u32) {
-        let _ = self.targets.insert(pid, 1, 0);
-    }
-
     /// A counter, summed over the CPUs.
     pub(super) fn counter(&self, index: u32) -> u64 {
         debug_assert!(index < counter::COUNT);

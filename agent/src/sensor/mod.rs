@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
 pub use self::{
-    command::{StoppedCommand, stop_then_exec},
+    command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
     load::{Chosen, Refusal},
     plan::Tier,
     targets::Targets,
@@ -28,7 +28,7 @@ pub use self::{
 use self::{cost::CostMeter, load::Loaded, maps::Maps, sample::Sampler};
 use crate::{
     kernel::{btf::BtfError, preflight::Preflight},
-    model::event::{Event, Sample},
+    model::event::{Event, ListenerSample, Sample},
 };
 
 /// Why watching could not begin.
@@ -120,14 +120,33 @@ pub fn now_ns() -> u64 {
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
-pub fn trial(tier: Option<Tier>) -> Result<(Preflight, Chosen), SensorError> {
+pub fn trial(tier: Option<Tier>) -> Result<Chosen, SensorError> {
     let preflight = Preflight::of_this_machine();
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
     let types = load::Types::read()?;
-    let chosen = load::choose(&types, Config::EMPTY, tier.unwrap_or(Tier::Full), &[])?;
-    Ok((preflight, chosen))
+    load::choose(&types, Config::EMPTY, tier.unwrap_or(Tier::Full), &[])
+}
+
+/// Every listening socket of these targets, once, attaching nothing.
+///
+/// # Errors
+/// As for [`Sensor::attach`].
+pub fn look(targets: &Targets) -> Result<Vec<ListenerSample>, SensorError> {
+    let preflight = Preflight::of_this_machine();
+    if let Some(blocker) = preflight.blocker() {
+        return Err(SensorError::Blocked(blocker));
+    }
+    raise_memlock();
+    let types = load::Types::read()?;
+    let options = Options { targets: targets.clone(), ..Options::default() };
+    let chosen = load::scan_only();
+    let mut loaded = load::attach(&types, config_of(&options), chosen, &[], |ebpf| maps::set_targets(ebpf, targets))?;
+    let mut maps = Maps::new(&mut loaded.ebpf)?;
+    let mut sampler = Sampler::new(&loaded.chosen);
+    sampler.scan(&loaded.scan, targets, &maps);
+    Ok(sampler.sample(&mut maps).listeners)
 }
 
 impl Sensor {
@@ -192,6 +211,12 @@ impl Sensor {
         }
     }
 
+    /// The same, however long ago the iterator ran: the last word of a run.
+    pub fn last_sample(&mut self) -> Sample {
+        self.sampler.scan_is_due();
+        self.sample()
+    }
+
     fn scan(&mut self) {
         self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
     }
@@ -217,6 +242,12 @@ impl Sensor {
             return Vec::new();
         }
         roots.map(|pid| (*pid, targets::comm_of(*pid).unwrap_or_default())).collect()
+    }
+
+    /// How many of the processes that were named one by one still run.
+    pub fn named_processes(&self) -> usize {
+        let watched = self.maps.targets();
+        self.targets.pids.iter().filter(|pid| watched.contains(pid)).count()
     }
 
     /// How many processes are watched.

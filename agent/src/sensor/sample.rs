@@ -100,6 +100,11 @@ impl Sampler {
         }
     }
 
+    /// Makes the next scan run whatever the last one took.
+    pub(super) fn scan_is_due(&mut self) {
+        self.next_scan = Instant::now();
+    }
+
     /// Every process that holds a watched listener.
     pub(super) fn holders(&self) -> BTreeSet<u32> {
         self.holders.values().flatten().copied().collect()
@@ -179,6 +184,7 @@ impl Sampler {
             overflow_ack: self.sees_acks.then_some(raw.overflow_ack),
             syn_dropped,
             cookies_sent: self.sees_cookies.then_some(raw.cookies_sent),
+            drops: raw.drops.into(),
             synack_retransmits: raw.synack_retransmits,
             eagain: raw.eagain,
             abandoned: raw.abandoned,

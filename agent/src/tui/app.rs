@@ -7,7 +7,7 @@ use super::list::List;
 use super::theme::Theme;
 use super::view;
 use crate::model::event::SockId;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Finding, Snapshot};
 
 /// What the caller must do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,11 @@ impl App {
     }
 
     fn show(&mut self, snapshot: Snapshot) {
-        self.finding = self.finding.min(snapshot.findings.len().saturating_sub(1));
+        // The selection stays with its finding, as the list is sorted anew with each snapshot.
+        let selected = self.shown.as_ref().and_then(|old| old.findings.get(self.finding));
+        let same = |new: &Finding| selected.is_some_and(|old| (old.kind, old.listener) == (new.kind, new.listener));
+        let last = snapshot.findings.len().saturating_sub(1);
+        self.finding = snapshot.findings.iter().position(same).unwrap_or(self.finding.min(last));
         self.shown = Some(snapshot);
         self.rebuild();
     }

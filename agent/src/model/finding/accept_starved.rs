@@ -16,8 +16,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     if stalled {
         evidence.push(("stalled_us", (facts.stalled_ns / 1_000) as f64));
     }
-    if view.wait.count > 0 {
-        evidence.extend([("wait_p50_us", view.wait.p50 as f64), ("wait_p99_us", view.wait.p99 as f64)]);
+    if let Some(mean_us) = facts.figures.wait_mean_us() {
+        evidence.extend([("wait_mean_us", mean_us as f64), ("wait_max_us", facts.figures.wait_max_us as f64)]);
     }
     evidence.extend(share.map(|share| ("accept_share", share)));
     let (accepts, arrivals) = facts.accept_and_arrival_rates();
@@ -33,13 +33,14 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
 }
 
 fn headline(facts: &Facts<'_>) -> String {
-    let (waiting, wait) = (count(facts.view.depth.into()), facts.view.wait);
+    let waiting = count(facts.view.depth.into());
     if facts.view.totals.accepted == 0 {
         format!("Nobody accepts: {waiting} finished connections wait.")
     } else if facts.is_stalled() {
         format!("Nothing accepted for {}: {waiting} connections wait.", duration_us(facts.stalled_ns / 1_000))
     } else {
-        format!("Connections wait {} to be accepted (p99 {}).", duration_us(wait.p50), duration_us(wait.p99))
+        let (mean, longest) = (facts.figures.wait_mean_us().unwrap_or(0), facts.figures.wait_max_us);
+        format!("Connections wait {} to be accepted, {} at the worst.", duration_us(mean), duration_us(longest))
     }
 }
 

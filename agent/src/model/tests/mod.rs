@@ -1,1 +1,6 @@
 //! Synthetic event sequences.
+
+mod bounds;
+mod findings;
+mod flow;
+pub(crate) mod world;

@@ -1,4 +1,4 @@
-//! The bodies of the objects, field by field.
+//! The bodies of the objects but the last, field by field.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::model::event::{Accept, Process, ProcessChange, Stage, Syn, SynAckRetransmit};
-use crate::model::output::{Lost, OverflowOutput, Summary};
+use crate::model::output::{Lost, OverflowOutput};
 use crate::model::snapshot::{Finding, ListenerView, Owner, Severity, Totals, WaitView};
 use crate::report::Attached;
 
@@ -35,7 +35,7 @@ impl<'a> From<&'a Attached> for AttachedBody<'a> {
 }
 
 #[derive(Serialize)]
-struct Overflows {
+pub(super) struct Overflows {
     syn: u64,
     ack: Option<u64>,
 }
@@ -48,7 +48,7 @@ impl From<&Totals> for Overflows {
 
 /// Quantiles of no wait at all are unknown.
 #[derive(Serialize)]
-struct WaitBody {
+pub(super) struct WaitBody {
     p50: Option<u64>,
     p90: Option<u64>,
     p99: Option<u64>,
@@ -325,67 +325,6 @@ pub(super) struct LostBody<'a> {
 impl<'a> From<&'a Lost> for LostBody<'a> {
     fn from(lost: &'a Lost) -> Self {
         Self { probe: &lost.probe, count: lost.count, total: lost.total }
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct SummaryBody {
-    duration_us: u64,
-    listeners: u64,
-    queued: u64,
-    accepted: u64,
-    abandoned: u64,
-    overflows: Overflows,
-    syn_dropped: Option<u64>,
-    cookies_sent: Option<u64>,
-    synack_retransmits: u64,
-    accept_wait_us: WaitBody,
-    findings: u64,
-    events: EventsBody,
-    overhead: OverheadBody,
-}
-
-#[derive(Serialize)]
-struct EventsBody {
-    seen: u64,
-    delivered: u64,
-    lost: u64,
-}
-
-#[derive(Serialize)]
-struct OverheadBody {
-    probe_ns_avg: Option<f64>,
-    probe_runs: Option<u64>,
-    agent_cpu_us: Option<u64>,
-    agent_rss_bytes: Option<u64>,
-}
-
-impl From<&Summary> for SummaryBody {
-    fn from(summary: &Summary) -> Self {
-        let (totals, cost) = (&summary.totals, summary.cost);
-        let runs = cost.and_then(|cost| cost.probe_runs);
-        let spent_ns = cost.and_then(|cost| cost.probe_ns);
-        let average = spent_ns.zip(runs).filter(|&(_, runs)| runs > 0).map(|(ns, runs)| ns as f64 / runs as f64);
-        Self {
-            duration_us: summary.duration_us,
-            listeners: summary.listeners,
-            queued: totals.queued,
-            accepted: totals.accepted,
-            abandoned: totals.abandoned,
-            overflows: totals.into(),
-            syn_dropped: totals.syn_dropped,
-            cookies_sent: totals.cookies_sent,
-            synack_retransmits: totals.synack_retransmits,
-            accept_wait_us: summary.wait.into(),
-            findings: summary.findings,
-            events: EventsBody { seen: summary.seen, delivered: summary.delivered, lost: summary.lost },
-            overhead: OverheadBody {
-                probe_ns_avg: average.map(|ns| (ns * 10.0).round() / 10.0),
-                probe_runs: runs,
-                agent_cpu_us: cost.map(|cost| cost.agent_cpu_us),
-                agent_rss_bytes: cost.map(|cost| cost.agent_rss_bytes),
-            },
-        }
     }
 }
 

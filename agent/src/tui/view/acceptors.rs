@@ -3,12 +3,12 @@
 use ratatui::text::Line;
 
 use super::gauge::bar;
-use super::parts::{Row, cut, label, raw, span, widest};
+use super::parts::{Row, columns, cut, label, raw, span, widest};
 use crate::model::snapshot::{Acceptor, ListenerView};
 use crate::tui::text::{compact, escape, left, percent, rate, right};
 use crate::tui::theme::Theme;
 
-/// A line for each of the first threads; the last line tells how many more there are.
+/// A line for each of the first threads, `most` lines at most; how many more there are is told.
 pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, most: usize) -> Vec<Line<'static>> {
     if listener.acceptors.is_empty() {
         let text = "no thread has called accept() yet";
@@ -16,27 +16,34 @@ pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, most: u
     }
     let shown = if listener.acceptors.len() > most { most.saturating_sub(1).max(1) } else { most };
     let acceptors = &listener.acceptors[..shown.min(listener.acceptors.len())];
-    let names: Vec<String> =
-        acceptors.iter().map(|thread| format!("{} {}", escape(&thread.comm), thread.tid)).collect();
+    let more = listener.acceptors.len() - acceptors.len();
+    let own_line = most > 1;
+    let mut names: Vec<String> = acceptors.iter().map(|t| format!("{} {}", escape(&t.comm), t.tid)).collect();
+    if let (true, false, Some(name)) = (more > 0, own_line, names.last_mut()) {
+        name.push_str(&format!(" (+{more})"));
+    }
     let name_width = widest(names.iter().map(String::as_str), 8, 26);
     let mut out = Vec::new();
     for (at, (thread, name)) in acceptors.iter().zip(&names).enumerate() {
         let mut row = vec![label(theme, if at == 0 { "accepting" } else { "" }), raw(left(name, name_width))];
         row.extend(figures(theme, thread, width));
+        if let Some(share) = thread.in_accept_share {
+            let elsewhere = [span(", elsewhere ", theme.dim()), span(percent(1.0 - share), theme.strong())];
+            if columns(&row) + columns(&elsewhere) <= width {
+                row.extend(elsewhere);
+            }
+        }
         out.push(Line::from(cut(row, width)));
     }
-    let more = listener.acceptors.len() - acceptors.len();
-    if more > 0 && out.len() < most {
+    if more > 0 && own_line {
         out.push(Line::from(vec![label(theme, ""), span(format!("and {more} more, ↵ shows all"), theme.dim())]));
-    } else if let (true, Some(line)) = (more > 0, out.last_mut()) {
-        line.push_span(span(format!("  (+{more})"), theme.dim()));
     }
     out
 }
 
 fn figures(theme: Theme, thread: &Acceptor, width: usize) -> Row {
     let mut row = vec![span(right(&format!("{}/s", rate(thread.rate)), 8), theme.strong())];
-    if width >= 100 {
+    if width >= 110 {
         row.push(span(right(&format!("{} accepts", compact(thread.accepts)), 16), theme.dim()));
     }
     let Some(share) = thread.in_accept_share else {
@@ -44,12 +51,7 @@ fn figures(theme: Theme, thread: &Acceptor, width: usize) -> Row {
         return row;
     };
     row.push(span("  in accept() ", theme.dim()));
-    row.extend(bar(theme, share, None, if width >= 100 { 16 } else { 8 }, theme.dim()));
+    row.extend(bar(theme, share, None, if width >= 110 { 16 } else { 6 }, theme.dim()));
     row.push(span(right(&percent(share), 6), theme.strong()));
-    row.push(span(", elsewhere ", theme.dim()));
-    row.push(span(percent(1.0 - share), theme.strong()));
-    if thread.in_accept && width >= 100 {
-        row.push(span("  inside now", theme.dim()));
-    }
     row
 }

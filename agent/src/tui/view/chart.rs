@@ -3,7 +3,7 @@
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::parts::{LABEL, Row, columns, label, raw, span};
+use super::parts::{LABEL, Row, columns, label, raw, refusing, span};
 use crate::model::snapshot::{ListenerView, Owner};
 use crate::tui::text::{grouped, rate, right};
 use crate::tui::theme::Theme;
@@ -19,13 +19,13 @@ const FIGURE: usize = 15;
 pub(super) struct Heights {
     /// The depth of the accept queue.
     pub(super) depth: usize,
-    /// Arrivals and accepts, each.
+    /// Connections queued and accepted, each.
     pub(super) rates: usize,
     /// Refusals; 0 leaves them away.
     pub(super) refused: usize,
 }
 
-/// Depth, arrivals and accepts of a listener over time; the latter two on one scale, so that they compare.
+/// Depth, and connections queued and accepted, over time; the latter two on one scale, so that they compare.
 pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, heights: Heights) -> Vec<Line<'static>> {
     let cells = width.saturating_sub(LABEL + FIGURE + 1);
     let depth = Chart {
@@ -35,13 +35,14 @@ pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, heights
         style: theme.owner(Owner::App),
     };
     let flow = newest(&listener.arrival_history, cells).iter().chain(newest(&listener.accept_history, cells)).max();
-    let flow = flow.copied().unwrap_or(0);
+    // Headroom, so that full columns don't grow together with the chart above.
+    let flow = flow.map_or(0, |most| most + most.div_ceil(7));
     let rate_chart = |values, owner| Chart { values, lost: &[], top: flow, style: theme.owner(owner) };
-    let refused = newest(&listener.overflow_history, cells).iter().max().copied().unwrap_or(0);
+    let refused = newest(&listener.overflow_history, cells).iter().max().map_or(0, |most| most + most.div_ceil(7));
     let refused = Chart { values: &listener.overflow_history, lost: &[], top: refused, style: theme.loss() };
 
     let rates = listener.rates;
-    let full = if listener.depth > listener.limit { theme.loss() } else { theme.strong() };
+    let full = if refusing(listener) { theme.loss() } else { theme.strong() };
     let of_limit = span(format!(" of {}", grouped(listener.limit.into())), theme.dim());
     let mut out = Vec::new();
     let mut add = |name: &str, chart: Chart<'_>, height: usize, figure: Row| {
@@ -49,7 +50,7 @@ pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, heights
     };
     add("depth", depth, heights.depth, vec![span(grouped(listener.depth.into()), full), of_limit]);
     let arrivals = rate_chart(&listener.arrival_history, Owner::Kernel);
-    add("arrivals/s", arrivals, heights.rates, vec![span(rate(rates.arrivals), theme.strong())]);
+    add("queued/s", arrivals, heights.rates, vec![span(rate(rates.arrivals), theme.strong())]);
     let accepts = rate_chart(&listener.accept_history, Owner::App);
     add("accepts/s", accepts, heights.rates, vec![span(rate(rates.accepts), theme.strong())]);
     add("refused/s", refused, heights.refused, vec![span(rate(rates.overflows), theme.loss())]);

@@ -12,7 +12,7 @@ use crate::tui::theme::{Theme, letter, name};
 /// What is watched, how, for how long, at what cost and with what loss.
 pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
-    let target = vec![span(" backscope ", theme.strong()), raw(format!("  {}", escape(&snapshot.target)))];
+    let target = vec![span(" backscope ", theme.strong()), raw(format!(" {}", escape(&snapshot.target)))];
     let lost = match snapshot.lost {
         0 => span("lost 0 ", theme.dim()),
         n => span(format!("▲ lost {} ", grouped(n)), theme.loss()),
@@ -20,8 +20,8 @@ pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
     let cost = snapshot.cost_share.map_or("–".to_owned(), percent);
     let facts = vec![
         span(format!("{} tier", escape(&snapshot.tier)), theme.dim()),
-        span(format!("   {}", clock(snapshot.elapsed_us)), theme.strong()),
-        span(format!("   cost {cost}   "), theme.dim()),
+        span(format!("  {}", clock(snapshot.elapsed_us)), theme.strong()),
+        span(format!("  cost {cost}  "), theme.dim()),
         lost,
     ];
     spread(target, facts, width)
@@ -47,13 +47,12 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
     if app.paused {
         row.push(raw("  "));
         row.push(span(" ‖ PAUSED ", theme.reversed()));
-        row.push(span(" p goes on", theme.dim()));
     }
-    spread(row, legend(theme), area.width.into())
+    spread(row, legend(theme, app.paused && area.width < 100), area.width.into())
 }
 
-fn legend(theme: Theme) -> Row {
-    let mut row = vec![span("time held by  ", theme.dim())];
+fn legend(theme: Theme, short: bool) -> Row {
+    let mut row = vec![span(if short { "" } else { "time held by  " }, theme.dim())];
     for owner in [Owner::Kernel, Owner::App, Owner::Peer] {
         row.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
         row.push(span(format!(" {}  ", name(owner)), theme.owner(owner)));
@@ -67,28 +66,31 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
     if app.typing_filter || (!app.list.filter.is_empty() && app.tab == Tab::Queues && app.open.is_none()) {
         return filter_line(app, snapshot, width);
     }
+    let sort = format!("sort: {}", app.list.sort.name());
     let keys: &[(&str, &str)] = match (app.open.is_some(), app.tab) {
         (true, _) => &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")],
         (false, Tab::Queues) => &[
-            ("↑↓", "select"),
             ("↵", "open"),
             ("Tab", "findings"),
-            ("s", "sort"),
+            ("s", &sort),
             ("/", "filter"),
             ("p", "pause"),
             ("?", "help"),
             ("q", "quit"),
+            ("↑↓", "select"),
         ],
         (false, Tab::Findings) => {
             &[("↑↓", "select"), ("↵", "listener"), ("Tab", "queues"), ("p", "pause"), ("?", "help"), ("q", "quit")]
         }
     };
-    let mut row = vec![raw(" ")];
+    let mut row = Row::new();
     for (key, does) in keys {
-        row.push(span((*key).to_owned(), theme.strong()));
-        row.push(span(format!(" {does}   "), theme.dim()));
+        let item = [span(format!(" {key}"), theme.strong()), span(format!(" {does} "), theme.dim())];
+        if columns(&row) + columns(&item) <= width {
+            row.extend(item);
+        }
     }
-    spread(row, Row::new(), width)
+    Line::from(row)
 }
 
 fn filter_line(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {

@@ -2,10 +2,11 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::chart::{self, Heights};
-use super::parts::{label, raw, rule, span};
+use super::parts::{label, raw, refusing, rule, span};
 use super::{acceptors, findings, panel, put, stream, totals, verdict, wait};
 use crate::model::snapshot::{ListenerView, Owner, Snapshot};
 use crate::tui::app::{App, Hits};
@@ -32,7 +33,7 @@ pub(super) fn draw(
         let [page, _, side] = body.layout(&Layout::horizontal([
             Constraint::Fill(1),
             Constraint::Length(2),
-            Constraint::Length(area.width * 9 / 20),
+            Constraint::Length(area.width / 2),
         ]));
         (page, Some(side))
     } else {
@@ -81,8 +82,8 @@ fn page_lines(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width:
 }
 
 fn queues(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
-    let line = |name: &str, depth: u32, peak: u32, owner: Owner| {
-        let style = if depth > listener.limit { theme.loss() } else { theme.owner(owner) };
+    let accepts = if refusing(listener) { theme.loss() } else { theme.owner(Owner::App) };
+    let line = |name: &str, depth: u32, peak: u32, style: Style| {
         let (now, top) = (share(depth, listener.limit), share(peak, listener.limit));
         let mut row = vec![label(theme, name)];
         row.extend(bar(theme, now, Some(top), width.saturating_sub(48).min(60), style));
@@ -92,15 +93,16 @@ fn queues(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'stat
         Line::from(row)
     };
     vec![
-        line("SYN queue", listener.syn_depth, listener.syn_peak, Owner::Peer),
-        line("accept q.", listener.depth, listener.peak, Owner::App),
+        line("SYN queue", listener.syn_depth, listener.syn_peak, theme.owner(Owner::Peer)),
+        line("accept q.", listener.depth, listener.peak, accepts),
     ]
 }
 
 fn live(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize, height: usize) -> Vec<Line<'static>> {
     let mut out = vec![stream::title(theme, 0, width)];
     let own = snapshot.stream.iter().rev().filter(|entry| entry.listener == listener.sock);
-    out.extend(own.take(height.saturating_sub(1)).map(|entry| stream::line(theme, snapshot, entry, width, false)));
+    let entries: Vec<_> = own.take(height.saturating_sub(1)).collect();
+    out.extend(stream::lines(theme, snapshot, &entries, width, false));
     if out.len() == 1 {
         out.push(Line::from(span(" Nothing has happened here yet.", theme.dim())));
     }

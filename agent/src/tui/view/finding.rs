@@ -30,7 +30,7 @@ pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'
     let fix = wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len()));
     for (at, line) in fix.into_iter().enumerate() {
         let lead = if at == 0 { span(FIX, theme.strong()) } else { raw(" ".repeat(FIX.len())) };
-        out.push(Line::from(vec![edge(), raw("  "), lead, span(line, theme.strong())]));
+        out.push(Line::from(vec![edge(), raw("  "), lead, raw(line)]));
     }
     out
 }
@@ -56,7 +56,7 @@ pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Lin
 }
 
 /// Whose doing it is.
-pub(super) fn badge(theme: Theme, owner: Owner) -> Row {
+fn badge(theme: Theme, owner: Owner) -> Row {
     let text = match owner {
         Owner::Unknown => " ?  nobody can tell ".to_owned(),
         _ => format!(" {}  the {}'s doing ", letter(owner), name(owner)),

@@ -11,21 +11,22 @@ use crate::model::snapshot::Owner;
 use crate::tui::text::left;
 use crate::tui::theme::{Theme, letter, name};
 
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("↑ ↓ j k, click", "select a listener or finding"),
     ("↵   Esc", "open the selected listener; back"),
     ("Tab, click", "queues, findings"),
-    ("s", "sort: as found, depth, overflow, wait p99, accepts/s"),
-    ("/", "show only listeners whose address or command has this text"),
+    ("s", "sort: as found, depth, overflow, p99, accepts/s"),
+    ("/", "show only listeners of an address, command or pid"),
     ("p", "pause the screen; the watch itself goes on"),
     ("PgUp PgDn, wheel", "scroll"),
+    ("Shift + drag", "select text, in most terminals"),
     ("Ctrl-Z", "to the shell; fg comes back"),
     ("q   Ctrl-C", "quit"),
 ];
 
 const OWNERS: [(Owner, &str); 3] = [
     (Owner::Kernel, "the kernel held it: handshakes, timers, scheduling"),
-    (Owner::App, "the application held it: it waits for accept(), read()"),
+    (Owner::App, "the application held it: no accept(), no read() yet"),
     (Owner::Peer, "the other side or the network held it"),
 ];
 

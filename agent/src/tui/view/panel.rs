@@ -16,6 +16,13 @@ const TWO_COLUMNS: u16 = 130;
 /// Lines that the panel takes at least, with its title: three charts, waits, one thread.
 pub(super) const LEAST: usize = 6;
 
+/// Lines that the panel can make use of, with its title.
+pub(super) fn most(listener: &ListenerView, width: usize) -> usize {
+    let threads = listener.acceptors.len().clamp(1, 8);
+    let refused = usize::from(width >= usize::from(TWO_COLUMNS) || refuses(listener));
+    11 + refused + threads
+}
+
 /// Draws the panel into an area of any height.
 pub(super) fn draw(theme: Theme, listener: &ListenerView, frame: &mut Frame<'_>, area: Rect) {
     let [head, body] = area.layout(&Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]));
@@ -25,7 +32,7 @@ pub(super) fn draw(theme: Theme, listener: &ListenerView, frame: &mut Frame<'_>,
         put(frame, body, one_column(theme, listener, body.width.into(), room));
         return;
     }
-    let [charts, figures] = body.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Length(76)]));
+    let [charts, figures] = body.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Length(80)]));
     let heights = Heights::within(room, listener);
     put(frame, charts, chart::lines(theme, listener, charts.width.into(), heights));
     put(frame, figures, self::figures(theme, listener, figures.width.into(), room));
@@ -36,7 +43,7 @@ pub(super) fn title(theme: Theme, listener: &ListenerView, width: usize) -> Line
     let process = format!("  {} {}", escape(&listener.comm), listener.pid);
     let held = match listener.holders.len() {
         0 | 1 => String::new(),
-        n => format!(" held by {n} processes"),
+        n => format!(", {n} processes"),
     };
     let title = vec![
         span(listener.local.to_string(), theme.strong()),
@@ -45,12 +52,16 @@ pub(super) fn title(theme: Theme, listener: &ListenerView, width: usize) -> Line
     rule(theme, title, width)
 }
 
+/// There is a history of refusals to draw.
+fn refuses(listener: &ListenerView) -> bool {
+    listener.overflow_history.iter().any(|&n| n > 0)
+}
+
 impl Heights {
     /// The highest charts for a number of lines.
     pub(super) fn within(lines: usize, listener: &ListenerView) -> Self {
-        let refuses = listener.overflow_history.iter().any(|&n| n > 0);
         let mut heights = Self { depth: 1, rates: 1, refused: 0 };
-        let steps = [(0, 0, usize::from(refuses)), (1, 0, 0), (0, 1, 0), (2, 0, 0), (0, 1, 0), (2, 0, 0)];
+        let steps = [(0, 0, usize::from(refuses(listener))), (1, 0, 0), (0, 1, 0), (2, 0, 0), (0, 1, 0)];
         for (depth, rates, refused) in steps {
             let higher =
                 Self { depth: heights.depth + depth, rates: heights.rates + rates, refused: heights.refused + refused };
@@ -76,7 +87,7 @@ fn one_column(theme: Theme, listener: &ListenerView, width: usize, room: usize) 
     if percentiles > 0 {
         out.push(wait::percentiles(theme, &listener.wait, width));
     }
-    out.push(wait::strip(theme, &listener.wait, width));
+    out.push(wait::strip(theme, if percentiles > 0 { "" } else { "wait" }, &listener.wait, width));
     out.extend(acceptors::lines(theme, listener, width, threads));
     out
 }
@@ -87,7 +98,7 @@ fn figures(theme: Theme, listener: &ListenerView, width: usize, room: usize) -> 
     if room >= 7 + totals.len() {
         out.extend(wait::histogram(theme, &listener.wait, width));
     } else {
-        out.push(wait::strip(theme, &listener.wait, width));
+        out.push(wait::strip(theme, "", &listener.wait, width));
     }
     let threads = room.saturating_sub(out.len() + totals.len()).max(1);
     out.extend(acceptors::lines(theme, listener, width, threads));

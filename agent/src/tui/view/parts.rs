@@ -4,6 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
+use crate::model::snapshot::ListenerView;
 use crate::tui::text::{clip, left};
 use crate::tui::theme::Theme;
 
@@ -71,6 +72,11 @@ pub(super) fn rule(theme: Theme, title: Row, width: usize) -> Line<'static> {
     let rest = width.saturating_sub(columns(&row) + 1);
     row.push(span(format!(" {}", "─".repeat(rest)), theme.dim()));
     Line::from(row)
+}
+
+/// Connections were refused in the last period. A full queue alone is no loss yet, and not red.
+pub(super) fn refusing(listener: &ListenerView) -> bool {
+    listener.rates.overflows > 0.0
 }
 
 /// Widest of some texts, within bounds.

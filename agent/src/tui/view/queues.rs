@@ -26,7 +26,7 @@ struct Plan {
 
 impl Plan {
     /// The verdict comes first and is never cut; when it is long the stream gives way, then the panel.
-    fn new(height: usize, listeners: usize, verdict: usize, notices: usize) -> Self {
+    fn new(height: usize, listeners: usize, verdict: usize, panel_most: usize, notices: usize) -> Self {
         let rows = listeners.clamp(1, (height / 6).max(3));
         let mut left = height.saturating_sub(1 + rows);
         let verdict = (verdict + 1).min(left);
@@ -34,7 +34,7 @@ impl Plan {
         let notices = notices.min(height / 20).min(left.saturating_sub(panel::LEAST + STREAM_LEAST));
         left -= notices;
         let spare = left.saturating_sub(panel::LEAST + STREAM_LEAST);
-        let panel = (panel::LEAST + (spare * 9 / 20).min(12)).min(left);
+        let panel = (panel::LEAST + (spare * 9 / 20).min(panel_most.saturating_sub(panel::LEAST))).min(left);
         Self { rows, verdict, panel, stream: left - panel, notices }
     }
 }
@@ -47,7 +47,8 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
     };
     let width = usize::from(area.width);
     let words = verdict::lines(app.theme, snapshot, listener, width);
-    let plan = Plan::new(area.height.into(), app.list.len(), words.len(), snapshot.notices.len());
+    let most = panel::most(listener, width);
+    let plan = Plan::new(area.height.into(), app.list.len(), words.len(), most, snapshot.notices.len());
     let mut rest = area;
     table(app, snapshot, frame, take(&mut rest, 1 + plan.rows), hits);
     let mut separated = vec![Line::default()];
@@ -93,9 +94,8 @@ fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits:
     let past = app.stream_scroll.min(hits.stream_end);
     let mut lines = vec![stream::title(app.theme, past, width)];
     let many = snapshot.listeners.len() > 1;
-    for entry in snapshot.stream.iter().rev().skip(past).take(height - 1) {
-        lines.push(stream::line(app.theme, snapshot, entry, width, many));
-    }
+    let entries: Vec<_> = snapshot.stream.iter().rev().skip(past).take(height - 1).collect();
+    lines.extend(stream::lines(app.theme, snapshot, &entries, width, many));
     if snapshot.stream.is_empty() {
         lines.push(Line::from(span(" Accepts and overflows appear here as they happen.", app.theme.dim())));
     }
@@ -143,12 +143,12 @@ mod tests {
 
     #[test]
     fn a_long_verdict_takes_from_the_stream_first() {
-        let short = Plan::new(21, 2, 5, 0);
+        let short = Plan::new(21, 2, 5, 14, 0);
         assert_eq!((short.rows, short.verdict, short.stream), (2, 6, 6));
         assert_eq!(short.panel, panel::LEAST);
-        let long = Plan::new(21, 2, 10, 0);
+        let long = Plan::new(21, 2, 10, 14, 0);
         assert_eq!((long.verdict, long.panel, long.stream), (11, panel::LEAST, 1));
-        let longer = Plan::new(21, 2, 14, 0);
+        let longer = Plan::new(21, 2, 14, 14, 0);
         assert_eq!((longer.verdict, longer.panel, longer.stream), (15, 3, 0));
     }
 

@@ -1,11 +1,9 @@
 //! Accepts, overflows and the like as they happen, the newest first.
 
-use std::net::SocketAddr;
-
 use ratatui::style::Style;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
-use super::parts::{Row, cut, raw, rule, span};
+use super::parts::{Row, cut, raw, rule, span, widest};
 use crate::model::event::Stage;
 use crate::model::snapshot::{Owner, Snapshot, StreamEntry, StreamKind};
 use crate::tui::text::{clip_address, duration, escape, grouped, left, right};
@@ -23,80 +21,132 @@ pub(super) fn title(theme: Theme, scrolled: usize, width: usize) -> Line<'static
     rule(theme, title, width)
 }
 
-/// One entry. With `listener` its address is named too.
-pub(super) fn line(
+/// The columns of the stream.
+struct Columns<'a> {
+    theme: Theme,
+    snapshot: &'a Snapshot,
+    peer: usize,
+    /// The listener's address; 0 leaves it away.
+    listener: usize,
+    /// The wait as a bar, and the wait of a full one, µs; 0 leaves it away.
+    bar: usize,
+    longest: u64,
+    wide: bool,
+}
+
+/// The lines of some entries. With `listener` theirs is named where there is room.
+pub(super) fn lines(
     theme: Theme,
     snapshot: &Snapshot,
-    entry: &StreamEntry,
+    entries: &[&StreamEntry],
     width: usize,
     listener: bool,
-) -> Line<'static> {
-    let start_ns = snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
-    let ms = entry.ts_ns.saturating_sub(start_ns) / 1_000_000;
-    let mut row = vec![span(right(&format!("{}.{:03}", ms / 1_000, ms % 1_000), 9), theme.dim()), raw("  ")];
+) -> Vec<Line<'static>> {
     let wide = width >= 110;
+    let peers: Vec<String> = entries.iter().map(|entry| who(entry)).collect();
+    let waits = entries.iter().filter_map(|entry| match entry.what {
+        StreamKind::Accept { queued_us, .. } => queued_us,
+        _ => None,
+    });
+    let columns = Columns {
+        theme,
+        snapshot,
+        // Wide enough for any IPv4 peer, lest the columns jump as entries come and go.
+        peer: widest(peers.iter().map(String::as_str), 21, if wide { 31 } else { 21 }),
+        listener: if wide && listener { 24 } else { 0 },
+        bar: if width >= 130 { width / 6 } else { 0 },
+        longest: waits.max().unwrap_or(0).max(1),
+        wide,
+    };
+    entries.iter().zip(&peers).map(|(entry, peer)| Line::from(cut(columns.row(entry, peer), width))).collect()
+}
+
+/// The address that an entry is about, or how many clients where the kernel names none.
+fn who(entry: &StreamEntry) -> String {
     match &entry.what {
-        StreamKind::Accept { peer, queued_us, tid, comm, fd } => {
-            head(&mut row, "● accept", Style::new(), &address(*peer, wide), wide);
-            if wide && listener {
-                row.push(span(at_listener(snapshot, entry), theme.dim()));
-            }
-            row.extend(wait(theme, *queued_us));
-            row.push(span(", taken by ", theme.dim()));
-            row.push(raw(escape(comm)));
-            if wide {
-                let fd = fd.map(|fd| format!(" as fd {fd}")).unwrap_or_default();
-                row.push(span(format!(" ({tid}){fd}"), theme.dim()));
-            }
-        }
-        StreamKind::Overflow { peer, stage, count, depth, limit } => {
-            let (word, style) = match stage {
-                Some(Stage::Cookie) => ("◇ cookie", theme.owner(Owner::Kernel)),
-                _ => ("▲ overflow", theme.loss()),
-            };
-            let who = match (peer, count) {
-                (Some(peer), _) => address(*peer, wide),
-                (None, 1) => "1 client".to_owned(),
-                (None, n) => format!("{} clients", grouped(*n)),
-            };
-            head(&mut row, word, style, &who, wide);
-            if wide && listener {
-                row.push(span(at_listener(snapshot, entry), theme.dim()));
-            }
-            row.push(span(refusal(*stage, *depth, *limit), style));
-            if peer.is_some() && *count > 1 {
-                row.push(span(format!(" ×{}", grouped(*count)), style));
-            }
-        }
-        StreamKind::Listening { local } => head(&mut row, "+ listens", theme.strong(), &address(*local, wide), wide),
-        StreamKind::Closed { local } => head(&mut row, "○ closed", theme.strong(), &address(*local, wide), wide),
+        StreamKind::Accept { peer, .. } | StreamKind::Overflow { peer: Some(peer), .. } => peer.to_string(),
+        StreamKind::Overflow { peer: None, count: 1, .. } => "1 client".to_owned(),
+        StreamKind::Overflow { peer: None, count, .. } => format!("{} clients", grouped(*count)),
+        StreamKind::Listening { local } | StreamKind::Closed { local } => local.to_string(),
     }
-    Line::from(cut(row, width))
 }
 
-fn head(row: &mut Row, word: &str, style: Style, who: &str, wide: bool) {
-    row.push(span(left(word, 12), style));
-    row.push(raw(left(who, if wide { 32 } else { 22 })));
+impl Columns<'_> {
+    fn row(&self, entry: &StreamEntry, who: &str) -> Row {
+        let theme = self.theme;
+        let start_ns = self.snapshot.now_ns.saturating_sub(self.snapshot.elapsed_us.saturating_mul(1_000));
+        let ms = entry.ts_ns.saturating_sub(start_ns) / 1_000_000;
+        let (word, style) = match &entry.what {
+            StreamKind::Accept { .. } => ("● accept", Style::new()),
+            StreamKind::Overflow { stage: Some(Stage::Cookie), .. } => ("◇ cookie", theme.owner(Owner::Kernel)),
+            StreamKind::Overflow { .. } => ("▲ overflow", theme.loss()),
+            StreamKind::Listening { .. } => ("+ listens", theme.strong()),
+            StreamKind::Closed { .. } => ("○ closed", theme.strong()),
+        };
+        let mut row = vec![
+            span(right(&format!("{}.{:03}", ms / 1_000, ms % 1_000), 8), theme.dim()),
+            raw("  "),
+            span(left(word, 12), style),
+            raw(left(&clip_address(who, self.peer), self.peer + 2)),
+        ];
+        if self.listener > 0 {
+            row.push(span(left(&self.local(entry), self.listener), theme.dim()));
+        }
+        self.what(entry, &mut row);
+        row
+    }
+
+    fn what(&self, entry: &StreamEntry, row: &mut Row) {
+        let theme = self.theme;
+        match &entry.what {
+            StreamKind::Accept { queued_us, tid, comm, fd, .. } => {
+                row.extend(self.wait_bar(*queued_us));
+                row.push(wait(theme, *queued_us));
+                row.push(span(", taken by ", theme.dim()));
+                row.push(raw(escape(comm)));
+                if self.wide {
+                    let fd = fd.map(|fd| format!(" as fd {fd}")).unwrap_or_default();
+                    row.push(span(format!(" ({tid}){fd}"), theme.dim()));
+                }
+            }
+            StreamKind::Overflow { peer, stage, count, depth, limit } => {
+                row.extend(self.wait_bar(None));
+                row.push(raw(refusal(*stage, *depth, *limit)));
+                if peer.is_some() && *count > 1 {
+                    row.push(raw(format!(" ×{}", grouped(*count))));
+                }
+            }
+            StreamKind::Listening { .. } | StreamKind::Closed { .. } => {}
+        }
+    }
+
+    fn wait_bar(&self, queued_us: Option<u64>) -> Row {
+        match queued_us {
+            _ if self.bar == 0 => Row::new(),
+            None => vec![raw(" ".repeat(self.bar + 2))],
+            Some(us) => {
+                let cells = (us as f64 / self.longest as f64 * self.bar as f64).round() as usize;
+                let style = self.theme.owner(Owner::App);
+                vec![span(left(&"━".repeat(cells), self.bar), style), raw("  ")]
+            }
+        }
+    }
+
+    fn local(&self, entry: &StreamEntry) -> String {
+        let listener = self.snapshot.listeners.iter().find(|listener| listener.sock == entry.listener);
+        let local = listener.map(|listener| clip_address(&listener.local.to_string(), self.listener - 4));
+        local.map(|local| format!("→ {local}")).unwrap_or_default()
+    }
 }
 
-fn address(address: SocketAddr, wide: bool) -> String {
-    clip_address(&address.to_string(), if wide { 31 } else { 21 })
-}
-
-fn at_listener(snapshot: &Snapshot, entry: &StreamEntry) -> String {
-    let listener = snapshot.listeners.iter().find(|listener| listener.sock == entry.listener);
-    let local = listener.map(|listener| clip_address(&listener.local.to_string(), 21)).unwrap_or_default();
-    left(&format!("→ {local}"), 25)
-}
-
-fn wait(theme: Theme, queued_us: Option<u64>) -> Row {
-    let Some(us) = queued_us else { return vec![span("wait not seen", theme.dim())] };
+fn wait(theme: Theme, queued_us: Option<u64>) -> Span<'static> {
+    let Some(us) = queued_us else { return span("wait not seen", theme.dim()) };
     let style = if us >= LONG_WAIT { theme.owner(Owner::App) } else { Style::new() };
-    vec![span(format!("waited {}", duration(us)), style)]
+    span(format!("waited {}", duration(us)), style)
 }
 
 fn refusal(stage: Option<Stage>, depth: u32, limit: u32) -> String {
-    let queue = format!("accept queue {} of {}", grouped(depth.into()), grouped(limit.into()));
+    let queue = format!("queue {} of {}", grouped(depth.into()), grouped(limit.into()));
     match stage {
         Some(Stage::Syn) => format!("SYN dropped, {queue}"),
         Some(Stage::Ack) => format!("ACK ignored, {queue}"),

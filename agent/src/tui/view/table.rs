@@ -5,7 +5,7 @@ use ratatui::text::Line;
 
 use super::chart::trend;
 use super::gauge::{bar, share};
-use super::parts::{Row, raw, span, widest};
+use super::parts::{Row, raw, refusing, span, widest};
 use crate::model::snapshot::{ListenerView, Owner};
 use crate::tui::list::Sort;
 use crate::tui::text::{clip_address, compact, duration, escape, left, rate, right};
@@ -26,7 +26,7 @@ pub(super) struct Columns {
 const DEPTH: usize = 8;
 const LIMIT: usize = 6;
 const SYN: usize = 5;
-const P50: usize = 9;
+const P50: usize = 10;
 const P99: usize = 7;
 const OVERFLOW: usize = 14;
 
@@ -34,19 +34,16 @@ impl Columns {
     /// Shares out a width: the least that a screen shows, then more columns, then longer gauges.
     pub(super) fn new<'a>(width: usize, listeners: impl Iterator<Item = &'a ListenerView>) -> Self {
         let addresses: Vec<String> = listeners.map(|listener| listener.local.to_string()).collect();
-        let mut columns = Self { address: 0, process: 0, gauge: 0, syn_gauge: 3, flow: 0, longest: 0, trend: 0 };
-        columns.address = widest(addresses.iter().map(String::as_str), 14, if width < 100 { 18 } else { 28 });
-        for (least, column, taken) in [(96, 0, 20), (112, 1, 5), (124, 2, 20), (136, 3, 8), (150, 4, 21)] {
-            if width >= least {
-                *match column {
-                    0 => &mut columns.process,
-                    1 => &mut columns.syn_gauge,
-                    2 => &mut columns.flow,
-                    3 => &mut columns.longest,
-                    _ => &mut columns.trend,
-                } += taken;
-            }
-        }
+        let from = |least, taken| if width >= least { taken } else { 0 };
+        let mut columns = Self {
+            address: widest(addresses.iter().map(String::as_str), 14, if width < 100 { 18 } else { 28 }),
+            process: from(104, 20),
+            gauge: 0,
+            syn_gauge: 3 + from(112, 5),
+            flow: from(124, 20),
+            longest: from(136, 8),
+            trend: from(150, 17),
+        };
         let fixed = 2 + DEPTH + LIMIT + 1 + SYN + P50 + P99 + OVERFLOW;
         let taken =
             columns.address + columns.process + columns.syn_gauge + columns.flow + columns.longest + columns.trend;
@@ -71,15 +68,16 @@ impl Columns {
         if self.process > 0 {
             row.push(span(left("PROCESS", self.process), theme.dim()));
         }
-        row.push(span(left("ACCEPT QUEUE", self.gauge), theme.dim()));
-        row.extend(aligned("DEPTH", DEPTH, Some(Sort::Depth)));
+        let queue = title("ACCEPT QUEUE", Some(Sort::Depth));
+        let pad = (self.gauge + DEPTH).saturating_sub(queue.width());
+        row.extend([queue, raw(" ".repeat(pad))]);
         row.extend(aligned("LIMIT", LIMIT, None));
         if self.trend > 0 {
-            row.push(span(left(" DEPTH OVER TIME", self.trend), theme.dim()));
+            row.push(span(left(" OVER TIME", self.trend), theme.dim()));
         }
-        row.extend(aligned("SYN QUEUE", 1 + self.syn_gauge + SYN, None));
+        row.extend(aligned(if self.syn_gauge > 3 { "SYN QUEUE" } else { "SYN" }, 1 + self.syn_gauge + SYN, None));
         if self.flow > 0 {
-            row.extend(aligned("ARRIVE/s", self.flow / 2, None));
+            row.extend(aligned("QUEUED/s", self.flow / 2, None));
             row.extend(aligned("ACCEPT/s", self.flow / 2, Some(Sort::Accepts)));
         }
         row.extend(aligned("WAIT p50", P50, None));
@@ -113,7 +111,7 @@ impl Columns {
     }
 
     fn queues(&self, theme: Theme, listener: &ListenerView, row: &mut Row) {
-        let overflowing = listener.depth > listener.limit || listener.rates.overflows > 0.0;
+        let overflowing = refusing(listener);
         let style = if overflowing { theme.loss() } else { theme.owner(Owner::App) };
         let limit = listener.limit;
         row.extend(bar(theme, share(listener.depth, limit), Some(share(listener.peak, limit)), self.gauge, style));
@@ -144,7 +142,7 @@ impl Columns {
         }
         row.push(match listener.totals.overflows() {
             0 => span(right("0", OVERFLOW), theme.dim()),
-            n if listener.rates.overflows > 0.0 => {
+            n if refusing(listener) => {
                 let text = format!("▲{} +{}/s", compact(n), rate(listener.rates.overflows));
                 span(right(&text, OVERFLOW), theme.loss())
             }

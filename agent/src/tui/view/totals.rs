@@ -49,15 +49,12 @@ fn cell(theme: Theme, name: &str, figure: Option<u64>, loss: bool) -> Row {
     vec![span(name.to_owned(), theme.dim()), raw(" ".repeat(gap)), span(format!("{mark}{shown}"), style), raw("  ")]
 }
 
-/// The setting of the accept queue: what was asked for, and what the kernel made of it.
+/// Where the limit of the accept queue comes from.
 pub(super) fn limits(listener: &ListenerView) -> String {
-    let limit = format!("limit {}", grouped(listener.limit.into()));
-    match (listener.backlog, listener.somaxconn) {
-        (Some(backlog), Some(max)) => {
-            format!("{limit} (backlog {}, somaxconn {})", grouped(backlog.into()), grouped(max.into()))
-        }
-        (Some(backlog), None) => format!("{limit} (backlog {})", grouped(backlog.into())),
-        (None, Some(max)) => format!("{limit} (somaxconn {})", grouped(max.into())),
-        (None, None) => limit,
-    }
+    let asked = match listener.backlog {
+        Some(backlog) => format!("backlog {}", grouped(backlog.into())),
+        None => format!("limit {}", grouped(listener.limit.into())),
+    };
+    let most = listener.somaxconn.map(|most| format!(", somaxconn {}", grouped(most.into())));
+    asked + &most.unwrap_or_default()
 }

@@ -11,17 +11,18 @@ use crate::tui::theme::Theme;
 const NAMES: [&str; 5] = ["<1 ms", "1–10 ms", "10–100 ms", "0.1–1 s", ">1 s"];
 
 /// The histogram on one line: the lengths of the bars add up to the whole.
-pub(super) fn strip(theme: Theme, wait: &WaitView, width: usize) -> Line<'static> {
-    let mut row = vec![label(theme, "wait")];
+pub(super) fn strip(theme: Theme, name: &str, wait: &WaitView, width: usize) -> Line<'static> {
+    let mut row = vec![label(theme, name)];
     let all: u64 = wait.buckets.iter().sum();
     if all == 0 {
         row.push(span("nothing accepted yet", theme.dim()));
         return Line::from(row);
     }
+    const SHORT: [&str; 5] = ["<1 ms", "1–10", "10–100", "0.1–1 s", ">1 s"];
     let counts = wait.buckets.map(compact);
-    let words: usize = NAMES.iter().zip(&counts).map(|(name, count)| name.chars().count() + count.len() + 4).sum();
+    let words: usize = SHORT.iter().zip(&counts).map(|(name, count)| name.chars().count() + count.len() + 4).sum();
     let room = width.saturating_sub(LABEL + words) as f64;
-    for ((name, count), n) in NAMES.iter().zip(counts).zip(wait.buckets) {
+    for ((name, count), n) in SHORT.iter().zip(counts).zip(wait.buckets) {
         let style = if n > 0 { theme.strong() } else { theme.dim() };
         row.push(span(format!("{name} "), theme.dim()));
         if n > 0 {

@@ -1,0 +1,194 @@
+//! The incident that the screens are drawn for: one thread accepts 41 connections a second, 59 arrive, and the accept
+//! queue has run full. Shared with the tests of the screen.
+
+use std::net::SocketAddr;
+
+use backscope::model::event::Stage;
+use backscope::model::snapshot::{
+    Acceptor, Finding, ListenerView, Owner, Rates, Severity, Snapshot, StreamEntry, StreamKind, Totals, WaitView,
+};
+
+const ATTACH_NS: u64 = 1_000_000_000_000;
+const ELAPSED_US: u64 = 12_500_000;
+
+/// The incident.
+pub(crate) fn incident() -> Snapshot {
+    Snapshot {
+        now_ns: ATTACH_NS + ELAPSED_US * 1_000,
+        elapsed_us: ELAPSED_US,
+        target: "api-server 4242 (+3 children)".to_owned(),
+        tier: "full".to_owned(),
+        cost_share: Some(0.004),
+        lost: 0,
+        listeners: vec![overflowing(), calm()],
+        stream: stream(),
+        findings: vec![finding()],
+        notices: Vec::new(),
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address of this file")
+}
+
+/// The listener whose queue is full.
+fn overflowing() -> ListenerView {
+    const PERIODS: u32 = 96;
+    // The load steps up after a third of the time; the queue fills at the difference and then refuses the rest.
+    let arrivals: Vec<u32> = (0..PERIODS).map(|at| if at < 30 { 9 } else { 14 } + at * 7 % 3).collect();
+    let accepts: Vec<u32> = (0..PERIODS).map(|at| 9 + at * 5 % 3).collect();
+    let mut depth_history = Vec::new();
+    let mut overflow_history = Vec::new();
+    let mut depth = 4;
+    for at in 0..PERIODS {
+        let growth = if at < 30 { 0 } else { 3 + at % 2 + at / 3 };
+        overflow_history.push(if depth + growth > 512 { 4 + at % 3 } else { 0 });
+        depth = (depth + growth).min(512);
+        depth_history.push(depth);
+    }
+    let arrival_history = arrivals.iter().zip(&overflow_history).map(|(all, refused)| all - refused.min(all)).collect();
+    ListenerView {
+        sock: 1,
+        local: address("0.0.0.0:8080"),
+        pid: 4242,
+        comm: "api-server".to_owned(),
+        holders: vec![4242, 4250, 4251, 4252],
+        closed: false,
+        backlog: Some(511),
+        limit: 511,
+        somaxconn: Some(4096),
+        depth: 512,
+        peak: 512,
+        syn_depth: 7,
+        syn_peak: 31,
+        totals: Totals {
+            syns: Some(1_128),
+            queued: 988,
+            accepted: 476,
+            overflow_syn: 121,
+            overflow_ack: Some(11),
+            syn_dropped: Some(0),
+            cookies_sent: Some(0),
+            synack_retransmits: 23,
+            eagain: 12,
+            abandoned: 0,
+        },
+        rates: Rates { accepts: 41.0, arrivals: 41.0, overflows: 18.0 },
+        wait: WaitView {
+            count: 476,
+            p50: 412_000,
+            p90: 988_000,
+            p99: 1_204_000,
+            max: 1_261_000,
+            buckets: [0, 3, 41, 380, 52],
+        },
+        depth_history,
+        accept_history: accepts,
+        arrival_history,
+        overflow_history,
+        acceptors: vec![Acceptor {
+            pid: 4242,
+            tid: 4243,
+            comm: "worker-1".to_owned(),
+            accepts: 476,
+            rate: 41.0,
+            in_accept_share: Some(0.02),
+            in_accept: false,
+        }],
+    }
+}
+
+/// A listener with nothing wrong.
+pub(crate) fn calm() -> ListenerView {
+    let history: Vec<u32> = (0..96).map(|at| u32::from(at % 7 == 3) + u32::from(at % 19 == 2)).collect();
+    ListenerView {
+        sock: 2,
+        local: address("127.0.0.1:9090"),
+        pid: 4250,
+        comm: "metrics".to_owned(),
+        holders: vec![4250],
+        closed: false,
+        backlog: Some(128),
+        limit: 128,
+        somaxconn: Some(4096),
+        depth: 0,
+        peak: 3,
+        syn_depth: 0,
+        syn_peak: 1,
+        totals: Totals {
+            syns: Some(26),
+            queued: 26,
+            accepted: 26,
+            overflow_ack: Some(0),
+            syn_dropped: Some(0),
+            cookies_sent: Some(0),
+            ..Totals::default()
+        },
+        rates: Rates { accepts: 2.0, arrivals: 2.0, overflows: 0.0 },
+        wait: WaitView { count: 26, p50: 38, p90: 61, p99: 80, max: 80, buckets: [26, 0, 0, 0, 0] },
+        depth_history: history.clone(),
+        accept_history: history.clone(),
+        arrival_history: history,
+        overflow_history: vec![0; 96],
+        acceptors: vec![Acceptor {
+            pid: 4250,
+            tid: 4250,
+            comm: "metrics".to_owned(),
+            accepts: 26,
+            rate: 2.0,
+            in_accept_share: Some(0.997),
+            in_accept: true,
+        }],
+    }
+}
+
+fn finding() -> Finding {
+    Finding {
+        kind: "accept-queue-overflow",
+        severity: Severity::Critical,
+        owner: Owner::App,
+        listener: 1,
+        subject: "0.0.0.0:8080".to_owned(),
+        since_ns: ATTACH_NS + 5_100_000_000,
+        headline: "Clients are being refused: 132 so far, 18 a second.".to_owned(),
+        text: "The kernel completed their handshakes; the one accepting thread, worker-1, was not there to take them. \
+               It spent 98 % of its time outside accept()."
+            .to_owned(),
+        evidence: vec![
+            ("overflows", 132.0),
+            ("overflows_per_second", 18.0),
+            ("depth", 512.0),
+            ("limit", 511.0),
+            ("queued_per_second", 41.0),
+            ("accepts_per_second", 41.0),
+            ("in_accept_share", 0.02),
+            ("wait_p99_us", 1_204_000.0),
+        ],
+        fix: "give accept() a thread of its own, or accept until EAGAIN on each wakeup. A longer backlog (somaxconn \
+              allows 4096) buys time, not speed."
+            .to_owned(),
+    }
+}
+
+fn stream() -> Vec<StreamEntry> {
+    let mut out = Vec::new();
+    for at in 0..60_u64 {
+        let ts_ns = ATTACH_NS + 11_300_000_000 + at * 20_000_000 + at * at % 17 * 1_000_000;
+        let host = 4 + at * 5 % 9;
+        let peer = address(&format!("10.0.0.{host}:{}", 40_000 + at * 217 % 20_000));
+        let (listener, what) = if at % 23 == 11 {
+            (2, accept(address("127.0.0.1:51870"), 38, "metrics", 4250))
+        } else if at % 10 % 3 == 2 {
+            let stage = Some(if at % 20 == 5 { Stage::Ack } else { Stage::Syn });
+            (1, StreamKind::Overflow { peer: Some(peer), stage, count: 1, depth: 512, limit: 511 })
+        } else {
+            (1, accept(peer, 1_180_000 + at * 400, "worker-1", 4243))
+        };
+        out.push(StreamEntry { ts_ns, listener, what });
+    }
+    out
+}
+
+fn accept(peer: SocketAddr, queued_us: u64, comm: &str, tid: u32) -> StreamKind {
+    StreamKind::Accept { peer, queued_us: Some(queued_us), tid, comm: comm.to_owned(), fd: Some(9) }
+}

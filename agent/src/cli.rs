@@ -1,0 +1,228 @@
+//! The command line.
+
+use std::{ffi::OsString, num::NonZeroU16, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::sensor::Tier;
+
+/// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel, the application or
+/// the peer.
+#[derive(Debug, Parser)]
+#[command(name = "backscope", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo backscope watch --pid 4242          who fills and empties this server's queues, live
+  sudo backscope watch -- ./server --port 8080
+  sudo backscope listeners                 every listening socket of the machine, once
+  sudo backscope doctor                    what this kernel lets backscope see, and why";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Watch a server live: SYN queue, accept queue, overflow, who accepts
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(WatchArgs),
+    /// Show every listening socket once: its queues, limits, drops and owner
+    #[command(after_help = LISTENERS_EXAMPLES)]
+    Listeners(ListenersArgs),
+    /// Tell what this kernel and these privileges allow: which hook serves each signal, and why not a better one
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Write a completion script for a shell
+    #[command(
+        after_help = "Example:\n  backscope completions bash > ~/.local/share/bash-completion/completions/backscope"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder, or this program's own to standard output
+    #[command(after_help = "Example:\n  backscope man | man -l -")]
+    Man {
+        /// A folder: one page for each command
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
+    #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
+    StopThenExec {
+        /// The program and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  sudo backscope watch --pid 4242            a running server and its children
+  sudo backscope watch                       pick one from a list
+  sudo backscope watch --port 8080 --plain   whoever listens there, as lines
+  sudo backscope watch --comm nginx --json --duration 10s | jq 'select(.type == \"overflow\")'
+  sudo backscope watch -- python3 -m http.server
+
+Exit status: 0 done; 1 failed while running; 2 unusable arguments; 3 a privilege or kernel feature is
+missing; with -- CMD, that of CMD.";
+
+const LISTENERS_EXAMPLES: &str = "\
+Examples:
+  sudo backscope listeners
+  sudo backscope listeners --pid 4242 --json";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  sudo backscope doctor
+  sudo backscope doctor --json | jq .hooks
+
+Exit status: 0 if watch can run here, 3 if not.";
+
+/// Whom to watch; together a union.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// Watch this process, its existing and future sockets; repeatable
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<u32>,
+    /// Watch whoever listens on this port; repeatable
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<NonZeroU16>,
+    /// Watch every process with this name (as `ps -o comm` shows it)
+    #[arg(long, value_name = "NAME")]
+    pub comm: Option<String>,
+    /// Watch every process of the machine
+    #[arg(long)]
+    pub all: bool,
+    /// Leave out the children of watched processes
+    #[arg(long)]
+    pub no_follow: bool,
+}
+
+/// Arguments of `watch`.
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// Whom to watch.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Start this program and watch it from its first system call
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How to show it.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Lines for people (the default when standard output is no terminal)
+    #[arg(long, conflicts_with = "json")]
+    pub plain: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Stop by itself after this time, such as 10s or 5min
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Period of the figures [default: 1s; 500ms on the screen]
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    pub interval: Option<Duration>,
+    /// How much leaves the kernel, and so what it costs
+    #[arg(long, value_enum, default_value_t = Detail::Queues)]
+    pub detail: Detail,
+    /// Use hooks of this tier only (for tests and comparison)
+    #[arg(long, value_enum, value_name = "TIER", hide = true)]
+    pub tier: Option<TierArg>,
+}
+
+/// Levels of detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Detail {
+    /// Listeners, overflow and accepts
+    Queues,
+    /// And every SYN and retransmitted SYN-ACK
+    Events,
+}
+
+/// The tiers by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TierArg {
+    /// fentry and fexit, too
+    Full,
+    /// Tracepoints and iterators alone
+    Tracepoint,
+}
+
+impl From<TierArg> for Tier {
+    fn from(tier: TierArg) -> Self {
+        match tier {
+            TierArg::Full => Self::Full,
+            TierArg::Tracepoint => Self::Tracepoint,
+        }
+    }
+}
+
+/// Arguments of `listeners`.
+#[derive(Args, Debug)]
+pub struct ListenersArgs {
+    /// Whose; everybody's if nobody is named.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Use hooks of this tier only
+    #[arg(long, value_enum, value_name = "TIER", hide = true)]
+    pub tier: Option<TierArg>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 10s or 5min"))?;
+    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_millis(50) { Err("must be 50ms or more".to_owned()) } else { Ok(interval) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn intervals_have_a_lower_bound() {
+        assert!(interval("10ms").is_err());
+        assert!(interval("0s").is_err());
+        assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_command_follows_two_dashes() {
+        let cli = Cli::try_parse_from(["backscope", "watch", "--json", "--", "ls", "--all"]).unwrap();
+        let Verb::Watch(args) = cli.verb else { panic!("not watch") };
+        assert_eq!(args.command, ["ls", "--all"]);
+        assert!(!args.target.all);
+    }
+}

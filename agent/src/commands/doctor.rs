@@ -1,0 +1,113 @@
+//! `backscope doctor`: what this kernel and these privileges allow, each signal's hook by a real load attempt.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+
+use super::CANNOT;
+use crate::{
+    cli::DoctorArgs,
+    kernel::preflight::Preflight,
+    sensor::{self, Chosen, SensorError},
+};
+
+#[derive(Serialize)]
+struct Report {
+    kernel: String,
+    btf: bool,
+    lockdown: Option<String>,
+    missing_capabilities: Vec<&'static str>,
+    tick_us: u64,
+    can_watch: bool,
+    blocker: Option<String>,
+    tier: Option<String>,
+    hooks: BTreeMap<String, Option<String>>,
+    refused: Vec<Refused>,
+    gaps: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    signal: &'static str,
+    hooks: String,
+    reason: String,
+}
+
+impl Report {
+    fn new(machine: Preflight, outcome: Result<Chosen, SensorError>) -> Self {
+        let mut report = Self {
+            kernel: machine.release,
+            btf: machine.btf,
+            lockdown: machine.lockdown,
+            missing_capabilities: machine.missing_capabilities,
+            tick_us: machine.tick_ns / 1_000,
+            can_watch: outcome.is_ok(),
+            blocker: None,
+            tier: None,
+            hooks: BTreeMap::new(),
+            refused: Vec::new(),
+            gaps: Vec::new(),
+        };
+        match outcome {
+            Ok(chosen) => {
+                report.tier = Some(chosen.tier().to_string());
+                report.hooks = chosen.hooks();
+                report.gaps = chosen.gaps();
+                report.refused = chosen
+                    .refusals
+                    .into_iter()
+                    .map(|refusal| Refused { signal: refusal.signal, hooks: refusal.hooks, reason: refusal.reason })
+                    .collect();
+            }
+            Err(error) => report.blocker = Some(error.to_string()),
+        }
+        report
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let yes = |is: bool| if is { "yes" } else { "no" };
+        writeln!(out, "kernel        {}", self.kernel)?;
+        writeln!(out, "BTF           {}", yes(self.btf))?;
+        writeln!(out, "lockdown      {}", self.lockdown.as_deref().unwrap_or("not in this kernel"))?;
+        let missing = &self.missing_capabilities;
+        let capabilities =
+            if missing.is_empty() { "sufficient".to_owned() } else { format!("missing {}", missing.join(", ")) };
+        writeln!(out, "capabilities  {capabilities}")?;
+        if let Some(blocker) = &self.blocker {
+            return writeln!(out, "\nwatch cannot run here: {blocker}");
+        }
+        writeln!(out, "tier          {}\n", self.tier.as_deref().unwrap_or_default())?;
+        let rows: Vec<Vec<String>> = self
+            .hooks
+            .iter()
+            .map(|(signal, hook)| vec![signal.clone(), hook.clone().unwrap_or_else(|| "none".to_owned())])
+            .collect();
+        super::table::write(out, &["SIGNAL", "HOOK"], &rows)?;
+        if !self.refused.is_empty() {
+            writeln!(out, "\nBetter hooks that were refused:")?;
+        }
+        for refused in &self.refused {
+            writeln!(out, "  {}: {}\n    {}", refused.signal, refused.hooks, refused.reason)?;
+        }
+        if !self.gaps.is_empty() {
+            writeln!(out, "\nWhat is lost without them:")?;
+        }
+        self.gaps.iter().try_for_each(|gap| writeln!(out, "  {gap}"))
+    }
+}
+
+pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let outcome = sensor::trial(args.tier.map(Into::into));
+    let report = Report::new(Preflight::of_this_machine(), outcome);
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        report.write(&mut out)?;
+    }
+    Ok(if report.can_watch { ExitCode::SUCCESS } else { ExitCode::from(CANNOT) })
+}

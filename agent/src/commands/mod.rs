@@ -1,0 +1,63 @@
+//! One file a verb. Each returns the exit status; what it cannot do is an error with the status that belongs to it.
+
+mod completions;
+mod doctor;
+mod listeners;
+mod man;
+mod table;
+mod target;
+mod watch;
+
+use std::{io, process::ExitCode};
+
+use crate::{
+    cli::{Cli, Verb},
+    sensor::{self, SensorError, targets::TargetError},
+};
+
+/// Unusable arguments.
+const UNUSABLE: u8 = 2;
+/// A privilege or a kernel feature is missing.
+const CANNOT: u8 = 3;
+
+/// An error of ours that decides the exit status.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Does what the command line says.
+///
+/// # Errors
+/// With a sentence for the user; [`status_of`] gives the exit status.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.verb {
+        Verb::Watch(args) => watch::run(args),
+        Verb::Listeners(args) => listeners::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Completions { shell } => completions::run(shell),
+        Verb::Man { dir } => man::run(dir.as_deref()),
+        Verb::StopThenExec { command } => {
+            let error = sensor::stop_then_exec(&command);
+            let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            eprintln!("backscope: cannot run {}: {error}", crate::report::escape(&name));
+            // As a shell says it.
+            Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
+        }
+    }
+}
+
+/// The exit status that an error calls for; `None` if it is no failure at all: the reader of our output has gone.
+pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
+    for cause in error.chain() {
+        if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return None;
+        }
+        if cause.is::<Usage>() || cause.is::<TargetError>() {
+            return Some(ExitCode::from(UNUSABLE));
+        }
+        if cause.is::<SensorError>() {
+            return Some(ExitCode::from(CANNOT));
+        }
+    }
+    Some(ExitCode::FAILURE)
+}

@@ -1,0 +1,51 @@
+//! From the command line's targets to the sensor's.
+
+use crate::{
+    cli::TargetArgs,
+    report::escape,
+    sensor::{Targets, targets},
+};
+
+/// Targets with what the user should be told of them.
+pub(super) struct Resolved {
+    pub(super) targets: Targets,
+    pub(super) notices: Vec<String>,
+}
+
+/// Finds the processes that were named.
+pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
+    let mut notices = Vec::new();
+    let mut pids = Vec::new();
+    for id in &args.pid {
+        let resolved = targets::resolve_pid(*id)?;
+        notices.extend(resolved.notice);
+        if !pids.contains(&resolved.pid) {
+            pids.push(resolved.pid);
+        }
+    }
+    let mut targets = Targets {
+        pids,
+        follow: !args.no_follow,
+        ports: args.port.iter().map(|port| port.get()).collect(),
+        comm: args.comm.clone(),
+        all: args.all,
+        named: Vec::new(),
+    };
+    targets.resolve_running();
+    Ok(Resolved { targets, notices })
+}
+
+/// What is watched, one entry a target, escaped.
+pub(super) fn describe(targets: &Targets) -> Vec<String> {
+    let mut words: Vec<String> = targets
+        .pids
+        .iter()
+        .map(|pid| format!("{} {pid}", escape(&targets::comm_of(*pid).unwrap_or_default())))
+        .collect();
+    words.extend(targets.ports.iter().map(|port| format!("port {port}")));
+    words.extend(targets.comm.iter().map(|name| format!("every {}", escape(name))));
+    if targets.all {
+        words.push("every process".to_owned());
+    }
+    words
+}

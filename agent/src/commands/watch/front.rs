@@ -1,0 +1,108 @@
+//! The three ways to show a watch, behind one face.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use ratatui::crossterm::event::Event as Input;
+use tokio::sync::mpsc::Receiver;
+
+use crate::{
+    model::{Model, output::Output},
+    report::{
+        Attached, Sink, WallClock,
+        json::Json,
+        plain::{Colour, Plain},
+    },
+    sensor::now_ns,
+    tui::{self, Action, App, Guard, Theme},
+};
+
+/// Where the watch is shown.
+pub(super) enum Front {
+    /// The terminal screen.
+    Screen(Box<Screen>),
+    /// Lines on standard output.
+    Text { sink: Box<dyn Sink>, out: BufWriter<io::Stdout> },
+}
+
+/// The terminal screen.
+pub(super) struct Screen {
+    guard: Guard,
+    app: App,
+    input: Receiver<io::Result<Input>>,
+}
+
+/// What the user wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Continue,
+    Quit,
+}
+
+impl Front {
+    pub(super) fn screen() -> io::Result<Self> {
+        let guard = Guard::enter()?;
+        Ok(Self::Screen(Box::new(Screen { guard, app: App::new(Theme::from_env()), input: tui::events()? })))
+    }
+
+    pub(super) fn text(json: bool) -> Self {
+        let clock = WallClock { mono_ns: now_ns(), wall: std::time::SystemTime::now() };
+        let coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let sink: Box<dyn Sink> = if json {
+            Box::new(Json::new(clock))
+        } else {
+            Box::new(Plain::new(if coloured { Colour::Loss } else { Colour::Never }))
+        };
+        Self::Text { sink, out: BufWriter::new(io::stdout()) }
+    }
+
+    pub(super) fn is_screen(&self) -> bool {
+        matches!(self, Self::Screen(_))
+    }
+
+    pub(super) fn attached(&mut self, attached: &Attached) -> io::Result<()> {
+        match self {
+            Self::Screen(_) => Ok(()),
+            Self::Text { sink, out } => {
+                sink.attached(out, attached)?;
+                out.flush()
+            }
+        }
+    }
+
+    /// Shows what the model reported.
+    pub(super) fn report(&mut self, outputs: &[Output], model: &Model) -> io::Result<()> {
+        match self {
+            Self::Text { sink, out } if !outputs.is_empty() => {
+                sink.write(out, outputs, &model.snapshot())?;
+                out.flush()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows the state after a refresh.
+    pub(super) fn refresh(&mut self, model: &Model) -> io::Result<()> {
+        match self {
+            Self::Screen(screen) => {
+                screen.app.update(model.snapshot());
+                screen.guard.draw(&mut screen.app)
+            }
+            Self::Text { .. } => Ok(()),
+        }
+    }
+
+    /// Waits for the user; for ever where there is no screen.
+    pub(super) async fn wish(&mut self) -> io::Result<Wish> {
+        let Self::Screen(screen) = self else { return std::future::pending().await };
+        // A terminal that is gone asks for the end.
+        let Some(input) = screen.input.recv().await else { return Ok(Wish::Quit) };
+        match screen.app.on_event(input?) {
+            Action::Quit => return Ok(Wish::Quit),
+            Action::Suspend => screen.guard.suspend()?,
+            Action::None => return Ok(Wish::Continue),
+            Action::Redraw => {}
+        }
+        screen.guard.draw(&mut screen.app)?;
+        Ok(Wish::Continue)
+    }
+}

@@ -1,0 +1,138 @@
+//! `backscope watch`: the main job.
+
+mod front;
+mod picker;
+mod session;
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+    path::PathBuf,
+    process::{ExitCode, Stdio},
+};
+
+use anyhow::Context;
+
+use self::{front::Front, session::Session};
+use super::{
+    Usage,
+    target::{self, describe},
+};
+use crate::{
+    cli::{Detail, OutputArgs, TargetArgs, WatchArgs},
+    report::escape,
+    sensor::{Options, Sensor, StoppedCommand, Targets, targets},
+};
+
+/// Overrides the size of the ring buffer, for tests of its overflow.
+const RING_BYTES: &str = "BACKSCOPE_RING_BYTES";
+
+pub(super) fn run(mut args: WatchArgs) -> anyhow::Result<ExitCode> {
+    let screen = !args.output.plain && !args.output.json && io::stdout().is_terminal();
+    if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut resolved = target::resolve(&args.target)?;
+    if !is_empty(&args.target) && resolved.targets.every_process().next().is_none() && args.target.comm.is_some() {
+        let name = args.target.comm.as_deref().unwrap_or_default();
+        resolved.notices.push(format!("no process is called {} yet; waiting for one", escape(name)));
+    }
+    let log = (screen && !args.command.is_empty()).then(output_file).transpose()?;
+    let command = start(&args.command, log.as_ref().map(|(_, file)| file))?;
+    if let Some(command) = &command {
+        resolved.targets.pids.push(command.pid());
+    }
+    if let Some((path, _)) = &log {
+        resolved.notices.push(format!("the command's output goes to {}", escape(&path.display().to_string())));
+    }
+    let words = target_words(&resolved.targets, &args);
+    let sensor = attach(&args.output, resolved.targets.clone())?;
+    if let Some(command) = &command {
+        command.go().context("the command ended before it began")?;
+    }
+    let front = if screen { Front::screen()? } else { Front::text(args.output.json) };
+    let session = Session::new(sensor, front, command, words, resolved.notices, &args.output);
+    let status = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?
+        .block_on(session.run())?;
+    if let Some((path, _)) = &log {
+        eprintln!("The command's output is in {}", path.display());
+    }
+    Ok(status)
+}
+
+fn is_empty(target: &TargetArgs) -> bool {
+    target.pid.is_empty() && target.port.is_empty() && target.comm.is_none() && !target.all
+}
+
+/// Lets the user pick a process; false if they would rather not.
+fn choose(target: &mut TargetArgs) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        let message = "watch whom? Name a target: --pid PID, --port PORT, --comm NAME, --all, or -- CMD";
+        return Err(Usage(message.to_owned()).into());
+    }
+    let picked = picker::pick()?;
+    target.pid.extend(picked);
+    Ok(picked.is_some())
+}
+
+fn attach(output: &OutputArgs, targets: Targets) -> anyhow::Result<Sensor> {
+    let ring_bytes = match std::env::var(RING_BYTES) {
+        Ok(text) => Some(text.parse().map_err(|_| Usage(format!("{RING_BYTES}={text} is no number of bytes")))?),
+        Err(_) => None,
+    };
+    let tier = output.tier.map(Into::into);
+    let syn_events = output.detail == Detail::Events;
+    Ok(Sensor::attach(&Options { targets, tier, syn_events, ring_bytes })?)
+}
+
+/// What is watched, one entry a target; a command is called by its own name, which its process has not taken yet.
+fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<String> {
+    let mut words = describe(targets);
+    if let (Some(name), Some(pid)) = (args.command.first(), targets.pids.last()) {
+        words.retain(|word| !word.ends_with(&format!(" {pid}")));
+        let name = PathBuf::from(name);
+        let name = name.file_name().unwrap_or_default().to_string_lossy();
+        words.push(format!("{} {pid}", escape(&name)));
+    }
+    words
+}
+
+/// Starts the command, stopped. Its output must not mix with ours: with the screen it goes to a file, else to standard
+/// error.
+fn start(command: &[std::ffi::OsString], log: Option<&File>) -> anyhow::Result<Option<StoppedCommand>> {
+    if command.is_empty() {
+        return Ok(None);
+    }
+    let output = || -> io::Result<Stdio> {
+        Ok(match log {
+            Some(file) => file.try_clone()?.into(),
+            None => io::stderr().as_fd().try_clone_to_owned()?.into(),
+        })
+    };
+    let started = StoppedCommand::start(command, output()?, output()?);
+    started.map(Some).with_context(|| format!("cannot start {}", escape(&command[0].to_string_lossy())))
+}
+
+fn output_file() -> anyhow::Result<(PathBuf, File)> {
+    let path = std::env::temp_dir().join(format!("backscope-{}.log", std::process::id()));
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .with_context(|| format!("cannot make {} for the command's output", path.display()))?;
+    Ok((path, file))
+}
+
+/// Sentences on watched processes that hold no listening socket.
+fn without_listener(sensor: &Sensor) -> Vec<String> {
+    sensor
+        .without_listener()
+        .into_iter()
+        .filter(|(pid, _)| targets::exists(*pid))
+        .map(|(pid, comm)| format!("{} {pid} has no listening TCP socket; still watching for one", escape(&comm)))
+        .collect()
+}

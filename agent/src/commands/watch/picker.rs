@@ -1,0 +1,57 @@
+//! The choice of a process for a bare `watch`.
+
+use std::io::{self, BufRead, Write};
+
+use crate::{
+    commands::table,
+    model::event::ListenerSample,
+    report::{count, escape},
+    sensor::{self, Targets},
+};
+
+/// Shows who listens and asks for one of them; `None` if the answer is empty or `q`.
+pub(super) fn pick() -> anyhow::Result<Option<u32>> {
+    let listeners = sensor::look(&Targets { all: true, ..Targets::default() })?;
+    if listeners.is_empty() {
+        println!("Nobody listens on this machine. Start a server, or: backscope watch -- CMD");
+        return Ok(None);
+    }
+    let pids = by_process(&listeners);
+    let rows: Vec<Vec<String>> = pids.iter().enumerate().map(|(i, pid)| row(i + 1, *pid, &listeners)).collect();
+    let mut out = io::stdout().lock();
+    table::write(&mut out, &[">#", "PROCESS", "LISTENS ON", ">WAITING"], &rows)?;
+    loop {
+        write!(out, "Watch which one? [1-{}, q] ", pids.len())?;
+        out.flush()?;
+        let mut answer = String::new();
+        if io::stdin().lock().read_line(&mut answer)? == 0 {
+            return Ok(None);
+        }
+        match answer.trim() {
+            "" | "q" => return Ok(None),
+            text => match text.parse::<usize>().ok().and_then(|number| pids.get(number.checked_sub(1)?)) {
+                Some(pid) => return Ok(Some(*pid)),
+                None => writeln!(out, "{} is none of them.", escape(text))?,
+            },
+        }
+    }
+}
+
+/// Processes in the order of their first listener.
+fn by_process(listeners: &[ListenerSample]) -> Vec<u32> {
+    let mut pids: Vec<u32> = Vec::new();
+    for listener in listeners {
+        if !pids.contains(&listener.pid) {
+            pids.push(listener.pid);
+        }
+    }
+    pids
+}
+
+fn row(number: usize, pid: u32, listeners: &[ListenerSample]) -> Vec<String> {
+    let own: Vec<&ListenerSample> = listeners.iter().filter(|listener| listener.pid == pid).collect();
+    let name = own.first().map_or_else(String::new, |listener| format!("{} {pid}", escape(&listener.comm)));
+    let places: Vec<String> = own.iter().map(|listener| listener.local.to_string()).collect();
+    let waiting: u64 = own.iter().map(|listener| u64::from(listener.depth)).sum();
+    vec![number.to_string(), name, places.join(" "), count(waiting)]
+}

@@ -1,0 +1,195 @@
+//! The objects, field by field against the contract.
+
+use serde_json::{Value, json};
+
+use super::{attached, clock, written};
+use crate::model::event::{Cost, Event, ListenerSample, Process, ProcessChange, Sample, Stage, Syn, SynAckRetransmit};
+use crate::model::output::{Lost, Output};
+use crate::model::snapshot::WaitView;
+use crate::model::tests::world::{LISTENER, MS, SECOND, START, World, address, listener};
+use crate::report::Sink;
+use crate::report::json::Json;
+
+const TIME: &str = "2025-06-15T15:06:41.000000Z";
+
+/// The objects that these outputs become, each of them on a line of its own.
+fn objects(outputs: &[Output], world: &World) -> Vec<Value> {
+    let text = written(&mut Json::new(clock()), outputs, world);
+    assert!(text.is_empty() || text.ends_with('\n'));
+    text.lines().map(|line| serde_json::from_str(line).expect("an object")).collect()
+}
+
+fn one(output: Output, world: &World) -> Value {
+    objects(&[output], world).remove(0)
+}
+
+#[test]
+fn attached_names_every_hook() {
+    let mut text = Vec::new();
+    Json::new(clock()).attached(&mut text, &attached()).expect("a vector takes everything");
+    let object: Value = serde_json::from_slice(&text).expect("an object");
+    let expected = json!({
+        "type": "attached", "ts_ns": START, "time": "2025-06-15T15:06:40.000000Z",
+        "kernel": "6.12.1", "tier": "tracepoint", "hooks": { "accept": "sys_exit_accept", "syn": null },
+        "targets": ["pid 4242"], "attach_us": 120_000, "gaps": ["syn: fentry is refused"],
+    });
+    assert_eq!(object, expected);
+}
+
+#[test]
+fn listener_has_the_fields_of_the_contract() {
+    let mut world = World::with_limit(128);
+    world.now += SECOND;
+    world.accept(0, 1, 300 * MS, 0);
+    let sample = &mut world.listeners[0];
+    (sample.depth, sample.peak, sample.syn_depth, sample.syn_peak, sample.abandoned) = (2, 9, 1, 4, 5);
+    world.sample_after(0);
+    let listener = world.out.iter().rfind(|output| matches!(output, Output::Listener(_)));
+    let object = one(listener.cloned().expect("a listener"), &world);
+    let expected = json!({
+        "type": "listener", "ts_ns": START + SECOND, "time": TIME, "sock": "7", "local": "0.0.0.0:8080",
+        "pid": 4242, "comm": "server", "holders": [4242], "closed": false, "backlog": 128, "limit": 128,
+        "accept_depth": 2, "accept_peak": 9, "syn_depth": 1, "syn_peak": 4, "overflows": { "syn": 0, "ack": 0 },
+        "syn_dropped": 0, "cookies_sent": 0, "synack_retransmits": 0, "queued": 1, "accepted": 1, "abandoned": 5,
+        "accept_wait_us": { "p50": 300_000, "p90": 300_000, "p99": 300_000, "max": 300_000, "count": 1 },
+    });
+    assert_eq!(object, expected);
+}
+
+#[test]
+fn what_a_listener_can_not_know_is_null_and_said_to_be() {
+    let mut sample = listener(LISTENER, 128);
+    (sample.backlog, sample.overflow_ack, sample.syn_dropped, sample.cookies_sent) = (None, None, None, None);
+    let mut world = World::new("tracepoint", vec![ListenerSample { local: address("[::1]:80"), ..sample }]);
+    world.sample_after(SECOND);
+    let object = objects(&world.out, &world).remove(0);
+    assert_eq!(object["local"], "[::1]:80");
+    for field in ["backlog", "syn_dropped", "cookies_sent"] {
+        assert_eq!(object.get(field), Some(&Value::Null), "{field}");
+    }
+    assert_eq!(object["overflows"], json!({ "syn": 0, "ack": null }));
+    assert_eq!(object["accept_wait_us"], json!({ "p50": null, "p90": null, "p99": null, "max": null, "count": 0 }));
+    assert_eq!(object["gaps"].as_array().map(Vec::len), Some(5));
+}
+
+#[test]
+fn accept_has_the_fields_of_the_contract() {
+    let mut world = World::with_limit(128);
+    world.now += SECOND;
+    world.accept(0, 4243, 300 * MS, 400 * MS);
+    let Some(Output::Accept(accept)) = world.out.last().cloned() else { panic!("no accept") };
+    let expected = json!({
+        "type": "accept", "ts_ns": START + SECOND, "time": TIME, "sock": "1000001", "listener": "7",
+        "local": "10.0.0.1:8080", "peer": "10.0.0.9:40122", "pid": 4242, "tid": 4243, "comm": "worker-4243", "fd": 9,
+        "handshake_us": 120, "queued_us": 300_000, "blocked_us": 400_000, "depth": 0,
+    });
+    assert_eq!(one(Output::Accept(accept.clone()), &world), expected);
+
+    let mut there = accept.clone();
+    (there.entered_ns, there.queued_estimated) = (Some(there.ts_ns - MS), true);
+    let object = one(Output::Accept(there), &world);
+    assert_eq!((&object["blocked_us"], &object["observed_by"]), (&json!(0), &json!("lsndtime")));
+
+    let mut unknown = accept;
+    (unknown.fd, unknown.handshake_us, unknown.queued_ns, unknown.entered_ns) = (None, None, None, None);
+    let object = one(Output::Accept(unknown), &world);
+    for field in ["fd", "handshake_us", "queued_us", "blocked_us"] {
+        assert_eq!(object.get(field), Some(&Value::Null), "{field}");
+        let gaps = object["gaps"].as_array().expect("gaps");
+        let told = gaps.iter().filter(|gap| gap.as_str().is_some_and(|gap| gap.starts_with(field))).count();
+        assert_eq!(told, 1, "{field}");
+    }
+}
+
+#[test]
+fn overflow_names_its_stage_and_its_victim_where_known() {
+    let mut world = World::with_limit(4);
+    world.now += SECOND;
+    for stage in [Stage::Syn, Stage::Ack, Stage::SynQueue, Stage::Cookie] {
+        world.refuse(0, stage);
+    }
+    let named = objects(&world.out, &world);
+    let expected = json!({
+        "type": "overflow", "ts_ns": START + SECOND, "time": TIME, "listener": "7", "peer": "10.0.0.7:53122",
+        "stage": "syn", "accept_depth": 0, "limit": 4, "count": 1,
+    });
+    assert_eq!(named[0], expected);
+    assert_eq!([1, 2, 3].map(|at| named[at]["stage"].clone()), ["ack", "syn", "cookie"]);
+    assert_eq!((&named[2]["reason"], named[0].get("reason")), (&json!("syn-queue-full"), None));
+
+    let mut world = World::new("tracepoint", vec![ListenerSample { overflow_syn: 12, ..listener(LISTENER, 4) }]);
+    world.sample_after(SECOND);
+    let unnamed = &objects(&world.out, &world)[0];
+    assert_eq!((&unnamed["peer"], &unnamed["count"], &unnamed["stage"]), (&Value::Null, &json!(12), &json!("syn")));
+    assert_eq!(unnamed["observed_by"], "sk_drops");
+    assert!(unnamed["gaps"][0].as_str().is_some_and(|gap| gap.starts_with("peer: ")));
+}
+
+#[test]
+fn single_events_are_objects_too() {
+    let (world, ts_ns) = (World::with_limit(4), START + SECOND);
+    let peer = address("10.0.0.7:1");
+    let syn = Syn { ts_ns, listener: 7, peer, depth: 1, syn_depth: 2, tfo_bytes: 3 };
+    let expected = json!({
+        "type": "syn", "ts_ns": ts_ns, "time": TIME, "listener": "7", "peer": "10.0.0.7:1", "accept_depth": 1,
+        "syn_depth": 2, "tfo_bytes": 3,
+    });
+    assert_eq!(one(Output::Syn(syn), &world), expected);
+    let again = SynAckRetransmit { ts_ns, listener: 7, peer, count: 2 };
+    let expected = json!({
+        "type": "event", "ts_ns": ts_ns, "time": TIME, "sock": "7", "name": "synack_retransmit", "tid": null,
+        "peer": "10.0.0.7:1", "count": 2,
+    });
+    assert_eq!(one(Output::SynAckRetransmit(again), &world), expected);
+    let process = Process { ts_ns, pid: 9, comm: "a\n".into(), change: ProcessChange::Forked { parent: 8 } };
+    let expected = json!({
+        "type": "process", "ts_ns": ts_ns, "time": TIME, "pid": 9, "comm": "a\n", "change": "forked", "parent": 8,
+    });
+    assert_eq!(one(Output::Process(process), &world), expected);
+    let lost = Lost { ts_ns, probe: "ring".into(), count: 3, total: 8 };
+    let expected = json!({ "type": "lost", "ts_ns": ts_ns, "time": TIME, "probe": "ring", "count": 3, "total": 8 });
+    assert_eq!(one(Output::Lost(lost), &world), expected);
+}
+
+#[test]
+fn finding_has_the_fields_of_the_contract() {
+    let mut world = World::new("full", vec![ListenerSample { backlog: Some(4_096), ..listener(LISTENER, 128) }]);
+    world.sample_after(SECOND);
+    let object = objects(&world.out, &world).remove(0);
+    assert_eq!((&object["type"], &object["kind"]), (&json!("finding"), &json!("backlog-clamped")));
+    assert_eq!((&object["severity"], &object["owner"]), (&json!("info"), &json!("kernel")));
+    assert_eq!((&object["subject"], &object["listener"]), (&json!("0.0.0.0:8080"), &json!("7")));
+    let evidence = json!({ "backlog": 4_096, "limit": 128, "peak": 0, "overflows": 0, "somaxconn": 4_096 });
+    assert_eq!(object["evidence"], evidence);
+    for field in ["headline", "text", "fix", "time"] {
+        assert!(object[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+    }
+}
+
+#[test]
+fn summary_has_the_fields_of_the_contract() {
+    let mut world = World::with_limit(4);
+    world.now += SECOND;
+    world.accept(0, 1, 2 * MS, 0);
+    world.refuse(0, Stage::Syn);
+    let cost = Cost { probe_runs: Some(3), probe_ns: Some(1_000), agent_cpu_us: 70, agent_rss_bytes: 9 };
+    let (listeners, lost) = (world.listeners.clone(), vec![("ring".to_owned(), 2)]);
+    world.apply(Event::Sample(Sample { ts_ns: world.now, listeners, lost, seen: 10, cost, ..Sample::default() }));
+    let mut summary = world.finish();
+    summary.wait = WaitView { p50: 1, p90: 2, p99: 3, max: 4, count: 5, buckets: [0; 5] };
+    let expected = json!({
+        "type": "summary", "ts_ns": START + SECOND, "time": TIME, "duration_us": 1_000_000, "listeners": 1,
+        "queued": 1, "accepted": 1, "abandoned": 0, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
+        "cookies_sent": 0, "synack_retransmits": 0, "findings": 1,
+        "accept_wait_us": { "p50": 1, "p90": 2, "p99": 3, "max": 4, "count": 5 },
+        "events": { "seen": 10, "delivered": 8, "lost": 2 },
+        "overhead": { "probe_ns_avg": 333.3, "probe_runs": 3, "agent_cpu_us": 70, "agent_rss_bytes": 9 },
+    });
+    assert_eq!(one(Output::Summary(summary), &world), expected);
+
+    let unknown = World::with_limit(4).finish();
+    let object = one(Output::Summary(unknown), &world);
+    assert_eq!(object["overflows"]["ack"], Value::Null);
+    assert_eq!(object["overhead"]["probe_ns_avg"], Value::Null);
+    assert_eq!(object["overhead"]["agent_cpu_us"], Value::Null);
+}

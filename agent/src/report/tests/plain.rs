@@ -1,0 +1,134 @@
+//! Lines for people.
+
+use super::{attached, written};
+use crate::model::event::{ListenerSample, Stage};
+use crate::model::output::Output;
+use crate::model::tests::world::{MS, SECOND, World, listener};
+use crate::report::Sink;
+use crate::report::plain::{Colour, Plain};
+
+/// A server that takes one connection in 300 ms while more are refused.
+fn overloaded() -> World {
+    let mut world = World::with_limit(4);
+    world.listeners[0].depth = 5;
+    for _ in 0..4 {
+        world.now += 300 * MS;
+        world.accept(0, 4243, 900 * MS, MS);
+        world.refuse(0, Stage::Syn);
+    }
+    world.sample_after(0);
+    world
+}
+
+#[test]
+fn an_overloaded_server_reads_well() {
+    let mut world = overloaded();
+    let outputs = std::mem::take(&mut world.out);
+    let text = written(&mut Plain::new(Colour::Never), &outputs, &world);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "    0.300 accept    10.0.0.9:40122 at 10.0.0.1:8080: waited 900 ms, taken by worker-4243 (4243) as fd 9",
+            "    0.300 overflow  10.0.0.7:53122 at 0.0.0.0:8080: SYN dropped, accept queue 5 of 4",
+        ]
+    );
+    let (heading, row) = (lines[8], lines[9]);
+    assert!(heading.trim_start().starts_with("TIME LISTENER") && row.contains(" 0.0.0.0:8080 "), "{text}");
+    assert!(row.contains(" 5/4 ") && row.contains(" 900 ms ") && row.ends_with("▲4 +3.3/s"), "{row}");
+    let column = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
+    assert_eq!(column(heading, "OVERFLOWS"), column(row, "▲"), "columns stand under their headings");
+    assert!(text.contains("\n  CRITICAL, A app: 0.0.0.0:8080 Clients are being refused: 4 SYNs so far"), "{text}");
+    assert!(text.contains("\n    Try: give accept() a thread of its own"));
+    assert!(lines.iter().all(|line| line.chars().count() <= 110) && !text.contains('\x1b'));
+}
+
+#[test]
+fn colour_is_for_loss_alone() {
+    let mut world = overloaded();
+    let outputs = std::mem::take(&mut world.out);
+    let text = written(&mut Plain::new(Colour::Loss), &outputs, &world);
+    assert!(text.contains("\x1b[31moverflow \x1b[0m") && text.contains("\x1b[31m▲4 +3.3/s\x1b[0m"), "{text}");
+    let red: Vec<_> = text.lines().filter(|line| line.contains('\x1b')).collect();
+    assert!(red.iter().all(|line| line.contains("overflow") || line.contains('▲') || line.contains("CRITICAL")));
+    let plain = text.replace("\x1b[31m", "").replace("\x1b[0m", "");
+    assert_eq!(plain, written(&mut Plain::new(Colour::Never), &outputs, &world));
+}
+
+#[test]
+fn floods_are_summed_up() {
+    let mut world = World::with_limit(4);
+    world.now += SECOND;
+    for _ in 0..500 {
+        world.accept(0, 1, 0, 0);
+        world.refuse(0, Stage::Syn);
+    }
+    world.sample_after(100 * MS);
+    let text = written(&mut Plain::new(Colour::Never), &world.out, &world);
+    let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((count(" accept    10.0.0.9"), count(" overflow  10.0.0.7")), (20, 20));
+    assert_eq!((count("… and 480 more accepts"), count("… and 480 more refused packets")), (1, 1));
+}
+
+#[test]
+fn many_listeners_make_a_short_table_with_the_busiest() {
+    let mut world = World::new("full", (0..500).map(|sock| listener(sock, 128)).collect());
+    world.listeners[400] = ListenerSample { depth: 77, ..listener(400, 128) };
+    world.sample_after(SECOND);
+    let text = written(&mut Plain::new(Colour::Never), &world.out, &world);
+    assert_eq!(text.lines().count(), 22);
+    assert!(text.contains(" 77/128 ") && text.ends_with("… and 480 quieter listeners\n"));
+}
+
+#[test]
+fn nothing_from_outside_reaches_the_terminal_as_it_is() {
+    let mut world = World::with_limit(4);
+    world.now += SECOND;
+    world.accept(0, 1, 0, 0);
+    let Some(Output::Accept(mut accept)) = world.out.pop() else { panic!("no accept") };
+    accept.comm = "evil\x1b]0;x\x07".into();
+    world.model.set_notices(vec!["4242 (a\x1bb) has no listening socket yet".into()]);
+    let mut plain = Plain::new(Colour::Never);
+    let text = written(&mut plain, &[Output::Accept(accept)], &world);
+    assert!(text.contains("evil\\u{1b}]0;x\\u{7}") && text.contains("note      4242 (a\\u{1b}b) has no"), "{text}");
+    assert_eq!(written(&mut plain, &[], &world), "", "a note is written once");
+    let mut hostile = attached();
+    hostile.targets = vec!["-- \x1b[2J".into()];
+    let mut text = Vec::new();
+    plain.attached(&mut text, &hostile).expect("a vector takes everything");
+    assert!(!text.contains(&0x1b));
+}
+
+#[test]
+fn attaching_and_the_end_are_told() {
+    let mut plain = Plain::new(Colour::Never);
+    let mut text = Vec::new();
+    plain.attached(&mut text, &attached()).expect("a vector takes everything");
+    let text = String::from_utf8_lossy(&text);
+    assert_eq!(
+        text,
+        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  Not observed: syn: fentry is refused\n"
+    );
+    let mut world = overloaded();
+    world.out.clear();
+    world.finish();
+    let text = written(&mut plain, &world.out, &world);
+    for line in [
+        "Summary after 1.20 s",
+        "  connections  4 queued, 4 accepted, 0 gone unaccepted",
+        "  refused      4 SYNs dropped, 0 final ACKs ignored",
+        "  wait         p50 900 ms, p90 900 ms, p99 900 ms, max 900 ms (4 accepts)",
+        "  findings     2",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} is missing in {text}");
+    }
+}
+
+#[test]
+fn a_last_sample_and_the_end_in_one_batch_make_one_table() {
+    let mut world = overloaded();
+    world.finish();
+    let text = written(&mut Plain::new(Colour::Never), &world.out, &world);
+    assert_eq!(text.lines().filter(|line| line.contains(" 5/4 ")).count(), 1, "{text}");
+    assert!(!text.contains("quieter") && !text.contains("\n\n\n"), "{text}");
+}

@@ -1,0 +1,409 @@
+//! The screen, drawn into a buffer from snapshots made by hand.
+
+#[path = "../examples/picture/scene.rs"]
+mod scene;
+
+use std::time::{Duration, Instant};
+
+use backscope::model::snapshot::Snapshot;
+use backscope::tui::{Action, App, Theme};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind as Mouse,
+};
+use ratatui::style::Color;
+
+/// An app and the size of its terminal.
+struct Screen {
+    app: App,
+    size: (u16, u16),
+}
+
+impl Screen {
+    fn new(snapshot: Snapshot) -> Self {
+        let mut app = App::new(Theme::colour());
+        app.update(snapshot);
+        Self { app, size: (80, 24) }
+    }
+
+    fn sized(mut self, width: u16, height: u16) -> Self {
+        self.size = (width, height);
+        self
+    }
+
+    fn buffer(&mut self) -> Buffer {
+        let mut terminal = Terminal::new(TestBackend::new(self.size.0, self.size.1)).expect("a buffer");
+        terminal.draw(|frame| self.app.draw(frame)).expect("a buffer");
+        terminal.backend().buffer().clone()
+    }
+
+    fn lines(&mut self) -> Vec<String> {
+        let buffer = self.buffer();
+        let line = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        (0..buffer.area.height).map(|y| line(y).trim_end().to_owned()).collect()
+    }
+
+    fn text(&mut self) -> String {
+        self.lines().join("\n")
+    }
+
+    fn key(&mut self, code: KeyCode) -> Action {
+        self.app.on_event(Event::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+    }
+
+    fn type_text(&mut self, text: &str) {
+        for c in text.chars() {
+            assert_eq!(self.key(KeyCode::Char(c)), Action::Redraw);
+        }
+    }
+
+    fn mouse(&mut self, kind: Mouse, column: u16, row: u16) {
+        self.app.on_event(Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+    }
+
+    /// The row with the selection's mark.
+    fn selected(&mut self) -> String {
+        self.lines().into_iter().find(|line| line.starts_with('▸')).unwrap_or_default()
+    }
+}
+
+fn healthy() -> Snapshot {
+    let mut snapshot = scene::incident();
+    snapshot.findings.clear();
+    snapshot.listeners.remove(0);
+    snapshot.stream.retain(|entry| entry.listener == 2);
+    snapshot
+}
+
+/// Many listeners that differ in everything a list is sorted by.
+fn many(count: u32) -> Snapshot {
+    let mut snapshot = healthy();
+    snapshot.listeners = (0..count)
+        .map(|at| {
+            let mut listener = scene::calm();
+            listener.sock = u64::from(at);
+            listener.local.set_port(1_000 + at as u16);
+            listener.comm = format!("service-{at}");
+            (listener.depth, listener.peak) = (at % 97, at % 97);
+            listener
+        })
+        .collect();
+    snapshot
+}
+
+#[track_caller]
+fn assert_shows(text: &str, wanted: &[&str]) {
+    for part in wanted {
+        assert!(text.contains(part), "“{part}” is not on the screen:\n{text}");
+    }
+}
+
+#[test]
+fn the_incident_tells_what_is_wrong_and_whose_doing_it_is() {
+    for (width, height) in [(80, 24), (100, 30), (160, 50), (220, 70)] {
+        let text = Screen::new(scene::incident()).sized(width, height).text();
+        let wanted = [
+            "0.0.0.0:8080",
+            "512   511",
+            "▲132 +18/s",
+            "412 ms",
+            "1.20 s",
+            "▲ Clients are being refused: 132 so far, 18 a second.",
+            " A  the app's doing",
+            "Try: give accept() a thread of its own",
+            "buys time, not speed.",
+            "worker-1 4243",
+            "elsewhere 98 %",
+            "▲ overflow",
+        ];
+        assert_shows(&text, &wanted);
+    }
+}
+
+#[test]
+fn wider_and_higher_terminals_show_more() {
+    let small = Screen::new(scene::incident()).text();
+    let large = Screen::new(scene::incident()).sized(160, 50).text();
+    for more in ["api-server 4242   ", "QUEUED/s", "SYN-ACKs resent", "as fd 9", "refused/s"] {
+        assert!(!small.contains(more) && large.contains(more), "{more}\n{large}");
+    }
+    let entries = |text: &str| text.matches("● accept").count() + text.matches("▲ overflow").count();
+    assert!(entries(&small) >= 4 && entries(&large) >= 20, "{} and {}", entries(&small), entries(&large));
+}
+
+#[test]
+fn every_size_draws_every_view() {
+    for width in (1..240).step_by(7) {
+        for height in [1, 5, 23, 24, 25, 31, 60, 120] {
+            let mut screen = Screen::new(scene::incident()).sized(width, height);
+            for key in [KeyCode::Null, KeyCode::Tab, KeyCode::Enter, KeyCode::Char('?')] {
+                screen.key(key);
+                assert!(!screen.text().trim().is_empty(), "{width} × {height}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_terminal_is_told_so() {
+    let text = Screen::new(scene::incident()).sized(60, 10).text();
+    assert_shows(&text, &["60 × 10", "80 × 24"]);
+}
+
+#[test]
+fn without_colour_nothing_is_coloured_and_nothing_is_lost() {
+    let mut screen = Screen::new(scene::incident());
+    screen.app = App::new(Theme::plain());
+    screen.app.update(scene::incident());
+    assert_shows(&screen.text(), &["▲132 +18/s", " A  the app's doing", " K  kernel", " P  peer"]);
+    for key in [KeyCode::Null, KeyCode::Char('s'), KeyCode::Tab, KeyCode::Enter, KeyCode::Char('?')] {
+        screen.key(key);
+        for cell in screen.buffer().content() {
+            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset));
+        }
+    }
+}
+
+#[test]
+fn red_is_for_loss_alone() {
+    let reds = |snapshot| {
+        let buffer = Screen::new(snapshot).sized(160, 50).buffer();
+        buffer.content().iter().filter(|cell| cell.fg == Color::Indexed(203) || cell.bg == Color::Indexed(203)).count()
+    };
+    assert_eq!(reds(healthy()), 0);
+    let mut full = healthy();
+    full.listeners[0].depth = 129;
+    assert_eq!(reds(full), 0, "a full queue has not lost anything yet");
+    let mut lost = healthy();
+    lost.lost = 1_234;
+    assert!(reds(lost) > 0);
+}
+
+#[test]
+fn lost_records_are_shown() {
+    let mut snapshot = healthy();
+    snapshot.lost = 1_234;
+    assert_shows(&Screen::new(snapshot).lines()[0], &["▲ lost 1,234"]);
+}
+
+#[test]
+fn health_looks_healthy() {
+    let text = Screen::new(healthy()).text();
+    assert_shows(
+        &text,
+        &["✔ Nothing is refused; the longest wait was 80 µs.", "none waits for accept()", "FINDINGS 0"],
+    );
+    assert!(!text.contains('▲'), "{text}");
+}
+
+#[test]
+fn no_listener_yet_is_explained() {
+    let mut snapshot = healthy();
+    snapshot.listeners.clear();
+    snapshot.notices.push("4242 (python3) has no listening socket yet; still watching".to_owned());
+    assert_shows(
+        &Screen::new(snapshot).text(),
+        &["No listening socket yet.", "4242 (python3) has no listening socket yet"],
+    );
+    assert_shows(&Screen { app: App::new(Theme::plain()), size: (80, 24) }.text(), &["Reading the kernel's figures"]);
+}
+
+#[test]
+fn connections_that_nobody_accepts_are_explained() {
+    let mut snapshot = healthy();
+    let listener = &mut snapshot.listeners[0];
+    (listener.depth, listener.totals.queued, listener.totals.accepted) = (3, 3, 0);
+    listener.wait = Default::default();
+    listener.acceptors.clear();
+    let text = Screen::new(snapshot).text();
+    assert_shows(
+        &text,
+        &["3 connections have arrived; none has been accepted.", "no thread has called accept() yet", "–"],
+    );
+}
+
+#[test]
+fn what_was_not_observed_is_not_zero() {
+    let mut snapshot = scene::incident();
+    snapshot.listeners[0].totals.syns = None;
+    snapshot.cost_share = None;
+    let text = Screen::new(snapshot).sized(160, 50).text();
+    let totals = text.lines().find(|line| line.contains("SYNs  ")).expect("the totals");
+    assert!(totals.contains(" –  queued"), "{totals}");
+    assert_shows(&text, &["cost –"]);
+}
+
+#[test]
+fn hostile_names_reach_no_terminal() {
+    let hostile = "ev\x1b[31m\u{202e}il\u{9b}";
+    let mut snapshot = scene::incident();
+    snapshot.target = hostile.to_owned();
+    snapshot.notices.push(hostile.to_owned());
+    for listener in &mut snapshot.listeners {
+        listener.comm = hostile.to_owned();
+        listener.acceptors[0].comm = hostile.to_owned();
+    }
+    snapshot.findings[0].headline = hostile.to_owned();
+    let mut screen = Screen::new(snapshot).sized(160, 50);
+    assert_shows(&screen.text(), &["ev\\u{1b}[31m\\u{202e}il"]);
+    for key in [KeyCode::Null, KeyCode::Tab, KeyCode::Enter, KeyCode::Esc] {
+        screen.key(key);
+        let text = screen.text();
+        assert!(!text.contains(['\x1b', '\u{202e}', '\u{9b}']), "{text:?}");
+    }
+    screen.key(KeyCode::Tab);
+    screen.key(KeyCode::Char('/'));
+    screen.type_text("\u{202e}");
+    assert!(!screen.text().contains('\u{202e}'));
+}
+
+#[test]
+fn ten_thousand_listeners_draw_at_once() {
+    let mut screen = Screen::new(many(10_000));
+    let started = Instant::now();
+    for _ in 0..20 {
+        screen.key(KeyCode::End);
+        assert_shows(&screen.selected(), &["127.0.0.1:10999"]);
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    screen.key(KeyCode::Home);
+    assert_shows(&screen.selected(), &["127.0.0.1:1000"]);
+}
+
+#[test]
+fn the_worst_is_selected_until_the_user_chooses() {
+    let mut snapshot = scene::incident();
+    snapshot.listeners.reverse();
+    let mut screen = Screen::new(snapshot.clone());
+    assert_shows(&screen.selected(), &["0.0.0.0:8080"]);
+    screen.key(KeyCode::Char('k'));
+    assert_shows(&screen.selected(), &["127.0.0.1:9090"]);
+    snapshot.listeners.reverse();
+    screen.app.update(snapshot);
+    assert_shows(&screen.selected(), &["127.0.0.1:9090"]);
+}
+
+#[test]
+fn s_sorts_and_says_by_what() {
+    let mut screen = Screen::new(many(50)).sized(100, 30);
+    assert_shows(&screen.text(), &["s sort: as found"]);
+    screen.key(KeyCode::Char('s'));
+    let lines = screen.lines();
+    assert_shows(&lines[2], &["▾ACCEPT QUEUE"]);
+    assert_shows(&lines[29], &["s sort: depth"]);
+    screen.key(KeyCode::Home);
+    assert_shows(&screen.selected(), &["127.0.0.1:1049"]);
+    for by in ["overflow", "wait p99", "accepts/s", "as found"] {
+        screen.key(KeyCode::Char('s'));
+        assert_shows(&screen.lines()[29], &[by]);
+    }
+}
+
+#[test]
+fn a_filter_narrows_the_list_until_esc() {
+    let mut screen = Screen::new(scene::incident());
+    screen.key(KeyCode::Char('/'));
+    screen.type_text("metrics");
+    let rows = |text: &str| (text.contains(" 0.0.0.0:8080   "), text.contains("▸127.0.0.1:9090"));
+    assert_eq!(rows(&screen.text()), (false, true));
+    assert_shows(&screen.text(), &["filter", "metrics", "1 of 2"]);
+    screen.key(KeyCode::Enter);
+    assert_eq!(screen.key(KeyCode::Char('s')), Action::Redraw);
+    assert_shows(&screen.text(), &["Esc clears", "1 of 2"]);
+    screen.key(KeyCode::Esc);
+    assert_shows(&screen.text(), &["0.0.0.0:8080", "127.0.0.1:9090"]);
+    screen.key(KeyCode::Char('/'));
+    screen.type_text("q");
+    assert_shows(&screen.text(), &["No listener matches “q”."]);
+}
+
+#[test]
+fn a_pause_freezes_the_screen_and_the_end_of_it_shows_the_newest() {
+    let mut screen = Screen::new(scene::incident());
+    let clock = |screen: &mut Screen| screen.lines()[0].contains("00:12");
+    screen.key(KeyCode::Char('p'));
+    assert_shows(&screen.text(), &["‖ PAUSED"]);
+    let mut later = scene::incident();
+    later.elapsed_us += 30_000_000;
+    screen.app.update(later);
+    assert!(clock(&mut screen));
+    screen.key(KeyCode::Char('p'));
+    assert!(!clock(&mut screen));
+    assert!(!screen.text().contains("PAUSED"));
+}
+
+#[test]
+fn enter_drills_down_and_esc_comes_back() {
+    let mut screen = Screen::new(scene::incident());
+    screen.key(KeyCode::Enter);
+    assert_shows(&screen.text(), &["accept-queue-overflow", "Evidence", "overflows per second", "Esc back"]);
+    let mut seen = String::new();
+    screen.key(KeyCode::Home);
+    for _ in 0..40 {
+        seen.push_str(&screen.text());
+        screen.key(KeyCode::Down);
+    }
+    assert_shows(&seen, &["0.1–1 s", "THREADS THAT ACCEPT", "ACKs refused", "gone unaccepted", "● accept"]);
+    assert!(!seen.contains("taken by metrics"), "the stream of another listener");
+    screen.key(KeyCode::Esc);
+    assert_shows(&screen.text(), &["LISTENER", "127.0.0.1:9090"]);
+}
+
+#[test]
+fn tab_shows_the_findings_with_evidence() {
+    let mut screen = Screen::new(scene::incident());
+    screen.key(KeyCode::Tab);
+    assert_shows(
+        &screen.text(),
+        &["accept-queue-overflow", "wait p99", "1.20 s", "since 00:05", "buys time, not speed."],
+    );
+    screen.key(KeyCode::Enter);
+    assert_shows(&screen.text(), &["SYN queue", "peak 31"]);
+    screen.key(KeyCode::Esc);
+    screen.key(KeyCode::BackTab);
+    assert_shows(&screen.text(), &["LISTENER"]);
+    let mut screen = Screen::new(healthy());
+    screen.key(KeyCode::Tab);
+    assert_shows(&screen.text(), &["Nothing to report."]);
+}
+
+#[test]
+fn the_mouse_selects_rows_and_tabs_and_scrolls() {
+    let mut screen = Screen::new(scene::incident());
+    screen.text();
+    screen.mouse(Mouse::Down(MouseButton::Left), 5, 4);
+    assert_shows(&screen.selected(), &["127.0.0.1:9090"]);
+    screen.mouse(Mouse::ScrollUp, 5, 4);
+    assert_shows(&screen.selected(), &["0.0.0.0:8080"]);
+    screen.mouse(Mouse::ScrollDown, 5, 20);
+    assert_shows(&screen.text(), &["3 newer above"]);
+    screen.mouse(Mouse::ScrollUp, 5, 20);
+    assert!(!screen.text().contains("newer above"));
+    screen.mouse(Mouse::Down(MouseButton::Left), 12, 1);
+    assert_shows(&screen.text(), &["Evidence"]);
+}
+
+#[test]
+fn keys_that_end_or_suspend() {
+    let mut screen = Screen::new(scene::incident());
+    let control = |c| Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
+    assert_eq!(screen.key(KeyCode::Char('q')), Action::Quit);
+    assert_eq!(screen.app.on_event(control('z')), Action::Suspend);
+    screen.key(KeyCode::Char('/'));
+    assert_eq!(screen.key(KeyCode::Char('q')), Action::Redraw);
+    assert_eq!(screen.app.on_event(control('c')), Action::Quit);
+    assert_eq!(screen.app.on_event(Event::Resize(90, 30)), Action::Redraw);
+    assert_eq!(screen.app.on_event(Event::FocusGained), Action::None);
+}
+
+#[test]
+fn help_names_the_keys_and_any_key_closes_it() {
+    let mut screen = Screen::new(scene::incident());
+    screen.key(KeyCode::Char('?'));
+    assert_shows(&screen.text(), &["Ctrl-Z", "pause the screen", "the application held it"]);
+    screen.key(KeyCode::Char('p'));
+    let text = screen.text();
+    assert!(!text.contains("Ctrl-Z") && !text.contains("PAUSED"), "{text}");
+}
