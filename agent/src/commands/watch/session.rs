@@ -88,6 +88,7 @@ impl Session {
         };
         // Caught before anybody can know that we run: a signal that comes right after `attached` ends us cleanly.
         let signals = Signals::catch()?;
+        self.tell();
         self.front.attached(&attached)?;
         self.sample()?;
         self.watch(signals).await?;
@@ -141,12 +142,17 @@ impl Session {
         self.sensor.drain(&mut self.events);
         self.events.push(Event::Sample(sample));
         self.model.set_target(self.target());
+        self.tell();
+        self.apply()?;
+        self.front.refresh(&self.model)
+    }
+
+    /// What is to be said of the watch itself.
+    fn tell(&mut self) {
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.sensor));
         self.front.notices(&notices);
         self.model.set_notices(notices);
-        self.apply()?;
-        self.front.refresh(&self.model)
     }
 
     fn target(&self) -> String {
