@@ -133,7 +133,9 @@ pub fn check_blocked(world: &World, objects: &[Value], accept: &Accepted, shake:
         return Ok(());
     }
     let inside = accept.returned_ns - accept.entered_ns;
-    within(world, "blocked_us", blocked, inside, inside).with_context(|| object.to_string())
+    // Under emulation the server's thread may lose its CPU between its own clock and the call.
+    let low = if world.vm { inside / 2 } else { inside };
+    within(world, "blocked_us", blocked, low, inside).with_context(|| object.to_string())
 }
 
 #[cfg(test)]
