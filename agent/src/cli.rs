@@ -27,7 +27,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Watch a server live: SYN queue, accept queue, overflow, who accepts
-    #[command(after_help = WATCH_EXAMPLES)]
+    #[command(after_help = WATCH_EXAMPLES, args_override_self = true)]
     Watch(WatchArgs),
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]

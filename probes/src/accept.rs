@@ -4,6 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
+    helpers::generated,
     macros::{btf_tracepoint, fentry, fexit, tracepoint},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, TracePointContext},
 };
@@ -78,6 +79,7 @@ fn accepted(child: *const c_void, call: Option<Call>, fd: i32, ts_ns: u64) {
         None => 0,
     };
     let queued = known.unwrap_or(Queued { sock: id_of(child), ..Queued::default() });
+    let age_jiffies = if queued.queued_ns == 0 { age(child) } else { 0 };
     let thread = current();
     emit(&abi::Accept {
         kind: abi::ACCEPT,
@@ -85,8 +87,7 @@ fn accepted(child: *const c_void, call: Option<Call>, fd: i32, ts_ns: u64) {
         ts_ns,
         entered_ns,
         queued_ns: queued.queued_ns,
-        found_ns: queued.found_ns,
-        age_jiffies: queued.age_jiffies,
+        age_jiffies,
         _pad: 0,
         listener: id,
         sock: queued.sock,
@@ -98,6 +99,15 @@ fn accepted(child: *const c_void, call: Option<Call>, fd: i32, ts_ns: u64) {
         depth,
         comm: comm(),
     });
+}
+
+/// Jiffies since a connection was born: `tcp_create_openreq_child` sets `lsndtime` to the jiffies of that moment, and it
+/// stays until data are sent, which nobody can do before accept (5.10 to 7.3).
+#[inline(always)]
+fn age(child: *const c_void) -> u32 {
+    // SAFETY: no arguments, no preconditions.
+    let jiffies = unsafe { generated::bpf_jiffies64() } as u32;
+    jiffies.wrapping_sub(read!(child, lsndtime as u32))
 }
 
 /// `do_accept(file, …)` is behind accept, accept4 and io_uring alike (5.10 to 7.3).

@@ -208,7 +208,7 @@ pub(crate) fn cookie_of(sk: *mut c_void) -> u64 {
 pub(crate) fn enqueue(listener_sk: *const c_void, child: *const c_void, sock: u64, depth: u32) {
     const EEXIST: i32 = -17;
     let Some((id, listener)) = listener_at(listener_sk) else { return };
-    let entry = Queued { listener: id, queued_ns: now(), sock, age_jiffies: 0, _pad: 0, found_ns: 0 };
+    let entry = Queued { listener: id, queued_ns: now(), sock };
     match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
         Ok(()) => {}
         // 5.10 comes here twice for one connection: once inside the hash dance, once at its end.

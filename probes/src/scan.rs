@@ -3,18 +3,16 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated};
+use aya_ebpf::helpers::generated;
 use backscope_abi as abi;
-use backscope_abi::{Listener, Queued};
+use backscope_abi::Listener;
 
 use crate::{
-    kernel::{accept_depth, config, now, offset, read, sock_of_file},
-    maps::{QUEUED, cookie_of, id_of, listener_at, mark, note_depth, wanted, watch},
+    kernel::{accept_depth, config, offset, read, sock_of_file},
+    maps::{cookie_of, id_of, listener_at, mark, note_depth, wanted, watch},
 };
 
 const TCP_LISTEN: u8 = 10;
-/// Waiting connections of one listener that get a stamp when it is found; those behind have an unknown wait.
-const MAX_WAITING: u32 = 1_024;
 
 #[repr(C)]
 struct Meta {
@@ -93,32 +91,5 @@ fn found(sk: *const c_void, file: *mut c_void, tgid: u32, comm: [u8; 16]) -> Opt
     } else {
         watch(sk, id_of(sk), tgid, comm, -1);
     }
-    let known = listener_at(sk)?;
-    stamp_waiting(sk, known.0);
-    Some(known)
-}
-
-/// Gives the connections that wait already a stamp of their own: `lsndtime`, which `tcp_create_openreq_child` sets to
-/// the jiffies of the child's birth, and which stays since nobody has sent anything on it (5.10 to 7.3).
-#[inline(always)]
-fn stamp_waiting(sk: *const c_void, listener: u64) {
-    // SAFETY: no arguments, no preconditions.
-    let jiffies = unsafe { generated::bpf_jiffies64() } as u32;
-    let found_ns = now();
-    let mut req = read!(sk, accept_head as u64) as *const c_void;
-    let mut i = 0;
-    while i < MAX_WAITING && !req.is_null() {
-        let child = read!(req, req_sk as u64) as *const c_void;
-        let entry = Queued {
-            listener,
-            queued_ns: 0,
-            sock: id_of(child),
-            age_jiffies: jiffies.wrapping_sub(read!(child, lsndtime as u32)),
-            _pad: 0,
-            found_ns,
-        };
-        let _ = QUEUED.insert(child as u64, entry, BPF_NOEXIST.into());
-        req = read!(req, req_next as u64) as *const c_void;
-        i += 1;
-    }
+    listener_at(sk)
 }

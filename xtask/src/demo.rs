@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let (server, address) = start_server(args, &bin)?;
     eprintln!("==> the server is process {}, {address}: backlog {}", server.0.id(), args.backlog);
-    eprintln!("    it sleeps {} before each accept, and is offered {} connections", args.accept_delay, args.rate);
+    eprintln!("    it sleeps {} before each accept, and is offered connections at {}", args.accept_delay, args.rate);
     let mut load = Command::new(bin.join("demo-servers"));
     load.args(["load", "--target", &address, "--rate", &args.rate, "--concurrency", "64"]);
     let _load = Background::start(load.stdout(Stdio::null()))?;

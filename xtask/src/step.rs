@@ -76,7 +76,10 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
 
 /// A command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    // The toolchain's cargo has a long path that nobody types.
+    let program = if program.ends_with("cargo") { "cargo".as_ref() } else { command.get_program() };
+    let words = std::iter::once(program).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 

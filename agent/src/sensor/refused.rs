@@ -39,6 +39,23 @@ struct Namespace {
     now: Counters,
 }
 
+impl Namespace {
+    /// What its listeners dropped since they are watched came before this first look: it counts.
+    fn since(counters: Counters, members: &[&(SockId, Listener)]) -> Self {
+        let own: u64 = members.iter().map(|(_, listener)| at_syn(listener) + listener.overflow_ack).sum();
+        let base = Counters {
+            overflows: counters.overflows.saturating_sub(own),
+            drops: counters.drops.saturating_sub(own),
+        };
+        Self { base, now: counters }
+    }
+}
+
+/// SYNs dropped by the listener's own counter, bare ACKs that TCP_DEFER_ACCEPT ignored among them.
+fn at_syn(listener: &Listener) -> u64 {
+    u64::from(listener.drops.wrapping_sub(listener.drops_base)).saturating_sub(2 * listener.overflow_ack)
+}
+
 /// Refused SYNs by listener.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
@@ -68,7 +85,7 @@ impl Refused {
                 holders.get(id).into_iter().flatten().copied().chain(std::iter::once(listener.tgid))
             });
             if let Some(counters) = pids.into_iter().find_map(read_counters) {
-                let space = self.namespaces.entry(netns).or_insert(Namespace { base: counters, now: counters });
+                let space = self.namespaces.entry(netns).or_insert_with(|| Namespace::since(counters, &members));
                 space.now = counters;
             }
             self.share_out(netns, &members);
@@ -84,8 +101,7 @@ impl Refused {
         let mut syn_left = overflows.saturating_sub(acks + gone.syn);
         let mut drop_left = drops.saturating_sub(overflows + gone.dropped);
         for (id, listener) in members {
-            let own = u64::from(listener.drops.wrapping_sub(listener.drops_base));
-            let at_syn = own.saturating_sub(2 * listener.overflow_ack);
+            let at_syn = at_syn(listener);
             let before = self.counts.get(id).copied().unwrap_or_default();
             // Totals never shrink, also when another listener's share was first counted here.
             let overflow = at_syn.min(syn_left).max(before.overflow);

@@ -51,7 +51,7 @@ pub(super) fn decode(bytes: &[u8], tick_ns: u64) -> Option<Decoded> {
 
 fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
     let known = |ns: u64| (ns != 0).then_some(ns);
-    let estimated = known(raw.found_ns).map(|found| found.saturating_sub(u64::from(raw.age_jiffies) * tick_ns));
+    let estimated = raw.ts_ns.saturating_sub(u64::from(raw.age_jiffies) * tick_ns);
     event::Accept {
         ts_ns: raw.ts_ns,
         sock: raw.sock,
@@ -62,12 +62,21 @@ fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
         tid: raw.tid,
         comm: comm(&raw.comm),
         fd: (raw.fd >= 0).then_some(raw.fd),
-        handshake_us: (raw.srtt_us != 0).then_some(u64::from(raw.srtt_us >> 3)),
-        queued_ns: known(raw.queued_ns).or(estimated),
-        queued_estimated: raw.queued_ns == 0 && estimated.is_some(),
+        handshake_us: handshake_us(raw.srtt_us),
+        queued_ns: known(raw.queued_ns).or(Some(estimated)),
+        queued_estimated: raw.queued_ns == 0,
         entered_ns: known(raw.entered_ns),
         depth: raw.depth,
     }
+}
+
+/// The round trip of SYN-ACK and final ACK, which is the only sample before any data was sent. A whole number of
+/// milliseconds comes from a TCP timestamp, not from the kernel's own clock: then the SYN-ACK was a syncookie, whose
+/// timestamp carries other things, or was sent more than once (`tcp_synack_rtt_meas`, `tcp_ack_update_rtt`, 5.10 to
+/// 7.3). Such a sample says nothing.
+fn handshake_us(srtt: u32) -> Option<u64> {
+    const MILLISECOND: u32 = 8 * 1_000;
+    (srtt % MILLISECOND != 0).then_some(u64::from(srtt >> 3))
 }
 
 fn overflow(raw: abi::Overflow) -> Option<event::Overflow> {

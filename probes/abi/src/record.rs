@@ -150,16 +150,10 @@ pub struct Call {
 pub struct Queued {
     /// The listener's id.
     pub listener: u64,
-    /// When it entered the queue; 0 when that was before the attach.
+    /// When it entered the queue.
     pub queued_ns: u64,
     /// The connection's id.
     pub sock: u64,
-    /// Only if `queued_ns` is 0: how many jiffies it had waited when it was found.
-    pub age_jiffies: u32,
-    /// Padding.
-    pub _pad: u32,
-    /// Only if `queued_ns` is 0: when it was found.
-    pub found_ns: u64,
 }
 
 /// What the iterator over open files says of each listening socket it meets.
@@ -190,9 +184,7 @@ pub struct Accept {
     pub entered_ns: u64,
     /// When the kernel put the connection in the accept queue; 0 when not observed.
     pub queued_ns: u64,
-    /// When a connection that had waited since before the attach was found in the queue; else 0.
-    pub found_ns: u64,
-    /// How many jiffies it had waited then, by the kernel's own stamp.
+    /// Only if `queued_ns` is 0: how many jiffies ago the connection was born, by its `lsndtime`.
     pub age_jiffies: u32,
     /// Padding.
     pub _pad: u32,

@@ -21,7 +21,7 @@ pub(super) enum Front {
     /// The terminal screen.
     Screen(Box<Screen>),
     /// Lines on standard output.
-    Text { sink: Box<dyn Sink>, out: BufWriter<io::Stdout> },
+    Text { sink: Box<dyn Sink>, out: BufWriter<io::Stdout>, told: Vec<String>, json: bool },
 }
 
 /// The terminal screen.
@@ -52,7 +52,7 @@ impl Front {
         } else {
             Box::new(Plain::new(if coloured { Colour::Loss } else { Colour::Never }))
         };
-        Self::Text { sink, out: BufWriter::new(io::stdout()) }
+        Self::Text { sink, out: BufWriter::new(io::stdout()), told: Vec::new(), json }
     }
 
     pub(super) fn is_screen(&self) -> bool {
@@ -62,17 +62,26 @@ impl Front {
     pub(super) fn attached(&mut self, attached: &Attached) -> io::Result<()> {
         match self {
             Self::Screen(_) => Ok(()),
-            Self::Text { sink, out } => {
+            Self::Text { sink, out, .. } => {
                 sink.attached(out, attached)?;
                 out.flush()
             }
         }
     }
 
+    /// Tells of the watch itself. JSON has no object for that: there it goes to standard error.
+    pub(super) fn notices(&mut self, notices: &[String]) {
+        let Self::Text { told, json: true, .. } = self else { return };
+        for notice in notices.iter().filter(|notice| !told.contains(notice)) {
+            eprintln!("backscope: {notice}");
+        }
+        *told = notices.to_vec();
+    }
+
     /// Shows what the model reported.
     pub(super) fn report(&mut self, outputs: &[Output], model: &Model) -> io::Result<()> {
         match self {
-            Self::Text { sink, out } if !outputs.is_empty() => {
+            Self::Text { sink, out, .. } if !outputs.is_empty() => {
                 sink.write(out, outputs, &model.snapshot())?;
                 out.flush()
             }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use rustix::process::Signal;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal as Caught, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
@@ -86,22 +86,22 @@ impl Session {
             attach_us: self.sensor.attach_us,
             gaps: self.sensor.chosen().gaps(),
         };
+        // Caught before anybody can know that we run: a signal that comes right after `attached` ends us cleanly.
+        let signals = Signals::catch()?;
+        self.tell();
         self.front.attached(&attached)?;
         self.sample()?;
-        self.watch().await?;
+        self.watch(signals).await?;
         self.finish()?;
         Ok(self.ended.map_or(ExitCode::SUCCESS, status_of))
     }
 
-    async fn watch(&mut self) -> anyhow::Result<()> {
+    async fn watch(&mut self, mut signals: Signals) -> anyhow::Result<()> {
         let mut drain = interval(DRAIN);
         drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refresh = interval(self.refresh);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.tick().await;
-        let caught = |kind| signal(kind).context("cannot catch signals");
-        let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
-        let mut hangup = caught(SignalKind::hangup())?;
         let begin = Instant::now();
         let end = self.duration.map(|duration| begin + duration);
         loop {
@@ -117,9 +117,7 @@ impl Session {
                     return Ok(());
                 },
                 () = sleep_until(end.unwrap_or(begin)), if end.is_some() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = terminate.recv() => return Ok(()),
-                _ = hangup.recv() => return Ok(()),
+                () = signals.any() => return Ok(()),
             }
         }
     }
@@ -138,16 +136,23 @@ impl Session {
         Ok(())
     }
 
-    /// One refresh: what is in the ring first, so that the totals are never behind the records.
+    /// One refresh. The ring is emptied behind the totals' reading, so that they never tell more than the records.
     fn sample(&mut self) -> io::Result<()> {
+        let sample = self.sensor.sample();
         self.sensor.drain(&mut self.events);
-        self.events.push(Event::Sample(self.sensor.sample()));
+        self.events.push(Event::Sample(sample));
         self.model.set_target(self.target());
-        let mut notices = self.notices.clone();
-        notices.extend(super::without_listener(&self.sensor));
-        self.model.set_notices(notices);
+        self.tell();
         self.apply()?;
         self.front.refresh(&self.model)
+    }
+
+    /// What is to be said of the watch itself.
+    fn tell(&mut self) {
+        let mut notices = self.notices.clone();
+        notices.extend(super::without_listener(&self.sensor));
+        self.front.notices(&notices);
+        self.model.set_notices(notices);
     }
 
     fn target(&self) -> String {
@@ -177,12 +182,39 @@ impl Session {
             command.signal(Signal::TERM);
             self.ended = command.wait_for(Duration::from_secs(5))?;
         }
+        let sample = self.sensor.last_sample();
         self.sensor.drain(&mut self.events);
-        self.events.push(Event::Sample(self.sensor.last_sample()));
+        self.events.push(Event::Sample(sample));
         self.apply()?;
         self.model.finish(now_ns(), &mut self.outputs);
         self.front.report(&self.outputs, &self.model)?;
         Ok(())
+    }
+}
+
+/// The signals that end a watch.
+struct Signals {
+    interrupt: Caught,
+    terminate: Caught,
+    hangup: Caught,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("cannot catch signals");
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
     }
 }
 
