@@ -59,7 +59,7 @@ fn handed_over(world: &World, via: &str, watch_holder: bool) -> anyhow::Result<(
     let accepts = demo.await_accepts(2)?;
     agent.await_accepted(demo.addr.port(), 2)?;
     let ended = agent.stop()?;
-    check_waits(world, &ended.objects, &accepts, &clients.each_ref().map(Handshake::from))?;
+    check_waits(&ended.objects, &accepts, &clients.each_ref().map(Handshake::from))?;
     let stranger = ended.of("accept").find(|accept| accept["pid"] != holder);
     ensure!(stranger.is_none(), "{holder} accepts here, not: {stranger:?}");
     Ok(())
@@ -86,7 +86,7 @@ fn activated_before(world: &World) -> anyhow::Result<()> {
     let client = connect(demo.addr)?;
     let accepts = demo.await_accepts(2)?;
     agent.await_accepted(demo.addr.port(), 1)?;
-    check_waits(world, &agent.stop()?.objects, &accepts[1..], &[(&client).into()])
+    check_waits(&agent.stop()?.objects, &accepts[1..], &[(&client).into()])
 }
 
 fn reuseport_group(world: &World) -> anyhow::Result<()> {
@@ -100,7 +100,7 @@ fn reuseport_group(world: &World) -> anyhow::Result<()> {
             && object["peer"].as_str().is_some_and(|p| p.ends_with(&format!(":{}", accepts[11].port)))
     })?;
     let ended = agent.stop()?;
-    check_waits(world, &ended.objects, &accepts, &clients.iter().map(Handshake::from).collect::<Vec<_>>())?;
+    check_waits(&ended.objects, &accepts, &clients.iter().map(Handshake::from).collect::<Vec<_>>())?;
     let mut latest = std::collections::BTreeMap::new();
     for listener in ended.objects.iter().filter(|object| listens_on(object, port)) {
         latest.insert(listener["sock"].to_string(), number(listener, "/accepted").unwrap_or(0));

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::json::{Value, address, number, sees};
-use super::{Client, World, net};
+use super::{Client, World};
 
 /// An accept as the server saw it (`accepted FD PEER-PORT ENTERED-NS RETURNED-NS`).
 #[derive(Clone, Copy, Debug)]
@@ -53,28 +53,15 @@ impl From<&Client> for Handshake {
     }
 }
 
-/// The error that is allowed for a true value, µs: 5 % or 200 µs, whichever is more; under emulation the longest gap
-/// between two readings of the clock that this machine shows right now, if that is more still.
-pub fn tolerance_us(world: &World, truth_us: u64) -> u64 {
-    let promised = (truth_us / 20).max(200);
-    if world.vm { promised.max(clock_gap_us()) } else { promised }
-}
-
-fn clock_gap_us() -> u64 {
-    let begin = net::monotonic_ns();
-    let (mut last, mut widest) = (begin, 0);
-    while last - begin < 50_000_000 {
-        let now = net::monotonic_ns();
-        widest = widest.max(now - last);
-        last = now;
-    }
-    widest / 1_000
+/// The error that is allowed for a true value, µs: 5 % or 200 µs, whichever is more.
+fn tolerance_us(truth_us: u64) -> u64 {
+    (truth_us / 20).max(200)
 }
 
 /// Checks that a reported time lies in `low..=high` (both ns, observed from outside), give or take the tolerance.
-pub fn within(world: &World, what: &str, reported_us: u64, low_ns: u64, high_ns: u64) -> anyhow::Result<()> {
+pub fn within(what: &str, reported_us: u64, low_ns: u64, high_ns: u64) -> anyhow::Result<()> {
     let (low, high) = (low_ns / 1_000, high_ns.div_ceil(1_000));
-    let tolerance = tolerance_us(world, high);
+    let tolerance = tolerance_us(high);
     ensure!(
         (low.saturating_sub(tolerance)..=high + tolerance).contains(&reported_us),
         "{what} is {reported_us} µs, but server and client saw {low} to {high} µs (± {tolerance} µs)"
@@ -94,12 +81,7 @@ pub fn accept_of(objects: &[Value], port: u16) -> anyhow::Result<&Value> {
 /// Checks every accept that the server saw against the agent's objects: there is one, with the right descriptor, and
 /// its `queued_us` is the time from the handshake's end to the return of accept. Where this kernel and tier do not show
 /// the queueing, `queued_us` must be null, not a guess.
-pub fn check_waits(
-    world: &World,
-    objects: &[Value],
-    accepts: &[Accepted],
-    handshakes: &[Handshake],
-) -> anyhow::Result<()> {
+pub fn check_waits(objects: &[Value], accepts: &[Accepted], handshakes: &[Handshake]) -> anyhow::Result<()> {
     for accept in accepts {
         let object = accept_of(objects, accept.port)?;
         let shake = handshakes
@@ -112,8 +94,10 @@ pub fn check_waits(
             continue;
         }
         let queued_us = number(object, "/queued_us").with_context(|| format!("queued_us is unknown: {object}"))?;
-        let low = accept.returned_ns.saturating_sub(shake.done_ns);
-        within(world, "queued_us", queued_us, low, accept.returned_ns - shake.started_ns)
+        // The kernel returned at some moment between the server's two readings of the clock, and queued the connection
+        // between the client's two: no scheduling delay makes these bounds wrong.
+        let low = accept.entered_ns.saturating_sub(shake.done_ns);
+        within("queued_us", queued_us, low, accept.returned_ns - shake.started_ns)
             .with_context(|| object.to_string())?;
     }
     Ok(())
@@ -133,7 +117,9 @@ pub fn check_blocked(world: &World, objects: &[Value], accept: &Accepted, shake:
         return Ok(());
     }
     let inside = accept.returned_ns - accept.entered_ns;
-    within(world, "blocked_us", blocked, inside, inside).with_context(|| object.to_string())
+    // Under emulation the server's thread may lose its CPU between its own clock and the call.
+    let low = if world.vm { inside / 2 } else { inside };
+    within("blocked_us", blocked, low, inside).with_context(|| object.to_string())
 }
 
 #[cfg(test)]
@@ -141,17 +127,15 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const WORLD: World = World { vm: false, tier: None };
-
     /// Queued between 1.000 and 1.001 s, accepted at 1.300 s.
     fn outcome(queued_us: Value, hook: Value) -> anyhow::Result<()> {
         let objects = [
             json!({"type": "attached", "hooks": {"queued": hook}}),
             json!({"type": "accept", "peer": "127.0.0.1:5000", "fd": 4, "queued_us": queued_us}),
         ];
-        let accept = Accepted::parse("accepted 4 5000 1299000000 1300000000").expect("a trace");
+        let accept = Accepted::parse("accepted 4 5000 1299900000 1300000000").expect("a trace");
         let shake = Handshake::parse("connected 5000 1000000000 1001000000").expect("a trace");
-        check_waits(&WORLD, &objects, &[accept], &[shake])
+        check_waits(&objects, &[accept], &[shake])
     }
 
     #[test]
@@ -172,8 +156,8 @@ mod tests {
 
     #[test]
     fn short_waits_are_right_within_200_us() {
-        within(&WORLD, "a wait", 150, 10_000, 20_000).expect("within 200 µs");
-        assert!(within(&WORLD, "a wait", 300, 10_000, 20_000).is_err());
+        within("a wait", 150, 10_000, 20_000).expect("within 200 µs");
+        assert!(within("a wait", 300, 10_000, 20_000).is_err());
     }
 
     #[test]
