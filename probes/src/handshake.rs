@@ -201,6 +201,35 @@ fn final_ack_v6_7(ctx: FExitContext) -> i32 {
     final_ack(ctx.arg(0), ctx.arg(2), ctx.arg(7), true)
 }
 
+/// `sk_drops` of the listener when this CPU began to check a final ACK.
+#[btf_map]
+static DROPS_BEFORE: PerCpuArray<u32, 1> = PerCpuArray::new();
+
+/// `tcp_check_req(sk, skb, req, fastopen, req_stolen)`: a segment for a connection in the SYN queue.
+#[fentry(function = "tcp_check_req")]
+fn check_req(ctx: FEntryContext) -> i32 {
+    let sk: *const c_void = ctx.arg(0);
+    let drops = read!(sk, sk_drops as u32);
+    if let Some(before) = DROPS_BEFORE.get_ptr_mut(0) {
+        // SAFETY: this CPU's own slot.
+        unsafe { *before = drops };
+    }
+    0
+}
+
+/// No child, a full queue, and a drop counted in between: the final ACK was ignored for want of room. Other segments
+/// that yield no child (a SYN sent again, a bare ACK under TCP_DEFER_ACCEPT) count their drop later, or none.
+#[fexit(function = "tcp_check_req")]
+fn check_req_done(ctx: FExitContext) -> i32 {
+    let (sk, req): (*const c_void, *const c_void) = (ctx.arg(0), ctx.arg(2));
+    let Some(before) = DROPS_BEFORE.get(0).copied() else { return 0 };
+    if read!(sk, sk_drops as u32) == before {
+        return 0;
+    }
+    const AF_INET6: u16 = 10;
+    final_ack(sk, req, ctx.arg(5), read!(req, skc_family as u16) == AF_INET6)
+}
+
 /// `kfree_skb(skb, location, reason, rx_sk)`: from 6.18 on the reason tells an overflow at the final ACK, and the
 /// fourth argument is the listener.
 #[btf_tracepoint(function = "kfree_skb")]

@@ -185,6 +185,7 @@ impl Sensor {
             }
         }
         sensor.scan();
+        sensor.sampler.begin(&sensor.maps);
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)

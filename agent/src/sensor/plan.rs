@@ -286,6 +286,13 @@ pub const ROWS: &[Row] = &[
                 fits: |btf| arity(btf, "tcp_v4_syn_recv_sock", 6).and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 6)),
                 loses: "",
             },
+            // Where the function above has seven arguments, kernels before 6.12 cannot attach to it.
+            Choice {
+                tier: Tier::Full,
+                programs: &[fexit("check_req_done", "tcp_check_req"), fentry("check_req", "tcp_check_req")],
+                fits: |btf| arity(btf, "tcp_check_req", 5),
+                loses: "overflows at the final ACK of a connection that came by a syncookie",
+            },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("drop_reason", "kfree_skb")],
@@ -305,7 +312,8 @@ pub const ROWS: &[Row] = &[
 
 /// Every kernel function and tracepoint that the table asks BTF about.
 pub fn functions() -> impl Iterator<Item = &'static str> {
-    ["tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock", SOCKET_STORAGE, SOCKET_COOKIE, SOCK_FROM_FILE].into_iter()
+    ["tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock", "tcp_check_req", SOCKET_STORAGE, SOCKET_COOKIE, SOCK_FROM_FILE]
+        .into_iter()
 }
 
 /// Every tracepoint whose arity the table asks for.

@@ -43,10 +43,8 @@ impl Namespace {
     /// What its listeners dropped since they are watched came before this first look: it counts.
     fn since(counters: Counters, members: &[&(SockId, Listener)]) -> Self {
         let own: u64 = members.iter().map(|(_, listener)| at_syn(listener) + listener.overflow_ack).sum();
-        let base = Counters {
-            overflows: counters.overflows.saturating_sub(own),
-            drops: counters.drops.saturating_sub(own),
-        };
+        let base =
+            Counters { overflows: counters.overflows.saturating_sub(own), drops: counters.drops.saturating_sub(own) };
         Self { base, now: counters }
     }
 }

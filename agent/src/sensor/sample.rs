@@ -27,6 +27,8 @@ pub(super) struct Sampler {
     sees_cookies: bool,
     sees_acks: bool,
     next_scan: Instant,
+    /// A scan ran since the last sample.
+    scanned: bool,
     filters_by_process: bool,
 }
 
@@ -44,6 +46,7 @@ impl Sampler {
             sees_cookies: chosen.sees("syncookie", Tier::Full),
             sees_acks,
             next_scan: Instant::now(),
+            scanned: false,
             filters_by_process: true,
         }
     }
@@ -76,6 +79,7 @@ impl Sampler {
         if begin < self.next_scan {
             return;
         }
+        self.scanned = true;
         self.holders.clear();
         self.names.clear();
         let processes = maps.targets();
@@ -110,12 +114,20 @@ impl Sampler {
         self.holders.values().flatten().copied().collect()
     }
 
+    /// Reads the counters of the namespaces of all listeners found, as the base of what is refused from now on.
+    pub(super) fn begin(&mut self, maps: &Maps) {
+        if !self.sees_syns {
+            self.refused.update(&maps.listeners(), &self.holders);
+        }
+    }
+
     pub(super) fn sample(&mut self, maps: &mut Maps) -> Sample {
         let ended = self.period;
         self.period = self.period.wrapping_add(1);
         maps.start_period(self.period);
         let raw = maps.listeners();
-        if !self.sees_syns {
+        // Without new drop counters there is nothing to share out, and a base read now would hide what came since.
+        if !self.sees_syns && (std::mem::take(&mut self.scanned) || raw.iter().any(|(_, known)| known.closed_ns != 0)) {
             self.refused.update(&raw, &self.holders);
         }
         let mut sample = Sample { ts_ns: now_ns(), ..Sample::default() };
