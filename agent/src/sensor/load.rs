@@ -268,7 +268,14 @@ impl Trial<'_> {
         }
         (choice.fits)(&self.types.btf)?;
         let (ebpf, types) = (&mut self.ebpf, self.types);
-        choice.programs.iter().try_for_each(|program| load(ebpf, types, program).map_err(|error| brief(&error)))
+        choice.programs.iter().try_for_each(|program| {
+            load(ebpf, types, program).map_err(|error| brief(&error))?;
+            // Only attaching shows whether a trampoline can pass more arguments than fit into registers (6.6 on).
+            if has_stack_arguments(types, program) {
+                attach_one(ebpf, program).map_err(|error| brief(&error))?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -276,6 +283,13 @@ impl Trial<'_> {
 pub(super) fn scan_only() -> Chosen {
     let rows = ROWS.iter().filter(|row| row.signal == "open_listeners").map(|row| (row, row.choices.first())).collect();
     Chosen { rows, refusals: Vec::new() }
+}
+
+fn has_stack_arguments(types: &Types, program: &Program) -> bool {
+    match program.attach {
+        Attach::Fentry(function) | Attach::Fexit(function) => types.btf.arity(function).is_some_and(|arity| arity > 6),
+        _ => false,
+    }
 }
 
 fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<(), ProgramError> {
@@ -362,7 +376,8 @@ fn brief(error: &dyn std::error::Error) -> String {
     let first = lines.next().unwrap_or_default();
     // The loader repeats the system call's error behind a verifier log that is empty.
     let first = first.split(". Verifier output").next().unwrap_or_default().trim_end_matches([':', ' ']).to_owned();
-    let last = lines.rfind(|line| !line.contains("processed ") && !line.starts_with("verification"));
+    let noise = |line: &str| line.contains("processed ") || line.starts_with("verification") || line.starts_with(": ");
+    let last = lines.rfind(|line| !noise(line));
     match last {
         Some(last) => format!("{first}: {}", last.trim()),
         None => first,
