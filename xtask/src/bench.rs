@@ -10,13 +10,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::background::Background;
-use crate::stats::{Pair, Spread};
+use crate::stats::{Pair, Spread, Taken};
 use crate::step::{self, Step};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Pairs of measurements
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 15)]
     pairs: usize,
     /// Three pairs of short measurements: a look, no figures to quote
     #[arg(long)]
@@ -38,7 +38,7 @@ impl Args {
         if self.quick {
             Extent { pairs: 3, connections: 5_000, seconds: 1 }
         } else {
-            Extent { pairs: self.pairs.max(1), connections: 30_000, seconds: 4 }
+            Extent { pairs: self.pairs.max(1), connections: 20_000, seconds: 3 }
         }
     }
 }
@@ -68,8 +68,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// One line of the table.
 struct Line {
     what: &'static str,
-    unit: &'static str,
-    pairs: Vec<Pair>,
+    pairs: Vec<(Taken, Taken)>,
+}
+
+impl Line {
+    fn print(&self, quantity: &str, of: fn(&Taken) -> f64) {
+        let pairs: Vec<Pair> = self.pairs.iter().map(|(without, with)| (of(without), of(with))).collect();
+        let (without, with) =
+            (Spread::of(pairs.iter().map(|pair| pair.0)), Spread::of(pairs.iter().map(|pair| pair.1)));
+        let (Some(without), Some(with), Some(ratio)) = (without, with, Spread::of_ratios(&pairs)) else { return };
+        println!(
+            "{:<42} {quantity:<8} {:>9.2} {:>9.2}  {:.3} ({:.3} to {:.3})",
+            self.what, without.median, with.median, ratio.median, ratio.low, ratio.high
+        );
+    }
 }
 
 /// What the summaries of the watches said.
@@ -80,6 +92,8 @@ struct Own {
     probe_ns: Vec<f64>,
     /// Runs of probes for each accepted connection.
     runs_each: Vec<f64>,
+    /// CPU time of the agent for each accepted connection, µs.
+    agent_us_each: Vec<f64>,
     lost: u64,
 }
 
@@ -104,27 +118,36 @@ impl Bench {
     }
 
     fn run(mut self) -> Result<()> {
-        let mut lines = vec![self.unwatched()?, self.watched()?];
+        let mut lines = vec![self.control()?, self.unwatched()?, self.watched()?];
         lines.extend(self.keep_alive()?);
         self.own_cost()?;
         self.print(&lines)
     }
 
+    /// The same on both sides of the pair: how far from 1 a ratio gets by chance.
+    fn control(&mut self) -> Result<Line> {
+        let (server, address) = self.server(&["slow-acceptor", "--accept-delay", "0s"])?;
+        let pairs = self.alternate("connections without any watch", None, |bench| bench.connect(&server, &address))?;
+        Ok(Line { what: "control: no watch on either side", pairs })
+    }
+
     /// A connection to a server that nobody watches, while another is watched.
     fn unwatched(&mut self) -> Result<Line> {
-        let (_server, address) = self.server(&["slow-acceptor", "--accept-delay", "0s"])?;
+        let (server, address) = self.server(&["slow-acceptor", "--accept-delay", "0s"])?;
         let (idle, _) = self.server(&["never-accept"])?;
-        let pairs =
-            self.alternate("connections to an unwatched server", idle.0.id(), |bench| bench.connect(&address, &[]))?;
-        Ok(Line { what: "connection, unwatched (connect, accept, close)", unit: "µs", pairs })
+        let pairs = self.alternate("connections to an unwatched server", Some(idle.0.id()), |bench| {
+            bench.connect(&server, &address)
+        })?;
+        Ok(Line { what: "connection, unwatched", pairs })
     }
 
     /// A connection with one request and one response, to a server that is watched.
     fn watched(&mut self) -> Result<Line> {
         let (server, address) = self.server(&["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
-        let pairs =
-            self.alternate("connections to a watched server", server.0.id(), |bench| bench.connect(&address, &[]))?;
-        Ok(Line { what: "connection with a request, watched", unit: "µs", pairs })
+        let pairs = self.alternate("connections to a watched server", Some(server.0.id()), |bench| {
+            bench.connect(&server, &address)
+        })?;
+        Ok(Line { what: "connection with a request, watched", pairs })
     }
 
     /// A request on a connection that stays open, to an nginx that is watched.
@@ -144,15 +167,17 @@ impl Bench {
         let nginx = Background::start(&mut command)?;
         wait_for_port("127.0.0.1:8099")?;
         let seconds = self.extent.seconds;
-        let pairs = self.alternate("requests to a watched nginx under wrk", nginx.0.id(), |_| {
+        let pairs = self.alternate("requests to a watched nginx under wrk", Some(nginx.0.id()), |_| {
             let mut wrk = Command::new(wrk);
             wrk.args(["-t1", "-c16", &format!("-d{seconds}s"), "http://127.0.0.1:8099/"]);
+            let before = cpu_us(&nginx)?;
             let said = step::output(&mut wrk)?;
+            let cpu = cpu_us(&nginx)? - before;
             let rate = said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
             let rate: f64 = rate.context("wrk names no rate")?.trim().parse()?;
-            Ok(1e6 / rate)
+            Ok(Taken { elapsed: 1e6 / rate, cpu: cpu / (rate * seconds as f64) })
         })?;
-        Ok(Line { what: "keep-alive request, nginx watched", unit: "µs", pairs })
+        Ok(Line { what: "keep-alive request, nginx watched", pairs })
     }
 
     /// Time a run inside the probes: a watch long enough for the kernel's statistics, which are on one refresh in eight.
@@ -168,24 +193,29 @@ impl Bench {
             let summary = self.note(watch)?;
             let number = |pointer: &str| summary.pointer(pointer).and_then(Value::as_f64);
             self.own.probe_ns.extend(number("/overhead/probe_ns_avg"));
-            if let (Some(runs), Some(accepted)) = (number("/overhead/probe_runs"), number("/accepted")) {
-                self.own.runs_each.push(runs / accepted.max(1.0));
-            }
+            let accepted = number("/accepted").context("the summary names no accepts")?.max(1.0);
+            self.own.runs_each.extend(number("/overhead/probe_runs").map(|runs| runs / accepted));
+            self.own.agent_us_each.extend(number("/overhead/agent_cpu_us").map(|spent| spent / accepted));
         }
         step.done("measured");
         Ok(())
     }
 
     /// Measures without and with `watch --pid`, by turns, and swaps the turns so that no drift favours either.
-    fn alternate(&mut self, what: &str, pid: u32, measure: impl Fn(&Self) -> Result<f64>) -> Result<Vec<Pair>> {
+    fn alternate(
+        &mut self,
+        what: &str,
+        pid: Option<u32>,
+        measure: impl Fn(&Self) -> Result<Taken>,
+    ) -> Result<Vec<(Taken, Taken)>> {
         let step = Step::start(format_args!("{what}, {} pairs", self.extent.pairs));
         measure(self)?;
         let mut pairs = Vec::new();
         for turn in 0..self.extent.pairs {
             let before = (turn % 2 == 0).then(|| measure(self)).transpose()?;
-            let watch = Watch::start(self, pid, &[])?;
+            let watch = pid.map(|pid| Watch::start(self, pid, &[])).transpose()?;
             let with = measure(self)?;
-            self.note(watch)?;
+            watch.map(|watch| self.note(watch)).transpose()?;
             let without = before.map_or_else(|| measure(self), Ok)?;
             pairs.push((without, with));
         }
@@ -212,38 +242,32 @@ impl Bench {
         Ok((server, address.split_whitespace().next().unwrap_or_default().to_owned()))
     }
 
-    /// Microseconds for a connection, four at a time.
-    fn connect(&self, address: &str, options: &[&str]) -> Result<f64> {
+    /// What a connection takes, four at a time.
+    fn connect(&self, server: &Background, address: &str) -> Result<Taken> {
         let count = self.extent.connections;
         let mut load = Command::new(&self.demo);
         load.args(["load", "--target", address, "--concurrency", "4", "--connections", &count.to_string()]);
-        let begin = Instant::now();
-        let said = step::output(load.args(options))?;
-        let took = begin.elapsed();
+        let (begin, before) = (Instant::now(), cpu_us(server)?);
+        let said = step::output(&mut load)?;
+        let (took, cpu) = (begin.elapsed(), cpu_us(server)? - before);
         if said.trim() != format!("connected {count} failed 0") {
             bail!("the load did not get through: {}", said.trim());
         }
-        Ok(took.as_secs_f64() * 1e6 / count as f64)
+        Ok(Taken { elapsed: took.as_secs_f64() * 1e6 / count as f64, cpu: cpu / count as f64 })
     }
 
     fn print(&self, lines: &[Line]) -> Result<()> {
-        println!("{:<48} {:>14} {:>14}  {:<22}", "MEASURE", "WITHOUT", "WITH", "RATIO (QUARTILES)");
+        println!("{:<42} {:<8} {:>9} {:>9}  RATIO (QUARTILES)", "µs FOR EACH", "", "WITHOUT", "WITH");
         for line in lines {
-            let (without, with) =
-                (Spread::of(line.pairs.iter().map(|pair| pair.0)), Spread::of(line.pairs.iter().map(|pair| pair.1)));
-            let (Some(without), Some(with), Some(ratio)) = (without, with, Spread::of_ratios(&line.pairs)) else {
-                continue;
-            };
-            println!(
-                "{:<48} {:>11.2} {} {:>11.2} {}  {:.3} ({:.3} to {:.3})",
-                line.what, without.median, line.unit, with.median, line.unit, ratio.median, ratio.low, ratio.high
-            );
+            line.print("elapsed", |taken| taken.elapsed);
+            line.print("CPU", |taken| taken.cpu);
         }
         println!();
         row("attach", &self.own.attach_us, 1e3, "ms");
         row("memory of the agent, resident", &self.own.rss_bytes, 1024.0 * 1024.0, "MiB");
         row("run of a probe", &self.own.probe_ns, 1.0, "ns");
         row("runs of probes for each watched connection", &self.own.runs_each, 1.0, "");
+        row("CPU of the agent for each watched connection", &self.own.agent_us_each, 1.0, "µs");
         println!("{:<48} {:>11.2} MiB", "binary", fs::metadata(&self.backscope)?.len() as f64 / (1024.0 * 1024.0));
         println!("{:<48} {:>11}", "records lost", self.own.lost);
         Ok(())
@@ -266,6 +290,25 @@ http {
     server { listen 127.0.0.1:8099; location / { return 200 ok; } }
 }
 ";
+
+/// CPU time so far, µs: of the server, and of every process that was started and has ended.
+fn cpu_us(server: &Background) -> Result<f64> {
+    let mut total_us = 0.0;
+    for task in fs::read_dir(format!("/proc/{}/task", server.0.id())).context("the server has ended")? {
+        // `schedstat` begins with the nanoseconds on a processor; `stat` has ticks only.
+        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        let ns: f64 = text.split(' ').next().unwrap_or_default().parse().context("schedstat")?;
+        total_us += ns / 1e3;
+    }
+    // SAFETY: rusage is plain data for which all zeroes is valid, and the pointer is to one of ours.
+    let children = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let us = |time: libc::timeval| time.tv_sec as f64 * 1e6 + time.tv_usec as f64;
+    Ok(total_us + us(children.ru_utime) + us(children.ru_stime))
+}
 
 fn wait_for_port(address: &str) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);

@@ -1,5 +1,14 @@
 //! Medians and spread of paired measurements.
 
+/// What one connection or request took, µs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// On the clock: also waiting for a processor that others use.
+    pub(crate) elapsed: f64,
+    /// Of processors, by client and server together.
+    pub(crate) cpu: f64,
+}
+
 /// One measurement without the thing measured and one with it, taken one right after the other.
 pub(crate) type Pair = (f64, f64);
 
