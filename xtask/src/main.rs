@@ -5,6 +5,8 @@ mod bench;
 mod cpio;
 mod debian;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod kernels;
 mod lint;
 mod picture;
