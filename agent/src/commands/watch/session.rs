@@ -178,9 +178,9 @@ impl Session {
         if let Some(command) = &mut self.command
             && self.ended.is_none()
         {
-            // What we started ends with us.
+            // What we started ends with us; and since we were told to end, its status is not ours.
             command.signal(Signal::TERM);
-            self.ended = command.wait_for(Duration::from_secs(5))?;
+            command.wait_for(Duration::from_secs(5))?;
         }
         let sample = self.sensor.last_sample();
         self.sensor.drain(&mut self.events);
