@@ -13,7 +13,7 @@ use backscope_abi::{Call, Queued};
 
 use crate::{
     kernel::{accept_depth, comm, current, file_of_fd, local_of, now, peer_of, read, read_at, sock_of_file},
-    maps::{CALLS, LISTENERS, QUEUED, add, emit, id_of, is_target, listener_at, note_depth},
+    maps::{CALLS, LISTENERS, QUEUED, add, emit, emit_with, id_of, is_target, listener_at, note_depth},
 };
 
 const TCP_LISTEN: u8 = 10;
@@ -38,11 +38,20 @@ fn enter(sk: *const c_void) {
     let _ = CALLS.insert(thread, call, 0);
 }
 
+/// The call that this thread is in, blank if none is known.
+#[inline(always)]
+fn call_of(thread: u64) -> Call {
+    // SAFETY: the reference is copied at once.
+    match unsafe { CALLS.get(thread) } {
+        Some(call) => *call,
+        None => Call::default(),
+    }
+}
+
 /// The call ended without a connection.
 #[inline(always)]
 fn leave_empty(thread: u64, result: i64) {
-    // SAFETY: the reference is copied at once.
-    let Some(call) = unsafe { CALLS.get(thread) }.copied() else { return };
+    let call = call_of(thread);
     let _ = CALLS.remove(thread);
     if result != EAGAIN {
         return;
@@ -53,51 +62,59 @@ fn leave_empty(thread: u64, result: i64) {
     }
 }
 
-/// The connection `child` is the application's now. `call` is `None` when it began before the attach, or could not be
+/// The connection `child` is the application's now. `call` is blank when it began before the attach, or could not be
 /// seen (io_uring on the tracepoint tier); then the connection is ours only if we saw it queued.
+///
+/// Blank values instead of `Option`: for the payload of a `None` the compiler may read stack that was never written,
+/// which kernels before 6.3 refuse.
 #[inline(always)]
-fn accepted(child: *const c_void, call: Option<Call>, fd: i32, ts_ns: u64) {
+fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64) {
+    let mut queued = Queued::default();
     // SAFETY: the reference is copied at once.
-    let known = unsafe { QUEUED.get(child as u64) }.copied();
-    let (entered_ns, id) = match (call, known) {
-        (Some(call), _) => (call.entered_ns, call.listener),
-        (None, Some(queued)) => (0, queued.listener),
-        (None, None) => return,
-    };
+    if let Some(known) = unsafe { QUEUED.get(child as u64) } {
+        queued = *known;
+    }
+    let id = if call.listener != 0 { call.listener } else { queued.listener };
+    if id == 0 {
+        return;
+    }
     let _ = QUEUED.remove(child as u64);
-    let depth = match LISTENERS.get_ptr_mut(id) {
-        Some(listener) => {
-            // SAFETY: a live map value.
-            let sk = unsafe {
-                add(&raw mut (*listener).accepted, 1);
-                (*listener).sk as *const c_void
-            };
-            let depth = accept_depth(sk);
-            note_depth(listener, sk, depth);
-            depth
+    let mut depth = 0;
+    if let Some(listener) = LISTENERS.get_ptr_mut(id) {
+        // SAFETY: a live map value.
+        let sk = unsafe {
+            add(&raw mut (*listener).accepted, 1);
+            (*listener).sk as *const c_void
+        };
+        depth = accept_depth(sk);
+        note_depth(listener, sk, depth);
+    }
+    let mut age_jiffies = 0;
+    if queued.queued_ns == 0 {
+        queued.sock = id_of(child);
+        age_jiffies = age(child);
+    }
+    let (thread, srtt) = (current(), read!(child, srtt_us as u32));
+    emit_with(|record: *mut abi::Accept| {
+        // SAFETY: memory of the ring for one record, every field of which is written here.
+        unsafe {
+            (*record).kind = abi::ACCEPT;
+            (*record).fd = fd;
+            (*record).ts_ns = ts_ns;
+            (*record).entered_ns = call.entered_ns;
+            (*record).queued_ns = queued.queued_ns;
+            (*record).age_jiffies = age_jiffies;
+            (*record)._pad = 0;
+            (*record).listener = id;
+            (*record).sock = queued.sock;
+            (*record).local = local_of(child);
+            (*record).peer = peer_of(child);
+            (*record).tgid = (thread >> 32) as u32;
+            (*record).tid = thread as u32;
+            (*record).srtt_us = srtt;
+            (*record).depth = depth;
+            (*record).comm = comm();
         }
-        None => 0,
-    };
-    let queued = known.unwrap_or(Queued { sock: id_of(child), ..Queued::default() });
-    let age_jiffies = if queued.queued_ns == 0 { age(child) } else { 0 };
-    let thread = current();
-    emit(&abi::Accept {
-        kind: abi::ACCEPT,
-        fd,
-        ts_ns,
-        entered_ns,
-        queued_ns: queued.queued_ns,
-        age_jiffies,
-        _pad: 0,
-        listener: id,
-        sock: queued.sock,
-        local: local_of(child),
-        peer: peer_of(child),
-        tgid: (thread >> 32) as u32,
-        tid: thread as u32,
-        srtt_us: read!(child, srtt_us as u32),
-        depth,
-        comm: comm(),
     });
 }
 
@@ -114,12 +131,10 @@ fn age(child: *const c_void) -> u32 {
 #[fentry(function = "do_accept")]
 fn do_accept(ctx: FEntryContext) -> i32 {
     let thread = current();
-    // SAFETY: the reference is copied at once.
-    if let Some(call) = unsafe { CALLS.get(thread) }.copied()
-        && call.file != 0
-    {
+    let call = call_of(thread);
+    if call.file != 0 {
         // The one before went to an io_uring direct descriptor, which no fd_install follows.
-        accepted(sock_of_file(call.file as *const c_void), Some(call), -1, call.returned_ns);
+        accepted(sock_of_file(call.file as *const c_void), call, -1, call.returned_ns);
         let _ = CALLS.remove(thread);
     }
     enter(sock_of_file(ctx.arg::<*const c_void>(0)));
@@ -148,19 +163,15 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
 fn fd_install(ctx: FEntryContext) -> i32 {
     let (fd, file): (i32, *const c_void) = (ctx.arg(0), ctx.arg(1));
     let thread = current();
-    // SAFETY: the reference is copied at once.
-    let call = unsafe { CALLS.get(thread) }.copied();
-    match call {
-        Some(call) if call.file == file as u64 => {
-            let _ = CALLS.remove(thread);
-            accepted(sock_of_file(file), Some(call), fd, now());
-        }
-        _ => {
-            let child = sock_of_file(file);
-            if !child.is_null() {
-                accepted(child, None, fd, now());
-            }
-        }
+    let mut call = call_of(thread);
+    if call.file == file as u64 {
+        let _ = CALLS.remove(thread);
+    } else {
+        call = Call::default();
+    }
+    let child = sock_of_file(file);
+    if !child.is_null() {
+        accepted(child, call, fd, now());
     }
     0
 }
@@ -179,8 +190,7 @@ fn returned(result: i64) {
         leave_empty(thread, result);
         return;
     }
-    // SAFETY: the reference is copied at once.
-    let call = unsafe { CALLS.get(thread) }.copied();
+    let call = call_of(thread);
     let _ = CALLS.remove(thread);
     let ts_ns = now();
     let child = sock_of_file(file_of_fd(result as u32));
@@ -223,7 +233,7 @@ fn completed(result: i32) {
     let ts_ns = now();
     let child = sock_of_file(file_of_fd(result as u32));
     if !child.is_null() {
-        accepted(child, None, result, ts_ns);
+        accepted(child, Call::default(), result, ts_ns);
     }
 }
 

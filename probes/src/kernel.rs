@@ -3,12 +3,9 @@
 //! All reads go through `bpf_probe_read_kernel`: it works in every program type and on every kernel, follows any chain
 //! of pointers, and at some 20 ns a read it does not show at a few reads a connection.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::{
-    Global,
-    helpers::{bpf_probe_read_kernel, generated},
-};
+use aya_ebpf::{Global, helpers::generated};
 use backscope_abi::{ABSENT, Config, Endpoint, Layout};
 
 #[unsafe(no_mangle)]
@@ -54,14 +51,20 @@ pub(crate) fn layout_ptr() -> *const Layout {
     (&raw const LAYOUT).cast()
 }
 
-/// Reads a value at `base + offset`, or its default.
+/// Reads a value at `base + offset`: 0 where the address is bad, since the helper then clears its target
+/// (`bpf_probe_read_kernel_common`, 5.5 on). No branch on its result: each would double what the verifier has to walk.
 #[inline(always)]
 pub(crate) fn read_at<T: Copy + Default>(base: *const c_void, offset: u16) -> T {
-    if offset == ABSENT || base.is_null() {
+    if offset == ABSENT {
         return T::default();
     }
-    // SAFETY: the helper checks the address; a bad one is an error, not a fault.
-    unsafe { bpf_probe_read_kernel(base.wrapping_byte_add(offset as usize).cast::<T>()) }.unwrap_or_default()
+    let mut value = MaybeUninit::<T>::uninit();
+    let at = base.wrapping_byte_add(offset as usize);
+    // SAFETY: the helper checks the address and always fills the whole value; every T used is plain integers.
+    unsafe {
+        generated::bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, at);
+        value.assume_init()
+    }
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

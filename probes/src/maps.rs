@@ -123,10 +123,19 @@ pub(crate) fn count(index: u32) {
 /// Hands a record to the agent, without waking it: it drains the ring by timer.
 #[inline(always)]
 pub(crate) fn emit<T: Copy + 'static>(record: &T) {
+    emit_with(|place: *mut T| {
+        // SAFETY: `place` is memory of the ring for exactly this type.
+        unsafe { place.write(*record) };
+    });
+}
+
+/// The same for a record too large for the stack: `fill` must write every field of it in place.
+#[inline(always)]
+pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(*mut T)) {
     count(counter::SEEN);
     match EVENTS.reserve_untyped::<T>(0) {
         Some(mut entry) => {
-            entry.write(*record);
+            fill(entry.as_mut_ptr());
             entry.submit(BPF_RB_NO_WAKEUP.into());
         }
         None => count(counter::RING_FULL),

@@ -1,12 +1,12 @@
 //! `cargo xtask demo`: a server with a tiny backlog that accepts too late, load on it, and `backscope watch` beside it.
 
 use std::io::{BufRead, BufReader, IsTerminal};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::background::Background;
 use crate::step::{self, Step};
 
 #[derive(clap::Args)]
@@ -62,31 +62,6 @@ fn start_server(args: &Args, bin: &Path) -> Result<(Background, String)> {
     // The server may print more; nobody reads it, but the pipe has to stay open.
     std::thread::spawn(move || lines.for_each(drop));
     Ok((server, address))
-}
-
-/// A process that ends with this one, whichever way this one ends.
-struct Background(Child);
-
-impl Background {
-    fn start(command: &mut Command) -> Result<Self> {
-        // SAFETY: between fork and exec only prctl is called, which is async-signal-safe.
-        unsafe {
-            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            });
-        }
-        let shown = step::shown(command);
-        Ok(Self(command.spawn().with_context(|| format!("cannot start `{shown}`"))?))
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        // It may have ended by itself, at the same Ctrl-C.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Lets Ctrl-C end what runs in the foreground, and this process then end the rest.

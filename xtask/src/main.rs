@@ -1,14 +1,19 @@
 //! What building, testing and showing backscope needs beyond cargo: `cargo xtask --help`.
 
+mod background;
+mod bench;
 mod cpio;
 mod debian;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod kernels;
 mod lint;
 mod picture;
 mod probes;
 mod qemu;
 mod setup;
+mod stats;
 mod step;
 mod test;
 mod verdict;
@@ -40,6 +45,8 @@ enum Verb {
     Probes(probes::Args),
     /// Install what building and testing need
     Setup(setup::Args),
+    /// Measure what watching costs; says no verdict
+    Bench(bench::Args),
     /// Render the picture of the TUI in the README, docs/watch.svg
     Picture(picture::Args),
 }
@@ -53,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Lint => lint::run().map(|()| true),
         Verb::Probes(args) => probes::run(&args).map(|()| true),
         Verb::Setup(args) => setup::run(&args).map(|()| true),
+        Verb::Bench(args) => bench::run(&args).map(|()| true),
         Verb::Picture(args) => picture::run(&args).map(|()| true),
     };
     match good {

@@ -30,7 +30,8 @@ impl CostMeter {
             self.windows += 1;
             self.measured = probe_totals(ebpf);
         }
-        self.window = (self.refreshes % ONE_IN == 0).then(|| aya::sys::enable_stats(Stats::RunTime).ok()).flatten();
+        self.window =
+            self.refreshes.is_multiple_of(ONE_IN).then(|| aya::sys::enable_stats(Stats::RunTime).ok()).flatten();
         let known = self.windows > 0;
         let scaled = |total: u64| total * u64::from(self.refreshes) / u64::from(self.windows.max(1));
         Cost {

@@ -10,6 +10,7 @@ use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned,
     programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, ProgramFd, TracePoint},
 };
+use backscope_abi as abi;
 use backscope_abi::{Config, Layout};
 
 use super::{
@@ -141,71 +142,141 @@ pub(super) struct Loaded {
     _events: Vec<OwnedFd>,
 }
 
-fn object<'a>(types: &'a Types, config: Config, sizes: &'a [(&'a str, u32)]) -> Result<Ebpf, SensorError> {
-    let (layout, config) = (LayoutGlobal(types.layout), ConfigGlobal(config));
-    let mut loader = EbpfLoader::new();
-    loader.btf(Some(&types.aya)).override_global("LAYOUT", &layout, true).override_global("CONFIG", &config, true);
-    for (name, entries) in sizes {
-        loader.map_max_entries(name, *entries);
-    }
-    loader.load(OBJECT).map_err(|error| SensorError::Object(chain(&error)))
+/// What the probes are told before they are loaded.
+pub(super) struct Globals {
+    layout: LayoutGlobal,
+    /// Two, since hooks decide between them: the queued stamp by function hooks, or by the child's state change.
+    config: [ConfigGlobal; 2],
 }
 
-/// Fills in what follows from the kernel and from the chosen hooks.
-fn completed(mut config: Config, types: &Types, chosen: Option<&Chosen>) -> Config {
-    let has = |function| u8::from(types.btf.has_function(function));
-    config.socket_storage = has(plan::SOCKET_STORAGE);
-    config.socket_cookie = has(plan::SOCKET_COOKIE);
-    config.sock_from_file = has(plan::SOCK_FROM_FILE);
-    config.drop_listen_overflow = types.btf.enumerator(plan::DROP_LISTEN_OVERFLOW).unwrap_or(0);
-    let by_state = chosen.map_or(config.socket_storage != 0, |chosen| chosen.sees("queued", Tier::Tracepoint));
-    config.queued_by_state = u8::from(by_state);
-    config
+impl Globals {
+    pub(super) fn new(types: &Types, mut config: Config) -> Self {
+        let has = |function| u8::from(types.btf.has_function(function));
+        config.socket_storage = has(plan::SOCKET_STORAGE);
+        config.socket_cookie = has(plan::SOCKET_COOKIE);
+        config.sock_from_file = has(plan::SOCK_FROM_FILE);
+        config.drop_listen_overflow = types.btf.enumerator(plan::DROP_LISTEN_OVERFLOW).unwrap_or(0);
+        let by_state = |queued_by_state| ConfigGlobal(Config { queued_by_state, ..config });
+        Self { layout: LayoutGlobal(types.layout), config: [by_state(0), by_state(1)] }
+    }
+}
+
+/// Loads the object as often as it takes.
+pub(super) struct Loader<'a> {
+    inner: EbpfLoader<'a>,
+    types: &'a Types,
+    globals: &'a Globals,
+}
+
+impl<'a> Loader<'a> {
+    /// `inner` comes from [`bare_loader`].
+    pub(super) fn new(mut inner: EbpfLoader<'a>, types: &'a Types, globals: &'a Globals) -> Self {
+        inner.btf(Some(&types.aya)).override_global("LAYOUT", &globals.layout, true);
+        Self { inner, types, globals }
+    }
+
+    fn object(&mut self, queued_by_state: bool, sizes: &[(&'static str, u32)]) -> Result<Ebpf, SensorError> {
+        self.inner.override_global("CONFIG", &self.globals.config[usize::from(queued_by_state)], true);
+        for (name, entries) in sizes {
+            self.inner.map_max_entries(name, *entries);
+        }
+        self.inner.load(OBJECT).map_err(|error| SensorError::Object(chain(&error)))
+    }
+}
+
+/// A loader without the copy of the kernel's types that it reads of its own accord, some 10 MB.
+pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    loader
+}
+
+/// Sizes of the maps on trial.
+const SMALL: &[(&str, u32)] =
+    &[("LISTENERS", 1), ("LISTENER_OF", 1), ("QUEUED", 1), ("CALLS", 64), ("TARGETS", 1), ("EVENTS", 4096)];
+
+/// Their sizes for good.
+fn full_sizes(ring_bytes: Option<u32>) -> [(&'static str, u32); 6] {
+    [
+        ("LISTENERS", abi::MAX_LISTENERS),
+        ("LISTENER_OF", abi::MAX_LISTENERS),
+        ("QUEUED", abi::MAX_QUEUED),
+        ("CALLS", abi::MAX_CALLS),
+        ("TARGETS", abi::MAX_TARGETS),
+        ("EVENTS", ring_bytes.unwrap_or(abi::RING_BYTES)),
+    ]
 }
 
 /// Tries every choice by loading its programs (small maps, nothing attached) and takes the first that loads.
 ///
 /// # Errors
 /// The object itself does not load, or a vital signal has no hook.
-pub(super) fn choose(types: &Types, config: Config, highest: Tier, barred: &[&str]) -> Result<Chosen, SensorError> {
-    const SMALL: &[(&str, u32)] =
-        &[("LISTENERS", 1), ("LISTENER_OF", 1), ("QUEUED", 1), ("CALLS", 64), ("TARGETS", 1), ("EVENTS", 4096)];
-    let mut ebpf = object(types, completed(config, types, None), SMALL)?;
-    let mut chosen = Chosen::default();
-    let mut no_functions = None;
+pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[String]) -> Result<Chosen, SensorError> {
+    let types = loader.types;
+    let marks_children = types.btf.has_function(plan::SOCKET_STORAGE);
+    let mut trial = Trial {
+        ebpf: loader.object(marks_children, SMALL)?,
+        types,
+        barred,
+        chosen: Chosen::default(),
+        forbidden: None,
+    };
     for row in ROWS {
-        let mut found = None;
-        for choice in row.choices.iter().filter(|choice| choice.tier <= highest) {
-            let hooks = hooks_of(choice);
-            let result = if barred.contains(&hooks.as_str()) {
-                Err("attaching it failed".to_owned())
-            } else if choice.tier == Tier::Full && no_functions.is_some() {
-                Err(no_functions.clone().unwrap_or_default())
-            } else {
-                (choice.fits)(&types.btf).and_then(|()| try_load(&mut ebpf, types, choice, &chosen))
-            };
-            match result {
-                Ok(()) => {
-                    found = Some(choice);
-                    break;
-                }
-                Err(reason) => {
-                    if choice.tier == Tier::Full && reason.contains(EPERM) {
-                        // The kernel forbids function hooks as such: no need to ask for each.
-                        no_functions.get_or_insert(reason.clone());
-                    }
-                    chosen.refusals.push(Refusal { signal: row.signal, hooks, reason });
-                }
-            }
-        }
+        let found = row.choices.iter().filter(|choice| choice.tier <= highest).find(|choice| trial.works(row, choice));
         if found.is_none() && row.vital {
-            let refusal = chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
+            let refusal = trial.chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
             let reason = refusal.map_or_else(String::new, |refusal| format!("{}: {}", refusal.hooks, refusal.reason));
             return Err(SensorError::Vital { signal: row.signal, reason });
         }
-        chosen.rows.push((row, found));
+        trial.chosen.rows.push((row, found));
     }
-    Ok(chosen)
+    Ok(trial.chosen)
+}
+
+struct Trial<'a> {
+    ebpf: Ebpf,
+    types: &'a Types,
+    /// Hooks that load and do not attach.
+    barred: &'a [String],
+    chosen: Chosen,
+    /// Why the kernel forbids function hooks as such: no need to ask for each.
+    forbidden: Option<String>,
+}
+
+impl Trial<'_> {
+    fn works(&mut self, row: &Row, choice: &Choice) -> bool {
+        let Err(reason) = self.load(choice) else { return true };
+        // How the standard library writes EPERM.
+        if choice.tier == Tier::Full && reason.contains("Operation not permitted") {
+            self.forbidden.get_or_insert_with(|| reason.clone());
+        }
+        self.chosen.refusals.push(Refusal { signal: row.signal, hooks: hooks_of(choice), reason });
+        false
+    }
+
+    fn load(&mut self, choice: &Choice) -> Result<(), String> {
+        if self.barred.contains(&hooks_of(choice)) {
+            return Err("the kernel loads it and does not attach it".to_owned());
+        }
+        if choice.tier == Tier::Full {
+            if let Some(reason) = &self.forbidden {
+                return Err(reason.clone());
+            }
+            if choice.programs.is_empty() && !self.chosen.sees("accept", Tier::Full) {
+                return Err("it needs the full tier's hooks of another signal".to_owned());
+            }
+        }
+        (choice.fits)(&self.types.btf)?;
+        let (ebpf, types) = (&mut self.ebpf, self.types);
+        choice.programs.iter().try_for_each(|program| {
+            load(ebpf, types, program).map_err(|error| brief(&error))?;
+            // Only attaching shows whether a trampoline can pass more arguments than fit into registers (6.6 on).
+            if has_stack_arguments(types, program) {
+                attach_one(ebpf, program).map_err(|error| brief(&error))?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// The iterator alone, for one look.
@@ -214,14 +285,11 @@ pub(super) fn scan_only() -> Chosen {
     Chosen { rows, refusals: Vec::new() }
 }
 
-/// How the standard library writes EPERM.
-const EPERM: &str = "Operation not permitted";
-
-fn try_load(ebpf: &mut Ebpf, types: &Types, choice: &Choice, so_far: &Chosen) -> Result<(), String> {
-    if choice.tier == Tier::Full && choice.programs.is_empty() && !so_far.sees("accept", Tier::Full) {
-        return Err("it needs the full tier's hooks of another signal".to_owned());
+fn has_stack_arguments(types: &Types, program: &Program) -> bool {
+    match program.attach {
+        Attach::Fentry(function) | Attach::Fexit(function) => types.btf.arity(function).is_some_and(|arity| arity > 6),
+        _ => false,
     }
-    choice.programs.iter().try_for_each(|program| load(ebpf, types, program).map_err(|error| brief(&error)))
 }
 
 fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<(), ProgramError> {
@@ -245,13 +313,13 @@ fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<(), Program
 /// # Errors
 /// The hooks of the choice that the kernel loads but does not attach, with the reason.
 pub(super) fn attach(
-    types: &Types,
-    config: Config,
+    loader: &mut Loader<'_>,
     chosen: Chosen,
-    sizes: &[(&str, u32)],
+    ring_bytes: Option<u32>,
     prepare: impl FnOnce(&mut Ebpf) -> Result<(), SensorError>,
 ) -> Result<Loaded, SensorError> {
-    let mut ebpf = object(types, completed(config, types, Some(&chosen)), sizes)?;
+    let types = loader.types;
+    let mut ebpf = loader.object(chosen.sees("queued", Tier::Tracepoint), &full_sizes(ring_bytes))?;
     prepare(&mut ebpf)?;
     let (mut events, mut tracefs, mut scan) = (Vec::new(), None, None);
     for (row, choice) in &chosen.rows {
@@ -305,8 +373,11 @@ fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), ProgramError> {
 fn brief(error: &dyn std::error::Error) -> String {
     let text = chain(error);
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let first = lines.next().unwrap_or_default().trim_end_matches([':', ' ']).to_owned();
-    let last = lines.filter(|line| !line.contains("processed ") && !line.starts_with("verification")).last();
+    let first = lines.next().unwrap_or_default();
+    // The loader repeats the system call's error behind a verifier log that is empty.
+    let first = first.split(". Verifier output").next().unwrap_or_default().trim_end_matches([':', ' ']).to_owned();
+    let noise = |line: &str| line.contains("processed ") || line.starts_with("verification") || line.starts_with(": ");
+    let last = lines.rfind(|line| !noise(line));
     match last {
         Some(last) => format!("{first}: {}", last.trim()),
         None => first,

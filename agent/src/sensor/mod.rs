@@ -14,7 +14,10 @@ pub mod targets;
 
 use std::{collections::BTreeSet, time::Instant};
 
-use aya::maps::{MapData, RingBuf};
+use aya::{
+    Ebpf,
+    maps::{MapData, RingBuf},
+};
 use backscope_abi::{Config, counter};
 use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
@@ -25,7 +28,12 @@ pub use self::{
     plan::Tier,
     targets::Targets,
 };
-use self::{cost::CostMeter, load::Loaded, maps::Maps, sample::Sampler};
+use self::{
+    cost::CostMeter,
+    load::{Globals, Loaded, Loader},
+    maps::Maps,
+    sample::Sampler,
+};
 use crate::{
     kernel::{btf::BtfError, preflight::Preflight},
     model::event::{Event, ListenerSample, Sample},
@@ -125,8 +133,7 @@ pub fn trial(tier: Option<Tier>) -> Result<Chosen, SensorError> {
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    let types = load::Types::read()?;
-    load::choose(&types, Config::EMPTY, tier.unwrap_or(Tier::Full), &[])
+    with_loader(Config::EMPTY, |loader| load::choose(loader, tier.unwrap_or(Tier::Full), &[]))
 }
 
 /// Every listening socket of these targets, once, attaching nothing.
@@ -139,10 +146,10 @@ pub fn look(targets: &Targets) -> Result<Vec<ListenerSample>, SensorError> {
         return Err(SensorError::Blocked(blocker));
     }
     raise_memlock();
-    let types = load::Types::read()?;
     let options = Options { targets: targets.clone(), ..Options::default() };
-    let chosen = load::scan_only();
-    let mut loaded = load::attach(&types, config_of(&options), chosen, &[], |ebpf| maps::set_targets(ebpf, targets))?;
+    let mut loaded = with_loader(config_of(&options), |loader| {
+        load::attach(loader, load::scan_only(), None, |ebpf| maps::set_targets(ebpf, targets))
+    })?;
     let mut maps = Maps::new(&mut loaded.ebpf)?;
     let mut sampler = Sampler::new(&loaded.chosen);
     sampler.scan(&loaded.scan, targets, &maps);
@@ -161,9 +168,7 @@ impl Sensor {
             return Err(SensorError::Blocked(blocker));
         }
         raise_memlock();
-        let config = config_of(options);
-        let loaded = load_best(options, config)?;
-        let mut loaded = loaded;
+        let mut loaded = load_best(options)?;
         let ring = maps::ring(&mut loaded.ebpf)?;
         let maps = Maps::new(&mut loaded.ebpf)?;
         let mut sensor = Self {
@@ -257,23 +262,38 @@ impl Sensor {
     }
 }
 
-fn load_best(options: &Options, config: Config) -> Result<Loaded, SensorError> {
-    let types = load::Types::read()?;
+fn load_best(options: &Options) -> Result<Loaded, SensorError> {
     let mut barred: Vec<String> = Vec::new();
-    let sizes: Vec<(&str, u32)> = options.ring_bytes.map(|bytes| ("EVENTS", bytes)).into_iter().collect();
-    loop {
-        let names: Vec<&str> = barred.iter().map(String::as_str).collect();
-        let chosen = load::choose(&types, config, options.tier.unwrap_or(Tier::Full), &names)?;
-        if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
-            let reason = chosen.refusals.first().map_or_else(String::new, |refusal| refusal.reason.clone());
-            return Err(SensorError::NoFullTier(reason));
+    with_loader(config_of(options), |loader| {
+        loop {
+            let chosen = load::choose(loader, options.tier.unwrap_or(Tier::Full), &barred)?;
+            if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
+                let reason = chosen.refusals.first().map_or_else(String::new, |refusal| refusal.reason.clone());
+                return Err(SensorError::NoFullTier(reason));
+            }
+            let prepare = |ebpf: &mut Ebpf| maps::set_targets(ebpf, &options.targets);
+            match load::attach(loader, chosen, options.ring_bytes, prepare) {
+                // Functions with more than six arguments load and do not attach before 6.12.
+                Err(SensorError::Attach { hooks, .. }) if !barred.contains(&hooks) => barred.push(hooks),
+                other => return other,
+            }
         }
-        match load::attach(&types, config, chosen, &sizes, |ebpf| maps::set_targets(ebpf, &options.targets)) {
-            // 32-bit leftovers apart, only functions with more than six arguments load and do not attach.
-            Err(SensorError::Attach { hooks, .. }) if !barred.contains(&hooks) => barred.push(hooks),
-            other => return other,
-        }
-    }
+    })
+}
+
+/// Reads the kernel's types for as long as `work` takes, and no longer: they are large.
+fn with_loader<T>(
+    config: Config,
+    work: impl FnOnce(&mut Loader<'_>) -> Result<T, SensorError>,
+) -> Result<T, SensorError> {
+    let result = {
+        let bare = load::bare_loader();
+        let types = load::Types::read()?;
+        let globals = Globals::new(&types, config);
+        work(&mut Loader::new(bare, &types, &globals))
+    };
+    sys::trim_memory();
+    result
 }
 
 fn config_of(options: &Options) -> Config {

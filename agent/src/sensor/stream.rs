@@ -76,7 +76,7 @@ fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
 /// 7.3). Such a sample says nothing.
 fn handshake_us(srtt: u32) -> Option<u64> {
     const MILLISECOND: u32 = 8 * 1_000;
-    (srtt % MILLISECOND != 0).then_some(u64::from(srtt >> 3))
+    (!srtt.is_multiple_of(MILLISECOND)).then_some(u64::from(srtt >> 3))
 }
 
 fn overflow(raw: abi::Overflow) -> Option<event::Overflow> {

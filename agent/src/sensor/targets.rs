@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use thiserror::Error;
 
+use crate::report::escape;
+
 /// Whom to watch: a union.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
@@ -120,6 +122,11 @@ pub fn comm_of(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
 }
 
+/// The same for a sentence: a name comes from outside.
+fn escaped_comm(pid: u32) -> String {
+    escape(&comm_of(pid).unwrap_or_default()).into_owned()
+}
+
 /// Finds the process that an id stands for.
 ///
 /// # Errors
@@ -130,7 +137,7 @@ pub fn resolve_pid(id: u32) -> Result<Resolved, TargetError> {
     }
     let pid = status_field(id, "Tgid:").and_then(|tgid| tgid.parse().ok()).unwrap_or(id);
     if pid != id {
-        let name = comm_of(pid).unwrap_or_default();
+        let name = escaped_comm(pid);
         return Ok(Resolved { pid, notice: Some(format!("{id} is a thread of {pid} ({name}); watching the process")) });
     }
     let inside = status_field(pid, "NSpid:")
@@ -151,7 +158,7 @@ fn hint(id: u32) -> String {
     });
     match found {
         Some(pid) => {
-            let name = comm_of(pid).unwrap_or_default();
+            let name = escaped_comm(pid);
             format!(". Inside a container's PID namespace, {pid} ({name}) has that id: try --pid {pid}")
         }
         None => ". `ss -ltnp` and `backscope listeners` show who listens".to_owned(),

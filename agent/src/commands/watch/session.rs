@@ -178,15 +178,17 @@ impl Session {
         if let Some(command) = &mut self.command
             && self.ended.is_none()
         {
-            // What we started ends with us.
+            // What we started ends with us; and since we were told to end, its status is not ours.
             command.signal(Signal::TERM);
-            self.ended = command.wait_for(Duration::from_secs(5))?;
+            command.wait_for(Duration::from_secs(5))?;
         }
         let sample = self.sensor.last_sample();
         self.sensor.drain(&mut self.events);
         self.events.push(Event::Sample(sample));
         self.apply()?;
         self.model.finish(now_ns(), &mut self.outputs);
+        // The last sample has just reported every listener.
+        self.outputs.retain(|output| !matches!(output, Output::Listener(_)));
         self.front.report(&self.outputs, &self.model)?;
         Ok(())
     }

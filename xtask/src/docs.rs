@@ -1,0 +1,53 @@
+//! The documents hold what they promise: their links lead somewhere, and their commands are commands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use crate::{Cli, step};
+
+/// Every Markdown file at the top and in `docs/`.
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for dir in ["", "docs", "docs/events"] {
+        let entries = fs::read_dir(step::root().join(dir)).expect("a folder of documents");
+        found.extend(
+            entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension() == Some("md".as_ref())),
+        );
+    }
+    found
+}
+
+/// What stands between `open` and `close`, wherever that is in the text.
+fn between<'a>(text: &'a str, open: &'a str, close: &'a [char]) -> impl Iterator<Item = &'a str> {
+    text.split(open).skip(1).filter_map(move |rest| rest.split(close).next())
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).expect("a document");
+        for link in between(&text, "](", &[')', '#']).filter(|link| !link.is_empty() && !link.contains("://")) {
+            let target = document.parent().unwrap_or(Path::new("")).join(link);
+            assert!(target.exists(), "{}: {link}", document.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "only {checked} links found");
+}
+
+#[test]
+fn xtask_commands_are_commands() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).expect("a document");
+        for words in between(&text, "cargo xtask ", &['`', '\n', '#', ')']) {
+            let parsed = Cli::try_parse_from(std::iter::once("xtask").chain(words.split_whitespace()));
+            assert!(parsed.is_ok(), "{}: cargo xtask {words}", document.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 5, "only {checked} commands found");
+}

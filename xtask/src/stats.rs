@@ -1,0 +1,64 @@
+//! Medians and spread of paired measurements.
+
+/// What one connection or request took, µs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// On the clock: also waiting for a processor that others use.
+    pub(crate) elapsed: f64,
+    /// Of processors, by client and server together.
+    pub(crate) cpu: f64,
+}
+
+/// One measurement without the thing measured and one with it, taken one right after the other.
+pub(crate) type Pair = (f64, f64);
+
+/// Lower quartile, median and upper quartile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    /// Of these values; `None` if there are none.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = values.into_iter().collect();
+        if sorted.is_empty() {
+            return None;
+        }
+        sorted.sort_by(f64::total_cmp);
+        let [low, median, high] = [0.25, 0.5, 0.75].map(|share| quantile(&sorted, share));
+        Some(Self { low, median, high })
+    }
+
+    /// Of the ratio with : without, pair by pair: what drifts slower than a pair takes cancels out.
+    pub(crate) fn of_ratios(pairs: &[Pair]) -> Option<Self> {
+        Self::of(pairs.iter().map(|(without, with)| with / without))
+    }
+}
+
+/// A quantile of sorted values, interpolated between neighbours.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_lie_between_neighbours() {
+        assert_eq!(Spread::of([4.0, 1.0, 3.0, 2.0]), Some(Spread { low: 1.75, median: 2.5, high: 3.25 }));
+        assert_eq!(Spread::of([7.0]), Some(Spread { low: 7.0, median: 7.0, high: 7.0 }));
+        assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn a_drift_of_both_sides_leaves_the_ratio_alone() {
+        let ratio = Spread::of_ratios(&[(10.0, 11.0), (20.0, 22.0), (40.0, 44.0)]).expect("three pairs");
+        assert!((ratio.median - 1.1).abs() < 1e-9, "{ratio:?}");
+    }
+}
