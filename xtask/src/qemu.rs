@@ -96,7 +96,7 @@ fn command(machine: &Machine) -> Command {
         cmdline.push_str(filter);
     }
     let mut qemu = Command::new("qemu-system-x86_64");
-    let smp = std::env::var("X_SMP").unwrap_or("2".into());
+    let smp = std::env::var("X_SMP").unwrap_or("1".into());
     if let Ok(more) = std::env::var("X_CMD") { cmdline.push_str(&more); }
     // One thread emulates both processors in turn: with a thread each, a processor may run into an instruction that the
     // other is patching, as attaching a probe does, and the kernel dies of it.
