@@ -125,7 +125,7 @@ impl Chosen {
 
 fn hooks_of(choice: &Choice) -> String {
     if choice.programs.is_empty() {
-        return "by the hooks of another signal".to_owned();
+        return choice.shares.to_owned();
     }
     let places: BTreeSet<String> = choice.programs.iter().map(|program| program.attach.to_string()).collect();
     places.into_iter().collect::<Vec<_>>().join(" ")
@@ -211,7 +211,7 @@ fn full_sizes(ring_bytes: Option<u32>) -> [(&'static str, u32); 6] {
 ///
 /// # Errors
 /// The object itself does not load, or a vital signal has no hook.
-pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[String]) -> Result<Chosen, SensorError> {
+pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) -> Result<Chosen, SensorError> {
     let types = loader.types;
     let marks_children = types.btf.has_function(plan::SOCKET_STORAGE);
     let mut trial = Trial {
@@ -233,11 +233,16 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[String]) 
     Ok(trial.chosen)
 }
 
+/// Hooks that load and do not attach.
+pub(super) struct Barred {
+    pub(super) hooks: String,
+    pub(super) reason: String,
+}
+
 struct Trial<'a> {
     ebpf: Ebpf,
     types: &'a Types,
-    /// Hooks that load and do not attach.
-    barred: &'a [String],
+    barred: &'a [Barred],
     chosen: Chosen,
     /// Why the kernel forbids function hooks as such: no need to ask for each.
     forbidden: Option<String>,
@@ -255,8 +260,9 @@ impl Trial<'_> {
     }
 
     fn load(&mut self, choice: &Choice) -> Result<(), String> {
-        if self.barred.contains(&hooks_of(choice)) {
-            return Err("the kernel loads it and does not attach it".to_owned());
+        let hooks = hooks_of(choice);
+        if let Some(barred) = self.barred.iter().find(|barred| barred.hooks == hooks) {
+            return Err(format!("it loads and does not attach: {}", barred.reason));
         }
         if choice.tier == Tier::Full {
             if let Some(reason) = &self.forbidden {

@@ -82,6 +82,8 @@ pub struct Choice {
     pub tier: Tier,
     /// The programs; all of them, or the next choice.
     pub programs: &'static [Program],
+    /// Without programs of its own: the hooks of another signal that it shares.
+    pub shares: &'static str,
     /// Whether this kernel's types allow it, else why not. What a program reads wrongly must not be loaded at all.
     pub fits: fn(&Btf) -> Result<(), String>,
     /// What this choice cannot show, compared with the best; empty for the best.
@@ -102,10 +104,10 @@ pub struct Row {
 }
 
 const fn best(programs: &'static [Program]) -> Choice {
-    Choice { tier: Tier::Full, programs, fits: any, loses: "" }
+    Choice { tier: Tier::Full, programs, shares: "", fits: any, loses: "" }
 }
 const fn same(programs: &'static [Program]) -> Choice {
-    Choice { tier: Tier::Tracepoint, programs, fits: any, loses: "" }
+    Choice { tier: Tier::Tracepoint, programs, shares: "", fits: any, loses: "" }
 }
 
 fn any(_: &Btf) -> Result<(), String> {
@@ -191,8 +193,8 @@ pub const ROWS: &[Row] = &[
             best(&[fexit("hashdance", "inet_csk_complete_hashdance"), fentry("queue_add", "inet_csk_reqsk_queue_add")]),
             Choice {
                 tier: Tier::Tracepoint,
-                // The listen row's set_state sees the child, too.
                 programs: &[],
+                shares: "tp_btf:inet_sock_set_state",
                 fits: marks_children,
                 loses: "the stamp is that of the child's birth, some 2 µs before it enters the queue",
             },
@@ -227,17 +229,24 @@ pub const ROWS: &[Row] = &[
         signal: "accept_io_uring",
         vital: false,
         choices: &[
-            // do_accept, above, serves io_uring as well.
-            Choice { tier: Tier::Full, programs: &[], fits: any, loses: "" },
+            Choice {
+                tier: Tier::Full,
+                programs: &[],
+                shares: "fentry:do_accept fentry:fd_install fexit:do_accept",
+                fits: any,
+                loses: "",
+            },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("io_uring_complete_cqe", "io_uring_complete")],
+                shares: "",
                 fits: |btf| tracepoint_arity(btf, "io_uring_complete", 3),
                 loses: "blocked_us, and accepts into direct descriptors",
             },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("io_uring_complete_res", "io_uring_complete")],
+                shares: "",
                 fits: |btf| tracepoint_arity(btf, "io_uring_complete", 7),
                 loses: "blocked_us, and accepts into direct descriptors",
             },
@@ -274,6 +283,7 @@ pub const ROWS: &[Row] = &[
                     fexit("final_ack_v4_7", "tcp_v4_syn_recv_sock"),
                     fexit("final_ack_v6_7", "tcp_v6_syn_recv_sock"),
                 ],
+                shares: "",
                 fits: |btf| arity(btf, "tcp_v4_syn_recv_sock", 7).and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 7)),
                 loses: "",
             },
@@ -283,6 +293,7 @@ pub const ROWS: &[Row] = &[
                     fexit("final_ack_v4_6", "tcp_v4_syn_recv_sock"),
                     fexit("final_ack_v6_6", "tcp_v6_syn_recv_sock"),
                 ],
+                shares: "",
                 fits: |btf| arity(btf, "tcp_v4_syn_recv_sock", 6).and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 6)),
                 loses: "",
             },
@@ -290,12 +301,14 @@ pub const ROWS: &[Row] = &[
             Choice {
                 tier: Tier::Full,
                 programs: &[fexit("check_req_done", "tcp_check_req"), fentry("check_req", "tcp_check_req")],
+                shares: "",
                 fits: |btf| arity(btf, "tcp_check_req", 5),
                 loses: "overflows at the final ACK of a connection that came by a syncookie",
             },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("drop_reason", "kfree_skb")],
+                shares: "",
                 fits: tells_listen_overflow,
                 loses: "",
             },
