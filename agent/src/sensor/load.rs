@@ -219,6 +219,7 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) 
         types,
         barred,
         chosen: Chosen::default(),
+        every_packet: loader.globals.config[0].0.syn_records != 0,
         forbidden: None,
     };
     for row in ROWS {
@@ -244,6 +245,8 @@ struct Trial<'a> {
     types: &'a Types,
     barred: &'a [Barred],
     chosen: Chosen,
+    /// Hooks that see every packet are allowed.
+    every_packet: bool,
     /// Why the kernel forbids function hooks as such: no need to ask for each.
     forbidden: Option<String>,
 }
@@ -271,6 +274,9 @@ impl Trial<'_> {
             if choice.programs.is_empty() && !self.chosen.sees("accept", Tier::Full) {
                 return Err("it needs the full tier's hooks of another signal".to_owned());
             }
+        }
+        if !self.every_packet && choice.programs.iter().any(|program| program.name == plan::SYNACK) {
+            return Err("it would see every packet of the machine; only with --detail events".to_owned());
         }
         (choice.fits)(&self.types.btf)?;
         let (ebpf, types) = (&mut self.ebpf, self.types);

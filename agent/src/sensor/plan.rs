@@ -156,6 +156,9 @@ pub const SOCKET_COOKIE: &str = "bpf_get_socket_ptr_cookie";
 /// As above, for `bpf_sock_from_file`.
 pub const SOCK_FROM_FILE: &str = "bpf_sock_from_file";
 
+/// The program that sees every packet of the machine: only for those who ask for each SYN.
+pub const SYNACK: &str = "synack";
+
 /// Every signal, in the order in which hooks are attached: what a later one relies on comes first.
 pub const ROWS: &[Row] = &[
     Row {
@@ -256,11 +259,20 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "syn",
         vital: false,
-        choices: &[best(&[
-            fentry("syn_queued", "inet_csk_reqsk_queue_hash_add"),
-            fexit("conn_request_done", "tcp_conn_request"),
-            fentry("conn_request", "tcp_conn_request"),
-        ])],
+        choices: &[
+            best(&[
+                fentry("syn_queued", "inet_csk_reqsk_queue_hash_add"),
+                fexit("conn_request_done", "tcp_conn_request"),
+                fentry("conn_request", "tcp_conn_request"),
+            ]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint(SYNACK, "net_dev_queue")],
+                shares: "",
+                fits: any,
+                loses: "SYNs are seen by their SYN-ACK: those that got none, or a syncookie, are not",
+            },
+        ],
         without: "SYNs are not seen one by one; dropped ones are counted from the socket's drop counter and the network \
                   namespace's ListenOverflows, without the peer's name",
     },
