@@ -275,7 +275,7 @@ fn queue_add(ctx: FEntryContext) -> i32 {
 
 /// The request whose SYN-ACK this CPU sent last: stacked devices show one packet several times.
 #[btf_map]
-static LAST_ANSWERED: PerCpuArray<u64, 1> = PerCpuArray::new();
+static LAST_ANSWERED: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 
 /// `net_dev_queue(skb)` with a SYN-ACK's request socket: the SYN that it answers arrived just now. Sees every packet of
 /// the machine, so that it is attached only when SYNs are asked for one by one.
@@ -315,10 +315,12 @@ fn repeated(req: *const c_void) -> bool {
         return true;
     }
     let Some(last) = LAST_ANSWERED.get_ptr_mut(0) else { return false };
+    // The address alone would not do: the next request may lie where the last one lay.
+    let this = [req as u64, first_us];
     // SAFETY: this CPU's own slot.
     unsafe {
-        let same = *last == req as u64;
-        *last = req as u64;
+        let same = *last == this;
+        *last = this;
         same
     }
 }

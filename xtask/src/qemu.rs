@@ -15,6 +15,12 @@ use crate::verdict::{self, Counts, Line, Outcome, Verdict};
 /// Lines of the console that are shown when a machine fails.
 const TAIL: usize = 25;
 
+/// A kernel that has not come to its init by then never will.
+const BOOT_LIMIT: Duration = Duration::from_secs(120);
+
+/// Times that a machine is booted before its failing to boot counts.
+const BOOTS: u32 = 3;
+
 /// What to boot.
 pub(crate) struct Machine<'a> {
     /// Version by which the kernel was asked for.
@@ -33,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) verdicts: Vec<Verdict>,
     /// Why the verdicts are not the whole story; counts as one failure.
     pub(crate) fault: Option<String>,
+    /// Whether the kernel came as far as the tests.
+    pub(crate) booted: bool,
 }
 
 impl Run {
@@ -47,9 +55,26 @@ impl Run {
 
 /// Boots the machine and waits until it is off.
 ///
+/// A kernel that dies before any of our code has run is the emulator's doing, not the tests': it is booted again, and
+/// that is said. Whatever happens later counts.
+///
 /// # Errors
 /// If QEMU cannot be started or the log cannot be written.
 pub(crate) fn run(machine: &Machine) -> Result<Run> {
+    let mut boot = 1;
+    loop {
+        let run = run_once(machine)?;
+        match &run.fault {
+            Some(fault) if !run.booted && boot < BOOTS => {
+                eprintln!("    [{}] DID NOT BOOT, trying again ({boot} of {BOOTS}): {fault}", machine.version);
+                boot += 1;
+            }
+            _ => return Ok(run),
+        }
+    }
+}
+
+fn run_once(machine: &Machine) -> Result<Run> {
     if let Some(dir) = machine.log.parent() {
         fs::create_dir_all(dir)?;
     }
@@ -64,14 +89,20 @@ pub(crate) fn run(machine: &Machine) -> Result<Run> {
 }
 
 fn command(machine: &Machine) -> Command {
-    // A panic ends the machine at once (`panic=-1` with `-no-reboot`).
-    let mut cmdline = "console=ttyS0 quiet loglevel=3 panic=-1 oops=panic".to_owned();
+    // A panic ends the machine at once (`panic=-1` with `-no-reboot`). Mitigations only slow an emulated processor down.
+    let mut cmdline = "console=ttyS0 quiet loglevel=3 panic=-1 oops=panic mitigations=off".to_owned();
     if let Some(filter) = machine.filter {
         cmdline.push_str(" backscope.filter=");
         cmdline.push_str(filter);
     }
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024"]);
+    let smp = std::env::var("X_SMP").unwrap_or("2".into());
+    if let Ok(more) = std::env::var("X_CMD") {
+        cmdline.push_str(&more);
+    }
+    // One thread emulates both processors in turn: with a thread each, a processor may run into an instruction that the
+    // other is patching, as attaching a probe does, and the kernel dies of it.
+    qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-smp", &smp, "-m", "2048"]);
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
     qemu.arg("-kernel").arg(machine.vmlinuz).arg("-initrd").arg(machine.initramfs).args(["-append", &cmdline]);
     qemu.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -98,10 +129,11 @@ fn printable(line: &[u8]) -> String {
 }
 
 fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<Run> {
-    let deadline = Instant::now() + machine.timeout;
+    let start = Instant::now();
     let (mut verdicts, mut tail) = (Vec::new(), Vec::new());
-    let (mut done, mut garbled) = (false, 0);
+    let (mut booted, mut done, mut garbled) = (false, false, 0);
     let end = loop {
+        let deadline = start + if booted { machine.timeout } else { machine.timeout.min(BOOT_LIMIT) };
         let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => break "the machine ended",
@@ -113,6 +145,7 @@ fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<
                 show(machine.version, &verdict);
                 verdicts.push(verdict);
             }
+            Some(Line::Begin) => booted = true,
             Some(Line::Done) => done = true,
             Some(Line::Garbled) => garbled += 1,
             None => {}
@@ -131,7 +164,7 @@ fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<
     } else {
         None
     };
-    Ok(Run { verdicts, fault })
+    Ok(Run { verdicts, fault, booted })
 }
 
 fn show(version: &str, verdict: &Verdict) {
@@ -181,14 +214,18 @@ mod tests {
 
     #[test]
     fn a_complete_run_has_no_fault() {
-        let run = followed(&["boot", "VERDICT pass a 1", "VERDICT skip b 0 no io_uring", "VERDICTS done"]);
+        let lines = ["boot", "VERDICTS begin", "VERDICT pass a 1", "VERDICT skip b 0 no io_uring", "VERDICTS done"];
+        let run = followed(&lines);
         assert_eq!(run.fault, None);
+        assert!(run.booted);
         assert_eq!(run.counts(), Counts { passed: 1, failed: 0, skipped: 1 });
     }
 
     #[test]
     fn a_machine_that_panics_fails_with_its_last_words() {
-        let run = followed(&["VERDICT pass a 1", "Kernel panic - not syncing"]);
+        assert!(!followed(&["Oops: int3", "Kernel panic - not syncing"]).booted);
+        let run = followed(&["VERDICTS begin", "VERDICT pass a 1", "Kernel panic - not syncing"]);
+        assert!(run.booted);
         assert_eq!(run.counts(), Counts { passed: 1, failed: 1, skipped: 0 });
         assert!(run.fault.is_some_and(|fault| fault.contains("Kernel panic")));
     }

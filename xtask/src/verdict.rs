@@ -1,6 +1,7 @@
 //! What the tests inside a virtual machine say on its serial console:
 //!
 //! ```text
+//! VERDICTS begin
 //! VERDICT <pass|fail|skip> <test name> <milliseconds> [reason]
 //! VERDICTS done
 //! ```
@@ -27,6 +28,8 @@ pub(crate) struct Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     Verdict(Verdict),
+    /// The kernel has booted: from here on it is the tests' turn.
+    Begin,
     /// Every test that was to run has had its verdict.
     Done,
     /// Looks like a verdict, and is none: the machine garbled it, so a verdict is missing.
@@ -36,8 +39,10 @@ pub(crate) enum Line {
 /// Reads a line of the console; `None` if it does not concern the tests.
 pub(crate) fn parse(line: &str) -> Option<Line> {
     let line = line.trim();
-    if line == "VERDICTS done" {
-        return Some(Line::Done);
+    match line {
+        "VERDICTS begin" => return Some(Line::Begin),
+        "VERDICTS done" => return Some(Line::Done),
+        _ => {}
     }
     // The kernel's own messages may have left the cursor in mid-line.
     let start = line.find("VERDICT")?;
@@ -122,6 +127,7 @@ mod tests {
         let pass = Verdict { outcome: Outcome::Pass, test: "a".into(), millis: 0, reason: String::new() };
         assert_eq!(parse("VERDICT pass a 0"), Some(Line::Verdict(pass.clone())));
         assert_eq!(parse("[    1.5] noise VERDICT pass a 0"), Some(Line::Verdict(pass)));
+        assert_eq!(parse("VERDICTS begin"), Some(Line::Begin));
         assert_eq!(parse("VERDICTS done"), Some(Line::Done));
         assert_eq!(parse("[    1.5] random: crng init done"), None);
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -57,7 +57,7 @@ struct Report {
 
 enum Ran {
     /// The machine ran; see the log for its console.
-    Yes { run: Run, log: PathBuf },
+    Yes { run: Run, took: Duration, log: PathBuf },
     /// There is no such kernel to run.
     Skipped(String),
 }
@@ -158,24 +158,27 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
         timeout: Duration::from_secs(args.timeout),
         log: &log,
     };
-    let run =
-        qemu::run(&machine).unwrap_or_else(|error| Run { verdicts: Vec::new(), fault: Some(format!("{error:#}")) });
+    let not_run = |error| Run { verdicts: Vec::new(), fault: Some(format!("{error:#}")), booted: false };
+    let begin = Instant::now();
+    let run = qemu::run(&machine).unwrap_or_else(not_run);
+    let took = begin.elapsed();
     let good = run.fault.is_none() && run.counts().failed == 0;
     step.done(format_args!("kernel {version}: {}", run.counts()));
     if good && !args.keep_log {
         // A log that stays behind does no harm.
         let _ = fs::remove_file(&log);
     }
-    report(&kernel.release, Ran::Yes { run, log })
+    report(&kernel.release, Ran::Yes { run, took, log })
 }
 
 fn print_table(reports: &[Report]) {
-    println!("\n{:<8} {:<34} {:>6} {:>6} {:>7}", "KERNEL", "RELEASE", "PASSED", "FAILED", "SKIPPED");
+    println!("\n{:<8} {:<34} {:>6} {:>6} {:>7} {:>7}", "KERNEL", "RELEASE", "PASSED", "FAILED", "SKIPPED", "TIME");
     for Report { version, release, result } in reports {
         match result {
-            Ran::Yes { run, .. } => {
+            Ran::Yes { run, took, .. } => {
                 let Counts { passed, failed, skipped } = run.counts();
-                println!("{version:<8} {release:<34} {passed:>6} {failed:>6} {skipped:>7}");
+                let took = took.as_secs();
+                println!("{version:<8} {release:<34} {passed:>6} {failed:>6} {skipped:>7} {took:>5} s");
             }
             Ran::Skipped(_) => println!("{version:<8} SKIPPED: this kernel was not tested"),
         }
@@ -183,7 +186,7 @@ fn print_table(reports: &[Report]) {
     for Report { version, result, .. } in reports {
         match result {
             Ran::Skipped(reason) => println!("\nkernel {version}: SKIPPED, NOT TESTED: {reason}"),
-            Ran::Yes { run, log } => print_faults(version, run, log),
+            Ran::Yes { run, log, .. } => print_faults(version, run, log),
         }
     }
     println!();

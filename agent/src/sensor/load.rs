@@ -388,7 +388,9 @@ fn brief(error: &dyn std::error::Error) -> String {
     let first = lines.next().unwrap_or_default();
     // The loader repeats the system call's error behind a verifier log that is empty.
     let first = first.split(". Verifier output").next().unwrap_or_default().trim_end_matches([':', ' ']).to_owned();
-    let noise = |line: &str| line.contains("processed ") || line.starts_with("verification") || line.starts_with(": ");
+    let noise = |line: &str| {
+        line.contains("processed ") || ["verification", "stack depth", ": "].iter().any(|head| line.starts_with(head))
+    };
     let last = lines.rfind(|line| !noise(line));
     match last {
         Some(last) => format!("{first}: {}", last.trim()),

@@ -175,7 +175,7 @@ impl Sensor {
             attached_ns: now_ns(),
             attach_us: 0,
             sampler: Sampler::new(&loaded.chosen),
-            cost: CostMeter::new(),
+            cost: CostMeter::new(&loaded.ebpf),
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
             preflight,

@@ -202,7 +202,7 @@ pub const ROWS: &[Row] = &[
                 loses: "the stamp is that of the child's birth, some 2 µs before it enters the queue",
             },
         ],
-        without: "the wait in the accept queue is unknown; its depth is sampled",
+        without: "the wait in the accept queue is estimated to one tick, its depth known from samples and accepts",
     },
     Row {
         signal: "left_queue",

@@ -97,8 +97,6 @@ layout! {
     files_fdt = "files_struct"."fdt",
     /// Array of open files.
     fdt_fd = "fdtable"."fd",
-    /// Size of that array.
-    fdt_max_fds = "fdtable"."max_fds",
     /// Start of a packet's buffer.
     skb_head = "sk_buff"."head",
     /// Offset of the IP header.

@@ -1,15 +1,20 @@
-//! PID 1 of the test machine: mounts what the tests need, runs them one by one, prints a verdict for each, powers off.
+//! PID 1 of the test machine: mounts what the tests need, runs them, prints a verdict for each, powers off.
 //!
-//! `VERDICT pass|fail|skip NAME MILLIS [REASON]` a test, then `VERDICTS done`. `backscope.filter=TEXT` on the kernel
-//! command line selects the tests whose name contains one of the comma-separated texts.
+//! `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` a test, then `VERDICTS done`. On the kernel
+//! command line `backscope.filter=TEXT` selects the tests whose name contains one of the comma-separated texts, and
+//! `backscope.threads=N` says how many run at once: attaching mostly waits for grace periods of the kernel.
 
 use std::ffi::{CStr, c_int};
 use std::io::{self, Write};
+use std::sync::Mutex;
 use std::time::Instant;
-use std::{fs, ptr};
+use std::{fs, ptr, thread};
 
 use backscope_tests::cases;
-use backscope_tests::harness::{Verdict, World, net, run, runs};
+use backscope_tests::harness::{Case, Tier, Verdict, World, net, run, runs};
+
+/// Tests that run at once unless the command line says otherwise.
+const THREADS: usize = 8;
 
 fn main() {
     if std::process::id() != 1 {
@@ -18,26 +23,17 @@ fn main() {
     }
     // The firmware leaves half a line of escape sequences behind.
     say("");
+    say("VERDICTS begin");
     for complaint in prepare() {
         say(&format!("INIT {complaint}"));
     }
-    let filters = filters(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
-    for case in cases::all() {
-        for (name, tier) in runs(&case, true) {
-            if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter)) {
-                continue;
-            }
-            let begin = Instant::now();
-            let verdict = run(&case, &World { vm: true, tier });
-            let (word, reason) = match verdict {
-                Verdict::Pass => ("pass", String::new()),
-                Verdict::Skip(reason) => ("skip", reason),
-                Verdict::Fail(reason) => ("fail", reason),
-            };
-            let line = format!("VERDICT {word} {name} {} {}", begin.elapsed().as_millis(), one_line(&reason));
-            say(line.trim_end());
-            end_leftovers();
-        }
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let (alone, together) = selected(&command_line).into_iter().partition::<Vec<_>, _>(|job| job.case.alone);
+    run_together(together, threads(&command_line));
+    end_leftovers();
+    for job in alone {
+        job.run();
+        end_leftovers();
     }
     say("VERDICTS done");
     power_off();
@@ -75,9 +71,56 @@ fn prepare() -> Vec<String> {
     complaints
 }
 
-fn filters(command_line: &str) -> Vec<String> {
-    let given = command_line.split_whitespace().find_map(|word| word.strip_prefix("backscope.filter="));
-    given.unwrap_or("").split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect()
+/// One run of a case.
+struct Job {
+    case: Case,
+    name: String,
+    tier: Option<Tier>,
+}
+
+impl Job {
+    /// Runs it and prints its verdict.
+    fn run(self) {
+        let begin = Instant::now();
+        let (word, reason) = match run(&self.case, &World { vm: true, tier: self.tier }) {
+            Verdict::Pass => ("pass", String::new()),
+            Verdict::Skip(reason) => ("skip", reason),
+            Verdict::Fail(reason) => ("fail", reason),
+        };
+        let line = format!("VERDICT {word} {} {} {}", self.name, begin.elapsed().as_millis(), one_line(&reason));
+        say(line.trim_end());
+    }
+}
+
+/// The runs that the command line selects.
+fn selected(command_line: &str) -> Vec<Job> {
+    let filters: Vec<&str> = given(command_line, "backscope.filter=").unwrap_or("").split(',').collect();
+    let wanted = |name: &str| filters.iter().any(|filter| name.contains(filter));
+    let jobs_of = |case: Case| runs(&case, true).into_iter().map(move |(name, tier)| Job { case, name, tier });
+    cases::all().into_iter().flat_map(jobs_of).filter(|job| wanted(&job.name)).collect()
+}
+
+fn threads(command_line: &str) -> usize {
+    given(command_line, "backscope.threads=").and_then(|text| text.parse().ok()).unwrap_or(THREADS)
+}
+
+fn given<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
+    command_line.split_whitespace().find_map(|word| word.strip_prefix(name))
+}
+
+/// Runs the jobs, so many at once.
+fn run_together(jobs: Vec<Job>, threads: usize) {
+    let waiting = Mutex::new(jobs.into_iter());
+    let next = || waiting.lock().ok()?.next();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(job) = next() {
+                    job.run();
+                }
+            });
+        }
+    });
 }
 
 fn one_line(text: &str) -> String {

@@ -2,17 +2,17 @@
 
 use anyhow::{Context, ensure};
 
-use super::{any_tier, each_tier};
+use super::{any_tier, each_tier, native};
 use crate::harness::json::{Value, listens_on, number};
 use crate::harness::{Case, World, connect, converse};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("command::listeners_json", listeners_json),
-    any_tier("command::listeners_table", listeners_table),
+    native("command::listeners_table", listeners_table),
     any_tier("command::doctor", doctor),
     any_tier("command::doctor_json", doctor_json),
     any_tier("command::full_tier_by_name", full_tier_by_name),
-    any_tier("command::plain", plain),
+    native("command::plain", plain),
     each_tier("command::detail_events", detail_events),
 ];
 

@@ -11,7 +11,7 @@ pub(super) const CASES: &[Case] = &[
     each_tier("finding::accept_starved", accept_starved),
     each_tier("finding::syn_queue_pressure", syn_queue_pressure),
     each_tier("finding::uneven_workers", uneven_workers),
-    each_tier("finding::none_on_a_healthy_server", healthy),
+    each_tier("finding::none_on_a_healthy_server", healthy).alone(),
 ];
 
 /// A finding is of use only with evidence and something to do.

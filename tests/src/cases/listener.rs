@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     each_tier("listener::reuseport_group", reuseport_group),
     each_tier("listener::backlog_changed", backlog_changed),
     each_tier("listener::backlog_clamped", backlog_clamped),
-    any_tier("listener::ten_thousand", ten_thousand),
+    any_tier("listener::ten_thousand", ten_thousand).alone(),
 ];
 
 fn existing(world: &World) -> anyhow::Result<()> {

@@ -12,9 +12,9 @@ mod target;
 
 use crate::harness::{Case, Tiers, Where, World};
 
-/// Every case.
+/// Every case; those that run alone come last, so that they hold up no other.
 pub fn all() -> Vec<Case> {
-    [
+    let mut cases = [
         accept::CASES,
         listener::CASES,
         overflow::CASES,
@@ -25,20 +25,22 @@ pub fn all() -> Vec<Case> {
         coverage::CASES,
         server::CASES,
     ]
-    .concat()
+    .concat();
+    cases.sort_by_key(|case| case.alone);
+    cases
 }
 
 /// A case that depends on the tier.
 const fn each_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Everywhere, tiers: Tiers::Each, run }
+    Case { name, place: Where::Everywhere, tiers: Tiers::Each, alone: false, run }
 }
 
 /// A case that is the same on every tier.
 const fn any_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Everywhere, tiers: Tiers::Any, run }
+    Case { name, place: Where::Everywhere, tiers: Tiers::Any, alone: false, run }
 }
 
-/// A case that needs the programs of an ordinary machine.
+/// A case that needs the programs of an ordinary machine, or that is the same on every kernel.
 const fn native(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Native, tiers: Tiers::Any, run }
+    Case { name, place: Where::Native, tiers: Tiers::Any, alone: false, run }
 }

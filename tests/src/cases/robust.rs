@@ -11,11 +11,11 @@ use crate::harness::net::Counters;
 use crate::harness::{Case, World, bpf, converse};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("robust::killed_leaves_nothing", killed),
+    each_tier("robust::killed_leaves_nothing", killed).alone(),
     each_tier("robust::two_at_once_agree", two_at_once),
     any_tier("robust::ring_overflow_is_counted", ring_overflow),
-    any_tier("robust::a_thousand_forks", thousand_forks),
-    each_tier("robust::syn_flood", syn_flood),
+    any_tier("robust::a_thousand_forks", thousand_forks).alone(),
+    each_tier("robust::syn_flood", syn_flood).alone(),
 ];
 
 fn killed(world: &World) -> anyhow::Result<()> {

@@ -190,7 +190,8 @@ impl Agent {
     fn latest(&self) -> String {
         let from = self.objects.len().saturating_sub(4);
         let latest: Vec<_> = self.objects[from..].iter().map(Value::to_string).collect();
-        format!("{} objects, the latest: {}", self.objects.len(), latest.join(" "))
+        let skipped = super::bpf::skipped_runs(self.pid());
+        format!("{} objects, {skipped} skipped runs, the latest: {}", self.objects.len(), latest.join(" "))
     }
 
     fn post_mortem(&mut self) -> String {

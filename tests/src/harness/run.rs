@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::mpsc;
+use std::sync::{PoisonError, RwLock, mpsc};
 use std::thread;
 
 use super::{Skip, Tier, World, net};
@@ -16,8 +16,17 @@ pub struct Case {
     pub place: Where,
     /// In the virtual machine: on which tiers.
     pub tiers: Tiers,
+    /// Whether it looks at what all processes share, or at times that load would change: nothing else runs meanwhile.
+    pub alone: bool,
     /// The test.
     pub run: fn(&World) -> anyhow::Result<()>,
+}
+
+impl Case {
+    /// The same case, with the machine for itself.
+    pub const fn alone(self) -> Self {
+        Self { alone: true, ..self }
+    }
 }
 
 /// Where a case can run.
@@ -25,7 +34,7 @@ pub struct Case {
 pub enum Where {
     /// Natively and in the virtual machine.
     Everywhere,
-    /// Natively alone: it needs programs that the virtual machine has not.
+    /// Natively alone: it needs programs that the virtual machine has not, or is the same on every kernel.
     Native,
 }
 
@@ -49,20 +58,33 @@ pub enum Verdict {
     Skip(String),
 }
 
-/// The runs of a case here: name and tier.
+/// The runs of a case here: name and tier. None if its place is elsewhere.
 pub fn runs(case: &Case, vm: bool) -> Vec<(String, Option<Tier>)> {
-    if vm && case.tiers == Tiers::Each {
-        let named = |tier: Tier| (format!("{}@{}", case.name, tier.name()), Some(tier));
-        return vec![named(Tier::Full), named(Tier::Tracepoint)];
+    match (vm, case.place, case.tiers) {
+        (true, Where::Native, _) => Vec::new(),
+        (true, _, Tiers::Each) => {
+            [Tier::Full, Tier::Tracepoint].map(|tier| (format!("{}@{}", case.name, tier.name()), Some(tier))).into()
+        }
+        _ => vec![(case.name.to_owned(), None)],
     }
-    vec![(case.name.to_owned(), None)]
 }
 
-/// Runs the case.
+/// Held shared by cases that may run at once, exclusively by one that runs alone.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Runs the case, once no other that it must not meet is running.
 pub fn run(case: &Case, world: &World) -> Verdict {
-    if world.vm && case.place == Where::Native {
-        return Verdict::Skip("needs programs that the virtual machine has not".into());
+    // What panicked is a case, and it leaves nothing of its own behind.
+    let (_shared, _alone);
+    if case.alone {
+        _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    } else {
+        _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     }
+    run_now(case, world)
+}
+
+fn run_now(case: &Case, world: &World) -> Verdict {
     let (sender, verdict) = mpsc::channel();
     let (run, inner) = (case.run, world.clone());
     let body = move || {
