@@ -238,6 +238,10 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let (skb, sk): (*const c_void, *const c_void) = (ctx.arg(0), ctx.arg(3));
+    // The verifier wants to see this, though no null is in the map.
+    if sk.is_null() {
+        return 0;
+    }
     let Some((id, listener)) = listener_at(sk) else { return 0 };
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).overflow_ack }, 1);

@@ -2,6 +2,7 @@
 
 mod accept;
 mod command;
+mod coverage;
 mod finding;
 mod listener;
 mod overflow;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Case> {
         target::CASES,
         robust::CASES,
         command::CASES,
+        coverage::CASES,
         server::CASES,
     ]
     .concat()

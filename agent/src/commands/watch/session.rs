@@ -187,6 +187,8 @@ impl Session {
         self.events.push(Event::Sample(sample));
         self.apply()?;
         self.model.finish(now_ns(), &mut self.outputs);
+        // The last sample has just reported every listener.
+        self.outputs.retain(|output| !matches!(output, Output::Listener(_)));
         self.front.report(&self.outputs, &self.model)?;
         Ok(())
     }

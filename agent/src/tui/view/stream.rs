@@ -61,12 +61,11 @@ pub(super) fn lines(
     entries.iter().zip(&peers).map(|(entry, peer)| Line::from(cut(columns.row(entry, peer), width))).collect()
 }
 
-/// The address that an entry is about, or how many clients where the kernel names none.
+/// The address that an entry is about, or how many segments where the kernel names no peer.
 fn who(entry: &StreamEntry) -> String {
     match &entry.what {
         StreamKind::Accept { peer, .. } | StreamKind::Overflow { peer: Some(peer), .. } => peer.to_string(),
-        StreamKind::Overflow { peer: None, count: 1, .. } => "1 client".to_owned(),
-        StreamKind::Overflow { peer: None, count, .. } => format!("{} clients", grouped(*count)),
+        StreamKind::Overflow { peer: None, count, .. } => format!("{} unnamed", grouped(*count)),
         StreamKind::Listening { local } | StreamKind::Closed { local } => local.to_string(),
     }
 }

@@ -1,0 +1,55 @@
+//! What each kernel is known to show. A hook that a change loses would otherwise only lower the coverage, in silence.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, ensure};
+
+use super::any_tier;
+use crate::harness::json::Value;
+use crate::harness::{Case, World};
+
+pub(super) const CASES: &[Case] = &[
+    any_tier("coverage::full_tier_sees_everything", full_tier_sees_everything),
+    any_tier("coverage::tracepoint_tier_sees_what_it_can", tracepoint_tier_sees_what_it_can),
+];
+
+fn doctor(world: &World, args: &[&str]) -> anyhow::Result<Value> {
+    let output = world.agent_command(&[&["doctor", "--json"], args].concat()).output()?;
+    serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Signals without a hook.
+fn unseen(report: &Value) -> BTreeSet<&str> {
+    let hooks = report["hooks"].as_object().into_iter().flatten();
+    hooks.filter(|(_, hook)| hook.is_null()).map(|(signal, _)| signal.as_str()).collect()
+}
+
+fn full_tier_sees_everything(world: &World) -> anyhow::Result<()> {
+    let report = doctor(world, &[])?;
+    if report["tier"] != "full" {
+        let reason = report["refused"][0]["reason"].as_str().unwrap_or_default();
+        ensure!(reason.contains("not permitted"), "function hooks fail for a reason of ours: {report}");
+        return Ok(());
+    }
+    ensure!(unseen(&report).is_empty(), "signals without a hook: {report}");
+    Ok(())
+}
+
+fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
+    let report = doctor(world, &["--tier", "tracepoint"])?;
+    let mut expected = BTreeSet::from(["syn", "syncookie"]);
+    let release = release(&report).with_context(|| format!("no kernel release: {report}"))?;
+    if release < (6, 18) {
+        expected.insert("overflow_ack");
+    }
+    if release < (5, 11) {
+        expected.extend(["queued", "accept_io_uring"]);
+    }
+    ensure!(unseen(&report) == expected, "unseen should be {expected:?}: {report}");
+    Ok(())
+}
+
+fn release(report: &Value) -> Option<(u32, u32)> {
+    let mut numbers = report["kernel"].as_str()?.split(['.', '-']).map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
