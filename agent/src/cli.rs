@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, num::NonZeroU16, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -67,8 +67,9 @@ Examples:
   sudo backscope watch --comm nginx --json --duration 10s | jq 'select(.type == \"overflow\")'
   sudo backscope watch -- python3 -m http.server
 
-Exit status: 0 done; 1 failed while running; 2 unusable arguments; 3 a privilege or kernel feature is
-missing; with -- CMD, that of CMD.";
+Exit status:
+  0 done   1 failed while running   2 unusable arguments   3 a privilege or kernel feature is missing
+  With -- CMD that of CMD, unless backscope was told to stop or failed itself.";
 
 const LISTENERS_EXAMPLES: &str = "\
 Examples:
@@ -90,8 +91,8 @@ pub struct TargetArgs {
     #[arg(long, value_name = "PID")]
     pub pid: Vec<u32>,
     /// Watch whoever listens on this port; repeatable
-    #[arg(long, value_name = "PORT")]
-    pub port: Vec<NonZeroU16>,
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    pub port: Vec<u16>,
     /// Watch every process with this name (as `ps -o comm` shows it)
     #[arg(long, value_name = "NAME")]
     pub comm: Option<String>,
@@ -110,7 +111,7 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     /// Start this program and watch it from its first system call
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", help_heading = "Target")]
     pub command: Vec<OsString>,
     /// How to show it.
     #[command(flatten)]
@@ -144,9 +145,9 @@ pub struct OutputArgs {
 /// Levels of detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Detail {
-    /// Listeners, overflow and accepts
+    /// Listeners, overflow and accepts: a record an accept, nothing a request
     Queues,
-    /// And every SYN and retransmitted SYN-ACK
+    /// Every SYN and SYN-ACK sent again, too: where function hooks are refused, a look at every packet
     Events,
 }
 
@@ -175,7 +176,7 @@ pub struct ListenersArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     /// One JSON object a line
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
 
@@ -188,6 +189,13 @@ pub struct DoctorArgs {
     /// Use hooks of this tier only
     #[arg(long, value_enum, value_name = "TIER", hide = true)]
     pub tier: Option<TierArg>,
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err("a port is a number from 1 to 65535".to_owned()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

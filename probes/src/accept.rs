@@ -12,30 +12,40 @@ use backscope_abi as abi;
 use backscope_abi::{Call, Queued};
 
 use crate::{
-    kernel::{accept_depth, comm, current, file_of_fd, local_of, now, peer_of, read, read_at, sock_of_file},
+    kernel::{
+        accept_depth, comm, config, current, file_of_fd, local_of, now, peer_of, read, read_at, sock_of_file,
+        sock_of_socket,
+    },
     maps::{CALLS, LISTENERS, QUEUED, add, emit, emit_with, id_of, is_target, listener_at, note_depth},
 };
 
 const TCP_LISTEN: u8 = 10;
 const EAGAIN: i64 = -11;
 
-/// A thread asks for a connection.
+/// A thread asks for a connection. Every thread of the machine that does comes here: the first lookup sends the unwatched
+/// away.
 #[inline(always)]
-fn enter(sk: *const c_void) {
-    if sk.is_null() {
-        return;
-    }
+fn enter(file: *const c_void) {
     let thread = current();
-    let Some((id, _)) = listener_at(sk) else {
-        let tgid = (thread >> 32) as u32;
-        if is_target(tgid) && read!(sk, skc_state as u8) == TCP_LISTEN {
+    let tgid = (thread >> 32) as u32;
+    let mut sk = sock_of_socket(file);
+    let mut known = listener_at(sk);
+    if known.is_none() && is_target(tgid) {
+        // A Multipath TCP socket stands for its first subflow.
+        sk = sock_of_file(file);
+        known = listener_at(sk);
+    }
+    match known {
+        Some((id, _)) => {
+            let call = Call { entered_ns: now(), listener: id, sk: sk as u64, file: 0, returned_ns: 0 };
+            let _ = CALLS.insert(thread, call, 0);
+        }
+        None if is_target(tgid) && read!(sk, skc_state as u8) == TCP_LISTEN => {
             // It came to the target by a way that shows no event, such as SCM_RIGHTS.
             emit(&abi::Adopt { kind: abi::ADOPT, tgid, ts_ns: now() });
         }
-        return;
-    };
-    let call = Call { entered_ns: now(), listener: id, sk: sk as u64, file: 0, returned_ns: 0 };
-    let _ = CALLS.insert(thread, call, 0);
+        None => {}
+    }
 }
 
 /// The call that this thread is in, blank if none is known.
@@ -52,6 +62,9 @@ fn call_of(thread: u64) -> Call {
 #[inline(always)]
 fn leave_empty(thread: u64, result: i64) {
     let call = call_of(thread);
+    if call.listener == 0 {
+        return;
+    }
     let _ = CALLS.remove(thread);
     if result != EAGAIN {
         return;
@@ -137,7 +150,7 @@ fn do_accept(ctx: FEntryContext) -> i32 {
         accepted(sock_of_file(call.file as *const c_void), call, -1, call.returned_ns);
         let _ = CALLS.remove(thread);
     }
-    enter(sock_of_file(ctx.arg::<*const c_void>(0)));
+    enter(ctx.arg(0));
     0
 }
 
@@ -191,7 +204,14 @@ fn returned(result: i64) {
         return;
     }
     let call = call_of(thread);
-    let _ = CALLS.remove(thread);
+    if call.listener == 0 {
+        // It may have been inside since before the attach: looked into for targets alone, for what that costs.
+        if config!(by_port) == 0 && !is_target((thread >> 32) as u32) {
+            return;
+        }
+    } else {
+        let _ = CALLS.remove(thread);
+    }
     let ts_ns = now();
     let child = sock_of_file(file_of_fd(result as u32));
     if !child.is_null() {
@@ -201,13 +221,13 @@ fn returned(result: i64) {
 
 #[tracepoint(category = "syscalls", name = "sys_enter_accept")]
 fn sys_enter_accept(ctx: TracePointContext) -> u32 {
-    enter(sock_of_file(file_of_fd(syscall_arg(&ctx, 0) as u32)));
+    enter(file_of_fd(syscall_arg(&ctx, 0) as u32));
     0
 }
 
 #[tracepoint(category = "syscalls", name = "sys_enter_accept4")]
 fn sys_enter_accept4(ctx: TracePointContext) -> u32 {
-    enter(sock_of_file(file_of_fd(syscall_arg(&ctx, 0) as u32)));
+    enter(file_of_fd(syscall_arg(&ctx, 0) as u32));
     0
 }
 

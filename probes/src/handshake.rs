@@ -273,6 +273,58 @@ fn queue_add(ctx: FEntryContext) -> i32 {
     0
 }
 
+/// The request whose SYN-ACK this CPU sent last: stacked devices show one packet several times.
+#[btf_map]
+static LAST_ANSWERED: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
+
+/// `net_dev_queue(skb)` with a SYN-ACK's request socket: the SYN that it answers arrived just now. Sees every packet of
+/// the machine, so that it is attached only when SYNs are asked for one by one.
+#[btf_tracepoint(function = "net_dev_queue")]
+fn synack(ctx: BtfTracePointContext) -> i32 {
+    const TCP_NEW_SYN_RECV: u8 = 12;
+    let skb: *const c_void = ctx.arg(0);
+    let req = read!(skb, skb_sk as u64) as *const c_void;
+    if req.is_null() || read!(req, skc_state as u8) != TCP_NEW_SYN_RECV {
+        return 0;
+    }
+    let sk = read!(req, skc_listener as u64) as *const c_void;
+    let Some((id, listener)) = listener_at(sk) else { return 0 };
+    if repeated(req) {
+        return 0;
+    }
+    note_depth(listener, sk, accept_depth(sk));
+    emit(&abi::Syn {
+        kind: abi::SYN,
+        tfo_bytes: u32::MAX,
+        ts_ns: now(),
+        listener: id,
+        peer: peer_of(req),
+        depth: accept_depth(sk),
+        syn_depth: syn_depth(sk),
+    });
+    0
+}
+
+/// The same SYN-ACK on another device, or sent again: `snt_synack` keeps the time of the first, and the shortest time to
+/// the second is 200 ms (`TCP_RTO_MIN`).
+#[inline(always)]
+fn repeated(req: *const c_void) -> bool {
+    const AGAIN_US: u64 = 100_000;
+    let first_us = read!(req, snt_synack as u64);
+    if first_us != 0 && now() / 1_000 > first_us + AGAIN_US {
+        return true;
+    }
+    let Some(last) = LAST_ANSWERED.get_ptr_mut(0) else { return false };
+    // The address alone would not do: the next request may lie where the last one lay.
+    let this = [req as u64, first_us];
+    // SAFETY: this CPU's own slot.
+    unsafe {
+        let same = *last == this;
+        *last = this;
+        same
+    }
+}
+
 /// `tcp_retransmit_synack(sk, req)`: `num_retrans` is still the count before this one.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {

@@ -186,16 +186,21 @@ fn tcp_of(sk: *const c_void) -> *const c_void {
     }
 }
 
-/// The open file behind a descriptor of the current process, or null.
+/// The `struct sock` behind a file that the caller has reason to take for a socket. Of any other file it is garbage,
+/// good for nothing but a lookup that will miss.
+#[inline(always)]
+pub(crate) fn sock_of_socket(file: *const c_void) -> *const c_void {
+    let socket = read!(file, file_private_data as u64) as *const c_void;
+    read!(socket, socket_sk as u64) as *const c_void
+}
+
+/// The open file behind a descriptor of the current process. Of a descriptor that is none it is garbage, or null.
 #[inline(always)]
 pub(crate) fn file_of_fd(fd: u32) -> *const c_void {
     // SAFETY: no arguments, no preconditions.
     let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
     let files = read!(task, task_files as u64) as *const c_void;
     let table = read!(files, files_fdt as u64) as *const c_void;
-    if fd >= read!(table, fdt_max_fds as u32) {
-        return core::ptr::null();
-    }
     let array = read!(table, fdt_fd as u64) as *const c_void;
     read_at::<u64>(array.wrapping_byte_add(fd as usize * 8), 0) as *const c_void
 }

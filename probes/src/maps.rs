@@ -257,6 +257,12 @@ static BLANK: Listener = Listener::BLANK;
 #[inline(always)]
 pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backlog: i32) -> bool {
     let since_ns = now();
+    if let Some(listener) = LISTENERS.get_ptr_mut(id) {
+        // It had stopped listening, and the agent has not read its last figures yet: they go on.
+        // SAFETY: a live map value.
+        unsafe { (*listener).closed_ns = 0 };
+        return LISTENER_OF.insert(sk as u64, id, 0).is_ok();
+    }
     if LISTENERS.insert(id, &BLANK, BPF_NOEXIST.into()).is_err() || LISTENER_OF.insert(sk as u64, id, 0).is_err() {
         count(counter::LISTENERS_FULL);
         return false;

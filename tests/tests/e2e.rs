@@ -20,7 +20,7 @@ fn main() -> ExitCode {
                         Err(reason.into())
                     };
                 }
-                match run(&case, &World { vm: false, tier }) {
+                match run(&case, &World::new(false, tier)) {
                     Verdict::Pass => Ok(Completion::Completed),
                     Verdict::Skip(reason) => Ok(Completion::ignored_with(reason)),
                     Verdict::Fail(reason) => Err(reason.into()),

@@ -96,11 +96,9 @@ fn command(machine: &Machine) -> Command {
         cmdline.push_str(filter);
     }
     let mut qemu = Command::new("qemu-system-x86_64");
-    let smp = std::env::var("X_SMP").unwrap_or("1".into());
-    if let Ok(more) = std::env::var("X_CMD") { cmdline.push_str(&more); }
-    // One thread emulates both processors in turn: with a thread each, a processor may run into an instruction that the
-    // other is patching, as attaching a probe does, and the kernel dies of it.
-    qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-smp", &smp, "-m", "2048"]);
+    // One processor: two emulated by a thread each run into instructions that the other is patching, as attaching a
+    // probe does, and the kernel dies of it; by one thread in turn they stop for a tenth of a second each.
+    qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-smp", "1", "-m", "2048"]);
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
     qemu.arg("-kernel").arg(machine.vmlinuz).arg("-initrd").arg(machine.initramfs).args(["-append", &cmdline]);
     qemu.stdin(Stdio::null()).stdout(Stdio::piped());

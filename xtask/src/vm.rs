@@ -30,8 +30,8 @@ pub(crate) struct Args {
     /// Run only the tests whose name contains PATTERN, or one of several separated by commas
     #[arg(long, value_name = "PATTERN")]
     filter: Option<String>,
-    /// Machines that run at once; each has two processors
-    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    /// Machines that run at once; each keeps one processor busy
+    #[arg(short, long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
     /// Seconds after which a machine is given up
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
@@ -44,7 +44,7 @@ pub(crate) struct Args {
 impl Args {
     /// What `cargo xtask test` runs: every kernel, every test.
     pub(crate) fn everything() -> Self {
-        Self { kernels: Vec::new(), filter: None, jobs: 1, timeout: 900, keep_log: false }
+        Self { kernels: Vec::new(), filter: None, jobs: 2, timeout: 900, keep_log: false }
     }
 }
 

@@ -72,7 +72,7 @@ impl Report {
         let yes = |is: bool| if is { "yes" } else { "no" };
         writeln!(out, "kernel        {}", self.kernel)?;
         writeln!(out, "BTF           {}", yes(self.btf))?;
-        writeln!(out, "lockdown      {}", self.lockdown.as_deref().unwrap_or("not in this kernel"))?;
+        writeln!(out, "lockdown      {}", self.lockdown.as_deref().unwrap_or("none that can be seen"))?;
         let missing = &self.missing_capabilities;
         let capabilities =
             if missing.is_empty() { "sufficient".to_owned() } else { format!("missing {}", missing.join(", ")) };
@@ -88,10 +88,15 @@ impl Report {
             .collect();
         super::table::write(out, &["SIGNAL", "HOOK"], &rows)?;
         if !self.refused.is_empty() {
-            writeln!(out, "\nBetter hooks that were refused:")?;
+            writeln!(out, "\nBetter hooks that were refused, and the reason:")?;
         }
+        let mut told = "";
         for refused in &self.refused {
-            writeln!(out, "  {}: {}\n    {}", refused.signal, refused.hooks, refused.reason)?;
+            if refused.reason != told {
+                writeln!(out, "  {}:", refused.reason)?;
+            }
+            told = &refused.reason;
+            writeln!(out, "    {:<18} {}", refused.signal, refused.hooks)?;
         }
         if !self.gaps.is_empty() {
             writeln!(out, "\nWhat is lost without them:")?;

@@ -26,7 +26,7 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
     let mut targets = Targets {
         pids,
         follow: !args.no_follow,
-        ports: args.port.iter().map(|port| port.get()).collect(),
+        ports: args.port.clone(),
         comm: args.comm.clone(),
         all: args.all,
         named: Vec::new(),
@@ -43,7 +43,7 @@ pub(super) fn describe(targets: &Targets) -> Vec<String> {
         .map(|pid| format!("{} {pid}", escape(&targets::comm_of(*pid).unwrap_or_default())))
         .collect();
     words.extend(targets.ports.iter().map(|port| format!("port {port}")));
-    words.extend(targets.comm.iter().map(|name| format!("every {}", escape(name))));
+    words.extend(targets.comm.iter().map(|name| format!("every process called {}", escape(name))));
     if targets.all {
         words.push("every process".to_owned());
     }

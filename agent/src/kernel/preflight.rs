@@ -48,7 +48,7 @@ impl Preflight {
                 std::env::current_exe().map_or_else(|_| "backscope".into(), |path| path.display().to_string());
             return Some(format!(
                 "missing {}: backscope loads programs into the kernel. Run it with sudo, or once: \
-                 sudo setcap cap_bpf,cap_perfmon,cap_sys_admin+ep {program}",
+                 sudo setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_dac_read_search+ep {program}",
                 self.missing_capabilities.join(" and ")
             ));
         }

@@ -117,8 +117,8 @@ pub struct Syn {
     pub depth: u32,
     /// Depth of the SYN queue.
     pub syn_depth: u32,
-    /// Data in the SYN (TCP Fast Open).
-    pub tfo_bytes: u32,
+    /// Data in the SYN (TCP Fast Open); `None` where the SYN itself is not seen, only its SYN-ACK.
+    pub tfo_bytes: Option<u32>,
 }
 
 /// A SYN-ACK was sent again.

@@ -132,7 +132,7 @@ impl Plain {
 
     fn finding(&self, out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
         let (severity, owner) = (severity_name(finding.severity), owner_name(finding.owner));
-        let head = format!("{severity}, {owner}: {} {}", escape(&finding.subject), escape(&finding.headline));
+        let head = format!("{severity}, {owner}'s doing. {}: {}", escape(&finding.subject), escape(&finding.headline));
         writeln!(out, "  {}", self.colour.loss(finding.severity == Severity::Critical, &head))?;
         for line in wrap(&escape(&finding.text), WIDTH - 4) {
             writeln!(out, "    {line}")?;
@@ -193,7 +193,7 @@ impl Sink for Plain {
         let took = duration_us(attached.attach_us);
         writeln!(out, "Watching {targets} on kernel {kernel}, {tier} tier, attached in {took}.")?;
         for gap in &attached.gaps {
-            for line in wrap(&format!("Not observed: {}", escape(gap)), WIDTH - 2) {
+            for line in wrap(&format!("Seen less: {}", escape(gap)), WIDTH - 2) {
                 writeln!(out, "  {line}")?;
             }
         }
@@ -278,7 +278,7 @@ fn overflow_text(overflow: &OverflowOutput, snapshot: &Snapshot) -> String {
     };
     let who = match overflow.peer {
         Some(peer) => peer.to_string(),
-        None => format!("{} not named", count(overflow.count)),
+        None => format!("{} packets of unknown peers", count(overflow.count)),
     };
     let local = local_of(overflow.listener, snapshot);
     format!("{who} at {local}: {what}, accept queue {} of {}", overflow.depth, overflow.limit)
@@ -307,9 +307,9 @@ fn severity_name(severity: Severity) -> &'static str {
 
 fn owner_name(owner: Owner) -> &'static str {
     match owner {
-        Owner::Kernel => "K kernel",
-        Owner::App => "A app",
-        Owner::Peer => "P peer",
-        Owner::Unknown => "? unknown",
+        Owner::Kernel => "the kernel (K)",
+        Owner::App => "the app (A)",
+        Owner::Peer => "the peer (P)",
+        Owner::Unknown => "somebody (?)",
     }
 }

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitIdOptions, WaitIdStatus, getpid, kill_process, waitid};
+use rustix::process::{
+    Pid, Signal, WaitIdOptions, WaitIdStatus, getpid, kill_process, set_parent_process_death_signal, waitid,
+};
 
 /// A started program that has not begun yet.
 pub struct StoppedCommand {
@@ -87,7 +89,11 @@ pub fn stop_then_exec(command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else {
         return io::Error::new(io::ErrorKind::InvalidInput, "no program");
     };
-    if let Err(error) = kill_process(getpid(), Signal::STOP) {
+    // If backscope is killed now, nobody would ever continue this process.
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL))
+        .and_then(|()| kill_process(getpid(), Signal::STOP))
+        .and_then(|()| set_parent_process_death_signal(None))
+    {
         return error.into();
     }
     Command::new(program).args(arguments).exec()

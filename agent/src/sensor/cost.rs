@@ -3,43 +3,73 @@
 //! The kernel's own statistics cost as much as a small probe (two clock reads a run), so they are switched on for one
 //! refresh in eight, and the time between is taken to have been like it.
 
-use std::os::fd::OwnedFd;
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use aya::{Ebpf, sys::Stats};
 
 use crate::model::event::Cost;
 
 const ONE_IN: u32 = 8;
+/// A shorter measurement says nothing.
+const SHORTEST: Duration = Duration::from_millis(200);
 
 /// Measures the cost at each refresh.
 pub(super) struct CostMeter {
-    window: Option<OwnedFd>,
+    begin: Instant,
     refreshes: u32,
-    measured: (u64, u64),
-    windows: u32,
+    window: Option<Window>,
+    measured: Duration,
+    runs: u64,
+    ns: u64,
+}
+
+/// Statistics are on while this lives.
+struct Window {
+    _stats: OwnedFd,
+    begin: Instant,
+    before: (u64, u64),
 }
 
 impl CostMeter {
-    pub(super) fn new() -> Self {
-        Self { window: aya::sys::enable_stats(Stats::RunTime).ok(), refreshes: 0, measured: (0, 0), windows: 0 }
+    pub(super) fn new(ebpf: &Ebpf) -> Self {
+        let window = Window::open(ebpf);
+        Self { begin: Instant::now(), refreshes: 0, window, measured: Duration::ZERO, runs: 0, ns: 0 }
     }
 
     pub(super) fn read(&mut self, ebpf: &Ebpf) -> Cost {
-        self.refreshes += 1;
-        if self.window.is_some() {
-            self.windows += 1;
-            self.measured = probe_totals(ebpf);
+        // The refresh right after the attach comes too early to tell anything.
+        if self.window.as_ref().is_some_and(|window| window.begin.elapsed() >= SHORTEST)
+            && let Some(window) = self.window.take()
+        {
+            let (runs, ns) = probe_totals(ebpf);
+            self.measured += window.begin.elapsed();
+            self.runs += runs - window.before.0;
+            self.ns += ns - window.before.1;
         }
-        self.window =
-            self.refreshes.is_multiple_of(ONE_IN).then(|| aya::sys::enable_stats(Stats::RunTime).ok()).flatten();
-        let known = self.windows > 0;
-        let scaled = |total: u64| total * u64::from(self.refreshes) / u64::from(self.windows.max(1));
+        self.refreshes += 1;
+        if self.window.is_none() && self.refreshes.is_multiple_of(ONE_IN) {
+            self.window = Window::open(ebpf);
+        }
+        let known = !self.measured.is_zero();
+        let share = self.begin.elapsed().as_secs_f64() / self.measured.as_secs_f64().max(f64::MIN_POSITIVE);
+        let scaled = |total: u64| (total as f64 * share) as u64;
         Cost {
-            probe_runs: known.then(|| scaled(self.measured.0)),
-            probe_ns: known.then(|| scaled(self.measured.1)),
+            probe_runs: known.then(|| scaled(self.runs)),
+            probe_ns: known.then(|| scaled(self.ns)),
             agent_cpu_us: cpu_us(),
             agent_rss_bytes: rss_bytes(),
         }
+    }
+}
+
+impl Window {
+    /// `None` where the kernel refuses statistics.
+    fn open(ebpf: &Ebpf) -> Option<Self> {
+        let stats = aya::sys::enable_stats(Stats::RunTime).ok()?;
+        Some(Self { _stats: stats, begin: Instant::now(), before: probe_totals(ebpf) })
     }
 }
 

@@ -125,7 +125,7 @@ impl Chosen {
 
 fn hooks_of(choice: &Choice) -> String {
     if choice.programs.is_empty() {
-        return "by the hooks of another signal".to_owned();
+        return choice.shares.to_owned();
     }
     let places: BTreeSet<String> = choice.programs.iter().map(|program| program.attach.to_string()).collect();
     places.into_iter().collect::<Vec<_>>().join(" ")
@@ -211,7 +211,7 @@ fn full_sizes(ring_bytes: Option<u32>) -> [(&'static str, u32); 6] {
 ///
 /// # Errors
 /// The object itself does not load, or a vital signal has no hook.
-pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[String]) -> Result<Chosen, SensorError> {
+pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) -> Result<Chosen, SensorError> {
     let types = loader.types;
     let marks_children = types.btf.has_function(plan::SOCKET_STORAGE);
     let mut trial = Trial {
@@ -219,6 +219,7 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[String]) 
         types,
         barred,
         chosen: Chosen::default(),
+        every_packet: loader.globals.config[0].0.syn_records != 0,
         forbidden: None,
     };
     for row in ROWS {
@@ -233,12 +234,19 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[String]) 
     Ok(trial.chosen)
 }
 
+/// Hooks that load and do not attach.
+pub(super) struct Barred {
+    pub(super) hooks: String,
+    pub(super) reason: String,
+}
+
 struct Trial<'a> {
     ebpf: Ebpf,
     types: &'a Types,
-    /// Hooks that load and do not attach.
-    barred: &'a [String],
+    barred: &'a [Barred],
     chosen: Chosen,
+    /// Hooks that see every packet are allowed.
+    every_packet: bool,
     /// Why the kernel forbids function hooks as such: no need to ask for each.
     forbidden: Option<String>,
 }
@@ -255,8 +263,9 @@ impl Trial<'_> {
     }
 
     fn load(&mut self, choice: &Choice) -> Result<(), String> {
-        if self.barred.contains(&hooks_of(choice)) {
-            return Err("the kernel loads it and does not attach it".to_owned());
+        let hooks = hooks_of(choice);
+        if let Some(barred) = self.barred.iter().find(|barred| barred.hooks == hooks) {
+            return Err(format!("it loads and does not attach: {}", barred.reason));
         }
         if choice.tier == Tier::Full {
             if let Some(reason) = &self.forbidden {
@@ -265,6 +274,9 @@ impl Trial<'_> {
             if choice.programs.is_empty() && !self.chosen.sees("accept", Tier::Full) {
                 return Err("it needs the full tier's hooks of another signal".to_owned());
             }
+        }
+        if !self.every_packet && choice.programs.iter().any(|program| program.name == plan::SYNACK) {
+            return Err("it would see every packet of the machine; only with --detail events".to_owned());
         }
         (choice.fits)(&self.types.btf)?;
         let (ebpf, types) = (&mut self.ebpf, self.types);
@@ -376,7 +388,9 @@ fn brief(error: &dyn std::error::Error) -> String {
     let first = lines.next().unwrap_or_default();
     // The loader repeats the system call's error behind a verifier log that is empty.
     let first = first.split(". Verifier output").next().unwrap_or_default().trim_end_matches([':', ' ']).to_owned();
-    let noise = |line: &str| line.contains("processed ") || line.starts_with("verification") || line.starts_with(": ");
+    let noise = |line: &str| {
+        line.contains("processed ") || ["verification", "stack depth", ": "].iter().any(|head| line.starts_with(head))
+    };
     let last = lines.rfind(|line| !noise(line));
     match last {
         Some(last) => format!("{first}: {}", last.trim()),

@@ -30,7 +30,7 @@ pub use self::{
 };
 use self::{
     cost::CostMeter,
-    load::{Globals, Loaded, Loader},
+    load::{Barred, Globals, Loaded, Loader},
     maps::Maps,
     sample::Sampler,
 };
@@ -175,7 +175,7 @@ impl Sensor {
             attached_ns: now_ns(),
             attach_us: 0,
             sampler: Sampler::new(&loaded.chosen),
-            cost: CostMeter::new(),
+            cost: CostMeter::new(&loaded.ebpf),
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
             preflight,
@@ -263,7 +263,7 @@ impl Sensor {
 }
 
 fn load_best(options: &Options) -> Result<Loaded, SensorError> {
-    let mut barred: Vec<String> = Vec::new();
+    let mut barred: Vec<Barred> = Vec::new();
     with_loader(config_of(options), |loader| {
         loop {
             let chosen = load::choose(loader, options.tier.unwrap_or(Tier::Full), &barred)?;
@@ -273,8 +273,9 @@ fn load_best(options: &Options) -> Result<Loaded, SensorError> {
             }
             let prepare = |ebpf: &mut Ebpf| maps::set_targets(ebpf, &options.targets);
             match load::attach(loader, chosen, options.ring_bytes, prepare) {
-                // Functions with more than six arguments load and do not attach before 6.12.
-                Err(SensorError::Attach { hooks, .. }) if !barred.contains(&hooks) => barred.push(hooks),
+                Err(SensorError::Attach { hooks, reason, .. }) if barred.iter().all(|known| known.hooks != hooks) => {
+                    barred.push(Barred { hooks, reason });
+                }
                 other => return other,
             }
         }

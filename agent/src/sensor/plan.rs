@@ -82,6 +82,8 @@ pub struct Choice {
     pub tier: Tier,
     /// The programs; all of them, or the next choice.
     pub programs: &'static [Program],
+    /// Without programs of its own: the hooks of another signal that it shares.
+    pub shares: &'static str,
     /// Whether this kernel's types allow it, else why not. What a program reads wrongly must not be loaded at all.
     pub fits: fn(&Btf) -> Result<(), String>,
     /// What this choice cannot show, compared with the best; empty for the best.
@@ -102,10 +104,10 @@ pub struct Row {
 }
 
 const fn best(programs: &'static [Program]) -> Choice {
-    Choice { tier: Tier::Full, programs, fits: any, loses: "" }
+    Choice { tier: Tier::Full, programs, shares: "", fits: any, loses: "" }
 }
 const fn same(programs: &'static [Program]) -> Choice {
-    Choice { tier: Tier::Tracepoint, programs, fits: any, loses: "" }
+    Choice { tier: Tier::Tracepoint, programs, shares: "", fits: any, loses: "" }
 }
 
 fn any(_: &Btf) -> Result<(), String> {
@@ -154,6 +156,9 @@ pub const SOCKET_COOKIE: &str = "bpf_get_socket_ptr_cookie";
 /// As above, for `bpf_sock_from_file`.
 pub const SOCK_FROM_FILE: &str = "bpf_sock_from_file";
 
+/// The program that sees every packet of the machine: only for those who ask for each SYN.
+pub const SYNACK: &str = "synack";
+
 /// Every signal, in the order in which hooks are attached: what a later one relies on comes first.
 pub const ROWS: &[Row] = &[
     Row {
@@ -191,13 +196,13 @@ pub const ROWS: &[Row] = &[
             best(&[fexit("hashdance", "inet_csk_complete_hashdance"), fentry("queue_add", "inet_csk_reqsk_queue_add")]),
             Choice {
                 tier: Tier::Tracepoint,
-                // The listen row's set_state sees the child, too.
                 programs: &[],
+                shares: "tp_btf:inet_sock_set_state",
                 fits: marks_children,
                 loses: "the stamp is that of the child's birth, some 2 µs before it enters the queue",
             },
         ],
-        without: "the wait in the accept queue is unknown; its depth is sampled",
+        without: "the wait in the accept queue is estimated to one tick, its depth known from samples and accepts",
     },
     Row {
         signal: "left_queue",
@@ -227,19 +232,26 @@ pub const ROWS: &[Row] = &[
         signal: "accept_io_uring",
         vital: false,
         choices: &[
-            // do_accept, above, serves io_uring as well.
-            Choice { tier: Tier::Full, programs: &[], fits: any, loses: "" },
+            Choice {
+                tier: Tier::Full,
+                programs: &[],
+                shares: "fentry:do_accept fentry:fd_install fexit:do_accept",
+                fits: any,
+                loses: "",
+            },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("io_uring_complete_cqe", "io_uring_complete")],
+                shares: "",
                 fits: |btf| tracepoint_arity(btf, "io_uring_complete", 3),
-                loses: "blocked_us, and accepts into direct descriptors",
+                loses: "blocked_us, accepts into direct descriptors, and of connections that were queued before the attach",
             },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("io_uring_complete_res", "io_uring_complete")],
+                shares: "",
                 fits: |btf| tracepoint_arity(btf, "io_uring_complete", 7),
-                loses: "blocked_us, and accepts into direct descriptors",
+                loses: "blocked_us, accepts into direct descriptors, and of connections that were queued before the attach",
             },
         ],
         without: "accepts through io_uring are not seen",
@@ -247,11 +259,20 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "syn",
         vital: false,
-        choices: &[best(&[
-            fentry("syn_queued", "inet_csk_reqsk_queue_hash_add"),
-            fexit("conn_request_done", "tcp_conn_request"),
-            fentry("conn_request", "tcp_conn_request"),
-        ])],
+        choices: &[
+            best(&[
+                fentry("syn_queued", "inet_csk_reqsk_queue_hash_add"),
+                fexit("conn_request_done", "tcp_conn_request"),
+                fentry("conn_request", "tcp_conn_request"),
+            ]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint(SYNACK, "net_dev_queue")],
+                shares: "",
+                fits: any,
+                loses: "SYNs are seen by their SYN-ACK: those that got none, or a syncookie, are not",
+            },
+        ],
         without: "SYNs are not seen one by one; dropped ones are counted from the socket's drop counter and the network \
                   namespace's ListenOverflows, without the peer's name",
     },
@@ -274,6 +295,7 @@ pub const ROWS: &[Row] = &[
                     fexit("final_ack_v4_7", "tcp_v4_syn_recv_sock"),
                     fexit("final_ack_v6_7", "tcp_v6_syn_recv_sock"),
                 ],
+                shares: "",
                 fits: |btf| arity(btf, "tcp_v4_syn_recv_sock", 7).and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 7)),
                 loses: "",
             },
@@ -283,6 +305,7 @@ pub const ROWS: &[Row] = &[
                     fexit("final_ack_v4_6", "tcp_v4_syn_recv_sock"),
                     fexit("final_ack_v6_6", "tcp_v6_syn_recv_sock"),
                 ],
+                shares: "",
                 fits: |btf| arity(btf, "tcp_v4_syn_recv_sock", 6).and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 6)),
                 loses: "",
             },
@@ -290,12 +313,14 @@ pub const ROWS: &[Row] = &[
             Choice {
                 tier: Tier::Full,
                 programs: &[fexit("check_req_done", "tcp_check_req"), fentry("check_req", "tcp_check_req")],
+                shares: "",
                 fits: |btf| arity(btf, "tcp_check_req", 5),
                 loses: "overflows at the final ACK of a connection that came by a syncookie",
             },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("drop_reason", "kfree_skb")],
+                shares: "",
                 fits: tells_listen_overflow,
                 loses: "",
             },

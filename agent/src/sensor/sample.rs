@@ -171,7 +171,10 @@ impl Sampler {
         };
         let holders = self.holders.get(&id);
         let pid = match holders {
-            Some(holders) if !holders.contains(&raw.tgid) => holders.first().copied().unwrap_or(raw.tgid),
+            // Who called listen(2) is known only if we saw it; else the eldest stands for all.
+            Some(holders) if raw.backlog < 0 || !holders.contains(&raw.tgid) => {
+                holders.first().copied().unwrap_or(raw.tgid)
+            }
             _ => raw.tgid,
         };
         ListenerSample {

@@ -105,7 +105,7 @@ fn syn(raw: abi::Syn) -> event::Syn {
         peer: address(raw.peer),
         depth: raw.depth,
         syn_depth: raw.syn_depth,
-        tfo_bytes: raw.tfo_bytes,
+        tfo_bytes: (raw.tfo_bytes != u32::MAX).then_some(raw.tfo_bytes),
     }
 }
 

@@ -83,9 +83,12 @@ pub(super) fn run_task_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io
 /// # Errors
 /// The kernel refuses, for instance for want of CAP_SYS_ADMIN.
 pub(super) fn own_tracefs() -> io::Result<OwnedFd> {
-    let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_create(context.as_fd())?;
-    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+    let mount = || {
+        let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(context.as_fd())?;
+        fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    };
+    mount().map_err(|error| io::Error::new(error.kind(), format!("tracefs: {error} (it takes CAP_SYS_ADMIN)")))
 }
 
 /// Attaches a program to a system call's tracepoint, until the result is dropped.
@@ -95,7 +98,10 @@ pub(super) fn own_tracefs() -> io::Result<OwnedFd> {
 pub(super) fn attach_syscall(tracefs: BorrowedFd<'_>, name: &str, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let path = format!("events/syscalls/{name}/id");
     let mut text = String::new();
-    File::from(openat(tracefs, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?).read_to_string(&mut text)?;
+    let file = openat(tracefs, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|error| {
+        io::Error::new(error.kind(), format!("tracefs {path}: {error} (it takes CAP_DAC_READ_SEARCH)"))
+    })?;
+    File::from(file).read_to_string(&mut text)?;
     let id = text.trim().parse().map_err(io::Error::other)?;
     let event = perf_event_open(id)?;
     for (request, argument) in [(SET_BPF, program.as_raw_fd()), (ENABLE, 0)] {

@@ -2,8 +2,10 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+pub(super) use crate::report::count as grouped;
+
 /// Makes outside text harmless on a terminal: what is not printable, or changes the direction of its neighbours,
-/// shows as its code point.
+/// shows as its code point. Doing it twice changes nothing: notices and targets come escaped already.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -15,7 +17,7 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// A duration given in µs, in three digits or so: "80 µs", "1.2 ms", "412 ms", "1.20 s", "12 min".
+/// A duration given in µs, in three digits or so, narrower than [`crate::report::duration_us`]: "80 µs", "1.2 ms", "412 ms", "1.20 s", "12 min".
 pub(super) fn duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),
@@ -26,19 +28,6 @@ pub(super) fn duration(us: u64) -> String {
         99_950_000..600_000_000 => format!("{} s", us / 1_000_000),
         _ => format!("{} min", us / 60_000_000),
     }
-}
-
-/// A whole number with its digits in groups of three.
-pub(super) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A whole number in five characters or so, exact up to 99,999.

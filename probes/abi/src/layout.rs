@@ -61,24 +61,16 @@ layout! {
     sk_max_ack_backlog = "sock"."sk_max_ack_backlog",
     /// Drops at this socket.
     sk_drops = "sock"."sk_drops",
-    /// `SOCK_STREAM` and so on.
-    sk_type = "sock"."sk_type",
     /// `IPPROTO_TCP` and so on.
     sk_protocol = "sock"."sk_protocol",
     /// Requests in the SYN queue.
     syn_qlen = "inet_connection_sock"."icsk_accept_queue.qlen",
-    /// First connection waiting in the accept queue.
-    accept_head = "inet_connection_sock"."icsk_accept_queue.rskq_accept_head",
-    /// Next request in the accept queue.
-    req_next = "request_sock"."dl_next",
-    /// The full socket of a request.
-    req_sk = "request_sock"."sk",
+    /// When its SYN-ACK was first sent, µs of `CLOCK_MONOTONIC`; 0 for a syncookie.
+    snt_synack = "tcp_request_sock"."snt_synack",
     /// SYN-ACK retransmissions so far.
     req_num_retrans = "request_sock"."num_retrans",
     /// Smoothed round-trip time, 1/8 µs.
     srtt_us = "tcp_sock"."srtt_us",
-    /// Time of the newest packet, µs of `CLOCK_MONOTONIC`.
-    tcp_mstamp = "tcp_sock"."tcp_mstamp",
     /// Jiffies when data was last sent, or when the socket was created.
     lsndtime = "tcp_sock"."lsndtime",
     /// The first subflow of a Multipath TCP socket.
@@ -93,8 +85,6 @@ layout! {
     inode_mode = "inode"."i_mode",
     /// Thread group.
     task_tgid = "task_struct"."tgid",
-    /// Thread.
-    task_pid = "task_struct"."pid",
     /// Command name.
     task_comm = "task_struct"."comm",
     /// What the threads of a process share.
@@ -107,8 +97,6 @@ layout! {
     files_fdt = "files_struct"."fdt",
     /// Array of open files.
     fdt_fd = "fdtable"."fd",
-    /// Size of that array.
-    fdt_max_fds = "fdtable"."max_fds",
     /// Start of a packet's buffer.
     skb_head = "sk_buff"."head",
     /// Offset of the IP header.
@@ -121,12 +109,6 @@ layout! {
     skb_protocol = "sk_buff"."protocol",
     /// Socket a packet belongs to.
     skb_sk = "sk_buff"."sk",
-    /// Saved user register: original system call number.
-    regs_orig_ax = "pt_regs"."orig_ax",
-    /// Saved user register: return value.
-    regs_ax = "pt_regs"."ax",
-    /// Opcode of an io_uring request.
-    io_opcode = "io_kiocb"."opcode",
 }
 
 /// How the probes shall behave in this run.

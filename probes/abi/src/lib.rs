@@ -15,8 +15,8 @@ pub use record::{
 
 /// Listeners that are watched at once. A listener beyond that is not watched; [`counter::LISTENERS_FULL`] counts it.
 pub const MAX_LISTENERS: u32 = 16_384;
-/// Connections that wait in accept queues at once. Beyond that a connection's wait is unknown;
-/// [`counter::QUEUED_FULL`] counts it.
+/// Connections that wait in accept queues at once. Beyond that a connection's wait is estimated at its accept, to one
+/// tick; [`counter::QUEUED_FULL`] counts it.
 pub const MAX_QUEUED: u32 = 65_536;
 /// Threads that are inside `accept` at once. Beyond that `blocked_us` is unknown; [`counter::CALLS_FULL`] counts it.
 pub const MAX_CALLS: u32 = 16_384;

@@ -250,7 +250,7 @@ pub struct Overflow {
 pub struct Syn {
     /// [`SYN`].
     pub kind: u32,
-    /// Bytes of data in the SYN (TCP Fast Open).
+    /// Bytes of data in the SYN (TCP Fast Open); `u32::MAX` where the SYN itself is not seen.
     pub tfo_bytes: u32,
     /// When.
     pub ts_ns: u64,

@@ -82,7 +82,7 @@ impl Job {
     /// Runs it and prints its verdict.
     fn run(self) {
         let begin = Instant::now();
-        let (word, reason) = match run(&self.case, &World { vm: true, tier: self.tier }) {
+        let (word, reason) = match run(&self.case, &World::new(true, self.tier)) {
             Verdict::Pass => ("pass", String::new()),
             Verdict::Skip(reason) => ("skip", reason),
             Verdict::Fail(reason) => ("fail", reason),

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 
 use super::{any_tier, each_tier};
-use crate::harness::json::{listens_on, number};
+use crate::harness::json::{address, listens_on, number};
 use crate::harness::net;
 use crate::harness::truth::{Handshake, check_waits};
 use crate::harness::{Case, World, connect};
@@ -95,10 +95,12 @@ fn reuseport_group(world: &World) -> anyhow::Result<()> {
     let clients = (0..12).map(|_| connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
     let accepts = demo.await_accepts(clients.len())?;
     let port = demo.addr.port();
-    agent.await_object("the last accept", |object| {
-        object["type"] == "accept"
-            && object["peer"].as_str().is_some_and(|p| p.ends_with(&format!(":{}", accepts[11].port)))
-    })?;
+    // Each worker's thread prints and is shown in its own time.
+    for accept in &accepts {
+        agent.await_object(&format!("accept of {}", accept.port), |object| {
+            object["type"] == "accept" && address(object, "/peer").is_some_and(|peer| peer.port() == accept.port)
+        })?;
+    }
     let ended = agent.stop()?;
     check_waits(&ended.objects, &accepts, &clients.iter().map(Handshake::from).collect::<Vec<_>>())?;
     let mut latest = std::collections::BTreeMap::new();

@@ -121,7 +121,10 @@ impl Agent {
             match self.process.next_line(deadline) {
                 Ok(Some(line)) => self.take(line)?,
                 Ok(None) => anyhow::bail!("the agent ended before it showed {what}: {}", self.post_mortem()),
-                Err(_) => anyhow::bail!("no {what} in {:?}; {}", self.world.patience(), self.latest()),
+                Err(_) => {
+                    self.note_skipped();
+                    anyhow::bail!("no {what} in {:?}; {}", self.world.patience(), self.latest());
+                }
             }
         }
     }
@@ -153,7 +156,12 @@ impl Agent {
 
     /// Sends a signal.
     pub fn signal(&self, signal: c_int) {
+        self.note_skipped();
         self.process.signal(signal);
+    }
+
+    fn note_skipped(&self) {
+        self.world.note_skipped(super::bpf::skipped_runs(self.pid()));
     }
 
     /// Ends it with SIGINT and checks that it ended cleanly: status 0, the summary last, every object as promised.
@@ -190,8 +198,7 @@ impl Agent {
     fn latest(&self) -> String {
         let from = self.objects.len().saturating_sub(4);
         let latest: Vec<_> = self.objects[from..].iter().map(Value::to_string).collect();
-        let skipped = super::bpf::skipped_runs(self.pid());
-        format!("{} objects, {skipped} skipped runs, the latest: {}", self.objects.len(), latest.join(" "))
+        format!("{} objects, the latest: {}", self.objects.len(), latest.join(" "))
     }
 
     fn post_mortem(&mut self) -> String {

@@ -34,9 +34,8 @@ pub fn held_by(pid: u32) -> anyhow::Result<BTreeSet<Object>> {
 /// How often the kernel skipped a program of the process, since one ran on that processor already (from 5.12 on).
 pub fn skipped_runs(pid: u32) -> u64 {
     let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
-    let misses = |text: String| {
-        text.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse::<u64>().ok())
-    };
+    let misses =
+        |text: String| text.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse::<u64>().ok());
     infos.filter_map(|entry| misses(fs::read_to_string(entry.path()).ok()?)).sum()
 }
 

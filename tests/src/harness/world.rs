@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Demo, Watch};
@@ -33,9 +35,25 @@ pub struct World {
     pub vm: bool,
     /// The tier that the agent is made to use; its own choice if `None`.
     pub tier: Option<Tier>,
+    skipped: Arc<AtomicU64>,
 }
 
 impl World {
+    /// A world of its own for one run of a case.
+    pub fn new(vm: bool, tier: Option<Tier>) -> Self {
+        Self { vm, tier, skipped: Arc::default() }
+    }
+
+    /// Notes how many runs of its probes an agent did not get.
+    pub(super) fn note_skipped(&self, runs: u64) {
+        self.skipped.fetch_add(runs, Ordering::Relaxed);
+    }
+
+    /// Runs of probes that the kernel skipped while the case ran, as far as agents were seen.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
     /// How long to wait for something that must happen. Software emulation is slow.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(if self.vm { 60 } else { 20 })

@@ -55,6 +55,13 @@ impl Front {
         Self::Text { sink, out: BufWriter::new(io::stdout()), told: Vec::new(), json }
     }
 
+    /// Gives the terminal back; from now on there are lines.
+    pub(super) fn leave_screen(&mut self) {
+        if self.is_screen() {
+            *self = Self::text(false);
+        }
+    }
+
     pub(super) fn is_screen(&self) -> bool {
         matches!(self, Self::Screen(_))
     }

@@ -5,10 +5,11 @@ mod picker;
 mod session;
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{self, IsTerminal},
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitCode, Stdio},
 };
 
@@ -25,6 +26,8 @@ use crate::{
     sensor::{Options, Sensor, StoppedCommand, Targets, targets},
 };
 
+/// What a shell says of a program that is not there.
+const NOT_FOUND: u8 = 127;
 /// Overrides the size of the ring buffer, for tests of its overflow.
 const RING_BYTES: &str = "BACKSCOPE_RING_BYTES";
 
@@ -32,6 +35,10 @@ pub(super) fn run(mut args: WatchArgs) -> anyhow::Result<ExitCode> {
     let screen = !args.output.plain && !args.output.json && io::stdout().is_terminal();
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(name) = args.command.first().filter(|name| !can_run(name)) {
+        eprintln!("backscope: cannot run {}: no such program", escape(&name.to_string_lossy()));
+        return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
     if !is_empty(&args.target) && resolved.targets.every_process().next().is_none() && args.target.comm.is_some() {
@@ -62,6 +69,15 @@ pub(super) fn run(mut args: WatchArgs) -> anyhow::Result<ExitCode> {
         eprintln!("The command's output is in {}", path.display());
     }
     Ok(status)
+}
+
+/// True if there is such a program: at this path, or by this name in PATH.
+fn can_run(name: &OsStr) -> bool {
+    if name.as_encoded_bytes().contains(&b'/') {
+        return Path::new(name).is_file();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
 fn is_empty(target: &TargetArgs) -> bool {

@@ -189,6 +189,8 @@ impl Session {
         self.model.finish(now_ns(), &mut self.outputs);
         // The last sample has just reported every listener.
         self.outputs.retain(|output| !matches!(output, Output::Listener(_)));
+        // The screen goes, the summary stays.
+        self.front.leave_screen();
         self.front.report(&self.outputs, &self.model)?;
         Ok(())
     }

@@ -139,7 +139,9 @@ pub(super) struct SynBody {
     peer: String,
     accept_depth: u32,
     syn_depth: u32,
-    tfo_bytes: u32,
+    tfo_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_by: Option<&'static str>,
 }
 
 impl From<&Syn> for SynBody {
@@ -150,6 +152,7 @@ impl From<&Syn> for SynBody {
             accept_depth: syn.depth,
             syn_depth: syn.syn_depth,
             tfo_bytes: syn.tfo_bytes,
+            observed_by: syn.tfo_bytes.is_none().then_some("synack"),
         }
     }
 }

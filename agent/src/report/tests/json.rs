@@ -129,12 +129,14 @@ fn overflow_names_its_stage_and_its_victim_where_known() {
 fn single_events_are_objects_too() {
     let (world, ts_ns) = (World::with_limit(4), START + SECOND);
     let peer = address("10.0.0.7:1");
-    let syn = Syn { ts_ns, listener: 7, peer, depth: 1, syn_depth: 2, tfo_bytes: 3 };
+    let syn = Syn { ts_ns, listener: 7, peer, depth: 1, syn_depth: 2, tfo_bytes: Some(3) };
     let expected = json!({
         "type": "syn", "ts_ns": ts_ns, "time": TIME, "listener": "7", "peer": "10.0.0.7:1", "accept_depth": 1,
         "syn_depth": 2, "tfo_bytes": 3,
     });
-    assert_eq!(one(Output::Syn(syn), &world), expected);
+    assert_eq!(one(Output::Syn(syn.clone()), &world), expected);
+    let by_answer = one(Output::Syn(Syn { tfo_bytes: None, ..syn }), &world);
+    assert_eq!((&by_answer["tfo_bytes"], &by_answer["observed_by"]), (&json!(null), &json!("synack")));
     let again = SynAckRetransmit { ts_ns, listener: 7, peer, count: 2 };
     let expected = json!({
         "type": "event", "ts_ns": ts_ns, "time": TIME, "sock": "7", "name": "synack_retransmit", "tid": null,

@@ -38,7 +38,10 @@ fn an_overloaded_server_reads_well() {
     assert!(row.contains(" 5/4 ") && row.contains(" 900 ms ") && row.ends_with("▲4 +3.3/s"), "{row}");
     let column = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
     assert_eq!(column(heading, "OVERFLOWS"), column(row, "▲"), "columns stand under their headings");
-    assert!(text.contains("\n  CRITICAL, A app: 0.0.0.0:8080 Clients are being refused: 4 SYNs so far"), "{text}");
+    assert!(
+        text.contains("\n  CRITICAL, the app (A)'s doing. 0.0.0.0:8080: Clients are being refused: 4 SYNs so far"),
+        "{text}"
+    );
     assert!(text.contains("\n    Try: give accept() a thread of its own"));
     assert!(lines.iter().all(|line| line.chars().count() <= 110) && !text.contains('\x1b'));
 }
@@ -107,7 +110,7 @@ fn attaching_and_the_end_are_told() {
     let text = String::from_utf8_lossy(&text);
     assert_eq!(
         text,
-        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  Not observed: syn: fentry is refused\n"
+        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  Seen less: syn: fentry is refused\n"
     );
     let mut world = overloaded();
     world.out.clear();
