@@ -4,11 +4,11 @@
 //! refresh in eight, and the time between is taken to have been like it.
 
 use std::{
-    os::fd::OwnedFd,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
-use aya::{Ebpf, sys::Stats};
+use aya::{Ebpf, programs::Program, sys::Stats};
 
 use crate::model::event::Cost;
 
@@ -77,6 +77,19 @@ fn probe_totals(ebpf: &Ebpf) -> (u64, u64) {
     ebpf.programs().filter_map(|(_, program)| program.info().ok()).fold((0, 0), |(runs, ns), info| {
         (runs + info.run_count(), ns + u64::try_from(info.run_time().as_nanos()).unwrap_or(0))
     })
+}
+
+/// Runs of the probes that the kernel skipped, as it tells from 5.12 on.
+///
+/// It never runs a probe twice at a time on one processor. Where it may preempt a task within a probe (full and lazy
+/// preemption), every other task on that processor goes unseen by that probe until the first goes on.
+pub(super) fn skipped_runs(ebpf: &Ebpf) -> u64 {
+    let of = |program: &Program| {
+        let descriptor = program.fd().ok()?.as_fd().as_raw_fd();
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse::<u64>().ok()
+    };
+    ebpf.programs().filter_map(|(_, program)| of(program)).sum()
 }
 
 fn cpu_us() -> u64 {

@@ -103,8 +103,15 @@ impl Maps {
             .iter()
             .filter_map(Result::ok)
             .map(|(thread, call)| ((thread >> 32) as u32, thread as u32, call.0))
-            .filter(|(_, _, call)| call.file == 0)
+            .filter(|(_, _, call)| call.file == 0 && call.entered_ns != 0)
             .collect()
+    }
+
+    /// Notes that a thread is inside accept, unless that is known already.
+    pub(super) fn note_call(&mut self, pid: u32, tid: u32, call: Call) {
+        const BPF_NOEXIST: u64 = 1;
+        // If the map is full, that thread's next accept is not shown; later ones are.
+        let _ = self.calls.insert(u64::from(pid) << 32 | u64::from(tid), CallValue(call), BPF_NOEXIST);
     }
 
     /// Every watched process.

@@ -3,6 +3,7 @@
 
 mod command;
 mod cost;
+mod early;
 mod load;
 mod maps;
 pub mod plan;
@@ -190,6 +191,7 @@ impl Sensor {
             }
         }
         sensor.scan();
+        sensor.sampler.note_early_calls(&mut sensor.maps);
         sensor.sampler.begin(&sensor.maps);
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -212,8 +214,12 @@ impl Sensor {
                 None => {}
             }
         }
-        for pid in std::mem::take(&mut self.adopt) {
-            self.sampler.scan_process(&self.loaded.scan, pid);
+        let adopt = std::mem::take(&mut self.adopt);
+        for pid in &adopt {
+            self.sampler.scan_process(&self.loaded.scan, *pid);
+        }
+        if !adopt.is_empty() {
+            self.sampler.note_early_calls(&mut self.maps);
         }
     }
 
@@ -232,6 +238,10 @@ impl Sensor {
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
         sample.cost = self.cost.read(&self.loaded.ebpf);
+        let skipped = cost::skipped_runs(&self.loaded.ebpf);
+        if skipped > 0 {
+            sample.lost.push((SKIPPED.to_owned(), skipped));
+        }
         sample
     }
 
@@ -322,6 +332,9 @@ fn raise_memlock() {
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
 }
+
+/// The name under which runs of probes that the kernel skipped are told as lost.
+const SKIPPED: &str = "skipped_runs";
 
 /// Names of the counters that tell loss, and the policy of each.
 const LOSSES: std::ops::Range<u32> = counter::RING_FULL..counter::COUNT;

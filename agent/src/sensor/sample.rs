@@ -9,7 +9,7 @@ use std::{
 use aya::programs::ProgramFd;
 use backscope_abi::{Listener, counter};
 
-use super::{LOSSES, Targets, load::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
+use super::{LOSSES, Targets, early, load::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
 use crate::model::event::{InAccept, ListenerSample, Sample, SockId};
 
 /// A scan may take this share of the time between scans: on a process with very many files it runs less often than
@@ -23,6 +23,9 @@ pub(super) struct Sampler {
     holders: BTreeMap<SockId, BTreeSet<u32>>,
     names: HashMap<u32, String>,
     refused: Refused,
+    /// Listeners by process and descriptor, where that is needed.
+    open: HashMap<(u32, u32), SockId>,
+    sees_queueing: bool,
     sees_syns: bool,
     sees_cookies: bool,
     sees_acks: bool,
@@ -42,6 +45,8 @@ impl Sampler {
             holders: BTreeMap::new(),
             names: HashMap::new(),
             refused: Refused::default(),
+            open: HashMap::new(),
+            sees_queueing: chosen.sees("queued", Tier::Full) || chosen.sees("queued", Tier::Tracepoint),
             sees_syns,
             sees_cookies: chosen.sees("syncookie", Tier::Full),
             sees_acks,
@@ -69,7 +74,25 @@ impl Sampler {
     fn note(&mut self, output: &[u8]) {
         for entry in stream::scan_entries(output) {
             self.holders.entry(entry.listener).or_default().insert(entry.tgid);
+            if !self.sees_queueing {
+                self.open.insert((entry.tgid, entry.fd), entry.listener);
+            }
             self.names.insert(entry.tgid, stream::comm(&entry.comm));
+        }
+    }
+
+    /// Lets the probes know which threads wait in accept on a listener found by now, where nothing else tells them.
+    pub(super) fn note_early_calls(&self, maps: &mut Maps) {
+        if self.sees_queueing {
+            return;
+        }
+        let listeners: HashMap<SockId, Listener> = maps.listeners().into_iter().collect();
+        for (pid, tid, descriptor) in early::waiting_in_accept(self.holders().into_iter()) {
+            if let Some(id) = self.open.get(&(pid, descriptor))
+                && let Some(listener) = listeners.get(id)
+            {
+                maps.note_call(pid, tid, early::call(*id, listener.sk));
+            }
         }
     }
 
@@ -81,6 +104,7 @@ impl Sampler {
         }
         self.scanned = true;
         self.holders.clear();
+        self.open.clear();
         self.names.clear();
         let processes = maps.targets();
         if self.filters_by_process && targets.only_processes() && processes.len() <= 64 {

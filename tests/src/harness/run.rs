@@ -95,8 +95,8 @@ pub fn run(case: &Case, world: &World) -> Verdict {
 
 /// Times that a case is run while it fails and the kernel skips probes.
 ///
-/// From 6.18 on kernels preempt a task within a probe; until it goes on, its processor skips that probe for every other
-/// task, and counts that. The agent cannot know what it did not see, so that its figures are not to be judged by it.
+/// A kernel with full or lazy preemption may preempt a task within a probe; until it goes on, its processor skips that
+/// probe for every other task, and counts that. What the agent was not shown its figures are not to be judged by.
 const RUNS: u32 = 3;
 
 fn run_once(case: &Case, world: &World) -> Verdict {
