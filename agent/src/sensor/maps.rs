@@ -107,6 +107,16 @@ impl Maps {
             .collect()
     }
 
+    /// Notes a call that began unseen, unless the thread's next one was seen meanwhile.
+    pub(super) fn note_call(&mut self, pid: u32, tid: u32, call: Call) {
+        const BPF_NOEXIST: u64 = 1;
+        let _ = self.calls.insert(u64::from(pid) << 32 | u64::from(tid), CallValue(call), BPF_NOEXIST);
+    }
+
+    pub(super) fn forget_call(&mut self, pid: u32, tid: u32) {
+        let _ = self.calls.remove(&(u64::from(pid) << 32 | u64::from(tid)));
+    }
+
     /// Every watched process.
     pub(super) fn targets(&self) -> Vec<u32> {
         self.targets.keys().filter_map(Result::ok).collect()

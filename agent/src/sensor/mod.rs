@@ -1,6 +1,7 @@
 //! The kernel side's other half: loads the probes, decides who is watched, turns records and maps into events. The only
 //! place that names `aya`, and but for the probes the only one with `unsafe`.
 
+mod blocked;
 mod command;
 mod cost;
 mod load;
@@ -190,7 +191,7 @@ impl Sensor {
             }
         }
         sensor.scan();
-        sensor.sampler.begin(&sensor.maps);
+        sensor.sampler.begin(&mut sensor.maps);
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)

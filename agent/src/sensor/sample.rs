@@ -7,9 +7,9 @@ use std::{
 };
 
 use aya::programs::ProgramFd;
-use backscope_abi::{Listener, counter};
+use backscope_abi::{Listener, ScanEntry, counter};
 
-use super::{LOSSES, Targets, load::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
+use super::{LOSSES, Targets, blocked, load::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
 use crate::model::event::{InAccept, ListenerSample, Sample, SockId};
 
 /// A scan may take this share of the time between scans: on a process with very many files it runs less often than
@@ -30,6 +30,8 @@ pub(super) struct Sampler {
     /// A scan ran since the last sample.
     scanned: bool,
     filters_by_process: bool,
+    /// What the scan at the attach found.
+    entries: Vec<ScanEntry>,
 }
 
 impl Sampler {
@@ -48,6 +50,7 @@ impl Sampler {
             next_scan: Instant::now(),
             scanned: false,
             filters_by_process: true,
+            entries: Vec::new(),
         }
     }
 
@@ -68,6 +71,9 @@ impl Sampler {
 
     fn note(&mut self, output: &[u8]) {
         for entry in stream::scan_entries(output) {
+            if self.period == 0 {
+                self.entries.push(entry);
+            }
             self.holders.entry(entry.listener).or_default().insert(entry.tgid);
             self.names.insert(entry.tgid, stream::comm(&entry.comm));
         }
@@ -114,8 +120,11 @@ impl Sampler {
         self.holders.values().flatten().copied().collect()
     }
 
-    /// Reads the counters of the namespaces of all listeners found, as the base of what is refused from now on.
-    pub(super) fn begin(&mut self, maps: &Maps) {
+    /// Takes what is there at the attach: threads inside accept, and the counters of the namespaces of all listeners
+    /// found, as the base of what is refused from now on.
+    pub(super) fn begin(&mut self, maps: &mut Maps) {
+        blocked::note(&self.entries, maps);
+        self.entries = Vec::new();
         if !self.sees_syns {
             self.refused.update(&maps.listeners(), &self.holders);
         }
