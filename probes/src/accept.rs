@@ -177,7 +177,8 @@ fn fd_install(ctx: FEntryContext) -> i32 {
     let (fd, file): (i32, *const c_void) = (ctx.arg(0), ctx.arg(1));
     let thread = current();
     let mut call = call_of(thread);
-    if call.file == file as u64 {
+    // A call without a beginning was noted by the agent at the attach; no fexit sees its end.
+    if call.listener != 0 && (call.file == file as u64 || call.entered_ns == 0) {
         let _ = CALLS.remove(thread);
     } else {
         call = Call::default();

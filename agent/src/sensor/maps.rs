@@ -103,15 +103,18 @@ impl Maps {
             .iter()
             .filter_map(Result::ok)
             .map(|(thread, call)| ((thread >> 32) as u32, thread as u32, call.0))
-            .filter(|(_, _, call)| call.file == 0 && call.entered_ns != 0)
+            .filter(|(_, _, call)| call.file == 0)
             .collect()
     }
 
-    /// Notes that a thread is inside accept, unless that is known already.
+    /// Notes a call that began unseen, unless the thread's next one was seen meanwhile.
     pub(super) fn note_call(&mut self, pid: u32, tid: u32, call: Call) {
         const BPF_NOEXIST: u64 = 1;
-        // If the map is full, that thread's next accept is not shown; later ones are.
         let _ = self.calls.insert(u64::from(pid) << 32 | u64::from(tid), CallValue(call), BPF_NOEXIST);
+    }
+
+    pub(super) fn forget_call(&mut self, pid: u32, tid: u32) {
+        let _ = self.calls.remove(&(u64::from(pid) << 32 | u64::from(tid)));
     }
 
     /// Every watched process.

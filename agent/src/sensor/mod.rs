@@ -1,9 +1,9 @@
 //! The kernel side's other half: loads the probes, decides who is watched, turns records and maps into events. The only
 //! place that names `aya`, and but for the probes the only one with `unsafe`.
 
+mod blocked;
 mod command;
 mod cost;
-mod early;
 mod load;
 mod maps;
 pub mod plan;
@@ -191,8 +191,7 @@ impl Sensor {
             }
         }
         sensor.scan();
-        sensor.sampler.note_early_calls(&mut sensor.maps);
-        sensor.sampler.begin(&sensor.maps);
+        sensor.sampler.begin(&mut sensor.maps);
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)
@@ -214,12 +213,8 @@ impl Sensor {
                 None => {}
             }
         }
-        let adopt = std::mem::take(&mut self.adopt);
-        for pid in &adopt {
-            self.sampler.scan_process(&self.loaded.scan, *pid);
-        }
-        if !adopt.is_empty() {
-            self.sampler.note_early_calls(&mut self.maps);
+        for pid in std::mem::take(&mut self.adopt) {
+            self.sampler.scan_process(&self.loaded.scan, pid, &mut self.maps);
         }
     }
 

@@ -7,9 +7,9 @@ use std::{
 };
 
 use aya::programs::ProgramFd;
-use backscope_abi::{Listener, counter};
+use backscope_abi::{Listener, ScanEntry, counter};
 
-use super::{LOSSES, Targets, early, load::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
+use super::{LOSSES, Targets, blocked, load::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
 use crate::model::event::{InAccept, ListenerSample, Sample, SockId};
 
 /// A scan may take this share of the time between scans: on a process with very many files it runs less often than
@@ -23,9 +23,6 @@ pub(super) struct Sampler {
     holders: BTreeMap<SockId, BTreeSet<u32>>,
     names: HashMap<u32, String>,
     refused: Refused,
-    /// Listeners by process and descriptor, where that is needed.
-    open: HashMap<(u32, u32), SockId>,
-    sees_queueing: bool,
     sees_syns: bool,
     sees_cookies: bool,
     sees_acks: bool,
@@ -33,6 +30,8 @@ pub(super) struct Sampler {
     /// A scan ran since the last sample.
     scanned: bool,
     filters_by_process: bool,
+    /// What the scan at the attach found.
+    entries: Vec<ScanEntry>,
 }
 
 impl Sampler {
@@ -45,21 +44,23 @@ impl Sampler {
             holders: BTreeMap::new(),
             names: HashMap::new(),
             refused: Refused::default(),
-            open: HashMap::new(),
-            sees_queueing: chosen.sees("queued", Tier::Full) || chosen.sees("queued", Tier::Tracepoint),
             sees_syns,
             sees_cookies: chosen.sees("syncookie", Tier::Full),
             sees_acks,
             next_scan: Instant::now(),
             scanned: false,
             filters_by_process: true,
+            entries: Vec::new(),
         }
     }
 
-    /// Scans one process at once.
-    pub(super) fn scan_process(&mut self, program: &ProgramFd, pid: u32) {
+    /// Scans one process at once: a listener came to it unseen, and it may wait in accept on that already.
+    pub(super) fn scan_process(&mut self, program: &ProgramFd, pid: u32, maps: &mut Maps) {
         match sys::run_task_iterator(program.as_fd(), Some(pid)) {
-            Ok(output) => self.note(&output),
+            Ok(output) => {
+                self.note(&output);
+                blocked::note(&stream::scan_entries(&output).collect::<Vec<_>>(), maps);
+            }
             Err(_) => self.scan_everything(program),
         }
     }
@@ -73,26 +74,11 @@ impl Sampler {
 
     fn note(&mut self, output: &[u8]) {
         for entry in stream::scan_entries(output) {
+            if self.period == 0 {
+                self.entries.push(entry);
+            }
             self.holders.entry(entry.listener).or_default().insert(entry.tgid);
-            if !self.sees_queueing {
-                self.open.insert((entry.tgid, entry.fd), entry.listener);
-            }
             self.names.insert(entry.tgid, stream::comm(&entry.comm));
-        }
-    }
-
-    /// Lets the probes know which threads wait in accept on a listener found by now, where nothing else tells them.
-    pub(super) fn note_early_calls(&self, maps: &mut Maps) {
-        if self.sees_queueing {
-            return;
-        }
-        let listeners: HashMap<SockId, Listener> = maps.listeners().into_iter().collect();
-        for (pid, tid, descriptor) in early::waiting_in_accept(self.holders().into_iter()) {
-            if let Some(id) = self.open.get(&(pid, descriptor))
-                && let Some(listener) = listeners.get(id)
-            {
-                maps.note_call(pid, tid, early::call(*id, listener.sk));
-            }
         }
     }
 
@@ -104,7 +90,6 @@ impl Sampler {
         }
         self.scanned = true;
         self.holders.clear();
-        self.open.clear();
         self.names.clear();
         let processes = maps.targets();
         if self.filters_by_process && targets.only_processes() && processes.len() <= 64 {
@@ -138,8 +123,11 @@ impl Sampler {
         self.holders.values().flatten().copied().collect()
     }
 
-    /// Reads the counters of the namespaces of all listeners found, as the base of what is refused from now on.
-    pub(super) fn begin(&mut self, maps: &Maps) {
+    /// Takes what is there at the attach: threads inside accept, and the counters of the namespaces of all listeners
+    /// found, as the base of what is refused from now on.
+    pub(super) fn begin(&mut self, maps: &mut Maps) {
+        blocked::note(&self.entries, maps);
+        self.entries = Vec::new();
         if !self.sees_syns {
             self.refused.update(&maps.listeners(), &self.holders);
         }
