@@ -165,11 +165,7 @@ fn waiting_before_attach(world: &World) -> anyhow::Result<()> {
 
     check_waits(&ended.objects, &[*of(&late)?], &[(&late).into()])?;
     let object = truth::accept_of(&ended.objects, early.port)?;
-    if let Some(queued_us) = number(object, "/queued_us") {
-        ensure!(!object["observed_by"].is_null(), "nobody saw it being queued, so the figure is an estimate: {object}");
-        let (tick, returned) = (truth::TICK_NS, of(&early)?.returned_ns);
-        let low = (returned - early.done_ns).saturating_sub(tick);
-        truth::within("queued_us", queued_us, low, returned - early.started_ns + tick)?;
-    }
-    Ok(())
+    let estimated = object["queued_us"].is_null() || !object["observed_by"].is_null();
+    ensure!(estimated, "nobody saw it being queued, so the figure is an estimate: {object}");
+    truth::check_early(object, of(&early)?, (&early).into())
 }

@@ -1,18 +1,22 @@
 //! Listeners belong to their process, however they came to it.
 
-use anyhow::ensure;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
 
 use super::{any_tier, each_tier};
 use crate::harness::json::{address, listens_on, number};
 use crate::harness::net;
-use crate::harness::truth::{Handshake, check_waits};
-use crate::harness::{Case, World, connect};
+use crate::harness::truth::{self, Handshake, check_waits};
+use crate::harness::{Case, Client, World, connect};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("listener::existing_at_the_attach", existing),
     each_tier("listener::opened_later", opened_later),
     each_tier("listener::inherited_by_fork", inherited_by_fork),
     each_tier("listener::passed_by_scm_rights", passed_by_scm_rights),
+    each_tier("listener::used_as_soon_as_passed", used_as_soon_as_passed),
     each_tier("listener::kept_over_exec", kept_over_exec),
     each_tier("listener::activated_before_the_attach", activated_before),
     each_tier("listener::reuseport_group", reuseport_group),
@@ -71,6 +75,46 @@ fn inherited_by_fork(world: &World) -> anyhow::Result<()> {
 
 fn passed_by_scm_rights(world: &World) -> anyhow::Result<()> {
     handed_over(world, "scm-rights", true)
+}
+
+/// Nothing tells the agent of a listener that comes by SCM_RIGHTS before it is used. What was queued earlier may be
+/// missed, or its wait estimated, but never be wrong.
+fn used_as_soon_as_passed(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo_waiting(&["inherit", "--via", "scm-rights", "--wait", "--trace"])?;
+    let holder = demo.holder()?;
+    // So seldom a refresh that only the use itself can be what makes the agent look.
+    let mut agent = world.watch().pid(holder).interval("60s").start()?;
+    demo.go()?;
+    demo.await_listening()?;
+    let early = connect(demo.addr)?;
+    demo.await_accepts(1)?;
+    // One connection after another until one is seen: from then on the listener is known.
+    let deadline = Instant::now() + world.patience();
+    let mut later = Vec::new();
+    loop {
+        ensure!(Instant::now() < deadline, "in {:?} no use made the agent look: {later:?}", world.patience());
+        later.push(connect(demo.addr)?);
+        let seen = agent.arrived()?.iter().any(|object| object["type"] == "accept");
+        if seen {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let known = connect(demo.addr)?;
+    let accepts = demo.await_accepts(later.len() + 2)?;
+    let ended = agent.stop()?;
+    let of = |client: &Client| accepts.iter().find(|accept| accept.port == client.port).context("not accepted");
+    check_waits(&ended.objects, &[*of(&known)?], &[(&known).into()])?;
+    for client in later.iter().chain([&early]) {
+        if let Ok(object) = truth::accept_of(&ended.objects, client.port) {
+            ensure!(object["pid"] == holder, "{holder} accepts here: {object}");
+            truth::check_early(object, of(client)?, client.into())?;
+        }
+    }
+    let shown = ended.of("accept").count() as u64;
+    let listener = ended.listener(demo.addr.port())?;
+    ensure!(number(listener, "/accepted") == Some(shown), "{shown} accepts are shown: {listener}");
+    Ok(())
 }
 
 fn kept_over_exec(world: &World) -> anyhow::Result<()> {

@@ -42,8 +42,7 @@ fn serves(world: &World, command: &str) -> anyhow::Result<()> {
     five_connections(&mut agent)?;
     let listener = agent.await_refresh(PORT)?;
     ensure!(listener["backlog"].is_u64(), "listen(2) was in view: {listener}");
-    agent.signal(libc::SIGINT);
-    agent.ended()?.summary().map(drop)
+    agent.stop().map(drop)
 }
 
 fn five_connections(agent: &mut Agent) -> anyhow::Result<()> {
@@ -104,8 +103,7 @@ fn python_never_accepts(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().command(["python3", "-c", &script]).start()?;
     net::await_listening(PORT, world.patience())?;
     overflowing(&mut agent)?;
-    agent.signal(libc::SIGINT);
-    agent.ended()?.summary().map(drop)
+    agent.stop().map(drop)
 }
 
 fn overflowing(agent: &mut Agent) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     any_tier("target::children_are_followed", followed),
     any_tier("target::no_follow", no_follow),
     any_tier("target::thread_id", thread_id),
+    any_tier("target::in_another_pid_namespace", in_another_pid_namespace),
     any_tier("target::no_socket_yet", no_socket_yet),
     native("target::no_such_process", no_such_process),
     native("target::unusable_arguments", unusable_arguments),
@@ -88,8 +89,8 @@ fn command(world: &World) -> anyhow::Result<()> {
     converse(([127, 0, 0, 1], 7000).into())?;
     let listener = agent.await_accepted(7000, 1)?;
     ensure!(number(&listener, "/backlog") == Some(11), "watched from its first system call: {listener}");
-    agent.signal(libc::SIGINT);
-    agent.ended()?.summary().map(drop)
+    // Stopped by us, the command ends by a signal; that status is not the agent's.
+    agent.stop().map(drop)
 }
 
 fn command_status(world: &World) -> anyhow::Result<()> {
@@ -139,6 +140,19 @@ fn thread_id(world: &World) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     let said = ended.stderr.contains("thread") && ended.stderr.contains(&demo.pid_arg());
     ensure!(said, "it is to say that {thread} is a thread of {}: {:?}", demo.pid(), ended.stderr);
+    Ok(())
+}
+
+fn in_another_pid_namespace(world: &World) -> anyhow::Result<()> {
+    let mut demo = world.demo_apart(&["inherit", "--via", "fork"])?;
+    demo.await_listening()?;
+    let holder = demo.holder()?;
+    let mut agent = world.watch().pid(holder).start()?;
+    converse(demo.addr)?;
+    agent.await_object("accept by the process", |object| is(object, "accept") && object["pid"] == holder)?;
+    let ended = agent.stop()?;
+    let said = ended.stderr.contains(&format!("{holder} is process 1 inside"));
+    ensure!(said, "it is to say by which id the process knows itself: {:?}", ended.stderr);
     Ok(())
 }
 

@@ -99,6 +99,14 @@ impl Agent {
         &self.objects
     }
 
+    /// The objects so far, with those that have been printed by now.
+    pub fn arrived(&mut self) -> anyhow::Result<&[Value]> {
+        while let Some(line) = self.process.ready_line() {
+            self.take(line)?;
+        }
+        Ok(&self.objects)
+    }
+
     /// The tier it chose.
     pub fn tier(&self) -> Tier {
         match self.objects.first() {

@@ -1,6 +1,8 @@
 //! A running demo server.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Instant;
 
@@ -32,6 +34,24 @@ impl Demo {
     pub(super) fn start(world: &World, args: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(world.demo_servers());
         command.args(args);
+        Self::start_command(world, command)
+    }
+
+    /// Starts it, with its children in a PID namespace of their own.
+    pub(super) fn start_apart(world: &World, args: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(world.demo_servers());
+        command.args(args);
+        // SAFETY: unshare is async-signal-safe and concerns the children of the child alone.
+        unsafe {
+            command.pre_exec(|| match libc::unshare(libc::CLONE_NEWPID) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            });
+        }
+        Self::start_command(world, command)
+    }
+
+    fn start_command(world: &World, command: Command) -> anyhow::Result<Self> {
         let process = Process::start(command)?;
         Ok(Self { process, addr: SocketAddr::from(([0, 0, 0, 0], 0)), lines: Vec::new(), world: world.clone() })
     }

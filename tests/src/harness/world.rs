@@ -89,6 +89,11 @@ impl World {
         Demo::start(self, args)
     }
 
+    /// The same, with its children in a PID namespace of their own.
+    pub fn demo_apart(&self, args: &[&str]) -> anyhow::Result<Demo> {
+        Demo::start_apart(self, args)
+    }
+
     /// `backscope ARGS…`, run to its end.
     pub fn agent_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.agent());
