@@ -41,21 +41,29 @@ fn enter(file: *const c_void) {
             let _ = CALLS.insert(thread, call, 0);
         }
         None if is_target(tgid) && read!(sk, skc_state as u8) == TCP_LISTEN => {
-            // It came to the target by a way that shows no event, such as SCM_RIGHTS.
+            // It came to the target by a way that shows no event, such as SCM_RIGHTS. When the call returns it may be known.
             emit(&abi::Adopt { kind: abi::ADOPT, tgid, ts_ns: now() });
+            let call = Call { entered_ns: now(), listener: 0, sk: sk as u64, file: 0, returned_ns: 0 };
+            let _ = CALLS.insert(thread, call, 0);
         }
         None => {}
     }
 }
 
-/// The call that this thread is in, blank if none is known.
+/// The call that this thread is in, blank if none is known; without a listener if that is not watched.
 #[inline(always)]
 fn call_of(thread: u64) -> Call {
     // SAFETY: the reference is copied at once.
-    match unsafe { CALLS.get(thread) } {
+    let mut call = match unsafe { CALLS.get(thread) } {
         Some(call) => *call,
-        None => Call::default(),
+        None => return Call::default(),
+    };
+    if call.listener == 0
+        && let Some((id, _)) = listener_at(call.sk as *const c_void)
+    {
+        call.listener = id;
     }
+    call
 }
 
 /// The call ended without a connection.
@@ -178,7 +186,7 @@ fn fd_install(ctx: FEntryContext) -> i32 {
     let thread = current();
     let mut call = call_of(thread);
     // A call without a beginning was noted by the agent at the attach; no fexit sees its end.
-    if call.listener != 0 && (call.file == file as u64 || call.entered_ns == 0) {
+    if call.file == file as u64 || (call.listener != 0 && call.entered_ns == 0) {
         let _ = CALLS.remove(thread);
     } else {
         call = Call::default();

@@ -103,7 +103,7 @@ impl Maps {
             .iter()
             .filter_map(Result::ok)
             .map(|(thread, call)| ((thread >> 32) as u32, thread as u32, call.0))
-            .filter(|(_, _, call)| call.file == 0)
+            .filter(|(_, _, call)| call.file == 0 && call.listener != 0)
             .collect()
     }
 

@@ -214,7 +214,7 @@ impl Sensor {
             }
         }
         for pid in std::mem::take(&mut self.adopt) {
-            self.sampler.scan_process(&self.loaded.scan, pid, &mut self.maps);
+            self.sampler.scan_process(&self.loaded.scan, pid);
         }
     }
 

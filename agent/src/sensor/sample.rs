@@ -54,13 +54,10 @@ impl Sampler {
         }
     }
 
-    /// Scans one process at once: a listener came to it unseen, and it may wait in accept on that already.
-    pub(super) fn scan_process(&mut self, program: &ProgramFd, pid: u32, maps: &mut Maps) {
+    /// Scans one process at once.
+    pub(super) fn scan_process(&mut self, program: &ProgramFd, pid: u32) {
         match sys::run_task_iterator(program.as_fd(), Some(pid)) {
-            Ok(output) => {
-                self.note(&output);
-                blocked::note(&stream::scan_entries(&output).collect::<Vec<_>>(), maps);
-            }
+            Ok(output) => self.note(&output),
             Err(_) => self.scan_everything(program),
         }
     }

@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     each_tier("accept::fast_open", fast_open),
     each_tier("accept::syncookies", syncookies),
     each_tier("accept::blocked_before_the_attach", blocked_before_attach).alone(),
-    each_tier("accept::waiting_since_before_the_attach", waiting_before_attach),
+    each_tier("accept::waiting_since_before_the_attach", waiting_before_attach).alone(),
 ];
 
 /// Starts the server, attaches, makes three connections one after another, and checks every wait.
@@ -32,7 +32,7 @@ fn waits(world: &World, server: &[&str], to: fn(&Demo) -> std::net::SocketAddr) 
     agent.await_accepted(demo.addr.port(), 3)?;
     let ended = agent.stop()?;
     let handshakes: Vec<Handshake> = clients.iter().map(Into::into).collect();
-    check_waits(&ended.objects, &accepts, &handshakes)?;
+    check_waits(world, &ended.objects, &accepts, &handshakes)?;
     let listener = ended.listener(demo.addr.port())?;
     ensure!(number(listener, "/accepted") == Some(3), "three were accepted: {listener}");
     let known = number(listener, "/accept_wait_us/count");
@@ -83,7 +83,7 @@ fn io_uring(world: &World) -> anyhow::Result<()> {
     }
     agent.await_accepted(demo.addr.port(), 2)?;
     let handshakes: Vec<Handshake> = clients.iter().map(Into::into).collect();
-    check_waits(&agent.stop()?.objects, &accepts, &handshakes)
+    check_waits(world, &agent.stop()?.objects, &accepts, &handshakes)
 }
 
 fn ipv6(world: &World) -> anyhow::Result<()> {
@@ -117,7 +117,7 @@ fn fast_open(world: &World) -> anyhow::Result<()> {
     let accepts = demo.await_accepts(3)?;
     ensure!(Counters::read()?.get("TCPFastOpenPassive") == 3, "the kernel did no Fast Open here");
     agent.await_accepted(demo.addr.port(), 3)?;
-    check_waits(&agent.stop()?.objects, &accepts, &handshakes)
+    check_waits(world, &agent.stop()?.objects, &accepts, &handshakes)
 }
 
 fn syncookies(world: &World) -> anyhow::Result<()> {
@@ -147,7 +147,7 @@ fn blocked_before_attach(world: &World) -> anyhow::Result<()> {
     agent.await_accepted(demo.addr.port(), 2)?;
     let ended = agent.stop()?;
     let shakes = [Handshake::from(&second), Handshake::from(&third)];
-    check_waits(&ended.objects, &accepts[1..], &shakes)?;
+    check_waits(world, &ended.objects, &accepts[1..], &shakes)?;
     check_blocked(world, &ended.objects, &accepts[2], shakes[1])
 }
 
@@ -163,9 +163,9 @@ fn waiting_before_attach(world: &World) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     let of = |client: &Client| accepts.iter().find(|accept| accept.port == client.port).context("not accepted");
 
-    check_waits(&ended.objects, &[*of(&late)?], &[(&late).into()])?;
+    check_waits(world, &ended.objects, &[*of(&late)?], &[(&late).into()])?;
     let object = truth::accept_of(&ended.objects, early.port)?;
     let estimated = object["queued_us"].is_null() || !object["observed_by"].is_null();
     ensure!(estimated, "nobody saw it being queued, so the figure is an estimate: {object}");
-    truth::check_early(object, of(&early)?, (&early).into())
+    truth::check_early(world, object, of(&early)?, (&early).into())
 }

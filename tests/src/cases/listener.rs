@@ -63,7 +63,7 @@ fn handed_over(world: &World, via: &str, watch_holder: bool) -> anyhow::Result<(
     let accepts = demo.await_accepts(2)?;
     agent.await_accepted(demo.addr.port(), 2)?;
     let ended = agent.stop()?;
-    check_waits(&ended.objects, &accepts, &clients.each_ref().map(Handshake::from))?;
+    check_waits(world, &ended.objects, &accepts, &clients.each_ref().map(Handshake::from))?;
     let stranger = ended.of("accept").find(|accept| accept["pid"] != holder);
     ensure!(stranger.is_none(), "{holder} accepts here, not: {stranger:?}");
     Ok(())
@@ -104,11 +104,11 @@ fn used_as_soon_as_passed(world: &World) -> anyhow::Result<()> {
     let accepts = demo.await_accepts(later.len() + 2)?;
     let ended = agent.stop()?;
     let of = |client: &Client| accepts.iter().find(|accept| accept.port == client.port).context("not accepted");
-    check_waits(&ended.objects, &[*of(&known)?], &[(&known).into()])?;
+    check_waits(world, &ended.objects, &[*of(&known)?], &[(&known).into()])?;
     for client in later.iter().chain([&early]) {
         if let Ok(object) = truth::accept_of(&ended.objects, client.port) {
             ensure!(object["pid"] == holder, "{holder} accepts here: {object}");
-            truth::check_early(object, of(client)?, client.into())?;
+            truth::check_early(world, object, of(client)?, client.into())?;
         }
     }
     let shown = ended.of("accept").count() as u64;
@@ -130,7 +130,7 @@ fn activated_before(world: &World) -> anyhow::Result<()> {
     let client = connect(demo.addr)?;
     let accepts = demo.await_accepts(2)?;
     agent.await_accepted(demo.addr.port(), 1)?;
-    check_waits(&agent.stop()?.objects, &accepts[1..], &[(&client).into()])
+    check_waits(world, &agent.stop()?.objects, &accepts[1..], &[(&client).into()])
 }
 
 fn reuseport_group(world: &World) -> anyhow::Result<()> {
@@ -146,7 +146,7 @@ fn reuseport_group(world: &World) -> anyhow::Result<()> {
         })?;
     }
     let ended = agent.stop()?;
-    check_waits(&ended.objects, &accepts, &clients.iter().map(Handshake::from).collect::<Vec<_>>())?;
+    check_waits(world, &ended.objects, &accepts, &clients.iter().map(Handshake::from).collect::<Vec<_>>())?;
     let mut latest = std::collections::BTreeMap::new();
     for listener in ended.objects.iter().filter(|object| listens_on(object, port)) {
         latest.insert(listener["sock"].to_string(), number(listener, "/accepted").unwrap_or(0));

@@ -81,7 +81,12 @@ pub fn accept_of(objects: &[Value], port: u16) -> anyhow::Result<&Value> {
 /// Checks every accept that the server saw against the agent's objects: there is one, with the right descriptor, and
 /// its `queued_us` is the time from the handshake's end to the return of accept. Where this kernel and tier do not show
 /// the queueing, it may be null, or an estimate that says so and is right but for the kernel's tick.
-pub fn check_waits(objects: &[Value], accepts: &[Accepted], handshakes: &[Handshake]) -> anyhow::Result<()> {
+pub fn check_waits(
+    world: &World,
+    objects: &[Value],
+    accepts: &[Accepted],
+    handshakes: &[Handshake],
+) -> anyhow::Result<()> {
     for accept in accepts {
         let object = accept_of(objects, accept.port)?;
         let shake = handshakes
@@ -96,17 +101,19 @@ pub fn check_waits(objects: &[Value], accepts: &[Accepted], handshakes: &[Handsh
             seen != estimated || !object["queued_us"].is_u64(),
             "an estimate, and only that, must say so: {object}"
         );
-        check_early(object, accept, *shake)?;
+        check_early(world, object, accept, *shake)?;
     }
     Ok(())
 }
 
 /// Checks the wait of a connection that may have been queued before its listener was watched: null, right, or an
 /// estimate that says so and is right but for the kernel's tick.
-pub fn check_early(object: &Value, accept: &Accepted, shake: Handshake) -> anyhow::Result<()> {
+pub fn check_early(world: &World, object: &Value, accept: &Accepted, shake: Handshake) -> anyhow::Result<()> {
     let Some(queued_us) = number(object, "/queued_us") else { return Ok(()) };
-    let blur = if object["observed_by"].is_null() { 0 } else { TICK_NS };
-    let low = accept.entered_ns.saturating_sub(shake.done_ns + blur);
+    let low = accept.entered_ns.saturating_sub(shake.done_ns);
+    let estimated = !object["observed_by"].is_null();
+    let (blur, lost) = if estimated { (TICK_NS, world.lost_ticks(low)) } else { (0, 0) };
+    let low = low.saturating_sub(blur + lost);
     within("queued_us", queued_us, low, accept.returned_ns - shake.started_ns + blur)
         .with_context(|| object.to_string())
 }
@@ -148,7 +155,7 @@ mod tests {
         ];
         let accept = Accepted::parse("accepted 4 5000 1299900000 1300000000").expect("a trace");
         let shake = Handshake::parse("connected 5000 1000000000 1001000000").expect("a trace");
-        check_waits(&objects, &[accept], &[shake])
+        check_waits(&World::new(false, None), &objects, &[accept], &[shake])
     }
 
     #[test]
