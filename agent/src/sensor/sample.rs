@@ -56,13 +56,11 @@ impl Sampler {
 
     /// Scans one process at once: a listener came to it unseen, and it may wait in accept on that already.
     pub(super) fn scan_process(&mut self, program: &ProgramFd, pid: u32, maps: &mut Maps) {
-        match sys::run_task_iterator(program.as_fd(), Some(pid)) {
-            Ok(output) => {
-                self.note(&output);
-                blocked::note(&stream::scan_entries(&output).collect::<Vec<_>>(), maps);
-            }
-            Err(_) => self.scan_everything(program),
-        }
+        let run = |pid| sys::run_task_iterator(program.as_fd(), pid);
+        let Ok(output) = run(Some(pid)).or_else(|_| run(None)) else { return };
+        self.note(&output);
+        let own: Vec<ScanEntry> = stream::scan_entries(&output).filter(|entry| entry.tgid == pid).collect();
+        blocked::note(&own, maps);
     }
 
     fn scan_everything(&mut self, program: &ProgramFd) {
