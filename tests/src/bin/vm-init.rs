@@ -14,7 +14,7 @@ use backscope_tests::cases;
 use backscope_tests::harness::{Case, Tier, Verdict, World, net, run, runs};
 
 /// Tests that run at once unless the command line says otherwise.
-const THREADS: usize = 8;
+const THREADS: usize = 4;
 
 fn main() {
     if std::process::id() != 1 {
