@@ -122,6 +122,11 @@ impl Maps {
         self.targets.keys().filter_map(Result::ok).collect()
     }
 
+    pub(super) fn note_target(&mut self, pid: u32) {
+        // If the map is full, the agent's first look at the targets would have failed already.
+        let _ = self.targets.insert(pid, 1, 0);
+    }
+
     pub(super) fn forget_target(&mut self, pid: u32) {
         let _ = self.targets.remove(&pid);
     }

@@ -184,17 +184,33 @@ impl Sensor {
             ring,
             loaded,
         };
-        // A target that ended before its exit could be seen would be watched for ever.
-        for pid in &sensor.targets.pids {
-            if !targets::exists(*pid) {
-                sensor.maps.forget_target(*pid);
-            }
-        }
+        sensor.settle_targets();
         sensor.scan();
         sensor.sampler.begin(&mut sensor.maps);
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)
+    }
+
+    /// Catches up with what happened between looking for the targets and seeing forks and exits: a child that came
+    /// would be missed, a process that ended would be watched for ever.
+    fn settle_targets(&mut self) {
+        // A child that came unseen may have forked while we looked, but not much deeper.
+        const ROUNDS: usize = 8;
+        for _ in 0..ROUNDS {
+            self.targets.resolve_running();
+            let known = self.maps.targets();
+            let late: Vec<u32> = self.targets.every_process().filter(|pid| !known.contains(pid)).collect();
+            if late.is_empty() {
+                break;
+            }
+            late.into_iter().for_each(|pid| self.maps.note_target(pid));
+        }
+        for pid in self.maps.targets() {
+            if !targets::exists(pid) {
+                self.maps.forget_target(pid);
+            }
+        }
     }
 
     /// What was chosen for each signal.
