@@ -1,7 +1,7 @@
 //! Several acceptors: on one socket (blocking, with epoll and its thundering herd, with EPOLLEXCLUSIVE), or each on a
 //! socket of its own in a SO_REUSEPORT group; as threads or as processes.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -54,18 +54,19 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let listeners = open(options)?;
     sock::announce_listener(&listeners[0])?;
     let listener_of = |worker: usize| &listeners[worker % listeners.len()];
+    let turn = &Turn::new(options)?;
     if options.processes {
         for worker in 0..options.workers {
             if fork()?.is_none() {
                 die_with_parent()?;
-                return Ok(work(worker, listener_of(worker), options)?);
+                return Ok(work(worker, listener_of(worker), turn, options)?);
             }
         }
         return Ok(wait_for_children()?);
     }
     thread::scope(|scope| {
         let workers: Vec<_> = (0..options.workers)
-            .map(|worker| scope.spawn(move || work(worker, listener_of(worker), options)))
+            .map(|worker| scope.spawn(move || work(worker, listener_of(worker), turn, options)))
             .collect();
         workers.into_iter().try_for_each(|worker| match worker.join() {
             Ok(outcome) => outcome.map_err(anyhow::Error::from),
@@ -90,15 +91,43 @@ fn open(options: &Options) -> anyhow::Result<Vec<Socket>> {
     Ok(listeners)
 }
 
-fn work(worker: usize, listener: &Socket, options: &Options) -> io::Result<()> {
-    // SAFETY: plain system calls without arguments.
-    let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
-    announce(format_args!("worker {worker} {pid} {tid}"));
+/// Lets the first worker register after all others when the work is to be uneven.
+///
+/// EPOLLEXCLUSIVE wakes the waiter that registered first of those that are free: the one that is always there has to be
+/// behind the others, or they would never get anything.
+struct Turn(Option<(io::PipeReader, io::PipeWriter)>);
+
+impl Turn {
+    fn new(options: &Options) -> io::Result<Self> {
+        Ok(Self(options.uneven.then(io::pipe).transpose()?))
+    }
+
+    fn before(&self, worker: usize, workers: usize) -> io::Result<()> {
+        match &self.0 {
+            Some((others, _)) if worker == 0 => (&*others).read_exact(&mut vec![0; workers - 1]),
+            _ => Ok(()),
+        }
+    }
+
+    fn after(&self, worker: usize) -> io::Result<()> {
+        match &self.0 {
+            Some((_, first)) if worker > 0 => (&*first).write_all(&[1]),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn work(worker: usize, listener: &Socket, turn: &Turn, options: &Options) -> io::Result<()> {
+    turn.before(worker, options.workers)?;
     let epoll = match options.mode {
         Mode::Blocking | Mode::Reuseport => None,
         Mode::Epoll => Some(Epoll::watch(listener, 0)?),
         Mode::Exclusive => Some(Epoll::watch(listener, libc::EPOLLEXCLUSIVE as u32)?),
     };
+    turn.after(worker)?;
+    // SAFETY: plain system calls without arguments.
+    let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
+    announce(format_args!("worker {worker} {pid} {tid}"));
     loop {
         if let Some(epoll) = &epoll {
             epoll.wait()?;

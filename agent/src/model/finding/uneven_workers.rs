@@ -56,7 +56,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
             "SO_REUSEPORT picks a listener by a hash of addresses and ports: with few clients or few ports some get little."
         }
         (_, Owner::Kernel) => {
-            "They accept from event loops: epoll with EPOLLEXCLUSIVE wakes the newest waiter first (LIFO), the usual cause."
+            "They accept from event loops: epoll with EPOLLEXCLUSIVE always wakes the same one first, as long as it is free."
         }
         _ => "Why the kernel handed them to the one was not observed.",
     };
