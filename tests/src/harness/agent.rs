@@ -119,18 +119,24 @@ impl Agent {
     ///
     /// Fails with `what` and what came instead, if there is none in time or the agent ends.
     pub fn await_object(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
-        let deadline = Instant::now() + self.world.patience();
+        let begin = Instant::now();
+        let deadline = begin + self.world.patience();
+        let mut doubt = begin + self.world.patience() / 8;
         let mut seen = 0;
         loop {
             if let Some(object) = self.objects[seen..].iter().find(|object| wanted(object)) {
                 return Ok(object.clone());
             }
             seen = self.objects.len();
+            if Instant::now() >= doubt {
+                doubt = deadline;
+                ensure!(!self.note_skipped(), "no {what} in {:?}; {}", begin.elapsed(), self.latest());
+            }
             match self.process.next_line(deadline) {
                 Ok(Some(line)) => self.take(line)?,
                 Ok(None) => anyhow::bail!("the agent ended before it showed {what}: {}", self.post_mortem()),
                 Err(_) => {
-                    self.note_skipped();
+                    let _ = self.note_skipped();
                     anyhow::bail!("no {what} in {:?}; {}", self.world.patience(), self.latest());
                 }
             }
@@ -164,12 +170,15 @@ impl Agent {
 
     /// Sends a signal.
     pub fn signal(&self, signal: c_int) {
-        self.note_skipped();
+        let _ = self.note_skipped();
         self.process.signal(signal);
     }
 
-    fn note_skipped(&self) {
-        self.world.note_skipped(super::bpf::skipped_runs(self.pid()));
+    /// Whether the kernel skipped runs of its probes, and what is awaited may never come for that.
+    fn note_skipped(&self) -> bool {
+        let skipped = super::bpf::skipped_runs(self.pid());
+        self.world.note_skipped(skipped);
+        skipped > 0
     }
 
     /// Ends it with SIGINT and checks that it ended cleanly: status 0, the summary last, every object as promised.
