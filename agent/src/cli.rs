@@ -135,7 +135,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "TIME", value_parser = interval)]
     pub interval: Option<Duration>,
     /// How much leaves the kernel, and so what it costs
-    #[arg(long, value_enum, default_value_t = Detail::Queues)]
+    #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
     pub detail: Detail,
     /// Use hooks of this tier only (for tests and comparison)
     #[arg(long, value_enum, value_name = "TIER", hide = true)]
@@ -147,6 +147,8 @@ pub struct OutputArgs {
 pub enum Detail {
     /// Listeners, overflow and accepts: a record an accept, nothing a request
     Queues,
+    /// Where the time of each exchange went, too: a record an exchange
+    Exchanges,
     /// Every SYN and SYN-ACK sent again, too: where function hooks are refused, a look at every packet
     Events,
 }

@@ -3,7 +3,14 @@
 //! Times are nanoseconds of `CLOCK_MONOTONIC`. `sock` and `listener` are ids that are unique for a run: the kernel's
 //! socket cookie where it can be had. What could not be observed is `None`, never 0.
 
+mod connection;
+
 use std::net::SocketAddr;
+
+pub use connection::{
+    Closed, ConnectionSample, DatagramSample, Ending, Exchange, Hold, HoldReason, Inbound, Opened, Outbound, Progress,
+    Role, Side, TcpState, ThreadSample, ThreadUse,
+};
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;
@@ -19,6 +26,12 @@ pub enum Event {
     Syn(Syn),
     /// A SYN-ACK was sent again.
     SynAckRetransmit(SynAckRetransmit),
+    /// A connection became known otherwise than by accept.
+    Opened(Opened),
+    /// An exchange ended.
+    Exchange(Exchange),
+    /// A connection ended.
+    Closed(Closed),
     /// A watched process began, took a new image or ended.
     Process(Process),
     /// The state and totals of every known listener, read from the kernel at each refresh.
@@ -170,6 +183,14 @@ pub struct Sample {
     pub listeners: Vec<ListenerSample>,
     /// Threads that are inside `accept` now: (tid, listener, since when).
     pub in_accept: Vec<InAccept>,
+    /// Open connections of watched processes, as far as they were looked at.
+    pub connections: Vec<ConnectionSample>,
+    /// How many there are in all.
+    pub connections_open: u64,
+    /// Threads of watched processes.
+    pub threads: Vec<ThreadSample>,
+    /// UDP sockets of watched processes.
+    pub datagrams: Vec<DatagramSample>,
     /// Loss, as totals since the attach, by probe or map; only those that are not 0.
     pub lost: Vec<(String, u64)>,
     /// Records that probes wanted to deliver, since the attach.

@@ -37,7 +37,7 @@ use finding::{Board, Facts};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
-use snapshot::Snapshot;
+use snapshot::{OwnerTimes, Snapshot};
 pub use stream::MAX_STREAM;
 use stream::Stream;
 
@@ -111,6 +111,7 @@ impl Model {
                 self.advance(retransmit.ts_ns);
                 out.extend(self.setup.detail_events.then(|| Output::SynAckRetransmit(retransmit.clone())));
             }
+            Event::Opened(_) | Event::Exchange(_) | Event::Closed(_) => {}
             Event::Process(process) => self.process(process, out),
             Event::Sample(sample) => self.sample(sample, out),
         }
@@ -126,6 +127,11 @@ impl Model {
             cost_share: self.cost_share,
             lost: self.lost.values().sum(),
             listeners: self.listeners.full_views(),
+            connections: Vec::new(),
+            connections_open: 0,
+            times: OwnerTimes::default(),
+            recent_times: OwnerTimes::default(),
+            threads: Vec::new(),
             stream: self.stream.entries(),
             findings: self.board.view(),
             notices: self.notices.clone(),

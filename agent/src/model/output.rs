@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::event::{Accept, Process, SockId, Stage, Syn, SynAckRetransmit};
-use super::snapshot::{Finding, ListenerView, Totals, WaitView};
+use super::event::{Accept, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
+use super::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, SliceKind, Totals, WaitView};
 
 /// One thing to report. Front-ends write these in the order they come.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,10 @@ pub enum Output {
     Overflow(OverflowOutput),
     /// A connection was handed to the application.
     Accept(Accept),
+    /// An exchange is over.
+    Exchange(ExchangeOutput),
+    /// A connection ended, or the run did.
+    Connection(ConnectionOutput),
     /// A SYN-ACK was sent again (`--detail events` only).
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).
@@ -36,6 +40,8 @@ impl Output {
             Self::Syn(syn) => syn.ts_ns,
             Self::Overflow(overflow) => overflow.ts_ns,
             Self::Accept(accept) => accept.ts_ns,
+            Self::Exchange(exchange) => exchange.ts_ns,
+            Self::Connection(connection) => connection.ts_ns,
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
             Self::Process(process) => process.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
@@ -52,6 +58,34 @@ pub struct ListenerOutput {
     pub ts_ns: u64,
     /// The figures. The histories are left empty: they belong to the snapshot.
     pub view: ListenerView,
+}
+
+/// An exchange that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeOutput {
+    /// When it was over.
+    pub ts_ns: u64,
+    /// The connection.
+    pub sock: SockId,
+    /// On which side the process is.
+    pub role: Role,
+    /// It had begun when the connection became known.
+    pub midway: bool,
+    /// The exchange.
+    pub view: ExchangeView,
+}
+
+/// A connection that has ended, or that is open at the end of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionOutput {
+    /// When it ended, or the run did.
+    pub ts_ns: u64,
+    /// Its figures.
+    pub view: ConnectionView,
+    /// Time by kind over all of its exchanges, µs.
+    pub phases_us: Vec<(SliceKind, u64)>,
+    /// Delayed ACKs that this host sent by timer, and how long they waited, µs; `None` where not observed.
+    pub delayed_acks_sent: Option<(u64, u64)>,
 }
 
 /// Connections that were refused.

@@ -1,6 +1,12 @@
 //! What every front-end renders. Nothing is computed in a front-end beyond layout.
 
+mod connection;
+
 use std::net::SocketAddr;
+
+pub use connection::{
+    ConnectionView, ExchangeView, HoldView, OwnerTimes, Slice, SliceKind, ThreadView, Trailing, Verdict,
+};
 
 use super::event::{SockId, Stage};
 
@@ -45,6 +51,16 @@ pub struct Snapshot {
     pub lost: u64,
     /// Every listener, in the order they became known.
     pub listeners: Vec<ListenerView>,
+    /// Connections, worst first; bounded.
+    pub connections: Vec<ConnectionView>,
+    /// How many connections are open.
+    pub connections_open: u64,
+    /// Where the time of all exchanges since the attach went.
+    pub times: OwnerTimes,
+    /// The same over the last few seconds.
+    pub recent_times: OwnerTimes,
+    /// Threads of the watched processes, busiest first; bounded.
+    pub threads: Vec<ThreadView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub stream: Vec<StreamEntry>,
     /// Standing findings, worst first.
@@ -240,9 +256,9 @@ pub struct Finding {
     pub severity: Severity,
     /// Whose doing.
     pub owner: Owner,
-    /// The listener it is about.
-    pub listener: SockId,
-    /// The listener's address, as text.
+    /// The socket it is about: a listener or a connection; the process id where it is about a process.
+    pub sock: SockId,
+    /// Its address, or the process's name and id, as text.
     pub subject: String,
     /// When it was first made.
     pub since_ns: u64,

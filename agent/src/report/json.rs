@@ -52,6 +52,7 @@ impl Sink for Json {
                 }
                 Output::Accept(accept) => self.line(out, "accept", ts_ns, AcceptBody::from(accept)),
                 Output::SynAckRetransmit(retransmit) => self.line(out, "event", ts_ns, retransmitted(retransmit)),
+                Output::Exchange(_) | Output::Connection(_) => Ok(()),
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
                 Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(&finding.finding)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),

@@ -120,7 +120,7 @@ impl App {
     fn show(&mut self, snapshot: Snapshot) {
         // The selection stays with its finding, as the list is sorted anew with each snapshot.
         let selected = self.shown.as_ref().and_then(|old| old.findings.get(self.finding));
-        let same = |new: &Finding| selected.is_some_and(|old| (old.kind, old.listener) == (new.kind, new.listener));
+        let same = |new: &Finding| selected.is_some_and(|old| (old.kind, old.sock) == (new.kind, new.sock));
         let last = snapshot.findings.len().saturating_sub(1);
         self.finding = snapshot.findings.iter().position(same).unwrap_or(self.finding.min(last));
         self.shown = Some(snapshot);

@@ -157,7 +157,7 @@ impl App {
         let Some(snapshot) = &self.shown else { return };
         let sock = match self.tab {
             Tab::Queues => self.list.selected(snapshot).map(|listener| listener.sock),
-            Tab::Findings => snapshot.findings.get(self.finding).map(|finding| finding.listener),
+            Tab::Findings => snapshot.findings.get(self.finding).map(|finding| finding.sock),
         };
         let known = sock.filter(|sock| snapshot.listeners.iter().any(|listener| listener.sock == *sock));
         if self.open.is_none() && known.is_some() {

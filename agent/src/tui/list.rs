@@ -70,7 +70,7 @@ impl List {
             Sort::Wait => self.sort_by(listeners, |l| l.wait.p99),
             Sort::Accepts => self.sort_by(listeners, |l| (l.rates.accepts.max(0.0) * 1_000.0) as u64),
         }
-        let wanted = self.chosen.or_else(|| snapshot.findings.first().map(|finding| finding.listener));
+        let wanted = self.chosen.or_else(|| snapshot.findings.first().map(|finding| finding.sock));
         self.cursor = wanted.and_then(|sock| self.rows.iter().position(|&at| listeners[at].sock == sock)).unwrap_or(0);
     }
 

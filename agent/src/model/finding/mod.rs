@@ -119,7 +119,7 @@ impl Board {
     /// Worst first, then oldest first.
     pub(super) fn view(&self) -> Vec<Finding> {
         let mut view: Vec<_> = self.standing.values().map(|standing| standing.finding.clone()).collect();
-        view.sort_by_key(|finding| (Reverse(finding.severity), finding.since_ns, finding.listener));
+        view.sort_by_key(|finding| (Reverse(finding.severity), finding.since_ns, finding.sock));
         view
     }
 
@@ -147,7 +147,7 @@ impl Board {
             // It does not become milder while it stands: a condition that comes and goes is reported once.
             severity: verdict.severity.max(worst),
             owner: verdict.owner,
-            listener: listener.sock,
+            sock: listener.sock,
             subject: listener.local.to_string(),
             since_ns,
             headline: verdict.headline,

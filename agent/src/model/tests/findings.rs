@@ -253,7 +253,7 @@ fn an_uneven_reuseport_group_is_found_once_at_its_busiest_listener() {
     }
     let findings = world.model.snapshot().findings;
     assert_eq!(
-        findings.iter().map(|finding| (finding.kind, finding.listener)).collect::<Vec<_>>(),
+        findings.iter().map(|finding| (finding.kind, finding.sock)).collect::<Vec<_>>(),
         [("uneven-workers", 2)]
     );
     assert_eq!(findings[0].headline, "One of 2 listeners takes 90 % of the accepts.");

@@ -160,7 +160,7 @@ fn finding_has_the_fields_of_the_contract() {
     let object = objects(&world.out, &world).remove(0);
     assert_eq!((&object["type"], &object["kind"]), (&json!("finding"), &json!("backlog-clamped")));
     assert_eq!((&object["severity"], &object["owner"]), (&json!("info"), &json!("kernel")));
-    assert_eq!((&object["subject"], &object["listener"]), (&json!("0.0.0.0:8080"), &json!("7")));
+    assert_eq!((&object["subject"], &object["sock"]), (&json!("0.0.0.0:8080"), &json!("7")));
     let evidence = json!({ "backlog": 4_096, "limit": 128, "peak": 0, "overflows": 0, "somaxconn": 4_096 });
     assert_eq!(object["evidence"], evidence);
     for field in ["headline", "text", "fix", "time"] {

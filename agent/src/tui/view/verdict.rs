@@ -25,7 +25,7 @@ pub(super) fn lines(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, 
 /// The findings on a listener, worst first.
 pub(super) fn of<'a>(snapshot: &'a Snapshot, listener: &ListenerView) -> impl Iterator<Item = &'a Finding> {
     let sock = listener.sock;
-    snapshot.findings.iter().filter(move |finding| finding.listener == sock)
+    snapshot.findings.iter().filter(move |finding| finding.sock == sock)
 }
 
 fn quiet(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {

@@ -1,0 +1,295 @@
+//! The facts of connections: what the probes gathered about each exchange, and how a connection began and ended.
+
+use std::net::SocketAddr;
+
+use super::SockId;
+
+/// Which side of a connection the watched process is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It accepted the connection.
+    Server,
+    /// It made the connection.
+    Client,
+}
+
+/// A connection became known otherwise than by accept: the watched process made it, or had it at the attach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opened {
+    /// When.
+    pub ts_ns: u64,
+    /// The socket.
+    pub sock: SockId,
+    /// On which side the process is.
+    pub role: Role,
+    /// The listener it came from, where known.
+    pub listener: Option<SockId>,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub peer: SocketAddr,
+    /// Process.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+    /// SYN sent → SYN-ACK received; `None` when not observed.
+    pub handshake_us: Option<u64>,
+    /// It was open at the attach.
+    pub midway: bool,
+}
+
+/// What an exchange came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It goes on, or nothing has come after it yet.
+    Open,
+    /// The next exchange began.
+    Followed,
+    /// The connection ended.
+    Closed,
+}
+
+/// The facts of one exchange: a burst in each direction. Times follow one another as bytes do; where two hooks raced
+/// on two CPUs they may be a little out of order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// When the facts were taken.
+    pub ts_ns: u64,
+    /// The connection.
+    pub sock: SockId,
+    /// Number of the exchange on its connection, from 1.
+    pub seq: u32,
+    /// On which side the process is: a server's exchange begins inbound, a client's outbound.
+    pub role: Role,
+    /// It had begun when the connection became known, so that its beginning was not observed.
+    pub midway: bool,
+    /// What it came to.
+    pub progress: Progress,
+    /// Bytes from the peer; `None` if none came (a server that speaks first).
+    pub inbound: Option<Inbound>,
+    /// Bytes to the peer; `None` if none were written.
+    pub outbound: Option<Outbound>,
+    /// Lowest round-trip time that the kernel has seen on this connection, µs.
+    pub min_rtt_us: Option<u32>,
+}
+
+/// How a thread spent its time since its call before, up to this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadUse {
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// When its call before ended: since then the two times below run; `None` if none was seen.
+    pub since_ns: Option<u64>,
+    /// Runnable, but without a CPU, ns.
+    pub run_delay_ns: u64,
+    /// On a CPU, ns; right to a tick.
+    pub cpu_ns: u64,
+}
+
+/// The inbound burst of an exchange.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inbound {
+    /// The first byte was there to be read.
+    pub first_ns: u64,
+    /// The newest byte was there to be read.
+    pub last_ns: u64,
+    /// The first read that took any of it returned; `None` while nobody has.
+    pub read_first_ns: Option<u64>,
+    /// The last such read returned.
+    pub read_last_ns: Option<u64>,
+    /// Between the first byte and the last read: time with the receive queue empty, the peer yet to send more, ns.
+    pub starved_ns: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Bytes that are there and not read.
+    pub unread_bytes: u64,
+    /// Reads that took bytes.
+    pub reads: u32,
+    /// Reads that found nothing (`EAGAIN`).
+    pub eagains: u32,
+    /// The thread of the first read, and how it spent the time before it.
+    pub reader: Option<ThreadUse>,
+}
+
+/// Why written bytes were not sent at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HoldReason {
+    /// Nagle: less than a full segment, with small unacknowledged data out and TCP_NODELAY off.
+    Nagle,
+    /// TCP_CORK or MSG_MORE.
+    Cork,
+    /// The congestion window.
+    Congestion,
+    /// The peer's receive window.
+    ReceiveWindow,
+    /// Pacing, TCP small queues, segmentation: the kernel's own scheduling of what to send.
+    Pacing,
+}
+
+/// Time that written bytes were held for one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub reason: HoldReason,
+    /// How often.
+    pub count: u32,
+    /// How long in all, ns.
+    pub held_ns: u64,
+}
+
+/// The outbound burst of an exchange.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outbound {
+    /// The first write began, or returned where only that was seen and it cannot have blocked.
+    pub first_ns: u64,
+    /// The last write returned.
+    pub last_ns: u64,
+    /// The last byte was sent (first transmission); `None` while some are held, or when not observed.
+    pub sent_ns: Option<u64>,
+    /// The last byte was acknowledged; `None` while it is not, or when not observed.
+    pub acked_ns: Option<u64>,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Bytes written and not sent.
+    pub unsent_bytes: u64,
+    /// Bytes sent and not acknowledged.
+    pub unacked_bytes: u64,
+    /// Writes that took bytes.
+    pub writes: u32,
+    /// Of them, those of less than 256 bytes.
+    pub small_writes: u32,
+    /// Sizes of the last two writes, older first; 0 where there was none.
+    pub last_sizes: [u32; 2],
+    /// Sizes of the two writes of the longest hold: the one in flight, the one held. 0 where there was none.
+    pub held_sizes: [u32; 2],
+    /// Holds that ended, one entry a reason, together with one that lasts still.
+    pub holds: Vec<Hold>,
+    /// Time between the first and the last write with the writer waiting for room in the send buffer, ns.
+    pub blocked_ns: u64,
+    /// Time that the peer's receive window limited sending, ns, right to a tick (`chrono_stat`).
+    pub window_limited_ns: u64,
+    /// Segments sent again.
+    pub retransmits: u32,
+    /// When the first of them was.
+    pub retransmit_ns: Option<u64>,
+    /// The thread of the first write, and how it spent the time before it.
+    pub writer: Option<ThreadUse>,
+}
+
+/// Who ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// This host.
+    Local,
+    /// The peer.
+    Peer,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// FIN.
+    Fin,
+    /// RST.
+    Reset,
+    /// The kernel gave it up: retransmissions or keepalives unanswered.
+    Timeout,
+}
+
+/// A connection ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closed {
+    /// When its socket was destroyed, or went to TIME_WAIT.
+    pub ts_ns: u64,
+    /// The connection.
+    pub sock: SockId,
+    /// Who ended it first; `None` when that was before it became known.
+    pub by: Option<Side>,
+    /// How; `None` likewise.
+    pub how: Option<Ending>,
+    /// When the first FIN or RST was seen or sent.
+    pub since_ns: Option<u64>,
+    /// Bytes that the peer delivered (`tcp_info.tcpi_bytes_received`).
+    pub bytes_in: u64,
+    /// Bytes that the peer acknowledged (`tcp_info.tcpi_bytes_acked`).
+    pub bytes_out: u64,
+    /// Segments sent again.
+    pub retransmits: u32,
+    /// Delayed ACKs that this host sent by timer; `None` where this kernel does not show them.
+    pub delayed_acks: Option<u32>,
+    /// How long they waited in all, µs.
+    pub delayed_ack_us: u64,
+}
+
+/// State of a TCP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TcpState {
+    /// Data can flow both ways.
+    Established,
+    /// SYN sent, no answer yet.
+    SynSent,
+    /// This side has closed (FIN_WAIT1, FIN_WAIT2, CLOSING, LAST_ACK).
+    Closing,
+    /// The peer has closed, this side has not.
+    CloseWait,
+    /// Closed.
+    Closed,
+}
+
+/// A connection at one refresh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionSample {
+    /// The connection.
+    pub sock: SockId,
+    /// Its state.
+    pub state: TcpState,
+    /// The exchange that it is in, or that was its last; `None` before the first.
+    pub exchange: Option<Exchange>,
+    /// The last byte came or went, or the state changed.
+    pub active_ns: u64,
+    /// The peer's receive window is shut.
+    pub peer_window_zero: bool,
+    /// Our receive window is shut.
+    pub window_zero: bool,
+}
+
+/// A thread of a watched process at one refresh. Figures are totals since the thread began, except the counts, which
+/// run since the attach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ThreadSample {
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Command name.
+    pub comm: String,
+    /// On a CPU, ns (`/proc/PID/task/TID/schedstat`).
+    pub cpu_ns: u64,
+    /// Runnable without a CPU, ns.
+    pub run_delay_ns: u64,
+    /// Reads that took bytes.
+    pub reads: u64,
+    /// Writes that took bytes.
+    pub writes: u64,
+}
+
+/// A UDP socket of a watched process at one refresh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatagramSample {
+    /// The socket.
+    pub sock: SockId,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Process.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+    /// Bytes in the receive buffer, with the kernel's overhead.
+    pub queued_bytes: u64,
+    /// Size of the receive buffer.
+    pub buffer_bytes: u64,
+    /// Datagrams dropped since the socket was made.
+    pub drops: u64,
+}

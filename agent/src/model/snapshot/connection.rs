@@ -1,0 +1,267 @@
+//! Connections, exchanges and threads as every front-end renders them.
+
+use std::net::SocketAddr;
+
+use super::Owner;
+use crate::model::event::{Ending, HoldReason, Role, Side, SockId, TcpState};
+
+/// What a slice of an exchange's time was spent on. The names are the contract's (`SliceKind::name`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SliceKind {
+    /// SYN-ACK sent → final ACK received (first exchange only).
+    Handshake,
+    /// Queued → accept returned (first exchange only).
+    AcceptQueue,
+    /// Unread bytes waited, the reader busy elsewhere or asleep.
+    ReceiveQueue,
+    /// The thread was runnable and had no CPU.
+    RunQueue,
+    /// The queue was empty and the request not complete: the peer was yet to send the rest.
+    Request,
+    /// The application had the request and had not written the response, or had not written the rest of it.
+    App,
+    /// A write waited for room in the send buffer.
+    SendBuffer,
+    /// Held by Nagle's algorithm.
+    Nagle,
+    /// Held by TCP_CORK or MSG_MORE.
+    Cork,
+    /// Held by the congestion window.
+    Congestion,
+    /// Held by the peer's receive window.
+    ReceiveWindow,
+    /// Held by pacing or the kernel's own scheduling of segments.
+    Pacing,
+    /// Sent → acknowledged, a normal round trip.
+    AckWait,
+    /// What the receiver's delayed ACK added to that.
+    DelayedAck,
+    /// Waiting for a retransmission to succeed.
+    Retransmit,
+    /// A client's request is out; the peer has not answered.
+    Response,
+    /// Nobody can vouch for it.
+    Unknown,
+}
+
+impl SliceKind {
+    /// The contract's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::AcceptQueue => "accept_queue",
+            Self::ReceiveQueue => "receive_queue",
+            Self::RunQueue => "run_queue",
+            Self::Request => "request",
+            Self::App => "app",
+            Self::SendBuffer => "send_buffer",
+            Self::Nagle => "nagle",
+            Self::Cork => "cork",
+            Self::Congestion => "congestion",
+            Self::ReceiveWindow => "receive_window",
+            Self::Pacing => "pacing",
+            Self::AckWait => "ack_wait",
+            Self::DelayedAck => "delayed_ack",
+            Self::Retransmit => "retransmit",
+            Self::Response => "response",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Who is answerable for such a slice.
+    pub fn owner(self) -> Owner {
+        match self {
+            Self::AcceptQueue | Self::ReceiveQueue | Self::App => Owner::App,
+            Self::RunQueue | Self::Nagle | Self::Cork | Self::Pacing => Owner::Kernel,
+            Self::Handshake
+            | Self::Request
+            | Self::SendBuffer
+            | Self::Congestion
+            | Self::ReceiveWindow
+            | Self::AckWait
+            | Self::DelayedAck
+            | Self::Retransmit
+            | Self::Response => Owner::Peer,
+            Self::Unknown => Owner::Unknown,
+        }
+    }
+}
+
+/// A slice of time. The slices of an exchange follow one another without gap or overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// What it was spent on; the owner follows from it.
+    pub kind: SliceKind,
+    /// When it began.
+    pub start_ns: u64,
+    /// How long it took, µs.
+    pub us: u64,
+    /// Of an `App` or `ReceiveQueue` slice: how long the thread was on a CPU in it, where known, µs. The rest it slept.
+    pub cpu_us: Option<u64>,
+}
+
+/// What most of an exchange's time went on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verdict {
+    /// On what.
+    pub kind: SliceKind,
+    /// Its share of the exchange's time.
+    pub share: f64,
+    /// How long in all, µs.
+    pub us: u64,
+}
+
+/// Written bytes were held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldView {
+    /// Why.
+    pub reason: HoldReason,
+    /// How often.
+    pub count: u64,
+    /// How long in all, µs.
+    pub us: u64,
+}
+
+/// The wait after the last byte was sent that held nobody: the peer's delayed ACK, µs. It is a slice like any other,
+/// but is left out of verdicts and of the owners' sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trailing {
+    /// How often.
+    pub count: u64,
+    /// How long in all, µs.
+    pub us: u64,
+}
+
+/// Time by owner, µs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerTimes {
+    /// How many exchanges.
+    pub exchanges: u64,
+    /// The kernel's.
+    pub kernel_us: u64,
+    /// The application's.
+    pub app_us: u64,
+    /// The peer's.
+    pub peer_us: u64,
+    /// Nobody's that can be proved.
+    pub unknown_us: u64,
+}
+
+/// One exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeView {
+    /// Its number on its connection, from 1.
+    pub seq: u32,
+    /// When it began.
+    pub start_ns: u64,
+    /// How long it took, µs.
+    pub total_us: u64,
+    /// It is over.
+    pub done: bool,
+    /// Where the time went, in order.
+    pub slices: Vec<Slice>,
+    /// What most of it went on; `None` for an exchange without time.
+    pub verdict: Option<Verdict>,
+    /// Bytes of the request: inbound for a server, outbound for a client.
+    pub request_bytes: u64,
+    /// Bytes of the response.
+    pub response_bytes: u64,
+    /// Reads and writes that moved bytes.
+    pub reads: u32,
+    /// As above.
+    pub writes: u32,
+    /// Sizes of the last two writes, older first.
+    pub last_sizes: [u32; 2],
+    /// Sizes of the write that was in flight and of the one that was held for it, in the longest hold.
+    pub held_sizes: [u32; 2],
+    /// Thread that read.
+    pub read_tid: Option<u32>,
+    /// Thread that wrote.
+    pub write_tid: Option<u32>,
+    /// Client exchanges that ran inside this one on the same thread, as (socket, seq): a hint.
+    pub inside: Vec<(SockId, u32)>,
+}
+
+/// One connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionView {
+    /// The connection.
+    pub sock: SockId,
+    /// On which side the process is.
+    pub role: Role,
+    /// The listener it came from.
+    pub listener: Option<SockId>,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub peer: SocketAddr,
+    /// Process.
+    pub pid: u32,
+    /// Its command name: escape before printing.
+    pub comm: String,
+    /// State; `Closed` once it has ended.
+    pub state: TcpState,
+    /// It was open at the attach.
+    pub midway: bool,
+    /// When it was accepted, made, or found.
+    pub since_ns: u64,
+    /// When it ended.
+    pub closed_ns: Option<u64>,
+    /// Who ended it, and how.
+    pub ended: Option<(Side, Ending)>,
+    /// SYN-ACK → final ACK, µs.
+    pub handshake_us: Option<u64>,
+    /// Wait in the accept queue, µs.
+    pub queued_us: Option<u64>,
+    /// Thread that accepted it, and its name: escape before printing.
+    pub acceptor: Option<(u32, String)>,
+    /// Exchanges so far.
+    pub exchanges: u64,
+    /// Where their time went.
+    pub times: OwnerTimes,
+    /// Exchange that it is in now, if any, with its time so far.
+    pub current: Option<ExchangeView>,
+    /// The last ones that are over, oldest first; bounded.
+    pub recent: Vec<ExchangeView>,
+    /// The longest of all that are over.
+    pub worst: Option<ExchangeView>,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Bytes that are there and not read.
+    pub unread_bytes: u64,
+    /// Bytes written and not sent.
+    pub unsent_bytes: u64,
+    /// Segments sent again.
+    pub retransmits: u64,
+    /// Holds by reason.
+    pub holds: Vec<HoldView>,
+    /// ACKs that the peer delayed and that held nobody.
+    pub trailing: Trailing,
+}
+
+/// One thread of a watched process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ThreadView {
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Command name: escape before printing.
+    pub comm: String,
+    /// Accepts a second, over the last period.
+    pub accepts: f64,
+    /// Reads a second.
+    pub reads: f64,
+    /// Writes a second.
+    pub writes: f64,
+    /// Share of the last period on a CPU; `None` before the second sample.
+    pub busy: Option<f64>,
+    /// Share runnable without a CPU.
+    pub waits: Option<f64>,
+    /// Share asleep.
+    pub asleep: Option<f64>,
+    /// Open connections that it read from or wrote to last.
+    pub connections: u32,
+}
