@@ -11,6 +11,7 @@ use backscope_abi as abi;
 use backscope_abi::{Endpoint, Listener, stage};
 
 use crate::{
+    close::destroyed,
     kernel::{accept_depth, accept_limit, config, now, payload_of, peer_of, read, sender_of, syn_depth},
     maps::{LISTENERS, QUEUED, add, cookie_of, emit, enqueue, listener_at, note_depth},
 };
@@ -348,9 +349,13 @@ fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
 /// `tcp_destroy_sock(sk)`: if the connection is still in a queue, nobody will accept it any more.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
-    let sk: *const c_void = ctx.arg(0);
+    let sk: *mut c_void = ctx.arg(0);
     // SAFETY: the reference is copied at once.
-    let Some(queued) = unsafe { QUEUED.get(sk as u64) }.copied() else { return 0 };
+    let queued = unsafe { QUEUED.get(sk as u64) }.copied();
+    if config!(exchanges) != 0 {
+        destroyed(sk, queued.is_none());
+    }
+    let Some(queued) = queued else { return 0 };
     let _ = QUEUED.remove(sk as u64);
     if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
         // SAFETY: a live map value.

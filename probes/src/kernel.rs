@@ -18,7 +18,9 @@ macro_rules! config {
     ($field:ident) => {{
         let config = $crate::kernel::config_ptr();
         // SAFETY: the pointer is to a live static; volatile since the agent sets it at load.
-        unsafe { (&raw const (*config).$field).read_volatile() }
+        #[allow(unused_unsafe, reason = "the macro is used inside unsafe blocks, too")]
+        let value = unsafe { (&raw const (*config).$field).read_volatile() };
+        value
     }};
 }
 pub(crate) use config;
@@ -28,7 +30,9 @@ macro_rules! offset {
     ($field:ident) => {{
         let layout = $crate::kernel::layout_ptr();
         // SAFETY: the pointer is to a live static; volatile since the agent sets it at load.
-        unsafe { (&raw const (*layout).$field).read_volatile() }
+        #[allow(unused_unsafe, reason = "the macro is used inside unsafe blocks, too")]
+        let value = unsafe { (&raw const (*layout).$field).read_volatile() };
+        value
     }};
 }
 pub(crate) use offset;
@@ -40,6 +44,31 @@ macro_rules! read {
     };
 }
 pub(crate) use read;
+
+/// Loads one member of a structure that the verifier knows, without a helper call; 0 where this kernel lacks it.
+macro_rules! load {
+    ($base:expr, $field:ident as $t:ty) => {
+        $crate::kernel::load_at::<$t>($base, $crate::kernel::offset!($field))
+    };
+}
+pub(crate) use load;
+
+/// Loads a value at `base + offset`, where `base` is a pointer that the verifier knows. Such a load cannot fault: of a
+/// bad address it reads 0.
+#[inline(always)]
+pub(crate) fn load_at<T: Copy + Default>(base: *const c_void, offset: u16) -> T {
+    if offset == ABSENT {
+        return T::default();
+    }
+    // SAFETY: checked by the verifier against the structure's type.
+    unsafe { base.byte_add(offset as usize).cast::<T>().read_volatile() }
+}
+
+/// The socket of a `struct socket` that the verifier knows, known likewise.
+#[inline(always)]
+pub(crate) fn sk_of(socket: *const c_void) -> *mut c_void {
+    load!(socket, socket_sk as u64) as *mut c_void
+}
 
 #[inline(always)]
 pub(crate) fn config_ptr() -> *const Config {
@@ -87,6 +116,7 @@ pub(crate) fn comm() -> [u8; 16] {
     aya_ebpf::helpers::bpf_get_current_comm().unwrap_or_default()
 }
 
+const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_MPTCP: u16 = 262;
@@ -173,6 +203,21 @@ pub(crate) fn sock_of_file(file: *const c_void) -> *const c_void {
     }
     let socket = read!(file, file_private_data as u64) as *const c_void;
     tcp_of(read!(socket, socket_sk as u64) as *const c_void)
+}
+
+/// The protocol of the socket behind a file; 0 if it is none.
+#[inline(always)]
+pub(crate) fn protocol_of_file(file: *const c_void) -> u16 {
+    let inode = read!(file, file_inode as u64) as *const c_void;
+    if read!(inode, inode_mode as u16) & S_IFMT != S_IFSOCK {
+        return 0;
+    }
+    let socket = read!(file, file_private_data as u64) as *const c_void;
+    let sk = read!(socket, socket_sk as u64) as *const c_void;
+    match read!(sk, skc_family as u16) {
+        AF_INET | AF_INET6 => read!(sk, sk_protocol as u16),
+        _ => 0,
+    }
 }
 
 /// The TCP socket that `sk` is or stands for, else null.

@@ -9,6 +9,7 @@ use aya_ebpf::{
 use backscope_abi as abi;
 
 use crate::{
+    close::state_changed,
     kernel::{accept_depth, comm, config, current, file_of_fd, now, read, sock_of_file},
     maps::{ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, listener_at, mark, marked, wanted, watch},
 };
@@ -26,8 +27,12 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
         begin(sk);
     } else if old == TCP_LISTEN && new == TCP_CLOSE {
         end(sk);
-    } else if old == TCP_LISTEN && new == TCP_SYN_RECV && config!(queued_by_state) != 0 {
-        child(sk);
+    } else if old == TCP_LISTEN && new == TCP_SYN_RECV {
+        if config!(queued_by_state) != 0 {
+            child(sk);
+        }
+    } else if config!(exchanges) != 0 {
+        state_changed(sk, old, new);
     }
     0
 }

@@ -5,12 +5,17 @@
 #![expect(internal_features, reason = "the BPF target has no AtomicU64::fetch_add, only the intrinsic behind it")]
 
 mod accept;
+mod ack;
+mod close;
+mod connection;
 mod handshake;
 mod kernel;
 mod listen;
 mod maps;
 mod process;
+mod receive;
 mod scan;
+mod send;
 
 /// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.
 #[unsafe(no_mangle)]

@@ -12,14 +12,15 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backscope_abi as abi;
-use backscope_abi::{Call, Listener, Queued, counter};
+use backscope_abi::{Call, Listener, Queued, counter, role};
 
+use crate::connection::open;
 use crate::kernel::{accept_depth, accept_limit, config, now, read, syn_depth};
 
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<u64, { abi::RING_BYTES as usize }> = RingBuf::new();
 #[btf_map]
-pub(crate) static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::new();
+pub(crate) static COUNTERS: PerCpuArray<u64, { counter::ALL as usize }> = PerCpuArray::new();
 /// Number of the refresh period, counted by the agent.
 #[btf_map]
 pub(crate) static PERIOD: Array<u32, 1> = Array::new();
@@ -27,6 +28,9 @@ pub(crate) static PERIOD: Array<u32, 1> = Array::new();
 /// Watched processes.
 #[btf_map]
 pub(crate) static TARGETS: HashMap<u32, u8, { abi::MAX_TARGETS as usize }> = HashMap::new();
+/// Ports that watched listeners listen on: a connection found open there was accepted.
+#[btf_map]
+static SERVED: HashMap<u16, u8, { abi::MAX_LISTENERS as usize }, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 /// Watched ports.
 #[btf_map]
 pub(crate) static PORTS: HashMap<u16, u8, { abi::MAX_PORTS as usize }> = HashMap::new();
@@ -49,43 +53,50 @@ pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
 
 const BPF_F_CLONE: usize = 512;
 
-/// Socket storage that children of a listener inherit, already in softirq: the id of the listener.
+/// Socket storage: a value that lives with its socket.
 ///
-/// Defined here since `aya_ebpf`'s own type has neither the flag nor access from tracing programs.
+/// Defined here since `aya_ebpf`'s own type has neither the flag for inheritance nor access from tracing programs.
 #[repr(C)]
-pub(crate) struct InheritedStorage {
+pub(crate) struct SocketStorage<T, const FLAGS: usize> {
     r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
     key: *const i32,
-    value: *const u64,
+    value: *const T,
     max_entries: *const [i32; 0],
-    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize | BPF_F_CLONE],
+    map_flags: *const [i32; FLAGS],
 }
 
 // SAFETY: the pointers describe the map to the loader and are never followed.
-unsafe impl Sync for InheritedStorage {}
+unsafe impl<T, const FLAGS: usize> Sync for SocketStorage<T, FLAGS> {}
 
+impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            r#type: core::ptr::null(),
+            key: core::ptr::null(),
+            value: core::ptr::null(),
+            max_entries: core::ptr::null(),
+            map_flags: core::ptr::null(),
+        }
+    }
+
+    /// The value of this socket, null if it has none; made first, all zero, with `flags` 1
+    /// (`BPF_SK_STORAGE_GET_F_CREATE`). `sk` must be a pointer that the verifier knows as a socket.
+    #[inline(always)]
+    pub(crate) fn get(&'static self, sk: *mut c_void, flags: u64) -> *mut T {
+        // SAFETY: the helper checks the socket.
+        unsafe { generated::bpf_sk_storage_get((&raw const *self).cast_mut().cast(), sk, core::ptr::null_mut(), flags) }
+            .cast()
+    }
+}
+
+/// The id of the listener: children inherit it, already in softirq.
 #[btf_map]
-static LISTENER_MARK: InheritedStorage = InheritedStorage {
-    r#type: core::ptr::null(),
-    key: core::ptr::null(),
-    value: core::ptr::null(),
-    max_entries: core::ptr::null(),
-    map_flags: core::ptr::null(),
-};
+static LISTENER_MARK: SocketStorage<u64, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> = SocketStorage::new();
 
 /// Marks a listener, so that its children carry its id. `sk` must be a pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn mark(sk: *mut c_void, id: u64) {
-    // SAFETY: the helper checks the socket; the value pointer is to this function's stack.
-    let storage = unsafe {
-        generated::bpf_sk_storage_get(
-            (&raw const LISTENER_MARK).cast_mut().cast(),
-            sk,
-            core::ptr::null_mut(),
-            1, // BPF_SK_STORAGE_GET_F_CREATE
-        )
-    }
-    .cast::<u64>();
+    let storage = LISTENER_MARK.get(sk, 1);
     if !storage.is_null() {
         // SAFETY: checked for null; the storage lives as long as the socket, which the caller holds.
         unsafe { *storage = id };
@@ -95,11 +106,7 @@ pub(crate) fn mark(sk: *mut c_void, id: u64) {
 /// The id of the listener that `sk` is or came from. `sk` must be a pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn marked(sk: *mut c_void) -> Option<u64> {
-    // SAFETY: as above.
-    let storage = unsafe {
-        generated::bpf_sk_storage_get((&raw const LISTENER_MARK).cast_mut().cast(), sk, core::ptr::null_mut(), 0)
-    }
-    .cast::<u64>();
+    let storage = LISTENER_MARK.get(sk, 0);
     // SAFETY: checked for null.
     if storage.is_null() { None } else { Some(unsafe { *storage }) }
 }
@@ -214,7 +221,7 @@ pub(crate) fn cookie_of(sk: *mut c_void) -> u64 {
 
 /// Notes that `child` is in the accept queue of a listener, which holds `depth` now.
 #[inline(always)]
-pub(crate) fn enqueue(listener_sk: *const c_void, child: *const c_void, sock: u64, depth: u32) {
+pub(crate) fn enqueue(listener_sk: *const c_void, child: *mut c_void, sock: u64, depth: u32) {
     const EEXIST: i32 = -17;
     let Some((id, listener)) = listener_at(listener_sk) else { return };
     let entry = Queued { listener: id, queued_ns: now(), sock };
@@ -227,6 +234,13 @@ pub(crate) fn enqueue(listener_sk: *const c_void, child: *const c_void, sock: u6
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).queued }, 1);
     note_depth(listener, listener_sk, depth);
+    if config!(exchanges) != 0 {
+        let connection = open(child, sock, role::SERVER, 0, 0);
+        if !connection.is_null() {
+            // SAFETY: checked for null; the value lives as long as the socket.
+            unsafe { (*connection).listener = id };
+        }
+    }
 }
 
 /// True if a process is watched.
@@ -252,6 +266,13 @@ pub(crate) fn wanted(sk: *const c_void, tgid: u32) -> bool {
 
 /// What a listener starts from: in `.rodata`, since the stack has no room for it.
 static BLANK: Listener = Listener::BLANK;
+
+/// True if a watched listener listens on this port.
+#[inline(always)]
+pub(crate) fn is_served(port: u16) -> bool {
+    // SAFETY: only presence counts.
+    unsafe { SERVED.get(port) }.is_some()
+}
 
 /// Starts watching a listener.
 #[inline(always)]
@@ -282,6 +303,9 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
         (*listener).netns = netns;
         (*listener).comm = comm;
         (*listener).since_ns = since_ns;
+    }
+    if config!(exchanges) != 0 {
+        let _ = SERVED.insert(read!(sk, skc_num as u16), 1, 0);
     }
     note_depth(listener, sk, accept_depth(sk));
     emit(&abi::Closed { kind: abi::LISTENER, _pad: 0, ts_ns: since_ns, listener: id });

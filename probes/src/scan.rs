@@ -5,13 +5,18 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated;
 use backscope_abi as abi;
-use backscope_abi::Listener;
+use backscope_abi::{Listener, role};
 
 use crate::{
-    kernel::{accept_depth, config, offset, read, sock_of_file},
-    maps::{cookie_of, id_of, listener_at, mark, note_depth, wanted, watch},
+    connection::{bring_up_to_date, connection_of, open, tcp_of},
+    kernel::{accept_depth, config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file},
+    maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_depth, wanted, watch},
 };
 
+const IPPROTO_UDP: u16 = 17;
+const TCP_ESTABLISHED: u8 = 1;
+const TCP_SYN_SENT: u8 = 2;
+const TCP_CLOSE: u8 = 7;
 const TCP_LISTEN: u8 = 10;
 
 #[repr(C)]
@@ -39,16 +44,48 @@ fn scan(ctx: *mut TaskFile) -> i32 {
     if task.is_null() || file.is_null() {
         return 0;
     }
+    let tgid = read!(task, task_tgid as u32);
+    // SAFETY: `meta` is valid for the run.
+    let seq = unsafe { (*meta).seq };
     let sk = sock_of_file(file);
-    if sk.is_null() || read!(sk, skc_state as u8) != TCP_LISTEN {
+    if !sk.is_null() && read!(sk, skc_state as u8) == TCP_LISTEN {
+        if wanted(sk, tgid) {
+            listener(seq, sk, file, tgid, fd, read!(task, task_comm as [u8; 16]));
+        }
+    }
+    0
+}
+
+/// The same for connections and UDP sockets: once all listeners are known, so that it can tell which side accepted.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+fn scan_connections(ctx: *mut TaskFile) -> i32 {
+    // SAFETY: the context is as the kernel made it, readable in full.
+    let (meta, task, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).file) };
+    if task.is_null() || file.is_null() {
         return 0;
     }
     let tgid = read!(task, task_tgid as u32);
-    if !wanted(sk, tgid) {
-        return 0;
+    // SAFETY: `meta` is valid for the run.
+    let seq = unsafe { (*meta).seq };
+    let sk = sock_of_file(file);
+    if !sk.is_null() {
+        connection(seq, sk, file, tgid);
+    } else if is_target(tgid) && protocol_of_file(file) == IPPROTO_UDP {
+        datagram(seq, file, tgid, read!(task, task_comm as [u8; 16]));
     }
-    let comm = read!(task, task_comm as [u8; 16]);
-    let Some((id, listener)) = found(sk, file, tgid, comm) else { return 0 };
+    0
+}
+
+#[inline(always)]
+fn write<T>(seq: *mut c_void, entry: *const T) {
+    // SAFETY: the iterator's own file; the entry is initialised, without padding.
+    unsafe { generated::bpf_seq_write(seq.cast(), entry.cast_mut().cast(), size_of::<T>() as u32) };
+}
+
+#[inline(always)]
+fn listener(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32, fd: u32, comm: [u8; 16]) {
+    let Some((id, listener)) = found(sk, file, tgid, comm) else { return };
     let net = read!(sk, skc_net as u64) as *const c_void;
     let (drops, somaxconn) = (read!(sk, sk_drops as u32), read!(net, net_somaxconn as u32));
     // SAFETY: a live map value.
@@ -57,12 +94,130 @@ fn scan(ctx: *mut TaskFile) -> i32 {
         (*listener).somaxconn = somaxconn;
     }
     note_depth(listener, sk, accept_depth(sk));
-    let entry = abi::ScanEntry { listener: id, tgid, fd, comm };
-    // SAFETY: `meta` is valid for the run; the entry is on the stack, initialised, without padding.
+    write(seq, &abi::ScanEntry { tag: abi::SCAN_LISTENER, _pad: 0, listener: id, tgid, fd, comm });
+}
+
+/// The socket behind a file, as one that the verifier knows: only this helper gives such a one.
+#[inline(always)]
+fn typed(file: *mut c_void) -> *mut c_void {
+    // SAFETY: the file is live while the iterator shows it.
+    let socket = unsafe { generated::bpf_sock_from_file(file.cast()) };
+    if socket.is_null() {
+        return core::ptr::null_mut();
+    }
+    sk_of(socket.cast())
+}
+
+#[inline(always)]
+fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32) {
+    let state = read!(sk, skc_state as u8);
+    if state == TCP_CLOSE || state == TCP_LISTEN {
+        return;
+    }
+    let typed = typed(file);
+    if typed.is_null() {
+        return;
+    }
+    let tp = tcp_of(typed);
+    if tp.is_null() {
+        return;
+    }
+    let mut connection = connection_of(typed);
+    if connection.is_null() {
+        if state == TCP_SYN_SENT || !wanted(sk, tgid) {
+            return;
+        }
+        let role = if is_served(read!(sk, skc_num as u16)) { role::SERVER } else { role::CLIENT };
+        let id = cookie_of(typed);
+        connection = open(typed, id, role, 1, tgid);
+        if connection.is_null() {
+            return;
+        }
+    }
+    // SAFETY: checked for null; the value lives as long as the socket.
+    unsafe { show(seq, connection, sk, tp, tgid, state) };
+}
+
+/// Shows a connection that is doing something, or whose last exchange was not shown as complete yet.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+unsafe fn show(
+    seq: *mut c_void,
+    connection: *mut abi::Connection,
+    sk: *const c_void,
+    tp: *const c_void,
+    tgid: u32,
+    state: u8,
+) {
+    // SAFETY: promised by the caller.
     unsafe {
-        generated::bpf_seq_write((*meta).seq.cast(), (&raw const entry).cast(), size_of::<abi::ScanEntry>() as u32)
+        let exchange = &raw mut (*connection).exchange;
+        let idle = (*exchange).in_first_ns == 0 && (*exchange).writes == 0;
+        let over = idle || (*exchange).acked_ns != 0 && (*connection).unread_since_ns == 0;
+        if over && (*connection).shown_seq == (*exchange).seq && state == TCP_ESTABLISHED {
+            return;
+        }
+        bring_up_to_date(connection, tp, now());
+        if idle || (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
+            (*connection).shown_seq = (*exchange).seq;
+        }
+        let mut active_ns = (*connection).arrival_ns;
+        if (*exchange).out_last_ns > active_ns {
+            active_ns = (*exchange).out_last_ns;
+        }
+        if (*exchange).read_last_ns > active_ns {
+            active_ns = (*exchange).read_last_ns;
+        }
+        if (*connection).fin_ns > active_ns {
+            active_ns = (*connection).fin_ns;
+        }
+        let window_end = load!(tp, rcv_wup as u32).wrapping_add(load!(tp, rcv_wnd as u32));
+        let window = window_end.wrapping_sub(load!(tp, rcv_nxt as u32)) as i32;
+        write(
+            seq,
+            &abi::ScanConnection {
+                tag: abi::SCAN_CONNECTION,
+                tgid,
+                state,
+                peer_window_zero: (load!(tp, snd_wnd as u32) == 0) as u8,
+                window_zero: (window <= 0) as u8,
+                midway: (*connection).midway,
+                _pad: [0; 4],
+                active_ns,
+                local: local_of(sk),
+                peer: peer_of(sk),
+            },
+        );
+        write(seq, exchange);
+    }
+}
+
+#[inline(always)]
+fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, comm: [u8; 16]) {
+    let sk = typed(file);
+    if sk.is_null() {
+        return;
+    }
+    let counters = read!(sk, sk_drop_counters as u64) as *const c_void;
+    let drops = if counters.is_null() {
+        read!(sk, sk_drops as u32)
+    } else {
+        read!(counters, drops0 as u32).wrapping_add(read!(counters, drops1 as u32))
     };
-    0
+    let entry = abi::ScanDatagram {
+        tag: abi::SCAN_DATAGRAM,
+        tgid,
+        sock: cookie_of(sk),
+        local: local_of(sk),
+        queued: read!(sk, sk_rmem_alloc as u32),
+        buffer: read!(sk, sk_rcvbuf as u32),
+        drops,
+        _pad: 0,
+        comm,
+    };
+    write(seq, &entry);
 }
 
 /// The listener at `sk`, watched from now on if it was not.
@@ -72,15 +227,7 @@ fn found(sk: *const c_void, file: *mut c_void, tgid: u32, comm: [u8; 16]) -> Opt
         return Some(known);
     }
     if config!(queued_by_state) != 0 && config!(sock_from_file) != 0 {
-        // Only through this helper is the socket one that the verifier lets us mark.
-        // SAFETY: the file is live while the iterator shows it.
-        let socket = unsafe { generated::bpf_sock_from_file(file.cast()) };
-        if socket.is_null() {
-            return None;
-        }
-        let at = offset!(socket_sk) as usize;
-        // SAFETY: a member of a live socket, at its BTF offset.
-        let typed = unsafe { socket.cast::<u8>().add(at).cast::<*mut c_void>().read_volatile() };
+        let typed = typed(file);
         if typed.is_null() {
             return None;
         }

@@ -137,6 +137,8 @@ pub(super) struct Loaded {
     pub ebpf: Ebpf,
     /// The iterator over open files.
     pub scan: ProgramFd,
+    /// The one that shows connections.
+    pub scan_connections: Option<ProgramFd>,
     /// What was chosen.
     pub chosen: Chosen,
     _events: Vec<OwnedFd>,
@@ -192,12 +194,26 @@ pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
 }
 
 /// Sizes of the maps on trial.
-const SMALL: &[(&str, u32)] =
-    &[("LISTENERS", 1), ("LISTENER_OF", 1), ("QUEUED", 1), ("CALLS", 64), ("TARGETS", 1), ("EVENTS", 4096)];
+const SMALL: &[(&str, u32)] = &[
+    ("LISTENERS", 1),
+    ("LISTENER_OF", 1),
+    ("QUEUED", 1),
+    ("CALLS", 64),
+    ("TARGETS", 1),
+    ("THREADS", 64),
+    ("CONNECTIONS", 1),
+    ("SERVED", 1),
+    ("EVENTS", 4096),
+];
 
 /// Their sizes for good.
-fn full_sizes(ring_bytes: Option<u32>) -> [(&'static str, u32); 6] {
+fn full_sizes(config: &Config, ring_bytes: Option<u32>) -> [(&'static str, u32); 9] {
+    let exchanges = config.exchanges != 0;
+    let by_address = exchanges && config.socket_storage == 0;
     [
+        ("THREADS", if exchanges { abi::MAX_THREADS } else { 64 }),
+        ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
+        ("SERVED", if exchanges { abi::MAX_LISTENERS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
         ("LISTENER_OF", abi::MAX_LISTENERS),
         ("QUEUED", abi::MAX_QUEUED),
@@ -222,7 +238,8 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) 
         every_packet: loader.globals.config[0].0.syn_records != 0,
         forbidden: None,
     };
-    for row in ROWS {
+    let exchanges = loader.globals.config[0].0.exchanges != 0;
+    for row in ROWS.iter().filter(|row| exchanges || !row.exchanges) {
         let found = row.choices.iter().filter(|choice| choice.tier <= highest).find(|choice| trial.works(row, choice));
         if found.is_none() && row.vital {
             let refusal = trial.chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
@@ -331,16 +348,21 @@ pub(super) fn attach(
     prepare: impl FnOnce(&mut Ebpf) -> Result<(), SensorError>,
 ) -> Result<Loaded, SensorError> {
     let types = loader.types;
-    let mut ebpf = loader.object(chosen.sees("queued", Tier::Tracepoint), &full_sizes(ring_bytes))?;
+    let sizes = full_sizes(&loader.globals.config[0].0, ring_bytes);
+    let mut ebpf = loader.object(chosen.sees("queued", Tier::Tracepoint), &sizes)?;
     prepare(&mut ebpf)?;
-    let (mut events, mut tracefs, mut scan) = (Vec::new(), None, None);
+    let (mut events, mut tracefs, mut scan, mut scan_connections) = (Vec::new(), None, None, None);
     for (row, choice) in &chosen.rows {
         let Some(choice) = choice else { continue };
         for program in choice.programs {
             let failed = |reason: String| SensorError::Attach { signal: row.signal, hooks: hooks_of(choice), reason };
             load(&mut ebpf, types, program).map_err(|error| failed(brief(&error)))?;
             match program.attach {
-                Attach::Iterator(_) => scan = Some(fd_of(&ebpf, program).map_err(|e| failed(brief(&e)))?),
+                Attach::Iterator(_) => {
+                    let fd = fd_of(&ebpf, program).map_err(|error| failed(brief(&error)))?;
+                    *(if program.name == plan::SCAN_CONNECTIONS { &mut scan_connections } else { &mut scan }) =
+                        Some(fd);
+                }
                 Attach::Syscall(name) => {
                     let fd = fd_of(&ebpf, program).map_err(|error| failed(brief(&error)))?;
                     let event = attach_syscall(&mut tracefs, name, &fd).map_err(|error| failed(error.to_string()))?;
@@ -351,7 +373,7 @@ pub(super) fn attach(
         }
     }
     let scan = scan.ok_or(SensorError::Vital { signal: "open_listeners", reason: String::new() })?;
-    Ok(Loaded { ebpf, scan, chosen, _events: events })
+    Ok(Loaded { ebpf, scan, scan_connections, chosen, _events: events })
 }
 
 fn fd_of(ebpf: &Ebpf, program: &Program) -> Result<ProgramFd, ProgramError> {
@@ -384,6 +406,9 @@ fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), ProgramError> {
 /// The end of an error's chain of causes: the kernel's own word, without the verifier's log.
 fn brief(error: &dyn std::error::Error) -> String {
     let text = chain(error);
+    if std::env::var_os("DBGV").is_some() {
+        eprintln!("{text}");
+    }
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default();
     // The loader repeats the system call's error behind a verifier log that is empty.

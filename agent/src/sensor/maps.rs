@@ -133,7 +133,7 @@ impl Maps {
 
     /// A counter, summed over the CPUs.
     pub(super) fn counter(&self, index: u32) -> u64 {
-        debug_assert!(index < counter::COUNT);
+        debug_assert!(index < counter::ALL);
         self.counters.get(&index, 0).map_or(0, |values| values.iter().sum())
     }
 }

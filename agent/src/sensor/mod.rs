@@ -3,6 +3,7 @@
 
 mod blocked;
 mod command;
+mod connections;
 mod cost;
 mod load;
 mod maps;
@@ -12,6 +13,7 @@ mod sample;
 mod stream;
 mod sys;
 pub mod targets;
+mod threads;
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -30,10 +32,12 @@ pub use self::{
     targets::Targets,
 };
 use self::{
+    connections::Connections,
     cost::CostMeter,
     load::{Barred, Globals, Loaded, Loader},
     maps::Maps,
     sample::Sampler,
+    threads::Threads,
 };
 use crate::{
     kernel::{btf::BtfError, preflight::Preflight},
@@ -98,6 +102,8 @@ pub struct Options {
     pub tier: Option<Tier>,
     /// Every SYN gets an event.
     pub syn_events: bool,
+    /// Exchanges are watched, not queues alone.
+    pub exchanges: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
     pub ring_bytes: Option<u32>,
 }
@@ -117,6 +123,11 @@ pub struct Sensor {
     cost: CostMeter,
     targets: Targets,
     adopt: BTreeSet<u32>,
+    connections: Connections,
+    threads: Threads,
+    sees_delayed_acks: bool,
+    /// What a scan came upon and no record told.
+    found: Vec<Event>,
 }
 
 /// Now, ns of `CLOCK_MONOTONIC`: the clock of every event.
@@ -134,7 +145,9 @@ pub fn trial(tier: Option<Tier>) -> Result<Chosen, SensorError> {
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    with_loader(Config::EMPTY, |loader| load::choose(loader, tier.unwrap_or(Tier::Full), &[]))
+    with_loader(Config { exchanges: 1, ..Config::EMPTY }, |loader| {
+        load::choose(loader, tier.unwrap_or(Tier::Full), &[])
+    })
 }
 
 /// Every listening socket of these targets, once, attaching nothing.
@@ -179,6 +192,10 @@ impl Sensor {
             cost: CostMeter::new(&loaded.ebpf),
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
+            connections: Connections::new(preflight.tick_ns),
+            threads: Threads::default(),
+            sees_delayed_acks: loaded.chosen.sees("delayed_ack", Tier::Full),
+            found: Vec::new(),
             preflight,
             maps,
             ring,
@@ -187,6 +204,8 @@ impl Sensor {
         sensor.settle_targets();
         sensor.scan();
         sensor.sampler.begin(&mut sensor.maps);
+        // Connections that are open already are watched from here on.
+        sensor.sample_connections(&mut Sample::default());
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)
@@ -220,9 +239,17 @@ impl Sensor {
 
     /// Takes what the ring buffer holds.
     pub fn drain(&mut self, events: &mut Vec<Event>) {
+        events.append(&mut self.found);
         while let Some(record) = self.ring.next() {
-            match stream::decode(&record, self.preflight.tick_ns) {
-                Some(stream::Decoded::Event(event)) => events.push(event),
+            match stream::decode(&record, self.preflight.tick_ns, self.sees_delayed_acks) {
+                Some(stream::Decoded::Event(event)) => {
+                    match &event {
+                        Event::Exchange(exchange) => self.threads.count(exchange),
+                        Event::Closed(closed) => self.connections.forget(closed.sock),
+                        _ => {}
+                    }
+                    events.push(event);
+                }
                 Some(stream::Decoded::Adopt(pid)) => {
                     self.adopt.insert(pid);
                 }
@@ -237,6 +264,7 @@ impl Sensor {
     /// The same, however long ago the iterator ran: the last word of a run.
     pub fn last_sample(&mut self) -> Sample {
         self.sampler.scan_is_due();
+        self.connections.scan_is_due();
         self.sample()
     }
 
@@ -248,12 +276,26 @@ impl Sensor {
     pub fn sample(&mut self) -> Sample {
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
+        self.sample_connections(&mut sample);
         sample.cost = self.cost.read(&self.loaded.ebpf);
         let skipped = cost::skipped_runs(&self.loaded.ebpf);
         if skipped > 0 {
             sample.lost.push((SKIPPED.to_owned(), skipped));
         }
         sample
+    }
+
+    fn sample_connections(&mut self, sample: &mut Sample) {
+        let Some(program) = &self.loaded.scan_connections else { return };
+        let processes = self.maps.targets();
+        let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
+        let scanned = self.connections.scan(program, if named { &processes } else { &[] }, sample.ts_ns);
+        self.found.extend(scanned.opened);
+        sample.connections = scanned.connections;
+        sample.datagrams = scanned.datagrams;
+        let [opened, ended] = [counter::OPENED, counter::ENDED].map(|index| self.maps.counter(index));
+        sample.connections_open = opened.saturating_sub(ended);
+        sample.threads = self.threads.sample(&processes);
     }
 
     /// True once nobody is left whom we were told to watch by process.
@@ -330,6 +372,8 @@ fn config_of(options: &Options) -> Config {
         all: targets.all.into(),
         follow: targets.follow.into(),
         syn_records: options.syn_events.into(),
+        exchanges: options.exchanges.into(),
+        tick_ns: Preflight::of_this_machine().tick_ns.try_into().unwrap_or(u32::MAX),
         by_comm: targets.comm.is_some().into(),
         by_port: (!targets.ports.is_empty()).into(),
         agent: std::process::id(),
@@ -343,6 +387,9 @@ fn raise_memlock() {
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
 }
+
+/// With more processes than this it is quicker to look at everybody's files at once.
+const MAX_SCANNED_ALONE: usize = 64;
 
 /// The name under which runs of probes that the kernel skipped are told as lost.
 const SKIPPED: &str = "skipped_runs";

@@ -97,6 +97,8 @@ pub struct Row {
     pub signal: &'static str,
     /// Without it there is nothing to watch.
     pub vital: bool,
+    /// Of use only when exchanges are watched, not queues alone.
+    pub exchanges: bool,
     /// Ways to know it.
     pub choices: &'static [Choice],
     /// What is lost when none of them works.
@@ -108,6 +110,10 @@ const fn best(programs: &'static [Program]) -> Choice {
 }
 const fn same(programs: &'static [Program]) -> Choice {
     Choice { tier: Tier::Tracepoint, programs, shares: "", fits: any, loses: "" }
+}
+
+const fn shared(hook: &'static str) -> Choice {
+    Choice { tier: Tier::Tracepoint, programs: &[], shares: hook, fits: any, loses: "" }
 }
 
 fn any(_: &Btf) -> Result<(), String> {
@@ -156,6 +162,17 @@ pub const SOCKET_COOKIE: &str = "bpf_get_socket_ptr_cookie";
 /// As above, for `bpf_sock_from_file`.
 pub const SOCK_FROM_FILE: &str = "bpf_sock_from_file";
 
+/// The iterator that shows connections and UDP sockets.
+pub const SCAN_CONNECTIONS: &str = "scan_connections";
+
+fn sockets_from_files(btf: &Btf) -> Result<(), String> {
+    if btf.has_function(SOCK_FROM_FILE) {
+        Ok(())
+    } else {
+        Err("programs cannot get from a file to its socket on this kernel (5.11 and later can)".to_owned())
+    }
+}
+
 /// The program that sees every packet of the machine: only for those who ask for each SYN.
 pub const SYNACK: &str = "synack";
 
@@ -164,12 +181,14 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "open_listeners",
         vital: true,
+        exchanges: false,
         choices: &[same(&[Program { name: "scan", attach: Attach::Iterator("task_file") }])],
         without: "listeners that exist cannot be found",
     },
     Row {
         signal: "process",
         vital: false,
+        exchanges: false,
         choices: &[same(&[
             tracepoint("fork", "sched_process_fork"),
             tracepoint("exec", "sched_process_exec"),
@@ -180,18 +199,21 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "listen",
         vital: true,
+        exchanges: false,
         choices: &[same(&[tracepoint("set_state", "inet_sock_set_state")])],
         without: "listeners opened later are not seen",
     },
     Row {
         signal: "backlog",
         vital: false,
+        exchanges: false,
         choices: &[best(&[fentry("listen_call", "__sys_listen")]), same(&[syscall("sys_enter_listen")])],
         without: "the backlog asked for is unknown; its effective limit is not",
     },
     Row {
         signal: "queued",
         vital: false,
+        exchanges: false,
         choices: &[
             best(&[fexit("hashdance", "inet_csk_complete_hashdance"), fentry("queue_add", "inet_csk_reqsk_queue_add")]),
             Choice {
@@ -207,12 +229,14 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "left_queue",
         vital: false,
+        exchanges: false,
         choices: &[same(&[tracepoint("destroy", "tcp_destroy_sock")])],
         without: "connections that leave the queue unaccepted are not counted",
     },
     Row {
         signal: "accept",
         vital: true,
+        exchanges: false,
         choices: &[
             best(&[
                 fentry("fd_install", "fd_install"),
@@ -231,6 +255,7 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "accept_io_uring",
         vital: false,
+        exchanges: false,
         choices: &[
             Choice {
                 tier: Tier::Full,
@@ -259,6 +284,7 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "syn",
         vital: false,
+        exchanges: false,
         choices: &[
             best(&[
                 fentry("syn_queued", "inet_csk_reqsk_queue_hash_add"),
@@ -279,6 +305,7 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "syncookie",
         vital: false,
+        exchanges: false,
         choices: &[best(&[
             fentry("cookie_v4", "cookie_v4_init_sequence"),
             fentry("cookie_v6", "cookie_v6_init_sequence"),
@@ -288,6 +315,7 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "overflow_ack",
         vital: false,
+        exchanges: false,
         choices: &[
             Choice {
                 tier: Tier::Full,
@@ -330,8 +358,105 @@ pub const ROWS: &[Row] = &[
     Row {
         signal: "synack_retransmit",
         vital: false,
+        exchanges: false,
         choices: &[same(&[tracepoint("retransmit_synack", "tcp_retransmit_synack")])],
         without: "retransmitted SYN-ACKs are not counted",
+    },
+    Row {
+        signal: "open_connections",
+        vital: false,
+        exchanges: true,
+        choices: &[Choice {
+            tier: Tier::Tracepoint,
+            programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
+            shares: "",
+            fits: sockets_from_files,
+            loses: "",
+        }],
+        without: "connections that were open at the attach, exchanges that are not over yet, and UDP sockets are not seen",
+    },
+    Row {
+        signal: "connection_state",
+        vital: false,
+        exchanges: true,
+        choices: &[shared("tp_btf:inet_sock_set_state")],
+        without: "who ended a connection is unknown",
+    },
+    Row {
+        signal: "connection_end",
+        vital: false,
+        exchanges: true,
+        choices: &[shared("tp_btf:tcp_destroy_sock")],
+        without: "the end of connections is not seen",
+    },
+    Row {
+        signal: "data_in",
+        vital: false,
+        exchanges: true,
+        choices: &[
+            same(&[tracepoint("data_ready", "sk_data_ready")]),
+            best(&[fentry("def_readable", "sock_def_readable")]),
+        ],
+        without: "when data arrived is not seen, nor how long they waited for a read",
+    },
+    Row {
+        signal: "read",
+        vital: false,
+        exchanges: true,
+        choices: &[
+            same(&[tracepoint("recv_length", "sock_recv_length")]),
+            best(&[fexit("recvmsg_v4", "inet_recvmsg"), fexit("recvmsg_v6", "inet6_recvmsg")]),
+        ],
+        without: "reads are not seen, and so no exchanges",
+    },
+    Row {
+        signal: "read_splice",
+        vital: false,
+        exchanges: true,
+        choices: &[best(&[fexit("splice_read", "tcp_splice_read")])],
+        without: "bytes that splice moves from a socket to a pipe are not seen as read",
+    },
+    Row {
+        signal: "write",
+        vital: false,
+        exchanges: true,
+        choices: &[
+            same(&[tracepoint("send_length", "sock_send_length")]),
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fexit("sendmsg_v4", "inet_sendmsg"),
+                    fexit("sendmsg_v6", "inet6_sendmsg"),
+                    fexit("sendpage", "inet_sendpage"),
+                ],
+                shares: "",
+                fits: any,
+                loses: "",
+            },
+            best(&[fexit("sendmsg_v4", "inet_sendmsg"), fexit("sendmsg_v6", "inet6_sendmsg")]),
+        ],
+        without: "writes are not seen, and so no exchanges",
+    },
+    Row {
+        signal: "write_blocked",
+        vital: false,
+        exchanges: true,
+        choices: &[best(&[fentry("wait_memory", "sk_stream_wait_memory")])],
+        without: "how long a blocking write waited for room is known to one tick",
+    },
+    Row {
+        signal: "retransmit",
+        vital: false,
+        exchanges: true,
+        choices: &[same(&[tracepoint("retransmit", "tcp_retransmit_skb")])],
+        without: "segments sent again are counted only at the end of a connection",
+    },
+    Row {
+        signal: "delayed_ack",
+        vital: false,
+        exchanges: true,
+        choices: &[best(&[fentry("delayed_ack", "tcp_delack_timer_handler")])],
+        without: "ACKs that this host delayed are not counted",
     },
 ];
 

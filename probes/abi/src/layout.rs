@@ -61,6 +61,12 @@ layout! {
     sk_max_ack_backlog = "sock"."sk_max_ack_backlog",
     /// Drops at this socket.
     sk_drops = "sock"."sk_drops",
+    /// Drops at a UDP socket, where they have counters of their own (6.18 on).
+    sk_drop_counters = "sock"."sk_drop_counters",
+    /// The two of them.
+    drops0 = "numa_drop_counters"."drops0",
+    /// As above.
+    drops1 = "numa_drop_counters"."drops1",
     /// `IPPROTO_TCP` and so on.
     sk_protocol = "sock"."sk_protocol",
     /// Requests in the SYN queue.
@@ -73,6 +79,76 @@ layout! {
     srtt_us = "tcp_sock"."srtt_us",
     /// Jiffies when data was last sent, or when the socket was created.
     lsndtime = "tcp_sock"."lsndtime",
+    /// Bytes received in order.
+    rcv_nxt = "tcp_sock"."rcv_nxt",
+    /// Bytes that the application has read.
+    copied_seq = "tcp_sock"."copied_seq",
+    /// `rcv_nxt` in the newest ACK that was sent.
+    rcv_wup = "tcp_sock"."rcv_wup",
+    /// Receive window that was announced.
+    rcv_wnd = "tcp_sock"."rcv_wnd",
+    /// Bytes that the peer has acknowledged.
+    snd_una = "tcp_sock"."snd_una",
+    /// Bytes that were sent.
+    snd_nxt = "tcp_sock"."snd_nxt",
+    /// Bytes that the application has written.
+    write_seq = "tcp_sock"."write_seq",
+    /// The peer's receive window.
+    snd_wnd = "tcp_sock"."snd_wnd",
+    /// Congestion window, segments.
+    snd_cwnd = "tcp_sock"."snd_cwnd",
+    /// End of the newest small segment that was sent.
+    snd_sml = "tcp_sock"."snd_sml",
+    /// Segments in flight, and their fates.
+    packets_out = "tcp_sock"."packets_out",
+    /// As above: acknowledged out of order.
+    sacked_out = "tcp_sock"."sacked_out",
+    /// As above: taken for lost.
+    lost_out = "tcp_sock"."lost_out",
+    /// As above: sent again.
+    retrans_out = "tcp_sock"."retrans_out",
+    /// Segments sent again since the connection began.
+    total_retrans = "tcp_sock"."total_retrans",
+    /// Segment size.
+    mss_cache = "tcp_sock"."mss_cache",
+    /// TCP_NODELAY and TCP_CORK, four bits.
+    nonagle = "tcp_sock"."nonagle",
+    /// When the socket last looked at the clock, ns of `CLOCK_MONOTONIC`: at each segment received or sent.
+    tcp_clock_cache = "tcp_sock"."tcp_clock_cache",
+    /// Departure time of the newest segment, ns.
+    tcp_wstamp_ns = "tcp_sock"."tcp_wstamp_ns",
+    /// When the newest ACK delivered something, µs; or, once something was sent after that with nothing in flight, when.
+    delivered_mstamp = "tcp_sock"."delivered_mstamp",
+    /// When the segment that was delivered last had been sent, µs.
+    first_tx_mstamp = "tcp_sock"."first_tx_mstamp",
+    /// Windowed minimum of the round-trip time: three pairs of time and value.
+    rtt_min = "tcp_sock"."rtt_min",
+    /// Jiffies that sending was busy, limited by the peer's window, by the send buffer.
+    chrono_stat = "tcp_sock"."chrono_stat",
+    /// Since when it is the last of these, jiffies.
+    chrono_start = "tcp_sock"."chrono_start",
+    /// Which of them it is.
+    chrono_type = "tcp_sock"."chrono_type",
+    /// Bytes received (RFC 4898).
+    bytes_received = "tcp_sock"."bytes_received",
+    /// Bytes acknowledged (RFC 4898).
+    bytes_acked = "tcp_sock"."bytes_acked",
+    /// What the delayed ACK waits for.
+    ack_pending = "inet_connection_sock"."icsk_ack.pending",
+    /// Error that the next call will return.
+    sk_err = "sock"."sk_err",
+    /// Pacing: none, asked for, by the queueing discipline.
+    sk_pacing_status = "sock"."sk_pacing_status",
+    /// Size of the receive buffer.
+    sk_rcvbuf = "sock"."sk_rcvbuf",
+    /// Bytes in it.
+    sk_rmem_alloc = "sock"."sk_backlog.rmem_alloc",
+    /// A delayed ACK's timer lies in its socket.
+    icsk_delack_timer = "inet_connection_sock"."icsk_delack_timer",
+    /// Time that a thread was runnable without a CPU, ns.
+    task_run_delay = "task_struct"."sched_info.run_delay",
+    /// Time that a thread was on a CPU, ns.
+    task_cpu = "task_struct"."se.sum_exec_runtime",
     /// The first subflow of a Multipath TCP socket.
     mptcp_first = "mptcp_sock"."first",
     /// `struct sock` of a `struct socket`.
@@ -133,8 +209,12 @@ pub struct Config {
     pub by_port: u8,
     /// Not 0: the queued stamp comes from the child's state change (tracepoint tier).
     pub queued_by_state: u8,
+    /// Not 0: exchanges are watched, not only queues.
+    pub exchanges: u8,
     /// Padding.
-    pub _pad: [u8; 3],
+    pub _pad: [u8; 2],
+    /// Length of a jiffy, ns.
+    pub tick_ns: u32,
     /// `SKB_DROP_REASON_TCP_LISTEN_OVERFLOW` of this kernel; 0 where there is none.
     pub drop_listen_overflow: u32,
     /// The agent's own process, never a target by `all` or `by_comm`.
@@ -155,7 +235,9 @@ impl Config {
         by_comm: 0,
         by_port: 0,
         queued_by_state: 0,
-        _pad: [0; 3],
+        exchanges: 0,
+        _pad: [0; 2],
+        tick_ns: 4_000_000,
         drop_listen_overflow: 0,
         agent: 0,
         comm: [0; 16],

@@ -4,13 +4,19 @@
 //! IPv4-mapped form; ports are in host order.
 #![no_std]
 
+mod connection;
 mod layout;
 mod record;
 
+pub use connection::{
+    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection,
+    ScanDatagram, Thread, ThreadUse, hold, progress, role,
+};
 pub use layout::{ABSENT, Config, Layout};
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, LISTENER, Listener, OVERFLOW, Overflow, PROCESS,
-    Process, Queued, RETRANSMIT, Retransmit, SYN, ScanEntry, Syn, process, stage,
+    Process, Queued, RETRANSMIT, Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER, SYN, ScanEntry, Syn,
+    process, stage,
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched; [`counter::LISTENERS_FULL`] counts it.
@@ -22,6 +28,11 @@ pub const MAX_QUEUED: u32 = 65_536;
 pub const MAX_CALLS: u32 = 16_384;
 /// Processes that are watched at once. Beyond that a process is not followed; [`counter::TARGETS_FULL`] counts it.
 pub const MAX_TARGETS: u32 = 16_384;
+/// Connections that are watched at once where tracing programs have no socket storage (5.10). Beyond that a connection
+/// has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
+pub const MAX_CONNECTIONS: u32 = 65_536;
+/// Threads whose use of time is remembered between calls. Beyond that it is unknown.
+pub const MAX_THREADS: u32 = 16_384;
 /// Ports that can be named as targets.
 pub const MAX_PORTS: u32 = 1_024;
 /// Bytes of the ring buffer. When it is full a record is dropped and counted under [`counter::RING_FULL`].
@@ -41,8 +52,17 @@ pub mod counter {
     pub const CALLS_FULL: u32 = 4;
     /// Processes not followed since the map was full.
     pub const TARGETS_FULL: u32 = 5;
-    /// How many counters there are.
-    pub const COUNT: u32 = 6;
+    /// Connections not watched for want of memory.
+    pub const CONNECTIONS_FULL: u32 = 6;
+    /// How many counters tell loss, with [`SEEN`].
+    pub const COUNT: u32 = 7;
+    /// Connections that became known.
+    pub const OPENED: u32 = 7;
+    /// Connections of them that ended.
+    pub const ENDED: u32 = 8;
+    /// Size of the array.
+    pub const ALL: u32 = 9;
     /// The names of the counters, in order, as `lost.probe` shows them.
-    pub const NAMES: [&str; COUNT as usize] = ["seen", "ring", "listeners", "queued", "accept_calls", "targets"];
+    pub const NAMES: [&str; COUNT as usize] =
+        ["seen", "ring", "listeners", "queued", "accept_calls", "targets", "connections"];
 }

@@ -20,6 +20,13 @@ pub const ADOPT: u32 = 7;
 /// Kind of a record that announces a new listener: its value is in the `LISTENERS` map.
 pub const LISTENER: u32 = 8;
 
+/// Tag of [`ScanEntry`].
+pub const SCAN_LISTENER: u32 = 1;
+/// Tag of [`crate::ScanConnection`].
+pub const SCAN_CONNECTION: u32 = 2;
+/// Tag of [`crate::ScanDatagram`].
+pub const SCAN_DATAGRAM: u32 = 3;
+
 /// One end of a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,6 +167,10 @@ pub struct Queued {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ScanEntry {
+    /// [`SCAN_LISTENER`].
+    pub tag: u32,
+    /// Padding.
+    pub _pad: u32,
     /// The listener's id.
     pub listener: u64,
     /// Process that holds it.

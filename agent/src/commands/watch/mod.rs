@@ -102,7 +102,8 @@ fn attach(output: &OutputArgs, targets: Targets) -> anyhow::Result<Sensor> {
     };
     let tier = output.tier.map(Into::into);
     let syn_events = output.detail == Detail::Events;
-    Ok(Sensor::attach(&Options { targets, tier, syn_events, ring_bytes })?)
+    let exchanges = output.detail != Detail::Queues;
+    Ok(Sensor::attach(&Options { targets, tier, syn_events, exchanges, ring_bytes })?)
 }
 
 /// What is watched, one entry a target; a command is called by its own name, which its process has not taken yet.

@@ -1,0 +1,287 @@
+//! Connections: from the probes' records and the iterator's output to the model's facts.
+
+use std::{
+    collections::{HashMap, HashSet},
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use aya::programs::ProgramFd;
+use backscope_abi as abi;
+
+use super::{stream, sys, targets};
+use crate::model::event::{
+    Closed, ConnectionSample, DatagramSample, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound,
+    Progress, Role, SockId, Side, TcpState, ThreadUse,
+};
+
+/// A scan may take one part in so many of the time between scans.
+const SCAN_SHARE: u32 = 50;
+/// Connections found open that are remembered as told of; beyond that one may be told of twice.
+const MAX_TOLD: usize = 200_000;
+
+/// What the newest scan showed.
+#[derive(Debug, Default)]
+pub(super) struct Scanned {
+    pub(super) opened: Vec<Event>,
+    pub(super) connections: Vec<ConnectionSample>,
+    pub(super) datagrams: Vec<DatagramSample>,
+}
+
+/// Runs the iterator over the targets' connections, and remembers which were told of.
+pub(super) struct Connections {
+    tick_ns: u64,
+    told: HashSet<SockId>,
+    next_scan: Option<Instant>,
+    names: HashMap<u32, String>,
+}
+
+impl Connections {
+    pub(super) fn new(tick_ns: u64) -> Self {
+        Self { tick_ns, told: HashSet::new(), next_scan: None, names: HashMap::new() }
+    }
+
+    /// Makes the next scan run whatever the last one took.
+    pub(super) fn scan_is_due(&mut self) {
+        self.next_scan = None;
+    }
+
+    /// Shows what the targets' connections do now; nothing while the last scan was too costly to have another.
+    ///
+    /// `processes` is empty where everybody's files have to be looked at.
+    pub(super) fn scan(&mut self, program: &ProgramFd, processes: &[u32], now_ns: u64) -> Scanned {
+        let begin = Instant::now();
+        let mut scanned = Scanned::default();
+        if self.next_scan.is_some_and(|next| begin < next) {
+            return scanned;
+        }
+        self.names.clear();
+        if processes.is_empty() {
+            self.note(&sys::run_task_iterator(program.as_fd(), None).unwrap_or_default(), now_ns, &mut scanned);
+        }
+        for pid in processes {
+            // A process that has ended meanwhile has no files.
+            let output = sys::run_task_iterator(program.as_fd(), Some(*pid)).unwrap_or_default();
+            self.note(&output, now_ns, &mut scanned);
+        }
+        // A descriptor that several processes hold is met several times.
+        let mut seen = HashSet::new();
+        scanned.connections.retain(|sample| seen.insert(sample.sock));
+        scanned.datagrams.retain(|sample| seen.insert(sample.sock));
+        let took = begin.elapsed();
+        self.next_scan = (took > Duration::from_millis(5)).then(|| Instant::now() + took * SCAN_SHARE);
+        scanned
+    }
+
+    fn note(&mut self, mut output: &[u8], now_ns: u64, scanned: &mut Scanned) {
+        while let Some(tag) = stream::record::<u32>(output) {
+            let length = match tag {
+                abi::SCAN_CONNECTION => {
+                    let Some(head) = stream::record::<abi::ScanConnection>(output) else { return };
+                    let Some(raw) = output.get(size_of_val(&head)..).and_then(stream::record::<abi::Exchange>) else {
+                        return;
+                    };
+                    self.connection(&head, &raw, now_ns, scanned);
+                    size_of_val(&head) + size_of_val(&raw)
+                }
+                abi::SCAN_DATAGRAM => {
+                    let Some(raw) = stream::record::<abi::ScanDatagram>(output) else { return };
+                    scanned.datagrams.push(datagram(&raw));
+                    size_of_val(&raw)
+                }
+                _ => return,
+            };
+            output = &output[length..];
+        }
+    }
+
+    fn connection(&mut self, head: &abi::ScanConnection, raw: &abi::Exchange, now_ns: u64, scanned: &mut Scanned) {
+        if head.midway != 0 && self.told.len() < MAX_TOLD && self.told.insert(raw.sock) {
+            scanned.opened.push(Event::Opened(Opened {
+                ts_ns: now_ns,
+                sock: raw.sock,
+                role: role(raw.role),
+                listener: None,
+                local: stream::address(head.local),
+                peer: stream::address(head.peer),
+                pid: head.tgid,
+                comm: self.name(head.tgid),
+                handshake_us: None,
+                midway: true,
+            }));
+        }
+        let began = raw.in_first_ns != 0 || raw.writes != 0;
+        scanned.connections.push(ConnectionSample {
+            sock: raw.sock,
+            state: state(head.state),
+            exchange: began.then(|| exchange(raw, self.tick_ns)),
+            active_ns: head.active_ns,
+            peer_window_zero: head.peer_window_zero != 0,
+            window_zero: head.window_zero != 0,
+        });
+    }
+
+    fn name(&mut self, pid: u32) -> String {
+        self.names.entry(pid).or_insert_with(|| targets::comm_of(pid).unwrap_or_default()).clone()
+    }
+
+    /// A connection is gone: its id will not come again.
+    pub(super) fn forget(&mut self, sock: SockId) {
+        self.told.remove(&sock);
+    }
+}
+
+fn known(ns: u64) -> Option<u64> {
+    (ns != 0).then_some(ns)
+}
+
+fn role(raw: u8) -> Role {
+    if raw == abi::role::CLIENT { Role::Client } else { Role::Server }
+}
+
+/// The kernel's TCP states (`include/net/tcp_states.h`).
+fn state(raw: u8) -> TcpState {
+    match raw {
+        1 => TcpState::Established,
+        2 | 3 => TcpState::SynSent,
+        8 => TcpState::CloseWait,
+        7 => TcpState::Closed,
+        _ => TcpState::Closing,
+    }
+}
+
+fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
+    (raw.tid != 0).then(|| ThreadUse {
+        pid: raw.tgid,
+        tid: raw.tid,
+        since_ns: known(raw.since_ns),
+        run_delay_ns: raw.run_delay_ns,
+        cpu_ns: raw.cpu_ns,
+    })
+}
+
+const REASONS: [HoldReason; abi::hold::COUNT] = [
+    HoldReason::Nagle,
+    HoldReason::Cork,
+    HoldReason::Congestion,
+    HoldReason::ReceiveWindow,
+    HoldReason::Pacing,
+];
+
+/// The facts in a record. `tick_ns` is the length of a jiffy.
+pub(super) fn exchange(raw: &abi::Exchange, tick_ns: u64) -> Exchange {
+    Exchange {
+        ts_ns: raw.ts_ns,
+        sock: raw.sock,
+        seq: raw.seq,
+        role: role(raw.role),
+        midway: raw.midway != 0,
+        progress: match raw.progress {
+            abi::progress::FOLLOWED => Progress::Followed,
+            abi::progress::CLOSED => Progress::Closed,
+            _ => Progress::Open,
+        },
+        inbound: (raw.in_first_ns != 0).then(|| inbound(raw)),
+        outbound: (raw.writes != 0).then(|| outbound(raw, tick_ns)),
+        min_rtt_us: (raw.min_rtt_us != 0 && raw.min_rtt_us != u32::MAX).then_some(raw.min_rtt_us),
+    }
+}
+
+fn inbound(raw: &abi::Exchange) -> Inbound {
+    Inbound {
+        first_ns: raw.in_first_ns,
+        last_ns: raw.in_last_ns,
+        read_first_ns: known(raw.read_first_ns),
+        read_last_ns: known(raw.read_last_ns),
+        starved_ns: raw.starved_ns,
+        bytes: raw.bytes_in,
+        unread_bytes: raw.unread.into(),
+        reads: raw.reads,
+        eagains: raw.eagains,
+        reader: thread(&raw.reader),
+    }
+}
+
+fn outbound(raw: &abi::Exchange, tick_ns: u64) -> Outbound {
+    let lasting = |reason: usize| {
+        let lasts = usize::from(raw.holding) == reason;
+        if lasts { (1, raw.ts_ns.saturating_sub(raw.holding_since_ns)) } else { (0, 0) }
+    };
+    let holds = REASONS.iter().enumerate().filter_map(|(at, &reason)| {
+        let (more, for_ns) = lasting(at);
+        let count = u32::from(raw.held[at]) + more;
+        (count > 0).then_some(Hold { reason, count, held_ns: raw.held_ns[at] + for_ns })
+    });
+    Outbound {
+        first_ns: raw.out_first_ns,
+        last_ns: raw.out_last_ns,
+        sent_ns: known(raw.sent_ns),
+        acked_ns: known(raw.acked_ns),
+        bytes: raw.bytes_out,
+        unsent_bytes: raw.unsent.into(),
+        unacked_bytes: raw.unacked.into(),
+        writes: raw.writes,
+        small_writes: raw.small_writes,
+        last_sizes: raw.last_sizes,
+        held_sizes: raw.held_sizes,
+        holds: holds.collect(),
+        blocked_ns: raw.blocked_ns,
+        window_limited_ns: u64::from(raw.window_jiffies) * tick_ns,
+        retransmits: raw.retransmits.into(),
+        retransmit_ns: known(raw.retransmit_ns),
+        writer: thread(&raw.writer),
+    }
+}
+
+/// A connection that a watched process made.
+pub(super) fn opened(raw: &abi::Opened) -> Opened {
+    Opened {
+        ts_ns: raw.ts_ns,
+        sock: raw.sock,
+        role: Role::Client,
+        listener: None,
+        local: stream::address(raw.local),
+        peer: stream::address(raw.peer),
+        pid: raw.tgid,
+        comm: targets::comm_of(raw.tgid).unwrap_or_default(),
+        handshake_us: (raw.srtt_us != 0).then_some(u64::from(raw.srtt_us >> 3)),
+        midway: false,
+    }
+}
+
+/// The end of a connection; `sees_delayed_acks` tells whether 0 of them means none.
+pub(super) fn closed(raw: &abi::Ended, sees_delayed_acks: bool) -> Closed {
+    Closed {
+        ts_ns: raw.ts_ns,
+        sock: raw.sock,
+        by: match raw.fin_by {
+            1 => Some(Side::Local),
+            2 => Some(Side::Peer),
+            _ => None,
+        },
+        how: match raw.fin_how {
+            1 => Some(Ending::Fin),
+            2 => Some(Ending::Reset),
+            3 => Some(Ending::Timeout),
+            _ => None,
+        },
+        since_ns: known(raw.fin_ns),
+        bytes_in: raw.bytes_in,
+        bytes_out: raw.bytes_out,
+        retransmits: raw.retransmits,
+        delayed_acks: sees_delayed_acks.then_some(raw.delayed_acks),
+        delayed_ack_us: raw.delayed_ack_us.into(),
+    }
+}
+
+fn datagram(raw: &abi::ScanDatagram) -> DatagramSample {
+    DatagramSample {
+        sock: raw.sock,
+        local: stream::address(raw.local),
+        pid: raw.tgid,
+        comm: stream::comm(&raw.comm),
+        queued_bytes: raw.queued.into(),
+        buffer_bytes: raw.buffer.into(),
+        drops: raw.drops.into(),
+    }
+}

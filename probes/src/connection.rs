@@ -1,0 +1,270 @@
+//! What is kept of a connection: where it lies, how an exchange begins and ends, what the socket's own stamps tell.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP},
+    btf_maps::{HashMap, LruHashMap},
+    helpers::generated,
+    macros::btf_map,
+};
+use backscope_abi as abi;
+use backscope_abi::{Connection, Exchange, Thread, ThreadUse, counter, hold, progress};
+
+use crate::{
+    kernel::{config, current, load, read},
+    maps::{EVENTS, SocketStorage, count},
+};
+
+/// Connections by their socket. The storage goes with the socket.
+#[btf_map]
+static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as usize }> = SocketStorage::new();
+/// The same by address, where tracing programs may not use socket storage.
+#[btf_map]
+static CONNECTIONS: HashMap<u64, Connection, { abi::MAX_CONNECTIONS as usize }, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+/// Threads by id. Least recently used, since a thread may end unseen.
+#[btf_map]
+static THREADS: LruHashMap<u32, Thread, { abi::MAX_THREADS as usize }> = LruHashMap::new();
+
+/// What a connection starts from: in `.rodata`, since the stack has no room for it.
+static BLANK: Connection = Connection::BLANK;
+
+/// The connection of this socket, null if it is not watched. `sk` must be a pointer that the verifier knows as a socket.
+#[inline(always)]
+pub(crate) fn connection_of(sk: *mut c_void) -> *mut Connection {
+    if config!(socket_storage) != 0 {
+        return CONNECTION.get(sk, 0);
+    }
+    CONNECTIONS.get_ptr_mut(sk as u64).unwrap_or(core::ptr::null_mut())
+}
+
+/// Watches a connection from now on; null for want of memory.
+#[inline(always)]
+pub(crate) fn open(sk: *mut c_void, sock: u64, role: u8, midway: u8, tgid: u32) -> *mut Connection {
+    let connection = if config!(socket_storage) != 0 {
+        CONNECTION.get(sk, 1)
+    } else {
+        let _ = CONNECTIONS.insert(sk as u64, &BLANK, 0);
+        connection_of(sk)
+    };
+    if connection.is_null() {
+        count(counter::CONNECTIONS_FULL);
+        return connection;
+    }
+    // SAFETY: checked for null; the value lives as long as the socket, which the caller holds.
+    unsafe {
+        (*connection).tgid = tgid;
+        (*connection).midway = midway;
+        let exchange = &raw mut (*connection).exchange;
+        (*exchange).kind = abi::EXCHANGE;
+        (*exchange).seq = 1;
+        (*exchange).sock = sock;
+        (*exchange).role = role;
+        (*exchange).midway = midway;
+        (*exchange).holding = hold::NONE;
+    }
+    count(counter::OPENED);
+    connection
+}
+
+/// Forgets a connection whose socket goes.
+#[inline(always)]
+pub(crate) fn forget(sk: *mut c_void) {
+    if config!(socket_storage) == 0 {
+        let _ = CONNECTIONS.remove(sk as u64);
+    }
+}
+
+/// The TCP socket that `sk` is, as one whose members can be loaded; null if it is none.
+#[inline(always)]
+pub(crate) fn tcp_of(sk: *mut c_void) -> *const c_void {
+    // SAFETY: the helper looks at the socket before it casts.
+    unsafe { generated::bpf_skc_to_tcp_sock(sk) as *const c_void }
+}
+
+/// Notes how the current thread spent the time since its call before.
+///
+/// # Safety
+/// `slot` must point into a live map value.
+#[inline(always)]
+pub(crate) unsafe fn note_thread(slot: *mut ThreadUse, ts_ns: u64) {
+    let id = current();
+    // SAFETY: no arguments, no preconditions.
+    let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
+    let (run_delay_ns, cpu_ns) = (read!(task, task_run_delay as u64), read!(task, task_cpu as u64));
+    // SAFETY: promised by the caller; the other pointer is to a map value that only this thread writes.
+    unsafe {
+        (*slot).tgid = (id >> 32) as u32;
+        (*slot).tid = id as u32;
+        match THREADS.get_ptr_mut(id as u32) {
+            Some(thread) => {
+                (*slot).since_ns = (*thread).ts_ns;
+                (*slot).run_delay_ns = run_delay_ns - (*thread).run_delay_ns;
+                (*slot).cpu_ns = cpu_ns - (*thread).cpu_ns;
+                (*thread).ts_ns = ts_ns;
+                (*thread).run_delay_ns = run_delay_ns;
+                (*thread).cpu_ns = cpu_ns;
+            }
+            None => {
+                let _ = THREADS.insert(id as u32, Thread { ts_ns, run_delay_ns, cpu_ns }, 0);
+            }
+        }
+    }
+}
+
+/// Whether sequence number `a` is at or behind `b`.
+#[inline(always)]
+pub(crate) fn reached(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) as i32 >= 0
+}
+
+/// Ends the hold that lasts, if its bytes have been sent meanwhile. When that was the socket's own stamps tell: of what
+/// was acknowledged last, when it had been sent; of what is in flight, when the last segment left.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn settle_hold(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let exchange = &raw mut (*connection).exchange;
+        let reason = (*exchange).holding;
+        if reason == hold::NONE || !reached(load!(tp, snd_nxt as u32), (*connection).hold_seq) {
+            return;
+        }
+        let sent_ns = if reached(load!(tp, snd_una as u32), (*connection).hold_seq) {
+            load!(tp, first_tx_mstamp as u64) * 1_000
+        } else {
+            load!(tp, tcp_wstamp_ns as u64)
+        };
+        let since_ns = (*exchange).holding_since_ns;
+        let until_ns = if sent_ns < since_ns || sent_ns > ts_ns { ts_ns } else { sent_ns };
+        let held_ns = until_ns - since_ns;
+        let at = if reason < hold::PACING { reason } else { hold::PACING } as usize;
+        (*exchange).held_ns[at] += held_ns;
+        (*exchange).held[at] += 1;
+        (*exchange).sent_ns = until_ns;
+        (*exchange).holding = hold::NONE;
+        if held_ns > (*connection).longest_hold_ns {
+            (*connection).longest_hold_ns = held_ns;
+            (*exchange).held_sizes = (*connection).hold_sizes;
+        }
+    }
+}
+
+/// Notes when the last byte was acknowledged, if it has been: the time of the newest ACK that delivered something. It
+/// stands until something is sent again.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn settle_ack(connection: *mut Connection, tp: *const c_void) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let exchange = &raw mut (*connection).exchange;
+        if (*exchange).writes == 0 || (*exchange).acked_ns != 0 {
+            return;
+        }
+        // A FIN that was sent counts as a byte that was written.
+        if load!(tp, snd_una as u32) == load!(tp, write_seq as u32) {
+            (*exchange).acked_ns = load!(tp, delivered_mstamp as u64) * 1_000;
+            if (*exchange).sent_ns == 0 {
+                (*exchange).sent_ns = load!(tp, first_tx_mstamp as u64) * 1_000;
+            }
+        }
+    }
+}
+
+/// Bulk transfers are those that the peer's window can hold up.
+pub(crate) const BULK: u64 = 16_384;
+
+/// Jiffies that the peer's window, or the room in the send buffer, has limited sending so far.
+#[inline(always)]
+pub(crate) fn limited_jiffies(tp: *const c_void) -> u32 {
+    const RWND_LIMITED: u8 = 2;
+    let stats = load!(tp, chrono_stat as [u32; 3]);
+    let mut jiffies = stats[1].wrapping_add(stats[2]);
+    if load!(tp, chrono_type as u8) & 3 >= RWND_LIMITED {
+        // SAFETY: no arguments, no preconditions.
+        let now = unsafe { generated::bpf_jiffies64() } as u32;
+        jiffies = jiffies.wrapping_add(now.wrapping_sub(load!(tp, chrono_start as u32)));
+    }
+    jiffies
+}
+
+/// Fills in what is read from the socket when an exchange is sent or shown.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        settle_hold(connection, tp, ts_ns);
+        settle_ack(connection, tp);
+        let exchange = &raw mut (*connection).exchange;
+        let (una, nxt, end) = (load!(tp, snd_una as u32), load!(tp, snd_nxt as u32), load!(tp, write_seq as u32));
+        (*exchange).ts_ns = ts_ns;
+        (*exchange).unsent = end.wrapping_sub(nxt);
+        (*exchange).unacked = nxt.wrapping_sub(una);
+        (*exchange).unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
+        (*exchange).min_rtt_us = load!(tp, rtt_min as [u32; 2])[1];
+        if (*exchange).bytes_out >= BULK || (*connection).blocked_since_ns != 0 {
+            (*exchange).window_jiffies = limited_jiffies(tp).wrapping_sub((*connection).window_base);
+        }
+    }
+}
+
+/// Hands the exchange to the agent as it stands.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+unsafe fn emit(connection: *mut Connection) {
+    count(counter::SEEN);
+    // SAFETY: promised by the caller; the record is the head of the value, initialised in full.
+    let status = unsafe {
+        generated::bpf_ringbuf_output(
+            (&raw const EVENTS).cast_mut().cast(),
+            (&raw mut (*connection).exchange).cast(),
+            size_of::<Exchange>() as u64,
+            BPF_RB_NO_WAKEUP.into(),
+        )
+    };
+    if status != 0 {
+        count(counter::RING_FULL);
+    }
+}
+
+/// The exchange is over: sends it, and begins the next.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_ns: u64, how: u8) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let exchange = &raw mut (*connection).exchange;
+        if (*exchange).reads == 0 && (*exchange).writes == 0 && (*exchange).in_first_ns == 0 {
+            return;
+        }
+        bring_up_to_date(connection, tp, ts_ns);
+        (*exchange).progress = how;
+        emit(connection);
+        if how == progress::CLOSED {
+            return;
+        }
+        if (*exchange).bytes_out >= BULK {
+            (*connection).window_base = limited_jiffies(tp);
+        }
+        let (seq, sock, role) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role);
+        core::ptr::write_bytes(exchange.cast::<u64>(), 0, size_of::<Exchange>() / 8);
+        (*exchange).kind = abi::EXCHANGE;
+        (*exchange).seq = seq;
+        (*exchange).sock = sock;
+        (*exchange).role = role;
+        (*exchange).holding = hold::NONE;
+        (*connection).longest_hold_ns = 0;
+    }
+}

@@ -1,0 +1,136 @@
+//! Data arrives, waits in the receive queue, and is read.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+};
+use backscope_abi::{progress, role};
+
+use crate::{
+    connection::{connection_of, finish, note_thread, settle_ack, settle_hold, tcp_of},
+    kernel::{load, now, sk_of},
+};
+
+const EAGAIN: i32 = -11;
+const MSG_PEEK: u32 = 2;
+const MSG_ERRQUEUE: u32 = 0x2000;
+
+/// There is something new to read. The socket looked at the clock when the segment came, just now.
+#[inline(always)]
+fn arrived(sk: *mut c_void) {
+    let connection = connection_of(sk);
+    if connection.is_null() {
+        return;
+    }
+    let tp = tcp_of(sk);
+    if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
+        return;
+    }
+    let ts_ns = load!(tp, tcp_clock_cache as u64);
+    // SAFETY: checked for null; the value lives as long as the socket.
+    unsafe {
+        settle_hold(connection, tp, ts_ns);
+        // What the segment acknowledged has been taken in before its data (`tcp_rcv_established`, `tcp_data_queue`).
+        settle_ack(connection, tp);
+        (*connection).arrival_ns = ts_ns;
+        if (*connection).unread_since_ns == 0 {
+            (*connection).unread_since_ns = ts_ns;
+        }
+        let exchange = &raw mut (*connection).exchange;
+        if (*exchange).in_first_ns == 0 && ((*exchange).writes == 0 || (*exchange).role == role::CLIENT) {
+            (*exchange).in_first_ns = (*connection).unread_since_ns;
+            (*exchange).in_last_ns = ts_ns;
+        }
+    }
+}
+
+/// `sk_data_ready(sk)`: from 6.3 on.
+#[btf_tracepoint(function = "sk_data_ready")]
+fn data_ready(ctx: BtfTracePointContext) -> i32 {
+    arrived(ctx.arg(0));
+    0
+}
+
+/// `sock_def_readable(sk)`: what `sk_data_ready` points to on every TCP socket that no kernel module took over.
+#[fentry(function = "sock_def_readable")]
+fn def_readable(ctx: FEntryContext) -> i32 {
+    arrived(ctx.arg(0));
+    0
+}
+
+/// A read returned.
+#[inline(always)]
+fn read(sk: *mut c_void, result: i32, flags: u32) {
+    let connection = connection_of(sk);
+    if connection.is_null() || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+        return;
+    }
+    // SAFETY: checked for null; the value lives as long as the socket.
+    unsafe {
+        let exchange = &raw mut (*connection).exchange;
+        if result == EAGAIN {
+            (*exchange).eagains += 1;
+        }
+        if result <= 0 {
+            return;
+        }
+        let tp = tcp_of(sk);
+        if tp.is_null() {
+            return;
+        }
+        let ts_ns = now();
+        if (*exchange).role == role::SERVER && (*exchange).writes != 0 {
+            finish(connection, tp, ts_ns, progress::FOLLOWED);
+        }
+        let since_ns = (*connection).unread_since_ns;
+        let since_ns = if since_ns == 0 { ts_ns } else { since_ns };
+        if (*exchange).reads == 0 {
+            (*exchange).in_first_ns = since_ns;
+            (*exchange).read_first_ns = ts_ns;
+            note_thread(&raw mut (*exchange).reader, ts_ns);
+        } else if (*connection).empty_since_ns != 0 && since_ns > (*connection).empty_since_ns {
+            (*exchange).starved_ns += since_ns - (*connection).empty_since_ns;
+        }
+        (*exchange).reads += 1;
+        (*exchange).bytes_in += result as u64;
+        (*exchange).read_last_ns = ts_ns;
+        let arrival_ns = (*connection).arrival_ns;
+        (*exchange).in_last_ns = if arrival_ns < since_ns { since_ns } else { arrival_ns };
+        if load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
+            (*connection).unread_since_ns = 0;
+            (*connection).empty_since_ns = ts_ns;
+        } else {
+            (*connection).empty_since_ns = 0;
+        }
+    }
+}
+
+/// `sock_recv_length(sk, ret, flags)`: from 6.3 on.
+#[btf_tracepoint(function = "sock_recv_length")]
+fn recv_length(ctx: BtfTracePointContext) -> i32 {
+    read(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    0
+}
+
+/// `inet_recvmsg(socket, msg, size, flags)` → bytes or error.
+#[fexit(function = "inet_recvmsg")]
+fn recvmsg_v4(ctx: FExitContext) -> i32 {
+    read(sk_of(ctx.arg(0)), ctx.arg(4), ctx.arg(3));
+    0
+}
+
+/// The same for IPv6.
+#[fexit(function = "inet6_recvmsg")]
+fn recvmsg_v6(ctx: FExitContext) -> i32 {
+    read(sk_of(ctx.arg(0)), ctx.arg(4), ctx.arg(3));
+    0
+}
+
+/// `tcp_splice_read(socket, ppos, pipe, len, flags)` → bytes or error: `sock_recv_length` does not tell of it.
+#[fexit(function = "tcp_splice_read")]
+fn splice_read(ctx: FExitContext) -> i32 {
+    read(sk_of(ctx.arg(0)), ctx.arg(5), 0);
+    0
+}
