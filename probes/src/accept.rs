@@ -89,7 +89,7 @@ fn leave_empty(thread: u64, result: i64) {
 /// Blank values instead of `Option`: for the payload of a `None` the compiler may read stack that was never written,
 /// which kernels before 6.3 refuse.
 #[inline(always)]
-fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64) {
+fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
     let mut queued = Queued::default();
     // SAFETY: the reference is copied at once.
     if let Some(known) = unsafe { QUEUED.get(child as u64) } {
@@ -125,7 +125,7 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64) {
             (*record).entered_ns = call.entered_ns;
             (*record).queued_ns = queued.queued_ns;
             (*record).age_jiffies = age_jiffies;
-            (*record)._pad = 0;
+            (*record).late = late as u32;
             (*record).listener = id;
             (*record).sock = queued.sock;
             (*record).local = local_of(child);
@@ -137,6 +137,16 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64) {
             (*record).comm = comm();
         }
     });
+}
+
+/// The application reads or writes for the first time. If the connection is still taken for queued, the kernel skipped the
+/// probe at accept's return, since it had preempted another run of it on this processor (`recursion_misses`).
+#[inline(always)]
+pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
+    // SAFETY: only presence counts.
+    if unsafe { QUEUED.get(child as u64) }.is_some() {
+        accepted(child, Call::default(), -1, ts_ns, true);
+    }
 }
 
 /// Jiffies since a connection was born: `tcp_create_openreq_child` sets `lsndtime` to the jiffies of that moment, and it
@@ -155,7 +165,7 @@ fn do_accept(ctx: FEntryContext) -> i32 {
     let call = call_of(thread);
     if call.file != 0 {
         // The one before went to an io_uring direct descriptor, which no fd_install follows.
-        accepted(sock_of_file(call.file as *const c_void), call, -1, call.returned_ns);
+        accepted(sock_of_file(call.file as *const c_void), call, -1, call.returned_ns, false);
         let _ = CALLS.remove(thread);
     }
     enter(ctx.arg(0));
@@ -193,7 +203,7 @@ fn fd_install(ctx: FEntryContext) -> i32 {
     }
     let child = sock_of_file(file);
     if !child.is_null() {
-        accepted(child, call, fd, now());
+        accepted(child, call, fd, now(), false);
     }
     0
 }
@@ -224,7 +234,7 @@ fn returned(result: i64) {
     let ts_ns = now();
     let child = sock_of_file(file_of_fd(result as u32));
     if !child.is_null() {
-        accepted(child, call, result as i32, ts_ns);
+        accepted(child, call, result as i32, ts_ns, false);
     }
 }
 
@@ -262,7 +272,7 @@ fn completed(result: i32) {
     let ts_ns = now();
     let child = sock_of_file(file_of_fd(result as u32));
     if !child.is_null() {
-        accepted(child, Call::default(), result, ts_ns);
+        accepted(child, Call::default(), result, ts_ns, false);
     }
 }
 

@@ -12,6 +12,7 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, Exchange, Thread, ThreadUse, counter, hold, progress};
 
 use crate::{
+    accept::first_used,
     kernel::{config, current, load, read},
     maps::{EVENTS, SocketStorage, count},
 };
@@ -88,7 +89,7 @@ pub(crate) fn tcp_of(sk: *mut c_void) -> *const c_void {
 /// # Safety
 /// `slot` must point into a live map value.
 #[inline(always)]
-pub(crate) unsafe fn note_thread(slot: *mut ThreadUse, ts_ns: u64) {
+unsafe fn note_thread(slot: *mut ThreadUse, ts_ns: u64) {
     let id = current();
     // SAFETY: no arguments, no preconditions.
     let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
@@ -109,6 +110,22 @@ pub(crate) unsafe fn note_thread(slot: *mut ThreadUse, ts_ns: u64) {
             None => {
                 let _ = THREADS.insert(id as u32, Thread { ts_ns, run_delay_ns, cpu_ns }, 0);
             }
+        }
+    }
+}
+
+/// Notes the thread of the first read or the first write of an exchange.
+///
+/// # Safety
+/// `connection` and `slot` must point into the same live map value.
+#[inline(always)]
+pub(crate) unsafe fn note_user(connection: *mut Connection, sk: *const c_void, slot: *mut ThreadUse, ts_ns: u64) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        note_thread(slot, ts_ns);
+        if (*connection).tgid == 0 {
+            (*connection).tgid = (*slot).tgid;
+            first_used(sk, ts_ns);
         }
     }
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use backscope_abi::{progress, role};
 
 use crate::{
-    connection::{connection_of, finish, note_thread, settle_ack, settle_hold, tcp_of},
+    connection::{connection_of, finish, note_user, settle_ack, settle_hold, tcp_of},
     kernel::{load, now, sk_of},
 };
 
@@ -89,7 +89,7 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         if (*exchange).reads == 0 {
             (*exchange).in_first_ns = since_ns;
             (*exchange).read_first_ns = ts_ns;
-            note_thread(&raw mut (*exchange).reader, ts_ns);
+            note_user(connection, sk, &raw mut (*exchange).reader, ts_ns);
         } else if (*connection).empty_since_ns != 0 && since_ns > (*connection).empty_since_ns {
             (*exchange).starved_ns += since_ns - (*connection).empty_since_ns;
         }

@@ -10,7 +10,7 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, hold, progress, role};
 
 use crate::{
-    connection::{BULK, connection_of, finish, limited_jiffies, note_thread, settle_hold, tcp_of},
+    connection::{BULK, connection_of, finish, limited_jiffies, note_user, settle_hold, tcp_of},
     kernel::{config, load, now, sk_of},
 };
 
@@ -85,7 +85,7 @@ fn wrote(sk: *mut c_void, result: i32) {
         if answered || pushed {
             finish(connection, tp, ts_ns, progress::FOLLOWED);
         }
-        note(connection, tp, result as u32, ts_ns);
+        note(connection, sk, tp, result as u32, ts_ns);
         let before = (*exchange).last_sizes[0];
         if unsent == 0 {
             (*exchange).sent_ns = ts_ns;
@@ -104,7 +104,7 @@ fn wrote(sk: *mut c_void, result: i32) {
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn note(connection: *mut Connection, tp: *const c_void, size: u32, ts_ns: u64) {
+unsafe fn note(connection: *mut Connection, sk: *const c_void, tp: *const c_void, size: u32, ts_ns: u64) {
     // SAFETY: promised by the caller.
     unsafe {
         let exchange = &raw mut (*connection).exchange;
@@ -126,7 +126,7 @@ unsafe fn note(connection: *mut Connection, tp: *const c_void, size: u32, ts_ns:
                     (*exchange).blocked_ns += waited_ns;
                 }
             }
-            note_thread(&raw mut (*exchange).writer, ts_ns);
+            note_user(connection, sk, &raw mut (*exchange).writer, ts_ns);
         }
         (*exchange).writes += 1;
         if size < abi::SMALL_WRITE {

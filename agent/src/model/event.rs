@@ -66,6 +66,9 @@ pub struct Accept {
     /// True when `queued_ns` was taken from the socket's own jiffies stamp (the connection waited since before the
     /// attach), so that it is right to one tick only.
     pub queued_estimated: bool,
+    /// True when the kernel skipped the probe at the return: `ts_ns` is the time of the first read or write, and no wait
+    /// is known.
+    pub late: bool,
     /// The call began; `None` when that was before the attach.
     pub entered_ns: Option<u64>,
     /// Depth of the accept queue behind it.

@@ -12,7 +12,7 @@ use backscope_abi as abi;
 use super::{stream, sys, targets};
 use crate::model::event::{
     Closed, ConnectionSample, DatagramSample, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound,
-    Progress, Role, SockId, Side, TcpState, ThreadUse,
+    Progress, Role, Side, SockId, TcpState, ThreadUse,
 };
 
 /// A scan may take one part in so many of the time between scans.
@@ -160,13 +160,8 @@ fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
     })
 }
 
-const REASONS: [HoldReason; abi::hold::COUNT] = [
-    HoldReason::Nagle,
-    HoldReason::Cork,
-    HoldReason::Congestion,
-    HoldReason::ReceiveWindow,
-    HoldReason::Pacing,
-];
+const REASONS: [HoldReason; abi::hold::COUNT] =
+    [HoldReason::Nagle, HoldReason::Cork, HoldReason::Congestion, HoldReason::ReceiveWindow, HoldReason::Pacing];
 
 /// The facts in a record. `tick_ns` is the length of a jiffy.
 pub(super) fn exchange(raw: &abi::Exchange, tick_ns: u64) -> Exchange {

@@ -67,8 +67,9 @@ fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
         comm: comm(&raw.comm),
         fd: (raw.fd >= 0).then_some(raw.fd),
         handshake_us: handshake_us(raw.srtt_us),
-        queued_ns: known(raw.queued_ns).or(Some(estimated)),
-        queued_estimated: raw.queued_ns == 0,
+        queued_ns: if raw.late != 0 { None } else { known(raw.queued_ns).or(Some(estimated)) },
+        queued_estimated: raw.late == 0 && raw.queued_ns == 0,
+        late: raw.late != 0,
         entered_ns: known(raw.entered_ns),
         depth: raw.depth,
     }

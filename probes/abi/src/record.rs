@@ -197,8 +197,8 @@ pub struct Accept {
     pub queued_ns: u64,
     /// Only if `queued_ns` is 0: how many jiffies ago the connection was born, by its `lsndtime`.
     pub age_jiffies: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// Not 0: the kernel skipped the probe at accept's return, and `ts_ns` is the time of the first read or write.
+    pub late: u32,
     /// The listener's id.
     pub listener: u64,
     /// The new socket's id.

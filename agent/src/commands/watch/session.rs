@@ -129,7 +129,19 @@ impl Session {
 
     fn apply(&mut self) -> io::Result<()> {
         for event in self.events.drain(..) {
-            if std::env::var_os("DBGE").is_some() { match &event { Event::Exchange(_) | Event::Opened(_) | Event::Closed(_) | Event::Accept(_) => eprintln!("{event:?}"), Event::Sample(s) => { for c in &s.connections { eprintln!("{c:?}"); } }, _ => {} } }
+            if std::env::var_os("DBGE").is_some() {
+                match &event {
+                    Event::Exchange(_) | Event::Opened(_) | Event::Closed(_) | Event::Accept(_) => {
+                        eprintln!("{event:?}")
+                    }
+                    Event::Sample(s) => {
+                        for c in &s.connections {
+                            eprintln!("{c:?}");
+                        }
+                    }
+                    _ => {}
+                }
+            }
             self.model.apply(&event, &mut self.outputs);
         }
         self.front.report(&self.outputs, &self.model)?;

@@ -96,6 +96,7 @@ impl World {
             handshake_us: Some(120),
             queued_ns: Some(self.now - waited_ns),
             queued_estimated: false,
+            late: false,
             entered_ns: Some(self.now - call_ns),
             depth: listener.depth,
         };

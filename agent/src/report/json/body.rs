@@ -234,7 +234,11 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
             queued_us: accept.queued_us(),
             blocked_us: accept.blocked_us(),
             depth: accept.depth,
-            observed_by: accept.queued_estimated.then_some("lsndtime"),
+            observed_by: match (accept.queued_estimated, accept.late) {
+                (true, _) => Some("lsndtime"),
+                (_, true) => Some("first_read_or_write"),
+                _ => None,
+            },
             gaps: gaps([
                 (accept.fd.is_none(), "fd: a direct descriptor of io_uring, or not seen"),
                 (
