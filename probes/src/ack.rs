@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, fentry},
     programs::{BtfTracePointContext, FEntryContext},
 };
+use backscope_abi::Connection;
 
 use crate::{
     connection::{connection_of, tcp_of},
@@ -30,28 +31,72 @@ fn retransmit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `tcp_delack_timer_handler(sk)`: the timer of a delayed ACK. It also fires when nothing is owed any more, and is then
-/// set anew; an ACK is never delayed by less than `TCP_ATO_MIN`, 40 ms (5.10 to 7.3).
+/// An ACK is never delayed by less than `TCP_ATO_MIN`, 40 ms (5.10 to 7.3), less what a timer is early.
+const LEAST_NS: u64 = 20_000_000;
+/// Stamps closer than this are of one event.
+const SAME_NS: u64 = 1_000_000;
+
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        (*connection).delayed_acks += 1;
+        (*connection).delayed_ack_us += ((ts_ns - (*connection).arrival_ns) / 1_000) as u32;
+        (*connection).delayed_ack_ns = ts_ns;
+    }
+}
+
+/// A delayed ACK has been sent by timer since data came last, as the socket's own stamp tells: its newest segment left long
+/// after that, nobody had read or written just then, and nothing was in flight that could have been sent again.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const c_void) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let (sent_ns, arrival_ns) = (load!(tp, tcp_wstamp_ns as u64), (*connection).arrival_ns);
+        let exchange = &raw const (*connection).exchange;
+        if arrival_ns == 0
+            || sent_ns < arrival_ns + LEAST_NS
+            || sent_ns < (*connection).delayed_ack_ns + SAME_NS
+            || sent_ns < (*exchange).out_last_ns + SAME_NS
+            || load!(tp, packets_out as u32) != 0
+        {
+            return;
+        }
+        let read_ns = (*exchange).read_last_ns;
+        let apart_ns = if read_ns > sent_ns { read_ns - sent_ns } else { sent_ns - read_ns };
+        if apart_ns > SAME_NS {
+            note_delayed_ack(connection, sent_ns);
+        }
+    }
+}
+
+/// `tcp_delack_timer_handler(sk)`: the timer of a delayed ACK. It also fires when nothing is owed any more, and may be
+/// set anew.
 #[fentry(function = "tcp_delack_timer_handler")]
 fn delayed_ack(ctx: FEntryContext) -> i32 {
     const ICSK_ACK_SCHED: u8 = 1;
-    const LEAST_NS: u64 = 20_000_000;
     let sk: *mut c_void = ctx.arg(0);
     let connection = connection_of(sk);
     if connection.is_null() {
         return 0;
     }
     let tp = tcp_of(sk);
-    if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, rcv_wup as u32) {
+    if tp.is_null()
+        || load!(tp, rcv_nxt as u32) == load!(tp, rcv_wup as u32)
+        || load!(tp, ack_pending as u8) & ICSK_ACK_SCHED == 0
+    {
         return 0;
     }
+    let ts_ns = now();
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        let waited_ns = now().wrapping_sub((*connection).arrival_ns);
-        if load!(tp, ack_pending as u8) & ICSK_ACK_SCHED != 0 && (*connection).arrival_ns != 0 && waited_ns >= LEAST_NS
-        {
-            (*connection).delayed_acks += 1;
-            (*connection).delayed_ack_us += (waited_ns / 1_000) as u32;
+        if (*connection).arrival_ns != 0 && ts_ns > (*connection).arrival_ns + LEAST_NS {
+            note_delayed_ack(connection, ts_ns);
         }
     }
     0

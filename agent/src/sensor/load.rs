@@ -118,6 +118,11 @@ impl Chosen {
         self.rows.iter().any(|(row, choice)| row.signal == signal && choice.is_some_and(|choice| choice.tier == tier))
     }
 
+    /// True if this signal is seen.
+    pub fn has(&self, signal: &str) -> bool {
+        self.rows.iter().any(|(row, choice)| row.signal == signal && choice.is_some())
+    }
+
     fn programs(&self) -> impl Iterator<Item = &'static Program> {
         self.rows.iter().filter_map(|(_, choice)| *choice).flat_map(|choice| choice.programs)
     }

@@ -194,7 +194,7 @@ impl Sensor {
             adopt: BTreeSet::new(),
             connections: Connections::new(preflight.tick_ns),
             threads: Threads::default(),
-            sees_delayed_acks: loaded.chosen.sees("delayed_ack", Tier::Full),
+            sees_delayed_acks: loaded.chosen.has("delayed_ack"),
             found: Vec::new(),
             preflight,
             maps,

@@ -455,7 +455,16 @@ pub const ROWS: &[Row] = &[
         signal: "delayed_ack",
         vital: false,
         exchanges: true,
-        choices: &[best(&[fentry("delayed_ack", "tcp_delack_timer_handler")])],
+        choices: &[
+            best(&[fentry("delayed_ack", "tcp_delack_timer_handler")]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[],
+                shares: "tp_btf:sk_data_ready",
+                fits: |btf| tracepoint_arity(btf, "sk_data_ready", 1),
+                loses: "ACKs that were delayed while the application worked on its answer",
+            },
+        ],
         without: "ACKs that this host delayed are not counted",
     },
 ];
@@ -468,5 +477,5 @@ pub fn functions() -> impl Iterator<Item = &'static str> {
 
 /// Every tracepoint whose arity the table asks for.
 pub fn tracepoints() -> impl Iterator<Item = &'static str> {
-    ["kfree_skb", "io_uring_complete"].into_iter()
+    ["kfree_skb", "io_uring_complete", "sk_data_ready"].into_iter()
 }

@@ -178,6 +178,8 @@ pub struct Connection {
     pub blocked_since_ns: u64,
     /// The first FIN or RST.
     pub fin_ns: u64,
+    /// The newest delayed ACK that was counted.
+    pub delayed_ack_ns: u64,
     /// Duration of this longest hold of the exchange so far, ns.
     pub longest_hold_ns: u64,
     /// Sequence number behind the last held byte.
@@ -215,6 +217,7 @@ impl Connection {
         empty_since_ns: 0,
         blocked_since_ns: 0,
         fin_ns: 0,
+        delayed_ack_ns: 0,
         longest_hold_ns: 0,
         hold_seq: 0,
         window_base: 0,
