@@ -49,7 +49,7 @@ unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64) {
 }
 
 /// A delayed ACK has been sent by timer since data came last, as the socket's own stamp tells: its newest segment left long
-/// after that, nobody had read or written just then, and nothing was in flight that could have been sent again.
+/// after that, nobody had read or written just then, no held bytes had left with it, and nothing had been sent again.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -63,6 +63,8 @@ pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const 
             || sent_ns < arrival_ns + LEAST_NS
             || sent_ns < (*connection).delayed_ack_ns + SAME_NS
             || sent_ns < (*exchange).out_last_ns + SAME_NS
+            || sent_ns < (*exchange).sent_ns + SAME_NS
+            || (*exchange).retransmits != 0
             || load!(tp, packets_out as u32) != 0
         {
             return;

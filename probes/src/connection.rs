@@ -226,7 +226,8 @@ pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_
         let (una, nxt, end) = (load!(tp, snd_una as u32), load!(tp, snd_nxt as u32), load!(tp, write_seq as u32));
         (*exchange).ts_ns = ts_ns;
         (*exchange).unsent = end.wrapping_sub(nxt);
-        (*exchange).unacked = nxt.wrapping_sub(una);
+        // Once the last byte was acknowledged, what is in flight belongs to the exchange that this one is followed by.
+        (*exchange).unacked = if (*exchange).acked_ns == 0 { nxt.wrapping_sub(una) } else { 0 };
         (*exchange).unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
         (*exchange).min_rtt_us = load!(tp, rtt_min as [u32; 2])[1];
         if (*exchange).bytes_out >= BULK || (*connection).blocked_since_ns != 0 {
