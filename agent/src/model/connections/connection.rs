@@ -23,11 +23,11 @@ pub(in crate::model) struct Connection {
     pub(in crate::model) state: TcpState,
     midway: bool,
     pub(in crate::model) since_ns: u64,
-    pub(in crate::model) closed_ns: Option<u64>,
-    ended: Option<(Side, Ending)>,
-    handshake_us: Option<u64>,
-    queued_us: Option<u64>,
-    acceptor: Option<(u32, Arc<str>)>,
+    end: Option<Box<End>>,
+    handshake_us: Option<u32>,
+    queued_us: Option<u32>,
+    /// The thread that accepted it; its name is `comm`.
+    acceptor: Option<u32>,
     /// How it was accepted, until its first exchange is over.
     first: Option<Box<First>>,
     pub(in crate::model) exchanges: u64,
@@ -35,13 +35,10 @@ pub(in crate::model) struct Connection {
     reported: u32,
     reported_bytes: (u64, u64),
     /// Only kinds that took time.
-    phases_us: Vec<(SliceKind, u64)>,
-    pub(in crate::model) trailing: Trailing,
-    holds: Vec<HoldView>,
+    phases_us: Box<[(SliceKind, u64)]>,
+    troubles: Option<Box<Troubles>>,
     bytes_in: u64,
     bytes_out: u64,
-    retransmits: u64,
-    delayed_acks_sent: Option<(u64, u64)>,
     pub(in crate::model) worst_us: u64,
     /// Threads that read and wrote last.
     pub(in crate::model) tids: (Option<u32>, Option<u32>),
@@ -50,14 +47,30 @@ pub(in crate::model) struct Connection {
     pub(super) current: Option<Box<Exchange>>,
 }
 
+/// How it ended.
+#[derive(Clone, Debug)]
+struct End {
+    closed_ns: u64,
+    by: Option<(Side, Ending)>,
+    delayed_acks_sent: Option<(u64, u64)>,
+}
+
+/// What many connections never see.
+#[derive(Clone, Debug, Default)]
+struct Troubles {
+    trailing: Trailing,
+    holds: Vec<HoldView>,
+    retransmits: u64,
+}
+
 impl Connection {
     pub(super) fn accepted(accept: &Accept, names: &mut Names) -> Self {
         let comm = names.get(&accept.comm);
         Self {
             listener: Some(accept.listener),
-            handshake_us: accept.handshake_us,
-            queued_us: accept.queued_us(),
-            acceptor: Some((accept.tid, Arc::clone(&comm))),
+            handshake_us: accept.handshake_us.map(saturated),
+            queued_us: accept.queued_us().map(saturated),
+            acceptor: Some(accept.tid),
             first: Some(Box::new(First {
                 handshake_us: accept.handshake_us,
                 queued_ns: accept.queued_ns,
@@ -71,7 +84,7 @@ impl Connection {
         let comm = names.get(&opened.comm);
         Self {
             listener: opened.listener,
-            handshake_us: opened.handshake_us,
+            handshake_us: opened.handshake_us.map(saturated),
             midway: opened.midway,
             ..Self::new(opened.role, opened.local, opened.peer, opened.pid, comm, opened.ts_ns)
         }
@@ -88,8 +101,7 @@ impl Connection {
             state: TcpState::Established,
             midway: false,
             since_ns,
-            closed_ns: None,
-            ended: None,
+            end: None,
             handshake_us: None,
             queued_us: None,
             acceptor: None,
@@ -97,13 +109,10 @@ impl Connection {
             exchanges: 0,
             reported: 0,
             reported_bytes: (0, 0),
-            phases_us: Vec::new(),
-            trailing: Trailing::default(),
-            holds: Vec::new(),
+            phases_us: Box::default(),
+            troubles: None,
             bytes_in: 0,
             bytes_out: 0,
-            retransmits: 0,
-            delayed_acks_sent: None,
             worst_us: 0,
             tids: (None, None),
             active_ns: since_ns,
@@ -112,7 +121,7 @@ impl Connection {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.closed_ns.is_none()
+        self.end.is_none()
     }
 
     /// This exchange is reported already.
@@ -148,16 +157,23 @@ impl Connection {
             add_phase(&mut self.phases_us, slice.kind, slice.us);
         }
         if let Some(us) = exchange::trailing_us(&view.slices) {
-            self.trailing.count += 1;
-            self.trailing.us = self.trailing.us.saturating_add(us);
+            let trailing = &mut self.troubles().trailing;
+            trailing.count += 1;
+            trailing.us = trailing.us.saturating_add(us);
         }
-        if let Some(outbound) = &exchange.outbound {
-            self.retransmits += u64::from(outbound.retransmits);
+        if let Some(outbound) = exchange.outbound.as_ref().filter(|sent| sent.retransmits > 0 || !sent.holds.is_empty())
+        {
+            let troubles = self.troubles();
+            troubles.retransmits += u64::from(outbound.retransmits);
             for hold in &outbound.holds {
-                add_hold(&mut self.holds, hold.reason, hold.count.into(), hold.held_ns / 1_000);
+                add_hold(&mut troubles.holds, hold.reason, hold.count.into(), hold.held_ns / 1_000);
             }
         }
         self.touch(exchange);
+    }
+
+    fn troubles(&mut self) -> &mut Troubles {
+        self.troubles.get_or_insert_with(Box::default)
     }
 
     /// Notes who read and wrote.
@@ -174,22 +190,31 @@ impl Connection {
 
     pub(super) fn close(&mut self, closed: &Closed) {
         self.state = TcpState::Closed;
-        self.closed_ns = Some(closed.ts_ns);
-        self.ended = closed.by.zip(closed.how);
-        self.retransmits = self.retransmits.max(closed.retransmits.into());
-        self.delayed_acks_sent = closed.delayed_acks.map(|count| (count.into(), closed.delayed_ack_us));
+        self.end = Some(Box::new(End {
+            closed_ns: closed.ts_ns,
+            by: closed.by.zip(closed.how),
+            delayed_acks_sent: closed.delayed_acks.map(|count| (count.into(), closed.delayed_ack_us)),
+        }));
+        if closed.retransmits > 0 {
+            let troubles = self.troubles();
+            troubles.retransmits = troubles.retransmits.max(closed.retransmits.into());
+        }
         self.current = None;
         self.first = None;
     }
 
     pub(super) fn phases_us(&self) -> Vec<(SliceKind, u64)> {
-        let mut phases = self.phases_us.clone();
+        let mut phases = self.phases_us.to_vec();
         phases.sort();
         phases
     }
 
     pub(super) fn delayed_acks_sent(&self) -> Option<(u64, u64)> {
-        self.delayed_acks_sent
+        self.end.as_ref().and_then(|end| end.delayed_acks_sent)
+    }
+
+    pub(in crate::model) fn closed_ns(&self) -> Option<u64> {
+        self.end.as_ref().map(|end| end.closed_ns)
     }
 
     /// How long the present exchange has taken, µs, up to `now_ns`; 0 without one that goes on.
@@ -207,9 +232,11 @@ impl Connection {
         let current = self.current.as_deref();
         let inbound = current.and_then(|current| current.inbound.as_ref());
         let outbound = current.and_then(|current| current.outbound.as_ref());
+        let troubles = self.troubles.as_deref();
+        let trailing = troubles.map_or_else(Trailing::default, |troubles| troubles.trailing);
         let mut times = OwnerTimes { exchanges: self.exchanges, ..OwnerTimes::default() };
-        for &(kind, us) in &self.phases_us {
-            let trailing_us = if kind == SliceKind::DelayedAck { self.trailing.us } else { 0 };
+        for &(kind, us) in self.phases_us.iter() {
+            let trailing_us = if kind == SliceKind::DelayedAck { trailing.us } else { 0 };
             times.add_time(kind, us.saturating_sub(trailing_us));
         }
         ConnectionView {
@@ -223,11 +250,11 @@ impl Connection {
             state: self.state,
             midway: self.midway,
             since_ns: self.since_ns,
-            closed_ns: self.closed_ns,
-            ended: self.ended,
-            handshake_us: self.handshake_us,
-            queued_us: self.queued_us,
-            acceptor: self.acceptor.as_ref().map(|(tid, comm)| (*tid, comm.to_string())),
+            closed_ns: self.closed_ns(),
+            ended: self.end.as_ref().and_then(|end| end.by),
+            handshake_us: self.handshake_us.map(u64::from),
+            queued_us: self.queued_us.map(u64::from),
+            acceptor: self.acceptor.map(|tid| (tid, self.comm.to_string())),
             exchanges: self.exchanges,
             times,
             current: current.map(|current| self.view_of(current)),
@@ -237,9 +264,10 @@ impl Connection {
             bytes_out: self.bytes_out + outbound.map_or(0, |outbound| outbound.bytes),
             unread_bytes: inbound.map_or(0, |inbound| inbound.unread_bytes),
             unsent_bytes: outbound.map_or(0, |outbound| outbound.unsent_bytes),
-            retransmits: self.retransmits + outbound.map_or(0, |outbound| outbound.retransmits.into()),
-            holds: self.holds.clone(),
-            trailing: self.trailing,
+            retransmits: troubles.map_or(0, |troubles| troubles.retransmits)
+                + outbound.map_or(0, |outbound| outbound.retransmits.into()),
+            holds: troubles.map_or_else(Vec::new, |troubles| troubles.holds.clone()),
+            trailing,
         }
     }
 }
@@ -254,13 +282,16 @@ fn bytes(exchange: &Exchange) -> (u64, u64) {
     (inbound, exchange.outbound.as_ref().map_or(0, |outbound| outbound.bytes))
 }
 
-fn add_phase(phases: &mut Vec<(SliceKind, u64)>, kind: SliceKind, us: u64) {
+/// A wait of more than an hour is an hour and a bit.
+fn saturated(us: u64) -> u32 {
+    u32::try_from(us).unwrap_or(u32::MAX)
+}
+
+/// A new kind is rare, room for it dear: there is a list for each connection.
+fn add_phase(phases: &mut Box<[(SliceKind, u64)]>, kind: SliceKind, us: u64) {
     match phases.iter_mut().find(|(other, _)| *other == kind) {
         Some((_, sum)) => *sum = sum.saturating_add(us),
-        None => {
-            phases.reserve_exact(1);
-            phases.push((kind, us));
-        }
+        None => *phases = phases.iter().copied().chain([(kind, us)]).collect(),
     }
 }
 
@@ -270,9 +301,6 @@ fn add_hold(holds: &mut Vec<HoldView>, reason: HoldReason, count: u64, us: u64) 
             hold.count += count;
             hold.us = hold.us.saturating_add(us);
         }
-        None => {
-            holds.reserve_exact(1);
-            holds.push(HoldView { reason, count, us });
-        }
+        None => holds.push(HoldView { reason, count, us }),
     }
 }

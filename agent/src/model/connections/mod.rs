@@ -256,7 +256,7 @@ impl Connections {
     pub(super) fn views(&self, now_ns: u64) -> Vec<ConnectionView> {
         let rank = |sock: SockId, connection: &Connection| {
             let us = connection.current_us(now_ns).max(connection.worst_us);
-            (Reverse(us), connection.closed_ns.is_some(), connection.since_ns, sock)
+            (Reverse(us), connection.closed_ns().is_some(), connection.since_ns, sock)
         };
         let mut order: Vec<_> =
             self.table.iter().map(|(&sock, connection)| (rank(sock, connection), connection)).collect();

@@ -1,6 +1,7 @@
 //! Synthetic event sequences.
 
 mod bounds;
+pub(crate) mod connections;
 mod exchanges;
 pub(crate) mod facts;
 mod findings;
