@@ -1,24 +1,53 @@
-//! Draws the incident with the real view and writes the picture, an SVG, to standard output.
+//! Draws a scene with the real view and writes the picture, an SVG, to standard output.
 //!
-//! `cargo run --example picture > docs/watch.svg`; `-- 160 50` for another size.
+//! `cargo run --example picture > docs/watch.svg`; `-- 160 50` for another size, `-- 100 30 connections` for another
+//! screen (queues, connections, connection, threads, findings), `--text` at the end for plain text.
 
 mod scene;
 mod svg;
+mod traffic;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use backscope::tui::{App, Theme};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{Event, KeyCode};
 
 fn main() -> anyhow::Result<()> {
-    let mut sizes = std::env::args().skip(1).map(|size| size.parse::<u16>());
-    let width = sizes.next().transpose().context("columns")?.unwrap_or(100);
-    let height = sizes.next().transpose().context("lines")?.unwrap_or(30);
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let plain = args.pop_if(|last| last == "--text").is_some();
+    let mut args = args.iter();
+    let width = args.next().map(|size| size.parse()).transpose().context("columns")?.unwrap_or(100);
+    let height = args.next().map(|size| size.parse()).transpose().context("lines")?.unwrap_or(30);
+    let screen = args.next().map_or("incident", String::as_str);
 
-    let mut app = App::new(Theme::colour());
-    app.update(scene::incident());
+    let mut app = App::new(if plain { Theme::plain() } else { Theme::colour() });
+    app.update(if screen == "incident" { scene::incident() } else { traffic::traffic() });
+    let keys: &[KeyCode] = match screen {
+        "incident" | "queues" => &[],
+        "connections" => &[KeyCode::Char('2')],
+        "connection" => &[KeyCode::Char('2'), KeyCode::Enter],
+        "threads" => &[KeyCode::Char('3')],
+        "findings" => &[KeyCode::Char('4')],
+        "help" => &[KeyCode::Char('?')],
+        _ => bail!("no screen has the name {screen}"),
+    };
+    for &key in keys {
+        app.on_event(Event::Key(key.into()));
+    }
     let mut terminal = Terminal::new(TestBackend::new(width, height))?;
     terminal.draw(|frame| app.draw(frame))?;
-    print!("{}", svg::picture(terminal.backend().buffer(), "sudo backscope watch --pid 4242"));
+    let buffer = terminal.backend().buffer();
+    if plain {
+        print!("{}", text(buffer));
+    } else {
+        print!("{}", svg::picture(buffer, "sudo backscope watch --pid 4242"));
+    }
     Ok(())
+}
+
+fn text(buffer: &Buffer) -> String {
+    let line = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+    (0..buffer.area.height).map(|y| line(y).trim_end().to_owned() + "\n").collect()
 }

@@ -9,11 +9,19 @@
 //! | history of a listener | [`MAX_HISTORY`] refreshes, less with more than 128 listeners | the oldest goes |
 //! | wait histograms | 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB (one digit) for more | |
 //! | accepting threads of a listener | 256 | the one that accepted least recently is forgotten |
+//! | connections, open and closed | [`MAX_CONNECTIONS`], some 370 bytes each | a closed one gives way; without one a new connection is not shown: counted as lost under `model_connections`. Its exchanges are reported and counted all the same |
+//! | closed connections | [`MAX_CLOSED_CONNECTIONS`] | the one closed first is forgotten |
+//! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
+//! | facts of exchanges in progress | [`MAX_CURRENT`] | further ones are shown once they are over |
+//! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
+//! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
 
 mod acceptor;
+mod connections;
 pub mod event;
+mod exchange;
 mod finding;
 mod histogram;
 mod ledger;
@@ -27,19 +35,27 @@ mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
+mod threads;
+mod times;
 
 use std::collections::BTreeMap;
 
 use backscope_abi::counter;
 
+use connections::Connections;
+pub use connections::{
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_RECENT,
+};
 use event::{Accept, Cost, Event, Overflow, Process, ProcessChange, Sample, Stage};
 use finding::{Board, Facts};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
-use snapshot::{OwnerTimes, Snapshot};
+use snapshot::Snapshot;
 pub use stream::MAX_STREAM;
 use stream::Stream;
+use threads::Threads;
+pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 
 /// What is known when the watch begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +76,8 @@ pub struct Model {
     setup: Setup,
     now_ns: u64,
     listeners: Listeners,
+    connections: Connections,
+    threads: Threads,
     stream: Stream,
     board: Board,
     notices: Vec<String>,
@@ -77,6 +95,8 @@ impl Model {
         Self {
             now_ns: setup.attached_ns,
             listeners: Listeners::new(setup.attached_ns),
+            connections: Connections::new(),
+            threads: Threads::default(),
             setup,
             stream: Stream::default(),
             board: Board::default(),
@@ -111,7 +131,18 @@ impl Model {
                 self.advance(retransmit.ts_ns);
                 out.extend(self.setup.detail_events.then(|| Output::SynAckRetransmit(retransmit.clone())));
             }
-            Event::Opened(_) | Event::Exchange(_) | Event::Closed(_) => {}
+            Event::Opened(opened) => {
+                self.advance(opened.ts_ns);
+                self.connections.opened(opened);
+            }
+            Event::Exchange(exchange) => {
+                self.advance(exchange.ts_ns);
+                self.connections.exchanged(self.now_ns, exchange, &mut |_, output| out.push(output));
+            }
+            Event::Closed(closed) => {
+                self.advance(closed.ts_ns);
+                self.connections.closed(closed, out);
+            }
             Event::Process(process) => self.process(process, out),
             Event::Sample(sample) => self.sample(sample, out),
         }
@@ -119,6 +150,15 @@ impl Model {
 
     /// What a screen shows now.
     pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            connections: self.connections.views(self.now_ns),
+            threads: self.threads.views(&self.connections.by_thread()),
+            ..self.brief()
+        }
+    }
+
+    /// The same without connections and threads: they make it dear, and between samples text has no use for them.
+    pub fn brief(&self) -> Snapshot {
         Snapshot {
             now_ns: self.now_ns,
             elapsed_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
@@ -128,9 +168,9 @@ impl Model {
             lost: self.lost.values().sum(),
             listeners: self.listeners.full_views(),
             connections: Vec::new(),
-            connections_open: 0,
-            times: OwnerTimes::default(),
-            recent_times: OwnerTimes::default(),
+            connections_open: self.connections.open(),
+            times: self.connections.times.all,
+            recent_times: self.connections.times.recent(self.now_ns),
             threads: Vec::new(),
             stream: self.stream.entries(),
             findings: self.board.view(),
@@ -138,7 +178,7 @@ impl Model {
         }
     }
 
-    /// Ends the run at `now_ns`: a last object for every listener, and the summary.
+    /// Ends the run at `now_ns`: a last object for every listener and open connection, and the summary.
     pub fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         self.advance(now_ns);
         // Nothing is on the way any more.
@@ -149,6 +189,7 @@ impl Model {
             (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
+        self.connections.finish(self.now_ns, &mut |_, output| out.push(output));
         out.push(Output::Summary(self.summary()));
     }
 
@@ -160,6 +201,8 @@ impl Model {
         self.advance(accept.ts_ns);
         self.listeners.accepted(accept);
         self.stream.accepted(accept);
+        self.connections.accepted(accept);
+        self.threads.accepted(accept);
         out.push(Output::Accept(accept.clone()));
     }
 
@@ -197,6 +240,8 @@ impl Model {
         let names_syns = self.setup.tier != "tracepoint";
         let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
+        self.connections.sampled(sample, &mut |_, output| out.push(output));
+        self.threads.sampled(sample);
         self.report_listeners(sample.ts_ns, out);
         self.report_lost(sample, out);
         self.seen = sample.seen;
@@ -229,8 +274,12 @@ impl Model {
     }
 
     fn report_lost(&mut self, sample: &Sample, out: &mut Vec<Output>) {
-        let beyond = self.listeners.refused();
-        let own = (beyond > 0).then(|| ("model_listeners".to_owned(), beyond));
+        let own = [
+            ("model_listeners", self.listeners.refused()),
+            ("model_connections", self.connections.refused()),
+            ("model_threads", self.threads.refused()),
+        ];
+        let own = own.into_iter().filter(|(_, total)| *total > 0).map(|(table, total)| (table.to_owned(), total));
         for (probe, total) in sample.lost.iter().cloned().chain(own) {
             let before = self.lost.insert(probe.clone(), total).unwrap_or(0);
             let count = total.saturating_sub(before);
@@ -252,7 +301,8 @@ impl Model {
         self.cost = Some((sample.ts_ns, sample.cost));
     }
 
-    fn summary(&self) -> Summary {
+    fn summary(&mut self) -> Summary {
+        self.connections.totals.refresh();
         let lost = self.lost.get(counter::NAMES[counter::RING_FULL as usize]).copied().unwrap_or(0);
         let (listeners, totals, wait) = self.listeners.totals();
         Summary {
@@ -261,6 +311,10 @@ impl Model {
             listeners,
             totals,
             wait,
+            connections: self.connections.known(),
+            times: self.connections.times.all,
+            phases_us: self.connections.times.kinds(),
+            exchange: self.connections.totals.view(),
             findings: self.board.made(),
             seen: self.seen,
             delivered: self.seen.saturating_sub(lost),

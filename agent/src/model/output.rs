@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::event::{Accept, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
-use super::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, SliceKind, Totals, WaitView};
+use super::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, OwnerTimes, SliceKind, Totals, WaitView};
 
 /// One thing to report. Front-ends write these in the order they come.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +86,8 @@ pub struct ConnectionOutput {
     pub phases_us: Vec<(SliceKind, u64)>,
     /// Delayed ACKs that this host sent by timer, and how long they waited, µs; `None` where not observed.
     pub delayed_acks_sent: Option<(u64, u64)>,
+    /// Threads that read and that wrote last.
+    pub tids: (Option<u32>, Option<u32>),
 }
 
 /// Connections that were refused.
@@ -144,6 +146,14 @@ pub struct Summary {
     pub totals: Totals,
     /// Wait in the accept queue over all of them, µs.
     pub wait: WaitView,
+    /// Connections that were known at any time.
+    pub connections: u64,
+    /// Where the time of all exchanges went.
+    pub times: OwnerTimes,
+    /// The same by kind, µs: those that took any, with delayed ACKs that held nobody.
+    pub phases_us: Vec<(SliceKind, u64)>,
+    /// How long exchanges took, without a delayed ACK that held nobody, µs.
+    pub exchange: WaitView,
     /// Findings made.
     pub findings: u64,
     /// Records that probes wanted to deliver; `delivered + lost`.

@@ -2,6 +2,7 @@
 //! is `null`, and `gaps` or `observed_by` beside it says why.
 
 mod body;
+mod connection;
 mod summary;
 
 use std::io;
@@ -14,6 +15,7 @@ use crate::model::snapshot::Snapshot;
 use body::{
     AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SynBody, retransmitted,
 };
+use connection::{ConnectionBody, ExchangeBody};
 use summary::SummaryBody;
 
 /// Writes one JSON object a line.
@@ -52,7 +54,8 @@ impl Sink for Json {
                 }
                 Output::Accept(accept) => self.line(out, "accept", ts_ns, AcceptBody::from(accept)),
                 Output::SynAckRetransmit(retransmit) => self.line(out, "event", ts_ns, retransmitted(retransmit)),
-                Output::Exchange(_) | Output::Connection(_) => Ok(()),
+                Output::Exchange(exchange) => self.line(out, "exchange", ts_ns, ExchangeBody::from(exchange)),
+                Output::Connection(connection) => self.line(out, "connection", ts_ns, ConnectionBody::from(connection)),
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
                 Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(&finding.finding)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),

@@ -1,5 +1,6 @@
 //! `--plain`: lines for people, without a terminal.
 
+mod exchanges;
 mod table;
 mod wrap;
 
@@ -10,6 +11,7 @@ use super::{Attached, Sink, count, duration_us, escape};
 use crate::model::event::{Accept, Process, ProcessChange, SockId, Stage};
 use crate::model::output::{Lost, Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView, Owner, Severity, Snapshot};
+use exchanges::{Exchanges, owners};
 use table::Table;
 use wrap::wrap;
 
@@ -41,6 +43,7 @@ pub struct Plain {
     colour: Colour,
     attached_ns: u64,
     table: Table,
+    exchanges: Exchanges,
     accepts: Budget,
     refusals: Budget,
     notices: Vec<String>,
@@ -111,6 +114,10 @@ impl Plain {
                 let text = format!("{} SYN-ACK sent again, time {}", again.peer, again.count);
                 self.event(out, ts_ns, "syn-ack", &text, false)
             }
+            Output::Exchange(exchange) => {
+                self.exchanges.note(exchange);
+                Ok(())
+            }
             Output::Process(process) => self.event(out, ts_ns, "process", &process_text(process), false),
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
@@ -167,6 +174,14 @@ impl Plain {
             let [p50, p90, p99, max] = [wait.p50, wait.p90, wait.p99, wait.max].map(duration_us);
             writeln!(out, "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({} accepts)", count(wait.count))?;
         }
+        if summary.times.exchanges > 0 {
+            let exchange = &summary.exchange;
+            let [p50, p99, max] = [exchange.p50, exchange.p99, exchange.max].map(duration_us);
+            let exchanges = count(summary.times.exchanges);
+            let connections = count(summary.connections);
+            writeln!(out, "  exchanges    {exchanges} on {connections} connections, p50 {p50}, p99 {p99}, max {max}")?;
+            writeln!(out, "  their time   {}", owners(&summary.times))?;
+        }
         writeln!(out, "  findings     {}", count(summary.findings))?;
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
         let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
@@ -215,6 +230,8 @@ impl Sink for Plain {
         let ends = outputs.iter().any(|output| matches!(output, Output::Summary(_)));
         if !listeners.is_empty() || ends {
             self.hidden(out, snapshot.now_ns)?;
+            let time = self.time(snapshot.now_ns);
+            self.exchanges.write(out, &time, snapshot)?;
         }
         if !listeners.is_empty() {
             let time = self.time(snapshot.now_ns);

@@ -3,11 +3,12 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use super::list::List;
+use super::list::{List, Listing};
+use super::order::By;
 use super::theme::Theme;
 use super::view;
 use crate::model::event::SockId;
-use crate::model::snapshot::{Finding, Snapshot};
+use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
 
 /// What the caller must do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,31 @@ pub(super) enum Tab {
     /// The listeners and their queues.
     #[default]
     Queues,
+    /// The connections, and who held their time.
+    Connections,
+    /// The threads, and how they spend theirs.
+    Threads,
     /// The findings, with evidence.
     Findings,
+}
+
+impl Tab {
+    /// All, from left to right.
+    pub(super) const ALL: [Self; 4] = [Self::Queues, Self::Connections, Self::Threads, Self::Findings];
+
+    /// The one so many to the right, round the end.
+    pub(super) fn turned(self, by: usize) -> Self {
+        Self::ALL[(self as usize + by) % Self::ALL.len()]
+    }
+}
+
+/// What is drilled down to, over whatever tab.
+#[derive(Clone, Debug)]
+pub(super) enum Open {
+    /// A listener.
+    Listener(SockId),
+    /// A connection, as it was last seen: the snapshot holds only so many, and this one is not to vanish from view.
+    Connection(Box<ConnectionView>),
 }
 
 /// Where on the last drawn screen the mouse meets what.
@@ -37,6 +61,8 @@ pub(super) enum Tab {
 pub(super) struct Hits {
     /// The tabs.
     pub(super) tabs: Vec<(Rect, Tab)>,
+    /// The titles of columns that can be sorted by.
+    pub(super) titles: Vec<(Rect, By)>,
     /// The rows of the list in view, and what number the first one has.
     pub(super) rows: Rect,
     pub(super) first_row: usize,
@@ -54,10 +80,13 @@ pub struct App {
     /// While paused: the newest that is not shown.
     pub(super) waiting: Option<Snapshot>,
     pub(super) paused: bool,
-    pub(super) list: List,
+    pub(super) listeners: List<ListenerView>,
+    pub(super) connections: List<ConnectionView>,
+    pub(super) threads: List<ThreadView>,
     pub(super) tab: Tab,
-    /// The listener that is drilled down to, over whatever tab.
-    pub(super) open: Option<SockId>,
+    pub(super) open: Option<Open>,
+    /// Number of the exchange that the user chose on the open connection; the worst until then.
+    pub(super) exchange: Option<u32>,
     /// The selected finding.
     pub(super) finding: usize,
     /// Lines scrolled off the top of the long view in front.
@@ -77,9 +106,12 @@ impl App {
             shown: None,
             waiting: None,
             paused: false,
-            list: List::default(),
+            listeners: List::default(),
+            connections: List::default(),
+            threads: List::default(),
             tab: Tab::Queues,
             open: None,
+            exchange: None,
             finding: 0,
             scroll: 0,
             stream_scroll: 0,
@@ -110,10 +142,27 @@ impl App {
         }
     }
 
-    /// Brings the list in line with the sort order and the filter.
-    pub(super) fn rebuild(&mut self) {
+    /// The list of the tab in front; the findings are none, being few and in one order.
+    pub(super) fn list(&self) -> Option<&dyn Listing> {
+        match self.tab {
+            Tab::Queues => Some(&self.listeners),
+            Tab::Connections => Some(&self.connections),
+            Tab::Threads => Some(&self.threads),
+            Tab::Findings => None,
+        }
+    }
+
+    /// Changes the list of the tab in front, and brings it in line with the change.
+    pub(super) fn change_list(&mut self, change: impl FnOnce(&mut dyn Listing)) {
+        let list: &mut dyn Listing = match self.tab {
+            Tab::Queues => &mut self.listeners,
+            Tab::Connections => &mut self.connections,
+            Tab::Threads => &mut self.threads,
+            Tab::Findings => return,
+        };
+        change(list);
         if let Some(snapshot) = &self.shown {
-            self.list.rebuild(snapshot);
+            list.rebuild(snapshot);
         }
     }
 
@@ -123,7 +172,14 @@ impl App {
         let same = |new: &Finding| selected.is_some_and(|old| (old.kind, old.sock) == (new.kind, new.sock));
         let last = snapshot.findings.len().saturating_sub(1);
         self.finding = snapshot.findings.iter().position(same).unwrap_or(self.finding.min(last));
+        if let Some(Open::Connection(open)) = &mut self.open {
+            if let Some(newer) = snapshot.connections.iter().find(|connection| connection.sock == open.sock) {
+                **open = newer.clone();
+            }
+        }
+        self.listeners.rebuild(&snapshot);
+        self.connections.rebuild(&snapshot);
+        self.threads.rebuild(&snapshot);
         self.shown = Some(snapshot);
-        self.rebuild();
     }
 }

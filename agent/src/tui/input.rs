@@ -5,7 +5,10 @@ use ratatui::crossterm::event::{
 };
 use ratatui::layout::Position;
 
-use super::app::{Action, App, Tab};
+use super::app::{Action, App, Open, Tab};
+use super::list::Listing;
+use super::subject::{Subject, subject};
+use super::view;
 
 /// Lines that the wheel and the page keys scroll.
 const WHEEL: isize = 3;
@@ -42,34 +45,46 @@ impl App {
             KeyCode::Char('q') => return Action::Quit,
             KeyCode::Char('?') => self.help = true,
             KeyCode::Char('p') => self.toggle_pause(),
-            KeyCode::Char('s') => {
-                self.list.sort = self.list.sort.next();
-                self.rebuild();
-            }
-            KeyCode::Char('/') => {
-                self.show_tab(Tab::Queues);
-                self.typing_filter = true;
-            }
-            KeyCode::Tab | KeyCode::BackTab => self.show_tab(match self.tab {
-                Tab::Queues => Tab::Findings,
-                Tab::Findings => Tab::Queues,
-            }),
+            KeyCode::Tab => self.show_tab(self.tab.turned(1)),
+            KeyCode::BackTab => self.show_tab(self.tab.turned(Tab::ALL.len() - 1)),
+            KeyCode::Char(digit @ '1'..='4') => self.show_tab(Tab::ALL[digit as usize - '1' as usize]),
             KeyCode::Enter => self.open_selected(),
             KeyCode::Esc => self.back(),
-            code => return self.on_movement(code),
+            code => return self.on_list_key(code),
+        }
+        Action::Redraw
+    }
+
+    /// Keys of a list, or of the connection that is open over it.
+    fn on_list_key(&mut self, code: KeyCode) -> Action {
+        match (code, &self.open) {
+            (KeyCode::Left | KeyCode::Char('h'), Some(Open::Connection(_))) => self.turn_exchange(-1),
+            (KeyCode::Right | KeyCode::Char('l'), Some(Open::Connection(_))) => self.turn_exchange(1),
+            (KeyCode::Char('w'), Some(Open::Connection(_))) => {
+                self.exchange = None;
+                self.scroll = 0;
+            }
+            (KeyCode::Char('s'), None) => self.change_list(|list| list.sort_next()),
+            (KeyCode::Char('S' | 'r'), None) => self.change_list(|list| list.reverse()),
+            (KeyCode::Char('/'), _) => {
+                self.show_tab(if self.tab == Tab::Findings { Tab::Queues } else { self.tab });
+                self.typing_filter = true;
+            }
+            _ => return self.on_movement(code),
         }
         Action::Redraw
     }
 
     fn on_filter_key(&mut self, code: KeyCode) -> Action {
         match code {
-            KeyCode::Char(c) => self.list.filter.push(c),
-            KeyCode::Backspace => drop(self.list.filter.pop()),
+            KeyCode::Char(c) => self.change_list(|list| list.filter_mut().push(c)),
+            KeyCode::Backspace => self.change_list(|list| {
+                list.filter_mut().pop();
+            }),
             KeyCode::Enter => self.typing_filter = false,
             KeyCode::Esc => self.back(),
             code => return self.on_movement(code),
         }
-        self.rebuild();
         Action::Redraw
     }
 
@@ -102,8 +117,16 @@ impl App {
             self.help = false;
         } else if let Some(&(_, tab)) = self.hits.tabs.iter().find(|(area, _)| area.contains(at)) {
             self.show_tab(tab);
-        } else if self.open.is_none() && self.hits.rows.contains(at) {
-            self.select(self.hits.first_row + usize::from(at.y - self.hits.rows.y));
+        } else if self.open.is_some() {
+        } else if let Some(&(_, by)) = self.hits.titles.iter().find(|(area, _)| area.contains(at)) {
+            self.change_list(|list| list.sort_by(by));
+        } else if self.hits.rows.contains(at) {
+            let row = self.hits.first_row + usize::from(at.y - self.hits.rows.y);
+            if row == self.cursor() {
+                self.open_selected();
+            } else {
+                self.select(row);
+            }
         }
     }
 
@@ -115,31 +138,35 @@ impl App {
         }
     }
 
+    /// Row of what is selected in the tab in front.
+    fn cursor(&self) -> usize {
+        self.list().map_or(self.finding, |list| list.cursor())
+    }
+
     /// Moves the selection, or scrolls where there is none.
     fn move_by(&mut self, rows: isize) {
         if self.open.is_some() {
             self.scroll = self.scroll.saturating_add_signed(rows);
-            return;
+        } else {
+            self.select(self.cursor().saturating_add_signed(rows));
         }
-        let from = match self.tab {
-            Tab::Queues => self.list.cursor(),
-            Tab::Findings => self.finding,
-        };
-        self.select(from.saturating_add_signed(rows));
     }
 
     fn page(&mut self, lines: isize) {
-        if self.open.is_some() || self.tab == Tab::Findings {
-            self.scroll = self.scroll.saturating_add_signed(lines);
-        } else {
-            self.stream_scroll = self.stream_scroll.saturating_add_signed(lines);
+        match self.tab {
+            _ if self.open.is_some() => self.scroll = self.scroll.saturating_add_signed(lines),
+            Tab::Findings => self.scroll = self.scroll.saturating_add_signed(lines),
+            Tab::Queues => self.stream_scroll = self.stream_scroll.saturating_add_signed(lines),
+            Tab::Connections | Tab::Threads => self.move_by(lines),
         }
     }
 
     fn select(&mut self, row: usize) {
         let Some(snapshot) = &self.shown else { return };
         match self.tab {
-            Tab::Queues => self.list.select(row, snapshot),
+            Tab::Queues => self.listeners.select(row, snapshot),
+            Tab::Connections => self.connections.select(row, snapshot),
+            Tab::Threads => self.threads.select(row, snapshot),
             Tab::Findings => {
                 self.finding = row.min(snapshot.findings.len().saturating_sub(1));
                 self.scroll = 0;
@@ -151,19 +178,47 @@ impl App {
         self.tab = tab;
         self.open = None;
         self.scroll = 0;
+        self.typing_filter = false;
     }
 
+    /// Drills down: to the selected listener or connection, to what a finding is about, to the connections of a thread.
     fn open_selected(&mut self) {
-        let Some(snapshot) = &self.shown else { return };
-        let sock = match self.tab {
-            Tab::Queues => self.list.selected(snapshot).map(|listener| listener.sock),
-            Tab::Findings => snapshot.findings.get(self.finding).map(|finding| finding.sock),
-        };
-        let known = sock.filter(|sock| snapshot.listeners.iter().any(|listener| listener.sock == *sock));
-        if self.open.is_none() && known.is_some() {
-            self.open = known;
-            self.scroll = 0;
+        let (Some(snapshot), None) = (&self.shown, &self.open) else { return };
+        let mut served_by = None;
+        match self.tab {
+            Tab::Queues => self.open = self.listeners.selected(snapshot).map(|it| Open::Listener(it.sock)),
+            Tab::Connections => {
+                self.open = self.connections.selected(snapshot).map(|it| Open::Connection(Box::new(it.clone())));
+            }
+            Tab::Threads => served_by = self.threads.selected(snapshot).map(|thread| thread.tid),
+            Tab::Findings => match snapshot.findings.get(self.finding).map(|finding| subject(snapshot, finding)) {
+                Some(Subject::Listener(listener)) => self.open = Some(Open::Listener(listener.sock)),
+                Some(Subject::Connection(it)) => self.open = Some(Open::Connection(Box::new(it.clone()))),
+                Some(Subject::Process(thread)) => {
+                    self.threads.choose(thread.tid.into());
+                    self.threads.rebuild(snapshot);
+                    self.tab = Tab::Threads;
+                }
+                Some(Subject::Gone) | None => {}
+            },
         }
+        if let Some(tid) = served_by {
+            self.show_tab(Tab::Connections);
+            self.change_list(|list| *list.filter_mut() = tid.to_string());
+        }
+        self.scroll = 0;
+        self.exchange = None;
+    }
+
+    /// Turns to an earlier or later exchange of the open connection.
+    fn turn_exchange(&mut self, by: isize) {
+        let Some(Open::Connection(connection)) = &self.open else { return };
+        let all = view::exchanges(connection);
+        let shown = view::shown_exchange(connection, self.exchange);
+        let at = all.iter().position(|exchange| Some(exchange.seq) == shown.map(|shown| shown.seq)).unwrap_or(0);
+        let to = at.saturating_add_signed(by).min(all.len().saturating_sub(1));
+        self.exchange = all.get(to).map(|exchange| exchange.seq);
+        self.scroll = 0;
     }
 
     /// One step back: out of the drill-down, then out of the filter.
@@ -171,8 +226,7 @@ impl App {
         self.scroll = 0;
         if self.open.take().is_none() {
             self.typing_filter = false;
-            self.list.filter.clear();
-            self.rebuild();
+            self.change_list(|list| list.filter_mut().clear());
         }
     }
 }

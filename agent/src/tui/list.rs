@@ -1,113 +1,171 @@
-//! Which listeners are shown, in which order, and which one is selected.
+//! Which rows of a list are shown, in which order, and which one is selected.
 
-use crate::model::event::SockId;
-use crate::model::snapshot::{ListenerView, Snapshot};
+use super::order::{By, Key};
+use crate::model::snapshot::{Finding, Snapshot};
 
-/// What the listeners are sorted by; figures in descending order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// The order in which they became known.
-    #[default]
-    Known,
-    /// Accept-queue depth.
-    Depth,
-    /// Overflows.
-    Overflow,
-    /// 99th percentile of the wait.
-    Wait,
-    /// Accepts a second.
-    Accepts,
+/// Findings that the first selection is looked for in: the worst ones.
+const FINDINGS: usize = 16;
+
+/// What a list has as rows.
+pub(super) trait Item: Sized {
+    /// What these can be sorted by; first the order of the snapshot.
+    const ORDERS: &'static [By];
+
+    /// All of them.
+    fn all(snapshot: &Snapshot) -> &[Self];
+
+    /// What stays the same from one snapshot to the next, and differs from row to row.
+    fn id(&self) -> u64;
+
+    /// The id of the row that a finding is about, if it is about such a row.
+    fn subject(finding: &Finding) -> Option<u64>;
+
+    /// What it is sorted by; unused for the order of the snapshot.
+    fn key(&self, by: By) -> Key;
+
+    /// It has the text, given in lower case, where a filter looks.
+    fn matches(&self, needle: &str) -> bool;
 }
 
-impl Sort {
-    /// The one that `s` turns to.
-    pub(super) fn next(self) -> Self {
-        match self {
-            Self::Known => Self::Depth,
-            Self::Depth => Self::Overflow,
-            Self::Overflow => Self::Wait,
-            Self::Wait => Self::Accepts,
-            Self::Accepts => Self::Known,
-        }
-    }
-
-    /// As the footer names it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Known => "as found",
-            Self::Depth => "depth",
-            Self::Overflow => "overflow",
-            Self::Wait => "wait p99",
-            Self::Accepts => "accepts/s",
-        }
-    }
-}
-
-/// The listeners on screen.
-#[derive(Debug, Default)]
-pub(super) struct List {
-    /// Positions in `Snapshot::listeners`, in the order shown.
+/// The rows on screen.
+#[derive(Debug)]
+pub(super) struct List<T> {
+    /// Positions in the snapshot, in the order shown.
     rows: Vec<usize>,
-    /// Position of the selected listener in `rows`.
+    /// Position of the selected row in `rows`.
     cursor: usize,
-    /// The listener that the user chose; until then the one with the worst finding is selected.
-    chosen: Option<SockId>,
-    pub(super) sort: Sort,
-    /// Text that the address, the process or a holder's pid must contain, as typed.
-    pub(super) filter: String,
+    /// The row that the user chose; until then the one with the worst finding is selected.
+    chosen: Option<u64>,
+    by: By,
+    reversed: bool,
+    filter: String,
+    _items: std::marker::PhantomData<fn() -> T>,
 }
 
-impl List {
-    /// Follows a new snapshot, sort order or filter. The selection stays with its listener.
-    pub(super) fn rebuild(&mut self, snapshot: &Snapshot) {
-        let listeners = &snapshot.listeners;
-        let needle = self.filter.to_lowercase();
-        self.rows = (0..listeners.len()).filter(|&at| matches(&listeners[at], &needle)).collect();
-        match self.sort {
-            Sort::Known => {}
-            Sort::Depth => self.sort_by(listeners, |l| u64::from(l.depth)),
-            Sort::Overflow => self.sort_by(listeners, |l| l.totals.overflows()),
-            Sort::Wait => self.sort_by(listeners, |l| l.wait.p99),
-            Sort::Accepts => self.sort_by(listeners, |l| (l.rates.accepts.max(0.0) * 1_000.0) as u64),
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            cursor: 0,
+            chosen: None,
+            by: By::Known,
+            reversed: false,
+            filter: String::new(),
+            _items: std::marker::PhantomData,
         }
-        let wanted = self.chosen.or_else(|| snapshot.findings.first().map(|finding| finding.sock));
-        self.cursor = wanted.and_then(|sock| self.rows.iter().position(|&at| listeners[at].sock == sock)).unwrap_or(0);
+    }
+}
+
+/// A list, whatever its rows are.
+pub(super) trait Listing {
+    /// Follows a new snapshot, sort order or filter. The selection stays with its row.
+    fn rebuild(&mut self, snapshot: &Snapshot);
+
+    /// How many rows are shown.
+    fn len(&self) -> usize;
+
+    /// How many there are without the filter.
+    fn all(&self, snapshot: &Snapshot) -> usize;
+
+    /// Row of the selected one.
+    fn cursor(&self) -> usize;
+
+    /// Selects a row; beyond the last means the last.
+    fn select(&mut self, row: usize, snapshot: &Snapshot);
+
+    /// Selects the row with an id, now or once it appears.
+    fn choose(&mut self, id: u64);
+
+    /// What it is sorted by, and whether from the end.
+    fn order(&self) -> (By, bool);
+
+    /// Turns to the next thing to sort by.
+    fn sort_next(&mut self);
+
+    /// Sorts by this; reverses if that is so already.
+    fn sort_by(&mut self, by: By);
+
+    /// Turns the order round.
+    fn reverse(&mut self);
+
+    /// Text that a row must contain, as typed.
+    fn filter(&self) -> &str;
+
+    /// The same, to be changed; [`Self::rebuild`] has to follow.
+    fn filter_mut(&mut self) -> &mut String;
+}
+
+impl<T: Item> Listing for List<T> {
+    fn rebuild(&mut self, snapshot: &Snapshot) {
+        let items = T::all(snapshot);
+        let needle = self.filter.to_lowercase();
+        self.rows = (0..items.len()).filter(|&at| needle.is_empty() || items[at].matches(&needle)).collect();
+        if self.by != By::Known {
+            self.rows.sort_by_cached_key(|&at| items[at].key(self.by));
+        }
+        if self.reversed {
+            self.rows.reverse();
+        }
+        let row_of = |id| self.rows.iter().position(|&at| items[at].id() == id);
+        let worst = || snapshot.findings.iter().take(FINDINGS).filter_map(T::subject).find_map(row_of);
+        self.cursor = self.chosen.map_or_else(worst, row_of).unwrap_or(0);
     }
 
-    fn sort_by(&mut self, listeners: &[ListenerView], figure: impl Fn(&ListenerView) -> u64) {
-        self.rows.sort_by_cached_key(|&at| std::cmp::Reverse(figure(&listeners[at])));
-    }
-
-    /// How many are shown.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Row of the selected one.
-    pub(super) fn cursor(&self) -> usize {
+    fn all(&self, snapshot: &Snapshot) -> usize {
+        T::all(snapshot).len()
+    }
+
+    fn cursor(&self) -> usize {
         self.cursor
     }
 
-    /// The rows from `first` on, with their listeners.
-    pub(super) fn window<'a>(&'a self, snapshot: &'a Snapshot, first: usize) -> impl Iterator<Item = &'a ListenerView> {
-        self.rows.iter().skip(first).filter_map(|&at| snapshot.listeners.get(at))
-    }
-
-    /// The selected listener.
-    pub(super) fn selected<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a ListenerView> {
-        self.rows.get(self.cursor).and_then(|&at| snapshot.listeners.get(at))
-    }
-
-    /// Selects a row; beyond the last means the last.
-    pub(super) fn select(&mut self, row: usize, snapshot: &Snapshot) {
+    fn select(&mut self, row: usize, snapshot: &Snapshot) {
         self.cursor = row.min(self.rows.len().saturating_sub(1));
-        self.chosen = self.selected(snapshot).map(|listener| listener.sock);
+        self.chosen = self.selected(snapshot).map(T::id);
+    }
+
+    fn choose(&mut self, id: u64) {
+        self.chosen = Some(id);
+    }
+
+    fn order(&self) -> (By, bool) {
+        (self.by, self.reversed)
+    }
+
+    fn sort_next(&mut self) {
+        let at = T::ORDERS.iter().position(|&by| by == self.by).unwrap_or(0);
+        (self.by, self.reversed) = (T::ORDERS[(at + 1) % T::ORDERS.len()], false);
+    }
+
+    fn sort_by(&mut self, by: By) {
+        (self.by, self.reversed) = (by, self.by == by && !self.reversed);
+    }
+
+    fn reverse(&mut self) {
+        self.reversed = !self.reversed;
+    }
+
+    fn filter(&self) -> &str {
+        &self.filter
+    }
+
+    fn filter_mut(&mut self) -> &mut String {
+        &mut self.filter
     }
 }
 
-fn matches(listener: &ListenerView, needle: &str) -> bool {
-    needle.is_empty()
-        || listener.local.to_string().contains(needle)
-        || listener.comm.to_lowercase().contains(needle)
-        || listener.holders.iter().chain([&listener.pid]).any(|pid| pid.to_string() == needle)
+impl<T: Item> List<T> {
+    /// The rows from `first` on.
+    pub(super) fn window<'a>(&'a self, snapshot: &'a Snapshot, first: usize) -> impl Iterator<Item = &'a T> {
+        self.rows.iter().skip(first).filter_map(|&at| T::all(snapshot).get(at))
+    }
+
+    /// The selected row.
+    pub(super) fn selected<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a T> {
+        self.rows.get(self.cursor).and_then(|&at| T::all(snapshot).get(at))
+    }
 }

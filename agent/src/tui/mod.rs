@@ -7,6 +7,8 @@ mod app;
 mod events;
 mod input;
 mod list;
+mod order;
+mod subject;
 mod terminal;
 mod text;
 mod theme;

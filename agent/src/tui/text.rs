@@ -30,6 +30,27 @@ pub(super) fn duration(us: u64) -> String {
     }
 }
 
+/// The same with one decimal up to 100 ms, where sums are to be seen to add up: "43.5 ms".
+pub(super) fn fine(us: u64) -> String {
+    match us {
+        9_950..99_950 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => duration(us),
+    }
+}
+
+/// An amount of data, in eight characters or so: "214 B", "1.4 kB", "23 MB".
+pub(super) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if n < 1_000 {
+        return format!("{n} B");
+    }
+    let (mut value, mut unit) = (n as f64 / 1e3, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1e3, unit + 1);
+    }
+    if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+}
+
 /// A whole number in five characters or so, exact up to 99,999.
 pub(super) fn compact(n: u64) -> String {
     match n {
@@ -153,6 +174,20 @@ mod tests {
             shown,
             ["0 µs", "80 µs", "1.2 ms", "10 ms", "412 ms", "1.00 s", "1.20 s", "12.3 s", "12 min"].map(String::from)
         );
+    }
+
+    #[test]
+    fn sums_have_a_decimal_more() {
+        assert_eq!(
+            [400, 43_512, 99_960, 1_204_000].map(fine),
+            ["400 µs", "43.5 ms", "100 ms", "1.20 s"].map(String::from)
+        );
+    }
+
+    #[test]
+    fn data_has_its_unit() {
+        let shown = [0, 999, 1_400, 23_400_000, 999_600, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "999 B", "1.4 kB", "23 MB", "1.0 MB", "18 EB"].map(String::from));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Colours with a meaning. Each is repeated by a letter or a shape, so that nothing is lost without them.
 
 use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::Span;
 
 use crate::model::snapshot::{Owner, Severity};
 
@@ -50,6 +51,17 @@ impl Theme {
     pub(super) fn badge(self, owner: Owner) -> Style {
         let style = Style::new().add_modifier(Modifier::BOLD);
         if self.colour { style.fg(BLACK).bg(owner_colour(owner)) } else { style.add_modifier(Modifier::REVERSED) }
+    }
+
+    /// A run of time that `owner` held, as a part of a bar: a field with the letter at its start, or the letter all
+    /// along where there is no colour.
+    pub(super) fn run(self, owner: Owner, cells: usize) -> Span<'static> {
+        let letter = letter(owner).to_string();
+        match cells {
+            0 => Span::default(),
+            _ if self.colour => Span::styled(letter + &" ".repeat(cells - 1), self.badge(owner)),
+            _ => Span::raw(letter.repeat(cells)),
+        }
     }
 
     /// Something lost: a refused connection, a lost record.

@@ -89,7 +89,8 @@ impl Front {
     pub(super) fn report(&mut self, outputs: &[Output], model: &Model) -> io::Result<()> {
         match self {
             Self::Text { sink, out, .. } if !outputs.is_empty() => {
-                sink.write(out, outputs, &model.snapshot())?;
+                let sampled = outputs.iter().any(|output| matches!(output, Output::Listener(_) | Output::Summary(_)));
+                sink.write(out, outputs, &if sampled { model.snapshot() } else { model.brief() })?;
                 out.flush()
             }
             _ => Ok(()),

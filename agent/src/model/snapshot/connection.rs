@@ -45,6 +45,27 @@ pub enum SliceKind {
 }
 
 impl SliceKind {
+    /// Every kind, each at the place of its number.
+    pub const ALL: [Self; 17] = [
+        Self::Handshake,
+        Self::AcceptQueue,
+        Self::ReceiveQueue,
+        Self::RunQueue,
+        Self::Request,
+        Self::App,
+        Self::SendBuffer,
+        Self::Nagle,
+        Self::Cork,
+        Self::Congestion,
+        Self::ReceiveWindow,
+        Self::Pacing,
+        Self::AckWait,
+        Self::DelayedAck,
+        Self::Retransmit,
+        Self::Response,
+        Self::Unknown,
+    ];
+
     /// The contract's name.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,8 +92,8 @@ impl SliceKind {
     /// Who is answerable for such a slice.
     pub fn owner(self) -> Owner {
         match self {
-            Self::AcceptQueue | Self::ReceiveQueue | Self::App => Owner::App,
-            Self::RunQueue | Self::Nagle | Self::Cork | Self::Pacing => Owner::Kernel,
+            Self::AcceptQueue | Self::ReceiveQueue | Self::App | Self::Cork => Owner::App,
+            Self::RunQueue | Self::Nagle | Self::Pacing => Owner::Kernel,
             Self::Handshake
             | Self::Request
             | Self::SendBuffer

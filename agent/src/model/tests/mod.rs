@@ -1,6 +1,9 @@
 //! Synthetic event sequences.
 
 mod bounds;
+pub(crate) mod connections;
+mod exchanges;
+pub(crate) mod facts;
 mod findings;
 mod flow;
 pub(crate) mod world;

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::model::event::{Accept, Event, InAccept, ListenerSample, Overflow, Sample, SockId, Stage};
+use crate::model::event::{
+    Accept, ConnectionSample, DatagramSample, Event, InAccept, ListenerSample, Overflow, Sample, SockId, Stage,
+    ThreadSample,
+};
 use crate::model::output::{Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView};
 use crate::model::{Model, Setup};
@@ -58,6 +61,9 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) listeners: Vec<ListenerSample>,
     pub(crate) in_accept: Vec<InAccept>,
+    pub(crate) connections: Vec<ConnectionSample>,
+    pub(crate) threads: Vec<ThreadSample>,
+    pub(crate) datagrams: Vec<DatagramSample>,
     pub(crate) out: Vec<Output>,
     next_sock: SockId,
 }
@@ -65,7 +71,17 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(tier: &str, listeners: Vec<ListenerSample>) -> Self {
         let model = Model::new(setup(tier));
-        Self { model, now: START, listeners, in_accept: Vec::new(), out: Vec::new(), next_sock: 1_000_000 }
+        Self {
+            model,
+            now: START,
+            listeners,
+            in_accept: Vec::new(),
+            connections: Vec::new(),
+            threads: Vec::new(),
+            datagrams: Vec::new(),
+            out: Vec::new(),
+            next_sock: 1_000_000,
+        }
     }
 
     /// One listener with this limit, on the full tier.
@@ -125,6 +141,10 @@ impl World {
             ts_ns: self.now,
             listeners: self.listeners.clone(),
             in_accept: self.in_accept.clone(),
+            connections: self.connections.clone(),
+            connections_open: self.connections.len() as u64,
+            threads: self.threads.clone(),
+            datagrams: self.datagrams.clone(),
             somaxconn: vec![(1, 4_096)],
             ..Sample::default()
         };

@@ -335,7 +335,7 @@ impl<'a> From<&'a Lost> for LostBody<'a> {
     }
 }
 
-fn gaps<const N: usize>(reasons: [(bool, &'static str); N]) -> Vec<&'static str> {
+pub(super) fn gaps<const N: usize>(reasons: [(bool, &'static str); N]) -> Vec<&'static str> {
     reasons.into_iter().filter(|(applies, _)| *applies).map(|(_, reason)| reason).collect()
 }
 
@@ -347,7 +347,7 @@ fn severity_name(severity: Severity) -> &'static str {
     }
 }
 
-fn owner_name(owner: Owner) -> &'static str {
+pub(super) fn owner_name(owner: Owner) -> &'static str {
     match owner {
         Owner::Kernel => "kernel",
         Owner::App => "app",

@@ -1,8 +1,10 @@
 //! The body of the last object.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::body::{Overflows, WaitBody};
+use super::connection::{TimesBody, phases};
 use crate::model::output::Summary;
 
 #[derive(Serialize)]
@@ -17,6 +19,11 @@ pub(super) struct SummaryBody {
     cookies_sent: Option<u64>,
     synack_retransmits: u64,
     accept_wait_us: WaitBody,
+    connections: u64,
+    exchanges: u64,
+    exchange_us: WaitBody,
+    times_us: TimesBody,
+    phases_us: Map<String, Value>,
     findings: u64,
     events: EventsBody,
     overhead: OverheadBody,
@@ -54,6 +61,11 @@ impl From<&Summary> for SummaryBody {
             cookies_sent: totals.cookies_sent,
             synack_retransmits: totals.synack_retransmits,
             accept_wait_us: summary.wait.into(),
+            connections: summary.connections,
+            exchanges: summary.times.exchanges,
+            exchange_us: summary.exchange.into(),
+            times_us: (&summary.times).into(),
+            phases_us: phases(&summary.phases_us),
             findings: summary.findings,
             events: EventsBody { seen: summary.seen, delivered: summary.delivered, lost: summary.lost },
             overhead: OverheadBody {

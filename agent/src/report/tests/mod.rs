@@ -1,5 +1,6 @@
 //! What the text front-ends write.
 
+mod connection;
 mod json;
 mod plain;
 

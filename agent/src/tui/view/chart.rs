@@ -117,6 +117,14 @@ impl Chart<'_> {
     }
 }
 
+/// The character for a value on a scale that ends at `top`.
+pub(super) fn column(value: u64, top: u64) -> char {
+    match value {
+        0 => NOTHING,
+        _ => EIGHTHS[(u128::from(value) * 7 / u128::from(top.max(value))) as usize],
+    }
+}
+
 /// One line of a depth history, for a column of a table.
 pub(super) fn trend(theme: Theme, listener: &ListenerView, cells: usize) -> Row {
     let chart = Chart {

@@ -5,8 +5,9 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, raw, span, spread};
 use crate::model::snapshot::{Owner, Severity, Snapshot};
-use crate::tui::app::{App, Hits, Tab};
-use crate::tui::text::{clock, escape, grouped, percent};
+use crate::tui::app::{App, Hits, Open, Tab};
+use crate::tui::list::Listing;
+use crate::tui::text::{clock, compact, escape, grouped, percent};
 use crate::tui::theme::{Theme, letter, name};
 
 /// What is watched, how, for how long, at what cost and with what loss.
@@ -30,10 +31,17 @@ pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
 /// The views, the one in front reversed, and what the colours mean.
 pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) -> Line<'static> {
     let theme = app.theme;
-    let count = snapshot.findings.len();
+    let wide = area.width >= 110;
     let critical = snapshot.findings.iter().any(|finding| finding.severity == Severity::Critical);
     let mut row = vec![raw(" ")];
-    for (tab, text) in [(Tab::Queues, " QUEUES ".to_owned()), (Tab::Findings, format!(" FINDINGS {count} "))] {
+    for tab in Tab::ALL {
+        let text = match tab {
+            Tab::Queues => " QUEUES ".to_owned(),
+            Tab::Connections if wide => format!(" CONNECTIONS {} ", compact(snapshot.connections_open)),
+            Tab::Connections => " CONNECTIONS ".to_owned(),
+            Tab::Threads => " THREADS ".to_owned(),
+            Tab::Findings => format!(" FINDINGS {} ", snapshot.findings.len()),
+        };
         let style = match tab {
             _ if tab == app.tab => theme.reversed(),
             Tab::Findings if critical => theme.loss(),
@@ -42,20 +50,21 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
         let x = area.x + columns(&row) as u16;
         hits.tabs.push((Rect { x, y: area.y, width: text.chars().count() as u16, height: 1 }, tab));
         row.push(span(text, style));
-        row.push(raw(" "));
     }
     if app.paused {
-        row.push(raw("  "));
         row.push(span(" ‖ PAUSED ", theme.reversed()));
     }
-    spread(row, legend(theme, app.paused && area.width < 100), area.width.into())
+    let width = usize::from(area.width);
+    let legend = legend(theme, if wide { "time held by  " } else { "" });
+    let fits = columns(&row) + columns(&legend) < width;
+    spread(row, if fits { legend } else { Row::new() }, width)
 }
 
-fn legend(theme: Theme, short: bool) -> Row {
-    let mut row = vec![span(if short { "" } else { "time held by  " }, theme.dim())];
+fn legend(theme: Theme, title: &'static str) -> Row {
+    let mut row = vec![span(title, theme.dim())];
     for owner in [Owner::Kernel, Owner::App, Owner::Peer] {
         row.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
-        row.push(span(format!(" {}  ", name(owner)), theme.owner(owner)));
+        row.push(span(format!(" {} ", name(owner)), theme.owner(owner)));
     }
     row
 }
@@ -63,25 +72,38 @@ fn legend(theme: Theme, short: bool) -> Row {
 /// The keys that do something here.
 pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
-    if app.typing_filter || (!app.list.filter.is_empty() && app.tab == Tab::Queues && app.open.is_none()) {
-        return filter_line(app, snapshot, width);
+    if let (Some(list), None) = (app.list(), &app.open) {
+        if app.typing_filter || !list.filter().is_empty() {
+            return filter_line(app, list, snapshot, width);
+        }
     }
-    let sort = format!("sort: {}", app.list.sort.name());
-    let keys: &[(&str, &str)] = match (app.open.is_some(), app.tab) {
-        (true, _) => &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")],
-        (false, Tab::Queues) => &[
-            ("↵", "open"),
-            ("Tab", "findings"),
+    let sort = app.list().map(|list| match list.order() {
+        (by, false) => format!("sort: {}", by.name()),
+        (by, true) => format!("sort: {} ▴", by.name()),
+    });
+    let sort = sort.unwrap_or_default();
+    let opens = if app.tab == Tab::Threads { "connections" } else { "open" };
+    let keys: &[(&str, &str)] = match (&app.open, app.tab) {
+        (Some(Open::Connection(_)), _) => {
+            &[("Esc", "back"), ("←→", "exchange"), ("w", "worst"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help")]
+        }
+        (Some(Open::Listener(_)), _) => {
+            &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
+        }
+        (None, Tab::Findings) => {
+            &[("↑↓", "select"), ("↵", "open"), ("Tab", "views"), ("p", "pause"), ("?", "help"), ("q", "quit")]
+        }
+        (None, _) => &[
+            ("↵", opens),
+            ("Tab", "views"),
             ("s", &sort),
+            ("r", "turn"),
             ("/", "filter"),
             ("p", "pause"),
             ("?", "help"),
             ("q", "quit"),
             ("↑↓", "select"),
         ],
-        (false, Tab::Findings) => {
-            &[("↑↓", "select"), ("↵", "listener"), ("Tab", "queues"), ("p", "pause"), ("?", "help"), ("q", "quit")]
-        }
     };
     let mut row = Row::new();
     for (key, does) in keys {
@@ -93,21 +115,24 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
     Line::from(row)
 }
 
-fn filter_line(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
+fn filter_line(app: &App, list: &dyn Listing, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
     let mut row = vec![
         span(" filter ", theme.reversed()),
-        span(format!(" {}", escape(&app.list.filter)), theme.strong()),
+        span(format!(" {}", escape(list.filter())), theme.strong()),
         raw(if app.typing_filter { "▏" } else { " " }),
-        span(
-            format!("  {} of {}   ", grouped(app.list.len() as u64), grouped(snapshot.listeners.len() as u64)),
-            theme.dim(),
-        ),
+        span(format!("  {} of {}   ", grouped(list.len() as u64), grouped(list.all(snapshot) as u64)), theme.dim()),
     ];
-    if app.typing_filter {
-        row.push(span("address, command or pid   ↵ keeps   Esc clears", theme.dim()));
+    let looks_in = match app.tab {
+        Tab::Connections => "address, command, pid, tid, state or kind",
+        Tab::Threads => "name, pid or tid",
+        Tab::Queues | Tab::Findings => "address, command or pid",
+    };
+    let text = if app.typing_filter {
+        format!("{looks_in}   ↵ keeps   Esc clears")
     } else {
-        row.push(span("/ changes   Esc clears", theme.dim()));
-    }
+        "/ changes   Esc clears".to_owned()
+    };
+    row.push(span(text, theme.dim()));
     spread(row, Row::new(), width)
 }

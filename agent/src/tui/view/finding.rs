@@ -12,6 +12,23 @@ const FIX: &str = "Try: ";
 /// Headline with the owner's mark, explanation, fix; nothing is cut.
 pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
     let edge = || span("▌", theme.owner(finding.owner));
+    let mut out = headline(theme, finding, width);
+    for line in wrap(&escape(&finding.text), width.saturating_sub(4)) {
+        out.push(Line::from(vec![edge(), raw("  "), raw(line)]));
+    }
+    out.extend(fix(theme, finding, width));
+    out
+}
+
+/// Headline and fix alone.
+pub(super) fn short(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+    let mut out = headline(theme, finding, width);
+    out.extend(fix(theme, finding, width));
+    out
+}
+
+fn headline(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+    let edge = || span("▌", theme.owner(finding.owner));
     let badge = badge(theme, finding.owner);
     let mut out = Vec::new();
     let severity = theme.severity(finding.severity);
@@ -24,11 +41,13 @@ pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'
             out.push(Line::from(vec![edge(), raw("  "), span(line, severity)]));
         }
     }
-    for line in wrap(&escape(&finding.text), width.saturating_sub(4)) {
-        out.push(Line::from(vec![edge(), raw("  "), raw(line)]));
-    }
-    let fix = wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len()));
-    for (at, line) in fix.into_iter().enumerate() {
+    out
+}
+
+fn fix(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+    let edge = || span("▌", theme.owner(finding.owner));
+    let mut out = Vec::new();
+    for (at, line) in wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len())).into_iter().enumerate() {
         let lead = if at == 0 { span(FIX, theme.strong()) } else { raw(" ".repeat(FIX.len())) };
         out.push(Line::from(vec![edge(), raw("  "), lead, raw(line)]));
     }

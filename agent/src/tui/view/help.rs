@@ -11,12 +11,13 @@ use crate::model::snapshot::Owner;
 use crate::tui::text::left;
 use crate::tui::theme::{Theme, letter, name};
 
-const KEYS: [(&str, &str); 10] = [
-    ("↑ ↓ j k, click", "select a listener or finding"),
-    ("↵   Esc", "open the selected listener; back"),
-    ("Tab, click", "queues, findings"),
-    ("s", "sort: as found, depth, overflow, p99, accepts/s"),
-    ("/", "show only listeners of an address, command or pid"),
+const KEYS: [(&str, &str); 11] = [
+    ("1 2 3 4, Tab", "queues, connections, threads, findings"),
+    ("↑ ↓ j k, click", "select a row"),
+    ("↵   Esc", "open what is selected; back"),
+    ("← →   w", "on a connection: choose the exchange; the worst"),
+    ("s   r, click", "sort by the next column; turn the order round"),
+    ("/", "show only rows with an address, name, pid, state …"),
     ("p", "pause the screen; the watch itself goes on"),
     ("PgUp PgDn, wheel", "scroll"),
     ("Shift + drag", "select text, in most terminals"),
@@ -25,8 +26,8 @@ const KEYS: [(&str, &str); 10] = [
 ];
 
 const OWNERS: [(Owner, &str); 3] = [
-    (Owner::Kernel, "the kernel held it: handshakes, timers, scheduling"),
-    (Owner::App, "the application held it: no accept(), no read() yet"),
+    (Owner::Kernel, "the kernel held it: Nagle, pacing, no CPU for a thread"),
+    (Owner::App, "the application held it: no accept() or read(), its work"),
     (Owner::Peer, "the other side or the network held it"),
 ];
 

@@ -3,25 +3,36 @@
 mod acceptors;
 mod chart;
 mod chrome;
+mod connection;
+mod connection_table;
+mod connections;
 mod detail;
+mod exchange;
 mod finding;
 mod findings;
 mod gauge;
+mod grid;
 mod help;
+mod lanes;
+mod owners;
 mod panel;
 mod parts;
 mod queues;
+mod steps;
 mod stream;
 mod table;
+mod threads;
 mod totals;
 mod verdict;
 mod wait;
+mod words;
 
+pub(super) use exchange::{exchanges, shown_exchange};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Text};
 
-use super::app::{App, Hits, Tab};
+use super::app::{App, Hits, Open, Tab};
 use super::text::wrap;
 
 /// The smallest terminal that the views are made for.
@@ -58,10 +69,18 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     put(frame, header, vec![chrome::header(app, snapshot, header.width.into())]);
     put(frame, tabs, vec![chrome::tabs(app, snapshot, tabs, hits)]);
     put(frame, footer, vec![chrome::footer(app, snapshot, footer.width.into())]);
-    let open = app.open.and_then(|sock| snapshot.listeners.iter().find(|listener| listener.sock == sock));
+    if let Some(Open::Connection(connection)) = &app.open {
+        return connection::draw(app, snapshot, connection, frame, body, hits);
+    }
+    let open = match app.open {
+        Some(Open::Listener(sock)) => snapshot.listeners.iter().find(|listener| listener.sock == sock),
+        _ => None,
+    };
     match (open, app.tab) {
         (Some(listener), _) => detail::draw(app, snapshot, listener, frame, body, hits),
         (None, Tab::Queues) => queues::draw(app, snapshot, frame, body, hits),
+        (None, Tab::Connections) => connections::draw(app, snapshot, frame, body, hits),
+        (None, Tab::Threads) => threads::draw(app, snapshot, frame, body, hits),
         (None, Tab::Findings) => findings::draw(app, snapshot, frame, body, hits),
     }
 }

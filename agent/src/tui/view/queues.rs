@@ -9,6 +9,7 @@ use super::table::Columns;
 use super::{panel, put, stream, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
+use crate::tui::list::Listing;
 use crate::tui::text::{clip, escape, wrap};
 
 /// Lines of the stream, with its title, that are worth having.
@@ -41,14 +42,14 @@ impl Plan {
 
 /// Draws the screen.
 pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
-    let Some(listener) = app.list.selected(snapshot) else {
+    let Some(listener) = app.listeners.selected(snapshot) else {
         put(frame, area, nothing(app, snapshot, area.width.into()));
         return;
     };
     let width = usize::from(area.width);
     let words = verdict::lines(app.theme, snapshot, listener, width);
     let most = panel::most(listener, width);
-    let plan = Plan::new(area.height.into(), app.list.len(), words.len(), most, snapshot.notices.len());
+    let plan = Plan::new(area.height.into(), app.listeners.len(), words.len(), most, snapshot.notices.len());
     let mut rest = area;
     table(app, snapshot, frame, take(&mut rest, 1 + plan.rows), hits);
     let mut separated = vec![Line::default()];
@@ -68,12 +69,12 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
 
 fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     let rows = usize::from(area.height.saturating_sub(1));
-    let first = first_row(app.list.cursor(), app.list.len(), rows);
-    let visible: Vec<&ListenerView> = app.list.window(snapshot, first).take(rows).collect();
+    let first = first_row(app.listeners.cursor(), app.listeners.len(), rows);
+    let visible: Vec<&ListenerView> = app.listeners.window(snapshot, first).take(rows).collect();
     let columns = Columns::new(area.width.into(), visible.iter().copied());
-    let mut lines = vec![columns.titles(app.theme, app.list.sort)];
+    let mut lines = vec![columns.titles(app.theme, app.listeners.order(), area, hits)];
     for (at, listener) in visible.iter().enumerate() {
-        lines.push(columns.row(app.theme, listener, first + at == app.list.cursor()));
+        lines.push(columns.row(app.theme, listener, first + at == app.listeners.cursor()));
     }
     hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
     hits.first_row = first;
@@ -106,8 +107,8 @@ fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits:
 fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let theme = app.theme;
     let mut out = vec![Line::default()];
-    if !app.list.filter.is_empty() {
-        let text = format!(" No listener matches “{}”.", escape(&app.list.filter));
+    if !app.listeners.filter().is_empty() {
+        let text = format!(" No listener matches “{}”.", escape(app.listeners.filter()));
         out.push(Line::from(span(text, theme.strong())));
         out.push(Line::from("   Esc clears the filter."));
         return out;
@@ -129,7 +130,7 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
 }
 
 /// Takes lines off the top of an area.
-fn take(area: &mut Rect, lines: usize) -> Rect {
+pub(super) fn take(area: &mut Rect, lines: usize) -> Rect {
     let height = area.height.min(lines as u16);
     let top = Rect { height, ..*area };
     area.y += height;

@@ -1,13 +1,16 @@
 //! The listeners, one a row, with their queues as gauges.
 
-use ratatui::style::{Modifier, Style};
+use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::chart::trend;
 use super::gauge::{bar, share};
-use super::parts::{Row, raw, refusing, span, widest};
+use super::grid::title;
+use super::parts::{Row, columns, raw, refusing, span, widest};
 use crate::model::snapshot::{ListenerView, Owner};
-use crate::tui::list::Sort;
+use crate::tui::app::Hits;
+use crate::tui::order::By;
 use crate::tui::text::{clip_address, compact, duration, escape, left, rate, right};
 use crate::tui::theme::Theme;
 
@@ -51,41 +54,37 @@ impl Columns {
         columns
     }
 
-    /// The titles; the one sorted by is underlined and marked.
-    pub(super) fn titles(&self, theme: Theme, sort: Sort) -> Line<'static> {
-        let title = |text: &str, by: Option<Sort>| match by {
-            Some(by) if by == sort => {
-                span(format!("▾{}", text.trim_start()), theme.strong().add_modifier(Modifier::UNDERLINED))
-            }
-            _ => span(text.to_owned(), theme.dim()),
-        };
-        let aligned = |text: &str, width: usize, by: Option<Sort>| {
-            let title = title(text, by);
-            let pad = width.saturating_sub(title.width());
-            [raw(" ".repeat(pad)), title]
-        };
+    /// The line of titles in `area`; the one sorted by is underlined and marked.
+    pub(super) fn titles(&self, theme: Theme, order: (By, bool), area: Rect, hits: &mut Hits) -> Line<'static> {
         let mut row = vec![span(left(" LISTENER", self.address + 2), theme.dim())];
         if self.process > 0 {
             row.push(span(left("PROCESS", self.process), theme.dim()));
         }
-        let queue = title("ACCEPT QUEUE", Some(Sort::Depth));
-        let pad = (self.gauge + DEPTH).saturating_sub(queue.width());
-        row.extend([queue, raw(" ".repeat(pad))]);
-        row.extend(aligned("LIMIT", LIMIT, None));
+        let mut add = |text: &str, width: usize, by: By, at_right: bool| {
+            let title = title(theme, text, by, order);
+            let pad = raw(" ".repeat(width.saturating_sub(title.width())));
+            if by != By::Known {
+                let x = area.x + columns(&row) as u16;
+                hits.titles.push((Rect { x, y: area.y, width: width as u16, height: 1 }, by));
+            }
+            row.extend(if at_right { [pad, title] } else { [title, pad] });
+        };
+        add("ACCEPT QUEUE", self.gauge + DEPTH, By::Depth, false);
+        add("LIMIT", LIMIT, By::Known, true);
         if self.trend > 0 {
-            row.push(span(left(" OVER TIME", self.trend), theme.dim()));
+            add(" OVER TIME", self.trend, By::Known, false);
         }
-        row.extend(aligned(if self.syn_gauge > 3 { "SYN QUEUE" } else { "SYN" }, 1 + self.syn_gauge + SYN, None));
+        add(if self.syn_gauge > 3 { "SYN QUEUE" } else { "SYN" }, 1 + self.syn_gauge + SYN, By::Known, true);
         if self.flow > 0 {
-            row.extend(aligned("QUEUED/s", self.flow / 2, None));
-            row.extend(aligned("ACCEPT/s", self.flow / 2, Some(Sort::Accepts)));
+            add("QUEUED/s", self.flow / 2, By::Known, true);
+            add("ACCEPT/s", self.flow / 2, By::Accepts, true);
         }
-        row.extend(aligned("WAIT p50", P50, None));
-        row.extend(aligned("p99", P99, Some(Sort::Wait)));
+        add("WAIT p50", P50, By::Known, true);
+        add("p99", P99, By::Wait, true);
         if self.longest > 0 {
-            row.extend(aligned("max", self.longest, None));
+            add("max", self.longest, By::Known, true);
         }
-        row.extend(aligned("OVERFLOW", OVERFLOW, Some(Sort::Overflow)));
+        add("OVERFLOW", OVERFLOW, By::Overflow, true);
         Line::from(row)
     }
 

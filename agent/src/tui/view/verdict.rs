@@ -1,37 +1,109 @@
-//! What is going on at a listener, in plain words, whether or not anything is wrong.
+//! What is going on at what is selected, in plain words, whether or not anything is wrong.
 
 use ratatui::text::Line;
 
-use super::finding;
-use super::parts::{raw, span};
-use crate::model::snapshot::{Finding, ListenerView, Snapshot};
-use crate::tui::text::{duration, grouped, wrap};
-use crate::tui::theme::Theme;
+use super::parts::{cut, raw, span};
+use super::{finding, threads, words};
+use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
+use crate::tui::order::worst;
+use crate::tui::subject::{Subject, subject};
+use crate::tui::text::{duration, escape, fine, grouped, percent, wrap};
+use crate::tui::theme::{Theme, name, shape};
 
 /// The worst finding on the listener, or what is so when there is none.
 pub(super) fn lines(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
-    let mut findings = of(snapshot, listener);
-    let Some(worst) = findings.next() else { return quiet(theme, listener, width) };
-    let mut out = finding::lines(theme, worst, width);
-    let more = findings.count();
-    if more > 0 {
-        let text = format!("and {more} more finding{} here: Tab", if more == 1 { "" } else { "s" });
-        let edge = span("▌", theme.owner(worst.owner));
-        out.push(Line::from(vec![edge, raw("  "), span(text, theme.dim())]));
-    }
-    out
+    found(theme, of(snapshot, listener), width).unwrap_or_else(|| {
+        let (mark, headline, text) = words(listener);
+        let mut out = quiet(theme, mark, headline, &text, width);
+        out.extend(elsewhere(theme, snapshot, width));
+        out
+    })
 }
 
-/// The findings on a listener, worst first.
-pub(super) fn of<'a>(snapshot: &'a Snapshot, listener: &ListenerView) -> impl Iterator<Item = &'a Finding> {
-    let sock = listener.sock;
+/// The same of a connection.
+pub(super) fn connection(
+    theme: Theme,
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    width: usize,
+) -> Vec<Line<'static>> {
+    found(theme, of_connection(snapshot, connection), width).unwrap_or_else(|| {
+        let (headline, text) = connection_words(snapshot, connection);
+        let mut out = quiet(theme, '●', headline, &text, width);
+        out.extend(elsewhere(theme, snapshot, width));
+        out
+    })
+}
+
+/// The same of a thread: the findings on its process.
+pub(super) fn thread(theme: Theme, snapshot: &Snapshot, thread: &ThreadView, width: usize) -> Vec<Line<'static>> {
+    let own = snapshot
+        .findings
+        .iter()
+        .filter(|finding| matches!(subject(snapshot, finding), Subject::Process(process) if process.pid == thread.pid));
+    found(theme, own, width).unwrap_or_else(|| {
+        let (headline, text) = thread_words(thread);
+        let mut out = quiet(theme, '●', headline, &text, width);
+        out.extend(elsewhere(theme, snapshot, width));
+        out
+    })
+}
+
+/// The findings on a listener, on what it accepted and on its process, worst first.
+pub(super) fn of<'a>(snapshot: &'a Snapshot, listener: &'a ListenerView) -> impl Iterator<Item = &'a Finding> {
+    snapshot.findings.iter().filter(|finding| match subject(snapshot, finding) {
+        Subject::Listener(other) => other.sock == listener.sock,
+        Subject::Connection(connection) => connection.listener == Some(listener.sock),
+        Subject::Process(thread) => listener.pid == thread.pid || listener.holders.contains(&thread.pid),
+        Subject::Gone => false,
+    })
+}
+
+/// The findings on a connection, worst first.
+pub(super) fn of_connection<'a>(
+    snapshot: &'a Snapshot,
+    connection: &ConnectionView,
+) -> impl Iterator<Item = &'a Finding> {
+    let sock = connection.sock;
     snapshot.findings.iter().filter(move |finding| finding.sock == sock)
 }
 
-fn quiet(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
-    let (mark, headline, text) = words(listener);
-    let mut out = vec![Line::from(vec![raw(format!(" {mark} ")), span(headline, theme.strong())])];
-    out.extend(wrap(&text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
+/// The first of some findings, and how many more there are.
+fn found<'a>(
+    theme: Theme,
+    mut findings: impl Iterator<Item = &'a Finding>,
+    width: usize,
+) -> Option<Vec<Line<'static>>> {
+    let worst = findings.next()?;
+    let mut out = finding::lines(theme, worst, width);
+    let more = findings.count();
+    if more > 0 {
+        let text = format!("and {more} more finding{} here: 4", if more == 1 { "" } else { "s" });
+        let edge = span("▌", theme.owner(worst.owner));
+        out.push(Line::from(vec![edge, raw("  "), span(text, theme.dim())]));
+    }
+    Some(out)
+}
+
+/// The worst finding in one line, where what is selected has none.
+fn elsewhere(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>> {
+    let worst = snapshot.findings.first()?;
+    let row = vec![
+        span(format!(" {} ", shape(worst.severity)), theme.severity(worst.severity)),
+        span(format!("{}: ", escape(&worst.subject)), theme.dim()),
+        span(escape(&worst.headline), theme.severity(worst.severity)),
+    ];
+    let hint = vec![span(" 4", theme.strong()), span(" shows ", theme.dim())];
+    Some(super::parts::spread(cut(row, width.saturating_sub(9)), hint, width))
+}
+
+fn quiet(theme: Theme, mark: char, headline: String, text: &str, width: usize) -> Vec<Line<'static>> {
+    let mut out = Vec::new();
+    for (at, line) in wrap(&headline, width.saturating_sub(4)).into_iter().enumerate() {
+        let lead = if at == 0 { format!(" {mark} ") } else { "   ".to_owned() };
+        out.push(Line::from(vec![raw(lead), span(line, theme.strong())]));
+    }
+    out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
     out
 }
 
@@ -70,4 +142,51 @@ fn words(listener: &ListenerView) -> (char, String, String) {
     };
     let text = format!("{} accepted so far; {waiting} for accept(), with room for {limit}.", grouped(totals.accepted));
     ('✔', headline, text)
+}
+
+fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String, String) {
+    let Some((exchange, verdict)) = worst(connection).and_then(|it| it.verdict.map(|verdict| (it, verdict))) else {
+        let text = "Nothing has been asked and answered on it since it is watched.";
+        return ("No exchange yet.".to_owned(), text.to_owned());
+    };
+    let which = if exchange.done { "its worst exchange" } else { "the exchange that it is in" };
+    let whose = match verdict.kind.owner() {
+        crate::model::snapshot::Owner::Unknown => "nobody can vouch for it".to_owned(),
+        owner => format!("the {}'s time", name(owner)),
+    };
+    let headline = format!(
+        "{} took {} of {} of {which} ({}): {whose}.",
+        words::name(verdict.kind),
+        fine(verdict.us),
+        fine(exchange.total_us),
+        percent(verdict.share)
+    );
+    let longest = exchange.slices.iter().filter(|slice| slice.kind == verdict.kind).max_by_key(|slice| slice.us);
+    let text = longest.map(|slice| words::sentence(snapshot, connection, exchange, slice) + ".");
+    (capital(&headline), capital(&text.unwrap_or_default()))
+}
+
+fn thread_words(thread: &ThreadView) -> (String, String) {
+    let who = threads::name(thread);
+    let headline = match (thread.busy, thread.waits, thread.asleep) {
+        (Some(busy), Some(waits), Some(asleep)) => format!(
+            "{who}: {} of the time on a CPU, {} waiting for one, {} asleep.",
+            percent(busy),
+            percent(waits),
+            percent(asleep)
+        ),
+        _ => format!("{who}: how it spends its time is known with the second sample."),
+    };
+    let served = match thread.connections {
+        0 => "It serves no connection.".to_owned(),
+        1 => "It serves 1 connection.".to_owned(),
+        n => format!("It serves {} connections.", grouped(n.into())),
+    };
+    (headline, served)
+}
+
+/// Begins a sentence with a capital letter.
+fn capital(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }

@@ -1,0 +1,96 @@
+//! Which calls a thread made to others while it worked on a request: a hint, since time and thread are all it goes by.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::model::event::{Exchange, Role, SockId};
+
+/// Threads followed; further ones have no hints.
+const MAX_THREADS: usize = 1_024;
+/// Exchanges of each kind remembered for each thread.
+const MAX_SPANS: usize = 8;
+
+/// A stretch of a thread's time: from the first to the last moment, on a connection, in an exchange.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from_ns: u64,
+    to_ns: u64,
+    id: (SockId, u32),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Thread {
+    /// From the last read to the first write of requests served.
+    served: VecDeque<Span>,
+    /// Calls to others.
+    called: VecDeque<Span>,
+}
+
+/// Recent exchanges by thread.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inside {
+    threads: HashMap<u32, Thread>,
+}
+
+impl Inside {
+    /// Calls that ran inside this served request, as far as they are reported already.
+    pub(super) fn served(&mut self, exchange: &Exchange) -> Vec<(SockId, u32)> {
+        let Some((tid, span)) = working(exchange) else { return Vec::new() };
+        let Some(thread) = self.thread(tid) else { return Vec::new() };
+        let called = thread.called.iter().filter(|call| overlap(&span, call)).map(|call| call.id).collect();
+        push(&mut thread.served, span);
+        called
+    }
+
+    /// Served requests, reported before, inside which this call ran.
+    pub(super) fn called(&mut self, exchange: &Exchange) -> Vec<(SockId, u32)> {
+        let Some((tid, span)) = calling(exchange) else { return Vec::new() };
+        let Some(thread) = self.thread(tid) else { return Vec::new() };
+        let within = thread.served.iter().filter(|served| overlap(served, &span)).map(|served| served.id).collect();
+        push(&mut thread.called, span);
+        within
+    }
+
+    fn thread(&mut self, tid: u32) -> Option<&mut Thread> {
+        if self.threads.len() >= MAX_THREADS && !self.threads.contains_key(&tid) {
+            return None;
+        }
+        Some(self.threads.entry(tid).or_default())
+    }
+
+    /// Threads end; ids come again.
+    pub(super) fn keep(&mut self, since_ns: u64) {
+        let lives = |spans: &VecDeque<Span>| spans.back().is_some_and(|span| span.to_ns >= since_ns);
+        self.threads.retain(|_, thread| lives(&thread.served) || lives(&thread.called));
+    }
+}
+
+fn working(exchange: &Exchange) -> Option<(u32, Span)> {
+    let (inbound, outbound) = (exchange.inbound.as_ref()?, exchange.outbound.as_ref()?);
+    let tid = outbound.writer?.tid;
+    let from_ns = inbound.read_last_ns?;
+    let span = Span { from_ns, to_ns: outbound.first_ns, id: (exchange.sock, exchange.seq) };
+    (exchange.role == Role::Server).then_some((tid, span))
+}
+
+fn calling(exchange: &Exchange) -> Option<(u32, Span)> {
+    let outbound = exchange.outbound.as_ref()?;
+    let tid = outbound.writer?.tid;
+    let read_ns = exchange.inbound.as_ref().and_then(|inbound| inbound.read_last_ns);
+    let span = Span {
+        from_ns: outbound.first_ns,
+        to_ns: read_ns.unwrap_or(outbound.last_ns),
+        id: (exchange.sock, exchange.seq),
+    };
+    (exchange.role == Role::Client).then_some((tid, span))
+}
+
+fn overlap(one: &Span, other: &Span) -> bool {
+    one.from_ns < other.to_ns && other.from_ns < one.to_ns
+}
+
+fn push(spans: &mut VecDeque<Span>, span: Span) {
+    if spans.len() == MAX_SPANS {
+        spans.pop_front();
+    }
+    spans.push_back(span);
+}

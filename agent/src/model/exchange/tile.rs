@@ -1,0 +1,90 @@
+//! Slices that follow one another without gap or overlap.
+
+use crate::model::snapshot::{Slice, SliceKind};
+
+const US: u64 = 1_000;
+
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    kind: SliceKind,
+    end_ns: u64,
+    cpu_ns: Option<u64>,
+}
+
+/// Lays slices one behind the other. Time never goes back: a piece that would end before the last one is left out, so
+/// that facts out of order make a shorter slice, never an overlap.
+#[derive(Clone, Debug)]
+pub(super) struct Tile {
+    start_ns: u64,
+    end_ns: u64,
+    pieces: Vec<Piece>,
+}
+
+impl Tile {
+    pub(super) fn new(start_ns: u64) -> Self {
+        Self { start_ns, end_ns: start_ns, pieces: Vec::with_capacity(8) }
+    }
+
+    pub(super) fn start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
+    /// Where the next piece begins.
+    pub(super) fn end_ns(&self) -> u64 {
+        self.end_ns
+    }
+
+    /// Time from the last piece to `end_ns`.
+    pub(super) fn room(&self, end_ns: u64) -> u64 {
+        end_ns.saturating_sub(self.end_ns)
+    }
+
+    /// Everything up to `end_ns` was this.
+    pub(super) fn to(&mut self, end_ns: u64, kind: SliceKind) {
+        self.to_with_cpu(end_ns, kind, None);
+    }
+
+    /// The same, the thread having been on a CPU for `cpu_ns` of it.
+    pub(super) fn to_with_cpu(&mut self, end_ns: u64, kind: SliceKind, cpu_ns: Option<u64>) {
+        if end_ns <= self.end_ns {
+            return;
+        }
+        let cpu_ns = cpu_ns.map(|cpu_ns| cpu_ns.min(end_ns - self.end_ns));
+        match self.pieces.last_mut().filter(|last| last.kind == kind) {
+            Some(last) => {
+                last.end_ns = end_ns;
+                last.cpu_ns = last.cpu_ns.zip(cpu_ns).map(|(one, other)| one + other);
+            }
+            None => self.pieces.push(Piece { kind, end_ns, cpu_ns }),
+        }
+        self.end_ns = end_ns;
+    }
+
+    /// Shares the time up to `end_ns` out: to each claim as much as it asks while there is some left, what remains to
+    /// `rest`.
+    pub(super) fn split(&mut self, end_ns: u64, claims: impl IntoIterator<Item = (SliceKind, u64)>, rest: SliceKind) {
+        for (kind, ns) in claims {
+            self.to(self.end_ns.saturating_add(ns).min(end_ns), kind);
+        }
+        self.to(end_ns, rest);
+    }
+
+    /// The total in µs, and the slices on the grid of whole microseconds from the start: they add up to the total, and
+    /// each begins where the one before it ends.
+    pub(super) fn finish(self) -> (u64, Vec<Slice>) {
+        let start_ns = self.start_ns;
+        let grid = |ns: u64| (ns - start_ns) / US;
+        let mut slices = Vec::with_capacity(self.pieces.len());
+        let mut from_us = 0;
+        for piece in &self.pieces {
+            let to_us = grid(piece.end_ns);
+            let us = to_us - from_us;
+            if us > 0 {
+                let cpu_us = piece.cpu_ns.map(|ns| (ns / US).min(us));
+                slices.push(Slice { kind: piece.kind, start_ns: start_ns + from_us * US, us, cpu_us });
+            }
+            from_us = to_us;
+        }
+        (from_us, slices)
+    }
+}

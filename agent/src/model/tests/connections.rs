@@ -1,0 +1,266 @@
+//! The table of connections: what is reported when, what a screen shows, and its bounds.
+
+use super::facts::{Build, at, client, server};
+use super::world::{MS, SECOND, START, World, address};
+use crate::model::event::{
+    Closed, ConnectionSample, Ending, Event, Exchange, Hold, HoldReason, Opened, Progress, Role, Side, SockId,
+    TcpState, ThreadSample,
+};
+use crate::model::output::{ConnectionOutput, ExchangeOutput, Output};
+use crate::model::snapshot::SliceKind;
+use crate::model::{MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_DETAILED, MAX_RECENT};
+
+const US: u64 = 1_000;
+/// The first connection that a world accepts.
+const SOCK: SockId = 1_000_001;
+
+pub(crate) fn opened(sock: SockId, role: Role, midway: bool) -> Event {
+    Event::Opened(Opened {
+        ts_ns: START,
+        sock,
+        role,
+        listener: None,
+        local: address("10.0.0.1:8080"),
+        peer: address("10.0.0.9:40122"),
+        pid: 4242,
+        comm: "server".into(),
+        handshake_us: None,
+        midway,
+    })
+}
+
+pub(crate) fn closed(sock: SockId, ts_ns: u64) -> Event {
+    Event::Closed(Closed {
+        ts_ns,
+        sock,
+        by: Some(Side::Peer),
+        how: Some(Ending::Fin),
+        since_ns: Some(ts_ns),
+        bytes_in: 100,
+        bytes_out: 200,
+        retransmits: 0,
+        delayed_acks: Some(2),
+        delayed_ack_us: 80_000,
+    })
+}
+
+pub(crate) fn sampled(sock: SockId, exchange: Option<Exchange>) -> ConnectionSample {
+    ConnectionSample {
+        sock,
+        state: TcpState::Established,
+        exchange,
+        active_ns: START,
+        peer_window_zero: false,
+        window_zero: false,
+    }
+}
+
+fn exchanges(world: &World) -> Vec<ExchangeOutput> {
+    let exchange = |output: &Output| match output {
+        Output::Exchange(exchange) => Some(exchange.clone()),
+        _ => None,
+    };
+    world.out.iter().filter_map(exchange).collect()
+}
+
+fn connections(world: &World) -> Vec<ConnectionOutput> {
+    let connection = |output: &Output| match output {
+        Output::Connection(connection) => Some(connection.clone()),
+        _ => None,
+    };
+    world.out.iter().filter_map(connection).collect()
+}
+
+/// One accepted connection.
+fn accepted() -> World {
+    let mut world = World::with_limit(128);
+    world.accept(0, 7, 2 * MS, MS);
+    world
+}
+
+fn on(sock: SockId, seq: u32, exchange: Exchange) -> Exchange {
+    Exchange { sock, seq, ..exchange }
+}
+
+#[test]
+fn an_accepted_connection_lives_to_its_close() {
+    let mut world = accepted();
+    world.apply(Event::Exchange(on(SOCK, 1, server())));
+    let mut held = on(SOCK, 2, server().later(SECOND).acked(at(SECOND + 42 * MS)));
+    held.outbound().holds = vec![Hold { reason: HoldReason::Nagle, count: 2, held_ns: 7 * MS }];
+    world.apply(Event::Exchange(held));
+    let view = world.model.snapshot().connections.remove(0);
+    assert_eq!((view.sock, view.exchanges, view.recent.len()), (SOCK, 2, 2));
+    assert_eq!((view.bytes_in, view.bytes_out, view.queued_us), (200, 400, Some(2_000)));
+    assert_eq!((view.worst.map(|worst| worst.seq), view.trailing.count, view.trailing.us), (Some(1), 1, 41_030));
+    assert_eq!(view.recent[0].slices[0].kind, SliceKind::Handshake);
+    assert_ne!(view.recent[1].slices[0].kind, SliceKind::Handshake);
+    world.apply(closed(SOCK, at(2 * SECOND)));
+    let ended = connections(&world).remove(0);
+    assert_eq!((ended.ts_ns, ended.view.closed_ns), (at(2 * SECOND), Some(at(2 * SECOND))));
+    assert_eq!(ended.view.ended, Some((Side::Peer, Ending::Fin)));
+    assert_eq!((ended.delayed_acks_sent, ended.tids), (Some((2, 80_000)), (Some(11), Some(11))));
+    assert_eq!((ended.view.holds[0].count, ended.view.holds[0].us), (2, 7_000));
+    let phases: u64 = ended.phases_us.iter().map(|(_, us)| us).sum();
+    let totals: u64 = exchanges(&world).iter().map(|exchange| exchange.view.total_us).sum();
+    assert_eq!(phases, totals, "the phases are all there is");
+    let times = ended.view.times;
+    let owned = times.kernel_us + times.app_us + times.peer_us + times.unknown_us;
+    assert_eq!(owned + ended.view.trailing.us, totals);
+    assert_eq!(world.model.snapshot().times, times);
+    world.finish();
+    assert_eq!(connections(&world).len(), 1, "reported once");
+}
+
+#[test]
+fn an_answered_exchange_is_reported_by_a_sample_and_only_once() {
+    let mut world = accepted();
+    let open = Exchange { progress: Progress::Open, ..on(SOCK, 1, server()) };
+    world.connections = vec![sampled(SOCK, Some(Exchange { ts_ns: at(300 * MS), ..open.clone() }))];
+    world.sample_after(300 * MS);
+    assert_eq!(exchanges(&world).len(), 0, "more of the response may come");
+    assert!(world.model.snapshot().connections[0].current.is_some());
+    world.connections = vec![sampled(SOCK, Some(open))];
+    world.sample_after(700 * MS);
+    world.sample_after(SECOND);
+    assert_eq!(exchanges(&world).len(), 1);
+    assert!(exchanges(&world)[0].view.done);
+    let mut more = on(SOCK, 1, server());
+    more.outbound().bytes = 500;
+    world.apply(Event::Exchange(more));
+    let view = world.model.snapshot().connections.remove(0);
+    assert_eq!((view.exchanges, view.bytes_out, view.current), (1, 500, None), "bytes are counted, once");
+    world.apply(Event::Exchange(on(SOCK, 2, server().later(5 * SECOND))));
+    assert_eq!(exchanges(&world).len(), 2);
+}
+
+#[test]
+fn the_end_of_the_run_reports_what_is_done_and_what_is_open() {
+    let mut world = World::with_limit(128);
+    for sock in 1..=4 {
+        world.apply(opened(sock, if sock == 3 { Role::Client } else { Role::Server }, sock == 1));
+    }
+    let open = |sock, exchange| Exchange { progress: Progress::Open, ..on(sock, 1, exchange) };
+    let unanswered = Exchange { outbound: None, ..open(2, server()) };
+    world.connections = [open(1, server()), unanswered, open(3, client())]
+        .into_iter()
+        .map(|exchange| sampled(exchange.sock, Some(Exchange { ts_ns: at(100 * MS), ..exchange })))
+        .collect();
+    world.sample_after(100 * MS);
+    let summary = world.finish();
+    assert_eq!(exchanges(&world).iter().map(|exchange| exchange.sock).collect::<Vec<_>>(), [1, 3]);
+    let open: Vec<_> = connections(&world).iter().map(|output| (output.view.sock, output.view.closed_ns)).collect();
+    assert_eq!(open, [(1, None), (2, None), (3, None), (4, None)]);
+    assert_eq!((summary.connections, summary.times.exchanges, summary.exchange.count), (4, 2, 2));
+    assert!(summary.phases_us.contains(&(SliceKind::Response, 5_000)));
+    assert!(connections(&world)[0].view.midway);
+}
+
+#[test]
+fn a_call_inside_a_request_is_shown_with_it() {
+    let mut world = World::with_limit(128);
+    world.apply(opened(1, Role::Server, false));
+    world.apply(opened(2, Role::Client, false));
+    let serving = server().writing(at(20 * MS));
+    // The first call is known before the request is over, the second only after.
+    world.apply(Event::Exchange(on(2, 1, client().later(MS))));
+    world.apply(Event::Exchange(on(1, 1, serving)));
+    world.apply(Event::Exchange(on(2, 2, client().later(8 * MS))));
+    world.apply(Event::Exchange(on(2, 3, client().later(SECOND))));
+    let reported = exchanges(&world);
+    assert_eq!(reported[1].view.inside, [(2, 1)]);
+    let view = world.model.snapshot().connections.into_iter().find(|view| view.sock == 1).expect("the connection");
+    assert_eq!(view.recent[0].inside, [(2, 1), (2, 2)]);
+}
+
+#[test]
+fn the_worst_come_first_and_an_open_exchange_counts_as_long_as_it_lasts() {
+    let mut world = World::with_limit(128);
+    (1..=3).for_each(|sock| world.apply(opened(sock, Role::Server, false)));
+    world.apply(Event::Exchange(on(1, 1, server().writing(at(20 * MS)))));
+    world.apply(Event::Exchange(on(2, 1, server().writing(at(90 * MS)))));
+    let working = Exchange { progress: Progress::Open, outbound: None, ts_ns: at(SECOND), ..on(3, 1, server()) };
+    world.connections = vec![sampled(3, Some(working))];
+    world.sample_after(SECOND);
+    let snapshot = world.model.snapshot();
+    assert_eq!(snapshot.connections.iter().map(|view| view.sock).collect::<Vec<_>>(), [3, 2, 1]);
+    let current = snapshot.connections[0].current.as_ref().expect("an exchange in progress");
+    assert_eq!(current.verdict.map(|verdict| (verdict.kind, verdict.us)), Some((SliceKind::App, 999_950)));
+    assert_eq!((snapshot.connections_open, snapshot.times.exchanges), (1, 2));
+    assert_eq!(snapshot.recent_times, snapshot.times);
+    world.connections.clear();
+    world.sample_after(10 * SECOND);
+    assert_eq!((world.model.snapshot().recent_times.exchanges, world.model.snapshot().times.exchanges), (0, 2));
+}
+
+#[test]
+fn threads_have_rates_and_shares_between_samples() {
+    let mut world = accepted();
+    let thread = |cpu_ns, run_delay_ns, reads| ThreadSample {
+        pid: 4242,
+        tid: 11,
+        comm: "worker".into(),
+        cpu_ns,
+        run_delay_ns,
+        reads,
+        writes: reads * 2,
+    };
+    world.threads = vec![thread(5 * SECOND, SECOND, 100)];
+    world.sample_after(SECOND);
+    assert_eq!(world.model.snapshot().threads[0].busy, None, "nothing to compare with");
+    world.apply(Event::Exchange(on(SOCK, 1, server())));
+    world.accept(0, 11, MS, MS);
+    world.threads = vec![thread(5_500 * MS, 1_200 * MS, 140)];
+    world.sample_after(2 * SECOND);
+    let thread = world.model.snapshot().threads.remove(0);
+    assert_eq!((thread.reads, thread.writes, thread.accepts, thread.connections), (20.0, 40.0, 0.5, 1));
+    let near = |share: Option<f64>, expected: f64| share.is_some_and(|share| (share - expected).abs() < 1e-9);
+    assert!(near(thread.busy, 0.25) && near(thread.waits, 0.1) && near(thread.asleep, 0.65), "{thread:?}");
+}
+
+#[test]
+fn the_table_is_bounded_and_the_rest_is_counted() {
+    let mut world = World::with_limit(128);
+    let all = MAX_CONNECTIONS as u64;
+    (1..=all + 7).for_each(|sock| world.apply(opened(sock, Role::Server, true)));
+    world.apply(Event::Exchange(on(all + 7, 1, server())));
+    world.sample_after(SECOND);
+    let lost = world.out.iter().find_map(|output| match output {
+        Output::Lost(lost) => Some((lost.probe.clone(), lost.count)),
+        _ => None,
+    });
+    assert_eq!(lost, Some(("model_connections".to_owned(), 7)));
+    let snapshot = world.model.snapshot();
+    assert_eq!((snapshot.connections.len(), snapshot.times.exchanges), (MAX_CONNECTION_VIEWS, 1));
+    assert_eq!(exchanges(&world).len(), 1, "it is reported all the same");
+    world.apply(closed(1, at(SECOND)));
+    world.apply(opened(all + 8, Role::Server, false));
+    world.sample_after(SECOND);
+    assert_eq!(world.model.snapshot().lost, 7, "a closed one gave way");
+}
+
+#[test]
+fn closed_connections_and_details_are_bounded() {
+    let mut world = World::with_limit(128);
+    let all = MAX_DETAILED as u64 + 500;
+    for sock in 1..=all {
+        world.apply(opened(sock, Role::Server, false));
+        for seq in 1..=(MAX_RECENT as u32 + 2) {
+            world.apply(Event::Exchange(on(sock, seq, server().writing(at(sock * US + MS)))));
+        }
+    }
+    let views = world.model.snapshot().connections;
+    assert_eq!((views[0].sock, views[0].recent.len()), (all, MAX_RECENT));
+    assert_eq!(views[0].recent.last().map(|view| view.seq), Some(MAX_RECENT as u32 + 2));
+    (1..=all).for_each(|sock| world.apply(closed(sock, at(SECOND))));
+    assert_eq!(world.model.snapshot().connections.len(), MAX_CLOSED_CONNECTIONS);
+    assert_eq!(connections(&world).len(), all as usize);
+    let kept = connections(&world).iter().filter(|output| output.view.worst.is_some()).count();
+    assert_eq!(kept, MAX_DETAILED);
+}
+
+#[test]
+fn one_connection_costs_little() {
+    let size = size_of::<crate::model::connections::Connection>();
+    assert!(size <= 272, "{size} bytes");
+}

@@ -1,0 +1,226 @@
+//! The bodies of `exchange` and `connection`.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::body::{gaps, owner_name};
+use crate::model::event::{Ending, HoldReason, Role, Side, SockId};
+use crate::model::output::{ConnectionOutput, ExchangeOutput};
+use crate::model::snapshot::{OwnerTimes, Slice, SliceKind, Verdict};
+
+const NO_PROTOCOL: &str = "protocol: this version recognises none";
+
+#[derive(Serialize)]
+pub(super) struct ExchangeBody {
+    sock: String,
+    seq: u32,
+    role: &'static str,
+    start_ns: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+    total_us: u64,
+    slices: Vec<SliceBody>,
+    tids: Tids,
+    reads: u32,
+    writes: u32,
+    protocol: Option<&'static str>,
+    verdict: Option<VerdictBody>,
+    done: bool,
+    midway: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inside: Vec<InsideBody>,
+    gaps: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct SliceBody {
+    owner: &'static str,
+    kind: &'static str,
+    us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_us: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Tids {
+    read: Option<u32>,
+    write: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct VerdictBody {
+    owner: &'static str,
+    kind: &'static str,
+    share: f64,
+}
+
+/// A client exchange on the same thread at the same time: a hint.
+#[derive(Serialize)]
+struct InsideBody {
+    sock: String,
+    seq: u32,
+}
+
+impl From<&ExchangeOutput> for ExchangeBody {
+    fn from(exchange: &ExchangeOutput) -> Self {
+        let view = &exchange.view;
+        Self {
+            sock: exchange.sock.to_string(),
+            seq: view.seq,
+            role: role_name(exchange.role),
+            start_ns: view.start_ns,
+            request_bytes: view.request_bytes,
+            response_bytes: view.response_bytes,
+            total_us: view.total_us,
+            slices: view.slices.iter().map(slice).collect(),
+            tids: Tids { read: view.read_tid, write: view.write_tid },
+            reads: view.reads,
+            writes: view.writes,
+            protocol: None,
+            verdict: view.verdict.as_ref().map(verdict),
+            done: view.done,
+            midway: exchange.midway,
+            inside: view.inside.iter().map(inside).collect(),
+            gaps: gaps([
+                (true, NO_PROTOCOL),
+                (
+                    exchange.midway,
+                    "slices: it had begun when the connection became known; what came before is not in them",
+                ),
+                (view.read_tid.is_none() && view.reads > 0, "tids.read: no thread was seen reading"),
+                (view.write_tid.is_none() && view.writes > 0, "tids.write: no thread was seen writing"),
+            ]),
+        }
+    }
+}
+
+fn slice(slice: &Slice) -> SliceBody {
+    SliceBody { owner: owner_name(slice.kind.owner()), kind: slice.kind.name(), us: slice.us, cpu_us: slice.cpu_us }
+}
+
+fn verdict(verdict: &Verdict) -> VerdictBody {
+    let share = (verdict.share * 1e4).round() / 1e4;
+    VerdictBody { owner: owner_name(verdict.kind.owner()), kind: verdict.kind.name(), share }
+}
+
+fn inside(&(sock, seq): &(SockId, u32)) -> InsideBody {
+    InsideBody { sock: sock.to_string(), seq }
+}
+
+#[derive(Serialize)]
+pub(super) struct ConnectionBody<'a> {
+    sock: String,
+    listener: Option<String>,
+    local: String,
+    peer: String,
+    role: &'static str,
+    pid: u32,
+    comm: &'a str,
+    protocol: Option<&'static str>,
+    tls: Option<&'static str>,
+    tids: Value,
+    since_ns: u64,
+    handshake_us: Option<u64>,
+    queued_us: Option<u64>,
+    phases_us: Map<String, Value>,
+    times_us: TimesBody,
+    bytes: Value,
+    exchanges: u64,
+    nagle: Value,
+    delayed_acks: Option<Value>,
+    trailing_acks: Value,
+    retransmits: u64,
+    close: Option<Value>,
+    attached_midway: bool,
+    gaps: Vec<&'static str>,
+}
+
+impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
+    fn from(output: &'a ConnectionOutput) -> Self {
+        let view = &output.view;
+        let nagle = view.holds.iter().find(|hold| hold.reason == HoldReason::Nagle);
+        Self {
+            sock: view.sock.to_string(),
+            listener: view.listener.map(|listener| listener.to_string()),
+            local: view.local.to_string(),
+            peer: view.peer.to_string(),
+            role: role_name(view.role),
+            pid: view.pid,
+            comm: &view.comm,
+            protocol: None,
+            tls: None,
+            tids: json!({
+                "accept": view.acceptor.as_ref().map(|(tid, _)| tid), "read": output.tids.0, "write": output.tids.1,
+            }),
+            since_ns: view.since_ns,
+            handshake_us: view.handshake_us,
+            queued_us: view.queued_us,
+            phases_us: phases(&output.phases_us),
+            times_us: (&view.times).into(),
+            bytes: json!({ "in": view.bytes_in, "out": view.bytes_out }),
+            exchanges: view.exchanges,
+            nagle: json!({
+                "holds": nagle.map_or(0, |hold| hold.count), "held_us": nagle.map_or(0, |hold| hold.us),
+            }),
+            delayed_acks: output
+                .delayed_acks_sent
+                .map(|(sent, waited_us)| json!({ "sent": sent, "waited_us": waited_us })),
+            trailing_acks: json!({ "count": view.trailing.count, "us": view.trailing.us }),
+            retransmits: view.retransmits,
+            close: view.ended.map(|(by, how)| json!({ "by": side_name(by), "how": ending_name(how) })),
+            attached_midway: view.midway,
+            gaps: gaps([
+                (true, NO_PROTOCOL),
+                (true, "tls: this version does not look for it"),
+                (view.closed_ns.is_none(), "close: it is open"),
+                (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
+                (
+                    output.delayed_acks_sent.is_none(),
+                    "delayed_acks: counted at the close, where this kernel shows them",
+                ),
+                (view.midway, "phases_us, bytes: from the attach on; it was open before"),
+            ]),
+        }
+    }
+}
+
+/// Time by owner, as objects have it.
+#[derive(Serialize)]
+pub(super) struct TimesBody {
+    kernel: u64,
+    app: u64,
+    peer: u64,
+    unknown: u64,
+}
+
+impl From<&OwnerTimes> for TimesBody {
+    fn from(times: &OwnerTimes) -> Self {
+        Self { kernel: times.kernel_us, app: times.app_us, peer: times.peer_us, unknown: times.unknown_us }
+    }
+}
+
+pub(super) fn phases(phases: &[(SliceKind, u64)]) -> Map<String, Value> {
+    phases.iter().map(|(kind, us)| (kind.name().to_owned(), json!(us))).collect()
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Server => "server",
+        Role::Client => "client",
+    }
+}
+
+fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Local => "local",
+        Side::Peer => "peer",
+    }
+}
+
+fn ending_name(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Fin => "fin",
+        Ending::Reset => "reset",
+        Ending::Timeout => "timeout",
+    }
+}

@@ -1,0 +1,109 @@
+//! Where the time of exchanges went: a line an interval, and the slowest few of it.
+
+use std::io::{self, Write};
+
+use crate::model::event::{Role, SockId};
+use crate::model::output::ExchangeOutput;
+use crate::model::snapshot::{ConnectionView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
+use crate::report::{count, duration_us, percent};
+
+/// Slow exchanges told in one interval: the slowest.
+const MOST: usize = 5;
+/// An exchange is slow if one thing took so long of it, µs.
+const SLOW_US: u64 = 10_000;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exchanges {
+    /// Totals at the last line.
+    before: OwnerTimes,
+    /// Since the last line, slowest first.
+    slowest: Vec<Slow>,
+}
+
+#[derive(Clone, Debug)]
+struct Slow {
+    sock: SockId,
+    role: Role,
+    seq: u32,
+    verdict: Verdict,
+    total_us: u64,
+}
+
+impl Exchanges {
+    /// Notes an exchange. A peer that takes its time to ask is no news.
+    pub(super) fn note(&mut self, exchange: &ExchangeOutput) {
+        let verdict = exchange.view.verdict;
+        let Some(verdict) = verdict.filter(|verdict| verdict.us >= SLOW_US && verdict.kind != SliceKind::Request)
+        else {
+            return;
+        };
+        let place = self.slowest.partition_point(|other| other.verdict.us >= verdict.us);
+        if place < MOST {
+            let (sock, role, seq) = (exchange.sock, exchange.role, exchange.view.seq);
+            self.slowest.insert(place, Slow { sock, role, seq, verdict, total_us: exchange.view.total_us });
+            self.slowest.truncate(MOST);
+        }
+    }
+
+    /// Writes what was noted since the last time; nothing if there was nothing.
+    pub(super) fn write(&mut self, out: &mut dyn Write, time: &str, snapshot: &Snapshot) -> io::Result<()> {
+        let (now, before) = (snapshot.times, std::mem::replace(&mut self.before, snapshot.times));
+        let since = OwnerTimes {
+            exchanges: now.exchanges.saturating_sub(before.exchanges),
+            kernel_us: now.kernel_us.saturating_sub(before.kernel_us),
+            app_us: now.app_us.saturating_sub(before.app_us),
+            peer_us: now.peer_us.saturating_sub(before.peer_us),
+            unknown_us: now.unknown_us.saturating_sub(before.unknown_us),
+        };
+        if since.exchanges > 0 {
+            writeln!(out, "{time} {:<9} {} exchanges: {}", "time", count(since.exchanges), owners(&since))?;
+        }
+        for slow in self.slowest.drain(..) {
+            writeln!(out, "{time} {:<9} {}", "slow", slow.text(&snapshot.connections))?;
+        }
+        Ok(())
+    }
+}
+
+impl Slow {
+    fn text(&self, connections: &[ConnectionView]) -> String {
+        let known = connections.iter().find(|connection| connection.sock == self.sock);
+        let who = known.map_or_else(
+            || format!("connection {}", self.sock),
+            |connection| match self.role {
+                Role::Server => format!("{} at {}", connection.peer, connection.local),
+                Role::Client => format!("call to {}", connection.peer),
+            },
+        );
+        let (kind, us) = (self.verdict.kind, duration_us(self.verdict.us));
+        let owner = letter(kind.owner());
+        format!(
+            "{who}: exchange {} took {}, of it {} {us} ({owner})",
+            self.seq,
+            duration_us(self.total_us),
+            kind.name()
+        )
+    }
+}
+
+/// "A app 73 %, K kernel 9 %, P peer 18 %, ? 0.2 %".
+pub(super) fn owners(times: &OwnerTimes) -> String {
+    let sum = times.kernel_us + times.app_us + times.peer_us + times.unknown_us;
+    let share = |us: u64| percent(us as f64 / sum.max(1) as f64);
+    format!(
+        "A app {}, K kernel {}, P peer {}, ? unknown {}",
+        share(times.app_us),
+        share(times.kernel_us),
+        share(times.peer_us),
+        share(times.unknown_us)
+    )
+}
+
+fn letter(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Kernel => "K",
+        Owner::App => "A",
+        Owner::Peer => "P",
+        Owner::Unknown => "?",
+    }
+}

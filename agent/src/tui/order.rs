@@ -1,0 +1,255 @@
+//! What the rows of each list are sorted and filtered by.
+
+use std::cmp::Reverse;
+
+use super::list::Item;
+use crate::model::event::Role;
+use crate::model::event::TcpState;
+use crate::model::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, Snapshot, ThreadView};
+
+/// What a list is sorted by: figures in descending order, text in ascending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The order of the snapshot.
+    Known,
+    /// Accept-queue depth.
+    Depth,
+    /// Overflows.
+    Overflow,
+    /// 99th percentile of the wait.
+    Wait,
+    /// Accepts a second.
+    Accepts,
+    /// Address of the connection.
+    Address,
+    /// State of the connection.
+    State,
+    /// Exchanges so far.
+    Exchanges,
+    /// How long the last exchange took.
+    Last,
+    /// How long the longest exchange took.
+    Worst,
+    /// Time that the app held.
+    App,
+    /// Time that the kernel held.
+    Kernel,
+    /// Time that the peer held.
+    Peer,
+    /// Bytes read.
+    In,
+    /// Bytes written.
+    Out,
+    /// Segments sent again.
+    Retransmits,
+    /// Name of the thread.
+    Thread,
+    /// Reads a second.
+    Reads,
+    /// Writes a second.
+    Writes,
+    /// Share of the time on a CPU.
+    Busy,
+    /// Share of the time waiting for a CPU.
+    Waits,
+    /// Share of the time asleep.
+    Asleep,
+    /// Connections served.
+    Connections,
+}
+
+impl By {
+    /// As the footer names it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Known => "as given",
+            Self::Depth => "depth",
+            Self::Overflow => "overflow",
+            Self::Wait => "wait p99",
+            Self::Accepts => "accepts/s",
+            Self::Address => "address",
+            Self::State => "state",
+            Self::Exchanges => "exchanges",
+            Self::Last => "last time",
+            Self::Worst => "worst time",
+            Self::App => "app's time",
+            Self::Kernel => "kernel's time",
+            Self::Peer => "peer's time",
+            Self::In => "bytes in",
+            Self::Out => "bytes out",
+            Self::Retransmits => "resent",
+            Self::Thread => "name",
+            Self::Reads => "reads/s",
+            Self::Writes => "writes/s",
+            Self::Busy => "busy",
+            Self::Waits => "waits for CPU",
+            Self::Asleep => "asleep",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+/// What a row is sorted by.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// A figure, the highest first.
+    Figure(Reverse<u64>),
+    /// Text.
+    Text(String),
+}
+
+fn figure(value: u64) -> Key {
+    Key::Figure(Reverse(value))
+}
+
+/// Of a rate or share.
+fn fraction(value: f64) -> Key {
+    figure((value.max(0.0) * 1e6) as u64)
+}
+
+impl Item for ListenerView {
+    const ORDERS: &'static [By] = &[By::Known, By::Depth, By::Overflow, By::Wait, By::Accepts];
+
+    fn all(snapshot: &Snapshot) -> &[Self] {
+        &snapshot.listeners
+    }
+
+    fn id(&self) -> u64 {
+        self.sock
+    }
+
+    fn subject(finding: &Finding) -> Option<u64> {
+        Some(finding.sock)
+    }
+
+    fn key(&self, by: By) -> Key {
+        match by {
+            By::Overflow => figure(self.totals.overflows()),
+            By::Wait => figure(self.wait.p99),
+            By::Accepts => fraction(self.rates.accepts),
+            _ => figure(self.depth.into()),
+        }
+    }
+
+    /// The address, the process or a holder's pid.
+    fn matches(&self, needle: &str) -> bool {
+        self.local.to_string().contains(needle)
+            || self.comm.to_lowercase().contains(needle)
+            || self.holders.iter().chain([&self.pid]).any(|pid| pid.to_string() == needle)
+    }
+}
+
+impl Item for ConnectionView {
+    const ORDERS: &'static [By] = &[
+        By::Known,
+        By::Address,
+        By::State,
+        By::Exchanges,
+        By::Last,
+        By::App,
+        By::Kernel,
+        By::Peer,
+        By::Worst,
+        By::In,
+        By::Out,
+        By::Retransmits,
+    ];
+
+    fn all(snapshot: &Snapshot) -> &[Self] {
+        &snapshot.connections
+    }
+
+    fn id(&self) -> u64 {
+        self.sock
+    }
+
+    fn subject(finding: &Finding) -> Option<u64> {
+        Some(finding.sock)
+    }
+
+    fn key(&self, by: By) -> Key {
+        match by {
+            By::Address => Key::Text(self.peer.to_string()),
+            By::State => Key::Text(state(self.state).to_owned()),
+            By::Exchanges => figure(self.exchanges),
+            By::App => figure(self.times.app_us),
+            By::Kernel => figure(self.times.kernel_us),
+            By::Peer => figure(self.times.peer_us),
+            By::Worst => figure(worst(self).map_or(0, |exchange| exchange.total_us)),
+            By::In => figure(self.bytes_in),
+            By::Out => figure(self.bytes_out),
+            By::Retransmits => figure(self.retransmits),
+            _ => figure(last(self).map_or(0, |exchange| exchange.total_us)),
+        }
+    }
+
+    /// The addresses, the process, its pid, a thread's id, the state, or what the worst exchange's time went on.
+    fn matches(&self, needle: &str) -> bool {
+        let tids = last(self).map_or([None; 2], |exchange| [exchange.read_tid, exchange.write_tid]);
+        let acceptor = self.acceptor.as_ref().map(|(tid, _)| *tid);
+        let ids = tids.into_iter().chain([acceptor, Some(self.pid)]);
+        let kind = worst(self).and_then(|exchange| exchange.verdict).map(|verdict| verdict.kind.name());
+        self.peer.to_string().contains(needle)
+            || self.local.to_string().contains(needle)
+            || self.comm.to_lowercase().contains(needle)
+            || ids.flatten().any(|id| id.to_string() == needle)
+            || state(self.state).starts_with(needle)
+            || kind.is_some_and(|kind| kind.contains(needle))
+            || (self.role == Role::Client && needle == "client")
+    }
+}
+
+impl Item for ThreadView {
+    const ORDERS: &'static [By] =
+        &[By::Known, By::Thread, By::Accepts, By::Reads, By::Writes, By::Busy, By::Waits, By::Asleep, By::Connections];
+
+    fn all(snapshot: &Snapshot) -> &[Self] {
+        &snapshot.threads
+    }
+
+    fn id(&self) -> u64 {
+        self.tid.into()
+    }
+
+    fn subject(_: &Finding) -> Option<u64> {
+        None
+    }
+
+    fn key(&self, by: By) -> Key {
+        match by {
+            By::Thread => Key::Text(self.comm.clone()),
+            By::Accepts => fraction(self.accepts),
+            By::Reads => fraction(self.reads),
+            By::Writes => fraction(self.writes),
+            By::Waits => fraction(self.waits.unwrap_or(0.0)),
+            By::Asleep => fraction(self.asleep.unwrap_or(0.0)),
+            By::Connections => figure(self.connections.into()),
+            _ => fraction(self.busy.unwrap_or(0.0)),
+        }
+    }
+
+    fn matches(&self, needle: &str) -> bool {
+        self.comm.to_lowercase().contains(needle) || [self.pid, self.tid].iter().any(|id| id.to_string() == needle)
+    }
+}
+
+/// The exchange that a connection is in, or that was its last.
+pub(super) fn last(connection: &ConnectionView) -> Option<&ExchangeView> {
+    connection.current.as_ref().or(connection.recent.last())
+}
+
+/// The longest exchange of a connection, be it over or not.
+pub(super) fn worst(connection: &ConnectionView) -> Option<&ExchangeView> {
+    connection.worst.iter().chain(&connection.current).max_by_key(|exchange| exchange.total_us)
+}
+
+/// The name of a state.
+pub(super) fn state(state: TcpState) -> &'static str {
+    match state {
+        TcpState::Established => "open",
+        TcpState::SynSent => "syn-sent",
+        TcpState::Closing => "closing",
+        TcpState::CloseWait => "close-wait",
+        TcpState::Closed => "closed",
+    }
+}

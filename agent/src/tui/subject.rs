@@ -1,0 +1,29 @@
+//! What a finding is about: a listener, a connection or a process.
+
+use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
+
+/// What a finding is about, where the snapshot has it.
+pub(super) enum Subject<'a> {
+    /// A listener.
+    Listener(&'a ListenerView),
+    /// A connection.
+    Connection(&'a ConnectionView),
+    /// A process: the first of its threads.
+    Process(&'a ThreadView),
+    /// Something that the snapshot does not hold, or no longer.
+    Gone,
+}
+
+/// Looks the subject of a finding up.
+pub(super) fn subject<'a>(snapshot: &'a Snapshot, finding: &Finding) -> Subject<'a> {
+    let sock = finding.sock;
+    if let Some(listener) = snapshot.listeners.iter().find(|listener| listener.sock == sock) {
+        Subject::Listener(listener)
+    } else if let Some(connection) = snapshot.connections.iter().find(|connection| connection.sock == sock) {
+        Subject::Connection(connection)
+    } else if let Some(thread) = snapshot.threads.iter().find(|thread| u64::from(thread.pid) == sock) {
+        Subject::Process(thread)
+    } else {
+        Subject::Gone
+    }
+}

@@ -1,0 +1,210 @@
+//! One connection: how it came about, and one of its exchanges as a picture of three lanes.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::Line;
+
+use super::parts::{Row, columns, cut, raw, rule, span};
+use super::queues::take;
+use super::steps::Step;
+use super::{connection_table, exchange, finding, lanes, put, steps, verdict, words};
+use crate::model::event::{Ending, HoldReason, Role, Side};
+use crate::model::snapshot::{ConnectionView, ExchangeView, SliceKind, Snapshot};
+use crate::tui::app::{App, Hits};
+use crate::tui::order::state;
+use crate::tui::text::{bytes, duration, escape, fine, grouped};
+use crate::tui::theme::Theme;
+
+/// From this width on the other exchanges stand beside the one in front.
+const TWO_COLUMNS: u16 = 140;
+/// From this height on the opening is drawn in lanes too, and findings have their text.
+const HIGH: u16 = 32;
+
+/// Draws the screen: who and what above, the exchange in lanes, below what it adds up to and what to change.
+pub(super) fn draw(
+    app: &App,
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
+    let theme = app.theme;
+    let shown = exchange::shown_exchange(connection, app.exchange);
+    let mut rest = area;
+    put(frame, take(&mut rest, 1), vec![title(theme, snapshot, connection, area.width.into())]);
+    let mut page = rest;
+    if area.width >= TWO_COLUMNS {
+        let [left, _, side] = rest.layout(&Layout::horizontal([
+            Constraint::Fill(1),
+            Constraint::Length(2),
+            Constraint::Length(area.width * 9 / 20),
+        ]));
+        page = left;
+        put(frame, side, self::side(theme, connection, shown, side.width.into(), side.height.into()));
+    }
+    let width = usize::from(page.width);
+    let facts = facts(theme, snapshot, connection, shown, width);
+    put(frame, take(&mut page, facts.len()), facts);
+    put(frame, take(&mut page, 1), vec![exchange::strip(theme, connection, shown, width)]);
+
+    let below = below(theme, snapshot, connection, shown, width, area.height >= HIGH);
+    let below_height = below.len().min(usize::from(page.height) * 3 / 5);
+    let lanes_height = usize::from(page.height) - below_height;
+    let steps = all_steps(snapshot, connection, shown, area.height >= HIGH);
+    let mut lines = lanes::lines(theme, &steps, width, lanes_height);
+    let titles = lines.drain(..1).collect();
+    put(frame, take(&mut page, 1), titles);
+    let picture = take(&mut page, lanes_height.saturating_sub(1));
+    hits.scroll_end = lines.len().saturating_sub(picture.height.into());
+    let past = app.scroll.min(hits.scroll_end);
+    put(frame, picture, lines.into_iter().skip(past).take(picture.height.into()).collect());
+    put(frame, page, below);
+}
+
+fn title(theme: Theme, snapshot: &Snapshot, connection: &ConnectionView, width: usize) -> Line<'static> {
+    let mut title = vec![
+        span(connection_table::name(connection, width / 2), theme.strong()),
+        span(format!("  {} {}  ", escape(&connection.comm), connection.pid), theme.dim()),
+        span(state(connection.state), theme.strong()),
+    ];
+    let end = connection.ended.map(|(side, how)| {
+        let by = if side == Side::Local { "this host" } else { "the peer" };
+        let how = match how {
+            Ending::Fin => "FIN",
+            Ending::Reset => "RST",
+            Ending::Timeout => "timeout",
+        };
+        format!(" by {by} ({how})")
+    });
+    title.push(span(end.unwrap_or_default(), theme.dim()));
+    let lived = connection.closed_ns.unwrap_or(snapshot.now_ns).saturating_sub(connection.since_ns) / 1_000;
+    let known = snapshot.connections.iter().any(|other| other.sock == connection.sock);
+    let note = if known { "" } else { ", as it was last seen" };
+    title.push(span(format!("  {}{note}", duration(lived)), theme.dim()));
+    rule(theme, title, width)
+}
+
+/// Who served it, what went over it.
+fn facts(
+    theme: Theme,
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    shown: Option<&ExchangeView>,
+    width: usize,
+) -> Vec<Line<'static>> {
+    let name = |tid| words::thread(snapshot, connection, tid);
+    let mut did: Vec<(&str, Option<String>)> = vec![
+        ("accepted by ", connection.acceptor.as_ref().map(|(tid, _)| name(*tid))),
+        ("read by ", shown.and_then(|exchange| exchange.read_tid).map(name)),
+        ("written by ", shown.and_then(|exchange| exchange.write_tid).map(name)),
+    ];
+    if connection.role == Role::Client {
+        did[0] = ("a call of the app's own", Some(String::new()));
+    }
+    did.retain(|(_, who)| who.is_some());
+    let mut row = vec![raw(" ")];
+    for (at, (does, who)) in did.iter().enumerate() {
+        let again = at > 0 && did[at - 1].1 == *who;
+        let who = if again { "the same".to_owned() } else { who.clone().unwrap_or_default() };
+        row.push(span(format!("{}{does}", if at > 0 { ", " } else { "" }), theme.dim()));
+        row.push(raw(who));
+    }
+    let mut data = vec![raw(" "), span("in ", theme.dim()), span(bytes(connection.bytes_in), theme.strong())];
+    data.extend([span("  out ", theme.dim()), span(bytes(connection.bytes_out), theme.strong())]);
+    for (n, what) in [(connection.unread_bytes, "unread"), (connection.unsent_bytes, "unsent")] {
+        if n > 0 {
+            data.extend([span(format!("  {what} "), theme.dim()), span(bytes(n), theme.strong())]);
+        }
+    }
+    if connection.retransmits > 0 {
+        data.push(span(format!("  ▲ {} resent", grouped(connection.retransmits)), theme.loss()));
+    }
+    if columns(&row) + columns(&data) + 2 <= width {
+        row.push(raw("  "));
+        row.extend(data);
+        return vec![Line::from(row)];
+    }
+    vec![Line::from(cut(row, width)), Line::from(cut(data, width))]
+}
+
+/// The opening, in short where there is no room for more, and the exchange.
+fn all_steps(snapshot: &Snapshot, connection: &ConnectionView, shown: Option<&ExchangeView>, high: bool) -> Vec<Step> {
+    let opens = |kind| matches!(kind, SliceKind::Handshake | SliceKind::AcceptQueue);
+    let within = shown.is_some_and(|exchange| exchange.slices.iter().any(|slice| opens(slice.kind)));
+    let mut out = Vec::new();
+    if !within {
+        if high || shown.is_none() {
+            out.extend(steps::opening(snapshot, connection));
+        }
+        let earlier = shown.map_or(0, |exchange| exchange.seq.saturating_sub(1));
+        let after = shown.map_or(0, |exchange| exchange.start_ns.saturating_sub(connection.since_ns) / 1_000);
+        if high && earlier > 0 {
+            let text = format!("{} exchanges, {}", grouped(earlier.into()), duration(after));
+            out.push(Step::Gap { text });
+        }
+    }
+    out.extend(shown.into_iter().flat_map(|exchange| steps::exchange(snapshot, connection, exchange)));
+    out
+}
+
+/// What the exchange adds up to, and what to change.
+fn below(
+    theme: Theme,
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    shown: Option<&ExchangeView>,
+    width: usize,
+    high: bool,
+) -> Vec<Line<'static>> {
+    let mut out = Vec::new();
+    if let Some(exchange) = shown {
+        out.push(exchange::sum(theme, connection, exchange, width));
+    }
+    let mut findings = verdict::of_connection(snapshot, connection);
+    match findings.next() {
+        Some(worst) if high => {
+            out.extend(finding::lines(theme, worst, width));
+            out.extend(findings.flat_map(|finding| finding::lines(theme, finding, width)));
+        }
+        Some(worst) => out.extend(finding::short(theme, worst, width)),
+        None => out.extend(verdict::connection(theme, snapshot, connection, width)),
+    }
+    out
+}
+
+/// The other exchanges, and what adds up over the connection's life.
+fn side(
+    theme: Theme,
+    connection: &ConnectionView,
+    shown: Option<&ExchangeView>,
+    width: usize,
+    height: usize,
+) -> Vec<Line<'static>> {
+    let mut totals = vec![
+        figure(theme, "handshake", connection.handshake_us.map_or("not seen".to_owned(), fine)),
+        figure(theme, "in the accept queue", connection.queued_us.map_or("not seen".to_owned(), fine)),
+    ];
+    for hold in &connection.holds {
+        let name = match hold.reason {
+            HoldReason::Nagle => "held by Nagle",
+            HoldReason::Cork => "held by cork",
+            HoldReason::Congestion => "held by the congestion window",
+            HoldReason::ReceiveWindow => "held by the peer's window",
+            HoldReason::Pacing => "held by pacing",
+        };
+        totals.push(figure(theme, name, format!("{}×, {} in all", grouped(hold.count), fine(hold.us))));
+    }
+    let trailing = connection.trailing;
+    let text = format!("{}×, {} in all; they held nobody", grouped(trailing.count), fine(trailing.us));
+    totals.push(figure(theme, "ACKs the peer delayed", text));
+    let room = height.saturating_sub(totals.len() + 1);
+    let mut out = exchange::list(theme, connection, shown.map(|exchange| exchange.seq), width, room);
+    out.push(rule(theme, vec![span("SINCE IT OPENED", theme.strong())], width));
+    out.extend(totals.into_iter().map(|row: Row| Line::from(cut(row, width))));
+    out
+}
+
+fn figure(theme: Theme, name: &str, value: String) -> Row {
+    vec![span(format!(" {name:<32}"), theme.dim()), span(value, theme.strong())]
+}

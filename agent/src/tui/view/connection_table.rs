@@ -1,0 +1,163 @@
+//! The connections, one a row, with a bar of who held their time.
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use super::chart;
+use super::grid::{self, Column};
+use super::parts::{Row, raw, span, widest};
+use super::{owners, words};
+use crate::model::event::{Role, TcpState};
+use crate::model::snapshot::{ConnectionView, ExchangeView, Snapshot, Verdict};
+use crate::tui::app::Hits;
+use crate::tui::order::{By, last, state, worst};
+use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
+use crate::tui::theme::{Theme, letter};
+
+/// "K Nagle        43.5 ms".
+const VERDICT: usize = 22;
+const BAR_LEAST: usize = 8;
+
+/// The columns, made to a width and the rows that are to be seen.
+pub(super) struct Table {
+    grid: Vec<Column>,
+    theme: Theme,
+}
+
+impl Table {
+    /// Shares out a width: the least that a screen shows, then more columns, then a longer bar.
+    pub(super) fn new<'a>(theme: Theme, width: usize, rows: impl Iterator<Item = &'a ConnectionView>) -> Self {
+        let names: Vec<String> = rows.map(|connection| name(connection, usize::MAX)).collect();
+        let most = if width < 100 { 23 } else { 34 };
+        let from = |least, column| (width >= least).then_some(column);
+        let before = [
+            Some(Column::left("CONNECTION", widest(names.iter().map(String::as_str), 16, most), By::Address)),
+            from(136, Column::left("THREAD", 16, By::Known)),
+            Some(Column::left("STATE", if width < 100 { 6 } else { 10 }, By::State)),
+            Some(Column::right("EXCH", 5, By::Exchanges)),
+            Some(Column::right("LAST", 7, By::Last)),
+            from(150, Column::left("RECENT ONES", 16, By::Known)),
+        ];
+        let after = [
+            Some(Column::left("WORST", VERDICT, By::Worst)),
+            from(112, Column::right("IN", 7, By::In)),
+            from(112, Column::right("OUT", 7, By::Out)),
+            from(124, Column::right("RESENT", 7, By::Retransmits)),
+        ];
+        let mut grid: Vec<Column> = before.into_iter().flatten().collect();
+        let bar_at = grid.len();
+        grid.extend(after.into_iter().flatten());
+        let bar = grid::rest(width, &grid).saturating_sub(1).max(BAR_LEAST);
+        let title = if bar >= 19 { "WHERE ITS TIME WENT" } else { "TIME HELD BY" };
+        grid.insert(bar_at, Column::left(title, bar, By::Known));
+        Self { grid, theme }
+    }
+
+    /// The line of titles.
+    pub(super) fn titles(&self, order: (By, bool), area: Rect, hits: Option<&mut Hits>) -> Line<'static> {
+        grid::titles(self.theme, &self.grid, order, area, hits)
+    }
+
+    /// A connection's row.
+    pub(super) fn row(&self, snapshot: &Snapshot, connection: &ConnectionView, selected: bool) -> Line<'static> {
+        let cells = self.grid.iter().map(|column| self.cell(snapshot, connection, column, selected)).collect();
+        grid::row(self.theme, &self.grid, cells, selected)
+    }
+
+    fn cell(&self, snapshot: &Snapshot, connection: &ConnectionView, column: &Column, selected: bool) -> Row {
+        let theme = self.theme;
+        let one = |text: String, style| vec![span(text, style)];
+        match column.title {
+            "CONNECTION" => {
+                let ended = connection.state == TcpState::Closed;
+                let style = if selected { theme.strong() } else { Style::new() };
+                one(name(connection, column.width), if ended { theme.dim() } else { style })
+            }
+            "THREAD" => one(thread(snapshot, connection), theme.dim()),
+            "STATE" => state_cell(theme, connection.state, column.width),
+            "EXCH" => one(compact(connection.exchanges), Style::new()),
+            "LAST" => one(last(connection).map_or("–".to_owned(), |last| fine(last.total_us)), theme.strong()),
+            "RECENT ONES" => recent(theme, connection, column.width, None),
+            "WORST" => worst(connection).map_or(one("–".to_owned(), theme.dim()), |worst| verdict(theme, worst)),
+            "IN" => one(bytes(connection.bytes_in), Style::new()),
+            "OUT" => one(bytes(connection.bytes_out), Style::new()),
+            "RESENT" if connection.retransmits > 0 => {
+                one(format!("▲{}", compact(connection.retransmits)), theme.loss())
+            }
+            "RESENT" => one("0".to_owned(), theme.dim()),
+            _ if connection.times.exchanges == 0 && connection.current.is_none() => {
+                one("no exchange yet".to_owned(), theme.dim())
+            }
+            _ => match &connection.current {
+                // The only one there is goes on still: its time so far is better than none.
+                Some(current) if connection.times.exchanges == 0 => {
+                    owners::bar(theme, &owners::slices(current), column.width)
+                }
+                _ => owners::bar(theme, &owners::parts(&connection.times), column.width),
+            },
+        }
+    }
+}
+
+/// "10.0.0.9:40122 → :8080": from the client to the server, the process's own side by its port alone.
+pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
+    let own = format!(":{}", connection.local.port());
+    let room = width.saturating_sub(own.len() + 3);
+    let peer = clip_address(&connection.peer.to_string(), room);
+    match connection.role {
+        Role::Server => format!("{peer} → {own}"),
+        Role::Client => format!("{own} → {peer}"),
+    }
+}
+
+/// What most of an exchange's time went on, with whose doing it was.
+pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
+    let Some(Verdict { kind, us, .. }) = exchange.verdict else { return vec![span("–", theme.dim())] };
+    let owner = kind.owner();
+    vec![
+        span(letter(owner).to_string(), theme.badge(owner)),
+        span(format!(" {}", left(words::name(kind), 12)), theme.owner(owner)),
+        span(right(&fine(us), 8), theme.strong()),
+    ]
+}
+
+/// The recent exchanges as columns, each in its verdict's colour; the one with a number stands out.
+pub(super) fn recent(theme: Theme, connection: &ConnectionView, cells: usize, chosen: Option<u32>) -> Row {
+    let all = connection.recent.iter().chain(&connection.current);
+    let count = connection.recent.len() + usize::from(connection.current.is_some());
+    let shown: Vec<&ExchangeView> = all.skip(count.saturating_sub(cells)).collect();
+    let longest = shown.iter().map(|exchange| exchange.total_us).max().unwrap_or(0);
+    let column = |exchange: &&ExchangeView| {
+        let c = chart::column(exchange.total_us, longest);
+        let owner = exchange.verdict.map(|verdict| theme.owner(verdict.kind.owner()));
+        let style = if chosen == Some(exchange.seq) { theme.reversed() } else { owner.unwrap_or(theme.dim()) };
+        span(c.to_string(), style)
+    };
+    shown.iter().map(column).collect()
+}
+
+/// The thread that served the connection last: the one that read, else wrote, else accepted.
+fn thread(snapshot: &Snapshot, connection: &ConnectionView) -> String {
+    let tid = last(connection).and_then(|last| last.read_tid.or(last.write_tid));
+    match (tid, &connection.acceptor) {
+        (Some(tid), _) => words::thread(snapshot, connection, tid),
+        (None, Some((tid, comm))) => format!("{} {tid}", escape(comm)),
+        (None, None) => "–".to_owned(),
+    }
+}
+
+fn state_cell(theme: Theme, of: TcpState, width: usize) -> Row {
+    let short = match of {
+        TcpState::CloseWait if width < 10 => "c-wait",
+        TcpState::SynSent if width < 10 => "syn",
+        TcpState::Closing if width < 10 => "fin",
+        _ => state(of),
+    };
+    let style = match of {
+        TcpState::CloseWait => theme.strong(),
+        TcpState::Closed => theme.dim(),
+        _ => Style::new(),
+    };
+    vec![span(short, style), raw("")]
+}

@@ -1,0 +1,104 @@
+//! The connections: who held the time of all of them, the worst first, what is wrong with the selected one.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use super::connection_table::{self, Table};
+use super::parts::{raw, rule, span};
+use super::queues::{first_row, take};
+use super::{exchange, lanes, owners, put, steps, verdict};
+use crate::model::snapshot::{ConnectionView, Snapshot};
+use crate::tui::app::{App, Hits};
+use crate::tui::list::Listing;
+use crate::tui::order::worst;
+use crate::tui::text::{escape, grouped, wrap};
+
+/// Lines of the panel from which on lanes take the place of a waterfall.
+const LANES: usize = 14;
+
+/// Draws the screen.
+pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+    let width = usize::from(area.width);
+    let mut rest = area;
+    put(frame, take(&mut rest, 2), owners::totals(app.theme, snapshot, width));
+    let Some(selected) = app.connections.selected(snapshot) else {
+        put(frame, rest, nothing(app, snapshot, width));
+        return;
+    };
+    let mut words = vec![Line::default()];
+    words.extend(verdict::connection(app.theme, snapshot, selected, width));
+    let height = usize::from(rest.height);
+    let rows = app.connections.len().clamp(1, height.saturating_sub(words.len() + 6).min(height * 2 / 5).max(3));
+    table(app, snapshot, frame, take(&mut rest, 1 + rows), hits);
+    put(frame, take(&mut rest, words.len()), words);
+    put(frame, rest, panel(app, snapshot, selected, width, rest.height.into()));
+}
+
+fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+    let list = &app.connections;
+    let rows = usize::from(area.height.saturating_sub(1));
+    let first = first_row(list.cursor(), list.len(), rows);
+    let visible: Vec<&ConnectionView> = list.window(snapshot, first).take(rows).collect();
+    let table = Table::new(app.theme, area.width.into(), visible.iter().copied());
+    let mut lines = vec![table.titles(list.order(), area, Some(hits))];
+    for (at, connection) in visible.iter().enumerate() {
+        lines.push(table.row(snapshot, connection, first + at == list.cursor()));
+    }
+    hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
+    hits.first_row = first;
+    put(frame, area, lines);
+}
+
+/// The worst exchange of the selected connection.
+fn panel(
+    app: &App,
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    width: usize,
+    height: usize,
+) -> Vec<Line<'static>> {
+    let theme = app.theme;
+    if height < 2 {
+        return Vec::new();
+    }
+    let Some(worst) = worst(connection) else {
+        let title = vec![span(connection_table::name(connection, width), theme.strong())];
+        return vec![rule(theme, title, width), Line::from(span(" no exchange yet", theme.dim()))];
+    };
+    let mut out = vec![exchange::sum(theme, connection, worst, width)];
+    if height < LANES {
+        out.extend(exchange::waterfall(theme, snapshot, connection, worst, width, height - 1));
+        return out;
+    }
+    let steps = steps::exchange(snapshot, connection, worst);
+    out.extend(lanes::lines(theme, &steps, width, height - 1));
+    out
+}
+
+/// No connection to show: because of the filter, or since there is none yet.
+fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
+    let theme = app.theme;
+    let mut out = vec![Line::default()];
+    let filter = app.connections.filter();
+    if !filter.is_empty() {
+        out.push(Line::from(span(format!(" No connection matches “{}”.", escape(filter)), theme.strong())));
+        out.push(Line::from("   Esc clears the filter."));
+        return out;
+    }
+    let (headline, text) = match snapshot.connections_open {
+        0 => (
+            "No connection yet.".to_owned(),
+            "A connection appears here with its first byte, or once it is accepted; one that waits for accept() is \
+             seen on QUEUES.",
+        ),
+        n => (
+            format!("{} connections are open; nothing is known of their time.", grouped(n)),
+            "That is so with --detail queues, and for connections on which nothing has come or gone since the watch \
+             began.",
+        ),
+    };
+    out.push(Line::from(vec![raw(" ○ "), span(headline, theme.strong())]));
+    out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
+    out
+}

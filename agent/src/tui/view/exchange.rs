@@ -1,0 +1,151 @@
+//! Exchanges of a connection: which are known, which one is shown, and where its time went.
+
+use ratatui::text::Line;
+
+use super::parts::{Row, columns, cut, raw, rule, span};
+use super::{connection_table, owners, words};
+use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, Snapshot};
+use crate::tui::order::worst;
+use crate::tui::text::{bytes, fine, grouped, left, right};
+use crate::tui::theme::{Theme, letter};
+
+/// Those that are known, oldest first: the worst, the recent ones, the one that goes on.
+pub(in crate::tui) fn exchanges(connection: &ConnectionView) -> Vec<&ExchangeView> {
+    let mut all: Vec<&ExchangeView> =
+        connection.worst.iter().chain(&connection.recent).chain(&connection.current).collect();
+    // Of two that are the same the later in the chain is the newer.
+    all.reverse();
+    all.sort_by_key(|exchange| exchange.seq);
+    all.dedup_by_key(|exchange| exchange.seq);
+    all
+}
+
+/// The one that the user chose or, once that is forgotten, the next that is known; without a choice the worst.
+pub(in crate::tui) fn shown_exchange(connection: &ConnectionView, chosen: Option<u32>) -> Option<&ExchangeView> {
+    let Some(seq) = chosen else { return worst(connection) };
+    let all = exchanges(connection);
+    all.iter().find(|exchange| exchange.seq >= seq).or(all.last()).copied()
+}
+
+/// "exchange 7 of 12, the worst: 44.1 ms = A 0.4 ms + K 43.5 ms + P 0.2 ms".
+pub(super) fn sum(theme: Theme, connection: &ConnectionView, exchange: &ExchangeView, width: usize) -> Line<'static> {
+    let mut title = vec![
+        span(format!("exchange {} of {}", grouped(exchange.seq.into()), count(connection)), theme.dim()),
+        span(format!("{}: ", attribute(connection, exchange)), theme.dim()),
+        span(fine(exchange.total_us), theme.strong()),
+        raw(if exchange.done { "" } else { " so far" }),
+    ];
+    title.extend(owners::sum_line(theme, exchange));
+    rule(theme, title, width)
+}
+
+/// How many there are, the one that goes on with them.
+fn count(connection: &ConnectionView) -> String {
+    let current = connection.current.as_ref().map_or(0, |current| current.seq);
+    grouped(connection.exchanges.max(current.into()))
+}
+
+fn attribute(connection: &ConnectionView, exchange: &ExchangeView) -> &'static str {
+    let is = |other: Option<&ExchangeView>| other.is_some_and(|other| other.seq == exchange.seq);
+    if is(worst(connection)) {
+        ", the worst"
+    } else if !exchange.done {
+        ", going on"
+    } else if is(connection.recent.last()) {
+        ", the latest"
+    } else {
+        ""
+    }
+}
+
+/// One line a slice, each a bar where on the exchange's time it lies; the longest where there are too many.
+pub(super) fn waterfall(
+    theme: Theme,
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    exchange: &ExchangeView,
+    width: usize,
+    room: usize,
+) -> Vec<Line<'static>> {
+    const FIGURES: usize = 27;
+    let start = exchange.slices.first().map_or(exchange.start_ns, |slice| slice.start_ns);
+    let all: u64 = exchange.slices.iter().map(|slice| slice.us).sum();
+    let mut shown: Vec<&Slice> = exchange.slices.iter().collect();
+    shown.sort_by_key(|slice| std::cmp::Reverse(slice.us));
+    shown.truncate(room);
+    shown.sort_by_key(|slice| slice.start_ns);
+    let room = width.saturating_sub(FIGURES);
+    let words = if room >= 60 { room / 2 } else { 0 };
+    let cells = room - words;
+    let scale = |us: u64| (us as f64 / all.max(1) as f64 * cells as f64) as usize;
+    shown
+        .into_iter()
+        .map(|slice| {
+            let owner = slice.kind.owner();
+            let before = scale(slice.start_ns.saturating_sub(start) / 1_000).min(cells.saturating_sub(1));
+            let long = scale(slice.us).max(1).min(cells - before);
+            let mut row = vec![
+                raw(" "),
+                span(format!(" {} ", letter(owner)), theme.badge(owner)),
+                span(format!(" {}", left(words::name(slice.kind), 12)), theme.owner(owner)),
+                span(format!("{}  ", right(&fine(slice.us), 8)), theme.strong()),
+                raw(" ".repeat(before)),
+                theme.run(owner, long),
+                raw(" ".repeat(cells - before - long)),
+            ];
+            if words > 0 {
+                let text = words::sentence(snapshot, connection, exchange, slice);
+                row.push(span(format!("  {text}"), theme.dim()));
+            }
+            Line::from(cut(row, width))
+        })
+        .collect()
+}
+
+/// The exchanges of a connection as columns of a chart, with the way to choose one.
+pub(super) fn strip(
+    theme: Theme,
+    connection: &ConnectionView,
+    exchange: Option<&ExchangeView>,
+    width: usize,
+) -> Line<'static> {
+    let mut row = vec![span(" RECENT ", theme.dim())];
+    let hint: Row = vec![span("  ←→", theme.strong()), span(" choose  ", theme.dim()), span("w", theme.strong())];
+    let word = span(" worst ", theme.dim());
+    let cells = width.saturating_sub(columns(&row) + columns(&hint) + word.width()).min(64);
+    row.extend(connection_table::recent(theme, connection, cells, exchange.map(|exchange| exchange.seq)));
+    if connection.recent.is_empty() && connection.current.is_none() {
+        row.push(span("no exchange yet", theme.dim()));
+    }
+    row.extend(hint);
+    row.push(word);
+    Line::from(cut(row, width))
+}
+
+/// The exchanges one a line, the newest first, the one with a number marked.
+pub(super) fn list(
+    theme: Theme,
+    connection: &ConnectionView,
+    chosen: Option<u32>,
+    width: usize,
+    room: usize,
+) -> Vec<Line<'static>> {
+    let bar = width.saturating_sub(52).max(8);
+    let title = format!(" {}{}{}  WHERE ITS TIME WENT", right("No", 6), right("REQ/RESP", 18), right("TIME", 9));
+    let mut out = vec![Line::from(span(left(&title, width), theme.dim()))];
+    for exchange in exchanges(connection).into_iter().rev().take(room.saturating_sub(1)) {
+        let selected = chosen == Some(exchange.seq);
+        let data = format!("{} / {}", bytes(exchange.request_bytes), bytes(exchange.response_bytes));
+        let mut row = vec![
+            span(if selected { "▸" } else { " " }, theme.strong()),
+            span(right(&grouped(exchange.seq.into()), 6), if selected { theme.strong() } else { theme.dim() }),
+            span(right(&data, 18), theme.dim()),
+            span(format!("{}  ", right(&fine(exchange.total_us), 9)), theme.strong()),
+        ];
+        row.extend(owners::bar(theme, &owners::slices(exchange), bar));
+        row.push(raw(" "));
+        row.extend(connection_table::verdict(theme, exchange));
+        out.push(Line::from(cut(row, width)));
+    }
+    out
+}

@@ -1,0 +1,93 @@
+//! A table: columns of given widths with titles that show, and take, the order of the rows.
+
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::Line;
+
+use super::parts::{Row, columns, cut, raw, span};
+use crate::tui::app::Hits;
+use crate::tui::order::By;
+use crate::tui::theme::Theme;
+
+/// A column.
+pub(super) struct Column {
+    /// Its title.
+    pub(super) title: &'static str,
+    /// Its width; one blank more follows.
+    pub(super) width: usize,
+    /// What sorts the rows by it.
+    pub(super) by: By,
+    /// Figures stand at the right.
+    pub(super) right: bool,
+}
+
+impl Column {
+    /// A column of text or bars.
+    pub(super) fn left(title: &'static str, width: usize, by: By) -> Self {
+        Self { title, width, by, right: false }
+    }
+
+    /// A column of figures.
+    pub(super) fn right(title: &'static str, width: usize, by: By) -> Self {
+        Self { title, width, by, right: true }
+    }
+
+    fn pad(&self, content: Row) -> Row {
+        let mut content = cut(content, self.width);
+        let blank = raw(" ".repeat(self.width.saturating_sub(columns(&content))));
+        if self.right {
+            content.insert(0, blank);
+        } else {
+            content.push(blank);
+        }
+        content.push(raw(" "));
+        content
+    }
+}
+
+/// The columns that a width is left for, once these have theirs.
+pub(super) fn rest(width: usize, columns: &[Column]) -> usize {
+    width.saturating_sub(1 + columns.iter().map(|column| column.width + 1).sum::<usize>())
+}
+
+/// The line of titles in `area`; the one sorted by is marked, and those that can be are remembered for the mouse.
+pub(super) fn titles(
+    theme: Theme,
+    grid: &[Column],
+    order: (By, bool),
+    area: Rect,
+    hits: Option<&mut Hits>,
+) -> Line<'static> {
+    let mut row = vec![raw(" ")];
+    let mut places = Vec::new();
+    for column in grid {
+        let piece = title(theme, column.title, column.by, order);
+        if column.by != By::Known {
+            let x = area.x + columns(&row) as u16;
+            places.push((Rect { x, y: area.y, width: column.width as u16, height: 1 }, column.by));
+        }
+        row.extend(column.pad(vec![piece]));
+    }
+    if let Some(hits) = hits {
+        hits.titles = places;
+    }
+    Line::from(row)
+}
+
+/// A title, marked if it is what the rows are sorted by.
+pub(super) fn title(theme: Theme, text: &str, by: By, order: (By, bool)) -> ratatui::text::Span<'static> {
+    match order {
+        (sorted, reversed) if sorted == by && by != By::Known => {
+            let mark = if reversed { '▴' } else { '▾' };
+            span(format!("{mark}{}", text.trim_start()), theme.strong().add_modifier(Modifier::UNDERLINED))
+        }
+        _ => span(text.to_owned(), theme.dim()),
+    }
+}
+
+/// A row of cells, one a column.
+pub(super) fn row(theme: Theme, grid: &[Column], cells: Vec<Row>, selected: bool) -> Line<'static> {
+    let mut row = vec![span(if selected { "▸" } else { " " }, theme.strong())];
+    row.extend(grid.iter().zip(cells).flat_map(|(column, cell)| column.pad(cell)));
+    Line::from(row)
+}

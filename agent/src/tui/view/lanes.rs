@@ -1,0 +1,146 @@
+//! Steps drawn between three lanes: peer, kernel, app.
+
+use ratatui::text::Line;
+
+use super::parts::{Row, raw, span};
+use super::steps::{Lane, Step};
+use crate::model::snapshot::Owner;
+use crate::tui::text::{fine, left, right, wrap};
+use crate::tui::theme::{Theme, letter};
+
+const TIME: usize = 9;
+const TOOK: usize = 9;
+/// Of a field with a letter in it.
+const FIELD: usize = 3;
+
+/// The lanes, made to a width.
+struct Lanes {
+    theme: Theme,
+    /// Columns of the lanes' lines.
+    at: [usize; 3],
+    /// Columns of all lanes, and of the words beside them.
+    wide: usize,
+    words: usize,
+}
+
+/// The steps as lines under a line of titles. Who holds an exchange for long is seen to: what is left of `room` is
+/// shared out in proportion to the time.
+pub(super) fn lines(theme: Theme, steps: &[Step], width: usize, room: usize) -> Vec<Line<'static>> {
+    let wide = (width * 2 / 5).clamp(25, 49) / 2 * 2 + 1;
+    let lanes =
+        Lanes { theme, at: [1, wide / 2, wide - 2], wide, words: width.saturating_sub(TIME + 1 + wide + TOOK + 2) };
+    let words: Vec<Vec<String>> = steps.iter().map(|step| wrap(text(step), lanes.words)).collect();
+    let least: usize = words.iter().map(|lines| lines.len().max(1)).sum();
+    let extra = room.saturating_sub(least + 1);
+    let all: u64 = steps.iter().map(held_us).sum();
+    let mut out = vec![lanes.titles()];
+    let mut told = None;
+    for (step, words) in steps.iter().zip(&words) {
+        let share = held_us(step) as f64 / all.max(1) as f64;
+        let height = words.len().max(1).max(1 + (share * extra as f64) as usize).min(words.len().max(1) + extra);
+        for line in 0..height {
+            let time = time(step).filter(|at| line == 0 && told.replace(*at) != Some(*at));
+            out.push(lanes.line(step, line, time, words.get(line).map_or("", String::as_str)));
+        }
+    }
+    out
+}
+
+fn text(step: &Step) -> &str {
+    match step {
+        Step::Arrow { text, .. } | Step::Held { text, .. } | Step::Gap { text } => text,
+    }
+}
+
+fn time(step: &Step) -> Option<u64> {
+    match step {
+        Step::Arrow { at, .. } | Step::Held { at, .. } => *at,
+        Step::Gap { .. } => None,
+    }
+}
+
+fn held_us(step: &Step) -> u64 {
+    match step {
+        Step::Held { us, .. } => *us,
+        _ => 0,
+    }
+}
+
+/// The lane of who holds an exchange.
+fn lane(owner: Owner) -> Lane {
+    match owner {
+        Owner::Peer => Lane::Peer,
+        Owner::Kernel | Owner::Unknown => Lane::Kernel,
+        Owner::App => Lane::App,
+    }
+}
+
+impl Lanes {
+    fn titles(&self) -> Line<'static> {
+        let theme = self.theme;
+        let middle = self.at[1] - 3;
+        let mut row = vec![raw(" ".repeat(TIME + 1)), span(left("PEER", middle), theme.owner(Owner::Peer))];
+        row.push(span(left("KERNEL", self.wide - middle - 3), theme.owner(Owner::Kernel)));
+        row.push(span("APP", theme.owner(Owner::App)));
+        row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", TOOK)), theme.dim()));
+        Line::from(row)
+    }
+
+    /// One of the lines of a step.
+    fn line(&self, step: &Step, line: usize, time: Option<u64>, words: &str) -> Line<'static> {
+        let theme = self.theme;
+        let time = time.map_or(String::new(), |at| if at == 0 { "0".to_owned() } else { fine(at) });
+        let mut row = vec![span(format!("{} ", right(&time, TIME)), theme.dim())];
+        let took = match step {
+            Step::Held { us, .. } if line == 0 => fine(*us),
+            _ => String::new(),
+        };
+        match step {
+            Step::Arrow { from, to, .. } if line == 0 => self.arrow(*from, *to, &mut row),
+            Step::Held { owner, .. } => self.held(*owner, line == 0, &mut row),
+            Step::Arrow { .. } => self.idle('│', &mut row),
+            Step::Gap { .. } => self.idle('┊', &mut row),
+        }
+        row.push(span(right(&took, TOOK), theme.strong()));
+        let style = match step {
+            Step::Held { owner, .. } => theme.owner(*owner),
+            _ => theme.dim(),
+        };
+        row.push(span(format!("  {}", left(words, self.words)), style));
+        Line::from(row)
+    }
+
+    /// The lanes with nothing going on.
+    fn idle(&self, line: char, row: &mut Row) {
+        let mut cells = vec![' '; self.wide];
+        self.at.iter().for_each(|&at| cells[at] = line);
+        row.push(span(cells.into_iter().collect::<String>(), self.theme.dim()));
+    }
+
+    fn arrow(&self, from: Lane, to: Lane, row: &mut Row) {
+        let (from, to) = (self.at[from as usize], self.at[to as usize]);
+        let mut cells = vec![' '; self.wide];
+        self.at.iter().for_each(|&at| cells[at] = '│');
+        let (start, end) = (from.min(to) + 1, from.max(to) - 1);
+        cells[start..=end].fill('─');
+        if from < to {
+            cells[end] = '▶';
+        } else {
+            cells[start] = '◀';
+        }
+        row.push(raw(cells.into_iter().collect::<String>()));
+    }
+
+    /// A field in the lane of the one who holds it, with the letter in its first line.
+    fn held(&self, owner: Owner, first: bool, row: &mut Row) {
+        let theme = self.theme;
+        let field = self.at[lane(owner) as usize] - FIELD / 2;
+        let mut cells = vec![' '; self.wide];
+        self.at.iter().for_each(|&at| cells[at] = '│');
+        let text = |range: std::ops::Range<usize>| cells[range].iter().collect::<String>();
+        row.push(span(text(0..field), theme.dim()));
+        let letter = if first { letter(owner) } else { ' ' };
+        row.push(span(format!(" {letter} "), theme.badge(owner)));
+        row.push(span(text(field + FIELD..self.wide), theme.dim()));
+    }
+}

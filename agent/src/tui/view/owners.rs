@@ -1,0 +1,130 @@
+//! Time by owner: as a bar, and as figures.
+
+use ratatui::text::Line;
+
+use super::parts::{Row, columns, cut, raw, span};
+use crate::model::snapshot::{ExchangeView, Owner, OwnerTimes, Snapshot};
+use crate::tui::text::{compact, fine, left, percent};
+use crate::tui::theme::{Theme, letter, name};
+
+/// From the nearest to the furthest.
+const ORDER: [Owner; 4] = [Owner::App, Owner::Kernel, Owner::Peer, Owner::Unknown];
+/// A part of a bar is seen if it is so much of the whole.
+const SEEN: f64 = 0.01;
+const TITLE: usize = 24;
+
+/// Two lines: of all exchanges since the attach, and of those of the last few seconds.
+pub(super) fn totals(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
+    let all = format!(" TIME OF {} EXCHANGES", compact(snapshot.times.exchanges));
+    let recent = format!(" the latest {}", compact(snapshot.recent_times.exchanges));
+    vec![line(theme, &all, &snapshot.times, width), line(theme, &recent, &snapshot.recent_times, width)]
+}
+
+fn line(theme: Theme, title: &str, times: &OwnerTimes, width: usize) -> Line<'static> {
+    let mut row = vec![span(left(title, TITLE.max(title.chars().count() + 1)), theme.strong())];
+    let parts = parts(times);
+    let all = sum(&parts);
+    if all == 0 {
+        row.push(span("no time yet", theme.dim()));
+        return Line::from(cut(row, width));
+    }
+    let mut figures = Row::new();
+    for (owner, us) in parts {
+        figures.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
+        let name = if owner == Owner::Unknown { "" } else { name(owner) };
+        figures.push(span(format!(" {name}{}", if name.is_empty() { "" } else { " " }), theme.owner(owner)));
+        figures.push(span(left(&percent(us as f64 / all as f64), 6), theme.strong()));
+    }
+    let bar_cells = width.saturating_sub(columns(&row) + columns(&figures) + 2);
+    if bar_cells >= 12 {
+        row.extend(bar(theme, &parts, bar_cells));
+        row.push(raw("  "));
+    }
+    row.extend(figures);
+    Line::from(cut(row, width))
+}
+
+/// The owners with their times, each once.
+pub(super) fn parts(times: &OwnerTimes) -> [(Owner, u64); 4] {
+    ORDER.map(|owner| {
+        let us = match owner {
+            Owner::App => times.app_us,
+            Owner::Kernel => times.kernel_us,
+            Owner::Peer => times.peer_us,
+            Owner::Unknown => times.unknown_us,
+        };
+        (owner, us)
+    })
+}
+
+/// The slices of an exchange by owner, in the order of time.
+pub(super) fn slices(exchange: &ExchangeView) -> Vec<(Owner, u64)> {
+    exchange.slices.iter().map(|slice| (slice.kind.owner(), slice.us)).collect()
+}
+
+/// "A 0.4 ms + K 43.5 ms + P 0.2 ms": what the time of an exchange adds up from.
+pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
+    let mut row = Row::new();
+    for owner in ORDER {
+        let us = exchange.slices.iter().filter(|slice| slice.kind.owner() == owner).map(|slice| slice.us).sum();
+        if us == 0 {
+            continue;
+        }
+        row.push(raw(if row.is_empty() { " = " } else { " + " }));
+        row.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
+        row.push(span(format!(" {}", fine(us)), theme.strong()));
+    }
+    row
+}
+
+/// Times as parts of a bar of so many cells; a part too short to be seen is left away.
+pub(super) fn bar(theme: Theme, parts: &[(Owner, u64)], cells: usize) -> Row {
+    let all = sum(parts);
+    if all == 0 {
+        return vec![span(left("–", cells), theme.dim())];
+    }
+    let mut shares: Vec<usize> = parts
+        .iter()
+        .map(|&(_, us)| {
+            let share = us as f64 / all as f64;
+            ((share * cells as f64).round() as usize).max(usize::from(share >= SEEN))
+        })
+        .collect();
+    // What rounding gave too much or too little the longest parts bear, one cell at a time.
+    let mut given: usize = shares.iter().sum();
+    while given != cells {
+        let Some(longest) = shares.iter_mut().max() else { break };
+        *longest = if given < cells { *longest + 1 } else { *longest - 1 };
+        given = if given < cells { given + 1 } else { given - 1 };
+    }
+    parts.iter().zip(shares).filter(|(_, cells)| *cells > 0).map(|(&(owner, _), n)| theme.run(owner, n)).collect()
+}
+
+fn sum(parts: &[(Owner, u64)]) -> u64 {
+    parts.iter().map(|(_, us)| us).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draw(parts: &[(Owner, u64)], cells: usize) -> String {
+        bar(Theme::plain(), parts, cells).iter().map(|piece| piece.content.as_ref()).collect()
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_it_is_to_be_whatever_the_parts() {
+        for cells in 0..40 {
+            for parts in [&[(Owner::App, 1), (Owner::Kernel, 1), (Owner::Peer, 1)][..], &[(Owner::Unknown, 7); 60]] {
+                assert_eq!(draw(parts, cells).chars().count(), cells);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_a_percent_shows_and_what_is_less_does_not() {
+        assert_eq!(draw(&[(Owner::App, 2), (Owner::Kernel, 97), (Owner::Peer, 1)], 10), "AKKKKKKKKP");
+        assert_eq!(draw(&[(Owner::App, 1_000), (Owner::Unknown, 2)], 10), "AAAAAAAAAA");
+        assert_eq!(draw(&[], 3), "–  ");
+    }
+}

@@ -1,0 +1,162 @@
+//! The threads: who accepts, reads and writes, and how each spends its time.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use super::connection_table::Table;
+use super::gauge::bar;
+use super::grid::{self, Column};
+use super::parts::{Row, raw, rule, span};
+use super::queues::{first_row, take};
+use super::{put, verdict};
+use crate::model::snapshot::{ConnectionView, Owner, Snapshot, ThreadView};
+use crate::tui::app::{App, Hits};
+use crate::tui::list::{Item, Listing};
+use crate::tui::order::By;
+use crate::tui::text::{compact, escape, left, percent, rate, right, wrap};
+use crate::tui::theme::Theme;
+
+/// The figure beside the bar of connections.
+const COUNT: usize = 6;
+
+/// Draws the screen.
+pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+    let width = usize::from(area.width);
+    let list = &app.threads;
+    let Some(selected) = list.selected(snapshot) else {
+        put(frame, area, nothing(app, width));
+        return;
+    };
+    let mut words = vec![Line::default()];
+    words.extend(verdict::thread(app.theme, snapshot, selected, width));
+    let mut rest = area;
+    let height = usize::from(rest.height);
+    let rows = list.len().clamp(1, height.saturating_sub(words.len() + 4).min(height / 2).max(3));
+    table(app, snapshot, frame, take(&mut rest, 1 + rows), hits);
+    put(frame, take(&mut rest, words.len()), words);
+    put(frame, rest, served(app.theme, snapshot, selected, width, rest));
+}
+
+fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+    let (theme, list) = (app.theme, &app.threads);
+    let rows = usize::from(area.height.saturating_sub(1));
+    let first = first_row(list.cursor(), list.len(), rows);
+    let visible: Vec<&ThreadView> = list.window(snapshot, first).take(rows).collect();
+    let grid = columns(area.width.into());
+    let most = snapshot.threads.iter().map(|thread| thread.connections).max().unwrap_or(0);
+    let mut lines = vec![grid::titles(theme, &grid, list.order(), area, Some(hits))];
+    for (at, thread) in visible.iter().enumerate() {
+        let selected = first + at == list.cursor();
+        let cells = grid.iter().map(|column| cell(theme, thread, column, most, selected)).collect();
+        lines.push(grid::row(theme, &grid, cells, selected));
+    }
+    hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
+    hits.first_row = first;
+    put(frame, area, lines);
+}
+
+fn columns(width: usize) -> Vec<Column> {
+    let mut grid = vec![
+        Column::left("THREAD", if width < 100 { 18 } else { 26 }, By::Thread),
+        Column::right("ACCEPT/s", 8, By::Accepts),
+        Column::right("READ/s", 7, By::Reads),
+        Column::right("WRITE/s", 7, By::Writes),
+        Column::right("ON CPU", 6, By::Busy),
+        Column::right("NO CPU", 6, By::Waits),
+        Column::right("ASLEEP", 6, By::Asleep),
+    ];
+    let rest = grid::rest(width, &grid).saturating_sub(1);
+    if width >= 100 {
+        grid.push(Column::left("ITS TIME", rest / 2 - 1, By::Known));
+    }
+    let rest = grid::rest(width, &grid).saturating_sub(1);
+    grid.push(Column::left("CONNECTIONS", rest, By::Connections));
+    grid
+}
+
+fn cell(theme: Theme, thread: &ThreadView, column: &Column, most: u32, selected: bool) -> Row {
+    let of = |value: f64| {
+        let style = if value > 0.0 { theme.strong() } else { theme.dim() };
+        vec![span(rate(value), style)]
+    };
+    let share = |value: Option<f64>| vec![raw(value.map_or("–".to_owned(), percent))];
+    match column.title {
+        "THREAD" => {
+            let style = if selected { theme.strong() } else { Style::new() };
+            vec![span(name(thread), style)]
+        }
+        "ACCEPT/s" => of(thread.accepts),
+        "READ/s" => of(thread.reads),
+        "WRITE/s" => of(thread.writes),
+        "ON CPU" => share(thread.busy),
+        "NO CPU" => share(thread.waits),
+        "ASLEEP" => share(thread.asleep),
+        "ITS TIME" => time(theme, thread, column.width),
+        _ => {
+            let cells = column.width.saturating_sub(COUNT);
+            let filled = f64::from(thread.connections) / f64::from(most.max(1));
+            let mut row = bar(theme, filled, None, cells, theme.owner(Owner::App));
+            row.push(span(right(&compact(thread.connections.into()), COUNT), theme.strong()));
+            row
+        }
+    }
+}
+
+/// On a CPU, the app's own doing; without one, the kernel's; the rest asleep.
+fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
+    let (Some(busy), Some(waits)) = (thread.busy, thread.waits) else {
+        return vec![span(left("–", cells), theme.dim())];
+    };
+    let part = |share: f64| (share.clamp(0.0, 1.0) * cells as f64).round() as usize;
+    let busy = part(busy).min(cells);
+    let waits = part(waits).min(cells - busy);
+    let (track, style) = theme.track();
+    let asleep = span(track.to_string().repeat(cells - busy - waits), style);
+    vec![theme.run(Owner::App, busy), theme.run(Owner::Kernel, waits), asleep]
+}
+
+/// "worker-1 4243".
+pub(super) fn name(thread: &ThreadView) -> String {
+    format!("{} {}", escape(&thread.comm), thread.tid)
+}
+
+/// The connections that a thread serves, as many as the room takes.
+fn served(theme: Theme, snapshot: &Snapshot, thread: &ThreadView, width: usize, area: Rect) -> Vec<Line<'static>> {
+    let room = usize::from(area.height);
+    if room < 3 {
+        return Vec::new();
+    }
+    let tid = thread.tid.to_string();
+    let own = snapshot.connections.iter().filter(|connection| connection.matches(&tid));
+    let shown: Vec<&ConnectionView> = own.take(room - 2).collect();
+    let title = vec![
+        span(format!("CONNECTIONS OF {}", name(thread)), theme.strong()),
+        span("  worst first, ↵ shows all", theme.dim()),
+    ];
+    let mut out = vec![rule(theme, title, width)];
+    if shown.is_empty() {
+        out.push(Line::from(span(" none of those that are known", theme.dim())));
+        return out;
+    }
+    let table = Table::new(theme, width, shown.iter().copied());
+    out.push(table.titles((By::Known, false), area, None));
+    out.extend(shown.iter().map(|connection| table.row(snapshot, connection, false)));
+    out
+}
+
+fn nothing(app: &App, width: usize) -> Vec<Line<'static>> {
+    let theme = app.theme;
+    let mut out = vec![Line::default()];
+    let filter = app.threads.filter();
+    if !filter.is_empty() {
+        out.push(Line::from(span(format!(" No thread matches “{}”.", escape(filter)), theme.strong())));
+        out.push(Line::from("   Esc clears the filter."));
+        return out;
+    }
+    out.push(Line::from(vec![raw(" ○ "), span("No thread has accepted, read or written yet.", theme.strong())]));
+    let text = "Threads appear here with the second sample of their CPU time.";
+    out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
+    out
+}
