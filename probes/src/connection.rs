@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
     btf_maps::{HashMap, LruHashMap},
     helpers::generated,
     macros::btf_map,
@@ -243,6 +243,19 @@ pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_
 #[inline(always)]
 unsafe fn emit(connection: *mut Connection) {
     count(counter::SEEN);
+    // SAFETY: promised by the caller.
+    unsafe {
+        let exchange = &raw const (*connection).exchange;
+        let ring_bytes = config!(ring_bytes) as u64;
+        let waiting = generated::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into());
+        let begin_ns = if (*exchange).in_first_ns != 0 { (*exchange).in_first_ns } else { (*exchange).out_first_ns };
+        if waiting > ring_bytes / 4 * 3 {
+            return count(counter::SHED);
+        }
+        if waiting > ring_bytes / 2 && (*exchange).ts_ns - begin_ns < abi::BRIEF_NS {
+            return count(counter::SHED_BRIEF);
+        }
+    }
     // SAFETY: promised by the caller; the record is the head of the value, initialised in full.
     let status = unsafe {
         generated::bpf_ringbuf_output(

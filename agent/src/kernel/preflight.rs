@@ -113,6 +113,6 @@ fn foreign_pid_namespace() -> bool {
 }
 
 /// The resolution of the coarse clock is the tick (`LOW_RES_NSEC`, include/linux/hrtimer.h).
-fn tick_ns() -> u64 {
+pub(crate) fn tick_ns() -> u64 {
     u64::try_from(clock_getres(ClockId::MonotonicCoarse).tv_nsec).unwrap_or(4_000_000)
 }

@@ -303,7 +303,8 @@ impl Model {
 
     fn summary(&mut self) -> Summary {
         self.connections.totals.refresh();
-        let lost = self.lost.get(counter::NAMES[counter::RING_FULL as usize]).copied().unwrap_or(0);
+        let lost_under = |index: u32| self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
+        let lost = counter::RECORDS.into_iter().map(lost_under).sum();
         let (listeners, totals, wait) = self.listeners.totals();
         Summary {
             ts_ns: self.now_ns,

@@ -212,7 +212,7 @@ const SMALL: &[(&str, u32)] = &[
 ];
 
 /// Their sizes for good.
-fn full_sizes(config: &Config, ring_bytes: Option<u32>) -> [(&'static str, u32); 9] {
+fn full_sizes(config: &Config) -> [(&'static str, u32); 9] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
     [
@@ -224,7 +224,7 @@ fn full_sizes(config: &Config, ring_bytes: Option<u32>) -> [(&'static str, u32);
         ("QUEUED", abi::MAX_QUEUED),
         ("CALLS", abi::MAX_CALLS),
         ("TARGETS", abi::MAX_TARGETS),
-        ("EVENTS", ring_bytes.unwrap_or(abi::RING_BYTES)),
+        ("EVENTS", config.ring_bytes),
     ]
 }
 
@@ -349,11 +349,10 @@ fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<(), Program
 pub(super) fn attach(
     loader: &mut Loader<'_>,
     chosen: Chosen,
-    ring_bytes: Option<u32>,
     prepare: impl FnOnce(&mut Ebpf) -> Result<(), SensorError>,
 ) -> Result<Loaded, SensorError> {
     let types = loader.types;
-    let sizes = full_sizes(&loader.globals.config[0].0, ring_bytes);
+    let sizes = full_sizes(&loader.globals.config[0].0);
     let mut ebpf = loader.object(chosen.sees("queued", Tier::Tracepoint), &sizes)?;
     prepare(&mut ebpf)?;
     let (mut events, mut tracefs, mut scan, mut scan_connections) = (Vec::new(), None, None, None);

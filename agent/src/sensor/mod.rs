@@ -40,7 +40,10 @@ use self::{
     threads::Threads,
 };
 use crate::{
-    kernel::{btf::BtfError, preflight::Preflight},
+    kernel::{
+        btf::BtfError,
+        preflight::{self, Preflight},
+    },
     model::event::{Event, ListenerSample, Sample},
 };
 
@@ -162,7 +165,7 @@ pub fn look(targets: &Targets) -> Result<Vec<ListenerSample>, SensorError> {
     raise_memlock();
     let options = Options { targets: targets.clone(), ..Options::default() };
     let mut loaded = with_loader(config_of(&options), |loader| {
-        load::attach(loader, load::scan_only(), None, |ebpf| maps::set_targets(ebpf, targets))
+        load::attach(loader, load::scan_only(), |ebpf| maps::set_targets(ebpf, targets))
     })?;
     let mut maps = Maps::new(&mut loaded.ebpf)?;
     let mut sampler = Sampler::new(&loaded.chosen);
@@ -335,7 +338,7 @@ fn load_best(options: &Options) -> Result<Loaded, SensorError> {
                 return Err(SensorError::NoFullTier(reason));
             }
             let prepare = |ebpf: &mut Ebpf| maps::set_targets(ebpf, &options.targets);
-            match load::attach(loader, chosen, options.ring_bytes, prepare) {
+            match load::attach(loader, chosen, prepare) {
                 Err(SensorError::Attach { hooks, reason, .. }) if barred.iter().all(|known| known.hooks != hooks) => {
                     barred.push(Barred { hooks, reason });
                 }
@@ -373,7 +376,12 @@ fn config_of(options: &Options) -> Config {
         follow: targets.follow.into(),
         syn_records: options.syn_events.into(),
         exchanges: options.exchanges.into(),
-        tick_ns: Preflight::of_this_machine().tick_ns.try_into().unwrap_or(u32::MAX),
+        ring_bytes: options.ring_bytes.unwrap_or(if options.exchanges {
+            backscope_abi::RING_BYTES_EXCHANGES
+        } else {
+            backscope_abi::RING_BYTES
+        }),
+        tick_ns: preflight::tick_ns().try_into().unwrap_or(u32::MAX),
         by_comm: targets.comm.is_some().into(),
         by_port: (!targets.ports.is_empty()).into(),
         agent: std::process::id(),

@@ -215,6 +215,8 @@ pub struct Config {
     pub _pad: [u8; 2],
     /// Length of a jiffy, ns.
     pub tick_ns: u32,
+    /// Size of the ring buffer.
+    pub ring_bytes: u32,
     /// `SKB_DROP_REASON_TCP_LISTEN_OVERFLOW` of this kernel; 0 where there is none.
     pub drop_listen_overflow: u32,
     /// The agent's own process, never a target by `all` or `by_comm`.
@@ -238,6 +240,7 @@ impl Config {
         exchanges: 0,
         _pad: [0; 2],
         tick_ns: 4_000_000,
+        ring_bytes: 0,
         drop_listen_overflow: 0,
         agent: 0,
         comm: [0; 16],

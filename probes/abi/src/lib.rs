@@ -37,6 +37,10 @@ pub const MAX_THREADS: u32 = 16_384;
 pub const MAX_PORTS: u32 = 1_024;
 /// Bytes of the ring buffer. When it is full a record is dropped and counted under [`counter::RING_FULL`].
 pub const RING_BYTES: u32 = 1 << 21;
+/// The same when exchanges are watched: some 20 ms of 500 000 exchanges a second.
+pub const RING_BYTES_EXCHANGES: u32 = 1 << 22;
+/// An exchange shorter than this is the first to be left away under pressure, ns.
+pub const BRIEF_NS: u64 = 1_000_000;
 
 /// Indices of the per-CPU array `COUNTERS`.
 pub mod counter {
@@ -54,15 +58,30 @@ pub mod counter {
     pub const TARGETS_FULL: u32 = 5;
     /// Connections not watched for want of memory.
     pub const CONNECTIONS_FULL: u32 = 6;
+    /// Exchanges of less than [`BRIEF_NS`](super::BRIEF_NS) left away since the ring buffer was half full.
+    pub const SHED_BRIEF: u32 = 7;
+    /// Other exchanges left away since it was three quarters full, so that accepts and refusals still fit.
+    pub const SHED: u32 = 8;
     /// How many counters tell loss, with [`SEEN`].
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 9;
+    /// Those of them that are records which [`SEEN`] counts.
+    pub const RECORDS: [u32; 3] = [RING_FULL, SHED_BRIEF, SHED];
     /// Connections that became known.
-    pub const OPENED: u32 = 7;
+    pub const OPENED: u32 = 9;
     /// Connections of them that ended.
-    pub const ENDED: u32 = 8;
+    pub const ENDED: u32 = 10;
     /// Size of the array.
-    pub const ALL: u32 = 9;
+    pub const ALL: u32 = 11;
     /// The names of the counters, in order, as `lost.probe` shows them.
-    pub const NAMES: [&str; COUNT as usize] =
-        ["seen", "ring", "listeners", "queued", "accept_calls", "targets", "connections"];
+    pub const NAMES: [&str; COUNT as usize] = [
+        "seen",
+        "ring",
+        "listeners",
+        "queued",
+        "accept_calls",
+        "targets",
+        "connections",
+        "exchanges_brief",
+        "exchanges",
+    ];
 }

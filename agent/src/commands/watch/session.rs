@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How often the ring buffer is emptied: no record wakes us.
-const DRAIN: Duration = Duration::from_millis(50);
+const DRAIN: Duration = Duration::from_millis(20);
 /// Default refresh of the screen.
 const SCREEN_REFRESH: Duration = Duration::from_millis(500);
 /// Default period of the figures in text.
