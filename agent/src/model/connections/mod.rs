@@ -300,11 +300,11 @@ impl Connections {
 }
 
 fn connection_output(ts_ns: u64, sock: SockId, connection: &Connection, details: &Details) -> Output {
-    Output::Connection(ConnectionOutput {
+    Output::Connection(Box::new(ConnectionOutput {
         ts_ns,
         view: connection.view(sock, details.get(sock)),
         phases_us: connection.phases_us(),
         delayed_acks_sent: connection.delayed_acks_sent(),
         tids: connection.tids,
-    })
+    }))
 }
