@@ -148,6 +148,11 @@ impl Listeners {
         (self.known, totals, wait.view())
     }
 
+    /// Where a listener listens.
+    pub(super) fn local(&self, sock: SockId) -> Option<SocketAddr> {
+        self.table.get(&sock).and_then(|listener| listener.sample.as_ref()).map(|sample| sample.local)
+    }
+
     /// Listeners of one sample that found no room, at the worst.
     pub(super) fn refused(&self) -> u64 {
         self.refused

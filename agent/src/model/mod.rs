@@ -15,11 +15,14 @@
 //! | facts of exchanges in progress | [`MAX_CURRENT`] | further ones are shown once they are over |
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
+//! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
+//! | UDP sockets | 1,024 | further ones are not judged |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
 
 mod acceptor;
 mod connections;
+mod datagrams;
 pub mod event;
 mod exchange;
 mod finding;
@@ -37,6 +40,7 @@ pub(crate) mod tests;
 pub mod text;
 mod threads;
 mod times;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -47,7 +51,7 @@ pub use connections::{
     MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_RECENT,
 };
 use event::{Accept, Cost, Event, Overflow, Process, ProcessChange, Sample, Stage};
-use finding::{Board, Facts};
+use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
@@ -56,6 +60,7 @@ pub use stream::MAX_STREAM;
 use stream::Stream;
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
+use work::{Scope, Works};
 
 /// What is known when the watch begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +83,8 @@ pub struct Model {
     listeners: Listeners,
     connections: Connections,
     threads: Threads,
+    works: Works,
+    datagrams: datagrams::Sockets,
     stream: Stream,
     board: Board,
     notices: Vec<String>,
@@ -97,6 +104,8 @@ impl Model {
             listeners: Listeners::new(setup.attached_ns),
             connections: Connections::new(),
             threads: Threads::default(),
+            works: Works::default(),
+            datagrams: datagrams::Sockets::default(),
             setup,
             stream: Stream::default(),
             board: Board::default(),
@@ -137,11 +146,17 @@ impl Model {
             }
             Event::Exchange(exchange) => {
                 self.advance(exchange.ts_ns);
-                self.connections.exchanged(self.now_ns, exchange, &mut |_, output| out.push(output));
+                let (now_ns, works) = (self.now_ns, &mut self.works);
+                self.connections.exchanged(now_ns, exchange, &mut |reported, output| {
+                    works.reported(now_ns, &reported);
+                    out.push(output);
+                });
             }
             Event::Closed(closed) => {
                 self.advance(closed.ts_ns);
-                self.connections.closed(closed, out);
+                if let Some(connection) = self.connections.closed(closed, out) {
+                    self.works.closed(self.now_ns, connection);
+                }
             }
             Event::Process(process) => self.process(process, out),
             Event::Sample(sample) => self.sample(sample, out),
@@ -189,7 +204,7 @@ impl Model {
             (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
-        self.connections.finish(self.now_ns, &mut |_, output| out.push(output));
+        self.connections.finish(self.now_ns, out);
         out.push(Output::Summary(self.summary()));
     }
 
@@ -240,9 +255,17 @@ impl Model {
         let names_syns = self.setup.tier != "tracepoint";
         let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
-        self.connections.sampled(sample, &mut |_, output| out.push(output));
+        let works = &mut self.works;
+        self.connections.sampled(sample, &mut |reported, output| {
+            works.reported(sample.ts_ns, &reported);
+            out.push(output);
+        });
+        self.works.sampled(sample, &self.connections);
         self.threads.sampled(sample);
+        self.datagrams.sampled(sample);
         self.report_listeners(sample.ts_ns, out);
+        self.judge_connections(sample.ts_ns, out);
+        self.board.expire(sample.ts_ns);
         self.report_lost(sample, out);
         self.seen = sample.seen;
         self.take_cost(sample);
@@ -269,8 +292,22 @@ impl Model {
             }
             out.push(Output::Listener(ListenerOutput { ts_ns, view }));
         }
-        self.board.expire(ts_ns);
         self.listeners.reported();
+    }
+
+    fn judge_connections(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+        for (id, entry) in self.works.iter() {
+            let listener = match id {
+                Scope::Socket(sock) => self.listeners.local(sock),
+                Scope::Process(_) => None,
+            };
+            let text = listener.map_or_else(|| entry.name.clone(), |local| local.to_string());
+            let dealings = Dealings { work: &entry.lately(ts_ns), stuck: &entry.stuck };
+            self.board.judge_dealings(ts_ns, &Subject { id, text }, &dealings, out);
+        }
+        for socket in self.datagrams.iter() {
+            self.board.judge_datagrams(ts_ns, socket, out);
+        }
     }
 
     fn report_lost(&mut self, sample: &Sample, out: &mut Vec<Output>) {

@@ -19,7 +19,7 @@ pub enum Output {
     /// An exchange is over.
     Exchange(ExchangeOutput),
     /// A connection ended, or the run did.
-    Connection(ConnectionOutput),
+    Connection(Box<ConnectionOutput>),
     /// A SYN-ACK was sent again (`--detail events` only).
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).

@@ -31,6 +31,11 @@ pub fn count(value: u64) -> String {
     grouped
 }
 
+/// A count of things: "1 connection", "12,345 connections".
+pub fn count_of(value: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(value), if value == 1 { "" } else { "s" })
+}
+
 /// A figure a second: "0", "0.4", "18", "12,345".
 pub fn rate(per_second: f64) -> String {
     if per_second > 0.0 && per_second < 9.95 {
@@ -79,6 +84,7 @@ mod tests {
     #[test]
     fn figures_read_well() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1, 2_000].map(|value| count_of(value, "byte")), ["0 bytes", "1 byte", "2,000 bytes"]);
         assert_eq!([0.0, 0.44, 9.0, 9.96, 12_344.6].map(rate), ["0", "0.4", "9", "10", "12,345"]);
         assert_eq!([0.0, 0.004, 0.02, 1.0].map(percent), ["0 %", "0.4 %", "2 %", "100 %"]);
     }

@@ -54,11 +54,6 @@ impl Threads {
         self.refused
     }
 
-    /// The thread's figures over the last period.
-    pub(super) fn get(&self, tid: u32) -> Option<&ThreadView> {
-        self.table.get(&tid).map(|thread| &thread.view)
-    }
-
     /// Busiest first. `connections` are open connections by thread.
     pub(super) fn views(&self, connections: &HashMap<u32, u32>) -> Vec<ThreadView> {
         let mut order: Vec<_> = self.table.values().map(|thread| &thread.view).collect();

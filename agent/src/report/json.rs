@@ -55,7 +55,9 @@ impl Sink for Json {
                 Output::Accept(accept) => self.line(out, "accept", ts_ns, AcceptBody::from(accept)),
                 Output::SynAckRetransmit(retransmit) => self.line(out, "event", ts_ns, retransmitted(retransmit)),
                 Output::Exchange(exchange) => self.line(out, "exchange", ts_ns, ExchangeBody::from(exchange)),
-                Output::Connection(connection) => self.line(out, "connection", ts_ns, ConnectionBody::from(connection)),
+                Output::Connection(connection) => {
+                    self.line(out, "connection", ts_ns, ConnectionBody::from(connection.as_ref()))
+                }
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
                 Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(&finding.finding)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),

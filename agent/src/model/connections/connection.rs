@@ -120,6 +120,14 @@ impl Connection {
         }
     }
 
+    pub(in crate::model) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(in crate::model) fn comm(&self) -> &str {
+        &self.comm
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.end.is_none()
     }
@@ -130,7 +138,7 @@ impl Connection {
     }
 
     /// What the facts come to on this connection.
-    pub(super) fn view_of(&self, exchange: &Exchange) -> ExchangeView {
+    pub(in crate::model) fn view_of(&self, exchange: &Exchange) -> ExchangeView {
         exchange::view(exchange, self.first.as_deref())
     }
 

@@ -78,6 +78,10 @@ impl Connections {
         }
     }
 
+    pub(super) fn get(&self, sock: SockId) -> Option<&Connection> {
+        self.table.get(&sock).map(Box::as_ref)
+    }
+
     pub(super) fn accepted(&mut self, accept: &Accept) {
         // Found otherwise a moment before, and at work already.
         if self.table.get(&accept.sock).is_none_or(|known| known.exchanges == 0) {
@@ -235,20 +239,19 @@ impl Connections {
     }
 
     /// The run ends: reports the exchanges that are done, and every open connection.
-    pub(super) fn finish(&mut self, now_ns: u64, told: &mut impl FnMut(Option<Reported<'_>>, Output)) {
+    pub(super) fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         let mut open: Vec<_> = self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
         open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns, **sock));
         let open: Vec<SockId> = open.into_iter().map(|(&sock, _)| sock).collect();
         for &sock in &open {
             let current = self.table.get(&sock).and_then(|connection| connection.current.clone());
             if let Some(current) = current.filter(|current| exchange::is_quiet(current)) {
-                self.settle(now_ns, &current, &mut |reported, output| told(Some(reported), output));
+                self.settle(now_ns, &current, &mut |_, output| out.push(output));
             }
         }
         for sock in open {
-            if let Some(connection) = self.table.get(&sock) {
-                told(None, connection_output(now_ns, sock, connection, &self.details));
-            }
+            let connection = self.table.get(&sock);
+            out.extend(connection.map(|connection| connection_output(now_ns, sock, connection, &self.details)));
         }
     }
 
@@ -297,11 +300,11 @@ impl Connections {
 }
 
 fn connection_output(ts_ns: u64, sock: SockId, connection: &Connection, details: &Details) -> Output {
-    Output::Connection(ConnectionOutput {
+    Output::Connection(Box::new(ConnectionOutput {
         ts_ns,
         view: connection.view(sock, details.get(sock)),
         phases_us: connection.phases_us(),
         delayed_acks_sent: connection.delayed_acks_sent(),
         tids: connection.tids,
-    })
+    }))
 }

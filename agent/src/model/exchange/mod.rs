@@ -117,7 +117,7 @@ fn server(exchange: &Exchange, first: Option<&First>) -> Tile {
         }
         // The application has every byte that came.
         None if exchange.progress == Progress::Open && inbound.is_some_and(|inbound| inbound.unread_bytes == 0) => {
-            tile.to(now_ns, SliceKind::App);
+            tile.until(now_ns, SliceKind::App);
         }
         None => {}
     }
@@ -131,10 +131,10 @@ fn accepted(first: &First, arrived_ns: Option<u64>, now_ns: u64) -> Tile {
     let queued_ns = first.queued_ns.or(arrived_ns).unwrap_or(accepted_ns).min(accepted_ns);
     let handshake_us = first.handshake_us.filter(|_| first.queued_ns.is_some()).unwrap_or(0);
     let mut tile = Tile::new(queued_ns.saturating_sub(handshake_us.saturating_mul(1_000)));
-    tile.to(queued_ns, SliceKind::Handshake);
-    tile.to(accepted_ns, SliceKind::AcceptQueue);
+    tile.until(queued_ns, SliceKind::Handshake);
+    tile.until(accepted_ns, SliceKind::AcceptQueue);
     if let Some(arrived_ns) = arrived_ns {
-        tile.to(arrived_ns, SliceKind::Request);
+        tile.until(arrived_ns, SliceKind::Request);
     }
     tile
 }
@@ -166,7 +166,7 @@ fn respond(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, end_ns: u6
         let round_trip_ns = send::round_trip_ns(exchange, tile.room(resent_ns));
         tile.split(resent_ns, [(SliceKind::Response, round_trip_ns)], SliceKind::Retransmit);
     }
-    tile.to(end_ns, SliceKind::Response);
+    tile.until(end_ns, SliceKind::Response);
 }
 
 /// When the first byte was there, as far as observed.
@@ -188,14 +188,14 @@ fn receive(tile: &mut Tile, exchange: &Exchange, inbound: &Inbound, starved: Sli
     let reader = inbound.reader.filter(|reader| reader.since_ns.is_some_and(|since_ns| since_ns <= read_first_ns));
     let delay_ns = reader.map_or(0, |reader| reader.run_delay_ns.min(wait_ns));
     let cpu_ns = reader.map(|reader| reader.cpu_ns);
-    tile.to_with_cpu(read_first_ns - delay_ns, SliceKind::ReceiveQueue, cpu_ns);
-    tile.to(read_first_ns, SliceKind::RunQueue);
+    tile.until_with_cpu(read_first_ns - delay_ns, SliceKind::ReceiveQueue, cpu_ns);
+    tile.until(read_first_ns, SliceKind::RunQueue);
     tile.split(read_last_ns, [(starved, inbound.starved_ns)], SliceKind::ReceiveQueue);
     let goes_on = exchange.progress == Progress::Open && inbound.unread_bytes > 0;
     if goes_on && (exchange.role == Role::Client || exchange.outbound.is_none()) {
         // Bytes that came after the last read; when the first of them did is known only if there is one arrival.
-        tile.to(inbound.last_ns.min(now_ns), SliceKind::Unknown);
-        tile.to(now_ns, SliceKind::ReceiveQueue);
+        tile.until(inbound.last_ns.min(now_ns), SliceKind::Unknown);
+        tile.until(now_ns, SliceKind::ReceiveQueue);
     }
 }
 
@@ -203,7 +203,7 @@ fn receive(tile: &mut Tile, exchange: &Exchange, inbound: &Inbound, starved: Sli
 fn unread(tile: &mut Tile, exchange: &Exchange, inbound: &Inbound) {
     let written_ns = exchange.outbound.as_ref().filter(|_| exchange.role == Role::Server).map(|sent| sent.first_ns);
     let kind = if inbound.unread_bytes > 0 { SliceKind::ReceiveQueue } else { SliceKind::Unknown };
-    tile.to(written_ns.unwrap_or(exchange.ts_ns).min(exchange.ts_ns), kind);
+    tile.until(written_ns.unwrap_or(exchange.ts_ns).min(exchange.ts_ns), kind);
 }
 
 /// The application's turn: from the last read to the first write.
@@ -212,11 +212,11 @@ fn answer(tile: &mut Tile, inbound: Option<&Inbound>, outbound: &Outbound, now_n
     let span_ns = tile.room(end_ns);
     // Read before it was watched: nobody knows when.
     if inbound.is_some_and(|inbound| inbound.read_last_ns.is_none() && inbound.read_first_ns.is_none()) {
-        return tile.to(end_ns, SliceKind::Unknown);
+        return tile.until(end_ns, SliceKind::Unknown);
     }
     let (delay_ns, cpu_ns) = outbound.writer.map_or((0, None), |writer| use_of(&writer, from_ns, span_ns));
-    tile.to_with_cpu(end_ns.saturating_sub(delay_ns), SliceKind::App, cpu_ns);
-    tile.to(end_ns, SliceKind::RunQueue);
+    tile.until_with_cpu(end_ns.saturating_sub(delay_ns), SliceKind::App, cpu_ns);
+    tile.until(end_ns, SliceKind::RunQueue);
 }
 
 /// How long the thread waited for a CPU in a stretch, and was on one where that is known. Its figures run from its call

@@ -103,12 +103,12 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
         (None, _) => return,
     };
     if outbound.sent_ns.is_none() && Held::new(outbound).is_none() {
-        return tile.to(end_ns, SliceKind::Unknown);
+        return tile.until(end_ns, SliceKind::Unknown);
     }
     // The window can't have been shut for longer than there was anything to send: the rest of it was in this wait.
     let since_first_ns = tile.end_ns().saturating_sub(outbound.first_ns);
     let window_ns = outbound.window_limited_ns.saturating_sub(since_first_ns).min(tile.room(end_ns));
-    tile.to(tile.end_ns().saturating_add(window_ns), SliceKind::ReceiveWindow);
+    tile.until(tile.end_ns().saturating_add(window_ns), SliceKind::ReceiveWindow);
     let beyond = match outbound.acked_ns {
         _ if outbound.retransmits > 0 => SliceKind::Retransmit,
         Some(_) => SliceKind::DelayedAck,

@@ -40,12 +40,12 @@ impl Tile {
     }
 
     /// Everything up to `end_ns` was this.
-    pub(super) fn to(&mut self, end_ns: u64, kind: SliceKind) {
-        self.to_with_cpu(end_ns, kind, None);
+    pub(super) fn until(&mut self, end_ns: u64, kind: SliceKind) {
+        self.until_with_cpu(end_ns, kind, None);
     }
 
     /// The same, the thread having been on a CPU for `cpu_ns` of it.
-    pub(super) fn to_with_cpu(&mut self, end_ns: u64, kind: SliceKind, cpu_ns: Option<u64>) {
+    pub(super) fn until_with_cpu(&mut self, end_ns: u64, kind: SliceKind, cpu_ns: Option<u64>) {
         if end_ns <= self.end_ns {
             return;
         }
@@ -64,9 +64,9 @@ impl Tile {
     /// `rest`.
     pub(super) fn split(&mut self, end_ns: u64, claims: impl IntoIterator<Item = (SliceKind, u64)>, rest: SliceKind) {
         for (kind, ns) in claims {
-            self.to(self.end_ns.saturating_add(ns).min(end_ns), kind);
+            self.until(self.end_ns.saturating_add(ns).min(end_ns), kind);
         }
-        self.to(end_ns, rest);
+        self.until(end_ns, rest);
     }
 
     /// The total in µs, and the slices on the grid of whole microseconds from the start: they add up to the total, and

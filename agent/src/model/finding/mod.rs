@@ -1,21 +1,34 @@
-//! Findings: judgements on a listener, each with its evidence. One file a kind.
+//! Findings: judgements with their evidence. One file a kind.
 //!
-//! A check sees only [`Facts`] and says whether its condition holds now. The [`Board`] decides what stands and what
-//! is reported. Texts name threads and processes by number only, so that nothing in them came from outside.
+//! A check sees only its facts and says whether its condition holds now: [`Facts`] on a listener's queues, [`Dealings`]
+//! on what the connections of a listener or a process went through, [`Datagrams`] on a UDP socket. The [`Board`] decides
+//! what stands and what is reported. Texts name threads and processes by number only, so that nothing in them came from
+//! outside.
 
 mod accept_queue_overflow;
 mod accept_starved;
 mod backlog_clamped;
+mod close_wait_leak;
+mod connection_churn;
+mod nagle_delayed_ack;
+mod retransmits;
+mod send_blocked;
+mod slow_app;
+mod slow_reader;
+mod small_writes;
 mod syn_queue_pressure;
+mod udp_receive_overflow;
 mod uneven_workers;
+mod zero_window;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::event::SockId;
+use super::datagrams::Datagrams;
 use super::output::{FindingOutput, Output};
 use super::recent::{Figures, Recent};
 use super::snapshot::{Finding, ListenerView, Owner, Severity};
+use super::work::{Scope, Stuck, Work};
 pub(super) use uneven_workers::{Sharers, Shares};
 
 /// A finding stands this long after its condition was last true, ns, so that it can be read.
@@ -77,16 +90,53 @@ pub(super) struct Verdict {
     fix: String,
 }
 
-type Check = fn(&Facts<'_>) -> Option<Verdict>;
+/// What checks on connections judge by.
+pub(super) struct Dealings<'a> {
+    /// The last few seconds of the exchanges that are over.
+    pub(super) work: &'a Work,
+    /// Connections that are stuck now.
+    pub(super) stuck: &'a Stuck,
+}
 
-/// Every kind with its check.
-const CHECKS: [(&str, Check); 5] = [
+impl Dealings<'_> {
+    /// Whether so many exchanges are at least a tenth of all, and no single ones.
+    fn are_many(&self, count: u64) -> bool {
+        count >= 3 && count * 10 >= self.work.exchanges
+    }
+}
+
+type ListenerCheck = fn(&Facts<'_>) -> Option<Verdict>;
+type ConnectionCheck = fn(&Dealings<'_>) -> Option<Verdict>;
+
+/// Every kind on a listener's queues with its check.
+const ON_LISTENERS: [(&str, ListenerCheck); 5] = [
     ("accept-queue-overflow", accept_queue_overflow::check),
     ("accept-starved", accept_starved::check),
     ("syn-queue-pressure", syn_queue_pressure::check),
     ("backlog-clamped", backlog_clamped::check),
     ("uneven-workers", uneven_workers::check),
 ];
+
+/// Every kind on connections with its check.
+const ON_CONNECTIONS: [(&str, ConnectionCheck); 9] = [
+    ("nagle-delayed-ack", nagle_delayed_ack::check),
+    ("small-writes", small_writes::check),
+    ("slow-reader", slow_reader::check),
+    ("slow-app", slow_app::check),
+    ("send-blocked", send_blocked::check),
+    ("zero-window", zero_window::check),
+    ("retransmits", retransmits::check),
+    ("close-wait-leak", close_wait_leak::check),
+    ("connection-churn", connection_churn::check),
+];
+
+/// What a finding is about.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) id: Scope,
+    /// The socket's address, or the process's name and id.
+    pub(super) text: String,
+}
 
 #[derive(Clone, Debug)]
 struct Standing {
@@ -97,17 +147,42 @@ struct Standing {
 /// The findings that stand.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Board {
-    standing: BTreeMap<(SockId, &'static str), Standing>,
+    standing: BTreeMap<(Scope, &'static str), Standing>,
     made: u64,
 }
 
 impl Board {
-    /// Runs every check on one listener, and reports what is new or became worse.
+    /// Runs every check on one listener's queues, and reports what is new or became worse.
     pub(super) fn judge(&mut self, now_ns: u64, facts: &Facts<'_>, out: &mut Vec<Output>) {
-        for (kind, check) in CHECKS {
+        let subject = Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
+        for (kind, check) in ON_LISTENERS {
             if let Some(verdict) = check(facts) {
-                self.found(now_ns, kind, facts.view, verdict, out);
+                self.found(now_ns, kind, &subject, verdict, out);
             }
+        }
+    }
+
+    /// The same on the connections of a listener or a process.
+    pub(super) fn judge_dealings(
+        &mut self,
+        now_ns: u64,
+        subject: &Subject,
+        dealings: &Dealings<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        for (kind, check) in ON_CONNECTIONS {
+            if let Some(verdict) = check(dealings) {
+                self.found(now_ns, kind, subject, verdict, out);
+            }
+        }
+    }
+
+    /// The same on a UDP socket.
+    pub(super) fn judge_datagrams(&mut self, now_ns: u64, datagrams: &Datagrams, out: &mut Vec<Output>) {
+        if let Some(verdict) = udp_receive_overflow::check(datagrams) {
+            let subject =
+                Subject { id: Scope::Socket(datagrams.sample.sock), text: format!("udp {}", datagrams.sample.local) };
+            self.found(now_ns, "udp-receive-overflow", &subject, verdict, out);
         }
     }
 
@@ -128,15 +203,8 @@ impl Board {
         self.made
     }
 
-    fn found(
-        &mut self,
-        now_ns: u64,
-        kind: &'static str,
-        listener: &ListenerView,
-        verdict: Verdict,
-        out: &mut Vec<Output>,
-    ) {
-        let key = (listener.sock, kind);
+    fn found(&mut self, now_ns: u64, kind: &'static str, subject: &Subject, verdict: Verdict, out: &mut Vec<Output>) {
+        let key = (subject.id, kind);
         let before = self.standing.get(&key).map(|standing| (standing.finding.since_ns, standing.finding.severity));
         if before.is_none() && !self.make_room(verdict.severity) {
             return;
@@ -147,8 +215,11 @@ impl Board {
             // It does not become milder while it stands: a condition that comes and goes is reported once.
             severity: verdict.severity.max(worst),
             owner: verdict.owner,
-            sock: listener.sock,
-            subject: listener.local.to_string(),
+            sock: match subject.id {
+                Scope::Socket(sock) => sock,
+                Scope::Process(pid) => pid.into(),
+            },
+            subject: subject.text.clone(),
             since_ns,
             headline: verdict.headline,
             text: verdict.text,

@@ -65,7 +65,7 @@ fn exchanges(world: &World) -> Vec<ExchangeOutput> {
 
 fn connections(world: &World) -> Vec<ConnectionOutput> {
     let connection = |output: &Output| match output {
-        Output::Connection(connection) => Some(connection.clone()),
+        Output::Connection(connection) => Some(*connection.clone()),
         _ => None,
     };
     world.out.iter().filter_map(connection).collect()

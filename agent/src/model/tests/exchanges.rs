@@ -274,7 +274,7 @@ impl Garbage {
     }
 
     fn maybe<T>(&mut self, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        if self.next() % 3 == 0 { None } else { Some(value(self)) }
+        if self.next().is_multiple_of(3) { None } else { Some(value(self)) }
     }
 
     fn thread(&mut self) -> ThreadUse {
@@ -322,8 +322,8 @@ impl Garbage {
             ts_ns: self.time(),
             sock: 1,
             seq: 1,
-            role: if self.next() % 2 == 0 { Role::Server } else { Role::Client },
-            midway: self.next() % 4 == 0,
+            role: if self.next().is_multiple_of(2) { Role::Server } else { Role::Client },
+            midway: self.next().is_multiple_of(4),
             progress,
             inbound: self.maybe(Self::inbound),
             outbound: self.maybe(Self::outbound),
@@ -343,7 +343,7 @@ fn whatever_the_facts_are_the_slices_tile() {
             queued_ns: garbage.maybe(Garbage::time),
             accepted_ns: garbage.time(),
         };
-        let view = view(&exchange, (garbage.next() % 2 == 0).then_some(&first));
+        let view = view(&exchange, garbage.next().is_multiple_of(2).then_some(&first));
         assert_tiles(&exchange, &view);
         kinds.extend(view.slices.iter().map(|slice| slice.kind));
     }

@@ -1,0 +1,50 @@
+//! Many short connections where a few long ones would do.
+
+use super::{Dealings, Verdict};
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{count, duration_us, percent, rate};
+use crate::model::work;
+
+/// Short connections a second from which on they are many.
+const MANY_A_SECOND: f64 = 50.0;
+/// A handshake this long on average is worth saving, µs.
+const LONG_HANDSHAKE_US: u64 = 1_000;
+
+/// At least 50 connections a second must end after one exchange or none, four in five of all, and half of them of one peer. It
+/// is a warning when their handshakes take a quarter of the time and a millisecond each.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let work = dealings.work;
+    let per_second = work::rate(work.short);
+    let most = work.peers.values().copied().max().unwrap_or(0);
+    if per_second < MANY_A_SECOND || work.short * 5 < work.closes * 4 || most * 2 < work.short {
+        return None;
+    }
+    let handshake = &work.handshake;
+    let part = handshake.us as f64 / work.time_us.max(1) as f64;
+    let hurts = handshake.mean_us() >= LONG_HANDSHAKE_US && part >= 0.25;
+    Some(Verdict {
+        severity: if hurts { Severity::Warning } else { Severity::Info },
+        owner: Owner::Peer,
+        headline: format!("{} connections a second serve one exchange each or none.", rate(per_second)),
+        text: format!(
+            "One peer makes {} of them. Each costs a handshake, an accept and a close: handshakes took {} on average, \
+             {} of the exchanges' time.",
+            percent(most as f64 / work.short.max(1) as f64),
+            duration_us(handshake.mean_us()),
+            percent(part)
+        ),
+        evidence: vec![
+            ("connections", work.short as f64),
+            ("of", work.closes as f64),
+            ("connections_per_second", per_second),
+            ("most_of_one_peer", most as f64),
+            ("peers", work.peers.len() as f64),
+            ("handshake_mean_us", handshake.mean_us() as f64),
+            ("handshake_share", part),
+        ],
+        fix: format!(
+            "keep connections open: a pool at the peer, HTTP keep-alive on both sides ({} were closed lately).",
+            count(work.closes)
+        ),
+    })
+}

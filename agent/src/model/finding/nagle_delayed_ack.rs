@@ -1,0 +1,44 @@
+//! Small writes are held by Nagle's algorithm until the peer acknowledges the one before.
+
+use super::{Dealings, Verdict};
+use crate::model::snapshot::{Owner, Severity, SliceKind};
+use crate::model::text::{count, count_of, duration_us};
+
+/// An exchange counts from 20 ms of it on; three of them in five seconds are a warning.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let held = dealings.work.slow(SliceKind::Nagle);
+    if held.count == 0 {
+        return None;
+    }
+    let [in_flight, waiting] = dealings.work.nagle_sizes;
+    let pair = match waiting {
+        0 => "A write had to wait for the one before it".to_owned(),
+        _ => format!(
+            "A write of {} B had to wait for one of {} B before it",
+            count(waiting.into()),
+            count(in_flight.into())
+        ),
+    };
+    Some(Verdict {
+        severity: if held.count >= 3 { Severity::Warning } else { Severity::Info },
+        owner: Owner::Kernel,
+        headline: format!(
+            "Nagle's algorithm held {} for {} on average.",
+            count_of(held.count, "exchange"),
+            duration_us(held.mean_us())
+        ),
+        text: format!(
+            "{pair}: the kernel does not send less than a full segment while small data are unacknowledged. \
+             The peer delays its ACK, typically by 40 ms, since it has nothing to send."
+        ),
+        evidence: vec![
+            ("exchanges", held.count as f64),
+            ("of", dealings.work.exchanges as f64),
+            ("held_mean_us", held.mean_us() as f64),
+            ("held_max_us", held.worst_us as f64),
+            ("in_flight_bytes", f64::from(in_flight)),
+            ("held_bytes", f64::from(waiting)),
+        ],
+        fix: "write the response at once (one writev(), or a buffer), or set TCP_NODELAY.".into(),
+    })
+}

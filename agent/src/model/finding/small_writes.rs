@@ -1,0 +1,46 @@
+//! Responses are written in many small pieces.
+
+use super::{Dealings, Verdict};
+use crate::model::snapshot::{Owner, Severity, SliceKind};
+use crate::model::text::{count, rate};
+use crate::model::work;
+
+/// Small writes a second from which on the system calls alone are a load.
+const MANY_A_SECOND: f64 = 20_000.0;
+
+/// An exchange counts if it has at least four writes of less than 256 bytes, they are at least half of its writes, and
+/// they come less than 10 ms apart. A tenth of all exchanges must; it is a warning when such writes were held, or are a load.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let work = dealings.work;
+    if !dealings.are_many(work.small_exchanges) {
+        return None;
+    }
+    let held = work.slow(SliceKind::Nagle).count >= 3;
+    let hurts = held || work::rate(work.small_writes) >= MANY_A_SECOND;
+    let writes = work.small_writes / work.small_exchanges.max(1);
+    let bytes = work.small_bytes / work.small_writes.max(1);
+    let costs = if held {
+        "Nagle's algorithm held some of them (see nagle-delayed-ack)."
+    } else {
+        "Each is a system call, and with TCP_NODELAY a packet of its own."
+    };
+    Some(Verdict {
+        severity: if hurts { Severity::Warning } else { Severity::Info },
+        owner: Owner::App,
+        headline: format!("Responses are written in {} pieces of {} B on average.", count(writes), count(bytes)),
+        text: format!(
+            "{} of the last {} exchanges were, {} writes a second. {costs}",
+            count(work.small_exchanges),
+            count(work.exchanges),
+            rate(work::rate(work.small_writes))
+        ),
+        evidence: vec![
+            ("exchanges", work.small_exchanges as f64),
+            ("of", work.exchanges as f64),
+            ("writes_per_exchange", writes as f64),
+            ("bytes_per_write", bytes as f64),
+            ("writes_per_second", work::rate(work.small_writes)),
+        ],
+        fix: "gather the response in a buffer, or write it with one writev().".into(),
+    })
+}

@@ -1,0 +1,46 @@
+//! Peers do not read: their receive window is shut.
+
+use super::{Dealings, Verdict};
+use crate::model::snapshot::{Owner, Severity, SliceKind};
+use crate::model::text::{count, count_of, duration_us};
+
+/// Shut this long on average, it is no passing congestion, µs.
+const LONG_US: u64 = 200_000;
+
+/// An exchange counts from 20 ms held by the window on. A tenth of all must, or a connection must have been stuck with a shut
+/// window for a second. It is a warning when they are held 200 ms on average, or stuck.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let (held, stuck) = (dealings.work.slow(SliceKind::ReceiveWindow), &dealings.stuck.window);
+    let many = dealings.are_many(held.count);
+    if !many && stuck.count == 0 {
+        return None;
+    }
+    let headline = if stuck.count > 0 {
+        let (connections, worst) = (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
+        format!("The peer does not read on {connections}, for up to {worst} so far.")
+    } else {
+        let (mean, worst) = (duration_us(held.mean_us()), duration_us(held.worst_us));
+        format!("Peers hold responses for {mean} by a shut window, {worst} at the worst.")
+    };
+    Some(Verdict {
+        severity: if stuck.count > 0 || held.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
+        owner: Owner::Peer,
+        headline,
+        text: format!(
+            "Its receive buffer is full, and TCP sends nothing more until its application reads. \
+             {} of the last {} exchanges were held so.",
+            count(held.count),
+            count(dealings.work.exchanges)
+        ),
+        evidence: vec![
+            ("stuck_now", stuck.count as f64),
+            ("stuck_max_us", stuck.worst_us as f64),
+            ("exchanges", held.count as f64),
+            ("of", dealings.work.exchanges as f64),
+            ("held_mean_us", held.mean_us() as f64),
+            ("held_max_us", held.worst_us as f64),
+        ],
+        fix: "look at the peer; here, bound how long a response may take (nginx: send_timeout; TCP_USER_TIMEOUT)."
+            .into(),
+    })
+}

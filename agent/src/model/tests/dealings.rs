@@ -1,0 +1,302 @@
+//! Findings on connections, each with its owner and evidence, and silence where all is well.
+
+use super::connections::{closed, opened, sampled};
+use super::facts::{Build, at, server};
+use super::world::{LISTENER, MS, SECOND, World, address};
+use crate::model::event::{
+    ConnectionSample, DatagramSample, Event, Exchange, Hold, HoldReason, Opened, Outbound, Progress, Role, SockId,
+    TcpState, ThreadUse,
+};
+use crate::model::snapshot::{Finding, Owner, Severity};
+
+const US: u64 = 1_000;
+
+fn evidence(finding: &Finding, name: &str) -> f64 {
+    let value = finding.evidence.iter().find(|(other, _)| *other == name).map(|&(_, value)| value);
+    value.unwrap_or_else(|| panic!("no {name} in {finding:?}"))
+}
+
+fn assert_well_written(world: &World) {
+    for finding in world.reported_findings() {
+        assert!(finding.headline.chars().count() <= 78, "{}", finding.headline);
+        assert!(finding.headline.ends_with('.') && finding.text.ends_with('.') && finding.fix.ends_with('.'));
+        assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{}", finding.text);
+    }
+}
+
+/// A listener's connections, one for each exchange, and what is found once these are over. The exchanges repeat for a
+/// while, as a server's do.
+fn after(exchanges: &[Exchange]) -> World {
+    let mut world = World::with_limit(128);
+    for (sock, exchange) in (1..).zip(exchanges) {
+        world.apply(on_listener(sock));
+        world.apply(Event::Exchange(Exchange { sock, ..exchange.clone() }));
+    }
+    world.sample_after(SECOND);
+    assert_well_written(&world);
+    world
+}
+
+fn on_listener(sock: SockId) -> Event {
+    let Event::Opened(opened) = opened(sock, Role::Server, false) else { panic!("not opened") };
+    Event::Opened(Opened { listener: Some(LISTENER), ..opened })
+}
+
+fn found(world: &World, kind: &str) -> Finding {
+    let finding = world.finding(kind);
+    finding.unwrap_or_else(|| panic!("no {kind} in {:?}", world.model.snapshot().findings))
+}
+
+fn times(count: usize, exchange: &Exchange) -> Vec<Exchange> {
+    vec![exchange.clone(); count]
+}
+
+fn sending(change: impl FnOnce(&mut Outbound)) -> Exchange {
+    let mut exchange = server();
+    change(exchange.outbound());
+    exchange
+}
+
+fn nagle() -> Exchange {
+    sending(|outbound| {
+        (outbound.sent_ns, outbound.acked_ns) = (Some(at(41 * MS)), Some(at(41 * MS + 30 * US)));
+        outbound.holds = vec![Hold { reason: HoldReason::Nagle, count: 1, held_ns: at(41 * MS) - outbound.last_ns }];
+        outbound.held_sizes = [4, 200];
+    })
+}
+
+#[test]
+fn a_healthy_server_is_left_in_peace() {
+    let mut world = World::with_limit(128);
+    for sock in 1..=100 {
+        world.apply(on_listener(sock));
+    }
+    for step in 0..200_u32 {
+        for sock in 1..=100 {
+            // Some millisecond for the work, a delayed ACK at the end of every tenth, rarely a slow one.
+            let work_ns = if sock == 1 && step % 50 == 0 { 60 * MS } else { 3 * MS };
+            let ack_ns = work_ns + if sock % 10 == 0 { 40 * MS } else { 30 * US };
+            let exchange = server().writing(at(work_ns)).acked(at(ack_ns)).later(u64::from(step) * 100 * MS);
+            world.apply(Event::Exchange(Exchange { sock, seq: step + 1, ..exchange }));
+        }
+        world.connections = (1..=100).map(|sock| sampled(sock, None)).collect();
+        world.sample_after(100 * MS);
+    }
+    assert_eq!(world.model.snapshot().findings, []);
+    assert!(world.reported_findings().is_empty());
+}
+
+#[test]
+fn writes_held_for_a_delayed_ack_are_the_kernels() {
+    let world = after(&times(5, &nagle()));
+    let finding = found(&world, "nagle-delayed-ack");
+    assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
+    assert_eq!((finding.sock, finding.subject.as_str()), (LISTENER, "0.0.0.0:8080"));
+    assert_eq!(finding.headline, "Nagle's algorithm held 5 exchanges for 40 ms on average.");
+    assert!(finding.text.starts_with("A write of 200 B had to wait for one of 4 B before it:"), "{}", finding.text);
+    assert_eq!((evidence(&finding, "held_mean_us"), evidence(&finding, "in_flight_bytes")), (40_050.0, 4.0));
+    assert!(finding.fix.contains("TCP_NODELAY") && finding.fix.contains("writev()"));
+    assert_eq!(found(&after(&[nagle()]), "nagle-delayed-ack").severity, Severity::Info, "once may be chance");
+}
+
+#[test]
+fn ten_thousand_connections_make_one_finding() {
+    let world = after(&times(10_000, &nagle()));
+    assert_eq!(world.reported_findings().len(), 1);
+    assert_eq!(evidence(&found(&world, "nagle-delayed-ack"), "exchanges"), 10_000.0);
+}
+
+#[test]
+fn many_small_writes_are_information_until_they_are_held() {
+    let pieces = |exchange: Exchange| {
+        let mut exchange = exchange;
+        let outbound = exchange.outbound();
+        (outbound.writes, outbound.small_writes, outbound.bytes) = (8, 8, 80);
+        exchange
+    };
+    let finding = found(&after(&times(5, &pieces(server()))), "small-writes");
+    assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Info));
+    assert_eq!(finding.headline, "Responses are written in 8 pieces of 10 B on average.");
+    assert_eq!(found(&after(&times(5, &pieces(nagle()))), "small-writes").severity, Severity::Warning);
+    let mut stream = pieces(server());
+    stream.outbound().last_ns = at(SECOND);
+    assert_eq!(after(&times(5, &stream)).finding("small-writes"), None, "events pushed one by one are no response");
+}
+
+#[test]
+fn a_slow_reader_was_asleep_or_busy_or_without_a_cpu() {
+    let read = |cpu_ns, run_delay_ns, since_ns| {
+        let reader = ThreadUse { since_ns, cpu_ns, run_delay_ns, ..ThreadUse::default() };
+        let world = after(&times(4, &server().reading(at(50 * MS)).by_reader(reader)));
+        found(&world, "slow-reader")
+    };
+    let asleep = read(MS, 0, Some(at(0)));
+    assert_eq!((asleep.owner, asleep.severity), (Owner::App, Severity::Warning));
+    assert_eq!(asleep.headline, "Requests wait 50 ms unread, 50 ms at the worst.");
+    assert!(asleep.text.contains("slept for 98 % of it"), "{}", asleep.text);
+    let busy = read(48 * MS, 0, Some(at(0)));
+    assert!(busy.owner == Owner::App && busy.text.contains("on a CPU for 96 % of it"), "{}", busy.text);
+    let starved = read(0, 45 * MS, Some(at(0)));
+    assert_eq!((starved.owner, evidence(&starved, "run_queue_us")), (Owner::Kernel, 180_000.0));
+    assert!(starved.text.contains("without a CPU for 90 % of it"), "{}", starved.text);
+    assert!(read(MS, 0, None).text.ends_with("was not observed."));
+}
+
+#[test]
+fn data_that_nobody_reads_are_found_before_the_exchange_ends() {
+    let mut world = World::with_limit(128);
+    world.apply(on_listener(1));
+    let mut exchange = Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..server() };
+    let inbound = exchange.inbound();
+    (inbound.read_first_ns, inbound.read_last_ns, inbound.unread_bytes) = (None, None, 100);
+    world.connections = vec![sampled(1, Some(exchange))];
+    world.sample_after(3 * SECOND);
+    let finding = found(&world, "slow-reader");
+    assert_eq!(finding.severity, Severity::Warning);
+    assert_eq!(finding.headline, "Data wait unread on 1 connection, for up to 3.00 s so far.");
+    assert_well_written(&world);
+}
+
+#[test]
+fn a_slow_application_is_information_until_it_is_very_slow() {
+    let worked = |ns: u64, cpu_ns| {
+        let mut exchange = server().writing(at(ns));
+        let writer = exchange.outbound().writer.as_mut().expect("a writer");
+        (writer.since_ns, writer.cpu_ns) = (Some(at(50 * US)), cpu_ns);
+        found(&after(&times(4, &exchange)), "slow-app")
+    };
+    let computes = worked(30 * MS, 29 * MS);
+    assert_eq!((computes.owner, computes.severity), (Owner::App, Severity::Info));
+    assert_eq!(computes.headline, "The application takes 30 ms to answer, 30 ms at the worst.");
+    assert!(computes.text.contains("computed for 97 % of it") && computes.fix.contains("perf"), "{}", computes.text);
+    let waits = worked(400 * MS, MS);
+    assert_eq!(waits.severity, Severity::Warning);
+    assert!(waits.text.contains("slept for most") && waits.fix.contains("a lock"), "{}", waits.text);
+    let mut world = World::with_limit(128);
+    world.apply(on_listener(1));
+    let open = Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..server() };
+    world.connections = vec![sampled(1, Some(open))];
+    world.sample_after(3 * SECOND);
+    let hung = found(&world, "slow-app");
+    assert_eq!((hung.severity, evidence(&hung, "unanswered_now")), (Severity::Info, 1.0));
+    assert_well_written(&world);
+}
+
+#[test]
+fn a_blocked_writer_and_a_shut_window_are_the_peers() {
+    let blocked = sending(|outbound| {
+        (outbound.last_ns, outbound.sent_ns) = (at(300 * MS), Some(at(300 * MS)));
+        (outbound.acked_ns, outbound.blocked_ns) = (Some(at(300 * MS + 20 * US)), 250 * MS);
+    });
+    let finding = found(&after(&times(3, &blocked)), "send-blocked");
+    assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
+    assert_eq!(evidence(&finding, "blocked_mean_us"), 250_000.0);
+    let mut shut = blocked;
+    shut.outbound().window_limited_ns = 250 * MS;
+    let world = after(&times(3, &shut));
+    assert_eq!(world.finding("send-blocked"), None);
+    let finding = found(&world, "zero-window");
+    assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
+    assert_eq!(finding.headline, "Peers hold responses for 250 ms by a shut window, 250 ms at the worst.");
+}
+
+#[test]
+fn a_peer_that_never_reads_is_found_while_it_does_not() {
+    let mut world = World::with_limit(128);
+    world.apply(on_listener(1));
+    world.connections = vec![ConnectionSample { peer_window_zero: true, ..sampled(1, None) }];
+    world.sample_after(500 * MS);
+    assert_eq!(world.finding("zero-window"), None, "it may open any moment");
+    world.sample_after(3 * SECOND);
+    assert_eq!(
+        found(&world, "zero-window").headline,
+        "The peer does not read on 1 connection, for up to 3.50 s so far."
+    );
+    world.connections[0].peer_window_zero = false;
+    (0..4).for_each(|_| world.sample_after(SECOND));
+    assert_eq!(world.finding("zero-window"), None);
+    assert_well_written(&world);
+}
+
+#[test]
+fn segments_sent_again_hurt_when_they_cost_time() {
+    let again =
+        |ack_ns| sending(|outbound| (outbound.retransmits, outbound.acked_ns) = (2, Some(outbound.last_ns + ack_ns)));
+    let finding = found(&after(&times(4, &again(210 * MS))), "retransmits");
+    assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
+    assert_eq!((evidence(&finding, "segments"), evidence(&finding, "exchanges")), (8.0, 4.0));
+    assert_eq!(found(&after(&times(4, &again(2 * MS))), "retransmits").severity, Severity::Info);
+    assert_eq!(after(&times(2, &again(210 * MS))).finding("retransmits"), None);
+    let mut few = times(400, &server());
+    few.extend(times(3, &again(210 * MS)));
+    assert_eq!(after(&few).finding("retransmits"), None, "less than one in a hundred");
+}
+
+#[test]
+fn sockets_left_in_close_wait_are_the_applications() {
+    let mut world = World::with_limit(128);
+    (1..=3).for_each(|sock| world.apply(opened(sock, Role::Client, false)));
+    world.connections =
+        (1..=3).map(|sock| ConnectionSample { state: TcpState::CloseWait, ..sampled(sock, None) }).collect();
+    world.sample_after(29 * SECOND);
+    assert_eq!(world.finding("close-wait-leak"), None);
+    world.sample_after(2 * SECOND);
+    let finding = found(&world, "close-wait-leak");
+    assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
+    assert_eq!((finding.sock, finding.subject.as_str()), (4242, "server 4242"));
+    assert_eq!(finding.headline, "Left in CLOSE_WAIT: 3 connections, for up to 31.0 s.");
+    assert_eq!((evidence(&finding, "connections"), evidence(&finding, "longest_us")), (3.0, 31e6));
+    assert_well_written(&world);
+}
+
+#[test]
+fn short_connections_of_one_peer_are_churn() {
+    let mut world = World::with_limit(128);
+    for sock in 1..=1_000 {
+        world.apply(on_listener(sock));
+        world.apply(Event::Exchange(Exchange { sock, ..server() }));
+        world.apply(closed(sock, at(500 * MS)));
+    }
+    world.sample_after(SECOND);
+    let finding = found(&world, "connection-churn");
+    assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Info));
+    assert_eq!(finding.headline, "200 connections a second serve one exchange each or none.");
+    assert_eq!((evidence(&finding, "most_of_one_peer"), evidence(&finding, "peers")), (1_000.0, 1.0));
+    assert_well_written(&world);
+    let mut world = World::with_limit(128);
+    for sock in 1..=1_000 {
+        world.apply(on_listener(sock));
+        (1..=3).for_each(|seq| world.apply(Event::Exchange(Exchange { sock, seq, ..server() })));
+        world.apply(closed(sock, at(500 * MS)));
+    }
+    world.sample_after(SECOND);
+    assert_eq!(world.finding("connection-churn"), None, "they are used again");
+}
+
+#[test]
+fn dropped_datagrams_are_lost() {
+    let mut world = World::with_limit(128);
+    let socket = |drops| DatagramSample {
+        sock: 99,
+        local: address("0.0.0.0:53"),
+        pid: 4242,
+        comm: "dns".into(),
+        queued_bytes: 212_000,
+        buffer_bytes: 212_992,
+        drops,
+    };
+    for drops in [500, 500, 512] {
+        world.datagrams = vec![socket(drops)];
+        world.sample_after(SECOND);
+    }
+    let finding = found(&world, "udp-receive-overflow");
+    assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
+    assert_eq!((finding.sock, finding.subject.as_str()), (99, "udp 0.0.0.0:53"));
+    assert_eq!((evidence(&finding, "dropped"), evidence(&finding, "dropped_total")), (12.0, 512.0));
+    world.datagrams = vec![socket(900)];
+    world.sample_after(SECOND);
+    assert_eq!(found(&world, "udp-receive-overflow").severity, Severity::Critical);
+    (0..10).for_each(|_| world.sample_after(SECOND));
+    assert_eq!(world.finding("udp-receive-overflow"), None, "old drops are history");
+    assert_well_written(&world);
+}
