@@ -3,8 +3,7 @@
 use std::cmp::Reverse;
 
 use super::list::Item;
-use crate::model::event::Role;
-use crate::model::event::TcpState;
+use crate::model::event::{Role, TcpState};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, Snapshot, ThreadView};
 
 /// What a list is sorted by: figures in descending order, text in ascending.
@@ -59,10 +58,10 @@ pub(super) enum By {
 }
 
 impl By {
-    /// As the footer names it.
+    /// As the footer names it; the order of the snapshot has a name in each list.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Known => "as given",
+            Self::Known => "",
             Self::Depth => "depth",
             Self::Overflow => "overflow",
             Self::Wait => "wait p99",
@@ -110,6 +109,8 @@ fn fraction(value: f64) -> Key {
 impl Item for ListenerView {
     const ORDERS: &'static [By] = &[By::Known, By::Depth, By::Overflow, By::Wait, By::Accepts];
 
+    const AS_GIVEN: &'static str = "as found";
+
     fn all(snapshot: &Snapshot) -> &[Self] {
         &snapshot.listeners
     }
@@ -155,6 +156,8 @@ impl Item for ConnectionView {
         By::Retransmits,
     ];
 
+    const AS_GIVEN: &'static str = "worst first";
+
     fn all(snapshot: &Snapshot) -> &[Self] {
         &snapshot.connections
     }
@@ -183,16 +186,16 @@ impl Item for ConnectionView {
         }
     }
 
-    /// The addresses, the process, its pid, a thread's id, the state, or what the worst exchange's time went on.
+    /// The addresses, the process, its pid, the state, what the worst exchange's time went on, or "tid" and a thread.
     fn matches(&self, needle: &str) -> bool {
-        let tids = last(self).map_or([None; 2], |exchange| [exchange.read_tid, exchange.write_tid]);
-        let acceptor = self.acceptor.as_ref().map(|(tid, _)| *tid);
-        let ids = tids.into_iter().chain([acceptor, Some(self.pid)]);
+        if let Some(Ok(tid)) = needle.strip_prefix(TID).map(str::parse) {
+            return serves(tid, self);
+        }
         let kind = worst(self).and_then(|exchange| exchange.verdict).map(|verdict| verdict.kind.name());
         self.peer.to_string().contains(needle)
             || self.local.to_string().contains(needle)
             || self.comm.to_lowercase().contains(needle)
-            || ids.flatten().any(|id| id.to_string() == needle)
+            || self.pid.to_string() == needle
             || state(self.state).starts_with(needle)
             || kind.is_some_and(|kind| kind.contains(needle))
             || (self.role == Role::Client && needle == "client")
@@ -202,6 +205,8 @@ impl Item for ConnectionView {
 impl Item for ThreadView {
     const ORDERS: &'static [By] =
         &[By::Known, By::Thread, By::Accepts, By::Reads, By::Writes, By::Busy, By::Waits, By::Asleep, By::Connections];
+
+    const AS_GIVEN: &'static str = "busiest first";
 
     fn all(snapshot: &Snapshot) -> &[Self] {
         &snapshot.threads
@@ -230,6 +235,17 @@ impl Item for ThreadView {
 
     fn matches(&self, needle: &str) -> bool {
         self.comm.to_lowercase().contains(needle) || [self.pid, self.tid].iter().any(|id| id.to_string() == needle)
+    }
+}
+
+/// With a thread's id behind it a filter for the connections that it serves.
+pub(super) const TID: &str = "tid ";
+
+/// The thread read or wrote the connection's last exchange, or accepted the connection if there was none.
+pub(super) fn serves(tid: u32, connection: &ConnectionView) -> bool {
+    match last(connection) {
+        Some(exchange) => [exchange.read_tid, exchange.write_tid].contains(&Some(tid)),
+        None => connection.acceptor.as_ref().is_some_and(|(acceptor, _)| *acceptor == tid),
     }
 }
 

@@ -78,15 +78,21 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         }
     }
     let sort = app.list().map(|list| match list.order() {
-        (by, false) => format!("sort: {}", by.name()),
-        (by, true) => format!("sort: {} ▴", by.name()),
+        (_, false) => format!("sort: {}", list.order_name()),
+        (_, true) => format!("sort: {} ▴", list.order_name()),
     });
     let sort = sort.unwrap_or_default();
     let opens = if app.tab == Tab::Threads { "connections" } else { "open" };
     let keys: &[(&str, &str)] = match (&app.open, app.tab) {
-        (Some(Open::Connection(_)), _) => {
-            &[("Esc", "back"), ("←→", "exchange"), ("w", "worst"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help")]
-        }
+        (Some(Open::Connection(_)), _) => &[
+            ("Esc", "back"),
+            ("←→", "exchange"),
+            ("w", "worst"),
+            ("↑↓", "scroll"),
+            ("p", "pause"),
+            ("?", "help"),
+            ("q", "quit"),
+        ],
         (Some(Open::Listener(_)), _) => {
             &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
         }
@@ -124,7 +130,7 @@ fn filter_line(app: &App, list: &dyn Listing, snapshot: &Snapshot, width: usize)
         span(format!("  {} of {}   ", grouped(list.len() as u64), grouped(list.all(snapshot) as u64)), theme.dim()),
     ];
     let looks_in = match app.tab {
-        Tab::Connections => "address, command, pid, tid, state or kind",
+        Tab::Connections => "address, command, pid, state, kind, tid N",
         Tab::Threads => "name, pid or tid",
         Tab::Queues | Tab::Findings => "address, command or pid",
     };

@@ -12,6 +12,8 @@ const TIME: usize = 9;
 const TOOK: usize = 9;
 /// Of a field with a letter in it.
 const FIELD: usize = 3;
+/// Lines that are shared out in proportion to the time, at most: more of them say no more.
+const PROPORTION: usize = 12;
 
 /// The lanes, made to a width.
 struct Lanes {
@@ -26,12 +28,12 @@ struct Lanes {
 /// The steps as lines under a line of titles. Who holds an exchange for long is seen to: what is left of `room` is
 /// shared out in proportion to the time.
 pub(super) fn lines(theme: Theme, steps: &[Step], width: usize, room: usize) -> Vec<Line<'static>> {
-    let wide = (width * 2 / 5).clamp(25, 49) / 2 * 2 + 1;
+    let wide = (width * 3 / 10).clamp(24, 48) / 2 * 2 + 1;
     let lanes =
         Lanes { theme, at: [1, wide / 2, wide - 2], wide, words: width.saturating_sub(TIME + 1 + wide + TOOK + 2) };
     let words: Vec<Vec<String>> = steps.iter().map(|step| wrap(text(step), lanes.words)).collect();
     let least: usize = words.iter().map(|lines| lines.len().max(1)).sum();
-    let extra = room.saturating_sub(least + 1);
+    let extra = room.saturating_sub(least + 1).min(PROPORTION);
     let all: u64 = steps.iter().map(held_us).sum();
     let mut out = vec![lanes.titles()];
     let mut told = None;

@@ -53,7 +53,7 @@ pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<S
         out.push(held(SliceKind::AcceptQueue, us, "in the accept queue".to_owned()));
     }
     if let Some((tid, _)) = connection.acceptor {
-        let who = words::thread(snapshot, connection, tid);
+        let who = words::thread_name(snapshot, connection, tid);
         out.push(arrow(Lane::Kernel, Lane::App, &format!("accept() by {who}")));
     }
     out
@@ -154,7 +154,7 @@ impl<'a> Path<'a> {
     }
 
     fn thread(&self, tid: Option<u32>) -> Option<String> {
-        tid.map(|tid| words::thread(self.snapshot, self.connection, tid))
+        tid.map(|tid| words::thread_name(self.snapshot, self.connection, tid))
     }
 
     /// What must have happened for such a slice to begin.
