@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 
 use super::list::Item;
 use crate::model::event::{Role, TcpState};
-use crate::model::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, Snapshot, ThreadView};
+use crate::model::snapshot::{
+    ConnectionView, ExchangeView, Finding, ListenerView, Slice, SliceKind, Snapshot, ThreadView,
+};
 
 /// What a list is sorted by: figures in descending order, text in ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,11 +180,11 @@ impl Item for ConnectionView {
             By::App => figure(self.times.app_us),
             By::Kernel => figure(self.times.kernel_us),
             By::Peer => figure(self.times.peer_us),
-            By::Worst => figure(worst(self).map_or(0, |exchange| exchange.total_us)),
+            By::Worst => figure(worst(self).map_or(0, counted_us)),
             By::In => figure(self.bytes_in),
             By::Out => figure(self.bytes_out),
             By::Retransmits => figure(self.retransmits),
-            _ => figure(last(self).map_or(0, |exchange| exchange.total_us)),
+            _ => figure(last(self).map_or(0, counted_us)),
         }
     }
 
@@ -256,7 +258,23 @@ pub(super) fn last(connection: &ConnectionView) -> Option<&ExchangeView> {
 
 /// The longest exchange of a connection, be it over or not.
 pub(super) fn worst(connection: &ConnectionView) -> Option<&ExchangeView> {
-    connection.worst.iter().chain(&connection.current).max_by_key(|exchange| exchange.total_us)
+    connection.worst.iter().chain(&connection.current).max_by_key(|exchange| counted_us(exchange))
+}
+
+/// The slices of an exchange that count: all but a delayed ACK at its end, which held nobody.
+pub(super) fn counted(exchange: &ExchangeView) -> &[Slice] {
+    let slices = exchange.slices.as_slice();
+    slices.split_last().filter(|(last, _)| last.kind == SliceKind::DelayedAck).map_or(slices, |(_, before)| before)
+}
+
+/// How long an exchange took without that, µs.
+pub(super) fn counted_us(exchange: &ExchangeView) -> u64 {
+    exchange.total_us.saturating_sub(trailing_us(exchange))
+}
+
+/// How long the peer delayed the ACK that nobody waited for, µs.
+pub(super) fn trailing_us(exchange: &ExchangeView) -> u64 {
+    exchange.slices[counted(exchange).len()..].iter().map(|slice| slice.us).sum()
 }
 
 /// The name of a state.

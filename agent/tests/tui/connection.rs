@@ -222,3 +222,16 @@ fn hostile_names_reach_no_terminal() {
         assert_shows(&screen.text(), &["ev\\u{1b}[31m\\u{202e}il"]);
     }
 }
+
+#[test]
+fn an_ack_that_nobody_waited_for_counts_for_nobody() {
+    let parts =
+        [(SliceKind::App, 400, Some(390)), (SliceKind::AckWait, 100, None), (SliceKind::DelayedAck, 40_000, None)];
+    let text = of(&parts, |_| {});
+    let wanted = [
+        "exchange 1, the worst: 500 µs =  A  400 µs +  P  100 µs; 40.0 ms of delayed ACK held nobody",
+        "the peer delayed its ACK; nobody waited for it",
+    ];
+    assert_shows(&text, &wanted);
+    assert!(!text.contains("40.5 ms ="), "{text}");
+}

@@ -34,6 +34,15 @@ fn enter_shows_the_connections_of_a_thread_until_esc() {
 }
 
 #[test]
+fn the_thread_that_only_accepts_serves_what_nobody_has_read_from() {
+    let mut screen = threads();
+    screen.key(KeyCode::End);
+    let text = screen.text();
+    assert_shows(&text, &["CONNECTIONS OF api-server 4242", "10.0.0.8:40500 → :8080", "none yet"]);
+    assert!(!text.contains("10.0.0.7:42000"), "{text}");
+}
+
+#[test]
 fn threads_sort_and_filter() {
     let mut screen = threads();
     assert_shows(&screen.text(), &["sort: busiest first"]);

@@ -72,10 +72,10 @@ fn legend(theme: Theme, title: &'static str) -> Row {
 /// The keys that do something here.
 pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
-    if let (Some(list), None) = (app.list(), &app.open) {
-        if app.typing_filter || !list.filter().is_empty() {
-            return filter_line(app, list, snapshot, width);
-        }
+    if let (Some(list), None) = (app.list(), &app.open)
+        && (app.typing_filter || !list.filter().is_empty())
+    {
+        return filter_line(app, list, snapshot, width);
     }
     let sort = app.list().map(|list| match list.order() {
         (_, false) => format!("sort: {}", list.order_name()),
@@ -103,11 +103,11 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
             ("↵", opens),
             ("Tab", "views"),
             ("s", &sort),
-            ("r", "turn"),
             ("/", "filter"),
             ("p", "pause"),
             ("?", "help"),
             ("q", "quit"),
+            ("r", "turn"),
             ("↑↓", "select"),
         ],
     };

@@ -11,7 +11,7 @@ use super::{owners, words};
 use crate::model::event::{Role, TcpState};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Snapshot, Verdict};
 use crate::tui::app::Hits;
-use crate::tui::order::{By, last, state, worst};
+use crate::tui::order::{By, counted_us, last, state, worst};
 use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
 use crate::tui::theme::{Theme, letter};
 
@@ -78,7 +78,7 @@ impl Table {
             "THREAD" => one(thread(snapshot, connection), theme.dim()),
             "STATE" => state_cell(theme, connection.state, column.width),
             "EXCH" => one(compact(connection.exchanges), Style::new()),
-            "LAST" => one(last(connection).map_or("–".to_owned(), |last| fine(last.total_us)), theme.strong()),
+            "LAST" => one(last(connection).map_or("–".to_owned(), |last| fine(counted_us(last))), theme.strong()),
             "RECENT ONES" => recent(theme, connection, column.width, None),
             "WORST" => worst(connection).map_or(one("–".to_owned(), theme.dim()), |worst| verdict(theme, worst)),
             "IN" => one(bytes(connection.bytes_in), Style::new()),
@@ -133,9 +133,9 @@ pub(super) fn recent(theme: Theme, connection: &ConnectionView, cells: usize, ch
     let all = connection.recent.iter().chain(&connection.current);
     let count = connection.recent.len() + usize::from(connection.current.is_some());
     let shown: Vec<&ExchangeView> = all.skip(count.saturating_sub(cells)).collect();
-    let longest = shown.iter().map(|exchange| exchange.total_us).max().unwrap_or(0);
+    let longest = shown.iter().map(|exchange| counted_us(exchange)).max().unwrap_or(0);
     let column = |exchange: &&ExchangeView| {
-        let c = chart::column(exchange.total_us, longest);
+        let c = chart::column(counted_us(exchange), longest);
         let owner = exchange.verdict.map(|verdict| theme.owner(verdict.kind.owner()));
         let style = if chosen == Some(exchange.seq) { theme.reversed() } else { owner.unwrap_or(theme.dim()) };
         span(c.to_string(), style)

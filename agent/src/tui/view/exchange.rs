@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use super::parts::{Row, columns, cut, raw, rule, span};
 use super::{connection_table, owners, words};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, Snapshot};
-use crate::tui::order::worst;
+use crate::tui::order::{counted, counted_us, worst};
 use crate::tui::text::{bytes, fine, grouped, left, right};
 use crate::tui::theme::{Theme, letter};
 
@@ -30,7 +30,7 @@ pub(in crate::tui) fn shown_exchange(connection: &ConnectionView, chosen: Option
 /// "exchange 7, the worst: 44.1 ms = A 0.4 ms + K 43.5 ms + P 0.2 ms".
 pub(super) fn sum(theme: Theme, connection: &ConnectionView, exchange: &ExchangeView, width: usize) -> Line<'static> {
     let mut figures =
-        vec![span(fine(exchange.total_us), theme.strong()), raw(if exchange.done { "" } else { " so far" })];
+        vec![span(fine(counted_us(exchange)), theme.strong()), raw(if exchange.done { "" } else { " so far" })];
     figures.extend(owners::sum_line(theme, exchange));
     let mut name = format!("exchange {}{}: ", grouped(exchange.seq.into()), attribute(connection, exchange));
     if name.chars().count() + columns(&figures) + 4 > width {
@@ -70,8 +70,8 @@ pub(super) fn waterfall(
 ) -> Vec<Line<'static>> {
     const FIGURES: usize = 27;
     let start = exchange.slices.first().map_or(exchange.start_ns, |slice| slice.start_ns);
-    let all: u64 = exchange.slices.iter().map(|slice| slice.us).sum();
-    let mut shown: Vec<&Slice> = exchange.slices.iter().collect();
+    let all: u64 = counted(exchange).iter().map(|slice| slice.us).sum();
+    let mut shown: Vec<&Slice> = counted(exchange).iter().collect();
     shown.sort_by_key(|slice| std::cmp::Reverse(slice.us));
     shown.truncate(room);
     shown.sort_by_key(|slice| slice.start_ns);
@@ -141,7 +141,7 @@ pub(super) fn list(
             span(if selected { "▸" } else { " " }, theme.strong()),
             span(right(&grouped(exchange.seq.into()), 6), if selected { theme.strong() } else { theme.dim() }),
             span(right(&data, 18), theme.dim()),
-            span(format!("{}  ", right(&fine(exchange.total_us), 9)), theme.strong()),
+            span(format!("{}  ", right(&fine(counted_us(exchange)), 9)), theme.strong()),
         ];
         row.extend(owners::bar(theme, &owners::slices(exchange), bar));
         row.push(raw(" "));

@@ -63,7 +63,7 @@ fn time(step: &Step) -> Option<u64> {
 
 fn held_us(step: &Step) -> u64 {
     match step {
-        Step::Held { us, .. } => *us,
+        Step::Held { us, counts: true, .. } => *us,
         _ => 0,
     }
 }
@@ -99,13 +99,14 @@ impl Lanes {
         };
         match step {
             Step::Arrow { from, to, .. } if line == 0 => self.arrow(*from, *to, &mut row),
-            Step::Held { owner, .. } => self.held(*owner, line == 0, &mut row),
+            Step::Held { owner, counts: true, .. } => self.held(*owner, line == 0, &mut row),
+            Step::Held { .. } => self.idle('┊', &mut row),
             Step::Arrow { .. } => self.idle('│', &mut row),
             Step::Gap { .. } => self.idle('┊', &mut row),
         }
         row.push(span(right(&took, TOOK), theme.strong()));
         let style = match step {
-            Step::Held { owner, .. } => theme.owner(*owner),
+            Step::Held { owner, counts: true, .. } => theme.owner(*owner),
             _ => theme.dim(),
         };
         row.push(span(format!("  {}", left(words, self.words)), style));

@@ -37,7 +37,7 @@ pub(super) fn thread(snapshot: &Snapshot, connection: &ConnectionView, tid: u32)
 
 /// A thread's name alone, where it is known.
 pub(super) fn thread_name(snapshot: &Snapshot, connection: &ConnectionView, tid: u32) -> String {
-    comm(snapshot, connection, tid).map_or_else(|| format!("thread {tid}"), |comm| escape(comm))
+    comm(snapshot, connection, tid).map_or_else(|| format!("thread {tid}"), escape)
 }
 
 fn comm<'a>(snapshot: &'a Snapshot, connection: &'a ConnectionView, tid: u32) -> Option<&'a str> {
