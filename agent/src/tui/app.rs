@@ -172,10 +172,10 @@ impl App {
         let same = |new: &Finding| selected.is_some_and(|old| (old.kind, old.sock) == (new.kind, new.sock));
         let last = snapshot.findings.len().saturating_sub(1);
         self.finding = snapshot.findings.iter().position(same).unwrap_or(self.finding.min(last));
-        if let Some(Open::Connection(open)) = &mut self.open {
-            if let Some(newer) = snapshot.connections.iter().find(|connection| connection.sock == open.sock) {
-                **open = newer.clone();
-            }
+        if let Some(Open::Connection(open)) = &mut self.open
+            && let Some(newer) = snapshot.connections.iter().find(|connection| connection.sock == open.sock)
+        {
+            **open = newer.clone();
         }
         self.listeners.rebuild(&snapshot);
         self.connections.rebuild(&snapshot);

@@ -7,6 +7,7 @@ use ratatui::layout::Position;
 
 use super::app::{Action, App, Open, Tab};
 use super::list::Listing;
+use super::order::TID;
 use super::subject::{Subject, subject};
 use super::view;
 
@@ -204,7 +205,7 @@ impl App {
         }
         if let Some(tid) = served_by {
             self.show_tab(Tab::Connections);
-            self.change_list(|list| *list.filter_mut() = tid.to_string());
+            self.change_list(|list| *list.filter_mut() = format!("{TID}{tid}"));
         }
         self.scroll = 0;
         self.exchange = None;

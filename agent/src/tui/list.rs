@@ -11,6 +11,9 @@ pub(super) trait Item: Sized {
     /// What these can be sorted by; first the order of the snapshot.
     const ORDERS: &'static [By];
 
+    /// What the order of the snapshot is called.
+    const AS_GIVEN: &'static str;
+
     /// All of them.
     fn all(snapshot: &Snapshot) -> &[Self];
 
@@ -79,6 +82,9 @@ pub(super) trait Listing {
     /// What it is sorted by, and whether from the end.
     fn order(&self) -> (By, bool);
 
+    /// What that is called.
+    fn order_name(&self) -> &'static str;
+
     /// Turns to the next thing to sort by.
     fn sort_next(&mut self);
 
@@ -134,6 +140,10 @@ impl<T: Item> Listing for List<T> {
 
     fn order(&self) -> (By, bool) {
         (self.by, self.reversed)
+    }
+
+    fn order_name(&self) -> &'static str {
+        if self.by == By::Known { T::AS_GIVEN } else { self.by.name() }
     }
 
     fn sort_next(&mut self) {

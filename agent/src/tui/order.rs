@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 
 use super::list::Item;
-use crate::model::event::Role;
-use crate::model::event::TcpState;
-use crate::model::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, Snapshot, ThreadView};
+use crate::model::event::{Role, TcpState};
+use crate::model::snapshot::{
+    ConnectionView, ExchangeView, Finding, ListenerView, Slice, SliceKind, Snapshot, ThreadView,
+};
 
 /// What a list is sorted by: figures in descending order, text in ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +60,10 @@ pub(super) enum By {
 }
 
 impl By {
-    /// As the footer names it.
+    /// As the footer names it; the order of the snapshot has a name in each list.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Known => "as given",
+            Self::Known => "",
             Self::Depth => "depth",
             Self::Overflow => "overflow",
             Self::Wait => "wait p99",
@@ -110,6 +111,8 @@ fn fraction(value: f64) -> Key {
 impl Item for ListenerView {
     const ORDERS: &'static [By] = &[By::Known, By::Depth, By::Overflow, By::Wait, By::Accepts];
 
+    const AS_GIVEN: &'static str = "as found";
+
     fn all(snapshot: &Snapshot) -> &[Self] {
         &snapshot.listeners
     }
@@ -155,6 +158,8 @@ impl Item for ConnectionView {
         By::Retransmits,
     ];
 
+    const AS_GIVEN: &'static str = "worst first";
+
     fn all(snapshot: &Snapshot) -> &[Self] {
         &snapshot.connections
     }
@@ -175,24 +180,24 @@ impl Item for ConnectionView {
             By::App => figure(self.times.app_us),
             By::Kernel => figure(self.times.kernel_us),
             By::Peer => figure(self.times.peer_us),
-            By::Worst => figure(worst(self).map_or(0, |exchange| exchange.total_us)),
+            By::Worst => figure(worst(self).map_or(0, counted_us)),
             By::In => figure(self.bytes_in),
             By::Out => figure(self.bytes_out),
             By::Retransmits => figure(self.retransmits),
-            _ => figure(last(self).map_or(0, |exchange| exchange.total_us)),
+            _ => figure(last(self).map_or(0, counted_us)),
         }
     }
 
-    /// The addresses, the process, its pid, a thread's id, the state, or what the worst exchange's time went on.
+    /// The addresses, the process, its pid, the state, what the worst exchange's time went on, or "tid" and a thread.
     fn matches(&self, needle: &str) -> bool {
-        let tids = last(self).map_or([None; 2], |exchange| [exchange.read_tid, exchange.write_tid]);
-        let acceptor = self.acceptor.as_ref().map(|(tid, _)| *tid);
-        let ids = tids.into_iter().chain([acceptor, Some(self.pid)]);
+        if let Some(Ok(tid)) = needle.strip_prefix(TID).map(str::parse) {
+            return serves(tid, self);
+        }
         let kind = worst(self).and_then(|exchange| exchange.verdict).map(|verdict| verdict.kind.name());
         self.peer.to_string().contains(needle)
             || self.local.to_string().contains(needle)
             || self.comm.to_lowercase().contains(needle)
-            || ids.flatten().any(|id| id.to_string() == needle)
+            || self.pid.to_string() == needle
             || state(self.state).starts_with(needle)
             || kind.is_some_and(|kind| kind.contains(needle))
             || (self.role == Role::Client && needle == "client")
@@ -202,6 +207,8 @@ impl Item for ConnectionView {
 impl Item for ThreadView {
     const ORDERS: &'static [By] =
         &[By::Known, By::Thread, By::Accepts, By::Reads, By::Writes, By::Busy, By::Waits, By::Asleep, By::Connections];
+
+    const AS_GIVEN: &'static str = "busiest first";
 
     fn all(snapshot: &Snapshot) -> &[Self] {
         &snapshot.threads
@@ -233,6 +240,17 @@ impl Item for ThreadView {
     }
 }
 
+/// With a thread's id behind it a filter for the connections that it serves.
+pub(super) const TID: &str = "tid ";
+
+/// The thread read or wrote the connection's last exchange, or accepted the connection if there was none.
+pub(super) fn serves(tid: u32, connection: &ConnectionView) -> bool {
+    match last(connection) {
+        Some(exchange) => [exchange.read_tid, exchange.write_tid].contains(&Some(tid)),
+        None => connection.acceptor.as_ref().is_some_and(|(acceptor, _)| *acceptor == tid),
+    }
+}
+
 /// The exchange that a connection is in, or that was its last.
 pub(super) fn last(connection: &ConnectionView) -> Option<&ExchangeView> {
     connection.current.as_ref().or(connection.recent.last())
@@ -240,7 +258,23 @@ pub(super) fn last(connection: &ConnectionView) -> Option<&ExchangeView> {
 
 /// The longest exchange of a connection, be it over or not.
 pub(super) fn worst(connection: &ConnectionView) -> Option<&ExchangeView> {
-    connection.worst.iter().chain(&connection.current).max_by_key(|exchange| exchange.total_us)
+    connection.worst.iter().chain(&connection.current).max_by_key(|exchange| counted_us(exchange))
+}
+
+/// The slices of an exchange that count: all but a delayed ACK at its end, which held nobody.
+pub(super) fn counted(exchange: &ExchangeView) -> &[Slice] {
+    let slices = exchange.slices.as_slice();
+    slices.split_last().filter(|(last, _)| last.kind == SliceKind::DelayedAck).map_or(slices, |(_, before)| before)
+}
+
+/// How long an exchange took without that, µs.
+pub(super) fn counted_us(exchange: &ExchangeView) -> u64 {
+    exchange.total_us.saturating_sub(trailing_us(exchange))
+}
+
+/// How long the peer delayed the ACK that nobody waited for, µs.
+pub(super) fn trailing_us(exchange: &ExchangeView) -> u64 {
+    exchange.slices[counted(exchange).len()..].iter().map(|slice| slice.us).sum()
 }
 
 /// The name of a state.

@@ -53,15 +53,20 @@ impl Theme {
         if self.colour { style.fg(BLACK).bg(owner_colour(owner)) } else { style.add_modifier(Modifier::REVERSED) }
     }
 
-    /// A run of time that `owner` held, as a part of a bar: a field with the letter at its start, or the letter all
-    /// along where there is no colour.
+    /// A run of time that `owner` held, as a part of a bar: the letter, then blocks, or the letter all along where
+    /// there is no colour. The blocks leave a gap to the line above, lest the bars of a table run together.
     pub(super) fn run(self, owner: Owner, cells: usize) -> Span<'static> {
         let letter = letter(owner).to_string();
         match cells {
             0 => Span::default(),
-            _ if self.colour => Span::styled(letter + &" ".repeat(cells - 1), self.badge(owner)),
+            _ if self.colour => Span::styled(letter + &"▆".repeat(cells - 1), self.mark(owner)),
             _ => Span::raw(letter.repeat(cells)),
         }
+    }
+
+    /// The letter of an owner where there is no room for a badge.
+    pub(super) fn mark(self, owner: Owner) -> Style {
+        self.owner(owner).add_modifier(Modifier::BOLD)
     }
 
     /// Something lost: a refused connection, a lost record.

@@ -117,11 +117,11 @@ impl Chart<'_> {
     }
 }
 
-/// The character for a value on a scale that ends at `top`.
+/// The character for a value on a scale that ends at `top`; none is full, lest the rows of a table run together.
 pub(super) fn column(value: u64, top: u64) -> char {
     match value {
         0 => NOTHING,
-        _ => EIGHTHS[(u128::from(value) * 7 / u128::from(top.max(value))) as usize],
+        _ => EIGHTHS[(u128::from(value) * 6 / u128::from(top.max(value))) as usize],
     }
 }
 

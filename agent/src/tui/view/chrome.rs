@@ -72,21 +72,27 @@ fn legend(theme: Theme, title: &'static str) -> Row {
 /// The keys that do something here.
 pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
-    if let (Some(list), None) = (app.list(), &app.open) {
-        if app.typing_filter || !list.filter().is_empty() {
-            return filter_line(app, list, snapshot, width);
-        }
+    if let (Some(list), None) = (app.list(), &app.open)
+        && (app.typing_filter || !list.filter().is_empty())
+    {
+        return filter_line(app, list, snapshot, width);
     }
     let sort = app.list().map(|list| match list.order() {
-        (by, false) => format!("sort: {}", by.name()),
-        (by, true) => format!("sort: {} ▴", by.name()),
+        (_, false) => format!("sort: {}", list.order_name()),
+        (_, true) => format!("sort: {} ▴", list.order_name()),
     });
     let sort = sort.unwrap_or_default();
     let opens = if app.tab == Tab::Threads { "connections" } else { "open" };
     let keys: &[(&str, &str)] = match (&app.open, app.tab) {
-        (Some(Open::Connection(_)), _) => {
-            &[("Esc", "back"), ("←→", "exchange"), ("w", "worst"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help")]
-        }
+        (Some(Open::Connection(_)), _) => &[
+            ("Esc", "back"),
+            ("←→", "exchange"),
+            ("w", "worst"),
+            ("↑↓", "scroll"),
+            ("p", "pause"),
+            ("?", "help"),
+            ("q", "quit"),
+        ],
         (Some(Open::Listener(_)), _) => {
             &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
         }
@@ -97,11 +103,11 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
             ("↵", opens),
             ("Tab", "views"),
             ("s", &sort),
-            ("r", "turn"),
             ("/", "filter"),
             ("p", "pause"),
             ("?", "help"),
             ("q", "quit"),
+            ("r", "turn"),
             ("↑↓", "select"),
         ],
     };
@@ -124,7 +130,7 @@ fn filter_line(app: &App, list: &dyn Listing, snapshot: &Snapshot, width: usize)
         span(format!("  {} of {}   ", grouped(list.len() as u64), grouped(list.all(snapshot) as u64)), theme.dim()),
     ];
     let looks_in = match app.tab {
-        Tab::Connections => "address, command, pid, tid, state or kind",
+        Tab::Connections => "address, command, pid, state, kind, tid N",
         Tab::Threads => "name, pid or tid",
         Tab::Queues | Tab::Findings => "address, command or pid",
     };

@@ -41,7 +41,7 @@ pub(super) fn draw(
             Constraint::Length(area.width * 9 / 20),
         ]));
         page = left;
-        put(frame, side, self::side(theme, connection, shown, side.width.into(), side.height.into()));
+        put(frame, side, self::side(theme, snapshot, connection, shown, side.width.into(), side.height.into()));
     }
     let width = usize::from(page.width);
     let facts = facts(theme, snapshot, connection, shown, width);
@@ -55,17 +55,28 @@ pub(super) fn draw(
     let mut lines = lanes::lines(theme, &steps, width, lanes_height);
     let titles = lines.drain(..1).collect();
     put(frame, take(&mut page, 1), titles);
-    let picture = take(&mut page, lanes_height.saturating_sub(1));
+    let picture = take(&mut page, lanes_height.saturating_sub(1).min(lines.len()));
     hits.scroll_end = lines.len().saturating_sub(picture.height.into());
     let past = app.scroll.min(hits.scroll_end);
     put(frame, picture, lines.into_iter().skip(past).take(picture.height.into()).collect());
-    put(frame, page, below);
+    put(frame, take(&mut page, below_height), below);
+    if area.width < TWO_COLUMNS && page.height > 3 {
+        page.y += 1;
+        page.height -= 1;
+        put(frame, page, side(theme, snapshot, connection, shown, width, page.height.into()));
+    }
 }
 
 fn title(theme: Theme, snapshot: &Snapshot, connection: &ConnectionView, width: usize) -> Line<'static> {
+    let known = snapshot.connections.iter().any(|other| other.sock == connection.sock);
+    let process = if known {
+        format!("{} {}", escape(&connection.comm), connection.pid)
+    } else {
+        "as it was last seen".to_owned()
+    };
     let mut title = vec![
         span(connection_table::name(connection, width / 2), theme.strong()),
-        span(format!("  {} {}  ", escape(&connection.comm), connection.pid), theme.dim()),
+        span(format!("  {process}  "), theme.dim()),
         span(state(connection.state), theme.strong()),
     ];
     let end = connection.ended.map(|(side, how)| {
@@ -79,9 +90,7 @@ fn title(theme: Theme, snapshot: &Snapshot, connection: &ConnectionView, width: 
     });
     title.push(span(end.unwrap_or_default(), theme.dim()));
     let lived = connection.closed_ns.unwrap_or(snapshot.now_ns).saturating_sub(connection.since_ns) / 1_000;
-    let known = snapshot.connections.iter().any(|other| other.sock == connection.sock);
-    let note = if known { "" } else { ", as it was last seen" };
-    title.push(span(format!("  {}{note}", duration(lived)), theme.dim()));
+    title.push(span(format!("  {}", duration(lived)), theme.dim()));
     rule(theme, title, width)
 }
 
@@ -176,6 +185,7 @@ fn below(
 /// The other exchanges, and what adds up over the connection's life.
 fn side(
     theme: Theme,
+    snapshot: &Snapshot,
     connection: &ConnectionView,
     shown: Option<&ExchangeView>,
     width: usize,
@@ -202,6 +212,11 @@ fn side(
     let mut out = exchange::list(theme, connection, shown.map(|exchange| exchange.seq), width, room);
     out.push(rule(theme, vec![span("SINCE IT OPENED", theme.strong())], width));
     out.extend(totals.into_iter().map(|row: Row| Line::from(cut(row, width))));
+    for finding in verdict::of_connection(snapshot, connection).filter(|finding| !finding.evidence.is_empty()) {
+        out.push(Line::default());
+        out.push(rule(theme, vec![span(format!("EVIDENCE  {}", finding.kind), theme.strong())], width));
+        out.extend(finding::evidence(theme, finding, width));
+    }
     out
 }
 

@@ -11,7 +11,7 @@ use super::{owners, words};
 use crate::model::event::{Role, TcpState};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Snapshot, Verdict};
 use crate::tui::app::Hits;
-use crate::tui::order::{By, last, state, worst};
+use crate::tui::order::{By, counted_us, last, state, worst};
 use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
 use crate::tui::theme::{Theme, letter};
 
@@ -35,7 +35,7 @@ impl Table {
             Some(Column::left("CONNECTION", widest(names.iter().map(String::as_str), 16, most), By::Address)),
             from(136, Column::left("THREAD", 16, By::Known)),
             Some(Column::left("STATE", if width < 100 { 6 } else { 10 }, By::State)),
-            Some(Column::right("EXCH", 5, By::Exchanges)),
+            Some(Column::right("EXCH", 6, By::Exchanges)),
             Some(Column::right("LAST", 7, By::Last)),
             from(150, Column::left("RECENT ONES", 16, By::Known)),
         ];
@@ -48,8 +48,9 @@ impl Table {
         let mut grid: Vec<Column> = before.into_iter().flatten().collect();
         let bar_at = grid.len();
         grid.extend(after.into_iter().flatten());
-        let bar = grid::rest(width, &grid).saturating_sub(1).max(BAR_LEAST);
-        let title = if bar >= 19 { "WHERE ITS TIME WENT" } else { "TIME HELD BY" };
+        // The last column needs no blank after it.
+        let bar = grid::rest(width, &grid).max(BAR_LEAST);
+        let title = if bar >= 19 { "WHERE ITS TIME WENT" } else { "HELD BY" };
         grid.insert(bar_at, Column::left(title, bar, By::Known));
         Self { grid, theme }
     }
@@ -77,7 +78,7 @@ impl Table {
             "THREAD" => one(thread(snapshot, connection), theme.dim()),
             "STATE" => state_cell(theme, connection.state, column.width),
             "EXCH" => one(compact(connection.exchanges), Style::new()),
-            "LAST" => one(last(connection).map_or("–".to_owned(), |last| fine(last.total_us)), theme.strong()),
+            "LAST" => one(last(connection).map_or("–".to_owned(), |last| fine(counted_us(last))), theme.strong()),
             "RECENT ONES" => recent(theme, connection, column.width, None),
             "WORST" => worst(connection).map_or(one("–".to_owned(), theme.dim()), |worst| verdict(theme, worst)),
             "IN" => one(bytes(connection.bytes_in), Style::new()),
@@ -87,7 +88,7 @@ impl Table {
             }
             "RESENT" => one("0".to_owned(), theme.dim()),
             _ if connection.times.exchanges == 0 && connection.current.is_none() => {
-                one("no exchange yet".to_owned(), theme.dim())
+                one(if column.width < 15 { "none yet" } else { "no exchange yet" }.to_owned(), theme.dim())
             }
             _ => match &connection.current {
                 // The only one there is goes on still: its time so far is better than none.
@@ -100,11 +101,16 @@ impl Table {
     }
 }
 
-/// "10.0.0.9:40122 → :8080": from the client to the server, the process's own side by its port alone.
+/// "10.0.0.9:40122 → :8080": from the client to the server, the process's own side by its port alone, and not at all
+/// where the room is short.
 pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
-    let own = format!(":{}", connection.local.port());
+    let peer = connection.peer.to_string();
+    let mut own = format!(":{}", connection.local.port());
+    if peer.len() + own.len() + 3 > width {
+        own.clear();
+    }
     let room = width.saturating_sub(own.len() + 3);
-    let peer = clip_address(&connection.peer.to_string(), room);
+    let peer = clip_address(&peer, room);
     match connection.role {
         Role::Server => format!("{peer} → {own}"),
         Role::Client => format!("{own} → {peer}"),
@@ -116,7 +122,7 @@ pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
     let Some(Verdict { kind, us, .. }) = exchange.verdict else { return vec![span("–", theme.dim())] };
     let owner = kind.owner();
     vec![
-        span(letter(owner).to_string(), theme.badge(owner)),
+        span(letter(owner).to_string(), theme.mark(owner)),
         span(format!(" {}", left(words::name(kind), 12)), theme.owner(owner)),
         span(right(&fine(us), 8), theme.strong()),
     ]
@@ -127,9 +133,9 @@ pub(super) fn recent(theme: Theme, connection: &ConnectionView, cells: usize, ch
     let all = connection.recent.iter().chain(&connection.current);
     let count = connection.recent.len() + usize::from(connection.current.is_some());
     let shown: Vec<&ExchangeView> = all.skip(count.saturating_sub(cells)).collect();
-    let longest = shown.iter().map(|exchange| exchange.total_us).max().unwrap_or(0);
+    let longest = shown.iter().map(|exchange| counted_us(exchange)).max().unwrap_or(0);
     let column = |exchange: &&ExchangeView| {
-        let c = chart::column(exchange.total_us, longest);
+        let c = chart::column(counted_us(exchange), longest);
         let owner = exchange.verdict.map(|verdict| theme.owner(verdict.kind.owner()));
         let style = if chosen == Some(exchange.seq) { theme.reversed() } else { owner.unwrap_or(theme.dim()) };
         span(c.to_string(), style)

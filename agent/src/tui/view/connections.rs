@@ -16,6 +16,8 @@ use crate::tui::text::{escape, grouped, wrap};
 
 /// Lines of the panel from which on lanes take the place of a waterfall.
 const LANES: usize = 14;
+/// Lines that a list of the other exchanges is worth having from.
+const EXCHANGES: usize = 4;
 
 /// Draws the screen.
 pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
@@ -73,6 +75,11 @@ fn panel(
     }
     let steps = steps::exchange(snapshot, connection, worst);
     out.extend(lanes::lines(theme, &steps, width, height - 1));
+    let room = height.saturating_sub(out.len() + 1);
+    if room >= EXCHANGES {
+        out.push(Line::default());
+        out.extend(exchange::list(theme, connection, Some(worst.seq), width, room));
+    }
     out
 }
 

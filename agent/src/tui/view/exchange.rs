@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use super::parts::{Row, columns, cut, raw, rule, span};
 use super::{connection_table, owners, words};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, Snapshot};
-use crate::tui::order::worst;
+use crate::tui::order::{counted, counted_us, worst};
 use crate::tui::text::{bytes, fine, grouped, left, right};
 use crate::tui::theme::{Theme, letter};
 
@@ -27,16 +27,17 @@ pub(in crate::tui) fn shown_exchange(connection: &ConnectionView, chosen: Option
     all.iter().find(|exchange| exchange.seq >= seq).or(all.last()).copied()
 }
 
-/// "exchange 7 of 12, the worst: 44.1 ms = A 0.4 ms + K 43.5 ms + P 0.2 ms".
+/// "exchange 7, the worst: 44.1 ms = A 0.4 ms + K 43.5 ms + P 0.2 ms".
 pub(super) fn sum(theme: Theme, connection: &ConnectionView, exchange: &ExchangeView, width: usize) -> Line<'static> {
-    let mut title = vec![
-        span(format!("exchange {} of {}", grouped(exchange.seq.into()), count(connection)), theme.dim()),
-        span(format!("{}: ", attribute(connection, exchange)), theme.dim()),
-        span(fine(exchange.total_us), theme.strong()),
-        raw(if exchange.done { "" } else { " so far" }),
-    ];
-    title.extend(owners::sum_line(theme, exchange));
-    rule(theme, title, width)
+    let mut figures =
+        vec![span(fine(counted_us(exchange)), theme.strong()), raw(if exchange.done { "" } else { " so far" })];
+    figures.extend(owners::sum_line(theme, exchange));
+    let mut name = format!("exchange {}{}: ", grouped(exchange.seq.into()), attribute(connection, exchange));
+    if name.chars().count() + columns(&figures) + 4 > width {
+        name = format!("{}: ", grouped(exchange.seq.into()));
+    }
+    figures.insert(0, span(name, theme.dim()));
+    rule(theme, figures, width)
 }
 
 /// How many there are, the one that goes on with them.
@@ -69,8 +70,8 @@ pub(super) fn waterfall(
 ) -> Vec<Line<'static>> {
     const FIGURES: usize = 27;
     let start = exchange.slices.first().map_or(exchange.start_ns, |slice| slice.start_ns);
-    let all: u64 = exchange.slices.iter().map(|slice| slice.us).sum();
-    let mut shown: Vec<&Slice> = exchange.slices.iter().collect();
+    let all: u64 = counted(exchange).iter().map(|slice| slice.us).sum();
+    let mut shown: Vec<&Slice> = counted(exchange).iter().collect();
     shown.sort_by_key(|slice| std::cmp::Reverse(slice.us));
     shown.truncate(room);
     shown.sort_by_key(|slice| slice.start_ns);
@@ -109,7 +110,7 @@ pub(super) fn strip(
     exchange: Option<&ExchangeView>,
     width: usize,
 ) -> Line<'static> {
-    let mut row = vec![span(" RECENT ", theme.dim())];
+    let mut row = vec![span(format!(" {} EXCHANGES  ", count(connection)), theme.dim())];
     let hint: Row = vec![span("  ←→", theme.strong()), span(" choose  ", theme.dim()), span("w", theme.strong())];
     let word = span(" worst ", theme.dim());
     let cells = width.saturating_sub(columns(&row) + columns(&hint) + word.width()).min(64);
@@ -130,7 +131,7 @@ pub(super) fn list(
     width: usize,
     room: usize,
 ) -> Vec<Line<'static>> {
-    let bar = width.saturating_sub(52).max(8);
+    let bar = width.saturating_sub(59).max(8);
     let title = format!(" {}{}{}  WHERE ITS TIME WENT", right("No", 6), right("REQ/RESP", 18), right("TIME", 9));
     let mut out = vec![Line::from(span(left(&title, width), theme.dim()))];
     for exchange in exchanges(connection).into_iter().rev().take(room.saturating_sub(1)) {
@@ -140,7 +141,7 @@ pub(super) fn list(
             span(if selected { "▸" } else { " " }, theme.strong()),
             span(right(&grouped(exchange.seq.into()), 6), if selected { theme.strong() } else { theme.dim() }),
             span(right(&data, 18), theme.dim()),
-            span(format!("{}  ", right(&fine(exchange.total_us), 9)), theme.strong()),
+            span(format!("{}  ", right(&fine(counted_us(exchange)), 9)), theme.strong()),
         ];
         row.extend(owners::bar(theme, &owners::slices(exchange), bar));
         row.push(raw(" "));

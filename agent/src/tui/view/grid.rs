@@ -61,12 +61,18 @@ pub(super) fn titles(
     let mut row = vec![raw(" ")];
     let mut places = Vec::new();
     for column in grid {
-        let piece = title(theme, column.title, column.by, order);
+        let mut piece = title(theme, column.title, column.by, order);
         if column.by != By::Known {
             let x = area.x + columns(&row) as u16;
             places.push((Rect { x, y: area.y, width: column.width as u16, height: 1 }, column.by));
         }
-        row.extend(column.pad(vec![piece]));
+        // Where the mark has no room before the title, it takes the blank after it.
+        if piece.width() > column.width {
+            let mark = piece.content.to_mut().remove(0).to_string();
+            row.extend([piece.clone(), span(mark, piece.style)]);
+        } else {
+            row.extend(column.pad(vec![piece]));
+        }
     }
     if let Some(hits) = hits {
         hits.titles = places;

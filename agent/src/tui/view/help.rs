@@ -26,8 +26,8 @@ const KEYS: [(&str, &str); 11] = [
 ];
 
 const OWNERS: [(Owner, &str); 3] = [
-    (Owner::Kernel, "the kernel held it: Nagle, pacing, no CPU for a thread"),
-    (Owner::App, "the application held it: no accept() or read(), its work"),
+    (Owner::Kernel, "the kernel held it: Nagle, pacing, no CPU free"),
+    (Owner::App, "the application held it: no accept(), its work"),
     (Owner::Peer, "the other side or the network held it"),
 ];
 

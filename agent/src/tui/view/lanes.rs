@@ -12,6 +12,8 @@ const TIME: usize = 9;
 const TOOK: usize = 9;
 /// Of a field with a letter in it.
 const FIELD: usize = 3;
+/// Lines that are shared out in proportion to the time, at most: more of them say no more.
+const PROPORTION: usize = 12;
 
 /// The lanes, made to a width.
 struct Lanes {
@@ -26,12 +28,12 @@ struct Lanes {
 /// The steps as lines under a line of titles. Who holds an exchange for long is seen to: what is left of `room` is
 /// shared out in proportion to the time.
 pub(super) fn lines(theme: Theme, steps: &[Step], width: usize, room: usize) -> Vec<Line<'static>> {
-    let wide = (width * 2 / 5).clamp(25, 49) / 2 * 2 + 1;
+    let wide = (width * 3 / 10).clamp(24, 48) / 2 * 2 + 1;
     let lanes =
         Lanes { theme, at: [1, wide / 2, wide - 2], wide, words: width.saturating_sub(TIME + 1 + wide + TOOK + 2) };
     let words: Vec<Vec<String>> = steps.iter().map(|step| wrap(text(step), lanes.words)).collect();
     let least: usize = words.iter().map(|lines| lines.len().max(1)).sum();
-    let extra = room.saturating_sub(least + 1);
+    let extra = room.saturating_sub(least + 1).min(PROPORTION);
     let all: u64 = steps.iter().map(held_us).sum();
     let mut out = vec![lanes.titles()];
     let mut told = None;
@@ -61,7 +63,7 @@ fn time(step: &Step) -> Option<u64> {
 
 fn held_us(step: &Step) -> u64 {
     match step {
-        Step::Held { us, .. } => *us,
+        Step::Held { us, counts: true, .. } => *us,
         _ => 0,
     }
 }
@@ -97,13 +99,14 @@ impl Lanes {
         };
         match step {
             Step::Arrow { from, to, .. } if line == 0 => self.arrow(*from, *to, &mut row),
-            Step::Held { owner, .. } => self.held(*owner, line == 0, &mut row),
+            Step::Held { owner, counts: true, .. } => self.held(*owner, line == 0, &mut row),
+            Step::Held { .. } => self.idle('┊', &mut row),
             Step::Arrow { .. } => self.idle('│', &mut row),
             Step::Gap { .. } => self.idle('┊', &mut row),
         }
         row.push(span(right(&took, TOOK), theme.strong()));
         let style = match step {
-            Step::Held { owner, .. } => theme.owner(*owner),
+            Step::Held { owner, counts: true, .. } => theme.owner(*owner),
             _ => theme.dim(),
         };
         row.push(span(format!("  {}", left(words, self.words)), style));

@@ -4,6 +4,7 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, span};
 use crate::model::snapshot::{ExchangeView, Owner, OwnerTimes, Snapshot};
+use crate::tui::order::{counted, trailing_us};
 use crate::tui::text::{compact, fine, left, percent};
 use crate::tui::theme::{Theme, letter, name};
 
@@ -59,20 +60,24 @@ pub(super) fn parts(times: &OwnerTimes) -> [(Owner, u64); 4] {
 
 /// The slices of an exchange by owner, in the order of time.
 pub(super) fn slices(exchange: &ExchangeView) -> Vec<(Owner, u64)> {
-    exchange.slices.iter().map(|slice| (slice.kind.owner(), slice.us)).collect()
+    counted(exchange).iter().map(|slice| (slice.kind.owner(), slice.us)).collect()
 }
 
 /// "A 0.4 ms + K 43.5 ms + P 0.2 ms": what the time of an exchange adds up from.
 pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
     let mut row = Row::new();
     for owner in ORDER {
-        let us = exchange.slices.iter().filter(|slice| slice.kind.owner() == owner).map(|slice| slice.us).sum();
+        let us = counted(exchange).iter().filter(|slice| slice.kind.owner() == owner).map(|slice| slice.us).sum();
         if us == 0 {
             continue;
         }
         row.push(raw(if row.is_empty() { " = " } else { " + " }));
         row.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
         row.push(span(format!(" {}", fine(us)), theme.strong()));
+    }
+    match trailing_us(exchange) {
+        0 => {}
+        us => row.push(span(format!("; {} of delayed ACK held nobody", fine(us)), theme.dim())),
     }
     row
 }

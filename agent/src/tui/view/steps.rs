@@ -3,6 +3,7 @@
 use super::words;
 use crate::model::event::Role;
 use crate::model::snapshot::{ConnectionView, ExchangeView, Owner, SliceKind, Snapshot};
+use crate::tui::order::counted;
 use crate::tui::text::bytes;
 
 /// Where something is or happens, from left to right.
@@ -22,7 +23,8 @@ pub(super) enum Step {
     /// Something goes from one lane to the next.
     Arrow { at: Option<u64>, from: Lane, to: Lane, text: String },
     /// Somebody holds the exchange for so many µs.
-    Held { at: Option<u64>, us: u64, owner: Owner, text: String },
+    /// With `counts` false it held nobody.
+    Held { at: Option<u64>, us: u64, owner: Owner, counts: bool, text: String },
     /// Time of no interest.
     Gap { text: String },
 }
@@ -35,7 +37,7 @@ pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<S
         out.push(Step::Gap { text: "open before the watch began".to_owned() });
         return out;
     }
-    let held = |kind: SliceKind, us, text: String| Step::Held { at: None, us, owner: kind.owner(), text };
+    let held = |kind: SliceKind, us, text: String| Step::Held { at: None, us, owner: kind.owner(), counts: true, text };
     if connection.role == Role::Client {
         out.push(arrow(Lane::Kernel, Lane::Peer, "SYN"));
         if let Some(us) = connection.handshake_us {
@@ -53,7 +55,7 @@ pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<S
         out.push(held(SliceKind::AcceptQueue, us, "in the accept queue".to_owned()));
     }
     if let Some((tid, _)) = connection.acceptor {
-        let who = words::thread(snapshot, connection, tid);
+        let who = words::thread_name(snapshot, connection, tid);
         out.push(arrow(Lane::Kernel, Lane::App, &format!("accept() by {who}")));
     }
     out
@@ -62,14 +64,15 @@ pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<S
 /// What happened in an exchange: its slices, and between them what passed from lane to lane.
 pub(super) fn exchange(snapshot: &Snapshot, connection: &ConnectionView, exchange: &ExchangeView) -> Vec<Step> {
     let mut path = Path::new(snapshot, connection, exchange);
-    for slice in &exchange.slices {
+    let counted = counted(exchange).len();
+    for (at, slice) in exchange.slices.iter().enumerate() {
         path.before(slice.kind);
-        path.out.push(Step::Held {
-            at: Some(path.at),
-            us: slice.us,
-            owner: slice.kind.owner(),
-            text: words::sentence(snapshot, connection, exchange, slice),
-        });
+        let counts = at < counted;
+        let text = match counts {
+            true => words::sentence(snapshot, connection, exchange, slice),
+            false => "the peer delayed its ACK; nobody waited for it".to_owned(),
+        };
+        path.out.push(Step::Held { at: Some(path.at), us: slice.us, owner: slice.kind.owner(), counts, text });
         path.at += slice.us;
         path.after(slice.kind);
     }
@@ -154,7 +157,7 @@ impl<'a> Path<'a> {
     }
 
     fn thread(&self, tid: Option<u32>) -> Option<String> {
-        tid.map(|tid| words::thread(self.snapshot, self.connection, tid))
+        tid.map(|tid| words::thread_name(self.snapshot, self.connection, tid))
     }
 
     /// What must have happened for such a slice to begin.

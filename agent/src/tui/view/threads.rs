@@ -13,8 +13,8 @@ use super::queues::{first_row, take};
 use super::{put, verdict};
 use crate::model::snapshot::{ConnectionView, Owner, Snapshot, ThreadView};
 use crate::tui::app::{App, Hits};
-use crate::tui::list::{Item, Listing};
-use crate::tui::order::By;
+use crate::tui::list::Listing;
+use crate::tui::order::{By, serves};
 use crate::tui::text::{compact, escape, left, percent, rate, right, wrap};
 use crate::tui::theme::Theme;
 
@@ -71,8 +71,9 @@ fn columns(width: usize) -> Vec<Column> {
     if width >= 100 {
         grid.push(Column::left("ITS TIME", rest / 2 - 1, By::Known));
     }
-    let rest = grid::rest(width, &grid).saturating_sub(1);
-    grid.push(Column::left("CONNECTIONS", rest, By::Connections));
+    // The last column needs no blank after it.
+    let rest = grid::rest(width, &grid);
+    grid.push(Column::left("SERVES", rest, By::Connections));
     grid
 }
 
@@ -128,8 +129,7 @@ fn served(theme: Theme, snapshot: &Snapshot, thread: &ThreadView, width: usize, 
     if room < 3 {
         return Vec::new();
     }
-    let tid = thread.tid.to_string();
-    let own = snapshot.connections.iter().filter(|connection| connection.matches(&tid));
+    let own = snapshot.connections.iter().filter(|connection| serves(thread.tid, connection));
     let shown: Vec<&ConnectionView> = own.take(room - 2).collect();
     let title = vec![
         span(format!("CONNECTIONS OF {}", name(thread)), theme.strong()),

@@ -5,14 +5,14 @@ use ratatui::text::Line;
 use super::parts::{cut, raw, span};
 use super::{finding, threads, words};
 use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
-use crate::tui::order::worst;
+use crate::tui::order::{counted_us, worst};
 use crate::tui::subject::{Subject, subject};
 use crate::tui::text::{duration, escape, fine, grouped, percent, wrap};
 use crate::tui::theme::{Theme, name, shape};
 
 /// The worst finding on the listener, or what is so when there is none.
 pub(super) fn lines(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
-    found(theme, of(snapshot, listener), width).unwrap_or_else(|| {
+    found(theme, listener.sock, of(snapshot, listener), width).unwrap_or_else(|| {
         let (mark, headline, text) = words(listener);
         let mut out = quiet(theme, mark, headline, &text, width);
         out.extend(elsewhere(theme, snapshot, width));
@@ -27,7 +27,7 @@ pub(super) fn connection(
     connection: &ConnectionView,
     width: usize,
 ) -> Vec<Line<'static>> {
-    found(theme, of_connection(snapshot, connection), width).unwrap_or_else(|| {
+    found(theme, connection.sock, of_connection(snapshot, connection), width).unwrap_or_else(|| {
         let (headline, text) = connection_words(snapshot, connection);
         let mut out = quiet(theme, '●', headline, &text, width);
         out.extend(elsewhere(theme, snapshot, width));
@@ -41,7 +41,7 @@ pub(super) fn thread(theme: Theme, snapshot: &Snapshot, thread: &ThreadView, wid
         .findings
         .iter()
         .filter(|finding| matches!(subject(snapshot, finding), Subject::Process(process) if process.pid == thread.pid));
-    found(theme, own, width).unwrap_or_else(|| {
+    found(theme, thread.pid.into(), own, width).unwrap_or_else(|| {
         let (headline, text) = thread_words(thread);
         let mut out = quiet(theme, '●', headline, &text, width);
         out.extend(elsewhere(theme, snapshot, width));
@@ -68,19 +68,25 @@ pub(super) fn of_connection<'a>(
     snapshot.findings.iter().filter(move |finding| finding.sock == sock)
 }
 
-/// The first of some findings, and how many more there are.
+/// The first of some findings, what it is about unless that is what is selected, and how many more there are.
 fn found<'a>(
     theme: Theme,
+    about: u64,
     mut findings: impl Iterator<Item = &'a Finding>,
     width: usize,
 ) -> Option<Vec<Line<'static>>> {
     let worst = findings.next()?;
     let mut out = finding::lines(theme, worst, width);
-    let more = findings.count();
-    if more > 0 {
-        let text = format!("and {more} more finding{} here: 4", if more == 1 { "" } else { "s" });
+    let at = if worst.sock == about { String::new() } else { format!("at {}", escape(&worst.subject)) };
+    let more = match findings.count() {
+        0 => String::new(),
+        1 => "and 1 more finding here".to_owned(),
+        n => format!("and {n} more findings here"),
+    };
+    if !(at.is_empty() && more.is_empty()) {
+        let text = [at, more].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         let edge = span("▌", theme.owner(worst.owner));
-        out.push(Line::from(vec![edge, raw("  "), span(text, theme.dim())]));
+        out.push(Line::from(vec![edge, raw("  "), span(text, theme.dim()), span("   4", theme.strong())]));
     }
     Some(out)
 }
@@ -158,7 +164,7 @@ fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String
         "{} took {} of {} of {which} ({}): {whose}.",
         words::name(verdict.kind),
         fine(verdict.us),
-        fine(exchange.total_us),
+        fine(counted_us(exchange)),
         percent(verdict.share)
     );
     let longest = exchange.slices.iter().filter(|slice| slice.kind == verdict.kind).max_by_key(|slice| slice.us);

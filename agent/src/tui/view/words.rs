@@ -29,12 +29,21 @@ pub(super) fn name(kind: SliceKind) -> &'static str {
 
 /// A thread's name and id, where the name is known.
 pub(super) fn thread(snapshot: &Snapshot, connection: &ConnectionView, tid: u32) -> String {
-    let known = snapshot.threads.iter().find(|thread| thread.tid == tid).map(|thread| &thread.comm);
-    let acceptor = connection.acceptor.as_ref().filter(|(acceptor, _)| *acceptor == tid).map(|(_, comm)| comm);
-    match known.or(acceptor) {
+    match comm(snapshot, connection, tid) {
         Some(comm) => format!("{} {tid}", escape(comm)),
         None => format!("thread {tid}"),
     }
+}
+
+/// A thread's name alone, where it is known.
+pub(super) fn thread_name(snapshot: &Snapshot, connection: &ConnectionView, tid: u32) -> String {
+    comm(snapshot, connection, tid).map_or_else(|| format!("thread {tid}"), escape)
+}
+
+fn comm<'a>(snapshot: &'a Snapshot, connection: &'a ConnectionView, tid: u32) -> Option<&'a str> {
+    let known = snapshot.threads.iter().find(|thread| thread.tid == tid).map(|thread| &thread.comm);
+    let acceptor = connection.acceptor.as_ref().filter(|(acceptor, _)| *acceptor == tid).map(|(_, comm)| comm);
+    known.or(acceptor).map(String::as_str)
 }
 
 /// A sentence on a slice of an exchange.
@@ -44,7 +53,7 @@ pub(super) fn sentence(
     exchange: &ExchangeView,
     slice: &Slice,
 ) -> String {
-    let who = |tid: Option<u32>| tid.map_or("the app".to_owned(), |tid| thread(snapshot, connection, tid));
+    let who = |tid: Option<u32>| tid.map_or("the app".to_owned(), |tid| thread_name(snapshot, connection, tid));
     let held = match exchange.held_sizes {
         [_, 0] => exchange.last_sizes,
         sizes => sizes,
@@ -58,11 +67,11 @@ pub(super) fn sentence(
         SliceKind::ReceiveQueue => {
             let reader = who(exchange.read_tid);
             match slice.cpu_us {
-                None => format!("data unread: {reader} was elsewhere"),
+                None => format!("unread: {reader} was elsewhere"),
                 Some(cpu) if cpu * 2 >= slice.us => {
-                    format!("data unread: {reader} was busy, {}", on_cpu(cpu, slice.us))
+                    format!("unread: {reader} was busy, {}", on_cpu(cpu, slice.us))
                 }
-                Some(cpu) => format!("data unread: {reader} was asleep, {}", on_cpu(cpu, slice.us)),
+                Some(cpu) => format!("unread: {reader} was asleep, {}", on_cpu(cpu, slice.us)),
             }
         }
         SliceKind::RunQueue => format!("{} could run, but got no CPU", who(exchange.read_tid.or(exchange.write_tid))),

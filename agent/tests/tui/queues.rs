@@ -1,73 +1,13 @@
-//! The screen, drawn into a buffer from snapshots made by hand.
-
-#[path = "../examples/picture/scene.rs"]
-mod scene;
+//! Queues, findings, and what holds for every screen.
 
 use std::time::{Duration, Instant};
 
 use backscope::model::snapshot::Snapshot;
 use backscope::tui::{Action, App, Theme};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
-use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{
-    Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind as Mouse,
-};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind as Mouse};
 use ratatui::style::Color;
 
-/// An app and the size of its terminal.
-struct Screen {
-    app: App,
-    size: (u16, u16),
-}
-
-impl Screen {
-    fn new(snapshot: Snapshot) -> Self {
-        let mut app = App::new(Theme::colour());
-        app.update(snapshot);
-        Self { app, size: (80, 24) }
-    }
-
-    fn sized(mut self, width: u16, height: u16) -> Self {
-        self.size = (width, height);
-        self
-    }
-
-    fn buffer(&mut self) -> Buffer {
-        let mut terminal = Terminal::new(TestBackend::new(self.size.0, self.size.1)).expect("a buffer");
-        terminal.draw(|frame| self.app.draw(frame)).expect("a buffer");
-        terminal.backend().buffer().clone()
-    }
-
-    fn lines(&mut self) -> Vec<String> {
-        let buffer = self.buffer();
-        let line = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
-        (0..buffer.area.height).map(|y| line(y).trim_end().to_owned()).collect()
-    }
-
-    fn text(&mut self) -> String {
-        self.lines().join("\n")
-    }
-
-    fn key(&mut self, code: KeyCode) -> Action {
-        self.app.on_event(Event::Key(KeyEvent::new(code, KeyModifiers::NONE)))
-    }
-
-    fn type_text(&mut self, text: &str) {
-        for c in text.chars() {
-            assert_eq!(self.key(KeyCode::Char(c)), Action::Redraw);
-        }
-    }
-
-    fn mouse(&mut self, kind: Mouse, column: u16, row: u16) {
-        self.app.on_event(Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
-    }
-
-    /// The row with the selection's mark.
-    fn selected(&mut self) -> String {
-        self.lines().into_iter().find(|line| line.starts_with('▸')).unwrap_or_default()
-    }
-}
+use super::{Screen, assert_shows, scene, traffic};
 
 fn healthy() -> Snapshot {
     let mut snapshot = scene::incident();
@@ -91,13 +31,6 @@ fn many(count: u32) -> Snapshot {
         })
         .collect();
     snapshot
-}
-
-#[track_caller]
-fn assert_shows(text: &str, wanted: &[&str]) {
-    for part in wanted {
-        assert!(text.contains(part), "“{part}” is not on the screen:\n{text}");
-    }
 }
 
 #[test]
@@ -137,8 +70,9 @@ fn wider_and_higher_terminals_show_more() {
 fn every_size_draws_every_view() {
     for width in (1..240).step_by(7) {
         for height in [1, 5, 23, 24, 25, 31, 60, 120] {
-            let mut screen = Screen::new(scene::incident()).sized(width, height);
-            for key in [KeyCode::Null, KeyCode::Tab, KeyCode::Enter, KeyCode::Char('?')] {
+            let mut screen = Screen::new(traffic::traffic()).sized(width, height);
+            let keys = [KeyCode::Null, KeyCode::Tab, KeyCode::Enter, KeyCode::Tab, KeyCode::Tab, KeyCode::Enter];
+            for key in keys.into_iter().chain([KeyCode::Char('?')]) {
                 screen.key(key);
                 assert!(!screen.text().trim().is_empty(), "{width} × {height}");
             }
@@ -158,7 +92,9 @@ fn without_colour_nothing_is_coloured_and_nothing_is_lost() {
     screen.app = App::new(Theme::plain());
     screen.app.update(scene::incident());
     assert_shows(&screen.text(), &["▲132 +18/s", " A  the app's doing", " K  kernel", " P  peer"]);
-    for key in [KeyCode::Null, KeyCode::Char('s'), KeyCode::Tab, KeyCode::Enter, KeyCode::Char('?')] {
+    screen.app.update(traffic::traffic());
+    let keys = [KeyCode::Char('s'), KeyCode::Tab, KeyCode::Enter, KeyCode::Tab, KeyCode::Tab, KeyCode::Enter];
+    for key in keys.into_iter().chain([KeyCode::Char('?')]) {
         screen.key(key);
         for cell in screen.buffer().content() {
             assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset));
@@ -248,12 +184,11 @@ fn hostile_names_reach_no_terminal() {
     snapshot.findings[0].headline = hostile.to_owned();
     let mut screen = Screen::new(snapshot).sized(160, 50);
     assert_shows(&screen.text(), &["ev\\u{1b}[31m\\u{202e}il"]);
-    for key in [KeyCode::Null, KeyCode::Tab, KeyCode::Enter, KeyCode::Esc] {
+    for key in [KeyCode::Null, KeyCode::Char('4'), KeyCode::Enter, KeyCode::Esc] {
         screen.key(key);
         let text = screen.text();
         assert!(!text.contains(['\x1b', '\u{202e}', '\u{9b}']), "{text:?}");
     }
-    screen.key(KeyCode::Tab);
     screen.key(KeyCode::Char('/'));
     screen.type_text("\u{202e}");
     assert!(!screen.text().contains('\u{202e}'));
@@ -352,9 +287,9 @@ fn enter_drills_down_and_esc_comes_back() {
 }
 
 #[test]
-fn tab_shows_the_findings_with_evidence() {
+fn the_findings_have_evidence() {
     let mut screen = Screen::new(scene::incident());
-    screen.key(KeyCode::Tab);
+    screen.key(KeyCode::BackTab);
     assert_shows(
         &screen.text(),
         &["accept-queue-overflow", "wait p99", "1.20 s", "since 00:05", "buys time, not speed."],
@@ -362,10 +297,10 @@ fn tab_shows_the_findings_with_evidence() {
     screen.key(KeyCode::Enter);
     assert_shows(&screen.text(), &["SYN queue", "peak 31"]);
     screen.key(KeyCode::Esc);
-    screen.key(KeyCode::BackTab);
+    screen.key(KeyCode::Tab);
     assert_shows(&screen.text(), &["LISTENER"]);
     let mut screen = Screen::new(healthy());
-    screen.key(KeyCode::Tab);
+    screen.key(KeyCode::Char('4'));
     assert_shows(&screen.text(), &["Nothing to report."]);
 }
 
@@ -381,7 +316,7 @@ fn the_mouse_selects_rows_and_tabs_and_scrolls() {
     assert_shows(&screen.text(), &["3 newer above"]);
     screen.mouse(Mouse::ScrollUp, 5, 20);
     assert!(!screen.text().contains("newer above"));
-    screen.mouse(Mouse::Down(MouseButton::Left), 12, 1);
+    screen.mouse(Mouse::Down(MouseButton::Left), 35, 1);
     assert_shows(&screen.text(), &["Evidence"]);
 }
 

@@ -1,0 +1,175 @@
+//! The connections: order, filter, who held the time.
+
+use std::time::{Duration, Instant};
+
+use backscope::model::snapshot::{SliceKind, Snapshot};
+use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEventKind as Mouse};
+
+use super::{Screen, assert_shows, traffic};
+
+fn connections(snapshot: Snapshot) -> Screen {
+    let mut screen = Screen::new(snapshot);
+    screen.key(KeyCode::Char('2'));
+    screen
+}
+
+/// Many connections that differ in what a list is sorted by.
+fn many(count: u64) -> Snapshot {
+    let mut snapshot = traffic::traffic();
+    let now = snapshot.now_ns;
+    snapshot.findings.clear();
+    snapshot.connections = (0..count)
+        .map(|at| {
+            let exchange = traffic::exchange(1, now - 1_000_000, &[(SliceKind::App, 100 + at, None)]);
+            let peer = format!("10.0.{}.{}:40000", at / 250, at % 250);
+            traffic::connection(1_000 + at, &peer, now, vec![exchange])
+        })
+        .collect();
+    snapshot
+}
+
+#[test]
+fn the_screen_tells_who_held_the_time_and_what_to_change() {
+    for (width, height) in [(80, 24), (100, 30), (160, 50), (220, 70)] {
+        let text = connections(traffic::traffic()).sized(width, height).text();
+        let wanted = [
+            "TIME OF 412 EXCHANGES",
+            " A  app 73 %",
+            " K  kernel 9.0 %",
+            " P  peer 18 %",
+            " ?  0.2 %",
+            "the latest 38",
+            "▸10.0.0.9:40122 → :8080",
+            "K Nagle        43.5 ms",
+            ":51022 → 10.0.0.5:5432",
+            " K  the kernel's doing",
+            "TCP_NODELAY",
+            "exchange 7, the worst: 44.1 ms =  A  400 µs +  K  43.5 ms +  P  190 µs",
+        ];
+        assert_shows(&text, &wanted);
+    }
+}
+
+#[test]
+fn wider_terminals_have_more_columns() {
+    let small = connections(traffic::traffic()).text();
+    let large = connections(traffic::traffic()).sized(160, 50).text();
+    for more in ["THREAD", "RECENT ONES", "RESENT", "▲3", "close-wait", "WHERE ITS TIME WENT", "write() ×2 by reader-1"]
+    {
+        assert!(!small.contains(&format!(" {more} ")) && large.contains(more), "{more}\n{large}");
+    }
+}
+
+#[test]
+fn s_goes_through_the_columns_and_r_turns_the_order() {
+    let mut screen = connections(many(40));
+    assert_shows(&screen.text(), &["sort: worst first"]);
+    screen.key(KeyCode::Char('s'));
+    assert_shows(&screen.text(), &["sort: address", "▾CONNECTION"]);
+    for _ in 0..3 {
+        screen.key(KeyCode::Char('s'));
+    }
+    screen.key(KeyCode::Home);
+    assert_shows(&screen.text(), &["▾LAST"]);
+    assert_shows(&screen.selected(), &["10.0.0.39:40000", "139 µs"]);
+    screen.key(KeyCode::Char('r'));
+    screen.key(KeyCode::Home);
+    assert_shows(&screen.text(), &["▴LAST", "sort: last time ▴"]);
+    assert_shows(&screen.selected(), &["10.0.0.0:40000", "100 µs"]);
+}
+
+#[test]
+fn a_click_on_a_title_sorts_and_another_turns_the_order() {
+    let mut screen = connections(many(40));
+    let column = screen.lines()[4].find("LAST").expect("the title") as u16;
+    for sorted in ["▾LAST", "▴LAST", "▾LAST"] {
+        screen.mouse(Mouse::Down(MouseButton::Left), column, 4);
+        assert_shows(&screen.text(), &[sorted]);
+    }
+}
+
+#[test]
+fn a_filter_finds_addresses_threads_states_and_kinds() {
+    for (needle, found) in [("10.0.0.9", "1 of 12"), ("c-wait", "0 of 12"), ("close", "2 of 12"), ("nagle", "1 of 12")]
+    {
+        let mut screen = connections(traffic::traffic());
+        screen.key(KeyCode::Char('/'));
+        screen.type_text(needle);
+        assert_shows(&screen.text(), &[needle, found]);
+    }
+    let mut screen = connections(traffic::traffic());
+    screen.key(KeyCode::Char('/'));
+    screen.type_text("x\u{202e}");
+    let text = screen.text();
+    assert_shows(&text, &["No connection matches “x\\u{202e}”."]);
+    screen.key(KeyCode::Esc);
+    assert_shows(&screen.text(), &["▸10.0.0.9:40122"]);
+}
+
+#[test]
+fn a_click_on_the_selected_row_opens_it() {
+    let mut screen = connections(traffic::traffic());
+    screen.text();
+    screen.mouse(Mouse::Down(MouseButton::Left), 5, 6);
+    assert_shows(&screen.selected(), &["10.0.0.4:51010"]);
+    screen.mouse(Mouse::Down(MouseButton::Left), 5, 6);
+    assert_shows(&screen.text(), &["PEER", "KERNEL", "APP", "─ 10.0.0.4:51010 → :8080"]);
+}
+
+#[test]
+fn without_colour_the_bars_are_letters() {
+    let mut screen = connections(traffic::traffic());
+    screen.app = backscope::tui::App::new(backscope::tui::Theme::plain());
+    screen.app.update(traffic::traffic());
+    screen.key(KeyCode::Char('2'));
+    let row = screen.selected();
+    let bar = row.split_whitespace().find(|word| word.starts_with("AK")).unwrap_or_default();
+    assert!(bar.len() >= 8 && bar[1..].chars().all(|c| c == 'K'), "{row}");
+}
+
+#[test]
+fn no_connection_is_explained() {
+    let mut snapshot = traffic::traffic();
+    snapshot.connections.clear();
+    snapshot.connections_open = 0;
+    assert_shows(&connections(snapshot.clone()).text(), &["No connection yet."]);
+    snapshot.connections_open = 7;
+    assert_shows(&connections(snapshot).text(), &["7 connections are open; nothing is known of their time."]);
+}
+
+#[test]
+fn the_first_screen_tells_of_what_is_wrong_on_a_connection() {
+    let text = Screen::new(traffic::traffic()).text();
+    assert_shows(
+        &text,
+        &["▸0.0.0.0:8080", "Nagle and the peer's delayed ACK held 9 responses", " K  the kernel's doing"],
+    );
+}
+
+#[test]
+fn a_finding_opens_the_connection_the_threads_or_nothing() {
+    let mut screen = Screen::new(traffic::traffic());
+    screen.key(KeyCode::Char('4'));
+    assert_shows(&screen.text(), &["nagle-delayed-ack", "first bytes"]);
+    screen.key(KeyCode::Enter);
+    assert_shows(&screen.text(), &["exchange 7, the worst"]);
+    for (sock, shows) in [(traffic::PID, "ACCEPT/s"), (77_777, "nagle-delayed-ack")] {
+        let mut snapshot = traffic::traffic();
+        snapshot.findings[0].sock = u64::from(sock);
+        let mut screen = Screen::new(snapshot);
+        screen.key(KeyCode::Char('4'));
+        screen.key(KeyCode::Enter);
+        assert_shows(&screen.text(), &[shows]);
+    }
+}
+
+#[test]
+fn ten_thousand_connections_draw_at_once() {
+    let mut screen = connections(many(10_000));
+    let started = Instant::now();
+    for _ in 0..20 {
+        screen.key(KeyCode::End);
+        assert_shows(&screen.selected(), &["10.0.39.249:40000"]);
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
