@@ -9,9 +9,9 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::reading::{self, Reader};
+use crate::reading::{ReadOptions, Reader};
 use crate::sock::{self, TcpInfo, announce, monotonic_ns, set_tcp_option};
-use crate::writing::{self, Writer};
+use crate::writing::{WriteOptions, Writer};
 
 /// Knobs of the client.
 #[derive(Args, Clone, Debug)]
@@ -21,10 +21,10 @@ pub struct Options {
     pub target: SocketAddr,
     /// How it reads
     #[command(flatten)]
-    pub input: reading::Options,
+    pub input: ReadOptions,
     /// How it writes
     #[command(flatten)]
-    pub output: writing::Options,
+    pub output: WriteOptions,
     /// Times to ask
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
@@ -81,7 +81,7 @@ struct Conversation {
 impl Conversation {
     fn begin(options: &Options) -> anyhow::Result<Self> {
         let output = match options.wwr {
-            true => writing::Options { writes: vec![4, 200], ..options.output.clone() },
+            true => WriteOptions { writes: vec![4, 200], ..options.output.clone() },
             false => options.output.clone(),
         };
         let mut writer = Writer::new(&output, output.pieces(options.request), b'\n')?;

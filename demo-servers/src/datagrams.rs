@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::reading::{self, Reader};
+use crate::reading::{ReadOptions, Reader};
 use crate::sock::{address, announce};
 
 /// Knobs of the receiver and the sender.
@@ -30,7 +30,7 @@ pub struct Options {
     pub receive_buffer: Option<usize>,
     /// Receiver: how to read
     #[command(flatten)]
-    pub input: reading::Options,
+    pub input: ReadOptions,
     /// Sender: datagrams to send
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,

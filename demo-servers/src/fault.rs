@@ -13,7 +13,7 @@ use crate::sock::{announce, clock_ns};
 
 /// Knobs of what holds the server up.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct FaultOptions {
     /// Compute for so much processor time before each answer
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub work: Duration,
@@ -34,7 +34,7 @@ pub struct Options {
     pub spinners: usize,
 }
 
-impl Options {
+impl FaultOptions {
     /// Takes its place on the processor. To be called while the process has one thread.
     pub fn settle(&self) -> anyhow::Result<()> {
         if let Some(cpu) = self.pin_cpu {

@@ -67,3 +67,15 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn no_two_knobs_are_called_the_same() {
+        Cli::command().debug_assert();
+    }
+}

@@ -31,7 +31,7 @@ pub enum Way {
 
 /// How to read.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct ReadOptions {
     /// System call that reads
     #[arg(long, value_enum, default_value_t = Way::Read)]
     pub io: Way,
@@ -53,7 +53,7 @@ pub struct Reader {
 
 impl Reader {
     /// Fails with [`Unavailable`] where the kernel refuses a ring.
-    pub fn new(options: &Options) -> anyhow::Result<Self> {
+    pub fn new(options: &ReadOptions) -> anyhow::Result<Self> {
         anyhow::ensure!(options.read_size > 0, "a read of no bytes reads nothing");
         let ring = (options.io == Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
         Ok(Self { way: options.io, peek: options.peek, ring, buffer: vec![0; options.read_size] })
@@ -149,7 +149,7 @@ mod tests {
         for way in Way::value_variants() {
             for (read_size, peek) in [(7, false), (100, false), (7, true)] {
                 let (mut ours, theirs) = UnixStream::pair().expect("a pair");
-                let Ok(mut reader) = Reader::new(&Options { io: *way, read_size, peek }) else { continue };
+                let Ok(mut reader) = Reader::new(&ReadOptions { io: *way, read_size, peek }) else { continue };
                 ours.write_all(b"0123456789").expect("room for ten bytes");
                 drop(ours);
                 let (theirs, mut got) = (Socket::from(theirs), Vec::new());

@@ -8,11 +8,11 @@ use clap::Args;
 
 use crate::connection::Connection;
 use crate::epoll::Epoll;
-use crate::reading::Reader;
+use crate::fault::FaultOptions;
+use crate::reading::{ReadOptions, Reader};
 use crate::slow_acceptor::is_transient;
 use crate::sock::{self, Accepted, Call, ListenOptions};
-use crate::writing::Writer;
-use crate::{fault, reading, writing};
+use crate::writing::{WriteOptions, Writer};
 
 /// Knobs of the request-response server.
 #[derive(Args, Clone, Debug)]
@@ -22,13 +22,13 @@ pub struct Options {
     pub listen: ListenOptions,
     /// What holds it up
     #[command(flatten)]
-    pub fault: fault::Options,
+    pub fault: FaultOptions,
     /// How it reads
     #[command(flatten)]
-    pub input: reading::Options,
+    pub input: ReadOptions,
     /// How it writes
     #[command(flatten)]
-    pub output: writing::Options,
+    pub output: WriteOptions,
     /// Bytes of an answer, unless --writes says them
     #[arg(long, default_value_t = 200, value_name = "BYTES")]
     pub response: usize,

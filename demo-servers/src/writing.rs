@@ -54,7 +54,7 @@ pub enum Cork {
 
 /// How to write.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct WriteOptions {
     /// System call that writes
     #[arg(long, value_enum, default_value_t = Way::Write)]
     pub out: Way,
@@ -72,7 +72,7 @@ pub struct Options {
     pub more: bool,
 }
 
-impl Options {
+impl WriteOptions {
     /// The pieces of a message that has `length` bytes unless they were given.
     pub fn pieces(&self, length: usize) -> Vec<usize> {
         if self.writes.is_empty() { vec![length] } else { self.writes.clone() }
@@ -81,7 +81,7 @@ impl Options {
 
 /// Writes one message, again and again, in the way that was asked for.
 pub struct Writer {
-    options: Options,
+    options: WriteOptions,
     pieces: Vec<usize>,
     payload: Vec<u8>,
     /// The payload as a file, for the calls that take one.
@@ -92,7 +92,7 @@ pub struct Writer {
 
 impl Writer {
     /// For messages of these pieces that end with `end`. Fails with [`Unavailable`] where the kernel refuses a ring.
-    pub fn new(options: &Options, pieces: Vec<usize>, end: u8) -> anyhow::Result<Self> {
+    pub fn new(options: &WriteOptions, pieces: Vec<usize>, end: u8) -> anyhow::Result<Self> {
         let way = options.out;
         let flagged = matches!(way, Way::Send | Way::Sendmsg | Way::Sendmmsg | Way::Zerocopy | Way::IoUring);
         ensure!(!options.more || flagged, "this way of writing takes no MSG_MORE");
@@ -317,7 +317,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let to = listener.local_addr().expect("an address");
         for out in Way::value_variants() {
-            let options = Options { out: *out, writes: vec![4, 9_000, 1], nodelay: true, cork: None, more: false };
+            let options = WriteOptions { out: *out, writes: vec![4, 9_000, 1], nodelay: true, cork: None, more: false };
             let Ok(mut writer) = Writer::new(&options, options.pieces(0), b'\n') else { continue };
             let socket = Socket::from(TcpStream::connect(to).expect("a connection"));
             let (mut peer, _) = listener.accept().expect("the same");
