@@ -1,7 +1,7 @@
 //! Asks a request-response server, one request after another on one connection, and says how long each took.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -154,14 +154,8 @@ impl Conversation {
         Ok((first_ns, last_ns))
     }
 
-    /// Closes its side and reads to the end, so that the server's last bytes are acknowledged.
-    fn finish(mut self, options: &Options) -> anyhow::Result<()> {
-        self.socket.shutdown(Shutdown::Write)?;
-        while let Ok(data) = self.reader.read(&self.socket)
-            && !data.is_empty()
-        {
-            self.bytes_in += data.len();
-        }
+    /// Says what went to and fro, and closes.
+    fn finish(self, options: &Options) -> anyhow::Result<()> {
         if options.trace {
             let info = TcpInfo::of(&self.socket)?;
             announce(format_args!("finished port={} in={} out={}{info}", self.port, self.bytes_in, self.bytes_out));

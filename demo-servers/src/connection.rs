@@ -122,7 +122,7 @@ impl<'a> Connection<'a> {
         let written_ns = monotonic_ns();
         self.served += 1;
         self.bytes_out += self.writer.len() as u64;
-        if self.options.half_close && !self.mute {
+        if self.options.half_close && request.bytes > 0 {
             socket.shutdown(Shutdown::Write)?;
             self.mute = true;
         }
