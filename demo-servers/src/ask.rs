@@ -55,6 +55,9 @@ pub struct Options {
     /// Size of the receive buffer (SO_RCVBUF)
     #[arg(long, value_name = "BYTES")]
     pub receive_buffer: Option<usize>,
+    /// Wait for a line on standard input before the first time
+    #[arg(long)]
+    pub wait: bool,
     /// Keep the connection open afterwards, until a line on standard input
     #[arg(long)]
     pub keep: bool,
@@ -104,6 +107,9 @@ impl Conversation {
     }
 
     fn hold(mut self, options: &Options) -> anyhow::Result<()> {
+        if options.wait {
+            io::stdin().read_line(&mut String::new())?;
+        }
         if options.listen_first {
             self.read(options.response, options)?;
         }

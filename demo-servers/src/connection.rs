@@ -145,17 +145,19 @@ impl<'a> Connection<'a> {
     /// Closes it in the way that was asked for; `by` says who ended it.
     fn end(&mut self, by: &str) {
         let Some(socket) = self.socket.take() else { return };
-        if self.options.trace {
-            let (port, bytes_in, bytes_out) = (self.port, self.bytes_in, self.bytes_out);
-            let info = TcpInfo::of(&socket).map_or_else(|_| String::new(), |info| info.to_string());
-            announce(format_args!("closed port={port} in={bytes_in} out={bytes_out}{info} by={by}"));
-        }
+        let info = TcpInfo::of(&socket).map_or_else(|_| String::new(), |info| info.to_string());
         if self.options.linger0 {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
         if self.options.leak_close_wait {
             // The fault: nobody has the descriptor any more, and nobody closes it.
             let _ = socket.into_raw_fd();
+        } else {
+            drop(socket);
+        }
+        if self.options.trace {
+            let (port, bytes_in, bytes_out) = (self.port, self.bytes_in, self.bytes_out);
+            announce(format_args!("closed port={port} in={bytes_in} out={bytes_out}{info} by={by}"));
         }
     }
 }

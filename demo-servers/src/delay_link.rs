@@ -34,6 +34,9 @@ pub struct Options {
     /// Drop the N-th TCP segment with data, counted from 1
     #[arg(long, value_name = "N")]
     pub drop_nth: Option<u64>,
+    /// Drop every N-th of them
+    #[arg(long, value_name = "N")]
+    pub drop_every: Option<u64>,
     /// Whose segments to count and drop
     #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
     pub drop_from: Side,
@@ -148,7 +151,9 @@ impl<'a> Losses<'a> {
         }
         let sender = if segment.source == self.server { Side::Server } else { Side::Client };
         self.counted += u64::from(sender == self.options.drop_from);
-        let dropped = sender == self.options.drop_from && Some(self.counted) == self.options.drop_nth;
+        let Options { drop_nth, drop_every, .. } = self.options;
+        let due = *drop_nth == Some(self.counted) || drop_every.is_some_and(|every| self.counted.is_multiple_of(every));
+        let dropped = sender == self.options.drop_from && due;
         if self.options.trace {
             let Segment { source, destination, seq, data, .. } = segment;
             let word = if dropped { "dropped" } else { "relayed" };
@@ -202,7 +207,13 @@ mod tests {
 
     #[test]
     fn the_nth_of_a_side_is_dropped() {
-        let options = Options { rtt: Duration::ZERO, drop_nth: Some(2), drop_from: Side::Server, trace: false };
+        let options = Options {
+            rtt: Duration::ZERO,
+            drop_nth: Some(2),
+            drop_every: Some(5),
+            drop_from: Side::Server,
+            trace: false,
+        };
         let mut losses = Losses::new(&options);
         let mut dropped =
             |source, destination, flags, data: &[u8]| losses.take(&packet(source, destination, flags, data), 0);
@@ -211,6 +222,7 @@ mod tests {
         assert!(!dropped(7000, 5000, 0x18, b"one"));
         assert!(!dropped(7000, 5000, 0x10, b""));
         assert!(dropped(7000, 5000, 0x18, b"two"));
-        assert!(!dropped(7000, 5000, 0x18, b"two"));
+        assert!(!dropped(7000, 5000, 0x18, b"two") && !dropped(7000, 5000, 0x18, b"three"));
+        assert!(dropped(7000, 5000, 0x18, b"four"));
     }
 }

@@ -1,12 +1,19 @@
 //! The cases, one file a topic.
 
 mod accept;
+mod ack;
+mod close;
 mod command;
 mod coverage;
+mod datagram;
+mod demo;
 mod finding;
+mod ledger;
 mod listener;
 mod overflow;
+mod receive;
 mod robust;
+mod send;
 mod server;
 mod target;
 
@@ -18,6 +25,13 @@ pub fn all() -> Vec<Case> {
         accept::CASES,
         listener::CASES,
         overflow::CASES,
+        demo::CASES,
+        ledger::CASES,
+        receive::CASES,
+        send::CASES,
+        ack::CASES,
+        close::CASES,
+        datagram::CASES,
         finding::CASES,
         target::CASES,
         robust::CASES,

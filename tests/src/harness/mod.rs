@@ -6,9 +6,11 @@ mod client;
 mod contract;
 mod demo;
 pub mod json;
+pub mod ledger;
 pub mod net;
 mod process;
 mod run;
+pub mod trace;
 pub mod truth;
 mod world;
 
