@@ -10,6 +10,7 @@ mod demo;
 mod finding;
 mod ledger;
 mod listener;
+mod loaded;
 mod overflow;
 mod receive;
 mod robust;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Case> {
         command::CASES,
         coverage::CASES,
         server::CASES,
+        loaded::CASES,
     ]
     .concat();
     cases.sort_by_key(|case| case.alone);

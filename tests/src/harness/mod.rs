@@ -15,7 +15,7 @@ pub mod truth;
 mod world;
 
 pub use agent::{Agent, Ended, Watch};
-pub use client::{Client, connect, connect_nonblocking, converse};
+pub use client::{Client, Protocol, Talk, connect, connect_nonblocking, converse, talk};
 pub use demo::Demo;
 pub use process::{Process, terminate};
 pub use run::{Case, Tiers, Verdict, Where, run, runs};
