@@ -23,21 +23,21 @@ pub(super) const CASES: &[Case] = &[
 const RTT_NS: u64 = 40_000_000;
 /// Where the server listens on the link, and where its client finds it.
 const NEAR: &str = "10.77.0.1:7200";
-const FAR: &str = "10.77.0.2:7200";
+pub(super) const FAR: &str = "10.77.0.2:7200";
 /// What the peer holds after the last byte is sent.
 const AFTER_SENDING: [&str; 3] = ["ack_wait", "delayed_ack", "retransmit"];
 
 /// A link with a round-trip time of 40 ms, and a server on it. Skips the case where there is no TUN device.
-fn linked(world: &World, knobs: &[&str]) -> anyhow::Result<(Demo, Demo)> {
-    let mut link = world.demo_waiting(&[&["delay-link", "--rtt", "40ms", "--trace"], knobs].concat())?;
+pub(super) fn linked(world: &World, link: &[&str], server: &[&str]) -> anyhow::Result<(Demo, Demo)> {
+    let mut link = world.demo_waiting(&[&["delay-link", "--rtt", "40ms"], link].concat())?;
     link.await_line("link ")?;
-    let server = serve(world, &["--listen", NEAR])?;
+    let server = serve(world, &[&["--listen", NEAR], server].concat())?;
     Ok((link, server))
 }
 
 /// Watches the server on the link while a client asks it five times.
 fn over_the_link(world: &World, knobs: &[&str]) -> anyhow::Result<(Demo, Ended, Conversation)> {
-    let (link, mut server) = linked(world, knobs)?;
+    let (link, mut server) = linked(world, &[&["--trace"], knobs].concat(), &[])?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     let talk = Conversation::begin_at(world, FAR, &["--count", "5"])?.end(&mut server)?;
     agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
@@ -153,7 +153,7 @@ fn nagle_and_delayed_ack(world: &World) -> anyhow::Result<()> {
 }
 
 fn retransmits_found(world: &World) -> anyhow::Result<()> {
-    let (_link, server) = linked(world, &["--drop-every", "4"])?;
+    let (_link, server) = linked(world, &["--drop-every", "4"], &[])?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     let _client = Conversation::begin_at(world, FAR, &["--count", "100000"])?;
     super::finding::check_useful(&agent.await_finding("retransmits")?)?;

@@ -2,6 +2,8 @@
 
 use anyhow::ensure;
 
+use super::ack::{FAR, linked};
+use super::finding::check_useful;
 use super::ledger::{found, serve, watched};
 use super::{any_tier, each_tier};
 use crate::harness::json::{Value, number};
@@ -142,9 +144,14 @@ fn small_writes_found(world: &World) -> anyhow::Result<()> {
     found(world, "small-writes", &["--writes", &pieces, "--nodelay"], &["--count", "1000000"])
 }
 
+/// The peer reads, but it is far away: its window is open, and the network takes no more.
 fn blocked_found(world: &World) -> anyhow::Result<()> {
-    let client = ["--response", "8000000", "--slow-read", "300ms", "--count", "10000"];
-    found(world, "send-blocked", &["--response", "8000000"], &client)
+    const BYTES: [&str; 2] = ["--response", "20000000"];
+    let (_link, server) = linked(world, &[], &BYTES)?;
+    let mut agent = world.watch().pid(server.pid()).start()?;
+    let _client = Conversation::begin_at(world, FAR, &[&BYTES[..], &["--count", "1000"]].concat())?;
+    check_useful(&agent.await_finding("send-blocked")?)?;
+    agent.stop().map(drop)
 }
 
 fn zero_window_found(world: &World) -> anyhow::Result<()> {
