@@ -9,8 +9,9 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use socket2::Socket;
 
+use crate::epoll::Epoll;
 use crate::inherit::{die_with_parent, fork, wait_for_children};
-use crate::slow_acceptor::{Epoll, is_transient};
+use crate::slow_acceptor::is_transient;
 use crate::sock::{self, Call, ListenOptions, announce};
 
 /// How the acceptors share the work.

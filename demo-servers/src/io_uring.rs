@@ -1,5 +1,6 @@
 //! Accepts through io_uring.
 
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
@@ -11,6 +12,7 @@ use io_uring::{IoUring, opcode, types};
 use socket2::Socket;
 
 use crate::sock::{self, Accepted, ListenOptions};
+use crate::uring;
 
 /// Knobs of the io_uring server.
 #[derive(Args, Clone, Debug)]
@@ -28,7 +30,7 @@ pub struct Options {
 
 /// The kernel does not let this process use io_uring.
 #[derive(Debug)]
-pub struct Unavailable(io::Error);
+pub struct Unavailable(pub(crate) io::Error);
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,20 +57,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 fn accept(ring: &mut IoUring, listener: &Socket) -> anyhow::Result<Accepted> {
     let entry = opcode::Accept::new(types::Fd(listener.as_raw_fd()), ptr::null_mut(), ptr::null_mut()).build();
     let entered_ns = sock::monotonic_ns();
-    // SAFETY: the entry holds no pointer, and the listener stays open until its completion is taken below.
-    unsafe { ring.submission().push(&entry)? };
-    let completion = loop {
-        ring.submit_and_wait(1)?;
-        if let Some(completion) = ring.completion().next() {
-            break completion;
-        }
-    };
+    // SAFETY: the entry holds no pointer, and the listener stays open until its completion is taken.
+    let accepted = unsafe { uring::complete(ring, &entry) };
     let returned_ns = sock::monotonic_ns();
-    if completion.result() < 0 {
-        return Err(io::Error::from_raw_os_error(-completion.result()).into());
-    }
     // SAFETY: the completion delivers a descriptor that nobody else owns.
-    let socket = unsafe { Socket::from_raw_fd(completion.result()) };
+    let socket = unsafe { Socket::from_raw_fd(accepted? as c_int) };
     let peer = sock::address(&socket.peer_addr()?)?;
     Ok(Accepted { socket, peer, entered_ns, returned_ns })
 }

@@ -4,11 +4,22 @@
 //! wait for `listening on ADDR` and compare the times that the server itself took (`--trace`).
 
 pub mod acceptors;
+pub mod ask;
+mod connection;
+pub mod datagrams;
+pub mod delay_link;
+mod epoll;
+pub mod fault;
 pub mod flood;
 pub mod fork_storm;
 pub mod inherit;
 pub mod io_uring;
 pub mod load;
 pub mod never_accept;
+pub mod reading;
+pub mod serve;
 pub mod slow_acceptor;
 pub mod sock;
+mod tun;
+mod uring;
+pub mod writing;

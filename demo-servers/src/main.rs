@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use demo_servers::{acceptors, fork_storm, inherit, io_uring, load, never_accept, slow_acceptor};
+use demo_servers::{
+    acceptors, ask, datagrams, delay_link, fork_storm, inherit, io_uring, load, never_accept, serve, slow_acceptor,
+};
 
 /// Servers with known faults, and the clients that bring them out
 #[derive(Parser)]
@@ -27,8 +29,16 @@ enum Pattern {
     ForkStorm(fork_storm::Options),
     /// Accepts through io_uring; exits 77 where the kernel refuses it
     IoUring(io_uring::Options),
+    /// Answers every line, with faults to be switched on
+    Serve(serve::Options),
+    /// Receives datagrams more slowly than they come, or sends them
+    Datagrams(datagrams::Options),
+    /// A link between 10.77.0.1 and 10.77.0.2 with a round-trip time and losses; exits 77 where there is no TUN device
+    DelayLink(delay_link::Options),
     /// Makes connections
     Load(load::Options),
+    /// Asks a request-response server
+    Ask(ask::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,11 +49,15 @@ fn main() -> ExitCode {
         Pattern::Inherit(options) => inherit::run(&options),
         Pattern::ForkStorm(options) => fork_storm::run(&options),
         Pattern::IoUring(options) => io_uring::run(&options),
+        Pattern::Serve(options) => serve::run(&options),
+        Pattern::Datagrams(options) => datagrams::run(&options),
+        Pattern::DelayLink(options) => delay_link::run(&options),
         Pattern::Load(options) => load::run(&options),
+        Pattern::Ask(options) => ask::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<io_uring::Unavailable>() => {
+        Err(error) if error.is::<io_uring::Unavailable>() || error.is::<delay_link::Unavailable>() => {
             eprintln!("demo-servers: {error}");
             ExitCode::from(77)
         }
@@ -51,5 +65,17 @@ fn main() -> ExitCode {
             eprintln!("demo-servers: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn no_two_knobs_are_called_the_same() {
+        Cli::command().debug_assert();
     }
 }

@@ -1,6 +1,5 @@
 //! Accepts late: every connection waits in the accept queue.
 
-use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 use std::{io, mem};
@@ -8,6 +7,7 @@ use std::{io, mem};
 use clap::Args;
 use socket2::Socket;
 
+use crate::epoll::Epoll;
 use crate::sock::{self, Call, ListenOptions};
 
 /// Knobs of the slow acceptor.
@@ -84,41 +84,4 @@ fn accept_loop(listener: &Socket, options: &Options) -> io::Result<()> {
 /// Another acceptor was faster, a signal came, or the client gave up in the queue.
 pub(crate) fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted)
-}
-
-/// An epoll instance that watches one listener.
-pub(crate) struct Epoll(std::os::fd::OwnedFd);
-
-impl Epoll {
-    /// Watches `listener` for connections, level-triggered; `flags` are added (EPOLLEXCLUSIVE).
-    pub(crate) fn watch(listener: &Socket, flags: u32) -> io::Result<Self> {
-        use std::os::fd::FromRawFd;
-        // SAFETY: a plain system call; the descriptor is checked before it is owned.
-        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: epoll_create1 returned this descriptor just now and nobody else owns it.
-        let epoll = Self(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) });
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32 | flags, u64: 0 };
-        // SAFETY: the event outlives the call, both descriptors are open.
-        let status = unsafe { libc::epoll_ctl(fd, libc::EPOLL_CTL_ADD, listener.as_raw_fd(), &raw mut event) };
-        if status < 0 { Err(io::Error::last_os_error()) } else { Ok(epoll) }
-    }
-
-    /// Waits until a connection may be there.
-    pub(crate) fn wait(&self) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: 0, u64: 0 };
-        loop {
-            // SAFETY: room for one event is given and one is asked for.
-            let got = unsafe { libc::epoll_wait(self.0.as_raw_fd(), &raw mut event, 1, -1) };
-            if got > 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            if got < 0 && error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
-    }
 }

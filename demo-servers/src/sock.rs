@@ -156,11 +156,74 @@ pub fn address(addr: &SockAddr) -> io::Result<SocketAddr> {
     addr.as_socket().ok_or_else(|| io::Error::other("not an IP socket"))
 }
 
+/// What the kernel counted on a connection (`tcp_info`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Bytes of ours that the peer acknowledged.
+    pub bytes_acked: u64,
+    /// Bytes that the peer delivered.
+    pub bytes_received: u64,
+    /// Segments sent again.
+    pub retransmits: u32,
+    /// Smoothed round-trip time, µs.
+    pub rtt_us: u32,
+}
+
+impl TcpInfo {
+    /// Reads it.
+    pub fn of(socket: &Socket) -> io::Result<Self> {
+        let mut info = [0u8; 256];
+        let mut length = info.len() as libc::socklen_t;
+        // SAFETY: the pointer and the length describe the buffer.
+        let status = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        if status == 0 { Ok(Self::parse(&info)) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// The fields lie where `linux/tcp.h` has had them ever since it has them.
+    fn parse(info: &[u8; 256]) -> Self {
+        let four = |at: usize| u32::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
+        let eight = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
+        Self { rtt_us: four(68), retransmits: four(100), bytes_acked: eight(120), bytes_received: eight(128) }
+    }
+}
+
+impl std::fmt::Display for TcpInfo {
+    /// ` received=N acked=N retransmits=N rtt_us=N`, to end a line of a trace.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { bytes_acked, bytes_received, retransmits, rtt_us } = self;
+        write!(f, " received={bytes_received} acked={bytes_acked} retransmits={retransmits} rtt_us={rtt_us}")
+    }
+}
+
+/// Waits for one of these events (POLLIN, POLLOUT), or for the connection's end.
+pub fn wait_for(fd: &impl AsRawFd, events: i16) -> io::Result<()> {
+    let mut waiting = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: the pointer is to one pollfd of ours, as the count says.
+    let got = unsafe { libc::poll(&raw mut waiting, 1, -1) };
+    match io::Error::last_os_error() {
+        error if got < 0 && error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// `CLOCK_MONOTONIC`, ns: the clock of the kernel's own stamps.
 pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// One of the clocks that cannot fail, ns.
+pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a timespec of ours. CLOCK_MONOTONIC cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    // SAFETY: the pointer is to a timespec of ours.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 

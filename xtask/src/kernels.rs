@@ -86,19 +86,22 @@ fn cached(dir: &Path) -> Option<Kernel> {
     })
 }
 
+/// Suites that have a kernel of that version: all there are, if nothing is known of it.
+pub(crate) fn suites(version: &str) -> Vec<&'static str> {
+    match KERNELS.iter().find(|(known, _)| *known == version) {
+        Some((_, suites)) => suites.to_vec(),
+        None => KERNELS.iter().flat_map(|(_, suites)| suites.iter().copied()).collect(),
+    }
+}
+
 /// Packages of that version in all its suites, the newest first.
 fn newest(version: &str) -> Result<Vec<Package>> {
     let step = Step::start(format!("kernel {version}: asking the Debian archive for the newest"));
-    let known = KERNELS.iter().find(|(known, _)| *known == version);
-    let suites: Vec<&str> = match known {
-        Some((_, suites)) => suites.to_vec(),
-        None => KERNELS.iter().flat_map(|(_, suites)| suites.iter().copied()).collect(),
-    };
     let prefix = format!("{version}.");
     let wanted = |name: &str| release(name).is_some_and(|release| release.starts_with(&prefix));
     let mut packages = Vec::new();
     let mut silent = Vec::new();
-    for suite in suites {
+    for suite in suites(version) {
         match debian::index(suite, wanted) {
             Ok(found) => packages.extend(found),
             Err(error) => silent.push(format!("{error:#}")),

@@ -9,6 +9,7 @@ mod demo;
 mod docs;
 mod kernels;
 mod lint;
+mod module;
 mod picture;
 mod probes;
 mod qemu;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::cpio;
-use crate::kernels;
+use crate::kernels::{self, Kernel};
+use crate::module;
 use crate::qemu::{self, Machine, Run};
 use crate::step::{self, Step};
 use crate::verdict::{Counts, Outcome};
@@ -149,11 +150,18 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
         Err(error) => return report("", Ran::Skipped(format!("{error:#}"))),
     };
     let log = step::target_dir().join("vm/logs").join(format!("{version}.log"));
+    let initramfs = match with_modules(version, &kernel, initramfs) {
+        Ok(initramfs) => initramfs,
+        Err(error) => {
+            eprintln!("    kernel {version}: without a TUN device, whose tests will be skipped: {error:#}");
+            initramfs.to_owned()
+        }
+    };
     let step = Step::start(format!("kernel {version}: booting {}", kernel.release));
     let machine = Machine {
         version,
         vmlinuz: &kernel.vmlinuz,
-        initramfs,
+        initramfs: &initramfs,
         filter: args.filter.as_deref(),
         timeout: Duration::from_secs(args.timeout),
         log: &log,
@@ -169,6 +177,18 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
         let _ = fs::remove_file(&log);
     }
     report(&kernel.release, Ran::Yes { run, took, log })
+}
+
+/// Adds the kernel's own modules to the root file system: the kernel unpacks one archive after another.
+fn with_modules(version: &str, kernel: &Kernel, initramfs: &Path) -> Result<PathBuf> {
+    let mut modules = cpio::Archive::default();
+    modules.directory("modules");
+    modules.executable("modules/tun.ko", &fs::read(module::tun(version, kernel)?)?);
+    let mut archive = fs::read(initramfs)?;
+    archive.extend(modules.finish());
+    let path = initramfs.with_file_name(format!("initramfs-{version}.cpio"));
+    fs::write(&path, archive).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 fn print_table(reports: &[Report]) {

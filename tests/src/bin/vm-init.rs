@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::sync::Mutex;
 use std::time::Instant;
 use std::{fs, ptr, thread};
@@ -59,6 +60,9 @@ fn prepare() -> Vec<String> {
             complaints.push(format!("mount {}: {}", place.to_string_lossy(), io::Error::last_os_error()));
         }
     }
+    if let Err(error) = load_modules() {
+        complaints.push(format!("modules: {error}"));
+    }
     // A kernel message in the middle of a verdict would make it unreadable.
     let _ = fs::write("/proc/sys/kernel/printk", "1");
     if let Err(error) = net::loopback_up() {
@@ -70,6 +74,20 @@ fn prepare() -> Vec<String> {
         complaints.push(format!("open files: {}", io::Error::last_os_error()));
     }
     complaints
+}
+
+/// Loads the modules that were packed for this kernel, none if there are none.
+fn load_modules() -> io::Result<()> {
+    let Ok(modules) = fs::read_dir("/modules") else { return Ok(()) };
+    for module in modules {
+        let file = fs::File::open(module?.path())?;
+        // SAFETY: an open file and an empty string of parameters that lives through the call.
+        let status = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+        if status != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// One run of a case.

@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A finding is of use only with evidence and something to do.
-fn check_useful(finding: &Value) -> anyhow::Result<()> {
+pub(super) fn check_useful(finding: &Value) -> anyhow::Result<()> {
     let said = |field: &str| finding[field].as_str().is_some_and(|text| !text.trim().is_empty());
     ensure!(said("text") && said("fix") && said("subject"), "an empty sentence: {finding}");
     ensure!(finding["evidence"].as_object().is_some_and(|evidence| !evidence.is_empty()), "no evidence: {finding}");

@@ -1,12 +1,20 @@
 //! The cases, one file a topic.
 
 mod accept;
+mod ack;
+mod close;
 mod command;
 mod coverage;
+mod datagram;
+mod demo;
 mod finding;
+mod ledger;
 mod listener;
+mod loaded;
 mod overflow;
+mod receive;
 mod robust;
+mod send;
 mod server;
 mod target;
 
@@ -18,12 +26,20 @@ pub fn all() -> Vec<Case> {
         accept::CASES,
         listener::CASES,
         overflow::CASES,
+        demo::CASES,
+        ledger::CASES,
+        receive::CASES,
+        send::CASES,
+        ack::CASES,
+        close::CASES,
+        datagram::CASES,
         finding::CASES,
         target::CASES,
         robust::CASES,
         command::CASES,
         coverage::CASES,
         server::CASES,
+        loaded::CASES,
     ]
     .concat();
     cases.sort_by_key(|case| case.alone);

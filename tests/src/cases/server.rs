@@ -17,9 +17,9 @@ pub(super) const CASES: &[Case] = &[
     native("server::python_never_accepts", python_never_accepts),
 ];
 
-const PORT: u16 = 7100;
+pub(super) const PORT: u16 = 7100;
 
-fn check_installed(program: &str) -> anyhow::Result<()> {
+pub(super) fn check_installed(program: &str) -> anyhow::Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|dir| dir.join(program).is_file());
     if found { Ok(()) } else { skip(format!("{program} is not installed")) }
@@ -69,7 +69,7 @@ fn nginx(world: &World) -> anyhow::Result<()> {
     serves(world, &format!("nginx -p {} -c {}", folder.path().display(), config.display()))
 }
 
-fn nginx_config(folder: &Path) -> String {
+pub(super) fn nginx_config(folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "daemon off; user root; worker_processes 2; pid {folder}/pid; error_log {folder}/error.log;\n\

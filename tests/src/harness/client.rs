@@ -1,11 +1,11 @@
 //! Clients of the case itself, with the times that they saw.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::Context;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::net::monotonic_ns;
 
@@ -58,7 +58,7 @@ pub fn connect_nonblocking(to: SocketAddr, count: usize) -> anyhow::Result<Vec<C
 }
 
 fn socket(to: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_linger(Some(Duration::ZERO))?;
     Ok(socket)
 }
@@ -66,4 +66,58 @@ fn socket(to: SocketAddr) -> io::Result<Socket> {
 fn client(socket: Socket, started_ns: u64, done_ns: u64) -> anyhow::Result<Client> {
     let port = socket.local_addr()?.as_socket().context("no IP address")?.port();
     Ok(Client { socket, port, started_ns, done_ns })
+}
+
+/// One way of talking to a server, which answers each request before the next is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocol {
+    /// Sent once, at the beginning; empty where the protocol needs none.
+    pub greeting: &'static [u8],
+    /// Sent again and again.
+    pub request: &'static [u8],
+    /// What an answer ends with.
+    pub end: &'static [u8],
+}
+
+/// What a client has sent and received on one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Talk {
+    /// Its own port.
+    pub port: u16,
+    /// Bytes to the server.
+    pub sent: u64,
+    /// Bytes from the server.
+    pub received: u64,
+    /// Times that it waited for an answer.
+    pub answers: u64,
+}
+
+/// Talks over as many connections at once, asking so many times on each, and closes them.
+pub fn talk(to: SocketAddr, protocol: Protocol, connections: usize, count: u64) -> anyhow::Result<Vec<Talk>> {
+    std::thread::scope(|scope| {
+        let begun: Vec<_> = (0..connections).map(|_| scope.spawn(|| talk_once(to, protocol, count))).collect();
+        begun.into_iter().map(|one| one.join().map_err(|_| anyhow::anyhow!("a client panicked"))?).collect()
+    })
+}
+
+fn talk_once(to: SocketAddr, protocol: Protocol, count: u64) -> anyhow::Result<Talk> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut talk = Talk { port: stream.local_addr()?.port(), sent: 0, received: 0, answers: 0 };
+    let greeting = (!protocol.greeting.is_empty()).then_some(protocol.greeting);
+    for request in greeting.into_iter().chain((0..count).map(|_| protocol.request)) {
+        stream.write_all(request)?;
+        talk.sent += request.len() as u64;
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while !answer.ends_with(protocol.end) {
+            let got = stream.read(&mut buffer)?;
+            anyhow::ensure!(got > 0, "closed in the middle of {:?}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&buffer[..got]);
+        }
+        talk.received += answer.len() as u64;
+        talk.answers += 1;
+    }
+    Ok(talk)
 }

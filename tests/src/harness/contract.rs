@@ -31,6 +31,33 @@ const FIELDS: &[(&str, &[&str])] = &[
         "accept",
         &["sock", "listener", "local", "peer", "pid", "tid", "comm", "fd", "handshake_us", "queued_us", "blocked_us"],
     ),
+    (
+        "exchange",
+        &["sock", "seq", "request_bytes", "response_bytes", "total_us", "slices", "tids", "protocol", "verdict"],
+    ),
+    (
+        "connection",
+        &[
+            "sock",
+            "listener",
+            "local",
+            "peer",
+            "role",
+            "pid",
+            "comm",
+            "protocol",
+            "tls",
+            "tids",
+            "phases_us",
+            "bytes",
+            "exchanges",
+            "nagle",
+            "delayed_acks",
+            "retransmits",
+            "close",
+            "attached_midway",
+        ],
+    ),
     ("process", &["pid", "comm", "change"]),
     ("event", &["sock", "name", "tid"]),
     ("finding", &["kind", "severity", "subject", "text", "evidence", "fix"]),
@@ -42,8 +69,34 @@ const FIELDS: &[(&str, &[&str])] = &[
 const INNER: &[(&str, &str, &[&str])] = &[
     ("listener", "overflows", &["syn", "ack"]),
     ("listener", "accept_wait_us", &["p50", "p90", "p99", "max", "count"]),
+    ("exchange", "tids", &["read", "write"]),
+    ("connection", "tids", &["accept", "read", "write"]),
+    ("connection", "bytes", &["in", "out"]),
+    ("connection", "nagle", &["holds", "held_us"]),
+    ("connection", "delayed_acks", &["sent", "waited_us"]),
     ("summary", "events", &["seen", "delivered", "lost"]),
     ("summary", "overhead", &["probe_ns_avg", "probe_runs", "agent_cpu_us", "agent_rss_bytes"]),
+];
+
+/// Kinds of slices, and who answers for each.
+const SLICES: &[(&str, &str)] = &[
+    ("handshake", "peer"),
+    ("accept_queue", "app"),
+    ("receive_queue", "app"),
+    ("run_queue", "kernel"),
+    ("request", "peer"),
+    ("app", "app"),
+    ("send_buffer", "peer"),
+    ("nagle", "kernel"),
+    ("cork", "app"),
+    ("congestion", "peer"),
+    ("receive_window", "peer"),
+    ("pacing", "kernel"),
+    ("ack_wait", "peer"),
+    ("delayed_ack", "peer"),
+    ("retransmit", "peer"),
+    ("response", "peer"),
+    ("unknown", "unknown"),
 ];
 
 /// Checks a whole stream: `attached` once and first, `summary` once and last, every object as promised, nothing lost
@@ -82,10 +135,66 @@ fn check(object: &Value) -> anyhow::Result<()> {
         }
     }
     for id in ["sock", "listener"] {
-        if let Some(value) = object.get(id) {
+        // A connection that the process made comes from no listener.
+        if let Some(value) = object.get(id).filter(|value| !(id == "listener" && value.is_null())) {
             let digits = value.as_str().is_some_and(|text| text.parse::<u64>().is_ok());
             ensure!(digits, "`{id}` is not a decimal string");
         }
     }
+    if is(object, "exchange") { check_exchange(object) } else { Ok(()) }
+}
+
+/// Slices follow one another without gap or overlap, so that their times add up to the exchange's (± 1 µs a slice);
+/// the verdict is one of them.
+fn check_exchange(exchange: &Value) -> anyhow::Result<()> {
+    let slices = exchange["slices"].as_array().context("`slices` is no array")?;
+    let mut sum = 0;
+    for slice in slices {
+        let owner = SLICES.iter().find(|(kind, _)| slice["kind"] == *kind).map(|(_, owner)| *owner);
+        ensure!(owner.is_some_and(|owner| slice["owner"] == owner), "kind or owner: {slice}");
+        sum += slice["us"].as_u64().context("a slice without its time")?;
+    }
+    let total = exchange["total_us"].as_u64().context("no total_us")?;
+    ensure!(sum.abs_diff(total) <= slices.len() as u64, "the slices add up to {sum} µs of {total}");
+    let verdict = &exchange["verdict"];
+    if !verdict.is_null() {
+        let among = slices.iter().any(|slice| slice["kind"] == verdict["kind"] && slice["owner"] == verdict["owner"]);
+        ensure!(among, "the verdict is none of the slices: {verdict}");
+        let share = verdict["share"].as_f64().context("a verdict without its share")?;
+        ensure!((0.0..=1.0).contains(&share), "a share of {share}");
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn outcome(slices: Value, verdict: Value) -> anyhow::Result<()> {
+        check_exchange(&json!({"total_us": 100, "slices": slices, "verdict": verdict}))
+    }
+
+    #[test]
+    fn slices_tile() {
+        let app = |us: u64| json!({"owner": "app", "kind": "app", "us": us});
+        let ack = json!({"owner": "peer", "kind": "ack_wait", "us": 40});
+        let verdict = json!({"owner": "app", "kind": "app", "share": 0.6});
+        outcome(json!([app(60), ack]), verdict.clone()).expect("exact");
+        outcome(json!([app(58), ack]), verdict.clone()).expect("a microsecond a slice");
+        assert!(outcome(json!([app(57), ack]), verdict.clone()).is_err());
+        assert!(outcome(json!([app(63), ack]), verdict).is_err());
+        assert!(outcome(json!([app(60), ack]), json!({"owner": "kernel", "kind": "nagle", "share": 0.6})).is_err());
+        assert!(outcome(json!([app(60), ack]), json!({"owner": "app", "kind": "app", "share": 1.6})).is_err());
+        outcome(json!([app(60), ack]), json!(null)).expect("a verdict may be unknown");
+    }
+
+    #[test]
+    fn owners_follow_from_kinds() {
+        let slice = |owner: &str, kind: &str| json!([{"owner": owner, "kind": kind, "us": 100}]);
+        outcome(slice("kernel", "nagle"), json!(null)).expect("as the contract says");
+        assert!(outcome(slice("app", "nagle"), json!(null)).is_err());
+        assert!(outcome(slice("kernel", "sleep"), json!(null)).is_err());
+    }
 }

@@ -73,6 +73,11 @@ impl Demo {
         self.pid().to_string()
     }
 
+    /// Its command, for messages.
+    pub fn name(&self) -> &str {
+        self.process.name()
+    }
+
     /// The address for an IPv4 client of a dual-stack listener.
     pub fn ipv4(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.addr.port()))
@@ -109,6 +114,11 @@ impl Demo {
                 None => self.explain_end(prefix)?,
             }
         }
+    }
+
+    /// The lines so far that begin with `prefix`.
+    pub fn lines<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.lines.iter().map(String::as_str).filter(move |line| line.starts_with(prefix))
     }
 
     fn explain_end(&mut self, awaited: &str) -> anyhow::Result<()> {

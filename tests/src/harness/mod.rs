@@ -6,14 +6,16 @@ mod client;
 mod contract;
 mod demo;
 pub mod json;
+pub mod ledger;
 pub mod net;
 mod process;
 mod run;
+pub mod trace;
 pub mod truth;
 mod world;
 
 pub use agent::{Agent, Ended, Watch};
-pub use client::{Client, connect, connect_nonblocking, converse};
+pub use client::{Client, Protocol, Talk, connect, connect_nonblocking, converse, talk};
 pub use demo::Demo;
 pub use process::{Process, terminate};
 pub use run::{Case, Tiers, Verdict, Where, run, runs};

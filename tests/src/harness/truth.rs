@@ -54,7 +54,7 @@ impl From<&Client> for Handshake {
 }
 
 /// The error that is allowed for a true value, µs: 5 % or 200 µs, whichever is more.
-fn tolerance_us(truth_us: u64) -> u64 {
+pub(super) fn tolerance_us(truth_us: u64) -> u64 {
     (truth_us / 20).max(200)
 }
 

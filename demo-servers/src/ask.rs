@@ -1,0 +1,171 @@
+//! Asks a request-response server, one request after another on one connection, and says how long each took.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::reading::{ReadOptions, Reader};
+use crate::sock::{self, TcpInfo, announce, monotonic_ns, set_tcp_option};
+use crate::writing::{WriteOptions, Writer};
+
+/// Knobs of the client.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Server to ask
+    #[arg(long, value_name = "ADDR")]
+    pub target: SocketAddr,
+    /// How it reads
+    #[command(flatten)]
+    pub input: ReadOptions,
+    /// How it writes
+    #[command(flatten)]
+    pub output: WriteOptions,
+    /// Times to ask
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub count: u64,
+    /// Sleep this long before each time
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub pause: Duration,
+    /// Bytes of a request, unless --writes says them
+    #[arg(long, default_value_t = 40, value_name = "BYTES")]
+    pub request: usize,
+    /// Bytes of an answer
+    #[arg(long, default_value_t = 200, value_name = "BYTES")]
+    pub response: usize,
+    /// Requests to send before their answers are read
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub pipeline: usize,
+    /// The server speaks first, as long as an answer
+    #[arg(long)]
+    pub listen_first: bool,
+    /// Write-write-read: the same as --writes 4,200
+    #[arg(long, conflicts_with = "writes")]
+    pub wwr: bool,
+    /// Ask for immediate acknowledgements before each read (TCP_QUICKACK)
+    #[arg(long)]
+    pub quickack: bool,
+    /// Sleep this long before each answer is read
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub slow_read: Duration,
+    /// Size of the receive buffer (SO_RCVBUF)
+    #[arg(long, value_name = "BYTES")]
+    pub receive_buffer: Option<usize>,
+    /// Wait for a line on standard input before the first time
+    #[arg(long)]
+    pub wait: bool,
+    /// Keep the connection open afterwards, until a line on standard input
+    #[arg(long)]
+    pub keep: bool,
+    /// Print a line for each time and for the connection (CLOCK_MONOTONIC)
+    #[arg(long)]
+    pub trace: bool,
+}
+
+/// Asks, prints `answered N` and closes. With `--trace`, `asked` for each time and `finished` for the connection, both
+/// followed by `name=value` words.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    Conversation::begin(options)?.hold(options)
+}
+
+struct Conversation {
+    socket: Socket,
+    port: u16,
+    reader: Reader,
+    writer: Writer,
+    bytes_in: usize,
+    bytes_out: usize,
+}
+
+impl Conversation {
+    fn begin(options: &Options) -> anyhow::Result<Self> {
+        let output = match options.wwr {
+            true => WriteOptions { writes: vec![4, 200], ..options.output.clone() },
+            false => options.output.clone(),
+        };
+        let mut writer = Writer::new(&output, output.pieces(options.request), b'\n')?;
+        ensure!(!writer.is_empty(), "a request needs one byte at least");
+        if options.pipeline > 1 {
+            writer.repeat(options.pipeline)?;
+        }
+        let socket = Socket::new(Domain::for_address(options.target), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(bytes) = options.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        writer.prepare(&socket)?;
+        let start_ns = monotonic_ns();
+        socket.connect(&options.target.into()).with_context(|| format!("connecting to {}", options.target))?;
+        let port = sock::address(&socket.local_addr()?)?.port();
+        if options.trace {
+            announce(format_args!("connected {port} {start_ns} {}", monotonic_ns()));
+        }
+        Ok(Self { socket, port, reader: Reader::new(&options.input)?, writer, bytes_in: 0, bytes_out: 0 })
+    }
+
+    fn hold(mut self, options: &Options) -> anyhow::Result<()> {
+        if options.wait {
+            io::stdin().read_line(&mut String::new())?;
+        }
+        if options.listen_first {
+            self.read(options.response, options)?;
+        }
+        for seq in 1..=options.count {
+            thread::sleep(options.pause);
+            self.ask(seq, options).with_context(|| format!("request {seq}"))?;
+        }
+        announce(format_args!("answered {}", options.count));
+        if options.keep {
+            io::stdin().read_line(&mut String::new())?;
+        }
+        self.finish(options)
+    }
+
+    fn ask(&mut self, seq: u64, options: &Options) -> io::Result<()> {
+        let write_ns = monotonic_ns();
+        self.writer.write(&self.socket)?;
+        let written_ns = monotonic_ns();
+        self.bytes_out += self.writer.len();
+        thread::sleep(options.slow_read);
+        let (first_ns, done_ns) = self.read(options.response * options.pipeline, options)?;
+        if options.trace {
+            announce(format_args!(
+                "asked port={} seq={seq} write_ns={write_ns} written_ns={written_ns} first_ns={first_ns} \
+                 done_ns={done_ns} us={}",
+                self.port,
+                (done_ns - write_ns) / 1_000,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads so many bytes; returns when the first and the last read returned.
+    fn read(&mut self, bytes: usize, options: &Options) -> io::Result<(u64, u64)> {
+        let (mut got, mut first_ns, mut last_ns) = (0, 0, 0);
+        while got < bytes {
+            if options.quickack {
+                set_tcp_option(&self.socket, libc::TCP_QUICKACK, 1)?;
+            }
+            match self.reader.read(&self.socket)?.len() {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => got += count,
+            }
+            last_ns = monotonic_ns();
+            first_ns = if first_ns == 0 { last_ns } else { first_ns };
+        }
+        self.bytes_in += got;
+        Ok((first_ns, last_ns))
+    }
+
+    /// Says what went to and fro, and closes.
+    fn finish(self, options: &Options) -> anyhow::Result<()> {
+        if options.trace {
+            let info = TcpInfo::of(&self.socket)?;
+            announce(format_args!("finished port={} in={} out={}{info}", self.port, self.bytes_in, self.bytes_out));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! One connection of the request-response server: requests of a line each, one answer a request.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::time::Duration;
+
+use socket2::Socket;
+
+use crate::fault::ThreadTime;
+use crate::reading::Reader;
+use crate::serve::Options;
+use crate::sock::{TcpInfo, announce, monotonic_ns};
+use crate::writing::Writer;
+
+/// A connection that is being served.
+pub(crate) struct Connection<'a> {
+    socket: Option<Socket>,
+    port: u16,
+    options: &'a Options,
+    reader: Reader,
+    writer: Writer,
+    request: Request,
+    served: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    /// It has said that it will send no more.
+    mute: bool,
+}
+
+/// What has been read of the request that is not complete yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Request {
+    bytes: u64,
+    reads: u32,
+    /// When the first and the newest read that took any of it returned.
+    first_read_ns: u64,
+    read_ns: u64,
+}
+
+impl Request {
+    fn take(&mut self, bytes: u64, now_ns: u64) {
+        if self.reads == 0 {
+            self.first_read_ns = now_ns;
+        }
+        self.read_ns = now_ns;
+        self.reads += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl<'a> Connection<'a> {
+    /// Prepares the socket and speaks first if that was asked for.
+    pub(crate) fn begin(socket: Socket, port: u16, options: &'a Options) -> anyhow::Result<Self> {
+        let writer = Writer::new(&options.output, options.output.pieces(options.response), b'\n')?;
+        writer.prepare(&socket)?;
+        let reader = Reader::new(&options.input)?;
+        let request = Request::default();
+        let socket = Some(socket);
+        let mut connection =
+            Self { socket, port, options, reader, writer, request, served: 0, bytes_in: 0, bytes_out: 0, mute: false };
+        if options.speak_first {
+            connection.answer(Request::default())?;
+        }
+        Ok(connection)
+    }
+
+    /// Its descriptor, while it is open.
+    pub(crate) fn fd(&self) -> Option<i32> {
+        self.socket.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Reads once and answers what is complete. Returns whether the connection goes on.
+    pub(crate) fn advance(&mut self) -> bool {
+        let outcome = self.read_and_answer();
+        match outcome {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return true;
+            }
+            Err(error) => self.end(&format!("error by_errno={}", error.raw_os_error().unwrap_or(0))),
+        }
+        false
+    }
+
+    fn read_and_answer(&mut self) -> io::Result<bool> {
+        let Some(socket) = &self.socket else { return Ok(false) };
+        self.options.fault.before_read();
+        self.writer.settle(socket)?;
+        let data = self.reader.read(socket)?;
+        let now_ns = monotonic_ns();
+        self.bytes_in += data.len() as u64;
+        if data.is_empty() {
+            self.end("peer");
+            return Ok(false);
+        }
+        for (length, complete) in lines(data) {
+            self.request.take(length as u64, now_ns);
+            if complete {
+                let request = std::mem::take(&mut self.request);
+                if !self.mute {
+                    self.answer(request)?;
+                }
+                if self.options.close_after.is_some_and(|most| self.served >= most) {
+                    self.end("server");
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Answers one request; 0 stands for what was not: the request of a server that speaks first.
+    fn answer(&mut self, request: Request) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        let before = self.options.trace.then(ThreadTime::now);
+        self.options.fault.before_answer();
+        let spent = before.map(|before| ThreadTime::now().since(before));
+        let write_ns = monotonic_ns();
+        let writes = self.writer.write(socket)?;
+        let written_ns = monotonic_ns();
+        self.served += 1;
+        self.bytes_out += self.writer.len() as u64;
+        if self.options.half_close && request.bytes > 0 {
+            socket.shutdown(Shutdown::Write)?;
+            self.mute = true;
+        }
+        if let Some(ThreadTime { cpu_ns, run_delay_ns }) = spent {
+            let Request { bytes, reads, first_read_ns, read_ns } = request;
+            // SAFETY: a plain system call without arguments.
+            let tid = unsafe { libc::gettid() };
+            announce(format_args!(
+                "exchange port={} seq={} tid={tid} in={bytes} reads={reads} first_read_ns={first_read_ns} \
+                 read_ns={read_ns} cpu_ns={cpu_ns} run_delay_ns={run_delay_ns} write_ns={write_ns} \
+                 written_ns={written_ns} out={} writes={writes}",
+                self.port,
+                self.served,
+                self.writer.len(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Closes it in the way that was asked for; `by` says who ended it.
+    fn end(&mut self, by: &str) {
+        let Some(socket) = self.socket.take() else { return };
+        let info = TcpInfo::of(&socket).map_or_else(|_| String::new(), |info| info.to_string());
+        if self.options.linger0 {
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+        if self.options.leak_close_wait {
+            // The fault: nobody has the descriptor any more, and nobody closes it.
+            let _ = socket.into_raw_fd();
+        } else {
+            drop(socket);
+        }
+        if self.options.trace {
+            let (port, bytes_in, bytes_out) = (self.port, self.bytes_in, self.bytes_out);
+            announce(format_args!("closed port={port} in={bytes_in} out={bytes_out}{info} by={by}"));
+        }
+    }
+}
+
+/// Lengths of the lines in the data, each with whether it is complete.
+fn lines(data: &[u8]) -> Vec<(usize, bool)> {
+    data.split_inclusive(|byte| *byte == b'\n').map(|line| (line.len(), line.ends_with(b"\n"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lines;
+
+    #[test]
+    fn lines_may_be_cut_off() {
+        assert_eq!(lines(b"ab\nc\nde"), [(3, true), (2, true), (2, false)]);
+        assert_eq!(lines(b"\n"), [(1, true)]);
+        assert!(lines(b"").is_empty());
+    }
+}

@@ -1,0 +1,228 @@
+//! A link with a round-trip time, within one network namespace: a TUN device whose packets come back after a delay
+//! with source and destination exchanged. A server listens on 10.77.0.1, its client connects to 10.77.0.2.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::sock::{announce, monotonic_ns};
+use crate::tun;
+
+const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+/// Which side of a connection sends a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// The one that accepted
+    Server,
+    /// The one that connected
+    Client,
+}
+
+/// Knobs of the link.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Round-trip time
+    #[arg(long, default_value = "40ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub rtt: Duration,
+    /// Drop the N-th TCP segment with data, counted from 1
+    #[arg(long, value_name = "N")]
+    pub drop_nth: Option<u64>,
+    /// Drop every N-th of them
+    #[arg(long, value_name = "N")]
+    pub drop_every: Option<u64>,
+    /// Whose segments to count and drop
+    #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
+    pub drop_from: Side,
+    /// Print a line for each TCP segment with data (CLOCK_MONOTONIC)
+    #[arg(long)]
+    pub trace: bool,
+}
+
+/// There is no TUN device here.
+#[derive(Debug)]
+pub struct Unavailable(io::Error);
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a link with a delay needs a TUN device: /dev/net/tun: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Relays until signalled. Prints `link 10.77.0.1 10.77.0.2`, and with `--trace` for each TCP segment with data
+/// `relayed` or `dropped`, followed by `name=value` words: the sender's port, the sequence number, when it came.
+///
+/// Fails with [`Unavailable`] where the kernel has no TUN device.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let device = tun::open("delay0", NEAR).map_err(Unavailable)?;
+    let out = device.try_clone()?;
+    let (held, due) = mpsc::channel();
+    announce(format_args!("link {NEAR} {FAR}"));
+    thread::scope(|scope| {
+        scope.spawn(|| deliver(out, due));
+        let mut losses = Losses::new(options);
+        let mut device = &device;
+        let mut packet = [0; 65_536];
+        loop {
+            let length = device.read(&mut packet)?;
+            let now_ns = monotonic_ns();
+            let packet = &mut packet[..length];
+            if turn_round(packet) && !losses.take(packet, now_ns) {
+                let due_ns = now_ns + options.rtt.as_nanos() as u64 / 2;
+                held.send((due_ns, packet.to_vec()))?;
+            }
+        }
+    })
+}
+
+/// Puts each packet back when it is due.
+fn deliver(mut device: File, due: Receiver<(u64, Vec<u8>)>) {
+    // SAFETY: PR_SET_TIMERSLACK takes a number and concerns this thread alone.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1u64) };
+    for (due_ns, packet) in due {
+        thread::sleep(Duration::from_nanos(due_ns.saturating_sub(monotonic_ns())));
+        // A packet that the kernel will not have is one lost on the way.
+        let _ = device.write(&packet);
+    }
+}
+
+/// Exchanges source and destination of an IPv4 packet, which leaves its checksums right; false if it is none.
+fn turn_round(packet: &mut [u8]) -> bool {
+    let ipv4 = packet.len() >= 20 && packet[0] >> 4 == 4;
+    if ipv4 {
+        let (source, destination) = packet[12..20].split_at_mut(4);
+        source.swap_with_slice(destination);
+    }
+    ipv4
+}
+
+/// What matters of a TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    source: u16,
+    destination: u16,
+    seq: u32,
+    /// It begins a connection: SYN without ACK.
+    begins: bool,
+    data: usize,
+}
+
+impl Segment {
+    fn parse(packet: &[u8]) -> Option<Self> {
+        let header = usize::from(packet.first()? & 15) * 4;
+        let tcp = (packet.get(9) == Some(&6)).then(|| packet.get(header..))??;
+        let two = |at: usize| Some(u16::from_be_bytes([*tcp.get(at)?, *tcp.get(at + 1)?]));
+        let seq = u32::from(two(4)?) << 16 | u32::from(two(6)?);
+        let data = tcp.len().checked_sub(usize::from(*tcp.get(12)? >> 4) * 4)?;
+        let begins = tcp.get(13)? & 0x12 == 0x02;
+        Some(Self { source: two(0)?, destination: two(2)?, seq, begins, data })
+    }
+}
+
+/// Decides what is dropped.
+struct Losses<'a> {
+    options: &'a Options,
+    /// Port of the server that was connected to last.
+    server: u16,
+    counted: u64,
+}
+
+impl<'a> Losses<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self { options, server: 0, counted: 0 }
+    }
+
+    /// Whether to drop this packet.
+    fn take(&mut self, packet: &[u8], now_ns: u64) -> bool {
+        let Some(segment) = Segment::parse(packet) else { return false };
+        if segment.begins {
+            self.server = segment.destination;
+        }
+        if segment.data == 0 {
+            return false;
+        }
+        let sender = if segment.source == self.server { Side::Server } else { Side::Client };
+        self.counted += u64::from(sender == self.options.drop_from);
+        let Options { drop_nth, drop_every, .. } = self.options;
+        let due = *drop_nth == Some(self.counted) || drop_every.is_some_and(|every| self.counted.is_multiple_of(every));
+        let dropped = sender == self.options.drop_from && due;
+        if self.options.trace {
+            let Segment { source, destination, seq, data, .. } = segment;
+            let word = if dropped { "dropped" } else { "relayed" };
+            announce(format_args!(
+                "{word} source={source} destination={destination} seq={seq} bytes={data} at_ns={now_ns}"
+            ));
+        }
+        dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An IPv4 packet from 10.77.0.1 to 10.77.0.2.
+    fn packet(source: u16, destination: u16, flags: u8, data: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0; 40];
+        packet[0] = 0x45;
+        packet[9] = 6;
+        packet[12..20].copy_from_slice(&[10, 77, 0, 1, 10, 77, 0, 2]);
+        packet[20..22].copy_from_slice(&source.to_be_bytes());
+        packet[22..24].copy_from_slice(&destination.to_be_bytes());
+        packet[24..28].copy_from_slice(&[0, 1, 0, 2]);
+        packet[32] = 0x50;
+        packet[33] = flags;
+        packet.extend_from_slice(data);
+        packet
+    }
+
+    #[test]
+    fn packets_turn_round() {
+        let mut turned = packet(1, 2, 0x10, b"");
+        assert!(turn_round(&mut turned));
+        assert_eq!(turned[12..20], [10, 77, 0, 2, 10, 77, 0, 1]);
+        assert!(!turn_round(&mut [0x60; 40]) && !turn_round(&mut [0x45; 19]));
+    }
+
+    #[test]
+    fn segments() {
+        let segment = Segment::parse(&packet(7000, 5000, 0x18, b"abc")).expect("a segment");
+        assert_eq!(segment, Segment { source: 7000, destination: 5000, seq: 0x1_0002, begins: false, data: 3 });
+        assert!(Segment::parse(&packet(5000, 7000, 0x02, b"")).expect("a SYN").begins);
+        assert!(!Segment::parse(&packet(7000, 5000, 0x12, b"")).expect("a SYN-ACK").begins);
+        let mut udp = packet(1, 2, 0, b"");
+        udp[9] = 17;
+        assert_eq!(Segment::parse(&udp), None);
+        assert_eq!(Segment::parse(&[0x45; 21]), None);
+        assert_eq!(Segment::parse(&[]), None);
+    }
+
+    #[test]
+    fn the_nth_of_a_side_is_dropped() {
+        let options = Options {
+            rtt: Duration::ZERO,
+            drop_nth: Some(2),
+            drop_every: Some(5),
+            drop_from: Side::Server,
+            trace: false,
+        };
+        let mut losses = Losses::new(&options);
+        let mut dropped =
+            |source, destination, flags, data: &[u8]| losses.take(&packet(source, destination, flags, data), 0);
+        assert!(!dropped(5000, 7000, 0x02, b""));
+        assert!(!dropped(5000, 7000, 0x18, b"ask") && !dropped(5000, 7000, 0x18, b"ask"));
+        assert!(!dropped(7000, 5000, 0x18, b"one"));
+        assert!(!dropped(7000, 5000, 0x10, b""));
+        assert!(dropped(7000, 5000, 0x18, b"two"));
+        assert!(!dropped(7000, 5000, 0x18, b"two") && !dropped(7000, 5000, 0x18, b"three"));
+        assert!(dropped(7000, 5000, 0x18, b"four"));
+    }
+}

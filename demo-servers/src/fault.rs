@@ -1,0 +1,160 @@
+//! What may keep a server from answering at once: work, a lock, sleep, a busy processor.
+
+use std::io;
+use std::sync::{Barrier, Mutex, PoisonError};
+use std::time::Duration;
+use std::{fs, mem, thread};
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::inherit::{die_with_parent, fork};
+use crate::sock::{announce, clock_ns};
+
+/// Knobs of what holds the server up.
+#[derive(Args, Clone, Debug)]
+pub struct FaultOptions {
+    /// Compute for so much processor time before each answer
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub work: Duration,
+    /// Wait for a lock that another thread holds for so long, before each answer
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub lock: Duration,
+    /// Sleep before each read
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub sleep_before_read: Duration,
+    /// Compute for so much processor time before each read
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub busy_before_read: Duration,
+    /// Run on this processor alone
+    #[arg(long, value_name = "CPU")]
+    pub pin_cpu: Option<usize>,
+    /// Processes that compete for that processor
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "pin_cpu")]
+    pub spinners: usize,
+}
+
+impl FaultOptions {
+    /// Takes its place on the processor. To be called while the process has one thread.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        if let Some(cpu) = self.pin_cpu {
+            pin(cpu).with_context(|| format!("running on processor {cpu} alone"))?;
+        }
+        for _ in 0..self.spinners {
+            match fork()? {
+                None => {
+                    die_with_parent()?;
+                    burn(Duration::MAX);
+                }
+                Some(spinner) => announce(format_args!("spinner {spinner}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds up a read.
+    pub fn before_read(&self) {
+        thread::sleep(self.sleep_before_read);
+        burn(self.busy_before_read);
+    }
+
+    /// Holds up an answer.
+    pub fn before_answer(&self) {
+        burn(self.work);
+        if !self.lock.is_zero() {
+            wait_for_lock(self.lock);
+        }
+    }
+}
+
+/// Computes until this thread has had so much processor time.
+fn burn(time: Duration) {
+    let begin = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
+    while u128::from(clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - begin) < time.as_nanos() {
+        std::hint::spin_loop();
+    }
+}
+
+/// Waits for a lock that another thread has taken and gives back after so long.
+fn wait_for_lock(time: Duration) {
+    let (lock, taken) = (Mutex::new(()), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.wait();
+            thread::sleep(time);
+        });
+        taken.wait();
+        drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+    });
+}
+
+fn pin(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::other("no such processor"));
+    }
+    // SAFETY: cpu_set_t is plain data for which all zeroes is valid, and the processor is within its bounds.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        set
+    };
+    // SAFETY: the pointer and the size describe the set.
+    match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// How the calling thread has spent its time, ns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadTime {
+    /// On a processor.
+    pub cpu_ns: u64,
+    /// Runnable without one.
+    pub run_delay_ns: u64,
+}
+
+impl ThreadTime {
+    /// Up to now; the delay is 0 on a kernel that does not account for it.
+    pub fn now() -> Self {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        Self { cpu_ns: clock_ns(libc::CLOCK_THREAD_CPUTIME_ID), run_delay_ns: run_delay(&text).unwrap_or(0) }
+    }
+
+    /// What was spent since.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            run_delay_ns: self.run_delay_ns.saturating_sub(earlier.run_delay_ns),
+        }
+    }
+}
+
+/// The second of the three columns of schedstat.
+fn run_delay(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedstat_columns() {
+        assert_eq!(run_delay("1234 567 8\n"), Some(567));
+        assert_eq!(run_delay(""), None);
+    }
+
+    #[test]
+    fn work_takes_processor_time_and_a_lock_takes_none() {
+        let begin = ThreadTime::now();
+        burn(Duration::from_millis(20));
+        let worked = ThreadTime::now();
+        assert!(worked.since(begin).cpu_ns >= 20_000_000);
+        let start = std::time::Instant::now();
+        wait_for_lock(Duration::from_millis(50));
+        assert!(start.elapsed() >= Duration::from_millis(50));
+        assert!(ThreadTime::now().since(worked).cpu_ns < 25_000_000);
+    }
+}

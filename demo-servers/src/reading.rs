@@ -1,0 +1,166 @@
+//! The ways to read from a connection: one system call each, and MSG_PEEK before it.
+
+use std::ffi::c_int;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use clap::{Args, ValueEnum};
+use io_uring::{IoUring, opcode, types};
+use socket2::Socket;
+
+use crate::io_uring::Unavailable;
+use crate::uring;
+
+/// The system call that reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// `read(2)`
+    Read,
+    /// `readv(2)` into two buffers
+    Readv,
+    /// `recv(2)`
+    Recv,
+    /// `recvmsg(2)`
+    Recvmsg,
+    /// `recvmmsg(2)` for two messages, of which it waits for one
+    Recvmmsg,
+    /// A receive by io_uring
+    #[value(name = "io_uring")]
+    IoUring,
+}
+
+/// How to read.
+#[derive(Args, Clone, Debug)]
+pub struct ReadOptions {
+    /// System call that reads
+    #[arg(long, value_enum, default_value_t = Way::Read)]
+    pub io: Way,
+    /// Bytes to ask for in each read
+    #[arg(long, default_value_t = 65536, value_name = "BYTES")]
+    pub read_size: usize,
+    /// Look at the data with MSG_PEEK before each read
+    #[arg(long)]
+    pub peek: bool,
+}
+
+/// Reads from one connection after another in the way that was asked for.
+pub struct Reader {
+    way: Way,
+    peek: bool,
+    ring: Option<IoUring>,
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    /// Fails with [`Unavailable`] where the kernel refuses a ring.
+    pub fn new(options: &ReadOptions) -> anyhow::Result<Self> {
+        anyhow::ensure!(options.read_size > 0, "a read of no bytes reads nothing");
+        let ring = (options.io == Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
+        Ok(Self { way: options.io, peek: options.peek, ring, buffer: vec![0; options.read_size] })
+    }
+
+    /// One read; empty at the peer's end.
+    pub fn read(&mut self, socket: &Socket) -> io::Result<&[u8]> {
+        let fd = socket.as_raw_fd();
+        if self.peek {
+            self.recv(fd, libc::MSG_PEEK)?;
+        }
+        let got = match self.way {
+            Way::Read => {
+                // SAFETY: the pointer and the length describe the buffer.
+                counted(unsafe { libc::read(fd, self.buffer.as_mut_ptr().cast(), self.buffer.len()) })
+            }
+            Way::Readv => {
+                let parts = self.halves();
+                // SAFETY: the vectors describe two halves of the buffer.
+                counted(unsafe { libc::readv(fd, parts.as_ptr(), parts.len() as c_int) })
+            }
+            Way::Recv => self.recv(fd, 0),
+            Way::Recvmsg => {
+                let mut parts = self.halves();
+                let mut header = message(&mut parts);
+                // SAFETY: the header holds two vectors that describe halves of the buffer, and nothing else.
+                counted(unsafe { libc::recvmsg(fd, &raw mut header, 0) })
+            }
+            Way::Recvmmsg => self.recvmmsg(fd),
+            Way::IoUring => self.receive_by_ring(fd),
+        }?;
+        Ok(&self.buffer[..got])
+    }
+
+    fn recv(&mut self, fd: c_int, flags: c_int) -> io::Result<usize> {
+        // SAFETY: the pointer and the length describe the buffer.
+        counted(unsafe { libc::recv(fd, self.buffer.as_mut_ptr().cast(), self.buffer.len(), flags) })
+    }
+
+    /// The buffer as two vectors, the first a byte at least.
+    fn halves(&mut self) -> [libc::iovec; 2] {
+        let middle = self.buffer.len().div_ceil(2);
+        let (first, second) = self.buffer.split_at_mut(middle);
+        [first, second].map(|part| libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() })
+    }
+
+    fn recvmmsg(&mut self, fd: c_int) -> io::Result<usize> {
+        let mut parts = self.halves();
+        let middle = parts[0].iov_len;
+        let mut messages =
+            parts.each_mut().map(|part| libc::mmsghdr { msg_hdr: message(std::slice::from_mut(part)), msg_len: 0 });
+        let flags = libc::MSG_WAITFORONE;
+        // SAFETY: two headers, each with one vector that describes a half of the buffer.
+        let got = unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), 2, flags as _, std::ptr::null_mut()) };
+        counted(got as isize)?;
+        let lengths = messages.map(|message| message.msg_len as usize);
+        // The first half need not be full.
+        self.buffer.copy_within(middle..middle + lengths[1], lengths[0]);
+        Ok(lengths.iter().sum())
+    }
+
+    fn receive_by_ring(&mut self, fd: c_int) -> io::Result<usize> {
+        let Some(ring) = &mut self.ring else { return Err(io::Error::other("no ring")) };
+        let entry = opcode::Recv::new(types::Fd(fd), self.buffer.as_mut_ptr(), self.buffer.len() as u32).build();
+        // SAFETY: the entry describes the buffer, which outlives its completion.
+        unsafe { uring::complete(ring, &entry) }
+    }
+}
+
+/// A header for these vectors alone.
+pub(crate) fn message(parts: &mut [libc::iovec]) -> libc::msghdr {
+    // SAFETY: msghdr is plain data for which all zeroes is valid.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = parts.as_mut_ptr();
+    header.msg_iovlen = parts.len() as _;
+    header
+}
+
+/// The count that a system call returned, or its error.
+pub(crate) fn counted(returned: isize) -> io::Result<usize> {
+    usize::try_from(returned).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn every_way_reads_the_same() {
+        for way in Way::value_variants() {
+            for (read_size, peek) in [(7, false), (100, false), (7, true)] {
+                let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+                let Ok(mut reader) = Reader::new(&ReadOptions { io: *way, read_size, peek }) else { continue };
+                ours.write_all(b"0123456789").expect("room for ten bytes");
+                drop(ours);
+                let (theirs, mut got) = (Socket::from(theirs), Vec::new());
+                loop {
+                    match reader.read(&theirs).expect("a read") {
+                        [] => break,
+                        data => got.extend_from_slice(data),
+                    }
+                }
+                assert_eq!(got, b"0123456789", "{way:?} {read_size} {peek}");
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! How connections end, and those that do not.
+
+use anyhow::ensure;
+
+use super::finding::check_useful;
+use super::ledger::serve;
+use super::{any_tier, each_tier};
+use crate::harness::json::number;
+use crate::harness::ledger::{check_bytes, connection_of, is_connection};
+use crate::harness::net::monotonic_ns;
+use crate::harness::trace::Conversation;
+use crate::harness::{Case, World};
+
+pub(super) const CASES: &[Case] = &[
+    each_tier("close::by_the_peer", |world| ends(world, &[], "exchange ", ("peer", "fin"))),
+    each_tier("close::by_the_server", |world| ends(world, &["--close-after", "1"], "closed ", ("local", "fin"))),
+    each_tier("close::by_a_reset", |world| {
+        ends(world, &["--close-after", "1", "--linger0"], "closed ", ("local", "reset"))
+    }),
+    each_tier("close::half_closed", |world| ends(world, &["--half-close"], "exchange ", ("local", "fin"))),
+    any_tier("close::close_wait_leak_is_found", close_wait_leak),
+    any_tier("close::connection_churn_is_found", churn),
+];
+
+/// Checks who ended a connection of one exchange, and how. The client closes when the server has said `done`.
+fn ends(world: &World, server: &[&str], done: &str, (by, how): (&str, &str)) -> anyhow::Result<()> {
+    let mut demo = serve(world, server)?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut begun = Conversation::begin(world, &demo, &["--keep"])?;
+    demo.await_line(done)?;
+    begun.0.go()?;
+    let talk = begun.end(&mut demo)?;
+    agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    let ended = agent.stop()?;
+    check_bytes(&ended, &talk)?;
+    let connection = connection_of(&ended.objects, "server", talk.port)?;
+    let close = &connection["close"];
+    ensure!(close["by"] == by && close["how"] == how, "ended by {by}, {how}: {connection}");
+    Ok(())
+}
+
+fn close_wait_leak(world: &World) -> anyhow::Result<()> {
+    let mut demo = serve(world, &["--leak-close-wait"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    for _ in 0..20 {
+        Conversation::hold(world, &mut demo, &[])?;
+    }
+    // Half a minute passes before it is called a leak, which is more than is waited for at once.
+    let later_ns = monotonic_ns() + 15_000_000_000;
+    agent.await_object("object 15 s later", |object| number(object, "/ts_ns") > Some(later_ns))?;
+    check_useful(&agent.await_finding("close-wait-leak")?)?;
+    agent.stop().map(drop)
+}
+
+fn churn(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms", "--reply"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let target = demo.addr.to_string();
+    let _load = world.demo_waiting(&["load", "--target", &target, "--rate", "300/s"])?;
+    check_useful(&agent.await_finding("connection-churn")?)?;
+    agent.stop().map(drop)
+}

@@ -1,0 +1,148 @@
+//! The demo servers themselves: their faults are what they are said to be, by their own traces and the kernel's word.
+//! No agent takes part.
+
+use anyhow::{Context, ensure};
+
+use super::any_tier;
+use super::ledger::{serve, servers_of_every_way};
+use crate::harness::trace::{Conversation, Trace};
+use crate::harness::{Case, World};
+
+pub(super) const CASES: &[Case] = &[
+    any_tier("demo::faults_before_the_answer", before_the_answer),
+    any_tier("demo::faults_before_the_read", before_the_read),
+    any_tier("demo::spinners_steal_the_processor", spinners).alone(),
+    any_tier("demo::nagle_waits_for_a_delayed_ack", nagle).alone(),
+    any_tier("demo::a_peer_that_does_not_read", slow_peer),
+    any_tier("demo::every_way_moves_the_same_bytes", every_way),
+    any_tier("demo::link_delays_and_drops", link),
+    any_tier("demo::datagrams_are_dropped", datagrams),
+];
+
+const MS: u64 = 1_000_000;
+
+fn talk(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<Conversation> {
+    let mut demo = serve(world, server)?;
+    let talk = Conversation::hold(world, &mut demo, client)?;
+    talk.check_kernel()?;
+    Ok(talk)
+}
+
+/// Checks a time of every exchange.
+fn each(traces: &[Trace], from: &str, to: &str, right: impl Fn(u64) -> bool) -> anyhow::Result<()> {
+    for trace in traces {
+        let took = trace.between(from, to)?;
+        ensure!(right(took), "{took} ns from {from} to {to}: {trace:?}");
+    }
+    Ok(())
+}
+
+fn before_the_answer(world: &World) -> anyhow::Result<()> {
+    let computing = talk(world, &["--work", "30ms"], &["--count", "3"])?;
+    each(&computing.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
+    let locked = talk(world, &["--lock", "30ms"], &["--count", "3"])?;
+    each(&locked.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
+    for (computing, locked) in computing.served.iter().zip(&locked.served) {
+        let cpu_ns = (computing.get("cpu_ns")?, locked.get("cpu_ns")?);
+        ensure!(cpu_ns.0 >= 30 * MS && cpu_ns.1 < 15 * MS, "computing and blocked: {cpu_ns:?} ns on a processor");
+    }
+    Ok(())
+}
+
+fn before_the_read(world: &World) -> anyhow::Result<()> {
+    for knobs in [&["--sleep-before-read", "50ms"][..], &["--busy-before-read", "50ms", "--epoll"]] {
+        let talk = talk(world, knobs, &["--count", "3"])?;
+        for (client, server) in talk.asked.iter().zip(&talk.served).skip(1) {
+            let waited = server.get("first_read_ns")?.saturating_sub(client.get("written_ns")?);
+            // The server is off to sleep before the client asks again, by as much as its answer takes to arrive.
+            ensure!(waited > 40 * MS || world.vm, "{knobs:?}: the data waited {waited} ns");
+        }
+    }
+    Ok(())
+}
+
+fn spinners(world: &World) -> anyhow::Result<()> {
+    let talk = talk(world, &["--pin-cpu", "0", "--spinners", "3", "--work", "20ms"], &["--count", "5"])?;
+    let delays = talk.served.iter().map(|server| server.get("run_delay_ns")).collect::<anyhow::Result<Vec<_>>>()?;
+    ensure!(delays.iter().sum::<u64>() > 50 * MS, "waits for the processor: {delays:?} ns");
+    for (server, delay) in talk.served.iter().zip(delays) {
+        let all = server.between("read_ns", "write_ns")?;
+        ensure!(delay <= all, "it waited {delay} ns of {all}");
+    }
+    Ok(())
+}
+
+/// How many of the conversation's exchanges waited for a delayed ACK. The first ones of a connection never do.
+fn held(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<usize> {
+    let server = [&["--writes", "4,200"], server].concat();
+    let talk = talk(world, &server, &[&["--response", "204", "--count", "6"], client].concat())?;
+    let waits = talk.asked.iter().map(|client| client.between("write_ns", "done_ns"));
+    Ok(waits.collect::<anyhow::Result<Vec<_>>>()?.into_iter().filter(|ns| *ns > 25 * MS).count())
+}
+
+fn nagle(world: &World) -> anyhow::Result<()> {
+    let plain = held(world, &[], &[])?;
+    ensure!(plain >= 2, "only {plain} of 6 answers waited");
+    let corked = held(world, &["--cork", "forget"], &[])?;
+    ensure!(corked == 6, "a cork that is forgotten holds every answer, it held {corked} of 6");
+    if world.vm {
+        // Emulated, anything may take 25 ms.
+        return Ok(());
+    }
+    for (server, client) in
+        [(&["--nodelay"][..], &[][..]), (&["--out", "writev"], &[]), (&["--cork", "lift"], &[]), (&[], &["--quickack"])]
+    {
+        let held = held(world, server, client)?;
+        ensure!(held == 0, "{server:?} {client:?}: {held} of 6 answers waited");
+    }
+    Ok(())
+}
+
+fn slow_peer(world: &World) -> anyhow::Result<()> {
+    let slow = ["--slow-read", "300ms", "--response"];
+    let full = talk(world, &["--response", "8000000"], &[&slow[..], &["8000000"]].concat())?;
+    each(&full.served, "write_ns", "written_ns", |ns| ns > 200 * MS)?;
+    let small_window = [&slow[..], &["60000", "--receive-buffer", "4096"]].concat();
+    let shut = talk(world, &["--response", "60000"], &small_window)?;
+    each(&shut.served, "write_ns", "written_ns", |ns| ns < 200 * MS)?;
+    each(&shut.asked, "write_ns", "first_ns", |ns| ns > 300 * MS)
+}
+
+fn every_way(world: &World) -> anyhow::Result<()> {
+    for mut server in servers_of_every_way(world)? {
+        let talk = Conversation::hold(world, &mut server, &["--count", "3", "--response", "12000"])?;
+        let bytes = talk.check_kernel().with_context(|| server.name().to_owned())?;
+        ensure!(bytes == (120, 36_000), "{}: {bytes:?} bytes", server.name());
+        // The client had every answer before it closed, so every byte was acknowledged with its FIN.
+        ensure!(talk.closed.get("acked")? == 36_000, "{:?}", talk.closed);
+    }
+    Ok(())
+}
+
+fn link(world: &World) -> anyhow::Result<()> {
+    let mut link = world.demo_waiting(&["delay-link", "--rtt", "40ms", "--trace", "--drop-nth", "3"])?;
+    link.await_line("link ")?;
+    let mut server = serve(world, &["--listen", "10.77.0.1:0"])?;
+    let far = format!("10.77.0.2:{}", server.addr.port());
+    let talk = Conversation::begin_at(world, &far, &["--count", "5"])?.end(&mut server)?;
+    talk.check_kernel()?;
+    each(&talk.asked, "write_ns", "done_ns", |ns| ns >= 40 * MS)?;
+    let (lost, plain) = (&talk.asked[2], &talk.asked[3]);
+    let more = lost.between("write_ns", "done_ns")?.saturating_sub(plain.between("write_ns", "done_ns")?);
+    ensure!(more > 40 * MS, "the third answer was lost, which took only {more} ns more: {lost:?}");
+    ensure!(talk.closed.get("retransmits")? > 0, "nothing was sent again: {:?}", talk.closed);
+    let lost = Trace::parse(&link.await_line("dropped ")?);
+    ensure!(lost.get("bytes")? == 200, "an answer was to be dropped: {lost:?}");
+    Ok(())
+}
+
+fn datagrams(world: &World) -> anyhow::Result<()> {
+    let mut receiver = world.demo_waiting(&["datagrams", "--trace", "--receive-buffer", "2048", "--pause", "20ms"])?;
+    let line = receiver.await_line("bound to ")?;
+    let target = &line["bound to ".len()..];
+    world.demo_waiting(&["datagrams", "--target", target, "--count", "100"])?.await_line("sent 100 10000")?;
+    let line = receiver.await_lines("received ", 2)?.swap_remove(1);
+    let dropped = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+    ensure!(dropped > Some(50), "a buffer for a few datagrams took most of 100: {line}");
+    Ok(())
+}

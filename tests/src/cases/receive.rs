@@ -1,0 +1,85 @@
+//! From the SYN to the read: data and connections that wait for the application, and an application that waits for data.
+
+use anyhow::ensure;
+
+use super::ledger::{found, watched};
+use super::{any_tier, each_tier};
+use crate::harness::ledger::{Truth, check_bytes, check_verdict, is_connection, paired, spent_us};
+use crate::harness::trace::Conversation;
+use crate::harness::{Case, World};
+
+pub(super) const CASES: &[Case] = &[
+    each_tier("receive::accept_delayed", accept_delayed).alone(),
+    each_tier("receive::reader_asleep_50_ms", asleep).alone(),
+    each_tier("receive::reader_busy_50_ms", busy).alone(),
+    each_tier("receive::request_in_two_parts", two_parts).alone(),
+    any_tier("receive::slow_reader_is_found", slow_reader),
+];
+
+fn accept_delayed(world: &World) -> anyhow::Result<()> {
+    let mut demo = super::ledger::serve(world, &["--accept-delay", "300ms"])?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    // The first finds the server in accept; the others come while it sleeps.
+    let talks = (0..3).map(|_| Conversation::hold(world, &mut demo, &[])).collect::<anyhow::Result<Vec<_>>>()?;
+    for talk in &talks {
+        agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    }
+    let ended = agent.stop()?;
+    for talk in &talks {
+        check_bytes(&ended, talk)?;
+    }
+    for talk in &talks[1..] {
+        for (exchange, _, client) in paired(&ended, "server", talk)? {
+            check_verdict(exchange, "app", "accept_queue")?;
+            let (shake, returned_ns) = (talk.handshake, talk.accepted.returned_ns);
+            let truth = Truth::new(returned_ns - shake.done_ns.min(returned_ns), returned_ns - shake.started_ns);
+            truth.check(world, "accept_queue", spent_us(exchange, &["accept_queue"]), client)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that in all exchanges but the first, which has the accept in it, the data waited for its reader.
+fn waits_in_the_queue(world: &World, server: &[&str]) -> anyhow::Result<()> {
+    let (ended, talk) = watched(world, server, &["--count", "5"])?;
+    for (exchange, server, client) in paired(&ended, "server", &talk)?.into_iter().skip(1) {
+        check_verdict(exchange, "app", "receive_queue")?;
+        let read_ns = server.get("first_read_ns")?;
+        let truth = Truth::new(
+            read_ns.saturating_sub(client.get("written_ns")?),
+            read_ns.saturating_sub(client.get("write_ns")?),
+        );
+        // A thread that is woken waits for a processor at the end.
+        truth.check(world, "receive_queue", spent_us(exchange, &["receive_queue", "run_queue"]), client)?;
+    }
+    Ok(())
+}
+
+fn asleep(world: &World) -> anyhow::Result<()> {
+    waits_in_the_queue(world, &["--sleep-before-read", "50ms"])
+}
+
+fn busy(world: &World) -> anyhow::Result<()> {
+    waits_in_the_queue(world, &["--busy-before-read", "50ms", "--epoll"])
+}
+
+fn two_parts(world: &World) -> anyhow::Result<()> {
+    // The client's own Nagle holds the second part back: for the server, the peer is yet to send it.
+    let (ended, talk) = watched(world, &[], &["--wwr", "--count", "6"])?;
+    let mut held = 0;
+    for (exchange, server, client) in paired(&ended, "server", &talk)? {
+        let between = server.between("first_read_ns", "read_ns")?;
+        if between > 20_000_000 {
+            held += 1;
+            check_verdict(exchange, "peer", "request")?;
+            let truth = Truth::new(between, server.get("read_ns")?.saturating_sub(client.get("write_ns")?));
+            truth.check(world, "request", spent_us(exchange, &["request"]), client)?;
+        }
+    }
+    ensure!(held >= 2, "the kernel held only {held} of 6 requests back");
+    Ok(())
+}
+
+fn slow_reader(world: &World) -> anyhow::Result<()> {
+    found(world, "slow-reader", &["--sleep-before-read", "50ms"], &["--count", "100000"])
+}
