@@ -38,11 +38,12 @@ use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
 use snapshot::{OwnerTimes, Snapshot};
+use serde::{Deserialize, Serialize};
 pub use stream::MAX_STREAM;
 use stream::Stream;
 
 /// What is known when the watch begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     /// When backscope attached, ns of `CLOCK_MONOTONIC`.
     pub attached_ns: u64,
