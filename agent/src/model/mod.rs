@@ -37,8 +37,8 @@ use finding::{Board, Facts};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
-use snapshot::{OwnerTimes, Snapshot};
 use serde::{Deserialize, Serialize};
+use snapshot::{OwnerTimes, Snapshot};
 pub use stream::MAX_STREAM;
 use stream::Stream;
 

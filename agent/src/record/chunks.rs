@@ -67,7 +67,8 @@ impl<R: Read> Chunks<R> {
 
     /// So many bytes, or as many as there are.
     pub(super) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.ahead(count)?.to_vec();
+        let ahead = self.ahead(count)?;
+        let bytes = ahead[..count.min(ahead.len())].to_vec();
         self.skip(bytes.len());
         Ok(bytes)
     }

@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        Setup,
+        Model, Setup,
         event::{Cost, Event},
+        output::Output,
     },
     report::{Attached, WallClock},
 };
@@ -72,6 +73,7 @@ pub struct Header {
 
 /// One thing that the model was given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly every entry is an event")]
 pub enum Entry {
     /// A batch begins at this moment, ns of `CLOCK_MONOTONIC`: what follows came to the model then, whatever the times
     /// within it, and what the model reported before has been shown.
@@ -84,6 +86,25 @@ pub enum Entry {
     Event(Event),
     /// The run ended at this moment, ns of `CLOCK_MONOTONIC`.
     Finish(u64),
+}
+
+impl Entry {
+    /// Gives it to the model, as a live run does and so a replay must.
+    pub fn give(&self, model: &mut Model, out: &mut Vec<Output>) {
+        match self {
+            Self::Batch(_) => {}
+            Self::Target(target) => model.set_target(target.clone()),
+            Self::Notices(notices) => model.set_notices(notices.clone()),
+            Self::Event(event) => model.apply(event, out),
+            Self::Finish(now_ns) => {
+                let before = out.len();
+                model.finish(*now_ns, out);
+                // The last sample has just reported every listener.
+                let mut place = 0..;
+                out.retain(|output| place.next() < Some(before) || !matches!(output, Output::Listener(_)));
+            }
+        }
+    }
 }
 
 /// What the end mark says of a recording that was ended in good order.

@@ -174,7 +174,12 @@ impl<R: Read> Reader<R> {
                         return Ok(Some(entry));
                     }
                     Err(_) => {
-                        self.damages.note(self.expected.saturating_sub(1), self.offset, rest.len() as u64, DamageKind::Contents);
+                        self.damages.note(
+                            self.expected.saturating_sub(1),
+                            self.offset,
+                            rest.len() as u64,
+                            DamageKind::Contents,
+                        );
                         self.at = self.contents.len();
                     }
                 }

@@ -99,7 +99,6 @@ pub struct Writer<W: Write> {
     /// The contents of the open chunk.
     contents: Vec<u8>,
     totals: Totals,
-    bytes: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -108,7 +107,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// When `out` takes no more.
     pub fn new(out: W, header: &Header) -> Result<Self, WriteError> {
-        let mut writer = Self { out, chunk: 0, contents: Vec::new(), totals: Totals::default(), bytes: 0 };
+        let mut writer = Self { out, chunk: 0, contents: Vec::new(), totals: Totals::default() };
         writer.put(&[MAGIC.as_slice(), &VERSION.to_le_bytes()].concat())?;
         let header = postcard::to_stdvec(header)?;
         for _ in 0..HEADER_COPIES {
@@ -161,11 +160,6 @@ impl<W: Write> Writer<W> {
         Ok(self.out)
     }
 
-    /// Bytes written so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     fn put_chunk(&mut self, kind: Kind, contents: &[u8]) -> Result<(), WriteError> {
         let bytes = chunk(kind, self.chunk, contents).ok_or(WriteError::TooLarge(contents.len()))?;
         self.chunk = self.chunk.wrapping_add(1);
@@ -174,8 +168,6 @@ impl<W: Write> Writer<W> {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.out.write_all(bytes)?;
-        self.out.flush()?;
-        self.bytes += bytes.len() as u64;
-        Ok(())
+        Ok(self.out.flush()?)
     }
 }

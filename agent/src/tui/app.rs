@@ -22,6 +22,21 @@ pub enum Action {
     Suspend,
 }
 
+/// Where a replay is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Playback {
+    /// It goes on by itself.
+    pub playing: bool,
+    /// Since the beginning, µs.
+    pub position_us: u64,
+    /// The whole, µs.
+    pub length_us: u64,
+    /// So many times as fast as it was.
+    pub speed: f64,
+    /// Parts of the recording that cannot be read.
+    pub damages: u64,
+}
+
 /// A tab.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tab {
@@ -54,6 +69,8 @@ pub struct App {
     /// While paused: the newest that is not shown.
     pub(super) waiting: Option<Snapshot>,
     pub(super) paused: bool,
+    /// `None` when the watch is live.
+    pub(super) playback: Option<Playback>,
     pub(super) list: List,
     pub(super) tab: Tab,
     /// The listener that is drilled down to, over whatever tab.
@@ -77,6 +94,7 @@ impl App {
             shown: None,
             waiting: None,
             paused: false,
+            playback: None,
             list: List::default(),
             tab: Tab::Queues,
             open: None,
@@ -96,6 +114,16 @@ impl App {
         } else {
             self.show(snapshot);
         }
+    }
+
+    /// Says where the replay is whose snapshots are shown.
+    pub fn set_playback(&mut self, playback: Playback) {
+        self.playback = Some(playback);
+    }
+
+    /// True while keys go to what is typed or to the help, so that no key means anything else.
+    pub fn has_keys(&self) -> bool {
+        self.typing_filter || self.help
     }
 
     /// Draws the whole screen. The work is bounded by the size of the screen, whatever the snapshot holds.

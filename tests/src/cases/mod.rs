@@ -6,6 +6,7 @@ mod coverage;
 mod finding;
 mod listener;
 mod overflow;
+mod record;
 mod robust;
 mod server;
 mod target;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
         target::CASES,
         robust::CASES,
         command::CASES,
+        record::CASES,
         coverage::CASES,
         server::CASES,
     ]

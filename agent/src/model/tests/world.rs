@@ -59,13 +59,16 @@ pub(crate) struct World {
     pub(crate) listeners: Vec<ListenerSample>,
     pub(crate) in_accept: Vec<InAccept>,
     pub(crate) out: Vec<Output>,
+    /// What the model was given.
+    pub(crate) given: Vec<Event>,
     next_sock: SockId,
 }
 
 impl World {
     pub(crate) fn new(tier: &str, listeners: Vec<ListenerSample>) -> Self {
         let model = Model::new(setup(tier));
-        Self { model, now: START, listeners, in_accept: Vec::new(), out: Vec::new(), next_sock: 1_000_000 }
+        let (in_accept, out, given) = (Vec::new(), Vec::new(), Vec::new());
+        Self { model, now: START, listeners, in_accept, out, given, next_sock: 1_000_000 }
     }
 
     /// One listener with this limit, on the full tier.
@@ -75,6 +78,7 @@ impl World {
 
     pub(crate) fn apply(&mut self, event: Event) {
         self.model.apply(&event, &mut self.out);
+        self.given.push(event);
     }
 
     /// A connection to listener `at` is queued and accepted by `tid` now; it waited, and the call lasted.

@@ -5,7 +5,7 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, raw, span, spread};
 use crate::model::snapshot::{Owner, Severity, Snapshot};
-use crate::tui::app::{App, Hits, Tab};
+use crate::tui::app::{App, Hits, Playback, Tab};
 use crate::tui::text::{clock, escape, grouped, percent};
 use crate::tui::theme::{Theme, letter, name};
 
@@ -48,7 +48,21 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
         row.push(raw("  "));
         row.push(span(" ‖ PAUSED ", theme.reversed()));
     }
-    spread(row, legend(theme, app.paused && area.width < 100), area.width.into())
+    if let Some(playback) = app.playback {
+        row.push(raw("  "));
+        row.push(span(format!(" {} ", position(playback)), theme.reversed()));
+        if playback.damages > 0 {
+            row.push(span(" ▲ damaged", theme.loss()));
+        }
+    }
+    let short = (app.paused || app.playback.is_some()) && area.width < 110;
+    spread(row, legend(theme, short), area.width.into())
+}
+
+/// "▶ 00:12 / 01:00 ×2"
+fn position(playback: Playback) -> String {
+    let sign = if playback.playing { "▶" } else { "‖" };
+    format!("{sign} {} / {} ×{}", clock(playback.position_us), clock(playback.length_us), playback.speed)
 }
 
 fn legend(theme: Theme, short: bool) -> Row {
