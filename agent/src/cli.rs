@@ -162,7 +162,7 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// Record this, too
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: Option<PathBuf>,
     /// Replace FILE if it exists
     #[arg(long, requires = "recording")]
@@ -182,7 +182,7 @@ pub struct RecordArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// The recording
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub recording: PathBuf,
     /// Replace FILE if it exists
     #[arg(long)]

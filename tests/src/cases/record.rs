@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 
 use super::{any_tier, each_tier};
 use crate::harness::json::{Value, is, kind, number, overflows};
-use crate::harness::{Agent, Case, Client, World, connect, connect_nonblocking};
+use crate::harness::{Agent, Case, Client, Demo, World, connect, connect_nonblocking};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("record::a_replay_equals_the_run", replay_equals_run),
@@ -27,8 +27,14 @@ fn replay(world: &World, file: &Path) -> anyhow::Result<(Vec<Value>, Output)> {
     Ok((objects, output))
 }
 
+/// Two servers and their clients; they go with it.
+struct Traffic {
+    _servers: [Demo; 2],
+    _clients: Vec<Client>,
+}
+
 /// Starts a watch that records, and has it see accepts and refusals: of two servers, one of which never accepts.
-fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Vec<Client>)> {
+fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Traffic)> {
     let accepting = world.demo(&["slow-acceptor", "--accept-delay", "50ms"])?;
     let refusing = world.demo(&["never-accept", "--backlog", "2"])?;
     let mut agent = world.watch().pid(accepting.pid()).pid(refusing.pid()).args(["-o".as_ref(), file]).start()?;
@@ -36,7 +42,7 @@ fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Vec<Client>)> 
     clients.extend(connect_nonblocking(refusing.addr, 10)?);
     agent.await_accepted(accepting.addr.port(), 5)?;
     agent.await_listener(refusing.addr.port(), "7 overflows", |listener| overflows(listener) >= 7)?;
-    Ok((agent, clients))
+    Ok((agent, Traffic { _servers: [accepting, refusing], _clients: clients }))
 }
 
 /// Compares object by object and field by field.
@@ -50,7 +56,7 @@ fn equal(live: &[Value], replayed: &[Value]) -> anyhow::Result<()> {
 fn replay_equals_run(world: &World) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("run.bsrec");
-    let (agent, _clients) = eventful(world, &file)?;
+    let (agent, _traffic) = eventful(world, &file)?;
     let ended = agent.stop()?;
     for wanted in ["accept", "overflow", "listener", "finding"] {
         ensure!(ended.of(wanted).next().is_some(), "no {wanted} to compare");
@@ -66,7 +72,7 @@ fn replay_equals_run(world: &World) -> anyhow::Result<()> {
 fn killed(world: &World) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("run.bsrec");
-    let (agent, _clients) = eventful(world, &file)?;
+    let (agent, _traffic) = eventful(world, &file)?;
     agent.signal(libc::SIGKILL);
     let ended = agent.ended()?;
     let (mut objects, output) = replay(world, &file)?;
@@ -118,7 +124,7 @@ fn headless(world: &World) -> anyhow::Result<()> {
 fn damage(world: &World) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("run.bsrec");
-    let (agent, _clients) = eventful(world, &file)?;
+    let (agent, _traffic) = eventful(world, &file)?;
     agent.stop()?;
     let mut bytes = fs::read(&file)?;
     let middle = bytes.len() / 2;
