@@ -335,6 +335,13 @@ mod tests {
     }
 
     #[test]
+    fn force_is_for_recordings() {
+        assert!(Cli::try_parse_from(["backscope", "watch", "--all", "--force"]).is_err());
+        assert!(Cli::try_parse_from(["backscope", "watch", "--all", "-o", "a.bsrec", "--force"]).is_ok());
+        assert!(Cli::try_parse_from(["backscope", "record", "--all"]).is_err());
+    }
+
+    #[test]
     fn a_command_follows_two_dashes() {
         let cli = Cli::try_parse_from(["backscope", "watch", "--json", "--", "ls", "--all"]).unwrap();
         let Verb::Watch(args) = cli.verb else { panic!("not watch") };

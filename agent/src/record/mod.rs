@@ -7,7 +7,7 @@ mod chunks;
 mod format;
 mod reader;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use format::{Entry, Header, Totals, VERSION};

@@ -136,3 +136,80 @@ impl Player {
         self.timeline.findings.iter().copied().rev().find(|at| *at < than_ns)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::{
+        model::tests::world::SECOND,
+        record::tests::{busy_entries, recording},
+    };
+
+    fn player() -> (NamedTempFile, Player) {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(&recording(&busy_entries())).unwrap();
+        let player = Player::open(file.path().to_owned()).unwrap();
+        (file, player)
+    }
+
+    #[test]
+    fn back_and_on_shows_what_on_alone_does() {
+        let (_file, mut player) = player();
+        let begin = player.timeline.begin_ns;
+        let mut straight = Vec::new();
+        for second in 0..40 {
+            player.seek(begin + second * SECOND).unwrap();
+            straight.push(player.refreshed());
+        }
+        assert!(straight.windows(2).any(|pair| pair[0] != pair[1]));
+        for second in (0..40).rev().step_by(7) {
+            player.seek(begin + second * SECOND).unwrap();
+            assert_eq!(player.refreshed(), straight[second as usize], "second {second}");
+        }
+    }
+
+    #[test]
+    fn only_what_had_come_is_shown() {
+        let (_file, mut player) = player();
+        player.seek(player.timeline.begin_ns + 10 * SECOND).unwrap();
+        let snapshot = player.refreshed().unwrap();
+        let behind_ns = player.position_ns().checked_sub(snapshot.now_ns);
+        assert!(behind_ns.is_some_and(|behind_ns| behind_ns < 2 * SECOND), "{behind_ns:?}");
+        assert_eq!(player.refreshed(), None, "nothing new has come");
+    }
+
+    #[test]
+    fn findings_can_be_jumped_to_both_ways() {
+        let (_file, mut player) = player();
+        let mut seen = Vec::new();
+        while let Some(at) = player.next_finding() {
+            player.seek(at).unwrap();
+            assert!(!player.refreshed().unwrap().findings.is_empty());
+            seen.push(at);
+        }
+        assert!(!seen.is_empty());
+        assert_eq!(seen, player.timeline.findings);
+        player.seek(player.timeline.end_ns).unwrap();
+        let back: Vec<u64> = std::iter::from_fn(|| {
+            let at = player.finding_before(player.position_ns())?;
+            player.seek(at).unwrap();
+            Some(at)
+        })
+        .collect();
+        seen.reverse();
+        assert_eq!(back, seen.iter().copied().filter(|at| *at < player.timeline.end_ns).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn it_stops_at_the_ends() {
+        let (_file, mut player) = player();
+        player.seek(u64::MAX).unwrap();
+        assert!(player.at_end());
+        player.seek(0).unwrap();
+        assert_eq!(player.position_ns(), player.timeline.begin_ns);
+    }
+}

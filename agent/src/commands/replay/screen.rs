@@ -201,3 +201,30 @@ impl Screen {
         Ok(self.guard.draw(&mut self.app)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: KeyCode, modifiers: KeyModifiers) -> Option<Control> {
+        Control::of(KeyEvent::new(code, modifiers))
+    }
+
+    #[test]
+    fn keys_of_the_watch_keep_their_meaning() {
+        for key in "q?/sgGS1234jk".chars().map(KeyCode::Char) {
+            assert_eq!(of(key, KeyModifiers::NONE), None, "{key}");
+        }
+        for key in [KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::Up, KeyCode::Down, KeyCode::PageUp] {
+            assert_eq!(of(key, KeyModifiers::NONE), None, "{key}");
+        }
+        assert_eq!(of(KeyCode::Char('p'), KeyModifiers::CONTROL), None);
+    }
+
+    #[test]
+    fn keys_move_in_time() {
+        assert_eq!(of(KeyCode::Char(' '), KeyModifiers::NONE), Some(Control::Pause));
+        assert_eq!(of(KeyCode::Left, KeyModifiers::NONE), Some(Control::By(-5)));
+        assert_eq!(of(KeyCode::Char('F'), KeyModifiers::SHIFT), Some(Control::PreviousFinding));
+    }
+}

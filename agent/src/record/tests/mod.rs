@@ -5,6 +5,8 @@ mod events;
 mod files;
 mod replay;
 
+pub(crate) use replay::busy_entries;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Entry, Header, Reader, Writer};
@@ -37,7 +39,7 @@ fn header(setup: Setup) -> Header {
 }
 
 /// A recording of these entries, ended in good order.
-fn recording(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn recording(entries: &[Entry]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), &header(setup("full"))).unwrap();
     for entry in entries {
         writer.write(entry).unwrap();

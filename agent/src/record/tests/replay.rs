@@ -28,6 +28,20 @@ fn busy_world(tier: &str) -> World {
     world
 }
 
+/// The same as entries, each second a batch that comes at its end.
+pub(crate) fn busy_entries() -> Vec<Entry> {
+    let (mut entries, mut batch) = (Vec::new(), Vec::new());
+    for event in busy_world("full").given {
+        let sample = if let Event::Sample(sample) = &event { Some(sample.ts_ns) } else { None };
+        batch.push(Entry::Event(event));
+        if let Some(ts_ns) = sample {
+            entries.push(Entry::Batch(ts_ns));
+            entries.append(&mut batch);
+        }
+    }
+    entries
+}
+
 fn replay(bytes: &[u8]) -> (Vec<Output>, Snapshot) {
     let mut reader = Reader::new(bytes).unwrap();
     let mut model = Model::new(reader.header().setup.clone());
