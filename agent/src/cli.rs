@@ -6,6 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sensor::Tier;
 
+/// The slowest and the fastest replay.
+pub const MIN_SPEED: f64 = 0.25;
+/// See [`MIN_SPEED`].
+pub const MAX_SPEED: f64 = 64.0;
+
 /// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel, the application or
 /// the peer.
 #[derive(Debug, Parser)]
@@ -20,6 +25,8 @@ const EXAMPLES: &str = "\
 Examples:
   sudo backscope watch --pid 4242          who fills and empties this server's queues, live
   sudo backscope watch -- ./server --port 8080
+  sudo backscope record --pid 4242 -o incident.bsrec
+  backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
   sudo backscope listeners                 every listening socket of the machine, once
   sudo backscope doctor                    what this kernel lets backscope see, and why";
 
@@ -29,6 +36,12 @@ pub enum Verb {
     /// Watch a server live: SYN queue, accept queue, overflow, who accepts
     #[command(after_help = WATCH_EXAMPLES, args_override_self = true)]
     Watch(WatchArgs),
+    /// Record what watch would show, for a replay here or elsewhere, now or later
+    #[command(after_help = RECORD_EXAMPLES, args_override_self = true)]
+    Record(RecordArgs),
+    /// Show a recording as watch showed it, or would have: no root, any Linux
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
@@ -66,10 +79,39 @@ Examples:
   sudo backscope watch --port 8080 --plain   whoever listens there, as lines
   sudo backscope watch --comm nginx --json --duration 10s | jq 'select(.type == \"overflow\")'
   sudo backscope watch -- python3 -m http.server
+  sudo backscope watch --pid 4242 -o incident.bsrec
 
 Exit status:
   0 done   1 failed while running   2 unusable arguments   3 a privilege or kernel feature is missing
   With -- CMD that of CMD, unless backscope was told to stop or failed itself.";
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  sudo backscope record --pid 4242 -o incident.bsrec
+  sudo backscope record --port 8080 -o night.bsrec --duration 8h --interval 5s
+  sudo backscope record -o start.bsrec -- ./server --port 8080
+  backscope replay incident.bsrec
+
+The file has addresses, command names, sizes and times in it, and no payload. Only its owner can read it. It is good up
+to the last refresh, whatever ends the recording.
+
+Exit status: as of watch.";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  backscope replay incident.bsrec                 on the screen, in real time
+  backscope replay incident.bsrec --speed 8
+  backscope replay incident.bsrec --json | jq 'select(.type == \"finding\")'
+  backscope replay incident.bsrec --plain --speed 1
+
+Keys on the screen, beside those of watch:
+  p, space    pause, go on           + -       faster, slower
+  Left Right  5 s back, 5 s on       [ ]       30 s back, 30 s on
+  Home End    the beginning, the end f F       the next finding, the one before
+
+Exit status:
+  0 done   1 the recording is damaged, and all of it that can be read was shown; or failed while running
+  2 unusable arguments";
 
 const LISTENERS_EXAMPLES: &str = "\
 Examples:
@@ -116,6 +158,49 @@ pub struct WatchArgs {
     /// How to show it.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// How long, and how closely.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Record this, too
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub recording: Option<PathBuf>,
+    /// Replace FILE if it exists
+    #[arg(long, requires = "recording")]
+    pub force: bool,
+}
+
+/// Arguments of `record`.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// Whom to watch.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Start this program and record it from its first system call
+    #[arg(last = true, value_name = "CMD", help_heading = "Target")]
+    pub command: Vec<OsString>,
+    /// How long, and how closely.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The recording
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub recording: PathBuf,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// So many times as fast as it was [default: 1 on the screen; as fast as can be otherwise]
+    #[arg(long, value_name = "FACTOR", value_parser = speed)]
+    pub speed: Option<f64>,
 }
 
 /// How to show it.
@@ -128,6 +213,12 @@ pub struct OutputArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// How long to run, and how closely to look.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct RunArgs {
     /// Stop by itself after this time, such as 10s or 5min
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -210,6 +301,13 @@ fn interval(text: &str) -> Result<Duration, String> {
     if interval < Duration::from_millis(50) { Err("must be 50ms or more".to_owned()) } else { Ok(interval) }
 }
 
+fn speed(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches(['x', '×']).parse::<f64>() {
+        Ok(speed) if (MIN_SPEED..=MAX_SPEED).contains(&speed) => Ok(speed),
+        _ => Err(format!("a speed is a number from {MIN_SPEED} to {MAX_SPEED}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -226,6 +324,21 @@ mod tests {
         assert!(interval("10ms").is_err());
         assert!(interval("0s").is_err());
         assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn speeds_have_bounds() {
+        assert_eq!((speed("8"), speed("0.5x")), (Ok(8.0), Ok(0.5)));
+        for text in ["0", "-1", "65", "NaN", "inf", "fast"] {
+            assert!(speed(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn force_is_for_recordings() {
+        assert!(Cli::try_parse_from(["backscope", "watch", "--all", "--force"]).is_err());
+        assert!(Cli::try_parse_from(["backscope", "watch", "--all", "-o", "a.bsrec", "--force"]).is_ok());
+        assert!(Cli::try_parse_from(["backscope", "record", "--all"]).is_err());
     }
 
     #[test]

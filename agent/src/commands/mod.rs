@@ -2,16 +2,24 @@
 
 mod completions;
 mod doctor;
+mod front;
 mod listeners;
 mod man;
+mod record;
+mod replay;
+mod run;
+mod signals;
 mod table;
 mod target;
 mod watch;
 
 use std::{io, process::ExitCode};
 
+use anyhow::Context;
+
 use crate::{
     cli::{Cli, Verb},
+    record::{CreateError, ReadError},
     sensor::{self, SensorError, targets::TargetError},
 };
 
@@ -32,6 +40,8 @@ struct Usage(String);
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Watch(args) => watch::run(args),
+        Verb::Record(args) => record::run(args),
+        Verb::Replay(args) => replay::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => completions::run(shell),
@@ -46,14 +56,23 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What runs the loops of watch and replay.
+fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
+}
+
 /// The exit status that an error calls for; `None` if it is no failure at all: the reader of our output has gone.
 pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
     for cause in error.chain() {
         if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
             return None;
         }
-        if cause.is::<Usage>() || cause.is::<TargetError>() {
+        if cause.is::<Usage>() || cause.is::<TargetError>() || cause.is::<CreateError>() {
             return Some(ExitCode::from(UNUSABLE));
+        }
+        if let Some(error) = cause.downcast_ref::<ReadError>() {
+            let damaged = matches!(error, ReadError::NoHeader(_));
+            return Some(if damaged { ExitCode::FAILURE } else { ExitCode::from(UNUSABLE) });
         }
         if cause.is::<SensorError>() {
             return Some(ExitCode::from(CANNOT));

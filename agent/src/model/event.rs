@@ -7,6 +7,8 @@ mod connection;
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 pub use connection::{
     Closed, ConnectionSample, DatagramSample, Ending, Exchange, Hold, HoldReason, Inbound, Opened, Outbound, Progress,
     Role, Side, TcpState, ThreadSample, ThreadUse,
@@ -16,7 +18,7 @@ pub use connection::{
 pub type SockId = u64;
 
 /// One fact from the kernel, or the tick of the refresh clock.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A connection was handed to the application.
     Accept(Accept),
@@ -39,7 +41,7 @@ pub enum Event {
 }
 
 /// `accept` returned a socket.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accept {
     /// When it returned.
     pub ts_ns: u64,
@@ -89,7 +91,7 @@ impl Accept {
 }
 
 /// Where a connection was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stage {
     /// SYN dropped: the accept queue was full.
     Syn,
@@ -102,7 +104,7 @@ pub enum Stage {
 }
 
 /// A connection was refused.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Overflow {
     /// When.
     pub ts_ns: u64,
@@ -121,7 +123,7 @@ pub struct Overflow {
 }
 
 /// A SYN arrived at a watched listener.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Syn {
     /// When.
     pub ts_ns: u64,
@@ -138,7 +140,7 @@ pub struct Syn {
 }
 
 /// A SYN-ACK was sent again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SynAckRetransmit {
     /// When.
     pub ts_ns: u64,
@@ -151,7 +153,7 @@ pub struct SynAckRetransmit {
 }
 
 /// What became of a watched process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProcessChange {
     /// A target made this child, which is a target now.
     Forked {
@@ -165,7 +167,7 @@ pub enum ProcessChange {
 }
 
 /// A watched process began, took a new image or ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Process {
     /// When.
     pub ts_ns: u64,
@@ -178,7 +180,7 @@ pub struct Process {
 }
 
 /// The kernel's own figures at one refresh.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// When.
     pub ts_ns: u64,
@@ -205,7 +207,7 @@ pub struct Sample {
 }
 
 /// A thread inside `accept`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InAccept {
     /// Process.
     pub pid: u32,
@@ -218,7 +220,7 @@ pub struct InAccept {
 }
 
 /// What backscope itself costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Runs of all probes; `None` where the kernel keeps no statistics.
     pub probe_runs: Option<u64>,
@@ -231,7 +233,7 @@ pub struct Cost {
 }
 
 /// A listener's figures at one refresh; totals run since it was first watched.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ListenerSample {
     /// The listener.
     pub sock: SockId,

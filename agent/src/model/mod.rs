@@ -55,6 +55,7 @@ use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
+use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
 pub use stream::MAX_STREAM;
 use stream::Stream;
@@ -63,7 +64,7 @@ pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 use work::{Scope, Works};
 
 /// What is known when the watch begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     /// When backscope attached, ns of `CLOCK_MONOTONIC`.
     pub attached_ns: u64,

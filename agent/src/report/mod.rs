@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 pub use crate::model::text::{count, duration_us, percent, rate};
 use crate::model::{output::Output, snapshot::Snapshot};
 pub use escape::escape;
@@ -33,7 +35,7 @@ pub trait Sink {
 }
 
 /// How the watch was set up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
     /// When, ns of `CLOCK_MONOTONIC`.
     pub ts_ns: u64,
@@ -52,7 +54,7 @@ pub struct Attached {
 }
 
 /// Turns kernel time into wall-clock time, by one moment at which both were read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WallClock {
     /// That moment, ns of `CLOCK_MONOTONIC`.
     pub mono_ns: u64,

@@ -23,6 +23,21 @@ pub enum Action {
     Suspend,
 }
 
+/// Where a replay is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Playback {
+    /// It goes on by itself.
+    pub playing: bool,
+    /// Since the beginning, µs.
+    pub position_us: u64,
+    /// The whole, µs.
+    pub length_us: u64,
+    /// So many times as fast as it was.
+    pub speed: f64,
+    /// Parts of the recording that cannot be read.
+    pub damages: u64,
+}
+
 /// A tab.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tab {
@@ -83,6 +98,8 @@ pub struct App {
     pub(super) listeners: List<ListenerView>,
     pub(super) connections: List<ConnectionView>,
     pub(super) threads: List<ThreadView>,
+    /// `None` when the watch is live.
+    pub(super) playback: Option<Playback>,
     pub(super) tab: Tab,
     pub(super) open: Option<Open>,
     /// Number of the exchange that the user chose on the open connection; the worst until then.
@@ -109,6 +126,7 @@ impl App {
             listeners: List::default(),
             connections: List::default(),
             threads: List::default(),
+            playback: None,
             tab: Tab::Queues,
             open: None,
             exchange: None,
@@ -128,6 +146,16 @@ impl App {
         } else {
             self.show(snapshot);
         }
+    }
+
+    /// Says where the replay is whose snapshots are shown.
+    pub fn set_playback(&mut self, playback: Playback) {
+        self.playback = Some(playback);
+    }
+
+    /// True while keys go to what is typed or to the help, so that no key means anything else.
+    pub fn has_keys(&self) -> bool {
+        self.typing_filter || self.help
     }
 
     /// Draws the whole screen. The work is bounded by the size of the screen, whatever the snapshot holds.

@@ -14,7 +14,7 @@ mod text;
 mod theme;
 mod view;
 
-pub use app::{Action, App};
+pub use app::{Action, App, Playback};
 pub use events::events;
 pub use terminal::Guard;
 pub use theme::Theme;

@@ -13,6 +13,7 @@ mod listener;
 mod loaded;
 mod overflow;
 mod receive;
+mod record;
 mod robust;
 mod send;
 mod server;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Case> {
         target::CASES,
         robust::CASES,
         command::CASES,
+        record::CASES,
         coverage::CASES,
         server::CASES,
         loaded::CASES,

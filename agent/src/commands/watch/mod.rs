@@ -1,6 +1,5 @@
 //! `backscope watch`: the main job.
 
-mod front;
 mod picker;
 mod session;
 
@@ -11,19 +10,22 @@ use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
+    time::SystemTime,
 };
 
 use anyhow::Context;
 
-use self::{front::Front, session::Session};
+use self::session::Session;
 use super::{
-    Usage,
+    Usage, event_loop,
+    front::Front,
     target::{self, describe},
 };
 use crate::{
-    cli::{Detail, OutputArgs, TargetArgs, WatchArgs},
-    report::escape,
-    sensor::{Options, Sensor, StoppedCommand, Targets, targets},
+    cli::{Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs},
+    record,
+    report::{WallClock, escape},
+    sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
 };
 
 /// What a shell says of a program that is not there.
@@ -31,8 +33,35 @@ const NOT_FOUND: u8 = 127;
 /// Overrides the size of the ring buffer, for tests of its overflow.
 const RING_BYTES: &str = "BACKSCOPE_RING_BYTES";
 
-pub(super) fn run(mut args: WatchArgs) -> anyhow::Result<ExitCode> {
-    let screen = !args.output.plain && !args.output.json && io::stdout().is_terminal();
+/// Watches, and shows it.
+pub(super) fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
+    let shown = match args.output {
+        OutputArgs { json: true, .. } => Shown::Json,
+        OutputArgs { plain: false, .. } if io::stdout().is_terminal() => Shown::Screen,
+        OutputArgs { .. } => Shown::Plain,
+    };
+    watch(args, shown)
+}
+
+/// Watches, and shows nothing.
+pub(super) fn run_silently(args: WatchArgs) -> anyhow::Result<ExitCode> {
+    watch(args, Shown::Nowhere)
+}
+
+/// Where it is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Screen,
+    Plain,
+    Json,
+    Nowhere,
+}
+
+fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
+    let screen = shown == Shown::Screen;
+    if let Some(path) = &args.recording {
+        record::check_path(path, args.force)?;
+    }
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -54,19 +83,29 @@ pub(super) fn run(mut args: WatchArgs) -> anyhow::Result<ExitCode> {
         resolved.notices.push(format!("the command's output goes to {}", escape(&path.display().to_string())));
     }
     let words = target_words(&resolved.targets, &args);
-    let sensor = attach(&args.output, resolved.targets.clone())?;
+    let sensor = attach(&args.run, resolved.targets.clone())?;
+    let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
+    let recording = args.recording.as_ref().map(|path| record::create(path, args.force)).transpose()?;
     if let Some(command) = &command {
         command.go().context("the command ended before it began")?;
     }
-    let front = if screen { Front::screen()? } else { Front::text(args.output.json) };
-    let session = Session::new(sensor, front, command, words, resolved.notices, &args.output);
-    let status = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")?
-        .block_on(session.run())?;
+    let front = match shown {
+        Shown::Screen => Front::screen(clock)?,
+        Shown::Plain => Front::text(false, clock),
+        Shown::Json => Front::text(true, clock),
+        Shown::Nowhere => Front::silent(),
+    };
+    if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
+        eprintln!("backscope: recording {} into {}; Ctrl-C ends it", words.join(", "), escape(&path.to_string_lossy()));
+    }
+    let recording = recording.map(|file| (file, clock));
+    let session = Session::new(sensor, front, command, words, resolved.notices, &args.run, recording)?;
+    let status = event_loop()?.block_on(session.run())?;
     if let Some((path, _)) = &log {
         eprintln!("The command's output is in {}", path.display());
+    }
+    if let Some(path) = &args.recording {
+        eprintln!("backscope: recorded into {}", escape(&path.to_string_lossy()));
     }
     Ok(status)
 }
@@ -95,14 +134,14 @@ fn choose(target: &mut TargetArgs) -> anyhow::Result<bool> {
     Ok(picked.is_some())
 }
 
-fn attach(output: &OutputArgs, targets: Targets) -> anyhow::Result<Sensor> {
+fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     let ring_bytes = match std::env::var(RING_BYTES) {
         Ok(text) => Some(text.parse().map_err(|_| Usage(format!("{RING_BYTES}={text} is no number of bytes")))?),
         Err(_) => None,
     };
-    let tier = output.tier.map(Into::into);
-    let syn_events = output.detail == Detail::Events;
-    let exchanges = output.detail != Detail::Queues;
+    let tier = args.tier.map(Into::into);
+    let syn_events = args.detail == Detail::Events;
+    let exchanges = args.detail != Detail::Queues;
     Ok(Sensor::attach(&Options { targets, tier, syn_events, exchanges, ring_bytes })?)
 }
 

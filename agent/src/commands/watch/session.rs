@@ -1,24 +1,26 @@
 //! The loop: drain the ring by timer, sample at each refresh, end on time, on a signal, or with the target.
 
 use std::{
+    fs::File,
     io,
     os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
     time::Duration,
 };
 
-use anyhow::Context;
 use rustix::process::Signal;
-use tokio::{
-    signal::unix::{Signal as Caught, SignalKind, signal},
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::front::{Front, Wish};
 use crate::{
-    cli::{Detail, OutputArgs},
-    model::{Model, Setup, event::Event, output::Output},
-    report::Attached,
+    cli::{Detail, RunArgs},
+    commands::{
+        front::{Front, Wish},
+        run::Run,
+        signals::Signals,
+    },
+    model::{Model, Setup, event::Event},
+    record::{Entry, Header, Writer},
+    report::{Attached, WallClock},
     sensor::{Sensor, StoppedCommand, now_ns},
 };
 
@@ -29,19 +31,19 @@ const SCREEN_REFRESH: Duration = Duration::from_millis(500);
 /// Default period of the figures in text.
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
 
-/// One run of `watch`.
+/// One run of `watch` or `record`.
 pub(super) struct Session {
     sensor: Sensor,
-    model: Model,
-    front: Front,
+    run: Run,
+    attached: Attached,
     command: Option<StoppedCommand>,
-    words: Vec<String>,
     notices: Vec<String>,
     refresh: Duration,
     duration: Option<Duration>,
     events: Vec<Event>,
-    outputs: Vec<Output>,
     ended: Option<ExitStatus>,
+    /// What the model was told last: the target's description, and the notices.
+    told: (String, Vec<String>),
 }
 
 impl Session {
@@ -51,49 +53,66 @@ impl Session {
         command: Option<StoppedCommand>,
         words: Vec<String>,
         notices: Vec<String>,
-        output: &OutputArgs,
-    ) -> Self {
-        let default = if front.is_screen() { SCREEN_REFRESH } else { TEXT_REFRESH };
-        let model = Model::new(Setup {
+        args: &RunArgs,
+        recording: Option<(File, WallClock)>,
+    ) -> anyhow::Result<Self> {
+        let setup = Setup {
             attached_ns: sensor.attached_ns,
             target: words.join(", "),
             tier: sensor.chosen().tier().to_string(),
-            detail_events: output.detail == Detail::Events,
-        });
-        Self {
+            detail_events: args.detail == Detail::Events,
+        };
+        let attached = Attached {
+            ts_ns: sensor.attached_ns,
+            kernel: sensor.preflight.release.clone(),
+            tier: setup.tier.clone(),
+            hooks: sensor.chosen().hooks(),
+            targets: words,
+            attach_us: sensor.attach_us,
+            gaps: sensor.chosen().gaps(),
+        };
+        let refresh = args.interval.unwrap_or(if front.is_screen() { SCREEN_REFRESH } else { TEXT_REFRESH });
+        let recorder = match recording {
+            Some((file, clock)) => {
+                let written_by = concat!("backscope ", env!("CARGO_PKG_VERSION")).to_owned();
+                let (attached, setup) = (attached.clone(), setup.clone());
+                Some(Writer::new(file, &Header { written_by, attached, setup, clock, refresh })?)
+            }
+            None => None,
+        };
+        Ok(Self {
             sensor,
-            model,
-            front,
+            told: (setup.target.clone(), Vec::new()),
+            run: Run::new(Model::new(setup), front, recorder),
+            attached,
             command,
-            words,
             notices,
-            refresh: output.interval.unwrap_or(default),
-            duration: output.duration,
+            refresh,
+            duration: args.duration,
             events: Vec::new(),
-            outputs: Vec::new(),
             ended: None,
-        }
+        })
     }
 
     /// Runs to the end, and gives the status to exit with.
     pub(super) async fn run(mut self) -> anyhow::Result<ExitCode> {
-        let attached = Attached {
-            ts_ns: self.sensor.attached_ns,
-            kernel: self.sensor.preflight.release.clone(),
-            tier: self.sensor.chosen().tier().to_string(),
-            hooks: self.sensor.chosen().hooks(),
-            targets: self.words.clone(),
-            attach_us: self.sensor.attach_us,
-            gaps: self.sensor.chosen().gaps(),
-        };
+        let outcome = self.begin_to_end().await;
+        // Whatever ended it, the recording is whole.
+        let recorded = self.run.end_recording();
+        outcome?;
+        recorded?;
+        Ok(self.ended.map_or(ExitCode::SUCCESS, status_of))
+    }
+
+    async fn begin_to_end(&mut self) -> anyhow::Result<()> {
         // Caught before anybody can know that we run: a signal that comes right after `attached` ends us cleanly.
         let signals = Signals::catch()?;
-        self.tell();
-        self.front.attached(&attached)?;
+        self.begin_batch()?;
+        self.tell()?;
+        self.run.front.attached(&self.attached)?;
         self.sample()?;
         self.watch(signals).await?;
-        self.finish()?;
-        Ok(self.ended.map_or(ExitCode::SUCCESS, status_of))
+        self.finish()
     }
 
     async fn watch(&mut self, mut signals: Signals) -> anyhow::Result<()> {
@@ -113,7 +132,7 @@ impl Session {
                         return Ok(());
                     }
                 }
-                wish = self.front.wish() => if wish? == Wish::Quit {
+                wish = self.run.front.wish() => if wish? == Wish::Quit {
                     return Ok(());
                 },
                 () = sleep_until(end.unwrap_or(begin)), if end.is_some() => return Ok(()),
@@ -122,50 +141,51 @@ impl Session {
         }
     }
 
-    fn drain(&mut self) -> io::Result<()> {
+    fn drain(&mut self) -> anyhow::Result<()> {
         self.sensor.drain(&mut self.events);
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        self.begin_batch()?;
         self.apply()
     }
 
-    fn apply(&mut self) -> io::Result<()> {
+    fn begin_batch(&mut self) -> anyhow::Result<()> {
+        self.run.take(Entry::Batch(now_ns()))
+    }
+
+    fn apply(&mut self) -> anyhow::Result<()> {
         for event in self.events.drain(..) {
-            if std::env::var_os("DBGE").is_some() {
-                match &event {
-                    Event::Exchange(_) | Event::Opened(_) | Event::Closed(_) | Event::Accept(_) => {
-                        eprintln!("{event:?}")
-                    }
-                    Event::Sample(s) => {
-                        for c in &s.connections {
-                            eprintln!("{c:?}");
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            self.model.apply(&event, &mut self.outputs);
+            self.run.take(Entry::Event(event))?;
         }
-        self.front.report(&self.outputs, &self.model)?;
-        self.outputs.clear();
-        Ok(())
+        Ok(self.run.show()?)
     }
 
     /// One refresh. The ring is emptied behind the totals' reading, so that they never tell more than the records.
-    fn sample(&mut self) -> io::Result<()> {
+    fn sample(&mut self) -> anyhow::Result<()> {
         let sample = self.sensor.sample();
         self.sensor.drain(&mut self.events);
         self.events.push(Event::Sample(sample));
-        self.model.set_target(self.target());
-        self.tell();
+        self.begin_batch()?;
+        self.tell()?;
         self.apply()?;
-        self.front.refresh(&self.model)
+        Ok(self.run.front.refresh(&self.run.model)?)
     }
 
-    /// What is to be said of the watch itself.
-    fn tell(&mut self) {
+    /// What is watched, and what is to be said of the watch itself, if that has changed.
+    fn tell(&mut self) -> anyhow::Result<()> {
+        let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.sensor));
-        self.front.notices(&notices);
-        self.model.set_notices(notices);
+        if self.told.0 != target {
+            self.told.0.clone_from(&target);
+            self.run.take(Entry::Target(target))?;
+        }
+        if self.told.1 != notices {
+            self.told.1.clone_from(&notices);
+            self.run.take(Entry::Notices(notices))?;
+        }
+        Ok(())
     }
 
     fn target(&self) -> String {
@@ -176,7 +196,7 @@ impl Session {
             1 => " (+1 child)".to_owned(),
             more => format!(" (+{more} children)"),
         };
-        self.words.join(", ") + &children
+        self.attached.targets.join(", ") + &children
     }
 
     /// True once there is nobody left to watch.
@@ -198,40 +218,9 @@ impl Session {
         let sample = self.sensor.last_sample();
         self.sensor.drain(&mut self.events);
         self.events.push(Event::Sample(sample));
+        self.begin_batch()?;
         self.apply()?;
-        self.model.finish(now_ns(), &mut self.outputs);
-        // The last sample has just reported every listener.
-        self.outputs.retain(|output| !matches!(output, Output::Listener(_)));
-        // The screen goes, the summary stays.
-        self.front.leave_screen();
-        self.front.report(&self.outputs, &self.model)?;
-        Ok(())
-    }
-}
-
-/// The signals that end a watch.
-struct Signals {
-    interrupt: Caught,
-    terminate: Caught,
-    hangup: Caught,
-}
-
-impl Signals {
-    fn catch() -> anyhow::Result<Self> {
-        let catch = |kind| signal(kind).context("cannot catch signals");
-        Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-            hangup: catch(SignalKind::hangup())?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
+        self.run.take(Entry::Finish(now_ns()))
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::SockId;
 
 /// Which side of a connection the watched process is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// It accepted the connection.
     Server,
@@ -14,7 +16,7 @@ pub enum Role {
 }
 
 /// A connection became known otherwise than by accept: the watched process made it, or had it at the attach.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
     /// When.
     pub ts_ns: u64,
@@ -39,7 +41,7 @@ pub struct Opened {
 }
 
 /// What an exchange came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
     /// It goes on, or nothing has come after it yet.
     Open,
@@ -51,7 +53,7 @@ pub enum Progress {
 
 /// The facts of one exchange: a burst in each direction. Times follow one another as bytes do; where two hooks raced
 /// on two CPUs they may be a little out of order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exchange {
     /// When the facts were taken.
     pub ts_ns: u64,
@@ -74,7 +76,7 @@ pub struct Exchange {
 }
 
 /// How a thread spent its time since its call before, up to this one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadUse {
     /// Process.
     pub pid: u32,
@@ -89,7 +91,7 @@ pub struct ThreadUse {
 }
 
 /// The inbound burst of an exchange.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inbound {
     /// The first byte was there to be read.
     pub first_ns: u64,
@@ -114,7 +116,7 @@ pub struct Inbound {
 }
 
 /// Why written bytes were not sent at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum HoldReason {
     /// Nagle: less than a full segment, with small unacknowledged data out and TCP_NODELAY off.
     Nagle,
@@ -129,7 +131,7 @@ pub enum HoldReason {
 }
 
 /// Time that written bytes were held for one reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Why.
     pub reason: HoldReason,
@@ -140,7 +142,7 @@ pub struct Hold {
 }
 
 /// The outbound burst of an exchange.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outbound {
     /// The first write began, or returned where only that was seen and it cannot have blocked.
     pub first_ns: u64,
@@ -179,7 +181,7 @@ pub struct Outbound {
 }
 
 /// Who ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {
     /// This host.
     Local,
@@ -188,7 +190,7 @@ pub enum Side {
 }
 
 /// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// FIN.
     Fin,
@@ -199,7 +201,7 @@ pub enum Ending {
 }
 
 /// A connection ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     /// When its socket was destroyed, or went to TIME_WAIT.
     pub ts_ns: u64,
@@ -224,7 +226,7 @@ pub struct Closed {
 }
 
 /// State of a TCP socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TcpState {
     /// Data can flow both ways.
     Established,
@@ -239,7 +241,7 @@ pub enum TcpState {
 }
 
 /// A connection at one refresh.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionSample {
     /// The connection.
     pub sock: SockId,
@@ -257,7 +259,7 @@ pub struct ConnectionSample {
 
 /// A thread of a watched process at one refresh. Figures are totals since the thread began, except the counts, which
 /// run since the attach.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThreadSample {
     /// Process.
     pub pid: u32,
@@ -276,7 +278,7 @@ pub struct ThreadSample {
 }
 
 /// A UDP socket of a watched process at one refresh.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatagramSample {
     /// The socket.
     pub sock: SockId,

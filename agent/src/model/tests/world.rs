@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) threads: Vec<ThreadSample>,
     pub(crate) datagrams: Vec<DatagramSample>,
     pub(crate) out: Vec<Output>,
+    /// What the model was given.
+    pub(crate) given: Vec<Event>,
     next_sock: SockId,
 }
 
@@ -80,6 +82,7 @@ impl World {
             threads: Vec::new(),
             datagrams: Vec::new(),
             out: Vec::new(),
+            given: Vec::new(),
             next_sock: 1_000_000,
         }
     }
@@ -91,6 +94,7 @@ impl World {
 
     pub(crate) fn apply(&mut self, event: Event) {
         self.model.apply(&event, &mut self.out);
+        self.given.push(event);
     }
 
     /// A connection to listener `at` is queued and accepted by `tid` now; it waited, and the call lasted.

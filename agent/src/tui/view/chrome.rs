@@ -5,7 +5,7 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, raw, span, spread};
 use crate::model::snapshot::{Owner, Severity, Snapshot};
-use crate::tui::app::{App, Hits, Open, Tab};
+use crate::tui::app::{App, Hits, Open, Playback, Tab};
 use crate::tui::list::Listing;
 use crate::tui::text::{clock, compact, escape, grouped, percent};
 use crate::tui::theme::{Theme, letter, name};
@@ -54,10 +54,22 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
     if app.paused {
         row.push(span(" ‖ PAUSED ", theme.reversed()));
     }
+    if let Some(playback) = app.playback {
+        row.push(span(format!(" {} ", position(playback)), theme.reversed()));
+        if playback.damages > 0 {
+            row.push(span(" ▲ damaged", theme.loss()));
+        }
+    }
     let width = usize::from(area.width);
     let legend = legend(theme, if wide { "time held by  " } else { "" });
     let fits = columns(&row) + columns(&legend) < width;
     spread(row, if fits { legend } else { Row::new() }, width)
+}
+
+/// "▶ 00:12 / 01:00 ×2"
+fn position(playback: Playback) -> String {
+    let sign = if playback.playing { "▶" } else { "‖" };
+    format!("{sign} {} / {} ×{}", clock(playback.position_us), clock(playback.length_us), playback.speed)
 }
 
 fn legend(theme: Theme, title: &'static str) -> Row {

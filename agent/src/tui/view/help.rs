@@ -25,6 +25,13 @@ const KEYS: [(&str, &str); 11] = [
     ("q   Ctrl-C", "quit"),
 ];
 
+const REPLAY_KEYS: [(&str, &str); 4] = [
+    ("p, space   + -", "pause, go on; faster, slower"),
+    ("← →   [ ]", "5 s back, 5 s on; 30 s back, 30 s on"),
+    ("Home End", "the beginning, the end"),
+    ("f F", "the next finding, the one before"),
+];
+
 const OWNERS: [(Owner, &str); 3] = [
     (Owner::Kernel, "the kernel held it: Nagle, pacing, no CPU free"),
     (Owner::App, "the application held it: no accept(), its work"),
@@ -32,10 +39,11 @@ const OWNERS: [(Owner, &str); 3] = [
 ];
 
 /// Draws the overlay over whatever there is.
-pub(super) fn draw(theme: Theme, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(theme: Theme, replay: bool, frame: &mut Frame<'_>, area: Rect) {
     let mut lines = vec![Line::default()];
-    for (key, does) in KEYS {
-        lines.push(Line::from(vec![span(format!("  {}", left(key, 18)), theme.strong()), raw(does)]));
+    let live = KEYS.iter().filter(|(key, _)| !(replay && *key == "p"));
+    for (key, does) in live.chain(REPLAY_KEYS.iter().filter(|_| replay)) {
+        lines.push(Line::from(vec![span(format!("  {}", left(key, 18)), theme.strong()), raw(*does)]));
     }
     lines.push(Line::default());
     for (owner, what) in OWNERS {

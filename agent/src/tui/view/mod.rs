@@ -49,7 +49,7 @@ pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>) {
         app.scroll = app.scroll.min(hits.scroll_end);
         app.stream_scroll = app.stream_scroll.min(hits.stream_end);
         if app.help {
-            help::draw(app.theme, frame, area);
+            help::draw(app.theme, app.playback.is_some(), frame, area);
         }
     }
     app.hits = hits;

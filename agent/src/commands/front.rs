@@ -1,4 +1,4 @@
-//! The three ways to show a watch, behind one face.
+//! The ways to show a run, behind one face.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -12,16 +12,17 @@ use crate::{
         json::Json,
         plain::{Colour, Plain},
     },
-    sensor::now_ns,
     tui::{self, Action, App, Guard, Theme},
 };
 
-/// Where the watch is shown.
+/// Where a run is shown.
 pub(super) enum Front {
     /// The terminal screen.
     Screen(Box<Screen>),
     /// Lines on standard output.
     Text { sink: Box<dyn Sink>, out: BufWriter<io::Stdout>, told: Vec<String>, json: bool },
+    /// Nowhere; what is to be said of the run itself goes to standard error.
+    Silent { told: Vec<String> },
 }
 
 /// The terminal screen.
@@ -29,6 +30,7 @@ pub(super) struct Screen {
     guard: Guard,
     app: App,
     input: Receiver<io::Result<Input>>,
+    clock: WallClock,
 }
 
 /// What the user wants.
@@ -39,13 +41,16 @@ pub(super) enum Wish {
 }
 
 impl Front {
-    pub(super) fn screen() -> io::Result<Self> {
+    pub(super) fn screen(clock: WallClock) -> io::Result<Self> {
         let guard = Guard::enter()?;
-        Ok(Self::Screen(Box::new(Screen { guard, app: App::new(Theme::from_env()), input: tui::events()? })))
+        Ok(Self::Screen(Box::new(Screen { guard, app: App::new(Theme::from_env()), input: tui::events()?, clock })))
     }
 
-    pub(super) fn text(json: bool) -> Self {
-        let clock = WallClock { mono_ns: now_ns(), wall: std::time::SystemTime::now() };
+    pub(super) fn silent() -> Self {
+        Self::Silent { told: Vec::new() }
+    }
+
+    pub(super) fn text(json: bool, clock: WallClock) -> Self {
         let coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let sink: Box<dyn Sink> = if json {
             Box::new(Json::new(clock))
@@ -57,8 +62,8 @@ impl Front {
 
     /// Gives the terminal back; from now on there are lines.
     pub(super) fn leave_screen(&mut self) {
-        if self.is_screen() {
-            *self = Self::text(false);
+        if let Self::Screen(screen) = self {
+            *self = Self::text(false, screen.clock);
         }
     }
 
@@ -68,7 +73,7 @@ impl Front {
 
     pub(super) fn attached(&mut self, attached: &Attached) -> io::Result<()> {
         match self {
-            Self::Screen(_) => Ok(()),
+            Self::Screen(_) | Self::Silent { .. } => Ok(()),
             Self::Text { sink, out, .. } => {
                 sink.attached(out, attached)?;
                 out.flush()
@@ -76,9 +81,9 @@ impl Front {
         }
     }
 
-    /// Tells of the watch itself. JSON has no object for that: there it goes to standard error.
+    /// Tells of the run itself. JSON has no object for that: there it goes to standard error.
     pub(super) fn notices(&mut self, notices: &[String]) {
-        let Self::Text { told, json: true, .. } = self else { return };
+        let (Self::Text { told, json: true, .. } | Self::Silent { told }) = self else { return };
         for notice in notices.iter().filter(|notice| !told.contains(notice)) {
             eprintln!("backscope: {notice}");
         }
@@ -104,7 +109,7 @@ impl Front {
                 screen.app.update(model.snapshot());
                 screen.guard.draw(&mut screen.app)
             }
-            Self::Text { .. } => Ok(()),
+            Self::Text { .. } | Self::Silent { .. } => Ok(()),
         }
     }
 

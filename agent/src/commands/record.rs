@@ -1,0 +1,12 @@
+//! `backscope record`: a watch that nobody looks at, into a file.
+
+use std::process::ExitCode;
+
+use super::watch;
+use crate::cli::{OutputArgs, RecordArgs, WatchArgs};
+
+pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
+    let RecordArgs { target, command, run, recording, force } = args;
+    let output = OutputArgs { plain: false, json: false };
+    watch::run_silently(WatchArgs { target, command, output, run, recording: Some(recording), force })
+}

@@ -1,0 +1,215 @@
+//! A recording as a film: any moment of it can be shown.
+
+use std::{fs::File, path::PathBuf};
+
+use crate::{
+    model::{Model, event::Event, output::Output, snapshot::Snapshot},
+    record::{Damage, Entry, ReadError, Reader},
+};
+
+/// Findings that can be jumped to; further ones are left out.
+const MAX_FINDINGS: usize = 10_000;
+
+/// What a look through the whole recording tells. Times are ns of `CLOCK_MONOTONIC`.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    pub(super) begin_ns: u64,
+    pub(super) end_ns: u64,
+    /// When findings were made, or became worse.
+    pub(super) findings: Vec<u64>,
+    pub(super) damages: Vec<Damage>,
+    pub(super) damage_count: u64,
+}
+
+impl Timeline {
+    fn of(reader: &mut Reader<File>) -> Result<Self, ReadError> {
+        let setup = reader.header().setup.clone();
+        let (begin_ns, mut end_ns, mut findings) = (setup.attached_ns, setup.attached_ns, Vec::new());
+        let (mut model, mut out) = (Model::new(setup), Vec::new());
+        while let Some(entry) = reader.next_entry()? {
+            match entry {
+                Entry::Batch(now_ns) | Entry::Finish(now_ns) => end_ns = end_ns.max(now_ns),
+                entry => entry.give(&mut model, &mut out),
+            }
+            let found = out.drain(..).any(|output| matches!(output, Output::Finding(_)));
+            if found && findings.last() != Some(&end_ns) && findings.len() < MAX_FINDINGS {
+                findings.push(end_ns);
+            }
+        }
+        let (damages, damage_count) = (reader.damages().to_vec(), reader.damage_count());
+        Ok(Self { begin_ns, end_ns, findings, damages, damage_count })
+    }
+}
+
+/// Plays a recording.
+pub(super) struct Player {
+    path: PathBuf,
+    pub(super) timeline: Timeline,
+    reader: Reader<File>,
+    model: Model,
+    /// What the model reported and nobody wants to know.
+    out: Vec<Output>,
+    /// When the next batch came, whose beginning has been read.
+    next_ns: Option<u64>,
+    ended: bool,
+    position_ns: u64,
+    /// The newest refresh has not been shown.
+    refreshed: bool,
+}
+
+impl Player {
+    /// Looks through the recording and goes to its beginning.
+    ///
+    /// # Errors
+    /// When nothing of it can be read.
+    pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
+        let timeline = Timeline::of(&mut Reader::open(&path)?)?;
+        let reader = Reader::open(&path)?;
+        let model = Model::new(reader.header().setup.clone());
+        let (position_ns, out) = (timeline.begin_ns, Vec::new());
+        let mut player =
+            Self { path, timeline, reader, model, out, next_ns: None, ended: false, position_ns, refreshed: false };
+        player.advance(position_ns)?;
+        Ok(player)
+    }
+
+    /// Where it is, ns of `CLOCK_MONOTONIC`.
+    pub(super) fn position_ns(&self) -> u64 {
+        self.position_ns
+    }
+
+    pub(super) fn at_end(&self) -> bool {
+        self.position_ns >= self.timeline.end_ns
+    }
+
+    /// The state to show, if it has changed since it was asked for.
+    pub(super) fn refreshed(&mut self) -> Option<Snapshot> {
+        std::mem::take(&mut self.refreshed).then(|| self.model.snapshot())
+    }
+
+    /// Goes to a moment; back from the beginning on, as a model knows no way back.
+    ///
+    /// # Errors
+    /// When the file can't be read any more.
+    pub(super) fn seek(&mut self, to_ns: u64) -> Result<(), ReadError> {
+        let to_ns = to_ns.clamp(self.timeline.begin_ns, self.timeline.end_ns);
+        if to_ns < self.position_ns {
+            self.reader = Reader::open(&self.path)?;
+            self.model = Model::new(self.reader.header().setup.clone());
+            (self.next_ns, self.ended) = (None, false);
+        }
+        self.advance(to_ns)?;
+        // Whatever the last refresh was.
+        self.refreshed = true;
+        Ok(())
+    }
+
+    /// Plays on up to a moment.
+    ///
+    /// # Errors
+    /// When the file can't be read any more.
+    pub(super) fn advance(&mut self, to_ns: u64) -> Result<(), ReadError> {
+        let to_ns = to_ns.min(self.timeline.end_ns);
+        while !self.ended && self.next_ns.is_none_or(|next_ns| next_ns <= to_ns) {
+            self.next_ns = None;
+            match self.reader.next_entry()? {
+                Some(Entry::Batch(next_ns)) => self.next_ns = Some(next_ns),
+                Some(Entry::Finish(_)) | None => self.ended = true,
+                Some(entry) => {
+                    self.refreshed |= matches!(entry, Entry::Event(Event::Sample(_)));
+                    entry.give(&mut self.model, &mut self.out);
+                    self.out.clear();
+                }
+            }
+        }
+        self.position_ns = to_ns;
+        Ok(())
+    }
+
+    /// When the next finding was made.
+    pub(super) fn next_finding(&self) -> Option<u64> {
+        self.timeline.findings.iter().copied().find(|at| *at > self.position_ns)
+    }
+
+    /// When the last finding before `than_ns` was made.
+    pub(super) fn finding_before(&self, than_ns: u64) -> Option<u64> {
+        self.timeline.findings.iter().copied().rev().find(|at| *at < than_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::{
+        model::tests::world::SECOND,
+        record::tests::{busy_entries, recording},
+    };
+
+    fn player() -> (NamedTempFile, Player) {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(&recording(&busy_entries())).unwrap();
+        let player = Player::open(file.path().to_owned()).unwrap();
+        (file, player)
+    }
+
+    #[test]
+    fn back_and_on_shows_what_on_alone_does() {
+        let (_file, mut player) = player();
+        let begin = player.timeline.begin_ns;
+        let mut straight = Vec::new();
+        for second in 0..40 {
+            player.seek(begin + second * SECOND).unwrap();
+            straight.push(player.refreshed());
+        }
+        assert!(straight.windows(2).any(|pair| pair[0] != pair[1]));
+        for second in (0..40).rev().step_by(7) {
+            player.seek(begin + second * SECOND).unwrap();
+            assert_eq!(player.refreshed(), straight[second as usize], "second {second}");
+        }
+    }
+
+    #[test]
+    fn only_what_had_come_is_shown() {
+        let (_file, mut player) = player();
+        player.seek(player.timeline.begin_ns + 10 * SECOND).unwrap();
+        let snapshot = player.refreshed().unwrap();
+        let behind_ns = player.position_ns().checked_sub(snapshot.now_ns);
+        assert!(behind_ns.is_some_and(|behind_ns| behind_ns < 2 * SECOND), "{behind_ns:?}");
+        assert_eq!(player.refreshed(), None, "nothing new has come");
+    }
+
+    #[test]
+    fn findings_can_be_jumped_to_both_ways() {
+        let (_file, mut player) = player();
+        let mut seen = Vec::new();
+        while let Some(at) = player.next_finding() {
+            player.seek(at).unwrap();
+            assert!(!player.refreshed().unwrap().findings.is_empty());
+            seen.push(at);
+        }
+        assert!(!seen.is_empty());
+        assert_eq!(seen, player.timeline.findings);
+        player.seek(player.timeline.end_ns).unwrap();
+        let back: Vec<u64> = std::iter::from_fn(|| {
+            let at = player.finding_before(player.position_ns())?;
+            player.seek(at).unwrap();
+            Some(at)
+        })
+        .collect();
+        seen.reverse();
+        assert_eq!(back, seen.iter().copied().filter(|at| *at < player.timeline.end_ns).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn it_stops_at_the_ends() {
+        let (_file, mut player) = player();
+        player.seek(u64::MAX).unwrap();
+        assert!(player.at_end());
+        player.seek(0).unwrap();
+        assert_eq!(player.position_ns(), player.timeline.begin_ns);
+    }
+}

@@ -1,0 +1,230 @@
+//! The screen of a replay: that of watch, with keys to move in time.
+
+use std::{io, path::Path, time::Duration};
+
+use ratatui::crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{player::Player, tell};
+use crate::{
+    commands::{event_loop, signals::Signals},
+    tui::{self, Action, App, Guard, Playback, Theme},
+};
+
+/// How often the screen is drawn.
+const TICK: Duration = Duration::from_millis(100);
+/// A longer time between two ticks is not played: the job was stopped, or the machine.
+const LONGEST: Duration = Duration::from_secs(1);
+/// What + and - go through.
+const SPEEDS: [f64; 9] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// What a key of the replay asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Control {
+    Pause,
+    Faster,
+    Slower,
+    /// So many seconds on, or back.
+    By(i64),
+    Begin,
+    End,
+    NextFinding,
+    PreviousFinding,
+}
+
+impl Control {
+    fn of(key: KeyEvent) -> Option<Self> {
+        if key.kind == KeyEventKind::Release || key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
+            return None;
+        }
+        Some(match key.code {
+            KeyCode::Char('p' | ' ') => Self::Pause,
+            KeyCode::Char('+' | '=') => Self::Faster,
+            KeyCode::Char('-') => Self::Slower,
+            KeyCode::Left => Self::By(-5),
+            KeyCode::Right => Self::By(5),
+            KeyCode::Char('[') => Self::By(-30),
+            KeyCode::Char(']') => Self::By(30),
+            KeyCode::Home => Self::Begin,
+            KeyCode::End => Self::End,
+            KeyCode::Char('f') => Self::NextFinding,
+            KeyCode::Char('F') => Self::PreviousFinding,
+            _ => return None,
+        })
+    }
+}
+
+/// The recording and the tape deck around it.
+struct Deck {
+    player: Player,
+    playing: bool,
+    speed: f64,
+}
+
+impl Deck {
+    fn obey(&mut self, control: Control) -> anyhow::Result<()> {
+        let now_ns = self.player.position_ns();
+        let to_ns = match control {
+            Control::Pause => {
+                self.playing = !self.playing;
+                // From the end it begins anew.
+                (self.playing && self.player.at_end()).then_some(self.player.timeline.begin_ns)
+            }
+            Control::Faster => {
+                self.speed = SPEEDS.into_iter().find(|speed| *speed > self.speed).unwrap_or(self.speed);
+                None
+            }
+            Control::Slower => {
+                self.speed = SPEEDS.into_iter().rev().find(|speed| *speed < self.speed).unwrap_or(self.speed);
+                None
+            }
+            Control::By(seconds) => {
+                let distance = seconds.unsigned_abs() * SECOND_NS;
+                Some(if seconds < 0 { now_ns.saturating_sub(distance) } else { now_ns.saturating_add(distance) })
+            }
+            Control::Begin => Some(self.player.timeline.begin_ns),
+            Control::End => Some(self.player.timeline.end_ns),
+            Control::NextFinding => self.player.next_finding(),
+            // While it plays one has just left the finding that one jumped to.
+            Control::PreviousFinding => {
+                let grace = if self.playing { SECOND_NS as f64 * self.speed } else { 0.0 };
+                self.player.finding_before(now_ns.saturating_sub(grace as u64))
+            }
+        };
+        if let Some(to_ns) = to_ns {
+            self.player.seek(to_ns)?;
+        }
+        Ok(())
+    }
+
+    /// Plays on for so long.
+    fn play(&mut self, passed: Duration) -> anyhow::Result<()> {
+        let by_ns = passed.min(LONGEST).mul_f64(self.speed).as_nanos() as u64;
+        self.player.advance(self.player.position_ns().saturating_add(by_ns))?;
+        self.playing &= !self.player.at_end();
+        Ok(())
+    }
+
+    fn playback(&self) -> Playback {
+        let timeline = &self.player.timeline;
+        Playback {
+            playing: self.playing,
+            position_us: self.player.position_ns().saturating_sub(timeline.begin_ns) / 1_000,
+            length_us: timeline.end_ns.saturating_sub(timeline.begin_ns) / 1_000,
+            speed: self.speed,
+            damages: timeline.damage_count,
+        }
+    }
+}
+
+struct Screen {
+    deck: Deck,
+    guard: Guard,
+    app: App,
+    input: Receiver<io::Result<Input>>,
+}
+
+/// Plays the recording until the user has seen enough; true if it is damaged.
+pub(super) fn run(path: &Path, speed: f64) -> anyhow::Result<bool> {
+    let player = Player::open(path.to_owned())?;
+    let event_loop = event_loop()?;
+    let mut screen = Screen {
+        deck: Deck { player, playing: true, speed },
+        guard: Guard::enter()?,
+        app: App::new(Theme::from_env()),
+        input: tui::events()?,
+    };
+    event_loop.block_on(screen.show())?;
+    let Screen { deck, guard, .. } = screen;
+    drop(guard);
+    Ok(tell(&deck.player.timeline.damages, deck.player.timeline.damage_count))
+}
+
+impl Screen {
+    async fn show(&mut self) -> anyhow::Result<()> {
+        let mut signals = Signals::catch()?;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        self.draw()?;
+        loop {
+            tokio::select! {
+                now = ticks.tick() => {
+                    let passed = now.saturating_duration_since(last);
+                    last = now;
+                    if self.deck.playing {
+                        self.deck.play(passed)?;
+                        self.draw()?;
+                    }
+                }
+                // A terminal that is gone asks for the end.
+                input = self.input.recv() => match input {
+                    Some(input) => if self.on_input(input?)? {
+                        return Ok(());
+                    },
+                    None => return Ok(()),
+                },
+                () = signals.any() => return Ok(()),
+            }
+        }
+    }
+
+    /// True if the user wants to leave.
+    fn on_input(&mut self, input: Input) -> anyhow::Result<bool> {
+        let control = match input {
+            Input::Key(key) if !self.app.has_keys() => Control::of(key),
+            _ => None,
+        };
+        if let Some(control) = control {
+            self.deck.obey(control)?;
+        } else {
+            match self.app.on_event(input) {
+                Action::Quit => return Ok(true),
+                Action::Suspend => self.guard.suspend()?,
+                Action::None => return Ok(false),
+                Action::Redraw => {}
+            }
+        }
+        self.draw()?;
+        Ok(false)
+    }
+
+    fn draw(&mut self) -> anyhow::Result<()> {
+        if let Some(snapshot) = self.deck.player.refreshed() {
+            self.app.update(snapshot);
+        }
+        self.app.set_playback(self.deck.playback());
+        Ok(self.guard.draw(&mut self.app)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: KeyCode, modifiers: KeyModifiers) -> Option<Control> {
+        Control::of(KeyEvent::new(code, modifiers))
+    }
+
+    #[test]
+    fn keys_of_the_watch_keep_their_meaning() {
+        for key in "q?/sgGS1234jk".chars().map(KeyCode::Char) {
+            assert_eq!(of(key, KeyModifiers::NONE), None, "{key}");
+        }
+        for key in [KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::Up, KeyCode::Down, KeyCode::PageUp] {
+            assert_eq!(of(key, KeyModifiers::NONE), None, "{key}");
+        }
+        assert_eq!(of(KeyCode::Char('p'), KeyModifiers::CONTROL), None);
+    }
+
+    #[test]
+    fn keys_move_in_time() {
+        assert_eq!(of(KeyCode::Char(' '), KeyModifiers::NONE), Some(Control::Pause));
+        assert_eq!(of(KeyCode::Left, KeyModifiers::NONE), Some(Control::By(-5)));
+        assert_eq!(of(KeyCode::Char('F'), KeyModifiers::SHIFT), Some(Control::PreviousFinding));
+    }
+}

@@ -1,0 +1,30 @@
+//! The signals that end a run in good order.
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal as Caught, SignalKind, signal};
+
+/// The signals that end a run.
+pub(super) struct Signals {
+    interrupt: Caught,
+    terminate: Caught,
+    hangup: Caught,
+}
+
+impl Signals {
+    pub(super) fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("cannot catch signals");
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
+    }
+
+    pub(super) async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}

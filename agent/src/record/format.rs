@@ -1,0 +1,138 @@
+//! The file: [`MAGIC`], the version (2 bytes), then chunks. Whole numbers of fixed size are little-endian.
+//!
+//! A chunk is [`SYNC`], its kind (1 byte), its number (4 bytes, from 0), the length of its contents (4 bytes), the CRC-32 of
+//! those nine bytes and the contents (4 bytes), and the contents, in postcard:
+//!
+//! | kind | contents | where |
+//! |---|---|---|
+//! | 0 | [`Header`] | the first [`HEADER_COPIES`], so that a scratch does not cost the whole recording |
+//! | 1 | [`Entry`] after entry | one a refresh, or as soon as there are [`CHUNK_TARGET`] bytes |
+//! | 2 | [`Totals`] | the last one, of a recording that was ended and not cut off |
+//!
+//! Each chunk is written at once and can be read without the others, so that a file is good up to the last chunk whatever
+//! ends its writer.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{
+        Model, Setup,
+        event::{Cost, Event},
+        output::Output,
+    },
+    report::{Attached, WallClock},
+};
+
+/// Begins every recording. The first byte is no text, and the line ends show a transfer that changed them.
+pub(super) const MAGIC: [u8; 8] = *b"\x89BSREC\r\n";
+/// The version of the format: postcard names no fields, so each change to what is serialised is a new one.
+pub const VERSION: u16 = 1;
+/// Begins every chunk.
+pub(super) const SYNC: [u8; 8] = *b"\xf5chunk\n\xfa";
+/// [`MAGIC`] and the version.
+pub(super) const PREAMBLE: usize = MAGIC.len() + 2;
+/// What precedes the contents of a chunk.
+pub(super) const CHUNK_HEAD: usize = SYNC.len() + 1 + 4 + 4 + 4;
+/// Contents at which a chunk is closed.
+pub(super) const CHUNK_TARGET: usize = 64 * 1_024;
+/// The longest contents: the target and one entry beyond it. A longer chunk is neither written nor believed.
+pub(super) const MAX_CONTENTS: usize = 16 * 1_024 * 1_024;
+/// How often the header is written.
+pub(super) const HEADER_COPIES: u32 = 2;
+
+/// What a chunk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Header = 0,
+    Entries = 1,
+    End = 2,
+}
+
+impl Kind {
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Header, Self::Entries, Self::End].into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// What a reader must know before the first entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The program that wrote it, and its version.
+    pub written_by: String,
+    /// Kernel, tier, hooks and targets.
+    pub attached: Attached,
+    /// What the model was made with.
+    pub setup: Setup,
+    /// The kernel's clock and the wall clock at one moment.
+    pub clock: WallClock,
+    /// Time between two samples.
+    pub refresh: Duration,
+}
+
+/// One thing that the model was given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly every entry is an event")]
+pub enum Entry {
+    /// A batch begins at this moment, ns of `CLOCK_MONOTONIC`: what follows came to the model then, whatever the times
+    /// within it, and what the model reported before has been shown.
+    Batch(u64),
+    /// What is watched has a new description.
+    Target(String),
+    /// There is this to be said of the watch itself, and nothing else any more.
+    Notices(Vec<String>),
+    /// An event.
+    Event(Event),
+    /// The run ended at this moment, ns of `CLOCK_MONOTONIC`.
+    Finish(u64),
+}
+
+impl Entry {
+    /// Gives it to the model, as a live run does and so a replay must.
+    pub fn give(&self, model: &mut Model, out: &mut Vec<Output>) {
+        match self {
+            Self::Batch(_) => {}
+            Self::Target(target) => model.set_target(target.clone()),
+            Self::Notices(notices) => model.set_notices(notices.clone()),
+            Self::Event(event) => model.apply(event, out),
+            Self::Finish(now_ns) => {
+                let before = out.len();
+                model.finish(*now_ns, out);
+                // The last sample has just reported every listener.
+                let mut place = 0..;
+                out.retain(|output| place.next() < Some(before) || !matches!(output, Output::Listener(_)));
+            }
+        }
+    }
+}
+
+/// What the end mark says of a recording that was ended in good order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Entries written.
+    pub entries: u64,
+    /// What backscope itself cost, by the last sample.
+    pub cost: Option<Cost>,
+}
+
+/// A chunk as it stands in the file; `None` if the contents are too long.
+pub(super) fn chunk(kind: Kind, number: u32, contents: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::try_from(contents.len()).ok().filter(|_| contents.len() <= MAX_CONTENTS)?;
+    let mut bytes = Vec::with_capacity(CHUNK_HEAD + contents.len());
+    bytes.extend(SYNC);
+    bytes.push(kind as u8);
+    bytes.extend(number.to_le_bytes());
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(checksum(&bytes[SYNC.len()..], contents).to_le_bytes());
+    bytes.extend(contents);
+    Some(bytes)
+}
+
+/// The CRC-32 of a chunk's kind, number, length and contents.
+pub(super) fn checksum(head: &[u8], contents: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(contents);
+    hasher.finalize()
+}

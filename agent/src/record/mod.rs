@@ -1,0 +1,15 @@
+//! Recordings: what a model was given, in the order it was given it, in a file.
+//!
+//! Fed to a new model, the entries of a recording give the same outputs as the live run did. Events carry no payload, so
+//! a recording has none.
+
+mod chunks;
+mod format;
+mod reader;
+#[cfg(test)]
+pub(crate) mod tests;
+mod writer;
+
+pub use format::{Entry, Header, Totals, VERSION};
+pub use reader::{Damage, DamageKind, MAX_DAMAGES, ReadError, Reader};
+pub use writer::{CreateError, WriteError, Writer, check_path, create};

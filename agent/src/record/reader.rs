@@ -1,0 +1,275 @@
+//! Reads recordings, damaged ones too.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use super::{
+    chunks::{Chunk, Chunks, Found},
+    format::{Entry, HEADER_COPIES, Header, Kind, MAGIC, PREAMBLE, Totals, VERSION},
+};
+
+/// Damages that are kept one by one; further ones are counted.
+pub const MAX_DAMAGES: usize = 100;
+
+/// Why nothing of a file can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system refuses.
+    #[error("cannot read it")]
+    Io(#[from] io::Error),
+    /// It is something else.
+    #[error("not a recording of backscope")]
+    NotARecording,
+    /// It is of another version of the format.
+    #[error("a recording of format version {0}; this backscope reads version {VERSION}")]
+    Version(u16),
+    /// It ends before its header does, or all copies of the header are damaged.
+    #[error("the header cannot be read: {0}")]
+    NoHeader(Damage),
+}
+
+/// What is wrong with a part of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DamageKind {
+    /// The file ends within a chunk.
+    #[error("cut short")]
+    CutShort,
+    /// The file ends behind a chunk, but without an end mark.
+    #[error("the end is missing: the recorder was killed, or the file was cut")]
+    NoEnd,
+    /// A checksum is wrong.
+    #[error("the checksum is wrong")]
+    Checksum,
+    /// A length cannot be.
+    #[error("the length is wrong")]
+    Length,
+    /// Something else stands where a chunk should.
+    #[error("no chunk begins here")]
+    NoChunk,
+    /// The contents mean nothing, though the checksum is right.
+    #[error("the contents mean nothing")]
+    Contents,
+    /// So many chunks are missing.
+    #[error("{0} chunks are missing before it")]
+    Missing(u32),
+    /// A chunk came before.
+    #[error("out of order")]
+    Order,
+    /// Something follows the end mark.
+    #[error("something follows the end")]
+    AfterEnd,
+}
+
+/// A part of a recording that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Which chunk, from 0.
+    pub chunk: u32,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// How many bytes of the file are left out; 0 if all of what is there can be read.
+    pub skipped: u64,
+    /// What is wrong.
+    pub kind: DamageKind,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "chunk {} at byte {}: {}", self.chunk, self.offset, self.kind)?;
+        if self.skipped > 0 { write!(f, "; {} bytes left out", self.skipped) } else { Ok(()) }
+    }
+}
+
+/// Reads one recording, entry by entry. Memory is bounded by the greatest chunk that is believed.
+#[derive(Debug)]
+pub struct Reader<R> {
+    chunks: Chunks<R>,
+    header: Header,
+    /// The number that the next chunk should have.
+    expected: u32,
+    /// The open chunk: its place in the file, its contents and how far they are read.
+    offset: u64,
+    contents: Vec<u8>,
+    at: usize,
+    damages: Damages,
+    totals: Option<Totals>,
+    ended: bool,
+}
+
+/// The first damages, and how many there are.
+#[derive(Debug, Default)]
+struct Damages {
+    first: Vec<Damage>,
+    count: u64,
+}
+
+impl Damages {
+    fn note(&mut self, chunk: u32, offset: u64, skipped: u64, kind: DamageKind) {
+        self.count += 1;
+        if self.first.len() < MAX_DAMAGES {
+            self.first.push(Damage { chunk, offset, skipped, kind });
+        }
+    }
+}
+
+impl Reader<File> {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    /// When nothing of it can be read.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        Self::new(File::open(path)?)
+    }
+}
+
+impl<R: Read> Reader<R> {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// When nothing can be read.
+    pub fn new(input: R) -> Result<Self, ReadError> {
+        let mut chunks = Chunks::new(input);
+        check_preamble(&chunks.take(PREAMBLE)?)?;
+        let mut damages = Damages::default();
+        let (header, expected) = read_header(&mut chunks, &mut damages)?;
+        let (offset, contents, at) = (0, Vec::new(), 0);
+        Ok(Self { chunks, header, expected, offset, contents, at, damages, totals: None, ended: false })
+    }
+
+    /// What the recording says of itself.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The damages found so far, [`MAX_DAMAGES`] at most.
+    pub fn damages(&self) -> &[Damage] {
+        &self.damages.first
+    }
+
+    /// How many there are in all.
+    pub fn damage_count(&self) -> u64 {
+        self.damages.count
+    }
+
+    /// What the end mark says; `None` before it was read, or if there is none.
+    pub fn totals(&self) -> Option<Totals> {
+        self.totals
+    }
+
+    /// The next entry that can be read; `None` at the end.
+    ///
+    /// # Errors
+    /// When the system refuses to read on.
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            let rest = &self.contents[self.at..];
+            if !rest.is_empty() {
+                match postcard::take_from_bytes(rest) {
+                    Ok((entry, beyond)) => {
+                        self.at = self.contents.len() - beyond.len();
+                        return Ok(Some(entry));
+                    }
+                    Err(_) => {
+                        self.damages.note(
+                            self.expected.saturating_sub(1),
+                            self.offset,
+                            rest.len() as u64,
+                            DamageKind::Contents,
+                        );
+                        self.at = self.contents.len();
+                    }
+                }
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.next_chunk()?;
+        }
+    }
+
+    fn next_chunk(&mut self) -> io::Result<()> {
+        let before = self.chunks.offset();
+        match self.chunks.next()? {
+            None => {
+                self.ended = true;
+                self.damages.note(self.expected, before, 0, DamageKind::NoEnd);
+            }
+            Some(Found::Damage { offset, bytes, kind }) => {
+                self.damages.note(self.expected, offset, bytes, kind);
+                if self.chunks.at_end()? {
+                    self.ended = true;
+                    return Ok(());
+                }
+                // What lay there is told: the number of the chunk behind it is right whatever it is, from here on.
+                if let Some(Found::Chunk(chunk)) = self.chunks.next()? {
+                    self.expected = self.expected.max(chunk.number);
+                    self.take_chunk(chunk)?;
+                }
+            }
+            Some(Found::Chunk(chunk)) => self.take_chunk(chunk)?,
+        }
+        Ok(())
+    }
+
+    fn take_chunk(&mut self, chunk: Chunk) -> io::Result<()> {
+        let Chunk { kind, number, offset, contents } = chunk;
+        if number < self.expected {
+            self.damages.note(number, offset, contents.len() as u64, DamageKind::Order);
+            return Ok(());
+        }
+        if number > self.expected {
+            self.damages.note(number, offset, 0, DamageKind::Missing(number - self.expected));
+        }
+        self.expected = number.saturating_add(1);
+        match kind {
+            Kind::Header => {}
+            Kind::Entries => (self.offset, self.contents, self.at) = (offset, contents, 0),
+            Kind::End => {
+                self.ended = true;
+                self.totals = postcard::from_bytes(&contents).ok();
+                if self.totals.is_none() {
+                    self.damages.note(number, offset, contents.len() as u64, DamageKind::Contents);
+                }
+                if !self.chunks.at_end()? {
+                    self.damages.note(self.expected, self.chunks.offset(), 0, DamageKind::AfterEnd);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The header, and the number of the chunk behind it.
+fn read_header<R: Read>(chunks: &mut Chunks<R>, damages: &mut Damages) -> Result<(Header, u32), ReadError> {
+    for copy in 0..HEADER_COPIES {
+        match chunks.next()? {
+            Some(Found::Chunk(chunk)) => match postcard::from_bytes(&chunk.contents) {
+                Ok(header) if chunk.kind == Kind::Header => return Ok((header, chunk.number.saturating_add(1))),
+                _ => damages.note(chunk.number, chunk.offset, 0, DamageKind::Contents),
+            },
+            Some(Found::Damage { offset, bytes, kind }) => damages.note(copy, offset, bytes, kind),
+            None => damages.note(copy, chunks.offset(), 0, DamageKind::CutShort),
+        }
+    }
+    let none = Damage { chunk: 0, offset: PREAMBLE as u64, skipped: 0, kind: DamageKind::NoChunk };
+    Err(ReadError::NoHeader(damages.first.first().copied().unwrap_or(none)))
+}
+
+fn check_preamble(bytes: &[u8]) -> Result<(), ReadError> {
+    let magic = &bytes[..bytes.len().min(MAGIC.len())];
+    if magic.is_empty() || !MAGIC.starts_with(magic) {
+        return Err(ReadError::NotARecording);
+    }
+    let &[low, high] = &bytes[magic.len()..] else {
+        let (offset, kind) = (bytes.len() as u64, DamageKind::CutShort);
+        return Err(ReadError::NoHeader(Damage { chunk: 0, offset, skipped: 0, kind }));
+    };
+    match u16::from_le_bytes([low, high]) {
+        VERSION => Ok(()),
+        other => Err(ReadError::Version(other)),
+    }
+}

@@ -1,0 +1,64 @@
+//! Recordings in memory: whole, cut, scratched, and compared with the run they are of.
+
+mod damage;
+mod events;
+mod files;
+mod replay;
+
+pub(crate) use replay::busy_entries;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{Entry, Header, Reader, Writer};
+use crate::{
+    model::{
+        Setup,
+        event::{Event, Sample},
+        tests::world::{SECOND, START, setup},
+    },
+    report::{Attached, WallClock},
+};
+
+fn header(setup: Setup) -> Header {
+    let hooks = [("accept".to_owned(), Some("fentry fd_install".to_owned())), ("syn".to_owned(), None)];
+    Header {
+        written_by: "backscope 1.2.3".to_owned(),
+        attached: Attached {
+            ts_ns: START,
+            kernel: "6.18.5".to_owned(),
+            tier: setup.tier.clone(),
+            hooks: hooks.into(),
+            targets: vec!["server 4242".to_owned()],
+            attach_us: 311_000,
+            gaps: vec!["syn: no hook".to_owned()],
+        },
+        setup,
+        clock: WallClock { mono_ns: START, wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000) },
+        refresh: Duration::from_secs(1),
+    }
+}
+
+/// A recording of these entries, ended in good order.
+pub(crate) fn recording(entries: &[Entry]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), &header(setup("full"))).unwrap();
+    for entry in entries {
+        writer.write(entry).unwrap();
+    }
+    writer.end().unwrap()
+}
+
+/// Every entry that can be read, with the reader at the end.
+fn read(bytes: &[u8]) -> (Vec<Entry>, Reader<&[u8]>) {
+    let mut reader = Reader::new(bytes).unwrap();
+    let entries = std::iter::from_fn(|| reader.next_entry().unwrap()).collect();
+    (entries, reader)
+}
+
+/// A sample a second, each with a batch: a chunk of its own for each.
+fn ticks(count: u64) -> Vec<Entry> {
+    let tick = |second: u64| {
+        let ts_ns = START + second * SECOND;
+        [Entry::Batch(ts_ns), Entry::Event(Event::Sample(Sample { ts_ns, seen: second, ..Sample::default() }))]
+    };
+    (0..count).flat_map(tick).chain([Entry::Finish(START + count * SECOND)]).collect()
+}
