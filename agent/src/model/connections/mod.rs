@@ -29,8 +29,8 @@ pub const MAX_CURRENT: usize = 16_384;
 /// Connections in a snapshot.
 pub const MAX_CONNECTION_VIEWS: usize = 1_000;
 /// An answered exchange is reported once nothing has come after it for so long, ns: until then more of the response
-/// may come.
-const QUIET_NS: u64 = 500_000_000;
+/// may come, after that it would be an exchange of its own.
+const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;
 
@@ -54,6 +54,8 @@ pub(super) struct Connections {
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
     current: usize,
+    /// Connections whose present exchange is answered, and not reported yet: no sample need show it again.
+    answered: Vec<SockId>,
     /// Open connections by the newest sample; those in the table before the first.
     open: Option<u64>,
     /// Connections that were ever known.
@@ -72,6 +74,7 @@ impl Connections {
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
             current: 0,
+            answered: Vec::new(),
             open: None,
             known: 0,
             refused: 0,
@@ -190,13 +193,34 @@ impl Connections {
             return;
         }
         connection.touch(exchange);
+        let was_answered = connection.current.as_ref().is_some_and(|current| exchange::is_answered(current));
         match &mut connection.current {
             Some(current) => exchange.clone_into(current),
             None if self.current < MAX_CURRENT => {
                 connection.current = Some(Box::new(exchange.clone()));
                 self.current += 1;
             }
-            None => {}
+            None => return,
+        }
+        if exchange::is_answered(exchange) && !was_answered {
+            self.answered.push(exchange.sock);
+        }
+    }
+
+    /// Reports answered exchanges that nothing has come after.
+    fn settle_quiet(&mut self, now_ns: u64, told: &mut impl FnMut(Reported<'_>, Output)) {
+        let mut waiting = std::mem::take(&mut self.answered);
+        waiting.sort_unstable();
+        waiting.dedup();
+        for sock in waiting {
+            let current = self.table.get(&sock).and_then(|connection| connection.current.as_ref());
+            let Some(current) = current.filter(|current| exchange::is_answered(current)) else { continue };
+            if is_settled(current, now_ns) {
+                let current = current.clone();
+                self.settle(now_ns, &current, told);
+            } else {
+                self.answered.push(sock);
+            }
         }
     }
 
@@ -221,6 +245,7 @@ impl Connections {
         for one in &sample.connections {
             self.sampled_one(sample.ts_ns, one, told);
         }
+        self.settle_quiet(sample.ts_ns, told);
     }
 
     fn sampled_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl FnMut(Reported<'_>, Output)) {
@@ -228,13 +253,10 @@ impl Connections {
             return;
         };
         connection.sampled(sample);
-        let Some(exchange) = &sample.exchange else { return };
-        let acked_ns = exchange.outbound.as_ref().and_then(|outbound| outbound.acked_ns);
-        let quiet_ns = now_ns.saturating_sub(acked_ns.unwrap_or(now_ns));
-        if exchange::is_answered(exchange) && quiet_ns >= QUIET_NS {
-            self.settle(now_ns, exchange, told);
-        } else {
-            self.keep_current(exchange);
+        match &sample.exchange {
+            Some(exchange) if is_settled(exchange, now_ns) => self.settle(now_ns, exchange, told),
+            Some(exchange) => self.keep_current(exchange),
+            None => {}
         }
     }
 
@@ -297,6 +319,12 @@ impl Connections {
         }
         counts
     }
+}
+
+/// Answered so long ago that nothing more will come.
+fn is_settled(exchange: &Exchange, now_ns: u64) -> bool {
+    let acked_ns = exchange.outbound.as_ref().and_then(|outbound| outbound.acked_ns);
+    exchange::is_answered(exchange) && acked_ns.is_some_and(|acked_ns| now_ns.saturating_sub(acked_ns) >= QUIET_NS)
 }
 
 fn connection_output(ts_ns: u64, sock: SockId, connection: &Connection, details: &Details) -> Output {
