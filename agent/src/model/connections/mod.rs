@@ -12,7 +12,7 @@ use super::event::{Accept, Closed, ConnectionSample, Exchange, Opened, Progress,
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{ConnectionOutput, ExchangeOutput, Output};
-use super::snapshot::{ConnectionView, ExchangeView};
+use super::snapshot::ConnectionView;
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
@@ -34,13 +34,10 @@ const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;
 
-/// An exchange that was reported, for those who judge.
-pub(super) struct Reported<'a> {
-    pub(super) exchange: &'a Exchange,
-    pub(super) view: &'a ExchangeView,
-    /// `None` when the connection is not known.
-    pub(super) connection: Option<&'a Connection>,
-}
+/// Hears of each exchange reported: its facts, its connection if that is known, and the report.
+pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, ExchangeOutput) {}
+
+impl<F: FnMut(&Exchange, Option<&Connection>, ExchangeOutput)> Told for F {}
 
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -125,7 +122,7 @@ impl Connections {
     }
 
     /// An exchange ended, or facts of one that goes on came outside a sample.
-    pub(super) fn exchanged(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl FnMut(Reported<'_>, Output)) {
+    pub(super) fn exchanged(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         if exchange.progress == Progress::Open {
             self.keep_current(exchange);
         } else {
@@ -134,7 +131,7 @@ impl Connections {
     }
 
     /// Reports an exchange that is over, unless it has been.
-    fn settle(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl FnMut(Reported<'_>, Output)) {
+    fn settle(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         let sock = exchange.sock;
         let connection = self.table.get_mut(&sock).map(Box::as_mut);
         if let Some(connection) = &connection
@@ -164,15 +161,14 @@ impl Connections {
         self.take_current(sock, exchange.seq);
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
-        let output = Output::Exchange(ExchangeOutput {
+        let output = ExchangeOutput {
             ts_ns: view.start_ns.saturating_add(view.total_us.saturating_mul(1_000)),
             sock,
             role: exchange.role,
             midway: exchange.midway,
-            view: view.clone(),
-        });
-        let connection = self.table.get(&sock).map(Box::as_ref);
-        told(Reported { exchange, view: &view, connection }, output);
+            view,
+        };
+        told(exchange, self.table.get(&sock).map(Box::as_ref), output);
     }
 
     /// The facts of the present exchange, unless they are of one up to `seq`, are kept no longer.
@@ -208,7 +204,7 @@ impl Connections {
     }
 
     /// Reports answered exchanges that nothing has come after.
-    fn settle_quiet(&mut self, now_ns: u64, told: &mut impl FnMut(Reported<'_>, Output)) {
+    fn settle_quiet(&mut self, now_ns: u64, told: &mut impl Told) {
         let mut waiting = std::mem::take(&mut self.answered);
         waiting.sort_unstable();
         waiting.dedup();
@@ -239,7 +235,7 @@ impl Connections {
         self.table.get(&closed.sock).map(Box::as_ref)
     }
 
-    pub(super) fn sampled(&mut self, sample: &Sample, told: &mut impl FnMut(Reported<'_>, Output)) {
+    pub(super) fn sampled(&mut self, sample: &Sample, told: &mut impl Told) {
         self.open = Some(sample.connections_open);
         self.inside.keep(sample.ts_ns.saturating_sub(HINT_SPAN_NS));
         for one in &sample.connections {
@@ -248,7 +244,7 @@ impl Connections {
         self.settle_quiet(sample.ts_ns, told);
     }
 
-    fn sampled_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl FnMut(Reported<'_>, Output)) {
+    fn sampled_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl Told) {
         let Some(connection) = self.table.get_mut(&sample.sock).filter(|connection| connection.is_open()) else {
             return;
         };
@@ -268,7 +264,7 @@ impl Connections {
         for &sock in &open {
             let current = self.table.get(&sock).and_then(|connection| connection.current.clone());
             if let Some(current) = current.filter(|current| exchange::is_quiet(current)) {
-                self.settle(now_ns, &current, &mut |_, output| out.push(output));
+                self.settle(now_ns, &current, &mut |_, _, output| out.push(Output::Exchange(output)));
             }
         }
         for sock in open {
