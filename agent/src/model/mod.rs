@@ -148,9 +148,9 @@ impl Model {
             Event::Exchange(exchange) => {
                 self.advance(exchange.ts_ns);
                 let (now_ns, works) = (self.now_ns, &mut self.works);
-                self.connections.exchanged(now_ns, exchange, &mut |reported, output| {
-                    works.reported(now_ns, &reported);
-                    out.push(output);
+                self.connections.exchanged(now_ns, exchange, &mut |facts, connection, output| {
+                    works.reported(now_ns, facts, connection, &output.view);
+                    out.push(Output::Exchange(output));
                 });
             }
             Event::Closed(closed) => {
@@ -257,9 +257,9 @@ impl Model {
         let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
         let works = &mut self.works;
-        self.connections.sampled(sample, &mut |reported, output| {
-            works.reported(sample.ts_ns, &reported);
-            out.push(output);
+        self.connections.sampled(sample, &mut |facts, connection, output| {
+            works.reported(sample.ts_ns, facts, connection, &output.view);
+            out.push(Output::Exchange(output));
         });
         self.works.sampled(sample, &self.connections);
         self.threads.sampled(sample);

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use super::connections::{Connection, Connections, Reported};
+use super::connections::{Connection, Connections};
 use super::event::{Exchange, Role, Sample, SockId, TcpState};
 use super::exchange;
-use super::snapshot::{ExchangeView, SliceKind};
+use super::snapshot::{ExchangeView, Slice, SliceKind};
 
 /// Listeners and processes judged by their connections; further ones are not.
 pub(super) const MAX_SCOPES: usize = 512;
@@ -127,9 +127,7 @@ impl Work {
 
     fn add_unread(&mut self, view: &ExchangeView, queue_us: u64, delay_us: u64) {
         // A run_queue slice may be of the way to the response; only one behind the queue is the reader's.
-        let waited = |pair: &[crate::model::snapshot::Slice]| {
-            pair[0].kind == SliceKind::ReceiveQueue && pair[1].kind == SliceKind::RunQueue
-        };
+        let waited = |pair: &[Slice]| pair[0].kind == SliceKind::ReceiveQueue && pair[1].kind == SliceKind::RunQueue;
         let delay_us = if view.slices.windows(2).any(waited) { delay_us } else { 0 };
         if queue_us + delay_us < SLOW_US {
             return;
@@ -260,13 +258,14 @@ pub(super) struct Works {
 }
 
 impl Works {
-    pub(super) fn reported(&mut self, now_ns: u64, reported: &Reported<'_>) {
-        let (exchange, view) = (reported.exchange, reported.view);
-        let entry = match reported.connection {
-            Some(connection) => self.entry(connection),
-            None => return,
-        };
-        if let Some(entry) = entry {
+    pub(super) fn reported(
+        &mut self,
+        now_ns: u64,
+        exchange: &Exchange,
+        connection: Option<&Connection>,
+        view: &ExchangeView,
+    ) {
+        if let Some(entry) = connection.and_then(|connection| self.entry(connection)) {
             entry.step(now_ns).add(exchange, view);
         }
     }

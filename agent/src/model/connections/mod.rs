@@ -12,7 +12,7 @@ use super::event::{Accept, Closed, ConnectionSample, Exchange, Opened, Progress,
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{ConnectionOutput, ExchangeOutput, Output};
-use super::snapshot::{ConnectionView, ExchangeView};
+use super::snapshot::ConnectionView;
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
@@ -29,18 +29,15 @@ pub const MAX_CURRENT: usize = 16_384;
 /// Connections in a snapshot.
 pub const MAX_CONNECTION_VIEWS: usize = 1_000;
 /// An answered exchange is reported once nothing has come after it for so long, ns: until then more of the response
-/// may come.
-const QUIET_NS: u64 = 500_000_000;
+/// may come, after that it would be an exchange of its own.
+const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;
 
-/// An exchange that was reported, for those who judge.
-pub(super) struct Reported<'a> {
-    pub(super) exchange: &'a Exchange,
-    pub(super) view: &'a ExchangeView,
-    /// `None` when the connection is not known.
-    pub(super) connection: Option<&'a Connection>,
-}
+/// Hears of each exchange reported: its facts, its connection if that is known, and the report.
+pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, ExchangeOutput) {}
+
+impl<F: FnMut(&Exchange, Option<&Connection>, ExchangeOutput)> Told for F {}
 
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -54,6 +51,8 @@ pub(super) struct Connections {
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
     current: usize,
+    /// Connections whose present exchange is answered, and not reported yet: no sample need show it again.
+    answered: Vec<SockId>,
     /// Open connections by the newest sample; those in the table before the first.
     open: Option<u64>,
     /// Connections that were ever known.
@@ -72,6 +71,7 @@ impl Connections {
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
             current: 0,
+            answered: Vec::new(),
             open: None,
             known: 0,
             refused: 0,
@@ -122,7 +122,7 @@ impl Connections {
     }
 
     /// An exchange ended, or facts of one that goes on came outside a sample.
-    pub(super) fn exchanged(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl FnMut(Reported<'_>, Output)) {
+    pub(super) fn exchanged(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         if exchange.progress == Progress::Open {
             self.keep_current(exchange);
         } else {
@@ -131,7 +131,7 @@ impl Connections {
     }
 
     /// Reports an exchange that is over, unless it has been.
-    fn settle(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl FnMut(Reported<'_>, Output)) {
+    fn settle(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         let sock = exchange.sock;
         let connection = self.table.get_mut(&sock).map(Box::as_mut);
         if let Some(connection) = &connection
@@ -161,15 +161,14 @@ impl Connections {
         self.take_current(sock, exchange.seq);
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
-        let output = Output::Exchange(ExchangeOutput {
+        let output = ExchangeOutput {
             ts_ns: view.start_ns.saturating_add(view.total_us.saturating_mul(1_000)),
             sock,
             role: exchange.role,
             midway: exchange.midway,
-            view: view.clone(),
-        });
-        let connection = self.table.get(&sock).map(Box::as_ref);
-        told(Reported { exchange, view: &view, connection }, output);
+            view,
+        };
+        told(exchange, self.table.get(&sock).map(Box::as_ref), output);
     }
 
     /// The facts of the present exchange, unless they are of one up to `seq`, are kept no longer.
@@ -190,13 +189,34 @@ impl Connections {
             return;
         }
         connection.touch(exchange);
+        let was_answered = connection.current.as_ref().is_some_and(|current| exchange::is_answered(current));
         match &mut connection.current {
             Some(current) => exchange.clone_into(current),
             None if self.current < MAX_CURRENT => {
                 connection.current = Some(Box::new(exchange.clone()));
                 self.current += 1;
             }
-            None => {}
+            None => return,
+        }
+        if exchange::is_answered(exchange) && !was_answered {
+            self.answered.push(exchange.sock);
+        }
+    }
+
+    /// Reports answered exchanges that nothing has come after.
+    fn settle_quiet(&mut self, now_ns: u64, told: &mut impl Told) {
+        let mut waiting = std::mem::take(&mut self.answered);
+        waiting.sort_unstable();
+        waiting.dedup();
+        for sock in waiting {
+            let current = self.table.get(&sock).and_then(|connection| connection.current.as_ref());
+            let Some(current) = current.filter(|current| exchange::is_answered(current)) else { continue };
+            if is_settled(current, now_ns) {
+                let current = current.clone();
+                self.settle(now_ns, &current, told);
+            } else {
+                self.answered.push(sock);
+            }
         }
     }
 
@@ -215,26 +235,24 @@ impl Connections {
         self.table.get(&closed.sock).map(Box::as_ref)
     }
 
-    pub(super) fn sampled(&mut self, sample: &Sample, told: &mut impl FnMut(Reported<'_>, Output)) {
+    pub(super) fn sampled(&mut self, sample: &Sample, told: &mut impl Told) {
         self.open = Some(sample.connections_open);
         self.inside.keep(sample.ts_ns.saturating_sub(HINT_SPAN_NS));
         for one in &sample.connections {
             self.sampled_one(sample.ts_ns, one, told);
         }
+        self.settle_quiet(sample.ts_ns, told);
     }
 
-    fn sampled_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl FnMut(Reported<'_>, Output)) {
+    fn sampled_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl Told) {
         let Some(connection) = self.table.get_mut(&sample.sock).filter(|connection| connection.is_open()) else {
             return;
         };
         connection.sampled(sample);
-        let Some(exchange) = &sample.exchange else { return };
-        let acked_ns = exchange.outbound.as_ref().and_then(|outbound| outbound.acked_ns);
-        let quiet_ns = now_ns.saturating_sub(acked_ns.unwrap_or(now_ns));
-        if exchange::is_answered(exchange) && quiet_ns >= QUIET_NS {
-            self.settle(now_ns, exchange, told);
-        } else {
-            self.keep_current(exchange);
+        match &sample.exchange {
+            Some(exchange) if is_settled(exchange, now_ns) => self.settle(now_ns, exchange, told),
+            Some(exchange) => self.keep_current(exchange),
+            None => {}
         }
     }
 
@@ -246,7 +264,7 @@ impl Connections {
         for &sock in &open {
             let current = self.table.get(&sock).and_then(|connection| connection.current.clone());
             if let Some(current) = current.filter(|current| exchange::is_quiet(current)) {
-                self.settle(now_ns, &current, &mut |_, output| out.push(output));
+                self.settle(now_ns, &current, &mut |_, _, output| out.push(Output::Exchange(output)));
             }
         }
         for sock in open {
@@ -297,6 +315,12 @@ impl Connections {
         }
         counts
     }
+}
+
+/// Answered so long ago that nothing more will come.
+fn is_settled(exchange: &Exchange, now_ns: u64) -> bool {
+    let acked_ns = exchange.outbound.as_ref().and_then(|outbound| outbound.acked_ns);
+    exchange::is_answered(exchange) && acked_ns.is_some_and(|acked_ns| now_ns.saturating_sub(acked_ns) >= QUIET_NS)
 }
 
 fn connection_output(ts_ns: u64, sock: SockId, connection: &Connection, details: &Details) -> Output {

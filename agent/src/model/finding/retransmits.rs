@@ -1,23 +1,26 @@
 //! Segments have to be sent again.
 
 use super::{Dealings, Verdict};
-use crate::model::snapshot::{Owner, Severity};
+use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count, duration_us, rate};
 use crate::model::work;
 
 /// Time lost in five seconds from which on it hurts, µs.
 const LOST_US: u64 = 500_000;
 
-/// Three exchanges in five seconds must have segments sent again, and one in a hundred. It is a warning when at least half a
-/// second was spent waiting for them.
+/// Three exchanges in five seconds must have segments sent again, and one in a hundred. It is a warning when at least three
+/// waited 20 ms or more for them, half a second in all: a peer that delays its ACKs makes the kernel send the last segment
+/// again within some milliseconds (a tail loss probe), and nothing is lost by that.
 pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
     let work = dealings.work;
     if work.resent_exchanges < 3 || work.resent_exchanges * 100 < work.exchanges {
         return None;
     }
+    let long = work.slow(SliceKind::Retransmit);
+    let hurts = long.count >= 3 && long.us >= LOST_US;
     let per_second = work::rate(work.resent_segments);
     Some(Verdict {
-        severity: if work.resent_us >= LOST_US { Severity::Warning } else { Severity::Info },
+        severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: Owner::Peer,
         headline: format!(
             "{} segments a second are sent again, in {} exchanges.",
@@ -25,7 +28,7 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             count(work.resent_exchanges)
         ),
         text: format!(
-            "Segments or their ACKs were lost on the path, or came out of order. Of the last {} exchanges {} had that; \
+            "Segments or their ACKs were lost on the path, or came late or out of order. Of the last {} exchanges {} had that; \
              they waited {} for it.",
             count(work.exchanges),
             count(work.resent_exchanges),
@@ -37,6 +40,8 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             ("segments", work.resent_segments as f64),
             ("segments_per_second", per_second),
             ("waited_us", work.resent_us as f64),
+            ("long_waits", long.count as f64),
+            ("wait_max_us", long.worst_us as f64),
         ],
         fix: "look for loss on the path to these peers (ethtool -S, tc -s qdisc, nstat TcpRetransSegs).".into(),
     })

@@ -5,9 +5,9 @@ use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us, percent};
 
 /// A wait this long on average hurts, µs.
-const LONG_US: u64 = 40_000;
+const LONG_US: u64 = 30_000;
 
-/// An exchange counts from 20 ms unread on. A tenth of all must; it is a warning when they wait 40 ms on average, or when a
+/// An exchange counts from 20 ms unread on. A tenth of all must; it is a warning when they wait 30 ms on average, or when a
 /// connection has not been read for a second.
 pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
     let (unread, stuck) = (&dealings.work.unread, &dealings.stuck.unread);

@@ -120,8 +120,13 @@ fn an_answered_exchange_is_reported_by_a_sample_and_only_once() {
     world.sample_after(300 * MS);
     assert_eq!(exchanges(&world).len(), 0, "more of the response may come");
     assert!(world.model.snapshot().connections[0].current.is_some());
+    world.connections.clear();
+    world.sample_after(600 * MS);
+    assert_eq!(exchanges(&world).len(), 0);
+    world.sample_after(200 * MS);
+    assert_eq!(exchanges(&world).len(), 1, "no sample need show it again");
     world.connections = vec![sampled(SOCK, Some(open))];
-    world.sample_after(700 * MS);
+    world.sample_after(SECOND);
     world.sample_after(SECOND);
     assert_eq!(exchanges(&world).len(), 1);
     assert!(exchanges(&world)[0].view.done);

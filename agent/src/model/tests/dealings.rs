@@ -226,6 +226,8 @@ fn segments_sent_again_hurt_when_they_cost_time() {
     assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
     assert_eq!((evidence(&finding, "segments"), evidence(&finding, "exchanges")), (8.0, 4.0));
     assert_eq!(found(&after(&times(4, &again(2 * MS))), "retransmits").severity, Severity::Info);
+    let probes = after(&times(400, &again(8 * MS)));
+    assert_eq!(found(&probes, "retransmits").severity, Severity::Info, "tail loss probes cost nothing");
     assert_eq!(after(&times(2, &again(210 * MS))).finding("retransmits"), None);
     let mut few = times(400, &server());
     few.extend(times(3, &again(210 * MS)));
