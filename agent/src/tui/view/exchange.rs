@@ -76,7 +76,7 @@ pub(super) fn waterfall(
     shown.truncate(room);
     shown.sort_by_key(|slice| slice.start_ns);
     let room = width.saturating_sub(FIGURES);
-    let words = if room >= 60 { room / 2 } else { 0 };
+    let words = if room >= 90 { room / 2 } else { 0 };
     let cells = room - words;
     let scale = |us: u64| (us as f64 / all.max(1) as f64 * cells as f64) as usize;
     shown
