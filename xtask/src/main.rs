@@ -48,7 +48,7 @@ enum Verb {
     Setup(setup::Args),
     /// Measure what watching costs; says no verdict
     Bench(bench::Args),
-    /// Render the picture of the TUI in the README, docs/watch.svg
+    /// Render the pictures of the TUI, docs/*.svg
     Picture(picture::Args),
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask picture`: the picture of the TUI in the README, rendered from the real view.
+//! `cargo xtask picture`: the pictures of the TUI in the documentation, rendered from the real view.
 
 use std::fs;
 
@@ -6,7 +6,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::step::{self, Step};
 
-const PICTURE: &str = "docs/watch.svg";
+/// The pictures, and what the example takes to draw each.
+const PICTURES: [(&str, &[&str]); 3] = [
+    ("docs/watch.svg", &[]),
+    ("docs/connections.svg", &["100", "30", "connections"]),
+    ("docs/connection.svg", &["100", "30", "connection"]),
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -16,26 +21,33 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let step = Step::start("rendering the picture of the TUI");
+    for (file, of) in PICTURES {
+        draw(file, of, args.check)?;
+    }
+    Ok(())
+}
+
+fn draw(file: &str, of: &[&str], check: bool) -> Result<()> {
+    let step = Step::start("rendering a picture of the TUI");
     let mut cargo = step::cargo();
-    cargo.current_dir(step::root()).args(["run", "--quiet", "-p", "backscope", "--example", "picture"]);
+    cargo.current_dir(step::root()).args(["run", "--quiet", "-p", "backscope", "--example", "picture", "--"]).args(of);
     let svg = step::output(&mut cargo)?;
     if !svg.starts_with('<') {
         bail!("the example `picture` printed no SVG");
     }
-    let path = step::root().join(PICTURE);
-    if args.check {
-        let committed = fs::read_to_string(&path).with_context(|| format!("cannot read {PICTURE}"))?;
+    let path = step::root().join(file);
+    if check {
+        let committed = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
         if committed != svg {
-            bail!("{PICTURE} is not what the view gives: run `cargo xtask picture` and commit it");
+            bail!("{file} is not what the view gives: run `cargo xtask picture` and commit it");
         }
-        step.done(format_args!("{PICTURE} is what the view gives"));
+        step.done(format_args!("{file} is what the view gives"));
         return Ok(());
     }
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    fs::write(&path, svg).with_context(|| format!("cannot write {PICTURE}"))?;
-    step.done(format_args!("wrote {PICTURE}"));
+    fs::write(&path, svg).with_context(|| format!("cannot write {file}"))?;
+    step.done(format_args!("wrote {file}"));
     Ok(())
 }

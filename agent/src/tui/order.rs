@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::list::Item;
+use super::text::total;
 use crate::model::event::{Role, TcpState};
 use crate::model::snapshot::{
     ConnectionView, ExchangeView, Finding, ListenerView, Slice, SliceKind, Snapshot, ThreadView,
@@ -274,7 +275,7 @@ pub(super) fn counted_us(exchange: &ExchangeView) -> u64 {
 
 /// How long the peer delayed the ACK that nobody waited for, µs.
 pub(super) fn trailing_us(exchange: &ExchangeView) -> u64 {
-    exchange.slices[counted(exchange).len()..].iter().map(|slice| slice.us).sum()
+    total(exchange.slices[counted(exchange).len()..].iter().map(|slice| slice.us))
 }
 
 /// The name of a state.

@@ -38,6 +38,11 @@ pub(super) fn fine(us: u64) -> String {
     }
 }
 
+/// The sum of some times; what a broken recording holds may be too much for one.
+pub(super) fn total(times: impl Iterator<Item = u64>) -> u64 {
+    times.fold(0, u64::saturating_add)
+}
+
 /// An amount of data, in eight characters or so: "214 B", "1.4 kB", "23 MB".
 pub(super) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];

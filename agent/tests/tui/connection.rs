@@ -235,3 +235,30 @@ fn an_ack_that_nobody_waited_for_counts_for_nobody() {
     assert_shows(&text, &wanted);
     assert!(!text.contains("40.5 ms ="), "{text}");
 }
+
+#[test]
+fn absurd_figures_of_a_broken_recording_draw() {
+    let most = u64::MAX;
+    let parts = [(SliceKind::App, 1, Some(1)), (SliceKind::AckWait, 1, None), (SliceKind::DelayedAck, 1, None)];
+    let mut snapshot = traffic::traffic();
+    let mut exchange = traffic::exchange(u32::MAX, 0, &parts);
+    for slice in &mut exchange.slices {
+        (slice.us, slice.start_ns, slice.cpu_us) = (most, most, Some(most));
+    }
+    (exchange.request_bytes, exchange.response_bytes, exchange.total_us) = (most, most, most);
+    let connection = &mut snapshot.connections[0];
+    (connection.recent, connection.worst, connection.current) = (vec![exchange.clone()], None, Some(exchange));
+    (connection.since_ns, connection.exchanges, connection.bytes_in, connection.retransmits) = (most, most, most, most);
+    (connection.times.app_us, connection.times.kernel_us) = (most, most);
+    (snapshot.times.app_us, snapshot.times.peer_us) = (most, most);
+    for thread in &mut snapshot.threads {
+        (thread.busy, thread.waits, thread.asleep) = (Some(f64::NAN), Some(f64::INFINITY), Some(-1.0));
+        (thread.reads, thread.connections) = (f64::NAN, u32::MAX);
+    }
+    for (width, height) in [(80, 24), (160, 50)] {
+        let mut screen = open(snapshot.clone(), "10.0.0.9").sized(width, height);
+        assert_shows(&screen.text(), &["PEER"]);
+        screen.key(KeyCode::Char('3'));
+        assert_shows(&screen.text(), &["ACCEPT/s"]);
+    }
+}

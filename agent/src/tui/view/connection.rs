@@ -17,8 +17,6 @@ use crate::tui::theme::Theme;
 
 /// From this width on the other exchanges stand beside the one in front.
 const TWO_COLUMNS: u16 = 140;
-/// From this height on the opening is drawn in lanes too, and findings have their text.
-const HIGH: u16 = 32;
 
 /// Draws the screen: who and what above, the exchange in lanes, below what it adds up to and what to change.
 pub(super) fn draw(
@@ -48,10 +46,19 @@ pub(super) fn draw(
     put(frame, take(&mut page, facts.len()), facts);
     put(frame, take(&mut page, 1), vec![exchange::strip(theme, connection, shown, width)]);
 
-    let below = below(theme, snapshot, connection, shown, width, area.height >= HIGH);
-    let below_height = below.len().min(usize::from(page.height) * 3 / 5);
-    let lanes_height = usize::from(page.height) - below_height;
-    let steps = all_steps(snapshot, connection, shown, area.height >= HIGH);
+    // In full where it fits: first what is wrong, then how the connection came about.
+    let height = usize::from(page.height);
+    let fits = |below: &[Line<'_>], steps: &[Step]| below.len() + lanes::lines(theme, steps, width, 0).len() <= height;
+    let mut below = below(theme, snapshot, connection, shown, width, true);
+    let mut steps = all_steps(snapshot, connection, shown, true);
+    if !fits(&below, &steps) {
+        steps = all_steps(snapshot, connection, shown, false);
+    }
+    if !fits(&below, &steps) {
+        below = self::below(theme, snapshot, connection, shown, width, false);
+    }
+    let below_height = below.len().min(height * 3 / 5);
+    let lanes_height = height - below_height;
     let mut lines = lanes::lines(theme, &steps, width, lanes_height);
     let titles = lines.drain(..1).collect();
     put(frame, take(&mut page, 1), titles);
@@ -138,17 +145,22 @@ fn facts(
 }
 
 /// The opening, in short where there is no room for more, and the exchange.
-fn all_steps(snapshot: &Snapshot, connection: &ConnectionView, shown: Option<&ExchangeView>, high: bool) -> Vec<Step> {
+fn all_steps(
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    shown: Option<&ExchangeView>,
+    in_full: bool,
+) -> Vec<Step> {
     let opens = |kind| matches!(kind, SliceKind::Handshake | SliceKind::AcceptQueue);
     let within = shown.is_some_and(|exchange| exchange.slices.iter().any(|slice| opens(slice.kind)));
     let mut out = Vec::new();
     if !within {
-        if high || shown.is_none() {
+        if in_full || shown.is_none() {
             out.extend(steps::opening(snapshot, connection));
         }
         let earlier = shown.map_or(0, |exchange| exchange.seq.saturating_sub(1));
         let after = shown.map_or(0, |exchange| exchange.start_ns.saturating_sub(connection.since_ns) / 1_000);
-        if high && earlier > 0 {
+        if in_full && earlier > 0 {
             let text = format!("{} exchanges, {}", grouped(earlier.into()), duration(after));
             out.push(Step::Gap { text });
         }
@@ -164,7 +176,7 @@ fn below(
     connection: &ConnectionView,
     shown: Option<&ExchangeView>,
     width: usize,
-    high: bool,
+    in_full: bool,
 ) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     if let Some(exchange) = shown {
@@ -172,7 +184,7 @@ fn below(
     }
     let mut findings = verdict::of_connection(snapshot, connection);
     match findings.next() {
-        Some(worst) if high => {
+        Some(worst) if in_full => {
             out.extend(finding::lines(theme, worst, width));
             out.extend(findings.flat_map(|finding| finding::lines(theme, finding, width)));
         }

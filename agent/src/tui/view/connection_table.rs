@@ -1,7 +1,7 @@
 //! The connections, one a row, with a bar of who held their time.
 
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 
 use super::chart;
@@ -137,7 +137,8 @@ pub(super) fn recent(theme: Theme, connection: &ConnectionView, cells: usize, ch
     let column = |exchange: &&ExchangeView| {
         let c = chart::column(counted_us(exchange), longest);
         let owner = exchange.verdict.map(|verdict| theme.owner(verdict.kind.owner()));
-        let style = if chosen == Some(exchange.seq) { theme.reversed() } else { owner.unwrap_or(theme.dim()) };
+        let marked = theme.strong().add_modifier(Modifier::UNDERLINED);
+        let style = if chosen == Some(exchange.seq) { marked } else { owner.unwrap_or(theme.dim()) };
         span(c.to_string(), style)
     };
     shown.iter().map(column).collect()

@@ -14,8 +14,6 @@ use crate::tui::list::Listing;
 use crate::tui::order::worst;
 use crate::tui::text::{escape, grouped, wrap};
 
-/// Lines of the panel from which on lanes take the place of a waterfall.
-const LANES: usize = 14;
 /// Lines that a list of the other exchanges is worth having from.
 const EXCHANGES: usize = 4;
 
@@ -69,12 +67,13 @@ fn panel(
         return vec![rule(theme, title, width), Line::from(span(" no exchange yet", theme.dim()))];
     };
     let mut out = vec![exchange::sum(theme, connection, worst, width)];
-    if height < LANES {
-        out.extend(exchange::waterfall(theme, snapshot, connection, worst, width, height - 1));
-        return out;
-    }
     let steps = steps::exchange(snapshot, connection, worst);
-    out.extend(lanes::lines(theme, &steps, width, height - 1));
+    let lanes = lanes::lines(theme, &steps, width, height - 1);
+    if lanes.len() < height {
+        out.extend(lanes);
+    } else {
+        out.extend(exchange::waterfall(theme, snapshot, connection, worst, width, height - 1));
+    }
     let room = height.saturating_sub(out.len() + 1);
     if room >= EXCHANGES {
         out.push(Line::default());

@@ -6,7 +6,7 @@ use super::parts::{Row, columns, cut, raw, rule, span};
 use super::{connection_table, owners, words};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, Snapshot};
 use crate::tui::order::{counted, counted_us, worst};
-use crate::tui::text::{bytes, fine, grouped, left, right};
+use crate::tui::text::{bytes, fine, grouped, left, right, total};
 use crate::tui::theme::{Theme, letter};
 
 /// Those that are known, oldest first: the worst, the recent ones, the one that goes on.
@@ -70,13 +70,13 @@ pub(super) fn waterfall(
 ) -> Vec<Line<'static>> {
     const FIGURES: usize = 27;
     let start = exchange.slices.first().map_or(exchange.start_ns, |slice| slice.start_ns);
-    let all: u64 = counted(exchange).iter().map(|slice| slice.us).sum();
+    let all = total(counted(exchange).iter().map(|slice| slice.us));
     let mut shown: Vec<&Slice> = counted(exchange).iter().collect();
     shown.sort_by_key(|slice| std::cmp::Reverse(slice.us));
     shown.truncate(room);
     shown.sort_by_key(|slice| slice.start_ns);
     let room = width.saturating_sub(FIGURES);
-    let words = if room >= 60 { room / 2 } else { 0 };
+    let words = if room >= 90 { room / 2 } else { 0 };
     let cells = room - words;
     let scale = |us: u64| (us as f64 / all.max(1) as f64 * cells as f64) as usize;
     shown

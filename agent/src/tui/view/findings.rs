@@ -18,7 +18,7 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
     let width = usize::from(area.width);
     let Some(selected) = snapshot.findings.get(app.finding) else {
         let text = "Findings appear here as soon as the figures prove one: refused connections, a thread that accepts \
-                    too late, a backlog cut by somaxconn.";
+                    or reads too late, a response held by Nagle's algorithm, connections never closed.";
         let mut lines = vec![Line::default(), Line::from(vec![raw(" ✔ "), span("Nothing to report.", theme.strong())])];
         lines.extend(wrap(text, width - 4).into_iter().map(|line| Line::from(format!("   {line}"))));
         lines.extend(notes(theme, snapshot, width));

@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use super::parts::{Row, raw, span};
 use super::steps::{Lane, Step};
 use crate::model::snapshot::Owner;
-use crate::tui::text::{fine, left, right, wrap};
+use crate::tui::text::{fine, left, right, total, wrap};
 use crate::tui::theme::{Theme, letter};
 
 const TIME: usize = 9;
@@ -34,7 +34,7 @@ pub(super) fn lines(theme: Theme, steps: &[Step], width: usize, room: usize) -> 
     let words: Vec<Vec<String>> = steps.iter().map(|step| wrap(text(step), lanes.words)).collect();
     let least: usize = words.iter().map(|lines| lines.len().max(1)).sum();
     let extra = room.saturating_sub(least + 1).min(PROPORTION);
-    let all: u64 = steps.iter().map(held_us).sum();
+    let all = total(steps.iter().map(held_us));
     let mut out = vec![lanes.titles()];
     let mut told = None;
     for (step, words) in steps.iter().zip(&words) {

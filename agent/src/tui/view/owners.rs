@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use super::parts::{Row, columns, cut, raw, span};
 use crate::model::snapshot::{ExchangeView, Owner, OwnerTimes, Snapshot};
 use crate::tui::order::{counted, trailing_us};
-use crate::tui::text::{compact, fine, left, percent};
+use crate::tui::text::{compact, fine, left, percent, total};
 use crate::tui::theme::{Theme, letter, name};
 
 /// From the nearest to the furthest.
@@ -67,7 +67,7 @@ pub(super) fn slices(exchange: &ExchangeView) -> Vec<(Owner, u64)> {
 pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
     let mut row = Row::new();
     for owner in ORDER {
-        let us = counted(exchange).iter().filter(|slice| slice.kind.owner() == owner).map(|slice| slice.us).sum();
+        let us = total(counted(exchange).iter().filter(|slice| slice.kind.owner() == owner).map(|slice| slice.us));
         if us == 0 {
             continue;
         }
@@ -106,7 +106,7 @@ pub(super) fn bar(theme: Theme, parts: &[(Owner, u64)], cells: usize) -> Row {
 }
 
 fn sum(parts: &[(Owner, u64)]) -> u64 {
-    parts.iter().map(|(_, us)| us).sum()
+    total(parts.iter().map(|&(_, us)| us))
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub(super) fn exchange(snapshot: &Snapshot, connection: &ConnectionView, exchang
             false => "the peer delayed its ACK; nobody waited for it".to_owned(),
         };
         path.out.push(Step::Held { at: Some(path.at), us: slice.us, owner: slice.kind.owner(), counts, text });
-        path.at += slice.us;
+        path.at = path.at.saturating_add(slice.us);
         path.after(slice.kind);
     }
     if exchange.done {

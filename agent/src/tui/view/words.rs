@@ -68,7 +68,7 @@ pub(super) fn sentence(
             let reader = who(exchange.read_tid);
             match slice.cpu_us {
                 None => format!("unread: {reader} was elsewhere"),
-                Some(cpu) if cpu * 2 >= slice.us => {
+                Some(cpu) if cpu >= slice.us / 2 => {
                     format!("unread: {reader} was busy, {}", on_cpu(cpu, slice.us))
                 }
                 Some(cpu) => format!("unread: {reader} was asleep, {}", on_cpu(cpu, slice.us)),
@@ -98,7 +98,7 @@ pub(super) fn sentence(
 fn app(snapshot: &Snapshot, exchange: &ExchangeView, slice: &Slice, who: &str) -> String {
     let mut text = match slice.cpu_us {
         None => format!("{who} had it"),
-        Some(cpu) if cpu * 2 >= slice.us => format!("{who} worked, {}", on_cpu(cpu, slice.us)),
+        Some(cpu) if cpu >= slice.us / 2 => format!("{who} worked, {}", on_cpu(cpu, slice.us)),
         Some(cpu) => format!("{who} was asleep, {}", on_cpu(cpu, slice.us)),
     };
     let Some((sock, seq)) = exchange.inside.first() else { return text };
