@@ -4,6 +4,7 @@
 use anyhow::{Context, ensure};
 
 use super::any_tier;
+use super::datagram::{await_dropped, receiver};
 use super::ledger::{serve, servers_of_every_way};
 use crate::harness::trace::{Conversation, Trace};
 use crate::harness::{Case, World};
@@ -143,12 +144,7 @@ fn link(world: &World) -> anyhow::Result<()> {
 }
 
 fn datagrams(world: &World) -> anyhow::Result<()> {
-    let mut receiver = world.demo_waiting(&["datagrams", "--trace", "--receive-buffer", "2048", "--pause", "20ms"])?;
-    let line = receiver.await_line("bound to ")?;
-    let target = &line["bound to ".len()..];
-    world.demo_waiting(&["datagrams", "--target", target, "--count", "100"])?.await_line("sent 100 10000")?;
-    let line = receiver.await_lines("received ", 2)?.swap_remove(1);
-    let dropped = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
-    ensure!(dropped > Some(50), "a buffer for a few datagrams took most of 100: {line}");
-    Ok(())
+    let (mut demo, target) = receiver(world, &["--receive-buffer", "2048", "--pause", "20ms"])?;
+    world.demo_waiting(&["datagrams", "--target", &target, "--count", "100"])?.await_line("sent 100 10000")?;
+    await_dropped(&mut demo, 50)
 }
