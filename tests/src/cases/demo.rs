@@ -43,6 +43,9 @@ fn before_the_answer(world: &World) -> anyhow::Result<()> {
     each(&computing.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
     let locked = talk(world, &["--lock", "30ms"], &["--count", "3"])?;
     each(&locked.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
+    let behind = serve(world, &["--work", "30ms"])?;
+    let calling = talk(world, &["--upstream", &behind.addr.to_string()], &["--count", "3"])?;
+    each(&calling.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
     for (computing, locked) in computing.served.iter().zip(&locked.served) {
         let cpu_ns = (computing.get("cpu_ns")?, locked.get("cpu_ns")?);
         ensure!(cpu_ns.0 >= 30 * MS && cpu_ns.1 < 15 * MS, "computing and blocked: {cpu_ns:?} ns on a processor");
