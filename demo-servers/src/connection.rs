@@ -5,12 +5,14 @@ use std::net::Shutdown;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::time::Duration;
 
+use anyhow::Context;
 use socket2::Socket;
 
 use crate::fault::ThreadTime;
 use crate::reading::Reader;
 use crate::serve::Options;
 use crate::sock::{TcpInfo, announce, monotonic_ns};
+use crate::upstream::Upstream;
 use crate::writing::Writer;
 
 /// A connection that is being served.
@@ -20,6 +22,7 @@ pub(crate) struct Connection<'a> {
     options: &'a Options,
     reader: Reader,
     writer: Writer,
+    upstream: Option<Upstream>,
     request: Request,
     served: u64,
     bytes_in: u64,
@@ -56,9 +59,20 @@ impl<'a> Connection<'a> {
         writer.prepare(&socket)?;
         let reader = Reader::new(&options.input)?;
         let request = Request::default();
-        let socket = Some(socket);
-        let mut connection =
-            Self { socket, port, options, reader, writer, request, served: 0, bytes_in: 0, bytes_out: 0, mute: false };
+        let upstream = options.upstream.map(Upstream::connect).transpose().context("upstream")?;
+        let mut connection = Self {
+            socket: Some(socket),
+            port,
+            options,
+            reader,
+            writer,
+            upstream,
+            request,
+            served: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            mute: false,
+        };
         if options.speak_first {
             connection.answer(Request::default())?;
         }
@@ -116,6 +130,9 @@ impl<'a> Connection<'a> {
         let Some(socket) = &self.socket else { return Ok(()) };
         let before = self.options.trace.then(ThreadTime::now);
         self.options.fault.before_answer();
+        if let Some(upstream) = &mut self.upstream {
+            upstream.ask()?;
+        }
         let spent = before.map(|before| ThreadTime::now().since(before));
         let write_ns = monotonic_ns();
         let writes = self.writer.write(socket)?;

@@ -21,5 +21,6 @@ pub mod serve;
 pub mod slow_acceptor;
 pub mod sock;
 mod tun;
+mod upstream;
 mod uring;
 pub mod writing;

@@ -1,6 +1,7 @@
 //! Answers every line with a message, by a thread a connection or by one epoll loop, with faults to be switched on.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub struct Options {
     /// Serve all connections in one epoll loop, rather than each by a thread of its own
     #[arg(long)]
     pub epoll: bool,
+    /// Ask this server of lines before each answer, over a connection for each of its own
+    #[arg(long, value_name = "ADDR")]
+    pub upstream: Option<SocketAddr>,
     /// Write an answer before anything was asked
     #[arg(long)]
     pub speak_first: bool,

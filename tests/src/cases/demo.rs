@@ -4,6 +4,7 @@
 use anyhow::{Context, ensure};
 
 use super::any_tier;
+use super::datagram::{await_dropped, receiver};
 use super::ledger::{serve, servers_of_every_way};
 use crate::harness::trace::{Conversation, Trace};
 use crate::harness::{Case, World};
@@ -42,6 +43,9 @@ fn before_the_answer(world: &World) -> anyhow::Result<()> {
     each(&computing.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
     let locked = talk(world, &["--lock", "30ms"], &["--count", "3"])?;
     each(&locked.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
+    let behind = serve(world, &["--work", "30ms"])?;
+    let calling = talk(world, &["--upstream", &behind.addr.to_string()], &["--count", "3"])?;
+    each(&calling.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
     for (computing, locked) in computing.served.iter().zip(&locked.served) {
         let cpu_ns = (computing.get("cpu_ns")?, locked.get("cpu_ns")?);
         ensure!(cpu_ns.0 >= 30 * MS && cpu_ns.1 < 15 * MS, "computing and blocked: {cpu_ns:?} ns on a processor");
@@ -98,13 +102,19 @@ fn nagle(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether the server's write ended no sooner than the client, which sleeps for 300 ms, began to read.
+fn blocked(talk: &Conversation) -> anyhow::Result<bool> {
+    let (server, client) = (&talk.served[0], &talk.asked[0]);
+    Ok(server.get("written_ns")?.saturating_sub(client.get("written_ns")?) > 250 * MS)
+}
+
 fn slow_peer(world: &World) -> anyhow::Result<()> {
     let slow = ["--slow-read", "300ms", "--response"];
     let full = talk(world, &["--response", "8000000"], &[&slow[..], &["8000000"]].concat())?;
-    each(&full.served, "write_ns", "written_ns", |ns| ns > 200 * MS)?;
+    ensure!(blocked(&full)?, "8 MB found room in the buffers: {:?}", full.served);
     let small_window = [&slow[..], &["60000", "--receive-buffer", "4096"]].concat();
     let shut = talk(world, &["--response", "60000"], &small_window)?;
-    each(&shut.served, "write_ns", "written_ns", |ns| ns < 200 * MS)?;
+    ensure!(!blocked(&shut)?, "60 KB found no room in the send buffer: {:?}", shut.served);
     each(&shut.asked, "write_ns", "first_ns", |ns| ns > 300 * MS)
 }
 
@@ -137,12 +147,7 @@ fn link(world: &World) -> anyhow::Result<()> {
 }
 
 fn datagrams(world: &World) -> anyhow::Result<()> {
-    let mut receiver = world.demo_waiting(&["datagrams", "--trace", "--receive-buffer", "2048", "--pause", "20ms"])?;
-    let line = receiver.await_line("bound to ")?;
-    let target = &line["bound to ".len()..];
-    world.demo_waiting(&["datagrams", "--target", target, "--count", "100"])?.await_line("sent 100 10000")?;
-    let line = receiver.await_lines("received ", 2)?.swap_remove(1);
-    let dropped = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
-    ensure!(dropped > Some(50), "a buffer for a few datagrams took most of 100: {line}");
-    Ok(())
+    let (mut demo, target) = receiver(world, &["--receive-buffer", "2048", "--pause", "20ms"])?;
+    world.demo_waiting(&["datagrams", "--target", &target, "--count", "100"])?.await_line("sent 100 10000")?;
+    await_dropped(&mut demo, 50)
 }

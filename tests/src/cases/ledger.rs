@@ -5,7 +5,9 @@ use anyhow::{Context, ensure};
 use super::finding::check_useful;
 use super::{any_tier, each_tier};
 use crate::harness::json::{is, number};
-use crate::harness::ledger::{Truth, check_bytes, check_verdict, cpu_us, is_connection, paired, spent_us};
+use crate::harness::ledger::{
+    Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of, is_connection, paired, spent_us,
+};
 use crate::harness::trace::Conversation;
 use crate::harness::{Case, Demo, Ended, Skip, World};
 
@@ -18,6 +20,8 @@ pub(super) const CASES: &[Case] = &[
     each_tier("ledger::server_speaks_first", speaks_first),
     each_tier("ledger::large_upload", large_upload),
     each_tier("ledger::open_at_the_attach", open_at_attach),
+    each_tier("ledger::a_client_waits_for_its_server", client).alone(),
+    each_tier("ledger::calls_inside_an_exchange", upstream).alone(),
     any_tier("ledger::slow_app_is_found", slow_app),
     any_tier("ledger::nothing_is_found_on_a_healthy_server", healthy).alone(),
 ];
@@ -190,6 +194,42 @@ fn open_at_attach(world: &World) -> anyhow::Result<()> {
     ensure!(connection["attached_midway"] == true && connection["sock"] == exchange["sock"], "{connection}");
     ensure!(number(&exchange, "/request_bytes") == Some(40), "a whole exchange: {exchange}");
     agent.stop().map(drop)
+}
+
+/// The same wait as the server has it, from the client's view: the peer's.
+fn client(world: &World) -> anyhow::Result<()> {
+    let mut demo = serve(world, &["--work", "30ms"])?;
+    let mut begun = Conversation::begin(world, &demo, &["--count", "5", "--wait"])?;
+    begun.0.await_line("connected ")?;
+    let mut agent = world.watch().pid(begun.0.pid()).start()?;
+    begun.0.go()?;
+    let talk = begun.end(&mut demo)?;
+    agent.await_object("end of the connection", |object| is_connection(object, "client", talk.port))?;
+    let ended = agent.stop()?;
+    check_sums(&ended.objects, connection_of(&ended.objects, "client", talk.port)?)?;
+    for (exchange, server, client) in paired(&ended, "client", &talk)? {
+        check_verdict(exchange, "peer", "response")?;
+        let truth = Truth::new(server.between("read_ns", "write_ns")?, client.between("write_ns", "first_ns")?);
+        truth.check(world, "response", spent_us(exchange, &["ack_wait", "delayed_ack", "response"]), client)?;
+    }
+    Ok(())
+}
+
+fn upstream(world: &World) -> anyhow::Result<()> {
+    let behind = serve(world, &["--work", "30ms"])?;
+    let (ended, talk) = watched(world, &["--upstream", &behind.addr.to_string()], &["--count", "5"])?;
+    let inner = ended.of("connection").find(|object| object["role"] == "client").context("no call is shown")?;
+    let calls = exchanges_of(&ended.objects, inner);
+    ensure!(calls.len() == talk.served.len(), "five calls, {} are shown: {inner}", calls.len());
+    for ((exchange, ..), call) in paired(&ended, "server", &talk)?.into_iter().zip(calls) {
+        // The thread is away: for the inbound exchange it is the application's time.
+        check_verdict(exchange, "app", "app")?;
+        check_verdict(call, "peer", "response")?;
+        let inside = exchange["inside"].as_array().context("no call inside")?;
+        let shown = inside.iter().any(|hint| hint["sock"] == call["sock"] && hint["seq"] == call["seq"]);
+        ensure!(shown, "{call} ran inside {exchange}");
+    }
+    Ok(())
 }
 
 fn slow_app(world: &World) -> anyhow::Result<()> {
