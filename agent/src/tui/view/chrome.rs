@@ -55,8 +55,12 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
             row.push(span(" ▲ damaged", theme.loss()));
         }
     }
-    let short = (app.paused || app.playback.is_some()) && area.width < 110;
-    spread(row, legend(theme, short), area.width.into())
+    let narrow = area.width < 110;
+    let legend = match app.playback {
+        Some(playback) if playback.damages > 0 && narrow => Row::new(),
+        playback => legend(theme, (app.paused || playback.is_some()) && narrow),
+    };
+    spread(row, legend, area.width.into())
 }
 
 /// "▶ 00:12 / 01:00 ×2"
