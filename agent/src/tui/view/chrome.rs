@@ -55,11 +55,11 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
             row.push(span(" ▲ damaged", theme.loss()));
         }
     }
-    let narrow = area.width < 110;
-    let legend = match app.playback {
-        Some(playback) if playback.damages > 0 && narrow => Row::new(),
-        playback => legend(theme, (app.paused || playback.is_some()) && narrow),
-    };
+    let short = (app.paused || app.playback.is_some()) && area.width < 110;
+    let legend = legend(theme, short);
+    // Where a replay is matters more than what the colours mean, which the help says too.
+    let crowded = app.playback.is_some() && columns(&row) + columns(&legend) > usize::from(area.width);
+    let legend = if crowded { Row::new() } else { legend };
     spread(row, legend, area.width.into())
 }
 
