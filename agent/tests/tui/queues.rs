@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use backscope::model::snapshot::Snapshot;
-use backscope::tui::{Action, App, Theme};
+use backscope::tui::{Action, App, Playback, Theme};
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind as Mouse};
 use ratatui::style::Color;
 
@@ -31,6 +31,20 @@ fn many(count: u32) -> Snapshot {
         })
         .collect();
     snapshot
+}
+
+#[test]
+fn a_replay_says_where_it_is_and_what_is_damaged() {
+    let mut screen = Screen::new(scene::incident());
+    assert!(!screen.text().contains("damaged"));
+    let playback =
+        Playback { playing: true, position_us: 12_000_000, length_us: 3_600_000_000, speed: 0.25, damages: 2 };
+    screen.app.set_playback(playback);
+    assert!(screen.lines()[1].contains("▶ 00:12 / 1:00:00 ×0.25  ▲ damaged"), "{}", screen.lines()[1]);
+    screen.app.set_playback(Playback { playing: false, damages: 0, ..playback });
+    assert!(screen.lines()[1].contains("‖ 00:12 / 1:00:00 ×0.25"), "{}", screen.lines()[1]);
+    screen.key(KeyCode::Char('?'));
+    assert!(screen.text().contains("the next finding, the one before"));
 }
 
 #[test]
