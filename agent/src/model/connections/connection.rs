@@ -71,11 +71,10 @@ impl Connection {
             handshake_us: accept.handshake_us.map(saturated),
             queued_us: accept.queued_us().map(saturated),
             acceptor: Some(accept.tid),
-            first: Some(Box::new(First {
-                handshake_us: accept.handshake_us,
-                queued_ns: accept.queued_ns,
-                accepted_ns: accept.ts_ns,
-            })),
+            // Without the moment of queueing, that of accept is a guess.
+            first: accept.queued_ns.map(|queued_ns| {
+                Box::new(First { handshake_us: accept.handshake_us, queued_ns, accepted_ns: accept.ts_ns })
+            }),
             ..Self::new(Role::Server, accept.local, accept.peer, accept.pid, comm, accept.ts_ns)
         }
     }

@@ -18,8 +18,8 @@ const SLACK_NS: u64 = 100_000;
 pub(super) struct First {
     /// SYN-ACK → final ACK, where known.
     pub(super) handshake_us: Option<u64>,
-    /// Put in the accept queue, where known.
-    pub(super) queued_ns: Option<u64>,
+    /// Put in the accept queue.
+    pub(super) queued_ns: u64,
     /// Accept returned.
     pub(super) accepted_ns: u64,
 }
@@ -127,10 +127,9 @@ fn server(exchange: &Exchange, first: Option<&First>) -> Tile {
 /// From the handshake to the moment at which there is something to read, or accept has returned.
 fn accepted(first: &First, arrived_ns: Option<u64>, now_ns: u64) -> Tile {
     let accepted_ns = first.accepted_ns.min(now_ns);
-    // Unaccepted data prove that the connection waited, even where its queueing was not seen.
-    let queued_ns = first.queued_ns.or(arrived_ns).unwrap_or(accepted_ns).min(accepted_ns);
-    let handshake_us = first.handshake_us.filter(|_| first.queued_ns.is_some()).unwrap_or(0);
-    let mut tile = Tile::new(queued_ns.saturating_sub(handshake_us.saturating_mul(1_000)));
+    let queued_ns = first.queued_ns.min(accepted_ns);
+    let handshake_ns = first.handshake_us.unwrap_or(0).saturating_mul(1_000);
+    let mut tile = Tile::new(queued_ns.saturating_sub(handshake_ns));
     tile.until(queued_ns, SliceKind::Handshake);
     tile.until(accepted_ns, SliceKind::AcceptQueue);
     if let Some(arrived_ns) = arrived_ns {

@@ -3,7 +3,7 @@
 use super::facts::{Build, at, client, server};
 use super::world::{MS, SECOND, START, World, address};
 use crate::model::event::{
-    Closed, ConnectionSample, Ending, Event, Exchange, Hold, HoldReason, Opened, Progress, Role, Side, SockId,
+    Accept, Closed, ConnectionSample, Ending, Event, Exchange, Hold, HoldReason, Opened, Progress, Role, Side, SockId,
     TcpState, ThreadSample,
 };
 use crate::model::output::{ConnectionOutput, ExchangeOutput, Output};
@@ -110,6 +110,16 @@ fn an_accepted_connection_lives_to_its_close() {
     assert_eq!(world.model.snapshot().times, times);
     world.finish();
     assert_eq!(connections(&world).len(), 1, "reported once");
+}
+
+#[test]
+fn an_accept_whose_wait_is_not_known_claims_none() {
+    let mut world = World::with_limit(128);
+    world.accept(0, 7, MS, MS);
+    let Some(Output::Accept(accept)) = world.out.pop() else { panic!("no accept") };
+    world.apply(Event::Accept(Accept { sock: 5, queued_ns: None, entered_ns: None, ts_ns: at(50 * US), ..accept }));
+    world.apply(Event::Exchange(on(5, 1, server())));
+    assert_eq!(exchanges(&world)[0].view.slices[0].kind, SliceKind::ReceiveQueue);
 }
 
 #[test]

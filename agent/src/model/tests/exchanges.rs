@@ -101,7 +101,7 @@ fn a_request_in_parts_waits_for_the_peer() {
 
 #[test]
 fn the_first_exchange_begins_with_the_handshake() {
-    let first = First { handshake_us: Some(400), queued_ns: Some(START - 300 * MS), accepted_ns: START };
+    let first = First { handshake_us: Some(400), queued_ns: START - 300 * MS, accepted_ns: START };
     let view = |first: &First| view(&server(), Some(first));
     let queued = view(&first);
     assert_tiles(&server(), &queued);
@@ -113,8 +113,6 @@ fn the_first_exchange_begins_with_the_handshake() {
     assert_eq!(slices(&before)[1..3], [("accept_queue", 300_020), ("receive_queue", 30)], "data came first");
     let after = view(&First { accepted_ns: START - 100 * MS, ..first });
     assert_eq!(slices(&after)[1..4], [("accept_queue", 200_000), ("request", 100_000), ("receive_queue", 50)]);
-    let unseen = view(&First { queued_ns: None, accepted_ns: START + 20 * US, handshake_us: Some(400) });
-    assert_eq!(slices(&unseen)[..2], [("accept_queue", 20), ("receive_queue", 30)], "unaccepted data prove a wait");
     let later = Exchange { seq: 2, ..server() };
     assert_eq!(slices(&crate::model::exchange::view(&later, Some(&first)))[0].0, "receive_queue");
 }
@@ -123,7 +121,7 @@ fn the_first_exchange_begins_with_the_handshake() {
 fn a_server_that_speaks_first_begins_with_its_accept_or_write() {
     let greeting = Exchange { inbound: None, ..server() };
     assert_eq!(slices(&judged(&greeting)), [("ack_wait", 30)]);
-    let first = First { handshake_us: None, queued_ns: Some(START - MS), accepted_ns: START };
+    let first = First { handshake_us: None, queued_ns: START - MS, accepted_ns: START };
     let view = view(&greeting, Some(&first));
     assert_tiles(&greeting, &view);
     assert_eq!(slices(&view), [("accept_queue", 1_000), ("app", 950), ("ack_wait", 30)]);
@@ -340,7 +338,7 @@ fn whatever_the_facts_are_the_slices_tile() {
         let exchange = garbage.exchange();
         let first = First {
             handshake_us: garbage.maybe(Garbage::span),
-            queued_ns: garbage.maybe(Garbage::time),
+            queued_ns: garbage.time(),
             accepted_ns: garbage.time(),
         };
         let view = view(&exchange, garbage.next().is_multiple_of(2).then_some(&first));
