@@ -155,12 +155,14 @@ unsafe fn show(
     unsafe {
         let exchange = &raw mut (*connection).exchange;
         let idle = (*exchange).in_first_ns == 0 && (*exchange).writes == 0;
-        let over = idle || (*exchange).acked_ns != 0 && (*connection).unread_since_ns == 0;
+        // A request that was acknowledged is not answered yet.
+        let answered = (*exchange).role == role::SERVER || (*exchange).reads != 0;
+        let over = idle || answered && (*exchange).acked_ns != 0 && (*connection).unread_since_ns == 0;
         if over && (*connection).shown_seq == (*exchange).seq && state == TCP_ESTABLISHED {
             return;
         }
         bring_up_to_date(connection, tp, now());
-        if idle || (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
+        if idle || answered && (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
             (*connection).shown_seq = (*exchange).seq;
         }
         let mut active_ns = (*connection).arrival_ns;

@@ -136,6 +136,7 @@ unsafe fn note(connection: *mut Connection, sk: *const c_void, tp: *const c_void
         (*exchange).bytes_out += size as u64;
         (*exchange).out_last_ns = ts_ns;
         (*exchange).acked_ns = 0;
+        (*connection).shown_seq = 0;
     }
 }
 

@@ -9,6 +9,7 @@ use super::connections;
 use crate::model::event::{self, Event, ProcessChange, Stage};
 
 /// What a record means.
+#[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never stored")]
 pub(super) enum Decoded {
     /// Something the model wants to know.
     Event(Event),
