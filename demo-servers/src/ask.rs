@@ -31,6 +31,9 @@ pub struct Options {
     /// Sleep this long before each time
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub pause: Duration,
+    /// But not before the first so many
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub warm: u64,
     /// Bytes of a request, unless --writes says them
     #[arg(long, default_value_t = 40, value_name = "BYTES")]
     pub request: usize,
@@ -114,7 +117,9 @@ impl Conversation {
             self.read(options.response, options)?;
         }
         for seq in 1..=options.count {
-            thread::sleep(options.pause);
+            if seq > options.warm {
+                thread::sleep(options.pause);
+            }
             self.ask(seq, options).with_context(|| format!("request {seq}"))?;
         }
         announce(format_args!("answered {}", options.count));

@@ -197,18 +197,34 @@ pub(crate) unsafe fn settle_ack(connection: *mut Connection, tp: *const c_void) 
 /// Bulk transfers are those that the peer's window can hold up.
 pub(crate) const BULK: u64 = 16_384;
 
-/// Jiffies that the peer's window, or the room in the send buffer, has limited sending so far.
+/// What the kernel has counted of a socket's sending so far, in jiffies (`tcp_chrono_set`).
+pub(crate) struct Sending {
+    /// Something was out, or waited to be.
+    pub(crate) busy: u32,
+    /// Of that: the peer's window, or the room in the send buffer, limited it.
+    pub(crate) limited: u32,
+    /// Something is out now.
+    pub(crate) is_busy: bool,
+}
+
 #[inline(always)]
-pub(crate) fn limited_jiffies(tp: *const c_void) -> u32 {
+pub(crate) fn sending(tp: *const c_void) -> Sending {
+    const UNSPECIFIED: u8 = 0;
     const RWND_LIMITED: u8 = 2;
     let stats = load!(tp, chrono_stat as [u32; 3]);
-    let mut jiffies = stats[1].wrapping_add(stats[2]);
-    if load!(tp, chrono_type as u8) & 3 >= RWND_LIMITED {
+    let mut limited = stats[1].wrapping_add(stats[2]);
+    let mut busy = limited.wrapping_add(stats[0]);
+    let kind = load!(tp, chrono_type as u8) & 3;
+    if kind != UNSPECIFIED {
         // SAFETY: no arguments, no preconditions.
         let now = unsafe { generated::bpf_jiffies64() } as u32;
-        jiffies = jiffies.wrapping_add(now.wrapping_sub(load!(tp, chrono_start as u32)));
+        let running = now.wrapping_sub(load!(tp, chrono_start as u32));
+        busy = busy.wrapping_add(running);
+        if kind >= RWND_LIMITED {
+            limited = limited.wrapping_add(running);
+        }
     }
-    jiffies
+    Sending { busy, limited, is_busy: kind != UNSPECIFIED }
 }
 
 /// Fills in what is read from the socket when an exchange is sent or shown.
@@ -231,7 +247,7 @@ pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_
         (*exchange).unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
         (*exchange).min_rtt_us = load!(tp, rtt_min as [u32; 2])[1];
         if (*exchange).bytes_out >= BULK || (*connection).blocked_since_ns != 0 {
-            (*exchange).window_jiffies = limited_jiffies(tp).wrapping_sub((*connection).window_base);
+            (*exchange).window_jiffies = sending(tp).limited.wrapping_sub((*connection).window_base);
         }
     }
 }
@@ -288,9 +304,9 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
         if how == progress::CLOSED {
             return;
         }
-        if (*exchange).bytes_out >= BULK {
-            (*connection).window_base = limited_jiffies(tp);
-        }
+        let sending = sending(tp);
+        (*connection).window_base = sending.limited;
+        (*connection).busy_base = if sending.is_busy { u32::MAX } else { sending.busy };
         let (seq, sock, role) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role);
         core::ptr::write_bytes(exchange.cast::<u64>(), 0, size_of::<Exchange>() / 8);
         (*exchange).kind = abi::EXCHANGE;

@@ -10,7 +10,7 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, hold, progress, role};
 
 use crate::{
-    connection::{BULK, connection_of, finish, limited_jiffies, note_user, settle_hold, tcp_of},
+    connection::{BULK, connection_of, finish, note_user, sending, settle_hold, tcp_of},
     kernel::{config, load, now, sk_of},
 };
 
@@ -118,9 +118,14 @@ unsafe fn note(connection: *mut Connection, sk: *const c_void, tp: *const c_void
             if waiting_ns != 0 {
                 (*exchange).out_first_ns = waiting_ns;
             } else if size as u64 >= BULK {
-                // A call that blocked began before it had to wait; the kernel counts that wait in jiffies.
-                let waited = limited_jiffies(tp).wrapping_sub((*connection).window_base) as u64;
-                let waited_ns = waited * config!(tick_ns) as u64;
+                // The call may have blocked. If nothing was out before, it began when the kernel began to count.
+                let sending = sending(tp);
+                let waited = if (*connection).busy_base == u32::MAX {
+                    sending.limited.wrapping_sub((*connection).window_base)
+                } else {
+                    sending.busy.wrapping_sub((*connection).busy_base)
+                };
+                let waited_ns = waited as u64 * config!(tick_ns) as u64;
                 if waited_ns < ts_ns {
                     (*exchange).out_first_ns = ts_ns - waited_ns;
                     (*exchange).blocked_ns += waited_ns;

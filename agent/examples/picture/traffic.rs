@@ -71,6 +71,7 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
         read_tid: Some(4244),
         write_tid: Some(4244),
         inside: Vec::new(),
+        within: Vec::new(),
     }
 }
 

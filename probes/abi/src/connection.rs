@@ -184,8 +184,10 @@ pub struct Connection {
     pub longest_hold_ns: u64,
     /// Sequence number behind the last held byte.
     pub hold_seq: u32,
-    /// `chrono_stat` of the receive window when the exchange began, jiffies.
+    /// Jiffies that the peer's window or the send buffer had limited sending when the exchange began.
     pub window_base: u32,
+    /// Jiffies that anything had been out when the exchange began; `u32::MAX` if something was out just then.
+    pub busy_base: u32,
     /// Sizes of the two writes of the present hold.
     pub hold_sizes: [u32; 2],
     /// Delayed ACKs sent by timer.
@@ -203,7 +205,7 @@ pub struct Connection {
     /// Not 0: it was open when it became known.
     pub midway: u8,
     /// Padding.
-    pub _pad: [u8; 5],
+    pub _pad: u8,
 }
 
 /// What a connection starts from.
@@ -221,6 +223,7 @@ impl Connection {
         longest_hold_ns: 0,
         hold_seq: 0,
         window_base: 0,
+        busy_base: 0,
         hold_sizes: [0; 2],
         delayed_acks: 0,
         delayed_ack_us: 0,
@@ -229,7 +232,7 @@ impl Connection {
         fin_by: 0,
         fin_how: 0,
         midway: 0,
-        _pad: [0; 5],
+        _pad: 0,
     };
 }
 

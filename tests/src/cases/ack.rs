@@ -125,8 +125,8 @@ fn check_agree(world: &World, count: u64, sender_us: u64, receiver_us: u64) -> a
 }
 
 fn both_ends(world: &World) -> anyhow::Result<()> {
-    // After each answer the client has nothing to send for a while.
-    let (ended, talk, delayed) = both(world, &[], &["--count", "6", "--pause", "200ms"])?;
+    // After the last answers the client has nothing to send for a while. The first use up its quick ACKs.
+    let (ended, talk, delayed) = both(world, &[], &["--count", "46", "--warm", "40", "--pause", "200ms"])?;
     let server = connection_of(&ended.objects, "server", talk.port)?;
     let waits: Vec<_> = exchanges_of(&ended.objects, server)
         .into_iter()

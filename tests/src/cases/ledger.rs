@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 
 use super::finding::check_useful;
 use super::{any_tier, each_tier};
-use crate::harness::json::{is, number};
+use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
     Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of, is_connection, paired, spent_us,
 };
@@ -225,8 +225,12 @@ fn upstream(world: &World) -> anyhow::Result<()> {
         // The thread is away: for the inbound exchange it is the application's time.
         check_verdict(exchange, "app", "app")?;
         check_verdict(call, "peer", "response")?;
-        let inside = exchange["inside"].as_array().context("no call inside")?;
-        let shown = inside.iter().any(|hint| hint["sock"] == call["sock"] && hint["seq"] == call["seq"]);
+        // The one that is over later names the other.
+        let names = |by: &Value, hint: &str, other: &Value| {
+            let hints = by[hint].as_array().into_iter().flatten();
+            hints.into_iter().any(|hint| hint["sock"] == other["sock"] && hint["seq"] == other["seq"])
+        };
+        let shown = names(exchange, "inside", call) || names(call, "within", exchange);
         ensure!(shown, "{call} ran inside {exchange}");
     }
     Ok(())

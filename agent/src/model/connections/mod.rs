@@ -151,7 +151,8 @@ impl Connections {
             match exchange.role {
                 Role::Server => view.inside = self.inside.served(exchange),
                 Role::Client => {
-                    for (served, seq) in self.inside.called(exchange) {
+                    view.within = self.inside.called(exchange);
+                    for &(served, seq) in &view.within {
                         self.details.note_inside(served, seq, (sock, exchange.seq));
                     }
                 }

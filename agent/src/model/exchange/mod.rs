@@ -54,6 +54,7 @@ pub(super) fn view(exchange: &Exchange, first: Option<&First>) -> ExchangeView {
         read_tid: inbound.and_then(|inbound| inbound.reader).map(|reader| reader.tid),
         write_tid: outbound.and_then(|outbound| outbound.writer).map(|writer| writer.tid),
         inside: Vec::new(),
+        within: Vec::new(),
     }
 }
 

@@ -201,6 +201,9 @@ pub struct ExchangeView {
     pub write_tid: Option<u32>,
     /// Client exchanges that ran inside this one on the same thread, as (socket, seq): a hint.
     pub inside: Vec<(SockId, u32)>,
+    /// Of a client's exchange: those of served connections that were over before it and that it ran inside of, on the
+    /// same thread: a hint.
+    pub within: Vec<(SockId, u32)>,
 }
 
 /// One connection.

@@ -29,6 +29,8 @@ pub(super) struct ExchangeBody {
     midway: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inside: Vec<InsideBody>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    within: Vec<InsideBody>,
     gaps: Vec<&'static str>,
 }
 
@@ -81,6 +83,7 @@ impl From<&ExchangeOutput> for ExchangeBody {
             done: view.done,
             midway: exchange.midway,
             inside: view.inside.iter().map(inside).collect(),
+            within: view.within.iter().map(inside).collect(),
             gaps: gaps([
                 (true, NO_PROTOCOL),
                 (
@@ -127,7 +130,7 @@ pub(super) struct ConnectionBody<'a> {
     bytes: Value,
     exchanges: u64,
     nagle: Value,
-    delayed_acks: Option<Value>,
+    delayed_acks: Value,
     trailing_acks: Value,
     retransmits: u64,
     close: Option<Value>,
@@ -162,9 +165,10 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             nagle: json!({
                 "holds": nagle.map_or(0, |hold| hold.count), "held_us": nagle.map_or(0, |hold| hold.us),
             }),
-            delayed_acks: output
-                .delayed_acks_sent
-                .map(|(sent, waited_us)| json!({ "sent": sent, "waited_us": waited_us })),
+            delayed_acks: json!({
+                "sent": output.delayed_acks_sent.map(|(sent, _)| sent),
+                "waited_us": output.delayed_acks_sent.map(|(_, waited_us)| waited_us),
+            }),
             trailing_acks: json!({ "count": view.trailing.count, "us": view.trailing.us }),
             retransmits: view.retransmits,
             close: view.ended.map(|(by, how)| json!({ "by": side_name(by), "how": ending_name(how) })),
