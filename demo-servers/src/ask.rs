@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::thread;
 use std::time::Duration;
 
@@ -31,9 +32,9 @@ pub struct Options {
     /// Sleep this long before each time
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub pause: Duration,
-    /// But not before the first so many
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub warm: u64,
+    /// But only before each time of which this is a divisor
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub pause_every: NonZeroU64,
     /// Bytes of a request, unless --writes says them
     #[arg(long, default_value_t = 40, value_name = "BYTES")]
     pub request: usize,
@@ -117,7 +118,7 @@ impl Conversation {
             self.read(options.response, options)?;
         }
         for seq in 1..=options.count {
-            if seq > options.warm {
+            if seq.is_multiple_of(options.pause_every.get()) {
                 thread::sleep(options.pause);
             }
             self.ask(seq, options).with_context(|| format!("request {seq}"))?;

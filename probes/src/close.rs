@@ -94,14 +94,18 @@ pub(crate) fn destroyed(sk: *mut c_void, accepted: bool) {
         unsafe {
             let ts_ns = now();
             finish(connection, tp, ts_ns, progress::CLOSED);
+            let last = &raw const (*connection).exchange;
+            let begun = (*last).progress == progress::CLOSED;
             emit_with(|record: *mut abi::Ended| {
                 (*record).kind = abi::ENDED;
                 (*record).retransmits = load!(tp, total_retrans as u32);
                 (*record).ts_ns = ts_ns;
                 (*record).sock = (*connection).exchange.sock;
                 (*record).fin_ns = (*connection).fin_ns;
-                (*record).bytes_in = load!(tp, bytes_received as u64);
-                (*record).bytes_out = load!(tp, bytes_acked as u64);
+                (*record).bytes_in = (*connection).bytes_in;
+                (*record).bytes_out = (*connection).bytes_out;
+                (*record).exchanges = if begun { (*last).seq } else { (*last).seq - 1 };
+                (*record)._pad2 = 0;
                 (*record).delayed_acks = (*connection).delayed_acks;
                 (*record).delayed_ack_us = (*connection).delayed_ack_us;
                 (*record).fin_by = (*connection).fin_by;

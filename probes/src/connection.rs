@@ -300,6 +300,8 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
         }
         bring_up_to_date(connection, tp, ts_ns);
         (*exchange).progress = how;
+        (*connection).bytes_in += (*exchange).bytes_in;
+        (*connection).bytes_out += (*exchange).bytes_out;
         emit(connection);
         if how == progress::CLOSED {
             return;

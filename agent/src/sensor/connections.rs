@@ -263,6 +263,7 @@ pub(super) fn closed(raw: &abi::Ended, sees_delayed_acks: bool) -> Closed {
         since_ns: known(raw.fin_ns),
         bytes_in: raw.bytes_in,
         bytes_out: raw.bytes_out,
+        exchanges: raw.exchanges,
         retransmits: raw.retransmits,
         delayed_acks: sees_delayed_acks.then_some(raw.delayed_acks),
         delayed_ack_us: raw.delayed_ack_us.into(),

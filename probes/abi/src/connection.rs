@@ -168,6 +168,10 @@ pub struct Connection {
     pub exchange: Exchange,
     /// The listener that it came from; 0 where there is none, or not known.
     pub listener: u64,
+    /// Bytes that were read in exchanges that are over.
+    pub bytes_in: u64,
+    /// Bytes that were written in them.
+    pub bytes_out: u64,
     /// The oldest unread byte was there; 0 when all is read.
     pub unread_since_ns: u64,
     /// The newest byte was there.
@@ -214,6 +218,8 @@ impl Connection {
     pub const BLANK: Self = Self {
         exchange: Exchange::BLANK,
         listener: 0,
+        bytes_in: 0,
+        bytes_out: 0,
         unread_since_ns: 0,
         arrival_ns: 0,
         empty_since_ns: 0,
@@ -316,10 +322,14 @@ pub struct Ended {
     pub sock: u64,
     /// The first FIN or RST; 0 when not seen.
     pub fin_ns: u64,
-    /// Bytes that came.
+    /// Bytes that were read.
     pub bytes_in: u64,
-    /// Bytes that were acknowledged.
+    /// Bytes that were written.
     pub bytes_out: u64,
+    /// Exchanges.
+    pub exchanges: u32,
+    /// Padding.
+    pub _pad2: u32,
     /// Delayed ACKs sent by timer.
     pub delayed_acks: u32,
     /// How long they waited, µs.

@@ -129,10 +129,6 @@ layout! {
     chrono_start = "tcp_sock"."chrono_start",
     /// Which of them it is.
     chrono_type = "tcp_sock"."chrono_type",
-    /// Bytes received (RFC 4898).
-    bytes_received = "tcp_sock"."bytes_received",
-    /// Bytes acknowledged (RFC 4898).
-    bytes_acked = "tcp_sock"."bytes_acked",
     /// What the delayed ACK waits for.
     ack_pending = "inet_connection_sock"."icsk_ack.pending",
     /// Error that the next call will return.

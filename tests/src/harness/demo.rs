@@ -121,6 +121,16 @@ impl Demo {
         self.lines.iter().map(String::as_str).filter(move |line| line.starts_with(prefix))
     }
 
+    /// Reads one more line.
+    pub fn read_line(&mut self, awaited: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.world.patience();
+        match self.process.next_line(deadline).with_context(|| format!("waiting for {awaited}"))? {
+            Some(line) => self.lines.push(line),
+            None => self.explain_end(awaited)?,
+        }
+        Ok(())
+    }
+
     fn explain_end(&mut self, awaited: &str) -> anyhow::Result<()> {
         let status = self.process.wait(self.world.patience())?;
         let errors = self.process.finish();

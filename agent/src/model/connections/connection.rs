@@ -202,6 +202,10 @@ impl Connection {
             by: closed.by.zip(closed.how),
             delayed_acks_sent: closed.delayed_acks.map(|count| (count.into(), closed.delayed_ack_us)),
         }));
+        // What was left away under pressure is in these.
+        self.bytes_in = self.bytes_in.max(closed.bytes_in);
+        self.bytes_out = self.bytes_out.max(closed.bytes_out);
+        self.exchanges = self.exchanges.max(closed.exchanges.into());
         if closed.retransmits > 0 {
             let troubles = self.troubles();
             troubles.retransmits = troubles.retransmits.max(closed.retransmits.into());

@@ -213,10 +213,12 @@ pub struct Closed {
     pub how: Option<Ending>,
     /// When the first FIN or RST was seen or sent.
     pub since_ns: Option<u64>,
-    /// Bytes that the peer delivered (`tcp_info.tcpi_bytes_received`).
+    /// Bytes that were read since it became known: right also when exchanges were left away under pressure.
     pub bytes_in: u64,
-    /// Bytes that the peer acknowledged (`tcp_info.tcpi_bytes_acked`).
+    /// Bytes that were written, likewise.
     pub bytes_out: u64,
+    /// Exchanges, likewise.
+    pub exchanges: u32,
     /// Segments sent again.
     pub retransmits: u32,
     /// Delayed ACKs that this host sent by timer; `None` where this kernel does not show them.

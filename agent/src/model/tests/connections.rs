@@ -38,6 +38,7 @@ pub(crate) fn closed(sock: SockId, ts_ns: u64) -> Event {
         since_ns: Some(ts_ns),
         bytes_in: 100,
         bytes_out: 200,
+        exchanges: 0,
         retransmits: 0,
         delayed_acks: Some(2),
         delayed_ack_us: 80_000,
