@@ -23,7 +23,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo backscope watch --pid 4242          who fills and empties this server's queues, live
+  sudo backscope watch --pid 4242          where the time of its connections goes, and whose it is
   sudo backscope watch -- ./server --port 8080
   sudo backscope record --pid 4242 -o incident.bsrec
   backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
@@ -33,7 +33,7 @@ Examples:
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Watch a server live: SYN queue, accept queue, overflow, who accepts
+    /// Watch a server live: where the time of its connections goes, and whose it is
     #[command(after_help = WATCH_EXAMPLES, args_override_self = true)]
     Watch(WatchArgs),
     /// Record what watch would show, for a replay here or elsewhere, now or later
@@ -77,7 +77,7 @@ Examples:
   sudo backscope watch --pid 4242            a running server and its children
   sudo backscope watch                       pick one from a list
   sudo backscope watch --port 8080 --plain   whoever listens there, as lines
-  sudo backscope watch --comm nginx --json --duration 10s | jq 'select(.type == \"overflow\")'
+  sudo backscope watch --comm nginx --json | jq -c 'select(.type == \"exchange\").verdict'
   sudo backscope watch -- python3 -m http.server
   sudo backscope watch --pid 4242 -o incident.bsrec
 
@@ -129,10 +129,10 @@ Exit status: 0 if watch can run here, 3 if not.";
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
-    /// Watch this process, its existing and future sockets; repeatable
+    /// Watch this process, its existing and future sockets, and its children; repeatable
     #[arg(long, value_name = "PID")]
     pub pid: Vec<u32>,
-    /// Watch whoever listens on this port; repeatable
+    /// Watch whoever listens on this port, and the connections on it; repeatable
     #[arg(long, value_name = "PORT", value_parser = port)]
     pub port: Vec<u16>,
     /// Watch every process with this name (as `ps -o comm` shows it)
@@ -236,11 +236,12 @@ pub struct RunArgs {
 /// Levels of detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Detail {
-    /// Listeners, overflow and accepts: a record an accept, nothing a request
+    /// Listeners, refusals and accepts: a record an accept, nothing a request
     Queues,
     /// Where the time of each exchange went, too: a record an exchange
     Exchanges,
-    /// Every SYN and SYN-ACK sent again, too: where function hooks are refused, a look at every packet
+    /// Every SYN, every SYN-ACK sent again and every change of a process, too: where function hooks are refused, a look
+    /// at every packet of the machine
     Events,
 }
 
