@@ -92,9 +92,15 @@ pub(crate) fn tcp_of(sk: *mut c_void) -> *const c_void {
 #[inline(always)]
 unsafe fn note_thread(slot: *mut ThreadUse, ts_ns: u64) {
     let id = current();
-    // SAFETY: no arguments, no preconditions.
-    let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
-    let (run_delay_ns, cpu_ns) = (read!(task, task_run_delay as u64), read!(task, task_cpu as u64));
+    let (run_delay_ns, cpu_ns) = if config!(sock_from_file) != 0 {
+        // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads need no helper.
+        let task = unsafe { generated::bpf_get_current_task_btf() } as *const c_void;
+        (load!(task, task_run_delay as u64), load!(task, task_cpu as u64))
+    } else {
+        // SAFETY: no arguments, no preconditions.
+        let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
+        (read!(task, task_run_delay as u64), read!(task, task_cpu as u64))
+    };
     // SAFETY: promised by the caller; the other pointer is to a map value that only this thread writes.
     unsafe {
         (*slot).tgid = (id >> 32) as u32;

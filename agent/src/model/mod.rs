@@ -74,6 +74,8 @@ pub struct Setup {
     pub tier: String,
     /// Report every SYN, SYN-ACK retransmission and process change too (`--detail events`).
     pub detail_events: bool,
+    /// Exchanges are watched, not queues alone: without them no connection would ever be seen to end.
+    pub exchanges: bool,
 }
 
 /// Judges the events of one run.
@@ -217,7 +219,9 @@ impl Model {
         self.advance(accept.ts_ns);
         self.listeners.accepted(accept);
         self.stream.accepted(accept);
-        self.connections.accepted(accept);
+        if self.setup.exchanges {
+            self.connections.accepted(accept);
+        }
         self.threads.accepted(accept);
         out.push(Output::Accept(accept.clone()));
     }

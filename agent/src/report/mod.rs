@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::model::text::{count, duration_us, percent, rate};
+pub use crate::model::text::{count, count_of, duration_us, percent, rate};
 use crate::model::{output::Output, snapshot::Snapshot};
 pub use escape::escape;
 

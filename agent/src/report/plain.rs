@@ -7,7 +7,7 @@ mod wrap;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::{Attached, Sink, count, duration_us, escape};
+use super::{Attached, Sink, count, count_of, duration_us, escape};
 use crate::model::event::{Accept, Process, ProcessChange, SockId, Stage};
 use crate::model::output::{Lost, Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView, Owner, Severity, Snapshot};
@@ -178,8 +178,8 @@ impl Plain {
             let exchange = &summary.exchange;
             let [p50, p99, max] = [exchange.p50, exchange.p99, exchange.max].map(duration_us);
             let exchanges = count(summary.times.exchanges);
-            let connections = count(summary.connections);
-            writeln!(out, "  exchanges    {exchanges} on {connections} connections, p50 {p50}, p99 {p99}, max {max}")?;
+            let connections = count_of(summary.connections, "connection");
+            writeln!(out, "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}")?;
             writeln!(out, "  their time   {}", owners(&summary.times))?;
         }
         writeln!(out, "  findings     {}", count(summary.findings))?;

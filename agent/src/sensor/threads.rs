@@ -1,35 +1,54 @@
 //! The threads of watched processes: how they spend their time, from `/proc`, and what they read and write, from the
 //! exchanges that pass by. No scheduler hook is needed.
 
-use std::{collections::HashMap, fs};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+};
 
 use super::stream;
-use crate::model::event::{Exchange, ThreadSample};
+use crate::model::event::{Exchange, ThreadSample, ThreadUse};
 
 /// Threads that are looked at; of a process with more the rest goes unseen.
 const MAX_THREADS: usize = 1_024;
 
+/// Reads and writes of a thread of a process.
+#[derive(Debug, Default)]
+struct Calls {
+    pid: u32,
+    reads: u64,
+    writes: u64,
+}
+
 /// Reads and writes by thread.
 #[derive(Debug, Default)]
 pub(super) struct Threads {
-    calls: HashMap<u32, (u64, u64)>,
+    calls: HashMap<u32, Calls>,
 }
 
 impl Threads {
     /// Counts the calls of an exchange that is over.
     pub(super) fn count(&mut self, exchange: &Exchange) {
         if let Some((inbound, reader)) = exchange.inbound.as_ref().and_then(|it| Some((it, it.reader?))) {
-            self.calls.entry(reader.tid).or_default().0 += u64::from(inbound.reads);
+            self.of(reader).reads += u64::from(inbound.reads);
         }
         if let Some((outbound, writer)) = exchange.outbound.as_ref().and_then(|it| Some((it, it.writer?))) {
-            self.calls.entry(writer.tid).or_default().1 += u64::from(outbound.writes);
+            self.of(writer).writes += u64::from(outbound.writes);
         }
     }
 
-    /// Every thread of these processes now; those that ended are forgotten.
+    fn of(&mut self, user: ThreadUse) -> &mut Calls {
+        let calls = self.calls.entry(user.tid).or_default();
+        calls.pid = user.pid;
+        calls
+    }
+
+    /// Every thread of these processes, and of those that serve connections otherwise watched, now; those that ended are
+    /// forgotten.
     pub(super) fn sample(&mut self, processes: &[u32]) -> Vec<ThreadSample> {
         let mut samples = Vec::new();
-        for &pid in processes {
+        let users = self.calls.values().map(|calls| calls.pid);
+        for pid in processes.iter().copied().chain(users).collect::<BTreeSet<_>>() {
             let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
             let tids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
             samples.extend(tids.filter_map(|tid| self.thread(pid, tid)));
@@ -46,7 +65,7 @@ impl Threads {
         let folder = format!("/proc/{pid}/task/{tid}");
         let (cpu_ns, run_delay_ns) = schedstat(&fs::read_to_string(format!("{folder}/schedstat")).ok()?)?;
         let comm = fs::read(format!("{folder}/comm")).ok()?;
-        let (reads, writes) = self.calls.get(&tid).copied().unwrap_or_default();
+        let (reads, writes) = self.calls.get(&tid).map_or((0, 0), |calls| (calls.reads, calls.writes));
         let comm = stream::comm(comm.strip_suffix(b"\n").unwrap_or(&comm));
         Some(ThreadSample { pid, tid, comm, cpu_ns, run_delay_ns, reads, writes })
     }
@@ -70,7 +89,7 @@ mod tests {
 
     #[test]
     fn own_threads_are_seen_and_strangers_forgotten() {
-        let mut threads = Threads { calls: HashMap::from([(u32::MAX, (1, 1))]) };
+        let mut threads = Threads { calls: HashMap::from([(u32::MAX, Calls { pid: u32::MAX, reads: 1, writes: 1 })]) };
         let samples = threads.sample(&[std::process::id()]);
         assert!(samples.iter().any(|sample| sample.cpu_ns > 0 && !sample.comm.is_empty()));
         assert!(threads.calls.is_empty());

@@ -158,6 +158,8 @@ pub struct Exchange {
     pub unsent: u32,
     /// Bytes sent and not acknowledged.
     pub unacked: u32,
+    /// Padding.
+    pub _pad: u32,
 }
 
 /// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS` map by address.
@@ -283,6 +285,7 @@ impl Exchange {
         unread: 0,
         unsent: 0,
         unacked: 0,
+        _pad: 0,
     };
 }
 

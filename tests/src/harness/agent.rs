@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString, c_int};
 use std::process::{Command, ExitStatus};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
@@ -119,9 +119,20 @@ impl Agent {
     ///
     /// Fails with `what` and what came instead, if there is none in time or the agent ends.
     pub fn await_object(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+        let doubt = self.world.patience() / 8;
+        self.await_with(what, doubt, wanted)
+    }
+
+    /// Waits until the agent's objects are of that time: what runs on a long clock of its own comes after.
+    pub fn await_time(&mut self, ts_ns: u64) -> anyhow::Result<()> {
+        let patience = self.world.patience();
+        self.await_with("later object", patience, |object| number(object, "/ts_ns") > Some(ts_ns)).map(drop)
+    }
+
+    fn await_with(&mut self, what: &str, doubt: Duration, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         let begin = Instant::now();
         let deadline = begin + self.world.patience();
-        let mut doubt = begin + self.world.patience() / 8;
+        let mut doubt = begin + doubt;
         let mut seen = 0;
         loop {
             if let Some(object) = self.objects[seen..].iter().find(|object| wanted(object)) {

@@ -61,6 +61,7 @@ impl Session {
             target: words.join(", "),
             tier: sensor.chosen().tier().to_string(),
             detail_events: args.detail == Detail::Events,
+            exchanges: args.detail != Detail::Queues,
         };
         let attached = Attached {
             ts_ns: sensor.attached_ns,

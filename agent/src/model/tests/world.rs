@@ -21,7 +21,7 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 }
 
 pub(crate) fn setup(tier: &str) -> Setup {
-    Setup { attached_ns: START, target: "server 4242".into(), tier: tier.into(), detail_events: false }
+    Setup { attached_ns: START, target: "server 4242".into(), tier: tier.into(), detail_events: false, exchanges: true }
 }
 
 /// A listener at its beginning, on a kernel that sees everything.

@@ -245,7 +245,14 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
                     accept.handshake_us.is_none(),
                     "handshake_us: the kernel took no sample (syncookie, or SYN-ACK sent again)",
                 ),
-                (accept.queued_ns.is_none(), "queued_us: it was queued before the attach, or its stamp found no room"),
+                (
+                    accept.late,
+                    "queued_us: the kernel skipped the probe at the return; ts_ns is that of the first read or write",
+                ),
+                (
+                    accept.queued_ns.is_none() && !accept.late,
+                    "queued_us: it was queued before the attach, or its stamp found no room",
+                ),
                 (
                     accept.queued_ns.is_some() && accept.entered_ns.is_none(),
                     "blocked_us: the call began before the attach, or its stamp found no room",

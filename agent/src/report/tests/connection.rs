@@ -140,7 +140,7 @@ fn lines_tell_where_the_time_went_and_name_the_slowest() {
     world.finish();
     let text = written(&mut plain, &world.out, &world);
     assert!(
-        text.contains("\n  exchanges    19 on 1 connections, p50 ") && text.contains("\n  their time   A app 1"),
+        text.contains("\n  exchanges    19 on 1 connection, p50 ") && text.contains("\n  their time   A app 1"),
         "{text}"
     );
 }
