@@ -1,60 +1,108 @@
 //! Memory with many connections open.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Bench;
 use super::kernel::Maps;
 use super::observer::{self, Observer};
 use super::process::{self, MIB};
+use crate::background::Background;
 use crate::step::Step;
 
-/// Connections to one address: fewer than there are local ports.
-const AN_ADDRESS: usize = 50_000;
+/// Connections of one server and of one client, at most: processes may have so many files open nearly everywhere.
+const A_SERVER: usize = 10_000;
 /// The goal: memory for so many connections, MiB.
 const GOAL: (f64, f64) = (100_000.0, 64.0);
 
-/// What the agent and its maps hold, bytes.
+/// What the agent and its maps hold with so many connections open, bytes.
 #[derive(Clone, Debug)]
 struct Footprint {
+    connections: usize,
+    /// Memory of the agent, without maps that it has mapped.
     resident: f64,
-    /// Of that, what is the process's own: not the program, nor the ring buffer, which counts among the maps too.
-    own: f64,
-    maps: Maps,
+    maps: f64,
+    /// An estimate of what sockets carry: the kernel does not count it.
+    storage: f64,
 }
 
 impl Footprint {
-    fn of(pid: u32) -> Result<Self> {
-        let (resident, own) = (process::memory(pid, "VmRSS")?, process::memory(pid, "RssAnon")?);
-        Ok(Self { resident, own, maps: Maps::of(pid)? })
+    fn of(watch: &mut Observer, connections: usize) -> Result<Self> {
+        refresh(watch)?;
+        let maps = Maps::of(watch.pid())?;
+        Ok(Self {
+            connections,
+            resident: process::memory(watch.pid(), "VmRSS")? - process::mapped_maps(watch.pid())?,
+            maps: maps.bytes as f64,
+            storage: maps.storage_a_connection() as f64 * connections as f64,
+        })
+    }
+
+    fn together(&self) -> f64 {
+        self.resident + self.maps + self.storage
     }
 }
 
 pub(super) fn run(bench: &Bench, count: usize) -> Result<()> {
     let step = Step::start(format_args!("{count} open connections"));
-    process::allow_open_files(count + 1_000)?;
-    let (server, port) = bench.server("0.0.0.0", &["serve", "--epoll"])?;
-    let mut watch = Observer::watch(bench, server.0.id(), &["--json", "--detail", "exchanges"])?;
-    refresh(&mut watch)?;
-    let before = Footprint::of(watch.pid())?;
-    let mut clients = Vec::with_capacity(count);
-    for number in 0..count {
-        let ip = Ipv4Addr::LOCALHOST.to_bits() + (number / AN_ADDRESS) as u32;
-        let address = SocketAddr::from((Ipv4Addr::from_bits(ip), port));
-        let client = TcpStream::connect(address).with_context(|| format!("connection {number}"))?;
-        clients.push(client);
-        ask(&clients[number])?;
+    let halves = [count / 2, count - count / 2].map(shares);
+    let start = |_: &usize| bench.server(&["serve", "--epoll"]);
+    let servers = halves.iter().flatten().map(start).collect::<Result<Vec<_>>>()?;
+    let pids: Vec<u32> = servers.iter().map(|(server, _)| server.0.id()).collect();
+    let mut watch = Observer::watch(bench, &pids, &["--json", "--detail", "exchanges"])?;
+    let mut footprints = vec![Footprint::of(&mut watch, 0)?];
+    let (mut clients, mut open) = (Vec::new(), 0);
+    let mut ports = servers.iter().map(|(_, port)| *port);
+    for half in &halves {
+        for (share, port) in half.iter().zip(&mut ports) {
+            clients.push(client(*share, port)?);
+            open += share;
+        }
+        footprints.push(Footprint::of(&mut watch, open)?);
     }
-    // With the second request the first exchange is over and reported, and the second is the one under way.
-    clients.iter().try_for_each(ask)?;
-    refresh(&mut watch)?;
-    let after = Footprint::of(watch.pid())?;
     let summary = observer::summary(&watch.finish()?)?;
     step.done("measured");
-    print(count, &before, &after, &summary);
+    print(&footprints, &summary);
+    Ok(())
+}
+
+/// So many connections, split among servers.
+fn shares(count: usize) -> Vec<usize> {
+    (0..count).step_by(A_SERVER).map(|from| A_SERVER.min(count - from)).collect()
+}
+
+/// Starts a client that holds so many connections open, and returns once each has had its exchanges.
+fn client(count: usize, port: u16) -> Result<Background> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bench", "--hold", &count.to_string(), "--port", &port.to_string()]);
+    let mut client = Background::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+    let mut line = String::new();
+    BufReader::new(client.0.stdout.take().context("the client has no output")?).read_line(&mut line)?;
+    if line.trim() != READY {
+        bail!("the client did not get its connections");
+    }
+    Ok(client)
+}
+
+const READY: &str = "ready";
+
+/// What the client does: opens the connections, says so, and keeps them until its input ends.
+pub(super) fn hold(count: usize, port: u16) -> Result<()> {
+    process::allow_open_files()?;
+    let connect = |number| -> Result<TcpStream> {
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("connection {number}"))?;
+        ask(&client)?;
+        Ok(client)
+    };
+    let clients = (0..count).map(connect).collect::<Result<Vec<_>>>()?;
+    // With the second request the first exchange is over and reported, and the second is the one under way.
+    clients.iter().try_for_each(ask)?;
+    println!("{READY}");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
@@ -72,35 +120,44 @@ fn refresh(watch: &mut Observer) -> Result<()> {
     watch.wait_until(|text| refreshes(text) >= now + 2)
 }
 
-fn print(count: usize, before: &Footprint, after: &Footprint, summary: &Value) {
-    let row = |what: &str, before: f64, after: f64| {
-        println!("{what:<48} {:>9.2} {:>9.2} {:>13.0}", before / MIB, after / MIB, (after - before) / count as f64);
+fn print(footprints: &[Footprint], summary: &Value) {
+    let (Some(none), Some(full)) = (footprints.first(), footprints.last()) else { return };
+    let count = full.connections as f64;
+    print!("{:<46}", "MiB WITH OPEN CONNECTIONS");
+    footprints.iter().for_each(|footprint| print!(" {:>8}", footprint.connections));
+    println!("   BYTES FOR EACH");
+    let row = |what: &str, of: fn(&Footprint) -> f64| {
+        print!("{what:<46}");
+        footprints.iter().for_each(|footprint| print!(" {:>8.2}", of(footprint) / MIB));
+        println!(" {:>16.0}", (of(full) - of(none)) / count);
     };
-    let storage = (after.maps.storage_a_connection() * count as u64) as f64;
-    let (maps_before, maps_after) = (before.maps.bytes as f64, after.maps.bytes as f64);
-    // The ring buffer is both resident and a map, so the sum is more than there is.
-    let sum_before = before.resident + maps_before;
-    let sum_after = after.resident + maps_after + storage;
-    println!("{:<48} {:>9} {:>9} {:>13}", format!("MiB WITH {count} CONNECTIONS"), "BEFORE", "WITH", "BYTES FOR EACH");
-    row("agent, resident", before.resident, after.resident);
-    row("  of that its own (anonymous)", before.own, after.own);
-    row("maps", maps_before, maps_after);
-    row("storage in sockets (estimated by its size)", 0.0, storage);
-    row("together", sum_before, sum_after);
+    row("agent, resident, without maps", |footprint| footprint.resident);
+    row("maps", |footprint| footprint.maps);
+    row("storage in sockets, estimated by its size", |footprint| footprint.storage);
+    row("together", Footprint::together);
     let (many, goal) = GOAL;
-    let expected = sum_before + (sum_after - sum_before) / count as f64 * many;
-    println!(
-        "{:<48} {:>9} {:>9.2}  (goal: {goal} MiB)",
-        format!("the same for {many} connections"),
-        "",
-        expected / MIB
-    );
+    // Tables grow by doubling, and what is kept in detail is bounded: a line through two points is a rough guide.
+    let expected = none.together() + (full.together() - none.together()) / count * many;
+    let roughly = if count == many { "" } else { "roughly " };
+    println!("With {many} connections {roughly}{:.0} MiB, where {goal} are the goal.", expected / MIB);
     let number = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     println!(
-        "the watch counted {} connections and {} exchanges, and lost {} records",
+        "The watch counted {} connections and {} exchanges, and lost {} records.",
         number("/connections"),
         number("/exchanges"),
         number("/events/lost")
     );
     println!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn no_server_has_too_many() {
+        assert_eq!(shares(25_000), [10_000, 10_000, 5_000]);
+        assert_eq!(shares(10_000), [10_000]);
+        assert_eq!(shares(1), [1]);
+    }
 }

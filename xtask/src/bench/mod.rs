@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Rounds of throughput: in each, nginx is measured with nothing, each watch and tcpdump beside it
     #[arg(long, value_name = "N", default_value_t = 10)]
     rounds: usize,
-    /// Open connections to measure memory with [default: 20000; with --quick none]
+    /// Open connections to measure memory with [default: 100000; with --quick none]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
     /// Measure this part alone; repeatable
@@ -39,6 +39,12 @@ pub(crate) struct Args {
     /// The programs to measure; set when this runs itself as root in a network namespace of its own
     #[arg(long, value_name = "DIR", hide = true)]
     programs: Option<PathBuf>,
+    /// Hold so many connections to --port open; set when this starts itself as a client
+    #[arg(long, value_name = "N", hide = true, requires = "port")]
+    hold: Option<usize>,
+    /// See --hold
+    #[arg(long, hide = true)]
+    port: Option<u16>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -69,7 +75,7 @@ impl Args {
             Extent { pairs: 3, rounds: 2, connections: 5_000, seconds: 1, open: self.connections }
         } else {
             let (pairs, rounds) = (self.pairs.max(1), self.rounds.max(1));
-            let open = Some(self.connections.unwrap_or(20_000));
+            let open = Some(self.connections.unwrap_or(100_000));
             Extent { pairs, rounds, connections: 20_000, seconds: 3, open }
         }
     }
@@ -80,6 +86,9 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let (Some(count), Some(port)) = (args.hold, args.port) {
+        return connections::hold(count, port);
+    }
     if let Some(programs) = &args.programs {
         let dir = std::env::temp_dir().join(format!("backscope-bench-{}", std::process::id()));
         fs::create_dir(&dir)?;
@@ -106,7 +115,7 @@ fn measure(bench: &Bench, args: &Args) -> Result<()> {
         throughput::run(bench)?;
     }
     match bench.extent.open {
-        Some(count) if args.includes(Part::Connections) => connections::run(bench, count.max(1)),
+        Some(count) if args.includes(Part::Connections) => connections::run(bench, count.max(2)),
         _ => Ok(()),
     }
 }
@@ -131,10 +140,10 @@ impl Bench {
         Ok(Self { backscope, demo, dir: dir.to_owned(), extent })
     }
 
-    /// Starts a demo server on a free port of this IP address, and returns it with the port.
-    fn server(&self, ip: &str, words: &[&str]) -> Result<(Background, u16)> {
+    /// Starts a demo server on a free port of loopback, and returns it with the port.
+    fn server(&self, words: &[&str]) -> Result<(Background, u16)> {
         let mut command = Command::new(&self.demo);
-        command.args(words).args(["--listen", &format!("{ip}:0"), "--backlog", "1024"]).stdout(Stdio::piped());
+        command.args(words).args(["--listen", "127.0.0.1:0", "--backlog", "1024"]).stdout(Stdio::piped());
         let mut server = Background::start(&mut command)?;
         let mut lines = BufReader::new(server.0.stdout.take().context("the server has no output")?).lines();
         let line = lines.next().context("the server ended before it listened")??;

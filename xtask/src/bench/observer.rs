@@ -20,10 +20,13 @@ pub(super) struct Observer {
 
 impl Observer {
     /// Starts `backscope watch --pid`, and returns once the probes are attached.
-    pub(super) fn watch(bench: &Bench, pid: u32, options: &[&str]) -> Result<Self> {
+    pub(super) fn watch(bench: &Bench, pids: &[u32], options: &[&str]) -> Result<Self> {
         let output = bench.dir.join("watch.out");
         let mut command = Command::new(&bench.backscope);
-        command.args(["watch", "--pid", &pid.to_string()]).args(options).stdout(File::create(&output)?);
+        command.arg("watch").args(options).stdout(File::create(&output)?);
+        for pid in pids {
+            command.args(["--pid", &pid.to_string()]);
+        }
         // It says first what is attached.
         Self::start(&mut command, output, "\n")
     }

@@ -65,7 +65,7 @@ struct Pairs<'a> {
 impl Pairs<'_> {
     /// The same on both sides of the pair: how far from 1 a ratio gets by chance.
     fn control(&mut self) -> Result<Line> {
-        let (server, port) = self.bench.server(LOCALHOST, &["slow-acceptor", "--accept-delay", "0s"])?;
+        let (server, port) = self.bench.server(&["slow-acceptor", "--accept-delay", "0s"])?;
         let pid = server.0.id();
         let pairs = self.alternate("connections without any watch", None, |bench| connect(bench, pid, port))?;
         Ok(Line { what: "control: no watch on either side", pairs })
@@ -73,8 +73,8 @@ impl Pairs<'_> {
 
     /// A connection to a server that nobody watches, while another is watched.
     fn unwatched(&mut self) -> Result<Line> {
-        let (server, port) = self.bench.server(LOCALHOST, &["slow-acceptor", "--accept-delay", "0s"])?;
-        let (idle, _) = self.bench.server(LOCALHOST, &["never-accept"])?;
+        let (server, port) = self.bench.server(&["slow-acceptor", "--accept-delay", "0s"])?;
+        let (idle, _) = self.bench.server(&["never-accept"])?;
         let pid = server.0.id();
         let pairs =
             self.alternate("connections to an unwatched server", Some(idle.0.id()), |bench| connect(bench, pid, port))?;
@@ -83,7 +83,7 @@ impl Pairs<'_> {
 
     /// A connection with one request and one response, to a server that is watched.
     fn watched(&mut self) -> Result<Line> {
-        let (server, port) = self.bench.server(LOCALHOST, &["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
+        let (server, port) = self.bench.server(&["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
         let pid = server.0.id();
         let pairs = self.alternate("connections to a watched server", Some(pid), |bench| connect(bench, pid, port))?;
         Ok(Line { what: "connection with a request, watched", pairs })
@@ -105,10 +105,10 @@ impl Pairs<'_> {
     /// Time a run inside the probes: a watch long enough for the kernel's statistics, which are on one refresh in eight.
     fn own_cost(&mut self) -> Result<()> {
         let step = Step::start("the probes themselves");
-        let (server, port) = self.bench.server(LOCALHOST, &["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
+        let (server, port) = self.bench.server(&["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
         for _ in 0..self.bench.extent.pairs.div_ceil(3) {
             let options = [&JSON[..], &["--interval", "100ms"]].concat();
-            let watch = Observer::watch(self.bench, server.0.id(), &options)?;
+            let watch = Observer::watch(self.bench, &[server.0.id()], &options)?;
             let mut load = Command::new(&self.bench.demo);
             let seconds = format!("{}s", 2 * self.bench.extent.seconds);
             load.args(["load", "--target", &format!("{LOCALHOST}:{port}"), "--duration", &seconds]);
@@ -136,7 +136,7 @@ impl Pairs<'_> {
         let mut pairs = Vec::new();
         for turn in 0..self.bench.extent.pairs {
             let before = (turn % 2 == 0).then(|| measure(self.bench)).transpose()?;
-            let watch = pid.map(|pid| Observer::watch(self.bench, pid, &JSON)).transpose()?;
+            let watch = pid.map(|pid| Observer::watch(self.bench, &[pid], &JSON)).transpose()?;
             let with = measure(self.bench)?;
             watch.map(|watch| self.note(watch)).transpose()?;
             let without = before.map_or_else(|| measure(self.bench), Ok)?;

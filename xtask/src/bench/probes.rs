@@ -16,7 +16,7 @@ pub(super) fn run(bench: &Bench, nginx: &Nginx) -> Result<()> {
     let mut tables = Vec::new();
     for load in Load::ALL {
         for detail in ["queues", "exchanges"] {
-            let watch = Observer::watch(bench, nginx.pid(), &["--plain", "--detail", detail])?;
+            let watch = Observer::watch(bench, &[nginx.pid()], &["--plain", "--detail", detail])?;
             let statistics = Statistics::on()?;
             let before = kernel::programs(watch.pid())?;
             let rate = nginx.rate(load, bench.extent.seconds)?;

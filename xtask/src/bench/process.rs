@@ -45,16 +45,29 @@ pub(super) fn memory(pid: u32, name: &str) -> Result<f64> {
     Ok(kb.parse::<f64>()? * 1024.0)
 }
 
-/// Lifts the limit of open files for this process and those that it starts.
-pub(super) fn allow_open_files(count: usize) -> Result<()> {
-    let count = count as libc::rlim_t;
+/// Resident memory of a process that is the memory of BPF maps, bytes: the ring buffer, each page of it mapped twice.
+pub(super) fn mapped_maps(pid: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).context("a process has ended")?;
+    let (mut bytes, mut is_map) = (0.0, false);
+    for line in text.lines() {
+        if let Some(kb) = line.strip_prefix("Rss:") {
+            let kb: f64 = kb.trim().trim_end_matches(" kB").parse().context("smaps")?;
+            bytes += if is_map { kb * 1024.0 } else { 0.0 };
+        } else if line.split(' ').next().is_some_and(|range| range.contains('-')) {
+            is_map = line.ends_with("bpf-map");
+        }
+    }
+    Ok(bytes)
+}
+
+/// Lifts the soft limit of open files to the hard one.
+pub(super) fn allow_open_files() -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both pointers are to an rlimit of ours.
     let status = unsafe {
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_cur.max(count);
-        limit.rlim_max = limit.rlim_max.max(count);
+        limit.rlim_cur = limit.rlim_max;
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
     };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()).context("cannot open so many files") }
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()).context("cannot lift the limit of open files") }
 }

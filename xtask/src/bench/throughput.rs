@@ -36,7 +36,7 @@ impl Beside {
     fn start(&self, bench: &Bench, pid: u32) -> Result<Option<Observer>> {
         match self {
             Self::Nothing | Self::Control => Ok(None),
-            Self::Watch(detail) => Observer::watch(bench, pid, &["--plain", "--detail", detail]).map(Some),
+            Self::Watch(detail) => Observer::watch(bench, &[pid], &["--plain", "--detail", detail]).map(Some),
             Self::Tcpdump(tcpdump) => Observer::tcpdump(bench, tcpdump).map(Some),
         }
     }
@@ -120,10 +120,10 @@ fn sample(bench: &Bench, nginx: &Nginx, load: Load, beside: &Beside) -> Result<S
 
 fn print(load: Load, besides: &[Beside], rounds: &[Vec<Sample>]) {
     println!(
-        "{:<32} {:<28} {:<25} {:>7} {:>7} {:>8} {:>7}",
+        "{:<42} {:<24} {:<22} {:>8} {:>6} {:>8} {:>7}",
         format!("REQUESTS A SECOND, {}", load.name().to_uppercase()),
-        "      MEDIAN (P10 TO P90)",
-        "   RATIO (P10 TO P90)",
+        "MEDIAN (P10 TO P90)",
+        "RATIO (P10 TO P90)",
         "NS MORE",
         "CPU %",
         "RSS MiB",
@@ -137,18 +137,18 @@ fn print(load: Load, besides: &[Beside], rounds: &[Vec<Sample>]) {
         let ratio = Spread::wide(pairs().map(|(without, with)| with / without));
         let more = Spread::wide(pairs().map(|(without, with)| 1e9 / with - 1e9 / without));
         let (Some(rate), Some(ratio), Some(more)) = (rate, ratio, more) else { continue };
-        let rate = format!("{:>6.0} ({:.0} to {:.0})", rate.median, rate.low, rate.high);
-        print!("  {:<36} {rate:<24}", beside.name());
+        let rate = format!("{:.0} ({:.0} to {:.0})", rate.median, rate.low, rate.high);
+        print!("  {:<40} {rate:<24}", beside.name());
         if *beside != Beside::Nothing {
             let ratio = format!("{:.3} ({:.3} to {:.3})", ratio.median, ratio.low, ratio.high);
-            print!(" {ratio:<25} {:>7.0}", more.median);
+            print!(" {ratio:<22} {:>8.0}", more.median);
         }
         let own = || samples().filter_map(|sample| sample.observer.as_ref());
         let cpu = Spread::wide(own().map(|own| own.cpu * 100.0));
         let rss = Spread::wide(own().map(|own| own.rss_bytes / MIB));
         if let (Some(cpu), Some(rss)) = (cpu, rss) {
             let lost: u64 = own().map(|own| own.lost).sum();
-            print!(" {:>7.1} {:>8.1} {lost:>7}", cpu.median, rss.median);
+            print!(" {:>6.1} {:>8.1} {lost:>7}", cpu.median, rss.median);
         }
         println!();
     }
