@@ -42,6 +42,23 @@ impl Load {
     }
 }
 
+/// What wrk counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Answered {
+    pub(super) requests: f64,
+    /// A second.
+    pub(super) rate: f64,
+}
+
+impl Answered {
+    fn read(said: &str) -> Option<Self> {
+        let lines = || said.lines().map(str::trim);
+        let requests = lines().find_map(|line| line.split_once(" requests in ")?.0.parse().ok())?;
+        let rate = lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())?;
+        Some(Self { requests, rate })
+    }
+}
+
 /// A running nginx.
 pub(super) struct Nginx {
     process: Background,
@@ -79,8 +96,8 @@ impl Nginx {
         self.process.0.id()
     }
 
-    /// Requests a second under wrk, which runs on processor 1, with 16 connections at a time.
-    pub(super) fn rate(&self, load: Load, seconds: u64) -> Result<f64> {
+    /// Lets wrk ask for so long, on processor 1, with 16 connections at a time.
+    pub(super) fn load(&self, load: Load, seconds: u64) -> Result<Answered> {
         let mut wrk = Command::new(&self.wrk);
         wrk.args(["-t1", "-c16", &format!("-d{seconds}s")]);
         if load == Load::ConnectionEach {
@@ -92,7 +109,18 @@ impl Nginx {
                 eprintln!("    wrk says: {line}");
             }
         }
-        let rate = said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
-        rate.context("wrk names no rate")?.trim().parse().context("wrk names no rate")
+        Answered::read(&said).with_context(|| format!("wrk does not say what it did: {said}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Answered;
+
+    #[test]
+    fn what_wrk_says() {
+        let said = "Running 2s test\n  213843 requests in 2.10s, 30.39MB read\nRequests/sec: 101777.56\n";
+        assert_eq!(Answered::read(said), Some(Answered { requests: 213_843.0, rate: 101_777.56 }));
+        assert_eq!(Answered::read("unable to connect"), None);
     }
 }

@@ -93,11 +93,10 @@ impl Pairs<'_> {
     fn keep_alive(&mut self) -> Result<Option<Line>> {
         let Some(nginx) = Nginx::start(self.bench)? else { return Ok(None) };
         let pairs = self.alternate("requests to a watched nginx under wrk", Some(nginx.pid()), |bench| {
-            let seconds = bench.extent.seconds;
             let before = spent_us(nginx.pid())?;
-            let rate = nginx.rate(Load::KeepAlive, seconds)?;
+            let answered = nginx.load(Load::KeepAlive, bench.extent.seconds)?;
             let cpu = spent_us(nginx.pid())? - before;
-            Ok(Taken { elapsed: 1e6 / rate, cpu: cpu / (rate * seconds as f64) })
+            Ok(Taken { elapsed: 1e6 / answered.rate, cpu: cpu / answered.requests })
         })?;
         Ok(Some(Line { what: "keep-alive request, nginx watched", pairs }))
     }

@@ -19,12 +19,12 @@ pub(super) fn run(bench: &Bench, nginx: &Nginx) -> Result<()> {
             let watch = Observer::watch(bench, &[nginx.pid()], &["--plain", "--detail", detail])?;
             let statistics = Statistics::on()?;
             let before = kernel::programs(watch.pid())?;
-            let rate = nginx.rate(load, bench.extent.seconds)?;
+            let answered = nginx.load(load, bench.extent.seconds)?;
             let after = kernel::programs(watch.pid())?;
             drop(statistics);
             watch.finish()?;
             let title = format!("{}, --detail {detail}", load.name());
-            tables.push((title, since(&before, after), rate * bench.extent.seconds as f64));
+            tables.push((title, since(&before, after), answered.requests));
         }
     }
     step.done("measured");

@@ -82,7 +82,7 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
 /// A measurement with each, in an order that changes from round to round: each comes at each place, and after others.
 fn rounds(bench: &Bench, nginx: &Nginx, load: Load, besides: &[Beside]) -> Result<Vec<Vec<Sample>>> {
     let step = Step::start(format_args!("nginx under wrk, {}, {} rounds", load.name(), bench.extent.rounds));
-    nginx.rate(load, bench.extent.seconds)?;
+    nginx.load(load, bench.extent.seconds)?;
     let mut rounds = Vec::new();
     for round in 0..bench.extent.rounds {
         let mut samples: Vec<Option<Sample>> = besides.iter().map(|_| None).collect();
@@ -108,10 +108,10 @@ fn order(count: usize, round: usize) -> Vec<usize> {
 fn sample(bench: &Bench, nginx: &Nginx, load: Load, beside: &Beside) -> Result<Sample> {
     let observer = beside.start(bench, nginx.pid())?;
     let Some(observer) = observer else {
-        return Ok(Sample { rate: nginx.rate(load, bench.extent.seconds)?, observer: None });
+        return Ok(Sample { rate: nginx.load(load, bench.extent.seconds)?.rate, observer: None });
     };
     let (begin, before) = (Instant::now(), cpu_us(observer.pid())?);
-    let rate = nginx.rate(load, bench.extent.seconds)?;
+    let rate = nginx.load(load, bench.extent.seconds)?.rate;
     let (took, spent) = (begin.elapsed(), cpu_us(observer.pid())? - before);
     let rss_bytes = memory(observer.pid(), "VmRSS")?;
     let lost = beside.lost(&observer.finish()?)?;
