@@ -12,7 +12,7 @@ pub(crate) struct Taken {
 /// One measurement without the thing measured and one with it, taken one right after the other.
 pub(crate) type Pair = (f64, f64);
 
-/// Lower quartile, median and upper quartile.
+/// A median, and what lies below and above it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) low: f64,
@@ -21,14 +21,23 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of these values; `None` if there are none.
+    /// Median and quartiles of these values; `None` if there are none.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        Self::between(0.25, values)
+    }
+
+    /// Median and outer tenths of these values; `None` if there are none.
+    pub(crate) fn wide(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        Self::between(0.1, values)
+    }
+
+    fn between(share: f64, values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         if sorted.is_empty() {
             return None;
         }
         sorted.sort_by(f64::total_cmp);
-        let [low, median, high] = [0.25, 0.5, 0.75].map(|share| quantile(&sorted, share));
+        let [low, median, high] = [share, 0.5, 1.0 - share].map(|share| quantile(&sorted, share));
         Some(Self { low, median, high })
     }
 
@@ -52,6 +61,8 @@ mod tests {
     #[test]
     fn quartiles_lie_between_neighbours() {
         assert_eq!(Spread::of([4.0, 1.0, 3.0, 2.0]), Some(Spread { low: 1.75, median: 2.5, high: 3.25 }));
+        let tenths = Spread::wide((0..=10).map(f64::from));
+        assert_eq!(tenths, Some(Spread { low: 1.0, median: 5.0, high: 9.0 }));
         assert_eq!(Spread::of([7.0]), Some(Spread { low: 7.0, median: 7.0, high: 7.0 }));
         assert_eq!(Spread::of([]), None);
     }

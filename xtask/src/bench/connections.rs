@@ -1,0 +1,163 @@
+//! Memory with many connections open.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::Bench;
+use super::kernel::Maps;
+use super::observer::{self, Observer};
+use super::process::{self, MIB};
+use crate::background::Background;
+use crate::step::Step;
+
+/// Connections of one server and of one client, at most: processes may have so many files open nearly everywhere.
+const A_SERVER: usize = 10_000;
+/// The goal: memory for so many connections, MiB.
+const GOAL: (f64, f64) = (100_000.0, 64.0);
+
+/// What the agent and its maps hold with so many connections open, bytes.
+#[derive(Clone, Debug)]
+struct Footprint {
+    connections: usize,
+    /// Memory of the agent, without maps that it has mapped.
+    resident: f64,
+    maps: f64,
+    /// An estimate of what sockets carry: the kernel does not count it.
+    storage: f64,
+}
+
+impl Footprint {
+    fn of(watch: &mut Observer, connections: usize) -> Result<Self> {
+        refresh(watch)?;
+        let maps = Maps::of(watch.pid())?;
+        Ok(Self {
+            connections,
+            resident: process::memory(watch.pid(), "VmRSS")? - process::mapped_maps(watch.pid())?,
+            maps: maps.bytes as f64,
+            storage: maps.storage_a_connection() as f64 * connections as f64,
+        })
+    }
+
+    fn together(&self) -> f64 {
+        self.resident + self.maps + self.storage
+    }
+}
+
+pub(super) fn run(bench: &Bench, count: usize) -> Result<()> {
+    let step = Step::start(format_args!("{count} open connections"));
+    let halves = [count / 2, count - count / 2].map(shares);
+    let start = |_: &usize| bench.server(&["serve", "--epoll"]);
+    let servers = halves.iter().flatten().map(start).collect::<Result<Vec<_>>>()?;
+    let pids: Vec<u32> = servers.iter().map(|(server, _)| server.0.id()).collect();
+    let mut watch = Observer::watch(bench, &pids, &["--json", "--detail", "exchanges"])?;
+    let mut footprints = vec![Footprint::of(&mut watch, 0)?];
+    let (mut clients, mut open) = (Vec::new(), 0);
+    let mut ports = servers.iter().map(|(_, port)| *port);
+    for half in &halves {
+        for (share, port) in half.iter().zip(&mut ports) {
+            clients.push(client(*share, port)?);
+            open += share;
+        }
+        footprints.push(Footprint::of(&mut watch, open)?);
+    }
+    let summary = observer::summary(&watch.finish()?)?;
+    step.done("measured");
+    print(&footprints, &summary);
+    Ok(())
+}
+
+/// So many connections, split among servers.
+fn shares(count: usize) -> Vec<usize> {
+    (0..count).step_by(A_SERVER).map(|from| A_SERVER.min(count - from)).collect()
+}
+
+/// Starts a client that holds so many connections open, and returns once each has had its exchanges.
+fn client(count: usize, port: u16) -> Result<Background> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bench", "--hold", &count.to_string(), "--port", &port.to_string()]);
+    let mut client = Background::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+    let mut line = String::new();
+    BufReader::new(client.0.stdout.take().context("the client has no output")?).read_line(&mut line)?;
+    if line.trim() != READY {
+        bail!("the client did not get its connections");
+    }
+    Ok(client)
+}
+
+const READY: &str = "ready";
+
+/// What the client does: opens the connections, says so, and keeps them until its input ends.
+pub(super) fn hold(count: usize, port: u16) -> Result<()> {
+    process::allow_open_files()?;
+    let connect = |number| -> Result<TcpStream> {
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("connection {number}"))?;
+        ask(&client)?;
+        Ok(client)
+    };
+    let clients = (0..count).map(connect).collect::<Result<Vec<_>>>()?;
+    // With the second request the first exchange is over and reported, and the second is the one under way.
+    clients.iter().try_for_each(ask)?;
+    println!("{READY}");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// One exchange with the server.
+fn ask(mut client: &TcpStream) -> Result<()> {
+    client.write_all(b"ask\n")?;
+    client.read_exact(&mut [0; 200]).context("no answer")?;
+    Ok(())
+}
+
+/// Waits until the agent has looked at everything once more: for the second refresh from now on.
+fn refresh(watch: &mut Observer) -> Result<()> {
+    let refreshes = |text: &str| text.matches(r#""type":"listener""#).count();
+    let now = refreshes(&watch.text()?);
+    watch.wait_until(|text| refreshes(text) >= now + 2)
+}
+
+fn print(footprints: &[Footprint], summary: &Value) {
+    let (Some(none), Some(full)) = (footprints.first(), footprints.last()) else { return };
+    let count = full.connections as f64;
+    print!("{:<46}", "MiB WITH OPEN CONNECTIONS");
+    footprints.iter().for_each(|footprint| print!(" {:>8}", footprint.connections));
+    println!("   BYTES FOR EACH");
+    let row = |what: &str, of: fn(&Footprint) -> f64| {
+        print!("{what:<46}");
+        footprints.iter().for_each(|footprint| print!(" {:>8.2}", of(footprint) / MIB));
+        println!(" {:>16.0}", (of(full) - of(none)) / count);
+    };
+    row("agent, resident, without maps", |footprint| footprint.resident);
+    row("maps", |footprint| footprint.maps);
+    row("storage in sockets, estimated by its size", |footprint| footprint.storage);
+    row("together", Footprint::together);
+    let (many, goal) = GOAL;
+    // Tables grow by doubling, and what is kept in detail is bounded: a line through two points is a rough guide.
+    let expected = none.together() + (full.together() - none.together()) / count * many;
+    let roughly = if count == many { "" } else { "roughly " };
+    println!("With {many} connections {roughly}{:.0} MiB, where {goal} are the goal.", expected / MIB);
+    let number = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    println!(
+        "The watch counted {} connections and {} exchanges, and lost {} records.",
+        number("/connections"),
+        number("/exchanges"),
+        number("/events/lost")
+    );
+    println!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn no_server_has_too_many() {
+        assert_eq!(shares(25_000), [10_000, 10_000, 5_000]);
+        assert_eq!(shares(10_000), [10_000]);
+        assert_eq!(shares(1), [1]);
+    }
+}

@@ -1,0 +1,164 @@
+//! `cargo xtask bench`: what watching costs, by measurements with and without it in turns. No pass, no fail.
+
+mod connections;
+mod kernel;
+mod nginx;
+mod observer;
+mod pairs;
+mod probes;
+mod process;
+mod throughput;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::background::Background;
+use crate::step::{self, Step};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Pairs of measurements
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pairs: usize,
+    /// Rounds of throughput: in each, nginx is measured with nothing, each watch and tcpdump beside it
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    rounds: usize,
+    /// Open connections to measure memory with [default: 100000; with --quick none]
+    #[arg(long, value_name = "N")]
+    connections: Option<usize>,
+    /// Measure this part alone; repeatable
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Vec<Part>,
+    /// A few short measurements: a look, no figures to quote
+    #[arg(long)]
+    quick: bool,
+    /// The programs to measure; set when this runs itself as root in a network namespace of its own
+    #[arg(long, value_name = "DIR", hide = true)]
+    programs: Option<PathBuf>,
+    /// Hold so many connections to --port open; set when this starts itself as a client
+    #[arg(long, value_name = "N", hide = true, requires = "port")]
+    hold: Option<usize>,
+    /// See --hold
+    #[arg(long, hide = true)]
+    port: Option<u16>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// One connection or request, attach, memory, size
+    Pairs,
+    /// Requests a second of nginx, and the probes one by one
+    Throughput,
+    /// Memory with many connections open
+    Connections,
+}
+
+/// How much is measured.
+struct Extent {
+    pairs: usize,
+    rounds: usize,
+    /// Connections of one measurement.
+    connections: u64,
+    /// Length of one measurement.
+    seconds: u64,
+    /// Connections to hold open.
+    open: Option<usize>,
+}
+
+impl Args {
+    fn extent(&self) -> Extent {
+        if self.quick {
+            Extent { pairs: 3, rounds: 2, connections: 5_000, seconds: 1, open: self.connections }
+        } else {
+            let (pairs, rounds) = (self.pairs.max(1), self.rounds.max(1));
+            let open = Some(self.connections.unwrap_or(100_000));
+            Extent { pairs, rounds, connections: 20_000, seconds: 3, open }
+        }
+    }
+
+    fn includes(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if let (Some(count), Some(port)) = (args.hold, args.port) {
+        return connections::hold(count, port);
+    }
+    if let Some(programs) = &args.programs {
+        let dir = std::env::temp_dir().join(format!("backscope-bench-{}", std::process::id()));
+        fs::create_dir(&dir)?;
+        let outcome = Bench::new(programs, &dir, args.extent()).and_then(|bench| measure(&bench, args));
+        fs::remove_dir_all(&dir)?;
+        return outcome;
+    }
+    let step = Step::start("building backscope and the demo servers, with optimisation");
+    let mut build = step::cargo();
+    build.current_dir(step::root()).args(["build", "--quiet", "--release", "-p", "backscope", "-p", "demo-servers"]);
+    step::run(&mut build)?;
+    step.done("built");
+    let mut inside = step::privileged("unshare", "measure in a network namespace of its own");
+    // The same words again: all that is new is where the programs are.
+    inside.arg("--net").arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
+    step::run(inside.arg("--programs").arg(step::target_dir().join("release")))
+}
+
+fn measure(bench: &Bench, args: &Args) -> Result<()> {
+    if args.includes(Part::Pairs) {
+        pairs::run(bench)?;
+    }
+    if args.includes(Part::Throughput) {
+        throughput::run(bench)?;
+    }
+    match bench.extent.open {
+        Some(count) if args.includes(Part::Connections) => connections::run(bench, count.max(2)),
+        _ => Ok(()),
+    }
+}
+
+/// What every part measures with.
+struct Bench {
+    backscope: PathBuf,
+    demo: PathBuf,
+    /// For files that are gone when the bench ends.
+    dir: PathBuf,
+    extent: Extent,
+}
+
+impl Bench {
+    fn new(programs: &Path, dir: &Path, extent: Extent) -> Result<Self> {
+        step::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+        // Tens of thousands of closed connections would hold every local port, and the search for a free one would be
+        // what is measured.
+        fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0").context("cannot switch TIME_WAIT off")?;
+        fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65000").context("cannot widen the port range")?;
+        let (backscope, demo) = (programs.join("backscope"), programs.join("demo-servers"));
+        Ok(Self { backscope, demo, dir: dir.to_owned(), extent })
+    }
+
+    /// Starts a demo server on a free port of loopback, and returns it with the port.
+    fn server(&self, words: &[&str]) -> Result<(Background, u16)> {
+        let mut command = Command::new(&self.demo);
+        command.args(words).args(["--listen", "127.0.0.1:0", "--backlog", "1024"]).stdout(Stdio::piped());
+        let mut server = Background::start(&mut command)?;
+        let mut lines = BufReader::new(server.0.stdout.take().context("the server has no output")?).lines();
+        let line = lines.next().context("the server ended before it listened")??;
+        let address = line.strip_prefix("listening on ").context("the server does not say where it listens")?;
+        let address = address.split_whitespace().next().unwrap_or_default();
+        let (_, port) = address.rsplit_once(':').context("the server names no port")?;
+        Ok((server, port.parse().context("the server names no port")?))
+    }
+}
+
+/// A line of the table: the median with the quartiles.
+fn row(what: &str, values: &[f64], scale: f64, unit: &str) {
+    use crate::stats::Spread;
+    match Spread::of(values.iter().map(|value| value / scale)) {
+        Some(Spread { low, median, high }) => println!("{what:<48} {median:>11.2} {unit} ({low:.2} to {high:.2})"),
+        None => println!("{what:<48} {:>11}", "unknown"),
+    }
+}

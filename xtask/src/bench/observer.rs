@@ -1,0 +1,132 @@
+//! The programs beside which is measured: `backscope watch` and tcpdump.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::Bench;
+use crate::background::Background;
+
+/// A program that runs until it is told to end. It writes into a file, as a reader at a pipe would take time from what
+/// is measured.
+pub(super) struct Observer {
+    process: Background,
+    output: PathBuf,
+}
+
+impl Observer {
+    /// Starts `backscope watch --pid`, and returns once the probes are attached.
+    pub(super) fn watch(bench: &Bench, pids: &[u32], options: &[&str]) -> Result<Self> {
+        let output = bench.dir.join("watch.out");
+        let mut command = Command::new(&bench.backscope);
+        command.arg("watch").args(options).stdout(File::create(&output)?);
+        for pid in pids {
+            command.args(["--pid", &pid.to_string()]);
+        }
+        // It says first what is attached.
+        Self::start(&mut command, output, "\n")
+    }
+
+    /// Starts tcpdump on loopback, with what it captures thrown away, and returns once it captures.
+    pub(super) fn tcpdump(bench: &Bench, tcpdump: &Path) -> Result<Self> {
+        let output = bench.dir.join("tcpdump.err");
+        let mut command = Command::new(tcpdump);
+        command.args(["-i", "lo", "-w", "/dev/null"]).stdout(Stdio::null()).stderr(File::create(&output)?);
+        Self::start(&mut command, output, "listening on")
+    }
+
+    fn start(command: &mut Command, output: PathBuf, ready: &str) -> Result<Self> {
+        let process = Background::start(command)?;
+        let mut observer = Self { process, output };
+        observer.wait_until(|text| text.contains(ready))?;
+        Ok(observer)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// What it has written so far.
+    pub(super) fn text(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.output)?).into_owned())
+    }
+
+    /// Waits until this is true of what it has written.
+    pub(super) fn wait_until(&mut self, is_so: impl Fn(&str) -> bool) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so(&self.text()?) {
+            if let Some(status) = self.process.0.try_wait()? {
+                bail!("what is to watch ended ({status}): {}", self.text()?);
+            }
+            if Instant::now() > deadline {
+                bail!("what is to watch is silent, after: {}", self.text()?);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Ends it, and returns all that it has written.
+    pub(super) fn finish(mut self) -> Result<String> {
+        // SAFETY: a plain system call; the process has not been waited for, so the id is still its own.
+        unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGINT) };
+        let status = self.process.0.wait()?;
+        let text = self.text()?;
+        if !status.success() {
+            bail!("what was to watch ended ({status}): {text}");
+        }
+        Ok(text)
+    }
+}
+
+/// How long attaching took, from what `watch --json` says first, µs.
+pub(super) fn attach_us(text: &str) -> Result<f64> {
+    let first = text.lines().next().unwrap_or_default();
+    let attached: Value = serde_json::from_str(first).context("the watch did not begin with an object")?;
+    attached["attach_us"].as_f64().context("the watch does not say how long attaching took")
+}
+
+/// The summary of `watch --json`.
+pub(super) fn summary(text: &str) -> Result<Value> {
+    let last = text.lines().last().unwrap_or_default();
+    let summary: Value = serde_json::from_str(last).context("the watch did not end with an object")?;
+    if summary["type"] != "summary" {
+        bail!("the watch ended without a summary, with {last}");
+    }
+    Ok(summary)
+}
+
+/// Records lost, from the summary of `watch --plain`. JSON has a line for each exchange, which would cost more than what
+/// is to be measured.
+pub(super) fn records_lost(text: &str) -> Result<u64> {
+    let records = text.lines().rev().find_map(|line| line.trim_start().strip_prefix("records "));
+    let lost = records.and_then(|line| line.rsplit(", ").next()?.strip_suffix(" lost"));
+    let lost = lost.context("the watch does not say how many records it lost")?;
+    lost.replace(',', "").parse().with_context(|| format!("records lost: {lost}"))
+}
+
+/// Packets lost, from what tcpdump says at its end.
+pub(super) fn packets_lost(text: &str) -> Result<u64> {
+    let lost = text.lines().find_map(|line| line.strip_suffix(" dropped by kernel"));
+    let lost = lost.and_then(|line| line.split(' ').next()).context("tcpdump does not say what the kernel dropped")?;
+    lost.parse().with_context(|| format!("packets dropped: {lost}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{packets_lost, records_lost};
+
+    #[test]
+    fn losses_are_read_from_the_last_words() {
+        let plain =
+            "Summary after 3 s\n  records      1,234,567 seen, 1,233,333 delivered, 1,234 lost\n  cost         x\n";
+        assert_eq!(records_lost(plain).expect("a summary"), 1_234);
+        assert!(records_lost("Watching nginx\n").is_err());
+        let tcpdump = "90 packets captured\n180 packets received by filter\n7 packets dropped by kernel\n";
+        assert_eq!(packets_lost(tcpdump).expect("its last words"), 7);
+    }
+}
