@@ -289,16 +289,20 @@ impl Sensor {
     }
 
     fn sample_connections(&mut self, sample: &mut Sample) {
-        let Some(program) = &self.loaded.scan_connections else { return };
-        let processes = self.maps.targets();
-        let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
-        let scanned = self.connections.scan(program, if named { &processes } else { &[] }, sample.ts_ns);
-        self.found.extend(scanned.opened);
-        sample.connections = scanned.connections;
-        sample.datagrams = scanned.datagrams;
+        if !self.loaded.chosen.has("connection_end") {
+            return;
+        }
         let [opened, ended] = [counter::OPENED, counter::ENDED].map(|index| self.maps.counter(index));
         sample.connections_open = opened.saturating_sub(ended);
+        let processes = self.maps.targets();
         sample.threads = self.threads.sample(&processes);
+        if let Some(program) = &self.loaded.scan_connections {
+            let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
+            let scanned = self.connections.scan(program, if named { &processes } else { &[] }, sample.ts_ns);
+            self.found.extend(scanned.opened);
+            sample.connections = scanned.connections;
+            sample.datagrams = scanned.datagrams;
+        }
     }
 
     /// True once nobody is left whom we were told to watch by process.

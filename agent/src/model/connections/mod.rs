@@ -83,8 +83,8 @@ impl Connections {
     }
 
     pub(super) fn accepted(&mut self, accept: &Accept) {
-        // Found otherwise a moment before, and at work already.
-        if self.table.get(&accept.sock).is_none_or(|known| known.exchanges == 0) {
+        // Found otherwise a moment before and at work already, or over before its accept was told.
+        if self.table.get(&accept.sock).is_none_or(|known| known.exchanges == 0 && known.is_open()) {
             let connection = Connection::accepted(accept, &mut self.names);
             self.insert(accept.sock, connection);
         }
@@ -292,7 +292,7 @@ impl Connections {
 
     /// Open connections: as the kernel counts them, or as known before the first sample.
     pub(super) fn open(&self) -> u64 {
-        self.open.unwrap_or((self.table.len() - self.closed.len()) as u64)
+        self.open.unwrap_or_else(|| self.table.len().saturating_sub(self.closed.len()) as u64)
     }
 
     /// Connections that were ever known.
