@@ -208,7 +208,7 @@ impl Sensor {
         sensor.scan();
         sensor.sampler.begin(&mut sensor.maps);
         // Connections that are open already are watched from here on.
-        sensor.sample_connections(&mut Sample::default());
+        sensor.sample_connections(&mut Sample { ts_ns: now_ns(), ..Sample::default() });
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)

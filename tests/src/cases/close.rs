@@ -4,21 +4,21 @@ use anyhow::ensure;
 
 use super::finding::check_useful;
 use super::ledger::serve;
-use super::{any_tier, each_tier};
+use super::{any_tier, native};
 use crate::harness::ledger::{check_bytes, connection_of, is_connection};
 use crate::harness::net::monotonic_ns;
 use crate::harness::trace::Conversation;
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("close::by_the_peer", |world| ends(world, &[], "exchange ", ("peer", "fin"))),
-    each_tier("close::by_the_server", |world| ends(world, &["--close-after", "1"], "closed ", ("local", "fin"))),
-    each_tier("close::by_a_reset", |world| {
+    any_tier("close::by_the_peer", |world| ends(world, &[], "exchange ", ("peer", "fin"))),
+    any_tier("close::by_the_server", |world| ends(world, &["--close-after", "1"], "closed ", ("local", "fin"))),
+    any_tier("close::by_a_reset", |world| {
         ends(world, &["--close-after", "1", "--linger0"], "closed ", ("local", "reset"))
     }),
-    each_tier("close::half_closed", |world| ends(world, &["--half-close"], "exchange ", ("local", "fin"))),
-    any_tier("close::close_wait_leak_is_found", close_wait_leak),
-    any_tier("close::connection_churn_is_found", churn),
+    any_tier("close::half_closed", |world| ends(world, &["--half-close"], "exchange ", ("local", "fin"))),
+    native("close::close_wait_leak_is_found", close_wait_leak),
+    native("close::connection_churn_is_found", churn),
 ];
 
 /// Checks who ended a connection of one exchange, and how. The client closes when the server has said `done`.

@@ -1,12 +1,12 @@
 //! UDP: a receiver that does not keep up.
 
-use super::any_tier;
 use super::finding::check_useful;
+use super::native;
 use crate::harness::{Case, Demo, World};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("datagram::overflow_is_found", overflow),
-    any_tier("datagram::none_is_found_where_the_receiver_keeps_up", keeps_up),
+    native("datagram::overflow_is_found", overflow),
+    native("datagram::none_is_found_where_the_receiver_keeps_up", keeps_up),
 ];
 
 /// Starts a receiver, and the address it receives on.

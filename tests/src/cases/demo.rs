@@ -3,21 +3,21 @@
 
 use anyhow::{Context, ensure};
 
-use super::any_tier;
 use super::datagram::{await_dropped, receiver};
 use super::ledger::{serve, servers_of_every_way};
+use super::native;
 use crate::harness::trace::{Conversation, Trace};
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("demo::faults_before_the_answer", before_the_answer),
-    any_tier("demo::faults_before_the_read", before_the_read),
-    any_tier("demo::spinners_steal_the_processor", spinners).alone(),
-    any_tier("demo::nagle_waits_for_a_delayed_ack", nagle).alone(),
-    any_tier("demo::a_peer_that_does_not_read", slow_peer),
-    any_tier("demo::every_way_moves_the_same_bytes", every_way),
-    any_tier("demo::link_delays_and_drops", link),
-    any_tier("demo::datagrams_are_dropped", datagrams),
+    native("demo::faults_before_the_answer", before_the_answer),
+    native("demo::faults_before_the_read", before_the_read),
+    native("demo::spinners_steal_the_processor", spinners).alone(),
+    native("demo::nagle_waits_for_a_delayed_ack", nagle).alone(),
+    native("demo::a_peer_that_does_not_read", slow_peer),
+    native("demo::every_way_moves_the_same_bytes", every_way),
+    native("demo::link_delays_and_drops", link),
+    native("demo::datagrams_are_dropped", datagrams),
 ];
 
 const MS: u64 = 1_000_000;

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::finding::check_useful;
-use super::{any_tier, each_tier};
+use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
     Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of, is_connection, paired, spent_us,
@@ -12,18 +12,18 @@ use crate::harness::trace::Conversation;
 use crate::harness::{Case, Demo, Ended, Skip, World};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("ledger::computing_30_ms", computing).alone(),
-    each_tier("ledger::blocked_on_a_lock_30_ms", locked).alone(),
-    each_tier("ledger::processor_stolen", stolen).alone(),
-    each_tier("ledger::every_way_to_read_and_write", every_way),
-    each_tier("ledger::pipelined", pipelined),
-    each_tier("ledger::server_speaks_first", speaks_first),
-    each_tier("ledger::large_upload", large_upload),
-    each_tier("ledger::open_at_the_attach", open_at_attach),
-    each_tier("ledger::a_client_waits_for_its_server", client).alone(),
-    each_tier("ledger::calls_inside_an_exchange", upstream).alone(),
-    any_tier("ledger::slow_app_is_found", slow_app),
-    any_tier("ledger::nothing_is_found_on_a_healthy_server", healthy).alone(),
+    exchange("ledger::computing_30_ms", computing).alone(),
+    any_tier("ledger::blocked_on_a_lock_30_ms", locked).alone(),
+    any_tier("ledger::processor_stolen", stolen).alone(),
+    any_tier("ledger::every_way_to_read_and_write", every_way),
+    any_tier("ledger::pipelined", pipelined),
+    any_tier("ledger::server_speaks_first", speaks_first),
+    any_tier("ledger::large_upload", large_upload),
+    any_tier("ledger::open_at_the_attach", open_at_attach).since(SOCKETS_FROM_FILES),
+    any_tier("ledger::a_client_waits_for_its_server", client).alone(),
+    any_tier("ledger::calls_inside_an_exchange", upstream).alone(),
+    native("ledger::slow_app_is_found", slow_app),
+    native("ledger::nothing_is_found_on_a_healthy_server", healthy).alone(),
 ];
 
 /// Findings about exchanges and connections.

@@ -19,7 +19,7 @@ mod send;
 mod server;
 mod target;
 
-use crate::harness::{Case, Tiers, Where, World};
+use crate::harness::{Case, Since, Tiers, Where, World};
 
 /// Every case; those that run alone come last, so that they hold up no other.
 pub fn all() -> Vec<Case> {
@@ -50,15 +50,30 @@ pub fn all() -> Vec<Case> {
 
 /// A case that depends on the tier.
 const fn each_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Everywhere, tiers: Tiers::Each, alone: false, run }
+    Case { name, place: Where::Everywhere, tiers: Tiers::Each, alone: false, since: ANY_KERNEL, run }
+}
+
+/// Every kernel.
+const ANY_KERNEL: Since = Since { full: (0, 0), tracepoint: (0, 0) };
+/// Kernels that can show connections from open files (`coverage` holds `doctor` to it).
+const SOCKETS_FROM_FILES: Since = Since { full: (5, 11), tracepoint: (6, 3) };
+/// Kernels that can show exchanges (likewise).
+const EXCHANGES: Since = Since { full: (0, 0), tracepoint: (6, 3) };
+
+/// A case of exchanges, on each tier that can see them.
+///
+/// Those that are not worth two runs a kernel are `any_tier`: the hooks of a request's hot path are the same on both tiers
+/// from 6.3 on, and natively it is the tracepoint tier that is tested.
+const fn exchange(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
+    each_tier(name, run).since(EXCHANGES)
 }
 
 /// A case that is the same on every tier.
 const fn any_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Everywhere, tiers: Tiers::Any, alone: false, run }
+    Case { name, place: Where::Everywhere, tiers: Tiers::Any, alone: false, since: ANY_KERNEL, run }
 }
 
 /// A case that needs the programs of an ordinary machine, or that is the same on every kernel.
 const fn native(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Native, tiers: Tiers::Any, alone: false, run }
+    Case { name, place: Where::Native, tiers: Tiers::Any, alone: false, since: ANY_KERNEL, run }
 }

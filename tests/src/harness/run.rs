@@ -18,6 +18,8 @@ pub struct Case {
     pub tiers: Tiers,
     /// Whether it looks at what all processes share, or at times that load would change: nothing else runs meanwhile.
     pub alone: bool,
+    /// The first kernels that can show what it asks for.
+    pub since: Since,
     /// The test.
     pub run: fn(&World) -> anyhow::Result<()>,
 }
@@ -27,6 +29,27 @@ impl Case {
     pub const fn alone(self) -> Self {
         Self { alone: true, ..self }
     }
+
+    /// The same case, on these kernels.
+    pub const fn since(self, since: Since) -> Self {
+        Self { since, ..self }
+    }
+}
+
+/// The first kernel on each tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// On the full tier.
+    pub full: (u32, u32),
+    /// On the tracepoint tier.
+    pub tracepoint: (u32, u32),
+}
+
+/// The running kernel's version.
+fn kernel() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0))
 }
 
 /// Where a case can run.
@@ -60,11 +83,15 @@ pub enum Verdict {
 
 /// The runs of a case here: name and tier. None if its place is elsewhere.
 pub fn runs(case: &Case, vm: bool) -> Vec<(String, Option<Tier>)> {
+    let kernel = kernel();
     match (vm, case.place, case.tiers) {
         (true, Where::Native, _) => Vec::new(),
-        (true, _, Tiers::Each) => {
-            [Tier::Full, Tier::Tracepoint].map(|tier| (format!("{}@{}", case.name, tier.name()), Some(tier))).into()
-        }
+        (true, _, Tiers::Each) => [(Tier::Full, case.since.full), (Tier::Tracepoint, case.since.tracepoint)]
+            .into_iter()
+            .filter(|(_, since)| kernel >= *since)
+            .map(|(tier, _)| (format!("{}@{}", case.name, tier.name()), Some(tier)))
+            .collect(),
+        _ if kernel < case.since.full => Vec::new(),
         _ => vec![(case.name.to_owned(), None)],
     }
 }
