@@ -61,7 +61,7 @@ pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const 
         let exchange = &raw const (*connection).exchange;
         if arrival_ns == 0
             || sent_ns < arrival_ns + LEAST_NS
-            || sent_ns < (*connection).delayed_ack_ns + SAME_NS
+            || sent_ns < (*connection).delayed_ack_ns + LEAST_NS
             || sent_ns < (*exchange).out_last_ns + SAME_NS
             || sent_ns < (*exchange).sent_ns + SAME_NS
             || (*exchange).retransmits != 0
@@ -97,7 +97,10 @@ fn delayed_ack(ctx: FEntryContext) -> i32 {
     let ts_ns = now();
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        if (*connection).arrival_ns != 0 && ts_ns > (*connection).arrival_ns + LEAST_NS {
+        if (*connection).arrival_ns != 0
+            && ts_ns > (*connection).arrival_ns + LEAST_NS
+            && ts_ns > (*connection).delayed_ack_ns + LEAST_NS
+        {
             note_delayed_ack(connection, ts_ns);
         }
     }

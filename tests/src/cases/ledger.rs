@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     any_tier("ledger::server_speaks_first", speaks_first),
     any_tier("ledger::large_upload", large_upload),
     any_tier("ledger::open_at_the_attach", open_at_attach).since(SOCKETS_FROM_FILES),
-    any_tier("ledger::a_client_waits_for_its_server", client).alone(),
+    any_tier("ledger::a_client_waits_for_its_server", client).since(SOCKETS_FROM_FILES).alone(),
     any_tier("ledger::calls_inside_an_exchange", upstream).alone(),
     native("ledger::slow_app_is_found", slow_app),
     native("ledger::nothing_is_found_on_a_healthy_server", healthy).alone(),
