@@ -205,6 +205,6 @@ mod tests {
         let truth = Truth::new(30_000_000, 30_000_000);
         let check = |vm, us| truth.check(&World::new(vm, None), "a time", us, &client).is_ok();
         assert!(check(false, 31_400) && !check(false, 31_600) && !check(false, 28_400));
-        assert!(check(true, 32_900) && !check(true, 33_100));
+        assert!(check(true, 36_900) && !check(true, 37_100));
     }
 }
