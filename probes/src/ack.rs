@@ -49,7 +49,8 @@ unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64) {
 }
 
 /// A delayed ACK has been sent by timer since data came last, as the socket's own stamp tells: its newest segment left long
-/// after that, nobody had read or written just then, no held bytes had left with it, and nothing had been sent again.
+/// after that, nobody had read or written just then, no held bytes had left with it, nothing had been sent again, and
+/// no FIN was under way.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -65,6 +66,7 @@ pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const 
             || sent_ns < (*exchange).out_last_ns + SAME_NS
             || sent_ns < (*exchange).sent_ns + SAME_NS
             || (*exchange).retransmits != 0
+            || (*connection).fin_by != 0
             || load!(tp, packets_out as u32) != 0
         {
             return;

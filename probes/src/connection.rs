@@ -13,7 +13,6 @@ use backscope_abi::{Connection, Exchange, Thread, ThreadUse, counter, hold, prog
 
 use crate::{
     accept::first_used,
-    ack::settle_delayed_ack,
     kernel::{config, current, load, read},
     maps::{EVENTS, SocketStorage, count},
 };
@@ -243,7 +242,6 @@ pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_
     unsafe {
         settle_hold(connection, tp, ts_ns);
         settle_ack(connection, tp);
-        settle_delayed_ack(connection, tp);
         let exchange = &raw mut (*connection).exchange;
         let (una, nxt, end) = (load!(tp, snd_una as u32), load!(tp, snd_nxt as u32), load!(tp, write_seq as u32));
         (*exchange).ts_ns = ts_ns;

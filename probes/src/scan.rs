@@ -8,6 +8,7 @@ use backscope_abi as abi;
 use backscope_abi::{Listener, role};
 
 use crate::{
+    ack::settle_delayed_ack,
     connection::{bring_up_to_date, connection_of, open, tcp_of},
     kernel::{accept_depth, config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file},
     maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_depth, wanted, watch},
@@ -162,6 +163,7 @@ unsafe fn show(
             return;
         }
         bring_up_to_date(connection, tp, now());
+        settle_delayed_ack(connection, tp);
         if idle || answered && (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
             (*connection).shown_seq = (*exchange).seq;
         }

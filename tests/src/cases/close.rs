@@ -6,7 +6,7 @@ use super::finding::check_useful;
 use super::ledger::serve;
 use super::{any_tier, native};
 use crate::harness::ledger::{check_bytes, connection_of, is_connection};
-use crate::harness::net::monotonic_ns;
+use crate::harness::net::{await_closing, monotonic_ns};
 use crate::harness::trace::Conversation;
 use crate::harness::{Case, World};
 
@@ -27,6 +27,9 @@ fn ends(world: &World, server: &[&str], done: &str, (by, how): (&str, &str)) -> 
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let mut begun = Conversation::begin(world, &demo, &["--keep"])?;
     demo.await_line(done)?;
+    if done.starts_with("closed") {
+        await_closing(demo.addr.port(), world.patience())?;
+    }
     begun.0.go()?;
     let talk = begun.end(&mut demo)?;
     agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;

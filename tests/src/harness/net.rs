@@ -9,6 +9,27 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+/// Waits until no IPv4 connection of a server on that port is established on both sides any more.
+///
+/// A close may come a little later than close(2) returns: whoever looks at the files of a process holds them meanwhile.
+pub fn await_closing(port: u16, patience: Duration) -> anyhow::Result<()> {
+    const ESTABLISHED: &str = "01";
+    let server = format!(":{port:04X}");
+    let deadline = Instant::now() + patience;
+    loop {
+        let table = fs::read_to_string("/proc/thread-self/net/tcp").context("reading the sockets")?;
+        let open = table.lines().skip(1).any(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields.len() > 3 && fields[1].ends_with(&server) && fields[3] == ESTABLISHED
+        });
+        if !open {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "a connection on port {port} stays established");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Gives the calling thread, and what it starts from now on, a network namespace of its own with `lo` up.
 pub fn isolate() -> anyhow::Result<()> {
     // SAFETY: a plain system call that concerns the calling thread alone.
