@@ -3,6 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
+    helpers::generated,
     macros::{btf_tracepoint, fentry},
     programs::{BtfTracePointContext, FEntryContext},
 };
@@ -58,6 +59,12 @@ unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64) {
 pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const c_void) {
     // SAFETY: promised by the caller.
     unsafe {
+        // A write of ours may have sent data before it was noted as returned.
+        let sent_seq = load!(tp, snd_nxt as u32);
+        if sent_seq != (*connection).sent_seq {
+            (*connection).sent_seq = sent_seq;
+            return;
+        }
         let (sent_ns, arrival_ns) = (load!(tp, tcp_wstamp_ns as u64), (*connection).arrival_ns);
         let exchange = &raw const (*connection).exchange;
         if arrival_ns == 0
@@ -79,11 +86,11 @@ pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const 
     }
 }
 
-/// `tcp_delack_timer_handler(sk)`: the timer of a delayed ACK. It also fires when nothing is owed any more, and may be
-/// set anew.
+/// `tcp_delack_timer_handler(sk)`: the timer of a delayed ACK. It also fires when nothing is owed any more, or for an ACK
+/// that has gone while the next one is not due, and is then set anew.
 #[fentry(function = "tcp_delack_timer_handler")]
 fn delayed_ack(ctx: FEntryContext) -> i32 {
-    const ICSK_ACK_SCHED: u8 = 1;
+    const ICSK_ACK_SCHED_AND_TIMER: u8 = 3;
     let sk: *mut c_void = ctx.arg(0);
     let connection = connection_of(sk);
     if connection.is_null() {
@@ -92,8 +99,13 @@ fn delayed_ack(ctx: FEntryContext) -> i32 {
     let tp = tcp_of(sk);
     if tp.is_null()
         || load!(tp, rcv_nxt as u32) == load!(tp, rcv_wup as u32)
-        || load!(tp, ack_pending as u8) & ICSK_ACK_SCHED == 0
+        || load!(tp, ack_pending as u8) & ICSK_ACK_SCHED_AND_TIMER != ICSK_ACK_SCHED_AND_TIMER
     {
+        return 0;
+    }
+    let due = load!(tp, ack_timeout as u64);
+    // SAFETY: no arguments, no preconditions.
+    if due != 0 && (due.wrapping_sub(unsafe { generated::bpf_jiffies64() }) as i64) > 0 {
         return 0;
     }
     let ts_ns = now();

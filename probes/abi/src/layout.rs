@@ -139,8 +139,8 @@ layout! {
     sk_rcvbuf = "sock"."sk_rcvbuf",
     /// Bytes in it.
     sk_rmem_alloc = "sock"."sk_backlog.rmem_alloc",
-    /// A delayed ACK's timer lies in its socket.
-    icsk_delack_timer = "inet_connection_sock"."icsk_delack_timer",
+    /// When the delayed ACK is due, jiffies; its timer may fire earlier and be set anew (up to 6.17).
+    ack_timeout = "inet_connection_sock"."icsk_ack.timeout",
     /// Time that a thread was runnable without a CPU, ns.
     task_run_delay = "task_struct"."sched_info.run_delay",
     /// Time that a thread was on a CPU, ns.
