@@ -11,7 +11,7 @@ use backscope_abi as abi;
 use crate::{
     close::state_changed,
     kernel::{accept_depth, comm, config, current, file_of_fd, now, read, sock_of_file},
-    maps::{ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, listener_at, mark, marked, wanted, watch},
+    maps::{ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, listener_at, mark, marked, own_id, wanted, watch},
 };
 
 const TCP_SYN_RECV: i32 = 3;
@@ -74,7 +74,8 @@ fn end(sk: *const c_void) {
 fn child(sk: *mut c_void) {
     let Some(id) = marked(sk) else { return };
     let Some(listener_sk) = sk_of_listener(id) else { return };
-    let cookie = cookie_of(sk);
+    // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came with the clone.
+    let cookie = if read!(sk, skc_cookie as u64) == id { own_id() } else { cookie_of(sk) };
     enqueue(listener_sk, sk, cookie, accept_depth(listener_sk) + 1);
 }
 

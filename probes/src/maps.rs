@@ -200,9 +200,12 @@ unsafe fn raise(listener: *mut Listener, slot: usize, period: u32, depth: u32, s
 #[inline(always)]
 pub(crate) fn id_of(sk: *const c_void) -> u64 {
     let cookie = read!(sk, skc_cookie as u64);
-    if cookie != 0 {
-        return cookie;
-    }
+    if cookie != 0 { cookie } else { own_id() }
+}
+
+/// An id of our own: the time and the processor, with the top bit set.
+#[inline(always)]
+pub(crate) fn own_id() -> u64 {
     // SAFETY: no arguments, no preconditions.
     let cpu = unsafe { generated::bpf_get_smp_processor_id() } as u64;
     1 << 63 | (now() << 10 & !(1 << 63)) | (cpu & 1023)

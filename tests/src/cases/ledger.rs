@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::finding::check_useful;
-use super::{SOCKETS_FROM_FILES, any_tier, native};
+use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
     Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of, is_connection, paired, spent_us,
@@ -12,7 +12,7 @@ use crate::harness::trace::Conversation;
 use crate::harness::{Case, Demo, Ended, Skip, World};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("ledger::computing_30_ms", computing).alone(),
+    exchange("ledger::computing_30_ms", computing).alone(),
     any_tier("ledger::blocked_on_a_lock_30_ms", locked).alone(),
     any_tier("ledger::processor_stolen", stolen).alone(),
     any_tier("ledger::every_way_to_read_and_write", every_way),

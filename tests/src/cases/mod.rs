@@ -57,10 +57,16 @@ const fn each_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) ->
 const ANY_KERNEL: Since = Since { full: (0, 0), tracepoint: (0, 0) };
 /// Kernels that can show connections from open files (`coverage` holds `doctor` to it).
 const SOCKETS_FROM_FILES: Since = Since { full: (5, 11), tracepoint: (6, 3) };
-/// A case that is the same on every tier.
-///
-/// Those of exchanges are such: the hooks of a request's path are the same on both tiers from 6.3 on, before that only the
-/// full tier has any, and natively it is the tracepoint tier that is tested.
+/// Kernels that can show exchanges (likewise).
+const EXCHANGES: Since = Since { full: (0, 0), tracepoint: (6, 3) };
+
+/// A case of exchanges, on each tier that can see them.
+const fn exchange(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
+    each_tier(name, run).since(EXCHANGES)
+}
+
+/// A case that is the same on every tier. Those of exchanges that are not worth two runs a kernel are such, too: from 6.3
+/// on the hooks of a request's path are the same on both tiers.
 const fn any_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { name, place: Where::Everywhere, tiers: Tiers::Any, alone: false, since: ANY_KERNEL, run }
 }

@@ -3,15 +3,15 @@
 use anyhow::ensure;
 
 use super::ledger::{found, watched};
-use super::{any_tier, native};
+use super::{any_tier, exchange, native};
 use crate::harness::json::sees;
 use crate::harness::ledger::{Truth, check_bytes, check_verdict, is_connection, paired, spent_us};
 use crate::harness::trace::Conversation;
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("receive::accept_delayed", accept_delayed).alone(),
-    any_tier("receive::reader_asleep_50_ms", asleep).alone(),
+    exchange("receive::accept_delayed", accept_delayed).alone(),
+    exchange("receive::reader_asleep_50_ms", asleep).alone(),
     any_tier("receive::reader_busy_50_ms", busy).alone(),
     any_tier("receive::request_in_two_parts", two_parts).alone(),
     native("receive::slow_reader_is_found", slow_reader),

@@ -5,14 +5,14 @@ use anyhow::ensure;
 use super::ack::{FAR, linked};
 use super::finding::check_useful;
 use super::ledger::{found, serve, watched};
-use super::{SOCKETS_FROM_FILES, any_tier, native};
+use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
 use crate::harness::json::{Value, number};
 use crate::harness::ledger::{Truth, check_verdict, connection_of, is_connection, paired, spent_us};
 use crate::harness::trace::{Conversation, Trace};
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("send::nagle_and_a_delayed_ack", nagle).alone(),
+    exchange("send::nagle_and_a_delayed_ack", nagle).alone(),
     any_tier("send::nagle_of_a_client", nagle_of_a_client).since(SOCKETS_FROM_FILES).alone(),
     any_tier("send::nodelay", |world| not_held(world, &["--nodelay"], &[])).alone(),
     any_tier("send::quickack", |world| not_held(world, &[], &["--quickack"])).alone(),

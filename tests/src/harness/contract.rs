@@ -1,5 +1,7 @@
 //! The contract of the event stream: which fields every object of a type has.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, bail, ensure};
 
 use super::json::{Value, is, kind};
@@ -110,12 +112,25 @@ pub(super) fn check_stream(objects: &[Value]) -> anyhow::Result<()> {
     for object in objects {
         check(object).with_context(|| object.to_string())?;
     }
+    check_ids(objects)?;
     let events = &objects[objects.len() - 1]["events"];
     let [seen, delivered, lost] = ["seen", "delivered", "lost"].map(|name| events[name].as_u64());
     ensure!(
         seen.is_some() && seen == delivered.zip(lost).map(|(delivered, lost)| delivered + lost),
         "seen is not delivered + lost: {events}"
     );
+    Ok(())
+}
+
+/// An id belongs to one socket for the whole run.
+fn check_ids(objects: &[Value]) -> anyhow::Result<()> {
+    let ids = |kind: &'static str| objects.iter().filter(move |object| is(object, kind)).map(|object| &object["sock"]);
+    let listeners: HashSet<&Value> = ids("listener").collect();
+    let mut accepted = HashSet::new();
+    for sock in ids("accept") {
+        ensure!(!listeners.contains(sock), "a connection has its listener's id {sock}");
+        ensure!(accepted.insert(sock), "two connections have the id {sock}");
+    }
     Ok(())
 }
 
