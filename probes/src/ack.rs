@@ -11,7 +11,7 @@ use backscope_abi::Connection;
 
 use crate::{
     connection::{connection_of, tcp_of},
-    kernel::{load, now},
+    kernel::{config, load, now},
 };
 
 /// `tcp_retransmit_skb(sk, skb, …)`.
@@ -49,36 +49,29 @@ unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64) {
     }
 }
 
-/// A delayed ACK has been sent by timer since data came last, as the socket's own stamp tells: its newest segment left long
-/// after that, nobody had read or written just then, no held bytes had left with it, nothing had been sent again, and
-/// no FIN was under way.
+/// A delayed ACK has been sent by timer since data came last, as the socket's own stamps tell: its newest segment left long
+/// after that, carried no data, and nobody had read just then or closed.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const c_void) {
+pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
     // SAFETY: promised by the caller.
     unsafe {
-        // A write of ours may have sent data before it was noted as returned.
-        let sent_seq = load!(tp, snd_nxt as u32);
-        if sent_seq != (*connection).sent_seq {
-            (*connection).sent_seq = sent_seq;
-            return;
-        }
         let (sent_ns, arrival_ns) = (load!(tp, tcp_wstamp_ns as u64), (*connection).arrival_ns);
-        let exchange = &raw const (*connection).exchange;
         if arrival_ns == 0
             || sent_ns < arrival_ns + LEAST_NS
             || sent_ns < (*connection).delayed_ack_ns + LEAST_NS
-            || sent_ns < (*exchange).out_last_ns + SAME_NS
-            || sent_ns < (*exchange).sent_ns + SAME_NS
-            || (*exchange).retransmits != 0
             || (*connection).fin_by != 0
-            || load!(tp, packets_out as u32) != 0
         {
             return;
         }
-        let read_ns = (*exchange).read_last_ns;
+        // `__tcp_transmit_skb` notes the jiffy of each segment with data, sent for the first time or again.
+        let data_age = (generated::bpf_jiffies64() as u32).wrapping_sub(load!(tp, lsndtime as u32)) as u64;
+        if data_age * (config!(tick_ns) as u64) < ts_ns.wrapping_sub(sent_ns) + LEAST_NS / 2 {
+            return;
+        }
+        let read_ns = (*connection).exchange.read_last_ns;
         let apart_ns = if read_ns > sent_ns { read_ns - sent_ns } else { sent_ns - read_ns };
         if apart_ns > SAME_NS {
             note_delayed_ack(connection, sent_ns);

@@ -35,7 +35,7 @@ fn arrived(sk: *mut c_void) {
         settle_hold(connection, tp, ts_ns);
         // What the segment acknowledged has been taken in before its data (`tcp_rcv_established`, `tcp_data_queue`).
         settle_ack(connection, tp);
-        settle_delayed_ack(connection, tp);
+        settle_delayed_ack(connection, tp, ts_ns);
         (*connection).arrival_ns = ts_ns;
         if (*connection).unread_since_ns == 0 {
             (*connection).unread_since_ns = ts_ns;

@@ -162,8 +162,9 @@ unsafe fn show(
         if over && (*connection).shown_seq == (*exchange).seq && state == TCP_ESTABLISHED {
             return;
         }
-        bring_up_to_date(connection, tp, now());
-        settle_delayed_ack(connection, tp);
+        let ts_ns = now();
+        bring_up_to_date(connection, tp, ts_ns);
+        settle_delayed_ack(connection, tp, ts_ns);
         if idle || answered && (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
             (*connection).shown_seq = (*exchange).seq;
         }

@@ -86,7 +86,6 @@ fn wrote(sk: *mut c_void, result: i32) {
             finish(connection, tp, ts_ns, progress::FOLLOWED);
         }
         note(connection, sk, tp, result as u32, ts_ns);
-        (*connection).sent_seq = load!(tp, snd_nxt as u32);
         let before = (*exchange).last_sizes[0];
         if unsent == 0 {
             (*exchange).sent_ns = ts_ns;

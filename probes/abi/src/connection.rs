@@ -190,8 +190,6 @@ pub struct Connection {
     pub longest_hold_ns: u64,
     /// Sequence number behind the last held byte.
     pub hold_seq: u32,
-    /// `snd_nxt` when a delayed ACK was last looked for, or something written.
-    pub sent_seq: u32,
     /// Jiffies that the peer's window or the send buffer had limited sending when the exchange began.
     pub window_base: u32,
     /// Jiffies that anything had been out when the exchange began; `u32::MAX` if something was out just then.
@@ -213,7 +211,7 @@ pub struct Connection {
     /// Not 0: it was open when it became known.
     pub midway: u8,
     /// Padding.
-    pub _pad: [u8; 5],
+    pub _pad: u8,
 }
 
 /// What a connection starts from.
@@ -232,7 +230,6 @@ impl Connection {
         delayed_ack_ns: 0,
         longest_hold_ns: 0,
         hold_seq: 0,
-        sent_seq: 0,
         window_base: 0,
         busy_base: 0,
         hold_sizes: [0; 2],
@@ -243,7 +240,7 @@ impl Connection {
         fin_by: 0,
         fin_how: 0,
         midway: 0,
-        _pad: [0; 5],
+        _pad: 0,
     };
 }
 

@@ -15,7 +15,7 @@ use crate::harness::{Case, Demo, Ended, World};
 pub(super) const CASES: &[Case] = &[
     any_tier("ack::peer_20_ms_away", far_away).alone(),
     any_tier("ack::segment_dropped", dropped).alone(),
-    native("ack::both_ends_agree_on_delayed_acks", both_ends).alone(),
+    any_tier("ack::both_ends_agree_on_delayed_acks", both_ends).since(SOCKETS_FROM_FILES).alone(),
     any_tier("ack::nagle_and_delayed_ack_agree", nagle_and_delayed_ack).since(SOCKETS_FROM_FILES).alone(),
     native("ack::retransmits_are_found", retransmits_found),
 ];
