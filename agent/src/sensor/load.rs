@@ -15,7 +15,7 @@ use backscope_abi::{Config, Layout};
 
 use super::{
     SensorError,
-    plan::{self, Attach, Choice, Program, ROWS, Row, Tier},
+    plan::{self, Attach, Choice, Program, Row, Tier},
     sys,
 };
 use crate::kernel::{
@@ -244,7 +244,7 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) 
         forbidden: None,
     };
     let exchanges = loader.globals.config[0].0.exchanges != 0;
-    for row in ROWS.iter().filter(|row| exchanges || !row.exchanges) {
+    for row in plan::rows(exchanges) {
         let found = row.choices.iter().filter(|choice| choice.tier <= highest).find(|choice| trial.works(row, choice));
         if found.is_none() && row.vital {
             let refusal = trial.chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
@@ -315,7 +315,8 @@ impl Trial<'_> {
 
 /// The iterator alone, for one look.
 pub(super) fn scan_only() -> Chosen {
-    let rows = ROWS.iter().filter(|row| row.signal == "open_listeners").map(|row| (row, row.choices.first())).collect();
+    let rows =
+        plan::rows(false).filter(|row| row.signal == "open_listeners").map(|row| (row, row.choices.first())).collect();
     Chosen { rows, refusals: Vec::new() }
 }
 
