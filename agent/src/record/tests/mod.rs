@@ -3,6 +3,7 @@
 mod damage;
 mod events;
 mod files;
+mod hostile;
 mod replay;
 
 pub(crate) use replay::busy_entries;

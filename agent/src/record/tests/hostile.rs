@@ -1,0 +1,64 @@
+//! A recording comes from outside, and its checksums prove nothing about who wrote it: whatever it holds, the model and
+//! the front-ends behind it must stand.
+
+use std::io;
+
+use super::events::every;
+use crate::model::Model;
+use crate::model::event::Event;
+use crate::model::tests::world::{START, setup};
+use crate::report::json::Json;
+use crate::report::plain::{Colour, Plain};
+use crate::report::{Sink, WallClock};
+
+/// xorshift64*: the same events in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides
+    }
+}
+
+/// An event with some of its bytes changed, if it is one still. The run of `0xff` is a number of 46 bits,
+/// more than any figure of a kernel; sums of larger ones would wrap in a release build, and be nonsense of nonsense.
+fn changed(dice: &mut Dice, event: &Event) -> Option<Event> {
+    let mut bytes = postcard::to_stdvec(event).unwrap();
+    for _ in 0..dice.roll(4) {
+        let at = dice.roll(bytes.len());
+        match dice.roll(4) {
+            0 => bytes[at] = dice.roll(256) as u8,
+            1 => drop(bytes.splice(at..at + 1, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f])),
+            2 => bytes[at] = 0,
+            _ => bytes[at] = bytes[at].wrapping_add(1),
+        }
+    }
+    postcard::from_bytes(&bytes).ok()
+}
+
+#[test]
+fn whatever_a_recording_holds_it_can_be_shown() {
+    let events = every();
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let clock = WallClock { mono_ns: START, wall: std::time::UNIX_EPOCH };
+    let mut taken = 0;
+    for round in 0..1_500 {
+        let mut model = Model::new(setup(if round % 2 == 0 { "full" } else { "tracepoint" }));
+        let (mut json, mut plain) = (Json::new(clock), Plain::new(Colour::Never));
+        let mut outputs = Vec::new();
+        for _ in 0..30 {
+            let which = dice.roll(events.len());
+            let Some(event) = changed(&mut dice, &events[which]) else { continue };
+            model.apply(&event, &mut outputs);
+            taken += 1;
+        }
+        model.finish(START + dice.roll(usize::MAX) as u64, &mut outputs);
+        let snapshot = model.snapshot();
+        json.write(&mut io::sink(), &outputs, &snapshot).unwrap();
+        plain.write(&mut io::sink(), &outputs, &snapshot).unwrap();
+    }
+    assert!(taken > 20_000, "only {taken} events were any");
+}
