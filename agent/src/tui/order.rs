@@ -122,10 +122,6 @@ impl Item for ListenerView {
         self.sock
     }
 
-    fn subject(finding: &Finding) -> Option<u64> {
-        Some(finding.sock)
-    }
-
     fn key(&self, by: By) -> Key {
         match by {
             By::Overflow => figure(self.totals.overflows()),
@@ -167,10 +163,6 @@ impl Item for ConnectionView {
 
     fn id(&self) -> u64 {
         self.sock
-    }
-
-    fn subject(finding: &Finding) -> Option<u64> {
-        Some(finding.sock)
     }
 
     fn key(&self, by: By) -> Key {
