@@ -28,6 +28,7 @@ Examples:
   sudo backscope record --pid 4242 -o incident.bsrec
   backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
   sudo backscope listeners                 every listening socket of the machine, once
+  sudo backscope learn                     lessons: predict what the kernel does, and see it
   sudo backscope doctor                    what this kernel lets backscope see, and why";
 
 /// The verbs.
@@ -45,6 +46,9 @@ pub enum Verb {
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
+    /// Learn what the kernel does for a backend: predict, run a real server, and see
+    #[command(after_help = LEARN_EXAMPLES)]
+    Learn(LearnArgs),
     /// Tell what this kernel and these privileges allow: which hook serves each signal, and why not a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
@@ -62,6 +66,15 @@ pub enum Verb {
         /// A folder: one page for each command
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
+    },
+    /// Used by `learn`: becomes a server or client of a lesson
+    #[command(name = crate::learn::live::PART_VERB, hide = true)]
+    LessonPart {
+        /// What it is called.
+        name: String,
+        /// What it does.
+        #[arg(last = true)]
+        words: Vec<OsString>,
     },
     /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
     #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
@@ -117,6 +130,21 @@ const LISTENERS_EXAMPLES: &str = "\
 Examples:
   sudo backscope listeners
   sudo backscope listeners --pid 4242 --json";
+
+const LEARN_EXAMPLES: &str = "\
+Examples:
+  sudo backscope learn                     begins with the next lesson
+  sudo backscope learn accept-queue        this one, by its name or its lecture's number
+  backscope learn accept-queue --recorded  from a recording: no root, any Linux
+  backscope learn --list
+  sudo backscope learn --auto              runs all of them, and tells whether what they say holds here
+
+A lesson runs a small server and its clients in a network of their own. Nothing else on the machine is touched.
+What was done is kept in $XDG_STATE_HOME/backscope, else ~/.local/state/backscope.
+
+Exit status:
+  0 done   1 with --auto: a lesson says what was not measured; or failed while running
+  2 unusable arguments   3 a privilege or kernel feature is missing";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -272,6 +300,35 @@ pub struct ListenersArgs {
     /// One JSON object a line
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+/// Arguments of `learn`.
+#[derive(Args, Debug)]
+pub struct LearnArgs {
+    /// The lesson: its name, or the number of its lecture [default: the next one that was not done]
+    #[arg(value_name = "LESSON")]
+    pub lesson: Option<String>,
+    /// Show which lessons there are, and what was done
+    #[arg(long, conflicts_with_all = ["lesson", "auto", "recorded", "plain"])]
+    pub list: bool,
+    /// Run without a person, and compare what is measured with what the text claims; all lessons if none is named
+    #[arg(long)]
+    pub auto: bool,
+    /// Play a recording in place of a run: no root, any Linux
+    #[arg(long)]
+    pub recorded: bool,
+    /// Ask line by line (the default when standard output is no terminal)
+    #[arg(long, conflicts_with = "auto")]
+    pub plain: bool,
+    /// One JSON object a line
+    #[arg(long, requires = "list")]
+    pub json: bool,
+    /// For authors: record each round into this folder
+    #[arg(long, value_name = "DIR", hide = true, requires = "auto", conflicts_with = "recorded")]
+    pub record: Option<PathBuf>,
+    /// For authors: take the text of the lesson from this file
+    #[arg(long, value_name = "FILE", hide = true, requires = "lesson")]
+    pub text: Option<PathBuf>,
 }
 
 /// Arguments of `doctor`.

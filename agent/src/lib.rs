@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod commands;
 pub mod kernel;
+pub mod learn;
 pub mod model;
 pub mod record;
 pub mod report;

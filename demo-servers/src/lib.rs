@@ -16,6 +16,7 @@ pub mod inherit;
 pub mod io_uring;
 pub mod load;
 pub mod never_accept;
+pub mod own_network;
 pub mod reading;
 pub mod serve;
 pub mod slow_acceptor;

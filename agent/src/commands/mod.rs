@@ -3,6 +3,8 @@
 mod completions;
 mod doctor;
 mod front;
+mod learn;
+mod lesson_part;
 mod listeners;
 mod man;
 mod record;
@@ -43,9 +45,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Record(args) => record::run(args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
+        Verb::Learn(args) => learn::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => completions::run(shell),
         Verb::Man { dir } => man::run(dir.as_deref()),
+        Verb::LessonPart { name, words } => lesson_part::run(&name, &words),
         Verb::StopThenExec { command } => {
             let error = sensor::stop_then_exec(&command);
             let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -6,6 +6,7 @@
 mod app;
 mod events;
 mod input;
+pub mod lesson;
 mod list;
 mod order;
 mod subject;
@@ -18,3 +19,6 @@ pub use app::{Action, App, Playback};
 pub use events::events;
 pub use terminal::Guard;
 pub use theme::Theme;
+pub(crate) use theme::name as owner_name;
+pub(crate) use view::steps::exchange as exchange_steps;
+pub use view::steps::{Lane, Step};

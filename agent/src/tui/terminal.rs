@@ -5,12 +5,12 @@ use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::{Frame, Terminal};
 use rustix::process::{Signal, kill_current_process_group};
 
 /// Full-screen mode is on. One for the process, as the terminal is.
@@ -44,7 +44,15 @@ impl Guard {
     /// # Errors
     /// When the terminal can't be written to.
     pub fn draw(&mut self, app: &mut super::App) -> io::Result<()> {
-        self.terminal.draw(|frame| app.draw(frame)).map(drop)
+        self.draw_by(|frame| app.draw(frame))
+    }
+
+    /// Draws a screen.
+    ///
+    /// # Errors
+    /// As [`Self::draw`].
+    pub fn draw_by(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.terminal.draw(draw).map(drop)
     }
 
     /// Gives the terminal back, stops the whole job as Ctrl-Z does at a shell, and takes the terminal again once the

@@ -119,7 +119,7 @@ pub(super) fn letter(owner: Owner) -> char {
 }
 
 /// A word for whose doing something is.
-pub(super) fn name(owner: Owner) -> &'static str {
+pub(crate) fn name(owner: Owner) -> &'static str {
     match owner {
         Owner::Kernel => "kernel",
         Owner::App => "app",

@@ -27,7 +27,7 @@ struct Lanes {
 
 /// The steps as lines under a line of titles. Who holds an exchange for long is seen to: what is left of `room` is
 /// shared out in proportion to the time.
-pub(super) fn lines(theme: Theme, steps: &[Step], width: usize, room: usize) -> Vec<Line<'static>> {
+pub(in crate::tui) fn lines(theme: Theme, steps: &[Step], width: usize, room: usize) -> Vec<Line<'static>> {
     let wide = (width * 3 / 10).clamp(24, 48) / 2 * 2 + 1;
     let lanes =
         Lanes { theme, at: [1, wide / 2, wide - 2], wide, words: width.saturating_sub(TIME + 1 + wide + TOOK + 2) };

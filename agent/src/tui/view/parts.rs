@@ -9,33 +9,33 @@ use crate::tui::text::{clip, left};
 use crate::tui::theme::Theme;
 
 /// Pieces of a line.
-pub(super) type Row = Vec<Span<'static>>;
+pub(in crate::tui) type Row = Vec<Span<'static>>;
 
 /// Width of the labels that stand before charts and figures.
-pub(super) const LABEL: usize = 12;
+pub(in crate::tui) const LABEL: usize = 12;
 
 /// Columns that a row takes.
-pub(super) fn columns(row: &[Span<'_>]) -> usize {
+pub(in crate::tui) fn columns(row: &[Span<'_>]) -> usize {
     row.iter().map(Span::width).sum()
 }
 
 /// One piece of text.
-pub(super) fn span(text: impl Into<String>, style: Style) -> Span<'static> {
+pub(in crate::tui) fn span(text: impl Into<String>, style: Style) -> Span<'static> {
     Span::styled(text.into(), style)
 }
 
 /// One piece of text in no style.
-pub(super) fn raw(text: impl Into<String>) -> Span<'static> {
+pub(in crate::tui) fn raw(text: impl Into<String>) -> Span<'static> {
     Span::raw(text.into())
 }
 
 /// The label before a chart or figure.
-pub(super) fn label(theme: Theme, text: &str) -> Span<'static> {
+pub(in crate::tui) fn label(theme: Theme, text: &str) -> Span<'static> {
     span(format!(" {}", left(text, LABEL - 1)), theme.dim())
 }
 
 /// A row cut to a width, with an ellipsis where it was cut.
-pub(super) fn cut(row: Row, width: usize) -> Row {
+pub(in crate::tui) fn cut(row: Row, width: usize) -> Row {
     if columns(&row) <= width {
         return row;
     }
@@ -57,7 +57,7 @@ pub(super) fn cut(row: Row, width: usize) -> Row {
 }
 
 /// `left` and `right` at the two ends of a line; `left` gives way.
-pub(super) fn spread(left: Row, right: Row, width: usize) -> Line<'static> {
+pub(in crate::tui) fn spread(left: Row, right: Row, width: usize) -> Line<'static> {
     let mut row = cut(left, width.saturating_sub(columns(&right) + 1));
     let gap = width.saturating_sub(columns(&row) + columns(&right));
     row.push(raw(" ".repeat(gap)));
@@ -66,7 +66,7 @@ pub(super) fn spread(left: Row, right: Row, width: usize) -> Line<'static> {
 }
 
 /// A rule with a title.
-pub(super) fn rule(theme: Theme, title: Row, width: usize) -> Line<'static> {
+pub(in crate::tui) fn rule(theme: Theme, title: Row, width: usize) -> Line<'static> {
     let mut row = vec![span("─ ", theme.dim())];
     row.extend(cut(title, width.saturating_sub(4)));
     let rest = width.saturating_sub(columns(&row) + 1);
@@ -75,11 +75,11 @@ pub(super) fn rule(theme: Theme, title: Row, width: usize) -> Line<'static> {
 }
 
 /// Connections were refused in the last period. A full queue alone is no loss yet, and not red.
-pub(super) fn refusing(listener: &ListenerView) -> bool {
+pub(in crate::tui) fn refusing(listener: &ListenerView) -> bool {
     listener.rates.overflows > 0.0
 }
 
 /// Widest of some texts, within bounds.
-pub(super) fn widest<'a>(texts: impl Iterator<Item = &'a str>, least: usize, most: usize) -> usize {
+pub(in crate::tui) fn widest<'a>(texts: impl Iterator<Item = &'a str>, least: usize, most: usize) -> usize {
     texts.map(UnicodeWidthStr::width).max().unwrap_or(0).clamp(least, most)
 }

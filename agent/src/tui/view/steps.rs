@@ -8,7 +8,7 @@ use crate::tui::text::bytes;
 
 /// Where something is or happens, from left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Lane {
+pub enum Lane {
     /// The other side.
     Peer,
     /// This host's kernel.
@@ -19,14 +19,36 @@ pub(super) enum Lane {
 
 /// A step, with its beginning in µs since the exchange began; `None` where that is before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Something goes from one lane to the next.
-    Arrow { at: Option<u64>, from: Lane, to: Lane, text: String },
+    Arrow {
+        /// When.
+        at: Option<u64>,
+        /// From where.
+        from: Lane,
+        /// To the lane beside it.
+        to: Lane,
+        /// What it is.
+        text: String,
+    },
     /// Somebody holds the exchange for so many µs.
-    /// With `counts` false it held nobody.
-    Held { at: Option<u64>, us: u64, owner: Owner, counts: bool, text: String },
+    Held {
+        /// When it begins.
+        at: Option<u64>,
+        /// How long it takes, µs.
+        us: u64,
+        /// Who.
+        owner: Owner,
+        /// With false it held nobody.
+        counts: bool,
+        /// What it is.
+        text: String,
+    },
     /// Time of no interest.
-    Gap { text: String },
+    Gap {
+        /// What it is.
+        text: String,
+    },
 }
 
 /// How the connection came about, up to the accept.
@@ -62,7 +84,7 @@ pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<S
 }
 
 /// What happened in an exchange: its slices, and between them what passed from lane to lane.
-pub(super) fn exchange(snapshot: &Snapshot, connection: &ConnectionView, exchange: &ExchangeView) -> Vec<Step> {
+pub(crate) fn exchange(snapshot: &Snapshot, connection: &ConnectionView, exchange: &ExchangeView) -> Vec<Step> {
     let mut path = Path::new(snapshot, connection, exchange);
     let counted = counted(exchange).len();
     for (at, slice) in exchange.slices.iter().enumerate() {

@@ -1,0 +1,56 @@
+//! `learn --auto`: every round is run, and what the text claims is held against what was measured.
+
+use std::process::ExitCode;
+
+use super::Study;
+use crate::{
+    cli::LearnArgs,
+    learn::{self, Entry},
+    report::escape,
+};
+
+/// Runs the lesson that was named, else all; fails if a claim does not hold.
+pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Result<ExitCode> {
+    let entries: Vec<_> = named.map_or_else(|| learn::all().iter().collect(), |entry| vec![entry]);
+    let mut broken = 0;
+    for entry in entries {
+        let study = Study::of(entry, args)?;
+        for round in 0..study.lesson.rounds.len() {
+            broken += check(&study, round, args)?;
+        }
+    }
+    if broken > 0 {
+        eprintln!("backscope: {broken} claims of the lessons do not hold here");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a round, and says how many of its claims do not hold.
+fn check(study: &Study, round: usize, args: &LearnArgs) -> anyhow::Result<usize> {
+    let Study { entry, lesson, .. } = study;
+    let recording = args.record.as_ref().map(|folder| folder.join(format!("{}-{}.bsrec", entry.slug, round + 1)));
+    let outcome = study.outcome(round, recording.as_deref(), &mut |_| {})?;
+    let plan = &lesson.rounds[round].plan;
+    println!(
+        "{} {}, {} of {}: {} {} = {}; {} of {} claims hold (kernel {}, {} tier)",
+        lesson.lecture,
+        entry.slug,
+        round + 1,
+        lesson.rounds.len(),
+        plan.knobs,
+        plan.answer,
+        outcome.facts.shown(&plan.answer),
+        plan.claims.len() - outcome.broken.len(),
+        plan.claims.len(),
+        escape(&outcome.evidence.kernel),
+        escape(&outcome.evidence.tier),
+    );
+    for broken in &outcome.broken {
+        println!("  does not hold: {broken}");
+    }
+    if !outcome.broken.is_empty() {
+        outcome.evidence.reports.iter().for_each(|line| println!("  {}", escape(line)));
+    }
+    Ok(outcome.broken.len())
+}

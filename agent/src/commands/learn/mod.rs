@@ -1,0 +1,135 @@
+//! `backscope learn`: the lessons.
+
+mod auto;
+mod lines;
+mod screen;
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use super::Usage;
+use crate::{
+    cli::LearnArgs,
+    kernel::preflight::Preflight,
+    learn::{self, Entry, Lesson, LessonError, Outcome, Progress, live},
+    report::escape,
+    sensor::SensorError,
+    tui::lesson::list_text,
+};
+
+pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
+    if args.list {
+        return list(args.json);
+    }
+    let named = args.lesson.as_deref().map(find).transpose()?;
+    if !args.recorded {
+        check_privileges(named)?;
+    }
+    if args.auto {
+        return auto::run(args, named);
+    }
+    let studies = learn::all().iter().map(|entry| Study::of(entry, args)).collect::<anyhow::Result<Vec<_>>>()?;
+    let progress = Progress::load();
+    let at = named.and_then(|named| studies.iter().position(|study| study.entry.slug == named.slug));
+    let next = || studies.iter().position(|study| !progress.is_done(study.entry.slug));
+    let at = at.or_else(next);
+    if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return lines::run(&studies[at.unwrap_or(0)], progress);
+    }
+    screen::run(studies, progress, at, args.recorded)
+}
+
+fn find(name: &str) -> anyhow::Result<&'static Entry> {
+    learn::find(name).ok_or_else(|| {
+        let names: Vec<_> = learn::all().iter().map(|entry| entry.slug).collect();
+        Usage(format!("there is no lesson {}; there are: {}", escape(name), names.join(", "))).into()
+    })
+}
+
+/// Says now what would be said after the first prediction.
+fn check_privileges(named: Option<&Entry>) -> anyhow::Result<()> {
+    let Some(blocker) = Preflight::of_this_machine().blocker() else { return Ok(()) };
+    let lesson = named.map_or(String::new(), |entry| format!(" {}", entry.slug));
+    let why = "a lesson runs a real server and watches what the kernel does with it, and this cannot be watched here";
+    let way = format!("To see the lesson without, from a recording: backscope learn{lesson} --recorded");
+    Err(SensorError::Blocked(format!("{why}: {blocker}.\n{way}")).into())
+}
+
+/// A lesson with where its runs come from.
+struct Study {
+    entry: &'static Entry,
+    lesson: Lesson,
+    recorded: bool,
+}
+
+impl Study {
+    fn of(entry: &'static Entry, args: &LearnArgs) -> anyhow::Result<Self> {
+        let named = args.lesson.as_deref().is_some_and(|name| find(name).is_ok_and(|named| named.slug == entry.slug));
+        let lesson = match &args.text {
+            Some(path) if named => {
+                let shown = escape(&path.to_string_lossy()).into_owned();
+                let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+                Lesson::parse(entry.slug, &text, entry.check).map_err(|error: LessonError| Usage(error.to_string()))?
+            }
+            _ => entry.lesson()?,
+        };
+        Ok(Self { entry, lesson, recorded: args.recorded })
+    }
+
+    /// Runs a round, or plays its recording.
+    fn outcome(&self, round: usize, recording: Option<&Path>, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Outcome> {
+        let plan = &self.lesson.rounds[round].plan;
+        let evidence = if self.recorded {
+            let Some(recording) = self.entry.recordings.get(round) else { bail!("there is no recording of it") };
+            learn::recorded(recording).context("cannot play the recording")?
+        } else {
+            live::run(&(self.lesson.check.cast)(&plan.knobs), recording, tell)?
+        };
+        Ok(learn::judge(&self.lesson, round, evidence, self.recorded))
+    }
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    lecture: u8,
+    title: &'a str,
+    minutes: u8,
+    questions: usize,
+    done: usize,
+    right: usize,
+}
+
+fn list(json: bool) -> anyhow::Result<ExitCode> {
+    let progress = Progress::load();
+    let lessons = learn::all().iter().map(Entry::lesson).collect::<Result<Vec<_>, _>>()?;
+    let mut out = io::stdout().lock();
+    if !json {
+        out.write_all(list_text(&lessons, &progress).as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for lesson in &lessons {
+        let done = progress.of(&lesson.slug);
+        let row = Row {
+            kind: "lesson",
+            name: &lesson.slug,
+            lecture: lesson.lecture,
+            title: &lesson.title,
+            minutes: lesson.minutes,
+            questions: lesson.rounds.len(),
+            done: done.rounds,
+            right: done.right,
+        };
+        writeln!(out, "{}", serde_json::to_string(&row)?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

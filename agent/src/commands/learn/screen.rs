@@ -1,0 +1,81 @@
+//! A lesson on the screen.
+
+use std::{process::ExitCode, sync::Arc, thread};
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::Study;
+use crate::{
+    commands::event_loop,
+    learn::{Outcome, Progress},
+    tui::{
+        Guard, Theme, events,
+        lesson::{LessonAction, LessonApp},
+    },
+};
+
+/// What comes of a run.
+enum Word {
+    Told(String),
+    Over(Box<Result<Outcome, String>>),
+}
+
+/// Shows the lesson at this place, else the list, until the user has enough.
+pub(super) fn run(
+    studies: Vec<Study>,
+    progress: Progress,
+    at: Option<usize>,
+    recorded: bool,
+) -> anyhow::Result<ExitCode> {
+    let lessons = studies.iter().map(|study| study.lesson.clone()).collect();
+    let mut app = LessonApp::new(Theme::from_env(), lessons, progress, at, recorded);
+    let mut guard = Guard::enter()?;
+    let (sender, mut words) = mpsc::unbounded_channel();
+    let studies = Arc::new(studies);
+    // Not waited for: who leaves amid a run leaves at once, and what it started ends with this process.
+    let mut start = |lesson: usize, round: usize| {
+        let (studies, sender) = (studies.clone(), sender.clone());
+        thread::spawn(move || work(&studies[lesson], round, &sender));
+    };
+    event_loop()?.block_on(show(&mut app, &mut guard, &mut words, &mut start))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(
+    app: &mut LessonApp,
+    guard: &mut Guard,
+    words: &mut UnboundedReceiver<Word>,
+    start: &mut dyn FnMut(usize, usize),
+) -> anyhow::Result<()> {
+    let mut input = events()?;
+    loop {
+        guard.draw_by(|frame| app.draw(frame))?;
+        tokio::select! {
+            event = input.recv() => {
+                // A terminal that is gone asks for the end.
+                let Some(event) = event else { return Ok(()) };
+                match app.on_event(&event?) {
+                    LessonAction::Quit => return Ok(()),
+                    LessonAction::Suspend => guard.suspend()?,
+                    LessonAction::Run { lesson, round } => start(lesson, round),
+                    LessonAction::None | LessonAction::Redraw => {}
+                }
+            }
+            word = words.recv() => match word {
+                Some(Word::Told(text)) => app.told(text),
+                Some(Word::Over(outcome)) => app.ran(*outcome),
+                None => {}
+            },
+        }
+        if let Some(Err(error)) = app.take_progress().map(Progress::save) {
+            app.hint(format!("the progress could not be saved: {error}"));
+        }
+    }
+}
+
+fn work(study: &Study, round: usize, sender: &UnboundedSender<Word>) {
+    let mut tell = |text: &str| drop(sender.send(Word::Told(text.to_owned())));
+    let outcome = study.outcome(round, None, &mut tell).map_err(|error| format!("{error:#}"));
+    // The screen may be gone.
+    let _ = sender.send(Word::Over(Box::new(outcome)));
+}

@@ -1,0 +1,59 @@
+//! The lessons there are.
+
+use super::{
+    check::Check,
+    checks,
+    lesson::{Lesson, LessonError},
+};
+
+/// A lesson in this program: its text, its code, and a recording for each round.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name on the command line.
+    pub slug: &'static str,
+    /// Its Markdown.
+    pub text: &'static str,
+    /// What runs, and what is measured.
+    pub check: &'static Check,
+    /// A recording of each round.
+    pub recordings: &'static [&'static [u8]],
+}
+
+impl Entry {
+    /// Reads the lesson.
+    ///
+    /// # Errors
+    /// Never, as a test sees to.
+    pub fn lesson(&self) -> Result<Lesson, LessonError> {
+        Lesson::parse(self.slug, self.text, self.check)
+    }
+}
+
+/// A lesson by its name; the numbers are those of the rounds with a recording.
+macro_rules! lesson {
+    ($slug:literal, $check:ident, [$($round:literal),*]) => {
+        Entry {
+            slug: $slug,
+            text: include_str!(concat!("../../lessons/", $slug, ".md")),
+            check: &checks::$check::CHECK,
+            recordings: &[$(include_bytes!(concat!("../../lessons/recordings/", $slug, "-", $round, ".bsrec"))),*],
+        }
+    };
+}
+
+/// Every lesson, in the order of the lectures.
+static LESSONS: &[Entry] = &[lesson!("accept-queue", accept_queue, [1, 2]), lesson!("nagle", nagle, [1, 2, 3])];
+
+/// Every lesson, in the order of the lectures.
+pub fn all() -> &'static [Entry] {
+    LESSONS
+}
+
+/// The lesson of that name, or of that lecture.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    let lecture = name.parse::<u8>().ok();
+    let is = |entry: &&Entry| {
+        entry.slug == name || lecture.is_some_and(|wanted| entry.lesson().is_ok_and(|lesson| lesson.lecture == wanted))
+    };
+    LESSONS.iter().find(is)
+}

@@ -1,0 +1,96 @@
+//! A server that listens and never accepts, and clients that connect one after another.
+
+use crate::{
+    learn::{
+        check::{Cast, Check, Picture},
+        evidence::{Evidence, Who},
+        fact::{Facts, Spec},
+        lesson::Knobs,
+    },
+    model::{event::Role, snapshot::Owner, text::count_of},
+    tui::{Lane, Step},
+};
+
+/// How long the clients that are refused try.
+const TIMEOUT_MS: u64 = 1_600;
+
+pub(in crate::learn) static CHECK: Check = Check {
+    knobs: &["backlog", "clients"],
+    facts: &[
+        Spec::count("clients", "clients that called connect()"),
+        Spec::count("believing", "clients whose connect() succeeded"),
+        Spec::count("refused", "clients that got no answer and gave up"),
+        Spec::count("limit", "the kernel's limit of the accept queue"),
+        Spec::count("room", "places in the queue: one more than the limit"),
+        Spec::count("depth", "connections in the accept queue at its fullest"),
+        Spec::count("accepted", "connections that the server accepted"),
+        Spec::count("reads", "reads by the server"),
+        Spec::count("drops", "SYNs that the kernel dropped"),
+        Spec::time("patience", "how long a refused client tried"),
+    ],
+    cast,
+    gather,
+    picture,
+};
+
+fn cast(knobs: &Knobs) -> Cast {
+    let (backlog, clients) = (knobs.number("backlog", 2), knobs.number("clients", 10));
+    Cast::server(&format!("never-accept --backlog {backlog}")).client(&format!(
+        "load --connections {clients} --concurrency {clients} --rate 40/s --silent --trace --timeout {TIMEOUT_MS}ms --hold \
+         2500ms"
+    ))
+}
+
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    // Every connection leaves a trace with its port; the sum comes last.
+    let sum = evidence.lines(Who::Client, "connected").find(|line| line.contains("failed"));
+    let mut numbers = sum.into_iter().flat_map(str::split_whitespace).filter_map(|word| word.parse::<u64>().ok());
+    let (believing, refused) = (numbers.next(), numbers.next());
+    facts.whole("believing", believing);
+    facts.whole("refused", refused);
+    facts.whole("clients", believing.zip(refused).map(|(believing, refused)| believing + refused));
+    facts.whole("patience", TIMEOUT_MS * 1_000);
+    facts.whole("reads", evidence.exchanges(Role::Server).map(|(_, exchange)| u64::from(exchange.reads)).sum::<u64>());
+    if let Some(listener) = evidence.listeners().first() {
+        facts.whole("limit", u64::from(listener.limit));
+        facts.whole("room", u64::from(listener.limit) + 1);
+        facts.whole("depth", listener.depth_history.iter().copied().max().map(u64::from));
+        facts.whole("accepted", listener.totals.accepted);
+        facts.whole("drops", listener.totals.overflows());
+    }
+}
+
+fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+    let arrow = |text: String| Step::Arrow { at: None, from: Lane::Peer, to: Lane::Kernel, text };
+    let people = |name: &str| match facts.shown(name).parse() {
+        Ok(clients) => count_of(clients, "client"),
+        Err(_) => "clients".to_owned(),
+    };
+    let held_us = evidence.snapshot.elapsed_us;
+    Picture::Lanes(vec![
+        arrow(format!("{}: SYN, SYN-ACK, ACK: connected", people("believing"))),
+        Step::Held {
+            at: None,
+            us: held_us,
+            owner: Owner::App,
+            counts: true,
+            text: format!("{} in the accept queue; nobody calls accept()", facts.shown("depth")),
+        },
+        arrow(format!("{}: SYN, dropped: the queue is full", people("refused"))),
+        Step::Held {
+            at: None,
+            us: facts_us(facts, "patience"),
+            owner: Owner::Kernel,
+            counts: true,
+            text: "silence, not even a refusal; the clients try again after 1 s".to_owned(),
+        },
+        arrow(format!("SYN again, dropped again: {} in all", facts.shown("drops"))),
+    ])
+}
+
+fn facts_us(facts: &Facts, name: &str) -> u64 {
+    match facts.get(name) {
+        Some(crate::learn::Value::Number(us)) => *us as u64,
+        _ => 0,
+    }
+}

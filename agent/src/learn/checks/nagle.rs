@@ -1,0 +1,79 @@
+//! A client that writes its request in two pieces, and a server that answers at once.
+
+use crate::{
+    learn::{
+        check::{Cast, Check, Picture},
+        evidence::{Evidence, Who, median},
+        fact::{Facts, Spec},
+        lesson::Knobs,
+    },
+    model::{
+        event::{Role, SockId},
+        snapshot::{ExchangeView, SliceKind},
+    },
+    tui,
+};
+
+pub(in crate::learn) static CHECK: Check = Check {
+    knobs: &["writes", "option"],
+    facts: &[
+        Spec::count("exchanges", "requests that were answered"),
+        Spec::time("took", "a request by the client's own clock, the median"),
+        Spec::time("quickest", "the quickest of them"),
+        Spec::time("held", "time in it that the kernel held written bytes back (Nagle)"),
+        Spec::time("rest", "the rest of it"),
+        Spec::time("server", "time that the server had the request before it wrote the answer"),
+        Spec::bytes("first", "the write that was sent at once"),
+        Spec::bytes("second", "the write that was held"),
+        Spec::word("holder", "who held most of the request's time"),
+    ],
+    cast,
+    gather,
+    picture,
+};
+
+fn cast(knobs: &Knobs) -> Cast {
+    let writes = knobs.text("writes", "4,200");
+    let option = match knobs.text("option", "none").as_str() {
+        "none" => String::new(),
+        option => format!(" --{option}"),
+    };
+    Cast::server("serve").client(&format!("ask --count 10 --trace --writes {writes}{option}"))
+}
+
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    let took = || evidence.named(Who::Client, "asked", "us");
+    facts.whole("exchanges", took().count() as u64);
+    facts.whole("took", median(took()));
+    facts.whole("quickest", took().min());
+    facts.whole("server", median(evidence.exchanges(Role::Server).map(|(_, exchange)| time(exchange, SliceKind::App))));
+    if let Some((_, exchange)) = typical(evidence) {
+        let held = time(exchange, SliceKind::Nagle);
+        facts.whole("held", held);
+        facts.whole("rest", exchange.total_us.saturating_sub(held));
+        let sizes = if exchange.held_sizes[1] > 0 { exchange.held_sizes } else { exchange.last_sizes };
+        facts.whole("first", u64::from(sizes[0]));
+        facts.whole("second", u64::from(sizes[1]));
+        if let Some(verdict) = exchange.verdict {
+            facts.word("holder", tui::owner_name(verdict.kind.owner()));
+        }
+    }
+}
+
+/// The client's exchange in the middle, by its time.
+fn typical(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
+    let mut exchanges: Vec<_> = evidence.exchanges(Role::Client).collect();
+    exchanges.sort_by_key(|(_, exchange)| exchange.total_us);
+    exchanges.get(exchanges.len().checked_sub(1)? / 2).copied()
+}
+
+fn time(exchange: &ExchangeView, kind: SliceKind) -> u64 {
+    exchange.slices.iter().filter(|slice| slice.kind == kind).map(|slice| slice.us).sum()
+}
+
+fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+    let steps = typical(evidence).and_then(|(sock, exchange)| {
+        Some(tui::exchange_steps(&evidence.snapshot, evidence.connection(sock)?, exchange))
+    });
+    Picture::Lanes(steps.unwrap_or_default())
+}

@@ -1,0 +1,208 @@
+//! Claims: what a lesson's text says of a run, held against what was measured.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::fact::{Facts, Spec, Unit, Value, show, spec};
+
+/// What the text says of one fact.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The fact.
+    pub fact: String,
+    /// It is this.
+    pub is: Option<Bound>,
+    /// It is this at least.
+    pub from: Option<Bound>,
+    /// It is this at most.
+    pub to: Option<Bound>,
+}
+
+/// What a fact is compared with: a number, a time such as "35ms", another fact, or a word.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Bound {
+    /// A number, in the unit of the fact.
+    Number(f64),
+    /// Anything else.
+    Text(String),
+}
+
+/// A claim that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Of which fact.
+    pub fact: String,
+    /// What it is, in a few words.
+    pub about: String,
+    /// What the text says.
+    pub expected: String,
+    /// What was measured.
+    pub measured: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fact, about, expected, measured } = self;
+        write!(f, "{fact} ({about}): the lesson says {expected}, measured {measured}")
+    }
+}
+
+impl Claim {
+    /// Why it can never be checked with such facts; `None` if it can.
+    pub fn flaw(&self, specs: &'static [Spec]) -> Option<String> {
+        let Some(of) = spec(specs, &self.fact) else { return Some(format!("there is no fact {}", self.fact)) };
+        if self.is.is_none() && self.from.is_none() && self.to.is_none() {
+            return Some(format!("the claim on {} says nothing", self.fact));
+        }
+        let bounds = [&self.is, &self.from, &self.to].into_iter().flatten();
+        bounds.filter_map(|bound| bound.flaw(of, specs)).next()
+    }
+
+    /// What is wrong with it by these facts; `None` if it holds.
+    pub fn broken(&self, facts: &Facts) -> Option<Broken> {
+        let holds = facts.get(&self.fact).is_some_and(|measured| self.holds(measured, facts));
+        (!holds).then(|| Broken {
+            fact: self.fact.clone(),
+            about: facts.spec(&self.fact).map_or("no such fact", |spec| spec.about).to_owned(),
+            expected: self.expected(facts),
+            measured: match facts.get(&self.fact) {
+                Some(_) => facts.shown(&self.fact),
+                None => "nothing: it was not observed".to_owned(),
+            },
+        })
+    }
+
+    fn holds(&self, measured: &Value, facts: &Facts) -> bool {
+        let unit = facts.spec(&self.fact).map_or(Unit::Count, |spec| spec.unit);
+        let compare = |bound: &Option<Bound>, good: fn(f64, f64) -> bool| match bound {
+            None => true,
+            Some(bound) => match (measured, bound.value(unit, facts)) {
+                (Value::Number(measured), Some(Value::Number(bound))) => good(*measured, bound),
+                _ => false,
+            },
+        };
+        let is = self.is.as_ref().is_none_or(|bound| bound.value(unit, facts).as_ref() == Some(measured));
+        is && compare(&self.from, |measured, bound| measured >= bound)
+            && compare(&self.to, |measured, bound| measured <= bound)
+    }
+
+    /// What it says, as text.
+    pub fn expected(&self, facts: &Facts) -> String {
+        let unit = facts.spec(&self.fact).map_or(Unit::Count, |spec| spec.unit);
+        let shown = |bound: &Option<Bound>, before: &str| {
+            let bound = bound.as_ref()?;
+            let value = bound.value(unit, facts).map_or("?".to_owned(), |value| show(&value, unit));
+            Some(match bound {
+                Bound::Text(name) if facts.spec(name).is_some() => format!("{before}{value} ({name})"),
+                _ => format!("{before}{value}"),
+            })
+        };
+        let parts = [shown(&self.is, ""), shown(&self.from, "at least "), shown(&self.to, "at most ")];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Bound {
+    fn flaw(&self, of: &Spec, specs: &'static [Spec]) -> Option<String> {
+        match (self, of.unit) {
+            (Self::Number(_), Unit::Word) => Some(format!("{} is a word, no number", of.name)),
+            (Self::Number(_), _) | (Self::Text(_), Unit::Word) => None,
+            (Self::Text(text), unit) => match spec(specs, text) {
+                Some(other) if other.unit == unit => None,
+                Some(_) => Some(format!("{} and {text} have different units", of.name)),
+                None => parse(text, unit).is_none().then(|| format!("{text} is neither a fact nor a {unit:?}")),
+            },
+        }
+    }
+
+    fn value(&self, unit: Unit, facts: &Facts) -> Option<Value> {
+        match self {
+            Self::Number(number) => Some(Value::Number(*number)),
+            Self::Text(name) if facts.spec(name).is_some() => facts.get(name).cloned(),
+            Self::Text(text) => parse(text, unit),
+        }
+    }
+}
+
+/// A value as a lesson's author writes it: "3", "1,000", "43.5ms", "kernel".
+pub(super) fn parse(text: &str, unit: Unit) -> Option<Value> {
+    match unit {
+        Unit::Word => Some(Value::Word(text.to_owned())),
+        Unit::Time => milliseconds(text).map(Value::Number),
+        Unit::Count | Unit::Bytes => text.replace(',', "").trim_end_matches(" B").parse().ok().map(Value::Number),
+    }
+}
+
+/// Time in µs: humantime knows no decimals.
+fn milliseconds(text: &str) -> Option<f64> {
+    let number = |unit| text.strip_suffix(unit).and_then(|number: &str| number.trim().parse::<f64>().ok());
+    let by = |unit, factor: f64| number(unit).map(|number| number * factor);
+    by("ms", 1e3).or_else(|| by("µs", 1.0)).or_else(|| by("us", 1.0)).or_else(|| by("s", 1e6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPECS: &[Spec] = &[
+        Spec::count("here", "clients here"),
+        Spec::count("room", "room"),
+        Spec::time("held", "held"),
+        Spec::word("by", "by"),
+    ];
+
+    fn facts() -> Facts {
+        let mut facts = Facts::new(SPECS);
+        facts.whole("here", 3);
+        facts.whole("room", 3);
+        facts.whole("held", 43_500);
+        facts.word("by", "kernel");
+        facts
+    }
+
+    fn claim(text: &str) -> Claim {
+        toml::from_str(text).expect("a claim")
+    }
+
+    #[test]
+    fn claims_hold_or_say_what_was_measured() {
+        for good in [
+            "fact = 'here'\nis = 3",
+            "fact = 'here'\nis = 'room'",
+            "fact = 'held'\nfrom = '35ms'\nto = '0.06s'",
+            "fact = 'by'\nis = 'kernel'",
+        ] {
+            assert_eq!(claim(good).broken(&facts()), None, "{good}");
+            assert_eq!(claim(good).flaw(SPECS), None, "{good}");
+        }
+        let broken = claim("fact = 'here'\nis = 4").broken(&facts()).expect("it is 3");
+        assert_eq!(broken.to_string(), "here (clients here): the lesson says 4, measured 3");
+        let broken = claim("fact = 'held'\nfrom = '1ms'\nto = '2ms'").broken(&facts()).expect("it is 43.5 ms");
+        assert_eq!(broken.expected, "at least 1.0 ms, at most 2.0 ms");
+        assert!(claim("fact = 'by'\nis = 'app'").broken(&facts()).is_some());
+    }
+
+    #[test]
+    fn what_was_not_observed_breaks_a_claim() {
+        let broken = claim("fact = 'here'\nfrom = 0").broken(&Facts::new(SPECS)).expect("nothing is known");
+        assert_eq!(broken.measured, "nothing: it was not observed");
+        assert!(claim("fact = 'here'\nis = 'room'").broken(&Facts::new(SPECS)).is_some());
+    }
+
+    #[test]
+    fn flaws_are_seen_without_a_run() {
+        for flawed in [
+            "fact = 'nowhere'\nis = 3",
+            "fact = 'here'",
+            "fact = 'here'\nis = 'held'",
+            "fact = 'held'\nfrom = 'long'",
+            "fact = 'by'\nis = 3",
+        ] {
+            assert!(claim(flawed).flaw(SPECS).is_some(), "{flawed}");
+        }
+        assert!(toml::from_str::<Claim>("fact = 'here'\nisnt = 3").is_err());
+    }
+}

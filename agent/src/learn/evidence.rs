@@ -1,0 +1,142 @@
+//! Evidence: what a model made of a run, live or recorded, and what server and clients said of it.
+
+use std::time::SystemTime;
+
+use crate::{
+    model::{
+        Model,
+        event::{Role, SockId},
+        output::Output,
+        snapshot::{ConnectionView, ExchangeView, ListenerView, Snapshot},
+    },
+    record::{Entry, Header},
+};
+
+/// Who a line of a report is from: the server, or a client by its number.
+const SERVER: &str = "server";
+const CLIENT: &str = "client";
+
+/// The evidence of one run.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// Kernel release.
+    pub kernel: String,
+    /// "full" or "tracepoint".
+    pub tier: String,
+    /// When it was.
+    pub when: SystemTime,
+    /// The state at the end.
+    pub snapshot: Snapshot,
+    /// Everything that was reported.
+    pub outputs: Vec<Output>,
+    /// What server and clients printed, "client: connected 3 failed 7".
+    pub reports: Vec<String>,
+}
+
+/// Gives a model the entries of a run, and keeps what it makes of them.
+pub(super) struct Collector {
+    model: Model,
+    header: Header,
+    outputs: Vec<Output>,
+    reports: Vec<String>,
+    end: Option<Snapshot>,
+}
+
+impl Collector {
+    pub(super) fn new(header: Header) -> Self {
+        let model = Model::new(header.setup.clone());
+        Self { model, header, outputs: Vec::new(), reports: Vec::new(), end: None }
+    }
+
+    pub(super) fn take(&mut self, entry: &Entry) {
+        match entry {
+            // A lesson's run has nothing else to be said of it.
+            Entry::Notices(reports) => self.reports.clone_from(reports),
+            Entry::Finish(_) => self.end = Some(self.model.snapshot()),
+            _ => {}
+        }
+        entry.give(&mut self.model, &mut self.outputs);
+    }
+
+    pub(super) fn connections_open(&self) -> u64 {
+        self.model.brief().connections_open
+    }
+
+    /// Threads of the processes watched.
+    pub(super) fn threads(&self) -> Vec<(u32, u32)> {
+        self.model.snapshot().threads.iter().map(|thread| (thread.pid, thread.tid)).collect()
+    }
+
+    pub(super) fn evidence(self) -> Evidence {
+        let snapshot = self.end.unwrap_or_else(|| self.model.snapshot());
+        let Header { attached, clock, .. } = self.header;
+        let when = clock.at(attached.ts_ns);
+        let (outputs, reports) = (self.outputs, self.reports);
+        Evidence { kernel: attached.kernel, tier: attached.tier, when, snapshot, outputs, reports }
+    }
+}
+
+/// A line as it stands among the reports.
+pub(super) fn report(who: Who, line: &str) -> String {
+    let who = if who == Who::Server { SERVER } else { CLIENT };
+    format!("{who}: {line}")
+}
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The server.
+    Server,
+    /// One of the clients.
+    Client,
+}
+
+impl Evidence {
+    /// The lines of one side that begin with a word, without it.
+    pub fn lines<'a>(&'a self, who: Who, word: &'a str) -> impl Iterator<Item = &'a str> {
+        let begin = report(who, word);
+        self.reports.iter().filter_map(move |line| line.strip_prefix(begin.as_str())?.strip_prefix(' '))
+    }
+
+    /// The first number that follows a word in the reports of the clients: "connected 3 failed 7".
+    pub fn number_after(&self, who: Who, word: &str) -> Option<u64> {
+        let words =
+            self.reports.iter().filter_map(|line| line.strip_prefix(&report(who, ""))).map(str::split_whitespace);
+        words.flat_map(|mut words| words.find(|found| *found == word).and_then(|_| words.next()?.parse().ok())).next()
+    }
+
+    /// What was said as `name=value` in lines that begin with a word, summed or not by the caller.
+    pub fn named<'a>(&'a self, who: Who, word: &'a str, name: &'a str) -> impl Iterator<Item = u64> + 'a {
+        self.lines(who, word).filter_map(move |line| {
+            line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+        })
+    }
+
+    /// The listeners, in the order they became known.
+    pub fn listeners(&self) -> &[ListenerView] {
+        &self.snapshot.listeners
+    }
+
+    /// The exchanges of one side, in the order they ended, with their sockets.
+    pub fn exchanges(&self, role: Role) -> impl Iterator<Item = (SockId, &ExchangeView)> {
+        self.outputs.iter().filter_map(move |output| match output {
+            Output::Exchange(exchange) if exchange.role == role => Some((exchange.sock, &exchange.view)),
+            _ => None,
+        })
+    }
+
+    /// A connection, as it was at its end.
+    pub fn connection(&self, sock: SockId) -> Option<&ConnectionView> {
+        self.outputs.iter().rev().find_map(|output| match output {
+            Output::Connection(connection) if connection.view.sock == sock => Some(&connection.view),
+            _ => None,
+        })
+    }
+}
+
+/// The one in the middle, the lower of two.
+pub(super) fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable();
+    values.get(values.len().checked_sub(1)? / 2).copied()
+}

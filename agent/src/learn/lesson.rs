@@ -1,0 +1,283 @@
+//! A lesson as data, read from its Markdown file.
+//!
+//! The figures stand in TOML between two lines of `+++`, the words below them under headings; `docs/learn.md` has the
+//! whole of it.
+
+use std::{collections::BTreeMap, fmt};
+
+use pulldown_cmark::{Event, HeadingLevel, MetadataBlockKind, Options, Parser, Tag, TagEnd};
+use serde::Deserialize;
+
+use super::{
+    check::Check,
+    claim::{self, Claim},
+    fact::{Facts, Unit, Value, spec},
+    text::{Block, Piece, pieces},
+};
+use crate::model::snapshot::Owner;
+
+/// A lesson.
+#[derive(Clone, Debug)]
+pub struct Lesson {
+    /// Its name on the command line.
+    pub slug: String,
+    /// The lecture of the course that it goes with.
+    pub lecture: u8,
+    /// What it is about.
+    pub title: String,
+    /// How long it takes.
+    pub minutes: u8,
+    /// What leads to the question.
+    pub intro: Vec<Block>,
+    /// The question with its run, then the same with one thing changed.
+    pub rounds: Vec<Round>,
+    /// What is the kernel's job and what the app's.
+    pub jobs: Vec<Block>,
+    /// What runs, and what is measured.
+    pub check: &'static Check,
+}
+
+/// A question, a run and what it shows.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// What was changed; empty for the first.
+    pub change: String,
+    /// The question.
+    pub question: Vec<Block>,
+    /// What the run shows, step by step.
+    pub reveal: Vec<Block>,
+    /// The figures.
+    pub plan: Plan,
+}
+
+/// The figures of a round.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// What is set.
+    #[serde(default)]
+    pub knobs: Knobs,
+    /// The fact that answers the question.
+    pub answer: String,
+    /// The answers offered.
+    pub offered: Vec<String>,
+    /// What the text claims.
+    pub claims: Vec<Claim>,
+}
+
+/// What is set for a run, by name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Knobs(BTreeMap<String, Setting>);
+
+/// What a knob is set to.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Setting {
+    Number(u64),
+    Text(String),
+}
+
+impl Knobs {
+    /// As text, or what stands there when it is not set.
+    pub fn text(&self, name: &str, default: &str) -> String {
+        match self.0.get(name) {
+            Some(Setting::Number(number)) => number.to_string(),
+            Some(Setting::Text(text)) => text.clone(),
+            None => default.to_owned(),
+        }
+    }
+
+    /// As a number, or what stands there when it is not set to one.
+    pub fn number(&self, name: &str, default: u64) -> u64 {
+        match self.0.get(name) {
+            Some(Setting::Number(number)) => *number,
+            _ => default,
+        }
+    }
+
+    /// The names that are set.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl fmt::Display for Knobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> = self.0.keys().map(|name| format!("{name} {}", self.text(name, ""))).collect();
+        f.write_str(&shown.join(", "))
+    }
+}
+
+impl Round {
+    /// Which of the offered answers the facts bear out: the nearest one. `None` if the answer was not observed.
+    pub fn right(&self, facts: &Facts) -> Option<usize> {
+        let unit = facts.spec(&self.plan.answer)?.unit;
+        let measured = facts.get(&self.plan.answer)?;
+        let distance = |offered: &String| match (claim::parse(offered, unit)?, measured) {
+            (Value::Number(offered), Value::Number(measured)) if unit == Unit::Time => {
+                // Times are told apart by their order of magnitude.
+                Some(((offered.max(1.0)).ln() - measured.max(1.0).ln()).abs())
+            }
+            (Value::Number(offered), Value::Number(measured)) => Some((offered - measured).abs()),
+            (Value::Word(offered), Value::Word(measured)) => (offered == *measured).then_some(0.0),
+            _ => None,
+        };
+        let nearest = self.plan.offered.iter().enumerate().filter_map(|(at, offered)| Some((at, distance(offered)?)));
+        nearest.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at)
+    }
+}
+
+/// Why a text is no lesson.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct LessonError(String);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Front {
+    lecture: u8,
+    title: String,
+    minutes: u8,
+    rounds: Vec<Plan>,
+}
+
+impl Lesson {
+    /// Reads a lesson.
+    ///
+    /// # Errors
+    /// The text is none, or names a fact or a knob that the check does not have.
+    pub fn parse(slug: &str, text: &str, check: &'static Check) -> Result<Self, LessonError> {
+        Self::read(slug, text, check).map_err(|flaw| LessonError(format!("lesson {slug}: {flaw}")))
+    }
+
+    fn read(slug: &str, text: &str, check: &'static Check) -> Result<Self, String> {
+        let Text { front, sections } = Text::read(text)?;
+        let front: Front = toml::from_str(&front).map_err(|error| error.to_string())?;
+        let mut plans = front.rounds.into_iter();
+        let mut sections = sections.into_iter();
+        let mut section = |wanted: &str| match sections.next() {
+            Some((title, blocks)) if title == wanted => Ok((title, blocks)),
+            Some((title, blocks)) if wanted == "Change" && title.starts_with("Change: ") => {
+                Ok((title["Change: ".len()..].to_owned(), blocks))
+            }
+            Some((title, _)) => Err(format!("the heading “{wanted}” is to be where “{title}” is")),
+            None => Err(format!("the heading “{wanted}” is missing")),
+        };
+        let intro = section("")?.1;
+        let (question, reveal, jobs) = (section("Question")?.1, section("Reveal")?.1, section("Whose job")?.1);
+        let plan = plans.next().ok_or("it needs a round")?;
+        let mut rounds = vec![Round { change: String::new(), question, reveal, plan }];
+        for plan in plans {
+            let ((change, question), (_, reveal)) = (section("Change")?, section("Reveal")?);
+            rounds.push(Round { change, question, reveal, plan });
+        }
+        if let Some((title, _)) = sections.next() {
+            return Err(format!("the heading “{title}” has no round"));
+        }
+        let Front { lecture, title, minutes, .. } = Front { rounds: Vec::new(), ..front };
+        let lesson = Self { slug: slug.to_owned(), lecture, title, minutes, intro, rounds, jobs, check };
+        lesson.flaw().map_or(Ok(lesson), Err)
+    }
+
+    /// What the check does not have, or what can never be right.
+    fn flaw(&self) -> Option<String> {
+        let facts = self.check.facts;
+        let named = self.blocks().flat_map(Block::pieces).filter_map(|piece| match piece {
+            Piece::Fact(name) => Some(name),
+            _ => None,
+        });
+        if let Some(name) = named.into_iter().find(|name| spec(facts, name).is_none()) {
+            return Some(format!("the text has a place for {name}, and there is no such fact"));
+        }
+        self.rounds.iter().find_map(|round| {
+            let plan = &round.plan;
+            if let Some(name) = plan.knobs.names().find(|name| !self.check.knobs.contains(name)) {
+                return Some(format!("there is no knob {name}"));
+            }
+            let Some(answer) = spec(facts, &plan.answer) else {
+                return Some(format!("the answer is {}, and there is no such fact", plan.answer));
+            };
+            if !(2..=4).contains(&plan.offered.len())
+                || plan.offered.iter().any(|text| claim::parse(text, answer.unit).is_none())
+            {
+                return Some(format!("the answers offered are not two to four of the kind {:?}", answer.unit));
+            }
+            if !plan.claims.iter().any(|claim| claim.fact == plan.answer) {
+                return Some(format!("nothing is claimed of {}, which answers the question", plan.answer));
+            }
+            plan.claims.iter().find_map(|claim| claim.flaw(facts))
+        })
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let rounds = self.rounds.iter().flat_map(|round| round.question.iter().chain(&round.reveal));
+        self.intro.iter().chain(&self.jobs).chain(rounds)
+    }
+}
+
+/// A lesson's file in parts: what is between the `+++`, and what is under each heading; before the first one it is "".
+struct Text {
+    front: String,
+    sections: Vec<(String, Vec<Block>)>,
+}
+
+impl Text {
+    fn read(text: &str) -> Result<Self, String> {
+        let mut out = Self { front: String::new(), sections: vec![(String::new(), Vec::new())] };
+        let (mut collected, mut strong, mut in_front, mut in_item) = (Vec::new(), false, false, false);
+        for event in Parser::new_ext(text, Options::ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS) {
+            match event {
+                Event::Start(Tag::MetadataBlock(MetadataBlockKind::PlusesStyle)) => in_front = true,
+                Event::End(TagEnd::MetadataBlock(_)) => in_front = false,
+                Event::Text(text) if in_front => out.front.push_str(&text),
+                Event::Text(text) => pieces(&text, strong, &mut collected)?,
+                Event::Code(text) => pieces(&text, true, &mut collected)?,
+                Event::SoftBreak => collected.push(Piece::Plain(" ".to_owned())),
+                Event::Start(Tag::Strong | Tag::Emphasis) => strong = true,
+                Event::End(TagEnd::Strong | TagEnd::Emphasis) => strong = false,
+                Event::Start(Tag::Heading { level: HeadingLevel::H1, .. } | Tag::Paragraph | Tag::List(None)) => {}
+                Event::End(TagEnd::List(false)) => {}
+                Event::Start(Tag::Item) => in_item = true,
+                Event::End(TagEnd::Heading(_)) => {
+                    let title = collected.drain(..).map(|piece: Piece| piece.filled(None)).collect();
+                    out.sections.push((title, Vec::new()));
+                }
+                Event::End(TagEnd::Paragraph) if in_item => {}
+                Event::End(TagEnd::Paragraph) => out.push(Block::Paragraph(std::mem::take(&mut collected))),
+                Event::End(TagEnd::Item) => {
+                    in_item = false;
+                    out.push(item(std::mem::take(&mut collected)));
+                }
+                other => return Err(format!("a lesson has no such thing: {other:?}")),
+            }
+        }
+        Ok(out)
+    }
+
+    fn push(&mut self, block: Block) {
+        if let Some((_, blocks)) = self.sections.last_mut() {
+            blocks.push(block);
+        }
+    }
+}
+
+/// An item: a strong letter at its beginning says whose doing it tells of.
+fn item(mut pieces: Vec<Piece>) -> Block {
+    let owner = match pieces.first() {
+        Some(Piece::Strong(letter)) => match letter.as_str() {
+            "K" => Some(Owner::Kernel),
+            "A" => Some(Owner::App),
+            "P" => Some(Owner::Peer),
+            _ => None,
+        },
+        _ => None,
+    };
+    if owner.is_some() {
+        pieces.remove(0);
+        if let Some(Piece::Plain(text)) = pieces.first_mut() {
+            *text = text.trim_start().to_owned();
+        }
+    }
+    Block::Item(owner, pieces)
+}

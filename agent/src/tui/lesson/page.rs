@@ -1,0 +1,238 @@
+//! The pages of a lesson as lines: for the screen, and for terminals that are none.
+
+use ratatui::text::Line;
+
+use super::words;
+use crate::learn::{Bar, Cast, Lesson, Outcome, Picture, Value};
+use crate::tui::text::{escape, left, right, wrap};
+use crate::tui::theme::Theme;
+use crate::tui::view::lanes;
+use crate::tui::view::parts::{Row, cut, raw, rule, span, spread};
+
+/// Lines of a page.
+pub(super) type Lines = Vec<Line<'static>>;
+
+/// The lesson, and how far one is in it.
+pub(super) fn header(theme: Theme, lesson: &Lesson, step: usize, recorded: bool, width: usize) -> Line<'static> {
+    let mut name = vec![span(format!(" LESSON {} ", lesson.lecture), theme.reversed())];
+    name.push(span(format!("  {}", lesson.title), theme.strong()));
+    let recorded = if recorded { "recorded   " } else { "" };
+    let steps = 2 * lesson.rounds.len();
+    spread(name, vec![span(format!("{recorded}step {step} of {steps} "), theme.dim())], width)
+}
+
+/// What leads to the question of a lesson.
+pub(super) fn intro(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
+    let mut out = Lines::new();
+    if round == 0 {
+        out.extend(words::blocks(theme, &lesson.intro, None, width).into_iter().map(|line| line.style(theme.dim())));
+        out.push(Line::default());
+    }
+    out
+}
+
+/// The question of a round.
+pub(super) fn question(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
+    let mut out = Lines::new();
+    let this = &lesson.rounds[round];
+    if round > 0 {
+        let change = format!("Change one thing: {}", this.change);
+        out.extend(
+            wrap(&change, width.saturating_sub(2))
+                .into_iter()
+                .map(|line| Line::from(span(format!(" {line}"), theme.strong()))),
+        );
+        out.push(Line::default());
+    }
+    out.extend(words::blocks(theme, &this.question, None, width));
+    out.push(Line::default());
+    out
+}
+
+/// The answers offered, with the one in hand; after the run with the right one.
+pub(super) fn answers(
+    theme: Theme,
+    lesson: &Lesson,
+    round: usize,
+    guess: Option<usize>,
+    right: Option<usize>,
+) -> Line<'static> {
+    let mut row = vec![raw(" ")];
+    for (at, offered) in lesson.rounds[round].plan.offered.iter().enumerate() {
+        let mine = guess == Some(at);
+        let (text, style) = match right {
+            Some(right) if right == at => (format!("✓ {offered} "), theme.strong()),
+            Some(_) if mine => (format!("✗ {offered} "), theme.dim()),
+            Some(_) => (format!("  {offered} "), theme.dim()),
+            None if mine => (format!("▸{}) {offered} ", key(at)), theme.reversed()),
+            None => (format!(" {}) {offered} ", key(at)), theme.strong()),
+        };
+        row.extend([span(text, style), raw("  ")]);
+    }
+    row.push(span(if guess.is_some() { "your prediction" } else { "what do you predict?" }, theme.dim()));
+    Line::from(row)
+}
+
+/// The key of an answer.
+pub(super) fn key(at: usize) -> char {
+    (b'a'..=b'd').nth(at).map_or('?', char::from)
+}
+
+/// What will run and be measured.
+pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
+    let plan = &lesson.rounds[round].plan;
+    let cast = (lesson.check.cast)(&plan.knobs);
+    let mut out = vec![rule(theme, vec![span("WHAT WILL RUN, in a network of its own", theme.dim())], width)];
+    let mut command = |name: &str, words: &[String]| {
+        let lines = wrap(&words.join(" "), width.saturating_sub(11));
+        for (at, line) in lines.into_iter().enumerate() {
+            let name = if at == 0 { name } else { "" };
+            out.push(Line::from(vec![span(format!(" {}", left(name, 9)), theme.dim()), raw(line)]));
+        }
+    };
+    command("server", &cast.server);
+    match cast.clients.as_slice() {
+        [] => {}
+        [client] => command("client", client),
+        [client, ..] => {
+            command("clients", client);
+            command("", &[format!("({} of them)", cast.clients.len())]);
+        }
+    }
+    out.push(Line::default());
+    out.push(rule(theme, vec![span("WHAT WILL BE MEASURED", theme.dim())], width));
+    for spec in lesson.check.facts {
+        out.push(Line::from(cut(vec![span(format!("   {}", spec.about), theme.dim())], width)));
+    }
+    out
+}
+
+/// What was measured, against what was predicted.
+pub(super) fn verdict(
+    theme: Theme,
+    lesson: &Lesson,
+    round: usize,
+    outcome: &Outcome,
+    guess: Option<usize>,
+    width: usize,
+) -> Lines {
+    let plan = &lesson.rounds[round].plan;
+    let evidence = &outcome.evidence;
+    let at = format!("(kernel {}, {} tier)", escape(&evidence.kernel), escape(&evidence.tier));
+    let title = if outcome.recorded { "RECORDED on another machine" } else { "MEASURED JUST NOW on this machine" };
+    let mut out = vec![rule(theme, vec![span(format!("{title} {at}"), theme.dim())], width)];
+    let mut row = vec![raw(" "), span(format!(" {} ", outcome.facts.shown(&plan.answer)), theme.reversed())];
+    if let Some(spec) = outcome.facts.spec(&plan.answer) {
+        row.push(raw(format!("  {}", spec.about)));
+    }
+    let right = lesson.rounds[round].right(&outcome.facts);
+    let said = match guess.map(|at| (at, plan.offered.get(at))) {
+        Some((at, _)) if Some(at) == right => "✓ as you predicted ".to_owned(),
+        Some((_, Some(offered))) => format!("you predicted {offered} "),
+        _ => String::new(),
+    };
+    out.push(spread(row, vec![span(said, theme.strong())], width));
+    out.extend(broken(theme, outcome, width));
+    out
+}
+
+/// Claims of the text that this run does not bear out.
+fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
+    let mut out = Lines::new();
+    if !outcome.broken.is_empty() {
+        out.push(Line::from(span(" ▲ This run is not as the lesson's text says:", theme.strong())));
+    }
+    for broken in &outcome.broken {
+        let lines = wrap(&format!("{broken}"), width.saturating_sub(4));
+        out.extend(lines.into_iter().map(|line| Line::from(raw(format!("   {line}")))));
+    }
+    out
+}
+
+/// The picture, in at most `room` lines where it can be so short.
+pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
+    match &outcome.picture {
+        Picture::Lanes(steps) => lanes::lines(theme, steps, width, room),
+        Picture::Bars { title, bars } => {
+            let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
+            out.extend(bars.iter().map(|bar| self::bar(theme, bar, bars, width)));
+            out
+        }
+    }
+}
+
+fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
+    let widest = |text: fn(&Bar) -> &str| all.iter().map(|bar| text(bar).chars().count()).max().unwrap_or(0);
+    let (label, figure) = (widest(|bar| &bar.label), widest(|bar| &bar.figure));
+    let longest = all.iter().map(|bar| bar.length).fold(0.0, f64::max);
+    let room = width.saturating_sub(label + figure + 6);
+    let share = if longest > 0.0 { bar.length / longest } else { 0.0 };
+    let cells = ((room as f64 * share) as usize).max(usize::from(bar.length > 0.0)).min(room);
+    Line::from(vec![
+        raw(format!(" {}  ", left(&escape(&bar.label), label))),
+        theme.run(bar.owner, cells),
+        raw(" ".repeat(room - cells)),
+        span(format!("  {}", right(&bar.figure, figure)), theme.strong()),
+    ])
+}
+
+/// The parts of the reveal, one after the other.
+pub(super) fn parts(theme: Theme, lesson: &Lesson, round: usize, outcome: &Outcome, width: usize) -> Vec<Lines> {
+    let this = &lesson.rounds[round];
+    let facts = Some(&outcome.facts);
+    let mut out: Vec<Lines> = this.reveal.iter().map(|block| words::block(theme, block, facts, width)).collect();
+    if round == 0 {
+        let mut jobs = vec![Line::default(), rule(theme, vec![span("WHOSE JOB IS IT?", theme.dim())], width)];
+        jobs.extend(words::blocks(theme, &lesson.jobs, facts, width));
+        out.push(jobs);
+    }
+    if let Some(next) = lesson.rounds.get(round + 1) {
+        let mut change = vec![Line::default()];
+        let text = format!("Change one thing: {}, and predict again.", next.change);
+        let lines = wrap(&text, width.saturating_sub(2)).into_iter();
+        change.extend(lines.map(|line| Line::from(span(format!(" {line}"), theme.strong()))));
+        out.push(change);
+    }
+    out
+}
+
+/// The facts, the claims and what was said.
+pub(super) fn evidence(theme: Theme, lesson: &Lesson, round: usize, outcome: &Outcome, width: usize) -> Lines {
+    let facts = &outcome.facts;
+    let heading = |text: &str| rule(theme, vec![span(text.to_owned(), theme.dim())], width);
+    let mut out = vec![heading("FACTS, as the kernel and the clients counted them")];
+    let widest = facts.specs().iter().map(|spec| facts.shown(spec.name).chars().count()).max().unwrap_or(0);
+    for spec in facts.specs() {
+        let style = if facts.get(spec.name).is_some() { theme.strong() } else { theme.dim() };
+        let row: Row = vec![
+            span(format!(" {}  ", right(&facts.shown(spec.name), widest)), style),
+            raw(left(spec.name, 12)),
+            span(format!(" {}", spec.about), theme.dim()),
+        ];
+        out.push(Line::from(cut(row, width)));
+    }
+    out.extend([Line::default(), heading("CLAIMS of the lesson's text")]);
+    for claim in &lesson.rounds[round].plan.claims {
+        let holds = !outcome.broken.iter().any(|broken| broken.fact == claim.fact);
+        let sign = if holds { " ✓ " } else { " ✗ " };
+        let measured = facts.get(&claim.fact).map_or("not observed".to_owned(), |value| match value {
+            Value::Word(word) => word.clone(),
+            Value::Number(_) => facts.shown(&claim.fact),
+        });
+        let text = format!("{} {}; measured {measured}", left(&claim.fact, 12), claim.expected(facts));
+        out.push(Line::from(cut(vec![span(sign, theme.strong()), raw(text)], width)));
+    }
+    out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT SAID")]);
+    let Cast { server, clients, .. } = (lesson.check.cast)(&lesson.rounds[round].plan.knobs);
+    let ran = std::iter::once(server).chain(clients.into_iter().take(1)).map(|words| format!("$ {}", words.join(" ")));
+    for line in ran.chain(outcome.evidence.reports.iter().cloned()) {
+        out.push(Line::from(cut(vec![raw(format!(" {}", escape(&line)))], width)));
+    }
+    if !outcome.evidence.snapshot.findings.is_empty() {
+        out.extend([Line::default(), heading("FINDINGS that watch would have made")]);
+    }
+    for finding in &outcome.evidence.snapshot.findings {
+        out.push(Line::from(cut(vec![raw(format!(" {}: {}", finding.kind, escape(&finding.headline)))], width)));
+    }
+    out
+}

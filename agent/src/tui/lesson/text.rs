@@ -1,0 +1,62 @@
+//! The same pages as plain text, for output that is no terminal.
+
+use ratatui::text::Line;
+
+use super::list;
+use super::page::{self, Lines};
+use crate::learn::{Lesson, Outcome, Progress};
+use crate::tui::Theme;
+
+/// Columns of plain text.
+const WIDTH: usize = 80;
+
+/// One round of a lesson as plain text.
+pub struct LessonText<'a> {
+    /// The lesson.
+    pub lesson: &'a Lesson,
+    /// The place of the round.
+    pub round: usize,
+    /// It is played from a recording.
+    pub recorded: bool,
+}
+
+impl LessonText<'_> {
+    /// The question, with the answers offered.
+    pub fn question(&self) -> String {
+        let theme = Theme::plain();
+        let mut lines =
+            vec![page::header(theme, self.lesson, 2 * self.round + 1, self.recorded, WIDTH), Line::default()];
+        lines.extend(page::intro(theme, self.lesson, self.round, WIDTH));
+        lines.extend(page::question(theme, self.lesson, self.round, WIDTH));
+        lines.push(page::answers(theme, self.lesson, self.round, None, None));
+        plain(lines)
+    }
+
+    /// What the run shows.
+    pub fn reveal(&self, outcome: &Outcome, guess: Option<usize>) -> String {
+        let theme = Theme::plain();
+        let mut lines = page::verdict(theme, self.lesson, self.round, outcome, guess, WIDTH);
+        lines.push(Line::default());
+        lines.extend(page::picture(theme, outcome, WIDTH, 0));
+        lines.push(Line::default());
+        let mut parts = page::parts(theme, self.lesson, self.round, outcome, WIDTH);
+        if self.round + 1 < self.lesson.rounds.len() {
+            // The next round says it.
+            parts.pop();
+        }
+        lines.extend(parts.into_iter().flatten());
+        plain(lines)
+    }
+}
+
+/// The list of lessons as plain text.
+pub fn list_text(lessons: &[Lesson], progress: &Progress) -> String {
+    let mut lines = vec![list::header(Theme::plain(), lessons, progress, WIDTH + 16), Line::default()];
+    lines.extend(list::lines(Theme::plain(), lessons, progress, usize::MAX, WIDTH + 16));
+    plain(lines)
+}
+
+fn plain(lines: Lines) -> String {
+    let text = |line: &Line<'_>| line.spans.iter().map(|span| span.content.as_ref()).collect::<String>();
+    lines.iter().map(|line| text(line).trim_end().to_owned() + "\n").collect()
+}
