@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use demo_servers::{
-    acceptors, ask, datagrams, delay_link, fork_storm, inherit, io_uring, load, never_accept, serve, slow_acceptor,
+    ask, datagrams, delay_link, execution, fork_storm, inherit, io_uring, load, never_accept, serve, slow_acceptor,
 };
 
 /// Servers with known faults, and the clients that bring them out
@@ -22,7 +22,7 @@ enum Pattern {
     /// Listens and never accepts: the kernel finishes handshakes until the queue is full
     NeverAccept(never_accept::Options),
     /// Several acceptors on one socket, or on a SO_REUSEPORT group
-    Acceptors(acceptors::Options),
+    Acceptors(execution::acceptors::Options),
     /// One process listens, another accepts
     Inherit(inherit::Options),
     /// Forks many short-lived children; the last one listens
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().pattern {
         Pattern::SlowAcceptor(options) => slow_acceptor::run(&options),
         Pattern::NeverAccept(options) => never_accept::run(&options),
-        Pattern::Acceptors(options) => acceptors::run(&options),
+        Pattern::Acceptors(options) => execution::acceptors::run(&options),
         Pattern::Inherit(options) => inherit::run(&options),
         Pattern::ForkStorm(options) => fork_storm::run(&options),
         Pattern::IoUring(options) => io_uring::run(&options),
