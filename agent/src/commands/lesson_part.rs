@@ -3,7 +3,11 @@
 use std::{ffi::CString, ffi::OsString, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use demo_servers::{acceptors, ask, load, never_accept, serve};
+use demo_servers::{
+    ask,
+    execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread},
+    load, never_accept, serve,
+};
 use rustix::{
     process::{Signal, set_parent_process_death_signal},
     thread::set_name,
@@ -19,10 +23,15 @@ struct Part {
 #[derive(Subcommand)]
 enum Verb {
     Acceptors(acceptors::Options),
+    AcceptorPlusReaders(readers::Options),
     Ask(ask::Options),
     Load(load::Options),
+    MessageLoadBalancing(balancing::Options),
     NeverAccept(never_accept::Options),
+    ProcessPerConnection(ServerOptions),
     Serve(serve::Options),
+    SingleThread(single_thread::Options),
+    ThreadPerConnection(ServerOptions),
 }
 
 /// Takes a name, waits for a line on standard input, and does its part.
@@ -36,10 +45,15 @@ pub(super) fn run(name: &str, words: &[OsString]) -> anyhow::Result<ExitCode> {
     }
     match part.verb {
         Verb::Acceptors(options) => acceptors::run(&options),
+        Verb::AcceptorPlusReaders(options) => readers::run(&options),
         Verb::Ask(options) => ask::run(&options),
         Verb::Load(options) => load::run(&options),
+        Verb::MessageLoadBalancing(options) => balancing::run(&options),
         Verb::NeverAccept(options) => never_accept::run(&options),
+        Verb::ProcessPerConnection(options) => per_connection::by_processes(&options),
         Verb::Serve(options) => serve::run(&options),
+        Verb::SingleThread(options) => single_thread::run(&options),
+        Verb::ThreadPerConnection(options) => per_connection::by_threads(&options),
     }?;
     Ok(ExitCode::SUCCESS)
 }

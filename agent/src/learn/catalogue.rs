@@ -42,7 +42,18 @@ macro_rules! lesson {
 }
 
 /// Every lesson, in the order of the lectures.
-static LESSONS: &[Entry] = &[lesson!("accept-queue", accept_queue, [1, 2]), lesson!("nagle", nagle, [1, 2, 3])];
+static LESSONS: &[Entry] = &[
+    lesson!("cpu", patterns, []),
+    lesson!("accept-queue", accept_queue, [1, 2]),
+    lesson!("socket-data", reading, []),
+    lesson!("three-roles", patterns, []),
+    lesson!("one-thread", patterns, []),
+    lesson!("readers", patterns, []),
+    lesson!("messages", patterns, []),
+    lesson!("acceptors", acceptors, []),
+    lesson!("sharding", acceptors, []),
+    lesson!("nagle", nagle, [1, 2, 3]),
+];
 
 /// Every lesson, in the order of the lectures.
 pub fn all() -> &'static [Entry] {

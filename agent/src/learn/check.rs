@@ -34,6 +34,8 @@ pub struct Cast {
     pub clients: Vec<Vec<String>>,
     /// The clients first connect; then, all at once, each gets a line on standard input (`ask --wait`).
     pub together: bool,
+    /// The clients begin once so many workers have said that they are there.
+    pub workers: usize,
 }
 
 impl Cast {
@@ -43,6 +45,21 @@ impl Cast {
     /// This server, by its words.
     pub fn server(words: &str) -> Self {
         Self { server: split(&format!("{words} --listen {}", Self::ADDRESS)), ..Self::default() }
+    }
+
+    /// The clients begin once so many workers have said that they are there.
+    #[must_use]
+    pub fn workers(self, workers: u64) -> Self {
+        Self { workers: workers as usize, ..self }
+    }
+
+    /// With so many clients that first connect, and then ask all at once.
+    #[must_use]
+    pub fn clients_together(mut self, clients: u64, words: &str) -> Self {
+        for _ in 0..clients {
+            self = self.client(&format!("{words} --wait --trace"));
+        }
+        Self { together: true, ..self }
     }
 
     /// With one more client.

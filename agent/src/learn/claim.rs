@@ -96,7 +96,9 @@ impl Claim {
             let bound = bound.as_ref()?;
             let value = bound.value(unit, facts).map_or("?".to_owned(), |value| show(&value, unit));
             Some(match bound {
-                Bound::Text(name) if facts.spec(name).is_some() => format!("{before}{value} ({name})"),
+                Bound::Text(name) if unit != Unit::Word && facts.spec(name).is_some() => {
+                    format!("{before}{value} ({name})")
+                }
                 _ => format!("{before}{value}"),
             })
         };
@@ -121,6 +123,7 @@ impl Bound {
     fn value(&self, unit: Unit, facts: &Facts) -> Option<Value> {
         match self {
             Self::Number(number) => Some(Value::Number(*number)),
+            Self::Text(word) if unit == Unit::Word => Some(Value::Word(word.clone())),
             Self::Text(name) if facts.spec(name).is_some() => facts.get(name).cloned(),
             Self::Text(text) => parse(text, unit),
         }

@@ -1,13 +1,13 @@
 //! Evidence: what a model made of a run, live or recorded, and what server and clients said of it.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use crate::{
     model::{
         Model,
-        event::{Role, SockId},
+        event::{Accept, Event, Role, SockId},
         output::Output,
-        snapshot::{ConnectionView, ExchangeView, ListenerView, Snapshot},
+        snapshot::{ConnectionView, ExchangeView, ListenerView, SliceKind, Snapshot, ThreadView},
     },
     record::{Entry, Header},
 };
@@ -39,13 +39,15 @@ pub(super) struct Collector {
     header: Header,
     outputs: Vec<Output>,
     reports: Vec<String>,
+    /// Threads that were there at one refresh or another: who has ended has still a name.
+    threads: BTreeMap<u32, ThreadView>,
     end: Option<Snapshot>,
 }
 
 impl Collector {
     pub(super) fn new(header: Header) -> Self {
         let model = Model::new(header.setup.clone());
-        Self { model, header, outputs: Vec::new(), reports: Vec::new(), end: None }
+        Self { model, header, outputs: Vec::new(), reports: Vec::new(), threads: BTreeMap::new(), end: None }
     }
 
     pub(super) fn take(&mut self, entry: &Entry) {
@@ -56,6 +58,10 @@ impl Collector {
             _ => {}
         }
         entry.give(&mut self.model, &mut self.outputs);
+        if let Entry::Event(Event::Sample(_)) = entry {
+            let threads = self.model.snapshot().threads;
+            self.threads.extend(threads.into_iter().map(|thread| (thread.tid, thread)));
+        }
     }
 
     pub(super) fn connections_open(&self) -> u64 {
@@ -68,7 +74,8 @@ impl Collector {
     }
 
     pub(super) fn evidence(self) -> Evidence {
-        let snapshot = self.end.unwrap_or_else(|| self.model.snapshot());
+        let mut snapshot = self.end.unwrap_or_else(|| self.model.snapshot());
+        snapshot.threads = self.threads.into_values().collect();
         let Header { attached, clock, .. } = self.header;
         let when = clock.at(attached.ts_ns);
         let (outputs, reports) = (self.outputs, self.reports);
@@ -125,6 +132,20 @@ impl Evidence {
         })
     }
 
+    /// The accepts, in their order.
+    pub fn accepts(&self) -> impl Iterator<Item = &Accept> {
+        self.outputs.iter().filter_map(|output| match output {
+            Output::Accept(accept) => Some(accept),
+            _ => None,
+        })
+    }
+
+    /// A thread's name; its number where that is not known.
+    pub fn thread_name(&self, tid: u32) -> String {
+        let known = self.snapshot.threads.iter().find(|thread| thread.tid == tid).map(|thread| thread.comm.clone());
+        known.unwrap_or_else(|| format!("thread {tid}"))
+    }
+
     /// A connection, as it was at its end.
     pub fn connection(&self, sock: SockId) -> Option<&ConnectionView> {
         self.outputs.iter().rev().find_map(|output| match output {
@@ -132,6 +153,11 @@ impl Evidence {
             _ => None,
         })
     }
+}
+
+/// The time that an exchange spent on something, µs.
+pub(super) fn time(exchange: &ExchangeView, kind: SliceKind) -> u64 {
+    exchange.slices.iter().filter(|slice| slice.kind == kind).map(|slice| slice.us).sum()
 }
 
 /// The one in the middle, the lower of two.

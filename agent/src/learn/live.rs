@@ -96,6 +96,7 @@ impl Run {
         self.sample()?;
         self.server.go()?;
         self.until("the server to listen", |run| Ok(run.said(Who::Server, "listening on ") > 0))?;
+        self.until("the workers to begin", |run| Ok(run.said(Who::Server, "worker ") >= cast.workers))?;
         tell(&format!("the server listens on {}", Cast::ADDRESS));
         let clients = self.clients.len();
         self.clients.iter_mut().try_for_each(Part::go)?;
@@ -193,11 +194,6 @@ impl Run {
         for (pid, tid) in self.collector.threads() {
             self.reports.extend(switches(pid, tid));
         }
-        self.server.end();
-        for client in &mut self.clients {
-            client.end();
-        }
-        self.sample()?;
         self.reports.extend(self.lines.try_iter().map(|(who, line)| report(who, &line)));
         self.take(Entry::Notices(self.reports.clone()))?;
         self.take(Entry::Finish(now_ns()))?;

@@ -4,7 +4,7 @@ use crate::{
     learn::{
         check::{Cast, Check, Picture},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec},
+        fact::{Facts, Spec, Value},
         lesson::Knobs,
     },
     model::{event::Role, snapshot::Owner, text::count_of},
@@ -90,7 +90,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
 
 fn facts_us(facts: &Facts, name: &str) -> u64 {
     match facts.get(name) {
-        Some(crate::learn::Value::Number(us)) => *us as u64,
+        Some(Value::Number(us)) => *us as u64,
         _ => 0,
     }
 }

@@ -1,4 +1,7 @@
-//! The code of the lessons, one file a lesson: what runs, and which facts the evidence yields.
+//! The code of the lessons: what runs, and which facts the evidence yields.
 
 pub(super) mod accept_queue;
+pub(super) mod acceptors;
 pub(super) mod nagle;
+pub(super) mod patterns;
+pub(super) mod reading;

@@ -3,7 +3,7 @@
 use crate::{
     learn::{
         check::{Cast, Check, Picture},
-        evidence::{Evidence, Who, median},
+        evidence::{Evidence, Who, median, time},
         fact::{Facts, Spec},
         lesson::Knobs,
     },
@@ -65,10 +65,6 @@ fn typical(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
     let mut exchanges: Vec<_> = evidence.exchanges(Role::Client).collect();
     exchanges.sort_by_key(|(_, exchange)| exchange.total_us);
     exchanges.get(exchanges.len().checked_sub(1)? / 2).copied()
-}
-
-fn time(exchange: &ExchangeView, kind: SliceKind) -> u64 {
-    exchange.slices.iter().filter(|slice| slice.kind == kind).map(|slice| slice.us).sum()
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {

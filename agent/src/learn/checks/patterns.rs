@@ -1,0 +1,102 @@
+//! Servers of any pattern, and clients that ask all at once: who accepts, who reads, who answers, and who waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    learn::{
+        check::{Bar, Cast, Check, Picture},
+        evidence::{Evidence, Who, median, time},
+        fact::{Facts, Spec},
+        lesson::Knobs,
+    },
+    model::{
+        event::Role,
+        snapshot::{ExchangeView, Owner, SliceKind},
+        text::duration_us,
+    },
+    tui,
+};
+
+pub(in crate::learn) static CHECK: Check = Check {
+    knobs: &["server", "clients"],
+    facts: &[
+        Spec::count("clients", "clients that asked, all at once"),
+        Spec::time("quickest", "the quickest answer, by the client's own clock"),
+        Spec::time("median", "the answer in the middle"),
+        Spec::time("slowest", "the slowest answer"),
+        Spec::time("queue", "of the slowest: time unread in the receive queue"),
+        Spec::time("run_queue", "of the slowest: time that a thread could run and had no CPU"),
+        Spec::time("app", "of the slowest: time between the server's read and its answer"),
+        Spec::word("holder", "who held most of the slowest"),
+        Spec::count("listening", "processes that listen"),
+        Spec::count("accepting", "threads that accepted"),
+        Spec::count("reading", "threads that read from connections"),
+        Spec::count("writing", "threads that wrote to connections"),
+        Spec::count("hands", "threads in whose hands one connection was: listen, accept, read, write"),
+        Spec::count("busiest", "requests that the busiest thread answered"),
+    ],
+    cast,
+    gather,
+    picture,
+};
+
+fn cast(knobs: &Knobs) -> Cast {
+    let server = knobs.text("server", "thread-per-connection");
+    Cast::server(&server).clients_together(knobs.number("clients", 1), "ask")
+}
+
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    let took = || evidence.named(Who::Client, "asked", "us");
+    facts.whole("clients", took().count() as u64);
+    facts.whole("quickest", took().min());
+    facts.whole("median", median(took()));
+    facts.whole("slowest", took().max());
+    let exchanges = || evidence.exchanges(Role::Server).map(|(_, exchange)| exchange);
+    if let Some(slowest) = exchanges().max_by_key(|exchange| exchange.total_us) {
+        facts.whole("queue", time(slowest, SliceKind::ReceiveQueue));
+        facts.whole("run_queue", time(slowest, SliceKind::RunQueue));
+        facts.whole("app", time(slowest, SliceKind::App));
+        facts.word("holder", tui::owner_name(holder(slowest)));
+    }
+    let distinct = |tids: &mut dyn Iterator<Item = u32>| tids.collect::<BTreeSet<_>>().len() as u64;
+    facts.whole("listening", distinct(&mut evidence.listeners().iter().map(|listener| listener.pid)));
+    facts.whole("accepting", distinct(&mut evidence.accepts().map(|accept| accept.tid)));
+    facts.whole("reading", distinct(&mut exchanges().filter_map(|exchange| exchange.read_tid)));
+    facts.whole("writing", distinct(&mut exchanges().filter_map(|exchange| exchange.write_tid)));
+    facts.whole("hands", hands(evidence));
+    let mut answered = BTreeMap::<u32, u64>::new();
+    for tid in exchanges().filter_map(|exchange| exchange.write_tid) {
+        *answered.entry(tid).or_default() += 1;
+    }
+    facts.whole("busiest", answered.into_values().max());
+}
+
+fn holder(exchange: &ExchangeView) -> Owner {
+    exchange.verdict.map_or(Owner::Unknown, |verdict| verdict.kind.owner())
+}
+
+/// Threads that had to do with the first connection accepted. A process listens by its first thread.
+fn hands(evidence: &Evidence) -> Option<u64> {
+    let accept = evidence.accepts().next()?;
+    let listener = evidence.listeners().first()?;
+    let (_, exchange) = evidence.exchanges(Role::Server).find(|(sock, _)| *sock == accept.sock)?;
+    let hands = BTreeSet::from([listener.pid, accept.tid, exchange.read_tid?, exchange.write_tid?]);
+    Some(hands.len() as u64)
+}
+
+/// Every request by its time, the quickest first: who answered it, and what held it.
+fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+    let mut exchanges: Vec<_> = evidence.exchanges(Role::Server).map(|(_, exchange)| exchange).collect();
+    exchanges.sort_by_key(|exchange| exchange.total_us);
+    let bar = |exchange: &&ExchangeView| {
+        let kind = exchange.verdict.map_or("", |verdict| verdict.kind.name());
+        Bar {
+            label: exchange.write_tid.map_or("nobody".to_owned(), |tid| evidence.thread_name(tid)),
+            length: exchange.total_us as f64,
+            figure: format!("{}  {}", duration_us(exchange.total_us), kind.replace('_', " ")),
+            owner: holder(exchange),
+        }
+    };
+    let title = "each request: who answered it, how long it took, and what held it most".to_owned();
+    Picture::Bars { title, bars: exchanges.iter().map(bar).collect() }
+}

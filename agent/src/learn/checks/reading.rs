@@ -1,0 +1,63 @@
+//! A server that is slow to read, and a client that writes.
+
+use crate::{
+    learn::{
+        check::{Cast, Check, Picture},
+        evidence::{Evidence, Who, time},
+        fact::{Facts, Spec, Value},
+        lesson::Knobs,
+    },
+    model::{event::Role, snapshot::SliceKind},
+    tui,
+};
+
+pub(in crate::learn) static CHECK: Check = Check {
+    knobs: &["bytes", "delay_ms"],
+    facts: &[
+        Spec::bytes("sent", "what the client wrote, in one call"),
+        Spec::time("write", "how long the client's write() took"),
+        Spec::time("took", "from the write to the answer, by the client's own clock"),
+        Spec::time("unread", "how long data lay unread in the server's receive queue"),
+        Spec::time("blocked", "how long the write waited for room: send buffer and receive window"),
+        Spec::count("reads", "reads by the server"),
+        Spec::word("holder", "who held most of the request's time, seen from the server"),
+    ],
+    cast,
+    gather,
+    picture,
+};
+
+fn cast(knobs: &Knobs) -> Cast {
+    let (bytes, delay) = (knobs.number("bytes", 60_000), knobs.number("delay_ms", 300));
+    Cast::server(&format!("serve --sleep-before-read {delay}ms --read-size 16000000"))
+        .client(&format!("ask --trace --writes {bytes}"))
+}
+
+fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    facts.whole("sent", knobs.number("bytes", 60_000));
+    let asked = |name| evidence.named(Who::Client, "asked", name).next();
+    facts.whole("took", asked("us"));
+    let write = asked("write_ns").zip(asked("written_ns"));
+    facts.whole("write", write.map(|(from, to)| to.saturating_sub(from) / 1_000));
+    if let Some((_, exchange)) = evidence.exchanges(Role::Server).next() {
+        facts.whole("unread", time(exchange, SliceKind::ReceiveQueue));
+        facts.whole("reads", u64::from(exchange.reads));
+        if let Some(verdict) = exchange.verdict {
+            facts.word("holder", tui::owner_name(verdict.kind.owner()));
+        }
+    }
+    if let Some((_, exchange)) = evidence.exchanges(Role::Client).next() {
+        let kinds = [SliceKind::SendBuffer, SliceKind::ReceiveWindow];
+        facts.whole("blocked", kinds.into_iter().map(|kind| time(exchange, kind)).sum::<u64>());
+    }
+}
+
+/// The server's side of a small request; of a large one the client's, where the write waits.
+fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+    let waited = !matches!(facts.get("blocked"), None | Some(Value::Number(0.0)));
+    let role = if waited { Role::Client } else { Role::Server };
+    let steps = evidence.exchanges(role).next().and_then(|(sock, exchange)| {
+        Some(tui::exchange_steps(&evidence.snapshot, evidence.connection(sock)?, exchange))
+    });
+    Picture::Lanes(steps.unwrap_or_default())
+}
