@@ -64,8 +64,18 @@ impl Cast {
 
     /// With one more client.
     #[must_use]
-    pub fn client(mut self, words: &str) -> Self {
-        self.clients.push(split(&format!("{words} --target {}", Self::ADDRESS)));
+    pub fn client(self, words: &str) -> Self {
+        self.command(&format!("{words} --target {}", Self::ADDRESS))
+    }
+
+    /// With the client of a named demo.
+    #[must_use]
+    pub fn demo_client(self, words: &str) -> Self {
+        self.command(&format!("demo {words} --client-only {}", Self::ADDRESS))
+    }
+
+    fn command(mut self, words: &str) -> Self {
+        self.clients.push(split(words));
         self
     }
 }

@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::announce_listener(&listeners[0])?;
     let listener_of = |worker: usize| &listeners[worker % listeners.len()];
     let turn = &Turn::new(options)?;
-    let workers = options.workers.count();
+    let workers = options.workers.workers.get();
     if options.processes {
         for worker in 0..workers {
             if fork()?.is_none() {
@@ -82,7 +82,7 @@ fn open(options: &Options) -> anyhow::Result<Vec<Socket>> {
     let group = options.mode == Mode::Reuseport;
     let mut listen = options.server.listen.clone();
     let mut listeners = Vec::new();
-    for _ in 0..if group { options.workers.count() } else { 1 } {
+    for _ in 0..if group { options.workers.workers.get() } else { 1 } {
         let socket = listen.bind(group)?;
         // The first takes a free port, the others join it.
         listen.listen = sock::address(&socket.local_addr()?)?;
@@ -121,7 +121,7 @@ impl Turn {
 
 fn work(worker: usize, listener: &Socket, turn: &Turn, options: &Options) -> io::Result<()> {
     let server = &options.server;
-    turn.before(worker, options.workers.count())?;
+    turn.before(worker, options.workers.workers.get())?;
     let events = EventLoop::new(&server.service)?;
     match options.mode {
         Mode::Blocking => {}

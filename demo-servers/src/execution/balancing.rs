@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let (queue, works) = mpsc::channel();
     let works = &Mutex::new(works);
     thread::scope(|scope| {
-        for number in 1..=options.workers.count() {
+        for number in 1..=options.workers.workers.get() {
             spawn(scope, format!("worker-{number}"), move || work(works, events));
         }
         run_or_end(READER, || {

@@ -8,8 +8,10 @@ pub mod per_connection;
 pub mod readers;
 pub mod single_thread;
 
+use std::fmt;
 use std::io;
 use std::process;
+use std::str::FromStr;
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -70,14 +72,51 @@ impl ServerOptions {
 /// How many serve.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct WorkerOptions {
-    /// Number of workers
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub workers: u16,
+    /// Number of workers; 2x is two for each processor
+    #[arg(long, default_value = "4", value_name = "N")]
+    pub workers: Count,
 }
 
-impl WorkerOptions {
-    fn count(self) -> usize {
-        self.workers.into()
+/// How many: a number, or a number for each processor (`2x`). At least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// So many.
+    Just(u16),
+    /// So many for each processor that this process may use.
+    PerProcessor(u16),
+}
+
+impl Count {
+    /// The number.
+    pub fn get(self) -> usize {
+        match self {
+            Self::Just(count) => count.into(),
+            Self::PerProcessor(count) => usize::from(count) * thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Just(count) => write!(f, "{count}"),
+            Self::PerProcessor(count) => write!(f, "{count}x"),
+        }
+    }
+}
+
+impl FromStr for Count {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (digits, kind): (_, fn(u16) -> Self) = match text.strip_suffix('x') {
+            Some(digits) => (digits, Self::PerProcessor),
+            None => (text, Self::Just),
+        };
+        match digits.parse() {
+            Ok(count @ 1..=1024) => Ok(kind(count)),
+            _ => Err("write a number from 1 to 1024, or one for each processor, like 2x"),
+        }
     }
 }
 
@@ -90,9 +129,24 @@ fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, run: impl FnOnc
 }
 
 /// Runs what runs for ever in this thread, while others wait to be joined.
-fn run_or_end(name: &str, run: impl FnOnce() -> io::Result<()>) {
+pub(crate) fn run_or_end(name: &str, run: impl FnOnce() -> io::Result<()>) {
     if let Err(error) = run() {
         eprintln!("demo-servers: {name}: {error}");
         process::exit(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Count;
+
+    #[test]
+    fn counts() {
+        assert_eq!("8".parse(), Ok(Count::Just(8)));
+        assert_eq!("2x".parse(), Ok(Count::PerProcessor(2)));
+        assert!(Count::PerProcessor(2).get() >= 2);
+        for wrong in ["", "0", "0x", "x", "-1", "1025", "many"] {
+            assert!(wrong.parse::<Count>().is_err(), "{wrong}");
+        }
     }
 }

@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         return Ok(wait_for_children()?);
     }
     name_thread("acceptor");
-    let readers = (0..options.workers.count())
+    let readers = (0..options.workers.workers.get())
         .map(|_| EventLoop::new(&options.server.service))
         .collect::<io::Result<Vec<_>>>()?;
     thread::scope(|scope| {
