@@ -52,6 +52,7 @@ static LESSONS: &[Entry] = &[
     lesson!("messages", patterns, []),
     lesson!("acceptors", acceptors, []),
     lesson!("sharding", acceptors, []),
+    lesson!("idempotency", idempotency, []),
     lesson!("nagle", nagle, [1, 2, 3]),
 ];
 

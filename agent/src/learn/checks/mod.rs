@@ -2,6 +2,7 @@
 
 pub(super) mod accept_queue;
 pub(super) mod acceptors;
+pub(super) mod idempotency;
 pub(super) mod nagle;
 pub(super) mod patterns;
 pub(super) mod reading;

@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         event::Role,
-        snapshot::{ExchangeView, Owner, SliceKind},
+        snapshot::{ExchangeView, SliceKind},
         text::duration_us,
     },
     tui,
@@ -52,11 +52,11 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("median", median(took()));
     facts.whole("slowest", took().max());
     let exchanges = || evidence.exchanges(Role::Server).map(|(_, exchange)| exchange);
-    if let Some(slowest) = exchanges().max_by_key(|exchange| exchange.total_us) {
+    if let Some(slowest) = exchanges().max_by_key(|exchange| served_us(exchange)) {
         facts.whole("queue", time(slowest, SliceKind::ReceiveQueue));
         facts.whole("run_queue", time(slowest, SliceKind::RunQueue));
         facts.whole("app", time(slowest, SliceKind::App));
-        facts.word("holder", tui::owner_name(holder(slowest)));
+        facts.word("holder", tui::owner_name(held_most(slowest).owner()));
     }
     let distinct = |tids: &mut dyn Iterator<Item = u32>| tids.collect::<BTreeSet<_>>().len() as u64;
     facts.whole("listening", distinct(&mut evidence.listeners().iter().map(|listener| listener.pid)));
@@ -71,8 +71,15 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("busiest", answered.into_values().max());
 }
 
-fn holder(exchange: &ExchangeView) -> Owner {
-    exchange.verdict.map_or(Owner::Unknown, |verdict| verdict.kind.owner())
+/// What of an exchange is the server's to answer for: not how the connection came about, nor how the answer arrived.
+const SERVED: [SliceKind; 3] = [SliceKind::ReceiveQueue, SliceKind::RunQueue, SliceKind::App];
+
+fn served_us(exchange: &ExchangeView) -> u64 {
+    SERVED.into_iter().map(|kind| time(exchange, kind)).sum()
+}
+
+fn held_most(exchange: &ExchangeView) -> SliceKind {
+    SERVED.into_iter().max_by_key(|kind| time(exchange, *kind)).unwrap_or(SliceKind::Unknown)
 }
 
 /// Threads that had to do with the first connection accepted. A process listens by its first thread.
@@ -87,14 +94,14 @@ fn hands(evidence: &Evidence) -> Option<u64> {
 /// Every request by its time, the quickest first: who answered it, and what held it.
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
     let mut exchanges: Vec<_> = evidence.exchanges(Role::Server).map(|(_, exchange)| exchange).collect();
-    exchanges.sort_by_key(|exchange| exchange.total_us);
+    exchanges.sort_by_key(|exchange| served_us(exchange));
     let bar = |exchange: &&ExchangeView| {
-        let kind = exchange.verdict.map_or("", |verdict| verdict.kind.name());
+        let (us, kind) = (served_us(exchange), held_most(exchange));
         Bar {
             label: exchange.write_tid.map_or("nobody".to_owned(), |tid| evidence.thread_name(tid)),
-            length: exchange.total_us as f64,
-            figure: format!("{}  {}", duration_us(exchange.total_us), kind.replace('_', " ")),
-            owner: holder(exchange),
+            length: us as f64,
+            figure: format!("{}  {:13}", duration_us(us), kind.name().replace('_', " ")),
+            owner: kind.owner(),
         }
     };
     let title = "each request: who answered it, how long it took, and what held it most".to_owned();

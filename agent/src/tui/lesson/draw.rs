@@ -17,8 +17,8 @@ const SMALLEST: (u16, u16) = (60, 16);
 
 /// Two lines for who has never been here.
 const WELCOME: [&str; 2] = [
-    "Welcome. Every lesson asks a question, runs a real server, and shows what the kernel did with it.",
-    "Predict first: choose an answer with ← → and press Enter. A wrong guess teaches the most.",
+    "Welcome: each lesson asks a question, then runs a real server to answer it.",
+    "Predict first: ← → to choose, Enter to run. A wrong guess teaches the most.",
 ];
 
 impl LessonApp {
@@ -62,8 +62,9 @@ impl LessonApp {
                 let (mut lines, words) = self.reveal(outcome, *shown, column);
                 if wide {
                     let room = usize::from(area.height).min(30);
-                    let picture = self.pictured(outcome, other.width.into(), room);
-                    frame.render_widget(Text::from(picture), other);
+                    let mut beside = self.pictured(outcome, other.width.into(), room);
+                    beside.extend(page::evidence(self.theme, self.lesson(), self.round, outcome, other.width.into()));
+                    frame.render_widget(Text::from(beside), other);
                     lines.push(Line::default());
                 } else {
                     lines.extend(self.pictured(outcome, width, 0));
@@ -99,7 +100,7 @@ impl LessonApp {
     }
 
     fn pictured(&self, outcome: &Outcome, width: usize, room: usize) -> Lines {
-        let mut out = vec![rule(self.theme, vec![span("WHAT HAPPENED", self.theme.dim())], width)];
+        let mut out = vec![rule(self.theme, vec![span("WHO DID WHAT", self.theme.dim())], width)];
         out.extend(page::picture(self.theme, outcome, width, room));
         out.push(Line::default());
         out
@@ -144,6 +145,7 @@ impl LessonApp {
         let (theme, lesson, round) = (self.theme, self.lesson(), self.round);
         let mut out = page::question(theme, lesson, round, width);
         out.push(page::answers(theme, lesson, round, self.guess, lesson.rounds[round].right(&outcome.facts)));
+        out.push(Line::default());
         out.extend(page::verdict(theme, lesson, round, outcome, self.guess, width));
         let parts = page::parts(theme, lesson, round, outcome, width);
         (out, parts.into_iter().take(shown).flatten().collect())

@@ -1,0 +1,63 @@
+//! A server that answers an order too late now and then, and a client that sends it again.
+
+use crate::{
+    learn::{
+        check::{Bar, Cast, Check, Picture},
+        evidence::{Evidence, Who},
+        fact::{Facts, Spec, Value},
+        lesson::Knobs,
+    },
+    model::{event::Role, snapshot::Owner},
+};
+
+pub(in crate::learn) static CHECK: Check = Check {
+    knobs: &["key", "orders"],
+    facts: &[
+        Spec::count("orders", "orders that the client wanted to place"),
+        Spec::count("timeouts", "answers that the client did not wait for"),
+        Spec::count("asked", "requests that the client sent"),
+        Spec::count("delivered", "requests that the kernel delivered to the server"),
+        Spec::count("answered", "exchanges on the server's connections, as the kernel saw them"),
+        Spec::count("done", "orders that the server carried out"),
+        Spec::count("retransmits", "segments that were lost and sent again"),
+    ],
+    cast,
+    gather,
+    picture,
+};
+
+fn cast(knobs: &Knobs) -> Cast {
+    let no_key = if knobs.text("key", "none") == "none" { " --no-key" } else { "" };
+    Cast::server("payments").demo_client(&format!("idempotency --orders {}{no_key}", knobs.number("orders", 20)))
+}
+
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    let said = |word| evidence.number_after(Who::Client, word);
+    facts.whole("orders", said("orders"));
+    facts.whole("timeouts", said("retries"));
+    facts.whole("asked", said("orders").zip(said("retries")).map(|(orders, again)| orders + again));
+    facts.whole("delivered", said("delivered"));
+    facts.whole("done", said("done"));
+    facts.whole("answered", evidence.exchanges(Role::Server).count() as u64);
+    let retransmits = evidence.snapshot.connections.iter().map(|connection| connection.retransmits).sum::<u64>();
+    facts.whole("retransmits", retransmits);
+}
+
+fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
+    let bar = |name, label: &str, owner| Bar {
+        label: label.to_owned(),
+        length: match facts.get(name) {
+            Some(Value::Number(number)) => *number,
+            _ => 0.0,
+        },
+        figure: facts.shown(name),
+        owner,
+    };
+    let bars = vec![
+        bar("orders", "the client wanted", Owner::Peer),
+        bar("asked", "the client sent", Owner::Peer),
+        bar("delivered", "the kernel delivered", Owner::Kernel),
+        bar("done", "the server carried out", Owner::App),
+    ];
+    Picture::Bars { title: "orders, from hand to hand".to_owned(), bars }
+}
