@@ -43,16 +43,16 @@ macro_rules! lesson {
 
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[Entry] = &[
-    lesson!("cpu", patterns, []),
+    lesson!("cpu", patterns, [1, 2, 3]),
     lesson!("accept-queue", accept_queue, [1, 2]),
-    lesson!("socket-data", reading, []),
-    lesson!("three-roles", patterns, []),
-    lesson!("one-thread", patterns, []),
-    lesson!("readers", patterns, []),
-    lesson!("messages", patterns, []),
-    lesson!("acceptors", acceptors, []),
-    lesson!("sharding", acceptors, []),
-    lesson!("idempotency", idempotency, []),
+    lesson!("socket-data", reading, [1, 2]),
+    lesson!("three-roles", patterns, [1, 2, 3]),
+    lesson!("one-thread", patterns, [1, 2]),
+    lesson!("readers", patterns, [1, 2]),
+    lesson!("messages", patterns, [1, 2]),
+    lesson!("acceptors", acceptors, [1, 2, 3]),
+    lesson!("sharding", acceptors, [1, 2]),
+    lesson!("idempotency", idempotency, [1, 2]),
     lesson!("nagle", nagle, [1, 2, 3]),
 ];
 

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver, Sender},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -109,7 +109,7 @@ impl Run {
         self.until("the clients to end", |run| {
             let mut ended = true;
             for client in &mut run.clients {
-                ended &= client.ended()?;
+                ended &= client.said_all()?;
             }
             Ok(ended)
         })?;
@@ -237,6 +237,8 @@ fn switches(pid: u32, tid: u32) -> Option<String> {
 /// A server or a client: this program once more, as a part of the lesson. It waits for a line before it begins.
 struct Part {
     child: Child,
+    /// Who reads what it says.
+    readers: Vec<JoinHandle<()>>,
     /// Held open: a part that is to wait for more lines would take its end for one.
     stdin: Option<std::process::ChildStdin>,
 }
@@ -253,13 +255,10 @@ impl Part {
             .spawn()
             .with_context(|| format!("cannot start the {name}"))?;
         let stdin = child.stdin.take();
-        if let Some(out) = child.stdout.take() {
-            forward(who, out, lines.clone());
-        }
-        if let Some(errors) = child.stderr.take() {
-            forward(who, errors, lines.clone());
-        }
-        Ok(Self { child, stdin })
+        let mut readers = Vec::new();
+        readers.extend(child.stdout.take().map(|out| forward(who, out, lines.clone())));
+        readers.extend(child.stderr.take().map(|errors| forward(who, errors, lines.clone())));
+        Ok(Self { child, readers, stdin })
     }
 
     /// Writes a line to it.
@@ -269,6 +268,11 @@ impl Part {
 
     fn ended(&mut self) -> io::Result<bool> {
         self.child.try_wait().map(|status| status.is_some())
+    }
+
+    /// It has ended, and all that it said was read.
+    fn said_all(&mut self) -> io::Result<bool> {
+        Ok(self.ended()? && self.readers.iter().all(JoinHandle::is_finished))
     }
 
     fn end(&mut self) {
@@ -284,12 +288,12 @@ impl Drop for Part {
     }
 }
 
-fn forward(who: Who, from: impl io::Read + Send + 'static, lines: Sender<(Who, String)>) {
+fn forward(who: Who, from: impl io::Read + Send + 'static, lines: Sender<(Who, String)>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             if lines.send((who, line)).is_err() {
                 return;
             }
         }
-    });
+    })
 }

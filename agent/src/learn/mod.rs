@@ -12,6 +12,8 @@ mod fact;
 mod lesson;
 pub mod live;
 mod progress;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::io;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod connections;
+mod lesson;
 mod queues;
 #[path = "../../examples/picture/scene.rs"]
 mod scene;

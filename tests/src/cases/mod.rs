@@ -8,6 +8,7 @@ mod coverage;
 mod datagram;
 mod demo;
 mod finding;
+mod learn;
 mod ledger;
 mod listener;
 mod loaded;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Case> {
         close::CASES,
         datagram::CASES,
         finding::CASES,
+        learn::CASES,
         target::CASES,
         robust::CASES,
         command::CASES,

@@ -28,7 +28,8 @@ pub(in crate::learn) static CHECK: Check = Check {
 
 fn cast(knobs: &Knobs) -> Cast {
     let no_key = if knobs.text("key", "none") == "none" { " --no-key" } else { "" };
-    Cast::server("payments").demo_client(&format!("idempotency --orders {}{no_key}", knobs.number("orders", 20)))
+    Cast::server("payments --late-every 5 --late 600ms")
+        .demo_client(&format!("idempotency --timeout 200ms --orders {}{no_key}", knobs.number("orders", 20)))
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {

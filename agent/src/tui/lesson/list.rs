@@ -24,8 +24,8 @@ pub(super) fn lines(theme: Theme, lessons: &[Lesson], progress: &Progress, selec
     let mut out: Lines = intro.map(|line| Line::from(raw(format!(" {line}")))).collect();
     out.push(Line::default());
     let name = lessons.iter().map(|lesson| lesson.slug.chars().count()).max().unwrap_or(0).max(4);
-    let titles = width.saturating_sub(name + 34);
-    let head = format!("  LECTURE  {}  {}   TIME  DONE", left("LESSON", titles), left("NAME", name));
+    let titles = width.saturating_sub(name + 32);
+    let head = format!("  LECTURE  {}  {}   TIME  RIGHT", left("LESSON", titles), left("NAME", name));
     out.push(Line::from(span(head, theme.dim())));
     for (at, lesson) in lessons.iter().enumerate() {
         let marked = at == selected;
@@ -43,8 +43,8 @@ pub(super) fn lines(theme: Theme, lessons: &[Lesson], progress: &Progress, selec
     out
 }
 
-/// "✓ 2 of 3 right".
+/// "✓ 2 of 3": so many predictions were right.
 pub(super) fn done(lesson: &Lesson, progress: &Progress) -> String {
     let done = progress.of(&lesson.slug);
-    if done.rounds == 0 { String::new() } else { format!("✓ {} of {} right", done.right, done.rounds) }
+    if done.rounds == 0 { String::new() } else { format!("✓ {} of {}", done.right, done.rounds) }
 }

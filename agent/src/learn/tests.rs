@@ -1,0 +1,102 @@
+//! The lessons there are: texts, checks and recordings belong together.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn lessons() -> impl Iterator<Item = (&'static Entry, Lesson)> {
+    all().iter().map(|entry| (entry, entry.lesson().unwrap_or_else(|error| panic!("{error}"))))
+}
+
+#[test]
+fn every_lesson_can_be_read() {
+    let lectures: Vec<_> = lessons().map(|(_, lesson)| lesson.lecture).collect();
+    assert_eq!(lectures, (37..=47).collect::<Vec<_>>());
+    let names: BTreeSet<_> = all().iter().map(|entry| entry.slug).collect();
+    assert_eq!(names.len(), all().len());
+    for (_, lesson) in lessons() {
+        assert!(lesson.rounds.len() >= 2, "{}: there is nothing to change", lesson.slug);
+        let told = |blocks: &[Block], what: &str| assert!(!blocks.is_empty(), "{}: no {what}", lesson.slug);
+        told(&lesson.intro, "beginning");
+        told(&lesson.jobs, "word on whose job it is");
+        for round in &lesson.rounds {
+            told(&round.question, "question");
+            told(&round.reveal, "reveal");
+        }
+    }
+}
+
+#[test]
+fn what_changes_between_rounds_is_a_knob() {
+    for (_, lesson) in lessons() {
+        for pair in lesson.rounds.windows(2) {
+            assert_ne!(pair[0].plan.knobs, pair[1].plan.knobs, "{}: {}", lesson.slug, pair[1].change);
+            let cast = |round: &Round| (lesson.check.cast)(&round.plan.knobs);
+            assert_ne!(cast(&pair[0]), cast(&pair[1]), "{}: the knob turns nothing", lesson.slug);
+        }
+    }
+}
+
+#[test]
+fn every_recording_bears_its_lesson_out() {
+    for (entry, lesson) in lessons() {
+        assert_eq!(entry.recordings.len(), lesson.rounds.len(), "{}: a recording for each round", entry.slug);
+        for (round, recording) in entry.recordings.iter().enumerate() {
+            let evidence = recorded(recording).unwrap_or_else(|error| {
+                panic!("{}, round {}: {error}; docs/learn.md says how to record anew", entry.slug, round + 1)
+            });
+            let outcome = judge(&lesson, round, evidence, true);
+            assert_eq!(outcome.broken, [], "{}, round {}", entry.slug, round + 1);
+            assert!(lesson.rounds[round].right(&outcome.facts).is_some(), "{}: no answer is right", entry.slug);
+            assert!(recording.len() < 80_000, "{}: {} bytes are too many", entry.slug, recording.len());
+        }
+    }
+}
+
+#[test]
+fn a_wrong_claim_is_found_out() {
+    let entry = find("accept-queue").expect("it is there");
+    let wrong = entry.text.replace("{ fact = \"limit\", is = 2 }", "{ fact = \"limit\", is = 3 }");
+    assert_ne!(wrong, entry.text);
+    let lesson = Lesson::parse(entry.slug, &wrong, entry.check).expect("it can be read");
+    let outcome = judge(&lesson, 0, recorded(entry.recordings[0]).expect("a recording"), true);
+    let said: Vec<_> = outcome.broken.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["limit (the kernel's limit of the accept queue): the lesson says 3, measured 2"]);
+}
+
+#[test]
+fn flawed_texts_are_refused() {
+    let entry = find("38").expect("by its lecture");
+    assert_eq!(entry.slug, "accept-queue");
+    for (old, new, word) in [
+        ("{believing}", "{beleiving}", "beleiving"),
+        ("{believing} clients", "{believing clients", "brace"),
+        ("knobs = { backlog = 2 }", "knobs = { backlock = 2 }", "backlock"),
+        ("answer = \"believing\"", "answer = \"faithful\"", "faithful"),
+        ("offered = [\"0\", \"2\", \"3\", \"10\"]", "offered = [\"3\"]", "offered"),
+        ("offered = [\"0\",", "offered = [\"none\",", "offered"),
+        ("{ fact = \"limit\", is = 2 }", "{ fact = \"limes\", is = 2 }", "limes"),
+        ("  { fact = \"believing\", is = \"room\" },\n", "", "believing"),
+        ("minutes = 3", "minutes = \"three\"", "minutes"),
+        ("# Whose job", "# Jobs", "Whose job"),
+        ("# Change: listen", "# Then: listen", "Change"),
+        ("# Reveal", "# Reveal\n\n| a | table |\n\n```\ncode\n```\n", "no such thing"),
+    ] {
+        let text = entry.text.replacen(old, new, 1);
+        assert_ne!(text, entry.text, "{old}");
+        let error = Lesson::parse("x", &text, entry.check).expect_err(new).to_string();
+        assert!(error.contains(word), "{new}: {error}");
+    }
+}
+
+#[test]
+fn the_nearest_answer_is_right() {
+    let (_, lesson) = lessons().find(|(entry, _)| entry.slug == "nagle").expect("it is there");
+    let right = |us: u64| {
+        let mut facts = Facts::new(lesson.check.facts);
+        facts.whole("took", us);
+        lesson.rounds[0].right(&facts).map(|at| lesson.rounds[0].plan.offered[at].as_str())
+    };
+    assert_eq!([right(30), right(3_000), right(52_000)], [Some("0.1 ms"), Some("4 ms"), Some("44 ms")]);
+    assert_eq!(lesson.rounds[0].right(&Facts::new(lesson.check.facts)), None);
+}

@@ -1,0 +1,153 @@
+//! A lesson on the screen, with the outcomes of the bundled recordings.
+
+use backscope::learn::{self, Lesson, Outcome, Progress};
+use backscope::tui::Theme;
+use backscope::tui::lesson::{LessonAction, LessonApp};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+
+use super::assert_shows;
+
+struct Study {
+    app: LessonApp,
+    size: (u16, u16),
+}
+
+impl Study {
+    /// The lesson of that name, or the list.
+    fn new(theme: Theme, name: Option<&str>) -> Self {
+        let at = name.map(|name| learn::all().iter().position(|entry| entry.slug == name).expect("a lesson"));
+        Self { app: LessonApp::new(theme, lessons(), Progress::default(), at, false), size: (80, 24) }
+    }
+
+    fn text(&mut self) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(self.size.0, self.size.1)).expect("a buffer");
+        terminal.draw(|frame| self.app.draw(frame)).expect("a buffer");
+        let buffer = terminal.backend().buffer();
+        let line = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        (0..buffer.area.height).map(|y| line(y).trim_end().to_owned() + "\n").collect()
+    }
+
+    fn key(&mut self, code: KeyCode) -> LessonAction {
+        self.app.on_event(&Event::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+    }
+
+    /// Predicts and plays the recording.
+    fn run(&mut self, answer: char) {
+        self.key(KeyCode::Char(answer));
+        let LessonAction::Run { lesson, round } = self.key(KeyCode::Enter) else { panic!("nothing is run") };
+        self.app.ran(Ok(outcome(lesson, round)));
+    }
+}
+
+fn lessons() -> Vec<Lesson> {
+    learn::all().iter().map(|entry| entry.lesson().expect("a lesson")).collect()
+}
+
+fn outcome(lesson: usize, round: usize) -> Outcome {
+    let entry = &learn::all()[lesson];
+    let evidence = learn::recorded(entry.recordings[round]).expect("a recording");
+    learn::judge(&entry.lesson().expect("a lesson"), round, evidence, false)
+}
+
+#[test]
+fn a_question_is_asked_before_anything_runs() {
+    let mut study = Study::new(Theme::colour(), Some("accept-queue"));
+    let wanted = ["LESSON 38", "step 1 of 4", "Welcome", "listen(fd, 2)", "a) 0", "d) 10", "what do you predict?"];
+    assert_shows(&study.text(), &wanted);
+    assert_eq!(study.key(KeyCode::Enter), LessonAction::Redraw);
+    assert_shows(&study.text(), &["predict first"]);
+    study.key(KeyCode::Right);
+    study.key(KeyCode::Right);
+    assert_shows(&study.text(), &["▸b) 2", "your prediction"]);
+    assert!(matches!(study.key(KeyCode::Enter), LessonAction::Run { round: 0, .. }));
+    study.app.told("the server listens".to_owned());
+    assert_shows(&study.text(), &["RUNNING", "▸ the server listens"]);
+    assert_eq!(study.key(KeyCode::Char('n')), LessonAction::None, "a run is not left");
+}
+
+#[test]
+fn the_reveal_comes_step_by_step_and_leads_to_the_change() {
+    let mut study = Study::new(Theme::colour(), Some("accept-queue"));
+    study.run('b');
+    let text = study.text();
+    assert_shows(&text, &["step 2 of 4", "MEASURED JUST NOW", "✗ 2", "✓ 3", "you predicted 2"]);
+    assert_shows(&text, &["PEER", "KERNEL", "APP", "The handshake of 3 clients"]);
+    assert!(!text.contains("got silence"), "{text}");
+    for _ in 0..4 {
+        study.key(KeyCode::Enter);
+    }
+    assert_shows(&study.text(), &["The other 7 got silence", "WHOSE JOB IS IT?"]);
+    study.key(KeyCode::Enter);
+    assert_shows(&study.text(), &["Change one thing: listen(fd, 5)", "predict again"]);
+    study.key(KeyCode::Enter);
+    let text = study.text();
+    assert_shows(&text, &["step 3 of 4", "The backlog is 5 now", "d) 6"]);
+    assert!(!text.contains("▸"), "no prediction yet: {text}");
+    study.run('d');
+    assert_shows(&study.text(), &["step 4 of 4", "✓ as you predicted"]);
+}
+
+#[test]
+fn the_evidence_is_one_key_away() {
+    let mut study = Study::new(Theme::plain(), Some("nagle"));
+    study.size = (100, 60);
+    study.run('c');
+    assert_shows(&study.text(), &["Nagle: 4 B not yet acknowledged held 200 B", " K "]);
+    study.key(KeyCode::Char('e'));
+    let wanted = ["FACTS", "who held most of the request's time", "CLAIMS", "✓", "WHAT RAN", "client: answered 10"];
+    assert_shows(&study.text(), &wanted);
+    study.key(KeyCode::Esc);
+    assert_shows(&study.text(), &["MEASURED JUST NOW"]);
+}
+
+#[test]
+fn progress_is_noted_once_and_shown_in_the_list() {
+    let mut study = Study::new(Theme::colour(), Some("nagle"));
+    assert!(study.app.take_progress().is_none());
+    study.run('c');
+    assert!(study.app.take_progress().is_some());
+    assert!(study.app.take_progress().is_none());
+    study.key(KeyCode::Char('l'));
+    assert_shows(&study.text(), &["1 of 11 lessons done", "✓ 1 of 1", "How the backend accepts connections"]);
+}
+
+#[test]
+fn what_the_text_claims_and_the_run_denies_is_said() {
+    let entry = learn::find("accept-queue").expect("a lesson");
+    let text = entry.text.replacen("is = 10", "is = 11", 1);
+    let lesson = Lesson::parse(entry.slug, &text, entry.check).expect("a lesson");
+    let evidence = learn::recorded(entry.recordings[0]).expect("a recording");
+    let outcome = learn::judge(&lesson, 0, evidence, false);
+    let mut app = LessonApp::new(Theme::colour(), vec![lesson], Progress::default(), Some(0), false);
+    for key in [KeyCode::Char('a'), KeyCode::Enter] {
+        app.on_event(&Event::Key(KeyEvent::new(key, KeyModifiers::NONE)));
+    }
+    app.ran(Ok(outcome));
+    let mut study = Study { app, size: (80, 40) };
+    assert_shows(&study.text(), &["▲ This run is not as the lesson's text says", "says 11, measured 10"]);
+}
+
+#[test]
+fn every_lesson_fits_every_screen() {
+    for (at, entry) in learn::all().iter().enumerate() {
+        let outcome = outcome(at, 0);
+        for size in [(80, 24), (160, 50), (60, 16), (20, 5), (1, 1), (400, 100)] {
+            for theme in [Theme::colour(), Theme::plain()] {
+                let mut study = Study::new(theme, Some(entry.slug));
+                study.size = size;
+                study.text();
+                study.key(KeyCode::Char('a'));
+                assert_eq!(study.key(KeyCode::Enter), LessonAction::Run { lesson: at, round: 0 });
+                study.text();
+                study.app.ran(Ok(outcome.clone()));
+                for key in [KeyCode::Enter, KeyCode::Char('e'), KeyCode::Down, KeyCode::Esc, KeyCode::PageUp] {
+                    study.text();
+                    study.key(key);
+                }
+                study.text();
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Lessons: what they claim holds, live and recorded.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+
+use anyhow::{Context, ensure};
+
+use super::{Where, any_tier, native};
+use crate::harness::{Case, World};
+
+pub(super) const CASES: &[Case] = &[
+    lesson("learn::cpu", |world| holds(world, "cpu", 3)),
+    lesson("learn::accept_queue", |world| holds(world, "accept-queue", 2)),
+    lesson("learn::socket_data", |world| holds(world, "socket-data", 2)),
+    lesson("learn::three_roles", |world| holds(world, "three-roles", 3)),
+    lesson("learn::one_thread", |world| holds(world, "one-thread", 2)),
+    lesson("learn::readers", |world| holds(world, "readers", 2)),
+    lesson("learn::messages", |world| holds(world, "messages", 2)),
+    lesson("learn::acceptors", |world| holds(world, "acceptors", 3)),
+    lesson("learn::sharding", |world| holds(world, "sharding", 2)),
+    lesson("learn::idempotency", |world| holds(world, "idempotency", 2)),
+    lesson("learn::nagle", |world| holds(world, "nagle", 3)),
+    native("learn::recorded_lessons_need_no_root", recorded_without_root),
+    native("learn::a_live_lesson_without_root_says_what_to_do", live_without_root),
+    native("learn::a_wrong_claim_fails", wrong_claim),
+    native("learn::asks_by_line_and_keeps_progress", by_line),
+];
+
+/// Exchanges, and times that load would change.
+const fn lesson(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
+    Case { place: Where::Everywhere, ..any_tier(name, run) }.since(super::EXCHANGES).alone()
+}
+
+/// The lesson runs, and everything that its text claims holds.
+fn holds(world: &World, name: &str, rounds: usize) -> anyhow::Result<()> {
+    let output = world.agent_command(&["learn", "--auto", name]).output()?;
+    check_rounds(&output, rounds)
+}
+
+fn check_rounds(output: &Output, rounds: usize) -> anyhow::Result<()> {
+    let text = text(output);
+    ensure!(output.status.success(), "{}: {text}", output.status);
+    let held = text.lines().filter(|line| line.contains("claims hold")).count();
+    ensure!(held == rounds, "{held} rounds in place of {rounds}: {text}");
+    Ok(())
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// The agent as a user without any privilege, who can read nothing but the program.
+fn unprivileged(world: &World, args: &[&str]) -> anyhow::Result<Command> {
+    let folder = tempfile::Builder::new().permissions(mode(0o755)).tempdir()?.keep();
+    let program = folder.join("backscope");
+    fs::copy(world.agent(), &program).context("copying the program")?;
+    let mut command = Command::new(program);
+    command.args(args).uid(65_534).gid(65_534).env_remove("SUDO_UID").env("HOME", "/nonexistent").current_dir("/");
+    Ok(command)
+}
+
+fn mode(mode: u32) -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(mode)
+}
+
+fn recorded_without_root(world: &World) -> anyhow::Result<()> {
+    let output = unprivileged(world, &["learn", "--recorded", "--auto"])?.output()?;
+    check_rounds(&output, 26)
+}
+
+fn live_without_root(world: &World) -> anyhow::Result<()> {
+    let output = unprivileged(world, &["learn", "nagle"])?.output()?;
+    let text = text(&output);
+    ensure!(output.status.code() == Some(3), "{}: {text}", output.status);
+    for part in ["missing CAP_BPF", "sudo", "backscope learn nagle --recorded"] {
+        ensure!(text.contains(part), "no word of {part}: {text}");
+    }
+    Ok(())
+}
+
+fn wrong_claim(world: &World) -> anyhow::Result<()> {
+    let lesson = include_str!("../../../agent/lessons/accept-queue.md");
+    let wrong = lesson.replacen("is = 7", "is = 8", 1);
+    ensure!(wrong != lesson, "the lesson has changed");
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("accept-queue.md");
+    fs::write(&path, wrong)?;
+    let path = path.to_string_lossy();
+    let output = world.agent_command(&["learn", "--auto", "accept-queue", "--text", &path]).output()?;
+    let text = text(&output);
+    ensure!(output.status.code() == Some(1), "{}: {text}", output.status);
+    ensure!(text.contains("the lesson says 8, measured 7"), "{text}");
+    Ok(())
+}
+
+fn by_line(world: &World) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (input, mut answers) = std::io::pipe()?;
+    std::io::Write::write_all(&mut answers, b"x\nc\n44 ms\n0.1 ms\n")?;
+    drop(answers);
+    let learn = |args: &[&str]| {
+        let mut command = world.agent_command(args);
+        command.env("XDG_STATE_HOME", folder.path());
+        command
+    };
+    let output = learn(&["learn", "nagle", "--recorded"]).stdin(input).output()?;
+    let text = text(&output);
+    ensure!(output.status.success(), "{}: {text}", output.status);
+    for part in ["none of the answers", "✓ as you predicted", "you predicted 44 ms", "WHOSE JOB", "That was the lesson"]
+    {
+        ensure!(text.contains(part), "no word of {part}: {text}");
+    }
+    let list = learn(&["learn", "--list", "--json"]).output()?;
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    let nagle = list.lines().find(|line| line.contains("\"nagle\"")).context("no such lesson")?;
+    ensure!(nagle.contains("\"done\":3") && nagle.contains("\"right\":2"), "{nagle}");
+    Ok(())
+}
