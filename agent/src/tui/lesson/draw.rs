@@ -78,6 +78,9 @@ impl LessonApp {
                     page::plan(self.theme, self.lesson(), self.round, if wide { other.width.into() } else { width });
                 if wide {
                     frame.render_widget(Text::from(plan), other);
+                    lines.extend([Line::default(), Line::default()]);
+                    lines.push(rule(self.theme, vec![span("THE LESSONS", self.theme.dim())], column));
+                    lines.extend(list::table(self.theme, &self.lessons, &self.progress, self.at, column));
                 } else if matches!(stage, Stage::Predict) {
                     lines.push(Line::default());
                     lines.extend(plan);

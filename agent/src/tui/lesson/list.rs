@@ -18,11 +18,18 @@ pub(super) fn header(theme: Theme, lessons: &[Lesson], progress: &Progress, widt
     spread(title, vec![span(format!("{done} of {} lessons done ", lessons.len()), theme.dim())], width)
 }
 
-/// One line a lesson, the one in hand marked.
+/// What lessons are, and the table of them.
 pub(super) fn lines(theme: Theme, lessons: &[Lesson], progress: &Progress, selected: usize, width: usize) -> Lines {
     let intro = wrap(INTRO, width.saturating_sub(2)).into_iter();
     let mut out: Lines = intro.map(|line| Line::from(raw(format!(" {line}")))).collect();
     out.push(Line::default());
+    out.extend(table(theme, lessons, progress, selected, width));
+    out
+}
+
+/// One line a lesson, the one in hand marked.
+pub(super) fn table(theme: Theme, lessons: &[Lesson], progress: &Progress, selected: usize, width: usize) -> Lines {
+    let mut out = Lines::new();
     let name = lessons.iter().map(|lesson| lesson.slug.chars().count()).max().unwrap_or(0).max(4);
     let titles = width.saturating_sub(name + 32);
     let head = format!("  LECTURE  {}  {}   TIME  RIGHT", left("LESSON", titles), left("NAME", name));
