@@ -29,6 +29,7 @@ Examples:
   backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
   sudo backscope listeners                 every listening socket of the machine, once
   sudo backscope learn                     lessons: predict what the kernel does, and see it
+  backscope demo nagle                     a server with a fault and its client, to watch
   sudo backscope doctor                    what this kernel lets backscope see, and why";
 
 /// The verbs.
@@ -49,6 +50,9 @@ pub enum Verb {
     /// Learn what the kernel does for a backend: predict, run a real server, and see
     #[command(after_help = LEARN_EXAMPLES)]
     Learn(LearnArgs),
+    /// Run a bundled server with its client: each shows one thing, and has knobs to change it
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
     /// Tell what this kernel and these privileges allow: which hook serves each signal, and why not a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
@@ -76,6 +80,13 @@ pub enum Verb {
         #[arg(last = true)]
         words: Vec<OsString>,
     },
+    /// Used by `demo`: the server as a process of its own
+    #[command(name = DEMO_SERVERS_VERB, hide = true, disable_help_flag = true)]
+    DemoServers {
+        /// The server's verb and its knobs.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
     #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
     StopThenExec {
@@ -84,6 +95,9 @@ pub enum Verb {
         command: Vec<OsString>,
     },
 }
+
+/// Name of the hidden verb that has those of the bundled servers.
+pub const DEMO_SERVERS_VERB: &str = "demo-servers";
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -145,6 +159,16 @@ What was done is kept in $XDG_STATE_HOME/backscope, else ~/.local/state/backscop
 Exit status:
   0 done   1 with --auto: a lesson says what was not measured; or failed while running
   2 unusable arguments   3 a privilege or kernel feature is missing";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  backscope demo --list
+  backscope demo nagle                         no root needed; it says what to watch, and ends at Ctrl-C
+  backscope demo nagle --nodelay --duration 5s
+  backscope demo nagle --help                  its knobs, and some worth trying
+  sudo backscope demo nagle --watch            with watch on its server
+  backscope demo prefork --server-only --listen 127.0.0.1:8080
+  backscope demo prefork --client-only 127.0.0.1:8080";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -329,6 +353,21 @@ pub struct LearnArgs {
     /// For authors: take the text of the lesson from this file
     #[arg(long, value_name = "FILE", hide = true, requires = "lesson")]
     pub text: Option<PathBuf>,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Debug)]
+#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos")]
+pub struct DemoArgs {
+    /// List the demos
+    #[arg(long)]
+    pub list: bool,
+    /// Watch the server from its first system call (needs root)
+    #[arg(long, global = true, help_heading = "Run")]
+    pub watch: bool,
+    /// The demo.
+    #[command(subcommand)]
+    pub choice: Option<demo_servers::demo::Choice>,
 }
 
 /// Arguments of `doctor`.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::demo::{self, Choice, Launcher};
 use crate::execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread};
+use crate::naming::name_thread;
 use crate::{
     ask, datagrams, delay_link, fork_storm, inherit, io_uring, load, never_accept, payments, serve, slow_acceptor,
 };
@@ -94,7 +95,7 @@ impl Verb {
 
 /// Which demo.
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_value_name = "NAME", subcommand_help_heading = "Demos")]
+#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos")]
 pub(crate) struct DemoArgs {
     /// List the demos
     #[arg(long)]
@@ -106,6 +107,8 @@ pub(crate) struct DemoArgs {
 /// Runs what the command line says. `args` begins with the program's name; `prefix` is what the running program takes
 /// before the verbs of this one, to start a server as a process of its own.
 pub fn main(args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
+    // Whatever the program is called; those that have roles take other names.
+    name_thread("demo-servers");
     let outcome = match Program::parse_from(args).what {
         What::Demo(args) => run_demo(&args, prefix),
         What::Verb(verb) => verb.run(),

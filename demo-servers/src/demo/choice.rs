@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -61,6 +61,23 @@ impl Choice {
         Self::of(demo, &matches)
     }
 
+    /// Chooses the server's port now rather than when it starts, and returns where it will listen.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub fn settle_address(&mut self) -> io::Result<SocketAddr> {
+        const LISTEN: &str = "--listen=";
+        let asked = self.server.iter().position(|arg| arg.to_string_lossy().starts_with(LISTEN));
+        let asked = asked.map(|at| self.server.remove(at));
+        let text = asked.as_ref().and_then(|arg| arg.to_str()?.strip_prefix(LISTEN)).unwrap_or("127.0.0.1:0");
+        let mut address: SocketAddr = text.parse().map_err(io::Error::other)?;
+        if address.port() == 0 {
+            address.set_port(TcpListener::bind(address)?.local_addr()?.port());
+        }
+        self.server.push(format!("{LISTEN}{address}").into());
+        Ok(address)
+    }
+
     fn of(demo: &'static Demo, matches: &ArgMatches) -> Result<Self, clap::Error> {
         let client_args = arguments(demo.client, &subcommand::<Client>(demo.client), matches);
         Ok(Self {
@@ -105,13 +122,13 @@ impl Subcommand for Choice {
 impl Demo {
     /// Its subcommand.
     fn command(&self) -> Command {
-        let command = Command::new(self.name)
+        // A set of knobs takes its own description with it, so that of the demo comes last.
+        RunOptions::augment_args(Command::new(self.name))
+            .args(knobs(self.client, &subcommand::<Client>(self.client)))
+            .args(knobs(self.server, &subcommand::<Verb>(self.server)).map(|arg| arg.help_heading("Server")))
             .about(self.title)
             .long_about(format!("{}\n\n{}", self.title, self.about))
             .after_help(self.variations())
-            .args(knobs(self.client, &subcommand::<Client>(self.client)))
-            .args(knobs(self.server, &subcommand::<Verb>(self.server)).map(|arg| arg.help_heading("Server")));
-        RunOptions::augment_args(command)
     }
 
     /// The knobs worth trying, as help.
@@ -214,6 +231,17 @@ mod tests {
             panic!("nagle has another client");
         };
         assert_eq!((client.clients.to_string().as_str(), client.requests), ("2x", 0));
+    }
+
+    #[test]
+    fn the_address_can_be_settled_before() {
+        for knobs in [&["--listen", "127.0.0.1:0"][..], &[]] {
+            let mut choice = Choice::new(find("nagle").unwrap(), knobs).unwrap();
+            let address = choice.settle_address().unwrap();
+            assert_ne!(address.port(), 0);
+            assert!(choice.server.ends_with(&[format!("--listen={address}").into()]));
+            assert_eq!(choice.server.len(), 3);
+        }
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl RequestOptions {
                     {
                         let outcome = self.converse(server, stop, &report);
                         stop.sleep(if outcome.is_ok() { self.pause } else { RETRY });
-                        if let Err(what) = outcome {
+                        if let Err(what) = outcome
+                            && stop.is_failure()
+                        {
                             tally(&report, |report| report.error(what));
                         }
                     }

@@ -19,7 +19,7 @@ pub use client::{Client, RequestOptions};
 pub use orders::OrderOptions;
 pub use report::Report;
 pub use server::{Launcher, Server};
-pub use show::{show, show_client};
+pub use show::{await_server_and_run, print_report, show};
 pub use stop::Stop;
 
 /// One demo.

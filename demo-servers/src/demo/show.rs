@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
+use super::stop::someone_listens;
 use super::{Choice, Launcher, Report, Server, Stop};
 use crate::sock::announce;
 
@@ -20,22 +21,30 @@ const LOOK: Duration = Duration::from_millis(100);
 /// If the server does not start, or ends by itself.
 pub fn show(choice: &Choice, launcher: &Launcher) -> anyhow::Result<()> {
     if let Some(address) = choice.run.client_only {
-        return run(choice, address, None);
+        return run(choice, address, None, &Signals::block()?);
     }
     let server = Server::start(launcher, &choice.server)?;
-    introduce(choice, &server);
-    run(choice, server.address(), Some(server))
-}
-
-/// Runs the client alone, until its work is done or it is stopped, and prints what it found. The server may take its
-/// time to come up.
-pub fn show_client(choice: &Choice, address: SocketAddr, stop: &Stop) {
-    print(&choice.client.run(address, stop));
-}
-
-fn run(choice: &Choice, address: SocketAddr, mut server: Option<Server>) -> anyhow::Result<()> {
-    // After the server has started: it would inherit what is blocked.
+    // After the server has started, which would inherit what is blocked; before anybody can know that we run.
     let signals = Signals::block()?;
+    introduce(choice, &server);
+    run(choice, server.address(), Some(server), &signals)
+}
+
+/// Runs the client alone, once there is a server, until its work is done or it is stopped. Returns what it found, unless
+/// it was stopped before there was a server.
+///
+/// # Errors
+/// The kernel does not tell who listens.
+pub fn await_server_and_run(choice: &Choice, address: SocketAddr, stop: &Stop) -> io::Result<Option<Report>> {
+    while !someone_listens(address)? {
+        if !stop.sleep(LOOK) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(choice.client.run(address, stop)))
+}
+
+fn run(choice: &Choice, address: SocketAddr, mut server: Option<Server>, signals: &Signals) -> anyhow::Result<()> {
     let deadline = choice.run.duration.map(|duration| Instant::now() + duration);
     let stop = Stop::default();
     let ended = thread::scope(|scope| {
@@ -52,7 +61,7 @@ fn run(choice: &Choice, address: SocketAddr, mut server: Option<Server>) -> anyh
         }
         stop.stop();
         if let Some(report) = client.and_then(|client| client.join().ok()) {
-            print(&report);
+            print_report(&report);
         }
         ended
     })?;
@@ -84,7 +93,8 @@ fn words(args: &[OsString]) -> String {
     args.iter().map(|arg| arg.to_string_lossy().escape_debug().to_string()).collect::<Vec<_>>().join(" ")
 }
 
-fn print(report: &Report) {
+/// Prints what a client found.
+pub fn print_report(report: &Report) {
     announce(format_args!("The client, in {:.1} s:\n{}", report.took.as_secs_f64(), report.to_string().trim_end()));
 }
 
