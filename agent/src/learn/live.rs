@@ -45,7 +45,7 @@ pub fn run(cast: &Cast, recording: Option<&Path>, tell: &mut dyn FnMut(&str)) ->
         let worker = scope.spawn(move || {
             let mut say = |text: &str| drop(sender.send(text.to_owned()));
             own_network::enter().context("cannot make a network of its own for the lesson")?;
-            Run::begin(cast, recording, &mut say)?.to_the_end(cast, &mut say)
+            Run::begin(cast, recording, &mut say)?.complete(cast, &mut say)
         });
         told.iter().for_each(|text| tell(&text));
         worker.join().unwrap_or_else(|_| bail!("the run broke off"))
@@ -92,7 +92,7 @@ impl Run {
         })
     }
 
-    fn to_the_end(mut self, cast: &Cast, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Evidence> {
+    fn complete(mut self, cast: &Cast, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Evidence> {
         self.sample()?;
         self.server.go()?;
         self.until("the server to listen", |run| Ok(run.said(Who::Server, "listening on ") > 0))?;
