@@ -1,6 +1,7 @@
 //! Lessons: what they claim holds, live and recorded.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
@@ -50,27 +51,24 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// The agent as a user without any privilege, who can read nothing but the program.
-fn unprivileged(world: &World, args: &[&str]) -> anyhow::Result<Command> {
-    let folder = tempfile::Builder::new().permissions(mode(0o755)).tempdir()?.keep();
-    let program = folder.join("backscope");
-    fs::copy(world.agent(), &program).context("copying the program")?;
+/// Runs the agent as a user without any privilege, who can read nothing but the program.
+fn unprivileged(world: &World, args: &[&str]) -> anyhow::Result<Output> {
+    let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir()?;
+    let program = folder.path().join("backscope");
+    // By a process of its own: what another thread forks meanwhile would hold the copy open for writing.
+    let copied = Command::new("cp").arg(world.agent()).arg(&program).status()?;
+    ensure!(copied.success(), "copying the program: {copied}");
     let mut command = Command::new(program);
     command.args(args).uid(65_534).gid(65_534).env_remove("SUDO_UID").env("HOME", "/nonexistent").current_dir("/");
-    Ok(command)
-}
-
-fn mode(mode: u32) -> fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(mode)
+    Ok(command.output()?)
 }
 
 fn recorded_without_root(world: &World) -> anyhow::Result<()> {
-    let output = unprivileged(world, &["learn", "--recorded", "--auto"])?.output()?;
-    check_rounds(&output, 26)
+    check_rounds(&unprivileged(world, &["learn", "--recorded", "--auto"])?, 26)
 }
 
 fn live_without_root(world: &World) -> anyhow::Result<()> {
-    let output = unprivileged(world, &["learn", "nagle"])?.output()?;
+    let output = unprivileged(world, &["learn", "nagle"])?;
     let text = text(&output);
     ensure!(output.status.code() == Some(3), "{}: {text}", output.status);
     for part in ["missing CAP_BPF", "sudo", "backscope learn nagle --recorded"] {
