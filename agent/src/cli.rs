@@ -163,7 +163,7 @@ Exit status:
 const DEMO_EXAMPLES: &str = "\
 Examples:
   backscope demo --list
-  backscope demo nagle                         no root needed; it says what to watch, and ends at Ctrl-C
+  backscope demo nagle                         no root needed; it says what to watch
   backscope demo nagle --nodelay --duration 5s
   backscope demo nagle --help                  its knobs, and some worth trying
   sudo backscope demo nagle --watch            with watch on its server
@@ -357,7 +357,7 @@ pub struct LearnArgs {
 
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
-#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos")]
+#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos", disable_help_subcommand = true)]
 pub struct DemoArgs {
     /// List the demos
     #[arg(long)]

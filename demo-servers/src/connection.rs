@@ -92,15 +92,19 @@ impl<'a> Connection<'a> {
 
     /// Reads once and returns the requests that are complete by it; `None` if the connection is over.
     pub(crate) fn receive(&mut self) -> Option<Vec<Request>> {
-        let outcome = self.read();
-        self.unless_over(outcome).map(Option::unwrap_or_default)
+        match self.read() {
+            Ok(requests) => self.socket.is_some().then_some(requests),
+            Err(error) => self.survives(&error).then(Vec::new),
+        }
     }
 
     /// Answers these requests. Returns whether the connection goes on.
     pub(crate) fn respond(&mut self, requests: Vec<Request>) -> bool {
         for request in requests {
-            let outcome = if self.mute { Ok(()) } else { self.answer(request) };
-            if self.unless_over(outcome).is_none() {
+            if !self.mute
+                && let Err(error) = self.answer(request)
+                && !self.survives(&error)
+            {
                 return false;
             }
             if self.options.close_after.is_some_and(|most| self.served >= most) {
@@ -111,23 +115,21 @@ impl<'a> Connection<'a> {
         true
     }
 
-    /// Ends the connection on an error that is one; `Some(None)` if there was nothing to do just now.
-    #[expect(clippy::option_option, reason = "over, nothing yet, and something are three")]
-    fn unless_over<T>(&mut self, outcome: io::Result<T>) -> Option<Option<T>> {
-        match outcome {
-            Ok(done) => self.socket.is_some().then_some(Some(done)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                if self.options.idle_timeout.is_some() && error.kind() == io::ErrorKind::WouldBlock {
-                    self.end("idle");
-                    return None;
-                }
-                Some(None)
-            }
-            Err(error) => {
-                self.end(&format!("error by_errno={}", error.raw_os_error().unwrap_or(0)));
-                None
-            }
+    /// Ends the connection unless the error only says that there was nothing to do. Returns whether it goes on.
+    fn survives(&mut self, error: &io::Error) -> bool {
+        match error.kind() {
+            io::ErrorKind::Interrupted => return true,
+            io::ErrorKind::WouldBlock if !self.has_timed_out() => return true,
+            io::ErrorKind::WouldBlock => self.end("idle"),
+            _ => self.end(&format!("error by_errno={}", error.raw_os_error().unwrap_or(0))),
         }
+        false
+    }
+
+    /// What it means where reads block that one would have blocked.
+    fn has_timed_out(&self) -> bool {
+        let waits = |socket: &Socket| !socket.nonblocking().unwrap_or(true);
+        self.options.idle_timeout.is_some() && self.socket.as_ref().is_some_and(waits)
     }
 
     fn read(&mut self) -> io::Result<Vec<Request>> {

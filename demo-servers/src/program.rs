@@ -95,7 +95,7 @@ impl Verb {
 
 /// Which demo.
 #[derive(Args)]
-#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos")]
+#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos", disable_help_subcommand = true)]
 pub(crate) struct DemoArgs {
     /// List the demos
     #[arg(long)]

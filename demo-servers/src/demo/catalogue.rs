@@ -45,7 +45,7 @@ pub static DEMOS: &[Demo] = &[
         expect: processes("multiple-acceptors", "blocking"),
         server: &["acceptors", "--processes"],
         client: &["requests"],
-        variations: &[("--workers 2", "longer waits in the accept queue"), ("--workers 8", "none")],
+        variations: &[("--workers 2", "longer waits in the accept queue"), ("--workers 8", "no waits")],
     },
     Demo {
         name: "cpu-competition",
@@ -100,7 +100,7 @@ pub static DEMOS: &[Demo] = &[
         expect: THREAD_PER_CONNECTION,
         server: &["thread-per-connection", "--sleep-before-read=50ms"],
         client: &["requests", "--request-size=20000"],
-        variations: &[("--request-size 8000000", "the window closes, the sender has to stop")],
+        variations: &[("--request-size 500000", "the window closes, the sender has to stop")],
     },
     Demo {
         name: "small-reads",
@@ -203,8 +203,7 @@ pub static DEMOS: &[Demo] = &[
         name: "epoll-exclusive",
         title: "EPOLLEXCLUSIVE wakes one, and often the same one",
         lectures: &[44],
-        about: "No herd, but the kernel takes the first waiter that is free: under light load one process gets nearly \
-                all connections.",
+        about: "No herd, but the kernel takes the first waiter that is free: the last to wait get few connections, or none.",
         expect: processes("multiple-acceptors", "event-loop"),
         server: &["acceptors", "--mode=exclusive", "--processes"],
         client: &["requests"],
@@ -244,7 +243,7 @@ pub static DEMOS: &[Demo] = &[
                 and the client has nothing to send, so its kernel delays the ACK: 40 ms for nothing.",
         expect: THREAD_PER_CONNECTION,
         server: &["thread-per-connection", "--writes=4,200"],
-        client: &["requests", "--clients=1", "--requests=0", "--pause=0ms"],
+        client: &["requests", "--clients=1", "--requests=0", "--pause=5ms"],
         variations: &[
             ("--nodelay", "TCP_NODELAY: no Nagle"),
             ("--out writev", "both pieces in one call"),
@@ -281,6 +280,17 @@ mod tests {
             assert!(PATTERNS.contains(&expect.pattern), "{expect}");
             assert!(["threads", "processes"].contains(&expect.units), "{expect}");
             assert!(["blocking", "event-loop"].contains(&expect.io), "{expect}");
+        }
+    }
+
+    #[test]
+    fn the_manual_has_all() {
+        let manual = include_str!("../../../docs/demos.md");
+        for demo in DEMOS {
+            let row = manual.lines().find(|line| line.starts_with(&format!("| `{}` |", demo.name)));
+            let expect = demo.expect.map_or("–".to_owned(), |expect| expect.to_string());
+            assert!(row.is_some_and(|row| row.contains(&format!("| {expect} |"))), "{}: {row:?}", demo.name);
+            assert!(demo.variations.iter().all(|(knobs, _)| manual.contains(knobs)), "{}", demo.name);
         }
     }
 

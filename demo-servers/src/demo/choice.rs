@@ -149,7 +149,7 @@ fn subcommand<S: Subcommand>(preset: &[&str]) -> Command {
 fn knobs(preset: &'static [&'static str], verb: &Command) -> impl Iterator<Item = Arg> {
     verb.get_arguments().cloned().map(|arg| {
         let long = arg.get_long().unwrap_or_default().to_owned();
-        match preset.iter().find(|knob| name(knob) == long).map(|knob| knob.split_once('=')) {
+        match preset.iter().skip(1).find(|knob| name(knob) == long).map(|knob| knob.split_once('=')) {
             Some(Some((_, value))) => arg.default_value(value),
             Some(None) => arg.hide(true),
             None => arg,
@@ -162,8 +162,9 @@ fn arguments(preset: &[&str], verb: &Command, matches: &ArgMatches) -> Vec<OsStr
     let is_given = |arg: &Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
     let given: Vec<_> = verb.get_arguments().filter(|arg| is_given(arg)).collect();
     let overridden = |knob: &str| given.iter().any(|arg| arg.get_long() == Some(name(knob)));
-    let kept = preset.iter().filter(|knob| !knob.starts_with("--") || !overridden(knob));
-    let mut arguments: Vec<_> = kept.map(OsString::from).collect();
+    let (verb, knobs) = preset.split_at(1);
+    let kept = knobs.iter().filter(|knob| !overridden(knob));
+    let mut arguments: Vec<_> = verb.iter().chain(kept).map(OsString::from).collect();
     for arg in given {
         let knob = format!("--{}", arg.get_long().unwrap_or_default());
         if matches!(arg.get_action(), ArgAction::SetTrue) {
@@ -217,6 +218,16 @@ mod tests {
                 crate::program::Program::try_parse_from(line).unwrap_or_else(|error| panic!("{}: {error}", demo.name));
             }
         }
+    }
+
+    #[test]
+    fn help_shows_the_knobs_with_what_the_demo_presets() {
+        let help = find("nagle").unwrap().command().term_width(0).render_help().to_string();
+        let line = |knob: &str| help.lines().find(|line| line.contains(knob)).unwrap_or_default();
+        assert!(line("--requests <N>").ends_with("[default: 0]"), "{help}");
+        assert!(line("--writes <").ends_with("[default: 4,200]"), "{help}");
+        let help = find("prefork").unwrap().command().render_help().to_string();
+        assert!(!help.contains("--processes"), "a flag that is set: {help}");
     }
 
     #[test]
