@@ -10,7 +10,7 @@ use backscope_abi::{Listener, role};
 use crate::{
     ack::settle_delayed_ack,
     connection::{bring_up_to_date, connection_of, open, tcp_of},
-    kernel::{accept_depth, config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file},
+    kernel::{config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file},
     maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_depth, wanted, watch},
 };
 
@@ -94,7 +94,7 @@ fn listener(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32, f
         (*listener).drops = drops;
         (*listener).somaxconn = somaxconn;
     }
-    note_depth(listener, sk, accept_depth(sk));
+    note_depth(listener, sk, 0);
     write(seq, &abi::ScanEntry { tag: abi::SCAN_LISTENER, _pad: 0, listener: id, tgid, fd, comm });
 }
 

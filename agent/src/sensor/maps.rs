@@ -110,7 +110,12 @@ impl Maps {
     /// Notes a call that began unseen, unless the thread's next one was seen meanwhile.
     pub(super) fn note_call(&mut self, pid: u32, tid: u32, call: Call) {
         const BPF_NOEXIST: u64 = 1;
-        let _ = self.calls.insert(u64::from(pid) << 32 | u64::from(tid), CallValue(call), BPF_NOEXIST);
+        let thread = u64::from(pid) << 32 | u64::from(tid);
+        // The probes keep a thread's entry for its next call, blank meanwhile.
+        if self.calls.get(&thread, 0).is_ok_and(|entry| entry.0.sk == 0 && entry.0.listener == 0) {
+            let _ = self.calls.remove(&thread);
+        }
+        let _ = self.calls.insert(thread, CallValue(call), BPF_NOEXIST);
     }
 
     pub(super) fn forget_call(&mut self, pid: u32, tid: u32) {

@@ -15,6 +15,8 @@ pub mod role {
     pub const SERVER: u8 = 0;
     /// The process made the connection.
     pub const CLIENT: u8 = 1;
+    /// No connection: a listener, whose children inherit its id in [`Exchange::sock`](super::Exchange::sock).
+    pub const LISTENER: u8 = 2;
 }
 
 /// Values of [`Exchange::progress`].
@@ -168,8 +170,6 @@ pub struct Exchange {
 pub struct Connection {
     /// The exchange that it is in, or that was its last.
     pub exchange: Exchange,
-    /// The listener that it came from; 0 where there is none, or not known.
-    pub listener: u64,
     /// Bytes that were read in exchanges that are over.
     pub bytes_in: u64,
     /// Bytes that were written in them.
@@ -219,7 +219,6 @@ impl Connection {
     /// Nothing known.
     pub const BLANK: Self = Self {
         exchange: Exchange::BLANK,
-        listener: 0,
         bytes_in: 0,
         bytes_out: 0,
         unread_since_ns: 0,

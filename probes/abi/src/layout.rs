@@ -149,6 +149,10 @@ layout! {
     mptcp_first = "mptcp_sock"."first",
     /// `struct sock` of a `struct socket`.
     socket_sk = "socket"."sk",
+    /// File of a `struct socket`.
+    socket_file = "socket"."file",
+    /// What a socket carries for BPF maps of the storage type.
+    sk_bpf_storage = "sock"."sk_bpf_storage",
     /// Private data of a file: for a socket its `struct socket`.
     file_private_data = "file"."private_data",
     /// Inode of a file.
