@@ -315,7 +315,11 @@ unsafe fn emit(connection: *mut Connection) {
             return count(counter::SHED_BRIEF);
         }
     }
-    // SAFETY: promised by the caller; the record is the head of the value, initialised in full.
+    // SAFETY: promised by the caller.
+    if unsafe { crate::brief::emit(&raw const (*connection).exchange) } {
+        return;
+    }
+    // SAFETY: promised by the caller; the record is a part of the value, initialised in full.
     let status = unsafe {
         generated::bpf_ringbuf_output(
             (&raw const EVENTS).cast_mut().cast(),

@@ -6,6 +6,7 @@
 
 mod accept;
 mod ack;
+mod brief;
 mod close;
 mod connection;
 mod handshake;

@@ -155,13 +155,18 @@ pub(crate) fn emit<T: Copy + 'static>(record: &T) {
 #[inline(always)]
 pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(*mut T)) {
     count(counter::SEEN);
-    match EVENTS.reserve_untyped::<T>(0) {
-        Some(mut entry) => {
-            fill(entry.as_mut_ptr());
-            entry.submit(BPF_RB_NO_WAKEUP.into());
-        }
-        None => count(counter::RING_FULL),
+    if !reserve(fill) {
+        count(counter::RING_FULL);
     }
+}
+
+/// Puts a record into the ring, counted or not by the caller; false if it has no room.
+#[inline(always)]
+pub(crate) fn reserve<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
+    let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else { return false };
+    fill(entry.as_mut_ptr());
+    entry.submit(BPF_RB_NO_WAKEUP.into());
+    true
 }
 
 /// The id of the watched listener at this address.

@@ -8,6 +8,8 @@ pub const OPENED: u32 = 9;
 pub const EXCHANGE: u32 = 10;
 /// Kind of [`Ended`].
 pub const ENDED: u32 = 11;
+/// Kind of [`Brief`].
+pub const BRIEF: u32 = 12;
 
 /// Values of [`Exchange::role`].
 pub mod role {
@@ -80,7 +82,10 @@ pub struct Thread {
     pub cpu_ns: u64,
 }
 
-/// The facts of one exchange: gathered in place, and sent as they stand when it is over. A time of 0 means "not yet".
+/// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a [`Brief`] says the same.
+/// A time of 0 means "not yet".
+///
+/// First comes what an arrival looks at: see [`Connection`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
@@ -88,10 +93,6 @@ pub struct Exchange {
     pub kind: u32,
     /// Its number on the connection, from 1.
     pub seq: u32,
-    /// When it was sent.
-    pub ts_ns: u64,
-    /// The connection's id.
-    pub sock: u64,
     /// One of [`role`].
     pub role: u8,
     /// One of [`progress`].
@@ -100,30 +101,48 @@ pub struct Exchange {
     pub midway: u8,
     /// One of [`hold`]: why bytes are held now.
     pub holding: u8,
-    /// Lowest round-trip time that the kernel knows, µs; 0 or `u32::MAX` before the first.
-    pub min_rtt_us: u32,
+    /// Writes that took bytes.
+    pub writes: u32,
     /// The first byte of the inbound burst was there.
     pub in_first_ns: u64,
-    /// Its newest byte was there.
+    /// The last byte was sent.
+    pub sent_ns: u64,
+    /// The last byte was acknowledged.
+    pub acked_ns: u64,
+    /// The connection's id.
+    pub sock: u64,
+    /// The newest byte of the inbound burst was there.
     pub in_last_ns: u64,
     /// The first read that took any of it returned.
     pub read_first_ns: u64,
     /// The last such read returned.
     pub read_last_ns: u64,
-    /// Time between these with nothing to read, ns.
-    pub starved_ns: u64,
     /// Bytes read.
     pub bytes_in: u64,
+    /// Reads that took bytes.
+    pub reads: u32,
+    /// Reads that found nothing.
+    pub eagains: u32,
+    /// Who read first.
+    pub reader: ThreadUse,
     /// The first write returned; where it is known to have blocked, when it began to.
     pub out_first_ns: u64,
     /// The last write returned.
     pub out_last_ns: u64,
-    /// The last byte was sent.
-    pub sent_ns: u64,
-    /// The last byte was acknowledged.
-    pub acked_ns: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Writes of less than [`SMALL_WRITE`] bytes.
+    pub small_writes: u32,
+    /// Lowest round-trip time that the kernel knows, µs; 0 or `u32::MAX` before the first.
+    pub min_rtt_us: u32,
+    /// Sizes of the last two writes, older first.
+    pub last_sizes: [u32; 2],
+    /// Who wrote first.
+    pub writer: ThreadUse,
+    /// When it was sent.
+    pub ts_ns: u64,
+    /// Time between the first read and the last with nothing to read, ns.
+    pub starved_ns: u64,
     /// Time that written bytes were held, by [`hold`].
     pub held_ns: [u64; hold::COUNT],
     /// Since when bytes are held now.
@@ -132,20 +151,6 @@ pub struct Exchange {
     pub blocked_ns: u64,
     /// The first retransmission.
     pub retransmit_ns: u64,
-    /// Who read first.
-    pub reader: ThreadUse,
-    /// Who wrote first.
-    pub writer: ThreadUse,
-    /// Reads that took bytes.
-    pub reads: u32,
-    /// Reads that found nothing.
-    pub eagains: u32,
-    /// Writes that took bytes.
-    pub writes: u32,
-    /// Of them, small ones.
-    pub small_writes: u32,
-    /// Sizes of the last two writes, older first.
-    pub last_sizes: [u32; 2],
     /// Sizes of the two writes of the longest hold: in flight, and held.
     pub held_sizes: [u32; 2],
     /// How often bytes were held, by [`hold`].
@@ -164,20 +169,87 @@ pub struct Exchange {
     pub _pad: u32,
 }
 
+/// A [`ThreadUse`] in brief.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BriefUse {
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// How long ago its call before was, ns.
+    pub since_ago_ns: u32,
+    /// Runnable without a CPU since then, ns.
+    pub run_delay_ns: u32,
+    /// On a CPU since then, ns.
+    pub cpu_ns: u32,
+}
+
+/// An [`Exchange`] that is over, if it had both directions, nothing out of the ordinary happened and every figure fits:
+/// most do. It is less than half as long, and the ring buffer's memory is what sending costs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Brief {
+    /// [`BRIEF`].
+    pub kind: u32,
+    /// As in [`Exchange`].
+    pub seq: u32,
+    /// As in [`Exchange`].
+    pub ts_ns: u64,
+    /// As in [`Exchange`].
+    pub sock: u64,
+    /// The earliest of its times: the others count from here.
+    pub base_ns: u64,
+    /// As in [`Exchange`].
+    pub role: u8,
+    /// As in [`Exchange`].
+    pub progress: u8,
+    /// As in [`Exchange`].
+    pub midway: u8,
+    /// Padding.
+    pub _pad: u8,
+    /// As in [`Exchange`].
+    pub min_rtt_us: u32,
+    /// `in_first`, `in_last`, `read_first`, `read_last`, `out_first`, `out_last`, `sent`, `acked`: ns since the base.
+    pub times: [u32; 8],
+    /// As in [`Exchange`].
+    pub bytes_in: u32,
+    /// As in [`Exchange`].
+    pub bytes_out: u32,
+    /// As in [`Exchange`]; counted from `read_first`.
+    pub reader: BriefUse,
+    /// As in [`Exchange`]; counted from `out_last`.
+    pub writer: BriefUse,
+    /// As in [`Exchange`].
+    pub reads: u16,
+    /// As in [`Exchange`].
+    pub eagains: u16,
+    /// As in [`Exchange`].
+    pub writes: u16,
+    /// As in [`Exchange`].
+    pub small_writes: u16,
+    /// As in [`Exchange`].
+    pub last_sizes: [u32; 2],
+}
+
 /// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS` map by address.
+///
+/// An arrival is often noted on another processor than a read, and each line of the cache that both write costs as much as
+/// everything else. What an arrival looks at is in the first 56 bytes: the kernel puts them into one line, with the pointer
+/// that it looks at itself to find them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
+    /// The oldest unread byte was there; 0 when all is read.
+    pub unread_since_ns: u64,
+    /// The newest byte was there.
+    pub arrival_ns: u64,
     /// The exchange that it is in, or that was its last.
     pub exchange: Exchange,
     /// Bytes that were read in exchanges that are over.
     pub bytes_in: u64,
     /// Bytes that were written in them.
     pub bytes_out: u64,
-    /// The oldest unread byte was there; 0 when all is read.
-    pub unread_since_ns: u64,
-    /// The newest byte was there.
-    pub arrival_ns: u64,
     /// All was read; 0 while there is something to read.
     pub empty_since_ns: u64,
     /// A write found no room; 0 when the last one found some.
@@ -213,6 +285,8 @@ pub struct Connection {
     /// Padding.
     pub _pad: u8,
 }
+
+const _: () = assert!(core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56);
 
 /// What a connection starts from.
 impl Connection {

@@ -9,8 +9,8 @@ mod layout;
 mod record;
 
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection,
-    ScanDatagram, Thread, ThreadUse, hold, progress, role,
+    BRIEF, BURST_GAP_NS, Brief, BriefUse, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE,
+    ScanConnection, ScanDatagram, Thread, ThreadUse, hold, progress, role,
 };
 pub use layout::{ABSENT, Config, Layout};
 pub use record::{
