@@ -163,46 +163,6 @@ fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
 const REASONS: [HoldReason; abi::hold::COUNT] =
     [HoldReason::Nagle, HoldReason::Cork, HoldReason::Congestion, HoldReason::ReceiveWindow, HoldReason::Pacing];
 
-/// The exchange that a brief record tells of.
-pub(super) fn in_full(raw: &abi::Brief) -> abi::Exchange {
-    let [in_first_ns, in_last_ns, read_first_ns, read_last_ns, out_first_ns, out_last_ns, sent_ns, acked_ns] =
-        raw.times.map(|since| raw.base_ns.saturating_add(since.into()));
-    let user = |user: &abi::BriefUse, ts_ns: u64| abi::ThreadUse {
-        tgid: user.tgid,
-        tid: user.tid,
-        since_ns: ts_ns.saturating_sub(user.since_ago_ns.into()),
-        run_delay_ns: user.run_delay_ns.into(),
-        cpu_ns: user.cpu_ns.into(),
-    };
-    abi::Exchange {
-        seq: raw.seq,
-        ts_ns: raw.ts_ns,
-        sock: raw.sock,
-        role: raw.role,
-        progress: raw.progress,
-        midway: raw.midway,
-        min_rtt_us: raw.min_rtt_us,
-        in_first_ns,
-        in_last_ns,
-        read_first_ns,
-        read_last_ns,
-        out_first_ns,
-        out_last_ns,
-        sent_ns,
-        acked_ns,
-        bytes_in: raw.bytes_in.into(),
-        bytes_out: raw.bytes_out.into(),
-        reader: user(&raw.reader, read_first_ns),
-        writer: user(&raw.writer, out_last_ns),
-        reads: raw.reads.into(),
-        eagains: raw.eagains.into(),
-        writes: raw.writes.into(),
-        small_writes: raw.small_writes.into(),
-        last_sizes: raw.last_sizes,
-        ..abi::Exchange::BLANK
-    }
-}
-
 /// The facts in a record. `tick_ns` is the length of a jiffy.
 pub(super) fn exchange(raw: &abi::Exchange, tick_ns: u64) -> Exchange {
     Exchange {

@@ -2,6 +2,7 @@
 //! place that names `aya`, and but for the probes the only one with `unsafe`.
 
 mod blocked;
+mod brief;
 mod command;
 mod connections;
 mod cost;
@@ -380,11 +381,7 @@ fn config_of(options: &Options) -> Config {
         follow: targets.follow.into(),
         syn_records: options.syn_events.into(),
         exchanges: options.exchanges.into(),
-        ring_bytes: options.ring_bytes.unwrap_or(if options.exchanges {
-            backscope_abi::RING_BYTES_EXCHANGES
-        } else {
-            backscope_abi::RING_BYTES
-        }),
+        ring_bytes: options.ring_bytes.unwrap_or(backscope_abi::RING_BYTES),
         tick_ns: preflight::tick_ns().try_into().unwrap_or(u32::MAX),
         by_comm: targets.comm.is_some().into(),
         by_port: (!targets.ports.is_empty()).into(),

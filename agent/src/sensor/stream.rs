@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use backscope_abi as abi;
 
-use super::connections;
+use super::{brief, connections};
 use crate::model::event::{self, Event, ProcessChange, Stage};
 
 /// What a record means.
@@ -45,7 +45,7 @@ pub(super) fn decode(bytes: &[u8], tick_ns: u64, sees_delayed_acks: bool) -> Opt
         abi::RETRANSMIT => Event::SynAckRetransmit(retransmit(record(bytes)?)),
         abi::OPENED => Event::Opened(connections::opened(&record(bytes)?)),
         abi::EXCHANGE => Event::Exchange(connections::exchange(&record(bytes)?, tick_ns)),
-        abi::BRIEF => Event::Exchange(connections::exchange(&connections::in_full(&record(bytes)?), tick_ns)),
+        abi::BRIEF => Event::Exchange(connections::exchange(&brief::in_full(&record(bytes)?), tick_ns)),
         abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sees_delayed_acks)),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
         abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),

@@ -8,8 +8,6 @@ pub const OPENED: u32 = 9;
 pub const EXCHANGE: u32 = 10;
 /// Kind of [`Ended`].
 pub const ENDED: u32 = 11;
-/// Kind of [`Brief`].
-pub const BRIEF: u32 = 12;
 
 /// Values of [`Exchange::role`].
 pub mod role {
@@ -82,7 +80,7 @@ pub struct Thread {
     pub cpu_ns: u64,
 }
 
-/// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a [`Brief`] says the same.
+/// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a [`crate::Brief`] says the same.
 /// A time of 0 means "not yet".
 ///
 /// First comes what an arrival looks at: see [`Connection`].
@@ -167,69 +165,6 @@ pub struct Exchange {
     pub unacked: u32,
     /// Padding.
     pub _pad: u32,
-}
-
-/// A [`ThreadUse`] in brief.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct BriefUse {
-    /// Process.
-    pub tgid: u32,
-    /// Thread.
-    pub tid: u32,
-    /// How long ago its call before was, ns.
-    pub since_ago_ns: u32,
-    /// Runnable without a CPU since then, ns.
-    pub run_delay_ns: u32,
-    /// On a CPU since then, ns.
-    pub cpu_ns: u32,
-}
-
-/// An [`Exchange`] that is over, if it had both directions, nothing out of the ordinary happened and every figure fits:
-/// most do. It is less than half as long, and the ring buffer's memory is what sending costs.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Brief {
-    /// [`BRIEF`].
-    pub kind: u32,
-    /// As in [`Exchange`].
-    pub seq: u32,
-    /// As in [`Exchange`].
-    pub ts_ns: u64,
-    /// As in [`Exchange`].
-    pub sock: u64,
-    /// The earliest of its times: the others count from here.
-    pub base_ns: u64,
-    /// As in [`Exchange`].
-    pub role: u8,
-    /// As in [`Exchange`].
-    pub progress: u8,
-    /// As in [`Exchange`].
-    pub midway: u8,
-    /// Padding.
-    pub _pad: u8,
-    /// As in [`Exchange`].
-    pub min_rtt_us: u32,
-    /// `in_first`, `in_last`, `read_first`, `read_last`, `out_first`, `out_last`, `sent`, `acked`: ns since the base.
-    pub times: [u32; 8],
-    /// As in [`Exchange`].
-    pub bytes_in: u32,
-    /// As in [`Exchange`].
-    pub bytes_out: u32,
-    /// As in [`Exchange`]; counted from `read_first`.
-    pub reader: BriefUse,
-    /// As in [`Exchange`]; counted from `out_last`.
-    pub writer: BriefUse,
-    /// As in [`Exchange`].
-    pub reads: u16,
-    /// As in [`Exchange`].
-    pub eagains: u16,
-    /// As in [`Exchange`].
-    pub writes: u16,
-    /// As in [`Exchange`].
-    pub small_writes: u16,
-    /// As in [`Exchange`].
-    pub last_sizes: [u32; 2],
 }
 
 /// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS` map by address.
