@@ -32,7 +32,7 @@ fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
 /// Not 0 if anything happened that a [`Brief`] does not tell of.
 #[inline(always)]
 fn unusual(exchange: &Exchange) -> u64 {
-    let counts = exchange.unread | exchange.unsent | exchange.unacked | exchange.window_jiffies;
+    let counts = exchange.unread | exchange.unsent | exchange.unacked | exchange.window_jiffies | exchange.delayed_acks;
     let [a, b, c, d, e] = exchange.held;
     let held = (a | b | c | d | e) as u32 | (exchange.holding ^ hold::NONE) as u32;
     exchange.starved_ns | exchange.blocked_ns | exchange.retransmit_ns | (counts | held) as u64

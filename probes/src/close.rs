@@ -104,8 +104,8 @@ pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: 
                 (*record).bytes_out = (*connection).bytes_out;
                 (*record).exchanges = if begun { (*last).seq } else { (*last).seq - 1 };
                 (*record)._pad2 = 0;
-                (*record).delayed_acks = (*connection).delayed_acks;
-                (*record).delayed_ack_us = (*connection).delayed_ack_us;
+                (*record).delayed_acks = (*connection).exchange.delayed_acks;
+                (*record).delayed_ack_us = (*connection).exchange.delayed_ack_us;
                 (*record).fin_by = (*connection).fin_by;
                 (*record).fin_how = (*connection).fin_how;
                 (*record)._pad = [0; 6];

@@ -357,12 +357,16 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
         (*connection).window_base = sending.limited;
         (*connection).busy_base = if sending.is_busy { u32::MAX } else { sending.busy };
         let (seq, sock, role) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role);
+        let (acks, ack_ns, ack_us) = ((*exchange).delayed_acks, (*exchange).delayed_ack_ns, (*exchange).delayed_ack_us);
         core::ptr::write_bytes(exchange.cast::<u64>(), 0, size_of::<Exchange>() / 8);
         (*exchange).kind = abi::EXCHANGE;
         (*exchange).seq = seq;
         (*exchange).sock = sock;
         (*exchange).role = role;
         (*exchange).holding = hold::NONE;
+        (*exchange).delayed_acks = acks;
+        (*exchange).delayed_ack_ns = ack_ns;
+        (*exchange).delayed_ack_us = ack_us;
         (*connection).longest_hold_ns = 0;
     }
 }

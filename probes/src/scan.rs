@@ -8,7 +8,7 @@ use backscope_abi as abi;
 use backscope_abi::{Listener, role};
 
 use crate::{
-    ack::settle_delayed_ack,
+    ack::{left_late, settle_delayed_ack},
     connection::{bring_up_to_date, connection_of, open, tcp_of},
     kernel::{config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file},
     maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_depth, wanted, watch},
@@ -159,12 +159,16 @@ unsafe fn show(
         // A request that was acknowledged is not answered yet.
         let answered = (*exchange).role == role::SERVER || (*exchange).reads != 0;
         let over = idle || answered && (*exchange).acked_ns != 0 && (*connection).unread_since_ns == 0;
-        if over && (*connection).shown_seq == (*exchange).seq && state == TCP_ESTABLISHED {
+        let known = over && state == TCP_ESTABLISHED;
+        if known && (*connection).shown_seq == (*exchange).seq && left_late(connection, tp) == 0 {
             return;
         }
         let ts_ns = now();
-        bring_up_to_date(connection, tp, ts_ns);
         settle_delayed_ack(connection, tp, ts_ns);
+        if known && (*connection).shown_seq == (*exchange).seq {
+            return;
+        }
+        bring_up_to_date(connection, tp, ts_ns);
         if idle || answered && (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
             (*connection).shown_seq = (*exchange).seq;
         }

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{
-    Closed, ConnectionSample, DatagramSample, Ending, Exchange, Hold, HoldReason, Inbound, Opened, Outbound, Progress,
-    Role, Side, TcpState, ThreadSample, ThreadUse,
+    Closed, ConnectionPart, ConnectionSample, DatagramSample, DelayedAcks, Ending, Exchange, Hold, HoldReason, Inbound,
+    Opened, Outbound, Progress, Role, Side, TcpState, ThreadSample, ThreadUse,
 };
 
 /// A socket's id, unique for a run.
@@ -36,6 +36,8 @@ pub enum Event {
     Closed(Closed),
     /// A watched process began, took a new image or ended.
     Process(Process),
+    /// Connections of the sample that comes next.
+    Connections(ConnectionPart),
     /// The state and totals of every known listener, read from the kernel at each refresh.
     Sample(Sample),
 }
@@ -188,7 +190,7 @@ pub struct Sample {
     pub listeners: Vec<ListenerSample>,
     /// Threads that are inside `accept` now: (tid, listener, since when).
     pub in_accept: Vec<InAccept>,
-    /// Open connections of watched processes, as far as they were looked at.
+    /// Open connections of watched processes, as far as they were looked at and were in no part before.
     pub connections: Vec<ConnectionSample>,
     /// How many there are in all.
     pub connections_open: u64,

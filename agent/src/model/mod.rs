@@ -1,6 +1,7 @@
 //! The pure core: events in, snapshots and report objects out. No clock, no sockets, no BPF.
 //!
-//! The same events give the same output, live and from a recording. Memory is bounded whatever the traffic:
+//! The same events give the same output, live and from a recording. Memory is bounded whatever the traffic. Of connections
+//! detail goes first, then what is in progress, and a connection itself only beyond [`MAX_CONNECTIONS`]:
 //!
 //! | what | bound | when full |
 //! |---|---|---|
@@ -9,10 +10,11 @@
 //! | history of a listener | [`MAX_HISTORY`] refreshes, less with more than 128 listeners | the oldest goes |
 //! | wait histograms | 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB (one digit) for more | |
 //! | accepting threads of a listener | 256 | the one that accepted least recently is forgotten |
-//! | connections, open and closed | [`MAX_CONNECTIONS`], some 370 bytes each | a closed one gives way; without one a new connection is not shown: counted as lost under `model_connections`. Its exchanges are reported and counted all the same |
+//! | connections, open and closed | [`MAX_CONNECTIONS`], some 170 bytes each | a closed one gives way; without one a new connection is not shown: counted as lost under `model_connections`. Its exchanges are reported and counted all the same |
 //! | closed connections | [`MAX_CLOSED_CONNECTIONS`] | the one closed first is forgotten |
 //! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
-//! | facts of exchanges in progress | [`MAX_CURRENT`] | further ones are shown once they are over |
+//! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |
+//! | ends of connections that were made, told by their addresses | [`MAX_ENDS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
@@ -48,9 +50,9 @@ use backscope_abi::counter;
 
 use connections::Connections;
 pub use connections::{
-    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_RECENT,
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_RECENT,
 };
-use event::{Accept, Cost, Event, Overflow, Process, ProcessChange, Sample, Stage};
+use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange, Sample, Stage};
 use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
@@ -62,6 +64,9 @@ use stream::Stream;
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 use work::{Scope, Works};
+
+/// Outputs of one batch that are looked through for a delayed ACK that turns out to be proved.
+const MAX_LOOKED_BACK: usize = 4_096;
 
 /// What is known when the watch begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +135,8 @@ impl Model {
         self.setup.target = target;
     }
 
-    /// Takes one event and pushes what is to be reported.
+    /// Takes one event and pushes what is to be reported. What `out` holds still may be completed: a delayed ACK becomes
+    /// proved.
     pub fn apply(&mut self, event: &Event, out: &mut Vec<Output>) {
         match event {
             Event::Accept(accept) => self.accept(accept, out),
@@ -149,6 +155,7 @@ impl Model {
             }
             Event::Exchange(exchange) => {
                 self.advance(exchange.ts_ns);
+                self.prove(exchange, out);
                 let (now_ns, works) = (self.now_ns, &mut self.works);
                 self.connections.exchanged(now_ns, exchange, &mut |facts, connection, output| {
                     works.reported(now_ns, facts, connection, &output.view);
@@ -162,6 +169,10 @@ impl Model {
                 }
             }
             Event::Process(process) => self.process(process, out),
+            Event::Connections(part) => {
+                self.advance(part.ts_ns);
+                self.scan(part.ts_ns, &part.connections, out);
+            }
             Event::Sample(sample) => self.sample(sample, out),
         }
     }
@@ -251,6 +262,18 @@ impl Model {
         out.extend(self.setup.detail_events.then(|| Output::Process(process.clone())));
     }
 
+    fn scan(&mut self, ts_ns: u64, scanned: &[ConnectionSample], out: &mut Vec<Output>) {
+        for exchange in scanned.iter().filter_map(|one| one.exchange.as_ref()) {
+            self.prove(exchange, out);
+        }
+        let works = &mut self.works;
+        self.connections.scanned(ts_ns, scanned, &mut |facts, connection, output| {
+            works.reported(ts_ns, facts, connection, &output.view);
+            out.push(Output::Exchange(output));
+        });
+        self.works.scanned(ts_ns, scanned, &self.connections);
+    }
+
     fn sample(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         self.advance(sample.ts_ns);
         for change in self.listeners.sampled(sample) {
@@ -260,12 +283,13 @@ impl Model {
         let names_syns = self.setup.tier != "tracepoint";
         let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
+        self.scan(sample.ts_ns, &sample.connections, out);
         let works = &mut self.works;
         self.connections.sampled(sample, &mut |facts, connection, output| {
             works.reported(sample.ts_ns, facts, connection, &output.view);
             out.push(Output::Exchange(output));
         });
-        self.works.sampled(sample, &self.connections);
+        self.works.sampled(sample.ts_ns);
         self.threads.sampled(sample);
         self.datagrams.sampled(sample);
         self.report_listeners(sample.ts_ns, out);
@@ -274,6 +298,19 @@ impl Model {
         self.report_lost(sample, out);
         self.seen = sample.seen;
         self.take_cost(sample);
+    }
+
+    /// What one end records of its delayed ACKs proves what the other end inferred. That record often comes just behind
+    /// the exchange that it proves, which has been reported, but not yet shown.
+    fn prove(&mut self, exchange: &Exchange, out: &mut [Output]) {
+        if !self.connections.acknowledged(exchange) {
+            return;
+        }
+        for output in out.iter_mut().rev().take(MAX_LOOKED_BACK) {
+            if let Output::Exchange(reported) = output {
+                self.connections.prove(reported.sock, &mut reported.view);
+            }
+        }
     }
 
     fn report_unnamed(&mut self, unnamed: Vec<OverflowOutput>, out: &mut Vec<Output>) {

@@ -1,7 +1,9 @@
 //! Connections: from the probes' records and the iterator's output to the model's facts.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
+    fs::File,
+    io::Read,
     os::fd::AsFd,
     time::{Duration, Instant},
 };
@@ -11,8 +13,8 @@ use backscope_abi as abi;
 
 use super::{stream, sys, targets};
 use crate::model::event::{
-    Closed, ConnectionSample, DatagramSample, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound,
-    Progress, Role, Side, SockId, TcpState, ThreadUse,
+    Closed, ConnectionSample, DatagramSample, DelayedAcks, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened,
+    Outbound, Progress, Role, Side, SockId, TcpState, ThreadUse,
 };
 
 /// A scan may take one part in so many of the time between scans.
@@ -20,7 +22,12 @@ const SCAN_SHARE: u32 = 50;
 /// Connections found open that are remembered as told of; beyond that one may be told of twice.
 const MAX_TOLD: usize = 200_000;
 
-/// What the newest scan showed.
+/// Connections taken from a scan at a time. All of them at once would take more memory than all that is kept of them.
+const PART: usize = 1_024;
+/// Bytes read of an iterator at a time: as many as the kernel gives.
+const READ: usize = 32 * 1_024;
+
+/// What a part of a scan showed.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
     pub(super) opened: Vec<Event>,
@@ -28,17 +35,31 @@ pub(super) struct Scanned {
     pub(super) datagrams: Vec<DatagramSample>,
 }
 
+/// A scan that goes on.
+#[derive(Debug, Default)]
+struct Scan {
+    /// Processes that are yet to be looked at; `None` for everybody.
+    left: VecDeque<Option<u32>>,
+    iterator: Option<File>,
+    /// Read, and not made use of yet.
+    output: Vec<u8>,
+    /// A descriptor that several processes hold is met several times.
+    seen: HashSet<SockId>,
+    took: Duration,
+}
+
 /// Runs the iterator over the targets' connections, and remembers which were told of.
 pub(super) struct Connections {
-    tick_ns: u64,
+    kernel: Kernel,
     told: HashSet<SockId>,
     next_scan: Option<Instant>,
+    scan: Option<Scan>,
     names: HashMap<u32, String>,
 }
 
 impl Connections {
-    pub(super) fn new(tick_ns: u64) -> Self {
-        Self { tick_ns, told: HashSet::new(), next_scan: None, names: HashMap::new() }
+    pub(super) fn new(kernel: Kernel) -> Self {
+        Self { kernel, told: HashSet::new(), next_scan: None, scan: None, names: HashMap::new() }
     }
 
     /// Makes the next scan run whatever the last one took.
@@ -46,53 +67,67 @@ impl Connections {
         self.next_scan = None;
     }
 
-    /// Shows what the targets' connections do now; nothing while the last scan was too costly to have another.
+    /// Begins to look at what the targets' connections do now, unless the last scan was too costly to have another.
     ///
     /// `processes` is empty where everybody's files have to be looked at.
-    pub(super) fn scan(&mut self, program: &ProgramFd, processes: &[u32], now_ns: u64) -> Scanned {
-        let begin = Instant::now();
-        let mut scanned = Scanned::default();
-        if self.next_scan.is_some_and(|next| begin < next) {
-            return scanned;
+    pub(super) fn begin_scan(&mut self, processes: &[u32]) {
+        if self.next_scan.is_some_and(|next| Instant::now() < next) {
+            return;
         }
         self.names.clear();
-        if processes.is_empty() {
-            self.note(&sys::run_task_iterator(program.as_fd(), None).unwrap_or_default(), now_ns, &mut scanned);
+        let mut left: VecDeque<_> = processes.iter().copied().map(Some).collect();
+        if left.is_empty() {
+            left.push_back(None);
         }
-        for pid in processes {
-            // A process that has ended meanwhile has no files.
-            let output = sys::run_task_iterator(program.as_fd(), Some(*pid)).unwrap_or_default();
-            self.note(&output, now_ns, &mut scanned);
-        }
-        // A descriptor that several processes hold is met several times.
-        let mut seen = HashSet::new();
-        scanned.connections.retain(|sample| seen.insert(sample.sock));
-        scanned.datagrams.retain(|sample| seen.insert(sample.sock));
-        let took = begin.elapsed();
-        self.next_scan = (took > Duration::from_millis(5)).then(|| Instant::now() + took * SCAN_SHARE);
-        scanned
+        self.scan = Some(Scan { left, ..Scan::default() });
     }
 
-    fn note(&mut self, mut output: &[u8], now_ns: u64, scanned: &mut Scanned) {
-        while let Some(tag) = stream::record::<u32>(output) {
-            let length = match tag {
+    /// The next part of the scan that goes on; `None` once there is no more.
+    pub(super) fn scan_on(&mut self, program: &ProgramFd, now_ns: u64) -> Option<Scanned> {
+        let mut scan = self.scan.take()?;
+        let begin = Instant::now();
+        let mut scanned = Scanned::default();
+        let mut more = true;
+        while more && scanned.connections.len() < PART {
+            more = scan.read(program);
+            let used = self.note(&scan.output, now_ns, &mut scan.seen, &mut scanned);
+            scan.output.drain(..used);
+        }
+        scan.took += begin.elapsed();
+        if more {
+            self.scan = Some(scan);
+        } else {
+            let next = Instant::now() + scan.took * SCAN_SHARE;
+            self.next_scan = (scan.took > Duration::from_millis(5)).then_some(next);
+        }
+        Some(scanned)
+    }
+
+    /// Takes the records in these bytes, and returns how many bytes they are.
+    fn note(&mut self, output: &[u8], now_ns: u64, seen: &mut HashSet<SockId>, scanned: &mut Scanned) -> usize {
+        let mut at = 0;
+        while let Some(tag) = stream::record::<u32>(&output[at..]) {
+            let rest = &output[at..];
+            at += match tag {
                 abi::SCAN_CONNECTION => {
-                    let Some(head) = stream::record::<abi::ScanConnection>(output) else { return };
-                    let Some(raw) = output.get(size_of_val(&head)..).and_then(stream::record::<abi::Exchange>) else {
-                        return;
+                    let Some(head) = stream::record::<abi::ScanConnection>(rest) else { break };
+                    let Some(raw) = rest.get(size_of_val(&head)..).and_then(stream::record::<abi::Exchange>) else {
+                        break;
                     };
-                    self.connection(&head, &raw, now_ns, scanned);
+                    if seen.insert(raw.sock) {
+                        self.connection(&head, &raw, now_ns, scanned);
+                    }
                     size_of_val(&head) + size_of_val(&raw)
                 }
                 abi::SCAN_DATAGRAM => {
-                    let Some(raw) = stream::record::<abi::ScanDatagram>(output) else { return };
-                    scanned.datagrams.push(datagram(&raw));
+                    let Some(raw) = stream::record::<abi::ScanDatagram>(rest) else { break };
+                    scanned.datagrams.extend(seen.insert(raw.sock).then(|| datagram(&raw)));
                     size_of_val(&raw)
                 }
-                _ => return,
+                _ => break,
             };
-            output = &output[length..];
         }
+        at
     }
 
     fn connection(&mut self, head: &abi::ScanConnection, raw: &abi::Exchange, now_ns: u64, scanned: &mut Scanned) {
@@ -114,7 +149,7 @@ impl Connections {
         scanned.connections.push(ConnectionSample {
             sock: raw.sock,
             state: state(head.state),
-            exchange: began.then(|| exchange(raw, self.tick_ns)),
+            exchange: began.then(|| exchange(raw, self.kernel)),
             active_ns: head.active_ns,
             peer_window_zero: head.peer_window_zero != 0,
             window_zero: head.window_zero != 0,
@@ -128,6 +163,27 @@ impl Connections {
     /// A connection is gone: its id will not come again.
     pub(super) fn forget(&mut self, sock: SockId) {
         self.told.remove(&sock);
+    }
+}
+
+impl Scan {
+    /// Reads on. False at the end: a process that has ended meanwhile has no files.
+    fn read(&mut self, program: &ProgramFd) -> bool {
+        loop {
+            if let Some(iterator) = &mut self.iterator {
+                let from = self.output.len();
+                self.output.resize(from + READ, 0);
+                let length = iterator.read(&mut self.output[from..]).unwrap_or(0);
+                self.output.truncate(from + length);
+                if length > 0 {
+                    return true;
+                }
+                self.iterator = None;
+                self.output.clear();
+            }
+            let Some(pid) = self.left.pop_front() else { return false };
+            self.iterator = sys::task_iterator(program.as_fd(), pid).ok();
+        }
     }
 }
 
@@ -163,8 +219,17 @@ fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
 const REASONS: [HoldReason; abi::hold::COUNT] =
     [HoldReason::Nagle, HoldReason::Cork, HoldReason::Congestion, HoldReason::ReceiveWindow, HoldReason::Pacing];
 
-/// The facts in a record. `tick_ns` is the length of a jiffy.
-pub(super) fn exchange(raw: &abi::Exchange, tick_ns: u64) -> Exchange {
+/// What must be known of the kernel to read its records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kernel {
+    /// The length of a jiffy.
+    pub(super) tick_ns: u64,
+    /// 0 delayed ACKs means none.
+    pub(super) sees_delayed_acks: bool,
+}
+
+/// The facts in a record.
+pub(super) fn exchange(raw: &abi::Exchange, kernel: Kernel) -> Exchange {
     Exchange {
         ts_ns: raw.ts_ns,
         sock: raw.sock,
@@ -177,8 +242,13 @@ pub(super) fn exchange(raw: &abi::Exchange, tick_ns: u64) -> Exchange {
             _ => Progress::Open,
         },
         inbound: (raw.in_first_ns != 0).then(|| inbound(raw)),
-        outbound: (raw.writes != 0).then(|| outbound(raw, tick_ns)),
+        outbound: (raw.writes != 0).then(|| outbound(raw, kernel.tick_ns)),
         min_rtt_us: (raw.min_rtt_us != 0 && raw.min_rtt_us != u32::MAX).then_some(raw.min_rtt_us),
+        delayed_acks: kernel.sees_delayed_acks.then(|| DelayedAcks {
+            sent: raw.delayed_acks,
+            waited_us: raw.delayed_ack_us.into(),
+            newest_ns: known(raw.delayed_ack_ns),
+        }),
     }
 }
 
@@ -244,8 +314,8 @@ pub(super) fn opened(raw: &abi::Opened) -> Opened {
     }
 }
 
-/// The end of a connection; `sees_delayed_acks` tells whether 0 of them means none.
-pub(super) fn closed(raw: &abi::Ended, sees_delayed_acks: bool) -> Closed {
+/// The end of a connection.
+pub(super) fn closed(raw: &abi::Ended, kernel: Kernel) -> Closed {
     Closed {
         ts_ns: raw.ts_ns,
         sock: raw.sock,
@@ -265,7 +335,7 @@ pub(super) fn closed(raw: &abi::Ended, sees_delayed_acks: bool) -> Closed {
         bytes_out: raw.bytes_out,
         exchanges: raw.exchanges,
         retransmits: raw.retransmits,
-        delayed_acks: sees_delayed_acks.then_some(raw.delayed_acks),
+        delayed_acks: kernel.sees_delayed_acks.then_some(raw.delayed_acks),
         delayed_ack_us: raw.delayed_ack_us.into(),
     }
 }

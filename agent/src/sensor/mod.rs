@@ -33,7 +33,7 @@ pub use self::{
     targets::Targets,
 };
 use self::{
-    connections::Connections,
+    connections::{Connections, Kernel},
     cost::CostMeter,
     load::{Barred, Globals, Loaded, Loader},
     maps::Maps,
@@ -129,7 +129,7 @@ pub struct Sensor {
     adopt: BTreeSet<u32>,
     connections: Connections,
     threads: Threads,
-    sees_delayed_acks: bool,
+    kernel: Kernel,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
 }
@@ -189,6 +189,8 @@ impl Sensor {
         let mut loaded = load_best(options)?;
         let ring = maps::ring(&mut loaded.ebpf)?;
         let maps = Maps::new(&mut loaded.ebpf)?;
+        let sees_delayed_acks = loaded.chosen.has("delayed_ack");
+        let kernel = Kernel { tick_ns: preflight.tick_ns, sees_delayed_acks };
         let mut sensor = Self {
             attached_ns: now_ns(),
             attach_us: 0,
@@ -196,9 +198,9 @@ impl Sensor {
             cost: CostMeter::new(&loaded.ebpf),
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
-            connections: Connections::new(preflight.tick_ns),
+            connections: Connections::new(kernel),
             threads: Threads::default(),
-            sees_delayed_acks: loaded.chosen.has("delayed_ack"),
+            kernel,
             found: Vec::new(),
             preflight,
             maps,
@@ -209,7 +211,11 @@ impl Sensor {
         sensor.scan();
         sensor.sampler.begin(&mut sensor.maps);
         // Connections that are open already are watched from here on.
-        sensor.sample_connections(&mut Sample { ts_ns: now_ns(), ..Sample::default() });
+        let mut first = Sample { ts_ns: now_ns(), ..Sample::default() };
+        sensor.sample_connections(&mut first);
+        while sensor.scan_on(&mut first) {
+            first.connections.clear();
+        }
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)
@@ -245,7 +251,7 @@ impl Sensor {
     pub fn drain(&mut self, events: &mut Vec<Event>) {
         events.append(&mut self.found);
         while let Some(record) = self.ring.next() {
-            match stream::decode(&record, self.preflight.tick_ns, self.sees_delayed_acks) {
+            match stream::decode(&record, self.kernel) {
                 Some(stream::Decoded::Event(event)) => {
                     match &event {
                         Event::Exchange(exchange) => self.threads.count(exchange),
@@ -265,7 +271,7 @@ impl Sensor {
         }
     }
 
-    /// The same, however long ago the iterator ran: the last word of a run.
+    /// A sample like [`Sensor::sample`], however long ago the iterator ran: the last word of a run.
     pub fn last_sample(&mut self) -> Sample {
         self.sampler.scan_is_due();
         self.connections.scan_is_due();
@@ -276,7 +282,8 @@ impl Sensor {
         self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
     }
 
-    /// Reads the state of every listener. The probes start a new refresh period.
+    /// Reads the state of every listener. The probes start a new refresh period. Its connections come by
+    /// [`Sensor::scan_on`].
     pub fn sample(&mut self) -> Sample {
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
@@ -297,13 +304,19 @@ impl Sensor {
         sample.connections_open = opened.saturating_sub(ended);
         let processes = self.maps.targets();
         sample.threads = self.threads.sample(&processes);
-        if let Some(program) = &self.loaded.scan_connections {
-            let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
-            let scanned = self.connections.scan(program, if named { &processes } else { &[] }, sample.ts_ns);
-            self.found.extend(scanned.opened);
-            sample.connections = scanned.connections;
-            sample.datagrams = scanned.datagrams;
-        }
+        let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
+        self.connections.begin_scan(if named { &processes } else { &[] });
+    }
+
+    /// Adds some more of the connections to a sample. False once it has all: whoever takes out what it has in between never
+    /// holds many at once.
+    pub fn scan_on(&mut self, sample: &mut Sample) -> bool {
+        let Some(program) = &self.loaded.scan_connections else { return false };
+        let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else { return false };
+        self.found.extend(scanned.opened);
+        sample.connections.extend(scanned.connections);
+        sample.datagrams.extend(scanned.datagrams);
+        true
     }
 
     /// True once nobody is left whom we were told to watch by process.

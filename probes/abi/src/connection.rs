@@ -163,6 +163,12 @@ pub struct Exchange {
     pub unsent: u32,
     /// Bytes sent and not acknowledged.
     pub unacked: u32,
+    /// Delayed ACKs that were sent by timer on the connection so far.
+    pub delayed_acks: u32,
+    /// The newest of them.
+    pub delayed_ack_ns: u64,
+    /// How long they waited in all, µs.
+    pub delayed_ack_us: u32,
     /// Padding.
     pub _pad: u32,
 }
@@ -191,8 +197,6 @@ pub struct Connection {
     pub blocked_since_ns: u64,
     /// The first FIN or RST.
     pub fin_ns: u64,
-    /// The newest delayed ACK that was counted.
-    pub delayed_ack_ns: u64,
     /// Duration of this longest hold of the exchange so far, ns.
     pub longest_hold_ns: u64,
     /// Sequence number behind the last held byte.
@@ -203,10 +207,6 @@ pub struct Connection {
     pub busy_base: u32,
     /// Sizes of the two writes of the present hold.
     pub hold_sizes: [u32; 2],
-    /// Delayed ACKs sent by timer.
-    pub delayed_acks: u32,
-    /// How long they waited in all, µs.
-    pub delayed_ack_us: u32,
     /// The exchange's number that the last scan showed as complete.
     pub shown_seq: u32,
     /// Process that made or was found to hold it; 0 until accepted.
@@ -235,14 +235,11 @@ impl Connection {
         empty_since_ns: 0,
         blocked_since_ns: 0,
         fin_ns: 0,
-        delayed_ack_ns: 0,
         longest_hold_ns: 0,
         hold_seq: 0,
         window_base: 0,
         busy_base: 0,
         hold_sizes: [0; 2],
-        delayed_acks: 0,
-        delayed_ack_us: 0,
         shown_seq: 0,
         tgid: 0,
         fin_by: 0,
@@ -293,6 +290,9 @@ impl Exchange {
         unread: 0,
         unsent: 0,
         unacked: 0,
+        delayed_acks: 0,
+        delayed_ack_ns: 0,
+        delayed_ack_us: 0,
         _pad: 0,
     };
 }

@@ -3,6 +3,7 @@
 mod bounds;
 pub(crate) mod connections;
 mod dealings;
+mod ends;
 mod exchanges;
 pub(crate) mod facts;
 mod findings;
