@@ -8,6 +8,7 @@ mod accept;
 mod ack;
 mod close;
 mod connection;
+mod datagram;
 mod handshake;
 mod kernel;
 mod listen;

@@ -10,8 +10,11 @@ use backscope_abi::{Listener, role};
 use crate::{
     ack::settle_delayed_ack,
     connection::{bring_up_to_date, connection_of, open, tcp_of},
-    kernel::{accept_depth, config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file},
-    maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_depth, wanted, watch},
+    datagram,
+    kernel::{
+        accept_depth, config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file, sock_of_socket,
+    },
+    maps::{cookie_of, id_of, is_served, listener_at, mark, note_depth, wanted, watch},
 };
 
 const IPPROTO_UDP: u16 = 17;
@@ -71,8 +74,11 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
     let seq = unsafe { (*meta).seq };
     let sk = sock_of_file(file);
     if !sk.is_null() {
-        connection(seq, sk, file, tgid);
-    } else if is_target(tgid) && protocol_of_file(file) == IPPROTO_UDP {
+        // Before 5.11 a file does not lead to a socket that the verifier knows.
+        if config!(sock_from_file) != 0 {
+            connection(seq, sk, file, tgid);
+        }
+    } else if protocol_of_file(file) == IPPROTO_UDP {
         datagram(seq, file, tgid, read!(task, task_comm as [u8; 16]));
     }
     0
@@ -201,28 +207,14 @@ unsafe fn show(
 
 #[inline(always)]
 fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, comm: [u8; 16]) {
-    let sk = typed(file);
-    if sk.is_null() {
+    let knows = config!(sock_from_file) != 0;
+    let sk = if knows { typed(file) } else { sock_of_socket(file).cast_mut() };
+    if sk.is_null() || !wanted(sk, tgid) {
         return;
     }
-    let counters = read!(sk, sk_drop_counters as u64) as *const c_void;
-    let drops = if counters.is_null() {
-        read!(sk, sk_drops as u32)
-    } else {
-        read!(counters, drops0 as u32).wrapping_add(read!(counters, drops1 as u32))
-    };
-    let entry = abi::ScanDatagram {
-        tag: abi::SCAN_DATAGRAM,
-        tgid,
-        sock: cookie_of(sk),
-        local: local_of(sk),
-        queued: read!(sk, sk_rmem_alloc as u32),
-        buffer: read!(sk, sk_rcvbuf as u32),
-        drops,
-        _pad: 0,
-        comm,
-    };
-    write(seq, &entry);
+    if let Some(key) = datagram::held(sk, knows, tgid, comm) {
+        write(seq, &abi::ScanDatagram { tag: abi::SCAN_DATAGRAM, tgid, key });
+    }
 }
 
 /// The listener at `sk`, watched from now on if it was not.

@@ -11,8 +11,8 @@ use backscope_abi as abi;
 
 use super::{stream, sys, targets};
 use crate::model::event::{
-    Closed, ConnectionSample, DatagramSample, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound,
-    Progress, Role, Side, SockId, TcpState, ThreadUse,
+    Closed, ConnectionSample, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound, Progress, Role,
+    Side, SockId, TcpState, ThreadUse,
 };
 
 /// A scan may take one part in so many of the time between scans.
@@ -25,7 +25,9 @@ const MAX_TOLD: usize = 200_000;
 pub(super) struct Scanned {
     pub(super) opened: Vec<Event>,
     pub(super) connections: Vec<ConnectionSample>,
-    pub(super) datagrams: Vec<DatagramSample>,
+    pub(super) datagrams: Vec<abi::ScanDatagram>,
+    /// When it began, if it showed everything that was held then.
+    pub(super) since_ns: Option<u64>,
 }
 
 /// Runs the iterator over the targets' connections, and remembers which were told of.
@@ -56,18 +58,19 @@ impl Connections {
             return scanned;
         }
         self.names.clear();
-        if processes.is_empty() {
-            self.note(&sys::run_task_iterator(program.as_fd(), None).unwrap_or_default(), now_ns, &mut scanned);
-        }
-        for pid in processes {
-            // A process that has ended meanwhile has no files.
-            let output = sys::run_task_iterator(program.as_fd(), Some(*pid)).unwrap_or_default();
-            self.note(&output, now_ns, &mut scanned);
+        scanned.since_ns = Some(now_ns);
+        let everybody = processes.is_empty().then_some(None);
+        for pid in everybody.into_iter().chain(processes.iter().copied().map(Some)) {
+            match sys::run_task_iterator(program.as_fd(), pid) {
+                Ok(output) => self.note(&output, now_ns, &mut scanned),
+                // A process that has ended meanwhile has no files.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(_) => scanned.since_ns = None,
+            }
         }
         // A descriptor that several processes hold is met several times.
         let mut seen = HashSet::new();
         scanned.connections.retain(|sample| seen.insert(sample.sock));
-        scanned.datagrams.retain(|sample| seen.insert(sample.sock));
         let took = begin.elapsed();
         self.next_scan = (took > Duration::from_millis(5)).then(|| Instant::now() + took * SCAN_SHARE);
         scanned
@@ -86,7 +89,7 @@ impl Connections {
                 }
                 abi::SCAN_DATAGRAM => {
                     let Some(raw) = stream::record::<abi::ScanDatagram>(output) else { return };
-                    scanned.datagrams.push(datagram(&raw));
+                    scanned.datagrams.push(raw);
                     size_of_val(&raw)
                 }
                 _ => return,
@@ -267,17 +270,5 @@ pub(super) fn closed(raw: &abi::Ended, sees_delayed_acks: bool) -> Closed {
         retransmits: raw.retransmits,
         delayed_acks: sees_delayed_acks.then_some(raw.delayed_acks),
         delayed_ack_us: raw.delayed_ack_us.into(),
-    }
-}
-
-fn datagram(raw: &abi::ScanDatagram) -> DatagramSample {
-    DatagramSample {
-        sock: raw.sock,
-        local: stream::address(raw.local),
-        pid: raw.tgid,
-        comm: stream::comm(&raw.comm),
-        queued_bytes: raw.queued.into(),
-        buffer_bytes: raw.buffer.into(),
-        drops: raw.drops.into(),
     }
 }

@@ -5,6 +5,7 @@ mod blocked;
 mod command;
 mod connections;
 mod cost;
+mod datagrams;
 mod load;
 mod maps;
 pub mod plan;
@@ -34,6 +35,7 @@ pub use self::{
 use self::{
     connections::Connections,
     cost::CostMeter,
+    datagrams::Datagrams,
     load::{Barred, Globals, Loaded, Loader},
     maps::Maps,
     sample::Sampler,
@@ -127,6 +129,7 @@ pub struct Sensor {
     targets: Targets,
     adopt: BTreeSet<u32>,
     connections: Connections,
+    datagrams: Datagrams,
     threads: Threads,
     sees_delayed_acks: bool,
     /// What a scan came upon and no record told.
@@ -196,6 +199,7 @@ impl Sensor {
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
             connections: Connections::new(preflight.tick_ns),
+            datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             sees_delayed_acks: loaded.chosen.has("delayed_ack"),
             found: Vec::new(),
@@ -298,10 +302,10 @@ impl Sensor {
         sample.threads = self.threads.sample(&processes);
         if let Some(program) = &self.loaded.scan_connections {
             let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
-            let scanned = self.connections.scan(program, if named { &processes } else { &[] }, sample.ts_ns);
-            self.found.extend(scanned.opened);
-            sample.connections = scanned.connections;
-            sample.datagrams = scanned.datagrams;
+            let mut scanned = self.connections.scan(program, if named { &processes } else { &[] }, sample.ts_ns);
+            self.found.extend(std::mem::take(&mut scanned.opened));
+            sample.connections = std::mem::take(&mut scanned.connections);
+            sample.datagrams = self.datagrams.sample(&mut self.maps, &scanned, self.sampler.ended());
         }
     }
 
