@@ -224,9 +224,7 @@ impl Sockets {
 impl DatagramTotals {
     fn add(&mut self, sample: &DatagramSample) {
         let more = |total: &mut Option<u64>, flow: Option<DatagramFlow>| {
-            if let Some(flow) = flow {
-                *total = Some(total.unwrap_or(0) + flow.datagrams);
-            }
+            *total = total.zip(flow).map(|(total, flow)| total + flow.datagrams);
         };
         self.sockets += 1;
         more(&mut self.arrived, sample.arrived);

@@ -363,7 +363,7 @@ impl Model {
             times: self.connections.times.all,
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
-            datagrams: self.datagrams.totals(),
+            datagrams: self.setup.exchanges.then(|| self.datagrams.totals()),
             findings: self.board.made(),
             seen: self.seen,
             delivered: self.seen.saturating_sub(lost),

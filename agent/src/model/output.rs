@@ -169,8 +169,8 @@ pub struct Summary {
     pub phases_us: Vec<(SliceKind, u64)>,
     /// How long exchanges took, without a delayed ACK that held nobody, µs.
     pub exchange: WaitView,
-    /// Totals over all UDP sockets.
-    pub datagrams: DatagramTotals,
+    /// Totals over all UDP sockets; `None` where they were not watched (`--detail queues`).
+    pub datagrams: Option<DatagramTotals>,
     /// Findings made.
     pub findings: u64,
     /// Records that probes wanted to deliver; `delivered + lost`.

@@ -183,7 +183,9 @@ impl Plain {
             writeln!(out, "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}")?;
             writeln!(out, "  their time   {}", owners(&summary.times))?;
         }
-        datagrams::summary(out, self.colour, &summary.datagrams)?;
+        if let Some(totals) = &summary.datagrams {
+            datagrams::summary(out, self.colour, totals)?;
+        }
         writeln!(out, "  findings     {}", count(summary.findings))?;
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
         let records = format!("{seen} seen, {delivered} delivered, {lost} lost");

@@ -60,7 +60,7 @@ pub struct DatagramRates {
 }
 
 /// Totals over the UDP sockets of a run; `None` is what this kernel does not show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatagramTotals {
     /// Sockets.
     pub sockets: u64,
@@ -72,4 +72,10 @@ pub struct DatagramTotals {
     pub written: Option<u64>,
     /// That were dropped since the sockets became known.
     pub drops: u64,
+}
+
+impl Default for DatagramTotals {
+    fn default() -> Self {
+        Self { sockets: 0, arrived: Some(0), read: Some(0), written: Some(0), drops: 0 }
+    }
 }

@@ -25,7 +25,7 @@ pub(super) struct SummaryBody {
     exchange_us: WaitBody,
     times_us: TimesBody,
     phases_us: Map<String, Value>,
-    datagrams: DatagramTotalsBody,
+    datagrams: Option<DatagramTotalsBody>,
     findings: u64,
     events: EventsBody,
     overhead: OverheadBody,
@@ -68,7 +68,7 @@ impl From<&Summary> for SummaryBody {
             exchange_us: summary.exchange.into(),
             times_us: (&summary.times).into(),
             phases_us: phases(&summary.phases_us),
-            datagrams: (&summary.datagrams).into(),
+            datagrams: summary.datagrams.as_ref().map(Into::into),
             findings: summary.findings,
             events: EventsBody { seen: summary.seen, delivered: summary.delivered, lost: summary.lost },
             overhead: OverheadBody {
