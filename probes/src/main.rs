@@ -9,6 +9,7 @@ mod ack;
 mod brief;
 mod close;
 mod connection;
+mod datagram;
 mod handshake;
 mod kernel;
 mod listen;

@@ -11,6 +11,7 @@ use backscope_abi::{progress, role};
 use crate::{
     ack::settle_delayed_ack,
     connection::{connection_of, finish, note_user, settle_ack, settle_hold, tcp_of},
+    datagram,
     kernel::{load, now, sk_of},
 };
 
@@ -23,7 +24,7 @@ const MSG_ERRQUEUE: u32 = 0x2000;
 fn arrived(sk: *mut c_void) {
     let connection = connection_of(sk);
     if connection.is_null() {
-        return;
+        return datagram::arrived(sk);
     }
     let tp = tcp_of(sk);
     if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
@@ -65,9 +66,12 @@ fn def_readable(ctx: FEntryContext) -> i32 {
 /// A read returned.
 #[inline(always)]
 fn read(sk: *mut c_void, result: i32, flags: u32) {
-    let connection = connection_of(sk);
-    if connection.is_null() || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+    if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return;
+    }
+    let connection = connection_of(sk);
+    if connection.is_null() {
+        return datagram::read(sk, result);
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {

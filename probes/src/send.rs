@@ -11,6 +11,7 @@ use backscope_abi::{Connection, hold, progress, role};
 
 use crate::{
     connection::{BULK, connection_of, finish, note_user, sending, settle_hold, tcp_of},
+    datagram,
     kernel::{config, load, now, sk_of},
 };
 
@@ -61,7 +62,7 @@ fn reason(sk: *mut c_void, tp: *const c_void, unsent: u32) -> u8 {
 fn wrote(sk: *mut c_void, result: i32) {
     let connection = connection_of(sk);
     if connection.is_null() {
-        return;
+        return datagram::wrote(sk, result);
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {

@@ -26,6 +26,8 @@ pub(crate) fn incident() -> Snapshot {
         times: Default::default(),
         recent_times: Default::default(),
         threads: Vec::new(),
+        datagrams: Vec::new(),
+        datagrams_open: 0,
         stream: stream(),
         findings: vec![finding()],
         notices: Vec::new(),

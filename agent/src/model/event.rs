@@ -4,15 +4,17 @@
 //! socket cookie where it can be had. What could not be observed is `None`, never 0.
 
 mod connection;
+mod datagram;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub use connection::{
-    Closed, ConnectionPart, ConnectionSample, DatagramSample, DelayedAcks, Ending, Exchange, Hold, HoldReason, Inbound,
-    Opened, Outbound, Progress, Role, Side, TcpState, ThreadSample, ThreadUse,
+    Closed, ConnectionPart, ConnectionSample, DelayedAcks, Ending, Exchange, Hold, HoldReason, Inbound, Opened,
+    Outbound, Progress, Role, Side, TcpState, ThreadSample, ThreadUse,
 };
+pub use datagram::{DatagramFlow, DatagramSample};
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;

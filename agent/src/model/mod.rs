@@ -18,7 +18,7 @@
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
-//! | UDP sockets | 1,024 | further ones are not judged |
+//! | UDP sockets, open | 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a snapshot | |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
 
@@ -52,6 +52,7 @@ use connections::Connections;
 pub use connections::{
     MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_RECENT,
 };
+pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange, Sample, Stage};
 use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
@@ -201,6 +202,8 @@ impl Model {
             times: self.connections.times.all,
             recent_times: self.connections.times.recent(self.now_ns),
             threads: Vec::new(),
+            datagrams: self.datagrams.views(),
+            datagrams_open: self.datagrams.open(),
             stream: self.stream.entries(),
             findings: self.board.view(),
             notices: self.notices.clone(),
@@ -219,6 +222,7 @@ impl Model {
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
         self.connections.finish(self.now_ns, out);
+        self.datagrams.finish(self.now_ns, out);
         out.push(Output::Summary(self.summary()));
     }
 
@@ -291,9 +295,10 @@ impl Model {
         });
         self.works.sampled(sample.ts_ns);
         self.threads.sampled(sample);
-        self.datagrams.sampled(sample);
         self.report_listeners(sample.ts_ns, out);
+        self.datagrams.sampled(sample, out);
         self.judge_connections(sample.ts_ns, out);
+        self.datagrams.forget_closed();
         self.board.expire(sample.ts_ns);
         self.report_lost(sample, out);
         self.seen = sample.seen;
@@ -395,6 +400,7 @@ impl Model {
             times: self.connections.times.all,
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
+            datagrams: self.setup.exchanges.then(|| self.datagrams.totals()),
             findings: self.board.made(),
             seen: self.seen,
             delivered: self.seen.saturating_sub(lost),

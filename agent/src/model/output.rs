@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use super::event::{Accept, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
-use super::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, OwnerTimes, SliceKind, Totals, WaitView};
+use super::snapshot::{
+    ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, SliceKind, Totals,
+    WaitView,
+};
 
 /// One thing to report. Front-ends write these in the order they come.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,8 @@ pub enum Output {
     Exchange(ExchangeOutput),
     /// A connection ended, or the run did.
     Connection(Box<ConnectionOutput>),
+    /// A UDP socket's figures, at each sample and at the end.
+    Datagrams(DatagramOutput),
     /// A SYN-ACK was sent again (`--detail events` only).
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).
@@ -42,6 +47,7 @@ impl Output {
             Self::Accept(accept) => accept.ts_ns,
             Self::Exchange(exchange) => exchange.ts_ns,
             Self::Connection(connection) => connection.ts_ns,
+            Self::Datagrams(datagrams) => datagrams.ts_ns,
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
             Self::Process(process) => process.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
@@ -88,6 +94,15 @@ pub struct ConnectionOutput {
     pub delayed_acks_sent: Option<(u64, u64)>,
     /// Threads that read and that wrote last.
     pub tids: (Option<u32>, Option<u32>),
+}
+
+/// A UDP socket's figures at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatagramOutput {
+    /// When.
+    pub ts_ns: u64,
+    /// The figures.
+    pub view: DatagramView,
 }
 
 /// Connections that were refused.
@@ -154,6 +169,8 @@ pub struct Summary {
     pub phases_us: Vec<(SliceKind, u64)>,
     /// How long exchanges took, without a delayed ACK that held nobody, µs.
     pub exchange: WaitView,
+    /// Totals over all UDP sockets; `None` where they were not watched (`--detail queues`).
+    pub datagrams: Option<DatagramTotals>,
     /// Findings made.
     pub findings: u64,
     /// Records that probes wanted to deliver; `delivered + lost`.

@@ -1,12 +1,14 @@
 //! What every front-end renders. Nothing is computed in a front-end beyond layout.
 
 mod connection;
+mod datagram;
 
 use std::net::SocketAddr;
 
 pub use connection::{
     ConnectionView, ExchangeView, HoldView, OwnerTimes, Slice, SliceKind, ThreadView, Trailing, Verdict,
 };
+pub use datagram::{DatagramRates, DatagramTotals, DatagramView};
 
 use super::event::{SockId, Stage};
 
@@ -61,6 +63,10 @@ pub struct Snapshot {
     pub recent_times: OwnerTimes,
     /// Threads of the watched processes, busiest first; bounded.
     pub threads: Vec<ThreadView>,
+    /// UDP sockets, those with most going on first; bounded.
+    pub datagrams: Vec<DatagramView>,
+    /// How many there are.
+    pub datagrams_open: u64,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub stream: Vec<StreamEntry>,
     /// Standing findings, worst first.

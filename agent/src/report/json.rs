@@ -3,6 +3,7 @@
 
 mod body;
 mod connection;
+mod datagram;
 mod summary;
 
 use std::io;
@@ -16,6 +17,7 @@ use body::{
     AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SynBody, retransmitted,
 };
 use connection::{ConnectionBody, ExchangeBody};
+use datagram::DatagramBody;
 use summary::SummaryBody;
 
 /// Writes one JSON object a line.
@@ -58,6 +60,7 @@ impl Sink for Json {
                 Output::Connection(connection) => {
                     self.line(out, "connection", ts_ns, ConnectionBody::from(connection.as_ref()))
                 }
+                Output::Datagrams(datagrams) => self.line(out, "datagrams", ts_ns, DatagramBody::from(&datagrams.view)),
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
                 Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(&finding.finding)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),

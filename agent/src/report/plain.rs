@@ -1,5 +1,6 @@
 //! `--plain`: lines for people, without a terminal.
 
+mod datagrams;
 mod exchanges;
 mod table;
 mod wrap;
@@ -182,6 +183,9 @@ impl Plain {
             writeln!(out, "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}")?;
             writeln!(out, "  their time   {}", owners(&summary.times))?;
         }
+        if let Some(totals) = &summary.datagrams {
+            datagrams::summary(out, self.colour, totals)?;
+        }
         writeln!(out, "  findings     {}", count(summary.findings))?;
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
         let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
@@ -232,6 +236,9 @@ impl Sink for Plain {
             self.hidden(out, snapshot.now_ns)?;
             let time = self.time(snapshot.now_ns);
             self.exchanges.write(out, &time, snapshot)?;
+        }
+        if !ends {
+            datagrams::write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
         }
         if !listeners.is_empty() {
             let time = self.time(snapshot.now_ns);

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     fs::File,
     io::Read,
+    mem,
     os::fd::AsFd,
     time::{Duration, Instant},
 };
@@ -13,8 +14,8 @@ use backscope_abi as abi;
 
 use super::{stream, sys, targets};
 use crate::model::event::{
-    Closed, ConnectionSample, DatagramSample, DelayedAcks, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened,
-    Outbound, Progress, Role, Side, SockId, TcpState, ThreadUse,
+    Closed, ConnectionSample, DelayedAcks, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound,
+    Progress, Role, Side, SockId, TcpState, ThreadUse,
 };
 
 /// A scan may take one part in so many of the time between scans.
@@ -32,7 +33,14 @@ const READ: usize = 32 * 1_024;
 pub(super) struct Scanned {
     pub(super) opened: Vec<Event>,
     pub(super) connections: Vec<ConnectionSample>,
-    pub(super) datagrams: Vec<DatagramSample>,
+}
+
+/// UDP sockets that a scan met.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) sockets: Vec<abi::ScanDatagram>,
+    /// When the scan began, if it has shown everything that was held then.
+    pub(super) since_ns: Option<u64>,
 }
 
 /// A scan that goes on.
@@ -45,6 +53,7 @@ struct Scan {
     output: Vec<u8>,
     /// A descriptor that several processes hold is met several times.
     seen: HashSet<SockId>,
+    held: Held,
     took: Duration,
 }
 
@@ -54,12 +63,13 @@ pub(super) struct Connections {
     told: HashSet<SockId>,
     next_scan: Option<Instant>,
     scan: Option<Scan>,
+    held: Held,
     names: HashMap<u32, String>,
 }
 
 impl Connections {
     pub(super) fn new(kernel: Kernel) -> Self {
-        Self { kernel, told: HashSet::new(), next_scan: None, scan: None, names: HashMap::new() }
+        Self { kernel, told: HashSet::new(), next_scan: None, scan: None, held: Held::default(), names: HashMap::new() }
     }
 
     /// Makes the next scan run whatever the last one took.
@@ -70,7 +80,7 @@ impl Connections {
     /// Begins to look at what the targets' connections do now, unless the last scan was too costly to have another.
     ///
     /// `processes` is empty where everybody's files have to be looked at.
-    pub(super) fn begin_scan(&mut self, processes: &[u32]) {
+    pub(super) fn begin_scan(&mut self, processes: &[u32], now_ns: u64) {
         if self.next_scan.is_some_and(|next| Instant::now() < next) {
             return;
         }
@@ -79,7 +89,8 @@ impl Connections {
         if left.is_empty() {
             left.push_back(None);
         }
-        self.scan = Some(Scan { left, ..Scan::default() });
+        let held = Held { sockets: Vec::new(), since_ns: Some(now_ns) };
+        self.scan = Some(Scan { left, held, ..Scan::default() });
     }
 
     /// The next part of the scan that goes on; `None` once there is no more.
@@ -90,7 +101,9 @@ impl Connections {
         let mut more = true;
         while more && scanned.connections.len() < PART {
             more = scan.read(program);
-            let used = self.note(&scan.output, now_ns, &mut scan.seen, &mut scanned);
+            let output = mem::take(&mut scan.output);
+            let used = self.note(&output, now_ns, &mut scan, &mut scanned);
+            scan.output = output;
             scan.output.drain(..used);
         }
         scan.took += begin.elapsed();
@@ -99,12 +112,18 @@ impl Connections {
         } else {
             let next = Instant::now() + scan.took * SCAN_SHARE;
             self.next_scan = (scan.took > Duration::from_millis(5)).then_some(next);
+            self.held = scan.held;
         }
         Some(scanned)
     }
 
+    /// The UDP sockets that the newest scan met; nothing if that was taken before.
+    pub(super) fn take_held(&mut self) -> Held {
+        mem::take(&mut self.held)
+    }
+
     /// Takes the records in these bytes, and returns how many bytes they are.
-    fn note(&mut self, output: &[u8], now_ns: u64, seen: &mut HashSet<SockId>, scanned: &mut Scanned) -> usize {
+    fn note(&mut self, output: &[u8], now_ns: u64, scan: &mut Scan, scanned: &mut Scanned) -> usize {
         let mut at = 0;
         while let Some(tag) = stream::record::<u32>(&output[at..]) {
             let rest = &output[at..];
@@ -114,14 +133,14 @@ impl Connections {
                     let Some(raw) = rest.get(size_of_val(&head)..).and_then(stream::record::<abi::Exchange>) else {
                         break;
                     };
-                    if seen.insert(raw.sock) {
+                    if scan.seen.insert(raw.sock) {
                         self.connection(&head, &raw, now_ns, scanned);
                     }
                     size_of_val(&head) + size_of_val(&raw)
                 }
                 abi::SCAN_DATAGRAM => {
                     let Some(raw) = stream::record::<abi::ScanDatagram>(rest) else { break };
-                    scanned.datagrams.extend(seen.insert(raw.sock).then(|| datagram(&raw)));
+                    scan.held.sockets.push(raw);
                     size_of_val(&raw)
                 }
                 _ => break,
@@ -173,7 +192,10 @@ impl Scan {
             if let Some(iterator) = &mut self.iterator {
                 let from = self.output.len();
                 self.output.resize(from + READ, 0);
-                let length = iterator.read(&mut self.output[from..]).unwrap_or(0);
+                let length = iterator.read(&mut self.output[from..]).unwrap_or_else(|_| {
+                    self.held.since_ns = None;
+                    0
+                });
                 self.output.truncate(from + length);
                 if length > 0 {
                     return true;
@@ -182,7 +204,11 @@ impl Scan {
                 self.output.clear();
             }
             let Some(pid) = self.left.pop_front() else { return false };
-            self.iterator = sys::task_iterator(program.as_fd(), pid).ok();
+            match sys::task_iterator(program.as_fd(), pid) {
+                Ok(iterator) => self.iterator = Some(iterator),
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(_) => self.held.since_ns = None,
+            }
         }
     }
 }
@@ -337,17 +363,5 @@ pub(super) fn closed(raw: &abi::Ended, kernel: Kernel) -> Closed {
         retransmits: raw.retransmits,
         delayed_acks: kernel.sees_delayed_acks.then_some(raw.delayed_acks),
         delayed_ack_us: raw.delayed_ack_us.into(),
-    }
-}
-
-fn datagram(raw: &abi::ScanDatagram) -> DatagramSample {
-    DatagramSample {
-        sock: raw.sock,
-        local: stream::address(raw.local),
-        pid: raw.tgid,
-        comm: stream::comm(&raw.comm),
-        queued_bytes: raw.queued.into(),
-        buffer_bytes: raw.buffer.into(),
-        drops: raw.drops.into(),
     }
 }

@@ -207,18 +207,20 @@ const SMALL: &[(&str, u32)] = &[
     ("TARGETS", 1),
     ("THREADS", 64),
     ("CONNECTIONS", 1),
+    ("DATAGRAMS", 1),
     ("SERVED", 1),
     ("EVENTS", 4096),
 ];
 
 /// Their sizes for good.
-fn full_sizes(config: &Config) -> [(&'static str, u32); 9] {
+fn full_sizes(config: &Config) -> [(&'static str, u32); 10] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
     [
         ("THREADS", if exchanges { abi::MAX_THREADS } else { 64 }),
         ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
         ("SERVED", if exchanges { abi::MAX_LISTENERS } else { 1 }),
+        ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
         ("LISTENER_OF", abi::MAX_LISTENERS),
         ("QUEUED", abi::MAX_QUEUED),

@@ -6,6 +6,7 @@ mod brief;
 mod command;
 mod connections;
 mod cost;
+mod datagrams;
 mod load;
 mod maps;
 pub mod plan;
@@ -35,6 +36,7 @@ pub use self::{
 use self::{
     connections::{Connections, Kernel},
     cost::CostMeter,
+    datagrams::Datagrams,
     load::{Barred, Globals, Loaded, Loader},
     maps::Maps,
     sample::Sampler,
@@ -128,6 +130,7 @@ pub struct Sensor {
     targets: Targets,
     adopt: BTreeSet<u32>,
     connections: Connections,
+    datagrams: Datagrams,
     threads: Threads,
     kernel: Kernel,
     /// What a scan came upon and no record told.
@@ -199,6 +202,7 @@ impl Sensor {
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
             connections: Connections::new(kernel),
+            datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             kernel,
             found: Vec::new(),
@@ -305,17 +309,20 @@ impl Sensor {
         let processes = self.maps.targets();
         sample.threads = self.threads.sample(&processes);
         let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
-        self.connections.begin_scan(if named { &processes } else { &[] });
+        self.connections.begin_scan(if named { &processes } else { &[] }, sample.ts_ns);
     }
 
     /// Adds some more of the connections to a sample. False once it has all: whoever takes out what it has in between never
     /// holds many at once.
     pub fn scan_on(&mut self, sample: &mut Sample) -> bool {
         let Some(program) = &self.loaded.scan_connections else { return false };
-        let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else { return false };
+        let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {
+            let held = self.connections.take_held();
+            sample.datagrams = self.datagrams.sample(&mut self.maps, &held, self.sampler.ended());
+            return false;
+        };
         self.found.extend(scanned.opened);
         sample.connections.extend(scanned.connections);
-        sample.datagrams.extend(scanned.datagrams);
         true
     }
 

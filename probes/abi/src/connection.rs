@@ -378,27 +378,3 @@ pub struct ScanConnection {
     /// Remote address.
     pub peer: Endpoint,
 }
-
-/// What the iterator says of a UDP socket.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ScanDatagram {
-    /// [`crate::SCAN_DATAGRAM`].
-    pub tag: u32,
-    /// Process that holds it.
-    pub tgid: u32,
-    /// Its id.
-    pub sock: u64,
-    /// Local address.
-    pub local: Endpoint,
-    /// Bytes in the receive buffer.
-    pub queued: u32,
-    /// Size of the receive buffer.
-    pub buffer: u32,
-    /// Datagrams dropped.
-    pub drops: u32,
-    /// Padding.
-    pub _pad: u32,
-    /// Command name of the process.
-    pub comm: [u8; 16],
-}

@@ -139,6 +139,12 @@ layout! {
     sk_rcvbuf = "sock"."sk_rcvbuf",
     /// Bytes in it.
     sk_rmem_alloc = "sock"."sk_backlog.rmem_alloc",
+    /// Packets in the receive queue.
+    sk_receive_qlen = "sock"."sk_receive_queue.qlen",
+    /// Datagrams that the readers of a UDP socket have taken over from there.
+    udp_reader_qlen = "udp_sock"."reader_queue.qlen",
+    /// Directions that were shut down.
+    sk_shutdown = "sock"."sk_shutdown",
     /// When the delayed ACK is due, jiffies; its timer may fire earlier and be set anew (up to 6.17).
     ack_timeout = "inet_connection_sock"."icsk_ack.timeout",
     /// Time that a thread was runnable without a CPU, ns.

@@ -6,13 +6,18 @@
 
 mod brief;
 mod connection;
+mod datagram;
 mod layout;
 mod record;
 
 pub use brief::{BRIEF, Brief, BriefUse};
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection,
-    ScanDatagram, Thread, ThreadUse, hold, progress, role,
+    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection, Thread,
+    ThreadUse, hold, progress, role,
+};
+pub use datagram::{
+    Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram, WAIT_BUCKETS,
+    bucket_middle_us, wait_bucket,
 };
 pub use layout::{ABSENT, Config, Layout};
 pub use record::{
@@ -33,6 +38,9 @@ pub const MAX_TARGETS: u32 = 16_384;
 /// Connections that are watched at once where tracing programs have no socket storage (5.10). Beyond that a connection
 /// has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
 pub const MAX_CONNECTIONS: u32 = 65_536;
+/// UDP sockets that are watched at once, some 3 KB each. One beyond that is not watched; [`counter::DATAGRAMS_FULL`]
+/// counts each time that it is used.
+pub const MAX_DATAGRAMS: u32 = 4_096;
 /// Threads whose use of time is remembered between calls. Beyond that it is unknown.
 pub const MAX_THREADS: u32 = 16_384;
 /// Ports that can be named as targets.
@@ -63,16 +71,18 @@ pub mod counter {
     pub const SHED_BRIEF: u32 = 7;
     /// Other exchanges left away since it was three quarters full, so that accepts and refusals still fit.
     pub const SHED: u32 = 8;
+    /// Uses of UDP sockets that are not watched since the map was full.
+    pub const DATAGRAMS_FULL: u32 = 9;
     /// How many counters tell loss, with [`SEEN`].
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 10;
     /// Those of them that are records which [`SEEN`] counts.
     pub const RECORDS: [u32; 3] = [RING_FULL, SHED_BRIEF, SHED];
     /// Connections that became known.
-    pub const OPENED: u32 = 9;
+    pub const OPENED: u32 = 10;
     /// Connections of them that ended.
-    pub const ENDED: u32 = 10;
+    pub const ENDED: u32 = 11;
     /// Size of the array.
-    pub const ALL: u32 = 11;
+    pub const ALL: u32 = 12;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",
@@ -84,5 +94,6 @@ pub mod counter {
         "connections",
         "exchanges_brief",
         "exchanges",
+        "datagrams",
     ];
 }

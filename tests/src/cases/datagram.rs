@@ -1,12 +1,29 @@
-//! UDP: a receiver that does not keep up.
+//! UDP: what arrives, is read and written, how long it waits, and a receiver that does not keep up.
+
+use std::ffi::OsString;
+use std::net::UdpSocket;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
 
 use super::finding::check_useful;
-use super::native;
-use crate::harness::{Case, Demo, World};
+use super::server::{PORT, check_installed};
+use super::{each_tier, exchange, native};
+use crate::harness::json::{Value, address, is, number, sees};
+use crate::harness::{Agent, Case, Demo, Process, World};
 
 pub(super) const CASES: &[Case] = &[
-    native("datagram::overflow_is_found", overflow),
+    exchange("datagram::counts_are_exact", counts),
+    exchange("datagram::counts_are_exact_ipv6", counts_ipv6),
+    exchange("datagram::recvmmsg_and_peek", batches),
+    exchange("datagram::truncated_and_empty_ones_count", truncated),
+    exchange("datagram::socket_opened_later", opened_later),
+    exchange("datagram::waits_of_a_reader_that_pauses", waits).alone(),
+    each_tier("datagram::drops_are_the_kernels", drops),
+    each_tier("datagram::overflow_is_found", overflow),
     native("datagram::none_is_found_where_the_receiver_keeps_up", keeps_up),
+    native("datagram::two_sockets_on_one_port", two_sockets),
+    native("datagram::dnsmasq", dnsmasq),
 ];
 
 /// Starts a receiver, and the address it receives on.
@@ -47,5 +64,196 @@ fn keeps_up(world: &World) -> anyhow::Result<()> {
     let mut sender = world.demo_waiting(&["datagrams", "--target", &target, "--count", &count, "--pause", "1ms"])?;
     sender.await_line("sent ")?;
     demo.await_lines("received ", DATAGRAMS)?;
+    agent.stop()?.check_no_finding("udp-receive-overflow")
+}
+
+/// Whether this is the object of the UDP socket at that port.
+fn is_socket(object: &Value, port: u16) -> bool {
+    is(object, "datagrams") && address(object, "/local").is_some_and(|local| local.port() == port)
+}
+
+fn port_of(target: &str) -> anyhow::Result<u16> {
+    Ok(target.rsplit(':').next().context("an address")?.parse()?)
+}
+
+/// Sends so many datagrams of 100 bytes, and waits until the watched receiver is through with them.
+fn exchange_with(world: &World, server: &[&str], sender: &[&str], datagrams: u64) -> anyhow::Result<(Agent, Value)> {
+    let (demo, target) = receiver(world, server)?;
+    let port = port_of(&target)?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let count = datagrams.to_string();
+    let mut sending = world.demo_waiting(&[&["datagrams", "--target", &target, "--count", &count], sender].concat())?;
+    sending.await_line("sent ")?;
+    let socket = agent.await_object("every datagram read", |object| {
+        is_socket(object, port) && number(object, "/read/datagrams") == Some(datagrams)
+    })?;
+    Ok((agent, socket))
+}
+
+/// Checks what a receiver that keeps up shows of datagrams of 100 bytes.
+fn check_counts(agent: &Agent, socket: &Value, datagrams: u64, read_bytes: u64) -> anyhow::Result<()> {
+    let arrived = (number(socket, "/in/datagrams"), number(socket, "/in/bytes"));
+    let sized = sees(agent.objects(), "datagram_size").then_some(datagrams * 100);
+    ensure!(arrived == (Some(datagrams), sized), "{datagrams} arrived: {socket}");
+    let read = (number(socket, "/read/datagrams"), number(socket, "/read/bytes"));
+    ensure!(read == (Some(datagrams), Some(read_bytes)), "{datagrams} of {read_bytes} B were read: {socket}");
+    ensure!(number(socket, "/drops") == Some(0) && number(socket, "/waiting") == Some(0), "none is left: {socket}");
+    ensure!(number(socket, "/wait_us/count") == Some(datagrams), "each has waited: {socket}");
+    Ok(())
+}
+
+fn counts_on(world: &World, server: &[&str], sender: &[&str]) -> anyhow::Result<()> {
+    let (agent, socket) = exchange_with(world, server, sender, 300)?;
+    check_counts(&agent, &socket, 300, 30_000)?;
+    let ended = agent.stop()?;
+    let totals = &ended.summary()?["datagrams"];
+    ensure!(number(totals, "/read") == Some(300) && number(totals, "/sockets") == Some(1), "the totals: {totals}");
+    Ok(())
+}
+
+fn counts(world: &World) -> anyhow::Result<()> {
+    counts_on(world, &[], &["--pause", "1ms"])
+}
+
+fn counts_ipv6(world: &World) -> anyhow::Result<()> {
+    counts_on(world, &["--bind", "[::1]:0"], &["--pause", "1ms"])
+}
+
+/// A look is no read, and each message of a call is one.
+fn batches(world: &World) -> anyhow::Result<()> {
+    counts_on(world, &["--io", "recvmmsg", "--peek", "--pause", "3ms"], &["--pause", "1ms"])
+}
+
+fn truncated(world: &World) -> anyhow::Result<()> {
+    let (agent, socket) = exchange_with(world, &["--read-size", "60", "--io", "recv"], &["--pause", "1ms"], 100)?;
+    check_counts(&agent, &socket, 100, 6_000)?;
+    agent.stop()?;
+    let (agent, socket) = exchange_with(world, &[], &["--pause", "1ms", "--size", "0"], 100)?;
+    ensure!(number(&socket, "/read/bytes") == Some(0), "nothing but headers: {socket}");
+    agent.stop().map(drop)
+}
+
+/// The sender's socket comes after the attach and goes before the end.
+fn opened_later(world: &World) -> anyhow::Result<()> {
+    let (_demo, target) = receiver(world, &[])?;
+    let mut command: Vec<OsString> = vec![world.demo_servers().into()];
+    let args = ["datagrams", "--target", &target, "--count", "50", "--pause", "2ms"];
+    command.extend(args.map(OsString::from));
+    let ended = world.watch().command(&command).spawn()?.ended()?;
+    ended.check_clean()?;
+    let socket = ended.of("datagrams").last().context("no UDP socket is shown")?;
+    let sent = (number(socket, "/out/datagrams"), number(socket, "/out/bytes"));
+    ensure!(sent == (Some(50), Some(5_000)), "50 were sent: {socket}");
+    ensure!(socket["peer"] == target.as_str() && socket["closed"] == true, "connected, and closed: {socket}");
+    Ok(())
+}
+
+fn waits(world: &World) -> anyhow::Result<()> {
+    // All are there within moments, and one is read every 50 ms: the last waits some 20 times as long.
+    let (agent, socket) = exchange_with(world, &["--pause", "50ms"], &[], 20)?;
+    check_counts(&agent, &socket, 20, 2_000)?;
+    let [p50, longest] = ["/wait_us/p50", "/wait_us/max"].map(|at| number(&socket, at).unwrap_or(0));
+    ensure!((850_000..4_000_000).contains(&longest), "the last waited some 950 ms: {socket}");
+    ensure!((350_000..2_000_000).contains(&p50), "half of them some 500 ms: {socket}");
+    ensure!(number(&socket, "/wait_us/at_least") < Some(20), "arrivals were seen: {socket}");
+    agent.stop().map(drop)
+}
+
+/// What was sent was dropped or read, and the drops are those that the receiver is told by the kernel.
+fn drops(world: &World) -> anyhow::Result<()> {
+    const SENT: u64 = 200;
+    let (mut demo, target) = receiver(world, &["--receive-buffer", "2048", "--pause", "20ms"])?;
+    let port = port_of(&target)?;
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let count = SENT.to_string();
+    let mut sender = world.demo_waiting(&["datagrams", "--target", &target, "--count", &count, "--pause", "1ms"])?;
+    sender.await_line("sent ")?;
+    let mut told = 0;
+    for lines in 1.. {
+        let lines = demo.await_lines("received ", lines)?;
+        let words: Vec<&str> = lines.last().context("a line")?.split(' ').collect();
+        let (received, dropped): (u64, u64) = (words[1].parse()?, words[4].parse()?);
+        if received + dropped == SENT {
+            told = dropped;
+            break;
+        }
+    }
+    ensure!(told > 0, "the buffer is too small for {SENT} datagrams");
+    let sees_reads = sees(agent.objects(), "read");
+    let socket = agent.await_object("the kernel's drops", |object| {
+        is_socket(object, port) && number(object, "/drops") == Some(told) && number(object, "/waiting") == Some(0)
+    })?;
+    if sees_reads {
+        let (arrived, read) = (number(&socket, "/in/datagrams"), number(&socket, "/read/datagrams"));
+        ensure!(arrived == Some(SENT - told) && read == arrived, "the rest was read: {socket}");
+    }
+    agent.stop().map(drop)
+}
+
+/// Each socket of a group that shares a port has figures of its own.
+fn two_sockets(world: &World) -> anyhow::Result<()> {
+    check_installed("python3")?;
+    let script = format!(
+        "import socket,select\n\
+         def bound():\n s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n \
+         s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEPORT,1)\n s.bind(('127.0.0.1',{PORT}))\n return s\n\
+         both=[bound(),bound()]\nprint('bound',flush=True)\n\
+         while True:\n for s in select.select(both,[],[])[0]:\n  s.sendto(b'answer',s.recvfrom(100)[1])\n"
+    );
+    let mut python = Command::new("python3");
+    python.args(["-c", &script]);
+    let server = Process::start(python)?;
+    let deadline = std::time::Instant::now() + world.patience();
+    ensure!(server.next_line(deadline)?.as_deref() == Some("bound"), "python listens");
+    let mut agent = world.watch().pid(server.pid()).start()?;
+    for _ in 0..40 {
+        // Each from a port of its own, which chooses the socket.
+        ask(PORT, b"question")?;
+    }
+    agent.await_object("an idle refresh", |object| is_socket(object, PORT))?;
+    let ended = agent.stop()?;
+    let totals = &ended.summary()?["datagrams"];
+    let all = ["/sockets", "/in", "/read", "/out"].map(|at| number(totals, at));
+    ensure!(all == [2, 40, 40, 40].map(Some), "two sockets, 40 questions: {totals}");
+    let one = ended.of("datagrams").last().context("no UDP socket is shown")?;
+    ensure!(number(one, "/in/datagrams") < Some(40), "the kernel shared them out: {one}");
+    Ok(())
+}
+
+/// Sends one datagram and takes the answer: its size.
+fn ask(port: u16, question: &[u8]) -> anyhow::Result<usize> {
+    let client = UdpSocket::bind("127.0.0.1:0")?;
+    client.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    client.send_to(question, ("127.0.0.1", port))?;
+    Ok(client.recv(&mut [0; 512])?)
+}
+
+/// A DNS server that nobody here wrote.
+fn dnsmasq(world: &World) -> anyhow::Result<()> {
+    const QUERIES: u64 = 100;
+    // An id, one question: the address of a.test.
+    const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0\0\x01\0\x01";
+    check_installed("dnsmasq")?;
+    let mut server = Command::new("dnsmasq");
+    let port = format!("--port={PORT}");
+    server.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", &port]);
+    server.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--address=/test/10.1.2.3", "--pid-file="]);
+    let server = Process::start(server)?;
+    let deadline = std::time::Instant::now() + world.patience();
+    while ask(PORT, QUERY).is_err() {
+        ensure!(std::time::Instant::now() < deadline, "dnsmasq does not answer");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut agent = world.watch().pid(server.pid()).start()?;
+    let mut answered = 0;
+    for _ in 0..QUERIES {
+        answered += ask(PORT, QUERY)? as u64;
+    }
+    let socket = agent.await_object("every query", |object| {
+        is_socket(object, PORT) && number(object, "/read/datagrams") == Some(QUERIES)
+    })?;
+    let out = (number(&socket, "/out/datagrams"), number(&socket, "/out/bytes"));
+    ensure!(out == (Some(QUERIES), Some(answered)), "{QUERIES} answers of {answered} B: {socket}");
+    ensure!(number(&socket, "/read/bytes") == Some(QUERIES * QUERY.len() as u64), "the questions: {socket}");
     agent.stop()?.check_no_finding("udp-receive-overflow")
 }

@@ -305,22 +305,3 @@ pub struct ThreadSample {
     /// Writes that took bytes.
     pub writes: u64,
 }
-
-/// A UDP socket of a watched process at one refresh.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DatagramSample {
-    /// The socket.
-    pub sock: SockId,
-    /// Local address.
-    pub local: SocketAddr,
-    /// Process.
-    pub pid: u32,
-    /// Its command name.
-    pub comm: String,
-    /// Bytes in the receive buffer, with the kernel's overhead.
-    pub queued_bytes: u64,
-    /// Size of the receive buffer.
-    pub buffer_bytes: u64,
-    /// Datagrams dropped since the socket was made.
-    pub drops: u64,
-}

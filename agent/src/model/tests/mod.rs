@@ -2,6 +2,7 @@
 
 mod bounds;
 pub(crate) mod connections;
+mod datagrams;
 mod dealings;
 mod ends;
 mod exchanges;

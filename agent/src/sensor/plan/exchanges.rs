@@ -9,13 +9,22 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         signal: "open_connections",
         vital: false,
-        choices: &[Choice {
-            tier: Tier::Tracepoint,
-            programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
-            shares: "",
-            fits: sockets_from_files,
-            loses: "",
-        }],
+        choices: &[
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
+                shares: "",
+                fits: sockets_from_files,
+                loses: "",
+            },
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
+                shares: "",
+                fits: any,
+                loses: "connections that were open at the attach, and exchanges that are not over yet",
+            },
+        ],
         without: "connections that were open at the attach, exchanges that are not over yet, and UDP sockets are not seen",
     },
     Row {
@@ -47,6 +56,15 @@ pub(super) const ROWS: &[Row] = &[
             best(&[fexit("recvmsg_v4", "inet_recvmsg"), fexit("recvmsg_v6", "inet6_recvmsg")]),
         ],
         without: "reads are not seen, and so no exchanges",
+    },
+    Row {
+        signal: "datagram_size",
+        vital: false,
+        choices: &[best(&[
+            fentry("datagram_in", "__udp_enqueue_schedule_skb"),
+            fexit("datagram_refused", "__udp_enqueue_schedule_skb"),
+        ])],
+        without: "of datagrams that arrived the bytes are seen when they are read",
     },
     Row {
         signal: "read_splice",
