@@ -135,6 +135,8 @@ pub struct Sensor {
     kernel: Kernel,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
+    /// Records since memory was last given back.
+    drained: usize,
 }
 
 /// Now, ns of `CLOCK_MONOTONIC`: the clock of every event.
@@ -206,6 +208,7 @@ impl Sensor {
             threads: Threads::default(),
             kernel,
             found: Vec::new(),
+            drained: 0,
             preflight,
             maps,
             ring,
@@ -255,6 +258,7 @@ impl Sensor {
     pub fn drain(&mut self, events: &mut Vec<Event>) {
         events.append(&mut self.found);
         while let Some(record) = self.ring.next() {
+            self.drained += 1;
             match stream::decode(&record, self.kernel) {
                 Some(stream::Decoded::Event(event)) => {
                     match &event {
@@ -289,6 +293,11 @@ impl Sensor {
     /// Reads the state of every listener. The probes start a new refresh period. Its connections come by
     /// [`Sensor::scan_on`].
     pub fn sample(&mut self) -> Sample {
+        if self.drained >= TRIM_AFTER {
+            // What a burst took lies scattered between what is kept of it.
+            self.drained = 0;
+            sys::trim_memory();
+        }
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
         self.sample_connections(&mut sample);
@@ -385,6 +394,7 @@ fn with_loader<T>(
         work(&mut Loader::new(bare, &types, &globals))
     };
     sys::trim_memory();
+    sys::keep_memory_small();
     result
 }
 
@@ -416,6 +426,9 @@ fn raise_memlock() {
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
 }
+
+/// Records after which memory is given back.
+const TRIM_AFTER: usize = 10_000;
 
 /// With more processes than this it is quicker to look at everybody's files at once.
 const MAX_SCANNED_ALONE: usize = 64;

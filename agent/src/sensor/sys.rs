@@ -122,14 +122,22 @@ pub(super) fn attach_syscall(tracefs: BorrowedFd<'_>, name: &str, program: Borro
 }
 
 /// Gives memory that is no longer used back to the kernel. The types of a kernel are some 140 000 small allocations;
-/// without this they would count as the agent's memory for as long as it runs. From now on every large piece goes back as
-/// soon as it is free: left to itself, glibc would keep as much as twice the largest one that there ever was.
+/// without this they would count as the agent's memory for as long as it runs.
 pub(super) fn trim_memory() {
-    const LARGE: libc::c_int = 256 * 1_024;
-    // SAFETY: neither has preconditions; only glibc has them.
+    // SAFETY: no preconditions; only glibc has it.
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// From now on every large piece of memory goes back as soon as it is free. Left to itself, glibc would keep as much as
+/// twice the largest one that there ever was.
+pub(super) fn keep_memory_small() {
+    // SAFETY: no preconditions; only glibc has it.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        const LARGE: libc::c_int = 256 * 1_024;
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
     }

@@ -36,7 +36,7 @@ const TEXT_REFRESH: Duration = Duration::from_secs(1);
 /// Connections of a sample that make a batch of their own.
 const MANY: usize = 1_024;
 /// Events of a batch that room is kept for.
-const KEPT_ROOM: usize = 4_096;
+const KEPT_ROOM: usize = 1_024;
 
 /// One run of `watch` or `record`.
 pub(super) struct Session {
@@ -166,7 +166,7 @@ impl Session {
         for event in self.events.drain(..) {
             self.run.take(Entry::Event(event))?;
         }
-        // A batch of a hundred thousand is rare.
+        // A batch with thousands is rare.
         self.events.shrink_to(KEPT_ROOM);
         Ok(self.run.show()?)
     }

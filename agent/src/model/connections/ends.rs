@@ -9,8 +9,8 @@ use crate::model::event::SockId;
 
 /// Connections made by watched processes that are told by their addresses; of further ones nothing is proved.
 pub const MAX_ENDS: usize = 16_384;
-/// Between the stamp of the end that sends an ACK and that of the end that gets it lies the loopback device, ns.
-const BAND_NS: u64 = 2_000_000;
+/// What two stamps of one moment may differ by, ns.
+const SLACK_NS: u64 = 1_000_000;
 /// Newest delayed ACKs remembered of each.
 const REMEMBERED: usize = 4;
 
@@ -68,13 +68,11 @@ impl Ends {
         true
     }
 
-    /// Whether the other end of the connection with these addresses delayed the ACK that came at `acked_ns`.
-    pub(super) fn prove(&self, local: SocketAddr, peer: SocketAddr, acked_ns: u64) -> bool {
+    /// Whether the other end of the connection with these addresses sent a delayed ACK within this wait for one. A timer
+    /// acknowledges all that is there, so that is the one that ended it.
+    pub(super) fn prove(&self, local: SocketAddr, peer: SocketAddr, sent_ns: u64, acked_ns: u64) -> bool {
+        let within = sent_ns..=acked_ns.saturating_add(SLACK_NS);
         let end = self.table.get(&(peer, local)).filter(|end| !end.ambiguous);
-        end.is_some_and(|end| end.acks_ns.iter().any(|&ack_ns| agree(ack_ns, acked_ns)))
+        end.is_some_and(|end| end.acks_ns.iter().any(|ack_ns| *ack_ns != 0 && within.contains(ack_ns)))
     }
-}
-
-fn agree(ack_ns: u64, acked_ns: u64) -> bool {
-    ack_ns != 0 && ack_ns.abs_diff(acked_ns) <= BAND_NS
 }

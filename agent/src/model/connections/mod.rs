@@ -31,7 +31,7 @@ pub const MAX_CONNECTIONS: usize = 100_000;
 /// Closed connections kept for the screen.
 pub const MAX_CLOSED_CONNECTIONS: usize = 256;
 /// Exchanges in progress that are kept with all their facts.
-pub const MAX_CURRENT: usize = 8_192;
+pub const MAX_CURRENT: usize = 4_096;
 /// Connections in a snapshot.
 pub const MAX_CONNECTION_VIEWS: usize = 1_000;
 /// An answered exchange is reported once nothing has come after it for so long, ns: until then more of the response
@@ -368,7 +368,7 @@ fn prove(ends: &Ends, connection: &Connection, view: &mut ExchangeView) -> bool 
     let last = view.slices.last_mut().filter(|last| last.kind == SliceKind::DelayedAck && !last.proved);
     let Some(last) = last else { return false };
     let acked_ns = last.start_ns.saturating_add(last.us.saturating_mul(1_000));
-    last.proved = ends.prove(connection.local(), connection.peer(), acked_ns);
+    last.proved = ends.prove(connection.local(), connection.peer(), last.start_ns, acked_ns);
     last.proved
 }
 

@@ -99,7 +99,7 @@ fn a_scan_and_a_close_prove_it_too() {
 fn nothing_is_proved_without_evidence() {
     let mut world = world();
     world.apply(Event::Exchange(answered()));
-    world.apply(Event::Exchange(asked(CLIENT, 1, ACKED - 30 * MS)));
+    world.apply(Event::Exchange(asked(CLIENT, 1, ACKED - 45 * MS)));
     assert_eq!(proved(&world), [false], "the client delayed another one");
     world.apply(opened(5, Role::Client, 40_123));
     world.apply(Event::Exchange(asked(5, 1, ACKED)));
