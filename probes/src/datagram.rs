@@ -9,6 +9,7 @@ use core::ffi::c_void;
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     btf_maps::HashMap,
+    helpers::generated,
     macros::{btf_map, fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
@@ -16,7 +17,7 @@ use backscope_abi as abi;
 use backscope_abi::{Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, counter};
 
 use crate::{
-    kernel::{comm, config, current, load, local_of, now, peer_of, read},
+    kernel::{config, current, load, local_of, now, peer_of, read},
     maps::{PERIOD, add, cookie_of, count, wanted},
 };
 
@@ -63,17 +64,11 @@ impl Queue {
         Self { waiting, bytes: load!(sk, sk_rmem_alloc as u32), drops }
     }
 
-    /// Of any socket.
+    /// Of any socket. Kernels whose iterators know sockets by address only have one drop counter.
     #[inline(always)]
     fn at(sk: *const c_void) -> Self {
-        let counters = read!(sk, sk_drop_counters as u64) as *const c_void;
-        let drops = if counters.is_null() {
-            read!(sk, sk_drops as u32)
-        } else {
-            read!(counters, drops0 as u32).wrapping_add(read!(counters, drops1 as u32))
-        };
         let waiting = read!(sk, udp_reader_qlen as u32).wrapping_add(read!(sk, sk_receive_qlen as u32));
-        Self { waiting, bytes: read!(sk, sk_rmem_alloc as u32), drops }
+        Self { waiting, bytes: read!(sk, sk_rmem_alloc as u32), drops: read!(sk, sk_drops as u32) }
     }
 }
 
@@ -97,9 +92,12 @@ fn is_udp(sk: *const c_void) -> bool {
 #[inline(always)]
 fn used(sk: *mut c_void) -> *mut Datagram {
     let datagram = known(sk);
-    if !datagram.is_null() {
-        return datagram;
-    }
+    if datagram.is_null() { adopt(sk) } else { datagram }
+}
+
+/// Not inlined: its stack would come on top of that of a program whose stack is nearly full.
+#[inline(never)]
+fn adopt(sk: *mut c_void) -> *mut Datagram {
     let family = load!(sk as *const c_void, skc_family as u16);
     let tgid = (current() >> 32) as u32;
     if family != AF_INET && family != AF_INET6 || !wanted(sk, tgid) {
@@ -107,12 +105,17 @@ fn used(sk: *mut c_void) -> *mut Datagram {
     }
     let id = cookie_of(sk);
     let key = if config!(socket_cookie) != 0 { id } else { sk as u64 };
-    watch(sk, key, id, tgid)
+    let datagram = watch(sk, key, id, Queue::of(sk), tgid);
+    if !datagram.is_null() {
+        // SAFETY: checked for null; the helper fills a member of a live map value.
+        unsafe { generated::bpf_get_current_comm((&raw mut (*datagram).comm).cast(), 16) };
+    }
+    datagram
 }
 
-/// Watches a socket from now on; null when there is no room. A function of its own for the room on the stack.
-#[inline(never)]
-fn watch(sk: *const c_void, key: u64, id: u64, tgid: u32) -> *mut Datagram {
+/// Watches a socket from now on; null when there is no room.
+#[inline(always)]
+fn watch(sk: *const c_void, key: u64, id: u64, queue: Queue, tgid: u32) -> *mut Datagram {
     let _ = DATAGRAMS.insert(key, &BLANK, BPF_NOEXIST.into());
     let Some(datagram) = DATAGRAMS.get_ptr_mut(key) else {
         count(counter::DATAGRAMS_FULL);
@@ -122,10 +125,8 @@ fn watch(sk: *const c_void, key: u64, id: u64, tgid: u32) -> *mut Datagram {
     // SAFETY: a live map value; the agent passes over it until `since_ns` is set.
     unsafe {
         (*datagram).sock = id;
-        let queue = Queue::at(sk);
         (*datagram).drops_base = queue.drops;
         (*datagram).tgid = tgid;
-        (*datagram).comm = comm();
         describe(datagram, sk);
         look(datagram, queue, ts_ns, false);
         (*datagram).since_ns = ts_ns;
@@ -348,21 +349,16 @@ pub(crate) fn held(sk: *mut c_void, typed: bool, tgid: u32, comm: [u8; 16]) -> O
     let key = if config!(socket_cookie) != 0 { id } else { sk as u64 };
     let datagram = match DATAGRAMS.get_ptr_mut(key) {
         Some(datagram) => datagram,
-        None => {
-            let datagram = watch(sk, key, id, tgid);
-            if !datagram.is_null() {
-                // The current thread is the agent's here.
-                // SAFETY: checked for null; a live map value.
-                unsafe { (*datagram).comm = comm };
-            }
-            datagram
-        }
+        None => watch(sk, key, id, queue, tgid),
     };
     if datagram.is_null() {
         return None;
     }
     // SAFETY: checked for null; a live map value.
     unsafe {
+        if (*datagram).comm[0] == 0 {
+            (*datagram).comm = comm;
+        }
         describe(datagram, sk);
         look(datagram, queue, now(), false);
     }

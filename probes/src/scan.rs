@@ -77,7 +77,7 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
             connection(seq, sk, file, tgid);
         }
     } else if protocol_of_file(file) == IPPROTO_UDP {
-        datagram(seq, file, tgid, read!(task, task_comm as [u8; 16]));
+        datagram(seq, file, tgid, task);
     }
     0
 }
@@ -230,14 +230,15 @@ unsafe fn show(seq: *mut c_void, connection: *const abi::Connection, sk: *const 
     }
 }
 
-#[inline(always)]
-fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, comm: [u8; 16]) {
+/// Shows a UDP socket. A function of its own for the same reason.
+#[inline(never)]
+fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
     let knows = config!(sock_from_file) != 0;
     let sk = if knows { typed(file) } else { sock_of_socket(file).cast_mut() };
     if sk.is_null() || !wanted(sk, tgid) {
         return;
     }
-    if let Some(key) = datagram::held(sk, knows, tgid, comm) {
+    if let Some(key) = datagram::held(sk, knows, tgid, read!(task, task_comm as [u8; 16])) {
         write(seq, &abi::ScanDatagram { tag: abi::SCAN_DATAGRAM, tgid, key });
     }
 }

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn mark(us: u64, number: u64) -> u64 {
-        (us * 1_000 >> abi::MARK_UNIT_SHIFT) << abi::MARK_TIME_SHIFT | number
+        ((us * 1_000) >> abi::MARK_UNIT_SHIFT) << abi::MARK_TIME_SHIFT | number
     }
 
     #[test]

@@ -15,8 +15,11 @@ fn sampled(world: &mut World, socket: DatagramSample) {
 }
 
 fn reported(world: &World) -> Vec<&DatagramView> {
-    let view = |output| if let &Output::Datagrams(ref datagrams) = output { Some(&datagrams.view) } else { None };
-    world.out.iter().filter_map(view).collect()
+    let views = world.out.iter().filter_map(|output| match output {
+        Output::Datagrams(datagrams) => Some(&datagrams.view),
+        _ => None,
+    });
+    views.collect()
 }
 
 fn found(world: &World) -> Finding {
