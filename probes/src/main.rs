@@ -12,6 +12,7 @@ mod handshake;
 mod kernel;
 mod listen;
 mod maps;
+mod moment;
 mod process;
 mod receive;
 mod scan;

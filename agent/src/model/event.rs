@@ -4,6 +4,7 @@
 //! socket cookie where it can be had. What could not be observed is `None`, never 0.
 
 mod connection;
+mod moment;
 
 use std::net::SocketAddr;
 
@@ -13,6 +14,7 @@ pub use connection::{
     Closed, ConnectionSample, DatagramSample, Ending, Exchange, Hold, HoldReason, Inbound, Opened, Outbound, Progress,
     Role, Side, TcpState, ThreadSample, ThreadUse,
 };
+pub use moment::{Call, Moment, What};
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;
@@ -38,6 +40,8 @@ pub enum Event {
     Process(Process),
     /// The state and totals of every known listener, read from the kernel at each refresh.
     Sample(Sample),
+    /// Something happened on a connection (`--detail events` only).
+    Moment(Moment),
 }
 
 /// `accept` returned a socket.

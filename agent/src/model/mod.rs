@@ -54,7 +54,7 @@ use event::{Accept, Cost, Event, Overflow, Process, ProcessChange, Sample, Stage
 use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
+use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput, Summary};
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
 pub use stream::MAX_STREAM;
@@ -72,7 +72,7 @@ pub struct Setup {
     pub target: String,
     /// "full" or "tracepoint".
     pub tier: String,
-    /// Report every SYN, SYN-ACK retransmission and process change too (`--detail events`).
+    /// Report every single event too: SYNs, process changes, what happens on connections (`--detail events`).
     pub detail_events: bool,
     /// Exchanges are watched, not queues alone: without them no connection would ever be seen to end.
     pub exchanges: bool,
@@ -162,6 +162,12 @@ impl Model {
                 }
             }
             Event::Process(process) => self.process(process, out),
+            Event::Moment(moment) => {
+                self.advance(moment.ts_ns);
+                let peer = self.connections.get(moment.sock).map(|connection| connection.peer);
+                let told = MomentOutput { moment: *moment, peer };
+                out.extend(self.setup.detail_events.then_some(Output::Moment(told)));
+            }
             Event::Sample(sample) => self.sample(sample, out),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::event::{Accept, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
+use super::event::{Accept, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
 use super::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, OwnerTimes, SliceKind, Totals, WaitView};
 
 /// One thing to report. Front-ends write these in the order they come.
@@ -24,6 +24,8 @@ pub enum Output {
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).
     Process(Process),
+    /// Something happened on a connection (`--detail events` only).
+    Moment(MomentOutput),
     /// A finding is new, or worse than it was.
     Finding(FindingOutput),
     /// Records or map entries were lost.
@@ -44,6 +46,7 @@ impl Output {
             Self::Connection(connection) => connection.ts_ns,
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
             Self::Process(process) => process.ts_ns,
+            Self::Moment(told) => told.moment.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
             Self::Lost(lost) => lost.ts_ns,
             Self::Summary(summary) => summary.ts_ns,
@@ -88,6 +91,15 @@ pub struct ConnectionOutput {
     pub delayed_acks_sent: Option<(u64, u64)>,
     /// Threads that read and that wrote last.
     pub tids: (Option<u32>, Option<u32>),
+}
+
+/// Something happened on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MomentOutput {
+    /// What.
+    pub moment: Moment,
+    /// The connection's peer, once that is known.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Connections that were refused.

@@ -1,6 +1,7 @@
 //! `--plain`: lines for people, without a terminal.
 
 mod exchanges;
+mod moments;
 mod table;
 mod wrap;
 
@@ -119,6 +120,7 @@ impl Plain {
                 Ok(())
             }
             Output::Process(process) => self.event(out, ts_ns, "process", &process_text(process), false),
+            Output::Moment(told) => self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false),
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
         }

@@ -160,7 +160,8 @@ fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
     })
 }
 
-const REASONS: [HoldReason; abi::hold::COUNT] =
+/// Reasons by [`abi::hold`].
+pub(super) const REASONS: [HoldReason; abi::hold::COUNT] =
     [HoldReason::Nagle, HoldReason::Cork, HoldReason::Congestion, HoldReason::ReceiveWindow, HoldReason::Pacing];
 
 /// The facts in a record. `tick_ns` is the length of a jiffy.

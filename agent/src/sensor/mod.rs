@@ -7,6 +7,7 @@ mod connections;
 mod cost;
 mod load;
 mod maps;
+mod moments;
 pub mod plan;
 mod refused;
 mod sample;
@@ -36,6 +37,7 @@ use self::{
     cost::CostMeter,
     load::{Barred, Globals, Loaded, Loader},
     maps::Maps,
+    moments::Sight,
     sample::Sampler,
     threads::Threads,
 };
@@ -103,8 +105,8 @@ pub struct Options {
     pub targets: Targets,
     /// Not higher than this tier, and exactly this one if it is [`Tier::Full`]; `None` for the best there is.
     pub tier: Option<Tier>,
-    /// Every SYN gets an event.
-    pub syn_events: bool,
+    /// Every single event is told: SYNs, and what happens on connections.
+    pub events: bool,
     /// Exchanges are watched, not queues alone.
     pub exchanges: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
@@ -128,7 +130,7 @@ pub struct Sensor {
     adopt: BTreeSet<u32>,
     connections: Connections,
     threads: Threads,
-    sees_delayed_acks: bool,
+    sight: Sight,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
 }
@@ -139,16 +141,16 @@ pub fn now_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// What this machine allows: the trial without the attaching, for `doctor`.
+/// What this machine allows: the trial without the attaching, for `doctor`; with `events`, for every single event.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
-pub fn trial(tier: Option<Tier>) -> Result<Chosen, SensorError> {
+pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     let preflight = Preflight::of_this_machine();
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    with_loader(Config { exchanges: 1, ..Config::EMPTY }, |loader| {
+    with_loader(Config { exchanges: 1, events: events.into(), ..Config::EMPTY }, |loader| {
         load::choose(loader, tier.unwrap_or(Tier::Full), &[])
     })
 }
@@ -197,7 +199,7 @@ impl Sensor {
             adopt: BTreeSet::new(),
             connections: Connections::new(preflight.tick_ns),
             threads: Threads::default(),
-            sees_delayed_acks: loaded.chosen.has("delayed_ack"),
+            sight: Sight::new(&loaded.chosen, preflight.tick_ns),
             found: Vec::new(),
             preflight,
             maps,
@@ -244,7 +246,7 @@ impl Sensor {
     pub fn drain(&mut self, events: &mut Vec<Event>) {
         events.append(&mut self.found);
         while let Some(record) = self.ring.next() {
-            match stream::decode(&record, self.preflight.tick_ns, self.sees_delayed_acks) {
+            match stream::decode(&record, self.sight) {
                 Some(stream::Decoded::Event(event)) => {
                     match &event {
                         Event::Exchange(exchange) => self.threads.count(exchange),
@@ -378,12 +380,12 @@ fn config_of(options: &Options) -> Config {
     Config {
         all: targets.all.into(),
         follow: targets.follow.into(),
-        syn_records: options.syn_events.into(),
+        events: options.events.into(),
         exchanges: options.exchanges.into(),
-        ring_bytes: options.ring_bytes.unwrap_or(if options.exchanges {
-            backscope_abi::RING_BYTES_EXCHANGES
-        } else {
-            backscope_abi::RING_BYTES
+        ring_bytes: options.ring_bytes.unwrap_or(match options {
+            Options { events: true, .. } => backscope_abi::RING_BYTES_EVENTS,
+            Options { exchanges: true, .. } => backscope_abi::RING_BYTES_EXCHANGES,
+            _ => backscope_abi::RING_BYTES,
         }),
         tick_ns: preflight::tick_ns().try_into().unwrap_or(u32::MAX),
         by_comm: targets.comm.is_some().into(),

@@ -6,6 +6,7 @@
 
 mod connection;
 mod layout;
+mod moment;
 mod record;
 
 pub use connection::{
@@ -13,6 +14,7 @@ pub use connection::{
     ScanDatagram, Thread, ThreadUse, hold, progress, role,
 };
 pub use layout::{ABSENT, Config, Layout};
+pub use moment::{MOMENT, Moment, side, what};
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, LISTENER, Listener, OVERFLOW, Overflow, PROCESS,
     Process, Queued, RETRANSMIT, Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER, SYN, ScanEntry, Syn,
@@ -39,6 +41,8 @@ pub const MAX_PORTS: u32 = 1_024;
 pub const RING_BYTES: u32 = 1 << 21;
 /// The same when exchanges are watched: some 20 ms of 500 000 exchanges a second.
 pub const RING_BYTES_EXCHANGES: u32 = 1 << 22;
+/// The same when every single event is asked for.
+pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
 pub const BRIEF_NS: u64 = 1_000_000;
 
@@ -62,16 +66,18 @@ pub mod counter {
     pub const SHED_BRIEF: u32 = 7;
     /// Other exchanges left away since it was three quarters full, so that accepts and refusals still fit.
     pub const SHED: u32 = 8;
+    /// Single events left away since it was a quarter full, before any exchange is.
+    pub const SHED_EVENTS: u32 = 9;
     /// How many counters tell loss, with [`SEEN`].
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 10;
     /// Those of them that are records which [`SEEN`] counts.
-    pub const RECORDS: [u32; 3] = [RING_FULL, SHED_BRIEF, SHED];
+    pub const RECORDS: [u32; 4] = [RING_FULL, SHED_BRIEF, SHED, SHED_EVENTS];
     /// Connections that became known.
-    pub const OPENED: u32 = 9;
+    pub const OPENED: u32 = 10;
     /// Connections of them that ended.
-    pub const ENDED: u32 = 10;
+    pub const ENDED: u32 = 11;
     /// Size of the array.
-    pub const ALL: u32 = 11;
+    pub const ALL: u32 = 12;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",
@@ -83,5 +89,6 @@ pub mod counter {
         "connections",
         "exchanges_brief",
         "exchanges",
+        "events",
     ];
 }

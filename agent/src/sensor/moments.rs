@@ -1,0 +1,82 @@
+//! Single events of connections, from their records.
+
+use backscope_abi as abi;
+use backscope_abi::{side, what};
+
+use super::load::Chosen;
+use super::plan::Tier;
+use crate::model::event::{Call, HoldReason, Moment, Side, What};
+
+/// What the chosen hooks let us know of an event, and how long a jiffy is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    pub(super) tick_ns: u64,
+    /// Whether 0 delayed ACKs means none.
+    pub(super) delayed_acks: bool,
+    blocked_reads: bool,
+    blocked_writes: bool,
+    time_wait: bool,
+}
+
+impl Sight {
+    pub(super) fn new(chosen: &Chosen, tick_ns: u64) -> Self {
+        Self {
+            tick_ns,
+            delayed_acks: chosen.has("delayed_ack"),
+            blocked_reads: chosen.has("read_blocked"),
+            blocked_writes: chosen.has("write_blocked"),
+            time_wait: chosen.sees("time_wait", Tier::Full),
+        }
+    }
+}
+
+/// `None` for an event that another one tells better, or that is none.
+pub(super) fn moment(raw: &abi::Moment, sight: Sight) -> Option<Moment> {
+    let [a, b, c] = raw.small;
+    let [x, y, z] = raw.values;
+    let what = match raw.name {
+        what::DATA => What::Data { unread_bytes: x, buffer_used_bytes: y, buffer_bytes: z, quick: a, pingpong: b },
+        what::READ => What::Read(call(raw, sight.blocked_reads)),
+        what::PEEK => What::Peek(call(raw, sight.blocked_reads)),
+        what::WRITE => What::Write { call: call(raw, sight.blocked_writes), why: reason(a) },
+        what::SEGMENT => What::Segment { bytes: x, seq: y, ack_seq: z, flags: a, again: b != 0 },
+        what::ACK => What::Ack { bytes: x, window_bytes: y, unacked_bytes: z },
+        what::HOLD => What::Hold { why: reason(a)?, bytes: x },
+        what::RELEASE => What::Release { why: reason(a)?, held_us: x },
+        what::DELAYED_ACK => What::DelayedAck { waited_us: x, inferred: a == 0 },
+        what::RETRANSMIT => {
+            let rto_us = u64::from(z) * sight.tick_ns / 1_000;
+            What::Retransmit { bytes: x, seq: y, flags: b, ca_state: a, rto_us }
+        }
+        what::WINDOW => What::Window { side: whose(a), zero: b != 0, bytes: x },
+        what::STATE if y == 0 && sight.time_wait => return None,
+        what::STATE => {
+            let substate = u8::try_from(x).unwrap_or(0);
+            What::State { from: a, to: b, shutdown: c, substate, inferred: y == 0 }
+        }
+        what::RESET => What::Reset { by: whose(a) },
+        what::DESTROYED => What::Destroyed,
+        _ => return None,
+    };
+    Some(Moment { ts_ns: raw.ts_ns, sock: raw.sock, what })
+}
+
+/// A wait of 0 means none only where a hook would have seen one.
+fn call(raw: &abi::Moment, sees_waits: bool) -> Call {
+    let [result, left_bytes, waited_us] = raw.values;
+    let result = result.cast_signed();
+    Call {
+        tid: raw.tid,
+        result: if result < 0 { Err(result.unsigned_abs()) } else { Ok(result.unsigned_abs()) },
+        left_bytes,
+        blocked_us: (sees_waits || waited_us != 0).then_some(waited_us),
+    }
+}
+
+fn reason(hold: u8) -> Option<HoldReason> {
+    super::connections::REASONS.get(usize::from(hold)).copied()
+}
+
+fn whose(raw: u8) -> Side {
+    if raw == side::LOCAL { Side::Local } else { Side::Peer }
+}
