@@ -258,8 +258,8 @@ fn segment_queued(ctx: BtfTracePointContext) -> i32 {
     }
     let head = read!(skb, skb_head as u64);
     let tcp = head.wrapping_add(read!(skb, skb_transport_header as u16) as u64) as *const c_void;
-    // Within a tunnel it may be another header.
-    if u16::from_be(read_at::<u16>(tcp, 0)) != read!(sk, skc_num as u16) {
+    // Within a tunnel it may be another header. The local port is no proof: a reset leaves when it has been given back.
+    if read_at::<u16>(tcp, 2) != read!(sk, skc_dport as u16) {
         return 0;
     }
     let before = (tcp as u64).wrapping_sub(read!(skb, skb_data as u64)) as u32;
