@@ -80,3 +80,56 @@ fn reason(hold: u8) -> Option<HoldReason> {
 fn whose(raw: u8) -> Side {
     if raw == side::LOCAL { Side::Local } else { Side::Peer }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLIND: Sight = Sight {
+        tick_ns: 4_000_000,
+        delayed_acks: false,
+        blocked_reads: false,
+        blocked_writes: false,
+        time_wait: false,
+    };
+    const FULL: Sight =
+        Sight { delayed_acks: true, blocked_reads: true, blocked_writes: true, time_wait: true, ..BLIND };
+
+    fn decoded(name: u8, small: [u8; 3], values: [u32; 3], sight: Sight) -> Option<What> {
+        let raw = abi::Moment { kind: abi::MOMENT, name, small, ts_ns: 1, sock: 2, tid: 3, values };
+        moment(&raw, sight).map(|moment| moment.what)
+    }
+
+    #[test]
+    fn a_result_is_bytes_or_an_error() {
+        let read = |result: i32| decoded(what::READ, [0; 3], [result.cast_unsigned(), 0, 0], FULL);
+        let call = |result| Some(What::Read(Call { tid: 3, result, left_bytes: 0, blocked_us: Some(0) }));
+        assert_eq!(read(40), call(Ok(40)));
+        assert_eq!(read(0), call(Ok(0)));
+        assert_eq!(read(-512), call(Err(512)));
+    }
+
+    #[test]
+    fn no_wait_is_known_only_where_one_is_seen() {
+        let blocked = |waited, sight| match decoded(what::WRITE, [255, 0, 0], [1, 0, waited], sight) {
+            Some(What::Write { call, why: None }) => call.blocked_us,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(blocked(0, FULL), Some(0));
+        assert_eq!(blocked(0, BLIND), None);
+        assert_eq!(blocked(7, BLIND), Some(7));
+    }
+
+    #[test]
+    fn time_wait_is_inferred_only_where_it_is_not_seen() {
+        let inferred = |sight| decoded(what::STATE, [5, 6, 3], [0, 0, 0], sight);
+        assert_eq!(inferred(FULL), None);
+        assert_eq!(inferred(BLIND), Some(What::State { from: 5, to: 6, shutdown: 3, substate: 0, inferred: true }));
+    }
+
+    #[test]
+    fn what_is_unknown_is_no_event() {
+        assert_eq!(decoded(0, [0; 3], [0; 3], FULL), None);
+        assert_eq!(decoded(what::HOLD, [255, 0, 0], [0; 3], FULL), None);
+    }
+}

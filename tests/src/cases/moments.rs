@@ -382,7 +382,7 @@ fn recorded(world: &World) -> anyhow::Result<()> {
     ensure!(ended.objects.len() == objects.len(), "{} objects, {} replayed", ended.objects.len(), objects.len());
     let plain = world.agent_command(&["replay", "--plain", "--speed", "64"]).arg(&file).output()?;
     let text = String::from_utf8_lossy(&plain.stdout);
-    let line = format!("127.0.0.1:{} 40 bytes by thread", talk.port);
+    let line = format!("127.0.0.1:{}: 40 bytes by thread", talk.port);
     ensure!(plain.status.success() && text.contains(&line), "no read of 40 bytes: {text}");
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::report::{count, count_of, duration_us};
 pub(super) fn text(told: &MomentOutput) -> String {
     let sock = told.moment.sock;
     let who = told.peer.map_or_else(|| format!("socket {sock}"), |peer| peer.to_string());
-    format!("{who} {}", carries(&told.moment.what))
+    format!("{who}: {}", carries(&told.moment.what))
 }
 
 fn carries(what: &What) -> String {
@@ -51,7 +51,7 @@ fn carries(what: &What) -> String {
         }
         What::Reset { by: Side::Local } => "sent".to_owned(),
         What::Reset { by: Side::Peer } => "received".to_owned(),
-        What::Destroyed => String::new(),
+        What::Destroyed => "gone".to_owned(),
     }
 }
 
