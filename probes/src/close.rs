@@ -9,6 +9,7 @@ use crate::{
     connection::{connection_of, finish, forget, open, tcp_of},
     kernel::{Common, current, load, now, read},
     maps::{cookie_of, count, emit_with, is_target},
+    moment,
 };
 
 const TCP_ESTABLISHED: i32 = 1;
@@ -30,9 +31,11 @@ pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
         let tgid = (current() >> 32) as u32;
         if is_target(tgid) {
             open(sk, cookie_of(sk), role::CLIENT, 0, tgid);
+            moment::state(sk, old, new);
         }
         return;
     }
+    moment::state(sk, old, new);
     let made = old == TCP_SYN_SENT && new == TCP_ESTABLISHED;
     if !made && new != TCP_FIN_WAIT1 && new != TCP_CLOSE_WAIT && new != TCP_CLOSE {
         return;
@@ -112,5 +115,7 @@ pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: 
             });
         }
     }
+    // SAFETY: checked for null; the value lives as long as the socket.
+    unsafe { moment::destroyed(connection) };
     forget(sk);
 }

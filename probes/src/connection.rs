@@ -15,6 +15,7 @@ use crate::{
     accept::first_used,
     kernel::{config, current, load, read},
     maps::{BPF_F_CLONE, EVENTS, SocketStorage, count},
+    moment,
 };
 
 /// Connections by their socket. The storage goes with the socket. A listener's children inherit its value, in softirq
@@ -208,6 +209,7 @@ pub(crate) unsafe fn settle_hold(connection: *mut Connection, tp: *const c_void,
         (*exchange).held[at] += 1;
         (*exchange).sent_ns = until_ns;
         (*exchange).holding = hold::NONE;
+        moment::release(connection, reason, until_ns, held_ns);
         if held_ns > (*connection).longest_hold_ns {
             (*connection).longest_hold_ns = held_ns;
             (*exchange).held_sizes = (*connection).hold_sizes;

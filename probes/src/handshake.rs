@@ -77,7 +77,7 @@ fn arrived(sk: *const c_void, id: u64, listener: *mut Listener, skb: *const c_vo
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).syns }, 1);
     let depth = note_depth(listener, sk, 0);
-    if config!(syn_records) != 0 {
+    if config!(events) != 0 {
         emit(&abi::Syn {
             kind: abi::SYN,
             tfo_bytes: payload_of(skb),
@@ -332,7 +332,7 @@ fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).synack_retransmits }, 1);
     note_depth(listener, sk, 0);
-    if config!(syn_records) != 0 {
+    if config!(events) != 0 {
         emit(&abi::Retransmit {
             kind: abi::RETRANSMIT,
             before: read!(req, req_num_retrans as u8) as u32,

@@ -14,6 +14,7 @@ mod handshake;
 mod kernel;
 mod listen;
 mod maps;
+mod moment;
 mod process;
 mod receive;
 mod scan;

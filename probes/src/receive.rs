@@ -13,6 +13,7 @@ use crate::{
     connection::{connection_of, finish, note_user, settle_ack, settle_hold, tcp_of},
     datagram,
     kernel::{load, now, sk_of},
+    moment,
 };
 
 const EAGAIN: i32 = -11;
@@ -46,6 +47,7 @@ fn arrived(sk: *mut c_void) {
             (*exchange).in_first_ns = (*connection).unread_since_ns;
             (*exchange).in_last_ns = ts_ns;
         }
+        moment::data(connection, tp, ts_ns);
     }
 }
 
@@ -66,15 +68,22 @@ fn def_readable(ctx: FEntryContext) -> i32 {
 /// A read returned.
 #[inline(always)]
 fn read(sk: *mut c_void, result: i32, flags: u32) {
-    if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+    if flags & MSG_ERRQUEUE != 0 {
         return;
     }
     let connection = connection_of(sk);
     if connection.is_null() {
-        return datagram::read(sk, result);
+        if flags & MSG_PEEK == 0 {
+            datagram::read(sk, result);
+        }
+        return;
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
+        moment::read(connection, sk, result, flags);
+        if flags & MSG_PEEK != 0 {
+            return;
+        }
         let exchange = &raw mut (*connection).exchange;
         if result == EAGAIN {
             (*exchange).eagains += 1;

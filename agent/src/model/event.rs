@@ -5,6 +5,7 @@
 
 mod connection;
 mod datagram;
+mod moment;
 
 use std::net::SocketAddr;
 
@@ -15,6 +16,7 @@ pub use connection::{
     Outbound, Progress, Role, Side, TcpState, ThreadSample, ThreadUse,
 };
 pub use datagram::{DatagramFlow, DatagramSample};
+pub use moment::{Call, Moment, What};
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;
@@ -42,6 +44,8 @@ pub enum Event {
     Connections(ConnectionPart),
     /// The state and totals of every known listener, read from the kernel at each refresh.
     Sample(Sample),
+    /// Something happened on a connection (`--detail events` only).
+    Moment(Moment),
 }
 
 /// `accept` returned a socket.

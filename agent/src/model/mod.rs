@@ -57,7 +57,7 @@ use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, 
 use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
+use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput, Summary};
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
 pub use stream::MAX_STREAM;
@@ -78,7 +78,7 @@ pub struct Setup {
     pub target: String,
     /// "full" or "tracepoint".
     pub tier: String,
-    /// Report every SYN, SYN-ACK retransmission and process change too (`--detail events`).
+    /// Report every single event too: SYNs, process changes, what happens on connections (`--detail events`).
     pub detail_events: bool,
     /// Exchanges are watched, not queues alone: without them no connection would ever be seen to end.
     pub exchanges: bool,
@@ -173,6 +173,12 @@ impl Model {
             Event::Connections(part) => {
                 self.advance(part.ts_ns);
                 self.scan(part.ts_ns, &part.connections, out);
+            }
+            Event::Moment(moment) => {
+                self.advance(moment.ts_ns);
+                let peer = self.connections.get(moment.sock).map(|connection| connection.peer());
+                let told = MomentOutput { moment: *moment, peer };
+                out.extend(self.setup.detail_events.then_some(Output::Moment(told)));
             }
             Event::Sample(sample) => self.sample(sample, out),
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::event::{Accept, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
+use super::event::{Accept, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
 use super::snapshot::{
     ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, SliceKind, Totals,
     WaitView,
@@ -29,6 +29,8 @@ pub enum Output {
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).
     Process(Process),
+    /// Something happened on a connection (`--detail events` only).
+    Moment(MomentOutput),
     /// A finding is new, or worse than it was.
     Finding(FindingOutput),
     /// Records or map entries were lost.
@@ -50,6 +52,7 @@ impl Output {
             Self::Datagrams(datagrams) => datagrams.ts_ns,
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
             Self::Process(process) => process.ts_ns,
+            Self::Moment(told) => told.moment.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
             Self::Lost(lost) => lost.ts_ns,
             Self::Summary(summary) => summary.ts_ns,
@@ -103,6 +106,15 @@ pub struct DatagramOutput {
     pub ts_ns: u64,
     /// The figures.
     pub view: DatagramView,
+}
+
+/// Something happened on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MomentOutput {
+    /// What.
+    pub moment: Moment,
+    /// The connection's peer, once that is known.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Connections that were refused.

@@ -4,6 +4,7 @@
 mod body;
 mod connection;
 mod datagram;
+mod moment;
 mod summary;
 
 use std::io;
@@ -18,6 +19,7 @@ use body::{
 };
 use connection::{ConnectionBody, ExchangeBody};
 use datagram::DatagramBody;
+use moment::MomentBody;
 use summary::SummaryBody;
 
 /// Writes one JSON object a line.
@@ -62,6 +64,7 @@ impl Sink for Json {
                 }
                 Output::Datagrams(datagrams) => self.line(out, "datagrams", ts_ns, DatagramBody::from(&datagrams.view)),
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
+                Output::Moment(told) => self.line(out, "event", ts_ns, MomentBody::from(&told.moment)),
                 Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(&finding.finding)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),
                 Output::Summary(summary) => self.line(out, "summary", ts_ns, SummaryBody::from(summary)),

@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod exchanges;
+mod moments;
 mod table;
 mod wrap;
 
@@ -120,6 +121,7 @@ impl Plain {
                 Ok(())
             }
             Output::Process(process) => self.event(out, ts_ns, "process", &process_text(process), false),
+            Output::Moment(told) => self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false),
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
         }

@@ -242,7 +242,8 @@ fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
     })
 }
 
-const REASONS: [HoldReason; abi::hold::COUNT] =
+/// Reasons by [`abi::hold`].
+pub(super) const REASONS: [HoldReason; abi::hold::COUNT] =
     [HoldReason::Nagle, HoldReason::Cork, HoldReason::Congestion, HoldReason::ReceiveWindow, HoldReason::Pacing];
 
 /// What must be known of the kernel to read its records.

@@ -9,6 +9,7 @@ mod cost;
 mod datagrams;
 mod load;
 mod maps;
+mod moments;
 pub mod plan;
 mod refused;
 mod sample;
@@ -39,6 +40,7 @@ use self::{
     datagrams::Datagrams,
     load::{Barred, Globals, Loaded, Loader},
     maps::Maps,
+    moments::Sight,
     sample::Sampler,
     threads::Threads,
 };
@@ -106,8 +108,8 @@ pub struct Options {
     pub targets: Targets,
     /// Not higher than this tier, and exactly this one if it is [`Tier::Full`]; `None` for the best there is.
     pub tier: Option<Tier>,
-    /// Every SYN gets an event.
-    pub syn_events: bool,
+    /// Every single event is told: SYNs, and what happens on connections.
+    pub events: bool,
     /// Exchanges are watched, not queues alone.
     pub exchanges: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
@@ -132,7 +134,7 @@ pub struct Sensor {
     connections: Connections,
     datagrams: Datagrams,
     threads: Threads,
-    kernel: Kernel,
+    sight: Sight,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
     /// Records since memory was last given back.
@@ -145,16 +147,16 @@ pub fn now_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// What this machine allows: the trial without the attaching, for `doctor`.
+/// What this machine allows: the trial without the attaching, for `doctor`; with `events`, for every single event.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
-pub fn trial(tier: Option<Tier>) -> Result<Chosen, SensorError> {
+pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     let preflight = Preflight::of_this_machine();
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    with_loader(Config { exchanges: 1, ..Config::EMPTY }, |loader| {
+    with_loader(Config { exchanges: 1, events: events.into(), ..Config::EMPTY }, |loader| {
         load::choose(loader, tier.unwrap_or(Tier::Full), &[])
     })
 }
@@ -206,7 +208,7 @@ impl Sensor {
             connections: Connections::new(kernel),
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
-            kernel,
+            sight: Sight::new(&loaded.chosen, kernel),
             found: Vec::new(),
             drained: 0,
             preflight,
@@ -259,7 +261,7 @@ impl Sensor {
         events.append(&mut self.found);
         while let Some(record) = self.ring.next() {
             self.drained += 1;
-            match stream::decode(&record, self.kernel) {
+            match stream::decode(&record, self.sight) {
                 Some(stream::Decoded::Event(event)) => {
                     match &event {
                         Event::Exchange(exchange) => self.threads.count(exchange),
@@ -409,9 +411,13 @@ fn config_of(options: &Options) -> Config {
     Config {
         all: targets.all.into(),
         follow: targets.follow.into(),
-        syn_records: options.syn_events.into(),
+        events: options.events.into(),
         exchanges: options.exchanges.into(),
-        ring_bytes: options.ring_bytes.unwrap_or(backscope_abi::RING_BYTES),
+        ring_bytes: options.ring_bytes.unwrap_or(if options.events {
+            backscope_abi::RING_BYTES_EVENTS
+        } else {
+            backscope_abi::RING_BYTES
+        }),
         tick_ns: preflight::tick_ns().try_into().unwrap_or(u32::MAX),
         by_comm: targets.comm.is_some().into(),
         by_port: (!targets.ports.is_empty()).into(),

@@ -217,8 +217,10 @@ pub struct Connection {
     pub fin_how: u8,
     /// Not 0: it was open when it became known.
     pub midway: u8,
-    /// Padding.
-    pub _pad: u8,
+    /// Windows that were told to be shut: bit 0 this host's, bit 1 the peer's. Only where each event is asked for.
+    pub shut: u8,
+    /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
+    pub reading_since_ns: u64,
 }
 
 const _: () = assert!(core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56);
@@ -245,7 +247,8 @@ impl Connection {
         fin_by: 0,
         fin_how: 0,
         midway: 0,
-        _pad: 0,
+        shut: 0,
+        reading_since_ns: 0,
     };
 }
 

@@ -8,6 +8,7 @@ mod brief;
 mod connection;
 mod datagram;
 mod layout;
+mod moment;
 mod record;
 
 pub use brief::{BRIEF, Brief, BriefUse};
@@ -20,6 +21,7 @@ pub use datagram::{
     bucket_middle_us, wait_bucket,
 };
 pub use layout::{ABSENT, Config, Layout};
+pub use moment::{MOMENT, Moment, side, what};
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, LISTENER, Listener, OVERFLOW, Overflow, PROCESS,
     Process, Queued, RETRANSMIT, Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER, SYN, ScanEntry, Syn,
@@ -48,6 +50,8 @@ pub const MAX_PORTS: u32 = 1_024;
 /// Bytes of the ring buffer: some 20 ms of 700 000 exchanges a second. When it is full a record is dropped and counted
 /// under [`counter::RING_FULL`].
 pub const RING_BYTES: u32 = 1 << 21;
+/// The same when every single event is asked for.
+pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
 pub const BRIEF_NS: u64 = 1_000_000;
 
@@ -73,16 +77,18 @@ pub mod counter {
     pub const SHED: u32 = 8;
     /// Uses of UDP sockets that are not watched since the map was full.
     pub const DATAGRAMS_FULL: u32 = 9;
+    /// Single events left away since it was a quarter full, before any exchange is.
+    pub const SHED_EVENTS: u32 = 10;
     /// How many counters tell loss, with [`SEEN`].
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
     /// Those of them that are records which [`SEEN`] counts.
-    pub const RECORDS: [u32; 3] = [RING_FULL, SHED_BRIEF, SHED];
+    pub const RECORDS: [u32; 4] = [RING_FULL, SHED_BRIEF, SHED, SHED_EVENTS];
     /// Connections that became known.
-    pub const OPENED: u32 = 10;
+    pub const OPENED: u32 = 11;
     /// Connections of them that ended.
-    pub const ENDED: u32 = 11;
+    pub const ENDED: u32 = 12;
     /// Size of the array.
-    pub const ALL: u32 = 12;
+    pub const ALL: u32 = 13;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",
@@ -95,5 +101,6 @@ pub mod counter {
         "exchanges_brief",
         "exchanges",
         "datagrams",
+        "events",
     ];
 }

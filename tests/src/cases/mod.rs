@@ -11,6 +11,7 @@ mod finding;
 mod ledger;
 mod listener;
 mod loaded;
+mod moments;
 mod overflow;
 mod receive;
 mod record;
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Case> {
         coverage::CASES,
         server::CASES,
         loaded::CASES,
+        moments::CASES,
     ]
     .concat();
     cases.sort_by_key(|case| case.alone);

@@ -3,9 +3,9 @@
 use super::super::{Entry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
-    Accept, Closed, ConnectionPart, ConnectionSample, Cost, DatagramFlow, DatagramSample, DelayedAcks, Ending, Event,
-    Exchange, Hold, HoldReason, InAccept, Inbound, Opened, Outbound, Overflow, Process, ProcessChange, Progress, Role,
-    Sample, Side, Stage, Syn, SynAckRetransmit, TcpState, ThreadSample, ThreadUse,
+    Accept, Call, Closed, ConnectionPart, ConnectionSample, Cost, DatagramFlow, DatagramSample, DelayedAcks, Ending,
+    Event, Exchange, Hold, HoldReason, InAccept, Inbound, Moment, Opened, Outbound, Overflow, Process, ProcessChange,
+    Progress, Role, Sample, Side, Stage, Syn, SynAckRetransmit, TcpState, ThreadSample, ThreadUse, What,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
 
@@ -151,6 +151,31 @@ pub(super) fn every() -> Vec<Event> {
         Event::Connections(ConnectionPart { ts_ns: START + SECOND, connections: sample().connections }),
         Event::Sample(sample()),
     ]
+    .into_iter()
+    .chain(moments())
+    .collect()
+}
+
+/// A single event of every name.
+fn moments() -> impl Iterator<Item = Event> {
+    let call = |result| Call { tid: 7, result, left_bytes: 8, blocked_us: Some(9) };
+    let everything = [
+        What::Data { unread_bytes: 1, buffer_used_bytes: 2, buffer_bytes: 3, quick: 4, pingpong: 5 },
+        What::Read(call(Ok(0))),
+        What::Peek(Call { blocked_us: None, ..call(Err(11)) }),
+        What::Write { call: call(Ok(u32::MAX)), why: Some(HoldReason::Cork) },
+        What::Segment { bytes: 1, seq: 2, ack_seq: 3, flags: 0xff, again: true },
+        What::Ack { bytes: 1, window_bytes: 2, unacked_bytes: 3 },
+        What::Hold { why: HoldReason::Nagle, bytes: 1 },
+        What::Release { why: HoldReason::Pacing, held_us: 1 },
+        What::DelayedAck { waited_us: 40_000, inferred: true },
+        What::Retransmit { bytes: 1, seq: 2, flags: 3, ca_state: 4, rto_us: 5 },
+        What::Window { side: Side::Local, zero: true, bytes: 0 },
+        What::State { from: 5, to: 6, shutdown: 3, substate: 255, inferred: false },
+        What::Reset { by: Side::Peer },
+        What::Destroyed,
+    ];
+    everything.into_iter().map(|what| Event::Moment(Moment { ts_ns: START, sock: 77, what }))
 }
 
 /// A type that is added must be added to [`every`].
@@ -166,13 +191,16 @@ fn place(event: &Event) -> usize {
         Event::Process(_) => 7,
         Event::Connections(_) => 8,
         Event::Sample(_) => 9,
+        Event::Moment(_) => 10,
     }
 }
 
 #[test]
 fn every_event_comes_back_as_it_was() {
     let events = every();
-    assert_eq!(events.iter().map(place).collect::<Vec<_>>(), (0..=9).collect::<Vec<_>>());
+    let mut places: Vec<_> = events.iter().map(place).collect();
+    places.dedup();
+    assert_eq!(places, (0..=10).collect::<Vec<_>>());
     let mut entries: Vec<Entry> = events.into_iter().map(Entry::Event).collect();
     entries.insert(0, Entry::Batch(START));
     entries.insert(1, Entry::Target("server 4242 (+1 child)".into()));
