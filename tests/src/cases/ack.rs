@@ -161,7 +161,8 @@ fn both_ends(world: &World) -> anyhow::Result<()> {
     // The last answer's may go with the FIN, and the server may delay some of its own.
     ensure!(sent + 1 >= waits.len() as u64, "the server waited for {waits:?}, the client sent {sent}");
     ensure!(proved.len() >= 2 && proved.len() + 1 >= waits.len(), "the other end is here and known: {waits:?}");
-    check_agree(world, sent, waits.iter().map(|(us, _)| us).sum(), waited_us)
+    ensure!(proved.len() as u64 == sent, "the client sent {sent}, the server knows of {waits:?}");
+    check_agree(world, sent, proved.iter().sum(), waited_us)
 }
 
 fn open_connection(world: &World) -> anyhow::Result<()> {

@@ -209,8 +209,8 @@ impl Connection {
         self.bytes_in = self.bytes_in.saturating_add(bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(bytes_out);
         self.worst_us = self.worst_us.max(saturated(counted_us(view)));
-        for slice in &view.slices {
-            self.sums.add(Sum::Time(slice.kind), slice.us);
+        for (kind, us) in exchange::counted(&view.slices) {
+            self.sums.add(Sum::Time(kind), us);
         }
         if let Some(us) = exchange::trailing_us(&view.slices) {
             self.sums.add(Sum::Trailing, 1);
@@ -259,13 +259,13 @@ impl Connection {
         }
     }
 
+    /// Time by kind over all exchanges: those that took any, in order.
     pub(super) fn phases_us(&self) -> Vec<(SliceKind, u64)> {
-        self.times().collect()
-    }
-
-    /// Kinds that took time, in order.
-    fn times(&self) -> impl Iterator<Item = (SliceKind, u64)> {
-        SliceKind::ALL.into_iter().map(|kind| (kind, self.sums.get(Sum::Time(kind)))).filter(|&(_, us)| us > 0)
+        let time = |kind| {
+            let trailing_us = if kind == SliceKind::DelayedAck { self.sums.get(Sum::TrailingUs) } else { 0 };
+            (kind, self.sums.get(Sum::Time(kind)).saturating_add(trailing_us))
+        };
+        SliceKind::ALL.into_iter().map(time).filter(|&(_, us)| us > 0).collect()
     }
 
     /// Delayed ACKs that this host sent so far, and how long they waited, µs.
@@ -298,9 +298,8 @@ impl Connection {
         let outbound = current.and_then(|current| current.outbound.as_ref());
         let trailing = Trailing { count: self.sums.get(Sum::Trailing), us: self.sums.get(Sum::TrailingUs) };
         let mut times = OwnerTimes { exchanges: self.exchanges.into(), ..OwnerTimes::default() };
-        for (kind, us) in self.times() {
-            let trailing_us = if kind == SliceKind::DelayedAck { trailing.us } else { 0 };
-            times.add_time(kind, us.saturating_sub(trailing_us));
+        for kind in SliceKind::ALL {
+            times.add_time(kind, self.sums.get(Sum::Time(kind)));
         }
         ConnectionView {
             sock,

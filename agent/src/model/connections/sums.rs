@@ -8,7 +8,7 @@ use crate::model::snapshot::SliceKind;
 /// What is summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sum {
-    /// Time of a kind, µs.
+    /// Time of a kind, without a trailing delayed ACK, µs.
     Time(SliceKind),
     /// How often the peer's ACK was delayed and held nobody, and how long, µs.
     Trailing,
@@ -156,7 +156,7 @@ mod tests {
         let kinds = [SliceKind::Handshake, SliceKind::AcceptQueue, SliceKind::ReceiveQueue, SliceKind::App];
         kinds.into_iter().for_each(|kind| sums.add(Sum::Time(kind), 16_000));
         sums.add(Sum::Time(SliceKind::AckWait), 120);
-        sums.add(Sum::Time(SliceKind::DelayedAck), 40_000);
+        sums.add(Sum::Time(SliceKind::RunQueue), 16_000);
         sums.add(Sum::Trailing, 1);
         sums.add(Sum::TrailingUs, 40_000);
         assert!(!sums.0.spilled(), "{} bytes", sums.0.len());
