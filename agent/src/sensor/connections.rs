@@ -36,11 +36,12 @@ pub(super) struct Connections {
     told: HashSet<SockId>,
     next_scan: Option<Instant>,
     names: HashMap<u32, String>,
+    filters_by_process: bool,
 }
 
 impl Connections {
     pub(super) fn new(tick_ns: u64) -> Self {
-        Self { tick_ns, told: HashSet::new(), next_scan: None, names: HashMap::new() }
+        Self { tick_ns, told: HashSet::new(), next_scan: None, names: HashMap::new(), filters_by_process: true }
     }
 
     /// Makes the next scan run whatever the last one took.
@@ -59,12 +60,21 @@ impl Connections {
         }
         self.names.clear();
         scanned.since_ns = Some(now_ns);
-        let everybody = processes.is_empty().then_some(None);
-        for pid in everybody.into_iter().chain(processes.iter().copied().map(Some)) {
-            match sys::run_task_iterator(program.as_fd(), pid) {
+        let alone = if self.filters_by_process { processes } else { &[] };
+        for &pid in alone {
+            match sys::run_task_iterator(program.as_fd(), Some(pid)) {
                 Ok(output) => self.note(&output, now_ns, &mut scanned),
                 // A process that has ended meanwhile has no files.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(_) => {
+                    self.filters_by_process = false;
+                    break;
+                }
+            }
+        }
+        if processes.is_empty() || !self.filters_by_process {
+            match sys::run_task_iterator(program.as_fd(), None) {
+                Ok(output) => self.note(&output, now_ns, &mut scanned),
                 Err(_) => scanned.since_ns = None,
             }
         }
