@@ -159,7 +159,7 @@ unsafe fn look(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arrival: bool)
         (*datagram).waiting = queue.waiting;
         let mut gone = (*datagram).read + (*datagram).vanished;
         if arrival && queue.waiting == 1 && ts_ns > (*datagram).active_ns + SETTLED_NS && (*datagram).noted > gone {
-            // The queue was empty, so what is missing will not be read any more.
+            // The queue was empty, so what is missing left it unseen.
             (*datagram).vanished += (*datagram).noted - gone;
             gone = (*datagram).noted;
         }
@@ -168,7 +168,6 @@ unsafe fn look(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arrival: bool)
             (*datagram).noted += fresh as u64;
             mark(datagram, ts_ns, !arrival || fresh > 1);
         }
-        (*datagram).active_ns = ts_ns;
         let period = PERIOD.get(0).copied().unwrap_or_default();
         if period & 1 == 0 {
             raise(datagram, 0, period, queue.bytes, 0);
@@ -293,7 +292,11 @@ pub(crate) fn arrived(sk: *mut c_void) {
     let datagram = known(sk);
     if !datagram.is_null() {
         // SAFETY: checked for null; a live map value.
-        unsafe { look(datagram, Queue::of(sk), now(), true) };
+        unsafe {
+            let ts_ns = now();
+            look(datagram, Queue::of(sk), ts_ns, true);
+            (*datagram).active_ns = ts_ns;
+        }
     }
 }
 
@@ -318,6 +321,7 @@ pub(crate) fn read(sk: *mut c_void, result: i32) {
         add(&raw mut (*datagram).read, 1);
         add(&raw mut (*datagram).read_bytes, result as u64);
         (*datagram).read_ns = ts_ns;
+        (*datagram).active_ns = ts_ns;
         (*datagram).reader = current();
         look(datagram, Queue::of(sk), ts_ns, false);
     }

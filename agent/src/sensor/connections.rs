@@ -54,6 +54,7 @@ struct Scan {
     /// A descriptor that several processes hold is met several times.
     seen: HashSet<SockId>,
     held: Held,
+    filter_failed: bool,
     took: Duration,
 }
 
@@ -65,11 +66,21 @@ pub(super) struct Connections {
     scan: Option<Scan>,
     held: Held,
     names: HashMap<u32, String>,
+    /// Before 6.1 the iterator shows everybody's files or none.
+    filters_by_process: bool,
 }
 
 impl Connections {
     pub(super) fn new(kernel: Kernel) -> Self {
-        Self { kernel, told: HashSet::new(), next_scan: None, scan: None, held: Held::default(), names: HashMap::new() }
+        Self {
+            kernel,
+            told: HashSet::new(),
+            next_scan: None,
+            scan: None,
+            held: Held::default(),
+            names: HashMap::new(),
+            filters_by_process: true,
+        }
     }
 
     /// Makes the next scan run whatever the last one took.
@@ -85,7 +96,8 @@ impl Connections {
             return;
         }
         self.names.clear();
-        let mut left: VecDeque<_> = processes.iter().copied().map(Some).collect();
+        let alone = if self.filters_by_process { processes } else { &[] };
+        let mut left: VecDeque<_> = alone.iter().copied().map(Some).collect();
         if left.is_empty() {
             left.push_back(None);
         }
@@ -113,6 +125,7 @@ impl Connections {
             let next = Instant::now() + scan.took * SCAN_SHARE;
             self.next_scan = (scan.took > Duration::from_millis(5)).then_some(next);
             self.held = scan.held;
+            self.filters_by_process &= !scan.filter_failed;
         }
         Some(scanned)
     }
@@ -207,6 +220,10 @@ impl Scan {
             match sys::task_iterator(program.as_fd(), pid) {
                 Ok(iterator) => self.iterator = Some(iterator),
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(_) if pid.is_some() => {
+                    self.filter_failed = true;
+                    self.left = VecDeque::from([None]);
+                }
                 Err(_) => self.held.since_ns = None,
             }
         }

@@ -67,11 +67,7 @@ impl Datagrams {
             pid,
             comm,
             closed,
-            arrived: flow(
-                self.sees_reads,
-                raw.noted.saturating_sub(raw.vanished),
-                self.sees_sizes.then_some(raw.bytes_in),
-            ),
+            arrived: flow(self.sees_reads, raw.noted, self.sees_sizes.then_some(raw.bytes_in)),
             read: flow(self.sees_reads, raw.read, Some(raw.read_bytes)),
             written: flow(self.sees_writes, raw.written, Some(raw.written_bytes)),
             waiting: raw.waiting,

@@ -31,7 +31,7 @@ pub struct Datagram {
     pub peer: Endpoint,
     /// Datagrams that entered the receive queue, as far as noticed, those in it when the socket became watched included.
     pub noted: u64,
-    /// Of them, those that left it neither read nor counted at once: a bad checksum shows at the read only.
+    /// Of them, those that left it by no read that was seen: a checksum proved bad, or the call had begun before the attach.
     pub vanished: u64,
     /// Bytes that entered the receive queue. Full tier only.
     pub bytes_in: u64,

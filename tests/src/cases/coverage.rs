@@ -42,7 +42,7 @@ fn full_tier_sees_everything(world: &World) -> anyhow::Result<()> {
 
 fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
     let report = doctor(world, &["--tier", "tracepoint"])?;
-    let mut expected = BTreeSet::from(["syn", "syncookie", "read_splice", "write_blocked"]);
+    let mut expected = BTreeSet::from(["syn", "syncookie", "datagram_size", "read_splice", "write_blocked"]);
     let release = release(&report).with_context(|| format!("no kernel release: {report}"))?;
     if release < (6, 18) {
         expected.insert("overflow_ack");

@@ -9,23 +9,30 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         signal: "open_connections",
         vital: false,
+        choices: &[Choice {
+            tier: Tier::Tracepoint,
+            programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
+            shares: "",
+            fits: sockets_from_files,
+            loses: "",
+        }],
+        without: "connections that were open at the attach, and exchanges that are not over yet, are not seen",
+    },
+    Row {
+        signal: "open_datagrams",
+        vital: false,
         choices: &[
             Choice {
                 tier: Tier::Tracepoint,
-                programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
-                shares: "",
+                programs: &[],
+                shares: "iter:task_file",
                 fits: sockets_from_files,
                 loses: "",
             },
-            Choice {
-                tier: Tier::Tracepoint,
-                programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
-                shares: "",
-                fits: any,
-                loses: "connections that were open at the attach, and exchanges that are not over yet",
-            },
+            // The same program by itself: of UDP sockets an address is enough.
+            same(&[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }]),
         ],
-        without: "connections that were open at the attach, exchanges that are not over yet, and UDP sockets are not seen",
+        without: "UDP sockets are not seen",
     },
     Row {
         signal: "connection_state",
