@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::ledger::serve;
-use super::{SOCKETS_FROM_FILES, any_tier, native};
+use super::{SOCKETS_FROM_FILES, any_tier, each_tier, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
     Truth, check_bytes, check_verdict, connection_of, exchanges_of, is_connection, paired, spent_us,
@@ -16,9 +16,9 @@ use crate::harness::{Case, Demo, Ended, World, skip};
 pub(super) const CASES: &[Case] = &[
     any_tier("ack::peer_20_ms_away", far_away).alone(),
     any_tier("ack::segment_dropped", dropped).alone(),
-    any_tier("ack::both_ends_agree_on_delayed_acks", both_ends).since(SOCKETS_FROM_FILES).alone(),
+    each_tier("ack::both_ends_agree_on_delayed_acks", both_ends).since(SOCKETS_FROM_FILES).alone(),
     any_tier("ack::open_connections_tell_of_delayed_acks", open_connection).since(SOCKETS_FROM_FILES).alone(),
-    any_tier("ack::nagle_and_delayed_ack_agree", nagle_and_delayed_ack).since(SOCKETS_FROM_FILES).alone(),
+    each_tier("ack::nagle_and_delayed_ack_agree", nagle_and_delayed_ack).since(SOCKETS_FROM_FILES).alone(),
     native("ack::retransmits_are_found", retransmits_found),
 ];
 
