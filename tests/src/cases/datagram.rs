@@ -7,10 +7,10 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 use super::finding::check_useful;
-use super::server::{PORT, check_installed};
 use super::{each_tier, exchange, native};
 use crate::harness::json::{Value, address, is, number, sees};
 use crate::harness::{Agent, Case, Demo, Process, World, net};
+use crate::servers::{PORT, installed};
 
 pub(super) const CASES: &[Case] = &[
     exchange("datagram::counts_are_exact", counts),
@@ -226,7 +226,7 @@ fn drops(world: &World) -> anyhow::Result<()> {
 
 /// Each socket of a group that shares a port has figures of its own.
 fn two_sockets(world: &World) -> anyhow::Result<()> {
-    check_installed("python3")?;
+    installed("python3")?;
     let script = format!(
         "import socket,select\n\
          def bound():\n s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n \
@@ -267,7 +267,7 @@ fn dnsmasq(world: &World) -> anyhow::Result<()> {
     const QUERIES: u64 = 100;
     // An id, one question: the address of a.test.
     const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0\0\x01\0\x01";
-    check_installed("dnsmasq")?;
+    installed("dnsmasq")?;
     let mut server = Command::new("dnsmasq");
     let port = format!("--port={PORT}");
     server.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", &port]);
