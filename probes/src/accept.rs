@@ -4,16 +4,17 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_RB_NO_WAKEUP,
     helpers::generated,
     macros::{btf_tracepoint, fentry, fexit, tracepoint},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, TracePointContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Call, Queued};
+use backscope_abi::{Call, Queued, counter};
 
 use crate::{
     kernel::{Common, comm, config, current, file_of_fd, now, read, read_at, sock_of_file, sock_of_socket, tcp_of},
-    maps::{CALLS, LISTENERS, QUEUED, add, emit, emit_with, id_of, is_target, listener_id, note_depth},
+    maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit, id_of, is_target, listener_id, note_depth},
 };
 
 const TCP_LISTEN: u8 = 10;
@@ -121,32 +122,35 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
         age_jiffies = age(child);
     }
     let (thread, srtt, common) = (current(), read!(child, srtt_us as u32), Common::of(child));
-    emit_with(|record: *mut abi::Accept| {
-        // SAFETY: memory of the ring for one record, every field of which is written here.
-        unsafe {
-            (*record).kind = abi::ACCEPT;
-            (*record).fd = fd;
-            (*record).ts_ns = ts_ns;
-            (*record).entered_ns = call.entered_ns;
-            (*record).queued_ns = queued.queued_ns;
-            (*record).age_jiffies = age_jiffies;
-            (*record).late = late as u32;
-            (*record).listener = id;
-            (*record).sock = queued.sock;
-            (*record).local = common.local();
-            (*record).peer = common.peer();
-            (*record).tgid = (thread >> 32) as u32;
-            (*record).tid = thread as u32;
-            (*record).srtt_us = srtt;
-            (*record).depth = depth;
-            (*record).comm = comm();
-        }
-    });
+    count(counter::SEEN);
+    // No closure: the compiler leaves one of this size out of line, where its captures take the caller's stack.
+    let Some(mut entry) = EVENTS.reserve_untyped::<abi::Accept>(0) else { return count(counter::RING_FULL) };
+    let record: *mut abi::Accept = entry.as_mut_ptr();
+    // SAFETY: memory of the ring for one record, every field of which is written here.
+    unsafe {
+        (*record).kind = abi::ACCEPT;
+        (*record).fd = fd;
+        (*record).ts_ns = ts_ns;
+        (*record).entered_ns = call.entered_ns;
+        (*record).queued_ns = queued.queued_ns;
+        (*record).age_jiffies = age_jiffies;
+        (*record).late = late as u32;
+        (*record).listener = id;
+        (*record).sock = queued.sock;
+        (*record).local = common.local();
+        (*record).peer = common.peer();
+        (*record).tgid = (thread >> 32) as u32;
+        (*record).tid = thread as u32;
+        (*record).srtt_us = srtt;
+        (*record).depth = depth;
+        (*record).comm = comm();
+    }
+    entry.submit(BPF_RB_NO_WAKEUP.into());
 }
 
 /// The application reads or writes for the first time. If the connection is still taken for queued, the kernel skipped the
-/// probe at accept's return, since it had preempted another run of it on this processor (`recursion_misses`).
-#[inline(always)]
+/// probe at accept's return, since it had preempted another run of it on this processor (`recursion_misses`). A function of its own for the room on the stack.
+#[inline(never)]
 pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
     // SAFETY: only presence counts.
     if unsafe { QUEUED.get(child as u64) }.is_some() {
