@@ -13,9 +13,13 @@ use backscope_abi as abi;
 use backscope_abi::{Call, Queued, counter};
 
 use crate::{
-    kernel::{Common, comm, config, current, file_of_fd, now, read, read_at, sock_of_file, sock_of_socket, tcp_of},
+    kernel::{
+        Head, comm, config, current, file_of_fd, now, read, read_at, sock_of_file, sock_of_socket, tcp_of, write_ends,
+    },
     maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit, id_of, is_target, listener_id, note_depth},
 };
+
+const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
 
 const TCP_LISTEN: u8 = 10;
 const EAGAIN: i64 = -11;
@@ -121,13 +125,15 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
         queued.sock = id_of(child);
         age_jiffies = age(child);
     }
-    let (thread, srtt, common) = (current(), read!(child, srtt_us as u32), Common::of(child));
+    let (thread, srtt) = (current(), read!(child, srtt_us as u32));
     count(counter::SEEN);
     // No closure: the compiler leaves one of this size out of line, where its captures take the caller's stack.
     let Some(mut entry) = EVENTS.reserve_untyped::<abi::Accept>(0) else { return count(counter::RING_FULL) };
     let record: *mut abi::Accept = entry.as_mut_ptr();
     // SAFETY: memory of the ring for one record, every field of which is written here.
     unsafe {
+        // The record is long enough to read the socket to, and filled only then: the stack is short.
+        write_ends(child, record.cast(), &raw mut (*record).local, &raw mut (*record).peer);
         (*record).kind = abi::ACCEPT;
         (*record).fd = fd;
         (*record).ts_ns = ts_ns;
@@ -137,8 +143,6 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
         (*record).late = late as u32;
         (*record).listener = id;
         (*record).sock = queued.sock;
-        (*record).local = common.local();
-        (*record).peer = common.peer();
         (*record).tgid = (thread >> 32) as u32;
         (*record).tid = thread as u32;
         (*record).srtt_us = srtt;

@@ -1,13 +1,13 @@
 //! A connection is made by this host, ends, and is destroyed.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use backscope_abi as abi;
 use backscope_abi::{Connection, counter, progress, role};
 
 use crate::{
     connection::{connection_of, finish, forget, open, tcp_of},
-    kernel::{Common, current, load, now, read},
+    kernel::{current, load, now, read, write_ends},
     maps::{cookie_of, count, emit_with, is_target},
     moment,
 };
@@ -76,9 +76,8 @@ fn opened(sk: *const c_void, sock: u64, tgid: u32) {
             (*record).tgid = tgid;
             (*record).ts_ns = now();
             (*record).sock = sock;
-            let common = Common::of(sk);
-            (*record).local = common.local();
-            (*record).peer = common.peer();
+            let mut head = MaybeUninit::uninit();
+            write_ends(sk, head.as_mut_ptr(), &raw mut (*record).local, &raw mut (*record).peer);
             (*record).srtt_us = read!(sk, srtt_us as u32);
             (*record)._pad = 0;
         }

@@ -142,50 +142,59 @@ fn mapped(addr: u32) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
-/// The beginning of a socket, `struct sock_common`, read at once: one call of the kernel instead of one a member.
-pub(crate) struct Common {
-    sk: *const c_void,
-    words: [u64; 12],
+/// The beginning of a socket, `struct sock_common`.
+pub(crate) type Head = [u64; 12];
+
+/// One member of a socket whose beginning was read to `head`.
+#[inline(always)]
+fn pick<T: Copy + Default>(head: *const Head, sk: *const c_void, offset: u16) -> T {
+    if offset as usize + size_of::<T>() > size_of::<Head>() {
+        return read_at(sk, offset);
+    }
+    // SAFETY: within the head; every T used is plain integers, aligned in the kernel's structure as here.
+    unsafe { head.byte_add(offset as usize).cast::<T>().read_volatile() }
 }
 
-impl Common {
-    #[inline(always)]
-    pub(crate) fn of(sk: *const c_void) -> Self {
-        Self { sk, words: read_at(sk, 0) }
+/// Writes an end word by word: an [`Endpoint`] on the way would take stack that some programs do not have.
+///
+/// # Safety
+/// `end` must point to memory for one.
+#[inline(always)]
+unsafe fn write_end(end: *mut Endpoint, addr: [u64; 2], port: u16) {
+    let words = end.cast::<u64>();
+    // SAFETY: promised by the caller; an address of two words, a port and padding of one.
+    unsafe {
+        words.write(addr[0]);
+        words.add(1).write(addr[1]);
+        words.add(2).write(port as u64);
     }
+}
 
-    #[inline(always)]
-    fn pick<T: Copy + Default>(&self, offset: u16) -> T {
-        if offset as usize + size_of::<T>() > size_of_val(&self.words) {
-            return read_at(self.sk, offset);
-        }
-        // SAFETY: within the words; every T used is plain integers, aligned in the kernel's structure as here.
-        unsafe { self.words.as_ptr().byte_add(offset as usize).cast::<T>().read_volatile() }
-    }
-
-    #[inline(always)]
-    fn addr(&self, v4: u16, v6: u16) -> [u8; 16] {
-        if self.pick::<u16>(offset!(skc_family)) == AF_INET6 {
-            let [a, b, c, d] = self.pick::<[u32; 4]>(v6).map(u32::to_ne_bytes);
-            // SAFETY: the same bytes.
-            unsafe { core::mem::transmute::<[[u8; 4]; 4], [u8; 16]>([a, b, c, d]) }
-        } else {
-            mapped(self.pick(v4))
-        }
-    }
-
-    /// As [`local_of`].
-    #[inline(always)]
-    pub(crate) fn local(&self) -> Endpoint {
-        let addr = self.addr(offset!(skc_rcv_saddr), offset!(skc_v6_rcv_saddr));
-        Endpoint { addr, port: self.pick(offset!(skc_num)), _pad: [0; 3] }
-    }
-
-    /// As [`peer_of`].
-    #[inline(always)]
-    pub(crate) fn peer(&self) -> Endpoint {
-        let addr = self.addr(offset!(skc_daddr), offset!(skc_v6_daddr));
-        Endpoint { addr, port: u16::from_be(self.pick(offset!(skc_dport))), _pad: [0; 3] }
+/// Writes both ends of a connection as [`local_of`] and [`peer_of`] read them, but read at once, to `head`; that may be
+/// where they are written, too.
+///
+/// # Safety
+/// `head`, `local` and `peer` must point to memory for what they say.
+#[inline(always)]
+pub(crate) unsafe fn write_ends(sk: *const c_void, head: *mut Head, local: *mut Endpoint, peer: *mut Endpoint) {
+    // SAFETY: the helper checks the address and always fills the whole head.
+    unsafe { generated::bpf_probe_read_kernel(head.cast(), size_of::<Head>() as u32, sk) };
+    let is_v6 = pick::<u16>(head, sk, offset!(skc_family)) == AF_INET6;
+    let local_port = pick(head, sk, offset!(skc_num));
+    let peer_port = u16::from_be(pick(head, sk, offset!(skc_dport)));
+    let (here, there) = if is_v6 && offset!(skc_v6_daddr) != ABSENT {
+        let word = |at: u16| pick::<u32>(head, sk, at) as u64;
+        let addr = |at: u16| [word(at) | word(at + 4) << 32, word(at + 8) | word(at + 12) << 32];
+        (addr(offset!(skc_v6_rcv_saddr)), addr(offset!(skc_v6_daddr)))
+    } else {
+        // As `mapped`.
+        let addr = |at: u16| [0, 0xffff_0000 | (pick::<u32>(head, sk, at) as u64) << 32];
+        (addr(offset!(skc_rcv_saddr)), addr(offset!(skc_daddr)))
+    };
+    // SAFETY: promised by the caller.
+    unsafe {
+        write_end(local, here, local_port);
+        write_end(peer, there, peer_port);
     }
 }
 
