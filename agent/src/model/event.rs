@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::{
     Closed, ConnectionSample, DatagramSample, Ending, Exchange, Hold, HoldReason, Inbound, Opened, Outbound, Progress,
-    Role, Side, TcpState, ThreadSample, ThreadUse,
+    Role, Side, Sleep, TcpState, ThreadSample, ThreadUse, Waiting,
 };
 
 /// A socket's id, unique for a run.
@@ -194,6 +194,8 @@ pub struct Sample {
     pub connections_open: u64,
     /// Threads of watched processes.
     pub threads: Vec<ThreadSample>,
+    /// Threads that wait for a listener in `epoll_wait`.
+    pub waiting: Vec<Waiting>,
     /// UDP sockets of watched processes.
     pub datagrams: Vec<DatagramSample>,
     /// Loss, as totals since the attach, by probe or map; only those that are not 0.

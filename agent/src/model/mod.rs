@@ -17,6 +17,8 @@
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
 //! | UDP sockets | 1,024 | further ones are not judged |
+//! | listeners whose connections tell a pattern | 256, each by its last 256 connections and 256 threads, some 150 bytes each | a closed listener gives way; without one the newest listener is not judged |
+//! | threads whose beginning is known, forks | those of the last two samples, 4,096 | the oldest fork goes |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
 
@@ -31,6 +33,7 @@ mod ledger;
 mod listener;
 mod listeners;
 pub mod output;
+mod pattern;
 mod recent;
 mod sharing;
 pub mod snapshot;
@@ -55,6 +58,7 @@ use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
+use pattern::Patterns;
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
 pub use stream::MAX_STREAM;
@@ -87,6 +91,7 @@ pub struct Model {
     connections: Connections,
     threads: Threads,
     works: Works,
+    patterns: Patterns,
     datagrams: datagrams::Sockets,
     stream: Stream,
     board: Board,
@@ -108,6 +113,7 @@ impl Model {
             connections: Connections::new(),
             threads: Threads::default(),
             works: Works::default(),
+            patterns: Patterns::default(),
             datagrams: datagrams::Sockets::default(),
             setup,
             stream: Stream::default(),
@@ -146,9 +152,11 @@ impl Model {
             Event::Opened(opened) => {
                 self.advance(opened.ts_ns);
                 self.connections.opened(opened);
+                self.patterns.opened(opened);
             }
             Event::Exchange(exchange) => {
                 self.advance(exchange.ts_ns);
+                self.patterns.exchanged(exchange);
                 let (now_ns, works) = (self.now_ns, &mut self.works);
                 self.connections.exchanged(now_ns, exchange, &mut |facts, connection, output| {
                     works.reported(now_ns, facts, connection, &output.view);
@@ -157,6 +165,7 @@ impl Model {
             }
             Event::Closed(closed) => {
                 self.advance(closed.ts_ns);
+                self.patterns.closed(closed);
                 if let Some(connection) = self.connections.closed(closed, out) {
                     self.works.closed(self.now_ns, connection);
                 }
@@ -171,6 +180,7 @@ impl Model {
         Snapshot {
             connections: self.connections.views(self.now_ns),
             threads: self.threads.views(&self.connections.by_thread()),
+            patterns: self.patterns.views(),
             ..self.brief()
         }
     }
@@ -190,6 +200,7 @@ impl Model {
             times: self.connections.times.all,
             recent_times: self.connections.times.recent(self.now_ns),
             threads: Vec::new(),
+            patterns: Vec::new(),
             stream: self.stream.entries(),
             findings: self.board.view(),
             notices: self.notices.clone(),
@@ -208,6 +219,7 @@ impl Model {
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
         self.connections.finish(self.now_ns, out);
+        self.patterns.finish(self.now_ns, out);
         out.push(Output::Summary(self.summary()));
     }
 
@@ -223,6 +235,7 @@ impl Model {
             self.connections.accepted(accept);
         }
         self.threads.accepted(accept);
+        self.patterns.accepted(accept);
         out.push(Output::Accept(accept.clone()));
     }
 
@@ -245,6 +258,7 @@ impl Model {
 
     fn process(&mut self, process: &Process, out: &mut Vec<Output>) {
         self.advance(process.ts_ns);
+        self.patterns.process(process);
         if process.change == ProcessChange::Exited {
             self.listeners.exited(process.pid);
         }
@@ -267,9 +281,11 @@ impl Model {
         });
         self.works.sampled(sample, &self.connections);
         self.threads.sampled(sample);
+        self.patterns.sampled(sample, out);
         self.datagrams.sampled(sample);
         self.report_listeners(sample.ts_ns, out);
         self.judge_connections(sample.ts_ns, out);
+        self.judge_families(sample.ts_ns, out);
         self.board.expire(sample.ts_ns);
         self.report_lost(sample, out);
         self.seen = sample.seen;
@@ -312,6 +328,13 @@ impl Model {
         }
         for socket in self.datagrams.iter() {
             self.board.judge_datagrams(ts_ns, socket, out);
+        }
+    }
+
+    fn judge_families(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+        for family in self.patterns.families() {
+            let busy = |tid: u32| self.threads.busy(tid);
+            self.board.judge_family(ts_ns, &family, &busy, out);
         }
     }
 

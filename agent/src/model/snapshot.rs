@@ -1,12 +1,14 @@
 //! What every front-end renders. Nothing is computed in a front-end beyond layout.
 
 mod connection;
+mod pattern;
 
 use std::net::SocketAddr;
 
 pub use connection::{
     ConnectionView, ExchangeView, HoldView, OwnerTimes, Slice, SliceKind, ThreadView, Trailing, Verdict,
 };
+pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 
 use super::event::{SockId, Stage};
 
@@ -61,6 +63,8 @@ pub struct Snapshot {
     pub recent_times: OwnerTimes,
     /// Threads of the watched processes, busiest first; bounded.
     pub threads: Vec<ThreadView>,
+    /// How each family of processes shares its connections out, by process id.
+    pub patterns: Vec<PatternView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub stream: Vec<StreamEntry>,
     /// Standing findings, worst first.

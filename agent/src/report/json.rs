@@ -3,6 +3,7 @@
 
 mod body;
 mod connection;
+mod pattern;
 mod summary;
 
 use std::io;
@@ -16,6 +17,7 @@ use body::{
     AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SynBody, retransmitted,
 };
 use connection::{ConnectionBody, ExchangeBody};
+use pattern::PatternBody;
 use summary::SummaryBody;
 
 /// Writes one JSON object a line.
@@ -59,6 +61,7 @@ impl Sink for Json {
                     self.line(out, "connection", ts_ns, ConnectionBody::from(connection.as_ref()))
                 }
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
+                Output::Pattern(pattern) => self.line(out, "pattern", ts_ns, PatternBody::from(&pattern.view)),
                 Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(&finding.finding)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),
                 Output::Summary(summary) => self.line(out, "summary", ts_ns, SummaryBody::from(summary)),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::model::event::{
     Accept, ConnectionSample, DatagramSample, Event, InAccept, ListenerSample, Overflow, Sample, SockId, Stage,
-    ThreadSample,
+    ThreadSample, Waiting,
 };
 use crate::model::output::{Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView};
@@ -63,6 +63,7 @@ pub(crate) struct World {
     pub(crate) in_accept: Vec<InAccept>,
     pub(crate) connections: Vec<ConnectionSample>,
     pub(crate) threads: Vec<ThreadSample>,
+    pub(crate) waiting: Vec<Waiting>,
     pub(crate) datagrams: Vec<DatagramSample>,
     pub(crate) out: Vec<Output>,
     /// What the model was given.
@@ -80,6 +81,7 @@ impl World {
             in_accept: Vec::new(),
             connections: Vec::new(),
             threads: Vec::new(),
+            waiting: Vec::new(),
             datagrams: Vec::new(),
             out: Vec::new(),
             given: Vec::new(),
@@ -148,6 +150,7 @@ impl World {
             connections: self.connections.clone(),
             connections_open: self.connections.len() as u64,
             threads: self.threads.clone(),
+            waiting: self.waiting.clone(),
             datagrams: self.datagrams.clone(),
             somaxconn: vec![(1, 4_096)],
             ..Sample::default()

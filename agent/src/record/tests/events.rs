@@ -4,8 +4,8 @@ use super::super::{Entry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
     Accept, Closed, ConnectionSample, Cost, DatagramSample, Ending, Event, Exchange, Hold, HoldReason, InAccept,
-    Inbound, Opened, Outbound, Overflow, Process, ProcessChange, Progress, Role, Sample, Side, Stage, Syn,
-    SynAckRetransmit, TcpState, ThreadSample, ThreadUse,
+    Inbound, Opened, Outbound, Overflow, Process, ProcessChange, Progress, Role, Sample, Side, Sleep, Stage, Syn,
+    SynAckRetransmit, TcpState, ThreadSample, ThreadUse, Waiting,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup};
 
@@ -79,11 +79,16 @@ fn sample() -> Sample {
             pid: 1,
             tid: 2,
             comm: "t".into(),
+            parent: 7,
             cpu_ns: 3,
             run_delay_ns: 4,
+            runs: 8,
+            started_ns: 9,
+            sleep: Some(Sleep::Events),
             reads: 5,
             writes: 6,
         }],
+        waiting: vec![Waiting { pid: 1, tid: 2, listener: LISTENER, epoll: 4, exclusive: true, switches: 5 }],
         datagrams: vec![DatagramSample {
             sock: 8,
             local: address("127.0.0.1:53"),
