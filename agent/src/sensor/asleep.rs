@@ -38,13 +38,14 @@ impl Call {
         #[cfg(target_arch = "x86_64")]
         match self.number {
             libc::SYS_poll if self.second == 1 => return Sleep::Descriptor,
-            libc::SYS_poll | libc::SYS_select => return Sleep::Events,
+            libc::SYS_poll | libc::SYS_select => return Sleep::Several,
             _ => {}
         }
         match self.number {
             libc::SYS_accept | libc::SYS_accept4 => Sleep::Accept,
             libc::SYS_ppoll if self.second == 1 => Sleep::Descriptor,
-            libc::SYS_ppoll | libc::SYS_pselect6 | libc::SYS_io_uring_enter => Sleep::Events,
+            libc::SYS_ppoll | libc::SYS_pselect6 => Sleep::Several,
+            libc::SYS_io_uring_enter => Sleep::Events,
             libc::SYS_read
             | libc::SYS_readv
             | libc::SYS_recvfrom
@@ -130,7 +131,7 @@ mod tests {
             (libc::SYS_accept4, 0, Sleep::Accept),
             (libc::SYS_recvfrom, 9, Sleep::Descriptor),
             (libc::SYS_ppoll, 1, Sleep::Descriptor),
-            (libc::SYS_ppoll, 2, Sleep::Events),
+            (libc::SYS_ppoll, 2, Sleep::Several),
             (libc::SYS_epoll_pwait, 9, Sleep::Events),
             (libc::SYS_futex, 9, Sleep::Lock),
             (libc::SYS_nanosleep, 9, Sleep::Other),

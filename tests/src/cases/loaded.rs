@@ -58,7 +58,7 @@ fn check_connection(ended: &Ended, talk: &Talk) -> anyhow::Result<()> {
 }
 
 /// A shell's command, without the shell.
-fn command(line: &str) -> Command {
+pub(super) fn command(line: &str) -> Command {
     let mut words = line.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words);
@@ -84,7 +84,7 @@ fn redis(world: &World) -> anyhow::Result<()> {
 }
 
 /// Where the distribution puts PostgreSQL's programs.
-fn postgres_programs() -> anyhow::Result<Option<PathBuf>> {
+pub(super) fn postgres_programs() -> anyhow::Result<Option<PathBuf>> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let places = versions.map(|version| version.path().join("bin")).chain([PathBuf::from("/usr/local/bin")]);
     let mut found: Vec<_> = places.filter(|place| place.join("initdb").exists()).collect();
@@ -93,7 +93,7 @@ fn postgres_programs() -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// The user of that name, as it refuses to run as root.
-fn user(name: &str) -> Option<(u32, u32)> {
+pub(super) fn user(name: &str) -> Option<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
     let mut fields = users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))

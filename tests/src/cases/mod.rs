@@ -12,6 +12,7 @@ mod ledger;
 mod listener;
 mod loaded;
 mod overflow;
+mod pattern;
 mod receive;
 mod record;
 mod robust;
@@ -40,6 +41,8 @@ pub fn all() -> Vec<Case> {
         command::CASES,
         record::CASES,
         coverage::CASES,
+        pattern::DEMOS,
+        pattern::SERVERS,
         server::CASES,
         loaded::CASES,
     ]

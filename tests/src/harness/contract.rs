@@ -60,6 +60,7 @@ const FIELDS: &[(&str, &[&str])] = &[
             "attached_midway",
         ],
     ),
+    ("pattern", &["pid", "name", "units", "io", "confidence", "evidence", "threads"]),
     ("process", &["pid", "comm", "change"]),
     ("event", &["sock", "name", "tid"]),
     ("finding", &["kind", "severity", "subject", "text", "evidence", "fix"]),

@@ -266,8 +266,10 @@ pub enum Sleep {
     Accept,
     /// One descriptor: a read, a write, a `poll` of a single one.
     Descriptor,
-    /// Any of several descriptors: `epoll_wait`, `poll`, `select`, `io_uring_enter`.
+    /// Events of a set that the kernel keeps: `epoll_wait`, `io_uring_enter`.
     Events,
+    /// Any of several descriptors, named in the call: `poll`, `select`.
+    Several,
     /// A lock or a condition (`futex`).
     Lock,
     /// Anything else.

@@ -80,7 +80,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
 /// The same among threads that read what others accepted. One that does most of the reads is no harm while it keeps up,
 /// so it is a warning only when it has no time left and many connections.
 pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<Verdict> {
-    let shared = facts.family.reads.filter(|shared| is_uneven(shared.readers, shared.reads, shared.most))?;
+    let busiest = |shared: &ReadsShared| facts.family.view.uneven.contains(&shared.busiest);
+    let shared = facts.family.reads.filter(busiest)?;
     let ReadsShared { readers, reads, most, busiest } = shared;
     let threads = &facts.family.view.threads;
     let connections = threads.iter().find(|thread| thread.tid == busiest).map_or(0, |thread| thread.connections);

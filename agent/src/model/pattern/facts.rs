@@ -132,9 +132,12 @@ impl Facts {
         }
         let alone = || self.servers.get(&server) == Some(&1);
         match (trail.acceptor, trail.begun_for_it) {
+            // A pool has a share in reading, be it that the one who accepts reads, too.
+            _ if accepts && trail.readers.several => Some(Role::Handed),
             (Some(acceptor), _) if acceptor == server => Some(Role::Own),
             (None, _) if accepts => Some(Role::Own),
-            (Some(_), Some(true)) => Some(Role::ForIt),
+            // One of a pool that grows as it is needed goes on to others.
+            (Some(_), Some(true)) if alone() => Some(Role::ForIt),
             (Some(_), _) if accepts => Some(Role::Peer),
             // Who accepted it is not known, but a pool does not grow by one thread a connection.
             (None, _) if alone() && births.began_later_than(server, root) == Some(true) => Some(Role::ForIt),

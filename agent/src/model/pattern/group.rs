@@ -4,23 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::births::Births;
 use super::facts::{self, Facts};
-use super::herd::Herd;
+use super::herd::{Herd, Totals};
 use super::judge::{self, Helpers, Judgement};
 use super::line::{Doings, Key};
 use super::trail::{Id, Trail};
 use super::waits::Waits;
 use super::words::Evidence;
 use crate::model::event::{Sample, SockId, Waiting};
-use crate::model::histogram::WaitHistogram;
 use crate::model::sharing::Sharing;
-use crate::model::snapshot::{PatternName, PatternThread, PatternView};
+use crate::model::snapshot::{PatternName, PatternThread, PatternView, WaitView};
 
 /// Threads in a pattern.
 const MAX_PATTERN_THREADS: usize = 64;
 /// Who was seen waiting for a listener counts as one that accepts for so long, ns.
 const WAITED_NS: u64 = 30_000_000_000;
-/// Reads over which helpers are judged, at least; at more than 64 times as many the past loses half its weight.
-const HELPED_READS: u64 = 50;
+/// Reads over which helpers are judged, at least; at more than 128 times as many the past loses half its weight.
+const HELPED_READS: u64 = 20;
 
 /// What a group has at one sample.
 pub(super) struct Now<'a> {
@@ -28,14 +27,13 @@ pub(super) struct Now<'a> {
     pub(super) key: Key,
     pub(super) trails: Vec<&'a Trail>,
     pub(super) doers: BTreeMap<Id, Doings>,
-    pub(super) handoff: WaitHistogram,
+    pub(super) handoff: WaitView,
     /// Its open listeners, with one of them.
     pub(super) listeners: u64,
     pub(super) listener: SockId,
     pub(super) root: u32,
     pub(super) comm: String,
-    /// Accepts and empty accepts since watched.
-    pub(super) totals: (u64, u64),
+    pub(super) totals: Totals,
     /// Who waits now.
     pub(super) waiting: Vec<&'a Waiting>,
     pub(super) in_accept: Vec<(Id, SockId)>,
@@ -51,11 +49,11 @@ pub(super) struct Group {
     waits: Waits,
     helped_reads: u64,
     helpers: HashMap<Id, u64>,
-    reads: u64,
+    /// Reads by the sample before; `None` before the first, whose runs are not known either.
+    reads: Option<u64>,
     pub(super) herd: Herd,
     readers: Sharing<Id>,
-    /// The newest judgement and what it looks like.
-    pub(super) judgement: Option<Judgement>,
+    /// What the newest judgement looks like.
     pub(super) view: Option<PatternView>,
     /// Connections that the judgement rests on.
     pub(super) weight: u64,
@@ -68,10 +66,9 @@ impl Group {
             waits: Waits::default(),
             helped_reads: 0,
             helpers: HashMap::new(),
-            reads: 0,
+            reads: None,
             herd: Herd::default(),
             readers: Sharing::new(now_ns),
-            judgement: None,
             view: None,
             weight: 0,
         }
@@ -99,27 +96,27 @@ impl Group {
         );
         let servers: BTreeSet<Id> = facts.servers.keys().copied().collect();
         self.waits.sampled(now.sample, &servers, &facts);
-        self.herd.sampled(now_ns, &now.waiting, &now.doers, now.totals, now.listener);
+        let acceptors = now.doers.values().filter(|doings| doings.accepts > 0).count() as u64;
+        self.herd.sampled(now_ns, &now.waiting, acceptors, now.totals, now.listener);
         let helpers = self.helpers(now, &facts);
         let judgement = judge::judge(&facts, helpers);
         self.share(now, &facts, births, judgement.name);
         self.weight = facts.weight;
         self.view = Some(self.look(now, &facts, births, judgement, helpers, elsewhere));
-        self.judgement = Some(judgement);
     }
 
     /// Threads of the serving process that neither accept nor serve, and how often they ran.
     fn helpers(&mut self, now: &Now<'_>, facts: &Facts) -> Helpers {
-        let reads: u64 = now.doers.values().map(|doings| doings.reads).sum();
-        self.helped_reads += reads.saturating_sub(self.reads);
-        self.reads = reads;
+        let reads = now.totals.reads;
+        self.helped_reads += reads.saturating_sub(self.reads.unwrap_or(reads));
+        self.reads = Some(reads);
         let processes: BTreeSet<u32> = facts.servers.keys().map(|(pid, _)| *pid).collect();
         let others = |id: &Id| processes.contains(&id.0) && !facts.servers.contains_key(id) && !facts.accepting.contains(id);
         for (&id, &runs) in now.runs.iter().filter(|(id, _)| others(id)) {
             *self.helpers.entry(id).or_default() += runs;
         }
         self.helpers.retain(|id, _| others(id) && now.runs.contains_key(id));
-        if self.helped_reads > HELPED_READS * 64 {
+        if self.helped_reads > HELPED_READS * 128 {
             self.helped_reads /= 2;
             self.helpers.values_mut().for_each(|runs| *runs /= 2);
         }
@@ -153,13 +150,12 @@ impl Group {
         elsewhere: usize,
     ) -> PatternView {
         let take_part: BTreeSet<u32> = facts.accepting.iter().chain(facts.servers.keys()).map(|(pid, _)| *pid).collect();
-        let handoff = now.handoff.view();
         let evidence = Evidence {
             judgement,
             facts,
             helpers,
             waits: &self.waits,
-            handoff,
+            handoff: now.handoff,
             key: now.key,
             processes: take_part.len(),
             elsewhere,
@@ -173,7 +169,7 @@ impl Group {
             confidence: judgement.confidence,
             headline: evidence.headline(),
             evidence: evidence.sentences(),
-            handoff,
+            handoff: now.handoff,
             threads: threads(now, facts, births, judgement.name),
             uneven: self.readers.last().filter(is_uneven).map(|stretch| stretch.busiest.1).into_iter().collect(),
         }
@@ -183,6 +179,7 @@ impl Group {
 /// One reader has far more than its part.
 fn is_uneven(stretch: &crate::model::sharing::Stretch<Id>) -> bool {
     crate::model::finding::is_uneven(stretch.parties, stretch.accepts, stretch.most)
+        && stretch.most * 4 >= stretch.accepts
 }
 
 fn threads(now: &Now<'_>, facts: &Facts, births: &Births, name: PatternName) -> Vec<PatternThread> {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::line::Doings;
 use super::trail::Id;
 use crate::model::event::{SockId, Waiting};
 
@@ -28,28 +27,31 @@ pub(in crate::model) struct HerdFacts {
     pub(in crate::model) eagains: u64,
     /// Times that the waiters woke.
     pub(in crate::model) wakeups: u64,
-    /// Of them, those that no accept and no read accounts for; at least so many.
+    /// Of them, those that no accept, read or end of a connection accounts for; at least so many.
     pub(in crate::model) wasted: u64,
     /// A second.
     pub(in crate::model) wasted_rate: f64,
 }
 
-/// One thread's totals at the sample before.
-#[derive(Clone, Copy, Debug)]
-struct Before {
-    switches: u64,
-    useful: u64,
+/// What a group has come to since it is watched.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) accepts: u64,
+    /// Accept calls that found nothing.
+    pub(super) eagains: u64,
+    /// Reads on its connections, by whomever.
+    pub(super) reads: u64,
 }
 
 /// Watches one group of listeners, stretch after stretch.
 #[derive(Debug, Default)]
 pub(super) struct Herd {
     start_ns: Option<u64>,
-    /// Totals at the beginning: accepts and empty accepts.
-    base: (u64, u64),
-    before: HashMap<Id, Before>,
+    /// Totals at the beginning.
+    base: Totals,
+    /// Times that each thread had gone to sleep by the sample before.
+    before: HashMap<Id, u64>,
     wakeups: u64,
-    useful: u64,
     /// By process and epoll instance: a thread waiting there, and its listener.
     epolls: BTreeMap<(u32, u32), SockId>,
     last: Option<HerdFacts>,
@@ -60,13 +62,13 @@ impl Herd {
         self.last.as_ref()
     }
 
-    /// Takes who waits now, what threads have done, and the totals of accepts and empty accepts.
+    /// Takes who waits now, how many threads accept, and what the group has come to. `listener` is one of it.
     pub(super) fn sampled(
         &mut self,
         now_ns: u64,
         waiting: &[&Waiting],
-        doers: &BTreeMap<Id, Doings>,
-        totals: (u64, u64),
+        acceptors: u64,
+        totals: Totals,
         listener: SockId,
     ) {
         let start_ns = *self.start_ns.get_or_insert(now_ns);
@@ -74,26 +76,24 @@ impl Herd {
             self.base = totals;
         }
         for thread in waiting.iter().filter(|thread| !thread.exclusive) {
-            let id = (thread.pid, thread.tid);
-            let useful = doers.get(&id).map_or(0, |doings| doings.accepts + doings.reads);
-            let now = Before { switches: thread.switches, useful };
-            if let Some(before) = self.before.insert(id, now) {
-                self.wakeups += now.switches.saturating_sub(before.switches);
-                self.useful += now.useful.saturating_sub(before.useful);
+            if let Some(before) = self.before.insert((thread.pid, thread.tid), thread.switches) {
+                self.wakeups += thread.switches.saturating_sub(before);
             }
             self.epolls.insert((thread.pid, thread.epoll), thread.listener);
         }
-        let accepts = totals.0.saturating_sub(self.base.0);
-        let eagains = totals.1.saturating_sub(self.base.1);
+        let accepts = totals.accepts.saturating_sub(self.base.accepts);
+        let eagains = totals.eagains.saturating_sub(self.base.eagains);
+        let reads = totals.reads.saturating_sub(self.base.reads);
         let age_ns = now_ns.saturating_sub(start_ns);
         if accepts >= ENOUGH_ACCEPTS && age_ns >= LEAST_NS {
-            let acceptors = doers.values().filter(|doings| doings.accepts > 0).count() as u64;
             let mut per_listener: BTreeMap<SockId, u64> = BTreeMap::new();
             self.epolls.values().for_each(|&listener| *per_listener.entry(listener).or_default() += 1);
             let most = per_listener.into_iter().max_by_key(|&(_, waiters)| waiters);
             let (listener, waiters) = most.unwrap_or((listener, 0));
-            // A loop that accepts until there is nothing more has one empty call for each wakeup.
-            let wasted = self.wakeups.saturating_sub(self.useful).max(eagains.saturating_sub(accepts));
+            // A connection is worth a wakeup for itself, one for each message, whoever reads it, and one for its end. A
+            // loop that accepts until there is nothing more has one empty call for each wakeup.
+            let useful = 2 * accepts + reads;
+            let wasted = self.wakeups.saturating_sub(useful).max(eagains.saturating_sub(accepts));
             let wasted_rate = wasted as f64 * 1e9 / age_ns as f64;
             let wakeups = self.wakeups;
             self.last =

@@ -43,6 +43,8 @@ pub(super) struct Line {
     pub(super) trails: VecDeque<SockId>,
     pub(super) doers: BTreeMap<Id, Doings>,
     pub(super) handoff: WaitHistogram,
+    /// Reads of all threads, the forgotten ones, too.
+    pub(super) reads: u64,
     pub(super) last_ns: u64,
 }
 
@@ -54,6 +56,7 @@ impl Line {
             trails: VecDeque::new(),
             doers: BTreeMap::new(),
             handoff: WaitHistogram::new(Precision::Coarse),
+            reads: 0,
             last_ns: now_ns,
         }
     }
@@ -75,6 +78,7 @@ impl Line {
     }
 
     pub(super) fn noted(&mut self, added: &Added, now_ns: u64) {
+        self.reads += added.reads;
         if let Some(reader) = added.reader.filter(|_| added.reads > 0) {
             self.doer(reader, now_ns).reads += added.reads;
         }

@@ -11,6 +11,8 @@ mod herd;
 mod judge;
 mod line;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod trail;
 mod waits;
 mod words;
@@ -18,14 +20,15 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
-use super::event::{Accept, Closed, Exchange, Opened, Process, Role, Sample, SockId};
+use super::event::{Accept, Closed, Exchange, ListenerSample, Opened, Process, Role, Sample, SockId};
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Output, PatternOutput};
 use super::snapshot::PatternView;
 use births::Births;
 use group::{Group, Now};
 pub(super) use herd::HerdFacts;
-use line::{Key, Line};
+use herd::Totals;
+use line::{Doings, Key, Line};
 use standing::Standing;
 use trail::{Id, Trail};
 
@@ -44,7 +47,7 @@ pub(super) struct ReadsShared {
     pub(super) busiest: u32,
 }
 
-/// What findings judge a family by.
+/// What findings judge a group of listeners of a family by.
 pub(super) struct Family<'a> {
     pub(super) view: &'a PatternView,
     pub(super) herd: Option<&'a HerdFacts>,
@@ -132,14 +135,13 @@ impl Patterns {
     /// What findings judge by.
     pub(super) fn families(&self) -> impl Iterator<Item = Family<'_>> {
         self.groups.iter().filter_map(|(key, group)| {
-            let view = &self.standing.get(&group.view.as_ref()?.pid)?.view;
             let reads = group.reads_shared().map(|stretch| ReadsShared {
                 readers: stretch.parties,
                 reads: stretch.accepts,
                 most: stretch.most,
                 busiest: stretch.busiest.1,
             });
-            Some(Family { view, herd: group.herd.last(), local: key.0, reads })
+            Some(Family { view: group.view.as_ref()?, herd: group.herd.last(), local: key.0, reads })
         })
     }
 
@@ -204,52 +206,58 @@ impl Patterns {
     }
 
     fn judge(&mut self, sample: &Sample) {
-        let mut roots: HashMap<u32, usize> = HashMap::new();
-        let mut now: Vec<Now<'_>> = Vec::new();
-        for &key in self.groups.keys() {
-            let listeners: Vec<_> = sample
-                .listeners
-                .iter()
-                .filter(|listener| listener.closed_ns.is_none() && (listener.local, listener.netns) == key)
-                .collect();
-            let Some(first) = listeners.first() else { continue };
-            let holders: BTreeSet<u32> = listeners.iter().flat_map(|listener| &listener.holders).copied().collect();
-            let ids: BTreeSet<SockId> = listeners.iter().map(|listener| listener.sock).collect();
-            let lines = self.lines.values().filter(|line| line.key == Some(key));
-            let mut one = Now {
-                sample,
-                key,
-                trails: Vec::new(),
-                doers: BTreeMap::new(),
-                handoff: WaitHistogram::new(Precision::Coarse),
-                listeners: ids.len() as u64,
-                listener: first.sock,
-                root: root(&holders, &self.births).unwrap_or(first.pid),
-                comm: first.comm.clone(),
-                totals: listeners.iter().fold((0, 0), |sum, one| (sum.0 + one.accepted, sum.1 + one.eagain)),
-                waiting: sample.waiting.iter().filter(|waiting| ids.contains(&waiting.listener)).collect(),
-                in_accept: sample
-                    .in_accept
-                    .iter()
-                    .filter(|call| ids.contains(&call.listener))
-                    .map(|call| ((call.pid, call.tid), call.listener))
-                    .collect(),
-                runs: &self.lately,
-            };
-            for line in lines {
-                one.trails.extend(line.trails.iter().filter_map(|sock| self.trails.get(sock)));
-                line.doers.iter().for_each(|(&id, doings)| one.doers.entry(id).or_default().add(doings));
-                one.handoff.merge(&line.handoff);
+        let mut open: BTreeMap<Key, Vec<&ListenerSample>> = BTreeMap::new();
+        for listener in sample.listeners.iter().filter(|listener| listener.closed_ns.is_none()) {
+            let key = (listener.local, listener.netns);
+            if self.groups.contains_key(&key) {
+                open.entry(key).or_default().push(listener);
             }
-            one.handoff.refresh();
-            *roots.entry(one.root).or_default() += 1;
-            now.push(one);
         }
+        let mut groups = std::mem::take(&mut self.groups);
+        let now: Vec<Now<'_>> = open.iter().filter_map(|(&key, listeners)| self.now(sample, key, listeners)).collect();
         for one in &now {
-            if let Some(group) = self.groups.get_mut(&one.key) {
-                group.sampled(one, &self.births, roots.get(&one.root).map_or(0, |groups| groups - 1));
+            let elsewhere = now.iter().filter(|other| other.root == one.root).count() - 1;
+            if let Some(group) = groups.get_mut(&one.key) {
+                group.sampled(one, &self.births, elsewhere);
             }
         }
+        self.groups = groups;
+    }
+
+    /// What a group of listeners has now.
+    fn now<'a>(&'a self, sample: &'a Sample, key: Key, listeners: &[&ListenerSample]) -> Option<Now<'a>> {
+        let first = listeners.first()?;
+        let ids: BTreeSet<SockId> = listeners.iter().map(|listener| listener.sock).collect();
+        let holders: BTreeSet<u32> = listeners.iter().flat_map(|listener| &listener.holders).copied().collect();
+        let (mut trails, mut doers, mut reads) = (Vec::new(), BTreeMap::<Id, Doings>::new(), 0);
+        let mut handoff = WaitHistogram::new(Precision::Coarse);
+        for line in self.lines.values().filter(|line| line.key == Some(key)) {
+            trails.extend(line.trails.iter().filter_map(|sock| self.trails.get(sock)));
+            line.doers.iter().for_each(|(&id, doings)| doers.entry(id).or_default().add(doings));
+            handoff.merge(&line.handoff);
+            reads += line.reads;
+        }
+        handoff.refresh();
+        let inside = sample.in_accept.iter().filter(|call| ids.contains(&call.listener));
+        Some(Now {
+            sample,
+            key,
+            trails,
+            doers,
+            handoff: handoff.view(),
+            listeners: ids.len() as u64,
+            listener: first.sock,
+            root: root(&holders, &self.births).unwrap_or(first.pid),
+            comm: first.comm.clone(),
+            totals: Totals {
+                accepts: listeners.iter().map(|listener| listener.accepted).sum(),
+                eagains: listeners.iter().map(|listener| listener.eagain).sum(),
+                reads,
+            },
+            in_accept: inside.map(|call| ((call.pid, call.tid), call.listener)).collect(),
+            waiting: sample.waiting.iter().filter(|waiting| ids.contains(&waiting.listener)).collect(),
+            runs: &self.lately,
+        })
     }
 
     /// Takes the busiest group of each family over into what stands.
@@ -263,7 +271,7 @@ impl Patterns {
             }
         }
         for (pid, group) in busiest {
-            let (Some(view), Some(_)) = (&group.view, &group.judgement) else { continue };
+            let Some(view) = &group.view else { continue };
             let standing = self.standing.entry(pid).or_insert_with(|| Standing::new(view));
             if standing.take(now_ns, view) {
                 out.push(output(now_ns, &standing.view));

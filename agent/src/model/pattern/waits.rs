@@ -17,8 +17,10 @@ const MANY: u64 = 512;
 pub(super) struct Looks {
     /// In accept, a read or a write, or a `poll` of one descriptor.
     pub(super) one: u64,
-    /// In `epoll_wait` or the like.
+    /// In `epoll_wait` or io_uring.
     pub(super) many: u64,
+    /// In a `poll` or `select` of several descriptors, which may be a loop, or the wait for a connection or a signal.
+    pub(super) several: u64,
     /// For a lock, as those do that are handed their work.
     pub(super) lock: u64,
 }
@@ -28,22 +30,30 @@ impl Looks {
         match sleep {
             Sleep::Accept | Sleep::Descriptor => self.one += 1,
             Sleep::Events => self.many += 1,
+            Sleep::Several => self.several += 1,
             Sleep::Lock => self.lock += 1,
             Sleep::Other => {}
         }
-        if self.one + self.many + self.lock > MANY {
-            *self = Self { one: self.one / 2, many: self.many / 2, lock: self.lock / 2 };
+        if self.one + self.many + self.several + self.lock > MANY {
+            let Self { one, many, several, lock } = *self;
+            *self = Self { one: one / 2, many: many / 2, several: several / 2, lock: lock / 2 };
         }
     }
 
-    fn io(self) -> Option<Io> {
-        let one = self.one + self.lock;
+    /// How they wait: so if four in five looks say so. Who is handed its work waits for that by a lock.
+    fn io(self, handed: bool) -> Option<Io> {
+        let one = self.one + if handed { self.lock } else { 0 };
         match (one, self.many) {
             (0, 0) => None,
             (one, many) if many >= one * 4 => Some(Io::EventLoop),
             (one, many) if one >= many * 4 => Some(Io::Blocking),
             _ => Some(Io::Mixed),
         }
+    }
+
+    /// The same, with `several` taken for a loop.
+    fn in_a_loop(self) -> Self {
+        Self { many: self.many + self.several, ..self }
     }
 }
 
@@ -74,35 +84,35 @@ impl Waits {
             PatternName::Unknown => None,
             // Whatever it calls to wait, it waits for one connection.
             PatternName::ThreadPerConnection | PatternName::ProcessPerConnection => Some(Io::Blocking),
-            PatternName::AcceptorPlusReaders => match (self.acceptors.io(), self.servers.io()) {
-                // The one keeps many connections, the others take each alone.
-                (Some(Io::EventLoop), Some(Io::Blocking)) => Some(Io::Mixed),
-                (acceptors, None) => acceptors,
-                (_, servers) => servers,
-            },
+            PatternName::AcceptorPlusReaders => {
+                match (self.acceptors.in_a_loop().io(false), self.servers.in_a_loop().io(true)) {
+                    // The one keeps many connections, the others take each alone.
+                    (Some(Io::EventLoop), Some(Io::Blocking)) => Some(Io::Mixed),
+                    (acceptors, None) => acceptors,
+                    (_, servers) => servers,
+                }
+            }
             _ => self.own_io(facts),
         }
     }
 
     fn own_io(&self, facts: &Facts) -> Option<Io> {
         let turns = facts.serial + facts.overlapping;
-        // A thread that lets connections wait until its own has ended serves one at a time, whatever it waits with.
-        if turns >= ENOUGH && facts.serial * 5 >= turns * 4 {
-            return Some(Io::Blocking);
-        }
+        let (serial, overlapping) = (facts.serial * 5 >= turns * 4, facts.overlapping * 2 >= turns);
+        let (servers, acceptors) = (self.servers, self.acceptors);
         let looked = Looks {
-            one: self.servers.one + self.acceptors.one + facts.blocked,
-            many: self.servers.many + self.acceptors.many,
-            // Whoever accepts and serves is handed nothing: a lock is another matter.
+            one: servers.one + acceptors.one + facts.blocked,
+            many: servers.many + acceptors.many,
+            several: servers.several + acceptors.several,
             lock: 0,
         };
-        match looked.io() {
-            None if turns >= ENOUGH && facts.overlapping * 2 >= turns => Some(Io::EventLoop),
-            // Accept may block in a thread that polls everything else.
-            Some(Io::Blocking | Io::Mixed) if turns >= ENOUGH && facts.overlapping * 5 >= turns * 4 => {
-                Some(if self.servers.many > 0 { Io::EventLoop } else { Io::Mixed })
-            }
-            io => io,
+        match () {
+            () if turns < ENOUGH => looked.io(false),
+            // Connections waited until the thread's own had ended: it serves one at a time, if not by epoll.
+            () if serial && looked.many <= looked.one + looked.several => Some(Io::Blocking),
+            () if overlapping && looked.one == 0 => Some(Io::EventLoop),
+            () if overlapping => looked.in_a_loop().io(false),
+            () => looked.io(false),
         }
     }
 }

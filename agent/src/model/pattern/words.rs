@@ -31,13 +31,11 @@ fn processes_of(n: usize) -> String {
 }
 
 impl Evidence<'_> {
-    /// Those who accept: "4 threads", or processes where each has one.
+    /// Those who accept: "4 threads", or processes where these share the work and each has one.
     fn acceptors(&self) -> String {
         let (threads, processes) = (self.facts.accepting.len(), self.facts.processes());
-        match threads {
-            n if n > 1 && n == processes => processes_of(n),
-            n => count_of(n as u64, "thread"),
-        }
+        let by_process = self.judgement.units == Some(Units::Processes) && threads == processes && threads > 1;
+        if by_process { processes_of(processes) } else { count_of(threads as u64, "thread") }
     }
 
     /// One clause for a headline.
@@ -168,12 +166,16 @@ impl Evidence<'_> {
             out.push(format!("accept waited in {} of {} calls", count(facts.blocked), count(calls)));
         }
         for (who, looks) in [("who serve", self.waits.servers), ("who accept only", self.waits.acceptors)] {
-            let all = looks.one + looks.many + looks.lock;
-            if all > 0 {
-                let [one, many, lock] = [looks.one, looks.many, looks.lock].map(count);
-                out.push(format!(
-                    "asleep, those {who} waited for one descriptor {one} times, for any of several {many} times, for a lock {lock} times"
-                ));
+            let looks = [
+                (looks.one, "one descriptor"),
+                (looks.many, "events of many"),
+                (looks.several, "any of several descriptors"),
+                (looks.lock, "a lock"),
+            ];
+            let seen: Vec<String> =
+                looks.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("for {what} {} times", count(*n))).collect();
+            if !seen.is_empty() {
+                out.push(format!("those {who}, looked at asleep, waited {}", seen.join(", ")));
             }
         }
         if facts.serial > 0 {
