@@ -233,9 +233,10 @@ impl Model {
         self.stream.accepted(accept);
         if self.setup.exchanges {
             self.connections.accepted(accept);
+            // Without exchanges nobody is seen to serve.
+            self.patterns.accepted(accept);
         }
         self.threads.accepted(accept);
-        self.patterns.accepted(accept);
         out.push(Output::Accept(accept.clone()));
     }
 

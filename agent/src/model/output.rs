@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::event::{Accept, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
-use super::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView, SliceKind, Totals, WaitView};
+use super::snapshot::{
+    ConnectionView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView, SliceKind, Totals, WaitView,
+};
 
 /// One thing to report. Front-ends write these in the order they come.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::sample::Descriptors;
-use crate::model::event::{SockId, Sleep};
+use crate::model::event::{Sleep, SockId};
 
 /// What is read of an epoll instance's file: one with very many descriptors may hide its listener.
 const MAX_FDINFO: u64 = 256 * 1_024;

@@ -73,11 +73,7 @@ impl Threads {
 
     /// Every thread of these processes, and of those that accept or serve connections otherwise watched, now, and who
     /// of them waits for a listener; those that ended are forgotten.
-    pub(super) fn sample(
-        &mut self,
-        processes: &[u32],
-        listeners: &Descriptors,
-    ) -> (Vec<ThreadSample>, Vec<Waiting>) {
+    pub(super) fn sample(&mut self, processes: &[u32], listeners: &Descriptors) -> (Vec<ThreadSample>, Vec<Waiting>) {
         let mut samples = Vec::new();
         let boot_ns = boot_ns();
         let users = self.calls.values().map(|calls| calls.pid);

@@ -14,7 +14,6 @@ pub(super) use demos::CASES as DEMOS;
 use load::Load;
 pub(super) use servers::CASES as SERVERS;
 
-
 /// From the first connection of the load to the right name, at most.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
@@ -25,7 +24,10 @@ const STEADY_NS: u64 = 4_000_000_000;
 type Kind = (&'static str, &'static str, Option<&'static str>);
 
 fn is_kind(object: &Value, (name, units, io): Kind) -> bool {
-    is(object, "pattern") && object["name"] == name && object["units"] == units && io.is_none_or(|io| object["io"] == io)
+    is(object, "pattern")
+        && object["name"] == name
+        && object["units"] == units
+        && io.is_none_or(|io| object["io"] == io)
 }
 
 /// Watches a server under load until it is told for what it is, and that it is told so at the end.
@@ -46,9 +48,6 @@ fn check(world: &World, pid: u32, expected: Kind, load: impl FnOnce() -> Load) -
     ensure!(last.is_some_and(|last| is_kind(last, expected)), "at the end: {last:?}");
     let count = ended.of("pattern").count();
     ensure!(count <= 4, "told {count} times in a few seconds");
-    eprintln!("TOLD after {after:?}");
-    for p in ended.of("pattern") { eprintln!("{} {} {} {} {:#} hand {}", p["name"], p["units"], p["io"], p["confidence"], p["evidence"], p["handoff_us"]); }
-    for p in ended.of("finding") { eprintln!("FINDING {} {} {}", p["kind"], p["severity"], p["text"]); }
     ended.of("pattern").try_for_each(check_useful)?;
     Ok(ended)
 }
@@ -56,7 +55,8 @@ fn check(world: &World, pid: u32, expected: Kind, load: impl FnOnce() -> Load) -
 fn await_kind(agent: &mut Agent, expected: Kind) -> anyhow::Result<Value> {
     let what = format!("pattern {expected:?}");
     agent.await_object(&what, |object| is_kind(object, expected)).map_err(|error| {
-        let told: Vec<String> = agent.objects().iter().filter(|object| is(object, "pattern")).map(Value::to_string).collect();
+        let told: Vec<String> =
+            agent.objects().iter().filter(|object| is(object, "pattern")).map(Value::to_string).collect();
         error.context(format!("told instead: {}", told.join(" ")))
     })
 }

@@ -30,7 +30,10 @@ pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<Verdict> {
     Some(Verdict {
         severity: if herd.wasted_rate >= DEAR_RATE { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
-        headline: format!("{} threads wake in vain each second, for connections that others take.", rate(herd.wasted_rate)),
+        headline: format!(
+            "{} threads wake in vain each second, for connections that others take.",
+            rate(herd.wasted_rate)
+        ),
         text: format!(
             "{who}, and accept() found nothing {} times. At some 5 µs each, an estimate, that is {} of a CPU.",
             count(herd.eagains),

@@ -119,8 +119,7 @@ const WORN: f64 = 0.9;
 /// One or two clients may ask more than the others; so many of them on one thread were put there.
 const MANY_CONNECTIONS: u64 = 8;
 
-const READERS_FIX: &str =
-    "hand a new connection to the reader with the least work, or move busy connections; few heavy clients need more readers than clients.";
+const READERS_FIX: &str = "hand a new connection to the reader with the least work, or move busy connections; few heavy clients need more readers than clients.";
 const SHARDS_FIX: &str = "accept on one shared listener, or steer with SO_ATTACH_REUSEPORT_EBPF.";
 const LOOPS_FIX: &str = "a listener for each worker with SO_REUSEPORT (nginx: listen … reuseport).";
 const THREADS_FIX: &str =

@@ -90,10 +90,8 @@ impl Group {
         self.waiting.retain(|_, (_, seen_ns)| now_ns.saturating_sub(*seen_ns) < WAITED_NS);
         let waiting = self.waiting.iter().map(|(&id, &(listener, _))| (id, listener)).collect();
         let trails = now.trails.clone();
-        let facts = Facts::of(
-            &facts::Group { trails, waiting: &waiting, listeners: now.listeners, root: now.root },
-            births,
-        );
+        let facts =
+            Facts::of(&facts::Group { trails, waiting: &waiting, listeners: now.listeners, root: now.root }, births);
         let servers: BTreeSet<Id> = facts.servers.keys().copied().collect();
         self.waits.sampled(now.sample, &servers, &facts);
         let acceptors = now.doers.values().filter(|doings| doings.accepts > 0).count() as u64;
@@ -111,7 +109,8 @@ impl Group {
         self.helped_reads += reads.saturating_sub(self.reads.unwrap_or(reads));
         self.reads = Some(reads);
         let processes: BTreeSet<u32> = facts.servers.keys().map(|(pid, _)| *pid).collect();
-        let others = |id: &Id| processes.contains(&id.0) && !facts.servers.contains_key(id) && !facts.accepting.contains(id);
+        let others =
+            |id: &Id| processes.contains(&id.0) && !facts.servers.contains_key(id) && !facts.accepting.contains(id);
         for (&id, &runs) in now.runs.iter().filter(|(id, _)| others(id)) {
             *self.helpers.entry(id).or_default() += runs;
         }
@@ -124,10 +123,7 @@ impl Group {
             return Helpers::default();
         }
         let busy = || self.helpers.values().filter(|runs| **runs * 10 >= self.helped_reads);
-        Helpers {
-            threads: busy().count() as u64,
-            runs_per_read: busy().sum::<u64>() as f64 / self.helped_reads as f64,
-        }
+        Helpers { threads: busy().count() as u64, runs_per_read: busy().sum::<u64>() as f64 / self.helped_reads as f64 }
     }
 
     fn share(&mut self, now: &Now<'_>, facts: &Facts, births: &Births, name: PatternName) {
@@ -135,7 +131,8 @@ impl Group {
             self.readers = Sharing::new(now.sample.ts_ns);
             return;
         }
-        let only_serves = |id: &Id| facts.servers.contains_key(id) && !facts.accepting.contains(id) && births.is_alive(*id);
+        let only_serves =
+            |id: &Id| facts.servers.contains_key(id) && !facts.accepting.contains(id) && births.is_alive(*id);
         let readers = now.doers.iter().filter(|(id, _)| only_serves(id)).map(|(&id, doings)| (id, doings.reads));
         self.readers.update(now.sample.ts_ns, readers);
     }
@@ -149,7 +146,8 @@ impl Group {
         helpers: Helpers,
         elsewhere: usize,
     ) -> PatternView {
-        let take_part: BTreeSet<u32> = facts.accepting.iter().chain(facts.servers.keys()).map(|(pid, _)| *pid).collect();
+        let take_part: BTreeSet<u32> =
+            facts.accepting.iter().chain(facts.servers.keys()).map(|(pid, _)| *pid).collect();
         let evidence = Evidence {
             judgement,
             facts,

@@ -105,7 +105,13 @@ impl Herd {
         }
         let last = self.last.take();
         // Threads that woke meanwhile go on from where they were.
-        *self = Self { start_ns: Some(now_ns), base: totals, before: std::mem::take(&mut self.before), last, ..Self::default() };
+        *self = Self {
+            start_ns: Some(now_ns),
+            base: totals,
+            before: std::mem::take(&mut self.before),
+            last,
+            ..Self::default()
+        };
         self.before.retain(|id, _| waiting.iter().any(|thread| (thread.pid, thread.tid) == *id));
     }
 }

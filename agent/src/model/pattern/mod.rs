@@ -176,7 +176,8 @@ impl Patterns {
     /// Finds the listeners of connections that were open at the attach.
     fn adopt(&mut self, sample: &Sample) {
         for (sock, local, pid) in std::mem::take(&mut self.orphans) {
-            let fits = |at: &SocketAddr| at.port() == local.port() && (at.ip().is_unspecified() || at.ip() == local.ip());
+            let fits =
+                |at: &SocketAddr| at.port() == local.port() && (at.ip().is_unspecified() || at.ip() == local.ip());
             let mut homes: Vec<_> = sample.listeners.iter().filter(|listener| fits(&listener.local)).collect();
             homes.sort_by_key(|listener| (!listener.holders.contains(&pid), listener.sock));
             let home = homes.first().map(|home| home.sock);

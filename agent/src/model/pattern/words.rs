@@ -69,7 +69,8 @@ impl Evidence<'_> {
     fn servers(&self, servers: usize) -> String {
         match self.judgement.units {
             Some(Units::Processes) => {
-                let processes: std::collections::BTreeSet<u32> = self.facts.servers.keys().map(|(pid, _)| *pid).collect();
+                let processes: std::collections::BTreeSet<u32> =
+                    self.facts.servers.keys().map(|(pid, _)| *pid).collect();
                 processes_of(processes.len())
             }
             _ => count(servers as u64),
@@ -83,7 +84,9 @@ impl Evidence<'_> {
     fn reason(&self) -> &'static str {
         match self.judgement.reason {
             Some(Reason::Few) | None => "too few connections were seen being served",
-            Some(Reason::Roaming) => "connections move between threads that all accept and read: a runtime schedules them",
+            Some(Reason::Roaming) => {
+                "connections move between threads that all accept and read: a runtime schedules them"
+            }
             Some(Reason::Mixed) => "no one way of sharing is that of most connections",
         }
     }
@@ -172,8 +175,11 @@ impl Evidence<'_> {
                 (looks.several, "any of several descriptors"),
                 (looks.lock, "a lock"),
             ];
-            let seen: Vec<String> =
-                looks.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("for {what} {} times", count(*n))).collect();
+            let seen: Vec<String> = looks
+                .iter()
+                .filter(|(n, _)| *n > 0)
+                .map(|(n, what)| format!("for {what} {} times", count(*n)))
+                .collect();
             if !seen.is_empty() {
                 out.push(format!("those {who}, looked at asleep, waited {}", seen.join(", ")));
             }

@@ -64,7 +64,8 @@ fn visit(to: SocketAddr, manner: &Manner, over: &AtomicBool) -> anyhow::Result<u
     let mut stream = TcpStream::connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let requests = (!greeting.is_empty()).then_some(greeting).into_iter().chain(std::iter::repeat_n(request, manner.requests));
+    let requests =
+        (!greeting.is_empty()).then_some(greeting).into_iter().chain(std::iter::repeat_n(request, manner.requests));
     let mut answers = 0;
     for request in requests {
         stream.write_all(request)?;
