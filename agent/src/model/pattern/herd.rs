@@ -12,6 +12,9 @@ const LEAST_NS: u64 = 1_000_000_000;
 /// One that gathers too few in this time says nothing, ns.
 const STALE_NS: u64 = 60_000_000_000;
 
+/// Waiters whose totals are kept from one stretch to the next.
+const MAX_WAITERS: usize = 1_024;
+
 /// What a stretch came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::model) struct HerdFacts {
@@ -104,14 +107,8 @@ impl Herd {
             return;
         }
         let last = self.last.take();
-        // Threads that woke meanwhile go on from where they were.
-        *self = Self {
-            start_ns: Some(now_ns),
-            base: totals,
-            before: std::mem::take(&mut self.before),
-            last,
-            ..Self::default()
-        };
-        self.before.retain(|id, _| waiting.iter().any(|thread| (thread.pid, thread.tid) == *id));
+        // A thread that was awake just now goes on from where it was.
+        let before = if self.before.len() > MAX_WAITERS { HashMap::new() } else { std::mem::take(&mut self.before) };
+        *self = Self { start_ns: Some(now_ns), base: totals, before, last, ..Self::default() };
     }
 }

@@ -246,6 +246,21 @@ fn a_process_begins_for_each() {
 }
 
 #[test]
+fn the_same_events_give_the_same_pattern() {
+    let pool = [thread(1), thread(2), thread(3)];
+    let mut site = Site::new().with_threads(&[MAIN], Sleep::Events).with_threads(&pool, Sleep::Lock).busy(|site, n| {
+        let reader = thread(1 + n % 3);
+        site.visit(0, MAIN, reader, reader);
+    });
+    let mut again = World::with_limit(128);
+    site.world.given.iter().for_each(|event| again.model.apply(event, &mut again.out));
+    again.now = site.world.now;
+    (site.world.finish(), again.finish());
+    assert!(!site.told().is_empty());
+    assert_eq!(site.world.out, again.out);
+}
+
+#[test]
 fn a_pool_that_grows_is_a_pool() {
     let site = Site::new().with_threads(&[MAIN], Sleep::Events).busy(|site, n| {
         let reader = thread(n % 8);
