@@ -96,6 +96,18 @@ pub(crate) fn read_at<T: Copy + Default>(base: *const c_void, offset: u16) -> T 
     }
 }
 
+/// Two members, read at once where they lie side by side.
+#[inline(always)]
+fn read_two<T: Copy + Default>(base: *const c_void, first: u16, second: u16) -> [T; 2]
+where
+    [T; 2]: Default,
+{
+    if second == first + size_of::<T>() as u16 {
+        return read_at(base, first);
+    }
+    [read_at(base, first), read_at(base, second)]
+}
+
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
@@ -128,6 +140,53 @@ const S_IFSOCK: u16 = 0o140_000;
 fn mapped(addr: u32) -> [u8; 16] {
     let [a, b, c, d] = addr.to_ne_bytes();
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+/// The beginning of a socket, `struct sock_common`, read at once: one call of the kernel instead of one a member.
+pub(crate) struct Common {
+    sk: *const c_void,
+    words: [u64; 12],
+}
+
+impl Common {
+    #[inline(always)]
+    pub(crate) fn of(sk: *const c_void) -> Self {
+        Self { sk, words: read_at(sk, 0) }
+    }
+
+    #[inline(always)]
+    fn pick<T: Copy + Default>(&self, offset: u16) -> T {
+        if offset as usize + size_of::<T>() > size_of_val(&self.words) {
+            return read_at(self.sk, offset);
+        }
+        // SAFETY: within the words; every T used is plain integers, aligned in the kernel's structure as here.
+        unsafe { self.words.as_ptr().byte_add(offset as usize).cast::<T>().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn addr(&self, v4: u16, v6: u16) -> [u8; 16] {
+        if self.pick::<u16>(offset!(skc_family)) == AF_INET6 {
+            let [a, b, c, d] = self.pick::<[u32; 4]>(v6).map(u32::to_ne_bytes);
+            // SAFETY: the same bytes.
+            unsafe { core::mem::transmute::<[[u8; 4]; 4], [u8; 16]>([a, b, c, d]) }
+        } else {
+            mapped(self.pick(v4))
+        }
+    }
+
+    /// As [`local_of`].
+    #[inline(always)]
+    pub(crate) fn local(&self) -> Endpoint {
+        let addr = self.addr(offset!(skc_rcv_saddr), offset!(skc_v6_rcv_saddr));
+        Endpoint { addr, port: self.pick(offset!(skc_num)), _pad: [0; 3] }
+    }
+
+    /// As [`peer_of`].
+    #[inline(always)]
+    pub(crate) fn peer(&self) -> Endpoint {
+        let addr = self.addr(offset!(skc_daddr), offset!(skc_v6_daddr));
+        Endpoint { addr, port: u16::from_be(self.pick(offset!(skc_dport))), _pad: [0; 3] }
+    }
 }
 
 /// Local end of a socket (also of a request socket: `struct sock_common` begins both).
@@ -182,6 +241,12 @@ pub(crate) fn accept_depth(sk: *const c_void) -> u32 {
     read!(sk, sk_ack_backlog as u32)
 }
 
+/// [`accept_depth`] and [`accept_limit`].
+#[inline(always)]
+pub(crate) fn accept_queue(sk: *const c_void) -> [u32; 2] {
+    read_two(sk, offset!(sk_ack_backlog), offset!(sk_max_ack_backlog))
+}
+
 /// Limit of the accept queue. The queue is full when the depth is *above* it (`sk_acceptq_is_full`).
 #[inline(always)]
 pub(crate) fn accept_limit(sk: *const c_void) -> u32 {
@@ -222,7 +287,7 @@ pub(crate) fn protocol_of_file(file: *const c_void) -> u16 {
 
 /// The TCP socket that `sk` is or stands for, else null.
 #[inline(always)]
-fn tcp_of(sk: *const c_void) -> *const c_void {
+pub(crate) fn tcp_of(sk: *const c_void) -> *const c_void {
     // `sk_protocol` was a byte up to 5.5; since then it is the u16 that Multipath TCP needs.
     match read!(sk, sk_protocol as u16) {
         IPPROTO_TCP => sk,
@@ -231,21 +296,34 @@ fn tcp_of(sk: *const c_void) -> *const c_void {
     }
 }
 
-/// The `struct sock` behind a file that the caller has reason to take for a socket. Of any other file it is garbage,
-/// good for nothing but a lookup that will miss.
+/// The `struct sock` behind a file that the caller has reason to take for a socket. Of any other file it is null, since
+/// nothing there names the file as a socket does, in fewer reads than the file's type would take.
 #[inline(always)]
 pub(crate) fn sock_of_socket(file: *const c_void) -> *const c_void {
     let socket = read!(file, file_private_data as u64) as *const c_void;
-    read!(socket, socket_sk as u64) as *const c_void
+    let [owner, sk] = read_two::<u64>(socket, offset!(socket_file), offset!(socket_sk));
+    if owner == file as u64 { sk as *const c_void } else { core::ptr::null() }
 }
 
 /// The open file behind a descriptor of the current process. Of a descriptor that is none it is garbage, or null.
 #[inline(always)]
 pub(crate) fn file_of_fd(fd: u32) -> *const c_void {
-    // SAFETY: no arguments, no preconditions.
-    let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
-    let files = read!(task, task_files as u64) as *const c_void;
-    let table = read!(files, files_fdt as u64) as *const c_void;
-    let array = read!(table, fdt_fd as u64) as *const c_void;
+    let array = if config!(sock_from_file) != 0 {
+        // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads need no helper.
+        let task = unsafe { generated::bpf_get_current_task_btf() } as *const c_void;
+        let files = load!(task, task_files as u64) as *const c_void;
+        let table = load!(files, files_fdt as u64) as *const c_void;
+        // The verifier wants to see this of what is under RCU.
+        if table.is_null() {
+            return table;
+        }
+        load!(table, fdt_fd as u64)
+    } else {
+        // SAFETY: no arguments, no preconditions.
+        let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
+        let files = read!(task, task_files as u64) as *const c_void;
+        let table = read!(files, files_fdt as u64) as *const c_void;
+        read!(table, fdt_fd as u64)
+    } as *const c_void;
     read_at::<u64>(array.wrapping_byte_add(fd as usize * 8), 0) as *const c_void
 }

@@ -6,12 +6,15 @@
 
 mod accept;
 mod ack;
+mod brief;
 mod close;
 mod connection;
+mod datagram;
 mod handshake;
 mod kernel;
 mod listen;
 mod maps;
+mod moment;
 mod process;
 mod receive;
 mod scan;

@@ -27,6 +27,8 @@ pub(crate) fn incident() -> Snapshot {
         recent_times: Default::default(),
         threads: Vec::new(),
         patterns: Vec::new(),
+        datagrams: Vec::new(),
+        datagrams_open: 0,
         stream: stream(),
         findings: vec![finding()],
         notices: Vec::new(),

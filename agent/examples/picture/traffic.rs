@@ -51,7 +51,7 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
     let mut at = start_ns;
     let mut slices = Vec::new();
     for &(kind, us, cpu_us) in parts {
-        slices.push(Slice { kind, start_ns: at, us, cpu_us });
+        slices.push(Slice { kind, start_ns: at, us, cpu_us, proved: false });
         at += us * 1_000;
     }
     let total_us: u64 = parts.iter().map(|part| part.1).sum();

@@ -1,6 +1,8 @@
 //! `--plain`: lines for people, without a terminal.
 
+mod datagrams;
 mod exchanges;
+mod moments;
 mod table;
 mod wrap;
 
@@ -120,6 +122,7 @@ impl Plain {
             }
             Output::Process(process) => self.event(out, ts_ns, "process", &process_text(process), false),
             Output::Pattern(pattern) => self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false),
+            Output::Moment(told) => self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false),
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
         }
@@ -183,6 +186,9 @@ impl Plain {
             writeln!(out, "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}")?;
             writeln!(out, "  their time   {}", owners(&summary.times))?;
         }
+        if let Some(totals) = &summary.datagrams {
+            datagrams::summary(out, self.colour, totals)?;
+        }
         writeln!(out, "  findings     {}", count(summary.findings))?;
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
         let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
@@ -233,6 +239,9 @@ impl Sink for Plain {
             self.hidden(out, snapshot.now_ns)?;
             let time = self.time(snapshot.now_ns);
             self.exchanges.write(out, &time, snapshot)?;
+        }
+        if !ends {
+            datagrams::write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
         }
         if !listeners.is_empty() {
             let time = self.time(snapshot.now_ns);

@@ -207,18 +207,20 @@ const SMALL: &[(&str, u32)] = &[
     ("TARGETS", 1),
     ("THREADS", 64),
     ("CONNECTIONS", 1),
+    ("DATAGRAMS", 1),
     ("SERVED", 1),
     ("EVENTS", 4096),
 ];
 
 /// Their sizes for good.
-fn full_sizes(config: &Config) -> [(&'static str, u32); 9] {
+fn full_sizes(config: &Config) -> [(&'static str, u32); 10] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
     [
         ("THREADS", if exchanges { abi::MAX_THREADS } else { 64 }),
         ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
         ("SERVED", if exchanges { abi::MAX_LISTENERS } else { 1 }),
+        ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
         ("LISTENER_OF", abi::MAX_LISTENERS),
         ("QUEUED", abi::MAX_QUEUED),
@@ -240,11 +242,11 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) 
         types,
         barred,
         chosen: Chosen::default(),
-        every_packet: loader.globals.config[0].0.syn_records != 0,
+        every_packet: loader.globals.config[0].0.events != 0,
         forbidden: None,
     };
-    let exchanges = loader.globals.config[0].0.exchanges != 0;
-    for row in plan::rows(exchanges) {
+    let config = loader.globals.config[0].0;
+    for row in plan::rows(config.exchanges != 0, config.events != 0) {
         let found = row.choices.iter().filter(|choice| choice.tier <= highest).find(|choice| trial.works(row, choice));
         if found.is_none() && row.vital {
             let refusal = trial.chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
@@ -315,8 +317,10 @@ impl Trial<'_> {
 
 /// The iterator alone, for one look.
 pub(super) fn scan_only() -> Chosen {
-    let rows =
-        plan::rows(false).filter(|row| row.signal == "open_listeners").map(|row| (row, row.choices.first())).collect();
+    let rows = plan::rows(false, false)
+        .filter(|row| row.signal == "open_listeners")
+        .map(|row| (row, row.choices.first()))
+        .collect();
     Chosen { rows, refusals: Vec::new() }
 }
 
@@ -411,6 +415,7 @@ fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), ProgramError> {
 /// The end of an error's chain of causes: the kernel's own word, without the verifier's log.
 fn brief(error: &dyn std::error::Error) -> String {
     let text = chain(error);
+    eprintln!("{text}");
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default();
     // The loader repeats the system call's error behind a verifier log that is empty.

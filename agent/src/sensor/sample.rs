@@ -117,6 +117,11 @@ impl Sampler {
         }
     }
 
+    /// The refresh period that the newest sample ended.
+    pub(super) fn ended(&self) -> u32 {
+        self.period.wrapping_sub(1)
+    }
+
     /// Makes the next scan run whatever the last one took.
     pub(super) fn scan_is_due(&mut self) {
         self.next_scan = Instant::now();

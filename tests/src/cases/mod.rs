@@ -11,6 +11,7 @@ mod finding;
 mod ledger;
 mod listener;
 mod loaded;
+mod moments;
 mod overflow;
 mod pattern;
 mod receive;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Case> {
         pattern::SERVERS,
         server::CASES,
         loaded::CASES,
+        moments::CASES,
     ]
     .concat();
     cases.sort_by_key(|case| case.alone);

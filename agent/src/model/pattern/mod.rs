@@ -110,9 +110,6 @@ impl Patterns {
     }
 
     pub(super) fn sampled(&mut self, sample: &Sample, out: &mut Vec<Output>) {
-        for connection in &sample.connections {
-            connection.exchange.iter().for_each(|exchange| self.exchanged(exchange));
-        }
         self.births.sampled(sample);
         self.count_runs(sample);
         self.adopt(sample);

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::model::event::{
-    Accept, ConnectionSample, DatagramSample, Event, InAccept, ListenerSample, Overflow, Sample, SockId, Stage,
-    ThreadSample, Waiting,
+    Accept, ConnectionSample, DatagramFlow, DatagramSample, Event, InAccept, ListenerSample, Overflow, Sample, SockId,
+    Stage, ThreadSample, Waiting,
 };
 use crate::model::output::{Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView};
@@ -52,6 +52,35 @@ pub(crate) fn listener(sock: SockId, limit: u32) -> ListenerSample {
         synack_retransmits: 0,
         eagain: 0,
         abandoned: 0,
+    }
+}
+
+/// A UDP socket on which nothing has happened.
+pub(crate) fn udp_socket() -> DatagramSample {
+    DatagramSample {
+        sock: 99,
+        since_ns: START,
+        local: address("0.0.0.0:53"),
+        peer: None,
+        pid: 4242,
+        comm: "dns".into(),
+        closed: false,
+        arrived: Some(DatagramFlow::default()),
+        read: Some(DatagramFlow::default()),
+        written: Some(DatagramFlow::default()),
+        waiting: 0,
+        queued_bytes: 0,
+        peak_bytes: 0,
+        buffer_bytes: 212_992,
+        drops: 0,
+        drops_before: 0,
+        waits: Vec::new(),
+        at_least: 0,
+        longest_us: 0,
+        longest_lately_us: 0,
+        oldest_ns: None,
+        reader: None,
+        read_ns: None,
     }
 }
 

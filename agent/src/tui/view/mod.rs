@@ -6,6 +6,7 @@ mod chrome;
 mod connection;
 mod connection_table;
 mod connections;
+mod datagrams;
 mod detail;
 mod exchange;
 mod finding;
