@@ -26,6 +26,7 @@ pub(crate) fn incident() -> Snapshot {
         times: Default::default(),
         recent_times: Default::default(),
         threads: Vec::new(),
+        patterns: Vec::new(),
         datagrams: Vec::new(),
         datagrams_open: 0,
         stream: stream(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::{
     Closed, ConnectionPart, ConnectionSample, DelayedAcks, Ending, Exchange, Hold, HoldReason, Inbound, Opened,
-    Outbound, Progress, Role, Side, TcpState, ThreadSample, ThreadUse,
+    Outbound, Progress, Role, Side, Sleep, TcpState, ThreadSample, ThreadUse, Waiting,
 };
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use moment::{Call, Moment, What};
@@ -202,6 +202,8 @@ pub struct Sample {
     pub connections_open: u64,
     /// Threads of watched processes.
     pub threads: Vec<ThreadSample>,
+    /// Threads that wait for a listener in `epoll_wait`.
+    pub waiting: Vec<Waiting>,
     /// UDP sockets of watched processes.
     pub datagrams: Vec<DatagramSample>,
     /// Loss, as totals since the attach, by probe or map; only those that are not 0.

@@ -18,6 +18,8 @@
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
+//! | listeners whose connections tell a pattern | 256, each by its last 256 connections and 256 threads, some 150 bytes each | a closed listener gives way; without one the newest listener is not judged |
+//! | threads whose beginning is known, forks | those of the last two samples, 4,096 | the oldest fork goes |
 //! | UDP sockets, open | 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a snapshot | |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
@@ -33,6 +35,7 @@ mod ledger;
 mod listener;
 mod listeners;
 pub mod output;
+mod pattern;
 mod recent;
 mod sharing;
 pub mod snapshot;
@@ -58,6 +61,7 @@ use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput, Summary};
+use pattern::Patterns;
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
 pub use stream::MAX_STREAM;
@@ -93,6 +97,7 @@ pub struct Model {
     connections: Connections,
     threads: Threads,
     works: Works,
+    patterns: Patterns,
     datagrams: datagrams::Sockets,
     stream: Stream,
     board: Board,
@@ -114,6 +119,7 @@ impl Model {
             connections: Connections::new(),
             threads: Threads::default(),
             works: Works::default(),
+            patterns: Patterns::default(),
             datagrams: datagrams::Sockets::default(),
             setup,
             stream: Stream::default(),
@@ -153,9 +159,11 @@ impl Model {
             Event::Opened(opened) => {
                 self.advance(opened.ts_ns);
                 self.connections.opened(opened);
+                self.patterns.opened(opened);
             }
             Event::Exchange(exchange) => {
                 self.advance(exchange.ts_ns);
+                self.patterns.exchanged(exchange);
                 self.prove(exchange, out);
                 let (now_ns, works) = (self.now_ns, &mut self.works);
                 self.connections.exchanged(now_ns, exchange, &mut |facts, connection, output| {
@@ -165,6 +173,7 @@ impl Model {
             }
             Event::Closed(closed) => {
                 self.advance(closed.ts_ns);
+                self.patterns.closed(closed);
                 if let Some(connection) = self.connections.closed(closed, out) {
                     self.works.closed(self.now_ns, connection);
                 }
@@ -189,6 +198,7 @@ impl Model {
         Snapshot {
             connections: self.connections.views(self.now_ns),
             threads: self.threads.views(&self.connections.by_thread()),
+            patterns: self.patterns.views(),
             ..self.brief()
         }
     }
@@ -208,6 +218,7 @@ impl Model {
             times: self.connections.times.all,
             recent_times: self.connections.times.recent(self.now_ns),
             threads: Vec::new(),
+            patterns: Vec::new(),
             datagrams: self.datagrams.views(),
             datagrams_open: self.datagrams.open(),
             stream: self.stream.entries(),
@@ -228,6 +239,7 @@ impl Model {
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
         self.connections.finish(self.now_ns, out);
+        self.patterns.finish(self.now_ns, out);
         self.datagrams.finish(self.now_ns, out);
         out.push(Output::Summary(self.summary()));
     }
@@ -242,6 +254,8 @@ impl Model {
         self.stream.accepted(accept);
         if self.setup.exchanges {
             self.connections.accepted(accept);
+            // Without exchanges nobody is seen to serve.
+            self.patterns.accepted(accept);
         }
         self.threads.accepted(accept);
         out.push(Output::Accept(accept.clone()));
@@ -266,6 +280,7 @@ impl Model {
 
     fn process(&mut self, process: &Process, out: &mut Vec<Output>) {
         self.advance(process.ts_ns);
+        self.patterns.process(process);
         if process.change == ProcessChange::Exited {
             self.listeners.exited(process.pid);
         }
@@ -275,6 +290,7 @@ impl Model {
     fn scan(&mut self, ts_ns: u64, scanned: &[ConnectionSample], out: &mut Vec<Output>) {
         for exchange in scanned.iter().filter_map(|one| one.exchange.as_ref()) {
             self.prove(exchange, out);
+            self.patterns.exchanged(exchange);
         }
         let works = &mut self.works;
         self.connections.scanned(ts_ns, scanned, &mut |facts, connection, output| {
@@ -301,9 +317,11 @@ impl Model {
         });
         self.works.sampled(sample.ts_ns);
         self.threads.sampled(sample);
+        self.patterns.sampled(sample, out);
         self.report_listeners(sample.ts_ns, out);
         self.datagrams.sampled(sample, out);
         self.judge_connections(sample.ts_ns, out);
+        self.judge_families(sample.ts_ns, out);
         self.datagrams.forget_closed();
         self.board.expire(sample.ts_ns);
         self.report_lost(sample, out);
@@ -360,6 +378,13 @@ impl Model {
         }
         for socket in self.datagrams.iter() {
             self.board.judge_datagrams(ts_ns, socket, out);
+        }
+    }
+
+    fn judge_families(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+        for family in self.patterns.families() {
+            let busy = |tid: u32| self.threads.busy(tid);
+            self.board.judge_family(ts_ns, &family, &busy, out);
         }
     }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::event::{Accept, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
 use super::snapshot::{
-    ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, SliceKind, Totals,
-    WaitView,
+    ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
+    SliceKind, Totals, WaitView,
 };
 
 /// One thing to report. Front-ends write these in the order they come.
@@ -29,6 +29,8 @@ pub enum Output {
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).
     Process(Process),
+    /// The pattern of a family of processes is known, has changed, or is as it was at the end of the run.
+    Pattern(Box<PatternOutput>),
     /// Something happened on a connection (`--detail events` only).
     Moment(MomentOutput),
     /// A finding is new, or worse than it was.
@@ -52,6 +54,7 @@ impl Output {
             Self::Datagrams(datagrams) => datagrams.ts_ns,
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
             Self::Process(process) => process.ts_ns,
+            Self::Pattern(pattern) => pattern.ts_ns,
             Self::Moment(told) => told.moment.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
             Self::Lost(lost) => lost.ts_ns,
@@ -136,6 +139,15 @@ pub struct OverflowOutput {
     pub count: u64,
     /// False where this kernel does not tell SYNs dropped from final ACKs ignored, so that `stage` may be either.
     pub stage_certain: bool,
+}
+
+/// The pattern of a family of processes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PatternOutput {
+    /// When it was judged.
+    pub ts_ns: u64,
+    /// The pattern.
+    pub view: PatternView,
 }
 
 /// A finding, new or worse than before.

@@ -2,6 +2,7 @@
 
 mod connection;
 mod datagram;
+mod pattern;
 
 use std::net::SocketAddr;
 
@@ -9,6 +10,7 @@ pub use connection::{
     ConnectionView, ExchangeView, HoldView, OwnerTimes, Slice, SliceKind, ThreadView, Trailing, Verdict,
 };
 pub use datagram::{DatagramRates, DatagramTotals, DatagramView};
+pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 
 use super::event::{SockId, Stage};
 
@@ -67,6 +69,8 @@ pub struct Snapshot {
     pub datagrams: Vec<DatagramView>,
     /// How many there are.
     pub datagrams_open: u64,
+    /// How each family of processes shares its connections out, by process id.
+    pub patterns: Vec<PatternView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub stream: Vec<StreamEntry>,
     /// Standing findings, worst first.

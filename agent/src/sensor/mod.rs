@@ -1,6 +1,7 @@
 //! The kernel side's other half: loads the probes, decides who is watched, turns records and maps into events. The only
 //! place that names `aya`, and but for the probes the only one with `unsafe`.
 
+mod asleep;
 mod blocked;
 mod brief;
 mod command;
@@ -264,6 +265,7 @@ impl Sensor {
             match stream::decode(&record, self.sight) {
                 Some(stream::Decoded::Event(event)) => {
                     match &event {
+                        Event::Accept(accept) => self.threads.accepted(accept),
                         Event::Exchange(exchange) => self.threads.count(exchange),
                         Event::Closed(closed) => self.connections.forget(closed.sock),
                         _ => {}
@@ -318,7 +320,7 @@ impl Sensor {
         let [opened, ended] = [counter::OPENED, counter::ENDED].map(|index| self.maps.counter(index));
         sample.connections_open = opened.saturating_sub(ended);
         let processes = self.maps.targets();
-        sample.threads = self.threads.sample(&processes);
+        (sample.threads, sample.waiting) = self.threads.sample(&processes, self.sampler.descriptors());
         let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
         self.connections.begin_scan(if named { &processes } else { &[] }, sample.ts_ns);
     }

@@ -13,6 +13,7 @@ mod listener;
 mod loaded;
 mod moments;
 mod overflow;
+mod pattern;
 mod receive;
 mod record;
 mod robust;
@@ -41,6 +42,8 @@ pub fn all() -> Vec<Case> {
         command::CASES,
         record::CASES,
         coverage::CASES,
+        pattern::DEMOS,
+        pattern::SERVERS,
         server::CASES,
         loaded::CASES,
         moments::CASES,

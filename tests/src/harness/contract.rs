@@ -60,6 +60,7 @@ const FIELDS: &[(&str, &[&str])] = &[
             "attached_midway",
         ],
     ),
+    ("pattern", &["pid", "name", "units", "io", "confidence", "evidence", "threads"]),
     (
         "datagrams",
         &[

@@ -222,6 +222,7 @@ fn threads_have_rates_and_shares_between_samples() {
         run_delay_ns,
         reads,
         writes: reads * 2,
+        ..ThreadSample::default()
     };
     world.threads = vec![thread(5 * SECOND, SECOND, 100)];
     world.sample_after(SECOND);

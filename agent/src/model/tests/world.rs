@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::model::event::{
     Accept, ConnectionSample, DatagramFlow, DatagramSample, Event, InAccept, ListenerSample, Overflow, Sample, SockId,
-    Stage, ThreadSample,
+    Stage, ThreadSample, Waiting,
 };
 use crate::model::output::{Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView};
@@ -92,6 +92,7 @@ pub(crate) struct World {
     pub(crate) in_accept: Vec<InAccept>,
     pub(crate) connections: Vec<ConnectionSample>,
     pub(crate) threads: Vec<ThreadSample>,
+    pub(crate) waiting: Vec<Waiting>,
     pub(crate) datagrams: Vec<DatagramSample>,
     pub(crate) out: Vec<Output>,
     /// What the model was given.
@@ -109,6 +110,7 @@ impl World {
             in_accept: Vec::new(),
             connections: Vec::new(),
             threads: Vec::new(),
+            waiting: Vec::new(),
             datagrams: Vec::new(),
             out: Vec::new(),
             given: Vec::new(),
@@ -177,6 +179,7 @@ impl World {
             connections: self.connections.clone(),
             connections_open: self.connections.len() as u64,
             threads: self.threads.clone(),
+            waiting: self.waiting.clone(),
             datagrams: self.datagrams.clone(),
             somaxconn: vec![(1, 4_096)],
             ..Sample::default()

@@ -18,6 +18,7 @@ mod lanes;
 mod owners;
 mod panel;
 mod parts;
+mod pattern;
 mod queues;
 mod steps;
 mod stream;
