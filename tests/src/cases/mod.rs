@@ -7,6 +7,7 @@ mod command;
 mod coverage;
 mod datagram;
 mod demo;
+mod execution;
 mod finding;
 mod ledger;
 mod listener;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         overflow::CASES,
         demo::CASES,
+        execution::CASES,
         ledger::CASES,
         receive::CASES,
         send::CASES,
