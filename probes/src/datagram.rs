@@ -33,8 +33,10 @@ const IPPROTO_UDP: u16 = 17;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const RCV_SHUTDOWN: u8 = 1;
-/// After so long without an arrival or a read no read is on its way any more, ns.
-const SETTLED_NS: u64 = 10_000_000;
+/// A read that is on its way has rarely been so for this long, ns.
+const DOUBT_NS: u64 = 10_000_000;
+/// And never for this long.
+const SETTLED_NS: u64 = 1_000_000_000;
 const NUMBERS: u64 = (1 << MARK_NUMBER_BITS) - 1;
 
 /// The queue of a socket at one moment.
@@ -158,10 +160,14 @@ unsafe fn look(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arrival: bool)
         (*datagram).queued = queue.bytes;
         (*datagram).waiting = queue.waiting;
         let mut gone = (*datagram).read + (*datagram).vanished;
-        if arrival && queue.waiting == 1 && ts_ns > (*datagram).active_ns + SETTLED_NS && (*datagram).noted > gone {
-            // The queue was empty, so what is missing left it unseen.
-            (*datagram).vanished += (*datagram).noted - gone;
-            gone = (*datagram).noted;
+        if arrival && queue.waiting == 1 && (*datagram).noted > gone && ts_ns > (*datagram).active_ns + DOUBT_NS {
+            // The queue was empty: what is missing is being read, or has left it unseen.
+            if ts_ns > (*datagram).active_ns + SETTLED_NS {
+                (*datagram).vanished += (*datagram).noted - gone;
+                gone = (*datagram).noted;
+            } else {
+                (*datagram).doubt_ns = ts_ns;
+            }
         }
         let fresh = (gone + queue.waiting as u64).wrapping_sub((*datagram).noted) as i64;
         if fresh > 0 {
@@ -212,6 +218,32 @@ unsafe fn slot(datagram: *mut Datagram, at: u32) -> *mut u64 {
 fn is_before(mark: u64, number: u64) -> bool {
     const HALF: u64 = 1 << (MARK_NUMBER_BITS - 1);
     (mark & NUMBERS).wrapping_sub(number) & NUMBERS >= HALF
+}
+
+/// A read shows which it was when a datagram came while the one before was missing: if that one is still in the queue,
+/// this is the read of the one before; if the queue is empty, the one before will never be read.
+///
+/// # Safety
+/// `datagram` must point to a live map value.
+#[inline(always)]
+unsafe fn settle_doubt(datagram: *mut Datagram, waiting: u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let came_ns = (*datagram).doubt_ns;
+        if came_ns == 0 {
+            return;
+        }
+        (*datagram).doubt_ns = 0;
+        let gone = (*datagram).read + (*datagram).vanished;
+        if waiting == 0 && (*datagram).noted > gone {
+            (*datagram).vanished += (*datagram).noted - gone;
+            (*datagram).noted += 1;
+            mark(datagram, came_ns, false);
+        } else if (*datagram).noted == gone + 1 && waiting == 1 {
+            (*datagram).noted += 1;
+            mark(datagram, came_ns, false);
+        }
+    }
 }
 
 /// The next datagram was read: how long it waited goes into the histogram, if its arrival was noted.
@@ -317,13 +349,15 @@ pub(crate) fn read(sk: *mut c_void, result: i32) {
     let ts_ns = now();
     // SAFETY: checked for null; a live map value.
     unsafe {
+        let queue = Queue::of(sk);
+        settle_doubt(datagram, queue.waiting);
         taken(datagram, ts_ns);
         add(&raw mut (*datagram).read, 1);
         add(&raw mut (*datagram).read_bytes, result as u64);
         (*datagram).read_ns = ts_ns;
         (*datagram).active_ns = ts_ns;
         (*datagram).reader = current();
-        look(datagram, Queue::of(sk), ts_ns, false);
+        look(datagram, queue, ts_ns, false);
     }
 }
 

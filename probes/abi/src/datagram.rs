@@ -51,6 +51,8 @@ pub struct Datagram {
     pub reader: u64,
     /// The newest arrival or read.
     pub active_ns: u64,
+    /// Not 0: a datagram came then, and the one before it was either being read just then or had left the queue unseen.
+    pub doubt_ns: u64,
     /// Longest wait, ns.
     pub longest_ns: u64,
     /// The same in the even and odd refresh periods.
@@ -101,6 +103,7 @@ impl Datagram {
         read_ns: 0,
         reader: 0,
         active_ns: 0,
+        doubt_ns: 0,
         longest_ns: 0,
         longest_in_ns: [0; 2],
         peak: [0; 2],
