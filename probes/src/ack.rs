@@ -39,6 +39,8 @@ fn retransmit(ctx: BtfTracePointContext) -> i32 {
 const LEAST_NS: u64 = 20_000_000;
 /// Stamps closer than this are of one event.
 const SAME_NS: u64 = 1_000_000;
+/// A read may be kept from its processor for so long between the ACK that it sends and its return.
+const BEFORE_READ_NS: u64 = 5_000_000;
 
 /// # Safety
 /// `connection` must point to a live map value.
@@ -92,9 +94,9 @@ pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const 
         if data_age * (config!(tick_ns) as u64) < ts_ns.wrapping_sub(sent_ns) + LEAST_NS / 2 {
             return;
         }
-        let read_ns = (*connection).exchange.read_last_ns;
-        let apart_ns = if read_ns > sent_ns { read_ns - sent_ns } else { sent_ns - read_ns };
-        if apart_ns > SAME_NS {
+        // A read sends an ACK before it returns. Which of several reads did is not known.
+        let exchange = &raw const (*connection).exchange;
+        if sent_ns + BEFORE_READ_NS < (*exchange).read_first_ns || sent_ns > (*exchange).read_last_ns + SAME_NS {
             note_delayed_ack(connection, sent_ns, false);
         }
     }

@@ -131,11 +131,14 @@ fn check_agree(world: &World, count: u64, sender_us: u64, receiver_us: u64) -> a
     Ok(())
 }
 
+/// Less than any delayed ACK, and more than most other delays, µs.
+const LEAST_US: u64 = 20_000;
+
 /// The server's exchanges that waited long for the last ACK: how long, µs, and whether the other end proved it.
 fn suffered(objects: &[Value], server: &Value) -> Vec<(u64, bool)> {
     let waited = |exchange: &Value| {
         let last = exchange["slices"].as_array()?.last()?.clone();
-        let us = number(&last, "/us").filter(|us| last["kind"] == "delayed_ack" && *us > 5_000)?;
+        let us = number(&last, "/us").filter(|us| last["kind"] == "delayed_ack" && *us > LEAST_US)?;
         Some((us, last["evidence"] == "proved"))
     };
     exchanges_of(objects, server).into_iter().filter_map(waited).collect()
