@@ -59,12 +59,15 @@ unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64, seen: bool) 
 }
 
 /// Whether the newest segment left long enough after the newest data to be a delayed ACK that was not counted yet. Returns
-/// when it left, or 0.
+/// when it left, or 0; 0 where the timer itself is hooked.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
 pub(crate) unsafe fn left_late(connection: *const Connection, tp: *const c_void) -> u64 {
+    if config!(delayed_ack_timer) != 0 {
+        return 0;
+    }
     // SAFETY: promised by the caller.
     unsafe {
         let (sent_ns, arrival_ns) = (load!(tp, tcp_wstamp_ns as u64), (*connection).arrival_ns);

@@ -245,8 +245,10 @@ pub struct Config {
     pub queued_by_state: u8,
     /// Not 0: exchanges are watched, not only queues.
     pub exchanges: u8,
+    /// Not 0: the timer of delayed ACKs is hooked, so that none need be told from the socket's stamps.
+    pub delayed_ack_timer: u8,
     /// Padding.
-    pub _pad: [u8; 2],
+    pub _pad: u8,
     /// Length of a jiffy, ns.
     pub tick_ns: u32,
     /// Size of the ring buffer.
@@ -272,7 +274,8 @@ impl Config {
         by_port: 0,
         queued_by_state: 0,
         exchanges: 0,
-        _pad: [0; 2],
+        delayed_ack_timer: 0,
+        _pad: 0,
         tick_ns: 4_000_000,
         ring_bytes: 0,
         drop_listen_overflow: 0,
