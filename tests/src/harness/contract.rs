@@ -190,7 +190,9 @@ fn check(object: &Value) -> anyhow::Result<()> {
     for field in *fields {
         ensure!(object.get(field).is_some(), "no field `{field}`");
     }
-    for (_, outer, fields) in INNER.iter().filter(|(name, ..)| *name == kind(object)) {
+    // With `--detail queues` nobody looks at UDP sockets.
+    let is_unseen = |outer: &str| outer == "datagrams" && object.get(outer).is_some_and(Value::is_null);
+    for (_, outer, fields) in INNER.iter().filter(|(name, outer, _)| *name == kind(object) && !is_unseen(outer)) {
         for field in *fields {
             ensure!(object[outer].get(field).is_some(), "no field `{outer}.{field}`");
         }

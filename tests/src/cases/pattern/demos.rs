@@ -22,10 +22,9 @@ fn lines(clients: usize, requests: usize) -> Manner {
     Manner { protocol, clients, requests, pause: Duration::from_millis(20) }
 }
 
-/// Of a server that answers once and closes, whatever was asked.
+/// Short connections, so that many are accepted.
 fn once() -> Manner {
-    let protocol = Protocol { greeting: b"", request: b"GET / HTTP/1.0\r\n\r\n", end: b"\r\n\r\nok\n" };
-    Manner { protocol, clients: 6, requests: 1, pause: Duration::from_millis(20) }
+    lines(6, 1)
 }
 
 fn demo(world: &World, args: &[&str], expected: Kind, manner: Manner) -> anyhow::Result<crate::harness::Ended> {
@@ -79,5 +78,5 @@ fn exclusive(world: &World) -> anyhow::Result<()> {
 
 fn socket_sharding(world: &World) -> anyhow::Result<()> {
     let args = ["acceptors", "--mode", "reuseport", "--workers", "4"];
-    demo(world, &args, ("socket-sharding", "threads", Some("blocking")), once()).map(drop)
+    demo(world, &args, ("socket-sharding", "threads", Some("event-loop")), once()).map(drop)
 }
