@@ -28,6 +28,7 @@ Examples:
   sudo backscope record --pid 4242 -o incident.bsrec
   backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
   sudo backscope listeners                 every listening socket of the machine, once
+  backscope demo nagle                     a server with a fault and its client, to watch
   sudo backscope doctor                    what this kernel lets backscope see, and why";
 
 /// The verbs.
@@ -45,6 +46,9 @@ pub enum Verb {
     /// Show every listening socket once: its queues, limits, drops and owner
     #[command(after_help = LISTENERS_EXAMPLES)]
     Listeners(ListenersArgs),
+    /// Run a bundled server with its client: each shows one thing, and has knobs to change it
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
     /// Tell what this kernel and these privileges allow: which hook serves each signal, and why not a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
@@ -63,6 +67,13 @@ pub enum Verb {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+    /// Used by `demo`: the server as a process of its own
+    #[command(name = DEMO_SERVERS_VERB, hide = true, disable_help_flag = true)]
+    DemoServers {
+        /// The server's verb and its knobs.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
     #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
     StopThenExec {
@@ -71,6 +82,9 @@ pub enum Verb {
         command: Vec<OsString>,
     },
 }
+
+/// Name of the hidden verb that has those of the bundled servers.
+pub const DEMO_SERVERS_VERB: &str = "demo-servers";
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -117,6 +131,16 @@ const LISTENERS_EXAMPLES: &str = "\
 Examples:
   sudo backscope listeners
   sudo backscope listeners --pid 4242 --json";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  backscope demo --list
+  backscope demo nagle                         no root needed; it says what to watch
+  backscope demo nagle --nodelay --duration 5s
+  backscope demo nagle --help                  its knobs, and some worth trying
+  sudo backscope demo nagle --watch            with watch on its server
+  backscope demo prefork --server-only --listen 127.0.0.1:8080
+  backscope demo prefork --client-only 127.0.0.1:8080";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -240,8 +264,8 @@ pub enum Detail {
     Queues,
     /// Where the time of each exchange went, too: a record an exchange
     Exchanges,
-    /// Every SYN, every SYN-ACK sent again and every change of a process, too: where function hooks are refused, a look
-    /// at every packet of the machine
+    /// Every single event, too: SYNs, changes of processes, and of connections data, reads, writes, segments, ACKs, holds,
+    /// windows, states, resets. Costs most; where function hooks are refused, a look at every packet of the machine
     Events,
 }
 
@@ -274,12 +298,30 @@ pub struct ListenersArgs {
     pub json: bool,
 }
 
+/// Arguments of `demo`.
+#[derive(Args, Debug)]
+#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos", disable_help_subcommand = true)]
+pub struct DemoArgs {
+    /// List the demos
+    #[arg(long)]
+    pub list: bool,
+    /// Watch the server from its first system call (needs root)
+    #[arg(long, global = true, help_heading = "Run")]
+    pub watch: bool,
+    /// The demo.
+    #[command(subcommand)]
+    pub choice: Option<demo_servers::demo::Choice>,
+}
+
 /// Arguments of `doctor`.
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+    /// As `watch` with this detail; of events, or of all else
+    #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
+    pub detail: Detail,
     /// Use hooks of this tier only
     #[arg(long, value_enum, value_name = "TIER", hide = true)]
     pub tier: Option<TierArg>,

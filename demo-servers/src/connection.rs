@@ -9,8 +9,9 @@ use anyhow::Context;
 use socket2::Socket;
 
 use crate::fault::ThreadTime;
+use crate::naming;
 use crate::reading::Reader;
-use crate::serve::Options;
+use crate::service::ServiceOptions;
 use crate::sock::{TcpInfo, announce, monotonic_ns};
 use crate::upstream::Upstream;
 use crate::writing::Writer;
@@ -19,7 +20,7 @@ use crate::writing::Writer;
 pub(crate) struct Connection<'a> {
     socket: Option<Socket>,
     port: u16,
-    options: &'a Options,
+    options: &'a ServiceOptions,
     reader: Reader,
     writer: Writer,
     upstream: Option<Upstream>,
@@ -33,7 +34,7 @@ pub(crate) struct Connection<'a> {
 
 /// What has been read of the request that is not complete yet.
 #[derive(Clone, Copy, Debug, Default)]
-struct Request {
+pub(crate) struct Request {
     bytes: u64,
     reads: u32,
     /// When the first and the newest read that took any of it returned.
@@ -54,7 +55,7 @@ impl Request {
 
 impl<'a> Connection<'a> {
     /// Prepares the socket and speaks first if that was asked for.
-    pub(crate) fn begin(socket: Socket, port: u16, options: &'a Options) -> anyhow::Result<Self> {
+    pub(crate) fn begin(socket: Socket, port: u16, options: &'a ServiceOptions) -> anyhow::Result<Self> {
         let writer = Writer::new(&options.output, options.output.pieces(options.response), b'\n')?;
         writer.prepare(&socket)?;
         let reader = Reader::new(&options.input)?;
@@ -86,20 +87,53 @@ impl<'a> Connection<'a> {
 
     /// Reads once and answers what is complete. Returns whether the connection goes on.
     pub(crate) fn advance(&mut self) -> bool {
-        let outcome = self.read_and_answer();
-        match outcome {
-            Ok(true) => return true,
-            Ok(false) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                return true;
+        self.receive().is_some_and(|requests| self.respond(requests))
+    }
+
+    /// Reads once and returns the requests that are complete by it; `None` if the connection is over.
+    pub(crate) fn receive(&mut self) -> Option<Vec<Request>> {
+        match self.read() {
+            Ok(requests) => self.socket.is_some().then_some(requests),
+            Err(error) => self.survives(&error).then(Vec::new),
+        }
+    }
+
+    /// Answers these requests. Returns whether the connection goes on.
+    pub(crate) fn respond(&mut self, requests: Vec<Request>) -> bool {
+        for request in requests {
+            if !self.mute
+                && let Err(error) = self.answer(request)
+                && !self.survives(&error)
+            {
+                return false;
             }
-            Err(error) => self.end(&format!("error by_errno={}", error.raw_os_error().unwrap_or(0))),
+            if self.options.close_after.is_some_and(|most| self.served >= most) {
+                self.end("server");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends the connection unless the error only says that there was nothing to do. Returns whether it goes on.
+    fn survives(&mut self, error: &io::Error) -> bool {
+        match error.kind() {
+            io::ErrorKind::Interrupted => return true,
+            io::ErrorKind::WouldBlock if !self.has_timed_out() => return true,
+            io::ErrorKind::WouldBlock => self.end("idle"),
+            _ => self.end(&format!("error by_errno={}", error.raw_os_error().unwrap_or(0))),
         }
         false
     }
 
-    fn read_and_answer(&mut self) -> io::Result<bool> {
-        let Some(socket) = &self.socket else { return Ok(false) };
+    /// What it means where reads block that one would have blocked.
+    fn has_timed_out(&self) -> bool {
+        let waits = |socket: &Socket| !socket.nonblocking().unwrap_or(true);
+        self.options.idle_timeout.is_some() && self.socket.as_ref().is_some_and(waits)
+    }
+
+    fn read(&mut self) -> io::Result<Vec<Request>> {
+        let Some(socket) = &self.socket else { return Ok(Vec::new()) };
         self.options.fault.before_read();
         self.writer.settle(socket)?;
         let data = self.reader.read(socket)?;
@@ -107,22 +141,16 @@ impl<'a> Connection<'a> {
         self.bytes_in += data.len() as u64;
         if data.is_empty() {
             self.end("peer");
-            return Ok(false);
+            return Ok(Vec::new());
         }
+        let mut requests = Vec::new();
         for (length, complete) in lines(data) {
             self.request.take(length as u64, now_ns);
             if complete {
-                let request = std::mem::take(&mut self.request);
-                if !self.mute {
-                    self.answer(request)?;
-                }
-                if self.options.close_after.is_some_and(|most| self.served >= most) {
-                    self.end("server");
-                    return Ok(false);
-                }
+                requests.push(std::mem::take(&mut self.request));
             }
         }
-        Ok(true)
+        Ok(requests)
     }
 
     /// Answers one request; 0 stands for what was not: the request of a server that speaks first.
@@ -134,6 +162,7 @@ impl<'a> Connection<'a> {
             upstream.ask()?;
         }
         let spent = before.map(|before| ThreadTime::now().since(before));
+        naming::with_name(|name| self.writer.sign(name));
         let write_ns = monotonic_ns();
         let writes = self.writer.write(socket)?;
         let written_ns = monotonic_ns();

@@ -26,11 +26,25 @@ impl Epoll {
         Ok(epoll)
     }
 
-    /// Watches one more for something to read, until it is closed.
+    /// Watches one more for something to read, until it is closed. With EPOLLONESHOT, until it has been readable once.
     pub(crate) fn add(&self, fd: c_int, flags: u32) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, flags)
+    }
+
+    /// Watches one again that was added with EPOLLONESHOT.
+    pub(crate) fn rearm(&self, fd: c_int, flags: u32) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, flags)
+    }
+
+    /// Watches it no longer.
+    pub(crate) fn remove(&self, fd: c_int) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0)
+    }
+
+    fn control(&self, operation: c_int, fd: c_int, flags: u32) -> io::Result<()> {
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32 | flags, u64: fd as u64 };
         // SAFETY: the event outlives the call.
-        let status = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+        let status = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), operation, fd, &raw mut event) };
         if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 

@@ -8,7 +8,8 @@ use std::{fs, mem, thread};
 use anyhow::Context;
 use clap::Args;
 
-use crate::inherit::{die_with_parent, fork};
+use crate::inherit::fork;
+use crate::naming::name_thread;
 use crate::sock::{announce, clock_ns};
 
 /// Knobs of what holds the server up.
@@ -20,8 +21,17 @@ pub struct FaultOptions {
     /// Wait for a lock that another thread holds for so long, before each answer
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub lock: Duration,
-    /// Sleep before each read
+    /// Sleep before each answer, as if somebody else were asked
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub sleep: Duration,
+    /// Sleep before each read
+    #[arg(
+        long,
+        visible_alias = "read-delay",
+        default_value = "0ms",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration
+    )]
     pub sleep_before_read: Duration,
     /// Compute for so much processor time before each read
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -43,7 +53,7 @@ impl FaultOptions {
         for _ in 0..self.spinners {
             match fork()? {
                 None => {
-                    die_with_parent()?;
+                    name_thread("spinner");
                     burn(Duration::MAX);
                 }
                 Some(spinner) => announce(format_args!("spinner {spinner}")),
@@ -61,6 +71,7 @@ impl FaultOptions {
     /// Holds up an answer.
     pub fn before_answer(&self) {
         burn(self.work);
+        thread::sleep(self.sleep);
         if !self.lock.is_zero() {
             wait_for_lock(self.lock);
         }

@@ -5,7 +5,7 @@ use std::process;
 
 use clap::Args;
 
-use crate::inherit::{die_with_parent, fork, wait_for_children};
+use crate::inherit::{fork, wait_for_children};
 use crate::sock::{self, Call, ListenOptions, announce};
 
 /// Knobs of the fork storm.
@@ -43,7 +43,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     if fork()?.is_some() {
         return Ok(wait_for_children()?);
     }
-    die_with_parent()?;
     let listener = options.listen.open()?;
     loop {
         let accepted = sock::accept(&listener, Call::Accept4)?;

@@ -63,10 +63,7 @@ fn via_fork(options: &Options) -> anyhow::Result<()> {
     let listener = options.listen.open()?;
     wait_for_go(options)?;
     match fork()? {
-        None => {
-            die_with_parent()?;
-            serve(&listener, options)
-        }
+        None => serve(&listener, options),
         Some(child) => {
             announce(format_args!("holder {child}"));
             drop(listener);
@@ -86,7 +83,6 @@ fn via_scm_rights(options: &Options) -> anyhow::Result<()> {
         drop(listener);
         return Ok(wait_for_children()?);
     }
-    die_with_parent()?;
     drop(ours);
     serve(&Socket::from(receive_fd(&theirs).context("SCM_RIGHTS")?), options)
 }
@@ -132,21 +128,31 @@ fn serve(listener: &Socket, options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// Forks; the child gets `None`. Only to be called while the process has one thread.
+/// Forks; the child gets `None`, and ends with its parent. Only to be called while the process has one thread.
 pub(crate) fn fork() -> io::Result<Option<libc::pid_t>> {
+    // SAFETY: a plain system call without arguments.
+    let parent = unsafe { libc::getpid() };
     // SAFETY: the process has one thread, so the child may run any code.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(None),
+        0 => die_with(parent).map(|()| None),
         child => Ok(Some(child)),
     }
 }
 
-/// Ends this child with its parent.
-pub(crate) fn die_with_parent() -> io::Result<()> {
+/// Ends this process with the parent that forked it, even if that has ended just now.
+fn die_with(parent: libc::pid_t) -> io::Result<()> {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number and no pointer.
-    let status = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a plain system call without arguments.
+    let now = unsafe { libc::getppid() };
+    // A parent outside of this PID namespace has no id in it.
+    if now != parent && now != 0 {
+        std::process::exit(0);
+    }
+    Ok(())
 }
 
 /// Waits until every child has ended.

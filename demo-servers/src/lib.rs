@@ -1,23 +1,29 @@
-//! Servers with known faults, and the clients that bring them out: one file a pattern.
+//! Servers with known faults, and the clients that bring them out: one file a pattern. [`demo`] has those that people
+//! run by name.
 //!
 //! Everything is blocking and says what it does on standard output, one line a fact, so that a script or a test can
 //! wait for `listening on ADDR` and compare the times that the server itself took (`--trace`).
 
-pub mod acceptors;
 pub mod ask;
 mod connection;
 pub mod datagrams;
 pub mod delay_link;
+pub mod demo;
 mod epoll;
+pub mod execution;
 pub mod fault;
 pub mod flood;
 pub mod fork_storm;
 pub mod inherit;
 pub mod io_uring;
 pub mod load;
+mod naming;
 pub mod never_accept;
+pub mod payments;
+pub mod program;
 pub mod reading;
 pub mod serve;
+pub mod service;
 pub mod slow_acceptor;
 pub mod sock;
 mod tun;

@@ -137,7 +137,7 @@ pub fn reply(mut connection: &Socket) -> io::Result<()> {
 }
 
 /// Sets an integer option of the TCP level.
-pub fn set_tcp_option(socket: &Socket, name: c_int, value: c_int) -> io::Result<()> {
+pub fn set_tcp_option(socket: &impl AsRawFd, name: c_int, value: c_int) -> io::Result<()> {
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
     let status = unsafe {
         libc::setsockopt(

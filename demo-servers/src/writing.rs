@@ -115,6 +115,16 @@ impl Writer {
         Ok(())
     }
 
+    /// Begins the message with this word and a space, if it has room and is kept in memory that may change.
+    pub(crate) fn sign(&mut self, word: &str) {
+        let fixed = self.file.is_some() || self.options.out == Way::Zerocopy;
+        // The last byte is its end.
+        if !fixed && word.len() + 1 < self.payload.len() {
+            self.payload[..word.len()].copy_from_slice(word.as_bytes());
+            self.payload[word.len()] = b' ';
+        }
+    }
+
     /// Bytes of a message.
     pub fn len(&self) -> usize {
         self.payload.len()

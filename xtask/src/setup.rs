@@ -17,10 +17,12 @@ use crate::step::{self, Step};
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 10] = [
+const SERVERS: [Need; 12] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
+    ("memcached", "memcached"),
+    ("gunicorn", "gunicorn"),
     ("/usr/lib/postgresql", "postgresql"),
     ("haproxy", "haproxy"),
     // The program alone: `apache2` would bring a service.
@@ -50,7 +52,7 @@ apt-get update --quiet || echo 'apt-get update failed for some sources; going on
 apt-get install --quiet --yes --no-install-recommends "$@"
 if [ -d /run/systemd/system ]; then
     for package; do
-        case "$package" in nginx | redis-server | postgresql | haproxy | caddy) systemctl disable --quiet "$package" ;; esac
+        case "$package" in nginx | redis-server | postgresql | haproxy | caddy | memcached) systemctl disable --quiet "$package" ;; esac
     done
 fi
 "#;

@@ -1,6 +1,7 @@
 //! One file a verb. Each returns the exit status; what it cannot do is an error with the status that belongs to it.
 
 mod completions;
+mod demo;
 mod doctor;
 mod front;
 mod listeners;
@@ -43,6 +44,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Record(args) => record::run(args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
+        Verb::Demo(args) => demo::run(args),
+        Verb::DemoServers { args } => Ok(demo::serve(args)),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => completions::run(shell),
         Verb::Man { dir } => man::run(dir.as_deref()),

@@ -53,7 +53,8 @@ fn syn_queue_pressure(world: &World) -> anyhow::Result<()> {
 }
 
 fn uneven_workers(world: &World) -> anyhow::Result<()> {
-    let mut demo = world.demo(&["acceptors", "--mode", "exclusive", "--workers", "4", "--uneven"])?;
+    let mut demo =
+        world.demo(&["acceptors", "--mode", "exclusive", "--workers", "4", "--uneven", "--close-after", "1"])?;
     demo.await_lines("worker ", 4)?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let target = demo.addr.to_string();
@@ -63,7 +64,8 @@ fn uneven_workers(world: &World) -> anyhow::Result<()> {
 }
 
 fn healthy(world: &World) -> anyhow::Result<()> {
-    let mut demo = world.demo(&["acceptors", "--mode", "blocking", "--workers", "2", "--backlog", "64"])?;
+    let server = ["acceptors", "--mode", "blocking", "--workers", "2", "--backlog", "64", "--close-after", "1"];
+    let mut demo = world.demo(&server)?;
     demo.await_lines("worker ", 2)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     for _ in 0..100 {

@@ -7,11 +7,14 @@ mod command;
 mod coverage;
 mod datagram;
 mod demo;
+mod execution;
 mod finding;
 mod ledger;
 mod listener;
 mod loaded;
+mod moments;
 mod overflow;
+mod pattern;
 mod receive;
 mod record;
 mod robust;
@@ -28,6 +31,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         overflow::CASES,
         demo::CASES,
+        execution::CASES,
         ledger::CASES,
         receive::CASES,
         send::CASES,
@@ -40,8 +44,11 @@ pub fn all() -> Vec<Case> {
         command::CASES,
         record::CASES,
         coverage::CASES,
+        pattern::DEMOS,
+        pattern::SERVERS,
         server::CASES,
         loaded::CASES,
+        moments::CASES,
     ]
     .concat();
     cases.sort_by_key(|case| case.alone);

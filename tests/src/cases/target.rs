@@ -128,7 +128,7 @@ fn no_follow(world: &World) -> anyhow::Result<()> {
 }
 
 fn thread_id(world: &World) -> anyhow::Result<()> {
-    let mut demo = world.demo(&["acceptors", "--workers", "2"])?;
+    let mut demo = world.demo(&["acceptors", "--workers", "2", "--close-after", "1"])?;
     demo.await_lines("worker ", 2)?;
     let thread = fs::read_dir(format!("/proc/{}/task", demo.pid()))?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{PORT, Server, command, with_file};
 use crate::harness::Protocol;
 
-const fn http(name: &'static str, prepare: fn(&Path) -> anyhow::Result<Command>) -> Server {
+pub(super) const fn http(name: &'static str, prepare: fn(&Path) -> anyhow::Result<Command>) -> Server {
     let protocol = Protocol { greeting: b"", request: b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", end: b"\r\n\r\nok" };
     Server { name, protocol, prepare }
 }

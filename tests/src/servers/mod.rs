@@ -3,6 +3,7 @@
 mod http;
 mod postgresql;
 mod redis;
+mod sharing;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +29,7 @@ pub struct Server {
     prepare: fn(&Path) -> anyhow::Result<Command>,
 }
 
-/// Every one.
+/// Every one that serves a connection for as long as it is asked.
 pub const ALL: [Server; 10] = [
     http::NGINX,
     redis::REDIS,
@@ -40,6 +41,17 @@ pub const ALL: [Server; 10] = [
     http::PYTHON_ASYNCIO,
     http::PYTHON_THREADS,
     http::CADDY,
+];
+
+/// Those beside, that differ in how they share connections.
+const SHARING: [Server; 7] = [
+    sharing::NGINX_REUSEPORT,
+    sharing::REDIS_IO_THREADS,
+    sharing::NODE_CLUSTER,
+    sharing::NODE_CLUSTER_SHARED,
+    sharing::GUNICORN_SYNC,
+    sharing::GUNICORN_GTHREAD,
+    sharing::MEMCACHED,
 ];
 
 /// A server that answers; it ends with the guard.
@@ -57,7 +69,10 @@ impl Server {
     /// # Errors
     /// If there is none.
     pub fn named(name: &str) -> anyhow::Result<Self> {
-        ALL.into_iter().find(|server| server.name == name).with_context(|| format!("no server is called {name}"))
+        ALL.into_iter()
+            .chain(SHARING)
+            .find(|server| server.name == name)
+            .with_context(|| format!("no server is called {name}"))
     }
 
     /// Writes what it needs into the folder, and returns how it is started there.

@@ -1,5 +1,5 @@
-//! Several acceptors: on one socket (blocking, with epoll and its thundering herd, with EPOLLEXCLUSIVE), or each on a
-//! socket of its own in a SO_REUSEPORT group; as threads or as processes.
+//! Several acceptors, each of which serves what it took: on one socket (blocking, with epoll and its thundering herd,
+//! with EPOLLEXCLUSIVE), or each on a socket of its own in a SO_REUSEPORT group; as threads or as processes.
 
 use std::io::{self, Read, Write};
 use std::thread;
@@ -9,83 +9,84 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use socket2::Socket;
 
-use crate::epoll::Epoll;
-use crate::inherit::{die_with_parent, fork, wait_for_children};
-use crate::slow_acceptor::is_transient;
-use crate::sock::{self, Call, ListenOptions, announce};
+use super::event_loop::EventLoop;
+use super::{ServerOptions, WorkerOptions, spawn};
+use crate::inherit::{fork, wait_for_children};
+use crate::naming::name_thread;
+use crate::sock::{self, announce};
 
 /// How the acceptors share the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// One socket, every worker blocked in accept: the kernel wakes one
+    /// One socket, every worker blocked in accept: the kernel wakes one, which serves that connection to its end
     Blocking,
-    /// One non-blocking socket, every worker in epoll_wait: the kernel wakes all of them
+    /// One non-blocking socket, every worker an event loop: the kernel wakes all of them
     Epoll,
     /// The same with EPOLLEXCLUSIVE: it wakes one
     Exclusive,
-    /// A socket for each worker, in one SO_REUSEPORT group
+    /// A socket for each worker, in one SO_REUSEPORT group; every worker an event loop
     Reuseport,
 }
 
 /// Knobs of the acceptors.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Where and how to listen
+    /// The server
     #[command(flatten)]
-    pub listen: ListenOptions,
+    pub server: ServerOptions,
     /// How the acceptors share the work
     #[arg(long, value_enum, default_value_t = Mode::Blocking)]
     pub mode: Mode,
-    /// Number of acceptors
-    #[arg(long, default_value_t = 4, value_name = "N")]
-    pub workers: usize,
+    /// The acceptors
+    #[command(flatten)]
+    pub workers: WorkerOptions,
     /// Processes rather than threads
     #[arg(long)]
     pub processes: bool,
     /// Every worker but the first is away for half a second after each accept
     #[arg(long)]
     pub uneven: bool,
-    /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)
-    #[arg(long)]
-    pub trace: bool,
 }
 
-/// Serves until signalled.
+/// Serves until signalled. Prints `worker N PID TID` for each.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    options.server.prepare()?;
     let listeners = open(options)?;
     sock::announce_listener(&listeners[0])?;
     let listener_of = |worker: usize| &listeners[worker % listeners.len()];
     let turn = &Turn::new(options)?;
+    let workers = options.workers.workers.get();
     if options.processes {
-        for worker in 0..options.workers {
+        for worker in 0..workers {
             if fork()?.is_none() {
-                die_with_parent()?;
+                name_thread(&name(worker));
                 return Ok(work(worker, listener_of(worker), turn, options)?);
             }
         }
+        name_thread("master");
         return Ok(wait_for_children()?);
     }
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.workers)
-            .map(|worker| scope.spawn(move || work(worker, listener_of(worker), turn, options)))
-            .collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(outcome) => outcome.map_err(anyhow::Error::from),
-            Err(_) => anyhow::bail!("an acceptor panicked"),
-        })
-    })
+        for worker in 0..workers {
+            spawn(scope, name(worker), move || work(worker, listener_of(worker), turn, options));
+        }
+    });
+    Ok(())
+}
+
+fn name(worker: usize) -> String {
+    format!("worker-{}", worker + 1)
 }
 
 fn open(options: &Options) -> anyhow::Result<Vec<Socket>> {
-    anyhow::ensure!(options.workers > 0, "at least one worker is needed");
     let group = options.mode == Mode::Reuseport;
-    let mut listen = options.listen.clone();
+    let mut listen = options.server.listen.clone();
     let mut listeners = Vec::new();
-    for _ in 0..if group { options.workers } else { 1 } {
+    for _ in 0..if group { options.workers.workers.get() } else { 1 } {
         let socket = listen.bind(group)?;
         // The first takes a free port, the others join it.
         listen.listen = sock::address(&socket.local_addr()?)?;
-        socket.set_nonblocking(matches!(options.mode, Mode::Epoll | Mode::Exclusive))?;
+        socket.set_nonblocking(options.mode != Mode::Blocking)?;
         socket.listen(listen.backlog).context("listen")?;
         listeners.push(socket);
     }
@@ -119,32 +120,33 @@ impl Turn {
 }
 
 fn work(worker: usize, listener: &Socket, turn: &Turn, options: &Options) -> io::Result<()> {
-    turn.before(worker, options.workers)?;
-    let epoll = match options.mode {
-        Mode::Blocking | Mode::Reuseport => None,
-        Mode::Epoll => Some(Epoll::watch(listener, 0)?),
-        Mode::Exclusive => Some(Epoll::watch(listener, libc::EPOLLEXCLUSIVE as u32)?),
-    };
+    let server = &options.server;
+    turn.before(worker, options.workers.workers.get())?;
+    let events = EventLoop::new(&server.service)?;
+    match options.mode {
+        Mode::Blocking => {}
+        Mode::Epoll | Mode::Reuseport => events.listen(listener, 0)?,
+        Mode::Exclusive => events.listen(listener, libc::EPOLLEXCLUSIVE as u32)?,
+    }
     turn.after(worker)?;
     // SAFETY: plain system calls without arguments.
     let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
     announce(format_args!("worker {worker} {pid} {tid}"));
-    loop {
-        if let Some(epoll) = &epoll {
-            epoll.wait()?;
-        }
-        match sock::accept(listener, Call::Accept4) {
-            Ok(accepted) => {
-                if options.trace {
-                    accepted.trace();
-                }
-                let _ = sock::reply(&accepted.socket);
-            }
-            Err(error) if is_transient(&error) => continue,
-            Err(error) => return Err(error),
+    let accept = || {
+        let Some(accepted) = server.accept(listener)? else { return Ok(()) };
+        match options.mode {
+            Mode::Blocking => server.service.serve(accepted),
+            _ => events.take(accepted)?,
         }
         if options.uneven && worker > 0 {
             thread::sleep(Duration::from_millis(500));
         }
+        Ok(())
+    };
+    match options.mode {
+        Mode::Blocking => loop {
+            accept()?;
+        },
+        _ => events.run(accept),
     }
 }

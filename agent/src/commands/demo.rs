@@ -1,0 +1,59 @@
+//! `backscope demo`: a bundled server with its client.
+
+use std::{ffi::OsString, io, iter, process::ExitCode, thread};
+
+use demo_servers::{
+    demo::{self, Choice, Launcher, Stop},
+    program,
+};
+
+use super::{Usage, watch};
+use crate::cli::{DEMO_SERVERS_VERB, DemoArgs, Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs};
+
+pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let launcher = Launcher::this_program(&[DEMO_SERVERS_VERB])?;
+    match args.choice {
+        Some(choice) if args.watch => watched(choice, &launcher),
+        Some(choice) => demo::show(&choice, &launcher).map(|()| ExitCode::SUCCESS),
+        None => {
+            demo::write_list(io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The hidden verb: the bundled servers' own command line.
+pub(super) fn serve(args: Vec<OsString>) -> ExitCode {
+    program::main(iter::once(DEMO_SERVERS_VERB.into()).chain(args), &[DEMO_SERVERS_VERB])
+}
+
+/// `watch -- SERVER`, with the client beside it.
+fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> {
+    if choice.run.server_only || choice.run.client_only.is_some() {
+        return Err(Usage("--watch takes both the server and its client".to_owned()).into());
+    }
+    // The client must know it, and the server's output is not ours to read.
+    let address = choice.settle_address()?;
+    let args = WatchArgs {
+        target: TargetArgs::default(),
+        command: launcher.command_line(&choice.server),
+        output: OutputArgs { plain: false, json: false },
+        run: RunArgs { duration: choice.run.duration, interval: None, detail: Detail::Exchanges, tier: None },
+        recording: None,
+        force: false,
+    };
+    let stop = Stop::with_server(address);
+    let (outcome, report) = thread::scope(|scope| {
+        let client = scope.spawn(|| demo::await_server_and_run(&choice, address, &stop));
+        let outcome = watch::run(args);
+        stop.stop();
+        (outcome, client.join())
+    });
+    let status = outcome?;
+    if let Ok(report) = report
+        && let Some(report) = report?
+    {
+        demo::print_report(&report);
+    }
+    Ok(status)
+}

@@ -1,0 +1,206 @@
+//! The client of nearly every demo: connections, on each some requests, with pauses.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::orders::{self, OrderOptions};
+use super::{Report, Stop};
+use crate::execution::Count;
+use crate::sock::set_tcp_option;
+
+/// A longer word is no name.
+const LONGEST_NAME: usize = 32;
+/// After a failure.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// A client with its knobs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Client {
+    /// Sends lines and reads an answer to each
+    Requests(RequestOptions),
+    /// Sends orders, and sends one again that was not answered in time
+    Orders(OrderOptions),
+}
+
+impl Client {
+    /// Runs until its work is done or it is stopped.
+    pub fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
+        let start = Instant::now();
+        let mut report = match self {
+            Self::Requests(options) => options.run(server, stop),
+            Self::Orders(options) => orders::run(options, server, stop),
+        };
+        report.took = start.elapsed();
+        report
+    }
+}
+
+/// Knobs of the client.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Client")]
+pub struct RequestOptions {
+    /// Connections at a time; 2x is two for each processor
+    #[arg(long, default_value = "8", value_name = "N")]
+    pub clients: Count,
+    /// Requests on each connection; 0: it stays open to the end
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub requests: u64,
+    /// Connections in all [default: no end]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<u64>,
+    /// Pause after each answer
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub pause: Duration,
+    /// Bytes of a request
+    #[arg(long, default_value_t = 40, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub request_size: u32,
+    /// Sleep this long before each answer is read
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub slow_read: Duration,
+    /// Size of the client's receive buffer (SO_RCVBUF)
+    #[arg(long, value_name = "BYTES")]
+    pub receive_buffer: Option<usize>,
+    /// Acknowledge at once (TCP_QUICKACK before each read)
+    #[arg(long)]
+    pub quickack: bool,
+    /// Give up on a connection or an answer after this long
+    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
+    pub timeout: Duration,
+}
+
+/// A time that is not 0, which sockets take for no timeout at all.
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("must be longer than nothing".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl RequestOptions {
+    fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
+        let begun = AtomicU64::new(0);
+        let report = Mutex::new(Report::default());
+        thread::scope(|scope| {
+            for _ in 0..self.clients.get() {
+                scope.spawn(|| {
+                    while !stop.is_stopped()
+                        && self.connections.is_none_or(|most| begun.fetch_add(1, Ordering::Relaxed) < most)
+                    {
+                        let outcome = self.converse(server, stop, &report);
+                        stop.sleep(if outcome.is_ok() { self.pause } else { RETRY });
+                        if let Err(what) = outcome
+                            && stop.is_failure()
+                        {
+                            tally(&report, |report| report.error(what));
+                        }
+                    }
+                });
+            }
+        });
+        report.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One connection; an error in words.
+    fn converse(&self, server: SocketAddr, stop: &Stop, report: &Mutex<Report>) -> Result<(), String> {
+        let mut socket = connect(server, self.receive_buffer, self.timeout)?;
+        tally(report, |report| report.connections += 1);
+        let mut request = vec![b'x'; self.request_size as usize - 1];
+        request.push(b'\n');
+        for number in 1.. {
+            let start = Instant::now();
+            socket.write_all(&request).map_err(|error| explain("sending", &error))?;
+            tally(report, |report| report.asked += 1);
+            thread::sleep(self.slow_read);
+            let worker = self.read_answer(&mut socket).map_err(|error| explain("waiting for an answer", &error))?;
+            let took = start.elapsed();
+            tally(report, |report| report.answer(worker.as_deref(), took));
+            if number == self.requests || !stop.sleep(self.pause) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a line; returns its first word if it has several: the name of who answered.
+    fn read_answer(&self, socket: &mut TcpStream) -> io::Result<Option<String>> {
+        let mut buffer = [0; 65536];
+        // The name may come in pieces.
+        let mut begin = Vec::new();
+        loop {
+            if self.quickack {
+                set_tcp_option(socket, libc::TCP_QUICKACK, 1)?;
+            }
+            let data = match socket.read(&mut buffer)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => &buffer[..count],
+            };
+            begin.extend(data.iter().take(LONGEST_NAME.saturating_sub(begin.len())));
+            if data.ends_with(b"\n") {
+                return Ok(first_word(&begin));
+            }
+        }
+    }
+}
+
+fn first_word(line: &[u8]) -> Option<String> {
+    let end = line.iter().position(|byte| *byte == b' ')?;
+    Some(String::from_utf8_lossy(&line[..end]).into_owned())
+}
+
+fn tally(report: &Mutex<Report>, count: impl FnOnce(&mut Report)) {
+    count(&mut report.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// Connects; reads and writes of the socket have the timeout, too.
+pub(super) fn connect(
+    server: SocketAddr,
+    receive_buffer: Option<usize>,
+    timeout: Duration,
+) -> Result<TcpStream, String> {
+    let connected = || -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.connect_timeout(&server.into(), timeout)?;
+        socket.set_read_timeout(Some(timeout))?;
+        socket.set_write_timeout(Some(timeout))?;
+        Ok(socket.into())
+    };
+    connected().map_err(|error| explain("connecting", &error))
+}
+
+/// What failed, in words that are the same each time.
+pub(super) fn explain(doing: &str, error: &io::Error) -> String {
+    let what = match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "timed out".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the server closed".to_owned(),
+        kind => kind.to_string(),
+    };
+    format!("{doing}: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_begin_with_a_name() {
+        assert_eq!(first_word(b"worker-1 xxx\n").as_deref(), Some("worker-1"));
+        assert_eq!(first_word(b"xxxxxxx\n"), None);
+    }
+
+    #[test]
+    fn no_timeout_is_none() {
+        assert!(timeout("0s").is_err() && timeout("soon").is_err());
+        assert_eq!(timeout("1s"), Ok(Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,66 @@
+//! The demos: servers that each show one thing, with the client that brings it out.
+//!
+//! [`DEMOS`] is the registry. A demo is only data: a server (a verb of this program with its knobs) and a client with
+//! its knobs. [`Choice`] is a demo with the user's knobs, [`show`] runs one in a terminal; [`Server`] and
+//! [`Client::run`] are the two halves, for those who want to run them in their own way.
+
+mod catalogue;
+mod choice;
+mod client;
+mod orders;
+mod report;
+mod server;
+mod show;
+mod stop;
+
+pub use catalogue::DEMOS;
+pub use choice::{Choice, RunOptions, write_list};
+pub use client::{Client, RequestOptions};
+pub use orders::OrderOptions;
+pub use report::Report;
+pub use server::{Launcher, Server};
+pub use show::{await_server_and_run, print_report, show};
+pub use stop::Stop;
+
+/// One demo.
+#[derive(Debug)]
+pub struct Demo {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// The same in a few words.
+    pub title: &'static str,
+    /// The lectures of the course that it belongs to.
+    pub lectures: &'static [u8],
+    /// What it shows.
+    pub about: &'static str,
+    /// The pattern that a watcher should find under load, if it can find one.
+    pub expect: Option<Expect>,
+    /// A verb of this program and its knobs, each `--knob` or `--knob=value`.
+    pub server: &'static [&'static str],
+    /// A verb of [`Client`] and its knobs, likewise.
+    pub client: &'static [&'static str],
+    /// Knobs worth trying, and what they change.
+    pub variations: &'static [(&'static str, &'static str)],
+}
+
+/// A pattern in the words of the `pattern` object of the event stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// `name`.
+    pub pattern: &'static str,
+    /// `threads` or `processes`.
+    pub units: &'static str,
+    /// `blocking` or `event-loop`.
+    pub io: &'static str,
+}
+
+impl std::fmt::Display for Expect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {}, {}", self.pattern, self.units, self.io)
+    }
+}
+
+/// The demo of that name.
+pub fn find(name: &str) -> Option<&'static Demo> {
+    DEMOS.iter().find(|demo| demo.name == name)
+}

@@ -1,0 +1,97 @@
+//! The end of a client, known to all of its threads.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Tells threads to stop, also those that sleep.
+#[derive(Debug, Default)]
+pub struct Stop {
+    /// The end of this server, on this machine, is the end, too.
+    server: Option<SocketAddr>,
+    stopped: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Stop {
+    /// One for the client of a server on this machine that somebody else will end: that is no error.
+    pub fn with_server(address: SocketAddr) -> Self {
+        Self { server: Some(address), ..Self::default() }
+    }
+
+    /// Whether to count a failure: not if the server has ended. Some time has to pass since the failure, as all of a
+    /// server's processes do not end at once.
+    pub(super) fn is_failure(&self) -> bool {
+        let gone = self.server.is_some_and(|address| matches!(someone_listens(address), Ok(false)));
+        if gone {
+            self.stop();
+        }
+        !gone
+    }
+
+    /// Tells them.
+    pub fn stop(&self) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.told.notify_all();
+    }
+
+    /// Whether they were told.
+    pub fn is_stopped(&self) -> bool {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sleeps, unless they were told or are told meanwhile. Returns whether to go on.
+    pub fn sleep(&self, time: Duration) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = self.told.wait_timeout_while(stopped, time, |stopped| !*stopped);
+        !*woken.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Whether somebody listens on the port, without a connection to find out.
+pub(super) fn someone_listens(address: SocketAddr) -> io::Result<bool> {
+    let table = fs::read_to_string(if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" })?;
+    Ok(table.lines().any(|line| listens(line, address.port())))
+}
+
+/// Whether the line of `/proc/net/tcp` is about a listener on the port.
+fn listens(line: &str, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let mut columns = line.split_whitespace().skip(1);
+    let local = columns.next().unwrap_or_default();
+    local.ends_with(&format!(":{port:04X}")) && columns.nth(1) == Some(LISTEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn sleepers_wake() {
+        let stop = Stop::default();
+        assert!(stop.sleep(Duration::from_millis(1)));
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| stop.sleep(Duration::from_secs(60)));
+            stop.stop();
+            assert!(!sleeper.join().unwrap());
+        });
+        assert!(stop.is_stopped() && start.elapsed() < Duration::from_secs(50));
+    }
+
+    #[test]
+    fn the_end_of_the_server_is_no_failure() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stop = Stop::with_server(listener.local_addr().unwrap());
+        assert!(stop.is_failure() && !stop.is_stopped());
+        drop(listener);
+        assert!(!stop.is_failure() && stop.is_stopped());
+        assert!(Stop::default().is_failure());
+        assert!(!listens("  sl  local_address rem_address   st tx_queue", 0));
+    }
+}

@@ -1,0 +1,146 @@
+//! The command line of all servers and clients.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::demo::{self, Choice, Launcher};
+use crate::execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread};
+use crate::naming::name_thread;
+use crate::{
+    ask, datagrams, delay_link, fork_storm, inherit, io_uring, load, never_accept, payments, serve, slow_acceptor,
+};
+
+/// Servers with known faults, and the clients that bring them out
+#[derive(Parser)]
+#[command(name = "demo-servers", version)]
+pub struct Program {
+    /// What to run.
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A named demo: a server with its client
+    Demo(DemoArgs),
+    #[command(flatten)]
+    Verb(Verb),
+}
+
+/// The verbs.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// One thread for all: accepts, reads and answers
+    SingleThread(single_thread::Options),
+    /// A thread for each connection
+    ThreadPerConnection(ServerOptions),
+    /// A process for each connection, forked after the accept
+    ProcessPerConnection(ServerOptions),
+    /// One thread accepts, others read and answer
+    AcceptorPlusReaders(readers::Options),
+    /// One thread accepts and reads, workers answer
+    MessageLoadBalancing(balancing::Options),
+    /// Several acceptors on one socket, or on a SO_REUSEPORT group
+    Acceptors(acceptors::Options),
+    /// Does each order once, if it has a key; answers late now and then
+    Payments(payments::Options),
+    /// Accepts late: every connection waits in the accept queue
+    SlowAcceptor(slow_acceptor::Options),
+    /// Listens and never accepts: the kernel finishes handshakes until the queue is full
+    NeverAccept(never_accept::Options),
+    /// One process listens, another accepts
+    Inherit(inherit::Options),
+    /// Forks many short-lived children; the last one listens
+    ForkStorm(fork_storm::Options),
+    /// Accepts through io_uring; exits 77 where the kernel refuses it
+    IoUring(io_uring::Options),
+    /// Answers every line, with faults to be switched on
+    Serve(serve::Options),
+    /// Receives datagrams more slowly than they come, or sends them
+    Datagrams(datagrams::Options),
+    /// A link between 10.77.0.1 and 10.77.0.2 with a round-trip time and losses; exits 77 where there is no TUN device
+    DelayLink(delay_link::Options),
+    /// Makes connections
+    Load(load::Options),
+    /// Asks a request-response server
+    Ask(ask::Options),
+}
+
+impl Verb {
+    /// Runs until it is done or signalled.
+    fn run(&self) -> anyhow::Result<()> {
+        match self {
+            Self::SingleThread(options) => single_thread::run(options),
+            Self::ThreadPerConnection(options) => per_connection::by_threads(options),
+            Self::ProcessPerConnection(options) => per_connection::by_processes(options),
+            Self::AcceptorPlusReaders(options) => readers::run(options),
+            Self::MessageLoadBalancing(options) => balancing::run(options),
+            Self::Acceptors(options) => acceptors::run(options),
+            Self::Payments(options) => payments::run(options),
+            Self::SlowAcceptor(options) => slow_acceptor::run(options),
+            Self::NeverAccept(options) => never_accept::run(options),
+            Self::Inherit(options) => inherit::run(options),
+            Self::ForkStorm(options) => fork_storm::run(options),
+            Self::IoUring(options) => io_uring::run(options),
+            Self::Serve(options) => serve::run(options),
+            Self::Datagrams(options) => datagrams::run(options),
+            Self::DelayLink(options) => delay_link::run(options),
+            Self::Load(options) => load::run(options),
+            Self::Ask(options) => ask::run(options),
+        }
+    }
+}
+
+/// Which demo.
+#[derive(Args)]
+#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos", disable_help_subcommand = true)]
+pub(crate) struct DemoArgs {
+    /// List the demos
+    #[arg(long)]
+    list: bool,
+    #[command(subcommand)]
+    choice: Option<Choice>,
+}
+
+/// Runs what the command line says. `args` begins with the program's name; `prefix` is what the running program takes
+/// before the verbs of this one, to start a server as a process of its own.
+pub fn main(args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
+    // Whatever the program is called; those that have roles take other names.
+    name_thread("demo-servers");
+    let outcome = match Program::parse_from(args).what {
+        What::Demo(args) => run_demo(&args, prefix),
+        What::Verb(verb) => verb.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<io_uring::Unavailable>() || error.is::<delay_link::Unavailable>() => {
+            eprintln!("demo-servers: {error}");
+            ExitCode::from(77)
+        }
+        Err(error) => {
+            eprintln!("demo-servers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_demo(args: &DemoArgs, prefix: &[&str]) -> anyhow::Result<()> {
+    match &args.choice {
+        Some(choice) => demo::show(choice, &Launcher::this_program(prefix)?),
+        None => Ok(demo::write_list(std::io::stdout().lock())?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Program;
+
+    #[test]
+    fn no_two_knobs_are_called_the_same() {
+        Program::command().debug_assert();
+    }
+}

@@ -1,0 +1,79 @@
+//! How a connection is served, whichever thread or process does it: a message for every line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::connection::Connection;
+use crate::fault::FaultOptions;
+use crate::reading::{ReadOptions, Reader};
+use crate::sock::Accepted;
+use crate::writing::{WriteOptions, Writer};
+
+/// How to serve a connection.
+#[derive(Args, Clone, Debug)]
+pub struct ServiceOptions {
+    /// What holds it up
+    #[command(flatten)]
+    pub fault: FaultOptions,
+    /// How it reads
+    #[command(flatten)]
+    pub input: ReadOptions,
+    /// How it writes
+    #[command(flatten)]
+    pub output: WriteOptions,
+    /// Bytes of an answer, unless --writes says them
+    #[arg(long, default_value_t = 200, value_name = "BYTES")]
+    pub response: usize,
+    /// Ask this server of lines before each answer, over a connection for each of its own
+    #[arg(long, value_name = "ADDR")]
+    pub upstream: Option<SocketAddr>,
+    /// Write an answer before anything was asked
+    #[arg(long)]
+    pub speak_first: bool,
+    /// Shut the sending side after the first answer, and read on
+    #[arg(long)]
+    pub half_close: bool,
+    /// Close after so many answers
+    #[arg(long, value_name = "N")]
+    pub close_after: Option<u64>,
+    /// Close when nothing was asked for so long (where reads block)
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub idle_timeout: Option<Duration>,
+    /// Close with a reset (SO_LINGER 0)
+    #[arg(long)]
+    pub linger0: bool,
+    /// Never close what the peer has closed
+    #[arg(long)]
+    pub leak_close_wait: bool,
+    /// Print a line for each accept, exchange and close (CLOCK_MONOTONIC)
+    #[arg(long)]
+    pub trace: bool,
+}
+
+impl ServiceOptions {
+    /// Says now what cannot be had or makes no sense, rather than at the first connection.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        Reader::new(&self.input)?;
+        Writer::new(&self.output, self.output.pieces(self.response), b'\n')?;
+        Ok(())
+    }
+
+    /// Begins to serve a connection; one that cannot be served is closed, and the reason said.
+    pub(crate) fn begin(&self, accepted: Accepted) -> Option<Connection<'_>> {
+        let port = accepted.peer.port();
+        Connection::begin(accepted.socket, port, self)
+            .inspect_err(|error| eprintln!("demo-servers: connection from port {port}: {error:#}"))
+            .ok()
+    }
+
+    /// Serves a connection to its end, blocking.
+    pub(crate) fn serve(&self, accepted: Accepted) {
+        // A timeout that cannot be set is one that is not there.
+        let _ = accepted.socket.set_read_timeout(self.idle_timeout);
+        if let Some(mut connection) = self.begin(accepted) {
+            while connection.advance() {}
+        }
+    }
+}
