@@ -1,6 +1,7 @@
 //! The network namespace of a case, its settings and the kernel's counters in it.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -54,7 +55,7 @@ pub fn loopback_up() -> io::Result<()> {
 }
 
 /// Sets a sysctl of the network namespace: `set("ipv4/tcp_syncookies", 2)`.
-pub fn set(sysctl: &str, value: i64) -> anyhow::Result<()> {
+pub fn set(sysctl: &str, value: impl Display) -> anyhow::Result<()> {
     let path = format!("/proc/sys/net/{sysctl}");
     fs::write(&path, value.to_string()).with_context(|| format!("writing {value} to {path}"))
 }
