@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     any_tier("send::cork_lifted", |world| not_held(world, &["--cork", "lift"], &[])).alone(),
     any_tier("send::cork_forgotten", cork).alone(),
     native("send::send_buffer_full", send_buffer).alone(),
-    exchange("send::write_blocked", write_blocked).alone(),
+    native("send::write_blocked", write_blocked).alone(),
     any_tier("send::window_shut", window).alone(),
     native("send::nagle_is_found", nagle_found),
     native("send::small_writes_are_found", small_writes_found),
