@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use super::load::{Load, Manner};
 use super::{Kind, check};
-use crate::cases::exchange;
+use crate::cases::native;
 use crate::harness::{Case, Protocol, World};
 
 pub(in crate::cases) const CASES: &[Case] = &[
-    exchange("pattern::single_thread", single_thread),
-    exchange("pattern::thread_per_connection", thread_per_connection),
-    exchange("pattern::multiple_acceptors", multiple_acceptors),
-    exchange("pattern::prefork", prefork),
-    exchange("pattern::herd", herd),
-    exchange("pattern::exclusive", exclusive),
-    exchange("pattern::socket_sharding", socket_sharding),
+    native("pattern::single_thread", single_thread),
+    native("pattern::thread_per_connection", thread_per_connection),
+    native("pattern::multiple_acceptors", multiple_acceptors),
+    native("pattern::prefork", prefork),
+    native("pattern::herd", herd),
+    native("pattern::exclusive", exclusive),
+    native("pattern::socket_sharding", socket_sharding),
 ];
 
 fn lines(clients: usize, requests: usize) -> Manner {
