@@ -292,8 +292,8 @@ pub enum Detail {
     Queues,
     /// Where the time of each exchange went, too: a record an exchange
     Exchanges,
-    /// Every SYN, every SYN-ACK sent again and every change of a process, too: where function hooks are refused, a look
-    /// at every packet of the machine
+    /// Every single event, too: SYNs, changes of processes, and of connections data, reads, writes, segments, ACKs, holds,
+    /// windows, states, resets. Costs most; where function hooks are refused, a look at every packet of the machine
     Events,
 }
 
@@ -376,6 +376,9 @@ pub struct DoctorArgs {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+    /// As `watch` with this detail; of events, or of all else
+    #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
+    pub detail: Detail,
     /// Use hooks of this tier only
     #[arg(long, value_enum, value_name = "TIER", hide = true)]
     pub tier: Option<TierArg>,

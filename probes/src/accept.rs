@@ -4,20 +4,22 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_RB_NO_WAKEUP,
     helpers::generated,
     macros::{btf_tracepoint, fentry, fexit, tracepoint},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, TracePointContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Call, Queued};
+use backscope_abi::{Call, Queued, counter};
 
 use crate::{
     kernel::{
-        accept_depth, comm, config, current, file_of_fd, local_of, now, peer_of, read, read_at, sock_of_file,
-        sock_of_socket,
+        Head, comm, config, current, file_of_fd, now, read, read_at, sock_of_file, sock_of_socket, tcp_of, write_ends,
     },
-    maps::{CALLS, LISTENERS, QUEUED, add, emit, emit_with, id_of, is_target, listener_at, note_depth},
+    maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit, id_of, is_target, listener_id, note_depth},
 };
+
+const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
 
 const TCP_LISTEN: u8 = 10;
 const EAGAIN: i64 = -11;
@@ -29,39 +31,52 @@ fn enter(file: *const c_void) {
     let thread = current();
     let tgid = (thread >> 32) as u32;
     let mut sk = sock_of_socket(file);
-    let mut known = listener_at(sk);
+    let mut known = listener_id(sk);
     if known.is_none() && is_target(tgid) {
         // A Multipath TCP socket stands for its first subflow.
         sk = sock_of_file(file);
-        known = listener_at(sk);
+        known = listener_id(sk);
     }
     match known {
-        Some((id, _)) => {
-            let call = Call { entered_ns: now(), listener: id, sk: sk as u64, file: 0, returned_ns: 0 };
-            let _ = CALLS.insert(thread, call, 0);
-        }
+        Some(id) => begin_call(thread, id, sk),
         None if is_target(tgid) && read!(sk, skc_state as u8) == TCP_LISTEN => {
             // It came to the target by a way that shows no event, such as SCM_RIGHTS. When the call returns it may be known.
             emit(&abi::Adopt { kind: abi::ADOPT, tgid, ts_ns: now() });
-            let call = Call { entered_ns: now(), listener: 0, sk: sk as u64, file: 0, returned_ns: 0 };
-            let _ = CALLS.insert(thread, call, 0);
+            begin_call(thread, 0, sk);
         }
         None => {}
     }
 }
 
-/// The call that this thread is in, blank if none is known; without a listener if that is not watched.
+/// Notes a call. The entry of the thread's call before is used again: that costs a third of removing and inserting it.
 #[inline(always)]
-fn call_of(thread: u64) -> Call {
-    // SAFETY: the reference is copied at once.
-    let mut call = match unsafe { CALLS.get(thread) } {
-        Some(call) => *call,
-        None => return Call::default(),
-    };
+fn begin_call(thread: u64, listener: u64, sk: *const c_void) {
+    let call = Call { entered_ns: now(), listener, sk: sk as u64, file: 0, returned_ns: 0 };
+    match CALLS.get_ptr_mut(thread) {
+        // SAFETY: a live map value that only this thread writes.
+        Some(entry) => unsafe { *entry = call },
+        None => {
+            let _ = CALLS.insert(thread, call, 0);
+        }
+    }
+}
+
+/// The call that this thread is in, blank if none is known; without a listener if that is not watched. If `ends` says so
+/// of it, it is over.
+#[inline(always)]
+fn call_of(thread: u64, ends: impl FnOnce(&Call) -> bool) -> Call {
+    let Some(entry) = CALLS.get_ptr_mut(thread) else { return Call::default() };
+    // SAFETY: a live map value that only this thread writes.
+    let mut call = unsafe { *entry };
     if call.listener == 0
-        && let Some((id, _)) = listener_at(call.sk as *const c_void)
+        && call.sk != 0
+        && let Some(id) = listener_id(call.sk as *const c_void)
     {
         call.listener = id;
+    }
+    if ends(&call) {
+        // SAFETY: as above.
+        unsafe { *entry = Call::default() };
     }
     call
 }
@@ -69,12 +84,8 @@ fn call_of(thread: u64) -> Call {
 /// The call ended without a connection.
 #[inline(always)]
 fn leave_empty(thread: u64, result: i64) {
-    let call = call_of(thread);
-    if call.listener == 0 {
-        return;
-    }
-    let _ = CALLS.remove(thread);
-    if result != EAGAIN {
+    let call = call_of(thread, |_| true);
+    if call.listener == 0 || result != EAGAIN {
         return;
     }
     if let Some(listener) = LISTENERS.get_ptr_mut(call.listener) {
@@ -107,8 +118,7 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
             add(&raw mut (*listener).accepted, 1);
             (*listener).sk as *const c_void
         };
-        depth = accept_depth(sk);
-        note_depth(listener, sk, depth);
+        depth = note_depth(listener, sk, 0);
     }
     let mut age_jiffies = 0;
     if queued.queued_ns == 0 {
@@ -116,32 +126,35 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
         age_jiffies = age(child);
     }
     let (thread, srtt) = (current(), read!(child, srtt_us as u32));
-    emit_with(|record: *mut abi::Accept| {
-        // SAFETY: memory of the ring for one record, every field of which is written here.
-        unsafe {
-            (*record).kind = abi::ACCEPT;
-            (*record).fd = fd;
-            (*record).ts_ns = ts_ns;
-            (*record).entered_ns = call.entered_ns;
-            (*record).queued_ns = queued.queued_ns;
-            (*record).age_jiffies = age_jiffies;
-            (*record).late = late as u32;
-            (*record).listener = id;
-            (*record).sock = queued.sock;
-            (*record).local = local_of(child);
-            (*record).peer = peer_of(child);
-            (*record).tgid = (thread >> 32) as u32;
-            (*record).tid = thread as u32;
-            (*record).srtt_us = srtt;
-            (*record).depth = depth;
-            (*record).comm = comm();
-        }
-    });
+    count(counter::SEEN);
+    // No closure: the compiler leaves one of this size out of line, where its captures take the caller's stack.
+    let Some(mut entry) = EVENTS.reserve_untyped::<abi::Accept>(0) else { return count(counter::RING_FULL) };
+    let record: *mut abi::Accept = entry.as_mut_ptr();
+    // SAFETY: memory of the ring for one record, every field of which is written here.
+    unsafe {
+        // The record is long enough to read the socket to, and filled only then: the stack is short.
+        write_ends(child, record.cast(), &raw mut (*record).local, &raw mut (*record).peer);
+        (*record).kind = abi::ACCEPT;
+        (*record).fd = fd;
+        (*record).ts_ns = ts_ns;
+        (*record).entered_ns = call.entered_ns;
+        (*record).queued_ns = queued.queued_ns;
+        (*record).age_jiffies = age_jiffies;
+        (*record).late = late as u32;
+        (*record).listener = id;
+        (*record).sock = queued.sock;
+        (*record).tgid = (thread >> 32) as u32;
+        (*record).tid = thread as u32;
+        (*record).srtt_us = srtt;
+        (*record).depth = depth;
+        (*record).comm = comm();
+    }
+    entry.submit(BPF_RB_NO_WAKEUP.into());
 }
 
 /// The application reads or writes for the first time. If the connection is still taken for queued, the kernel skipped the
-/// probe at accept's return, since it had preempted another run of it on this processor (`recursion_misses`).
-#[inline(always)]
+/// probe at accept's return, since it had preempted another run of it on this processor (`recursion_misses`). A function of its own for the room on the stack.
+#[inline(never)]
 pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
     // SAFETY: only presence counts.
     if unsafe { QUEUED.get(child as u64) }.is_some() {
@@ -162,11 +175,10 @@ fn age(child: *const c_void) -> u32 {
 #[fentry(function = "do_accept")]
 fn do_accept(ctx: FEntryContext) -> i32 {
     let thread = current();
-    let call = call_of(thread);
+    let call = call_of(thread, |call| call.file != 0);
     if call.file != 0 {
         // The one before went to an io_uring direct descriptor, which no fd_install follows.
         accepted(sock_of_file(call.file as *const c_void), call, -1, call.returned_ns, false);
-        let _ = CALLS.remove(thread);
     }
     enter(ctx.arg(0));
     0
@@ -181,8 +193,10 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
     } else if let Some(call) = CALLS.get_ptr_mut(thread) {
         // SAFETY: a live map value that only this thread writes.
         unsafe {
-            (*call).file = file as u64;
-            (*call).returned_ns = now();
+            if (*call).sk != 0 {
+                (*call).file = file as u64;
+                (*call).returned_ns = now();
+            }
         }
     }
     0
@@ -194,11 +208,10 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
 fn fd_install(ctx: FEntryContext) -> i32 {
     let (fd, file): (i32, *const c_void) = (ctx.arg(0), ctx.arg(1));
     let thread = current();
-    let mut call = call_of(thread);
     // A call without a beginning was noted by the agent at the attach; no fexit sees its end.
-    if call.file == file as u64 || (call.listener != 0 && call.entered_ns == 0) {
-        let _ = CALLS.remove(thread);
-    } else {
+    let ends = |call: &Call| call.file == file as u64 || (call.listener != 0 && call.entered_ns == 0);
+    let mut call = call_of(thread, ends);
+    if !ends(&call) {
         call = Call::default();
     }
     let child = sock_of_file(file);
@@ -222,17 +235,13 @@ fn returned(result: i64) {
         leave_empty(thread, result);
         return;
     }
-    let call = call_of(thread);
-    if call.listener == 0 {
-        // It may have been inside since before the attach: looked into for targets alone, for what that costs.
-        if config!(by_port) == 0 && !is_target((thread >> 32) as u32) {
-            return;
-        }
-    } else {
-        let _ = CALLS.remove(thread);
+    let call = call_of(thread, |_| true);
+    // It may have been inside since before the attach: looked into for targets alone, for what that costs.
+    if call.listener == 0 && config!(by_port) == 0 && !is_target((thread >> 32) as u32) {
+        return;
     }
     let ts_ns = now();
-    let child = sock_of_file(file_of_fd(result as u32));
+    let child = tcp_of(sock_of_socket(file_of_fd(result as u32)));
     if !child.is_null() {
         accepted(child, call, result as i32, ts_ns, false);
     }

@@ -12,17 +12,20 @@ use backscope_abi::Connection;
 use crate::{
     connection::{connection_of, tcp_of},
     kernel::{config, load, now},
+    moment,
 };
 
 /// `tcp_retransmit_skb(sk, skb, …)`.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit(ctx: BtfTracePointContext) -> i32 {
-    let connection = connection_of(ctx.arg(0));
+    let (sk, skb): (*mut c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
+    let connection = connection_of(sk);
     if connection.is_null() {
         return 0;
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
+        moment::retransmit(connection, sk, skb);
         let exchange = &raw mut (*connection).exchange;
         if (*exchange).retransmits == 0 {
             (*exchange).retransmit_ns = now();
@@ -36,16 +39,43 @@ fn retransmit(ctx: BtfTracePointContext) -> i32 {
 const LEAST_NS: u64 = 20_000_000;
 /// Stamps closer than this are of one event.
 const SAME_NS: u64 = 1_000_000;
+/// A read may be kept from its processor for so long between the ACK that it sends and its return.
+const BEFORE_READ_NS: u64 = 5_000_000;
 
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64) {
+unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64, seen: bool) {
     // SAFETY: promised by the caller.
     unsafe {
-        (*connection).delayed_acks += 1;
-        (*connection).delayed_ack_us += ((ts_ns - (*connection).arrival_ns) / 1_000) as u32;
-        (*connection).delayed_ack_ns = ts_ns;
+        moment::delayed_ack(connection, ts_ns, seen);
+        let exchange = &raw mut (*connection).exchange;
+        (*exchange).delayed_acks += 1;
+        (*exchange).delayed_ack_us += ((ts_ns - (*connection).arrival_ns) / 1_000) as u32;
+        (*exchange).delayed_ack_ns = ts_ns;
+        // The next scan tells of it, whatever the last one showed.
+        (*connection).shown_seq = 0;
+    }
+}
+
+/// Whether the newest segment left long enough after the newest data to be a delayed ACK that was not counted yet. Returns
+/// when it left, or 0; 0 where the timer itself is hooked.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn left_late(connection: *const Connection, tp: *const c_void) -> u64 {
+    if config!(delayed_ack_timer) != 0 {
+        return 0;
+    }
+    // SAFETY: promised by the caller.
+    unsafe {
+        let (sent_ns, arrival_ns) = (load!(tp, tcp_wstamp_ns as u64), (*connection).arrival_ns);
+        let counted_ns = (*connection).exchange.delayed_ack_ns;
+        if arrival_ns == 0 || sent_ns < arrival_ns + LEAST_NS || sent_ns < counted_ns + LEAST_NS {
+            return 0;
+        }
+        sent_ns
     }
 }
 
@@ -58,12 +88,8 @@ unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64) {
 pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
     // SAFETY: promised by the caller.
     unsafe {
-        let (sent_ns, arrival_ns) = (load!(tp, tcp_wstamp_ns as u64), (*connection).arrival_ns);
-        if arrival_ns == 0
-            || sent_ns < arrival_ns + LEAST_NS
-            || sent_ns < (*connection).delayed_ack_ns + LEAST_NS
-            || (*connection).fin_by != 0
-        {
+        let sent_ns = left_late(connection, tp);
+        if sent_ns == 0 || (*connection).fin_by != 0 {
             return;
         }
         // `__tcp_transmit_skb` notes the jiffy of each segment with data, sent for the first time or again.
@@ -71,10 +97,10 @@ pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const 
         if data_age * (config!(tick_ns) as u64) < ts_ns.wrapping_sub(sent_ns) + LEAST_NS / 2 {
             return;
         }
-        let read_ns = (*connection).exchange.read_last_ns;
-        let apart_ns = if read_ns > sent_ns { read_ns - sent_ns } else { sent_ns - read_ns };
-        if apart_ns > SAME_NS {
-            note_delayed_ack(connection, sent_ns);
+        // A read sends an ACK before it returns. Which of several reads did is not known.
+        let exchange = &raw const (*connection).exchange;
+        if sent_ns + BEFORE_READ_NS < (*exchange).read_first_ns || sent_ns > (*exchange).read_last_ns + SAME_NS {
+            note_delayed_ack(connection, sent_ns, false);
         }
     }
 }
@@ -106,9 +132,9 @@ fn delayed_ack(ctx: FEntryContext) -> i32 {
     unsafe {
         if (*connection).arrival_ns != 0
             && ts_ns > (*connection).arrival_ns + LEAST_NS
-            && ts_ns > (*connection).delayed_ack_ns + LEAST_NS
+            && ts_ns > (*connection).exchange.delayed_ack_ns + LEAST_NS
         {
-            note_delayed_ack(connection, ts_ns);
+            note_delayed_ack(connection, ts_ns, true);
         }
     }
     0

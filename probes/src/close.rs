@@ -1,14 +1,15 @@
 //! A connection is made by this host, ends, and is destroyed.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use backscope_abi as abi;
-use backscope_abi::{counter, progress, role};
+use backscope_abi::{Connection, counter, progress, role};
 
 use crate::{
     connection::{connection_of, finish, forget, open, tcp_of},
-    kernel::{current, load, local_of, now, peer_of, read},
+    kernel::{current, load, now, read, write_ends},
     maps::{cookie_of, count, emit_with, is_target},
+    moment,
 };
 
 const TCP_ESTABLISHED: i32 = 1;
@@ -30,10 +31,13 @@ pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
         let tgid = (current() >> 32) as u32;
         if is_target(tgid) {
             open(sk, cookie_of(sk), role::CLIENT, 0, tgid);
+            moment::state(sk, old, new);
         }
         return;
     }
-    if new != TCP_ESTABLISHED && new != TCP_FIN_WAIT1 && new != TCP_CLOSE_WAIT && new != TCP_CLOSE {
+    moment::state(sk, old, new);
+    let made = old == TCP_SYN_SENT && new == TCP_ESTABLISHED;
+    if !made && new != TCP_FIN_WAIT1 && new != TCP_CLOSE_WAIT && new != TCP_CLOSE {
         return;
     }
     let connection = connection_of(sk);
@@ -42,13 +46,13 @@ pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        if old == TCP_SYN_SENT && new == TCP_ESTABLISHED {
-            opened(sk, (*connection).exchange.sock, (*connection).tgid);
+        if made {
+            return opened(sk, (*connection).exchange.sock, (*connection).tgid);
         }
-        if new == TCP_ESTABLISHED || (*connection).fin_by != 0 {
+        if (*connection).fin_by != 0 {
             return;
         }
-        let error = read!(sk, sk_err as u32);
+        let error = load!(sk as *const c_void, sk_err as u32);
         let (by, how) = match new {
             TCP_FIN_WAIT1 => (BY_LOCAL, FIN),
             TCP_CLOSE_WAIT => (BY_PEER, FIN),
@@ -72,8 +76,8 @@ fn opened(sk: *const c_void, sock: u64, tgid: u32) {
             (*record).tgid = tgid;
             (*record).ts_ns = now();
             (*record).sock = sock;
-            (*record).local = local_of(sk);
-            (*record).peer = peer_of(sk);
+            let mut head = MaybeUninit::uninit();
+            write_ends(sk, head.as_mut_ptr(), &raw mut (*record).local, &raw mut (*record).peer);
             (*record).srtt_us = read!(sk, srtt_us as u32);
             (*record)._pad = 0;
         }
@@ -82,11 +86,7 @@ fn opened(sk: *const c_void, sock: u64, tgid: u32) {
 
 /// The socket goes: its last exchange is sent, and its totals. A connection that nobody accepted says nothing.
 #[inline(always)]
-pub(crate) fn destroyed(sk: *mut c_void, accepted: bool) {
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return;
-    }
+pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: bool) {
     count(counter::ENDED);
     let tp = tcp_of(sk);
     if accepted && !tp.is_null() {
@@ -106,13 +106,15 @@ pub(crate) fn destroyed(sk: *mut c_void, accepted: bool) {
                 (*record).bytes_out = (*connection).bytes_out;
                 (*record).exchanges = if begun { (*last).seq } else { (*last).seq - 1 };
                 (*record)._pad2 = 0;
-                (*record).delayed_acks = (*connection).delayed_acks;
-                (*record).delayed_ack_us = (*connection).delayed_ack_us;
+                (*record).delayed_acks = (*connection).exchange.delayed_acks;
+                (*record).delayed_ack_us = (*connection).exchange.delayed_ack_us;
                 (*record).fin_by = (*connection).fin_by;
                 (*record).fin_how = (*connection).fin_how;
                 (*record)._pad = [0; 6];
             });
         }
     }
+    // SAFETY: checked for null; the value lives as long as the socket.
+    unsafe { moment::destroyed(connection) };
     forget(sk);
 }

@@ -9,17 +9,19 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, Exchange, Thread, ThreadUse, counter, hold, progress};
+use backscope_abi::{Connection, Exchange, Thread, ThreadUse, counter, hold, progress, role};
 
 use crate::{
     accept::first_used,
     kernel::{config, current, load, read},
-    maps::{EVENTS, SocketStorage, count},
+    maps::{BPF_F_CLONE, EVENTS, SocketStorage, count},
+    moment,
 };
 
-/// Connections by their socket. The storage goes with the socket.
+/// Connections by their socket. The storage goes with the socket. A listener's children inherit its value, in softirq
+/// already: one allocation serves as mark and as connection.
 #[btf_map]
-static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as usize }> = SocketStorage::new();
+static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> = SocketStorage::new();
 /// The same by address, where tracing programs may not use socket storage.
 #[btf_map]
 static CONNECTIONS: HashMap<u64, Connection, { abi::MAX_CONNECTIONS as usize }, { BPF_F_NO_PREALLOC as usize }> =
@@ -34,10 +36,42 @@ static BLANK: Connection = Connection::BLANK;
 /// The connection of this socket, null if it is not watched. `sk` must be a pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn connection_of(sk: *mut c_void) -> *mut Connection {
-    if config!(socket_storage) != 0 {
-        return CONNECTION.get(sk, 0);
+    if config!(socket_storage) == 0 {
+        return CONNECTIONS.get_ptr_mut(sk as u64).unwrap_or(core::ptr::null_mut());
     }
-    CONNECTIONS.get_ptr_mut(sk as u64).unwrap_or(core::ptr::null_mut())
+    let value = CONNECTION.get(sk, 0);
+    // SAFETY: checked for null; the value lives as long as the socket.
+    if value.is_null() || unsafe { (*value).exchange.role } == role::LISTENER {
+        return core::ptr::null_mut();
+    }
+    value
+}
+
+/// Makes a listener carry its id. Its children inherit that.
+#[inline(always)]
+pub(crate) fn carry(sk: *mut c_void, id: u64) {
+    let value = CONNECTION.get(sk, 1);
+    if value.is_null() {
+        return;
+    }
+    // SAFETY: checked for null; the value lives as long as the socket, which the caller holds.
+    unsafe {
+        // It may have been a connection before.
+        *value = BLANK;
+        (*value).exchange.sock = id;
+        (*value).exchange.role = role::LISTENER;
+    }
+}
+
+/// What a listener carries, or a child of it that is not set up; null of any other socket.
+#[inline(always)]
+pub(crate) fn carried(sk: *mut c_void) -> *mut Connection {
+    let value = CONNECTION.get(sk, 0);
+    // SAFETY: checked for null; the value lives as long as the socket.
+    if value.is_null() || unsafe { (*value).exchange.role } != role::LISTENER {
+        return core::ptr::null_mut();
+    }
+    value
 }
 
 /// Watches a connection from now on; null for want of memory.
@@ -53,7 +87,14 @@ pub(crate) fn open(sk: *mut c_void, sock: u64, role: u8, midway: u8, tgid: u32) 
         count(counter::CONNECTIONS_FULL);
         return connection;
     }
-    // SAFETY: checked for null; the value lives as long as the socket, which the caller holds.
+    set_up(connection, sock, role, midway, tgid);
+    connection
+}
+
+/// Makes a connection of a value that is blank but for what a listener writes.
+#[inline(always)]
+pub(crate) fn set_up(connection: *mut Connection, sock: u64, role: u8, midway: u8, tgid: u32) {
+    // SAFETY: the value lives as long as the socket, which the caller holds.
     unsafe {
         (*connection).tgid = tgid;
         (*connection).midway = midway;
@@ -66,7 +107,6 @@ pub(crate) fn open(sk: *mut c_void, sock: u64, role: u8, midway: u8, tgid: u32) 
         (*exchange).holding = hold::NONE;
     }
     count(counter::OPENED);
-    connection
 }
 
 /// Forgets a connection whose socket goes.
@@ -169,6 +209,7 @@ pub(crate) unsafe fn settle_hold(connection: *mut Connection, tp: *const c_void,
         (*exchange).held[at] += 1;
         (*exchange).sent_ns = until_ns;
         (*exchange).holding = hold::NONE;
+        moment::release(connection, reason, until_ns, held_ns);
         if held_ns > (*connection).longest_hold_ns {
             (*connection).longest_hold_ns = held_ns;
             (*exchange).held_sizes = (*connection).hold_sizes;
@@ -276,7 +317,11 @@ unsafe fn emit(connection: *mut Connection) {
             return count(counter::SHED_BRIEF);
         }
     }
-    // SAFETY: promised by the caller; the record is the head of the value, initialised in full.
+    // SAFETY: promised by the caller.
+    if unsafe { crate::brief::emit(&raw const (*connection).exchange) } {
+        return;
+    }
+    // SAFETY: promised by the caller; the record is a part of the value, initialised in full.
     let status = unsafe {
         generated::bpf_ringbuf_output(
             (&raw const EVENTS).cast_mut().cast(),
@@ -290,11 +335,12 @@ unsafe fn emit(connection: *mut Connection) {
     }
 }
 
-/// The exchange is over: sends it, and begins the next.
+/// The exchange is over: sends it, and begins the next. A function of its own for the room on the stack: before 6.13 a
+/// program and what it calls share 512 bytes.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
-#[inline(always)]
+#[inline(never)]
 pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_ns: u64, how: u8) {
     // SAFETY: promised by the caller.
     unsafe {
@@ -314,12 +360,16 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
         (*connection).window_base = sending.limited;
         (*connection).busy_base = if sending.is_busy { u32::MAX } else { sending.busy };
         let (seq, sock, role) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role);
+        let (acks, ack_ns, ack_us) = ((*exchange).delayed_acks, (*exchange).delayed_ack_ns, (*exchange).delayed_ack_us);
         core::ptr::write_bytes(exchange.cast::<u64>(), 0, size_of::<Exchange>() / 8);
         (*exchange).kind = abi::EXCHANGE;
         (*exchange).seq = seq;
         (*exchange).sock = sock;
         (*exchange).role = role;
         (*exchange).holding = hold::NONE;
+        (*exchange).delayed_acks = acks;
+        (*exchange).delayed_ack_ns = ack_ns;
+        (*exchange).delayed_ack_us = ack_us;
         (*connection).longest_hold_ns = 0;
     }
 }

@@ -8,12 +8,13 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Endpoint, Listener, stage};
+use backscope_abi::{Connection, Endpoint, Listener, Queued, stage};
 
 use crate::{
     close::destroyed,
+    connection::connection_of,
     kernel::{accept_depth, accept_limit, config, now, payload_of, peer_of, read, sender_of, syn_depth},
-    maps::{LISTENERS, QUEUED, add, cookie_of, emit, enqueue, listener_at, note_depth},
+    maps::{LISTENERS, QUEUED, add, cookie_of, emit, enqueue, listener_at, marked, note_depth},
 };
 
 /// The SYN that this CPU is working on: a CPU handles one at a time, since the stack does it with softirqs off.
@@ -73,11 +74,10 @@ fn conn_request(ctx: FEntryContext) -> i32 {
 
 #[inline(always)]
 fn arrived(sk: *const c_void, id: u64, listener: *mut Listener, skb: *const c_void) -> bool {
-    let depth = accept_depth(sk);
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).syns }, 1);
-    note_depth(listener, sk, depth);
-    if config!(syn_records) != 0 {
+    let depth = note_depth(listener, sk, 0);
+    if config!(events) != 0 {
         emit(&abi::Syn {
             kind: abi::SYN,
             tfo_bytes: payload_of(skb),
@@ -171,8 +171,7 @@ fn final_ack(sk: *const c_void, req: *const c_void, child: u64, v6: bool) -> i32
         return 0;
     }
     let Some((id, listener)) = listener_at(sk) else { return 0 };
-    let depth = accept_depth(sk);
-    note_depth(listener, sk, depth);
+    let depth = note_depth(listener, sk, 0);
     if depth > accept_limit(sk) {
         // SAFETY: a live map value.
         add(unsafe { &raw mut (*listener).overflow_ack }, 1);
@@ -246,7 +245,7 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
     let Some((id, listener)) = listener_at(sk) else { return 0 };
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).overflow_ack }, 1);
-    note_depth(listener, sk, accept_depth(sk));
+    note_depth(listener, sk, 0);
     refuse(id, sk, stage::ACK, sender_of(skb));
     0
 }
@@ -255,10 +254,11 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
 #[fexit(function = "inet_csk_complete_hashdance")]
 fn hashdance(ctx: FExitContext) -> i32 {
     let (sk, child): (*const c_void, *mut c_void) = (ctx.arg(0), ctx.arg(1));
-    if ctx.arg::<u64>(4) == 0 || listener_at(sk).is_none() {
+    if ctx.arg::<u64>(4) == 0 {
         return 0;
     }
-    enqueue(sk, child, cookie_of(child), accept_depth(sk));
+    let Some(listener) = listener_at(sk) else { return 0 };
+    enqueue(listener, child, core::ptr::null_mut(), cookie_of(child), 0);
     0
 }
 
@@ -266,11 +266,9 @@ fn hashdance(ctx: FExitContext) -> i32 {
 #[fentry(function = "inet_csk_reqsk_queue_add")]
 fn queue_add(ctx: FEntryContext) -> i32 {
     let (sk, child): (*const c_void, *mut c_void) = (ctx.arg(0), ctx.arg(2));
-    if listener_at(sk).is_none() {
-        return 0;
-    }
+    let Some(listener) = listener_at(sk) else { return 0 };
     answered();
-    enqueue(sk, child, cookie_of(child), accept_depth(sk) + 1);
+    enqueue(listener, child, core::ptr::null_mut(), cookie_of(child), 1);
     0
 }
 
@@ -293,7 +291,7 @@ fn synack(ctx: BtfTracePointContext) -> i32 {
     if repeated(req) {
         return 0;
     }
-    note_depth(listener, sk, accept_depth(sk));
+    note_depth(listener, sk, 0);
     emit(&abi::Syn {
         kind: abi::SYN,
         tfo_bytes: u32::MAX,
@@ -333,8 +331,8 @@ fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     let Some((id, listener)) = listener_at(sk) else { return 0 };
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).synack_retransmits }, 1);
-    note_depth(listener, sk, accept_depth(sk));
-    if config!(syn_records) != 0 {
+    note_depth(listener, sk, 0);
+    if config!(events) != 0 {
         emit(&abi::Retransmit {
             kind: abi::RETRANSMIT,
             before: read!(req, req_num_retrans as u8) as u32,
@@ -350,16 +348,36 @@ fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    // SAFETY: the reference is copied at once.
-    let queued = unsafe { QUEUED.get(sk as u64) }.copied();
-    if config!(exchanges) != 0 {
-        destroyed(sk, queued.is_none());
+    let connection = if config!(exchanges) != 0 { connection_of(sk) } else { core::ptr::null_mut() };
+    let mut queued = Queued::default();
+    if may_wait(sk, connection) {
+        // SAFETY: the reference is copied at once.
+        if let Some(known) = unsafe { QUEUED.get(sk as u64) } {
+            queued = *known;
+        }
     }
-    let Some(queued) = queued else { return 0 };
+    if !connection.is_null() {
+        destroyed(sk, connection, queued.listener == 0);
+    }
+    if queued.listener == 0 {
+        return 0;
+    }
     let _ = QUEUED.remove(sk as u64);
     if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
         // SAFETY: a live map value.
         add(unsafe { &raw mut (*listener).abandoned }, 1);
     }
     0
+}
+
+/// False of a socket that is in no watched accept queue, as far as what it carries tells. `connection` is that with
+/// exchanges.
+#[inline(always)]
+fn may_wait(sk: *mut c_void, connection: *const Connection) -> bool {
+    if config!(exchanges) != 0 && config!(socket_storage) != 0 {
+        // Only what was accepted is used.
+        // SAFETY: checked for null; the value lives as long as the socket.
+        return !connection.is_null() && unsafe { (*connection).tgid } == 0;
+    }
+    config!(queued_by_state) == 0 || marked(sk).is_some()
 }

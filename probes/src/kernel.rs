@@ -96,6 +96,18 @@ pub(crate) fn read_at<T: Copy + Default>(base: *const c_void, offset: u16) -> T 
     }
 }
 
+/// Two members, read at once where they lie side by side.
+#[inline(always)]
+fn read_two<T: Copy + Default>(base: *const c_void, first: u16, second: u16) -> [T; 2]
+where
+    [T; 2]: Default,
+{
+    if second == first + size_of::<T>() as u16 {
+        return read_at(base, first);
+    }
+    [read_at(base, first), read_at(base, second)]
+}
+
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
@@ -128,6 +140,62 @@ const S_IFSOCK: u16 = 0o140_000;
 fn mapped(addr: u32) -> [u8; 16] {
     let [a, b, c, d] = addr.to_ne_bytes();
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+/// The beginning of a socket, `struct sock_common`.
+pub(crate) type Head = [u64; 12];
+
+/// One member of a socket whose beginning was read to `head`.
+#[inline(always)]
+fn pick<T: Copy + Default>(head: *const Head, sk: *const c_void, offset: u16) -> T {
+    if offset as usize + size_of::<T>() > size_of::<Head>() {
+        return read_at(sk, offset);
+    }
+    // SAFETY: within the head; every T used is plain integers, aligned in the kernel's structure as here.
+    unsafe { head.byte_add(offset as usize).cast::<T>().read_volatile() }
+}
+
+/// Writes an end word by word: an [`Endpoint`] on the way would take stack that some programs do not have.
+///
+/// # Safety
+/// `end` must point to memory for one.
+#[inline(always)]
+unsafe fn write_end(end: *mut Endpoint, addr: [u64; 2], port: u16) {
+    let words = end.cast::<u64>();
+    // SAFETY: promised by the caller; an address of two words, a port and padding of one.
+    unsafe {
+        words.write(addr[0]);
+        words.add(1).write(addr[1]);
+        words.add(2).write(port as u64);
+    }
+}
+
+/// Writes both ends of a connection as [`local_of`] and [`peer_of`] read them, but read at once, to `head`; that may be
+/// where they are written, too.
+///
+/// # Safety
+/// `head`, `local` and `peer` must point to memory for what they say.
+#[inline(always)]
+pub(crate) unsafe fn write_ends(sk: *const c_void, head: *mut Head, local: *mut Endpoint, peer: *mut Endpoint) {
+    // SAFETY: the helper checks the address and always fills the whole head.
+    unsafe { generated::bpf_probe_read_kernel(head.cast(), size_of::<Head>() as u32, sk) };
+    let is_v6 = pick::<u16>(head, sk, offset!(skc_family)) == AF_INET6;
+    let local_port = pick(head, sk, offset!(skc_num));
+    let peer_port = u16::from_be(pick(head, sk, offset!(skc_dport)));
+    let (here, there) = if is_v6 && offset!(skc_v6_daddr) != ABSENT {
+        let word = |at: u16| pick::<u32>(head, sk, at) as u64;
+        let addr = |at: u16| [word(at) | word(at + 4) << 32, word(at + 8) | word(at + 12) << 32];
+        (addr(offset!(skc_v6_rcv_saddr)), addr(offset!(skc_v6_daddr)))
+    } else {
+        // As `mapped`.
+        let addr = |at: u16| [0, 0xffff_0000 | (pick::<u32>(head, sk, at) as u64) << 32];
+        (addr(offset!(skc_rcv_saddr)), addr(offset!(skc_daddr)))
+    };
+    // SAFETY: promised by the caller.
+    unsafe {
+        write_end(local, here, local_port);
+        write_end(peer, there, peer_port);
+    }
 }
 
 /// Local end of a socket (also of a request socket: `struct sock_common` begins both).
@@ -182,6 +250,12 @@ pub(crate) fn accept_depth(sk: *const c_void) -> u32 {
     read!(sk, sk_ack_backlog as u32)
 }
 
+/// [`accept_depth`] and [`accept_limit`].
+#[inline(always)]
+pub(crate) fn accept_queue(sk: *const c_void) -> [u32; 2] {
+    read_two(sk, offset!(sk_ack_backlog), offset!(sk_max_ack_backlog))
+}
+
 /// Limit of the accept queue. The queue is full when the depth is *above* it (`sk_acceptq_is_full`).
 #[inline(always)]
 pub(crate) fn accept_limit(sk: *const c_void) -> u32 {
@@ -222,7 +296,7 @@ pub(crate) fn protocol_of_file(file: *const c_void) -> u16 {
 
 /// The TCP socket that `sk` is or stands for, else null.
 #[inline(always)]
-fn tcp_of(sk: *const c_void) -> *const c_void {
+pub(crate) fn tcp_of(sk: *const c_void) -> *const c_void {
     // `sk_protocol` was a byte up to 5.5; since then it is the u16 that Multipath TCP needs.
     match read!(sk, sk_protocol as u16) {
         IPPROTO_TCP => sk,
@@ -231,21 +305,34 @@ fn tcp_of(sk: *const c_void) -> *const c_void {
     }
 }
 
-/// The `struct sock` behind a file that the caller has reason to take for a socket. Of any other file it is garbage,
-/// good for nothing but a lookup that will miss.
+/// The `struct sock` behind a file that the caller has reason to take for a socket. Of any other file it is null, since
+/// nothing there names the file as a socket does, in fewer reads than the file's type would take.
 #[inline(always)]
 pub(crate) fn sock_of_socket(file: *const c_void) -> *const c_void {
     let socket = read!(file, file_private_data as u64) as *const c_void;
-    read!(socket, socket_sk as u64) as *const c_void
+    let [owner, sk] = read_two::<u64>(socket, offset!(socket_file), offset!(socket_sk));
+    if owner == file as u64 { sk as *const c_void } else { core::ptr::null() }
 }
 
 /// The open file behind a descriptor of the current process. Of a descriptor that is none it is garbage, or null.
 #[inline(always)]
 pub(crate) fn file_of_fd(fd: u32) -> *const c_void {
-    // SAFETY: no arguments, no preconditions.
-    let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
-    let files = read!(task, task_files as u64) as *const c_void;
-    let table = read!(files, files_fdt as u64) as *const c_void;
-    let array = read!(table, fdt_fd as u64) as *const c_void;
+    let array = if config!(sock_from_file) != 0 {
+        // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads need no helper.
+        let task = unsafe { generated::bpf_get_current_task_btf() } as *const c_void;
+        let files = load!(task, task_files as u64) as *const c_void;
+        let table = load!(files, files_fdt as u64) as *const c_void;
+        // The verifier wants to see this of what is under RCU.
+        if table.is_null() {
+            return table;
+        }
+        load!(table, fdt_fd as u64)
+    } else {
+        // SAFETY: no arguments, no preconditions.
+        let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
+        let files = read!(task, task_files as u64) as *const c_void;
+        let table = read!(files, files_fdt as u64) as *const c_void;
+        read!(table, fdt_fd as u64)
+    } as *const c_void;
     read_at::<u64>(array.wrapping_byte_add(fd as usize * 8), 0) as *const c_void
 }

@@ -7,10 +7,11 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, TracePointContext},
 };
 use backscope_abi as abi;
+use backscope_abi::Listener;
 
 use crate::{
     close::state_changed,
-    kernel::{accept_depth, comm, config, current, file_of_fd, now, read, sock_of_file},
+    kernel::{comm, config, current, file_of_fd, load, now, read, sock_of_file},
     maps::{ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, listener_at, mark, marked, own_id, wanted, watch},
 };
 
@@ -72,20 +73,19 @@ fn end(sk: *const c_void) {
 /// (`tcp_v4_syn_recv_sock` made sure that there is room, 5.10 to 7.3), and the listener's depth grows by one.
 #[inline(always)]
 fn child(sk: *mut c_void) {
-    let Some(id) = marked(sk) else { return };
-    let Some(listener_sk) = sk_of_listener(id) else { return };
+    let Some((id, carried)) = marked(sk) else { return };
+    let Some(listener) = listening(id) else { return };
     // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came with the clone.
-    let cookie = if read!(sk, skc_cookie as u64) == id { own_id() } else { cookie_of(sk) };
-    enqueue(listener_sk, sk, cookie, accept_depth(listener_sk) + 1);
+    let cookie = if load!(sk as *const c_void, skc_cookie as u64) == id { own_id() } else { cookie_of(sk) };
+    enqueue((id, listener), sk, carried, cookie, 1);
 }
 
-/// The address of a listener's socket, while it listens.
+/// A listener, while it listens.
 #[inline(always)]
-fn sk_of_listener(id: u64) -> Option<*const c_void> {
+fn listening(id: u64) -> Option<*mut Listener> {
     let listener = LISTENERS.get_ptr_mut(id)?;
     // SAFETY: a live map value.
-    let (sk, closed) = unsafe { ((*listener).sk, (*listener).closed_ns) };
-    if closed == 0 { Some(sk as *const c_void) } else { None }
+    if unsafe { (*listener).closed_ns } == 0 { Some(listener) } else { None }
 }
 
 /// `listen(2)` was called: the only place where the backlog asked for can be seen, before somaxconn clamps it.

@@ -6,15 +6,19 @@
 
 mod accept;
 mod ack;
+mod brief;
 mod close;
 mod connection;
+mod datagram;
 mod handshake;
 mod kernel;
 mod listen;
 mod maps;
+mod moment;
 mod process;
 mod receive;
 mod scan;
+mod segment;
 mod send;
 
 /// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.

@@ -14,8 +14,8 @@ use aya_ebpf::{
 use backscope_abi as abi;
 use backscope_abi::{Call, Listener, Queued, counter, role};
 
-use crate::connection::open;
-use crate::kernel::{accept_depth, accept_limit, config, now, read, syn_depth};
+use crate::connection::{carried, carry, open, set_up};
+use crate::kernel::{accept_queue, config, load, now, offset, read, syn_depth};
 
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<u64, { abi::RING_BYTES as usize }> = RingBuf::new();
@@ -44,14 +44,14 @@ pub(crate) static LISTENERS: HashMap<u64, Listener, { abi::MAX_LISTENERS as usiz
 /// Connections in accept queues.
 #[btf_map]
 pub(crate) static QUEUED: HashMap<u64, Queued, { abi::MAX_QUEUED as usize }> = HashMap::new();
-/// Threads inside accept. Least recently used, since a thread that is killed inside leaves its entry behind.
+/// Threads inside accept, and blank entries of those that were. Least recently used, since an end may go unseen.
 #[btf_map]
 pub(crate) static CALLS: LruHashMap<u64, Call, { abi::MAX_CALLS as usize }> = LruHashMap::new();
 /// Backlog that a thread is asking for in `listen(2)`. Least recently used for the same reason.
 #[btf_map]
 pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
 
-const BPF_F_CLONE: usize = 512;
+pub(crate) const BPF_F_CLONE: usize = 512;
 
 /// Socket storage: a value that lives with its socket.
 ///
@@ -83,19 +83,28 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     /// (`BPF_SK_STORAGE_GET_F_CREATE`). `sk` must be a pointer that the verifier knows as a socket.
     #[inline(always)]
     pub(crate) fn get(&'static self, sk: *mut c_void, flags: u64) -> *mut T {
+        // Most sockets carry nothing, and seeing that takes no call.
+        let looks = flags == 0 && offset!(sk_bpf_storage) != abi::ABSENT;
+        if looks && load!(sk as *const c_void, sk_bpf_storage as u64) == 0 {
+            return core::ptr::null_mut();
+        }
         // SAFETY: the helper checks the socket.
         unsafe { generated::bpf_sk_storage_get((&raw const *self).cast_mut().cast(), sk, core::ptr::null_mut(), flags) }
             .cast()
     }
 }
 
-/// The id of the listener: children inherit it, already in softirq.
+/// The id of the listener: children inherit it, already in softirq. With exchanges they inherit it with the value of
+/// [`carry`]'s storage instead.
 #[btf_map]
 static LISTENER_MARK: SocketStorage<u64, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> = SocketStorage::new();
 
 /// Marks a listener, so that its children carry its id. `sk` must be a pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn mark(sk: *mut c_void, id: u64) {
+    if config!(exchanges) != 0 {
+        return carry(sk, id);
+    }
     let storage = LISTENER_MARK.get(sk, 1);
     if !storage.is_null() {
         // SAFETY: checked for null; the storage lives as long as the socket, which the caller holds.
@@ -103,12 +112,18 @@ pub(crate) fn mark(sk: *mut c_void, id: u64) {
     }
 }
 
-/// The id of the listener that `sk` is or came from. `sk` must be a pointer that the verifier knows as a socket.
+/// The id of the listener that `sk` is or was just cloned from, and with exchanges what it carries. `sk` must be a pointer
+/// that the verifier knows as a socket.
 #[inline(always)]
-pub(crate) fn marked(sk: *mut c_void) -> Option<u64> {
+pub(crate) fn marked(sk: *mut c_void) -> Option<(u64, *mut abi::Connection)> {
+    if config!(exchanges) != 0 {
+        let value = carried(sk);
+        // SAFETY: checked for null.
+        return if value.is_null() { None } else { Some((unsafe { (*value).exchange.sock }, value)) };
+    }
     let storage = LISTENER_MARK.get(sk, 0);
     // SAFETY: checked for null.
-    if storage.is_null() { None } else { Some(unsafe { *storage }) }
+    if storage.is_null() { None } else { Some((unsafe { *storage }, core::ptr::null_mut())) }
 }
 
 /// Adds to a total that several CPUs write.
@@ -140,33 +155,46 @@ pub(crate) fn emit<T: Copy + 'static>(record: &T) {
 #[inline(always)]
 pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(*mut T)) {
     count(counter::SEEN);
-    match EVENTS.reserve_untyped::<T>(0) {
-        Some(mut entry) => {
-            fill(entry.as_mut_ptr());
-            entry.submit(BPF_RB_NO_WAKEUP.into());
-        }
-        None => count(counter::RING_FULL),
+    if !reserve(fill) {
+        count(counter::RING_FULL);
     }
+}
+
+/// Puts a record into the ring, counted or not by the caller; false if it has no room.
+#[inline(always)]
+pub(crate) fn reserve<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
+    let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else { return false };
+    fill(entry.as_mut_ptr());
+    entry.submit(BPF_RB_NO_WAKEUP.into());
+    true
+}
+
+/// The id of the watched listener at this address.
+#[inline(always)]
+pub(crate) fn listener_id(sk: *const c_void) -> Option<u64> {
+    // SAFETY: the reference is copied at once.
+    unsafe { LISTENER_OF.get(sk as u64) }.copied()
 }
 
 /// The watched listener at this address.
 #[inline(always)]
 pub(crate) fn listener_at(sk: *const c_void) -> Option<(u64, *mut Listener)> {
-    // SAFETY: the reference is copied at once.
-    let id = *unsafe { LISTENER_OF.get(sk as u64) }?;
+    let id = listener_id(sk)?;
     Some((id, LISTENERS.get_ptr_mut(id)?))
 }
 
-/// Brings depth, limit and peaks of a listener up to date. `depth` may differ from what the socket says at this very
-/// moment, when the caller knows that the change is under way.
+/// Brings depth, limit and peaks of a listener up to date, and returns the depth. `joining` connections are on their way
+/// into the queue, and the socket does not count them yet.
 #[inline(always)]
-pub(crate) fn note_depth(listener: *mut Listener, sk: *const c_void, depth: u32) {
+pub(crate) fn note_depth(listener: *mut Listener, sk: *const c_void, joining: u32) -> u32 {
+    let [queued, limit] = accept_queue(sk);
+    let depth = queued + joining;
     let period = PERIOD.get(0).copied().unwrap_or_default();
     let syn = syn_depth(sk);
     // SAFETY: the pointer is to a map value; a torn update by another CPU is corrected at the next event.
     unsafe {
         (*listener).depth = depth;
-        (*listener).limit = accept_limit(sk);
+        (*listener).limit = limit;
         (*listener).syn_depth = syn;
         if period & 1 == 0 {
             raise(listener, 0, period, depth, syn);
@@ -174,6 +202,7 @@ pub(crate) fn note_depth(listener: *mut Listener, sk: *const c_void, depth: u32)
             raise(listener, 1, period, depth, syn);
         }
     }
+    depth
 }
 
 /// # Safety
@@ -222,11 +251,17 @@ pub(crate) fn cookie_of(sk: *mut c_void) -> u64 {
     id_of(sk)
 }
 
-/// Notes that `child` is in the accept queue of a listener, which holds `depth` now.
+/// Notes that `child` is in the accept queue of a listener, or about to join it (see [`note_depth`]). `carried` is what
+/// the child inherited, if it did.
 #[inline(always)]
-pub(crate) fn enqueue(listener_sk: *const c_void, child: *mut c_void, sock: u64, depth: u32) {
+pub(crate) fn enqueue(
+    (id, listener): (u64, *mut Listener),
+    child: *mut c_void,
+    carried: *mut abi::Connection,
+    sock: u64,
+    joining: u32,
+) {
     const EEXIST: i32 = -17;
-    let Some((id, listener)) = listener_at(listener_sk) else { return };
     let entry = Queued { listener: id, queued_ns: now(), sock };
     match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
         Ok(()) => {}
@@ -235,14 +270,19 @@ pub(crate) fn enqueue(listener_sk: *const c_void, child: *mut c_void, sock: u64,
         Err(_) => count(counter::QUEUED_FULL),
     }
     // SAFETY: a live map value.
-    add(unsafe { &raw mut (*listener).queued }, 1);
-    note_depth(listener, listener_sk, depth);
-    if config!(exchanges) != 0 {
-        let connection = open(child, sock, role::SERVER, 0, 0);
-        if !connection.is_null() {
-            // SAFETY: checked for null; the value lives as long as the socket.
-            unsafe { (*connection).listener = id };
-        }
+    let listener_sk = unsafe {
+        add(&raw mut (*listener).queued, 1);
+        (*listener).sk as *const c_void
+    };
+    note_depth(listener, listener_sk, joining);
+    if config!(exchanges) == 0 {
+        return;
+    }
+    if !carried.is_null() {
+        set_up(carried, sock, role::SERVER, 0, 0);
+    } else if open(child, sock, role::SERVER, 0, 0).is_null() && config!(socket_storage) != 0 {
+        // By what it carries its end would be noticed.
+        let _ = QUEUED.remove(child as u64);
     }
 }
 
@@ -310,7 +350,7 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
     if config!(exchanges) != 0 {
         let _ = SERVED.insert(read!(sk, skc_num as u16), 1, 0);
     }
-    note_depth(listener, sk, accept_depth(sk));
+    note_depth(listener, sk, 0);
     emit(&abi::Closed { kind: abi::LISTENER, _pad: 0, ts_ns: since_ns, listener: id });
     true
 }

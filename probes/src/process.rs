@@ -7,8 +7,8 @@ use backscope_abi as abi;
 use backscope_abi::{counter, process};
 
 use crate::{
-    kernel::{config, now, read},
-    maps::{TARGETS, count, emit},
+    kernel::{config, current, now, read},
+    maps::{CALLS, TARGETS, count, emit},
 };
 
 #[inline(always)]
@@ -68,7 +68,7 @@ fn named(task: *const c_void) -> bool {
     u128::from_ne_bytes(comm) == u128::from_ne_bytes(wanted)
 }
 
-/// `sched_process_exit(task)`: it ends with its last thread.
+/// `sched_process_exit(task)`: the current thread. The process ends with its last one.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn exit(ctx: BtfTracePointContext) -> i32 {
     let task: *const c_void = ctx.arg(0);
@@ -76,6 +76,7 @@ fn exit(ctx: BtfTracePointContext) -> i32 {
     if !target(tgid) {
         return 0;
     }
+    let _ = CALLS.remove(current());
     let signal = read!(task, task_signal as u64) as *const c_void;
     if read!(signal, signal_live as u32) != 0 {
         return 0;

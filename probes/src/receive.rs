@@ -11,7 +11,9 @@ use backscope_abi::{progress, role};
 use crate::{
     ack::settle_delayed_ack,
     connection::{connection_of, finish, note_user, settle_ack, settle_hold, tcp_of},
+    datagram,
     kernel::{load, now, sk_of},
+    moment,
 };
 
 const EAGAIN: i32 = -11;
@@ -23,7 +25,7 @@ const MSG_ERRQUEUE: u32 = 0x2000;
 fn arrived(sk: *mut c_void) {
     let connection = connection_of(sk);
     if connection.is_null() {
-        return;
+        return datagram::arrived(sk);
     }
     let tp = tcp_of(sk);
     if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
@@ -45,6 +47,7 @@ fn arrived(sk: *mut c_void) {
             (*exchange).in_first_ns = (*connection).unread_since_ns;
             (*exchange).in_last_ns = ts_ns;
         }
+        moment::data(connection, tp, ts_ns);
     }
 }
 
@@ -65,12 +68,22 @@ fn def_readable(ctx: FEntryContext) -> i32 {
 /// A read returned.
 #[inline(always)]
 fn read(sk: *mut c_void, result: i32, flags: u32) {
+    if flags & MSG_ERRQUEUE != 0 {
+        return;
+    }
     let connection = connection_of(sk);
-    if connection.is_null() || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+    if connection.is_null() {
+        if flags & MSG_PEEK == 0 {
+            datagram::read(sk, result);
+        }
         return;
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
+        moment::read(connection, sk, result, flags);
+        if flags & MSG_PEEK != 0 {
+            return;
+        }
         let exchange = &raw mut (*connection).exchange;
         if result == EAGAIN {
             (*exchange).eagains += 1;

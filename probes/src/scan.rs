@@ -1,17 +1,18 @@
 //! The iterator over open files: finds listeners that existed before the attach or came by a silent way, says who holds
 //! them, and reads their queues at each refresh.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated;
 use backscope_abi as abi;
 use backscope_abi::{Listener, role};
 
 use crate::{
-    ack::settle_delayed_ack,
+    ack::{left_late, settle_delayed_ack},
     connection::{bring_up_to_date, connection_of, open, tcp_of},
-    kernel::{accept_depth, config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file},
-    maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_depth, wanted, watch},
+    datagram,
+    kernel::{config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file, sock_of_socket},
+    maps::{cookie_of, id_of, is_served, listener_at, mark, note_depth, wanted, watch},
 };
 
 const IPPROTO_UDP: u16 = 17;
@@ -71,9 +72,12 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
     let seq = unsafe { (*meta).seq };
     let sk = sock_of_file(file);
     if !sk.is_null() {
-        connection(seq, sk, file, tgid);
-    } else if is_target(tgid) && protocol_of_file(file) == IPPROTO_UDP {
-        datagram(seq, file, tgid, read!(task, task_comm as [u8; 16]));
+        // Before 5.11 a file does not lead to a socket that the verifier knows.
+        if config!(sock_from_file) != 0 {
+            connection(seq, sk, file, tgid);
+        }
+    } else if protocol_of_file(file) == IPPROTO_UDP {
+        datagram(seq, file, tgid, task);
     }
     0
 }
@@ -94,7 +98,7 @@ fn listener(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32, f
         (*listener).drops = drops;
         (*listener).somaxconn = somaxconn;
     }
-    note_depth(listener, sk, accept_depth(sk));
+    note_depth(listener, sk, 0);
     write(seq, &abi::ScanEntry { tag: abi::SCAN_LISTENER, _pad: 0, listener: id, tgid, fd, comm });
 }
 
@@ -136,22 +140,20 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
         }
     }
     // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe { show(seq, connection, sk, tp, tgid, state) };
+    unsafe {
+        if is_news(connection, tp) {
+            show(seq, connection, sk, tp, tgid);
+        }
+    }
 }
 
-/// Shows a connection that is doing something, or whose last exchange was not shown as complete yet.
+/// Brings a connection up to date that is doing something, or whose last exchange was not shown as complete yet. False of any
+/// other. A function of its own for the room on the stack.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
-#[inline(always)]
-unsafe fn show(
-    seq: *mut c_void,
-    connection: *mut abi::Connection,
-    sk: *const c_void,
-    tp: *const c_void,
-    tgid: u32,
-    state: u8,
-) {
+#[inline(never)]
+unsafe fn is_news(connection: *mut abi::Connection, tp: *const c_void) -> bool {
     // SAFETY: promised by the caller.
     unsafe {
         let exchange = &raw mut (*connection).exchange;
@@ -159,15 +161,45 @@ unsafe fn show(
         // A request that was acknowledged is not answered yet.
         let answered = (*exchange).role == role::SERVER || (*exchange).reads != 0;
         let over = idle || answered && (*exchange).acked_ns != 0 && (*connection).unread_since_ns == 0;
-        if over && (*connection).shown_seq == (*exchange).seq && state == TCP_ESTABLISHED {
-            return;
+        let known = over && load!(tp, skc_state as u8) == TCP_ESTABLISHED;
+        if known && (*connection).shown_seq == (*exchange).seq && left_late(connection, tp) == 0 {
+            return false;
         }
         let ts_ns = now();
-        bring_up_to_date(connection, tp, ts_ns);
         settle_delayed_ack(connection, tp, ts_ns);
+        if known && (*connection).shown_seq == (*exchange).seq {
+            return false;
+        }
+        bring_up_to_date(connection, tp, ts_ns);
         if idle || answered && (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
             (*connection).shown_seq = (*exchange).seq;
         }
+        true
+    }
+}
+
+/// The two ends of a socket. A function of its own for the same reason.
+///
+/// # Safety
+/// Both must point to room for an endpoint.
+#[inline(never)]
+unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *mut abi::Endpoint) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        local.write(local_of(sk));
+        peer.write(peer_of(sk));
+    }
+}
+
+/// Shows a connection. A function of its own for the same reason.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(never)]
+unsafe fn show(seq: *mut c_void, connection: *const abi::Connection, sk: *const c_void, tp: *const c_void, tgid: u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let exchange = &raw const (*connection).exchange;
         let mut active_ns = (*connection).arrival_ns;
         if (*exchange).out_last_ns > active_ns {
             active_ns = (*exchange).out_last_ns;
@@ -180,49 +212,35 @@ unsafe fn show(
         }
         let window_end = load!(tp, rcv_wup as u32).wrapping_add(load!(tp, rcv_wnd as u32));
         let window = window_end.wrapping_sub(load!(tp, rcv_nxt as u32)) as i32;
-        write(
-            seq,
-            &abi::ScanConnection {
-                tag: abi::SCAN_CONNECTION,
-                tgid,
-                state,
-                peer_window_zero: (load!(tp, snd_wnd as u32) == 0) as u8,
-                window_zero: (window <= 0) as u8,
-                midway: (*connection).midway,
-                _pad: [0; 4],
-                active_ns,
-                local: local_of(sk),
-                peer: peer_of(sk),
-            },
-        );
+        let mut head = MaybeUninit::<abi::ScanConnection>::uninit();
+        let at = head.as_mut_ptr();
+        // The padding at its end, too: older verifiers let no byte out that nothing wrote.
+        at.cast::<u64>().add(size_of::<abi::ScanConnection>() / 8 - 1).write(0);
+        (*at).tag = abi::SCAN_CONNECTION;
+        (*at).tgid = tgid;
+        (*at).state = load!(tp, skc_state as u8);
+        (*at).peer_window_zero = (load!(tp, snd_wnd as u32) == 0) as u8;
+        (*at).window_zero = (window <= 0) as u8;
+        (*at).midway = (*connection).midway;
+        (*at)._pad = [0; 4];
+        (*at).active_ns = active_ns;
+        ends(sk, &raw mut (*at).local, &raw mut (*at).peer);
+        write(seq, at);
         write(seq, exchange);
     }
 }
 
-#[inline(always)]
-fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, comm: [u8; 16]) {
-    let sk = typed(file);
-    if sk.is_null() {
+/// Shows a UDP socket. A function of its own for the same reason.
+#[inline(never)]
+fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
+    let knows = config!(sock_from_file) != 0;
+    let sk = if knows { typed(file) } else { sock_of_socket(file).cast_mut() };
+    if sk.is_null() || !wanted(sk, tgid) {
         return;
     }
-    let counters = read!(sk, sk_drop_counters as u64) as *const c_void;
-    let drops = if counters.is_null() {
-        read!(sk, sk_drops as u32)
-    } else {
-        read!(counters, drops0 as u32).wrapping_add(read!(counters, drops1 as u32))
-    };
-    let entry = abi::ScanDatagram {
-        tag: abi::SCAN_DATAGRAM,
-        tgid,
-        sock: cookie_of(sk),
-        local: local_of(sk),
-        queued: read!(sk, sk_rmem_alloc as u32),
-        buffer: read!(sk, sk_rcvbuf as u32),
-        drops,
-        _pad: 0,
-        comm,
-    };
-    write(seq, &entry);
+    if let Some(key) = datagram::held(sk, knows, tgid, read!(task, task_comm as [u8; 16])) {
+        write(seq, &abi::ScanDatagram { tag: abi::SCAN_DATAGRAM, tgid, key });
+    }
 }
 
 /// The listener at `sk`, watched from now on if it was not.

@@ -11,14 +11,16 @@ use backscope_abi::{Connection, hold, progress, role};
 
 use crate::{
     connection::{BULK, connection_of, finish, note_user, sending, settle_hold, tcp_of},
+    datagram,
     kernel::{config, load, now, sk_of},
+    moment,
 };
 
 const EAGAIN: i32 = -11;
 
 /// Why the bytes that are written were not sent: the tests of `tcp_write_xmit` in its order (5.10 to 7.3).
 #[inline(always)]
-fn reason(sk: *mut c_void, tp: *const c_void, unsent: u32) -> u8 {
+pub(crate) fn reason(sk: *mut c_void, tp: *const c_void, unsent: u32) -> u8 {
     const SK_PACING_NEEDED: u32 = 1;
     const TCP_NAGLE_OFF: u8 = 1;
     const TCP_NAGLE_CORK: u8 = 2;
@@ -61,10 +63,11 @@ fn reason(sk: *mut c_void, tp: *const c_void, unsent: u32) -> u8 {
 fn wrote(sk: *mut c_void, result: i32) {
     let connection = connection_of(sk);
     if connection.is_null() {
-        return;
+        return datagram::wrote(sk, result);
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
+        moment::write(connection, sk, result);
         if result == EAGAIN && (*connection).blocked_since_ns == 0 {
             (*connection).blocked_since_ns = now();
         }
@@ -95,6 +98,7 @@ fn wrote(sk: *mut c_void, result: i32) {
                 (*exchange).holding = reason(sk, tp, unsent);
                 (*exchange).holding_since_ns = ts_ns;
                 (*connection).hold_sizes = [before, result as u32];
+                moment::hold(connection, unsent, ts_ns);
             }
             (*connection).hold_seq = load!(tp, write_seq as u32);
         }

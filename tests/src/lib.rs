@@ -5,3 +5,4 @@
 
 pub mod cases;
 pub mod harness;
+pub mod servers;

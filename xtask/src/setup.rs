@@ -17,8 +17,22 @@ use crate::step::{self, Step};
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 5] =
-    [("python3", "python3"), ("nginx", "nginx"), ("redis-server", "redis-server"), ("wrk", "wrk"), ("ip", "iproute2")];
+const SERVERS: [Need; 12] = [
+    ("python3", "python3"),
+    ("nginx", "nginx"),
+    ("redis-server", "redis-server"),
+    ("memcached", "memcached"),
+    ("gunicorn", "gunicorn"),
+    ("/usr/lib/postgresql", "postgresql"),
+    ("haproxy", "haproxy"),
+    // The program alone: `apache2` would bring a service.
+    ("apache2", "apache2-bin"),
+    ("node", "nodejs"),
+    // The one server in Go that Debian has on its own.
+    ("caddy", "caddy"),
+    ("wrk", "wrk"),
+    ("ip", "iproute2"),
+];
 const VM: [Need; 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
 
 /// Suites that may have the source of the pinned compiler.
@@ -38,7 +52,7 @@ apt-get update --quiet || echo 'apt-get update failed for some sources; going on
 apt-get install --quiet --yes --no-install-recommends "$@"
 if [ -d /run/systemd/system ]; then
     for package; do
-        case "$package" in nginx | redis-server) systemctl disable --quiet "$package" ;; esac
+        case "$package" in nginx | redis-server | postgresql | haproxy | caddy | memcached) systemctl disable --quiet "$package" ;; esac
     done
 fi
 "#;

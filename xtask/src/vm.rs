@@ -124,10 +124,11 @@ fn pack(built: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Boots the kernels, as many at once as asked for, and reports in the order of the versions.
+/// Boots the kernels, as many at once as asked for, and reports in the order of the versions. The last begin first: newer
+/// kernels can do more, and have more to do, and what takes longest is not to be waited for alone.
 fn boot_all(args: &Args, versions: &[String], initramfs: &Path) -> Vec<Report> {
     let waiting: Mutex<VecDeque<(usize, &String)>> = Mutex::new(versions.iter().enumerate().collect());
-    let next = || waiting.lock().ok()?.pop_front();
+    let next = || waiting.lock().ok()?.pop_back();
     let worker = || {
         let mut reports = Vec::new();
         while let Some((place, version)) = next() {

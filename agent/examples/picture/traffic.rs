@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use backscope::model::event::{HoldReason, Role, Side, TcpState};
 use backscope::model::snapshot::{
-    ConnectionView, ExchangeView, Finding, HoldView, Owner, OwnerTimes, Severity, Slice, SliceKind, Snapshot,
-    ThreadView, Trailing, Verdict,
+    ConnectionView, ExchangeView, Finding, HoldView, Io, Owner, OwnerTimes, PatternName, PatternThread, PatternView,
+    Severity, Slice, SliceKind, Snapshot, ThreadView, Trailing, Units, Verdict, WaitView,
 };
 
 use super::scene;
@@ -37,6 +37,7 @@ pub(crate) fn traffic() -> Snapshot {
     snapshot.recent_times =
         OwnerTimes { exchanges: 38, app_us: 114_000, kernel_us: 61_000, peer_us: 24_000, unknown_us: 0 };
     snapshot.threads = threads();
+    snapshot.patterns = vec![pattern()];
     snapshot.findings = vec![finding(now)];
     snapshot
 }
@@ -50,7 +51,7 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
     let mut at = start_ns;
     let mut slices = Vec::new();
     for &(kind, us, cpu_us) in parts {
-        slices.push(Slice { kind, start_ns: at, us, cpu_us });
+        slices.push(Slice { kind, start_ns: at, us, cpu_us, proved: false });
         at += us * 1_000;
     }
     let total_us: u64 = parts.iter().map(|part| part.1).sum();
@@ -248,5 +249,34 @@ fn finding(now: u64) -> Finding {
             .to_owned(),
         evidence: vec![("holds", 9.0), ("held_us", 371_200.0), ("first_bytes", 4.0), ("second_bytes", 200.0)],
         fix: "write both in one writev(), or set TCP_NODELAY: removes 41 ms from each such response.".to_owned(),
+    }
+}
+
+/// One thread accepts, four read, and one of these most.
+fn pattern() -> PatternView {
+    let thread = |tid: u32, accepts, reads, connections| PatternThread {
+        pid: PID,
+        tid,
+        comm: String::new(),
+        accepts,
+        reads,
+        writes: reads,
+        connections,
+    };
+    PatternView {
+        pid: PID,
+        comm: "api-server".to_owned(),
+        name: PatternName::AcceptorPlusReaders,
+        units: Some(Units::Threads),
+        io: Some(Io::EventLoop),
+        confidence: 0.97,
+        headline: "1 thread accepts, 4 read and write, hand-off 38 µs".to_owned(),
+        evidence: vec![
+            "1 thread accepts on 0.0.0.0:8080: 118 connections looked at".to_owned(),
+            "118 of 118 connections: served by a thread that does not accept".to_owned(),
+        ],
+        handoff: WaitView { count: 118, p50: 38, p90: 60, p99: 410, max: 1_204, buckets: [117, 1, 0, 0, 0] },
+        threads: vec![thread(PID, 118, 0, 0), thread(4_244, 0, 18_090, 103), thread(4_245, 0, 1_710, 9)],
+        uneven: vec![4_244],
     }
 }

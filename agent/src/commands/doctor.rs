@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::CANNOT;
 use crate::{
-    cli::DoctorArgs,
+    cli::{Detail, DoctorArgs},
     kernel::preflight::Preflight,
     sensor::{self, Chosen, SensorError},
 };
@@ -106,7 +106,7 @@ impl Report {
 }
 
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let outcome = sensor::trial(args.tier.map(Into::into));
+    let outcome = sensor::trial(args.tier.map(Into::into), args.detail == Detail::Events);
     let report = Report::new(Preflight::of_this_machine(), outcome);
     let mut out = io::stdout().lock();
     if args.json {

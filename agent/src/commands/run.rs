@@ -8,6 +8,9 @@ use crate::{
     record::{Entry, WriteError, Writer},
 };
 
+/// Outputs of a batch that room is kept for.
+const KEPT_ROOM: usize = 1_024;
+
 /// Gives the model what a source brings, shows what it reports, and records the same if asked to.
 pub(super) struct Run {
     pub(super) model: Model,
@@ -45,6 +48,8 @@ impl Run {
     pub(super) fn show(&mut self) -> io::Result<()> {
         self.front.report(&self.outputs, &self.model)?;
         self.outputs.clear();
+        // A batch with thousands is rare.
+        self.outputs.shrink_to(KEPT_ROOM);
         Ok(())
     }
 

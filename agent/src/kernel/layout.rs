@@ -17,6 +17,7 @@ const NEEDED: &[&str] = &[
     "sk_protocol",
     "syn_qlen",
     "socket_sk",
+    "socket_file",
     "file_private_data",
     "file_inode",
     "inode_mode",

@@ -4,15 +4,19 @@
 //! socket cookie where it can be had. What could not be observed is `None`, never 0.
 
 mod connection;
+mod datagram;
+mod moment;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub use connection::{
-    Closed, ConnectionSample, DatagramSample, Ending, Exchange, Hold, HoldReason, Inbound, Opened, Outbound, Progress,
-    Role, Side, TcpState, ThreadSample, ThreadUse,
+    Closed, ConnectionPart, ConnectionSample, DelayedAcks, Ending, Exchange, Hold, HoldReason, Inbound, Opened,
+    Outbound, Progress, Role, Side, Sleep, TcpState, ThreadSample, ThreadUse, Waiting,
 };
+pub use datagram::{DatagramFlow, DatagramSample};
+pub use moment::{Call, Moment, What};
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;
@@ -36,8 +40,12 @@ pub enum Event {
     Closed(Closed),
     /// A watched process began, took a new image or ended.
     Process(Process),
+    /// Connections of the sample that comes next.
+    Connections(ConnectionPart),
     /// The state and totals of every known listener, read from the kernel at each refresh.
     Sample(Sample),
+    /// Something happened on a connection (`--detail events` only).
+    Moment(Moment),
 }
 
 /// `accept` returned a socket.
@@ -188,12 +196,14 @@ pub struct Sample {
     pub listeners: Vec<ListenerSample>,
     /// Threads that are inside `accept` now: (tid, listener, since when).
     pub in_accept: Vec<InAccept>,
-    /// Open connections of watched processes, as far as they were looked at.
+    /// Open connections of watched processes, as far as they were looked at and were in no part before.
     pub connections: Vec<ConnectionSample>,
     /// How many there are in all.
     pub connections_open: u64,
     /// Threads of watched processes.
     pub threads: Vec<ThreadSample>,
+    /// Threads that wait for a listener in `epoll_wait`.
+    pub waiting: Vec<Waiting>,
     /// UDP sockets of watched processes.
     pub datagrams: Vec<DatagramSample>,
     /// Loss, as totals since the attach, by probe or map; only those that are not 0.

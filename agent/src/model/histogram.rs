@@ -40,13 +40,18 @@ impl WaitHistogram {
 
     /// Counts one wait.
     pub(super) fn record(&mut self, wait_us: u64) {
+        self.record_many(wait_us, 1);
+    }
+
+    /// Counts so many waits of the same length.
+    pub(super) fn record_many(&mut self, wait_us: u64, count: u64) {
         if let Some(counts) = &mut self.counts {
             // It resizes itself, so that no value is out of range.
-            let _ = counts.record(wait_us.min(LONGEST_US));
+            let _ = counts.record_n(wait_us.min(LONGEST_US), count.try_into().unwrap_or(u32::MAX));
         }
         let bucket = BUCKETS_US.iter().position(|&bound| wait_us < bound).unwrap_or(BUCKETS_US.len());
-        self.view.buckets[bucket] += 1;
-        self.view.count += 1;
+        self.view.buckets[bucket] += count;
+        self.view.count += count;
         self.view.max = self.view.max.max(wait_us.min(LONGEST_US));
     }
 

@@ -1,6 +1,7 @@
 //! The pure core: events in, snapshots and report objects out. No clock, no sockets, no BPF.
 //!
-//! The same events give the same output, live and from a recording. Memory is bounded whatever the traffic:
+//! The same events give the same output, live and from a recording. Memory is bounded whatever the traffic. Of connections
+//! detail goes first, then what is in progress, and a connection itself only beyond [`MAX_CONNECTIONS`]:
 //!
 //! | what | bound | when full |
 //! |---|---|---|
@@ -9,14 +10,17 @@
 //! | history of a listener | [`MAX_HISTORY`] refreshes, less with more than 128 listeners | the oldest goes |
 //! | wait histograms | 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB (one digit) for more | |
 //! | accepting threads of a listener | 256 | the one that accepted least recently is forgotten |
-//! | connections, open and closed | [`MAX_CONNECTIONS`], some 370 bytes each | a closed one gives way; without one a new connection is not shown: counted as lost under `model_connections`. Its exchanges are reported and counted all the same |
+//! | connections, open and closed | [`MAX_CONNECTIONS`], some 170 bytes each | a closed one gives way; without one a new connection is not shown: counted as lost under `model_connections`. Its exchanges are reported and counted all the same |
 //! | closed connections | [`MAX_CLOSED_CONNECTIONS`] | the one closed first is forgotten |
 //! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
-//! | facts of exchanges in progress | [`MAX_CURRENT`] | further ones are shown once they are over |
+//! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |
+//! | ends of connections that were made, told by their addresses | [`MAX_ENDS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
-//! | UDP sockets | 1,024 | further ones are not judged |
+//! | listeners whose connections tell a pattern | 256, each by its last 256 connections and 256 threads, some 150 bytes each | a closed listener gives way; without one the newest listener is not judged |
+//! | threads whose beginning is known, forks | those of the last two samples, 4,096 | the oldest fork goes |
+//! | UDP sockets, open | 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a snapshot | |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
 
@@ -31,6 +35,7 @@ mod ledger;
 mod listener;
 mod listeners;
 pub mod output;
+mod pattern;
 mod recent;
 mod sharing;
 pub mod snapshot;
@@ -48,13 +53,15 @@ use backscope_abi::counter;
 
 use connections::Connections;
 pub use connections::{
-    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_RECENT,
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_RECENT,
 };
-use event::{Accept, Cost, Event, Overflow, Process, ProcessChange, Sample, Stage};
+pub use datagrams::MAX_DATAGRAM_VIEWS;
+use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange, Sample, Stage};
 use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ListenerOutput, Lost, Output, OverflowOutput, Summary};
+use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput, Summary};
+use pattern::Patterns;
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
 pub use stream::MAX_STREAM;
@@ -62,6 +69,9 @@ use stream::Stream;
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 use work::{Scope, Works};
+
+/// Outputs of one batch that are looked through for a delayed ACK that turns out to be proved.
+const MAX_LOOKED_BACK: usize = 4_096;
 
 /// What is known when the watch begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +82,7 @@ pub struct Setup {
     pub target: String,
     /// "full" or "tracepoint".
     pub tier: String,
-    /// Report every SYN, SYN-ACK retransmission and process change too (`--detail events`).
+    /// Report every single event too: SYNs, process changes, what happens on connections (`--detail events`).
     pub detail_events: bool,
     /// Exchanges are watched, not queues alone: without them no connection would ever be seen to end.
     pub exchanges: bool,
@@ -87,6 +97,7 @@ pub struct Model {
     connections: Connections,
     threads: Threads,
     works: Works,
+    patterns: Patterns,
     datagrams: datagrams::Sockets,
     stream: Stream,
     board: Board,
@@ -108,6 +119,7 @@ impl Model {
             connections: Connections::new(),
             threads: Threads::default(),
             works: Works::default(),
+            patterns: Patterns::default(),
             datagrams: datagrams::Sockets::default(),
             setup,
             stream: Stream::default(),
@@ -130,7 +142,8 @@ impl Model {
         self.setup.target = target;
     }
 
-    /// Takes one event and pushes what is to be reported.
+    /// Takes one event and pushes what is to be reported. What `out` holds still may be completed: a delayed ACK becomes
+    /// proved.
     pub fn apply(&mut self, event: &Event, out: &mut Vec<Output>) {
         match event {
             Event::Accept(accept) => self.accept(accept, out),
@@ -146,9 +159,12 @@ impl Model {
             Event::Opened(opened) => {
                 self.advance(opened.ts_ns);
                 self.connections.opened(opened);
+                self.patterns.opened(opened);
             }
             Event::Exchange(exchange) => {
                 self.advance(exchange.ts_ns);
+                self.patterns.exchanged(exchange);
+                self.prove(exchange, out);
                 let (now_ns, works) = (self.now_ns, &mut self.works);
                 self.connections.exchanged(now_ns, exchange, &mut |facts, connection, output| {
                     works.reported(now_ns, facts, connection, &output.view);
@@ -157,11 +173,22 @@ impl Model {
             }
             Event::Closed(closed) => {
                 self.advance(closed.ts_ns);
+                self.patterns.closed(closed);
                 if let Some(connection) = self.connections.closed(closed, out) {
                     self.works.closed(self.now_ns, connection);
                 }
             }
             Event::Process(process) => self.process(process, out),
+            Event::Connections(part) => {
+                self.advance(part.ts_ns);
+                self.scan(part.ts_ns, &part.connections, out);
+            }
+            Event::Moment(moment) => {
+                self.advance(moment.ts_ns);
+                let peer = self.connections.get(moment.sock).map(|connection| connection.peer());
+                let told = MomentOutput { moment: *moment, peer };
+                out.extend(self.setup.detail_events.then_some(Output::Moment(told)));
+            }
             Event::Sample(sample) => self.sample(sample, out),
         }
     }
@@ -171,6 +198,7 @@ impl Model {
         Snapshot {
             connections: self.connections.views(self.now_ns),
             threads: self.threads.views(&self.connections.by_thread()),
+            patterns: self.patterns.views(),
             ..self.brief()
         }
     }
@@ -190,6 +218,9 @@ impl Model {
             times: self.connections.times.all,
             recent_times: self.connections.times.recent(self.now_ns),
             threads: Vec::new(),
+            patterns: Vec::new(),
+            datagrams: self.datagrams.views(),
+            datagrams_open: self.datagrams.open(),
             stream: self.stream.entries(),
             findings: self.board.view(),
             notices: self.notices.clone(),
@@ -208,6 +239,8 @@ impl Model {
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
         self.connections.finish(self.now_ns, out);
+        self.patterns.finish(self.now_ns, out);
+        self.datagrams.finish(self.now_ns, out);
         out.push(Output::Summary(self.summary()));
     }
 
@@ -221,6 +254,8 @@ impl Model {
         self.stream.accepted(accept);
         if self.setup.exchanges {
             self.connections.accepted(accept);
+            // Without exchanges nobody is seen to serve.
+            self.patterns.accepted(accept);
         }
         self.threads.accepted(accept);
         out.push(Output::Accept(accept.clone()));
@@ -245,10 +280,24 @@ impl Model {
 
     fn process(&mut self, process: &Process, out: &mut Vec<Output>) {
         self.advance(process.ts_ns);
+        self.patterns.process(process);
         if process.change == ProcessChange::Exited {
             self.listeners.exited(process.pid);
         }
         out.extend(self.setup.detail_events.then(|| Output::Process(process.clone())));
+    }
+
+    fn scan(&mut self, ts_ns: u64, scanned: &[ConnectionSample], out: &mut Vec<Output>) {
+        for exchange in scanned.iter().filter_map(|one| one.exchange.as_ref()) {
+            self.prove(exchange, out);
+            self.patterns.exchanged(exchange);
+        }
+        let works = &mut self.works;
+        self.connections.scanned(ts_ns, scanned, &mut |facts, connection, output| {
+            works.reported(ts_ns, facts, connection, &output.view);
+            out.push(Output::Exchange(output));
+        });
+        self.works.scanned(ts_ns, scanned, &self.connections);
     }
 
     fn sample(&mut self, sample: &Sample, out: &mut Vec<Output>) {
@@ -260,20 +309,37 @@ impl Model {
         let names_syns = self.setup.tier != "tracepoint";
         let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
+        self.scan(sample.ts_ns, &sample.connections, out);
         let works = &mut self.works;
         self.connections.sampled(sample, &mut |facts, connection, output| {
             works.reported(sample.ts_ns, facts, connection, &output.view);
             out.push(Output::Exchange(output));
         });
-        self.works.sampled(sample, &self.connections);
+        self.works.sampled(sample.ts_ns);
         self.threads.sampled(sample);
-        self.datagrams.sampled(sample);
+        self.patterns.sampled(sample, out);
         self.report_listeners(sample.ts_ns, out);
+        self.datagrams.sampled(sample, out);
         self.judge_connections(sample.ts_ns, out);
+        self.judge_families(sample.ts_ns, out);
+        self.datagrams.forget_closed();
         self.board.expire(sample.ts_ns);
         self.report_lost(sample, out);
         self.seen = sample.seen;
         self.take_cost(sample);
+    }
+
+    /// What one end records of its delayed ACKs proves what the other end inferred. That record often comes just behind
+    /// the exchange that it proves, which has been reported, but not yet shown.
+    fn prove(&mut self, exchange: &Exchange, out: &mut [Output]) {
+        if !self.connections.acknowledged(exchange) {
+            return;
+        }
+        for output in out.iter_mut().rev().take(MAX_LOOKED_BACK) {
+            if let Output::Exchange(reported) = output {
+                self.connections.prove(reported.sock, &mut reported.view);
+            }
+        }
     }
 
     fn report_unnamed(&mut self, unnamed: Vec<OverflowOutput>, out: &mut Vec<Output>) {
@@ -312,6 +378,13 @@ impl Model {
         }
         for socket in self.datagrams.iter() {
             self.board.judge_datagrams(ts_ns, socket, out);
+        }
+    }
+
+    fn judge_families(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+        for family in self.patterns.families() {
+            let busy = |tid: u32| self.threads.busy(tid);
+            self.board.judge_family(ts_ns, &family, &busy, out);
         }
     }
 
@@ -358,6 +431,7 @@ impl Model {
             times: self.connections.times.all,
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
+            datagrams: self.setup.exchanges.then(|| self.datagrams.totals()),
             findings: self.board.made(),
             seen: self.seen,
             delivered: self.seen.saturating_sub(lost),

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::event::{Accept, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
-use super::snapshot::{ConnectionView, ExchangeView, Finding, ListenerView, OwnerTimes, SliceKind, Totals, WaitView};
+use super::event::{Accept, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
+use super::snapshot::{
+    ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
+    SliceKind, Totals, WaitView,
+};
 
 /// One thing to report. Front-ends write these in the order they come.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,10 +23,16 @@ pub enum Output {
     Exchange(ExchangeOutput),
     /// A connection ended, or the run did.
     Connection(Box<ConnectionOutput>),
+    /// A UDP socket's figures, at each sample and at the end.
+    Datagrams(DatagramOutput),
     /// A SYN-ACK was sent again (`--detail events` only).
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).
     Process(Process),
+    /// The pattern of a family of processes is known, has changed, or is as it was at the end of the run.
+    Pattern(Box<PatternOutput>),
+    /// Something happened on a connection (`--detail events` only).
+    Moment(MomentOutput),
     /// A finding is new, or worse than it was.
     Finding(FindingOutput),
     /// Records or map entries were lost.
@@ -42,8 +51,11 @@ impl Output {
             Self::Accept(accept) => accept.ts_ns,
             Self::Exchange(exchange) => exchange.ts_ns,
             Self::Connection(connection) => connection.ts_ns,
+            Self::Datagrams(datagrams) => datagrams.ts_ns,
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
             Self::Process(process) => process.ts_ns,
+            Self::Pattern(pattern) => pattern.ts_ns,
+            Self::Moment(told) => told.moment.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
             Self::Lost(lost) => lost.ts_ns,
             Self::Summary(summary) => summary.ts_ns,
@@ -90,6 +102,24 @@ pub struct ConnectionOutput {
     pub tids: (Option<u32>, Option<u32>),
 }
 
+/// A UDP socket's figures at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatagramOutput {
+    /// When.
+    pub ts_ns: u64,
+    /// The figures.
+    pub view: DatagramView,
+}
+
+/// Something happened on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MomentOutput {
+    /// What.
+    pub moment: Moment,
+    /// The connection's peer, once that is known.
+    pub peer: Option<SocketAddr>,
+}
+
 /// Connections that were refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OverflowOutput {
@@ -109,6 +139,15 @@ pub struct OverflowOutput {
     pub count: u64,
     /// False where this kernel does not tell SYNs dropped from final ACKs ignored, so that `stage` may be either.
     pub stage_certain: bool,
+}
+
+/// The pattern of a family of processes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PatternOutput {
+    /// When it was judged.
+    pub ts_ns: u64,
+    /// The pattern.
+    pub view: PatternView,
 }
 
 /// A finding, new or worse than before.
@@ -154,6 +193,8 @@ pub struct Summary {
     pub phases_us: Vec<(SliceKind, u64)>,
     /// How long exchanges took, without a delayed ACK that held nobody, µs.
     pub exchange: WaitView,
+    /// Totals over all UDP sockets; `None` where they were not watched (`--detail queues`).
+    pub datagrams: Option<DatagramTotals>,
     /// Findings made.
     pub findings: u64,
     /// Records that probes wanted to deliver; `delivered + lost`.

@@ -1,12 +1,16 @@
 //! What every front-end renders. Nothing is computed in a front-end beyond layout.
 
 mod connection;
+mod datagram;
+mod pattern;
 
 use std::net::SocketAddr;
 
 pub use connection::{
     ConnectionView, ExchangeView, HoldView, OwnerTimes, Slice, SliceKind, ThreadView, Trailing, Verdict,
 };
+pub use datagram::{DatagramRates, DatagramTotals, DatagramView};
+pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 
 use super::event::{SockId, Stage};
 
@@ -61,6 +65,12 @@ pub struct Snapshot {
     pub recent_times: OwnerTimes,
     /// Threads of the watched processes, busiest first; bounded.
     pub threads: Vec<ThreadView>,
+    /// UDP sockets, those with most going on first; bounded.
+    pub datagrams: Vec<DatagramView>,
+    /// How many there are.
+    pub datagrams_open: u64,
+    /// How each family of processes shares its connections out, by process id.
+    pub patterns: Vec<PatternView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub stream: Vec<StreamEntry>,
     /// Standing findings, worst first.

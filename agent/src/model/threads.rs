@@ -54,6 +54,11 @@ impl Threads {
         self.refused
     }
 
+    /// The share of the last period that a thread was on a CPU.
+    pub(super) fn busy(&self, tid: u32) -> Option<f64> {
+        self.table.get(&tid)?.view.busy
+    }
+
     /// Busiest first. `connections` are open connections by thread.
     pub(super) fn views(&self, connections: &HashMap<u32, u32>) -> Vec<ThreadView> {
         let mut order: Vec<_> = self.table.values().map(|thread| &thread.view).collect();

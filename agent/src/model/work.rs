@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::connections::{Connection, Connections};
-use super::event::{Exchange, Role, Sample, SockId, TcpState};
+use super::event::{ConnectionSample, Exchange, Role, SockId, TcpState};
 use super::exchange;
 use super::snapshot::{ExchangeView, Slice, SliceKind};
 
@@ -155,9 +155,9 @@ impl Work {
 
     fn add_close(&mut self, connection: &Connection) {
         self.closes += 1;
-        if connection.exchanges <= 1 {
+        if connection.exchanges() <= 1 {
             self.short += 1;
-            let peer = connection.peer.ip();
+            let peer = connection.peer().ip();
             if self.peers.len() < MAX_PEERS || self.peers.contains_key(&peer) {
                 *self.peers.entry(peer).or_default() += 1;
             }
@@ -218,6 +218,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     steps: VecDeque<(u64, Work)>,
     pub(super) stuck: Stuck,
+    /// The same of the next sample, as far as it is there.
+    scanned: Stuck,
 }
 
 impl Entry {
@@ -271,19 +273,18 @@ impl Works {
     }
 
     pub(super) fn closed(&mut self, now_ns: u64, connection: &Connection) {
-        if connection.role == Role::Server
+        if connection.origin.role == Role::Server
             && let Some(entry) = self.entry(connection)
         {
             entry.step(now_ns).add_close(connection);
         }
     }
 
-    /// Sees who is stuck.
-    pub(super) fn sampled(&mut self, sample: &Sample, connections: &Connections) {
-        self.table.values_mut().for_each(|entry| entry.stuck = Stuck::default());
-        for one in &sample.connections {
+    /// Sees who of these is stuck.
+    pub(super) fn scanned(&mut self, ts_ns: u64, scanned: &[ConnectionSample], connections: &Connections) {
+        for one in scanned {
             let Some(connection) = connections.get(one.sock) else { continue };
-            let idle_ns = sample.ts_ns.saturating_sub(one.active_ns);
+            let idle_ns = ts_ns.saturating_sub(one.active_ns);
             let waits = one.exchange.as_ref().filter(|exchange| !exchange::is_quiet(exchange));
             let waits = waits.and_then(|exchange| connection.view_of(exchange).slices.last().copied());
             let forgotten = one.state == TcpState::CloseWait && idle_ns >= FORGOTTEN_NS;
@@ -294,17 +295,22 @@ impl Works {
             let Some(entry) = self.entry(connection) else { continue };
             let waits = waits.filter(|slice| slice.us >= STUCK_NS / 1_000);
             match waits.map(|slice| (slice.kind, slice.us)) {
-                _ if shut => entry.stuck.window.add(idle_ns / 1_000),
-                Some((SliceKind::ReceiveQueue, us)) => entry.stuck.unread.add(us),
-                Some((SliceKind::App, us)) => entry.stuck.unanswered.add(us),
-                Some((SliceKind::ReceiveWindow, us)) => entry.stuck.window.add(us),
+                _ if shut => entry.scanned.window.add(idle_ns / 1_000),
+                Some((SliceKind::ReceiveQueue, us)) => entry.scanned.unread.add(us),
+                Some((SliceKind::App, us)) => entry.scanned.unanswered.add(us),
+                Some((SliceKind::ReceiveWindow, us)) => entry.scanned.window.add(us),
                 _ => {}
             }
             if forgotten {
-                entry.stuck.close_wait.add(idle_ns / 1_000);
+                entry.scanned.close_wait.add(idle_ns / 1_000);
             }
         }
-        let from_ns = sample.ts_ns.saturating_sub(SPAN_NS) / STEP_NS;
+    }
+
+    /// A sample is complete.
+    pub(super) fn sampled(&mut self, ts_ns: u64) {
+        self.table.values_mut().for_each(|entry| entry.stuck = std::mem::take(&mut entry.scanned));
+        let from_ns = ts_ns.saturating_sub(SPAN_NS) / STEP_NS;
         self.table.retain(|_, entry| {
             entry.stuck != Stuck::default() || entry.steps.back().is_some_and(|(step, _)| *step > from_ns)
         });
@@ -315,9 +321,9 @@ impl Works {
     }
 
     fn entry(&mut self, connection: &Connection) -> Option<&mut Entry> {
-        let scope = match connection.listener.filter(|_| connection.role == Role::Server) {
+        let scope = match connection.origin.listener.filter(|_| connection.origin.role == Role::Server) {
             Some(listener) => Scope::Socket(listener),
-            None => Scope::Process(connection.pid),
+            None => Scope::Process(connection.origin.pid),
         };
         if self.table.len() >= MAX_SCOPES && !self.table.contains_key(&scope) {
             return None;
@@ -325,7 +331,7 @@ impl Works {
         Some(self.table.entry(scope).or_insert_with(|| Entry {
             name: match scope {
                 Scope::Socket(_) => connection.local().to_string(),
-                Scope::Process(pid) => format!("{} {pid}", connection.comm()),
+                Scope::Process(pid) => format!("{} {pid}", connection.origin.comm),
             },
             ..Entry::default()
         }))

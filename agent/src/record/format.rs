@@ -28,7 +28,7 @@ use crate::{
 /// Begins every recording. The first byte is no text, and the line ends show a transfer that changed them.
 pub(super) const MAGIC: [u8; 8] = *b"\x89BSREC\r\n";
 /// The version of the format: postcard names no fields, so each change to what is serialised is a new one.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Begins every chunk.
 pub(super) const SYNC: [u8; 8] = *b"\xf5chunk\n\xfa";
 /// [`MAGIC`] and the version.

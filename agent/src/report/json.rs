@@ -3,6 +3,9 @@
 
 mod body;
 mod connection;
+mod datagram;
+mod moment;
+mod pattern;
 mod summary;
 
 use std::io;
@@ -16,6 +19,9 @@ use body::{
     AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SynBody, retransmitted,
 };
 use connection::{ConnectionBody, ExchangeBody};
+use datagram::DatagramBody;
+use moment::MomentBody;
+use pattern::PatternBody;
 use summary::SummaryBody;
 
 /// Writes one JSON object a line.
@@ -58,7 +64,10 @@ impl Sink for Json {
                 Output::Connection(connection) => {
                     self.line(out, "connection", ts_ns, ConnectionBody::from(connection.as_ref()))
                 }
+                Output::Datagrams(datagrams) => self.line(out, "datagrams", ts_ns, DatagramBody::from(&datagrams.view)),
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
+                Output::Pattern(pattern) => self.line(out, "pattern", ts_ns, PatternBody::from(&pattern.view)),
+                Output::Moment(told) => self.line(out, "event", ts_ns, MomentBody::from(&told.moment)),
                 Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(&finding.finding)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),
                 Output::Summary(summary) => self.line(out, "summary", ts_ns, SummaryBody::from(summary)),

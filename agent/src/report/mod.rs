@@ -2,6 +2,7 @@
 
 mod escape;
 pub mod json;
+mod moment;
 pub mod plain;
 #[cfg(test)]
 mod tests;

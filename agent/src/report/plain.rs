@@ -1,6 +1,8 @@
 //! `--plain`: lines for people, without a terminal.
 
+mod datagrams;
 mod exchanges;
+mod moments;
 mod table;
 mod wrap;
 
@@ -10,7 +12,7 @@ use std::io::{self, Write};
 use super::{Attached, Sink, count, count_of, duration_us, escape};
 use crate::model::event::{Accept, Process, ProcessChange, SockId, Stage};
 use crate::model::output::{Lost, Output, OverflowOutput, Summary};
-use crate::model::snapshot::{Finding, ListenerView, Owner, Severity, Snapshot};
+use crate::model::snapshot::{Finding, Io, ListenerView, Owner, PatternView, Severity, Snapshot, Units};
 use exchanges::{Exchanges, owners};
 use table::Table;
 use wrap::wrap;
@@ -119,6 +121,8 @@ impl Plain {
                 Ok(())
             }
             Output::Process(process) => self.event(out, ts_ns, "process", &process_text(process), false),
+            Output::Pattern(pattern) => self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false),
+            Output::Moment(told) => self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false),
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
         }
@@ -182,6 +186,9 @@ impl Plain {
             writeln!(out, "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}")?;
             writeln!(out, "  their time   {}", owners(&summary.times))?;
         }
+        if let Some(totals) = &summary.datagrams {
+            datagrams::summary(out, self.colour, totals)?;
+        }
         writeln!(out, "  findings     {}", count(summary.findings))?;
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
         let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
@@ -232,6 +239,9 @@ impl Sink for Plain {
             self.hidden(out, snapshot.now_ns)?;
             let time = self.time(snapshot.now_ns);
             self.exchanges.write(out, &time, snapshot)?;
+        }
+        if !ends {
+            datagrams::write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
         }
         if !listeners.is_empty() {
             let time = self.time(snapshot.now_ns);
@@ -308,6 +318,13 @@ fn process_text(process: &Process) -> String {
         ProcessChange::Executed => format!("{name} took a new image"),
         ProcessChange::Exited => format!("{name} ended"),
     }
+}
+
+/// "api-server 4242: acceptor + readers, threads, event-loop (0.97): 1 thread accepts, 4 read and write".
+fn pattern_text(view: &PatternView) -> String {
+    let kind = [Some(view.name.words()), view.units.map(Units::name), view.io.map(Io::name)];
+    let kind = kind.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    format!("{} {}: {kind} ({:.2}): {}", escape(&view.comm), view.pid, view.confidence, view.headline)
 }
 
 fn lost_text(lost: &Lost) -> String {

@@ -1,7 +1,10 @@
 //! Connections: from the probes' records and the iterator's output to the model's facts.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
+    fs::File,
+    io::Read,
+    mem,
     os::fd::AsFd,
     time::{Duration, Instant},
 };
@@ -11,7 +14,7 @@ use backscope_abi as abi;
 
 use super::{stream, sys, targets};
 use crate::model::event::{
-    Closed, ConnectionSample, DatagramSample, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound,
+    Closed, ConnectionSample, DelayedAcks, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound,
     Progress, Role, Side, SockId, TcpState, ThreadUse,
 };
 
@@ -20,25 +23,64 @@ const SCAN_SHARE: u32 = 50;
 /// Connections found open that are remembered as told of; beyond that one may be told of twice.
 const MAX_TOLD: usize = 200_000;
 
-/// What the newest scan showed.
+/// Connections taken from a scan at a time. All of them at once would take more memory than all that is kept of them.
+const PART: usize = 1_024;
+/// Bytes read of an iterator at a time: as many as the kernel gives.
+const READ: usize = 32 * 1_024;
+
+/// What a part of a scan showed.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
     pub(super) opened: Vec<Event>,
     pub(super) connections: Vec<ConnectionSample>,
-    pub(super) datagrams: Vec<DatagramSample>,
+}
+
+/// UDP sockets that a scan met.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) sockets: Vec<abi::ScanDatagram>,
+    /// When the scan began, if it has shown everything that was held then.
+    pub(super) since_ns: Option<u64>,
+}
+
+/// A scan that goes on.
+#[derive(Debug, Default)]
+struct Scan {
+    /// Processes that are yet to be looked at; `None` for everybody.
+    left: VecDeque<Option<u32>>,
+    iterator: Option<File>,
+    /// Read, and not made use of yet.
+    output: Vec<u8>,
+    /// A descriptor that several processes hold is met several times.
+    seen: HashSet<SockId>,
+    held: Held,
+    filter_failed: bool,
+    took: Duration,
 }
 
 /// Runs the iterator over the targets' connections, and remembers which were told of.
 pub(super) struct Connections {
-    tick_ns: u64,
+    kernel: Kernel,
     told: HashSet<SockId>,
     next_scan: Option<Instant>,
+    scan: Option<Scan>,
+    held: Held,
     names: HashMap<u32, String>,
+    /// Before 6.1 the iterator shows everybody's files or none.
+    filters_by_process: bool,
 }
 
 impl Connections {
-    pub(super) fn new(tick_ns: u64) -> Self {
-        Self { tick_ns, told: HashSet::new(), next_scan: None, names: HashMap::new() }
+    pub(super) fn new(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            told: HashSet::new(),
+            next_scan: None,
+            scan: None,
+            held: Held::default(),
+            names: HashMap::new(),
+            filters_by_process: true,
+        }
     }
 
     /// Makes the next scan run whatever the last one took.
@@ -46,53 +88,78 @@ impl Connections {
         self.next_scan = None;
     }
 
-    /// Shows what the targets' connections do now; nothing while the last scan was too costly to have another.
+    /// Begins to look at what the targets' connections do now, unless the last scan was too costly to have another.
     ///
     /// `processes` is empty where everybody's files have to be looked at.
-    pub(super) fn scan(&mut self, program: &ProgramFd, processes: &[u32], now_ns: u64) -> Scanned {
-        let begin = Instant::now();
-        let mut scanned = Scanned::default();
-        if self.next_scan.is_some_and(|next| begin < next) {
-            return scanned;
+    pub(super) fn begin_scan(&mut self, processes: &[u32], now_ns: u64) {
+        if self.next_scan.is_some_and(|next| Instant::now() < next) {
+            return;
         }
         self.names.clear();
-        if processes.is_empty() {
-            self.note(&sys::run_task_iterator(program.as_fd(), None).unwrap_or_default(), now_ns, &mut scanned);
+        let alone = if self.filters_by_process { processes } else { &[] };
+        let mut left: VecDeque<_> = alone.iter().copied().map(Some).collect();
+        if left.is_empty() {
+            left.push_back(None);
         }
-        for pid in processes {
-            // A process that has ended meanwhile has no files.
-            let output = sys::run_task_iterator(program.as_fd(), Some(*pid)).unwrap_or_default();
-            self.note(&output, now_ns, &mut scanned);
-        }
-        // A descriptor that several processes hold is met several times.
-        let mut seen = HashSet::new();
-        scanned.connections.retain(|sample| seen.insert(sample.sock));
-        scanned.datagrams.retain(|sample| seen.insert(sample.sock));
-        let took = begin.elapsed();
-        self.next_scan = (took > Duration::from_millis(5)).then(|| Instant::now() + took * SCAN_SHARE);
-        scanned
+        let held = Held { sockets: Vec::new(), since_ns: Some(now_ns) };
+        self.scan = Some(Scan { left, held, ..Scan::default() });
     }
 
-    fn note(&mut self, mut output: &[u8], now_ns: u64, scanned: &mut Scanned) {
-        while let Some(tag) = stream::record::<u32>(output) {
-            let length = match tag {
+    /// The next part of the scan that goes on; `None` once there is no more.
+    pub(super) fn scan_on(&mut self, program: &ProgramFd, now_ns: u64) -> Option<Scanned> {
+        let mut scan = self.scan.take()?;
+        let begin = Instant::now();
+        let mut scanned = Scanned::default();
+        let mut more = true;
+        while more && scanned.connections.len() < PART {
+            more = scan.read(program);
+            let output = mem::take(&mut scan.output);
+            let used = self.note(&output, now_ns, &mut scan, &mut scanned);
+            scan.output = output;
+            scan.output.drain(..used);
+        }
+        scan.took += begin.elapsed();
+        if more {
+            self.scan = Some(scan);
+        } else {
+            let next = Instant::now() + scan.took * SCAN_SHARE;
+            self.next_scan = (scan.took > Duration::from_millis(5)).then_some(next);
+            self.held = scan.held;
+            self.filters_by_process &= !scan.filter_failed;
+        }
+        Some(scanned)
+    }
+
+    /// The UDP sockets that the newest scan met; nothing if that was taken before.
+    pub(super) fn take_held(&mut self) -> Held {
+        mem::take(&mut self.held)
+    }
+
+    /// Takes the records in these bytes, and returns how many bytes they are.
+    fn note(&mut self, output: &[u8], now_ns: u64, scan: &mut Scan, scanned: &mut Scanned) -> usize {
+        let mut at = 0;
+        while let Some(tag) = stream::record::<u32>(&output[at..]) {
+            let rest = &output[at..];
+            at += match tag {
                 abi::SCAN_CONNECTION => {
-                    let Some(head) = stream::record::<abi::ScanConnection>(output) else { return };
-                    let Some(raw) = output.get(size_of_val(&head)..).and_then(stream::record::<abi::Exchange>) else {
-                        return;
+                    let Some(head) = stream::record::<abi::ScanConnection>(rest) else { break };
+                    let Some(raw) = rest.get(size_of_val(&head)..).and_then(stream::record::<abi::Exchange>) else {
+                        break;
                     };
-                    self.connection(&head, &raw, now_ns, scanned);
+                    if scan.seen.insert(raw.sock) {
+                        self.connection(&head, &raw, now_ns, scanned);
+                    }
                     size_of_val(&head) + size_of_val(&raw)
                 }
                 abi::SCAN_DATAGRAM => {
-                    let Some(raw) = stream::record::<abi::ScanDatagram>(output) else { return };
-                    scanned.datagrams.push(datagram(&raw));
+                    let Some(raw) = stream::record::<abi::ScanDatagram>(rest) else { break };
+                    scan.held.sockets.push(raw);
                     size_of_val(&raw)
                 }
-                _ => return,
+                _ => break,
             };
-            output = &output[length..];
         }
+        at
     }
 
     fn connection(&mut self, head: &abi::ScanConnection, raw: &abi::Exchange, now_ns: u64, scanned: &mut Scanned) {
@@ -114,7 +181,7 @@ impl Connections {
         scanned.connections.push(ConnectionSample {
             sock: raw.sock,
             state: state(head.state),
-            exchange: began.then(|| exchange(raw, self.tick_ns)),
+            exchange: began.then(|| exchange(raw, self.kernel)),
             active_ns: head.active_ns,
             peer_window_zero: head.peer_window_zero != 0,
             window_zero: head.window_zero != 0,
@@ -128,6 +195,38 @@ impl Connections {
     /// A connection is gone: its id will not come again.
     pub(super) fn forget(&mut self, sock: SockId) {
         self.told.remove(&sock);
+    }
+}
+
+impl Scan {
+    /// Reads on. False at the end: a process that has ended meanwhile has no files.
+    fn read(&mut self, program: &ProgramFd) -> bool {
+        loop {
+            if let Some(iterator) = &mut self.iterator {
+                let from = self.output.len();
+                self.output.resize(from + READ, 0);
+                let length = iterator.read(&mut self.output[from..]).unwrap_or_else(|_| {
+                    self.held.since_ns = None;
+                    0
+                });
+                self.output.truncate(from + length);
+                if length > 0 {
+                    return true;
+                }
+                self.iterator = None;
+                self.output.clear();
+            }
+            let Some(pid) = self.left.pop_front() else { return false };
+            match sys::task_iterator(program.as_fd(), pid) {
+                Ok(iterator) => self.iterator = Some(iterator),
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(_) if pid.is_some() => {
+                    self.filter_failed = true;
+                    self.left = VecDeque::from([None]);
+                }
+                Err(_) => self.held.since_ns = None,
+            }
+        }
     }
 }
 
@@ -160,11 +259,21 @@ fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
     })
 }
 
-const REASONS: [HoldReason; abi::hold::COUNT] =
+/// Reasons by [`abi::hold`].
+pub(super) const REASONS: [HoldReason; abi::hold::COUNT] =
     [HoldReason::Nagle, HoldReason::Cork, HoldReason::Congestion, HoldReason::ReceiveWindow, HoldReason::Pacing];
 
-/// The facts in a record. `tick_ns` is the length of a jiffy.
-pub(super) fn exchange(raw: &abi::Exchange, tick_ns: u64) -> Exchange {
+/// What must be known of the kernel to read its records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kernel {
+    /// The length of a jiffy.
+    pub(super) tick_ns: u64,
+    /// 0 delayed ACKs means none.
+    pub(super) sees_delayed_acks: bool,
+}
+
+/// The facts in a record.
+pub(super) fn exchange(raw: &abi::Exchange, kernel: Kernel) -> Exchange {
     Exchange {
         ts_ns: raw.ts_ns,
         sock: raw.sock,
@@ -177,8 +286,13 @@ pub(super) fn exchange(raw: &abi::Exchange, tick_ns: u64) -> Exchange {
             _ => Progress::Open,
         },
         inbound: (raw.in_first_ns != 0).then(|| inbound(raw)),
-        outbound: (raw.writes != 0).then(|| outbound(raw, tick_ns)),
+        outbound: (raw.writes != 0).then(|| outbound(raw, kernel.tick_ns)),
         min_rtt_us: (raw.min_rtt_us != 0 && raw.min_rtt_us != u32::MAX).then_some(raw.min_rtt_us),
+        delayed_acks: kernel.sees_delayed_acks.then(|| DelayedAcks {
+            sent: raw.delayed_acks,
+            waited_us: raw.delayed_ack_us.into(),
+            newest_ns: known(raw.delayed_ack_ns),
+        }),
     }
 }
 
@@ -244,8 +358,8 @@ pub(super) fn opened(raw: &abi::Opened) -> Opened {
     }
 }
 
-/// The end of a connection; `sees_delayed_acks` tells whether 0 of them means none.
-pub(super) fn closed(raw: &abi::Ended, sees_delayed_acks: bool) -> Closed {
+/// The end of a connection.
+pub(super) fn closed(raw: &abi::Ended, kernel: Kernel) -> Closed {
     Closed {
         ts_ns: raw.ts_ns,
         sock: raw.sock,
@@ -265,19 +379,7 @@ pub(super) fn closed(raw: &abi::Ended, sees_delayed_acks: bool) -> Closed {
         bytes_out: raw.bytes_out,
         exchanges: raw.exchanges,
         retransmits: raw.retransmits,
-        delayed_acks: sees_delayed_acks.then_some(raw.delayed_acks),
+        delayed_acks: kernel.sees_delayed_acks.then_some(raw.delayed_acks),
         delayed_ack_us: raw.delayed_ack_us.into(),
-    }
-}
-
-fn datagram(raw: &abi::ScanDatagram) -> DatagramSample {
-    DatagramSample {
-        sock: raw.sock,
-        local: stream::address(raw.local),
-        pid: raw.tgid,
-        comm: stream::comm(&raw.comm),
-        queued_bytes: raw.queued.into(),
-        buffer_bytes: raw.buffer.into(),
-        drops: raw.drops.into(),
     }
 }

@@ -152,8 +152,8 @@ pub(super) struct Loaded {
 /// What the probes are told before they are loaded.
 pub(super) struct Globals {
     layout: LayoutGlobal,
-    /// Two, since hooks decide between them: the queued stamp by function hooks, or by the child's state change.
-    config: [ConfigGlobal; 2],
+    /// By [`Deciding::index`].
+    config: [ConfigGlobal; 4],
 }
 
 impl Globals {
@@ -163,8 +163,24 @@ impl Globals {
         config.socket_cookie = has(plan::SOCKET_COOKIE);
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
         config.drop_listen_overflow = types.btf.enumerator(plan::DROP_LISTEN_OVERFLOW).unwrap_or(0);
-        let by_state = |queued_by_state| ConfigGlobal(Config { queued_by_state, ..config });
-        Self { layout: LayoutGlobal(types.layout), config: [by_state(0), by_state(1)] }
+        let of =
+            |queued_by_state, delayed_ack_timer| ConfigGlobal(Config { queued_by_state, delayed_ack_timer, ..config });
+        Self { layout: LayoutGlobal(types.layout), config: [of(0, 0), of(1, 0), of(0, 1), of(1, 1)] }
+    }
+}
+
+/// What the chosen hooks decide of the probes' configuration.
+#[derive(Clone, Copy, Debug)]
+struct Deciding {
+    /// The queued stamp comes from the child's state change, not from function hooks.
+    queued_by_state: bool,
+    /// The timer of delayed ACKs is hooked.
+    delayed_ack_timer: bool,
+}
+
+impl Deciding {
+    fn index(self) -> usize {
+        usize::from(self.queued_by_state) + 2 * usize::from(self.delayed_ack_timer)
     }
 }
 
@@ -182,8 +198,8 @@ impl<'a> Loader<'a> {
         Self { inner, types, globals }
     }
 
-    fn object(&mut self, queued_by_state: bool, sizes: &[(&'static str, u32)]) -> Result<Ebpf, SensorError> {
-        self.inner.override_global("CONFIG", &self.globals.config[usize::from(queued_by_state)], true);
+    fn object(&mut self, decided: Deciding, sizes: &[(&'static str, u32)]) -> Result<Ebpf, SensorError> {
+        self.inner.override_global("CONFIG", &self.globals.config[decided.index()], true);
         for (name, entries) in sizes {
             self.inner.map_max_entries(name, *entries);
         }
@@ -207,18 +223,20 @@ const SMALL: &[(&str, u32)] = &[
     ("TARGETS", 1),
     ("THREADS", 64),
     ("CONNECTIONS", 1),
+    ("DATAGRAMS", 1),
     ("SERVED", 1),
     ("EVENTS", 4096),
 ];
 
 /// Their sizes for good.
-fn full_sizes(config: &Config) -> [(&'static str, u32); 9] {
+fn full_sizes(config: &Config) -> [(&'static str, u32); 10] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
     [
         ("THREADS", if exchanges { abi::MAX_THREADS } else { 64 }),
         ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
         ("SERVED", if exchanges { abi::MAX_LISTENERS } else { 1 }),
+        ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
         ("LISTENER_OF", abi::MAX_LISTENERS),
         ("QUEUED", abi::MAX_QUEUED),
@@ -236,15 +254,16 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) 
     let types = loader.types;
     let marks_children = types.btf.has_function(plan::SOCKET_STORAGE);
     let mut trial = Trial {
-        ebpf: loader.object(marks_children, SMALL)?,
+        // What more code makes of it is tried.
+        ebpf: loader.object(Deciding { queued_by_state: marks_children, delayed_ack_timer: false }, SMALL)?,
         types,
         barred,
         chosen: Chosen::default(),
-        every_packet: loader.globals.config[0].0.syn_records != 0,
+        every_packet: loader.globals.config[0].0.events != 0,
         forbidden: None,
     };
-    let exchanges = loader.globals.config[0].0.exchanges != 0;
-    for row in plan::rows(exchanges) {
+    let config = loader.globals.config[0].0;
+    for row in plan::rows(config.exchanges != 0, config.events != 0) {
         let found = row.choices.iter().filter(|choice| choice.tier <= highest).find(|choice| trial.works(row, choice));
         if found.is_none() && row.vital {
             let refusal = trial.chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
@@ -315,8 +334,10 @@ impl Trial<'_> {
 
 /// The iterator alone, for one look.
 pub(super) fn scan_only() -> Chosen {
-    let rows =
-        plan::rows(false).filter(|row| row.signal == "open_listeners").map(|row| (row, row.choices.first())).collect();
+    let rows = plan::rows(false, false)
+        .filter(|row| row.signal == "open_listeners")
+        .map(|row| (row, row.choices.first()))
+        .collect();
     Chosen { rows, refusals: Vec::new() }
 }
 
@@ -354,7 +375,11 @@ pub(super) fn attach(
 ) -> Result<Loaded, SensorError> {
     let types = loader.types;
     let sizes = full_sizes(&loader.globals.config[0].0);
-    let mut ebpf = loader.object(chosen.sees("queued", Tier::Tracepoint), &sizes)?;
+    let decided = Deciding {
+        queued_by_state: chosen.sees("queued", Tier::Tracepoint),
+        delayed_ack_timer: chosen.sees("delayed_ack", Tier::Full),
+    };
+    let mut ebpf = loader.object(decided, &sizes)?;
     prepare(&mut ebpf)?;
     let (mut events, mut tracefs, mut scan, mut scan_connections) = (Vec::new(), None, None, None);
     for (row, choice) in &chosen.rows {
@@ -411,6 +436,7 @@ fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), ProgramError> {
 /// The end of an error's chain of causes: the kernel's own word, without the verifier's log.
 fn brief(error: &dyn std::error::Error) -> String {
     let text = chain(error);
+    eprintln!("{text}");
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default();
     // The loader repeats the system call's error behind a verifier log that is empty.

@@ -5,7 +5,7 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
 };
-use backscope_abi::{Call, Listener, counter};
+use backscope_abi::{Call, Datagram, Listener, counter};
 
 use super::{SensorError, Targets};
 
@@ -21,10 +21,17 @@ struct CallValue(Call);
 // SAFETY: `repr(C)` integers with explicit padding only.
 unsafe impl Pod for CallValue {}
 
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct DatagramValue(Datagram);
+// SAFETY: `repr(C)` integers with explicit padding only.
+unsafe impl Pod for DatagramValue {}
+
 /// Handles of the maps that the agent reads at each refresh.
 pub(super) struct Maps {
     listeners: HashMap<MapData, u64, ListenerValue>,
     calls: HashMap<MapData, u64, CallValue>,
+    datagrams: HashMap<MapData, u64, DatagramValue>,
     targets: HashMap<MapData, u32, u8>,
     counters: PerCpuArray<MapData, u64>,
     period: Array<MapData, u32>,
@@ -71,6 +78,7 @@ impl Maps {
         Ok(Self {
             listeners: take(ebpf, "LISTENERS")?,
             calls: take(ebpf, "CALLS")?,
+            datagrams: take(ebpf, "DATAGRAMS")?,
             targets: take(ebpf, "TARGETS")?,
             counters: take(ebpf, "COUNTERS")?,
             period: take(ebpf, "PERIOD")?,
@@ -97,6 +105,16 @@ impl Maps {
         let _ = self.listeners.remove(&id);
     }
 
+    /// Every UDP socket by key. Those whose value is still being written are passed over.
+    pub(super) fn datagrams(&self) -> Vec<(u64, Datagram)> {
+        let values = self.datagrams.iter().filter_map(Result::ok).map(|(key, value)| (key, value.0));
+        values.filter(|(_, datagram)| datagram.since_ns != 0).collect()
+    }
+
+    pub(super) fn forget_datagram(&mut self, key: u64) {
+        let _ = self.datagrams.remove(&key);
+    }
+
     /// Every thread inside accept, as (process, thread, call).
     pub(super) fn calls(&self) -> Vec<(u32, u32, Call)> {
         self.calls
@@ -110,7 +128,12 @@ impl Maps {
     /// Notes a call that began unseen, unless the thread's next one was seen meanwhile.
     pub(super) fn note_call(&mut self, pid: u32, tid: u32, call: Call) {
         const BPF_NOEXIST: u64 = 1;
-        let _ = self.calls.insert(u64::from(pid) << 32 | u64::from(tid), CallValue(call), BPF_NOEXIST);
+        let thread = u64::from(pid) << 32 | u64::from(tid);
+        // The probes keep a thread's entry for its next call, blank meanwhile.
+        if self.calls.get(&thread, 0).is_ok_and(|entry| entry.0.sk == 0 && entry.0.listener == 0) {
+            let _ = self.calls.remove(&thread);
+        }
+        let _ = self.calls.insert(thread, CallValue(call), BPF_NOEXIST);
     }
 
     pub(super) fn forget_call(&mut self, pid: u32, tid: u32) {

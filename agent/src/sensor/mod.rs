@@ -1,12 +1,16 @@
 //! The kernel side's other half: loads the probes, decides who is watched, turns records and maps into events. The only
 //! place that names `aya`, and but for the probes the only one with `unsafe`.
 
+mod asleep;
 mod blocked;
+mod brief;
 mod command;
 mod connections;
 mod cost;
+mod datagrams;
 mod load;
 mod maps;
+mod moments;
 pub mod plan;
 mod refused;
 mod sample;
@@ -32,10 +36,12 @@ pub use self::{
     targets::Targets,
 };
 use self::{
-    connections::Connections,
+    connections::{Connections, Kernel},
     cost::CostMeter,
+    datagrams::Datagrams,
     load::{Barred, Globals, Loaded, Loader},
     maps::Maps,
+    moments::Sight,
     sample::Sampler,
     threads::Threads,
 };
@@ -103,8 +109,8 @@ pub struct Options {
     pub targets: Targets,
     /// Not higher than this tier, and exactly this one if it is [`Tier::Full`]; `None` for the best there is.
     pub tier: Option<Tier>,
-    /// Every SYN gets an event.
-    pub syn_events: bool,
+    /// Every single event is told: SYNs, and what happens on connections.
+    pub events: bool,
     /// Exchanges are watched, not queues alone.
     pub exchanges: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
@@ -127,10 +133,13 @@ pub struct Sensor {
     targets: Targets,
     adopt: BTreeSet<u32>,
     connections: Connections,
+    datagrams: Datagrams,
     threads: Threads,
-    sees_delayed_acks: bool,
+    sight: Sight,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
+    /// Records since memory was last given back.
+    drained: usize,
 }
 
 /// Now, ns of `CLOCK_MONOTONIC`: the clock of every event.
@@ -139,16 +148,16 @@ pub fn now_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// What this machine allows: the trial without the attaching, for `doctor`.
+/// What this machine allows: the trial without the attaching, for `doctor`; with `events`, for every single event.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
-pub fn trial(tier: Option<Tier>) -> Result<Chosen, SensorError> {
+pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     let preflight = Preflight::of_this_machine();
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    with_loader(Config { exchanges: 1, ..Config::EMPTY }, |loader| {
+    with_loader(Config { exchanges: 1, events: events.into(), ..Config::EMPTY }, |loader| {
         load::choose(loader, tier.unwrap_or(Tier::Full), &[])
     })
 }
@@ -188,6 +197,8 @@ impl Sensor {
         let mut loaded = load_best(options)?;
         let ring = maps::ring(&mut loaded.ebpf)?;
         let maps = Maps::new(&mut loaded.ebpf)?;
+        let sees_delayed_acks = loaded.chosen.has("delayed_ack");
+        let kernel = Kernel { tick_ns: preflight.tick_ns, sees_delayed_acks };
         let mut sensor = Self {
             attached_ns: now_ns(),
             attach_us: 0,
@@ -195,10 +206,12 @@ impl Sensor {
             cost: CostMeter::new(&loaded.ebpf),
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
-            connections: Connections::new(preflight.tick_ns),
+            connections: Connections::new(kernel),
+            datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
-            sees_delayed_acks: loaded.chosen.has("delayed_ack"),
+            sight: Sight::new(&loaded.chosen, kernel),
             found: Vec::new(),
+            drained: 0,
             preflight,
             maps,
             ring,
@@ -208,7 +221,11 @@ impl Sensor {
         sensor.scan();
         sensor.sampler.begin(&mut sensor.maps);
         // Connections that are open already are watched from here on.
-        sensor.sample_connections(&mut Sample { ts_ns: now_ns(), ..Sample::default() });
+        let mut first = Sample { ts_ns: now_ns(), ..Sample::default() };
+        sensor.sample_connections(&mut first);
+        while sensor.scan_on(&mut first) {
+            first.connections.clear();
+        }
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)
@@ -244,9 +261,11 @@ impl Sensor {
     pub fn drain(&mut self, events: &mut Vec<Event>) {
         events.append(&mut self.found);
         while let Some(record) = self.ring.next() {
-            match stream::decode(&record, self.preflight.tick_ns, self.sees_delayed_acks) {
+            self.drained += 1;
+            match stream::decode(&record, self.sight) {
                 Some(stream::Decoded::Event(event)) => {
                     match &event {
+                        Event::Accept(accept) => self.threads.accepted(accept),
                         Event::Exchange(exchange) => self.threads.count(exchange),
                         Event::Closed(closed) => self.connections.forget(closed.sock),
                         _ => {}
@@ -264,7 +283,7 @@ impl Sensor {
         }
     }
 
-    /// The same, however long ago the iterator ran: the last word of a run.
+    /// A sample like [`Sensor::sample`], however long ago the iterator ran: the last word of a run.
     pub fn last_sample(&mut self) -> Sample {
         self.sampler.scan_is_due();
         self.connections.scan_is_due();
@@ -275,8 +294,14 @@ impl Sensor {
         self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
     }
 
-    /// Reads the state of every listener. The probes start a new refresh period.
+    /// Reads the state of every listener. The probes start a new refresh period. Its connections come by
+    /// [`Sensor::scan_on`].
     pub fn sample(&mut self) -> Sample {
+        if self.drained >= TRIM_AFTER {
+            // What a burst took lies scattered between what is kept of it.
+            self.drained = 0;
+            sys::trim_memory();
+        }
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
         self.sample_connections(&mut sample);
@@ -295,14 +320,23 @@ impl Sensor {
         let [opened, ended] = [counter::OPENED, counter::ENDED].map(|index| self.maps.counter(index));
         sample.connections_open = opened.saturating_sub(ended);
         let processes = self.maps.targets();
-        sample.threads = self.threads.sample(&processes);
-        if let Some(program) = &self.loaded.scan_connections {
-            let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
-            let scanned = self.connections.scan(program, if named { &processes } else { &[] }, sample.ts_ns);
-            self.found.extend(scanned.opened);
-            sample.connections = scanned.connections;
-            sample.datagrams = scanned.datagrams;
-        }
+        (sample.threads, sample.waiting) = self.threads.sample(&processes, self.sampler.descriptors());
+        let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
+        self.connections.begin_scan(if named { &processes } else { &[] }, sample.ts_ns);
+    }
+
+    /// Adds some more of the connections to a sample. False once it has all: whoever takes out what it has in between never
+    /// holds many at once.
+    pub fn scan_on(&mut self, sample: &mut Sample) -> bool {
+        let Some(program) = &self.loaded.scan_connections else { return false };
+        let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {
+            let held = self.connections.take_held();
+            sample.datagrams = self.datagrams.sample(&mut self.maps, &held, self.sampler.ended());
+            return false;
+        };
+        self.found.extend(scanned.opened);
+        sample.connections.extend(scanned.connections);
+        true
     }
 
     /// True once nobody is left whom we were told to watch by process.
@@ -364,6 +398,7 @@ fn with_loader<T>(
         work(&mut Loader::new(bare, &types, &globals))
     };
     sys::trim_memory();
+    sys::keep_memory_small();
     result
 }
 
@@ -378,10 +413,10 @@ fn config_of(options: &Options) -> Config {
     Config {
         all: targets.all.into(),
         follow: targets.follow.into(),
-        syn_records: options.syn_events.into(),
+        events: options.events.into(),
         exchanges: options.exchanges.into(),
-        ring_bytes: options.ring_bytes.unwrap_or(if options.exchanges {
-            backscope_abi::RING_BYTES_EXCHANGES
+        ring_bytes: options.ring_bytes.unwrap_or(if options.events {
+            backscope_abi::RING_BYTES_EVENTS
         } else {
             backscope_abi::RING_BYTES
         }),
@@ -399,6 +434,9 @@ fn raise_memlock() {
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
 }
+
+/// Records after which memory is given back.
+const TRIM_AFTER: usize = 10_000;
 
 /// With more processes than this it is quicker to look at everybody's files at once.
 const MAX_SCANNED_ALONE: usize = 64;

@@ -1,6 +1,7 @@
 //! Which hook serves which signal, best first. The table is the documentation: what each hook needs, and what is lost
 //! without it. The facts behind it were tried on 5.10, 6.1, 6.12, 6.18, 7.0, 7.2 and 7.3.
 
+mod events;
 mod exchanges;
 mod queues;
 
@@ -178,8 +179,10 @@ fn sockets_from_files(btf: &Btf) -> Result<(), String> {
 pub const SYNACK: &str = "synack";
 
 /// Every signal that is wanted, in the order in which hooks are attached: what a later one relies on comes first.
-pub fn rows(exchanges: bool) -> impl Iterator<Item = &'static Row> {
-    queues::ROWS.iter().chain(exchanges.then_some(exchanges::ROWS).into_iter().flatten())
+pub fn rows(exchanges: bool, events: bool) -> impl Iterator<Item = &'static Row> {
+    let exchanges = exchanges.then_some(exchanges::ROWS);
+    let events = events.then_some(events::ROWS);
+    queues::ROWS.iter().chain(exchanges.into_iter().chain(events).flatten())
 }
 
 /// Every kernel function and tracepoint that the table asks BTF about.

@@ -16,11 +16,15 @@ use crate::model::event::{InAccept, ListenerSample, Sample, SockId};
 /// the refresh, and depths come from events alone in between.
 const SCAN_SHARE: u32 = 100;
 
+/// Listeners by process and descriptor.
+pub(super) type Descriptors = HashMap<(u32, u32), SockId>;
+
 /// Turns the maps' totals into samples.
 pub(super) struct Sampler {
     period: u32,
     depths: HashMap<SockId, (u32, u32)>,
     holders: BTreeMap<SockId, BTreeSet<u32>>,
+    descriptors: Descriptors,
     names: HashMap<u32, String>,
     refused: Refused,
     sees_syns: bool,
@@ -42,6 +46,7 @@ impl Sampler {
             period: 0,
             depths: HashMap::new(),
             holders: BTreeMap::new(),
+            descriptors: HashMap::new(),
             names: HashMap::new(),
             refused: Refused::default(),
             sees_syns,
@@ -75,6 +80,7 @@ impl Sampler {
                 self.entries.push(entry);
             }
             self.holders.entry(entry.listener).or_default().insert(entry.tgid);
+            self.descriptors.insert((entry.tgid, entry.fd), entry.listener);
             self.names.insert(entry.tgid, stream::comm(&entry.comm));
         }
     }
@@ -87,6 +93,7 @@ impl Sampler {
         }
         self.scanned = true;
         self.holders.clear();
+        self.descriptors.clear();
         self.names.clear();
         let processes = maps.targets();
         if self.filters_by_process && targets.only_processes() && processes.len() <= 64 {
@@ -110,6 +117,11 @@ impl Sampler {
         }
     }
 
+    /// The refresh period that the newest sample ended.
+    pub(super) fn ended(&self) -> u32 {
+        self.period.wrapping_sub(1)
+    }
+
     /// Makes the next scan run whatever the last one took.
     pub(super) fn scan_is_due(&mut self) {
         self.next_scan = Instant::now();
@@ -118,6 +130,11 @@ impl Sampler {
     /// Every process that holds a watched listener.
     pub(super) fn holders(&self) -> BTreeSet<u32> {
         self.holders.values().flatten().copied().collect()
+    }
+
+    /// Watched listeners by process and descriptor.
+    pub(super) fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
     }
 
     /// Takes what is there at the attach: threads inside accept, and the counters of the namespaces of all listeners

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use backscope_abi as abi;
 
-use super::connections;
+use super::moments::{self, Sight};
+use super::{brief, connections};
 use crate::model::event::{self, Event, ProcessChange, Stage};
 
 /// What a record means.
@@ -36,16 +37,18 @@ pub(super) fn comm(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-pub(super) fn decode(bytes: &[u8], tick_ns: u64, sees_delayed_acks: bool) -> Option<Decoded> {
+pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
     let kind: u32 = record(bytes)?;
     let event = match kind {
-        abi::ACCEPT => Event::Accept(accept(record(bytes)?, tick_ns)),
+        abi::ACCEPT => Event::Accept(accept(record(bytes)?, sight.kernel.tick_ns)),
         abi::OVERFLOW => Event::Overflow(overflow(record(bytes)?)?),
         abi::SYN => Event::Syn(syn(record(bytes)?)),
         abi::RETRANSMIT => Event::SynAckRetransmit(retransmit(record(bytes)?)),
         abi::OPENED => Event::Opened(connections::opened(&record(bytes)?)),
-        abi::EXCHANGE => Event::Exchange(connections::exchange(&record(bytes)?, tick_ns)),
-        abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sees_delayed_acks)),
+        abi::EXCHANGE => Event::Exchange(connections::exchange(&record(bytes)?, sight.kernel)),
+        abi::BRIEF => Event::Exchange(connections::exchange(&brief::in_full(&record(bytes)?), sight.kernel)),
+        abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sight.kernel)),
+        abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, sight)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
         abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),
         // Listeners come and go by the sample, which has all of their figures.

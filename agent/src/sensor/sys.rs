@@ -61,8 +61,18 @@ fn bpf<T>(command: libc::c_int, attr: &T) -> io::Result<OwnedFd> {
 /// Runs a task iterator over one process, or over all, and returns what it wrote.
 ///
 /// # Errors
-/// The kernel refuses; for one process also where it knows no filter (before 6.1).
+/// As for [`task_iterator`].
 pub(super) fn run_task_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<Vec<u8>> {
+    let mut output = Vec::new();
+    task_iterator(program, pid)?.read_to_end(&mut output)?;
+    Ok(output)
+}
+
+/// A task iterator over one process, or over all: it runs as it is read.
+///
+/// # Errors
+/// The kernel refuses; for one process also where it knows no filter (before 6.1).
+pub(super) fn task_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<File> {
     let filter = TaskFilter { pid: pid.unwrap_or(0), ..TaskFilter::default() };
     let mut create =
         LinkCreate { prog_fd: program.as_raw_fd() as u32, attach_type: BPF_TRACE_ITER, ..LinkCreate::default() };
@@ -72,9 +82,7 @@ pub(super) fn run_task_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io
     }
     let link = bpf(BPF_LINK_CREATE, &create)?;
     let iterator = bpf(BPF_ITER_CREATE, &IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 })?;
-    let mut output = Vec::new();
-    File::from(iterator).read_to_end(&mut output)?;
-    Ok(output)
+    Ok(File::from(iterator))
 }
 
 /// A tracefs of our own: mounted nowhere, gone when dropped. So system call tracepoints work where nobody mounted a
@@ -120,6 +128,18 @@ pub(super) fn trim_memory() {
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// From now on every large piece of memory goes back as soon as it is free. Left to itself, glibc would keep as much as
+/// twice the largest one that there ever was.
+pub(super) fn keep_memory_small() {
+    // SAFETY: no preconditions; only glibc has it.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        const LARGE: libc::c_int = 256 * 1_024;
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
     }
 }
 

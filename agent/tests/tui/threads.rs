@@ -78,3 +78,37 @@ fn a_finding_on_the_process_stands_under_its_threads() {
     screen.key(KeyCode::Char('3'));
     assert_shows(&screen.text(), &["▌◆ Nagle and the peer's", " K  the kernel's doing"]);
 }
+
+#[test]
+fn the_pattern_stands_over_the_threads() {
+    let lines = threads().lines();
+    let at = lines.iter().position(|line| line.starts_with(" PATTERN  acceptor + readers (0.97)")).expect("a headline");
+    assert_shows(&lines[at], &["threads, event-loop"]);
+    assert_shows(&lines[at + 1], &["1 thread accepts, 4 read and write, hand-off 38 µs"]);
+    assert_shows(&lines[at + 2], &["THREAD", "ACCEPT/s"]);
+    let marked: Vec<&String> = lines.iter().filter(|line| line.trim_end().ends_with('←')).collect();
+    assert!(marked.len() == 1 && marked[0].contains("reader-1 4244"), "{}", lines.join("\n"));
+}
+
+#[test]
+fn a_wide_screen_says_who_is_uneven_and_a_tall_one_why_it_is_so_called() {
+    let mut screen = Screen::new(traffic::traffic()).sized(160, 50);
+    screen.key(KeyCode::Char('3'));
+    let text = screen.text();
+    let lines: Vec<&str> = text.lines().collect();
+    let head = lines.iter().find(|line| line.starts_with(" PATTERN")).expect("a headline");
+    assert_shows(head, &["hand-off 38 µs", "← uneven: 4244"]);
+    assert_shows(&text, &["← uneven", "118 of 118 connections: served by a thread that does not accept"]);
+}
+
+#[test]
+fn what_is_not_known_says_why() {
+    let mut snapshot = traffic::traffic();
+    let pattern = &mut snapshot.patterns[0];
+    pattern.name = backscope::model::snapshot::PatternName::Unknown;
+    (pattern.units, pattern.io, pattern.uneven) = (None, None, Vec::new());
+    pattern.headline = "too few connections were seen being served".to_owned();
+    let mut screen = Screen::new(snapshot);
+    screen.key(KeyCode::Char('3'));
+    assert_shows(&screen.text(), &["PATTERN  unknown   too few connections were seen"]);
+}

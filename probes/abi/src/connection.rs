@@ -15,6 +15,8 @@ pub mod role {
     pub const SERVER: u8 = 0;
     /// The process made the connection.
     pub const CLIENT: u8 = 1;
+    /// No connection: a listener, whose children inherit its id in [`Exchange::sock`](super::Exchange::sock).
+    pub const LISTENER: u8 = 2;
 }
 
 /// Values of [`Exchange::progress`].
@@ -78,7 +80,10 @@ pub struct Thread {
     pub cpu_ns: u64,
 }
 
-/// The facts of one exchange: gathered in place, and sent as they stand when it is over. A time of 0 means "not yet".
+/// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a [`crate::Brief`] says the same.
+/// A time of 0 means "not yet".
+///
+/// First comes what an arrival looks at: see [`Connection`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
@@ -86,10 +91,6 @@ pub struct Exchange {
     pub kind: u32,
     /// Its number on the connection, from 1.
     pub seq: u32,
-    /// When it was sent.
-    pub ts_ns: u64,
-    /// The connection's id.
-    pub sock: u64,
     /// One of [`role`].
     pub role: u8,
     /// One of [`progress`].
@@ -98,30 +99,48 @@ pub struct Exchange {
     pub midway: u8,
     /// One of [`hold`]: why bytes are held now.
     pub holding: u8,
-    /// Lowest round-trip time that the kernel knows, µs; 0 or `u32::MAX` before the first.
-    pub min_rtt_us: u32,
+    /// Writes that took bytes.
+    pub writes: u32,
     /// The first byte of the inbound burst was there.
     pub in_first_ns: u64,
-    /// Its newest byte was there.
+    /// The last byte was sent.
+    pub sent_ns: u64,
+    /// The last byte was acknowledged.
+    pub acked_ns: u64,
+    /// The connection's id.
+    pub sock: u64,
+    /// The newest byte of the inbound burst was there.
     pub in_last_ns: u64,
     /// The first read that took any of it returned.
     pub read_first_ns: u64,
     /// The last such read returned.
     pub read_last_ns: u64,
-    /// Time between these with nothing to read, ns.
-    pub starved_ns: u64,
     /// Bytes read.
     pub bytes_in: u64,
+    /// Reads that took bytes.
+    pub reads: u32,
+    /// Reads that found nothing.
+    pub eagains: u32,
+    /// Who read first.
+    pub reader: ThreadUse,
     /// The first write returned; where it is known to have blocked, when it began to.
     pub out_first_ns: u64,
     /// The last write returned.
     pub out_last_ns: u64,
-    /// The last byte was sent.
-    pub sent_ns: u64,
-    /// The last byte was acknowledged.
-    pub acked_ns: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Writes of less than [`SMALL_WRITE`] bytes.
+    pub small_writes: u32,
+    /// Lowest round-trip time that the kernel knows, µs; 0 or `u32::MAX` before the first.
+    pub min_rtt_us: u32,
+    /// Sizes of the last two writes, older first.
+    pub last_sizes: [u32; 2],
+    /// Who wrote first.
+    pub writer: ThreadUse,
+    /// When it was sent.
+    pub ts_ns: u64,
+    /// Time between the first read and the last with nothing to read, ns.
+    pub starved_ns: u64,
     /// Time that written bytes were held, by [`hold`].
     pub held_ns: [u64; hold::COUNT],
     /// Since when bytes are held now.
@@ -130,20 +149,6 @@ pub struct Exchange {
     pub blocked_ns: u64,
     /// The first retransmission.
     pub retransmit_ns: u64,
-    /// Who read first.
-    pub reader: ThreadUse,
-    /// Who wrote first.
-    pub writer: ThreadUse,
-    /// Reads that took bytes.
-    pub reads: u32,
-    /// Reads that found nothing.
-    pub eagains: u32,
-    /// Writes that took bytes.
-    pub writes: u32,
-    /// Of them, small ones.
-    pub small_writes: u32,
-    /// Sizes of the last two writes, older first.
-    pub last_sizes: [u32; 2],
     /// Sizes of the two writes of the longest hold: in flight, and held.
     pub held_sizes: [u32; 2],
     /// How often bytes were held, by [`hold`].
@@ -158,34 +163,40 @@ pub struct Exchange {
     pub unsent: u32,
     /// Bytes sent and not acknowledged.
     pub unacked: u32,
+    /// Delayed ACKs that were sent by timer on the connection so far.
+    pub delayed_acks: u32,
+    /// The newest of them.
+    pub delayed_ack_ns: u64,
+    /// How long they waited in all, µs.
+    pub delayed_ack_us: u32,
     /// Padding.
     pub _pad: u32,
 }
 
 /// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS` map by address.
+///
+/// An arrival is often noted on another processor than a read, and each line of the cache that both write costs as much as
+/// everything else. What an arrival looks at is in the first 56 bytes: the kernel puts them into one line, with the pointer
+/// that it looks at itself to find them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
-    /// The exchange that it is in, or that was its last.
-    pub exchange: Exchange,
-    /// The listener that it came from; 0 where there is none, or not known.
-    pub listener: u64,
-    /// Bytes that were read in exchanges that are over.
-    pub bytes_in: u64,
-    /// Bytes that were written in them.
-    pub bytes_out: u64,
     /// The oldest unread byte was there; 0 when all is read.
     pub unread_since_ns: u64,
     /// The newest byte was there.
     pub arrival_ns: u64,
+    /// The exchange that it is in, or that was its last.
+    pub exchange: Exchange,
+    /// Bytes that were read in exchanges that are over.
+    pub bytes_in: u64,
+    /// Bytes that were written in them.
+    pub bytes_out: u64,
     /// All was read; 0 while there is something to read.
     pub empty_since_ns: u64,
     /// A write found no room; 0 when the last one found some.
     pub blocked_since_ns: u64,
     /// The first FIN or RST.
     pub fin_ns: u64,
-    /// The newest delayed ACK that was counted.
-    pub delayed_ack_ns: u64,
     /// Duration of this longest hold of the exchange so far, ns.
     pub longest_hold_ns: u64,
     /// Sequence number behind the last held byte.
@@ -196,10 +207,6 @@ pub struct Connection {
     pub busy_base: u32,
     /// Sizes of the two writes of the present hold.
     pub hold_sizes: [u32; 2],
-    /// Delayed ACKs sent by timer.
-    pub delayed_acks: u32,
-    /// How long they waited in all, µs.
-    pub delayed_ack_us: u32,
     /// The exchange's number that the last scan showed as complete.
     pub shown_seq: u32,
     /// Process that made or was found to hold it; 0 until accepted.
@@ -210,16 +217,19 @@ pub struct Connection {
     pub fin_how: u8,
     /// Not 0: it was open when it became known.
     pub midway: u8,
-    /// Padding.
-    pub _pad: u8,
+    /// Windows that were told to be shut: bit 0 this host's, bit 1 the peer's. Only where each event is asked for.
+    pub shut: u8,
+    /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
+    pub reading_since_ns: u64,
 }
+
+const _: () = assert!(core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56);
 
 /// What a connection starts from.
 impl Connection {
     /// Nothing known.
     pub const BLANK: Self = Self {
         exchange: Exchange::BLANK,
-        listener: 0,
         bytes_in: 0,
         bytes_out: 0,
         unread_since_ns: 0,
@@ -227,20 +237,18 @@ impl Connection {
         empty_since_ns: 0,
         blocked_since_ns: 0,
         fin_ns: 0,
-        delayed_ack_ns: 0,
         longest_hold_ns: 0,
         hold_seq: 0,
         window_base: 0,
         busy_base: 0,
         hold_sizes: [0; 2],
-        delayed_acks: 0,
-        delayed_ack_us: 0,
         shown_seq: 0,
         tgid: 0,
         fin_by: 0,
         fin_how: 0,
         midway: 0,
-        _pad: 0,
+        shut: 0,
+        reading_since_ns: 0,
     };
 }
 
@@ -285,6 +293,9 @@ impl Exchange {
         unread: 0,
         unsent: 0,
         unacked: 0,
+        delayed_acks: 0,
+        delayed_ack_ns: 0,
+        delayed_ack_us: 0,
         _pad: 0,
     };
 }
@@ -369,28 +380,4 @@ pub struct ScanConnection {
     pub local: Endpoint,
     /// Remote address.
     pub peer: Endpoint,
-}
-
-/// What the iterator says of a UDP socket.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ScanDatagram {
-    /// [`crate::SCAN_DATAGRAM`].
-    pub tag: u32,
-    /// Process that holds it.
-    pub tgid: u32,
-    /// Its id.
-    pub sock: u64,
-    /// Local address.
-    pub local: Endpoint,
-    /// Bytes in the receive buffer.
-    pub queued: u32,
-    /// Size of the receive buffer.
-    pub buffer: u32,
-    /// Datagrams dropped.
-    pub drops: u32,
-    /// Padding.
-    pub _pad: u32,
-    /// Command name of the process.
-    pub comm: [u8; 16],
 }

@@ -139,8 +139,28 @@ layout! {
     sk_rcvbuf = "sock"."sk_rcvbuf",
     /// Bytes in it.
     sk_rmem_alloc = "sock"."sk_backlog.rmem_alloc",
+    /// Packets in the receive queue.
+    sk_receive_qlen = "sock"."sk_receive_queue.qlen",
+    /// Datagrams that the readers of a UDP socket have taken over from there.
+    udp_reader_qlen = "udp_sock"."reader_queue.qlen",
+    /// Directions that were shut down.
+    sk_shutdown = "sock"."sk_shutdown",
     /// When the delayed ACK is due, jiffies; its timer may fire earlier and be set anew (up to 6.17).
     ack_timeout = "inet_connection_sock"."icsk_ack.timeout",
+    /// Further ACKs that will not be delayed.
+    ack_quick = "inet_connection_sock"."icsk_ack.quick",
+    /// How far the connection is taken for interactive, so that ACKs wait for data.
+    ack_pingpong = "inet_connection_sock"."icsk_ack.pingpong",
+    /// State of congestion control (`TCP_CA_Open` and so on), in the low five bits.
+    ca_state = "inet_connection_sock"."icsk_ca_state",
+    /// Retransmission timeout, jiffies.
+    rto = "inet_connection_sock"."icsk_rto",
+    /// Scale of the peer's window, in the low four bits.
+    snd_wscale = "tcp_sock"."rx_opt.snd_wscale",
+    /// Route.
+    sk_dst_cache = "sock"."sk_dst_cache",
+    /// Device of a route.
+    dst_dev = "dst_entry"."dev",
     /// Time that a thread was runnable without a CPU, ns.
     task_run_delay = "task_struct"."sched_info.run_delay",
     /// Time that a thread was on a CPU, ns.
@@ -149,6 +169,10 @@ layout! {
     mptcp_first = "mptcp_sock"."first",
     /// `struct sock` of a `struct socket`.
     socket_sk = "socket"."sk",
+    /// File of a `struct socket`.
+    socket_file = "socket"."file",
+    /// What a socket carries for BPF maps of the storage type.
+    sk_bpf_storage = "sock"."sk_bpf_storage",
     /// Private data of a file: for a socket its `struct socket`.
     file_private_data = "file"."private_data",
     /// Inode of a file.
@@ -181,6 +205,20 @@ layout! {
     skb_protocol = "sk_buff"."protocol",
     /// Socket a packet belongs to.
     skb_sk = "sk_buff"."sk",
+    /// Device that a packet goes through.
+    skb_dev = "sk_buff"."dev",
+    /// Start of what a packet has at present.
+    skb_data = "sk_buff"."data",
+    /// TCP's notes on a segment.
+    skb_cb = "sk_buff"."cb",
+    /// As above: number of its first byte.
+    cb_seq = "tcp_skb_cb"."seq",
+    /// As above: number behind its last byte; SYN and FIN count as one.
+    cb_end_seq = "tcp_skb_cb"."end_seq",
+    /// As above: flags, in the low byte.
+    cb_tcp_flags = "tcp_skb_cb"."tcp_flags",
+    /// As above: what it acknowledges.
+    cb_ack_seq = "tcp_skb_cb"."ack_seq",
 }
 
 /// How the probes shall behave in this run.
@@ -191,8 +229,8 @@ pub struct Config {
     pub all: u8,
     /// Not 0: children of targets become targets.
     pub follow: u8,
-    /// Not 0: each SYN gets a record.
-    pub syn_records: u8,
+    /// Not 0: every single event gets a record, those of listeners and those of connections.
+    pub events: u8,
     /// Not 0: tracing programs may use socket storage (5.11 on).
     pub socket_storage: u8,
     /// Not 0: tracing programs may ask for socket cookies (5.12 on).
@@ -207,8 +245,10 @@ pub struct Config {
     pub queued_by_state: u8,
     /// Not 0: exchanges are watched, not only queues.
     pub exchanges: u8,
+    /// Not 0: the timer of delayed ACKs is hooked, so that none need be told from the socket's stamps.
+    pub delayed_ack_timer: u8,
     /// Padding.
-    pub _pad: [u8; 2],
+    pub _pad: u8,
     /// Length of a jiffy, ns.
     pub tick_ns: u32,
     /// Size of the ring buffer.
@@ -226,7 +266,7 @@ impl Config {
     pub const EMPTY: Self = Self {
         all: 0,
         follow: 0,
-        syn_records: 0,
+        events: 0,
         socket_storage: 0,
         socket_cookie: 0,
         sock_from_file: 0,
@@ -234,7 +274,8 @@ impl Config {
         by_port: 0,
         queued_by_state: 0,
         exchanges: 0,
-        _pad: [0; 2],
+        delayed_ack_timer: 0,
+        _pad: 0,
         tick_ns: 4_000_000,
         ring_bytes: 0,
         drop_listen_overflow: 0,

@@ -4,15 +4,24 @@
 //! IPv4-mapped form; ports are in host order.
 #![no_std]
 
+mod brief;
 mod connection;
+mod datagram;
 mod layout;
+mod moment;
 mod record;
 
+pub use brief::{BRIEF, Brief, BriefUse};
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection,
-    ScanDatagram, Thread, ThreadUse, hold, progress, role,
+    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection, Thread,
+    ThreadUse, hold, progress, role,
+};
+pub use datagram::{
+    Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram, WAIT_BUCKETS,
+    bucket_middle_us, wait_bucket,
 };
 pub use layout::{ABSENT, Config, Layout};
+pub use moment::{MOMENT, Moment, side, what};
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, LISTENER, Listener, OVERFLOW, Overflow, PROCESS,
     Process, Queued, RETRANSMIT, Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER, SYN, ScanEntry, Syn,
@@ -23,7 +32,7 @@ pub use record::{
 pub const MAX_LISTENERS: u32 = 16_384;
 /// Connections that wait in accept queues at once. Beyond that a connection's wait is estimated at its accept, to one
 /// tick; [`counter::QUEUED_FULL`] counts it.
-pub const MAX_QUEUED: u32 = 65_536;
+pub const MAX_QUEUED: u32 = 32_768;
 /// Threads that are inside `accept` at once. Beyond that `blocked_us` is unknown; [`counter::CALLS_FULL`] counts it.
 pub const MAX_CALLS: u32 = 16_384;
 /// Processes that are watched at once. Beyond that a process is not followed; [`counter::TARGETS_FULL`] counts it.
@@ -31,14 +40,18 @@ pub const MAX_TARGETS: u32 = 16_384;
 /// Connections that are watched at once where tracing programs have no socket storage (5.10). Beyond that a connection
 /// has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
 pub const MAX_CONNECTIONS: u32 = 65_536;
+/// UDP sockets that are watched at once, some 3 KB each. One beyond that is not watched; [`counter::DATAGRAMS_FULL`]
+/// counts each time that it is used.
+pub const MAX_DATAGRAMS: u32 = 4_096;
 /// Threads whose use of time is remembered between calls. Beyond that it is unknown.
 pub const MAX_THREADS: u32 = 16_384;
 /// Ports that can be named as targets.
 pub const MAX_PORTS: u32 = 1_024;
-/// Bytes of the ring buffer. When it is full a record is dropped and counted under [`counter::RING_FULL`].
+/// Bytes of the ring buffer: some 20 ms of 700 000 exchanges a second. When it is full a record is dropped and counted
+/// under [`counter::RING_FULL`].
 pub const RING_BYTES: u32 = 1 << 21;
-/// The same when exchanges are watched: some 20 ms of 500 000 exchanges a second.
-pub const RING_BYTES_EXCHANGES: u32 = 1 << 22;
+/// The same when every single event is asked for.
+pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
 pub const BRIEF_NS: u64 = 1_000_000;
 
@@ -62,16 +75,20 @@ pub mod counter {
     pub const SHED_BRIEF: u32 = 7;
     /// Other exchanges left away since it was three quarters full, so that accepts and refusals still fit.
     pub const SHED: u32 = 8;
+    /// Uses of UDP sockets that are not watched since the map was full.
+    pub const DATAGRAMS_FULL: u32 = 9;
+    /// Single events left away since it was a quarter full, before any exchange is.
+    pub const SHED_EVENTS: u32 = 10;
     /// How many counters tell loss, with [`SEEN`].
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 11;
     /// Those of them that are records which [`SEEN`] counts.
-    pub const RECORDS: [u32; 3] = [RING_FULL, SHED_BRIEF, SHED];
+    pub const RECORDS: [u32; 4] = [RING_FULL, SHED_BRIEF, SHED, SHED_EVENTS];
     /// Connections that became known.
-    pub const OPENED: u32 = 9;
+    pub const OPENED: u32 = 11;
     /// Connections of them that ended.
-    pub const ENDED: u32 = 10;
+    pub const ENDED: u32 = 12;
     /// Size of the array.
-    pub const ALL: u32 = 11;
+    pub const ALL: u32 = 13;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",
@@ -83,5 +100,7 @@ pub mod counter {
         "connections",
         "exchanges_brief",
         "exchanges",
+        "datagrams",
+        "events",
     ];
 }

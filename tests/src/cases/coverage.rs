@@ -11,6 +11,7 @@ use crate::harness::{Case, World};
 pub(super) const CASES: &[Case] = &[
     any_tier("coverage::full_tier_sees_everything", full_tier_sees_everything),
     any_tier("coverage::tracepoint_tier_sees_what_it_can", tracepoint_tier_sees_what_it_can),
+    any_tier("coverage::every_single_event", every_single_event),
 ];
 
 fn doctor(world: &World, args: &[&str]) -> anyhow::Result<Value> {
@@ -41,7 +42,7 @@ fn full_tier_sees_everything(world: &World) -> anyhow::Result<()> {
 
 fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
     let report = doctor(world, &["--tier", "tracepoint"])?;
-    let mut expected = BTreeSet::from(["syn", "syncookie", "read_splice", "write_blocked"]);
+    let mut expected = BTreeSet::from(["syn", "syncookie", "datagram_size", "read_splice", "write_blocked"]);
     let release = release(&report).with_context(|| format!("no kernel release: {report}"))?;
     if release < (6, 18) {
         expected.insert("overflow_ack");
@@ -53,6 +54,23 @@ fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
         expected.extend(["queued", "accept_io_uring", "open_connections"]);
     }
     ensure!(unseen(&report) == expected, "unseen should be {expected:?}: {report}");
+    Ok(())
+}
+
+/// The rows that are there with `--detail events` alone.
+fn every_single_event(world: &World) -> anyhow::Result<()> {
+    for (tier, blind) in [("full", None), ("tracepoint", Some("read_blocked"))] {
+        let report = doctor(world, &["--tier", tier, "--detail", "events"])?;
+        if report["tier"] != tier {
+            continue;
+        }
+        let signals = BTreeSet::from(["segment", "ack", "read_blocked", "reset", "time_wait"]);
+        let unseen: BTreeSet<_> = unseen(&report).intersection(&signals).copied().collect();
+        ensure!(unseen == blind.into_iter().collect(), "unseen: {unseen:?}: {report}");
+        let refused = report["refused"].as_array().into_iter().flatten();
+        let refused: Vec<_> = refused.filter(|refusal| signals.iter().any(|name| refusal["signal"] == *name)).collect();
+        ensure!(tier != "full" || refused.is_empty(), "refused: {refused:?}");
+    }
     Ok(())
 }
 

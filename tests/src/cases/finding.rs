@@ -26,7 +26,7 @@ pub(super) fn check_useful(finding: &Value) -> anyhow::Result<()> {
 
 fn accept_queue_overflow(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["never-accept", "--backlog", "2"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let _clients = connect_nonblocking(demo.addr, 20)?;
     let finding = agent.await_finding("accept-queue-overflow")?;
     check_useful(&finding)?;
@@ -36,7 +36,7 @@ fn accept_queue_overflow(world: &World) -> anyhow::Result<()> {
 
 fn accept_starved(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "300ms", "--backlog", "1000"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let target = demo.addr.to_string();
     let _load = world.demo_waiting(&["load", "--target", &target, "--rate", "10/s", "--silent"])?;
     check_useful(&agent.await_finding("accept-starved")?)?;
@@ -46,7 +46,7 @@ fn accept_starved(world: &World) -> anyhow::Result<()> {
 fn syn_queue_pressure(world: &World) -> anyhow::Result<()> {
     // With TCP_DEFER_ACCEPT a client that says nothing stays in the SYN queue.
     let demo = world.demo(&["never-accept", "--backlog", "8", "--defer-accept", "60s"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let _clients = connect_nonblocking(demo.addr, 60)?;
     check_useful(&agent.await_finding("syn-queue-pressure")?)?;
     agent.stop().map(drop)
@@ -56,7 +56,7 @@ fn uneven_workers(world: &World) -> anyhow::Result<()> {
     let mut demo =
         world.demo(&["acceptors", "--mode", "exclusive", "--workers", "4", "--uneven", "--close-after", "1"])?;
     demo.await_lines("worker ", 4)?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let target = demo.addr.to_string();
     let _load = world.demo_waiting(&["load", "--target", &target, "--rate", "100/s"])?;
     check_useful(&agent.await_finding("uneven-workers")?)?;

@@ -9,7 +9,7 @@ use crate::harness::ledger::{
     Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of, is_connection, paired, spent_us,
 };
 use crate::harness::trace::Conversation;
-use crate::harness::{Case, Demo, Ended, Skip, World};
+use crate::harness::{Case, Demo, Ended, Skip, World, signal};
 
 pub(super) const CASES: &[Case] = &[
     exchange("ledger::computing_30_ms", computing).alone(),
@@ -94,7 +94,22 @@ fn locked(world: &World) -> anyhow::Result<()> {
 }
 
 fn stolen(world: &World) -> anyhow::Result<()> {
-    let (ended, talk) = watched(world, &["--pin-cpu", "0", "--spinners", "3", "--work", "20ms"], &["--count", "5"])?;
+    let mut demo = serve(world, &["--pin-cpu", "0", "--spinners", "3", "--work", "20ms"])?;
+    // They are to steal from the server, not from an agent that begins or ends.
+    let spinners: Vec<u32> = demo
+        .await_lines("spinner ", 3)?
+        .iter()
+        .map(|line| line["spinner ".len()..].parse())
+        .collect::<Result<_, _>>()?;
+    let all = |sign| spinners.iter().for_each(|spinner| signal(*spinner, sign));
+    all(libc::SIGSTOP);
+    let mut agent = world.watch().pid(demo.pid()).start()?;
+    all(libc::SIGCONT);
+    let talk = Conversation::hold(world, &mut demo, &["--count", "5"])?;
+    all(libc::SIGSTOP);
+    agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    let ended = agent.stop()?;
+    check_bytes(&ended, &talk)?;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
         let stolen = server.get("run_delay_ns")?;
         let before = server.get("read_ns")?.saturating_sub(client.get("write_ns")?);

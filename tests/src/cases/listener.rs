@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
 fn existing(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["never-accept", "--backlog", "7"])?;
     let _waiting = [connect(demo.addr)?, connect(demo.addr)?];
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let listener = agent.await_listener(demo.addr.port(), "any figures", |_| true)?;
     ensure!(number(&listener, "/limit") == Some(7), "listen(7): {listener}");
     ensure!(number(&listener, "/accept_depth") == Some(2), "two wait: {listener}");
@@ -40,7 +40,7 @@ fn existing(world: &World) -> anyhow::Result<()> {
 
 fn opened_later(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["fork-storm", "--children", "0", "--wait", "--backlog", "9"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     demo.go()?;
     demo.await_listening()?;
     let _client = connect(demo.addr)?;
@@ -54,7 +54,7 @@ fn opened_later(world: &World) -> anyhow::Result<()> {
 fn handed_over(world: &World, via: &str, watch_holder: bool) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["inherit", "--via", via, "--wait", "--trace"])?;
     let target = if watch_holder { demo.holder()? } else { demo.pid() };
-    let mut agent = world.watch().pid(target).start()?;
+    let mut agent = world.watch_queues().pid(target).start()?;
     demo.go()?;
     demo.await_listening()?;
     let holder = demo.holder()?;
@@ -83,7 +83,7 @@ fn used_as_soon_as_passed(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["inherit", "--via", "scm-rights", "--wait", "--trace"])?;
     let holder = demo.holder()?;
     // So seldom a refresh that only the use itself can be what makes the agent look.
-    let mut agent = world.watch().pid(holder).interval("60s").start()?;
+    let mut agent = world.watch_queues().pid(holder).interval("60s").start()?;
     demo.go()?;
     demo.await_listening()?;
     let early = connect(demo.addr)?;
@@ -126,7 +126,7 @@ fn activated_before(world: &World) -> anyhow::Result<()> {
     // Accepting means that the exec is behind it.
     connect(demo.addr)?;
     demo.await_accepts(1)?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let client = connect(demo.addr)?;
     let accepts = demo.await_accepts(2)?;
     agent.await_accepted(demo.addr.port(), 1)?;
@@ -135,7 +135,7 @@ fn activated_before(world: &World) -> anyhow::Result<()> {
 
 fn reuseport_group(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo(&["acceptors", "--mode", "reuseport", "--workers", "3", "--trace"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let clients = (0..12).map(|_| connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
     let accepts = demo.await_accepts(clients.len())?;
     let port = demo.addr.port();
@@ -158,7 +158,7 @@ fn reuseport_group(world: &World) -> anyhow::Result<()> {
 
 fn backlog_changed(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo(&["never-accept", "--backlog", "20", "--relisten", "5"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let port = demo.addr.port();
     agent.await_listener(port, "limit 20", |listener| number(listener, "/limit") == Some(20))?;
     demo.go()?;
@@ -170,7 +170,7 @@ fn backlog_changed(world: &World) -> anyhow::Result<()> {
 fn backlog_clamped(world: &World) -> anyhow::Result<()> {
     net::set("core/somaxconn", 128)?;
     let mut demo = world.demo_waiting(&["inherit", "--via", "scm-rights", "--backlog", "4096", "--wait"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     demo.go()?;
     demo.await_listening()?;
     let listener = agent.await_listener(demo.addr.port(), "backlog", |listener| !listener["backlog"].is_null())?;
@@ -186,7 +186,7 @@ fn ten_thousand(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&server)?;
     demo.await_listening()?;
     demo.await_line("listeners 10000")?;
-    let mut agent = world.watch().pid(demo.pid()).interval("2s").start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).interval("2s").start()?;
     let _client = connect(demo.addr)?;
     agent.await_listener(demo.addr.port(), "one waiting", |listener| number(listener, "/accept_depth") == Some(1))?;
     let ended = agent.stop()?;

@@ -13,7 +13,9 @@ mod learn;
 mod ledger;
 mod listener;
 mod loaded;
+mod moments;
 mod overflow;
+mod pattern;
 mod receive;
 mod record;
 mod robust;
@@ -44,8 +46,11 @@ pub fn all() -> Vec<Case> {
         command::CASES,
         record::CASES,
         coverage::CASES,
+        pattern::DEMOS,
+        pattern::SERVERS,
         server::CASES,
         loaded::CASES,
+        moments::CASES,
     ]
     .concat();
     cases.sort_by_key(|case| case.alone);

@@ -38,7 +38,7 @@ fn agree_with_kernel(agent: &mut Agent, port: u16, before: &Counters) -> anyhow:
 
 fn at_the_syn(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["never-accept", "--backlog", "2"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let before = Counters::read()?;
     let clients = connect_nonblocking(demo.addr, 10)?;
     let port = demo.addr.port();
@@ -74,7 +74,7 @@ fn check_victims(tier: Tier, ended: &Ended, ports: &[u16], stage: &str, expected
 fn at_the_ack(world: &World) -> anyhow::Result<()> {
     // With TCP_DEFER_ACCEPT the handshake waits in the SYN queue for the first data; meanwhile the limit shrinks.
     let mut demo = world.demo(&["never-accept", "--backlog", "20", "--defer-accept", "30s", "--relisten", "2"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let before = Counters::read()?;
     let clients = (0..6).map(|_| connect(demo.addr)).collect::<Result<Vec<Client>, _>>()?;
     demo.go()?;
@@ -104,7 +104,7 @@ fn before_attach(world: &World) -> anyhow::Result<()> {
     drop(connect_nonblocking(demo.addr, 6)?);
     let before = Counters::read()?;
     ensure!(before.get("ListenOverflows") > 0, "nothing overflowed before the attach");
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let port = demo.addr.port();
     let first = agent.await_listener(port, "any figures", |_| true)?;
     ensure!(overflows(&first) == 0, "these were before the attach: {first}");
@@ -116,7 +116,7 @@ fn before_attach(world: &World) -> anyhow::Result<()> {
 fn none(world: &World) -> anyhow::Result<()> {
     net::set("core/somaxconn", 4096)?;
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     for _ in 0..50 {
         converse(demo.addr)?;
     }

@@ -18,7 +18,9 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn accept_delayed(world: &World) -> anyhow::Result<()> {
-    let mut demo = super::ledger::serve(world, &["--accept-delay", "300ms"])?;
+    // Long enough for the next client to start meanwhile, which is slow where it is emulated.
+    let delay = if world.vm { "2s" } else { "300ms" };
+    let mut demo = super::ledger::serve(world, &["--accept-delay", delay])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     // The first finds the server in accept; the others come while it sleeps.
     let talks = (0..3).map(|_| Conversation::hold(world, &mut demo, &[])).collect::<anyhow::Result<Vec<_>>>()?;

@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// `backscope replay FILE --json`: its objects, and how it ended.
-fn replay(world: &World, file: &Path) -> anyhow::Result<(Vec<Value>, Output)> {
+pub(super) fn replay(world: &World, file: &Path) -> anyhow::Result<(Vec<Value>, Output)> {
     let mut command = world.agent_command(&["replay", "--json"]);
     let output = command.arg(file).output().context("backscope replay")?;
     let text = String::from_utf8(output.stdout.clone()).context("not UTF-8")?;
@@ -46,7 +46,7 @@ fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Traffic)> {
 }
 
 /// Compares object by object and field by field.
-fn equal(live: &[Value], replayed: &[Value]) -> anyhow::Result<()> {
+pub(super) fn equal(live: &[Value], replayed: &[Value]) -> anyhow::Result<()> {
     for (number, (live, replayed)) in live.iter().zip(replayed).enumerate() {
         ensure!(live == replayed, "object {number} was {live}, the replay says {replayed}");
     }

@@ -6,10 +6,10 @@ use super::ack::{FAR, linked};
 use super::finding::check_useful;
 use super::ledger::{found, serve, watched};
 use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
-use crate::harness::json::{Value, number};
+use crate::harness::json::number;
 use crate::harness::ledger::{Truth, check_verdict, connection_of, is_connection, paired, spent_us};
 use crate::harness::trace::{Conversation, Trace};
-use crate::harness::{Case, World};
+use crate::harness::{Case, Ended, World, net};
 
 pub(super) const CASES: &[Case] = &[
     exchange("send::nagle_and_a_delayed_ack", nagle).alone(),
@@ -20,6 +20,7 @@ pub(super) const CASES: &[Case] = &[
     any_tier("send::cork_lifted", |world| not_held(world, &["--cork", "lift"], &[])).alone(),
     any_tier("send::cork_forgotten", cork).alone(),
     native("send::send_buffer_full", send_buffer).alone(),
+    native("send::write_blocked", write_blocked).alone(),
     any_tier("send::window_shut", window).alone(),
     native("send::nagle_is_found", nagle_found),
     native("send::small_writes_are_found", small_writes_found),
@@ -109,7 +110,7 @@ fn cork(world: &World) -> anyhow::Result<()> {
 }
 
 /// The peer does not read: whether the write blocks or its bytes wait, the peer holds the time.
-fn peer_does_not_read(world: &World, bytes: &str, client: &[&str]) -> anyhow::Result<Vec<Value>> {
+fn peer_does_not_read(world: &World, bytes: &str, client: &[&str]) -> anyhow::Result<(Ended, Conversation)> {
     let client = [&["--response", bytes, "--slow-read", "300ms", "--count", "3"], client].concat();
     let (ended, talk) = watched(world, &["--response", bytes], &client)?;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
@@ -120,7 +121,7 @@ fn peer_does_not_read(world: &World, bytes: &str, client: &[&str]) -> anyhow::Re
         let truth = Truth::new(client.get("first_ns")? - write_ns, client.get("done_ns")? - write_ns);
         truth.check(world, "waiting for the peer", spent_us(exchange, &["send_buffer", "receive_window"]), client)?;
     }
-    Ok(ended.objects)
+    Ok((ended, talk))
 }
 
 fn send_buffer(world: &World) -> anyhow::Result<()> {
@@ -128,9 +129,20 @@ fn send_buffer(world: &World) -> anyhow::Result<()> {
     peer_does_not_read(world, "8000000", &[]).map(drop)
 }
 
+/// A send buffer that holds less than the answer: the write waits for room in it, since the window is shut.
+fn write_blocked(world: &World) -> anyhow::Result<()> {
+    net::set("ipv4/tcp_wmem", "4096 16384 16384")?;
+    let (_, talk) = peer_does_not_read(world, "60000", &["--receive-buffer", "4096"])?;
+    for server in &talk.served {
+        let blocked_ns = server.between("write_ns", "written_ns")?;
+        ensure!(blocked_ns > 200_000_000, "the write blocked for 300 ms, the server saw {blocked_ns} ns: {server:?}");
+    }
+    Ok(())
+}
+
 fn window(world: &World) -> anyhow::Result<()> {
-    let objects = peer_does_not_read(world, "60000", &["--receive-buffer", "4096"])?;
-    let shut: u64 = objects.iter().map(|object| spent_us(object, &["receive_window"])).sum();
+    let (ended, _) = peer_does_not_read(world, "60000", &["--receive-buffer", "4096"])?;
+    let shut: u64 = ended.objects.iter().map(|object| spent_us(object, &["receive_window"])).sum();
     ensure!(shut > 300_000, "no write blocked, the window was shut for 300 ms each time, it shows {shut} µs");
     Ok(())
 }

@@ -36,7 +36,7 @@ fn quick(world: &World) -> anyhow::Result<Demo> {
 
 fn several_pids(world: &World) -> anyhow::Result<()> {
     let demos = [quick(world)?, quick(world)?];
-    let mut agent = world.watch().pid(demos[0].pid()).pid(demos[1].pid()).start()?;
+    let mut agent = world.watch_queues().pid(demos[0].pid()).pid(demos[1].pid()).start()?;
     for demo in &demos {
         converse(demo.addr)?;
         agent.await_accepted(demo.addr.port(), 1)?;
@@ -46,7 +46,7 @@ fn several_pids(world: &World) -> anyhow::Result<()> {
 
 fn port(world: &World) -> anyhow::Result<()> {
     let [wanted, other] = [quick(world)?, quick(world)?];
-    let mut agent = world.watch().args(["--port", &wanted.addr.port().to_string()]).start()?;
+    let mut agent = world.watch_queues().args(["--port", &wanted.addr.port().to_string()]).start()?;
     converse(other.addr)?;
     converse(wanted.addr)?;
     agent.await_accepted(wanted.addr.port(), 1)?;
@@ -58,7 +58,7 @@ fn port(world: &World) -> anyhow::Result<()> {
 
 fn comm(world: &World) -> anyhow::Result<()> {
     let demo = quick(world)?;
-    let mut agent = world.watch().args(["--comm", "demo-servers"]).start()?;
+    let mut agent = world.watch_queues().args(["--comm", "demo-servers"]).start()?;
     converse(demo.addr)?;
     await_accept_by(&mut agent, &demo)?;
     agent.stop().map(drop)
@@ -66,7 +66,7 @@ fn comm(world: &World) -> anyhow::Result<()> {
 
 fn all(world: &World) -> anyhow::Result<()> {
     let before = quick(world)?;
-    let mut agent = world.watch().args(["--all"]).start()?;
+    let mut agent = world.watch_queues().args(["--all"]).start()?;
     let after = quick(world)?;
     for demo in [&before, &after] {
         converse(demo.addr)?;
@@ -84,7 +84,7 @@ fn await_accept_by(agent: &mut Agent, demo: &Demo) -> anyhow::Result<()> {
 fn command(world: &World) -> anyhow::Result<()> {
     let demos = world.demo_servers().display().to_string();
     let server = [&demos, "slow-acceptor", "--accept-delay", "0ms", "--listen", "127.0.0.1:7000", "--backlog", "11"];
-    let mut agent = world.watch().command(server).start()?;
+    let mut agent = world.watch_queues().command(server).start()?;
     crate::harness::net::await_listening(7000, world.patience())?;
     converse(([127, 0, 0, 1], 7000).into())?;
     let listener = agent.await_accepted(7000, 1)?;
@@ -96,14 +96,14 @@ fn command(world: &World) -> anyhow::Result<()> {
 fn command_status(world: &World) -> anyhow::Result<()> {
     let demos = world.demo_servers().display().to_string();
     let command = [demos.as_str(), "fork-storm", "--children", "3", "--exit-with", "7"];
-    let ended = world.watch().command(command).spawn()?.ended()?;
+    let ended = world.watch_queues().command(command).spawn()?.ended()?;
     ensure!(ended.status.code() == Some(7), "the command's status is 7, got {}: {}", ended.status, ended.stderr);
     ended.summary().map(drop)
 }
 
 fn followed(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["fork-storm", "--children", "3", "--wait"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     demo.go()?;
     demo.await_listening()?;
     converse(demo.addr)?;
@@ -114,7 +114,7 @@ fn followed(world: &World) -> anyhow::Result<()> {
 fn no_follow(world: &World) -> anyhow::Result<()> {
     let own = quick(world)?;
     let mut demo = world.demo_waiting(&["fork-storm", "--children", "3", "--wait"])?;
-    let mut agent = world.watch().pid(demo.pid()).pid(own.pid()).args(["--no-follow"]).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).pid(own.pid()).args(["--no-follow"]).start()?;
     demo.go()?;
     demo.await_listening()?;
     converse(demo.addr)?;
@@ -134,7 +134,7 @@ fn thread_id(world: &World) -> anyhow::Result<()> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .find(|tid| *tid != demo.pid())
         .context("the server has one thread")?;
-    let mut agent = world.watch().pid(thread).start()?;
+    let mut agent = world.watch_queues().pid(thread).start()?;
     converse(demo.addr)?;
     agent.await_accepted(demo.addr.port(), 1)?;
     let ended = agent.stop()?;
@@ -147,7 +147,7 @@ fn in_another_pid_namespace(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo_apart(&["inherit", "--via", "fork"])?;
     demo.await_listening()?;
     let holder = demo.holder()?;
-    let mut agent = world.watch().pid(holder).start()?;
+    let mut agent = world.watch_queues().pid(holder).start()?;
     converse(demo.addr)?;
     agent.await_object("accept by the process", |object| is(object, "accept") && object["pid"] == holder)?;
     let ended = agent.stop()?;
@@ -158,7 +158,7 @@ fn in_another_pid_namespace(world: &World) -> anyhow::Result<()> {
 
 fn no_socket_yet(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["fork-storm", "--children", "0", "--wait"])?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     demo.go()?;
     demo.await_listening()?;
     agent.await_listener(demo.addr.port(), "any figures", |_| true)?;
@@ -187,7 +187,7 @@ fn unusable_arguments(world: &World) -> anyhow::Result<()> {
 
 fn dies(world: &World) -> anyhow::Result<()> {
     let mut demo = quick(world)?;
-    let mut agent = world.watch().pid(demo.pid()).start()?;
+    let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     converse(demo.addr)?;
     agent.await_accepted(demo.addr.port(), 1)?;
     demo.signal(libc::SIGKILL);
@@ -200,14 +200,14 @@ fn dies(world: &World) -> anyhow::Result<()> {
 
 fn sigterm(world: &World) -> anyhow::Result<()> {
     let demo = quick(world)?;
-    let agent = world.watch().pid(demo.pid()).start()?;
+    let agent = world.watch_queues().pid(demo.pid()).start()?;
     agent.signal(libc::SIGTERM);
     agent.ended()?.check_clean()
 }
 
 fn duration(world: &World) -> anyhow::Result<()> {
     let demo = quick(world)?;
-    let ended = world.watch().pid(demo.pid()).args(["--duration", "1s"]).spawn()?.ended()?;
+    let ended = world.watch_queues().pid(demo.pid()).args(["--duration", "1s"]).spawn()?.ended()?;
     ended.check_clean()?;
     let watched = number(ended.summary()?, "/duration_us").unwrap_or(0);
     ensure!(watched >= 1_000_000, "a second was asked for, it watched {watched} µs");

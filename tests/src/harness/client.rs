@@ -4,10 +4,10 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use socket2::{Domain, Socket, Type};
 
-use super::net::monotonic_ns;
+use super::net::{self, monotonic_ns};
 
 /// One connection as its client saw it. Dropping it resets it, so that nothing of it lingers in the kernel.
 #[derive(Debug)]
@@ -92,32 +92,60 @@ pub struct Talk {
     pub answers: u64,
 }
 
-/// Talks over as many connections at once, asking so many times on each, and closes them.
-pub fn talk(to: SocketAddr, protocol: Protocol, connections: usize, count: u64) -> anyhow::Result<Vec<Talk>> {
+/// Talks over as many connections at once, and closes them. Each asks while `more` is true of how often it has asked.
+///
+/// # Errors
+/// If a server breaks off, or the kernel (`tcp_info`) counted other bytes than the client.
+pub fn talk(
+    to: SocketAddr,
+    protocol: Protocol,
+    connections: usize,
+    more: impl Fn(u64) -> bool + Sync,
+) -> anyhow::Result<Vec<Talk>> {
     std::thread::scope(|scope| {
-        let begun: Vec<_> = (0..connections).map(|_| scope.spawn(|| talk_once(to, protocol, count))).collect();
+        let begun: Vec<_> = (0..connections).map(|_| scope.spawn(|| talk_once(to, protocol, &more))).collect();
         begun.into_iter().map(|one| one.join().map_err(|_| anyhow::anyhow!("a client panicked"))?).collect()
     })
 }
 
-fn talk_once(to: SocketAddr, protocol: Protocol, count: u64) -> anyhow::Result<Talk> {
+fn talk_once(to: SocketAddr, protocol: Protocol, more: impl Fn(u64) -> bool) -> anyhow::Result<Talk> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut talk = Talk { port: stream.local_addr()?.port(), sent: 0, received: 0, answers: 0 };
-    let greeting = (!protocol.greeting.is_empty()).then_some(protocol.greeting);
-    for request in greeting.into_iter().chain((0..count).map(|_| protocol.request)) {
+    if !protocol.greeting.is_empty() {
+        talk.ask(&mut stream, protocol.greeting, protocol.end)?;
+    }
+    let mut asked = 0;
+    while more(asked) {
+        talk.ask(&mut stream, protocol.request, protocol.end)?;
+        asked += 1;
+    }
+    talk.check_kernel(&stream)?;
+    Ok(talk)
+}
+
+impl Talk {
+    fn ask(&mut self, stream: &mut TcpStream, request: &[u8], end: &[u8]) -> anyhow::Result<()> {
         stream.write_all(request)?;
-        talk.sent += request.len() as u64;
+        self.sent += request.len() as u64;
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
-        while !answer.ends_with(protocol.end) {
+        while !answer.ends_with(end) {
             let got = stream.read(&mut buffer)?;
-            anyhow::ensure!(got > 0, "closed in the middle of {:?}", String::from_utf8_lossy(&answer));
+            ensure!(got > 0, "closed in the middle of {:?}", String::from_utf8_lossy(&answer));
             answer.extend_from_slice(&buffer[..got]);
         }
-        talk.received += answer.len() as u64;
-        talk.answers += 1;
+        self.received += answer.len() as u64;
+        self.answers += 1;
+        Ok(())
     }
-    Ok(talk)
+
+    /// Checks that the kernel counted the same bytes.
+    fn check_kernel(&self, stream: &TcpStream) -> anyhow::Result<()> {
+        let (received, acked) = net::tcp_bytes(stream).context("tcp_info")?;
+        // Our SYN was acknowledged, too. What was answered was acknowledged before.
+        ensure!((received, acked) == (self.received, self.sent + 1), "{received} came, {acked} acknowledged: {self:?}");
+        Ok(())
+    }
 }

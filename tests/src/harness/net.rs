@@ -1,9 +1,11 @@
 //! The network namespace of a case, its settings and the kernel's counters in it.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,13 +50,12 @@ pub fn loopback_up() -> io::Result<()> {
     request.ifr_name[1] = b'o' as _;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as _;
     // SAFETY: SIOCSIFFLAGS reads an ifreq, which `request` is.
-    let status =
-        unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS as _, &raw mut request) };
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sets a sysctl of the network namespace: `set("ipv4/tcp_syncookies", 2)`.
-pub fn set(sysctl: &str, value: i64) -> anyhow::Result<()> {
+pub fn set(sysctl: &str, value: impl Display) -> anyhow::Result<()> {
     let path = format!("/proc/sys/net/{sysctl}");
     fs::write(&path, value.to_string()).with_context(|| format!("writing {value} to {path}"))
 }
@@ -109,4 +110,20 @@ pub fn monotonic_ns() -> u64 {
     // SAFETY: the pointer is to a timespec of ours. CLOCK_MONOTONIC cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Bytes that came and bytes that were acknowledged, as the kernel counts them (`tcp_info`).
+pub fn tcp_bytes(socket: &impl AsRawFd) -> io::Result<(u64, u64)> {
+    let mut info = [0u8; 256];
+    let mut length = info.len() as libc::socklen_t;
+    let place = info.as_mut_ptr().cast();
+    // SAFETY: the pointer and the length describe the buffer.
+    let status =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, place, &raw mut length) };
+    if status != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // They lie where `linux/tcp.h` has had them ever since it has them.
+    let eight = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
+    Ok((eight(128), eight(120)))
 }

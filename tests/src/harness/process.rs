@@ -84,9 +84,8 @@ impl Process {
     }
 
     /// Sends a signal to the process alone, not to its children.
-    pub fn signal(&self, signal: c_int) {
-        // SAFETY: a plain system call; the child has not been waited for, so the id is its own.
-        unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+    pub fn signal(&self, number: c_int) {
+        signal(self.child.id(), number);
     }
 
     /// Waits for the end, `limit` at most.
@@ -120,4 +119,10 @@ pub fn terminate(child: &mut Child) {
     // taken while a member of the group lives; if none does the call fails, as the id was ours a moment ago.
     unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
     let _ = child.wait();
+}
+
+/// Sends a signal to a process that has not been waited for.
+pub fn signal(pid: u32, number: c_int) {
+    // SAFETY: a plain system call without pointers.
+    unsafe { libc::kill(pid as libc::pid_t, number) };
 }

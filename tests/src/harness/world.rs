@@ -84,6 +84,13 @@ impl World {
         Watch::new(self)
     }
 
+    /// The same for a case that is about queues alone. In the virtual machine it does without the hooks of exchanges:
+    /// to load those would take longer than the rest of the case.
+    pub fn watch_queues(&self) -> Watch<'_> {
+        let detail = if self.vm { "queues" } else { "exchanges" };
+        self.watch().args(["--detail", detail])
+    }
+
     /// Starts a demo server and waits until it listens.
     pub fn demo(&self, args: &[&str]) -> anyhow::Result<Demo> {
         Demo::listening(self, args)

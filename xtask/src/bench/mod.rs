@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Open connections to measure memory with [default: 100000; with --quick none]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
+    /// Seconds for which each real server is loaded
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u64,
     /// Measure this part alone; repeatable
     #[arg(long, value_enum, value_name = "PART")]
     only: Vec<Part>,
@@ -55,6 +58,8 @@ enum Part {
     Throughput,
     /// Memory with many connections open
     Connections,
+    /// What watch says of each real server under load
+    Servers,
 }
 
 /// How much is measured.
@@ -67,16 +72,18 @@ struct Extent {
     seconds: u64,
     /// Connections to hold open.
     open: Option<usize>,
+    /// Length of the load on each real server.
+    load_seconds: u64,
 }
 
 impl Args {
     fn extent(&self) -> Extent {
         if self.quick {
-            Extent { pairs: 3, rounds: 2, connections: 5_000, seconds: 1, open: self.connections }
+            Extent { pairs: 3, rounds: 2, connections: 5_000, seconds: 1, open: self.connections, load_seconds: 3 }
         } else {
             let (pairs, rounds) = (self.pairs.max(1), self.rounds.max(1));
             let open = Some(self.connections.unwrap_or(100_000));
-            Extent { pairs, rounds, connections: 20_000, seconds: 3, open }
+            Extent { pairs, rounds, connections: 20_000, seconds: 3, open, load_seconds: self.seconds }
         }
     }
 
@@ -98,8 +105,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let step = Step::start("building backscope and the demo servers, with optimisation");
     let mut build = step::cargo();
-    build.current_dir(step::root()).args(["build", "--quiet", "--release", "-p", "backscope", "-p", "demo-servers"]);
-    step::run(&mut build)?;
+    build.current_dir(step::root()).args(["build", "--quiet", "--release", "--bins"]);
+    step::run(build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]))?;
     step.done("built");
     let mut inside = step::privileged("unshare", "measure in a network namespace of its own");
     // The same words again: all that is new is where the programs are.
@@ -115,15 +122,30 @@ fn measure(bench: &Bench, args: &Args) -> Result<()> {
         throughput::run(bench)?;
     }
     match bench.extent.open {
-        Some(count) if args.includes(Part::Connections) => connections::run(bench, count.max(2)),
-        _ => Ok(()),
+        Some(count) if args.includes(Part::Connections) => connections::run(bench, count.max(2))?,
+        _ => {}
     }
+    if args.includes(Part::Servers) {
+        servers(bench)?;
+    }
+    Ok(())
+}
+
+/// Loads the real servers of the end-to-end tests, one after the other.
+fn servers(bench: &Bench) -> Result<()> {
+    let seconds = bench.extent.load_seconds;
+    let step = Step::start(format_args!("real servers, each loaded for {seconds} s and watched with --json"));
+    let mut load = Command::new(&bench.load_servers);
+    step::run(load.arg(seconds.to_string()).env("BACKSCOPE_BIN", &bench.backscope))?;
+    step.done("measured");
+    Ok(())
 }
 
 /// What every part measures with.
 struct Bench {
     backscope: PathBuf,
     demo: PathBuf,
+    load_servers: PathBuf,
     /// For files that are gone when the bench ends.
     dir: PathBuf,
     extent: Extent,
@@ -136,8 +158,9 @@ impl Bench {
         // what is measured.
         fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0").context("cannot switch TIME_WAIT off")?;
         fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65000").context("cannot widen the port range")?;
-        let (backscope, demo) = (programs.join("backscope"), programs.join("demo-servers"));
-        Ok(Self { backscope, demo, dir: dir.to_owned(), extent })
+        let [backscope, demo, load_servers] =
+            ["backscope", "demo-servers", "load-servers"].map(|program| programs.join(program));
+        Ok(Self { backscope, demo, load_servers, dir: dir.to_owned(), extent })
     }
 
     /// Starts a demo server on a free port of loopback, and returns it with the port.

@@ -140,9 +140,9 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
         Err(_) => None,
     };
     let tier = args.tier.map(Into::into);
-    let syn_events = args.detail == Detail::Events;
+    let events = args.detail == Detail::Events;
     let exchanges = args.detail != Detail::Queues;
-    Ok(Sensor::attach(&Options { targets, tier, syn_events, exchanges, ring_bytes })?)
+    Ok(Sensor::attach(&Options { targets, tier, events, exchanges, ring_bytes })?)
 }
 
 /// What is watched, one entry a target; a command is called by its own name, which its process has not taken yet.

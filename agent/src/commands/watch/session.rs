@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io, mem,
     os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
     time::Duration,
@@ -18,7 +18,10 @@ use crate::{
         run::Run,
         signals::Signals,
     },
-    model::{Model, Setup, event::Event},
+    model::{
+        Model, Setup,
+        event::{ConnectionPart, Event, Sample},
+    },
     record::{Entry, Header, Writer},
     report::{Attached, WallClock},
     sensor::{Sensor, StoppedCommand, now_ns},
@@ -30,6 +33,10 @@ const DRAIN: Duration = Duration::from_millis(20);
 const SCREEN_REFRESH: Duration = Duration::from_millis(500);
 /// Default period of the figures in text.
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
+/// Connections of a sample that make a batch of their own.
+const MANY: usize = 1_024;
+/// Events of a batch that room is kept for.
+const KEPT_ROOM: usize = 1_024;
 
 /// One run of `watch` or `record`.
 pub(super) struct Session {
@@ -159,18 +166,35 @@ impl Session {
         for event in self.events.drain(..) {
             self.run.take(Entry::Event(event))?;
         }
+        // A batch with thousands is rare.
+        self.events.shrink_to(KEPT_ROOM);
         Ok(self.run.show()?)
     }
 
-    /// One refresh. The ring is emptied behind the totals' reading, so that they never tell more than the records.
+    /// One refresh.
     fn sample(&mut self) -> anyhow::Result<()> {
         let sample = self.sensor.sample();
-        self.sensor.drain(&mut self.events);
-        self.events.push(Event::Sample(sample));
-        self.begin_batch()?;
+        self.take_sample(sample)?;
         self.tell()?;
         self.apply()?;
         Ok(self.run.front.refresh(&self.run.model)?)
+    }
+
+    /// Begins a batch with a sample. The ring is emptied behind the totals' reading, so that they never tell more than the
+    /// records; and behind each look at connections, so that these are known. Many connections come in batches of their own.
+    fn take_sample(&mut self, mut sample: Sample) -> anyhow::Result<()> {
+        while self.sensor.scan_on(&mut sample) {
+            if sample.connections.len() >= MANY {
+                let connections = mem::take(&mut sample.connections);
+                self.sensor.drain(&mut self.events);
+                self.events.push(Event::Connections(ConnectionPart { ts_ns: sample.ts_ns, connections }));
+                self.begin_batch()?;
+                self.apply()?;
+            }
+        }
+        self.sensor.drain(&mut self.events);
+        self.events.push(Event::Sample(sample));
+        self.begin_batch()
     }
 
     /// What is watched, and what is to be said of the watch itself, if that has changed.
@@ -217,9 +241,7 @@ impl Session {
             command.wait_for(Duration::from_secs(5))?;
         }
         let sample = self.sensor.last_sample();
-        self.sensor.drain(&mut self.events);
-        self.events.push(Event::Sample(sample));
-        self.begin_batch()?;
+        self.take_sample(sample)?;
         self.apply()?;
         self.run.take(Entry::Finish(now_ns()))
     }

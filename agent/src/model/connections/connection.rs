@@ -4,131 +4,171 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::details::Detail;
-use super::names::Names;
+use super::origin::{Endpoint, Origin, Origins};
+use super::sums::{Sum, Sums};
 use crate::model::event::{
-    Accept, Closed, ConnectionSample, Ending, Exchange, HoldReason, Opened, Role, Side, SockId, TcpState,
+    Accept, Closed, ConnectionSample, DelayedAcks, Ending, Exchange, HoldReason, Opened, Role, Side, SockId, TcpState,
 };
 use crate::model::exchange::{self, First};
 use crate::model::snapshot::{ConnectionView, ExchangeView, HoldView, OwnerTimes, SliceKind, Trailing};
 
-/// Everything the model keeps of one connection, but its exchanges in detail.
+/// Everything the model keeps of one connection, but its exchanges in detail. Where a time or a thread is not known, there
+/// is 0; waits beyond an hour are an hour and a bit.
 #[derive(Clone, Debug)]
 pub(in crate::model) struct Connection {
-    pub(in crate::model) role: Role,
-    pub(in crate::model) listener: Option<SockId>,
-    local: SocketAddr,
-    pub(in crate::model) peer: SocketAddr,
-    pub(in crate::model) pid: u32,
-    comm: Arc<str>,
-    pub(in crate::model) state: TcpState,
-    midway: bool,
-    pub(in crate::model) since_ns: u64,
-    end: Option<Box<End>>,
-    handshake_us: Option<u32>,
-    queued_us: Option<u32>,
-    /// The thread that accepted it; its name is `comm`.
-    acceptor: Option<u32>,
-    /// How it was accepted, until its first exchange is over.
-    first: Option<Box<First>>,
-    pub(in crate::model) exchanges: u64,
-    /// Number of the newest exchange reported, and the bytes counted of it.
+    pub(in crate::model) origin: Arc<Origin>,
+    /// The end that is not its origin's.
+    far: Endpoint,
+    state: TcpState,
+    /// Delayed ACKs that this host sends are seen.
+    sees_delayed_acks: bool,
+    since_ns: u64,
+    /// Put in the accept queue.
+    queued_ns: u64,
+    /// One more than the handshake took.
+    handshake_us: u32,
+    /// The thread that accepted it; its name is the origin's.
+    acceptor: u32,
+    exchanges: u32,
+    /// Number of the newest exchange reported, and the low bits of the bytes counted of it: for what comes late.
     reported: u32,
-    reported_bytes: (u64, u64),
-    /// Only kinds that took time.
-    phases_us: Box<[(SliceKind, u64)]>,
-    troubles: Option<Box<Troubles>>,
+    reported_bytes: (u32, u32),
+    pub(super) worst_us: u32,
+    /// Threads that read and wrote last.
+    tids: (u32, u32),
     bytes_in: u64,
     bytes_out: u64,
-    pub(in crate::model) worst_us: u64,
-    /// Threads that read and wrote last.
-    pub(in crate::model) tids: (Option<u32>, Option<u32>),
-    pub(in crate::model) active_ns: u64,
+    sums: Sums,
+    now: Option<Box<Now>>,
+}
+
+/// What only connections have that are at work, or have just ended.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "few have ended: the table forgets them soon")]
+enum Now {
     /// The exchange that it is in, while that is not reported.
-    pub(super) current: Option<Box<Exchange>>,
+    Exchange(Exchange),
+    Ended(End),
 }
 
 /// How it ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct End {
     closed_ns: u64,
     by: Option<(Side, Ending)>,
-    delayed_acks_sent: Option<(u64, u64)>,
-}
-
-/// What many connections never see.
-#[derive(Clone, Debug, Default)]
-struct Troubles {
-    trailing: Trailing,
-    holds: Vec<HoldView>,
-    retransmits: u64,
 }
 
 impl Connection {
-    pub(super) fn accepted(accept: &Accept, names: &mut Names) -> Self {
-        let comm = names.get(&accept.comm);
-        Self {
+    pub(super) fn accepted(accept: &Accept, origins: &mut Origins) -> Self {
+        let origin = origins.share(Origin {
+            role: Role::Server,
             listener: Some(accept.listener),
-            handshake_us: accept.handshake_us.map(saturated),
-            queued_us: accept.queued_us().map(saturated),
-            acceptor: Some(accept.tid),
-            // Without the moment of queueing, that of accept is a guess.
-            first: accept.queued_ns.map(|queued_ns| {
-                Box::new(First { handshake_us: accept.handshake_us, queued_ns, accepted_ns: accept.ts_ns })
-            }),
-            ..Self::new(Role::Server, accept.local, accept.peer, accept.pid, comm, accept.ts_ns)
-        }
-    }
-
-    pub(super) fn opened(opened: &Opened, names: &mut Names) -> Self {
-        let comm = names.get(&opened.comm);
-        Self {
-            listener: opened.listener,
-            handshake_us: opened.handshake_us.map(saturated),
-            midway: opened.midway,
-            ..Self::new(opened.role, opened.local, opened.peer, opened.pid, comm, opened.ts_ns)
-        }
-    }
-
-    fn new(role: Role, local: SocketAddr, peer: SocketAddr, pid: u32, comm: Arc<str>, since_ns: u64) -> Self {
-        Self {
-            role,
-            listener: None,
-            local,
-            peer,
-            pid,
-            comm,
-            state: TcpState::Established,
+            near: accept.local,
+            pid: accept.pid,
+            comm: accept.comm.as_str().into(),
             midway: false,
+        });
+        Self {
+            handshake_us: accept.handshake_us.map_or(0, |us| saturated(us.saturating_add(1))),
+            // Without the moment of queueing, that of accept is a guess.
+            queued_ns: accept.queued_ns.unwrap_or(0),
+            acceptor: accept.tid,
+            ..Self::new(origin, accept.peer, accept.ts_ns)
+        }
+    }
+
+    pub(super) fn opened(opened: &Opened, origins: &mut Origins) -> Self {
+        let (near, far) = match opened.role {
+            Role::Server => (opened.local, opened.peer),
+            Role::Client => (opened.peer, opened.local),
+        };
+        let origin = origins.share(Origin {
+            role: opened.role,
+            listener: opened.listener,
+            near,
+            pid: opened.pid,
+            comm: opened.comm.as_str().into(),
+            midway: opened.midway,
+        });
+        Self {
+            handshake_us: opened.handshake_us.map_or(0, |us| saturated(us.saturating_add(1))),
+            ..Self::new(origin, far, opened.ts_ns)
+        }
+    }
+
+    fn new(origin: Arc<Origin>, far: SocketAddr, since_ns: u64) -> Self {
+        Self {
+            origin,
+            far: far.into(),
+            state: TcpState::Established,
+            sees_delayed_acks: false,
             since_ns,
-            end: None,
-            handshake_us: None,
-            queued_us: None,
-            acceptor: None,
-            first: None,
+            queued_ns: 0,
+            handshake_us: 0,
+            acceptor: 0,
             exchanges: 0,
             reported: 0,
             reported_bytes: (0, 0),
-            phases_us: Box::default(),
-            troubles: None,
+            worst_us: 0,
+            tids: (0, 0),
             bytes_in: 0,
             bytes_out: 0,
-            worst_us: 0,
-            tids: (None, None),
-            active_ns: since_ns,
-            current: None,
+            sums: Sums::default(),
+            now: None,
         }
     }
 
     pub(in crate::model) fn local(&self) -> SocketAddr {
-        self.local
+        if self.origin.role == Role::Server { self.origin.near } else { self.far.into() }
     }
 
-    pub(in crate::model) fn comm(&self) -> &str {
-        &self.comm
+    pub(in crate::model) fn peer(&self) -> SocketAddr {
+        if self.origin.role == Role::Server { self.far.into() } else { self.origin.near }
+    }
+
+    pub(in crate::model) fn exchanges(&self) -> u32 {
+        self.exchanges
+    }
+
+    pub(super) fn since_ns(&self) -> u64 {
+        self.since_ns
+    }
+
+    /// Threads that read and wrote last.
+    pub(super) fn tids(&self) -> (Option<u32>, Option<u32>) {
+        (known(self.tids.0), known(self.tids.1))
+    }
+
+    fn end(&self) -> Option<End> {
+        match self.now.as_deref() {
+            Some(Now::Ended(end)) => Some(*end),
+            _ => None,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.end.is_none()
+        self.end().is_none()
+    }
+
+    pub(in crate::model) fn closed_ns(&self) -> Option<u64> {
+        self.end().map(|end| end.closed_ns)
+    }
+
+    /// The exchange that it is in, while that is not reported.
+    pub(super) fn current(&self) -> Option<&Exchange> {
+        match self.now.as_deref() {
+            Some(Now::Exchange(exchange)) => Some(exchange),
+            _ => None,
+        }
+    }
+
+    /// Keeps what an open connection is in, or nothing.
+    pub(super) fn set_current(&mut self, current: Option<&Exchange>) {
+        match (self.now.as_deref_mut(), current) {
+            (Some(Now::Ended(_)), _) => {}
+            (Some(Now::Exchange(known)), Some(current)) => current.clone_into(known),
+            (_, current) => self.now = current.map(|current| Box::new(Now::Exchange(current.clone()))),
+        }
     }
 
     /// This exchange is reported already.
@@ -136,101 +176,106 @@ impl Connection {
         seq <= self.reported
     }
 
+    fn handshake_us(&self) -> Option<u64> {
+        known(self.handshake_us).map(|us| u64::from(us - 1))
+    }
+
+    fn queued_us(&self) -> Option<u64> {
+        (self.queued_ns != 0).then(|| self.since_ns.saturating_sub(self.queued_ns) / 1_000)
+    }
+
     /// What the facts come to on this connection.
     pub(in crate::model) fn view_of(&self, exchange: &Exchange) -> ExchangeView {
-        exchange::view(exchange, self.first.as_deref())
+        let (handshake_us, queued_ns) = (self.handshake_us(), self.queued_ns);
+        let first = First { handshake_us, queued_ns, accepted_ns: self.since_ns };
+        exchange::view(exchange, Some(&first).filter(|_| self.queued_ns != 0))
     }
 
     /// Bytes that came after the exchange was reported.
     pub(super) fn add_late(&mut self, exchange: &Exchange) {
         if exchange.seq == self.reported {
             let (bytes_in, bytes_out) = bytes(exchange);
-            self.bytes_in += bytes_in.saturating_sub(self.reported_bytes.0);
-            self.bytes_out += bytes_out.saturating_sub(self.reported_bytes.1);
-            self.reported_bytes = (self.reported_bytes.0.max(bytes_in), self.reported_bytes.1.max(bytes_out));
+            self.bytes_in = self.bytes_in.saturating_add(late(&mut self.reported_bytes.0, bytes_in));
+            self.bytes_out = self.bytes_out.saturating_add(late(&mut self.reported_bytes.1, bytes_out));
         }
     }
 
     /// Counts an exchange that is over.
     pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView) {
-        self.exchanges += 1;
+        let (bytes_in, bytes_out) = bytes(exchange);
+        self.exchanges = self.exchanges.saturating_add(1);
         self.reported = exchange.seq;
-        self.reported_bytes = bytes(exchange);
-        self.bytes_in += self.reported_bytes.0;
-        self.bytes_out += self.reported_bytes.1;
-        self.worst_us = self.worst_us.max(counted_us(view));
-        self.first = None;
-        for slice in &view.slices {
-            add_phase(&mut self.phases_us, slice.kind, slice.us);
+        self.reported_bytes = (bytes_in as u32, bytes_out as u32);
+        self.bytes_in = self.bytes_in.saturating_add(bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(bytes_out);
+        self.worst_us = self.worst_us.max(saturated(counted_us(view)));
+        for (kind, us) in exchange::counted(&view.slices) {
+            self.sums.add(Sum::Time(kind), us);
         }
         if let Some(us) = exchange::trailing_us(&view.slices) {
-            let trailing = &mut self.troubles().trailing;
-            trailing.count += 1;
-            trailing.us = trailing.us.saturating_add(us);
+            self.sums.add(Sum::Trailing, 1);
+            self.sums.add(Sum::TrailingUs, us);
         }
-        if let Some(outbound) = exchange.outbound.as_ref().filter(|sent| sent.retransmits > 0 || !sent.holds.is_empty())
-        {
-            let troubles = self.troubles();
-            troubles.retransmits += u64::from(outbound.retransmits);
+        if let Some(outbound) = &exchange.outbound {
+            self.sums.add(Sum::Retransmits, outbound.retransmits.into());
             for hold in &outbound.holds {
-                add_hold(&mut troubles.holds, hold.reason, hold.count.into(), hold.held_ns / 1_000);
+                self.sums.add(Sum::Holds(hold.reason), hold.count.into());
+                self.sums.add(Sum::HeldUs(hold.reason), hold.held_ns / 1_000);
             }
         }
         self.touch(exchange);
     }
 
-    fn troubles(&mut self) -> &mut Troubles {
-        self.troubles.get_or_insert_with(Box::default)
-    }
-
-    /// Notes who read and wrote.
+    /// Notes who read and wrote, and the ACKs that this host delayed.
     pub(super) fn touch(&mut self, exchange: &Exchange) {
         let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
         let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
-        self.tids = (reader.map(|thread| thread.tid).or(self.tids.0), writer.map(|thread| thread.tid).or(self.tids.1));
+        self.tids = (reader.map_or(self.tids.0, |thread| thread.tid), writer.map_or(self.tids.1, |thread| thread.tid));
+        if let Some(DelayedAcks { sent, waited_us, .. }) = exchange.delayed_acks {
+            self.note_delayed_acks(sent, waited_us);
+        }
+    }
+
+    fn note_delayed_acks(&mut self, sent: u32, waited_us: u64) {
+        self.sees_delayed_acks = true;
+        self.sums.raise(Sum::DelayedAcks, sent.into());
+        self.sums.raise(Sum::DelayedAckUs, waited_us);
     }
 
     pub(super) fn sampled(&mut self, sample: &ConnectionSample) {
         self.state = sample.state;
-        self.active_ns = sample.active_ns;
     }
 
     pub(super) fn close(&mut self, closed: &Closed) {
         self.state = TcpState::Closed;
-        self.end = Some(Box::new(End {
-            closed_ns: closed.ts_ns,
-            by: closed.by.zip(closed.how),
-            delayed_acks_sent: closed.delayed_acks.map(|count| (count.into(), closed.delayed_ack_us)),
-        }));
+        self.now = Some(Box::new(Now::Ended(End { closed_ns: closed.ts_ns, by: closed.by.zip(closed.how) })));
         // What was left away under pressure is in these.
         self.bytes_in = self.bytes_in.max(closed.bytes_in);
         self.bytes_out = self.bytes_out.max(closed.bytes_out);
-        self.exchanges = self.exchanges.max(closed.exchanges.into());
-        if closed.retransmits > 0 {
-            let troubles = self.troubles();
-            troubles.retransmits = troubles.retransmits.max(closed.retransmits.into());
+        self.exchanges = self.exchanges.max(closed.exchanges);
+        self.sums.raise(Sum::Retransmits, closed.retransmits.into());
+        if let Some(sent) = closed.delayed_acks {
+            self.note_delayed_acks(sent, closed.delayed_ack_us);
         }
-        self.current = None;
-        self.first = None;
     }
 
+    /// Time by kind over all exchanges: those that took any, in order.
     pub(super) fn phases_us(&self) -> Vec<(SliceKind, u64)> {
-        let mut phases = self.phases_us.to_vec();
-        phases.sort();
-        phases
+        let time = |kind| {
+            let trailing_us = if kind == SliceKind::DelayedAck { self.sums.get(Sum::TrailingUs) } else { 0 };
+            (kind, self.sums.get(Sum::Time(kind)).saturating_add(trailing_us))
+        };
+        SliceKind::ALL.into_iter().map(time).filter(|&(_, us)| us > 0).collect()
     }
 
+    /// Delayed ACKs that this host sent so far, and how long they waited, µs.
     pub(super) fn delayed_acks_sent(&self) -> Option<(u64, u64)> {
-        self.end.as_ref().and_then(|end| end.delayed_acks_sent)
-    }
-
-    pub(in crate::model) fn closed_ns(&self) -> Option<u64> {
-        self.end.as_ref().map(|end| end.closed_ns)
+        self.sees_delayed_acks.then(|| (self.sums.get(Sum::DelayedAcks), self.sums.get(Sum::DelayedAckUs)))
     }
 
     /// How long the present exchange has taken, µs, up to `now_ns`; 0 without one that goes on.
     pub(super) fn current_us(&self, now_ns: u64) -> u64 {
-        let current = self.current.as_ref().filter(|current| !exchange::is_quiet(current));
+        let current = self.current().filter(|current| !exchange::is_quiet(current));
         let begun_ns = |current: &Exchange| {
             let inbound = current.inbound.as_ref().map(|inbound| inbound.first_ns).filter(|&ns| ns > 0);
             let outbound = current.outbound.as_ref().map(|outbound| outbound.first_ns);
@@ -239,45 +284,53 @@ impl Connection {
         current.map_or(0, |current| now_ns.saturating_sub(begun_ns(current)) / 1_000)
     }
 
+    fn holds(&self) -> Vec<HoldView> {
+        let hold = |reason| {
+            let (count, us) = (self.sums.get(Sum::Holds(reason)), self.sums.get(Sum::HeldUs(reason)));
+            (count > 0).then_some(HoldView { reason, count, us })
+        };
+        HoldReason::ALL.into_iter().filter_map(hold).collect()
+    }
+
     pub(super) fn view(&self, sock: SockId, detail: Option<&Detail>) -> ConnectionView {
-        let current = self.current.as_deref();
+        let current = self.current();
         let inbound = current.and_then(|current| current.inbound.as_ref());
         let outbound = current.and_then(|current| current.outbound.as_ref());
-        let troubles = self.troubles.as_deref();
-        let trailing = troubles.map_or_else(Trailing::default, |troubles| troubles.trailing);
-        let mut times = OwnerTimes { exchanges: self.exchanges, ..OwnerTimes::default() };
-        for &(kind, us) in self.phases_us.iter() {
-            let trailing_us = if kind == SliceKind::DelayedAck { trailing.us } else { 0 };
-            times.add_time(kind, us.saturating_sub(trailing_us));
+        let trailing = Trailing { count: self.sums.get(Sum::Trailing), us: self.sums.get(Sum::TrailingUs) };
+        let mut times = OwnerTimes { exchanges: self.exchanges.into(), ..OwnerTimes::default() };
+        for kind in SliceKind::ALL {
+            times.add_time(kind, self.sums.get(Sum::Time(kind)));
         }
         ConnectionView {
             sock,
-            role: self.role,
-            listener: self.listener,
-            local: self.local,
-            peer: self.peer,
-            pid: self.pid,
-            comm: self.comm.to_string(),
+            role: self.origin.role,
+            listener: self.origin.listener,
+            local: self.local(),
+            peer: self.peer(),
+            pid: self.origin.pid,
+            comm: self.origin.comm.to_string(),
             state: self.state,
-            midway: self.midway,
+            midway: self.origin.midway,
             since_ns: self.since_ns,
             closed_ns: self.closed_ns(),
-            ended: self.end.as_ref().and_then(|end| end.by),
-            handshake_us: self.handshake_us.map(u64::from),
-            queued_us: self.queued_us.map(u64::from),
-            acceptor: self.acceptor.map(|tid| (tid, self.comm.to_string())),
-            exchanges: self.exchanges,
+            ended: self.end().and_then(|end| end.by),
+            handshake_us: self.handshake_us(),
+            queued_us: self.queued_us(),
+            acceptor: known(self.acceptor).map(|tid| (tid, self.origin.comm.to_string())),
+            exchanges: self.exchanges.into(),
             times,
             current: current.map(|current| self.view_of(current)),
             recent: detail.map_or_else(Vec::new, |detail| detail.recent.iter().cloned().collect()),
             worst: detail.and_then(|detail| detail.worst.clone()),
-            bytes_in: self.bytes_in + inbound.map_or(0, |inbound| inbound.bytes),
-            bytes_out: self.bytes_out + outbound.map_or(0, |outbound| outbound.bytes),
+            bytes_in: self.bytes_in.saturating_add(inbound.map_or(0, |inbound| inbound.bytes)),
+            bytes_out: self.bytes_out.saturating_add(outbound.map_or(0, |outbound| outbound.bytes)),
             unread_bytes: inbound.map_or(0, |inbound| inbound.unread_bytes),
             unsent_bytes: outbound.map_or(0, |outbound| outbound.unsent_bytes),
-            retransmits: troubles.map_or(0, |troubles| troubles.retransmits)
-                + outbound.map_or(0, |outbound| outbound.retransmits.into()),
-            holds: troubles.map_or_else(Vec::new, |troubles| troubles.holds.clone()),
+            retransmits: self
+                .sums
+                .get(Sum::Retransmits)
+                .saturating_add(outbound.map_or(0, |outbound| outbound.retransmits.into())),
+            holds: self.holds(),
             trailing,
         }
     }
@@ -293,25 +346,20 @@ fn bytes(exchange: &Exchange) -> (u64, u64) {
     (inbound, exchange.outbound.as_ref().map_or(0, |outbound| outbound.bytes))
 }
 
-/// A wait of more than an hour is an hour and a bit.
+/// How many bytes there are beyond those counted, of which the low bits are known: less than half of what these can tell.
+fn late(counted: &mut u32, bytes: u64) -> u64 {
+    let more = (bytes as u32).wrapping_sub(*counted);
+    if more > u32::MAX / 2 {
+        return 0;
+    }
+    *counted = bytes as u32;
+    more.into()
+}
+
+fn known(value: u32) -> Option<u32> {
+    (value != 0).then_some(value)
+}
+
 fn saturated(us: u64) -> u32 {
     u32::try_from(us).unwrap_or(u32::MAX)
-}
-
-/// A new kind is rare, room for it dear: there is a list for each connection.
-fn add_phase(phases: &mut Box<[(SliceKind, u64)]>, kind: SliceKind, us: u64) {
-    match phases.iter_mut().find(|(other, _)| *other == kind) {
-        Some((_, sum)) => *sum = sum.saturating_add(us),
-        None => *phases = phases.iter().copied().chain([(kind, us)]).collect(),
-    }
-}
-
-fn add_hold(holds: &mut Vec<HoldView>, reason: HoldReason, count: u64, us: u64) {
-    match holds.iter_mut().find(|hold| hold.reason == reason) {
-        Some(hold) => {
-            hold.count += count;
-            hold.us = hold.us.saturating_add(us);
-        }
-        None => holds.push(HoldView { reason, count, us }),
-    }
 }

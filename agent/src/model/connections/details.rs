@@ -8,7 +8,7 @@ use crate::model::snapshot::ExchangeView;
 
 /// Connections whose exchanges are kept in full. When there are more, the one whose worst exchange was shortest gives
 /// way.
-pub const MAX_DETAILED: usize = 2_000;
+pub const MAX_DETAILED: usize = 1_000;
 /// Exchanges kept of each, besides its worst.
 pub const MAX_RECENT: usize = 8;
 
@@ -55,6 +55,14 @@ impl Details {
         let Some(detail) = self.table.get_mut(&sock) else { return };
         for view in detail.recent.iter_mut().chain(&mut detail.worst).filter(|view| view.seq == seq) {
             view.inside.push(inside);
+        }
+    }
+
+    /// The delayed ACK at the end of this exchange turned out to be proved.
+    pub(super) fn prove(&mut self, sock: SockId, seq: u32) {
+        let Some(detail) = self.table.get_mut(&sock) else { return };
+        for view in detail.recent.iter_mut().chain(&mut detail.worst).filter(|view| view.seq == seq) {
+            view.slices.last_mut().into_iter().for_each(|last| last.proved = true);
         }
     }
 

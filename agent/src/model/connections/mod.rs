@@ -2,30 +2,36 @@
 
 mod connection;
 mod details;
+mod ends;
 mod inside;
-mod names;
+mod origin;
+mod sums;
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
+
+use indexmap::IndexMap;
 
 use super::event::{Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Role, Sample, SockId};
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{ConnectionOutput, ExchangeOutput, Output};
-use super::snapshot::ConnectionView;
+use super::snapshot::{ConnectionView, ExchangeView, SliceKind};
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
 pub use details::{MAX_DETAILED, MAX_RECENT};
+use ends::Ends;
+pub use ends::MAX_ENDS;
 use inside::Inside;
-use names::Names;
+use origin::Origins;
 
 /// Connections known at once, open or closed.
 pub const MAX_CONNECTIONS: usize = 100_000;
 /// Closed connections kept for the screen.
 pub const MAX_CLOSED_CONNECTIONS: usize = 256;
 /// Exchanges in progress that are kept with all their facts.
-pub const MAX_CURRENT: usize = 16_384;
+pub const MAX_CURRENT: usize = 4_096;
 /// Connections in a snapshot.
 pub const MAX_CONNECTION_VIEWS: usize = 1_000;
 /// An answered exchange is reported once nothing has come after it for so long, ns: until then more of the response
@@ -41,12 +47,14 @@ impl<F: FnMut(&Exchange, Option<&Connection>, ExchangeOutput)> Told for F {}
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    table: HashMap<SockId, Box<Connection>>,
+    /// Entries lie close together, and growing it does not need the place of both the old and the new table.
+    table: IndexMap<SockId, Connection>,
     /// In the order in which they closed.
     closed: VecDeque<SockId>,
     details: Details,
     inside: Inside,
-    names: Names,
+    origins: Origins,
+    ends: Ends,
     pub(super) times: Times,
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
@@ -63,11 +71,12 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new() -> Self {
         Self {
-            table: HashMap::new(),
+            table: IndexMap::new(),
             closed: VecDeque::new(),
             details: Details::default(),
             inside: Inside::default(),
-            names: Names::default(),
+            origins: Origins::default(),
+            ends: Ends::default(),
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
             current: 0,
@@ -79,13 +88,13 @@ impl Connections {
     }
 
     pub(super) fn get(&self, sock: SockId) -> Option<&Connection> {
-        self.table.get(&sock).map(Box::as_ref)
+        self.table.get(&sock)
     }
 
     pub(super) fn accepted(&mut self, accept: &Accept) {
         // Found otherwise a moment before and at work already, or over before its accept was told.
-        if self.table.get(&accept.sock).is_none_or(|known| known.exchanges == 0 && known.is_open()) {
-            let connection = Connection::accepted(accept, &mut self.names);
+        if self.table.get(&accept.sock).is_none_or(|known| known.exchanges() == 0 && known.is_open()) {
+            let connection = Connection::accepted(accept, &mut self.origins);
             self.insert(accept.sock, connection);
         }
     }
@@ -93,30 +102,35 @@ impl Connections {
     pub(super) fn opened(&mut self, opened: &Opened) {
         // An accept says more of the same connection.
         if !self.table.contains_key(&opened.sock) {
-            let connection = Connection::opened(opened, &mut self.names);
-            self.insert(opened.sock, connection);
+            let connection = Connection::opened(opened, &mut self.origins);
+            if self.insert(opened.sock, connection) && opened.role == Role::Client {
+                self.ends.opened(opened.sock, opened.local, opened.peer);
+            }
         }
     }
 
-    fn insert(&mut self, sock: SockId, connection: Connection) {
+    /// True if there was room.
+    fn insert(&mut self, sock: SockId, connection: Connection) -> bool {
         if self.table.len() >= MAX_CONNECTIONS && !self.table.contains_key(&sock) {
             match self.closed.pop_front() {
                 Some(oldest) => self.forget(oldest),
                 None => {
                     self.refused += 1;
-                    return;
+                    return false;
                 }
             }
         }
-        match self.table.insert(sock, Box::new(connection)) {
-            Some(old) => self.current -= usize::from(old.current.is_some()),
+        match self.table.insert(sock, connection) {
+            Some(old) => self.current -= usize::from(old.current().is_some()),
             None => self.known += 1,
         }
+        true
     }
 
     fn forget(&mut self, sock: SockId) {
-        if let Some(old) = self.table.remove(&sock) {
-            self.current -= usize::from(old.current.is_some());
+        if let Some(old) = self.table.swap_remove(&sock) {
+            self.current -= usize::from(old.current().is_some());
+            self.ends.forget(sock, old.local(), old.peer());
         }
         self.details.forget(sock);
     }
@@ -124,7 +138,7 @@ impl Connections {
     /// An exchange ended, or facts of one that goes on came outside a sample.
     pub(super) fn exchanged(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         if exchange.progress == Progress::Open {
-            self.keep_current(exchange);
+            self.keep_current(now_ns, exchange, told);
         } else {
             self.settle(now_ns, exchange, told);
         }
@@ -133,12 +147,10 @@ impl Connections {
     /// Reports an exchange that is over, unless it has been.
     fn settle(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         let sock = exchange.sock;
-        let connection = self.table.get_mut(&sock).map(Box::as_mut);
-        if let Some(connection) = &connection
-            && connection.knows(exchange.seq)
-        {
+        let mut connection = self.table.get_mut(&sock);
+        if let Some(connection) = connection.as_mut().filter(|connection| connection.knows(exchange.seq)) {
+            connection.add_late(exchange);
             self.take_current(sock, exchange.seq);
-            self.table.entry(sock).and_modify(|connection| connection.add_late(exchange));
             return;
         }
         let mut view = match &connection {
@@ -146,6 +158,9 @@ impl Connections {
             None => exchange::view(exchange, None),
         };
         view.done = true;
+        if let Some(connection) = &connection {
+            prove(&self.ends, connection, &mut view);
+        }
         if let Some(connection) = connection {
             connection.add(exchange, &view);
             match exchange.role {
@@ -169,36 +184,40 @@ impl Connections {
             midway: exchange.midway,
             view,
         };
-        told(exchange, self.table.get(&sock).map(Box::as_ref), output);
+        told(exchange, self.table.get(&sock), output);
     }
 
     /// The facts of the present exchange, unless they are of one up to `seq`, are kept no longer.
     fn take_current(&mut self, sock: SockId, seq: u32) {
         let Some(connection) = self.table.get_mut(&sock) else { return };
-        if connection.current.as_ref().is_some_and(|current| current.seq <= seq) {
-            connection.current = None;
+        if connection.current().is_some_and(|current| current.seq <= seq) {
+            connection.set_current(None);
             self.current -= 1;
         }
     }
 
-    fn keep_current(&mut self, exchange: &Exchange) {
+    fn keep_current(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         let Some(connection) = self.table.get_mut(&exchange.sock).filter(|connection| connection.is_open()) else {
             return;
         };
+        connection.touch(exchange);
         if connection.knows(exchange.seq) {
             connection.add_late(exchange);
             return;
         }
-        connection.touch(exchange);
-        let was_answered = connection.current.as_ref().is_some_and(|current| exchange::is_answered(current));
-        match &mut connection.current {
-            Some(current) => exchange.clone_into(current),
-            None if self.current < MAX_CURRENT => {
-                connection.current = Some(Box::new(exchange.clone()));
-                self.current += 1;
+        let before = connection.current();
+        let was_answered = before.is_some_and(exchange::is_answered);
+        if before.is_none() {
+            if self.current >= MAX_CURRENT {
+                // The sensor does not show an answered one again: it is reported without a second's silence.
+                if exchange::is_answered(exchange) {
+                    self.settle(now_ns, exchange, told);
+                }
+                return;
             }
-            None => return,
+            self.current += 1;
         }
+        connection.set_current(Some(exchange));
         if exchange::is_answered(exchange) && !was_answered {
             self.answered.push(exchange.sock);
         }
@@ -210,7 +229,7 @@ impl Connections {
         waiting.sort_unstable();
         waiting.dedup();
         for sock in waiting {
-            let current = self.table.get(&sock).and_then(|connection| connection.current.as_ref());
+            let current = self.table.get(&sock).and_then(Connection::current);
             let Some(current) = current.filter(|current| exchange::is_answered(current)) else { continue };
             if is_settled(current, now_ns) {
                 let current = current.clone();
@@ -224,8 +243,11 @@ impl Connections {
     /// A connection ended.
     pub(super) fn closed(&mut self, closed: &Closed, out: &mut Vec<Output>) -> Option<&Connection> {
         let connection = self.table.get_mut(&closed.sock).filter(|connection| connection.is_open())?;
-        self.current -= usize::from(connection.current.is_some());
+        self.current -= usize::from(connection.current().is_some());
         connection.close(closed);
+        if connection.origin.role == Role::Client {
+            self.ends.closed(closed.sock, connection.local(), connection.peer());
+        }
         out.push(connection_output(closed.ts_ns, closed.sock, connection, &self.details));
         self.closed.push_back(closed.sock);
         if self.closed.len() > MAX_CLOSED_CONNECTIONS
@@ -233,26 +255,29 @@ impl Connections {
         {
             self.forget(oldest);
         }
-        self.table.get(&closed.sock).map(Box::as_ref)
+        self.table.get(&closed.sock)
     }
 
+    /// These are the connections of a sample, or a part of them.
+    pub(super) fn scanned(&mut self, now_ns: u64, scanned: &[ConnectionSample], told: &mut impl Told) {
+        scanned.iter().for_each(|one| self.scanned_one(now_ns, one, told));
+    }
+
+    /// A sample is complete.
     pub(super) fn sampled(&mut self, sample: &Sample, told: &mut impl Told) {
         self.open = Some(sample.connections_open);
         self.inside.keep(sample.ts_ns.saturating_sub(HINT_SPAN_NS));
-        for one in &sample.connections {
-            self.sampled_one(sample.ts_ns, one, told);
-        }
         self.settle_quiet(sample.ts_ns, told);
     }
 
-    fn sampled_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl Told) {
+    fn scanned_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl Told) {
         let Some(connection) = self.table.get_mut(&sample.sock).filter(|connection| connection.is_open()) else {
             return;
         };
         connection.sampled(sample);
         match &sample.exchange {
             Some(exchange) if is_settled(exchange, now_ns) => self.settle(now_ns, exchange, told),
-            Some(exchange) => self.keep_current(exchange),
+            Some(exchange) => self.keep_current(now_ns, exchange, told),
             None => {}
         }
     }
@@ -260,11 +285,11 @@ impl Connections {
     /// The run ends: reports the exchanges that are done, and every open connection.
     pub(super) fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         let mut open: Vec<_> = self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
-        open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns, **sock));
+        open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns(), **sock));
         let open: Vec<SockId> = open.into_iter().map(|(&sock, _)| sock).collect();
         for &sock in &open {
-            let current = self.table.get(&sock).and_then(|connection| connection.current.clone());
-            if let Some(current) = current.filter(|current| exchange::is_quiet(current)) {
+            let current = self.table.get(&sock).and_then(Connection::current).cloned();
+            if let Some(current) = current.filter(exchange::is_quiet) {
                 self.settle(now_ns, &current, &mut |_, _, output| out.push(Output::Exchange(output)));
             }
         }
@@ -277,17 +302,37 @@ impl Connections {
     /// Worst first: by the time that the present exchange has taken so far or that the longest one took.
     pub(super) fn views(&self, now_ns: u64) -> Vec<ConnectionView> {
         let rank = |sock: SockId, connection: &Connection| {
-            let us = connection.current_us(now_ns).max(connection.worst_us);
-            (Reverse(us), connection.closed_ns().is_some(), connection.since_ns, sock)
+            let us = connection.current_us(now_ns).max(connection.worst_us.into());
+            (Reverse(us), connection.closed_ns().is_some(), connection.since_ns(), sock)
         };
-        let mut order: Vec<_> =
-            self.table.iter().map(|(&sock, connection)| (rank(sock, connection), connection)).collect();
-        if order.len() > MAX_CONNECTION_VIEWS {
-            order.select_nth_unstable_by_key(MAX_CONNECTION_VIEWS, |(rank, _)| *rank);
-            order.truncate(MAX_CONNECTION_VIEWS);
+        let mut order = Vec::with_capacity(self.table.len().min(2 * MAX_CONNECTION_VIEWS));
+        for (&sock, connection) in &self.table {
+            if order.len() == 2 * MAX_CONNECTION_VIEWS {
+                order.select_nth_unstable_by_key(MAX_CONNECTION_VIEWS, |(rank, _)| *rank);
+                order.truncate(MAX_CONNECTION_VIEWS);
+            }
+            order.push((rank(sock, connection), connection));
         }
         order.sort_unstable_by_key(|(rank, _)| *rank);
+        order.truncate(MAX_CONNECTION_VIEWS);
         order.iter().map(|((_, _, _, sock), connection)| connection.view(*sock, self.details.get(*sock))).collect()
+    }
+
+    /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end may learn from it.
+    pub(super) fn acknowledged(&mut self, exchange: &Exchange) -> bool {
+        let newest_ns = exchange.delayed_acks.and_then(|acks| acks.newest_ns);
+        let (Role::Client, Some(newest_ns)) = (exchange.role, newest_ns) else { return false };
+        let Some(connection) = self.table.get(&exchange.sock) else { return false };
+        self.ends.acknowledged(exchange.sock, connection.local(), connection.peer(), newest_ns)
+    }
+
+    /// Marks the delayed ACK of an exchange that has been reported as proved, if by now it is.
+    pub(super) fn prove(&mut self, sock: SockId, view: &mut ExchangeView) {
+        if let Some(connection) = self.table.get(&sock)
+            && prove(&self.ends, connection, view)
+        {
+            self.details.prove(sock, view.seq);
+        }
     }
 
     /// Open connections: as the kernel counts them, or as known before the first sample.
@@ -309,13 +354,22 @@ impl Connections {
     pub(super) fn by_thread(&self) -> HashMap<u32, u32> {
         let mut counts = HashMap::new();
         for connection in self.table.values().filter(|connection| connection.is_open()) {
-            let (read, written) = connection.tids;
+            let (read, written) = connection.tids();
             for tid in read.into_iter().chain(written.filter(|_| written != read)) {
                 *counts.entry(tid).or_default() += 1;
             }
         }
         counts
     }
+}
+
+/// Marks the delayed ACK at the end of an exchange as proved, if the other end recorded it. True if that is news.
+fn prove(ends: &Ends, connection: &Connection, view: &mut ExchangeView) -> bool {
+    let last = view.slices.last_mut().filter(|last| last.kind == SliceKind::DelayedAck && !last.proved);
+    let Some(last) = last else { return false };
+    let acked_ns = last.start_ns.saturating_add(last.us.saturating_mul(1_000));
+    last.proved = ends.prove(connection.local(), connection.peer(), last.start_ns, acked_ns);
+    last.proved
 }
 
 /// Answered so long ago that nothing more will come.
@@ -330,6 +384,6 @@ fn connection_output(ts_ns: u64, sock: SockId, connection: &Connection, details:
         view: connection.view(sock, details.get(sock)),
         phases_us: connection.phases_us(),
         delayed_acks_sent: connection.delayed_acks_sent(),
-        tids: connection.tids,
+        tids: connection.tids(),
     }))
 }

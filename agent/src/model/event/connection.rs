@@ -73,6 +73,19 @@ pub struct Exchange {
     pub outbound: Option<Outbound>,
     /// Lowest round-trip time that the kernel has seen on this connection, µs.
     pub min_rtt_us: Option<u32>,
+    /// The ACKs that this host delayed on the connection so far; `None` where this kernel does not show them.
+    pub delayed_acks: Option<DelayedAcks>,
+}
+
+/// Delayed ACKs that this host sent by timer on a connection, as totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelayedAcks {
+    /// How many.
+    pub sent: u32,
+    /// How long they waited in all, µs.
+    pub waited_us: u64,
+    /// When the newest was sent.
+    pub newest_ns: Option<u64>,
 }
 
 /// How a thread spent its time since its call before, up to this one.
@@ -128,6 +141,11 @@ pub enum HoldReason {
     ReceiveWindow,
     /// Pacing, TCP small queues, segmentation: the kernel's own scheduling of what to send.
     Pacing,
+}
+
+impl HoldReason {
+    /// Every reason, each at the place of its number.
+    pub const ALL: [Self; 5] = [Self::Nagle, Self::Cork, Self::Congestion, Self::ReceiveWindow, Self::Pacing];
 }
 
 /// Time that written bytes were held for one reason.
@@ -242,6 +260,15 @@ pub enum TcpState {
     Closed,
 }
 
+/// Some of the connections at one refresh: where there are many, they come in parts, before the sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionPart {
+    /// When the refresh was.
+    pub ts_ns: u64,
+    /// The connections.
+    pub connections: Vec<ConnectionSample>,
+}
+
 /// A connection at one refresh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionSample {
@@ -259,12 +286,31 @@ pub struct ConnectionSample {
     pub window_zero: bool,
 }
 
+/// What a thread waits for in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Sleep {
+    /// A connection, in `accept`.
+    Accept,
+    /// One descriptor: a read, a write, a `poll` of a single one.
+    Descriptor,
+    /// Events of a set that the kernel keeps: `epoll_wait`, `io_uring_enter`.
+    Events,
+    /// Any of several descriptors, named in the call: `poll`, `select`.
+    Several,
+    /// A lock or a condition (`futex`).
+    Lock,
+    /// Anything else.
+    Other,
+}
+
 /// A thread of a watched process at one refresh. Figures are totals since the thread began, except the counts, which
 /// run since the attach.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ThreadSample {
     /// Process.
     pub pid: u32,
+    /// The process that made its process.
+    pub parent: u32,
     /// Thread.
     pub tid: u32,
     /// Command name.
@@ -273,27 +319,31 @@ pub struct ThreadSample {
     pub cpu_ns: u64,
     /// Runnable without a CPU, ns.
     pub run_delay_ns: u64,
+    /// Times that it was put on a CPU.
+    pub runs: u64,
+    /// When it began, right to a tick of 10 ms.
+    pub started_ns: u64,
+    /// What it waits for; `None` while it runs, or when it was not looked at.
+    pub sleep: Option<Sleep>,
     /// Reads that took bytes.
     pub reads: u64,
     /// Writes that took bytes.
     pub writes: u64,
 }
 
-/// A UDP socket of a watched process at one refresh.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DatagramSample {
-    /// The socket.
-    pub sock: SockId,
-    /// Local address.
-    pub local: SocketAddr,
+/// A thread that waits in `epoll_wait` for a listener, perhaps among other things.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
     /// Process.
     pub pid: u32,
-    /// Its command name.
-    pub comm: String,
-    /// Bytes in the receive buffer, with the kernel's overhead.
-    pub queued_bytes: u64,
-    /// Size of the receive buffer.
-    pub buffer_bytes: u64,
-    /// Datagrams dropped since the socket was made.
-    pub drops: u64,
+    /// Thread.
+    pub tid: u32,
+    /// The listener.
+    pub listener: SockId,
+    /// The epoll instance's descriptor.
+    pub epoll: u32,
+    /// It was registered with `EPOLLEXCLUSIVE`: a connection wakes one such waiter, not all.
+    pub exclusive: bool,
+    /// Times that the thread went to sleep of its own accord, since it began (`voluntary_ctxt_switches`).
+    pub switches: u64,
 }

@@ -1,7 +1,8 @@
 //! Findings: judgements with their evidence. One file a kind.
 //!
 //! A check sees only its facts and says whether its condition holds now: [`Facts`] on a listener's queues, [`Dealings`]
-//! on what the connections of a listener or a process went through, [`Datagrams`] on a UDP socket. The [`Board`] decides
+//! on what the connections of a listener or a process went through, [`FamilyFacts`] on a family of processes,
+//! [`Datagrams`] on a UDP socket. The [`Board`] decides
 //! what stands and what is reported. Texts name threads and processes by number only, so that nothing in them came from
 //! outside.
 
@@ -17,6 +18,7 @@ mod slow_app;
 mod slow_reader;
 mod small_writes;
 mod syn_queue_pressure;
+mod thundering_herd;
 mod udp_receive_overflow;
 mod uneven_workers;
 mod zero_window;
@@ -26,10 +28,11 @@ use std::collections::BTreeMap;
 
 use super::datagrams::Datagrams;
 use super::output::{FindingOutput, Output};
+use super::pattern::Family;
 use super::recent::{Figures, Recent};
 use super::snapshot::{Finding, ListenerView, Owner, Severity};
 use super::work::{Scope, Stuck, Work};
-pub(super) use uneven_workers::{Sharers, Shares};
+pub(super) use uneven_workers::{Sharers, Shares, is_uneven};
 
 /// A finding stands this long after its condition was last true, ns, so that it can be read.
 const HOLD_NS: u64 = 3_000_000_000;
@@ -105,6 +108,13 @@ impl Dealings<'_> {
     }
 }
 
+/// What checks on a family judge by.
+pub(super) struct FamilyFacts<'a> {
+    family: &'a Family<'a>,
+    /// The share of the last period that a thread was on a CPU.
+    busy: &'a dyn Fn(u32) -> Option<f64>,
+}
+
 type ListenerCheck = fn(&Facts<'_>) -> Option<Verdict>;
 type ConnectionCheck = fn(&Dealings<'_>) -> Option<Verdict>;
 
@@ -174,6 +184,26 @@ impl Board {
             if let Some(verdict) = check(dealings) {
                 self.found(now_ns, kind, subject, verdict, out);
             }
+        }
+    }
+
+    /// The same on a family of processes: what one thread does is its root's, what a listener suffers the listener's.
+    pub(super) fn judge_family(
+        &mut self,
+        now_ns: u64,
+        family: &Family<'_>,
+        busy: &dyn Fn(u32) -> Option<f64>,
+        out: &mut Vec<Output>,
+    ) {
+        let facts = FamilyFacts { family, busy };
+        if let Some(verdict) = uneven_workers::check_readers(&facts) {
+            let pid = family.view.pid;
+            let subject = Subject { id: Scope::Process(pid), text: format!("{} {pid}", family.view.comm) };
+            self.found(now_ns, "uneven-workers", &subject, verdict, out);
+        }
+        if let Some((herd, verdict)) = family.herd.zip(thundering_herd::check(&facts)) {
+            let subject = Subject { id: Scope::Socket(herd.listener), text: family.local.to_string() };
+            self.found(now_ns, "thundering-herd", &subject, verdict, out);
         }
     }
 

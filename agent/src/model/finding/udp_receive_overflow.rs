@@ -3,10 +3,12 @@
 use super::Verdict;
 use crate::model::datagrams::Datagrams;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, rate};
+use crate::model::text::{count, duration_us, rate};
 
 /// Drops in five seconds from which on it is no burst.
 const MANY: u64 = 100;
+/// Nobody reads if the last read is so long ago while datagrams wait, µs.
+const STALLED_US: u64 = 1_000_000;
 
 /// Any drop in the last five seconds is a warning, a hundred are critical.
 pub(super) fn check(datagrams: &Datagrams) -> Option<Verdict> {
@@ -14,27 +16,58 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<Verdict> {
     if dropped == 0 {
         return None;
     }
+    let rates = datagrams.rates();
+    let mut evidence = vec![
+        ("dropped", dropped as f64),
+        ("dropped_per_second", rates.drops),
+        ("dropped_total", sample.drops as f64),
+        ("queued_bytes", sample.queued_bytes as f64),
+        ("buffer_bytes", sample.buffer_bytes as f64),
+    ];
+    if let (Some(_), Some(_)) = (sample.arrived, sample.read) {
+        evidence.extend([("arrived_per_second", rates.arrived), ("read_per_second", rates.read)]);
+    }
+    let timed = [
+        ("longest_wait_us", datagrams.longest_lately_us()),
+        ("unread_us", datagrams.unread_us()),
+        ("since_read_us", datagrams.since_read_us()),
+        ("reader_tid", sample.reader.map(|(_, tid)| tid.into())),
+    ];
+    evidence.extend(timed.into_iter().filter_map(|(name, figure)| Some((name, figure? as f64))));
     Some(Verdict {
         severity: if dropped >= MANY { Severity::Critical } else { Severity::Warning },
         owner: Owner::App,
-        headline: format!(
-            "Datagrams are being dropped: {} lately, {} a second.",
-            count(dropped),
-            rate(datagrams.rate())
-        ),
+        headline: format!("Datagrams are being dropped: {} lately, {} a second.", count(dropped), rate(rates.drops)),
         text: format!(
-            "The receive buffer holds {} of {} B. What comes while it is full is dropped without a word to the sender: \
-             the application reads too slowly, or in bursts longer than the buffer.",
+            "The receive buffer holds {} of {} B. What comes while it is full is dropped without a word to the sender. \
+             {}",
             count(sample.queued_bytes),
-            count(sample.buffer_bytes)
+            count(sample.buffer_bytes),
+            who(datagrams)
         ),
-        evidence: vec![
-            ("dropped", dropped as f64),
-            ("dropped_per_second", datagrams.rate()),
-            ("dropped_total", sample.drops as f64),
-            ("queued_bytes", sample.queued_bytes as f64),
-            ("buffer_bytes", sample.buffer_bytes as f64),
-        ],
+        evidence,
         fix: "read in batches (recvmmsg) in a thread of its own; raise SO_RCVBUF and net.core.rmem_max.".into(),
     })
+}
+
+/// Who did not read, for how long, as far as seen.
+fn who(datagrams: &Datagrams) -> String {
+    let sample = &datagrams.sample;
+    let unread = datagrams.unread_us();
+    match (sample.reader, datagrams.since_read_us()) {
+        (Some((pid, tid)), Some(since_us)) if unread.is_some() && since_us >= STALLED_US => format!(
+            "Thread {tid} of process {pid} read last, {} ago, and nobody has read since.",
+            duration_us(since_us)
+        ),
+        (Some((pid, tid)), Some(_)) => {
+            let longest_us = datagrams.longest_lately_us().unwrap_or(0).max(unread.unwrap_or(0));
+            format!(
+                "Thread {tid} of process {pid} reads, but too slowly, or in bursts longer than the buffer: datagrams \
+                 waited up to {} for it.",
+                duration_us(longest_us)
+            )
+        }
+        _ if sample.read.is_some() => format!("Process {} has not read from it since the watch began.", sample.pid),
+        _ => "The application reads too slowly, or in bursts longer than the buffer.".to_owned(),
+    }
 }

@@ -1,6 +1,7 @@
 //! Several threads, processes or listeners share the accepts, and one gets far more than its part.
 
-use super::{Facts, Verdict};
+use super::{Facts, FamilyFacts, Verdict};
+use crate::model::pattern::ReadsShared;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, percent};
 
@@ -29,15 +30,16 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// Times its fair part that the busiest one got.
-    fn skew(&self) -> f64 {
-        self.most as f64 * self.parties as f64 / self.accepts.max(1) as f64
-    }
-
-    /// Two parties can't be further apart than 2, so less is asked of them.
     fn is_uneven(&self) -> bool {
-        self.parties >= 2 && self.skew() >= if self.parties == 2 { 1.6 } else { 2.0 }
+        is_uneven(self.parties, self.accepts, self.most)
     }
+}
+
+/// Whether the party with `most` of `all` got far more than its part. Two parties can't be further apart than 2, so less
+/// is asked of them.
+pub(crate) fn is_uneven(parties: u64, all: u64, most: u64) -> bool {
+    let skew = most as f64 * parties as f64 / all.max(1) as f64;
+    parties >= 2 && skew >= if parties == 2 { 1.6 } else { 2.0 }
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
@@ -75,6 +77,49 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     })
 }
 
+/// The same among threads that read what others accepted. One that does most of the reads is no harm while it keeps up,
+/// so it is a warning only when it has no time left and many connections.
+pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<Verdict> {
+    let busiest = |shared: &ReadsShared| facts.family.view.uneven.contains(&shared.busiest);
+    let shared = facts.family.reads.filter(busiest)?;
+    let ReadsShared { readers, reads, most, busiest } = shared;
+    let threads = &facts.family.view.threads;
+    let connections = threads.iter().find(|thread| thread.tid == busiest).map_or(0, |thread| thread.connections);
+    let served: u64 = threads.iter().map(|thread| thread.connections).sum();
+    let busy = (facts.busy)(busiest);
+    let part = most as f64 / reads.max(1) as f64;
+    let worn = busy.is_some_and(|busy| busy >= WORN) && connections >= MANY_CONNECTIONS;
+    let on_cpu = busy.map_or_else(String::new, |busy| format!(" It was on a CPU {} of the time.", percent(busy)));
+    Some(Verdict {
+        severity: if worn { Severity::Warning } else { Severity::Info },
+        owner: Owner::App,
+        headline: format!("One of {} readers does {} of the reads.", count(readers), percent(part)),
+        text: format!(
+            "Thread {busiest} did {} of the last {} reads; a fair part is {}. It serves {} of {} connections.{on_cpu}",
+            count(most),
+            count(reads),
+            percent(1.0 / readers as f64),
+            count(connections),
+            count(served)
+        ),
+        evidence: vec![
+            ("max_share", part),
+            ("fair_share", 1.0 / readers as f64),
+            ("readers", readers as f64),
+            ("reads", reads as f64),
+            ("connections", connections as f64),
+            ("of", served as f64),
+        ],
+        fix: READERS_FIX.into(),
+    })
+}
+
+/// A thread this much on a CPU has no time left.
+const WORN: f64 = 0.9;
+/// One or two clients may ask more than the others; so many of them on one thread were put there.
+const MANY_CONNECTIONS: u64 = 8;
+
+const READERS_FIX: &str = "hand a new connection to the reader with the least work, or move busy connections; few heavy clients need more readers than clients.";
 const SHARDS_FIX: &str = "accept on one shared listener, or steer with SO_ATTACH_REUSEPORT_EBPF.";
 const LOOPS_FIX: &str = "a listener for each worker with SO_REUSEPORT (nginx: listen … reuseport).";
 const THREADS_FIX: &str =

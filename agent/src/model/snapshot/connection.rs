@@ -119,6 +119,9 @@ pub struct Slice {
     pub us: u64,
     /// Of an `App` or `ReceiveQueue` slice: how long the thread was on a CPU in it, where known, µs. The rest it slept.
     pub cpu_us: Option<u64>,
+    /// Of a `DelayedAck` slice: the other end is on this host, and its own record has the ACK that ended it. The others are
+    /// inferred from how long they took.
+    pub proved: bool,
 }
 
 /// What most of an exchange's time went on.

@@ -3,12 +3,14 @@
 use super::facts::{Build, at, client, server};
 use super::world::{MS, SECOND, START, World, address};
 use crate::model::event::{
-    Accept, Closed, ConnectionSample, Ending, Event, Exchange, Hold, HoldReason, Opened, Progress, Role, Side, SockId,
-    TcpState, ThreadSample,
+    Accept, Closed, ConnectionPart, ConnectionSample, Ending, Event, Exchange, Hold, HoldReason, Opened, Progress,
+    Role, Side, SockId, TcpState, ThreadSample,
 };
 use crate::model::output::{ConnectionOutput, ExchangeOutput, Output};
 use crate::model::snapshot::SliceKind;
-use crate::model::{MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_DETAILED, MAX_RECENT};
+use crate::model::{
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_RECENT,
+};
 
 const US: u64 = 1_000;
 /// The first connection that a world accepts.
@@ -220,6 +222,7 @@ fn threads_have_rates_and_shares_between_samples() {
         run_delay_ns,
         reads,
         writes: reads * 2,
+        ..ThreadSample::default()
     };
     world.threads = vec![thread(5 * SECOND, SECOND, 100)];
     world.sample_after(SECOND);
@@ -256,6 +259,50 @@ fn the_table_is_bounded_and_the_rest_is_counted() {
 }
 
 #[test]
+fn an_answered_exchange_that_finds_no_room_is_reported_at_once() {
+    let mut world = World::with_limit(128);
+    let all = MAX_CURRENT as u64 + 3;
+    (1..=all).for_each(|sock| world.apply(opened(sock, Role::Server, false)));
+    let answered = |sock| Exchange { progress: Progress::Open, ts_ns: at(100 * MS), ..on(sock, 1, server()) };
+    world.connections = (1..=all).map(|sock| sampled(sock, Some(answered(sock)))).collect();
+    world.sample_after(100 * MS);
+    assert_eq!(exchanges(&world).iter().map(|exchange| exchange.sock).collect::<Vec<_>>(), [all - 2, all - 1, all]);
+    world.connections.clear();
+    world.sample_after(2 * SECOND);
+    assert_eq!(exchanges(&world).len(), all as usize);
+}
+
+#[test]
+fn connections_may_come_in_parts() {
+    let of = |world: &World| (exchanges(world), connections(world), world.model.snapshot());
+    let [mut whole, mut parts] = [0, 1].map(|_| World::with_limit(128));
+    let scanned: Vec<_> = (1..=6)
+        .map(|sock| {
+            let waits =
+                Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..on(sock, 1, server()) };
+            sampled(sock, Some(waits))
+        })
+        .collect();
+    for world in [&mut whole, &mut parts] {
+        (1..=6).for_each(|sock| world.apply(opened(sock, Role::Server, false)));
+    }
+    for _ in 0..3 {
+        let (first, last) = scanned.split_at(4);
+        let ts_ns = parts.now + 3 * SECOND;
+        parts.apply(Event::Connections(ConnectionPart { ts_ns, connections: first.to_vec() }));
+        parts.connections = last.to_vec();
+        parts.sample_after(3 * SECOND);
+        whole.connections = scanned.clone();
+        whole.sample_after(3 * SECOND);
+        let (mut expected, seen) = (of(&whole), of(&parts));
+        // The world counts what it puts into the sample itself.
+        expected.2.connections_open = 2;
+        assert_eq!(seen, expected);
+    }
+    assert_eq!(parts.model.snapshot().findings.len(), 1, "six of them are stuck");
+}
+
+#[test]
 fn closed_connections_and_details_are_bounded() {
     let mut world = World::with_limit(128);
     let all = MAX_DETAILED as u64 + 500;
@@ -278,5 +325,5 @@ fn closed_connections_and_details_are_bounded() {
 #[test]
 fn one_connection_costs_little() {
     let size = size_of::<crate::model::connections::Connection>();
-    assert!(size <= 272, "{size} bytes");
+    assert!(size <= 136, "{size} bytes");
 }

@@ -2,10 +2,9 @@
 
 use super::connections::{closed, opened, sampled};
 use super::facts::{Build, at, server};
-use super::world::{LISTENER, MS, SECOND, World, address};
+use super::world::{LISTENER, MS, SECOND, World};
 use crate::model::event::{
-    ConnectionSample, DatagramSample, Event, Exchange, Hold, HoldReason, Opened, Outbound, Progress, Role, SockId,
-    TcpState, ThreadUse,
+    ConnectionSample, Event, Exchange, Hold, HoldReason, Opened, Outbound, Progress, Role, SockId, TcpState, ThreadUse,
 };
 use crate::model::snapshot::{Finding, Owner, Severity};
 
@@ -273,32 +272,4 @@ fn short_connections_of_one_peer_are_churn() {
     }
     world.sample_after(SECOND);
     assert_eq!(world.finding("connection-churn"), None, "they are used again");
-}
-
-#[test]
-fn dropped_datagrams_are_lost() {
-    let mut world = World::with_limit(128);
-    let socket = |drops| DatagramSample {
-        sock: 99,
-        local: address("0.0.0.0:53"),
-        pid: 4242,
-        comm: "dns".into(),
-        queued_bytes: 212_000,
-        buffer_bytes: 212_992,
-        drops,
-    };
-    for drops in [500, 500, 512] {
-        world.datagrams = vec![socket(drops)];
-        world.sample_after(SECOND);
-    }
-    let finding = found(&world, "udp-receive-overflow");
-    assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
-    assert_eq!((finding.sock, finding.subject.as_str()), (99, "udp 0.0.0.0:53"));
-    assert_eq!((evidence(&finding, "dropped"), evidence(&finding, "dropped_total")), (12.0, 512.0));
-    world.datagrams = vec![socket(900)];
-    world.sample_after(SECOND);
-    assert_eq!(found(&world, "udp-receive-overflow").severity, Severity::Critical);
-    (0..10).for_each(|_| world.sample_after(SECOND));
-    assert_eq!(world.finding("udp-receive-overflow"), None, "old drops are history");
-    assert_well_written(&world);
 }

@@ -326,6 +326,7 @@ impl Garbage {
             inbound: self.maybe(Self::inbound),
             outbound: self.maybe(Self::outbound),
             min_rtt_us: self.maybe(|garbage| garbage.next() as u32),
+            delayed_acks: None,
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn server() -> Exchange {
         inbound: Some(inbound),
         outbound: Some(outbound),
         min_rtt_us: Some(20),
+        delayed_acks: None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod bounds;
 pub(crate) mod connections;
+mod datagrams;
 mod dealings;
+mod ends;
 mod exchanges;
 pub(crate) mod facts;
 mod findings;

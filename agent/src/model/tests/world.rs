@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::model::event::{
-    Accept, ConnectionSample, DatagramSample, Event, InAccept, ListenerSample, Overflow, Sample, SockId, Stage,
-    ThreadSample,
+    Accept, ConnectionSample, DatagramFlow, DatagramSample, Event, InAccept, ListenerSample, Overflow, Sample, SockId,
+    Stage, ThreadSample, Waiting,
 };
 use crate::model::output::{Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView};
@@ -55,6 +55,35 @@ pub(crate) fn listener(sock: SockId, limit: u32) -> ListenerSample {
     }
 }
 
+/// A UDP socket on which nothing has happened.
+pub(crate) fn udp_socket() -> DatagramSample {
+    DatagramSample {
+        sock: 99,
+        since_ns: START,
+        local: address("0.0.0.0:53"),
+        peer: None,
+        pid: 4242,
+        comm: "dns".into(),
+        closed: false,
+        arrived: Some(DatagramFlow::default()),
+        read: Some(DatagramFlow::default()),
+        written: Some(DatagramFlow::default()),
+        waiting: 0,
+        queued_bytes: 0,
+        peak_bytes: 0,
+        buffer_bytes: 212_992,
+        drops: 0,
+        drops_before: 0,
+        waits: Vec::new(),
+        at_least: 0,
+        longest_us: 0,
+        longest_lately_us: 0,
+        oldest_ns: None,
+        reader: None,
+        read_ns: None,
+    }
+}
+
 /// A model with its time, its listeners and what it reported.
 pub(crate) struct World {
     pub(crate) model: Model,
@@ -63,6 +92,7 @@ pub(crate) struct World {
     pub(crate) in_accept: Vec<InAccept>,
     pub(crate) connections: Vec<ConnectionSample>,
     pub(crate) threads: Vec<ThreadSample>,
+    pub(crate) waiting: Vec<Waiting>,
     pub(crate) datagrams: Vec<DatagramSample>,
     pub(crate) out: Vec<Output>,
     /// What the model was given.
@@ -80,6 +110,7 @@ impl World {
             in_accept: Vec::new(),
             connections: Vec::new(),
             threads: Vec::new(),
+            waiting: Vec::new(),
             datagrams: Vec::new(),
             out: Vec::new(),
             given: Vec::new(),
@@ -148,6 +179,7 @@ impl World {
             connections: self.connections.clone(),
             connections_open: self.connections.len() as u64,
             threads: self.threads.clone(),
+            waiting: self.waiting.clone(),
             datagrams: self.datagrams.clone(),
             somaxconn: vec![(1, 4_096)],
             ..Sample::default()

@@ -110,7 +110,7 @@ fn other_files_are_refused() {
     let mut newer = recording(&[]);
     newer[PREAMBLE - 2] = 9;
     let error = Reader::new(newer.as_slice()).err().map(|error| error.to_string());
-    assert_eq!(error.as_deref(), Some("a recording of format version 9; this backscope reads version 1"));
+    assert_eq!(error.as_deref(), Some("a recording of format version 9; this backscope reads version 2"));
 }
 
 #[test]

@@ -4,9 +4,9 @@
 use std::io;
 
 use super::events::every;
-use crate::model::Model;
 use crate::model::event::Event;
 use crate::model::tests::world::{START, setup};
+use crate::model::{Model, Setup};
 use crate::report::json::Json;
 use crate::report::plain::{Colour, Plain};
 use crate::report::{Sink, WallClock};
@@ -46,7 +46,8 @@ fn whatever_a_recording_holds_it_can_be_shown() {
     let clock = WallClock { mono_ns: START, wall: std::time::UNIX_EPOCH };
     let mut taken = 0;
     for round in 0..1_500 {
-        let mut model = Model::new(setup(if round % 2 == 0 { "full" } else { "tracepoint" }));
+        let tier = if round % 2 == 0 { "full" } else { "tracepoint" };
+        let mut model = Model::new(Setup { detail_events: true, ..setup(tier) });
         let (mut json, mut plain) = (Json::new(clock), Plain::new(Colour::Never));
         let mut outputs = Vec::new();
         for _ in 0..30 {

@@ -41,6 +41,8 @@ struct SliceBody {
     us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -98,7 +100,13 @@ impl From<&ExchangeOutput> for ExchangeBody {
 }
 
 fn slice(slice: &Slice) -> SliceBody {
-    SliceBody { owner: owner_name(slice.kind.owner()), kind: slice.kind.name(), us: slice.us, cpu_us: slice.cpu_us }
+    SliceBody {
+        owner: owner_name(slice.kind.owner()),
+        kind: slice.kind.name(),
+        us: slice.us,
+        cpu_us: slice.cpu_us,
+        evidence: (slice.kind == SliceKind::DelayedAck).then_some(if slice.proved { "proved" } else { "inferred" }),
+    }
 }
 
 fn verdict(verdict: &Verdict) -> VerdictBody {
@@ -180,7 +188,7 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                 (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
                 (
                     output.delayed_acks_sent.is_none(),
-                    "delayed_acks: counted at the close, where this kernel shows them",
+                    "delayed_acks: known from its first exchange on, where this kernel shows them",
                 ),
                 (view.midway, "phases_us, bytes: from the attach on; it was open before"),
             ]),

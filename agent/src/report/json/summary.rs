@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::body::{Overflows, WaitBody};
 use super::connection::{TimesBody, phases};
+use super::datagram::DatagramTotalsBody;
 use crate::model::output::Summary;
 
 #[derive(Serialize)]
@@ -24,6 +25,7 @@ pub(super) struct SummaryBody {
     exchange_us: WaitBody,
     times_us: TimesBody,
     phases_us: Map<String, Value>,
+    datagrams: Option<DatagramTotalsBody>,
     findings: u64,
     events: EventsBody,
     overhead: OverheadBody,
@@ -66,6 +68,7 @@ impl From<&Summary> for SummaryBody {
             exchange_us: summary.exchange.into(),
             times_us: (&summary.times).into(),
             phases_us: phases(&summary.phases_us),
+            datagrams: summary.datagrams.as_ref().map(Into::into),
             findings: summary.findings,
             events: EventsBody { seen: summary.seen, delivered: summary.delivered, lost: summary.lost },
             overhead: OverheadBody {

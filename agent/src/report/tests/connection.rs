@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{clock, written};
 use crate::model::event::{Accept, Event, Exchange, Role};
+use crate::model::output::Output;
 use crate::model::tests::connections::{closed, opened};
 use crate::model::tests::facts::{Build, at, client, server};
 use crate::model::tests::world::{MS, SECOND, START, World};
@@ -65,6 +66,24 @@ fn what_is_special_about_an_exchange_is_told() {
     assert_eq!(objects[1]["inside"], json!([{ "sock": "2", "seq": 1 }]));
     assert_eq!((&objects[1]["midway"], &objects[1]["tids"]["read"]), (&json!(true), &Value::Null));
     assert_eq!(objects[1]["gaps"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_delayed_ack_comes_with_its_evidence() {
+    let mut world = World::with_limit(128);
+    world.apply(opened(1, Role::Server, false));
+    world.apply(Event::Exchange(server().acked(at(41 * MS))));
+    let inferred = objects(&world, "exchange").remove(0);
+    let slices = inferred["slices"].as_array().expect("slices");
+    assert_eq!(slices.last().map(|last| &last["evidence"]), Some(&json!("inferred")), "{inferred}");
+    assert!(slices[..slices.len() - 1].iter().all(|slice| slice.get("evidence").is_none()), "{inferred}");
+    let Some(Output::Exchange(exchange)) = world.out.last_mut() else { panic!("no exchange") };
+    exchange.view.slices.last_mut().expect("a slice").proved = true;
+    let proved = objects(&world, "exchange").remove(0);
+    assert_eq!(
+        proved["slices"].as_array().and_then(|slices| slices.last()).map(|last| &last["evidence"]),
+        Some(&json!("proved"))
+    );
 }
 
 #[test]
@@ -149,7 +168,7 @@ fn lines_tell_where_the_time_went_and_name_the_slowest() {
 fn a_name_from_outside_is_data_in_an_object() {
     let mut world = World::with_limit(128);
     world.accept(0, 7, 0, 0);
-    let Some(crate::model::output::Output::Accept(accept)) = world.out.pop() else { panic!("no accept") };
+    let Some(Output::Accept(accept)) = world.out.pop() else { panic!("no accept") };
     world.apply(Event::Accept(Accept { sock: 5, comm: "a\x1b[31m".into(), ..accept }));
     world.finish();
     let text = written(&mut Json::new(clock()), &world.out, &world);

@@ -183,6 +183,7 @@ fn summary_has_the_fields_of_the_contract() {
         "type": "summary", "ts_ns": START + SECOND, "time": TIME, "duration_us": 1_000_000, "listeners": 1,
         "queued": 1, "accepted": 1, "abandoned": 0, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
         "cookies_sent": 0, "synack_retransmits": 0, "findings": 1,
+        "datagrams": { "sockets": 0, "in": 0, "read": 0, "out": 0, "drops": 0 },
         "connections": 1, "exchanges": 0, "times_us": { "kernel": 0, "app": 0, "peer": 0, "unknown": 0 },
         "phases_us": {}, "exchange_us": { "p50": null, "p90": null, "p99": null, "max": null, "count": 0 },
         "accept_wait_us": { "p50": 1, "p90": 2, "p99": 3, "max": 4, "count": 5 },

@@ -2,6 +2,7 @@
 
 mod connection;
 mod json;
+mod moment;
 mod plain;
 
 use std::time::{Duration, UNIX_EPOCH};

@@ -16,7 +16,23 @@ pub(super) const ROWS: &[Row] = &[
             fits: sockets_from_files,
             loses: "",
         }],
-        without: "connections that were open at the attach, exchanges that are not over yet, and UDP sockets are not seen",
+        without: "connections that were open at the attach, and exchanges that are not over yet, are not seen",
+    },
+    Row {
+        signal: "open_datagrams",
+        vital: false,
+        choices: &[
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[],
+                shares: "iter:task_file",
+                fits: sockets_from_files,
+                loses: "",
+            },
+            // The same program by itself: of UDP sockets an address is enough.
+            same(&[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }]),
+        ],
+        without: "UDP sockets are not seen",
     },
     Row {
         signal: "connection_state",
@@ -47,6 +63,15 @@ pub(super) const ROWS: &[Row] = &[
             best(&[fexit("recvmsg_v4", "inet_recvmsg"), fexit("recvmsg_v6", "inet6_recvmsg")]),
         ],
         without: "reads are not seen, and so no exchanges",
+    },
+    Row {
+        signal: "datagram_size",
+        vital: false,
+        choices: &[best(&[
+            fentry("datagram_in", "__udp_enqueue_schedule_skb"),
+            fexit("datagram_refused", "__udp_enqueue_schedule_skb"),
+        ])],
+        without: "of datagrams that arrived the bytes are seen when they are read",
     },
     Row {
         signal: "read_splice",

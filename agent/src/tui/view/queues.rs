@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::parts::{raw, rule, span};
 use super::table::Columns;
-use super::{panel, put, stream, verdict};
+use super::{datagrams, finding, panel, put, stream, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
@@ -43,15 +43,18 @@ impl Plan {
 /// Draws the screen.
 pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     let Some(listener) = app.listeners.selected(snapshot) else {
-        put(frame, area, nothing(app, snapshot, area.width.into()));
+        without_listeners(app, snapshot, frame, area);
         return;
     };
     let width = usize::from(area.width);
+    let sockets = datagrams::height(snapshot, area.height.into());
     let words = verdict::lines(app.theme, snapshot, listener, width);
     let most = panel::most(listener, width);
-    let plan = Plan::new(area.height.into(), app.listeners.len(), words.len(), most, snapshot.notices.len());
+    let plan =
+        Plan::new(usize::from(area.height) - sockets, app.listeners.len(), words.len(), most, snapshot.notices.len());
     let mut rest = area;
     table(app, snapshot, frame, take(&mut rest, 1 + plan.rows), hits);
+    put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
     let mut separated = vec![Line::default()];
     separated.extend(words);
     put(frame, take(&mut rest, plan.verdict), separated);
@@ -101,6 +104,22 @@ fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits:
         lines.push(Line::from(span(" Accepts and overflows appear here as they happen.", app.theme.dim())));
     }
     put(frame, area, lines);
+}
+
+/// A server of UDP alone, or nothing yet.
+fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect) {
+    let width = usize::from(area.width);
+    let mut rest = area;
+    let sockets = datagrams::height(snapshot, area.height.into());
+    if sockets > 0 && app.listeners.filter().is_empty() {
+        put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
+        if let Some(worst) = snapshot.findings.first() {
+            let words = finding::lines(app.theme, worst, width);
+            take(&mut rest, 1);
+            put(frame, take(&mut rest, words.len()), words);
+        }
+    }
+    put(frame, rest, nothing(app, snapshot, width));
 }
 
 /// No listener to show: because of the filter, or since there is none yet.

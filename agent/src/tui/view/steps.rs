@@ -92,7 +92,7 @@ pub(crate) fn exchange(snapshot: &Snapshot, connection: &ConnectionView, exchang
         let counts = at < counted;
         let text = match counts {
             true => words::sentence(snapshot, connection, exchange, slice),
-            false => "the peer delayed its ACK; nobody waited for it".to_owned(),
+            false => words::sentence(snapshot, connection, exchange, slice) + "; nobody waited for it",
         };
         path.out.push(Step::Held { at: Some(path.at), us: slice.us, owner: slice.kind.owner(), counts, text });
         path.at = path.at.saturating_add(slice.us);

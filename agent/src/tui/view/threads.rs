@@ -10,8 +10,8 @@ use super::gauge::bar;
 use super::grid::{self, Column};
 use super::parts::{Row, raw, rule, span};
 use super::queues::{first_row, take};
-use super::{put, verdict};
-use crate::model::snapshot::{ConnectionView, Owner, Snapshot, ThreadView};
+use super::{pattern, put, verdict};
+use crate::model::snapshot::{ConnectionView, Owner, Severity, Snapshot, ThreadView};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
 use crate::tui::order::{By, serves};
@@ -20,6 +20,11 @@ use crate::tui::theme::Theme;
 
 /// The figure beside the bar of connections.
 const COUNT: usize = 6;
+
+/// Rows from which on the pattern's evidence is shown.
+const TALL: u16 = 34;
+/// Columns from which on an uneven thread is marked in words.
+const WIDE: usize = 24;
 
 /// Draws the screen.
 pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
@@ -32,14 +37,24 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
     let mut words = vec![Line::default()];
     words.extend(verdict::thread(app.theme, snapshot, selected, width));
     let mut rest = area;
+    let family = pattern::of(snapshot, selected);
+    if let Some(family) = family {
+        let mut head = pattern::headline(app.theme, snapshot, family, width);
+        if area.height >= TALL {
+            head.extend(pattern::evidence(app.theme, family, width));
+            head.push(Line::default());
+        }
+        put(frame, take(&mut rest, head.len()), head);
+    }
+    let uneven: &[u32] = family.map_or(&[], |family| &family.uneven);
     let height = usize::from(rest.height);
     let rows = list.len().clamp(1, height.saturating_sub(words.len() + 4).min(height / 2).max(3));
-    table(app, snapshot, frame, take(&mut rest, 1 + rows), hits);
+    table(app, snapshot, uneven, frame, take(&mut rest, 1 + rows), hits);
     put(frame, take(&mut rest, words.len()), words);
     put(frame, rest, served(app.theme, snapshot, selected, width, rest));
 }
 
-fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+fn table(app: &App, snapshot: &Snapshot, uneven: &[u32], frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     let (theme, list) = (app.theme, &app.threads);
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(list.cursor(), list.len(), rows);
@@ -49,7 +64,9 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     let mut lines = vec![grid::titles(theme, &grid, list.order(), area, Some(hits))];
     for (at, thread) in visible.iter().enumerate() {
         let selected = first + at == list.cursor();
-        let cells = grid.iter().map(|column| cell(theme, thread, column, most, selected)).collect();
+        // Bars end where they can be compared, marked or not.
+        let much = (!uneven.is_empty()).then(|| uneven.contains(&thread.tid));
+        let cells = grid.iter().map(|column| cell(theme, thread, column, most, (selected, much))).collect();
         lines.push(grid::row(theme, &grid, cells, selected));
     }
     hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
@@ -77,7 +94,13 @@ fn columns(width: usize) -> Vec<Column> {
     grid
 }
 
-fn cell(theme: Theme, thread: &ThreadView, column: &Column, most: u32, selected: bool) -> Row {
+fn cell(
+    theme: Theme,
+    thread: &ThreadView,
+    column: &Column,
+    most: u32,
+    (selected, uneven): (bool, Option<bool>),
+) -> Row {
     let of = |value: f64| {
         let style = if value > 0.0 { theme.strong() } else { theme.dim() };
         vec![span(rate(value), style)]
@@ -96,10 +119,15 @@ fn cell(theme: Theme, thread: &ThreadView, column: &Column, most: u32, selected:
         "ASLEEP" => share(thread.asleep),
         "ITS TIME" => time(theme, thread, column.width),
         _ => {
-            let cells = column.width.saturating_sub(COUNT);
+            let mark = if column.width >= WIDE { " ← uneven" } else { " ←" };
+            let room = if uneven.is_some() { mark.chars().count() } else { 0 };
+            let cells = column.width.saturating_sub(COUNT + room);
             let filled = f64::from(thread.connections) / f64::from(most.max(1));
             let mut row = bar(theme, filled, None, cells, theme.owner(Owner::App));
             row.push(span(right(&compact(thread.connections.into()), COUNT), theme.strong()));
+            if uneven == Some(true) {
+                row.push(span(mark, theme.severity(Severity::Warning)));
+            }
             row
         }
     }

@@ -88,6 +88,7 @@ pub(super) fn sentence(
         SliceKind::ReceiveWindow => "the peer's receive window was full: it did not read".to_owned(),
         SliceKind::Pacing => "the kernel spaced the segments out".to_owned(),
         SliceKind::AckWait => "a round trip, until the peer's ACK".to_owned(),
+        SliceKind::DelayedAck if slice.proved => "the peer delayed its ACK: its end is here, and shows it".to_owned(),
         SliceKind::DelayedAck => "the peer delayed its ACK".to_owned(),
         SliceKind::Retransmit => "a segment was lost, until it was sent again".to_owned(),
         SliceKind::Response => "until the peer answered".to_owned(),

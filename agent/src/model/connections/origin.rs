@@ -1,0 +1,98 @@
+//! What thousands of connections have in common, kept once.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use crate::model::event::{Role, SockId};
+
+/// Origins that nobody uses any more go when there are so many, and then at twice what is left.
+const LEAST_PRUNED: usize = 256;
+
+/// Where a connection comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::model) struct Origin {
+    pub(in crate::model) role: Role,
+    pub(in crate::model) listener: Option<SockId>,
+    /// The end that many share: the local one of an accepted connection, the remote one of a connection that was made.
+    pub(super) near: SocketAddr,
+    pub(in crate::model) pid: u32,
+    pub(in crate::model) comm: Box<str>,
+    /// It was open at the attach.
+    pub(super) midway: bool,
+}
+
+/// The origins of all connections there are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins {
+    known: HashSet<Arc<Origin>>,
+    prune_at: usize,
+}
+
+impl Origins {
+    pub(super) fn share(&mut self, origin: Origin) -> Arc<Origin> {
+        if let Some(known) = self.known.get(&origin) {
+            return Arc::clone(known);
+        }
+        if self.known.len() >= self.prune_at.max(LEAST_PRUNED) {
+            self.known.retain(|known| Arc::strong_count(known) > 1);
+            self.prune_at = 2 * self.known.len();
+        }
+        let origin = Arc::new(origin);
+        self.known.insert(Arc::clone(&origin));
+        origin
+    }
+}
+
+/// An address in 18 bytes, where `SocketAddr` takes 32.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endpoint {
+    /// Of IPv4 as IPv6 has it.
+    ip: [u8; 16],
+    port: u16,
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Self { ip: ip.octets(), port: address.port() }
+    }
+}
+
+impl From<Endpoint> for SocketAddr {
+    fn from(end: Endpoint) -> Self {
+        Self::new(IpAddr::V6(Ipv6Addr::from(end.ip)).to_canonical(), end.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(pid: u32) -> Origin {
+        let near = SocketAddr::from(([10, 0, 0, 1], 80));
+        Origin { role: Role::Server, listener: Some(7), near, pid, comm: "server".into(), midway: false }
+    }
+
+    #[test]
+    fn equals_are_kept_once_and_what_nobody_uses_goes() {
+        let mut origins = Origins::default();
+        let used = origins.share(origin(0));
+        for pid in 1..10 * LEAST_PRUNED as u32 {
+            origins.share(origin(pid));
+        }
+        assert!(Arc::ptr_eq(&used, &origins.share(origin(0))));
+        assert!(origins.known.len() <= LEAST_PRUNED, "{} are kept", origins.known.len());
+    }
+
+    #[test]
+    fn an_address_comes_back_as_it_was() {
+        for text in ["10.0.0.9:40122", "[2001:db8::1]:8080", "[::1]:0", "0.0.0.0:65535"] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert_eq!(SocketAddr::from(Endpoint::from(address)), address);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the trails of a group of listeners add up to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::births::Births;
+use super::trail::{Id, Trail};
+use crate::model::event::SockId;
+
+/// Exchanges from which on one more says nothing new of its connection.
+const TELLING_EXCHANGES: u32 = 7;
+
+/// Who served a connection, seen from who accepted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// The same thread.
+    Own,
+    /// Another one that accepts, too.
+    Peer,
+    /// One that does not accept.
+    Handed,
+    /// One that began for this connection.
+    ForIt,
+    /// Several, of those that accept: tasks move between threads.
+    Roaming,
+}
+
+/// Sums over the newest connections.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    /// Connections with a known server.
+    pub(super) connections: u64,
+    /// The same, with more weight to those with more exchanges.
+    pub(super) weight: u64,
+    /// Connections of which the acceptor is not known.
+    pub(super) midway: u64,
+    pub(super) own: u64,
+    pub(super) peer: u64,
+    pub(super) handed: u64,
+    pub(super) for_it: u64,
+    pub(super) roaming: u64,
+    /// Of those with both reads and writes, those that others write than read.
+    pub(super) split: u64,
+    pub(super) both: u64,
+    /// Connections served by another process than accepted them, or than holds the listener.
+    pub(super) abroad: u64,
+    /// Connections accepted, by thread.
+    pub(super) acceptors: BTreeMap<Id, u64>,
+    /// Those, and threads seen waiting for the listener.
+    pub(super) accepting: BTreeSet<Id>,
+    /// Connections served, by thread.
+    pub(super) servers: BTreeMap<Id, u64>,
+    /// Threads that write what others read.
+    pub(super) other_writers: BTreeSet<Id>,
+    /// Listeners of the group that are open.
+    pub(super) listeners: u64,
+    /// Each accepting thread has a listener of its own.
+    pub(super) one_each: bool,
+    /// Accepts that waited for the connection, and that found it there.
+    pub(super) blocked: u64,
+    pub(super) found: u64,
+    /// Connections accepted once the thread's one before had ended, though they had waited meanwhile.
+    pub(super) serial: u64,
+    /// Connections accepted while the thread had another one open.
+    pub(super) overlapping: u64,
+}
+
+/// A group of listeners at one address.
+pub(super) struct Group<'a> {
+    pub(super) trails: Vec<&'a Trail>,
+    /// Threads seen waiting for one of the listeners, and for which.
+    pub(super) waiting: &'a BTreeMap<Id, SockId>,
+    pub(super) listeners: u64,
+    /// The family's root.
+    pub(super) root: u32,
+}
+
+impl Facts {
+    pub(super) fn of(group: &Group<'_>, births: &Births) -> Self {
+        let mut facts = Self { listeners: group.listeners, ..Self::default() };
+        facts.accepting.extend(group.waiting.keys());
+        let mut listeners_of: BTreeMap<Id, BTreeSet<SockId>> =
+            group.waiting.iter().map(|(&id, &listener)| (id, [listener].into())).collect();
+        for trail in &group.trails {
+            if let Some(acceptor) = trail.acceptor {
+                *facts.acceptors.entry(acceptor).or_default() += 1;
+                facts.accepting.insert(acceptor);
+                listeners_of.entry(acceptor).or_default().extend(trail.listener);
+                facts.blocked += u64::from(trail.blocked == Some(true));
+                facts.found += u64::from(trail.blocked == Some(false));
+            }
+            if let Some(server) = trail.server() {
+                *facts.servers.entry(server).or_default() += 1;
+            }
+        }
+        let every: BTreeSet<SockId> = listeners_of.values().flatten().copied().collect();
+        facts.one_each =
+            group.listeners > 1 && listeners_of.values().all(|own| own.len() == 1) && every.len() == listeners_of.len();
+        for trail in &group.trails {
+            facts.add(trail, group.root, births);
+        }
+        facts.watch_turns(&group.trails);
+        facts
+    }
+
+    fn add(&mut self, trail: &Trail, root: u32, births: &Births) {
+        let Some(server) = trail.server() else { return };
+        let Some(role) = self.role(trail, server, root, births) else { return };
+        match role {
+            Role::Own => self.own += 1,
+            Role::Peer => self.peer += 1,
+            Role::Handed => self.handed += 1,
+            Role::ForIt => self.for_it += 1,
+            Role::Roaming => self.roaming += 1,
+        }
+        self.connections += 1;
+        self.weight += u64::from(1 + trail.exchanges.min(TELLING_EXCHANGES));
+        self.midway += u64::from(trail.acceptor.is_none());
+        self.abroad += u64::from(trail.acceptor.map_or(root, |acceptor| acceptor.0) != server.0);
+        if let (Some(reader), Some(writer)) = (trail.readers.first, trail.writers.first) {
+            self.both += 1;
+            if reader != writer {
+                self.split += 1;
+                self.other_writers.insert(writer);
+            }
+        }
+    }
+
+    fn role(&self, trail: &Trail, server: Id, root: u32, births: &Births) -> Option<Role> {
+        let accepts = self.accepting.contains(&server);
+        if accepts && self.accepting.len() > 1 && trail.readers.several {
+            return Some(Role::Roaming);
+        }
+        let alone = || self.servers.get(&server) == Some(&1);
+        match (trail.acceptor, trail.begun_for_it) {
+            // A pool has a share in reading, be it that the one who accepts reads, too.
+            _ if accepts && trail.readers.several => Some(Role::Handed),
+            (Some(acceptor), _) if acceptor == server => Some(Role::Own),
+            (None, _) if accepts => Some(Role::Own),
+            // One of a pool that grows as it is needed goes on to others.
+            (Some(_), Some(true)) if alone() => Some(Role::ForIt),
+            (Some(_), _) if accepts => Some(Role::Peer),
+            // Who accepted it is not known, but a pool does not grow by one thread a connection.
+            (None, _) if alone() && births.began_later_than(server, root) == Some(true) => Some(Role::ForIt),
+            (None, _) if self.accepting.is_empty() => None,
+            _ => Some(Role::Handed),
+        }
+    }
+
+    /// Whether threads that serve what they accepted have one connection at a time.
+    fn watch_turns(&mut self, trails: &[&Trail]) {
+        // The latest end of what a thread accepted so far.
+        let mut busy_until: BTreeMap<Id, u64> = BTreeMap::new();
+        let mut order: Vec<&&Trail> = trails.iter().collect();
+        order.sort_by_key(|trail| trail.accepted_ns);
+        for trail in order {
+            let Some(acceptor) = trail.acceptor.filter(|acceptor| trail.server() == Some(*acceptor)) else { continue };
+            let end_ns = trail.ended_ns.unwrap_or(u64::MAX);
+            let Some(until) = busy_until.insert(acceptor, end_ns) else { continue };
+            busy_until.insert(acceptor, end_ns.max(until));
+            if until > trail.accepted_ns {
+                self.overlapping += 1;
+            } else if trail.queued_ns.is_some_and(|queued_ns| queued_ns < until) {
+                self.serial += 1;
+            }
+        }
+    }
+
+    /// Processes that accept.
+    pub(super) fn processes(&self) -> usize {
+        self.accepting.iter().map(|(pid, _)| pid).collect::<BTreeSet<_>>().len()
+    }
+
+    /// A part of the connections.
+    pub(super) fn share(&self, part: u64) -> f64 {
+        part as f64 / self.connections.max(1) as f64
+    }
+}

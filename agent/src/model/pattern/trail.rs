@@ -1,0 +1,134 @@
+//! What a pattern rests on: who accepted each connection, and who read and wrote it.
+
+use crate::model::event::{Accept, Closed, Exchange, Side};
+
+/// A thread: process and thread id.
+pub(super) type Id = (u32, u32);
+
+/// The threads that read, or wrote.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Users {
+    pub(super) first: Option<Id>,
+    /// Another one did later.
+    pub(super) several: bool,
+}
+
+impl Users {
+    fn note(&mut self, id: Option<Id>) {
+        let first = *self.first.get_or_insert(match id {
+            Some(id) => id,
+            None => return,
+        });
+        self.several |= id.is_some_and(|id| id != first);
+    }
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(super) struct Trail {
+    /// `None` of one found open at the attach, until that is known.
+    pub(super) listener: Option<u64>,
+    /// `None` of one found open at the attach.
+    pub(super) acceptor: Option<Id>,
+    pub(super) accepted_ns: u64,
+    pub(super) queued_ns: Option<u64>,
+    /// The accept call waited for it; `None` when not observed.
+    pub(super) blocked: Option<bool>,
+    pub(super) readers: Users,
+    pub(super) writers: Users,
+    pub(super) exchanges: u32,
+    pub(super) ended_ns: Option<u64>,
+    /// The thread that serves it began after it was accepted; `None` while not known.
+    pub(super) begun_for_it: Option<bool>,
+    /// The exchange counted last, and its reads and writes counted.
+    counted: (u32, u32, u32),
+}
+
+/// What facts of an exchange add.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Added {
+    pub(super) reader: Option<Id>,
+    pub(super) reads: u64,
+    pub(super) writer: Option<Id>,
+    pub(super) writes: u64,
+    /// This is the first read of the connection, so long after it could have been, ns, by another than who accepted it.
+    pub(super) handed_ns: Option<u64>,
+    /// It is the first that is known of who serves the connection.
+    pub(super) serves: Option<Id>,
+}
+
+impl Trail {
+    pub(super) fn accepted(accept: &Accept) -> Self {
+        Self {
+            listener: Some(accept.listener),
+            acceptor: Some((accept.pid, accept.tid)),
+            queued_ns: accept.queued_ns,
+            blocked: accept.blocked_us().map(|us| us > 0),
+            ..Self::midway(accept.ts_ns)
+        }
+    }
+
+    pub(super) fn midway(ts_ns: u64) -> Self {
+        Self {
+            listener: None,
+            acceptor: None,
+            accepted_ns: ts_ns,
+            queued_ns: None,
+            blocked: None,
+            readers: Users::default(),
+            writers: Users::default(),
+            exchanges: 0,
+            ended_ns: None,
+            begun_for_it: None,
+            counted: (0, 0, 0),
+        }
+    }
+
+    /// Who serves it: the first to read or, where the server speaks and never reads, to write.
+    pub(super) fn server(&self) -> Option<Id> {
+        self.readers.first.or(self.writers.first)
+    }
+
+    /// Takes the facts of an exchange, which may come several times while it goes on.
+    pub(super) fn note(&mut self, exchange: &Exchange) -> Added {
+        let unserved = self.server().is_none();
+        let first_read = self.readers.first.is_none();
+        let id = |thread: Option<_>| thread.map(|thread: crate::model::event::ThreadUse| (thread.pid, thread.tid));
+        let reader = id(exchange.inbound.as_ref().and_then(|inbound| inbound.reader));
+        let writer = id(exchange.outbound.as_ref().and_then(|outbound| outbound.writer));
+        self.readers.note(reader);
+        self.writers.note(writer);
+        let reads = exchange.inbound.as_ref().map_or(0, |inbound| inbound.reads);
+        let writes = exchange.outbound.as_ref().map_or(0, |outbound| outbound.writes);
+        let (seq, reads_before, writes_before) = self.counted;
+        let before = match exchange.seq.cmp(&seq) {
+            std::cmp::Ordering::Less => return Added::default(),
+            std::cmp::Ordering::Equal => (reads_before, writes_before),
+            std::cmp::Ordering::Greater => {
+                self.exchanges += 1;
+                (0, 0)
+            }
+        };
+        self.counted = (exchange.seq, reads.max(before.0), writes.max(before.1));
+        Added {
+            reader,
+            reads: reads.saturating_sub(before.0).into(),
+            writer,
+            writes: writes.saturating_sub(before.1).into(),
+            handed_ns: (first_read && reader.is_some()).then(|| self.handed_ns(exchange)).flatten(),
+            serves: if unserved { self.server() } else { None },
+        }
+    }
+
+    fn handed_ns(&self, exchange: &Exchange) -> Option<u64> {
+        let (acceptor, inbound) = (self.acceptor?, exchange.inbound.as_ref()?);
+        let ready_ns = self.accepted_ns.max(inbound.first_ns);
+        (self.readers.first != Some(acceptor)).then(|| inbound.read_first_ns?.checked_sub(ready_ns)).flatten()
+    }
+
+    /// It ended: when the application closed it, or the kernel destroyed it because the peer had.
+    pub(super) fn closed(&mut self, closed: &Closed) {
+        let own_ns = closed.since_ns.filter(|_| closed.by == Some(Side::Local));
+        self.ended_ns = Some(own_ns.unwrap_or(closed.ts_ns));
+    }
+}

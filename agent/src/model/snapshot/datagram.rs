@@ -1,0 +1,81 @@
+//! UDP sockets, as shown.
+
+use std::net::SocketAddr;
+
+use super::WaitView;
+use crate::model::event::{DatagramFlow, SockId};
+
+/// A UDP socket. Counts run since it became known; `None` is what this kernel does not show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatagramView {
+    /// The socket.
+    pub sock: SockId,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Remote address, of a connected socket.
+    pub peer: Option<SocketAddr>,
+    /// Process.
+    pub pid: u32,
+    /// Its command name: escape before printing.
+    pub comm: String,
+    /// Nobody holds it any more.
+    pub closed: bool,
+    /// What entered the receive queue.
+    pub arrived: Option<DatagramFlow>,
+    /// What reads returned.
+    pub read: Option<DatagramFlow>,
+    /// What was written.
+    pub written: Option<DatagramFlow>,
+    /// Datagrams dropped since the socket was made.
+    pub drops: u64,
+    /// Figures a second.
+    pub rates: DatagramRates,
+    /// Datagrams in the receive queue.
+    pub waiting: u32,
+    /// Bytes in the receive buffer, with the kernel's overhead.
+    pub queued_bytes: u64,
+    /// Most of them since the last refresh.
+    pub peak_bytes: u64,
+    /// Size of the receive buffer.
+    pub buffer_bytes: u64,
+    /// How long datagrams waited to be read.
+    pub wait: WaitView,
+    /// How many of these waits are lower bounds.
+    pub at_least: u64,
+    /// How long the oldest datagram in the queue has waited, µs; `None` if there is none, or not known.
+    pub unread_us: Option<u64>,
+}
+
+/// Figures a second over the last few; 0 for what is not observed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DatagramRates {
+    /// Datagrams that arrived.
+    pub arrived: f64,
+    /// That were read.
+    pub read: f64,
+    /// That were written.
+    pub written: f64,
+    /// That were dropped.
+    pub drops: f64,
+}
+
+/// Totals over the UDP sockets of a run; `None` is what this kernel does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatagramTotals {
+    /// Sockets.
+    pub sockets: u64,
+    /// Datagrams that arrived.
+    pub arrived: Option<u64>,
+    /// That were read.
+    pub read: Option<u64>,
+    /// That were written.
+    pub written: Option<u64>,
+    /// That were dropped since the sockets became known.
+    pub drops: u64,
+}
+
+impl Default for DatagramTotals {
+    fn default() -> Self {
+        Self { sockets: 0, arrived: Some(0), read: Some(0), written: Some(0), drops: 0 }
+    }
+}

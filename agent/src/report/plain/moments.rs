@@ -1,0 +1,69 @@
+//! Lines for single events of connections.
+
+use crate::model::event::{Call, Side, What};
+use crate::model::output::MomentOutput;
+use crate::report::moment::{cause, flags, shutdown, state, why};
+use crate::report::{count, count_of, duration_us};
+
+/// What a line says behind the event's name.
+pub(super) fn text(told: &MomentOutput) -> String {
+    let sock = told.moment.sock;
+    let who = told.peer.map_or_else(|| format!("socket {sock}"), |peer| peer.to_string());
+    format!("{who}: {}", carries(&told.moment.what))
+}
+
+fn carries(what: &What) -> String {
+    match *what {
+        What::Data { unread_bytes, buffer_used_bytes, buffer_bytes, .. } => {
+            let (used, all) = (count(buffer_used_bytes.into()), count(buffer_bytes.into()));
+            format!("{} unread, buffer {used} of {all}", bytes(unread_bytes))
+        }
+        What::Read(call) | What::Peek(call) => called(&call, "unread"),
+        What::Write { call, why: None } => called(&call, "unsent"),
+        What::Write { call, why: Some(reason) } => format!("{}: {}", called(&call, "unsent"), why(reason)),
+        What::Segment { bytes: size, seq, ack_seq, flags: bits, again } => {
+            let again = if again { ", again" } else { "" };
+            format!("{}, {} seq {seq} ack {ack_seq}{again}", bytes(size), flags(bits).join(" "))
+        }
+        What::Ack { bytes: size, window_bytes, unacked_bytes } => {
+            format!(
+                "{} more, {} not yet; window {}",
+                bytes(size),
+                count(unacked_bytes.into()),
+                count(window_bytes.into())
+            )
+        }
+        What::Hold { why: reason, bytes: size } => format!("{} held: {}", bytes(size), why(reason)),
+        What::Release { why: reason, held_us } => {
+            format!("sent after {}: {}", duration_us(held_us.into()), why(reason))
+        }
+        What::DelayedAck { waited_us, .. } => format!("sent by timer after {}", duration_us(waited_us.into())),
+        What::Retransmit { bytes: size, seq, ca_state, rto_us, .. } => {
+            format!("{} seq {seq}: {}, timeout {}", bytes(size), cause(ca_state), duration_us(rto_us))
+        }
+        What::Window { side, zero, bytes: size } => {
+            let (whose, what) =
+                (if side == Side::Local { "ours" } else { "the peer's" }, if zero { "shut" } else { "open" });
+            format!("{whose} is {what}, {}", bytes(size))
+        }
+        What::State { from, to, shutdown: bits, .. } => {
+            format!("{} → {}, shut down: {}", state(from), state(to), shutdown(bits))
+        }
+        What::Reset { by: Side::Local } => "sent".to_owned(),
+        What::Reset { by: Side::Peer } => "received".to_owned(),
+        What::Destroyed => "gone".to_owned(),
+    }
+}
+
+fn bytes(size: u32) -> String {
+    count_of(size.into(), "byte")
+}
+
+fn called(call: &Call, left: &str) -> String {
+    let result = match call.result {
+        Ok(size) => bytes(size),
+        Err(error) => format!("error {error}"),
+    };
+    let waited = call.blocked_us.filter(|us| *us > 0).map(|us| format!(", blocked {}", duration_us(us.into())));
+    format!("{result} by thread {}{}, {} {left}", call.tid, waited.unwrap_or_default(), count(call.left_bytes.into()))
+}

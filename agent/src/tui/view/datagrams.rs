@@ -1,0 +1,92 @@
+//! The UDP sockets, one a row, with their receive buffers as gauges.
+
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use super::gauge::bar;
+use super::grid::{self, Column};
+use super::parts::{Row, raw, span, widest};
+use crate::model::snapshot::{DatagramView, Owner, Snapshot};
+use crate::tui::order::By;
+use crate::tui::text::{bytes, clip_address, compact, duration, escape, rate};
+use crate::tui::theme::Theme;
+
+/// Lines that the sockets are worth on a screen of this height; 0 where there are none.
+pub(super) fn height(snapshot: &Snapshot, lines: usize) -> usize {
+    let most = if lines < 30 { 2 } else { lines / 8 };
+    match snapshot.datagrams.len().min(most) {
+        0 => 0,
+        rows => 1 + rows,
+    }
+}
+
+/// A title and the first sockets, in so many lines.
+pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usize) -> Vec<Line<'static>> {
+    let shown: Vec<&DatagramView> = snapshot.datagrams.iter().take(height.saturating_sub(1)).collect();
+    let addresses: Vec<String> = shown.iter().map(|socket| socket.local.to_string()).collect();
+    let is_wide = width >= 120;
+    let most = if width < 100 { 17 } else { 28 };
+    let mut grid = vec![Column::left("UDP SOCKET", widest(addresses.iter().map(String::as_str), 14, most), By::Known)];
+    if is_wide {
+        grid.push(Column::left("PROCESS", 19, By::Known));
+    }
+    let gauge = grid.len();
+    grid.push(Column::left("RECEIVE BUFFER", 0, By::Known));
+    let figures: &[(&str, usize)] = if is_wide {
+        &[("FILLED", 7), ("OF", 7), ("IN/s", 7), ("READ/s", 7), ("OUT/s", 7), ("WAIT p50", 9), ("p99", 7), ("max", 7)]
+    } else {
+        &[("FILLED", 7), ("IN/s", 6), ("OUT/s", 6), ("WAIT p99", 8)]
+    };
+    grid.extend(figures.iter().map(|&(title, width)| Column::right(title, width, By::Known)));
+    grid.push(Column::right("DROPPED", 13, By::Known));
+    grid[gauge].width = grid::rest(width, &grid);
+    let mut out = vec![Line::from(heading(theme, &grid))];
+    for (socket, address) in shown.iter().zip(&addresses) {
+        let mut cells = vec![vec![raw(clip_address(address, grid[0].width))]];
+        if is_wide {
+            cells.push(vec![span(format!("{} {}", escape(&socket.comm), socket.pid), theme.dim())]);
+        }
+        let style = if dropping(socket) { theme.loss() } else { theme.owner(Owner::App) };
+        let share = |bytes: u64| bytes as f64 / socket.buffer_bytes.max(1) as f64;
+        let (now, peak) = (share(socket.queued_bytes), share(socket.peak_bytes));
+        cells.push(bar(theme, now, Some(peak), grid[gauge].width, style));
+        cells.extend(figures.iter().map(|&(title, _)| vec![raw(figure(socket, title))]));
+        cells.push(drops(theme, socket));
+        out.push(grid::row(theme, &grid, cells, false));
+    }
+    out
+}
+
+fn heading(theme: Theme, grid: &[Column]) -> Row {
+    let area = ratatui::layout::Rect::default();
+    grid::titles(theme, grid, (By::Known, false), area, None).spans
+}
+
+fn figure(socket: &DatagramView, title: &str) -> String {
+    let flow = |seen: bool, per_second: f64| if seen { rate(per_second) } else { "–".to_owned() };
+    let wait = |us: u64| if socket.wait.count > 0 { duration(us) } else { "–".to_owned() };
+    match title {
+        "FILLED" => bytes(socket.queued_bytes),
+        "OF" => bytes(socket.buffer_bytes),
+        "IN/s" => flow(socket.arrived.is_some(), socket.rates.arrived),
+        "READ/s" => flow(socket.read.is_some(), socket.rates.read),
+        "OUT/s" => flow(socket.written.is_some(), socket.rates.written),
+        "WAIT p50" => wait(socket.wait.p50),
+        "max" => wait(socket.wait.max),
+        _ => wait(socket.wait.p99),
+    }
+}
+
+fn dropping(socket: &DatagramView) -> bool {
+    socket.rates.drops > 0.0
+}
+
+fn drops(theme: Theme, socket: &DatagramView) -> Row {
+    let (text, style) = match socket.drops {
+        0 => ("0".to_owned(), theme.dim()),
+        n if dropping(socket) => (format!("▲{} +{}/s", compact(n), rate(socket.rates.drops)), theme.loss()),
+        // Long ago: known, and no loss now.
+        n => (format!("▲{}", compact(n)), Style::new()),
+    };
+    vec![span(text, style)]
+}

@@ -1,0 +1,100 @@
+//! An exchange that was as most are, as a record of less than half the length.
+
+use backscope_abi as abi;
+use backscope_abi::{Brief, BriefUse, Exchange, ThreadUse, hold};
+
+use crate::maps::reserve;
+
+/// Bits that a [`Brief`] has no room for, of all figures. A time of 0, which means "not yet", gives some.
+#[inline(always)]
+fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
+    let since = |ns: u64| ns.wrapping_sub(base_ns);
+    let of_user = |user: &ThreadUse, ts_ns: u64| {
+        let since_ago_ns = ts_ns.wrapping_sub(user.since_ns);
+        since_ago_ns | user.run_delay_ns | user.cpu_ns
+    };
+    let inbound = since(exchange.in_first_ns)
+        | since(exchange.in_last_ns)
+        | since(exchange.read_first_ns)
+        | since(exchange.read_last_ns)
+        | exchange.bytes_in
+        | of_user(&exchange.reader, exchange.read_first_ns);
+    let outbound = since(exchange.out_first_ns)
+        | since(exchange.out_last_ns)
+        | since(exchange.sent_ns)
+        | since(exchange.acked_ns)
+        | exchange.bytes_out
+        | of_user(&exchange.writer, exchange.out_last_ns);
+    let counts = exchange.reads | exchange.eagains | exchange.writes | exchange.small_writes;
+    (inbound | outbound) >> 32 | (counts >> 16) as u64
+}
+
+/// Not 0 if anything happened that a [`Brief`] does not tell of.
+#[inline(always)]
+fn unusual(exchange: &Exchange) -> u64 {
+    let counts = exchange.unread | exchange.unsent | exchange.unacked | exchange.window_jiffies | exchange.delayed_acks;
+    let [a, b, c, d, e] = exchange.held;
+    let held = (a | b | c | d | e) as u32 | (exchange.holding ^ hold::NONE) as u32;
+    exchange.starved_ns | exchange.blocked_ns | exchange.retransmit_ns | (counts | held) as u64
+}
+
+#[inline(always)]
+fn brief_use(user: &ThreadUse, ts_ns: u64) -> BriefUse {
+    BriefUse {
+        tgid: user.tgid,
+        tid: user.tid,
+        since_ago_ns: ts_ns.wrapping_sub(user.since_ns) as u32,
+        run_delay_ns: user.run_delay_ns as u32,
+        cpu_ns: user.cpu_ns as u32,
+    }
+}
+
+/// Sends the exchange in brief. False if it does not fit, or if the ring is full.
+///
+/// # Safety
+/// `exchange` must point into a live map value.
+#[inline(always)]
+pub(crate) unsafe fn emit(exchange: *const Exchange) -> bool {
+    // SAFETY: promised by the caller.
+    let exchange = unsafe { &*exchange };
+    let (first, other) = (exchange.in_first_ns, exchange.out_first_ns);
+    let base_ns = if first < other { first } else { other };
+    if base_ns == 0 || excess(exchange, base_ns) | unusual(exchange) != 0 {
+        return false;
+    }
+    reserve(|record: *mut Brief| {
+        let since = |ns: u64| ns.wrapping_sub(base_ns) as u32;
+        // SAFETY: memory of the ring for one record, every field of which is written here.
+        unsafe {
+            (*record).kind = abi::BRIEF;
+            (*record).seq = exchange.seq;
+            (*record).ts_ns = exchange.ts_ns;
+            (*record).sock = exchange.sock;
+            (*record).base_ns = base_ns;
+            (*record).role = exchange.role;
+            (*record).progress = exchange.progress;
+            (*record).midway = exchange.midway;
+            (*record)._pad = 0;
+            (*record).min_rtt_us = exchange.min_rtt_us;
+            (*record).times = [
+                since(exchange.in_first_ns),
+                since(exchange.in_last_ns),
+                since(exchange.read_first_ns),
+                since(exchange.read_last_ns),
+                since(exchange.out_first_ns),
+                since(exchange.out_last_ns),
+                since(exchange.sent_ns),
+                since(exchange.acked_ns),
+            ];
+            (*record).bytes_in = exchange.bytes_in as u32;
+            (*record).bytes_out = exchange.bytes_out as u32;
+            (*record).reader = brief_use(&exchange.reader, exchange.read_first_ns);
+            (*record).writer = brief_use(&exchange.writer, exchange.out_last_ns);
+            (*record).reads = exchange.reads as u16;
+            (*record).eagains = exchange.eagains as u16;
+            (*record).writes = exchange.writes as u16;
+            (*record).small_writes = exchange.small_writes as u16;
+            (*record).last_sizes = exchange.last_sizes;
+        }
+    })
+}

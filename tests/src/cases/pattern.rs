@@ -1,0 +1,74 @@
+//! Patterns: demo servers and servers that nobody here wrote, each told for what it is while it is under load.
+
+mod demos;
+mod load;
+mod servers;
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use crate::harness::json::{Value, is, number};
+use crate::harness::{Agent, Ended, World, net};
+pub(super) use demos::CASES as DEMOS;
+use load::Load;
+pub(super) use servers::CASES as SERVERS;
+
+/// From the first connection of the load to the right name, at most; emulated, everything takes longer.
+fn told_within(world: &World) -> Duration {
+    Duration::from_secs(if world.vm { 60 } else { 5 })
+}
+
+/// The load goes on until then.
+const STEADY_NS: u64 = 4_000_000_000;
+
+/// Name, units and, where one is expected, io.
+type Kind = (&'static str, &'static str, Option<&'static str>);
+
+fn is_kind(object: &Value, (name, units, io): Kind) -> bool {
+    is(object, "pattern")
+        && object["name"] == name
+        && object["units"] == units
+        && io.is_none_or(|io| object["io"] == io)
+}
+
+/// Watches a server under load until it is told for what it is, and that it is told so at the end.
+fn check(world: &World, pid: u32, expected: Kind, load: impl FnOnce() -> Load) -> anyhow::Result<Ended> {
+    let mut agent = world.watch().pid(pid).start()?;
+    let begun_ns = net::monotonic_ns();
+    let load = load();
+    let told = await_kind(&mut agent, expected)?;
+    let told_ns = number(&told, "/ts_ns").unwrap_or(u64::MAX);
+    let after = Duration::from_nanos(told_ns.saturating_sub(begun_ns));
+    ensure!(after < told_within(world), "told after {after:?}: {told}");
+    // It is to stay so while the load goes on.
+    agent.await_time(begun_ns + STEADY_NS)?;
+    let served = load.stop()?;
+    ensure!(served > 0, "the load got no answer");
+    let ended = agent.stop()?;
+    let last = ended.of("pattern").filter(|object| object["pid"] == told["pid"]).last();
+    ensure!(last.is_some_and(|last| is_kind(last, expected)), "at the end: {last:?}");
+    let count = ended.of("pattern").count();
+    ensure!(count <= 4, "told {count} times in a few seconds");
+    ended.of("pattern").try_for_each(check_useful)?;
+    Ok(ended)
+}
+
+fn await_kind(agent: &mut Agent, expected: Kind) -> anyhow::Result<Value> {
+    let what = format!("pattern {expected:?}");
+    agent.await_object(&what, |object| is_kind(object, expected)).map_err(|error| {
+        let told: Vec<String> =
+            agent.objects().iter().filter(|object| is(object, "pattern")).map(Value::to_string).collect();
+        error.context(format!("told instead: {}", told.join(" ")))
+    })
+}
+
+/// A pattern is of use only with evidence, and sure of nothing.
+fn check_useful(pattern: &Value) -> anyhow::Result<()> {
+    let sentences = pattern["evidence"].as_array().map(Vec::as_slice).unwrap_or_default();
+    ensure!(!sentences.is_empty(), "no evidence: {pattern}");
+    let confidence = pattern["confidence"].as_f64().unwrap_or(-1.0);
+    let is_unknown = pattern["name"] == "unknown";
+    ensure!(if is_unknown { confidence == 0.0 } else { (0.5..1.0).contains(&confidence) }, "confidence: {pattern}");
+    Ok(())
+}

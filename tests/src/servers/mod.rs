@@ -1,0 +1,130 @@
+//! Real servers, as their projects make them: how each is started, and how one talks to it.
+
+mod http;
+mod postgresql;
+mod redis;
+mod sharing;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use crate::harness::{Process, Protocol, Skip, World, net, talk};
+
+/// The port of each: none runs while another does, but in a network namespace of its own.
+pub const PORT: u16 = 7100;
+
+/// A server that can be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Server {
+    /// The project's name.
+    pub name: &'static str,
+    /// How to ask it.
+    pub protocol: Protocol,
+    prepare: fn(&Path) -> anyhow::Result<Command>,
+}
+
+/// Every one that serves a connection for as long as it is asked.
+pub const ALL: [Server; 10] = [
+    http::NGINX,
+    redis::REDIS,
+    postgresql::POSTGRESQL,
+    http::HAPROXY,
+    http::APACHE_PREFORK,
+    http::APACHE_EVENT,
+    http::NODE,
+    http::PYTHON_ASYNCIO,
+    http::PYTHON_THREADS,
+    http::CADDY,
+];
+
+/// Those beside, that differ in how they share connections.
+const SHARING: [Server; 7] = [
+    sharing::NGINX_REUSEPORT,
+    sharing::REDIS_IO_THREADS,
+    sharing::NODE_CLUSTER,
+    sharing::NODE_CLUSTER_SHARED,
+    sharing::GUNICORN_SYNC,
+    sharing::GUNICORN_GTHREAD,
+    sharing::MEMCACHED,
+];
+
+/// A server that answers; it ends with the guard.
+#[derive(Debug)]
+pub struct Running {
+    /// Its first process.
+    pub process: Process,
+    // Dropped after the process that writes there.
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// The server of that name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn named(name: &str) -> anyhow::Result<Self> {
+        ALL.into_iter()
+            .chain(SHARING)
+            .find(|server| server.name == name)
+            .with_context(|| format!("no server is called {name}"))
+    }
+
+    /// Writes what it needs into the folder, and returns how it is started there.
+    ///
+    /// # Errors
+    /// A [`Skip`] if it is not installed; else whatever keeps it from being prepared.
+    pub fn command(&self, folder: &Path) -> anyhow::Result<Command> {
+        (self.prepare)(folder)
+    }
+
+    /// Starts it, with its files in a folder of its own, and waits until it answers.
+    ///
+    /// # Errors
+    /// A [`Skip`] if it is not installed; else whatever keeps it from answering.
+    pub fn start(&self, world: &World) -> anyhow::Result<Running> {
+        // Within reach of the users that some of them become.
+        let folder = tempfile::Builder::new().prefix("backscope").tempdir_in("/tmp")?;
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+        let process = Process::start(self.command(folder.path())?)?;
+        let deadline = Instant::now() + world.patience();
+        net::await_listening(PORT, world.patience())?;
+        // PostgreSQL listens while it starts, and turns away who comes.
+        while let Err(error) = talk(([127, 0, 0, 1], PORT).into(), self.protocol, 1, |asked| asked < 1) {
+            ensure!(Instant::now() < deadline, "{} does not answer: {error:#}", self.name);
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Running { process, _folder: folder })
+    }
+}
+
+/// Where a program is.
+///
+/// # Errors
+/// A [`Skip`] if it is not installed.
+pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&path).chain(["/usr/sbin".into()]).map(|dir| dir.join(program));
+    let found = places.find(|place| place.is_file());
+    found.ok_or_else(|| Skip(format!("{program} is not installed")).into())
+}
+
+/// An installed program with these arguments, separated by blanks.
+fn command(program: &str, arguments: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(installed(program)?);
+    command.args(arguments.split_whitespace());
+    Ok(command)
+}
+
+/// The same, with a file in the folder as its last argument.
+fn with_file(program: &str, arguments: &str, file: &Path, text: &str) -> anyhow::Result<Command> {
+    let mut command = command(program, arguments)?;
+    fs::write(file, text)?;
+    command.arg(file);
+    Ok(command)
+}
