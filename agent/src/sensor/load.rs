@@ -436,7 +436,6 @@ fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), ProgramError> {
 /// The end of an error's chain of causes: the kernel's own word, without the verifier's log.
 fn brief(error: &dyn std::error::Error) -> String {
     let text = chain(error);
-    eprintln!("{text}");
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default();
     // The loader repeats the system call's error behind a verifier log that is empty.
