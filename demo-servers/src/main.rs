@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use demo_servers::program;
+
 fn main() -> ExitCode {
-    demo_servers::program::main(std::env::args_os(), &[])
+    program::main(program::NAME, std::env::args_os(), &[])
 }

@@ -104,11 +104,14 @@ pub(crate) struct DemoArgs {
     choice: Option<Choice>,
 }
 
+/// The name of its first thread, whatever the program is called.
+pub const NAME: &str = "demo-servers";
+
 /// Runs what the command line says. `args` begins with the program's name; `prefix` is what the running program takes
-/// before the verbs of this one, to start a server as a process of its own.
-pub fn main(args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
-    // Whatever the program is called; those that have roles take other names.
-    name_thread("demo-servers");
+/// before the verbs of this one, to start a server as a process of its own. The calling thread takes the name; those
+/// that have roles take others.
+pub fn main(name: &str, args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
+    name_thread(name);
     let outcome = match Program::parse_from(args).what {
         What::Demo(args) => run_demo(&args, prefix),
         What::Verb(verb) => verb.run(),

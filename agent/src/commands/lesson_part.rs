@@ -21,5 +21,5 @@ pub(super) fn run(name: &str, words: &[OsString]) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let program = std::iter::once(OsString::from("backscope"));
-    Ok(program::main(program.chain(words.iter().cloned()), &[]))
+    Ok(program::main(name, program.chain(words.iter().cloned()), &[]))
 }
