@@ -68,6 +68,10 @@ impl Collector {
         self.model.brief().connections_open
     }
 
+    pub(super) fn accepted(&self) -> u64 {
+        self.model.brief().listeners.iter().map(|listener| listener.totals.accepted).sum()
+    }
+
     /// Threads of the processes watched.
     pub(super) fn threads(&self) -> Vec<(u32, u32)> {
         self.model.snapshot().threads.iter().map(|thread| (thread.pid, thread.tid)).collect()

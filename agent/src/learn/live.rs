@@ -102,6 +102,9 @@ impl Run {
         self.clients.iter_mut().try_for_each(Part::go)?;
         if cast.together {
             self.until("the clients to connect", |run| Ok(run.said(Who::Client, "connected ") >= clients))?;
+            // Who waits in the accept queue is not asking yet, and a thread that has not begun has no name.
+            self.until("the server to accept them", |run| Ok(run.collector.accepted() >= clients as u64))?;
+            self.sample()?;
             tell("the clients are connected; now all ask at once");
             self.clients.iter_mut().try_for_each(Part::go)?;
         }
@@ -116,7 +119,11 @@ impl Run {
         tell("reading what the kernel counted");
         self.settle()?;
         self.finish()?;
-        Ok(self.collector.evidence())
+        let Self { sensor, collector, server, clients, .. } = self;
+        drop((server, clients));
+        // The kernel takes its time to detach, and nobody has to wait for it.
+        thread::spawn(move || drop(sensor));
+        Ok(collector.evidence())
     }
 
     /// Watches until something is so.

@@ -1,6 +1,6 @@
 //! `learn --auto`: every round is run, and what the text claims is held against what was measured.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Instant};
 
 use super::Study;
 use crate::{
@@ -30,10 +30,11 @@ pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Re
 fn check(study: &Study, round: usize, args: &LearnArgs) -> anyhow::Result<usize> {
     let Study { entry, lesson, .. } = study;
     let recording = args.record.as_ref().map(|folder| folder.join(format!("{}-{}.bsrec", entry.slug, round + 1)));
+    let begun = Instant::now();
     let outcome = study.outcome(round, recording.as_deref(), &mut |_| {})?;
     let plan = &lesson.rounds[round].plan;
     println!(
-        "{} {}, {} of {}: {} {} = {}; {} of {} claims hold (kernel {}, {} tier)",
+        "{} {}, {} of {}: {} {} = {}; {} of {} claims hold (kernel {}, {} tier, took {:.1} s)",
         lesson.lecture,
         entry.slug,
         round + 1,
@@ -45,6 +46,7 @@ fn check(study: &Study, round: usize, args: &LearnArgs) -> anyhow::Result<usize>
         plan.claims.len(),
         escape(&outcome.evidence.kernel),
         escape(&outcome.evidence.tier),
+        begun.elapsed().as_secs_f64(),
     );
     for broken in &outcome.broken {
         println!("  does not hold: {broken}");
