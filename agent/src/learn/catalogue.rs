@@ -2,7 +2,7 @@
 
 use super::{
     check::Check,
-    checks,
+    checks::{accept_queue, acceptors, idempotency, nagle, patterns, reading},
     lesson::{Lesson, LessonError},
 };
 
@@ -31,11 +31,11 @@ impl Entry {
 
 /// A lesson by its name; the numbers are those of the rounds with a recording.
 macro_rules! lesson {
-    ($slug:literal, $check:ident, [$($round:literal),*]) => {
+    ($slug:literal, $check:expr, [$($round:literal),*]) => {
         Entry {
             slug: $slug,
             text: include_str!(concat!("../../lessons/", $slug, ".md")),
-            check: &checks::$check::CHECK,
+            check: &$check,
             recordings: &[$(include_bytes!(concat!("../../lessons/recordings/", $slug, "-", $round, ".bsrec"))),*],
         }
     };
@@ -43,17 +43,17 @@ macro_rules! lesson {
 
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[Entry] = &[
-    lesson!("cpu", patterns, [1, 2, 3]),
-    lesson!("accept-queue", accept_queue, [1, 2]),
-    lesson!("socket-data", reading, [1, 2]),
-    lesson!("three-roles", patterns, [1, 2, 3]),
-    lesson!("one-thread", patterns, [1, 2]),
-    lesson!("readers", patterns, [1, 2]),
-    lesson!("messages", patterns, [1, 2]),
-    lesson!("acceptors", acceptors, [1, 2, 3]),
-    lesson!("sharding", acceptors, [1, 2]),
-    lesson!("idempotency", idempotency, [1, 2]),
-    lesson!("nagle", nagle, [1, 2, 3]),
+    lesson!("cpu", patterns::ONE, [1, 2, 3]),
+    lesson!("accept-queue", accept_queue::CHECK, [1, 2]),
+    lesson!("socket-data", reading::CHECK, [1, 2]),
+    lesson!("three-roles", patterns::HANDS, [1, 2, 3]),
+    lesson!("one-thread", patterns::CROWD, [1, 2]),
+    lesson!("readers", patterns::CROWD, [1, 2]),
+    lesson!("messages", patterns::CROWD, [1, 2]),
+    lesson!("acceptors", acceptors::CHECK, [1, 2, 3]),
+    lesson!("sharding", acceptors::CHECK, [1, 2]),
+    lesson!("idempotency", idempotency::CHECK, [1, 2]),
+    lesson!("nagle", nagle::CHECK, [1, 2, 3]),
 ];
 
 /// Every lesson, in the order of the lectures.

@@ -10,6 +10,7 @@ use crate::{
         snapshot::{ConnectionView, ExchangeView, ListenerView, SliceKind, Snapshot, ThreadView},
     },
     record::{Entry, Header},
+    tui::{self, Step},
 };
 
 /// Who a line of a report is from: the server, or a client by its number.
@@ -148,6 +149,14 @@ impl Evidence {
     pub fn thread_name(&self, tid: u32) -> String {
         let known = self.snapshot.threads.iter().find(|thread| thread.tid == tid).map(|thread| thread.comm.clone());
         known.unwrap_or_else(|| format!("thread {tid}"))
+    }
+
+    /// An exchange, step by step.
+    pub(super) fn steps(&self, sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
+        let Some(connection) = self.connection(sock) else { return Vec::new() };
+        let seen = Step::Gap { text: "seen by the client: peer = server".to_owned() };
+        let seen = (connection.role == Role::Client).then_some(seen);
+        seen.into_iter().chain(tui::exchange_steps(&self.snapshot, connection, exchange)).collect()
     }
 
     /// A connection, as it was at its end.

@@ -68,8 +68,5 @@ fn typical(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    let steps = typical(evidence).and_then(|(sock, exchange)| {
-        Some(tui::exchange_steps(&evidence.snapshot, evidence.connection(sock)?, exchange))
-    });
-    Picture::Lanes(steps.unwrap_or_default())
+    Picture::Lanes(typical(evidence).map(|(sock, exchange)| evidence.steps(sock, exchange)).unwrap_or_default())
 }

@@ -17,7 +17,14 @@ use crate::{
     tui,
 };
 
-pub(in crate::learn) static CHECK: Check = Check {
+/// Many requests at once, and what became of each.
+pub(in crate::learn) static CROWD: Check = CHECK;
+/// One request, step by step.
+pub(in crate::learn) static ONE: Check = Check { picture: request, ..CHECK };
+/// One connection, from hand to hand.
+pub(in crate::learn) static HANDS: Check = Check { picture: connection, ..CHECK };
+
+const CHECK: Check = Check {
     knobs: &["server", "clients"],
     facts: &[
         Spec::count("clients", "clients that asked, all at once"),
@@ -89,6 +96,27 @@ fn hands(evidence: &Evidence) -> Option<u64> {
     let (_, exchange) = evidence.exchanges(Role::Server).find(|(sock, _)| *sock == accept.sock)?;
     let hands = BTreeSet::from([listener.pid, accept.tid, exchange.read_tid?, exchange.write_tid?]);
     Some(hands.len() as u64)
+}
+
+/// The slowest request, once it is there.
+fn request(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+    steps(evidence, |kind| !matches!(kind, SliceKind::Handshake | SliceKind::AcceptQueue | SliceKind::Request))
+}
+
+/// The same from the handshake on.
+fn connection(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+    steps(evidence, |kind| kind != SliceKind::Request)
+}
+
+/// The slowest request by slices of these kinds. How long the client was told to wait before it asks is nobody's doing.
+fn steps(evidence: &Evidence, shown: fn(SliceKind) -> bool) -> Picture {
+    let slowest = evidence.exchanges(Role::Server).max_by_key(|(_, exchange)| served_us(exchange));
+    let steps = slowest.map(|(sock, exchange)| {
+        let mut exchange = exchange.clone();
+        exchange.slices.retain(|slice| shown(slice.kind));
+        evidence.steps(sock, &exchange)
+    });
+    Picture::Lanes(steps.unwrap_or_default())
 }
 
 /// Every request by its time, the quickest first: who answered it, and what held it.

@@ -56,8 +56,6 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     let waited = !matches!(facts.get("blocked"), None | Some(Value::Number(0.0)));
     let role = if waited { Role::Client } else { Role::Server };
-    let steps = evidence.exchanges(role).next().and_then(|(sock, exchange)| {
-        Some(tui::exchange_steps(&evidence.snapshot, evidence.connection(sock)?, exchange))
-    });
-    Picture::Lanes(steps.unwrap_or_default())
+    let first = evidence.exchanges(role).next();
+    Picture::Lanes(first.map(|(sock, exchange)| evidence.steps(sock, exchange)).unwrap_or_default())
 }
