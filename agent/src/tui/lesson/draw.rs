@@ -12,6 +12,8 @@ use crate::tui::view::parts::{Row, columns, cut, raw, rule, span};
 
 /// From here on the picture stands beside the text.
 const WIDE: u16 = 120;
+/// Columns of text at most: longer lines are hard to read.
+const WORDS: u16 = 72;
 /// The smallest screen, in columns and lines.
 const SMALLEST: (u16, u16) = (60, 16);
 
@@ -49,64 +51,105 @@ impl LessonApp {
 
     fn body(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let width = usize::from(area.width);
-        let wide = area.width >= WIDE && !self.evidence;
-        let half = Rect { width: area.width / 2, ..area };
-        let other = Rect { x: area.x + half.width + 1, width: area.width - half.width - 1, ..area };
-        let column = if wide { usize::from(half.width) } else { width };
-        let lines = match &self.stage {
-            Stage::List => list::lines(self.theme, &self.lessons, &self.progress, self.at, width),
-            Stage::Reveal(outcome, _) if self.evidence => {
-                page::evidence(self.theme, self.lesson(), self.round, outcome, width)
+        match &self.stage {
+            Stage::List => {
+                let room = area.height.into();
+                let lines = list::lines(self.theme, &self.lessons, &self.progress, Some(self.at), width, room);
+                self.put(frame, area, lines, 0);
             }
+            Stage::Reveal(outcome, _) if self.evidence => {
+                let lines = page::evidence(self.theme, self.lesson(), self.round, outcome, width);
+                self.put(frame, area, lines, 0);
+            }
+            _ if area.width >= WIDE => self.wide(frame, area),
+            _ => self.narrow(frame, area),
+        }
+    }
+
+    /// One thing below the other.
+    fn narrow(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        let (width, height) = (usize::from(area.width), usize::from(area.height));
+        let (lines, question) = match &self.stage {
             Stage::Reveal(outcome, shown) => {
-                let (mut lines, words) = self.reveal(outcome, *shown, column);
-                if wide {
-                    let room = usize::from(area.height).min(30);
-                    let mut beside = self.pictured(outcome, other.width.into(), room);
-                    beside.extend(page::evidence(self.theme, self.lesson(), self.round, outcome, other.width.into()));
-                    frame.render_widget(Text::from(beside), other);
-                    lines.push(Line::default());
-                } else {
-                    lines.extend(self.pictured(outcome, width, 0));
-                }
+                let (question, mut lines, words) = self.reveal(outcome, *shown, width);
+                lines.extend(page::pictured(self.theme, outcome, width, 0));
                 lines.extend(words);
-                lines
+                let before = question.len();
+                (question.into_iter().chain(lines).collect(), before)
             }
             stage => {
-                let mut lines = self.asked(stage, column);
-                let plan =
-                    page::plan(self.theme, self.lesson(), self.round, if wide { other.width.into() } else { width });
-                if wide {
-                    frame.render_widget(Text::from(plan), other);
-                    lines.extend([Line::default(), Line::default()]);
-                    lines.push(rule(self.theme, vec![span("THE LESSONS", self.theme.dim())], column));
-                    lines.extend(list::table(self.theme, &self.lessons, &self.progress, self.at, column));
-                } else if matches!(stage, Stage::Predict) {
+                let mut lines = self.asked(stage, width);
+                if matches!(stage, Stage::Predict) {
                     lines.push(Line::default());
-                    lines.extend(plan);
+                    lines.extend(page::plan(self.theme, self.lesson(), self.round, width));
+                    let measured = page::measured(self.theme, self.lesson(), width);
+                    if lines.len() + measured.len() < height {
+                        lines.push(Line::default());
+                        lines.extend(measured);
+                    }
                 }
-                lines
+                (lines, 0)
             }
         };
-        let area = if wide && !matches!(self.stage, Stage::List) { half } else { area };
-        self.put(frame, area, lines);
+        self.put(frame, area, lines, question);
     }
 
-    /// Lines that may be more than fit: the newest are followed while parts are revealed.
-    fn put(&mut self, frame: &mut Frame<'_>, area: Rect, lines: Lines) {
+    /// The words on the left, what they are drawn from on the right.
+    fn wide(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        let (theme, lesson) = (self.theme, self.lesson());
+        let words = Rect { width: (area.width / 2).min(WORDS), ..area };
+        let beside = Rect { x: area.x + words.width + 1, width: area.width - words.width - 1, ..area };
+        let (column, other, height) = (words.width.into(), beside.width.into(), usize::from(area.height));
+        let (mut lines, seen) = match &self.stage {
+            Stage::Reveal(outcome, shown) => {
+                let (mut lines, verdict, words) = self.reveal(outcome, *shown, column);
+                lines.extend(verdict);
+                lines.push(Line::default());
+                lines.extend(words);
+                let evidence = page::evidence(theme, lesson, self.round, outcome, other);
+                // Facts and claims are seen below the picture; what ran is one key away.
+                let below = lesson.check.facts.len() + lesson.rounds[self.round].plan.claims.len() + 4;
+                let mut seen = page::pictured(theme, outcome, other, height.saturating_sub(below));
+                seen.extend(evidence);
+                (lines, seen)
+            }
+            stage => {
+                let mut seen = page::plan(theme, lesson, self.round, other);
+                seen.push(Line::default());
+                seen.extend(page::measured(theme, lesson, other));
+                seen.push(Line::default());
+                seen.extend(page::legend(theme, other));
+                (self.asked(stage, column), seen)
+            }
+        };
+        // The list stands at the bottom, as long as the text leaves it room.
+        let room = height.saturating_sub(lines.len() + 2);
+        let list = list::table(theme, &self.lessons, &self.progress, Some(self.at), column, room);
+        if list.len() <= room {
+            lines.resize(height - list.len() - 1, Line::default());
+            lines.push(rule(theme, vec![span("THE LESSONS", theme.dim())], column));
+            lines.extend(list);
+        }
+        frame.render_widget(Text::from(seen), beside);
+        self.put(frame, words, lines, 0);
+    }
+
+    /// Lines that may be more than fit: the newest are followed while parts are revealed. The first `whole` lines are
+    /// seen whole or not at all.
+    fn put(&mut self, frame: &mut Frame<'_>, area: Rect, lines: Lines, whole: usize) {
         let height = usize::from(area.height);
         self.scroll_end = lines.len().saturating_sub(height);
-        let follows = matches!(self.stage, Stage::Reveal(..)) && !self.evidence;
-        let from = self.scroll.unwrap_or(if follows { self.scroll_end } else { 0 }).min(self.scroll_end);
+        let newest = match self.stage {
+            _ if self.evidence || self.scroll_end == 0 => 0,
+            // What was measured comes first, then the picture.
+            Stage::Reveal(_, 1) => whole,
+            Stage::Reveal(..) => self.scroll_end.max(whole),
+            _ => 0,
+        };
+        let from = self.scroll.map_or(newest, |from| from.min(self.scroll_end));
+        self.scrolled = from;
         let shown: Lines = lines.into_iter().skip(from).take(height).collect();
         frame.render_widget(Text::from(shown), area);
-    }
-
-    fn pictured(&self, outcome: &Outcome, width: usize, room: usize) -> Lines {
-        let mut out = vec![rule(self.theme, vec![span("WHO DID WHAT", self.theme.dim())], width)];
-        out.extend(page::picture(self.theme, outcome, width, room));
-        out.push(Line::default());
-        out
     }
 
     /// The question, with what became of it so far.
@@ -143,15 +186,16 @@ impl LessonApp {
         out
     }
 
-    /// The verdict, and the parts that are revealed.
-    fn reveal(&self, outcome: &Outcome, shown: usize, width: usize) -> (Lines, Lines) {
+    /// The question, the verdict, and the parts that are revealed.
+    fn reveal(&self, outcome: &Outcome, shown: usize, width: usize) -> (Lines, Lines, Lines) {
         let (theme, lesson, round) = (self.theme, self.lesson(), self.round);
-        let mut out = page::question(theme, lesson, round, width);
+        let question = page::question(theme, lesson, round, width);
+        let mut out = Lines::new();
         out.push(page::answers(theme, lesson, round, self.guess, lesson.rounds[round].right(&outcome.facts)));
         out.push(Line::default());
         out.extend(page::verdict(theme, lesson, round, outcome, self.guess, width));
         let parts = page::parts(theme, lesson, round, outcome, width);
-        (out, parts.into_iter().take(shown).flatten().collect())
+        (question, out, parts.into_iter().take(shown).flatten().collect())
     }
 
     fn foot(&self, width: usize) -> Line<'static> {

@@ -69,6 +69,8 @@ pub struct LessonApp {
     evidence: bool,
     /// Lines scrolled off the top; `None` while the newest part is followed.
     scroll: Option<usize>,
+    /// Lines that were off the top in the last drawing.
+    scrolled: usize,
     /// How far it can be scrolled, by the last drawing.
     scroll_end: usize,
 }
@@ -92,6 +94,7 @@ impl LessonApp {
             hint: None,
             evidence: false,
             scroll: None,
+            scrolled: 0,
             scroll_end: 0,
         }
     }
@@ -245,8 +248,7 @@ impl LessonApp {
     }
 
     fn scroll_by(&mut self, lines: isize) -> LessonAction {
-        let from = self.scroll.unwrap_or(if matches!(self.stage, Stage::Reveal(..)) { self.scroll_end } else { 0 });
-        self.scroll = Some(from.saturating_add_signed(lines).min(self.scroll_end));
+        self.scroll = Some(self.scrolled.saturating_add_signed(lines).min(self.scroll_end));
         LessonAction::Redraw
     }
 }

@@ -4,10 +4,12 @@ use ratatui::text::Line;
 
 use super::words;
 use crate::learn::{Bar, Cast, Lesson, Outcome, Picture, Value};
+use crate::model::snapshot::Owner;
 use crate::tui::text::{escape, left, right, wrap};
-use crate::tui::theme::Theme;
+use crate::tui::theme::{Theme, letter, name as owner_name};
 use crate::tui::view::lanes;
 use crate::tui::view::parts::{Row, cut, raw, rule, span, spread};
+use crate::tui::{Lane, Step};
 
 /// Lines of a page.
 pub(super) type Lines = Vec<Line<'static>>;
@@ -69,7 +71,12 @@ pub(super) fn answers(
         };
         row.extend([span(text, style), raw("  ")]);
     }
-    row.push(span(if guess.is_some() { "your prediction" } else { "what do you predict?" }, theme.dim()));
+    let asked = match (right, guess) {
+        (Some(_), _) => "",
+        (None, Some(_)) => "your prediction",
+        (None, None) => "what do you predict?",
+    };
+    row.push(span(asked, theme.dim()));
     Line::from(row)
 }
 
@@ -78,7 +85,7 @@ pub(super) fn key(at: usize) -> char {
     (b'a'..=b'd').nth(at).map_or('?', char::from)
 }
 
-/// What will run and be measured.
+/// What will run.
 pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
     let plan = &lesson.rounds[round].plan;
     let cast = (lesson.check.cast)(&plan.knobs);
@@ -99,11 +106,31 @@ pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) ->
             command("", &[format!("({} of them)", cast.clients.len())]);
         }
     }
-    out.push(Line::default());
-    out.push(rule(theme, vec![span("WHAT WILL BE MEASURED", theme.dim())], width));
-    for spec in lesson.check.facts {
-        out.push(Line::from(cut(vec![span(format!("   {}", spec.about), theme.dim())], width)));
-    }
+    out
+}
+
+/// What will be measured.
+pub(super) fn measured(theme: Theme, lesson: &Lesson, width: usize) -> Lines {
+    let facts = lesson.check.facts.iter();
+    let fact = |about: &str| Line::from(cut(vec![span(format!("   {about}"), theme.dim())], width));
+    let title = rule(theme, vec![span("WHAT WILL BE MEASURED", theme.dim())], width);
+    std::iter::once(title).chain(facts.map(|spec| fact(spec.about))).collect()
+}
+
+/// How the picture that follows is read.
+pub(super) fn legend(theme: Theme, width: usize) -> Lines {
+    let arrow = |from, to, text: &str| Step::Arrow { at: None, from, to, text: text.to_owned() };
+    let held = |owner, text: &str| Step::Held { at: None, us: 0, owner, counts: true, text: text.to_owned() };
+    let steps = [
+        arrow(Lane::Peer, Lane::Kernel, "the client's bytes reach this host's kernel"),
+        held(Owner::Kernel, "the kernel holds them: a buffer, a rule, the scheduler"),
+        arrow(Lane::Kernel, Lane::App, "the app calls accept() or read()"),
+        held(Owner::App, "the app holds them: it works, sleeps, or is elsewhere"),
+        arrow(Lane::App, Lane::Kernel, "the app calls write()"),
+        held(Owner::Peer, "the other side holds them, or the network between"),
+    ];
+    let mut out = vec![rule(theme, vec![span("HOW TO READ WHAT YOU WILL SEE", theme.dim())], width)];
+    out.extend(lanes::lines(theme, &steps, width, 0));
     out
 }
 
@@ -119,7 +146,7 @@ pub(super) fn verdict(
     let plan = &lesson.rounds[round].plan;
     let evidence = &outcome.evidence;
     let at = format!("(kernel {}, {} tier)", escape(&evidence.kernel), escape(&evidence.tier));
-    let title = if outcome.recorded { "RECORDED on another machine" } else { "MEASURED JUST NOW on this machine" };
+    let title = if outcome.recorded { "RECORDED elsewhere" } else { "MEASURED JUST NOW" };
     let mut out = vec![rule(theme, vec![span(format!("{title} {at}"), theme.dim())], width)];
     let mut row = vec![raw(" "), span(format!(" {} ", outcome.facts.shown(&plan.answer)), theme.reversed())];
     if let Some(spec) = outcome.facts.spec(&plan.answer) {
@@ -146,6 +173,19 @@ fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
         let lines = wrap(&format!("{broken}"), width.saturating_sub(4));
         out.extend(lines.into_iter().map(|line| Line::from(raw(format!("   {line}")))));
     }
+    out
+}
+
+/// The picture under a title that says whose the colours are, with a blank line after it.
+pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
+    let mut title = vec![span("WHO HELD THE TIME", theme.dim())];
+    for owner in [Owner::Peer, Owner::Kernel, Owner::App] {
+        title.extend([raw("  "), span(format!(" {} ", letter(owner)), theme.badge(owner))]);
+        title.push(span(format!(" {}", owner_name(owner)), theme.owner(owner)));
+    }
+    let mut out = vec![rule(theme, title, width)];
+    out.extend(picture(theme, outcome, width, room.saturating_sub(2)));
+    out.push(Line::default());
     out
 }
 

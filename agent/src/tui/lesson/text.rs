@@ -52,7 +52,7 @@ impl LessonText<'_> {
 /// The list of lessons as plain text.
 pub fn list_text(lessons: &[Lesson], progress: &Progress) -> String {
     let mut lines = vec![list::header(Theme::plain(), lessons, progress, WIDTH + 16), Line::default()];
-    lines.extend(list::lines(Theme::plain(), lessons, progress, usize::MAX, WIDTH + 16));
+    lines.extend(list::lines(Theme::plain(), lessons, progress, None, WIDTH + 16, 0));
     plain(lines)
 }
 

@@ -94,7 +94,7 @@ impl Lanes {
         let time = time.map_or(String::new(), |at| if at == 0 { "0".to_owned() } else { fine(at) });
         let mut row = vec![span(format!("{} ", right(&time, TIME)), theme.dim())];
         let took = match step {
-            Step::Held { us, .. } if line == 0 => fine(*us),
+            Step::Held { us, .. } if line == 0 && *us > 0 => fine(*us),
             _ => String::new(),
         };
         match step {
