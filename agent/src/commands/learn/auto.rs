@@ -33,8 +33,9 @@ fn check(study: &Study, round: usize, args: &LearnArgs) -> anyhow::Result<usize>
     let begun = Instant::now();
     let outcome = study.outcome(round, recording.as_deref(), &mut |_| {})?;
     let plan = &lesson.rounds[round].plan;
+    let took = if study.recorded { String::new() } else { format!(", took {:.1} s", begun.elapsed().as_secs_f64()) };
     println!(
-        "{} {}, {} of {}: {} {} = {}; {} of {} claims hold (kernel {}, {} tier, took {:.1} s)",
+        "{} {}, {} of {}: {} {} = {}; {} of {} claims hold (kernel {}, {} tier{took})",
         lesson.lecture,
         entry.slug,
         round + 1,
@@ -46,7 +47,6 @@ fn check(study: &Study, round: usize, args: &LearnArgs) -> anyhow::Result<usize>
         plan.claims.len(),
         escape(&outcome.evidence.kernel),
         escape(&outcome.evidence.tier),
-        begun.elapsed().as_secs_f64(),
     );
     for broken in &outcome.broken {
         println!("  does not hold: {broken}");
