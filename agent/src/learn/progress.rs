@@ -11,6 +11,8 @@ use std::{
 use rustix::fs::{AtFlags, CWD, chownat};
 use serde::{Deserialize, Serialize};
 
+use super::Lesson;
+
 /// What is read of the file at most: it is ours, but it may have been put there by anybody.
 const MAX_BYTES: u64 = 64 * 1_024;
 
@@ -50,9 +52,9 @@ impl Progress {
         self.lessons.get(slug).cloned().unwrap_or_default()
     }
 
-    /// True once the first question of the lesson was seen to its end.
-    pub fn is_done(&self, slug: &str) -> bool {
-        self.of(slug).rounds > 0
+    /// True once every question of the lesson was seen to its end.
+    pub fn is_done(&self, lesson: &Lesson) -> bool {
+        self.of(&lesson.slug).rounds >= lesson.rounds.len()
     }
 
     /// True if nothing was done at all.
@@ -162,7 +164,7 @@ mod tests {
             assert!(progress.is_empty());
             progress.note("nagle", 0, false);
             progress.save_to(&path).expect("it can be written");
-            assert!(Progress::load_from(&path).is_done("nagle"));
+            assert!(Progress::load_from(&path).of("nagle").rounds > 0);
         }
     }
 }

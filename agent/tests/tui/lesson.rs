@@ -110,7 +110,22 @@ fn progress_is_noted_once_and_shown_in_the_list() {
     assert!(study.app.take_progress().is_some());
     assert!(study.app.take_progress().is_none());
     study.key(KeyCode::Char('l'));
-    assert_shows(&study.text(), &["1 of 11 lessons done", "✓ 1 of 1", "How the backend accepts connections"]);
+    assert_shows(&study.text(), &["0 of 11 lessons done", " 1 of 1", "How the backend accepts connections"]);
+}
+
+#[test]
+fn a_lesson_is_done_with_its_last_question() {
+    let mut study = Study::new(Theme::colour(), Some("nagle"));
+    for round in 0..3 {
+        study.run('a');
+        if round < 2 {
+            while !study.text().contains("what do you predict?") {
+                study.key(KeyCode::Enter);
+            }
+        }
+    }
+    study.key(KeyCode::Char('l'));
+    assert_shows(&study.text(), &["1 of 11 lessons done", "✓ 2 of 3"]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     let studies = learn::all().iter().map(|entry| Study::of(entry, args)).collect::<anyhow::Result<Vec<_>>>()?;
     let progress = Progress::load();
     let at = named.and_then(|named| studies.iter().position(|study| study.entry.slug == named.slug));
-    let next = || studies.iter().position(|study| !progress.is_done(study.entry.slug));
+    let next = || studies.iter().position(|study| !progress.is_done(&study.lesson));
     let at = at.or_else(next);
     if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return lines::run(&studies[at.unwrap_or(0)], progress);

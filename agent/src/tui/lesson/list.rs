@@ -13,12 +13,12 @@ const INTRO: &str = "Each lesson asks a question, runs a real server on this mac
 
 /// From here on lessons are shown with their names.
 const NAMED: usize = 76;
-/// Columns of the list at most.
+/// Columns of the list at most, but for how lessons begin.
 const WIDEST: usize = 110;
 
 /// What this is, and how many are done.
 pub(super) fn header(theme: Theme, lessons: &[Lesson], progress: &Progress, width: usize) -> Line<'static> {
-    let done = lessons.iter().filter(|lesson| progress.is_done(&lesson.slug)).count();
+    let done = lessons.iter().filter(|lesson| progress.is_done(lesson)).count();
     let title = vec![span(" backscope learn ", theme.reversed())];
     spread(title, vec![span(format!("{done} of {} lessons done ", lessons.len()), theme.dim())], width)
 }
@@ -32,7 +32,6 @@ pub(super) fn lines(
     width: usize,
     room: usize,
 ) -> Lines {
-    let width = width.min(WIDEST);
     let intro = wrap(INTRO, width.saturating_sub(2)).into_iter();
     let mut out: Lines = intro.map(|line| Line::from(raw(format!(" {line}")))).collect();
     out.push(Line::default());
@@ -52,9 +51,10 @@ pub(super) fn table(
 ) -> Lines {
     let mut out = Lines::new();
     let begins = room > 2 * lessons.len();
+    let apart = room > 3 * lessons.len();
     let widest = lessons.iter().map(|lesson| lesson.slug.chars().count()).max().unwrap_or(0).max(4) + 2;
     let name = if width < NAMED { 0 } else { widest };
-    let titles = width.saturating_sub(name + 30);
+    let titles = width.min(WIDEST).saturating_sub(name + 30);
     let head = format!("  LECTURE  {}{}   TIME  RIGHT", left("LESSON", titles), left("  NAME", name));
     out.push(Line::from(span(head, theme.dim())));
     for (at, lesson) in lessons.iter().enumerate() {
@@ -73,12 +73,16 @@ pub(super) fn table(
             let about: String = lesson.intro.iter().flat_map(Block::pieces).map(|piece| piece.filled(None)).collect();
             out.push(Line::from(cut(vec![span(format!("{:11}{about}", ""), theme.dim())], width)));
         }
+        if apart {
+            out.push(Line::default());
+        }
     }
     out
 }
 
-/// "✓ 2 of 3": so many predictions were right.
+/// "✓ 2 of 3": so many predictions were right, and the lesson is done.
 pub(super) fn done(lesson: &Lesson, progress: &Progress) -> String {
     let done = progress.of(&lesson.slug);
-    if done.rounds == 0 { String::new() } else { format!("✓ {} of {}", done.right, done.rounds) }
+    let sign = if progress.is_done(lesson) { '✓' } else { ' ' };
+    if done.rounds == 0 { String::new() } else { format!("{sign} {} of {}", done.right, done.rounds) }
 }

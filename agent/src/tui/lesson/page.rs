@@ -178,7 +178,7 @@ fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
 
 /// The picture under a title that says whose the colours are, with a blank line after it.
 pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
-    let mut title = vec![span("WHO HELD THE TIME", theme.dim())];
+    let mut title = vec![span("WHO DID WHAT", theme.dim())];
     for owner in [Owner::Peer, Owner::Kernel, Owner::App] {
         title.extend([raw("  "), span(format!(" {} ", letter(owner)), theme.badge(owner))]);
         title.push(span(format!(" {}", owner_name(owner)), theme.owner(owner)));
