@@ -151,12 +151,22 @@ impl Evidence {
         known.unwrap_or_else(|| format!("thread {tid}"))
     }
 
-    /// An exchange, step by step.
-    pub(super) fn steps(&self, sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
+    /// An exchange step by step, once its request is there.
+    pub(super) fn request_steps(&self, sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
+        let opening = [SliceKind::Handshake, SliceKind::AcceptQueue, SliceKind::Request];
+        // A client has its request from the beginning: what comes in pieces is the answer.
+        let client = self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
+        self.steps_but(if client { &opening[..1] } else { &opening }, sock, exchange)
+    }
+
+    /// An exchange step by step, without slices of some kinds.
+    pub(super) fn steps_but(&self, hidden: &[SliceKind], sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
         let Some(connection) = self.connection(sock) else { return Vec::new() };
+        let mut exchange = exchange.clone();
+        exchange.slices.retain(|slice| !hidden.contains(&slice.kind));
         let seen = Step::Gap { text: "seen by the client: peer = server".to_owned() };
         let seen = (connection.role == Role::Client).then_some(seen);
-        seen.into_iter().chain(tui::exchange_steps(&self.snapshot, connection, exchange)).collect()
+        seen.into_iter().chain(tui::exchange_steps(&self.snapshot, connection, &exchange)).collect()
     }
 
     /// A connection, as it was at its end.

@@ -6,7 +6,7 @@ use crate::{
     learn::{
         check::{Bar, Cast, Check, Picture},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec},
+        fact::{Facts, Spec, Value},
         lesson::Knobs,
     },
     model::snapshot::Owner,
@@ -73,7 +73,7 @@ fn accepts(evidence: &Evidence) -> BTreeMap<u32, (String, u64)> {
     accepts
 }
 
-fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     let accepts = accepts(evidence);
     let tids = evidence.named(Who::Server, "switches", "tid").map(|tid| tid as u32);
     let wakeups = evidence.named(Who::Server, "switches", "voluntary");
@@ -92,5 +92,9 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
         })
         .collect();
     bars.sort_by(|a, b| a.label.cmp(&b.label));
+    if let Some(Value::Number(waiting)) = facts.get("waiting").filter(|waiting| **waiting != Value::Number(0.0)) {
+        let figure = format!("still in a queue {waiting:3}");
+        bars.push(Bar { label: "nobody".to_owned(), length: *waiting, figure, owner: Owner::App });
+    }
     Picture::Bars { title: "connections that each worker accepted".to_owned(), bars }
 }

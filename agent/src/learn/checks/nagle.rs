@@ -68,5 +68,5 @@ fn typical(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    Picture::Lanes(typical(evidence).map(|(sock, exchange)| evidence.steps(sock, exchange)).unwrap_or_default())
+    Picture::Lanes(typical(evidence).map(|(sock, exchange)| evidence.request_steps(sock, exchange)).unwrap_or_default())
 }

@@ -10,7 +10,7 @@ use crate::{
         lesson::Knobs,
     },
     model::{
-        event::Role,
+        event::{Role, SockId},
         snapshot::{ExchangeView, SliceKind},
         text::duration_us,
     },
@@ -100,23 +100,17 @@ fn hands(evidence: &Evidence) -> Option<u64> {
 
 /// The slowest request, once it is there.
 fn request(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    steps(evidence, |kind| !matches!(kind, SliceKind::Handshake | SliceKind::AcceptQueue | SliceKind::Request))
+    Picture::Lanes(slowest(evidence).map(|(sock, exchange)| evidence.request_steps(sock, exchange)).unwrap_or_default())
 }
 
-/// The same from the handshake on.
+/// The same from the handshake on. How long the client was told to wait before it asks is nobody's doing.
 fn connection(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    steps(evidence, |kind| kind != SliceKind::Request)
+    let steps = |(sock, exchange)| evidence.steps_but(&[SliceKind::Request], sock, exchange);
+    Picture::Lanes(slowest(evidence).map(steps).unwrap_or_default())
 }
 
-/// The slowest request by slices of these kinds. How long the client was told to wait before it asks is nobody's doing.
-fn steps(evidence: &Evidence, shown: fn(SliceKind) -> bool) -> Picture {
-    let slowest = evidence.exchanges(Role::Server).max_by_key(|(_, exchange)| served_us(exchange));
-    let steps = slowest.map(|(sock, exchange)| {
-        let mut exchange = exchange.clone();
-        exchange.slices.retain(|slice| shown(slice.kind));
-        evidence.steps(sock, &exchange)
-    });
-    Picture::Lanes(steps.unwrap_or_default())
+fn slowest(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
+    evidence.exchanges(Role::Server).max_by_key(|(_, exchange)| served_us(exchange))
 }
 
 /// Every request by its time, the quickest first: who answered it, and what held it.
