@@ -89,13 +89,14 @@ fn held_most(exchange: &ExchangeView) -> SliceKind {
     SERVED.into_iter().max_by_key(|kind| time(exchange, *kind)).unwrap_or(SliceKind::Unknown)
 }
 
-/// Threads that had to do with the first connection accepted. A process listens by its first thread.
+/// Threads that had to do with the first connection that was seen whole. A process listens by its first thread.
 fn hands(evidence: &Evidence) -> Option<u64> {
-    let accept = evidence.accepts().next()?;
     let listener = evidence.listeners().first()?;
-    let (_, exchange) = evidence.exchanges(Role::Server).find(|(sock, _)| *sock == accept.sock)?;
-    let hands = BTreeSet::from([listener.pid, accept.tid, exchange.read_tid?, exchange.write_tid?]);
-    Some(hands.len() as u64)
+    evidence.accepts().find_map(|accept| {
+        let (_, exchange) = evidence.exchanges(Role::Server).find(|(sock, _)| *sock == accept.sock)?;
+        let hands = BTreeSet::from([listener.pid, accept.tid, exchange.read_tid?, exchange.write_tid?]);
+        Some(hands.len() as u64)
+    })
 }
 
 /// The slowest request, once it is there.
