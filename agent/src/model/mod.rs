@@ -40,6 +40,7 @@ mod recent;
 mod sharing;
 pub mod snapshot;
 mod stream;
+mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
@@ -48,8 +49,6 @@ mod times;
 mod work;
 
 use std::collections::BTreeMap;
-
-use backscope_abi::counter;
 
 use connections::Connections;
 pub use connections::{
@@ -60,7 +59,7 @@ use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, 
 use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput, Summary};
+use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput};
 use pattern::Patterns;
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
@@ -225,23 +224,6 @@ impl Model {
             findings: self.board.view(),
             notices: self.notices.clone(),
         }
-    }
-
-    /// Ends the run at `now_ns`: a last object for every listener and open connection, and the summary.
-    pub fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
-        self.advance(now_ns);
-        // Nothing is on the way any more.
-        let unnamed = self.listeners.unnamed(self.now_ns, |_| false);
-        self.report_unnamed(unnamed, out);
-        for mut view in self.listeners.views() {
-            // Peaks run since the last object.
-            (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
-            out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
-        }
-        self.connections.finish(self.now_ns, out);
-        self.patterns.finish(self.now_ns, out);
-        self.datagrams.finish(self.now_ns, out);
-        out.push(Output::Summary(self.summary()));
     }
 
     fn advance(&mut self, ts_ns: u64) {
@@ -414,30 +396,6 @@ impl Model {
             }
         }
         self.cost = Some((sample.ts_ns, sample.cost));
-    }
-
-    fn summary(&mut self) -> Summary {
-        self.connections.totals.refresh();
-        let lost_under = |index: u32| self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
-        let lost = counter::RECORDS.into_iter().map(lost_under).sum();
-        let (listeners, totals, wait) = self.listeners.totals();
-        Summary {
-            ts_ns: self.now_ns,
-            duration_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
-            listeners,
-            totals,
-            wait,
-            connections: self.connections.known(),
-            times: self.connections.times.all,
-            phases_us: self.connections.times.kinds(),
-            exchange: self.connections.totals.view(),
-            datagrams: self.setup.exchanges.then(|| self.datagrams.totals()),
-            findings: self.board.made(),
-            seen: self.seen,
-            delivered: self.seen.saturating_sub(lost),
-            lost,
-            cost: self.cost.map(|(_, cost)| cost),
-        }
     }
 }
 
