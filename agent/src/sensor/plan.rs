@@ -175,6 +175,22 @@ fn sockets_from_files(btf: &Btf) -> Result<(), String> {
     }
 }
 
+/// A cookie is of one socket alone, so that the end of a socket need not be seen when it comes.
+fn sockets_by_cookie(btf: &Btf) -> Result<(), String> {
+    if btf.has_function(SOCKET_COOKIE) {
+        Ok(())
+    } else {
+        Err("tracing programs cannot ask for a socket's cookie on this kernel (5.12 and later can)".to_owned())
+    }
+}
+
+fn sockets_by_address(btf: &Btf) -> Result<(), String> {
+    match sockets_by_cookie(btf) {
+        Ok(()) => Err("sockets go by their cookies on this kernel: their end need not be hooked".to_owned()),
+        Err(_) => Ok(()),
+    }
+}
+
 /// The program that sees every packet of the machine: only for those who ask for each SYN.
 pub const SYNACK: &str = "synack";
 
