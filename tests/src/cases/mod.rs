@@ -45,6 +45,7 @@ pub fn all() -> Vec<Case> {
         record::CASES,
         coverage::CASES,
         pattern::DEMOS,
+        pattern::REGISTRY,
         pattern::SERVERS,
         server::CASES,
         loaded::CASES,
