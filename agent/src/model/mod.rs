@@ -15,6 +15,7 @@
 //! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
 //! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |
 //! | ends of connections that were made, told by their addresses | [`MAX_ENDS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
+//! | hellos of TLS connections | [`MAX_HELLOS`], some 250 bytes each | of further ones it is known only that they are TLS |
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
@@ -52,7 +53,8 @@ use std::collections::BTreeMap;
 
 use connections::Connections;
 pub use connections::{
-    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_RECENT,
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_HELLOS,
+    MAX_RECENT,
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange, Sample, Stage};
@@ -176,6 +178,10 @@ impl Model {
                 if let Some(connection) = self.connections.closed(closed, out) {
                     self.works.closed(self.now_ns, connection);
                 }
+            }
+            Event::Recognised(recognised) => {
+                self.advance(recognised.ts_ns);
+                self.connections.recognised(recognised);
             }
             Event::Process(process) => self.process(process, out),
             Event::Connections(part) => {

@@ -10,6 +10,7 @@ mod connections;
 mod cost;
 mod datagrams;
 mod error;
+mod first;
 mod load;
 mod maps;
 mod moments;
@@ -35,6 +36,7 @@ use self::{
     connections::{Connections, Kernel},
     cost::CostMeter,
     datagrams::Datagrams,
+    first::FirstBytes,
     load::{Globals, Loaded, Loader},
     maps::Maps,
     moments::Sight,
@@ -87,6 +89,7 @@ pub struct Sensor {
     datagrams: Datagrams,
     threads: Threads,
     sight: Sight,
+    first: FirstBytes,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
     /// Records since memory was last given back.
@@ -161,6 +164,7 @@ impl Sensor {
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             sight: Sight::new(&loaded.chosen, kernel),
+            first: FirstBytes::default(),
             found: Vec::new(),
             drained: 0,
             preflight,
@@ -218,11 +222,15 @@ impl Sensor {
                     match &event {
                         Event::Accept(accept) => self.threads.accepted(accept),
                         Event::Exchange(exchange) => self.threads.count(exchange),
-                        Event::Closed(closed) => self.connections.forget(closed.sock),
+                        Event::Closed(closed) => {
+                            self.connections.forget(closed.sock);
+                            self.first.forget(closed.sock);
+                        }
                         _ => {}
                     }
                     events.push(event);
                 }
+                Some(stream::Decoded::FirstBytes) => events.extend(self.first.take(&record).map(Event::Recognised)),
                 Some(stream::Decoded::Adopt(pid)) => {
                     self.adopt.insert(pid);
                 }

@@ -14,6 +14,8 @@ use crate::model::event::{self, Event, ProcessChange, Stage};
 pub(super) enum Decoded {
     /// Something the model wants to know.
     Event(Event),
+    /// Bytes to be recognised.
+    FirstBytes,
     /// The agent should scan a process for listeners it came by silently.
     Adopt(u32),
 }
@@ -50,6 +52,7 @@ pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
         abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sight.kernel)),
         abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, sight)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
+        abi::FIRST_BYTES => return Some(Decoded::FirstBytes),
         abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),
         // Listeners come and go by the sample, which has all of their figures.
         _ => return None,
