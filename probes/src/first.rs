@@ -52,7 +52,7 @@ struct Buffer {
 #[inline(always)]
 pub(crate) unsafe fn wanted(connection: *const Connection, way: usize) -> bool {
     // SAFETY: promised by the caller; a constant index.
-    unsafe { *(&raw const (*connection).looks).cast::<u8>().add(way) != OVER }
+    config!(first_bytes) != 0 && unsafe { *(&raw const (*connection).looks).cast::<u8>().add(way) != OVER }
 }
 
 /// The registers with which the current thread entered the kernel.

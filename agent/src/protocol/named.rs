@@ -33,7 +33,7 @@ fn is_postgresql(bytes: &[u8]) -> bool {
 
 /// An array of strings, the first of them a command (RESP).
 fn is_redis(bytes: &[u8]) -> bool {
-    fn number<'a>(bytes: &'a [u8], mark: u8) -> Option<(usize, &'a [u8])> {
+    fn number(bytes: &[u8], mark: u8) -> Option<(usize, &[u8])> {
         let rest = bytes.strip_prefix(&[mark])?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;

@@ -66,6 +66,8 @@ pub struct Options {
     pub events: bool,
     /// Exchanges are watched, not queues alone.
     pub exchanges: bool,
+    /// The first bytes of connections are looked at, for their protocol.
+    pub protocols: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
     pub ring_bytes: Option<u32>,
 }
@@ -111,7 +113,7 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    with_loader(Config { exchanges: 1, events: events.into(), ..Config::EMPTY }, |loader| {
+    with_loader(Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY }, |loader| {
         choose::choose(loader, tier.unwrap_or(Tier::Full), &[])
     })
 }
@@ -374,6 +376,7 @@ fn config_of(options: &Options) -> Config {
         follow: targets.follow.into(),
         events: options.events.into(),
         exchanges: options.exchanges.into(),
+        first_bytes: options.protocols.into(),
         ring_bytes: options.ring_bytes.unwrap_or(if options.events {
             backscope_abi::RING_BYTES_EVENTS
         } else {

@@ -255,6 +255,10 @@ pub struct Config {
     pub delayed_ack_timer: u8,
     /// Not 0: `bpf_task_pt_regs` exists (5.15 on).
     pub task_regs: u8,
+    /// Not 0: the first bytes of connections are looked at.
+    pub first_bytes: u8,
+    /// Padding.
+    pub _pad: [u8; 3],
     /// Length of a jiffy, ns.
     pub tick_ns: u32,
     /// Size of the ring buffer.
@@ -282,6 +286,8 @@ impl Config {
         exchanges: 0,
         delayed_ack_timer: 0,
         task_regs: 0,
+        first_bytes: 0,
+        _pad: [0; 3],
         tick_ns: 4_000_000,
         ring_bytes: 0,
         drop_listen_overflow: 0,

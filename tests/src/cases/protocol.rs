@@ -12,7 +12,7 @@ use super::ledger::serve;
 use super::{exchange, native};
 use crate::harness::json::{Value, address, is, number};
 use crate::harness::ledger::is_connection;
-use crate::harness::{Agent, Case, Process, World, net};
+use crate::harness::{Agent, Case, Process, Skip, World, net};
 use crate::servers::{PORT, installed};
 
 pub(super) const CASES: &[Case] = &[
@@ -22,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
     native("protocol::tls_resumed", tls_resumed),
     native("protocol::websocket_and_events", upgraded),
     native("protocol::never_a_wrong_name", nonsense),
+    native("protocol::not_looked_at", not_looked_at),
 ];
 
 /// The connection of this client, once it has ended.
@@ -41,25 +42,28 @@ fn say(to: SocketAddr, bytes: &[u8]) -> anyhow::Result<u16> {
 /// The bytes are read where the call put them, which calls differ in. Of two it cannot be told.
 fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    for (way, told) in
-        [("read", true), ("readv", true), ("recv", true), ("recvmsg", true), ("recvmmsg", false), ("io_uring", false)]
-    {
-        let demo = match serve(world, &["--io", way]) {
-            Ok(demo) => demo,
+    const WAYS: [(&str, bool); 6] =
+        [("read", true), ("readv", true), ("recv", true), ("recvmsg", true), ("recvmmsg", false), ("io_uring", false)];
+    let mut servers = Vec::new();
+    for (way, told) in WAYS {
+        match serve(world, &["--io", way]) {
+            Ok(server) => servers.push((server, way, told)),
             // A kernel without io_uring.
-            Err(error) if error.is::<crate::harness::Skip>() => continue,
+            Err(error) if error.is::<Skip>() => {}
             Err(error) => return Err(error),
-        };
-        let mut agent = world.watch().pid(demo.pid()).start()?;
-        let port = say(demo.ipv4(), REQUEST)?;
+        }
+    }
+    let watch = servers.iter().fold(world.watch(), |watch, (server, ..)| watch.pid(server.pid()));
+    let mut agent = watch.start()?;
+    for (server, way, told) in servers {
+        let port = say(server.ipv4(), REQUEST)?;
         let connection = ended(&mut agent, port)?;
         let expected = if told { Value::from("http/1.1") } else { Value::Null };
         ensure!(connection["protocol"] == expected, "{way}: {connection}");
         let why = connection["gaps"].to_string().contains("protocol: ");
         ensure!(why != told, "{way}: the gap is named where there is one: {connection}");
-        agent.stop()?;
     }
-    Ok(())
+    agent.stop().map(drop)
 }
 
 /// A folder with what nginx needs: plain HTTP, HTTP/2 without TLS, and TLS with both.
@@ -224,5 +228,15 @@ fn nonsense(world: &World) -> anyhow::Result<()> {
         let connection = ended(&mut agent, port)?;
         ensure!(connection["protocol"].is_null() && connection["tls"].is_null(), "{text:?}: {connection}");
     }
+    agent.stop().map(drop)
+}
+
+/// Whoever asks for that gets no protocol.
+fn not_looked_at(world: &World) -> anyhow::Result<()> {
+    let demo = serve(world, &[])?;
+    let mut agent = world.watch().pid(demo.pid()).args(["--no-protocols"]).start()?;
+    let port = say(demo.ipv4(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+    let connection = ended(&mut agent, port)?;
+    ensure!(connection["protocol"].is_null(), "{connection}");
     agent.stop().map(drop)
 }

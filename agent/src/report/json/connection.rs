@@ -8,7 +8,7 @@ use crate::model::event::{Ending, HoldReason, Role, Side, SockId};
 use crate::model::output::{ConnectionOutput, ExchangeOutput};
 use crate::model::snapshot::{OwnerTimes, Protocol, Slice, SliceKind, TlsView, Verdict};
 
-const NO_PROTOCOL: &str = "protocol: nothing was recognised in its first bytes";
+const NO_PROTOCOL: &str = "protocol: nothing was recognised in its first bytes, or they were not looked at";
 
 #[derive(Serialize)]
 pub(super) struct ExchangeBody {
