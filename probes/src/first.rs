@@ -8,7 +8,9 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, btf_maps::PerCpuArray, helpers::generated, macros::btf_map};
 use backscope_abi as abi;
-use backscope_abi::{Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_LOOKS, counter};
+use backscope_abi::{
+    Connection, Datagram, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS, counter,
+};
 
 use crate::{
     kernel::{config, now, read},
@@ -95,8 +97,8 @@ fn buffer(size: u32) -> Buffer {
         0 | 1 | 44 | 45 => return Buffer { address: second, length: size as u64 },
         // readv, writev
         19 | 20 => {}
-        // sendmsg, recvmsg: `struct user_msghdr` has the vector at byte 16.
-        46 | 47 => vector = user(second + 16),
+        // sendmsg, recvmsg: `struct user_msghdr` has the vector at byte 16. recvmmsg, sendmmsg: the first of several.
+        46 | 47 | 299 | 307 => vector = user(second + 16),
         _ => return NONE,
     }
     let [address, length] = user::<[u64; 2]>(vector);
@@ -160,6 +162,38 @@ pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: 
         };
         count(counter::SEEN);
         if many { send_many(head, buffer.address) } else { send_few(head, buffer.address) }
+    }
+}
+
+/// Looks at a datagram that was read (`way` 0) or written (1). Likewise.
+///
+/// # Safety
+/// `datagram` must point to a live map value.
+#[inline(never)]
+pub(crate) unsafe fn look_at_datagram(datagram: *mut Datagram, way: u32, size: u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if config!(first_bytes) == 0 || (*datagram).looks >= MAX_DATAGRAM_LOOKS {
+            return;
+        }
+        (*datagram).looks += 1;
+        let buffer = buffer(size);
+        if buffer.length == 0 {
+            return;
+        }
+        let head = FirstBytes {
+            kind: abi::FIRST_DATAGRAM,
+            length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
+            sock: (*datagram).sock,
+            ts_ns: now(),
+            at: size,
+            outbound: way as u8,
+            last: 1,
+            midway: 0,
+            role: 0,
+        };
+        count(counter::SEEN);
+        send_many(head, buffer.address);
     }
 }
 

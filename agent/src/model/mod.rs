@@ -182,6 +182,7 @@ impl Model {
             Event::Recognised(recognised) => {
                 self.advance(recognised.ts_ns);
                 self.connections.recognised(recognised);
+                self.datagrams.recognised(recognised);
             }
             Event::Process(process) => self.process(process, out),
             Event::Connections(part) => {

@@ -43,7 +43,10 @@ pub(super) fn request(bytes: &[u8]) -> Option<Sign> {
     let head = whole_lines(bytes)?;
     // Headers that are no headers do not make the first line one of another protocol.
     let _ = request.parse(&head);
-    request.method.filter(|method| method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-'))?;
+    // `PRI` is no method: it is what HTTP/2 begins with, so that nobody takes it for one.
+    let is_method =
+        |method: &&str| *method != "PRI" && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    request.method.filter(is_method)?;
     Some(Sign::HttpRequest { minor: request.version? })
 }
 

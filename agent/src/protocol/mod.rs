@@ -1,6 +1,7 @@
 //! Tells a protocol from the first bytes of a connection. Plain functions over bytes, which may be anything, cut off
 //! anywhere: what is not certain is no sign, never a wrong name.
 
+mod datagram;
 mod http;
 mod named;
 mod tls;
@@ -32,6 +33,11 @@ pub fn read(from_client: bool, bytes: &[u8]) -> Reading {
         return Reading::last(http::response(bytes));
     }
     http::preface(bytes).unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
+}
+
+/// What a datagram of `size` bytes is, of which these are the first.
+pub fn read_datagram(bytes: &[u8], size: usize) -> Option<Sign> {
+    datagram::read(bytes, size)
 }
 
 #[cfg(test)]

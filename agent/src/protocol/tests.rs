@@ -164,3 +164,38 @@ fn what_is_damaged_has_its_own_name_or_none() {
         }
     }
 }
+
+#[test]
+fn datagrams() {
+    let padded = |first: &[u8]| {
+        let mut datagram = first.to_vec();
+        datagram.resize(1_200, 0);
+        datagram
+    };
+    // Version 1, an id of 8 bytes and one of none, no token, 64 bytes of packet, and 0-RTT behind it.
+    let initial = |version: [u8; 4], initial: u8, early: u8| {
+        let head = |kind: u8| [&[kind], version.as_slice(), &[8, 1, 2, 3, 4, 5, 6, 7, 8, 0]].concat();
+        let first = [head(initial), vec![0, 0x40, 64], vec![9; 64]].concat();
+        (padded(&first), padded(&[first, head(early), vec![0x40, 80]].concat()))
+    };
+    let quic = |version, early_data| Some(Sign::Quic { version, early_data });
+    let (alone, with_early) = initial([0, 0, 0, 1], 0xc3, 0xd3);
+    assert_eq!(super::read_datagram(&alone, 1_200), quic(1, false));
+    assert_eq!(super::read_datagram(&with_early, 1_200), quic(1, true));
+    let (alone, with_early) = initial([0x6b, 0x33, 0x43, 0xcf], 0xd3, 0xe3);
+    assert_eq!(super::read_datagram(&alone, 1_200), quic(2, false));
+    assert_eq!(super::read_datagram(&with_early, 1_200), quic(2, true));
+    assert_eq!(super::read_datagram(&alone, 1_199), None, "too small for a client's first");
+    let mut hello = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 112, 1, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 100];
+    assert_eq!(super::read_datagram(&hello, 125), Some(Sign::Dtls));
+    hello[12] = 111;
+    assert_eq!(super::read_datagram(&hello, 125), None);
+    let request = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    assert_eq!(super::read_datagram(&request, 20), Some(Sign::Stun));
+    assert_eq!(super::read_datagram(&request, 24), None);
+    let mut random = Random(7);
+    for _ in 0..200_000 {
+        let bytes: Vec<u8> = (0..random.below(300)).map(|_| random.next() as u8).collect();
+        assert_eq!(super::read_datagram(&bytes, 1_200), None, "{bytes:?}");
+    }
+}

@@ -37,6 +37,15 @@ impl FirstBytes {
         sign.map(|sign| Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
     }
 
+    /// What a datagram is.
+    pub(super) fn datagram(record: &[u8]) -> Option<Recognised> {
+        let head: abi::FirstBytes = stream::record(record)?;
+        let bytes = record.get(size_of::<abi::FirstBytes>()..)?;
+        let bytes = bytes.get(..usize::try_from(head.length).ok()?)?;
+        let sign = protocol::read_datagram(bytes, usize::try_from(head.at).ok()?)?;
+        Some(Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
+    }
+
     /// A connection ended.
     pub(super) fn forget(&mut self, sock: SockId) {
         for outbound in [false, true] {

@@ -2,6 +2,10 @@
 
 /// Kind of [`FirstBytes`].
 pub const FIRST_BYTES: u32 = 13;
+/// Kind of a [`FirstBytes`] with a datagram.
+pub const FIRST_DATAGRAM: u32 = 14;
+/// Datagrams of a UDP socket that are looked at, in both directions together.
+pub const MAX_DATAGRAM_LOOKS: u32 = 16;
 /// Bytes that are read of a direction at most, unless it begins as TLS or HTTP/2 do; one less than a power of two.
 pub const FEW_BYTES: u32 = 511;
 /// Bytes that are read at a time at most of one that does: a ClientHello with a post-quantum key share is 1.8 KB.
@@ -24,7 +28,8 @@ pub struct FirstBytes {
     pub sock: u64,
     /// When they were read or written.
     pub ts_ns: u64,
-    /// Bytes that went in this direction before; those of a connection that was open at the attach are not known.
+    /// Bytes that went in this direction before; those of a connection that was open at the attach are not known. Of a
+    /// datagram its size.
     pub at: u32,
     /// Not 0: the application wrote them.
     pub outbound: u8,

@@ -21,7 +21,9 @@ pub use datagram::{
     Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram, WAIT_BUCKETS,
     bucket_middle_us, wait_bucket,
 };
-pub use first::{FEW_BYTES, FIRST_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_LOOKS};
+pub use first::{
+    FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS,
+};
 pub use layout::{ABSENT, Config, Layout};
 pub use moment::{MOMENT, Moment, side, what};
 pub use record::{

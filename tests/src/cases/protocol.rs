@@ -21,6 +21,7 @@ pub(super) const CASES: &[Case] = &[
     native("protocol::tls_1_3_and_1_2", tls),
     native("protocol::tls_resumed", tls_resumed),
     native("protocol::websocket_and_events", upgraded),
+    native("protocol::quic", quic),
     native("protocol::never_a_wrong_name", nonsense),
     native("protocol::not_looked_at", not_looked_at),
 ];
@@ -39,11 +40,11 @@ fn say(to: SocketAddr, bytes: &[u8]) -> anyhow::Result<u16> {
     Ok(stream.local_addr()?.port())
 }
 
-/// The bytes are read where the call put them, which calls differ in. Of two it cannot be told.
+/// The bytes are read where the call put them, which calls differ in. Of io_uring it cannot be told.
 fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n";
     const WAYS: [(&str, bool); 6] =
-        [("read", true), ("readv", true), ("recv", true), ("recvmsg", true), ("recvmmsg", false), ("io_uring", false)];
+        [("read", true), ("readv", true), ("recv", true), ("recvmsg", true), ("recvmmsg", true), ("io_uring", false)];
     let mut servers = Vec::new();
     for (way, told) in WAYS {
         match serve(world, &["--io", way]) {
@@ -66,18 +67,23 @@ fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// A folder with what nginx needs: plain HTTP, HTTP/2 without TLS, and TLS with both.
-fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
-    let (nginx, openssl) = (installed("nginx")?, installed("openssl")?);
-    let place = folder.display();
-    let key = format!("{place}/key.pem");
-    let certificate = format!("{place}/certificate.pem");
-    let made = Command::new(openssl)
+/// A key and a certificate in this folder.
+fn identity(folder: &Path) -> anyhow::Result<[String; 2]> {
+    let [key, certificate] = ["key.pem", "certificate.pem"].map(|name| folder.join(name).display().to_string());
+    let made = Command::new(installed("openssl")?)
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=a.test"])
         .args(["-days", "2", "-keyout", &key, "-out", &certificate])
         .stderr(Stdio::null())
         .status()?;
     ensure!(made.success(), "openssl makes no certificate");
+    Ok([key, certificate])
+}
+
+/// A folder with what nginx needs: plain HTTP, HTTP/2 without TLS, and TLS with both.
+fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
+    let nginx = installed("nginx")?;
+    let place = folder.display();
+    let [key, certificate] = identity(folder)?;
     let [plain, h2c, tls] = ports();
     let config = folder.join("nginx.conf");
     let text = format!(
@@ -207,6 +213,40 @@ fn upgraded(world: &World) -> anyhow::Result<()> {
         let port = say(([127, 0, 0, 1], PORT).into(), format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())?;
         let connection = ended(&mut agent, port)?;
         ensure!(connection["protocol"] == protocol, "{path}: {connection}");
+    }
+    agent.stop().map(drop)
+}
+
+/// A QUIC connection, and one with early data to the same server; neither server nor client is ours.
+fn quic(world: &World) -> anyhow::Result<()> {
+    let (server, client) = (installed("gtlsserver")?, installed("gtlsclient")?);
+    let folder = tempfile::tempdir()?;
+    let [key, certificate] = identity(folder.path())?;
+    fs::write(folder.path().join("index.html"), "ok")?;
+    let mut command = Command::new(server);
+    command.arg("--quiet").arg("--htdocs").arg(folder.path()).args([
+        "127.0.0.1",
+        &PORT.to_string(),
+        &key,
+        &certificate,
+    ]);
+    let server = Process::start(command)?;
+    let mut agent = world.watch().pid(server.pid()).start()?;
+    let is_server =
+        |object: &Value| is(object, "datagrams") && address(object, "/local").is_some_and(|local| local.port() == PORT);
+    agent.await_object("the server's socket", is_server)?;
+    for early_data in [false, true] {
+        let mut command = Command::new(&client);
+        command.args(["--quiet", "--exit-on-all-streams-close", "--timeout", "10s"]);
+        command.arg("--session-file").arg(folder.path().join("session"));
+        command.arg("--tp-file").arg(folder.path().join("parameters"));
+        command.args(["127.0.0.1", &PORT.to_string(), "https://a.test/index.html"]);
+        let output = command.output()?;
+        ensure!(output.status.success(), "{command:?}: {output:?}");
+        let told = serde_json::json!({ "version": 1, "early_data": early_data });
+        agent.await_object(if early_data { "QUIC with early data" } else { "QUIC" }, |object| {
+            is_server(object) && object["protocol"] == "quic" && object["quic"] == told
+        })?;
     }
     agent.stop().map(drop)
 }

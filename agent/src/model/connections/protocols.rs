@@ -22,6 +22,7 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
         Sign::ClientHello(_) | Sign::ServerHello(_) => known.or(Some(Protocol::Tls)),
         Sign::Redis => Some(Protocol::Redis),
         Sign::Postgresql => Some(Protocol::Postgresql),
+        Sign::Quic { .. } | Sign::Dtls | Sign::Stun => known,
     }
 }
 

@@ -47,6 +47,17 @@ pub enum Sign {
     Redis,
     /// A client of PostgreSQL begins.
     Postgresql,
+    /// A QUIC connection begins, on a UDP socket.
+    Quic {
+        /// 1 or 2.
+        version: u8,
+        /// The client sends early data (0-RTT).
+        early_data: bool,
+    },
+    /// A DTLS connection begins, on a UDP socket.
+    Dtls,
+    /// A message of STUN, as WebRTC sends them to find its peer, on a UDP socket.
+    Stun,
 }
 
 /// What a TLS client offers.

@@ -40,6 +40,33 @@ impl Protocol {
     }
 }
 
+/// A protocol over UDP, as far as a datagram tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatagramProtocol {
+    /// QUIC: its handshake, its streams and their order are the application's work, not the kernel's.
+    Quic {
+        /// 1 or 2.
+        version: u8,
+        /// A client sent early data (0-RTT).
+        early_data: bool,
+    },
+    /// DTLS.
+    Dtls,
+    /// STUN.
+    Stun,
+}
+
+impl DatagramProtocol {
+    /// The contract's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quic { .. } => "quic",
+            Self::Dtls => "dtls",
+            Self::Stun => "stun",
+        }
+    }
+}
+
 /// What the hellos of a TLS connection tell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TlsView {
