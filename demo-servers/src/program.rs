@@ -110,7 +110,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCo
     // Whatever the program is called; those that have roles take other names.
     name_thread("demo-servers");
     let outcome = match Program::parse_from(args).what {
-        What::Demo(args) => run_demo(&args, prefix),
+        What::Demo(args) => run_demo(args, prefix),
         What::Verb(verb) => verb.run(),
     };
     match outcome {
@@ -126,8 +126,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCo
     }
 }
 
-fn run_demo(args: &DemoArgs, prefix: &[&str]) -> anyhow::Result<()> {
-    match &args.choice {
+fn run_demo(args: DemoArgs, prefix: &[&str]) -> anyhow::Result<()> {
+    match args.choice {
         Some(choice) => demo::show(choice, &Launcher::this_program(prefix)?),
         None => Ok(demo::write_list(std::io::stdout().lock())?),
     }

@@ -21,10 +21,16 @@ pub(crate) fn open(name: &str, address: Ipv4Addr) -> io::Result<File> {
         set.ifr_ifru.ifru_addr = sockaddr(address);
         control(&socket, command as _, &mut set)?;
     }
+    up(name)?;
+    Ok(device)
+}
+
+/// Brings a device of the calling thread's network namespace up.
+pub(crate) fn up(name: &str) -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     let mut up = request(name);
     up.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as _;
-    control(&socket, libc::SIOCSIFFLAGS as _, &mut up)?;
-    Ok(device)
+    control(&socket, libc::SIOCSIFFLAGS as _, &mut up)
 }
 
 fn request(name: &str) -> libc::ifreq {
