@@ -10,6 +10,7 @@ pub mod commands;
 pub mod kernel;
 pub mod learn;
 pub mod model;
+pub mod protocol;
 pub mod record;
 pub mod report;
 pub mod sensor;

@@ -13,8 +13,10 @@ use clap::{Args, ValueEnum};
 use crate::sock::{announce, monotonic_ns};
 use crate::tun;
 
-const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// The end that a server listens at.
+pub(crate) const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// Where a client finds it.
+pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
 /// Which side of a connection sends a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,9 +47,16 @@ pub struct Options {
     pub trace: bool,
 }
 
+impl Options {
+    /// A link that loses nothing.
+    pub(crate) fn with_rtt(rtt: Duration) -> Self {
+        Self { rtt, drop_nth: None, drop_every: None, drop_from: Side::Server, trace: false }
+    }
+}
+
 /// There is no TUN device here.
 #[derive(Debug)]
-pub struct Unavailable(io::Error);
+pub struct Unavailable(pub(crate) io::Error);
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,13 +72,17 @@ impl std::error::Error for Unavailable {}
 /// Fails with [`Unavailable`] where the kernel has no TUN device.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let device = tun::open("delay0", NEAR).map_err(Unavailable)?;
+    announce(format_args!("link {NEAR} {FAR}"));
+    relay(&device, options)
+}
+
+/// Relays what comes out of the device, until that fails.
+pub(crate) fn relay(mut device: &File, options: &Options) -> anyhow::Result<()> {
     let out = device.try_clone()?;
     let (held, due) = mpsc::channel();
-    announce(format_args!("link {NEAR} {FAR}"));
     thread::scope(|scope| {
         scope.spawn(|| deliver(out, due));
         let mut losses = Losses::new(options);
-        let mut device = &device;
         let mut packet = [0; 65_536];
         loop {
             let length = device.read(&mut packet)?;

@@ -13,5 +13,5 @@ pub fn enter() -> io::Result<()> {
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    tun::bring_up("lo")
+    tun::up("lo")
 }

@@ -113,7 +113,7 @@ pub const NAME: &str = "demo-servers";
 pub fn main(name: &str, args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
     name_thread(name);
     let outcome = match Program::parse_from(args).what {
-        What::Demo(args) => run_demo(&args, prefix),
+        What::Demo(args) => run_demo(args, prefix),
         What::Verb(verb) => verb.run(),
     };
     match outcome {
@@ -129,8 +129,8 @@ pub fn main(name: &str, args: impl IntoIterator<Item = OsString>, prefix: &[&str
     }
 }
 
-fn run_demo(args: &DemoArgs, prefix: &[&str]) -> anyhow::Result<()> {
-    match &args.choice {
+fn run_demo(args: DemoArgs, prefix: &[&str]) -> anyhow::Result<()> {
+    match args.choice {
         Some(choice) => demo::show(choice, &Launcher::this_program(prefix)?),
         None => Ok(demo::write_list(std::io::stdout().lock())?),
     }

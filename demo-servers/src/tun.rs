@@ -21,12 +21,12 @@ pub(crate) fn open(name: &str, address: Ipv4Addr) -> io::Result<File> {
         set.ifr_ifru.ifru_addr = sockaddr(address);
         control(&socket, command as _, &mut set)?;
     }
-    bring_up(name)?;
+    up(name)?;
     Ok(device)
 }
 
 /// Brings a device of the calling thread's network namespace up.
-pub(crate) fn bring_up(name: &str) -> io::Result<()> {
+pub(crate) fn up(name: &str) -> io::Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     let mut up = request(name);
     up.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as _;

@@ -10,6 +10,7 @@ mod brief;
 mod close;
 mod connection;
 mod datagram;
+mod first;
 mod handshake;
 mod kernel;
 mod listen;
@@ -20,6 +21,7 @@ mod receive;
 mod scan;
 mod segment;
 mod send;
+mod waits;
 
 /// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.
 #[unsafe(no_mangle)]

@@ -14,7 +14,7 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let launcher = Launcher::this_program(&[DEMO_SERVERS_VERB])?;
     match args.choice {
         Some(choice) if args.watch => watched(choice, &launcher),
-        Some(choice) => demo::show(&choice, &launcher).map(|()| ExitCode::SUCCESS),
+        Some(choice) => demo::show(choice, &launcher).map(|()| ExitCode::SUCCESS),
         None => {
             demo::write_list(io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
@@ -32,13 +32,20 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
     if choice.run.server_only || choice.run.client_only.is_some() {
         return Err(Usage("--watch takes both the server and its client".to_owned()).into());
     }
+    choice.go_far()?;
     // The client must know it, and the server's output is not ours to read.
     let address = choice.settle_address()?;
     let args = WatchArgs {
         target: TargetArgs::default(),
         command: launcher.command_line(&choice.server),
         output: OutputArgs { plain: false, json: false },
-        run: RunArgs { duration: choice.run.duration, interval: None, detail: Detail::Exchanges, tier: None },
+        run: RunArgs {
+            duration: choice.run.duration,
+            interval: None,
+            detail: Detail::Exchanges,
+            no_protocols: false,
+            tier: None,
+        },
         recording: None,
         force: false,
     };

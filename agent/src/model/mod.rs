@@ -15,6 +15,7 @@
 //! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
 //! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |
 //! | ends of connections that were made, told by their addresses | [`MAX_ENDS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
+//! | hellos of TLS connections | [`MAX_HELLOS`], some 250 bytes each | of further ones it is known only that they are TLS |
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
@@ -40,6 +41,7 @@ mod recent;
 mod sharing;
 pub mod snapshot;
 mod stream;
+mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
@@ -49,18 +51,17 @@ mod work;
 
 use std::collections::BTreeMap;
 
-use backscope_abi::counter;
-
 use connections::Connections;
 pub use connections::{
-    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_RECENT,
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_HELLOS,
+    MAX_RECENT,
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange, Sample, Stage};
 use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput, Summary};
+use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput};
 use pattern::Patterns;
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
@@ -178,6 +179,11 @@ impl Model {
                     self.works.closed(self.now_ns, connection);
                 }
             }
+            Event::Recognised(recognised) => {
+                self.advance(recognised.ts_ns);
+                self.connections.recognised(recognised);
+                self.datagrams.recognised(recognised);
+            }
             Event::Process(process) => self.process(process, out),
             Event::Connections(part) => {
                 self.advance(part.ts_ns);
@@ -225,23 +231,6 @@ impl Model {
             findings: self.board.view(),
             notices: self.notices.clone(),
         }
-    }
-
-    /// Ends the run at `now_ns`: a last object for every listener and open connection, and the summary.
-    pub fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
-        self.advance(now_ns);
-        // Nothing is on the way any more.
-        let unnamed = self.listeners.unnamed(self.now_ns, |_| false);
-        self.report_unnamed(unnamed, out);
-        for mut view in self.listeners.views() {
-            // Peaks run since the last object.
-            (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
-            out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
-        }
-        self.connections.finish(self.now_ns, out);
-        self.patterns.finish(self.now_ns, out);
-        self.datagrams.finish(self.now_ns, out);
-        out.push(Output::Summary(self.summary()));
     }
 
     fn advance(&mut self, ts_ns: u64) {
@@ -414,30 +403,6 @@ impl Model {
             }
         }
         self.cost = Some((sample.ts_ns, sample.cost));
-    }
-
-    fn summary(&mut self) -> Summary {
-        self.connections.totals.refresh();
-        let lost_under = |index: u32| self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
-        let lost = counter::RECORDS.into_iter().map(lost_under).sum();
-        let (listeners, totals, wait) = self.listeners.totals();
-        Summary {
-            ts_ns: self.now_ns,
-            duration_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
-            listeners,
-            totals,
-            wait,
-            connections: self.connections.known(),
-            times: self.connections.times.all,
-            phases_us: self.connections.times.kinds(),
-            exchange: self.connections.totals.view(),
-            datagrams: self.setup.exchanges.then(|| self.datagrams.totals()),
-            findings: self.board.made(),
-            seen: self.seen,
-            delivered: self.seen.saturating_sub(lost),
-            lost,
-            cost: self.cost.map(|(_, cost)| cost),
-        }
     }
 }
 

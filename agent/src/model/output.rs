@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::event::{Accept, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
 use super::snapshot::{
     ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
-    SliceKind, Totals, WaitView,
+    Protocol, SliceKind, Totals, WaitView,
 };
 
 /// One thing to report. Front-ends write these in the order they come.
@@ -83,6 +83,8 @@ pub struct ExchangeOutput {
     pub role: Role,
     /// It had begun when the connection became known.
     pub midway: bool,
+    /// What is spoken, where known.
+    pub protocol: Option<Protocol>,
     /// The exchange.
     pub view: ExchangeView,
 }

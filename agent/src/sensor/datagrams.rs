@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use backscope_abi as abi;
 
-use super::{connections::Held, load::Chosen, maps::Maps, stream, targets};
+use super::{choose::Chosen, connections::Held, maps::Maps, stream, targets};
 use crate::model::event::{DatagramFlow, DatagramSample, SockId};
 
 /// Turns the map's totals into samples.

@@ -4,10 +4,13 @@
 mod asleep;
 mod blocked;
 mod brief;
+mod choose;
 mod command;
 mod connections;
 mod cost;
 mod datagrams;
+mod error;
+mod first;
 mod load;
 mod maps;
 mod moments;
@@ -27,80 +30,30 @@ use aya::{
 };
 use backscope_abi::{Config, counter};
 use rustix::time::{ClockId, clock_gettime};
-use thiserror::Error;
 
-pub use self::{
-    command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
-    load::{Chosen, Refusal},
-    plan::Tier,
-    targets::Targets,
-};
 use self::{
+    choose::Barred,
     connections::{Connections, Kernel},
     cost::CostMeter,
     datagrams::Datagrams,
-    load::{Barred, Globals, Loaded, Loader},
+    first::FirstBytes,
+    load::{Globals, Loaded, Loader},
     maps::Maps,
     moments::Sight,
     sample::Sampler,
     threads::Threads,
 };
+pub use self::{
+    choose::{Chosen, Refusal},
+    command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
+    error::SensorError,
+    plan::Tier,
+    targets::Targets,
+};
 use crate::{
-    kernel::{
-        btf::BtfError,
-        preflight::{self, Preflight},
-    },
+    kernel::preflight::{self, Preflight},
     model::event::{Event, ListenerSample, Sample},
 };
-
-/// Why watching could not begin.
-#[derive(Debug, Error)]
-pub enum SensorError {
-    /// A privilege or a kernel feature is missing.
-    #[error("{0}")]
-    Blocked(String),
-    /// The kernel's types cannot be read.
-    #[error(transparent)]
-    Btf(#[from] BtfError),
-    /// The kernel's types cannot be read by the loader.
-    #[error("the kernel's type information cannot be used: {0}")]
-    Types(String),
-    /// A structure member that everything rests on is missing.
-    #[error("this kernel's structures have no member for {0}; backscope does not know this kernel")]
-    NoMember(&'static str),
-    /// The object does not load.
-    #[error("the kernel refuses backscope's maps: {0}")]
-    Object(String),
-    /// A signal that everything rests on has no hook.
-    #[error("this kernel gives no way to see the signal '{signal}' ({reason})")]
-    Vital {
-        /// The signal.
-        signal: &'static str,
-        /// The kernel's reason.
-        reason: String,
-    },
-    /// The kernel loads a program but does not attach it.
-    #[error("the kernel does not attach {hooks} for the signal '{signal}': {reason}")]
-    Attach {
-        /// The signal.
-        signal: &'static str,
-        /// The hooks of the choice.
-        hooks: String,
-        /// The kernel's reason.
-        reason: String,
-    },
-    /// The full tier was asked for by name and cannot be had.
-    #[error("--tier full cannot be had on this kernel: {0}")]
-    NoFullTier(String),
-    /// A map operation failed.
-    #[error("map {map}: {reason}")]
-    Map {
-        /// The map.
-        map: &'static str,
-        /// The reason.
-        reason: String,
-    },
-}
 
 /// What to watch, and how closely.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +66,8 @@ pub struct Options {
     pub events: bool,
     /// Exchanges are watched, not queues alone.
     pub exchanges: bool,
+    /// The first bytes of connections are looked at, for their protocol.
+    pub protocols: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
     pub ring_bytes: Option<u32>,
 }
@@ -136,6 +91,7 @@ pub struct Sensor {
     datagrams: Datagrams,
     threads: Threads,
     sight: Sight,
+    first: FirstBytes,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
     /// Records since memory was last given back.
@@ -157,8 +113,8 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    with_loader(Config { exchanges: 1, events: events.into(), ..Config::EMPTY }, |loader| {
-        load::choose(loader, tier.unwrap_or(Tier::Full), &[])
+    with_loader(Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY }, |loader| {
+        choose::choose(loader, tier.unwrap_or(Tier::Full), &[])
     })
 }
 
@@ -174,7 +130,7 @@ pub fn look(targets: &Targets) -> Result<Vec<ListenerSample>, SensorError> {
     raise_memlock();
     let options = Options { targets: targets.clone(), ..Options::default() };
     let mut loaded = with_loader(config_of(&options), |loader| {
-        load::attach(loader, load::scan_only(), |ebpf| maps::set_targets(ebpf, targets))
+        load::attach(loader, choose::scan_only(), |ebpf| maps::set_targets(ebpf, targets))
     })?;
     let mut maps = Maps::new(&mut loaded.ebpf)?;
     let mut sampler = Sampler::new(&loaded.chosen);
@@ -210,6 +166,7 @@ impl Sensor {
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             sight: Sight::new(&loaded.chosen, kernel),
+            first: FirstBytes::default(),
             found: Vec::new(),
             drained: 0,
             preflight,
@@ -267,11 +224,15 @@ impl Sensor {
                     match &event {
                         Event::Accept(accept) => self.threads.accepted(accept),
                         Event::Exchange(exchange) => self.threads.count(exchange),
-                        Event::Closed(closed) => self.connections.forget(closed.sock),
+                        Event::Closed(closed) => {
+                            self.connections.forget(closed.sock);
+                            self.first.forget(closed.sock);
+                        }
                         _ => {}
                     }
                     events.push(event);
                 }
+                Some(stream::Decoded::FirstBytes) => events.extend(self.first.take(&record).map(Event::Recognised)),
                 Some(stream::Decoded::Adopt(pid)) => {
                     self.adopt.insert(pid);
                 }
@@ -370,7 +331,7 @@ fn load_best(options: &Options) -> Result<Loaded, SensorError> {
     let mut barred: Vec<Barred> = Vec::new();
     with_loader(config_of(options), |loader| {
         loop {
-            let chosen = load::choose(loader, options.tier.unwrap_or(Tier::Full), &barred)?;
+            let chosen = choose::choose(loader, options.tier.unwrap_or(Tier::Full), &barred)?;
             if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
                 let reason = chosen.refusals.first().map_or_else(String::new, |refusal| refusal.reason.clone());
                 return Err(SensorError::NoFullTier(reason));
@@ -415,6 +376,7 @@ fn config_of(options: &Options) -> Config {
         follow: targets.follow.into(),
         events: options.events.into(),
         exchanges: options.exchanges.into(),
+        first_bytes: options.protocols.into(),
         ring_bytes: options.ring_bytes.unwrap_or(if options.events {
             backscope_abi::RING_BYTES_EVENTS
         } else {

@@ -3,8 +3,8 @@
 use backscope_abi as abi;
 use backscope_abi::{side, what};
 
+use super::choose::Chosen;
 use super::connections::Kernel;
-use super::load::Chosen;
 use super::plan::Tier;
 use crate::model::event::{Call, HoldReason, Moment, Side, What};
 

@@ -164,6 +164,9 @@ pub const SOCKET_COOKIE: &str = "bpf_get_socket_ptr_cookie";
 /// As above, for `bpf_sock_from_file`.
 pub const SOCK_FROM_FILE: &str = "bpf_sock_from_file";
 
+/// As above, for `bpf_task_pt_regs`.
+pub const TASK_REGS: &str = "bpf_task_pt_regs";
+
 /// The iterator that shows connections and UDP sockets.
 pub const SCAN_CONNECTIONS: &str = "scan_connections";
 
@@ -172,6 +175,22 @@ fn sockets_from_files(btf: &Btf) -> Result<(), String> {
         Ok(())
     } else {
         Err("programs cannot get from a file to its socket on this kernel (5.11 and later can)".to_owned())
+    }
+}
+
+/// A cookie is of one socket alone, so that the end of a socket need not be seen when it comes.
+fn sockets_by_cookie(btf: &Btf) -> Result<(), String> {
+    if btf.has_function(SOCKET_COOKIE) {
+        Ok(())
+    } else {
+        Err("tracing programs cannot ask for a socket's cookie on this kernel (5.12 and later can)".to_owned())
+    }
+}
+
+fn sockets_by_address(btf: &Btf) -> Result<(), String> {
+    match sockets_by_cookie(btf) {
+        Ok(()) => Err("sockets go by their cookies on this kernel: their end need not be hooked".to_owned()),
+        Err(_) => Ok(()),
     }
 }
 
@@ -187,8 +206,16 @@ pub fn rows(exchanges: bool, events: bool) -> impl Iterator<Item = &'static Row>
 
 /// Every kernel function and tracepoint that the table asks BTF about.
 pub fn functions() -> impl Iterator<Item = &'static str> {
-    ["tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock", "tcp_check_req", SOCKET_STORAGE, SOCKET_COOKIE, SOCK_FROM_FILE]
-        .into_iter()
+    [
+        "tcp_v4_syn_recv_sock",
+        "tcp_v6_syn_recv_sock",
+        "tcp_check_req",
+        SOCKET_STORAGE,
+        SOCKET_COOKIE,
+        SOCK_FROM_FILE,
+        TASK_REGS,
+    ]
+    .into_iter()
 }
 
 /// Every tracepoint whose arity the table asks for.

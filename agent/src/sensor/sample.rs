@@ -9,7 +9,7 @@ use std::{
 use aya::programs::ProgramFd;
 use backscope_abi::{Listener, ScanEntry, counter};
 
-use super::{LOSSES, Targets, blocked, load::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
+use super::{LOSSES, Targets, blocked, choose::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
 use crate::model::event::{InAccept, ListenerSample, Sample, SockId};
 
 /// A scan may take this share of the time between scans: on a process with very many files it runs less often than

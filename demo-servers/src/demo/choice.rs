@@ -38,10 +38,16 @@ pub struct RunOptions {
     /// Run the server alone
     #[arg(long, conflicts_with = "client_only")]
     pub server_only: bool,
+    /// Run both in a network namespace of their own, so far from one another (needs root)
+    #[arg(long, value_name = "TIME", value_parser = super::far::rtt, conflicts_with_all = ["server_only", "client_only"])]
+    pub rtt: Option<Duration>,
     /// Run the client alone, on this server
     #[arg(long, value_name = "ADDR")]
     pub client_only: Option<SocketAddr>,
 }
+
+/// Where a server listens.
+const LISTEN: &str = "--listen=";
 
 /// To parse the client's arguments alone.
 #[derive(Parser)]
@@ -66,9 +72,7 @@ impl Choice {
     /// # Errors
     /// The address cannot be had.
     pub fn settle_address(&mut self) -> io::Result<SocketAddr> {
-        const LISTEN: &str = "--listen=";
-        let asked = self.server.iter().position(|arg| arg.to_string_lossy().starts_with(LISTEN));
-        let asked = asked.map(|at| self.server.remove(at));
+        let asked = self.take_listen();
         let text = asked.as_ref().and_then(|arg| arg.to_str()?.strip_prefix(LISTEN)).unwrap_or("127.0.0.1:0");
         let mut address: SocketAddr = text.parse().map_err(io::Error::other)?;
         if address.port() == 0 {
@@ -76,6 +80,17 @@ impl Choice {
         }
         self.server.push(format!("{LISTEN}{address}").into());
         Ok(address)
+    }
+
+    /// Has the server listen there, whatever was asked for.
+    pub(super) fn listen_at(&mut self, address: SocketAddr) {
+        self.take_listen();
+        self.server.push(format!("{LISTEN}{address}").into());
+    }
+
+    fn take_listen(&mut self) -> Option<OsString> {
+        let at = self.server.iter().position(|arg| arg.to_string_lossy().starts_with(LISTEN))?;
+        Some(self.server.remove(at))
     }
 
     fn of(demo: &'static Demo, matches: &ArgMatches) -> Result<Self, clap::Error> {

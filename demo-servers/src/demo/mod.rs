@@ -7,6 +7,7 @@
 mod catalogue;
 mod choice;
 mod client;
+mod far;
 mod orders;
 mod report;
 mod server;

@@ -19,7 +19,9 @@ const LOOK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// If the server does not start, or ends by itself.
-pub fn show(choice: &Choice, launcher: &Launcher) -> anyhow::Result<()> {
+pub fn show(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<()> {
+    choice.go_far()?;
+    let choice = &choice;
     if let Some(address) = choice.run.client_only {
         return run(choice, address, None, &Signals::block()?);
     }
@@ -41,14 +43,15 @@ pub fn await_server_and_run(choice: &Choice, address: SocketAddr, stop: &Stop) -
             return Ok(None);
         }
     }
-    Ok(Some(choice.client.run(address, stop)))
+    Ok(Some(choice.client.run(choice.seen_from_client(address), stop)))
 }
 
 fn run(choice: &Choice, address: SocketAddr, mut server: Option<Server>, signals: &Signals) -> anyhow::Result<()> {
     let deadline = choice.run.duration.map(|duration| Instant::now() + duration);
     let stop = Stop::default();
     let ended = thread::scope(|scope| {
-        let client = (!choice.run.server_only).then(|| scope.spawn(|| choice.client.run(address, &stop)));
+        let client = (!choice.run.server_only)
+            .then(|| scope.spawn(|| choice.client.run(choice.seen_from_client(address), &stop)));
         let mut ended = Ok(None);
         while deadline.is_none_or(|deadline| Instant::now() < deadline)
             && !client.as_ref().is_some_and(|client| client.is_finished())
@@ -77,6 +80,9 @@ fn introduce(choice: &Choice, server: &Server) {
     announce(format_args!("  server  process {} at {}: {}", server.pid(), server.address(), words(&choice.server)));
     if !choice.run.server_only {
         announce(format_args!("  client  {}", words(&choice.client_args)));
+    }
+    if let Some(rtt) = choice.run.rtt {
+        announce(format_args!("  link    a round trip takes {}", humantime::format_duration(rtt)));
     }
     if let Some(expect) = demo.expect {
         announce(format_args!("  pattern {expect}"));

@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     exchange("datagram::recvmmsg_and_peek", batches).alone(),
     exchange("datagram::truncated_and_empty_ones_count", truncated).alone(),
     exchange("datagram::socket_opened_later", opened_later),
+    exchange("datagram::address_used_again", address_used_again),
     exchange("datagram::waits_of_a_reader_that_pauses", waits).alone(),
     each_tier("datagram::drops_are_the_kernels", drops).alone(),
     each_tier("datagram::overflow_is_found", overflow),
@@ -183,6 +184,26 @@ fn opened_later(world: &World) -> anyhow::Result<()> {
     ensure!(sent == (Some(50), Some(5_000)), "50 were sent: {socket}");
     ensure!(socket["peer"] == target.as_str() && socket["closed"] == true, "connected, and closed: {socket}");
     Ok(())
+}
+
+/// The kernel puts the next socket where the last one lay, often at once: what that one does is not the last one's.
+fn address_used_again(world: &World) -> anyhow::Result<()> {
+    const SENT: u64 = 5;
+    let (_demo, target) = receiver(world, &[])?;
+    let mut agent = world.watch().args(["--port".to_owned(), PORT.to_string()]).start()?;
+    let watched = UdpSocket::bind(("127.0.0.1", PORT))?;
+    for _ in 0..SENT {
+        watched.send_to(b"ours", &target)?;
+    }
+    drop(watched);
+    for _ in 0..100 {
+        UdpSocket::bind("127.0.0.1:0")?.send_to(b"somebody else's", &target)?;
+    }
+    let socket =
+        agent.await_object("the socket's end", |object| is_socket(object, PORT) && object["closed"] == true)?;
+    let sent = (number(&socket, "/out/datagrams"), number(&socket, "/out/bytes"));
+    ensure!(sent == (Some(SENT), Some(4 * SENT)), "{SENT} were sent: {socket}");
+    agent.stop().map(drop)
 }
 
 fn waits(world: &World) -> anyhow::Result<()> {

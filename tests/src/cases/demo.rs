@@ -7,7 +7,7 @@ use super::datagram::{await_dropped, receiver};
 use super::ledger::{serve, servers_of_every_way};
 use super::native;
 use crate::harness::trace::{Conversation, Trace};
-use crate::harness::{Case, World};
+use crate::harness::{Case, Skip, World};
 
 pub(super) const CASES: &[Case] = &[
     native("demo::faults_before_the_answer", before_the_answer),
@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     native("demo::a_peer_that_does_not_read", slow_peer),
     native("demo::every_way_moves_the_same_bytes", every_way),
     native("demo::link_delays_and_drops", link),
+    native("demo::far_away", far_away),
     native("demo::datagrams_are_dropped", datagrams),
 ];
 
@@ -150,4 +151,24 @@ fn datagrams(world: &World) -> anyhow::Result<()> {
     let (mut demo, target) = receiver(world, &["--receive-buffer", "2048", "--pause", "20ms"])?;
     world.demo_waiting(&["datagrams", "--target", &target, "--count", "100"])?.await_line("sent 100 10000")?;
     await_dropped(&mut demo, 50)
+}
+
+/// With a round-trip time each answer takes one, and the watch has it as the peer's.
+fn far_away(world: &World) -> anyhow::Result<()> {
+    let run = ["demo", "nagle", "--nodelay", "--rtt", "40ms", "--clients", "1", "--duration", "3s"];
+    let output = world.agent_command(&run).output()?;
+    let said = String::from_utf8(output.stdout)?;
+    if String::from_utf8_lossy(&output.stderr).contains("/dev/net/tun") {
+        return Err(Skip("there is no TUN device".to_owned()).into());
+    }
+    let line = said.lines().find(|line| line.contains("latency")).with_context(|| said.clone())?;
+    let median = line.split("p50 ").nth(1).and_then(|rest| rest.split(' ').next()).context("a median")?;
+    let median: f64 = median.parse()?;
+    ensure!((40.0..120.0).contains(&median), "one round trip: {line}");
+    let watched = world.agent_command(&[&run[..], &["--watch"]].concat()).output()?;
+    let watched = String::from_utf8(watched.stdout)?;
+    let times = watched.lines().find(|line| line.contains("their time")).with_context(|| watched.clone())?;
+    let peer = times.split("P peer ").nth(1).and_then(|rest| rest.split(' ').next()).context("the peer's share")?;
+    ensure!(peer.parse::<f64>()? > 80.0, "the time of a round trip is the peer's: {times}");
+    Ok(())
 }

@@ -16,6 +16,7 @@ mod loaded;
 mod moments;
 mod overflow;
 mod pattern;
+mod protocol;
 mod receive;
 mod record;
 mod robust;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Case> {
         ack::CASES,
         close::CASES,
         datagram::CASES,
+        protocol::CASES,
         finding::CASES,
         learn::CASES,
         target::CASES,
@@ -47,6 +49,7 @@ pub fn all() -> Vec<Case> {
         record::CASES,
         coverage::CASES,
         pattern::DEMOS,
+        pattern::REGISTRY,
         pattern::SERVERS,
         server::CASES,
         loaded::CASES,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::model::event::{Role, SockId};
+use crate::model::snapshot::Protocol;
 
 /// Origins that nobody uses any more go when there are so many, and then at twice what is left.
 const LEAST_PRUNED: usize = 256;
@@ -20,6 +21,8 @@ pub(in crate::model) struct Origin {
     pub(in crate::model) comm: Box<str>,
     /// It was open at the attach.
     pub(super) midway: bool,
+    /// What is spoken, once that is known.
+    pub(super) protocol: Option<Protocol>,
 }
 
 /// The origins of all connections there are.
@@ -74,7 +77,15 @@ mod tests {
 
     fn origin(pid: u32) -> Origin {
         let near = SocketAddr::from(([10, 0, 0, 1], 80));
-        Origin { role: Role::Server, listener: Some(7), near, pid, comm: "server".into(), midway: false }
+        Origin {
+            role: Role::Server,
+            listener: Some(7),
+            near,
+            pid,
+            comm: "server".into(),
+            midway: false,
+            protocol: None,
+        }
     }
 
     #[test]

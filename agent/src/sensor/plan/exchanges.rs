@@ -1,8 +1,8 @@
 //! Signals of connections and their exchanges: not with `--detail queues`.
 
 use super::{
-    Attach, Choice, Program, Row, SCAN_CONNECTIONS, Tier, any, best, fentry, fexit, same, shared, sockets_from_files,
-    tracepoint, tracepoint_arity,
+    Attach, Choice, Program, Row, SCAN_CONNECTIONS, Tier, any, best, fentry, fexit, same, shared, sockets_by_address,
+    sockets_by_cookie, sockets_from_files, tracepoint, tracepoint_arity,
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -63,6 +63,30 @@ pub(super) const ROWS: &[Row] = &[
             best(&[fexit("recvmsg_v4", "inet_recvmsg"), fexit("recvmsg_v6", "inet6_recvmsg")]),
         ],
         without: "reads are not seen, and so no exchanges",
+    },
+    Row {
+        signal: "datagram_end",
+        vital: false,
+        choices: &[
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fentry("datagram_gone_v4", "udp_destroy_sock"),
+                    fentry("datagram_gone_v6", "udpv6_destroy_sock"),
+                ],
+                shares: "",
+                fits: sockets_by_address,
+                loses: "",
+            },
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[],
+                shares: "iter:task_file",
+                fits: sockets_by_cookie,
+                loses: "",
+            },
+        ],
+        without: "a UDP socket that is made where another one was closed a moment before goes on with its figures",
     },
     Row {
         signal: "datagram_size",

@@ -1,0 +1,54 @@
+//! Why the sensor cannot do what it was asked for.
+
+use thiserror::Error;
+
+use crate::kernel::btf::BtfError;
+
+/// Why watching could not begin.
+#[derive(Debug, Error)]
+pub enum SensorError {
+    /// A privilege or a kernel feature is missing.
+    #[error("{0}")]
+    Blocked(String),
+    /// The kernel's types cannot be read.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The kernel's types cannot be read by the loader.
+    #[error("the kernel's type information cannot be used: {0}")]
+    Types(String),
+    /// A structure member that everything rests on is missing.
+    #[error("this kernel's structures have no member for {0}; backscope does not know this kernel")]
+    NoMember(&'static str),
+    /// The object does not load.
+    #[error("the kernel refuses backscope's maps: {0}")]
+    Object(String),
+    /// A signal that everything rests on has no hook.
+    #[error("this kernel gives no way to see the signal '{signal}' ({reason})")]
+    Vital {
+        /// The signal.
+        signal: &'static str,
+        /// The kernel's reason.
+        reason: String,
+    },
+    /// The kernel loads a program but does not attach it.
+    #[error("the kernel does not attach {hooks} for the signal '{signal}': {reason}")]
+    Attach {
+        /// The signal.
+        signal: &'static str,
+        /// The hooks of the choice.
+        hooks: String,
+        /// The kernel's reason.
+        reason: String,
+    },
+    /// The full tier was asked for by name and cannot be had.
+    #[error("--tier full cannot be had on this kernel: {0}")]
+    NoFullTier(String),
+    /// A map operation failed.
+    #[error("map {map}: {reason}")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// The reason.
+        reason: String,
+    },
+}
