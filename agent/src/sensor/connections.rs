@@ -1,7 +1,7 @@
 //! Connections: from the probes' records and the iterator's output to the model's facts.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     fs::File,
     io::Read,
     mem,
@@ -11,6 +11,7 @@ use std::{
 
 use aya::programs::ProgramFd;
 use backscope_abi as abi;
+use rustc_hash::FxHashSet;
 
 use super::{stream, sys, targets};
 use crate::model::event::{
@@ -52,7 +53,7 @@ struct Scan {
     /// Read, and not made use of yet.
     output: Vec<u8>,
     /// A descriptor that several processes hold is met several times.
-    seen: HashSet<SockId>,
+    seen: FxHashSet<SockId>,
     held: Held,
     filter_failed: bool,
     took: Duration,
@@ -61,7 +62,7 @@ struct Scan {
 /// Runs the iterator over the targets' connections, and remembers which were told of.
 pub(super) struct Connections {
     kernel: Kernel,
-    told: HashSet<SockId>,
+    told: FxHashSet<SockId>,
     next_scan: Option<Instant>,
     scan: Option<Scan>,
     held: Held,
@@ -74,7 +75,7 @@ impl Connections {
     pub(super) fn new(kernel: Kernel) -> Self {
         Self {
             kernel,
-            told: HashSet::new(),
+            told: FxHashSet::default(),
             next_scan: None,
             scan: None,
             held: Held::default(),

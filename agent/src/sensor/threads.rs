@@ -6,6 +6,7 @@ use std::{
     fs,
 };
 
+use rustc_hash::FxHashMap;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{
@@ -41,7 +42,7 @@ struct Origin {
 /// Reads and writes by thread.
 #[derive(Debug, Default)]
 pub(super) struct Threads {
-    calls: HashMap<u32, Calls>,
+    calls: FxHashMap<u32, Calls>,
     origins: HashMap<u32, Origin>,
     epolls: Epolls,
     /// The thread at which looking for sleepers goes on.

@@ -50,12 +50,16 @@ impl Sums {
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
-        self.change(sum, |value| value.saturating_add(more));
+        if more > 0 {
+            self.change(sum, |value| value.saturating_add(more));
+        }
     }
 
     /// Makes it this much, unless it is more.
     pub(super) fn raise(&mut self, sum: Sum, least: u64) {
-        self.change(sum, |value| value.max(least));
+        if least > 0 {
+            self.change(sum, |value| value.max(least));
+        }
     }
 
     fn change(&mut self, sum: Sum, new: impl FnOnce(u64) -> u64) {
@@ -79,13 +83,13 @@ impl Sums {
 
     fn find(&self, key: u8) -> Option<Place> {
         let mut from = 0;
-        while let Some(&known) = self.0.get(from) {
-            let (value, length) = unpack(&self.0[from + 1..]);
-            let to = from + 1 + length;
+        while let Some((&known, rest)) = self.0.get(from..).and_then(<[u8]>::split_first) {
             if known == key {
-                return Some(Place { from, to, value });
+                let (value, length) = unpack(rest);
+                return Some(Place { from, to: from + 1 + length, value });
             }
-            from = to;
+            // The last byte of a number is the one without the highest bit.
+            from += 2 + rest.iter().position(|byte| byte & 0x80 == 0)?;
         }
         None
     }

@@ -41,6 +41,9 @@ impl Held {
 
     /// Takes up to `ns` away, from the longest on; what was taken, longest first.
     fn take(&mut self, mut ns: u64) -> [(SliceKind, u64); 5] {
+        if self.is_none() {
+            return self.0;
+        }
         self.0.sort_by_key(|&(_, held)| std::cmp::Reverse(held));
         self.0.each_mut().map(|(kind, held)| {
             let taken = ns.min(*held);
