@@ -9,6 +9,7 @@ mod moment;
 
 use std::net::SocketAddr;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{
@@ -66,7 +67,7 @@ pub struct Accept {
     /// Thread.
     pub tid: u32,
     /// Command name of the thread.
-    pub comm: String,
+    pub comm: CompactString,
     /// Descriptor; `None` for an io_uring direct descriptor.
     pub fd: Option<i32>,
     /// SYN-ACK sent → final ACK; `None` when the kernel took no sample (syncookie, retransmitted SYN-ACK).

@@ -6,6 +6,8 @@ mod pattern;
 
 use std::net::SocketAddr;
 
+use compact_str::CompactString;
+
 pub use connection::{
     ConnectionView, ExchangeView, HoldView, OwnerTimes, Slice, SliceKind, ThreadView, Trailing, Verdict,
 };
@@ -228,7 +230,7 @@ pub enum StreamKind {
         /// The thread.
         tid: u32,
         /// Its name: escape before printing.
-        comm: String,
+        comm: CompactString,
         /// The descriptor.
         fd: Option<i32>,
     },

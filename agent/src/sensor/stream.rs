@@ -1,6 +1,7 @@
 //! Turns the ring buffer's records into events.
 #![expect(unsafe_code, reason = "a record's bytes become the type that its kind names")]
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use backscope_abi as abi;
@@ -33,8 +34,12 @@ pub(super) fn address(end: abi::Endpoint) -> SocketAddr {
 
 /// A command name up to its NUL.
 pub(super) fn comm(bytes: &[u8]) -> String {
+    name(bytes).into_owned()
+}
+
+fn name(bytes: &[u8]) -> Cow<'_, str> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    String::from_utf8_lossy(&bytes[..end])
 }
 
 pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
@@ -68,7 +73,7 @@ fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
         peer: address(raw.peer),
         pid: raw.tgid,
         tid: raw.tid,
-        comm: comm(&raw.comm),
+        comm: name(&raw.comm).into(),
         fd: (raw.fd >= 0).then_some(raw.fd),
         handshake_us: handshake_us(raw.srtt_us),
         queued_ns: if raw.late != 0 { None } else { known(raw.queued_ns).or(Some(estimated)) },
