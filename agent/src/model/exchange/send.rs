@@ -41,9 +41,6 @@ impl Held {
 
     /// Takes up to `ns` away, from the longest on; what was taken, longest first.
     fn take(&mut self, mut ns: u64) -> [(SliceKind, u64); 5] {
-        if self.is_none() {
-            return self.0;
-        }
         self.0.sort_by_key(|&(_, held)| std::cmp::Reverse(held));
         self.0.each_mut().map(|(kind, held)| {
             let taken = ns.min(*held);
@@ -85,6 +82,10 @@ pub(super) fn send(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, no
             written_ns.saturating_add(longest_ns).min(acked_ns).min(now_ns)
         }),
     };
+    if outbound.blocked_ns == 0 && held.is_none() {
+        tile.until(written_ns, SliceKind::App);
+        return tile.until(left_ns, SliceKind::Unknown);
+    }
     // What was held at the end came last, so it is taken from the sums first.
     let at_the_end = held.take(left_ns.saturating_sub(written_ns));
     let blocked_ns = outbound.blocked_ns.min(tile.room(written_ns));
