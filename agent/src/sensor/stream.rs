@@ -51,7 +51,7 @@ pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
         abi::RETRANSMIT => Event::SynAckRetransmit(retransmit(record(bytes)?)),
         abi::OPENED => Event::Opened(connections::opened(&record(bytes)?)),
         abi::EXCHANGE => Event::Exchange(connections::exchange(&record(bytes)?, sight.kernel)),
-        abi::BRIEF => Event::Exchange(connections::exchange(&brief::in_full(&record(bytes)?), sight.kernel)),
+        abi::BRIEF => Event::Exchange(brief::exchange(&record(bytes)?, sight.kernel)),
         abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sight.kernel)),
         abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, sight)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
