@@ -1,9 +1,10 @@
 //! Exchanges in full, for a bounded number of connections.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
 
 use super::connection::counted_us;
 use crate::model::event::SockId;
@@ -17,7 +18,8 @@ pub const MAX_RECENT: usize = 8;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
-    pub(super) recent: VecDeque<Arc<ExchangeView>>,
+    /// Oldest first. Connections that have only one are the ones that come in floods.
+    pub(super) recent: SmallVec<[Arc<ExchangeView>; 1]>,
     /// Mostly one of the recent.
     pub(super) worst: Option<Arc<ExchangeView>>,
     worst_us: u64,
@@ -26,13 +28,15 @@ pub(super) struct Detail {
 impl Detail {
     /// Adds one, in the place of the oldest if there are enough.
     fn push(&mut self, view: ExchangeView) {
-        let mut oldest = if self.recent.len() == MAX_RECENT { self.recent.pop_front() } else { None };
-        if let Some(place) = oldest.as_mut().and_then(Arc::get_mut) {
+        if self.recent.len() < MAX_RECENT {
+            return self.recent.push(Arc::new(view));
+        }
+        self.recent.rotate_left(1);
+        let place = &mut self.recent[MAX_RECENT - 1];
+        match Arc::get_mut(place) {
             // Its memory serves again.
-            *place = view;
-            self.recent.extend(oldest);
-        } else {
-            self.recent.push_back(Arc::new(view));
+            Some(oldest) => *oldest = view,
+            None => *place = Arc::new(view),
         }
     }
 
@@ -62,7 +66,7 @@ impl Details {
         let Some(detail) = self.table.get_mut(&sock) else {
             if self.make_room(us) {
                 let view = Arc::new(view);
-                let recent = VecDeque::from([Arc::clone(&view)]);
+                let recent = smallvec![Arc::clone(&view)];
                 self.order.insert((us, sock));
                 self.table.insert(sock, Detail { recent, worst: Some(view), worst_us: us });
             }
@@ -73,7 +77,7 @@ impl Details {
             self.order.remove(&(detail.worst_us, sock));
             self.order.insert((us, sock));
             detail.worst_us = us;
-            detail.worst = detail.recent.back().cloned();
+            detail.worst = detail.recent.last().cloned();
         }
     }
 
