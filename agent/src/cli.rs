@@ -106,7 +106,7 @@ Examples:
   sudo backscope record -o start.bsrec -- ./server --port 8080
   backscope replay incident.bsrec
 
-The file has addresses, command names, sizes and times in it, and no payload. Only its owner can read it. It is good up
+The file has addresses, command names, names that TLS clients asked for, sizes and times in it, and no payload. Only its owner can read it. It is good up
 to the last refresh, whatever ends the recording.
 
 Exit status: as of watch.";
@@ -252,6 +252,9 @@ pub struct RunArgs {
     /// How much leaves the kernel, and so what it costs
     #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
     pub detail: Detail,
+    /// Look at no payload: connections have no protocol then
+    #[arg(long)]
+    pub no_protocols: bool,
     /// Use hooks of this tier only (for tests and comparison)
     #[arg(long, value_enum, value_name = "TIER", hide = true)]
     pub tier: Option<TierArg>,

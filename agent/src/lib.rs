@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod kernel;
 pub mod model;
+pub mod protocol;
 pub mod record;
 pub mod report;
 pub mod sensor;

@@ -10,6 +10,7 @@ mod brief;
 mod close;
 mod connection;
 mod datagram;
+mod first;
 mod handshake;
 mod kernel;
 mod listen;

@@ -11,7 +11,7 @@ use backscope_abi::{progress, role};
 use crate::{
     ack::settle_delayed_ack,
     connection::{connection_of, finish, note_user, settle_ack, settle_hold, tcp_of},
-    datagram,
+    datagram, first,
     kernel::{load, now, sk_of},
     moment,
 };
@@ -94,6 +94,9 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         let tp = tcp_of(sk);
         if tp.is_null() {
             return;
+        }
+        if first::wanted(connection, 0) {
+            first::look(connection, 0, result as u32, (*connection).bytes_in + (*exchange).bytes_in);
         }
         let ts_ns = now();
         if (*exchange).role == role::SERVER && (*exchange).writes != 0 {

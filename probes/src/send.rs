@@ -11,7 +11,7 @@ use backscope_abi::{Connection, hold, progress, role};
 
 use crate::{
     connection::{BULK, connection_of, finish, note_user, sending, settle_hold, tcp_of},
-    datagram,
+    datagram, first,
     kernel::{config, load, now, sk_of},
     moment,
 };
@@ -77,6 +77,9 @@ fn wrote(sk: *mut c_void, result: i32) {
         let tp = tcp_of(sk);
         if tp.is_null() {
             return;
+        }
+        if first::wanted(connection, 1) {
+            first::look(connection, 1, result as u32, (*connection).bytes_out + (*connection).exchange.bytes_out);
         }
         let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
         // What was sent within the call made the socket look at the clock.

@@ -17,7 +17,7 @@ use crate::step::{self, Step};
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 12] = [
+const SERVERS: [Need; 15] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -31,6 +31,9 @@ const SERVERS: [Need; 12] = [
     // The one server in Go that Debian has on its own.
     ("caddy", "caddy"),
     ("wrk", "wrk"),
+    ("openssl", "openssl"),
+    ("gtlsserver", "ngtcp2-server"),
+    ("gtlsclient", "ngtcp2-client"),
     ("ip", "iproute2"),
 ];
 const VM: [Need; 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];

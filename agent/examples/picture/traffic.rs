@@ -88,6 +88,8 @@ pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<Exchang
         } += slice.us;
     }
     ConnectionView {
+        protocol: None,
+        tls: None,
         sock,
         role: Role::Server,
         listener: Some(1),

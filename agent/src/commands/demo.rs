@@ -38,7 +38,13 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
         target: TargetArgs::default(),
         command: launcher.command_line(&choice.server),
         output: OutputArgs { plain: false, json: false },
-        run: RunArgs { duration: choice.run.duration, interval: None, detail: Detail::Exchanges, tier: None },
+        run: RunArgs {
+            duration: choice.run.duration,
+            interval: None,
+            detail: Detail::Exchanges,
+            no_protocols: false,
+            tier: None,
+        },
         recording: None,
         force: false,
     };

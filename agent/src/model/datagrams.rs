@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 use backscope_abi::MAX_DATAGRAMS;
 
-use super::event::{DatagramFlow, DatagramSample, Sample, SockId};
+use super::event::{DatagramFlow, DatagramSample, Recognised, Sample, Sign, SockId};
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{DatagramOutput, Output};
-use super::snapshot::{DatagramRates, DatagramTotals, DatagramView, WaitView};
+use super::snapshot::{DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, WaitView};
 
 /// UDP sockets in a snapshot: those with most going on.
 pub const MAX_DATAGRAM_VIEWS: usize = 256;
+/// Sockets of which is known what is spoken: some may be so before a sample shows them, or never be shown.
+const MAX_SPOKEN: usize = 2 * MAX_DATAGRAMS as usize;
 /// How far back "lately" goes, ns.
 const SPAN_NS: u64 = 5_000_000_000;
 /// Samples closer together than this count as one, ns. With [`SPAN_NS`] it bounds their number.
@@ -128,7 +130,7 @@ impl Datagrams {
         WaitView { p50: most(view.p50), p90: most(view.p90), p99: most(view.p99), max: self.sample.longest_us, ..view }
     }
 
-    fn view(&self) -> DatagramView {
+    fn view(&self, protocol: Option<DatagramProtocol>) -> DatagramView {
         let sample = &self.sample;
         DatagramView {
             sock: sample.sock,
@@ -136,6 +138,7 @@ impl Datagrams {
             peer: sample.peer,
             pid: sample.pid,
             comm: sample.comm.clone(),
+            protocol,
             closed: sample.closed,
             arrived: sample.arrived,
             read: sample.read,
@@ -162,6 +165,8 @@ impl Datagrams {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sockets {
     table: BTreeMap<SockId, Datagrams>,
+    /// What is spoken, also on sockets that no sample has shown yet.
+    spoken: BTreeMap<SockId, DatagramProtocol>,
     /// Of sockets that are closed.
     past: DatagramTotals,
 }
@@ -173,16 +178,37 @@ impl Sockets {
         for socket in sample.datagrams.iter().take(MAX_DATAGRAMS as usize) {
             let mut known = before.remove(&socket.sock).unwrap_or_else(|| Datagrams::new(socket));
             known.sampled(sample.ts_ns, socket);
-            out.push(Output::Datagrams(DatagramOutput { ts_ns: sample.ts_ns, view: known.view() }));
+            let view = known.view(self.spoken.get(&socket.sock).copied());
+            out.push(Output::Datagrams(DatagramOutput { ts_ns: sample.ts_ns, view }));
             self.table.insert(socket.sock, known);
         }
+    }
+
+    /// What is spoken on a socket becomes known. One socket may serve many connections: early data of one is told of all.
+    pub(super) fn recognised(&mut self, recognised: &Recognised) {
+        if self.spoken.len() >= MAX_SPOKEN && !self.spoken.contains_key(&recognised.sock) {
+            return;
+        }
+        let before = self.spoken.get(&recognised.sock).copied();
+        let spoken = match recognised.sign {
+            Sign::Quic { version, early_data } => {
+                let earlier = matches!(before, Some(DatagramProtocol::Quic { early_data: true, .. }));
+                DatagramProtocol::Quic { version, early_data: early_data || earlier }
+            }
+            Sign::Dtls => DatagramProtocol::Dtls,
+            // WebRTC looks for its peer by STUN before and while it speaks DTLS.
+            Sign::Stun => before.unwrap_or(DatagramProtocol::Stun),
+            _ => return,
+        };
+        self.spoken.insert(recognised.sock, spoken);
     }
 
     /// Forgets closed sockets, after they were judged.
     pub(super) fn forget_closed(&mut self) {
         let past = &mut self.past;
-        self.table.retain(|_, socket| {
+        self.table.retain(|sock, socket| {
             if socket.sample.closed {
+                self.spoken.remove(sock);
                 past.add(&socket.sample);
             }
             !socket.sample.closed
@@ -191,8 +217,9 @@ impl Sockets {
 
     /// A last word on every socket that is open.
     pub(super) fn finish(&self, ts_ns: u64, out: &mut Vec<Output>) {
-        out.extend(self.table.values().map(|socket| {
-            let view = DatagramView { peak_bytes: socket.sample.queued_bytes, ..socket.view() };
+        out.extend(self.table.iter().map(|(sock, socket)| {
+            let view = socket.view(self.spoken.get(sock).copied());
+            let view = DatagramView { peak_bytes: socket.sample.queued_bytes, ..view };
             Output::Datagrams(DatagramOutput { ts_ns, view })
         }));
     }
@@ -203,9 +230,10 @@ impl Sockets {
 
     /// Those with most going on, that first.
     pub(super) fn views(&self) -> Vec<DatagramView> {
-        let mut sockets: Vec<&Datagrams> = self.table.values().collect();
-        sockets.sort_by_key(|socket| Reverse(socket.weight()));
-        sockets.iter().take(MAX_DATAGRAM_VIEWS).map(|socket| socket.view()).collect()
+        let mut sockets: Vec<_> = self.table.iter().collect();
+        sockets.sort_by_key(|(_, socket)| Reverse(socket.weight()));
+        let views = sockets.iter().take(MAX_DATAGRAM_VIEWS);
+        views.map(|(sock, socket)| socket.view(self.spoken.get(sock).copied())).collect()
     }
 
     /// How many there are.

@@ -6,6 +6,7 @@
 mod connection;
 mod datagram;
 mod moment;
+mod protocol;
 
 use std::net::SocketAddr;
 
@@ -18,6 +19,7 @@ pub use connection::{
 };
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use moment::{Call, Moment, What};
+pub use protocol::{ClientHello, Recognised, ServerHello, Sign};
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;
@@ -47,6 +49,8 @@ pub enum Event {
     Sample(Sample),
     /// Something happened on a connection (`--detail events` only).
     Moment(Moment),
+    /// The first bytes of a connection were recognised.
+    Recognised(Recognised),
 }
 
 /// `accept` returned a socket.

@@ -15,6 +15,7 @@
 //! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
 //! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |
 //! | ends of connections that were made, told by their addresses | [`MAX_ENDS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
+//! | hellos of TLS connections | [`MAX_HELLOS`], some 250 bytes each | of further ones it is known only that they are TLS |
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
@@ -52,7 +53,8 @@ use std::collections::BTreeMap;
 
 use connections::{Connection, Connections, Told};
 pub use connections::{
-    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_RECENT,
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_HELLOS,
+    MAX_RECENT,
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange, Sample, Stage};
@@ -180,6 +182,11 @@ impl Model {
                 if let Some(connection) = self.connections.closed(closed, self.interest, out) {
                     self.works.closed(self.now_ns, connection);
                 }
+            }
+            Event::Recognised(recognised) => {
+                self.advance(recognised.ts_ns);
+                self.connections.recognised(recognised);
+                self.datagrams.recognised(recognised);
             }
             Event::Process(process) => self.process(process, out),
             Event::Connections(part) => {
@@ -405,7 +412,8 @@ fn tell(now_ns: u64, interest: Interest, works: &mut Works, out: &mut Vec<Output
         works.reported(now_ns, facts, connection, view);
         let inferred = view.slices.last().is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
         if inferred || interest.wants(view) {
-            out.push(Output::Exchange(ExchangeOutput::new(facts, view)));
+            let protocol = connection.and_then(Connection::protocol);
+            out.push(Output::Exchange(ExchangeOutput::new(facts, protocol, view)));
         }
     }
 }

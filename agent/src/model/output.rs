@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::event::{Accept, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
 use super::snapshot::{
     ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
-    SliceKind, Totals, WaitView,
+    Protocol, SliceKind, Totals, WaitView,
 };
 
 /// What a front-end wants to hear of one by one. The sums have everything all the same.
@@ -101,17 +101,20 @@ pub struct ExchangeOutput {
     pub role: Role,
     /// It had begun when the connection became known.
     pub midway: bool,
+    /// What is spoken, where known.
+    pub protocol: Option<Protocol>,
     /// The exchange.
     pub view: ExchangeView,
 }
 
 impl ExchangeOutput {
-    pub(super) fn new(exchange: &Exchange, view: &ExchangeView) -> Self {
+    pub(super) fn new(exchange: &Exchange, protocol: Option<Protocol>, view: &ExchangeView) -> Self {
         Self {
             ts_ns: view.start_ns.saturating_add(view.total_us.saturating_mul(1_000)),
             sock: exchange.sock,
             role: exchange.role,
             midway: exchange.midway,
+            protocol,
             view: view.clone(),
         }
     }

@@ -3,6 +3,7 @@
 mod connection;
 mod datagram;
 mod pattern;
+mod protocol;
 
 use std::net::SocketAddr;
 
@@ -13,6 +14,7 @@ pub use connection::{
 };
 pub use datagram::{DatagramRates, DatagramTotals, DatagramView};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
+pub use protocol::{DatagramProtocol, Protocol, TlsView};
 
 use super::event::{SockId, Stage};
 

@@ -98,6 +98,7 @@ impl Globals {
         config.socket_storage = has(plan::SOCKET_STORAGE);
         config.socket_cookie = has(plan::SOCKET_COOKIE);
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
+        config.task_regs = has(plan::TASK_REGS);
         config.drop_listen_overflow = types.btf.enumerator(plan::DROP_LISTEN_OVERFLOW).unwrap_or(0);
         let of =
             |queued_by_state, delayed_ack_timer| ConfigGlobal(Config { queued_by_state, delayed_ack_timer, ..config });

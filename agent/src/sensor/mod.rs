@@ -10,6 +10,7 @@ mod connections;
 mod cost;
 mod datagrams;
 mod error;
+mod first;
 mod load;
 mod maps;
 mod moments;
@@ -35,6 +36,7 @@ use self::{
     connections::{Connections, Kernel},
     cost::CostMeter,
     datagrams::Datagrams,
+    first::FirstBytes,
     load::{Globals, Loaded, Loader},
     maps::Maps,
     moments::Sight,
@@ -64,6 +66,8 @@ pub struct Options {
     pub events: bool,
     /// Exchanges are watched, not queues alone.
     pub exchanges: bool,
+    /// The first bytes of connections are looked at, for their protocol.
+    pub protocols: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
     pub ring_bytes: Option<u32>,
 }
@@ -87,6 +91,7 @@ pub struct Sensor {
     datagrams: Datagrams,
     threads: Threads,
     sight: Sight,
+    first: FirstBytes,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
     /// Records since memory was last given back.
@@ -108,7 +113,7 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    with_loader(Config { exchanges: 1, events: events.into(), ..Config::EMPTY }, |loader| {
+    with_loader(Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY }, |loader| {
         choose::choose(loader, tier.unwrap_or(Tier::Full), &[])
     })
 }
@@ -161,6 +166,7 @@ impl Sensor {
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             sight: Sight::new(&loaded.chosen, kernel),
+            first: FirstBytes::default(),
             found: Vec::new(),
             drained: 0,
             preflight,
@@ -221,10 +227,16 @@ impl Sensor {
                     match &event {
                         Event::Accept(accept) => self.threads.accepted(accept),
                         Event::Exchange(exchange) => self.threads.count(exchange),
-                        Event::Closed(closed) => self.connections.forget(closed.sock),
+                        Event::Closed(closed) => {
+                            self.connections.forget(closed.sock);
+                            self.first.forget(closed.sock);
+                        }
                         _ => {}
                     }
                     take(event)?;
+                }
+                Some(stream::Decoded::FirstBytes) => {
+                    self.first.take(&record).map(Event::Recognised).map_or(Ok(()), &mut take)?;
                 }
                 Some(stream::Decoded::Adopt(pid)) => {
                     self.adopt.insert(pid);
@@ -370,6 +382,7 @@ fn config_of(options: &Options) -> Config {
         follow: targets.follow.into(),
         events: options.events.into(),
         exchanges: options.exchanges.into(),
+        first_bytes: options.protocols.into(),
         ring_bytes: options.ring_bytes.unwrap_or(if options.events {
             backscope_abi::RING_BYTES_EVENTS
         } else {

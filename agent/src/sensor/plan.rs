@@ -164,6 +164,9 @@ pub const SOCKET_COOKIE: &str = "bpf_get_socket_ptr_cookie";
 /// As above, for `bpf_sock_from_file`.
 pub const SOCK_FROM_FILE: &str = "bpf_sock_from_file";
 
+/// As above, for `bpf_task_pt_regs`.
+pub const TASK_REGS: &str = "bpf_task_pt_regs";
+
 /// The iterator that shows connections and UDP sockets.
 pub const SCAN_CONNECTIONS: &str = "scan_connections";
 
@@ -203,8 +206,16 @@ pub fn rows(exchanges: bool, events: bool) -> impl Iterator<Item = &'static Row>
 
 /// Every kernel function and tracepoint that the table asks BTF about.
 pub fn functions() -> impl Iterator<Item = &'static str> {
-    ["tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock", "tcp_check_req", SOCKET_STORAGE, SOCKET_COOKIE, SOCK_FROM_FILE]
-        .into_iter()
+    [
+        "tcp_v4_syn_recv_sock",
+        "tcp_v6_syn_recv_sock",
+        "tcp_check_req",
+        SOCKET_STORAGE,
+        SOCKET_COOKIE,
+        SOCK_FROM_FILE,
+        TASK_REGS,
+    ]
+    .into_iter()
 }
 
 /// Every tracepoint whose arity the table asks for.

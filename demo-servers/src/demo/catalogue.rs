@@ -243,7 +243,7 @@ pub static DEMOS: &[Demo] = &[
                 and the client has nothing to send, so its kernel delays the ACK: 40 ms for nothing.",
         expect: THREAD_PER_CONNECTION,
         server: &["thread-per-connection", "--writes=4,200"],
-        client: &["requests", "--clients=1", "--requests=0", "--pause=5ms"],
+        client: &["requests", "--clients=5", "--requests=0", "--pause=5ms"],
         variations: &[
             ("--nodelay", "TCP_NODELAY: no Nagle"),
             ("--out writev", "both pieces in one call"),

@@ -221,6 +221,10 @@ pub struct Connection {
     pub shut: u8,
     /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
     pub reading_since_ns: u64,
+    /// Calls whose first bytes were read, inbound and outbound; 255 once that is over.
+    pub looks: [u8; 2],
+    /// Padding.
+    pub _pad: [u8; 6],
 }
 
 const _: () = assert!(core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56);
@@ -249,6 +253,8 @@ impl Connection {
         midway: 0,
         shut: 0,
         reading_since_ns: 0,
+        looks: [0; 2],
+        _pad: [0; 6],
     };
 }
 

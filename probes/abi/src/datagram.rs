@@ -75,6 +75,10 @@ pub struct Datagram {
     pub tgid: u32,
     /// Command name of that process.
     pub comm: [u8; 16],
+    /// Datagrams that were looked at for their protocol.
+    pub looks: u32,
+    /// Padding.
+    pub _pad: u32,
     /// The oldest of `marks` that is in use.
     pub head: u32,
     /// Where the next one goes.
@@ -115,6 +119,8 @@ impl Datagram {
         drops_base: 0,
         tgid: 0,
         comm: [0; 16],
+        looks: 0,
+        _pad: 0,
         head: 0,
         tail: 0,
         marks: [0; MARKS as usize],

@@ -193,6 +193,12 @@ layout! {
     files_fdt = "files_struct"."fdt",
     /// Array of open files.
     fdt_fd = "fdtable"."fd",
+    /// Kernel stack of a thread.
+    task_stack = "task_struct"."stack",
+    /// Of the registers with which a thread entered the kernel: number of the system call (x86-64).
+    regs_call = "pt_regs"."orig_ax",
+    /// As above: its second argument.
+    regs_second = "pt_regs"."si",
     /// Start of a packet's buffer.
     skb_head = "sk_buff"."head",
     /// Offset of the IP header.
@@ -247,8 +253,12 @@ pub struct Config {
     pub exchanges: u8,
     /// Not 0: the timer of delayed ACKs is hooked, so that none need be told from the socket's stamps.
     pub delayed_ack_timer: u8,
+    /// Not 0: `bpf_task_pt_regs` exists (5.15 on).
+    pub task_regs: u8,
+    /// Not 0: the first bytes of connections are looked at.
+    pub first_bytes: u8,
     /// Padding.
-    pub _pad: u8,
+    pub _pad: [u8; 3],
     /// Length of a jiffy, ns.
     pub tick_ns: u32,
     /// Size of the ring buffer.
@@ -275,7 +285,9 @@ impl Config {
         queued_by_state: 0,
         exchanges: 0,
         delayed_ack_timer: 0,
-        _pad: 0,
+        task_regs: 0,
+        first_bytes: 0,
+        _pad: [0; 3],
         tick_ns: 4_000_000,
         ring_bytes: 0,
         drop_listen_overflow: 0,

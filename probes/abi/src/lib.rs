@@ -7,6 +7,7 @@
 mod brief;
 mod connection;
 mod datagram;
+mod first;
 mod layout;
 mod moment;
 mod record;
@@ -19,6 +20,9 @@ pub use connection::{
 pub use datagram::{
     Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram, WAIT_BUCKETS,
     bucket_middle_us, wait_bucket,
+};
+pub use first::{
+    FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS,
 };
 pub use layout::{ABSENT, Config, Layout};
 pub use moment::{MOMENT, Moment, side, what};
@@ -87,8 +91,10 @@ pub mod counter {
     pub const OPENED: u32 = 11;
     /// Connections of them that ended.
     pub const ENDED: u32 = 12;
+    /// First bytes that were passed over since there were too many new connections.
+    pub const UNLOOKED: u32 = 13;
     /// Size of the array.
-    pub const ALL: u32 = 13;
+    pub const ALL: u32 = 14;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",

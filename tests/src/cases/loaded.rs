@@ -34,7 +34,8 @@ fn check(world: &World, name: &str) -> anyhow::Result<()> {
         agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
     }
     let ended = agent.stop()?;
-    talks.iter().try_for_each(|talk| check_connection(&ended, talk))?;
+    let protocol = if ["redis", "postgresql"].contains(&name) { name } else { "http/1.1" };
+    talks.iter().try_for_each(|talk| check_connection(&ended, talk, protocol))?;
     let unknown = unknown_share(&ended.objects);
     ensure!(unknown < 0.02, "{:.1} % of the time is unknown", unknown * 100.0);
     let grave = |object: &&_| is(object, "finding") && ["warning", "critical"].iter().any(|s| object["severity"] == *s);
@@ -44,10 +45,11 @@ fn check(world: &World, name: &str) -> anyhow::Result<()> {
     }
 }
 
-fn check_connection(ended: &Ended, talk: &Talk) -> anyhow::Result<()> {
+fn check_connection(ended: &Ended, talk: &Talk, protocol: &str) -> anyhow::Result<()> {
     let connection = connection_of(&ended.objects, "server", talk.port)?;
     let bytes = (number(connection, "/bytes/in"), number(connection, "/bytes/out"));
     ensure!(bytes == (Some(talk.sent), Some(talk.received)), "{talk:?}: {connection}");
     ensure!(number(connection, "/exchanges") == Some(talk.answers), "{talk:?}: {connection}");
+    ensure!(connection["protocol"] == protocol, "it speaks {protocol}: {connection}");
     check_sums(&ended.objects, connection)
 }

@@ -15,6 +15,7 @@ mod loaded;
 mod moments;
 mod overflow;
 mod pattern;
+mod protocol;
 mod receive;
 mod record;
 mod robust;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Case> {
         ack::CASES,
         close::CASES,
         datagram::CASES,
+        protocol::CASES,
         finding::CASES,
         target::CASES,
         robust::CASES,
@@ -45,6 +47,7 @@ pub fn all() -> Vec<Case> {
         record::CASES,
         coverage::CASES,
         pattern::DEMOS,
+        pattern::REGISTRY,
         pattern::SERVERS,
         server::CASES,
         loaded::CASES,

@@ -2,6 +2,7 @@
 
 mod demos;
 mod load;
+mod registry;
 mod servers;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::harness::json::{Value, is, number};
 use crate::harness::{Agent, Ended, World, net};
 pub(super) use demos::CASES as DEMOS;
 use load::Load;
+pub(super) use registry::CASES as REGISTRY;
 pub(super) use servers::CASES as SERVERS;
 
 /// From the first connection of the load to the right name, at most; emulated, everything takes longer.
@@ -23,7 +25,7 @@ fn told_within(world: &World) -> Duration {
 const STEADY_NS: u64 = 4_000_000_000;
 
 /// Name, units and, where one is expected, io.
-type Kind = (&'static str, &'static str, Option<&'static str>);
+type Kind<'a> = (&'a str, &'a str, Option<&'a str>);
 
 fn is_kind(object: &Value, (name, units, io): Kind) -> bool {
     is(object, "pattern")

@@ -142,7 +142,8 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     let tier = args.tier.map(Into::into);
     let events = args.detail == Detail::Events;
     let exchanges = args.detail != Detail::Queues;
-    Ok(Sensor::attach(&Options { targets, tier, events, exchanges, ring_bytes })?)
+    let protocols = !args.no_protocols;
+    Ok(Sensor::attach(&Options { targets, tier, events, exchanges, protocols, ring_bytes })?)
 }
 
 /// What is watched, one entry a target; a command is called by its own name, which its process has not taken yet.

@@ -10,7 +10,9 @@ use crate::model::event::{
     Accept, Closed, ConnectionSample, DelayedAcks, Ending, Exchange, HoldReason, Opened, Role, Side, SockId, TcpState,
 };
 use crate::model::exchange::{self, First};
-use crate::model::snapshot::{ConnectionView, ExchangeView, HoldView, OwnerTimes, SliceKind, Trailing};
+use crate::model::snapshot::{
+    ConnectionView, ExchangeView, HoldView, OwnerTimes, Protocol, SliceKind, TlsView, Trailing,
+};
 
 /// Everything the model keeps of one connection, but its exchanges in detail. Where a time or a thread is not known, there
 /// is 0; waits beyond an hour are an hour and a bit.
@@ -66,6 +68,7 @@ impl Connection {
             pid: accept.pid,
             comm: accept.comm.clone(),
             midway: false,
+            protocol: None,
         });
         Self {
             handshake_us: accept.handshake_us.map_or(0, |us| saturated(us.saturating_add(1))),
@@ -88,6 +91,7 @@ impl Connection {
             pid: opened.pid,
             comm: opened.comm.as_str().into(),
             midway: opened.midway,
+            protocol: None,
         });
         Self {
             handshake_us: opened.handshake_us.map_or(0, |us| saturated(us.saturating_add(1))),
@@ -131,6 +135,17 @@ impl Connection {
 
     pub(super) fn since_ns(&self) -> u64 {
         self.since_ns
+    }
+
+    pub(in crate::model) fn protocol(&self) -> Option<Protocol> {
+        self.origin.protocol
+    }
+
+    /// This is spoken on it.
+    pub(super) fn speaks(&mut self, protocol: Option<Protocol>, origins: &mut Origins) {
+        if self.origin.protocol != protocol {
+            self.origin = origins.share(Origin { protocol, ..Origin::clone(&self.origin) });
+        }
     }
 
     /// Threads that read and wrote last.
@@ -300,7 +315,7 @@ impl Connection {
         HoldReason::ALL.into_iter().filter_map(hold).collect()
     }
 
-    pub(super) fn view(&self, sock: SockId, detail: Option<&Detail>) -> ConnectionView {
+    pub(super) fn view(&self, sock: SockId, detail: Option<&Detail>, tls: Option<TlsView>) -> ConnectionView {
         let current = self.current();
         let inbound = current.and_then(|current| current.inbound.as_ref());
         let outbound = current.and_then(|current| current.outbound.as_ref());
@@ -317,6 +332,8 @@ impl Connection {
             peer: self.peer(),
             pid: self.origin.pid,
             comm: self.origin.comm.to_string(),
+            protocol: self.origin.protocol,
+            tls,
             state: self.state,
             midway: self.origin.midway,
             since_ns: self.since_ns,

@@ -5,6 +5,7 @@ mod details;
 mod ends;
 mod inside;
 mod origin;
+mod protocols;
 mod sums;
 
 use std::cmp::Reverse;
@@ -13,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-use super::event::{Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Role, Sample, SockId};
+use super::event::{Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Recognised, Role, Sample, SockId};
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{ConnectionOutput, ExchangeOutput, Interest, Output};
@@ -26,6 +27,8 @@ use ends::Ends;
 pub use ends::MAX_ENDS;
 use inside::Inside;
 use origin::Origins;
+use protocols::Hellos;
+pub use protocols::MAX_HELLOS;
 
 /// Connections known at once, open or closed.
 pub const MAX_CONNECTIONS: usize = 100_000;
@@ -56,6 +59,7 @@ pub(super) struct Connections {
     inside: Inside,
     origins: Origins,
     ends: Ends,
+    hellos: Hellos,
     pub(super) times: Times,
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
@@ -78,6 +82,7 @@ impl Connections {
             inside: Inside::default(),
             origins: Origins::default(),
             ends: Ends::default(),
+            hellos: Hellos::default(),
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
             current: 0,
@@ -134,6 +139,16 @@ impl Connections {
             self.ends.forget(sock, old.local(), old.peer());
         }
         self.details.forget(sock);
+        self.hellos.forget(sock);
+    }
+
+    /// What is spoken on a connection becomes known, or changes.
+    pub(super) fn recognised(&mut self, recognised: &Recognised) {
+        if let Some(connection) = self.table.get_mut(&recognised.sock).filter(|connection| connection.is_open()) {
+            let protocol = protocols::spoken(connection.protocol(), &recognised.sign);
+            connection.speaks(protocol, &mut self.origins);
+            self.hellos.add(recognised.sock, &recognised.sign);
+        }
     }
 
     /// An exchange ended, or facts of one that goes on came outside a sample.
@@ -236,7 +251,8 @@ impl Connections {
             self.ends.closed(closed.sock, connection.local(), connection.peer());
         }
         if interest.connections {
-            out.push(connection_output(closed.ts_ns, closed.sock, connection, &self.details));
+            let view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
+            out.push(connection_output(closed.ts_ns, connection, view));
         }
         self.closed.push_back(closed.sock);
         if self.closed.len() > MAX_CLOSED_CONNECTIONS
@@ -279,16 +295,17 @@ impl Connections {
         for &sock in &open {
             let current = self.table.get(&sock).and_then(Connection::current).cloned();
             if let Some(current) = current.filter(exchange::is_quiet) {
-                self.settle(now_ns, &current, &mut |facts, _, view| {
+                self.settle(now_ns, &current, &mut |facts, connection, view| {
                     if interest.wants(view) {
-                        out.push(Output::Exchange(ExchangeOutput::new(facts, view)));
+                        let protocol = connection.and_then(Connection::protocol);
+                        out.push(Output::Exchange(ExchangeOutput::new(facts, protocol, view)));
                     }
                 });
             }
         }
         for sock in open.into_iter().filter(|_| interest.connections) {
             let connection = self.table.get(&sock);
-            out.extend(connection.map(|connection| connection_output(now_ns, sock, connection, &self.details)));
+            out.extend(connection.map(|connection| connection_output(now_ns, connection, self.view(sock, connection))));
         }
     }
 
@@ -308,7 +325,11 @@ impl Connections {
         }
         order.sort_unstable_by_key(|(rank, _)| *rank);
         order.truncate(MAX_CONNECTION_VIEWS);
-        order.iter().map(|((_, _, _, sock), connection)| connection.view(*sock, self.details.get(*sock))).collect()
+        order.iter().map(|((_, _, _, sock), connection)| self.view(*sock, connection)).collect()
+    }
+
+    fn view(&self, sock: SockId, connection: &Connection) -> ConnectionView {
+        connection.view(sock, self.details.get(sock), self.hellos.view(sock))
     }
 
     /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end may learn from it.
@@ -371,10 +392,10 @@ fn is_settled(exchange: &Exchange, now_ns: u64) -> bool {
     exchange::is_answered(exchange) && acked_ns.is_some_and(|acked_ns| now_ns.saturating_sub(acked_ns) >= QUIET_NS)
 }
 
-fn connection_output(ts_ns: u64, sock: SockId, connection: &Connection, details: &Details) -> Output {
+fn connection_output(ts_ns: u64, connection: &Connection, view: ConnectionView) -> Output {
     Output::Connection(Box::new(ConnectionOutput {
         ts_ns,
-        view: connection.view(sock, details.get(sock)),
+        view,
         phases_us: connection.phases_us(),
         delayed_acks_sent: connection.delayed_acks_sent(),
         tids: connection.tids(),

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use rustc_hash::FxHashSet;
 
 use crate::model::event::{Role, SockId};
+use crate::model::snapshot::Protocol;
 
 /// Origins that nobody uses any more go when there are so many, and then at twice what is left.
 const LEAST_PRUNED: usize = 256;
@@ -22,6 +23,8 @@ pub(in crate::model) struct Origin {
     pub(in crate::model) comm: CompactString,
     /// It was open at the attach.
     pub(super) midway: bool,
+    /// What is spoken, once that is known.
+    pub(super) protocol: Option<Protocol>,
 }
 
 /// The origins of all connections there are.
@@ -76,7 +79,15 @@ mod tests {
 
     fn origin(pid: u32) -> Origin {
         let near = SocketAddr::from(([10, 0, 0, 1], 80));
-        Origin { role: Role::Server, listener: Some(7), near, pid, comm: "server".into(), midway: false }
+        Origin {
+            role: Role::Server,
+            listener: Some(7),
+            near,
+            pid,
+            comm: "server".into(),
+            midway: false,
+            protocol: None,
+        }
     }
 
     #[test]

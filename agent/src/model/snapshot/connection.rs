@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::Owner;
+use super::{Owner, Protocol, TlsView};
 use crate::model::event::{Ending, HoldReason, Role, Side, SockId, TcpState};
 
 /// What a slice of an exchange's time was spent on. The names are the contract's (`SliceKind::name`).
@@ -226,6 +226,10 @@ pub struct ConnectionView {
     pub pid: u32,
     /// Its command name: escape before printing.
     pub comm: String,
+    /// What is spoken; `None` if its first bytes told nothing.
+    pub protocol: Option<Protocol>,
+    /// What its hellos told, if it is TLS.
+    pub tls: Option<TlsView>,
     /// State; `Closed` once it has ended.
     pub state: TcpState,
     /// It was open at the attach.

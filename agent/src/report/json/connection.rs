@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use super::body::{gaps, owner_name};
 use crate::model::event::{Ending, HoldReason, Role, Side, SockId};
 use crate::model::output::{ConnectionOutput, ExchangeOutput};
-use crate::model::snapshot::{OwnerTimes, Slice, SliceKind, Verdict};
+use crate::model::snapshot::{OwnerTimes, Protocol, Slice, SliceKind, TlsView, Verdict};
 
-const NO_PROTOCOL: &str = "protocol: this version recognises none";
+const NO_PROTOCOL: &str = "protocol: nothing was recognised in its first bytes, or they were not looked at";
 
 #[derive(Serialize)]
 pub(super) struct ExchangeBody {
@@ -80,14 +80,14 @@ impl From<&ExchangeOutput> for ExchangeBody {
             tids: Tids { read: view.read_tid, write: view.write_tid },
             reads: view.reads,
             writes: view.writes,
-            protocol: None,
+            protocol: exchange.protocol.map(Protocol::name),
             verdict: view.verdict.as_ref().map(verdict),
             done: view.done,
             midway: exchange.midway,
             inside: view.inside.iter().map(inside).collect(),
             within: view.within.iter().map(inside).collect(),
             gaps: gaps([
-                (true, NO_PROTOCOL),
+                (exchange.protocol.is_none(), NO_PROTOCOL),
                 (
                     exchange.midway,
                     "slices: it had begun when the connection became known; what came before is not in them",
@@ -128,7 +128,7 @@ pub(super) struct ConnectionBody<'a> {
     pid: u32,
     comm: &'a str,
     protocol: Option<&'static str>,
-    tls: Option<&'static str>,
+    tls: Option<TlsBody<'a>>,
     tids: Value,
     since_ns: u64,
     handshake_us: Option<u64>,
@@ -158,8 +158,8 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             role: role_name(view.role),
             pid: view.pid,
             comm: &view.comm,
-            protocol: None,
-            tls: None,
+            protocol: view.protocol.map(Protocol::name),
+            tls: view.tls.as_ref().map(TlsBody::from),
             tids: json!({
                 "accept": view.acceptor.as_ref().map(|(tid, _)| tid), "read": output.tids.0, "write": output.tids.1,
             }),
@@ -182,8 +182,21 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             close: view.ended.map(|(by, how)| json!({ "by": side_name(by), "how": ending_name(how) })),
             attached_midway: view.midway,
             gaps: gaps([
-                (true, NO_PROTOCOL),
-                (true, "tls: this version does not look for it"),
+                (view.protocol.is_none(), NO_PROTOCOL),
+                (
+                    view.protocol == Some(Protocol::Tls) && view.tls.is_none(),
+                    "tls: its hellos were not kept, there were too many",
+                ),
+                (
+                    view.tls.as_ref().is_some_and(|tls| tls.version.is_none()),
+                    "tls.version: the server was not seen to answer",
+                ),
+                (
+                    view.tls
+                        .as_ref()
+                        .is_some_and(|tls| tls.version.is_some() && tls.alpn.is_none() && !tls.offered.is_empty()),
+                    "tls.alpn: what the server chose is encrypted, or it chose none",
+                ),
                 (view.closed_ns.is_none(), "close: it is open"),
                 (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
                 (
@@ -192,6 +205,30 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                 ),
                 (view.midway, "phases_us, bytes: from the attach on; it was open before"),
             ]),
+        }
+    }
+}
+
+/// What the hellos told.
+#[derive(Serialize)]
+struct TlsBody<'a> {
+    version: Option<&'static str>,
+    alpn: Option<&'a str>,
+    alpn_offered: &'a [String],
+    sni: Option<&'a str>,
+    resumed: Option<bool>,
+    early_data: bool,
+}
+
+impl<'a> From<&'a TlsView> for TlsBody<'a> {
+    fn from(tls: &'a TlsView) -> Self {
+        Self {
+            version: tls.version,
+            alpn: tls.alpn.as_deref(),
+            alpn_offered: &tls.offered,
+            sni: tls.server_name.as_deref(),
+            resumed: tls.resumed,
+            early_data: tls.early_data,
         }
     }
 }

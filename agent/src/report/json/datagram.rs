@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::body::{WaitBody, gaps};
 use crate::model::event::DatagramFlow;
-use crate::model::snapshot::{DatagramTotals, DatagramView};
+use crate::model::snapshot::{DatagramProtocol, DatagramTotals, DatagramView};
 
 #[derive(Serialize)]
 struct FlowBody {
@@ -32,6 +32,8 @@ pub(super) struct DatagramBody<'a> {
     peer: Option<String>,
     pid: u32,
     comm: &'a str,
+    protocol: Option<&'static str>,
+    quic: Option<QuicBody>,
     closed: bool,
     r#in: FlowBody,
     read: FlowBody,
@@ -56,6 +58,8 @@ impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
             peer: view.peer.map(|peer| peer.to_string()),
             pid: view.pid,
             comm: &view.comm,
+            protocol: view.protocol.map(DatagramProtocol::name),
+            quic: view.protocol.and_then(quic),
             closed: view.closed,
             r#in: view.arrived.into(),
             read: view.read.into(),
@@ -75,6 +79,20 @@ impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
                 (view.wait.count == 0, "wait_us: no read with a known wait yet"),
             ]),
         }
+    }
+}
+
+/// What a first datagram of QUIC told.
+#[derive(Serialize)]
+struct QuicBody {
+    version: u8,
+    early_data: bool,
+}
+
+fn quic(protocol: DatagramProtocol) -> Option<QuicBody> {
+    match protocol {
+        DatagramProtocol::Quic { version, early_data } => Some(QuicBody { version, early_data }),
+        _ => None,
     }
 }
 

@@ -46,7 +46,7 @@ fn exchange_has_the_fields_of_the_contract() {
         ],
         "tids": { "read": 11, "write": 11 },
         "verdict": { "owner": "app", "kind": "accept_queue", "share": 0.6452 },
-        "gaps": ["protocol: this version recognises none"],
+        "gaps": ["protocol: nothing was recognised in its first bytes, or they were not looked at"],
     });
     assert_eq!(*object, expected);
 }
@@ -103,7 +103,7 @@ fn connection_has_the_fields_of_the_contract() {
         "bytes": { "in": 200, "out": 400 }, "exchanges": 2, "nagle": { "holds": 0, "held_us": 0 },
         "delayed_acks": { "sent": 2, "waited_us": 80_000 }, "trailing_acks": { "count": 0, "us": 0 },
         "retransmits": 0, "close": { "by": "peer", "how": "fin" }, "attached_midway": false,
-        "gaps": ["protocol: this version recognises none", "tls: this version does not look for it"],
+        "gaps": ["protocol: nothing was recognised in its first bytes, or they were not looked at"],
     });
     assert_eq!(object, expected);
 }

@@ -2,6 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, rule, span};
@@ -9,7 +10,7 @@ use super::queues::take;
 use super::steps::Step;
 use super::{connection_table, exchange, finding, lanes, put, steps, verdict, words};
 use crate::model::event::{Ending, HoldReason, Role, Side};
-use crate::model::snapshot::{ConnectionView, ExchangeView, SliceKind, Snapshot};
+use crate::model::snapshot::{ConnectionView, ExchangeView, SliceKind, Snapshot, TlsView};
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
 use crate::tui::text::{bytes, duration, escape, fine, grouped};
@@ -84,6 +85,7 @@ fn title(theme: Theme, snapshot: &Snapshot, connection: &ConnectionView, width: 
     let mut title = vec![
         span(connection_table::name(connection, width / 2), theme.strong()),
         span(format!("  {process}  "), theme.dim()),
+        span(connection.protocol.map_or(String::new(), |protocol| format!("{}  ", protocol.name())), Style::new()),
         span(state(connection.state), theme.strong()),
     ];
     let end = connection.ended.map(|(side, how)| {
@@ -207,6 +209,9 @@ fn side(
         figure(theme, "handshake", connection.handshake_us.map_or("not seen".to_owned(), fine)),
         figure(theme, "in the accept queue", connection.queued_us.map_or("not seen".to_owned(), fine)),
     ];
+    if let Some(tls) = &connection.tls {
+        totals.extend(hellos(tls).map(|(name, value)| figure(theme, name, value)));
+    }
     for hold in &connection.holds {
         let name = match hold.reason {
             HoldReason::Nagle => "held by Nagle",
@@ -230,6 +235,22 @@ fn side(
         out.extend(finding::evidence(theme, finding, width));
     }
     out
+}
+
+/// What the hellos told.
+fn hellos(tls: &TlsView) -> impl Iterator<Item = (&'static str, String)> {
+    let version = tls.version.map_or("the server has not answered".to_owned(), |version| {
+        let resumed = if tls.resumed == Some(true) { ", a session resumed" } else { "" };
+        let early = if tls.early_data { ", with early data" } else { "" };
+        format!("{version}{resumed}{early}")
+    });
+    let inside = match &tls.alpn {
+        Some(chosen) => escape(chosen),
+        None if tls.offered.is_empty() => "not said".to_owned(),
+        None => format!("encrypted; offered {}", escape(&tls.offered.join(", "))),
+    };
+    let name = tls.server_name.as_deref().map_or("not said".to_owned(), escape);
+    [("TLS", version), ("asked for", name), ("spoken inside", inside)].into_iter()
 }
 
 fn figure(theme: Theme, name: &str, value: String) -> Row {

@@ -9,7 +9,7 @@ use super::grid::{self, Column};
 use super::parts::{Row, raw, span, widest};
 use super::{owners, words};
 use crate::model::event::{Role, TcpState};
-use crate::model::snapshot::{ConnectionView, ExchangeView, Snapshot, Verdict};
+use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Snapshot, Verdict};
 use crate::tui::app::Hits;
 use crate::tui::order::{By, counted_us, last, state, worst};
 use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
@@ -34,6 +34,7 @@ impl Table {
         let before = [
             Some(Column::left("CONNECTION", widest(names.iter().map(String::as_str), 16, most), By::Address)),
             from(136, Column::left("THREAD", 16, By::Known)),
+            from(130, Column::left("SPEAKS", 10, By::Known)),
             Some(Column::left("STATE", if width < 100 { 6 } else { 10 }, By::State)),
             Some(Column::right("EXCH", 6, By::Exchanges)),
             Some(Column::right("LAST", 7, By::Last)),
@@ -76,6 +77,7 @@ impl Table {
                 one(name(connection, column.width), if ended { theme.dim() } else { style })
             }
             "THREAD" => one(thread(snapshot, connection), theme.dim()),
+            "SPEAKS" => one(connection.protocol.map_or("–", Protocol::name).to_owned(), theme.dim()),
             "STATE" => state_cell(theme, connection.state, column.width),
             "EXCH" => one(compact(connection.exchanges), Style::new()),
             "LAST" => one(last(connection).map_or("–".to_owned(), |last| fine(counted_us(last))), theme.strong()),

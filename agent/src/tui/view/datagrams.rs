@@ -6,7 +6,7 @@ use ratatui::text::Line;
 use super::gauge::bar;
 use super::grid::{self, Column};
 use super::parts::{Row, raw, span, widest};
-use crate::model::snapshot::{DatagramView, Owner, Snapshot};
+use crate::model::snapshot::{DatagramProtocol, DatagramView, Owner, Snapshot};
 use crate::tui::order::By;
 use crate::tui::text::{bytes, clip_address, compact, duration, escape, rate};
 use crate::tui::theme::Theme;
@@ -29,6 +29,7 @@ pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usi
     let mut grid = vec![Column::left("UDP SOCKET", widest(addresses.iter().map(String::as_str), 14, most), By::Known)];
     if is_wide {
         grid.push(Column::left("PROCESS", 19, By::Known));
+        grid.push(Column::left("SPEAKS", 6, By::Known));
     }
     let gauge = grid.len();
     grid.push(Column::left("RECEIVE BUFFER", 0, By::Known));
@@ -45,6 +46,7 @@ pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usi
         let mut cells = vec![vec![raw(clip_address(address, grid[0].width))]];
         if is_wide {
             cells.push(vec![span(format!("{} {}", escape(&socket.comm), socket.pid), theme.dim())]);
+            cells.push(vec![raw(socket.protocol.map_or("–", DatagramProtocol::name))]);
         }
         let style = if dropping(socket) { theme.loss() } else { theme.owner(Owner::App) };
         let share = |bytes: u64| bytes as f64 / socket.buffer_bytes.max(1) as f64;

@@ -1,0 +1,94 @@
+//! What is spoken on each connection, from what its first bytes were recognised as.
+
+use std::collections::HashMap;
+
+use crate::model::event::{ClientHello, ServerHello, Sign, SockId};
+use crate::model::snapshot::{Protocol, TlsView};
+
+/// Open TLS connections whose hellos are kept. Of further ones it is known only that they are TLS.
+pub const MAX_HELLOS: usize = 16_384;
+
+/// The protocol that a sign means on a connection on which `known` was spoken so far.
+pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
+    let of_http = |minor| if minor == 0 { Protocol::Http10 } else { Protocol::Http11 };
+    match sign {
+        // What comes inside of another protocol is that one's.
+        Sign::HttpRequest { minor } => known.or(Some(of_http(*minor))),
+        Sign::HttpResponse { websocket: true, .. } => Some(Protocol::WebSocket),
+        Sign::HttpResponse { event_stream: true, .. } => Some(Protocol::ServerSentEvents),
+        Sign::HttpResponse { minor, .. } => known.or(Some(of_http(*minor))),
+        Sign::Http2 { grpc } => Some(if *grpc { Protocol::Grpc } else { Protocol::Http2 }),
+        // PostgreSQL changes to TLS of its own accord.
+        Sign::ClientHello(_) | Sign::ServerHello(_) => known.or(Some(Protocol::Tls)),
+        Sign::Redis => Some(Protocol::Redis),
+        Sign::Postgresql => Some(Protocol::Postgresql),
+        Sign::Quic { .. } | Sign::Dtls | Sign::Stun => known,
+    }
+}
+
+/// The hellos of open TLS connections.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hellos(HashMap<SockId, Hello>);
+
+#[derive(Clone, Debug, Default)]
+struct Hello {
+    client: Option<ClientHello>,
+    server: Option<ServerHello>,
+}
+
+impl Hellos {
+    pub(super) fn add(&mut self, sock: SockId, sign: &Sign) {
+        if !matches!(sign, Sign::ClientHello(_) | Sign::ServerHello(_))
+            || self.0.len() >= MAX_HELLOS && !self.0.contains_key(&sock)
+        {
+            return;
+        }
+        let hello = self.0.entry(sock).or_default();
+        match sign {
+            Sign::ClientHello(client) => hello.client = Some(client.clone()),
+            Sign::ServerHello(server) => hello.server = Some(server.clone()),
+            _ => {}
+        }
+    }
+
+    pub(super) fn forget(&mut self, sock: SockId) {
+        self.0.remove(&sock);
+    }
+
+    pub(super) fn view(&self, sock: SockId) -> Option<TlsView> {
+        let Hello { client, server } = self.0.get(&sock)?;
+        let offered = client.as_ref().map_or_else(Vec::new, |client| client.alpn.clone());
+        let chosen = server.as_ref().and_then(|server| server.alpn.clone());
+        let only = || offered.first().filter(|_| offered.len() == 1 && server.is_some()).cloned();
+        Some(TlsView {
+            version: server.as_ref().and_then(|server| version(server.version)),
+            alpn: chosen.or_else(only),
+            server_name: client.as_ref().and_then(|client| client.server_name.clone()),
+            resumed: server.as_ref().and_then(|server| resumed(client.as_ref()?, server)),
+            early_data: client.as_ref().is_some_and(|client| client.early_data),
+            offered,
+        })
+    }
+}
+
+const TLS_1_3: u16 = 0x0304;
+
+fn resumed(client: &ClientHello, server: &ServerHello) -> Option<bool> {
+    // From 1.3 on the session's id means nothing, and the server repeats it always.
+    Some(if server.version >= TLS_1_3 {
+        server.took_session
+    } else {
+        server.session != 0 && server.session == client.session
+    })
+}
+
+fn version(number: u16) -> Option<&'static str> {
+    Some(match number {
+        0x0300 => "ssl-3.0",
+        0x0301 => "1.0",
+        0x0302 => "1.1",
+        0x0303 => "1.2",
+        TLS_1_3 => "1.3",
+        _ => return None,
+    })
+}

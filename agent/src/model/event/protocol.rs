@@ -1,0 +1,89 @@
+//! What the first bytes of a connection tell. Of the bytes themselves nothing is kept.
+
+use serde::{Deserialize, Serialize};
+
+use super::SockId;
+
+/// The first bytes of one direction of a connection were recognised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recognised {
+    /// When they were read or written.
+    pub ts_ns: u64,
+    /// The connection.
+    pub sock: SockId,
+    /// What they are.
+    pub sign: Sign,
+}
+
+/// What can be recognised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Sign {
+    /// A request of HTTP/1.0 or 1.1.
+    HttpRequest {
+        /// The digit behind `HTTP/1.`.
+        minor: u8,
+    },
+    /// A response of HTTP/1.0 or 1.1.
+    HttpResponse {
+        /// As above.
+        minor: u8,
+        /// Status code.
+        status: u16,
+        /// It agrees to change to WebSocket.
+        websocket: bool,
+        /// It is a stream of server-sent events.
+        event_stream: bool,
+    },
+    /// The client's preface of HTTP/2.
+    Http2 {
+        /// The first request is one of gRPC.
+        grpc: bool,
+    },
+    /// The client offers TLS.
+    ClientHello(ClientHello),
+    /// The server agrees to TLS.
+    ServerHello(ServerHello),
+    /// A command of Redis.
+    Redis,
+    /// A client of PostgreSQL begins.
+    Postgresql,
+    /// A QUIC connection begins, on a UDP socket.
+    Quic {
+        /// 1 or 2.
+        version: u8,
+        /// The client sends early data (0-RTT).
+        early_data: bool,
+    },
+    /// A DTLS connection begins, on a UDP socket.
+    Dtls,
+    /// A message of STUN, as WebRTC sends them to find its peer, on a UDP socket.
+    Stun,
+}
+
+/// What a TLS client offers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientHello {
+    /// The highest version that it offers, as on the wire.
+    pub version: u16,
+    /// The name of the server that it asks for (SNI). Of no good to a terminal before it is escaped.
+    pub server_name: Option<String>,
+    /// Protocols that it offers (ALPN), the preferred one first; escape likewise.
+    pub alpn: Vec<String>,
+    /// It sends a request along before the handshake is over (0-RTT).
+    pub early_data: bool,
+    /// The session that it wants to resume by its id, as a checksum; 0 if none. TLS 1.2 and before.
+    pub session: u32,
+}
+
+/// What a TLS server chose.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerHello {
+    /// The version, as on the wire.
+    pub version: u16,
+    /// The protocol (ALPN), where it is not encrypted: up to TLS 1.2.
+    pub alpn: Option<String>,
+    /// TLS 1.3: it took up the session that the client offered.
+    pub took_session: bool,
+    /// As [`ClientHello::session`]: up to TLS 1.2 a session is resumed if it is the client's.
+    pub session: u32,
+}

@@ -1,0 +1,86 @@
+//! What is spoken on a connection.
+
+/// A protocol, as far as first bytes tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2, in the clear.
+    Http2,
+    /// gRPC over HTTP/2 in the clear.
+    Grpc,
+    /// WebSocket, after a change from HTTP/1.1.
+    WebSocket,
+    /// Server-sent events over HTTP/1.
+    ServerSentEvents,
+    /// TLS; what is spoken inside is encrypted.
+    Tls,
+    /// Redis.
+    Redis,
+    /// PostgreSQL.
+    Postgresql,
+}
+
+impl Protocol {
+    /// The contract's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "http/1.0",
+            Self::Http11 => "http/1.1",
+            Self::Http2 => "http/2",
+            Self::Grpc => "grpc",
+            Self::WebSocket => "websocket",
+            Self::ServerSentEvents => "sse",
+            Self::Tls => "tls",
+            Self::Redis => "redis",
+            Self::Postgresql => "postgresql",
+        }
+    }
+}
+
+/// A protocol over UDP, as far as a datagram tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatagramProtocol {
+    /// QUIC: its handshake, its streams and their order are the application's work, not the kernel's.
+    Quic {
+        /// 1 or 2.
+        version: u8,
+        /// A client sent early data (0-RTT).
+        early_data: bool,
+    },
+    /// DTLS.
+    Dtls,
+    /// STUN.
+    Stun,
+}
+
+impl DatagramProtocol {
+    /// The contract's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quic { .. } => "quic",
+            Self::Dtls => "dtls",
+            Self::Stun => "stun",
+        }
+    }
+}
+
+/// What the hellos of a TLS connection tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TlsView {
+    /// "1.3", once the server chose it; the client's offer is no version yet.
+    pub version: Option<&'static str>,
+    /// The protocol that both agreed on (ALPN): where the server says so in the clear, or where the client offered only one.
+    /// Escape before printing.
+    pub alpn: Option<String>,
+    /// The protocols that the client offered; escape likewise.
+    pub offered: Vec<String>,
+    /// The name of the server that the client asked for; escape likewise.
+    pub server_name: Option<String>,
+    /// A session of before was resumed; `None` while the server has not said so.
+    pub resumed: Option<bool>,
+    /// The client sent a request along before the handshake was over. Whether the server took it is encrypted.
+    pub early_data: bool,
+}

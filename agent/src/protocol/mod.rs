@@ -1,0 +1,44 @@
+//! Tells a protocol from the first bytes of a connection. Plain functions over bytes, which may be anything, cut off
+//! anywhere: what is not certain is no sign, never a wrong name.
+
+mod datagram;
+mod http;
+mod named;
+mod tls;
+
+use crate::model::event::Sign;
+
+/// What first bytes come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// What they are; `None` if they are nothing that is known here, or not yet.
+    pub sign: Option<Sign>,
+    /// More of them may say more.
+    pub more: bool,
+}
+
+impl Reading {
+    /// The last word on them.
+    fn last(sign: Option<Sign>) -> Self {
+        Self { sign, more: false }
+    }
+}
+
+/// Reads the first bytes that a client sent (`from_client`), or its server.
+pub fn read(from_client: bool, bytes: &[u8]) -> Reading {
+    if tls::is_handshake(bytes) {
+        return tls::read(from_client, bytes);
+    }
+    if !from_client {
+        return Reading::last(http::response(bytes));
+    }
+    http::preface(bytes).unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
+}
+
+/// What a datagram of `size` bytes is, of which these are the first.
+pub fn read_datagram(bytes: &[u8], size: usize) -> Option<Sign> {
+    datagram::read(bytes, size)
+}
+
+#[cfg(test)]
+mod tests;

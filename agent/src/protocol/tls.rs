@@ -1,0 +1,107 @@
+//! The hellos of TLS.
+
+use tls_parser::{
+    TlsClientHelloContents, TlsExtension, TlsMessage, TlsMessageHandshake, TlsServerHelloContents,
+    parse_tls_client_hello_extensions, parse_tls_message_handshake, parse_tls_server_hello_extensions,
+};
+
+use super::Reading;
+use crate::model::event::{ClientHello, ServerHello, Sign};
+
+const HANDSHAKE: u8 = 22;
+const HEAD: usize = 5;
+/// A record holds no more than this (RFC 8446, 5.1).
+const LONGEST: usize = 1 << 14;
+/// The random of a ServerHello that asks for another ClientHello (RFC 8446, 4.1.3).
+const RETRY: [u8; 4] = [0xcf, 0x21, 0xad, 0x74];
+
+/// Whether bytes begin as a record of the handshake does.
+pub(super) fn is_handshake(bytes: &[u8]) -> bool {
+    matches!(bytes, [HANDSHAKE, 3, 0..=4, ..])
+}
+
+pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
+    let Some(messages) = messages(bytes) else { return Reading::default() };
+    match parse_tls_message_handshake(&messages) {
+        Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ClientHello(hello)))) if from_client => {
+            Reading::last(client(&hello).map(Sign::ClientHello))
+        }
+        Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello)))) if !from_client => {
+            Reading::last(server(&hello).map(Sign::ServerHello))
+        }
+        Err(error) => Reading { sign: None, more: error.is_incomplete() },
+        _ => Reading::default(),
+    }
+}
+
+/// What the records hold, one behind the other, as far as it is there. A message may be spread over several.
+fn messages(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut messages = Vec::new();
+    while let Some((head, rest)) = bytes.split_at_checked(HEAD).filter(|_| is_handshake(bytes)) {
+        let length = usize::from(head[3]) << 8 | usize::from(head[4]);
+        if length == 0 || length > LONGEST {
+            return None;
+        }
+        messages.extend_from_slice(&rest[..length.min(rest.len())]);
+        bytes = rest.get(length..).unwrap_or_default();
+    }
+    Some(messages)
+}
+
+/// `None` of a hello whose extensions are malformed.
+fn client(hello: &TlsClientHelloContents) -> Option<ClientHello> {
+    let mut read = ClientHello {
+        version: hello.version.0,
+        session: hello.session_id.map_or(0, crc32fast::hash),
+        ..ClientHello::default()
+    };
+    for extension in extensions(hello.ext, parse_tls_client_hello_extensions)? {
+        match extension {
+            TlsExtension::SNI(names) => {
+                read.server_name = names.first().map(|(_, name)| String::from_utf8_lossy(name).into_owned());
+            }
+            TlsExtension::ALPN(names) => read.alpn = names.iter().map(|name| text(name)).collect(),
+            // A client may offer versions that do not exist, to keep servers tolerant (GREASE, RFC 8701).
+            TlsExtension::SupportedVersions(versions) => {
+                let known = versions.iter().map(|version| version.0).filter(|version| version >> 8 == 3);
+                read.version = known.max().unwrap_or(read.version);
+            }
+            TlsExtension::EarlyData(_) => read.early_data = true,
+            _ => {}
+        }
+    }
+    Some(read)
+}
+
+fn server(hello: &TlsServerHelloContents) -> Option<ServerHello> {
+    if hello.random.starts_with(&RETRY) {
+        return None;
+    }
+    let mut read = ServerHello {
+        version: hello.version.0,
+        session: hello.session_id.map_or(0, crc32fast::hash),
+        ..ServerHello::default()
+    };
+    for extension in extensions(hello.ext, parse_tls_server_hello_extensions)? {
+        match extension {
+            TlsExtension::ALPN(names) => read.alpn = names.first().map(|name| text(name)),
+            TlsExtension::SupportedVersions(versions) => {
+                read.version = versions.first().map_or(read.version, |version| version.0);
+            }
+            TlsExtension::PreSharedKey(_) => read.took_session = true,
+            _ => {}
+        }
+    }
+    Some(read)
+}
+
+type Parser = for<'a> fn(&'a [u8]) -> tls_parser::nom::IResult<&'a [u8], Vec<TlsExtension<'a>>>;
+
+fn extensions<'a>(bytes: Option<&'a [u8]>, parser: Parser) -> Option<Vec<TlsExtension<'a>>> {
+    let Some(bytes) = bytes else { return Some(Vec::new()) };
+    parser(bytes).ok().map(|(_, extensions)| extensions)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,42 @@
+//! The first bytes of a connection in each direction, from which its protocol is told.
+
+/// Kind of [`FirstBytes`].
+pub const FIRST_BYTES: u32 = 13;
+/// Kind of a [`FirstBytes`] with a datagram.
+pub const FIRST_DATAGRAM: u32 = 14;
+/// Datagrams of a UDP socket that are looked at, in both directions together.
+pub const MAX_DATAGRAM_LOOKS: u32 = 16;
+/// Bytes that are read of a direction at most, unless it begins as TLS or HTTP/2 do; one less than a power of two.
+pub const FEW_BYTES: u32 = 511;
+/// Bytes that are read at a time at most of one that does: a ClientHello with a post-quantum key share is 1.8 KB.
+pub const MANY_BYTES: u32 = 2_047;
+/// Calls whose bytes are read of a direction at most: TLS libraries read the head of a record by itself.
+pub const MAX_LOOKS: u8 = 3;
+/// Reads of first bytes in one refresh period, on each processor. Beyond it new connections have no protocol;
+/// [`counter::UNLOOKED`](crate::counter::UNLOOKED) counts what was passed over.
+pub const LOOKS_A_PERIOD: u32 = 1_000;
+
+/// The head of a record of first bytes; the bytes follow it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FirstBytes {
+    /// [`FIRST_BYTES`].
+    pub kind: u32,
+    /// How many bytes follow that count.
+    pub length: u32,
+    /// The connection's id.
+    pub sock: u64,
+    /// When they were read or written.
+    pub ts_ns: u64,
+    /// Bytes that went in this direction before; those of a connection that was open at the attach are not known. Of a
+    /// datagram its size.
+    pub at: u32,
+    /// Not 0: the application wrote them.
+    pub outbound: u8,
+    /// Not 0: these are all that will come of this direction.
+    pub last: u8,
+    /// Not 0: the connection was open before, and these are not its first.
+    pub midway: u8,
+    /// As in [`Exchange`](crate::Exchange).
+    pub role: u8,
+}

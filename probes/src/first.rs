@@ -1,0 +1,229 @@
+//! The first bytes that the application read or wrote on a connection: a bounded number, for the protocol to be told from.
+//!
+//! They are read where the call that moved them had them, in the caller's own memory, when it returns: what the call was
+//! and where its buffer is say the registers with which the thread entered the kernel. Nothing of it costs anything once
+//! the first calls are over.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, btf_maps::PerCpuArray, helpers::generated, macros::btf_map};
+use backscope_abi as abi;
+use backscope_abi::{
+    Connection, Datagram, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS, counter,
+};
+
+use crate::{
+    kernel::{config, now, read},
+    maps::{EVENTS, PERIOD, count},
+};
+
+/// Value of [`Connection::looks`] when nothing more will be read.
+const OVER: u8 = 255;
+/// TLS: a handshake record.
+const HANDSHAKE: u8 = 22;
+/// A first call that moved less than this says too little.
+const ENOUGH: u32 = 16;
+
+/// Refresh period and how many looks there were in it.
+#[btf_map]
+static LOOKS: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
+
+#[repr(C)]
+struct Few {
+    head: FirstBytes,
+    bytes: [u8; FEW_BYTES as usize + 1],
+}
+
+#[repr(C)]
+struct Many {
+    head: FirstBytes,
+    bytes: [u8; MANY_BYTES as usize + 1],
+}
+
+/// Where the bytes are that a call moved.
+#[derive(Clone, Copy)]
+struct Buffer {
+    address: u64,
+    length: u64,
+}
+
+/// Whether there may be anything to look at yet in this direction: 0 inbound, 1 outbound.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn wanted(connection: *const Connection, way: usize) -> bool {
+    // SAFETY: promised by the caller; a constant index.
+    config!(first_bytes) != 0 && unsafe { *(&raw const (*connection).looks).cast::<u8>().add(way) != OVER }
+}
+
+/// The registers with which the current thread entered the kernel.
+#[inline(always)]
+fn registers() -> *const c_void {
+    /// On x86-64 they end where the stack does, of 16 KB. Only where the helper is missing, before 5.15.
+    const AT: usize = 16_384 - 168;
+    if config!(task_regs) != 0 {
+        // SAFETY: no arguments, no preconditions; the second takes what the first returns.
+        return unsafe { generated::bpf_task_pt_regs(generated::bpf_get_current_task_btf()) as *const c_void };
+    }
+    // SAFETY: no arguments, no preconditions.
+    let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
+    let stack = read!(task, task_stack as u64) as *const c_void;
+    if stack.is_null() { stack } else { stack.wrapping_byte_add(AT) }
+}
+
+#[inline(always)]
+fn user<T: Copy + Default>(address: u64) -> T {
+    let mut value = T::default();
+    // SAFETY: the helper checks the address and always fills the whole value; every T used is plain integers.
+    unsafe {
+        generated::bpf_probe_read_user((&raw mut value).cast(), size_of::<T>() as u32, address as *const c_void);
+    }
+    value
+}
+
+/// The buffer of the system call that the current thread is in, or the first of several.
+#[inline(always)]
+fn buffer(size: u32) -> Buffer {
+    const NONE: Buffer = Buffer { address: 0, length: 0 };
+    let registers = registers();
+    if registers.is_null() {
+        return NONE;
+    }
+    let second = read!(registers, regs_second as u64);
+    let mut vector = second;
+    match read!(registers, regs_call as u64) {
+        // read, write, sendto, recvfrom
+        0 | 1 | 44 | 45 => return Buffer { address: second, length: size as u64 },
+        // readv, writev
+        19 | 20 => {}
+        // sendmsg, recvmsg: `struct user_msghdr` has the vector at byte 16. recvmmsg, sendmmsg: the first of several.
+        46 | 47 | 299 | 307 => vector = user(second + 16),
+        _ => return NONE,
+    }
+    let [address, length] = user::<[u64; 2]>(vector);
+    Buffer { address, length: if length < size as u64 { length } else { size as u64 } }
+}
+
+/// True while this processor has looks left in this refresh period.
+#[inline(always)]
+fn allowed() -> bool {
+    let period = PERIOD.get(0).copied().unwrap_or_default();
+    let Some(looks) = LOOKS.get_ptr_mut(0) else { return false };
+    // SAFETY: this CPU's own slot.
+    unsafe {
+        if (*looks)[0] != period {
+            *looks = [period, 0];
+        }
+        (*looks)[1] += 1;
+        (*looks)[1] <= LOOKS_A_PERIOD
+    }
+}
+
+/// Looks at what a call moved: `size` bytes, after `at` others in this direction. A function of its own for the room on
+/// the stack.
+///
+/// # Safety
+/// `connection` must point to a live map value, `way` must be 0 (inbound) or 1 (outbound).
+#[inline(never)]
+pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: u64) {
+    // SAFETY: promised by the caller; the index is bounded.
+    unsafe {
+        let looks = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
+        let before = *looks;
+        *looks = OVER;
+        if at > MANY_BYTES as u64 {
+            return;
+        }
+        let buffer = buffer(size);
+        if buffer.length == 0 {
+            return;
+        }
+        if before == 0 && !allowed() {
+            return count(counter::UNLOOKED);
+        }
+        let begin: [u8; 8] = user(buffer.address);
+        // HTTP/2 begins with `PRI`, and its first request may come with the next call.
+        let many = before != 0 || begin[0] == HANDSHAKE || begin[0] == b'P' && begin[1] == b'R' && begin[2] == b'I';
+        let last = before + 1 >= MAX_LOOKS || !many && size >= ENOUGH;
+        if !last {
+            *looks = before + 1;
+        }
+        let head = FirstBytes {
+            kind: abi::FIRST_BYTES,
+            length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
+            sock: (*connection).exchange.sock,
+            ts_ns: now(),
+            at: at as u32,
+            outbound: way as u8,
+            last: last as u8,
+            midway: (*connection).midway,
+            role: (*connection).exchange.role,
+        };
+        count(counter::SEEN);
+        if many { send_many(head, buffer.address) } else { send_few(head, buffer.address) }
+    }
+}
+
+/// Looks at a datagram that was read (`way` 0) or written (1). Likewise.
+///
+/// # Safety
+/// `datagram` must point to a live map value.
+#[inline(never)]
+pub(crate) unsafe fn look_at_datagram(datagram: *mut Datagram, way: u32, size: u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if config!(first_bytes) == 0 || (*datagram).looks >= MAX_DATAGRAM_LOOKS {
+            return;
+        }
+        (*datagram).looks += 1;
+        let buffer = buffer(size);
+        if buffer.length == 0 {
+            return;
+        }
+        let head = FirstBytes {
+            kind: abi::FIRST_DATAGRAM,
+            length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
+            sock: (*datagram).sock,
+            ts_ns: now(),
+            at: size,
+            outbound: way as u8,
+            last: 1,
+            midway: 0,
+            role: 0,
+        };
+        count(counter::SEEN);
+        send_many(head, buffer.address);
+    }
+}
+
+/// A length that the verifier knows to be within bounds, `most` being one less than a power of two. The compiler would
+/// prove the bound, and leave away what shows it.
+#[inline(always)]
+fn bounded(length: u32, most: u32) -> u32 {
+    let length = if length < most { length } else { most };
+    // SAFETY: a local.
+    unsafe { (&raw const length).read_volatile() & most }
+}
+
+macro_rules! send {
+    ($name:ident, $record:ty, $most:expr) => {
+        #[inline(always)]
+        fn $name(head: FirstBytes, address: u64) {
+            let Some(mut entry) = EVENTS.reserve_untyped::<$record>(0) else { return count(counter::RING_FULL) };
+            let record: *mut $record = entry.as_mut_ptr();
+            let length = bounded(head.length, $most);
+            // SAFETY: memory of the ring for one record; the agent reads no more of it than `length` says.
+            unsafe {
+                (*record).head = head;
+                let bytes = (&raw mut (*record).bytes).cast();
+                let status = generated::bpf_probe_read_user(bytes, length, address as *const c_void);
+                (*record).head.length = if status == 0 { length } else { 0 };
+            }
+            entry.submit(BPF_RB_NO_WAKEUP.into());
+        }
+    };
+}
+
+send!(send_few, Few, FEW_BYTES);
+send!(send_many, Many, MANY_BYTES);

@@ -1,0 +1,91 @@
+//! The demos as a user runs them: each is told for the pattern that it says it has.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use super::{await_kind, check_useful, told_within};
+use crate::cases::native;
+use crate::harness::json::{is, number};
+use crate::harness::{Case, Process, World};
+
+macro_rules! demos {
+    ($($name:literal)*) => {
+        pub(in crate::cases) const CASES: &[Case] = &[
+            native("pattern::every_demo_is_here", every_demo),
+            $(native(concat!("pattern::demo::", $name), |world| inferred(world, $name))),*
+        ];
+
+        const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+demos! {
+    "thread-per-connection" "process-per-connection" "prefork" "cpu-competition" "slow-acceptor" "tiny-backlog"
+    "slow-reader" "small-reads" "blocked-writer" "listener-acceptor-reader" "single-thread" "single-thread-blocking"
+    "acceptor-plus-readers" "message-load-balancing" "multiple-acceptors" "thundering-herd" "epoll-exclusive"
+    "socket-sharding" "idempotency" "nagle"
+}
+
+/// Demos that serve nobody, so that there is no pattern to tell.
+const WITHOUT: &[&str] = &["never-accepts"];
+
+fn every_demo(world: &World) -> anyhow::Result<()> {
+    let listed = world.agent_command(&["demo", "--list"]).output()?;
+    let listed = String::from_utf8(listed.stdout)?;
+    let listed: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    for name in &listed {
+        ensure!(NAMES.contains(name) || WITHOUT.contains(name), "no case for the demo {name}");
+    }
+    ensure!(listed.len() == NAMES.len() + WITHOUT.len(), "cases for {NAMES:?}, demos {listed:?}");
+    Ok(())
+}
+
+/// A running demo, server or client.
+fn demo(world: &World, args: &[&str]) -> anyhow::Result<Process> {
+    Process::start(world.agent_command(&[&["demo"], args].concat()))
+}
+
+/// What a demo says of itself: its server's process and address, and the pattern.
+struct Introduced {
+    pid: u32,
+    address: SocketAddr,
+    pattern: String,
+}
+
+impl Introduced {
+    fn read(server: &Process, deadline: Instant) -> anyhow::Result<Self> {
+        let (mut at, mut pattern) = (None, None);
+        while let Some(line) = server.next_line(deadline)? {
+            let line = line.trim();
+            if let Some(rest) = line.strip_prefix("server  process ") {
+                let (pid, rest) = rest.split_once(" at ").context("its address")?;
+                let address = rest.split(": ").next().context("its address")?;
+                at = Some((pid.parse()?, address.parse()?));
+            } else if let Some(rest) = line.strip_prefix("pattern ") {
+                pattern = Some(rest.to_owned());
+            } else if line.starts_with("Running.") {
+                break;
+            }
+        }
+        let (pid, address) = at.context("it does not say where its server is")?;
+        Ok(Self { pid, address, pattern: pattern.context("it names no pattern")? })
+    }
+}
+
+fn inferred(world: &World, name: &str) -> anyhow::Result<()> {
+    let server = demo(world, &[name, "--server-only"])?;
+    let introduced = Introduced::read(&server, Instant::now() + world.patience())?;
+    let words: Vec<&str> = introduced.pattern.split(", ").collect();
+    let &[pattern, units, io] = words.as_slice() else { anyhow::bail!("pattern {words:?}") };
+    let mut agent = world.watch().pid(introduced.pid).start()?;
+    let _client = demo(world, &[name, "--client-only", &introduced.address.to_string()])?;
+    let first = agent.await_object("a connection", |object| is(object, "accept"))?;
+    let told = await_kind(&mut agent, (pattern, units, Some(io)))?;
+    check_useful(&told)?;
+    let [begun_ns, told_ns] = [&first, &told].map(|object| number(object, "/ts_ns").unwrap_or(0));
+    let after = Duration::from_nanos(told_ns.saturating_sub(begun_ns));
+    ensure!(after < told_within(world), "told after {after:?}: {told}");
+    agent.stop().map(drop)
+}
