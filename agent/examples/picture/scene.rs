@@ -198,5 +198,5 @@ fn stream() -> Vec<StreamEntry> {
 }
 
 fn accept(peer: SocketAddr, queued_us: u64, comm: &str, tid: u32) -> StreamKind {
-    StreamKind::Accept { peer, queued_us: Some(queued_us), tid, comm: comm.to_owned(), fd: Some(9) }
+    StreamKind::Accept { peer, queued_us: Some(queued_us), tid, comm: comm.into(), fd: Some(9) }
 }

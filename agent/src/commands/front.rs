@@ -6,7 +6,10 @@ use ratatui::crossterm::event::Event as Input;
 use tokio::sync::mpsc::Receiver;
 
 use crate::{
-    model::{Model, output::Output},
+    model::{
+        Model,
+        output::{Interest, Output},
+    },
     report::{
         Attached, Sink, WallClock,
         json::Json,
@@ -64,6 +67,14 @@ impl Front {
     pub(super) fn leave_screen(&mut self) {
         if let Self::Screen(screen) = self {
             *self = Self::text(false, screen.clock);
+        }
+    }
+
+    /// What it has a use for. What comes behind a screen are lines.
+    pub(super) fn interest(&self) -> Interest {
+        match self {
+            Self::Text { sink, .. } => sink.interest(),
+            Self::Screen(_) | Self::Silent { .. } => Plain::INTEREST,
         }
     }
 

@@ -21,7 +21,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(model: Model, front: Front, recorder: Option<Writer<File>>) -> Self {
+    pub(super) fn new(mut model: Model, front: Front, recorder: Option<Writer<File>>) -> Self {
+        model.set_interest(front.interest());
         Self { model, front, recorder, outputs: Vec::new() }
     }
 

@@ -41,7 +41,7 @@ impl Acceptors {
         let period_ns = self.period_ns;
         let thread = self.thread(accept.pid, accept.tid, accept.ts_ns);
         if thread.view.comm != accept.comm {
-            thread.view.comm.clone_from(&accept.comm);
+            accept.comm.as_str().clone_into(&mut thread.view.comm);
         }
         thread.view.accepts += 1;
         thread.accepts += 1;

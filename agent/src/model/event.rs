@@ -10,6 +10,7 @@ mod protocol;
 
 use std::net::SocketAddr;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{
@@ -70,7 +71,7 @@ pub struct Accept {
     /// Thread.
     pub tid: u32,
     /// Command name of the thread.
-    pub comm: String,
+    pub comm: CompactString,
     /// Descriptor; `None` for an io_uring direct descriptor.
     pub fd: Option<i32>,
     /// SYN-ACK sent → final ACK; `None` when the kernel took no sample (syncookie, retransmitted SYN-ACK).

@@ -51,7 +51,7 @@ mod work;
 
 use std::collections::BTreeMap;
 
-use connections::Connections;
+use connections::{Connection, Connections, Told};
 pub use connections::{
     MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_HELLOS,
     MAX_RECENT,
@@ -61,10 +61,10 @@ use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, 
 use finding::{Board, Dealings, Facts, Subject};
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ListenerOutput, Lost, MomentOutput, Output, OverflowOutput};
+use output::{ExchangeOutput, Interest, ListenerOutput, Lost, MomentOutput, Output, OverflowOutput};
 use pattern::Patterns;
 use serde::{Deserialize, Serialize};
-use snapshot::Snapshot;
+use snapshot::{ExchangeView, SliceKind, Snapshot};
 pub use stream::MAX_STREAM;
 use stream::Stream;
 use threads::Threads;
@@ -93,6 +93,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Model {
     setup: Setup,
+    interest: Interest,
     now_ns: u64,
     listeners: Listeners,
     connections: Connections,
@@ -123,6 +124,7 @@ impl Model {
             patterns: Patterns::default(),
             datagrams: datagrams::Sockets::default(),
             setup,
+            interest: Interest::ALL,
             stream: Stream::default(),
             board: Board::default(),
             notices: Vec::new(),
@@ -131,6 +133,11 @@ impl Model {
             lost: BTreeMap::new(),
             seen: 0,
         }
+    }
+
+    /// Reports only what somebody wants to hear of; from the beginning, everything.
+    pub fn set_interest(&mut self, interest: Interest) {
+        self.interest = interest;
     }
 
     /// Replaces the plain sentences on the watch itself.
@@ -166,16 +173,13 @@ impl Model {
                 self.advance(exchange.ts_ns);
                 self.patterns.exchanged(exchange);
                 self.prove(exchange, out);
-                let (now_ns, works) = (self.now_ns, &mut self.works);
-                self.connections.exchanged(now_ns, exchange, &mut |facts, connection, output| {
-                    works.reported(now_ns, facts, connection, &output.view);
-                    out.push(Output::Exchange(output));
-                });
+                let mut told = tell(self.now_ns, self.interest, &mut self.works, out);
+                self.connections.exchanged(self.now_ns, exchange, &mut told);
             }
             Event::Closed(closed) => {
                 self.advance(closed.ts_ns);
                 self.patterns.closed(closed);
-                if let Some(connection) = self.connections.closed(closed, out) {
+                if let Some(connection) = self.connections.closed(closed, self.interest, out) {
                     self.works.closed(self.now_ns, connection);
                 }
             }
@@ -202,14 +206,17 @@ impl Model {
     /// What a screen shows now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
+            listeners: self.listeners.full_views(),
             connections: self.connections.views(self.now_ns),
             threads: self.threads.views(&self.connections.by_thread()),
             patterns: self.patterns.views(),
+            stream: self.stream.entries(),
             ..self.brief()
         }
     }
 
-    /// The same without connections and threads: they make it dear, and between samples text has no use for them.
+    /// The same without connections, threads, the stream and histories: they make it dear, and between samples text has no
+    /// use for them.
     pub fn brief(&self) -> Snapshot {
         Snapshot {
             now_ns: self.now_ns,
@@ -218,7 +225,7 @@ impl Model {
             tier: self.setup.tier.clone(),
             cost_share: self.cost_share,
             lost: self.lost.values().sum(),
-            listeners: self.listeners.full_views(),
+            listeners: self.listeners.views(),
             connections: Vec::new(),
             connections_open: self.connections.open(),
             times: self.connections.times.all,
@@ -227,7 +234,7 @@ impl Model {
             patterns: Vec::new(),
             datagrams: self.datagrams.views(),
             datagrams_open: self.datagrams.open(),
-            stream: self.stream.entries(),
+            stream: Vec::new(),
             findings: self.board.view(),
             notices: self.notices.clone(),
         }
@@ -281,11 +288,7 @@ impl Model {
             self.prove(exchange, out);
             self.patterns.exchanged(exchange);
         }
-        let works = &mut self.works;
-        self.connections.scanned(ts_ns, scanned, &mut |facts, connection, output| {
-            works.reported(ts_ns, facts, connection, &output.view);
-            out.push(Output::Exchange(output));
-        });
+        self.connections.scanned(ts_ns, scanned, &mut tell(ts_ns, self.interest, &mut self.works, out));
         self.works.scanned(ts_ns, scanned, &self.connections);
     }
 
@@ -299,11 +302,7 @@ impl Model {
         let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
         self.scan(sample.ts_ns, &sample.connections, out);
-        let works = &mut self.works;
-        self.connections.sampled(sample, &mut |facts, connection, output| {
-            works.reported(sample.ts_ns, facts, connection, &output.view);
-            out.push(Output::Exchange(output));
-        });
+        self.connections.sampled(sample, &mut tell(sample.ts_ns, self.interest, &mut self.works, out));
         self.works.sampled(sample.ts_ns);
         self.threads.sampled(sample);
         self.patterns.sampled(sample, out);
@@ -403,6 +402,19 @@ impl Model {
             }
         }
         self.cost = Some((sample.ts_ns, sample.cost));
+    }
+}
+
+/// Sums an exchange that is over, and reports it if anybody wants to know. One whose delayed ACK may turn out to be
+/// proved is kept in any case: see [`Model::prove`].
+fn tell(now_ns: u64, interest: Interest, works: &mut Works, out: &mut Vec<Output>) -> impl Told {
+    move |facts: &Exchange, connection: Option<&Connection>, view: &ExchangeView| {
+        works.reported(now_ns, facts, connection, view);
+        let inferred = view.slices.last().is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
+        if inferred || interest.wants(view) {
+            let protocol = connection.and_then(Connection::protocol);
+            out.push(Output::Exchange(ExchangeOutput::new(facts, protocol, view)));
+        }
     }
 }
 

@@ -2,11 +2,29 @@
 
 use std::net::SocketAddr;
 
-use super::event::{Accept, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
+use super::event::{Accept, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
 use super::snapshot::{
     ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
     Protocol, SliceKind, Totals, WaitView,
 };
+
+/// What a front-end wants to hear of one by one. The sums have everything all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Exchanges that spent at least so much on one thing, µs; with 0 all.
+    pub exchanges_from_us: u64,
+    /// Ends of connections.
+    pub connections: bool,
+}
+
+impl Interest {
+    /// In everything.
+    pub const ALL: Self = Self { exchanges_from_us: 0, connections: true };
+
+    pub(super) fn wants(self, view: &ExchangeView) -> bool {
+        self.exchanges_from_us == 0 || view.verdict.is_some_and(|verdict| verdict.us >= self.exchanges_from_us)
+    }
+}
 
 /// One thing to report. Front-ends write these in the order they come.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +105,19 @@ pub struct ExchangeOutput {
     pub protocol: Option<Protocol>,
     /// The exchange.
     pub view: ExchangeView,
+}
+
+impl ExchangeOutput {
+    pub(super) fn new(exchange: &Exchange, protocol: Option<Protocol>, view: &ExchangeView) -> Self {
+        Self {
+            ts_ns: view.start_ns.saturating_add(view.total_us.saturating_mul(1_000)),
+            sock: exchange.sock,
+            role: exchange.role,
+            midway: exchange.midway,
+            protocol,
+            view: view.clone(),
+        }
+    }
 }
 
 /// A connection that has ended, or that is open at the end of the run.

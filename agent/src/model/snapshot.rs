@@ -7,6 +7,8 @@ mod protocol;
 
 use std::net::SocketAddr;
 
+use compact_str::CompactString;
+
 pub use connection::{
     ConnectionView, ExchangeView, HoldView, OwnerTimes, Slice, SliceKind, ThreadView, Trailing, Verdict,
 };
@@ -230,7 +232,7 @@ pub enum StreamKind {
         /// The thread.
         tid: u32,
         /// Its name: escape before printing.
-        comm: String,
+        comm: CompactString,
         /// The descriptor.
         fd: Option<i32>,
     },

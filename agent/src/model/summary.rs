@@ -19,7 +19,7 @@ impl Model {
             (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
-        self.connections.finish(self.now_ns, out);
+        self.connections.finish(self.now_ns, self.interest, out);
         self.patterns.finish(self.now_ns, out);
         self.datagrams.finish(self.now_ns, out);
         out.push(Output::Summary(self.summary()));

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use rustc_hash::FxHashMap;
+
 use super::event::{Accept, Sample, ThreadSample};
 use super::snapshot::ThreadView;
 
@@ -23,7 +25,7 @@ pub(super) struct Threads {
     /// By thread id, which the kernel gives out once at a time.
     table: HashMap<u32, Thread>,
     /// Accepts in the present period, by thread id.
-    accepts: HashMap<u32, u64>,
+    accepts: FxHashMap<u32, u64>,
     sampled_ns: u64,
     refused: u64,
 }

@@ -13,7 +13,7 @@ use std::io;
 use serde::Serialize;
 
 use super::{Attached, Sink, WallClock};
-use crate::model::output::Output;
+use crate::model::output::{Interest, Output};
 use crate::model::snapshot::Snapshot;
 use body::{
     AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SynBody, retransmitted,
@@ -45,6 +45,10 @@ impl Json {
 }
 
 impl Sink for Json {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
     fn attached(&mut self, out: &mut dyn io::Write, attached: &Attached) -> io::Result<()> {
         self.line(out, "attached", attached.ts_ns, AttachedBody::from(attached))
     }

@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::output::{Interest, Output};
+use crate::model::snapshot::Snapshot;
 pub use crate::model::text::{count, count_of, duration_us, percent, rate};
-use crate::model::{output::Output, snapshot::Snapshot};
 pub use escape::escape;
 
 /// The last moment that RFC 3339 can write, in seconds since 1970.
@@ -22,6 +23,9 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A text front-end: writes what the model reports, batch by batch.
 pub trait Sink {
+    /// What it has a use for.
+    fn interest(&self) -> Interest;
+
     /// Writes how the watch was set up; once, first.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 
 use super::{Attached, Sink, count, count_of, duration_us, escape};
 use crate::model::event::{Accept, Process, ProcessChange, SockId, Stage};
-use crate::model::output::{Lost, Output, OverflowOutput, Summary};
+use crate::model::output::{Interest, Lost, Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, Io, ListenerView, Owner, PatternView, Severity, Snapshot, Units};
 use exchanges::{Exchanges, owners};
 use table::Table;
@@ -77,6 +77,9 @@ impl Budget {
 }
 
 impl Plain {
+    /// Lines tell of slow exchanges only, and of no connection's end.
+    pub const INTEREST: Interest = Interest { exchanges_from_us: exchanges::SLOW_US, connections: false };
+
     /// Starts; times are shown in seconds since the attach.
     pub fn new(colour: Colour) -> Self {
         Self { colour, ..Self::default() }
@@ -208,6 +211,10 @@ impl Plain {
 }
 
 impl Sink for Plain {
+    fn interest(&self) -> Interest {
+        Self::INTEREST
+    }
+
     fn attached(&mut self, out: &mut dyn Write, attached: &Attached) -> io::Result<()> {
         self.attached_ns = attached.ts_ns;
         let targets = attached.targets.iter().map(|target| escape(target)).collect::<Vec<_>>().join(", ");

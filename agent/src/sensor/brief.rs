@@ -2,56 +2,72 @@
 
 use backscope_abi as abi;
 
-/// The exchange that a brief record tells of.
-pub(super) fn in_full(raw: &abi::Brief) -> abi::Exchange {
+use super::connections::{Kernel, known, progress, role, round_trip_us};
+use crate::model::event::{DelayedAcks, Exchange, Inbound, Outbound, ThreadUse};
+
+/// The facts in a brief record: straight from it, as nearly every record is one.
+pub(super) fn exchange(raw: &abi::Brief, kernel: Kernel) -> Exchange {
     let [in_first_ns, in_last_ns, read_first_ns, read_last_ns, out_first_ns, out_last_ns, sent_ns, acked_ns] =
         raw.times.map(|since| raw.base_ns.saturating_add(since.into()));
-    let user = |user: &abi::BriefUse, ts_ns: u64| abi::ThreadUse {
-        tgid: user.tgid,
-        tid: user.tid,
-        since_ns: ts_ns.saturating_sub(user.since_ago_ns.into()),
-        run_delay_ns: user.run_delay_ns.into(),
-        cpu_ns: user.cpu_ns.into(),
-    };
-    abi::Exchange {
-        seq: raw.seq,
-        ts_ns: raw.ts_ns,
-        sock: raw.sock,
-        role: raw.role,
-        progress: raw.progress,
-        midway: raw.midway,
-        min_rtt_us: raw.min_rtt_us,
-        in_first_ns,
-        in_last_ns,
-        read_first_ns,
-        read_last_ns,
-        out_first_ns,
-        out_last_ns,
-        sent_ns,
-        acked_ns,
-        bytes_in: raw.bytes_in.into(),
-        bytes_out: raw.bytes_out.into(),
-        reader: user(&raw.reader, read_first_ns),
-        writer: user(&raw.writer, out_last_ns),
+    let inbound = || Inbound {
+        first_ns: in_first_ns,
+        last_ns: in_last_ns,
+        read_first_ns: known(read_first_ns),
+        read_last_ns: known(read_last_ns),
+        starved_ns: 0,
+        bytes: raw.bytes_in.into(),
+        unread_bytes: 0,
         reads: raw.reads.into(),
         eagains: raw.eagains.into(),
+        reader: thread(&raw.reader, read_first_ns),
+    };
+    let outbound = || Outbound {
+        first_ns: out_first_ns,
+        last_ns: out_last_ns,
+        sent_ns: known(sent_ns),
+        acked_ns: known(acked_ns),
+        bytes: raw.bytes_out.into(),
         writes: raw.writes.into(),
         small_writes: raw.small_writes.into(),
         last_sizes: raw.last_sizes,
-        ..abi::Exchange::BLANK
+        writer: thread(&raw.writer, out_last_ns),
+        ..Outbound::default()
+    };
+    Exchange {
+        ts_ns: raw.ts_ns,
+        sock: raw.sock,
+        seq: raw.seq,
+        role: role(raw.role),
+        midway: raw.midway != 0,
+        progress: progress(raw.progress),
+        inbound: (in_first_ns != 0).then(inbound),
+        outbound: (raw.writes != 0).then(outbound),
+        min_rtt_us: round_trip_us(raw.min_rtt_us),
+        delayed_acks: kernel.sees_delayed_acks.then(DelayedAcks::default),
     }
+}
+
+fn thread(raw: &abi::BriefUse, ts_ns: u64) -> Option<ThreadUse> {
+    (raw.tid != 0).then(|| ThreadUse {
+        pid: raw.tgid,
+        tid: raw.tid,
+        since_ns: known(ts_ns.saturating_sub(raw.since_ago_ns.into())),
+        run_delay_ns: raw.run_delay_ns.into(),
+        cpu_ns: raw.cpu_ns.into(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use backscope_abi as abi;
 
-    use super::in_full;
+    use super::{Kernel, exchange};
+    use crate::sensor::connections;
 
     #[test]
-    fn times_count_from_the_base_and_threads_from_their_calls() {
+    fn it_tells_what_the_full_record_would() {
         let user = |tid| abi::BriefUse { tgid: 7, tid, since_ago_ns: 30, run_delay_ns: 4, cpu_ns: 5 };
-        let full = in_full(&abi::Brief {
+        let brief = abi::Brief {
             kind: abi::BRIEF,
             seq: 3,
             ts_ns: 9_000_000_000,
@@ -72,16 +88,38 @@ mod tests {
             writes: 3,
             small_writes: 4,
             last_sizes: [5, 6],
-        });
-        let times = [full.in_first_ns, full.in_last_ns, full.read_first_ns, full.read_last_ns];
-        assert_eq!(times, [1_000, 1_010, 1_100, 1_200]);
+        };
         let last_ns = 1_000 + u64::from(u32::MAX);
-        let times = [full.out_first_ns, full.out_last_ns, full.sent_ns, full.acked_ns];
-        assert_eq!(times, [1_300, last_ns, 1_500, 1_600]);
-        assert_eq!((full.reader.tid, full.reader.since_ns, full.reader.cpu_ns), (8, 1_070, 5));
-        assert_eq!((full.writer.tid, full.writer.since_ns, full.writer.run_delay_ns), (9, last_ns - 30, 4));
-        assert_eq!((full.reads, full.eagains, full.writes, full.small_writes), (1, 2, 3, 4));
-        assert_eq!((full.seq, full.ts_ns, full.sock, full.bytes_in, full.bytes_out), (3, 9_000_000_000, 42, 12, 13));
-        assert_eq!((full.holding, full.unacked, full.retransmits), (abi::hold::NONE, 0, 0));
+        let user = |tid, since_ns| abi::ThreadUse { tgid: 7, tid, since_ns, run_delay_ns: 4, cpu_ns: 5 };
+        let full = abi::Exchange {
+            seq: 3,
+            ts_ns: 9_000_000_000,
+            sock: 42,
+            progress: abi::progress::FOLLOWED,
+            midway: 1,
+            min_rtt_us: 11,
+            in_first_ns: 1_000,
+            in_last_ns: 1_010,
+            read_first_ns: 1_100,
+            read_last_ns: 1_200,
+            out_first_ns: 1_300,
+            out_last_ns: last_ns,
+            sent_ns: 1_500,
+            acked_ns: 1_600,
+            bytes_in: 12,
+            bytes_out: 13,
+            reader: user(8, 1_070),
+            writer: user(9, last_ns - 30),
+            reads: 1,
+            eagains: 2,
+            writes: 3,
+            small_writes: 4,
+            last_sizes: [5, 6],
+            ..abi::Exchange::BLANK
+        };
+        for sees_delayed_acks in [false, true] {
+            let kernel = Kernel { tick_ns: 4_000_000, sees_delayed_acks };
+            assert_eq!(exchange(&brief, kernel), connections::exchange(&full, kernel));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Connections: from the probes' records and the iterator's output to the model's facts.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     fs::File,
     io::Read,
     mem,
@@ -11,6 +11,7 @@ use std::{
 
 use aya::programs::ProgramFd;
 use backscope_abi as abi;
+use rustc_hash::FxHashSet;
 
 use super::{stream, sys, targets};
 use crate::model::event::{
@@ -52,7 +53,7 @@ struct Scan {
     /// Read, and not made use of yet.
     output: Vec<u8>,
     /// A descriptor that several processes hold is met several times.
-    seen: HashSet<SockId>,
+    seen: FxHashSet<SockId>,
     held: Held,
     filter_failed: bool,
     took: Duration,
@@ -61,7 +62,7 @@ struct Scan {
 /// Runs the iterator over the targets' connections, and remembers which were told of.
 pub(super) struct Connections {
     kernel: Kernel,
-    told: HashSet<SockId>,
+    told: FxHashSet<SockId>,
     next_scan: Option<Instant>,
     scan: Option<Scan>,
     held: Held,
@@ -74,7 +75,7 @@ impl Connections {
     pub(super) fn new(kernel: Kernel) -> Self {
         Self {
             kernel,
-            told: HashSet::new(),
+            told: FxHashSet::default(),
             next_scan: None,
             scan: None,
             held: Held::default(),
@@ -230,12 +231,25 @@ impl Scan {
     }
 }
 
-fn known(ns: u64) -> Option<u64> {
+pub(super) fn known(ns: u64) -> Option<u64> {
     (ns != 0).then_some(ns)
 }
 
-fn role(raw: u8) -> Role {
+pub(super) fn role(raw: u8) -> Role {
     if raw == abi::role::CLIENT { Role::Client } else { Role::Server }
+}
+
+pub(super) fn progress(raw: u8) -> Progress {
+    match raw {
+        abi::progress::FOLLOWED => Progress::Followed,
+        abi::progress::CLOSED => Progress::Closed,
+        _ => Progress::Open,
+    }
+}
+
+/// The kernel's lowest round-trip time, once it has one.
+pub(super) fn round_trip_us(raw: u32) -> Option<u32> {
+    (raw != 0 && raw != u32::MAX).then_some(raw)
 }
 
 /// The kernel's TCP states (`include/net/tcp_states.h`).
@@ -280,14 +294,10 @@ pub(super) fn exchange(raw: &abi::Exchange, kernel: Kernel) -> Exchange {
         seq: raw.seq,
         role: role(raw.role),
         midway: raw.midway != 0,
-        progress: match raw.progress {
-            abi::progress::FOLLOWED => Progress::Followed,
-            abi::progress::CLOSED => Progress::Closed,
-            _ => Progress::Open,
-        },
+        progress: progress(raw.progress),
         inbound: (raw.in_first_ns != 0).then(|| inbound(raw)),
         outbound: (raw.writes != 0).then(|| outbound(raw, kernel.tick_ns)),
-        min_rtt_us: (raw.min_rtt_us != 0 && raw.min_rtt_us != u32::MAX).then_some(raw.min_rtt_us),
+        min_rtt_us: round_trip_us(raw.min_rtt_us),
         delayed_acks: kernel.sees_delayed_acks.then(|| DelayedAcks {
             sent: raw.delayed_acks,
             waited_us: raw.delayed_ack_us.into(),

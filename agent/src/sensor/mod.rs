@@ -214,9 +214,12 @@ impl Sensor {
         &self.loaded.chosen
     }
 
-    /// Takes what the ring buffer holds.
-    pub fn drain(&mut self, events: &mut Vec<Event>) {
-        events.append(&mut self.found);
+    /// Gives away what the ring buffer holds, one by one: thousands of events at once would not stay in a cache.
+    ///
+    /// # Errors
+    /// The first of `take`; what it was given is gone.
+    pub fn drain<E>(&mut self, mut take: impl FnMut(Event) -> Result<(), E>) -> Result<(), E> {
+        std::mem::take(&mut self.found).into_iter().try_for_each(&mut take)?;
         while let Some(record) = self.ring.next() {
             self.drained += 1;
             match stream::decode(&record, self.sight) {
@@ -230,9 +233,11 @@ impl Sensor {
                         }
                         _ => {}
                     }
-                    events.push(event);
+                    take(event)?;
                 }
-                Some(stream::Decoded::FirstBytes) => events.extend(self.first.take(&record).map(Event::Recognised)),
+                Some(stream::Decoded::FirstBytes) => {
+                    self.first.take(&record).map(Event::Recognised).map_or(Ok(()), &mut take)?;
+                }
                 Some(stream::Decoded::Adopt(pid)) => {
                     self.adopt.insert(pid);
                 }
@@ -242,6 +247,7 @@ impl Sensor {
         for pid in std::mem::take(&mut self.adopt) {
             self.sampler.scan_process(&self.loaded.scan, pid);
         }
+        Ok(())
     }
 
     /// A sample like [`Sensor::sample`], however long ago the iterator ran: the last word of a run.

@@ -1,6 +1,7 @@
 //! Turns the ring buffer's records into events.
 #![expect(unsafe_code, reason = "a record's bytes become the type that its kind names")]
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use backscope_abi as abi;
@@ -36,8 +37,12 @@ pub(super) fn address(end: abi::Endpoint) -> SocketAddr {
 
 /// A command name up to its NUL.
 pub(super) fn comm(bytes: &[u8]) -> String {
+    name(bytes).into_owned()
+}
+
+fn name(bytes: &[u8]) -> Cow<'_, str> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    String::from_utf8_lossy(&bytes[..end])
 }
 
 pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
@@ -49,7 +54,7 @@ pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
         abi::RETRANSMIT => Event::SynAckRetransmit(retransmit(record(bytes)?)),
         abi::OPENED => Event::Opened(connections::opened(&record(bytes)?)),
         abi::EXCHANGE => Event::Exchange(connections::exchange(&record(bytes)?, sight.kernel)),
-        abi::BRIEF => Event::Exchange(connections::exchange(&brief::in_full(&record(bytes)?), sight.kernel)),
+        abi::BRIEF => Event::Exchange(brief::exchange(&record(bytes)?, sight.kernel)),
         abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sight.kernel)),
         abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, sight)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
@@ -73,7 +78,7 @@ fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
         peer: address(raw.peer),
         pid: raw.tgid,
         tid: raw.tid,
-        comm: comm(&raw.comm),
+        comm: name(&raw.comm).into(),
         fd: (raw.fd >= 0).then_some(raw.fd),
         handshake_us: handshake_us(raw.srtt_us),
         queued_ns: if raw.late != 0 { None } else { known(raw.queued_ns).or(Some(estimated)) },

@@ -6,6 +6,7 @@ use std::{
     fs,
 };
 
+use rustc_hash::FxHashMap;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{
@@ -41,7 +42,7 @@ struct Origin {
 /// Reads and writes by thread.
 #[derive(Debug, Default)]
 pub(super) struct Threads {
-    calls: HashMap<u32, Calls>,
+    calls: FxHashMap<u32, Calls>,
     origins: HashMap<u32, Origin>,
     epolls: Epolls,
     /// The thread at which looking for sleepers goes on.
@@ -57,11 +58,19 @@ impl Threads {
     /// Counts the calls of an exchange that is over.
     pub(super) fn count(&mut self, exchange: &Exchange) {
         let of = |user: ThreadUse| (user.pid, user.tid);
-        if let Some((inbound, reader)) = exchange.inbound.as_ref().and_then(|it| Some((it, of(it.reader?)))) {
-            self.of(reader.0, reader.1).reads += u64::from(inbound.reads);
+        let reader = exchange.inbound.as_ref().and_then(|it| Some((of(it.reader?), u64::from(it.reads))));
+        let writer = exchange.outbound.as_ref().and_then(|it| Some((of(it.writer?), u64::from(it.writes))));
+        if let Some(((pid, tid), reads)) = reader {
+            let calls = self.of(pid, tid);
+            calls.reads += reads;
+            // Mostly it is the same thread.
+            if let Some((_, writes)) = writer.filter(|(writer, _)| *writer == (pid, tid)) {
+                calls.writes += writes;
+                return;
+            }
         }
-        if let Some((outbound, writer)) = exchange.outbound.as_ref().and_then(|it| Some((it, of(it.writer?)))) {
-            self.of(writer.0, writer.1).writes += u64::from(outbound.writes);
+        if let Some(((pid, tid), writes)) = writer {
+            self.of(pid, tid).writes += writes;
         }
     }
 

@@ -1,6 +1,10 @@
 //! Every single event (`--detail events`), against what the programs did, the wire carried and the kernel counts.
 
+mod events;
+
 use anyhow::{Context, ensure};
+
+use events::{Events, at, sum};
 
 use super::ack::{FAR, linked};
 use super::ledger::{serve, servers_of_every_way};
@@ -28,57 +32,6 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const EVENTS: [&str; 2] = ["--detail", "events"];
-
-/// The events of one connection, in the order of their times.
-struct Events<'a>(Vec<&'a Value>);
-
-impl<'a> Events<'a> {
-    fn of(ended: &'a Ended, role: &str, port: u16) -> anyhow::Result<Self> {
-        let connection = connection_of(&ended.objects, role, port)?;
-        let mut events: Vec<_> = ended.of("event").filter(|event| event["sock"] == connection["sock"]).collect();
-        let last = events.last().context("no event")?;
-        ensure!(last["name"] == "destroyed", "not the last event: {last}");
-        events.sort_by_key(|event| at(event));
-        Ok(Self(events))
-    }
-
-    fn named<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'a Value> + 'b {
-        self.0.iter().copied().filter(move |event| event["name"] == name)
-    }
-
-    /// Those from a moment on.
-    fn since(&self, ts_ns: u64) -> impl Iterator<Item = &'a Value> + '_ {
-        self.0[self.0.partition_point(|event| at(event) < ts_ns)..].iter().copied()
-    }
-
-    /// Those up to a moment, the newest first.
-    fn until(&self, ts_ns: u64) -> impl Iterator<Item = &'a Value> + '_ {
-        self.0[..self.0.partition_point(|event| at(event) <= ts_ns)].iter().rev().copied()
-    }
-
-    /// Those that moved bytes.
-    fn moving<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'a Value> + 'b {
-        self.named(name).filter(|event| number(event, "/bytes") > Some(0))
-    }
-
-    /// Segments with data, but for those sent again.
-    fn segments(&self) -> impl Iterator<Item = &'a Value> + '_ {
-        self.moving("segment").filter(|segment| segment["again"] == false)
-    }
-
-    /// The states that it went to, in order.
-    fn states(&self) -> Vec<&'a str> {
-        self.named("state").filter_map(|state| state["to"].as_str()).collect()
-    }
-}
-
-fn at(event: &Value) -> u64 {
-    number(event, "/ts_ns").unwrap_or(0)
-}
-
-fn sum<'a>(events: impl Iterator<Item = &'a Value>, field: &str) -> u64 {
-    events.filter_map(|event| number(event, field)).sum()
-}
 
 /// Ends a watch once both ends, or the server's, have ended, and checks that nothing was lost.
 fn finish(mut agent: Agent, talk: &Conversation, roles: &[&str]) -> anyhow::Result<Ended> {

@@ -35,8 +35,6 @@ const SCREEN_REFRESH: Duration = Duration::from_millis(500);
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
 /// Connections of a sample that make a batch of their own.
 const MANY: usize = 1_024;
-/// Events of a batch that room is kept for.
-const KEPT_ROOM: usize = 1_024;
 
 /// One run of `watch` or `record`.
 pub(super) struct Session {
@@ -47,7 +45,6 @@ pub(super) struct Session {
     notices: Vec<String>,
     refresh: Duration,
     duration: Option<Duration>,
-    events: Vec<Event>,
     ended: Option<ExitStatus>,
     /// What the model was told last: the target's description, and the notices.
     told: (String, Vec<String>),
@@ -97,7 +94,6 @@ impl Session {
             notices,
             refresh,
             duration: args.duration,
-            events: Vec::new(),
             ended: None,
         })
     }
@@ -150,51 +146,49 @@ impl Session {
     }
 
     fn drain(&mut self) -> anyhow::Result<()> {
-        self.sensor.drain(&mut self.events);
-        if self.events.is_empty() {
-            return Ok(());
-        }
-        self.begin_batch()?;
-        self.apply()
+        let (run, mut begun) = (&mut self.run, false);
+        self.sensor.drain(|event| {
+            if !mem::replace(&mut begun, true) {
+                run.take(Entry::Batch(now_ns()))?;
+            }
+            run.take(Entry::Event(event))
+        })?;
+        Ok(run.show()?)
     }
 
     fn begin_batch(&mut self) -> anyhow::Result<()> {
         self.run.take(Entry::Batch(now_ns()))
     }
 
-    fn apply(&mut self) -> anyhow::Result<()> {
-        for event in self.events.drain(..) {
-            self.run.take(Entry::Event(event))?;
-        }
-        // A batch with thousands is rare.
-        self.events.shrink_to(KEPT_ROOM);
-        Ok(self.run.show()?)
+    /// Ends a batch: with the records that are there, and with this, which tells of them all.
+    fn end_batch(&mut self, event: Event) -> anyhow::Result<()> {
+        let run = &mut self.run;
+        self.sensor.drain(|event| run.take(Entry::Event(event)))?;
+        run.take(Entry::Event(event))?;
+        Ok(run.show()?)
     }
 
     /// One refresh.
     fn sample(&mut self) -> anyhow::Result<()> {
-        let sample = self.sensor.sample();
-        self.take_sample(sample)?;
+        let mut sample = self.sensor.sample();
+        self.take_connections(&mut sample)?;
+        self.begin_batch()?;
         self.tell()?;
-        self.apply()?;
+        self.end_batch(Event::Sample(sample))?;
         Ok(self.run.front.refresh(&self.run.model)?)
     }
 
-    /// Begins a batch with a sample. The ring is emptied behind the totals' reading, so that they never tell more than the
-    /// records; and behind each look at connections, so that these are known. Many connections come in batches of their own.
-    fn take_sample(&mut self, mut sample: Sample) -> anyhow::Result<()> {
-        while self.sensor.scan_on(&mut sample) {
+    /// Completes a sample. The ring is emptied behind the totals' reading, so that they never tell more than the records;
+    /// and behind each look at connections, so that these are known. Many connections come in batches of their own.
+    fn take_connections(&mut self, sample: &mut Sample) -> anyhow::Result<()> {
+        while self.sensor.scan_on(sample) {
             if sample.connections.len() >= MANY {
                 let connections = mem::take(&mut sample.connections);
-                self.sensor.drain(&mut self.events);
-                self.events.push(Event::Connections(ConnectionPart { ts_ns: sample.ts_ns, connections }));
                 self.begin_batch()?;
-                self.apply()?;
+                self.end_batch(Event::Connections(ConnectionPart { ts_ns: sample.ts_ns, connections }))?;
             }
         }
-        self.sensor.drain(&mut self.events);
-        self.events.push(Event::Sample(sample));
-        self.begin_batch()
+        Ok(())
     }
 
     /// What is watched, and what is to be said of the watch itself, if that has changed.
@@ -240,9 +234,10 @@ impl Session {
             command.signal(Signal::TERM);
             command.wait_for(Duration::from_secs(5))?;
         }
-        let sample = self.sensor.last_sample();
-        self.take_sample(sample)?;
-        self.apply()?;
+        let mut sample = self.sensor.last_sample();
+        self.take_connections(&mut sample)?;
+        self.begin_batch()?;
+        self.end_batch(Event::Sample(sample))?;
         self.run.take(Entry::Finish(now_ns()))
     }
 }

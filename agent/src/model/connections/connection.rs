@@ -46,10 +46,9 @@ pub(in crate::model) struct Connection {
 
 /// What only connections have that are at work, or have just ended.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "few have ended: the table forgets them soon")]
 enum Now {
     /// The exchange that it is in, while that is not reported.
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
     Ended(End),
 }
 
@@ -67,7 +66,7 @@ impl Connection {
             listener: Some(accept.listener),
             near: accept.local,
             pid: accept.pid,
-            comm: accept.comm.as_str().into(),
+            comm: accept.comm.clone(),
             midway: false,
             protocol: None,
         });
@@ -138,7 +137,7 @@ impl Connection {
         self.since_ns
     }
 
-    pub(super) fn protocol(&self) -> Option<Protocol> {
+    pub(in crate::model) fn protocol(&self) -> Option<Protocol> {
         self.origin.protocol
     }
 
@@ -182,8 +181,17 @@ impl Connection {
         match (self.now.as_deref_mut(), current) {
             (Some(Now::Ended(_)), _) => {}
             (Some(Now::Exchange(known)), Some(current)) => current.clone_into(known),
-            (_, current) => self.now = current.map(|current| Box::new(Now::Exchange(current.clone()))),
+            (_, current) => self.now = current.map(|current| Box::new(Now::Exchange(Box::new(current.clone())))),
         }
+    }
+
+    /// Lets go of the facts of its present exchange, if they are of one up to `seq`. True if there were such.
+    pub(super) fn take_current(&mut self, seq: u32) -> bool {
+        let taken = self.current().is_some_and(|current| current.seq <= seq);
+        if taken {
+            self.set_current(None);
+        }
+        taken
     }
 
     /// This exchange is reported already.
@@ -337,8 +345,9 @@ impl Connection {
             exchanges: self.exchanges.into(),
             times,
             current: current.map(|current| self.view_of(current)),
-            recent: detail.map_or_else(Vec::new, |detail| detail.recent.iter().cloned().collect()),
-            worst: detail.and_then(|detail| detail.worst.clone()),
+            recent: detail
+                .map_or_else(Vec::new, |detail| detail.recent.iter().map(|view| ExchangeView::clone(view)).collect()),
+            worst: detail.and_then(|detail| detail.worst.as_deref().cloned()),
             bytes_in: self.bytes_in.saturating_add(inbound.map_or(0, |inbound| inbound.bytes)),
             bytes_out: self.bytes_out.saturating_add(outbound.map_or(0, |outbound| outbound.bytes)),
             unread_bytes: inbound.map_or(0, |inbound| inbound.unread_bytes),

@@ -1,6 +1,8 @@
 //! Which calls a thread made to others while it worked on a request: a hint, since time and thread are all it goes by.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
 
 use crate::model::event::{Exchange, Role, SockId};
 
@@ -28,7 +30,7 @@ struct Thread {
 /// Recent exchanges by thread.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inside {
-    threads: HashMap<u32, Thread>,
+    threads: FxHashMap<u32, Thread>,
 }
 
 impl Inside {

@@ -12,11 +12,12 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 
 use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 use super::event::{Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Recognised, Role, Sample, SockId};
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
-use super::output::{ConnectionOutput, ExchangeOutput, Output};
+use super::output::{ConnectionOutput, ExchangeOutput, Interest, Output};
 use super::snapshot::{ConnectionView, ExchangeView, SliceKind};
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
@@ -43,15 +44,15 @@ const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;
 
-/// Hears of each exchange reported: its facts, its connection if that is known, and the report.
-pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, ExchangeOutput) {}
+/// Hears of each exchange that is over: its facts, its connection if that is known, and what they come to.
+pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, &ExchangeView) {}
 
-impl<F: FnMut(&Exchange, Option<&Connection>, ExchangeOutput)> Told for F {}
+impl<F: FnMut(&Exchange, Option<&Connection>, &ExchangeView)> Told for F {}
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// Entries lie close together, and growing it does not need the place of both the old and the new table.
-    table: IndexMap<SockId, Connection>,
+    /// Ids come from the kernel: nobody else can make them collide. Entries lie close together, and growing it does not need the place of both the old and the new table.
+    table: IndexMap<SockId, Connection, FxBuildHasher>,
     /// In the order in which they closed.
     closed: VecDeque<SockId>,
     details: Details,
@@ -75,7 +76,7 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new() -> Self {
         Self {
-            table: IndexMap::new(),
+            table: IndexMap::default(),
             closed: VecDeque::new(),
             details: Details::default(),
             inside: Inside::default(),
@@ -165,7 +166,7 @@ impl Connections {
         let mut connection = self.table.get_mut(&sock);
         if let Some(connection) = connection.as_mut().filter(|connection| connection.knows(exchange.seq)) {
             connection.add_late(exchange);
-            self.take_current(sock, exchange.seq);
+            self.current -= usize::from(connection.take_current(exchange.seq));
             return;
         }
         let mut view = match &connection {
@@ -176,7 +177,7 @@ impl Connections {
         if let Some(connection) = &connection {
             prove(&self.ends, connection, &mut view);
         }
-        if let Some(connection) = connection {
+        if let Some(connection) = &mut connection {
             connection.add(exchange, &view);
             match exchange.role {
                 Role::Server => view.inside = self.inside.served(exchange),
@@ -187,28 +188,13 @@ impl Connections {
                     }
                 }
             }
-            self.details.add(sock, &view);
+            self.current -= usize::from(connection.take_current(exchange.seq));
         }
-        self.take_current(sock, exchange.seq);
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
-        let output = ExchangeOutput {
-            ts_ns: view.start_ns.saturating_add(view.total_us.saturating_mul(1_000)),
-            sock,
-            role: exchange.role,
-            midway: exchange.midway,
-            protocol: self.table.get(&sock).and_then(Connection::protocol),
-            view,
-        };
-        told(exchange, self.table.get(&sock), output);
-    }
-
-    /// The facts of the present exchange, unless they are of one up to `seq`, are kept no longer.
-    fn take_current(&mut self, sock: SockId, seq: u32) {
-        let Some(connection) = self.table.get_mut(&sock) else { return };
-        if connection.current().is_some_and(|current| current.seq <= seq) {
-            connection.set_current(None);
-            self.current -= 1;
+        told(exchange, connection.as_deref(), &view);
+        if connection.is_some() {
+            self.details.add(sock, view);
         }
     }
 
@@ -257,15 +243,17 @@ impl Connections {
     }
 
     /// A connection ended.
-    pub(super) fn closed(&mut self, closed: &Closed, out: &mut Vec<Output>) -> Option<&Connection> {
+    pub(super) fn closed(&mut self, closed: &Closed, interest: Interest, out: &mut Vec<Output>) -> Option<&Connection> {
         let connection = self.table.get_mut(&closed.sock).filter(|connection| connection.is_open())?;
         self.current -= usize::from(connection.current().is_some());
         connection.close(closed);
         if connection.origin.role == Role::Client {
             self.ends.closed(closed.sock, connection.local(), connection.peer());
         }
-        let view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
-        out.push(connection_output(closed.ts_ns, connection, view));
+        if interest.connections {
+            let view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
+            out.push(connection_output(closed.ts_ns, connection, view));
+        }
         self.closed.push_back(closed.sock);
         if self.closed.len() > MAX_CLOSED_CONNECTIONS
             && let Some(oldest) = self.closed.pop_front()
@@ -300,17 +288,22 @@ impl Connections {
     }
 
     /// The run ends: reports the exchanges that are done, and every open connection.
-    pub(super) fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+    pub(super) fn finish(&mut self, now_ns: u64, interest: Interest, out: &mut Vec<Output>) {
         let mut open: Vec<_> = self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
         open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns(), **sock));
         let open: Vec<SockId> = open.into_iter().map(|(&sock, _)| sock).collect();
         for &sock in &open {
             let current = self.table.get(&sock).and_then(Connection::current).cloned();
             if let Some(current) = current.filter(exchange::is_quiet) {
-                self.settle(now_ns, &current, &mut |_, _, output| out.push(Output::Exchange(output)));
+                self.settle(now_ns, &current, &mut |facts, connection, view| {
+                    if interest.wants(view) {
+                        let protocol = connection.and_then(Connection::protocol);
+                        out.push(Output::Exchange(ExchangeOutput::new(facts, protocol, view)));
+                    }
+                });
             }
         }
-        for sock in open {
+        for sock in open.into_iter().filter(|_| interest.connections) {
             let connection = self.table.get(&sock);
             out.extend(connection.map(|connection| connection_output(now_ns, connection, self.view(sock, connection))));
         }

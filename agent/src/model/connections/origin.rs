@@ -1,8 +1,10 @@
 //! What thousands of connections have in common, kept once.
 
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+
+use compact_str::CompactString;
+use rustc_hash::FxHashSet;
 
 use crate::model::event::{Role, SockId};
 use crate::model::snapshot::Protocol;
@@ -18,7 +20,7 @@ pub(in crate::model) struct Origin {
     /// The end that many share: the local one of an accepted connection, the remote one of a connection that was made.
     pub(super) near: SocketAddr,
     pub(in crate::model) pid: u32,
-    pub(in crate::model) comm: Box<str>,
+    pub(in crate::model) comm: CompactString,
     /// It was open at the attach.
     pub(super) midway: bool,
     /// What is spoken, once that is known.
@@ -28,7 +30,7 @@ pub(in crate::model) struct Origin {
 /// The origins of all connections there are.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins {
-    known: HashSet<Arc<Origin>>,
+    known: FxHashSet<Arc<Origin>>,
     prune_at: usize,
 }
 

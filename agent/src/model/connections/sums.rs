@@ -1,5 +1,7 @@
 //! Sums of one connection, packed: few kinds occur on each, and most sums are small.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use crate::model::event::HoldReason;
@@ -22,106 +24,91 @@ pub(super) enum Sum {
     HeldUs(HoldReason),
 }
 
+/// Keys of the sums of holds, behind those of the kinds of time and five more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 5;
+const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
+const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has five bits");
+
 impl Sum {
     fn key(self) -> u8 {
+        const OTHERS: u8 = SliceKind::ALL.len() as u8;
         match self {
             Self::Time(kind) => kind as u8,
-            Self::Trailing => 64,
-            Self::TrailingUs => 65,
-            Self::DelayedAcks => 66,
-            Self::DelayedAckUs => 67,
-            Self::Retransmits => 68,
-            Self::Holds(reason) => 128 + reason as u8,
-            Self::HeldUs(reason) => 160 + reason as u8,
+            Self::Trailing => OTHERS,
+            Self::TrailingUs => OTHERS + 1,
+            Self::DelayedAcks => OTHERS + 2,
+            Self::DelayedAckUs => OTHERS + 3,
+            Self::Retransmits => OTHERS + 4,
+            Self::Holds(reason) => HOLDS + reason as u8,
+            Self::HeldUs(reason) => HELD + reason as u8,
         }
     }
 }
 
-/// A number of seven bits a byte, the lowest first; the highest bit tells that more follow. Of `u64::MAX` it takes ten.
-const LONGEST: usize = 10;
+/// Bits of an entry's first byte that tell how many bytes its number takes, less one. The key is in the others.
+const LENGTH_BITS: u32 = 3;
 
-/// Each sum that is not 0: its key, and the number.
+/// Each sum that is not 0: a byte of key and length, and the number without the zeros above it, its lowest byte first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sums(SmallVec<[u8; 24]>);
 
 impl Sums {
     pub(super) fn get(&self, sum: Sum) -> u64 {
-        self.find(sum.key()).map_or(0, |place| place.value)
+        self.find(sum.key()).map_or(0, |place| self.value(&place))
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
-        self.change(sum, |value| value.saturating_add(more));
+        if more > 0 {
+            self.change(sum, |value| value.saturating_add(more));
+        }
     }
 
     /// Makes it this much, unless it is more.
     pub(super) fn raise(&mut self, sum: Sum, least: u64) {
-        self.change(sum, |value| value.max(least));
+        if least > 0 {
+            self.change(sum, |value| value.max(least));
+        }
     }
 
     fn change(&mut self, sum: Sum, new: impl FnOnce(u64) -> u64) {
         let key = sum.key();
-        let place = self.find(key).unwrap_or(Place { from: self.0.len(), to: self.0.len(), value: 0 });
-        let value = new(place.value);
-        if value == place.value {
+        let place = self.find(key).unwrap_or(self.0.len()..self.0.len());
+        let value = self.value(&place);
+        let new = new(value);
+        if new == value {
             return;
         }
-        let mut packed = [0; 1 + LONGEST];
-        packed[0] = key;
-        let length = 1 + pack(value, &mut packed[1..]);
-        let packed = &packed[..length];
-        if place.to - place.from != packed.len() {
-            self.0.drain(place.from..place.to);
-            self.0.insert_from_slice(place.from, packed);
+        let more = 7 - (new | 1).leading_zeros() as usize / 8;
+        let mut entry = [0; 9];
+        entry[0] = key << LENGTH_BITS | more as u8;
+        entry[1..].copy_from_slice(&new.to_le_bytes());
+        let entry = &entry[..2 + more];
+        if place.len() == entry.len() {
+            self.0[place].copy_from_slice(entry);
         } else {
-            self.0[place.from..place.to].copy_from_slice(packed);
+            self.0.drain(place.clone());
+            self.0.insert_from_slice(place.start, entry);
         }
     }
 
-    fn find(&self, key: u8) -> Option<Place> {
+    /// Where its entry is.
+    fn find(&self, key: u8) -> Option<Range<usize>> {
+        let bytes = self.0.as_slice();
         let mut from = 0;
-        while let Some(&known) = self.0.get(from) {
-            let (value, length) = unpack(&self.0[from + 1..]);
-            let to = from + 1 + length;
-            if known == key {
-                return Some(Place { from, to, value });
+        while let Some(&head) = bytes.get(from) {
+            let to = from + 2 + usize::from(head & ((1 << LENGTH_BITS) - 1));
+            if head >> LENGTH_BITS == key {
+                return Some(from..to);
             }
             from = to;
         }
         None
     }
-}
 
-struct Place {
-    from: usize,
-    to: usize,
-    value: u64,
-}
-
-/// Returns how many bytes it took.
-fn pack(mut value: u64, bytes: &mut [u8]) -> usize {
-    let mut length = 0;
-    for byte in bytes {
-        length += 1;
-        *byte = value as u8 & 0x7f;
-        value >>= 7;
-        if value == 0 {
-            break;
-        }
-        *byte |= 0x80;
+    /// The number of an entry; 0 where there is none.
+    fn value(&self, place: &Range<usize>) -> u64 {
+        self.0[place.clone()].iter().skip(1).rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
     }
-    length
-}
-
-/// The number, and how many bytes it took.
-fn unpack(bytes: &[u8]) -> (u64, usize) {
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(LONGEST).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return (value, at + 1);
-        }
-    }
-    (value, bytes.len().min(LONGEST))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 mod send;
 mod tile;
 
+use std::cmp::Reverse;
+
 use super::event::{Exchange, Inbound, Outbound, Progress, Role, ThreadUse};
 use super::snapshot::{ExchangeView, Slice, SliceKind, Verdict};
 use tile::Tile;
@@ -93,7 +95,8 @@ fn verdict(slices: &[Slice]) -> Option<Verdict> {
     counted(slices).for_each(|(kind, us)| by_kind[kind as usize] += us);
     let total: u64 = by_kind.iter().sum();
     // Of equals the earlier kind, so that the answer does not depend on order.
-    let kind = SliceKind::ALL.into_iter().rev().max_by_key(|&kind| by_kind[kind as usize])?;
+    let rank = |&(kind, _): &(SliceKind, u64)| (by_kind[kind as usize], Reverse(kind));
+    let (kind, _) = counted(slices).max_by_key(rank)?;
     let us = by_kind[kind as usize];
     (us > 0).then(|| Verdict { kind, share: us as f64 / total as f64, us })
 }

@@ -82,6 +82,10 @@ pub(super) fn send(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, no
             written_ns.saturating_add(longest_ns).min(acked_ns).min(now_ns)
         }),
     };
+    if outbound.blocked_ns == 0 && held.is_none() {
+        tile.until(written_ns, SliceKind::App);
+        return tile.until(left_ns, SliceKind::Unknown);
+    }
     // What was held at the end came last, so it is taken from the sums first.
     let at_the_end = held.take(left_ns.saturating_sub(written_ns));
     let blocked_ns = outbound.blocked_ns.min(tile.room(written_ns));

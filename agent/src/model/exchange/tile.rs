@@ -1,5 +1,7 @@
 //! Slices that follow one another without gap or overlap.
 
+use smallvec::SmallVec;
+
 use crate::model::snapshot::{Slice, SliceKind};
 
 const US: u64 = 1_000;
@@ -17,12 +19,13 @@ struct Piece {
 pub(super) struct Tile {
     start_ns: u64,
     end_ns: u64,
-    pieces: Vec<Piece>,
+    /// Few have more.
+    pieces: SmallVec<[Piece; 8]>,
 }
 
 impl Tile {
     pub(super) fn new(start_ns: u64) -> Self {
-        Self { start_ns, end_ns: start_ns, pieces: Vec::with_capacity(8) }
+        Self { start_ns, end_ns: start_ns, pieces: SmallVec::new() }
     }
 
     pub(super) fn start_ns(&self) -> u64 {

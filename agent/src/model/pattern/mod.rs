@@ -20,6 +20,8 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
+use rustc_hash::FxHashMap;
+
 use super::event::{Accept, Closed, Exchange, ListenerSample, Opened, Process, Role, Sample, SockId};
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Output, PatternOutput};
@@ -58,7 +60,7 @@ pub(super) struct Family<'a> {
 /// All families.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    trails: HashMap<SockId, Trail>,
+    trails: FxHashMap<SockId, Trail>,
     lines: BTreeMap<SockId, Line>,
     orphans: Vec<(SockId, SocketAddr, u32)>,
     groups: BTreeMap<Key, Group>,

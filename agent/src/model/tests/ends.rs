@@ -4,7 +4,7 @@ use super::connections::{closed, sampled};
 use super::facts::{Build, at, client, server};
 use super::world::{MS, START, World, address};
 use crate::model::event::{DelayedAcks, Event, Exchange, Opened, Progress, Role, SockId};
-use crate::model::output::Output;
+use crate::model::output::{Interest, Output};
 use crate::model::snapshot::{Slice, SliceKind};
 
 /// The ends of one connection, and a client of another network namespace with the same addresses.
@@ -141,4 +141,31 @@ fn an_open_connection_tells_of_the_acks_that_it_delayed() {
         _ => None,
     });
     assert_eq!(sent.collect::<Vec<_>>(), [(SERVER, None), (CLIENT, Some((3, 120_000)))]);
+}
+
+#[test]
+fn what_nobody_wants_to_hear_of_counts_all_the_same() {
+    let (mut all, mut some) = (world(), world());
+    some.model.set_interest(Interest { exchanges_from_us: 10_000, connections: false });
+    for world in [&mut all, &mut some] {
+        let quick = Exchange { sock: SERVER, seq: 1, ..server() };
+        let slow = Exchange { seq: 2, ..quick.clone().later(10 * MS).writing(at(60 * MS)) };
+        let answered = Exchange { seq: 3, ..answered().later(100 * MS) };
+        for exchange in [quick, slow, answered, asked(CLIENT, 1, ACKED + 100 * MS)] {
+            world.apply(Event::Exchange(exchange));
+        }
+        world.apply(closed(SERVER, at(200 * MS)));
+        world.sample_after(MS);
+    }
+    assert_eq!(all.model.snapshot(), some.model.snapshot(), "proofs, too");
+    let wanted = |output: &Output| match output {
+        Output::Exchange(exchange) => exchange.sock == SERVER && exchange.view.seq > 1,
+        Output::Connection(_) => false,
+        _ => true,
+    };
+    assert_eq!(all.out.iter().filter(|output| !wanted(output)).count(), 3, "{:?}", all.out);
+    all.out.retain(wanted);
+    assert_eq!(all.out, some.out);
+    assert!(suffered(&some)[0].proved);
+    assert_eq!(all.finish(), some.finish());
 }

@@ -142,7 +142,7 @@ impl World {
             peer: address("10.0.0.9:40122"),
             pid: 4242,
             tid,
-            comm: format!("worker-{tid}"),
+            comm: format!("worker-{tid}").into(),
             fd: Some(9),
             handshake_us: Some(120),
             queued_ns: Some(self.now - waited_ns),

@@ -10,7 +10,7 @@ use crate::report::{count, duration_us, percent};
 /// Slow exchanges told in one interval: the slowest.
 const MOST: usize = 5;
 /// An exchange is slow if one thing took so long of it, µs.
-const SLOW_US: u64 = 10_000;
+pub(super) const SLOW_US: u64 = 10_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchanges {

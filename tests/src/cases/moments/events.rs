@@ -1,0 +1,58 @@
+//! The events of a connection, to be asked about.
+
+use anyhow::{Context, ensure};
+
+use crate::harness::Ended;
+use crate::harness::json::{Value, number};
+use crate::harness::ledger::connection_of;
+
+/// The events of one connection, in the order of their times.
+pub(super) struct Events<'a>(pub(super) Vec<&'a Value>);
+
+impl<'a> Events<'a> {
+    pub(super) fn of(ended: &'a Ended, role: &str, port: u16) -> anyhow::Result<Self> {
+        let connection = connection_of(&ended.objects, role, port)?;
+        let mut events: Vec<_> = ended.of("event").filter(|event| event["sock"] == connection["sock"]).collect();
+        let last = events.last().context("no event")?;
+        ensure!(last["name"] == "destroyed", "not the last event: {last}");
+        events.sort_by_key(|event| at(event));
+        Ok(Self(events))
+    }
+
+    pub(super) fn named<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'a Value> + 'b {
+        self.0.iter().copied().filter(move |event| event["name"] == name)
+    }
+
+    /// Those from a moment on.
+    pub(super) fn since(&self, ts_ns: u64) -> impl Iterator<Item = &'a Value> + '_ {
+        self.0[self.0.partition_point(|event| at(event) < ts_ns)..].iter().copied()
+    }
+
+    /// Those up to a moment, the newest first.
+    pub(super) fn until(&self, ts_ns: u64) -> impl Iterator<Item = &'a Value> + '_ {
+        self.0[..self.0.partition_point(|event| at(event) <= ts_ns)].iter().rev().copied()
+    }
+
+    /// Those that moved bytes.
+    pub(super) fn moving<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'a Value> + 'b {
+        self.named(name).filter(|event| number(event, "/bytes") > Some(0))
+    }
+
+    /// Segments with data, but for those sent again.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &'a Value> + '_ {
+        self.moving("segment").filter(|segment| segment["again"] == false)
+    }
+
+    /// The states that it went to, in order.
+    pub(super) fn states(&self) -> Vec<&'a str> {
+        self.named("state").filter_map(|state| state["to"].as_str()).collect()
+    }
+}
+
+pub(super) fn at(event: &Value) -> u64 {
+    number(event, "/ts_ns").unwrap_or(0)
+}
+
+pub(super) fn sum<'a>(events: impl Iterator<Item = &'a Value>, field: &str) -> u64 {
+    events.filter_map(|event| number(event, field)).sum()
+}
