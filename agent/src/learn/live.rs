@@ -1,6 +1,7 @@
 //! A live run: server and clients in a network of their own, watched by a sensor of our own.
 
 use std::{
+    convert::Infallible,
     io::{self, BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
@@ -161,14 +162,22 @@ impl Run {
         if self.sampled.elapsed() >= REFRESH {
             return self.sample();
         }
-        self.sensor.drain(&mut self.events);
+        self.drain();
         self.apply()
+    }
+
+    fn drain(&mut self) {
+        let events = &mut self.events;
+        let Ok(()) = self.sensor.drain(|event| {
+            events.push(event);
+            Ok::<_, Infallible>(())
+        });
     }
 
     fn sample(&mut self) -> anyhow::Result<()> {
         self.sampled = Instant::now();
         let sample = self.sensor.last_sample();
-        self.sensor.drain(&mut self.events);
+        self.drain();
         self.events.push(Event::Sample(sample));
         self.apply()
     }

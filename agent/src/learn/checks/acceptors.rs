@@ -68,7 +68,7 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 fn accepts(evidence: &Evidence) -> BTreeMap<u32, (String, u64)> {
     let mut accepts = BTreeMap::<u32, (String, u64)>::new();
     for accept in evidence.accepts() {
-        accepts.entry(accept.tid).or_insert_with(|| (accept.comm.clone(), 0)).1 += 1;
+        accepts.entry(accept.tid).or_insert_with(|| (accept.comm.to_string(), 0)).1 += 1;
     }
     accepts
 }
