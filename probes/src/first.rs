@@ -6,7 +6,12 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, btf_maps::PerCpuArray, helpers::generated, macros::btf_map};
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
+    btf_maps::PerCpuArray,
+    helpers::generated,
+    macros::btf_map,
+};
 use backscope_abi as abi;
 use backscope_abi::{
     Connection, Datagram, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS, counter,
@@ -105,9 +110,15 @@ fn buffer(size: u32) -> Buffer {
     Buffer { address, length: if length < size as u64 { length } else { size as u64 } }
 }
 
-/// True while this processor has looks left in this refresh period.
+/// True while this processor has looks left in this refresh period, and the ring buffer has room for more than exchanges.
 #[inline(always)]
 fn allowed() -> bool {
+    // SAFETY: the map is live.
+    let waiting =
+        unsafe { generated::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into()) };
+    if waiting > config!(ring_bytes) as u64 / 8 {
+        return false;
+    }
     let period = PERIOD.get(0).copied().unwrap_or_default();
     let Some(looks) = LOOKS.get_ptr_mut(0) else { return false };
     // SAFETY: this CPU's own slot.
@@ -173,7 +184,7 @@ pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: 
 pub(crate) unsafe fn look_at_datagram(datagram: *mut Datagram, way: u32, size: u32) {
     // SAFETY: promised by the caller.
     unsafe {
-        if config!(first_bytes) == 0 || (*datagram).looks >= MAX_DATAGRAM_LOOKS {
+        if config!(first_bytes) == 0 || (*datagram).looks >= MAX_DATAGRAM_LOOKS || !allowed() {
             return;
         }
         (*datagram).looks += 1;

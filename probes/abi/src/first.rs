@@ -12,9 +12,10 @@ pub const FEW_BYTES: u32 = 511;
 pub const MANY_BYTES: u32 = 2_047;
 /// Calls whose bytes are read of a direction at most: TLS libraries read the head of a record by itself.
 pub const MAX_LOOKS: u8 = 3;
-/// Reads of first bytes in one refresh period, on each processor. Beyond it new connections have no protocol;
+/// Reads of first bytes in one refresh period, on each processor. Beyond it, and while the ring buffer is an eighth full or
+/// more, new connections have no protocol;
 /// [`counter::UNLOOKED`](crate::counter::UNLOOKED) counts what was passed over.
-pub const LOOKS_A_PERIOD: u32 = 1_000;
+pub const LOOKS_A_PERIOD: u32 = 500;
 
 /// The head of a record of first bytes; the bytes follow it.
 #[repr(C)]
