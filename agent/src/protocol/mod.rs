@@ -30,7 +30,7 @@ pub fn read(from_client: bool, bytes: &[u8]) -> Reading {
         return tls::read(from_client, bytes);
     }
     if !from_client {
-        return Reading::last(http::response(bytes));
+        return Reading::last(http::response(bytes).or_else(|| named::of_server(bytes)));
     }
     http::preface(bytes).unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
 }

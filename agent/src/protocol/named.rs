@@ -12,6 +12,11 @@ pub(super) fn of_client(bytes: &[u8]) -> Option<Sign> {
     }
 }
 
+/// Redis also takes commands as plain words, which many protocols do: its answer to `PING` is its own.
+pub(super) fn of_server(bytes: &[u8]) -> Option<Sign> {
+    bytes.starts_with(b"+PONG\r\n").then_some(Sign::Redis)
+}
+
 /// A startup message of version 3 with the user's name among its parameters, or one that asks for encryption
 /// (PostgreSQL, "Message Formats").
 fn is_postgresql(bytes: &[u8]) -> bool {

@@ -96,6 +96,7 @@ fn databases() {
     assert_eq!(sign(true, REDIS_CLI), Some(Sign::Redis));
     assert_eq!(sign(true, PSQL), Some(Sign::Postgresql));
     assert_eq!(sign(true, PSQL_PLAIN), Some(Sign::Postgresql));
+    assert_eq!((sign(true, b"PING\r\n"), sign(false, b"+PONG\r\n")), (None, Some(Sign::Redis)));
     assert_eq!(sign(true, b"*1\r\n$4\r\n\x01\x02\x03\x04\r\n"), None);
     assert_eq!(sign(true, b"*99999999999999999999999\r\n$1\r\na\r\n"), None);
 }

@@ -43,7 +43,7 @@ pub enum Sign {
     ClientHello(ClientHello),
     /// The server agrees to TLS.
     ServerHello(ServerHello),
-    /// A command of Redis.
+    /// A command of Redis, or its answer to `PING`.
     Redis,
     /// A client of PostgreSQL begins.
     Postgresql,
