@@ -95,10 +95,10 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         if tp.is_null() {
             return;
         }
+        let ts_ns = now();
         if first::wanted(connection, 0) {
             first::look(connection, 0, result as u32, (*connection).bytes_in + (*exchange).bytes_in);
         }
-        let ts_ns = now();
         if (*exchange).role == role::SERVER && (*exchange).writes != 0 {
             finish(connection, tp, ts_ns, progress::FOLLOWED);
         }

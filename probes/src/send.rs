@@ -78,12 +78,12 @@ fn wrote(sk: *mut c_void, result: i32) {
         if tp.is_null() {
             return;
         }
-        if first::wanted(connection, 1) {
-            first::look(connection, 1, result as u32, (*connection).bytes_out + (*connection).exchange.bytes_out);
-        }
         let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
         // What was sent within the call made the socket look at the clock.
         let ts_ns = if unsent == 0 { load!(tp, tcp_clock_cache as u64) } else { now() };
+        if first::wanted(connection, 1) {
+            first::look(connection, 1, result as u32, (*connection).bytes_out + (*connection).exchange.bytes_out);
+        }
         settle_hold(connection, tp, ts_ns);
         let exchange = &raw mut (*connection).exchange;
         let answered = (*exchange).role == role::CLIENT && (*exchange).reads != 0;
