@@ -1,15 +1,19 @@
 //! The command line.
 
+mod examples;
+mod values;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sensor::Tier;
-
-/// The slowest and the fastest replay.
-pub const MIN_SPEED: f64 = 0.25;
-/// See [`MIN_SPEED`].
-pub const MAX_SPEED: f64 = 64.0;
+use examples::{
+    DEMO_EXAMPLES, DOCTOR_EXAMPLES, EXAMPLES, LEARN_EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
+    WATCH_EXAMPLES,
+};
+pub use values::{MAX_SPEED, MIN_SPEED};
+use values::{duration, interval, port, speed};
 
 /// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel, the application or
 /// the peer.
@@ -20,17 +24,6 @@ pub struct Cli {
     #[command(subcommand)]
     pub verb: Verb,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  sudo backscope watch --pid 4242          where the time of its connections goes, and whose it is
-  sudo backscope watch -- ./server --port 8080
-  sudo backscope record --pid 4242 -o incident.bsrec
-  backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
-  sudo backscope listeners                 every listening socket of the machine, once
-  sudo backscope learn                     lessons: predict what the kernel does, and see it
-  backscope demo nagle                     a server with a fault and its client, to watch
-  sudo backscope doctor                    what this kernel lets backscope see, and why";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -98,84 +91,6 @@ pub enum Verb {
 
 /// Name of the hidden verb that has those of the bundled servers.
 pub const DEMO_SERVERS_VERB: &str = "demo-servers";
-
-const WATCH_EXAMPLES: &str = "\
-Examples:
-  sudo backscope watch --pid 4242            a running server and its children
-  sudo backscope watch                       pick one from a list
-  sudo backscope watch --port 8080 --plain   whoever listens there, as lines
-  sudo backscope watch --comm nginx --json | jq -c 'select(.type == \"exchange\").verdict'
-  sudo backscope watch -- python3 -m http.server
-  sudo backscope watch --pid 4242 -o incident.bsrec
-
-Exit status:
-  0 done   1 failed while running   2 unusable arguments   3 a privilege or kernel feature is missing
-  With -- CMD that of CMD, unless backscope was told to stop or failed itself.";
-
-const RECORD_EXAMPLES: &str = "\
-Examples:
-  sudo backscope record --pid 4242 -o incident.bsrec
-  sudo backscope record --port 8080 -o night.bsrec --duration 8h --interval 5s
-  sudo backscope record -o start.bsrec -- ./server --port 8080
-  backscope replay incident.bsrec
-
-The file has addresses, command names, names that TLS clients asked for, sizes and times in it, and no payload. Only its owner can read it. It is good up
-to the last refresh, whatever ends the recording.
-
-Exit status: as of watch.";
-
-const REPLAY_EXAMPLES: &str = "\
-Examples:
-  backscope replay incident.bsrec                 on the screen, in real time
-  backscope replay incident.bsrec --speed 8
-  backscope replay incident.bsrec --json | jq 'select(.type == \"finding\")'
-  backscope replay incident.bsrec --plain --speed 1
-
-Keys on the screen, beside those of watch:
-  p, space    pause, go on           + -       faster, slower
-  Left Right  5 s back, 5 s on       [ ]       30 s back, 30 s on
-  Home End    the beginning, the end f F       the next finding, the one before
-
-Exit status:
-  0 done   1 the recording is damaged, and all of it that can be read was shown; or failed while running
-  2 unusable arguments";
-
-const LISTENERS_EXAMPLES: &str = "\
-Examples:
-  sudo backscope listeners
-  sudo backscope listeners --pid 4242 --json";
-
-const LEARN_EXAMPLES: &str = "\
-Examples:
-  sudo backscope learn                     begins with the next lesson
-  sudo backscope learn accept-queue        this one, by its name or its lecture's number
-  backscope learn accept-queue --recorded  from a recording: no root, any Linux
-  backscope learn --list
-  sudo backscope learn --auto              runs all of them, and tells whether what they say holds here
-
-A lesson runs a small server and its clients in a network of their own. Nothing else on the machine is touched.
-What was done is kept in $XDG_STATE_HOME/backscope, else ~/.local/state/backscope.
-
-Exit status:
-  0 done   1 with --auto: a lesson says what was not measured; or failed while running
-  2 unusable arguments   3 a privilege or kernel feature is missing";
-
-const DEMO_EXAMPLES: &str = "\
-Examples:
-  backscope demo --list
-  backscope demo nagle                         no root needed; it says what to watch
-  backscope demo nagle --nodelay --duration 5s
-  backscope demo nagle --help                  its knobs, and some worth trying
-  sudo backscope demo nagle --watch            with watch on its server
-  backscope demo prefork --server-only --listen 127.0.0.1:8080
-  backscope demo prefork --client-only 127.0.0.1:8080";
-
-const DOCTOR_EXAMPLES: &str = "\
-Examples:
-  sudo backscope doctor
-  sudo backscope doctor --json | jq .hooks
-
-Exit status: 0 if watch can run here, 3 if not.";
 
 /// Whom to watch; together a union.
 #[derive(Args, Clone, Debug, Default)]
@@ -387,30 +302,6 @@ pub struct DoctorArgs {
     pub tier: Option<TierArg>,
 }
 
-fn port(text: &str) -> Result<u16, String> {
-    match text.parse() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err("a port is a number from 1 to 65535".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 10s or 5min"))?;
-    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = duration(text)?;
-    if interval < Duration::from_millis(50) { Err("must be 50ms or more".to_owned()) } else { Ok(interval) }
-}
-
-fn speed(text: &str) -> Result<f64, String> {
-    match text.trim_end_matches(['x', '×']).parse::<f64>() {
-        Ok(speed) if (MIN_SPEED..=MAX_SPEED).contains(&speed) => Ok(speed),
-        _ => Err(format!("a speed is a number from {MIN_SPEED} to {MAX_SPEED}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -420,21 +311,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn intervals_have_a_lower_bound() {
-        assert!(interval("10ms").is_err());
-        assert!(interval("0s").is_err());
-        assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn speeds_have_bounds() {
-        assert_eq!((speed("8"), speed("0.5x")), (Ok(8.0), Ok(0.5)));
-        for text in ["0", "-1", "65", "NaN", "inf", "fast"] {
-            assert!(speed(text).is_err(), "{text}");
-        }
     }
 
     #[test]

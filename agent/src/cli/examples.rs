@@ -1,0 +1,91 @@
+//! What `--help` says last: examples, keys, exit statuses.
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sudo backscope watch --pid 4242          where the time of its connections goes, and whose it is
+  sudo backscope watch -- ./server --port 8080
+  sudo backscope record --pid 4242 -o incident.bsrec
+  backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
+  sudo backscope listeners                 every listening socket of the machine, once
+  sudo backscope learn                     lessons: predict what the kernel does, and see it
+  backscope demo nagle                     a server with a fault and its client, to watch
+  sudo backscope doctor                    what this kernel lets backscope see, and why";
+
+pub(super) const WATCH_EXAMPLES: &str = "\
+Examples:
+  sudo backscope watch --pid 4242            a running server and its children
+  sudo backscope watch                       pick one from a list
+  sudo backscope watch --port 8080 --plain   whoever listens there, as lines
+  sudo backscope watch --comm nginx --json | jq -c 'select(.type == \"exchange\").verdict'
+  sudo backscope watch -- python3 -m http.server
+  sudo backscope watch --pid 4242 -o incident.bsrec
+
+Exit status:
+  0 done   1 failed while running   2 unusable arguments   3 a privilege or kernel feature is missing
+  With -- CMD that of CMD, unless backscope was told to stop or failed itself.";
+
+pub(super) const RECORD_EXAMPLES: &str = "\
+Examples:
+  sudo backscope record --pid 4242 -o incident.bsrec
+  sudo backscope record --port 8080 -o night.bsrec --duration 8h --interval 5s
+  sudo backscope record -o start.bsrec -- ./server --port 8080
+  backscope replay incident.bsrec
+
+The file has addresses, command names, names that TLS clients asked for, sizes and times in it,
+and no payload. Only its owner can read it. It is good up to the last refresh, whatever ends the
+recording.
+
+Exit status: as of watch.";
+
+pub(super) const REPLAY_EXAMPLES: &str = "\
+Examples:
+  backscope replay incident.bsrec                 on the screen, in real time
+  backscope replay incident.bsrec --speed 8
+  backscope replay incident.bsrec --json | jq 'select(.type == \"finding\")'
+  backscope replay incident.bsrec --plain --speed 1
+
+Keys on the screen, beside those of watch:
+  p, space    pause, go on           + -       faster, slower
+  Left Right  5 s back, 5 s on       [ ]       30 s back, 30 s on
+  Home End    the beginning, the end f F       the next finding, the one before
+
+Exit status:
+  0 done   1 the recording is damaged, and all of it that can be read was shown; or failed while running
+  2 unusable arguments";
+
+pub(super) const LISTENERS_EXAMPLES: &str = "\
+Examples:
+  sudo backscope listeners
+  sudo backscope listeners --pid 4242 --json";
+
+pub(super) const LEARN_EXAMPLES: &str = "\
+Examples:
+  sudo backscope learn                     begins with the next lesson
+  sudo backscope learn accept-queue        this one, by its name or its lecture's number
+  backscope learn accept-queue --recorded  from a recording: no root, any Linux
+  backscope learn --list
+  sudo backscope learn --auto              runs all of them, and tells whether what they say holds here
+
+A lesson runs a small server and its clients in a network of their own. Nothing else on the machine is touched.
+What was done is kept in $XDG_STATE_HOME/backscope, else ~/.local/state/backscope.
+
+Exit status:
+  0 done   1 with --auto: a lesson says what was not measured; or failed while running
+  2 unusable arguments   3 a privilege or kernel feature is missing";
+
+pub(super) const DEMO_EXAMPLES: &str = "\
+Examples:
+  backscope demo --list
+  backscope demo nagle                         no root needed; it says what to watch
+  backscope demo nagle --nodelay --duration 5s
+  backscope demo nagle --help                  its knobs, and some worth trying
+  sudo backscope demo nagle --watch            with watch on its server
+  backscope demo prefork --server-only --listen 127.0.0.1:8080
+  backscope demo prefork --client-only 127.0.0.1:8080";
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  sudo backscope doctor
+  sudo backscope doctor --json | jq .hooks
+
+Exit status: 0 if watch can run here, 3 if not.";
