@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
-use super::{Client, DEMOS, Demo, find};
+use super::{Client, Demo, demos, find};
 use crate::program::Verb;
 
 /// A demo with the knobs that were chosen.
@@ -122,7 +122,7 @@ impl FromArgMatches for Choice {
 
 impl Subcommand for Choice {
     fn augment_subcommands(command: Command) -> Command {
-        command.subcommands(DEMOS.iter().map(Demo::command))
+        command.subcommands(demos().map(Demo::command))
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -201,9 +201,9 @@ fn name(knob: &str) -> &str {
 
 /// Lists the demos.
 pub fn write_list(mut out: impl Write) -> io::Result<()> {
-    let width = DEMOS.iter().map(|demo| demo.name.len()).max().unwrap_or(0);
+    let width = demos().map(|demo| demo.name.len()).max().unwrap_or(0);
     writeln!(out, "{:width$}  LECTURE  WHAT", "NAME")?;
-    for demo in DEMOS {
+    for demo in demos() {
         let lectures = demo.lectures.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
         writeln!(out, "{:width$}  {lectures:7}  {}", demo.name, demo.title)?;
     }
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_demo_has_a_server_and_a_client_that_take_its_knobs() {
-        for demo in DEMOS {
+        for demo in demos() {
             demo.command().debug_assert();
             let choice = Choice::new(demo, &[]).unwrap();
             assert_eq!(choice.server, demo.server);
@@ -282,6 +282,6 @@ mod tests {
     fn the_list_has_all() {
         let mut list = Vec::new();
         write_list(&mut list).unwrap();
-        assert_eq!(String::from_utf8(list).unwrap().lines().count(), DEMOS.len() + 1);
+        assert_eq!(String::from_utf8(list).unwrap().lines().count(), demos().count() + 1);
     }
 }

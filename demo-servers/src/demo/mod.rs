@@ -1,6 +1,6 @@
 //! The demos: servers that each show one thing, with the client that brings it out.
 //!
-//! [`DEMOS`] is the registry. A demo is only data: a server (a verb of this program with its knobs) and a client with
+//! [`demos`] are the registry. A demo is only data: a server (a verb of this program with its knobs) and a client with
 //! its knobs. [`Choice`] is a demo with the user's knobs, [`show`] runs one in a terminal; [`Server`] and
 //! [`Client::run`] are the two halves, for those who want to run them in their own way.
 
@@ -14,7 +14,7 @@ mod server;
 mod show;
 mod stop;
 
-pub use catalogue::DEMOS;
+pub use catalogue::demos;
 pub use choice::{Choice, RunOptions, write_list};
 pub use client::{Client, RequestOptions};
 pub use orders::OrderOptions;
@@ -63,5 +63,5 @@ impl std::fmt::Display for Expect {
 
 /// The demo of that name.
 pub fn find(name: &str) -> Option<&'static Demo> {
-    DEMOS.iter().find(|demo| demo.name == name)
+    demos().find(|demo| demo.name == name)
 }
