@@ -14,16 +14,19 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Connection, Datagram, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS, counter,
+    Connection, Datagram, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS,
+    MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
 };
 
 use crate::{
-    kernel::{config, now, read},
+    kernel::{config, load, now, read},
     maps::{EVENTS, PERIOD, count},
 };
 
 /// Value of [`Connection::looks`] when nothing more will be read.
 const OVER: u8 = 255;
+/// Added to the number of calls of a direction that has TLS.
+const TLS: u8 = 128;
 /// TLS: a handshake record.
 const HANDSHAKE: u8 = 22;
 /// A first call that moved less than this says too little.
@@ -131,19 +134,26 @@ fn allowed() -> bool {
     }
 }
 
+/// Whether the data of the SYN was taken.
+#[inline(always)]
+fn fast_open(tp: *const c_void) -> u8 {
+    let bit = config!(syn_data_bit);
+    (bit != 0 && load!(tp, syn_data_acked as u8) & bit != 0) as u8
+}
+
 /// Looks at what a call moved: `size` bytes, after `at` others in this direction. A function of its own for the room on
 /// the stack.
 ///
 /// # Safety
-/// `connection` must point to a live map value, `way` must be 0 (inbound) or 1 (outbound).
+/// `connection` must point to the live map value of `tp`, `way` must be 0 (inbound) or 1 (outbound).
 #[inline(never)]
-pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: u64) {
+pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u32, size: u32, at: u64) {
     // SAFETY: promised by the caller; the index is bounded.
     unsafe {
         let looks = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
         let before = *looks;
         *looks = OVER;
-        if at > MANY_BYTES as u64 {
+        if at > if before & TLS == 0 { MANY_BYTES as u64 } else { MAX_TLS_BYTES } {
             return;
         }
         let buffer = buffer(size);
@@ -154,11 +164,13 @@ pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: 
             return count(counter::UNLOOKED);
         }
         let begin: [u8; 8] = user(buffer.address);
+        let number = before & !TLS;
+        let tls = before & TLS != 0 || begin[0] == HANDSHAKE;
         // HTTP/2 begins with `PRI`, and its first request may come with the next call.
-        let many = before != 0 || begin[0] == HANDSHAKE || begin[0] == b'P' && begin[1] == b'R' && begin[2] == b'I';
-        let last = before + 1 >= MAX_LOOKS || !many && size >= ENOUGH;
+        let more = tls || before != 0 || begin[0] == b'P' && begin[1] == b'R' && begin[2] == b'I';
+        let last = number + 1 >= if tls { MAX_TLS_LOOKS } else { MAX_LOOKS } || !more && size >= ENOUGH;
         if !last {
-            *looks = before + 1;
+            *looks = number + 1 | if tls { TLS } else { 0 };
         }
         let head = FirstBytes {
             kind: abi::FIRST_BYTES,
@@ -170,9 +182,11 @@ pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: 
             last: last as u8,
             midway: (*connection).midway,
             role: (*connection).exchange.role,
+            fast_open: fast_open(tp),
+            _pad: [0; 7],
         };
         count(counter::SEEN);
-        if many { send_many(head, buffer.address) } else { send_few(head, buffer.address) }
+        if more && size > FEW_BYTES { send_many(head, buffer.address) } else { send_few(head, buffer.address) }
     }
 }
 
@@ -202,6 +216,8 @@ pub(crate) unsafe fn look_at_datagram(datagram: *mut Datagram, way: u32, size: u
             last: 1,
             midway: 0,
             role: 0,
+            fast_open: 0,
+            _pad: [0; 7],
         };
         count(counter::SEEN);
         send_many(head, buffer.address);

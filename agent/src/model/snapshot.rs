@@ -14,7 +14,7 @@ pub use connection::{
 };
 pub use datagram::{DatagramRates, DatagramTotals, DatagramView};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
-pub use protocol::{DatagramProtocol, Protocol, TlsView};
+pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
 
 use super::event::{SockId, Stage};
 

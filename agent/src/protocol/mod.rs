@@ -4,7 +4,10 @@
 mod datagram;
 mod http;
 mod named;
+mod records;
 mod tls;
+
+pub use records::Records;
 
 use crate::model::event::Sign;
 
@@ -33,6 +36,11 @@ pub fn read(from_client: bool, bytes: &[u8]) -> Reading {
         return Reading::last(http::response(bytes).or_else(|| named::of_server(bytes)));
     }
     http::preface(bytes).unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
+}
+
+/// Whether bytes begin as a TLS connection does.
+pub fn is_tls(bytes: &[u8]) -> bool {
+    tls::is_handshake(bytes)
 }
 
 /// What a datagram of `size` bytes is, of which these are the first.

@@ -10,8 +10,13 @@ pub const MAX_DATAGRAM_LOOKS: u32 = 16;
 pub const FEW_BYTES: u32 = 511;
 /// Bytes that are read at a time at most of one that does: a ClientHello with a post-quantum key share is 1.8 KB.
 pub const MANY_BYTES: u32 = 2_047;
-/// Calls whose bytes are read of a direction at most: TLS libraries read the head of a record by itself.
+/// Calls whose bytes are read of a direction at most.
 pub const MAX_LOOKS: u8 = 3;
+/// The same of a direction that begins as TLS does, up to the first application data: TLS libraries read the head of a
+/// record by itself, and a client's handshake is four records.
+pub const MAX_TLS_LOOKS: u8 = 14;
+/// Bytes of such a direction behind which no more is read.
+pub const MAX_TLS_BYTES: u64 = 16_384;
 /// Reads of first bytes in one refresh period, on each processor. Beyond it, and while the ring buffer is an eighth full or
 /// more, new connections have no protocol;
 /// [`counter::UNLOOKED`](crate::counter::UNLOOKED) counts what was passed over.
@@ -40,4 +45,8 @@ pub struct FirstBytes {
     pub midway: u8,
     /// As in [`Exchange`](crate::Exchange).
     pub role: u8,
+    /// Not 0: the SYN carried data that was taken (TCP Fast Open).
+    pub fast_open: u8,
+    /// Padding.
+    pub _pad: [u8; 7],
 }

@@ -23,6 +23,7 @@ pub use datagram::{
 };
 pub use first::{
     FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS,
+    MAX_TLS_BYTES, MAX_TLS_LOOKS,
 };
 pub use layout::{ABSENT, Config, Layout};
 pub use moment::{MOMENT, Moment, side, what};

@@ -49,6 +49,8 @@ const FIELDS: &[(&str, &[&str])] = &[
             "comm",
             "protocol",
             "tls",
+            "fast_open",
+            "first_answer",
             "tids",
             "phases_us",
             "bytes",
