@@ -14,8 +14,7 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Connection, Datagram, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS,
-    MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
+    Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
 };
 
 use crate::{
@@ -50,9 +49,9 @@ struct Many {
 
 /// Where the bytes are that a call moved.
 #[derive(Clone, Copy)]
-struct Buffer {
-    address: u64,
-    length: u64,
+pub(crate) struct Buffer {
+    pub(crate) address: u64,
+    pub(crate) length: u64,
 }
 
 /// Whether there may be anything to look at yet in this direction: 0 inbound, 1 outbound.
@@ -67,7 +66,7 @@ pub(crate) unsafe fn wanted(connection: *const Connection, way: usize) -> bool {
 
 /// The registers with which the current thread entered the kernel.
 #[inline(always)]
-fn registers() -> *const c_void {
+pub(crate) fn registers() -> *const c_void {
     /// On x86-64 they end where the stack does, of 16 KB. Only where the helper is missing, before 5.15.
     const AT: usize = 16_384 - 168;
     if config!(task_regs) != 0 {
@@ -81,7 +80,7 @@ fn registers() -> *const c_void {
 }
 
 #[inline(always)]
-fn user<T: Copy + Default>(address: u64) -> T {
+pub(crate) fn user<T: Copy + Default>(address: u64) -> T {
     let mut value = T::default();
     // SAFETY: the helper checks the address and always fills the whole value; every T used is plain integers.
     unsafe {
@@ -115,7 +114,7 @@ fn buffer(size: u32) -> Buffer {
 
 /// True while this processor has looks left in this refresh period, and the ring buffer has room for more than exchanges.
 #[inline(always)]
-fn allowed() -> bool {
+pub(crate) fn allowed() -> bool {
     // SAFETY: the map is live.
     let waiting =
         unsafe { generated::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into()) };
@@ -190,44 +189,10 @@ pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u
     }
 }
 
-/// Looks at a datagram that was read (`way` 0) or written (1). Likewise.
-///
-/// # Safety
-/// `datagram` must point to a live map value.
-#[inline(never)]
-pub(crate) unsafe fn look_at_datagram(datagram: *mut Datagram, way: u32, size: u32) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if config!(first_bytes) == 0 || (*datagram).looks >= MAX_DATAGRAM_LOOKS || !allowed() {
-            return;
-        }
-        (*datagram).looks += 1;
-        let buffer = buffer(size);
-        if buffer.length == 0 {
-            return;
-        }
-        let head = FirstBytes {
-            kind: abi::FIRST_DATAGRAM,
-            length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
-            sock: (*datagram).sock,
-            ts_ns: now(),
-            at: size,
-            outbound: way as u8,
-            last: 1,
-            midway: 0,
-            role: 0,
-            fast_open: 0,
-            _pad: [0; 7],
-        };
-        count(counter::SEEN);
-        send_many(head, buffer.address);
-    }
-}
-
 /// A length that the verifier knows to be within bounds, `most` being one less than a power of two. The compiler would
 /// prove the bound, and leave away what shows it.
 #[inline(always)]
-fn bounded(length: u32, most: u32) -> u32 {
+pub(crate) fn bounded(length: u32, most: u32) -> u32 {
     let length = if length < most { length } else { most };
     // SAFETY: a local.
     unsafe { (&raw const length).read_volatile() & most }

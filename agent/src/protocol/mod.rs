@@ -4,12 +4,13 @@
 mod datagram;
 mod http;
 mod named;
+mod quic;
 mod records;
 mod tls;
 
 pub use records::Records;
 
-use crate::model::event::Sign;
+use crate::model::event::{QuicPackets, Sign};
 
 /// What first bytes come to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +47,11 @@ pub fn is_tls(bytes: &[u8]) -> bool {
 /// What a datagram of `size` bytes is, of which these are the first.
 pub fn read_datagram(bytes: &[u8], size: usize) -> Option<Sign> {
     datagram::read(bytes, size)
+}
+
+/// The packets of QUIC that a datagram begins with. Any bytes may look like one with a short header.
+pub fn quic_packets(bytes: &[u8]) -> Option<QuicPackets> {
+    quic::packets(bytes)
 }
 
 #[cfg(test)]

@@ -4,16 +4,20 @@ use std::collections::HashMap;
 
 use backscope_abi as abi;
 use backscope_abi::role;
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::stream;
-use crate::model::event::{Recognised, Sign, SockId};
+use crate::model::event::{Event, QuicDatagram, Recognised, Sign, SockId};
 use crate::protocol::{self, Reading, Records};
 
 /// Directions whose first bytes came in parts, and are not complete yet.
 const MAX_WAITING: usize = 1_024;
 /// Directions of TLS connections whose handshake is followed at once.
 const MAX_FOLLOWED: usize = 4_096;
+
+/// UDP sockets whose QUIC is followed.
+const MAX_QUIC_SOCKETS: usize = 4_096;
 
 /// What is known of directions of which more is to come.
 #[derive(Default)]
@@ -22,14 +26,23 @@ pub(super) struct FirstBytes {
     waiting: HashMap<(SockId, bool), Vec<u8>>,
     /// The records of TLS.
     records: HashMap<(SockId, bool), Records>,
+    /// UDP sockets that speak QUIC: what has a short header there is QUIC's.
+    quic: FxHashSet<SockId>,
 }
 
 impl FirstBytes {
-    /// Tells what these bytes are, perhaps together with those before them.
-    pub(super) fn take(&mut self, record: &[u8]) -> SmallVec<[Recognised; 1]> {
+    /// What a record of first bytes tells, perhaps together with those before it.
+    pub(super) fn take(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
+        match stream::record(record) {
+            Some(abi::FIRST_DATAGRAM) => self.datagram(record),
+            _ => self.bytes(record),
+        }
+    }
+
+    fn bytes(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         let mut told = SmallVec::new();
-        let Some((head, bytes)) = parts(record) else { return told };
-        let mut tell = |sign| told.push(Recognised { ts_ns: head.ts_ns, sock: head.sock, sign });
+        let Some((head, bytes)) = parts::<abi::FirstBytes>(record, |head| head.length) else { return told };
+        let mut tell = |sign| told.push(recognised(&head, sign));
         if head.fast_open != 0 && head.at == 0 {
             tell(Sign::FastOpen);
         }
@@ -37,6 +50,29 @@ impl FirstBytes {
             tell(sign);
         }
         self.follow(&head, bytes, tell);
+        told
+    }
+
+    fn datagram(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
+        let mut told = SmallVec::new();
+        let Some((abi::FirstDatagram { head, peer }, bytes)) =
+            parts::<abi::FirstDatagram>(record, |datagram| datagram.head.length)
+        else {
+            return told;
+        };
+        let sign = protocol::read_datagram(bytes, usize::try_from(head.at).unwrap_or(usize::MAX));
+        if let Some(Sign::Quic { .. }) = sign
+            && self.quic.len() < MAX_QUIC_SOCKETS
+        {
+            self.quic.insert(head.sock);
+        }
+        told.extend(sign.map(|sign| recognised(&head, sign)));
+        if self.quic.contains(&head.sock)
+            && let Some(packets) = protocol::quic_packets(bytes)
+        {
+            let (peer, outbound) = ((peer.port != 0).then(|| stream::address(peer)), head.outbound != 0);
+            told.push(Event::Quic(QuicDatagram { ts_ns: head.ts_ns, sock: head.sock, peer, outbound, packets }));
+        }
         told
     }
 
@@ -75,13 +111,6 @@ impl FirstBytes {
         }
     }
 
-    /// What a datagram is.
-    pub(super) fn datagram(record: &[u8]) -> Option<Recognised> {
-        let (head, bytes) = parts(record)?;
-        let sign = protocol::read_datagram(bytes, usize::try_from(head.at).ok()?)?;
-        Some(Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
-    }
-
     /// A connection ended.
     pub(super) fn forget(&mut self, sock: SockId) {
         for outbound in [false, true] {
@@ -91,10 +120,15 @@ impl FirstBytes {
     }
 }
 
-fn parts(record: &[u8]) -> Option<(abi::FirstBytes, &[u8])> {
-    let head: abi::FirstBytes = stream::record(record)?;
-    let bytes = record.get(size_of::<abi::FirstBytes>()..)?;
-    Some((head, bytes.get(..usize::try_from(head.length).ok()?)?))
+/// The head of a record, and the bytes behind it.
+fn parts<T: Copy>(record: &[u8], length: impl Fn(&T) -> u32) -> Option<(T, &[u8])> {
+    let head: T = stream::record(record)?;
+    let bytes = record.get(size_of::<T>()..)?;
+    Some((head, bytes.get(..usize::try_from(length(&head)).ok()?)?))
+}
+
+fn recognised(head: &abi::FirstBytes, sign: Sign) -> Event {
+    Event::Recognised(Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
 }
 
 fn from_client(head: &abi::FirstBytes) -> bool {

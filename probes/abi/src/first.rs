@@ -1,11 +1,17 @@
 //! The first bytes of a connection in each direction, from which its protocol is told.
 
+use crate::Endpoint;
+
 /// Kind of [`FirstBytes`].
 pub const FIRST_BYTES: u32 = 13;
-/// Kind of a [`FirstBytes`] with a datagram.
+/// Kind of a [`FirstDatagram`].
 pub const FIRST_DATAGRAM: u32 = 14;
-/// Datagrams of a UDP socket that are looked at, in both directions together.
+/// Datagrams of a UDP socket that are looked at, in both directions together; unless one shows that QUIC is spoken.
 pub const MAX_DATAGRAM_LOOKS: u32 = 16;
+/// Of such a socket the datagrams that are looked at with each peer, in both directions together: those of a handshake.
+pub const MAX_FLOW_LOOKS: u32 = 24;
+/// Peers whose datagrams are counted for that; of more the least recent are forgotten, and may be looked at again.
+pub const MAX_FLOWS: u32 = 4_096;
 /// Bytes that are read of a direction at most, unless it begins as TLS or HTTP/2 do; one less than a power of two.
 pub const FEW_BYTES: u32 = 511;
 /// Bytes that are read at a time at most of one that does: a ClientHello with a post-quantum key share is 1.8 KB.
@@ -49,4 +55,25 @@ pub struct FirstBytes {
     pub fast_open: u8,
     /// Padding.
     pub _pad: [u8; 7],
+}
+
+/// The head of a record of a datagram, or of several that one call moved; the bytes follow it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FirstDatagram {
+    /// [`FIRST_DATAGRAM`]; `at` is the size.
+    pub head: FirstBytes,
+    /// Whom it came from, or went to; port 0 if that could not be told: of a datagram that was read on a socket that is
+    /// not connected it cannot.
+    pub peer: Endpoint,
+}
+
+/// Who exchanges datagrams: the key of the map that counts what was looked at.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The socket's id.
+    pub sock: u64,
+    /// Whom with; where that cannot be told, in its place the beginning of the id that the datagram is addressed to.
+    pub peer: Endpoint,
 }

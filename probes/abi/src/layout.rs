@@ -201,6 +201,8 @@ layout! {
     regs_call = "pt_regs"."orig_ax",
     /// As above: its second argument.
     regs_second = "pt_regs"."si",
+    /// As above: its fifth argument.
+    regs_fifth = "pt_regs"."r8",
     /// Start of a packet's buffer.
     skb_head = "sk_buff"."head",
     /// Offset of the IP header.

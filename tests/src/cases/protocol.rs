@@ -291,7 +291,16 @@ fn quic(world: &World) -> anyhow::Result<()> {
         command.args(["127.0.0.1", &PORT.to_string(), "https://a.test/index.html"]);
         let output = command.output()?;
         ensure!(output.status.success(), "{command:?}: {output:?}");
-        let told = serde_json::json!({ "version": 1, "early_data": early_data });
+        let connection = agent.await_object("the connection's first answer", |object| {
+            is(object, "quic") && object["early_data"] == early_data && !object["first_answer"].is_null()
+        })?;
+        let round_trips = if early_data { 1 } else { 2 };
+        ensure!(connection["first_answer"]["round_trips"] == round_trips, "{connection}");
+        ensure!(connection["role"] == "server" && connection["handshake_by"] == "app", "{connection}");
+        let has_ids = [&connection["client_id"], &connection["server_id"]].iter().all(|id| id.is_string());
+        ensure!(has_ids && connection["pid"] == server.pid(), "{connection}");
+        let connections = 1 + u64::from(early_data);
+        let told = serde_json::json!({ "version": 1, "early_data": early_data, "connections": connections });
         agent.await_object(if early_data { "QUIC with early data" } else { "QUIC" }, |object| {
             is_server(object) && object["protocol"] == "quic" && object["quic"] == told
         })?;

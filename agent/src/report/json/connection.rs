@@ -283,7 +283,7 @@ pub(super) fn phases(phases: &[(SliceKind, u64)]) -> Map<String, Value> {
     phases.iter().map(|(kind, us)| (kind.name().to_owned(), json!(us))).collect()
 }
 
-fn role_name(role: Role) -> &'static str {
+pub(super) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Server => "server",
         Role::Client => "client",
