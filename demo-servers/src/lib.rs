@@ -24,6 +24,7 @@ pub mod never_accept;
 pub mod own_network;
 pub mod payments;
 pub mod program;
+pub mod protocols;
 pub mod reading;
 pub mod serve;
 pub mod service;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::demo::{self, Choice, Launcher};
 use crate::execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread};
 use crate::naming::name_thread;
+use crate::protocols::{layers, tcp, udp};
 use crate::{
     ask, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept, payments, serve,
     slow_acceptor,
@@ -51,6 +52,12 @@ pub(crate) enum Verb {
     Https(https::server::Options),
     /// HTTP/3 over QUIC, by an event loop
     Quic(https::quic_server::Options),
+    /// HTTP/1.1 without TLS, for requests without a body
+    Layers(layers::ServerOptions),
+    /// Answers datagrams
+    Udp(udp::ServerOptions),
+    /// Reads a connection to the end of the client's half, and says how much it was
+    Tcp(tcp::ServerOptions),
     /// Accepts late: every connection waits in the accept queue
     SlowAcceptor(slow_acceptor::Options),
     /// Listens and never accepts: the kernel finishes handshakes until the queue is full
@@ -86,6 +93,9 @@ impl Verb {
             Self::Payments(options) => payments::run(options),
             Self::Https(options) => https::server::run(options),
             Self::Quic(options) => https::quic_server::run(options),
+            Self::Layers(options) => layers::serve(options),
+            Self::Udp(options) => udp::serve(options),
+            Self::Tcp(options) => tcp::serve(options),
             Self::SlowAcceptor(options) => slow_acceptor::run(options),
             Self::NeverAccept(options) => never_accept::run(options),
             Self::Inherit(options) => inherit::run(options),

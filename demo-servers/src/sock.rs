@@ -161,6 +161,8 @@ pub fn address(addr: &SockAddr) -> io::Result<SocketAddr> {
 pub struct TcpInfo {
     /// Whether the server took data from the SYN (TCP Fast Open).
     pub syn_data: bool,
+    /// Whether segments have timestamps.
+    pub timestamps: bool,
     /// Bytes of ours that the peer acknowledged.
     pub bytes_acked: u64,
     /// Bytes that the peer delivered.
@@ -179,7 +181,8 @@ pub struct TcpInfo {
     pub data_segments_in: u32,
 }
 
-/// In `tcpi_options`.
+/// Bits of `tcpi_options`.
+const TCPI_OPT_TIMESTAMPS: u8 = 1;
 const TCPI_OPT_SYN_DATA: u8 = 32;
 
 impl TcpInfo {
@@ -205,6 +208,7 @@ impl TcpInfo {
         let four = |at: usize| u32::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
         let eight = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
         Self {
+            timestamps: info[5] & TCPI_OPT_TIMESTAMPS != 0,
             syn_data: info[5] & TCPI_OPT_SYN_DATA != 0,
             rtt_us: four(68),
             retransmits: four(100),

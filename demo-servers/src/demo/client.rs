@@ -14,6 +14,7 @@ use super::orders::{self, OrderOptions};
 use super::{Report, Stop};
 use crate::execution::Count;
 use crate::https;
+use crate::protocols::{layers, tcp, udp};
 use crate::sock::set_tcp_option;
 
 /// A longer word is no name.
@@ -32,6 +33,12 @@ pub enum Client {
     Https(https::client::Options),
     /// The same over QUIC (HTTP/3)
     Quic(https::quic_client::Options),
+    /// Asks over one connection after another, and counts at each layer
+    Layers(layers::ClientOptions),
+    /// Asks in datagrams
+    Udp(udp::ClientOptions),
+    /// Sends a stream of bytes, and closes a half
+    Tcp(tcp::ClientOptions),
 }
 
 impl Client {
@@ -43,6 +50,9 @@ impl Client {
             Self::Orders(options) => orders::run(options, server, stop),
             Self::Https(options) => https::client::run(options, server, stop),
             Self::Quic(options) => https::quic_client::run(options, server, stop),
+            Self::Layers(options) => layers::ask(options, server, stop),
+            Self::Udp(options) => udp::ask(options, server, stop),
+            Self::Tcp(options) => tcp::converse(options, server, stop),
         };
         report.took = start.elapsed();
         report
@@ -167,7 +177,7 @@ fn tally(report: &Mutex<Report>, count: impl FnOnce(&mut Report)) {
 }
 
 /// Connects; reads and writes of the socket have the timeout, too.
-pub(super) fn connect(
+pub(crate) fn connect(
     server: SocketAddr,
     receive_buffer: Option<usize>,
     timeout: Duration,

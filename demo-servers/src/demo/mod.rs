@@ -19,7 +19,7 @@ mod stop;
 pub use catalogue::demos;
 pub use choice::{Choice, RunOptions, write_list};
 pub use client::{Client, RequestOptions};
-pub(crate) use client::{RETRY, explain, timeout};
+pub(crate) use client::{RETRY, connect, explain, timeout};
 pub use orders::OrderOptions;
 pub use report::Report;
 pub use server::{Launcher, Server};
