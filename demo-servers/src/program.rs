@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::demo::{self, Choice, Launcher};
 use crate::execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread};
 use crate::naming::name_thread;
-use crate::protocols::{layers, tcp, udp};
+use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::{
     ask, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept, payments, serve,
     slow_acceptor,
@@ -58,6 +58,8 @@ pub(crate) enum Verb {
     Udp(udp::ServerOptions),
     /// Reads a connection to the end of the client's half, and says how much it was
     Tcp(tcp::ServerOptions),
+    /// Answers on WebRTC data channels
+    Webrtc(webrtc::ServerOptions),
     /// Accepts late: every connection waits in the accept queue
     SlowAcceptor(slow_acceptor::Options),
     /// Listens and never accepts: the kernel finishes handshakes until the queue is full
@@ -96,6 +98,7 @@ impl Verb {
             Self::Layers(options) => layers::serve(options),
             Self::Udp(options) => udp::serve(options),
             Self::Tcp(options) => tcp::serve(options),
+            Self::Webrtc(options) => webrtc::serve(options),
             Self::SlowAcceptor(options) => slow_acceptor::run(options),
             Self::NeverAccept(options) => never_accept::run(options),
             Self::Inherit(options) => inherit::run(options),

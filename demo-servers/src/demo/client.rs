@@ -14,7 +14,7 @@ use super::orders::{self, OrderOptions};
 use super::{Report, Stop};
 use crate::execution::Count;
 use crate::https;
-use crate::protocols::{layers, tcp, udp};
+use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::sock::set_tcp_option;
 
 /// A longer word is no name.
@@ -39,6 +39,8 @@ pub enum Client {
     Udp(udp::ClientOptions),
     /// Sends a stream of bytes, and closes a half
     Tcp(tcp::ClientOptions),
+    /// Opens WebRTC data channels
+    Webrtc(webrtc::ClientOptions),
 }
 
 impl Client {
@@ -53,6 +55,7 @@ impl Client {
             Self::Layers(options) => layers::ask(options, server, stop),
             Self::Udp(options) => udp::ask(options, server, stop),
             Self::Tcp(options) => tcp::converse(options, server, stop),
+            Self::Webrtc(options) => webrtc::converse(options, server, stop),
         };
         report.took = start.elapsed();
         report

@@ -5,3 +5,4 @@ pub mod tcp;
 #[cfg(test)]
 mod tests;
 pub mod udp;
+pub mod webrtc;

@@ -59,3 +59,21 @@ fn eight_streams_share_a_connection() {
     assert_eq!((report.connections, report.answered, report.fact("streams")), (1, 80, Some(8)), "{report}");
     assert!(report.errors.is_empty(), "{report}");
 }
+
+#[cfg(feature = "webrtc")]
+#[test]
+fn a_data_channel_carries_messages() {
+    let report = in_process::run("webrtc", &["--connections", "2", "--requests", "20", "--request-size", "5000"]);
+    assert_eq!((report.connections, report.answered, report.fact("channels")), (2, 40, Some(2)), "{report}");
+    assert_eq!(report.workers.get("event-loop"), Some(&40), "{report}");
+    // A check each way at least, and messages of several datagrams.
+    assert!(report.fact("stun") >= Some(4) && report.fact("dtls") > Some(4 * 40), "{report}");
+    assert!(report.errors.is_empty(), "{report}");
+}
+
+#[cfg(not(feature = "webrtc"))]
+#[test]
+fn a_build_without_webrtc_says_how_to_get_it() {
+    let options = super::webrtc::ServerOptions { listen: ([127, 0, 0, 1], 0).into() };
+    assert!(super::webrtc::serve(&options).unwrap_err().to_string().contains("--features webrtc"));
+}

@@ -73,4 +73,19 @@ pub(super) static DEMOS: &[Demo] = &[
             ("--response 100000", "long answers share the connection"),
         ],
     },
+    Demo {
+        name: "webrtc",
+        title: "WebRTC: a data channel",
+        lectures: &[28],
+        about: "An offer and an answer over HTTP say who the two are. Then all is UDP, on one socket: STUN finds a path \
+                that works (ICE), DTLS shakes hands on it, and SCTP within DTLS carries messages. Needs a build with \
+                the feature `webrtc`. A browser that opens the server's address takes the part of the client.",
+        expect: None,
+        server: &["webrtc"],
+        client: &["webrtc"],
+        variations: &[
+            ("--requests 1000", "messages need no new handshake"),
+            ("--request-size 10000", "large messages go in many datagrams"),
+        ],
+    },
 ];
