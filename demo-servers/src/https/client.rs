@@ -46,12 +46,12 @@ pub(crate) fn run(options: &Options, server: SocketAddr, stop: &Stop) -> Report 
     let mut begun = 0;
     while !stop.is_stopped() && options.visits.connections.is_none_or(|most| begun < most) {
         begun += 1;
-        let outcome = visit(options, &config, server, stop, &mut report);
+        let outcome = visit(options, &config, server, stop, &mut report, &mut tally);
         stop.sleep(if outcome.is_ok() { options.visits.pause } else { RETRY });
-        match outcome {
-            Ok(visit) => tally.add(&visit),
-            Err(what) if stop.is_failure() => report.error(what),
-            Err(_) => {}
+        if let Err(what) = outcome
+            && stop.is_failure()
+        {
+            report.error(what);
         }
     }
     tally.report(&mut report);
@@ -65,7 +65,8 @@ fn visit(
     server: SocketAddr,
     stop: &Stop,
     report: &mut Report,
-) -> Result<Visit, String> {
+    tally: &mut Tally,
+) -> Result<(), String> {
     let VisitOptions { requests, pause, timeout, .. } = options.visits;
     let start = Instant::now();
     let mut connection = Connection::open(options.way, config, server, timeout)?;
@@ -76,13 +77,16 @@ fn visit(
         report.asked += 1;
         let name = connection.ask(last).map_err(|error| explain_tls("waiting for an answer", &error))?;
         report.answer(name.as_deref(), began.elapsed());
+        if number == 1 {
+            tally.add(&connection.visit(start).map_err(|error| explain("reading TCP_INFO", &error))?);
+        }
         if last {
             break;
         }
         stop.sleep(pause);
         began = Instant::now();
     }
-    connection.finish(start).map_err(|error| explain_tls("closing", &error))
+    connection.finish().map_err(|error| explain_tls("closing", &error))
 }
 
 /// In words; what rustls has to say is worth more than a kind of error.
@@ -190,19 +194,10 @@ impl Connection {
         self.socket.write_all(&flight)
     }
 
-    /// Reads to the server's end, which comes after its tickets.
-    fn finish(mut self, start: Instant) -> io::Result<Visit> {
-        loop {
-            match self.advance() {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-                Err(error) => return Err(error),
-            }
-        }
+    /// What came of it until its first answer.
+    fn visit(&self, start: Instant) -> io::Result<Visit> {
         let info = TcpInfo::of(&self.socket)?;
         let (first, waits) = self.first.ok_or(io::ErrorKind::UnexpectedEof)?;
-        self.tls.send_close_notify();
-        self.send()?;
         Ok(Visit {
             tls: if self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3) { 13 } else { 12 },
             resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
@@ -212,5 +207,18 @@ impl Connection {
             first_byte: first - start,
             rtt: Duration::from_micros(info.rtt_us.into()),
         })
+    }
+
+    /// Reads to the server's end, which comes after its tickets.
+    fn finish(mut self) -> io::Result<()> {
+        loop {
+            match self.advance() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.tls.send_close_notify();
+        self.send()
     }
 }

@@ -21,8 +21,8 @@ use crate::demo::{RETRY, Report, Stop};
 
 /// How often to look whether to stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// For the last packets of a connection that was closed.
-const LINGER: Duration = Duration::from_secs(1);
+/// For the last packets of a connection.
+const LINGER: Duration = Duration::from_millis(500);
 /// Nothing went wrong (RFC 9114, `H3_NO_ERROR`).
 const NO_ERROR: u32 = 0x100;
 
@@ -82,12 +82,12 @@ impl<'a> Client<'a> {
         let mut begun = 0;
         while !stop.is_stopped() && connections.is_none_or(|most| begun < most) {
             begun += 1;
-            let outcome = self.visit(stop, report).await;
+            let outcome = self.visit(stop, report, &mut tally).await;
             sleep(stop, if outcome.is_ok() { pause } else { RETRY }).await;
-            match outcome {
-                Ok(visit) => tally.add(&visit),
-                Err(error) if stop.is_failure() => report.error(format!("{error:#}")),
-                Err(_) => {}
+            if let Err(error) = outcome
+                && stop.is_failure()
+            {
+                report.error(format!("{error:#}"));
             }
         }
         // The peer learns of the end only as long as somebody sends.
@@ -98,25 +98,33 @@ impl<'a> Client<'a> {
     }
 
     /// One connection, to its end.
-    async fn visit(&self, stop: &Stop, report: &mut Report) -> anyhow::Result<Visit> {
+    async fn visit(&self, stop: &Stop, report: &mut Report, tally: &mut Tally) -> anyhow::Result<()> {
         let VisitOptions { requests, pause, timeout, .. } = self.options.visits;
         let start = Instant::now();
         let connecting = self.endpoint.connect(self.server, "localhost")?;
         let (connection, early) = match if self.options.early_data { connecting.into_0rtt() } else { Err(connecting) } {
             Ok((connection, accepted)) => (connection, Some(accepted)),
-            Err(connecting) => (in_time(timeout, connecting).await.context("connecting")??, None),
+            Err(connecting) => (in_time(stop, timeout, connecting).await.context("connecting")??, None),
         };
         report.connections += 1;
         let (mut driver, sender) = h3::client::new(h3_quinn::Connection::new(connection.clone())).await?;
         let driver = tokio::spawn(async move { poll_fn(|context| driver.poll_close(context)).await });
-        let (mut first_byte, mut began) = (None, start);
+        let (mut early, mut began) = (early, start);
         for number in 1.. {
             report.asked += self.options.streams;
             let streams = (0..self.options.streams).map(|_| self.ask(sender.clone(), began));
-            for answer in in_time(timeout, join_all(streams)).await.context("waiting for an answer")? {
+            let mut first_byte = Duration::MAX;
+            for answer in in_time(stop, timeout, join_all(streams)).await.context("waiting for an answer")? {
                 let Answer { name, head, end } = answer.context("waiting for an answer")?;
                 report.answer(name.as_deref(), end);
-                first_byte.get_or_insert(head);
+                first_byte = first_byte.min(head);
+            }
+            if number == 1 {
+                let accepted = match early.take() {
+                    Some(accepted) => accepted.await,
+                    None => false,
+                };
+                tally.add(&visit(accepted, first_byte, connection.rtt()));
             }
             if number == requests || stop.is_stopped() {
                 break;
@@ -124,25 +132,12 @@ impl<'a> Client<'a> {
             sleep(stop, pause).await;
             began = Instant::now();
         }
-        let accepted = match early {
-            Some(accepted) => accepted.await,
-            None => false,
-        };
         if self.options.early_data {
-            in_time(timeout, self.tickets.arrival()).await.context("waiting for a ticket")?;
+            in_time(stop, timeout, self.tickets.arrival()).await.context("waiting for a ticket")?;
         }
-        let rtt = connection.rtt();
         connection.close(NO_ERROR.into(), b"");
         driver.abort();
-        Ok(Visit {
-            tls: 13,
-            resumed: accepted,
-            early_data: accepted,
-            syn_data: false,
-            round_trips: None,
-            first_byte: first_byte.unwrap_or_default(),
-            rtt,
-        })
+        Ok(())
     }
 
     /// One request, on a stream of its own.
@@ -180,8 +175,21 @@ struct Answer {
     end: Duration,
 }
 
-async fn in_time<F: Future>(timeout: Duration, future: F) -> anyhow::Result<F::Output> {
-    time::timeout(timeout, future).await.context("timed out")
+/// What came of a connection until its first answers.
+fn visit(early_data: bool, first_byte: Duration, rtt: Duration) -> Visit {
+    Visit { tls: 13, resumed: early_data, early_data, syn_data: false, round_trips: None, first_byte, rtt }
+}
+
+/// Waits no longer than this, and not much longer than until the client is told to stop: the server may have gone.
+async fn in_time<F: Future>(stop: &Stop, timeout: Duration, future: F) -> anyhow::Result<F::Output> {
+    let stopped = async {
+        sleep(stop, timeout).await;
+        time::sleep(LINGER.min(timeout)).await;
+    };
+    tokio::select! {
+        output = time::timeout(timeout, future) => output.context("timed out"),
+        () = stopped => bail!("stopped"),
+    }
 }
 
 /// Sleeps, unless the client is told to stop. What QUIC has to send meanwhile is sent.

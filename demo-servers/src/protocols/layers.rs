@@ -65,7 +65,7 @@ pub struct ClientOptions {
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each
-    #[arg(long, default_value = "500ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub pause: Duration,
     /// Give up on a connection or an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]

@@ -1,5 +1,6 @@
 //! The ways to HTTPS: how many round trips come before the first byte of an answer.
 
+use super::threads;
 use crate::demo::Demo;
 
 pub(super) static DEMOS: &[Demo] = &[
@@ -9,7 +10,7 @@ pub(super) static DEMOS: &[Demo] = &[
         lectures: &[29, 30],
         about: "SYN and SYN-ACK, then hellos and the certificate, then keys and Finished, and only then the request: \
                 four round trips before the first byte of an answer.",
-        expect: None,
+        expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--tls=1.2"],
         client: &["https", "--tls=1.2"],
         variations: &[("--resume", "three"), ("--requests 5", "the later requests of a connection take one")],
@@ -20,7 +21,7 @@ pub(super) static DEMOS: &[Demo] = &[
         lectures: &[30],
         about: "The server remembers the session that the client names. There is no key exchange, and its Finished \
                 comes in its first flight: one round trip less, and no certificate.",
-        expect: None,
+        expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--tls=1.2", "--resume"],
         client: &["https", "--tls=1.2", "--resume"],
         variations: &[("--fast-open", "two")],
@@ -31,7 +32,7 @@ pub(super) static DEMOS: &[Demo] = &[
         lectures: &[31],
         about: "The client guesses the key exchange and sends its part at once, so the server's first flight has all: \
                 key, certificate, Finished. The request goes with the client's Finished.",
-        expect: None,
+        expect: threads("thread-per-connection", "blocking"),
         server: &["https"],
         client: &["https"],
         variations: &[("--tls 1.2", "four"), ("--resume", "still three, without a certificate")],
@@ -53,7 +54,7 @@ pub(super) static DEMOS: &[Demo] = &[
         lectures: &[33],
         about: "With a cookie of a former connection the ClientHello goes in the SYN, and the server answers before \
                 the handshake of TCP has ended.",
-        expect: None,
+        expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--fast-open"],
         client: &["https", "--fast-open"],
         variations: &[("--tls 1.2", "three"), ("--early-data", "one")],
@@ -64,7 +65,7 @@ pub(super) static DEMOS: &[Demo] = &[
         lectures: &[33, 34],
         about: "SYN, ClientHello and the request in one segment; SYN-ACK, the server's whole flight and the answer \
                 come back. Whoever records that segment can send it again.",
-        expect: None,
+        expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--fast-open", "--early-data"],
         client: &["https", "--fast-open", "--early-data"],
         variations: &[("--no-half-rtt", "two")],
@@ -76,7 +77,7 @@ pub(super) static DEMOS: &[Demo] = &[
         about: "The ticket of a former session has a key for data in the client's first flight. The server answers it \
                 together with its own Finished, before it has the client's (half-RTT data). Early data could be \
                 replayed: this server takes each ticket once.",
-        expect: None,
+        expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--early-data"],
         client: &["https", "--early-data"],
         variations: &[

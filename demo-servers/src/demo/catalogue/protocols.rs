@@ -1,5 +1,6 @@
 //! Protocols: what is spoken on a connection.
 
+use super::threads;
 use crate::demo::Demo;
 
 pub(super) static DEMOS: &[Demo] = &[
@@ -10,7 +11,7 @@ pub(super) static DEMOS: &[Demo] = &[
         about: "The application writes once and reads once. TCP makes segments of it, with a handshake before, \
                 acknowledgments between and an end after; IP carries each segment in a packet, and knows nothing of \
                 connections. The client counts at each layer.",
-        expect: None,
+        expect: threads("thread-per-connection", "blocking"),
         server: &["layers"],
         client: &["layers"],
         variations: &[
@@ -38,7 +39,7 @@ pub(super) static DEMOS: &[Demo] = &[
         lectures: &[21],
         about: "The client writes five times and closes its half; the server reads one stream, without a trace of the \
                 five writes, until that end, and answers on the half that is still open.",
-        expect: None,
+        expect: threads("thread-per-connection", "blocking"),
         server: &["tcp"],
         client: &["tcp"],
         variations: &[
