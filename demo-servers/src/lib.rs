@@ -4,6 +4,7 @@
 //! Everything is blocking and says what it does on standard output, one line a fact, so that a script or a test can
 //! wait for `listening on ADDR` and compare the times that the server itself took (`--trace`).
 
+mod acceptor;
 pub mod ask;
 mod connection;
 pub mod datagrams;
@@ -14,6 +15,7 @@ pub mod execution;
 pub mod fault;
 pub mod flood;
 pub mod fork_storm;
+pub mod https;
 pub mod inherit;
 pub mod io_uring;
 pub mod load;
@@ -22,6 +24,7 @@ pub mod never_accept;
 pub mod own_network;
 pub mod payments;
 pub mod program;
+pub mod protocols;
 pub mod reading;
 pub mod serve;
 pub mod service;

@@ -17,7 +17,7 @@ use crate::step::{self, Step};
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 15] = [
+const SERVERS: [Need; 16] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -32,6 +32,7 @@ const SERVERS: [Need; 15] = [
     ("caddy", "caddy"),
     ("wrk", "wrk"),
     ("openssl", "openssl"),
+    ("gnutls-cli", "gnutls-bin"),
     ("gtlsserver", "ngtcp2-server"),
     ("gtlsclient", "ngtcp2-client"),
     ("ip", "iproute2"),

@@ -26,7 +26,7 @@ pub fn demos() -> impl Iterator<Item = &'static Demo> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{demos, execution};
+    use super::{demos, execution, https};
 
     /// As the contract of the event stream spells them.
     const PATTERNS: &[&str] = &[
@@ -62,8 +62,10 @@ mod tests {
     }
 
     #[test]
-    fn every_lecture_on_execution_has_a_demo() {
-        let lectures: BTreeSet<_> = execution::DEMOS.iter().flat_map(|demo| demo.lectures).copied().collect();
-        assert_eq!(lectures, (37..=47).collect());
+    fn every_lecture_has_a_demo() {
+        for (part, lectures) in [(https::DEMOS, 29..=35), (execution::DEMOS, 37..=47)] {
+            let found: BTreeSet<_> = part.iter().flat_map(|demo| demo.lectures).copied().collect();
+            assert_eq!(found, lectures.collect());
+        }
     }
 }

@@ -8,6 +8,8 @@ mod catalogue;
 mod choice;
 mod client;
 mod far;
+#[cfg(test)]
+pub(crate) mod in_process;
 mod orders;
 mod report;
 mod server;
@@ -17,6 +19,7 @@ mod stop;
 pub use catalogue::demos;
 pub use choice::{Choice, RunOptions, write_list};
 pub use client::{Client, RequestOptions};
+pub(crate) use client::{RETRY, connect, explain, timeout};
 pub use orders::OrderOptions;
 pub use report::Report;
 pub use server::{Launcher, Server};
