@@ -13,12 +13,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::orders::{self, OrderOptions};
 use super::{Report, Stop};
 use crate::execution::Count;
+use crate::protocols::http::HttpOptions;
+use crate::proxying::forward::ThroughOptions;
 use crate::sock::set_tcp_option;
 
 /// A longer word is no name.
 const LONGEST_NAME: usize = 32;
 /// After a failure.
-const RETRY: Duration = Duration::from_millis(100);
+pub(crate) const RETRY: Duration = Duration::from_millis(100);
 
 /// A client with its knobs.
 #[derive(Clone, Debug, Subcommand)]
@@ -27,6 +29,10 @@ pub enum Client {
     Requests(RequestOptions),
     /// Sends orders, and sends one again that was not answered in time
     Orders(OrderOptions),
+    /// Asks by HTTP
+    Http(HttpOptions),
+    /// Asks through a forward proxy
+    ThroughProxy(ThroughOptions),
 }
 
 impl Client {
@@ -36,6 +42,8 @@ impl Client {
         let mut report = match self {
             Self::Requests(options) => options.run(server, stop),
             Self::Orders(options) => orders::run(options, server, stop),
+            Self::Http(options) => options.run(server, stop),
+            Self::ThroughProxy(options) => options.run(server, stop),
         };
         report.took = start.elapsed();
         report
@@ -76,7 +84,7 @@ pub struct RequestOptions {
 }
 
 /// A time that is not 0, which sockets take for no timeout at all.
-pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time.is_zero() => Err("must be longer than nothing".to_owned()),
         Ok(time) => Ok(time),
@@ -160,7 +168,7 @@ fn tally(report: &Mutex<Report>, count: impl FnOnce(&mut Report)) {
 }
 
 /// Connects; reads and writes of the socket have the timeout, too.
-pub(super) fn connect(
+pub(crate) fn connect(
     server: SocketAddr,
     receive_buffer: Option<usize>,
     timeout: Duration,
@@ -179,7 +187,7 @@ pub(super) fn connect(
 }
 
 /// What failed, in words that are the same each time.
-pub(super) fn explain(doing: &str, error: &io::Error) -> String {
+pub(crate) fn explain(doing: &str, error: &io::Error) -> String {
     let what = match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "timed out".to_owned(),
         io::ErrorKind::UnexpectedEof => "the server closed".to_owned(),

@@ -6,13 +6,14 @@
 
 mod catalogue;
 mod choice;
-mod client;
+pub(crate) mod client;
 mod far;
 mod orders;
 mod report;
 mod server;
 mod show;
 mod stop;
+pub(crate) mod tasks;
 
 pub use catalogue::demos;
 pub use choice::{Choice, RunOptions, write_list};

@@ -51,7 +51,7 @@ impl Default for Report {
 
 impl Report {
     /// Counts an answer and the name of who gave it, if it says one.
-    pub(super) fn answer(&mut self, worker: Option<&str>, took: Duration) {
+    pub(crate) fn answer(&mut self, worker: Option<&str>, took: Duration) {
         self.answered += 1;
         // Fails only where it may not grow.
         let _ = self.latency_us.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -61,7 +61,7 @@ impl Report {
     }
 
     /// Counts an error.
-    pub(super) fn error(&mut self, what: String) {
+    pub(crate) fn error(&mut self, what: String) {
         *self.errors.entry(what).or_default() += 1;
     }
 

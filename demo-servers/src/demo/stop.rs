@@ -23,7 +23,7 @@ impl Stop {
 
     /// Whether to count a failure: not if the server has ended. Some time has to pass since the failure, as all of a
     /// server's processes do not end at once.
-    pub(super) fn is_failure(&self) -> bool {
+    pub(crate) fn is_failure(&self) -> bool {
         let gone = self.server.is_some_and(|address| matches!(someone_listens(address), Ok(false)));
         if gone {
             self.stop();

@@ -1,0 +1,3 @@
+//! Protocols, each with its server and its client.
+
+pub mod http;
