@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use http::header::{HOST, SERVER, VIA};
+use http::response;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -97,15 +98,20 @@ where
     let numbers = Numbers::default();
     accept_all(listener, |socket| {
         let (number, handler) = (numbers.next(), handler.clone());
-        async move {
-            let service = service_fn(move |request| handler(request, number));
-            let serve =
-                server::http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(socket), service);
-            // A client that has gone is its own business.
-            let _ = serve.with_upgrades().await;
-        }
+        serve_connection(socket, move |request| handler(request, number))
     })
     .await
+}
+
+/// Serves one connection of HTTP/1.1 to its end.
+pub(crate) async fn serve_connection<F>(socket: TcpStream, handler: impl Fn(Request<Incoming>) -> F)
+where
+    F: Future<Output = Answer>,
+{
+    let service = service_fn(handler);
+    let serve = server::http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(socket), service);
+    // A client that has gone is its own business.
+    let _ = serve.with_upgrades().await;
 }
 
 /// Serves HTTP/2 without TLS for ever, to clients that know that it does ("prior knowledge").
@@ -136,6 +142,13 @@ impl Numbers {
     pub(crate) fn next(&self) -> u64 {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
     }
+}
+
+/// Text with dots after it, of so many bytes at least.
+pub(crate) fn padded(mut text: String, size: usize) -> String {
+    let missing = size.saturating_sub(text.len());
+    text.extend(std::iter::repeat_n('.', missing));
+    text
 }
 
 /// A body that is there as a whole.
@@ -234,6 +247,12 @@ impl Sender {
             Self::Http1(sender) => sender.send_request(request).await,
             Self::Http2(sender) => sender.send_request(request).await,
         }
+    }
+
+    /// Sends a request and returns its whole answer.
+    pub(crate) async fn exchange(&mut self, request: Request<Body>) -> hyper::Result<(response::Parts, Bytes)> {
+        let (head, body) = self.send(request).await?.into_parts();
+        Ok((head, body.collect().await?.to_bytes()))
     }
 
     /// A request to this server, as the protocol of the connection wants it.

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::communication::{broker, jobs, news, sessions};
 use crate::demo::{self, Choice, Launcher};
 use crate::execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread};
 use crate::naming::name_thread;
+use crate::protocols::{self, grpc, websocket};
 use crate::proxying::{forward, layer4, layer7};
 use crate::{
-    ask, datagrams, delay_link, fork_storm, inherit, io_uring, load, never_accept, payments, protocols, serve,
-    slow_acceptor,
+    ask, datagrams, delay_link, fork_storm, inherit, io_uring, load, never_accept, payments, serve, slow_acceptor,
 };
 
 /// Servers with known faults, and the clients that bring them out
@@ -66,6 +67,19 @@ pub(crate) enum Verb {
     DelayLink(delay_link::Options),
     /// Answers by HTTP/1.1 or HTTP/2
     Http(protocols::http::Options),
+    /// Speaks WebSocket: sends each message back, and messages of its own
+    #[command(name = "websocket")]
+    WebSocket(websocket::Options),
+    /// Answers gRPC calls of the four kinds
+    Grpc(grpc::Options),
+    /// Does jobs that take long, and answers when they are done or before
+    Jobs(jobs::Options),
+    /// Has news, for those who ask, wait or listen
+    News(news::Options),
+    /// Passes on what is published to those who have subscribed
+    Broker(broker::Options),
+    /// Keeps the state of sessions in its workers, shared among them, or nowhere
+    Sessions(sessions::Options),
     /// A proxy that the client asks for a tunnel, or to ask for it; its origin is a process of its own
     ForwardProxy(forward::Options),
     /// A balancer of connections to servers that are processes of their own
@@ -98,6 +112,12 @@ impl Verb {
             Self::Datagrams(options) => datagrams::run(options),
             Self::DelayLink(options) => delay_link::run(options),
             Self::Http(options) => protocols::http::run(options),
+            Self::WebSocket(options) => websocket::run(options),
+            Self::Grpc(options) => grpc::run(options),
+            Self::Jobs(options) => jobs::run(options),
+            Self::News(options) => news::run(options),
+            Self::Broker(options) => broker::run(options),
+            Self::Sessions(options) => sessions::run(options),
             Self::ForwardProxy(options) => forward::run(options, launcher),
             Self::Layer4(options) => layer4::run(options, launcher),
             Self::Layer7(options) => layer7::run(options, launcher),

@@ -121,3 +121,10 @@ impl From<hyper::Error> for Failure {
         Self(error.to_string())
     }
 }
+
+impl Failure {
+    /// Of another kind of error.
+    pub(crate) fn of(error: &dyn std::error::Error) -> Self {
+        Self(error.to_string())
+    }
+}

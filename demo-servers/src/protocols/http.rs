@@ -18,7 +18,7 @@ use crate::demo::tasks::{Tasks, in_time};
 use crate::demo::{Report, Stop};
 use crate::execution::Count;
 use crate::http::{
-    Answer, CONNECTION_NUMBER, HoldOptions, Numbers, Sender, answer, header, listen, run as run_server, serve,
+    Answer, CONNECTION_NUMBER, HoldOptions, Numbers, Sender, answer, header, listen, padded, run as run_server, serve,
     serve_http2, whole,
 };
 use crate::sock::ListenOptions;
@@ -66,7 +66,7 @@ async fn respond(
     let number = requests.next();
     let mut response = answer(StatusCode::OK, "");
     let text = format!("connection {connection}, request {number}\n");
-    *response.body_mut() = whole(format!("{text:.<size$}"));
+    *response.body_mut() = whole(padded(text, size));
     response.headers_mut().insert(CONNECTION_NUMBER, connection.into());
     Ok(response)
 }
@@ -170,13 +170,8 @@ impl HttpOptions {
         let request = sender.request(Method::GET, server, "/").body(whole("")).map_err(|error| error.to_string())?;
         let start = Instant::now();
         tasks.count(|report| report.asked += 1);
-        let exchange = async {
-            let response = sender.send(request).await?;
-            let (head, body) = response.into_parts();
-            body.collect().await?;
-            Ok::<_, hyper::Error>(head)
-        };
-        let head = in_time("waiting for an answer", self.timeout, exchange).await?;
+        let exchange = sender.exchange(request);
+        let (head, _) = in_time("waiting for an answer", self.timeout, exchange).await?;
         if head.status != StatusCode::OK {
             return Err(format!("answered with {}", head.status));
         }

@@ -1,3 +1,11 @@
 //! Protocols, each with its server and its client.
 
+pub mod grpc;
 pub mod http;
+pub mod http1;
+pub mod websocket;
+
+/// The messages and the service of `echo.proto`, as tonic-prost-build generates them.
+#[rustfmt::skip]
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
+mod echo;

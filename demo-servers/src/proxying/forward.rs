@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use http::header::{HOST, VIA};
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
@@ -193,12 +192,8 @@ impl ThroughOptions {
         let request = request.map_err(|error| error.to_string())?;
         let start = Instant::now();
         tasks.count(|report| report.asked += 1);
-        let exchange = async {
-            let (head, body) = sender.send(request).await?.into_parts();
-            body.collect().await?;
-            Ok::<_, hyper::Error>(head)
-        };
-        let head = in_time("waiting for an answer", self.timeout, exchange).await?;
+        let exchange = sender.exchange(request);
+        let (head, _) = in_time("waiting for an answer", self.timeout, exchange).await?;
         if head.status != StatusCode::OK {
             return Err(format!("answered with {}", head.status));
         }

@@ -26,6 +26,10 @@ demos! {
     "slow-reader" "small-reads" "blocked-writer" "listener-acceptor-reader" "single-thread" "single-thread-blocking"
     "acceptor-plus-readers" "message-load-balancing" "multiple-acceptors" "thundering-herd" "epoll-exclusive"
     "socket-sharding" "idempotency" "nagle"
+    "request-response" "synchronous-asynchronous" "push" "short-polling" "long-polling" "server-sent-events"
+    "publish-subscribe" "multiplexing" "stateful-stateless" "sidecar"
+    "http1" "websocket" "http2" "grpc"
+    "forward-proxy" "reverse-proxy" "layer4-balancer" "layer7-balancer"
 }
 
 /// Demos that serve nobody, so that there is no pattern to tell.
