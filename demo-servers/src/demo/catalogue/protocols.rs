@@ -41,11 +41,11 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "http2",
         title: "HTTP/2: many requests at once on one connection",
         lectures: &[25],
-        about: "Two connections with ten streams each, without TLS so that the bytes are plain. The answers take 20 ms \
+        about: "Four connections with ten streams each, without TLS so that the bytes are plain. The answers take 20 ms \
                     each and come as they are ready; the kernel sees one stream of bytes for each connection.",
         expect: EVENT_LOOP,
         server: &["http", "--h2c", "--sleep=20ms"],
-        client: &["http", "--http2", "--clients=2", "--streams=10"],
+        client: &["http", "--http2", "--clients=4", "--streams=10"],
         variations: &[
             ("--streams 1", "one request at a time: a tenth of the answers"),
             ("--streams 100", "as many at once as servers commonly allow"),
@@ -57,11 +57,11 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "grpc",
         title: "gRPC: calls of four kinds, each a stream of HTTP/2",
         lectures: &[27],
-        about: "Unary, server streaming, client streaming and bidirectional in turn, two at once on each of two \
+        about: "Unary, server streaming, client streaming and bidirectional in turn, two at once on each of four \
                 connections. Whether a call is one message or many, to the kernel it is bytes on the same connection.",
         expect: EVENT_LOOP,
         server: &["grpc"],
-        client: &["grpc"],
+        client: &["grpc", "--clients=4"],
         variations: &[
             ("--kind unary", "a request and an answer, as with any HTTP/2"),
             ("--kind server-stream --sleep 50ms", "an answer that trickles"),
