@@ -9,6 +9,7 @@ mod datagram;
 mod demo;
 mod execution;
 mod finding;
+mod interop;
 mod learn;
 mod ledger;
 mod listener;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         overflow::CASES,
         demo::CASES,
+        interop::CASES,
         execution::CASES,
         ledger::CASES,
         receive::CASES,
