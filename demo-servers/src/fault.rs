@@ -79,7 +79,7 @@ impl FaultOptions {
 }
 
 /// Computes until this thread has had so much processor time.
-fn burn(time: Duration) {
+pub(crate) fn burn(time: Duration) {
     let begin = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
     while u128::from(clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - begin) < time.as_nanos() {
         std::hint::spin_loop();

@@ -1,11 +1,12 @@
 //! Servers with known faults, and the clients that bring them out: one file a pattern. [`demo`] has those that people
 //! run by name.
 //!
-//! Everything is blocking and says what it does on standard output, one line a fact, so that a script or a test can
+//! Everything but HTTP is blocking, and all say what they do on standard output, one line a fact, so that a script or a test can
 //! wait for `listening on ADDR` and compare the times that the server itself took (`--trace`).
 
 mod acceptor;
 pub mod ask;
+pub mod communication;
 mod connection;
 pub mod datagrams;
 pub mod delay_link;
@@ -15,6 +16,7 @@ pub mod execution;
 pub mod fault;
 pub mod flood;
 pub mod fork_storm;
+mod http;
 pub mod https;
 pub mod inherit;
 pub mod io_uring;
@@ -25,6 +27,7 @@ pub mod own_network;
 pub mod payments;
 pub mod program;
 pub mod protocols;
+pub mod proxying;
 pub mod reading;
 pub mod serve;
 pub mod service;

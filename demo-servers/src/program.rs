@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::communication::{broker, jobs, news, sessions};
 use crate::demo::{self, Choice, Launcher};
 use crate::execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread};
 use crate::naming::name_thread;
+use crate::protocols::{self, grpc, websocket};
 use crate::protocols::{layers, tcp, udp, webrtc};
+use crate::proxying::{forward, layer4, layer7};
 use crate::{
     ask, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept, payments, serve,
     slow_acceptor,
@@ -76,6 +79,27 @@ pub(crate) enum Verb {
     Datagrams(datagrams::Options),
     /// A link between 10.77.0.1 and 10.77.0.2 with a round-trip time and losses; exits 77 where there is no TUN device
     DelayLink(delay_link::Options),
+    /// Answers by HTTP/1.1 or HTTP/2
+    Http(protocols::http::Options),
+    /// Speaks WebSocket: sends each message back, and messages of its own
+    #[command(name = "websocket")]
+    WebSocket(websocket::Options),
+    /// Answers gRPC calls of the four kinds
+    Grpc(grpc::Options),
+    /// Does jobs that take long, and answers when they are done or before
+    Jobs(jobs::Options),
+    /// Has news, for those who ask, wait or listen
+    News(news::Options),
+    /// Passes on what is published to those who have subscribed
+    Broker(broker::Options),
+    /// Keeps the state of sessions in its workers, shared among them, or nowhere
+    Sessions(sessions::Options),
+    /// A proxy that the client asks for a tunnel, or to ask for it; its origin is a process of its own
+    ForwardProxy(forward::Options),
+    /// A balancer of connections to servers that are processes of their own
+    Layer4(layer4::Options),
+    /// A proxy or balancer of HTTP requests to servers that are processes of their own
+    Layer7(layer7::Options),
     /// Makes connections
     Load(load::Options),
     /// Asks a request-response server
@@ -83,8 +107,8 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Runs until it is done or signalled.
-    fn run(&self) -> anyhow::Result<()> {
+    /// Runs until it is done or signalled. The launcher is for servers that start others.
+    fn run(&self, launcher: &Launcher) -> anyhow::Result<()> {
         match self {
             Self::SingleThread(options) => single_thread::run(options),
             Self::ThreadPerConnection(options) => per_connection::by_threads(options),
@@ -107,6 +131,16 @@ impl Verb {
             Self::Serve(options) => serve::run(options),
             Self::Datagrams(options) => datagrams::run(options),
             Self::DelayLink(options) => delay_link::run(options),
+            Self::Http(options) => protocols::http::run(options),
+            Self::WebSocket(options) => websocket::run(options),
+            Self::Grpc(options) => grpc::run(options),
+            Self::Jobs(options) => jobs::run(options),
+            Self::News(options) => news::run(options),
+            Self::Broker(options) => broker::run(options),
+            Self::Sessions(options) => sessions::run(options),
+            Self::ForwardProxy(options) => forward::run(options, launcher),
+            Self::Layer4(options) => layer4::run(options, launcher),
+            Self::Layer7(options) => layer7::run(options, launcher),
             Self::Load(options) => load::run(options),
             Self::Ask(options) => ask::run(options),
         }
@@ -118,7 +152,7 @@ impl Program {
     /// Runs the verb.
     pub(crate) fn serve(&self) -> anyhow::Result<()> {
         match &self.what {
-            What::Verb(verb) => verb.run(),
+            What::Verb(verb) => verb.run(&Launcher::this_program(&[])?),
             What::Demo(_) => anyhow::bail!("a demo is no server"),
         }
     }
@@ -143,10 +177,11 @@ pub const NAME: &str = "demo-servers";
 /// that have roles take others.
 pub fn main(name: &str, args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
     name_thread(name);
-    let outcome = match Program::parse_from(args).what {
-        What::Demo(args) => run_demo(args, prefix),
-        What::Verb(verb) => verb.run(),
-    };
+    let what = Program::parse_from(args).what;
+    let outcome = Launcher::this_program(prefix).map_err(Into::into).and_then(|launcher| match what {
+        What::Demo(args) => run_demo(args, &launcher),
+        What::Verb(verb) => verb.run(&launcher),
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<io_uring::Unavailable>() || error.is::<delay_link::Unavailable>() => {
@@ -160,9 +195,9 @@ pub fn main(name: &str, args: impl IntoIterator<Item = OsString>, prefix: &[&str
     }
 }
 
-fn run_demo(args: DemoArgs, prefix: &[&str]) -> anyhow::Result<()> {
+fn run_demo(args: DemoArgs, launcher: &Launcher) -> anyhow::Result<()> {
     match args.choice {
-        Some(choice) => demo::show(choice, &Launcher::this_program(prefix)?),
+        Some(choice) => demo::show(choice, launcher),
         None => Ok(demo::write_list(std::io::stdout().lock())?),
     }
 }

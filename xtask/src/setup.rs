@@ -17,7 +17,7 @@ use crate::step::{self, Step};
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 16] = [
+const SERVERS: [Need; 18] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -31,6 +31,8 @@ const SERVERS: [Need; 16] = [
     // The one server in Go that Debian has on its own.
     ("caddy", "caddy"),
     ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("/usr/lib/python3/dist-packages/websockets", "python3-websockets"),
     ("openssl", "openssl"),
     ("gnutls-cli", "gnutls-bin"),
     ("gtlsserver", "ngtcp2-server"),

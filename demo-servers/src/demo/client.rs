@@ -12,9 +12,18 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::orders::{self, OrderOptions};
 use super::{Report, Stop};
+use crate::communication::broker::PubSubOptions;
+use crate::communication::jobs::JobOptions;
+use crate::communication::news::NewsOptions;
+use crate::communication::sessions::SessionOptions;
 use crate::execution::Count;
 use crate::https;
+use crate::protocols::grpc::GrpcOptions;
+use crate::protocols::http::HttpOptions;
+use crate::protocols::http1::Http1Options;
+use crate::protocols::websocket::WebSocketOptions;
 use crate::protocols::{layers, tcp, udp, webrtc};
+use crate::proxying::forward::ThroughOptions;
 use crate::sock::set_tcp_option;
 
 /// A longer word is no name.
@@ -41,6 +50,25 @@ pub enum Client {
     Tcp(tcp::ClientOptions),
     /// Opens WebRTC data channels
     Webrtc(webrtc::ClientOptions),
+    /// Asks by HTTP
+    Http(HttpOptions),
+    /// Asks by HTTP/1.1, if told so without awaiting the answers (pipelining)
+    Http1(Http1Options),
+    /// Sends messages by WebSocket
+    #[command(name = "websocket")]
+    WebSocket(WebSocketOptions),
+    /// Calls by gRPC
+    Grpc(GrpcOptions),
+    /// Has jobs done
+    Jobs(JobOptions),
+    /// Gets news
+    News(NewsOptions),
+    /// Publishes and subscribes
+    PublishSubscribe(PubSubOptions),
+    /// Has sessions
+    Sessions(SessionOptions),
+    /// Asks through a forward proxy
+    ThroughProxy(ThroughOptions),
 }
 
 impl Client {
@@ -56,6 +84,15 @@ impl Client {
             Self::Udp(options) => udp::ask(options, server, stop),
             Self::Tcp(options) => tcp::converse(options, server, stop),
             Self::Webrtc(options) => webrtc::converse(options, server, stop),
+            Self::Http(options) => options.run(server, stop),
+            Self::Http1(options) => options.run(server, stop),
+            Self::WebSocket(options) => options.run(server, stop),
+            Self::Grpc(options) => options.run(server, stop),
+            Self::Jobs(options) => options.run(server, stop),
+            Self::News(options) => options.run(server, stop),
+            Self::PublishSubscribe(options) => options.run(server, stop),
+            Self::Sessions(options) => options.run(server, stop),
+            Self::ThroughProxy(options) => options.run(server, stop),
         };
         report.took = start.elapsed();
         report

@@ -6,7 +6,7 @@
 
 mod catalogue;
 mod choice;
-mod client;
+pub(crate) mod client;
 mod far;
 #[cfg(test)]
 pub(crate) mod in_process;
@@ -15,6 +15,7 @@ mod report;
 mod server;
 mod show;
 mod stop;
+pub(crate) mod tasks;
 
 pub use catalogue::demos;
 pub use choice::{Choice, RunOptions, write_list};

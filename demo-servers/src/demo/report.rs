@@ -22,7 +22,7 @@ pub struct Report {
     pub connections: u64,
     /// What failed, and how often.
     pub errors: BTreeMap<String, u64>,
-    /// From the first byte of a request to the last of its answer, µs.
+    /// From the first byte of a request to the last of its answer, or the age of what came unasked, µs.
     pub latency_us: Histogram<u64>,
     /// Requests by the thread or process that answered them.
     pub workers: BTreeMap<String, u64>,
@@ -53,11 +53,16 @@ impl Report {
     /// Counts an answer and the name of who gave it, if it says one.
     pub(crate) fn answer(&mut self, worker: Option<&str>, took: Duration) {
         self.answered += 1;
-        // Fails only where it may not grow.
-        let _ = self.latency_us.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.latency(took);
         let Some(worker) = worker else { return };
         let known = self.workers.contains_key(worker) || self.workers.len() < MOST_WORKERS;
         *self.workers.entry(if known { worker } else { "others" }.to_owned()).or_default() += 1;
+    }
+
+    /// Counts a latency alone.
+    pub(crate) fn latency(&mut self, took: Duration) {
+        // Fails only where it may not grow.
+        let _ = self.latency_us.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// Counts an error.

@@ -9,6 +9,7 @@ mod datagram;
 mod demo;
 mod execution;
 mod finding;
+mod interop;
 mod learn;
 mod ledger;
 mod listener;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Case> {
         listener::CASES,
         overflow::CASES,
         demo::CASES,
+        interop::CASES,
         execution::CASES,
         ledger::CASES,
         receive::CASES,

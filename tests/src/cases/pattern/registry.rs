@@ -28,6 +28,10 @@ demos! {
     "socket-sharding" "idempotency" "nagle"
     "layers" "tcp"
     "https-tls12" "https-tls12-resumed" "https-tls13" "https-tfo-tls13" "https-tfo-0rtt" "https-tls13-0rtt"
+    "request-response" "synchronous-asynchronous" "push" "short-polling" "long-polling" "server-sent-events"
+    "publish-subscribe" "multiplexing" "stateful-stateless" "sidecar"
+    "http1" "websocket" "http2" "grpc"
+    "forward-proxy" "reverse-proxy" "layer4-balancer" "layer7-balancer"
 }
 
 /// Demos that serve nobody, or one connection, or datagrams, so that there is no pattern to tell.

@@ -1,0 +1,6 @@
+//! Communication patterns, each with its server and its client: who speaks when, and who remembers.
+
+pub mod broker;
+pub mod jobs;
+pub mod news;
+pub mod sessions;
