@@ -131,13 +131,18 @@ fn destination(begin: [u8; 16]) -> Endpoint {
     endpoint
 }
 
-/// Counts a datagram that is looked at. False if there were enough with this peer.
+/// Counts a datagram that is looked at. False if there were enough in this flow. A long header belongs to a handshake,
+/// which may be that of another connection with the same peer: the count begins again.
 #[inline(always)]
-fn counted(flow: &Flow) -> bool {
+fn counted(flow: &Flow, long: bool) -> bool {
     let Some(looks) = FLOWS.get_ptr_mut(flow) else {
         let _ = FLOWS.insert(flow, 1, 0);
         return true;
     };
+    if long {
+        // SAFETY: a live map value.
+        unsafe { *looks = 0 };
+    }
     // SAFETY: a live map value; a count that races is off by one.
     unsafe {
         *looks += 1;
@@ -165,7 +170,7 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, way: u32, size: u32) {
         if flow.peer.port == 0 {
             flow.peer = if way == 0 { destination(begin) } else { endpoint(place.name) };
         }
-        if (*datagram).quic != 0 && !counted(&flow) || !allowed() {
+        if (*datagram).quic != 0 && !counted(&flow, begin[0] & 0x80 != 0) || !allowed() {
             return;
         }
         (*datagram).looks += 1;

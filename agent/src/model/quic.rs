@@ -253,22 +253,25 @@ impl Opening {
         })
     }
 
-    /// Flights of the client up to its request: one follows from what the server sent, a round trip after that began.
-    /// What came sooner than half of the time that the request took is part of the flight before.
+    /// Flights of the client up to its request. One follows from what the server sent, a round trip after that began:
+    /// about as long as the longest of these waits. What came in less than half of that was on its way before.
     fn flights(&self, asked: usize) -> u32 {
-        let (mut flights, mut replied) = (1, None);
-        let request_ns = self.seen[asked].ts_ns;
-        let last_reply = self.seen[..asked].iter().rev().skip_while(|seen| seen.from_client);
-        let begun_ns = last_reply.take_while(|seen| !seen.from_client).last().map_or(request_ns, |seen| seen.ts_ns);
-        let least_ns = request_ns.saturating_sub(begun_ns) / 2;
-        for seen in &self.seen[..=asked] {
-            match (seen.from_client, replied) {
-                (false, None) => replied = Some(seen.ts_ns),
-                (true, Some(reply_ns)) if seen.ts_ns >= reply_ns + least_ns => (flights, replied) = (flights + 1, None),
-                _ => {}
+        let least_ns = self.waits(asked, 0).max().unwrap_or(0) / 2;
+        1 + self.waits(asked, least_ns).count() as u32
+    }
+
+    /// From the beginning of each burst of the server to the client's first datagram that came at least so much later, ns.
+    fn waits(&self, asked: usize, least_ns: u64) -> impl Iterator<Item = u64> {
+        let mut replied_ns = None;
+        self.seen[..=asked].iter().filter_map(move |seen| {
+            if !seen.from_client {
+                replied_ns = replied_ns.or(Some(seen.ts_ns));
+                return None;
             }
-        }
-        flights
+            let wait_ns = seen.ts_ns.saturating_sub(replied_ns?);
+            (wait_ns >= least_ns).then(|| replied_ns = None)?;
+            Some(wait_ns)
+        })
     }
 }
 

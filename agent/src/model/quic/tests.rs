@@ -91,6 +91,12 @@ fn a_hello_in_two_datagrams_is_one_flight() {
 }
 
 #[test]
+fn what_is_acknowledged_within_a_flight_makes_no_other() {
+    let whole = [(0, "<I"), (1, ">IH"), (1, ">S"), (41, "<IH"), (42, ">H"), (43, "<S"), (44, ">S")];
+    assert_eq!(trips(&whole), Some(2));
+}
+
+#[test]
 fn a_client_sees_the_same() {
     let mut flows = Flows::default();
     for (ms, outbound, kinds) in [(0, true, "I"), (40, false, "IHS"), (41, true, "HS"), (80, false, "S")] {
