@@ -223,10 +223,10 @@ fn name(knob: &str) -> &str {
 /// Lists the demos.
 pub fn write_list(mut out: impl Write) -> io::Result<()> {
     let width = demos().map(|demo| demo.name.len()).max().unwrap_or(0);
-    writeln!(out, "{:width$}  LECTURE  WHAT", "NAME")?;
+    writeln!(out, "{:width$}  LECTURE     WHAT", "NAME")?;
     for demo in demos() {
         let lectures = demo.lectures.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
-        writeln!(out, "{:width$}  {lectures:7}  {}", demo.name, demo.title)?;
+        writeln!(out, "{:width$}  {lectures:10}  {}", demo.name, demo.title)?;
     }
     Ok(())
 }
