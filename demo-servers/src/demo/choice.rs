@@ -137,15 +137,15 @@ impl Subcommand for Choice {
 impl Demo {
     /// Its subcommand.
     fn command(&self) -> Command {
-        let client: Vec<_> = knobs(self.client, &subcommand::<Client>(self.client)).collect();
         // What both have to agree on is one knob, and goes to both.
-        let shared = |arg: &Arg| client.iter().any(|other| other.get_id() == arg.get_id());
-        let verb = subcommand::<Verb>(self.server);
-        let server: Vec<_> = knobs(self.server, &verb).filter(|arg| !shared(arg)).collect();
+        let (client, server) = (subcommand::<Client>(self.client), subcommand::<Verb>(self.server));
+        let has = |verb: &Command, arg: &Arg| verb.get_arguments().any(|other| other.get_id() == arg.get_id());
+        let (shared, own): (Vec<_>, Vec<_>) = knobs(self.client, &client).partition(|arg| has(&server, arg));
         // A set of knobs takes its own description with it, so that of the demo comes last.
         RunOptions::augment_args(Command::new(self.name))
-            .args(client)
-            .args(server.into_iter().map(|arg| arg.help_heading("Server")))
+            .args(shared.into_iter().map(|arg| arg.help_heading("Server and client")))
+            .args(own)
+            .args(knobs(self.server, &server).filter(|arg| !has(&client, arg)).map(|arg| arg.help_heading("Server")))
             .about(self.title)
             .long_about(format!("{}\n\n{}", self.title, self.about))
             .after_help(self.variations())
@@ -223,10 +223,10 @@ fn name(knob: &str) -> &str {
 /// Lists the demos.
 pub fn write_list(mut out: impl Write) -> io::Result<()> {
     let width = demos().map(|demo| demo.name.len()).max().unwrap_or(0);
-    writeln!(out, "{:width$}  LECTURE  WHAT", "NAME")?;
+    writeln!(out, "{:width$}  LECTURE     WHAT", "NAME")?;
     for demo in demos() {
         let lectures = demo.lectures.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
-        writeln!(out, "{:width$}  {lectures:7}  {}", demo.name, demo.title)?;
+        writeln!(out, "{:width$}  {lectures:10}  {}", demo.name, demo.title)?;
     }
     Ok(())
 }
