@@ -26,7 +26,7 @@ pub fn demos() -> impl Iterator<Item = &'static Demo> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{demos, execution};
+    use super::{communication, demos, execution, proxying};
 
     /// As the contract of the event stream spells them.
     const PATTERNS: &[&str] = &[
@@ -62,8 +62,11 @@ mod tests {
     }
 
     #[test]
-    fn every_lecture_on_execution_has_a_demo() {
-        let lectures: BTreeSet<_> = execution::DEMOS.iter().flat_map(|demo| demo.lectures).copied().collect();
-        assert_eq!(lectures, (37..=47).collect());
+    fn every_lecture_has_a_demo() {
+        let parts = [(communication::DEMOS, 6..=15), (execution::DEMOS, 37..=47), (proxying::DEMOS, 48..=49)];
+        for (demos, expected) in parts {
+            let lectures: BTreeSet<_> = demos.iter().flat_map(|demo| demo.lectures).copied().collect();
+            assert_eq!(lectures, expected.collect());
+        }
     }
 }
