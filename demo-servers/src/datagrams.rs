@@ -82,7 +82,7 @@ fn receive(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Datagrams that the kernel dropped for want of room since the socket was made (SO_MEMINFO).
-fn drops(socket: &Socket) -> io::Result<u32> {
+pub(crate) fn drops(socket: &impl AsRawFd) -> io::Result<u32> {
     const SO_MEMINFO: c_int = 55;
     const DROPS: usize = 8;
     let mut info = [0u32; DROPS + 1];

@@ -5,6 +5,7 @@
 //! that a script or a test can wait for `listening on ADDR` and compare the times that the server itself took
 //! (`--trace`).
 
+mod acceptor;
 pub mod ask;
 pub mod communication;
 mod connection;
@@ -17,6 +18,7 @@ pub mod fault;
 pub mod flood;
 pub mod fork_storm;
 mod http;
+pub mod https;
 pub mod inherit;
 pub mod io_uring;
 pub mod load;

@@ -10,9 +10,11 @@ use crate::demo::{self, Choice, Launcher};
 use crate::execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread};
 use crate::naming::name_thread;
 use crate::protocols::{self, grpc, websocket};
+use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::proxying::{forward, layer4, layer7};
 use crate::{
-    ask, datagrams, delay_link, fork_storm, inherit, io_uring, load, never_accept, payments, serve, slow_acceptor,
+    ask, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept, payments, serve,
+    slow_acceptor,
 };
 
 /// Servers with known faults, and the clients that bring them out
@@ -49,6 +51,18 @@ pub(crate) enum Verb {
     Acceptors(acceptors::Options),
     /// Does each order once, if it has a key; answers late now and then
     Payments(payments::Options),
+    /// HTTP/1.1 over TLS, by a thread for each connection
+    Https(https::server::Options),
+    /// HTTP/3 over QUIC, by an event loop
+    Quic(https::quic_server::Options),
+    /// HTTP/1.1 without TLS, for requests without a body
+    Layers(layers::ServerOptions),
+    /// Answers datagrams
+    Udp(udp::ServerOptions),
+    /// Reads a connection to the end of the client's half, and says how much it was
+    Tcp(tcp::ServerOptions),
+    /// Answers on WebRTC data channels
+    Webrtc(webrtc::ServerOptions),
     /// Accepts late: every connection waits in the accept queue
     SlowAcceptor(slow_acceptor::Options),
     /// Listens and never accepts: the kernel finishes handshakes until the queue is full
@@ -103,6 +117,12 @@ impl Verb {
             Self::MessageLoadBalancing(options) => balancing::run(options),
             Self::Acceptors(options) => acceptors::run(options),
             Self::Payments(options) => payments::run(options),
+            Self::Https(options) => https::server::run(options),
+            Self::Quic(options) => https::quic_server::run(options),
+            Self::Layers(options) => layers::serve(options),
+            Self::Udp(options) => udp::serve(options),
+            Self::Tcp(options) => tcp::serve(options),
+            Self::Webrtc(options) => webrtc::serve(options),
             Self::SlowAcceptor(options) => slow_acceptor::run(options),
             Self::NeverAccept(options) => never_accept::run(options),
             Self::Inherit(options) => inherit::run(options),
@@ -123,6 +143,17 @@ impl Verb {
             Self::Layer7(options) => layer7::run(options, launcher),
             Self::Load(options) => load::run(options),
             Self::Ask(options) => ask::run(options),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Program {
+    /// Runs the verb.
+    pub(crate) fn serve(&self) -> anyhow::Result<()> {
+        match &self.what {
+            What::Verb(verb) => verb.run(&Launcher::this_program(&[])?),
+            What::Demo(_) => anyhow::bail!("a demo is no server"),
         }
     }
 }

@@ -159,6 +159,10 @@ pub fn address(addr: &SockAddr) -> io::Result<SocketAddr> {
 /// What the kernel counted on a connection (`tcp_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
+    /// Whether the server took data from the SYN (TCP Fast Open).
+    pub syn_data: bool,
+    /// Whether segments have timestamps.
+    pub timestamps: bool,
     /// Bytes of ours that the peer acknowledged.
     pub bytes_acked: u64,
     /// Bytes that the peer delivered.
@@ -167,11 +171,23 @@ pub struct TcpInfo {
     pub retransmits: u32,
     /// Smoothed round-trip time, µs.
     pub rtt_us: u32,
+    /// Segments sent, with data or without.
+    pub segments_out: u32,
+    /// Segments received.
+    pub segments_in: u32,
+    /// Segments with data sent.
+    pub data_segments_out: u32,
+    /// Segments with data received.
+    pub data_segments_in: u32,
 }
+
+/// Bits of `tcpi_options`.
+const TCPI_OPT_TIMESTAMPS: u8 = 1;
+const TCPI_OPT_SYN_DATA: u8 = 32;
 
 impl TcpInfo {
     /// Reads it.
-    pub fn of(socket: &Socket) -> io::Result<Self> {
+    pub fn of(socket: &impl AsRawFd) -> io::Result<Self> {
         let mut info = [0u8; 256];
         let mut length = info.len() as libc::socklen_t;
         // SAFETY: the pointer and the length describe the buffer.
@@ -191,14 +207,25 @@ impl TcpInfo {
     fn parse(info: &[u8; 256]) -> Self {
         let four = |at: usize| u32::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
         let eight = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
-        Self { rtt_us: four(68), retransmits: four(100), bytes_acked: eight(120), bytes_received: eight(128) }
+        Self {
+            timestamps: info[5] & TCPI_OPT_TIMESTAMPS != 0,
+            syn_data: info[5] & TCPI_OPT_SYN_DATA != 0,
+            rtt_us: four(68),
+            retransmits: four(100),
+            bytes_acked: eight(120),
+            bytes_received: eight(128),
+            segments_out: four(136),
+            segments_in: four(140),
+            data_segments_in: four(152),
+            data_segments_out: four(156),
+        }
     }
 }
 
 impl std::fmt::Display for TcpInfo {
     /// ` received=N acked=N retransmits=N rtt_us=N`, to end a line of a trace.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { bytes_acked, bytes_received, retransmits, rtt_us } = self;
+        let Self { bytes_acked, bytes_received, retransmits, rtt_us, .. } = self;
         write!(f, " received={bytes_received} acked={bytes_acked} retransmits={retransmits} rtt_us={rtt_us}")
     }
 }

@@ -17,7 +17,7 @@ use backscope_abi as abi;
 use backscope_abi::{Datagram, counter};
 
 use crate::{
-    first,
+    flow,
     kernel::{config, current, load, local_of, now, peer_of, read},
     maps::{add, cookie_of, count, wanted},
     waits::{Queue, look, settle_doubt, taken},
@@ -149,8 +149,8 @@ pub(crate) fn read(sk: *mut c_void, result: i32) {
         taken(datagram, ts_ns);
         add(&raw mut (*datagram).read, 1);
         add(&raw mut (*datagram).read_bytes, result as u64);
-        if result > 0 && (*datagram).looks < abi::MAX_DATAGRAM_LOOKS {
-            first::look_at_datagram(datagram, 0, result as u32);
+        if result > 0 && flow::wanted(datagram) {
+            flow::look(datagram, 0, result as u32);
         }
         (*datagram).read_ns = ts_ns;
         (*datagram).active_ns = ts_ns;
@@ -173,8 +173,8 @@ pub(crate) fn wrote(sk: *mut c_void, result: i32) {
     unsafe {
         add(&raw mut (*datagram).written, 1);
         add(&raw mut (*datagram).written_bytes, result as u64);
-        if result > 0 && (*datagram).looks < abi::MAX_DATAGRAM_LOOKS {
-            first::look_at_datagram(datagram, 1, result as u32);
+        if result > 0 && flow::wanted(datagram) {
+            flow::look(datagram, 1, result as u32);
         }
     }
 }

@@ -14,16 +14,18 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Connection, Datagram, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS, counter,
+    Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
 };
 
 use crate::{
-    kernel::{config, now, read},
+    kernel::{config, load, now, read},
     maps::{EVENTS, PERIOD, count},
 };
 
 /// Value of [`Connection::looks`] when nothing more will be read.
 const OVER: u8 = 255;
+/// Added to the number of calls of a direction that has TLS.
+const TLS: u8 = 128;
 /// TLS: a handshake record.
 const HANDSHAKE: u8 = 22;
 /// A first call that moved less than this says too little.
@@ -47,9 +49,9 @@ struct Many {
 
 /// Where the bytes are that a call moved.
 #[derive(Clone, Copy)]
-struct Buffer {
-    address: u64,
-    length: u64,
+pub(crate) struct Buffer {
+    pub(crate) address: u64,
+    pub(crate) length: u64,
 }
 
 /// Whether there may be anything to look at yet in this direction: 0 inbound, 1 outbound.
@@ -64,7 +66,7 @@ pub(crate) unsafe fn wanted(connection: *const Connection, way: usize) -> bool {
 
 /// The registers with which the current thread entered the kernel.
 #[inline(always)]
-fn registers() -> *const c_void {
+pub(crate) fn registers() -> *const c_void {
     /// On x86-64 they end where the stack does, of 16 KB. Only where the helper is missing, before 5.15.
     const AT: usize = 16_384 - 168;
     if config!(task_regs) != 0 {
@@ -78,7 +80,7 @@ fn registers() -> *const c_void {
 }
 
 #[inline(always)]
-fn user<T: Copy + Default>(address: u64) -> T {
+pub(crate) fn user<T: Copy + Default>(address: u64) -> T {
     let mut value = T::default();
     // SAFETY: the helper checks the address and always fills the whole value; every T used is plain integers.
     unsafe {
@@ -112,7 +114,7 @@ fn buffer(size: u32) -> Buffer {
 
 /// True while this processor has looks left in this refresh period, and the ring buffer has room for more than exchanges.
 #[inline(always)]
-fn allowed() -> bool {
+pub(crate) fn allowed() -> bool {
     // SAFETY: the map is live.
     let waiting =
         unsafe { generated::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into()) };
@@ -131,19 +133,26 @@ fn allowed() -> bool {
     }
 }
 
+/// Whether the data of the SYN was taken.
+#[inline(always)]
+fn fast_open(tp: *const c_void) -> u8 {
+    let bit = config!(syn_data_bit);
+    (bit != 0 && load!(tp, syn_data_acked as u8) & bit != 0) as u8
+}
+
 /// Looks at what a call moved: `size` bytes, after `at` others in this direction. A function of its own for the room on
 /// the stack.
 ///
 /// # Safety
-/// `connection` must point to a live map value, `way` must be 0 (inbound) or 1 (outbound).
+/// `connection` must point to the live map value of `tp`, `way` must be 0 (inbound) or 1 (outbound).
 #[inline(never)]
-pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: u64) {
+pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u32, size: u32, at: u64) {
     // SAFETY: promised by the caller; the index is bounded.
     unsafe {
         let looks = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
         let before = *looks;
         *looks = OVER;
-        if at > MANY_BYTES as u64 {
+        if at > if before & TLS == 0 { MANY_BYTES as u64 } else { MAX_TLS_BYTES } {
             return;
         }
         let buffer = buffer(size);
@@ -154,11 +163,13 @@ pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: 
             return count(counter::UNLOOKED);
         }
         let begin: [u8; 8] = user(buffer.address);
+        let number = before & !TLS;
+        let tls = before & TLS != 0 || begin[0] == HANDSHAKE;
         // HTTP/2 begins with `PRI`, and its first request may come with the next call.
-        let many = before != 0 || begin[0] == HANDSHAKE || begin[0] == b'P' && begin[1] == b'R' && begin[2] == b'I';
-        let last = before + 1 >= MAX_LOOKS || !many && size >= ENOUGH;
+        let more = tls || before != 0 || begin[0] == b'P' && begin[1] == b'R' && begin[2] == b'I';
+        let last = number + 1 >= if tls { MAX_TLS_LOOKS } else { MAX_LOOKS } || !more && size >= ENOUGH;
         if !last {
-            *looks = before + 1;
+            *looks = number + 1 | if tls { TLS } else { 0 };
         }
         let head = FirstBytes {
             kind: abi::FIRST_BYTES,
@@ -170,48 +181,18 @@ pub(crate) unsafe fn look(connection: *mut Connection, way: u32, size: u32, at: 
             last: last as u8,
             midway: (*connection).midway,
             role: (*connection).exchange.role,
+            fast_open: fast_open(tp),
+            _pad: [0; 7],
         };
         count(counter::SEEN);
-        if many { send_many(head, buffer.address) } else { send_few(head, buffer.address) }
-    }
-}
-
-/// Looks at a datagram that was read (`way` 0) or written (1). Likewise.
-///
-/// # Safety
-/// `datagram` must point to a live map value.
-#[inline(never)]
-pub(crate) unsafe fn look_at_datagram(datagram: *mut Datagram, way: u32, size: u32) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if config!(first_bytes) == 0 || (*datagram).looks >= MAX_DATAGRAM_LOOKS || !allowed() {
-            return;
-        }
-        (*datagram).looks += 1;
-        let buffer = buffer(size);
-        if buffer.length == 0 {
-            return;
-        }
-        let head = FirstBytes {
-            kind: abi::FIRST_DATAGRAM,
-            length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
-            sock: (*datagram).sock,
-            ts_ns: now(),
-            at: size,
-            outbound: way as u8,
-            last: 1,
-            midway: 0,
-            role: 0,
-        };
-        count(counter::SEEN);
-        send_many(head, buffer.address);
+        if more && size > FEW_BYTES { send_many(head, buffer.address) } else { send_few(head, buffer.address) }
     }
 }
 
 /// A length that the verifier knows to be within bounds, `most` being one less than a power of two. The compiler would
 /// prove the bound, and leave away what shows it.
 #[inline(always)]
-fn bounded(length: u32, most: u32) -> u32 {
+pub(crate) fn bounded(length: u32, most: u32) -> u32 {
     let length = if length < most { length } else { most };
     // SAFETY: a local.
     unsafe { (&raw const length).read_volatile() & most }

@@ -128,8 +128,8 @@ pub(crate) fn comm() -> [u8; 16] {
     aya_ebpf::helpers::bpf_get_current_comm().unwrap_or_default()
 }
 
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+pub(crate) const AF_INET: u16 = 2;
+pub(crate) const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_MPTCP: u16 = 262;
 const S_IFMT: u16 = 0o170_000;
@@ -137,7 +137,7 @@ const S_IFSOCK: u16 = 0o140_000;
 
 /// An IPv4 address in IPv4-mapped form. `addr` is as the packet has it.
 #[inline(always)]
-fn mapped(addr: u32) -> [u8; 16] {
+pub(crate) fn mapped(addr: u32) -> [u8; 16] {
     let [a, b, c, d] = addr.to_ne_bytes();
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }

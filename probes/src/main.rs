@@ -11,6 +11,7 @@ mod close;
 mod connection;
 mod datagram;
 mod first;
+mod flow;
 mod handshake;
 mod kernel;
 mod listen;

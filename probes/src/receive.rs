@@ -97,7 +97,7 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         }
         let ts_ns = now();
         if first::wanted(connection, 0) {
-            first::look(connection, 0, result as u32, (*connection).bytes_in + (*exchange).bytes_in);
+            first::look(connection, tp, 0, result as u32, (*connection).bytes_in + (*exchange).bytes_in);
         }
         if (*exchange).role == role::SERVER && (*exchange).writes != 0 {
             finish(connection, tp, ts_ns, progress::FOLLOWED);

@@ -82,7 +82,7 @@ fn wrote(sk: *mut c_void, result: i32) {
         // What was sent within the call made the socket look at the clock.
         let ts_ns = if unsent == 0 { load!(tp, tcp_clock_cache as u64) } else { now() };
         if first::wanted(connection, 1) {
-            first::look(connection, 1, result as u32, (*connection).bytes_out + (*connection).exchange.bytes_out);
+            first::look(connection, tp, 1, result as u32, (*connection).bytes_out + (*connection).exchange.bytes_out);
         }
         settle_hold(connection, tp, ts_ns);
         let exchange = &raw mut (*connection).exchange;

@@ -17,7 +17,7 @@ use crate::step::{self, Step};
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 17] = [
+const SERVERS: [Need; 18] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -34,6 +34,7 @@ const SERVERS: [Need; 17] = [
     ("h2load", "nghttp2-client"),
     ("/usr/lib/python3/dist-packages/websockets", "python3-websockets"),
     ("openssl", "openssl"),
+    ("gnutls-cli", "gnutls-bin"),
     ("gtlsserver", "ngtcp2-server"),
     ("gtlsclient", "ngtcp2-client"),
     ("ip", "iproute2"),

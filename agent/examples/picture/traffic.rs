@@ -90,6 +90,7 @@ pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<Exchang
     ConnectionView {
         protocol: None,
         tls: None,
+        fast_open: false,
         sock,
         role: Role::Server,
         listener: Some(1),

@@ -212,6 +212,15 @@ impl Btf {
     /// unions count as the outer type's own, and an `atomic_t` at the end of the path as its only member. A bit field
     /// has the offset of its first whole byte.
     pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
+        self.bit_offset(structure, path).map(|bits| bits / 8)
+    }
+
+    /// The bit of a bit field of one bit, within the byte at its [`offset`](Self::offset).
+    pub fn bit(&self, structure: &str, path: &str) -> Option<u8> {
+        self.bit_offset(structure, path).map(|bits| 1 << (bits % 8))
+    }
+
+    fn bit_offset(&self, structure: &str, path: &str) -> Option<u32> {
         let mut id = *self.structs.get(structure)?;
         let mut offset = 0;
         for name in path.split('.') {
@@ -222,6 +231,7 @@ impl Btf {
         Some(offset)
     }
 
+    /// Offset in bits, and type.
     fn member(&self, id: u32, wanted: &str) -> Option<(u32, u32)> {
         let (at, header) = self.header(id)?;
         if !matches!(header.kind, KIND_STRUCT | KIND_UNION) {
@@ -230,7 +240,7 @@ impl Btf {
         (0..header.vlen).find_map(|i| {
             let entry = at + 12 + 12 * i;
             let raw = u32_at(&self.data, entry + 8)?;
-            let offset = (if header.bitfields { raw & 0x00ff_ffff } else { raw }) / 8;
+            let offset = if header.bitfields { raw & 0x00ff_ffff } else { raw };
             let name = self.name(u32_at(&self.data, entry)?)?;
             let member = self.peel(u32_at(&self.data, entry + 4)?).unwrap_or(0);
             if name == wanted {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use backscope_abi::MAX_DATAGRAMS;
 
-use super::event::{DatagramFlow, DatagramSample, Recognised, Sample, Sign, SockId};
+use super::event::{DatagramFlow, DatagramSample, QuicDatagram, Recognised, Sample, Sign, SockId};
 use super::histogram::{Precision, WaitHistogram};
-use super::output::{DatagramOutput, Output};
-use super::snapshot::{DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, WaitView};
+use super::output::{DatagramOutput, Output, QuicOutput};
+use super::quic::Flows;
+use super::snapshot::{DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, QuicView, WaitView};
 
 /// UDP sockets in a snapshot: those with most going on.
 pub const MAX_DATAGRAM_VIEWS: usize = 256;
@@ -130,7 +131,7 @@ impl Datagrams {
         WaitView { p50: most(view.p50), p90: most(view.p90), p99: most(view.p99), max: self.sample.longest_us, ..view }
     }
 
-    fn view(&self, protocol: Option<DatagramProtocol>) -> DatagramView {
+    fn view(&self) -> DatagramView {
         let sample = &self.sample;
         DatagramView {
             sock: sample.sock,
@@ -138,7 +139,9 @@ impl Datagrams {
             peer: sample.peer,
             pid: sample.pid,
             comm: sample.comm.clone(),
-            protocol,
+            protocol: None,
+            quic_connections: 0,
+            quic: Vec::new(),
             closed: sample.closed,
             arrived: sample.arrived,
             read: sample.read,
@@ -167,6 +170,7 @@ pub(super) struct Sockets {
     table: BTreeMap<SockId, Datagrams>,
     /// What is spoken, also on sockets that no sample has shown yet.
     spoken: BTreeMap<SockId, DatagramProtocol>,
+    flows: Flows,
     /// Of sockets that are closed.
     past: DatagramTotals,
 }
@@ -178,9 +182,36 @@ impl Sockets {
         for socket in sample.datagrams.iter().take(MAX_DATAGRAMS as usize) {
             let mut known = before.remove(&socket.sock).unwrap_or_else(|| Datagrams::new(socket));
             known.sampled(sample.ts_ns, socket);
-            let view = known.view(self.spoken.get(&socket.sock).copied());
-            out.push(Output::Datagrams(DatagramOutput { ts_ns: sample.ts_ns, view }));
             self.table.insert(socket.sock, known);
+            out.extend(self.table.get(&socket.sock).map(|known| {
+                Output::Datagrams(DatagramOutput { ts_ns: sample.ts_ns, view: self.view(socket.sock, known) })
+            }));
+        }
+        let answered = self.flows.take_answered();
+        out.extend(answered.into_iter().map(|view| self.told(sample.ts_ns, view)));
+    }
+
+    /// Packets of QUIC were read or written.
+    pub(super) fn quic(&mut self, datagram: &QuicDatagram) {
+        self.flows.seen(datagram);
+    }
+
+    fn told(&self, ts_ns: u64, view: QuicView) -> Output {
+        let socket = self.table.get(&view.sock).map(|socket| &socket.sample);
+        Output::Quic(Box::new(QuicOutput {
+            ts_ns,
+            local: socket.map(|socket| socket.local),
+            process: socket.map(|socket| (socket.pid, socket.comm.clone())),
+            view,
+        }))
+    }
+
+    fn view(&self, sock: SockId, socket: &Datagrams) -> DatagramView {
+        DatagramView {
+            protocol: self.spoken.get(&sock).copied(),
+            quic_connections: self.flows.count(sock),
+            quic: self.flows.shown(sock),
+            ..socket.view()
         }
     }
 
@@ -209,6 +240,7 @@ impl Sockets {
         self.table.retain(|sock, socket| {
             if socket.sample.closed {
                 self.spoken.remove(sock);
+                self.flows.forget(*sock);
                 past.add(&socket.sample);
             }
             !socket.sample.closed
@@ -218,10 +250,10 @@ impl Sockets {
     /// A last word on every socket that is open.
     pub(super) fn finish(&self, ts_ns: u64, out: &mut Vec<Output>) {
         out.extend(self.table.iter().map(|(sock, socket)| {
-            let view = socket.view(self.spoken.get(sock).copied());
-            let view = DatagramView { peak_bytes: socket.sample.queued_bytes, ..view };
+            let view = DatagramView { peak_bytes: socket.sample.queued_bytes, ..self.view(*sock, socket) };
             Output::Datagrams(DatagramOutput { ts_ns, view })
         }));
+        out.extend(self.flows.unanswered().map(|view| self.told(ts_ns, view.clone())));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Datagrams> {
@@ -233,7 +265,7 @@ impl Sockets {
         let mut sockets: Vec<_> = self.table.iter().collect();
         sockets.sort_by_key(|(_, socket)| Reverse(socket.weight()));
         let views = sockets.iter().take(MAX_DATAGRAM_VIEWS);
-        views.map(|(sock, socket)| socket.view(self.spoken.get(sock).copied())).collect()
+        views.map(|(sock, socket)| self.view(**sock, socket)).collect()
     }
 
     /// How many there are.

@@ -7,6 +7,7 @@ mod connection;
 mod datagram;
 mod moment;
 mod protocol;
+mod quic;
 
 use std::net::SocketAddr;
 
@@ -19,7 +20,8 @@ pub use connection::{
 };
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use moment::{Call, Moment, What};
-pub use protocol::{ClientHello, Recognised, ServerHello, Sign};
+pub use protocol::{ClientHello, Recognised, ServerHello, Sign, TlsRecord};
+pub use quic::{QuicDatagram, QuicPackets};
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;
@@ -51,6 +53,8 @@ pub enum Event {
     Moment(Moment),
     /// The first bytes of a connection were recognised.
     Recognised(Recognised),
+    /// Packets of QUIC were read or written.
+    Quic(QuicDatagram),
 }
 
 /// `accept` returned a socket.

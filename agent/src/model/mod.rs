@@ -37,6 +37,7 @@ mod listener;
 mod listeners;
 pub mod output;
 mod pattern;
+mod quic;
 mod recent;
 mod sharing;
 pub mod snapshot;
@@ -187,6 +188,10 @@ impl Model {
                 self.advance(recognised.ts_ns);
                 self.connections.recognised(recognised);
                 self.datagrams.recognised(recognised);
+            }
+            Event::Quic(datagram) => {
+                self.advance(datagram.ts_ns);
+                self.datagrams.quic(datagram);
             }
             Event::Process(process) => self.process(process, out),
             Event::Connections(part) => {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::event::{Accept, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
 use super::snapshot::{
     ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
-    Protocol, SliceKind, Totals, WaitView,
+    Protocol, QuicView, SliceKind, Totals, WaitView,
 };
 
 /// What a front-end wants to hear of one by one. The sums have everything all the same.
@@ -43,6 +43,8 @@ pub enum Output {
     Connection(Box<ConnectionOutput>),
     /// A UDP socket's figures, at each sample and at the end.
     Datagrams(DatagramOutput),
+    /// A QUIC connection got its first answer, or the run ended before.
+    Quic(Box<QuicOutput>),
     /// A SYN-ACK was sent again (`--detail events` only).
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).
@@ -70,6 +72,7 @@ impl Output {
             Self::Exchange(exchange) => exchange.ts_ns,
             Self::Connection(connection) => connection.ts_ns,
             Self::Datagrams(datagrams) => datagrams.ts_ns,
+            Self::Quic(quic) => quic.ts_ns,
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
             Self::Process(process) => process.ts_ns,
             Self::Pattern(pattern) => pattern.ts_ns,
@@ -133,6 +136,19 @@ pub struct ConnectionOutput {
     pub delayed_acks_sent: Option<(u64, u64)>,
     /// Threads that read and that wrote last.
     pub tids: (Option<u32>, Option<u32>),
+}
+
+/// A QUIC connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuicOutput {
+    /// When it is told.
+    pub ts_ns: u64,
+    /// Local address of its socket, once a sample has shown that.
+    pub local: Option<SocketAddr>,
+    /// Process that holds it, likewise, and its name: escape before printing.
+    pub process: Option<(u32, String)>,
+    /// The connection.
+    pub view: QuicView,
 }
 
 /// A UDP socket's figures at one moment.

@@ -12,9 +12,9 @@ use compact_str::CompactString;
 pub use connection::{
     ConnectionView, ExchangeView, HoldView, OwnerTimes, Slice, SliceKind, ThreadView, Trailing, Verdict,
 };
-pub use datagram::{DatagramRates, DatagramTotals, DatagramView};
+pub use datagram::{DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
-pub use protocol::{DatagramProtocol, Protocol, TlsView};
+pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
 
 use super::event::{SockId, Stage};
 

@@ -4,9 +4,13 @@
 mod datagram;
 mod http;
 mod named;
+mod quic;
+mod records;
 mod tls;
 
-use crate::model::event::Sign;
+pub use records::Records;
+
+use crate::model::event::{QuicPackets, Sign};
 
 /// What first bytes come to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,9 +39,19 @@ pub fn read(from_client: bool, bytes: &[u8]) -> Reading {
     http::preface(bytes).unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
 }
 
+/// Whether bytes begin as a TLS connection does.
+pub fn is_tls(bytes: &[u8]) -> bool {
+    tls::is_handshake(bytes)
+}
+
 /// What a datagram of `size` bytes is, of which these are the first.
 pub fn read_datagram(bytes: &[u8], size: usize) -> Option<Sign> {
     datagram::read(bytes, size)
+}
+
+/// The packets of QUIC that a datagram begins with. Any bytes may look like one with a short header.
+pub fn quic_packets(bytes: &[u8]) -> Option<QuicPackets> {
+    quic::packets(bytes)
 }
 
 #[cfg(test)]

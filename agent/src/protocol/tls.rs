@@ -9,9 +9,11 @@ use super::Reading;
 use crate::model::event::{ClientHello, ServerHello, Sign};
 
 const HANDSHAKE: u8 = 22;
-const HEAD: usize = 5;
+const CHANGE_CIPHER_SPEC: u8 = 20;
+/// Bytes of a record's head.
+pub(super) const HEAD: usize = 5;
 /// A record holds no more than this (RFC 8446, 5.1).
-const LONGEST: usize = 1 << 14;
+pub(super) const LONGEST: usize = 1 << 14;
 /// The random of a ServerHello that asks for another ClientHello (RFC 8446, 4.1.3).
 const RETRY: [u8; 4] = [0xcf, 0x21, 0xad, 0x74];
 
@@ -26,7 +28,24 @@ pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
         Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ClientHello(hello)))) if from_client => {
             Reading::last(client(&hello).map(Sign::ClientHello))
         }
-        Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello)))) if !from_client => {
+        Ok((rest, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello)))) if !from_client => {
+            if hello.random.starts_with(&RETRY) {
+                second(rest)
+            } else {
+                Reading::last(server(&hello).map(Sign::ServerHello))
+            }
+        }
+        Err(error) => Reading { sign: None, more: error.is_incomplete() },
+        _ => Reading::default(),
+    }
+}
+
+/// The hello behind one that asks the client to say hello again, with another key (HelloRetryRequest).
+fn second(bytes: &[u8]) -> Reading {
+    match parse_tls_message_handshake(bytes) {
+        Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello))))
+            if !hello.random.starts_with(&RETRY) =>
+        {
             Reading::last(server(&hello).map(Sign::ServerHello))
         }
         Err(error) => Reading { sign: None, more: error.is_incomplete() },
@@ -37,12 +56,16 @@ pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
 /// What the records hold, one behind the other, as far as it is there. A message may be spread over several.
 fn messages(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut messages = Vec::new();
-    while let Some((head, rest)) = bytes.split_at_checked(HEAD).filter(|_| is_handshake(bytes)) {
+    // A server that asks for another hello changes nothing yet, and says so for old middleboxes' sake (RFC 8446, D.4).
+    let is_part = |bytes: &[u8]| is_handshake(bytes) || matches!(bytes, [CHANGE_CIPHER_SPEC, 3, 3, 0, 1, ..]);
+    while let Some((head, rest)) = bytes.split_at_checked(HEAD).filter(|_| is_part(bytes)) {
         let length = usize::from(head[3]) << 8 | usize::from(head[4]);
         if length == 0 || length > LONGEST {
             return None;
         }
-        messages.extend_from_slice(&rest[..length.min(rest.len())]);
+        if head[0] != CHANGE_CIPHER_SPEC {
+            messages.extend_from_slice(&rest[..length.min(rest.len())]);
+        }
         bytes = rest.get(length..).unwrap_or_default();
     }
     Some(messages)
@@ -74,9 +97,6 @@ fn client(hello: &TlsClientHelloContents) -> Option<ClientHello> {
 }
 
 fn server(hello: &TlsServerHelloContents) -> Option<ServerHello> {
-    if hello.random.starts_with(&RETRY) {
-        return None;
-    }
     let mut read = ServerHello {
         version: hello.version.0,
         session: hello.session_id.map_or(0, crc32fast::hash),

@@ -19,7 +19,7 @@ use body::{
     AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SynBody, retransmitted,
 };
 use connection::{ConnectionBody, ExchangeBody};
-use datagram::DatagramBody;
+use datagram::{DatagramBody, QuicBody};
 use moment::MomentBody;
 use pattern::PatternBody;
 use summary::SummaryBody;
@@ -69,6 +69,7 @@ impl Sink for Json {
                     self.line(out, "connection", ts_ns, ConnectionBody::from(connection.as_ref()))
                 }
                 Output::Datagrams(datagrams) => self.line(out, "datagrams", ts_ns, DatagramBody::from(&datagrams.view)),
+                Output::Quic(quic) => self.line(out, "quic", ts_ns, QuicBody::from(quic.as_ref())),
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
                 Output::Pattern(pattern) => self.line(out, "pattern", ts_ns, PatternBody::from(&pattern.view)),
                 Output::Moment(told) => self.line(out, "event", ts_ns, MomentBody::from(&told.moment)),

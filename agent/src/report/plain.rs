@@ -248,6 +248,7 @@ impl Sink for Plain {
             self.exchanges.write(out, &time, snapshot)?;
         }
         if !ends {
+            datagrams::quic(out, &self.time(snapshot.now_ns), outputs)?;
             datagrams::write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
         }
         if !listeners.is_empty() {

@@ -4,52 +4,133 @@ use std::collections::HashMap;
 
 use backscope_abi as abi;
 use backscope_abi::role;
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use super::stream;
-use crate::model::event::{Recognised, SockId};
-use crate::protocol::{self, Reading};
+use crate::model::event::{Event, QuicDatagram, Recognised, Sign, SockId};
+use crate::protocol::{self, Reading, Records};
 
 /// Directions whose first bytes came in parts, and are not complete yet.
 const MAX_WAITING: usize = 1_024;
+/// Directions of TLS connections whose handshake is followed at once.
+const MAX_FOLLOWED: usize = 4_096;
 
-/// The first bytes that say nothing yet without those that follow.
+/// UDP sockets whose QUIC is followed.
+const MAX_QUIC_SOCKETS: usize = 4_096;
+
+/// What is known of directions of which more is to come.
 #[derive(Default)]
-pub(super) struct FirstBytes(HashMap<(SockId, bool), Vec<u8>>);
+pub(super) struct FirstBytes {
+    /// First bytes that say nothing yet without those that follow.
+    waiting: HashMap<(SockId, bool), Vec<u8>>,
+    /// The records of TLS.
+    records: HashMap<(SockId, bool), Records>,
+    /// UDP sockets that speak QUIC: what has a short header there is QUIC's.
+    quic: FxHashSet<SockId>,
+}
 
 impl FirstBytes {
-    /// What these bytes are, perhaps together with those before them.
-    pub(super) fn take(&mut self, record: &[u8]) -> Option<Recognised> {
-        let head: abi::FirstBytes = stream::record(record)?;
-        let bytes = record.get(size_of::<abi::FirstBytes>()..)?;
-        let bytes = bytes.get(..usize::try_from(head.length).ok()?)?;
+    /// What a record of first bytes tells, perhaps together with those before it.
+    pub(super) fn take(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
+        match stream::record(record) {
+            Some(abi::FIRST_DATAGRAM) => self.datagram(record),
+            _ => self.bytes(record),
+        }
+    }
+
+    fn bytes(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
+        let mut told = SmallVec::new();
+        let Some((head, bytes)) = parts::<abi::FirstBytes>(record, |head| head.length) else { return told };
+        let mut tell = |sign| told.push(recognised(&head, sign));
+        if head.fast_open != 0 && head.at == 0 {
+            tell(Sign::FastOpen);
+        }
+        if let Some(sign) = self.name(&head, bytes) {
+            tell(sign);
+        }
+        self.follow(&head, bytes, tell);
+        told
+    }
+
+    fn datagram(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
+        let mut told = SmallVec::new();
+        let Some((abi::FirstDatagram { head, peer }, bytes)) =
+            parts::<abi::FirstDatagram>(record, |datagram| datagram.head.length)
+        else {
+            return told;
+        };
+        let sign = protocol::read_datagram(bytes, usize::try_from(head.at).unwrap_or(usize::MAX));
+        if let Some(Sign::Quic { .. }) = sign
+            && self.quic.len() < MAX_QUIC_SOCKETS
+        {
+            self.quic.insert(head.sock);
+        }
+        told.extend(sign.map(|sign| recognised(&head, sign)));
+        if self.quic.contains(&head.sock)
+            && let Some(packets) = protocol::quic_packets(bytes)
+        {
+            let (peer, outbound) = ((peer.port != 0).then(|| stream::address(peer)), head.outbound != 0);
+            told.push(Event::Quic(QuicDatagram { ts_ns: head.ts_ns, sock: head.sock, peer, outbound, packets }));
+        }
+        told
+    }
+
+    fn name(&mut self, head: &abi::FirstBytes, bytes: &[u8]) -> Option<Sign> {
         let key = (head.sock, head.outbound != 0);
-        let mut waiting = self.0.remove(&key).unwrap_or_default();
+        let mut waiting = self.waiting.remove(&key).unwrap_or_default();
         // A part that is missing cannot be made up for.
         if usize::try_from(head.at).ok()? != waiting.len() && head.midway == 0 {
             return None;
         }
         waiting.extend_from_slice(bytes);
-        let from_client = (head.role == role::CLIENT) == (head.outbound != 0);
-        let Reading { sign, more } = protocol::read(from_client, &waiting);
-        if more && head.last == 0 && self.0.len() < MAX_WAITING {
-            self.0.insert(key, waiting);
+        let Reading { sign, more } = protocol::read(from_client(head), &waiting);
+        if more && head.last == 0 && self.waiting.len() < MAX_WAITING {
+            self.waiting.insert(key, waiting);
         }
-        sign.map(|sign| Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
+        sign
     }
 
-    /// What a datagram is.
-    pub(super) fn datagram(record: &[u8]) -> Option<Recognised> {
-        let head: abi::FirstBytes = stream::record(record)?;
-        let bytes = record.get(size_of::<abi::FirstBytes>()..)?;
-        let bytes = bytes.get(..usize::try_from(head.length).ok()?)?;
-        let sign = protocol::read_datagram(bytes, usize::try_from(head.at).ok()?)?;
-        Some(Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
+    /// Follows the records of a TLS connection that was seen from its beginning.
+    fn follow(&mut self, head: &abi::FirstBytes, bytes: &[u8], mut tell: impl FnMut(Sign)) {
+        let (key, at) = ((head.sock, head.outbound != 0), u64::from(head.at));
+        if head.midway != 0 {
+            return;
+        }
+        if !self.records.contains_key(&key) {
+            if !protocol::is_tls(bytes) || self.records.len() >= MAX_FOLLOWED {
+                return;
+            }
+            self.records.insert(key, Records::starting_at(at));
+        }
+        if let Some(records) = self.records.get_mut(&key) {
+            records.take(from_client(head), at, bytes, |record| tell(Sign::TlsRecord(record)));
+        }
+        if head.last != 0 {
+            self.records.remove(&key);
+        }
     }
 
     /// A connection ended.
     pub(super) fn forget(&mut self, sock: SockId) {
         for outbound in [false, true] {
-            self.0.remove(&(sock, outbound));
+            self.waiting.remove(&(sock, outbound));
+            self.records.remove(&(sock, outbound));
         }
     }
+}
+
+/// The head of a record, and the bytes behind it.
+fn parts<T: Copy>(record: &[u8], length: impl Fn(&T) -> u32) -> Option<(T, &[u8])> {
+    let head: T = stream::record(record)?;
+    let bytes = record.get(size_of::<T>()..)?;
+    Some((head, bytes.get(..usize::try_from(length(&head)).ok()?)?))
+}
+
+fn recognised(head: &abi::FirstBytes, sign: Sign) -> Event {
+    Event::Recognised(Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
+}
+
+fn from_client(head: &abi::FirstBytes) -> bool {
+    (head.role == role::CLIENT) == (head.outbound != 0)
 }

@@ -99,6 +99,7 @@ impl Globals {
         config.socket_cookie = has(plan::SOCKET_COOKIE);
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
         config.task_regs = has(plan::TASK_REGS);
+        config.syn_data_bit = types.btf.bit("tcp_sock", "syn_data_acked").unwrap_or(0);
         config.drop_listen_overflow = types.btf.enumerator(plan::DROP_LISTEN_OVERFLOW).unwrap_or(0);
         let of =
             |queued_by_state, delayed_ack_timer| ConfigGlobal(Config { queued_by_state, delayed_ack_timer, ..config });

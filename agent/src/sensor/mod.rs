@@ -236,7 +236,7 @@ impl Sensor {
                     take(event)?;
                 }
                 Some(stream::Decoded::FirstBytes) => {
-                    self.first.take(&record).map(Event::Recognised).map_or(Ok(()), &mut take)?;
+                    self.first.take(&record).into_iter().try_for_each(&mut take)?;
                 }
                 Some(stream::Decoded::Adopt(pid)) => {
                     self.adopt.insert(pid);

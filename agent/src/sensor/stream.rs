@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use backscope_abi as abi;
 
-use super::first::FirstBytes;
 use super::moments::{self, Sight};
 use super::{brief, connections};
 use crate::model::event::{self, Event, ProcessChange, Stage};
@@ -58,8 +57,7 @@ pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
         abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sight.kernel)),
         abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, sight)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
-        abi::FIRST_DATAGRAM => Event::Recognised(FirstBytes::datagram(bytes)?),
-        abi::FIRST_BYTES => return Some(Decoded::FirstBytes),
+        abi::FIRST_BYTES | abi::FIRST_DATAGRAM => return Some(Decoded::FirstBytes),
         abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),
         // Listeners come and go by the sample, which has all of their figures.
         _ => return None,

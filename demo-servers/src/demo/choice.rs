@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -76,7 +76,7 @@ impl Choice {
         let text = asked.as_ref().and_then(|arg| arg.to_str()?.strip_prefix(LISTEN)).unwrap_or("127.0.0.1:0");
         let mut address: SocketAddr = text.parse().map_err(io::Error::other)?;
         if address.port() == 0 {
-            address.set_port(TcpListener::bind(address)?.local_addr()?.port());
+            address.set_port(free_port(address)?);
         }
         self.server.push(format!("{LISTEN}{address}").into());
         Ok(address)
@@ -137,10 +137,15 @@ impl Subcommand for Choice {
 impl Demo {
     /// Its subcommand.
     fn command(&self) -> Command {
+        let client: Vec<_> = knobs(self.client, &subcommand::<Client>(self.client)).collect();
+        // What both have to agree on is one knob, and goes to both.
+        let shared = |arg: &Arg| client.iter().any(|other| other.get_id() == arg.get_id());
+        let verb = subcommand::<Verb>(self.server);
+        let server: Vec<_> = knobs(self.server, &verb).filter(|arg| !shared(arg)).collect();
         // A set of knobs takes its own description with it, so that of the demo comes last.
         RunOptions::augment_args(Command::new(self.name))
-            .args(knobs(self.client, &subcommand::<Client>(self.client)))
-            .args(knobs(self.server, &subcommand::<Verb>(self.server)).map(|arg| arg.help_heading("Server")))
+            .args(client)
+            .args(server.into_iter().map(|arg| arg.help_heading("Server")))
             .about(self.title)
             .long_about(format!("{}\n\n{}", self.title, self.about))
             .after_help(self.variations())
@@ -151,6 +156,22 @@ impl Demo {
         let lines = self.variations.iter().map(|(knobs, what)| format!("  {knobs:<26} {what}\n"));
         if self.variations.is_empty() { String::new() } else { format!("Try:\n{}", lines.collect::<String>()) }
     }
+}
+
+/// A port of this address that is free for TCP and for UDP, whichever the server takes.
+fn free_port(mut address: SocketAddr) -> io::Result<u16> {
+    const ATTEMPTS: usize = 10;
+    let mut outcome = Err(io::ErrorKind::AddrInUse.into());
+    for _ in 0..ATTEMPTS {
+        address.set_port(0);
+        let listener = TcpListener::bind(address)?;
+        address.set_port(listener.local_addr()?.port());
+        outcome = UdpSocket::bind(address).map(|_| address.port());
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
 }
 
 /// The verb of these arguments as a command.
@@ -257,6 +278,18 @@ mod tests {
             panic!("nagle has another client");
         };
         assert_eq!((client.clients.to_string().as_str(), client.requests), ("2x", 0));
+    }
+
+    #[test]
+    fn what_both_sides_have_goes_to_both() {
+        let choice =
+            Choice::new(find("https-tls13").unwrap(), &["--tls", "1.2", "--resume", "--tickets", "3"]).unwrap();
+        let sorted = |mut args: Vec<OsString>| {
+            args[1..].sort();
+            args
+        };
+        assert_eq!(sorted(choice.server), ["https", "--resume", "--tickets=3", "--tls=1.2"]);
+        assert_eq!(sorted(choice.client_args), ["https", "--resume", "--tls=1.2"]);
     }
 
     #[test]

@@ -17,10 +17,12 @@ use crate::communication::jobs::JobOptions;
 use crate::communication::news::NewsOptions;
 use crate::communication::sessions::SessionOptions;
 use crate::execution::Count;
+use crate::https;
 use crate::protocols::grpc::GrpcOptions;
 use crate::protocols::http::HttpOptions;
 use crate::protocols::http1::Http1Options;
 use crate::protocols::websocket::WebSocketOptions;
+use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::proxying::forward::ThroughOptions;
 use crate::sock::set_tcp_option;
 
@@ -36,6 +38,18 @@ pub enum Client {
     Requests(RequestOptions),
     /// Sends orders, and sends one again that was not answered in time
     Orders(OrderOptions),
+    /// Makes connections over one of the ways to HTTPS
+    Https(https::client::Options),
+    /// The same over QUIC (HTTP/3)
+    Quic(https::quic_client::Options),
+    /// Asks over one connection after another, and counts at each layer
+    Layers(layers::ClientOptions),
+    /// Asks in datagrams
+    Udp(udp::ClientOptions),
+    /// Sends a stream of bytes, and closes a half
+    Tcp(tcp::ClientOptions),
+    /// Opens WebRTC data channels
+    Webrtc(webrtc::ClientOptions),
     /// Asks by HTTP
     Http(HttpOptions),
     /// Asks by HTTP/1.1, if told so without awaiting the answers (pipelining)
@@ -64,6 +78,12 @@ impl Client {
         let mut report = match self {
             Self::Requests(options) => options.run(server, stop),
             Self::Orders(options) => orders::run(options, server, stop),
+            Self::Https(options) => https::client::run(options, server, stop),
+            Self::Quic(options) => https::quic_client::run(options, server, stop),
+            Self::Layers(options) => layers::ask(options, server, stop),
+            Self::Udp(options) => udp::ask(options, server, stop),
+            Self::Tcp(options) => tcp::converse(options, server, stop),
+            Self::Webrtc(options) => webrtc::converse(options, server, stop),
             Self::Http(options) => options.run(server, stop),
             Self::Http1(options) => options.run(server, stop),
             Self::WebSocket(options) => options.run(server, stop),

@@ -8,6 +8,8 @@ mod catalogue;
 mod choice;
 pub(crate) mod client;
 mod far;
+#[cfg(test)]
+pub(crate) mod in_process;
 mod orders;
 mod report;
 mod server;
@@ -18,6 +20,7 @@ pub(crate) mod tasks;
 pub use catalogue::demos;
 pub use choice::{Choice, RunOptions, write_list};
 pub use client::{Client, RequestOptions};
+pub(crate) use client::{RETRY, connect, explain, timeout};
 pub use orders::OrderOptions;
 pub use report::Report;
 pub use server::{Launcher, Server};

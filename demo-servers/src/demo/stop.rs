@@ -50,23 +50,32 @@ impl Stop {
     }
 }
 
-/// Whether somebody listens on the port, without a connection to find out.
+/// Whether somebody listens on the port, without a connection to find out: for TCP, or with a UDP socket that has no
+/// peer.
 pub(super) fn someone_listens(address: SocketAddr) -> io::Result<bool> {
-    let table = fs::read_to_string(if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" })?;
-    Ok(table.lines().any(|line| listens(line, address.port())))
+    const TCP_LISTEN: &str = "0A";
+    const UDP_UNCONNECTED: &str = "07";
+    let version = if address.is_ipv4() { "" } else { "6" };
+    for (transport, state) in [("tcp", TCP_LISTEN), ("udp", UDP_UNCONNECTED)] {
+        // Of this thread's network namespace.
+        let table = fs::read_to_string(format!("/proc/thread-self/net/{transport}{version}"))?;
+        if table.lines().any(|line| is_at(line, address.port(), state)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// Whether the line of `/proc/net/tcp` is about a listener on the port.
-fn listens(line: &str, port: u16) -> bool {
-    const LISTEN: &str = "0A";
+/// Whether the line of `/proc/net` is about a socket of the port in this state.
+fn is_at(line: &str, port: u16, state: &str) -> bool {
     let mut columns = line.split_whitespace().skip(1);
     let local = columns.next().unwrap_or_default();
-    local.ends_with(&format!(":{port:04X}")) && columns.nth(1) == Some(LISTEN)
+    local.ends_with(&format!(":{port:04X}")) && columns.nth(1) == Some(state)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
     use std::time::Instant;
 
     use super::*;
@@ -85,6 +94,15 @@ mod tests {
     }
 
     #[test]
+    fn a_udp_socket_without_a_peer_listens() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        assert!(someone_listens(address).unwrap());
+        socket.connect(address).unwrap();
+        assert!(!someone_listens(address).unwrap());
+    }
+
+    #[test]
     fn the_end_of_the_server_is_no_failure() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stop = Stop::with_server(listener.local_addr().unwrap());
@@ -92,6 +110,6 @@ mod tests {
         drop(listener);
         assert!(!stop.is_failure() && stop.is_stopped());
         assert!(Stop::default().is_failure());
-        assert!(!listens("  sl  local_address rem_address   st tx_queue", 0));
+        assert!(!is_at("  sl  local_address rem_address   st tx_queue", 0, "07"));
     }
 }

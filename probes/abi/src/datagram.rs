@@ -77,8 +77,8 @@ pub struct Datagram {
     pub comm: [u8; 16],
     /// Datagrams that were looked at for their protocol.
     pub looks: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// Not 0: one of them was QUIC's.
+    pub quic: u32,
     /// The oldest of `marks` that is in use.
     pub head: u32,
     /// Where the next one goes.
@@ -120,7 +120,7 @@ impl Datagram {
         tgid: 0,
         comm: [0; 16],
         looks: 0,
-        _pad: 0,
+        quic: 0,
         head: 0,
         tail: 0,
         marks: [0; MARKS as usize],

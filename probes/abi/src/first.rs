@@ -1,17 +1,28 @@
 //! The first bytes of a connection in each direction, from which its protocol is told.
 
+use crate::Endpoint;
+
 /// Kind of [`FirstBytes`].
 pub const FIRST_BYTES: u32 = 13;
-/// Kind of a [`FirstBytes`] with a datagram.
+/// Kind of a [`FirstDatagram`].
 pub const FIRST_DATAGRAM: u32 = 14;
-/// Datagrams of a UDP socket that are looked at, in both directions together.
+/// Datagrams of a UDP socket that are looked at, in both directions together; unless one shows that QUIC is spoken.
 pub const MAX_DATAGRAM_LOOKS: u32 = 16;
+/// Of such a socket the datagrams that are looked at with each peer, in both directions together: those of a handshake.
+pub const MAX_FLOW_LOOKS: u32 = 24;
+/// Peers whose datagrams are counted for that; of more the least recent are forgotten, and may be looked at again.
+pub const MAX_FLOWS: u32 = 4_096;
 /// Bytes that are read of a direction at most, unless it begins as TLS or HTTP/2 do; one less than a power of two.
 pub const FEW_BYTES: u32 = 511;
 /// Bytes that are read at a time at most of one that does: a ClientHello with a post-quantum key share is 1.8 KB.
 pub const MANY_BYTES: u32 = 2_047;
-/// Calls whose bytes are read of a direction at most: TLS libraries read the head of a record by itself.
+/// Calls whose bytes are read of a direction at most.
 pub const MAX_LOOKS: u8 = 3;
+/// The same of a direction that begins as TLS does, up to the first application data: TLS libraries read the head of a
+/// record by itself, and a client's handshake is four records.
+pub const MAX_TLS_LOOKS: u8 = 14;
+/// Bytes of such a direction behind which no more is read.
+pub const MAX_TLS_BYTES: u64 = 16_384;
 /// Reads of first bytes in one refresh period, on each processor. Beyond it, and while the ring buffer is an eighth full or
 /// more, new connections have no protocol;
 /// [`counter::UNLOOKED`](crate::counter::UNLOOKED) counts what was passed over.
@@ -40,4 +51,29 @@ pub struct FirstBytes {
     pub midway: u8,
     /// As in [`Exchange`](crate::Exchange).
     pub role: u8,
+    /// Not 0: the SYN carried data that was taken (TCP Fast Open).
+    pub fast_open: u8,
+    /// Padding.
+    pub _pad: [u8; 7],
+}
+
+/// The head of a record of a datagram, or of several that one call moved; the bytes follow it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FirstDatagram {
+    /// [`FIRST_DATAGRAM`]; `at` is the size.
+    pub head: FirstBytes,
+    /// Whom it came from, or went to; port 0 if that could not be told: of a datagram that was read on a socket that is
+    /// not connected it cannot.
+    pub peer: Endpoint,
+}
+
+/// Who exchanges datagrams: the key of the map that counts what was looked at.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The socket's id.
+    pub sock: u64,
+    /// Whom with; where that cannot be told, in its place the beginning of the id that the datagram is addressed to.
+    pub peer: Endpoint,
 }

@@ -121,6 +121,8 @@ layout! {
     delivered_mstamp = "tcp_sock"."delivered_mstamp",
     /// When the segment that was delivered last had been sent, µs.
     first_tx_mstamp = "tcp_sock"."first_tx_mstamp",
+    /// Whether the data of the SYN was taken (TCP Fast Open): the byte that has the bit.
+    syn_data_acked = "tcp_sock"."syn_data_acked",
     /// Windowed minimum of the round-trip time: three pairs of time and value.
     rtt_min = "tcp_sock"."rtt_min",
     /// Jiffies that sending was busy, limited by the peer's window, by the send buffer.
@@ -199,6 +201,8 @@ layout! {
     regs_call = "pt_regs"."orig_ax",
     /// As above: its second argument.
     regs_second = "pt_regs"."si",
+    /// As above: its fifth argument.
+    regs_fifth = "pt_regs"."r8",
     /// Start of a packet's buffer.
     skb_head = "sk_buff"."head",
     /// Offset of the IP header.
@@ -257,8 +261,10 @@ pub struct Config {
     pub task_regs: u8,
     /// Not 0: the first bytes of connections are looked at.
     pub first_bytes: u8,
+    /// The bit of `syn_data_acked` in its byte; 0 if this kernel has none.
+    pub syn_data_bit: u8,
     /// Padding.
-    pub _pad: [u8; 3],
+    pub _pad: [u8; 2],
     /// Length of a jiffy, ns.
     pub tick_ns: u32,
     /// Size of the ring buffer.
@@ -287,7 +293,8 @@ impl Config {
         delayed_ack_timer: 0,
         task_regs: 0,
         first_bytes: 0,
-        _pad: [0; 3],
+        syn_data_bit: 0,
+        _pad: [0; 2],
         tick_ns: 4_000_000,
         ring_bytes: 0,
         drop_listen_overflow: 0,

@@ -22,7 +22,8 @@ pub use datagram::{
     bucket_middle_us, wait_bucket,
 };
 pub use first::{
-    FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_LOOKS,
+    FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, FirstDatagram, Flow, LOOKS_A_PERIOD, MANY_BYTES,
+    MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, MAX_FLOWS, MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS,
 };
 pub use layout::{ABSENT, Config, Layout};
 pub use moment::{MOMENT, Moment, side, what};

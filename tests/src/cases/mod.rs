@@ -21,6 +21,7 @@ mod protocol;
 mod receive;
 mod record;
 mod robust;
+mod secure;
 mod send;
 mod server;
 mod target;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Case> {
         learn::CASES,
         target::CASES,
         robust::CASES,
+        secure::CASES,
         command::CASES,
         record::CASES,
         coverage::CASES,

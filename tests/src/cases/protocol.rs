@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
 use super::ledger::serve;
 use super::{any_tier, native};
@@ -20,6 +20,7 @@ pub(super) const CASES: &[Case] = &[
     native("protocol::http_1_and_2", http),
     native("protocol::tls_1_3_and_1_2", tls),
     native("protocol::tls_resumed", tls_resumed),
+    native("protocol::round_trips_saved", round_trips_saved),
     native("protocol::websocket_and_events", upgraded),
     native("protocol::quic", quic),
     native("protocol::never_a_wrong_name", nonsense),
@@ -93,8 +94,8 @@ fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
          proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi;\n\
          scgi_temp_path {place}/scgi; server {{ listen 127.0.0.1:{plain}; return 200 'ok'; }}\n\
          server {{ listen 127.0.0.1:{h2c} http2; return 200 'ok'; }}\n\
-         server {{ listen 127.0.0.1:{tls} ssl http2; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:a:1m;\n\
-         ssl_certificate {certificate}; ssl_certificate_key {key}; return 200 'ok'; }} }}\n"
+         server {{ listen 127.0.0.1:{tls} ssl http2 fastopen=8; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:a:1m;\n\
+         ssl_early_data on; ssl_ecdh_curve X25519:prime256v1; ssl_certificate {certificate}; ssl_certificate_key {key}; return 200 'ok'; }} }}\n"
     );
     fs::write(&config, text)?;
     let mut command = Command::new(nginx);
@@ -159,8 +160,12 @@ fn tls(world: &World) -> anyhow::Result<()> {
     let older = asked(&mut agent, port, &mut curl(&older, &url)?)?;
     ensure!(older["tls"]["version"] == "1.2" && older["tls"]["alpn"] == "http/1.1", "{older}");
     // A round trip more for the handshake.
-    let count = |connection: &Value| number(connection, "/exchanges").context("exchanges");
-    ensure!(count(&newest)? >= 3 && count(&older)? >= 3, "{newest} {older}");
+    for (connection, tls, round_trips) in [(&newest, 1, 3), (&older, 2, 4)] {
+        let answer = &connection["first_answer"];
+        ensure!(answer["round_trips"] == round_trips && answer["tls"] == tls, "{connection}");
+        ensure!(answer["tcp"] == 1 && answer["request"] == 1, "{connection}");
+        ensure!(number(answer, "/handshake_us/app") > Some(0), "the server signed its certificate: {connection}");
+    }
     agent.stop().map(drop)
 }
 
@@ -179,9 +184,52 @@ fn tls_resumed(world: &World) -> anyhow::Result<()> {
             client.arg(&session).stdin(fs::File::open(&request)?);
             let connection = asked(&mut agent, port, &mut client)?;
             ensure!(connection["tls"]["resumed"] == resumed, "{version} {option}: {connection}");
+            let round_trips = if version == "-tls1_2" && !resumed { 4 } else { 3 };
+            let answer = &connection["first_answer"];
+            ensure!(answer["round_trips"] == round_trips, "{version} {option}: {connection}");
         }
     }
     agent.stop().map(drop)
+}
+
+/// What a client can save, and what a wrong guess of the server's key exchange costs it.
+fn round_trips_saved(world: &World) -> anyhow::Result<()> {
+    net::set("ipv4/tcp_fastopen", 0x1 | 0x2 | 0x400)?;
+    let folder = tempfile::tempdir()?;
+    let server = nginx(world, folder.path())?;
+    let mut agent = world.watch().pid(server.pid()).start()?;
+    let [_, _, port] = ports();
+    let (session, request) = (folder.path().join("session"), folder.path().join("request"));
+    fs::write(&request, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
+    let steps = |connection: &Value| ["tcp", "tls", "request"].map(|step| connection["first_answer"][step].as_u64());
+
+    let mut first = openssl(port, &["-sess_out"], &session)?;
+    asked(&mut agent, port, first.stdin(fs::File::open(&request)?))?;
+    let mut early = openssl(port, &["-early_data", &request.display().to_string(), "-sess_in"], &session)?;
+    let early = asked(&mut agent, port, early.stdin(Stdio::null()))?;
+    ensure!(early["tls"]["early_data"] == true && early["tls"]["resumed"] == true, "{early}");
+    ensure!(steps(&early) == [Some(1), Some(0), Some(1)], "{early}");
+
+    let url = format!("https://127.0.0.1:{port}/");
+    // The first connection fetches the cookie.
+    for fast_open in [false, true] {
+        let connection = asked(&mut agent, port, &mut curl(&["--tcp-fastopen"], &url)?)?;
+        ensure!(connection["fast_open"] == fast_open, "{connection}");
+        ensure!(steps(&connection) == [Some(u64::from(!fast_open)), Some(1), Some(1)], "{connection}");
+    }
+
+    let again = asked(&mut agent, port, &mut curl(&["--curves", "X448:P-256"], &url)?)?;
+    ensure!(again["tls"]["version"] == "1.3", "the server asked for another hello: {again}");
+    ensure!(steps(&again) == [Some(1), Some(2), Some(1)], "{again}");
+    agent.stop().map(drop)
+}
+
+/// A client of TLS 1.3 that ends with the server; the session is the last option's value.
+fn openssl(port: u16, options: &[&str], session: &Path) -> anyhow::Result<Command> {
+    let mut client = Command::new(installed("openssl")?);
+    client.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-tls1_3", "-ign_eof"]);
+    client.args(options).arg(session);
+    Ok(client)
 }
 
 /// A server that changes to WebSocket on one path, and streams events on another.
@@ -243,7 +291,16 @@ fn quic(world: &World) -> anyhow::Result<()> {
         command.args(["127.0.0.1", &PORT.to_string(), "https://a.test/index.html"]);
         let output = command.output()?;
         ensure!(output.status.success(), "{command:?}: {output:?}");
-        let told = serde_json::json!({ "version": 1, "early_data": early_data });
+        let connection = agent.await_object("the connection's first answer", |object| {
+            is(object, "quic") && object["early_data"] == early_data && !object["first_answer"].is_null()
+        })?;
+        let round_trips = if early_data { 1 } else { 2 };
+        ensure!(connection["first_answer"]["round_trips"] == round_trips, "{connection}");
+        ensure!(connection["role"] == "server" && connection["handshake_by"] == "app", "{connection}");
+        let has_ids = [&connection["client_id"], &connection["server_id"]].iter().all(|id| id.is_string());
+        ensure!(has_ids && connection["pid"] == server.pid(), "{connection}");
+        let connections = 1 + u64::from(early_data);
+        let told = serde_json::json!({ "version": 1, "early_data": early_data, "connections": connections });
         agent.await_object(if early_data { "QUIC with early data" } else { "QUIC" }, |object| {
             is_server(object) && object["protocol"] == "quic" && object["quic"] == told
         })?;

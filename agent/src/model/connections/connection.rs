@@ -69,6 +69,7 @@ impl Connection {
             comm: accept.comm.clone(),
             midway: false,
             protocol: None,
+            fast_open: false,
         });
         Self {
             handshake_us: accept.handshake_us.map_or(0, |us| saturated(us.saturating_add(1))),
@@ -92,6 +93,7 @@ impl Connection {
             comm: opened.comm.as_str().into(),
             midway: opened.midway,
             protocol: None,
+            fast_open: false,
         });
         Self {
             handshake_us: opened.handshake_us.map_or(0, |us| saturated(us.saturating_add(1))),
@@ -142,9 +144,11 @@ impl Connection {
     }
 
     /// This is spoken on it.
-    pub(super) fn speaks(&mut self, protocol: Option<Protocol>, origins: &mut Origins) {
-        if self.origin.protocol != protocol {
-            self.origin = origins.share(Origin { protocol, ..Origin::clone(&self.origin) });
+    /// This is spoken; and, if `fast_open` says so, its SYN carried data.
+    pub(super) fn speaks(&mut self, protocol: Option<Protocol>, fast_open: bool, origins: &mut Origins) {
+        let fast_open = fast_open || self.origin.fast_open;
+        if (self.origin.protocol, self.origin.fast_open) != (protocol, fast_open) {
+            self.origin = origins.share(Origin { protocol, fast_open, ..Origin::clone(&self.origin) });
         }
     }
 
@@ -334,6 +338,7 @@ impl Connection {
             comm: self.origin.comm.to_string(),
             protocol: self.origin.protocol,
             tls,
+            fast_open: self.origin.fast_open,
             state: self.state,
             midway: self.origin.midway,
             since_ns: self.since_ns,

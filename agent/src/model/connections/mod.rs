@@ -4,6 +4,7 @@ mod connection;
 mod details;
 mod ends;
 mod inside;
+mod opening;
 mod origin;
 mod protocols;
 mod sums;
@@ -14,7 +15,9 @@ use std::collections::{HashMap, VecDeque};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-use super::event::{Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Recognised, Role, Sample, SockId};
+use super::event::{
+    Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Recognised, Role, Sample, Sign, SockId,
+};
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{ConnectionOutput, ExchangeOutput, Interest, Output};
@@ -146,7 +149,7 @@ impl Connections {
     pub(super) fn recognised(&mut self, recognised: &Recognised) {
         if let Some(connection) = self.table.get_mut(&recognised.sock).filter(|connection| connection.is_open()) {
             let protocol = protocols::spoken(connection.protocol(), &recognised.sign);
-            connection.speaks(protocol, &mut self.origins);
+            connection.speaks(protocol, recognised.sign == Sign::FastOpen, &mut self.origins);
             self.hellos.add(recognised.sock, &recognised.sign);
         }
     }
@@ -190,6 +193,7 @@ impl Connections {
             }
             self.current -= usize::from(connection.take_current(exchange.seq));
         }
+        self.hellos.exchanged(exchange, &view);
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
         told(exchange, connection.as_deref(), &view);

@@ -25,6 +25,8 @@ pub(in crate::model) struct Origin {
     pub(super) midway: bool,
     /// What is spoken, once that is known.
     pub(super) protocol: Option<Protocol>,
+    /// Its SYN carried data that was taken.
+    pub(super) fast_open: bool,
 }
 
 /// The origins of all connections there are.
@@ -87,6 +89,7 @@ mod tests {
             comm: "server".into(),
             midway: false,
             protocol: None,
+            fast_open: false,
         }
     }
 

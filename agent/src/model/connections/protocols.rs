@@ -1,9 +1,10 @@
 //! What is spoken on each connection, from what its first bytes were recognised as.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
-use crate::model::event::{ClientHello, ServerHello, Sign, SockId};
-use crate::model::snapshot::{Protocol, TlsView};
+use super::opening::Opening;
+use crate::model::event::{ClientHello, Exchange, ServerHello, Sign, SockId};
+use crate::model::snapshot::{ExchangeView, Protocol, TlsView};
 
 /// Open TLS connections whose hellos are kept. Of further ones it is known only that they are TLS.
 pub const MAX_HELLOS: usize = 16_384;
@@ -22,23 +23,24 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
         Sign::ClientHello(_) | Sign::ServerHello(_) => known.or(Some(Protocol::Tls)),
         Sign::Redis => Some(Protocol::Redis),
         Sign::Postgresql => Some(Protocol::Postgresql),
-        Sign::Quic { .. } | Sign::Dtls | Sign::Stun => known,
+        Sign::TlsRecord(_) | Sign::FastOpen | Sign::Quic { .. } | Sign::Dtls | Sign::Stun => known,
     }
 }
 
 /// The hellos of open TLS connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hellos(HashMap<SockId, Hello>);
+pub(super) struct Hellos(FxHashMap<SockId, Hello>);
 
 #[derive(Clone, Debug, Default)]
 struct Hello {
     client: Option<ClientHello>,
     server: Option<ServerHello>,
+    opening: Opening,
 }
 
 impl Hellos {
     pub(super) fn add(&mut self, sock: SockId, sign: &Sign) {
-        if !matches!(sign, Sign::ClientHello(_) | Sign::ServerHello(_))
+        if !matches!(sign, Sign::ClientHello(_) | Sign::ServerHello(_) | Sign::TlsRecord(_))
             || self.0.len() >= MAX_HELLOS && !self.0.contains_key(&sock)
         {
             return;
@@ -47,7 +49,15 @@ impl Hellos {
         match sign {
             Sign::ClientHello(client) => hello.client = Some(client.clone()),
             Sign::ServerHello(server) => hello.server = Some(server.clone()),
+            Sign::TlsRecord(record) => hello.opening.record(*record),
             _ => {}
+        }
+    }
+
+    /// An exchange is over.
+    pub(super) fn exchanged(&mut self, exchange: &Exchange, view: &ExchangeView) {
+        if let Some(Hello { client, server, opening }) = self.0.get_mut(&exchange.sock) {
+            opening.exchanged((client.as_ref(), server.as_ref()), exchange, view);
         }
     }
 
@@ -56,7 +66,7 @@ impl Hellos {
     }
 
     pub(super) fn view(&self, sock: SockId) -> Option<TlsView> {
-        let Hello { client, server } = self.0.get(&sock)?;
+        let Hello { client, server, opening } = self.0.get(&sock)?;
         let offered = client.as_ref().map_or_else(Vec::new, |client| client.alpn.clone());
         let chosen = server.as_ref().and_then(|server| server.alpn.clone());
         let only = || offered.first().filter(|_| offered.len() == 1 && server.is_some()).cloned();
@@ -67,6 +77,7 @@ impl Hellos {
             resumed: server.as_ref().and_then(|server| resumed(client.as_ref()?, server)),
             early_data: client.as_ref().is_some_and(|client| client.early_data),
             offered,
+            first_answer: opening.first_answer(),
         })
     }
 }

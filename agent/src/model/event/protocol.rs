@@ -58,6 +58,23 @@ pub enum Sign {
     Dtls,
     /// A message of STUN, as WebRTC sends them to find its peer, on a UDP socket.
     Stun,
+    /// A record of TLS, beyond the hellos.
+    TlsRecord(TlsRecord),
+    /// The SYN carried data that was taken (TCP Fast Open).
+    FastOpen,
+}
+
+/// A record of TLS that is no plain message of the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsRecord {
+    /// The client sent it.
+    pub from_client: bool,
+    /// 20 ChangeCipherSpec, 21 Alert, 23 ApplicationData, by which name also encrypted messages of the handshake go.
+    pub kind: u8,
+    /// Bytes behind its head.
+    pub length: u16,
+    /// Bytes that its side had sent before it.
+    pub at: u64,
 }
 
 /// What a TLS client offers.

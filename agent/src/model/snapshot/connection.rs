@@ -230,6 +230,8 @@ pub struct ConnectionView {
     pub protocol: Option<Protocol>,
     /// What its hellos told, if it is TLS.
     pub tls: Option<TlsView>,
+    /// Its SYN carried data that was taken (TCP Fast Open).
+    pub fast_open: bool,
     /// State; `Closed` once it has ended.
     pub state: TcpState,
     /// It was open at the attach.

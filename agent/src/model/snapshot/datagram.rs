@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{DatagramProtocol, WaitView};
-use crate::model::event::{DatagramFlow, SockId};
+use crate::model::event::{DatagramFlow, Role, SockId};
 
 /// A UDP socket. Counts run since it became known; `None` is what this kernel does not show.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,10 @@ pub struct DatagramView {
     pub comm: String,
     /// What is spoken; `None` if its first datagrams told nothing.
     pub protocol: Option<DatagramProtocol>,
+    /// QUIC connections that began on it.
+    pub quic_connections: u64,
+    /// The last of them that got their first answer, oldest first.
+    pub quic: Vec<QuicView>,
     /// Nobody holds it any more.
     pub closed: bool,
     /// What entered the receive queue.
@@ -46,6 +50,47 @@ pub struct DatagramView {
     pub at_least: u64,
     /// How long the oldest datagram in the queue has waited, µs; `None` if there is none, or not known.
     pub unread_us: Option<u64>,
+}
+
+impl DatagramView {
+    /// The QUIC connection on it that was answered last.
+    pub fn quic_last(&self) -> Option<&QuicView> {
+        self.quic.last()
+    }
+}
+
+/// A QUIC connection, by what its datagrams show. Its handshake is the application's work: the kernel moves datagrams.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuicView {
+    /// The UDP socket.
+    pub sock: SockId,
+    /// The other end; `None` before the first datagram to it, where the socket is not connected.
+    pub peer: Option<SocketAddr>,
+    /// Which end the watched process is.
+    pub role: Role,
+    /// Its first datagram.
+    pub since_ns: u64,
+    /// 1 or 2.
+    pub version: u8,
+    /// The id that the client goes by.
+    pub client_id: Vec<u8>,
+    /// The id that the server goes by, by its newest packet that says so.
+    pub server_id: Option<Vec<u8>>,
+    /// The client sent early data (0-RTT).
+    pub early_data: bool,
+    /// The server had the client prove its address (Retry).
+    pub retry: bool,
+    /// Its first answer.
+    pub answer: Option<QuicAnswer>,
+}
+
+/// How a QUIC connection got to its first answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicAnswer {
+    /// Round trips, that of the request included.
+    pub round_trips: u32,
+    /// From its first datagram, µs.
+    pub us: u64,
 }
 
 /// Figures a second over the last few; 0 for what is not observed.

@@ -1,5 +1,7 @@
 //! What is spoken on a connection.
 
+use super::OwnerTimes;
+
 /// A protocol, as far as first bytes tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
@@ -83,4 +85,30 @@ pub struct TlsView {
     pub resumed: Option<bool>,
     /// The client sent a request along before the handshake was over. Whether the server took it is encrypted.
     pub early_data: bool,
+    /// How it got to its first answer; `None` until that was seen, and where its records could not be followed.
+    pub first_answer: Option<FirstAnswer>,
+}
+
+/// How a TLS connection got from nothing to its first answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirstAnswer {
+    /// Round trips behind TCP's own: those of the TLS handshake, and that of the request.
+    pub trips: u32,
+    /// From the beginning of its first exchange to the end of the one with the answer, µs.
+    pub us: u64,
+    /// Whose time it was in the exchanges that were nothing but handshake.
+    pub handshake: OwnerTimes,
+}
+
+impl FirstAnswer {
+    /// Round trips that each step took, of a connection whose SYN carried data (`fast_open`) or did not: TCP's handshake,
+    /// TLS's, and the request. A step that came along with the one before took none of its own.
+    pub fn steps(&self, fast_open: bool) -> [u32; 3] {
+        [u32::from(!fast_open), self.trips.saturating_sub(1), self.trips.min(1)]
+    }
+
+    /// All of them together.
+    pub fn round_trips(&self, fast_open: bool) -> u32 {
+        self.steps(fast_open).iter().sum()
+    }
 }

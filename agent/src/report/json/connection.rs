@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::body::{gaps, owner_name};
 use crate::model::event::{Ending, HoldReason, Role, Side, SockId};
 use crate::model::output::{ConnectionOutput, ExchangeOutput};
-use crate::model::snapshot::{OwnerTimes, Protocol, Slice, SliceKind, TlsView, Verdict};
+use crate::model::snapshot::{ConnectionView, FirstAnswer, OwnerTimes, Protocol, Slice, SliceKind, TlsView, Verdict};
 
 const NO_PROTOCOL: &str = "protocol: nothing was recognised in its first bytes, or they were not looked at";
 
@@ -129,6 +129,8 @@ pub(super) struct ConnectionBody<'a> {
     comm: &'a str,
     protocol: Option<&'static str>,
     tls: Option<TlsBody<'a>>,
+    fast_open: Option<bool>,
+    first_answer: Option<FirstAnswerBody>,
     tids: Value,
     since_ns: u64,
     handshake_us: Option<u64>,
@@ -160,6 +162,8 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             comm: &view.comm,
             protocol: view.protocol.map(Protocol::name),
             tls: view.tls.as_ref().map(TlsBody::from),
+            fast_open: (view.fast_open || view.protocol.is_some()).then_some(view.fast_open),
+            first_answer: first_answer(view).map(|answer| FirstAnswerBody::new(answer, view.fast_open)),
             tids: json!({
                 "accept": view.acceptor.as_ref().map(|(tid, _)| tid), "read": output.tids.0, "write": output.tids.1,
             }),
@@ -197,6 +201,10 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                         .is_some_and(|tls| tls.version.is_some() && tls.alpn.is_none() && !tls.offered.is_empty()),
                     "tls.alpn: what the server chose is encrypted, or it chose none",
                 ),
+                (
+                    view.tls.is_some() && first_answer(view).is_none(),
+                    "first_answer: none was seen yet, or its records could not be followed",
+                ),
                 (view.closed_ns.is_none(), "close: it is open"),
                 (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
                 (
@@ -233,6 +241,29 @@ impl<'a> From<&'a TlsView> for TlsBody<'a> {
     }
 }
 
+fn first_answer(view: &ConnectionView) -> Option<&FirstAnswer> {
+    view.tls.as_ref().and_then(|tls| tls.first_answer.as_ref())
+}
+
+/// How a TLS connection got to its first answer.
+#[derive(Serialize)]
+struct FirstAnswerBody {
+    round_trips: u32,
+    tcp: u32,
+    tls: u32,
+    request: u32,
+    us: u64,
+    handshake_us: TimesBody,
+}
+
+impl FirstAnswerBody {
+    fn new(answer: &FirstAnswer, fast_open: bool) -> Self {
+        let [tcp, tls, request] = answer.steps(fast_open);
+        let round_trips = answer.round_trips(fast_open);
+        Self { round_trips, tcp, tls, request, us: answer.us, handshake_us: (&answer.handshake).into() }
+    }
+}
+
 /// Time by owner, as objects have it.
 #[derive(Serialize)]
 pub(super) struct TimesBody {
@@ -252,7 +283,7 @@ pub(super) fn phases(phases: &[(SliceKind, u64)]) -> Map<String, Value> {
     phases.iter().map(|(kind, us)| (kind.name().to_owned(), json!(us))).collect()
 }
 
-fn role_name(role: Role) -> &'static str {
+pub(super) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Server => "server",
         Role::Client => "client",

@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::body::{WaitBody, gaps};
+use super::connection::role_name;
 use crate::model::event::DatagramFlow;
+use crate::model::output::QuicOutput;
 use crate::model::snapshot::{DatagramProtocol, DatagramTotals, DatagramView};
 
 #[derive(Serialize)]
@@ -33,7 +35,7 @@ pub(super) struct DatagramBody<'a> {
     pid: u32,
     comm: &'a str,
     protocol: Option<&'static str>,
-    quic: Option<QuicBody>,
+    quic: Option<QuicSocketBody>,
     closed: bool,
     r#in: FlowBody,
     read: FlowBody,
@@ -59,7 +61,7 @@ impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
             pid: view.pid,
             comm: &view.comm,
             protocol: view.protocol.map(DatagramProtocol::name),
-            quic: view.protocol.and_then(quic),
+            quic: quic(view),
             closed: view.closed,
             r#in: view.arrived.into(),
             read: view.read.into(),
@@ -84,16 +86,77 @@ impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
 
 /// What a first datagram of QUIC told.
 #[derive(Serialize)]
-struct QuicBody {
+struct QuicSocketBody {
     version: u8,
     early_data: bool,
+    connections: u64,
 }
 
-fn quic(protocol: DatagramProtocol) -> Option<QuicBody> {
-    match protocol {
-        DatagramProtocol::Quic { version, early_data } => Some(QuicBody { version, early_data }),
+fn quic(view: &DatagramView) -> Option<QuicSocketBody> {
+    match view.protocol {
+        Some(DatagramProtocol::Quic { version, early_data }) => {
+            Some(QuicSocketBody { version, early_data, connections: view.quic_connections })
+        }
         _ => None,
     }
+}
+
+/// A QUIC connection.
+#[derive(Serialize)]
+pub(super) struct QuicBody<'a> {
+    sock: String,
+    local: Option<String>,
+    peer: Option<String>,
+    role: &'static str,
+    pid: Option<u32>,
+    comm: Option<&'a str>,
+    since_ns: u64,
+    version: u8,
+    client_id: String,
+    server_id: Option<String>,
+    early_data: bool,
+    retry: bool,
+    handshake_by: &'static str,
+    first_answer: Option<QuicAnswerBody>,
+    gaps: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct QuicAnswerBody {
+    round_trips: u32,
+    us: u64,
+}
+
+impl<'a> From<&'a QuicOutput> for QuicBody<'a> {
+    fn from(output: &'a QuicOutput) -> Self {
+        let view = &output.view;
+        Self {
+            sock: view.sock.to_string(),
+            local: output.local.map(|local| local.to_string()),
+            peer: view.peer.map(|peer| peer.to_string()),
+            role: role_name(view.role),
+            pid: output.process.as_ref().map(|(pid, _)| *pid),
+            comm: output.process.as_ref().map(|(_, comm)| comm.as_str()),
+            since_ns: view.since_ns,
+            version: view.version,
+            client_id: hex(&view.client_id),
+            server_id: view.server_id.as_deref().map(hex),
+            early_data: view.early_data,
+            retry: view.retry,
+            handshake_by: "app",
+            first_answer: view.answer.map(|answer| QuicAnswerBody { round_trips: answer.round_trips, us: answer.us }),
+            gaps: gaps([
+                (output.local.is_none(), "local, pid, comm: its socket was closed before a refresh showed it"),
+                (view.peer.is_none(), "peer: known from the first datagram to it on"),
+                (view.server_id.is_none(), "server_id: the server was not seen to answer"),
+                (view.answer.is_none(), "first_answer: none was seen"),
+            ]),
+        }
+    }
+}
+
+fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Totals in the last object.

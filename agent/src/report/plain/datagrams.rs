@@ -31,6 +31,32 @@ pub(super) fn write(out: &mut dyn Write, colour: Colour, time: &str, outputs: &[
     Ok(())
 }
 
+/// Writes the QUIC connections that got their first answer: the slowest of them.
+pub(super) fn quic(out: &mut dyn Write, time: &str, outputs: &[Output]) -> io::Result<()> {
+    let told = |output: &Output| match output {
+        Output::Quic(quic) => quic.view.answer.map(|answer| (answer, quic.as_ref().clone())),
+        _ => None,
+    };
+    let mut answered: Vec<_> = outputs.iter().filter_map(told).collect();
+    answered.sort_by_key(|(answer, _)| std::cmp::Reverse(answer.us));
+    for (answer, output) in answered.iter().take(MOST) {
+        let far = output.view.peer.map_or_else(|| "?".to_owned(), |peer| peer.to_string());
+        let near = output.local.map_or_else(|| "?".to_owned(), |local| local.to_string());
+        writeln!(
+            out,
+            "{time} {:<9} {near} ↔ {far}: first answer after {}{}, {}; the handshake is the application's",
+            "quic",
+            count_of(answer.round_trips.into(), "round trip"),
+            if output.view.early_data { " with early data" } else { "" },
+            duration_us(answer.us),
+        )?;
+    }
+    if answered.len() > MOST {
+        writeln!(out, "{time} {:<9} … and {} quicker connections", "quic", count((answered.len() - MOST) as u64))?;
+    }
+    Ok(())
+}
+
 fn is_busy(view: &DatagramView) -> bool {
     let rates = view.rates;
     view.waiting > 0 || rates.arrived + rates.read + rates.written + rates.drops > 0.0

@@ -100,7 +100,7 @@ fn connection_has_the_fields_of_the_contract() {
             "handshake": 120, "accept_queue": 2_000, "receive_queue": 100, "app": 30_850, "ack_wait": 60,
         },
         "times_us": { "kernel": 0, "app": 32_950, "peer": 180, "unknown": 0 },
-        "bytes": { "in": 200, "out": 400 }, "exchanges": 2, "nagle": { "holds": 0, "held_us": 0 },
+        "bytes": { "in": 200, "out": 400 }, "exchanges": 2, "fast_open": null, "first_answer": null, "nagle": { "holds": 0, "held_us": 0 },
         "delayed_acks": { "sent": 2, "waited_us": 80_000 }, "trailing_acks": { "count": 0, "us": 0 },
         "retransmits": 0, "close": { "by": "peer", "how": "fin" }, "attached_midway": false,
         "gaps": ["protocol: nothing was recognised in its first bytes, or they were not looked at"],

@@ -10,7 +10,7 @@ use super::queues::take;
 use super::steps::Step;
 use super::{connection_table, exchange, finding, lanes, put, steps, verdict, words};
 use crate::model::event::{Ending, HoldReason, Role, Side};
-use crate::model::snapshot::{ConnectionView, ExchangeView, SliceKind, Snapshot, TlsView};
+use crate::model::snapshot::{ConnectionView, ExchangeView, FirstAnswer, SliceKind, Snapshot, TlsView};
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
 use crate::tui::text::{bytes, duration, escape, fine, grouped};
@@ -211,6 +211,11 @@ fn side(
     ];
     if let Some(tls) = &connection.tls {
         totals.extend(hellos(tls).map(|(name, value)| figure(theme, name, value)));
+        if let Some(answer) = &tls.first_answer {
+            totals.push(figure(theme, "first answer after", steps(answer, connection.fast_open)));
+        }
+    } else if connection.fast_open {
+        totals.push(figure(theme, "TCP Fast Open", "its SYN carried data".to_owned()));
     }
     for hold in &connection.holds {
         let name = match hold.reason {
@@ -235,6 +240,17 @@ fn side(
         out.extend(finding::evidence(theme, finding, width));
     }
     out
+}
+
+/// Round trips of each step, and the time of them all.
+fn steps(answer: &FirstAnswer, fast_open: bool) -> String {
+    let trips = answer.round_trips(fast_open);
+    let plural = if trips == 1 { "" } else { "s" };
+    let [tcp, tls, request] = answer.steps(fast_open);
+    let step =
+        |name: &str, trips: u32| if trips == 0 { format!("{name} 0, came along") } else { format!("{name} {trips}") };
+    let parts = [step("TCP", tcp), step("TLS", tls), step("request", request)].join(" + ");
+    format!("{trips} round trip{plural} ({parts}), {}", fine(answer.us))
 }
 
 /// What the hellos told.

@@ -5,10 +5,10 @@ use ratatui::text::Line;
 
 use super::gauge::bar;
 use super::grid::{self, Column};
-use super::parts::{Row, raw, span, widest};
-use crate::model::snapshot::{DatagramProtocol, DatagramView, Owner, Snapshot};
+use super::parts::{Row, cut, raw, span, widest};
+use crate::model::snapshot::{DatagramProtocol, DatagramView, Owner, QuicView, Snapshot};
 use crate::tui::order::By;
-use crate::tui::text::{bytes, clip_address, compact, duration, escape, rate};
+use crate::tui::text::{bytes, clip_address, compact, duration, escape, fine, grouped, rate};
 use crate::tui::theme::Theme;
 
 /// Lines that the sockets are worth on a screen of this height; 0 where there are none.
@@ -16,13 +16,40 @@ pub(super) fn height(snapshot: &Snapshot, lines: usize) -> usize {
     let most = if lines < 30 { 2 } else { lines / 8 };
     match snapshot.datagrams.len().min(most) {
         0 => 0,
-        rows => 1 + rows,
+        rows => 1 + rows + usize::from(newest(snapshot).is_some()),
     }
+}
+
+/// The newest QUIC connection that got an answer, and its socket.
+fn newest(snapshot: &Snapshot) -> Option<(&DatagramView, &QuicView)> {
+    let last = |socket| Some((socket, DatagramView::quic_last(socket)?));
+    snapshot.datagrams.iter().filter_map(last).max_by_key(|(_, quic)| quic.since_ns)
+}
+
+/// What the newest QUIC connection shows, in words.
+fn quic(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>> {
+    let (socket, quic) = newest(snapshot)?;
+    let answer = quic.answer?;
+    let plural = if answer.round_trips == 1 { "" } else { "s" };
+    let trips = format!("{} round trip{plural}", answer.round_trips);
+    let early = if quic.early_data { ", early data" } else { "" };
+    let count = grouped(socket.quic_connections);
+    let plural = if socket.quic_connections == 1 { "" } else { "s" };
+    let begin = format!(" QUIC: {count} connection{plural}; the newest answered after ");
+    let end =
+        if width >= 120 { "; handshake and streams are the application's: the kernel moves datagrams" } else { "" };
+    let row = vec![
+        span(begin, theme.dim()),
+        span(format!("{trips} ({}{early})", fine(answer.us)), theme.strong()),
+        span(end, theme.dim()),
+    ];
+    Some(Line::from(cut(row, width)))
 }
 
 /// A title and the first sockets, in so many lines.
 pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usize) -> Vec<Line<'static>> {
-    let shown: Vec<&DatagramView> = snapshot.datagrams.iter().take(height.saturating_sub(1)).collect();
+    let shown: Vec<&DatagramView> =
+        snapshot.datagrams.iter().take(height.saturating_sub(1 + usize::from(newest(snapshot).is_some()))).collect();
     let addresses: Vec<String> = shown.iter().map(|socket| socket.local.to_string()).collect();
     let is_wide = width >= 120;
     let most = if width < 100 { 17 } else { 28 };
@@ -56,6 +83,7 @@ pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usi
         cells.push(drops(theme, socket));
         out.push(grid::row(theme, &grid, cells, false));
     }
+    out.extend(quic(theme, snapshot, width));
     out
 }
 

@@ -26,14 +26,16 @@ demos! {
     "slow-reader" "small-reads" "blocked-writer" "listener-acceptor-reader" "single-thread" "single-thread-blocking"
     "acceptor-plus-readers" "message-load-balancing" "multiple-acceptors" "thundering-herd" "epoll-exclusive"
     "socket-sharding" "idempotency" "nagle"
+    "layers" "tcp"
+    "https-tls12" "https-tls12-resumed" "https-tls13" "https-tfo-tls13" "https-tfo-0rtt" "https-tls13-0rtt"
     "request-response" "synchronous-asynchronous" "push" "short-polling" "long-polling" "server-sent-events"
     "publish-subscribe" "multiplexing" "stateful-stateless" "sidecar"
     "http1" "websocket" "http2" "grpc"
     "forward-proxy" "reverse-proxy" "layer4-balancer" "layer7-balancer"
 }
 
-/// Demos that serve nobody, so that there is no pattern to tell.
-const WITHOUT: &[&str] = &["never-accepts"];
+/// Demos that serve nobody, or one connection, or datagrams, so that there is no pattern to tell.
+const WITHOUT: &[&str] = &["never-accepts", "udp", "tls", "http3", "webrtc", "https-quic", "https-quic-0rtt"];
 
 fn every_demo(world: &World) -> anyhow::Result<()> {
     let listed = world.agent_command(&["demo", "--list"]).output()?;

@@ -1,0 +1,50 @@
+//! What rustls is told of a way, for TCP and for QUIC.
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::server::NoServerSessionStorage;
+use rustls::{ClientConfig, Error, ServerConfig};
+
+use super::Way;
+use super::certificate::{AnyCertificate, Identity};
+
+/// The server's part. `tickets` are those after a TLS 1.3 handshake, `early_data` the most bytes of it.
+pub(super) fn server(
+    way: Way,
+    identity: Identity,
+    protocol: &[u8],
+    tickets: usize,
+    early_data: u32,
+) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[way.tls.protocol()])?
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate], identity.key)?;
+    config.alpn_protocols = vec![protocol.to_vec()];
+    // A ticket names a session in the server's memory, where it is found once: early data cannot be replayed.
+    if way.resumes() {
+        config.send_tls13_tickets = tickets;
+    } else {
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    }
+    if way.early_data {
+        config.max_early_data_size = early_data;
+    }
+    Ok(config)
+}
+
+/// The client's part. Sessions are kept in the configuration.
+pub(super) fn client(way: Way, protocol: &[u8], sessions: Resumption) -> Result<ClientConfig, Error> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[way.tls.protocol()])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate::default()))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    config.resumption = if way.resumes() { sessions } else { Resumption::disabled() };
+    config.enable_early_data = way.early_data;
+    Ok(config)
+}

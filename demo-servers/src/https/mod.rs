@@ -1,0 +1,71 @@
+//! The ways to HTTPS: HTTP/1.1 over TLS over TCP, and HTTP/3 over QUIC, each with what saves round trips.
+//!
+//! Over TCP, rustls is driven directly and blocking: early data has to be read before the handshake has ended, and a
+//! flight has to leave in one write.
+
+pub mod certificate;
+pub mod client;
+mod config;
+mod fast_open;
+pub(crate) mod message;
+pub mod quic_client;
+pub mod quic_server;
+pub mod server;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod tickets;
+
+use anyhow::ensure;
+use clap::{Args, ValueEnum};
+use rustls::SupportedProtocolVersion;
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Version {
+    /// Two round trips for a handshake, one for one that is resumed.
+    #[value(name = "1.2")]
+    Tls12,
+    /// One round trip for a handshake, none with early data.
+    #[value(name = "1.3")]
+    Tls13,
+}
+
+impl Version {
+    fn protocol(self) -> &'static SupportedProtocolVersion {
+        match self {
+            Self::Tls12 => &rustls::version::TLS12,
+            Self::Tls13 => &rustls::version::TLS13,
+        }
+    }
+}
+
+/// The way to take. Server and client have to agree.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Way {
+    /// The one version of TLS to speak
+    #[arg(long, value_enum, default_value = "1.3", value_name = "VERSION")]
+    pub tls: Version,
+    /// Resume former sessions
+    #[arg(long)]
+    pub resume: bool,
+    /// Requests in the client's first flight (0-RTT), of sessions that are resumed
+    #[arg(long)]
+    pub early_data: bool,
+    /// The client's first flight in the SYN (TCP Fast Open)
+    #[arg(long)]
+    pub fast_open: bool,
+}
+
+impl Way {
+    /// Whether sessions are resumed.
+    fn resumes(&self) -> bool {
+        self.resume || self.early_data
+    }
+
+    /// Says now what does not go together.
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(!self.early_data || self.tls == Version::Tls13, "TLS 1.2 has no early data: take --tls 1.3");
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! A WebRTC data channel: an offer and an answer over HTTP, then ICE, DTLS and SCTP over one UDP socket.
+//!
+//! The server's UDP socket has the same port as its TCP socket. That is where the client looks for it, whatever address
+//! is in the server's answer: over a link the two see each other under other addresses than their own. The server takes
+//! the client's address from its first datagram.
+
+#[cfg(feature = "webrtc")]
+mod client;
+#[cfg(feature = "webrtc")]
+mod peer;
+#[cfg(feature = "webrtc")]
+mod server;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::demo::{Report, Stop, timeout};
+
+/// Knobs of the server.
+#[derive(Args, Clone, Debug)]
+pub struct ServerOptions {
+    /// Address to listen on, TCP for offers and UDP for what follows; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
+    pub listen: SocketAddr,
+}
+
+/// Knobs of the client.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Client")]
+pub struct ClientOptions {
+    /// Connections in all [default: no end]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<u64>,
+    /// Messages on each
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub requests: u64,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 40, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    pub request_size: u32,
+    /// Pause after each connection
+    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub pause: Duration,
+    /// Give up on a connection after this long
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = timeout)]
+    pub timeout: Duration,
+}
+
+/// Serves until signalled; answers each message with its own name and the message. A browser gets a page that opens a
+/// channel.
+///
+/// # Errors
+/// The address cannot be had, or this was built without the feature `webrtc`.
+#[cfg(feature = "webrtc")]
+pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
+    server::serve(options)
+}
+
+/// Opens one channel after another. Facts: `channels` that opened, `open_us` from the offer to the open channel (the
+/// median), and the datagrams both ways of `stun` (checks that a path works), of `dtls` (the handshake and, encrypted,
+/// SCTP with the messages).
+#[cfg(feature = "webrtc")]
+pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
+    client::converse(options, server, stop)
+}
+
+#[cfg(not(feature = "webrtc"))]
+const WITHOUT: &str = "this was built without WebRTC; build it with: cargo build --features webrtc";
+
+/// Says how to build it.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "webrtc"))]
+pub fn serve(_: &ServerOptions) -> anyhow::Result<()> {
+    anyhow::bail!(WITHOUT)
+}
+
+/// Says how to build it.
+#[cfg(not(feature = "webrtc"))]
+pub(crate) fn converse(_: &ClientOptions, _: SocketAddr, _: &Stop) -> Report {
+    let mut report = Report::default();
+    report.error(WITHOUT.to_owned());
+    report
+}

@@ -1,0 +1,96 @@
+//! One side of a WebRTC connection over a UDP socket: str0m says what to send and until when to wait.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use str0m::net::{Protocol, Receive};
+use str0m::{Event, Input, Output, Rtc, RtcError};
+
+/// Datagrams by what they begin with (RFC 7983).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Datagrams {
+    pub(super) stun: u64,
+    pub(super) dtls: u64,
+}
+
+impl Datagrams {
+    fn count(&mut self, datagram: &[u8]) {
+        match datagram.first() {
+            Some(0..=3) => self.stun += 1,
+            Some(20..=63) => self.dtls += 1,
+            _ => {}
+        }
+    }
+}
+
+/// One side.
+pub(super) struct Peer {
+    pub(super) rtc: Rtc,
+    /// Its own address.
+    pub(super) local: SocketAddr,
+    /// Both ways.
+    pub(super) datagrams: Datagrams,
+}
+
+impl Peer {
+    /// Sends what there is to send, and gives events to `on_event`; returns until when to wait.
+    pub(super) fn advance(
+        &mut self,
+        socket: &UdpSocket,
+        mut on_event: impl FnMut(&mut Rtc, Event) -> Result<(), RtcError>,
+    ) -> Result<Instant, RtcError> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(until) => return Ok(until),
+                Output::Transmit(datagram) => {
+                    self.datagrams.count(&datagram.contents);
+                    // What cannot be sent is lost, as datagrams may be.
+                    let _ = socket.send_to(&datagram.contents, datagram.destination);
+                }
+                Output::Event(event) => on_event(&mut self.rtc, event)?,
+            }
+        }
+    }
+
+    /// Whether a datagram is for this one.
+    pub(super) fn accepts(&self, source: SocketAddr, datagram: &[u8]) -> bool {
+        self.input(source, datagram).is_some_and(|input| self.rtc.accepts(&input))
+    }
+
+    /// Takes a datagram. What is no part of WebRTC is left out.
+    pub(super) fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<(), RtcError> {
+        self.datagrams.count(datagram);
+        let Some(input) = self.input(source, datagram) else { return Ok(()) };
+        self.rtc.handle_input(input)
+    }
+
+    /// Lets it know that time has passed.
+    pub(super) fn tick(&mut self) -> Result<(), RtcError> {
+        self.rtc.handle_input(Input::Timeout(Instant::now()))
+    }
+
+    fn input<'a>(&self, source: SocketAddr, datagram: &'a [u8]) -> Option<Input<'a>> {
+        let contents = datagram.try_into().ok()?;
+        let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
+        Some(Input::Receive(Instant::now(), receive))
+    }
+}
+
+/// Waits for a datagram until this moment; `None` if there was none.
+pub(super) fn receive(
+    socket: &UdpSocket,
+    until: Instant,
+    buffer: &mut [u8],
+) -> io::Result<Option<(usize, SocketAddr)>> {
+    // No time at all would be for ever.
+    const LEAST: Duration = Duration::from_millis(1);
+    socket.set_read_timeout(Some(until.saturating_duration_since(Instant::now()).max(LEAST)))?;
+    match socket.recv_from(buffer) {
+        Ok(received) => Ok(Some(received)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        // An ICMP message that a peer has gone.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,202 @@
+//! Datagrams of UDP sockets: a bounded number, for the protocol to be told from; of QUIC those of each handshake.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, btf_maps::LruHashMap, helpers::generated, macros::btf_map};
+use backscope_abi as abi;
+use backscope_abi::{
+    Datagram, Endpoint, FirstBytes, FirstDatagram, Flow, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, counter,
+};
+
+use crate::{
+    first::{Buffer, allowed, bounded, registers, user},
+    kernel::{AF_INET, AF_INET6, config, mapped, now, read},
+    maps::{EVENTS, count},
+};
+
+/// Datagrams that were looked at, by socket and peer. Least recently used: QUIC connections end in the application.
+#[btf_map]
+static FLOWS: LruHashMap<Flow, u32, { abi::MAX_FLOWS as usize }> = LruHashMap::new();
+
+/// Messages of one `recvmmsg` or `sendmmsg` that are found.
+const MESSAGES: u32 = 32;
+/// Length of `struct mmsghdr`, and where it has the number of bytes that were moved.
+const MESSAGE: u64 = 64;
+const MOVED: u64 = 56;
+
+#[repr(C)]
+struct Many {
+    head: FirstDatagram,
+    bytes: [u8; MANY_BYTES as usize + 1],
+}
+
+/// Where a datagram is, and the address that the application has for its peer: of a read the kernel fills that in later.
+#[derive(Clone, Copy)]
+struct Place {
+    buffer: Buffer,
+    name: u64,
+}
+
+const NOWHERE: Place = Place { buffer: Buffer { address: 0, length: 0 }, name: 0 };
+
+/// Whether anything of this socket may be looked at.
+///
+/// # Safety
+/// `datagram` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn wanted(datagram: *const Datagram) -> bool {
+    // SAFETY: promised by the caller.
+    config!(first_bytes) != 0 && unsafe { (*datagram).looks < MAX_DATAGRAM_LOOKS || (*datagram).quic != 0 }
+}
+
+/// The message that the kernel is at: it notes the size of each one that is done, where the application had 0.
+#[inline(always)]
+fn message(first: u64) -> u64 {
+    let mut at = first;
+    for _ in 0..MESSAGES {
+        if user::<u32>(at + MOVED) == 0 {
+            return at;
+        }
+        at += MESSAGE;
+    }
+    0
+}
+
+/// What the current system call moves.
+#[inline(always)]
+fn place(size: u32) -> Place {
+    let registers = registers();
+    if registers.is_null() {
+        return NOWHERE;
+    }
+    let second = read!(registers, regs_second as u64);
+    let size = size as u64;
+    // `struct user_msghdr`: the name, and at byte 16 the vector.
+    let header = match read!(registers, regs_call as u64) {
+        // read, write
+        0 | 1 => return Place { buffer: Buffer { address: second, length: size }, name: 0 },
+        // sendto, recvfrom
+        44 | 45 => {
+            return Place {
+                buffer: Buffer { address: second, length: size },
+                name: read!(registers, regs_fifth as u64),
+            };
+        }
+        // sendmsg, recvmsg
+        46 | 47 => second,
+        // recvmmsg, sendmmsg
+        299 | 307 => message(second),
+        _ => 0,
+    };
+    if header == 0 {
+        return NOWHERE;
+    }
+    let [address, length] = user::<[u64; 2]>(user(header + 16));
+    Place { buffer: Buffer { address, length: if length < size { length } else { size } }, name: user(header) }
+}
+
+/// An address as the application has it.
+#[inline(always)]
+fn endpoint(name: u64) -> Endpoint {
+    let mut endpoint = Endpoint { addr: [0; 16], port: 0, _pad: [0; 3] };
+    if name == 0 {
+        return endpoint;
+    }
+    let [family, port] = user::<[u16; 2]>(name);
+    if family == AF_INET6 {
+        endpoint.addr = user(name + 8);
+    } else if family == AF_INET {
+        endpoint.addr = mapped(user(name + 4));
+    } else {
+        return endpoint;
+    }
+    endpoint.port = u16::from_be(port);
+    endpoint
+}
+
+/// Whether bytes begin as those of QUIC with a version that is known do (RFC 8999).
+#[inline(always)]
+fn is_quic(begin: [u8; 16]) -> bool {
+    let version = u32::from_be_bytes([begin[1], begin[2], begin[3], begin[4]]);
+    begin[0] & 0x80 != 0 && (version == 1 || version == 0x6b33_43cf)
+}
+
+/// What an arriving datagram's connection goes by: the first bytes of the id that it is addressed to.
+#[inline(always)]
+fn destination(begin: [u8; 16]) -> Endpoint {
+    let mut endpoint = Endpoint { addr: [0; 16], port: 0, _pad: [0; 3] };
+    let [_, a, b, c, d, e, f, g, h, i, j, k, l, m, ..] = begin;
+    let id = if begin[0] & 0x80 == 0 { [a, b, c, d, e, f, g, h] } else { [f, g, h, i, j, k, l, m] };
+    endpoint.addr[..8].copy_from_slice(&id);
+    endpoint
+}
+
+/// Counts a datagram that is looked at. False if there were enough with this peer.
+#[inline(always)]
+fn counted(flow: &Flow) -> bool {
+    let Some(looks) = FLOWS.get_ptr_mut(flow) else {
+        let _ = FLOWS.insert(flow, 1, 0);
+        return true;
+    };
+    // SAFETY: a live map value; a count that races is off by one.
+    unsafe {
+        *looks += 1;
+        *looks <= MAX_FLOW_LOOKS
+    }
+}
+
+/// Looks at a datagram that was read (`way` 0) or written (1). A function of its own for the room on the stack.
+///
+/// # Safety
+/// `datagram` must point to a live map value.
+#[inline(never)]
+pub(crate) unsafe fn look(datagram: *mut Datagram, way: u32, size: u32) {
+    let place = place(size);
+    if place.buffer.length == 0 {
+        return;
+    }
+    // SAFETY: promised by the caller.
+    unsafe {
+        let begin: [u8; 16] = user(place.buffer.address);
+        if is_quic(begin) {
+            (*datagram).quic = 1;
+        }
+        let mut flow = Flow { sock: (*datagram).sock, peer: (*datagram).peer };
+        if flow.peer.port == 0 {
+            flow.peer = if way == 0 { destination(begin) } else { endpoint(place.name) };
+        }
+        if (*datagram).quic != 0 && !counted(&flow) || !allowed() {
+            return;
+        }
+        (*datagram).looks += 1;
+        count(counter::SEEN);
+        send(&flow, way, size, place.buffer);
+    }
+}
+
+#[inline(always)]
+fn send(flow: &Flow, way: u32, size: u32, buffer: Buffer) {
+    let Some(mut entry) = EVENTS.reserve_untyped::<Many>(0) else { return count(counter::RING_FULL) };
+    let record: *mut Many = entry.as_mut_ptr();
+    let length = bounded(if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES }, MANY_BYTES);
+    // SAFETY: memory of the ring for one record; the agent reads no more of it than `length` says.
+    unsafe {
+        (*record).head.peer = flow.peer;
+        let status =
+            generated::bpf_probe_read_user((&raw mut (*record).bytes).cast(), length, buffer.address as *const c_void);
+        (*record).head.head = FirstBytes {
+            kind: abi::FIRST_DATAGRAM,
+            length: if status == 0 { length } else { 0 },
+            sock: flow.sock,
+            ts_ns: now(),
+            at: size,
+            outbound: way as u8,
+            last: 1,
+            midway: 0,
+            role: 0,
+            fast_open: 0,
+            _pad: [0; 7],
+        };
+    }
+    entry.submit(BPF_RB_NO_WAKEUP.into());
+}
