@@ -1,6 +1,9 @@
 //! The demos of communication patterns, HTTP and proxies: each server with its client, until the client has done what it
 //! was told.
 
+// A test that cannot begin has failed.
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 
 use demo_servers::demo::{Choice, Launcher, Report, Server, Stop, find};
@@ -108,7 +111,7 @@ fn sessions_live_where_their_state_is() {
 
 #[test]
 fn http1_reuses_connections_and_pipelines() {
-    let report = run("http1", "--clients 2 --connections 2 --requests 10 --pause 0ms");
+    let report = run("http1", "--clients 2 --connections 4 --requests 10 --pause 0ms");
     assert_eq!((report.connections, report.answered), (4, 40));
     assert_eq!(facts(&report, ["reused", "pipelined"]), [36, 0]);
     let report = run("http1", "--clients 1 --connections 1 --requests 11 --pipeline 5 --pause 0ms --response 70000");
@@ -160,7 +163,7 @@ fn a_request_passes_two_sidecars() {
 
 #[test]
 fn a_forward_proxy_sees_what_it_asks_and_not_what_it_tunnels() {
-    let knobs = "--clients 2 --connections 2 --requests 3 --pause 0ms";
+    let knobs = "--clients 2 --connections 4 --requests 3 --pause 0ms";
     let report = run("forward-proxy", knobs);
     assert_eq!(facts(&report, ["tunnels", "seen"]), [4, 0]);
     assert_eq!(shares(&report), [("origin", 12)]);

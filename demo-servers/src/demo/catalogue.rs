@@ -26,7 +26,7 @@ pub fn demos() -> impl Iterator<Item = &'static Demo> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{demos, execution, https};
+    use super::{communication, demos, execution, https, proxying};
 
     /// As the contract of the event stream spells them.
     const PATTERNS: &[&str] = &[
@@ -63,7 +63,13 @@ mod tests {
 
     #[test]
     fn every_lecture_has_a_demo() {
-        for (part, lectures) in [(https::DEMOS, 29..=35), (execution::DEMOS, 37..=47)] {
+        let parts = [
+            (communication::DEMOS, 6..=15),
+            (https::DEMOS, 29..=35),
+            (execution::DEMOS, 37..=47),
+            (proxying::DEMOS, 48..=49),
+        ];
+        for (part, lectures) in parts {
             let found: BTreeSet<_> = part.iter().flat_map(|demo| demo.lectures).copied().collect();
             assert_eq!(found, lectures.collect());
         }

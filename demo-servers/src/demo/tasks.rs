@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,23 @@ impl<'a> Tasks<'a> {
             }
         };
         future::join_all((1..=count as u64).map(retried)).await;
+    }
+
+    /// Has so many clients at once make connections, one after another, so many in all or without an end.
+    pub(crate) async fn each_connection(
+        &self,
+        clients: usize,
+        most: Option<u64>,
+        converse: impl AsyncFn() -> Result<(), String>,
+    ) {
+        let begun = AtomicU64::new(0);
+        let client = async |_| {
+            while self.go_on() && most.is_none_or(|most| begun.fetch_add(1, Ordering::Relaxed) < most) {
+                converse().await?;
+            }
+            Ok(())
+        };
+        self.each(clients, client).await;
     }
 
     /// Counts something.

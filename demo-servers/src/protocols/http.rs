@@ -114,18 +114,9 @@ impl HttpOptions {
     /// proxy between), `proxies` (that answers have passed).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         let seen = Mutex::new(Seen::default());
-        let begun = AtomicU64::new(0);
         let mut report = Tasks::run(stop, async |tasks| {
-            tasks
-                .each(self.clients.get(), async |_| {
-                    while tasks.go_on()
-                        && self.connections.is_none_or(|most| begun.fetch_add(1, Ordering::Relaxed) < most)
-                    {
-                        self.converse(server, tasks, &seen).await?;
-                    }
-                    Ok(())
-                })
-                .await;
+            let converse = async || self.converse(server, tasks, &seen).await;
+            tasks.each_connection(self.clients.get(), self.connections, converse).await;
         });
         let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
         report.facts.extend([

@@ -26,7 +26,7 @@ pub struct Http1Options {
     /// Requests on each connection; 1: no keep-alive; 0: it stays open to the end
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub requests: u64,
-    /// Connections in all, by each of the clients [default: no end]
+    /// Connections in all [default: no end]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Requests to write at once, before any answer to them
@@ -52,15 +52,8 @@ impl Http1Options {
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["reused", "pipelined"].into_iter().for_each(|fact| tasks.add(fact, 0));
-            let clients = tasks.each(self.clients.get(), async |_| {
-                let mut connections = 0;
-                while tasks.go_on() && self.connections.is_none_or(|most| connections < most) {
-                    connections += 1;
-                    self.converse(server, tasks).await?;
-                }
-                Ok(())
-            });
-            clients.await;
+            let converse = async || self.converse(server, tasks).await;
+            tasks.each_connection(self.clients.get(), self.connections, converse).await;
         })
     }
 

@@ -122,7 +122,7 @@ pub struct ThroughOptions {
     /// Requests on each connection; 0: it stays open to the end
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub requests: u64,
-    /// Connections in all, by each of the clients [default: no end]
+    /// Connections in all [default: no end]
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each answer
@@ -145,15 +145,8 @@ impl ThroughOptions {
     pub(crate) fn run(&self, proxy: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["tunnels", "seen"].into_iter().for_each(|fact| tasks.add(fact, 0));
-            let clients = tasks.each(self.clients.get(), async |_| {
-                let mut connections = 0;
-                while tasks.go_on() && self.connections.is_none_or(|most| connections < most) {
-                    connections += 1;
-                    self.converse(proxy, tasks).await?;
-                }
-                Ok(())
-            });
-            clients.await;
+            let converse = async || self.converse(proxy, tasks).await;
+            tasks.each_connection(self.clients.get(), self.connections, converse).await;
         })
     }
 

@@ -39,7 +39,7 @@ pub struct Options {
     #[arg(long)]
     pub h2c: bool,
     /// Be a sidecar: pass on to the sidecar of the server, which passes on to it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "upstream")]
     pub sidecar: bool,
     /// Its name, that of its thread
     #[arg(long, default_value = "proxy", value_name = "NAME")]
@@ -101,8 +101,14 @@ impl Proxy {
         let chosen = self.backends.choose();
         let pool = &self.pools[chosen.number];
         Ok(match pass_on(pool, request, &self.name).await {
-            // What was chosen is busy until the head of its answer: bodies are short here.
-            Ok(response) => response,
+            // What was chosen is busy until the end of its answer.
+            Ok(response) => response.map(|body| {
+                let kept = move |frame| {
+                    let _busy = &chosen;
+                    frame
+                };
+                body.map_frame(kept).boxed_unsync()
+            }),
             Err(error) => {
                 eprintln!("demo-servers: {}: {error:#}", pool.to());
                 answer(StatusCode::BAD_GATEWAY, "the server behind the proxy did not answer\n")
