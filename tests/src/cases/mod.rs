@@ -9,6 +9,7 @@ mod datagram;
 mod demo;
 mod execution;
 mod finding;
+mod first_answer;
 mod interop;
 mod learn;
 mod ledger;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Case> {
         datagram::CASES,
         protocol::CASES,
         finding::CASES,
+        first_answer::CASES,
         learn::CASES,
         target::CASES,
         robust::CASES,

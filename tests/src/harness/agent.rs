@@ -84,7 +84,7 @@ impl<'a> Watch<'a> {
 #[derive(Debug)]
 pub struct Agent {
     process: Process,
-    objects: Vec<Value>,
+    pub objects: Vec<Value>,
     world: World,
 }
 
