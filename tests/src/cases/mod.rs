@@ -17,6 +17,7 @@ mod moments;
 mod overflow;
 mod pattern;
 mod protocol;
+mod proxy;
 mod receive;
 mod record;
 mod robust;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Case> {
         close::CASES,
         datagram::CASES,
         protocol::CASES,
+        proxy::CASES,
         finding::CASES,
         learn::CASES,
         target::CASES,

@@ -17,7 +17,7 @@ use rustc_hash::FxBuildHasher;
 use super::event::{Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Recognised, Role, Sample, SockId};
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
-use super::output::{ConnectionOutput, ExchangeOutput, Interest, Output};
+use super::output::{ConnectionOutput, Interest, Output};
 use super::snapshot::{ConnectionView, ExchangeView, SliceKind};
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
@@ -44,10 +44,11 @@ const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;
 
-/// Hears of each exchange that is over: its facts, its connection if that is known, and what they come to.
-pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, &ExchangeView) {}
+/// Hears of each exchange that is over: its facts, its connection if that is known, and what they come to, to which it may
+/// add.
+pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView) {}
 
-impl<F: FnMut(&Exchange, Option<&Connection>, &ExchangeView)> Told for F {}
+impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -176,6 +177,7 @@ impl Connections {
         view.done = true;
         if let Some(connection) = &connection {
             prove(&self.ends, connection, &mut view);
+            view.multiplexed = connection.is_multiplexed(self.hellos.view(sock).as_ref());
         }
         if let Some(connection) = &mut connection {
             connection.add(exchange, &view);
@@ -192,7 +194,7 @@ impl Connections {
         }
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
-        told(exchange, connection.as_deref(), &view);
+        told(exchange, connection.as_deref(), &mut view);
         if connection.is_some() {
             self.details.add(sock, view);
         }
@@ -287,26 +289,29 @@ impl Connections {
         }
     }
 
-    /// The run ends: reports the exchanges that are done, and every open connection.
-    pub(super) fn finish(&mut self, now_ns: u64, interest: Interest, out: &mut Vec<Output>) {
+    /// The run ends: reports the exchanges that are done. Gives every open connection.
+    pub(super) fn finish(&mut self, now_ns: u64, told: &mut impl Told) -> Vec<SockId> {
         let mut open: Vec<_> = self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
         open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns(), **sock));
         let open: Vec<SockId> = open.into_iter().map(|(&sock, _)| sock).collect();
         for &sock in &open {
             let current = self.table.get(&sock).and_then(Connection::current).cloned();
             if let Some(current) = current.filter(exchange::is_quiet) {
-                self.settle(now_ns, &current, &mut |facts, connection, view| {
-                    if interest.wants(view) {
-                        let protocol = connection.and_then(Connection::protocol);
-                        out.push(Output::Exchange(ExchangeOutput::new(facts, protocol, view)));
-                    }
-                });
+                self.settle(now_ns, &current, told);
             }
         }
-        for sock in open.into_iter().filter(|_| interest.connections) {
-            let connection = self.table.get(&sock);
-            out.extend(connection.map(|connection| connection_output(now_ns, connection, self.view(sock, connection))));
-        }
+        open
+    }
+
+    /// The last word on a connection that is open.
+    pub(super) fn report(&self, ts_ns: u64, sock: SockId, out: &mut Vec<Output>) {
+        let connection = self.table.get(&sock);
+        out.extend(connection.map(|connection| connection_output(ts_ns, connection, self.view(sock, connection))));
+    }
+
+    /// Changes an exchange that is over, wherever it is kept.
+    pub(super) fn change(&mut self, (sock, seq): (SockId, u32), change: impl Fn(&mut ExchangeView)) {
+        self.details.change(sock, seq, change);
     }
 
     /// Worst first: by the time that the present exchange has taken so far or that the longest one took.

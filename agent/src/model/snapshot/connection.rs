@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Owner, Protocol, TlsView};
+use super::{Join, Owner, Protocol, TlsView};
 use crate::model::event::{Ending, HoldReason, Role, Side, SockId, TcpState};
 
 /// What a slice of an exchange's time was spent on. The names are the contract's (`SliceKind::name`).
@@ -122,6 +122,9 @@ pub struct Slice {
     /// Of a `DelayedAck` slice: the other end is on this host, and its own record has the ACK that ended it. The others are
     /// inferred from how long they took.
     pub proved: bool,
+    /// Of an `App` slice: how long the application waited in it for calls that it made for this request, where such are
+    /// known, µs.
+    pub upstream_us: Option<u64>,
 }
 
 /// What most of an exchange's time went on.
@@ -207,6 +210,12 @@ pub struct ExchangeView {
     /// Of a client's exchange: those of served connections that were over before it and that it ran inside of, on the
     /// same thread: a hint.
     pub within: Vec<(SockId, u32)>,
+    /// Calls that the process made for it.
+    pub upstream: Vec<Join>,
+    /// Of a call: what it was made for.
+    pub downstream: Option<Join>,
+    /// Its connection carries several requests at a time: it is a burst of its stream of bytes, and not one request.
+    pub multiplexed: bool,
 }
 
 /// One connection.
@@ -246,6 +255,8 @@ pub struct ConnectionView {
     pub queued_us: Option<u64>,
     /// Thread that accepted it, and its name: escape before printing.
     pub acceptor: Option<(u32, String)>,
+    /// It carries several requests at a time.
+    pub multiplexed: bool,
     /// Exchanges so far.
     pub exchanges: u64,
     /// Where their time went.

@@ -24,6 +24,11 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Several requests may be under way at a time, in one stream of bytes.
+    pub fn is_multiplexed(self) -> bool {
+        matches!(self, Self::Http2 | Self::Grpc)
+    }
+
     /// The contract's name.
     pub fn name(self) -> &'static str {
         match self {

@@ -9,4 +9,5 @@ mod exchanges;
 pub(crate) mod facts;
 mod findings;
 mod flow;
+mod proxy;
 pub(crate) mod world;
