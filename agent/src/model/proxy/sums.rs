@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::join::{Called, Served};
 use crate::model::connections::counted_us;
@@ -19,8 +20,8 @@ const MAX_CONNECTIONS: usize = 4_096;
 /// Exchanges that "of late" goes back, and how long at most, ns.
 const MAX_LATELY: usize = 2_048;
 const LATELY_NS: u64 = 10_000_000_000;
-/// Connections or exchanges from which on a kind of use is told.
-const ENOUGH: u64 = 3;
+/// Connections from which on it is told that each is used once.
+const ENOUGH: usize = 3;
 
 /// Of one address.
 #[derive(Clone, Debug)]
@@ -29,26 +30,45 @@ struct Upstream {
     time: WaitHistogram,
 }
 
+/// Partners of a connection that are told apart; further ones are others.
+const MAX_PARTNERS: usize = 4;
+
 /// What a connection was joined to.
-#[derive(Clone, Copy, Debug)]
-struct Partner {
+#[derive(Clone, Debug, Default)]
+struct Partners {
     exchanges: u64,
-    /// The first connection, and its address, or those of several.
-    sock: SockId,
-    several_socks: bool,
-    peer: SocketAddr,
-    several_peers: bool,
+    /// Connections with their addresses, and how often.
+    known: SmallVec<[(SockId, SocketAddr, u64); MAX_PARTNERS]>,
     last_ns: u64,
 }
 
-/// How many connections had which partners.
-#[derive(Clone, Copy, Debug, Default)]
-struct Partners {
-    /// Joined at all, more than once, to several connections, to several addresses.
-    any: u64,
-    repeated: u64,
-    several_socks: u64,
-    several_peers: u64,
+impl Partners {
+    fn add(&mut self, sock: SockId, peer: SocketAddr, last_ns: u64) {
+        (self.exchanges, self.last_ns) = (self.exchanges + 1, last_ns);
+        if let Some((.., count)) = self.known.iter_mut().find(|(known, ..)| *known == sock) {
+            *count += 1;
+        } else if self.known.len() < MAX_PARTNERS {
+            self.known.push((sock, peer, 1));
+        }
+    }
+
+    /// It has not one partner alone, but for a few exchanges that may have been joined wrongly.
+    fn has_several(&self, same: impl Fn((SockId, SocketAddr), (SockId, SocketAddr)) -> bool) -> bool {
+        let with = |&(sock, peer, _): &(SockId, SocketAddr, u64)| {
+            let alike = self.known.iter().filter(|other| same((sock, peer), (other.0, other.1)));
+            alike.map(|&(.., count)| count).sum::<u64>()
+        };
+        let most = self.known.iter().map(with).max().unwrap_or(0);
+        (self.exchanges - most) * 5 >= self.exchanges.max(1)
+    }
+
+    fn has_several_connections(&self) -> bool {
+        self.has_several(|one, other| one.0 == other.0)
+    }
+
+    fn has_several_addresses(&self) -> bool {
+        self.has_several(|one, other| one.1 == other.1)
+    }
 }
 
 /// What one upstream went through of late.
@@ -69,11 +89,8 @@ pub(super) struct Sums {
     multiplexed: u64,
     upstreams: BTreeMap<SocketAddr, Upstream>,
     lately: VecDeque<(u64, SocketAddr, u32)>,
-    ups: FxHashMap<SockId, Partner>,
-    downs: FxHashMap<SockId, Partner>,
-    /// Of upstream connections, and of downstream ones.
-    up_partners: Partners,
-    down_partners: Partners,
+    ups: FxHashMap<SockId, Partners>,
+    downs: FxHashMap<SockId, Partners>,
 }
 
 impl Sums {
@@ -102,8 +119,12 @@ impl Sums {
     /// A call was joined to what it was made for.
     pub(super) fn joined(&mut self, call: &Called, served: &Served) {
         self.joined += 1;
-        self.up_partners.add(&mut self.ups, call.id.0, (served.id.0, served.peer), call.end_ns);
-        self.down_partners.add(&mut self.downs, served.id.0, (call.id.0, call.peer), call.end_ns);
+        if let Some(partners) = entry(&mut self.ups, call.id.0) {
+            partners.add(served.id.0, served.peer, call.end_ns);
+        }
+        if let Some(partners) = entry(&mut self.downs, served.id.0) {
+            partners.add(call.id.0, call.peer, call.end_ns);
+        }
     }
 
     /// Forgets what is over.
@@ -114,7 +135,7 @@ impl Sums {
         }
         for table in [&mut self.ups, &mut self.downs] {
             if table.len() >= MAX_CONNECTIONS {
-                table.retain(|_, partner| partner.last_ns >= from_ns);
+                table.retain(|_, partners| partners.last_ns >= from_ns);
             }
         }
     }
@@ -134,25 +155,34 @@ impl Sums {
     }
 
     fn reuse(&self) -> Option<Reuse> {
-        let Partners { any, repeated, several_socks, .. } = self.up_partners;
         if self.multiplexed * 2 > self.upstream.connections {
             return Some(Reuse::Multiplexed);
         }
-        let clients_alone = self.down_partners.any < 2;
+        let (mut repeated, mut several) = (0, 0);
+        for partners in self.ups.values().filter(|partners| partners.exchanges > 1) {
+            repeated += 1;
+            several += usize::from(partners.has_several_connections());
+        }
         match () {
-            () if several_socks * 10 >= any && several_socks > 0 => Some(Reuse::Pooled),
+            () if several * 10 >= self.ups.len() && several > 0 => Some(Reuse::Pooled),
             // What one client's connection has for itself cannot be told from a pool of one.
-            () if repeated * 10 >= any && repeated > 0 => (!clients_alone).then_some(Reuse::PerConnection),
-            () => (any >= ENOUGH).then_some(Reuse::PerRequest),
+            () if repeated * 10 >= self.ups.len() && repeated > 0 => {
+                (self.downs.len() > 1).then_some(Reuse::PerConnection)
+            }
+            () => (self.ups.len() >= ENOUGH).then_some(Reuse::PerRequest),
         }
     }
 
     fn spreading(&self) -> Option<Spreading> {
-        let Partners { repeated, several_peers, .. } = self.down_partners;
+        let (mut repeated, mut several) = (0, 0);
+        for partners in self.downs.values().filter(|partners| partners.exchanges > 1) {
+            repeated += 1;
+            several += usize::from(partners.has_several_addresses());
+        }
         match () {
             () if self.upstreams.len() < 2 || repeated == 0 => None,
-            () if several_peers * 10 >= repeated => Some(Spreading::PerRequest),
-            () => (repeated >= 2).then_some(Spreading::PerConnection),
+            () if several * 10 >= repeated => Some(Spreading::PerRequest),
+            () => (repeated > 1).then_some(Spreading::PerConnection),
         }
     }
 
@@ -182,30 +212,9 @@ impl Sums {
     }
 }
 
-impl Partners {
-    fn add(
-        &mut self,
-        table: &mut FxHashMap<SockId, Partner>,
-        sock: SockId,
-        (other, peer): (SockId, SocketAddr),
-        last_ns: u64,
-    ) {
-        if let Some(partner) = table.get_mut(&sock) {
-            let new_sock = !partner.several_socks && partner.sock != other;
-            let new_peer = !partner.several_peers && partner.peer != peer;
-            self.repeated += u64::from(partner.exchanges == 1);
-            self.several_socks += u64::from(new_sock);
-            self.several_peers += u64::from(new_peer);
-            partner.exchanges += 1;
-            partner.several_socks |= new_sock;
-            partner.several_peers |= new_peer;
-            partner.last_ns = last_ns;
-        } else if table.len() < MAX_CONNECTIONS {
-            self.any += 1;
-            let new = Partner { exchanges: 1, sock: other, several_socks: false, peer, several_peers: false, last_ns };
-            table.insert(sock, new);
-        }
-    }
+/// The partners of a connection, if there is room for them.
+fn entry(table: &mut FxHashMap<SockId, Partners>, sock: SockId) -> Option<&mut Partners> {
+    (table.len() < MAX_CONNECTIONS || table.contains_key(&sock)).then(|| table.entry(sock).or_default())
 }
 
 fn count(side: &mut ProxySide, is_first: bool) {

@@ -91,7 +91,10 @@ pub(super) fn sentence(
         SliceKind::DelayedAck if slice.proved => "the peer delayed its ACK: its end is here, and shows it".to_owned(),
         SliceKind::DelayedAck => "the peer delayed its ACK".to_owned(),
         SliceKind::Retransmit => "a segment was lost, until it was sent again".to_owned(),
-        SliceKind::Response => "until the peer answered".to_owned(),
+        SliceKind::Response => match exchange.downstream {
+            Some(join) => format!("until the upstream answered, for exchange {} of {}", join.seq, join.peer),
+            None => "until the peer answered".to_owned(),
+        },
         SliceKind::Unknown => "nobody can vouch for this time".to_owned(),
     }
 }
@@ -102,6 +105,12 @@ fn app(snapshot: &Snapshot, exchange: &ExchangeView, slice: &Slice, who: &str) -
         Some(cpu) if cpu >= slice.us / 2 => format!("{who} worked, {}", on_cpu(cpu, slice.us)),
         Some(cpu) => format!("{who} was asleep, {}", on_cpu(cpu, slice.us)),
     };
+    if let Some(us) = slice.upstream_us {
+        let peers: Vec<String> = exchange.upstream.iter().map(|join| join.peer.to_string()).collect();
+        let others = if peers.len() > 1 { format!(" and {} more", peers.len() - 1) } else { String::new() };
+        let first = peers.first().cloned().unwrap_or_default();
+        return format!("of it {} waiting for upstream {first}{others}; {text}", fine(us));
+    }
     let Some((sock, seq)) = exchange.inside.first() else { return text };
     let callee = snapshot.connections.iter().find(|connection| connection.sock == *sock);
     let callee = callee.map_or("another service".to_owned(), |callee| connection_name(callee, usize::MAX));
