@@ -22,6 +22,7 @@
 //! | listeners whose connections tell a pattern | 256, each by its last 256 connections and 256 threads, some 150 bytes each | a closed listener gives way; without one the newest listener is not judged |
 //! | threads whose beginning is known, forks | those of the last two samples, 4,096 | the oldest fork goes |
 //! | processes that call others | [`MAX_CALLERS`]; of all [`MAX_JOINED`] exchanges of each side wait for the other, [`MAX_HELD`] reports with them; each 64 upstream addresses, 96 KiB at most, and 4,096 connections of each side | further ones are not joined; reports come without the other side |
+//! | requests put aside by event loops | 8,192, and 512 answers of each listener or process | further ones are taken for slow |
 //! | UDP sockets, open | 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a snapshot | |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
@@ -49,6 +50,7 @@ pub(crate) mod tests;
 pub mod text;
 mod threads;
 mod times;
+mod waiting;
 mod work;
 
 use std::collections::BTreeMap;
@@ -303,7 +305,7 @@ impl Model {
         let mut told = tell(ts_ns, self.interest, &mut self.works, &mut self.proxies, out);
         self.connections.scanned(ts_ns, scanned, &mut told);
         drop(told);
-        self.works.scanned(ts_ns, scanned, &self.connections);
+        self.works.scanned(ts_ns, scanned, &self.connections, |pid| self.proxies.calls(pid));
     }
 
     fn sample(&mut self, sample: &Sample, out: &mut Vec<Output>) {
@@ -320,7 +322,7 @@ impl Model {
         self.connections.sampled(sample, &mut told);
         drop(told);
         self.proxies.settle(sample.ts_ns, false, &mut self.connections, out);
-        self.works.sampled(sample.ts_ns);
+        self.works.sampled(sample);
         self.threads.sampled(sample);
         self.patterns.sampled(sample, out);
         self.report_listeners(sample.ts_ns, out);

@@ -30,8 +30,9 @@ const REQUESTS: u64 = 40;
 const FAST: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(25);
 
-/// Where a request was on a connection: the port of the end that made the connection, and its number there.
-type Place = (u16, u64);
+/// Where a request was on a connection: the ports of the end that made the connection, which may use its own for several
+/// peers at a time, and of the other, and the number of the request there.
+type Place = (u16, u16, u64);
 /// By the number that is in each request.
 type Places = Arc<Mutex<HashMap<u64, Place>>>;
 
@@ -68,13 +69,13 @@ fn upstream(took: Duration, places: &Places) -> anyhow::Result<SocketAddr> {
 }
 
 fn answer(mut stream: TcpStream, took: Duration, places: &Places) -> anyhow::Result<()> {
-    let port = stream.peer_addr()?.port();
+    let (from, to) = (stream.peer_addr()?.port(), stream.local_addr()?.port());
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut seq = 0;
     while let Some((first, _)) = head(&mut reader)? {
         seq += 1;
         let number = first.split(['/', ' ']).nth(2).and_then(|number| number.parse().ok()).context("a number")?;
-        places.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (port, seq));
+        places.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (from, to, seq));
         // The work of an upstream, not a wait for anything.
         thread::sleep(took);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
@@ -86,7 +87,7 @@ fn answer(mut stream: TcpStream, took: Duration, places: &Places) -> anyhow::Res
 fn ask(to: SocketAddr) -> anyhow::Result<HashMap<u64, Place>> {
     let client = |client: u64| -> anyhow::Result<Vec<(u64, Place)>> {
         let mut stream = TcpStream::connect(to)?;
-        let port = stream.local_addr()?.port();
+        let (from, to) = (stream.local_addr()?.port(), to.port());
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut asked = Vec::new();
         for seq in 1..=REQUESTS {
@@ -95,7 +96,7 @@ fn ask(to: SocketAddr) -> anyhow::Result<HashMap<u64, Place>> {
             let (first, length) = head(&mut reader)?.context("a response")?;
             ensure!(first.contains("200"), "{first}");
             reader.read_exact(&mut vec![0; length])?;
-            asked.push((number, (port, seq)));
+            asked.push((number, (from, to, seq)));
         }
         Ok(asked)
     };
@@ -108,15 +109,19 @@ fn ask(to: SocketAddr) -> anyhow::Result<HashMap<u64, Place>> {
 
 /// Each pair that was joined, as the places of both, with its confidence: told with either side.
 fn joined(objects: &[Value]) -> HashMap<Place, (Place, f64)> {
-    let ports: HashMap<&str, u16> = objects
+    let ports: HashMap<&str, (u16, u16)> = objects
         .iter()
         .filter(|object| is(object, "connection"))
         .filter_map(|connection| {
-            let end = if connection["role"] == "server" { "/peer" } else { "/local" };
-            Some((connection["sock"].as_str()?, address(connection, end)?.port()))
+            let (local, peer) = (address(connection, "/local")?.port(), address(connection, "/peer")?.port());
+            let ports = if connection["role"] == "server" { (peer, local) } else { (local, peer) };
+            Some((connection["sock"].as_str()?, ports))
         })
         .collect();
-    let place = |object: &Value| Some((*ports.get(object["sock"].as_str()?)?, number(object, "/seq")?));
+    let place = |object: &Value| {
+        let (from, to) = *ports.get(object["sock"].as_str()?)?;
+        Some((from, to, number(object, "/seq")?))
+    };
     let mut pairs = HashMap::new();
     for exchange in objects.iter().filter(|object| is(object, "exchange")) {
         let (calls, requests) = (exchange["upstream"].as_array(), exchange.get("downstream"));

@@ -113,6 +113,11 @@ impl Proxies {
         self.held.iter_mut().rev().map(|(_, output)| output)
     }
 
+    /// It has made connections.
+    pub(super) fn calls(&self, pid: u32) -> bool {
+        self.table.contains_key(&pid)
+    }
+
     /// The process that an exchange is of, if it calls others.
     fn pid_of(&self, exchange: &Exchange, connection: &Connection) -> Option<u32> {
         let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);

@@ -10,4 +10,5 @@ pub(crate) mod facts;
 mod findings;
 mod flow;
 mod proxy;
+mod waiting;
 pub(crate) mod world;

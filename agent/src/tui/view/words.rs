@@ -1,7 +1,7 @@
 //! What a slice of time was, in plain words.
 
 use super::connection_table::name as connection_name;
-use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, SliceKind, Snapshot};
+use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Slice, SliceKind, Snapshot};
 use crate::tui::text::{bytes, escape, fine};
 
 /// A kind of slice in twelve characters at most.
@@ -76,7 +76,13 @@ pub(super) fn sentence(
         }
         SliceKind::RunQueue => format!("{} could run, but got no CPU", who(exchange.read_tid.or(exchange.write_tid))),
         SliceKind::Request => "until the peer sent the rest".to_owned(),
-        SliceKind::App => app(snapshot, exchange, slice, &who(exchange.write_tid.or(exchange.read_tid))),
+        SliceKind::App => {
+            let text = app(snapshot, exchange, slice, &who(exchange.write_tid.or(exchange.read_tid)));
+            match connection.protocol.and_then(Protocol::waits_for) {
+                Some(news) => format!("waiting by design ({news}); {text}"),
+                None => text,
+            }
+        }
         SliceKind::SendBuffer => "write() waited for room: the send buffer was full".to_owned(),
         SliceKind::Nagle if held[1] > 0 => {
             format!("Nagle: {} not yet acknowledged held {}", bytes(held[0].into()), bytes(held[1].into()))
