@@ -91,6 +91,8 @@ pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<Exchang
         } += slice.us;
     }
     ConnectionView {
+        pipelined: 0,
+        first_request: None,
         multiplexed: false,
         protocol: None,
         tls: None,

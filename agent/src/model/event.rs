@@ -19,7 +19,7 @@ pub use connection::{
 };
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use moment::{Call, Moment, What};
-pub use protocol::{ClientHello, Recognised, ServerHello, Sign};
+pub use protocol::{ClientHello, Recognised, RequestLine, ServerHello, Sign};
 
 /// A socket's id, unique for a run.
 pub type SockId = u64;

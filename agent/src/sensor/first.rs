@@ -13,17 +13,24 @@ use crate::protocol::{self, Reading};
 const MAX_WAITING: usize = 1_024;
 
 /// The first bytes that say nothing yet without those that follow.
-#[derive(Default)]
-pub(super) struct FirstBytes(HashMap<(SockId, bool), Vec<u8>>);
+pub(super) struct FirstBytes {
+    waiting: HashMap<(SockId, bool), Vec<u8>>,
+    /// What requests ask for is told, too.
+    paths: bool,
+}
 
 impl FirstBytes {
+    pub(super) fn new(paths: bool) -> Self {
+        Self { waiting: HashMap::new(), paths }
+    }
+
     /// What these bytes are, perhaps together with those before them.
     pub(super) fn take(&mut self, record: &[u8]) -> Option<Recognised> {
         let head: abi::FirstBytes = stream::record(record)?;
         let bytes = record.get(size_of::<abi::FirstBytes>()..)?;
         let bytes = bytes.get(..usize::try_from(head.length).ok()?)?;
         let key = (head.sock, head.outbound != 0);
-        let mut waiting = self.0.remove(&key).unwrap_or_default();
+        let mut waiting = self.waiting.remove(&key).unwrap_or_default();
         // A part that is missing cannot be made up for.
         if usize::try_from(head.at).ok()? != waiting.len() && head.midway == 0 {
             return None;
@@ -31,8 +38,9 @@ impl FirstBytes {
         waiting.extend_from_slice(bytes);
         let from_client = (head.role == role::CLIENT) == (head.outbound != 0);
         let Reading { sign, more } = protocol::read(from_client, &waiting);
-        if more && head.last == 0 && self.0.len() < MAX_WAITING {
-            self.0.insert(key, waiting);
+        let sign = sign.map(|sign| protocol::detail(sign, &waiting, self.paths));
+        if more && head.last == 0 && self.waiting.len() < MAX_WAITING {
+            self.waiting.insert(key, waiting);
         }
         sign.map(|sign| Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
     }
@@ -49,7 +57,7 @@ impl FirstBytes {
     /// A connection ended.
     pub(super) fn forget(&mut self, sock: SockId) {
         for outbound in [false, true] {
-            self.0.remove(&(sock, outbound));
+            self.waiting.remove(&(sock, outbound));
         }
     }
 }

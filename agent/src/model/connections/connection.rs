@@ -356,6 +356,8 @@ impl Connection {
             queued_us: self.queued_us(),
             acceptor: known(self.acceptor).map(|tid| (tid, self.origin.comm.to_string())),
             multiplexed,
+            pipelined: 0,
+            first_request: None,
             exchanges: self.exchanges.into(),
             times,
             current: current.map(|current| self.view_of(current)),

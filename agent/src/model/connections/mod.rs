@@ -27,8 +27,8 @@ use ends::Ends;
 pub use ends::MAX_ENDS;
 use inside::Inside;
 use origin::Origins;
-use protocols::Hellos;
 pub use protocols::MAX_HELLOS;
+use protocols::{Hellos, Requests};
 
 /// Connections known at once, open or closed.
 pub const MAX_CONNECTIONS: usize = 100_000;
@@ -61,6 +61,7 @@ pub(super) struct Connections {
     origins: Origins,
     ends: Ends,
     hellos: Hellos,
+    requests: Requests,
     pub(super) times: Times,
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
@@ -84,6 +85,7 @@ impl Connections {
             origins: Origins::default(),
             ends: Ends::default(),
             hellos: Hellos::default(),
+            requests: Requests::default(),
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
             current: 0,
@@ -141,6 +143,7 @@ impl Connections {
         }
         self.details.forget(sock);
         self.hellos.forget(sock);
+        self.requests.forget(sock);
     }
 
     /// What is spoken on a connection becomes known, or changes.
@@ -149,6 +152,7 @@ impl Connections {
             let protocol = protocols::spoken(connection.protocol(), &recognised.sign);
             connection.speaks(protocol, &mut self.origins);
             self.hellos.add(recognised.sock, &recognised.sign);
+            self.requests.add(recognised.sock, &recognised.sign);
         }
     }
 
@@ -253,7 +257,8 @@ impl Connections {
             self.ends.closed(closed.sock, connection.local(), connection.peer());
         }
         if interest.connections {
-            let view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
+            let mut view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
+            (view.pipelined, view.first_request) = self.requests.get(closed.sock);
             out.push(connection_output(closed.ts_ns, connection, view));
         }
         self.closed.push_back(closed.sock);
@@ -334,7 +339,9 @@ impl Connections {
     }
 
     fn view(&self, sock: SockId, connection: &Connection) -> ConnectionView {
-        connection.view(sock, self.details.get(sock), self.hellos.view(sock))
+        let (pipelined, first_request) = self.requests.get(sock);
+        let view = connection.view(sock, self.details.get(sock), self.hellos.view(sock));
+        ConnectionView { pipelined, first_request, ..view }
     }
 
     /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end may learn from it.

@@ -58,6 +58,24 @@ pub enum Sign {
     Dtls,
     /// A message of STUN, as WebRTC sends them to find its peer, on a UDP socket.
     Stun,
+    /// Requests of HTTP/1, as [`HttpRequest`](Self::HttpRequest), of which more is told.
+    HttpRequests {
+        /// As there.
+        minor: u8,
+        /// So many came at once, at least.
+        count: u8,
+        /// What the first of them asks for, if that was to be told.
+        first: Option<RequestLine>,
+    },
+}
+
+/// What a request of HTTP/1 asks for. Of no good to a terminal before it is escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestLine {
+    /// Such as `GET`.
+    pub method: String,
+    /// The target up to the query, and no more than 256 bytes of it.
+    pub path: String,
 }
 
 /// What a TLS client offers.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Join, Owner, Protocol, TlsView};
-use crate::model::event::{Ending, HoldReason, Role, Side, SockId, TcpState};
+use crate::model::event::{Ending, HoldReason, RequestLine, Role, Side, SockId, TcpState};
 
 /// What a slice of an exchange's time was spent on. The names are the contract's (`SliceKind::name`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -257,6 +257,10 @@ pub struct ConnectionView {
     pub acceptor: Option<(u32, String)>,
     /// It carries several requests at a time.
     pub multiplexed: bool,
+    /// So many requests of HTTP/1 began it at once, at least, if it were several; else 0 or 1.
+    pub pipelined: u8,
+    /// What the first request of HTTP/1 asks for, if that was to be told: escape before printing.
+    pub first_request: Option<RequestLine>,
     /// Exchanges so far.
     pub exchanges: u64,
     /// Where their time went.

@@ -3,7 +3,9 @@
 use super::connections::{opened, sampled};
 use super::facts::{Build, at, server};
 use super::world::{MS, SECOND, World};
-use crate::model::event::{Event, Exchange, Progress, Recognised, Role, Sign, Sleep, SockId, ThreadSample};
+use crate::model::event::{
+    Event, Exchange, Progress, Recognised, RequestLine, Role, Sign, Sleep, SockId, ThreadSample,
+};
 use crate::model::snapshot::Severity;
 
 fn speaks(world: &mut World, sock: SockId, sign: Sign) {
@@ -108,4 +110,27 @@ fn streams_of_events_and_sockets_of_messages_are_not_slow() {
         world.sample_after(3 * SECOND);
         assert_eq!(world.finding("slow-app").is_some(), slow, "{sign:?}");
     }
+}
+
+/// What one read takes is one exchange for the kernel, however many requests it has; what is read after a write is the next.
+#[test]
+fn a_connection_says_what_its_exchanges_are() {
+    let first = RequestLine { method: "GET".into(), path: "/a".into() };
+    let mut world = site(Sleep::Events, 3);
+    speaks(&mut world, 1, Sign::HttpRequests { minor: 1, count: 3, first: Some(first.clone()) });
+    speaks(&mut world, 2, Sign::Http2 { grpc: true });
+    for sock in 1..=3 {
+        let mut burst = Exchange { sock, ..server() };
+        (burst.outbound().writes, burst.outbound().bytes) = (3, 600);
+        world.apply(Event::Exchange(burst));
+        world.apply(Event::Exchange(Exchange { sock, seq: 2, ..server().later(2 * SECOND) }));
+    }
+    let views = world.model.snapshot().connections;
+    let view = |sock| views.iter().find(|view| view.sock == sock).expect("a connection");
+    assert_eq!((view(1).pipelined, view(1).exchanges, view(1).multiplexed), (3, 2, false));
+    assert_eq!(view(1).first_request.as_ref(), Some(&first));
+    assert!(view(2).multiplexed && view(2).recent.iter().all(|exchange| exchange.multiplexed));
+    assert_eq!((view(3).pipelined, view(3).first_request.as_ref(), view(3).multiplexed), (0, None, false));
+    // The client's thinking between the two is in neither.
+    assert!(view(3).recent.iter().all(|exchange| exchange.total_us < 1_000), "{:?}", view(3).recent);
 }

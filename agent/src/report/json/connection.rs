@@ -156,6 +156,10 @@ pub(super) struct ConnectionBody<'a> {
     exchanges: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multiplexed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipelined: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_request: Option<Value>,
     nagle: Value,
     delayed_acks: Value,
     trailing_acks: Value,
@@ -190,6 +194,11 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             bytes: json!({ "in": view.bytes_in, "out": view.bytes_out }),
             exchanges: view.exchanges,
             multiplexed: view.multiplexed,
+            pipelined: Some(view.pipelined).filter(|&count| count > 1),
+            first_request: view
+                .first_request
+                .as_ref()
+                .map(|request| json!({ "method": request.method, "path": request.path })),
             nagle: json!({
                 "holds": nagle.map_or(0, |hold| hold.count), "held_us": nagle.map_or(0, |hold| hold.us),
             }),

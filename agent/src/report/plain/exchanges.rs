@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::model::event::{Role, SockId};
 use crate::model::output::ExchangeOutput;
 use crate::model::snapshot::{ConnectionView, ExchangeView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
-use crate::report::{count, duration_us, percent};
+use crate::report::{count, duration_us, escape, percent};
 
 /// Slow exchanges told in one interval: the slowest.
 const MOST: usize = 5;
@@ -92,9 +92,12 @@ impl Slow {
         );
         let (kind, us) = (self.verdict.kind, duration_us(self.verdict.us));
         let owner = letter(kind.owner());
+        let request = known.and_then(|connection| connection.first_request.as_ref()).filter(|_| self.seq == 1);
+        let asked = request.map(|request| format!(" ({} {})", escape(&request.method), escape(&request.path)));
         format!(
-            "{who}: exchange {} took {}, of it {} {us} ({owner})",
+            "{who}: exchange {}{} took {}, of it {} {us} ({owner})",
             self.seq,
+            asked.unwrap_or_default(),
             duration_us(self.total_us),
             kind.name()
         ) + &self.beyond()

@@ -9,7 +9,7 @@ use super::parts::{Row, columns, cut, raw, rule, span};
 use super::queues::take;
 use super::steps::Step;
 use super::{connection_table, exchange, finding, lanes, put, steps, verdict, words};
-use crate::model::event::{Ending, HoldReason, Role, Side};
+use crate::model::event::{Ending, HoldReason, RequestLine, Role, Side};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, SliceKind, Snapshot, TlsView};
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
@@ -145,6 +145,10 @@ fn facts(
     } else {
         vec![Line::from(cut(row, width)), Line::from(cut(data, width))]
     };
+    if let Some(RequestLine { method, path }) = &connection.first_request {
+        let text = format!("{} {}", escape(method), escape(path));
+        out.push(Line::from(cut(vec![span(" began with ", theme.dim()), raw(text)], width)));
+    }
     out.extend(nature(connection).map(|text| Line::from(cut(vec![raw(" "), span(text, theme.strong())], width))));
     out
 }
@@ -155,6 +159,9 @@ fn nature(connection: &ConnectionView) -> Option<String> {
         return Some(
             "multiplexed: the kernel sees one byte stream, the app sees N requests (N not visible)".to_owned(),
         );
+    }
+    if connection.pipelined > 1 {
+        return Some(format!("pipelined: its first burst has {} requests or more", connection.pipelined));
     }
     let news = connection.protocol.and_then(Protocol::waits_for)?;
     Some(format!("waiting by design ({news}): it stays open, and who has news writes"))
