@@ -435,7 +435,8 @@ impl Model {
 /// proved is kept in any case: see [`Model::prove`].
 fn tell(now_ns: u64, interest: Interest, works: &mut Works, proxies: &mut Proxies, out: &mut Vec<Output>) -> impl Told {
     move |facts: &Exchange, connection: Option<&Connection>, view: &mut ExchangeView| {
-        works.reported(now_ns, facts, connection, view);
+        let calls = connection.is_some_and(|connection| proxies.calls(connection.origin.pid));
+        works.reported(now_ns, facts, connection, view, calls);
         let pid = connection.and_then(|connection| proxies.over(now_ns, facts, connection, view));
         let inferred = view.slices.last().is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
         if inferred || interest.wants(view) {

@@ -1,8 +1,8 @@
 //! Requests that wait for news by design: long polling.
 //!
-//! A request that an event loop has read and put aside is seen so: at a sample it is unanswered, and the thread that read it
-//! sleeps in `epoll_wait` or the like. That alone is no proof, as a slow server of that kind looks the same. Several that were
-//! put aside and are answered at once, on different connections, are: one event was news for all of them.
+//! An event loop has put a request aside if the thread that read it sleeps in `epoll_wait` or the like at a sample. That alone
+//! is no proof, as a slow server of that kind looks the same. Several that such a thread answers at once, on different
+//! connections, are: one event was news for all of them.
 
 use std::collections::VecDeque;
 
@@ -15,8 +15,8 @@ use super::event::{Exchange, Sample, SockId};
 const MAX_PARKED: usize = 8_192;
 /// Answers remembered for each listener or process.
 const MAX_ANSWERS: usize = 512;
-/// From this on a request is told to wait, µs.
-pub(super) const LONG_US: u64 = 1_000_000;
+/// From this on a request may wait by design, µs.
+pub(super) const LONG_US: u64 = 100_000;
 /// Nobody lets a client wait longer for news than this, µs: then it is forgotten.
 pub(super) const FORGOTTEN_US: u64 = 120_000_000;
 /// Answers so close to one another have one cause, ns.
@@ -36,7 +36,15 @@ pub(super) struct Parked {
 impl Parked {
     /// Sees which threads wait for events.
     pub(super) fn sampled(&mut self, sample: &Sample) {
-        let loops = sample.threads.iter().filter(|thread| matches!(thread.sleep, Some(Sleep::Events | Sleep::Several)));
+        let mut threads: FxHashMap<u32, u32> = FxHashMap::default();
+        for thread in &sample.threads {
+            *threads.entry(thread.pid).or_default() += 1;
+        }
+        let is_only = |pid: u32| threads.get(&pid) == Some(&1);
+        let loops = sample.threads.iter().filter(|thread| {
+            // Who reads for others to answer has put nothing aside.
+            matches!(thread.sleep, Some(Sleep::Events | Sleep::Several)) && (thread.writes > 0 || is_only(thread.pid))
+        });
         self.asleep = loops.map(|thread| thread.tid).collect();
         let from_ns = sample.ts_ns.saturating_sub(2 * FORGOTTEN_US * 1_000);
         self.requests.retain(|_, seen_ns| *seen_ns >= from_ns);
@@ -44,20 +52,26 @@ impl Parked {
 
     /// Whether this request, read and unanswered at `ts_ns`, is put aside.
     pub(super) fn note(&mut self, ts_ns: u64, exchange: &Exchange) -> bool {
-        let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
         let id = (exchange.sock, exchange.seq);
         let room = self.requests.len() < MAX_PARKED || self.requests.contains_key(&id);
-        let is_parked = room && reader.is_some_and(|reader| self.asleep.contains(&reader.tid));
+        let is_parked = room && reader(exchange).is_some_and(|tid| self.asleep.contains(&tid));
         if is_parked {
             self.requests.insert(id, ts_ns);
         }
         is_parked
     }
 
-    /// This exchange is over. True if it had been put aside.
+    /// This exchange is over. True if the thread that read it answered it, too, and had put it aside, or is one that does so.
     pub(super) fn take(&mut self, exchange: &Exchange) -> bool {
-        self.requests.remove(&(exchange.sock, exchange.seq)).is_some()
+        let was_seen = self.requests.remove(&(exchange.sock, exchange.seq)).is_some();
+        let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer).map(|writer| writer.tid);
+        let tid = reader(exchange).filter(|_| reader(exchange) == writer);
+        tid.is_some_and(|tid| was_seen || self.asleep.contains(&tid))
     }
+}
+
+fn reader(exchange: &Exchange) -> Option<u32> {
+    exchange.inbound.as_ref().and_then(|inbound| inbound.reader).map(|reader| reader.tid)
 }
 
 /// An answer to a request that was put aside.

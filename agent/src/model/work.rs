@@ -271,18 +271,21 @@ pub(super) struct Works {
 }
 
 impl Works {
+    /// An exchange is over, of a process that `calls` others or does not.
     pub(super) fn reported(
         &mut self,
         now_ns: u64,
         exchange: &Exchange,
         connection: Option<&Connection>,
         view: &ExchangeView,
+        calls: bool,
     ) {
         let was_parked = self.parked.take(exchange);
         let Some(connection) = connection else { return };
         let by_design = connection.protocol().and_then(Protocol::waits_for).is_some();
         let app_us = view.slices.iter().filter(|slice| slice.kind == SliceKind::App).map(|slice| slice.us).sum();
-        let polls = was_parked && app_us >= waiting::LONG_US && view.inside.is_empty() && view.upstream.is_empty();
+        let http = connection.protocol().is_some_and(Protocol::is_http1) && !calls;
+        let polls = was_parked && http && app_us >= waiting::LONG_US && view.inside.is_empty();
         if let Some(entry) = self.entry(connection) {
             entry.step(now_ns).add(exchange, view, by_design || polls);
             if polls && !by_design {

@@ -24,6 +24,7 @@ mod robust;
 mod send;
 mod server;
 mod target;
+mod waiting;
 
 use crate::harness::{Case, Since, Tiers, Where, World};
 
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Case> {
         datagram::CASES,
         protocol::CASES,
         proxy::CASES,
+        waiting::CASES,
         finding::CASES,
         learn::CASES,
         target::CASES,

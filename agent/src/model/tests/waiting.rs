@@ -89,6 +89,18 @@ fn a_thread_that_waits_for_a_lock_is_slow() {
     assert!(!finding.text.contains("wait by design"), "{}", finding.text);
 }
 
+/// Who reads for workers sleeps in an event loop, too, while these are slow.
+#[test]
+fn a_reader_that_others_answer_for_has_put_nothing_aside() {
+    let mut world = site(Sleep::Events, 4);
+    let worker = ThreadSample { pid: 4242, tid: 12, sleep: Some(Sleep::Lock), writes: 9, ..ThreadSample::default() };
+    world.threads.push(worker);
+    world.sample_after(100 * MS);
+    polled(&mut world, &[(1, 2_000), (2, 2_004), (3, 2_010), (4, 1_990)]);
+    let finding = world.reported_findings().into_iter().find(|finding| finding.kind == "slow-app");
+    assert!(finding.is_some_and(|finding| !finding.text.contains("wait by design")));
+}
+
 /// Events of a stream less than a second apart are one exchange, whose time between them is the application's.
 #[test]
 fn streams_of_events_and_sockets_of_messages_are_not_slow() {
