@@ -67,7 +67,14 @@ pub(super) struct Proxies {
 impl Proxies {
     /// A process has a connection that it made.
     pub(super) fn opened(&mut self, opened: &Opened) {
-        if opened.role == Role::Client && (self.table.len() < MAX_CALLERS || self.table.contains_key(&opened.pid)) {
+        if opened.role != Role::Client {
+            return;
+        }
+        if self.table.len() >= MAX_CALLERS && !self.table.contains_key(&opened.pid) {
+            // Whoever served nobody and calls no more was a client, and gives way.
+            self.table.retain(|_, process| process.is_proxy() || !process.called.is_empty());
+        }
+        if self.table.len() < MAX_CALLERS || self.table.contains_key(&opened.pid) {
             self.table.entry(opened.pid).or_default().comm.clone_from(&opened.comm);
         }
     }

@@ -259,3 +259,19 @@ fn an_upstream_with_more_than_its_part_is_found() {
     assert_eq!(finding.severity, Severity::Info);
     assert!(finding.headline.contains("10.0.1.1:9002 gets"), "{}", finding.headline);
 }
+
+#[test]
+fn many_clients_that_come_and_go_leave_room_for_a_proxy() {
+    let mut world = World::with_limit(128);
+    let client = |pid: u32| {
+        let Event::Opened(one) = opened(10_000 + u64::from(pid), Role::Client, upstream(1)) else { unreachable!() };
+        Event::Opened(Opened { pid, ..one })
+    };
+    (1..=200).for_each(|pid| world.apply(client(pid)));
+    world.apply(opened(2, Role::Client, upstream(9_001)));
+    world.apply(opened(1, Role::Server, address("10.0.0.9:40122")));
+    world.apply(Event::Exchange(served(Span(1, 1, 11, MS, 21 * MS))));
+    world.apply(Event::Exchange(called(Span(2, 1, 11, 2 * MS, 20 * MS))));
+    world.sample_after(3 * SECOND);
+    assert_eq!(joins(&world), [((1, 1), vec![(2, 1)])]);
+}
