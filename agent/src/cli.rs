@@ -198,6 +198,9 @@ pub struct RunArgs {
     /// Look at no payload: connections have no protocol then
     #[arg(long)]
     pub no_protocols: bool,
+    /// Show and record what the first HTTP/1 request of each connection asks for: method and path, without the query
+    #[arg(long, conflicts_with = "no_protocols")]
+    pub paths: bool,
     /// Use hooks of this tier only (for tests and comparison)
     #[arg(long, value_enum, value_name = "TIER", hide = true)]
     pub tier: Option<TierArg>,

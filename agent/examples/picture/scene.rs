@@ -14,6 +14,7 @@ const ELAPSED_US: u64 = 12_500_000;
 /// The incident.
 pub(crate) fn incident() -> Snapshot {
     Snapshot {
+        proxies: Vec::new(),
         now_ns: ATTACH_NS + ELAPSED_US * 1_000,
         elapsed_us: ELAPSED_US,
         target: "api-server 4242 (+3 children)".to_owned(),

@@ -51,12 +51,15 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
     let mut at = start_ns;
     let mut slices = Vec::new();
     for &(kind, us, cpu_us) in parts {
-        slices.push(Slice { kind, start_ns: at, us, cpu_us, proved: false });
+        slices.push(Slice { kind, start_ns: at, us, cpu_us, proved: false, upstream_us: None });
         at += us * 1_000;
     }
     let total_us: u64 = parts.iter().map(|part| part.1).sum();
     let longest = parts.iter().max_by_key(|part| part.1);
     ExchangeView {
+        upstream: Vec::new(),
+        downstream: None,
+        multiplexed: false,
         seq,
         start_ns,
         total_us,
@@ -88,6 +91,9 @@ pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<Exchang
         } += slice.us;
     }
     ConnectionView {
+        pipelined: 0,
+        first_request: None,
+        multiplexed: false,
         protocol: None,
         tls: None,
         fast_open: false,

@@ -44,6 +44,7 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
             interval: None,
             detail: Detail::Exchanges,
             no_protocols: false,
+            paths: false,
             tier: None,
         },
         recording: None,

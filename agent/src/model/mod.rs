@@ -21,6 +21,8 @@
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
 //! | listeners whose connections tell a pattern | 256, each by its last 256 connections and 256 threads, some 150 bytes each | a closed listener gives way; without one the newest listener is not judged |
 //! | threads whose beginning is known, forks | those of the last two samples, 4,096 | the oldest fork goes |
+//! | processes that call others | [`MAX_CALLERS`]; of all [`MAX_JOINED`] exchanges of each side wait for the other, [`MAX_HELD`] reports with them; each 64 upstream addresses, 96 KiB at most, and 4,096 connections of each side | further ones are not joined; reports come without the other side |
+//! | requests put aside by event loops | 8,192, and 512 answers of each listener or process | further ones are taken for slow |
 //! | UDP sockets, open | 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a snapshot | |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
@@ -37,6 +39,7 @@ mod listener;
 mod listeners;
 pub mod output;
 mod pattern;
+mod proxy;
 mod quic;
 mod recent;
 mod sharing;
@@ -48,6 +51,7 @@ pub(crate) mod tests;
 pub mod text;
 mod threads;
 mod times;
+mod waiting;
 mod work;
 
 use std::collections::BTreeMap;
@@ -64,6 +68,8 @@ use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ExchangeOutput, Interest, ListenerOutput, Lost, MomentOutput, Output, OverflowOutput};
 use pattern::Patterns;
+use proxy::Proxies;
+pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
 use snapshot::{ExchangeView, SliceKind, Snapshot};
 pub use stream::MAX_STREAM;
@@ -101,6 +107,7 @@ pub struct Model {
     threads: Threads,
     works: Works,
     patterns: Patterns,
+    proxies: Proxies,
     datagrams: datagrams::Sockets,
     stream: Stream,
     board: Board,
@@ -123,6 +130,7 @@ impl Model {
             threads: Threads::default(),
             works: Works::default(),
             patterns: Patterns::default(),
+            proxies: Proxies::default(),
             datagrams: datagrams::Sockets::default(),
             setup,
             interest: Interest::ALL,
@@ -169,12 +177,13 @@ impl Model {
                 self.advance(opened.ts_ns);
                 self.connections.opened(opened);
                 self.patterns.opened(opened);
+                self.proxies.opened(opened);
             }
             Event::Exchange(exchange) => {
                 self.advance(exchange.ts_ns);
                 self.patterns.exchanged(exchange);
                 self.prove(exchange, out);
-                let mut told = tell(self.now_ns, self.interest, &mut self.works, out);
+                let mut told = tell(self.now_ns, self.interest, &mut self.works, &mut self.proxies, out);
                 self.connections.exchanged(self.now_ns, exchange, &mut told);
             }
             Event::Closed(closed) => {
@@ -215,6 +224,7 @@ impl Model {
             connections: self.connections.views(self.now_ns),
             threads: self.threads.views(&self.connections.by_thread()),
             patterns: self.patterns.views(),
+            proxies: self.proxies.views(),
             stream: self.stream.entries(),
             ..self.brief()
         }
@@ -237,6 +247,7 @@ impl Model {
             recent_times: self.connections.times.recent(self.now_ns),
             threads: Vec::new(),
             patterns: Vec::new(),
+            proxies: Vec::new(),
             datagrams: self.datagrams.views(),
             datagrams_open: self.datagrams.open(),
             stream: Vec::new(),
@@ -292,9 +303,14 @@ impl Model {
         for exchange in scanned.iter().filter_map(|one| one.exchange.as_ref()) {
             self.prove(exchange, out);
             self.patterns.exchanged(exchange);
+            if let Some(connection) = self.connections.get(exchange.sock) {
+                self.proxies.goes_on(exchange, connection);
+            }
         }
-        self.connections.scanned(ts_ns, scanned, &mut tell(ts_ns, self.interest, &mut self.works, out));
-        self.works.scanned(ts_ns, scanned, &self.connections);
+        let mut told = tell(ts_ns, self.interest, &mut self.works, &mut self.proxies, out);
+        self.connections.scanned(ts_ns, scanned, &mut told);
+        drop(told);
+        self.works.scanned(ts_ns, scanned, &self.connections, |pid| self.proxies.calls(pid));
     }
 
     fn sample(&mut self, sample: &Sample, out: &mut Vec<Output>) {
@@ -307,14 +323,22 @@ impl Model {
         let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
         self.scan(sample.ts_ns, &sample.connections, out);
-        self.connections.sampled(sample, &mut tell(sample.ts_ns, self.interest, &mut self.works, out));
-        self.works.sampled(sample.ts_ns);
+        let mut told = tell(sample.ts_ns, self.interest, &mut self.works, &mut self.proxies, out);
+        self.connections.sampled(sample, &mut told);
+        drop(told);
+        self.proxies.settle(sample.ts_ns, false, &mut self.connections, out);
+        self.works.sampled(sample);
         self.threads.sampled(sample);
         self.patterns.sampled(sample, out);
         self.report_listeners(sample.ts_ns, out);
         self.datagrams.sampled(sample, out);
         self.judge_connections(sample.ts_ns, out);
         self.judge_families(sample.ts_ns, out);
+        self.proxies.judge(|pid, comm, lately| {
+            let text = format!("{comm} {pid}");
+            self.board.judge_upstreams(sample.ts_ns, &Subject { id: Scope::Process(pid), text }, lately, out)
+        });
+        self.proxies.report(sample.ts_ns, false, out);
         self.datagrams.forget_closed();
         self.board.expire(sample.ts_ns);
         self.report_lost(sample, out);
@@ -328,10 +352,12 @@ impl Model {
         if !self.connections.acknowledged(exchange) {
             return;
         }
-        for output in out.iter_mut().rev().take(MAX_LOOKED_BACK) {
-            if let Output::Exchange(reported) = output {
-                self.connections.prove(reported.sock, &mut reported.view);
-            }
+        let told = out.iter_mut().rev().take(MAX_LOOKED_BACK).filter_map(|output| match output {
+            Output::Exchange(reported) => Some(reported),
+            _ => None,
+        });
+        for reported in told.chain(self.proxies.held_mut().take(MAX_LOOKED_BACK)) {
+            self.connections.prove(reported.sock, &mut reported.view);
         }
     }
 
@@ -412,13 +438,20 @@ impl Model {
 
 /// Sums an exchange that is over, and reports it if anybody wants to know. One whose delayed ACK may turn out to be
 /// proved is kept in any case: see [`Model::prove`].
-fn tell(now_ns: u64, interest: Interest, works: &mut Works, out: &mut Vec<Output>) -> impl Told {
-    move |facts: &Exchange, connection: Option<&Connection>, view: &ExchangeView| {
-        works.reported(now_ns, facts, connection, view);
+fn tell(now_ns: u64, interest: Interest, works: &mut Works, proxies: &mut Proxies, out: &mut Vec<Output>) -> impl Told {
+    move |facts: &Exchange, connection: Option<&Connection>, view: &mut ExchangeView| {
+        let calls = connection.is_some_and(|connection| proxies.calls(connection.origin.pid));
+        works.reported(now_ns, facts, connection, view, calls);
+        let pid = connection.and_then(|connection| proxies.over(now_ns, facts, connection, view));
         let inferred = view.slices.last().is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
         if inferred || interest.wants(view) {
             let protocol = connection.and_then(Connection::protocol);
-            out.push(Output::Exchange(ExchangeOutput::new(facts, protocol, view)));
+            let output = ExchangeOutput::new(facts, protocol, view);
+            let output = match pid {
+                Some(pid) => proxies.hold(pid, output),
+                None => Some(output),
+            };
+            out.extend(output.map(Output::Exchange));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::event::{Accept, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
 use super::snapshot::{
     ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
-    Protocol, QuicView, SliceKind, Totals, WaitView,
+    Protocol, ProxyView, QuicView, SliceKind, Totals, WaitView,
 };
 
 /// What a front-end wants to hear of one by one. The sums have everything all the same.
@@ -51,6 +51,8 @@ pub enum Output {
     Process(Process),
     /// The pattern of a family of processes is known, has changed, or is as it was at the end of the run.
     Pattern(Box<PatternOutput>),
+    /// A process that serves and calls others: its figures, where they changed, and at the end of the run.
+    Proxy(Box<ProxyOutput>),
     /// Something happened on a connection (`--detail events` only).
     Moment(MomentOutput),
     /// A finding is new, or worse than it was.
@@ -76,6 +78,7 @@ impl Output {
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
             Self::Process(process) => process.ts_ns,
             Self::Pattern(pattern) => pattern.ts_ns,
+            Self::Proxy(proxy) => proxy.ts_ns,
             Self::Moment(told) => told.moment.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
             Self::Lost(lost) => lost.ts_ns,
@@ -197,6 +200,15 @@ pub struct PatternOutput {
     pub ts_ns: u64,
     /// The pattern.
     pub view: PatternView,
+}
+
+/// A process that serves and calls others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProxyOutput {
+    /// When.
+    pub ts_ns: u64,
+    /// The figures.
+    pub view: ProxyView,
 }
 
 /// A finding, new or worse than before.

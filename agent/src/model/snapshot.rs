@@ -4,6 +4,7 @@ mod connection;
 mod datagram;
 mod pattern;
 mod protocol;
+mod proxy;
 
 use std::net::SocketAddr;
 
@@ -15,6 +16,7 @@ pub use connection::{
 pub use datagram::{DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView};
 pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
 pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
+pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
 use super::event::{SockId, Stage};
 
@@ -75,6 +77,8 @@ pub struct Snapshot {
     pub datagrams_open: u64,
     /// How each family of processes shares its connections out, by process id.
     pub patterns: Vec<PatternView>,
+    /// Processes that serve and call others, by process id.
+    pub proxies: Vec<ProxyView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
     pub stream: Vec<StreamEntry>,
     /// Standing findings, worst first.

@@ -5,6 +5,7 @@ use backscope_abi::counter;
 use super::{
     Model,
     output::{ListenerOutput, Output, Summary},
+    tell,
 };
 
 impl Model {
@@ -19,8 +20,15 @@ impl Model {
             (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
-        self.connections.finish(self.now_ns, self.interest, out);
+        let mut told = tell(self.now_ns, self.interest, &mut self.works, &mut self.proxies, out);
+        let open = self.connections.finish(self.now_ns, &mut told);
+        drop(told);
+        self.proxies.settle(self.now_ns, true, &mut self.connections, out);
+        for sock in open.into_iter().filter(|_| self.interest.connections) {
+            self.connections.report(self.now_ns, sock, out);
+        }
         self.patterns.finish(self.now_ns, out);
+        self.proxies.report(self.now_ns, true, out);
         self.datagrams.finish(self.now_ns, out);
         out.push(Output::Summary(self.summary()));
     }

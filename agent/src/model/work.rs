@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::connections::{Connection, Connections};
-use super::event::{ConnectionSample, Exchange, Role, SockId, TcpState};
+use super::event::{ConnectionSample, Exchange, Role, Sample, SockId, TcpState};
 use super::exchange;
-use super::snapshot::{ExchangeView, Slice, SliceKind};
+use super::snapshot::{ExchangeView, Protocol, Slice, SliceKind};
+use super::waiting::{self, Answers, Parked};
 
 /// Listeners and processes judged by their connections; further ones are not.
 pub(super) const MAX_SCOPES: usize = 512;
@@ -76,6 +77,8 @@ pub(super) struct Work {
     /// The same for slow application time.
     pub(super) app_cpu_us: u64,
     pub(super) app_known_us: u64,
+    /// Slow exchanges that an event loop had put aside.
+    pub(super) app_parked: u64,
     /// Slow exchanges that made calls to others.
     pub(super) app_calls: u64,
     /// Sizes of the pair of writes of the longest hold by Nagle's algorithm.
@@ -99,11 +102,15 @@ impl Work {
         &self.slow[kind as usize]
     }
 
-    fn add(&mut self, exchange: &Exchange, view: &ExchangeView) {
+    /// With `waits` the application's time is left out of what is slow.
+    fn add(&mut self, exchange: &Exchange, view: &ExchangeView, waits: bool) {
         let mut by_kind = [0; SliceKind::ALL.len()];
         exchange::counted(&view.slices).for_each(|(kind, us)| by_kind[kind as usize] += us);
         self.exchanges += 1;
         self.time_us = self.time_us.saturating_add(by_kind.iter().sum());
+        if waits {
+            by_kind[SliceKind::App as usize] = 0;
+        }
         let of = |kind: SliceKind| by_kind[kind as usize];
         if of(SliceKind::Handshake) > 0 {
             self.handshake.add(of(SliceKind::Handshake));
@@ -178,6 +185,7 @@ impl Work {
         self.unread_known_us += other.unread_known_us;
         self.app_cpu_us += other.app_cpu_us;
         self.app_known_us += other.app_known_us;
+        self.app_parked += other.app_parked;
         self.app_calls += other.app_calls;
         self.small_exchanges += other.small_exchanges;
         self.small_writes += other.small_writes;
@@ -220,6 +228,8 @@ pub(super) struct Entry {
     pub(super) stuck: Stuck,
     /// The same of the next sample, as far as it is there.
     scanned: Stuck,
+    /// To requests that may have waited by design.
+    answers: Answers,
 }
 
 impl Entry {
@@ -257,18 +267,30 @@ pub(super) fn rate(count: u64) -> f64 {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Works {
     table: BTreeMap<Scope, Entry>,
+    parked: Parked,
 }
 
 impl Works {
+    /// An exchange is over, of a process that `calls` others or does not.
     pub(super) fn reported(
         &mut self,
         now_ns: u64,
         exchange: &Exchange,
         connection: Option<&Connection>,
         view: &ExchangeView,
+        calls: bool,
     ) {
-        if let Some(entry) = connection.and_then(|connection| self.entry(connection)) {
-            entry.step(now_ns).add(exchange, view);
+        let was_parked = self.parked.take(exchange);
+        let Some(connection) = connection else { return };
+        let by_design = connection.protocol().and_then(Protocol::waits_for).is_some();
+        let app_us = view.slices.iter().filter(|slice| slice.kind == SliceKind::App).map(|slice| slice.us).sum();
+        let http = connection.protocol().is_some_and(Protocol::is_http1) && !calls;
+        let polls = was_parked && http && app_us >= waiting::LONG_US && view.inside.is_empty();
+        if let Some(entry) = self.entry(connection) {
+            entry.step(now_ns).add(exchange, view, by_design || polls);
+            if polls && !by_design {
+                entry.answers.add(exchange, app_us);
+            }
         }
     }
 
@@ -281,12 +303,29 @@ impl Works {
     }
 
     /// Sees who of these is stuck.
-    pub(super) fn scanned(&mut self, ts_ns: u64, scanned: &[ConnectionSample], connections: &Connections) {
+    pub(super) fn scanned(
+        &mut self,
+        ts_ns: u64,
+        scanned: &[ConnectionSample],
+        connections: &Connections,
+        calls: impl Fn(u32) -> bool,
+    ) {
         for one in scanned {
             let Some(connection) = connections.get(one.sock) else { continue };
             let idle_ns = ts_ns.saturating_sub(one.active_ns);
             let waits = one.exchange.as_ref().filter(|exchange| !exchange::is_quiet(exchange));
-            let waits = waits.and_then(|exchange| connection.view_of(exchange).slices.last().copied());
+            let last = waits.and_then(|exchange| connection.view_of(exchange).slices.last().copied());
+            let unanswered =
+                last.filter(|slice| slice.kind == SliceKind::App && connection.origin.role == Role::Server);
+            let by_design = match connection.protocol() {
+                Some(protocol) if protocol.is_http1() && !calls(connection.origin.pid) => {
+                    let exchange = waits.filter(|_| unanswered.is_some());
+                    exchange.is_some_and(|exchange| self.parked.note(ts_ns, exchange))
+                        && unanswered.is_some_and(|slice| slice.us < waiting::FORGOTTEN_US)
+                }
+                protocol => protocol.and_then(Protocol::waits_for).is_some(),
+            };
+            let waits = last.filter(|_| !(by_design && unanswered.is_some()));
             let forgotten = one.state == TcpState::CloseWait && idle_ns >= FORGOTTEN_NS;
             let shut = one.peer_window_zero && idle_ns >= STUCK_NS;
             if waits.is_none() && !forgotten && !shut {
@@ -308,11 +347,22 @@ impl Works {
     }
 
     /// A sample is complete.
-    pub(super) fn sampled(&mut self, ts_ns: u64) {
+    pub(super) fn sampled(&mut self, sample: &Sample) {
+        let ts_ns = sample.ts_ns;
+        self.parked.sampled(sample);
+        for entry in self.table.values_mut() {
+            for app_us in entry.answers.alone(ts_ns) {
+                let work = entry.step(ts_ns);
+                work.slow[SliceKind::App as usize].add(app_us);
+                work.app_parked += 1;
+            }
+        }
         self.table.values_mut().for_each(|entry| entry.stuck = std::mem::take(&mut entry.scanned));
         let from_ns = ts_ns.saturating_sub(SPAN_NS) / STEP_NS;
         self.table.retain(|_, entry| {
-            entry.stuck != Stuck::default() || entry.steps.back().is_some_and(|(step, _)| *step > from_ns)
+            entry.stuck != Stuck::default()
+                || !entry.answers.is_empty()
+                || entry.steps.back().is_some_and(|(step, _)| *step > from_ns)
         });
     }
 

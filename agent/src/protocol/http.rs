@@ -3,10 +3,12 @@
 use httparse::{EMPTY_HEADER, Header, Request, Response};
 
 use super::Reading;
-use crate::model::event::Sign;
+use crate::model::event::{RequestLine, Sign};
 
 /// Headers that are looked at, at most.
 const HEADERS: usize = 64;
+/// Of a path, characters that are kept.
+const PATH: usize = 256;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GRPC: &[u8] = b"application/grpc";
 /// The same by the static Huffman code of HPACK (RFC 7541, appendix B), up to the last byte that it fills.
@@ -48,6 +50,40 @@ pub(super) fn request(bytes: &[u8]) -> Option<Sign> {
         |method: &&str| *method != "PRI" && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     request.method.filter(is_method)?;
     Some(Sign::HttpRequest { minor: request.version? })
+}
+
+/// How many requests begin these bytes of which the head is there in full, and what the first of them asks for. Those behind
+/// one with a body are not counted.
+pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
+    let (mut rest, mut count, mut first) = (bytes, 0_u8, None);
+    loop {
+        let mut headers = [EMPTY_HEADER; HEADERS];
+        let mut request = Request::new(&mut headers);
+        // What is cut off still has its first line.
+        let head = whole_lines(rest);
+        let parsed = request.parse(head.as_deref().unwrap_or_default());
+        if count == 0 {
+            first = request.method.zip(request.path).map(|(method, path)| request_line(method, path));
+        }
+        let has_body = ["content-length", "transfer-encoding"].iter().any(|name| find(request.headers, name).is_some());
+        let end = end_of_head(rest).filter(|_| parsed.is_ok());
+        let Some(end) = end else { return (count, first) };
+        count = count.saturating_add(1);
+        if has_body {
+            return (count, first);
+        }
+        rest = &rest[end..];
+    }
+}
+
+fn request_line(method: &str, target: &str) -> RequestLine {
+    let path = target.split('?').next().unwrap_or_default();
+    RequestLine { method: method.to_owned(), path: path.chars().take(PATH).collect() }
+}
+
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    const END: &[u8] = b"\r\n\r\n";
+    bytes.windows(END.len()).position(|window| window == END).map(|at| at + END.len())
 }
 
 /// A response, if its first line is there in full.

@@ -44,6 +44,16 @@ pub fn is_tls(bytes: &[u8]) -> bool {
     tls::is_handshake(bytes)
 }
 
+/// Tells more of requests of HTTP/1, if these bytes of a client begin with them: how many came at once, and with `paths`
+/// what the first asks for.
+pub fn detail(sign: Sign, bytes: &[u8], paths: bool) -> Sign {
+    let Sign::HttpRequest { minor } = sign else { return sign };
+    match http::requests(bytes) {
+        (..=1, _) if !paths => sign,
+        (count, first) => Sign::HttpRequests { minor, count: count.max(1), first: first.filter(|_| paths) },
+    }
+}
+
 /// What a datagram of `size` bytes is, of which these are the first.
 pub fn read_datagram(bytes: &[u8], size: usize) -> Option<Sign> {
     datagram::read(bytes, size)

@@ -1,5 +1,5 @@
-use super::{Reading, read};
-use crate::model::event::{ClientHello, ServerHello, Sign};
+use super::{Reading, detail, read};
+use crate::model::event::{ClientHello, RequestLine, ServerHello, Sign};
 
 /// What real clients and servers sent.
 const CURL_TLS: &[u8] = include_bytes!("samples/curl-tls.bin");
@@ -199,4 +199,39 @@ fn datagrams() {
         let bytes: Vec<u8> = (0..random.below(300)).map(|_| random.next() as u8).collect();
         assert_eq!(super::read_datagram(&bytes, 1_200), None, "{bytes:?}");
     }
+}
+
+/// What is told of these bytes, which begin with a request of HTTP/1.1.
+fn told(bytes: &[u8], paths: bool) -> Sign {
+    detail(sign(true, bytes).expect("a request"), bytes, paths)
+}
+
+fn requests(count: u8, first: Option<(&str, &str)>) -> Sign {
+    let first = first.map(|(method, path)| RequestLine { method: method.to_owned(), path: path.to_owned() });
+    Sign::HttpRequests { minor: 1, count, first }
+}
+
+#[test]
+fn what_a_request_asks_for_is_told_only_to_those_who_ask() {
+    let request = b"GET /orders/7?token=secret HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(told(request, false), Sign::HttpRequest { minor: 1 });
+    assert_eq!(told(request, true), requests(1, Some(("GET", "/orders/7"))), "without the query");
+    let cut = b"POST /upload HTTP/1.1\r\nHost: a\r\nX-Long: 1234";
+    assert_eq!(told(cut, true), requests(1, Some(("POST", "/upload"))));
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(300));
+    let Sign::HttpRequests { first: Some(first), .. } = told(long.as_bytes(), true) else { panic!("a request") };
+    assert_eq!(first.path.len(), 256);
+    assert_eq!(detail(Sign::Redis, b"*1\r\n", true), Sign::Redis);
+}
+
+#[test]
+fn pipelined_requests_are_counted_as_far_as_they_are_there() {
+    let one = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(told(one.repeat(3).as_bytes(), false), requests(3, None));
+    assert_eq!(told(format!("{}GET /b HT", one.repeat(2)).as_bytes(), false), requests(2, None));
+    assert_eq!(told(one.repeat(2).as_bytes(), true), requests(2, Some(("GET", "/a"))));
+    // Nobody can tell where the next begins without the length of the body.
+    let body = "POST /a HTTP/1.1\r\nContent-Length: 31\r\n\r\n";
+    assert_eq!(told(format!("{body}{one}{one}").as_bytes(), false), Sign::HttpRequest { minor: 1 });
+    assert_eq!(told(format!("{one}not a request\r\n\r\n").as_bytes(), false), Sign::HttpRequest { minor: 1 });
 }

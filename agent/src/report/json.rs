@@ -6,6 +6,7 @@ mod connection;
 mod datagram;
 mod moment;
 mod pattern;
+mod proxy;
 mod summary;
 
 use std::io;
@@ -22,6 +23,7 @@ use connection::{ConnectionBody, ExchangeBody};
 use datagram::{DatagramBody, QuicBody};
 use moment::MomentBody;
 use pattern::PatternBody;
+use proxy::ProxyBody;
 use summary::SummaryBody;
 
 /// Writes one JSON object a line.
@@ -72,6 +74,7 @@ impl Sink for Json {
                 Output::Quic(quic) => self.line(out, "quic", ts_ns, QuicBody::from(quic.as_ref())),
                 Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
                 Output::Pattern(pattern) => self.line(out, "pattern", ts_ns, PatternBody::from(&pattern.view)),
+                Output::Proxy(proxy) => self.line(out, "proxy", ts_ns, ProxyBody::from(&proxy.view)),
                 Output::Moment(told) => self.line(out, "event", ts_ns, MomentBody::from(&told.moment)),
                 Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(&finding.finding)),
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),

@@ -3,6 +3,7 @@
 mod datagrams;
 mod exchanges;
 mod moments;
+mod proxy;
 mod table;
 mod wrap;
 
@@ -125,6 +126,7 @@ impl Plain {
             }
             Output::Process(process) => self.event(out, ts_ns, "process", &process_text(process), false),
             Output::Pattern(pattern) => self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false),
+            Output::Proxy(told) => self.event(out, ts_ns, "proxy", &proxy::text(&told.view), false),
             Output::Moment(told) => self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false),
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),

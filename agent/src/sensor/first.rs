@@ -20,7 +20,6 @@ const MAX_FOLLOWED: usize = 4_096;
 const MAX_QUIC_SOCKETS: usize = 4_096;
 
 /// What is known of directions of which more is to come.
-#[derive(Default)]
 pub(super) struct FirstBytes {
     /// First bytes that say nothing yet without those that follow.
     waiting: HashMap<(SockId, bool), Vec<u8>>,
@@ -28,9 +27,15 @@ pub(super) struct FirstBytes {
     records: HashMap<(SockId, bool), Records>,
     /// UDP sockets that speak QUIC: what has a short header there is QUIC's.
     quic: FxHashSet<SockId>,
+    /// What requests ask for is told, too.
+    paths: bool,
 }
 
 impl FirstBytes {
+    pub(super) fn new(paths: bool) -> Self {
+        Self { waiting: HashMap::new(), records: HashMap::new(), quic: FxHashSet::default(), paths }
+    }
+
     /// What a record of first bytes tells, perhaps together with those before it.
     pub(super) fn take(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         match stream::record(record) {
@@ -85,6 +90,7 @@ impl FirstBytes {
         }
         waiting.extend_from_slice(bytes);
         let Reading { sign, more } = protocol::read(from_client(head), &waiting);
+        let sign = sign.map(|sign| protocol::detail(sign, &waiting, self.paths));
         if more && head.last == 0 && self.waiting.len() < MAX_WAITING {
             self.waiting.insert(key, waiting);
         }

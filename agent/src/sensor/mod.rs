@@ -68,6 +68,8 @@ pub struct Options {
     pub exchanges: bool,
     /// The first bytes of connections are looked at, for their protocol.
     pub protocols: bool,
+    /// Of requests of HTTP/1 in them, method and path are told.
+    pub paths: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
     pub ring_bytes: Option<u32>,
 }
@@ -166,7 +168,7 @@ impl Sensor {
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             sight: Sight::new(&loaded.chosen, kernel),
-            first: FirstBytes::default(),
+            first: FirstBytes::new(options.paths),
             found: Vec::new(),
             drained: 0,
             preflight,

@@ -1,7 +1,9 @@
 //! One connection: its life and its exchanges in lanes.
 
-use backscope::model::event::{Ending, Role, Side, TcpState};
-use backscope::model::snapshot::{ExchangeView, SliceKind, Snapshot};
+use std::net::SocketAddr;
+
+use backscope::model::event::{Ending, RequestLine, Role, Side, TcpState};
+use backscope::model::snapshot::{ExchangeView, Join, Protocol, SliceKind, Snapshot};
 use ratatui::crossterm::event::KeyCode;
 
 use super::{Screen, assert_shows, traffic};
@@ -261,4 +263,30 @@ fn absurd_figures_of_a_broken_recording_draw() {
         screen.key(KeyCode::Char('3'));
         assert_shows(&screen.text(), &["ACCEPT/s"]);
     }
+}
+
+#[test]
+fn time_spent_upstream_and_what_is_no_request_are_said() {
+    let mut snapshot = traffic::traffic();
+    let peer = SocketAddr::from(([10, 0, 1, 1], 9_004));
+    for connection in &mut snapshot.connections {
+        for exchange in connection.worst.iter_mut().chain(&mut connection.recent) {
+            exchange.upstream = vec![Join { sock: 9, seq: 1, peer, confidence: 0.95 }];
+            for slice in exchange.slices.iter_mut().filter(|slice| slice.kind == SliceKind::App) {
+                slice.upstream_us = Some(slice.us / 2);
+            }
+        }
+    }
+    let text = open(snapshot.clone(), "10.0.0.4").sized(160, 50).text();
+    assert_shows(&text, &["waiting for upstream 10.0.1.1:9004"]);
+    let mut streams = snapshot.clone();
+    streams.connections.iter_mut().for_each(|one| one.protocol = Some(Protocol::ServerSentEvents));
+    let text = open(streams, "10.0.0.4").sized(160, 50).text();
+    assert_shows(&text, &["waiting by design (server-sent events)"]);
+    snapshot.connections.iter_mut().for_each(|one| one.multiplexed = true);
+    let line = RequestLine { method: "GET".into(), path: "/a\u{1b}[31m".into() };
+    snapshot.connections.iter_mut().for_each(|one| one.first_request = Some(line.clone()));
+    let text = open(snapshot, "10.0.0.4").sized(160, 50).text();
+    assert_shows(&text, &["the kernel sees one byte stream, the app sees N requests", "began with GET /a"]);
+    assert!(!text.contains('\u{1b}'), "paths are escaped");
 }

@@ -1,8 +1,9 @@
 //! The connections: order, filter, who held the time.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use backscope::model::snapshot::{SliceKind, Snapshot};
+use backscope::model::snapshot::{ProxySide, ProxyView, Reuse, SliceKind, Snapshot, Spreading, UpstreamView, WaitView};
 use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEventKind as Mouse};
 
 use super::{Screen, assert_shows, traffic};
@@ -172,4 +173,49 @@ fn ten_thousand_connections_draw_at_once() {
         assert_shows(&screen.selected(), &["10.0.39.249:40000"]);
     }
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+/// A proxy with four upstreams; the last of them is slow, and the name of the process means harm.
+fn proxied() -> Snapshot {
+    let side = |connections, exchanges| ProxySide { connections, exchanges };
+    let upstream = |port, us, slow| UpstreamView {
+        peer: SocketAddr::from(([10, 0, 1, 1], port)),
+        side: side(4, 500),
+        share: 0.25,
+        time: WaitView { p50: us, p90: us, p99: 2 * us, max: 2 * us, count: 500, ..WaitView::default() },
+        slow,
+    };
+    let mut snapshot = traffic::traffic();
+    snapshot.proxies = vec![ProxyView {
+        pid: 4242,
+        comm: "balance\u{1b}[31m".into(),
+        downstream: side(6, 2_000),
+        upstream: side(16, 2_000),
+        joined: 2_000,
+        reuse: Some(Reuse::Pooled),
+        spreading: Some(Spreading::PerRequest),
+        imbalance: Some(1.0),
+        upstreams: vec![
+            upstream(9_001, 3_000, false),
+            upstream(9_002, 3_100, false),
+            upstream(9_003, 2_900, false),
+            upstream(9_004, 40_000, true),
+        ],
+    }];
+    snapshot
+}
+
+#[test]
+fn the_slow_upstream_of_a_proxy_comes_first_and_is_marked() {
+    for (width, height) in [(80, 24), (100, 30), (160, 50)] {
+        let text = connections(proxied()).sized(width, height).text();
+        let wanted = ["2,000 requests on 6 connections → 2,000 calls", "balanced per request", "10.0.1.1:9004"];
+        assert_shows(&text, &wanted);
+        let line = |what: &str| text.lines().position(|line| line.contains(what));
+        assert!(line("10.0.1.1:9004") < line("10.0.1.1:9001"), "{text}");
+        let marked: Vec<&str> = text.lines().filter(|line| line.contains("◀ slow")).collect();
+        assert!(marked.len() == 1 && marked[0].contains("9004") && marked[0].contains("40 ms"), "{text}");
+        assert!(!text.contains('\u{1b}'), "names are escaped");
+    }
+    assert!(!connections(traffic::traffic()).sized(100, 30).text().contains("PROXY"));
 }

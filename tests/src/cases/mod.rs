@@ -19,6 +19,7 @@ mod moments;
 mod overflow;
 mod pattern;
 mod protocol;
+mod proxy;
 mod receive;
 mod record;
 mod robust;
@@ -26,6 +27,7 @@ mod secure;
 mod send;
 mod server;
 mod target;
+mod waiting;
 
 use crate::harness::{Case, Since, Tiers, Where, World};
 
@@ -45,6 +47,8 @@ pub fn all() -> Vec<Case> {
         close::CASES,
         datagram::CASES,
         protocol::CASES,
+        proxy::CASES,
+        waiting::CASES,
         finding::CASES,
         first_answer::CASES,
         learn::CASES,

@@ -137,6 +137,8 @@ fn http(world: &World) -> anyhow::Result<()> {
     {
         let connection = asked(&mut agent, port, &mut curl(&[argument], &format!("http://127.0.0.1:{port}/"))?)?;
         ensure!(connection["protocol"] == protocol && connection["tls"].is_null(), "{argument}: {connection}");
+        let is_multiplexed = connection.get("multiplexed").is_some();
+        ensure!(is_multiplexed == (protocol == "http/2"), "{argument}: {connection}");
     }
     let ended = agent.stop()?;
     let named = ended.of("exchange").all(|exchange| exchange["protocol"].is_string());

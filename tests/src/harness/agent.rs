@@ -84,7 +84,7 @@ impl<'a> Watch<'a> {
 #[derive(Debug)]
 pub struct Agent {
     process: Process,
-    pub objects: Vec<Value>,
+    objects: Vec<Value>,
     world: World,
 }
 

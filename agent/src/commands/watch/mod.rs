@@ -143,7 +143,8 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     let events = args.detail == Detail::Events;
     let exchanges = args.detail != Detail::Queues;
     let protocols = !args.no_protocols;
-    Ok(Sensor::attach(&Options { targets, tier, events, exchanges, protocols, ring_bytes })?)
+    let paths = args.paths;
+    Ok(Sensor::attach(&Options { targets, tier, events, exchanges, protocols, paths, ring_bytes })?)
 }
 
 /// What is watched, one entry a target; a command is called by its own name, which its process has not taken yet.

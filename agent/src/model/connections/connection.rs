@@ -135,12 +135,24 @@ impl Connection {
         self.exchanges
     }
 
+    /// When a connection that was made was asked for, if that was seen.
+    pub(in crate::model) fn asked_ns(&self) -> Option<u64> {
+        let took_ns = self.handshake_us().unwrap_or(0).saturating_mul(1_000);
+        (!self.origin.midway).then(|| self.since_ns.saturating_sub(took_ns))
+    }
+
     pub(super) fn since_ns(&self) -> u64 {
         self.since_ns
     }
 
     pub(in crate::model) fn protocol(&self) -> Option<Protocol> {
         self.origin.protocol
+    }
+
+    /// Several requests may be under way on it at a time.
+    pub(super) fn is_multiplexed(&self, tls: Option<&TlsView>) -> bool {
+        let inside = tls.and_then(|tls| tls.alpn.as_deref()).is_some_and(|chosen| chosen == "h2");
+        inside || self.protocol().is_some_and(Protocol::is_multiplexed)
     }
 
     /// This is spoken on it.
@@ -328,6 +340,7 @@ impl Connection {
         for kind in SliceKind::ALL {
             times.add_time(kind, self.sums.get(Sum::Time(kind)));
         }
+        let multiplexed = self.is_multiplexed(tls.as_ref());
         ConnectionView {
             sock,
             role: self.origin.role,
@@ -347,6 +360,9 @@ impl Connection {
             handshake_us: self.handshake_us(),
             queued_us: self.queued_us(),
             acceptor: known(self.acceptor).map(|tid| (tid, self.origin.comm.to_string())),
+            multiplexed,
+            pipelined: 0,
+            first_request: None,
             exchanges: self.exchanges.into(),
             times,
             current: current.map(|current| self.view_of(current)),

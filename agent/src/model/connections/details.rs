@@ -81,16 +81,21 @@ impl Details {
         }
     }
 
+    /// Changes an exchange, if it is kept.
+    pub(super) fn change(&mut self, sock: SockId, seq: u32, change: impl Fn(&mut ExchangeView)) {
+        if let Some(detail) = self.table.get_mut(&sock) {
+            detail.change(seq, change);
+        }
+    }
+
     /// A client exchange turned out to have run inside this one.
     pub(super) fn note_inside(&mut self, sock: SockId, seq: u32, inside: (SockId, u32)) {
-        let Some(detail) = self.table.get_mut(&sock) else { return };
-        detail.change(seq, |view| view.inside.push(inside));
+        self.change(sock, seq, |view| view.inside.push(inside));
     }
 
     /// The delayed ACK at the end of this exchange turned out to be proved.
     pub(super) fn prove(&mut self, sock: SockId, seq: u32) {
-        let Some(detail) = self.table.get_mut(&sock) else { return };
-        detail.change(seq, |view| view.slices.last_mut().into_iter().for_each(|last| last.proved = true));
+        self.change(sock, seq, |view| view.slices.last_mut().into_iter().for_each(|last| last.proved = true));
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {

@@ -20,7 +20,7 @@ use super::event::{
 };
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
-use super::output::{ConnectionOutput, ExchangeOutput, Interest, Output};
+use super::output::{ConnectionOutput, Interest, Output};
 use super::snapshot::{ConnectionView, ExchangeView, SliceKind};
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
@@ -30,8 +30,8 @@ use ends::Ends;
 pub use ends::MAX_ENDS;
 use inside::Inside;
 use origin::Origins;
-use protocols::Hellos;
 pub use protocols::MAX_HELLOS;
+use protocols::{Hellos, Requests};
 
 /// Connections known at once, open or closed.
 pub const MAX_CONNECTIONS: usize = 100_000;
@@ -47,10 +47,11 @@ const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;
 
-/// Hears of each exchange that is over: its facts, its connection if that is known, and what they come to.
-pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, &ExchangeView) {}
+/// Hears of each exchange that is over: its facts, its connection if that is known, and what they come to, to which it may
+/// add.
+pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView) {}
 
-impl<F: FnMut(&Exchange, Option<&Connection>, &ExchangeView)> Told for F {}
+impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -63,6 +64,7 @@ pub(super) struct Connections {
     origins: Origins,
     ends: Ends,
     hellos: Hellos,
+    requests: Requests,
     pub(super) times: Times,
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
@@ -86,6 +88,7 @@ impl Connections {
             origins: Origins::default(),
             ends: Ends::default(),
             hellos: Hellos::default(),
+            requests: Requests::default(),
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
             current: 0,
@@ -143,6 +146,7 @@ impl Connections {
         }
         self.details.forget(sock);
         self.hellos.forget(sock);
+        self.requests.forget(sock);
     }
 
     /// What is spoken on a connection becomes known, or changes.
@@ -151,6 +155,7 @@ impl Connections {
             let protocol = protocols::spoken(connection.protocol(), &recognised.sign);
             connection.speaks(protocol, recognised.sign == Sign::FastOpen, &mut self.origins);
             self.hellos.add(recognised.sock, &recognised.sign);
+            self.requests.add(recognised.sock, &recognised.sign);
         }
     }
 
@@ -179,6 +184,7 @@ impl Connections {
         view.done = true;
         if let Some(connection) = &connection {
             prove(&self.ends, connection, &mut view);
+            view.multiplexed = connection.is_multiplexed(self.hellos.view(sock).as_ref());
         }
         if let Some(connection) = &mut connection {
             connection.add(exchange, &view);
@@ -196,7 +202,7 @@ impl Connections {
         self.hellos.exchanged(exchange, &view);
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
-        told(exchange, connection.as_deref(), &view);
+        told(exchange, connection.as_deref(), &mut view);
         if connection.is_some() {
             self.details.add(sock, view);
         }
@@ -255,7 +261,8 @@ impl Connections {
             self.ends.closed(closed.sock, connection.local(), connection.peer());
         }
         if interest.connections {
-            let view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
+            let mut view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
+            (view.pipelined, view.first_request) = self.requests.get(closed.sock);
             out.push(connection_output(closed.ts_ns, connection, view));
         }
         self.closed.push_back(closed.sock);
@@ -291,26 +298,29 @@ impl Connections {
         }
     }
 
-    /// The run ends: reports the exchanges that are done, and every open connection.
-    pub(super) fn finish(&mut self, now_ns: u64, interest: Interest, out: &mut Vec<Output>) {
+    /// The run ends: reports the exchanges that are done. Gives every open connection.
+    pub(super) fn finish(&mut self, now_ns: u64, told: &mut impl Told) -> Vec<SockId> {
         let mut open: Vec<_> = self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
         open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns(), **sock));
         let open: Vec<SockId> = open.into_iter().map(|(&sock, _)| sock).collect();
         for &sock in &open {
             let current = self.table.get(&sock).and_then(Connection::current).cloned();
             if let Some(current) = current.filter(exchange::is_quiet) {
-                self.settle(now_ns, &current, &mut |facts, connection, view| {
-                    if interest.wants(view) {
-                        let protocol = connection.and_then(Connection::protocol);
-                        out.push(Output::Exchange(ExchangeOutput::new(facts, protocol, view)));
-                    }
-                });
+                self.settle(now_ns, &current, told);
             }
         }
-        for sock in open.into_iter().filter(|_| interest.connections) {
-            let connection = self.table.get(&sock);
-            out.extend(connection.map(|connection| connection_output(now_ns, connection, self.view(sock, connection))));
-        }
+        open
+    }
+
+    /// The last word on a connection that is open.
+    pub(super) fn report(&self, ts_ns: u64, sock: SockId, out: &mut Vec<Output>) {
+        let connection = self.table.get(&sock);
+        out.extend(connection.map(|connection| connection_output(ts_ns, connection, self.view(sock, connection))));
+    }
+
+    /// Changes an exchange that is over, wherever it is kept.
+    pub(super) fn change(&mut self, (sock, seq): (SockId, u32), change: impl Fn(&mut ExchangeView)) {
+        self.details.change(sock, seq, change);
     }
 
     /// Worst first: by the time that the present exchange has taken so far or that the longest one took.
@@ -333,7 +343,9 @@ impl Connections {
     }
 
     fn view(&self, sock: SockId, connection: &Connection) -> ConnectionView {
-        connection.view(sock, self.details.get(sock), self.hellos.view(sock))
+        let (pipelined, first_request) = self.requests.get(sock);
+        let view = connection.view(sock, self.details.get(sock), self.hellos.view(sock));
+        ConnectionView { pipelined, first_request, ..view }
     }
 
     /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end may learn from it.

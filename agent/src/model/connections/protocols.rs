@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::opening::Opening;
-use crate::model::event::{ClientHello, Exchange, ServerHello, Sign, SockId};
+use crate::model::event::{ClientHello, Exchange, RequestLine, ServerHello, Sign, SockId};
 use crate::model::snapshot::{ExchangeView, Protocol, TlsView};
 
 /// Open TLS connections whose hellos are kept. Of further ones it is known only that they are TLS.
@@ -14,7 +14,7 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
     let of_http = |minor| if minor == 0 { Protocol::Http10 } else { Protocol::Http11 };
     match sign {
         // What comes inside of another protocol is that one's.
-        Sign::HttpRequest { minor } => known.or(Some(of_http(*minor))),
+        Sign::HttpRequest { minor } | Sign::HttpRequests { minor, .. } => known.or(Some(of_http(*minor))),
         Sign::HttpResponse { websocket: true, .. } => Some(Protocol::WebSocket),
         Sign::HttpResponse { event_stream: true, .. } => Some(Protocol::ServerSentEvents),
         Sign::HttpResponse { minor, .. } => known.or(Some(of_http(*minor))),
@@ -79,6 +79,29 @@ impl Hellos {
             offered,
             first_answer: opening.first_answer(),
         })
+    }
+}
+
+/// What the first requests of open connections were, where more is told of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requests(FxHashMap<SockId, (u8, Option<RequestLine>)>);
+
+impl Requests {
+    pub(super) fn add(&mut self, sock: SockId, sign: &Sign) {
+        if let Sign::HttpRequests { count, first, .. } = sign
+            && (self.0.len() < MAX_HELLOS || self.0.contains_key(&sock))
+        {
+            self.0.insert(sock, (*count, first.clone()));
+        }
+    }
+
+    pub(super) fn forget(&mut self, sock: SockId) {
+        self.0.remove(&sock);
+    }
+
+    /// How many came at once, and what the first asks for.
+    pub(super) fn get(&self, sock: SockId) -> (u8, Option<RequestLine>) {
+        self.0.get(&sock).cloned().unwrap_or_default()
     }
 }
 

@@ -62,6 +62,15 @@ pub enum Sign {
     TlsRecord(TlsRecord),
     /// The SYN carried data that was taken (TCP Fast Open).
     FastOpen,
+    /// Requests of HTTP/1, as [`HttpRequest`](Self::HttpRequest), of which more is told.
+    HttpRequests {
+        /// As there.
+        minor: u8,
+        /// So many came at once, at least.
+        count: u8,
+        /// What the first of them asks for, if that was to be told.
+        first: Option<RequestLine>,
+    },
 }
 
 /// A record of TLS that is no plain message of the handshake.
@@ -75,6 +84,15 @@ pub struct TlsRecord {
     pub length: u16,
     /// Bytes that its side had sent before it.
     pub at: u64,
+}
+
+/// What a request of HTTP/1 asks for. Of no good to a terminal before it is escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestLine {
+    /// Such as `GET`.
+    pub method: String,
+    /// The target up to the query, and no more than 256 bytes of it.
+    pub path: String,
 }
 
 /// What a TLS client offers.

@@ -57,6 +57,9 @@ pub(super) fn view(exchange: &Exchange, first: Option<&First>) -> ExchangeView {
         write_tid: outbound.and_then(|outbound| outbound.writer).map(|writer| writer.tid),
         inside: Vec::new(),
         within: Vec::new(),
+        upstream: Vec::new(),
+        downstream: None,
+        multiplexed: false,
     }
 }
 

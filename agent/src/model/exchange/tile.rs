@@ -84,7 +84,14 @@ impl Tile {
             let us = to_us - from_us;
             if us > 0 {
                 let cpu_us = piece.cpu_ns.map(|ns| (ns / US).min(us));
-                slices.push(Slice { kind: piece.kind, start_ns: start_ns + from_us * US, us, cpu_us, proved: false });
+                slices.push(Slice {
+                    kind: piece.kind,
+                    start_ns: start_ns + from_us * US,
+                    us,
+                    cpu_us,
+                    proved: false,
+                    upstream_us: None,
+                });
             }
             from_us = to_us;
         }

@@ -21,14 +21,17 @@ mod syn_queue_pressure;
 mod thundering_herd;
 mod udp_receive_overflow;
 mod uneven_workers;
+mod upstream_imbalance;
 mod zero_window;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::datagrams::Datagrams;
 use super::output::{FindingOutput, Output};
 use super::pattern::Family;
+use super::proxy::Lately;
 use super::recent::{Figures, Recent};
 use super::snapshot::{Finding, ListenerView, Owner, Severity};
 use super::work::{Scope, Stuck, Work};
@@ -205,6 +208,20 @@ impl Board {
             let subject = Subject { id: Scope::Socket(herd.listener), text: family.local.to_string() };
             self.found(now_ns, "thundering-herd", &subject, verdict, out);
         }
+    }
+
+    /// The same on the upstreams of a process. Gives those that are slow.
+    pub(super) fn judge_upstreams(
+        &mut self,
+        now_ns: u64,
+        subject: &Subject,
+        lately: &[Lately],
+        out: &mut Vec<Output>,
+    ) -> Vec<SocketAddr> {
+        if let Some(verdict) = upstream_imbalance::check(lately) {
+            self.found(now_ns, "upstream-imbalance", subject, verdict, out);
+        }
+        upstream_imbalance::slow(lately).map(|slow| slow.peer).into_iter().collect()
     }
 
     /// The same on a UDP socket.

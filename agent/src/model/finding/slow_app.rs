@@ -7,6 +7,9 @@ use crate::model::text::{count, count_of, duration_us, percent};
 /// An answer this late on average hurts whatever the application does, µs.
 const LONG_US: u64 = 250_000;
 
+const PARKED: &str =
+    " The event loop had put them aside: do they wait by design (long polling)? Then this is no fault.";
+
 /// An exchange counts from 20 ms of application time on. A tenth of all must; it is a warning when they take 250 ms on
 /// average: less may be what the work needs.
 pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
@@ -24,14 +27,19 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         format!("Read and not answered: {requests}, for up to {worst} so far.")
     };
     Some(Verdict {
-        severity: if many && slow.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
+        severity: if many && slow.mean_us() >= LONG_US && !is_parked(dealings) {
+            Severity::Warning
+        } else {
+            Severity::Info
+        },
         owner: Owner::App,
         headline,
         text: format!(
-            "{} of the last {} exchanges took so long from the last read to the first write. {}",
+            "{} of the last {} exchanges took so long from the last read to the first write. {}{}",
             count(slow.count),
             count(work.exchanges),
-            doing(dealings)
+            doing(dealings),
+            if is_parked(dealings) { PARKED } else { "" }
         ),
         evidence: vec![
             ("exchanges", slow.count as f64),
@@ -40,10 +48,17 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             ("app_max_us", slow.worst_us as f64),
             ("on_cpu_us", work.app_cpu_us as f64),
             ("with_calls", work.app_calls as f64),
+            ("put_aside", work.app_parked as f64),
             ("unanswered_now", stuck.count as f64),
         ],
         fix: fix(dealings).into(),
     })
+}
+
+/// Most of them were put aside by an event loop for a second or more. Those that are answered together with others count as
+/// waiting by design, and not at all; but a single one looks as one that is slow.
+fn is_parked(dealings: &Dealings<'_>) -> bool {
+    dealings.work.app_parked * 2 >= dealings.work.slow(SliceKind::App).count.max(1)
 }
 
 /// Share of it on a CPU, if that is known of at least half.

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{Owner, Protocol, TlsView};
-use crate::model::event::{Ending, HoldReason, Role, Side, SockId, TcpState};
+use super::{Join, Owner, Protocol, TlsView};
+use crate::model::event::{Ending, HoldReason, RequestLine, Role, Side, SockId, TcpState};
 
 /// What a slice of an exchange's time was spent on. The names are the contract's (`SliceKind::name`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,6 +122,9 @@ pub struct Slice {
     /// Of a `DelayedAck` slice: the other end is on this host, and its own record has the ACK that ended it. The others are
     /// inferred from how long they took.
     pub proved: bool,
+    /// Of an `App` slice: how long the application waited in it for calls that it made for this request, where such are
+    /// known, µs.
+    pub upstream_us: Option<u64>,
 }
 
 /// What most of an exchange's time went on.
@@ -207,6 +210,12 @@ pub struct ExchangeView {
     /// Of a client's exchange: those of served connections that were over before it and that it ran inside of, on the
     /// same thread: a hint.
     pub within: Vec<(SockId, u32)>,
+    /// Calls that the process made for it.
+    pub upstream: Vec<Join>,
+    /// Of a call: what it was made for.
+    pub downstream: Option<Join>,
+    /// Its connection carries several requests at a time: it is a burst of its stream of bytes, and not one request.
+    pub multiplexed: bool,
 }
 
 /// One connection.
@@ -248,6 +257,12 @@ pub struct ConnectionView {
     pub queued_us: Option<u64>,
     /// Thread that accepted it, and its name: escape before printing.
     pub acceptor: Option<(u32, String)>,
+    /// It carries several requests at a time.
+    pub multiplexed: bool,
+    /// So many requests of HTTP/1 began it at once, at least, if it were several; else 0 or 1.
+    pub pipelined: u8,
+    /// What the first request of HTTP/1 asks for, if that was to be told: escape before printing.
+    pub first_request: Option<RequestLine>,
     /// Exchanges so far.
     pub exchanges: u64,
     /// Where their time went.

@@ -26,6 +26,25 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Several requests may be under way at a time, in one stream of bytes.
+    pub fn is_multiplexed(self) -> bool {
+        matches!(self, Self::Http2 | Self::Grpc)
+    }
+
+    /// What it waits for by design, where exchanges stay open until there is something to tell.
+    pub fn waits_for(self) -> Option<&'static str> {
+        match self {
+            Self::WebSocket => Some("WebSocket messages"),
+            Self::ServerSentEvents => Some("server-sent events"),
+            _ => None,
+        }
+    }
+
+    /// HTTP/1, one request at a time.
+    pub fn is_http1(self) -> bool {
+        matches!(self, Self::Http10 | Self::Http11)
+    }
+
     /// The contract's name.
     pub fn name(self) -> &'static str {
         match self {

@@ -185,6 +185,7 @@ fn a_call_inside_a_request_is_shown_with_it() {
     world.apply(Event::Exchange(on(1, 1, serving)));
     world.apply(Event::Exchange(on(2, 2, client().later(8 * MS))));
     world.apply(Event::Exchange(on(2, 3, client().later(SECOND))));
+    world.sample_after(3 * SECOND);
     let reported = exchanges(&world);
     assert_eq!(reported[1].view.inside, [(2, 1)]);
     let view = world.model.snapshot().connections.into_iter().find(|view| view.sock == 1).expect("the connection");

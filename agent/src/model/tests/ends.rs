@@ -24,7 +24,7 @@ fn opened(sock: SockId, role: Role, client_port: u16) -> Event {
         listener: None,
         local,
         peer,
-        pid: 4242,
+        pid: if role == Role::Server { 4242 } else { 5_000 },
         comm: "one".into(),
         handshake_us: None,
         midway: false,

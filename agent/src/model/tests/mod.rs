@@ -9,4 +9,6 @@ mod exchanges;
 pub(crate) mod facts;
 mod findings;
 mod flow;
+mod proxy;
+mod waiting;
 pub(crate) mod world;

@@ -4,11 +4,15 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::body::{gaps, owner_name};
+use super::proxy::JoinBody;
 use crate::model::event::{Ending, HoldReason, Role, Side, SockId};
 use crate::model::output::{ConnectionOutput, ExchangeOutput};
 use crate::model::snapshot::{ConnectionView, FirstAnswer, OwnerTimes, Protocol, Slice, SliceKind, TlsView, Verdict};
 
 const NO_PROTOCOL: &str = "protocol: nothing was recognised in its first bytes, or they were not looked at";
+
+const MULTIPLEXED: &str =
+    "multiplexed: the kernel sees one stream of bytes, the app sees requests; how many is not visible";
 
 #[derive(Serialize)]
 pub(super) struct ExchangeBody {
@@ -31,6 +35,12 @@ pub(super) struct ExchangeBody {
     inside: Vec<InsideBody>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     within: Vec<InsideBody>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    upstream: Vec<JoinBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downstream: Option<JoinBody>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    multiplexed: bool,
     gaps: Vec<&'static str>,
 }
 
@@ -41,6 +51,8 @@ struct SliceBody {
     us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<&'static str>,
 }
@@ -86,12 +98,16 @@ impl From<&ExchangeOutput> for ExchangeBody {
             midway: exchange.midway,
             inside: view.inside.iter().map(inside).collect(),
             within: view.within.iter().map(inside).collect(),
+            upstream: view.upstream.iter().map(JoinBody::from).collect(),
+            downstream: view.downstream.as_ref().map(JoinBody::from),
+            multiplexed: view.multiplexed,
             gaps: gaps([
                 (exchange.protocol.is_none(), NO_PROTOCOL),
                 (
                     exchange.midway,
                     "slices: it had begun when the connection became known; what came before is not in them",
                 ),
+                (view.multiplexed, MULTIPLEXED),
                 (view.read_tid.is_none() && view.reads > 0, "tids.read: no thread was seen reading"),
                 (view.write_tid.is_none() && view.writes > 0, "tids.write: no thread was seen writing"),
             ]),
@@ -105,6 +121,7 @@ fn slice(slice: &Slice) -> SliceBody {
         kind: slice.kind.name(),
         us: slice.us,
         cpu_us: slice.cpu_us,
+        upstream_us: slice.upstream_us,
         evidence: (slice.kind == SliceKind::DelayedAck).then_some(if slice.proved { "proved" } else { "inferred" }),
     }
 }
@@ -139,6 +156,12 @@ pub(super) struct ConnectionBody<'a> {
     times_us: TimesBody,
     bytes: Value,
     exchanges: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    multiplexed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipelined: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_request: Option<Value>,
     nagle: Value,
     delayed_acks: Value,
     trailing_acks: Value,
@@ -174,6 +197,12 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             times_us: (&view.times).into(),
             bytes: json!({ "in": view.bytes_in, "out": view.bytes_out }),
             exchanges: view.exchanges,
+            multiplexed: view.multiplexed,
+            pipelined: Some(view.pipelined).filter(|&count| count > 1),
+            first_request: view
+                .first_request
+                .as_ref()
+                .map(|request| json!({ "method": request.method, "path": request.path })),
             nagle: json!({
                 "holds": nagle.map_or(0, |hold| hold.count), "held_us": nagle.map_or(0, |hold| hold.us),
             }),
@@ -205,6 +234,7 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                     view.tls.is_some() && first_answer(view).is_none(),
                     "first_answer: none was seen yet, or its records could not be followed",
                 ),
+                (view.multiplexed, MULTIPLEXED),
                 (view.closed_ns.is_none(), "close: it is open"),
                 (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
                 (

@@ -1,11 +1,12 @@
 //! Where the time of exchanges went: a line an interval, and the slowest few of it.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use crate::model::event::{Role, SockId};
 use crate::model::output::ExchangeOutput;
-use crate::model::snapshot::{ConnectionView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
-use crate::report::{count, duration_us, percent};
+use crate::model::snapshot::{ConnectionView, ExchangeView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
+use crate::report::{count, duration_us, escape, percent};
 
 /// Slow exchanges told in one interval: the slowest.
 const MOST: usize = 5;
@@ -27,6 +28,9 @@ struct Slow {
     seq: u32,
     verdict: Verdict,
     total_us: u64,
+    /// How long it waited for its calls, and for whom.
+    upstream: Option<(u64, SocketAddr)>,
+    multiplexed: bool,
 }
 
 impl Exchanges {
@@ -40,7 +44,10 @@ impl Exchanges {
         let place = self.slowest.partition_point(|other| other.verdict.us >= verdict.us);
         if place < MOST {
             let (sock, role, seq) = (exchange.sock, exchange.role, exchange.view.seq);
-            self.slowest.insert(place, Slow { sock, role, seq, verdict, total_us: exchange.view.total_us });
+            let ExchangeView { total_us, multiplexed, .. } = exchange.view;
+            let waited_us: u64 = exchange.view.slices.iter().filter_map(|slice| slice.upstream_us).sum();
+            let upstream = exchange.view.upstream.first().map(|join| (waited_us, join.peer));
+            self.slowest.insert(place, Slow { sock, role, seq, verdict, total_us, upstream, multiplexed });
             self.slowest.truncate(MOST);
         }
     }
@@ -66,6 +73,14 @@ impl Exchanges {
 }
 
 impl Slow {
+    /// What the slice and its owner do not tell.
+    fn beyond(&self) -> String {
+        let waited = |(us, peer): (u64, SocketAddr)| format!(", {} waiting for upstream {peer}", duration_us(us));
+        let upstream = self.upstream.filter(|(us, _)| *us > 0).map(waited).unwrap_or_default();
+        let stream = if self.multiplexed { "; multiplexed: one stream of bytes, N requests" } else { "" };
+        upstream + stream
+    }
+
     fn text(&self, connections: &[ConnectionView]) -> String {
         let known = connections.iter().find(|connection| connection.sock == self.sock);
         let who = known.map_or_else(
@@ -77,12 +92,15 @@ impl Slow {
         );
         let (kind, us) = (self.verdict.kind, duration_us(self.verdict.us));
         let owner = letter(kind.owner());
+        let request = known.and_then(|connection| connection.first_request.as_ref()).filter(|_| self.seq == 1);
+        let asked = request.map(|request| format!(" ({} {})", escape(&request.method), escape(&request.path)));
         format!(
-            "{who}: exchange {} took {}, of it {} {us} ({owner})",
+            "{who}: exchange {}{} took {}, of it {} {us} ({owner})",
             self.seq,
+            asked.unwrap_or_default(),
             duration_us(self.total_us),
             kind.name()
-        )
+        ) + &self.beyond()
     }
 }
 

@@ -61,9 +61,17 @@ fn what_is_special_about_an_exchange_is_told() {
     midway.outbound().writer.as_mut().expect("a writer").tid = 11;
     midway.inbound().reader = None;
     world.apply(Event::Exchange(midway));
+    world.sample_after(3_000 * MS);
+    let proxies = objects(&world, "proxy");
     let objects = objects(&world, "exchange");
     assert_eq!((&objects[0]["role"], &objects[0]["tids"]["read"]), (&json!("client"), &json!(11)));
     assert_eq!(objects[1]["inside"], json!([{ "sock": "2", "seq": 1 }]));
+    let call = json!([{ "sock": "2", "seq": 1, "peer": "10.0.0.9:40122", "confidence": 0.95 }]);
+    assert_eq!(objects[1]["upstream"], call);
+    let waited = |slice: &Value| slice["upstream_us"].as_u64();
+    assert_eq!(objects[1]["slices"].as_array().and_then(|slices| slices.iter().find_map(waited)), Some(6_050));
+    assert_eq!((&proxies[0]["joined"], &proxies[0]["reuse"]), (&json!(1), &Value::Null));
+    assert_eq!(proxies[0]["upstreams"][0]["peer"], json!("10.0.0.9:40122"));
     assert_eq!((&objects[1]["midway"], &objects[1]["tids"]["read"]), (&json!(true), &Value::Null));
     assert_eq!(objects[1]["gaps"].as_array().map(Vec::len), Some(3));
 }

@@ -2,7 +2,8 @@
 
 use super::{attached, written};
 use crate::model::event::{ListenerSample, Stage};
-use crate::model::output::Output;
+use crate::model::output::{Output, ProxyOutput};
+use crate::model::snapshot::{ProxySide, ProxyView, Reuse, Spreading, UpstreamView, WaitView};
 use crate::model::tests::world::{MS, SECOND, World, listener};
 use crate::report::Sink;
 use crate::report::plain::{Colour, Plain};
@@ -134,4 +135,34 @@ fn a_last_sample_and_the_end_in_one_batch_make_one_table() {
     let text = written(&mut Plain::new(Colour::Never), &world.out, &world);
     assert_eq!(text.lines().filter(|line| line.contains(" 5/4 ")).count(), 1, "{text}");
     assert!(!text.contains("quieter") && !text.contains("\n\n\n"), "{text}");
+}
+
+#[test]
+fn a_proxy_has_a_line_with_its_upstreams() {
+    let upstream = |port: u16, us, slow| UpstreamView {
+        peer: ([10, 0, 1, 1], port).into(),
+        side: ProxySide { connections: 4, exchanges: 1_000 },
+        share: 0.5,
+        time: WaitView { p50: us, p99: 2 * us, count: 1_000, ..WaitView::default() },
+        slow,
+    };
+    let view = ProxyView {
+        pid: 4242,
+        comm: "balance\u{1b}[31m".into(),
+        downstream: ProxySide { connections: 6, exchanges: 2_000 },
+        upstream: ProxySide { connections: 8, exchanges: 2_000 },
+        joined: 2_000,
+        reuse: Some(Reuse::Pooled),
+        spreading: Some(Spreading::PerRequest),
+        imbalance: Some(1.0),
+        upstreams: vec![upstream(9_001, 3_000, false), upstream(9_002, 40_000, true)],
+    };
+    let world = World::with_limit(4);
+    let outputs = [Output::Proxy(Box::new(ProxyOutput { ts_ns: world.now, view }))];
+    let text = written(&mut Plain::new(Colour::Never), &outputs, &world);
+    assert!(
+        text.contains("2,000 requests on 6 connections → 2,000 calls on 8, pooled, spread per-request; "),
+        "{text}"
+    );
+    assert!(text.contains("10.0.1.1:9002 50 %, p50 40 ms, p99 80 ms ← slow") && !text.contains('\u{1b}'), "{text}");
 }

@@ -9,8 +9,8 @@ use super::parts::{Row, columns, cut, raw, rule, span};
 use super::queues::take;
 use super::steps::Step;
 use super::{connection_table, exchange, finding, lanes, put, steps, verdict, words};
-use crate::model::event::{Ending, HoldReason, Role, Side};
-use crate::model::snapshot::{ConnectionView, ExchangeView, FirstAnswer, SliceKind, Snapshot, TlsView};
+use crate::model::event::{Ending, HoldReason, RequestLine, Role, Side};
+use crate::model::snapshot::{ConnectionView, ExchangeView, FirstAnswer, Protocol, SliceKind, Snapshot, TlsView};
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
 use crate::tui::text::{bytes, duration, escape, fine, grouped};
@@ -138,12 +138,33 @@ fn facts(
     if connection.retransmits > 0 {
         data.push(span(format!("  ▲ {} resent", grouped(connection.retransmits)), theme.loss()));
     }
-    if columns(&row) + columns(&data) + 2 <= width {
+    let mut out = if columns(&row) + columns(&data) + 2 <= width {
         row.push(raw("  "));
         row.extend(data);
-        return vec![Line::from(row)];
+        vec![Line::from(row)]
+    } else {
+        vec![Line::from(cut(row, width)), Line::from(cut(data, width))]
+    };
+    if let Some(RequestLine { method, path }) = &connection.first_request {
+        let text = format!("{} {}", escape(method), escape(path));
+        out.push(Line::from(cut(vec![span(" began with ", theme.dim()), raw(text)], width)));
     }
-    vec![Line::from(cut(row, width)), Line::from(cut(data, width))]
+    out.extend(nature(connection).map(|text| Line::from(cut(vec![raw(" "), span(text, theme.strong())], width))));
+    out
+}
+
+/// What exchanges are here, where they are not a request and its response.
+fn nature(connection: &ConnectionView) -> Option<String> {
+    if connection.multiplexed {
+        return Some(
+            "multiplexed: the kernel sees one byte stream, the app sees N requests (N not visible)".to_owned(),
+        );
+    }
+    if connection.pipelined > 1 {
+        return Some(format!("pipelined: its first burst has {} requests or more", connection.pipelined));
+    }
+    let news = connection.protocol.and_then(Protocol::waits_for)?;
+    Some(format!("waiting by design ({news}): it stays open, and who has news writes"))
 }
 
 /// The opening, in short where there is no room for more, and the exchange.

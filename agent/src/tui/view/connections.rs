@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use super::connection_table::{self, Table};
 use super::parts::{raw, rule, span};
 use super::queues::{first_row, take};
-use super::{exchange, lanes, owners, put, steps, verdict};
+use super::{exchange, lanes, owners, proxy, put, steps, verdict};
 use crate::model::snapshot::{ConnectionView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
@@ -16,6 +16,9 @@ use crate::tui::text::{escape, grouped, wrap};
 
 /// Lines that a list of the other exchanges is worth having from.
 const EXCHANGES: usize = 4;
+
+/// Lines for a proxy from which on a blank one stands below it.
+const SPACIOUS: usize = 8;
 
 /// Draws the screen.
 pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
@@ -26,6 +29,14 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
         put(frame, rest, nothing(app, snapshot, width));
         return;
     };
+    if let Some(shown) = proxy::of(snapshot, Some(selected)) {
+        let most = usize::from(rest.height) / 3;
+        let mut lines = proxy::lines(app.theme, snapshot, shown, width, most);
+        if most > SPACIOUS {
+            lines.push(Line::default());
+        }
+        put(frame, take(&mut rest, lines.len()), lines);
+    }
     let mut words = vec![Line::default()];
     words.extend(verdict::connection(app.theme, snapshot, selected, width));
     let height = usize::from(rest.height);

@@ -19,6 +19,7 @@ mod owners;
 mod panel;
 pub(super) mod parts;
 mod pattern;
+mod proxy;
 mod queues;
 pub(super) mod steps;
 mod stream;

@@ -1,7 +1,7 @@
 //! What a slice of time was, in plain words.
 
 use super::connection_table::name as connection_name;
-use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, SliceKind, Snapshot};
+use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Slice, SliceKind, Snapshot};
 use crate::tui::text::{bytes, escape, fine};
 
 /// A kind of slice in twelve characters at most.
@@ -76,7 +76,13 @@ pub(super) fn sentence(
         }
         SliceKind::RunQueue => format!("{} could run, but got no CPU", who(exchange.read_tid.or(exchange.write_tid))),
         SliceKind::Request => "until the peer sent the rest".to_owned(),
-        SliceKind::App => app(snapshot, exchange, slice, &who(exchange.write_tid.or(exchange.read_tid))),
+        SliceKind::App => {
+            let text = app(snapshot, exchange, slice, &who(exchange.write_tid.or(exchange.read_tid)));
+            match connection.protocol.and_then(Protocol::waits_for) {
+                Some(news) => format!("waiting by design ({news}); {text}"),
+                None => text,
+            }
+        }
         SliceKind::SendBuffer => "write() waited for room: the send buffer was full".to_owned(),
         SliceKind::Nagle if held[1] > 0 => {
             format!("Nagle: {} not yet acknowledged held {}", bytes(held[0].into()), bytes(held[1].into()))
@@ -91,7 +97,10 @@ pub(super) fn sentence(
         SliceKind::DelayedAck if slice.proved => "the peer delayed its ACK: its end is here, and shows it".to_owned(),
         SliceKind::DelayedAck => "the peer delayed its ACK".to_owned(),
         SliceKind::Retransmit => "a segment was lost, until it was sent again".to_owned(),
-        SliceKind::Response => "until the peer answered".to_owned(),
+        SliceKind::Response => match exchange.downstream {
+            Some(join) => format!("until the upstream answered, for exchange {} of {}", join.seq, join.peer),
+            None => "until the peer answered".to_owned(),
+        },
         SliceKind::Unknown => "nobody can vouch for this time".to_owned(),
     }
 }
@@ -102,6 +111,12 @@ fn app(snapshot: &Snapshot, exchange: &ExchangeView, slice: &Slice, who: &str) -
         Some(cpu) if cpu >= slice.us / 2 => format!("{who} worked, {}", on_cpu(cpu, slice.us)),
         Some(cpu) => format!("{who} was asleep, {}", on_cpu(cpu, slice.us)),
     };
+    if let Some(us) = slice.upstream_us {
+        let peers: Vec<String> = exchange.upstream.iter().map(|join| join.peer.to_string()).collect();
+        let others = if peers.len() > 1 { format!(" and {} more", peers.len() - 1) } else { String::new() };
+        let first = peers.first().cloned().unwrap_or_default();
+        return format!("of it {} waiting for upstream {first}{others}; {text}", fine(us));
+    }
     let Some((sock, seq)) = exchange.inside.first() else { return text };
     let callee = snapshot.connections.iter().find(|connection| connection.sock == *sock);
     let callee = callee.map_or("another service".to_owned(), |callee| connection_name(callee, usize::MAX));

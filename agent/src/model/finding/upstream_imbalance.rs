@@ -1,0 +1,94 @@
+//! Of the upstreams of a proxy one is slow, or gets far more than its part.
+
+use super::Verdict;
+use crate::model::proxy::Lately;
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{count, duration_us, percent};
+
+/// Exchanges of an upstream from which on its median says something.
+const ENOUGH: u64 = 20;
+/// How much slower one must be than the others: so many times, and so much, µs.
+const TIMES: u64 = 3;
+const SLOWER_US: u64 = 5_000;
+
+/// One upstream with 20 exchanges in the last ten seconds takes three times as long as any other at the median, and 5 ms
+/// more: a warning. Or one gets half as much again as an even share, and four standard deviations more than chance would
+/// give it: worth knowing, as weights do the same.
+pub(super) fn check(lately: &[Lately]) -> Option<Verdict> {
+    slow_verdict(lately).or_else(|| greedy_verdict(lately))
+}
+
+/// The upstream that is clearly slower than all others.
+pub(super) fn slow(lately: &[Lately]) -> Option<&Lately> {
+    let slowest = lately.iter().filter(|one| one.exchanges >= ENOUGH).max_by_key(|one| one.median_us)?;
+    let others = others(lately, slowest)?;
+    let limit_us = (others * TIMES).max(others + SLOWER_US);
+    (slowest.median_us >= limit_us).then_some(slowest)
+}
+
+/// The longest median of the others; `None` without others that had enough.
+fn others(lately: &[Lately], one: &Lately) -> Option<u64> {
+    let others = lately.iter().filter(|other| other.peer != one.peer && other.exchanges >= ENOUGH);
+    others.map(|other| other.median_us).max()
+}
+
+fn slow_verdict(lately: &[Lately]) -> Option<Verdict> {
+    let slow = slow(lately)?;
+    let others_us = others(lately, slow)?;
+    let all: u64 = lately.iter().map(|one| one.exchanges).sum();
+    Some(Verdict {
+        severity: Severity::Warning,
+        owner: Owner::Peer,
+        headline: format!(
+            "Upstream {} takes {}, the others {} at most.",
+            slow.peer,
+            duration_us(slow.median_us),
+            duration_us(others_us)
+        ),
+        text: format!(
+            "At the median of the last ten seconds, over {} of {} calls. Each request that goes there waits for it; the \
+             time is in the app slice of the exchange that the call was made for.",
+            count(slow.exchanges),
+            count(all)
+        ),
+        evidence: vec![
+            ("upstreams", lately.len() as f64),
+            ("exchanges", slow.exchanges as f64),
+            ("of", all as f64),
+            ("median_us", slow.median_us as f64),
+            ("others_median_us", others_us as f64),
+        ],
+        fix: "look at that server; until then take it out, or give it a lower weight or a limit of connections.".into(),
+    })
+}
+
+fn greedy_verdict(lately: &[Lately]) -> Option<Verdict> {
+    let all: u64 = lately.iter().map(|one| one.exchanges).sum();
+    let most = lately.iter().max_by_key(|one| one.exchanges).filter(|_| lately.len() > 1)?;
+    let even = all as f64 / lately.len() as f64;
+    let beyond = most.exchanges as f64 - even;
+    if beyond < even / 2.0 || beyond < 4.0 * even.sqrt() {
+        return None;
+    }
+    let share = most.exchanges as f64 / all as f64;
+    Some(Verdict {
+        severity: Severity::Info,
+        owner: Owner::App,
+        headline: format!("Upstream {} gets {} of the calls.", most.peer, percent(share)),
+        text: format!(
+            "{} of the last {} went there; an even part of {} upstreams is {}.",
+            count(most.exchanges),
+            count(all),
+            count(lately.len() as u64),
+            percent(1.0 / lately.len() as f64)
+        ),
+        evidence: vec![
+            ("upstreams", lately.len() as f64),
+            ("exchanges", most.exchanges as f64),
+            ("of", all as f64),
+            ("share", share),
+            ("imbalance", most.exchanges as f64 / even),
+        ],
+        fix: "if weights do not ask for it: balance by request rather than by connection or source address.".into(),
+    })
+}

@@ -1,0 +1,199 @@
+//! Which call was made for which request: by thread, by what contains what, and by order.
+//!
+//! A proxy's call lies within the exchange that it serves: it begins after the request was read, and what it answers comes
+//! before the response is written. With one request at a time that is enough. An event loop serves many at a time, so that
+//! a call lies within several: the right one is whose read was the last thing before the call, and whose response was the
+//! first thing after the call's.
+
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+use crate::model::event::{Exchange, Progress, SockId};
+use crate::model::exchange::is_quiet;
+use crate::model::snapshot::Join;
+
+/// Clocks of two hooks may differ by so much, ns.
+const SLACK_NS: u64 = 50_000;
+/// Headers that a proxy adds or takes away change a response by no more, bytes.
+const HEADERS_BYTES: u64 = 1_024;
+
+/// The same thread, and no other request was open on it.
+pub(super) const ALONE: f64 = 0.95;
+/// The same thread, and of several the order of reads and writes names one.
+const IN_ORDER: f64 = 0.85;
+/// The same thread, and of several the one that fits best.
+const BEST: f64 = 0.6;
+/// Another thread of the process, and no other request was open.
+const PROCESS_ALONE: f64 = 0.5;
+/// Another thread, and of several the order names one.
+const PROCESS_IN_ORDER: f64 = 0.4;
+/// Another thread, and of several the one that fits best.
+const PROCESS_BEST: f64 = 0.2;
+
+pub(super) type Id = (SockId, u32);
+
+/// A served exchange.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) id: Id,
+    pub(super) peer: SocketAddr,
+    /// Threads of the first read and the first write.
+    tids: [Option<u32>; 2],
+    read_first_ns: u64,
+    read_last_ns: u64,
+    /// The first write, and the last; `None` while there is none.
+    pub(super) written_ns: Option<(u64, u64)>,
+    response_bytes: u64,
+    /// When its facts were taken.
+    pub(super) seen_ns: u64,
+    /// The calls made for it, and when each began and ended.
+    pub(super) calls: SmallVec<[(Join, u64, u64); 1]>,
+}
+
+/// A call.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    pub(super) id: Id,
+    pub(super) peer: SocketAddr,
+    /// The thread of the first write.
+    tid: Option<u32>,
+    /// The connection was asked for, or the first byte written on one that there was.
+    begun_ns: u64,
+    written_ns: u64,
+    /// The first byte of the response was read.
+    answered_ns: Option<u64>,
+    pub(super) end_ns: u64,
+    response_bytes: u64,
+    /// The served exchange that it was made for.
+    pub(super) served: Option<Join>,
+    /// Nothing more of it is on the way.
+    pub(super) is_over: bool,
+    /// What it was made for has been looked for.
+    pub(super) is_decided: bool,
+}
+
+impl Served {
+    /// `None` while no request has been read.
+    pub(super) fn new(exchange: &Exchange, peer: SocketAddr) -> Option<Self> {
+        let inbound = exchange.inbound.as_ref()?;
+        let outbound = exchange.outbound.as_ref();
+        let read_last_ns = inbound.read_last_ns.or(inbound.read_first_ns)?;
+        let ended = (exchange.progress != Progress::Open).then_some((exchange.ts_ns, exchange.ts_ns));
+        Some(Self {
+            id: (exchange.sock, exchange.seq),
+            peer,
+            tids: [inbound.reader.map(|reader| reader.tid), outbound.and_then(|sent| sent.writer).map(|one| one.tid)],
+            read_first_ns: inbound.read_first_ns.unwrap_or(read_last_ns).min(read_last_ns),
+            read_last_ns,
+            written_ns: outbound.map(|outbound| (outbound.first_ns, outbound.last_ns)).or(ended),
+            response_bytes: outbound.map_or(0, |outbound| outbound.bytes),
+            seen_ns: exchange.ts_ns,
+            calls: SmallVec::new(),
+        })
+    }
+
+    /// The call may have been made for it: at `begun_ns` it had been read from and not been answered, and it was written
+    /// after the call had its answer.
+    fn contains(&self, call: &Called, begun_ns: u64) -> bool {
+        let (first_ns, last_ns) = self.written_ns.unwrap_or((u64::MAX, u64::MAX));
+        self.read_first_ns <= begun_ns.saturating_add(SLACK_NS)
+            && first_ns.saturating_add(SLACK_NS) >= call.written_ns
+            && last_ns.saturating_add(SLACK_NS) >= call.answered_ns.unwrap_or(0)
+    }
+
+    /// From the last that was read for it, of the request or of another call's answer, to the beginning of the call.
+    fn before_ns(&self, begun_ns: u64) -> u64 {
+        let read_ns = if self.read_last_ns <= begun_ns { self.read_last_ns } else { self.read_first_ns };
+        let ends = self.calls.iter().map(|&(_, _, end_ns)| end_ns).filter(|&end_ns| end_ns <= begun_ns);
+        begun_ns.saturating_sub(ends.max().unwrap_or(0).max(read_ns))
+    }
+
+    /// Another call was made for it meanwhile.
+    fn is_taken(&self, call: &Called) -> bool {
+        self.calls.iter().any(|&(_, from_ns, to_ns)| from_ns < call.end_ns && call.begun_ns < to_ns)
+    }
+
+    /// From the call's answer to its first write.
+    fn after_ns(&self, call: &Called) -> u64 {
+        let first_ns = self.written_ns.map_or(u64::MAX, |(first_ns, _)| first_ns);
+        first_ns.abs_diff(call.answered_ns.unwrap_or(call.end_ns))
+    }
+
+    fn agrees(&self, call: &Called) -> bool {
+        self.response_bytes.abs_diff(call.response_bytes) <= HEADERS_BYTES
+    }
+}
+
+impl Called {
+    /// `connected_ns` is when its connection was asked for, if this is the first exchange there.
+    pub(super) fn new(exchange: &Exchange, peer: SocketAddr, connected_ns: Option<u64>) -> Option<Self> {
+        let outbound = exchange.outbound.as_ref()?;
+        let inbound = exchange.inbound.as_ref();
+        let read_last_ns = inbound.and_then(|inbound| inbound.read_last_ns);
+        Some(Self {
+            id: (exchange.sock, exchange.seq),
+            peer,
+            tid: outbound.writer.map(|writer| writer.tid),
+            begun_ns: connected_ns.unwrap_or(outbound.first_ns).min(outbound.first_ns),
+            written_ns: outbound.first_ns,
+            answered_ns: inbound.and_then(|inbound| inbound.read_first_ns.or(inbound.read_last_ns)),
+            end_ns: read_last_ns.unwrap_or(exchange.ts_ns),
+            response_bytes: inbound.map_or(0, |inbound| inbound.bytes),
+            served: None,
+            is_over: exchange.progress != Progress::Open || is_quiet(exchange),
+            is_decided: false,
+        })
+    }
+}
+
+/// Joins each of `calls` to the one of `served` that it was made for. All of these are known that can contain it.
+pub(super) fn join(served: &mut [&mut Served], calls: &mut [&mut Called]) {
+    served.sort_unstable_by_key(|one| (one.read_first_ns, one.id));
+    calls.sort_unstable_by_key(|call| (call.written_ns, call.id));
+    let mut next = 0;
+    let mut open: Vec<usize> = Vec::new();
+    for call in calls {
+        while next < served.len() && served[next].read_first_ns <= call.written_ns.saturating_add(SLACK_NS) {
+            open.push(next);
+            next += 1;
+        }
+        open.retain(|&at| {
+            served[at].written_ns.is_none_or(|(first_ns, _)| first_ns.saturating_add(SLACK_NS) >= call.written_ns)
+        });
+        call.is_decided = true;
+        // A connection that was made long before, to have one, was made for nobody.
+        let begins = [call.begun_ns, call.written_ns];
+        let chosen = begins.into_iter().find_map(|ns| Some((ns, choose(served, &open, call, ns)?)));
+        let Some((begun_ns, (at, confidence))) = chosen else { continue };
+        let one = &mut served[at];
+        call.served = Some(Join { sock: one.id.0, seq: one.id.1, peer: one.peer, confidence });
+        let join = Join { sock: call.id.0, seq: call.id.1, peer: call.peer, confidence };
+        one.calls.push((join, begun_ns, call.end_ns));
+    }
+}
+
+/// The exchange that a call was made for, and how sure that is.
+fn choose(served: &[&mut Served], open: &[usize], call: &Called, begun_ns: u64) -> Option<(usize, f64)> {
+    let fits: Vec<usize> = open.iter().copied().filter(|&at| served[at].contains(call, begun_ns)).collect();
+    let on_thread = |at: &usize| call.tid.is_some() && served[*at].tids.contains(&call.tid);
+    let same: Vec<usize> = fits.iter().copied().filter(on_thread).collect();
+    let (among, [alone, in_order, best]) = if same.is_empty() {
+        (fits, [PROCESS_ALONE, PROCESS_IN_ORDER, PROCESS_BEST])
+    } else {
+        (same, [ALONE, IN_ORDER, BEST])
+    };
+    if let [only] = among[..] {
+        return Some((only, alone));
+    }
+    let before = |at: usize| served[at].before_ns(begun_ns);
+    let after = |at: usize| served[at].after_ns(call);
+    let last_read = among.iter().copied().min_by_key(|&at| before(at))?;
+    let first_written = among.iter().copied().min_by_key(|&at| after(at))?;
+    if last_read == first_written {
+        return Some((last_read, in_order));
+    }
+    let distance = |at: usize| u128::from(before(at)).pow(2).saturating_add(u128::from(after(at)).pow(2));
+    let rank = |at: &usize| (served[*at].is_taken(call), !served[*at].agrees(call), distance(*at));
+    among.iter().copied().min_by_key(rank).map(|at| (at, best))
+}

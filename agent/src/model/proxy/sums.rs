@@ -1,0 +1,223 @@
+//! What a proxy does in all: how it uses upstream connections, how it spreads requests, how upstreams fare.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::join::{Called, Served};
+use crate::model::connections::counted_us;
+use crate::model::event::SockId;
+use crate::model::histogram::{Precision, WaitHistogram};
+use crate::model::snapshot::{ExchangeView, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+
+/// Upstream addresses of one process; exchanges with further ones count in the totals alone.
+const MAX_UPSTREAMS: usize = 64;
+/// Connections of one process that are told apart.
+const MAX_CONNECTIONS: usize = 4_096;
+/// Exchanges that "of late" goes back, and how long at most, ns.
+const MAX_LATELY: usize = 2_048;
+const LATELY_NS: u64 = 10_000_000_000;
+/// Connections from which on it is told that each is used once.
+const ENOUGH: usize = 3;
+
+/// Of one address.
+#[derive(Clone, Debug)]
+struct Upstream {
+    side: ProxySide,
+    time: WaitHistogram,
+}
+
+/// Partners of a connection that are told apart; further ones are others.
+const MAX_PARTNERS: usize = 4;
+
+/// What a connection was joined to.
+#[derive(Clone, Debug, Default)]
+struct Partners {
+    exchanges: u64,
+    /// Connections with their addresses, and how often.
+    known: SmallVec<[(SockId, SocketAddr, u64); MAX_PARTNERS]>,
+    last_ns: u64,
+}
+
+impl Partners {
+    fn add(&mut self, sock: SockId, peer: SocketAddr, last_ns: u64) {
+        (self.exchanges, self.last_ns) = (self.exchanges + 1, last_ns);
+        if let Some((.., count)) = self.known.iter_mut().find(|(known, ..)| *known == sock) {
+            *count += 1;
+        } else if self.known.len() < MAX_PARTNERS {
+            self.known.push((sock, peer, 1));
+        }
+    }
+
+    /// It has not one partner alone, but for a few exchanges that may have been joined wrongly.
+    fn has_several(&self, same: impl Fn((SockId, SocketAddr), (SockId, SocketAddr)) -> bool) -> bool {
+        let with = |&(sock, peer, _): &(SockId, SocketAddr, u64)| {
+            let alike = self.known.iter().filter(|other| same((sock, peer), (other.0, other.1)));
+            alike.map(|&(.., count)| count).sum::<u64>()
+        };
+        let most = self.known.iter().map(with).max().unwrap_or(0);
+        (self.exchanges - most) * 5 >= self.exchanges.max(1)
+    }
+
+    fn has_several_connections(&self) -> bool {
+        self.has_several(|one, other| one.0 == other.0)
+    }
+
+    fn has_several_addresses(&self) -> bool {
+        self.has_several(|one, other| one.1 == other.1)
+    }
+}
+
+/// What one upstream went through of late.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::model) struct Lately {
+    pub(in crate::model) peer: SocketAddr,
+    pub(in crate::model) exchanges: u64,
+    /// At the median, µs.
+    pub(in crate::model) median_us: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) downstream: ProxySide,
+    pub(super) upstream: ProxySide,
+    pub(super) joined: u64,
+    /// Upstream connections that take several requests at a time.
+    multiplexed: u64,
+    upstreams: BTreeMap<SocketAddr, Upstream>,
+    lately: VecDeque<(u64, SocketAddr, u32)>,
+    ups: FxHashMap<SockId, Partners>,
+    downs: FxHashMap<SockId, Partners>,
+}
+
+impl Sums {
+    /// A served exchange is over; `is_first` of its connection.
+    pub(super) fn served(&mut self, is_first: bool) {
+        count(&mut self.downstream, is_first);
+    }
+
+    /// A call is over.
+    pub(super) fn called(&mut self, now_ns: u64, peer: SocketAddr, is_first: bool, view: &ExchangeView) {
+        let us = counted_us(view);
+        count(&mut self.upstream, is_first);
+        self.multiplexed += u64::from(is_first && view.multiplexed);
+        if self.upstreams.len() < MAX_UPSTREAMS || self.upstreams.contains_key(&peer) {
+            let new = || Upstream { side: ProxySide::default(), time: WaitHistogram::new(Precision::Fine) };
+            let upstream = self.upstreams.entry(peer).or_insert_with(new);
+            count(&mut upstream.side, is_first);
+            upstream.time.record(us);
+            if self.lately.len() == MAX_LATELY {
+                self.lately.pop_front();
+            }
+            self.lately.push_back((now_ns, peer, u32::try_from(us).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// A call was joined to what it was made for.
+    pub(super) fn joined(&mut self, call: &Called, served: &Served) {
+        self.joined += 1;
+        if let Some(partners) = entry(&mut self.ups, call.id.0) {
+            partners.add(served.id.0, served.peer, call.end_ns);
+        }
+        if let Some(partners) = entry(&mut self.downs, served.id.0) {
+            partners.add(call.id.0, call.peer, call.end_ns);
+        }
+    }
+
+    /// Forgets what is over.
+    pub(super) fn expire(&mut self, now_ns: u64) {
+        let from_ns = now_ns.saturating_sub(LATELY_NS);
+        while self.lately.front().is_some_and(|&(ts_ns, ..)| ts_ns < from_ns) {
+            self.lately.pop_front();
+        }
+        for table in [&mut self.ups, &mut self.downs] {
+            if table.len() >= MAX_CONNECTIONS {
+                table.retain(|_, partners| partners.last_ns >= from_ns);
+            }
+        }
+    }
+
+    /// Each upstream of the last few seconds.
+    pub(super) fn lately(&self) -> Vec<Lately> {
+        let mut by_peer: BTreeMap<SocketAddr, Vec<u32>> = BTreeMap::new();
+        for &(_, peer, us) in &self.lately {
+            by_peer.entry(peer).or_default().push(us);
+        }
+        let figures = |(peer, mut times): (SocketAddr, Vec<u32>)| {
+            let middle = times.len() / 2;
+            let (_, &mut median_us, _) = times.select_nth_unstable(middle);
+            Lately { peer, exchanges: times.len() as u64, median_us: median_us.into() }
+        };
+        by_peer.into_iter().map(figures).collect()
+    }
+
+    fn reuse(&self) -> Option<Reuse> {
+        if self.multiplexed * 2 > self.upstream.connections {
+            return Some(Reuse::Multiplexed);
+        }
+        let (mut repeated, mut several) = (0, 0);
+        for partners in self.ups.values().filter(|partners| partners.exchanges > 1) {
+            repeated += 1;
+            several += usize::from(partners.has_several_connections());
+        }
+        match () {
+            () if several * 10 >= self.ups.len() && several > 0 => Some(Reuse::Pooled),
+            // What one client's connection has for itself cannot be told from a pool of one.
+            () if repeated * 10 >= self.ups.len() && repeated > 0 => {
+                (self.downs.len() > 1).then_some(Reuse::PerConnection)
+            }
+            () => (self.ups.len() >= ENOUGH).then_some(Reuse::PerRequest),
+        }
+    }
+
+    fn spreading(&self) -> Option<Spreading> {
+        let (mut repeated, mut several) = (0, 0);
+        for partners in self.downs.values().filter(|partners| partners.exchanges > 1) {
+            repeated += 1;
+            several += usize::from(partners.has_several_addresses());
+        }
+        match () {
+            () if self.upstreams.len() < 2 || repeated == 0 => None,
+            () if several * 10 >= repeated => Some(Spreading::PerRequest),
+            () => (repeated > 1).then_some(Spreading::PerConnection),
+        }
+    }
+
+    /// The figures; of the upstreams these are slow.
+    pub(super) fn view(&self, pid: u32, comm: String, is_slow: impl Fn(SocketAddr) -> bool) -> ProxyView {
+        let all = self.upstream.exchanges.max(1) as f64;
+        let view = |(&peer, upstream): (&SocketAddr, &Upstream)| {
+            let mut time = upstream.time.clone();
+            time.refresh();
+            let share = upstream.side.exchanges as f64 / all;
+            UpstreamView { peer, side: upstream.side, share, time: time.view(), slow: is_slow(peer) }
+        };
+        let mut upstreams: Vec<UpstreamView> = self.upstreams.iter().map(view).collect();
+        upstreams.sort_by_key(|upstream| (Reverse(upstream.side.exchanges), upstream.peer));
+        let even = 1.0 / upstreams.len().max(1) as f64;
+        ProxyView {
+            pid,
+            comm,
+            downstream: self.downstream,
+            upstream: self.upstream,
+            joined: self.joined,
+            reuse: self.reuse(),
+            spreading: self.spreading(),
+            imbalance: upstreams.first().filter(|_| upstreams.len() > 1).map(|most| most.share / even),
+            upstreams,
+        }
+    }
+}
+
+/// The partners of a connection, if there is room for them.
+fn entry(table: &mut FxHashMap<SockId, Partners>, sock: SockId) -> Option<&mut Partners> {
+    (table.len() < MAX_CONNECTIONS || table.contains_key(&sock)).then(|| table.entry(sock).or_default())
+}
+
+fn count(side: &mut ProxySide, is_first: bool) {
+    side.connections += u64::from(is_first);
+    side.exchanges += 1;
+}

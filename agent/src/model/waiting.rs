@@ -1,0 +1,126 @@
+//! Requests that wait for news by design: long polling.
+//!
+//! An event loop has put a request aside if the thread that read it sleeps in `epoll_wait` or the like at a sample. That alone
+//! is no proof, as a slow server of that kind looks the same. Several that such a thread answers at once, on different
+//! connections, are: one event was news for all of them.
+
+use std::collections::VecDeque;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::event::Sleep;
+use super::event::{Exchange, Sample, SockId};
+
+/// Requests that are put aside; further ones are taken for slow.
+const MAX_PARKED: usize = 8_192;
+/// Answers remembered for each listener or process.
+const MAX_ANSWERS: usize = 512;
+/// From this on a request may wait by design, µs.
+pub(super) const LONG_US: u64 = 100_000;
+/// Nobody lets a client wait longer for news than this, µs: then it is forgotten.
+pub(super) const FORGOTTEN_US: u64 = 120_000_000;
+/// Answers so close to one another have one cause, ns.
+const TOGETHER_NS: u64 = 50_000_000;
+/// Refreshes until all answers to one event are reported.
+const REFRESHES: u32 = 3;
+/// And the time it takes, ns.
+const SETTLED_NS: u64 = 2_500_000_000;
+
+/// Threads in event loops, and what they have put aside.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parked {
+    asleep: FxHashSet<u32>,
+    requests: FxHashMap<(SockId, u32), u64>,
+}
+
+impl Parked {
+    /// Sees which threads wait for events.
+    pub(super) fn sampled(&mut self, sample: &Sample) {
+        let mut threads: FxHashMap<u32, u32> = FxHashMap::default();
+        for thread in &sample.threads {
+            *threads.entry(thread.pid).or_default() += 1;
+        }
+        let is_only = |pid: u32| threads.get(&pid) == Some(&1);
+        let loops = sample.threads.iter().filter(|thread| {
+            // Who reads for others to answer has put nothing aside.
+            matches!(thread.sleep, Some(Sleep::Events | Sleep::Several)) && (thread.writes > 0 || is_only(thread.pid))
+        });
+        self.asleep = loops.map(|thread| thread.tid).collect();
+        let from_ns = sample.ts_ns.saturating_sub(2 * FORGOTTEN_US * 1_000);
+        self.requests.retain(|_, seen_ns| *seen_ns >= from_ns);
+    }
+
+    /// Whether this request, read and unanswered at `ts_ns`, is put aside.
+    pub(super) fn note(&mut self, ts_ns: u64, exchange: &Exchange) -> bool {
+        let id = (exchange.sock, exchange.seq);
+        let room = self.requests.len() < MAX_PARKED || self.requests.contains_key(&id);
+        let is_parked = room && reader(exchange).is_some_and(|tid| self.asleep.contains(&tid));
+        if is_parked {
+            self.requests.insert(id, ts_ns);
+        }
+        is_parked
+    }
+
+    /// This exchange is over. True if the thread that read it answered it, too, and had put it aside, or is one that does so.
+    pub(super) fn take(&mut self, exchange: &Exchange) -> bool {
+        let was_seen = self.requests.remove(&(exchange.sock, exchange.seq)).is_some();
+        let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer).map(|writer| writer.tid);
+        let tid = reader(exchange).filter(|_| reader(exchange) == writer);
+        tid.is_some_and(|tid| was_seen || self.asleep.contains(&tid))
+    }
+}
+
+fn reader(exchange: &Exchange) -> Option<u32> {
+    exchange.inbound.as_ref().and_then(|inbound| inbound.reader).map(|reader| reader.tid)
+}
+
+/// An answer to a request that was put aside.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    sock: SockId,
+    written_ns: u64,
+    app_us: u64,
+    /// Refreshes since it was reported; `None` once it is judged.
+    age: Option<u32>,
+}
+
+/// The answers of a listener or a process to requests that were put aside.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answers(VecDeque<Answer>);
+
+impl Answers {
+    /// Adds one. Gives the oldest if there are too many: it is not judged any more.
+    pub(super) fn add(&mut self, exchange: &Exchange, app_us: u64) {
+        if self.0.len() == MAX_ANSWERS {
+            self.0.pop_front();
+        }
+        let written_ns = exchange.outbound.as_ref().map_or(exchange.ts_ns, |outbound| outbound.first_ns);
+        self.0.push_back(Answer { sock: exchange.sock, written_ns, app_us, age: Some(0) });
+    }
+
+    /// Judges those that have been there for long enough: the time of each that came alone, µs.
+    pub(super) fn alone(&mut self, now_ns: u64) -> Vec<u64> {
+        let all: Vec<(SockId, u64)> = self.0.iter().map(|answer| (answer.sock, answer.written_ns)).collect();
+        let mut alone = Vec::new();
+        for answer in &mut self.0 {
+            let Some(age) = &mut answer.age else { continue };
+            *age += 1;
+            if *age < REFRESHES || now_ns.saturating_sub(answer.written_ns) < SETTLED_NS {
+                continue;
+            }
+            answer.age = None;
+            let is_other =
+                |&(sock, ns): &(SockId, u64)| sock != answer.sock && ns.abs_diff(answer.written_ns) <= TOGETHER_NS;
+            if !all.iter().any(is_other) {
+                alone.push(answer.app_us);
+            }
+        }
+        let from_ns = now_ns.saturating_sub(4 * SETTLED_NS);
+        self.0.retain(|answer| answer.age.is_some() || answer.written_ns >= from_ns);
+        alone
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

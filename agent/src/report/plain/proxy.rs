@@ -1,0 +1,36 @@
+//! Processes that serve and call others: a line each at each refresh.
+
+use crate::model::snapshot::{ProxyView, Reuse, Spreading, UpstreamView};
+use crate::report::{count, duration_us, escape, percent};
+
+/// Upstreams told in one line: those with most exchanges.
+const MOST: usize = 4;
+
+/// "nginx 4242: 320 requests on 8 connections → 320 calls on 16, pooled, spread per-request; 10.0.0.1:80 50 %, p50 2 ms".
+pub(super) fn text(view: &ProxyView) -> String {
+    let (down, up) = (view.downstream, view.upstream);
+    let mut text = format!(
+        "{} {}: {} requests on {} connections → {} calls on {}",
+        escape(&view.comm),
+        view.pid,
+        count(down.exchanges),
+        count(down.connections),
+        count(up.exchanges),
+        count(up.connections)
+    );
+    text.extend(view.reuse.map(|reuse| format!(", {}", Reuse::name(reuse))));
+    text.extend(view.spreading.map(|spreading| format!(", spread {}", Spreading::name(spreading))));
+    for upstream in view.upstreams.iter().take(MOST) {
+        text.push_str(&format!("; {}", one(upstream)));
+    }
+    if view.upstreams.len() > MOST {
+        text.push_str(&format!("; {} more", count((view.upstreams.len() - MOST) as u64)));
+    }
+    text
+}
+
+fn one(upstream: &UpstreamView) -> String {
+    let (p50, p99) = (duration_us(upstream.time.p50), duration_us(upstream.time.p99));
+    let slow = if upstream.slow { " ← slow" } else { "" };
+    format!("{} {}, p50 {p50}, p99 {p99}{slow}", upstream.peer, percent(upstream.share))
+}
