@@ -86,10 +86,7 @@ impl Flows {
     fn find(&self, datagram: &QuicDatagram) -> Option<u64> {
         let packets = &datagram.packets;
         let by_peer = datagram.peer.and_then(|peer| self.by_peer.get(&(datagram.sock, peer)));
-        let is_its = |number: &&u64| {
-            let known = self.opening.get(*number).map(|opening| &opening.view);
-            packets.version.is_none() || known.is_some_and(|known| known.client_id == *client_id(known.role, datagram))
-        };
+        let is_its = |number: &&u64| self.opening.get(*number).is_some_and(|opening| opening.may_have(datagram));
         if let Some(number) = by_peer.filter(is_its) {
             return Some(*number);
         }
@@ -222,6 +219,17 @@ impl Opening {
         }
     }
 
+    /// Whether packets with this peer may be its own, and not those of another connection with the same one.
+    fn may_have(&self, datagram: &QuicDatagram) -> bool {
+        let (view, packets) = (&self.view, &datagram.packets);
+        if packets.version.is_some() {
+            return view.client_id == *client_id(view.role, datagram);
+        }
+        let to_client = (view.role == Role::Client) != datagram.outbound;
+        let id = if to_client { Some(&view.client_id) } else { view.server_id.as_ref() };
+        id.is_some_and(|id| packets.destination.starts_with(id))
+    }
+
     fn add(&mut self, datagram: &QuicDatagram) {
         let (packets, view) = (&datagram.packets, &mut self.view);
         let from_client = (view.role == Role::Client) == datagram.outbound;
@@ -247,29 +255,37 @@ impl Opening {
     fn answer(&self, datagram: &QuicDatagram) -> Option<QuicAnswer> {
         let from_client = (self.view.role == Role::Client) == datagram.outbound;
         let asked = self.asked.filter(|_| !from_client && datagram.packets.short)?;
+        let waited_ns = datagram.ts_ns.saturating_sub(self.seen[asked].ts_ns);
+        // A client hears the rest of what the server sent before, too.
+        if self.view.role == Role::Client && waited_ns < self.least_ns(asked) {
+            return None;
+        }
         Some(QuicAnswer {
             round_trips: self.flights(asked),
             us: datagram.ts_ns.saturating_sub(self.view.since_ns) / 1_000,
         })
     }
 
-    /// Flights of the client up to its request. One follows from what the server sent, a round trip after that began:
-    /// about as long as the longest of these waits. What came in less than half of that was on its way before.
+    /// Flights of the client up to its request. What this end sent is answered a round trip later: about as long as the
+    /// longest of these waits. What came in less than half of that was on its way before.
     fn flights(&self, asked: usize) -> u32 {
-        let least_ns = self.waits(asked, 0).max().unwrap_or(0) / 2;
-        1 + self.waits(asked, least_ns).count() as u32
+        1 + self.waits(asked, self.least_ns(asked)).count() as u32
     }
 
-    /// From the beginning of each burst of the server to the client's first datagram that came at least so much later, ns.
+    fn least_ns(&self, asked: usize) -> u64 {
+        self.waits(asked, 0).max().unwrap_or(0) / 2
+    }
+
+    /// From the beginning of each burst of this end to the other's first datagram that came at least so much later, ns.
     fn waits(&self, asked: usize, least_ns: u64) -> impl Iterator<Item = u64> {
-        let mut replied_ns = None;
+        let mut sent_ns = None;
         self.seen[..=asked].iter().filter_map(move |seen| {
-            if !seen.from_client {
-                replied_ns = replied_ns.or(Some(seen.ts_ns));
+            if seen.from_client == (self.view.role == Role::Client) {
+                sent_ns = sent_ns.or(Some(seen.ts_ns));
                 return None;
             }
-            let wait_ns = seen.ts_ns.saturating_sub(replied_ns?);
-            (wait_ns >= least_ns).then(|| replied_ns = None)?;
+            let wait_ns = seen.ts_ns.saturating_sub(sent_ns?);
+            (wait_ns >= least_ns).then(|| sent_ns = None)?;
             Some(wait_ns)
         })
     }

@@ -219,6 +219,14 @@ impl Connection {
         known(self.handshake_us).map(|us| u64::from(us - 1))
     }
 
+    /// A client's first exchange begins once it is connected: until then it waited for the first answer, too.
+    fn with_handshake(&self, mut tls: TlsView) -> TlsView {
+        if let (Role::Client, Some(answer), Some(us)) = (self.origin.role, &mut tls.first_answer, self.handshake_us()) {
+            answer.us = answer.us.saturating_add(us);
+        }
+        tls
+    }
+
     fn queued_us(&self) -> Option<u64> {
         (self.queued_ns != 0).then(|| self.since_ns.saturating_sub(self.queued_ns) / 1_000)
     }
@@ -350,7 +358,7 @@ impl Connection {
             pid: self.origin.pid,
             comm: self.origin.comm.to_string(),
             protocol: self.origin.protocol,
-            tls,
+            tls: tls.map(|tls| self.with_handshake(tls)),
             fast_open: self.origin.fast_open,
             state: self.state,
             midway: self.origin.midway,

@@ -134,14 +134,43 @@ fn connections_of_a_socket_are_told_apart() {
     let mut request = datagram(40, false, "S");
     request.packets.destination = [vec![1; 4], vec![0xee; 9]].concat();
     flows.seen(&request);
-    flows.seen(&QuicDatagram { peer: Some(peer(2_000)), ..datagram(41, true, "S") });
-    assert_eq!(flows.take_answered(), [], "that was another's");
-    flows.seen(&QuicDatagram { peer: Some(peer(1_000)), ..datagram(41, true, "S") });
-    let view = flows.take_answered().pop().unwrap();
+    let mut answer = |number, port| {
+        let mut answer = QuicDatagram { peer: Some(peer(port)), ..datagram(41, true, "S") };
+        answer.packets.destination = vec![number, 0xee, 0xee];
+        flows.seen(&answer);
+        flows.take_answered()
+    };
+    assert_eq!(answer(2, 2_000), [], "that was another's");
+    let mut answered = answer(1, 1_000);
+    let view = answered.pop().unwrap();
     assert_eq!((&view.client_id[..], view.peer), (&[1][..], Some(peer(1_000))));
     assert_eq!(flows.shown(7), [view]);
     flows.forget(7);
     assert_eq!((flows.count(7), flows.unanswered().count(), flows.shown(7).len()), (0, 0, 0));
+}
+
+#[test]
+fn what_is_left_of_the_connection_before_is_not_the_next_ones() {
+    // A client with a socket of its own, and a server that it comes back to.
+    let mut flows = Flows::default();
+    let mut see = |ms, outbound, kinds, ids: [u8; 2]| {
+        let mut datagram = QuicDatagram { peer: Some(peer(443)), ..datagram(ms, outbound, kinds) };
+        let [client, server] = ids.map(|id| vec![id; 4]);
+        (datagram.packets.source, datagram.packets.destination) =
+            if outbound { (client, server) } else { (server, client) };
+        flows.seen(&datagram);
+        flows.take_answered().pop().and_then(|view| view.answer)
+    };
+    assert_eq!(see(0, true, "I", [1, 9]), None);
+    assert_eq!(see(40, false, "IHS", [1, 2]), None);
+    assert_eq!(see(41, true, "S", [1, 2]), None);
+    assert_eq!(see(42, false, "S", [1, 2]), None, "sent along with the handshake");
+    assert!(see(80, false, "S", [1, 2]).is_some());
+    assert_eq!(see(81, true, "I", [3, 9]), None);
+    assert_eq!(see(81, true, "S", [1, 2]), None, "the first one is closed");
+    assert_eq!(see(121, false, "IHS", [3, 4]), None, "no answer to that");
+    assert_eq!(see(122, true, "S", [3, 4]), None);
+    assert_eq!(see(161, false, "S", [3, 4]).map(|answer| answer.round_trips), Some(2));
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub struct TlsView {
 pub struct FirstAnswer {
     /// Round trips behind TCP's own: those of the TLS handshake, and that of the request.
     pub trips: u32,
-    /// From the beginning of its first exchange to the end of the one with the answer, µs.
+    /// From its beginning (a server: SYN-ACK sent; a client: SYN sent) to the end of the exchange with the answer, µs.
     pub us: u64,
     /// Whose time it was in the exchanges that were nothing but handshake.
     pub handshake: OwnerTimes,

@@ -270,5 +270,9 @@ fn every_event_comes_back_as_it_was() {
 fn the_version_changes_with_what_is_serialised() {
     let bytes = postcard::to_stdvec(&(header(setup("full")), every())).unwrap();
     let print = (VERSION, bytes.len(), crc32fast::hash(&bytes));
-    assert_eq!(print, (2, 1_575, 2_611_065_555), "serialised in another way: raise record::VERSION, note the new print");
+    assert_eq!(
+        print,
+        (2, 1_575, 2_611_065_555),
+        "serialised in another way: raise record::VERSION, note the new print"
+    );
 }
