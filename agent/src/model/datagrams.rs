@@ -187,8 +187,12 @@ impl Sockets {
                 Output::Datagrams(DatagramOutput { ts_ns: sample.ts_ns, view: self.view(socket.sock, known) })
             }));
         }
+        self.tell_answered(sample.ts_ns, out);
+    }
+
+    fn tell_answered(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
         let answered = self.flows.take_answered();
-        out.extend(answered.into_iter().map(|view| self.told(sample.ts_ns, view)));
+        out.extend(answered.into_iter().map(|view| self.told(ts_ns, view)));
     }
 
     /// Packets of QUIC were read or written.
@@ -248,11 +252,12 @@ impl Sockets {
     }
 
     /// A last word on every socket that is open.
-    pub(super) fn finish(&self, ts_ns: u64, out: &mut Vec<Output>) {
+    pub(super) fn finish(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
         out.extend(self.table.iter().map(|(sock, socket)| {
             let view = DatagramView { peak_bytes: socket.sample.queued_bytes, ..self.view(*sock, socket) };
             Output::Datagrams(DatagramOutput { ts_ns, view })
         }));
+        self.tell_answered(ts_ns, out);
         out.extend(self.flows.unanswered().map(|view| self.told(ts_ns, view.clone())));
     }
 

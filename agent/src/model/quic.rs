@@ -56,6 +56,8 @@ struct Socket {
     shown: VecDeque<QuicView>,
     /// Length of the ids that it goes by itself.
     id_length: usize,
+    /// The newest connection that it made: a client soon goes by ids that nobody else can know.
+    newest_client: Option<u64>,
 }
 
 impl Flows {
@@ -93,12 +95,10 @@ impl Flows {
         if datagram.outbound {
             return None;
         }
-        let length = match packets.version {
-            Some(_) => packets.destination.len(),
-            None => self.sockets.get(&datagram.sock)?.id_length,
-        };
-        let id = packets.destination.get(..length)?.to_vec();
-        self.by_id.get(&(datagram.sock, id)).copied()
+        let socket = self.sockets.get(&datagram.sock)?;
+        let length = if packets.version.is_some() { packets.destination.len() } else { socket.id_length };
+        let by_id = packets.destination.get(..length).and_then(|id| self.by_id.get(&(datagram.sock, id.to_vec())));
+        by_id.or(socket.newest_client.as_ref().filter(is_its)).copied()
     }
 
     /// The connection that a server's first reply belongs to: by the id that the client goes by. Where several clients go
@@ -137,7 +137,9 @@ impl Flows {
             answer: None,
         };
         self.numbers += 1;
-        self.sockets.entry(datagram.sock).or_default().connections += 1;
+        let socket = self.sockets.entry(datagram.sock).or_default();
+        socket.connections += 1;
+        socket.newest_client = datagram.outbound.then_some(self.numbers).or(socket.newest_client);
         self.opening.insert(self.numbers, Opening::new(view));
         if !datagram.outbound {
             // Until the server has chosen an id, the client goes on with the one that it made up.
@@ -219,15 +221,14 @@ impl Opening {
         }
     }
 
-    /// Whether packets with this peer may be its own, and not those of another connection with the same one.
+    /// Whether packets with this peer may be its own, and not those of another connection with the same one. Both ends may
+    /// go by other ids soon; but without the server's first packets there are no keys for short headers.
     fn may_have(&self, datagram: &QuicDatagram) -> bool {
-        let (view, packets) = (&self.view, &datagram.packets);
-        if packets.version.is_some() {
-            return view.client_id == *client_id(view.role, datagram);
+        let view = &self.view;
+        match datagram.packets.version {
+            Some(_) => view.client_id == *client_id(view.role, datagram),
+            None => view.server_id.is_some(),
         }
-        let to_client = (view.role == Role::Client) != datagram.outbound;
-        let id = if to_client { Some(&view.client_id) } else { view.server_id.as_ref() };
-        id.is_some_and(|id| packets.destination.starts_with(id))
     }
 
     fn add(&mut self, datagram: &QuicDatagram) {

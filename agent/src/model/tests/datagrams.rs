@@ -1,7 +1,7 @@
 //! UDP sockets: totals, rates, waits, and the finding on drops.
 
-use super::world::{SECOND, World, udp_socket};
-use crate::model::event::{DatagramFlow, DatagramSample};
+use super::world::{MS, SECOND, START, World, address, udp_socket};
+use crate::model::event::{DatagramFlow, DatagramSample, Event, QuicDatagram, QuicPackets};
 use crate::model::output::Output;
 use crate::model::snapshot::{DatagramView, Finding, Owner, Severity};
 
@@ -28,6 +28,44 @@ fn found(world: &World) -> Finding {
 
 fn evidence(finding: &Finding, name: &str) -> Option<f64> {
     finding.evidence.iter().find(|(other, _)| *other == name).map(|&(_, value)| value)
+}
+
+/// A client's first packet to a server, its reply, its request, and the answer.
+fn quic_connection() -> [Event; 4] {
+    let datagram = |ms, outbound: bool, kinds: &str| {
+        Event::Quic(QuicDatagram {
+            ts_ns: START + ms * MS,
+            sock: 9,
+            peer: Some(address("10.0.0.9:4000")),
+            outbound,
+            packets: QuicPackets {
+                version: (kinds != "S").then_some(1),
+                initial: kinds.contains('I'),
+                handshake: kinds.contains('H'),
+                short: kinds.contains('S'),
+                destination: if outbound { vec![1] } else { vec![2] },
+                source: if outbound { vec![2] } else { vec![1] },
+                ..QuicPackets::default()
+            },
+        })
+    };
+    [datagram(1, false, "I"), datagram(2, true, "IH"), datagram(42, false, "S"), datagram(43, true, "S")]
+}
+
+#[test]
+fn a_quic_connection_is_told_at_the_next_sample_or_at_the_end() {
+    for samples in [0, 1] {
+        let mut world = World::new("full", Vec::new());
+        quic_connection().into_iter().for_each(|event| world.apply(event));
+        let told = |world: &World| world.out.iter().filter(|output| matches!(output, Output::Quic(_))).count();
+        assert_eq!(told(&world), 0);
+        for _ in 0..samples {
+            world.sample_after(SECOND);
+            assert_eq!(told(&world), 1);
+        }
+        world.finish();
+        assert_eq!(told(&world), 1, "once, after {samples} samples");
+    }
 }
 
 #[test]
