@@ -17,7 +17,7 @@ use crate::step::{self, Step};
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 18] = [
+const SERVERS: [Need; 19] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -37,6 +37,7 @@ const SERVERS: [Need; 18] = [
     ("gnutls-cli", "gnutls-bin"),
     ("gtlsserver", "ngtcp2-server"),
     ("gtlsclient", "ngtcp2-client"),
+    ("chromium", "chromium"),
     ("ip", "iproute2"),
 ];
 const VM: [Need; 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];

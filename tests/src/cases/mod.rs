@@ -2,6 +2,7 @@
 
 mod accept;
 mod ack;
+mod browser;
 mod close;
 mod command;
 mod coverage;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Case> {
         proxy::CASES,
         waiting::CASES,
         finding::CASES,
+        browser::CASES,
         first_answer::CASES,
         learn::CASES,
         target::CASES,

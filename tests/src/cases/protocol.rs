@@ -68,9 +68,13 @@ fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// A key and a certificate in this folder.
-fn identity(folder: &Path) -> anyhow::Result<[String; 2]> {
-    let [key, certificate] = ["key.pem", "certificate.pem"].map(|name| folder.join(name).display().to_string());
+fn identity_files(folder: &Path) -> [String; 2] {
+    ["key.pem", "certificate.pem"].map(|name| folder.join(name).display().to_string())
+}
+
+/// Makes a key and a certificate in this folder.
+pub(super) fn identity(folder: &Path) -> anyhow::Result<[String; 2]> {
+    let [key, certificate] = identity_files(folder);
     let made = Command::new(installed("openssl")?)
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=a.test"])
         .args(["-days", "2", "-keyout", &key, "-out", &certificate])
@@ -81,11 +85,11 @@ fn identity(folder: &Path) -> anyhow::Result<[String; 2]> {
 }
 
 /// A folder with what nginx needs: plain HTTP, HTTP/2 without TLS, and TLS with both.
-fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
+pub(super) fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
     let nginx = installed("nginx")?;
     let place = folder.display();
     let [key, certificate] = identity(folder)?;
-    let [plain, h2c, tls] = ports();
+    let [plain, h2c, tls] = PORTS;
     let config = folder.join("nginx.conf");
     let text = format!(
         "daemon off; master_process off; user root; pid {place}/pid; error_log {place}/error.log;\n\
@@ -105,9 +109,8 @@ fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-fn ports() -> [u16; 3] {
-    [PORT, PORT + 1, PORT + 2]
-}
+/// Where [`nginx`] listens: without TLS, likewise with HTTP/2, and with TLS.
+pub(super) const PORTS: [u16; 3] = [PORT, PORT + 1, PORT + 2];
 
 /// A client is run to its end. Its connection is the next to the server at that port.
 fn asked(agent: &mut Agent, server: u16, client: &mut Command) -> anyhow::Result<Value> {
@@ -131,7 +134,7 @@ fn http(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = nginx(world, folder.path())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
-    let [plain, h2c, _] = ports();
+    let [plain, h2c, _] = PORTS;
     for (argument, port, protocol) in
         [("--http1.1", plain, "http/1.1"), ("--http1.0", plain, "http/1.0"), ("--http2-prior-knowledge", h2c, "http/2")]
     {
@@ -150,7 +153,7 @@ fn tls(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = nginx(world, folder.path())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
-    let [_, _, port] = ports();
+    let [_, _, port] = PORTS;
     let (resolve, url) = (format!("a.test:{port}:127.0.0.1"), format!("https://a.test:{port}/"));
     let newest = asked(&mut agent, port, &mut curl(&["--resolve", &resolve], &url)?)?;
     let tls = &newest["tls"];
@@ -175,7 +178,7 @@ fn tls_resumed(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = nginx(world, folder.path())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
-    let [_, _, port] = ports();
+    let [_, _, port] = PORTS;
     let session = folder.path().join("session");
     let request = folder.path().join("request");
     fs::write(&request, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
@@ -200,7 +203,7 @@ fn round_trips_saved(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = nginx(world, folder.path())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
-    let [_, _, port] = ports();
+    let [_, _, port] = PORTS;
     let (session, request) = (folder.path().join("session"), folder.path().join("request"));
     fs::write(&request, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
     let steps = |connection: &Value| ["tcp", "tls", "request"].map(|step| connection["first_answer"][step].as_u64());
@@ -268,19 +271,20 @@ fn upgraded(world: &World) -> anyhow::Result<()> {
 }
 
 /// A QUIC connection, and one with early data to the same server; neither server nor client is ours.
+/// A server of HTTP/3 for what is in this folder, with the [`identity`] that is there.
+pub(super) fn gtlsserver(folder: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(installed("gtlsserver")?);
+    command.arg("--quiet").arg("--htdocs").arg(folder).args(["127.0.0.1", &PORT.to_string()]);
+    command.args(identity_files(folder));
+    Process::start(command)
+}
+
 fn quic(world: &World) -> anyhow::Result<()> {
-    let (server, client) = (installed("gtlsserver")?, installed("gtlsclient")?);
+    let client = installed("gtlsclient")?;
     let folder = tempfile::tempdir()?;
-    let [key, certificate] = identity(folder.path())?;
+    identity(folder.path())?;
     fs::write(folder.path().join("index.html"), "ok")?;
-    let mut command = Command::new(server);
-    command.arg("--quiet").arg("--htdocs").arg(folder.path()).args([
-        "127.0.0.1",
-        &PORT.to_string(),
-        &key,
-        &certificate,
-    ]);
-    let server = Process::start(command)?;
+    let server = gtlsserver(folder.path())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     let is_server =
         |object: &Value| is(object, "datagrams") && address(object, "/local").is_some_and(|local| local.port() == PORT);

@@ -150,13 +150,11 @@ impl Connection {
     }
 
     /// Several requests may be under way on it at a time.
-    pub(super) fn is_multiplexed(&self, tls: Option<&TlsView>) -> bool {
-        let inside = tls.and_then(|tls| tls.alpn.as_deref()).is_some_and(|chosen| chosen == "h2");
-        inside || self.protocol().is_some_and(Protocol::is_multiplexed)
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.protocol().is_some_and(Protocol::is_multiplexed)
     }
 
-    /// This is spoken on it.
-    /// This is spoken; and, if `fast_open` says so, its SYN carried data.
+    /// This is spoken on it; and, if `fast_open` says so, its SYN carried data.
     pub(super) fn speaks(&mut self, protocol: Option<Protocol>, fast_open: bool, origins: &mut Origins) {
         let fast_open = fast_open || self.origin.fast_open;
         if (self.origin.protocol, self.origin.fast_open) != (protocol, fast_open) {
@@ -348,7 +346,7 @@ impl Connection {
         for kind in SliceKind::ALL {
             times.add_time(kind, self.sums.get(Sum::Time(kind)));
         }
-        let multiplexed = self.is_multiplexed(tls.as_ref());
+        let has_http2 = tls.as_ref().and_then(|tls| tls.alpn.as_deref()) == Some("h2");
         ConnectionView {
             sock,
             role: self.origin.role,
@@ -368,7 +366,7 @@ impl Connection {
             handshake_us: self.handshake_us(),
             queued_us: self.queued_us(),
             acceptor: known(self.acceptor).map(|tid| (tid, self.origin.comm.to_string())),
-            multiplexed,
+            multiplexed: has_http2 || self.is_multiplexed(),
             pipelined: 0,
             first_request: None,
             exchanges: self.exchanges.into(),

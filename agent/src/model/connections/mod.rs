@@ -184,7 +184,7 @@ impl Connections {
         view.done = true;
         if let Some(connection) = &connection {
             prove(&self.ends, connection, &mut view);
-            view.multiplexed = connection.is_multiplexed(self.hellos.view(sock).as_ref());
+            view.multiplexed = connection.is_multiplexed() || self.hellos.has_http2(sock);
         }
         if let Some(connection) = &mut connection {
             connection.add(exchange, &view);

@@ -65,6 +65,13 @@ impl Hellos {
         self.0.remove(&sock);
     }
 
+    /// Whether HTTP/2 is known to be spoken inside.
+    pub(super) fn has_http2(&self, sock: SockId) -> bool {
+        let Some(Hello { client, server: Some(server), .. }) = self.0.get(&sock) else { return false };
+        let only = || client.as_ref().and_then(|client| client.alpn.first().filter(|_| client.alpn.len() == 1));
+        server.alpn.as_ref().or_else(only).is_some_and(|chosen| chosen == "h2")
+    }
+
     pub(super) fn view(&self, sock: SockId) -> Option<TlsView> {
         let Hello { client, server, opening } = self.0.get(&sock)?;
         let offered = client.as_ref().map_or_else(Vec::new, |client| client.alpn.clone());

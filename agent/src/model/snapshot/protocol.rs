@@ -108,6 +108,13 @@ pub struct TlsView {
     pub first_answer: Option<FirstAnswer>,
 }
 
+impl TlsView {
+    /// HTTP/2 was offered, and what was chosen is encrypted.
+    pub fn may_be_http2(&self) -> bool {
+        self.alpn.is_none() && self.offered.iter().any(|offered| offered == "h2")
+    }
+}
+
 /// How a TLS connection got from nothing to its first answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstAnswer {

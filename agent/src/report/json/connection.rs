@@ -235,6 +235,10 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                     "first_answer: none was seen yet, or its records could not be followed",
                 ),
                 (view.multiplexed, MULTIPLEXED),
+                (
+                    view.tls.as_ref().is_some_and(TlsView::may_be_http2),
+                    "multiplexed: HTTP/2 was offered, what was chosen is encrypted",
+                ),
                 (view.closed_ns.is_none(), "close: it is open"),
                 (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
                 (

@@ -160,6 +160,9 @@ fn nature(connection: &ConnectionView) -> Option<String> {
             "multiplexed: the kernel sees one byte stream, the app sees N requests (N not visible)".to_owned(),
         );
     }
+    if connection.tls.as_ref().is_some_and(TlsView::may_be_http2) {
+        return Some("perhaps multiplexed: HTTP/2 was offered, and what was chosen is encrypted".to_owned());
+    }
     if connection.pipelined > 1 {
         return Some(format!("pipelined: its first burst has {} requests or more", connection.pipelined));
     }
