@@ -18,7 +18,7 @@ const SLACK_NS: u64 = 50_000;
 /// Headers that a proxy adds or takes away change a response by no more, bytes.
 const HEADERS_BYTES: u64 = 1_024;
 
-/// The same thread, and no other request was open on it.
+/// The same thread, and no other request was open on it; nor had this one another call under way.
 pub(super) const ALONE: f64 = 0.95;
 /// The same thread, and of several the order of reads and writes names one.
 const IN_ORDER: f64 = 0.85;
@@ -184,7 +184,8 @@ fn choose(served: &[&mut Served], open: &[usize], call: &Called, begun_ns: u64) 
         (same, [ALONE, IN_ORDER, BEST])
     };
     if let [only] = among[..] {
-        return Some((only, alone));
+        // One that had a call under way already may do two things at a time; or the exchange of one of the calls is missing.
+        return Some((only, if served[only].is_taken(call) { best } else { alone }));
     }
     let before = |at: usize| served[at].before_ns(begun_ns);
     let after = |at: usize| served[at].after_ns(call);

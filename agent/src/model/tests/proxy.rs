@@ -122,6 +122,20 @@ fn a_call_within_a_request_on_its_thread_is_joined_and_its_time_is_told() {
     assert_eq!(kept.upstream, request.view.upstream, "the screen has it, too");
 }
 
+/// One of the two may be another request's, of which nothing is known.
+#[test]
+fn the_second_of_two_calls_at_a_time_is_less_sure() {
+    let mut world = proxy([1], &[(2, 9_001), (3, 9_001)]);
+    world.apply(Event::Exchange(served(Span(1, 1, 11, MS, 21 * MS))));
+    world.apply(Event::Exchange(called(Span(2, 1, 11, 2 * MS, 20 * MS))));
+    world.apply(Event::Exchange(called(Span(3, 1, 11, 3 * MS, 19 * MS))));
+    world.sample_after(3 * SECOND);
+    let told = exchanges(&world);
+    let request = told.iter().find(|one| one.role == Role::Server).expect("the request");
+    let confidence: Vec<_> = request.view.upstream.iter().map(|join| join.confidence).collect();
+    assert_eq!(confidence, [0.95, 0.6]);
+}
+
 /// An event loop reads and calls at once, and answers as soon as it has the answer: of many that are open the order names
 /// the right one.
 #[test]
