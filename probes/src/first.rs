@@ -14,7 +14,8 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
+    Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_HTTP2_BYTES, MAX_HTTP2_LOOKS, MAX_LOOKS,
+    MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
 };
 
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
 const OVER: u8 = 255;
 /// Added to the number of calls of a direction that has TLS.
 const TLS: u8 = 128;
+/// The same for HTTP/2 in the clear.
+const HTTP2: u8 = 64;
 /// TLS: a handshake record.
 const HANDSHAKE: u8 = 22;
 /// A first call that moved less than this says too little.
@@ -140,6 +143,39 @@ fn fast_open(tp: *const c_void) -> u8 {
     (bit != 0 && load!(tp, syn_data_acked as u8) & bit != 0) as u8
 }
 
+/// TLS or HTTP/2, if a direction begins as these do; else 0. HTTP/2 begins with `PRI` at the client's end and with settings at
+/// the server's, and is followed since its first request may come with a later call.
+#[inline(always)]
+fn speaks(begin: [u8; 8]) -> u8 {
+    const SETTINGS: u8 = 4;
+    let [a, b, c, kind, flags, stream @ ..] = begin;
+    if a == HANDSHAKE {
+        TLS
+    } else if a == b'P' && b == b'R' && c == b'I' || a == 0 && kind == SETTINGS && flags == 0 && stream == [0; 3] {
+        HTTP2
+    } else {
+        0
+    }
+}
+
+#[inline(always)]
+fn most_bytes(spoken: u8) -> u64 {
+    match spoken {
+        TLS => MAX_TLS_BYTES,
+        HTTP2 => MAX_HTTP2_BYTES,
+        _ => MANY_BYTES as u64,
+    }
+}
+
+#[inline(always)]
+fn most_looks(spoken: u8) -> u8 {
+    match spoken {
+        TLS => MAX_TLS_LOOKS,
+        HTTP2 => MAX_HTTP2_LOOKS,
+        _ => MAX_LOOKS,
+    }
+}
+
 /// Looks at what a call moved: `size` bytes, after `at` others in this direction. A function of its own for the room on
 /// the stack.
 ///
@@ -152,24 +188,25 @@ pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u
         let looks = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
         let before = *looks;
         *looks = OVER;
-        if at > if before & TLS == 0 { MANY_BYTES as u64 } else { MAX_TLS_BYTES } {
+        let spoken = before & (TLS | HTTP2);
+        if at > most_bytes(spoken) {
             return;
         }
         let buffer = buffer(size);
         if buffer.length == 0 {
             return;
         }
-        if before == 0 && !allowed() {
+        // What is followed is followed without a gap, or not at all.
+        if spoken != TLS && (before == 0 || spoken == HTTP2) && !allowed() {
             return count(counter::UNLOOKED);
         }
         let begin: [u8; 8] = user(buffer.address);
-        let number = before & !TLS;
-        let tls = before & TLS != 0 || begin[0] == HANDSHAKE;
-        // HTTP/2 begins with `PRI`, and its first request may come with the next call.
-        let more = tls || before != 0 || begin[0] == b'P' && begin[1] == b'R' && begin[2] == b'I';
-        let last = number + 1 >= if tls { MAX_TLS_LOOKS } else { MAX_LOOKS } || !more && size >= ENOUGH;
+        let number = before & !(TLS | HTTP2);
+        let spoken = if spoken != 0 { spoken } else { speaks(begin) };
+        let more = spoken != 0 || before != 0;
+        let last = number + 1 >= most_looks(spoken) || !more && size >= ENOUGH;
         if !last {
-            *looks = number + 1 | if tls { TLS } else { 0 };
+            *looks = number + 1 | spoken;
         }
         let head = FirstBytes {
             kind: abi::FIRST_BYTES,

@@ -93,6 +93,7 @@ pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<Exchang
     ConnectionView {
         pipelined: 0,
         first_request: None,
+        streams: None,
         multiplexed: false,
         protocol: None,
         tls: None,

@@ -20,7 +20,7 @@ pub use connection::{
 };
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use moment::{Call, Moment, What};
-pub use protocol::{ClientHello, Recognised, RequestLine, ServerHello, Sign, TlsRecord};
+pub use protocol::{ClientHello, Http2Streams, Recognised, RequestLine, ServerHello, Sign, TlsRecord};
 pub use quic::{QuicDatagram, QuicPackets};
 
 /// A socket's id, unique for a run.

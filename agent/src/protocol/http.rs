@@ -9,12 +9,12 @@ use crate::model::event::{RequestLine, Sign};
 const HEADERS: usize = 64;
 /// Of a path, characters that are kept.
 const PATH: usize = 256;
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GRPC: &[u8] = b"application/grpc";
 /// The same by the static Huffman code of HPACK (RFC 7541, appendix B), up to the last byte that it fills.
 const GRPC_HUFFMAN: &[u8] = &[0x1d, 0x75, 0xd0, 0x62, 0x0d, 0x26, 0x3d, 0x4c, 0x4d, 0x65];
 const HEADERS_FRAME: u8 = 1;
-const FRAME_HEAD: usize = 9;
+pub(super) const FRAME_HEAD: usize = 9;
 
 /// The first of a client's bytes. Its first request may come later: some wait for the server's settings.
 pub(super) fn preface(bytes: &[u8]) -> Option<Reading> {

@@ -2,13 +2,16 @@
 //! anywhere: what is not certain is no sign, never a wrong name.
 
 mod datagram;
+mod heads;
 mod http;
 mod named;
 mod quic;
 mod records;
+mod streams;
 mod tls;
 
 pub use records::Records;
+pub use streams::Streams;
 
 use crate::model::event::{QuicPackets, Sign};
 

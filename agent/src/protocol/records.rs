@@ -1,5 +1,6 @@
 //! The records of TLS: which of them, of what length, begins where. What is in them stays unread, but for the hellos.
 
+use super::heads::Heads;
 use super::tls::{HEAD, LONGEST};
 use crate::model::event::TlsRecord;
 
@@ -10,54 +11,33 @@ const KINDS: std::ops::RangeInclusive<u8> = 20..=24;
 /// Records told of one direction: a client's handshake and its first request, or a server's.
 const MOST: u32 = 8;
 
-/// The records of one direction of a connection, from bytes that come in order, with gaps.
-#[derive(Clone, Debug, Default)]
+/// The records of one direction of a connection.
+#[derive(Clone, Debug)]
 pub struct Records {
-    /// Where the next record begins.
-    next: u64,
-    /// As much of its head as is there.
-    head: Vec<u8>,
+    heads: Heads<HEAD>,
     told: u32,
-    lost: bool,
 }
 
 impl Records {
     /// Records that begin at this place, behind so many bytes of this direction.
     pub fn starting_at(next: u64) -> Self {
-        Self { next, ..Self::default() }
+        Self { heads: Heads::starting_at(next), told: 0 }
     }
 
-    /// Takes bytes that were read or written behind `at` others, and tells the records that begin in them. Where a head
-    /// was not among the bytes, nothing is told from there on.
+    /// Takes bytes that were read or written behind `at` others, and tells the records that begin in them.
     pub fn take(&mut self, from_client: bool, at: u64, bytes: &[u8], mut tell: impl FnMut(TlsRecord)) {
-        let end = at + bytes.len() as u64;
-        while !self.lost && self.told < MOST {
-            let from = self.next + self.head.len() as u64;
-            if from >= end {
-                return;
-            }
-            let Some(there) = from.checked_sub(at).and_then(|from| bytes.get(usize::try_from(from).ok()?..)) else {
-                self.lost = true;
-                return;
-            };
-            let missing = HEAD - self.head.len();
-            self.head.extend_from_slice(&there[..missing.min(there.len())]);
-            let [kind, 3, 0..=4, high, low] = self.head[..] else {
-                self.lost = self.head.len() >= HEAD;
-                return;
-            };
+        let told = &mut self.told;
+        self.heads.take(at, bytes, |at, head| {
+            let [kind, 3, 0..=4, high, low] = *head else { return None };
             let length = u16::from_be_bytes([high, low]);
-            if !KINDS.contains(&kind) || usize::from(length) > LONGEST + 256 {
-                self.lost = true;
-                return;
-            }
+            let is_record = KINDS.contains(&kind) && usize::from(length) <= LONGEST + 256;
+            (is_record && *told < MOST).then_some(())?;
             if kind != HANDSHAKE {
-                tell(TlsRecord { from_client, kind, length, at: self.next });
-                self.told += 1;
+                tell(TlsRecord { from_client, kind, length, at });
+                *told += 1;
             }
-            self.next += HEAD as u64 + u64::from(length);
-            self.head.clear();
-        }
+            Some(length.into())
+        });
     }
 }
 
@@ -73,7 +53,7 @@ mod tests {
     }
 
     fn told(pieces: &[(u64, &[u8])]) -> Vec<(u8, u16, u64)> {
-        let (mut records, mut told) = (Records::default(), Vec::new());
+        let (mut records, mut told) = (Records::starting_at(0), Vec::new());
         for (at, bytes) in pieces {
             records.take(true, *at, bytes, |record| told.push((record.kind, record.length, record.at)));
         }

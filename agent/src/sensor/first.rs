@@ -1,6 +1,7 @@
 //! First bytes, from their records to what they are recognised as. They go no further than here.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use backscope_abi as abi;
 use backscope_abi::role;
@@ -8,8 +9,8 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::stream;
-use crate::model::event::{Event, QuicDatagram, Recognised, Sign, SockId};
-use crate::protocol::{self, Reading, Records};
+use crate::model::event::{Event, Http2Streams, QuicDatagram, Recognised, Sign, SockId};
+use crate::protocol::{self, Reading, Records, Streams};
 
 /// Directions whose first bytes came in parts, and are not complete yet.
 const MAX_WAITING: usize = 1_024;
@@ -27,13 +28,21 @@ pub(super) struct FirstBytes {
     records: HashMap<(SockId, bool), Records>,
     /// UDP sockets that speak QUIC: what has a short header there is QUIC's.
     quic: FxHashSet<SockId>,
+    /// Connections that speak HTTP/2.
+    streams: HashMap<SockId, Streams>,
     /// What requests ask for is told, too.
     paths: bool,
 }
 
 impl FirstBytes {
     pub(super) fn new(paths: bool) -> Self {
-        Self { waiting: HashMap::new(), records: HashMap::new(), quic: FxHashSet::default(), paths }
+        Self {
+            waiting: HashMap::new(),
+            records: HashMap::new(),
+            quic: FxHashSet::default(),
+            streams: HashMap::new(),
+            paths,
+        }
     }
 
     /// What a record of first bytes tells, perhaps together with those before it.
@@ -54,7 +63,10 @@ impl FirstBytes {
         if let Some(sign) = self.name(&head, bytes) {
             tell(sign);
         }
-        self.follow(&head, bytes, tell);
+        self.follow(&head, bytes, &mut tell);
+        if let Some(streams) = self.streams(&head, bytes) {
+            tell(Sign::Http2Streams(streams));
+        }
         told
     }
 
@@ -97,6 +109,18 @@ impl FirstBytes {
         sign
     }
 
+    /// The streams of an HTTP/2 connection that was seen from its beginning, if there are others than before.
+    fn streams(&mut self, head: &abi::FirstBytes, bytes: &[u8]) -> Option<Http2Streams> {
+        let (from_client, room) = (from_client(head), self.streams.len() < MAX_FOLLOWED);
+        let begins = head.at == 0 && head.midway == 0 && Streams::begins(from_client, bytes);
+        let streams = match self.streams.entry(head.sock) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) if begins && room => place.insert(Streams::default()),
+            Entry::Vacant(_) => return None,
+        };
+        streams.take(from_client, head.at.into(), bytes, head.last != 0)
+    }
+
     /// Follows the records of a TLS connection that was seen from its beginning.
     fn follow(&mut self, head: &abi::FirstBytes, bytes: &[u8], mut tell: impl FnMut(Sign)) {
         let (key, at) = ((head.sock, head.outbound != 0), u64::from(head.at));
@@ -119,6 +143,7 @@ impl FirstBytes {
 
     /// A connection ended.
     pub(super) fn forget(&mut self, sock: SockId) {
+        self.streams.remove(&sock);
         for outbound in [false, true] {
             self.waiting.remove(&(sock, outbound));
             self.records.remove(&(sock, outbound));

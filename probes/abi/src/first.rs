@@ -18,11 +18,15 @@ pub const FEW_BYTES: u32 = 511;
 pub const MANY_BYTES: u32 = 2_047;
 /// Calls whose bytes are read of a direction at most.
 pub const MAX_LOOKS: u8 = 3;
+/// The same of a direction that begins as HTTP/2 does, for its streams to be counted. Less than 63.
+pub const MAX_HTTP2_LOOKS: u8 = 60;
 /// The same of a direction that begins as TLS does, up to the first application data: TLS libraries read the head of a
 /// record by itself, and a client's handshake is four records.
 pub const MAX_TLS_LOOKS: u8 = 14;
 /// Bytes of such a direction behind which no more is read.
 pub const MAX_TLS_BYTES: u64 = 16_384;
+/// The same of HTTP/2.
+pub const MAX_HTTP2_BYTES: u64 = 1 << 30;
 /// Reads of first bytes in one refresh period, on each processor. Beyond it, and while the ring buffer is an eighth full or
 /// more, new connections have no protocol;
 /// [`counter::UNLOOKED`](crate::counter::UNLOOKED) counts what was passed over.

@@ -23,7 +23,8 @@ pub use datagram::{
 };
 pub use first::{
     FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, FirstDatagram, Flow, LOOKS_A_PERIOD, MANY_BYTES,
-    MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, MAX_FLOWS, MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS,
+    MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, MAX_FLOWS, MAX_HTTP2_BYTES, MAX_HTTP2_LOOKS, MAX_LOOKS, MAX_TLS_BYTES,
+    MAX_TLS_LOOKS,
 };
 pub use layout::{ABSENT, Config, Layout};
 pub use moment::{MOMENT, Moment, side, what};

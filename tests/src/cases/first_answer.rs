@@ -40,7 +40,7 @@ fn told(world: &World, demo: &str, kind: &str) -> anyhow::Result<[Vec<Value>; 2]
     Ok([of("server"), of("client")])
 }
 
-/// Each of these after the first has so many round trips, and took about as long: the server does not see the first half
+/// Each of these after the first has so many round trips, and took no less: of which the server does not see the first half
 /// of the first one, nor the second half of the last.
 fn check(told: &[Value], round_trips: u64, seen: u64) -> anyhow::Result<()> {
     ensure!(told.len() + 1 >= CONNECTIONS, "{} of {CONNECTIONS} connections: {told:?}", told.len());
@@ -48,8 +48,8 @@ fn check(told: &[Value], round_trips: u64, seen: u64) -> anyhow::Result<()> {
         let answer = &connection["first_answer"];
         ensure!(answer["round_trips"] == round_trips, "not {round_trips}: {connection}");
         let us = answer["us"].as_u64().unwrap_or(0);
-        let least = seen * RTT_US;
-        ensure!((least..least + RTT_US * 3 / 4).contains(&us), "{seen} round trips take {us} µs: {connection}");
+        // On a busy machine it may take any time longer.
+        ensure!(us >= seen * RTT_US, "{seen} round trips take {us} µs: {connection}");
     }
     Ok(())
 }

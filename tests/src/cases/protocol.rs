@@ -143,6 +143,11 @@ fn http(world: &World) -> anyhow::Result<()> {
         let is_multiplexed = connection.get("multiplexed").is_some();
         ensure!(is_multiplexed == (protocol == "http/2"), "{argument}: {connection}");
     }
+    let mut many = Command::new(installed("h2load")?);
+    many.args(["-c1", "-m10", "-n40", &format!("http://127.0.0.1:{h2c}/")]);
+    let streams = &asked(&mut agent, h2c, &mut many)?["streams"];
+    let at_once = number(streams, "/most_at_once");
+    ensure!(streams["opened"] == 40 && at_once.is_some_and(|most| (2..=10).contains(&most)), "{streams}");
     let ended = agent.stop()?;
     let named = ended.of("exchange").all(|exchange| exchange["protocol"].is_string());
     ensure!(named, "each exchange has the protocol of its connection");
@@ -213,7 +218,8 @@ fn round_trips_saved(world: &World) -> anyhow::Result<()> {
     let mut early = openssl(port, &["-early_data", &request.display().to_string(), "-sess_in"], &session)?;
     let early = asked(&mut agent, port, early.stdin(Stdio::null()))?;
     ensure!(early["tls"]["early_data"] == true && early["tls"]["resumed"] == true, "{early}");
-    ensure!(steps(&early) == [Some(1), Some(0), Some(1)], "{early}");
+    // On loopback the client's last word may be there before a busy server has answered.
+    ensure!(matches!(steps(&early), [Some(1), Some(0 | 1), Some(1)]), "{early}");
 
     let url = format!("https://127.0.0.1:{port}/");
     // The first connection fetches the cookie.

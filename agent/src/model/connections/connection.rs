@@ -369,6 +369,7 @@ impl Connection {
             multiplexed: has_http2 || self.is_multiplexed(),
             pipelined: 0,
             first_request: None,
+            streams: None,
             exchanges: self.exchanges.into(),
             times,
             current: current.map(|current| self.view_of(current)),

@@ -31,7 +31,7 @@ pub use ends::MAX_ENDS;
 use inside::Inside;
 use origin::Origins;
 pub use protocols::MAX_HELLOS;
-use protocols::{Hellos, Requests};
+use protocols::{First, Hellos, Requests};
 
 /// Connections known at once, open or closed.
 pub const MAX_CONNECTIONS: usize = 100_000;
@@ -262,7 +262,8 @@ impl Connections {
         }
         if interest.connections {
             let mut view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
-            (view.pipelined, view.first_request) = self.requests.get(closed.sock);
+            let first = self.requests.get(closed.sock);
+            (view.pipelined, view.first_request, view.streams) = (first.count, first.line, first.streams);
             out.push(connection_output(closed.ts_ns, connection, view));
         }
         self.closed.push_back(closed.sock);
@@ -343,9 +344,9 @@ impl Connections {
     }
 
     fn view(&self, sock: SockId, connection: &Connection) -> ConnectionView {
-        let (pipelined, first_request) = self.requests.get(sock);
+        let First { count, line, streams } = self.requests.get(sock);
         let view = connection.view(sock, self.details.get(sock), self.hellos.view(sock));
-        ConnectionView { pipelined, first_request, ..view }
+        ConnectionView { pipelined: count, first_request: line, streams, ..view }
     }
 
     /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end may learn from it.

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::opening::Opening;
-use crate::model::event::{ClientHello, Exchange, RequestLine, ServerHello, Sign, SockId};
+use crate::model::event::{ClientHello, Exchange, Http2Streams, RequestLine, ServerHello, Sign, SockId};
 use crate::model::snapshot::{ExchangeView, Protocol, TlsView};
 
 /// Open TLS connections whose hellos are kept. Of further ones it is known only that they are TLS.
@@ -23,7 +23,9 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
         Sign::ClientHello(_) | Sign::ServerHello(_) => known.or(Some(Protocol::Tls)),
         Sign::Redis => Some(Protocol::Redis),
         Sign::Postgresql => Some(Protocol::Postgresql),
-        Sign::TlsRecord(_) | Sign::FastOpen | Sign::Quic { .. } | Sign::Dtls | Sign::Stun => known,
+        Sign::Http2Streams(_) | Sign::TlsRecord(_) | Sign::FastOpen | Sign::Quic { .. } | Sign::Dtls | Sign::Stun => {
+            known
+        }
     }
 }
 
@@ -91,14 +93,31 @@ impl Hellos {
 
 /// What the first requests of open connections were, where more is told of them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Requests(FxHashMap<SockId, (u8, Option<RequestLine>)>);
+pub(super) struct Requests(FxHashMap<SockId, First>);
+
+/// What is known of the first requests of a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct First {
+    /// How many came at once; 0 if not more than one.
+    pub(super) count: u8,
+    /// What the first asks for.
+    pub(super) line: Option<RequestLine>,
+    /// Of HTTP/2.
+    pub(super) streams: Option<Http2Streams>,
+}
 
 impl Requests {
     pub(super) fn add(&mut self, sock: SockId, sign: &Sign) {
-        if let Sign::HttpRequests { count, first, .. } = sign
-            && (self.0.len() < MAX_HELLOS || self.0.contains_key(&sock))
+        if !matches!(sign, Sign::HttpRequests { .. } | Sign::Http2Streams(_))
+            || self.0.len() >= MAX_HELLOS && !self.0.contains_key(&sock)
         {
-            self.0.insert(sock, (*count, first.clone()));
+            return;
+        }
+        let known = self.0.entry(sock).or_default();
+        match sign {
+            Sign::HttpRequests { count, first, .. } => (known.count, known.line) = (*count, first.clone()),
+            Sign::Http2Streams(streams) => known.streams = Some(*streams),
+            _ => {}
         }
     }
 
@@ -106,8 +125,7 @@ impl Requests {
         self.0.remove(&sock);
     }
 
-    /// How many came at once, and what the first asks for.
-    pub(super) fn get(&self, sock: SockId) -> (u8, Option<RequestLine>) {
+    pub(super) fn get(&self, sock: SockId) -> First {
         self.0.get(&sock).cloned().unwrap_or_default()
     }
 }

@@ -71,6 +71,19 @@ pub enum Sign {
         /// What the first of them asks for, if that was to be told.
         first: Option<RequestLine>,
     },
+    /// Streams of HTTP/2 so far.
+    Http2Streams(Http2Streams),
+}
+
+/// The streams of an HTTP/2 connection in the clear: each is a request and its response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http2Streams {
+    /// Streams that the client opened.
+    pub opened: u32,
+    /// Most that were open at a time, while both directions could be followed.
+    pub most: u32,
+    /// Not everything was looked at: there may be more of both.
+    pub partly: bool,
 }
 
 /// A record of TLS that is no plain message of the handshake.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Join, Owner, Protocol, TlsView};
-use crate::model::event::{Ending, HoldReason, RequestLine, Role, Side, SockId, TcpState};
+use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState};
 
 /// What a slice of an exchange's time was spent on. The names are the contract's (`SliceKind::name`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -263,6 +263,8 @@ pub struct ConnectionView {
     pub pipelined: u8,
     /// What the first request of HTTP/1 asks for, if that was to be told: escape before printing.
     pub first_request: Option<RequestLine>,
+    /// Streams of HTTP/2 in the clear: each is a request.
+    pub streams: Option<Http2Streams>,
     /// Exchanges so far.
     pub exchanges: u64,
     /// Where their time went.

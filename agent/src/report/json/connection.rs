@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::body::{gaps, owner_name};
 use super::proxy::JoinBody;
-use crate::model::event::{Ending, HoldReason, Role, Side, SockId};
+use crate::model::event::{Ending, HoldReason, Http2Streams, Role, Side, SockId};
 use crate::model::output::{ConnectionOutput, ExchangeOutput};
 use crate::model::snapshot::{ConnectionView, FirstAnswer, OwnerTimes, Protocol, Slice, SliceKind, TlsView, Verdict};
 
@@ -159,6 +159,8 @@ pub(super) struct ConnectionBody<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multiplexed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    streams: Option<StreamsBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pipelined: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_request: Option<Value>,
@@ -198,6 +200,7 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             bytes: json!({ "in": view.bytes_in, "out": view.bytes_out }),
             exchanges: view.exchanges,
             multiplexed: view.multiplexed,
+            streams: view.streams.map(StreamsBody::from),
             pipelined: Some(view.pipelined).filter(|&count| count > 1),
             first_request: view
                 .first_request
@@ -234,7 +237,11 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                     view.tls.is_some() && first_answer(view).is_none(),
                     "first_answer: none was seen yet, or its records could not be followed",
                 ),
-                (view.multiplexed, MULTIPLEXED),
+                (view.multiplexed && view.streams.is_none(), MULTIPLEXED),
+                (
+                    view.streams.is_some_and(|streams| streams.partly),
+                    "streams: not everything was looked at; there were so many at least",
+                ),
                 (
                     view.tls.as_ref().is_some_and(TlsView::may_be_http2),
                     "multiplexed: HTTP/2 was offered, what was chosen is encrypted",
@@ -277,6 +284,20 @@ impl<'a> From<&'a TlsView> for TlsBody<'a> {
 
 fn first_answer(view: &ConnectionView) -> Option<&FirstAnswer> {
     view.tls.as_ref().and_then(|tls| tls.first_answer.as_ref())
+}
+
+/// The streams of HTTP/2 in the clear.
+#[derive(Serialize)]
+struct StreamsBody {
+    opened: u32,
+    most_at_once: u32,
+    partly: bool,
+}
+
+impl From<Http2Streams> for StreamsBody {
+    fn from(Http2Streams { opened, most, partly }: Http2Streams) -> Self {
+        Self { opened, most_at_once: most, partly }
+    }
 }
 
 /// How a TLS connection got to its first answer.

@@ -9,7 +9,7 @@ use super::parts::{Row, columns, cut, raw, rule, span};
 use super::queues::take;
 use super::steps::Step;
 use super::{connection_table, exchange, finding, lanes, put, steps, verdict, words};
-use crate::model::event::{Ending, HoldReason, RequestLine, Role, Side};
+use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Role, Side};
 use crate::model::snapshot::{ConnectionView, ExchangeView, FirstAnswer, Protocol, SliceKind, Snapshot, TlsView};
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
@@ -156,9 +156,7 @@ fn facts(
 /// What exchanges are here, where they are not a request and its response.
 fn nature(connection: &ConnectionView) -> Option<String> {
     if connection.multiplexed {
-        return Some(
-            "multiplexed: the kernel sees one byte stream, the app sees N requests (N not visible)".to_owned(),
-        );
+        return Some(multiplexed(connection.streams));
     }
     if connection.tls.as_ref().is_some_and(TlsView::may_be_http2) {
         return Some("perhaps multiplexed: HTTP/2 was offered, and what was chosen is encrypted".to_owned());
@@ -275,6 +273,15 @@ fn steps(answer: &FirstAnswer, fast_open: bool) -> String {
         |name: &str, trips: u32| if trips == 0 { format!("{name} 0, came along") } else { format!("{name} {trips}") };
     let parts = [step("TCP", tcp), step("TLS", tls), step("request", request)].join(" + ");
     format!("{trips} round trip{plural} ({parts}), {}", fine(answer.us))
+}
+
+fn multiplexed(streams: Option<Http2Streams>) -> String {
+    const BEGIN: &str = "multiplexed: the kernel sees one byte stream, the app sees";
+    let Some(Http2Streams { opened, most, partly }) = streams else {
+        return format!("{BEGIN} N requests (N not visible)");
+    };
+    let least = if partly { "at least " } else { "" };
+    format!("{BEGIN} {least}{} requests, {least}{} at a time", grouped(opened.into()), grouped(most.into()))
 }
 
 /// What the hellos told.
