@@ -65,7 +65,8 @@ pub fn all() -> &'static [Entry] {
 pub fn find(name: &str) -> Option<&'static Entry> {
     let lecture = name.parse::<u8>().ok();
     let is = |entry: &&Entry| {
-        entry.slug == name || lecture.is_some_and(|wanted| entry.lesson().is_ok_and(|lesson| lesson.lecture == wanted))
+        entry.slug == name
+            || lecture.is_some_and(|wanted| entry.lesson().is_ok_and(|lesson| lesson.lectures.contains(&wanted)))
     };
     LESSONS.iter().find(is)
 }

@@ -7,15 +7,18 @@ use crate::{
         Model,
         event::{Accept, Event, Role, SockId},
         output::Output,
-        snapshot::{ConnectionView, ExchangeView, ListenerView, SliceKind, Snapshot, ThreadView},
+        snapshot::{
+            ConnectionView, DatagramView, ExchangeView, ListenerView, QuicView, SliceKind, Snapshot, ThreadView,
+        },
     },
     record::{Entry, Header},
     tui::{self, Step},
 };
 
-/// Who a line of a report is from: the server, or a client by its number.
+/// Who a line of a report is from.
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
+const LINK: &str = "link";
 
 /// The evidence of one run.
 #[derive(Clone, Debug)]
@@ -90,8 +93,7 @@ impl Collector {
 
 /// A line as it stands among the reports.
 pub(super) fn report(who: Who, line: &str) -> String {
-    let who = if who == Who::Server { SERVER } else { CLIENT };
-    format!("{who}: {line}")
+    format!("{}: {line}", who.name())
 }
 
 /// Who says something.
@@ -101,6 +103,19 @@ pub enum Who {
     Server,
     /// One of the clients.
     Client,
+    /// The link between them.
+    Link,
+}
+
+impl Who {
+    /// In a word.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Server => SERVER,
+            Self::Client => CLIENT,
+            Self::Link => LINK,
+        }
+    }
 }
 
 impl Evidence {
@@ -124,6 +139,11 @@ impl Evidence {
         })
     }
 
+    /// How long the link takes for a round trip, µs; 0 without a link.
+    pub fn link_us(&self) -> u64 {
+        self.named(Who::Link, "round-trip", "us").next().unwrap_or(0)
+    }
+
     /// The listeners, in the order they became known.
     pub fn listeners(&self) -> &[ListenerView] {
         &self.snapshot.listeners
@@ -143,6 +163,47 @@ impl Evidence {
             Output::Accept(accept) => Some(accept),
             _ => None,
         })
+    }
+
+    /// The connections of one side as they were at their ends, in the order they began.
+    pub fn connections(&self, role: Role) -> Vec<&ConnectionView> {
+        let mut found: Vec<_> = self
+            .outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Connection(connection) if connection.view.role == role => Some(&connection.view),
+                _ => None,
+            })
+            .collect();
+        found.sort_by_key(|connection| connection.since_ns);
+        found
+    }
+
+    /// The QUIC connections of one side, in the order they began.
+    pub fn quic(&self, role: Role) -> Vec<&QuicView> {
+        let mut found: Vec<_> = self
+            .outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Quic(quic) if quic.view.role == role => Some(&quic.view),
+                _ => None,
+            })
+            .collect();
+        found.sort_by_key(|quic| quic.since_ns);
+        found
+    }
+
+    /// The UDP sockets that a thread of this name had, with their last figures.
+    pub fn datagrams<'a>(&'a self, comm: &str) -> Vec<&'a DatagramView> {
+        let mut last = BTreeMap::new();
+        for output in &self.outputs {
+            if let Output::Datagrams(datagrams) = output
+                && datagrams.view.comm == comm
+            {
+                last.insert(datagrams.view.sock, &datagrams.view);
+            }
+        }
+        last.into_values().collect()
     }
 
     /// A thread's name; its number where that is not known.

@@ -62,7 +62,7 @@ pub(super) fn table(
         let style = if marked { theme.strong() } else { ratatui::style::Style::new() };
         let row: Row = vec![
             span(if marked { "▸" } else { " " }, theme.strong()),
-            span(format!(" {}  ", right(&lesson.lecture.to_string(), 7)), theme.dim()),
+            span(format!(" {}  ", right(&lesson.lecture(), 7)), theme.dim()),
             span(left(&lesson.title, titles), style),
             span(left(&format!("  {}", lesson.slug), name), theme.dim()),
             span(format!("  {} min", right(&lesson.minutes.to_string(), 2)), theme.dim()),
