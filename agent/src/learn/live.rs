@@ -213,7 +213,8 @@ impl Run {
 
     fn sample(&mut self) -> anyhow::Result<()> {
         self.sampled = Instant::now();
-        let sample = self.sensor.last_sample();
+        let mut sample = self.sensor.last_sample();
+        while self.sensor.scan_on(&mut sample) {}
         self.drain();
         self.events.push(Event::Sample(sample));
         self.apply()
