@@ -31,7 +31,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::time("link", "a round trip on the link; 0 if there is none"),
         Spec::count("counted", "round trips as the client counted them"),
         Spec::count("connections", "TCP connections of the client, as the kernel saw them"),
-        Spec::count("quic", "QUIC connections of the client, as their datagrams tell"),
+        Spec::count("quic", "QUIC connections, as the datagrams at the server's socket tell"),
         Spec::count("in_all", "round trips of all connections, with their later requests"),
         Spec::count("answers", "requests that were answered"),
         Spec::word("version", "version of TLS that the server chose"),
@@ -58,7 +58,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("counted", said("round_trips"));
     facts.whole("taken", said("early_data"));
     facts.whole("answers", evidence.number_before(Who::Client, "answered"));
-    let (tcp, quic) = (evidence.connections(Role::Client), evidence.quic(Role::Client));
+    let (tcp, quic) = (evidence.connections(Role::Client), evidence.quic(Role::Server));
     facts.whole("connections", tcp.len() as u64);
     facts.whole("quic", quic.len() as u64);
     let steps = if let Some(last) = tcp.last() {
@@ -150,17 +150,17 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
     if let Some(us) = connection.handshake_us {
         let with = exchanges.first().filter(|_| connection.fast_open);
         let syn = with.map_or("SYN".to_owned(), |first| format!("SYN, and in it {} bytes", first.request_bytes));
-        out.push(arrow(None, Lane::Kernel, Lane::Peer, &syn));
+        out.push(arrow(Some(0), Lane::Kernel, Lane::Peer, &syn));
         let (owner, text) = (Owner::Peer, "TCP: until the server's SYN-ACK".to_owned());
-        out.push(Step::Held { at: None, us, owner, counts: true, text });
-        out.push(arrow(None, Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
+        out.push(Step::Held { at: Some(0), us, owner, counts: true, text });
+        out.push(arrow(Some(us), Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
     }
     let Some(begun) = exchanges.first().map(|exchange| exchange.start_ns) else { return out };
     let [_, tls, request] = round_trips(connection).unwrap_or_default();
     for (at, exchange) in exchanges.into_iter().take((tls + request) as usize).enumerate() {
         let handshake = (at as u64) < tls;
         out.push(gap(if handshake { "TLS: a turn of its handshake" } else { "the request" }));
-        let later = exchange.start_ns.saturating_sub(begun) / 1_000;
+        let later = connection.handshake_us.unwrap_or(0) + exchange.start_ns.saturating_sub(begun) / 1_000;
         let steps = evidence.bare_steps(&SMALL, connection.sock, exchange);
         // What went in the SYN is there already.
         let shown = steps.into_iter().skip(if connection.fast_open && at == 0 { 2 } else { 0 });
