@@ -14,9 +14,9 @@ use crate::sock::{announce, monotonic_ns};
 use crate::tun;
 
 /// The end that a server listens at.
-pub(crate) const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+pub const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// Where a client finds it.
-pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+pub const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
 /// Which side of a connection sends a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,7 +2,7 @@
 
 use super::{
     check::Check,
-    checks::{accept_queue, acceptors, idempotency, nagle, patterns, reading},
+    checks::{accept_queue, acceptors, datagrams, https, idempotency, nagle, patterns, protocol, reading},
     lesson::{Lesson, LessonError},
 };
 
@@ -43,6 +43,22 @@ macro_rules! lesson {
 
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[Entry] = &[
+    lesson!("layers", protocol::CHECK, []),
+    lesson!("udp", datagrams::CHECK, []),
+    lesson!("tcp", protocol::CHECK, []),
+    lesson!("tls", https::CHECK, []),
+    lesson!("http1", protocol::CHECK, []),
+    lesson!("websocket", protocol::CHECK, []),
+    lesson!("http2", protocol::CHECK, []),
+    lesson!("http3", datagrams::CHECK, []),
+    lesson!("grpc", protocol::CHECK, []),
+    lesson!("https", https::CHECK, []),
+    lesson!("tls12", https::CHECK, []),
+    lesson!("tls13", https::CHECK, []),
+    lesson!("quic", https::CHECK, []),
+    lesson!("fast-open", https::CHECK, []),
+    lesson!("early-data", https::CHECK, []),
+    lesson!("quic-0rtt", https::CHECK, []),
     lesson!("cpu", patterns::ONE, [1, 2, 3]),
     lesson!("accept-queue", accept_queue::CHECK, [1, 2]),
     lesson!("socket-data", reading::CHECK, [1, 2]),
@@ -65,7 +81,8 @@ pub fn all() -> &'static [Entry] {
 pub fn find(name: &str) -> Option<&'static Entry> {
     let lecture = name.parse::<u8>().ok();
     let is = |entry: &&Entry| {
-        entry.slug == name || lecture.is_some_and(|wanted| entry.lesson().is_ok_and(|lesson| lesson.lecture == wanted))
+        entry.slug == name
+            || lecture.is_some_and(|wanted| entry.lesson().is_ok_and(|lesson| lesson.lectures.contains(&wanted)))
     };
     LESSONS.iter().find(is)
 }

@@ -1,5 +1,9 @@
 //! What a lesson's check is made of.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
+use demo_servers::{delay_link, demo};
+
 use super::{
     evidence::Evidence,
     fact::{Facts, Spec},
@@ -24,8 +28,8 @@ pub struct Check {
 
 /// A server and its clients: verbs of the demo servers with their arguments.
 ///
-/// They run in a network of their own, where the server's address is [`Cast::ADDRESS`]. The clients begin once it
-/// listens.
+/// They run in a network of their own, where the server's address is [`Cast::ADDRESS`] unless it is [`Cast::far`]. The
+/// clients begin once it listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cast {
     /// The server.
@@ -36,15 +40,68 @@ pub struct Cast {
     pub together: bool,
     /// The clients begin once so many workers have said that they are there.
     pub workers: usize,
+    /// A round trip between them takes so long, ms; without a link they are next to one another.
+    pub link_ms: Option<u64>,
 }
 
 impl Cast {
     /// Where the server listens.
     pub const ADDRESS: &'static str = "127.0.0.1:8080";
+    /// Its port, wherever it listens.
+    pub const PORT: u16 = 8080;
 
     /// This server, by its words.
     pub fn server(words: &str) -> Self {
         Self { server: split(&format!("{words} --listen {}", Self::ADDRESS)), ..Self::default() }
+    }
+
+    /// The server and the client of a named demo, with these knobs: "https-tls13 --connections 4".
+    pub fn demo(words: &str) -> Self {
+        let mut knobs = words.split_whitespace();
+        let choice = knobs.next().and_then(demo::find).and_then(|demo| {
+            let knobs: Vec<_> = knobs.collect();
+            demo::Choice::new(demo, &knobs).ok()
+        });
+        let server = match choice {
+            Some(choice) => {
+                let words: Vec<_> = choice.server.iter().map(|word| word.to_string_lossy()).collect();
+                Self::server(&words.join(" "))
+            }
+            // What is wrong with it is said once it runs.
+            None => Self::server(&format!("demo {words} --server-only")),
+        };
+        server.demo_client(words)
+    }
+
+    /// A round trip between server and clients takes so long, if the kernel has TUN devices.
+    #[must_use]
+    pub fn far(self, link_ms: u64) -> Self {
+        let at = |address: Ipv4Addr| SocketAddr::from((address, Self::PORT)).to_string();
+        let moved = self.moved(&at(delay_link::NEAR), &at(delay_link::FAR));
+        Self { link_ms: Some(link_ms), ..moved }
+    }
+
+    /// The same without a link.
+    #[must_use]
+    pub fn near(self) -> Self {
+        Self { link_ms: None, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> &str {
+        self.server.last().map_or(Self::ADDRESS, String::as_str)
+    }
+
+    /// The server listens at the one address, and the clients find it at the other. An address is always the last word.
+    fn moved(mut self, server: &str, client: &str) -> Self {
+        let put = |words: &mut Vec<String>, address: &str| {
+            if let Some(last) = words.last_mut() {
+                address.clone_into(last);
+            }
+        };
+        put(&mut self.server, server);
+        self.clients.iter_mut().for_each(|words| put(words, client));
+        self
     }
 
     /// The clients begin once so many workers have said that they are there.

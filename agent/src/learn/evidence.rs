@@ -2,20 +2,24 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
+use super::check::Cast;
 use crate::{
     model::{
         Model,
         event::{Accept, Event, Role, SockId},
         output::Output,
-        snapshot::{ConnectionView, ExchangeView, ListenerView, SliceKind, Snapshot, ThreadView},
+        snapshot::{
+            ConnectionView, DatagramView, ExchangeView, ListenerView, QuicView, SliceKind, Snapshot, ThreadView,
+        },
     },
     record::{Entry, Header},
     tui::{self, Step},
 };
 
-/// Who a line of a report is from: the server, or a client by its number.
+/// Who a line of a report is from.
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
+const LINK: &str = "link";
 
 /// The evidence of one run.
 #[derive(Clone, Debug)]
@@ -90,8 +94,7 @@ impl Collector {
 
 /// A line as it stands among the reports.
 pub(super) fn report(who: Who, line: &str) -> String {
-    let who = if who == Who::Server { SERVER } else { CLIENT };
-    format!("{who}: {line}")
+    format!("{}: {line}", who.name())
 }
 
 /// Who says something.
@@ -101,6 +104,19 @@ pub enum Who {
     Server,
     /// One of the clients.
     Client,
+    /// The link between them.
+    Link,
+}
+
+impl Who {
+    /// In a word.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Server => SERVER,
+            Self::Client => CLIENT,
+            Self::Link => LINK,
+        }
+    }
 }
 
 impl Evidence {
@@ -117,11 +133,24 @@ impl Evidence {
         words.flat_map(|mut words| words.find(|found| *found == word).and_then(|_| words.next()?.parse().ok())).next()
     }
 
+    /// The first number before a word in the reports: "310 asked, 310 answered".
+    pub fn number_before(&self, who: Who, word: &str) -> Option<u64> {
+        self.reports.iter().filter_map(|line| line.strip_prefix(&report(who, ""))).find_map(|line| {
+            let words: Vec<_> = line.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
+            words.windows(2).find(|pair| pair[1] == word)?[0].parse().ok()
+        })
+    }
+
     /// What was said as `name=value` in lines that begin with a word, summed or not by the caller.
     pub fn named<'a>(&'a self, who: Who, word: &'a str, name: &'a str) -> impl Iterator<Item = u64> + 'a {
         self.lines(who, word).filter_map(move |line| {
             line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
         })
+    }
+
+    /// How long the link takes for a round trip, µs; 0 without a link.
+    pub fn link_us(&self) -> u64 {
+        self.named(Who::Link, "round-trip", "us").next().unwrap_or(0)
     }
 
     /// The listeners, in the order they became known.
@@ -145,6 +174,47 @@ impl Evidence {
         })
     }
 
+    /// The connections of one side as they were at their ends, in the order they began.
+    pub fn connections(&self, role: Role) -> Vec<&ConnectionView> {
+        let mut found: Vec<_> = self
+            .outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Connection(connection) if connection.view.role == role => Some(&connection.view),
+                _ => None,
+            })
+            .collect();
+        found.sort_by_key(|connection| connection.since_ns);
+        found
+    }
+
+    /// The QUIC connections of one side, in the order they began.
+    pub fn quic(&self, role: Role) -> Vec<&QuicView> {
+        let mut found: Vec<_> = self
+            .outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Quic(quic) if quic.view.role == role => Some(&quic.view),
+                _ => None,
+            })
+            .collect();
+        found.sort_by_key(|quic| quic.since_ns);
+        found
+    }
+
+    /// The UDP sockets of one side with their last figures. The server's are at the port it was told to listen on.
+    pub fn datagrams(&self, who: Who) -> Vec<&DatagramView> {
+        let mut last = BTreeMap::new();
+        for output in &self.outputs {
+            if let Output::Datagrams(datagrams) = output
+                && (datagrams.view.local.port() == Cast::PORT) == (who == Who::Server)
+            {
+                last.insert(datagrams.view.sock, &datagrams.view);
+            }
+        }
+        last.into_values().collect()
+    }
+
     /// A thread's name; its number where that is not known.
     pub fn thread_name(&self, tid: u32) -> String {
         let known = self.snapshot.threads.iter().find(|thread| thread.tid == tid).map(|thread| thread.comm.clone());
@@ -161,12 +231,17 @@ impl Evidence {
 
     /// An exchange step by step, without slices of some kinds.
     pub(super) fn steps_but(&self, hidden: &[SliceKind], sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
+        let seen = Step::Gap { text: "seen by the client: peer = server".to_owned() };
+        let client = self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
+        client.then_some(seen).into_iter().chain(self.bare_steps(hidden, sock, exchange)).collect()
+    }
+
+    /// The same without a word on who has seen it.
+    pub(super) fn bare_steps(&self, hidden: &[SliceKind], sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
         let Some(connection) = self.connection(sock) else { return Vec::new() };
         let mut exchange = exchange.clone();
         exchange.slices.retain(|slice| !hidden.contains(&slice.kind));
-        let seen = Step::Gap { text: "seen by the client: peer = server".to_owned() };
-        let seen = (connection.role == Role::Client).then_some(seen);
-        seen.into_iter().chain(tui::exchange_steps(&self.snapshot, connection, &exchange)).collect()
+        tui::exchange_steps(&self.snapshot, connection, &exchange)
     }
 
     /// A connection, as it was at its end.

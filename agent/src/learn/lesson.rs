@@ -21,8 +21,8 @@ use crate::model::snapshot::Owner;
 pub struct Lesson {
     /// Its name on the command line.
     pub slug: String,
-    /// The lecture of the course that it goes with.
-    pub lecture: u8,
+    /// The lectures of the course that it goes with, at least one.
+    pub lectures: Vec<u8>,
     /// What it is about.
     pub title: String,
     /// How long it takes.
@@ -136,7 +136,9 @@ pub struct LessonError(String);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Front {
-    lecture: u8,
+    lecture: Option<u8>,
+    #[serde(default)]
+    lectures: Vec<u8>,
     title: String,
     minutes: u8,
     rounds: Vec<Plan>,
@@ -175,9 +177,22 @@ impl Lesson {
         if let Some((title, _)) = sections.next() {
             return Err(format!("the heading “{title}” has no round"));
         }
-        let Front { lecture, title, minutes, .. } = Front { rounds: Vec::new(), ..front };
-        let lesson = Self { slug: slug.to_owned(), lecture, title, minutes, intro, rounds, jobs, check };
+        let Front { lecture, mut lectures, title, minutes, .. } = Front { rounds: Vec::new(), ..front };
+        lectures.extend(lecture);
+        lectures.sort_unstable();
+        if lectures.is_empty() {
+            return Err("it has no lecture".to_owned());
+        }
+        let lesson = Self { slug: slug.to_owned(), lectures, title, minutes, intro, rounds, jobs, check };
         lesson.flaw().map_or(Ok(lesson), Err)
+    }
+
+    /// The numbers of its lectures: "38", "17–19", "33, 35".
+    pub fn lecture(&self) -> String {
+        match self.lectures.as_slice() {
+            [first, .., last] if usize::from(last - first) + 1 == self.lectures.len() => format!("{first}–{last}"),
+            lectures => lectures.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
+        }
     }
 
     /// What the check does not have, or what can never be right.

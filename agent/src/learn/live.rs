@@ -35,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How long the server's side of closed connections may take to end.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// A line, and who said it.
+type Line = (Who, String);
+
 /// Runs it, says what it is about, and returns the evidence. With a path, what the model was given is recorded there.
 ///
 /// # Errors
@@ -46,11 +49,41 @@ pub fn run(cast: &Cast, recording: Option<&Path>, tell: &mut dyn FnMut(&str)) ->
         let worker = scope.spawn(move || {
             let mut say = |text: &str| drop(sender.send(text.to_owned()));
             own_network::enter().context("cannot make a network of its own for the lesson")?;
-            Run::begin(cast, recording, &mut say)?.complete(cast, &mut say)
+            let (sender, lines) = mpsc::channel();
+            let (cast, link) = link(cast, &sender, &lines, &mut say)?;
+            let run = Run::begin(&cast, link, (sender, lines), recording, &mut say)?;
+            run.complete(&cast, &mut say)
         });
         told.iter().for_each(|text| tell(&text));
         worker.join().unwrap_or_else(|_| bail!("the run broke off"))
     })
+}
+
+/// Starts the link that the cast wants. Without a TUN device there is none, and all are on one host.
+fn link(
+    cast: &Cast,
+    sender: &Sender<Line>,
+    lines: &Receiver<Line>,
+    tell: &mut dyn FnMut(&str),
+) -> anyhow::Result<(Cast, Option<Link>)> {
+    let Some(link_ms) = cast.link_ms else { return Ok((cast.clone(), None)) };
+    let words = ["delay-link".to_owned(), format!("--rtt={link_ms}ms")];
+    let mut part = Part::start(Who::Link, &words, sender)?;
+    part.go()?;
+    let (_, said) = lines.recv_timeout(PATIENCE).context("the link says nothing")?;
+    if said.starts_with("link ") {
+        let report = report(Who::Link, &format!("round-trip us={}", link_ms * 1_000));
+        return Ok((cast.clone(), Some(Link { report, _part: Some(part) })));
+    }
+    tell(&format!("no link, so server and client are next to one another: {said}"));
+    Ok((cast.clone().near(), Some(Link { report: report(Who::Link, &said), _part: None })))
+}
+
+/// What is between server and clients.
+struct Link {
+    report: String,
+    /// Held, as it ends when it is dropped.
+    _part: Option<Part>,
 }
 
 struct Run {
@@ -59,22 +92,28 @@ struct Run {
     recorder: Option<Writer<std::fs::File>>,
     server: Part,
     clients: Vec<Part>,
-    lines: Receiver<(Who, String)>,
+    _link: Option<Link>,
+    lines: Receiver<Line>,
     reports: Vec<String>,
     events: Vec<Event>,
     sampled: Instant,
 }
 
 impl Run {
-    fn begin(cast: &Cast, recording: Option<&Path>, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Self> {
-        let (sender, lines) = mpsc::channel();
+    fn begin(
+        cast: &Cast,
+        link: Option<Link>,
+        (sender, lines): (Sender<Line>, Receiver<Line>),
+        recording: Option<&Path>,
+        tell: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Self> {
         let server = Part::start(Who::Server, &cast.server, &sender)?;
         let clients = cast.clients.iter().map(|words| Part::start(Who::Client, words, &sender));
         let clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
         tell("loading the probes into the kernel");
         let pids = std::iter::once(&server).chain(&clients).map(|part| part.child.id()).collect();
         let targets = Targets { pids, follow: true, ..Targets::default() };
-        let sensor = Sensor::attach(&Options { targets, exchanges: true, ..Options::default() })?;
+        let sensor = Sensor::attach(&Options { targets, exchanges: true, protocols: true, ..Options::default() })?;
         let header = header(&sensor);
         let recorder = match recording {
             Some(path) => Some(Writer::new(record::create(path, true)?, &header)?),
@@ -87,7 +126,8 @@ impl Run {
             server,
             clients,
             lines,
-            reports: Vec::new(),
+            reports: link.iter().map(|link| link.report.clone()).collect(),
+            _link: link,
             events: Vec::new(),
             sampled: Instant::now(),
         })
@@ -98,7 +138,7 @@ impl Run {
         self.server.go()?;
         self.until("the server to listen", |run| Ok(run.said(Who::Server, "listening on ") > 0))?;
         self.until("the workers to begin", |run| Ok(run.said(Who::Server, "worker ") >= cast.workers))?;
-        tell(&format!("the server listens on {}", Cast::ADDRESS));
+        tell(&format!("the server listens on {}", cast.address()));
         let clients = self.clients.len();
         self.clients.iter_mut().try_for_each(Part::go)?;
         if cast.together {
@@ -176,7 +216,8 @@ impl Run {
 
     fn sample(&mut self) -> anyhow::Result<()> {
         self.sampled = Instant::now();
-        let sample = self.sensor.last_sample();
+        let mut sample = self.sensor.last_sample();
+        while self.sensor.scan_on(&mut sample) {}
         self.drain();
         self.events.push(Event::Sample(sample));
         self.apply()
@@ -260,8 +301,8 @@ struct Part {
 }
 
 impl Part {
-    fn start(who: Who, words: &[String], lines: &Sender<(Who, String)>) -> anyhow::Result<Self> {
-        let name = if who == Who::Server { "server" } else { "client" };
+    fn start(who: Who, words: &[String], lines: &Sender<Line>) -> anyhow::Result<Self> {
+        let name = who.name();
         let mut child = Command::new("/proc/self/exe")
             .args([PART_VERB, name, "--"])
             .args(words)
@@ -304,7 +345,7 @@ impl Drop for Part {
     }
 }
 
-fn forward(who: Who, from: impl io::Read + Send + 'static, lines: Sender<(Who, String)>) -> JoinHandle<()> {
+fn forward(who: Who, from: impl io::Read + Send + 'static, lines: Sender<Line>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             if lines.send((who, line)).is_err() {

@@ -36,7 +36,7 @@ fn check(study: &Study, round: usize, args: &LearnArgs) -> anyhow::Result<usize>
     let took = if study.recorded { String::new() } else { format!(", took {:.1} s", begun.elapsed().as_secs_f64()) };
     println!(
         "{} {}, {} of {}: {} {} = {}; {} of {} claims hold (kernel {}, {} tier{took})",
-        lesson.lecture,
+        lesson.lecture(),
         entry.slug,
         round + 1,
         lesson.rounds.len(),

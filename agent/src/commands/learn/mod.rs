@@ -115,6 +115,7 @@ struct Row<'a> {
     kind: &'static str,
     name: &'a str,
     lecture: u8,
+    lectures: &'a [u8],
     title: &'a str,
     minutes: u8,
     questions: usize,
@@ -135,7 +136,8 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
         let row = Row {
             kind: "lesson",
             name: &lesson.slug,
-            lecture: lesson.lecture,
+            lecture: lesson.lectures[0],
+            lectures: &lesson.lectures,
             title: &lesson.title,
             minutes: lesson.minutes,
             questions: lesson.rounds.len(),

@@ -40,6 +40,12 @@ pub(super) fn lines(
     out
 }
 
+/// How far to scroll so that the lesson in hand is seen, of lines of which there are more than fit.
+pub(super) fn scroll(lines: &Lines, lessons: usize, selected: usize, height: usize) -> usize {
+    let before = lines.len().saturating_sub(lessons);
+    (before + selected + 1).saturating_sub(height).min(lines.len().saturating_sub(height))
+}
+
 /// A lesson a line, the one in hand marked; each with how it begins where there is room for it.
 pub(super) fn table(
     theme: Theme,
@@ -62,7 +68,7 @@ pub(super) fn table(
         let style = if marked { theme.strong() } else { ratatui::style::Style::new() };
         let row: Row = vec![
             span(if marked { "▸" } else { " " }, theme.strong()),
-            span(format!(" {}  ", right(&lesson.lecture.to_string(), 7)), theme.dim()),
+            span(format!(" {}  ", right(&lesson.lecture(), 7)), theme.dim()),
             span(left(&lesson.title, titles), style),
             span(left(&format!("  {}", lesson.slug), name), theme.dim()),
             span(format!("  {} min", right(&lesson.minutes.to_string(), 2)), theme.dim()),

@@ -16,7 +16,7 @@ pub(super) type Lines = Vec<Line<'static>>;
 
 /// The lesson, and how far one is in it.
 pub(super) fn header(theme: Theme, lesson: &Lesson, step: usize, recorded: bool, width: usize) -> Line<'static> {
-    let mut name = vec![span(format!(" LESSON {} ", lesson.lecture), theme.reversed())];
+    let mut name = vec![span(format!(" LESSON {} ", lesson.lecture()), theme.reversed())];
     name.push(span(format!("  {}", lesson.title), theme.strong()));
     let recorded = if recorded { "recorded   " } else { "" };
     let steps = 2 * lesson.rounds.len();
