@@ -149,6 +149,10 @@ fn facts(
         let text = format!("{} {}", escape(method), escape(path));
         out.push(Line::from(cut(vec![span(" began with ", theme.dim()), raw(text)], width)));
     }
+    if let Some(answer) = connection.tls.as_ref().and_then(|tls| tls.first_answer.as_ref()) {
+        let row = vec![span(" first answer after ", theme.dim()), raw(steps(answer, connection.fast_open))];
+        out.push(Line::from(cut(row, width)));
+    }
     out.extend(nature(connection).map(|text| Line::from(cut(vec![raw(" "), span(text, theme.strong())], width))));
     out
 }
@@ -233,9 +237,6 @@ fn side(
     ];
     if let Some(tls) = &connection.tls {
         totals.extend(hellos(tls).map(|(name, value)| figure(theme, name, value)));
-        if let Some(answer) = &tls.first_answer {
-            totals.push(figure(theme, "first answer after", steps(answer, connection.fast_open)));
-        }
     } else if connection.fast_open {
         totals.push(figure(theme, "TCP Fast Open", "its SYN carried data".to_owned()));
     }
@@ -264,15 +265,13 @@ fn side(
     out
 }
 
-/// Round trips of each step, and the time of them all.
+/// Round trips of each step, the time of them all, and how long this host computed for the handshake.
 fn steps(answer: &FirstAnswer, fast_open: bool) -> String {
     let trips = answer.round_trips(fast_open);
     let plural = if trips == 1 { "" } else { "s" };
     let [tcp, tls, request] = answer.steps(fast_open);
-    let step =
-        |name: &str, trips: u32| if trips == 0 { format!("{name} 0, came along") } else { format!("{name} {trips}") };
-    let parts = [step("TCP", tcp), step("TLS", tls), step("request", request)].join(" + ");
-    format!("{trips} round trip{plural} ({parts}), {}", fine(answer.us))
+    let app = fine(answer.handshake.app_us);
+    format!("{trips} round trip{plural}: TCP {tcp}, TLS {tls}, request {request}; {} (A {app})", fine(answer.us))
 }
 
 fn multiplexed(streams: Option<Http2Streams>) -> String {
