@@ -2,7 +2,7 @@
 
 use super::{
     check::Check,
-    checks::{accept_queue, acceptors, idempotency, nagle, patterns, reading},
+    checks::{accept_queue, acceptors, broker, idempotency, nagle, patterns, polling, proxy, reading, sessions, talk},
     lesson::{Lesson, LessonError},
 };
 
@@ -43,6 +43,16 @@ macro_rules! lesson {
 
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[Entry] = &[
+    lesson!("request-response", talk::REQUESTS, [1, 2, 3]),
+    lesson!("synchronous-asynchronous", talk::JOBS, [1, 2, 3]),
+    lesson!("push", talk::BYTES, [1, 2]),
+    lesson!("short-polling", polling::CHECK, [1, 2, 3]),
+    lesson!("long-polling", polling::CHECK, [1, 2]),
+    lesson!("server-sent-events", polling::CHECK, [1, 2, 3]),
+    lesson!("publish-subscribe", broker::CHECK, [1, 2]),
+    lesson!("multiplexing", proxy::CHECK, [1, 2, 3]),
+    lesson!("stateful-stateless", sessions::CHECK, [1, 2, 3]),
+    lesson!("sidecar", proxy::CHECK, [1, 2]),
     lesson!("cpu", patterns::ONE, [1, 2, 3]),
     lesson!("accept-queue", accept_queue::CHECK, [1, 2]),
     lesson!("socket-data", reading::CHECK, [1, 2]),
@@ -54,6 +64,8 @@ static LESSONS: &[Entry] = &[
     lesson!("sharding", acceptors::CHECK, [1, 2]),
     lesson!("idempotency", idempotency::CHECK, [1, 2]),
     lesson!("nagle", nagle::CHECK, [1, 2, 3]),
+    lesson!("proxies", proxy::CHECK, [1, 2, 3]),
+    lesson!("balancers", proxy::CHECK, [1, 2, 3]),
 ];
 
 /// Every lesson, in the order of the lectures.
