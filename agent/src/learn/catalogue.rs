@@ -50,9 +50,9 @@ static LESSONS: &[Entry] = &[
     lesson!("long-polling", polling::CHECK, [1, 2]),
     lesson!("server-sent-events", polling::CHECK, [1, 2, 3]),
     lesson!("publish-subscribe", broker::CHECK, [1, 2]),
-    lesson!("multiplexing", proxy::CHECK, [1, 2, 3]),
+    lesson!("multiplexing", proxy::POOL, [1, 2, 3]),
     lesson!("stateful-stateless", sessions::CHECK, [1, 2, 3]),
-    lesson!("sidecar", proxy::CHECK, [1, 2]),
+    lesson!("sidecar", proxy::SIDECAR, [1, 2]),
     lesson!("cpu", patterns::ONE, [1, 2, 3]),
     lesson!("accept-queue", accept_queue::CHECK, [1, 2]),
     lesson!("socket-data", reading::CHECK, [1, 2]),
@@ -64,8 +64,8 @@ static LESSONS: &[Entry] = &[
     lesson!("sharding", acceptors::CHECK, [1, 2]),
     lesson!("idempotency", idempotency::CHECK, [1, 2]),
     lesson!("nagle", nagle::CHECK, [1, 2, 3]),
-    lesson!("proxies", proxy::CHECK, [1, 2, 3]),
-    lesson!("balancers", proxy::CHECK, [1, 2, 3]),
+    lesson!("proxies", proxy::PROXY, [1, 2, 3]),
+    lesson!("balancers", proxy::BALANCER, [1, 2, 3]),
 ];
 
 /// Every lesson, in the order of the lectures.

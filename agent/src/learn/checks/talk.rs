@@ -17,36 +17,59 @@ use crate::{
     },
 };
 
-/// Requests by their time.
-pub(in crate::learn) static REQUESTS: Check = CHECK;
-/// What jobs cost.
-pub(in crate::learn) static JOBS: Check = Check { picture: jobs, ..CHECK };
-/// Bytes in each direction.
-pub(in crate::learn) static BYTES: Check = Check { picture: bytes, ..CHECK };
+const CLIENTS: Spec = Spec::count("clients", "connections that the clients made");
+const REQUESTS_ANSWERED: Spec = Spec::count("requests", "requests that were answered");
+const AT_ONCE: Spec = Spec::count("at_once", "the most requests that were under way at the same time");
+const TOOK: Spec = Spec::time("took", "from the first request to the last answer");
+const QUICKEST: Spec = Spec::time("quickest", "the quickest answer");
+const SLOWEST: Spec = Spec::time("slowest", "the slowest answer");
+const READING: Spec = Spec::count("reading", "threads of the server that read requests");
 
-const CHECK: Check = Check {
-    knobs: &["demo"],
+/// Requests by their time.
+pub(in crate::learn) static REQUESTS: Check = Check {
     facts: &[
-        Spec::count("clients", "connections that the clients made"),
-        Spec::count("requests", "requests that were answered"),
-        Spec::count("at_once", "the most requests that were under way at the same time"),
-        Spec::time("took", "from the first request to the last answer"),
-        Spec::time("quickest", "the quickest answer"),
-        Spec::time("slowest", "the slowest answer"),
+        CLIENTS,
+        REQUESTS_ANSWERED,
+        AT_ONCE,
+        TOOK,
+        QUICKEST,
+        SLOWEST,
         Spec::time("unread", "the longest that a request lay unread in a receive queue of the server"),
-        Spec::count("reading", "threads of the server that read requests"),
+        READING,
+    ],
+    ..CHECK
+};
+/// What jobs cost.
+pub(in crate::learn) static JOBS: Check = Check {
+    facts: &[
+        CLIENTS,
+        REQUESTS_ANSWERED,
+        AT_ONCE,
+        TOOK,
+        QUICKEST,
+        SLOWEST,
+        READING,
+        Spec::count("done", "jobs of which the result came"),
+        Spec::count("polls", "requests for a result"),
+    ],
+    picture: jobs,
+    ..CHECK
+};
+/// Bytes in each direction.
+pub(in crate::learn) static BYTES: Check = Check {
+    facts: &[
+        CLIENTS,
+        Spec::count("heard", "news that the clients heard"),
         Spec::bytes("sent", "what all clients wrote"),
         Spec::bytes("received", "what all clients read"),
         Spec::bytes("least", "what the client read that got least"),
         Spec::bytes("most", "what the client read that got most"),
-        Spec::count("heard", "news that the clients heard"),
-        Spec::count("done", "jobs of which the result came"),
-        Spec::count("polls", "requests for a result"),
     ],
-    cast,
-    gather,
-    picture,
+    picture: bytes,
+    ..CHECK
 };
+
+const CHECK: Check = Check { knobs: &["demo"], facts: &[], cast, gather, picture };
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     let ends = || of_clients(evidence);
