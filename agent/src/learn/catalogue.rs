@@ -2,7 +2,10 @@
 
 use super::{
     check::Check,
-    checks::{accept_queue, acceptors, broker, idempotency, nagle, patterns, polling, proxy, reading, sessions, talk},
+    checks::{
+        accept_queue, acceptors, broker, datagrams, https, idempotency, nagle, patterns, polling, protocol, proxy,
+        reading, sessions, talk,
+    },
     lesson::{Lesson, LessonError},
 };
 
@@ -53,6 +56,22 @@ static LESSONS: &[Entry] = &[
     lesson!("multiplexing", proxy::POOL, [1, 2, 3]),
     lesson!("stateful-stateless", sessions::CHECK, [1, 2, 3]),
     lesson!("sidecar", proxy::SIDECAR, [1, 2]),
+    lesson!("layers", protocol::CHECK, []),
+    lesson!("udp", datagrams::CHECK, []),
+    lesson!("tcp", protocol::CHECK, []),
+    lesson!("tls", https::CHECK, []),
+    lesson!("http1", protocol::CHECK, []),
+    lesson!("websocket", protocol::CHECK, []),
+    lesson!("http2", protocol::CHECK, []),
+    lesson!("http3", datagrams::CHECK, []),
+    lesson!("grpc", protocol::CHECK, []),
+    lesson!("https", https::CHECK, []),
+    lesson!("tls12", https::CHECK, []),
+    lesson!("tls13", https::CHECK, []),
+    lesson!("quic", https::CHECK, []),
+    lesson!("fast-open", https::CHECK, []),
+    lesson!("early-data", https::CHECK, []),
+    lesson!("quic-0rtt", https::CHECK, []),
     lesson!("cpu", patterns::ONE, [1, 2, 3]),
     lesson!("accept-queue", accept_queue::CHECK, [1, 2]),
     lesson!("socket-data", reading::CHECK, [1, 2]),

@@ -47,7 +47,8 @@ pub struct Cast {
 impl Cast {
     /// Where the server listens.
     pub const ADDRESS: &'static str = "127.0.0.1:8080";
-    const PORT: u16 = 8080;
+    /// Its port, wherever it listens.
+    pub const PORT: u16 = 8080;
 
     /// This server, by its words.
     pub fn server(words: &str) -> Self {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
+use super::check::Cast;
 use crate::{
     model::{
         Model,
@@ -132,6 +133,14 @@ impl Evidence {
         words.flat_map(|mut words| words.find(|found| *found == word).and_then(|_| words.next()?.parse().ok())).next()
     }
 
+    /// The first number before a word in the reports: "310 asked, 310 answered".
+    pub fn number_before(&self, who: Who, word: &str) -> Option<u64> {
+        self.reports.iter().filter_map(|line| line.strip_prefix(&report(who, ""))).find_map(|line| {
+            let words: Vec<_> = line.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
+            words.windows(2).find(|pair| pair[1] == word)?[0].parse().ok()
+        })
+    }
+
     /// What was said as `name=value` in lines that begin with a word, summed or not by the caller.
     pub fn named<'a>(&'a self, who: Who, word: &'a str, name: &'a str) -> impl Iterator<Item = u64> + 'a {
         self.lines(who, word).filter_map(move |line| {
@@ -193,12 +202,12 @@ impl Evidence {
         found
     }
 
-    /// The UDP sockets that a thread of this name had, with their last figures.
-    pub fn datagrams<'a>(&'a self, comm: &str) -> Vec<&'a DatagramView> {
+    /// The UDP sockets of one side with their last figures. The server's are at the port it was told to listen on.
+    pub fn datagrams(&self, who: Who) -> Vec<&DatagramView> {
         let mut last = BTreeMap::new();
         for output in &self.outputs {
             if let Output::Datagrams(datagrams) = output
-                && datagrams.view.comm == comm
+                && (datagrams.view.local.port() == Cast::PORT) == (who == Who::Server)
             {
                 last.insert(datagrams.view.sock, &datagrams.view);
             }
@@ -222,12 +231,17 @@ impl Evidence {
 
     /// An exchange step by step, without slices of some kinds.
     pub(super) fn steps_but(&self, hidden: &[SliceKind], sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
+        let seen = Step::Gap { text: "seen by the client: peer = server".to_owned() };
+        let client = self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
+        client.then_some(seen).into_iter().chain(self.bare_steps(hidden, sock, exchange)).collect()
+    }
+
+    /// The same without a word on who has seen it.
+    pub(super) fn bare_steps(&self, hidden: &[SliceKind], sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
         let Some(connection) = self.connection(sock) else { return Vec::new() };
         let mut exchange = exchange.clone();
         exchange.slices.retain(|slice| !hidden.contains(&slice.kind));
-        let seen = Step::Gap { text: "seen by the client: peer = server".to_owned() };
-        let seen = (connection.role == Role::Client).then_some(seen);
-        seen.into_iter().chain(tui::exchange_steps(&self.snapshot, connection, &exchange)).collect()
+        tui::exchange_steps(&self.snapshot, connection, &exchange)
     }
 
     /// A connection, as it was at its end.

@@ -35,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How long the server's side of closed connections may take to end.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// A line, and who said it.
+type Line = (Who, String);
+
 /// Runs it, says what it is about, and returns the evidence. With a path, what the model was given is recorded there.
 ///
 /// # Errors
@@ -59,8 +62,8 @@ pub fn run(cast: &Cast, recording: Option<&Path>, tell: &mut dyn FnMut(&str)) ->
 /// Starts the link that the cast wants. Without a TUN device there is none, and all are on one host.
 fn link(
     cast: &Cast,
-    sender: &Sender<(Who, String)>,
-    lines: &Receiver<(Who, String)>,
+    sender: &Sender<Line>,
+    lines: &Receiver<Line>,
     tell: &mut dyn FnMut(&str),
 ) -> anyhow::Result<(Cast, Option<Link>)> {
     let Some(link_ms) = cast.link_ms else { return Ok((cast.clone(), None)) };
@@ -90,7 +93,7 @@ struct Run {
     server: Part,
     clients: Vec<Part>,
     _link: Option<Link>,
-    lines: Receiver<(Who, String)>,
+    lines: Receiver<Line>,
     reports: Vec<String>,
     events: Vec<Event>,
     sampled: Instant,
@@ -100,7 +103,7 @@ impl Run {
     fn begin(
         cast: &Cast,
         link: Option<Link>,
-        (sender, lines): (Sender<(Who, String)>, Receiver<(Who, String)>),
+        (sender, lines): (Sender<Line>, Receiver<Line>),
         recording: Option<&Path>,
         tell: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Self> {
@@ -212,7 +215,8 @@ impl Run {
 
     fn sample(&mut self) -> anyhow::Result<()> {
         self.sampled = Instant::now();
-        let sample = self.sensor.last_sample();
+        let mut sample = self.sensor.last_sample();
+        while self.sensor.scan_on(&mut sample) {}
         self.drain();
         self.events.push(Event::Sample(sample));
         self.apply()
@@ -296,7 +300,7 @@ struct Part {
 }
 
 impl Part {
-    fn start(who: Who, words: &[String], lines: &Sender<(Who, String)>) -> anyhow::Result<Self> {
+    fn start(who: Who, words: &[String], lines: &Sender<Line>) -> anyhow::Result<Self> {
         let name = who.name();
         let mut child = Command::new("/proc/self/exe")
             .args([PART_VERB, name, "--"])
@@ -340,7 +344,7 @@ impl Drop for Part {
     }
 }
 
-fn forward(who: Who, from: impl io::Read + Send + 'static, lines: Sender<(Who, String)>) -> JoinHandle<()> {
+fn forward(who: Who, from: impl io::Read + Send + 'static, lines: Sender<Line>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             if lines.send((who, line)).is_err() {

@@ -55,7 +55,9 @@ impl LessonApp {
             Stage::List => {
                 let room = area.height.into();
                 let lines = list::lines(self.theme, &self.lessons, &self.progress, Some(self.at), width, room);
-                self.put(frame, area, lines, 0);
+                // More than a line for each is only where all fit.
+                let from = list::scroll(&lines, self.lessons.len(), self.at, room);
+                self.put(frame, area, lines, from);
             }
             Stage::Reveal(outcome, _) if self.evidence => {
                 let lines = page::evidence(self.theme, self.lesson(), self.round, outcome, width);
@@ -144,6 +146,7 @@ impl LessonApp {
             // What was measured comes first, then the picture.
             Stage::Reveal(_, 1) => whole,
             Stage::Reveal(..) => self.scroll_end.max(whole),
+            Stage::List => whole,
             _ => 0,
         };
         let from = self.scroll.map_or(newest, |from| from.min(self.scroll_end));

@@ -40,6 +40,12 @@ pub(super) fn lines(
     out
 }
 
+/// How far to scroll so that the lesson in hand is seen, of lines of which there are more than fit.
+pub(super) fn scroll(lines: &Lines, lessons: usize, selected: usize, height: usize) -> usize {
+    let before = lines.len().saturating_sub(lessons);
+    (before + selected + 1).saturating_sub(height).min(lines.len().saturating_sub(height))
+}
+
 /// A lesson a line, the one in hand marked; each with how it begins where there is room for it.
 pub(super) fn table(
     theme: Theme,

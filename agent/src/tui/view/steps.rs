@@ -51,6 +51,16 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The same, so many µs later.
+    pub(crate) fn later(mut self, by: u64) -> Self {
+        if let Self::Arrow { at: Some(at), .. } | Self::Held { at: Some(at), .. } = &mut self {
+            *at = at.saturating_add(by);
+        }
+        self
+    }
+}
+
 /// How the connection came about, up to the accept.
 pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<Step> {
     let mut out = Vec::new();

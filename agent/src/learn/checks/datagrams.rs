@@ -1,0 +1,88 @@
+//! Protocols over UDP: sockets and datagrams, for there are no connections in the kernel.
+
+use crate::{
+    learn::{
+        check::{Bar, Cast, Check, Picture},
+        evidence::{Evidence, Who},
+        fact::{Facts, Spec, Value},
+        lesson::Knobs,
+    },
+    model::{
+        event::Role,
+        snapshot::{DatagramView, Owner},
+    },
+};
+
+pub(in crate::learn) static CHECK: Check = Check {
+    knobs: &["demo", "link_ms"],
+    facts: &[
+        Spec::count("asked", "requests that the client made, by its own count"),
+        Spec::count("answers", "of them answered"),
+        Spec::count("lost", "of them not answered"),
+        Spec::count("sockets", "UDP sockets of the server"),
+        Spec::count("client_sockets", "UDP sockets of the client"),
+        Spec::count("tcp", "connections that the kernel knows"),
+        Spec::count("quic", "QUIC connections on the server's sockets, by their first packets"),
+        Spec::word("protocol", "what is spoken, by the first datagrams"),
+        Spec::count("sent", "datagrams that the client wrote"),
+        Spec::count("read", "datagrams that the server read"),
+        Spec::count("written", "datagrams that the server wrote"),
+        Spec::count("dropped", "datagrams that the server's kernel had no room for"),
+        Spec::count("failed", "sorts of failure that the client was told of"),
+    ],
+    cast,
+    gather,
+    picture,
+};
+
+fn cast(knobs: &Knobs) -> Cast {
+    let cast = Cast::demo(&knobs.text("demo", "udp --datagrams 10"));
+    match knobs.number("link_ms", 0) {
+        0 => cast,
+        link_ms => cast.far(link_ms),
+    }
+}
+
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    let (asked, answers) =
+        (evidence.number_before(Who::Client, "asked"), evidence.number_before(Who::Client, "answered"));
+    facts.whole("asked", asked);
+    facts.whole("answers", answers);
+    facts.whole("lost", asked.zip(answers).map(|(asked, answers)| asked.saturating_sub(answers)));
+    facts.whole("tcp", evidence.connections(Role::Client).len() as u64);
+    let (server, client) = (evidence.datagrams(Who::Server), evidence.datagrams(Who::Client));
+    facts.whole("sockets", server.len() as u64);
+    facts.whole("client_sockets", client.len() as u64);
+    facts.whole("quic", server.iter().map(|socket| socket.quic_connections).sum::<u64>());
+    if let Some(protocol) = server.first().and_then(|socket| socket.protocol) {
+        facts.word("protocol", protocol.name());
+    }
+    let sum = |sockets: &[&DatagramView], of: fn(&DatagramView) -> Option<u64>| {
+        sockets.iter().map(|socket| of(socket)).sum::<Option<u64>>()
+    };
+    facts.whole("sent", sum(&client, |socket| Some(socket.written?.datagrams)));
+    facts.whole("read", sum(&server, |socket| Some(socket.read?.datagrams)));
+    facts.whole("written", sum(&server, |socket| Some(socket.written?.datagrams)));
+    facts.whole("dropped", sum(&server, |socket| Some(socket.drops)));
+    let failures = evidence.lines(Who::Client, "  errors").map(str::trim);
+    facts.whole("failed", failures.last().map(|said| if said == "none" { 0 } else { said.split(", ").count() as u64 }));
+}
+
+fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
+    let bar = |(name, label, owner): (&str, &str, Owner)| Bar {
+        label: label.to_owned(),
+        length: match facts.get(name) {
+            Some(Value::Number(number)) => *number,
+            _ => 0.0,
+        },
+        figure: facts.shown(name),
+        owner,
+    };
+    let steps = [
+        ("sent", "the client sent", Owner::Peer),
+        ("dropped", "the kernel dropped", Owner::Kernel),
+        ("read", "the server read", Owner::App),
+        ("written", "the server wrote", Owner::App),
+    ];
+    Picture::Bars { title: "datagrams".to_owned(), bars: steps.map(bar).to_vec() }
+}

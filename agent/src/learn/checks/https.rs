@@ -1,0 +1,181 @@
+//! The ways to HTTPS: a demo of one of them, with its server a link away, and the round trips of its last connection.
+
+use crate::{
+    learn::{
+        check::{Bar, Cast, Check, Picture},
+        evidence::{Evidence, Who},
+        fact::{Facts, Spec, Value},
+        lesson::Knobs,
+    },
+    model::{
+        event::Role,
+        snapshot::{ConnectionView, ExchangeView, Owner, Protocol, SliceKind},
+    },
+    tui::{Lane, Step},
+};
+
+/// A round trip between client and server, ms.
+const LINK_MS: u64 = 40;
+
+pub(in crate::learn) static CHECK: Check = Check {
+    knobs: &["demo"],
+    facts: &[
+        Spec::count("round_trips", "round trips until the first byte of an answer, as the kernel saw them"),
+        Spec::count("tcp", "of them for TCP's handshake"),
+        Spec::count("tls", "of them for the handshake of TLS"),
+        Spec::count("request", "of them for the request"),
+        Spec::count("before", "of them before the one with the request's answer"),
+        Spec::count("first_visit", "round trips of the very first connection"),
+        Spec::time("first_byte", "from connect to the answer's first byte, by the client's own clock"),
+        Spec::time("least", "what the round trips alone take on this link"),
+        Spec::time("link", "a round trip on the link; 0 if there is none"),
+        Spec::count("counted", "round trips as the client counted them"),
+        Spec::count("connections", "TCP connections of the client, as the kernel saw them"),
+        Spec::count("quic", "QUIC connections, as the datagrams at the server's socket tell"),
+        Spec::count("in_all", "round trips of all connections, with their later requests"),
+        Spec::count("answers", "requests that were answered"),
+        Spec::word("version", "version of TLS that the server chose"),
+        Spec::count("resumed", "1 if the last connection resumed a session"),
+        Spec::count("early", "1 if it sent a request in its first flight"),
+        Spec::count("taken", "requests that the server took from a first flight"),
+        Spec::count("syn_data", "1 if its SYN carried data"),
+        Spec::bytes("hello", "what the client sent first"),
+        Spec::bytes("flight", "what the server answered to that"),
+    ],
+    cast,
+    gather,
+    picture,
+};
+
+fn cast(knobs: &Knobs) -> Cast {
+    Cast::demo(&knobs.text("demo", "https-tls13 --connections 2")).far(LINK_MS)
+}
+
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    let said = |word| evidence.number_after(Who::Client, word);
+    facts.whole("link", evidence.link_us());
+    facts.whole("first_byte", said("first_byte_us"));
+    facts.whole("counted", said("round_trips"));
+    facts.whole("taken", said("early_data"));
+    facts.whole("answers", evidence.number_before(Who::Client, "answered"));
+    let (tcp, quic) = (evidence.connections(Role::Client), evidence.quic(Role::Server));
+    facts.whole("connections", tcp.len() as u64);
+    facts.whole("quic", quic.len() as u64);
+    let steps = if let Some(last) = tcp.last() {
+        over_tcp(evidence, last, facts);
+        facts.whole("first_visit", tcp.first().and_then(|first| round_trips(first)).map(|steps| steps.iter().sum()));
+        let turns = |one: &ConnectionView| exchanges(evidence, one).iter().filter(|turn| asks(turn)).count() as u64;
+        facts.whole("in_all", tcp.iter().map(|one| u64::from(!one.fast_open) + turns(one)).sum::<u64>());
+        round_trips(last)
+    } else if let Some(last) = quic.last() {
+        facts.whole("early", u64::from(last.early_data));
+        let trips = |trips: u32| [0, u64::from(trips.saturating_sub(1)), u64::from(trips.min(1))];
+        last.answer.map(|answer| trips(answer.round_trips))
+    } else {
+        None
+    };
+    let Some(steps) = steps else { return };
+    let all = steps.iter().sum::<u64>();
+    for (name, value) in ["tcp", "tls", "request"].into_iter().zip(steps) {
+        facts.whole(name, value);
+    }
+    facts.whole("round_trips", all);
+    facts.whole("before", all.saturating_sub(1));
+    facts.whole("least", all * evidence.link_us());
+}
+
+/// What only TCP's connections show.
+fn over_tcp(evidence: &Evidence, connection: &ConnectionView, facts: &mut Facts) {
+    facts.whole("syn_data", u64::from(connection.fast_open));
+    if let Some(tls) = &connection.tls {
+        facts.whole("early", u64::from(tls.early_data));
+        facts.whole("resumed", tls.resumed.map(u64::from));
+        if let Some(version) = tls.version {
+            facts.word("version", version);
+        }
+    }
+    if let Some(first) = exchanges(evidence, connection).first() {
+        facts.whole("hello", first.request_bytes);
+        facts.whole("flight", first.response_bytes);
+    }
+}
+
+/// Of TCP's handshake, of that of TLS, and of the request. A request in the clear follows upon TCP's.
+fn round_trips(connection: &ConnectionView) -> Option<[u64; 3]> {
+    if connection.protocol != Some(Protocol::Tls) {
+        return Some([u64::from(!connection.fast_open), 0, 1]);
+    }
+    let answer = connection.tls.as_ref()?.first_answer?;
+    Some(answer.steps(connection.fast_open).map(u64::from))
+}
+
+fn exchanges<'a>(evidence: &'a Evidence, connection: &ConnectionView) -> Vec<&'a ExchangeView> {
+    let of = connection.sock;
+    let mut found: Vec<_> =
+        evidence.exchanges(Role::Client).filter(|(sock, _)| *sock == of).map(|(_, exchange)| exchange).collect();
+    found.sort_by_key(|exchange| exchange.seq);
+    found
+}
+
+/// Not the alert that ends a connection, a record of its own.
+fn asks(turn: &ExchangeView) -> bool {
+    const LONGEST_ALERT: u64 = 31;
+    turn.request_bytes > LONGEST_ALERT
+}
+
+/// The handshakes and the first request of a TCP connection, one below the other; of QUIC, which the kernel does not see,
+/// the steps as bars.
+fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+    if let Some(connection) = evidence.connections(Role::Client).last() {
+        return Picture::Lanes(beginning(evidence, connection));
+    }
+    let bar = |(name, label): (&str, &str)| Bar {
+        label: label.to_owned(),
+        length: match facts.get(name) {
+            Some(Value::Number(number)) => *number,
+            _ => 0.0,
+        },
+        figure: facts.shown(name),
+        owner: Owner::Peer,
+    };
+    let steps = [("tcp", "TCP's handshake"), ("tls", "the handshake within QUIC"), ("request", "the request")];
+    Picture::Bars { title: "round trips until the first answer".to_owned(), bars: steps.map(bar).to_vec() }
+}
+
+fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
+    let gap = |text: &str| Step::Gap { text: text.to_owned() };
+    let arrow = |at, from, to, text: &str| Step::Arrow { at, from, to, text: text.to_owned() };
+    let exchanges = exchanges(evidence, connection);
+    let mut out = vec![gap("seen by the client: peer = server")];
+    if let Some(us) = connection.handshake_us {
+        let with = exchanges.first().filter(|_| connection.fast_open);
+        let syn = with.map_or("SYN".to_owned(), |first| format!("SYN, and in it {} bytes", first.request_bytes));
+        out.push(arrow(Some(0), Lane::Kernel, Lane::Peer, &syn));
+        let (owner, text) = (Owner::Peer, "TCP: until the server's SYN-ACK".to_owned());
+        out.push(Step::Held { at: Some(0), us, owner, counts: true, text });
+        out.push(arrow(Some(us), Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
+    }
+    let Some(begun) = exchanges.first().map(|exchange| exchange.start_ns) else { return out };
+    let [_, tls, request] = round_trips(connection).unwrap_or_default();
+    for (at, exchange) in exchanges.into_iter().take((tls + request) as usize).enumerate() {
+        let handshake = (at as u64) < tls;
+        out.push(gap(if handshake { "TLS: a turn of its handshake" } else { "the request" }));
+        let later = connection.handshake_us.unwrap_or(0) + exchange.start_ns.saturating_sub(begun) / 1_000;
+        let steps = evidence.bare_steps(&SMALL, connection.sock, exchange);
+        // What went in the SYN is there already.
+        let shown = steps.into_iter().skip(if connection.fast_open && at == 0 { 2 } else { 0 });
+        out.extend(shown.map(|step| named(step.later(later), handshake)));
+    }
+    out
+}
+
+/// A turn of the handshake has neither request nor response.
+fn named(mut step: Step, handshake: bool) -> Step {
+    if let (true, Step::Arrow { text, .. }) = (handshake, &mut step) {
+        *text = text.replace("request, ", "handshake, ").replace("response, ", "handshake, ");
+    }
+    step
+}
+
+/// What takes no time worth a line beside the round trips.
+const SMALL: [SliceKind; 3] = [SliceKind::Handshake, SliceKind::ReceiveQueue, SliceKind::RunQueue];
