@@ -12,6 +12,8 @@ use rustix::{
     thread::set_name,
 };
 
+use crate::cli::DEMO_SERVERS_VERB;
+
 /// Takes a name, waits for a line on standard input, and does its part: a verb of the demo servers.
 pub(super) fn run(name: &str, words: &[OsString]) -> anyhow::Result<ExitCode> {
     // Whatever ends the lesson, nothing of it stays.
@@ -21,5 +23,5 @@ pub(super) fn run(name: &str, words: &[OsString]) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let program = std::iter::once(OsString::from("backscope"));
-    Ok(program::main(name, program.chain(words.iter().cloned()), &[]))
+    Ok(program::main(name, program.chain(words.iter().cloned()), &[DEMO_SERVERS_VERB]))
 }

@@ -2,7 +2,10 @@
 
 use super::{
     check::Check,
-    checks::{accept_queue, acceptors, datagrams, https, idempotency, nagle, patterns, protocol, reading},
+    checks::{
+        accept_queue, acceptors, broker, datagrams, https, idempotency, nagle, patterns, polling, protocol, proxy,
+        reading, sessions, talk,
+    },
     lesson::{Lesson, LessonError},
 };
 
@@ -43,6 +46,16 @@ macro_rules! lesson {
 
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[Entry] = &[
+    lesson!("request-response", talk::REQUESTS, [1, 2, 3]),
+    lesson!("synchronous-asynchronous", talk::JOBS, [1, 2, 3]),
+    lesson!("push", talk::BYTES, [1, 2]),
+    lesson!("short-polling", polling::CHECK, [1, 2, 3]),
+    lesson!("long-polling", polling::CHECK, [1, 2]),
+    lesson!("server-sent-events", polling::CHECK, [1, 2, 3]),
+    lesson!("publish-subscribe", broker::CHECK, [1, 2]),
+    lesson!("multiplexing", proxy::POOL, [1, 2, 3]),
+    lesson!("stateful-stateless", sessions::CHECK, [1, 2, 3]),
+    lesson!("sidecar", proxy::SIDECAR, [1, 2]),
     lesson!("layers", protocol::CHECK, [1, 2]),
     lesson!("udp", datagrams::CHECK, [1, 2]),
     lesson!("tcp", protocol::CHECK, [1, 2, 3]),
@@ -70,6 +83,8 @@ static LESSONS: &[Entry] = &[
     lesson!("sharding", acceptors::CHECK, [1, 2]),
     lesson!("idempotency", idempotency::CHECK, [1, 2]),
     lesson!("nagle", nagle::CHECK, [1, 2, 3]),
+    lesson!("proxies", proxy::PROXY, [1, 2, 3]),
+    lesson!("balancers", proxy::BALANCER, [1, 2, 3]),
 ];
 
 /// Every lesson, in the order of the lectures.

@@ -188,13 +188,12 @@ impl Run {
     /// The server's side of connections that the clients have closed ends by itself, if the server ever accepts.
     fn settle(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + SETTLE;
-        loop {
-            self.sample()?;
-            if self.collector.connections_open() == 0 || Instant::now() > deadline {
-                return Ok(());
-            }
+        self.watch()?;
+        while self.collector.connections_open() > 0 && Instant::now() < deadline {
             thread::sleep(DRAIN);
+            self.watch()?;
         }
+        self.sample()
     }
 
     fn watch(&mut self) -> anyhow::Result<()> {

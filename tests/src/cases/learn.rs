@@ -11,6 +11,16 @@ use super::{Where, any_tier, native};
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
+    lesson("learn::request_response", |world| holds(world, "request-response", 3)),
+    lesson("learn::synchronous_asynchronous", |world| holds(world, "synchronous-asynchronous", 3)),
+    lesson("learn::push", |world| holds(world, "push", 2)),
+    lesson("learn::short_polling", |world| holds(world, "short-polling", 3)),
+    lesson("learn::long_polling", |world| holds(world, "long-polling", 2)),
+    lesson("learn::server_sent_events", |world| holds(world, "server-sent-events", 3)),
+    lesson("learn::publish_subscribe", |world| holds(world, "publish-subscribe", 2)),
+    lesson("learn::multiplexing", |world| holds(world, "multiplexing", 3)),
+    lesson("learn::stateful_stateless", |world| holds(world, "stateful-stateless", 3)),
+    lesson("learn::sidecar", |world| holds(world, "sidecar", 2)),
     lesson("learn::layers", |world| holds(world, "layers", 2)),
     lesson("learn::udp", |world| holds(world, "udp", 2)),
     lesson("learn::tcp", |world| holds(world, "tcp", 3)),
@@ -38,6 +48,8 @@ pub(super) const CASES: &[Case] = &[
     lesson("learn::sharding", |world| holds(world, "sharding", 2)),
     lesson("learn::idempotency", |world| holds(world, "idempotency", 2)),
     lesson("learn::nagle", |world| holds(world, "nagle", 3)),
+    lesson("learn::proxies", |world| holds(world, "proxies", 3)),
+    lesson("learn::balancers", |world| holds(world, "balancers", 3)),
     native("learn::recorded_lessons_need_no_root", recorded_without_root),
     native("learn::a_live_lesson_without_root_says_what_to_do", live_without_root),
     native("learn::a_wrong_claim_fails", wrong_claim),

@@ -1,0 +1,71 @@
+//! A publisher, subscribers, and a broker between them.
+
+use super::traffic::{bar, cast, exchanges_on, of_clients};
+use crate::{
+    learn::{
+        check::{Bar, Check, Picture},
+        evidence::{Evidence, Who, median},
+        fact::{Facts, Spec},
+        lesson::Knobs,
+    },
+    model::{
+        snapshot::{ConnectionView, Owner},
+        text::count,
+    },
+};
+
+pub(in crate::learn) static CHECK: Check = Check {
+    knobs: &["demo"],
+    facts: &[
+        Spec::count("subscribers", "connections of subscribers"),
+        Spec::count("published", "messages that were published"),
+        Spec::count("delivered", "messages that reached a subscriber"),
+        Spec::count("lost", "messages that the broker gave up"),
+        Spec::bytes("in", "what the publisher wrote to the broker"),
+        Spec::bytes("out", "what the subscribers read of it"),
+        Spec::bytes("least", "what the subscriber read that got least"),
+        Spec::bytes("most", "what the subscriber read that got most"),
+        Spec::time("answer", "from a message to the broker's word that it has it, the median"),
+        Spec::time("slowest", "the longest of these"),
+    ],
+    cast,
+    gather,
+    picture,
+};
+
+/// The publisher's connection, and those of the subscribers. Who publishes writes more than who subscribes.
+fn ends(evidence: &Evidence) -> (Option<&ConnectionView>, Vec<&ConnectionView>) {
+    let publisher = of_clients(evidence).max_by_key(|end| end.bytes_out);
+    let subscribers = of_clients(evidence).filter(|end| publisher.is_some_and(|publisher| publisher.sock != end.sock));
+    (publisher, subscribers.collect())
+}
+
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    for name in ["published", "delivered", "lost"] {
+        facts.whole(name, evidence.number_after(Who::Client, name));
+    }
+    let (publisher, subscribers) = ends(evidence);
+    let read = || subscribers.iter().map(|end| end.bytes_in);
+    facts.whole("subscribers", subscribers.len() as u64);
+    facts.whole("in", publisher.map(|end| end.bytes_out));
+    facts.whole("out", read().sum::<u64>());
+    facts.whole("least", read().min());
+    facts.whole("most", read().max());
+    let exchanges = exchanges_on(evidence, publisher.into_iter());
+    let answers = || exchanges.iter().map(|(_, exchange)| exchange.total_us);
+    facts.whole("answer", median(answers()));
+    facts.whole("slowest", answers().max());
+}
+
+fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
+    let (_, subscribers) = ends(evidence);
+    let subscriber = |(at, end): (usize, &&ConnectionView)| Bar {
+        label: format!("subscriber {} read", at + 1),
+        length: end.bytes_in as f64,
+        figure: format!("{} B", count(end.bytes_in)),
+        owner: Owner::Peer,
+    };
+    let published = bar(facts, "in", "the publisher wrote", Owner::Peer);
+    let bars = std::iter::once(published).chain(subscribers.iter().enumerate().map(subscriber)).collect();
+    Picture::Bars { title: "bytes, as the kernel counted them".to_owned(), bars }
+}

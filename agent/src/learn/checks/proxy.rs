@@ -1,0 +1,140 @@
+//! A proxy with connections on both sides: how many, and who answers what comes on them.
+
+use std::collections::BTreeSet;
+
+use super::traffic::{asked_on, behind, cast, exchanges_on, of_clients};
+use crate::{
+    learn::{
+        check::{Bar, Cast, Check, Picture},
+        evidence::{Evidence, Who, median},
+        fact::{Facts, Spec},
+        lesson::Knobs,
+    },
+    model::snapshot::{ConnectionView, Owner},
+};
+
+const CLIENTS: Spec = Spec::count("clients", "connections of the clients");
+const REQUESTS: Spec = Spec::count("requests", "requests of the clients that were answered");
+const UPSTREAM: Spec = Spec::count("upstream", "connections to servers behind the proxy");
+const ACCEPTS: Spec = Spec::count("accepts", "connections that were accepted, by whom ever");
+const PROTOCOL: Spec = Spec::word("protocol", "what the proxy speaks with the next one");
+const PROXIES: Spec = Spec::count("proxies", "proxies whose mark an answer bears");
+const ASKED: Spec = Spec::bytes("asked", "what the clients wrote");
+const PASSED: Spec = Spec::bytes("passed", "what was written to the servers behind the proxy");
+const MEDIAN: Spec = Spec::time("median", "an answer, by the client's end of the connection, the median");
+
+/// Many connections onto one, or onto a pool.
+pub(in crate::learn) static POOL: Check =
+    Check { facts: &[CLIENTS, REQUESTS, UPSTREAM, ACCEPTS, PROTOCOL, MEDIAN], ..CHECK };
+/// A proxy beside each program.
+pub(in crate::learn) static SIDECAR: Check = Check {
+    facts: &[
+        CLIENTS,
+        REQUESTS,
+        ACCEPTS,
+        Spec::count("programs", "programs that accepted one"),
+        Spec::count("slow", "connections on which an answer took 15 ms or longer"),
+        PROTOCOL,
+        PROXIES,
+        MEDIAN,
+    ],
+    ..CHECK
+};
+/// A proxy of clients, or of a server.
+pub(in crate::learn) static PROXY: Check = Check {
+    facts: &[
+        CLIENTS,
+        REQUESTS,
+        UPSTREAM,
+        ASKED,
+        PASSED,
+        Spec::count("marked", "answers with the mark of a forward proxy"),
+        Spec::count("proxies", "reverse proxies whose mark an answer bears"),
+    ],
+    ..CHECK
+};
+/// One that shares out what comes.
+pub(in crate::learn) static BALANCER: Check = Check {
+    facts: &[
+        CLIENTS,
+        REQUESTS,
+        UPSTREAM,
+        Spec::count("servers", "servers behind the balancer"),
+        Spec::count("busiest", "requests that the busiest of them got"),
+        Spec::count("idlest", "requests that the idlest of them got"),
+        ASKED,
+        PASSED,
+        PROXIES,
+    ],
+    ..CHECK
+};
+
+const CHECK: Check = Check { knobs: &["demo"], facts: &[], cast, gather, picture };
+
+/// Longer than anything takes but a server that was told to wait for 20 ms.
+const SLOW_US: u64 = 15_000;
+
+fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
+    let clients = || of_clients(evidence);
+    facts.whole("clients", clients().count() as u64);
+    facts.whole("upstream", behind(evidence).count() as u64);
+    facts.whole("accepts", evidence.accepts().count() as u64);
+    let programs: BTreeSet<_> = evidence.accepts().map(|accept| accept.pid).collect();
+    facts.whole("programs", programs.len() as u64);
+    let slow = |end: &&ConnectionView| end.worst.as_ref().is_some_and(|worst| worst.total_us >= SLOW_US);
+    facts.whole("slow", clients().chain(behind(evidence)).filter(slow).count() as u64);
+    let servers = servers(evidence);
+    let got = || servers.iter().map(|(_, share)| share.exchanges);
+    facts.whole("servers", servers.len() as u64);
+    facts.whole("busiest", got().max());
+    facts.whole("idlest", got().min());
+    facts.whole("asked", clients().map(|end| end.bytes_out).sum::<u64>());
+    // How much it is on a connection that stays open is not known until the last exchange is over.
+    let all_closed = behind(evidence).all(|end| end.closed_ns.is_some());
+    facts.whole("passed", all_closed.then(|| behind(evidence).map(|end| end.bytes_out).sum::<u64>()));
+    if let Some(protocol) = behind(evidence).find_map(|end| end.protocol) {
+        facts.word("protocol", protocol.name());
+    }
+    facts.whole("median", median(exchanges_on(evidence, clients()).iter().map(|(_, exchange)| exchange.total_us)));
+    facts.whole("requests", evidence.number_after(Who::Client, "requests"));
+    facts.whole("marked", evidence.number_after(Who::Client, "seen"));
+    facts.whole("proxies", evidence.number_after(Who::Client, "proxies"));
+}
+
+/// What came on some connections.
+struct Share {
+    connections: u64,
+    exchanges: u64,
+}
+
+impl Share {
+    fn of<'a>(ends: impl Iterator<Item = &'a ConnectionView>) -> Self {
+        ends.fold(Self { connections: 0, exchanges: 0 }, |share, end| Self {
+            connections: share.connections + 1,
+            exchanges: share.exchanges + asked_on(end),
+        })
+    }
+
+    fn bar(&self, label: String, owner: Owner) -> Bar {
+        let Self { connections, exchanges } = self;
+        let figure = format!("{connections:2} connections, {exchanges:3} exchanges");
+        Bar { label, length: *exchanges as f64, figure, owner }
+    }
+}
+
+/// The servers behind the proxy by name.
+fn servers(evidence: &Evidence) -> Vec<(&str, Share)> {
+    let listening = evidence.listeners().iter().filter(|listener| listener.local.to_string() != Cast::ADDRESS);
+    let shares = listening.map(|listener| {
+        let share = Share::of(behind(evidence).filter(|end| end.peer == listener.local));
+        (listener.comm.as_str(), share)
+    });
+    shares.collect()
+}
+
+fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
+    let clients = Share::of(of_clients(evidence)).bar("from clients".to_owned(), Owner::Peer);
+    let servers = servers(evidence).into_iter().map(|(name, share)| share.bar(format!("to {name}"), Owner::App));
+    let bars = std::iter::once(clients).chain(servers).collect();
+    Picture::Bars { title: "connections on both sides, and exchanges as the kernel sees them".to_owned(), bars }
+}

@@ -1,0 +1,100 @@
+//! Connections and exchanges by their place: between clients and the server, and between a proxy and the servers behind
+//! it. And what the client of a demo reports of both.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    learn::{
+        check::{Bar, Cast},
+        evidence::{Evidence, Who},
+        fact::{Facts, Value},
+        lesson::Knobs,
+    },
+    model::{
+        event::{Role, SockId},
+        snapshot::{ConnectionView, ExchangeView, Owner},
+    },
+};
+
+/// The demo that is the knob.
+pub(super) fn cast(knobs: &Knobs) -> Cast {
+    Cast::demo(&knobs.text("demo", "request-response"))
+}
+
+/// The clients' ends of their connections to the server.
+pub(super) fn of_clients(evidence: &Evidence) -> impl Iterator<Item = &ConnectionView> {
+    let ends = evidence.connections(Role::Client).into_iter();
+    ends.filter(|end| end.peer.to_string() == Cast::ADDRESS)
+}
+
+/// A proxy's ends of its connections to the servers behind it.
+pub(super) fn behind(evidence: &Evidence) -> impl Iterator<Item = &ConnectionView> {
+    let ends = evidence.connections(Role::Client).into_iter();
+    ends.filter(|end| end.peer.to_string() != Cast::ADDRESS)
+}
+
+/// Requests that went out on it. The last one of a connection that stays open is not over: more of its answer could come.
+pub(super) fn asked_on(end: &ConnectionView) -> u64 {
+    end.exchanges + u64::from(end.closed_ns.is_none())
+}
+
+/// The exchanges on such connections.
+pub(super) fn exchanges_on<'a>(
+    evidence: &'a Evidence,
+    ends: impl Iterator<Item = &'a ConnectionView>,
+) -> Vec<(SockId, &'a ExchangeView)> {
+    let socks: BTreeSet<_> = ends.map(|end| end.sock).collect();
+    evidence.exchanges(Role::Client).filter(|(sock, _)| socks.contains(sock)).collect()
+}
+
+/// When an exchange was over, ns.
+fn end_ns(exchange: &ExchangeView) -> u64 {
+    exchange.start_ns.saturating_add(exchange.total_us.saturating_mul(1_000))
+}
+
+/// From the beginning of the first to the end of the last, µs.
+pub(super) fn span_us(exchanges: &[(SockId, &ExchangeView)]) -> Option<u64> {
+    let begin = exchanges.iter().map(|(_, exchange)| exchange.start_ns).min()?;
+    let end = exchanges.iter().map(|(_, exchange)| end_ns(exchange)).max()?;
+    Some(end.saturating_sub(begin) / 1_000)
+}
+
+/// The most of them that went on at the same time.
+pub(super) fn most_at_once(exchanges: &[(SockId, &ExchangeView)]) -> u64 {
+    let going_on = |at: u64| exchanges.iter().filter(|(_, other)| other.start_ns <= at && at < end_ns(other)).count();
+    exchanges.iter().map(|(_, exchange)| going_on(exchange.start_ns) as u64).max().unwrap_or(0)
+}
+
+/// A figure of the client's latencies, "p50" or "max", µs.
+pub(super) fn latency_us(evidence: &Evidence, name: &str) -> Option<u64> {
+    let line = evidence.lines(Who::Client, "  latency").next()?;
+    let milliseconds: f64 = line.split_once(name)?.1.split_whitespace().next()?.parse().ok()?;
+    Some((milliseconds * 1_000.0) as u64)
+}
+
+/// A fact as a bar.
+pub(super) fn bar(facts: &Facts, name: &str, label: &str, owner: Owner) -> Bar {
+    let length = match facts.get(name) {
+        Some(Value::Number(number)) => *number,
+        _ => 0.0,
+    };
+    Bar { label: label.to_owned(), length, figure: facts.shown(name), owner }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{find, recorded};
+
+    #[test]
+    fn what_goes_on_at_once_is_counted() {
+        let evidence = recorded(find("nagle").expect("it is there").recordings[0]).expect("a recording");
+        let exchanges = exchanges_on(&evidence, of_clients(&evidence));
+        assert_eq!((exchanges.len(), most_at_once(&exchanges)), (10, 1));
+        let twice: Vec<_> = exchanges.iter().chain(&exchanges).copied().collect();
+        assert_eq!(most_at_once(&twice), 2);
+        let sum: u64 = exchanges.iter().map(|(_, exchange)| exchange.total_us).sum();
+        assert!(span_us(&exchanges).is_some_and(|span| span >= sum - 10), "ten, one after another");
+        assert_eq!(behind(&evidence).count(), 0);
+    }
+}
