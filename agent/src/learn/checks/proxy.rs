@@ -16,7 +16,7 @@ use crate::{
 const CLIENTS: Spec = Spec::count("clients", "connections of the clients");
 const REQUESTS: Spec = Spec::count("requests", "requests of the clients that were answered");
 const UPSTREAM: Spec = Spec::count("upstream", "connections to servers behind the proxy");
-const ACCEPTS: Spec = Spec::count("accepts", "connections that were accepted, by whom ever");
+const ACCEPTS: Spec = Spec::count("accepts", "connections that were accepted, by any program");
 const PROTOCOL: Spec = Spec::word("protocol", "what the proxy speaks with the next one");
 const PROXIES: Spec = Spec::count("proxies", "proxies whose mark an answer bears");
 const ASKED: Spec = Spec::bytes("asked", "what the clients wrote");
@@ -117,7 +117,8 @@ impl Share {
 
     fn bar(&self, label: String, owner: Owner) -> Bar {
         let Self { connections, exchanges } = self;
-        let figure = format!("{connections:2} connections, {exchanges:3} exchanges");
+        let noun = if *connections == 1 { "connection" } else { "connections" };
+        let figure = format!("{connections:2} {noun:11}  {exchanges:3} exchanges");
         Bar { label, length: *exchanges as f64, figure, owner }
     }
 }

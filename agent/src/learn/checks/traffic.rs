@@ -33,9 +33,9 @@ pub(super) fn behind(evidence: &Evidence) -> impl Iterator<Item = &ConnectionVie
     ends.filter(|end| end.peer.to_string() != Cast::ADDRESS)
 }
 
-/// Requests that went out on it. The last one of a connection that stays open is not over: more of its answer could come.
+/// Requests that went out on it. The last one of a connection that stays open may not be over: more could come.
 pub(super) fn asked_on(end: &ConnectionView) -> u64 {
-    end.exchanges + u64::from(end.closed_ns.is_none())
+    end.exchanges + u64::from(end.current.is_some())
 }
 
 /// The exchanges on such connections.
