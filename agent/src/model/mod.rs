@@ -42,6 +42,7 @@ mod pattern;
 mod proxy;
 mod quic;
 mod recent;
+mod refresh;
 mod sharing;
 pub mod snapshot;
 mod stream;
@@ -62,11 +63,11 @@ pub use connections::{
     MAX_RECENT,
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
-use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange, Sample, Stage};
-use finding::{Board, Dealings, Facts, Subject};
+use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange};
+use finding::Board;
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
-use output::{ExchangeOutput, Interest, ListenerOutput, Lost, MomentOutput, Output, OverflowOutput};
+use output::{ExchangeOutput, Interest, MomentOutput, Output, OverflowOutput};
 use pattern::Patterns;
 use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
@@ -76,7 +77,7 @@ pub use stream::MAX_STREAM;
 use stream::Stream;
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
-use work::{Scope, Works};
+use work::Works;
 
 /// Outputs of one batch that are looked through for a delayed ACK that turns out to be proved.
 const MAX_LOOKED_BACK: usize = 4_096;
@@ -313,37 +314,11 @@ impl Model {
         self.works.scanned(ts_ns, scanned, &self.connections, |pid| self.proxies.calls(pid));
     }
 
-    fn sample(&mut self, sample: &Sample, out: &mut Vec<Output>) {
-        self.advance(sample.ts_ns);
-        for change in self.listeners.sampled(sample) {
-            self.stream.push(change);
+    fn report_unnamed(&mut self, unnamed: Vec<OverflowOutput>, out: &mut Vec<Output>) {
+        for overflow in unnamed {
+            self.stream.overflowed(&overflow);
+            out.push(Output::Overflow(overflow));
         }
-        // On the tracepoint tier no hook sees a SYN dropped, so there is no record to wait for.
-        let names_syns = self.setup.tier != "tracepoint";
-        let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
-        self.report_unnamed(unnamed, out);
-        self.scan(sample.ts_ns, &sample.connections, out);
-        let mut told = tell(sample.ts_ns, self.interest, &mut self.works, &mut self.proxies, out);
-        self.connections.sampled(sample, &mut told);
-        drop(told);
-        self.proxies.settle(sample.ts_ns, false, &mut self.connections, out);
-        self.works.sampled(sample);
-        self.threads.sampled(sample);
-        self.patterns.sampled(sample, out);
-        self.report_listeners(sample.ts_ns, out);
-        self.datagrams.sampled(sample, out);
-        self.judge_connections(sample.ts_ns, out);
-        self.judge_families(sample.ts_ns, out);
-        self.proxies.judge(|pid, comm, lately| {
-            let text = format!("{comm} {pid}");
-            self.board.judge_upstreams(sample.ts_ns, &Subject { id: Scope::Process(pid), text }, lately, out)
-        });
-        self.proxies.report(sample.ts_ns, false, out);
-        self.datagrams.forget_closed();
-        self.board.expire(sample.ts_ns);
-        self.report_lost(sample, out);
-        self.seen = sample.seen;
-        self.take_cost(sample);
     }
 
     /// What one end records of its delayed ACKs proves what the other end inferred. That record often comes just behind
@@ -359,80 +334,6 @@ impl Model {
         for reported in told.chain(self.proxies.held_mut().take(MAX_LOOKED_BACK)) {
             self.connections.prove(reported.sock, &mut reported.view);
         }
-    }
-
-    fn report_unnamed(&mut self, unnamed: Vec<OverflowOutput>, out: &mut Vec<Output>) {
-        for overflow in unnamed {
-            self.stream.overflowed(&overflow);
-            out.push(Output::Overflow(overflow));
-        }
-    }
-
-    fn report_listeners(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
-        for (listener, view, shares) in self.listeners.reportable() {
-            if !view.closed {
-                let facts = Facts {
-                    view: &view,
-                    recent: &listener.recent,
-                    figures: listener.recent.figures(),
-                    stalled_ns: listener.stalled_ns(ts_ns),
-                    shares,
-                };
-                self.board.judge(ts_ns, &facts, out);
-            }
-            out.push(Output::Listener(ListenerOutput { ts_ns, view }));
-        }
-        self.listeners.reported();
-    }
-
-    fn judge_connections(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
-        for (id, entry) in self.works.iter() {
-            let listener = match id {
-                Scope::Socket(sock) => self.listeners.local(sock),
-                Scope::Process(_) => None,
-            };
-            let text = listener.map_or_else(|| entry.name.clone(), |local| local.to_string());
-            let dealings = Dealings { work: &entry.lately(ts_ns), stuck: &entry.stuck };
-            self.board.judge_dealings(ts_ns, &Subject { id, text }, &dealings, out);
-        }
-        for socket in self.datagrams.iter() {
-            self.board.judge_datagrams(ts_ns, socket, out);
-        }
-    }
-
-    fn judge_families(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
-        for family in self.patterns.families() {
-            let busy = |tid: u32| self.threads.busy(tid);
-            self.board.judge_family(ts_ns, &family, &busy, out);
-        }
-    }
-
-    fn report_lost(&mut self, sample: &Sample, out: &mut Vec<Output>) {
-        let own = [
-            ("model_listeners", self.listeners.refused()),
-            ("model_connections", self.connections.refused()),
-            ("model_threads", self.threads.refused()),
-        ];
-        let own = own.into_iter().filter(|(_, total)| *total > 0).map(|(table, total)| (table.to_owned(), total));
-        for (probe, total) in sample.lost.iter().cloned().chain(own) {
-            let before = self.lost.insert(probe.clone(), total).unwrap_or(0);
-            let count = total.saturating_sub(before);
-            if count > 0 {
-                out.push(Output::Lost(Lost { ts_ns: sample.ts_ns, probe, count, total }));
-            }
-        }
-    }
-
-    fn take_cost(&mut self, sample: &Sample) {
-        if let Some((before_ns, before)) = self.cost {
-            let elapsed_ns = sample.ts_ns.saturating_sub(before_ns);
-            let probes_ns = sample.cost.probe_ns.unwrap_or(0).saturating_sub(before.probe_ns.unwrap_or(0));
-            let agent_ns = sample.cost.agent_cpu_us.saturating_sub(before.agent_cpu_us) * 1_000;
-            if elapsed_ns > 0 {
-                self.cost_share = Some((probes_ns + agent_ns) as f64 / elapsed_ns as f64);
-            }
-        }
-        self.cost = Some((sample.ts_ns, sample.cost));
     }
 }
 

@@ -8,9 +8,9 @@ mod opening;
 mod origin;
 mod protocols;
 mod sums;
+mod views;
 
-use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -20,8 +20,8 @@ use super::event::{
 };
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
-use super::output::{ConnectionOutput, Interest, Output};
-use super::snapshot::{ConnectionView, ExchangeView, SliceKind};
+use super::output::{Interest, Output};
+use super::snapshot::{ExchangeView, SliceKind};
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
@@ -31,7 +31,8 @@ pub use ends::MAX_ENDS;
 use inside::Inside;
 use origin::Origins;
 pub use protocols::MAX_HELLOS;
-use protocols::{First, Hellos, Requests};
+use protocols::{Hellos, Requests};
+use views::connection_output;
 
 /// Connections known at once, open or closed.
 pub const MAX_CONNECTIONS: usize = 100_000;
@@ -313,40 +314,9 @@ impl Connections {
         open
     }
 
-    /// The last word on a connection that is open.
-    pub(super) fn report(&self, ts_ns: u64, sock: SockId, out: &mut Vec<Output>) {
-        let connection = self.table.get(&sock);
-        out.extend(connection.map(|connection| connection_output(ts_ns, connection, self.view(sock, connection))));
-    }
-
     /// Changes an exchange that is over, wherever it is kept.
     pub(super) fn change(&mut self, (sock, seq): (SockId, u32), change: impl Fn(&mut ExchangeView)) {
         self.details.change(sock, seq, change);
-    }
-
-    /// Worst first: by the time that the present exchange has taken so far or that the longest one took.
-    pub(super) fn views(&self, now_ns: u64) -> Vec<ConnectionView> {
-        let rank = |sock: SockId, connection: &Connection| {
-            let us = connection.current_us(now_ns).max(connection.worst_us.into());
-            (Reverse(us), connection.closed_ns().is_some(), connection.since_ns(), sock)
-        };
-        let mut order = Vec::with_capacity(self.table.len().min(2 * MAX_CONNECTION_VIEWS));
-        for (&sock, connection) in &self.table {
-            if order.len() == 2 * MAX_CONNECTION_VIEWS {
-                order.select_nth_unstable_by_key(MAX_CONNECTION_VIEWS, |(rank, _)| *rank);
-                order.truncate(MAX_CONNECTION_VIEWS);
-            }
-            order.push((rank(sock, connection), connection));
-        }
-        order.sort_unstable_by_key(|(rank, _)| *rank);
-        order.truncate(MAX_CONNECTION_VIEWS);
-        order.iter().map(|((_, _, _, sock), connection)| self.view(*sock, connection)).collect()
-    }
-
-    fn view(&self, sock: SockId, connection: &Connection) -> ConnectionView {
-        let First { count, line, streams } = self.requests.get(sock);
-        let view = connection.view(sock, self.details.get(sock), self.hellos.view(sock));
-        ConnectionView { pipelined: count, first_request: line, streams, ..view }
     }
 
     /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end may learn from it.
@@ -380,18 +350,6 @@ impl Connections {
     pub(super) fn refused(&self) -> u64 {
         self.refused
     }
-
-    /// Open connections by the threads that read or wrote last.
-    pub(super) fn by_thread(&self) -> HashMap<u32, u32> {
-        let mut counts = HashMap::new();
-        for connection in self.table.values().filter(|connection| connection.is_open()) {
-            let (read, written) = connection.tids();
-            for tid in read.into_iter().chain(written.filter(|_| written != read)) {
-                *counts.entry(tid).or_default() += 1;
-            }
-        }
-        counts
-    }
 }
 
 /// Marks the delayed ACK at the end of an exchange as proved, if the other end recorded it. True if that is news.
@@ -407,14 +365,4 @@ fn prove(ends: &Ends, connection: &Connection, view: &mut ExchangeView) -> bool 
 fn is_settled(exchange: &Exchange, now_ns: u64) -> bool {
     let acked_ns = exchange.outbound.as_ref().and_then(|outbound| outbound.acked_ns);
     exchange::is_answered(exchange) && acked_ns.is_some_and(|acked_ns| now_ns.saturating_sub(acked_ns) >= QUIET_NS)
-}
-
-fn connection_output(ts_ns: u64, connection: &Connection, view: ConnectionView) -> Output {
-    Output::Connection(Box::new(ConnectionOutput {
-        ts_ns,
-        view,
-        phases_us: connection.phases_us(),
-        delayed_acks_sent: connection.delayed_acks_sent(),
-        tids: connection.tids(),
-    }))
 }

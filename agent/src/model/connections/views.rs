@@ -1,0 +1,65 @@
+//! What is shown of connections, and told of each.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use super::protocols::First;
+use super::{Connection, Connections, MAX_CONNECTION_VIEWS};
+use crate::model::event::SockId;
+use crate::model::output::{ConnectionOutput, Output};
+use crate::model::snapshot::ConnectionView;
+
+impl Connections {
+    /// The last word on a connection that is open.
+    pub(in crate::model) fn report(&self, ts_ns: u64, sock: SockId, out: &mut Vec<Output>) {
+        let connection = self.table.get(&sock);
+        out.extend(connection.map(|connection| connection_output(ts_ns, connection, self.view(sock, connection))));
+    }
+
+    /// Worst first: by the time that the present exchange has taken so far or that the longest one took.
+    pub(in crate::model) fn views(&self, now_ns: u64) -> Vec<ConnectionView> {
+        let rank = |sock: SockId, connection: &Connection| {
+            let us = connection.current_us(now_ns).max(connection.worst_us.into());
+            (Reverse(us), connection.closed_ns().is_some(), connection.since_ns(), sock)
+        };
+        let mut order = Vec::with_capacity(self.table.len().min(2 * MAX_CONNECTION_VIEWS));
+        for (&sock, connection) in &self.table {
+            if order.len() == 2 * MAX_CONNECTION_VIEWS {
+                order.select_nth_unstable_by_key(MAX_CONNECTION_VIEWS, |(rank, _)| *rank);
+                order.truncate(MAX_CONNECTION_VIEWS);
+            }
+            order.push((rank(sock, connection), connection));
+        }
+        order.sort_unstable_by_key(|(rank, _)| *rank);
+        order.truncate(MAX_CONNECTION_VIEWS);
+        order.iter().map(|((_, _, _, sock), connection)| self.view(*sock, connection)).collect()
+    }
+
+    pub(super) fn view(&self, sock: SockId, connection: &Connection) -> ConnectionView {
+        let First { count, line, streams } = self.requests.get(sock);
+        let view = connection.view(sock, self.details.get(sock), self.hellos.view(sock));
+        ConnectionView { pipelined: count, first_request: line, streams, ..view }
+    }
+
+    /// Open connections by the threads that read or wrote last.
+    pub(in crate::model) fn by_thread(&self) -> HashMap<u32, u32> {
+        let mut counts = HashMap::new();
+        for connection in self.table.values().filter(|connection| connection.is_open()) {
+            let (read, written) = connection.tids();
+            for tid in read.into_iter().chain(written.filter(|_| written != read)) {
+                *counts.entry(tid).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+pub(super) fn connection_output(ts_ns: u64, connection: &Connection, view: ConnectionView) -> Output {
+    Output::Connection(Box::new(ConnectionOutput {
+        ts_ns,
+        view,
+        phases_us: connection.phases_us(),
+        delayed_acks_sent: connection.delayed_acks_sent(),
+        tids: connection.tids(),
+    }))
+}
