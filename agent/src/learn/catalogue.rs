@@ -47,14 +47,14 @@ macro_rules! lesson {
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[Entry] = &[
     lesson!("request-response", talk::REQUESTS, [1, 2, 3]),
-    lesson!("synchronous-asynchronous", talk::JOBS, [1, 2, 3]),
+    lesson!("async", talk::JOBS, [1, 2, 3]),
     lesson!("push", talk::BYTES, [1, 2]),
     lesson!("short-polling", polling::CHECK, [1, 2, 3]),
     lesson!("long-polling", polling::CHECK, [1, 2]),
-    lesson!("server-sent-events", polling::CHECK, [1, 2, 3]),
-    lesson!("publish-subscribe", broker::CHECK, [1, 2]),
+    lesson!("sse", polling::CHECK, [1, 2, 3]),
+    lesson!("pub-sub", broker::CHECK, [1, 2]),
     lesson!("multiplexing", proxy::POOL, [1, 2, 3]),
-    lesson!("stateful-stateless", sessions::CHECK, [1, 2, 3]),
+    lesson!("state", sessions::CHECK, [1, 2, 3]),
     lesson!("sidecar", proxy::SIDECAR, [1, 2]),
     lesson!("layers", protocol::CHECK, [1, 2]),
     lesson!("udp", datagrams::CHECK, [1, 2]),

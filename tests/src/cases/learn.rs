@@ -12,14 +12,14 @@ use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
     lesson("learn::request_response", |world| holds(world, "request-response", 3)),
-    lesson("learn::synchronous_asynchronous", |world| holds(world, "synchronous-asynchronous", 3)),
+    lesson("learn::synchronous_asynchronous", |world| holds(world, "async", 3)),
     lesson("learn::push", |world| holds(world, "push", 2)),
     lesson("learn::short_polling", |world| holds(world, "short-polling", 3)),
     lesson("learn::long_polling", |world| holds(world, "long-polling", 2)),
-    lesson("learn::server_sent_events", |world| holds(world, "server-sent-events", 3)),
-    lesson("learn::publish_subscribe", |world| holds(world, "publish-subscribe", 2)),
+    lesson("learn::server_sent_events", |world| holds(world, "sse", 3)),
+    lesson("learn::publish_subscribe", |world| holds(world, "pub-sub", 2)),
     lesson("learn::multiplexing", |world| holds(world, "multiplexing", 3)),
-    lesson("learn::stateful_stateless", |world| holds(world, "stateful-stateless", 3)),
+    lesson("learn::stateful_stateless", |world| holds(world, "state", 3)),
     lesson("learn::sidecar", |world| holds(world, "sidecar", 2)),
     lesson("learn::layers", |world| holds(world, "layers", 2)),
     lesson("learn::udp", |world| holds(world, "udp", 2)),
