@@ -114,7 +114,7 @@ fn progress_is_noted_once_and_shown_in_the_list() {
     assert!(study.app.take_progress().is_some());
     assert!(study.app.take_progress().is_none());
     study.key(KeyCode::Char('l'));
-    assert_shows(&study.text(), &[&lessons_done(0), " 1 of 1", "How the backend accepts connections"]);
+    assert_shows(&study.text(), &[&lessons_done(0), " 1 of 1", "How the backend accepts connect"]);
 }
 
 #[test]
