@@ -20,6 +20,8 @@ pub struct Entry {
     pub check: &'static Check,
     /// A recording of each round.
     pub recordings: &'static [&'static [u8]],
+    /// The feature without which this program was built, so that the lesson can be seen from its recordings alone.
+    pub missing: Option<&'static str>,
 }
 
 impl Entry {
@@ -35,14 +37,21 @@ impl Entry {
 /// A lesson by its name; the numbers are those of the rounds with a recording.
 macro_rules! lesson {
     ($slug:literal, $check:expr, [$($round:literal),*]) => {
+        lesson!($slug, $check, [$($round),*], None)
+    };
+    ($slug:literal, $check:expr, [$($round:literal),*], $missing:expr) => {
         Entry {
             slug: $slug,
             text: include_str!(concat!("../../lessons/", $slug, ".md")),
             check: &$check,
             recordings: &[$(include_bytes!(concat!("../../lessons/recordings/", $slug, "-", $round, ".bsrec"))),*],
+            missing: $missing,
         }
     };
 }
+
+/// The feature that the lesson on WebRTC needs, where this program was built without.
+const WEBRTC: Option<&str> = if cfg!(feature = "webrtc") { None } else { Some("webrtc") };
 
 /// Every lesson, in the order of the lectures.
 static LESSONS: &[Entry] = &[
@@ -65,6 +74,7 @@ static LESSONS: &[Entry] = &[
     lesson!("http2", protocol::CHECK, [1, 2]),
     lesson!("http3", datagrams::CHECK, [1, 2]),
     lesson!("grpc", protocol::CHECK, [1, 2, 3]),
+    lesson!("webrtc", datagrams::CHECK, [1, 2], WEBRTC),
     lesson!("https", https::CHECK, [1, 2, 3, 4]),
     lesson!("tls12", https::CHECK, [1, 2]),
     lesson!("tls13", https::CHECK, [1, 2]),

@@ -52,6 +52,7 @@ pub(super) const CASES: &[Case] = &[
     lesson("learn::balancers", |world| holds(world, "balancers", 3)),
     native("learn::recorded_lessons_need_no_root", recorded_without_root),
     native("learn::a_live_lesson_without_root_says_what_to_do", live_without_root),
+    native("learn::webrtc_needs_its_feature", webrtc),
     native("learn::a_wrong_claim_fails", wrong_claim),
     native("learn::asks_by_line_and_keeps_progress", by_line),
 ];
@@ -107,6 +108,17 @@ fn live_without_root(world: &World) -> anyhow::Result<()> {
         ensure!(text.contains(part), "no word of {part}: {text}");
     }
     Ok(())
+}
+
+/// Without what it runs there is its recording.
+fn webrtc(world: &World) -> anyhow::Result<()> {
+    let output = world.agent_command(&["learn", "--auto", "webrtc"]).output()?;
+    let text = text(&output);
+    ensure!(!output.status.success(), "{text}");
+    for part in ["--features webrtc", "backscope learn webrtc --recorded"] {
+        ensure!(text.contains(part), "no word of {part}: {text}");
+    }
+    check_rounds(&world.agent_command(&["learn", "--auto", "--recorded", "webrtc"]).output()?, 2)
 }
 
 fn wrong_claim(world: &World) -> anyhow::Result<()> {

@@ -95,6 +95,13 @@ impl Study {
             let evidence = learn::recorded(recording).context("cannot play the recording")?;
             return Ok(learn::judge(&self.lesson, round, evidence, true));
         }
+        if let Some(feature) = self.entry.missing {
+            let slug = self.entry.slug;
+            bail!(
+                "this program was built without what the lesson runs (`cargo install --path agent --features {feature}`); \
+                 to see it from a recording: backscope learn {slug} --recorded"
+            );
+        }
         let cast = (self.lesson.check.cast)(&plan.knobs);
         let mut again = RUNS;
         loop {
