@@ -60,6 +60,7 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
         upstream: Vec::new(),
         downstream: None,
         multiplexed: false,
+        handshake: false,
         seq,
         start_ns,
         total_us,

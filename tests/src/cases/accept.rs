@@ -119,7 +119,13 @@ fn fast_open(world: &World) -> anyhow::Result<()> {
     let accepts = demo.await_accepts(3)?;
     ensure!(Counters::read()?.get("TCPFastOpenPassive") == 3, "the kernel did no Fast Open here");
     agent.await_accepted(demo.addr.port(), 3)?;
-    check_waits(world, &agent.stop()?.objects, &accepts, &handshakes)
+    let objects = agent.stop()?.objects;
+    // Where exchanges are watched.
+    let used = objects.iter().filter(|object| is(object, "connection") && number(object, "/exchanges") > Some(0));
+    for connection in used {
+        ensure!(connection["fast_open"] == true, "its SYN carried data: {connection}");
+    }
+    check_waits(world, &objects, &accepts, &handshakes)
 }
 
 fn syncookies(world: &World) -> anyhow::Result<()> {

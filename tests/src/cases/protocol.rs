@@ -176,7 +176,10 @@ fn tls(world: &World) -> anyhow::Result<()> {
         ensure!(answer["tcp"] == 1 && answer["request"] == 1, "{connection}");
         ensure!(number(answer, "/handshake_us/app") > Some(0), "the server signed its certificate: {connection}");
     }
-    agent.stop().map(drop)
+    let ended = agent.stop()?;
+    let handshakes = ended.of("exchange").filter(|exchange| exchange["handshake"] == true).count();
+    ensure!(handshakes >= 3, "one of TLS 1.3, two of TLS 1.2: {handshakes}");
+    Ok(())
 }
 
 fn tls_resumed(world: &World) -> anyhow::Result<()> {

@@ -200,7 +200,7 @@ impl Connections {
             }
             self.current -= usize::from(connection.take_current(exchange.seq));
         }
-        self.hellos.exchanged(exchange, &view);
+        view.handshake = self.hellos.exchanged(exchange, &view);
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
         told(exchange, connection.as_deref(), &mut view);

@@ -17,6 +17,7 @@ const APPLICATION_DATA: u8 = 23;
 /// kind of record that is encrypted with it, and the seal (RFC 8446, 4.4.4 and 5.2).
 const FINISHED: [u16; 2] = [32 + 4 + 1 + 16, 48 + 4 + 1 + 16];
 const TLS_1_3: u16 = 0x0304;
+const RECORD_HEAD: u64 = 5;
 
 /// An exchange of the beginning.
 #[derive(Clone, Debug)]
@@ -50,21 +51,39 @@ impl Opening {
         }
     }
 
-    /// An exchange is over.
+    /// An exchange is over. True if it was nothing but handshake.
     pub(super) fn exchanged(
         &mut self,
         hellos: (Option<&ClientHello>, Option<&ServerHello>),
         exchange: &Exchange,
         view: &ExchangeView,
-    ) {
+    ) -> bool {
         if self.found.is_some() || self.turns.len() >= MAX_TURNS || exchange.seq as usize != self.turns.len() + 1 {
-            return;
+            return false;
         }
         self.turns.extend(self.turn(exchange, view));
-        if let (Some(client), Some(server)) = hellos
-            && let Some(found) = self.answer(client, server)
-        {
+        let (Some(client), Some(server)) = hellos else { return false };
+        let is_handshake = self.ends_in_handshake(client, server);
+        if let Some(found) = self.answer(client, server) {
             *self = Self { found: Some(found), ..Self::default() };
+        }
+        is_handshake
+    }
+
+    /// At the end of the last turn the client has sent nothing but handshake, as far as its records are known for sure.
+    fn ends_in_handshake(&self, client: &ClientHello, server: &ServerHello) -> bool {
+        let Some(turn) = self.turns.last() else { return false };
+        let mut sealed = self.sent(true, APPLICATION_DATA);
+        if server.version < TLS_1_3 {
+            let changed = self.turns.len() == 1 || self.sent(true, CHANGE_CIPHER_SPEC).next().is_some();
+            return changed && sealed.next().is_none_or(|record| record.at >= turn.asked);
+        }
+        if client.early_data && server.took_session && self.turns.len() == 1 {
+            return false;
+        }
+        match sealed.find(|record| FINISHED.contains(&record.length)) {
+            Some(finished) => turn.asked <= finished.at + RECORD_HEAD + u64::from(finished.length),
+            None => self.turns.len() == 1,
         }
     }
 

@@ -56,11 +56,11 @@ impl Hellos {
         }
     }
 
-    /// An exchange is over.
-    pub(super) fn exchanged(&mut self, exchange: &Exchange, view: &ExchangeView) {
-        if let Some(Hello { client, server, opening }) = self.0.get_mut(&exchange.sock) {
-            opening.exchanged((client.as_ref(), server.as_ref()), exchange, view);
-        }
+    /// An exchange is over. True if it was nothing but handshake.
+    pub(super) fn exchanged(&mut self, exchange: &Exchange, view: &ExchangeView) -> bool {
+        self.0.get_mut(&exchange.sock).is_some_and(|Hello { client, server, opening }| {
+            opening.exchanged((client.as_ref(), server.as_ref()), exchange, view)
+        })
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {

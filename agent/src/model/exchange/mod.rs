@@ -60,6 +60,7 @@ pub(super) fn view(exchange: &Exchange, first: Option<&First>) -> ExchangeView {
         upstream: Vec::new(),
         downstream: None,
         multiplexed: false,
+        handshake: false,
     }
 }
 

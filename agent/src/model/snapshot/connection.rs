@@ -216,6 +216,8 @@ pub struct ExchangeView {
     pub downstream: Option<Join>,
     /// Its connection carries several requests at a time: it is a burst of its stream of bytes, and not one request.
     pub multiplexed: bool,
+    /// It was nothing but the handshake of TLS.
+    pub handshake: bool,
 }
 
 /// One connection.

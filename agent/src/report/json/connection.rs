@@ -41,6 +41,8 @@ pub(super) struct ExchangeBody {
     downstream: Option<JoinBody>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multiplexed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    handshake: bool,
     gaps: Vec<&'static str>,
 }
 
@@ -101,6 +103,7 @@ impl From<&ExchangeOutput> for ExchangeBody {
             upstream: view.upstream.iter().map(JoinBody::from).collect(),
             downstream: view.downstream.as_ref().map(JoinBody::from),
             multiplexed: view.multiplexed,
+            handshake: view.handshake,
             gaps: gaps([
                 (exchange.protocol.is_none(), NO_PROTOCOL),
                 (

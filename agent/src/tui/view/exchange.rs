@@ -32,7 +32,8 @@ pub(super) fn sum(theme: Theme, connection: &ConnectionView, exchange: &Exchange
     let mut figures =
         vec![span(fine(counted_us(exchange)), theme.strong()), raw(if exchange.done { "" } else { " so far" })];
     figures.extend(owners::sum_line(theme, exchange));
-    let mut name = format!("exchange {}{}: ", grouped(exchange.seq.into()), attribute(connection, exchange));
+    let nature = if exchange.handshake { ", TLS handshake" } else { "" };
+    let mut name = format!("exchange {}{nature}{}: ", grouped(exchange.seq.into()), attribute(connection, exchange));
     if name.chars().count() + columns(&figures) + 4 > width {
         name = format!("{}: ", grouped(exchange.seq.into()));
     }
@@ -136,7 +137,11 @@ pub(super) fn list(
     let mut out = vec![Line::from(span(left(&title, width), theme.dim()))];
     for exchange in exchanges(connection).into_iter().rev().take(room.saturating_sub(1)) {
         let selected = chosen == Some(exchange.seq);
-        let data = format!("{} / {}", bytes(exchange.request_bytes), bytes(exchange.response_bytes));
+        let data = if exchange.handshake {
+            "TLS handshake".to_owned()
+        } else {
+            format!("{} / {}", bytes(exchange.request_bytes), bytes(exchange.response_bytes))
+        };
         let mut row = vec![
             span(if selected { "▸" } else { " " }, theme.strong()),
             span(right(&grouped(exchange.seq.into()), 6), if selected { theme.strong() } else { theme.dim() }),

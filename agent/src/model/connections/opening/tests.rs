@@ -87,6 +87,14 @@ impl Way {
         opening.first_answer()
     }
 
+    /// Which of its exchanges are nothing but handshake.
+    fn handshakes(&self) -> Vec<bool> {
+        let mut opening = Opening::default();
+        self.records.iter().for_each(|record| opening.record(*record));
+        let hellos = (Some(&self.client), Some(&self.server));
+        self.exchanges.iter().map(|exchange| opening.exchanged(hellos, exchange, &view(exchange, None))).collect()
+    }
+
     fn trips(&self) -> Option<u32> {
         self.answer().map(|answer| answer.trips)
     }
@@ -106,6 +114,7 @@ fn a_full_handshake_of_tls_1_2_takes_two_before_the_request() {
     assert_eq!(answer.handshake.exchanges, 2, "those before the request's");
     assert!((3_000..5_000).contains(&answer.handshake.app_us), "{answer:?}: 2 ms each, less the read");
     assert_eq!(answer.us, 86_000);
+    assert_eq!(way.handshakes(), [true, true, false]);
 }
 
 #[test]
@@ -125,10 +134,12 @@ fn tls_1_3_takes_one_before_the_request() {
         let way = || Way::new(TLS_1_3).client(20, 1, HELLO).client(23, finished, HELLO + 6).client(23, 80, end);
         let together = way().then(0, HELLO, FLIGHT).then(42, end - HELLO + 85, 300);
         assert_eq!(together.answer().map(|answer| answer.steps(false)), Some([1, 1, 1]));
+        assert_eq!(together.handshakes(), [true, false]);
         // The server writes its tickets between the two, and the client's request was on its way by then, or was late.
         for gap_ms in [1, 30, 300] {
             let apart = way().then(0, HELLO, FLIGHT).then(42, end - HELLO, 500).then(42 + gap_ms, 85, 300);
             assert_eq!(apart.trips(), Some(2), "{gap_ms} ms later");
+            assert_eq!(apart.handshakes(), [true, true, false]);
         }
     }
 }
@@ -149,6 +160,7 @@ fn early_data_take_none_if_the_server_answers_them_at_once() {
         let with = |way: Way| records.iter().fold(way, |way, (length, at)| way.server(23, *length, *at));
         let answered = with(early()).server(23, 300, at).then(0, HELLO + 91, at + 305).then(42, 84, 200);
         assert_eq!(answered.answer().map(|answer| answer.steps(true)), Some([0, 0, 1]), "with TCP Fast Open");
+        assert_eq!(answered.handshakes()[0], false, "the request came along");
         assert_eq!(answered.answer().map(|answer| answer.round_trips(false)), Some(2));
         let waited = with(early()).server(23, 300, at).then(0, HELLO + 91, at).then(42, 84, 500);
         assert_eq!(waited.trips(), Some(2), "the server wanted to hear the client's Finished first");
