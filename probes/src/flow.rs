@@ -170,8 +170,11 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, way: u32, size: u32) {
         if flow.peer.port == 0 {
             flow.peer = if way == 0 { destination(begin) } else { endpoint(place.name) };
         }
-        if (*datagram).quic != 0 && !counted(&flow, begin[0] & 0x80 != 0) || !allowed() {
+        if (*datagram).quic != 0 && !counted(&flow, begin[0] & 0x80 != 0) {
             return;
+        }
+        if !allowed() {
+            return count(counter::UNLOOKED);
         }
         (*datagram).looks += 1;
         count(counter::SEEN);

@@ -9,7 +9,7 @@ pub const FIRST_DATAGRAM: u32 = 14;
 /// Datagrams of a UDP socket that are looked at, in both directions together; unless one shows that QUIC is spoken.
 pub const MAX_DATAGRAM_LOOKS: u32 = 16;
 /// Of such a socket the datagrams that are looked at with each peer, in both directions together: those of a handshake.
-pub const MAX_FLOW_LOOKS: u32 = 24;
+pub const MAX_FLOW_LOOKS: u32 = 8;
 /// Peers whose datagrams are counted for that; of more the least recent are forgotten, and may be looked at again.
 pub const MAX_FLOWS: u32 = 4_096;
 /// Bytes that are read of a direction at most, unless it begins as TLS or HTTP/2 do; one less than a power of two.
