@@ -6,6 +6,7 @@ mod blocked;
 mod brief;
 mod choose;
 mod command;
+mod config;
 mod connections;
 mod cost;
 mod datagrams;
@@ -51,7 +52,7 @@ pub use self::{
     targets::Targets,
 };
 use crate::{
-    kernel::preflight::{self, Preflight},
+    kernel::preflight::Preflight,
     model::event::{Event, ListenerSample, Sample},
 };
 
@@ -131,7 +132,7 @@ pub fn look(targets: &Targets) -> Result<Vec<ListenerSample>, SensorError> {
     }
     raise_memlock();
     let options = Options { targets: targets.clone(), ..Options::default() };
-    let mut loaded = with_loader(config_of(&options), |loader| {
+    let mut loaded = with_loader(config::of(&options), |loader| {
         load::attach(loader, choose::scan_only(), |ebpf| maps::set_targets(ebpf, targets))
     })?;
     let mut maps = Maps::new(&mut loaded.ebpf)?;
@@ -337,7 +338,7 @@ impl Sensor {
 
 fn load_best(options: &Options) -> Result<Loaded, SensorError> {
     let mut barred: Vec<Barred> = Vec::new();
-    with_loader(config_of(options), |loader| {
+    with_loader(config::of(options), |loader| {
         loop {
             let chosen = choose::choose(loader, options.tier.unwrap_or(Tier::Full), &barred)?;
             if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
@@ -369,34 +370,6 @@ fn with_loader<T>(
     sys::trim_memory();
     sys::keep_memory_small();
     result
-}
-
-fn config_of(options: &Options) -> Config {
-    let targets = &options.targets;
-    let mut comm = [0; 16];
-    if let Some(name) = &targets.comm {
-        // As the kernel keeps it: 15 bytes and a NUL.
-        let length = name.len().min(15);
-        comm[..length].copy_from_slice(&name.as_bytes()[..length]);
-    }
-    Config {
-        all: targets.all.into(),
-        follow: targets.follow.into(),
-        events: options.events.into(),
-        exchanges: options.exchanges.into(),
-        first_bytes: options.protocols.into(),
-        ring_bytes: options.ring_bytes.unwrap_or(if options.events {
-            backscope_abi::RING_BYTES_EVENTS
-        } else {
-            backscope_abi::RING_BYTES
-        }),
-        tick_ns: preflight::tick_ns().try_into().unwrap_or(u32::MAX),
-        by_comm: targets.comm.is_some().into(),
-        by_port: (!targets.ports.is_empty()).into(),
-        agent: std::process::id(),
-        comm,
-        ..Config::EMPTY
-    }
 }
 
 /// Before 5.11 maps count as locked memory; a refusal shows as a map that cannot be made, which says so itself.

@@ -160,7 +160,7 @@ fn early_data_take_none_if_the_server_answers_them_at_once() {
         let with = |way: Way| records.iter().fold(way, |way, (length, at)| way.server(23, *length, *at));
         let answered = with(early()).server(23, 300, at).then(0, HELLO + 91, at + 305).then(42, 84, 200);
         assert_eq!(answered.answer().map(|answer| answer.steps(true)), Some([0, 0, 1]), "with TCP Fast Open");
-        assert_eq!(answered.handshakes()[0], false, "the request came along");
+        assert!(!answered.handshakes()[0], "the request came along");
         assert_eq!(answered.answer().map(|answer| answer.round_trips(false)), Some(2));
         let waited = with(early()).server(23, 300, at).then(0, HELLO + 91, at).then(42, 84, 500);
         assert_eq!(waited.trips(), Some(2), "the server wanted to hear the client's Finished first");
