@@ -11,32 +11,32 @@ use super::{Where, any_tier, native};
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
-    lesson("learn::request_response", |world| holds(world, "request-response", 3)),
-    lesson("learn::synchronous_asynchronous", |world| holds(world, "async", 3)),
-    lesson("learn::push", |world| holds(world, "push", 2)),
-    lesson("learn::short_polling", |world| holds(world, "short-polling", 3)),
-    lesson("learn::long_polling", |world| holds(world, "long-polling", 2)),
-    lesson("learn::server_sent_events", |world| holds(world, "sse", 3)),
-    lesson("learn::publish_subscribe", |world| holds(world, "pub-sub", 2)),
-    lesson("learn::multiplexing", |world| holds(world, "multiplexing", 3)),
-    lesson("learn::stateful_stateless", |world| holds(world, "state", 3)),
-    lesson("learn::sidecar", |world| holds(world, "sidecar", 2)),
-    lesson("learn::layers", |world| holds(world, "layers", 2)),
-    lesson("learn::udp", |world| holds(world, "udp", 2)),
-    lesson("learn::tcp", |world| holds(world, "tcp", 3)),
-    lesson("learn::tls", |world| holds(world, "tls", 2)),
-    lesson("learn::http1", |world| holds(world, "http1", 3)),
-    lesson("learn::websocket", |world| holds(world, "websocket", 2)),
-    lesson("learn::http2", |world| holds(world, "http2", 2)),
-    lesson("learn::http3", |world| holds(world, "http3", 2)),
-    lesson("learn::grpc", |world| holds(world, "grpc", 3)),
-    lesson("learn::https", |world| holds(world, "https", 4)),
-    lesson("learn::tls12", |world| holds(world, "tls12", 2)),
+    here("learn::request_response", |world| holds(world, "request-response", 3)),
+    here("learn::synchronous_asynchronous", |world| holds(world, "async", 3)),
+    here("learn::push", |world| holds(world, "push", 2)),
+    here("learn::short_polling", |world| holds(world, "short-polling", 3)),
+    here("learn::long_polling", |world| holds(world, "long-polling", 2)),
+    here("learn::server_sent_events", |world| holds(world, "sse", 3)),
+    here("learn::publish_subscribe", |world| holds(world, "pub-sub", 2)),
+    here("learn::multiplexing", |world| holds(world, "multiplexing", 3)),
+    here("learn::stateful_stateless", |world| holds(world, "state", 3)),
+    here("learn::sidecar", |world| holds(world, "sidecar", 2)),
+    here("learn::layers", |world| holds(world, "layers", 2)),
+    here("learn::udp", |world| holds(world, "udp", 2)),
+    here("learn::tcp", |world| holds(world, "tcp", 3)),
+    here("learn::tls", |world| holds(world, "tls", 2)),
+    here("learn::http1", |world| holds(world, "http1", 3)),
+    here("learn::websocket", |world| holds(world, "websocket", 2)),
+    here("learn::http2", |world| holds(world, "http2", 2)),
+    here("learn::http3", |world| holds(world, "http3", 2)),
+    here("learn::grpc", |world| holds(world, "grpc", 3)),
+    here("learn::https", |world| holds(world, "https", 4)),
+    here("learn::tls12", |world| holds(world, "tls12", 2)),
     lesson("learn::tls13", |world| holds(world, "tls13", 2)),
     lesson("learn::quic", |world| holds(world, "quic", 2)),
     lesson("learn::fast_open", |world| holds(world, "fast-open", 2)),
-    lesson("learn::early_data", |world| holds(world, "early-data", 3)),
-    lesson("learn::quic_0rtt", |world| holds(world, "quic-0rtt", 2)),
+    here("learn::early_data", |world| holds(world, "early-data", 3)),
+    here("learn::quic_0rtt", |world| holds(world, "quic-0rtt", 2)),
     lesson("learn::cpu", |world| holds(world, "cpu", 3)),
     lesson("learn::accept_queue", |world| holds(world, "accept-queue", 2)),
     lesson("learn::socket_data", |world| holds(world, "socket-data", 2)),
@@ -48,8 +48,8 @@ pub(super) const CASES: &[Case] = &[
     lesson("learn::sharding", |world| holds(world, "sharding", 2)),
     lesson("learn::idempotency", |world| holds(world, "idempotency", 2)),
     lesson("learn::nagle", |world| holds(world, "nagle", 3)),
-    lesson("learn::proxies", |world| holds(world, "proxies", 3)),
-    lesson("learn::balancers", |world| holds(world, "balancers", 3)),
+    here("learn::proxies", |world| holds(world, "proxies", 3)),
+    here("learn::balancers", |world| holds(world, "balancers", 3)),
     native("learn::recorded_lessons_need_no_root", recorded_without_root),
     native("learn::a_live_lesson_without_root_says_what_to_do", live_without_root),
     native("learn::webrtc_needs_its_feature", webrtc),
@@ -60,6 +60,11 @@ pub(super) const CASES: &[Case] = &[
 /// Exchanges, and times that load would change.
 const fn lesson(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { place: Where::Everywhere, ..any_tier(name, run) }.since(super::EXCHANGES).alone()
+}
+
+/// The same on this kernel alone: the virtual machines would take a quarter of an hour for all of them.
+const fn here(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
+    Case { place: Where::Native, ..lesson(name, run) }
 }
 
 /// The lesson runs, and everything that its text claims holds.
