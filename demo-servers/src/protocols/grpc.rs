@@ -1,5 +1,10 @@
 //! gRPC: calls of four kinds, each a stream of HTTP/2.
 
+/// The messages and the service of `echo.proto`, as tonic-prost-build generates them (`build_transport(false)`).
+#[rustfmt::skip]
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
+mod echo;
+
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,9 +26,9 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::echo::Message;
-use super::echo::echo_client::EchoClient;
-use super::echo::echo_server::{Echo, EchoServer};
+use self::echo::Message;
+use self::echo::echo_client::EchoClient;
+use self::echo::echo_server::{Echo, EchoServer};
 use crate::demo::client::timeout;
 use crate::demo::tasks::{Failure, Tasks, in_time};
 use crate::demo::{Report, Stop};
