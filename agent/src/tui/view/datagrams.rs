@@ -32,7 +32,7 @@ fn quic(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>
     let answer = quic.answer?;
     let plural = if answer.round_trips == 1 { "" } else { "s" };
     let trips = format!("{} round trip{plural}", answer.round_trips);
-    let early = if quic.early_data { ", early data" } else { "" };
+    let early = if quic.early_data { ", 0-RTT" } else { "" };
     let count = grouped(socket.quic_connections);
     let plural = if socket.quic_connections == 1 { "" } else { "s" };
     let begin = format!(" QUIC: {count} connection{plural}; the newest answered after ");

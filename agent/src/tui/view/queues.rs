@@ -132,9 +132,20 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
         out.push(Line::from("   Esc clears the filter."));
         return out;
     }
-    out.push(Line::from(vec![raw(" ○ "), span("No listening socket yet.", theme.strong())]));
-    let text = "What is watched has not called listen(), or has closed what it listened on. The watch goes on: a \
-                listener appears here the moment it opens, with its queues from the first connection on.";
+    let (title, text) = if snapshot.datagrams.is_empty() {
+        (
+            "No listening socket yet.",
+            "What is watched has not called listen(), or has closed what it listened on. The watch goes on: a \
+             listener appears here the moment it opens, with its queues from the first connection on.",
+        )
+    } else {
+        (
+            "Only UDP so far: no TCP socket listens.",
+            "Over UDP the kernel has no connections and no queue of them: the receive buffer above is all there is. \
+             A listener appears here the moment it opens.",
+        )
+    };
+    out.push(Line::from(vec![raw(" ○ "), span(title, theme.strong())]));
     out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
     if !snapshot.notices.is_empty() {
         out.push(Line::default());
