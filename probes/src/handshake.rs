@@ -8,13 +8,13 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, Endpoint, Listener, Queued, stage};
+use backscope_abi::{Connection, Endpoint, Listener, Queued, counter, stage};
 
 use crate::{
     close::destroyed,
     connection::connection_of,
     kernel::{accept_depth, accept_limit, config, now, payload_of, peer_of, read, sender_of, syn_depth},
-    maps::{LISTENERS, QUEUED, add, cookie_of, emit, enqueue, listener_at, marked, note_depth},
+    maps::{LISTENERS, QUEUED, add, cookie_of, count, emit, enqueue, listener_at, marked, note_depth, rested_since},
 };
 
 /// The SYN that this CPU is working on: a CPU handles one at a time, since the stack does it with softirqs off.
@@ -363,7 +363,10 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let _ = QUEUED.remove(sk as u64);
-    if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
+    if rested_since(queued.queued_ns) {
+        // It may have been accepted by a call that nothing showed.
+        count(counter::LEFT_UNSEEN);
+    } else if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
         // SAFETY: a live map value.
         add(unsafe { &raw mut (*listener).abandoned }, 1);
     }

@@ -11,8 +11,11 @@ use backscope_abi::Listener;
 
 use crate::{
     close::state_changed,
+    first::registers,
     kernel::{comm, config, current, file_of_fd, load, now, read, sock_of_file},
-    maps::{ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, listener_at, mark, marked, own_id, wanted, watch},
+    maps::{
+        ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, listener_at, mark, marked, own_id, rouse, wanted, watch,
+    },
 };
 
 const TCP_SYN_RECV: i32 = 3;
@@ -45,8 +48,9 @@ fn begin(sk: *mut c_void) {
     if !wanted(sk, tgid) {
         return;
     }
+    rouse();
     // SAFETY: the reference is copied at once.
-    let backlog = unsafe { ASKED.get(thread) }.copied().unwrap_or(-1);
+    let backlog = unsafe { ASKED.get(thread) }.copied().unwrap_or_else(asked_now);
     let id = cookie_of(sk);
     if watch(sk, id, tgid, comm(), backlog) && config!(queued_by_state) != 0 {
         mark(sk, id);
@@ -86,6 +90,17 @@ fn listening(id: u64) -> Option<*mut Listener> {
     let listener = LISTENERS.get_ptr_mut(id)?;
     // SAFETY: a live map value.
     if unsafe { (*listener).closed_ns } == 0 { Some(listener) } else { None }
+}
+
+/// The backlog that the current thread asks for in `listen(2)`, by its registers; -1 if it is not in there.
+#[inline(always)]
+fn asked_now() -> i32 {
+    const LISTEN: u64 = 50;
+    let registers = registers();
+    if registers.is_null() || read!(registers, regs_call as u64) != LISTEN {
+        return -1;
+    }
+    read!(registers, regs_second as u64) as i32
 }
 
 /// `listen(2)` was called: the only place where the backlog asked for can be seen, before somaxconn clamps it.

@@ -12,7 +12,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backscope_abi as abi;
-use backscope_abi::{Call, Listener, Queued, counter, role};
+use backscope_abi::{Call, Listener, Queued, counter, resting, role};
 
 use crate::connection::{carried, carry, open, set_up};
 use crate::kernel::{accept_queue, config, load, now, offset, read, syn_depth};
@@ -24,6 +24,10 @@ pub(crate) static COUNTERS: PerCpuArray<u64, { counter::ALL as usize }> = PerCpu
 /// Number of the refresh period, counted by the agent.
 #[btf_map]
 pub(crate) static PERIOD: Array<u32, 1> = Array::new();
+
+/// One of [`abi::resting`].
+#[btf_map]
+static RESTING: Array<u64, 1> = Array::new();
 
 /// Watched processes.
 #[btf_map]
@@ -169,6 +173,31 @@ pub(crate) fn reserve<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
     true
 }
 
+/// True while the hooks of accept are not attached.
+#[inline(always)]
+pub(crate) fn rests() -> bool {
+    matches!(RESTING.get(0), Some(&resting::RESTING | &resting::WANTED))
+}
+
+/// True if the hooks of accept were not attached at this time, or are not now.
+#[inline(always)]
+pub(crate) fn rested_since(ts_ns: u64) -> bool {
+    rests() || RESTING.get(0).is_some_and(|attached_ns| ts_ns < *attached_ns)
+}
+
+/// Wants the hooks of accept back, if they rest.
+#[inline(always)]
+pub(crate) fn rouse() {
+    if let Some(state) = RESTING.get_ptr_mut(0) {
+        // SAFETY: a live map value; the agent, too, writes it at once.
+        unsafe {
+            if state.read_volatile() == resting::RESTING {
+                state.write_volatile(resting::WANTED);
+            }
+        }
+    }
+}
+
 /// The id of the watched listener at this address.
 #[inline(always)]
 pub(crate) fn listener_id(sk: *const c_void) -> Option<u64> {
@@ -269,6 +298,7 @@ pub(crate) fn enqueue(
         Err(EEXIST) => return,
         Err(_) => count(counter::QUEUED_FULL),
     }
+    rouse();
     // SAFETY: a live map value.
     let listener_sk = unsafe {
         add(&raw mut (*listener).queued, 1);

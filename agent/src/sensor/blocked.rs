@@ -1,10 +1,10 @@
 //! Threads that were inside accept before the probes were: their call began unseen, but `/proc` shows where they are.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
-use backscope_abi::{Call, ScanEntry};
+use backscope_abi::Call;
 
-use super::maps::Maps;
+use super::{maps::Maps, sample::Descriptors};
 
 /// `accept` and `accept4` on x86-64.
 const ACCEPT: [u64; 2] = [43, 288];
@@ -14,13 +14,12 @@ const MAX_THREADS: usize = 4_096;
 
 /// Notes every thread that is blocked in accept on one of these listeners. Needs the right to trace the process; without
 /// it nothing is noted.
-pub(super) fn note(entries: &[ScanEntry], maps: &mut Maps) {
-    let mut pids: Vec<u32> = entries.iter().map(|entry| entry.tgid).collect();
-    pids.dedup();
+pub(super) fn note(listeners: &Descriptors, maps: &mut Maps) {
+    let pids: BTreeSet<u32> = listeners.keys().map(|(pid, _)| *pid).collect();
     for (pid, tid) in pids.into_iter().flat_map(|pid| threads(pid).map(move |tid| (pid, tid))).take(MAX_THREADS) {
         let Some(fd) = accepting_on(pid, tid) else { continue };
-        let Some(entry) = entries.iter().find(|entry| entry.tgid == pid && u64::from(entry.fd) == fd) else { continue };
-        let call = Call { entered_ns: 0, listener: entry.listener, ..Call::default() };
+        let Some(listener) = u32::try_from(fd).ok().and_then(|fd| listeners.get(&(pid, fd))) else { continue };
+        let call = Call { entered_ns: 0, listener: *listener, ..Call::default() };
         maps.note_call(pid, tid, call);
         if accepting_on(pid, tid) != Some(fd) {
             // It returned in this very moment, perhaps before the note.

@@ -1,14 +1,12 @@
 //! Loads the programs that were chosen, with maps of full size, and attaches them.
 
-use std::{
-    collections::HashSet,
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::collections::HashSet;
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned,
-    programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, ProgramFd, TracePoint},
+    programs::{
+        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, ProgramError, ProgramFd, TracePoint,
+    },
 };
 use backscope_abi as abi;
 use backscope_abi::{Config, Layout};
@@ -18,6 +16,7 @@ use super::{
     choose::{Chosen, hooks_of},
     plan::{self, Attach, Program, Tier},
     sys,
+    syscalls::Syscalls,
 };
 use crate::kernel::{
     btf::{Btf, Wanted},
@@ -82,7 +81,8 @@ pub(super) struct Loaded {
     pub scan_connections: Option<ProgramFd>,
     /// What was chosen.
     pub chosen: Chosen,
-    _events: Vec<OwnedFd>,
+    /// Those on system calls.
+    pub syscalls: Syscalls,
 }
 
 /// What the probes are told before they are loaded.
@@ -193,6 +193,7 @@ pub(super) fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<
         Attach::Fexit(function) => of::<FExit>(ebpf, program.name)?.load(function, &types.aya),
         Attach::Tracepoint(name) => of::<BtfTracePoint>(ebpf, program.name)?.load(name, &types.aya),
         Attach::Syscall(_) => of::<TracePoint>(ebpf, program.name)?.load(),
+        Attach::Cgroup(_) => of::<CgroupSockAddr>(ebpf, program.name)?.load(),
         Attach::Iterator(kind) => of::<Iter>(ebpf, program.name)?.load(kind, &types.aya),
     }
 }
@@ -214,7 +215,7 @@ pub(super) fn attach(
     };
     let mut ebpf = loader.object(decided, &sizes)?;
     prepare(&mut ebpf)?;
-    let (mut events, mut tracefs, mut scan, mut scan_connections) = (Vec::new(), None, None, None);
+    let (mut syscalls, mut scan, mut scan_connections) = (Syscalls::default(), None, None);
     for (row, choice) in chosen.served() {
         for program in choice.programs {
             let failed = |reason: String| SensorError::Attach { signal: row.signal, hooks: hooks_of(choice), reason };
@@ -227,15 +228,14 @@ pub(super) fn attach(
                 }
                 Attach::Syscall(name) => {
                     let fd = fd_of(&ebpf, program).map_err(|error| failed(brief(&error)))?;
-                    let event = attach_syscall(&mut tracefs, name, &fd).map_err(|error| failed(error.to_string()))?;
-                    events.push(event);
+                    syscalls.add(name, fd).map_err(|error| failed(error.to_string()))?;
                 }
                 _ => attach_one(&mut ebpf, program).map_err(|error| failed(brief(&error)))?,
             }
         }
     }
     let scan = scan.ok_or(SensorError::Vital { signal: "open_listeners", reason: String::new() })?;
-    Ok(Loaded { ebpf, scan, scan_connections, chosen, _events: events })
+    Ok(Loaded { ebpf, scan, scan_connections, chosen, syscalls })
 }
 
 fn fd_of(ebpf: &Ebpf, program: &Program) -> Result<ProgramFd, ProgramError> {
@@ -246,14 +246,6 @@ fn fd_of(ebpf: &Ebpf, program: &Program) -> Result<ProgramFd, ProgramError> {
         .map_err(ProgramError::IOError)
 }
 
-fn attach_syscall(tracefs: &mut Option<OwnedFd>, name: &str, program: &ProgramFd) -> io::Result<OwnedFd> {
-    let root = match tracefs {
-        Some(root) => root,
-        None => tracefs.insert(sys::own_tracefs()?),
-    };
-    sys::attach_syscall(root.as_fd(), name, program.as_fd())
-}
-
 /// Attaches one that was loaded, if that is aya's to do.
 pub(super) fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), ProgramError> {
     let invalid = || ProgramError::InvalidName { name: program.name.to_owned() };
@@ -262,6 +254,11 @@ pub(super) fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), Progr
         Attach::Fentry(_) => <&mut FEntry>::try_from(slot)?.attach().map(drop),
         Attach::Fexit(_) => <&mut FExit>::try_from(slot)?.attach().map(drop),
         Attach::Tracepoint(_) => <&mut BtfTracePoint>::try_from(slot)?.attach().map(drop),
+        Attach::Cgroup(_) => {
+            // A link lets others attach beside it, and refuses to be told so.
+            let root = sys::own_cgroups().map_err(ProgramError::IOError)?;
+            <&mut CgroupSockAddr>::try_from(slot)?.attach(root, CgroupAttachMode::Single).map(drop)
+        }
         Attach::Syscall(_) | Attach::Iterator(_) => Ok(()),
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct Maps {
     targets: HashMap<MapData, u32, u8>,
     counters: PerCpuArray<MapData, u64>,
     period: Array<MapData, u32>,
+    resting: Array<MapData, u64>,
 }
 
 fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SensorError>
@@ -82,6 +83,7 @@ impl Maps {
             targets: take(ebpf, "TARGETS")?,
             counters: take(ebpf, "COUNTERS")?,
             period: take(ebpf, "PERIOD")?,
+            resting: take(ebpf, "RESTING")?,
         })
     }
 
@@ -89,6 +91,16 @@ impl Maps {
     pub(super) fn start_period(&mut self, number: u32) {
         // An array slot always exists: this cannot fail, and a failure would only mix two peaks.
         let _ = self.period.set(0, number, 0);
+    }
+
+    /// One of [`backscope_abi::resting`].
+    pub(super) fn resting(&self) -> u64 {
+        self.resting.get(&0, 0).unwrap_or(backscope_abi::resting::NEVER)
+    }
+
+    pub(super) fn set_resting(&mut self, value: u64) {
+        // An array slot always exists: this cannot fail.
+        let _ = self.resting.set(0, value, 0);
     }
 
     /// Every listener by id. Those whose value is still being written are passed over.
@@ -138,6 +150,11 @@ impl Maps {
 
     pub(super) fn forget_call(&mut self, pid: u32, tid: u32) {
         let _ = self.calls.remove(&(u64::from(pid) << 32 | u64::from(tid)));
+    }
+
+    pub(super) fn forget_calls(&mut self) {
+        let threads: Vec<u64> = self.calls.keys().filter_map(Result::ok).collect();
+        threads.iter().for_each(|thread| drop(self.calls.remove(thread)));
     }
 
     /// Every watched process.

@@ -17,9 +17,11 @@ mod maps;
 mod moments;
 pub mod plan;
 mod refused;
+mod rest;
 mod sample;
 mod stream;
 mod sys;
+mod syscalls;
 pub mod targets;
 mod threads;
 
@@ -41,6 +43,7 @@ use self::{
     load::{Globals, Loaded, Loader},
     maps::Maps,
     moments::Sight,
+    rest::Rest,
     sample::Sampler,
     threads::Threads,
 };
@@ -87,6 +90,7 @@ pub struct Sensor {
     ring: RingBuf<MapData>,
     loaded: Loaded,
     sampler: Sampler,
+    rest: Rest,
     cost: CostMeter,
     targets: Targets,
     adopt: BTreeSet<u32>,
@@ -162,6 +166,7 @@ impl Sensor {
             attached_ns: now_ns(),
             attach_us: 0,
             sampler: Sampler::new(&loaded.chosen),
+            rest: Rest::new(loaded.chosen.has(plan::ACCEPT_AT_REST), &loaded.syscalls),
             cost: CostMeter::new(&loaded.ebpf),
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
@@ -222,6 +227,9 @@ impl Sensor {
     /// # Errors
     /// The first of `take`; what it was given is gone.
     pub fn drain<E>(&mut self, mut take: impl FnMut(Event) -> Result<(), E>) -> Result<(), E> {
+        if self.rest.go_on(&mut self.maps, &mut self.loaded.syscalls) {
+            blocked::note(self.sampler.descriptors(), &mut self.maps);
+        }
         std::mem::take(&mut self.found).into_iter().try_for_each(&mut take)?;
         while let Some(record) = self.ring.next() {
             self.drained += 1;
@@ -274,6 +282,7 @@ impl Sensor {
         }
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
+        self.rest.consider(&sample, &mut self.maps, &mut self.loaded.syscalls);
         self.sample_connections(&mut sample);
         sample.cost = self.cost.read(&self.loaded.ebpf);
         let skipped = cost::skipped_runs(&self.loaded.ebpf);
@@ -322,6 +331,11 @@ impl Sensor {
             return Vec::new();
         }
         roots.map(|pid| (*pid, targets::comm_of(*pid).unwrap_or_default())).collect()
+    }
+
+    /// True once the hooks of accept have rested.
+    pub fn has_rested(&self) -> bool {
+        self.rest.has_rested()
     }
 
     /// How many of the processes that were named one by one still run.

@@ -41,6 +41,8 @@ pub enum Attach {
     Tracepoint(&'static str),
     /// A system call's tracepoint. Costs every other system call of the machine 26 to 60 ns.
     Syscall(&'static str),
+    /// What a cgroup's sockets ask for, on those of all cgroups.
+    Cgroup(&'static str),
     /// An iterator, run on demand.
     Iterator(&'static str),
 }
@@ -52,6 +54,7 @@ impl fmt::Display for Attach {
             Self::Fexit(name) => write!(f, "fexit:{name}"),
             Self::Tracepoint(name) => write!(f, "tp_btf:{name}"),
             Self::Syscall(name) => write!(f, "tracepoint:syscalls:{name}"),
+            Self::Cgroup(name) => write!(f, "cgroup:{name}"),
             Self::Iterator(name) => write!(f, "iter:{name}"),
         }
     }
@@ -77,6 +80,10 @@ const fn tracepoint(name: &'static str, tracepoint: &'static str) -> Program {
 }
 const fn syscall(name: &'static str) -> Program {
     Program { name, attach: Attach::Syscall(name) }
+}
+
+const fn cgroup(name: &'static str, asked: &'static str) -> Program {
+    Program { name, attach: Attach::Cgroup(asked) }
 }
 
 /// One way to see a signal.
@@ -193,6 +200,9 @@ fn sockets_by_address(btf: &Btf) -> Result<(), String> {
         Err(_) => Ok(()),
     }
 }
+
+/// What tells of accepts while the system call tracepoints are not attached.
+pub const ACCEPT_AT_REST: &str = "accept_at_rest";
 
 /// The program that sees every packet of the machine: only for those who ask for each SYN.
 pub const SYNACK: &str = "synack";

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aya::programs::ProgramFd;
-use backscope_abi::{Listener, ScanEntry, counter};
+use backscope_abi::{Listener, counter};
 
 use super::{LOSSES, Targets, blocked, choose::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
 use crate::model::event::{InAccept, ListenerSample, Sample, SockId};
@@ -34,8 +34,6 @@ pub(super) struct Sampler {
     /// A scan ran since the last sample.
     scanned: bool,
     filters_by_process: bool,
-    /// What the scan at the attach found.
-    entries: Vec<ScanEntry>,
 }
 
 impl Sampler {
@@ -55,7 +53,6 @@ impl Sampler {
             next_scan: Instant::now(),
             scanned: false,
             filters_by_process: true,
-            entries: Vec::new(),
         }
     }
 
@@ -76,9 +73,6 @@ impl Sampler {
 
     fn note(&mut self, output: &[u8]) {
         for entry in stream::scan_entries(output) {
-            if self.period == 0 {
-                self.entries.push(entry);
-            }
             self.holders.entry(entry.listener).or_default().insert(entry.tgid);
             self.descriptors.insert((entry.tgid, entry.fd), entry.listener);
             self.names.insert(entry.tgid, stream::comm(&entry.comm));
@@ -140,8 +134,7 @@ impl Sampler {
     /// Takes what is there at the attach: threads inside accept, and the counters of the namespaces of all listeners
     /// found, as the base of what is refused from now on.
     pub(super) fn begin(&mut self, maps: &mut Maps) {
-        blocked::note(&self.entries, maps);
-        self.entries = Vec::new();
+        blocked::note(&self.descriptors, maps);
         if !self.sees_syns {
             self.refused.update(&maps.listeners(), &self.holders);
         }

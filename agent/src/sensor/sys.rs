@@ -91,12 +91,25 @@ pub(super) fn task_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Re
 /// # Errors
 /// The kernel refuses, for instance for want of CAP_SYS_ADMIN.
 pub(super) fn own_tracefs() -> io::Result<OwnedFd> {
+    own_mount("tracefs")
+}
+
+/// The root of the cgroups that this process may see, in a mount of our own likewise: so it is found where nobody mounted it.
+///
+/// # Errors
+/// As for [`own_tracefs`].
+pub(super) fn own_cgroups() -> io::Result<OwnedFd> {
+    let root = own_mount("cgroup2")?;
+    Ok(openat(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn own_mount(kind: &str) -> io::Result<OwnedFd> {
     let mount = || {
-        let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_create(context.as_fd())?;
         fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
     };
-    mount().map_err(|error| io::Error::new(error.kind(), format!("tracefs: {error} (it takes CAP_SYS_ADMIN)")))
+    mount().map_err(|error| io::Error::new(error.kind(), format!("{kind}: {error} (it takes CAP_SYS_ADMIN)")))
 }
 
 /// Attaches a program to a system call's tracepoint, until the result is dropped.

@@ -61,6 +61,17 @@ pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
 pub const BRIEF_NS: u64 = 1_000_000;
 
+/// Values of the `RESTING` map: whether the hooks of accept are attached. Any other is the time from which they have been
+/// again, ns.
+pub mod resting {
+    /// They have been all the time.
+    pub const NEVER: u64 = 0;
+    /// They are not.
+    pub const RESTING: u64 = 1;
+    /// They are not, and something came that they are wanted for.
+    pub const WANTED: u64 = 2;
+}
+
 /// Indices of the per-CPU array `COUNTERS`.
 pub mod counter {
     /// Records that a probe wanted to deliver.
@@ -85,18 +96,24 @@ pub mod counter {
     pub const DATAGRAMS_FULL: u32 = 9;
     /// Single events left away since it was a quarter full, before any exchange is.
     pub const SHED_EVENTS: u32 = 10;
+    /// Connections that left the accept queue while the hooks of accept rested, accepted or not.
+    pub const LEFT_UNSEEN: u32 = 11;
     /// How many counters tell loss, with [`SEEN`].
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 12;
     /// Those of them that are records which [`SEEN`] counts.
     pub const RECORDS: [u32; 4] = [RING_FULL, SHED_BRIEF, SHED, SHED_EVENTS];
     /// Connections that became known.
-    pub const OPENED: u32 = 11;
+    pub const OPENED: u32 = 12;
     /// Connections of them that ended.
-    pub const ENDED: u32 = 12;
+    pub const ENDED: u32 = 13;
     /// First bytes that were passed over since there were too many new connections.
-    pub const UNLOOKED: u32 = 13;
+    pub const UNLOOKED: u32 = 14;
+    /// Connections that the return of accept showed.
+    pub const RETURNED: u32 = 15;
+    /// Connections whose peer's name accept asked for.
+    pub const NAMED: u32 = 16;
     /// Size of the array.
-    pub const ALL: u32 = 14;
+    pub const ALL: u32 = 17;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",
@@ -110,5 +127,6 @@ pub mod counter {
         "exchanges",
         "datagrams",
         "events",
+        "left_unseen",
     ];
 }

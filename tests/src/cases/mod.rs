@@ -23,6 +23,7 @@ mod protocol;
 mod proxy;
 mod receive;
 mod record;
+mod rest;
 mod robust;
 mod secure;
 mod send;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Case> {
         execution::CASES,
         ledger::CASES,
         receive::CASES,
+        rest::CASES,
         send::CASES,
         ack::CASES,
         close::CASES,

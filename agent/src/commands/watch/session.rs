@@ -36,6 +36,10 @@ const TEXT_REFRESH: Duration = Duration::from_secs(1);
 /// Connections of a sample that make a batch of their own.
 const MANY: usize = 1_024;
 
+/// Said from the first time on.
+const RESTED: &str = "no connection came for 10 s: the tracepoints of accept rest until one comes, since they slow every \
+                      system call; of an accept in that moment the descriptor is not known";
+
 /// One run of `watch` or `record`.
 pub(super) struct Session {
     sensor: Sensor,
@@ -196,6 +200,7 @@ impl Session {
         let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.sensor));
+        notices.extend(self.sensor.has_rested().then(|| RESTED.to_owned()));
         if self.told.0 != target {
             self.told.0.clone_from(&target);
             self.run.take(Entry::Target(target))?;

@@ -240,7 +240,7 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
                 _ => None,
             },
             gaps: gaps([
-                (accept.fd.is_none(), "fd: a direct descriptor of io_uring, or not seen"),
+                (accept.fd.is_none(), "fd: a direct descriptor of io_uring, or the hooks of accept rested"),
                 (
                     accept.handshake_us.is_none(),
                     "handshake_us: the kernel took no sample (syncookie, or SYN-ACK sent again)",
@@ -255,7 +255,7 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
                 ),
                 (
                     accept.queued_ns.is_some() && accept.entered_ns.is_none(),
-                    "blocked_us: the call began before the attach, or its stamp found no room",
+                    "blocked_us: the call began before the attach, while the hooks rested, or its stamp found no room",
                 ),
                 (
                     accept.queued_ns.is_none() && accept.entered_ns.is_some(),

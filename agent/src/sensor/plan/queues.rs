@@ -1,8 +1,8 @@
 //! Signals of listeners and their queues: whatever is watched.
 
 use super::{
-    Attach, Choice, Program, Row, SYNACK, Tier, any, arity, best, fentry, fexit, marks_children, same, syscall,
-    tells_listen_overflow, tracepoint, tracepoint_arity,
+    ACCEPT_AT_REST, Attach, Choice, Program, Row, SYNACK, Tier, any, arity, best, cgroup, fentry, fexit,
+    marks_children, same, syscall, tells_listen_overflow, tracepoint, tracepoint_arity,
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -100,6 +100,21 @@ pub(super) const ROWS: &[Row] = &[
             },
         ],
         without: "accepts through io_uring are not seen",
+    },
+    Row {
+        signal: ACCEPT_AT_REST,
+        vital: false,
+        choices: &[
+            Choice {
+                tier: Tier::Full,
+                programs: &[],
+                shares: "fentry:do_accept fentry:fd_install fexit:do_accept",
+                fits: any,
+                loses: "",
+            },
+            same(&[cgroup("peer_name_v4", "getpeername4"), cgroup("peer_name_v6", "getpeername6")]),
+        ],
+        without: "the system call tracepoints stay attached while no connection comes, though they slow each system call",
     },
     Row {
         signal: "syn",

@@ -1,0 +1,98 @@
+//! The hooks of accept rest on a busy machine where no connection comes, and nothing is missed for it.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use super::native;
+use crate::harness::json::{Value, is, number};
+use crate::harness::net::monotonic_ns;
+use crate::harness::{Agent, Case, World, connect};
+use crate::servers::{PORT, Server};
+
+pub(super) const CASES: &[Case] = &[
+    native("rest::an_accept_meanwhile_is_seen", accept_meanwhile),
+    native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
+];
+
+/// Without a connection for so long they rest, if the machine is busy.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Keeps a processor busy while `work` runs.
+fn busy<T>(work: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Ordering::Relaxed);
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// System call tracepoints that the agent holds attached.
+fn attached(agent: &Agent) -> anyhow::Result<usize> {
+    let files = fs::read_dir(format!("/proc/{}/fd", agent.pid())).context("the agent's files")?;
+    let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+    Ok(links.filter(|link| link.to_string_lossy().contains("perf_event")).count())
+}
+
+fn await_attached(agent: &Agent, wanted: usize) -> anyhow::Result<()> {
+    let deadline = Instant::now() + 3 * QUIET;
+    while attached(agent)? != wanted {
+        ensure!(Instant::now() < deadline, "{} tracepoints are attached, not {wanted}", attached(agent)?);
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn accept_meanwhile(world: &World) -> anyhow::Result<()> {
+    for detail in ["queues", "exchanges"] {
+        let demo = world.demo(&["serve", "--epoll"])?;
+        let mut agent = world.watch().pid(demo.pid()).args(["--detail", detail]).start()?;
+        let all = attached(&agent)?;
+        ensure!(all >= 4, "{all} tracepoints are attached from the beginning");
+        let first = connect(demo.addr)?;
+        agent.await_accepted(demo.addr.port(), 1)?;
+        let mut clients = vec![first];
+        busy(|| {
+            await_attached(&agent, 0)?;
+            clients.push(connect(demo.addr)?);
+            await_attached(&agent, all)?;
+            clients.push(connect(demo.addr)?);
+            agent.await_accepted(demo.addr.port(), 3).map(drop)
+        })?;
+        let ended = agent.stop()?;
+        let accepts: Vec<&Value> = ended.objects.iter().filter(|object| is(object, "accept")).collect();
+        ensure!(accepts.len() == 3, "three were accepted, each once: {accepts:?}");
+        for (accept, client) in accepts.iter().zip(&clients) {
+            let peer = format!("127.0.0.1:{}", client.port);
+            ensure!(accept["peer"] == peer.as_str(), "of {peer}: {accept}");
+            let queued_us = number(accept, "/queued_us").with_context(|| format!("no wait: {accept}"))?;
+            ensure!(queued_us < 1_000_000, "a server that does nothing else accepts sooner: {accept}");
+        }
+        ensure!(number(accepts[2], "/fd").is_some(), "the hooks were back: {}", accepts[2]);
+        let listener = ended.listener(demo.addr.port())?;
+        ensure!(number(listener, "/abandoned") == Some(0), "nobody left: {listener}");
+    }
+    Ok(())
+}
+
+/// Node does not ask accept for the peer's address.
+fn never_where_unseen(world: &World) -> anyhow::Result<()> {
+    let server = Server::named("node")?;
+    let running = server.start(world)?;
+    let mut agent = world.watch().pid(running.process.pid()).start()?;
+    let all = attached(&agent)?;
+    let _client = connect(([127, 0, 0, 1], PORT).into())?;
+    agent.await_object("accept", |object| is(object, "accept"))?;
+    busy(|| agent.await_time(monotonic_ns() + u64::try_from((QUIET + QUIET / 4).as_nanos())?))?;
+    ensure!(attached(&agent)? == all, "{} of {all} tracepoints are attached", attached(&agent)?);
+    agent.stop().map(drop)
+}
