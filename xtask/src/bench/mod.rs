@@ -13,6 +13,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -74,16 +75,27 @@ struct Extent {
     open: Option<usize>,
     /// Length of the load on each real server.
     load_seconds: u64,
+    /// How long a watch on open connections is given to take off what it does not need.
+    settle: Duration,
 }
 
 impl Args {
     fn extent(&self) -> Extent {
         if self.quick {
-            Extent { pairs: 3, rounds: 2, connections: 5_000, seconds: 1, open: self.connections, load_seconds: 3 }
+            Extent {
+                pairs: 3,
+                rounds: 2,
+                connections: 5_000,
+                seconds: 1,
+                open: self.connections,
+                load_seconds: 3,
+                settle: Duration::from_secs(1),
+            }
         } else {
             let (pairs, rounds) = (self.pairs.max(1), self.rounds.max(1));
             let open = Some(self.connections.unwrap_or(100_000));
-            Extent { pairs, rounds, connections: 20_000, seconds: 3, open, load_seconds: self.seconds }
+            let settle = Duration::from_secs(13);
+            Extent { pairs, rounds, connections: 20_000, seconds: 3, open, load_seconds: self.seconds, settle }
         }
     }
 

@@ -1,6 +1,7 @@
 //! nginx with one worker, and wrk to load it: a processor for each.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +21,7 @@ events { worker_connections 1024; }
 http {
     access_log off; keepalive_requests 1000000000;
     client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
-    server { listen 127.0.0.1:8099; location / { return 200 ok; } }
+    server { listen 127.0.0.1:8099; location / { return 200 ok; } location /count { stub_status; } }
 }
 ";
 
@@ -98,24 +99,81 @@ impl Nginx {
 
     /// Lets wrk ask for so long, on processor 1, with 16 connections at a time.
     pub(super) fn load(&self, load: Load, seconds: u64) -> Result<Answered> {
+        let said = step::output(&mut self.wrk(load, seconds))?;
+        warn_of_errors(&said);
+        Answered::read(&said).with_context(|| format!("wrk does not say what it did: {said}"))
+    }
+
+    /// Lets wrk ask until the result is ended, for no longer than this.
+    pub(super) fn load_on(&self, load: Load, most_seconds: u64) -> Result<Loaded> {
+        // Made before, and kept open: asking what nginx did makes no connection.
+        let counter = TcpStream::connect(ADDRESS).context("nginx does not listen any more")?;
+        let wrk = Background::start(self.wrk(load, most_seconds).stdout(Stdio::piped()))?;
+        Ok(Loaded { wrk, counter })
+    }
+
+    fn wrk(&self, load: Load, seconds: u64) -> Command {
         let mut wrk = Command::new(&self.wrk);
         wrk.args(["-t1", "-c16", &format!("-d{seconds}s")]);
         if load == Load::ConnectionEach {
             wrk.args(["-H", "Connection: close"]);
         }
-        let said = step::output(pin(&mut wrk, 1).arg(format!("http://{ADDRESS}/")))?;
-        for line in said.lines().map(str::trim) {
-            if line.starts_with("Socket errors:") || line.starts_with("Non-2xx") {
-                eprintln!("    wrk says: {line}");
-            }
-        }
-        Answered::read(&said).with_context(|| format!("wrk does not say what it did: {said}"))
+        pin(&mut wrk, 1).arg(format!("http://{ADDRESS}/"));
+        wrk
     }
+}
+
+fn warn_of_errors(said: &str) {
+    for line in said.lines().map(str::trim) {
+        if line.starts_with("Socket errors:") || line.starts_with("Non-2xx") {
+            eprintln!("    wrk says: {line}");
+        }
+    }
+}
+
+/// nginx while wrk asks.
+pub(super) struct Loaded {
+    wrk: Background,
+    counter: TcpStream,
+}
+
+impl Loaded {
+    /// Requests that nginx has answered since it was started, by its own count.
+    pub(super) fn requests(&mut self) -> Result<f64> {
+        self.counter.write_all(b"GET /count HTTP/1.1\r\nHost: x\r\n\r\n")?;
+        let mut answer = [0; 2_048];
+        let length = self.counter.read(&mut answer)?;
+        let text = String::from_utf8_lossy(&answer[..length]);
+        requests_of(&text).with_context(|| format!("nginx does not say what it answered: {text}"))
+    }
+
+    /// Ends the load.
+    pub(super) fn end(mut self) -> Result<()> {
+        // SAFETY: a plain system call; the process has not been waited for, so the id is still its own.
+        unsafe { libc::kill(self.wrk.0.id() as libc::pid_t, libc::SIGINT) };
+        let mut said = String::new();
+        self.wrk.0.stdout.take().context("wrk has no output")?.read_to_string(&mut said)?;
+        warn_of_errors(&said);
+        Ok(())
+    }
+}
+
+/// Of what `stub_status` says: a line of connections accepted, handled, and of requests.
+fn requests_of(status: &str) -> Option<f64> {
+    let (_, counts) = status.split_once("accepts handled requests")?;
+    counts.split_whitespace().nth(2)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Answered;
+    use super::{Answered, requests_of};
+
+    #[test]
+    fn what_nginx_counts() {
+        let said = "Active connections: 17 \nserver accepts handled requests\n 21 21 912345 \nReading: 0\n";
+        assert_eq!(requests_of(said), Some(912_345.0));
+        assert_eq!(requests_of("HTTP/1.1 404 Not Found\r\n"), None);
+    }
 
     #[test]
     fn what_wrk_says() {

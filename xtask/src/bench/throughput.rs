@@ -1,7 +1,8 @@
 //! How many requests a second nginx answers, with nothing, each watch and tcpdump beside it.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -41,6 +42,11 @@ impl Beside {
         }
     }
 
+    /// True of a watch that costs less once it has run for a while.
+    fn rests(&self) -> bool {
+        matches!(self, Self::Watch(_))
+    }
+
     /// Events or packets lost, from the last words.
     fn lost(&self, text: &str) -> Result<u64> {
         match self {
@@ -50,10 +56,15 @@ impl Beside {
     }
 }
 
+/// How long wrk asks before anything is measured.
+const LEAD: Duration = Duration::from_secs(1);
+
 /// One measurement.
 struct Sample {
     /// Requests a second.
     rate: f64,
+    /// Processor time of nginx for each, ns.
+    server_ns: f64,
     observer: Option<Own>,
 }
 
@@ -107,24 +118,34 @@ fn order(count: usize, round: usize) -> Vec<usize> {
 
 fn sample(bench: &Bench, nginx: &Nginx, load: Load, beside: &Beside) -> Result<Sample> {
     let observer = beside.start(bench, nginx.pid())?;
-    let Some(observer) = observer else {
-        return Ok(Sample { rate: nginx.load(load, bench.extent.seconds)?.rate, observer: None });
-    };
-    let (begin, before) = (Instant::now(), cpu_us(observer.pid())?);
-    let rate = nginx.load(load, bench.extent.seconds)?.rate;
-    let (took, spent) = (begin.elapsed(), cpu_us(observer.pid())? - before);
-    let rss_bytes = memory(observer.pid(), "VmRSS")?;
-    let lost = beside.lost(&observer.finish()?)?;
-    Ok(Sample { rate, observer: Some(Own { cpu: spent / 1e6 / took.as_secs_f64(), rss_bytes, lost }) })
+    let lead = if load == Load::KeepAlive && beside.rests() { bench.extent.settle } else { LEAD };
+    let mut loaded = nginx.load_on(load, lead.as_secs() + bench.extent.seconds + 2)?;
+    sleep(lead);
+    let spent_by = |process: Option<u32>| process.map_or(Ok(0.0), cpu_us);
+    let observed = observer.as_ref().map(Observer::pid);
+    let before = (spent_by(observed)?, spent_by(Some(nginx.pid()))?);
+    let (begin, requests) = (Instant::now(), loaded.requests()?);
+    sleep(Duration::from_secs(bench.extent.seconds));
+    let (took, requests) = (begin.elapsed().as_secs_f64(), loaded.requests()? - requests);
+    let after = (spent_by(observed)?, spent_by(Some(nginx.pid()))?);
+    loaded.end()?;
+    let own = observer.map(|observer| -> Result<Own> {
+        let rss_bytes = memory(observer.pid(), "VmRSS")?;
+        let lost = beside.lost(&observer.finish()?)?;
+        Ok(Own { cpu: (after.0 - before.0) / 1e6 / took, rss_bytes, lost })
+    });
+    let server_ns = (after.1 - before.1) * 1e3 / requests.max(1.0);
+    Ok(Sample { rate: requests / took, server_ns, observer: own.transpose()? })
 }
 
 fn print(load: Load, besides: &[Beside], rounds: &[Vec<Sample>]) {
     println!(
-        "{:<42} {:<24} {:<22} {:>8} {:>6} {:>8} {:>7}",
+        "{:<42} {:<24} {:<22} {:>8} {:>8} {:>6} {:>8} {:>7}",
         format!("REQUESTS A SECOND, {}", load.name().to_uppercase()),
         "MEDIAN (P10 TO P90)",
         "RATIO (P10 TO P90)",
         "NS MORE",
+        "NGINX'S",
         "CPU %",
         "RSS MiB",
         "LOST"
@@ -136,12 +157,13 @@ fn print(load: Load, besides: &[Beside], rounds: &[Vec<Sample>]) {
         let rate = Spread::wide(samples().map(|sample| sample.rate));
         let ratio = Spread::wide(pairs().map(|(without, with)| with / without));
         let more = Spread::wide(pairs().map(|(without, with)| 1e9 / with - 1e9 / without));
-        let (Some(rate), Some(ratio), Some(more)) = (rate, ratio, more) else { continue };
+        let own = Spread::wide(rounds.iter().map(|round| round[at].server_ns - round[0].server_ns));
+        let (Some(rate), Some(ratio), Some(more), Some(own)) = (rate, ratio, more, own) else { continue };
         let rate = format!("{:.0} ({:.0} to {:.0})", rate.median, rate.low, rate.high);
         print!("  {:<40} {rate:<24}", beside.name());
         if *beside != Beside::Nothing {
             let ratio = format!("{:.3} ({:.3} to {:.3})", ratio.median, ratio.low, ratio.high);
-            print!(" {ratio:<22} {:>8.0}", more.median);
+            print!(" {ratio:<22} {:>8.0} {:>8.0}", more.median, own.median);
         }
         let own = || samples().filter_map(|sample| sample.observer.as_ref());
         let cpu = Spread::wide(own().map(|own| own.cpu * 100.0));
