@@ -100,8 +100,10 @@ fn leave_empty(thread: u64, result: i64) {
 ///
 /// Blank values instead of `Option`: for the payload of a `None` the compiler may read stack that was never written,
 /// which kernels before 6.3 refuse.
+///
+/// True if it was seen queued.
 #[inline(always)]
-fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
+fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) -> bool {
     let mut queued = Queued::default();
     // SAFETY: the reference is copied at once.
     if let Some(known) = unsafe { QUEUED.get(child as u64) } {
@@ -109,8 +111,9 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
     }
     let id = if call.listener != 0 { call.listener } else { queued.listener };
     if id == 0 {
-        return;
+        return false;
     }
+    let seen_queued = queued.listener != 0;
     let _ = QUEUED.remove(child as u64);
     let mut depth = 0;
     if let Some(listener) = LISTENERS.get_ptr_mut(id) {
@@ -129,7 +132,10 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
     let (thread, srtt) = (current(), read!(child, srtt_us as u32));
     count(counter::SEEN);
     // No closure: the compiler leaves one of this size out of line, where its captures take the caller's stack.
-    let Some(mut entry) = EVENTS.reserve_untyped::<abi::Accept>(0) else { return count(counter::RING_FULL) };
+    let Some(mut entry) = EVENTS.reserve_untyped::<abi::Accept>(0) else {
+        count(counter::RING_FULL);
+        return seen_queued;
+    };
     let record: *mut abi::Accept = entry.as_mut_ptr();
     // SAFETY: memory of the ring for one record, every field of which is written here.
     unsafe {
@@ -151,6 +157,7 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) {
         (*record).comm = comm();
     }
     entry.submit(BPF_RB_NO_WAKEUP.into());
+    seen_queued
 }
 
 /// The application reads or writes for the first time. If the connection is still taken for queued, the kernel skipped the
@@ -244,11 +251,9 @@ fn returned(result: i64) {
     let ts_ns = now();
     let child = tcp_of(sock_of_socket(file_of_fd(result as u32)));
     if !child.is_null() {
-        // SAFETY: only presence counts.
-        if unsafe { QUEUED.get(child as u64) }.is_some() {
+        if accepted(child, call, result as i32, ts_ns, false) {
             count(counter::RETURNED);
         }
-        accepted(child, call, result as i32, ts_ns, false);
     }
 }
 
