@@ -54,7 +54,7 @@ fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
         expected.insert("datagram_end");
     }
     if release < (5, 11) {
-        expected.extend(["queued", "accept_io_uring", "open_connections"]);
+        expected.extend(["queued", "accept_at_rest", "accept_io_uring", "open_connections"]);
     }
     ensure!(unseen(&report) == expected, "unseen should be {expected:?}: {report}");
     Ok(())

@@ -112,7 +112,14 @@ pub(super) const ROWS: &[Row] = &[
                 fits: any,
                 loses: "",
             },
-            same(&[cgroup("peer_name_v4", "getpeername4"), cgroup("peer_name_v6", "getpeername6")]),
+            // Which connections are ours is known by the queue.
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[cgroup("peer_name_v4", "getpeername4"), cgroup("peer_name_v6", "getpeername6")],
+                shares: "",
+                fits: marks_children,
+                loses: "",
+            },
         ],
         without: "the system call tracepoints stay attached while no connection comes, though they slow each system call",
     },
