@@ -4,5 +4,6 @@
 //! each case) and as PID 1 of a virtual machine (`backscope-vm-init`, on both tiers of hooks).
 
 pub mod cases;
+pub mod cost;
 pub mod harness;
 pub mod servers;

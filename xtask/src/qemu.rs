@@ -21,14 +21,22 @@ const BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// Times that a machine is booted before its failing to boot counts.
 const BOOTS: u32 = 3;
 
+/// What the machine is to do.
+#[derive(Clone, Copy)]
+pub(crate) enum Job<'a> {
+    /// Run the tests whose name contains one of these, which commas separate; all if there are none.
+    Tests(Option<&'a str>),
+    /// Measure what watching costs, by a clock that goes by one nanosecond an instruction.
+    Costs,
+}
+
 /// What to boot.
 pub(crate) struct Machine<'a> {
     /// Version by which the kernel was asked for.
     pub(crate) version: &'a str,
     pub(crate) vmlinuz: &'a Path,
     pub(crate) initramfs: &'a Path,
-    /// Parts of the names of the tests to run, separated by commas.
-    pub(crate) filter: Option<&'a str>,
+    pub(crate) job: Job<'a>,
     pub(crate) timeout: Duration,
     /// Where everything that the console says is written.
     pub(crate) log: &'a Path,
@@ -101,9 +109,13 @@ const CMDLINE: [&str; 4] = [
 
 fn command(machine: &Machine) -> Command {
     let mut cmdline = CMDLINE.join(" ");
-    if let Some(filter) = machine.filter {
-        cmdline.push_str(" backscope.filter=");
-        cmdline.push_str(filter);
+    match machine.job {
+        Job::Tests(Some(filter)) => {
+            cmdline.push_str(" backscope.filter=");
+            cmdline.push_str(filter);
+        }
+        Job::Tests(None) => {}
+        Job::Costs => cmdline.push_str(" backscope.costs tsc=reliable"),
     }
     let mut qemu = Command::new("qemu-system-x86_64");
     // One processor: two emulated by a thread each run into instructions that the other is patching, as attaching a
@@ -112,6 +124,9 @@ fn command(machine: &Machine) -> Command {
     qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-erms", "-smp", "1", "-m", "2048"]);
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
     qemu.arg("-kernel").arg(machine.vmlinuz).arg("-initrd").arg(machine.initramfs).args(["-append", &cmdline]);
+    if matches!(machine.job, Job::Costs) {
+        qemu.args(["-icount", "shift=0,sleep=off"]);
+    }
     qemu.stdin(Stdio::null()).stdout(Stdio::piped());
     qemu
 }
@@ -211,7 +226,7 @@ mod tests {
             version: "0",
             vmlinuz: Path::new("/"),
             initramfs: Path::new("/"),
-            filter: None,
+            job: Job::Tests(None),
             timeout: Duration::from_secs(5),
             log: Path::new("/dev/null"),
         };

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::cpio;
 use crate::kernels::{self, Kernel};
 use crate::module;
-use crate::qemu::{self, Machine, Run};
+use crate::qemu::{self, Job, Machine, Run};
 use crate::step::{self, Step};
 use crate::verdict::{Counts, Outcome};
 
@@ -46,6 +46,24 @@ impl Args {
     /// What `cargo xtask test` runs: every kernel, every test.
     pub(crate) fn everything() -> Self {
         Self { kernels: Vec::new(), filter: None, jobs: 2, timeout: 1_500, keep_log: false }
+    }
+}
+
+/// Boots one kernel and lets it measure what watching costs, in instructions. Returns its release and what it said.
+///
+/// # Errors
+/// If there is no such kernel, or the machine did not come to its end.
+pub(crate) fn measure_costs(version: &str) -> Result<(String, Run)> {
+    let initramfs = pack(&build("release")?)?;
+    let kernel = kernels::ensure(version)?;
+    let log = step::target_dir().join("vm/logs").join(format!("{version}-costs.log"));
+    let timeout = Duration::from_secs(600);
+    let machine =
+        Machine { version, vmlinuz: &kernel.vmlinuz, initramfs: &initramfs, job: Job::Costs, timeout, log: &log };
+    let run = qemu::run(&machine)?;
+    match &run.fault {
+        Some(fault) => bail!("kernel {version}: {fault}"),
+        None => Ok((kernel.release, run)),
     }
 }
 
@@ -84,18 +102,18 @@ pub(crate) fn run_all(args: &Args) -> Result<Counts> {
         bail!("the filter `{filter}` cannot be passed to the kernel: it has a blank or a quotation mark");
     }
     let versions = if args.kernels.is_empty() { kernels::default_versions() } else { args.kernels.clone() };
-    let initramfs = pack(&build()?)?;
+    let initramfs = pack(&build("vm")?)?;
     let reports = boot_all(args, &versions, &initramfs);
     print_table(&reports);
     Ok(sum(&reports))
 }
 
-/// Builds what goes into the machine and returns cargo's output directory.
-fn build() -> Result<PathBuf> {
+/// Builds what goes into the machine, with this profile, and returns cargo's output directory.
+fn build(profile: &str) -> Result<PathBuf> {
     let step = Step::start("building static binaries for the virtual machines");
     let target_dir = step::target_dir().join("vm");
     let mut cargo = step::cargo();
-    cargo.current_dir(step::root()).args(["build", "--quiet", "--profile", "vm", "--target", TARGET]);
+    cargo.current_dir(step::root()).args(["build", "--quiet", "--profile", profile, "--target", TARGET]);
     cargo.arg("--target-dir").arg(&target_dir);
     for (name, _) in BINARIES {
         cargo.args(["--bin", name]);
@@ -104,7 +122,7 @@ fn build() -> Result<PathBuf> {
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
     step::run(&mut cargo)?;
     step.done("built");
-    Ok(target_dir.join(TARGET).join("vm"))
+    Ok(target_dir.join(TARGET).join(profile))
 }
 
 /// Packs the binaries into a root file system and returns where that is.
@@ -163,7 +181,7 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
         version,
         vmlinuz: &kernel.vmlinuz,
         initramfs: &initramfs,
-        filter: args.filter.as_deref(),
+        job: Job::Tests(args.filter.as_deref()),
         timeout: Duration::from_secs(args.timeout),
         log: &log,
     };

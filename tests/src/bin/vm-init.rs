@@ -2,7 +2,8 @@
 //!
 //! `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` a test, then `VERDICTS done`. On the kernel
 //! command line `backscope.filter=TEXT` selects the tests whose name contains one of the comma-separated texts, and
-//! `backscope.threads=N` says how many run at once.
+//! `backscope.threads=N` says how many run at once. With `backscope.costs` it measures what watching costs instead; the
+//! figures are where the reasons are.
 
 use std::ffi::{CStr, c_int};
 use std::io::{self, Write};
@@ -11,8 +12,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 use std::{fs, ptr, thread};
 
-use backscope_tests::cases;
 use backscope_tests::harness::{Case, Tier, Verdict, World, net, run, runs};
+use backscope_tests::{cases, cost};
 
 /// Tests that run at once unless the command line says otherwise. More are no faster: one emulated processor is busy
 /// with three, and the more threads it has the likelier one is preempted within a probe.
@@ -30,6 +31,11 @@ fn main() {
         say(&format!("INIT {complaint}"));
     }
     let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    if given(&command_line, "backscope.costs").is_some() {
+        measure_costs();
+        say("VERDICTS done");
+        power_off();
+    }
     let (alone, together) = selected(&command_line).into_iter().partition::<Vec<_>, _>(|job| job.case.alone);
     run_together(together, threads(&command_line));
     end_leftovers();
@@ -39,6 +45,18 @@ fn main() {
     }
     say("VERDICTS done");
     power_off();
+}
+
+fn measure_costs() {
+    for measurement in cost::all() {
+        let begin = Instant::now();
+        let (word, text) = match measurement.take(&World::new(true, None)) {
+            Ok(cost) => ("pass", format!("{:.0} {:.0}", cost.all, cost.agent)),
+            Err(error) => ("fail", format!("{error:#}")),
+        };
+        say(&format!("VERDICT {word} {} {} {}", measurement.name(), begin.elapsed().as_millis(), one_line(&text)));
+        end_leftovers();
+    }
 }
 
 /// Mounts, lifts limits, quietens the kernel; returns what did not work.

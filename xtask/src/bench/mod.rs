@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what watching costs, by measurements with and without it in turns. No pass, no fail.
 
 mod connections;
+mod instructions;
 mod kernel;
 mod nginx;
 mod observer;
@@ -61,6 +62,8 @@ enum Part {
     Connections,
     /// What watch says of each real server under load
     Servers,
+    /// Instructions for a request on each tier, in a virtual machine
+    Instructions,
 }
 
 /// How much is measured.
@@ -114,6 +117,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let outcome = Bench::new(programs, &dir, args.extent()).and_then(|bench| measure(&bench, args));
         fs::remove_dir_all(&dir)?;
         return outcome;
+    }
+    if args.includes(Part::Instructions) && !args.quick {
+        instructions::run()?;
+        if args.only == [Part::Instructions] {
+            return Ok(());
+        }
     }
     let step = Step::start("building backscope and the demo servers, with optimisation");
     let mut build = step::cargo();
