@@ -11,7 +11,7 @@ use crate::model::event::{
 };
 use crate::model::exchange::{self, First};
 use crate::model::snapshot::{
-    ConnectionView, ExchangeView, HoldView, OwnerTimes, Protocol, SliceKind, TlsView, Trailing,
+    ConnectionView, ExchangeView, HoldView, OwnerTimes, Protocol, Slice, SliceKind, TlsView, Trailing,
 };
 
 /// Everything the model keeps of one connection, but its exchanges in detail. Where a time or a thread is not known, there
@@ -229,11 +229,20 @@ impl Connection {
         (self.queued_ns != 0).then(|| self.since_ns.saturating_sub(self.queued_ns) / 1_000)
     }
 
+    /// How it was accepted, if that is known.
+    fn first(&self) -> Option<First> {
+        let (handshake_us, queued_ns) = (self.handshake_us(), self.queued_ns);
+        (queued_ns != 0).then_some(First { handshake_us, queued_ns, accepted_ns: self.since_ns })
+    }
+
     /// What the facts come to on this connection.
     pub(in crate::model) fn view_of(&self, exchange: &Exchange) -> ExchangeView {
-        let (handshake_us, queued_ns) = (self.handshake_us(), self.queued_ns);
-        let first = First { handshake_us, queued_ns, accepted_ns: self.since_ns };
-        exchange::view(exchange, Some(&first).filter(|_| self.queued_ns != 0))
+        exchange::view(exchange, self.first().as_ref())
+    }
+
+    /// The same, with its slices laid into `room`.
+    pub(super) fn view_in(&self, exchange: &Exchange, room: Vec<Slice>) -> ExchangeView {
+        exchange::view_in(exchange, self.first().as_ref(), room)
     }
 
     /// Bytes that came after the exchange was reported.
@@ -254,9 +263,8 @@ impl Connection {
         self.bytes_in = self.bytes_in.saturating_add(bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(bytes_out);
         self.worst_us = self.worst_us.max(saturated(counted_us(view)));
-        for (kind, us) in exchange::counted(&view.slices) {
-            self.sums.add(Sum::Time(kind), us);
-        }
+        let times = exchange::counted(&view.slices).map(|(kind, us)| (Sum::Time(kind), us));
+        self.sums.add_all(times);
         if let Some(us) = exchange::trailing_us(&view.slices) {
             self.sums.add(Sum::Trailing, 1);
             self.sums.add(Sum::TrailingUs, us);
@@ -373,9 +381,8 @@ impl Connection {
             exchanges: self.exchanges.into(),
             times,
             current: current.map(|current| self.view_of(current)),
-            recent: detail
-                .map_or_else(Vec::new, |detail| detail.recent.iter().map(|view| ExchangeView::clone(view)).collect()),
-            worst: detail.and_then(|detail| detail.worst.as_deref().cloned()),
+            recent: detail.map_or_else(Vec::new, |detail| detail.recent().cloned().collect()),
+            worst: detail.and_then(Detail::worst).cloned(),
             bytes_in: self.bytes_in.saturating_add(inbound.map_or(0, |inbound| inbound.bytes)),
             bytes_out: self.bytes_out.saturating_add(outbound.map_or(0, |outbound| outbound.bytes)),
             unread_bytes: inbound.map_or(0, |inbound| inbound.unread_bytes),

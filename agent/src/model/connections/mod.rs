@@ -21,7 +21,7 @@ use super::event::{
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Interest, Output};
-use super::snapshot::{ExchangeView, SliceKind};
+use super::snapshot::{ExchangeView, Slice, SliceKind};
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
@@ -77,6 +77,8 @@ pub(super) struct Connections {
     /// Connections that were ever known.
     known: u64,
     refused: u64,
+    /// The slices of an exchange that is kept no more: their memory serves the next one.
+    room: Vec<Slice>,
 }
 
 impl Connections {
@@ -97,6 +99,7 @@ impl Connections {
             open: None,
             known: 0,
             refused: 0,
+            room: Vec::new(),
         }
     }
 
@@ -178,9 +181,10 @@ impl Connections {
             self.current -= usize::from(connection.take_current(exchange.seq));
             return;
         }
+        let room = std::mem::take(&mut self.room);
         let mut view = match &connection {
-            Some(connection) => connection.view_of(exchange),
-            None => exchange::view(exchange, None),
+            Some(connection) => connection.view_in(exchange, room),
+            None => exchange::view_in(exchange, None, room),
         };
         view.done = true;
         if let Some(connection) = &connection {
@@ -204,9 +208,9 @@ impl Connections {
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
         told(exchange, connection.as_deref(), &mut view);
-        if connection.is_some() {
-            self.details.add(sock, view);
-        }
+        let known = connection.is_some();
+        self.room = if known { self.details.add(sock, view) } else { view.slices };
+        self.room.clear();
     }
 
     fn keep_current(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {

@@ -54,47 +54,58 @@ pub(super) struct Sums(SmallVec<[u8; 24]>);
 
 impl Sums {
     pub(super) fn get(&self, sum: Sum) -> u64 {
-        self.find(sum.key()).map_or(0, |place| self.value(&place))
+        self.find(sum.key(), 0..self.0.len()).map_or(0, |place| self.value(&place))
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
-        if more > 0 {
-            self.change(sum, |value| value.saturating_add(more));
+        self.add_all([(sum, more)]);
+    }
+
+    /// Adds several, of which each mostly stands behind the one before.
+    pub(super) fn add_all(&mut self, sums: impl IntoIterator<Item = (Sum, u64)>) {
+        let mut from = 0;
+        for (sum, more) in sums.into_iter().filter(|&(_, more)| more > 0) {
+            from = self.change(sum, from, |value| value.saturating_add(more));
         }
     }
 
     /// Makes it this much, unless it is more.
     pub(super) fn raise(&mut self, sum: Sum, least: u64) {
         if least > 0 {
-            self.change(sum, |value| value.max(least));
+            self.change(sum, 0, |value| value.max(least));
         }
     }
 
-    fn change(&mut self, sum: Sum, new: impl FnOnce(u64) -> u64) {
+    /// Looks for it from the entry at `from` on, and then in those before that. Returns where its own is.
+    fn change(&mut self, sum: Sum, from: usize, new: impl FnOnce(u64) -> u64) -> usize {
         let key = sum.key();
-        let place = self.find(key).unwrap_or(self.0.len()..self.0.len());
+        let place = self.find(key, from..self.0.len()).or_else(|| self.find(key, 0..from));
+        let place = place.unwrap_or(self.0.len()..self.0.len());
+        let start = place.start;
         let value = self.value(&place);
         let new = new(value);
         if new == value {
-            return;
+            return start;
         }
-        let more = 7 - (new | 1).leading_zeros() as usize / 8;
-        let mut entry = [0; 9];
-        entry[0] = key << LENGTH_BITS | more as u8;
-        entry[1..].copy_from_slice(&new.to_le_bytes());
-        let entry = &entry[..2 + more];
-        if place.len() == entry.len() {
-            self.0[place].copy_from_slice(entry);
-        } else {
-            self.0.drain(place.clone());
-            self.0.insert_from_slice(place.start, entry);
+        let length = 8 - (new | 1).leading_zeros() as usize / 8;
+        if place.len() != 1 + length {
+            self.0.drain(place);
+            self.0.insert_from_slice(start, &[0; 9][..1 + length]);
+            self.0[start] = key << LENGTH_BITS | (length - 1) as u8;
         }
+        // One by one is faster than as many as it may be.
+        let mut rest = new;
+        for byte in &mut self.0[start + 1..=start + length] {
+            *byte = rest as u8;
+            rest >>= 8;
+        }
+        start
     }
 
-    /// Where its entry is.
-    fn find(&self, key: u8) -> Option<Range<usize>> {
-        let bytes = self.0.as_slice();
-        let mut from = 0;
+    /// Where its entry is, of those in a range.
+    fn find(&self, key: u8, within: Range<usize>) -> Option<Range<usize>> {
+        let bytes = self.0.get(..within.end)?;
+        let mut from = within.start;
         while let Some(&head) = bytes.get(from) {
             let to = from + 2 + usize::from(head & ((1 << LENGTH_BITS) - 1));
             if head >> LENGTH_BITS == key {

@@ -6,8 +6,6 @@
 mod send;
 mod tile;
 
-use std::cmp::Reverse;
-
 use super::event::{Exchange, Inbound, Outbound, Progress, Role, ThreadUse};
 use super::snapshot::{ExchangeView, Slice, SliceKind, Verdict};
 use tile::Tile;
@@ -28,9 +26,14 @@ pub(super) struct First {
 
 /// What the facts come to. `first` is for the first exchange of an accepted connection.
 pub(super) fn view(exchange: &Exchange, first: Option<&First>) -> ExchangeView {
+    view_in(exchange, first, Vec::new())
+}
+
+/// The same, with its slices laid into `room`, which is empty: it may have been another exchange's.
+pub(super) fn view_in(exchange: &Exchange, first: Option<&First>, room: Vec<Slice>) -> ExchangeView {
     let tile = match exchange.role {
-        Role::Server => server(exchange, first.filter(|_| exchange.seq == 1 && !exchange.midway)),
-        Role::Client => client(exchange),
+        Role::Server => server(exchange, first.filter(|_| exchange.seq == 1 && !exchange.midway), room),
+        Role::Client => client(exchange, room),
     };
     let start_ns = tile.start_ns();
     let (total_us, slices) = tile.finish();
@@ -95,24 +98,31 @@ pub(super) fn counted(slices: &[Slice]) -> impl Iterator<Item = (SliceKind, u64)
 }
 
 fn verdict(slices: &[Slice]) -> Option<Verdict> {
-    let mut by_kind = [0; SliceKind::ALL.len()];
-    counted(slices).for_each(|(kind, us)| by_kind[kind as usize] += us);
-    let total: u64 = by_kind.iter().sum();
-    // Of equals the earlier kind, so that the answer does not depend on order.
-    let rank = |&(kind, _): &(SliceKind, u64)| (by_kind[kind as usize], Reverse(kind));
-    let (kind, _) = counted(slices).max_by_key(rank)?;
-    let us = by_kind[kind as usize];
+    let (mut by_kind, mut total) = ([0; SliceKind::ALL.len()], 0);
+    for (kind, us) in counted(slices) {
+        by_kind[kind as usize] += us;
+        total += us;
+    }
+    let mut most: Option<(SliceKind, u64)> = None;
+    for (kind, _) in counted(slices) {
+        let us = by_kind[kind as usize];
+        // Of equals the earlier kind, so that the answer does not depend on order.
+        if most.is_none_or(|(most, most_us)| us > most_us || us == most_us && kind < most) {
+            most = Some((kind, us));
+        }
+    }
+    let (kind, us) = most?;
     (us > 0).then(|| Verdict { kind, share: us as f64 / total as f64, us })
 }
 
-fn server(exchange: &Exchange, first: Option<&First>) -> Tile {
+fn server(exchange: &Exchange, first: Option<&First>, room: Vec<Slice>) -> Tile {
     let now_ns = exchange.ts_ns;
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
     let arrived_ns = inbound.and_then(|inbound| arrived_ns(inbound, now_ns));
     let written_ns = outbound.map(|outbound| outbound.first_ns.min(now_ns));
     let mut tile = match first {
-        Some(first) => accepted(first, arrived_ns, now_ns),
-        None => Tile::new(arrived_ns.or(written_ns).unwrap_or(now_ns)),
+        Some(first) => accepted(first, arrived_ns, now_ns, room),
+        None => Tile::new(arrived_ns.or(written_ns).unwrap_or(now_ns), room),
     };
     if let Some(inbound) = inbound {
         receive(&mut tile, exchange, inbound, SliceKind::Request);
@@ -133,11 +143,11 @@ fn server(exchange: &Exchange, first: Option<&First>) -> Tile {
 }
 
 /// From the handshake to the moment at which there is something to read, or accept has returned.
-fn accepted(first: &First, arrived_ns: Option<u64>, now_ns: u64) -> Tile {
+fn accepted(first: &First, arrived_ns: Option<u64>, now_ns: u64, room: Vec<Slice>) -> Tile {
     let accepted_ns = first.accepted_ns.min(now_ns);
     let queued_ns = first.queued_ns.min(accepted_ns);
     let handshake_ns = first.handshake_us.unwrap_or(0).saturating_mul(1_000);
-    let mut tile = Tile::new(queued_ns.saturating_sub(handshake_ns));
+    let mut tile = Tile::new(queued_ns.saturating_sub(handshake_ns), room);
     tile.until(queued_ns, SliceKind::Handshake);
     tile.until(accepted_ns, SliceKind::AcceptQueue);
     if let Some(arrived_ns) = arrived_ns {
@@ -146,12 +156,12 @@ fn accepted(first: &First, arrived_ns: Option<u64>, now_ns: u64) -> Tile {
     tile
 }
 
-fn client(exchange: &Exchange) -> Tile {
+fn client(exchange: &Exchange, room: Vec<Slice>) -> Tile {
     let now_ns = exchange.ts_ns;
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
     let arrived_ns = inbound.and_then(|inbound| arrived_ns(inbound, now_ns));
     let written_ns = outbound.map(|outbound| outbound.first_ns.min(now_ns));
-    let mut tile = Tile::new(written_ns.or(arrived_ns).unwrap_or(now_ns));
+    let mut tile = Tile::new(written_ns.or(arrived_ns).unwrap_or(now_ns), room);
     if let Some(outbound) = outbound {
         send::send(&mut tile, exchange, outbound, now_ns);
         let waits_on = exchange.progress == Progress::Open && outbound.unsent_bytes == 0;
