@@ -1,13 +1,12 @@
-//! Sums of one connection, packed: few kinds occur on each, and most sums are small.
+//! Figures of one connection, packed: few kinds occur on each, and most are small.
 
 use std::ops::Range;
 
-use smallvec::SmallVec;
-
+use super::packed::Packed;
 use crate::model::event::HoldReason;
 use crate::model::snapshot::SliceKind;
 
-/// What is summed.
+/// What is summed, or kept because it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sum {
     /// Time of a kind, without a trailing delayed ACK, µs.
@@ -22,12 +21,16 @@ pub(super) enum Sum {
     /// How often bytes were held for a reason, and how long, µs.
     Holds(HoldReason),
     HeldUs(HoldReason),
+    /// One more than the handshake took, µs.
+    Handshake,
+    /// One more than it waited in the accept queue, ns.
+    Queued,
 }
 
-/// Keys of the sums of holds, behind those of the kinds of time and five more; by reason.
-const HOLDS: u8 = SliceKind::ALL.len() as u8 + 5;
+/// Keys of the sums of holds, behind those of the kinds of time and seven more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 7;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
-const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has five bits");
+const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
 
 impl Sum {
     fn key(self) -> u8 {
@@ -39,22 +42,25 @@ impl Sum {
             Self::DelayedAcks => OTHERS + 2,
             Self::DelayedAckUs => OTHERS + 3,
             Self::Retransmits => OTHERS + 4,
+            Self::Handshake => OTHERS + 5,
+            Self::Queued => OTHERS + 6,
             Self::Holds(reason) => HOLDS + reason as u8,
             Self::HeldUs(reason) => HELD + reason as u8,
         }
     }
 }
 
-/// Bits of an entry's first byte that tell how many bytes its number takes, less one. The key is in the others.
-const LENGTH_BITS: u32 = 3;
+/// Bits of an entry's first byte that tell how many bytes its number takes: 1, 2, 4 or 8. The key is in the others.
+const LENGTH_BITS: u32 = 2;
 
-/// Each sum that is not 0: a byte of key and length, and the number without the zeros above it, its lowest byte first.
+/// Each figure that is not 0: a byte of key and length, and the number, its lowest byte first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sums(SmallVec<[u8; 24]>);
+pub(super) struct Sums(Packed);
 
 impl Sums {
     pub(super) fn get(&self, sum: Sum) -> u64 {
-        self.find(sum.key(), 0..self.0.len()).map_or(0, |place| self.value(&place))
+        let bytes = self.0.bytes();
+        find(bytes, sum.key(), 0..bytes.len()).map_or(0, |place| value(bytes, &place))
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
@@ -79,46 +85,49 @@ impl Sums {
     /// Looks for it from the entry at `from` on, and then in those before that. Returns where its own is.
     fn change(&mut self, sum: Sum, from: usize, new: impl FnOnce(u64) -> u64) -> usize {
         let key = sum.key();
-        let place = self.find(key, from..self.0.len()).or_else(|| self.find(key, 0..from));
-        let place = place.unwrap_or(self.0.len()..self.0.len());
+        let bytes = self.0.bytes_mut();
+        let end = bytes.len();
+        let place = find(bytes, key, from..end).or_else(|| find(bytes, key, 0..from)).unwrap_or(end..end);
+        let new = new(value(bytes, &place));
         let start = place.start;
-        let value = self.value(&place);
-        let new = new(value);
-        if new == value {
-            return start;
-        }
-        let length = 8 - (new | 1).leading_zeros() as usize / 8;
-        if place.len() != 1 + length {
-            self.0.drain(place);
-            self.0.insert_from_slice(start, &[0; 9][..1 + length]);
-            self.0[start] = key << LENGTH_BITS | (length - 1) as u8;
-        }
-        // One by one is faster than as many as it may be.
-        let mut rest = new;
-        for byte in &mut self.0[start + 1..=start + length] {
-            *byte = rest as u8;
-            rest >>= 8;
+        let code = (u64::BITS - (new | 1).leading_zeros()).div_ceil(8).next_power_of_two().trailing_zeros();
+        let (head, le) = (key << LENGTH_BITS | code as u8, new.to_le_bytes());
+        match (&mut bytes[place.clone()], code) {
+            ([known, number @ ..], 0) if *known == head => number.copy_from_slice(&le[..1]),
+            ([known, number @ ..], 1) if *known == head => number.copy_from_slice(&le[..2]),
+            ([known, number @ ..], 2) if *known == head => number.copy_from_slice(&le[..4]),
+            ([known, number @ ..], 3) if *known == head => number.copy_from_slice(&le),
+            _ => {
+                let mut entry = [head; 9];
+                entry[1..].copy_from_slice(&le);
+                self.0.replace(place, &entry[..1 + (1 << code)]);
+            }
         }
         start
     }
+}
 
-    /// Where its entry is, of those in a range.
-    fn find(&self, key: u8, within: Range<usize>) -> Option<Range<usize>> {
-        let bytes = self.0.get(..within.end)?;
-        let mut from = within.start;
-        while let Some(&head) = bytes.get(from) {
-            let to = from + 2 + usize::from(head & ((1 << LENGTH_BITS) - 1));
-            if head >> LENGTH_BITS == key {
-                return Some(from..to);
-            }
-            from = to;
+/// Where the entry of this key is, of those in a range.
+fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
+    let mut from = within.start;
+    while let Some(&head) = bytes.get(from).filter(|_| from < within.end) {
+        let to = from + 1 + (1 << (head & ((1 << LENGTH_BITS) - 1)));
+        if head >> LENGTH_BITS == key {
+            return Some(from..to);
         }
-        None
+        from = to;
     }
+    None
+}
 
-    /// The number of an entry; 0 where there is none.
-    fn value(&self, place: &Range<usize>) -> u64 {
-        self.0[place.clone()].iter().skip(1).rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+/// The number of an entry; 0 where there is none.
+fn value(bytes: &[u8], place: &Range<usize>) -> u64 {
+    match bytes[place.clone()] {
+        [_, a] => a.into(),
+        [_, a, b] => u16::from_le_bytes([a, b]).into(),
+        [_, a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+        [_, a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
     }
 }
 
@@ -157,6 +166,8 @@ mod tests {
         sums.add(Sum::Time(SliceKind::RunQueue), 16_000);
         sums.add(Sum::Trailing, 1);
         sums.add(Sum::TrailingUs, 40_000);
-        assert!(!sums.0.spilled(), "{} bytes", sums.0.len());
+        sums.add(Sum::Handshake, 101);
+        sums.add(Sum::Queued, 16_000_000);
+        assert!(!sums.0.is_spilled(), "{} bytes", sums.0.bytes().len());
     }
 }
