@@ -7,8 +7,9 @@ use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::connection::counted_us;
+use super::kept::Kept;
 use crate::model::event::SockId;
-use crate::model::snapshot::{ExchangeView, Slice};
+use crate::model::snapshot::ExchangeView;
 
 /// Connections whose exchanges are kept in full. When there are more, the one whose worst exchange was shortest gives
 /// way.
@@ -19,52 +20,47 @@ pub const MAX_RECENT: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
     /// In a ring. Connections that have only one are the ones that come in floods.
-    recent: SmallVec<[Box<ExchangeView>; 1]>,
+    recent: SmallVec<[Kept; 1]>,
     /// Where in it the oldest is.
     oldest: u8,
     /// Where in it the worst is, unless that is older.
     worst_at: Option<u8>,
-    older_worst: Option<Box<ExchangeView>>,
+    older_worst: Option<Box<Kept>>,
     worst_us: u64,
 }
 
 impl Detail {
     /// Oldest first.
-    pub(super) fn recent(&self) -> impl Iterator<Item = &ExchangeView> {
+    pub(super) fn recent(&self) -> impl Iterator<Item = ExchangeView> {
         let (newer, older) = self.recent.split_at(self.oldest.into());
-        older.iter().chain(newer).map(Box::as_ref)
+        older.iter().chain(newer).map(Kept::view)
     }
 
-    pub(super) fn worst(&self) -> Option<&ExchangeView> {
+    pub(super) fn worst(&self) -> Option<ExchangeView> {
         let recent = self.worst_at.and_then(|at| self.recent.get(usize::from(at)));
-        recent.or(self.older_worst.as_ref()).map(Box::as_ref)
+        recent.or(self.older_worst.as_deref()).map(Kept::view)
     }
 
-    /// Adds one, in the place of the oldest if there are enough. Gives where it is, and what the oldest leaves.
-    fn push(&mut self, view: ExchangeView) -> (u8, Vec<Slice>) {
+    /// Adds one, in the place of the oldest if there are enough. Gives where it is.
+    fn push(&mut self, kept: Kept) -> u8 {
         if self.recent.len() < MAX_RECENT {
-            self.recent.push(Box::new(view));
-            return (self.recent.len() as u8 - 1, Vec::new());
+            self.recent.push(kept);
+            return self.recent.len() as u8 - 1;
         }
         let at = self.oldest;
         self.oldest = (at + 1) % MAX_RECENT as u8;
-        let place = &mut self.recent[usize::from(at)];
+        let oldest = mem::replace(&mut self.recent[usize::from(at)], kept);
         if self.worst_at == Some(at) {
             self.worst_at = None;
-            self.older_worst = Some(mem::replace(place, Box::new(view)));
-            return (at, Vec::new());
+            self.older_worst = Some(Box::new(oldest));
         }
-        // Its memory serves again.
-        let left = mem::take(&mut place.slices);
-        **place = view;
-        (at, left)
+        at
     }
 
     /// Changes the exchange of this number, wherever it is kept.
     fn change(&mut self, seq: u32, change: impl Fn(&mut ExchangeView)) {
-        for view in self.recent.iter_mut().chain(&mut self.older_worst).filter(|view| view.seq == seq) {
-            change(view);
-        }
+        let kept = self.recent.iter_mut().chain(self.older_worst.as_deref_mut());
+        kept.filter(|kept| kept.seq() == seq).for_each(|kept| kept.change(&change));
     }
 }
 
@@ -80,26 +76,25 @@ impl Details {
         self.table.get(&sock)
     }
 
-    /// Keeps an exchange that is over, if it is among the worst. Gives the slices of one that is kept no more, or none.
-    pub(super) fn add(&mut self, sock: SockId, view: ExchangeView) -> Vec<Slice> {
-        let us = counted_us(&view);
+    /// Keeps an exchange that is over, if it is among the worst.
+    pub(super) fn add(&mut self, sock: SockId, view: &ExchangeView) {
+        let us = counted_us(view);
         let Some(detail) = self.table.get_mut(&sock) else {
             if self.make_room(us) {
-                let recent = smallvec![Box::new(view)];
+                let recent = smallvec![Kept::new(view)];
                 self.order.insert((us, sock));
                 let detail = Detail { recent, oldest: 0, worst_at: Some(0), older_worst: None, worst_us: us };
                 self.table.insert(sock, detail);
             }
-            return Vec::new();
+            return;
         };
-        let (at, left) = detail.push(view);
+        let at = detail.push(Kept::new(view));
         if us > detail.worst_us {
             self.order.remove(&(detail.worst_us, sock));
             self.order.insert((us, sock));
             detail.worst_us = us;
             (detail.worst_at, detail.older_worst) = (Some(at), None);
         }
-        left
     }
 
     /// Changes an exchange, if it is kept.

@@ -5,6 +5,7 @@ mod connection;
 mod details;
 mod ends;
 mod inside;
+mod kept;
 mod opening;
 mod origin;
 mod packed;
@@ -77,7 +78,7 @@ pub(super) struct Connections {
     /// Connections that were ever known.
     known: u64,
     refused: u64,
-    /// The slices of an exchange that is kept no more: their memory serves the next one.
+    /// The slices of the exchange before: their memory serves the next one.
     room: Vec<Slice>,
 }
 
@@ -194,7 +195,7 @@ impl Connections {
         if let Some(connection) = &mut connection {
             connection.add(exchange, &view);
             match exchange.role {
-                Role::Server => view.inside = self.inside.served(exchange),
+                Role::Server => self.inside.served(exchange, &mut view.inside),
                 Role::Client => {
                     view.within = self.inside.called(exchange);
                     for &(served, seq) in &view.within {
@@ -208,8 +209,10 @@ impl Connections {
         self.times.add(now_ns, &view);
         self.totals.record(counted_us(&view));
         told(exchange, connection.as_deref(), &mut view);
-        let known = connection.is_some();
-        self.room = if known { self.details.add(sock, view) } else { view.slices };
+        if connection.is_some() {
+            self.details.add(sock, &view);
+        }
+        self.room = view.slices;
         self.room.clear();
     }
 

@@ -50,8 +50,9 @@ impl Sum {
     }
 }
 
-/// Bits of an entry's first byte that tell how many bytes its number takes: 1, 2, 4 or 8. The key is in the others.
+/// Bits of an entry's first byte that tell which of these lengths its number has. The key is in the others.
 const LENGTH_BITS: u32 = 2;
+const LENGTHS: [usize; 1 << LENGTH_BITS] = [1, 2, 3, 8];
 
 /// Each figure that is not 0: a byte of key and length, and the number, its lowest byte first.
 #[derive(Clone, Debug, Default)]
@@ -85,25 +86,32 @@ impl Sums {
     /// Looks for it from the entry at `from` on, and then in those before that. Returns where its own is.
     fn change(&mut self, sum: Sum, from: usize, new: impl FnOnce(u64) -> u64) -> usize {
         let key = sum.key();
-        let bytes = self.0.bytes_mut();
+        let bytes = self.0.bytes();
         let end = bytes.len();
         let place = find(bytes, key, from..end).or_else(|| find(bytes, key, 0..from)).unwrap_or(end..end);
         let new = new(value(bytes, &place));
         let start = place.start;
-        let code = (u64::BITS - (new | 1).leading_zeros()).div_ceil(8).next_power_of_two().trailing_zeros();
-        let (head, le) = (key << LENGTH_BITS | code as u8, new.to_le_bytes());
-        match (&mut bytes[place.clone()], code) {
-            ([known, number @ ..], 0) if *known == head => number.copy_from_slice(&le[..1]),
-            ([known, number @ ..], 1) if *known == head => number.copy_from_slice(&le[..2]),
-            ([known, number @ ..], 2) if *known == head => number.copy_from_slice(&le[..4]),
-            ([known, number @ ..], 3) if *known == head => number.copy_from_slice(&le),
-            _ => {
-                let mut entry = [head; 9];
-                entry[1..].copy_from_slice(&le);
-                self.0.replace(place, &entry[..1 + (1 << code)]);
-            }
+        let room = place.len().saturating_sub(1);
+        if room < 8 && new >> (8 * room) > 0 {
+            self.put(key, place, new);
+            return start;
+        }
+        // Byte by byte: what is written at once and read in parts, or the other way round, is waited for.
+        let mut rest = new;
+        for byte in &mut self.0.bytes_mut()[start + 1..place.end] {
+            *byte = rest as u8;
+            rest >>= 8;
         }
         start
+    }
+
+    /// Writes an entry in the place of another, or of none.
+    fn put(&mut self, key: u8, place: Range<usize>, number: u64) {
+        let code = LENGTHS.iter().position(|&length| length < 8 && number >> (8 * length) == 0);
+        let code = code.unwrap_or(LENGTHS.len() - 1);
+        let mut entry = [key << LENGTH_BITS | code as u8; 9];
+        entry[1..].copy_from_slice(&number.to_le_bytes());
+        self.0.replace(place, &entry[..1 + LENGTHS[code]]);
     }
 }
 
@@ -111,7 +119,7 @@ impl Sums {
 fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
     let mut from = within.start;
     while let Some(&head) = bytes.get(from).filter(|_| from < within.end) {
-        let to = from + 1 + (1 << (head & ((1 << LENGTH_BITS) - 1)));
+        let to = from + 1 + LENGTHS[usize::from(head & ((1 << LENGTH_BITS) - 1))];
         if head >> LENGTH_BITS == key {
             return Some(from..to);
         }
@@ -122,13 +130,7 @@ fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
 
 /// The number of an entry; 0 where there is none.
 fn value(bytes: &[u8], place: &Range<usize>) -> u64 {
-    match bytes[place.clone()] {
-        [_, a] => a.into(),
-        [_, a, b] => u16::from_le_bytes([a, b]).into(),
-        [_, a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
-        [_, a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-        _ => 0,
-    }
+    bytes[place.clone()].iter().skip(1).rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
 #[cfg(test)]

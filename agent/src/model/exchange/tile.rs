@@ -1,5 +1,7 @@
 //! Slices that follow one another without gap or overlap.
 
+use std::mem;
+
 use crate::model::snapshot::{Slice, SliceKind};
 
 const US: u64 = 1_000;
@@ -25,9 +27,14 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// Begins at `start_ns`, and lays the slices into `room`, which is empty.
-    pub(super) fn new(start_ns: u64, room: Vec<Slice>) -> Self {
-        Self { start_ns, end_ns: start_ns, newest: None, from_us: 0, slices: room }
+    /// Lays the slices into `room`, which is empty.
+    pub(super) fn new(room: Vec<Slice>) -> Self {
+        Self { start_ns: 0, end_ns: 0, newest: None, from_us: 0, slices: room }
+    }
+
+    /// Where the first piece begins.
+    pub(super) fn begin(&mut self, start_ns: u64) {
+        (self.start_ns, self.end_ns) = (start_ns, start_ns);
     }
 
     pub(super) fn start_ns(&self) -> u64 {
@@ -94,8 +101,8 @@ impl Tile {
 
     /// The total in µs, and the slices on the grid of whole microseconds from the start: they add up to the total, and
     /// each begins where the one before it ends.
-    pub(super) fn finish(mut self) -> (u64, Vec<Slice>) {
+    pub(super) fn finish(&mut self) -> (u64, Vec<Slice>) {
         self.close();
-        (self.from_us, self.slices)
+        (self.from_us, mem::take(&mut self.slices))
     }
 }
