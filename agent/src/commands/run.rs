@@ -4,7 +4,7 @@ use std::{fs::File, io};
 
 use super::front::Front;
 use crate::{
-    model::{Model, output::Output},
+    model::{Model, event::Event, output::Output},
     record::{Entry, WriteError, Writer},
 };
 
@@ -41,6 +41,15 @@ impl Run {
             // The screen goes, the summary stays.
             self.front.leave_screen();
             self.show()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next event, which is too large to be moved about more often than needed.
+    pub(super) fn take_event(&mut self, event: Event) -> anyhow::Result<()> {
+        self.model.apply(&event, &mut self.outputs);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.write(&Entry::Event(event))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use super::connections::{Connection, Connections};
+use super::connections::{Connection, Connections, counted_us};
 use super::event::{ConnectionSample, Exchange, Role, Sample, SockId, TcpState};
 use super::exchange;
 use super::snapshot::{ExchangeView, Protocol, Slice, SliceKind};
@@ -104,20 +104,31 @@ impl Work {
 
     /// With `waits` the application's time is left out of what is slow.
     fn add(&mut self, exchange: &Exchange, view: &ExchangeView, waits: bool) {
+        let total_us = counted_us(view);
+        self.exchanges += 1;
+        self.time_us = self.time_us.saturating_add(total_us);
+        let handshake_us = time_of(view, SliceKind::Handshake);
+        if handshake_us > 0 {
+            self.handshake.add(handshake_us);
+        }
+        if time_of(view, SliceKind::Nagle) > self.slow(SliceKind::Nagle).worst_us {
+            self.nagle_sizes = view.held_sizes;
+        }
+        // A quick exchange was slow in nothing.
+        if total_us >= SLOW_US {
+            self.add_slow(view, waits);
+        }
+        self.add_writes(exchange);
+        self.resent_us += time_of(view, SliceKind::Retransmit);
+    }
+
+    fn add_slow(&mut self, view: &ExchangeView, waits: bool) {
         let mut by_kind = [0; SliceKind::ALL.len()];
         exchange::counted(&view.slices).for_each(|(kind, us)| by_kind[kind as usize] += us);
-        self.exchanges += 1;
-        self.time_us = self.time_us.saturating_add(by_kind.iter().sum());
         if waits {
             by_kind[SliceKind::App as usize] = 0;
         }
         let of = |kind: SliceKind| by_kind[kind as usize];
-        if of(SliceKind::Handshake) > 0 {
-            self.handshake.add(of(SliceKind::Handshake));
-        }
-        if of(SliceKind::Nagle) > self.slow(SliceKind::Nagle).worst_us {
-            self.nagle_sizes = view.held_sizes;
-        }
         self.add_unread(view, of(SliceKind::ReceiveQueue), of(SliceKind::RunQueue));
         if of(SliceKind::App) >= SLOW_US {
             let known = cpu(view, SliceKind::App);
@@ -128,8 +139,6 @@ impl Work {
         for (tally, us) in self.slow.iter_mut().zip(by_kind).filter(|(_, us)| *us >= SLOW_US) {
             tally.add(us);
         }
-        self.add_writes(exchange);
-        self.resent_us += of(SliceKind::Retransmit);
     }
 
     fn add_unread(&mut self, view: &ExchangeView, queue_us: u64, delay_us: u64) {
@@ -201,6 +210,11 @@ impl Work {
     }
 }
 
+/// Time of a kind, µs.
+fn time_of(view: &ExchangeView, kind: SliceKind) -> u64 {
+    view.slices.iter().filter(|slice| slice.kind == kind).map(|slice| slice.us).sum()
+}
+
 /// Time on a CPU in slices of a kind, and the time of those slices of which that is known, µs.
 fn cpu(view: &ExchangeView, kind: SliceKind) -> (u64, u64) {
     let of_kind = view.slices.iter().filter(|slice| slice.kind == kind);
@@ -237,8 +251,8 @@ impl Entry {
         let step = now_ns / STEP_NS;
         if self.steps.back().is_none_or(|(last, _)| *last < step) {
             self.steps.push_back((step, Work::default()));
+            self.expire(now_ns);
         }
-        self.expire(now_ns);
         let newest = self.steps.len() - 1;
         &mut self.steps[newest].1
     }
@@ -283,7 +297,7 @@ impl Works {
         let was_parked = self.parked.take(exchange);
         let Some(connection) = connection else { return };
         let by_design = connection.protocol().and_then(Protocol::waits_for).is_some();
-        let app_us = view.slices.iter().filter(|slice| slice.kind == SliceKind::App).map(|slice| slice.us).sum();
+        let app_us = if was_parked { time_of(view, SliceKind::App) } else { 0 };
         let http = connection.protocol().is_some_and(Protocol::is_http1) && !calls;
         let polls = was_parked && http && app_us >= waiting::LONG_US && view.inside.is_empty();
         if let Some(entry) = self.entry(connection) {

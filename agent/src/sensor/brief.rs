@@ -6,6 +6,7 @@ use super::connections::{Kernel, known, progress, role, round_trip_us};
 use crate::model::event::{DelayedAcks, Exchange, Inbound, Outbound, ThreadUse};
 
 /// The facts in a brief record: straight from it, as nearly every record is one.
+#[inline]
 pub(super) fn exchange(raw: &abi::Brief, kernel: Kernel) -> Exchange {
     let [in_first_ns, in_last_ns, read_first_ns, read_last_ns, out_first_ns, out_last_ns, sent_ns, acked_ns] =
         raw.times.map(|since| raw.base_ns.saturating_add(since.into()));

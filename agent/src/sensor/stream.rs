@@ -44,6 +44,7 @@ fn name(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(&bytes[..end])
 }
 
+#[inline]
 pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
     let kind: u32 = record(bytes)?;
     let event = match kind {

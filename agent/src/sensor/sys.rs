@@ -154,6 +154,26 @@ pub(super) fn keep_memory_small() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
     }
+    forget_code();
+}
+
+/// Lets go of the pages of our own code. Most were needed to start; those that are needed again are still in the page
+/// cache, and come back as they are run.
+fn forget_code() {
+    let (Ok(maps), Ok(own)) = (std::fs::read_to_string("/proc/self/maps"), std::fs::read_link("/proc/self/exe")) else {
+        return;
+    };
+    let code =
+        maps.lines().filter(|line| line.contains(" r-xp ") && own.to_str().is_some_and(|own| line.ends_with(own)));
+    for range in code.filter_map(|line| line.split(' ').next()?.split_once('-')) {
+        let (Ok(from), Ok(to)) = (usize::from_str_radix(range.0, 16), usize::from_str_radix(range.1, 16)) else {
+            continue;
+        };
+        // SAFETY: a mapping of a file that nothing has written to: its pages are read from the file again.
+        unsafe {
+            libc::madvise(std::ptr::with_exposed_provenance_mut(from), to - from, libc::MADV_DONTNEED);
+        }
+    }
 }
 
 /// `PERF_EVENT_IOC_SET_BPF` and `PERF_EVENT_IOC_ENABLE` (include/uapi/linux/perf_event.h).

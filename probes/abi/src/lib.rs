@@ -35,14 +35,14 @@ pub use record::{
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched; [`counter::LISTENERS_FULL`] counts it.
-pub const MAX_LISTENERS: u32 = 16_384;
+pub const MAX_LISTENERS: u32 = 10_240;
 /// Connections that wait in accept queues at once. Beyond that a connection's wait is estimated at its accept, to one
 /// tick; [`counter::QUEUED_FULL`] counts it.
-pub const MAX_QUEUED: u32 = 32_768;
+pub const MAX_QUEUED: u32 = 16_384;
 /// Threads that are inside `accept` at once. Beyond that `blocked_us` is unknown; [`counter::CALLS_FULL`] counts it.
-pub const MAX_CALLS: u32 = 16_384;
+pub const MAX_CALLS: u32 = 4_096;
 /// Processes that are watched at once. Beyond that a process is not followed; [`counter::TARGETS_FULL`] counts it.
-pub const MAX_TARGETS: u32 = 16_384;
+pub const MAX_TARGETS: u32 = 8_192;
 /// Connections that are watched at once where tracing programs have no socket storage (5.10). Beyond that a connection
 /// has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
 pub const MAX_CONNECTIONS: u32 = 65_536;

@@ -155,7 +155,7 @@ impl Session {
             if !mem::replace(&mut begun, true) {
                 run.take(Entry::Batch(now_ns()))?;
             }
-            run.take(Entry::Event(event))
+            run.take_event(event)
         })?;
         Ok(run.show()?)
     }
@@ -167,8 +167,8 @@ impl Session {
     /// Ends a batch: with the records that are there, and with this, which tells of them all.
     fn end_batch(&mut self, event: Event) -> anyhow::Result<()> {
         let run = &mut self.run;
-        self.sensor.drain(|event| run.take(Entry::Event(event)))?;
-        run.take(Entry::Event(event))?;
+        self.sensor.drain(|event| run.take_event(event))?;
+        run.take_event(event)?;
         Ok(run.show()?)
     }
 

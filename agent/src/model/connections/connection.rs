@@ -1,36 +1,33 @@
 //! One connection, kept small: there may be a hundred thousand.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::compact::{Bytes, Endpoint};
 use super::details::Detail;
-use super::origin::{Endpoint, Origin, Origins};
+use super::origin::{Origin, Origins};
 use super::sums::{Sum, Sums};
 use crate::model::event::{
     Accept, Closed, ConnectionSample, DelayedAcks, Ending, Exchange, HoldReason, Opened, Role, Side, SockId, TcpState,
 };
 use crate::model::exchange::{self, First};
 use crate::model::snapshot::{
-    ConnectionView, ExchangeView, HoldView, OwnerTimes, Protocol, SliceKind, TlsView, Trailing,
+    ConnectionView, ExchangeView, HoldView, OwnerTimes, Protocol, Slice, SliceKind, TlsView, Trailing,
 };
 
-/// Everything the model keeps of one connection, but its exchanges in detail. Where a time or a thread is not known, there
-/// is 0; waits beyond an hour are an hour and a bit.
+/// Everything the model keeps of one connection, but its exchanges in detail. Where a thread is not known, there is
+/// 0.
 #[derive(Clone, Debug)]
 pub(in crate::model) struct Connection {
     pub(in crate::model) origin: Arc<Origin>,
+    since_ns: u64,
+    bytes_in: Bytes,
+    bytes_out: Bytes,
     /// The end that is not its origin's.
     far: Endpoint,
     state: TcpState,
     /// Delayed ACKs that this host sends are seen.
     sees_delayed_acks: bool,
-    since_ns: u64,
-    /// Put in the accept queue.
-    queued_ns: u64,
-    /// One more than the handshake took.
-    handshake_us: u32,
-    /// The thread that accepted it; its name is the origin's.
-    acceptor: u32,
     exchanges: u32,
     /// Number of the newest exchange reported, and the low bits of the bytes counted of it: for what comes late.
     reported: u32,
@@ -38,18 +35,19 @@ pub(in crate::model) struct Connection {
     pub(super) worst_us: u32,
     /// Threads that read and wrote last.
     tids: (u32, u32),
-    bytes_in: u64,
-    bytes_out: u64,
     sums: Sums,
-    now: Option<Box<Now>>,
+    rare: Option<Box<Rare>>,
 }
 
-/// What only connections have that are at work, or have just ended.
-#[derive(Clone, Debug)]
-enum Now {
+const _: () = assert!(size_of::<Connection>() <= 104, "there may be a hundred thousand");
+
+/// What only connections have that are at work, have just ended, or come from an IPv6 address.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    far_ip: Option<Ipv6Addr>,
     /// The exchange that it is in, while that is not reported.
-    Exchange(Box<Exchange>),
-    Ended(End),
+    exchange: Option<Box<Exchange>>,
+    end: Option<End>,
 }
 
 /// How it ended.
@@ -67,17 +65,17 @@ impl Connection {
             near: accept.local,
             pid: accept.pid,
             comm: accept.comm.clone(),
+            acceptor: accept.tid,
             midway: false,
             protocol: None,
             fast_open: false,
         });
-        Self {
-            handshake_us: accept.handshake_us.map_or(0, |us| saturated(us.saturating_add(1))),
-            // Without the moment of queueing, that of accept is a guess.
-            queued_ns: accept.queued_ns.unwrap_or(0),
-            acceptor: accept.tid,
-            ..Self::new(origin, accept.peer, accept.ts_ns)
+        let mut connection = Self::new(origin, accept.peer, accept.ts_ns, accept.handshake_us);
+        // Without the moment of queueing, that of accept is a guess.
+        if let Some(queued_ns) = accept.queued_ns {
+            connection.sums.add(Sum::Queued, accept.ts_ns.saturating_sub(queued_ns).saturating_add(1));
         }
+        connection
     }
 
     pub(super) fn opened(opened: &Opened, origins: &mut Origins) -> Self {
@@ -91,44 +89,46 @@ impl Connection {
             near,
             pid: opened.pid,
             comm: opened.comm.as_str().into(),
+            acceptor: 0,
             midway: opened.midway,
             protocol: None,
             fast_open: false,
         });
-        Self {
-            handshake_us: opened.handshake_us.map_or(0, |us| saturated(us.saturating_add(1))),
-            ..Self::new(origin, far, opened.ts_ns)
-        }
+        Self::new(origin, far, opened.ts_ns, opened.handshake_us)
     }
 
-    fn new(origin: Arc<Origin>, far: SocketAddr, since_ns: u64) -> Self {
+    fn new(origin: Arc<Origin>, far: SocketAddr, since_ns: u64, handshake_us: Option<u64>) -> Self {
+        let (far, far_ip) = Endpoint::new(far);
+        let mut sums = Sums::default();
+        sums.add(Sum::Handshake, handshake_us.map_or(0, |us| us.saturating_add(1)));
         Self {
             origin,
-            far: far.into(),
+            since_ns,
+            bytes_in: Bytes::default(),
+            bytes_out: Bytes::default(),
+            far,
             state: TcpState::Established,
             sees_delayed_acks: false,
-            since_ns,
-            queued_ns: 0,
-            handshake_us: 0,
-            acceptor: 0,
             exchanges: 0,
             reported: 0,
             reported_bytes: (0, 0),
             worst_us: 0,
             tids: (0, 0),
-            bytes_in: 0,
-            bytes_out: 0,
-            sums: Sums::default(),
-            now: None,
+            sums,
+            rare: far_ip.map(|ip| Box::new(Rare { far_ip: Some(ip), ..Rare::default() })),
         }
     }
 
+    fn far(&self) -> SocketAddr {
+        self.far.address(self.rare.as_ref().and_then(|rare| rare.far_ip))
+    }
+
     pub(in crate::model) fn local(&self) -> SocketAddr {
-        if self.origin.role == Role::Server { self.origin.near } else { self.far.into() }
+        if self.origin.role == Role::Server { self.origin.near } else { self.far() }
     }
 
     pub(in crate::model) fn peer(&self) -> SocketAddr {
-        if self.origin.role == Role::Server { self.far.into() } else { self.origin.near }
+        if self.origin.role == Role::Server { self.far() } else { self.origin.near }
     }
 
     pub(in crate::model) fn exchanges(&self) -> u32 {
@@ -168,10 +168,7 @@ impl Connection {
     }
 
     fn end(&self) -> Option<End> {
-        match self.now.as_deref() {
-            Some(Now::Ended(end)) => Some(*end),
-            _ => None,
-        }
+        self.rare.as_ref().and_then(|rare| rare.end)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -184,18 +181,16 @@ impl Connection {
 
     /// The exchange that it is in, while that is not reported.
     pub(super) fn current(&self) -> Option<&Exchange> {
-        match self.now.as_deref() {
-            Some(Now::Exchange(exchange)) => Some(exchange),
-            _ => None,
-        }
+        self.rare.as_ref().and_then(|rare| rare.exchange.as_deref())
     }
 
-    /// Keeps what an open connection is in, or nothing.
-    pub(super) fn set_current(&mut self, current: Option<&Exchange>) {
-        match (self.now.as_deref_mut(), current) {
-            (Some(Now::Ended(_)), _) => {}
-            (Some(Now::Exchange(known)), Some(current)) => current.clone_into(known),
-            (_, current) => self.now = current.map(|current| Box::new(Now::Exchange(Box::new(current.clone())))),
+    /// Keeps what an open connection is in.
+    pub(super) fn set_current(&mut self, current: &Exchange) {
+        let rare = self.rare.get_or_insert_default();
+        match &mut rare.exchange {
+            _ if rare.end.is_some() => {}
+            Some(known) => current.clone_into(known),
+            none => *none = Some(Box::new(current.clone())),
         }
     }
 
@@ -203,7 +198,8 @@ impl Connection {
     pub(super) fn take_current(&mut self, seq: u32) -> bool {
         let taken = self.current().is_some_and(|current| current.seq <= seq);
         if taken {
-            self.set_current(None);
+            self.rare = self.rare.take().filter(|rare| rare.far_ip.is_some());
+            self.rare.iter_mut().for_each(|rare| rare.exchange = None);
         }
         taken
     }
@@ -214,7 +210,7 @@ impl Connection {
     }
 
     fn handshake_us(&self) -> Option<u64> {
-        known(self.handshake_us).map(|us| u64::from(us - 1))
+        self.sums.get(Sum::Handshake).checked_sub(1)
     }
 
     /// A client's first exchange begins once it is connected: until then it waited for the first answer, too.
@@ -225,23 +221,34 @@ impl Connection {
         tls
     }
 
-    fn queued_us(&self) -> Option<u64> {
-        (self.queued_ns != 0).then(|| self.since_ns.saturating_sub(self.queued_ns) / 1_000)
+    /// How long it waited in the accept queue, if that is known.
+    fn queued_for_ns(&self) -> Option<u64> {
+        self.sums.get(Sum::Queued).checked_sub(1)
+    }
+
+    /// How it was accepted, if that is known. Nothing but its first exchange begins with that.
+    fn first(&self, exchange: &Exchange) -> Option<First> {
+        let queued_for_ns = if exchange.seq == 1 { self.queued_for_ns() } else { None }?;
+        let queued_ns = self.since_ns.saturating_sub(queued_for_ns);
+        Some(First { handshake_us: self.handshake_us(), queued_ns, accepted_ns: self.since_ns })
     }
 
     /// What the facts come to on this connection.
     pub(in crate::model) fn view_of(&self, exchange: &Exchange) -> ExchangeView {
-        let (handshake_us, queued_ns) = (self.handshake_us(), self.queued_ns);
-        let first = First { handshake_us, queued_ns, accepted_ns: self.since_ns };
-        exchange::view(exchange, Some(&first).filter(|_| self.queued_ns != 0))
+        exchange::view(exchange, self.first(exchange).as_ref())
+    }
+
+    /// The same, with its slices laid into `room`.
+    pub(super) fn view_in(&self, exchange: &Exchange, room: Vec<Slice>) -> ExchangeView {
+        exchange::view_in(exchange, self.first(exchange).as_ref(), room)
     }
 
     /// Bytes that came after the exchange was reported.
     pub(super) fn add_late(&mut self, exchange: &Exchange) {
         if exchange.seq == self.reported {
             let (bytes_in, bytes_out) = bytes(exchange);
-            self.bytes_in = self.bytes_in.saturating_add(late(&mut self.reported_bytes.0, bytes_in));
-            self.bytes_out = self.bytes_out.saturating_add(late(&mut self.reported_bytes.1, bytes_out));
+            self.bytes_in.add(late(&mut self.reported_bytes.0, bytes_in));
+            self.bytes_out.add(late(&mut self.reported_bytes.1, bytes_out));
         }
     }
 
@@ -251,12 +258,11 @@ impl Connection {
         self.exchanges = self.exchanges.saturating_add(1);
         self.reported = exchange.seq;
         self.reported_bytes = (bytes_in as u32, bytes_out as u32);
-        self.bytes_in = self.bytes_in.saturating_add(bytes_in);
-        self.bytes_out = self.bytes_out.saturating_add(bytes_out);
+        self.bytes_in.add(bytes_in);
+        self.bytes_out.add(bytes_out);
         self.worst_us = self.worst_us.max(saturated(counted_us(view)));
-        for (kind, us) in exchange::counted(&view.slices) {
-            self.sums.add(Sum::Time(kind), us);
-        }
+        let times = exchange::counted(&view.slices).map(|(kind, us)| (Sum::Time(kind), us));
+        self.sums.add_all(times);
         if let Some(us) = exchange::trailing_us(&view.slices) {
             self.sums.add(Sum::Trailing, 1);
             self.sums.add(Sum::TrailingUs, us);
@@ -293,10 +299,12 @@ impl Connection {
 
     pub(super) fn close(&mut self, closed: &Closed) {
         self.state = TcpState::Closed;
-        self.now = Some(Box::new(Now::Ended(End { closed_ns: closed.ts_ns, by: closed.by.zip(closed.how) })));
+        let rare = self.rare.get_or_insert_default();
+        rare.exchange = None;
+        rare.end = Some(End { closed_ns: closed.ts_ns, by: closed.by.zip(closed.how) });
         // What was left away under pressure is in these.
-        self.bytes_in = self.bytes_in.max(closed.bytes_in);
-        self.bytes_out = self.bytes_out.max(closed.bytes_out);
+        self.bytes_in.set(self.bytes_in.get().max(closed.bytes_in));
+        self.bytes_out.set(self.bytes_out.get().max(closed.bytes_out));
         self.exchanges = self.exchanges.max(closed.exchanges);
         self.sums.raise(Sum::Retransmits, closed.retransmits.into());
         if let Some(sent) = closed.delayed_acks {
@@ -364,8 +372,8 @@ impl Connection {
             closed_ns: self.closed_ns(),
             ended: self.end().and_then(|end| end.by),
             handshake_us: self.handshake_us(),
-            queued_us: self.queued_us(),
-            acceptor: known(self.acceptor).map(|tid| (tid, self.origin.comm.to_string())),
+            queued_us: self.queued_for_ns().map(|ns| ns / 1_000),
+            acceptor: known(self.origin.acceptor).map(|tid| (tid, self.origin.comm.to_string())),
             multiplexed: has_http2 || self.is_multiplexed(),
             pipelined: 0,
             first_request: None,
@@ -373,11 +381,10 @@ impl Connection {
             exchanges: self.exchanges.into(),
             times,
             current: current.map(|current| self.view_of(current)),
-            recent: detail
-                .map_or_else(Vec::new, |detail| detail.recent.iter().map(|view| ExchangeView::clone(view)).collect()),
-            worst: detail.and_then(|detail| detail.worst.as_deref().cloned()),
-            bytes_in: self.bytes_in.saturating_add(inbound.map_or(0, |inbound| inbound.bytes)),
-            bytes_out: self.bytes_out.saturating_add(outbound.map_or(0, |outbound| outbound.bytes)),
+            recent: detail.map_or_else(Vec::new, |detail| detail.recent().collect()),
+            worst: detail.and_then(Detail::worst),
+            bytes_in: self.bytes_in.get().saturating_add(inbound.map_or(0, |inbound| inbound.bytes)),
+            bytes_out: self.bytes_out.get().saturating_add(outbound.map_or(0, |outbound| outbound.bytes)),
             unread_bytes: inbound.map_or(0, |inbound| inbound.unread_bytes),
             unsent_bytes: outbound.map_or(0, |outbound| outbound.unsent_bytes),
             retransmits: self

@@ -1,12 +1,13 @@
 //! Exchanges in full, for a bounded number of connections.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::mem;
 
 use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::connection::counted_us;
+use super::kept::Kept;
 use crate::model::event::SockId;
 use crate::model::snapshot::ExchangeView;
 
@@ -18,33 +19,48 @@ pub const MAX_RECENT: usize = 8;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
-    /// Oldest first. Connections that have only one are the ones that come in floods.
-    pub(super) recent: SmallVec<[Arc<ExchangeView>; 1]>,
-    /// Mostly one of the recent.
-    pub(super) worst: Option<Arc<ExchangeView>>,
+    /// In a ring. Connections that have only one are the ones that come in floods.
+    recent: SmallVec<[Kept; 1]>,
+    /// Where in it the oldest is.
+    oldest: u8,
+    /// Where in it the worst is, unless that is older.
+    worst_at: Option<u8>,
+    older_worst: Option<Box<Kept>>,
     worst_us: u64,
 }
 
 impl Detail {
-    /// Adds one, in the place of the oldest if there are enough.
-    fn push(&mut self, view: ExchangeView) {
+    /// Oldest first.
+    pub(super) fn recent(&self) -> impl Iterator<Item = ExchangeView> {
+        let (newer, older) = self.recent.split_at(self.oldest.into());
+        older.iter().chain(newer).map(Kept::view)
+    }
+
+    pub(super) fn worst(&self) -> Option<ExchangeView> {
+        let recent = self.worst_at.and_then(|at| self.recent.get(usize::from(at)));
+        recent.or(self.older_worst.as_deref()).map(Kept::view)
+    }
+
+    /// Adds one, in the place of the oldest if there are enough. Gives where it is.
+    fn push(&mut self, kept: Kept) -> u8 {
         if self.recent.len() < MAX_RECENT {
-            return self.recent.push(Arc::new(view));
+            self.recent.push(kept);
+            return self.recent.len() as u8 - 1;
         }
-        self.recent.rotate_left(1);
-        let place = &mut self.recent[MAX_RECENT - 1];
-        match Arc::get_mut(place) {
-            // Its memory serves again.
-            Some(oldest) => *oldest = view,
-            None => *place = Arc::new(view),
+        let at = self.oldest;
+        self.oldest = (at + 1) % MAX_RECENT as u8;
+        let oldest = mem::replace(&mut self.recent[usize::from(at)], kept);
+        if self.worst_at == Some(at) {
+            self.worst_at = None;
+            self.older_worst = Some(Box::new(oldest));
         }
+        at
     }
 
     /// Changes the exchange of this number, wherever it is kept.
     fn change(&mut self, seq: u32, change: impl Fn(&mut ExchangeView)) {
-        for view in self.recent.iter_mut().chain(&mut self.worst).filter(|view| view.seq == seq) {
-            change(Arc::make_mut(view));
-        }
+        let kept = self.recent.iter_mut().chain(self.older_worst.as_deref_mut());
+        kept.filter(|kept| kept.seq() == seq).for_each(|kept| kept.change(&change));
     }
 }
 
@@ -61,23 +77,23 @@ impl Details {
     }
 
     /// Keeps an exchange that is over, if it is among the worst.
-    pub(super) fn add(&mut self, sock: SockId, view: ExchangeView) {
-        let us = counted_us(&view);
+    pub(super) fn add(&mut self, sock: SockId, view: &ExchangeView) {
+        let us = counted_us(view);
         let Some(detail) = self.table.get_mut(&sock) else {
             if self.make_room(us) {
-                let view = Arc::new(view);
-                let recent = smallvec![Arc::clone(&view)];
+                let recent = smallvec![Kept::new(view)];
                 self.order.insert((us, sock));
-                self.table.insert(sock, Detail { recent, worst: Some(view), worst_us: us });
+                let detail = Detail { recent, oldest: 0, worst_at: Some(0), older_worst: None, worst_us: us };
+                self.table.insert(sock, detail);
             }
             return;
         };
-        detail.push(view);
+        let at = detail.push(Kept::new(view));
         if us > detail.worst_us {
             self.order.remove(&(detail.worst_us, sock));
             self.order.insert((us, sock));
             detail.worst_us = us;
-            detail.worst = detail.recent.last().cloned();
+            (detail.worst_at, detail.older_worst) = (Some(at), None);
         }
     }
 

@@ -34,13 +34,12 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    /// Calls that ran inside this served request, as far as they are reported already.
-    pub(super) fn served(&mut self, exchange: &Exchange) -> Vec<(SockId, u32)> {
-        let Some((tid, span)) = working(exchange) else { return Vec::new() };
-        let Some(thread) = self.thread(tid) else { return Vec::new() };
-        let called = thread.called.iter().filter(|call| overlap(&span, call)).map(|call| call.id).collect();
+    /// Adds calls that ran inside this served request, as far as they are reported already.
+    pub(super) fn served(&mut self, exchange: &Exchange, called: &mut Vec<(SockId, u32)>) {
+        let Some((tid, span)) = working(exchange) else { return };
+        let Some(thread) = self.thread(tid) else { return };
+        called.extend(thread.called.iter().filter(|call| overlap(&span, call)).map(|call| call.id));
         push(&mut thread.served, span);
-        called
     }
 
     /// Served requests, reported before, inside which this call ran.

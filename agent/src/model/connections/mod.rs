@@ -1,19 +1,20 @@
 //! All connections of the run, their exchanges, and where the time of these went.
 
+mod compact;
 mod connection;
 mod details;
 mod ends;
 mod inside;
+mod kept;
 mod opening;
 mod origin;
+mod packed;
 mod protocols;
 mod sums;
+mod table;
 mod views;
 
 use std::collections::VecDeque;
-
-use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
 
 use super::event::{
     Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Recognised, Role, Sample, Sign, SockId,
@@ -21,7 +22,7 @@ use super::event::{
 use super::exchange;
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Interest, Output};
-use super::snapshot::{ExchangeView, SliceKind};
+use super::snapshot::{ExchangeView, Slice, SliceKind};
 use super::times::Times;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
@@ -32,6 +33,7 @@ use inside::Inside;
 use origin::Origins;
 pub use protocols::MAX_HELLOS;
 use protocols::{Hellos, Requests};
+use table::Table;
 use views::connection_output;
 
 /// Connections known at once, open or closed.
@@ -56,8 +58,7 @@ impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// Ids come from the kernel: nobody else can make them collide. Entries lie close together, and growing it does not need the place of both the old and the new table.
-    table: IndexMap<SockId, Connection, FxBuildHasher>,
+    table: Table,
     /// In the order in which they closed.
     closed: VecDeque<SockId>,
     details: Details,
@@ -77,12 +78,14 @@ pub(super) struct Connections {
     /// Connections that were ever known.
     known: u64,
     refused: u64,
+    /// The slices of the exchange before: their memory serves the next one.
+    room: Vec<Slice>,
 }
 
 impl Connections {
     pub(super) fn new() -> Self {
         Self {
-            table: IndexMap::default(),
+            table: Table::default(),
             closed: VecDeque::new(),
             details: Details::default(),
             inside: Inside::default(),
@@ -97,16 +100,17 @@ impl Connections {
             open: None,
             known: 0,
             refused: 0,
+            room: Vec::new(),
         }
     }
 
     pub(super) fn get(&self, sock: SockId) -> Option<&Connection> {
-        self.table.get(&sock)
+        self.table.get(sock)
     }
 
     pub(super) fn accepted(&mut self, accept: &Accept) {
         // Found otherwise a moment before and at work already, or over before its accept was told.
-        if self.table.get(&accept.sock).is_none_or(|known| known.exchanges() == 0 && known.is_open()) {
+        if self.table.get(accept.sock).is_none_or(|known| known.exchanges() == 0 && known.is_open()) {
             let connection = Connection::accepted(accept, &mut self.origins);
             self.insert(accept.sock, connection);
         }
@@ -114,7 +118,7 @@ impl Connections {
 
     pub(super) fn opened(&mut self, opened: &Opened) {
         // An accept says more of the same connection.
-        if !self.table.contains_key(&opened.sock) {
+        if !self.table.contains(opened.sock) {
             let connection = Connection::opened(opened, &mut self.origins);
             if self.insert(opened.sock, connection) && opened.role == Role::Client {
                 self.ends.opened(opened.sock, opened.local, opened.peer);
@@ -124,7 +128,7 @@ impl Connections {
 
     /// True if there was room.
     fn insert(&mut self, sock: SockId, connection: Connection) -> bool {
-        if self.table.len() >= MAX_CONNECTIONS && !self.table.contains_key(&sock) {
+        if self.table.len() >= MAX_CONNECTIONS && !self.table.contains(sock) {
             match self.closed.pop_front() {
                 Some(oldest) => self.forget(oldest),
                 None => {
@@ -141,7 +145,7 @@ impl Connections {
     }
 
     fn forget(&mut self, sock: SockId) {
-        if let Some(old) = self.table.swap_remove(&sock) {
+        if let Some(old) = self.table.remove(sock) {
             self.current -= usize::from(old.current().is_some());
             self.ends.forget(sock, old.local(), old.peer());
         }
@@ -152,7 +156,7 @@ impl Connections {
 
     /// What is spoken on a connection becomes known, or changes.
     pub(super) fn recognised(&mut self, recognised: &Recognised) {
-        if let Some(connection) = self.table.get_mut(&recognised.sock).filter(|connection| connection.is_open()) {
+        if let Some(connection) = self.table.get_mut(recognised.sock).filter(|connection| connection.is_open()) {
             let protocol = protocols::spoken(connection.protocol(), &recognised.sign);
             connection.speaks(protocol, recognised.sign == Sign::FastOpen, &mut self.origins);
             self.hellos.add(recognised.sock, &recognised.sign);
@@ -172,15 +176,16 @@ impl Connections {
     /// Reports an exchange that is over, unless it has been.
     fn settle(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         let sock = exchange.sock;
-        let mut connection = self.table.get_mut(&sock);
+        let mut connection = self.table.get_mut(sock);
         if let Some(connection) = connection.as_mut().filter(|connection| connection.knows(exchange.seq)) {
             connection.add_late(exchange);
             self.current -= usize::from(connection.take_current(exchange.seq));
             return;
         }
+        let room = std::mem::take(&mut self.room);
         let mut view = match &connection {
-            Some(connection) => connection.view_of(exchange),
-            None => exchange::view(exchange, None),
+            Some(connection) => connection.view_in(exchange, room),
+            None => exchange::view_in(exchange, None, room),
         };
         view.done = true;
         if let Some(connection) = &connection {
@@ -190,7 +195,7 @@ impl Connections {
         if let Some(connection) = &mut connection {
             connection.add(exchange, &view);
             match exchange.role {
-                Role::Server => view.inside = self.inside.served(exchange),
+                Role::Server => self.inside.served(exchange, &mut view.inside),
                 Role::Client => {
                     view.within = self.inside.called(exchange);
                     for &(served, seq) in &view.within {
@@ -205,12 +210,14 @@ impl Connections {
         self.totals.record(counted_us(&view));
         told(exchange, connection.as_deref(), &mut view);
         if connection.is_some() {
-            self.details.add(sock, view);
+            self.details.add(sock, &view);
         }
+        self.room = view.slices;
+        self.room.clear();
     }
 
     fn keep_current(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
-        let Some(connection) = self.table.get_mut(&exchange.sock).filter(|connection| connection.is_open()) else {
+        let Some(connection) = self.table.get_mut(exchange.sock).filter(|connection| connection.is_open()) else {
             return;
         };
         connection.touch(exchange);
@@ -230,7 +237,7 @@ impl Connections {
             }
             self.current += 1;
         }
-        connection.set_current(Some(exchange));
+        connection.set_current(exchange);
         if exchange::is_answered(exchange) && !was_answered {
             self.answered.push(exchange.sock);
         }
@@ -242,7 +249,7 @@ impl Connections {
         waiting.sort_unstable();
         waiting.dedup();
         for sock in waiting {
-            let current = self.table.get(&sock).and_then(Connection::current);
+            let current = self.table.get(sock).and_then(Connection::current);
             let Some(current) = current.filter(|current| exchange::is_answered(current)) else { continue };
             if is_settled(current, now_ns) {
                 let current = current.clone();
@@ -255,7 +262,7 @@ impl Connections {
 
     /// A connection ended.
     pub(super) fn closed(&mut self, closed: &Closed, interest: Interest, out: &mut Vec<Output>) -> Option<&Connection> {
-        let connection = self.table.get_mut(&closed.sock).filter(|connection| connection.is_open())?;
+        let connection = self.table.get_mut(closed.sock).filter(|connection| connection.is_open())?;
         self.current -= usize::from(connection.current().is_some());
         connection.close(closed);
         if connection.origin.role == Role::Client {
@@ -273,7 +280,7 @@ impl Connections {
         {
             self.forget(oldest);
         }
-        self.table.get(&closed.sock)
+        self.table.get(closed.sock)
     }
 
     /// These are the connections of a sample, or a part of them.
@@ -289,7 +296,7 @@ impl Connections {
     }
 
     fn scanned_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl Told) {
-        let Some(connection) = self.table.get_mut(&sample.sock).filter(|connection| connection.is_open()) else {
+        let Some(connection) = self.table.get_mut(sample.sock).filter(|connection| connection.is_open()) else {
             return;
         };
         connection.sampled(sample);
@@ -303,10 +310,10 @@ impl Connections {
     /// The run ends: reports the exchanges that are done. Gives every open connection.
     pub(super) fn finish(&mut self, now_ns: u64, told: &mut impl Told) -> Vec<SockId> {
         let mut open: Vec<_> = self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
-        open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns(), **sock));
-        let open: Vec<SockId> = open.into_iter().map(|(&sock, _)| sock).collect();
+        open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns(), *sock));
+        let open: Vec<SockId> = open.into_iter().map(|(sock, _)| sock).collect();
         for &sock in &open {
-            let current = self.table.get(&sock).and_then(Connection::current).cloned();
+            let current = self.table.get(sock).and_then(Connection::current).cloned();
             if let Some(current) = current.filter(exchange::is_quiet) {
                 self.settle(now_ns, &current, told);
             }
@@ -323,13 +330,13 @@ impl Connections {
     pub(super) fn acknowledged(&mut self, exchange: &Exchange) -> bool {
         let newest_ns = exchange.delayed_acks.and_then(|acks| acks.newest_ns);
         let (Role::Client, Some(newest_ns)) = (exchange.role, newest_ns) else { return false };
-        let Some(connection) = self.table.get(&exchange.sock) else { return false };
+        let Some(connection) = self.table.get(exchange.sock) else { return false };
         self.ends.acknowledged(exchange.sock, connection.local(), connection.peer(), newest_ns)
     }
 
     /// Marks the delayed ACK of an exchange that has been reported as proved, if by now it is.
     pub(super) fn prove(&mut self, sock: SockId, view: &mut ExchangeView) {
-        if let Some(connection) = self.table.get(&sock)
+        if let Some(connection) = self.table.get(sock)
             && prove(&self.ends, connection, view)
         {
             self.details.prove(sock, view.seq);

@@ -1,6 +1,6 @@
 //! What thousands of connections have in common, kept once.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -21,6 +21,8 @@ pub(in crate::model) struct Origin {
     pub(super) near: SocketAddr,
     pub(in crate::model) pid: u32,
     pub(in crate::model) comm: CompactString,
+    /// The thread that accepted it; 0 if that is not known.
+    pub(super) acceptor: u32,
     /// It was open at the attach.
     pub(super) midway: bool,
     /// What is spoken, once that is known.
@@ -51,30 +53,6 @@ impl Origins {
     }
 }
 
-/// An address in 18 bytes, where `SocketAddr` takes 32.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Endpoint {
-    /// Of IPv4 as IPv6 has it.
-    ip: [u8; 16],
-    port: u16,
-}
-
-impl From<SocketAddr> for Endpoint {
-    fn from(address: SocketAddr) -> Self {
-        let ip = match address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
-        Self { ip: ip.octets(), port: address.port() }
-    }
-}
-
-impl From<Endpoint> for SocketAddr {
-    fn from(end: Endpoint) -> Self {
-        Self::new(IpAddr::V6(Ipv6Addr::from(end.ip)).to_canonical(), end.port)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +65,7 @@ mod tests {
             near,
             pid,
             comm: "server".into(),
+            acceptor: pid,
             midway: false,
             protocol: None,
             fast_open: false,
@@ -102,13 +81,5 @@ mod tests {
         }
         assert!(Arc::ptr_eq(&used, &origins.share(origin(0))));
         assert!(origins.known.len() <= LEAST_PRUNED, "{} are kept", origins.known.len());
-    }
-
-    #[test]
-    fn an_address_comes_back_as_it_was() {
-        for text in ["10.0.0.9:40122", "[2001:db8::1]:8080", "[::1]:0", "0.0.0.0:65535"] {
-            let address: SocketAddr = text.parse().unwrap();
-            assert_eq!(SocketAddr::from(Endpoint::from(address)), address);
-        }
     }
 }

@@ -1,13 +1,12 @@
-//! Sums of one connection, packed: few kinds occur on each, and most sums are small.
+//! Figures of one connection, packed: few kinds occur on each, and most are small.
 
 use std::ops::Range;
 
-use smallvec::SmallVec;
-
+use super::packed::Packed;
 use crate::model::event::HoldReason;
 use crate::model::snapshot::SliceKind;
 
-/// What is summed.
+/// What is summed, or kept because it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sum {
     /// Time of a kind, without a trailing delayed ACK, µs.
@@ -22,12 +21,16 @@ pub(super) enum Sum {
     /// How often bytes were held for a reason, and how long, µs.
     Holds(HoldReason),
     HeldUs(HoldReason),
+    /// One more than the handshake took, µs.
+    Handshake,
+    /// One more than it waited in the accept queue, ns.
+    Queued,
 }
 
-/// Keys of the sums of holds, behind those of the kinds of time and five more; by reason.
-const HOLDS: u8 = SliceKind::ALL.len() as u8 + 5;
+/// Keys of the sums of holds, behind those of the kinds of time and seven more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 7;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
-const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has five bits");
+const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
 
 impl Sum {
     fn key(self) -> u8 {
@@ -39,76 +42,95 @@ impl Sum {
             Self::DelayedAcks => OTHERS + 2,
             Self::DelayedAckUs => OTHERS + 3,
             Self::Retransmits => OTHERS + 4,
+            Self::Handshake => OTHERS + 5,
+            Self::Queued => OTHERS + 6,
             Self::Holds(reason) => HOLDS + reason as u8,
             Self::HeldUs(reason) => HELD + reason as u8,
         }
     }
 }
 
-/// Bits of an entry's first byte that tell how many bytes its number takes, less one. The key is in the others.
-const LENGTH_BITS: u32 = 3;
+/// Bits of an entry's first byte that tell which of these lengths its number has. The key is in the others.
+const LENGTH_BITS: u32 = 2;
+const LENGTHS: [usize; 1 << LENGTH_BITS] = [1, 2, 3, 8];
 
-/// Each sum that is not 0: a byte of key and length, and the number without the zeros above it, its lowest byte first.
+/// Each figure that is not 0: a byte of key and length, and the number, its lowest byte first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sums(SmallVec<[u8; 24]>);
+pub(super) struct Sums(Packed);
 
 impl Sums {
     pub(super) fn get(&self, sum: Sum) -> u64 {
-        self.find(sum.key()).map_or(0, |place| self.value(&place))
+        let bytes = self.0.bytes();
+        find(bytes, sum.key(), 0..bytes.len()).map_or(0, |place| value(bytes, &place))
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
-        if more > 0 {
-            self.change(sum, |value| value.saturating_add(more));
+        self.add_all([(sum, more)]);
+    }
+
+    /// Adds several, of which each mostly stands behind the one before.
+    pub(super) fn add_all(&mut self, sums: impl IntoIterator<Item = (Sum, u64)>) {
+        let mut from = 0;
+        for (sum, more) in sums.into_iter().filter(|&(_, more)| more > 0) {
+            from = self.change(sum, from, |value| value.saturating_add(more));
         }
     }
 
     /// Makes it this much, unless it is more.
     pub(super) fn raise(&mut self, sum: Sum, least: u64) {
         if least > 0 {
-            self.change(sum, |value| value.max(least));
+            self.change(sum, 0, |value| value.max(least));
         }
     }
 
-    fn change(&mut self, sum: Sum, new: impl FnOnce(u64) -> u64) {
+    /// Looks for it from the entry at `from` on, and then in those before that. Returns where its own is.
+    fn change(&mut self, sum: Sum, from: usize, new: impl FnOnce(u64) -> u64) -> usize {
         let key = sum.key();
-        let place = self.find(key).unwrap_or(self.0.len()..self.0.len());
-        let value = self.value(&place);
-        let new = new(value);
-        if new == value {
-            return;
+        let bytes = self.0.bytes();
+        let end = bytes.len();
+        let place = find(bytes, key, from..end).or_else(|| find(bytes, key, 0..from)).unwrap_or(end..end);
+        let new = new(value(bytes, &place));
+        let start = place.start;
+        let room = place.len().saturating_sub(1);
+        if room < 8 && new >> (8 * room) > 0 {
+            self.put(key, place, new);
+            return start;
         }
-        let more = 7 - (new | 1).leading_zeros() as usize / 8;
-        let mut entry = [0; 9];
-        entry[0] = key << LENGTH_BITS | more as u8;
-        entry[1..].copy_from_slice(&new.to_le_bytes());
-        let entry = &entry[..2 + more];
-        if place.len() == entry.len() {
-            self.0[place].copy_from_slice(entry);
-        } else {
-            self.0.drain(place.clone());
-            self.0.insert_from_slice(place.start, entry);
+        // Byte by byte: what is written at once and read in parts, or the other way round, is waited for.
+        let mut rest = new;
+        for byte in &mut self.0.bytes_mut()[start + 1..place.end] {
+            *byte = rest as u8;
+            rest >>= 8;
         }
+        start
     }
 
-    /// Where its entry is.
-    fn find(&self, key: u8) -> Option<Range<usize>> {
-        let bytes = self.0.as_slice();
-        let mut from = 0;
-        while let Some(&head) = bytes.get(from) {
-            let to = from + 2 + usize::from(head & ((1 << LENGTH_BITS) - 1));
-            if head >> LENGTH_BITS == key {
-                return Some(from..to);
-            }
-            from = to;
-        }
-        None
+    /// Writes an entry in the place of another, or of none.
+    fn put(&mut self, key: u8, place: Range<usize>, number: u64) {
+        let code = LENGTHS.iter().position(|&length| length < 8 && number >> (8 * length) == 0);
+        let code = code.unwrap_or(LENGTHS.len() - 1);
+        let mut entry = [key << LENGTH_BITS | code as u8; 9];
+        entry[1..].copy_from_slice(&number.to_le_bytes());
+        self.0.replace(place, &entry[..1 + LENGTHS[code]]);
     }
+}
 
-    /// The number of an entry; 0 where there is none.
-    fn value(&self, place: &Range<usize>) -> u64 {
-        self.0[place.clone()].iter().skip(1).rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+/// Where the entry of this key is, of those in a range.
+fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
+    let mut from = within.start;
+    while let Some(&head) = bytes.get(from).filter(|_| from < within.end) {
+        let to = from + 1 + LENGTHS[usize::from(head & ((1 << LENGTH_BITS) - 1))];
+        if head >> LENGTH_BITS == key {
+            return Some(from..to);
+        }
+        from = to;
     }
+    None
+}
+
+/// The number of an entry; 0 where there is none.
+fn value(bytes: &[u8], place: &Range<usize>) -> u64 {
+    bytes[place.clone()].iter().skip(1).rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
 #[cfg(test)]
@@ -146,6 +168,8 @@ mod tests {
         sums.add(Sum::Time(SliceKind::RunQueue), 16_000);
         sums.add(Sum::Trailing, 1);
         sums.add(Sum::TrailingUs, 40_000);
-        assert!(!sums.0.spilled(), "{} bytes", sums.0.len());
+        sums.add(Sum::Handshake, 101);
+        sums.add(Sum::Queued, 16_000_000);
+        assert!(!sums.0.is_spilled(), "{} bytes", sums.0.bytes().len());
     }
 }

@@ -12,7 +12,7 @@ use crate::model::snapshot::ConnectionView;
 impl Connections {
     /// The last word on a connection that is open.
     pub(in crate::model) fn report(&self, ts_ns: u64, sock: SockId, out: &mut Vec<Output>) {
-        let connection = self.table.get(&sock);
+        let connection = self.table.get(sock);
         out.extend(connection.map(|connection| connection_output(ts_ns, connection, self.view(sock, connection))));
     }
 
@@ -23,7 +23,7 @@ impl Connections {
             (Reverse(us), connection.closed_ns().is_some(), connection.since_ns(), sock)
         };
         let mut order = Vec::with_capacity(self.table.len().min(2 * MAX_CONNECTION_VIEWS));
-        for (&sock, connection) in &self.table {
+        for (sock, connection) in self.table.iter() {
             if order.len() == 2 * MAX_CONNECTION_VIEWS {
                 order.select_nth_unstable_by_key(MAX_CONNECTION_VIEWS, |(rank, _)| *rank);
                 order.truncate(MAX_CONNECTION_VIEWS);
@@ -44,7 +44,7 @@ impl Connections {
     /// Open connections by the threads that read or wrote last.
     pub(in crate::model) fn by_thread(&self) -> HashMap<u32, u32> {
         let mut counts = HashMap::new();
-        for connection in self.table.values().filter(|connection| connection.is_open()) {
+        for (_, connection) in self.table.iter().filter(|(_, connection)| connection.is_open()) {
             let (read, written) = connection.tids();
             for tid in read.into_iter().chain(written.filter(|_| written != read)) {
                 *counts.entry(tid).or_default() += 1;

@@ -6,8 +6,6 @@
 mod send;
 mod tile;
 
-use std::cmp::Reverse;
-
 use super::event::{Exchange, Inbound, Outbound, Progress, Role, ThreadUse};
 use super::snapshot::{ExchangeView, Slice, SliceKind, Verdict};
 use tile::Tile;
@@ -28,10 +26,16 @@ pub(super) struct First {
 
 /// What the facts come to. `first` is for the first exchange of an accepted connection.
 pub(super) fn view(exchange: &Exchange, first: Option<&First>) -> ExchangeView {
-    let tile = match exchange.role {
-        Role::Server => server(exchange, first.filter(|_| exchange.seq == 1 && !exchange.midway)),
-        Role::Client => client(exchange),
-    };
+    view_in(exchange, first, Vec::new())
+}
+
+/// The same, with its slices laid into `room`, which is empty: it may have been another exchange's.
+pub(super) fn view_in(exchange: &Exchange, first: Option<&First>, room: Vec<Slice>) -> ExchangeView {
+    let mut tile = Tile::new(room);
+    match exchange.role {
+        Role::Server => server(&mut tile, exchange, first.filter(|_| exchange.seq == 1 && !exchange.midway)),
+        Role::Client => client(&mut tile, exchange),
+    }
     let start_ns = tile.start_ns();
     let (total_us, slices) = tile.finish();
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
@@ -94,34 +98,42 @@ pub(super) fn counted(slices: &[Slice]) -> impl Iterator<Item = (SliceKind, u64)
     slices[..counted].iter().map(|slice| (slice.kind, slice.us))
 }
 
-fn verdict(slices: &[Slice]) -> Option<Verdict> {
-    let mut by_kind = [0; SliceKind::ALL.len()];
-    counted(slices).for_each(|(kind, us)| by_kind[kind as usize] += us);
-    let total: u64 = by_kind.iter().sum();
-    // Of equals the earlier kind, so that the answer does not depend on order.
-    let rank = |&(kind, _): &(SliceKind, u64)| (by_kind[kind as usize], Reverse(kind));
-    let (kind, _) = counted(slices).max_by_key(rank)?;
-    let us = by_kind[kind as usize];
+/// What most of the time went on.
+pub(super) fn verdict(slices: &[Slice]) -> Option<Verdict> {
+    let (mut by_kind, mut total) = ([0; SliceKind::ALL.len()], 0);
+    for (kind, us) in counted(slices) {
+        by_kind[kind as usize] += us;
+        total += us;
+    }
+    let mut most: Option<(SliceKind, u64)> = None;
+    for (kind, _) in counted(slices) {
+        let us = by_kind[kind as usize];
+        // Of equals the earlier kind, so that the answer does not depend on order.
+        if most.is_none_or(|(most, most_us)| us > most_us || us == most_us && kind < most) {
+            most = Some((kind, us));
+        }
+    }
+    let (kind, us) = most?;
     (us > 0).then(|| Verdict { kind, share: us as f64 / total as f64, us })
 }
 
-fn server(exchange: &Exchange, first: Option<&First>) -> Tile {
+fn server(tile: &mut Tile, exchange: &Exchange, first: Option<&First>) {
     let now_ns = exchange.ts_ns;
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
     let arrived_ns = inbound.and_then(|inbound| arrived_ns(inbound, now_ns));
     let written_ns = outbound.map(|outbound| outbound.first_ns.min(now_ns));
-    let mut tile = match first {
-        Some(first) => accepted(first, arrived_ns, now_ns),
-        None => Tile::new(arrived_ns.or(written_ns).unwrap_or(now_ns)),
-    };
+    match first {
+        Some(first) => accepted(tile, first, arrived_ns, now_ns),
+        None => tile.begin(arrived_ns.or(written_ns).unwrap_or(now_ns)),
+    }
     if let Some(inbound) = inbound {
-        receive(&mut tile, exchange, inbound, SliceKind::Request);
+        receive(tile, exchange, inbound, SliceKind::Request);
     }
     match outbound {
         Some(outbound) => {
-            answer(&mut tile, inbound, outbound, now_ns);
-            send::send(&mut tile, exchange, outbound, now_ns);
-            send::acknowledge(&mut tile, exchange, outbound, now_ns);
+            answer(tile, inbound, outbound, now_ns);
+            send::send(tile, exchange, outbound, now_ns);
+            send::acknowledge(tile, exchange, outbound, now_ns);
         }
         // The application has every byte that came.
         None if exchange.progress == Progress::Open && inbound.is_some_and(|inbound| inbound.unread_bytes == 0) => {
@@ -129,40 +141,37 @@ fn server(exchange: &Exchange, first: Option<&First>) -> Tile {
         }
         None => {}
     }
-    tile
 }
 
 /// From the handshake to the moment at which there is something to read, or accept has returned.
-fn accepted(first: &First, arrived_ns: Option<u64>, now_ns: u64) -> Tile {
+fn accepted(tile: &mut Tile, first: &First, arrived_ns: Option<u64>, now_ns: u64) {
     let accepted_ns = first.accepted_ns.min(now_ns);
     let queued_ns = first.queued_ns.min(accepted_ns);
     let handshake_ns = first.handshake_us.unwrap_or(0).saturating_mul(1_000);
-    let mut tile = Tile::new(queued_ns.saturating_sub(handshake_ns));
+    tile.begin(queued_ns.saturating_sub(handshake_ns));
     tile.until(queued_ns, SliceKind::Handshake);
     tile.until(accepted_ns, SliceKind::AcceptQueue);
     if let Some(arrived_ns) = arrived_ns {
         tile.until(arrived_ns, SliceKind::Request);
     }
-    tile
 }
 
-fn client(exchange: &Exchange) -> Tile {
+fn client(tile: &mut Tile, exchange: &Exchange) {
     let now_ns = exchange.ts_ns;
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
     let arrived_ns = inbound.and_then(|inbound| arrived_ns(inbound, now_ns));
     let written_ns = outbound.map(|outbound| outbound.first_ns.min(now_ns));
-    let mut tile = Tile::new(written_ns.or(arrived_ns).unwrap_or(now_ns));
+    tile.begin(written_ns.or(arrived_ns).unwrap_or(now_ns));
     if let Some(outbound) = outbound {
-        send::send(&mut tile, exchange, outbound, now_ns);
+        send::send(tile, exchange, outbound, now_ns);
         let waits_on = exchange.progress == Progress::Open && outbound.unsent_bytes == 0;
         if let Some(end_ns) = arrived_ns.or(waits_on.then_some(now_ns)) {
-            respond(&mut tile, exchange, outbound, end_ns);
+            respond(tile, exchange, outbound, end_ns);
         }
     }
     if let Some(inbound) = inbound {
-        receive(&mut tile, exchange, inbound, SliceKind::Response);
+        receive(tile, exchange, inbound, SliceKind::Response);
     }
-    tile
 }
 
 /// The peer's turn: from the request sent to the first byte of the response.

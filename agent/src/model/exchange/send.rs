@@ -35,8 +35,17 @@ impl Held {
         &mut self.0[at].1
     }
 
-    fn is_none(&self) -> bool {
-        self.0.iter().all(|&(_, ns)| ns == 0)
+    /// `None` if nothing was held for any time.
+    fn of(outbound: &Outbound) -> Option<Self> {
+        // Most exchanges have none.
+        if outbound.window_limited_ns == 0 && outbound.holds.is_empty() {
+            return None;
+        }
+        Some(Self::new(outbound)).filter(|held| held.longest_ns() > 0)
+    }
+
+    fn longest_ns(&self) -> u64 {
+        self.0.iter().map(|&(_, ns)| ns).max().unwrap_or(0)
     }
 
     /// Takes up to `ns` away, from the longest on; what was taken, longest first.
@@ -71,14 +80,14 @@ fn kind_of(reason: HoldReason) -> SliceKind {
 
 /// From the first write to the moment at which the last byte left, or to now while it is held.
 pub(super) fn send(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, now_ns: u64) {
-    let mut held = Held::new(outbound);
+    let held = Held::of(outbound);
     let written_ns = tile.end_ns().max(outbound.last_ns.min(now_ns));
     let left_ns = match outbound.sent_ns {
         Some(sent_ns) => sent_ns.min(now_ns),
         None if outbound.unsent_bytes > 0 && exchange.progress != Progress::Followed => now_ns,
         // It must have left before it was acknowledged; when exactly, only the holds tell.
         None => outbound.acked_ns.map_or(written_ns, |acked_ns| {
-            let longest_ns = held.0.iter().map(|&(_, ns)| ns).max().unwrap_or(0);
+            let longest_ns = held.as_ref().map_or(0, Held::longest_ns);
             written_ns.saturating_add(longest_ns).min(acked_ns).min(now_ns)
         }),
     };
@@ -86,6 +95,7 @@ pub(super) fn send(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, no
         tile.until(written_ns, SliceKind::App);
         return tile.until(left_ns, SliceKind::Unknown);
     }
+    let mut held = held.unwrap_or_else(|| Held::new(outbound));
     // What was held at the end came last, so it is taken from the sums first.
     let at_the_end = held.take(left_ns.saturating_sub(written_ns));
     let blocked_ns = outbound.blocked_ns.min(tile.room(written_ns));
@@ -106,7 +116,7 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
         (None, Progress::Closed) if outbound.retransmits > 0 => now_ns,
         (None, _) => return,
     };
-    if outbound.sent_ns.is_none() && Held::new(outbound).is_none() {
+    if outbound.sent_ns.is_none() && Held::of(outbound).is_none() {
         return tile.until(end_ns, SliceKind::Unknown);
     }
     // The window can't have been shut for longer than there was anything to send: the rest of it was in this wait.

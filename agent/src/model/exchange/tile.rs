@@ -1,15 +1,15 @@
 //! Slices that follow one another without gap or overlap.
 
-use smallvec::SmallVec;
+use std::mem;
 
 use crate::model::snapshot::{Slice, SliceKind};
 
 const US: u64 = 1_000;
 
+/// The newest piece, as long as it may grow.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     kind: SliceKind,
-    end_ns: u64,
     cpu_ns: Option<u64>,
 }
 
@@ -18,14 +18,23 @@ struct Piece {
 #[derive(Clone, Debug)]
 pub(super) struct Tile {
     start_ns: u64,
+    /// Where the newest piece ends.
     end_ns: u64,
-    /// Few have more.
-    pieces: SmallVec<[Piece; 8]>,
+    newest: Option<Piece>,
+    /// Where that begins, on the grid of whole microseconds from the start.
+    from_us: u64,
+    slices: Vec<Slice>,
 }
 
 impl Tile {
-    pub(super) fn new(start_ns: u64) -> Self {
-        Self { start_ns, end_ns: start_ns, pieces: SmallVec::new() }
+    /// Lays the slices into `room`, which is empty.
+    pub(super) fn new(room: Vec<Slice>) -> Self {
+        Self { start_ns: 0, end_ns: 0, newest: None, from_us: 0, slices: room }
+    }
+
+    /// Where the first piece begins.
+    pub(super) fn begin(&mut self, start_ns: u64) {
+        (self.start_ns, self.end_ns) = (start_ns, start_ns);
     }
 
     pub(super) fn start_ns(&self) -> u64 {
@@ -53,12 +62,12 @@ impl Tile {
             return;
         }
         let cpu_ns = cpu_ns.map(|cpu_ns| cpu_ns.min(end_ns - self.end_ns));
-        match self.pieces.last_mut().filter(|last| last.kind == kind) {
-            Some(last) => {
-                last.end_ns = end_ns;
-                last.cpu_ns = last.cpu_ns.zip(cpu_ns).map(|(one, other)| one + other);
+        match self.newest.as_mut().filter(|newest| newest.kind == kind) {
+            Some(newest) => newest.cpu_ns = newest.cpu_ns.zip(cpu_ns).map(|(one, other)| one + other),
+            None => {
+                self.close();
+                self.newest = Some(Piece { kind, cpu_ns });
             }
-            None => self.pieces.push(Piece { kind, end_ns, cpu_ns }),
         }
         self.end_ns = end_ns;
     }
@@ -72,29 +81,28 @@ impl Tile {
         self.until(end_ns, rest);
     }
 
+    /// The newest piece becomes a slice.
+    fn close(&mut self) {
+        let Some(Piece { kind, cpu_ns }) = self.newest.take() else { return };
+        let to_us = (self.end_ns - self.start_ns) / US;
+        let us = to_us - self.from_us;
+        if us > 0 {
+            self.slices.push(Slice {
+                kind,
+                start_ns: self.start_ns + self.from_us * US,
+                us,
+                cpu_us: cpu_ns.map(|ns| (ns / US).min(us)),
+                proved: false,
+                upstream_us: None,
+            });
+        }
+        self.from_us = to_us;
+    }
+
     /// The total in µs, and the slices on the grid of whole microseconds from the start: they add up to the total, and
     /// each begins where the one before it ends.
-    pub(super) fn finish(self) -> (u64, Vec<Slice>) {
-        let start_ns = self.start_ns;
-        let grid = |ns: u64| (ns - start_ns) / US;
-        let mut slices = Vec::with_capacity(self.pieces.len());
-        let mut from_us = 0;
-        for piece in &self.pieces {
-            let to_us = grid(piece.end_ns);
-            let us = to_us - from_us;
-            if us > 0 {
-                let cpu_us = piece.cpu_ns.map(|ns| (ns / US).min(us));
-                slices.push(Slice {
-                    kind: piece.kind,
-                    start_ns: start_ns + from_us * US,
-                    us,
-                    cpu_us,
-                    proved: false,
-                    upstream_us: None,
-                });
-            }
-            from_us = to_us;
-        }
-        (from_us, slices)
+    pub(super) fn finish(&mut self) -> (u64, Vec<Slice>) {
+        self.close();
+        (self.from_us, mem::take(&mut self.slices))
     }
 }

@@ -1,6 +1,7 @@
 //! What is kept of one listener: its last connections, and what threads did on all of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use super::trail::{Added, Id};
 use crate::model::event::{ListenerSample, SockId};
@@ -79,11 +80,17 @@ impl Line {
 
     pub(super) fn noted(&mut self, added: &Added, now_ns: u64) {
         self.reads += added.reads;
+        let mut writes = added.writes;
         if let Some(reader) = added.reader.filter(|_| added.reads > 0) {
-            self.doer(reader, now_ns).reads += added.reads;
+            let doings = self.doer(reader, now_ns);
+            doings.reads += added.reads;
+            // Mostly it is the same thread.
+            if added.writer == added.reader {
+                doings.writes += mem::take(&mut writes);
+            }
         }
-        if let Some(writer) = added.writer.filter(|_| added.writes > 0) {
-            self.doer(writer, now_ns).writes += added.writes;
+        if let Some(writer) = added.writer.filter(|_| writes > 0) {
+            self.doer(writer, now_ns).writes += writes;
         }
         if let Some(server) = added.serves {
             self.doer(server, now_ns).connections += 1;

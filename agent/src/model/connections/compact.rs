@@ -1,0 +1,70 @@
+//! Numbers and addresses in as few bytes as they need.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// A count of bytes, up to 256 TiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bytes([u8; 6]);
+
+impl Bytes {
+    pub(super) fn get(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+
+    pub(super) fn set(&mut self, bytes: u64) {
+        let [a, b, c, d, e, f, ..] = bytes.min((1 << 48) - 1).to_le_bytes();
+        self.0 = [a, b, c, d, e, f];
+    }
+
+    pub(super) fn add(&mut self, more: u64) {
+        self.set(self.get().saturating_add(more));
+    }
+}
+
+/// An address in 6 bytes, where `SocketAddr` takes 32; one of IPv6 needs 16 more elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endpoint {
+    ip: [u8; 4],
+    port: [u8; 2],
+}
+
+impl Endpoint {
+    /// The address, and what of it has to be kept elsewhere.
+    pub(super) fn new(address: SocketAddr) -> (Self, Option<Ipv6Addr>) {
+        let port = address.port().to_le_bytes();
+        match address.ip().to_canonical() {
+            IpAddr::V4(ip) => (Self { ip: ip.octets(), port }, None),
+            IpAddr::V6(ip) => (Self { ip: [0; 4], port }, Some(ip)),
+        }
+    }
+
+    pub(super) fn address(self, kept: Option<Ipv6Addr>) -> SocketAddr {
+        let ip = kept.map_or(IpAddr::V4(Ipv4Addr::from(self.ip)), IpAddr::V6);
+        SocketAddr::new(ip, u16::from_le_bytes(self.port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_comes_back_as_it_was() {
+        for text in ["10.0.0.9:40122", "[2001:db8::1]:8080", "[::1]:0", "0.0.0.0:65535"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let (end, kept) = Endpoint::new(address);
+            assert_eq!(end.address(kept), address);
+        }
+    }
+
+    #[test]
+    fn bytes_are_counted_up_to_the_bound() {
+        let mut bytes = Bytes::default();
+        bytes.add(u64::from(u32::MAX));
+        bytes.add(1);
+        assert_eq!(bytes.get(), 1 << 32);
+        bytes.add(u64::MAX);
+        assert_eq!(bytes.get(), (1 << 48) - 1);
+    }
+}
