@@ -222,7 +222,12 @@ impl Sensor {
     /// # Errors
     /// The first of `take`; what it was given is gone.
     pub fn drain<E>(&mut self, mut take: impl FnMut(Event) -> Result<(), E>) -> Result<(), E> {
-        std::mem::take(&mut self.found).into_iter().try_for_each(&mut take)?;
+        for event in std::mem::take(&mut self.found) {
+            if let Event::Exchange(exchange) = &event {
+                self.threads.count(exchange);
+            }
+            take(event)?;
+        }
         while let Some(record) = self.ring.next() {
             self.drained += 1;
             match stream::decode(&record, self.sight) {
@@ -304,7 +309,7 @@ impl Sensor {
             sample.datagrams = self.datagrams.sample(&mut self.maps, &held, self.sampler.ended());
             return false;
         };
-        self.found.extend(scanned.opened);
+        self.found.extend(scanned.found);
         sample.connections.extend(scanned.connections);
         true
     }
