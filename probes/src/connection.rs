@@ -13,15 +13,17 @@ use backscope_abi::{Connection, Exchange, Thread, ThreadUse, counter, hold, prog
 
 use crate::{
     accept::first_used,
+    idle,
     kernel::{config, current, load, read},
-    maps::{BPF_F_CLONE, EVENTS, SocketStorage, count},
+    maps::{BPF_F_CLONE, EVENTS, SocketStorage, carries_nothing, count},
     moment,
 };
 
 /// Connections by their socket. The storage goes with the socket. A listener's children inherit its value, in softirq
 /// already: one allocation serves as mark and as connection.
 #[btf_map]
-static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> = SocketStorage::new();
+pub(crate) static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> =
+    SocketStorage::new();
 /// The same by address, where tracing programs may not use socket storage.
 #[btf_map]
 static CONNECTIONS: HashMap<u64, Connection, { abi::MAX_CONNECTIONS as usize }, { BPF_F_NO_PREALLOC as usize }> =
@@ -31,17 +33,34 @@ static CONNECTIONS: HashMap<u64, Connection, { abi::MAX_CONNECTIONS as usize }, 
 static THREADS: LruHashMap<u32, Thread, { abi::MAX_THREADS as usize }> = LruHashMap::new();
 
 /// What a connection starts from: in `.rodata`, since the stack has no room for it.
-static BLANK: Connection = Connection::BLANK;
+pub(crate) static BLANK: Connection = Connection::BLANK;
 
 /// The connection of this socket, null if it is not watched. `sk` must be a pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn connection_of(sk: *mut c_void) -> *mut Connection {
+    find(sk, true)
+}
+
+/// The same, but null as well of a connection that is idle, which stays so.
+#[inline(always)]
+pub(crate) fn awake(sk: *mut c_void) -> *mut Connection {
+    find(sk, false)
+}
+
+#[inline(always)]
+fn find(sk: *mut c_void, grows: bool) -> *mut Connection {
     if config!(socket_storage) == 0 {
         return CONNECTIONS.get_ptr_mut(sk as u64).unwrap_or(core::ptr::null_mut());
     }
-    let value = CONNECTION.get(sk, 0);
+    if carries_nothing(sk) {
+        return core::ptr::null_mut();
+    }
+    let value = CONNECTION.find(sk);
+    if value.is_null() {
+        return if grows && config!(shrinks) != 0 { idle::grow(sk) } else { value };
+    }
     // SAFETY: checked for null; the value lives as long as the socket.
-    if value.is_null() || unsafe { (*value).exchange.role } == role::LISTENER {
+    if unsafe { (*value).exchange.role } == role::LISTENER {
         return core::ptr::null_mut();
     }
     value
@@ -345,7 +364,9 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
     // SAFETY: promised by the caller.
     unsafe {
         let exchange = &raw mut (*connection).exchange;
-        if (*exchange).reads == 0 && (*exchange).writes == 0 && (*exchange).in_first_ns == 0 {
+        // What came when the connection was idle, and was never read, makes no exchange.
+        let came = (*exchange).in_first_ns != 0 && (*exchange).seq == 1;
+        if (*exchange).reads == 0 && (*exchange).writes == 0 && !came {
             return;
         }
         bring_up_to_date(connection, tp, ts_ns);

@@ -13,6 +13,7 @@ mod datagram;
 mod first;
 mod flow;
 mod handshake;
+mod idle;
 mod kernel;
 mod listen;
 mod maps;

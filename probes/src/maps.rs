@@ -87,15 +87,45 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     /// (`BPF_SK_STORAGE_GET_F_CREATE`). `sk` must be a pointer that the verifier knows as a socket.
     #[inline(always)]
     pub(crate) fn get(&'static self, sk: *mut c_void, flags: u64) -> *mut T {
-        // Most sockets carry nothing, and seeing that takes no call.
-        let looks = flags == 0 && offset!(sk_bpf_storage) != abi::ABSENT;
-        if looks && load!(sk as *const c_void, sk_bpf_storage as u64) == 0 {
+        if flags == 0 && carries_nothing(sk) {
             return core::ptr::null_mut();
         }
-        // SAFETY: the helper checks the socket.
-        unsafe { generated::bpf_sk_storage_get((&raw const *self).cast_mut().cast(), sk, core::ptr::null_mut(), flags) }
-            .cast()
+        self.call(sk, core::ptr::null(), flags)
     }
+
+    /// The same of a socket that is known to carry something.
+    #[inline(always)]
+    pub(crate) fn find(&'static self, sk: *mut c_void) -> *mut T {
+        self.call(sk, core::ptr::null(), 0)
+    }
+
+    /// The value of this socket; made first, a copy of `initial`, if it has none. Null for want of memory.
+    #[inline(always)]
+    pub(crate) fn get_or(&'static self, sk: *mut c_void, initial: *const T) -> *mut T {
+        let value = self.call(sk, initial, 1);
+        // Another processor may have made it in the same moment.
+        if value.is_null() { self.find(sk) } else { value }
+    }
+
+    #[inline(always)]
+    fn call(&'static self, sk: *mut c_void, initial: *const T, flags: u64) -> *mut T {
+        let initial = initial.cast_mut().cast();
+        // SAFETY: the helper checks the socket, and the verifier that what `initial` points to is long enough.
+        unsafe { generated::bpf_sk_storage_get((&raw const *self).cast_mut().cast(), sk, initial, flags) }.cast()
+    }
+
+    /// Removes the value of this socket. Who has it still may use it until the program ends.
+    #[inline(always)]
+    pub(crate) fn remove(&'static self, sk: *mut c_void) {
+        // SAFETY: the helper checks the socket.
+        unsafe { generated::bpf_sk_storage_delete((&raw const *self).cast_mut().cast(), sk) };
+    }
+}
+
+/// True of most sockets, and seeing that takes no call.
+#[inline(always)]
+pub(crate) fn carries_nothing(sk: *mut c_void) -> bool {
+    offset!(sk_bpf_storage) != abi::ABSENT && load!(sk as *const c_void, sk_bpf_storage as u64) == 0
 }
 
 /// The id of the listener: children inherit it, already in softirq. With exchanges they inherit it with the value of

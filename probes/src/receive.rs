@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, fentry, fexit},
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
-use backscope_abi::{progress, role};
+use backscope_abi::{Connection, progress, role};
 
 use crate::{
     ack::settle_delayed_ack,
@@ -43,11 +43,28 @@ fn arrived(sk: *mut c_void) {
             (*connection).unread_since_ns = ts_ns;
         }
         let exchange = &raw mut (*connection).exchange;
-        if (*exchange).in_first_ns == 0 && ((*exchange).writes == 0 || (*exchange).role == role::CLIENT) {
+        let begins = (*exchange).in_first_ns == 0 && ((*exchange).writes == 0 || (*exchange).role == role::CLIENT);
+        if begins && !is_end(connection, tp) {
             (*exchange).in_first_ns = (*connection).unread_since_ns;
             (*exchange).in_last_ns = ts_ns;
         }
         moment::data(connection, tp, ts_ns);
+    }
+}
+
+/// Nothing but the peer's FIN came, when the connection was idle: that begins no exchange, just as it begins none while the
+/// last one is kept.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+unsafe fn is_end(connection: *const Connection, tp: *const c_void) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe {
+        (*connection).fin_by != 0
+            && (*connection).exchange.seq > 1
+            && (*connection).exchange.role == role::SERVER
+            && load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32)) == 1
     }
 }
 

@@ -9,8 +9,9 @@ use backscope_abi::{Listener, role};
 
 use crate::{
     ack::{left_late, settle_delayed_ack},
-    connection::{bring_up_to_date, connection_of, open, tcp_of},
+    connection::{awake, bring_up_to_date, open, tcp_of},
     datagram,
+    idle::{is_idle, shrink},
     kernel::{config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file, sock_of_socket},
     maps::{cookie_of, id_of, is_served, listener_at, mark, note_depth, wanted, watch},
 };
@@ -82,10 +83,11 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
     0
 }
 
+/// False if the buffer is full: then nothing of what the iterator is at goes out, and it comes back to it.
 #[inline(always)]
-fn write<T>(seq: *mut c_void, entry: *const T) {
+fn write<T>(seq: *mut c_void, entry: *const T) -> bool {
     // SAFETY: the iterator's own file; the entry is initialised, without padding.
-    unsafe { generated::bpf_seq_write(seq.cast(), entry.cast_mut().cast(), size_of::<T>() as u32) };
+    unsafe { generated::bpf_seq_write(seq.cast(), entry.cast_mut().cast(), size_of::<T>() as u32) == 0 }
 }
 
 #[inline(always)]
@@ -127,9 +129,9 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
     if tp.is_null() {
         return;
     }
-    let mut connection = connection_of(typed);
+    let mut connection = awake(typed);
     if connection.is_null() {
-        if state == TCP_SYN_SENT || !wanted(sk, tgid) {
+        if config!(shrinks) != 0 && is_idle(typed) || state == TCP_SYN_SENT || !wanted(sk, tgid) {
             return;
         }
         let role = if is_served(read!(sk, skc_num as u16)) { role::SERVER } else { role::CLIENT };
@@ -142,9 +144,23 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
         if is_news(connection, tp) {
-            show(seq, connection, sk, tp, tgid);
+            if !show(seq, connection, sk, tp, tgid) {
+                (*connection).shown_seq = 0;
+            }
+        } else if config!(shrinks) != 0 {
+            rest(seq, typed, tp, connection);
         }
     }
+}
+
+/// Nothing is new of a connection: it may shrink. A function of its own for the room on the stack.
+///
+/// # Safety
+/// As of [`shrink`].
+#[inline(never)]
+unsafe fn rest(seq: *mut c_void, sk: *mut c_void, tp: *const c_void, connection: *const abi::Connection) {
+    // SAFETY: promised by the caller.
+    unsafe { shrink(sk, tp, connection, || write(seq, &raw const (*connection).exchange)) };
 }
 
 /// Brings a connection up to date that is doing something, or whose last exchange was not shown as complete yet. False of any
@@ -191,12 +207,19 @@ unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *mut abi::End
     }
 }
 
-/// Shows a connection. A function of its own for the same reason.
+/// Shows a connection; false if there is no room for it, and the iterator comes back to it. A function of its own for the
+/// same reason.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(never)]
-unsafe fn show(seq: *mut c_void, connection: *const abi::Connection, sk: *const c_void, tp: *const c_void, tgid: u32) {
+unsafe fn show(
+    seq: *mut c_void,
+    connection: *const abi::Connection,
+    sk: *const c_void,
+    tp: *const c_void,
+    tgid: u32,
+) -> bool {
     // SAFETY: promised by the caller.
     unsafe {
         let exchange = &raw const (*connection).exchange;
@@ -225,8 +248,7 @@ unsafe fn show(seq: *mut c_void, connection: *const abi::Connection, sk: *const 
         (*at)._pad = [0; 4];
         (*at).active_ns = active_ns;
         ends(sk, &raw mut (*at).local, &raw mut (*at).peer);
-        write(seq, at);
-        write(seq, exchange);
+        write(seq, at) && write(seq, exchange)
     }
 }
 

@@ -32,7 +32,8 @@ const READ: usize = 32 * 1_024;
 /// What a part of a scan showed.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
-    pub(super) opened: Vec<Event>,
+    /// Connections that were open already, and exchanges that are over for good.
+    pub(super) found: Vec<Event>,
     pub(super) connections: Vec<ConnectionSample>,
 }
 
@@ -112,7 +113,7 @@ impl Connections {
         let begin = Instant::now();
         let mut scanned = Scanned::default();
         let mut more = true;
-        while more && scanned.connections.len() < PART {
+        while more && scanned.connections.len() + scanned.found.len() < PART {
             more = scan.read(program);
             let output = mem::take(&mut scan.output);
             let used = self.note(&output, now_ns, &mut scan, &mut scanned);
@@ -152,6 +153,13 @@ impl Connections {
                     }
                     size_of_val(&head) + size_of_val(&raw)
                 }
+                // Shown as complete before, and nothing can add to it any more: the probes keep no more of it.
+                abi::EXCHANGE => {
+                    let Some(raw) = stream::record::<abi::Exchange>(rest) else { break };
+                    let raw = abi::Exchange { progress: abi::progress::FOLLOWED, ..raw };
+                    scanned.found.push(Event::Exchange(exchange(&raw, self.kernel)));
+                    size_of_val(&raw)
+                }
                 abi::SCAN_DATAGRAM => {
                     let Some(raw) = stream::record::<abi::ScanDatagram>(rest) else { break };
                     scan.held.sockets.push(raw);
@@ -165,7 +173,7 @@ impl Connections {
 
     fn connection(&mut self, head: &abi::ScanConnection, raw: &abi::Exchange, now_ns: u64, scanned: &mut Scanned) {
         if head.midway != 0 && self.told.len() < MAX_TOLD && self.told.insert(raw.sock) {
-            scanned.opened.push(Event::Opened(Opened {
+            scanned.found.push(Event::Opened(Opened {
                 ts_ns: now_ns,
                 sock: raw.sock,
                 role: role(raw.role),

@@ -230,7 +230,12 @@ impl Sensor {
         if self.rest.go_on(&mut self.maps, &mut self.loaded.syscalls) {
             blocked::note(self.sampler.descriptors(), &mut self.maps);
         }
-        std::mem::take(&mut self.found).into_iter().try_for_each(&mut take)?;
+        for event in std::mem::take(&mut self.found) {
+            if let Event::Exchange(exchange) = &event {
+                self.threads.count(exchange);
+            }
+            take(event)?;
+        }
         while let Some(record) = self.ring.next() {
             self.drained += 1;
             match stream::decode(&record, self.sight) {
@@ -313,7 +318,7 @@ impl Sensor {
             sample.datagrams = self.datagrams.sample(&mut self.maps, &held, self.sampler.ended());
             return false;
         };
-        self.found.extend(scanned.opened);
+        self.found.extend(scanned.found);
         sample.connections.extend(scanned.connections);
         true
     }

@@ -166,6 +166,8 @@ fn marks_children(btf: &Btf) -> Result<(), String> {
 
 /// Kernel functions behind BPF helpers: their presence in BTF tells that tracing programs may call the helper.
 pub const SOCKET_STORAGE: &str = "bpf_sk_storage_get_tracing";
+/// As above, for `bpf_sk_storage_delete`.
+pub const SOCKET_STORAGE_DELETE: &str = "bpf_sk_storage_delete_tracing";
 /// As above, for `bpf_get_socket_cookie`.
 pub const SOCKET_COOKIE: &str = "bpf_get_socket_ptr_cookie";
 /// As above, for `bpf_sock_from_file`.
@@ -221,6 +223,7 @@ pub fn functions() -> impl Iterator<Item = &'static str> {
         "tcp_v6_syn_recv_sock",
         "tcp_check_req",
         SOCKET_STORAGE,
+        SOCKET_STORAGE_DELETE,
         SOCKET_COOKIE,
         SOCK_FROM_FILE,
         TASK_REGS,

@@ -263,8 +263,10 @@ pub struct Config {
     pub first_bytes: u8,
     /// The bit of `syn_data_acked` in its byte; 0 if this kernel has none.
     pub syn_data_bit: u8,
+    /// Not 0: less is kept of a connection while nothing happens on it.
+    pub shrinks: u8,
     /// Padding.
-    pub _pad: [u8; 2],
+    pub _pad: [u8; 1],
     /// Length of a jiffy, ns.
     pub tick_ns: u32,
     /// Size of the ring buffer.
@@ -294,7 +296,8 @@ impl Config {
         task_regs: 0,
         first_bytes: 0,
         syn_data_bit: 0,
-        _pad: [0; 2],
+        shrinks: 0,
+        _pad: [0; 1],
         tick_ns: 4_000_000,
         ring_bytes: 0,
         drop_listen_overflow: 0,

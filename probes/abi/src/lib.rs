@@ -14,8 +14,8 @@ mod record;
 
 pub use brief::{BRIEF, Brief, BriefUse};
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection, Thread,
-    ThreadUse, hold, progress, role,
+    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, Idle, OPENED, Opened, SMALL_WRITE, ScanConnection,
+    Thread, ThreadUse, hold, progress, role,
 };
 pub use datagram::{
     Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram, WAIT_BUCKETS,
@@ -112,8 +112,12 @@ pub mod counter {
     pub const RETURNED: u32 = 15;
     /// Connections whose peer's name accept asked for.
     pub const NAMED: u32 = 16;
+    /// Connections whose [`Connection`](super::Connection) gave way to an [`Idle`](super::Idle).
+    pub const SHRUNK: u32 = 17;
+    /// Those that have grown again since.
+    pub const GROWN: u32 = 18;
     /// Size of the array.
-    pub const ALL: u32 = 17;
+    pub const ALL: u32 = 19;
     /// The names of the counters, in order, as `lost.probe` shows them.
     pub const NAMES: [&str; COUNT as usize] = [
         "seen",

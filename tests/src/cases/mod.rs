@@ -11,6 +11,7 @@ mod demo;
 mod execution;
 mod finding;
 mod first_answer;
+mod idle;
 mod interop;
 mod learn;
 mod ledger;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Case> {
         send::CASES,
         ack::CASES,
         close::CASES,
+        idle::CASES,
         datagram::CASES,
         protocol::CASES,
         proxy::CASES,

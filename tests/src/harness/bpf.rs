@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use anyhow::Context;
 
@@ -54,4 +56,49 @@ pub fn exists(object: Object) -> bool {
     // SAFETY: the pointer and the size describe `attr`, which these commands read and write.
     let status = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(&attr)) };
     status == 0 && attr[1] == id
+}
+
+/// One of the process's probes' counters, summed over the processors.
+pub fn counter(pid: u32, index: u32) -> anyhow::Result<u64> {
+    const MOST_PROCESSORS: usize = 8_192;
+    for object in held_by(pid)? {
+        let Object::Map(id) = object else { continue };
+        let map = open_map(id).with_context(|| format!("opening map {id}"))?;
+        if name_of(&map)? == *b"COUNTERS" {
+            let mut values = vec![0u64; MOST_PROCESSORS];
+            let mut attr = [0u64; 4];
+            attr[0] = map.as_raw_fd() as u64;
+            attr[1] = (&raw const index) as u64;
+            attr[2] = values.as_mut_ptr() as u64;
+            call(MAP_LOOKUP_ELEM, &mut attr).context("reading a counter")?;
+            return Ok(values.iter().sum());
+        }
+    }
+    anyhow::bail!("process {pid} has no counters")
+}
+
+const MAP_LOOKUP_ELEM: i32 = 1;
+const MAP_GET_FD_BY_ID: i32 = 14;
+const OBJ_GET_INFO_BY_FD: i32 = 15;
+
+/// `bpf(2)`. Whatever the attributes point to must be as long as the command wants it.
+fn call(command: i32, attr: &mut [u64]) -> io::Result<i64> {
+    // SAFETY: the pointer and the size describe `attr`; what that points to is the caller's promise.
+    let status = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr)) };
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(status) }
+}
+
+fn open_map(id: u32) -> io::Result<OwnedFd> {
+    let descriptor = call(MAP_GET_FD_BY_ID, &mut [id.into(), 0])?;
+    // SAFETY: a descriptor that the kernel has just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
+}
+
+/// The first eight bytes of a map's name.
+fn name_of(map: &OwnedFd) -> io::Result<[u8; 8]> {
+    // struct bpf_map_info: six numbers, then the name of 16 bytes.
+    let mut info = [0u8; 40];
+    let length = info.len() as u64;
+    call(OBJ_GET_INFO_BY_FD, &mut [map.as_raw_fd() as u64 | length << 32, info.as_mut_ptr() as u64])?;
+    Ok(std::array::from_fn(|at| info[24 + at]))
 }

@@ -3,11 +3,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use backscope_abi::counter;
 use serde_json::Value;
 
 use super::Bench;
+use super::counter::Counters;
 use super::kernel::Maps;
 use super::observer::{self, Observer};
 use super::process::{self, MIB};
@@ -26,6 +29,8 @@ struct Footprint {
     /// Memory of the agent, without maps that it has mapped.
     resident: f64,
     maps: f64,
+    /// Connections of which the probes keep less, since they are idle.
+    idle: u64,
     /// An estimate of what sockets carry: the kernel does not count it.
     storage: f64,
 }
@@ -33,12 +38,14 @@ struct Footprint {
 impl Footprint {
     fn of(watch: &mut Observer, connections: usize) -> Result<Self> {
         refresh(watch)?;
+        let idle = await_idle(watch.pid(), connections as u64)?;
         let maps = Maps::of(watch.pid())?;
         Ok(Self {
             connections,
             resident: process::memory(watch.pid(), "VmRSS")? - process::mapped_maps(watch.pid())?,
             maps: maps.bytes as f64,
-            storage: maps.storage_a_connection() as f64 * connections as f64,
+            idle,
+            storage: maps.storage(connections as u64, idle) as f64,
         })
     }
 
@@ -120,6 +127,19 @@ fn refresh(watch: &mut Observer) -> Result<()> {
     watch.wait_until(|text| refreshes(text) >= now + 2)
 }
 
+/// Waits until the probes have seen that all connections are idle, as long as that may take; returns how many they hold to be.
+fn await_idle(pid: u32, connections: u64) -> Result<u64> {
+    let counters = Counters::of(pid)?;
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let idle = counters.get(counter::SHRUNK)?.saturating_sub(counters.get(counter::GROWN)?);
+        if idle >= connections || Instant::now() > deadline {
+            return Ok(idle);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 fn print(footprints: &[Footprint], summary: &Value) {
     let (Some(none), Some(full)) = (footprints.first(), footprints.last()) else { return };
     let count = full.connections as f64;
@@ -134,6 +154,10 @@ fn print(footprints: &[Footprint], summary: &Value) {
     row("agent, resident, without maps", |footprint| footprint.resident);
     row("maps", |footprint| footprint.maps);
     row("storage in sockets, estimated by its size", |footprint| footprint.storage);
+    // Not in MiB, but beside what depends on it.
+    print!("{:<46}", "    of so many idle connections");
+    footprints.iter().for_each(|footprint| print!(" {:>8}", footprint.idle));
+    println!();
     row("together", Footprint::together);
     let (many, goal) = GOAL;
     // Tables grow by doubling, and what is kept in detail is bounded: a line through two points is a rough guide.

@@ -39,20 +39,30 @@ impl Maps {
         Ok(maps)
     }
 
-    /// An estimate of what the sockets of one watched connection carry: what the kernel allocates for their storage.
-    pub(super) fn storage_a_connection(&self) -> u64 {
+    /// An estimate of what the sockets of watched connections carry, so many of them idle: what the kernel allocates for it.
+    pub(super) fn storage(&self, connections: u64, idle: u64) -> u64 {
         /// `struct bpf_local_storage`, one a socket, and the head of each of its elements; they have been about so
         /// large ever since there are such maps.
         const SOCKET: u64 = 176;
         const HEAD: u64 = 72;
-        // Of the two storages one is in use: with exchanges the larger.
-        self.storage_values.iter().max().map_or(0, |value| allocated(SOCKET) + allocated(HEAD + value))
+        // That of listeners is not in use with exchanges, that of idle connections is the second by size.
+        let mut values = self.storage_values.clone();
+        values.sort_unstable();
+        let [.., small, large] = values[..] else { return 0 };
+        let idle = idle.min(connections);
+        let of = |value| allocated(SOCKET) + allocated(HEAD + value);
+        (connections - idle) * of(large) + idle * of(small)
     }
 }
 
 /// What the slab allocator takes for an object.
 fn allocated(bytes: u64) -> u64 {
     [96, 192].into_iter().find(|size| (size / 3 * 2 + 1..=*size).contains(&bytes)).unwrap_or(bytes.next_power_of_two())
+}
+
+/// Ids of the maps that a process holds.
+pub(super) fn map_ids(pid: u32) -> Result<Vec<u64>> {
+    Ok(by_id(pid, "map_id")?.into_keys().collect())
 }
 
 /// Counters of the programs that a process holds; of different programs with the same name the sum.
@@ -136,9 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_carries_one_storage() {
-        let maps = Maps { bytes: 0, storage_values: vec![8, 400] };
-        assert_eq!(maps.storage_a_connection(), 192 + 512);
-        assert_eq!(Maps::default().storage_a_connection(), 0);
+    fn an_idle_connection_carries_less() {
+        let maps = Maps { bytes: 0, storage_values: vec![56, 8, 440] };
+        assert_eq!(maps.storage(10, 0), 10 * (192 + 512));
+        assert_eq!(maps.storage(10, 9), 192 + 512 + 9 * (192 + 128));
+        assert_eq!(Maps::default().storage(10, 0), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what watching costs, by measurements with and without it in turns. No pass, no fail.
 
 mod connections;
+mod counter;
 mod instructions;
 mod kernel;
 mod nginx;

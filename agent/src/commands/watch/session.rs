@@ -190,6 +190,9 @@ impl Session {
                 let connections = mem::take(&mut sample.connections);
                 self.begin_batch()?;
                 self.end_batch(Event::Connections(ConnectionPart { ts_ns: sample.ts_ns, connections }))?;
+            } else {
+                // It may have found many exchanges that are over.
+                self.drain()?;
             }
         }
         Ok(())

@@ -32,9 +32,13 @@ pub(crate) fn opened(sock: SockId, role: Role, midway: bool) -> Event {
 }
 
 pub(crate) fn closed(sock: SockId, ts_ns: u64) -> Event {
-    Event::Closed(Closed {
+    Event::Closed(Closed { sock, ..end(ts_ns) })
+}
+
+fn end(ts_ns: u64) -> Closed {
+    Closed {
         ts_ns,
-        sock,
+        sock: SOCK,
         by: Some(Side::Peer),
         how: Some(Ending::Fin),
         since_ns: Some(ts_ns),
@@ -44,7 +48,7 @@ pub(crate) fn closed(sock: SockId, ts_ns: u64) -> Event {
         retransmits: 0,
         delayed_acks: Some(2),
         delayed_ack_us: 80_000,
-    })
+    }
 }
 
 pub(crate) fn sampled(sock: SockId, exchange: Option<Exchange>) -> ConnectionSample {
@@ -150,6 +154,30 @@ fn an_answered_exchange_is_reported_by_a_sample_and_only_once() {
     assert_eq!((view.exchanges, view.bytes_out, view.current), (1, 500, None), "bytes are counted, once");
     world.apply(Event::Exchange(on(SOCK, 2, server().later(5 * SECOND))));
     assert_eq!(exchanges(&world).len(), 2);
+}
+
+#[test]
+fn an_exchange_that_a_scan_ends_is_reported_once_whether_a_sample_told_of_it_or_not() {
+    for told in [false, true] {
+        let mut world = accepted();
+        let answered = on(SOCK, 1, server());
+        let open = Exchange { progress: Progress::Open, ts_ns: at(300 * MS), ..answered.clone() };
+        world.connections = vec![sampled(SOCK, Some(open))];
+        world.sample_after(300 * MS);
+        world.connections.clear();
+        if told {
+            world.sample_after(2 * SECOND);
+            assert_eq!(exchanges(&world).len(), 1);
+        }
+        // What a scan ends comes before the sample that it belongs to.
+        world.apply(Event::Exchange(answered.clone()));
+        world.sample_after(3 * SECOND);
+        world.apply(Event::Closed(Closed { exchanges: 1, ..end(at(9 * SECOND)) }));
+        let (exchanges, ended) = (exchanges(&world), connections(&world).remove(0));
+        assert_eq!(exchanges.len(), 1, "told by a sample: {told}");
+        assert_eq!((ended.view.exchanges, ended.view.bytes_in, ended.view.bytes_out), (1, 100, 200));
+        assert_eq!(ended.phases_us.iter().map(|(_, us)| us).sum::<u64>(), exchanges[0].view.total_us);
+    }
 }
 
 #[test]
