@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    thread,
 };
 
 use aya::programs::ProgramFd;
@@ -56,9 +57,12 @@ impl Syscalls {
         self.hooks.is_empty()
     }
 
-    /// Takes off those at one end.
+    /// Takes off those at one end. The kernel waits for every processor then, some tenths of a second, for which the ring
+    /// buffer would not be emptied: so that is done beside.
     pub(super) fn detach(&mut self, end: End) {
-        self.hooks.iter_mut().filter(|hook| hook.end() == end).for_each(|hook| hook.event = None);
+        let hooks = self.hooks.iter_mut().filter(|hook| hook.end() == end);
+        let events: Vec<OwnedFd> = hooks.filter_map(|hook| hook.event.take()).collect();
+        thread::spawn(move || drop(events));
     }
 
     /// Puts on again those at one end.
