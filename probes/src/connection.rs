@@ -15,8 +15,9 @@ use crate::{
     accept::first_used,
     idle,
     kernel::{config, current, load, read},
-    maps::{BPF_F_CLONE, EVENTS, SocketStorage, carries_nothing, count},
+    maps::{EVENTS, count},
     moment,
+    storage::{BPF_F_CLONE, SocketStorage, carries_nothing},
 };
 
 /// Connections by their socket. The storage goes with the socket. A listener's children inherit its value, in softirq

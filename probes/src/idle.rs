@@ -8,7 +8,8 @@ use backscope_abi::{Connection, Idle, counter, hold, role};
 use crate::{
     connection::{BLANK, CONNECTION, sending},
     kernel::{load, now},
-    maps::{SocketStorage, count},
+    maps::count,
+    storage::SocketStorage,
 };
 
 /// Idle connections by their socket. It stays when the connection grows, and counts only while there is no [`CONNECTION`].

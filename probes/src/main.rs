@@ -23,6 +23,7 @@ mod receive;
 mod scan;
 mod segment;
 mod send;
+mod storage;
 mod waits;
 
 /// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.

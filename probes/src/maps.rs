@@ -6,7 +6,7 @@ use core::{
 };
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_RB_NO_WAKEUP, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE},
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_RB_NO_WAKEUP},
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
     helpers::generated,
     macros::btf_map,
@@ -15,7 +15,8 @@ use backscope_abi as abi;
 use backscope_abi::{Call, Listener, Queued, counter, resting, role};
 
 use crate::connection::{carried, carry, open, set_up};
-use crate::kernel::{accept_queue, config, load, now, offset, read, syn_depth};
+use crate::kernel::{accept_queue, config, now, read, syn_depth};
+use crate::storage::{BPF_F_CLONE, SocketStorage};
 
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<u64, { abi::RING_BYTES as usize }> = RingBuf::new();
@@ -54,79 +55,6 @@ pub(crate) static CALLS: LruHashMap<u64, Call, { abi::MAX_CALLS as usize }> = Lr
 /// Backlog that a thread is asking for in `listen(2)`. Least recently used for the same reason.
 #[btf_map]
 pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
-
-pub(crate) const BPF_F_CLONE: usize = 512;
-
-/// Socket storage: a value that lives with its socket.
-///
-/// Defined here since `aya_ebpf`'s own type has neither the flag for inheritance nor access from tracing programs.
-#[repr(C)]
-pub(crate) struct SocketStorage<T, const FLAGS: usize> {
-    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
-    key: *const i32,
-    value: *const T,
-    max_entries: *const [i32; 0],
-    map_flags: *const [i32; FLAGS],
-}
-
-// SAFETY: the pointers describe the map to the loader and are never followed.
-unsafe impl<T, const FLAGS: usize> Sync for SocketStorage<T, FLAGS> {}
-
-impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            r#type: core::ptr::null(),
-            key: core::ptr::null(),
-            value: core::ptr::null(),
-            max_entries: core::ptr::null(),
-            map_flags: core::ptr::null(),
-        }
-    }
-
-    /// The value of this socket, null if it has none; made first, all zero, with `flags` 1
-    /// (`BPF_SK_STORAGE_GET_F_CREATE`). `sk` must be a pointer that the verifier knows as a socket.
-    #[inline(always)]
-    pub(crate) fn get(&'static self, sk: *mut c_void, flags: u64) -> *mut T {
-        if flags == 0 && carries_nothing(sk) {
-            return core::ptr::null_mut();
-        }
-        self.call(sk, core::ptr::null(), flags)
-    }
-
-    /// The same of a socket that is known to carry something.
-    #[inline(always)]
-    pub(crate) fn find(&'static self, sk: *mut c_void) -> *mut T {
-        self.call(sk, core::ptr::null(), 0)
-    }
-
-    /// The value of this socket; made first, a copy of `initial`, if it has none. Null for want of memory.
-    #[inline(always)]
-    pub(crate) fn get_or(&'static self, sk: *mut c_void, initial: *const T) -> *mut T {
-        let value = self.call(sk, initial, 1);
-        // Another processor may have made it in the same moment.
-        if value.is_null() { self.find(sk) } else { value }
-    }
-
-    #[inline(always)]
-    fn call(&'static self, sk: *mut c_void, initial: *const T, flags: u64) -> *mut T {
-        let initial = initial.cast_mut().cast();
-        // SAFETY: the helper checks the socket, and the verifier that what `initial` points to is long enough.
-        unsafe { generated::bpf_sk_storage_get((&raw const *self).cast_mut().cast(), sk, initial, flags) }.cast()
-    }
-
-    /// Removes the value of this socket. Who has it still may use it until the program ends.
-    #[inline(always)]
-    pub(crate) fn remove(&'static self, sk: *mut c_void) {
-        // SAFETY: the helper checks the socket.
-        unsafe { generated::bpf_sk_storage_delete((&raw const *self).cast_mut().cast(), sk) };
-    }
-}
-
-/// True of most sockets, and seeing that takes no call.
-#[inline(always)]
-pub(crate) fn carries_nothing(sk: *mut c_void) -> bool {
-    offset!(sk_bpf_storage) != abi::ABSENT && load!(sk as *const c_void, sk_bpf_storage as u64) == 0
-}
 
 /// The id of the listener: children inherit it, already in softirq. With exchanges they inherit it with the value of
 /// [`carry`]'s storage instead.

@@ -229,41 +229,6 @@ pub struct Connection {
 
 const _: () = assert!(core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56);
 
-/// What lasts of a connection on which nothing happens: the value of another storage of its socket, in place of the
-/// [`Connection`]. Of 128 bytes the kernel needs 72 itself.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Idle {
-    /// The connection's id.
-    pub sock: u64,
-    /// As in [`Connection`].
-    pub bytes_in: u64,
-    /// As in [`Connection`].
-    pub bytes_out: u64,
-    /// Number of the exchange that comes next.
-    pub seq: u32,
-    /// As in [`Connection`].
-    pub tgid: u32,
-    /// As in [`Exchange`].
-    pub delayed_acks: u32,
-    /// As in [`Exchange`].
-    pub delayed_ack_us: u32,
-    /// As in [`Connection`].
-    pub window_base: u32,
-    /// As in [`Connection`].
-    pub busy_base: u32,
-    /// Reads that found nothing before the first exchange.
-    pub eagains: u32,
-    /// As in [`Connection`].
-    pub looks: [u8; 2],
-    /// As in [`Connection`].
-    pub midway: u8,
-    /// Not 0: the exchange that comes next had begun when the connection became known.
-    pub begun: u8,
-}
-
-const _: () = assert!(size_of::<Idle>() == 56);
-
 /// What a connection starts from.
 impl Connection {
     /// Nothing known.

@@ -8,14 +8,15 @@ mod brief;
 mod connection;
 mod datagram;
 mod first;
+mod idle;
 mod layout;
 mod moment;
 mod record;
 
 pub use brief::{BRIEF, Brief, BriefUse};
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, Idle, OPENED, Opened, SMALL_WRITE, ScanConnection,
-    Thread, ThreadUse, hold, progress, role,
+    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection, Thread,
+    ThreadUse, hold, progress, role,
 };
 pub use datagram::{
     Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram, WAIT_BUCKETS,
@@ -26,6 +27,7 @@ pub use first::{
     MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, MAX_FLOWS, MAX_HTTP2_BYTES, MAX_HTTP2_LOOKS, MAX_LOOKS, MAX_TLS_BYTES,
     MAX_TLS_LOOKS,
 };
+pub use idle::Idle;
 pub use layout::{ABSENT, Config, Layout};
 pub use moment::{MOMENT, Moment, side, what};
 pub use record::{
