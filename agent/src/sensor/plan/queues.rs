@@ -5,6 +5,15 @@ use super::{
     marks_children, same, syscall, tells_listen_overflow, tracepoint, tracepoint_arity,
 };
 
+/// The full tier's hooks of accept see it, too.
+const WITH_ACCEPT: Choice = Choice {
+    tier: Tier::Full,
+    programs: &[],
+    shares: "fentry:do_accept fentry:fd_install fexit:do_accept",
+    fits: any,
+    loses: "",
+};
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         signal: "open_listeners",
@@ -77,13 +86,7 @@ pub(super) const ROWS: &[Row] = &[
         signal: "accept_io_uring",
         vital: false,
         choices: &[
-            Choice {
-                tier: Tier::Full,
-                programs: &[],
-                shares: "fentry:do_accept fentry:fd_install fexit:do_accept",
-                fits: any,
-                loses: "",
-            },
+            WITH_ACCEPT,
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("io_uring_complete_cqe", "io_uring_complete")],
@@ -105,13 +108,7 @@ pub(super) const ROWS: &[Row] = &[
         signal: ACCEPT_AT_REST,
         vital: false,
         choices: &[
-            Choice {
-                tier: Tier::Full,
-                programs: &[],
-                shares: "fentry:do_accept fentry:fd_install fexit:do_accept",
-                fits: any,
-                loses: "",
-            },
+            WITH_ACCEPT,
             // Which connections are ours is known by the queue.
             Choice {
                 tier: Tier::Tracepoint,
