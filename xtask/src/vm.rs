@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(short, long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
     /// Seconds after which a machine is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 1_500)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2_100)]
     timeout: u64,
     /// Keep the console's log of machines whose tests all passed, too
     #[arg(long)]
@@ -45,7 +45,7 @@ pub(crate) struct Args {
 impl Args {
     /// What `cargo xtask test` runs: every kernel, every test.
     pub(crate) fn everything() -> Self {
-        Self { kernels: Vec::new(), filter: None, jobs: 2, timeout: 1_500, keep_log: false }
+        Self { kernels: Vec::new(), filter: None, jobs: 2, timeout: 2_100, keep_log: false }
     }
 }
 
