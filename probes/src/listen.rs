@@ -49,8 +49,7 @@ fn begin(sk: *mut c_void) {
         return;
     }
     rouse();
-    // SAFETY: the reference is copied at once.
-    let backlog = unsafe { ASKED.get(thread) }.copied().unwrap_or_else(asked_now);
+    let backlog = asked_for(thread);
     let id = cookie_of(sk);
     if watch(sk, id, tgid, comm(), backlog) && config!(queued_by_state) != 0 {
         mark(sk, id);
@@ -92,15 +91,17 @@ fn listening(id: u64) -> Option<*mut Listener> {
     if unsafe { (*listener).closed_ns } == 0 { Some(listener) } else { None }
 }
 
-/// The backlog that the current thread asks for in `listen(2)`, by its registers; -1 if it is not in there.
+/// The backlog that the current thread asks for; -1 if that is not known. Its registers have it inside `listen(2)`: what was
+/// noted may be of an earlier call, if that of this one rests.
 #[inline(always)]
-fn asked_now() -> i32 {
+fn asked_for(thread: u64) -> i32 {
     const LISTEN: u64 = 50;
     let registers = registers();
-    if registers.is_null() || read!(registers, regs_call as u64) != LISTEN {
-        return -1;
+    if !registers.is_null() && read!(registers, regs_call as u64) == LISTEN {
+        return read!(registers, regs_second as u64) as i32;
     }
-    read!(registers, regs_second as u64) as i32
+    // SAFETY: the reference is copied at once.
+    unsafe { ASKED.get(thread) }.copied().unwrap_or(-1)
 }
 
 /// `listen(2)` was called: the only place where the backlog asked for can be seen, before somaxconn clamps it.

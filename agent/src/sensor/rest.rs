@@ -94,7 +94,7 @@ impl Rest {
         // Those inside accept may be in another call than that which was noted.
         maps.forget_calls();
         maps.set_resting(now_ns());
-        syscalls.attach_again(End::Entry)?;
+        syscalls.attach_again(End::Entry).inspect_err(|_| maps.set_resting(resting::WANTED))?;
         self.state = State::Attached;
         self.quiet.since = Instant::now();
         Ok(())

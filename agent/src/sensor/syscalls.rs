@@ -62,7 +62,8 @@ impl Syscalls {
     pub(super) fn detach(&mut self, end: End) {
         let hooks = self.hooks.iter_mut().filter(|hook| hook.end() == end);
         let events: Vec<OwnedFd> = hooks.filter_map(|hook| hook.event.take()).collect();
-        thread::spawn(move || drop(events));
+        // Without a thread they are taken off here and now.
+        let _ = thread::Builder::new().spawn(move || drop(events));
     }
 
     /// Puts on again those at one end.

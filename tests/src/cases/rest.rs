@@ -1,6 +1,7 @@
 //! The hooks of accept rest on a busy machine where no connection comes, and nothing is missed for it.
 
 use std::fs;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,11 +11,12 @@ use anyhow::{Context, ensure};
 use super::{each_tier, native};
 use crate::harness::json::{Value, is, number, sees};
 use crate::harness::net::monotonic_ns;
-use crate::harness::{Agent, Case, Tier, World, connect};
+use crate::harness::{Agent, Case, Process, Tier, World, connect};
 use crate::servers::{PORT, Server};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("rest::an_accept_meanwhile_is_seen", accept_meanwhile),
+    native("rest::a_listener_meanwhile_has_its_own_backlog", listener_meanwhile),
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
 ];
 
@@ -91,6 +93,44 @@ fn accept_meanwhile(world: &World) -> anyhow::Result<()> {
         ensure!(number(listener, "/abandoned") == Some(0), "nobody left: {listener}");
     }
     Ok(())
+}
+
+/// One thread listens twice: the backlog of its first call is not that of its second.
+fn listener_meanwhile(world: &World) -> anyhow::Result<()> {
+    const SERVER: &str = "
+import socket, sys
+def listen(backlog):
+    sys.stdin.readline()
+    listener = socket.create_server(('127.0.0.1', 0), backlog=backlog)
+    print(listener.getsockname()[1], flush=True)
+    return listener
+first = listen(7)
+accepted = first.accept()
+second = listen(11)
+sys.stdin.readline()
+";
+    let mut command = Command::new("python3");
+    command.args(["-c", SERVER]);
+    let mut server = Process::start(command)?;
+    let mut agent = world.watch().pid(server.pid()).start()?;
+    let all = attached(&agent)?;
+    let mut listen = |backlog: u64, agent: &mut Agent| {
+        server.write_line("listen")?;
+        let line = server.next_line(Instant::now() + world.patience())?.context("the server ended")?;
+        let port: u16 = line.trim().parse()?;
+        let listener = agent.await_listener(port, "backlog", |listener| !listener["backlog"].is_null())?;
+        ensure!(number(&listener, "/backlog") == Some(backlog), "{backlog} was asked for: {listener}");
+        anyhow::Ok(port)
+    };
+    let port = listen(7, &mut agent)?;
+    let _client = connect(([127, 0, 0, 1], port).into())?;
+    agent.await_accepted(port, 1)?;
+    busy(|| {
+        await_attached(&agent, 0)?;
+        listen(11, &mut agent)?;
+        await_attached(&agent, all)
+    })?;
+    agent.stop().map(drop)
 }
 
 /// Node does not ask accept for the peer's address.
