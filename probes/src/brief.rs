@@ -98,3 +98,34 @@ pub(crate) unsafe fn emit(exchange: *const Exchange) -> bool {
         }
     })
 }
+
+/// Blanks what a [`Brief`] tells of. All else of an exchange that was sent in one is blank, or written before the next is
+/// sent.
+///
+/// # Safety
+/// `exchange` must point into a live map value.
+#[inline(always)]
+pub(crate) unsafe fn clear(exchange: *mut Exchange) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        (*exchange).progress = 0;
+        (*exchange).midway = 0;
+        (*exchange).in_first_ns = 0;
+        (*exchange).in_last_ns = 0;
+        (*exchange).read_first_ns = 0;
+        (*exchange).read_last_ns = 0;
+        (*exchange).bytes_in = 0;
+        (*exchange).reads = 0;
+        (*exchange).eagains = 0;
+        (*exchange).reader = ThreadUse::default();
+        (*exchange).out_first_ns = 0;
+        (*exchange).out_last_ns = 0;
+        (*exchange).sent_ns = 0;
+        (*exchange).acked_ns = 0;
+        (*exchange).bytes_out = 0;
+        (*exchange).writes = 0;
+        (*exchange).small_writes = 0;
+        (*exchange).last_sizes = [0; 2];
+        (*exchange).writer = ThreadUse::default();
+    }
+}

@@ -4,20 +4,21 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
-    btf_maps::{HashMap, LruHashMap},
+    btf_maps::HashMap,
     helpers::generated,
     macros::btf_map,
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, Exchange, Thread, ThreadUse, counter, hold, progress, role};
+use backscope_abi::{Connection, Exchange, ThreadUse, counter, hold, progress, role};
 
 use crate::{
     accept::first_used,
-    idle,
-    kernel::{config, current, load, read},
+    brief, idle,
+    kernel::{config, load},
     maps::{EVENTS, count},
     moment,
     storage::{BPF_F_CLONE, SocketStorage, carries_nothing},
+    threads,
 };
 
 /// Connections by their socket. The storage goes with the socket. A listener's children inherit its value, in softirq
@@ -29,10 +30,6 @@ pub(crate) static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as u
 #[btf_map]
 static CONNECTIONS: HashMap<u64, Connection, { abi::MAX_CONNECTIONS as usize }, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
-/// Threads by id. Least recently used, since a thread may end unseen.
-#[btf_map]
-static THREADS: LruHashMap<u32, Thread, { abi::MAX_THREADS as usize }> = LruHashMap::new();
-
 /// What a connection starts from: in `.rodata`, since the stack has no room for it.
 pub(crate) static BLANK: Connection = Connection::BLANK;
 
@@ -144,42 +141,6 @@ pub(crate) fn tcp_of(sk: *mut c_void) -> *const c_void {
     unsafe { generated::bpf_skc_to_tcp_sock(sk) as *const c_void }
 }
 
-/// Notes how the current thread spent the time since its call before.
-///
-/// # Safety
-/// `slot` must point into a live map value.
-#[inline(always)]
-unsafe fn note_thread(slot: *mut ThreadUse, ts_ns: u64) {
-    let id = current();
-    let (run_delay_ns, cpu_ns) = if config!(sock_from_file) != 0 {
-        // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads need no helper.
-        let task = unsafe { generated::bpf_get_current_task_btf() } as *const c_void;
-        (load!(task, task_run_delay as u64), load!(task, task_cpu as u64))
-    } else {
-        // SAFETY: no arguments, no preconditions.
-        let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
-        (read!(task, task_run_delay as u64), read!(task, task_cpu as u64))
-    };
-    // SAFETY: promised by the caller; the other pointer is to a map value that only this thread writes.
-    unsafe {
-        (*slot).tgid = (id >> 32) as u32;
-        (*slot).tid = id as u32;
-        match THREADS.get_ptr_mut(id as u32) {
-            Some(thread) => {
-                (*slot).since_ns = (*thread).ts_ns;
-                (*slot).run_delay_ns = run_delay_ns - (*thread).run_delay_ns;
-                (*slot).cpu_ns = cpu_ns - (*thread).cpu_ns;
-                (*thread).ts_ns = ts_ns;
-                (*thread).run_delay_ns = run_delay_ns;
-                (*thread).cpu_ns = cpu_ns;
-            }
-            None => {
-                let _ = THREADS.insert(id as u32, Thread { ts_ns, run_delay_ns, cpu_ns }, 0);
-            }
-        }
-    }
-}
-
 /// Notes the thread of the first read or the first write of an exchange.
 ///
 /// # Safety
@@ -188,7 +149,7 @@ unsafe fn note_thread(slot: *mut ThreadUse, ts_ns: u64) {
 pub(crate) unsafe fn note_user(connection: *mut Connection, sk: *const c_void, slot: *mut ThreadUse, ts_ns: u64) {
     // SAFETY: promised by the caller.
     unsafe {
-        note_thread(slot, ts_ns);
+        threads::note(slot, ts_ns);
         if (*connection).tgid == 0 {
             (*connection).tgid = (*slot).tgid;
             first_used(sk, ts_ns);
@@ -317,12 +278,12 @@ pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_
     }
 }
 
-/// Hands the exchange to the agent as it stands.
+/// Hands the exchange to the agent as it stands. True if a [`abi::Brief`] told all of it.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn emit(connection: *mut Connection) {
+unsafe fn emit(connection: *mut Connection) -> bool {
     count(counter::SEEN);
     // SAFETY: promised by the caller.
     unsafe {
@@ -331,15 +292,17 @@ unsafe fn emit(connection: *mut Connection) {
         let waiting = generated::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into());
         let begin_ns = if (*exchange).in_first_ns != 0 { (*exchange).in_first_ns } else { (*exchange).out_first_ns };
         if waiting > ring_bytes / 4 * 3 {
-            return count(counter::SHED);
+            count(counter::SHED);
+            return false;
         }
         if waiting > ring_bytes / 2 && (*exchange).ts_ns - begin_ns < abi::BRIEF_NS {
-            return count(counter::SHED_BRIEF);
+            count(counter::SHED_BRIEF);
+            return false;
         }
     }
     // SAFETY: promised by the caller.
-    if unsafe { crate::brief::emit(&raw const (*connection).exchange) } {
-        return;
+    if unsafe { brief::emit(&raw const (*connection).exchange) } {
+        return true;
     }
     // SAFETY: promised by the caller; the record is a part of the value, initialised in full.
     let status = unsafe {
@@ -353,6 +316,7 @@ unsafe fn emit(connection: *mut Connection) {
     if status != 0 {
         count(counter::RING_FULL);
     }
+    false
 }
 
 /// The exchange is over: sends it, and begins the next. A function of its own for the room on the stack: before 6.13 a
@@ -374,7 +338,7 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
         (*exchange).progress = how;
         (*connection).bytes_in += (*exchange).bytes_in;
         (*connection).bytes_out += (*exchange).bytes_out;
-        emit(connection);
+        let is_brief = emit(connection);
         if how == progress::CLOSED {
             return;
         }
@@ -383,7 +347,11 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
         (*connection).busy_base = if sending.is_busy { u32::MAX } else { sending.busy };
         let (seq, sock, role) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role);
         let (acks, ack_ns, ack_us) = ((*exchange).delayed_acks, (*exchange).delayed_ack_ns, (*exchange).delayed_ack_us);
-        core::ptr::write_bytes(exchange.cast::<u64>(), 0, size_of::<Exchange>() / 8);
+        if is_brief {
+            brief::clear(exchange);
+        } else {
+            core::ptr::write_bytes(exchange.cast::<u64>(), 0, size_of::<Exchange>() / 8);
+        }
         (*exchange).kind = abi::EXCHANGE;
         (*exchange).seq = seq;
         (*exchange).sock = sock;

@@ -24,6 +24,7 @@ mod scan;
 mod segment;
 mod send;
 mod storage;
+mod threads;
 mod waits;
 
 /// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.

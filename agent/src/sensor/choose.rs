@@ -89,7 +89,7 @@ const SMALL: &[(&str, u32)] = &[
     ("QUEUED", 1),
     ("CALLS", 64),
     ("TARGETS", 1),
-    ("THREADS", 64),
+    ("THREADS", 1),
     ("CONNECTIONS", 1),
     ("DATAGRAMS", 1),
     ("SERVED", 1),

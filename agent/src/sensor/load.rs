@@ -169,7 +169,7 @@ fn full_sizes(config: &Config) -> [(&'static str, u32); 10] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
     [
-        ("THREADS", if exchanges { abi::MAX_THREADS } else { 64 }),
+        ("THREADS", if exchanges { abi::THREAD_SETS } else { 1 }),
         ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
         ("SERVED", if exchanges { abi::MAX_LISTENERS } else { 1 }),
         ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),

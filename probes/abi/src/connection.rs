@@ -68,10 +68,13 @@ pub struct ThreadUse {
     pub cpu_ns: u64,
 }
 
-/// The totals of a thread at its newest call: the value of the `THREADS` map, keyed by thread.
+/// The totals of a thread at its newest call, in one of the two places that threads of its set share: the `THREADS` map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Thread {
+    /// The thread's id, combined with all the others by exclusive or: two threads that take the same place in the same
+    /// moment leave nobody's.
+    pub tag: u64,
     /// When.
     pub ts_ns: u64,
     /// `sched_info.run_delay`.

@@ -52,7 +52,9 @@ pub const MAX_CONNECTIONS: u32 = 65_536;
 /// counts each time that it is used.
 pub const MAX_DATAGRAMS: u32 = 4_096;
 /// Threads whose use of time is remembered between calls. Beyond that it is unknown.
-pub const MAX_THREADS: u32 = 16_384;
+pub const MAX_THREADS: u32 = 2 * THREAD_SETS;
+/// Sets of two of them: threads share one whose ids differ by a multiple of this.
+pub const THREAD_SETS: u32 = 8_192;
 /// Ports that can be named as targets.
 pub const MAX_PORTS: u32 = 1_024;
 /// Bytes of the ring buffer: some 20 ms of 700 000 exchanges a second. When it is full a record is dropped and counted
