@@ -1,8 +1,9 @@
 //! The ways to read from a connection: one system call each, and MSG_PEEK before it.
 
 use std::ffi::c_int;
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsRawFd;
+use std::ptr;
 
 use clap::{Args, ValueEnum};
 use io_uring::{IoUring, opcode, types};
@@ -24,6 +25,8 @@ pub enum Way {
     Recvmsg,
     /// `recvmmsg(2)` for two messages, of which it waits for one
     Recvmmsg,
+    /// `splice(2)` into a pipe
+    Splice,
     /// A receive by io_uring
     #[value(name = "io_uring")]
     IoUring,
@@ -32,9 +35,9 @@ pub enum Way {
 /// How to read.
 #[derive(Args, Clone, Debug)]
 pub struct ReadOptions {
-    /// System call that reads
-    #[arg(long, value_enum, default_value_t = Way::Read)]
-    pub io: Way,
+    /// System calls that read, by turns
+    #[arg(long, value_enum, default_value = "read", value_delimiter = ',')]
+    pub io: Vec<Way>,
     /// Bytes to ask for in each read
     #[arg(long, default_value_t = 65536, value_name = "BYTES")]
     pub read_size: usize,
@@ -43,11 +46,14 @@ pub struct ReadOptions {
     pub peek: bool,
 }
 
-/// Reads from one connection after another in the way that was asked for.
+/// Reads from one connection after another in the ways that were asked for.
 pub struct Reader {
-    way: Way,
+    ways: Vec<Way>,
+    /// How often it has read.
+    reads: usize,
     peek: bool,
     ring: Option<IoUring>,
+    pipe: Option<(PipeReader, PipeWriter)>,
     buffer: Vec<u8>,
 }
 
@@ -55,8 +61,11 @@ impl Reader {
     /// Fails with [`Unavailable`] where the kernel refuses a ring.
     pub fn new(options: &ReadOptions) -> anyhow::Result<Self> {
         anyhow::ensure!(options.read_size > 0, "a read of no bytes reads nothing");
-        let ring = (options.io == Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
-        Ok(Self { way: options.io, peek: options.peek, ring, buffer: vec![0; options.read_size] })
+        let wanted = |way| options.io.contains(&way);
+        let ring = wanted(Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
+        let pipe = wanted(Way::Splice).then(io::pipe).transpose()?;
+        let buffer = vec![0; options.read_size];
+        Ok(Self { ways: options.io.clone(), reads: 0, peek: options.peek, ring, pipe, buffer })
     }
 
     /// One read; empty at the peer's end.
@@ -65,7 +74,9 @@ impl Reader {
         if self.peek {
             self.recv(fd, libc::MSG_PEEK)?;
         }
-        let got = match self.way {
+        let way = self.ways.get(self.reads % self.ways.len().max(1)).copied().unwrap_or(Way::Read);
+        self.reads += 1;
+        let got = match way {
             Way::Read => {
                 // SAFETY: the pointer and the length describe the buffer.
                 counted(unsafe { libc::read(fd, self.buffer.as_mut_ptr().cast(), self.buffer.len()) })
@@ -83,6 +94,7 @@ impl Reader {
                 counted(unsafe { libc::recvmsg(fd, &raw mut header, 0) })
             }
             Way::Recvmmsg => self.recvmmsg(fd),
+            Way::Splice => self.splice(fd),
             Way::IoUring => self.receive_by_ring(fd),
         }?;
         Ok(&self.buffer[..got])
@@ -107,12 +119,22 @@ impl Reader {
             parts.each_mut().map(|part| libc::mmsghdr { msg_hdr: message(std::slice::from_mut(part)), msg_len: 0 });
         let flags = libc::MSG_WAITFORONE;
         // SAFETY: two headers, each with one vector that describes a half of the buffer.
-        let got = unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), 2, flags as _, std::ptr::null_mut()) };
+        let got = unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), 2, flags as _, ptr::null_mut()) };
         counted(got as isize)?;
         let lengths = messages.map(|message| message.msg_len as usize);
         // The first half need not be full.
         self.buffer.copy_within(middle..middle + lengths[1], lengths[0]);
         Ok(lengths.iter().sum())
+    }
+
+    /// What fits into the buffer goes through the pipe, so that it is empty afterwards.
+    fn splice(&mut self, fd: c_int) -> io::Result<usize> {
+        let Some((from, to)) = &mut self.pipe else { return Err(io::Error::other("no pipe")) };
+        let (to, room) = (to.as_raw_fd(), self.buffer.len());
+        // SAFETY: no offsets; the descriptors are open.
+        let moved = counted(unsafe { libc::splice(fd, ptr::null_mut(), to, ptr::null_mut(), room, 0) })?;
+        io::Read::read_exact(from, &mut self.buffer[..moved])?;
+        Ok(moved)
     }
 
     fn receive_by_ring(&mut self, fd: c_int) -> io::Result<usize> {
@@ -149,7 +171,7 @@ mod tests {
         for way in Way::value_variants() {
             for (read_size, peek) in [(7, false), (100, false), (7, true)] {
                 let (mut ours, theirs) = UnixStream::pair().expect("a pair");
-                let Ok(mut reader) = Reader::new(&ReadOptions { io: *way, read_size, peek }) else { continue };
+                let Ok(mut reader) = Reader::new(&ReadOptions { io: vec![*way], read_size, peek }) else { continue };
                 ours.write_all(b"0123456789").expect("room for ten bytes");
                 drop(ours);
                 let (theirs, mut got) = (Socket::from(theirs), Vec::new());

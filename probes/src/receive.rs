@@ -52,6 +52,21 @@ fn arrived(sk: *mut c_void) {
     }
 }
 
+/// The application answers, and nothing is unread: what was there has been taken by a read that is not seen on this kernel,
+/// or whose probe the kernel skipped. The data that come next have not waited since then.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn forget_unread(connection: *mut Connection, tp: *const c_void) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if (*connection).unread_since_ns != 0 && load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
+            (*connection).unread_since_ns = 0;
+        }
+    }
+}
+
 /// Nothing but the peer's FIN came, when the connection was idle: that begins no exchange, just as it begins none while the
 /// last one is kept.
 ///

@@ -14,6 +14,7 @@ use crate::{
     datagram, first,
     kernel::{config, load, now, sk_of},
     moment,
+    receive::forget_unread,
 };
 
 const EAGAIN: i32 = -11;
@@ -85,6 +86,7 @@ fn wrote(sk: *mut c_void, result: i32) {
             first::look(connection, tp, 1, result as u32, (*connection).bytes_out + (*connection).exchange.bytes_out);
         }
         settle_hold(connection, tp, ts_ns);
+        forget_unread(connection, tp);
         let exchange = &raw mut (*connection).exchange;
         let answered = (*exchange).role == role::CLIENT && (*exchange).reads != 0;
         let pushed = (*exchange).writes != 0 && ts_ns > (*exchange).out_last_ns + abi::BURST_GAP_NS;

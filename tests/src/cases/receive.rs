@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 
-use super::ledger::{found, watched};
+use super::ledger::{found, watched, watched_in_part};
 use super::{any_tier, exchange, native};
 use crate::harness::json::sees;
 use crate::harness::ledger::{Truth, check_bytes, check_verdict, is_connection, paired, spent_us};
@@ -14,6 +14,7 @@ pub(super) const CASES: &[Case] = &[
     exchange("receive::reader_asleep_50_ms", asleep).alone(),
     any_tier("receive::reader_busy_50_ms", busy).alone(),
     any_tier("receive::request_in_two_parts", two_parts).alone(),
+    native("receive::read_after_one_that_is_not_seen", after_an_unseen).alone(),
     native("receive::slow_reader_is_found", slow_reader),
 ];
 
@@ -67,6 +68,19 @@ fn asleep(world: &World) -> anyhow::Result<()> {
 
 fn busy(world: &World) -> anyhow::Result<()> {
     waits_in_the_queue(world, &["--busy-before-read", "50ms", "--epoll"])
+}
+
+/// On the tracepoint tier nothing tells of a read by splice. The data that come next have not waited since before it.
+fn after_an_unseen(world: &World) -> anyhow::Result<()> {
+    let client = ["--count", "2", "--pause", "200ms"];
+    let (ended, talk) = watched_in_part(world, &["--io", "splice,read", "--sleep-before-read", "20ms"], &client)?;
+    for (exchange, server, client) in paired(&ended, "server", &talk)?.into_iter().skip(1) {
+        let read_ns = server.get("first_read_ns")?;
+        let waited = [client.get("written_ns")?, client.get("write_ns")?].map(|ns| read_ns.saturating_sub(ns));
+        let truth = Truth::new(waited[0], waited[1]);
+        truth.check(world, "receive_queue", spent_us(exchange, &["receive_queue", "run_queue"]), client)?;
+    }
+    Ok(())
 }
 
 fn two_parts(world: &World) -> anyhow::Result<()> {
