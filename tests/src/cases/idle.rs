@@ -76,17 +76,6 @@ fn check(exchange: &Value, (begin_ns, end_ns): (u64, u64), seq: u64) -> anyhow::
     Ok(())
 }
 
-/// Waits until so many connections have shrunk.
-fn await_shrunk(world: &World, agent: &mut Agent, count: usize) -> anyhow::Result<()> {
-    let deadline = Instant::now() + world.patience();
-    while counter(agent.pid(), SHRUNK)? < count as u64 {
-        ensure!(Instant::now() < deadline, "{} of {count} have shrunk", counter(agent.pid(), SHRUNK)?);
-        agent.arrived()?;
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
 fn serve(world: &World) -> anyhow::Result<Demo> {
     world.demo(&["serve", "--epoll"])
 }
@@ -116,10 +105,10 @@ fn asked_again(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let mut clients = (0..count).map(|_| Client::connect(&demo)).collect::<Result<Vec<_>, _>>()?;
     clients[count / 4..].iter_mut().try_for_each(Client::ask)?;
-    await_shrunk(world, &mut agent, count)?;
+    agent.await_counter("connections that have shrunk", SHRUNK, count)?;
     let again = 0..count / 2;
     clients[again.clone()].iter_mut().try_for_each(Client::ask)?;
-    await_shrunk(world, &mut agent, count + again.len())?;
+    agent.await_counter("connections that have shrunk", SHRUNK, count + again.len())?;
     let grown = counter(agent.pid(), GROWN)?;
     ensure!(grown >= again.len() as u64, "{grown} have grown, {} were asked", again.len());
     let ended = close(agent, &mut clients)?;

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString, c_int};
 use std::process::{Command, ExitStatus};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -121,6 +122,23 @@ impl Agent {
     pub fn await_object(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         let doubt = self.world.patience() / 8;
         self.await_with(what, doubt, wanted)
+    }
+
+    /// Waits until one of its probes' counters has come so far.
+    pub fn await_counter(&mut self, what: &str, index: u32, least: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.world.patience();
+        loop {
+            let count = super::bpf::counter(self.pid(), index)?;
+            if count >= least as u64 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let _ = self.note_skipped();
+                anyhow::bail!("{count} {what} in {:?}, not {least}", self.world.patience());
+            }
+            self.arrived()?;
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until the agent's objects are of that time: what runs on a long clock of its own comes after.
