@@ -24,10 +24,15 @@ const MESSAGES: u32 = 32;
 const MESSAGE: u64 = 64;
 const MOVED: u64 = 56;
 
+/// Room for a datagram with its handshake, and for the head of one without.
+const WHOLE: usize = MANY_BYTES as usize + 1;
+const HEAD: usize = 64;
+
+/// A record with room for `ROOM` bytes less one, a power of two.
 #[repr(C)]
-struct Many {
+struct Record<const ROOM: usize> {
     head: FirstDatagram,
-    bytes: [u8; MANY_BYTES as usize + 1],
+    bytes: [u8; ROOM],
 }
 
 /// Where a datagram is, and the address that the application has for its peer: of a read the kernel fills that in later.
@@ -170,7 +175,8 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, way: u32, size: u32) {
         if flow.peer.port == 0 {
             flow.peer = if way == 0 { destination(begin) } else { endpoint(place.name) };
         }
-        if (*datagram).quic != 0 && !counted(&flow, begin[0] & 0x80 != 0) {
+        let long = begin[0] & 0x80 != 0;
+        if (*datagram).quic != 0 && !counted(&flow, long) {
             return;
         }
         if !allowed() {
@@ -178,15 +184,21 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, way: u32, size: u32) {
         }
         (*datagram).looks += 1;
         count(counter::SEEN);
-        send(&flow, way, size, place.buffer);
+        if (*datagram).quic != 0 && !long {
+            // All behind the id is encrypted. Whole, those of a few connections at once would fill the ring.
+            send::<HEAD>(&flow, way, size, place.buffer);
+        } else {
+            send::<WHOLE>(&flow, way, size, place.buffer);
+        }
     }
 }
 
 #[inline(always)]
-fn send(flow: &Flow, way: u32, size: u32, buffer: Buffer) {
-    let Some(mut entry) = EVENTS.reserve_untyped::<Many>(0) else { return count(counter::RING_FULL) };
-    let record: *mut Many = entry.as_mut_ptr();
-    let length = bounded(if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES }, MANY_BYTES);
+fn send<const ROOM: usize>(flow: &Flow, way: u32, size: u32, buffer: Buffer) {
+    let Some(mut entry) = EVENTS.reserve_untyped::<Record<ROOM>>(0) else { return count(counter::RING_FULL) };
+    let record: *mut Record<ROOM> = entry.as_mut_ptr();
+    let most = ROOM as u32 - 1;
+    let length = bounded(if buffer.length < most as u64 { buffer.length as u32 } else { most }, most);
     // SAFETY: memory of the ring for one record; the agent reads no more of it than `length` says.
     unsafe {
         (*record).head.peer = flow.peer;
