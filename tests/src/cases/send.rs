@@ -1,6 +1,6 @@
 //! From the write to the wire: what is held, by whom, and what releases it.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use super::ack::{FAR, linked};
 use super::finding::check_useful;
@@ -117,17 +117,20 @@ fn peer_does_not_read(world: &World, bytes: &str, client: &[&str]) -> anyhow::Re
     let (ended, talk) = watched(world, &["--response", bytes], &client)?;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
         let verdict = exchange["verdict"]["kind"].as_str().unwrap_or("none");
-        ensure!(["send_buffer", "receive_window"].contains(&verdict), "the peer does not read: {exchange}");
+        ensure!(["send_buffer", "receive_window"].contains(&verdict), "the peer does not read: {exchange}, {server:?}");
         ensure!(exchange["verdict"]["owner"] == "peer", "the peer's: {exchange}");
         let write_ns = server.get("write_ns")?;
         let truth = Truth::new(client.get("first_ns")? - write_ns, client.get("done_ns")? - write_ns);
-        truth.check(world, "waiting for the peer", spent_us(exchange, &["send_buffer", "receive_window"]), client)?;
+        let waited_us = spent_us(exchange, &["send_buffer", "receive_window"]);
+        truth.check(world, "waiting for the peer", waited_us, client).with_context(|| exchange.to_string())?;
     }
     Ok((ended, talk))
 }
 
 fn send_buffer(world: &World) -> anyhow::Result<()> {
-    // More than both buffers hold: the write blocks, since the window is shut.
+    // More than both buffers hold: the write blocks, since the window is shut. The kernel enlarges the receive buffer as
+    // it sees fit, and may come to take in all of it.
+    net::set("ipv4/tcp_rmem", "4096 131072 1000000")?;
     peer_does_not_read(world, "8000000", &[]).map(drop)
 }
 
