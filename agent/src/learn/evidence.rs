@@ -77,6 +77,11 @@ impl Collector {
         self.model.brief().listeners.iter().map(|listener| listener.totals.accepted).sum()
     }
 
+    /// Connections in accept queues.
+    pub(super) fn waiting(&self) -> u64 {
+        self.model.brief().listeners.iter().map(|listener| u64::from(listener.depth)).sum()
+    }
+
     /// Threads of the processes watched.
     pub(super) fn threads(&self) -> Vec<(u32, u32)> {
         self.model.snapshot().threads.iter().map(|thread| (thread.pid, thread.tid)).collect()

@@ -32,8 +32,10 @@ const DRAIN: Duration = Duration::from_millis(20);
 const REFRESH: Duration = Duration::from_millis(250);
 /// A run that takes longer than this hangs. An emulated machine is slow.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long the server's side of closed connections may take to end.
+/// How long the server's side of closed connections may take to end, if the server may not have accepted all of them.
 const SETTLE: Duration = Duration::from_secs(1);
+/// And if it has: on a busy machine segments are sent again, later and later.
+const SETTLE_ACCEPTED: Duration = Duration::from_secs(5);
 
 /// A line, and who said it.
 type Line = (Who, String);
@@ -187,9 +189,11 @@ impl Run {
 
     /// The server's side of connections that the clients have closed ends by itself, if the server ever accepts.
     fn settle(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + SETTLE;
+        let begin = Instant::now();
         self.watch()?;
-        while self.collector.connections_open() > 0 && Instant::now() < deadline {
+        while self.collector.connections_open() > 0
+            && begin.elapsed() < if self.collector.waiting() == 0 { SETTLE_ACCEPTED } else { SETTLE }
+        {
             thread::sleep(DRAIN);
             self.watch()?;
         }
