@@ -30,6 +30,7 @@ pub(crate) static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as u
 #[btf_map]
 static CONNECTIONS: HashMap<u64, Connection, { abi::MAX_CONNECTIONS as usize }, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
+
 /// What a connection starts from: in `.rodata`, since the stack has no room for it.
 pub(crate) static BLANK: Connection = Connection::BLANK;
 
