@@ -25,10 +25,12 @@ pub(super) enum Sum {
     Handshake,
     /// One more than it waited in the accept queue, ns.
     Queued,
+    /// Exchanges that were never told of, before the newest.
+    Missed,
 }
 
-/// Keys of the sums of holds, behind those of the kinds of time and seven more; by reason.
-const HOLDS: u8 = SliceKind::ALL.len() as u8 + 7;
+/// Keys of the sums of holds, behind those of the kinds of time and eight more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 8;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
 const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
 
@@ -44,6 +46,7 @@ impl Sum {
             Self::Retransmits => OTHERS + 4,
             Self::Handshake => OTHERS + 5,
             Self::Queued => OTHERS + 6,
+            Self::Missed => OTHERS + 7,
             Self::Holds(reason) => HOLDS + reason as u8,
             Self::HeldUs(reason) => HELD + reason as u8,
         }
@@ -162,14 +165,17 @@ mod tests {
     #[test]
     fn usual_sums_take_no_allocation() {
         let mut sums = Sums::default();
-        let kinds = [SliceKind::Handshake, SliceKind::AcceptQueue, SliceKind::ReceiveQueue, SliceKind::App];
-        kinds.into_iter().for_each(|kind| sums.add(Sum::Time(kind), 16_000));
-        sums.add(Sum::Time(SliceKind::AckWait), 120);
-        sums.add(Sum::Time(SliceKind::RunQueue), 16_000);
-        sums.add(Sum::Trailing, 1);
-        sums.add(Sum::TrailingUs, 40_000);
-        sums.add(Sum::Handshake, 101);
-        sums.add(Sum::Queued, 16_000_000);
+        let times = [
+            (SliceKind::Handshake, 300),
+            (SliceKind::AcceptQueue, 50),
+            (SliceKind::Request, 150),
+            (SliceKind::ReceiveQueue, 30),
+            (SliceKind::App, 16_000),
+            (SliceKind::AckWait, 120),
+        ];
+        times.into_iter().for_each(|(kind, us)| sums.add(Sum::Time(kind), us));
+        sums.add(Sum::Handshake, 301);
+        sums.add(Sum::Queued, 50_001);
         assert!(!sums.0.is_spilled(), "{} bytes", sums.0.bytes().len());
     }
 }
