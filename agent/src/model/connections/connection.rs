@@ -244,7 +244,7 @@ impl Connection {
         exchange::view(exchange, self.first(exchange).as_ref())
     }
 
-    /// The same, with its slices laid into `room`.
+    /// The same without a verdict, with its slices laid into `room`.
     pub(super) fn view_in(&self, exchange: &Exchange, room: Vec<Slice>) -> ExchangeView {
         exchange::view_in(exchange, self.first(exchange).as_ref(), room)
     }

@@ -36,8 +36,10 @@ pub(super) struct Plain {
 }
 
 impl Kept {
+    /// The view's verdict need not be there.
     pub(super) fn new(view: &ExchangeView) -> Self {
-        Plain::of(view).map_or_else(|| Self::Full(Box::new(view.clone())), Self::Plain)
+        let full = || ExchangeView { verdict: exchange::verdict(&view.slices), ..view.clone() };
+        Plain::of(view).map_or_else(|| Self::Full(Box::new(full())), Self::Plain)
     }
 
     pub(super) fn seq(&self) -> u32 {

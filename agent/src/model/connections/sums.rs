@@ -56,6 +56,8 @@ impl Sum {
 /// Bits of an entry's first byte that tell which of these lengths its number has. The key is in the others.
 const LENGTH_BITS: u32 = 2;
 const LENGTHS: [usize; 1 << LENGTH_BITS] = [1, 2, 3, 8];
+/// The length of an entry with one byte more, a byte each: that the next one is waited for is what finding costs.
+const ENTRIES: u32 = u32::from_le_bytes([2, 3, 4, 9]);
 
 /// Each figure that is not 0: a byte of key and length, and the number, its lowest byte first.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +124,8 @@ impl Sums {
 fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
     let mut from = within.start;
     while let Some(&head) = bytes.get(from).filter(|_| from < within.end) {
-        let to = from + 1 + LENGTHS[usize::from(head & ((1 << LENGTH_BITS) - 1))];
+        let code = head & ((1 << LENGTH_BITS) - 1);
+        let to = from + usize::from((ENTRIES >> (8 * code)) as u8);
         if head >> LENGTH_BITS == key {
             return Some(from..to);
         }
