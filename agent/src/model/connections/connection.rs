@@ -264,7 +264,10 @@ impl Connection {
         if let Some(end) = self.rare.as_mut().and_then(|rare| rare.end.as_mut()) {
             end.exchanges = end.exchanges.saturating_add(1);
         }
-        self.sums.add(Sum::Missed, (exchange.seq - self.reported - 1).into());
+        let missed = exchange.seq - self.reported - 1;
+        if missed > 0 {
+            self.sums.add(Sum::Missed, missed.into());
+        }
         self.reported = exchange.seq;
         self.reported_bytes = (bytes_in as u32, bytes_out as u32);
         self.bytes_in.add(bytes_in);

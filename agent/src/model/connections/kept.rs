@@ -3,8 +3,8 @@
 use crate::model::exchange;
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 
-/// Slices of a plain exchange, at most: who reads, answers and is acknowledged has as many, or fewer.
-const SLICES: usize = 5;
+/// Slices of a plain exchange, at most: a first one, from the handshake to the ACK of the answer, has as many, or fewer.
+const SLICES: usize = 7;
 
 /// An exchange in as few bytes as it needs.
 #[derive(Clone, Debug)]
@@ -189,7 +189,7 @@ mod tests {
         let held = ExchangeView { held_sizes: [1, 2], ..view(&[1]) };
         let mut proved = view(&[1, 2]);
         proved.slices[1].proved = true;
-        for full in [large, joined, held, proved, view(&[1; 6]), view(&[1 << 32])] {
+        for full in [large, joined, held, proved, view(&[1; SLICES + 1]), view(&[1 << 32])] {
             let kept = Kept::new(&full);
             assert!(matches!(kept, Kept::Full(_)), "{full:?}");
             assert_eq!(kept.view(), full);

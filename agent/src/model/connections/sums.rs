@@ -66,7 +66,7 @@ pub(super) struct Sums(Packed);
 impl Sums {
     pub(super) fn get(&self, sum: Sum) -> u64 {
         let bytes = self.0.bytes();
-        find(bytes, sum.key(), 0..bytes.len()).map_or(0, |place| value(bytes, &place))
+        find(bytes, sum.key(), 0..bytes.len()).map_or(0, |place| value(&bytes[place.start + 1..place.end]))
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
@@ -91,21 +91,18 @@ impl Sums {
     /// Looks for it from the entry at `from` on, and then in those before that. Returns where its own is.
     fn change(&mut self, sum: Sum, from: usize, new: impl FnOnce(u64) -> u64) -> usize {
         let key = sum.key();
-        let bytes = self.0.bytes();
+        let bytes = self.0.bytes_mut();
         let end = bytes.len();
-        let place = find(bytes, key, from..end).or_else(|| find(bytes, key, 0..from)).unwrap_or(end..end);
-        let new = new(value(bytes, &place));
+        let place = find(bytes, key, from..end).or_else(|| find(bytes, key, 0..from));
+        let Some(place) = place else {
+            self.put(key, end..end, new(0));
+            return end;
+        };
         let start = place.start;
-        let room = place.len().saturating_sub(1);
-        if room < 8 && new >> (8 * room) > 0 {
+        let number = &mut bytes[start + 1..place.end];
+        let new = new(value(number));
+        if !set(number, new) {
             self.put(key, place, new);
-            return start;
-        }
-        // Byte by byte: what is written at once and read in parts, or the other way round, is waited for.
-        let mut rest = new;
-        for byte in &mut self.0.bytes_mut()[start + 1..place.end] {
-            *byte = rest as u8;
-            rest >>= 8;
         }
         start
     }
@@ -134,9 +131,29 @@ fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
     None
 }
 
-/// The number of an entry; 0 where there is none.
-fn value(bytes: &[u8], place: &Range<usize>) -> u64 {
-    bytes[place.clone()].iter().skip(1).rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+/// Reads a number of one of the lengths. Spelt out: as a loop over bytes it would be some hundred instructions.
+fn value(number: &[u8]) -> u64 {
+    match *number {
+        [a] => a.into(),
+        [a, b] => u16::from_le_bytes([a, b]).into(),
+        [a, b, c] => u32::from_le_bytes([a, b, c, 0]).into(),
+        [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+/// Writes it in the place of one of that length. False if it is too large.
+fn set(number: &mut [u8], new: u64) -> bool {
+    let bytes = new.to_le_bytes();
+    let fits = number.len() == bytes.len() || new >> (8 * number.len()) == 0;
+    match number {
+        _ if !fits => {}
+        [a] => *a = bytes[0],
+        [a, b] => (*a, *b) = (bytes[0], bytes[1]),
+        [a, b, c] => (*a, *b, *c) = (bytes[0], bytes[1], bytes[2]),
+        all => all.copy_from_slice(&bytes),
+    }
+    fits
 }
 
 #[cfg(test)]
