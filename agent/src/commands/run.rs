@@ -8,8 +8,9 @@ use crate::{
     record::{Entry, WriteError, Writer},
 };
 
-/// Outputs of a batch that room is kept for.
-const KEPT_ROOM: usize = 1_024;
+/// Room is kept for so many times the outputs of the last batch, at least for a few.
+const KEPT_ROOM: usize = 4;
+const LEAST_ROOM: usize = 64;
 
 /// Gives the model what a source brings, shows what it reports, and records the same if asked to.
 pub(super) struct Run {
@@ -57,9 +58,12 @@ impl Run {
     /// Shows what the model has reported since the last time.
     pub(super) fn show(&mut self) -> io::Result<()> {
         self.front.report(&self.outputs, &self.model)?;
-        self.outputs.clear();
-        // A batch with thousands is rare.
-        self.outputs.shrink_to(KEPT_ROOM);
+        if !self.outputs.is_empty() {
+            // Under load one batch is like the other; else one with thousands is rare.
+            let room = (KEPT_ROOM * self.outputs.len()).max(LEAST_ROOM);
+            self.outputs.clear();
+            self.outputs.shrink_to(room);
+        }
         Ok(())
     }
 

@@ -346,6 +346,7 @@ fn tell(now_ns: u64, interest: Interest, works: &mut Works, proxies: &mut Proxie
         let pid = connection.and_then(|connection| proxies.over(now_ns, facts, connection, view));
         let inferred = view.slices.last().is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
         if inferred || interest.wants(view) {
+            view.verdict = exchange::verdict(&view.slices);
             let protocol = connection.and_then(Connection::protocol);
             let output = ExchangeOutput::new(facts, protocol, view);
             let output = match pid {

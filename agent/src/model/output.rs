@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::event::{Accept, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
+use super::exchange;
 use super::snapshot::{
     ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
     Protocol, ProxyView, QuicView, SliceKind, Totals, WaitView,
@@ -22,7 +23,12 @@ impl Interest {
     pub const ALL: Self = Self { exchanges_from_us: 0, connections: true };
 
     pub(super) fn wants(self, view: &ExchangeView) -> bool {
-        self.exchanges_from_us == 0 || view.verdict.is_some_and(|verdict| verdict.us >= self.exchanges_from_us)
+        let is_longer = || {
+            // A verdict costs more than this.
+            view.total_us >= self.exchanges_from_us
+                && exchange::verdict(&view.slices).is_some_and(|verdict| verdict.us >= self.exchanges_from_us)
+        };
+        self.exchanges_from_us == 0 || is_longer()
     }
 }
 

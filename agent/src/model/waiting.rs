@@ -63,7 +63,8 @@ impl Parked {
 
     /// This exchange is over. True if the thread that read it answered it, too, and had put it aside, or is one that does so.
     pub(super) fn take(&mut self, exchange: &Exchange) -> bool {
-        let was_seen = self.requests.remove(&(exchange.sock, exchange.seq)).is_some();
+        // Mostly there are none.
+        let was_seen = !self.requests.is_empty() && self.requests.remove(&(exchange.sock, exchange.seq)).is_some();
         let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer).map(|writer| writer.tid);
         let tid = reader(exchange).filter(|_| reader(exchange) == writer);
         tid.is_some_and(|tid| was_seen || self.asleep.contains(&tid))

@@ -316,6 +316,7 @@ impl Sensor {
             sample.datagrams = self.datagrams.sample(&mut self.maps, &held, self.sampler.ended());
             return false;
         };
+        self.drained += scanned.found.len();
         self.found.extend(scanned.found);
         sample.connections.extend(scanned.connections);
         true
@@ -353,7 +354,7 @@ impl Sensor {
     }
 }
 
-/// Records after which memory is given back.
+/// Records, of the ring or of a scan, after which memory is given back.
 const TRIM_AFTER: usize = 10_000;
 
 /// With more processes than this it is quicker to look at everybody's files at once.

@@ -154,17 +154,16 @@ pub(super) fn keep_memory_small() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
     }
-    forget_code();
+    forget_program();
 }
 
-/// Lets go of the pages of our own code. Most were needed to start; those that are needed again are still in the page
-/// cache, and come back as they are run.
-fn forget_code() {
-    let (Ok(maps), Ok(own)) = (std::fs::read_to_string("/proc/self/maps"), std::fs::read_link("/proc/self/exe")) else {
-        return;
-    };
-    let code =
-        maps.lines().filter(|line| line.contains(" r-xp ") && own.to_str().is_some_and(|own| line.ends_with(own)));
+/// Lets go of the pages of our program and its libraries: code, and constants, of which the probes are the largest. Most
+/// were needed to start; those that are needed again are still in the page cache, and come back as they are used.
+fn forget_program() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    // What is at the beginning of a file is never relocated, and so never written to; nor is code.
+    let is_fixed = |line: &&str| line.contains(" r-xp ") || line.contains(" r--p 00000000 ");
+    let code = maps.lines().filter(is_fixed).filter(|line| line.contains('/'));
     for range in code.filter_map(|line| line.split(' ').next()?.split_once('-')) {
         let (Ok(from), Ok(to)) = (usize::from_str_radix(range.0, 16), usize::from_str_radix(range.1, 16)) else {
             continue;

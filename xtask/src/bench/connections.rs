@@ -26,8 +26,10 @@ const GOAL: (f64, f64) = (100_000.0, 64.0);
 #[derive(Clone, Debug)]
 struct Footprint {
     connections: usize,
-    /// Memory of the agent, without maps that it has mapped.
-    resident: f64,
+    /// The agent's own memory.
+    own: f64,
+    /// Pages of its program and of libraries that it has mapped: they are in the files as well.
+    program: f64,
     maps: f64,
     /// Connections of which the probes keep less, since they are idle.
     idle: u64,
@@ -42,7 +44,8 @@ impl Footprint {
         let maps = Maps::of(watch.pid())?;
         Ok(Self {
             connections,
-            resident: process::memory(watch.pid(), "VmRSS")? - process::mapped_maps(watch.pid())?,
+            own: process::memory(watch.pid(), "RssAnon")?,
+            program: process::memory(watch.pid(), "RssFile")? - process::mapped_maps(watch.pid())?,
             maps: maps.bytes as f64,
             idle,
             storage: maps.storage(connections as u64, idle) as f64,
@@ -50,7 +53,7 @@ impl Footprint {
     }
 
     fn together(&self) -> f64 {
-        self.resident + self.maps + self.storage
+        self.own + self.program + self.maps + self.storage
     }
 }
 
@@ -151,7 +154,8 @@ fn print(footprints: &[Footprint], summary: &Value) {
         footprints.iter().for_each(|footprint| print!(" {:>8.2}", of(footprint) / MIB));
         println!(" {:>16.0}", (of(full) - of(none)) / count);
     };
-    row("agent, resident, without maps", |footprint| footprint.resident);
+    row("agent, its own memory", |footprint| footprint.own);
+    row("agent, pages of its program's files", |footprint| footprint.program);
     row("maps", |footprint| footprint.maps);
     row("storage in sockets, estimated by its size", |footprint| footprint.storage);
     // Not in MiB, but beside what depends on it.

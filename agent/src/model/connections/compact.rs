@@ -45,6 +45,22 @@ impl Endpoint {
     }
 }
 
+/// A thread's id, which is below 2^22 on every kernel (`PID_MAX_LIMIT`); or that it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tid([u8; 3]);
+
+impl Tid {
+    pub(super) fn new(tid: u32) -> Self {
+        let [a, b, c, d] = tid.to_le_bytes();
+        if d == 0 { Self([a, b, c]) } else { Self::default() }
+    }
+
+    pub(super) fn get(self) -> Option<u32> {
+        let [a, b, c] = self.0;
+        Some(u32::from_le_bytes([a, b, c, 0])).filter(|tid| *tid != 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +71,13 @@ mod tests {
             let address: SocketAddr = text.parse().unwrap();
             let (end, kept) = Endpoint::new(address);
             assert_eq!(end.address(kept), address);
+        }
+    }
+
+    #[test]
+    fn a_thread_comes_back_or_is_not_known() {
+        for (tid, known) in [(0, None), (1, Some(1)), (1 << 22, Some(1 << 22)), (1 << 24, None)] {
+            assert_eq!(Tid::new(tid).get(), known);
         }
     }
 

@@ -5,7 +5,7 @@ mod view;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::compact::{Bytes, Endpoint};
+use super::compact::{Bytes, Endpoint, Tid};
 use super::origin::{Origin, Origins};
 use super::sums::{Sum, Sums};
 use crate::model::event::{
@@ -14,8 +14,7 @@ use crate::model::event::{
 use crate::model::exchange::{self, First};
 use crate::model::snapshot::{ExchangeView, Protocol, Slice, SliceKind, TlsView};
 
-/// Everything the model keeps of one connection, but its exchanges in detail. Where a thread is not known, there is
-/// 0.
+/// Everything the model keeps of one connection, but its exchanges in detail.
 #[derive(Clone, Debug)]
 pub(in crate::model) struct Connection {
     pub(in crate::model) origin: Arc<Origin>,
@@ -24,21 +23,17 @@ pub(in crate::model) struct Connection {
     bytes_out: Bytes,
     /// The end that is not its origin's.
     far: Endpoint,
-    state: TcpState,
-    /// Delayed ACKs that this host sends are seen.
-    sees_delayed_acks: bool,
-    exchanges: u32,
     /// Number of the newest exchange reported, and the low bits of the bytes counted of it: for what comes late.
     reported: u32,
     reported_bytes: (u32, u32),
     pub(super) worst_us: u32,
     /// Threads that read and wrote last.
-    tids: (u32, u32),
+    tids: (Tid, Tid),
     sums: Sums,
     rare: Option<Box<Rare>>,
 }
 
-const _: () = assert!(size_of::<Connection>() <= 104, "there may be a hundred thousand");
+const _: () = assert!(size_of::<Connection>() <= 88, "there may be a hundred thousand");
 
 /// What only connections have that are at work, have just ended, or come from an IPv6 address.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +48,8 @@ struct Rare {
 #[derive(Clone, Copy, Debug)]
 struct End {
     closed_ns: u64,
+    /// The probes count them also where they leave them away.
+    exchanges: u32,
     by: Option<(Side, Ending)>,
 }
 
@@ -68,6 +65,8 @@ impl Connection {
             midway: false,
             protocol: None,
             fast_open: false,
+            sees_delayed_acks: false,
+            state: TcpState::Established,
         });
         let mut connection = Self::new(origin, accept.peer, accept.ts_ns, accept.handshake_us);
         // Without the moment of queueing, that of accept is a guess.
@@ -92,6 +91,8 @@ impl Connection {
             midway: opened.midway,
             protocol: None,
             fast_open: false,
+            sees_delayed_acks: false,
+            state: TcpState::Established,
         });
         Self::new(origin, far, opened.ts_ns, opened.handshake_us)
     }
@@ -106,13 +107,10 @@ impl Connection {
             bytes_in: Bytes::default(),
             bytes_out: Bytes::default(),
             far,
-            state: TcpState::Established,
-            sees_delayed_acks: false,
-            exchanges: 0,
             reported: 0,
             reported_bytes: (0, 0),
             worst_us: 0,
-            tids: (0, 0),
+            tids: (Tid::default(), Tid::default()),
             sums,
             rare: far_ip.map(|ip| Box::new(Rare { far_ip: Some(ip), ..Rare::default() })),
         }
@@ -131,7 +129,16 @@ impl Connection {
     }
 
     pub(in crate::model) fn exchanges(&self) -> u32 {
-        self.exchanges
+        self.end().map_or_else(|| self.told(), |end| end.exchanges)
+    }
+
+    /// Exchanges that were told of.
+    fn told(&self) -> u32 {
+        self.reported - self.sums.get(Sum::Missed) as u32
+    }
+
+    fn state(&self) -> TcpState {
+        if self.is_open() { self.origin.state } else { TcpState::Closed }
     }
 
     /// When a connection that was made was asked for, if that was seen.
@@ -157,13 +164,13 @@ impl Connection {
     pub(super) fn speaks(&mut self, protocol: Option<Protocol>, fast_open: bool, origins: &mut Origins) {
         let fast_open = fast_open || self.origin.fast_open;
         if (self.origin.protocol, self.origin.fast_open) != (protocol, fast_open) {
-            self.origin = origins.share(Origin { protocol, fast_open, ..Origin::clone(&self.origin) });
+            origins.change(&mut self.origin, |origin| (origin.protocol, origin.fast_open) = (protocol, fast_open));
         }
     }
 
     /// Threads that read and wrote last.
     pub(super) fn tids(&self) -> (Option<u32>, Option<u32>) {
-        (known(self.tids.0), known(self.tids.1))
+        (self.tids.0.get(), self.tids.1.get())
     }
 
     fn end(&self) -> Option<End> {
@@ -237,7 +244,7 @@ impl Connection {
         exchange::view(exchange, self.first(exchange).as_ref())
     }
 
-    /// The same, with its slices laid into `room`.
+    /// The same without a verdict, with its slices laid into `room`.
     pub(super) fn view_in(&self, exchange: &Exchange, room: Vec<Slice>) -> ExchangeView {
         exchange::view_in(exchange, self.first(exchange).as_ref(), room)
     }
@@ -252,9 +259,15 @@ impl Connection {
     }
 
     /// Counts an exchange that is over.
-    pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView) {
+    pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView, origins: &mut Origins) {
         let (bytes_in, bytes_out) = bytes(exchange);
-        self.exchanges = self.exchanges.saturating_add(1);
+        if let Some(end) = self.rare.as_mut().and_then(|rare| rare.end.as_mut()) {
+            end.exchanges = end.exchanges.saturating_add(1);
+        }
+        let missed = exchange.seq - self.reported - 1;
+        if missed > 0 {
+            self.sums.add(Sum::Missed, missed.into());
+        }
         self.reported = exchange.seq;
         self.reported_bytes = (bytes_in as u32, bytes_out as u32);
         self.bytes_in.add(bytes_in);
@@ -273,41 +286,46 @@ impl Connection {
                 self.sums.add(Sum::HeldUs(hold.reason), hold.held_ns / 1_000);
             }
         }
-        self.touch(exchange);
+        self.touch(exchange, origins);
     }
 
     /// Notes who read and wrote, and the ACKs that this host delayed.
-    pub(super) fn touch(&mut self, exchange: &Exchange) {
+    pub(super) fn touch(&mut self, exchange: &Exchange, origins: &mut Origins) {
         let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
         let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
-        self.tids = (reader.map_or(self.tids.0, |thread| thread.tid), writer.map_or(self.tids.1, |thread| thread.tid));
+        let (read, wrote) = self.tids;
+        self.tids =
+            (reader.map_or(read, |thread| Tid::new(thread.tid)), writer.map_or(wrote, |thread| Tid::new(thread.tid)));
         if let Some(DelayedAcks { sent, waited_us, .. }) = exchange.delayed_acks {
-            self.note_delayed_acks(sent, waited_us);
+            self.note_delayed_acks(sent, waited_us, origins);
         }
     }
 
-    fn note_delayed_acks(&mut self, sent: u32, waited_us: u64) {
-        self.sees_delayed_acks = true;
+    fn note_delayed_acks(&mut self, sent: u32, waited_us: u64, origins: &mut Origins) {
+        if !self.origin.sees_delayed_acks {
+            origins.change(&mut self.origin, |origin| origin.sees_delayed_acks = true);
+        }
         self.sums.raise(Sum::DelayedAcks, sent.into());
         self.sums.raise(Sum::DelayedAckUs, waited_us);
     }
 
-    pub(super) fn sampled(&mut self, sample: &ConnectionSample) {
-        self.state = sample.state;
+    pub(super) fn sampled(&mut self, sample: &ConnectionSample, origins: &mut Origins) {
+        if self.origin.state != sample.state {
+            origins.change(&mut self.origin, |origin| origin.state = sample.state);
+        }
     }
 
-    pub(super) fn close(&mut self, closed: &Closed) {
-        self.state = TcpState::Closed;
+    pub(super) fn close(&mut self, closed: &Closed, origins: &mut Origins) {
+        let exchanges = self.told().max(closed.exchanges);
         let rare = self.rare.get_or_insert_default();
         rare.exchange = None;
-        rare.end = Some(End { closed_ns: closed.ts_ns, by: closed.by.zip(closed.how) });
+        rare.end = Some(End { closed_ns: closed.ts_ns, exchanges, by: closed.by.zip(closed.how) });
         // What was left away under pressure is in these.
         self.bytes_in.set(self.bytes_in.get().max(closed.bytes_in));
         self.bytes_out.set(self.bytes_out.get().max(closed.bytes_out));
-        self.exchanges = self.exchanges.max(closed.exchanges);
         self.sums.raise(Sum::Retransmits, closed.retransmits.into());
         if let Some(sent) = closed.delayed_acks {
-            self.note_delayed_acks(sent, closed.delayed_ack_us);
+            self.note_delayed_acks(sent, closed.delayed_ack_us, origins);
         }
     }
 
@@ -322,7 +340,7 @@ impl Connection {
 
     /// Delayed ACKs that this host sent so far, and how long they waited, µs.
     pub(super) fn delayed_acks_sent(&self) -> Option<(u64, u64)> {
-        self.sees_delayed_acks.then(|| (self.sums.get(Sum::DelayedAcks), self.sums.get(Sum::DelayedAckUs)))
+        self.origin.sees_delayed_acks.then(|| (self.sums.get(Sum::DelayedAcks), self.sums.get(Sum::DelayedAckUs)))
     }
 
     /// How long the present exchange has taken, µs, up to `now_ns`; 0 without one that goes on.
@@ -355,10 +373,6 @@ fn late(counted: &mut u32, bytes: u64) -> u64 {
     }
     *counted = bytes as u32;
     more.into()
-}
-
-fn known(value: u32) -> Option<u32> {
-    (value != 0).then_some(value)
 }
 
 fn saturated(us: u64) -> u32 {

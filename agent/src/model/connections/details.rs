@@ -19,8 +19,9 @@ pub const MAX_RECENT: usize = 8;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
-    /// In a ring. Connections that have only one are the ones that come in floods.
-    recent: SmallVec<[Kept; 1]>,
+    /// In a ring. Connections that come in floods have one or two; these are no allocations of their own, which would
+    /// be all over the memory that is free behind a flood.
+    recent: SmallVec<[Kept; 2]>,
     /// Where in it the oldest is.
     oldest: u8,
     /// Where in it the worst is, unless that is older.

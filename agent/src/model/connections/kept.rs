@@ -3,8 +3,8 @@
 use crate::model::exchange;
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 
-/// Slices of a plain exchange, at most: who reads, answers and is acknowledged has as many, or fewer.
-const SLICES: usize = 5;
+/// Slices of a plain exchange, at most: a first one, from the handshake to the ACK of the answer, has as many, or fewer.
+const SLICES: usize = 7;
 
 /// An exchange in as few bytes as it needs.
 #[derive(Clone, Debug)]
@@ -36,8 +36,10 @@ pub(super) struct Plain {
 }
 
 impl Kept {
+    /// The view's verdict need not be there.
     pub(super) fn new(view: &ExchangeView) -> Self {
-        Plain::of(view).map_or_else(|| Self::Full(Box::new(view.clone())), Self::Plain)
+        let full = || ExchangeView { verdict: exchange::verdict(&view.slices), ..view.clone() };
+        Plain::of(view).map_or_else(|| Self::Full(Box::new(full())), Self::Plain)
     }
 
     pub(super) fn seq(&self) -> u32 {
@@ -187,7 +189,7 @@ mod tests {
         let held = ExchangeView { held_sizes: [1, 2], ..view(&[1]) };
         let mut proved = view(&[1, 2]);
         proved.slices[1].proved = true;
-        for full in [large, joined, held, proved, view(&[1; 6]), view(&[1 << 32])] {
+        for full in [large, joined, held, proved, view(&[1; SLICES + 1]), view(&[1 << 32])] {
             let kept = Kept::new(&full);
             assert!(matches!(kept, Kept::Full(_)), "{full:?}");
             assert_eq!(kept.view(), full);

@@ -193,7 +193,7 @@ impl Connections {
             view.multiplexed = connection.is_multiplexed() || self.hellos.has_http2(sock);
         }
         if let Some(connection) = &mut connection {
-            connection.add(exchange, &view);
+            connection.add(exchange, &view, &mut self.origins);
             match exchange.role {
                 Role::Server => self.inside.served(exchange, &mut view.inside),
                 Role::Client => {
@@ -220,7 +220,7 @@ impl Connections {
         let Some(connection) = self.table.get_mut(exchange.sock).filter(|connection| connection.is_open()) else {
             return;
         };
-        connection.touch(exchange);
+        connection.touch(exchange, &mut self.origins);
         if connection.knows(exchange.seq) {
             connection.add_late(exchange);
             return;
@@ -264,7 +264,7 @@ impl Connections {
     pub(super) fn closed(&mut self, closed: &Closed, interest: Interest, out: &mut Vec<Output>) -> Option<&Connection> {
         let connection = self.table.get_mut(closed.sock).filter(|connection| connection.is_open())?;
         self.current -= usize::from(connection.current().is_some());
-        connection.close(closed);
+        connection.close(closed, &mut self.origins);
         if connection.origin.role == Role::Client {
             self.ends.closed(closed.sock, connection.local(), connection.peer());
         }
@@ -299,7 +299,7 @@ impl Connections {
         let Some(connection) = self.table.get_mut(sample.sock).filter(|connection| connection.is_open()) else {
             return;
         };
-        connection.sampled(sample);
+        connection.sampled(sample, &mut self.origins);
         match &sample.exchange {
             Some(exchange) if is_settled(exchange, now_ns) => self.settle(now_ns, exchange, told),
             Some(exchange) => self.keep_current(now_ns, exchange, told),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use rustc_hash::FxHashSet;
 
-use crate::model::event::{Role, SockId};
+use crate::model::event::{Role, SockId, TcpState};
 use crate::model::snapshot::Protocol;
 
 /// Origins that nobody uses any more go when there are so many, and then at twice what is left.
 const LEAST_PRUNED: usize = 256;
 
-/// Where a connection comes from.
+/// Where a connection comes from, and what else of it is the same for many.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::model) struct Origin {
     pub(in crate::model) role: Role,
@@ -29,6 +29,10 @@ pub(in crate::model) struct Origin {
     pub(super) protocol: Option<Protocol>,
     /// Its SYN carried data that was taken.
     pub(super) fast_open: bool,
+    /// Delayed ACKs that this host sends are seen.
+    pub(super) sees_delayed_acks: bool,
+    /// Of an open connection, at the newest sample.
+    pub(super) state: TcpState,
 }
 
 /// The origins of all connections there are.
@@ -51,6 +55,13 @@ impl Origins {
         self.known.insert(Arc::clone(&origin));
         origin
     }
+
+    /// From now on this connection's is another one.
+    pub(super) fn change(&mut self, of: &mut Arc<Origin>, change: impl FnOnce(&mut Origin)) {
+        let mut changed = Origin::clone(of);
+        change(&mut changed);
+        *of = self.share(changed);
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +80,8 @@ mod tests {
             midway: false,
             protocol: None,
             fast_open: false,
+            sees_delayed_acks: false,
+            state: TcpState::Established,
         }
     }
 

@@ -3,16 +3,16 @@
 use std::ops::Range;
 
 /// Bytes that have room in place.
-const ROOM: usize = 30;
+const ROOM: usize = 22;
 
-/// Bytes that are mostly few. It takes 32 of them itself.
+/// Bytes that are mostly few. It takes 24 of them itself.
 #[derive(Clone, Debug)]
 pub(super) enum Packed {
     Few(u8, [u8; ROOM]),
-    Many(Vec<u8>),
+    Many(Box<[u8]>),
 }
 
-const _: () = assert!(size_of::<Packed>() == 32, "every connection has one");
+const _: () = assert!(size_of::<Packed>() == 24, "every connection has one");
 
 impl Default for Packed {
     fn default() -> Self {
@@ -37,20 +37,19 @@ impl Packed {
 
     /// Puts these in the place of some, whatever the lengths of both.
     pub(super) fn replace(&mut self, place: Range<usize>, by: &[u8]) {
-        if let Self::Few(length, bytes) = self {
-            let (old, end) = (usize::from(*length), place.start + by.len());
-            let new = old - place.len() + by.len();
-            if new <= ROOM {
-                bytes.copy_within(place.end..old, end);
-                bytes[place.start..end].copy_from_slice(by);
-                *length = new as u8;
-                return;
-            }
-            *self = Self::Many(bytes[..old].to_vec());
+        let old = self.bytes().len();
+        let new = old - place.len() + by.len();
+        if let Self::Few(length, bytes) = self
+            && new <= ROOM
+        {
+            let end = place.start + by.len();
+            bytes.copy_within(place.end..old, end);
+            bytes[place.start..end].copy_from_slice(by);
+            *length = new as u8;
+            return;
         }
-        if let Self::Many(bytes) = self {
-            bytes.splice(place, by.iter().copied());
-        }
+        let bytes = self.bytes();
+        *self = Self::Many([&bytes[..place.start], by, &bytes[place.end..]].concat().into());
     }
 
     #[cfg(test)]

@@ -25,10 +25,12 @@ pub(super) enum Sum {
     Handshake,
     /// One more than it waited in the accept queue, ns.
     Queued,
+    /// Exchanges that were never told of, before the newest.
+    Missed,
 }
 
-/// Keys of the sums of holds, behind those of the kinds of time and seven more; by reason.
-const HOLDS: u8 = SliceKind::ALL.len() as u8 + 7;
+/// Keys of the sums of holds, behind those of the kinds of time and eight more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 8;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
 const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
 
@@ -44,6 +46,7 @@ impl Sum {
             Self::Retransmits => OTHERS + 4,
             Self::Handshake => OTHERS + 5,
             Self::Queued => OTHERS + 6,
+            Self::Missed => OTHERS + 7,
             Self::Holds(reason) => HOLDS + reason as u8,
             Self::HeldUs(reason) => HELD + reason as u8,
         }
@@ -53,6 +56,8 @@ impl Sum {
 /// Bits of an entry's first byte that tell which of these lengths its number has. The key is in the others.
 const LENGTH_BITS: u32 = 2;
 const LENGTHS: [usize; 1 << LENGTH_BITS] = [1, 2, 3, 8];
+/// The length of an entry with one byte more, a byte each: that the next one is waited for is what finding costs.
+const ENTRIES: u32 = u32::from_le_bytes([2, 3, 4, 9]);
 
 /// Each figure that is not 0: a byte of key and length, and the number, its lowest byte first.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +66,7 @@ pub(super) struct Sums(Packed);
 impl Sums {
     pub(super) fn get(&self, sum: Sum) -> u64 {
         let bytes = self.0.bytes();
-        find(bytes, sum.key(), 0..bytes.len()).map_or(0, |place| value(bytes, &place))
+        find(bytes, sum.key(), 0..bytes.len()).map_or(0, |place| value(&bytes[place.start + 1..place.end]))
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
@@ -86,21 +91,18 @@ impl Sums {
     /// Looks for it from the entry at `from` on, and then in those before that. Returns where its own is.
     fn change(&mut self, sum: Sum, from: usize, new: impl FnOnce(u64) -> u64) -> usize {
         let key = sum.key();
-        let bytes = self.0.bytes();
+        let bytes = self.0.bytes_mut();
         let end = bytes.len();
-        let place = find(bytes, key, from..end).or_else(|| find(bytes, key, 0..from)).unwrap_or(end..end);
-        let new = new(value(bytes, &place));
+        let place = find(bytes, key, from..end).or_else(|| find(bytes, key, 0..from));
+        let Some(place) = place else {
+            self.put(key, end..end, new(0));
+            return end;
+        };
         let start = place.start;
-        let room = place.len().saturating_sub(1);
-        if room < 8 && new >> (8 * room) > 0 {
+        let number = &mut bytes[start + 1..place.end];
+        let new = new(value(number));
+        if !set(number, new) {
             self.put(key, place, new);
-            return start;
-        }
-        // Byte by byte: what is written at once and read in parts, or the other way round, is waited for.
-        let mut rest = new;
-        for byte in &mut self.0.bytes_mut()[start + 1..place.end] {
-            *byte = rest as u8;
-            rest >>= 8;
         }
         start
     }
@@ -119,7 +121,8 @@ impl Sums {
 fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
     let mut from = within.start;
     while let Some(&head) = bytes.get(from).filter(|_| from < within.end) {
-        let to = from + 1 + LENGTHS[usize::from(head & ((1 << LENGTH_BITS) - 1))];
+        let code = head & ((1 << LENGTH_BITS) - 1);
+        let to = from + usize::from((ENTRIES >> (8 * code)) as u8);
         if head >> LENGTH_BITS == key {
             return Some(from..to);
         }
@@ -128,9 +131,29 @@ fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
     None
 }
 
-/// The number of an entry; 0 where there is none.
-fn value(bytes: &[u8], place: &Range<usize>) -> u64 {
-    bytes[place.clone()].iter().skip(1).rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+/// Reads a number of one of the lengths. Spelt out: as a loop over bytes it would be some hundred instructions.
+fn value(number: &[u8]) -> u64 {
+    match *number {
+        [a] => a.into(),
+        [a, b] => u16::from_le_bytes([a, b]).into(),
+        [a, b, c] => u32::from_le_bytes([a, b, c, 0]).into(),
+        [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+/// Writes it in the place of one of that length. False if it is too large.
+fn set(number: &mut [u8], new: u64) -> bool {
+    let bytes = new.to_le_bytes();
+    let fits = number.len() == bytes.len() || new >> (8 * number.len()) == 0;
+    match number {
+        _ if !fits => {}
+        [a] => *a = bytes[0],
+        [a, b] => (*a, *b) = (bytes[0], bytes[1]),
+        [a, b, c] => (*a, *b, *c) = (bytes[0], bytes[1], bytes[2]),
+        all => all.copy_from_slice(&bytes),
+    }
+    fits
 }
 
 #[cfg(test)]
@@ -162,14 +185,17 @@ mod tests {
     #[test]
     fn usual_sums_take_no_allocation() {
         let mut sums = Sums::default();
-        let kinds = [SliceKind::Handshake, SliceKind::AcceptQueue, SliceKind::ReceiveQueue, SliceKind::App];
-        kinds.into_iter().for_each(|kind| sums.add(Sum::Time(kind), 16_000));
-        sums.add(Sum::Time(SliceKind::AckWait), 120);
-        sums.add(Sum::Time(SliceKind::RunQueue), 16_000);
-        sums.add(Sum::Trailing, 1);
-        sums.add(Sum::TrailingUs, 40_000);
-        sums.add(Sum::Handshake, 101);
-        sums.add(Sum::Queued, 16_000_000);
+        let times = [
+            (SliceKind::Handshake, 300),
+            (SliceKind::AcceptQueue, 50),
+            (SliceKind::Request, 150),
+            (SliceKind::ReceiveQueue, 30),
+            (SliceKind::App, 16_000),
+            (SliceKind::AckWait, 120),
+        ];
+        times.into_iter().for_each(|(kind, us)| sums.add(Sum::Time(kind), us));
+        sums.add(Sum::Handshake, 301);
+        sums.add(Sum::Queued, 50_001);
         assert!(!sums.0.is_spilled(), "{} bytes", sums.0.bytes().len());
     }
 }

@@ -26,10 +26,13 @@ pub(super) struct First {
 
 /// What the facts come to. `first` is for the first exchange of an accepted connection.
 pub(super) fn view(exchange: &Exchange, first: Option<&First>) -> ExchangeView {
-    view_in(exchange, first, Vec::new())
+    let mut view = view_in(exchange, first, Vec::new());
+    view.verdict = verdict(&view.slices);
+    view
 }
 
-/// The same, with its slices laid into `room`, which is empty: it may have been another exchange's.
+/// The same without a verdict, which most exchanges need not have; with its slices laid into `room`, which is empty: it may
+/// have been another exchange's.
 pub(super) fn view_in(exchange: &Exchange, first: Option<&First>, room: Vec<Slice>) -> ExchangeView {
     let mut tile = Tile::new(room);
     match exchange.role {
@@ -49,7 +52,7 @@ pub(super) fn view_in(exchange: &Exchange, first: Option<&First>, room: Vec<Slic
         start_ns,
         total_us,
         done: exchange.progress != Progress::Open || is_answered(exchange),
-        verdict: verdict(&slices),
+        verdict: None,
         slices,
         request_bytes,
         response_bytes,

@@ -1,6 +1,6 @@
 //! What is shown of one connection.
 
-use super::{Connection, known};
+use super::Connection;
 use crate::model::connections::details::Detail;
 use crate::model::connections::sums::Sum;
 use crate::model::event::{HoldReason, SockId};
@@ -25,7 +25,7 @@ impl Connection {
         let inbound = current.and_then(|current| current.inbound.as_ref());
         let outbound = current.and_then(|current| current.outbound.as_ref());
         let trailing = Trailing { count: self.sums.get(Sum::Trailing), us: self.sums.get(Sum::TrailingUs) };
-        let mut times = OwnerTimes { exchanges: self.exchanges.into(), ..OwnerTimes::default() };
+        let mut times = OwnerTimes { exchanges: self.exchanges().into(), ..OwnerTimes::default() };
         for kind in SliceKind::ALL {
             times.add_time(kind, self.sums.get(Sum::Time(kind)));
         }
@@ -41,19 +41,19 @@ impl Connection {
             protocol: self.origin.protocol,
             tls: tls.map(|tls| self.with_handshake(tls)),
             fast_open: self.origin.fast_open,
-            state: self.state,
+            state: self.state(),
             midway: self.origin.midway,
             since_ns: self.since_ns,
             closed_ns: self.closed_ns(),
             ended: self.end().and_then(|end| end.by),
             handshake_us: self.handshake_us(),
             queued_us: self.queued_for_ns().map(|ns| ns / 1_000),
-            acceptor: known(self.origin.acceptor).map(|tid| (tid, self.origin.comm.to_string())),
+            acceptor: Some(self.origin.acceptor).filter(|tid| *tid != 0).map(|tid| (tid, self.origin.comm.to_string())),
             multiplexed: has_http2 || self.is_multiplexed(),
             pipelined: 0,
             first_request: None,
             streams: None,
-            exchanges: self.exchanges.into(),
+            exchanges: self.exchanges().into(),
             times,
             current: current.map(|current| self.view_of(current)),
             recent: detail.map_or_else(Vec::new, |detail| detail.recent().collect()),
