@@ -10,7 +10,7 @@
 //! | history of a listener | [`MAX_HISTORY`] refreshes, less with more than 128 listeners | the oldest goes |
 //! | wait histograms | 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB (one digit) for more | |
 //! | accepting threads of a listener | 256 | the one that accepted least recently is forgotten |
-//! | connections, open and closed | [`MAX_CONNECTIONS`], some 120 bytes each | a closed one gives way; without one a new connection is not shown: counted as lost under `model_connections`. Its exchanges are reported and counted all the same |
+//! | connections, open and closed | [`MAX_CONNECTIONS`], some 110 bytes each | a closed one gives way; without one a new connection is not shown: counted as lost under `model_connections`. Its exchanges are reported and counted all the same |
 //! | closed connections | [`MAX_CLOSED_CONNECTIONS`] | the one closed first is forgotten |
 //! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
 //! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |

@@ -111,7 +111,8 @@ impl Connections {
     pub(super) fn scan_on(&mut self, program: &ProgramFd, now_ns: u64) -> Option<Scanned> {
         let mut scan = self.scan.take()?;
         let begin = Instant::now();
-        let mut scanned = Scanned::default();
+        // At once, and so in pages of their own: grown by doubling, they would leave holes in what is kept.
+        let mut scanned = Scanned { found: Vec::with_capacity(PART), connections: Vec::with_capacity(PART) };
         let mut more = true;
         while more && scanned.connections.len() + scanned.found.len() < PART {
             more = scan.read(program);

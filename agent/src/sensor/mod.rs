@@ -355,7 +355,7 @@ impl Sensor {
 }
 
 /// Records, of the ring or of a scan, after which memory is given back.
-const TRIM_AFTER: usize = 10_000;
+const TRIM_AFTER: usize = 2_000;
 
 /// With more processes than this it is quicker to look at everybody's files at once.
 const MAX_SCANNED_ALONE: usize = 64;

@@ -41,6 +41,8 @@ impl Footprint {
     fn of(watch: &mut Observer, connections: usize) -> Result<Self> {
         refresh(watch)?;
         let idle = await_idle(watch.pid(), connections as u64)?;
+        // What telling of them took is given back at the refresh behind it.
+        refresh(watch)?;
         let maps = Maps::of(watch.pid())?;
         Ok(Self {
             connections,
