@@ -19,7 +19,7 @@ use crate::step::Step;
 
 /// Connections of one server and of one client, at most: processes may have so many files open nearly everywhere.
 const A_SERVER: usize = 10_000;
-/// The goal: memory for so many connections, MiB.
+/// The goal: state of so many connections, MB.
 const GOAL: (f64, f64) = (100_000.0, 64.0);
 
 /// What the agent and its maps hold with so many connections open, bytes.
@@ -54,8 +54,13 @@ impl Footprint {
         })
     }
 
+    /// What is kept of connections and listeners.
+    fn state(&self) -> f64 {
+        self.own + self.maps + self.storage
+    }
+
     fn together(&self) -> f64 {
-        self.own + self.program + self.maps + self.storage
+        self.state() + self.program
     }
 }
 
@@ -167,9 +172,13 @@ fn print(footprints: &[Footprint], summary: &Value) {
     row("together", Footprint::together);
     let (many, goal) = GOAL;
     // Tables grow by doubling, and what is kept in detail is bounded: a line through two points is a rough guide.
-    let expected = none.together() + (full.together() - none.together()) / count * many;
+    let expected = |of: fn(&Footprint) -> f64| (of(none) + (of(full) - of(none)) / count * many) / 1e6;
     let roughly = if count == many { "" } else { "roughly " };
-    println!("With {many} connections {roughly}{:.0} MiB, where {goal} are the goal.", expected / MIB);
+    println!(
+        "With {many} connections {roughly}{:.1} MB of state, where {goal} are the goal; with the pages of files {:.1}.",
+        expected(Footprint::state),
+        expected(Footprint::together)
+    );
     let number = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     println!(
         "The watch counted {} connections and {} exchanges, and lost {} records.",
