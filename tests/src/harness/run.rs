@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{PoisonError, RwLock, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Skip, Tier, World, net};
 
@@ -112,15 +112,15 @@ pub fn run(case: &Case, world: &World) -> Verdict {
     let mut disturbed = 0;
     for _ in 1..RUNS {
         let world = World::new(world.vm, world.tier);
-        let (begin, before_us) = (Instant::now(), cpu_pressure_us());
+        let (begin, before) = (Instant::now(), cpu_pressure());
         let verdict = run_once(case, &world);
         let Verdict::Fail(reason) = &verdict else { return verdict };
-        let pressure_us = cpu_pressure_us() - before_us;
+        let pressure = cpu_pressure() - before;
         if world.skipped() > 0 {
             eprintln!("{}: again, as the kernel skipped {} runs of probes: {reason}", case.name, world.skipped());
-        } else if case.alone && disturbed < DISTURBED_RUNS && pressure_us > begin.elapsed().as_micros() / 50 {
+        } else if case.alone && disturbed < DISTURBED_RUNS && pressure > begin.elapsed() / 50 {
             disturbed += 1;
-            eprintln!("{}: again, as there was no processor free for {pressure_us} µs: {reason}", case.name);
+            eprintln!("{}: again, as there was no processor free for {pressure:?}: {reason}", case.name);
         } else {
             return verdict;
         }
@@ -131,12 +131,12 @@ pub fn run(case: &Case, world: &World) -> Verdict {
 /// Times that a case which wants the machine for itself is run again, if it fails and something else wanted it too.
 const DISTURBED_RUNS: u32 = 3;
 
-/// How long some process that could run had no processor, since the machine was started, µs. 0 where the kernel does not
-/// count it.
-fn cpu_pressure_us() -> u128 {
+/// How long some process that could run had no processor, since the machine was started. 0 where the kernel does not count
+/// it.
+pub fn cpu_pressure() -> Duration {
     let text = std::fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
     let total = text.lines().next().and_then(|some| some.rsplit_once("total=")).map(|(_, total)| total.parse());
-    total.and_then(Result::ok).unwrap_or(0)
+    Duration::from_micros(total.and_then(Result::ok).unwrap_or(0))
 }
 
 /// Times that a case is run while it fails and the kernel skips probes.

@@ -1,14 +1,14 @@
 //! The demos as a user runs them: each is told for the pattern that it says it has.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
-use super::{await_kind, check_useful, told_within};
+use super::{await_kind, check_soon, check_useful};
 use crate::cases::native;
 use crate::harness::json::{is, number};
-use crate::harness::{Case, Process, World};
+use crate::harness::{Case, Process, World, cpu_pressure};
 
 macro_rules! demos {
     ($($name:literal)*) => {
@@ -86,12 +86,11 @@ fn inferred(world: &World, name: &str) -> anyhow::Result<()> {
     let words: Vec<&str> = introduced.pattern.split(", ").collect();
     let &[pattern, units, io] = words.as_slice() else { anyhow::bail!("pattern {words:?}") };
     let mut agent = world.watch().pid(introduced.pid).start()?;
+    let pressure = cpu_pressure();
     let _client = demo(world, &[name, "--client-only", &introduced.address.to_string()])?;
     let first = agent.await_object("a connection", |object| is(object, "accept"))?;
     let told = await_kind(&mut agent, (pattern, units, Some(io)))?;
     check_useful(&told)?;
-    let [begun_ns, told_ns] = [&first, &told].map(|object| number(object, "/ts_ns").unwrap_or(0));
-    let after = Duration::from_nanos(told_ns.saturating_sub(begun_ns));
-    ensure!(after < told_within(world), "told after {after:?}: {told}");
+    check_soon(world, number(&first, "/ts_ns").unwrap_or(0), pressure, &told)?;
     agent.stop().map(drop)
 }
