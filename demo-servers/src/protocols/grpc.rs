@@ -1,9 +1,19 @@
 //! gRPC: calls of four kinds, each a stream of HTTP/2.
 
-/// The messages and the service of `echo.proto`, as tonic-prost-build generates them (`build_transport(false)`).
-#[rustfmt::skip]
+/// The service of `echo.proto`, as the build script generates it.
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
-mod echo;
+mod echo {
+    /// The message of that file.
+    #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+    pub struct Message {
+        #[prost(string, tag = "1")]
+        pub text: String,
+        #[prost(uint32, tag = "2")]
+        pub number: u32,
+    }
+
+    include!(concat!(env!("OUT_DIR"), "/demo.Echo.rs"));
+}
 
 use std::net::SocketAddr;
 use std::pin::Pin;
