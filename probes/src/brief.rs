@@ -1,9 +1,15 @@
 //! An exchange that was as most are, as a record of less than half the length.
 
+use core::mem::offset_of;
+
 use backscope_abi as abi;
 use backscope_abi::{Brief, BriefUse, Exchange, ThreadUse, hold};
 
 use crate::maps::reserve;
+
+/// Bytes of an exchange in which lies what a [`Brief`] tells of. All behind them is blank in one that was sent in brief, or
+/// written before the next is sent.
+pub(crate) const TOLD: usize = offset_of!(Exchange, ts_ns);
 
 /// Bits that a [`Brief`] has no room for, of all figures. A time of 0, which means "not yet", gives some.
 #[inline(always)]
@@ -97,35 +103,4 @@ pub(crate) unsafe fn emit(exchange: *const Exchange) -> bool {
             (*record).last_sizes = exchange.last_sizes;
         }
     })
-}
-
-/// Blanks what a [`Brief`] tells of. All else of an exchange that was sent in one is blank, or written before the next is
-/// sent.
-///
-/// # Safety
-/// `exchange` must point into a live map value.
-#[inline(always)]
-pub(crate) unsafe fn clear(exchange: *mut Exchange) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        (*exchange).progress = 0;
-        (*exchange).midway = 0;
-        (*exchange).in_first_ns = 0;
-        (*exchange).in_last_ns = 0;
-        (*exchange).read_first_ns = 0;
-        (*exchange).read_last_ns = 0;
-        (*exchange).bytes_in = 0;
-        (*exchange).reads = 0;
-        (*exchange).eagains = 0;
-        (*exchange).reader = ThreadUse::default();
-        (*exchange).out_first_ns = 0;
-        (*exchange).out_last_ns = 0;
-        (*exchange).sent_ns = 0;
-        (*exchange).acked_ns = 0;
-        (*exchange).bytes_out = 0;
-        (*exchange).writes = 0;
-        (*exchange).small_writes = 0;
-        (*exchange).last_sizes = [0; 2];
-        (*exchange).writer = ThreadUse::default();
-    }
 }

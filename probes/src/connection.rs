@@ -348,10 +348,11 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
         (*connection).busy_base = if sending.is_busy { u32::MAX } else { sending.busy };
         let (seq, sock, role) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role);
         let (acks, ack_ns, ack_us) = ((*exchange).delayed_acks, (*exchange).delayed_ack_ns, (*exchange).delayed_ack_us);
+        let words = exchange.cast::<u64>();
         if is_brief {
-            brief::clear(exchange);
+            core::ptr::write_bytes(words, 0, brief::TOLD / 8);
         } else {
-            core::ptr::write_bytes(exchange.cast::<u64>(), 0, size_of::<Exchange>() / 8);
+            core::ptr::write_bytes(words, 0, size_of::<Exchange>() / 8);
         }
         (*exchange).kind = abi::EXCHANGE;
         (*exchange).seq = seq;

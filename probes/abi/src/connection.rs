@@ -86,7 +86,7 @@ pub struct Thread {
 /// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a [`crate::Brief`] says the same.
 /// A time of 0 means "not yet".
 ///
-/// First comes what an arrival looks at: see [`Connection`].
+/// First comes what an arrival looks at: see [`Connection`]. What a [`crate::Brief`] tells of is all before `ts_ns`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
