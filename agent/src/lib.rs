@@ -1,5 +1,5 @@
 //! backscope shows the life of a backend's connections inside the kernel, and says of every slice of time who held it:
-//! the kernel, the application or the peer.
+//! the kernel, the application, the network or the peer.
 //!
 //! Data flows one way: [`sensor`] (probes, maps) → [`model`] (pure) → snapshot → front-ends ([`tui`], [`report`]).
 
@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod commands;
 pub mod kernel;
+#[cfg(feature = "lessons")]
 pub mod learn;
 pub mod model;
 pub mod protocol;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use crate::reading::{ReadOptions, Reader};
 use crate::sock::{self, TcpInfo, announce, monotonic_ns, set_tcp_option};
@@ -59,6 +59,9 @@ pub struct Options {
     /// Size of the receive buffer (SO_RCVBUF)
     #[arg(long, value_name = "BYTES")]
     pub receive_buffer: Option<usize>,
+    /// Connect by Multipath TCP
+    #[arg(long)]
+    pub mptcp: bool,
     /// Wait for a line on standard input before the first time
     #[arg(long)]
     pub wait: bool,
@@ -96,7 +99,8 @@ impl Conversation {
         if options.pipeline > 1 {
             writer.repeat(options.pipeline)?;
         }
-        let socket = Socket::new(Domain::for_address(options.target), Type::STREAM, Some(Protocol::TCP))?;
+        let socket =
+            Socket::new(Domain::for_address(options.target), Type::STREAM, Some(sock::protocol(options.mptcp)))?;
         if let Some(bytes) = options.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }

@@ -42,6 +42,9 @@ pub struct Options {
     /// Whose segments to count and drop
     #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
     pub drop_from: Side,
+    /// Carry no more than so many bytes a second from the server; packets queue for it, without a limit
+    #[arg(long, value_name = "BYTES")]
+    pub rate: Option<u64>,
     /// Print a line for each TCP segment with data (CLOCK_MONOTONIC)
     #[arg(long)]
     pub trace: bool,
@@ -50,7 +53,7 @@ pub struct Options {
 impl Options {
     /// A link that loses nothing.
     pub(crate) fn with_rtt(rtt: Duration) -> Self {
-        Self { rtt, drop_nth: None, drop_every: None, drop_from: Side::Server, trace: false }
+        Self { rtt, drop_nth: None, drop_every: None, drop_from: Side::Server, rate: None, trace: false }
     }
 }
 
@@ -83,13 +86,15 @@ pub(crate) fn relay(mut device: &File, options: &Options) -> anyhow::Result<()> 
     thread::scope(|scope| {
         scope.spawn(|| deliver(out, due));
         let mut losses = Losses::new(options);
+        let mut wire = Rate { bytes_a_second: options.rate, free_ns: 0 };
         let mut packet = [0; 65_536];
         loop {
             let length = device.read(&mut packet)?;
             let now_ns = monotonic_ns();
             let packet = &mut packet[..length];
             if turn_round(packet) && !losses.take(packet, now_ns) {
-                let due_ns = now_ns + options.rtt.as_nanos() as u64 / 2;
+                let sent_ns = if losses.is_from_server(packet) { wire.send(packet.len(), now_ns) } else { now_ns };
+                let due_ns = sent_ns + options.rtt.as_nanos() as u64 / 2;
                 held.send((due_ns, packet.to_vec()))?;
             }
         }
@@ -115,6 +120,21 @@ fn turn_round(packet: &mut [u8]) -> bool {
         source.swap_with_slice(destination);
     }
     ipv4
+}
+
+/// A wire that carries one packet after the other.
+struct Rate {
+    bytes_a_second: Option<u64>,
+    free_ns: u64,
+}
+
+impl Rate {
+    /// When a packet that comes now has left.
+    fn send(&mut self, bytes: usize, now_ns: u64) -> u64 {
+        let Some(rate) = self.bytes_a_second else { return now_ns };
+        self.free_ns = self.free_ns.max(now_ns) + bytes as u64 * 1_000_000_000 / rate.max(1);
+        self.free_ns
+    }
 }
 
 /// What matters of a TCP segment.
@@ -151,6 +171,11 @@ struct Losses<'a> {
 impl<'a> Losses<'a> {
     fn new(options: &'a Options) -> Self {
         Self { options, server: 0, counted: 0 }
+    }
+
+    /// Whether the server sent this packet.
+    fn is_from_server(&self, packet: &[u8]) -> bool {
+        Segment::parse(packet).is_some_and(|segment| segment.source == self.server)
     }
 
     /// Whether to drop this packet.
@@ -206,6 +231,15 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_sends_one_packet_after_the_other() {
+        let mut wire = Rate { bytes_a_second: Some(1_000), free_ns: 0 };
+        assert_eq!(wire.send(100, 5), 100_000_005);
+        assert_eq!(wire.send(100, 10), 200_000_005);
+        assert_eq!(wire.send(100, 300_000_000), 400_000_000);
+        assert_eq!(Rate { bytes_a_second: None, free_ns: 0 }.send(100, 7), 7);
+    }
+
+    #[test]
     fn segments() {
         let segment = Segment::parse(&packet(7000, 5000, 0x18, b"abc")).expect("a segment");
         assert_eq!(segment, Segment { source: 7000, destination: 5000, seq: 0x1_0002, begins: false, data: 3 });
@@ -225,6 +259,7 @@ mod tests {
             drop_nth: Some(2),
             drop_every: Some(5),
             drop_from: Side::Server,
+            rate: None,
             trace: false,
         };
         let mut losses = Losses::new(&options);

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::io;
+use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
 use std::thread;
@@ -23,6 +24,10 @@ pub struct Options {
     /// Sleep this long before each accept is submitted
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub accept_delay: Duration,
+    /// Keep accepted connections open, and have no more than N further descriptors: beyond, accept fails with EMFILE, which
+    /// is printed as `failed 24`
+    #[arg(long, value_name = "N")]
+    pub spare: Option<u64>,
     /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)
     #[arg(long)]
     pub trace: bool,
@@ -44,13 +49,22 @@ impl std::error::Error for Unavailable {}
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut ring = IoUring::new(8).map_err(Unavailable)?;
     let listener = options.listen.open()?;
+    options.spare.map(sock::limit_descriptors).transpose()?;
     loop {
         thread::sleep(options.accept_delay);
-        let accepted = accept(&mut ring, &listener)?;
+        let accepted = match accept(&mut ring, &listener) {
+            Err(error) if options.spare.is_some() && error.downcast_ref().is_some_and(sock::announce_failure) => {
+                continue;
+            }
+            accepted => accepted?,
+        };
         if options.trace {
             accepted.trace();
         }
         let _ = sock::reply(&accepted.socket);
+        if options.spare.is_some() {
+            mem::forget(accepted.socket);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod acceptor;
 pub mod ask;
 pub mod communication;
 mod connection;
+pub mod connects;
 pub mod datagrams;
 pub mod delay_link;
 pub mod demo;

@@ -13,7 +13,7 @@ use crate::protocols::{self, grpc, websocket};
 use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::proxying::{forward, layer4, layer7};
 use crate::{
-    ask, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept, payments, serve,
+    ask, connects, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept, payments, serve,
     slow_acceptor,
 };
 
@@ -104,6 +104,8 @@ pub(crate) enum Verb {
     Load(load::Options),
     /// Asks a request-response server
     Ask(ask::Options),
+    /// Asks for connections that may fail
+    Connects(connects::Options),
 }
 
 impl Verb {
@@ -143,6 +145,7 @@ impl Verb {
             Self::Layer7(options) => layer7::run(options, launcher),
             Self::Load(options) => load::run(options),
             Self::Ask(options) => ask::run(options),
+            Self::Connects(options) => connects::run(options),
         }
     }
 }

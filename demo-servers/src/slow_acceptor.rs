@@ -34,6 +34,9 @@ pub struct Options {
     /// Keep accepted connections open
     #[arg(long)]
     pub keep: bool,
+    /// Have no more than N further descriptors: beyond, accept fails with EMFILE, which is printed as `failed 24`
+    #[arg(long, value_name = "N")]
+    pub spare: Option<u64>,
     /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)
     #[arg(long)]
     pub trace: bool,
@@ -45,6 +48,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     listener.set_nonblocking(options.nonblocking_epoll)?;
     listener.listen(options.listen.backlog)?;
     sock::announce_listener(&listener)?;
+    options.spare.map(sock::limit_descriptors).transpose()?;
     thread::scope(|scope| {
         let workers: Vec<_> =
             (0..options.threads.max(1)).map(|_| scope.spawn(|| accept_loop(&listener, options))).collect();
@@ -66,6 +70,7 @@ fn accept_loop(listener: &Socket, options: &Options) -> io::Result<()> {
         let accepted = match sock::accept(listener, call) {
             Ok(accepted) => accepted,
             Err(error) if is_transient(&error) => continue,
+            Err(error) if options.spare.is_some() && sock::announce_failure(&error) => continue,
             Err(error) => return Err(error),
         };
         if options.trace {

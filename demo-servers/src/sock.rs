@@ -1,6 +1,8 @@
 //! Listening sockets, accepts and clocks, as the patterns need them.
 
+use std::collections::BTreeSet;
 use std::ffi::c_int;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -25,6 +27,9 @@ pub struct ListenOptions {
     /// Keep a connection in the SYN queue until its first data (TCP_DEFER_ACCEPT)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub defer_accept: Option<Duration>,
+    /// Listen by Multipath TCP, as Go does since 1.24; other clients are served by TCP all the same
+    #[arg(long)]
+    pub mptcp: bool,
 }
 
 impl ListenOptions {
@@ -38,7 +43,7 @@ impl ListenOptions {
 
     /// Binds without listening; with `reuse_port`, as one of a SO_REUSEPORT group.
     pub fn bind(&self, reuse_port: bool) -> anyhow::Result<Socket> {
-        let socket = Socket::new(Domain::for_address(self.listen), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(Domain::for_address(self.listen), Type::STREAM, Some(protocol(self.mptcp)))?;
         socket.set_reuse_address(true)?;
         if reuse_port {
             socket.set_reuse_port(true)?;
@@ -58,6 +63,11 @@ impl ListenOptions {
     }
 }
 
+/// TCP, or Multipath TCP.
+pub fn protocol(mptcp: bool) -> Protocol {
+    if mptcp { Protocol::MPTCP } else { Protocol::TCP }
+}
+
 /// Prints `listening on ADDR`.
 pub fn announce_listener(listener: &Socket) -> io::Result<()> {
     let local = address(&listener.local_addr()?)?;
@@ -70,6 +80,34 @@ pub fn announce_listener(listener: &Socket) -> io::Result<()> {
 pub fn announce(line: std::fmt::Arguments<'_>) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
+}
+
+/// Lets the process have no more than so many descriptors beside those that it has.
+pub fn limit_descriptors(spare: u64) -> io::Result<()> {
+    let mut open = BTreeSet::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+    }
+    // The limit is on the number of a new one, and there may be gaps between those that are open. One
+    // of them is the folder's own, which is free again by now.
+    let mut gaps = (0..).filter(|number| !open.contains(number));
+    let most = gaps.nth(spare.saturating_sub(1) as usize).unwrap_or(spare);
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: the pointer is to a limit of ours.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Prints `failed ERRNO` for want of a descriptor; false for any other error.
+pub fn announce_failure(error: &io::Error) -> bool {
+    let fails = error.raw_os_error() == Some(libc::EMFILE);
+    if fails {
+        announce(format_args!("failed {}", libc::EMFILE));
+    }
+    fails
 }
 
 /// Which system call accepts.

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
@@ -61,6 +63,9 @@ pub struct WriteOptions {
     /// Pieces to write a message in, in place of one: 4,200
     #[arg(long, value_name = "BYTES,BYTES", value_delimiter = ',')]
     pub writes: Vec<usize>,
+    /// Sleep this long between pieces
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub between: Duration,
     /// Set TCP_NODELAY
     #[arg(long)]
     pub nodelay: bool,
@@ -153,6 +158,9 @@ impl Writer {
         }
         let (mut done, mut calls) = (0, 0);
         while done < self.payload.len() {
+            if done > 0 && !self.options.between.is_zero() {
+                thread::sleep(self.options.between);
+            }
             match self.write_some(socket, done) {
                 Ok(count) => {
                     done += count;
@@ -327,7 +335,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let to = listener.local_addr().expect("an address");
         for out in Way::value_variants() {
-            let options = WriteOptions { out: *out, writes: vec![4, 9_000, 1], nodelay: true, cork: None, more: false };
+            let options = WriteOptions {
+                out: *out,
+                writes: vec![4, 9_000, 1],
+                nodelay: true,
+                between: Duration::ZERO,
+                cork: None,
+                more: false,
+            };
             let Ok(mut writer) = Writer::new(&options, options.pieces(0), b'\n') else { continue };
             let socket = Socket::from(TcpStream::connect(to).expect("a connection"));
             let (mut peer, _) = listener.accept().expect("the same");

@@ -13,17 +13,27 @@ use backscope_abi as abi;
 use backscope_abi::{Call, Queued, counter};
 
 use crate::{
-    first::registers,
+    first::{register, registers},
     kernel::{
-        Head, comm, config, current, file_of_fd, now, read, read_at, sock_of_file, sock_of_socket, tcp_of, write_ends,
+        Head, IPPROTO_MPTCP, comm, config, current, file_of_fd, now, number_of, read, read_at, sock_of_file,
+        sock_of_socket, tcp_of, write_ends,
     },
-    maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit, id_of, is_target, listener_id, note_depth, rests},
+    maps::{
+        CALLS, EVENTS, LISTENERS, QUEUED, add, count, count_failure, emit, id_of, is_target, listener_id, note_change,
+        rests,
+    },
 };
 
 const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
 
 const TCP_LISTEN: u8 = 10;
+const EINTR: i64 = -4;
 const EAGAIN: i64 = -11;
+const EMFILE: i64 = -24;
+const ECANCELED: i64 = -125;
+/// What a call returns that a signal interrupted, before the kernel begins it anew: `ERESTARTSYS` to
+/// `ERESTART_RESTARTBLOCK`.
+const RESTARTS: core::ops::RangeInclusive<i64> = -516..=-512;
 
 /// A thread asks for a connection. Every thread of the machine that does comes here: the first lookup sends the unwatched
 /// away.
@@ -33,9 +43,9 @@ fn enter(file: *const c_void) {
     let tgid = (thread >> 32) as u32;
     let mut sk = sock_of_socket(file);
     let mut known = listener_id(sk);
-    if known.is_none() && is_target(tgid) {
+    if known.is_none() && (config!(by_port) != 0 || is_target(tgid)) {
         // A Multipath TCP socket stands for its first subflow.
-        sk = sock_of_file(file);
+        sk = tcp_of(sk);
         known = listener_id(sk);
     }
     match known {
@@ -86,12 +96,34 @@ fn call_of(thread: u64, ends: impl FnOnce(&Call) -> bool) -> Call {
 #[inline(always)]
 fn leave_empty(thread: u64, result: i64) {
     let call = call_of(thread, |_| true);
-    if call.listener == 0 || result != EAGAIN {
+    if call.listener != 0 {
+        without_connection(call.listener, thread, result);
+    }
+}
+
+/// Counts a call on a listener that gave no connection: there was none, or it failed. To be interrupted is no failure, nor
+/// is the end of the listener itself.
+#[inline(always)]
+fn without_connection(id: u64, thread: u64, result: i64) {
+    if result == EINTR || result == ECANCELED || RESTARTS.contains(&result) {
         return;
     }
-    if let Some(listener) = LISTENERS.get_ptr_mut(call.listener) {
-        // SAFETY: a live map value.
-        add(unsafe { &raw mut (*listener).eagain }, 1);
+    let Some(listener) = LISTENERS.get_ptr_mut(id) else { return };
+    // SAFETY: a live map value.
+    unsafe {
+        if result == EAGAIN {
+            add(&raw mut (*listener).eagain, 1);
+        } else if (*listener).closed_ns == 0 {
+            count_failure(id, result.unsigned_abs() as u32, thread);
+        }
+    }
+}
+
+/// The same of a listener whose file is known.
+#[inline(always)]
+fn failed_on(file: *const c_void, result: i64) {
+    if let Some(id) = listener_id(sock_of_file(file)) {
+        without_connection(id, current(), result);
     }
 }
 
@@ -103,12 +135,28 @@ fn leave_empty(thread: u64, result: i64) {
 ///
 /// True if it was seen queued.
 #[inline(always)]
-fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) -> bool {
-    let mut queued = Queued::default();
+fn accepted(child: *const c_void, thread: u64, call: Call, fd: i32, ts_ns: u64, late: bool) -> bool {
+    accepted_as(child, queued(child), thread, call, fd, ts_ns, late)
+}
+
+/// What is known of a connection in a queue; blank if it is not seen in one.
+#[inline(always)]
+fn queued(child: *const c_void) -> Queued {
     // SAFETY: the reference is copied at once.
-    if let Some(known) = unsafe { QUEUED.get(child as u64) } {
-        queued = *known;
-    }
+    if let Some(known) = unsafe { QUEUED.get(child as u64) } { *known } else { Queued::default() }
+}
+
+/// The same, with what is known of it.
+#[inline(always)]
+fn accepted_as(
+    child: *const c_void,
+    mut queued: Queued,
+    thread: u64,
+    call: Call,
+    fd: i32,
+    ts_ns: u64,
+    late: bool,
+) -> bool {
     let id = if call.listener != 0 { call.listener } else { queued.listener };
     if id == 0 {
         return false;
@@ -122,14 +170,14 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) -
             add(&raw mut (*listener).accepted, 1);
             (*listener).sk as *const c_void
         };
-        depth = note_depth(listener, sk, 0);
+        depth = note_change(listener, sk, 0, 1, false);
     }
     let mut age_jiffies = 0;
     if queued.queued_ns == 0 {
         queued.sock = id_of(child);
         age_jiffies = age(child);
     }
-    let (thread, srtt) = (current(), read!(child, srtt_us as u32));
+    let srtt = read!(child, srtt_us as u32);
     count(counter::SEEN);
     // No closure: the compiler leaves one of this size out of line, where its captures take the caller's stack.
     let Some(mut entry) = EVENTS.reserve_untyped::<abi::Accept>(0) else {
@@ -166,7 +214,7 @@ fn accepted(child: *const c_void, call: Call, fd: i32, ts_ns: u64, late: bool) -
 pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
     // SAFETY: only presence counts.
     if unsafe { QUEUED.get(child as u64) }.is_some() {
-        accepted(child, Call::default(), -1, ts_ns, true);
+        accepted(child, current(), Call::default(), -1, ts_ns, true);
     }
 }
 
@@ -186,7 +234,7 @@ fn do_accept(ctx: FEntryContext) -> i32 {
     let call = call_of(thread, |call| call.file != 0);
     if call.file != 0 {
         // The one before went to an io_uring direct descriptor, which no fd_install follows.
-        accepted(sock_of_file(call.file as *const c_void), call, -1, call.returned_ns, false);
+        accepted(sock_of_file(call.file as *const c_void), thread, call, -1, call.returned_ns, false);
     }
     enter(ctx.arg(0));
     0
@@ -210,6 +258,25 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
     0
 }
 
+/// `__sys_accept4(fd, …)` reserves a descriptor before it calls `do_accept` (`__sys_accept4_file`, 5.10 to 7.3), which so
+/// never sees a process that has none left.
+#[fexit(function = "__sys_accept4")]
+fn accept_call_done(ctx: FExitContext) -> i32 {
+    if ctx.arg::<i32>(4) as i64 == EMFILE {
+        failed_on(file_of_fd(ctx.arg::<u32>(0)), EMFILE);
+    }
+    0
+}
+
+/// `io_accept(req, issue_flags)` does the same (5.11 to 7.3).
+#[fexit(function = "io_accept")]
+fn uring_accept_done(ctx: FExitContext) -> i32 {
+    if ctx.arg::<i32>(2) as i64 == EMFILE {
+        failed_on(read!(ctx.arg::<*const c_void>(0), uring_file as u64) as *const c_void, EMFILE);
+    }
+    0
+}
+
 /// `fd_install(fd, file)`: the last step of accept, which makes the descriptor the application's. It also serves the
 /// thread that was inside accept at the attach: an fexit does not see a call that began before it was attached.
 #[fentry(function = "fd_install")]
@@ -224,7 +291,7 @@ fn fd_install(ctx: FEntryContext) -> i32 {
     }
     let child = sock_of_file(file);
     if !child.is_null() {
-        accepted(child, call, fd, now(), false);
+        accepted(child, thread, call, fd, now(), false);
     }
     0
 }
@@ -249,11 +316,15 @@ fn returned(result: i64) {
         return;
     }
     let ts_ns = now();
-    let child = tcp_of(sock_of_socket(file_of_fd(result as u32)));
-    if !child.is_null() {
-        if accepted(child, call, result as i32, ts_ns, false) {
-            count(counter::RETURNED);
-        }
+    let mut child = sock_of_socket(file_of_fd(result as u32));
+    let mut known = queued(child);
+    if known.listener == 0 {
+        // A Multipath TCP socket stands for its first subflow; and it may be no socket of TCP.
+        child = tcp_of(child);
+        known = queued(child);
+    }
+    if !child.is_null() && accepted_as(child, known, thread, call, result as i32, ts_ns, false) {
+        count(counter::RETURNED);
     }
 }
 
@@ -284,28 +355,37 @@ fn sys_exit_accept4(ctx: TracePointContext) -> u32 {
 /// A completion of the current process's io_uring: it accepted something if its result is the descriptor of a
 /// connection that we saw queued.
 #[inline(always)]
-fn completed(result: i32) {
-    if result < 0 || !is_target((current() >> 32) as u32) {
+fn completed(req: *const c_void, result: i32) {
+    const ACCEPT: u8 = 13;
+    if result < 0 {
+        // Of further completions of one request it is not said whose they are; they tell of no error.
+        if !req.is_null() && read!(req, uring_opcode as u8) == ACCEPT {
+            failed_on(read!(req, uring_file as u64) as *const c_void, result.into());
+        }
+        return;
+    }
+    let thread = current();
+    if !is_target((thread >> 32) as u32) {
         return;
     }
     let ts_ns = now();
     let child = sock_of_file(file_of_fd(result as u32));
     if !child.is_null() {
-        accepted(child, Call::default(), result, ts_ns, false);
+        accepted(child, thread, Call::default(), result, ts_ns, false);
     }
 }
 
 /// `io_uring_complete(ctx, req, user_data, res, …)`, 6.0 to 6.14.
 #[btf_tracepoint(function = "io_uring_complete")]
 fn io_uring_complete_res(ctx: BtfTracePointContext) -> i32 {
-    completed(ctx.arg(3));
+    completed(ctx.arg(1), ctx.arg(3));
     0
 }
 
 /// `io_uring_complete(ctx, req, cqe)`, from 6.15 on; `struct io_uring_cqe` has its result at byte 8.
 #[btf_tracepoint(function = "io_uring_complete")]
 fn io_uring_complete_cqe(ctx: BtfTracePointContext) -> i32 {
-    completed(read_at::<i32>(ctx.arg::<*const c_void>(2), 8));
+    completed(ctx.arg(1), read_at::<i32>(ctx.arg::<*const c_void>(2), 8));
     0
 }
 
@@ -318,23 +398,27 @@ fn named(ctx: &SockAddrContext) -> i32 {
     const ACCEPT4: u64 = 288;
     const ALLOWED: i32 = 1;
     // SAFETY: the kernel's own context; the member is the socket in every program of this kind.
-    let sk = unsafe { (*ctx.sock_addr).__bindgen_anon_1.sk };
+    let (protocol, sk) = unsafe { ((*ctx.sock_addr).protocol, (*ctx.sock_addr).__bindgen_anon_1.sk) };
     // The verifier lets nobody reckon with a socket in these programs; with a number it does.
-    let child = read_at::<u64>((&raw const sk).cast(), 0) as *const c_void;
+    let mut child = number_of(sk.cast()) as *const c_void;
+    if protocol == IPPROTO_MPTCP as u32 {
+        child = tcp_of(child);
+    }
     // SAFETY: the reference is copied at once.
     let Some(queued) = unsafe { QUEUED.get(child as u64) }.copied() else { return ALLOWED };
     let registers = registers();
-    if registers.is_null() || !matches!(read!(registers, regs_call as u64), ACCEPT | ACCEPT4) {
+    if registers.is_null() || !matches!(register!(registers, regs_call), ACCEPT | ACCEPT4) {
         return ALLOWED;
     }
     if !rests() {
         count(counter::NAMED);
         return ALLOWED;
     }
-    let call = call_of(current(), |_| true);
+    let thread = current();
+    let call = call_of(thread, |_| true);
     // What was noted before the hooks rested may be of an earlier call.
     let call = if call.listener == queued.listener { call } else { Call::default() };
-    accepted(child, call, -1, now(), false);
+    accepted(child, thread, call, -1, now(), false);
     ALLOWED
 }
 

@@ -29,14 +29,26 @@ fn retransmit(ctx: BtfTracePointContext) -> i32 {
         let exchange = &raw mut (*connection).exchange;
         if (*exchange).retransmits == 0 {
             (*exchange).retransmit_ns = now();
+            (*exchange).dsack_base = load_dsacks(sk);
         }
         (*exchange).retransmits += 1;
     }
     0
 }
 
+/// Low bits of the segments that the peer has told to have had already.
+#[inline(always)]
+fn load_dsacks(sk: *mut c_void) -> u8 {
+    let tp = tcp_of(sk);
+    if tp.is_null() { 0 } else { load!(tp, dsack_dups as u32) as u8 }
+}
+
 /// An ACK is never delayed by less than `TCP_ATO_MIN`, 40 ms (5.10 to 7.3), less what a timer is early.
 const LEAST_NS: u64 = 20_000_000;
+/// Nor by more than `TCP_DELACK_MAX`, 200 ms: what leaves later is an answer to something else, such as a probe.
+const MOST_NS: u64 = 200_000_000;
+/// How late a timer may be on a busy machine.
+const LATE_NS: u64 = 50_000_000;
 /// Stamps closer than this are of one event.
 const SAME_NS: u64 = 1_000_000;
 /// A read may be kept from its processor for so long between the ACK that it sends and its return.
@@ -51,7 +63,9 @@ unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64, seen: bool) 
         moment::delayed_ack(connection, ts_ns, seen);
         let exchange = &raw mut (*connection).exchange;
         (*exchange).delayed_acks += 1;
-        (*exchange).delayed_ack_us += ((ts_ns - (*connection).arrival_ns) / 1_000) as u32;
+        // The newest arrival that was seen may be older than the data that the ACK is for.
+        let waited_ns = ts_ns - (*connection).arrival_ns;
+        (*exchange).delayed_ack_us += (if waited_ns < MOST_NS { waited_ns } else { MOST_NS } / 1_000) as u32;
         (*exchange).delayed_ack_ns = ts_ns;
         // The next scan tells of it, whatever the last one showed.
         (*connection).shown_seq = 0;
@@ -75,6 +89,9 @@ pub(crate) unsafe fn left_late(connection: *const Connection, tp: *const c_void)
         if arrival_ns == 0 || sent_ns < arrival_ns + LEAST_NS || sent_ns < counted_ns + LEAST_NS {
             return 0;
         }
+        if sent_ns > arrival_ns + MOST_NS + LATE_NS {
+            return 0;
+        }
         sent_ns
     }
 }
@@ -89,7 +106,7 @@ pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const 
     // SAFETY: promised by the caller.
     unsafe {
         let sent_ns = left_late(connection, tp);
-        if sent_ns == 0 || (*connection).fin_by != 0 {
+        if sent_ns == 0 || (*connection).exchange.fin_by != 0 {
             return;
         }
         // `__tcp_transmit_skb` notes the jiffy of each segment with data, sent for the first time or again.

@@ -31,7 +31,7 @@ fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
         | since(exchange.acked_ns)
         | exchange.bytes_out
         | of_user(&exchange.writer, exchange.out_last_ns);
-    let counts = exchange.reads | exchange.eagains | exchange.writes | exchange.small_writes;
+    let counts = exchange.reads | exchange.writes;
     (inbound | outbound) >> 32 | (counts >> 16) as u64
 }
 
@@ -40,8 +40,9 @@ fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
 fn unusual(exchange: &Exchange) -> u64 {
     let counts = exchange.unread | exchange.unsent | exchange.unacked | exchange.window_jiffies | exchange.delayed_acks;
     let [a, b, c, d, e] = exchange.held;
-    let held = (a | b | c | d | e) as u32 | (exchange.holding ^ hold::NONE) as u32;
-    exchange.starved_ns | exchange.blocked_ns | exchange.retransmit_ns | (counts | held) as u64
+    let held = (a | b | c | d | e | exchange.pauses) as u32 | (exchange.holding ^ hold::NONE) as u32;
+    let paused = exchange.pause_delay_us | exchange.pause_cpu_us | exchange.flags as u32;
+    exchange.starved_ns | exchange.blocked_ns | exchange.retransmit_ns | (counts | held | paused) as u64
 }
 
 #[inline(always)]
@@ -97,9 +98,9 @@ pub(crate) unsafe fn emit(exchange: *const Exchange) -> bool {
             (*record).reader = brief_use(&exchange.reader, exchange.read_first_ns);
             (*record).writer = brief_use(&exchange.writer, exchange.out_last_ns);
             (*record).reads = exchange.reads as u16;
-            (*record).eagains = exchange.eagains as u16;
+            (*record).eagains = exchange.eagains;
             (*record).writes = exchange.writes as u16;
-            (*record).small_writes = exchange.small_writes as u16;
+            (*record).small_writes = exchange.small_writes;
             (*record).last_sizes = exchange.last_sizes;
         }
     })

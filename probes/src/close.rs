@@ -1,14 +1,21 @@
-//! A connection is made by this host, ends, and is destroyed.
+//! A connection ends, and is destroyed; what comes after that.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::ffi::c_void;
 
+use aya_ebpf::{
+    helpers::generated,
+    macros::{btf_tracepoint, fentry},
+    programs::{BtfTracePointContext, FEntryContext},
+};
 use backscope_abi as abi;
-use backscope_abi::{Connection, counter, progress, role};
+use backscope_abi::{Connection, Exchange, counter, ending, progress, role, why};
 
 use crate::{
-    connection::{connection_of, finish, forget, open, tcp_of},
-    kernel::{current, load, now, read, write_ends},
-    maps::{cookie_of, count, emit_with, is_target},
+    connect,
+    connection::{connection_of, finish, forget, tcp_of, unread},
+    handshake::peer_left,
+    kernel::{config, load, local_of, now, payload_of, peer_of, read, receiver_of, sender_of},
+    maps::{count, emit_with, is_served},
     moment,
 };
 
@@ -17,22 +24,22 @@ const TCP_SYN_SENT: i32 = 2;
 const TCP_FIN_WAIT1: i32 = 4;
 const TCP_CLOSE: i32 = 7;
 const TCP_CLOSE_WAIT: i32 = 8;
+const TCP_LISTEN: u8 = 10;
+const TCP_TIME_WAIT: u8 = 6;
+const EPIPE: u32 = 32;
+const ECONNABORTED: u32 = 103;
+const ECONNRESET: u32 = 104;
 const ETIMEDOUT: u32 = 110;
-const BY_LOCAL: u8 = 1;
-const BY_PEER: u8 = 2;
-const FIN: u8 = 1;
-const RESET: u8 = 2;
-const TIMEOUT: u8 = 3;
+const ECONNREFUSED: u32 = 111;
+pub(crate) const BY_LOCAL: u8 = 1;
+pub(crate) const BY_PEER: u8 = 2;
 
 /// The state of a socket that is no listener's child changes.
 #[inline(always)]
 pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
     if new == TCP_SYN_SENT {
-        let tgid = (current() >> 32) as u32;
-        if is_target(tgid) {
-            open(sk, cookie_of(sk), role::CLIENT, 0, tgid);
-            moment::state(sk, old, new);
-        }
+        connect::asked(sk);
+        moment::state(sk, old, new);
         return;
     }
     moment::state(sk, old, new);
@@ -40,48 +47,121 @@ pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
     if !made && new != TCP_FIN_WAIT1 && new != TCP_CLOSE_WAIT && new != TCP_CLOSE {
         return;
     }
+    // What ends without an error once this host has closed has told all before.
+    if new == TCP_CLOSE && ends_quietly(sk, old) {
+        return;
+    }
     let connection = connection_of(sk);
     if connection.is_null() {
         return;
     }
+    peer_left(sk, connection, new);
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        if made {
-            return opened(sk, (*connection).exchange.sock, (*connection).tgid);
+        match () {
+            () if made => connect::made(sk, connection),
+            () if old == TCP_SYN_SENT => connect::failed(sk, connection),
+            () if new == TCP_CLOSE => closes(sk, connection, old),
+            () if (*connection).exchange.fin_by == 0 => {
+                let exchange = &raw mut (*connection).exchange;
+                (*exchange).fin_by = if new == TCP_FIN_WAIT1 { BY_LOCAL } else { BY_PEER };
+                (*exchange).fin_how = ending::FIN;
+                (*exchange).fin_ns = now();
+            }
+            () => {}
         }
-        if (*connection).fin_by != 0 {
-            return;
-        }
-        let error = load!(sk as *const c_void, sk_err as u32);
-        let (by, how) = match new {
-            TCP_FIN_WAIT1 => (BY_LOCAL, FIN),
-            TCP_CLOSE_WAIT => (BY_PEER, FIN),
-            _ if error == ETIMEDOUT => (BY_LOCAL, TIMEOUT),
-            _ if error != 0 => (BY_PEER, RESET),
-            _ => (BY_LOCAL, RESET),
-        };
-        (*connection).fin_by = by;
-        (*connection).fin_how = how;
-        (*connection).fin_ns = now();
     }
 }
 
-/// Tells the agent of a connection that a watched process made.
+/// A socket goes to CLOSE, without an error, from a state in which this host has closed.
 #[inline(always)]
-fn opened(sk: *const c_void, sock: u64, tgid: u32) {
-    emit_with(|record: *mut abi::Opened| {
-        // SAFETY: memory of the ring for one record, every field of which is written here.
-        unsafe {
-            (*record).kind = abi::OPENED;
-            (*record).tgid = tgid;
-            (*record).ts_ns = now();
-            (*record).sock = sock;
-            let mut head = MaybeUninit::uninit();
-            write_ends(sk, head.as_mut_ptr(), &raw mut (*record).local, &raw mut (*record).peer);
-            (*record).srtt_us = read!(sk, srtt_us as u32);
-            (*record)._pad = 0;
+fn ends_quietly(sk: *mut c_void, old: i32) -> bool {
+    !matches!(old, TCP_ESTABLISHED | TCP_SYN_SENT | TCP_CLOSE_WAIT) && load!(sk as *const c_void, sk_err as u32) == 0
+}
+
+/// The connection goes from `old` to CLOSE. With an error the kernel or the peer ended it. Without one, and before this host
+/// had closed, close reset it (`__tcp_close`, 5.10 to 7.3): since data were unread, or for SO_LINGER with a time of 0.
+///
+/// # Safety
+/// `connection` must point to the live map value of `sk`.
+#[inline(always)]
+unsafe fn closes(sk: *mut c_void, connection: *mut Connection, old: i32) {
+    let error = load!(sk as *const c_void, sk_err as u32);
+    let (by, how, why) = match error {
+        // `ends_quietly` has sent all other states away.
+        0 => {
+            // SAFETY: promised by the caller.
+            let unread = unsafe { note_lost(sk, connection, old) };
+            (BY_LOCAL, ending::RESET, if unread != 0 { why::UNREAD } else { why::LINGER })
         }
-    });
+        EPIPE | ECONNRESET | ECONNREFUSED => (BY_PEER, ending::RESET, why::RESET),
+        ECONNABORTED => (BY_LOCAL, ending::RESET, why::ABORTED),
+        ETIMEDOUT => (BY_LOCAL, ending::TIMEOUT, given_up(sk)),
+        _ => (BY_LOCAL, ending::TIMEOUT, why::UNREACHABLE),
+    };
+    // SAFETY: promised by the caller.
+    unsafe {
+        (*connection).why = why;
+        let exchange = &raw mut (*connection).exchange;
+        if (*exchange).fin_by == 0 {
+            (*exchange).fin_by = by;
+            (*exchange).fin_how = how;
+            (*exchange).fin_ns = now();
+        } else if (*exchange).fin_by == BY_PEER && (*exchange).fin_how == ending::FIN && error != 0 {
+            (*exchange).gone = 1;
+        }
+    }
+}
+
+/// What the kernel got no answer to: what was sent, or else its keepalive probes.
+#[inline(always)]
+fn given_up(sk: *mut c_void) -> u8 {
+    let waits = read!(sk, write_seq as u32) != read!(sk, snd_una as u32);
+    if waits { why::UNACKNOWLEDGED } else { why::KEEPALIVE }
+}
+
+/// This host resets the connection: notes what is lost by that. Returns the bytes unread; the peer's FIN has a number, too.
+///
+/// # Safety
+/// `connection` must point to the live map value of `sk`.
+#[inline(always)]
+unsafe fn note_lost(sk: *mut c_void, connection: *mut Connection, old: i32) -> u32 {
+    let mut unread = read!(sk, rcv_nxt as u32).wrapping_sub(read!(sk, copied_seq as u32));
+    if old == TCP_CLOSE_WAIT && unread != 0 {
+        unread -= 1;
+    }
+    let unacked = read!(sk, write_seq as u32).wrapping_sub(read!(sk, snd_una as u32));
+    // SAFETY: promised by the caller.
+    unsafe { (*connection).reading_since_ns = (unacked as u64) << 32 | unread as u64 };
+    unread
+}
+
+/// Jiffies from the newest data of a connection to its end, which was `since_ns` ago.
+#[inline(always)]
+fn idle_jiffies(tp: *const c_void, since_ns: u64) -> u32 {
+    // SAFETY: no arguments, no preconditions.
+    let now = unsafe { generated::bpf_jiffies64() } as u32;
+    let (sent, came) = (now.wrapping_sub(load!(tp, lsndtime as u32)), now.wrapping_sub(load!(tp, lrcvtime as u32)));
+    let age = if sent < came { sent } else { came };
+    let since = (since_ns / config!(tick_ns) as u64) as u32;
+    if age > since { age - since } else { 0 }
+}
+
+/// A request came after the last answer, while this host could answer it still, and nobody has read it.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+pub(crate) unsafe fn is_next_unread(connection: *const Connection, tp: *const c_void) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let (last, since_ns) = (&raw const (*connection).exchange, (*connection).unread_since_ns);
+        (*last).role == role::SERVER
+            && (*last).writes != 0
+            && since_ns > (*last).out_last_ns
+            && ((*last).fin_by != BY_LOCAL || since_ns < (*last).fin_ns)
+            && unread(tp) != 0
+    }
 }
 
 /// The socket goes: its last exchange is sent, and its totals. A connection that nobody accepted says nothing.
@@ -89,10 +169,23 @@ fn opened(sk: *const c_void, sock: u64, tgid: u32) {
 pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: bool) {
     count(counter::ENDED);
     let tp = tcp_of(sk);
-    if accepted && !tp.is_null() {
+    // SAFETY: checked for null; the value lives as long as the socket.
+    let how = unsafe { (*connection).exchange.fin_how };
+    if how == ending::ASKED {
+        // SAFETY: as above.
+        unsafe { connect::unrouted(connection) };
+    } else if accepted && how != ending::NEVER && !tp.is_null() {
         // SAFETY: checked for null; the value lives as long as the socket.
         unsafe {
             let ts_ns = now();
+            if is_next_unread(connection, tp) {
+                let (since_ns, newest_ns) = ((*connection).unread_since_ns, (*connection).arrival_ns);
+                finish(connection, tp, ts_ns, progress::FOLLOWED);
+                (*connection).exchange.in_first_ns = since_ns;
+                (*connection).exchange.in_last_ns = newest_ns;
+            }
+            let idle = idle_jiffies(tp, ts_ns - (*connection).exchange.fin_ns);
+            let unseen = (*connection).unread_since_ns != 0 && (*connection).exchange.reads == 0;
             finish(connection, tp, ts_ns, progress::CLOSED);
             let last = &raw const (*connection).exchange;
             let begun = (*last).progress == progress::CLOSED;
@@ -101,20 +194,141 @@ pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: 
                 (*record).retransmits = load!(tp, total_retrans as u32);
                 (*record).ts_ns = ts_ns;
                 (*record).sock = (*connection).exchange.sock;
-                (*record).fin_ns = (*connection).fin_ns;
+                (*record).fin_ns = (*last).fin_ns;
                 (*record).bytes_in = (*connection).bytes_in;
                 (*record).bytes_out = (*connection).bytes_out;
                 (*record).exchanges = if begun { (*last).seq } else { (*last).seq - 1 };
-                (*record)._pad2 = 0;
+                (*record).idle_jiffies = if (*last).fin_by == 0 { 0 } else { idle };
                 (*record).delayed_acks = (*connection).exchange.delayed_acks;
                 (*record).delayed_ack_us = (*connection).exchange.delayed_ack_us;
-                (*record).fin_by = (*connection).fin_by;
-                (*record).fin_how = (*connection).fin_how;
-                (*record)._pad = [0; 6];
+                (*record).fin_by = (*last).fin_by;
+                (*record).fin_how = (*last).fin_how;
+                (*record).why = (*connection).why;
+                let is_lost = (*connection).why == why::UNREAD || (*connection).why == why::LINGER;
+                let lost = if is_lost { (*connection).reading_since_ns } else { 0 };
+                (*record).unread = lost as u32;
+                (*record).unacked = (lost >> 32) as u32;
+                let unanswered = begun && is_unanswered(last);
+                let client = (*last).role == role::CLIENT;
+                let asked_ns = if client { (*last).out_first_ns } else { (*last).in_first_ns };
+                (*record).asked_ns = if unanswered { asked_ns } else { 0 };
+                (*record).unanswered = unanswered as u8;
+                (*record).min_rtt_us = load!(tp, rtt_min as [u32; 2])[1];
+                (*record)._pad2 = 0;
+                (*record).unseen = unseen as u8;
+                (*record).multipath = load!(tp, is_mptcp as u8);
+                (*record)._pad = [0; 2];
             });
         }
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe { moment::destroyed(connection) };
     forget(sk);
+}
+
+/// The request of an exchange went all the way, and no part of the response.
+///
+/// # Safety
+/// `exchange` must point to a live map value.
+#[inline(always)]
+unsafe fn is_unanswered(exchange: *const Exchange) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe {
+        match (*exchange).role {
+            role::CLIENT => (*exchange).writes != 0 && (*exchange).reads == 0,
+            _ => (*exchange).writes == 0,
+        }
+    }
+}
+
+/// The kernel answers this segment by a RST. Tells of it if it has data for a port that is listened on: they came when the
+/// connection was closed here, whatever stands for it by now.
+#[inline(always)]
+fn came_late(sk: *const c_void, skb: *const c_void) {
+    // A RST of this host's own accord answers no segment.
+    if skb.is_null() {
+        return;
+    }
+    let state = if sk.is_null() { 0 } else { read!(sk, skc_state as u8) };
+    if !matches!(state as i32, 0 | TCP_CLOSE) && state != TCP_TIME_WAIT && state != TCP_LISTEN {
+        return;
+    }
+    let bytes = payload_of(skb);
+    let local = receiver_of(skb);
+    if bytes == 0 || !is_served(local.port) {
+        return;
+    }
+    emit_with(|record: *mut abi::Late| {
+        // SAFETY: memory of the ring for one record, every field of which is written here.
+        unsafe {
+            (*record).kind = abi::LATE;
+            (*record).bytes = bytes;
+            (*record).ts_ns = now();
+            (*record).local = local;
+            (*record).peer = sender_of(skb);
+            (*record).sock = 0;
+            (*record).idle_ns = 0;
+        }
+    });
+}
+
+/// Data come to a connection of a server that has sent its FIN, and reads on (a lingering close): tells of the first of them,
+/// unless the close left a request unanswered. A function of its own for the room on the stack.
+///
+/// # Safety
+/// `connection` must point to the live map value of `sk`, which `tp` must be.
+#[inline(never)]
+pub(crate) unsafe fn lingers(sk: *const c_void, tp: *const c_void, connection: *mut Connection, ts_ns: u64) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let last = &raw const (*connection).exchange;
+        if (*connection).late != 0 || (*last).writes == 0 && (*last).in_first_ns != 0 {
+            return;
+        }
+        (*connection).late = 1;
+        let mut active_ns = (*connection).arrival_ns;
+        if active_ns < (*last).out_last_ns {
+            active_ns = (*last).out_last_ns;
+        }
+        if active_ns < (*last).read_last_ns {
+            active_ns = (*last).read_last_ns;
+        }
+        if active_ns == 0 {
+            // What it did before it was idle is not kept.
+            let age = (generated::bpf_jiffies64() as u32).wrapping_sub(load!(tp, lsndtime as u32));
+            active_ns = ts_ns.saturating_sub(age as u64 * config!(tick_ns) as u64);
+        }
+        let (fin_ns, sock) = ((*last).fin_ns, (*last).sock);
+        let bytes = unread(tp);
+        emit_with(|record: *mut abi::Late| {
+            (*record).kind = abi::LATE;
+            (*record).bytes = bytes;
+            (*record).ts_ns = ts_ns;
+            (*record).local = local_of(sk);
+            (*record).peer = peer_of(sk);
+            (*record).sock = sock;
+            (*record).idle_ns = if fin_ns > active_ns { fin_ns - active_ns } else { 0 };
+        });
+    }
+}
+
+/// `tcp_send_reset(sk, skb, …)`: up to 6.9 of sockets in full alone.
+#[btf_tracepoint(function = "tcp_send_reset")]
+fn late(ctx: BtfTracePointContext) -> i32 {
+    came_late(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// `tcp_v4_send_reset(sk, skb, …)`.
+#[fentry(function = "tcp_v4_send_reset")]
+fn late_v4(ctx: FEntryContext) -> i32 {
+    came_late(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// The same for IPv6.
+#[fentry(function = "tcp_v6_send_reset")]
+fn late_v6(ctx: FEntryContext) -> i32 {
+    came_late(ctx.arg(0), ctx.arg(1));
+    0
 }

@@ -9,14 +9,15 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, Exchange, ThreadUse, counter, hold, progress, role};
+use backscope_abi::{Connection, Exchange, ThreadUse, counter, flag, hold, progress, role};
 
 use crate::{
     accept::first_used,
-    brief, idle,
+    brief,
+    hold::settle_hold,
+    idle,
     kernel::{config, load},
     maps::{EVENTS, count},
-    moment,
     storage::{BPF_F_CLONE, SocketStorage, carries_nothing},
     threads,
 };
@@ -127,6 +128,20 @@ pub(crate) fn set_up(connection: *mut Connection, sock: u64, role: u8, midway: u
     count(counter::OPENED);
 }
 
+/// Forgets what turns out to be no connection of its own. `sk` must be a pointer that the verifier knows as a socket.
+#[inline(always)]
+pub(crate) fn discard(sk: *mut c_void) {
+    if config!(socket_storage) == 0 {
+        let _ = CONNECTIONS.remove(sk as u64);
+    } else {
+        let value = CONNECTION.get(sk, 0);
+        if !value.is_null() {
+            // What carries nothing is looked at no more.
+            CONNECTION.remove(sk);
+        }
+    }
+}
+
 /// Forgets a connection whose socket goes.
 #[inline(always)]
 pub(crate) fn forget(sk: *mut c_void) {
@@ -164,39 +179,31 @@ pub(crate) fn reached(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) as i32 >= 0
 }
 
-/// Ends the hold that lasts, if its bytes have been sent meanwhile. When that was the socket's own stamps tell: of what
-/// was acknowledged last, when it had been sent; of what is in flight, when the last segment left.
-///
-/// # Safety
-/// `connection` must point to a live map value.
+/// Bytes that can be read. The peer's FIN has a number, too, until the application has read the end; once it is in,
+/// nothing comes behind it (`tcp_fin`, 5.10 to 7.3).
 #[inline(always)]
-pub(crate) unsafe fn settle_hold(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let exchange = &raw mut (*connection).exchange;
-        let reason = (*exchange).holding;
-        if reason == hold::NONE || !reached(load!(tp, snd_nxt as u32), (*connection).hold_seq) {
-            return;
-        }
-        let sent_ns = if reached(load!(tp, snd_una as u32), (*connection).hold_seq) {
-            load!(tp, first_tx_mstamp as u64) * 1_000
-        } else {
-            load!(tp, tcp_wstamp_ns as u64)
-        };
-        let since_ns = (*exchange).holding_since_ns;
-        let until_ns = if sent_ns < since_ns || sent_ns > ts_ns { ts_ns } else { sent_ns };
-        let held_ns = until_ns - since_ns;
-        let at = if reason < hold::PACING { reason } else { hold::PACING } as usize;
-        (*exchange).held_ns[at] += held_ns;
-        (*exchange).held[at] += 1;
-        (*exchange).sent_ns = until_ns;
-        (*exchange).holding = hold::NONE;
-        moment::release(connection, reason, until_ns, held_ns);
-        if held_ns > (*connection).longest_hold_ns {
-            (*connection).longest_hold_ns = held_ns;
-            (*exchange).held_sizes = (*connection).hold_sizes;
-        }
+pub(crate) fn unread(tp: *const c_void) -> u32 {
+    const TCP_ESTABLISHED: u8 = 1;
+    const TCP_TIME_WAIT: u8 = 6;
+    const TCP_CLOSE: u8 = 7;
+    const TCP_CLOSE_WAIT: u8 = 8;
+    const TCP_LAST_ACK: u8 = 9;
+    const TCP_CLOSING: u8 = 11;
+    let unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
+    if unread == 0 {
+        return 0;
     }
+    let state = load!(tp, skc_state as u8);
+    if state == TCP_ESTABLISHED {
+        return unread;
+    }
+    let ended = match state {
+        TCP_TIME_WAIT | TCP_CLOSE_WAIT | TCP_LAST_ACK | TCP_CLOSING => true,
+        // Closed by the FINs of both ends, unless there is an error.
+        TCP_CLOSE => load!(tp, sk_err as u32) == 0,
+        _ => false,
+    };
+    unread - ended as u32
 }
 
 /// Notes when the last byte was acknowledged, if it has been: the time of the newest ACK that delivered something. It
@@ -208,12 +215,24 @@ pub(crate) unsafe fn settle_hold(connection: *mut Connection, tp: *const c_void,
 pub(crate) unsafe fn settle_ack(connection: *mut Connection, tp: *const c_void) {
     // SAFETY: promised by the caller.
     unsafe {
-        let exchange = &raw mut (*connection).exchange;
-        if (*exchange).writes == 0 || (*exchange).acked_ns != 0 {
-            return;
+        let exchange = &raw const (*connection).exchange;
+        if (*exchange).writes != 0 && (*exchange).acked_ns == 0 {
+            settle_ack_of(connection, tp, load!(tp, snd_una as u32), load!(tp, write_seq as u32));
         }
+    }
+}
+
+/// The same of an exchange that has writes, with what is acknowledged and what is written.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+unsafe fn settle_ack_of(connection: *mut Connection, tp: *const c_void, una: u32, end: u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let exchange = &raw mut (*connection).exchange;
         // A FIN that was sent counts as a byte that was written.
-        if load!(tp, snd_una as u32) == load!(tp, write_seq as u32) {
+        if una == end && (*exchange).acked_ns == 0 {
             (*exchange).acked_ns = load!(tp, delivered_mstamp as u64) * 1_000;
             if (*exchange).sent_ns == 0 {
                 (*exchange).sent_ns = load!(tp, first_tx_mstamp as u64) * 1_000;
@@ -229,8 +248,8 @@ pub(crate) const BULK: u64 = 16_384;
 pub(crate) struct Sending {
     /// Something was out, or waited to be.
     pub(crate) busy: u32,
-    /// Of that: the peer's window, or the room in the send buffer, limited it.
-    pub(crate) limited: u32,
+    /// Of that: the peer's window limited it.
+    pub(crate) window: u32,
     /// Something is out now.
     pub(crate) is_busy: bool,
 }
@@ -239,20 +258,19 @@ pub(crate) struct Sending {
 pub(crate) fn sending(tp: *const c_void) -> Sending {
     const UNSPECIFIED: u8 = 0;
     const RWND_LIMITED: u8 = 2;
-    let stats = load!(tp, chrono_stat as [u32; 3]);
-    let mut limited = stats[1].wrapping_add(stats[2]);
-    let mut busy = limited.wrapping_add(stats[0]);
+    let [only_busy, mut window, by_buffer] = load!(tp, chrono_stat as [u32; 3]);
+    let mut busy = only_busy.wrapping_add(window).wrapping_add(by_buffer);
     let kind = load!(tp, chrono_type as u8) & 3;
     if kind != UNSPECIFIED {
         // SAFETY: no arguments, no preconditions.
         let now = unsafe { generated::bpf_jiffies64() } as u32;
         let running = now.wrapping_sub(load!(tp, chrono_start as u32));
         busy = busy.wrapping_add(running);
-        if kind >= RWND_LIMITED {
-            limited = limited.wrapping_add(running);
+        if kind == RWND_LIMITED {
+            window = window.wrapping_add(running);
         }
     }
-    Sending { busy, limited, is_busy: kind != UNSPECIFIED }
+    Sending { busy, window, is_busy: kind != UNSPECIFIED }
 }
 
 /// Fills in what is read from the socket when an exchange is sent or shown.
@@ -264,17 +282,33 @@ pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_
     // SAFETY: promised by the caller.
     unsafe {
         settle_hold(connection, tp, ts_ns);
-        settle_ack(connection, tp);
         let exchange = &raw mut (*connection).exchange;
         let (una, nxt, end) = (load!(tp, snd_una as u32), load!(tp, snd_nxt as u32), load!(tp, write_seq as u32));
+        if (*exchange).writes != 0 {
+            settle_ack_of(connection, tp, una, end);
+        }
         (*exchange).ts_ns = ts_ns;
         (*exchange).unsent = end.wrapping_sub(nxt);
         // Once the last byte was acknowledged, what is in flight belongs to the exchange that this one is followed by.
         (*exchange).unacked = if (*exchange).acked_ns == 0 { nxt.wrapping_sub(una) } else { 0 };
-        (*exchange).unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
+        (*exchange).unread = unread(tp);
+        if (*exchange).gone != 0 && (*exchange).unread != 0 {
+            // There was a FIN before the RST.
+            (*exchange).unread -= 1;
+        }
+        (*exchange).flags &= !flag::LEFT;
+        // Who left nothing behind cleared the stamp, and what came since has set it anew.
+        let (since_ns, newest_ns) = ((*connection).unread_since_ns, (*connection).arrival_ns);
+        let read_ns = (*exchange).read_last_ns;
+        if since_ns != 0 && since_ns < read_ns && newest_ns <= read_ns && (*exchange).unread != 0 {
+            (*exchange).flags |= flag::LEFT;
+        }
         (*exchange).min_rtt_us = load!(tp, rtt_min as [u32; 2])[1];
         if (*exchange).bytes_out >= BULK || (*connection).blocked_since_ns != 0 {
-            (*exchange).window_jiffies = sending(tp).limited.wrapping_sub((*connection).window_base);
+            (*exchange).window_jiffies = sending(tp).window.wrapping_sub((*connection).window_base);
+        }
+        if (*exchange).retransmits != 0 {
+            (*exchange).spurious = (load!(tp, dsack_dups as u32) as u8).wrapping_sub((*exchange).dsack_base);
         }
     }
 }
@@ -330,9 +364,8 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
     // SAFETY: promised by the caller.
     unsafe {
         let exchange = &raw mut (*connection).exchange;
-        // What came when the connection was idle, and was never read, makes no exchange.
-        let came = (*exchange).in_first_ns != 0 && (*exchange).seq == 1;
-        if (*exchange).reads == 0 && (*exchange).writes == 0 && !came {
+        // Where no byte came and none was written, there is no exchange.
+        if (*exchange).in_first_ns == 0 && (*exchange).writes == 0 {
             return;
         }
         bring_up_to_date(connection, tp, ts_ns);
@@ -344,24 +377,36 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
             return;
         }
         let sending = sending(tp);
-        (*connection).window_base = sending.limited;
-        (*connection).busy_base = if sending.is_busy { u32::MAX } else { sending.busy };
-        let (seq, sock, role) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role);
-        let (acks, ack_ns, ack_us) = ((*exchange).delayed_acks, (*exchange).delayed_ack_ns, (*exchange).delayed_ack_us);
+        (*connection).window_base = sending.window;
+        (*connection).busy_base = sending.busy;
+        let sent_ns = if (*exchange).sent_ns != 0 { (*exchange).sent_ns } else { (*exchange).out_last_ns };
+        let sent = (sent_ns / abi::SENT_UNIT_NS) as u32;
+        let sent_before = if sent != 0 { sent } else { (*exchange).sent_before };
+        let (seq, sock, role, fin_by) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role, (*exchange).fin_by);
         let words = exchange.cast::<u64>();
         if is_brief {
+            // What lasts lies behind that.
             core::ptr::write_bytes(words, 0, brief::TOLD / 8);
         } else {
+            let (acks, ack_ns) = ((*exchange).delayed_acks, (*exchange).delayed_ack_ns);
+            let ack_us = (*exchange).delayed_ack_us;
+            let (fin_how, fin_ns) = ((*exchange).fin_how, (*exchange).fin_ns);
             core::ptr::write_bytes(words, 0, size_of::<Exchange>() / 8);
+            (*exchange).delayed_acks = acks;
+            (*exchange).delayed_ack_ns = ack_ns;
+            (*exchange).delayed_ack_us = ack_us;
+            (*exchange).fin_how = fin_how;
+            (*exchange).fin_ns = fin_ns;
         }
         (*exchange).kind = abi::EXCHANGE;
         (*exchange).seq = seq;
         (*exchange).sock = sock;
         (*exchange).role = role;
+        (*exchange).fin_by = fin_by;
         (*exchange).holding = hold::NONE;
-        (*exchange).delayed_acks = acks;
-        (*exchange).delayed_ack_ns = ack_ns;
-        (*exchange).delayed_ack_us = ack_us;
+        (*exchange).midway = 0;
+        (*exchange).sent_before = sent_before;
+        (*exchange).was_busy = sending.is_busy as u8;
         (*connection).longest_hold_ns = 0;
     }
 }

@@ -19,7 +19,7 @@ use backscope_abi::{
 };
 
 use crate::{
-    kernel::{config, load, now, read},
+    kernel::{config, load, read},
     maps::{EVENTS, PERIOD, count},
 };
 
@@ -82,6 +82,19 @@ pub(crate) fn registers() -> *const c_void {
     if stack.is_null() { stack } else { stack.wrapping_byte_add(AT) }
 }
 
+/// Reads one of them.
+macro_rules! register {
+    ($registers:expr, $field:ident) => {
+        if $crate::kernel::config!(task_regs) != 0 {
+            // The verifier knows what the helper returned.
+            $crate::kernel::load!($registers, $field as u64)
+        } else {
+            $crate::kernel::read!($registers, $field as u64)
+        }
+    };
+}
+pub(crate) use register;
+
 #[inline(always)]
 pub(crate) fn user<T: Copy + Default>(address: u64) -> T {
     let mut value = T::default();
@@ -100,9 +113,9 @@ fn buffer(size: u32) -> Buffer {
     if registers.is_null() {
         return NONE;
     }
-    let second = read!(registers, regs_second as u64);
+    let second = register!(registers, regs_second);
     let mut vector = second;
-    match read!(registers, regs_call as u64) {
+    match register!(registers, regs_call) {
         // read, write, sendto, recvfrom
         0 | 1 | 44 | 45 => return Buffer { address: second, length: size as u64 },
         // readv, writev
@@ -176,19 +189,22 @@ fn most_looks(spoken: u8) -> u8 {
     }
 }
 
-/// Looks at what a call moved: `size` bytes, after `at` others in this direction. A function of its own for the room on
+/// Looks at what a call moved, at `ts_ns` and not counted yet: `size` bytes. A function of its own for the room on
 /// the stack.
 ///
 /// # Safety
 /// `connection` must point to the live map value of `tp`, `way` must be 0 (inbound) or 1 (outbound).
 #[inline(never)]
-pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u32, size: u32, at: u64) {
+pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u32, size: u32, ts_ns: u64) {
     // SAFETY: promised by the caller; the index is bounded.
     unsafe {
         let looks = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
         let before = *looks;
         *looks = OVER;
         let spoken = before & (TLS | HTTP2);
+        let exchange = &raw const (*connection).exchange;
+        let inbound = (*connection).bytes_in + (*exchange).bytes_in;
+        let at = if way == 0 { inbound } else { (*connection).bytes_out + (*exchange).bytes_out };
         if at > most_bytes(spoken) {
             return;
         }
@@ -212,7 +228,7 @@ pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u
             kind: abi::FIRST_BYTES,
             length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
             sock: (*connection).exchange.sock,
-            ts_ns: now(),
+            ts_ns,
             at: at as u32,
             outbound: way as u8,
             last: last as u8,

@@ -9,8 +9,8 @@ use backscope_abi::{
 };
 
 use crate::{
-    first::{Buffer, allowed, bounded, registers, user},
-    kernel::{AF_INET, AF_INET6, config, mapped, now, read},
+    first::{Buffer, allowed, bounded, register, registers, user},
+    kernel::{AF_INET, AF_INET6, config, mapped, now},
     maps::{EVENTS, count},
 };
 
@@ -74,18 +74,15 @@ fn place(size: u32) -> Place {
     if registers.is_null() {
         return NOWHERE;
     }
-    let second = read!(registers, regs_second as u64);
+    let second = register!(registers, regs_second);
     let size = size as u64;
     // `struct user_msghdr`: the name, and at byte 16 the vector.
-    let header = match read!(registers, regs_call as u64) {
+    let header = match register!(registers, regs_call) {
         // read, write
         0 | 1 => return Place { buffer: Buffer { address: second, length: size }, name: 0 },
         // sendto, recvfrom
         44 | 45 => {
-            return Place {
-                buffer: Buffer { address: second, length: size },
-                name: read!(registers, regs_fifth as u64),
-            };
+            return Place { buffer: Buffer { address: second, length: size }, name: register!(registers, regs_fifth) };
         }
         // sendmsg, recvmsg
         46 | 47 => second,

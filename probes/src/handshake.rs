@@ -13,8 +13,11 @@ use backscope_abi::{Connection, Endpoint, Listener, Queued, counter, stage};
 use crate::{
     close::destroyed,
     connection::connection_of,
-    kernel::{accept_depth, accept_limit, config, now, payload_of, peer_of, read, sender_of, syn_depth},
-    maps::{LISTENERS, QUEUED, add, cookie_of, count, emit, enqueue, listener_at, marked, note_depth, rested_since},
+    kernel::{
+        accept_depth, accept_limit, config, load, now, payload_of, peer_of, read, segments_of, sender_of, syn_depth,
+    },
+    maps::{LISTENERS, QUEUED, add, cookie_of, count, emit, enqueue, listener_at, note_depth, rested_since},
+    storage::carries_nothing,
 };
 
 /// The SYN that this CPU is working on: a CPU handles one at a time, since the stack does it with softirqs off.
@@ -37,7 +40,7 @@ fn in_hand() -> Option<*mut InHand> {
 }
 
 #[inline(always)]
-fn refuse(id: u64, sk: *const c_void, stage: u32, peer: Endpoint) {
+fn refuse(id: u64, sk: *const c_void, stage: u32, peer: Endpoint, bytes: u32) {
     emit(&abi::Overflow {
         kind: abi::OVERFLOW,
         stage,
@@ -47,7 +50,7 @@ fn refuse(id: u64, sk: *const c_void, stage: u32, peer: Endpoint) {
         depth: accept_depth(sk),
         limit: accept_limit(sk),
         syn_depth: syn_depth(sk),
-        _pad: 0,
+        bytes,
     });
 }
 
@@ -93,7 +96,7 @@ fn arrived(sk: *const c_void, id: u64, listener: *mut Listener, skb: *const c_vo
     }
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).overflow_syn }, 1);
-    refuse(id, sk, stage::SYN, sender_of(skb));
+    refuse(id, sk, stage::SYN, sender_of(skb), payload_of(skb));
     true
 }
 
@@ -118,7 +121,7 @@ fn conn_request_done(ctx: FExitContext) -> i32 {
     if let Some(listener) = LISTENERS.get_ptr_mut(id) {
         // SAFETY: a live map value.
         add(unsafe { &raw mut (*listener).syn_dropped }, 1);
-        refuse(id, ctx.arg(2), stage::SYN_QUEUE, Endpoint::default());
+        refuse(id, ctx.arg(2), stage::SYN_QUEUE, Endpoint::default(), u32::MAX);
     }
     0
 }
@@ -164,7 +167,7 @@ fn cookie_v6(_ctx: FEntryContext) -> i32 {
 
 /// `tcp_v{4,6}_syn_recv_sock(sk, skb, req, …)` returned no child while the queue was full: the final ACK is ignored.
 #[inline(always)]
-fn final_ack(sk: *const c_void, req: *const c_void, child: u64, v6: bool) -> i32 {
+fn final_ack(sk: *const c_void, skb: *const c_void, req: *const c_void, child: u64, v6: bool) -> i32 {
     const AF_INET6: u16 = 10;
     // The IPv6 function calls the IPv4 one for IPv4-mapped peers, which has then reported it.
     if child != 0 || v6 != (read!(req, skc_family as u16) == AF_INET6) {
@@ -175,30 +178,30 @@ fn final_ack(sk: *const c_void, req: *const c_void, child: u64, v6: bool) -> i32
     if depth > accept_limit(sk) {
         // SAFETY: a live map value.
         add(unsafe { &raw mut (*listener).overflow_ack }, 1);
-        refuse(id, sk, stage::ACK, peer_of(req));
+        refuse(id, sk, stage::ACK, peer_of(req), payload_of(skb));
     }
     0
 }
 
 #[fexit(function = "tcp_v4_syn_recv_sock")]
 fn final_ack_v4_6(ctx: FExitContext) -> i32 {
-    final_ack(ctx.arg(0), ctx.arg(2), ctx.arg(6), false)
+    final_ack(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(6), false)
 }
 
 #[fexit(function = "tcp_v6_syn_recv_sock")]
 fn final_ack_v6_6(ctx: FExitContext) -> i32 {
-    final_ack(ctx.arg(0), ctx.arg(2), ctx.arg(6), true)
+    final_ack(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(6), true)
 }
 
 /// From some 6.18 on the function has a seventh argument, and so its result another slot.
 #[fexit(function = "tcp_v4_syn_recv_sock")]
 fn final_ack_v4_7(ctx: FExitContext) -> i32 {
-    final_ack(ctx.arg(0), ctx.arg(2), ctx.arg(7), false)
+    final_ack(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(7), false)
 }
 
 #[fexit(function = "tcp_v6_syn_recv_sock")]
 fn final_ack_v6_7(ctx: FExitContext) -> i32 {
-    final_ack(ctx.arg(0), ctx.arg(2), ctx.arg(7), true)
+    final_ack(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(7), true)
 }
 
 /// `sk_drops` of the listener when this CPU began to check a final ACK.
@@ -221,20 +224,42 @@ fn check_req(ctx: FEntryContext) -> i32 {
 /// that yield no child (a SYN sent again, a bare ACK under TCP_DEFER_ACCEPT) count their drop later, or none.
 #[fexit(function = "tcp_check_req")]
 fn check_req_done(ctx: FExitContext) -> i32 {
-    let (sk, req): (*const c_void, *const c_void) = (ctx.arg(0), ctx.arg(2));
+    let (sk, skb, req): (*const c_void, *const c_void, *const c_void) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
     let Some(before) = DROPS_BEFORE.get(0).copied() else { return 0 };
     if read!(sk, sk_drops as u32) == before {
         return 0;
     }
     const AF_INET6: u16 = 10;
-    final_ack(sk, req, ctx.arg(5), read!(req, skc_family as u16) == AF_INET6)
+    final_ack(sk, skb, req, ctx.arg(5), read!(req, skc_family as u16) == AF_INET6)
 }
 
-/// `kfree_skb(skb, location, reason, rx_sk)`: from 6.18 on the reason tells an overflow at the final ACK, and the
-/// fourth argument is the listener.
+/// `tcp_get_cookie_sock(sk, skb, req, dst, tsoff)` up to 6.7: the final ACK to a syncookie, which `tcp_check_req` does not see.
+/// Without a child its request is freed by now, so that the packet tells the sender.
+#[fexit(function = "tcp_get_cookie_sock")]
+fn cookie_child(ctx: FExitContext) -> i32 {
+    let sk: *const c_void = ctx.arg(0);
+    if ctx.arg::<u64>(5) != 0 {
+        return 0;
+    }
+    let Some((id, listener)) = listener_at(sk) else { return 0 };
+    if note_depth(listener, sk, 0) > accept_limit(sk) {
+        // SAFETY: a live map value.
+        add(unsafe { &raw mut (*listener).overflow_ack }, 1);
+        let skb = ctx.arg(1);
+        refuse(id, sk, stage::ACK, sender_of(skb), payload_of(skb));
+    }
+    0
+}
+
+/// `kfree_skb(skb, location, reason, rx_sk)`: from 6.18 on the fourth argument is the listener, and the reason tells an
+/// overflow at the final ACK. What was dropped here is no SYN of a full queue, which nothing shows: those are the rest of
+/// `sk_drops`.
 #[btf_tracepoint(function = "kfree_skb")]
 fn drop_reason(ctx: BtfTracePointContext) -> i32 {
-    if ctx.arg::<u32>(2) != config!(drop_listen_overflow) {
+    let reason = ctx.arg::<u32>(2);
+    let overflow = reason == config!(drop_listen_overflow);
+    let (no_child, other) = (reason == config!(drop_no_socket), reason == config!(drop_not_specified));
+    if !overflow && !no_child && !other {
         return 0;
     }
     let (skb, sk): (*const c_void, *const c_void) = (ctx.arg(0), ctx.arg(3));
@@ -243,11 +268,32 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let Some((id, listener)) = listener_at(sk) else { return 0 };
+    explain(listener, skb, overflow, no_child);
+    let depth = note_depth(listener, sk, 0);
+    // A client that was answered by a syncookie has no request: its ACK, and all that it sends after that, is refused here
+    // (`cookie_v4_check`). The reason is one of any failure; somebody may have accepted in between.
+    if other || no_child && depth < accept_limit(sk) {
+        return 0;
+    }
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).overflow_ack }, 1);
-    note_depth(listener, sk, 0);
-    refuse(id, sk, stage::ACK, sender_of(skb));
+    refuse(id, sk, stage::ACK, sender_of(skb), payload_of(skb));
     0
+}
+
+/// Counts what a dropped packet has added to `sk_drops`: 1 for the child that there was no room for (`tcp_listendrop`), and
+/// where a request took the packet 1 for each of its segments (`sk_drops_skbadd` in `tcp_v4_rcv`).
+#[inline(always)]
+fn explain(listener: *mut Listener, skb: *const c_void, overflow: bool, no_child: bool) {
+    if config!(counts_drops) == 0 {
+        return;
+    }
+    let mut drops = (overflow | no_child) as u64;
+    if !no_child {
+        drops += segments_of(skb) as u64;
+    }
+    // SAFETY: a live map value.
+    add(unsafe { &raw mut (*listener).explained }, drops);
 }
 
 /// `inet_csk_complete_hashdance(sk, child, req, own_req)` → child: the normal way into the accept queue.
@@ -331,17 +377,32 @@ fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     let Some((id, listener)) = listener_at(sk) else { return 0 };
     // SAFETY: a live map value.
     add(unsafe { &raw mut (*listener).synack_retransmits }, 1);
-    note_depth(listener, sk, 0);
-    if config!(events) != 0 {
+    if read!(req, req_acked as u8) & config!(acked_bit) != 0 {
+        // SAFETY: a live map value.
+        add(unsafe { &raw mut (*listener).synack_acked }, 1);
+    }
+    let is_full = note_depth(listener, sk, 0) > accept_limit(sk);
+    let ignored = is_full && answered_in_vain(sk, req);
+    if ignored || config!(events) != 0 {
         emit(&abi::Retransmit {
             kind: abi::RETRANSMIT,
             before: read!(req, req_num_retrans as u8) as u32,
             ts_ns: now(),
             listener: id,
             peer: peer_of(req),
+            first_us: read!(req, snt_synack as u64),
+            ignored: ignored as u32,
+            _pad: 0,
         });
     }
     0
+}
+
+/// The peer has answered the SYN-ACK, and the answer was ignored though nothing had to be waited for: only a full accept
+/// queue does that (`tcp_check_req`, 5.10 to 7.3).
+#[inline(always)]
+fn answered_in_vain(sk: *const c_void, req: *const c_void) -> bool {
+    read!(req, req_acked as u8) & config!(acked_bit) != 0 && read!(sk, defer_accept as u8) == 0
 }
 
 /// `tcp_destroy_sock(sk)`: if the connection is still in a queue, nobody will accept it any more.
@@ -368,9 +429,45 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
         count(counter::LEFT_UNSEEN);
     } else if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
         // SAFETY: a live map value.
-        add(unsafe { &raw mut (*listener).abandoned }, 1);
+        unsafe {
+            add(&raw mut (*listener).abandoned, 1);
+            if (*listener).closed_ns != 0 && queued.gone == 0 {
+                add(&raw mut (*listener).cut, 1);
+            }
+        }
     }
     0
+}
+
+/// The peer closes or resets a connection. If that is in an accept queue still, it did not wait to be served.
+#[inline(always)]
+pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32) {
+    const TCP_CLOSE: i32 = 7;
+    const TCP_CLOSE_WAIT: i32 = 8;
+    const ECONNRESET: u32 = 104;
+    let reset = new == TCP_CLOSE;
+    if !reset && new != TCP_CLOSE_WAIT || reset && load!(sk as *const c_void, sk_err as u32) != ECONNRESET {
+        return;
+    }
+    if !may_wait(sk, connection) {
+        return;
+    }
+    let Some(queued) = QUEUED.get_ptr_mut(sk as u64) else { return };
+    // SAFETY: live map values.
+    unsafe {
+        let Some(listener) = LISTENERS.get_ptr_mut((*queued).listener) else { return };
+        // A listener that closes ends its connections itself.
+        if (*queued).gone != 0 || (*listener).closed_ns != 0 {
+            return;
+        }
+        (*queued).gone = 1;
+        add(if reset { &raw mut (*listener).peer_reset } else { &raw mut (*listener).peer_closed }, 1);
+        let waited_ns = now().wrapping_sub((*queued).queued_ns);
+        if waited_ns >= abi::LATE_NS {
+            add(&raw mut (*listener).left_late, 1);
+            add(&raw mut (*listener).left_late_ns, waited_ns);
+        }
+    }
 }
 
 /// False of a socket that is in no watched accept queue, as far as what it carries tells. `connection` is that with
@@ -382,5 +479,5 @@ fn may_wait(sk: *mut c_void, connection: *const Connection) -> bool {
         // SAFETY: checked for null; the value lives as long as the socket.
         return !connection.is_null() && unsafe { (*connection).tgid } == 0;
     }
-    config!(queued_by_state) == 0 || marked(sk).is_some()
+    config!(queued_by_state) == 0 || !carries_nothing(sk)
 }

@@ -3,10 +3,11 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{bindings::BPF_F_NO_PREALLOC, macros::btf_map};
+use backscope_abi as abi;
 use backscope_abi::{Connection, Idle, counter, hold, role};
 
 use crate::{
-    connection::{BLANK, CONNECTION, sending},
+    connection::{BLANK, CONNECTION, sending, unread},
     kernel::{load, now},
     maps::count,
     storage::SocketStorage,
@@ -57,9 +58,13 @@ pub(crate) fn grow(sk: *mut c_void) -> *mut Connection {
         (*connection).shown_seq = (*idle).seq;
         (*exchange).seq = (*idle).seq;
         (*exchange).midway = (*idle).begun;
-        (*exchange).eagains = (*idle).eagains;
+        (*exchange).eagains = (*idle).eagains as u16;
         (*exchange).delayed_acks = (*idle).delayed_acks;
         (*exchange).delayed_ack_us = (*idle).delayed_ack_us;
+        if (*idle).bytes_out != 0 {
+            // For how long it was silent is not kept, but for so long it was.
+            (*exchange).sent_before = (now().saturating_sub(SILENCE_NS) / abi::SENT_UNIT_NS) as u32;
+        }
         (*exchange).sock = (*idle).sock;
     }
     count(counter::GROWN);
@@ -92,7 +97,7 @@ unsafe fn is_silent(connection: *const Connection, tp: *const c_void) -> bool {
         is_empty
             && (*connection).exchange.role == role::SERVER
             && (*connection).exchange.holding == hold::NONE
-            && (*connection).unread_since_ns | (*connection).blocked_since_ns | (*connection).fin_ns == 0
+            && (*connection).unread_since_ns | (*connection).blocked_since_ns | (*connection).exchange.fin_ns == 0
             && load!(tp, tcp_clock_cache as u64) + SILENCE_NS < now()
     }
 }
@@ -152,14 +157,14 @@ unsafe fn keep(idle: *mut Idle, connection: *const Connection, tp: *const c_void
         (*idle).midway = (*connection).midway;
         if has_exchange {
             let sending = sending(tp);
-            (*idle).window_base = sending.limited;
+            (*idle).window_base = sending.window;
             (*idle).busy_base = sending.busy;
             (*idle).eagains = 0;
             (*idle).begun = 0;
         } else {
             (*idle).window_base = (*connection).window_base;
             (*idle).busy_base = (*connection).busy_base;
-            (*idle).eagains = (*exchange).eagains;
+            (*idle).eagains = (*exchange).eagains as u32;
             (*idle).begun = (*exchange).midway;
         }
         has_exchange
@@ -188,7 +193,7 @@ unsafe fn put_back(sk: *mut c_void, tp: *const c_void, connection: *const Connec
             return count(counter::CONNECTIONS_FULL);
         }
         // Whoever notes an arrival just now does so in the value that has gone.
-        if (*there).unread_since_ns == 0 && load!(tp, rcv_nxt as u32) != load!(tp, copied_seq as u32) {
+        if (*there).unread_since_ns == 0 && unread(tp) != 0 {
             (*there).arrival_ns = load!(tp, tcp_clock_cache as u64);
             (*there).unread_since_ns = (*there).arrival_ns;
         }

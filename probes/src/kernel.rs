@@ -3,7 +3,7 @@
 //! All reads go through `bpf_probe_read_kernel`: it works in every program type and on every kernel, follows any chain
 //! of pointers, and at some 20 ns a read it does not show at a few reads a connection.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{Global, helpers::generated};
 use backscope_abi::{ABSENT, Config, Endpoint, Layout};
@@ -96,6 +96,15 @@ pub(crate) fn read_at<T: Copy + Default>(base: *const c_void, offset: u16) -> T 
     }
 }
 
+/// A pointer that the verifier knows, as a number with which one may reckon: it forgets what it negates.
+#[inline(always)]
+pub(crate) fn number_of(pointer: *const c_void) -> u64 {
+    let mut number = pointer as u64;
+    // SAFETY: arithmetic on one register.
+    unsafe { asm!("{0} = -{0}", "{0} = -{0}", inout(reg) number, options(pure, nomem, nostack)) };
+    number
+}
+
 /// Two members, read at once where they lie side by side.
 #[inline(always)]
 fn read_two<T: Copy + Default>(base: *const c_void, first: u16, second: u16) -> [T; 2]
@@ -131,7 +140,7 @@ pub(crate) fn comm() -> [u8; 16] {
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
-const IPPROTO_MPTCP: u16 = 262;
+pub(crate) const IPPROTO_MPTCP: u16 = 262;
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
 
@@ -235,6 +244,21 @@ pub(crate) fn sender_of(skb: *const c_void) -> Endpoint {
     Endpoint { addr, port, _pad: [0; 3] }
 }
 
+/// Where an incoming TCP segment goes.
+#[inline(always)]
+pub(crate) fn receiver_of(skb: *const c_void) -> Endpoint {
+    let head = read!(skb, skb_head as u64) as *const c_void;
+    let network = read!(skb, skb_network_header as u16);
+    let transport = read!(skb, skb_transport_header as u16);
+    let addr = if u16::from_be(read!(skb, skb_protocol as u16)) == 0x86dd {
+        read_at::<[u8; 16]>(head.wrapping_byte_add(network as usize), 24)
+    } else {
+        mapped(read_at::<u32>(head.wrapping_byte_add(network as usize), 16))
+    };
+    let port = u16::from_be(read_at::<u16>(head.wrapping_byte_add(transport as usize), 2));
+    Endpoint { addr, port, _pad: [0; 3] }
+}
+
 /// Bytes of data behind the TCP header of a segment whose network header has been pulled.
 #[inline(always)]
 pub(crate) fn payload_of(skb: *const c_void) -> u32 {
@@ -242,6 +266,18 @@ pub(crate) fn payload_of(skb: *const c_void) -> u32 {
     let transport = read!(skb, skb_transport_header as u16);
     let header = (read_at::<u8>(head.wrapping_byte_add(transport as usize), 12) >> 4) as u32 * 4;
     read!(skb, skb_len as u32).saturating_sub(header)
+}
+
+/// Segments that a packet was merged from.
+#[inline(always)]
+pub(crate) fn segments_of(skb: *const c_void) -> u16 {
+    let head = read!(skb, skb_head as u64) as *const c_void;
+    // On 64 bits `end` is an offset.
+    let shared = head.wrapping_byte_add(read!(skb, skb_end as u32) as usize);
+    match read!(shared, shinfo_gso_segs as u16) {
+        0 => 1,
+        segments => segments,
+    }
 }
 
 /// Connections in the accept queue of a listener.
@@ -303,6 +339,29 @@ pub(crate) fn tcp_of(sk: *const c_void) -> *const c_void {
         IPPROTO_MPTCP => read!(sk, mptcp_first as u64) as *const c_void,
         _ => core::ptr::null(),
     }
+}
+
+/// The listener that the child of a Multipath TCP listener was just cloned from; null of any other child. The clone still
+/// has its parent's context: `inet_csk_clone_lock` changes the state before the protocol gives it one of its own
+/// (`subflow_ulp_clone`, 5.7 to 7.3), or takes it away from a child that falls back to TCP.
+#[inline(always)]
+pub(crate) fn parent_subflow(child: *const c_void) -> *const c_void {
+    let context = read!(child, icsk_ulp_data as u64);
+    if context == 0 {
+        return core::ptr::null();
+    }
+    read!(context, subflow_tcp_sock as u64) as *const c_void
+}
+
+/// True of a subflow that joined a Multipath TCP connection which had one.
+#[inline(always)]
+pub(crate) fn joined(sk: *const c_void) -> bool {
+    let context = read!(sk, icsk_ulp_data as u64);
+    if context == 0 || read!(context, subflow_tcp_sock as u64) != sk as u64 {
+        return false;
+    }
+    let first = read!(read!(context, subflow_conn as u64), mptcp_first as u64);
+    first != 0 && first != sk as u64
 }
 
 /// The `struct sock` behind a file that the caller has reason to take for a socket. Of any other file it is null, since

@@ -11,13 +11,17 @@ use backscope_abi::Listener;
 
 use crate::{
     close::state_changed,
-    first::registers,
-    kernel::{comm, config, current, file_of_fd, load, now, read, sock_of_file},
+    connection::tcp_of,
+    first::{register, registers},
+    handshake::peer_left,
+    kernel::{IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, parent_subflow, read, sock_of_file},
     maps::{
-        ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, listener_at, mark, marked, own_id, rouse, wanted, watch,
+        ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, leave, listener_at, listener_id, mark, marked, note_depth,
+        own_id, rouse, wanted, watch,
     },
 };
 
+const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
 const TCP_LISTEN: i32 = 10;
@@ -27,7 +31,17 @@ const TCP_LISTEN: i32 = 10;
 fn set_state(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    if new == TCP_LISTEN {
+    if !matters(new) {
+        return 0;
+    }
+    // A Multipath TCP socket copies the states of its first subflow, which comes here itself.
+    if load!(sk as *const c_void, sk_protocol as u16) == IPPROTO_MPTCP {
+        return 0;
+    }
+    if old == TCP_SYN_RECV && new == TCP_ESTABLISHED && joins(sk) {
+        // Nobody will accept it.
+        leave(sk);
+    } else if new == TCP_LISTEN {
         begin(sk);
     } else if old == TCP_LISTEN && new == TCP_CLOSE {
         end(sk);
@@ -37,8 +51,28 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
         }
     } else if config!(exchanges) != 0 {
         state_changed(sk, old, new);
+    } else {
+        peer_left(sk, core::ptr::null(), new);
     }
     0
+}
+
+/// Whether anything is done when a socket comes to this state.
+#[inline(always)]
+fn matters(new: i32) -> bool {
+    const SYN_SENT: u32 = 1 << 2;
+    const FIN_WAIT1: u32 = 1 << 4;
+    const CLOSE_WAIT: u32 = 1 << 8;
+    const ALWAYS: u32 = 1 << TCP_ESTABLISHED | 1 << TCP_SYN_RECV | 1 << TCP_CLOSE | CLOSE_WAIT | 1 << TCP_LISTEN;
+    let state = 1 << (new & 31);
+    ALWAYS & state != 0 || (SYN_SENT | FIN_WAIT1) & state != 0 && config!(exchanges) != 0 || config!(events) != 0
+}
+
+/// True of a subflow that joins a Multipath TCP connection; of any other child, that takes no read.
+#[inline(always)]
+fn joins(sk: *mut c_void) -> bool {
+    let tp = tcp_of(sk);
+    !tp.is_null() && load!(tp, icsk_ulp_data as u64) != 0 && joined(sk)
 }
 
 #[inline(always)]
@@ -61,6 +95,8 @@ fn end(sk: *const c_void) {
     let Some((id, listener)) = listener_at(sk) else { return };
     let ts_ns = now();
     let drops = read!(sk, sk_drops as u32);
+    // The queue is emptied after this (`inet_csk_listen_stop`): until now it was as deep as ever.
+    note_depth(listener, sk, 0);
     // SAFETY: a live map value.
     unsafe {
         (*listener).drops = drops;
@@ -76,11 +112,25 @@ fn end(sk: *const c_void) {
 /// (`tcp_v4_syn_recv_sock` made sure that there is room, 5.10 to 7.3), and the listener's depth grows by one.
 #[inline(always)]
 fn child(sk: *mut c_void) {
-    let Some((id, carried)) = marked(sk) else { return };
+    let (mut id, mut carried) = (0, core::ptr::null_mut());
+    if let Some(mark) = marked(sk) {
+        (id, carried) = mark;
+    } else {
+        // No file leads to the subflow that listens, so that it carries a mark only if its beginning was seen.
+        let parent = parent_subflow(sk);
+        if !parent.is_null()
+            && let Some(known) = listener_id(parent)
+        {
+            id = known;
+        }
+    }
     let Some(listener) = listening(id) else { return };
+    // SAFETY: a live map value.
+    let parent = unsafe { (*listener).sk };
     // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came with the clone.
-    let cookie = if load!(sk as *const c_void, skc_cookie as u64) == id { own_id() } else { cookie_of(sk) };
-    enqueue((id, listener), sk, carried, cookie, 1);
+    let cloned = load!(sk as *const c_void, skc_cookie as u64);
+    let is_parents = cloned != 0 && cloned == read!(parent, skc_cookie as u64);
+    enqueue((id, listener), sk, carried, if is_parents { own_id() } else { cookie_of(sk) }, 1);
 }
 
 /// A listener, while it listens.
@@ -97,8 +147,8 @@ fn listening(id: u64) -> Option<*mut Listener> {
 fn asked_for(thread: u64) -> i32 {
     const LISTEN: u64 = 50;
     let registers = registers();
-    if !registers.is_null() && read!(registers, regs_call as u64) == LISTEN {
-        return read!(registers, regs_second as u64) as i32;
+    if !registers.is_null() && register!(registers, regs_call) == LISTEN {
+        return register!(registers, regs_second) as i32;
     }
     // SAFETY: the reference is copied at once.
     unsafe { ASKED.get(thread) }.copied().unwrap_or(-1)

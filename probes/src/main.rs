@@ -1,18 +1,20 @@
 //! The kernel half of backscope: records facts and times, never judges. One file a life stage.
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "the BPF target has no AtomicU64::fetch_add, only the intrinsic behind it")]
 
 mod accept;
 mod ack;
 mod brief;
 mod close;
+mod connect;
 mod connection;
 mod datagram;
 mod first;
 mod flow;
 mod handshake;
+mod hold;
 mod idle;
 mod kernel;
 mod listen;

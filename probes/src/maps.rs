@@ -12,9 +12,9 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use backscope_abi as abi;
-use backscope_abi::{Call, Listener, Queued, counter, resting, role};
+use backscope_abi::{Call, Fail, FailKey, Listener, Queued, counter, resting, role};
 
-use crate::connection::{carried, carry, open, set_up};
+use crate::connection::{carried, carry, discard, open, set_up};
 use crate::kernel::{accept_queue, config, now, read, syn_depth};
 use crate::storage::{BPF_F_CLONE, SocketStorage};
 
@@ -52,6 +52,9 @@ pub(crate) static QUEUED: HashMap<u64, Queued, { abi::MAX_QUEUED as usize }> = H
 /// Threads inside accept, and blank entries of those that were. Least recently used, since an end may go unseen.
 #[btf_map]
 pub(crate) static CALLS: LruHashMap<u64, Call, { abi::MAX_CALLS as usize }> = LruHashMap::new();
+/// How often `accept` failed on watched listeners, and how. Least recently used, so that old errors give way.
+#[btf_map]
+static FAILED: LruHashMap<FailKey, Fail, { abi::MAX_FAILS as usize }> = LruHashMap::new();
 /// Backlog that a thread is asking for in `listen(2)`. Least recently used for the same reason.
 #[btf_map]
 pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
@@ -156,6 +159,22 @@ pub(crate) fn rouse() {
     }
 }
 
+/// Counts a call of `accept` on a listener that failed: no record each, since a server may try again for ever.
+#[inline(always)]
+pub(crate) fn count_failure(listener: u64, errno: u32, thread: u64) {
+    let key = FailKey { listener, errno, _pad: 0 };
+    match FAILED.get_ptr_mut(key) {
+        // SAFETY: a live map value; which of two threads is named does not matter.
+        Some(fail) => unsafe {
+            add(&raw mut (*fail).count, 1);
+            (*fail).thread = thread;
+        },
+        None => {
+            let _ = FAILED.insert(key, Fail { count: 1, first_ns: now(), thread }, 0);
+        }
+    }
+}
+
 /// The id of the watched listener at this address.
 #[inline(always)]
 pub(crate) fn listener_id(sk: *const c_void) -> Option<u64> {
@@ -174,10 +193,20 @@ pub(crate) fn listener_at(sk: *const c_void) -> Option<(u64, *mut Listener)> {
 /// into the queue, and the socket does not count them yet.
 #[inline(always)]
 pub(crate) fn note_depth(listener: *mut Listener, sk: *const c_void, joining: u32) -> u32 {
+    note_change(listener, sk, joining, 0, false)
+}
+
+/// The same; `left` connections were in the queue until just now. With `always` drops are looked at in any case.
+#[inline(always)]
+pub(crate) fn note_change(listener: *mut Listener, sk: *const c_void, joining: u32, left: u32, always: bool) -> u32 {
     let [queued, limit] = accept_queue(sk);
     let depth = queued + joining;
     let period = PERIOD.get(0).copied().unwrap_or_default();
     let syn = syn_depth(sk);
+    // SAFETY: a live map value.
+    if config!(counts_drops) != 0 && (always || unsafe { may_refuse(listener, queued + left, depth, limit, syn) }) {
+        note_drops(listener, sk, queued + left, limit, syn);
+    }
     // SAFETY: the pointer is to a map value; a torn update by another CPU is corrected at the next event.
     unsafe {
         (*listener).depth = depth;
@@ -190,6 +219,52 @@ pub(crate) fn note_depth(listener: *mut Listener, sk: *const c_void, joining: u3
         }
     }
     depth
+}
+
+/// Whether a SYN may have been refused since the event before, or may be until the next one. If not, what dropped meanwhile
+/// is of another kind, and there is time to read how much it is.
+///
+/// # Safety
+/// `listener` must point to a live map value.
+#[inline(always)]
+unsafe fn may_refuse(listener: *const Listener, queued: u32, depth: u32, limit: u32, syn: u32) -> bool {
+    // SAFETY: promised by the caller.
+    let (old_depth, old_limit, old_syn) = unsafe { ((*listener).depth, (*listener).limit, (*listener).syn_depth) };
+    queued > limit || depth > limit || old_depth > old_limit || syn | old_syn != 0 || limit == 0
+}
+
+/// Tells what `sk_drops` has grown by since it was read before: a SYN can have been refused only while a queue was full. Depths
+/// change at events only, so that what the last one left and this one found is what was between; and as long as neither
+/// could be full it need not be read. To be called before the listener has the new depth.
+#[inline(always)]
+fn note_drops(listener: *mut Listener, sk: *const c_void, queued: u32, limit: u32, syn: u32) {
+    let drops = read!(sk, sk_drops as u32);
+    // SAFETY: a live map value. Two CPUs that come here at once may count a packet twice; the agent bounds the sum.
+    unsafe {
+        let unexplained = drops.wrapping_sub((*listener).explained as u32);
+        let grown = unexplained.wrapping_sub((*listener).unexplained) as i32;
+        if grown == 0 {
+            return;
+        }
+        (*listener).unexplained = unexplained;
+        if queued > limit || (*listener).depth > (*listener).limit {
+            add(&raw mut (*listener).drops_full, grown as i64 as u64);
+        } else if refuses_half_open(sk, syn, limit) || refuses_half_open(sk, (*listener).syn_depth, limit) {
+            add(&raw mut (*listener).drops_syn_full, grown as i64 as u64);
+        }
+    }
+}
+
+/// With so many requests in the SYN queue a SYN may be dropped, whatever room the accept queue has: syncookies are off, and
+/// the queue is at its limit or at three quarters of `tcp_max_syn_backlog` (`tcp_conn_request`, 5.10 to 7.3).
+#[inline(always)]
+fn refuses_half_open(sk: *const c_void, syn: u32, limit: u32) -> bool {
+    let net = read!(sk, skc_net as u64) as *const c_void;
+    if read!(net, net_syncookies as u8) != 0 {
+        return false;
+    }
+    let most = read!(net, net_max_syn_backlog as u32);
+    syn >= limit || syn >= most - most / 4
 }
 
 /// # Safety
@@ -249,7 +324,7 @@ pub(crate) fn enqueue(
     joining: u32,
 ) {
     const EEXIST: i32 = -17;
-    let entry = Queued { listener: id, queued_ns: now(), sock };
+    let entry = Queued { listener: id, queued_ns: now(), sock, gone: 0 };
     match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
         Ok(()) => {}
         // 5.10 comes here twice for one connection: once inside the hash dance, once at its end.
@@ -271,6 +346,22 @@ pub(crate) fn enqueue(
     } else if open(child, sock, role::SERVER, 0, 0).is_null() && config!(socket_storage) != 0 {
         // By what it carries its end would be noticed.
         let _ = QUEUED.remove(child as u64);
+    }
+}
+
+/// A child turns out to have joined no queue: nothing is known of it any more. `sk` must be a pointer that the verifier
+/// knows as a socket.
+#[inline(always)]
+pub(crate) fn leave(sk: *mut c_void) {
+    // SAFETY: the reference is copied at once.
+    let Some(queued) = unsafe { QUEUED.get(sk as u64) }.copied() else { return };
+    let _ = QUEUED.remove(sk as u64);
+    if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
+        // SAFETY: a live map value.
+        add(unsafe { &raw mut (*listener).queued }, u64::MAX);
+    }
+    if config!(exchanges) != 0 {
+        discard(sk);
     }
 }
 
@@ -329,15 +420,15 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
         (*listener).sk = sk as u64;
         (*listener).drops = drops;
         (*listener).drops_base = drops;
+        (*listener).unexplained = drops;
+        (*listener).netns_cookie = read!(net, net_cookie as u64);
         (*listener).backlog = backlog;
         (*listener).tgid = tgid;
         (*listener).netns = netns;
         (*listener).comm = comm;
         (*listener).since_ns = since_ns;
     }
-    if config!(exchanges) != 0 {
-        let _ = SERVED.insert(read!(sk, skc_num as u16), 1, 0);
-    }
+    let _ = SERVED.insert(read!(sk, skc_num as u16), 1, 0);
     note_depth(listener, sk, 0);
     emit(&abi::Closed { kind: abi::LISTENER, _pad: 0, ts_ns: since_ns, listener: id });
     true

@@ -13,18 +13,16 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, counter, hold, side, what};
 
 use crate::{
-    connection::{connection_of, tcp_of},
+    connection::{connection_of, tcp_of, unread},
+    hold::reason,
     kernel::{config, current, load, now, offset, read},
     maps::{EVENTS, count, emit_with},
-    send::reason,
 };
 
 const MSG_PEEK: u32 = 2;
 const TCP_FIN_WAIT2: u8 = 5;
 const TCP_TIME_WAIT: u8 = 6;
 const TCP_CLOSE: u8 = 7;
-const TCP_CLOSE_WAIT: u8 = 8;
-const TCP_LAST_ACK: u8 = 9;
 const TCP_CLOSING: u8 = 11;
 
 /// Hands an event to the agent. Single events are the first to be left away.
@@ -71,15 +69,6 @@ fn micros(ns: u64) -> u32 {
 #[inline(always)]
 fn micros_since(since_ns: u64, ts_ns: u64) -> u32 {
     if since_ns == 0 || since_ns > ts_ns { 0 } else { micros(ts_ns - since_ns) }
-}
-
-/// Bytes that can be read. The peer's FIN has a number, too, until the application has read the end.
-#[inline(always)]
-fn unread(tp: *const c_void) -> u32 {
-    let unread = load!(tp, rcv_nxt as u32).wrapping_sub(load!(tp, copied_seq as u32));
-    let state = load!(tp, skc_state as u8);
-    let ended = state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING;
-    if ended && unread != 0 { unread - 1 } else { unread }
 }
 
 /// Data came into the receive queue.
@@ -151,7 +140,7 @@ pub(crate) unsafe fn write(connection: *const Connection, sk: *mut c_void, resul
     }
     let ts_ns = now();
     let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
-    let why = if unsent == 0 { hold::NONE } else { reason(sk, tp, unsent) };
+    let why = if unsent == 0 { hold::NONE } else { reason(tp, unsent) };
     // SAFETY: promised by the caller.
     unsafe {
         let waited = micros_since((*connection).blocked_since_ns, ts_ns);

@@ -9,11 +9,15 @@ use backscope_abi::{Listener, role};
 
 use crate::{
     ack::{left_late, settle_delayed_ack},
+    close::is_next_unread,
     connection::{awake, bring_up_to_date, open, tcp_of},
     datagram,
     idle::{is_idle, shrink},
-    kernel::{config, load, local_of, now, peer_of, protocol_of_file, read, sk_of, sock_of_file, sock_of_socket},
-    maps::{cookie_of, id_of, is_served, listener_at, mark, note_depth, wanted, watch},
+    kernel::{
+        IPPROTO_MPTCP, accept_queue, config, load, local_of, now, offset, peer_of, protocol_of_file, read, sk_of,
+        sock_of_file, sock_of_socket,
+    },
+    maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_change, wanted, watch},
 };
 
 const IPPROTO_UDP: u16 = 17;
@@ -51,12 +55,81 @@ fn scan(ctx: *mut TaskFile) -> i32 {
     // SAFETY: `meta` is valid for the run.
     let seq = unsafe { (*meta).seq };
     let sk = sock_of_file(file);
-    if !sk.is_null() && read!(sk, skc_state as u8) == TCP_LISTEN {
+    if sk.is_null() {
+        unix(seq, file, tgid, task);
+    } else if read!(sk, skc_state as u8) == TCP_LISTEN {
         if wanted(sk, tgid) {
-            listener(seq, sk, file, tgid, fd, read!(task, task_comm as [u8; 16]));
+            listener(seq, sk, file, task, fd);
+        } else if is_served(read!(sk, skc_num as u16)) {
+            other(seq, sk, tgid, task);
         }
     }
     0
+}
+
+/// Shows a listening socket on a watched port that is no target's. A function of its own for the room on the stack.
+#[inline(never)]
+fn other(seq: *mut c_void, sk: *const c_void, tgid: u32, task: *const c_void) {
+    let net = read!(sk, skc_net as u64) as *const c_void;
+    let [depth, limit] = accept_queue(sk);
+    let entry = abi::ScanOther {
+        tag: abi::SCAN_OTHER,
+        tgid,
+        sk: sk as u64,
+        depth,
+        limit,
+        netns: read!(net, net_inum as u32),
+        _pad: 0,
+        local: local_of(sk),
+        comm: read!(task, task_comm as [u8; 16]),
+    };
+    write(seq, &entry);
+}
+
+/// Shows a listening Unix-domain socket of a target. Its accept queue is its receive queue, with a packet for each
+/// connection (`unix_stream_connect`, 5.10 to 7.3). A function of its own for the same reason.
+#[inline(never)]
+fn unix(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
+    const AF_UNIX: u16 = 1;
+    /// The family before the path.
+    const FAMILY: u32 = 2;
+    let sk = sock_of_socket(file);
+    if sk.is_null() || read!(sk, skc_family as u16) != AF_UNIX || read!(sk, skc_state as u8) != TCP_LISTEN {
+        return;
+    }
+    if !is_target(tgid) {
+        return;
+    }
+    let net = read!(sk, skc_net as u64) as *const c_void;
+    let address = read!(sk, unix_addr as u64) as *const c_void;
+    let mut entry = MaybeUninit::<abi::ScanUnix>::uninit();
+    let at = entry.as_mut_ptr();
+    // SAFETY: every field is written; the helper fills the whole path, with zeroes where the address is bad.
+    unsafe {
+        (*at).tag = abi::SCAN_UNIX;
+        (*at).tgid = tgid;
+        (*at).sock = unix_id(file, sk);
+        (*at).depth = read!(sk, sk_receive_qlen as u32);
+        (*at).limit = read!(sk, sk_max_ack_backlog as u32);
+        (*at).length = read!(address, unix_addr_len as u32).saturating_sub(FAMILY);
+        (*at).netns = read!(net, net_inum as u32);
+        (*at).comm = read!(task, task_comm as [u8; 16]);
+        let path = address.wrapping_byte_add((offset!(unix_addr_name) as u32 + FAMILY) as usize);
+        generated::bpf_probe_read_kernel((&raw mut (*at).path).cast(), abi::UNIX_PATH as u32, path);
+        write(seq, at);
+    }
+}
+
+/// The id of a Unix-domain socket: its cookie, or where programs can't ask for one its address, marked as no cookie.
+#[inline(always)]
+fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
+    if config!(sock_from_file) != 0 && config!(socket_cookie) != 0 {
+        let typed = typed(file);
+        if !typed.is_null() {
+            return cookie_of(typed);
+        }
+    }
+    1 << 63 | sk as u64
 }
 
 /// The same for connections and UDP sockets: once all listeners are known, so that it can tell which side accepted.
@@ -90,8 +163,10 @@ fn write<T>(seq: *mut c_void, entry: *const T) -> bool {
     unsafe { generated::bpf_seq_write(seq.cast(), entry.cast_mut().cast(), size_of::<T>() as u32) == 0 }
 }
 
-#[inline(always)]
-fn listener(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32, fd: u32, comm: [u8; 16]) {
+/// Shows a listener. A function of its own for the room on the stack.
+#[inline(never)]
+fn listener(seq: *mut c_void, sk: *const c_void, file: *mut c_void, task: *const c_void, fd: u32) {
+    let (tgid, comm) = (read!(task, task_tgid as u32), read!(task, task_comm as [u8; 16]));
     let Some((id, listener)) = found(sk, file, tgid, comm) else { return };
     let net = read!(sk, skc_net as u64) as *const c_void;
     let (drops, somaxconn) = (read!(sk, sk_drops as u32), read!(net, net_somaxconn as u32));
@@ -99,8 +174,13 @@ fn listener(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32, f
     unsafe {
         (*listener).drops = drops;
         (*listener).somaxconn = somaxconn;
+        (*listener).syncookies = read!(net, net_syncookies as u8);
+        (*listener).syn_retries = read!(net, net_syn_retries as u8);
+        (*listener).syn_linear_timeouts = read!(net, net_syn_linear_timeouts as u8);
+        (*listener).abort_on_overflow = read!(net, net_abort_on_overflow as u8);
+        (*listener).defer_accept = read!(sk, defer_accept as u8);
     }
-    note_depth(listener, sk, 0);
+    note_change(listener, sk, 0, 0, true);
     write(seq, &abi::ScanEntry { tag: abi::SCAN_LISTENER, _pad: 0, listener: id, tgid, fd, comm });
 }
 
@@ -118,7 +198,7 @@ fn typed(file: *mut c_void) -> *mut c_void {
 #[inline(always)]
 fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32) {
     let state = read!(sk, skc_state as u8);
-    if state == TCP_CLOSE || state == TCP_LISTEN {
+    if state == TCP_LISTEN {
         return;
     }
     let typed = typed(file);
@@ -131,7 +211,8 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
     }
     let mut connection = awake(typed);
     if connection.is_null() {
-        if config!(shrinks) != 0 && is_idle(typed) || state == TCP_SYN_SENT || !wanted(sk, tgid) {
+        let is_new = state != TCP_CLOSE && state != TCP_SYN_SENT && wanted(sk, tgid);
+        if !is_new || config!(shrinks) != 0 && is_idle(typed) {
             return;
         }
         let role = if is_served(read!(sk, skc_num as u16)) { role::SERVER } else { role::CLIENT };
@@ -207,6 +288,15 @@ unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *mut abi::End
     }
 }
 
+/// When the newest segment came, as the socket itself knows: to a tick, and from before the watch, too.
+#[inline(always)]
+fn came_ns(tp: *const c_void) -> u64 {
+    // SAFETY: no arguments, no preconditions.
+    let now_jiffies = unsafe { generated::bpf_jiffies64() } as u32;
+    let age_ns = now_jiffies.wrapping_sub(load!(tp, rcv_tstamp as u32)) as u64 * config!(tick_ns) as u64;
+    now().saturating_sub(age_ns)
+}
+
 /// Shows a connection; false if there is no room for it, and the iterator comes back to it. A function of its own for the
 /// same reason.
 ///
@@ -230,8 +320,13 @@ unsafe fn show(
         if (*exchange).read_last_ns > active_ns {
             active_ns = (*exchange).read_last_ns;
         }
-        if (*connection).fin_ns > active_ns {
-            active_ns = (*connection).fin_ns;
+        if (*exchange).fin_ns > active_ns {
+            active_ns = (*exchange).fin_ns;
+        }
+        let state = load!(tp, skc_state as u8);
+        let since_ns = if state == TCP_SYN_SENT { (*connection).empty_since_ns } else { (*connection).exchange.fin_ns };
+        if active_ns == 0 {
+            active_ns = came_ns(tp);
         }
         let window_end = load!(tp, rcv_wup as u32).wrapping_add(load!(tp, rcv_wnd as u32));
         let window = window_end.wrapping_sub(load!(tp, rcv_nxt as u32)) as i32;
@@ -241,12 +336,17 @@ unsafe fn show(
         at.cast::<u64>().add(size_of::<abi::ScanConnection>() / 8 - 1).write(0);
         (*at).tag = abi::SCAN_CONNECTION;
         (*at).tgid = tgid;
-        (*at).state = load!(tp, skc_state as u8);
+        (*at).state = state;
         (*at).peer_window_zero = (load!(tp, snd_wnd as u32) == 0) as u8;
         (*at).window_zero = (window <= 0) as u8;
         (*at).midway = (*connection).midway;
-        (*at)._pad = [0; 4];
+        (*at).again = if state == TCP_SYN_SENT { load!(tp, total_retrans as u32) as u8 } else { 0 };
+        (*at)._pad = [0; 3];
+        let next = is_next_unread(connection, tp);
+        (*at).next_since_ns = if next { (*connection).unread_since_ns } else { 0 };
+        (*at).next_newest_ns = if next { (*connection).arrival_ns } else { 0 };
         (*at).active_ns = active_ns;
+        (*at).since_ns = since_ns;
         ends(sk, &raw mut (*at).local, &raw mut (*at).peer);
         write(seq, at) && write(seq, exchange)
     }
@@ -276,9 +376,14 @@ fn found(sk: *const c_void, file: *mut c_void, tgid: u32, comm: [u8; 16]) -> Opt
         if typed.is_null() {
             return None;
         }
-        let id = cookie_of(typed);
-        if watch(sk, id, tgid, comm, -1) {
-            mark(typed, id);
+        if load!(typed, sk_protocol as u16) == IPPROTO_MPTCP {
+            // No file leads to the subflow that listens: its children find out by themselves.
+            watch(sk, id_of(sk), tgid, comm, -1);
+        } else {
+            let id = cookie_of(typed);
+            if watch(sk, id, tgid, comm, -1) {
+                mark(typed, id);
+            }
         }
     } else {
         watch(sk, id_of(sk), tgid, comm, -1);

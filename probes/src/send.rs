@@ -7,57 +7,19 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, hold, progress, role};
+use backscope_abi::{Connection, ThreadUse, flag, hold, progress, role};
 
 use crate::{
-    connection::{BULK, connection_of, finish, note_user, sending, settle_hold, tcp_of},
+    connection::{BULK, connection_of, finish, note_user, sending, tcp_of},
     datagram, first,
+    hold::{begin, settle_hold},
     kernel::{config, load, now, sk_of},
     moment,
     receive::forget_unread,
+    threads,
 };
 
 const EAGAIN: i32 = -11;
-
-/// Why the bytes that are written were not sent: the tests of `tcp_write_xmit` in its order (5.10 to 7.3).
-#[inline(always)]
-pub(crate) fn reason(sk: *mut c_void, tp: *const c_void, unsent: u32) -> u8 {
-    const SK_PACING_NEEDED: u32 = 1;
-    const TCP_NAGLE_OFF: u8 = 1;
-    const TCP_NAGLE_CORK: u8 = 2;
-    if load!(sk as *const c_void, sk_pacing_status as u32) == SK_PACING_NEEDED
-        && load!(tp, tcp_wstamp_ns as u64) > load!(tp, tcp_clock_cache as u64)
-    {
-        return hold::PACING;
-    }
-    let packets = load!(tp, packets_out as u32);
-    let left = load!(tp, sacked_out as u32).wrapping_add(load!(tp, lost_out as u32));
-    let in_flight = packets.wrapping_sub(left).wrapping_add(load!(tp, retrans_out as u32));
-    if in_flight >= load!(tp, snd_cwnd as u32) {
-        return hold::CONGESTION;
-    }
-    let mss = load!(tp, mss_cache as u32);
-    let una = load!(tp, snd_una as u32);
-    let first = if unsent < mss { unsent } else { mss };
-    let window_end = una.wrapping_add(load!(tp, snd_wnd as u32));
-    if (load!(tp, snd_nxt as u32).wrapping_add(first).wrapping_sub(window_end) as i32) > 0 {
-        return hold::WINDOW;
-    }
-    if unsent >= mss {
-        return hold::PACING;
-    }
-    let nagle = load!(tp, nonagle as u8) & 15;
-    if nagle & TCP_NAGLE_CORK != 0 {
-        return hold::CORK;
-    }
-    // Only a small segment in flight holds the next one (Minshall's change to Nagle's algorithm).
-    let small_out = (load!(tp, snd_sml as u32).wrapping_sub(una) as i32) > 0;
-    if nagle & TCP_NAGLE_OFF == 0 && packets != 0 && small_out {
-        return hold::NAGLE;
-    }
-    // Nothing else would hold less than a segment but MSG_MORE, which leaves no trace in the socket.
-    hold::CORK
-}
 
 /// A write returned.
 #[inline(always)]
@@ -83,15 +45,22 @@ fn wrote(sk: *mut c_void, result: i32) {
         // What was sent within the call made the socket look at the clock.
         let ts_ns = if unsent == 0 { load!(tp, tcp_clock_cache as u64) } else { now() };
         if first::wanted(connection, 1) {
-            first::look(connection, tp, 1, result as u32, (*connection).bytes_out + (*connection).exchange.bytes_out);
+            first::look(connection, tp, 1, result as u32, ts_ns);
         }
+        let exchange = &raw mut (*connection).exchange;
+        let was_held = (*exchange).holding != hold::NONE;
         settle_hold(connection, tp, ts_ns);
         forget_unread(connection, tp);
-        let exchange = &raw mut (*connection).exchange;
         let answered = (*exchange).role == role::CLIENT && (*exchange).reads != 0;
-        let pushed = (*exchange).writes != 0 && ts_ns > (*exchange).out_last_ns + abi::BURST_GAP_NS;
-        if answered || pushed {
+        let paused = (*exchange).writes != 0 && ts_ns > (*exchange).out_last_ns + PAUSE_NS;
+        if paused && !answered {
+            pause(connection, tp, result as u32, ts_ns);
+        }
+        if answered || paused && pushes(connection, was_held, ts_ns) {
             finish(connection, tp, ts_ns, progress::FOLLOWED);
+        } else if paused {
+            let waiting_ns = (*connection).blocked_since_ns;
+            note_pause(exchange, if waiting_ns != 0 { waiting_ns } else { ts_ns });
         }
         note(connection, sk, tp, result as u32, ts_ns);
         let before = (*exchange).last_sizes[0];
@@ -99,15 +68,76 @@ fn wrote(sk: *mut c_void, result: i32) {
             (*exchange).sent_ns = ts_ns;
         } else {
             (*exchange).sent_ns = 0;
-            if (*exchange).holding == hold::NONE {
-                (*exchange).holding = reason(sk, tp, unsent);
-                (*exchange).holding_since_ns = ts_ns;
-                (*connection).hold_sizes = [before, result as u32];
-                moment::hold(connection, unsent, ts_ns);
-            }
-            (*connection).hold_seq = load!(tp, write_seq as u32);
+            begin(connection, tp, before as u64 | (result as u64) << 32, ts_ns);
         }
     }
+}
+
+/// Writes this far apart have something between them, ns.
+const PAUSE_NS: u64 = 1_000_000;
+
+/// Whether a write begins an exchange of its own: the one before was long ago, it did not wait for room since, and the bytes
+/// of that one have long been sent.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(always)]
+unsafe fn pushes(connection: *const Connection, was_held: bool, ts_ns: u64) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let waiting_ns = (*connection).blocked_since_ns;
+        let began_ns = if waiting_ns != 0 && waiting_ns < ts_ns { waiting_ns } else { ts_ns };
+        !was_held && began_ns > (*connection).exchange.out_last_ns + abi::BURST_GAP_NS
+    }
+}
+
+/// A write returned a while after the one before: notes how its thread spent the time, and where nothing told when it began
+/// to wait for room, whether it did. A function of its own for the room on the stack.
+///
+/// # Safety
+/// `connection` must point to a live map value.
+#[inline(never)]
+unsafe fn pause(connection: *mut Connection, tp: *const c_void, size: u32, ts_ns: u64) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let exchange = &raw mut (*connection).exchange;
+        let mut asleep_ns = ts_ns - (*exchange).out_last_ns;
+        let mut used = ThreadUse::default();
+        threads::note(&raw mut used, ts_ns);
+        // Between its writes a thread is not noted while these are close together.
+        if used.since_ns != 0 && used.since_ns >= (*exchange).out_first_ns {
+            let delay_ns = if used.run_delay_ns < asleep_ns { used.run_delay_ns } else { asleep_ns };
+            asleep_ns -= delay_ns;
+            let cpu_ns = if used.cpu_ns < asleep_ns { used.cpu_ns } else { asleep_ns };
+            asleep_ns -= cpu_ns;
+            (*exchange).pause_delay_us = (*exchange).pause_delay_us.saturating_add((delay_ns / 1_000) as u32);
+            (*exchange).pause_cpu_us = (*exchange).pause_cpu_us.saturating_add((cpu_ns / 1_000) as u32);
+        } else {
+            (*exchange).flags |= flag::PAUSE_UNKNOWN;
+        }
+        let busy = sending(tp).busy;
+        let busy_ns = busy.wrapping_sub((*connection).busy_base) as u64 * config!(tick_ns) as u64;
+        (*connection).busy_base = busy;
+        if (*connection).blocked_since_ns == 0 && had_no_room(tp, size, busy_ns) {
+            let blocked_ns = if asleep_ns < busy_ns { asleep_ns } else { busy_ns };
+            (*connection).blocked_since_ns = ts_ns - blocked_ns;
+        }
+    }
+}
+
+/// Whether a write of this size, before whose return something was out for so long since the last pause, must have waited
+/// for room in the send buffer: some of its own bytes are acknowledged already, or the buffer is as full as it is left when
+/// a writer is woken (`sk_stream_write_space`). A round trip or two is what any write before it may have taken.
+#[inline(always)]
+fn had_no_room(tp: *const c_void, size: u32, busy_ns: u64) -> bool {
+    let rtt_us = load!(tp, rtt_min as [u32; 2])[1];
+    let rtt_ns = if rtt_us == u32::MAX { 0 } else { rtt_us as u64 * 1_000 };
+    if busy_ns < 2 * rtt_ns + 2 * config!(tick_ns) as u64 {
+        return false;
+    }
+    let kept = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_una as u32));
+    let queued = load!(tp, sk_wmem_queued as u32) as u64;
+    size as u64 >= BULK && kept < size || queued * 2 >= load!(tp, sk_sndbuf as u32) as u64
 }
 
 /// # Safety
@@ -129,8 +159,8 @@ unsafe fn note(connection: *mut Connection, sk: *const c_void, tp: *const c_void
             } else if size as u64 >= BULK {
                 // The call may have blocked. If nothing was out before, it began when the kernel began to count.
                 let sending = sending(tp);
-                let waited = if (*connection).busy_base == u32::MAX {
-                    sending.limited.wrapping_sub((*connection).window_base)
+                let waited = if (*exchange).was_busy != 0 {
+                    sending.window.wrapping_sub((*connection).window_base)
                 } else {
                     sending.busy.wrapping_sub((*connection).busy_base)
                 };
@@ -141,16 +171,38 @@ unsafe fn note(connection: *mut Connection, sk: *const c_void, tp: *const c_void
                 }
             }
             note_user(connection, sk, &raw mut (*exchange).writer, ts_ns);
+            (*connection).answered_seq = load!(tp, rcv_nxt as u32);
         }
         (*exchange).writes += 1;
         if size < abi::SMALL_WRITE {
-            (*exchange).small_writes += 1;
+            (*exchange).small_writes = (*exchange).small_writes.saturating_add(1);
         }
         (*exchange).last_sizes = [(*exchange).last_sizes[1], size];
         (*exchange).bytes_out += size as u64;
         (*exchange).out_last_ns = ts_ns;
         (*exchange).acked_ns = 0;
         (*connection).shown_seq = 0;
+    }
+}
+
+/// Notes how long nothing was written, up to a write that came then.
+///
+/// # Safety
+/// `exchange` must point into a live map value.
+#[inline(always)]
+unsafe fn note_pause(exchange: *mut abi::Exchange, ts_ns: u64) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let last_ns = (*exchange).out_last_ns;
+        let pause = ts_ns.wrapping_sub(last_ns) >> abi::PAUSE_SHIFT;
+        if pause == 0 || ts_ns < last_ns {
+            return;
+        }
+        (*exchange).pauses = (*exchange).pauses.saturating_add(1);
+        let pause = if pause > u16::MAX as u64 { u16::MAX } else { pause as u16 };
+        if pause > (*exchange).longest_pause {
+            (*exchange).longest_pause = pause;
+        }
     }
 }
 

@@ -19,30 +19,31 @@ static THREADS: Array<[Thread; 2], { abi::THREAD_SETS as usize }> = Array::new()
 /// `slot` must point into a live map value.
 #[inline(always)]
 pub(crate) unsafe fn note(slot: *mut ThreadUse, ts_ns: u64) {
-    let id = current();
-    let (run_delay_ns, cpu_ns) = if config!(sock_from_file) != 0 {
+    let (tgid, tid, run_delay_ns, cpu_ns) = if config!(sock_from_file) != 0 {
         // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads need no helper.
         let task = unsafe { generated::bpf_get_current_task_btf() } as *const c_void;
-        (load!(task, task_run_delay as u64), load!(task, task_cpu as u64))
+        let (tgid, tid) = (load!(task, task_tgid as u32), load!(task, task_pid as u32));
+        (tgid, tid, load!(task, task_run_delay as u64), load!(task, task_cpu as u64))
     } else {
+        let id = current();
         // SAFETY: no arguments, no preconditions.
         let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
-        (read!(task, task_run_delay as u64), read!(task, task_cpu as u64))
+        ((id >> 32) as u32, id as u32, read!(task, task_run_delay as u64), read!(task, task_cpu as u64))
     };
     // SAFETY: promised by the caller; the other pointer is to a live map value.
     unsafe {
-        (*slot).tgid = (id >> 32) as u32;
-        (*slot).tid = id as u32;
-        let Some(set) = THREADS.get_ptr_mut(id as u32 % abi::THREAD_SETS) else { return };
-        let thread = place_of(id as u32, set.cast());
+        (*slot).tgid = tgid;
+        (*slot).tid = tid;
+        let Some(set) = THREADS.get_ptr_mut(tid % abi::THREAD_SETS) else { return };
+        let thread = place_of(tid, set.cast());
         let before = *thread;
         // A thread of that id may have ended, and its totals were more.
-        if owner(&before) == id as u32 as u64 && cpu_ns >= before.cpu_ns && run_delay_ns >= before.run_delay_ns {
+        if owner(&before) == tid as u64 && cpu_ns >= before.cpu_ns && run_delay_ns >= before.run_delay_ns {
             (*slot).since_ns = before.ts_ns;
             (*slot).run_delay_ns = run_delay_ns - before.run_delay_ns;
             (*slot).cpu_ns = cpu_ns - before.cpu_ns;
         }
-        let tag = id as u32 as u64 ^ ts_ns ^ run_delay_ns ^ cpu_ns;
+        let tag = tid as u64 ^ ts_ns ^ run_delay_ns ^ cpu_ns;
         *thread = Thread { tag, ts_ns, run_delay_ns, cpu_ns };
     }
 }

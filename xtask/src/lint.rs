@@ -6,10 +6,11 @@ use crate::step::{self, Step};
 
 /// Fails at the first thing that is not as it should be.
 pub(crate) fn run() -> Result<()> {
-    let commands: [&[&str]; 4] = [
+    let commands: [&[&str]; 5] = [
         &["fmt", "--all", "--check"],
         &["fmt", "--manifest-path", "probes/Cargo.toml", "--check"],
         &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        &["clippy", "--quiet", "-p", "backscope", "--no-default-features", "--all-targets", "--", "-D", "warnings"],
         &["clippy", "--quiet", "-p", "demo-servers", "--features", "webrtc", "--all-targets", "--", "-D", "warnings"],
     ];
     for words in commands {

@@ -1,5 +1,6 @@
 //! What building, testing and showing backscope needs beyond cargo: `cargo xtask --help`.
 
+mod accuracy;
 mod background;
 mod bench;
 mod cpio;
@@ -13,6 +14,7 @@ mod module;
 mod picture;
 mod probes;
 mod qemu;
+mod servers;
 mod setup;
 mod stats;
 mod step;
@@ -48,6 +50,8 @@ enum Verb {
     Setup(setup::Args),
     /// Measure what watching costs; says no verdict
     Bench(bench::Args),
+    /// Play faults on real servers, and compare what backscope tells with what was injected
+    Accuracy(accuracy::Args),
     /// Render the pictures of the TUI, docs/*.svg
     Picture(picture::Args),
 }
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Probes(args) => probes::run(&args).map(|()| true),
         Verb::Setup(args) => setup::run(&args).map(|()| true),
         Verb::Bench(args) => bench::run(&args).map(|()| true),
+        Verb::Accuracy(args) => accuracy::run(&args).map(|()| true),
         Verb::Picture(args) => picture::run(&args).map(|()| true),
     };
     match good {

@@ -11,13 +11,15 @@ use anyhow::{Context, Result, bail};
 use crate::debian;
 use crate::kernels;
 use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
+use crate::servers;
 use crate::step::{self, Step};
 
-/// A file that shows that a package is installed (a program by its name alone), and the package.
+/// A file that shows that a package is installed (a program by its name alone; `*` at the end stands for a version), and
+/// the package.
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
-const SERVERS: [Need; 19] = [
+const SERVERS: [Need; 26] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
     ("redis-server", "redis-server"),
@@ -30,6 +32,14 @@ const SERVERS: [Need; 19] = [
     ("node", "nodejs"),
     // The one server in Go that Debian has on its own.
     ("caddy", "caddy"),
+    ("uvicorn", "uvicorn"),
+    ("javac", "default-jdk-headless"),
+    ("puma", "puma"),
+    ("/usr/sbin/php-fpm*", "php-fpm"),
+    ("jq", "jq"),
+    ("tcpdump", "tcpdump"),
+    // Fetches Go's compiler.
+    ("/usr/lib/python3/dist-packages/pip", "python3-pip"),
     ("wrk", "wrk"),
     ("h2load", "nghttp2-client"),
     ("/usr/lib/python3/dist-packages/websockets", "python3-websockets"),
@@ -59,7 +69,8 @@ apt-get update --quiet || echo 'apt-get update failed for some sources; going on
 apt-get install --quiet --yes --no-install-recommends "$@"
 if [ -d /run/systemd/system ]; then
     for package; do
-        case "$package" in nginx | redis-server | postgresql | haproxy | caddy | memcached) systemctl disable --quiet "$package" ;; esac
+        case "$package" in nginx | redis-server | postgresql | haproxy | caddy | memcached) systemctl disable --quiet "$package" ;;
+            php-fpm) systemctl disable --quiet $(cd /lib/systemd/system && echo php*-fpm.service) ;; esac
     done
 fi
 "#;
@@ -94,6 +105,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         needs.extend(VM);
     }
     packages(&needs)?;
+    if !args.no_servers {
+        servers::build();
+    }
     if !args.no_probes {
         bpf_toolchain()?;
     }
@@ -105,6 +119,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn is_there((file, _): &Need) -> bool {
+    if let Some((directory, begin)) = file.strip_suffix('*').and_then(|begin| begin.rsplit_once('/')) {
+        let mut names = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        return names.any(|name| name.to_string_lossy().starts_with(begin));
+    }
     if file.starts_with('/') { Path::new(file).exists() } else { step::which(file).is_some() }
 }
 

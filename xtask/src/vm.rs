@@ -235,7 +235,8 @@ fn print_table(reports: &[Report]) {
 fn print_faults(version: &str, run: &Run, log: &Path) {
     for verdict in &run.verdicts {
         let word = match verdict.outcome {
-            Outcome::Pass => continue,
+            Outcome::Pass if verdict.reason.is_empty() => continue,
+            Outcome::Pass => "passed alone",
             Outcome::Fail => "FAILED",
             Outcome::Skip => "skipped",
         };

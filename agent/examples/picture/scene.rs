@@ -30,6 +30,7 @@ pub(crate) fn incident() -> Snapshot {
         patterns: Vec::new(),
         datagrams: Vec::new(),
         datagrams_open: 0,
+        unix: Vec::new(),
         stream: stream(),
         findings: vec![finding()],
         notices: Vec::new(),
@@ -65,6 +66,7 @@ fn overflowing() -> ListenerView {
         closed: false,
         backlog: Some(511),
         limit: 511,
+        defer_accept_s: Some(0),
         somaxconn: Some(4096),
         depth: 512,
         peak: 512,
@@ -79,8 +81,11 @@ fn overflowing() -> ListenerView {
             syn_dropped: Some(0),
             cookies_sent: Some(0),
             synack_retransmits: 23,
+            synack_acked: Some(0),
             eagain: 12,
             abandoned: 0,
+            accept_fails: Some(0),
+            left: None,
         },
         rates: Rates { accepts: 41.0, arrivals: 41.0, overflows: 18.0 },
         wait: WaitView {
@@ -104,6 +109,8 @@ fn overflowing() -> ListenerView {
             in_accept_share: Some(0.02),
             in_accept: false,
         }],
+        accept_errors: Vec::new(),
+        others: Vec::new(),
     }
 }
 
@@ -119,6 +126,7 @@ pub(crate) fn calm() -> ListenerView {
         closed: false,
         backlog: Some(128),
         limit: 128,
+        defer_accept_s: Some(0),
         somaxconn: Some(4096),
         depth: 0,
         peak: 3,
@@ -148,11 +156,15 @@ pub(crate) fn calm() -> ListenerView {
             in_accept_share: Some(0.997),
             in_accept: true,
         }],
+        accept_errors: Vec::new(),
+        others: Vec::new(),
     }
 }
 
 fn finding() -> Finding {
     Finding {
+        inferred: false,
+        claims: Vec::new(),
         kind: "accept-queue-overflow",
         severity: Severity::Critical,
         owner: Owner::App,

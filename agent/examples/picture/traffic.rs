@@ -32,10 +32,22 @@ pub(crate) fn traffic() -> Snapshot {
     snapshot.connections = vec![nagle(now), caller(now), slow(now), peer(now), call(now), leak(now)];
     snapshot.connections.extend((0..6).map(|at| quick(now, at)));
     snapshot.connections_open = snapshot.connections.len() as u64;
-    snapshot.times =
-        OwnerTimes { exchanges: 412, app_us: 1_460_000, kernel_us: 180_000, peer_us: 356_000, unknown_us: 4_000 };
-    snapshot.recent_times =
-        OwnerTimes { exchanges: 38, app_us: 114_000, kernel_us: 61_000, peer_us: 24_000, unknown_us: 0 };
+    snapshot.times = OwnerTimes {
+        exchanges: 412,
+        app_us: 1_460_000,
+        kernel_us: 180_000,
+        network_us: 96_000,
+        peer_us: 260_000,
+        unknown_us: 4_000,
+    };
+    snapshot.recent_times = OwnerTimes {
+        exchanges: 38,
+        app_us: 114_000,
+        kernel_us: 61_000,
+        network_us: 9_000,
+        peer_us: 15_000,
+        unknown_us: 0,
+    };
     snapshot.threads = threads();
     snapshot.patterns = vec![pattern()];
     snapshot.findings = vec![finding(now)];
@@ -60,7 +72,9 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
         upstream: Vec::new(),
         downstream: None,
         multiplexed: false,
+        several: false,
         handshake: false,
+        unanswered: false,
         seq,
         start_ns,
         total_us,
@@ -73,9 +87,12 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
         writes: 1,
         last_sizes: [0, 1_420],
         held_sizes: [0, 0],
+        pieces: None,
+        pushed_after_us: None,
         read_tid: Some(4244),
         write_tid: Some(4244),
         inside: Vec::new(),
+        connects: Vec::new(),
         within: Vec::new(),
     }
 }
@@ -87,6 +104,7 @@ pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<Exchang
         *match slice.kind.owner() {
             Owner::Kernel => &mut times.kernel_us,
             Owner::App => &mut times.app_us,
+            Owner::Network => &mut times.network_us,
             Owner::Peer => &mut times.peer_us,
             Owner::Unknown => &mut times.unknown_us,
         } += slice.us;
@@ -99,6 +117,7 @@ pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<Exchang
         protocol: None,
         tls: None,
         fast_open: false,
+        multipath: false,
         sock,
         role: Role::Server,
         listener: Some(1),
@@ -111,8 +130,11 @@ pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<Exchang
         since_ns: now_ns - 9_400_000_000,
         closed_ns: None,
         ended: None,
+        end: Default::default(),
         handshake_us: Some(210),
         queued_us: Some(80),
+        connect_us: None,
+        syns_again: 0,
         acceptor: Some((PID, "api-server".to_owned())),
         exchanges: recent.len() as u64,
         times,
@@ -248,6 +270,8 @@ fn threads() -> Vec<ThreadView> {
 
 fn finding(now: u64) -> Finding {
     Finding {
+        inferred: false,
+        claims: Vec::new(),
         kind: "nagle-delayed-ack",
         severity: Severity::Warning,
         owner: Owner::Kernel,

@@ -1,15 +1,33 @@
 //! What `--help` says last: examples, keys, exit statuses.
 
-pub(super) const EXAMPLES: &str = "\
+/// Examples of what only a build with the lessons has.
+#[cfg(feature = "lessons")]
+macro_rules! lessons {
+    () => {
+        "  sudo backscope learn                     lessons: predict what the kernel does, and see it
+  backscope demo nagle                     a server with a fault and its client, to watch
+"
+    };
+}
+#[cfg(not(feature = "lessons"))]
+macro_rules! lessons {
+    () => {
+        ""
+    };
+}
+
+pub(super) const EXAMPLES: &str = concat!(
+    "\
 Examples:
   sudo backscope watch --pid 4242          where the time of its connections goes, and whose it is
   sudo backscope watch -- ./server --port 8080
   sudo backscope record --pid 4242 -o incident.bsrec
   backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
   sudo backscope listeners                 every listening socket of the machine, once
-  sudo backscope learn                     lessons: predict what the kernel does, and see it
-  backscope demo nagle                     a server with a fault and its client, to watch
-  sudo backscope doctor                    what this kernel lets backscope see, and why";
+",
+    lessons!(),
+    "  sudo backscope doctor                    what this kernel lets backscope see, and why"
+);
 
 pub(super) const WATCH_EXAMPLES: &str = "\
 Examples:
@@ -57,31 +75,6 @@ pub(super) const LISTENERS_EXAMPLES: &str = "\
 Examples:
   sudo backscope listeners
   sudo backscope listeners --pid 4242 --json";
-
-pub(super) const LEARN_EXAMPLES: &str = "\
-Examples:
-  sudo backscope learn                     begins with the next lesson
-  sudo backscope learn accept-queue        this one, by its name or its lecture's number
-  backscope learn accept-queue --recorded  from a recording: no root, any Linux
-  backscope learn --list
-  sudo backscope learn --auto              runs all of them, and tells whether what they say holds here
-
-A lesson runs a small server and its clients in a network of their own. Nothing else on the machine is touched.
-What was done is kept in $XDG_STATE_HOME/backscope, else ~/.local/state/backscope.
-
-Exit status:
-  0 done   1 with --auto: a lesson says what was not measured; or failed while running
-  2 unusable arguments   3 a privilege or kernel feature is missing";
-
-pub(super) const DEMO_EXAMPLES: &str = "\
-Examples:
-  backscope demo --list
-  backscope demo nagle                         no root needed; it says what to watch
-  backscope demo nagle --nodelay --duration 5s
-  backscope demo nagle --help                  its knobs, and some worth trying
-  sudo backscope demo nagle --watch            with watch on its server
-  backscope demo prefork --server-only --listen 127.0.0.1:8080
-  backscope demo prefork --client-only 127.0.0.1:8080";
 
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:

@@ -1,10 +1,13 @@
 //! One file a verb. Each returns the exit status; what it cannot do is an error with the status that belongs to it.
 
 mod completions;
+#[cfg(feature = "lessons")]
 mod demo;
 mod doctor;
 mod front;
+#[cfg(feature = "lessons")]
 mod learn;
+#[cfg(feature = "lessons")]
 mod lesson_part;
 mod listeners;
 mod man;
@@ -46,13 +49,23 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Record(args) => record::run(args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Listeners(args) => listeners::run(&args),
+        #[cfg(feature = "lessons")]
         Verb::Learn(args) => learn::run(&args),
+        #[cfg(feature = "lessons")]
         Verb::Demo(args) => demo::run(args),
+        #[cfg(feature = "lessons")]
         Verb::DemoServers { args } => Ok(demo::serve(args)),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => completions::run(shell),
         Verb::Man { dir } => man::run(dir.as_deref()),
+        #[cfg(feature = "lessons")]
         Verb::LessonPart { name, words } => lesson_part::run(&name, &words),
+        #[cfg(not(feature = "lessons"))]
+        Verb::Unbuilt { .. } => {
+            let reason = "the lessons and the demos are not in this build, which has no default features; \
+                          `cargo install --path agent` builds them in";
+            Err(Usage(reason.to_owned()).into())
+        }
         Verb::StopThenExec { command } => {
             let error = sensor::stop_then_exec(&command);
             let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -46,9 +46,9 @@ impl Run {
         Ok(())
     }
 
-    /// Takes the next event, which is too large to be moved about more often than needed.
-    pub(super) fn take_event(&mut self, event: Event) -> anyhow::Result<()> {
-        self.model.apply(&event, &mut self.outputs);
+    /// Takes the next event, which is too large to be moved about.
+    pub(super) fn take_event(&mut self, event: &Event) -> anyhow::Result<()> {
+        self.model.apply(event, &mut self.outputs);
         if let Some(recorder) = &mut self.recorder {
             recorder.write(&Entry::Event(event))?;
         }

@@ -21,6 +21,7 @@ const NEEDED: &[&str] = &[
     "file_private_data",
     "file_inode",
     "inode_mode",
+    "task_pid",
     "task_tgid",
     "task_comm",
 ];

@@ -283,6 +283,7 @@ fn item(mut pieces: Vec<Piece>) -> Block {
         Some(Piece::Strong(letter)) => match letter.as_str() {
             "K" => Some(Owner::Kernel),
             "A" => Some(Owner::App),
+            "N" => Some(Owner::Network),
             "P" => Some(Owner::Peer),
             _ => None,
         },

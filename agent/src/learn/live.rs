@@ -212,7 +212,7 @@ impl Run {
     fn drain(&mut self) {
         let events = &mut self.events;
         let Ok(()) = self.sensor.drain(|event| {
-            events.push(event);
+            events.push(event.clone());
             Ok::<_, Infallible>(())
         });
     }

@@ -91,6 +91,12 @@ impl Acceptors {
         longest_ns
     }
 
+    /// How long the threads that accepted in this period were ready without a CPU, ns: the longest, if it is known of all.
+    pub(super) fn delay_ns(&self, known_ns: impl Fn(u32) -> Option<u64>) -> Option<u64> {
+        let accepted = self.threads.iter().filter(|(_, thread)| thread.accepts > 0);
+        accepted.map(|(&(_, tid), _)| known_ns(tid)).try_fold(0, |most, ns| Some(ns?.max(most)))
+    }
+
     /// Forgets the threads of a process that ended.
     pub(super) fn exited(&mut self, pid: u32) {
         self.threads.retain(|&(owner, _), _| owner != pid);

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use super::event::{Accept, InAccept, ListenerSample, Overflow, Sample, SockId, Stage};
+use super::event::{Accept, InAccept, LeftQueue, ListenerSample, NetSettings, Overflow, Sample, SockId, Stage};
+use super::exchange::Ignoring;
 use super::finding::{Sharers, Shares};
 use super::histogram::{Precision, WaitHistogram};
+use super::ignored::Ignored;
 use super::listener::Listener;
 use super::output::OverflowOutput;
 use super::sharing::Sharing;
@@ -20,6 +22,9 @@ pub const MAX_HISTORY: usize = 512;
 /// Points of all histories together, with the least that every listener gets.
 const HISTORY_POINTS: usize = 65_536;
 const LEAST_HISTORY: usize = 16;
+/// A peer sends again what was not acknowledged after this at the earliest, less what timers are early, µs
+/// (`TCP_RTO_MIN`, 200 ms).
+const AGAIN_US: u64 = 150_000;
 /// Wait histograms that are precise.
 const FINE_HISTOGRAMS: usize = 128;
 
@@ -32,7 +37,11 @@ pub(super) struct Listeners {
     /// In the order in which they closed.
     closed: VecDeque<SockId>,
     groups: BTreeMap<Group, Sharing<SockId>>,
+    /// How many listeners of a group are open.
+    sizes: BTreeMap<Group, u64>,
     somaxconn: BTreeMap<u32, u32>,
+    settings: BTreeMap<u32, NetSettings>,
+    ignored: Ignored,
     period_ns: u64,
     next_order: u64,
     histograms: usize,
@@ -49,7 +58,10 @@ impl Listeners {
             table: BTreeMap::new(),
             closed: VecDeque::new(),
             groups: BTreeMap::new(),
+            sizes: BTreeMap::new(),
             somaxconn: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            ignored: Ignored::default(),
             period_ns: attached_ns,
             next_order: 0,
             histograms: 0,
@@ -61,6 +73,7 @@ impl Listeners {
     }
 
     pub(super) fn accepted(&mut self, accept: &Accept) {
+        self.ignored.accepted(accept);
         let precision = if self.histograms < FINE_HISTOGRAMS { Precision::Fine } else { Precision::Coarse };
         let Some(listener) = self.entry(accept.listener) else { return };
         let had_waits = listener.wait.is_some();
@@ -69,9 +82,30 @@ impl Listeners {
     }
 
     pub(super) fn overflowed(&mut self, overflow: &Overflow) {
+        self.ignored.overflowed(overflow);
         if let Some(listener) = self.entry(overflow.listener) {
             listener.overflowed(overflow);
         }
+    }
+
+    /// Whether the peer of a connection seems to have been ignored before it was queued, where this kernel does not
+    /// show that: its handshake took as long as it takes a peer to send again, and the accept queue was full.
+    pub(super) fn seems_ignored(&self, accept: &Accept) -> Option<Ignoring> {
+        let handshake_us = accept.handshake_us.filter(|&us| us >= AGAIN_US)?;
+        let sample = self.table.get(&accept.listener).and_then(|listener| listener.sample.as_ref())?;
+        if sample.overflow_ack.is_some() {
+            return None;
+        }
+        let queued_ns = accept.queued_ns.unwrap_or(accept.ts_ns);
+        let sampled = self.period_ns >= queued_ns.saturating_sub(handshake_us.saturating_mul(1_000));
+        let was_full = sampled && sample.peak.max(sample.depth) > sample.limit;
+        (was_full || accept.depth >= sample.limit).then_some(Ignoring { since_ns: None, data: None })
+    }
+
+    /// Whether a listener has TCP_DEFER_ACCEPT, as far as is known.
+    pub(super) fn defers(&self, listener: SockId) -> bool {
+        let sample = self.table.get(&listener).and_then(|listener| listener.sample.as_ref());
+        sample.and_then(|sample| sample.defer_accept).is_some_and(|timeouts| timeouts > 0)
     }
 
     /// A process ended: it accepts no more.
@@ -79,18 +113,26 @@ impl Listeners {
         self.table.values_mut().for_each(|listener| listener.acceptors.exited(pid));
     }
 
-    /// Takes a sample; gives the listeners that appeared or closed.
-    pub(super) fn sampled(&mut self, sample: &Sample) -> Vec<StreamEntry> {
+    /// Takes a sample; gives the listeners that appeared or closed. `delays_ns` tells how long a thread was ready without a CPU
+    /// since the sample before.
+    pub(super) fn sampled(&mut self, sample: &Sample, delays_ns: impl Fn(u32) -> Option<u64>) -> Vec<StreamEntry> {
         self.somaxconn.clone_from(&sample.somaxconn.iter().copied().collect());
+        self.settings = sample.settings.iter().map(|settings| (settings.netns, *settings)).collect();
+        self.ignored.expire(sample.ts_ns);
         let mut inside: BTreeMap<SockId, Vec<&InAccept>> = BTreeMap::new();
         for call in &sample.in_accept {
             inside.entry(call.listener).or_default().push(call);
         }
         let mut changes = Vec::new();
         let mut refused = 0;
+        for waiting in &sample.waiting {
+            if let Some(listener) = self.table.get_mut(&waiting.listener) {
+                listener.awaited(sample.ts_ns, waiting.exclusive);
+            }
+        }
         for listener in &sample.listeners {
             let calls = inside.remove(&listener.sock).unwrap_or_default();
-            if !self.sample_one(sample.ts_ns, listener, &calls, &mut changes) {
+            if !self.sample_one(sample.ts_ns, listener, &calls, &delays_ns, &mut changes) {
                 refused += 1;
             }
         }
@@ -112,6 +154,13 @@ impl Listeners {
     pub(super) fn reportable(&self) -> impl Iterator<Item = (&Listener, ListenerView, Option<Shares>)> {
         let open = self.ordered().filter(|listener| !listener.closed || !listener.close_reported);
         open.filter_map(|listener| Some((listener, self.view(listener)?, self.shares(listener))))
+    }
+
+    /// Other open listeners at the same place, in its SO_REUSEPORT group.
+    pub(super) fn siblings(&self, of: &Listener) -> u64 {
+        let place = of.sample.as_ref().map(|sample| (sample.local, sample.netns));
+        let open = place.and_then(|place| self.sizes.get(&place)).copied().unwrap_or(0);
+        open.saturating_sub(u64::from(!of.closed))
     }
 
     /// Everything reportable has been reported.
@@ -148,6 +197,16 @@ impl Listeners {
         (self.known, totals, wait.view())
     }
 
+    /// Settings of a listener's network namespace.
+    pub(super) fn settings(&self, listener: &Listener) -> Option<NetSettings> {
+        listener.sample.as_ref().and_then(|sample| self.settings.get(&sample.netns)).copied()
+    }
+
+    /// Clients of a listener whose final ACK was ignored lately, and that nobody has accepted since.
+    pub(super) fn ignored(&self, sock: SockId) -> u64 {
+        self.ignored.of(sock)
+    }
+
     /// Where a listener listens.
     pub(super) fn local(&self, sock: SockId) -> Option<SocketAddr> {
         self.table.get(&sock).and_then(|listener| listener.sample.as_ref()).map(|sample| sample.local)
@@ -181,12 +240,13 @@ impl Listeners {
         now_ns: u64,
         sample: &ListenerSample,
         inside: &[&InAccept],
+        delays_ns: impl Fn(u32) -> Option<u64>,
         changes: &mut Vec<StreamEntry>,
     ) -> bool {
         let history = (HISTORY_POINTS / self.table.len().max(1)).clamp(LEAST_HISTORY, MAX_HISTORY);
         let Some(listener) = self.entry(sample.sock) else { return false };
         let (is_new, was_closed) = (listener.sample.is_none(), listener.closed);
-        listener.sampled(now_ns, sample, inside.iter().copied(), history);
+        listener.sampled(now_ns, sample, inside.iter().copied(), delays_ns, history);
         // A backlog is known of those only that began to listen under our eyes.
         if is_new && sample.backlog.is_some() {
             let what = StreamKind::Listening { local: sample.local };
@@ -204,6 +264,7 @@ impl Listeners {
     fn close(&mut self, sock: SockId, closed_ns: u64, changes: &mut Vec<StreamEntry>) {
         let Some(listener) = self.table.get_mut(&sock) else { return };
         listener.close();
+        self.ignored.closed(sock);
         self.closed.push_back(sock);
         if let Some(sample) = &listener.sample {
             let what = StreamKind::Closed { local: sample.local };
@@ -230,6 +291,7 @@ impl Listeners {
                 members.entry((sample.local, sample.netns)).or_default().push((sock, sample.accepted));
             }
         }
+        self.sizes = members.iter().map(|(group, sockets)| (*group, sockets.len() as u64)).collect();
         members.retain(|_, sockets| sockets.len() > 1);
         self.groups.retain(|group, _| members.contains_key(group));
         for (group, sockets) in members {
@@ -248,6 +310,7 @@ impl Listeners {
                 accepts: stretch.accepts,
                 most: stretch.most,
                 found_queued: 0,
+                exclusive: None,
             }),
             None => listener.shares(),
         }
@@ -277,7 +340,19 @@ fn add(one: &Totals, other: &Totals) -> Totals {
         syn_dropped: sum(one.syn_dropped, other.syn_dropped),
         cookies_sent: sum(one.cookies_sent, other.cookies_sent),
         synack_retransmits: one.synack_retransmits + other.synack_retransmits,
+        synack_acked: sum(one.synack_acked, other.synack_acked),
         eagain: one.eagain + other.eagain,
         abandoned: one.abandoned + other.abandoned,
+        accept_fails: sum(one.accept_fails, other.accept_fails),
+        left: match (one.left, other.left) {
+            (Some(one), Some(other)) => Some(LeftQueue {
+                closed: one.closed + other.closed,
+                reset: one.reset + other.reset,
+                late: one.late + other.late,
+                late_us: one.late_us + other.late_us,
+                cut: one.cut + other.cut,
+            }),
+            (one, other) => one.or(other),
+        },
     }
 }

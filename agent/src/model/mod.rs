@@ -15,36 +15,47 @@
 //! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
 //! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |
 //! | ends of connections that were made, told by their addresses | [`MAX_ENDS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
+//! | peers that were ignored | 16,384 | the one met first is forgotten: the time until its connection is queued is told as part of the handshake, or not |
 //! | hellos of TLS connections | [`MAX_HELLOS`], some 250 bytes each | of further ones it is known only that they are TLS |
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
 //! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
 //! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
+//! | slow exchanges of processes that call others, until both sides are known | 1,024; of a sample 8,192 open ones of each side | the oldest is judged by what is known; further open ones are not set against one another |
 //! | listeners whose connections tell a pattern | 256, each by its last 256 connections and 256 threads, some 150 bytes each | a closed listener gives way; without one the newest listener is not judged |
+//! | what threads did from call to call | 1,024 threads, each the last 96 calls, or more that are quick | of further ones it is told only where one call tells it |
 //! | threads whose beginning is known, forks | those of the last two samples, 4,096 | the oldest fork goes |
 //! | processes that call others | [`MAX_CALLERS`]; of all [`MAX_JOINED`] exchanges of each side wait for the other, [`MAX_HELD`] reports with them; each 64 upstream addresses, 96 KiB at most, and 4,096 connections of each side | further ones are not joined; reports come without the other side |
+//! | quotas of cgroups | those of one refresh, 256 at most; each 1,024 readings of 20 s | what was before is not told apart from other waits for a CPU |
+//! | long waits of requests for a thread | 1,024 threads, the last 64 of each; and 256 exchanges of each listener or process that are looked into | of further ones it is not told who waited for whom |
 //! | requests put aside by event loops | 8,192, and 512 answers of each listener or process | further ones are taken for slow |
 //! | UDP sockets, open | 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a snapshot | |
 //! | live stream | [`MAX_STREAM`] entries | the oldest goes |
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
 
 mod acceptor;
+mod attendance;
 mod connections;
+mod connects;
+mod crossings;
 mod datagrams;
 pub mod event;
 mod exchange;
 mod finding;
 mod histogram;
+mod ignored;
 mod ledger;
 mod listener;
 mod listeners;
 pub mod output;
 mod pattern;
+mod processors;
 mod proxy;
 mod quic;
 mod recent;
 mod refresh;
 mod sharing;
 pub mod snapshot;
+mod spans;
 mod stream;
 mod summary;
 #[cfg(test)]
@@ -52,7 +63,10 @@ pub(crate) mod tests;
 pub mod text;
 mod threads;
 mod times;
+mod unheard;
 mod waiting;
+mod waits;
+mod window;
 mod work;
 
 use std::collections::BTreeMap;
@@ -60,10 +74,10 @@ use std::collections::BTreeMap;
 use connections::{Connection, Connections, Told};
 pub use connections::{
     MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_HELLOS,
-    MAX_RECENT,
+    MAX_LEFT, MAX_RECENT,
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
-use event::{Accept, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange};
+use event::{Accept, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange};
 use finding::Board;
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
@@ -97,6 +111,14 @@ pub struct Setup {
     pub exchanges: bool,
 }
 
+impl Setup {
+    /// By port alone what processes serve is watched, and not what they call.
+    fn sees_calls(&self) -> bool {
+        let is_port = |word: &str| word.strip_prefix("port ").is_some_and(|port| port.parse::<u16>().is_ok());
+        !self.target.split(", ").all(is_port)
+    }
+}
+
 /// Judges the events of one run.
 #[derive(Debug)]
 pub struct Model {
@@ -110,6 +132,7 @@ pub struct Model {
     patterns: Patterns,
     proxies: Proxies,
     datagrams: datagrams::Sockets,
+    unix: Vec<event::UnixListener>,
     stream: Stream,
     board: Board,
     notices: Vec<String>,
@@ -129,10 +152,11 @@ impl Model {
             listeners: Listeners::new(setup.attached_ns),
             connections: Connections::new(),
             threads: Threads::default(),
-            works: Works::default(),
+            works: Works::new(setup.sees_calls()),
             patterns: Patterns::default(),
             proxies: Proxies::default(),
             datagrams: datagrams::Sockets::default(),
+            unix: Vec::new(),
             setup,
             interest: Interest::ALL,
             stream: Stream::default(),
@@ -158,6 +182,7 @@ impl Model {
     /// Replaces the description of what is watched.
     pub fn set_target(&mut self, target: String) {
         self.setup.target = target;
+        self.works.see_calls(self.setup.sees_calls());
     }
 
     /// Takes one event and pushes what is to be reported. What `out` holds still may be completed: a delayed ACK becomes
@@ -172,6 +197,8 @@ impl Model {
             }
             Event::SynAckRetransmit(retransmit) => {
                 self.advance(retransmit.ts_ns);
+                let port = self.listeners.local(retransmit.listener).map(|local| local.port());
+                self.connections.unheard.asked_again(retransmit, port);
                 out.extend(self.setup.detail_events.then(|| Output::SynAckRetransmit(retransmit.clone())));
             }
             Event::Opened(opened) => {
@@ -190,8 +217,15 @@ impl Model {
             Event::Closed(closed) => {
                 self.advance(closed.ts_ns);
                 self.patterns.closed(closed);
-                if let Some(connection) = self.connections.closed(closed, self.interest, out) {
-                    self.works.closed(self.now_ns, connection);
+                if let Some((connection, end)) = self.connections.closed(closed, self.interest, out) {
+                    self.works.closed(self.now_ns, closed, connection, &end);
+                }
+            }
+            Event::Connect(connect) => self.connect(connect, out),
+            Event::Late(late) => {
+                self.advance(late.ts_ns);
+                if let Some(arrival) = self.connections.came_late(late, out) {
+                    self.works.came_late(self.now_ns, &arrival);
                 }
             }
             Event::Recognised(recognised) => {
@@ -215,6 +249,10 @@ impl Model {
                 out.extend(self.setup.detail_events.then_some(Output::Moment(told)));
             }
             Event::Sample(sample) => self.sample(sample, out),
+            Event::Cpu(state) => {
+                self.advance(state.ts_ns);
+                self.connections.processors.note(state);
+            }
         }
     }
 
@@ -244,13 +282,14 @@ impl Model {
             listeners: self.listeners.views(),
             connections: Vec::new(),
             connections_open: self.connections.open(),
-            times: self.connections.times.all,
+            times: self.connections.times.all(),
             recent_times: self.connections.times.recent(self.now_ns),
             threads: Vec::new(),
             patterns: Vec::new(),
             proxies: Vec::new(),
             datagrams: self.datagrams.views(),
             datagrams_open: self.datagrams.open(),
+            unix: self.unix.clone(),
             stream: Vec::new(),
             findings: self.board.view(),
             notices: self.notices.clone(),
@@ -263,20 +302,36 @@ impl Model {
 
     fn accept(&mut self, accept: &Accept, out: &mut Vec<Output>) {
         self.advance(accept.ts_ns);
+        let (ignored, handshake_us) = match self.connections.unheard.accepted(accept) {
+            Some((ignored, handshake_us)) => (Some(ignored), handshake_us),
+            None => (self.listeners.seems_ignored(accept), accept.handshake_us),
+        };
+        let deferred = self.listeners.defers(accept.listener);
+        let corrected;
+        let accept = if handshake_us == accept.handshake_us {
+            accept
+        } else {
+            corrected = Accept { handshake_us, ..accept.clone() };
+            &corrected
+        };
         self.listeners.accepted(accept);
         self.stream.accepted(accept);
         if self.setup.exchanges {
-            self.connections.accepted(accept);
+            self.connections.accepted(accept, ignored, deferred);
             // Without exchanges nobody is seen to serve.
             self.patterns.accepted(accept);
         }
         self.threads.accepted(accept);
-        out.push(Output::Accept(accept.clone()));
+        // It lasted until the first data came.
+        let handshake_us = accept.handshake_us.filter(|_| !deferred);
+        out.push(Output::Accept(Accept { handshake_us, ..accept.clone() }));
     }
 
     fn overflow(&mut self, overflow: &Overflow, out: &mut Vec<Output>) {
         self.advance(overflow.ts_ns);
         self.listeners.overflowed(overflow);
+        let port = self.listeners.local(overflow.listener).map(|local| local.port());
+        self.connections.unheard.overflowed(overflow, port);
         let overflow = OverflowOutput {
             ts_ns: overflow.ts_ns,
             listener: overflow.listener,
@@ -296,8 +351,17 @@ impl Model {
         self.patterns.process(process);
         if process.change == ProcessChange::Exited {
             self.listeners.exited(process.pid);
+            self.works.exited(process.pid);
         }
         out.extend(self.setup.detail_events.then(|| Output::Process(process.clone())));
+    }
+
+    fn connect(&mut self, connect: &Connect, out: &mut Vec<Output>) {
+        self.advance(connect.ts_ns);
+        if self.connections.connects.connected(connect) {
+            self.proxies.failed(connect);
+            out.push(Output::Connect(connect.clone()));
+        }
     }
 
     fn scan(&mut self, ts_ns: u64, scanned: &[ConnectionSample], out: &mut Vec<Output>) {
@@ -341,8 +405,7 @@ impl Model {
 /// proved is kept in any case: see [`Model::prove`].
 fn tell(now_ns: u64, interest: Interest, works: &mut Works, proxies: &mut Proxies, out: &mut Vec<Output>) -> impl Told {
     move |facts: &Exchange, connection: Option<&Connection>, view: &mut ExchangeView| {
-        let calls = connection.is_some_and(|connection| proxies.calls(connection.origin.pid));
-        works.reported(now_ns, facts, connection, view, calls);
+        works.reported(now_ns, facts, connection, view, |connection| proxies.calls(connection.origin.pid));
         let pid = connection.and_then(|connection| proxies.over(now_ns, facts, connection, view));
         let inferred = view.slices.last().is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
         if inferred || interest.wants(view) {

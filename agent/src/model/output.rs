@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
-use super::event::{Accept, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit};
+use super::event::{
+    Accept, Connect, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit, UnixListener,
+};
 use super::exchange;
 use super::snapshot::{
-    ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes, PatternView,
-    Protocol, ProxyView, QuicView, SliceKind, Totals, WaitView,
+    ConnectTotals, ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes,
+    PatternView, Protocol, ProxyView, QuicView, ResetTotals, SliceKind, Totals, WaitView,
 };
 
 /// What a front-end wants to hear of one by one. The sums have everything all the same.
@@ -37,6 +39,8 @@ impl Interest {
 pub enum Output {
     /// A listener's figures, at each sample and at the end.
     Listener(ListenerOutput),
+    /// The figures of a Unix-domain socket that listens, at each sample.
+    Unix(UnixOutput),
     /// A SYN arrived (`--detail events` only).
     Syn(Syn),
     /// Connections were refused.
@@ -47,6 +51,8 @@ pub enum Output {
     Exchange(ExchangeOutput),
     /// A connection ended, or the run did.
     Connection(Box<ConnectionOutput>),
+    /// A connect of a watched process failed.
+    Connect(Connect),
     /// A UDP socket's figures, at each sample and at the end.
     Datagrams(DatagramOutput),
     /// A QUIC connection got its first answer, or the run ended before.
@@ -61,7 +67,7 @@ pub enum Output {
     Proxy(Box<ProxyOutput>),
     /// Something happened on a connection (`--detail events` only).
     Moment(MomentOutput),
-    /// A finding is new, or worse than it was.
+    /// A finding began, says something else than it did, or ended.
     Finding(FindingOutput),
     /// Records or map entries were lost.
     Lost(Lost),
@@ -74,11 +80,13 @@ impl Output {
     pub fn ts_ns(&self) -> u64 {
         match self {
             Self::Listener(listener) => listener.ts_ns,
+            Self::Unix(unix) => unix.ts_ns,
             Self::Syn(syn) => syn.ts_ns,
             Self::Overflow(overflow) => overflow.ts_ns,
             Self::Accept(accept) => accept.ts_ns,
             Self::Exchange(exchange) => exchange.ts_ns,
             Self::Connection(connection) => connection.ts_ns,
+            Self::Connect(connect) => connect.ts_ns,
             Self::Datagrams(datagrams) => datagrams.ts_ns,
             Self::Quic(quic) => quic.ts_ns,
             Self::SynAckRetransmit(retransmit) => retransmit.ts_ns,
@@ -100,6 +108,15 @@ pub struct ListenerOutput {
     pub ts_ns: u64,
     /// The figures. The histories are left empty: they belong to the snapshot.
     pub view: ListenerView,
+}
+
+/// The figures of a Unix-domain socket that listens, at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnixOutput {
+    /// When.
+    pub ts_ns: u64,
+    /// The figures.
+    pub view: UnixListener,
 }
 
 /// An exchange that is over.
@@ -217,11 +234,35 @@ pub struct ProxyOutput {
     pub view: ProxyView,
 }
 
-/// A finding, new or worse than before.
+/// What became of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingState {
+    /// Its condition holds, and did not before.
+    Begun,
+    /// It became worse, or its owner, what it says or its fix changed.
+    Changed,
+    /// Its condition has not held for a while.
+    Ended,
+}
+
+impl FindingState {
+    /// The contract's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::Changed => "changed",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// A finding, and what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindingOutput {
-    /// When it was made or became worse.
+    /// When it began, changed or ended.
     pub ts_ns: u64,
+    /// What became of it.
+    pub state: FindingState,
     /// The finding.
     pub finding: Finding,
 }
@@ -254,6 +295,10 @@ pub struct Summary {
     pub wait: WaitView,
     /// Connections that were known at any time.
     pub connections: u64,
+    /// Connects of watched processes; `None` where they were not watched (`--detail queues`).
+    pub connects: Option<ConnectTotals>,
+    /// Ends that are no plain FIN; likewise.
+    pub resets: Option<ResetTotals>,
     /// Where the time of all exchanges went.
     pub times: OwnerTimes,
     /// The same by kind, µs: those that took any, with delayed ACKs that held nobody.

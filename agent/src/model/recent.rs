@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::attendance::Attended;
+
 /// How far back it goes, ns.
 const SPAN_NS: u64 = 5_000_000_000;
 /// Refreshes closer together than this are counted as one, ns. With [`SPAN_NS`] it bounds the number of periods.
@@ -15,19 +17,38 @@ pub(super) struct Figures {
     pub(super) accepts: u64,
     pub(super) arrivals: u64,
     pub(super) overflows: u64,
+    /// Those of them that are known to be final ACKs.
+    pub(super) overflow_ack: u64,
     pub(super) cookies: u64,
     pub(super) syn_dropped: u64,
     pub(super) synack_retransmits: u64,
+    /// Those of them whose final ACK had come.
+    pub(super) synack_acked: u64,
     /// Accepts with a known wait, those of them that waited long, and how long they waited.
     pub(super) waits: u64,
     pub(super) long_waits: u64,
     pub(super) wait_sum_us: u64,
     pub(super) wait_max_us: u64,
+    /// Calls of `accept` that failed.
+    pub(super) fails: u64,
+    /// Connections whose peer left after a long wait in the queue, and how long they had waited, µs.
+    pub(super) left_late: u64,
+    pub(super) left_late_us: u64,
+    /// Connections that the listener had in its queue when it closed.
+    pub(super) cut: u64,
     pub(super) depth_peak: u32,
+    /// The limit of the accept queue when it overflowed; the least and the most that it may have been.
+    pub(super) full_at: Option<(u32, u32)>,
     pub(super) syn_peak: u32,
     /// Time that the thread which was inside `accept` longest spent there, out of the time for which that is known.
     pub(super) inside_ns: u64,
     pub(super) inside_known_ns: u64,
+    /// How much of the time in which connections waited a thread that accepts them may have been ready, without a CPU: it was
+    /// for so long in that period. And of how much of it that is known.
+    pub(super) delay_ns: u64,
+    pub(super) delay_known_ns: u64,
+    /// Time in which connections waited, and in which a thread was inside `accept` besides.
+    pub(super) attended: Attended,
 }
 
 impl Figures {
@@ -35,17 +56,35 @@ impl Figures {
         self.accepts += other.accepts;
         self.arrivals += other.arrivals;
         self.overflows += other.overflows;
+        self.overflow_ack += other.overflow_ack;
         self.cookies += other.cookies;
         self.syn_dropped += other.syn_dropped;
         self.synack_retransmits += other.synack_retransmits;
+        self.synack_acked += other.synack_acked;
         self.waits += other.waits;
         self.long_waits += other.long_waits;
         self.wait_sum_us = self.wait_sum_us.saturating_add(other.wait_sum_us);
         self.wait_max_us = self.wait_max_us.max(other.wait_max_us);
+        self.fails += other.fails;
+        self.left_late += other.left_late;
+        self.left_late_us = self.left_late_us.saturating_add(other.left_late_us);
+        self.cut += other.cut;
         self.depth_peak = self.depth_peak.max(other.depth_peak);
+        let span = |(least, most): (u32, u32), (other_least, other_most): (u32, u32)| {
+            (least.min(other_least), most.max(other_most))
+        };
+        self.full_at = match (self.full_at, other.full_at) {
+            (Some(one), Some(other)) => Some(span(one, other)),
+            (one, other) => one.or(other),
+        };
         self.syn_peak = self.syn_peak.max(other.syn_peak);
         self.inside_ns += other.inside_ns;
         self.inside_known_ns += other.inside_known_ns;
+        self.delay_ns += other.delay_ns;
+        self.delay_known_ns += other.delay_known_ns;
+        self.attended.all_ns += other.attended.all_ns;
+        self.attended.waited_ns += other.attended.waited_ns;
+        self.attended.inside_ns += other.attended.inside_ns;
     }
 
     /// Mean of the known waits, µs; `None` when none is known.
@@ -56,6 +95,19 @@ impl Figures {
     /// Share of the time that some thread was inside `accept`; `None` when not known.
     pub(super) fn inside_share(&self) -> Option<f64> {
         (self.inside_known_ns > 0).then(|| self.inside_ns as f64 / self.inside_known_ns as f64)
+    }
+
+    /// Share of the time in which connections waited that the accepting thread may have been ready, without a CPU, if that is
+    /// known of half of it.
+    pub(super) fn delayed_share(&self) -> Option<f64> {
+        let known_ns = self.delay_known_ns;
+        (known_ns > 0 && known_ns * 2 >= self.attended.all_ns).then(|| self.delay_ns as f64 / known_ns as f64)
+    }
+
+    /// Share of the time in which connections waited that some thread was inside `accept`; `None` when not known.
+    pub(super) fn attended_share(&self) -> Option<f64> {
+        let Attended { waited_ns, inside_ns, .. } = self.attended;
+        (waited_ns > 0).then(|| inside_ns as f64 / waited_ns as f64)
     }
 }
 

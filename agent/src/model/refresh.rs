@@ -3,16 +3,25 @@
 use super::{
     Model,
     event::{Sample, Stage},
-    finding::{Dealings, Facts, Subject},
-    output::{ListenerOutput, Lost, Output},
+    finding::{Dealings, Facts, STALL_NS, Subject},
+    listener::Listener,
+    output::{ListenerOutput, Lost, Output, UnixOutput},
+    snapshot::StreamKind,
     tell,
-    work::Scope,
+    work::{Scope, Work},
 };
+
+/// Exchanges that are over are told within so long, ns.
+const TOLD_NS: u64 = 2_500_000_000;
 
 impl Model {
     pub(super) fn sample(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         self.advance(sample.ts_ns);
-        for change in self.listeners.sampled(sample) {
+        self.threads.sampled(sample);
+        for change in self.listeners.sampled(sample, |tid| self.threads.delay_ns(tid)) {
+            if matches!(change.what, StreamKind::Closed { .. }) {
+                self.works.shut(change.listener, change.ts_ns);
+            }
             self.stream.push(change);
         }
         // On the tracepoint tier no hook sees a SYN dropped, so there is no record to wait for.
@@ -24,40 +33,98 @@ impl Model {
         self.connections.sampled(sample, &mut told);
         drop(told);
         self.proxies.settle(sample.ts_ns, false, &mut self.connections, out);
-        self.works.sampled(sample);
-        self.threads.sampled(sample);
+        self.works.sampled(sample, &self.connections.spans, &self.proxies);
+        self.connections.connects.sampled(sample.ts_ns);
+        self.connections.ended.settle(sample.ts_ns, false, out);
         self.patterns.sampled(sample, out);
-        self.report_listeners(sample.ts_ns, out);
+        self.report_listeners(sample, out);
+        self.unix.clone_from(&sample.unix);
+        out.extend(self.unix.iter().map(|view| Output::Unix(UnixOutput { ts_ns: sample.ts_ns, view: view.clone() })));
         self.datagrams.sampled(sample, out);
         self.judge_connections(sample.ts_ns, out);
         self.judge_families(sample.ts_ns, out);
+        self.judge_connects(sample.ts_ns, out);
         self.proxies.judge(|pid, comm, lately| {
             let text = format!("{comm} {pid}");
             self.board.judge_upstreams(sample.ts_ns, &Subject { id: Scope::Process(pid), text }, lately, out)
         });
         self.proxies.report(sample.ts_ns, false, out);
         self.datagrams.forget_closed();
-        self.board.expire(sample.ts_ns);
+        self.board.expire(sample.ts_ns, out);
         self.report_lost(sample, out);
         self.seen = sample.seen;
         self.take_cost(sample);
     }
 
-    fn report_listeners(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+    fn report_listeners(&mut self, sample: &Sample, out: &mut Vec<Output>) {
+        let ts_ns = sample.ts_ns;
         for (listener, view, shares) in self.listeners.reportable() {
-            if !view.closed {
-                let facts = Facts {
-                    view: &view,
-                    recent: &listener.recent,
-                    figures: listener.recent.figures(),
-                    stalled_ns: listener.stalled_ns(ts_ns),
-                    shares,
-                };
+            let stalled_ns = listener.stalled_ns(ts_ns);
+            // Looking through the connections is dear, and of use only where nothing is accepted.
+            let was_at_limit = listener.was_at_limit(ts_ns);
+            let looks = self.setup.exchanges && (stalled_ns > 0 || was_at_limit);
+            let denied_share = self.denied_share(ts_ns, listener, stalled_ns);
+            let facts = Facts {
+                view: &view,
+                recent: &listener.recent,
+                figures: listener.recent.figures(),
+                stalled_ns,
+                shares,
+                failing: listener.failing(),
+                siblings: self.listeners.siblings(listener),
+                now_ns: ts_ns,
+                settings: self.listeners.settings(listener),
+                clients: listener.clients,
+                // Those that wait in the queue may be among them.
+                unaware: self.listeners.ignored(view.sock).saturating_sub(view.depth.into()),
+                unwatched: listener.is_unwatched(),
+                was_at_limit,
+                held: if looks { self.connections.held(&view, &sample.threads) } else { None },
+                open: looks.then(|| self.connections.open_at(view.local)),
+                denied_share,
+                undecided: denied_share.is_none() && stalled_ns < STALL_NS && self.may_be_denied(ts_ns, listener),
+            };
+            if view.closed {
+                self.board.judge_closed(ts_ns, &facts, out);
+            } else {
                 self.board.judge(ts_ns, &facts, out);
             }
             out.push(Output::Listener(ListenerOutput { ts_ns, view }));
         }
         self.listeners.reported();
+    }
+
+    /// How much of the time in which a listener's connections waited nobody had a CPU to accept them: by those that were
+    /// accepted, or while nothing is, by what a quota took.
+    fn denied_share(&self, ts_ns: u64, listener: &Listener, stalled_ns: u64) -> Option<f64> {
+        let sample = listener.sample.as_ref()?;
+        if stalled_ns >= STALL_NS {
+            let from_ns = ts_ns.saturating_sub(stalled_ns);
+            let denied_ns = self.connections.processors.taken_ns(sample.pid, from_ns, ts_ns)?;
+            // Each processor's part is summed.
+            return Some((denied_ns as f64 / stalled_ns as f64).min(1.0));
+        }
+        let figures = listener.recent.figures();
+        if figures.long_waits == 0 {
+            return None;
+        }
+        let told = self.works.lately(Scope::Socket(sample.sock), ts_ns).filter(|work| work.accept_us > 0);
+        let share = |work: Work| work.accept_delay_us as f64 / work.accept_us as f64;
+        // Of threads that did not read since only their sums are known.
+        told.map(share).or_else(|| figures.delayed_share().filter(|_| !self.may_be_told(ts_ns, listener)))
+    }
+
+    /// A listener's connections have waited for long since a short time ago, and exchanges may tell more of it yet.
+    fn may_be_told(&self, ts_ns: u64, listener: &Listener) -> bool {
+        self.setup.exchanges && listener.long_ns(ts_ns) < TOLD_NS
+    }
+
+    /// The same, and nobody may have had a CPU to accept them: the accepting threads lacked one, or CPUs are short. That a wait
+    /// for a CPU lasts still, a thread's sum does not say (`sched_info_arrive` adds it at its end, 5.10 to 7.3).
+    fn may_be_denied(&self, ts_ns: u64, listener: &Listener) -> bool {
+        let pid = listener.sample.as_ref().map_or(0, |sample| sample.pid);
+        let lacked = listener.recent.figures().delayed_share().is_some_and(|share| share >= 0.25);
+        (lacked || self.connections.processors.are_short(ts_ns, pid)) && self.may_be_told(ts_ns, listener)
     }
 
     fn judge_connections(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
@@ -67,11 +134,21 @@ impl Model {
                 Scope::Process(_) => None,
             };
             let text = listener.map_or_else(|| entry.name.clone(), |local| local.to_string());
-            let dealings = Dealings { work: &entry.lately(ts_ns), stuck: &entry.stuck };
+            let work = entry.lately(ts_ns);
+            let cpu = self.connections.processors.facts(ts_ns, work.ready_pid);
+            let sees_calls = self.works.sees_calls();
+            let dealings = Dealings { work: &work, stuck: &entry.stuck, cpu, now_ns: ts_ns, sees_calls };
             self.board.judge_dealings(ts_ns, &Subject { id, text }, &dealings, out);
         }
         for socket in self.datagrams.iter() {
             self.board.judge_datagrams(ts_ns, socket, out);
+        }
+    }
+
+    fn judge_connects(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+        for (pid, (comm, lately)) in self.connections.connects.lately(ts_ns) {
+            let subject = Subject { id: Scope::Process(pid), text: format!("{comm} {pid}") };
+            self.board.judge_connects(ts_ns, &subject, &lately, out);
         }
     }
 

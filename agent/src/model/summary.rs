@@ -27,6 +27,7 @@ impl Model {
         for sock in open.into_iter().filter(|_| self.interest.connections) {
             self.connections.report(self.now_ns, sock, out);
         }
+        self.connections.ended.settle(self.now_ns, true, out);
         self.patterns.finish(self.now_ns, out);
         self.proxies.report(self.now_ns, true, out);
         self.datagrams.finish(self.now_ns, out);
@@ -45,7 +46,9 @@ impl Model {
             totals,
             wait,
             connections: self.connections.known(),
-            times: self.connections.times.all,
+            connects: self.setup.exchanges.then(|| self.connections.connects.totals()),
+            resets: self.setup.exchanges.then_some(self.connections.ended.totals),
+            times: self.connections.times.all(),
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
             datagrams: self.setup.exchanges.then(|| self.datagrams.totals()),

@@ -36,6 +36,32 @@ pub fn count_of(value: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(value), if value == 1 { "" } else { "s" })
 }
 
+/// A part of what was over lately: "3 of the last 12 exchanges". Where that is all of one, or some of all are not counted any
+/// more: "1 exchange of late".
+pub fn of_last(part: u64, all: u64, thing: &str) -> String {
+    if part > all || all <= 1 {
+        return format!("{} of late", count_of(part, thing));
+    }
+    format!("{} of the last {}", count(part), count_of(all, thing))
+}
+
+/// "was" or "were", of so many.
+pub fn were(value: u64) -> &'static str {
+    if value == 1 { "was" } else { "were" }
+}
+
+/// "once", "2 times".
+pub fn times(value: u64) -> String {
+    if value == 1 { "once".to_owned() } else { format!("{} times", count(value)) }
+}
+
+/// How many things a second: "1 segment a second", "0.4 segments a second".
+pub fn rate_of(per_second: f64, thing: &str) -> String {
+    let rate = rate(per_second);
+    let plural = if rate == "1" { "" } else { "s" };
+    format!("{rate} {thing}{plural} a second")
+}
+
 /// A figure a second: "0", "0.4", "18", "12,345".
 pub fn rate(per_second: f64) -> String {
     if per_second > 0.0 && per_second < 9.95 {
@@ -45,10 +71,40 @@ pub fn rate(per_second: f64) -> String {
     count(per_second.round() as u64)
 }
 
-/// A share of one: "2 %", "0.4 %", "100 %".
+/// A share of one: "2 %", "0.4 %", "100 %", "less than 0.1 %".
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
+    if percent > 0.0 && percent < 0.05 {
+        return "less than 0.1 %".to_owned();
+    }
     if percent > 0.0 && percent < 0.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+}
+
+/// An error of the kernel by its name: "EMFILE"; by its number where it has none here.
+pub fn errno_name(errno: u32) -> String {
+    let name = match errno {
+        1 => "EPERM",
+        5 => "EIO",
+        12 => "ENOMEM",
+        13 => "EACCES",
+        14 => "EFAULT",
+        22 => "EINVAL",
+        23 => "ENFILE",
+        24 => "EMFILE",
+        64 => "ENONET",
+        71 => "EPROTO",
+        92 => "ENOPROTOOPT",
+        95 => "EOPNOTSUPP",
+        100 => "ENETDOWN",
+        101 => "ENETUNREACH",
+        103 => "ECONNABORTED",
+        105 => "ENOBUFS",
+        110 => "ETIMEDOUT",
+        112 => "EHOSTDOWN",
+        113 => "EHOSTUNREACH",
+        _ => return format!("error {errno}"),
+    };
+    name.to_owned()
 }
 
 #[cfg(test)]
@@ -85,7 +141,19 @@ mod tests {
     fn figures_read_well() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1, 2_000].map(|value| count_of(value, "byte")), ["0 bytes", "1 byte", "2,000 bytes"]);
+        assert_eq!(of_last(3, 1_200, "exchange"), "3 of the last 1,200 exchanges");
+        assert_eq!(
+            [(1, 1), (3, 2), (2, 0)].map(|(part, all)| of_last(part, all, "call")),
+            ["1 call of late", "3 calls of late", "2 calls of late",]
+        );
+        assert_eq!([1, 2_000].map(times), ["once", "2,000 times"]);
+        assert_eq!([0, 1, 2].map(were), ["were", "was", "were"]);
+        assert_eq!(
+            [1.0, 0.4].map(|per_second| rate_of(per_second, "segment")),
+            ["1 segment a second", "0.4 segments a second",]
+        );
         assert_eq!([0.0, 0.44, 9.0, 9.96, 12_344.6].map(rate), ["0", "0.4", "9", "10", "12,345"]);
         assert_eq!([0.0, 0.004, 0.02, 1.0].map(percent), ["0 %", "0.4 %", "2 %", "100 %"]);
+        assert_eq!([0.000_4, 0.000_5].map(percent), ["less than 0.1 %", "0.1 %"]);
     }
 }

@@ -18,6 +18,8 @@ struct Thread {
     /// The newest sample.
     sample: ThreadSample,
     view: ThreadView,
+    /// How long it was ready without a CPU in the last period, ns.
+    delay_ns: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -45,7 +47,8 @@ impl Threads {
             let old = before.remove(&thread.tid).filter(|old| old.sample.pid == thread.pid);
             let accepted = accepts.get(&thread.tid).copied().unwrap_or(0);
             let view = view(thread, old.as_ref().map(|old| &old.sample), accepted, elapsed_ns);
-            self.table.insert(thread.tid, Thread { sample: thread.clone(), view });
+            let delay_ns = old.map(|old| thread.run_delay_ns.saturating_sub(old.sample.run_delay_ns));
+            self.table.insert(thread.tid, Thread { sample: thread.clone(), view, delay_ns });
         }
         self.refused = self.refused.max(sample.threads.len().saturating_sub(MAX_THREADS) as u64);
         self.sampled_ns = sample.ts_ns;
@@ -59,6 +62,11 @@ impl Threads {
     /// The share of the last period that a thread was on a CPU.
     pub(super) fn busy(&self, tid: u32) -> Option<f64> {
         self.table.get(&tid)?.view.busy
+    }
+
+    /// How long a thread was ready without a CPU in the last period, ns.
+    pub(super) fn delay_ns(&self, tid: u32) -> Option<u64> {
+        self.table.get(&tid)?.delay_ns
     }
 
     /// Busiest first. `connections` are open connections by thread.

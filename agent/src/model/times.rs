@@ -1,14 +1,8 @@
 //! Where the time of exchanges went: over the run, and over the last few seconds.
 
-use std::collections::VecDeque;
-
 use super::exchange;
 use super::snapshot::{ExchangeView, Owner, OwnerTimes, Slice, SliceKind};
-
-/// How far back "recent" goes, ns.
-const SPAN_NS: u64 = 5_000_000_000;
-/// The window moves in such steps, ns. With [`SPAN_NS`] it bounds the number of them.
-const STEP_NS: u64 = 500_000_000;
+use super::window::Window;
 
 /// Time by kind, µs, in the order of [`SliceKind::ALL`].
 pub(super) type KindTimes = [u64; SliceKind::ALL.len()];
@@ -22,58 +16,51 @@ impl OwnerTimes {
 
     /// Adds time of one kind.
     pub(super) fn add_time(&mut self, kind: SliceKind, us: u64) {
-        let sum = match kind.owner() {
-            Owner::Kernel => &mut self.kernel_us,
-            Owner::App => &mut self.app_us,
-            Owner::Peer => &mut self.peer_us,
-            Owner::Unknown => &mut self.unknown_us,
-        };
+        let sum = self.of_mut(kind.owner());
         *sum = sum.saturating_add(us);
     }
 
     /// Adds what another sum has.
     pub(super) fn merge(&mut self, other: &Self) {
         self.exchanges += other.exchanges;
-        self.kernel_us = self.kernel_us.saturating_add(other.kernel_us);
-        self.app_us = self.app_us.saturating_add(other.app_us);
-        self.peer_us = self.peer_us.saturating_add(other.peer_us);
-        self.unknown_us = self.unknown_us.saturating_add(other.unknown_us);
+        for owner in Owner::ALL {
+            let sum = self.of_mut(owner);
+            *sum = sum.saturating_add(other.of(owner));
+        }
     }
 }
 
 /// Sums over every exchange reported.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Times {
-    pub(super) all: OwnerTimes,
+    /// What the window has forgotten.
+    before: OwnerTimes,
     /// A trailing delayed ACK is in it.
     pub(super) by_kind: KindTimes,
-    steps: VecDeque<(u64, OwnerTimes)>,
+    recent: Window<OwnerTimes, 5>,
 }
 
 impl Times {
     pub(super) fn add(&mut self, now_ns: u64, view: &ExchangeView) {
-        let mut one = OwnerTimes::default();
-        one.add(&view.slices);
-        self.all.merge(&one);
         for slice in &view.slices {
             let sum = &mut self.by_kind[slice.kind as usize];
             *sum = sum.saturating_add(slice.us);
         }
-        let step = now_ns / STEP_NS;
-        match self.steps.back_mut().filter(|(last, _)| *last >= step) {
-            Some((_, times)) => times.merge(&one),
-            None => self.steps.push_back((step, one)),
-        }
-        while self.steps.len() as u64 > SPAN_NS / STEP_NS {
-            self.steps.pop_front();
-        }
+        let before = &mut self.before;
+        self.recent.now_forgetting(now_ns, |times| before.merge(&times)).add(&view.slices);
+    }
+
+    /// Over the run.
+    pub(super) fn all(&self) -> OwnerTimes {
+        let mut sum = self.before;
+        self.recent.all().for_each(|times| sum.merge(times));
+        sum
     }
 
     /// What was reported in the last few seconds.
     pub(super) fn recent(&self, now_ns: u64) -> OwnerTimes {
-        let from = now_ns.saturating_sub(SPAN_NS) / STEP_NS;
         let mut sum = OwnerTimes::default();
-        self.steps.iter().filter(|(step, _)| *step > from).for_each(|(_, times)| sum.merge(times));
+        self.recent.recent(now_ns).for_each(|times| sum.merge(times));
         sum
     }
 

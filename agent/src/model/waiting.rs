@@ -2,7 +2,8 @@
 //!
 //! An event loop has put a request aside if the thread that read it sleeps in `epoll_wait` or the like at a sample. That alone
 //! is no proof, as a slow server of that kind looks the same. Several that such a thread answers at once, on different
-//! connections, are: one event was news for all of them.
+//! connections, are: one event was news for all of them. Unless the thread was at work meanwhile, as requests show that lay
+//! unread until it was done, or its time on a CPU.
 
 use std::collections::VecDeque;
 
@@ -10,6 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::event::Sleep;
 use super::event::{Exchange, Sample, SockId};
+use super::waits::Stretch;
 
 /// Requests that are put aside; further ones are taken for slow.
 const MAX_PARKED: usize = 8_192;
@@ -71,18 +73,30 @@ impl Parked {
     }
 }
 
-fn reader(exchange: &Exchange) -> Option<u32> {
+pub(super) fn reader(exchange: &Exchange) -> Option<u32> {
     exchange.inbound.as_ref().and_then(|inbound| inbound.reader).map(|reader| reader.tid)
 }
 
 /// An answer to a request that was put aside.
 #[derive(Clone, Copy, Debug)]
-struct Answer {
-    sock: SockId,
-    written_ns: u64,
-    app_us: u64,
+pub(super) struct Answer {
+    /// From the read to the answer.
+    pub(super) work: Stretch,
+    /// The application's part of it: the rest its thread waited for a CPU.
+    pub(super) app_us: u64,
+    /// How much of that the thread was on a CPU, where that is known.
+    pub(super) cpu_us: Option<u64>,
     /// Refreshes since it was reported; `None` once it is judged.
     age: Option<u32>,
+}
+
+/// Why an answer's time is not taken for waiting by design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// No other came with it: it may wait or be slow.
+    Alone,
+    /// Its thread was at work.
+    Works,
 }
 
 /// The answers of a listener or a process to requests that were put aside.
@@ -91,34 +105,36 @@ pub(super) struct Answers(VecDeque<Answer>);
 
 impl Answers {
     /// Adds one. Gives the oldest if there are too many: it is not judged any more.
-    pub(super) fn add(&mut self, exchange: &Exchange, app_us: u64) {
+    pub(super) fn add(&mut self, work: Stretch, app_us: u64, cpu_us: Option<u64>) {
         if self.0.len() == MAX_ANSWERS {
             self.0.pop_front();
         }
-        let written_ns = exchange.outbound.as_ref().map_or(exchange.ts_ns, |outbound| outbound.first_ns);
-        self.0.push_back(Answer { sock: exchange.sock, written_ns, app_us, age: Some(0) });
+        self.0.push_back(Answer { work, app_us, cpu_us, age: Some(0) });
     }
 
-    /// Judges those that have been there for long enough: the time of each that came alone, µs.
-    pub(super) fn alone(&mut self, now_ns: u64) -> Vec<u64> {
-        let all: Vec<(SockId, u64)> = self.0.iter().map(|answer| (answer.sock, answer.written_ns)).collect();
-        let mut alone = Vec::new();
+    /// Judges those that have been there for long enough. `works` tells that a thread did not wait meanwhile: it computed, or
+    /// let others wait.
+    pub(super) fn judge(&mut self, now_ns: u64, works: impl Fn(&Answer) -> bool) -> Vec<(Answer, Why)> {
+        let all: Vec<Stretch> = self.0.iter().map(|answer| answer.work).collect();
+        let mut judged = Vec::new();
         for answer in &mut self.0 {
             let Some(age) = &mut answer.age else { continue };
             *age += 1;
-            if *age < REFRESHES || now_ns.saturating_sub(answer.written_ns) < SETTLED_NS {
+            if *age < REFRESHES || now_ns.saturating_sub(answer.work.to_ns) < SETTLED_NS {
                 continue;
             }
             answer.age = None;
-            let is_other =
-                |&(sock, ns): &(SockId, u64)| sock != answer.sock && ns.abs_diff(answer.written_ns) <= TOGETHER_NS;
-            if !all.iter().any(is_other) {
-                alone.push(answer.app_us);
+            let (work, told) = (answer.work, *answer);
+            let is_other = |other: &Stretch| other.sock != work.sock && other.to_ns.abs_diff(work.to_ns) <= TOGETHER_NS;
+            if works(&told) {
+                judged.push((told, Why::Works));
+            } else if !all.iter().any(is_other) {
+                judged.push((told, Why::Alone));
             }
         }
         let from_ns = now_ns.saturating_sub(4 * SETTLED_NS);
-        self.0.retain(|answer| answer.age.is_some() || answer.written_ns >= from_ns);
-        alone
+        self.0.retain(|answer| answer.age.is_some() || answer.work.to_ns >= from_ns);
+        judged
     }
 
     pub(super) fn is_empty(&self) -> bool {

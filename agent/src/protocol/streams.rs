@@ -26,6 +26,8 @@ pub struct Streams {
     heads: [Option<Heads<FRAME_HEAD>>; 2],
     open: BTreeSet<u32>,
     newest: u32,
+    /// As many were open at a time, if no end of one was missed: the server's next bytes will tell.
+    perhaps: u32,
     /// A direction is not followed any more: which streams are open is not known from here on.
     is_blind: bool,
     told: Http2Streams,
@@ -52,7 +54,9 @@ impl Streams {
             self.is_blind = true;
             return None;
         };
-        let (open, newest, told, is_blind) = (&mut self.open, &mut self.newest, &mut self.told, &mut self.is_blind);
+        let (open, newest, told) = (&mut self.open, &mut self.newest, &mut self.told);
+        // What comes in one piece is open at a time: nothing of it was answered before.
+        let (known, mut at_once, mut most) = (*newest, 0_u32, 0_u32);
         heads.take(at, bytes, |_, head| {
             let [a, b, c, kind, flags, id @ ..] = *head;
             let length = u64::from(u32::from_be_bytes([0, a, b, c]));
@@ -62,20 +66,27 @@ impl Streams {
                 *newest = id;
                 open.insert(id);
                 told.opened += 1;
+                at_once += 1;
             }
             let ends = !from_client && matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
             if ends || kind == RST_STREAM {
-                open.remove(&id);
+                at_once -= u32::from(open.remove(&id) && id > known).min(at_once);
             } else if kind == GOAWAY && from_client {
                 open.clear();
             }
-            if !*is_blind {
-                told.most = told.most.max(open.len() as u32);
-            }
+            told.most = told.most.max(at_once);
+            most = most.max(open.len() as u32);
             Some(length)
         });
-        *is_blind |= heads.is_lost();
-        told.partly |= last || *is_blind;
+        self.is_blind |= heads.is_lost();
+        if self.is_blind {
+            self.perhaps = 0;
+        } else if from_client {
+            self.perhaps = self.perhaps.max(most);
+        } else {
+            told.most = told.most.max(self.perhaps);
+        }
+        told.partly |= last || self.is_blind;
         (self.told != before).then_some(self.told)
     }
 }
@@ -124,6 +135,26 @@ mod tests {
         let told =
             streams.take(true, at, &[frame(HEADERS, 5, 5, 30), frame(HEADERS, 5, 7, 30)].concat(), false).unwrap();
         assert_eq!(told, Http2Streams { opened: 4, most: 2, partly: true });
+    }
+
+    #[test]
+    fn an_end_that_was_missed_makes_no_two_calls_of_one_after_the_other() {
+        let mut streams = Streams::default();
+        streams.take(true, 0, &client(&[1]), false);
+        streams.take(false, 0, &[frame(SETTINGS, 0, 0, 6), frame(HEADERS, 4, 1, 20)].concat(), false);
+        let at = client(&[1]).len() as u64;
+        // The response's end was in another buffer. That shows when more is written.
+        let told = streams.take(true, at, &frame(HEADERS, 5, 3, 30), false).unwrap();
+        assert_eq!((told.opened, told.most), (2, 1));
+        let told = streams.take(false, 100, &frame(HEADERS, 5, 3, 20), false).unwrap();
+        assert_eq!(told, Http2Streams { opened: 2, most: 1, partly: true });
+        // Where all is seen, the server's next bytes show that both were open.
+        let mut streams = Streams::default();
+        streams.take(true, 0, &client(&[1]), false);
+        streams.take(false, 0, &frame(SETTINGS, 0, 0, 6), false);
+        streams.take(true, at, &frame(HEADERS, 5, 3, 30), false);
+        let told = streams.take(false, 15, &frame(HEADERS, 5, 3, 20), false).unwrap();
+        assert_eq!(told, Http2Streams { opened: 2, most: 2, partly: false });
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod chunks;
 mod format;
+mod older;
 mod reader;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -10,6 +10,7 @@ use std::{
 use super::{
     chunks::{Chunk, Chunks, Found},
     format::{Entry, HEADER_COPIES, Header, Kind, MAGIC, PREAMBLE, Totals, VERSION},
+    older::{self, OLDER},
 };
 
 /// Damages that are kept one by one; further ones are counted.
@@ -24,8 +25,8 @@ pub enum ReadError {
     /// It is something else.
     #[error("not a recording of backscope")]
     NotARecording,
-    /// It is of another version of the format.
-    #[error("a recording of format version {0}; this backscope reads version {VERSION}")]
+    /// It is of a version of the format that cannot be read.
+    #[error("a recording of format version {0}; this backscope reads versions {OLDER} and {VERSION}")]
     Version(u16),
     /// It ends before its header does, or all copies of the header are damaged.
     #[error("the header cannot be read: {0}")]
@@ -88,6 +89,7 @@ impl fmt::Display for Damage {
 #[derive(Debug)]
 pub struct Reader<R> {
     chunks: Chunks<R>,
+    version: u16,
     header: Header,
     /// The number that the next chunk should have.
     expected: u32,
@@ -133,11 +135,11 @@ impl<R: Read> Reader<R> {
     /// When nothing can be read.
     pub fn new(input: R) -> Result<Self, ReadError> {
         let mut chunks = Chunks::new(input);
-        check_preamble(&chunks.take(PREAMBLE)?)?;
+        let version = read_preamble(&chunks.take(PREAMBLE)?)?;
         let mut damages = Damages::default();
         let (header, expected) = read_header(&mut chunks, &mut damages)?;
         let (offset, contents, at) = (0, Vec::new(), 0);
-        Ok(Self { chunks, header, expected, offset, contents, at, damages, totals: None, ended: false })
+        Ok(Self { chunks, version, header, expected, offset, contents, at, damages, totals: None, ended: false })
     }
 
     /// What the recording says of itself.
@@ -168,7 +170,7 @@ impl<R: Read> Reader<R> {
         loop {
             let rest = &self.contents[self.at..];
             if !rest.is_empty() {
-                match postcard::take_from_bytes(rest) {
+                match read_entry(self.version, rest) {
                     Ok((entry, beyond)) => {
                         self.at = self.contents.len() - beyond.len();
                         return Ok(Some(entry));
@@ -243,6 +245,15 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// Reads an entry as its version wrote it; gives what lies behind it, too.
+fn read_entry(version: u16, bytes: &[u8]) -> postcard::Result<(Entry, &[u8])> {
+    if version == VERSION {
+        return postcard::take_from_bytes(bytes);
+    }
+    let (entry, beyond) = postcard::take_from_bytes::<older::Entry>(bytes)?;
+    Ok((entry.into(), beyond))
+}
+
 /// The header, and the number of the chunk behind it.
 fn read_header<R: Read>(chunks: &mut Chunks<R>, damages: &mut Damages) -> Result<(Header, u32), ReadError> {
     for copy in 0..HEADER_COPIES {
@@ -259,7 +270,8 @@ fn read_header<R: Read>(chunks: &mut Chunks<R>, damages: &mut Damages) -> Result
     Err(ReadError::NoHeader(damages.first.first().copied().unwrap_or(none)))
 }
 
-fn check_preamble(bytes: &[u8]) -> Result<(), ReadError> {
+/// Returns the version of the format.
+fn read_preamble(bytes: &[u8]) -> Result<u16, ReadError> {
     let magic = &bytes[..bytes.len().min(MAGIC.len())];
     if magic.is_empty() || !MAGIC.starts_with(magic) {
         return Err(ReadError::NotARecording);
@@ -269,7 +281,7 @@ fn check_preamble(bytes: &[u8]) -> Result<(), ReadError> {
         return Err(ReadError::NoHeader(Damage { chunk: 0, offset, skipped: 0, kind }));
     };
     match u16::from_le_bytes([low, high]) {
-        VERSION => Ok(()),
+        version @ (OLDER | VERSION) => Ok(version),
         other => Err(ReadError::Version(other)),
     }
 }

@@ -1,12 +1,15 @@
 //! Writes recordings.
 
 use std::{
+    borrow::Borrow,
     fs::{self, File},
     io::{self, Write},
     mem,
     os::unix::fs::{OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
+
+use serde::Serialize;
 
 use super::format::{CHUNK_TARGET, Entry, HEADER_COPIES, Header, Kind, MAGIC, Totals, VERSION, chunk};
 use crate::model::event::Event;
@@ -120,13 +123,14 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When `out` takes no more, or the entry is too large.
-    pub fn write(&mut self, entry: &Entry) -> Result<(), WriteError> {
+    pub fn write<E: Borrow<Event> + Serialize>(&mut self, entry: &Entry<E>) -> Result<(), WriteError> {
         self.contents = postcard::to_extend(entry, mem::take(&mut self.contents))?;
         self.totals.entries += 1;
         let ends = match entry {
-            Entry::Event(Event::Sample(sample)) => {
-                self.totals.cost = Some(sample.cost);
-                true
+            Entry::Event(event) => {
+                let cost = if let Event::Sample(sample) = event.borrow() { Some(sample.cost) } else { None };
+                self.totals.cost = cost.or(self.totals.cost);
+                cost.is_some()
             }
             Entry::Finish(_) => true,
             _ => false,

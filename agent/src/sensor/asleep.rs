@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader, Read},
 };
 
@@ -114,6 +114,52 @@ fn watched(file: impl Read, pid: u32, listeners: &Descriptors) -> Vec<Watched> {
         Some((listener, events & libc::EPOLLEXCLUSIVE as u32 != 0))
     });
     watched.collect()
+}
+
+/// Descriptors of a process that are looked through for epoll instances; of one with more nothing is said.
+const MAX_FILES: usize = 4_096;
+
+/// Whether the holders of a listener have stopped asking for connections: it does not block, they have epoll instances, and
+/// none of these has it now. False also where that is not known.
+pub(super) fn is_unwatched(listener: SockId, listeners: &Descriptors) -> bool {
+    let holders = listeners.iter().filter(|(_, held)| **held == listener).map(|(&place, _)| place);
+    let mut instances = 0;
+    for (pid, fd) in holders {
+        match epolls_without(pid, fd, listener, listeners) {
+            Some(epolls) => instances += epolls,
+            None => return false,
+        }
+    }
+    instances > 0
+}
+
+/// Epoll instances of a process, none of which has the listener; `None` if one has it, or it may be waited for otherwise.
+fn epolls_without(pid: u32, fd: u32, listener: SockId, listeners: &Descriptors) -> Option<usize> {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    if u32::from_str_radix(flags.trim(), 8).ok()? & libc::O_NONBLOCK as u32 == 0 {
+        return None;
+    }
+    let mut epolls = 0;
+    for (at, entry) in fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten().enumerate() {
+        let name = entry.file_name();
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        match target.to_str() {
+            _ if at >= MAX_FILES => return None,
+            Some("anon_inode:[io_uring]") => return None,
+            Some("anon_inode:[eventpoll]") => {}
+            _ => continue,
+        }
+        let file = File::open(format!("/proc/{pid}/fdinfo/{}", name.to_str()?)).ok()?;
+        let mut text = Vec::new();
+        file.take(MAX_FDINFO).read_to_end(&mut text).ok()?;
+        let is_cut = text.len() as u64 == MAX_FDINFO;
+        if is_cut || watched(&text[..], pid, listeners).iter().any(|(watched, _)| *watched == listener) {
+            return None;
+        }
+        epolls += 1;
+    }
+    Some(epolls)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use super::{
     maps, sys,
 };
 
-/// The best that this kernel loads and attaches, attached.
-pub(super) fn load_best(options: &Options) -> Result<Loaded, SensorError> {
+/// The best that this kernel loads and attaches, attached; and the object, which has the maps.
+pub(super) fn load_best(options: &Options) -> Result<(Loaded, Ebpf), SensorError> {
     let mut barred: Vec<Barred> = Vec::new();
     with_loader(config::of(options), |loader| {
         loop {

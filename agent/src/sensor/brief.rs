@@ -2,49 +2,54 @@
 
 use backscope_abi as abi;
 
-use super::connections::{Kernel, known, progress, role, round_trip_us};
+use super::connections::{self, Kernel, known, round_trip_us};
 use crate::model::event::{DelayedAcks, Exchange, Inbound, Outbound, ThreadUse};
 
-/// The facts in a brief record: straight from it, as nearly every record is one.
-#[inline]
-pub(super) fn exchange(raw: &abi::Brief, kernel: Kernel) -> Exchange {
+/// Puts the facts of a brief record in the place of another exchange's: nearly every record is one, and an exchange is too large
+/// to be moved about.
+pub(super) fn fill(exchange: &mut Exchange, raw: &abi::Brief, kernel: Kernel) {
     let [in_first_ns, in_last_ns, read_first_ns, read_last_ns, out_first_ns, out_last_ns, sent_ns, acked_ns] =
         raw.times.map(|since| raw.base_ns.saturating_add(since.into()));
-    let inbound = || Inbound {
-        first_ns: in_first_ns,
-        last_ns: in_last_ns,
-        read_first_ns: known(read_first_ns),
-        read_last_ns: known(read_last_ns),
-        starved_ns: 0,
-        bytes: raw.bytes_in.into(),
-        unread_bytes: 0,
-        reads: raw.reads.into(),
-        eagains: raw.eagains.into(),
-        reader: thread(&raw.reader, read_first_ns),
-    };
-    let outbound = || Outbound {
-        first_ns: out_first_ns,
-        last_ns: out_last_ns,
-        sent_ns: known(sent_ns),
-        acked_ns: known(acked_ns),
-        bytes: raw.bytes_out.into(),
-        writes: raw.writes.into(),
-        small_writes: raw.small_writes.into(),
-        last_sizes: raw.last_sizes,
-        writer: thread(&raw.writer, out_last_ns),
-        ..Outbound::default()
-    };
-    Exchange {
-        ts_ns: raw.ts_ns,
-        sock: raw.sock,
-        seq: raw.seq,
-        role: role(raw.role),
-        midway: raw.midway != 0,
-        progress: progress(raw.progress),
-        inbound: (in_first_ns != 0).then(inbound),
-        outbound: (raw.writes != 0).then(outbound),
-        min_rtt_us: round_trip_us(raw.min_rtt_us),
-        delayed_acks: kernel.sees_delayed_acks.then(DelayedAcks::default),
+    // Every field is named, so that nothing stays of the exchange before.
+    let Exchange { ts_ns, sock, seq, role, midway, progress, inbound, outbound, min_rtt_us, delayed_acks, end } =
+        exchange;
+    (*ts_ns, *sock, *seq, *midway) = (raw.ts_ns, raw.sock, raw.seq, raw.midway != 0);
+    (*role, *progress) = (connections::role(raw.role), connections::progress(raw.progress));
+    *min_rtt_us = round_trip_us(raw.min_rtt_us);
+    *delayed_acks = kernel.sees_delayed_acks.then(DelayedAcks::default);
+    *end = None;
+    if in_first_ns == 0 {
+        *inbound = None;
+    } else {
+        *inbound.get_or_insert_default() = Inbound {
+            first_ns: in_first_ns,
+            last_ns: in_last_ns,
+            read_first_ns: known(read_first_ns),
+            read_last_ns: known(read_last_ns),
+            starved_ns: 0,
+            bytes: raw.bytes_in.into(),
+            unread_bytes: 0,
+            left: false,
+            reads: raw.reads.into(),
+            eagains: raw.eagains.into(),
+            reader: thread(&raw.reader, read_first_ns),
+        };
+    }
+    if raw.writes == 0 {
+        *outbound = None;
+    } else {
+        *outbound.get_or_insert_default() = Outbound {
+            first_ns: out_first_ns,
+            last_ns: out_last_ns,
+            sent_ns: known(sent_ns),
+            acked_ns: known(acked_ns),
+            bytes: raw.bytes_out.into(),
+            writes: raw.writes.into(),
+            small_writes: raw.small_writes.into(),
+            last_sizes: raw.last_sizes,
+            writer: thread(&raw.writer, out_last_ns),
+            ..Outbound::default()
+        };
     }
 }
 
@@ -62,8 +67,7 @@ fn thread(raw: &abi::BriefUse, ts_ns: u64) -> Option<ThreadUse> {
 mod tests {
     use backscope_abi as abi;
 
-    use super::{Kernel, exchange};
-    use crate::sensor::connections;
+    use super::{Kernel, connections, fill};
 
     #[test]
     fn it_tells_what_the_full_record_would() {
@@ -120,7 +124,18 @@ mod tests {
         };
         for sees_delayed_acks in [false, true] {
             let kernel = Kernel { tick_ns: 4_000_000, sees_delayed_acks };
-            assert_eq!(exchange(&brief, kernel), connections::exchange(&full, kernel));
+            // Whatever was there before.
+            let mut other = abi::Exchange { fin_by: 1, fin_how: 1, held: [1; _], retransmits: 3, ..full };
+            for writes in [3, 0] {
+                (other.writes, other.in_first_ns) = (writes, writes.into());
+                let mut told = connections::exchange(&other, kernel);
+                fill(&mut told, &brief, kernel);
+                assert_eq!(told, connections::exchange(&full, kernel));
+            }
+            let empty = abi::Brief { writes: 0, base_ns: 0, times: [0; 8], ..brief };
+            let mut told = connections::exchange(&full, kernel);
+            fill(&mut told, &empty, kernel);
+            assert!(told.inbound.is_none() && told.outbound.is_none(), "{told:?}");
         }
     }
 }

@@ -88,6 +88,7 @@ const SMALL: &[(&str, u32)] = &[
     ("LISTENER_OF", 1),
     ("QUEUED", 1),
     ("CALLS", 64),
+    ("FAILED", 64),
     ("TARGETS", 1),
     ("THREADS", 1),
     ("CONNECTIONS", 1),
@@ -105,7 +106,10 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) 
     let marks_children = types.btf.has_function(plan::SOCKET_STORAGE);
     let mut trial = Trial {
         // What more code makes of it is tried.
-        ebpf: loader.object(Deciding { queued_by_state: marks_children, delayed_ack_timer: false }, SMALL)?,
+        ebpf: loader.object(
+            Deciding { queued_by_state: marks_children, delayed_ack_timer: false, counts_drops: true },
+            SMALL,
+        )?,
         types,
         barred,
         chosen: Chosen::default(),
@@ -164,6 +168,12 @@ impl Trial<'_> {
             if choice.programs.is_empty() && !self.chosen.sees("accept", Tier::Full) {
                 return Err("it needs the full tier's hooks of another signal".to_owned());
             }
+        }
+        if choice.shares == plan::ACCEPT_RETURNS && !self.chosen.sees("accept", Tier::Tracepoint) {
+            return Err("it needs the system call tracepoints of accept".to_owned());
+        }
+        if choice.shares == plan::URING_COMPLETE && !self.chosen.sees("accept_io_uring", Tier::Tracepoint) {
+            return Err("it needs the tracepoint of io_uring's completions".to_owned());
         }
         if !self.every_packet && choice.programs.iter().any(|program| program.name == plan::SYNACK) {
             return Err("it would see every packet of the machine; only with --detail events".to_owned());

@@ -13,16 +13,21 @@ use aya::programs::ProgramFd;
 use backscope_abi as abi;
 use rustc_hash::FxHashSet;
 
-use super::{stream, sys, targets};
+use super::{connects, stream, sys, targets};
 use crate::model::event::{
-    Closed, ConnectionSample, DelayedAcks, Ending, Event, Exchange, Hold, HoldReason, Inbound, Opened, Outbound,
-    Progress, Role, Side, SockId, TcpState, ThreadUse,
+    Closed, ConnectionSample, DelayedAcks, End, Ending, Event, Exchange, Hold, HoldReason, Holding, Inbound, Opened,
+    Outbound, Pauses, Progress, Role, Side, SockId, TcpState, ThreadUse, Why,
 };
 
 /// A scan may take one part in so many of the time between scans.
 const SCAN_SHARE: u32 = 50;
 /// Connections found open that are remembered as told of; beyond that one may be told of twice.
 const MAX_TOLD: usize = 200_000;
+
+/// A connect that has taken less is no news, ns.
+const HANGS_NS: u64 = 200_000_000;
+/// The kernel's number of the state (`include/net/tcp_states.h`).
+const SYN_SENT: u8 = 2;
 
 /// Connections taken from a scan at a time. All of them at once would take more memory than all that is kept of them.
 const PART: usize = 1_024;
@@ -185,7 +190,16 @@ impl Connections {
                 comm: self.name(head.tgid),
                 handshake_us: None,
                 midway: true,
+                asked_ns: None,
+                syns_again: 0,
             }));
+        }
+        if head.state == SYN_SENT {
+            if now_ns.saturating_sub(head.since_ns) >= HANGS_NS {
+                let comm = self.name(head.tgid);
+                scanned.found.push(Event::Connect(connects::pending(head, raw, comm, now_ns)));
+            }
+            return;
         }
         let began = raw.in_first_ns != 0 || raw.writes != 0;
         scanned.connections.push(ConnectionSample {
@@ -195,6 +209,8 @@ impl Connections {
             active_ns: head.active_ns,
             peer_window_zero: head.peer_window_zero != 0,
             window_zero: head.window_zero != 0,
+            fin_ns: known(head.since_ns),
+            next: known(head.next_since_ns).map(|since_ns| (since_ns, head.next_newest_ns)),
         });
     }
 
@@ -312,6 +328,29 @@ pub(super) fn exchange(raw: &abi::Exchange, kernel: Kernel) -> Exchange {
             waited_us: raw.delayed_ack_us.into(),
             newest_ns: known(raw.delayed_ack_ns),
         }),
+        end: end(raw),
+    }
+}
+
+fn end(raw: &abi::Exchange) -> Option<End> {
+    let (by, how) = side(raw.fin_by).zip(ending(raw.fin_how))?;
+    Some(End { ts_ns: raw.fin_ns, by, how, gone: raw.gone != 0 })
+}
+
+fn side(raw: u8) -> Option<Side> {
+    match raw {
+        1 => Some(Side::Local),
+        2 => Some(Side::Peer),
+        _ => None,
+    }
+}
+
+fn ending(raw: u8) -> Option<Ending> {
+    match raw {
+        1 => Some(Ending::Fin),
+        2 => Some(Ending::Reset),
+        3 => Some(Ending::Timeout),
+        _ => None,
     }
 }
 
@@ -325,8 +364,9 @@ fn inbound(raw: &abi::Exchange) -> Inbound {
         bytes: raw.bytes_in,
         unread_bytes: raw.unread.into(),
         reads: raw.reads,
-        eagains: raw.eagains,
+        eagains: raw.eagains.into(),
         reader: thread(&raw.reader),
+        left: raw.flags & abi::flag::LEFT != 0,
     }
 }
 
@@ -338,8 +378,9 @@ fn outbound(raw: &abi::Exchange, tick_ns: u64) -> Outbound {
     let holds = REASONS.iter().enumerate().filter_map(|(at, &reason)| {
         let (more, for_ns) = lasting(at);
         let count = u32::from(raw.held[at]) + more;
-        (count > 0).then_some(Hold { reason, count, held_ns: raw.held_ns[at] + for_ns })
+        (count > 0).then_some(Hold { reason, count, held_ns: u64::from(raw.held_us[at]) * 1_000 + for_ns })
     });
+    let last = usize::from(raw.held_last).checked_sub(1);
     Outbound {
         first_ns: raw.out_first_ns,
         last_ns: raw.out_last_ns,
@@ -349,7 +390,7 @@ fn outbound(raw: &abi::Exchange, tick_ns: u64) -> Outbound {
         unsent_bytes: raw.unsent.into(),
         unacked_bytes: raw.unacked.into(),
         writes: raw.writes,
-        small_writes: raw.small_writes,
+        small_writes: raw.small_writes.into(),
         last_sizes: raw.last_sizes,
         held_sizes: raw.held_sizes,
         holds: holds.collect(),
@@ -358,7 +399,26 @@ fn outbound(raw: &abi::Exchange, tick_ns: u64) -> Outbound {
         retransmits: raw.retransmits.into(),
         retransmit_ns: known(raw.retransmit_ns),
         writer: thread(&raw.writer),
+        pauses: pauses(raw),
+        held_last: last.and_then(|at| REASONS.get(at).copied()),
+        holding: REASONS
+            .get(usize::from(raw.holding))
+            .map(|&reason| Holding { reason, since_ns: raw.holding_since_ns }),
+        window_restarted: raw.flags & abi::flag::RESTARTED != 0,
+        spurious: u32::from(raw.spurious).min(raw.retransmits.into()),
+        gaps: raw.pauses.into(),
+        longest_gap_ns: u64::from(raw.longest_pause) << abi::PAUSE_SHIFT,
     }
+}
+
+fn pauses(raw: &abi::Exchange) -> Option<Pauses> {
+    let complete = raw.flags & abi::flag::PAUSE_UNKNOWN == 0;
+    let any = !complete || raw.pause_delay_us != 0 || raw.pause_cpu_us != 0;
+    any.then(|| Pauses {
+        run_delay_ns: u64::from(raw.pause_delay_us) * 1_000,
+        cpu_ns: u64::from(raw.pause_cpu_us) * 1_000,
+        complete,
+    })
 }
 
 /// A connection that a watched process made.
@@ -374,6 +434,8 @@ pub(super) fn opened(raw: &abi::Opened) -> Opened {
         comm: targets::comm_of(raw.tgid).unwrap_or_default(),
         handshake_us: (raw.srtt_us != 0).then_some(u64::from(raw.srtt_us >> 3)),
         midway: false,
+        asked_ns: known(raw.asked_ns),
+        syns_again: raw.again,
     }
 }
 
@@ -382,17 +444,8 @@ pub(super) fn closed(raw: &abi::Ended, kernel: Kernel) -> Closed {
     Closed {
         ts_ns: raw.ts_ns,
         sock: raw.sock,
-        by: match raw.fin_by {
-            1 => Some(Side::Local),
-            2 => Some(Side::Peer),
-            _ => None,
-        },
-        how: match raw.fin_how {
-            1 => Some(Ending::Fin),
-            2 => Some(Ending::Reset),
-            3 => Some(Ending::Timeout),
-            _ => None,
-        },
+        by: side(raw.fin_by),
+        how: ending(raw.fin_how),
         since_ns: known(raw.fin_ns),
         bytes_in: raw.bytes_in,
         bytes_out: raw.bytes_out,
@@ -400,5 +453,27 @@ pub(super) fn closed(raw: &abi::Ended, kernel: Kernel) -> Closed {
         retransmits: raw.retransmits,
         delayed_acks: kernel.sees_delayed_acks.then_some(raw.delayed_acks),
         delayed_ack_us: raw.delayed_ack_us.into(),
+        why: why(raw.why),
+        idle_ns: (raw.fin_by != 0).then(|| u64::from(raw.idle_jiffies) * kernel.tick_ns),
+        unread_bytes: raw.unread.into(),
+        unacked_bytes: raw.unacked.into(),
+        unanswered: raw.unanswered != 0,
+        asked_ns: known(raw.asked_ns),
+        min_rtt_us: round_trip_us(raw.min_rtt_us),
+        unseen: raw.unseen != 0,
+        multipath: raw.multipath != 0,
     }
+}
+
+fn why(raw: u8) -> Option<Why> {
+    Some(match raw {
+        abi::why::UNREAD => Why::UnreadData,
+        abi::why::LINGER => Why::Linger,
+        abi::why::RESET => Why::Reset,
+        abi::why::UNACKNOWLEDGED => Why::Unacknowledged,
+        abi::why::KEEPALIVE => Why::Keepalive,
+        abi::why::UNREACHABLE => Why::Unreachable,
+        abi::why::ABORTED => Why::Aborted,
+        _ => return None,
+    })
 }

@@ -4,12 +4,13 @@
 //! refresh in eight, and the time between is taken to have been like it.
 
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
-use aya::{Ebpf, programs::Program, sys::Stats};
+use aya::sys::Stats;
 
+use super::programs::{Programs, Runs};
 use crate::model::event::Cost;
 
 const ONE_IN: u32 = 8;
@@ -30,28 +31,28 @@ pub(super) struct CostMeter {
 struct Window {
     _stats: OwnedFd,
     begin: Instant,
-    before: (u64, u64),
+    before: Runs,
 }
 
 impl CostMeter {
-    pub(super) fn new(ebpf: &Ebpf) -> Self {
-        let window = Window::open(ebpf);
+    pub(super) fn new(programs: &Programs) -> Self {
+        let window = Window::open(programs);
         Self { begin: Instant::now(), refreshes: 0, window, measured: Duration::ZERO, runs: 0, ns: 0 }
     }
 
-    pub(super) fn read(&mut self, ebpf: &Ebpf) -> Cost {
+    /// `now` are the runs until now.
+    pub(super) fn read(&mut self, programs: &Programs, now: Runs) -> Cost {
         // The refresh right after the attach comes too early to tell anything.
         if self.window.as_ref().is_some_and(|window| window.begin.elapsed() >= SHORTEST)
             && let Some(window) = self.window.take()
         {
-            let (runs, ns) = probe_totals(ebpf);
             self.measured += window.begin.elapsed();
-            self.runs += runs - window.before.0;
-            self.ns += ns - window.before.1;
+            self.runs += now.count - window.before.count;
+            self.ns += now.ns - window.before.ns;
         }
         self.refreshes += 1;
         if self.window.is_none() && self.refreshes.is_multiple_of(ONE_IN) {
-            self.window = Window::open(ebpf);
+            self.window = Window::open(programs);
         }
         let known = !self.measured.is_zero();
         let share = self.begin.elapsed().as_secs_f64() / self.measured.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -67,29 +68,10 @@ impl CostMeter {
 
 impl Window {
     /// `None` where the kernel refuses statistics.
-    fn open(ebpf: &Ebpf) -> Option<Self> {
+    fn open(programs: &Programs) -> Option<Self> {
         let stats = aya::sys::enable_stats(Stats::RunTime).ok()?;
-        Some(Self { _stats: stats, begin: Instant::now(), before: probe_totals(ebpf) })
+        Some(Self { _stats: stats, begin: Instant::now(), before: programs.runs() })
     }
-}
-
-fn probe_totals(ebpf: &Ebpf) -> (u64, u64) {
-    ebpf.programs().filter_map(|(_, program)| program.info().ok()).fold((0, 0), |(runs, ns), info| {
-        (runs + info.run_count(), ns + u64::try_from(info.run_time().as_nanos()).unwrap_or(0))
-    })
-}
-
-/// Runs of the probes that the kernel skipped, as it tells from 5.12 on.
-///
-/// It never runs a probe twice at a time on one processor. Where it may preempt a task within a probe (full and lazy
-/// preemption), every other task on that processor goes unseen by that probe until the first goes on.
-pub(super) fn skipped_runs(ebpf: &Ebpf) -> u64 {
-    let of = |program: &Program| {
-        let descriptor = program.fd().ok()?.as_fd().as_raw_fd();
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
-        info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse::<u64>().ok()
-    };
-    ebpf.programs().filter_map(|(_, program)| of(program)).sum()
 }
 
 fn cpu_us() -> u64 {

@@ -1,7 +1,5 @@
 //! Loads the programs that were chosen, with maps of full size, and attaches them.
 
-use std::collections::HashSet;
-
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned,
     programs::{
@@ -15,6 +13,7 @@ use super::{
     SensorError,
     choose::{Chosen, hooks_of},
     plan::{self, Attach, Program, Tier},
+    programs::{Link, Programs},
     sys,
     syscalls::Syscalls,
 };
@@ -62,7 +61,7 @@ impl Types {
             structs: layout::structs().collect(),
             functions: plan::functions().collect(),
             tracepoints: plan::tracepoints().collect(),
-            enumerators: HashSet::from([plan::DROP_LISTEN_OVERFLOW]),
+            enumerators: plan::DROP_REASONS.into(),
         };
         let btf = Btf::of_running_kernel(&wanted)?;
         let layout = layout::resolve(&btf).map_err(SensorError::NoMember)?;
@@ -73,8 +72,8 @@ impl Types {
 
 /// Loaded and attached programs. Everything is detached when it is dropped.
 pub(super) struct Loaded {
-    /// The object with its maps.
-    pub ebpf: Ebpf,
+    /// All programs.
+    pub programs: Programs,
     /// The iterator over open files.
     pub scan: ProgramFd,
     /// The one that shows connections.
@@ -83,13 +82,15 @@ pub(super) struct Loaded {
     pub chosen: Chosen,
     /// Those on system calls.
     pub syscalls: Syscalls,
+    /// This kernel's requests tell whether their final ACK has come.
+    pub knows_acked: bool,
 }
 
 /// What the probes are told before they are loaded.
 pub(super) struct Globals {
     layout: LayoutGlobal,
     /// By [`Deciding::index`].
-    config: [ConfigGlobal; 4],
+    config: [ConfigGlobal; 8],
 }
 
 impl Globals {
@@ -102,10 +103,13 @@ impl Globals {
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
         config.task_regs = has(plan::TASK_REGS);
         config.syn_data_bit = types.btf.bit("tcp_sock", "syn_data_acked").unwrap_or(0);
-        config.drop_listen_overflow = types.btf.enumerator(plan::DROP_LISTEN_OVERFLOW).unwrap_or(0);
-        let of =
-            |queued_by_state, delayed_ack_timer| ConfigGlobal(Config { queued_by_state, delayed_ack_timer, ..config });
-        Self { layout: LayoutGlobal(types.layout), config: [of(0, 0), of(1, 0), of(0, 1), of(1, 1)] }
+        config.acked_bit = types.btf.bit("inet_request_sock", "acked").unwrap_or(0);
+        let reason = |name| types.btf.enumerator(name).unwrap_or(0);
+        let [overflow, no_socket, not_specified] = plan::DROP_REASONS.map(reason);
+        config.drop_listen_overflow = overflow;
+        config.drop_no_socket = no_socket;
+        config.drop_not_specified = not_specified;
+        Self { layout: LayoutGlobal(types.layout), config: Deciding::ALL.map(|decided| decided.of(config)) }
     }
 }
 
@@ -116,11 +120,37 @@ pub(super) struct Deciding {
     pub queued_by_state: bool,
     /// The timer of delayed ACKs is hooked.
     pub delayed_ack_timer: bool,
+    /// Dropped SYNs are not seen, so that drop counters are watched.
+    pub counts_drops: bool,
 }
 
 impl Deciding {
+    /// Every choice, by its index.
+    const ALL: [Self; 8] = {
+        let mut all = [Self { queued_by_state: false, delayed_ack_timer: false, counts_drops: false }; 8];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = Self {
+                queued_by_state: index & 1 != 0,
+                delayed_ack_timer: index & 2 != 0,
+                counts_drops: index & 4 != 0,
+            };
+            index += 1;
+        }
+        all
+    };
+
     fn index(self) -> usize {
-        usize::from(self.queued_by_state) + 2 * usize::from(self.delayed_ack_timer)
+        usize::from(self.queued_by_state) + 2 * usize::from(self.delayed_ack_timer) + 4 * usize::from(self.counts_drops)
+    }
+
+    fn of(self, config: Config) -> ConfigGlobal {
+        ConfigGlobal(Config {
+            queued_by_state: self.queued_by_state.into(),
+            delayed_ack_timer: self.delayed_ack_timer.into(),
+            counts_drops: self.counts_drops.into(),
+            ..config
+        })
     }
 }
 
@@ -165,13 +195,14 @@ pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
 }
 
 /// Sizes of the maps for good.
-fn full_sizes(config: &Config) -> [(&'static str, u32); 10] {
+fn full_sizes(config: &Config) -> [(&'static str, u32); 11] {
     let exchanges = config.exchanges != 0;
     let by_address = exchanges && config.socket_storage == 0;
     [
         ("THREADS", if exchanges { abi::THREAD_SETS } else { 1 }),
         ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
-        ("SERVED", if exchanges { abi::MAX_LISTENERS } else { 1 }),
+        ("SERVED", abi::MAX_LISTENERS),
+        ("FAILED", abi::MAX_FAILS),
         ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),
         ("LISTENERS", abi::MAX_LISTENERS),
         ("LISTENER_OF", abi::MAX_LISTENERS),
@@ -200,7 +231,7 @@ pub(super) fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<
     }
 }
 
-/// Loads the chosen programs with maps of full size, and attaches them.
+/// Loads the chosen programs with maps of full size, and attaches them. Gives the object, too, which has the maps.
 ///
 /// # Errors
 /// The hooks of the choice that the kernel loads but does not attach, with the reason.
@@ -208,36 +239,40 @@ pub(super) fn attach(
     loader: &mut Loader<'_>,
     chosen: Chosen,
     prepare: impl FnOnce(&mut Ebpf) -> Result<(), SensorError>,
-) -> Result<Loaded, SensorError> {
+) -> Result<(Loaded, Ebpf), SensorError> {
     let types = loader.types;
     let sizes = full_sizes(loader.config());
     let decided = Deciding {
         queued_by_state: chosen.sees("queued", Tier::Tracepoint),
         delayed_ack_timer: chosen.sees("delayed_ack", Tier::Full),
+        counts_drops: !chosen.sees("syn", Tier::Full),
     };
     let mut ebpf = loader.object(decided, &sizes)?;
     prepare(&mut ebpf)?;
-    let (mut syscalls, mut scan, mut scan_connections) = (Syscalls::default(), None, None);
+    let (mut programs, mut syscalls) = (Programs::default(), Syscalls::default());
+    let (mut scan, mut scan_connections) = (None, None);
     for (row, choice) in chosen.served() {
         for program in choice.programs {
             let failed = |reason: String| SensorError::Attach { signal: row.signal, hooks: hooks_of(choice), reason };
             load(&mut ebpf, types, program).map_err(|error| failed(brief(&error)))?;
+            let link = attach_one(&mut ebpf, program).map_err(|error| failed(brief(&error)))?;
+            let descriptor = || fd_of(&ebpf, program).map_err(|error| failed(brief(&error)));
             match program.attach {
                 Attach::Iterator(_) => {
-                    let fd = fd_of(&ebpf, program).map_err(|error| failed(brief(&error)))?;
                     *(if program.name == plan::SCAN_CONNECTIONS { &mut scan_connections } else { &mut scan }) =
-                        Some(fd);
+                        Some(descriptor()?);
                 }
                 Attach::Syscall(name) => {
-                    let fd = fd_of(&ebpf, program).map_err(|error| failed(brief(&error)))?;
-                    syscalls.add(name, fd).map_err(|error| failed(error.to_string()))?;
+                    syscalls.add(name, descriptor()?).map_err(|error| failed(error.to_string()))?;
                 }
-                _ => attach_one(&mut ebpf, program).map_err(|error| failed(brief(&error)))?,
+                _ => {}
             }
+            programs.add(descriptor()?, link);
         }
     }
     let scan = scan.ok_or(SensorError::Vital { signal: "open_listeners", reason: String::new() })?;
-    Ok(Loaded { ebpf, scan, scan_connections, chosen, syscalls })
+    let knows_acked = types.btf.bit("inet_request_sock", "acked").is_some();
+    Ok((Loaded { programs, scan, scan_connections, chosen, syscalls, knows_acked }, ebpf))
 }
 
 fn fd_of(ebpf: &Ebpf, program: &Program) -> Result<ProgramFd, ProgramError> {
@@ -249,20 +284,35 @@ fn fd_of(ebpf: &Ebpf, program: &Program) -> Result<ProgramFd, ProgramError> {
 }
 
 /// Attaches one that was loaded, if that is aya's to do.
-pub(super) fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<(), ProgramError> {
+pub(super) fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<Option<Link>, ProgramError> {
     let invalid = || ProgramError::InvalidName { name: program.name.to_owned() };
     let slot = ebpf.program_mut(program.name).ok_or_else(invalid)?;
-    match program.attach {
-        Attach::Fentry(_) => <&mut FEntry>::try_from(slot)?.attach().map(drop),
-        Attach::Fexit(_) => <&mut FExit>::try_from(slot)?.attach().map(drop),
-        Attach::Tracepoint(_) => <&mut BtfTracePoint>::try_from(slot)?.attach().map(drop),
+    let link = match program.attach {
+        Attach::Fentry(_) => {
+            let program = <&mut FEntry>::try_from(slot)?;
+            let link = program.attach()?;
+            Link::Descriptor(program.take_link(link)?.into())
+        }
+        Attach::Fexit(_) => {
+            let program = <&mut FExit>::try_from(slot)?;
+            let link = program.attach()?;
+            Link::Descriptor(program.take_link(link)?.into())
+        }
+        Attach::Tracepoint(_) => {
+            let program = <&mut BtfTracePoint>::try_from(slot)?;
+            let link = program.attach()?;
+            Link::Descriptor(program.take_link(link)?.into())
+        }
         Attach::Cgroup(_) => {
             // A link lets others attach beside it, and refuses to be told so.
             let root = sys::own_cgroups().map_err(ProgramError::IOError)?;
-            <&mut CgroupSockAddr>::try_from(slot)?.attach(root, CgroupAttachMode::Single).map(drop)
+            let program = <&mut CgroupSockAddr>::try_from(slot)?;
+            let link = program.attach(root, CgroupAttachMode::Single)?;
+            Link::Cgroup(program.take_link(link)?)
         }
-        Attach::Syscall(_) | Attach::Iterator(_) => Ok(()),
-    }
+        Attach::Syscall(_) | Attach::Iterator(_) => return Ok(None),
+    };
+    Ok(Some(link))
 }
 
 /// The end of an error's chain of causes: the kernel's own word, without the verifier's log.

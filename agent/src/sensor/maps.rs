@@ -5,7 +5,7 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
 };
-use backscope_abi::{Call, Datagram, Listener, counter};
+use backscope_abi::{Call, Datagram, Fail, FailKey, Listener, counter};
 
 use super::{SensorError, Targets};
 
@@ -23,6 +23,18 @@ unsafe impl Pod for CallValue {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
+struct FailId(FailKey);
+// SAFETY: `repr(C)` integers with explicit padding only.
+unsafe impl Pod for FailId {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct FailValue(Fail);
+// SAFETY: `repr(C)` integers with explicit padding only.
+unsafe impl Pod for FailValue {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
 struct DatagramValue(Datagram);
 // SAFETY: `repr(C)` integers with explicit padding only.
 unsafe impl Pod for DatagramValue {}
@@ -31,6 +43,7 @@ unsafe impl Pod for DatagramValue {}
 pub(super) struct Maps {
     listeners: HashMap<MapData, u64, ListenerValue>,
     calls: HashMap<MapData, u64, CallValue>,
+    failed: HashMap<MapData, FailId, FailValue>,
     datagrams: HashMap<MapData, u64, DatagramValue>,
     targets: HashMap<MapData, u32, u8>,
     counters: PerCpuArray<MapData, u64>,
@@ -79,6 +92,7 @@ impl Maps {
         Ok(Self {
             listeners: take(ebpf, "LISTENERS")?,
             calls: take(ebpf, "CALLS")?,
+            failed: take(ebpf, "FAILED")?,
             datagrams: take(ebpf, "DATAGRAMS")?,
             targets: take(ebpf, "TARGETS")?,
             counters: take(ebpf, "COUNTERS")?,
@@ -115,6 +129,14 @@ impl Maps {
 
     pub(super) fn forget_listener(&mut self, id: u64) {
         let _ = self.listeners.remove(&id);
+        for (key, _) in self.failed().into_iter().filter(|(key, _)| key.listener == id) {
+            let _ = self.failed.remove(&FailId(key));
+        }
+    }
+
+    /// How `accept` failed, by listener and error.
+    pub(super) fn failed(&self) -> Vec<(FailKey, Fail)> {
+        self.failed.iter().filter_map(Result::ok).map(|(key, value)| (key.0, value.0)).collect()
     }
 
     /// Every UDP socket by key. Those whose value is still being written are passed over.

@@ -3,20 +3,25 @@
 
 mod asleep;
 mod begin;
+mod beside;
 mod blocked;
 mod brief;
 mod choose;
 mod command;
 mod config;
 mod connections;
+mod connects;
 mod cost;
 mod datagrams;
 mod error;
+mod fails;
 mod first;
 mod load;
 mod maps;
 mod moments;
 pub mod plan;
+mod programs;
+mod quota;
 mod refused;
 mod rest;
 mod sample;
@@ -26,7 +31,7 @@ mod syscalls;
 pub mod targets;
 mod threads;
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
 use aya::maps::{MapData, RingBuf};
 use backscope_abi::{Config, counter};
@@ -35,12 +40,14 @@ use rustix::time::{ClockId, clock_gettime};
 use self::{
     begin::{load_best, raise_memlock, with_loader},
     connections::{Connections, Kernel},
+    connects::Networks,
     cost::CostMeter,
     datagrams::Datagrams,
     first::FirstBytes,
     load::Loaded,
     maps::Maps,
     moments::Sight,
+    quota::Quotas,
     rest::Rest,
     sample::Sampler,
     threads::Threads,
@@ -54,7 +61,7 @@ pub use self::{
 };
 use crate::{
     kernel::preflight::Preflight,
-    model::event::{Event, ListenerSample, Sample},
+    model::event::{Event, Exchange, ListenerSample, OtherListener, Sample, ThreadUse},
 };
 
 /// What to watch, and how closely.
@@ -95,10 +102,16 @@ pub struct Sensor {
     connections: Connections,
     datagrams: Datagrams,
     threads: Threads,
+    quotas: Quotas,
     sight: Sight,
     first: FirstBytes,
+    networks: Networks,
     /// What a scan came upon and no record told.
     found: Vec<Event>,
+    /// The newest that a record told.
+    event: Event,
+    /// What listens beside watched listeners, at the newest sample.
+    others: Vec<(SocketAddr, OtherListener)>,
     /// Records since memory was last given back.
     drained: usize,
 }
@@ -123,24 +136,32 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     })
 }
 
-/// Every listening socket of these targets, once, attaching nothing.
+/// Every listening socket of these targets, once, attaching nothing: a sample without anything else.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
-pub fn look(targets: &Targets) -> Result<Vec<ListenerSample>, SensorError> {
+pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
     let preflight = Preflight::of_this_machine();
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
     raise_memlock();
     let options = Options { targets: targets.clone(), ..Options::default() };
-    let mut loaded = with_loader(config::of(&options), |loader| {
+    let (loaded, mut ebpf) = with_loader(config::of(&options), |loader| {
         load::attach(loader, choose::scan_only(), |ebpf| maps::set_targets(ebpf, targets))
     })?;
-    let mut maps = Maps::new(&mut loaded.ebpf)?;
-    let mut sampler = Sampler::new(&loaded.chosen);
+    let mut maps = Maps::new(&mut ebpf)?;
+    let mut sampler = Sampler::new(&loaded.chosen, loaded.knows_acked);
     sampler.scan(&loaded.scan, targets, &maps);
-    Ok(sampler.sample(&mut maps).listeners)
+    Ok(sampler.sample(&mut maps))
+}
+
+/// How many packets a listener has refused at most since it was made: as many as it dropped, and as all listeners of its
+/// network namespace refused. `None` where that cannot be read.
+pub fn refused_at_most(listener: &ListenerSample) -> Option<u64> {
+    let pids = listener.holders.iter().copied().chain(std::iter::once(listener.pid));
+    let mut drops = pids.filter_map(|pid| refused::listen_drops(listener.netns, pid));
+    drops.next().map(|drops| drops.min(listener.drops))
 }
 
 impl Sensor {
@@ -155,25 +176,31 @@ impl Sensor {
             return Err(SensorError::Blocked(blocker));
         }
         raise_memlock();
-        let mut loaded = load_best(options)?;
-        let ring = maps::ring(&mut loaded.ebpf)?;
-        let maps = Maps::new(&mut loaded.ebpf)?;
+        let (loaded, mut ebpf) = load_best(options)?;
+        let ring = maps::ring(&mut ebpf)?;
+        let maps = Maps::new(&mut ebpf)?;
+        drop(ebpf);
+        sys::trim_memory();
         let sees_delayed_acks = loaded.chosen.has("delayed_ack");
         let kernel = Kernel { tick_ns: preflight.tick_ns, sees_delayed_acks };
         let mut sensor = Self {
             attached_ns: now_ns(),
             attach_us: 0,
-            sampler: Sampler::new(&loaded.chosen),
+            sampler: Sampler::new(&loaded.chosen, loaded.knows_acked),
             rest: Rest::new(loaded.chosen.has(plan::ACCEPT_AT_REST), &loaded.syscalls),
-            cost: CostMeter::new(&loaded.ebpf),
+            cost: CostMeter::new(&loaded.programs),
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
             connections: Connections::new(kernel),
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
+            quotas: Quotas::default(),
             sight: Sight::new(&loaded.chosen, kernel),
             first: FirstBytes::new(options.paths),
+            networks: Networks::default(),
             found: Vec::new(),
+            event: Event::Sample(Sample::default()),
+            others: Vec::new(),
             drained: 0,
             preflight,
             maps,
@@ -220,37 +247,49 @@ impl Sensor {
         &self.loaded.chosen
     }
 
-    /// Gives away what the ring buffer holds, one by one: thousands of events at once would not stay in a cache.
+    /// Shows what the ring buffer holds, one by one: thousands of events at once would not stay in a cache, and an event is too
+    /// large to be moved about.
     ///
     /// # Errors
     /// The first of `take`; what it was given is gone.
-    pub fn drain<E>(&mut self, mut take: impl FnMut(Event) -> Result<(), E>) -> Result<(), E> {
+    pub fn drain<E>(&mut self, mut take: impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
         if self.rest.go_on(&mut self.maps, &mut self.loaded.syscalls) {
             blocked::note(self.sampler.descriptors(), &mut self.maps);
+        }
+        // Before the records, of which none is younger.
+        if let Some(state) = self.quotas.look(now_ns()) {
+            take(&Event::Cpu(state))?;
         }
         for event in std::mem::take(&mut self.found) {
             if let Event::Exchange(exchange) = &event {
                 self.threads.count(exchange);
             }
-            take(event)?;
+            take(&event)?;
         }
         while let Some(record) = self.ring.next() {
             self.drained += 1;
-            match stream::decode(&record, self.sight) {
-                Some(stream::Decoded::Event(event)) => {
-                    match &event {
+            match stream::decode(&record, self.sight, &mut self.event) {
+                Some(stream::Decoded::Event) => {
+                    match &mut self.event {
                         Event::Accept(accept) => self.threads.accepted(accept),
-                        Event::Exchange(exchange) => self.threads.count(exchange),
+                        Event::Exchange(exchange) => {
+                            self.threads.count(exchange);
+                            if let Some(pid) = waited(exchange) {
+                                let states = self.quotas.waited(now_ns(), pid);
+                                states.into_iter().try_for_each(|state| take(&Event::Cpu(state)))?;
+                            }
+                        }
                         Event::Closed(closed) => {
                             self.connections.forget(closed.sock);
                             self.first.forget(closed.sock);
                         }
+                        Event::Connect(connect) => self.networks.complete(connect),
                         _ => {}
                     }
-                    take(event)?;
+                    take(&self.event)?;
                 }
                 Some(stream::Decoded::FirstBytes) => {
-                    self.first.take(&record).into_iter().try_for_each(&mut take)?;
+                    self.first.take(&record).iter().try_for_each(&mut take)?;
                 }
                 Some(stream::Decoded::Adopt(pid)) => {
                     self.adopt.insert(pid);
@@ -266,7 +305,7 @@ impl Sensor {
 
     /// A sample like [`Sensor::sample`], however long ago the iterator ran: the last word of a run.
     pub fn last_sample(&mut self) -> Sample {
-        self.sampler.scan_is_due();
+        self.sampler.ends();
         self.connections.scan_is_due();
         self.sample()
     }
@@ -285,12 +324,17 @@ impl Sensor {
         }
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
+        let beside = |listener: &ListenerSample| {
+            let local = listener.local;
+            listener.others.clone().into_iter().map(move |other| (local, other))
+        };
+        self.others = sample.listeners.iter().flat_map(beside).collect();
         self.rest.consider(&sample, &mut self.maps, &mut self.loaded.syscalls);
         self.sample_connections(&mut sample);
-        sample.cost = self.cost.read(&self.loaded.ebpf);
-        let skipped = cost::skipped_runs(&self.loaded.ebpf);
-        if skipped > 0 {
-            sample.lost.push((SKIPPED.to_owned(), skipped));
+        let runs = self.loaded.programs.runs();
+        sample.cost = self.cost.read(&self.loaded.programs, runs);
+        if runs.skipped > 0 {
+            sample.lost.push((SKIPPED.to_owned(), runs.skipped));
         }
         sample
     }
@@ -303,6 +347,8 @@ impl Sensor {
         sample.connections_open = opened.saturating_sub(ended);
         let processes = self.maps.targets();
         (sample.threads, sample.waiting) = self.threads.sample(&processes, self.sampler.descriptors());
+        let states = self.quotas.refresh(sample.ts_ns, &sample.threads);
+        self.found.extend(states.into_iter().map(Event::Cpu));
         let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
         self.connections.begin_scan(if named { &processes } else { &[] }, sample.ts_ns);
     }
@@ -337,6 +383,11 @@ impl Sensor {
         roots.map(|pid| (*pid, targets::comm_of(*pid).unwrap_or_default())).collect()
     }
 
+    /// Sockets that listen where watched ones do, and that nobody watched holds: each with the place of the watched one.
+    pub fn others(&self) -> &[(SocketAddr, OtherListener)] {
+        &self.others
+    }
+
     /// True once the hooks of accept have rested.
     pub fn has_rested(&self) -> bool {
         self.rest.has_rested()
@@ -352,6 +403,16 @@ impl Sensor {
     pub fn processes(&self) -> usize {
         self.maps.targets().len()
     }
+}
+
+/// The process of an exchange whose thread was long without a processor.
+fn waited(exchange: &Exchange) -> Option<u32> {
+    let outbound = exchange.outbound.as_ref();
+    let paused_ns = outbound.and_then(|outbound| outbound.pauses).map_or(0, |pauses| pauses.run_delay_ns);
+    let writer = outbound.and_then(|outbound| outbound.writer);
+    let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
+    let waited = |thread: ThreadUse| (thread.pid, thread.run_delay_ns.max(paused_ns));
+    writer.into_iter().chain(reader).map(waited).find(|&(_, ns)| ns >= quota::WAITED_NS).map(|(pid, _)| pid)
 }
 
 /// Records, of the ring or of a scan, after which memory is given back.

@@ -17,7 +17,7 @@ use super::{
     now_ns,
     syscalls::{End, Syscalls},
 };
-use crate::model::event::Sample;
+use crate::model::event::{ListenerSample, Sample};
 
 /// No connection came for so long.
 const QUIET: Duration = Duration::from_secs(10);
@@ -110,7 +110,10 @@ struct Quiet {
 impl Quiet {
     /// True if it has been so for long.
     fn lasts(&mut self, sample: &Sample, now: Instant) -> bool {
-        let moves = sample.listeners.iter().map(|listener| listener.queued + listener.accepted + listener.eagain).sum();
+        let failed = |listener: &ListenerSample| listener.fails.iter().flatten().map(|fails| fails.count).sum::<u64>();
+        let moved =
+            |listener: &ListenerSample| listener.queued + listener.accepted + listener.eagain + failed(listener);
+        let moves = sample.listeners.iter().map(moved).sum();
         let waiting = sample.listeners.iter().any(|listener| listener.depth > 0 || listener.syn_depth > 0);
         if waiting || moves != self.moves {
             *self = Self { moves, since: now };

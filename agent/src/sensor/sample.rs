@@ -9,12 +9,25 @@ use std::{
 use aya::programs::ProgramFd;
 use backscope_abi::{Listener, counter};
 
-use super::{LOSSES, Targets, blocked, choose::Chosen, maps::Maps, now_ns, plan::Tier, refused::Refused, stream, sys};
-use crate::model::event::{InAccept, ListenerSample, Sample, SockId};
+use super::{
+    LOSSES, Targets, asleep,
+    beside::Beside,
+    blocked,
+    choose::Chosen,
+    fails::Fails,
+    maps::Maps,
+    now_ns,
+    plan::Tier,
+    refused::{self, Refused},
+    stream, sys,
+};
+use crate::model::event::{InAccept, LeftQueue, ListenerSample, NetSettings, Sample, SockId};
 
 /// A scan may take this share of the time between scans: on a process with very many files it runs less often than
 /// the refresh, and depths come from events alone in between.
 const SCAN_SHARE: u32 = 100;
+/// What a listener leaves in its queue is gone so soon after it has closed, ns.
+const SETTLES_NS: u64 = 20_000_000;
 
 /// Listeners by process and descriptor.
 pub(super) type Descriptors = HashMap<(u32, u32), SockId>;
@@ -23,36 +36,58 @@ pub(super) type Descriptors = HashMap<(u32, u32), SockId>;
 pub(super) struct Sampler {
     period: u32,
     depths: HashMap<SockId, (u32, u32)>,
+    /// Connections accepted up to the last sample.
+    accepted: HashMap<SockId, u64>,
     holders: BTreeMap<SockId, BTreeSet<u32>>,
     descriptors: Descriptors,
     names: HashMap<u32, String>,
     refused: Refused,
+    fails: Fails,
+    beside: Beside,
+    sees_fails: bool,
+    sees_queues: bool,
+    /// Drops at full queues that were accounted for.
+    drops: u64,
+    /// The network namespace that this process is in.
+    own_netns: Option<u32>,
     sees_syns: bool,
     sees_cookies: bool,
     sees_acks: bool,
+    knows_acked: bool,
     next_scan: Instant,
     /// A scan ran since the last sample.
     scanned: bool,
     filters_by_process: bool,
+    /// The run ends: nothing waits for a later sample.
+    ends: bool,
 }
 
 impl Sampler {
-    pub(super) fn new(chosen: &Chosen) -> Self {
+    pub(super) fn new(chosen: &Chosen, knows_acked: bool) -> Self {
         let sees_syns = chosen.sees("syn", Tier::Full);
         let sees_acks = chosen.sees("overflow_ack", Tier::Full) || chosen.sees("overflow_ack", Tier::Tracepoint);
         Self {
             period: 0,
             depths: HashMap::new(),
+            accepted: HashMap::new(),
             holders: BTreeMap::new(),
             descriptors: HashMap::new(),
             names: HashMap::new(),
             refused: Refused::default(),
+            fails: Fails::default(),
+            beside: Beside::default(),
+            sees_fails: chosen.has("accept_fails"),
+            sees_queues: chosen.has("queued"),
+            drops: 0,
+            own_netns: refused::netns_of(std::process::id()),
             sees_syns,
             sees_cookies: chosen.sees("syncookie", Tier::Full),
             sees_acks,
+            knows_acked,
             next_scan: Instant::now(),
             scanned: false,
             filters_by_process: true,
+            ends: false,
         }
     }
 
@@ -73,9 +108,25 @@ impl Sampler {
 
     fn note(&mut self, output: &[u8]) {
         for entry in stream::scan_entries(output) {
-            self.holders.entry(entry.listener).or_default().insert(entry.tgid);
-            self.descriptors.insert((entry.tgid, entry.fd), entry.listener);
-            self.names.insert(entry.tgid, stream::comm(&entry.comm));
+            match entry {
+                stream::Scanned::Listener(entry) => {
+                    self.holders.entry(entry.listener).or_default().insert(entry.tgid);
+                    self.descriptors.insert((entry.tgid, entry.fd), entry.listener);
+                    self.names.insert(entry.tgid, stream::comm(&entry.comm));
+                }
+                stream::Scanned::Unix(unix) => self.beside.unix(&unix),
+                stream::Scanned::Other(other) => self.beside.other(&other),
+            }
+        }
+    }
+
+    /// Looks at everybody's files, for sockets that listen beside watched ones: seldom, for what it takes.
+    fn look_around(&mut self, program: &ProgramFd) {
+        if self.beside.is_due() && !self.holders.is_empty() {
+            let begin = Instant::now();
+            self.beside.forget_others();
+            self.scan_everything(program);
+            self.beside.looked(begin.elapsed() * SCAN_SHARE);
         }
     }
 
@@ -89,6 +140,7 @@ impl Sampler {
         self.holders.clear();
         self.descriptors.clear();
         self.names.clear();
+        self.beside.forget_unix();
         let processes = maps.targets();
         if self.filters_by_process && targets.only_processes() && processes.len() <= 64 {
             for pid in processes {
@@ -103,7 +155,10 @@ impl Sampler {
             }
         }
         if !(self.filters_by_process && targets.only_processes()) || maps.targets().len() > 64 {
+            self.beside.forget_others();
             self.scan_everything(program);
+        } else {
+            self.look_around(program);
         }
         let took = begin.elapsed();
         if took > Duration::from_millis(5) {
@@ -116,9 +171,10 @@ impl Sampler {
         self.period.wrapping_sub(1)
     }
 
-    /// Makes the next scan run whatever the last one took.
-    pub(super) fn scan_is_due(&mut self) {
+    /// The next sample is the last: its scan runs whatever the one before took.
+    pub(super) fn ends(&mut self) {
         self.next_scan = Instant::now();
+        self.ends = true;
     }
 
     /// Every process that holds a watched listener.
@@ -145,26 +201,32 @@ impl Sampler {
         self.period = self.period.wrapping_add(1);
         maps.start_period(self.period);
         let raw = maps.listeners();
-        // Without new drop counters there is nothing to share out, and a base read now would hide what came since.
-        if !self.sees_syns && (std::mem::take(&mut self.scanned) || raw.iter().any(|(_, known)| known.closed_ns != 0)) {
+        if !self.sees_syns && self.is_news(&raw) {
             self.refused.update(&raw, &self.holders);
         }
-        let mut sample = Sample { ts_ns: now_ns(), ..Sample::default() };
-        let mut somaxconn = BTreeMap::new();
+        self.fails.update(maps.failed());
+        let mut sample = Sample { ts_ns: now_ns(), unix: self.beside.unix_listeners(), ..Sample::default() };
+        let (mut somaxconn, mut settings) = (BTreeMap::new(), BTreeMap::new());
         for (id, listener) in &raw {
             if listener.somaxconn != 0 {
                 somaxconn.insert(listener.netns, listener.somaxconn);
+                settings.insert(listener.netns, self.settings(listener));
             }
-            sample.listeners.push(self.listener(*id, listener, ended));
-            if listener.closed_ns != 0 {
+            let mut figures = self.listener(*id, listener, ended);
+            let settled = self.ends || sample.ts_ns.saturating_sub(listener.closed_ns) >= SETTLES_NS;
+            figures.closed_ns = figures.closed_ns.filter(|_| settled);
+            sample.listeners.push(figures);
+            if listener.closed_ns != 0 && settled {
                 // Read for the last time: the place in the map is free for the next listener.
                 maps.forget_listener(*id);
                 self.depths.remove(id);
+                self.accepted.remove(id);
                 self.refused.forget(*id);
             }
         }
         sample.listeners.sort_by_key(|listener| (listener.since_ns, listener.sock));
         sample.somaxconn = somaxconn.into_iter().collect();
+        sample.settings = settings.into_values().collect();
         sample.in_accept = maps
             .calls()
             .into_iter()
@@ -178,6 +240,27 @@ impl Sampler {
         sample
     }
 
+    /// Whether listeners dropped something, came or went since the last sample: else there is nothing to share out.
+    fn is_news(&mut self, raw: &[(SockId, Listener)]) -> bool {
+        let of = |listener: &Listener| listener.drops_full.wrapping_add(listener.drops_syn_full);
+        let drops = raw.iter().fold(0, |sum: u64, (_, listener)| sum.wrapping_add(of(listener)));
+        let scanned = std::mem::take(&mut self.scanned);
+        std::mem::replace(&mut self.drops, drops) != drops
+            || scanned
+            || raw.iter().any(|(_, listener)| listener.closed_ns != 0)
+    }
+
+    fn settings(&self, listener: &Listener) -> NetSettings {
+        NetSettings {
+            netns: listener.netns,
+            here: self.own_netns.map(|own| own == listener.netns),
+            syncookies: listener.syncookies,
+            syn_retries: listener.syn_retries,
+            syn_linear_timeouts: listener.syn_linear_timeouts,
+            abort_on_overflow: listener.abort_on_overflow != 0,
+        }
+    }
+
     fn listener(&mut self, id: SockId, raw: &Listener, ended: u32) -> ListenerSample {
         let slot = (ended & 1) as usize;
         let in_period = |value: u32| if raw.peak_epoch[slot] == ended { value } else { 0 };
@@ -188,6 +271,10 @@ impl Sampler {
             let refused = self.refused.of(id);
             (refused.overflow, Some(refused.dropped))
         };
+        // Connections wait, and it is no chance: none was accepted since the last sample, or some waited then, too, or the queue
+        // is full.
+        let none_accepted = raw.depth > 0 && self.accepted.insert(id, raw.accepted) == Some(raw.accepted);
+        let stands = none_accepted || raw.depth > 0 && (before.0 > 0 || raw.depth > raw.limit);
         let holders = self.holders.get(&id);
         let pid = match holders {
             // Who called listen(2) is known only if we saw it; else the eldest stands for all.
@@ -222,6 +309,18 @@ impl Sampler {
             synack_retransmits: raw.synack_retransmits,
             eagain: raw.eagain,
             abandoned: raw.abandoned,
+            fails: self.sees_fails.then(|| self.fails.of(id)),
+            left: self.sees_queues.then_some(LeftQueue {
+                closed: raw.peer_closed,
+                reset: raw.peer_reset,
+                late: raw.left_late,
+                late_us: raw.left_late_ns / 1_000,
+                cut: raw.cut,
+            }),
+            others: self.beside.of(raw),
+            synack_acked: self.knows_acked.then_some(raw.synack_acked),
+            defer_accept: Some(raw.defer_accept),
+            unwatched: stands && asleep::is_unwatched(id, &self.descriptors),
         }
     }
 }

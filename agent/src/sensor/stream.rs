@@ -7,14 +7,13 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use backscope_abi as abi;
 
 use super::moments::{self, Sight};
-use super::{brief, connections};
+use super::{brief, connections, connects};
 use crate::model::event::{self, Event, ProcessChange, Stage};
 
 /// What a record means.
-#[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never stored")]
 pub(super) enum Decoded {
     /// Something the model wants to know.
-    Event(Event),
+    Event,
     /// Bytes to be recognised.
     FirstBytes,
     /// The agent should scan a process for listeners it came by silently.
@@ -44,18 +43,30 @@ fn name(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(&bytes[..end])
 }
 
-#[inline]
-pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
+/// Reads a record. If it is an event, that takes the place of the one before.
+pub(super) fn decode(bytes: &[u8], sight: Sight, event: &mut Event) -> Option<Decoded> {
     let kind: u32 = record(bytes)?;
-    let event = match kind {
+    if kind == abi::BRIEF
+        && let Event::Exchange(exchange) = event
+    {
+        brief::fill(exchange, &record(bytes)?, sight.kernel);
+        return Some(Decoded::Event);
+    }
+    *event = match kind {
         abi::ACCEPT => Event::Accept(accept(record(bytes)?, sight.kernel.tick_ns)),
         abi::OVERFLOW => Event::Overflow(overflow(record(bytes)?)?),
         abi::SYN => Event::Syn(syn(record(bytes)?)),
         abi::RETRANSMIT => Event::SynAckRetransmit(retransmit(record(bytes)?)),
         abi::OPENED => Event::Opened(connections::opened(&record(bytes)?)),
         abi::EXCHANGE => Event::Exchange(connections::exchange(&record(bytes)?, sight.kernel)),
-        abi::BRIEF => Event::Exchange(brief::exchange(&record(bytes)?, sight.kernel)),
+        abi::BRIEF => {
+            let mut exchange = connections::exchange(&abi::Exchange::BLANK, sight.kernel);
+            brief::fill(&mut exchange, &record(bytes)?, sight.kernel);
+            Event::Exchange(exchange)
+        }
         abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sight.kernel)),
+        abi::FAILED => Event::Connect(connects::failed(&record(bytes)?)),
+        abi::LATE => Event::Late(connects::late(&record(bytes)?)),
         abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, sight)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
         abi::FIRST_BYTES | abi::FIRST_DATAGRAM => return Some(Decoded::FirstBytes),
@@ -63,7 +74,7 @@ pub(super) fn decode(bytes: &[u8], sight: Sight) -> Option<Decoded> {
         // Listeners come and go by the sample, which has all of their figures.
         _ => return None,
     };
-    Some(Decoded::Event(event))
+    Some(Decoded::Event)
 }
 
 fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
@@ -113,6 +124,7 @@ fn overflow(raw: abi::Overflow) -> Option<event::Overflow> {
         depth: raw.depth,
         limit: raw.limit,
         syn_depth: raw.syn_depth,
+        bytes: (raw.bytes != u32::MAX).then_some(raw.bytes),
     })
 }
 
@@ -128,7 +140,14 @@ fn syn(raw: abi::Syn) -> event::Syn {
 }
 
 fn retransmit(raw: abi::Retransmit) -> event::SynAckRetransmit {
-    event::SynAckRetransmit { ts_ns: raw.ts_ns, listener: raw.listener, peer: address(raw.peer), count: raw.before + 1 }
+    event::SynAckRetransmit {
+        ts_ns: raw.ts_ns,
+        listener: raw.listener,
+        peer: address(raw.peer),
+        count: raw.before + 1,
+        first_ns: (raw.first_us != 0).then(|| raw.first_us.saturating_mul(1_000)),
+        ignored: raw.ignored != 0,
+    }
 }
 
 fn process(raw: abi::Process) -> Option<event::Process> {
@@ -141,7 +160,35 @@ fn process(raw: abi::Process) -> Option<event::Process> {
     Some(event::Process { ts_ns: raw.ts_ns, pid: raw.tgid, comm: comm(&raw.comm), change })
 }
 
-/// What the iterator over open files wrote.
-pub(super) fn scan_entries(bytes: &[u8]) -> impl Iterator<Item = abi::ScanEntry> {
-    bytes.chunks_exact(size_of::<abi::ScanEntry>()).filter_map(record)
+/// What the iterator over open files shows.
+pub(super) enum Scanned {
+    /// A watched listener.
+    Listener(abi::ScanEntry),
+    /// A Unix-domain one.
+    Unix(abi::ScanUnix),
+    /// A listener beside a watched one.
+    Other(abi::ScanOther),
+}
+
+/// What the iterator over open files wrote, up to anything that is not known.
+pub(super) fn scan_entries(mut bytes: &[u8]) -> impl Iterator<Item = Scanned> {
+    std::iter::from_fn(move || {
+        let (entry, size) = match record::<u32>(bytes)? {
+            abi::SCAN_LISTENER => (Scanned::Listener(record(bytes)?), size_of::<abi::ScanEntry>()),
+            abi::SCAN_UNIX => (Scanned::Unix(record(bytes)?), size_of::<abi::ScanUnix>()),
+            abi::SCAN_OTHER => (Scanned::Other(record(bytes)?), size_of::<abi::ScanOther>()),
+            _ => return None,
+        };
+        bytes = &bytes[size..];
+        Some(entry)
+    })
+}
+
+/// A name as `ss` shows it: that in the abstract namespace begins with `@`.
+pub(super) fn unix_path(raw: &abi::ScanUnix) -> String {
+    let bytes = &raw.path[..raw.path.len().min(raw.length as usize)];
+    match bytes.split_first() {
+        Some((0, name)) => format!("@{}", String::from_utf8_lossy(name)),
+        _ => comm(bytes),
+    }
 }

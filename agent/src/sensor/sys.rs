@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{
     fs::{Mode, OFlags, openat},
-    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsmount, fsopen},
 };
 
 const BPF_LINK_CREATE: libc::c_int = 28;
@@ -103,9 +103,24 @@ pub(super) fn own_cgroups() -> io::Result<OwnedFd> {
     Ok(openat(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// The root of a hierarchy of cgroups of version 1, likewise, by the controllers that it has, as `/proc/PID/cgroup` names them.
+///
+/// # Errors
+/// As for [`own_tracefs`]; or there is none that has these and no others.
+pub(super) fn own_hierarchy(controllers: &str) -> io::Result<OwnedFd> {
+    let flags: Vec<&str> = controllers.split(',').collect();
+    let root = own_mount_with("cgroup", &flags)?;
+    Ok(openat(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 fn own_mount(kind: &str) -> io::Result<OwnedFd> {
+    own_mount_with(kind, &[])
+}
+
+fn own_mount_with(kind: &str, flags: &[&str]) -> io::Result<OwnedFd> {
     let mount = || {
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        flags.iter().try_for_each(|flag| fsconfig_set_flag(context.as_fd(), *flag))?;
         fsconfig_create(context.as_fd())?;
         fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
     };

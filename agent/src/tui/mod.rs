@@ -6,6 +6,7 @@
 mod app;
 mod events;
 mod input;
+#[cfg(feature = "lessons")]
 pub mod lesson;
 mod list;
 mod order;
@@ -19,6 +20,6 @@ pub use app::{Action, App, Playback};
 pub use events::events;
 pub use terminal::Guard;
 pub use theme::Theme;
-pub(crate) use theme::name as owner_name;
+#[cfg(feature = "lessons")]
 pub(crate) use view::steps::exchange as exchange_steps;
 pub use view::steps::{Lane, Step};

@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-pub(super) use crate::report::count as grouped;
+pub(super) use crate::report::{count as grouped, count_of};
 
 /// Makes outside text harmless on a terminal: what is not printable, or changes the direction of its neighbours,
 /// shows as its code point. Doing it twice changes nothing: notices and targets come escaped already.

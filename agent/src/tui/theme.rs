@@ -9,6 +9,7 @@ use crate::model::snapshot::{Owner, Severity};
 const SKY_BLUE: Color = Color::Indexed(75);
 const ORANGE: Color = Color::Indexed(214);
 const BLUISH_GREEN: Color = Color::Indexed(43);
+const PURPLE: Color = Color::Indexed(175);
 const RED: Color = Color::Indexed(203);
 const GREY: Color = Color::Indexed(245);
 const TRACK: Color = Color::Indexed(237);
@@ -21,7 +22,7 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// Colours for kernel, app and peer, grey for the unknown, red for loss alone.
+    /// Colours for kernel, app, network and peer, grey for the unknown, red for loss alone.
     pub fn colour() -> Self {
         Self { colour: true }
     }
@@ -56,7 +57,7 @@ impl Theme {
     /// A run of time that `owner` held, as a part of a bar: the letter, then blocks, or the letter all along where
     /// there is no colour. The blocks leave a gap to the line above, lest the bars of a table run together.
     pub(super) fn run(self, owner: Owner, cells: usize) -> Span<'static> {
-        let letter = letter(owner).to_string();
+        let letter = owner.letter().to_string();
         match cells {
             0 => Span::default(),
             _ if self.colour => Span::styled(letter + &"▆".repeat(cells - 1), self.mark(owner)),
@@ -108,26 +109,6 @@ impl Theme {
     }
 }
 
-/// A letter for whose doing something is.
-pub(super) fn letter(owner: Owner) -> char {
-    match owner {
-        Owner::Kernel => 'K',
-        Owner::App => 'A',
-        Owner::Peer => 'P',
-        Owner::Unknown => '?',
-    }
-}
-
-/// A word for whose doing something is.
-pub(crate) fn name(owner: Owner) -> &'static str {
-    match owner {
-        Owner::Kernel => "kernel",
-        Owner::App => "app",
-        Owner::Peer => "peer",
-        Owner::Unknown => "unknown",
-    }
-}
-
 /// A shape for how bad something is.
 pub(super) fn shape(severity: Severity) -> char {
     match severity {
@@ -141,6 +122,7 @@ fn owner_colour(owner: Owner) -> Color {
     match owner {
         Owner::Kernel => SKY_BLUE,
         Owner::App => ORANGE,
+        Owner::Network => PURPLE,
         Owner::Peer => BLUISH_GREEN,
         Owner::Unknown => GREY,
     }

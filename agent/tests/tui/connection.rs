@@ -50,7 +50,7 @@ fn who_held_it_stands_in_the_lane_with_time_and_sentence() {
         "Nagle: 4 B not yet acknowledged",
         "held 200 B",
         "ACK of it all",
-        "exchange 7, the worst: 44.1 ms =  A  400 µs +  K  43.5 ms +  P  190 µs",
+        "exchange 7, the worst: 44.1 ms =  A  400 µs +  K  43.5 ms +  N  190 µs",
         "Try: write both in one writev()",
     ];
     assert_shows(&text, &wanted);
@@ -118,6 +118,30 @@ fn asleep_is_told_from_busy_and_from_no_cpu() {
     );
     assert_shows(&text, &["unread: reader-1 was asleep, on a CPU 100 µs of 50.0 ms", "could run, but got no CPU"]);
     assert_shows(&text, &["reader-1 worked, on a CPU 28.0 ms of 30.0 ms"]);
+}
+
+#[test]
+fn a_request_without_an_answer_says_who_ended_it() {
+    let told = |ended: Option<(Side, Ending)>, later: u64| {
+        let mut snapshot = traffic::traffic();
+        let now = snapshot.now_ns;
+        let mut asked = traffic::exchange(1, now - 1_000_000_000, &[(SliceKind::App, 300_000, Some(300))]);
+        asked.response_bytes = 0;
+        asked.unanswered = true;
+        snapshot.connections = vec![traffic::connection(500, "10.9.9.9:1234", now, vec![asked])];
+        snapshot.connections[0].ended = ended;
+        snapshot.connections[0].exchanges += later;
+        snapshot.findings.clear();
+        open(snapshot, "10.9.9.9").sized(139, 50).text()
+    };
+    let text = told(Some((Side::Peer, Ending::Reset)), 0);
+    assert_shows(&text, &["read() by reader-1", "RST, without an answer"]);
+    assert!(!text.contains("write()") && !text.contains("response,") && !text.contains("ACK of it all"), "{text}");
+    assert_shows(&told(Some((Side::Peer, Ending::Fin)), 0), &["FIN, without an answer"]);
+    assert_shows(&told(Some((Side::Local, Ending::Reset)), 0), &["closed without an answer"]);
+    // What ended the connection is not what ended this one.
+    let text = told(Some((Side::Peer, Ending::Fin)), 1);
+    assert!(text.contains("no answer") && !text.contains("FIN, without"), "{text}");
 }
 
 #[test]
@@ -196,8 +220,13 @@ fn every_kind_of_slice_has_a_sentence_and_scrolls_into_view() {
             seen.push_str(&screen.text());
             screen.key(KeyCode::Down);
         }
-        let wanted =
-            ["until the peer sent the rest", "send buffer was", "TCP_CORK", "congestion window", "receive window was"];
+        let wanted = [
+            "until the peer sent the rest",
+            "send buffer was",
+            "TCP_CORK",
+            "network took no more",
+            "receive window was",
+        ];
         assert_shows(&seen, &wanted);
         assert_shows(&seen, &["spaced the segments", "delayed its ACK", "segment was lost", "nobody can vouch"]);
     }
@@ -231,7 +260,7 @@ fn an_ack_that_nobody_waited_for_counts_for_nobody() {
         [(SliceKind::App, 400, Some(390)), (SliceKind::AckWait, 100, None), (SliceKind::DelayedAck, 40_000, None)];
     let text = of(&parts, |_| {});
     let wanted = [
-        "exchange 1, the worst: 500 µs =  A  400 µs +  P  100 µs; 40.0 ms of delayed ACK held nobody",
+        "exchange 1, the worst: 500 µs =  A  400 µs +  N  100 µs; 40.0 ms of delayed ACK held nobody",
         "the peer delayed its ACK; nobody waited for it",
     ];
     assert_shows(&text, &wanted);

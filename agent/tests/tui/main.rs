@@ -2,6 +2,7 @@
 
 mod connection;
 mod connections;
+#[cfg(feature = "lessons")]
 mod lesson;
 mod queues;
 #[path = "../../examples/picture/scene.rs"]

@@ -105,7 +105,7 @@ fn without_colour_nothing_is_coloured_and_nothing_is_lost() {
     let mut screen = Screen::new(scene::incident());
     screen.app = App::new(Theme::plain());
     screen.app.update(scene::incident());
-    assert_shows(&screen.text(), &["▲132 +18/s", " A  the app's doing", " K  kernel", " P  peer"]);
+    assert_shows(&screen.text(), &["▲132 +18/s", " A  the app's doing", "K kernel", "N network", "P peer"]);
     screen.app.update(traffic::traffic());
     let keys = [KeyCode::Char('s'), KeyCode::Tab, KeyCode::Enter, KeyCode::Tab, KeyCode::Tab, KeyCode::Enter];
     for key in keys.into_iter().chain([KeyCode::Char('?')]) {
@@ -355,4 +355,26 @@ fn help_names_the_keys_and_any_key_closes_it() {
     screen.key(KeyCode::Char('p'));
     let text = screen.text();
     assert!(!text.contains("Ctrl-Z") && !text.contains("PAUSED"), "{text}");
+}
+
+#[test]
+fn unix_listeners_stand_under_those_of_tcp() {
+    let unix = |path: &str, depth, limit| backscope::model::event::UnixListener {
+        sock: 1,
+        path: path.to_owned(),
+        pid: 812,
+        comm: "php-fpm".to_owned(),
+        holders: vec![812, 813],
+        netns: 1,
+        depth,
+        limit,
+        refused: None,
+    };
+    let mut snapshot = healthy();
+    snapshot.unix = vec![unix("/run/a.sock", 0, 128), unix("/run/b.sock", 5, 4), unix("/run/c.sock", 2, 9)];
+    let mut screen = Screen::new(snapshot.clone());
+    assert_shows(&screen.text(), &["UNIX LISTENER", "/run/b.sock", "▲5/4", "php-fpm 812 +1", "/run/c.sock", "+1 more"]);
+    assert!(!screen.text().contains("/run/a.sock"), "those with most going on are there");
+    snapshot.listeners.clear();
+    assert_shows(&Screen::new(snapshot).text(), &["▲5/4", "No TCP socket listens yet."]);
 }

@@ -122,7 +122,9 @@ impl FromArgMatches for Choice {
 
 impl Subcommand for Choice {
     fn augment_subcommands(command: Command) -> Command {
-        command.subcommands(demos().map(Demo::command))
+        // All the knobs of all demos take longer than a start may: only the one that is asked for gets its own.
+        let named = |demo: &'static Demo| demo.describe(Command::new(demo.name)).defer(with_knobs);
+        command.subcommands(demos().map(named))
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -134,21 +136,36 @@ impl Subcommand for Choice {
     }
 }
 
+/// The subcommand of a demo, with its knobs.
+fn with_knobs(command: Command) -> Command {
+    match find(command.get_name()) {
+        Some(demo) => demo.augment(command),
+        None => command,
+    }
+}
+
 impl Demo {
     /// Its subcommand.
     fn command(&self) -> Command {
+        self.augment(Command::new(self.name))
+    }
+
+    /// What it is.
+    fn describe(&self, command: Command) -> Command {
+        command.about(self.title).long_about(format!("{}\n\n{}", self.title, self.about)).after_help(self.variations())
+    }
+
+    fn augment(&self, command: Command) -> Command {
         // What both have to agree on is one knob, and goes to both.
         let (client, server) = (subcommand::<Client>(self.client), subcommand::<Verb>(self.server));
         let has = |verb: &Command, arg: &Arg| verb.get_arguments().any(|other| other.get_id() == arg.get_id());
         let (shared, own): (Vec<_>, Vec<_>) = knobs(self.client, &client).partition(|arg| has(&server, arg));
         // A set of knobs takes its own description with it, so that of the demo comes last.
-        RunOptions::augment_args(Command::new(self.name))
+        let command = RunOptions::augment_args(command)
             .args(shared.into_iter().map(|arg| arg.help_heading("Server and client")))
             .args(own)
-            .args(knobs(self.server, &server).filter(|arg| !has(&client, arg)).map(|arg| arg.help_heading("Server")))
-            .about(self.title)
-            .long_about(format!("{}\n\n{}", self.title, self.about))
-            .after_help(self.variations())
+            .args(knobs(self.server, &server).filter(|arg| !has(&client, arg)).map(|arg| arg.help_heading("Server")));
+        self.describe(command)
     }
 
     /// The knobs worth trying, as help.

@@ -71,6 +71,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         backlog: 128,
         fastopen: options.way.fast_open.then_some(fast_open::PENDING),
         defer_accept: None,
+        mptcp: false,
     };
     thread_per_connection(&listener.open()?, |socket| {
         socket.set_nodelay(true)?;

@@ -8,6 +8,10 @@ pub const OPENED: u32 = 9;
 pub const EXCHANGE: u32 = 10;
 /// Kind of [`Ended`].
 pub const ENDED: u32 = 11;
+/// Kind of [`Failed`].
+pub const FAILED: u32 = 15;
+/// Kind of [`Late`].
+pub const LATE: u32 = 16;
 
 /// Values of [`Exchange::role`].
 pub mod role {
@@ -29,17 +33,17 @@ pub mod progress {
     pub const CLOSED: u8 = 2;
 }
 
-/// Indices of [`Exchange::held_ns`]: why written bytes were not sent at once, in the kernel's own order of tests.
+/// Indices of [`Exchange::held_us`]: why written bytes were not sent at once, in the kernel's own order of tests.
 pub mod hold {
     /// Nagle's algorithm.
     pub const NAGLE: u8 = 0;
     /// TCP_CORK or MSG_MORE.
     pub const CORK: u8 = 1;
-    /// The congestion window.
+    /// The network: the congestion window, or the pace that congestion control keeps.
     pub const CONGESTION: u8 = 2;
     /// The peer's receive window.
     pub const WINDOW: u8 = 3;
-    /// Pacing, TCP small queues, segmentation.
+    /// A pace that was set (`SO_MAX_PACING_RATE`), TCP small queues, segmentation.
     pub const PACING: u8 = 4;
     /// How many there are.
     pub const COUNT: usize = 5;
@@ -47,10 +51,72 @@ pub mod hold {
     pub const NONE: u8 = 255;
 }
 
+/// Values of [`Exchange::fin_how`].
+pub mod ending {
+    /// FIN.
+    pub const FIN: u8 = 1;
+    /// RST.
+    pub const RESET: u8 = 2;
+    /// The kernel gave it up.
+    pub const TIMEOUT: u8 = 3;
+    /// It never was one: connect failed.
+    pub const NEVER: u8 = 4;
+    /// A connect was asked for, and no state has changed yet.
+    pub const ASKED: u8 = 5;
+}
+
+/// Values of [`Connection::why`]: what brought about the end, beyond who closed first and how.
+pub mod why {
+    /// Nothing more is known.
+    pub const NONE: u8 = 0;
+    /// Closed with data unread: the kernel sent a RST.
+    pub const UNREAD: u8 = 1;
+    /// SO_LINGER with a time of 0, or `connect` to no address: likewise.
+    pub const LINGER: u8 = 2;
+    /// A RST came, or after this host closed, data did: then a [`Late`](super::Late) record follows.
+    pub const RESET: u8 = 3;
+    /// What was sent was not acknowledged.
+    pub const UNACKNOWLEDGED: u8 = 4;
+    /// Keepalive probes were not answered.
+    pub const KEEPALIVE: u8 = 5;
+    /// The network says that the peer cannot be reached.
+    pub const UNREACHABLE: u8 = 6;
+    /// Somebody else had the kernel end it (`tcp_abort`).
+    pub const ABORTED: u8 = 7;
+}
+
+/// Values of [`Failed::stage`].
+pub mod attempt {
+    /// It ended inside connect, before the socket looked for a port.
+    pub const UNROUTED: u8 = 0;
+    /// It ended inside connect, before a SYN was sent.
+    pub const PORTLESS: u8 = 1;
+    /// SYNs were sent.
+    pub const SENT: u8 = 2;
+}
+
+/// Bits of [`Exchange::flags`].
+pub mod flag {
+    /// The kernel began the congestion window anew, since nothing had been sent for a while.
+    pub const RESTARTED: u8 = 1;
+    /// What the writing thread did between writes that came apart is not known of all of them.
+    pub const PAUSE_UNKNOWN: u8 = 2;
+    /// All that is unread was there when the last read returned.
+    pub const LEFT: u8 = 4;
+}
+
+/// Unit of [`Exchange::sent_before`], ns.
+pub const SENT_UNIT_NS: u64 = 1 << 20;
 /// Writes of less than this are small, bytes.
 pub const SMALL_WRITE: u32 = 256;
 /// A write that comes so long after the one before begins an exchange of its own (a server that pushes), ns.
 pub const BURST_GAP_NS: u64 = 1_000_000_000;
+
+/// Less than one in so many of a request's bytes, and at the end of it, is a remainder.
+pub const REMAINDER: u64 = 8;
+
+/// A shorter time between two writes is no pause: 2 to the power of this, ns, some millisecond.
+pub const PAUSE_SHIFT: u32 = 20;
 
 /// How a thread spent its time since its call before.
 #[repr(C)]
@@ -98,8 +164,8 @@ pub struct Exchange {
     pub role: u8,
     /// One of [`progress`].
     pub progress: u8,
-    /// Not 0: it had begun when the connection became known.
-    pub midway: u8,
+    /// Who ended the connection: 0 nobody, 1 this host, 2 the peer.
+    pub fin_by: u8,
     /// One of [`hold`]: why bytes are held now.
     pub holding: u8,
     /// Writes that took bytes.
@@ -122,8 +188,10 @@ pub struct Exchange {
     pub bytes_in: u64,
     /// Reads that took bytes.
     pub reads: u32,
-    /// Reads that found nothing.
-    pub eagains: u32,
+    /// Reads that found nothing, at most `u16::MAX`.
+    pub eagains: u16,
+    /// The longest time without a write between two, in 2 to the power of [`PAUSE_SHIFT`] ns; none shorter than that.
+    pub longest_pause: u16,
     /// Who read first.
     pub reader: ThreadUse,
     /// The first write returned; where it is known to have blocked, when it began to.
@@ -132,8 +200,10 @@ pub struct Exchange {
     pub out_last_ns: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// Writes of less than [`SMALL_WRITE`] bytes.
-    pub small_writes: u32,
+    /// Writes of less than [`SMALL_WRITE`] bytes, at most `u16::MAX`.
+    pub small_writes: u16,
+    /// Times that nothing was written for a millisecond ([`PAUSE_SHIFT`]) or longer, between two writes; at most `u16::MAX`.
+    pub pauses: u16,
     /// Lowest round-trip time that the kernel knows, µs; 0 or `u32::MAX` before the first.
     pub min_rtt_us: u32,
     /// Sizes of the last two writes, older first.
@@ -144,14 +214,20 @@ pub struct Exchange {
     pub ts_ns: u64,
     /// Time between the first read and the last with nothing to read, ns.
     pub starved_ns: u64,
-    /// Time that written bytes were held, by [`hold`].
-    pub held_ns: [u64; hold::COUNT],
-    /// Since when bytes are held now.
+    /// Since when bytes are held now, for the present reason.
     pub holding_since_ns: u64,
     /// Time that writers waited for room in the send buffer, ns.
     pub blocked_ns: u64,
     /// The first retransmission.
     pub retransmit_ns: u64,
+    /// Time that written bytes were held, by [`hold`], µs, rounded up.
+    pub held_us: [u32; hold::COUNT],
+    /// Between writes that came apart: the writing thread runnable without a CPU, µs.
+    pub pause_delay_us: u32,
+    /// As above: on a CPU, µs.
+    pub pause_cpu_us: u32,
+    /// When the last byte of the exchange before was sent, in units of [`SENT_UNIT_NS`]; 0 if there was none.
+    pub sent_before: u32,
     /// Sizes of the two writes of the longest hold: in flight, and held.
     pub held_sizes: [u32; 2],
     /// How often bytes were held, by [`hold`].
@@ -172,8 +248,26 @@ pub struct Exchange {
     pub delayed_ack_ns: u64,
     /// How long they waited in all, µs.
     pub delayed_ack_us: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// Not 0: it had begun when the connection became known.
+    pub midway: u8,
+    /// How it ended, once `fin_by` says so, or what became of a connect: one of [`ending`].
+    pub fin_how: u8,
+    /// Not 0: the peer ended it by FIN, and answered by RST to what was written since. It had closed both ways.
+    pub gone: u8,
+    /// Not 0: something was out when the exchange began.
+    pub was_busy: u8,
+    /// One of [`hold`], plus 1: why bytes were held last; 0 if none were.
+    pub held_last: u8,
+    /// Bits of [`flag`].
+    pub flags: u8,
+    /// Low bits of the segments that the peer had told to have had already, at the first retransmission.
+    pub dsack_base: u8,
+    /// Segments sent again that the peer told to have had already.
+    pub spurious: u8,
+    /// Jiffies that the peer's window had limited sending when the present hold got its reason.
+    pub hold_window: u32,
+    /// The first FIN or RST of the connection.
+    pub fin_ns: u64,
 }
 
 /// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS` map by address.
@@ -198,15 +292,14 @@ pub struct Connection {
     pub empty_since_ns: u64,
     /// A write found no room; 0 when the last one found some.
     pub blocked_since_ns: u64,
-    /// The first FIN or RST.
-    pub fin_ns: u64,
     /// Duration of this longest hold of the exchange so far, ns.
     pub longest_hold_ns: u64,
     /// Sequence number behind the last held byte.
     pub hold_seq: u32,
-    /// Jiffies that the peer's window or the send buffer had limited sending when the exchange began.
+    /// Jiffies that the peer's window had limited sending when the exchange began.
     pub window_base: u32,
-    /// Jiffies that anything had been out when the exchange began; `u32::MAX` if something was out just then.
+    /// Jiffies that anything had been out when the exchange began; from its first write that came late on, at the newest
+    /// of these.
     pub busy_base: u32,
     /// Sizes of the two writes of the present hold.
     pub hold_sizes: [u32; 2],
@@ -214,20 +307,23 @@ pub struct Connection {
     pub shown_seq: u32,
     /// Process that made or was found to hold it; 0 until accepted.
     pub tgid: u32,
-    /// Who ended it: 0 nobody, 1 this host, 2 the peer.
-    pub fin_by: u8,
-    /// How: 1 FIN, 2 RST, 3 timeout.
-    pub fin_how: u8,
     /// Not 0: it was open when it became known.
     pub midway: u8,
     /// Windows that were told to be shut: bit 0 this host's, bit 1 the peer's. Only where each event is asked for.
     pub shut: u8,
-    /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
-    pub reading_since_ns: u64,
     /// Calls whose first bytes were read, inbound and outbound; 255 once that is over.
     pub looks: [u8; 2],
+    /// A read waits for data inside its call; 0 if none does. Only where each event is asked for. Once this host has reset
+    /// the connection: bytes unread then, and above them bytes unacknowledged.
+    pub reading_since_ns: u64,
+    /// Sequence number behind the last byte that had come when the answer began.
+    pub answered_seq: u32,
+    /// One of [`why`].
+    pub why: u8,
+    /// Not 0: it was told that data came after this host had closed.
+    pub late: u8,
     /// Padding.
-    pub _pad: [u8; 6],
+    pub _pad: [u8; 2],
 }
 
 const _: () = assert!(core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56);
@@ -243,7 +339,6 @@ impl Connection {
         arrival_ns: 0,
         empty_since_ns: 0,
         blocked_since_ns: 0,
-        fin_ns: 0,
         longest_hold_ns: 0,
         hold_seq: 0,
         window_base: 0,
@@ -251,13 +346,14 @@ impl Connection {
         hold_sizes: [0; 2],
         shown_seq: 0,
         tgid: 0,
-        fin_by: 0,
-        fin_how: 0,
         midway: 0,
         shut: 0,
-        reading_since_ns: 0,
         looks: [0; 2],
-        _pad: [0; 6],
+        reading_since_ns: 0,
+        answered_seq: 0,
+        why: why::NONE,
+        late: 0,
+        _pad: [0; 2],
     };
 }
 
@@ -284,7 +380,10 @@ impl Exchange {
         sent_ns: 0,
         acked_ns: 0,
         bytes_out: 0,
-        held_ns: [0; hold::COUNT],
+        held_us: [0; hold::COUNT],
+        pause_delay_us: 0,
+        pause_cpu_us: 0,
+        sent_before: 0,
         holding_since_ns: 0,
         blocked_ns: 0,
         retransmit_ns: 0,
@@ -292,8 +391,10 @@ impl Exchange {
         writer: ThreadUse { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
         reads: 0,
         eagains: 0,
+        longest_pause: 0,
         writes: 0,
         small_writes: 0,
+        pauses: 0,
         last_sizes: [0; 2],
         held_sizes: [0; 2],
         held: [0; hold::COUNT],
@@ -305,7 +406,16 @@ impl Exchange {
         delayed_acks: 0,
         delayed_ack_ns: 0,
         delayed_ack_us: 0,
-        _pad: 0,
+        fin_by: 0,
+        fin_how: 0,
+        gone: 0,
+        was_busy: 0,
+        held_last: 0,
+        flags: 0,
+        dsack_base: 0,
+        spurious: 0,
+        hold_window: 0,
+        fin_ns: 0,
     };
 }
 
@@ -327,8 +437,66 @@ pub struct Opened {
     pub peer: Endpoint,
     /// SYN to SYN-ACK in 1/8 µs; 0 when not known.
     pub srtt_us: u32,
+    /// SYNs that were sent again.
+    pub again: u32,
+    /// When it was asked for.
+    pub asked_ns: u64,
+}
+
+/// A connect of a watched process came to nothing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Failed {
+    /// [`FAILED`].
+    pub kind: u32,
+    /// Process.
+    pub tgid: u32,
+    /// When.
+    pub ts_ns: u64,
+    /// Its socket's id.
+    pub sock: u64,
+    /// When it was asked for.
+    pub asked_ns: u64,
+    /// Local address: its port is 0 where it had none, or has given it back.
+    pub local: Endpoint,
+    /// Remote address.
+    pub peer: Endpoint,
+    /// Thread; 0 when not known.
+    pub tid: u32,
+    /// Error number; 0 if there is none, or if it is not known.
+    pub error: u32,
+    /// Error number that the network told of meanwhile; 0 if none.
+    pub soft_error: u32,
+    /// SYNs that were sent again.
+    pub again: u32,
+    /// `ip_local_port_range` of its network namespace, where it had no port: the higher one above 16 bits.
+    pub ports: u32,
+    /// One of [`attempt`].
+    pub stage: u8,
+    /// Not 0: the application closed the socket.
+    pub closed: u8,
     /// Padding.
-    pub _pad: u32,
+    pub _pad: [u8; 2],
+}
+
+/// Data came to a connection that this host had closed: a RST answered them, or its application reads on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Late {
+    /// [`LATE`].
+    pub kind: u32,
+    /// How many bytes.
+    pub bytes: u32,
+    /// When.
+    pub ts_ns: u64,
+    /// Local address.
+    pub local: Endpoint,
+    /// Remote address.
+    pub peer: Endpoint,
+    /// The connection's id where its socket is read from still; else 0.
+    pub sock: u64,
+    /// Then: from the newest data before to the close, ns.
+    pub idle_ns: u64,
 }
 
 /// A connection ended.
@@ -351,18 +519,36 @@ pub struct Ended {
     pub bytes_out: u64,
     /// Exchanges.
     pub exchanges: u32,
-    /// Padding.
-    pub _pad2: u32,
+    /// From the newest data in either direction to the first FIN or RST, jiffies.
+    pub idle_jiffies: u32,
+    /// Of an exchange without a response: when the first byte of its request was written, or was there; else 0.
+    pub asked_ns: u64,
     /// Delayed ACKs sent by timer.
     pub delayed_acks: u32,
     /// How long they waited, µs.
     pub delayed_ack_us: u32,
-    /// As in [`Connection`].
+    /// When this host reset it: bytes unread.
+    pub unread: u32,
+    /// As above: bytes written and not acknowledged.
+    pub unacked: u32,
+    /// As in [`Exchange`].
     pub fin_by: u8,
-    /// As in [`Connection`].
+    /// As in [`Exchange`].
     pub fin_how: u8,
+    /// As in [`Connection`].
+    pub why: u8,
+    /// Not 0: the last exchange has its request and no part of its response.
+    pub unanswered: u8,
+    /// Not 0: data that were read by nobody had come after the last exchange.
+    pub unseen: u8,
+    /// Not 0: it was a subflow of Multipath TCP, whose reads and writes are not seen.
+    pub multipath: u8,
     /// Padding.
-    pub _pad: [u8; 6],
+    pub _pad: [u8; 2],
+    /// Lowest round-trip time that the kernel knows, µs; 0 or `u32::MAX` before the first.
+    pub min_rtt_us: u32,
+    /// Padding.
+    pub _pad2: u32,
 }
 
 /// What the iterator says of a connection; its [`Exchange`] follows.
@@ -381,10 +567,18 @@ pub struct ScanConnection {
     pub window_zero: u8,
     /// Not 0: the connection was open when it became known.
     pub midway: u8,
+    /// Of one that is not made yet: SYNs that were sent again, 255 at most.
+    pub again: u8,
     /// Padding.
-    pub _pad: [u8; 4],
+    pub _pad: [u8; 3],
     /// The newest byte came or went, or the state changed.
     pub active_ns: u64,
+    /// Its state began: it was asked for, or the peer closed; 0 if that was not seen.
+    pub since_ns: u64,
+    /// The first byte of a request that came after the last answer, and that nobody has read; 0 if there is none.
+    pub next_since_ns: u64,
+    /// Its newest byte.
+    pub next_newest_ns: u64,
     /// Local address.
     pub local: Endpoint,
     /// Remote address.

@@ -15,8 +15,9 @@ mod record;
 
 pub use brief::{BRIEF, Brief, BriefUse};
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, OPENED, Opened, SMALL_WRITE, ScanConnection, Thread,
-    ThreadUse, hold, progress, role,
+    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE, Late, OPENED, Opened,
+    PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection, Thread, ThreadUse, attempt, ending, flag, hold,
+    progress, role, why,
 };
 pub use datagram::{
     Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram, WAIT_BUCKETS,
@@ -31,9 +32,9 @@ pub use idle::Idle;
 pub use layout::{ABSENT, Config, Layout};
 pub use moment::{MOMENT, Moment, side, what};
 pub use record::{
-    ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, LISTENER, Listener, OVERFLOW, Overflow, PROCESS,
-    Process, Queued, RETRANSMIT, Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER, SYN, ScanEntry, Syn,
-    process, stage,
+    ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER, Listener, OVERFLOW,
+    Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER,
+    SCAN_OTHER, SCAN_UNIX, SYN, ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
 };
 
 /// Listeners that are watched at once. A listener beyond that is not watched; [`counter::LISTENERS_FULL`] counts it.
@@ -43,6 +44,11 @@ pub const MAX_LISTENERS: u32 = 10_240;
 pub const MAX_QUEUED: u32 = 16_384;
 /// Threads that are inside `accept` at once. Beyond that `blocked_us` is unknown; [`counter::CALLS_FULL`] counts it.
 pub const MAX_CALLS: u32 = 4_096;
+/// Errors of `accept` that are counted, each of a listener; the one met least recently gives way.
+pub const MAX_FAILS: u32 = 1_024;
+/// A peer that leaves a connection after so long in the accept queue gave up waiting, ns: a health check or a scan closes
+/// at once.
+pub const LATE_NS: u64 = 50_000_000;
 /// Processes that are watched at once. Beyond that a process is not followed; [`counter::TARGETS_FULL`] counts it.
 pub const MAX_TARGETS: u32 = 8_192;
 /// Connections that are watched at once where tracing programs have no socket storage (5.10). Beyond that a connection

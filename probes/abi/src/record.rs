@@ -26,6 +26,10 @@ pub const SCAN_LISTENER: u32 = 1;
 pub const SCAN_CONNECTION: u32 = 2;
 /// Tag of [`crate::ScanDatagram`].
 pub const SCAN_DATAGRAM: u32 = 3;
+/// Tag of [`ScanUnix`].
+pub const SCAN_UNIX: u32 = 4;
+/// Tag of [`ScanOther`].
+pub const SCAN_OTHER: u32 = 5;
 
 /// One end of a connection.
 #[repr(C)]
@@ -40,23 +44,40 @@ pub struct Endpoint {
 }
 
 /// State and totals of one listener: the value of the `LISTENERS` map, keyed by the listener's id.
+///
+/// A connection is often queued on another processor than that which accepts it. What both write is one line of the cache: the
+/// kernel's elements have 56 bytes before the value, and the first word of that is for reading.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Local address.
-    pub local: Endpoint,
     /// Address of its `struct sock`.
     pub sk: u64,
-    /// When the agent came to know it: `listen(2)`, or the scan that found it.
-    pub since_ns: u64,
-    /// Not 0 once it has stopped listening; the time of that.
-    pub closed_ns: u64,
-    /// SYNs that reached it. Full tier only.
-    pub syns: u64,
     /// Connections that entered the accept queue.
     pub queued: u64,
     /// Connections that `accept` returned.
     pub accepted: u64,
+    /// Highest accept-queue depth in the even and odd refresh periods.
+    pub peak: [u32; 2],
+    /// The refresh period each peak belongs to.
+    pub peak_epoch: [u32; 2],
+    /// Highest SYN-queue depth in the even and odd refresh periods (same periods as `peak_epoch`).
+    pub syn_peak: [u32; 2],
+    /// Accept-queue depth at the newest event or sample.
+    pub depth: u32,
+    /// Effective limit of the accept queue at the newest event or sample.
+    pub limit: u32,
+    /// SYN-queue depth at the newest event or sample.
+    pub syn_depth: u32,
+    /// `sk_drops` less what is explained, when it was read last.
+    pub unexplained: u32,
+    /// Not 0 once it has stopped listening; the time of that.
+    pub closed_ns: u64,
+    /// Local address.
+    pub local: Endpoint,
+    /// When the agent came to know it: `listen(2)`, or the scan that found it.
+    pub since_ns: u64,
+    /// SYNs that reached it. Full tier only.
+    pub syns: u64,
     /// SYNs dropped since the accept queue was full. Full tier only.
     pub overflow_syn: u64,
     /// Final ACKs ignored since the accept queue was full.
@@ -71,18 +92,26 @@ pub struct Listener {
     pub eagain: u64,
     /// Connections that left the queue without `accept`: reset by the peer, or the listener closed.
     pub abandoned: u64,
-    /// Highest accept-queue depth in the even and odd refresh periods.
-    pub peak: [u32; 2],
-    /// The refresh period each peak belongs to.
-    pub peak_epoch: [u32; 2],
-    /// Highest SYN-queue depth in the even and odd refresh periods (same periods as `peak_epoch`).
-    pub syn_peak: [u32; 2],
-    /// Accept-queue depth at the newest event or sample.
-    pub depth: u32,
-    /// Effective limit of the accept queue at the newest event or sample.
-    pub limit: u32,
-    /// SYN-queue depth at the newest event or sample.
-    pub syn_depth: u32,
+    /// Connections whose peer sent a FIN while they were in the accept queue.
+    pub peer_closed: u64,
+    /// Connections that the peer reset there.
+    pub peer_reset: u64,
+    /// Those of both that had waited for [`crate::LATE_NS`] or longer.
+    pub left_late: u64,
+    /// How long these had waited in all, ns.
+    pub left_late_ns: u64,
+    /// Connections that were in the queue, their peers still there, when the listener closed: the kernel resets them.
+    pub cut: u64,
+    /// SYN-ACKs retransmitted though the final ACK had come: it was ignored, or TCP_DEFER_ACCEPT waits for data.
+    pub synack_acked: u64,
+    /// Cookie of its network namespace, which no other one gets; 0 where it cannot be read.
+    pub netns_cookie: u64,
+    /// What packets that were seen dropped have added to `sk_drops`. Where SYNs are not seen only, as the next four.
+    pub explained: u64,
+    /// The rest of `sk_drops`, as far as it came while the accept queue was full; signed.
+    pub drops_full: u64,
+    /// As above: while the accept queue had room, but the SYN queue was full without syncookies.
+    pub drops_syn_full: u64,
     /// `sk_drops` at the newest sample.
     pub drops: u32,
     /// `sk_drops` when the listener became watched.
@@ -95,11 +124,23 @@ pub struct Listener {
     pub netns: u32,
     /// `net.core.somaxconn` there at the newest sample; 0 where it cannot be read.
     pub somaxconn: u32,
+    /// `net.ipv4.tcp_syncookies`, as `somaxconn`.
+    pub syncookies: u8,
+    /// `net.ipv4.tcp_syn_retries`, as above.
+    pub syn_retries: u8,
+    /// `net.ipv4.tcp_syn_linear_timeouts`, as above; 0 where there is none (before 6.5).
+    pub syn_linear_timeouts: u8,
+    /// `net.ipv4.tcp_abort_on_overflow`, as above.
+    pub abort_on_overflow: u8,
+    /// TCP_DEFER_ACCEPT of the listener, in timeouts of a SYN-ACK; 0 without. As above.
+    pub defer_accept: u8,
     /// Padding.
-    pub _pad: u32,
+    pub _pad: [u8; 35],
     /// Command name of that process.
     pub comm: [u8; 16],
 }
+
+const _: () = assert!(core::mem::offset_of!(Listener, closed_ns) == 64 && size_of::<Listener>() % 64 == 8);
 
 impl Listener {
     /// Nothing known, nothing counted.
@@ -118,6 +159,16 @@ impl Listener {
         synack_retransmits: 0,
         eagain: 0,
         abandoned: 0,
+        peer_closed: 0,
+        peer_reset: 0,
+        left_late: 0,
+        left_late_ns: 0,
+        cut: 0,
+        synack_acked: 0,
+        netns_cookie: 0,
+        explained: 0,
+        drops_full: 0,
+        drops_syn_full: 0,
         peak: [0; 2],
         peak_epoch: [u32::MAX; 2],
         syn_peak: [0; 2],
@@ -130,7 +181,13 @@ impl Listener {
         tgid: 0,
         netns: 0,
         somaxconn: 0,
-        _pad: 0,
+        unexplained: 0,
+        syncookies: 0,
+        syn_retries: 0,
+        syn_linear_timeouts: 0,
+        abort_on_overflow: 0,
+        defer_accept: 0,
+        _pad: [0; 35],
         comm: [0; 16],
     };
 }
@@ -161,6 +218,83 @@ pub struct Queued {
     pub queued_ns: u64,
     /// The connection's id.
     pub sock: u64,
+    /// Not 0: its peer has closed or reset it there.
+    pub gone: u64,
+}
+
+/// How `accept` failed on a listener: the key of the `FAILED` map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FailKey {
+    /// The listener's id.
+    pub listener: u64,
+    /// `EMFILE` and so on.
+    pub errno: u32,
+    /// Padding.
+    pub _pad: u32,
+}
+
+/// How often it did: the value of the `FAILED` map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fail {
+    /// How often.
+    pub count: u64,
+    /// The first time.
+    pub first_ns: u64,
+    /// Who called last, `tgid << 32 | tid`.
+    pub thread: u64,
+}
+
+/// What the iterator over open files says of each listening Unix-domain socket of a target.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ScanUnix {
+    /// [`SCAN_UNIX`].
+    pub tag: u32,
+    /// Process that holds it.
+    pub tgid: u32,
+    /// The socket's id.
+    pub sock: u64,
+    /// Connections in its accept queue.
+    pub depth: u32,
+    /// Limit of the queue: a client finds it full when the depth is above it (`unix_recvq_full`).
+    pub limit: u32,
+    /// Bytes of `path`.
+    pub length: u32,
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// Command name of the process.
+    pub comm: [u8; 16],
+    /// `sun_path`: a path, or a name in the abstract namespace behind a NUL.
+    pub path: [u8; UNIX_PATH],
+}
+
+/// Bytes of `sun_path`, 108, and padding.
+pub const UNIX_PATH: usize = 112;
+
+/// What the iterator says of each listening socket on a watched port that is no target's.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ScanOther {
+    /// [`SCAN_OTHER`].
+    pub tag: u32,
+    /// Process that holds it.
+    pub tgid: u32,
+    /// Address of its `struct sock`.
+    pub sk: u64,
+    /// Connections in its accept queue.
+    pub depth: u32,
+    /// Limit of the queue.
+    pub limit: u32,
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// Where it listens.
+    pub local: Endpoint,
+    /// Command name of the process.
+    pub comm: [u8; 16],
 }
 
 /// What the iterator over open files says of each listening socket it meets.
@@ -251,8 +385,8 @@ pub struct Overflow {
     pub limit: u32,
     /// Depth of the SYN queue.
     pub syn_depth: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// Bytes of data in the packet; `u32::MAX` where they are not seen.
+    pub bytes: u32,
 }
 
 /// A SYN arrived.
@@ -289,6 +423,12 @@ pub struct Retransmit {
     pub listener: u64,
     /// To whom.
     pub peer: Endpoint,
+    /// When it was sent first, µs of `CLOCK_MONOTONIC`; 0 where that is not known.
+    pub first_us: u64,
+    /// Not 0: the peer has answered it, and the accept queue is full.
+    pub ignored: u32,
+    /// Padding.
+    pub _pad: u32,
 }
 
 /// A listener appeared ([`LISTENER`]) or stopped listening ([`CLOSED`]).

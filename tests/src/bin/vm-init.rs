@@ -1,6 +1,7 @@
 //! PID 1 of the test machine: mounts what the tests need, runs them, prints a verdict for each, powers off.
 //!
-//! `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` a test, then `VERDICTS done`. On the kernel
+//! `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` a test, then `VERDICTS done`. A test that fails beside
+//! others has its verdict when it has run again alone; if it passes then, the reason says why it had failed. On the kernel
 //! command line `backscope.filter=TEXT` selects the tests whose name contains one of the comma-separated texts, and
 //! `backscope.threads=N` says how many run at once. With `backscope.costs` it measures what watching costs instead; the
 //! figures are where the reasons are.
@@ -37,10 +38,14 @@ fn main() {
         power_off();
     }
     let (alone, together) = selected(&command_line).into_iter().partition::<Vec<_>, _>(|job| job.case.alone);
-    run_together(together, threads(&command_line));
+    let failed = run_together(together, threads(&command_line));
     end_leftovers();
     for job in alone {
         job.run();
+        end_leftovers();
+    }
+    for (job, reason) in failed {
+        job.run_again(&reason);
         end_leftovers();
     }
     say("VERDICTS done");
@@ -116,15 +121,40 @@ struct Job {
 }
 
 impl Job {
-    /// Runs it and prints its verdict.
-    fn run(self) {
+    /// Runs it, and prints its verdict.
+    fn run(&self) {
         let begin = Instant::now();
-        let (word, reason) = match run(&self.case, &World::new(true, self.tier)) {
-            Verdict::Pass => ("pass", String::new()),
-            Verdict::Skip(reason) => ("skip", reason),
-            Verdict::Fail(reason) => ("fail", reason),
-        };
-        let line = format!("VERDICT {word} {} {} {}", self.name, begin.elapsed().as_millis(), one_line(&reason));
+        match run(&self.case, &World::new(true, self.tier)) {
+            Verdict::Pass => self.say("pass", begin, ""),
+            Verdict::Skip(reason) => self.say("skip", begin, &reason),
+            Verdict::Fail(reason) => self.say("fail", begin, &reason),
+        }
+    }
+
+    /// The same beside others. Gives why it failed, in place of a verdict: one processor that is emulated may stand still, or
+    /// be too busy with the others.
+    fn run_beside_others(&self) -> Option<String> {
+        let begin = Instant::now();
+        match run(&self.case, &World::new(true, self.tier)) {
+            Verdict::Pass => self.say("pass", begin, ""),
+            Verdict::Skip(reason) => self.say("skip", begin, &reason),
+            Verdict::Fail(reason) => return Some(reason),
+        }
+        None
+    }
+
+    /// Runs it alone, after it failed beside others for this reason.
+    fn run_again(&self, reason: &str) {
+        let begin = Instant::now();
+        match run(&self.case, &World::new(true, self.tier)) {
+            Verdict::Pass => self.say("pass", begin, &format!("failed beside others: {reason}")),
+            Verdict::Skip(reason) => self.say("skip", begin, &reason),
+            Verdict::Fail(alone) => self.say("fail", begin, &format!("{alone}; and beside others: {reason}")),
+        }
+    }
+
+    fn say(&self, word: &str, begin: Instant, reason: &str) {
+        let line = format!("VERDICT {word} {} {} {}", self.name, begin.elapsed().as_millis(), one_line(reason));
         say(line.trim_end());
     }
 }
@@ -145,19 +175,25 @@ fn given<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
     command_line.split_whitespace().find_map(|word| word.strip_prefix(name))
 }
 
-/// Runs the jobs, so many at once.
-fn run_together(jobs: Vec<Job>, threads: usize) {
+/// Runs the jobs, so many at once. Gives those that failed, and why.
+fn run_together(jobs: Vec<Job>, threads: usize) -> Vec<(Job, String)> {
     let waiting = Mutex::new(jobs.into_iter());
+    let failed = Mutex::new(Vec::new());
     let next = || waiting.lock().ok()?.next();
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(job) = next() {
-                    job.run();
+                    if let Some(reason) = job.run_beside_others()
+                        && let Ok(mut failed) = failed.lock()
+                    {
+                        failed.push((job, reason));
+                    }
                 }
             });
         }
     });
+    failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn one_line(text: &str) -> String {

@@ -58,7 +58,7 @@ fn far_away(world: &World) -> anyhow::Result<()> {
     let exchanges = paired(&ended, "server", &talk)?;
     // The first has the handshake in it, and nothing follows the last.
     for (place, (exchange, server, client)) in exchanges.iter().enumerate().skip(1).take(3) {
-        check_verdict(exchange, "peer", "ack_wait")?;
+        check_verdict(exchange, "network", "ack_wait")?;
         let truth = Truth::new(RTT_NS, acknowledged_ns(&talk, place)? - server.get("write_ns")?);
         truth.check(world, "ack_wait", spent_us(exchange, &["ack_wait"]), client)?;
     }
@@ -84,7 +84,7 @@ fn dropped(world: &World) -> anyhow::Result<()> {
     let gone_ns = again.get("at_ns")? - lost.get("at_ns")?;
     let place = 2;
     let (exchange, server, client) = paired(&ended, "server", &talk)?[place];
-    check_verdict(exchange, "peer", "retransmit")?;
+    check_verdict(exchange, "network", "retransmit")?;
     let acked_ns = acknowledged_ns(&talk, place)?;
     let truth = Truth::new(gone_ns + RTT_NS, acked_ns - server.get("write_ns")?);
     truth.check(world, "time to the acknowledgement", spent_us(exchange, &AFTER_SENDING), client)?;

@@ -32,21 +32,21 @@ pub(super) const CASES: &[Case] = &[
     here("learn::grpc", |world| holds(world, "grpc", 3)),
     here("learn::https", |world| holds(world, "https", 4)),
     here("learn::tls12", |world| holds(world, "tls12", 2)),
-    lesson("learn::tls13", |world| holds(world, "tls13", 2)),
+    here("learn::tls13", |world| holds(world, "tls13", 2)),
     lesson("learn::quic", |world| holds(world, "quic", 2)),
     lesson("learn::fast_open", |world| holds(world, "fast-open", 2)),
     here("learn::early_data", |world| holds(world, "early-data", 3)),
     here("learn::quic_0rtt", |world| holds(world, "quic-0rtt", 2)),
-    lesson("learn::cpu", |world| holds(world, "cpu", 3)),
+    here("learn::cpu", |world| holds(world, "cpu", 3)),
     lesson("learn::accept_queue", |world| holds(world, "accept-queue", 2)),
-    lesson("learn::socket_data", |world| holds(world, "socket-data", 2)),
-    lesson("learn::three_roles", |world| holds(world, "three-roles", 3)),
-    lesson("learn::one_thread", |world| holds(world, "one-thread", 2)),
-    lesson("learn::readers", |world| holds(world, "readers", 2)),
-    lesson("learn::messages", |world| holds(world, "messages", 2)),
-    lesson("learn::acceptors", |world| holds(world, "acceptors", 3)),
-    lesson("learn::sharding", |world| holds(world, "sharding", 2)),
-    lesson("learn::idempotency", |world| holds(world, "idempotency", 2)),
+    here("learn::socket_data", |world| holds(world, "socket-data", 2)),
+    here("learn::three_roles", |world| holds(world, "three-roles", 3)),
+    here("learn::one_thread", |world| holds(world, "one-thread", 2)),
+    here("learn::readers", |world| holds(world, "readers", 2)),
+    here("learn::messages", |world| holds(world, "messages", 2)),
+    here("learn::acceptors", |world| holds(world, "acceptors", 3)),
+    here("learn::sharding", |world| holds(world, "sharding", 2)),
+    here("learn::idempotency", |world| holds(world, "idempotency", 2)),
     lesson("learn::nagle", |world| holds(world, "nagle", 3)),
     here("learn::proxies", |world| holds(world, "proxies", 3)),
     here("learn::balancers", |world| holds(world, "balancers", 3)),
@@ -62,7 +62,7 @@ const fn lesson(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Ca
     Case { place: Where::Everywhere, ..any_tier(name, run) }.since(super::EXCHANGES).alone()
 }
 
-/// The same on this kernel alone: the virtual machines would take a quarter of an hour for all of them.
+/// The same on this kernel alone: what a kernel can change in it, other cases test in a tenth of the time.
 const fn here(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { place: Where::Native, ..lesson(name, run) }
 }

@@ -9,6 +9,7 @@ mod coverage;
 mod datagram;
 mod demo;
 mod execution;
+mod field;
 mod finding;
 mod first_answer;
 mod idle;
@@ -70,6 +71,7 @@ pub fn all() -> Vec<Case> {
         server::CASES,
         loaded::CASES,
         moments::CASES,
+        &field::cases(),
     ]
     .concat();
     cases.sort_by_key(|case| case.alone);

@@ -41,7 +41,7 @@ fn say(to: SocketAddr, bytes: &[u8]) -> anyhow::Result<u16> {
     Ok(stream.local_addr()?.port())
 }
 
-/// The bytes are read where the call put them, which calls differ in. Of io_uring it cannot be told.
+/// The bytes are read where the call put them, which calls differ in. Of io_uring it can mostly not be told.
 fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n";
     const WAYS: [(&str, bool); 6] =
@@ -58,12 +58,20 @@ fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     let watch = servers.iter().fold(world.watch(), |watch, (server, ..)| watch.pid(server.pid()));
     let mut agent = watch.start()?;
     for (server, way, told) in servers {
-        let port = say(server.ipv4(), REQUEST)?;
-        let connection = ended(&mut agent, port)?;
-        let expected = if told { Value::from("http/1.1") } else { Value::Null };
-        ensure!(connection["protocol"] == expected, "{way}: {connection}");
-        let why = connection["gaps"].to_string().contains("protocol: ");
-        ensure!(why != told, "{way}: the gap is named where there is one: {connection}");
+        // A machine too busy to take what is seen has no bytes looked at: then again.
+        let looked_at = |agent: &mut Agent| {
+            let port = say(server.ipv4(), REQUEST)?;
+            let connection = ended(agent, port)?;
+            // A worker of io_uring may read by the way that is seen.
+            let is_told = connection["protocol"] == "http/1.1";
+            ensure!(is_told || connection["protocol"].is_null(), "{way}: {connection}");
+            let why = connection["gaps"].to_string().contains("protocol: ");
+            ensure!(why != is_told, "{way}: the gap is named where there is one: {connection}");
+            Ok(is_told)
+        };
+        let tries = if told { 5 } else { 1 };
+        let is_told = (0..tries).try_fold(false, |told, _| Ok::<_, anyhow::Error>(told || looked_at(&mut agent)?))?;
+        ensure!(is_told || !told, "{way}: never told");
     }
     agent.stop().map(drop)
 }

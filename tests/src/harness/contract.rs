@@ -13,11 +13,13 @@ const FIELDS: &[(&str, &[&str])] = &[
         "listener",
         &[
             "sock",
+            "family",
             "local",
             "pid",
             "comm",
             "backlog",
             "limit",
+            "defer_accept_s",
             "accept_depth",
             "accept_peak",
             "syn_depth",
@@ -35,7 +37,18 @@ const FIELDS: &[(&str, &[&str])] = &[
     ),
     (
         "exchange",
-        &["sock", "seq", "request_bytes", "response_bytes", "total_us", "slices", "tids", "protocol", "verdict"],
+        &[
+            "sock",
+            "seq",
+            "request_bytes",
+            "response_bytes",
+            "total_us",
+            "slices",
+            "tids",
+            "protocol",
+            "verdict",
+            "unanswered",
+        ],
     ),
     (
         "connection",
@@ -58,10 +71,12 @@ const FIELDS: &[(&str, &[&str])] = &[
             "nagle",
             "delayed_acks",
             "retransmits",
+            "state",
             "close",
             "attached_midway",
         ],
     ),
+    ("connect", &["sock", "peer", "pid", "tid", "comm", "outcome", "error", "start_ns", "us", "syns", "gaps"]),
     ("pattern", &["pid", "name", "units", "io", "confidence", "evidence", "threads"]),
     (
         "datagrams",
@@ -120,9 +135,9 @@ const FIELDS: &[(&str, &[&str])] = &[
     ),
     ("process", &["pid", "comm", "change"]),
     ("event", &["sock", "name", "tid"]),
-    ("finding", &["kind", "severity", "subject", "text", "evidence", "fix"]),
+    ("finding", &["kind", "state", "severity", "owner", "subject", "headline", "text", "inferred", "evidence", "fix"]),
     ("lost", &["probe", "count", "total"]),
-    ("summary", &["duration_us", "events", "overhead"]),
+    ("summary", &["duration_us", "connects", "resets", "events", "overhead"]),
 ];
 
 /// Fields inside fields.
@@ -166,7 +181,7 @@ const EVENTS: &[(&str, &[&str])] = &[
 
 /// Kinds of slices, and who answers for each.
 const SLICES: &[(&str, &str)] = &[
-    ("handshake", "peer"),
+    ("handshake", "network"),
     ("accept_queue", "app"),
     ("receive_queue", "app"),
     ("run_queue", "kernel"),
@@ -175,13 +190,18 @@ const SLICES: &[(&str, &str)] = &[
     ("send_buffer", "peer"),
     ("nagle", "kernel"),
     ("cork", "app"),
-    ("congestion", "peer"),
+    ("congestion", "network"),
     ("receive_window", "peer"),
     ("pacing", "kernel"),
-    ("ack_wait", "peer"),
+    ("ack_wait", "network"),
     ("delayed_ack", "peer"),
-    ("retransmit", "peer"),
+    ("retransmit", "network"),
     ("response", "peer"),
+    ("connect", "network"),
+    ("connect", "peer"),
+    ("ignored", "app"),
+    ("throttled", "kernel"),
+    ("streaming", "app"),
     ("unknown", "unknown"),
 ];
 
@@ -243,10 +263,31 @@ fn check(object: &Value) -> anyhow::Result<()> {
         }
     }
     match kind(object) {
+        "listener" => check_listener(object),
         "exchange" => check_exchange(object),
         "event" => check_event(object),
         _ => Ok(()),
     }
+}
+
+/// A listener has what its family has; of failed accepts the errors add up, and nothing unknown is 0.
+fn check_listener(listener: &Value) -> anyhow::Result<()> {
+    let unknown = |field: &str| listener["gaps"].to_string().contains(field);
+    if listener["family"] == "unix" {
+        let path = listener["path"].as_str().context("no path")?;
+        ensure!(listener["local"] == format!("unix:{path}"), "local is not the path");
+        ensure!(listener["refused"].is_null() == unknown("refused:"), "refused: null without a reason, or with a gap");
+        return Ok(());
+    }
+    ensure!(listener["family"] == "ipv4" || listener["family"] == "ipv6", "unknown family");
+    for field in ["left_queue", "accept_fails"] {
+        ensure!(listener.get(field).is_some(), "no field `{field}`");
+        ensure!(listener[field].is_null() == unknown(&format!("{field}:")), "{field}: null without a reason");
+    }
+    let errors = listener["accept_errors"].as_object().into_iter().flatten();
+    let sum: u64 = errors.filter_map(|(_, count)| count.as_u64()).sum();
+    ensure!(sum == listener["accept_fails"].as_u64().unwrap_or(0), "the errors do not add up to accept_fails");
+    Ok(())
 }
 
 /// An event has what its name promises; what its call waited for is null only with the reason.
@@ -269,8 +310,8 @@ fn check_exchange(exchange: &Value) -> anyhow::Result<()> {
     let slices = exchange["slices"].as_array().context("`slices` is no array")?;
     let mut sum = 0;
     for slice in slices {
-        let owner = SLICES.iter().find(|(kind, _)| slice["kind"] == *kind).map(|(_, owner)| *owner);
-        ensure!(owner.is_some_and(|owner| slice["owner"] == owner), "kind or owner: {slice}");
+        let known = SLICES.iter().any(|(kind, owner)| slice["kind"] == *kind && slice["owner"] == *owner);
+        ensure!(known, "kind or owner: {slice}");
         sum += slice["us"].as_u64().context("a slice without its time")?;
     }
     let total = exchange["total_us"].as_u64().context("no total_us")?;
@@ -298,7 +339,7 @@ mod tests {
     #[test]
     fn slices_tile() {
         let app = |us: u64| json!({"owner": "app", "kind": "app", "us": us});
-        let ack = json!({"owner": "peer", "kind": "ack_wait", "us": 40});
+        let ack = json!({"owner": "network", "kind": "ack_wait", "us": 40});
         let verdict = json!({"owner": "app", "kind": "app", "share": 0.6});
         outcome(json!([app(60), ack]), verdict.clone()).expect("exact");
         outcome(json!([app(58), ack]), verdict.clone()).expect("a microsecond a slice");

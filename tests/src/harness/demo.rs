@@ -121,6 +121,11 @@ impl Demo {
         self.lines.iter().map(String::as_str).filter(move |line| line.starts_with(prefix))
     }
 
+    /// Reads the lines that have been printed by now.
+    pub fn drain(&mut self) {
+        self.lines.extend(std::iter::from_fn(|| self.process.ready_line()));
+    }
+
     /// Reads one more line.
     pub fn read_line(&mut self, awaited: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.world.patience();

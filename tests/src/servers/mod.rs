@@ -1,5 +1,6 @@
 //! Real servers, as their projects make them: how each is started, and how one talks to it.
 
+pub mod apps;
 mod http;
 mod postgresql;
 mod redis;
@@ -30,7 +31,7 @@ pub struct Server {
 }
 
 /// Every one that serves a connection for as long as it is asked.
-pub const ALL: [Server; 10] = [
+pub const ALL: [Server; 15] = [
     http::NGINX,
     redis::REDIS,
     postgresql::POSTGRESQL,
@@ -41,6 +42,11 @@ pub const ALL: [Server; 10] = [
     http::PYTHON_ASYNCIO,
     http::PYTHON_THREADS,
     http::CADDY,
+    apps::GO,
+    apps::JAVA,
+    apps::GUNICORN,
+    apps::UVICORN,
+    apps::PUMA,
 ];
 
 /// Those beside, that differ in how they share connections.
@@ -114,15 +120,31 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
     found.ok_or_else(|| Skip(format!("{program} is not installed")).into())
 }
 
+/// Where a server is that `cargo xtask setup` builds: beside the directory of this program's own build.
+///
+/// # Errors
+/// A [`Skip`] if it was not built.
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let found = own.ancestors().skip(1).map(|dir| dir.join("servers").join(name)).find(|place| place.is_file());
+    found.ok_or_else(|| Skip(format!("{name} is not built (cargo xtask setup)")).into())
+}
+
 /// An installed program with these arguments, separated by blanks.
-fn command(program: &str, arguments: &str) -> anyhow::Result<Command> {
+///
+/// # Errors
+/// A [`Skip`] if it is not installed.
+pub fn command(program: &str, arguments: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(installed(program)?);
     command.args(arguments.split_whitespace());
     Ok(command)
 }
 
 /// The same, with a file in the folder as its last argument.
-fn with_file(program: &str, arguments: &str, file: &Path, text: &str) -> anyhow::Result<Command> {
+///
+/// # Errors
+/// A [`Skip`] if it is not installed; else if the file cannot be written.
+pub fn with_file(program: &str, arguments: &str, file: &Path, text: &str) -> anyhow::Result<Command> {
     let mut command = command(program, arguments)?;
     fs::write(file, text)?;
     command.arg(file);

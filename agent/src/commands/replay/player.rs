@@ -3,7 +3,12 @@
 use std::{fs::File, path::PathBuf};
 
 use crate::{
-    model::{Model, event::Event, output::Output, snapshot::Snapshot},
+    model::{
+        Model,
+        event::Event,
+        output::{FindingState, Output},
+        snapshot::Snapshot,
+    },
     record::{Damage, Entry, ReadError, Reader},
 };
 
@@ -31,7 +36,7 @@ impl Timeline {
                 Entry::Batch(now_ns) | Entry::Finish(now_ns) => end_ns = end_ns.max(now_ns),
                 entry => entry.give(&mut model, &mut out),
             }
-            let found = out.drain(..).any(|output| matches!(output, Output::Finding(_)));
+            let found = out.drain(..).any(is_new);
             if found && findings.last() != Some(&end_ns) && findings.len() < MAX_FINDINGS {
                 findings.push(end_ns);
             }
@@ -134,6 +139,14 @@ impl Player {
     /// When the last finding before `than_ns` was made.
     pub(super) fn finding_before(&self, than_ns: u64) -> Option<u64> {
         self.timeline.findings.iter().copied().rev().find(|at| *at < than_ns)
+    }
+}
+
+/// True of a finding that begins.
+fn is_new(output: Output) -> bool {
+    match output {
+        Output::Finding(told) => told.state == FindingState::Begun,
+        _ => false,
     }
 }
 

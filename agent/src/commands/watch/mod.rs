@@ -7,6 +7,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, IsTerminal},
+    net::SocketAddr,
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs},
+    model::event::OtherListener,
     record,
     report::{WallClock, escape},
     sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
@@ -193,4 +195,57 @@ fn without_listener(sensor: &Sensor) -> Vec<String> {
         .filter(|(pid, _)| targets::exists(*pid))
         .map(|(pid, comm)| format!("{} {pid} has no listening TCP socket; still watching for one", escape(&comm)))
         .collect()
+}
+
+/// Sentences on sockets that listen where watched ones do. They tell no figures that change, or they would be told again
+/// and again.
+fn beside(sensor: &Sensor) -> Vec<String> {
+    let mut told: Vec<String> = sensor.others().iter().map(|(local, other)| beside_one(*local, other)).collect();
+    told.sort();
+    told.dedup();
+    told
+}
+
+fn beside_one(local: SocketAddr, other: &OtherListener) -> String {
+    let queue = match other.depth {
+        0 => "its queue is empty",
+        depth if depth > other.limit => "its queue is full",
+        _ => "connections wait in its queue",
+    };
+    let place = if other.local == local { "here".to_owned() } else { format!("at {}", other.local) };
+    format!(
+        "{local}: {} {} listens {place} on a socket of its own, which is not watched ({queue}, its limit {}); \
+         --pid {} or --port {} watches it, too",
+        escape(&other.comm),
+        other.pid,
+        other.limit,
+        other.pid,
+        other.local.port()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_beside_is_told_with_its_holder_and_its_queue() {
+        let other = |local: &str, depth| OtherListener {
+            pid: 77,
+            comm: "old\u{1b}".into(),
+            local: local.parse().expect("an address"),
+            depth,
+            limit: 4,
+        };
+        let watched = "0.0.0.0:80".parse().expect("an address");
+        let told = [
+            beside_one(watched, &other("0.0.0.0:80", 0)),
+            beside_one(watched, &other("0.0.0.0:80", 4)),
+            beside_one(watched, &other("127.0.0.1:80", 5)),
+        ];
+        assert!(told[0].contains("77 listens here") && told[0].contains("its queue is empty, its limit 4"), "{told:?}");
+        assert!(told[1].contains("connections wait in its queue") && told[1].contains("--port 80"));
+        assert!(told[2].contains("listens at 127.0.0.1:80") && told[2].contains("its queue is full"));
+        assert!(!told[0].contains('\u{1b}'), "a name comes from outside");
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// Shows who listens and asks for one of them; `None` if the answer is empty or `q`.
 pub(super) fn pick() -> anyhow::Result<Option<u32>> {
-    let listeners = sensor::look(&Targets { all: true, ..Targets::default() })?;
+    let listeners = sensor::look(&Targets { all: true, ..Targets::default() })?.listeners;
     if listeners.is_empty() {
         println!("Nobody listens on this machine. Start a server, or: backscope watch -- CMD");
         return Ok(None);

@@ -168,7 +168,7 @@ impl Session {
     fn end_batch(&mut self, event: Event) -> anyhow::Result<()> {
         let run = &mut self.run;
         self.sensor.drain(|event| run.take_event(event))?;
-        run.take_event(event)?;
+        run.take_event(&event)?;
         Ok(run.show()?)
     }
 
@@ -203,6 +203,7 @@ impl Session {
         let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.sensor));
+        notices.extend(super::beside(&self.sensor));
         notices.extend(self.sensor.has_rested().then(|| RESTED.to_owned()));
         if self.told.0 != target {
             self.told.0.clone_from(&target);

@@ -11,7 +11,6 @@ use crate::{
         event::{Role, SockId},
         snapshot::{ExchangeView, SliceKind},
     },
-    tui,
 };
 
 pub(in crate::learn) static CHECK: Check = Check {
@@ -55,7 +54,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
         facts.whole("first", u64::from(sizes[0]));
         facts.whole("second", u64::from(sizes[1]));
         if let Some(verdict) = exchange.verdict {
-            facts.word("holder", tui::owner_name(verdict.kind.owner()));
+            facts.word("holder", verdict.kind.owner().name());
         }
     }
 }

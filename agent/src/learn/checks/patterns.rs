@@ -14,7 +14,6 @@ use crate::{
         snapshot::{ExchangeView, SliceKind},
         text::duration_us,
     },
-    tui,
 };
 
 /// Many requests at once, and what became of each.
@@ -63,7 +62,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
         facts.whole("queue", time(slowest, SliceKind::ReceiveQueue));
         facts.whole("run_queue", time(slowest, SliceKind::RunQueue));
         facts.whole("app", time(slowest, SliceKind::App));
-        facts.word("holder", tui::owner_name(held_most(slowest).owner()));
+        facts.word("holder", held_most(slowest).owner().name());
     }
     let distinct = |tids: &mut dyn Iterator<Item = u32>| tids.collect::<BTreeSet<_>>().len() as u64;
     facts.whole("listening", distinct(&mut evidence.listeners().iter().map(|listener| listener.pid)));

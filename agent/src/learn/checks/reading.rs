@@ -8,7 +8,6 @@ use crate::{
         lesson::Knobs,
     },
     model::{event::Role, snapshot::SliceKind},
-    tui,
 };
 
 pub(in crate::learn) static CHECK: Check = Check {
@@ -43,7 +42,7 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
         facts.whole("unread", time(exchange, SliceKind::ReceiveQueue));
         facts.whole("reads", u64::from(exchange.reads));
         if let Some(verdict) = exchange.verdict {
-            facts.word("holder", tui::owner_name(verdict.kind.owner()));
+            facts.word("holder", verdict.kind.owner().name());
         }
     }
     if let Some((_, exchange)) = evidence.exchanges(Role::Client).next() {

@@ -1,6 +1,7 @@
 //! Exchanges in full, for a bounded number of connections.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::mem;
 
 use rustc_hash::FxHashMap;
@@ -50,10 +51,12 @@ impl Detail {
         }
         let at = self.oldest;
         self.oldest = (at + 1) % MAX_RECENT as u8;
-        let oldest = mem::replace(&mut self.recent[usize::from(at)], kept);
+        let oldest = &mut self.recent[usize::from(at)];
         if self.worst_at == Some(at) {
             self.worst_at = None;
-            self.older_worst = Some(Box::new(oldest));
+            self.older_worst = Some(Box::new(mem::replace(oldest, kept)));
+        } else {
+            *oldest = kept;
         }
         at
     }
@@ -68,13 +71,20 @@ impl Detail {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Details {
     table: FxHashMap<SockId, Detail>,
-    /// By the time of the worst exchange, µs.
-    order: BTreeSet<(u64, SockId)>,
+    /// By the time of the worst exchange, µs, the shortest first. What has gone, or has a worse one now, is in it still.
+    order: BinaryHeap<Reverse<(u64, SockId)>>,
 }
 
 impl Details {
     pub(super) fn get(&self, sock: SockId) -> Option<&Detail> {
         self.table.get(&sock)
+    }
+
+    /// About when the last byte of an exchange that is over was written, if it is the newest one kept of its connection: it was
+    /// acknowledged a round trip later.
+    pub(super) fn written_ns(&self, sock: SockId, seq: u32) -> Option<u64> {
+        let newest = self.table.get(&sock)?.recent().last().filter(|newest| newest.seq == seq)?;
+        Some(newest.start_ns + counted_us(&newest) * 1_000)
     }
 
     /// Keeps an exchange that is over, if it is among the worst.
@@ -83,18 +93,25 @@ impl Details {
         let Some(detail) = self.table.get_mut(&sock) else {
             if self.make_room(us) {
                 let recent = smallvec![Kept::new(view)];
-                self.order.insert((us, sock));
                 let detail = Detail { recent, oldest: 0, worst_at: Some(0), older_worst: None, worst_us: us };
                 self.table.insert(sock, detail);
+                self.note_worst(us, sock);
             }
             return;
         };
         let at = detail.push(Kept::new(view));
         if us > detail.worst_us {
-            self.order.remove(&(detail.worst_us, sock));
-            self.order.insert((us, sock));
             detail.worst_us = us;
             (detail.worst_at, detail.older_worst) = (Some(at), None);
+            self.note_worst(us, sock);
+        }
+    }
+
+    fn note_worst(&mut self, us: u64, sock: SockId) {
+        if self.order.len() >= 2 * MAX_DETAILED {
+            self.order = self.table.iter().map(|(&sock, detail)| Reverse((detail.worst_us, sock))).collect();
+        } else {
+            self.order.push(Reverse((us, sock)));
         }
     }
 
@@ -116,9 +133,7 @@ impl Details {
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {
-        if let Some(detail) = self.table.remove(&sock) {
-            self.order.remove(&(detail.worst_us, sock));
-        }
+        self.table.remove(&sock);
     }
 
     /// Whether there is a place for an exchange this long.
@@ -126,11 +141,17 @@ impl Details {
         if self.table.len() < MAX_DETAILED {
             return true;
         }
-        let Some(&(least_us, sock)) = self.order.first().filter(|&&(least_us, _)| least_us <= us) else {
-            return false;
-        };
-        self.order.remove(&(least_us, sock));
-        self.table.remove(&sock);
-        true
+        while let Some(&Reverse((least_us, sock))) = self.order.peek() {
+            let is_so = self.table.get(&sock).is_some_and(|detail| detail.worst_us == least_us);
+            if is_so && least_us > us {
+                return false;
+            }
+            self.order.pop();
+            if is_so {
+                self.table.remove(&sock);
+                return true;
+            }
+        }
+        false
     }
 }

@@ -31,11 +31,21 @@ struct Thread {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inside {
     threads: FxHashMap<u32, Thread>,
+    /// Somebody has made a connection. Until then no request can have had a call in it.
+    calls: bool,
 }
 
 impl Inside {
+    /// A watched process has made a connection.
+    pub(super) fn connected(&mut self) {
+        self.calls = true;
+    }
+
     /// Adds calls that ran inside this served request, as far as they are reported already.
     pub(super) fn served(&mut self, exchange: &Exchange, called: &mut Vec<(SockId, u32)>) {
+        if !self.calls {
+            return;
+        }
         let Some((tid, span)) = working(exchange) else { return };
         let Some(thread) = self.thread(tid) else { return };
         called.extend(thread.called.iter().filter(|call| overlap(&span, call)).map(|call| call.id));
@@ -44,6 +54,7 @@ impl Inside {
 
     /// Served requests, reported before, inside which this call ran.
     pub(super) fn called(&mut self, exchange: &Exchange) -> Vec<(SockId, u32)> {
+        self.calls = true;
         let Some((tid, span)) = calling(exchange) else { return Vec::new() };
         let Some(thread) = self.thread(tid) else { return Vec::new() };
         let within = thread.served.iter().filter(|served| overlap(served, &span)).map(|served| served.id).collect();

@@ -33,6 +33,7 @@ pub(super) struct Plain {
     slices: u8,
     multiplexed: bool,
     handshake: bool,
+    unanswered: bool,
 }
 
 impl Kept {
@@ -67,6 +68,7 @@ impl Plain {
     /// `None` for one that is more.
     fn of(view: &ExchangeView) -> Option<Self> {
         let joins = view.downstream.is_some() || !(view.inside.is_empty() && view.within.is_empty());
+        let joins = joins || !view.connects.is_empty() || view.pieces.is_some() || view.pushed_after_us.is_some();
         if !view.done || joins || !view.upstream.is_empty() || view.held_sizes != [0; 2] {
             return None;
         }
@@ -86,6 +88,7 @@ impl Plain {
             slices: view.slices.len() as u8,
             multiplexed: view.multiplexed,
             handshake: view.handshake,
+            unanswered: view.unanswered,
         };
         if view.slices.len() > SLICES {
             return None;
@@ -126,15 +129,20 @@ impl Plain {
             reads: self.reads.into(),
             writes: self.writes.into(),
             last_sizes: self.last_sizes,
+            pieces: None,
+            pushed_after_us: None,
             held_sizes: [0; 2],
             read_tid: (self.read_tid != 0).then_some(self.read_tid),
             write_tid: (self.write_tid != 0).then_some(self.write_tid),
             inside: Vec::new(),
+            connects: Vec::new(),
             within: Vec::new(),
             upstream: Vec::new(),
             downstream: None,
             multiplexed: self.multiplexed,
+            several: self.multiplexed,
             handshake: self.handshake,
+            unanswered: self.unanswered,
         }
     }
 }
@@ -170,15 +178,20 @@ mod tests {
             reads: 2,
             writes: 3,
             last_sizes: [5, 6],
+            pieces: None,
+            pushed_after_us: None,
             held_sizes: [0; 2],
             read_tid: None,
             write_tid: Some(9),
             inside: Vec::new(),
+            connects: Vec::new(),
             within: Vec::new(),
             upstream: Vec::new(),
             downstream: None,
             multiplexed: true,
+            several: true,
             handshake: false,
+            unanswered: us.len() == 1,
         }
     }
 

@@ -3,36 +3,48 @@
 mod compact;
 mod connection;
 mod details;
+mod end;
 mod ends;
+mod held;
 mod inside;
 mod kept;
 mod opening;
 mod origin;
 mod packed;
 mod protocols;
+mod scan;
 mod sums;
 mod table;
 mod views;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
-use super::event::{
-    Accept, Closed, ConnectionSample, Exchange, Opened, Progress, Recognised, Role, Sample, Sign, SockId,
-};
-use super::exchange;
+use super::connects::Connects;
+use super::event::{Accept, Closed, Exchange, Late, Opened, Progress, Recognised, Role, Sign, SockId};
+use super::exchange::{self, Beginning, Ignoring};
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Interest, Output};
-use super::snapshot::{ExchangeView, Slice, SliceKind};
+use super::processors::Processors;
+use super::snapshot::{EndView, ExchangeView, Protocol, Slice, SliceKind};
+use super::spans::Spans;
 use super::times::Times;
+use super::unheard::Unheard;
 pub(super) use connection::{Connection, counted_us};
 use details::Details;
 pub use details::{MAX_DETAILED, MAX_RECENT};
+use end::Ended;
+pub use end::MAX_LEFT;
+pub(super) use end::{Arrival, is_truncated, mark};
 use ends::Ends;
 pub use ends::MAX_ENDS;
+pub(super) use held::{Held, HeldBy};
 use inside::Inside;
+pub(super) use origin::Origin;
 use origin::Origins;
 pub use protocols::MAX_HELLOS;
-use protocols::{Hellos, Requests};
+use protocols::{Hellos, Requests, Turns};
+pub(super) use scan::present;
 use table::Table;
 use views::connection_output;
 
@@ -44,11 +56,6 @@ pub const MAX_CLOSED_CONNECTIONS: usize = 256;
 pub const MAX_CURRENT: usize = 4_096;
 /// Connections in a snapshot.
 pub const MAX_CONNECTION_VIEWS: usize = 1_000;
-/// An answered exchange is reported once nothing has come after it for so long, ns: until then more of the response
-/// may come, after that it would be an exchange of its own.
-const QUIET_NS: u64 = 1_000_000_000;
-/// Threads' exchanges are forgotten after this, ns.
-const HINT_SPAN_NS: u64 = 10_000_000_000;
 
 /// Hears of each exchange that is over: its facts, its connection if that is known, and what they come to, to which it may
 /// add.
@@ -67,6 +74,12 @@ pub(super) struct Connections {
     ends: Ends,
     hellos: Hellos,
     requests: Requests,
+    /// Peers of watched listeners that were ignored, who may be ends of connections that watched processes make.
+    pub(super) unheard: Unheard,
+    pub(super) spans: Spans,
+    pub(super) connects: Connects,
+    pub(super) ended: Ended,
+    pub(super) processors: Processors,
     pub(super) times: Times,
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
@@ -93,6 +106,11 @@ impl Connections {
             ends: Ends::default(),
             hellos: Hellos::default(),
             requests: Requests::default(),
+            unheard: Unheard::default(),
+            spans: Spans::default(),
+            connects: Connects::default(),
+            ended: Ended::default(),
+            processors: Processors::default(),
             times: Times::default(),
             totals: WaitHistogram::new(Precision::Fine),
             current: 0,
@@ -108,15 +126,20 @@ impl Connections {
         self.table.get(sock)
     }
 
-    pub(super) fn accepted(&mut self, accept: &Accept) {
+    /// A connection was accepted, whose peer may have been ignored before.
+    pub(super) fn accepted(&mut self, accept: &Accept, ignored: Option<Ignoring>, deferred: bool) {
         // Found otherwise a moment before and at work already, or over before its accept was told.
         if self.table.get(accept.sock).is_none_or(|known| known.exchanges() == 0 && known.is_open()) {
-            let connection = Connection::accepted(accept, &mut self.origins);
+            let connection = Connection::accepted(accept, ignored, deferred, &mut self.origins);
             self.insert(accept.sock, connection);
         }
     }
 
     pub(super) fn opened(&mut self, opened: &Opened) {
+        self.connects.made(opened);
+        if opened.role == Role::Client {
+            self.inside.connected();
+        }
         // An accept says more of the same connection.
         if !self.table.contains(opened.sock) {
             let connection = Connection::opened(opened, &mut self.origins);
@@ -175,22 +198,56 @@ impl Connections {
 
     /// Reports an exchange that is over, unless it has been.
     fn settle(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
+        if exchange::is_silent(exchange) {
+            return;
+        }
         let sock = exchange.sock;
         let mut connection = self.table.get_mut(sock);
+        if let Some(connection) = &mut connection
+            && exchange::is_farewell(exchange, connection.protocol())
+        {
+            self.current -= usize::from(connection.take_current(exchange.seq));
+            return;
+        }
         if let Some(connection) = connection.as_mut().filter(|connection| connection.knows(exchange.seq)) {
             connection.add_late(exchange);
             self.current -= usize::from(connection.take_current(exchange.seq));
             return;
         }
+        if let Some(connection) = &mut connection {
+            note_ignored(&self.unheard, connection, exchange);
+        }
         let room = std::mem::take(&mut self.room);
+        let before = is_pushed(exchange).then(|| self.details.written_ns(sock, exchange.seq - 1)).flatten();
         let mut view = match &connection {
             Some(connection) => connection.view_in(exchange, room),
-            None => exchange::view_in(exchange, None, room),
+            None => exchange::view_in(exchange, Beginning::default(), room),
         };
         view.done = true;
+        if let Some(connection) = &connection
+            && view.slices.iter().any(|slice| slice.kind == SliceKind::Streaming)
+        {
+            let earlier = self.details.get(sock);
+            tell_in_turn(&mut view, self.requests.turns(exchange, connection.protocol(), earlier));
+        }
+        let first_ns = exchange.outbound.as_ref().map_or(0, |outbound| outbound.first_ns);
+        view.pushed_after_us = before.map(|written_ns| first_ns.saturating_sub(written_ns) / 1_000);
+        self.spans.note(exchange);
+        let acceptor = connection.as_ref().map(|connection| connection.origin.acceptor).filter(|tid| *tid != 0);
+        exchange::complete(&mut view, acceptor, &self.spans);
+        if let Some(after_us) = view.pushed_after_us {
+            exchange::prepend_work(&mut view, after_us, &self.spans);
+        }
+        self.processors.attribute(exchange, &mut view);
         if let Some(connection) = &connection {
+            view.connects = self.connects.claim(pid_of(exchange, connection), exchange);
+            exchange::take_out(&mut view.slices, &view.connects);
             prove(&self.ends, connection, &mut view);
             view.multiplexed = connection.is_multiplexed() || self.hellos.has_http2(sock);
+            view.several = view.multiplexed && self.requests.calls_at_once(sock) != Some(1);
+            let protocol = connection.protocol();
+            let sealed = view.multiplexed || protocol == Some(Protocol::Tls);
+            view.unanswered = exchange::is_unanswered(exchange, protocol, sealed);
         }
         if let Some(connection) = &mut connection {
             connection.add(exchange, &view, &mut self.origins);
@@ -217,10 +274,17 @@ impl Connections {
     }
 
     fn keep_current(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
+        if exchange::is_silent(exchange) {
+            return;
+        }
         let Some(connection) = self.table.get_mut(exchange.sock).filter(|connection| connection.is_open()) else {
             return;
         };
+        if exchange::is_farewell(exchange, connection.protocol()) {
+            return;
+        }
         connection.touch(exchange, &mut self.origins);
+        note_ignored(&self.unheard, connection, exchange);
         if connection.knows(exchange.seq) {
             connection.add_late(exchange);
             return;
@@ -243,28 +307,43 @@ impl Connections {
         }
     }
 
-    /// Reports answered exchanges that nothing has come after.
-    fn settle_quiet(&mut self, now_ns: u64, told: &mut impl Told) {
-        let mut waiting = std::mem::take(&mut self.answered);
-        waiting.sort_unstable();
-        waiting.dedup();
-        for sock in waiting {
-            let current = self.table.get(sock).and_then(Connection::current);
-            let Some(current) = current.filter(|current| exchange::is_answered(current)) else { continue };
-            if is_settled(current, now_ns) {
-                let current = current.clone();
-                self.settle(now_ns, &current, told);
-            } else {
-                self.answered.push(sock);
-            }
+    /// Data came to a connection that this host had closed. Gives to which, if that is known.
+    pub(super) fn came_late(&mut self, late: &Late, out: &mut [Output]) -> Option<Arrival> {
+        if let Some((sock, idle_ns)) = late.lingers {
+            let connection = self.table.get(sock).filter(|connection| connection.is_open())?;
+            let sealed = connection.is_multiplexed() || connection.protocol() == Some(Protocol::Tls);
+            return self.ended.lingered(late, (sock, idle_ns), sealed, &connection.origin);
         }
+        let arrival = self.ended.came(late)?;
+        if let Some(connection) = self.table.get_mut(arrival.sock) {
+            connection.change_end(|end| mark(end, arrival.cause));
+        }
+        let told = out.iter_mut().rev().find_map(|output| match output {
+            Output::Connection(told) if told.view.sock == arrival.sock => Some(told),
+            _ => None,
+        });
+        if let Some(told) = told {
+            mark(&mut told.view.end, arrival.cause);
+        }
+        Some(arrival)
     }
 
     /// A connection ended.
-    pub(super) fn closed(&mut self, closed: &Closed, interest: Interest, out: &mut Vec<Output>) -> Option<&Connection> {
+    pub(super) fn closed(
+        &mut self,
+        closed: &Closed,
+        interest: Interest,
+        out: &mut Vec<Output>,
+    ) -> Option<(&Connection, EndView)> {
         let connection = self.table.get_mut(closed.sock).filter(|connection| connection.is_open())?;
         self.current -= usize::from(connection.current().is_some());
-        connection.close(closed, &mut self.origins);
+        let mut end = end::view(closed, connection);
+        self.ended.note(closed, connection, &mut end);
+        let refusal = end::refusal(closed, connection, &end);
+        if let Some(connect) = refusal.filter(|connect| self.connects.connected(connect)) {
+            out.push(Output::Connect(connect));
+        }
+        connection.close(closed, end, &mut self.origins);
         if connection.origin.role == Role::Client {
             self.ends.closed(closed.sock, connection.local(), connection.peer());
         }
@@ -272,7 +351,12 @@ impl Connections {
             let mut view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
             let first = self.requests.get(closed.sock);
             (view.pipelined, view.first_request, view.streams) = (first.count, first.line, first.streams);
-            out.push(connection_output(closed.ts_ns, connection, view));
+            let output = connection_output(closed.ts_ns, connection, view);
+            if Ended::waits(closed, connection.origin.role) {
+                self.ended.hold(output);
+            } else {
+                out.push(Output::Connection(output));
+            }
         }
         self.closed.push_back(closed.sock);
         if self.closed.len() > MAX_CLOSED_CONNECTIONS
@@ -280,31 +364,7 @@ impl Connections {
         {
             self.forget(oldest);
         }
-        self.table.get(closed.sock)
-    }
-
-    /// These are the connections of a sample, or a part of them.
-    pub(super) fn scanned(&mut self, now_ns: u64, scanned: &[ConnectionSample], told: &mut impl Told) {
-        scanned.iter().for_each(|one| self.scanned_one(now_ns, one, told));
-    }
-
-    /// A sample is complete.
-    pub(super) fn sampled(&mut self, sample: &Sample, told: &mut impl Told) {
-        self.open = Some(sample.connections_open);
-        self.inside.keep(sample.ts_ns.saturating_sub(HINT_SPAN_NS));
-        self.settle_quiet(sample.ts_ns, told);
-    }
-
-    fn scanned_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl Told) {
-        let Some(connection) = self.table.get_mut(sample.sock).filter(|connection| connection.is_open()) else {
-            return;
-        };
-        connection.sampled(sample, &mut self.origins);
-        match &sample.exchange {
-            Some(exchange) if is_settled(exchange, now_ns) => self.settle(now_ns, exchange, told),
-            Some(exchange) => self.keep_current(now_ns, exchange, told),
-            None => {}
-        }
+        self.table.get(closed.sock).map(|connection| (connection, end))
     }
 
     /// The run ends: reports the exchanges that are done. Gives every open connection.
@@ -348,6 +408,16 @@ impl Connections {
         self.open.unwrap_or_else(|| self.table.len().saturating_sub(self.closed.len()) as u64)
     }
 
+    /// Open connections, of those known, that came from a listener there.
+    pub(super) fn open_at(&self, listener: SocketAddr) -> u64 {
+        let is_of_it = |connection: &Connection| {
+            let (local, is_server) = (connection.local(), connection.origin.role == Role::Server);
+            let here = listener.ip().is_unspecified() || listener.ip() == local.ip();
+            connection.is_open() && is_server && here && local.port() == listener.port()
+        };
+        self.table.iter().filter(|(_, connection)| is_of_it(connection)).count() as u64
+    }
+
     /// Connections that were ever known.
     pub(super) fn known(&self) -> u64 {
         self.known
@@ -359,6 +429,18 @@ impl Connections {
     }
 }
 
+/// The process that worked on an exchange: of several that hold the connection, the one that was seen.
+pub(super) fn pid_of(exchange: &Exchange, connection: &Connection) -> u32 {
+    let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
+    let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
+    writer.or(reader).map_or(connection.origin.pid, |thread| thread.pid)
+}
+
+/// A server wrote of its own accord, on a connection on which there was an exchange before.
+fn is_pushed(exchange: &Exchange) -> bool {
+    exchange.role == Role::Server && exchange.inbound.is_none() && !exchange.midway && exchange.seq > 1
+}
+
 /// Marks the delayed ACK at the end of an exchange as proved, if the other end recorded it. True if that is news.
 fn prove(ends: &Ends, connection: &Connection, view: &mut ExchangeView) -> bool {
     let last = view.slices.last_mut().filter(|last| last.kind == SliceKind::DelayedAck && !last.proved);
@@ -368,8 +450,24 @@ fn prove(ends: &Ends, connection: &Connection, view: &mut ExchangeView) -> bool 
     last.proved
 }
 
-/// Answered so long ago that nothing more will come.
-fn is_settled(exchange: &Exchange, now_ns: u64) -> bool {
-    let acked_ns = exchange.outbound.as_ref().and_then(|outbound| outbound.acked_ns);
-    exchange::is_answered(exchange) && acked_ns.is_some_and(|acked_ns| now_ns.saturating_sub(acked_ns) >= QUIET_NS)
+/// Notes of a call whose request was sent again, if its server is watched, that it ignored the first.
+fn note_ignored(unheard: &Unheard, connection: &mut Connection, exchange: &Exchange) {
+    if connection.was_sent_in_vain(exchange) {
+        let since_ns = connection.asked_ns().unwrap_or(0);
+        if unheard.at(connection.local(), connection.peer().port(), since_ns) {
+            connection.was_ignored();
+        }
+    }
+}
+
+/// Gives the application what looks like a stream where a client had asked for several things at
+/// once: the pieces are answers, each worked on after the one before.
+fn tell_in_turn(view: &mut ExchangeView, turns: Turns) {
+    for slice in view.slices.iter_mut().filter(|slice| slice.kind == SliceKind::Streaming) {
+        match turns {
+            Turns::Several => slice.kind = SliceKind::App,
+            Turns::One => slice.proved = true,
+            Turns::Unclear => {}
+        }
+    }
 }

@@ -22,17 +22,28 @@ pub(in crate::model) struct Origin {
     pub(in crate::model) pid: u32,
     pub(in crate::model) comm: CompactString,
     /// The thread that accepted it; 0 if that is not known.
-    pub(super) acceptor: u32,
+    pub(in crate::model) acceptor: u32,
     /// It was open at the attach.
     pub(super) midway: bool,
     /// What is spoken, once that is known.
     pub(super) protocol: Option<Protocol>,
+    /// Its listener has TCP_DEFER_ACCEPT: what the kernel takes for the handshake lasted until the first data came.
+    pub(super) deferred: bool,
     /// Its SYN carried data that was taken.
     pub(super) fast_open: bool,
     /// Delayed ACKs that this host sends are seen.
     pub(super) sees_delayed_acks: bool,
+    /// Its bytes pass through Multipath TCP, where reads and writes are not seen.
+    pub(in crate::model) multipath: bool,
     /// Of an open connection, at the newest sample.
     pub(super) state: TcpState,
+}
+
+impl Origin {
+    /// The end that many share: the local one of an accepted connection, the remote one of a connection that was made.
+    pub(in crate::model) fn near(&self) -> SocketAddr {
+        self.near
+    }
 }
 
 /// The origins of all connections there are.
@@ -40,11 +51,19 @@ pub(in crate::model) struct Origin {
 pub(super) struct Origins {
     known: FxHashSet<Arc<Origin>>,
     prune_at: usize,
+    /// Mostly the next one is of the same origin as the one before.
+    last: Option<Arc<Origin>>,
+    /// Delayed ACKs that this host sends were seen on some connection: then they are on those that come.
+    pub(super) sees_delayed_acks: bool,
 }
 
 impl Origins {
     pub(super) fn share(&mut self, origin: Origin) -> Arc<Origin> {
+        if let Some(last) = self.last.as_ref().filter(|last| ***last == origin) {
+            return Arc::clone(last);
+        }
         if let Some(known) = self.known.get(&origin) {
+            self.last = Some(Arc::clone(known));
             return Arc::clone(known);
         }
         if self.known.len() >= self.prune_at.max(LEAST_PRUNED) {
@@ -79,8 +98,10 @@ mod tests {
             acceptor: pid,
             midway: false,
             protocol: None,
+            deferred: false,
             fast_open: false,
             sees_delayed_acks: false,
+            multipath: false,
             state: TcpState::Established,
         }
     }

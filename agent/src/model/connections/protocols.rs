@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::details::Detail;
 use super::opening::Opening;
 use crate::model::event::{ClientHello, Exchange, Http2Streams, RequestLine, ServerHello, Sign, SockId};
 use crate::model::snapshot::{ExchangeView, Protocol, TlsView};
@@ -106,6 +107,24 @@ pub(super) struct First {
     pub(super) streams: Option<Http2Streams>,
 }
 
+/// How many requests the pieces of a response answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turns {
+    /// Several that came at once, in turn.
+    Several,
+    /// One, or none: it is a stream.
+    One,
+    /// The protocol is not followed, and what came looks like either.
+    Unclear,
+}
+
+/// More of what had come before was read once the first piece was written: it was another request.
+fn reads_between(exchange: &Exchange) -> bool {
+    let (Some(inbound), Some(outbound)) = (&exchange.inbound, &exchange.outbound) else { return false };
+    let later = inbound.read_last_ns.is_some_and(|read_ns| read_ns > outbound.first_ns && read_ns < outbound.last_ns);
+    later && inbound.reads > 1
+}
+
 impl Requests {
     pub(super) fn add(&mut self, sock: SockId, sign: &Sign) {
         if !matches!(sign, Sign::HttpRequests { .. } | Sign::Http2Streams(_))
@@ -123,6 +142,41 @@ impl Requests {
 
     pub(super) fn forget(&mut self, sock: SockId) {
         self.0.remove(&sock);
+    }
+
+    /// How many calls of HTTP/2 were open at a time on a connection, at the most: 1, or more; `None` if that is not known.
+    pub(super) fn calls_at_once(&self, sock: SockId) -> Option<u32> {
+        let streams = self.0.get(&sock)?.streams?;
+        (streams.most > 1 || !streams.partly).then_some(streams.most.max(1))
+    }
+
+    /// How many requests a response in pieces answers, on a connection of which these exchanges are kept.
+    pub(super) fn turns(&self, exchange: &Exchange, protocol: Option<Protocol>, kept: Option<&Detail>) -> Turns {
+        let http = protocol.is_some_and(Protocol::is_http1);
+        let bytes = exchange.inbound.as_ref().map_or(0, |inbound| inbound.bytes);
+        // It has as many bytes as several of those that were answered at once.
+        let multiple = |one: &ExchangeView| {
+            let is_one = one.request_bytes > 0 && one.response_bytes > 0 && one.pieces.is_none();
+            is_one && bytes >= 2 * one.request_bytes && bytes.is_multiple_of(one.request_bytes)
+        };
+        let pipelined = self.0.get(&exchange.sock).is_some_and(|first| first.count > 1);
+        // A backend answers one statement after the other, and has no news to wait for but those of LISTEN.
+        let backend = protocol == Some(Protocol::Postgresql) && bytes > 0;
+        let calls =
+            protocol.filter(|protocol| protocol.is_multiplexed()).and_then(|_| self.calls_at_once(exchange.sock));
+        match () {
+            () if calls.is_some() => {
+                if calls == Some(1) {
+                    Turns::One
+                } else {
+                    Turns::Several
+                }
+            }
+            () if pipelined || backend || !http && reads_between(exchange) => Turns::Several,
+            () if kept.is_some_and(|kept| kept.recent().any(|one| multiple(&one))) => Turns::Several,
+            () if http || protocol.and_then(Protocol::waits_for).is_some() => Turns::One,
+            () => Turns::Unclear,
+        }
     }
 
     pub(super) fn get(&self, sock: SockId) -> First {

@@ -23,14 +23,18 @@ pub(super) enum Sum {
     HeldUs(HoldReason),
     /// One more than the handshake took, µs.
     Handshake,
-    /// One more than it waited in the accept queue, ns.
+    /// One more than it waited in the accept queue, or than its connect took, ns.
     Queued,
     /// Exchanges that were never told of, before the newest.
     Missed,
+    /// SYNs that were sent again.
+    SynsAgain,
+    /// How the kernel ignored the peer before the connection was queued; of a call, that the server ignored it.
+    Ignored,
 }
 
-/// Keys of the sums of holds, behind those of the kinds of time and eight more; by reason.
-const HOLDS: u8 = SliceKind::ALL.len() as u8 + 8;
+/// Keys of the sums of holds, behind those of the kinds of time and ten more; by reason.
+const HOLDS: u8 = SliceKind::ALL.len() as u8 + 10;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
 const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
 
@@ -47,6 +51,8 @@ impl Sum {
             Self::Handshake => OTHERS + 5,
             Self::Queued => OTHERS + 6,
             Self::Missed => OTHERS + 7,
+            Self::SynsAgain => OTHERS + 8,
+            Self::Ignored => OTHERS + 9,
             Self::Holds(reason) => HOLDS + reason as u8,
             Self::HeldUs(reason) => HELD + reason as u8,
         }
@@ -170,16 +176,18 @@ mod tests {
             sums.add(sum, at as u64);
         }
         for (at, &sum) in all.iter().enumerate().rev() {
-            sums.add(sum, 1 << (3 * at));
+            sums.add(sum, 1 << (2 * at));
         }
         for (at, &sum) in all.iter().enumerate() {
-            assert_eq!(sums.get(sum), at as u64 + (1 << (3 * at)), "{sum:?}");
+            assert_eq!(sums.get(sum), at as u64 + (1 << (2 * at)), "{sum:?}");
         }
         sums.add(Sum::Retransmits, u64::MAX - 1);
         sums.add(Sum::Retransmits, 5);
         sums.raise(Sum::Trailing, 3);
         assert_eq!((sums.get(Sum::Retransmits), sums.get(Sum::TrailingUs)), (u64::MAX, 0));
-        assert_eq!(sums.get(Sum::Trailing), 17 + (1 << 51), "it was more already");
+        let trailing = SliceKind::ALL.len();
+        let least = trailing as u64 + (1 << (2 * trailing));
+        assert_eq!(sums.get(Sum::Trailing), least, "it was more already");
     }
 
     #[test]

@@ -13,7 +13,8 @@ impl Connections {
     /// The last word on a connection that is open.
     pub(in crate::model) fn report(&self, ts_ns: u64, sock: SockId, out: &mut Vec<Output>) {
         let connection = self.table.get(sock);
-        out.extend(connection.map(|connection| connection_output(ts_ns, connection, self.view(sock, connection))));
+        let output = |connection| connection_output(ts_ns, connection, self.view(sock, connection));
+        out.extend(connection.map(output).map(Output::Connection));
     }
 
     /// Worst first: by the time that the present exchange has taken so far or that the longest one took.
@@ -54,12 +55,12 @@ impl Connections {
     }
 }
 
-pub(super) fn connection_output(ts_ns: u64, connection: &Connection, view: ConnectionView) -> Output {
-    Output::Connection(Box::new(ConnectionOutput {
+pub(super) fn connection_output(ts_ns: u64, connection: &Connection, view: ConnectionView) -> Box<ConnectionOutput> {
+    Box::new(ConnectionOutput {
         ts_ns,
         view,
         phases_us: connection.phases_us(),
         delayed_acks_sent: connection.delayed_acks_sent(),
         tids: connection.tids(),
-    }))
+    })
 }

@@ -38,6 +38,64 @@ pub struct Opened {
     pub handshake_us: Option<u64>,
     /// It was open at the attach.
     pub midway: bool,
+    /// Of one that the process made: when it asked for it; `None` when not observed.
+    pub asked_ns: Option<u64>,
+    /// As above: SYNs that were sent again.
+    pub syns_again: u32,
+}
+
+/// What became of a connect that brought no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Nothing yet: SYNs are out, and nobody has answered.
+    Pending,
+    /// A RST answered the SYN, or a message that nobody listens on the port.
+    Refused,
+    /// The kernel gave up: no SYN was answered.
+    TimedOut,
+    /// The network said that the peer cannot be reached.
+    Unreachable,
+    /// There was no free port on this host.
+    NoPort,
+    /// It failed before it looked for a port: there was no route, or a filter said no.
+    NoRoute,
+    /// The application closed the socket before anybody answered.
+    GivenUp,
+    /// Anything else.
+    Failed,
+    /// It brought a connection, which the peer reset before it had answered anything.
+    Reset,
+}
+
+/// A watched process asked for a connection, and has not got it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connect {
+    /// When it failed; of a pending one, when it was looked at.
+    pub ts_ns: u64,
+    /// Its socket.
+    pub sock: SockId,
+    /// Whom it asked.
+    pub peer: SocketAddr,
+    /// Process.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+    /// Thread; `None` when not observed.
+    pub tid: Option<u32>,
+    /// When it asked.
+    pub asked_ns: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The error number that connect gave or will give; `None` if there is none, or where it was not observed.
+    pub error: Option<u32>,
+    /// The error number is not what the kernel said, but what the network's configuration leads to.
+    pub inferred: bool,
+    /// SYNs that were sent.
+    pub syns: u32,
+    /// `ip_local_port_range`, where there was no free port.
+    pub ports: Option<(u16, u16)>,
+    /// Sockets in TIME_WAIT in the network namespace, likewise.
+    pub time_wait: Option<u64>,
 }
 
 /// What an exchange came to.
@@ -75,6 +133,22 @@ pub struct Exchange {
     pub min_rtt_us: Option<u32>,
     /// The ACKs that this host delayed on the connection so far; `None` where this kernel does not show them.
     pub delayed_acks: Option<DelayedAcks>,
+    /// How its connection was ended, as far as that has begun; `None` as well of an exchange told in brief, which has its
+    /// answer.
+    pub end: Option<End>,
+}
+
+/// The first FIN or RST of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// When it came or went.
+    pub ts_ns: u64,
+    /// Who sent it.
+    pub by: Side,
+    /// What it was.
+    pub how: Ending,
+    /// The peer sent a FIN, and answered what was written after that by RST: it had closed both ways.
+    pub gone: bool,
 }
 
 /// Delayed ACKs that this host sent by timer on a connection, as totals.
@@ -126,6 +200,8 @@ pub struct Inbound {
     pub eagains: u32,
     /// The thread of the first read, and how it spent the time before it.
     pub reader: Option<ThreadUse>,
+    /// All that is unread was there when the last read returned.
+    pub left: bool,
 }
 
 /// Why written bytes were not sent at once.
@@ -135,11 +211,11 @@ pub enum HoldReason {
     Nagle,
     /// TCP_CORK or MSG_MORE.
     Cork,
-    /// The congestion window.
+    /// The network: the congestion window, or the pace that congestion control keeps.
     Congestion,
     /// The peer's receive window.
     ReceiveWindow,
-    /// Pacing, TCP small queues, segmentation: the kernel's own scheduling of what to send.
+    /// A pace that was set (`SO_MAX_PACING_RATE`), TCP small queues, segmentation: the kernel's own scheduling of what to send.
     Pacing,
 }
 
@@ -157,6 +233,26 @@ pub struct Hold {
     pub count: u32,
     /// How long in all, ns.
     pub held_ns: u64,
+}
+
+/// A hold that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Why.
+    pub reason: HoldReason,
+    /// Since when it is for this reason.
+    pub since_ns: u64,
+}
+
+/// How the writing thread spent the time between writes that came apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pauses {
+    /// Runnable, but without a CPU, ns.
+    pub run_delay_ns: u64,
+    /// On a CPU, ns; right to a tick.
+    pub cpu_ns: u64,
+    /// All of it is known; if not, the figures are what is known.
+    pub complete: bool,
 }
 
 /// The outbound burst of an exchange.
@@ -196,6 +292,20 @@ pub struct Outbound {
     pub retransmit_ns: Option<u64>,
     /// The thread of the first write, and how it spent the time before it.
     pub writer: Option<ThreadUse>,
+    /// Between writes that came apart; `None` if none did.
+    pub pauses: Option<Pauses>,
+    /// Why bytes were held last.
+    pub held_last: Option<HoldReason>,
+    /// The hold that lasts, which `holds` have too.
+    pub holding: Option<Holding>,
+    /// The kernel began the congestion window anew, since nothing had been sent for a while, and that held bytes.
+    pub window_restarted: bool,
+    /// Segments sent again that the peer told to have had already (duplicate SACK).
+    pub spurious: u32,
+    /// Times that nothing was written for a millisecond or longer, between two writes.
+    pub gaps: u32,
+    /// The longest of them, ns, right to a millisecond.
+    pub longest_gap_ns: u64,
 }
 
 /// Who ended a connection.
@@ -216,6 +326,41 @@ pub enum Ending {
     Reset,
     /// The kernel gave it up: retransmissions or keepalives unanswered.
     Timeout,
+}
+
+/// What brought an end about, beyond who closed first and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Why {
+    /// This host closed with data unread: the kernel sent a RST.
+    UnreadData,
+    /// This host closed with SO_LINGER and a time of 0: likewise.
+    Linger,
+    /// A RST ended it.
+    Reset,
+    /// What this host had sent was not acknowledged.
+    Unacknowledged,
+    /// Keepalive probes were not answered.
+    Keepalive,
+    /// The network said that the peer cannot be reached.
+    Unreachable,
+    /// Somebody else had the kernel end it (`ss -K`).
+    Aborted,
+}
+
+/// Data came to a connection that this host had closed. The kernel answered them by a RST, or the application reads on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Late {
+    /// When.
+    pub ts_ns: u64,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub peer: SocketAddr,
+    /// How many bytes.
+    pub bytes: u64,
+    /// The connection whose application reads on (a lingering close), and the time from the newest data before to the
+    /// close, ns; `None` where a RST went back.
+    pub lingers: Option<(SockId, u64)>,
 }
 
 /// A connection ended.
@@ -243,6 +388,24 @@ pub struct Closed {
     pub delayed_acks: Option<u32>,
     /// How long they waited in all, µs.
     pub delayed_ack_us: u64,
+    /// What brought it about, where that was observed.
+    pub why: Option<Why>,
+    /// From the newest data in either direction to the first FIN or RST, right to a tick; `None` when not observed.
+    pub idle_ns: Option<u64>,
+    /// When this host reset it: bytes unread.
+    pub unread_bytes: u64,
+    /// As above: bytes written and not acknowledged.
+    pub unacked_bytes: u64,
+    /// The last exchange has its request and no part of its response.
+    pub unanswered: bool,
+    /// When the first byte of that request was written, or had come.
+    pub asked_ns: Option<u64>,
+    /// Lowest round-trip time that the kernel has seen, µs.
+    pub min_rtt_us: Option<u32>,
+    /// Data had come after the last exchange, and nobody had read any.
+    pub unseen: bool,
+    /// Multipath TCP was spoken on both sides, so that reads and writes were not seen.
+    pub multipath: bool,
 }
 
 /// State of a TCP socket.
@@ -284,6 +447,10 @@ pub struct ConnectionSample {
     pub peer_window_zero: bool,
     /// Our receive window is shut.
     pub window_zero: bool,
+    /// The first FIN or RST came or went; `None` when there was none, or it was not observed.
+    pub fin_ns: Option<u64>,
+    /// A request that came after the exchange was answered, and that nobody has read: its first byte, and its newest.
+    pub next: Option<(u64, u64)>,
 }
 
 /// What a thread waits for in the kernel.

@@ -1,9 +1,9 @@
 //! Connections are refused since the accept queue is full.
 
-use super::{Facts, Verdict};
-use crate::model::event::Stage;
+use super::pace::{self, Pace};
+use super::{Facts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, duration_us, percent, rate};
+use crate::model::text::{count, count_of, duration_us, rate};
 
 pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     if facts.figures.overflows == 0 {
@@ -16,103 +16,157 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         ("overflows", overflows as f64),
         ("overflows_per_second", overflow_rate),
         ("depth", f64::from(view.depth.max(facts.figures.depth_peak))),
-        ("limit", f64::from(view.limit)),
+        ("limit", f64::from(limit(facts).unwrap_or(view.limit))),
     ];
     if view.wait.count > 0 {
         evidence.push(("wait_p99_us", view.wait.p99 as f64));
     }
-    if let Some(share) = facts.figures.inside_share() {
-        evidence.push(("accept_share", share));
+    evidence.extend(facts.figures.inside_share().map(|share| ("accept_share", share)));
+    evidence.extend(facts.figures.attended_share().map(|share| ("accept_share_of_waits", share)));
+    if view.totals.overflow_ack.is_some_and(|ignored| ignored > 0) {
+        evidence.push(("unaware_clients", facts.unaware as f64));
     }
     Some(Verdict {
         severity: Severity::Critical,
         owner,
-        headline: format!(
-            "Clients are being refused: {} {} so far, {} a second.",
-            count(overflows),
-            what(facts),
-            rate(overflow_rate)
-        ),
-        text: format!("{} {}", what_the_kernel_did(facts), what_held_it(facts, owner)),
+        headline: format!("Clients are being refused: {} so far, {} a second.", refused(facts), rate(overflow_rate)),
+        text: text(facts),
         evidence,
         fix: fix(facts, owner),
     })
 }
 
-/// What is refused, by the stages that were seen.
-fn what(facts: &Facts<'_>) -> &'static str {
-    match (facts.view.totals.overflow_syn, facts.view.totals.overflow_ack) {
-        (_, None) => "SYNs or ACKs",
-        (_, Some(0)) => "SYNs",
-        (0, Some(_)) => "final ACKs",
-        _ => "SYNs and ACKs",
+/// The limit that the queue overflowed at, where it was the same all the time.
+fn limit(facts: &Facts<'_>) -> Option<u32> {
+    facts.figures.full_at.filter(|(least, most)| least == most).map(|(limit, _)| limit)
+}
+
+/// What was refused, by the stages that were seen.
+fn refused(facts: &Facts<'_>) -> String {
+    let syns = facts.view.totals.overflow_syn;
+    match facts.view.totals.overflow_ack {
+        None if syns == 1 => "1 SYN or ACK".to_owned(),
+        None => format!("{} SYNs or ACKs", count(syns)),
+        Some(0) => count_of(syns, "SYN"),
+        Some(acks) if syns == 0 => count_of(acks, "ACK"),
+        Some(acks) => format!("{} and {}", count_of(syns, "SYN"), count_of(acks, "ACK")),
     }
 }
 
 /// Whose doing a full queue is: the application's if it does not fetch, else of whoever set the limit.
 fn owner(facts: &Facts<'_>) -> Owner {
     let view = facts.view;
-    if facts.is_stalled() || facts.waits_are_long() {
-        Owner::App
-    } else if facts.is_clamped() {
-        Owner::Kernel
-    } else if view.backlog.is_some() || view.somaxconn.is_some_and(|somaxconn| view.limit < somaxconn) {
-        Owner::App
-    } else {
-        Owner::Unknown
+    match Pace::of(facts) {
+        Pace::Stalled | Pace::Slow => pace::owner_of_waits(facts),
+        _ if facts.was_at_limit => Owner::App,
+        Pace::Unknown => Owner::Unknown,
+        Pace::Quick if facts.is_clamped() => Owner::Kernel,
+        Pace::Quick if view.backlog.is_some() || view.somaxconn.is_some_and(|somaxconn| view.limit < somaxconn) => {
+            Owner::App
+        }
+        Pace::Quick => Owner::Unknown,
     }
 }
 
-fn what_the_kernel_did(facts: &Facts<'_>) -> String {
-    let depth = facts.view.depth.max(facts.figures.depth_peak);
-    let dropped = match facts.view.totals.overflow_ack {
-        Some(ignored) if ignored > 0 => Stage::Ack,
-        _ => Stage::Syn,
-    };
-    let dropped = match dropped {
-        Stage::Ack => "dropped new SYNs and ignored final ACKs",
-        _ => "dropped new SYNs",
-    };
-    format!(
-        "The accept queue held {} at a limit of {}, so the kernel {dropped}. \
-         A refused client tries again after 1, 2, 4 s: these are packets, not clients.",
-        count(depth.into()),
-        count(facts.view.limit.into())
-    )
+fn text(facts: &Facts<'_>) -> Text {
+    let text = say_what_the_kernel_did(Text::default(), facts);
+    say_what_held_it(say_what_clients_do(text, facts), facts)
 }
 
-fn what_held_it(facts: &Facts<'_>, owner: Owner) -> String {
-    let (accepts, arrivals) = facts.accept_and_arrival_rates();
-    match (owner, facts.figures.inside_share()) {
-        (Owner::App, _) if facts.view.totals.accepted == 0 => "The application has not accepted any connection.".into(),
-        (Owner::App, _) if facts.is_stalled() => {
-            format!("The application has accepted nothing for {}.", duration_us(facts.stalled_ns / 1_000))
+/// What was refused, and how.
+struct Refused {
+    syns: bool,
+    acks: bool,
+    /// This kernel does not tell which.
+    either: bool,
+    /// A final ACK is answered by an RST.
+    resets: bool,
+}
+
+impl Refused {
+    fn of(facts: &Facts<'_>) -> Self {
+        let totals = &facts.view.totals;
+        Self {
+            syns: totals.overflow_ack.is_some() && totals.overflow_syn > 0,
+            acks: totals.overflow_ack.is_some_and(|ignored| ignored > 0),
+            either: totals.overflow_ack.is_none(),
+            resets: facts.settings.is_some_and(|settings| settings.abort_on_overflow),
         }
-        (Owner::App, Some(share)) if facts.waits_are_long() && share < 0.5 => format!(
-            "The application accepted {} a second of {} that came: its threads were inside accept() at most {} of the time.",
-            rate(accepts),
-            rate(arrivals),
-            percent(share)
-        ),
-        (Owner::App, _) if facts.waits_are_long() => {
-            format!("The application accepted {} a second of {} that came.", rate(accepts), rate(arrivals))
-        }
-        (Owner::App, _) => {
-            "Waits were short: the application keeps up, its backlog is too small for the bursts.".into()
-        }
-        (Owner::Kernel, _) => format!(
-            "Waits were short. listen() asked for {}, net.core.somaxconn cut it to {}.",
-            count(facts.view.backlog.unwrap_or(0).into()),
-            count(facts.view.limit.into())
-        ),
-        _ => "Waits were short, and the backlog asked for is not known: listen() ran before the attach.".into(),
     }
+}
+
+fn say_what_the_kernel_did(text: Text, facts: &Facts<'_>) -> Text {
+    let (view, peak) = (facts.view, facts.view.depth.max(facts.figures.depth_peak));
+    let (limit, now) = (limit(facts), view.limit);
+    let seen_full = limit.is_some_and(|limit| peak > limit);
+    let number = count(limit.unwrap_or(now).into());
+    let Refused { syns, acks, either, resets } = Refused::of(facts);
+    text.say("full", seen_full, || {
+        format!("The accept queue held {} at a limit of {number}, and so was full.", count(peak.into()))
+    })
+    .say("was-full", limit.is_some() && !seen_full, || format!("The accept queue, with a limit of {number}, was full."))
+    .say("limit-changed", limit.is_none(), || "The accept queue was full; its limit was changed meanwhile.".into())
+    .say("limit-now", limit != Some(now), || format!("Its limit is {} now.", count(now.into())))
+    .say("syns-dropped", syns, || "The kernel dropped new SYNs, without an answer.".into())
+    .say("acks-ignored", acks && !resets, || {
+        "The kernel ignored final ACKs, and what their clients sent after them.".into()
+    })
+    .say("acks-reset", acks && resets, || {
+        "As net.ipv4.tcp_abort_on_overflow is on, the kernel answers final ACKs with RSTs.".into()
+    })
+    .say("either", either, || {
+        "The kernel dropped new SYNs or ignored final ACKs; which of them, this kernel does not tell.".into()
+    })
+    .say("packets", view.totals.overflows() > 1, || "These are packets, not clients.".into())
+}
+
+fn say_what_clients_do(text: Text, facts: &Facts<'_>) -> Text {
+    let Refused { syns, acks, resets, .. } = Refused::of(facts);
+    let unaware = facts.unaware;
+    text.say("syn-again", syns, || pace::syn_again(facts)).say("unaware", acks && !resets && unaware > 0, || {
+        let clients = if unaware == 1 { "1 client believes" } else { &format!("{} clients believe", count(unaware)) };
+        format!("At least {clients} to be connected now, since an ACK was ignored, and nobody has accepted that.")
+    })
+}
+
+fn say_what_held_it(text: Text, facts: &Facts<'_>) -> Text {
+    let (view, figures, pace) = (facts.view, &facts.figures, Pace::of(facts));
+    let accepted = count_of(figures.waits, "connection");
+    let longest = duration_us(figures.wait_max_us);
+    let waiting = || format!("{} now.", pace::waiting(view.depth));
+    let quick = pace == Pace::Quick;
+    let text = match () {
+        () if pace.is_behind() => pace::say_what_it_did(text, facts),
+        () if facts.was_at_limit && facts.failing.is_none() => pace::say_why_it_stopped(text, facts),
+        () => text,
+    };
+    text.say("short-waits", quick, || format!("The {accepted} accepted lately waited {longest} at the longest."))
+        .say("clamped", quick && facts.is_clamped(), || {
+            let (asked, limit) = (count(view.backlog.unwrap_or(0).into()), count(view.limit.into()));
+            format!("listen() asked for {asked}, net.core.somaxconn cut it to {limit}.")
+        })
+        .infer("keeps-up", quick && !facts.is_clamped() && !facts.was_at_limit && view.depth == 0, || {
+            "The application keeps up; the queue is too short for the bursts.".into()
+        })
+        .say("mixed-waits", pace == Pace::Unknown && figures.waits > 0, || {
+            let long = if figures.long_waits == 0 { "none".to_owned() } else { count(figures.long_waits) };
+            format!("Of {accepted} accepted lately {long} waited long, {longest} at the longest.")
+        })
+        .say("waits-unknown", pace == Pace::Unknown && figures.waits == 0, || {
+            "How long connections wait in it is not known yet.".into()
+        })
+        .say("waiting", !pace.is_behind() && view.depth > 0, waiting)
 }
 
 fn fix(facts: &Facts<'_>, owner: Owner) -> String {
-    if facts.is_stalled() || facts.waits_are_long() {
-        let longer = match facts.view.somaxconn {
-            Some(allowed) if allowed > facts.view.limit => {
+    if facts.failing.is_some() {
+        return "make accept() succeed: the finding accept-fails says why it does not. A longer backlog helps nobody."
+            .into();
+    }
+    let (view, somaxconn) = (facts.view, pace::somaxconn(facts));
+    if Pace::of(facts).is_behind() || facts.was_at_limit {
+        let longer = match view.somaxconn {
+            Some(allowed) if allowed > view.limit => {
                 format!(
                     "A longer listen() backlog (net.core.somaxconn allows {}) buys time, not speed.",
                     count(allowed.into())
@@ -120,15 +174,14 @@ fn fix(facts: &Facts<'_>, owner: Owner) -> String {
             }
             _ => "A longer listen() backlog and net.core.somaxconn buy time, not speed.".into(),
         };
-        return format!("give accept() a thread of its own, or accept until EAGAIN on each wakeup. {longer}");
+        return format!("{} {longer}", pace::remedy(facts));
     }
-    match (owner, facts.view.somaxconn) {
-        (Owner::App, Some(allowed)) if allowed > facts.view.limit => format!(
+    match (owner, view.somaxconn) {
+        (Owner::Kernel, _) => format!("raise {somaxconn}, then listen() again (restart the server)."),
+        (_, Some(allowed)) if allowed > view.limit => format!(
             "raise the listen() backlog (nginx: listen … backlog=); net.core.somaxconn allows {}.",
             count(allowed.into())
         ),
-        (Owner::Kernel, _) => "raise net.core.somaxconn, then listen() again (restart the server).".into(),
-        _ => "raise the listen() backlog (nginx: listen … backlog=) and net.core.somaxconn, then restart the server."
-            .into(),
+        _ => format!("raise the listen() backlog (nginx: listen … backlog=) and {somaxconn}, then restart the server."),
     }
 }

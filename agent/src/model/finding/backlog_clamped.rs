@@ -1,6 +1,7 @@
 //! `listen(2)` asked for a longer accept queue than the kernel granted.
 
-use super::{Facts, Verdict};
+use super::pace::{self, Pace};
+use super::{Facts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::count;
 
@@ -16,13 +17,6 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         ("overflows", view.totals.overflows() as f64),
     ];
     evidence.extend(view.somaxconn.map(|somaxconn| ("somaxconn", f64::from(somaxconn))));
-    let use_of_it = if view.totals.overflows() > 0 {
-        "The shorter queue has overflowed."
-    } else if matters {
-        "At least half of it was in use lately."
-    } else {
-        "It has been enough so far."
-    };
     Some(Verdict {
         severity: if matters { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
@@ -31,14 +25,31 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
             count(asked.into()),
             count(view.limit.into())
         ),
-        text: format!(
-            "The application called listen() with {}. The kernel cut it to net.core.somaxconn as it was then, without an error. {use_of_it}",
-            count(asked.into())
+        text: say_use_of_it(
+            Text::from(format!(
+                "The application called listen() with {}. The kernel cut it to net.core.somaxconn as it was then, \
+                 without an error.",
+                count(asked.into())
+            )),
+            facts,
+            matters,
         ),
         evidence,
         fix: format!(
-            "sysctl -w net.core.somaxconn={asked}, then listen() again (restart the server); or ask for no more than {}.",
+            "set {} to {asked}, then listen() again (restart the server); or ask for no more than {}.",
+            pace::somaxconn(facts),
             view.limit
         ),
     })
+}
+
+fn say_use_of_it(text: Text, facts: &Facts<'_>, matters: bool) -> Text {
+    let overflowed = facts.view.totals.overflows() > 0;
+    let behind = Pace::of(facts).is_behind();
+    text.say("overflowed", overflowed, || "The shorter queue has overflowed.".into())
+        .infer("behind", overflowed && behind, || {
+            "The application is behind, so that a longer one would fill, too.".into()
+        })
+        .say("used", matters && !overflowed, || "At least half of it was in use lately.".into())
+        .say("enough", !matters, || "It has been enough so far.".into())
 }

@@ -5,23 +5,32 @@ use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count_of, duration_us};
 use crate::model::work::FORGOTTEN_NS;
 
-/// A connection counts after 30 s in CLOSE_WAIT with nothing going on. Three of them are a warning.
+/// A connection counts after 30 s in CLOSE_WAIT with nothing going on. Three of them are a warning. It is no leak while a request
+/// is worked on, or while a stream goes on to a client that has closed its side.
 pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
     let left = &dealings.stuck.close_wait;
     if left.count == 0 {
         return None;
     }
+    let before = &dealings.stuck.close_wait_before;
     let (connections, worst) = (count_of(left.count, "connection"), duration_us(left.worst_us));
+    // Of the longest it may not be known when it began.
+    let least = if before.count > 0 && before.worst_us >= left.worst_us { " at least" } else { "" };
     Some(Verdict {
         severity: if left.count >= 3 { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
-        headline: format!("Left in CLOSE_WAIT: {connections}, for up to {worst}."),
+        headline: format!("Left in CLOSE_WAIT: {connections}, for up to {worst}{least}."),
         text: format!(
             "The peer has closed, and nothing has gone on for at least {}. Such a socket stays until the application \
              calls close(): no timeout of the kernel ends it, and each holds a descriptor.",
             duration_us(FORGOTTEN_NS / 1_000)
-        ),
-        evidence: vec![("connections", left.count as f64), ("longest_us", left.worst_us as f64)],
+        )
+        .into(),
+        evidence: vec![
+            ("connections", left.count as f64),
+            ("longest_us", left.worst_us as f64),
+            ("begun_unseen", before.count as f64),
+        ],
         fix: "close the socket when read() gives 0, also on error paths and in pools of idle connections.".into(),
     })
 }

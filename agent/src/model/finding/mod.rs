@@ -6,20 +6,35 @@
 //! what stands and what is reported. Texts name threads and processes by number only, so that nothing in them came from
 //! outside.
 
+mod abandoned;
+mod accept_fails;
 mod accept_queue_overflow;
 mod accept_starved;
 mod backlog_clamped;
 mod close_wait_leak;
+mod closed_unserved;
+mod connect_fails;
 mod connection_churn;
+mod cork_held;
+mod cpu_starved;
+mod delayed_ack;
+mod keepalive_race;
 mod nagle_delayed_ack;
+mod pace;
 mod retransmits;
 mod send_blocked;
 mod slow_app;
 mod slow_reader;
+mod slow_start_after_idle;
 mod small_writes;
 mod syn_queue_pressure;
+mod tail;
+mod text;
+mod throttled;
 mod thundering_herd;
+mod truncated_responses;
 mod udp_receive_overflow;
+mod unanswered;
 mod uneven_workers;
 mod upstream_imbalance;
 mod zero_window;
@@ -28,19 +43,30 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::connections::Held;
+use super::connects;
 use super::datagrams::Datagrams;
-use super::output::{FindingOutput, Output};
+use super::event::NetSettings;
+use super::listener::{Clients, Failing};
+use super::output::{FindingOutput, FindingState, Output};
 use super::pattern::Family;
+use super::processors::Quota;
 use super::proxy::Lately;
 use super::recent::{Figures, Recent};
 use super::snapshot::{Finding, ListenerView, Owner, Severity};
 use super::work::{Scope, Stuck, Work};
+use text::Text;
 pub(super) use uneven_workers::{Sharers, Shares, is_uneven};
 
 /// A finding stands this long after its condition was last true, ns, so that it can be read.
 const HOLD_NS: u64 = 3_000_000_000;
+/// A change of what a finding says is reported so long after its last report at the earliest, ns:
+/// a condition on the edge would fill the log.
+const CHANGE_NS: u64 = 3_000_000_000;
 /// Findings that stand at once. When there are more, the mildest and newest give way.
 pub(super) const MAX_FINDINGS: usize = 256;
+/// Nothing accepted for so long while connections wait is a stall, ns.
+pub(super) const STALL_NS: u64 = 1_000_000_000;
 /// A wait in the accept queue from this on is long, µs.
 pub(super) const LONG_WAIT_US: u64 = 50_000;
 
@@ -56,6 +82,29 @@ pub(super) struct Facts<'a> {
     pub(super) stalled_ns: u64,
     /// How the last few hundred accepts were shared among threads or listeners.
     pub(super) shares: Option<Shares>,
+    /// How `accept` fails of late.
+    pub(super) failing: Option<&'a Failing>,
+    /// Other open listeners in its SO_REUSEPORT group.
+    pub(super) siblings: u64,
+    pub(super) now_ns: u64,
+    /// Settings of the listener's network namespace, where known.
+    pub(super) settings: Option<NetSettings>,
+    /// Where its clients are.
+    pub(super) clients: Clients,
+    /// At least so many clients believe to be connected, and are not.
+    pub(super) unaware: u64,
+    /// No epoll instance of the application has the listener in it now, though they have others.
+    pub(super) unwatched: bool,
+    /// That was so of late while connections waited, or its limit was 0.
+    pub(super) was_at_limit: bool,
+    /// The client whom a thread waits for that should accept.
+    pub(super) held: Option<Held>,
+    /// Open connections that came from it; `None` where connections are not followed.
+    pub(super) open: Option<u64>,
+    /// Share of the time in which connections waited that the accepting thread is known to have been ready, without a CPU.
+    pub(super) denied_share: Option<f64>,
+    /// It may have been so, and exchanges that will tell are not over yet.
+    pub(super) undecided: bool,
 }
 
 impl Facts<'_> {
@@ -64,25 +113,24 @@ impl Facts<'_> {
         self.figures.long_waits >= 3 && self.figures.long_waits * 2 >= self.figures.waits
     }
 
-    /// Nothing was accepted for a second though connections waited.
+    /// Nothing was accepted for long though connections waited.
     fn is_stalled(&self) -> bool {
-        self.stalled_ns >= 1_000_000_000
+        self.stalled_ns >= STALL_NS
     }
 
-    /// Some thread spent most of the time inside `accept`.
+    /// Some thread was inside `accept` for most of the time in which connections waited.
     fn is_attended(&self) -> bool {
-        self.figures.inside_share().is_some_and(|share| share >= 0.5)
+        self.figures.attended_share().is_some_and(|share| share >= 0.5)
+    }
+
+    /// For most of the time in which connections waited the application could have run, and had no CPU.
+    fn is_denied(&self) -> bool {
+        self.denied_share.is_some_and(|share| share >= 0.5)
     }
 
     /// `listen(2)` asked for more than it got.
     fn is_clamped(&self) -> bool {
         self.view.backlog.is_some_and(|asked| asked > self.view.limit)
-    }
-
-    /// Connections a second that were accepted and that arrived, queued or refused.
-    fn accept_and_arrival_rates(&self) -> (f64, f64) {
-        let arrived = self.figures.arrivals + self.figures.overflows;
-        (self.recent.rate(self.figures.accepts), self.recent.rate(arrived))
     }
 }
 
@@ -91,7 +139,7 @@ pub(super) struct Verdict {
     severity: Severity,
     owner: Owner,
     headline: String,
-    text: String,
+    text: Text,
     evidence: Vec<(&'static str, f64)>,
     fix: String,
 }
@@ -102,7 +150,38 @@ pub(super) struct Dealings<'a> {
     pub(super) work: &'a Work,
     /// Connections that are stuck now.
     pub(super) stuck: &'a Stuck,
+    /// The processors that their process may have.
+    pub(super) cpu: CpuFacts,
+    pub(super) now_ns: u64,
+    /// What the watched processes call is watched, too.
+    pub(super) sees_calls: bool,
 }
+
+/// What checks know of the processors.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CpuFacts {
+    /// The quota that the process reached most often.
+    pub(super) quota: Option<Quota>,
+    /// Processors of the machine, and the most threads that wanted one at a refresh lately, where that was read.
+    pub(super) crowd: Option<(u32, u32)>,
+    /// Watched processes that were stopped, and at which refreshes lately.
+    pub(super) stopped: Vec<(u64, u32)>,
+}
+
+impl CpuFacts {
+    /// Whether a process was stopped at a refresh in this stretch.
+    fn was_stopped(&self, pid: u32, from_ns: u64, to_ns: u64) -> bool {
+        self.stopped.iter().any(|&(ts_ns, stopped)| stopped == pid && ts_ns >= from_ns && ts_ns <= to_ns)
+    }
+
+    /// A process that was stopped at the newest refresh that saw any, and that may be now.
+    fn stopped_lately(&self, now_ns: u64) -> Option<u32> {
+        self.stopped.last().filter(|(ts_ns, _)| ts_ns.saturating_add(STOPPED_NS) >= now_ns).map(|&(_, pid)| pid)
+    }
+}
+
+/// What a refresh so long ago showed may be so still, ns.
+const STOPPED_NS: u64 = 2_000_000_000;
 
 impl Dealings<'_> {
     /// Whether so many exchanges are at least a tenth of all, and no single ones.
@@ -122,7 +201,9 @@ type ListenerCheck = fn(&Facts<'_>) -> Option<Verdict>;
 type ConnectionCheck = fn(&Dealings<'_>) -> Option<Verdict>;
 
 /// Every kind on a listener's queues with its check.
-const ON_LISTENERS: [(&str, ListenerCheck); 5] = [
+const ON_LISTENERS: [(&str, ListenerCheck); 7] = [
+    ("accept-fails", accept_fails::check),
+    ("abandoned", abandoned::check),
     ("accept-queue-overflow", accept_queue_overflow::check),
     ("accept-starved", accept_starved::check),
     ("syn-queue-pressure", syn_queue_pressure::check),
@@ -131,16 +212,42 @@ const ON_LISTENERS: [(&str, ListenerCheck); 5] = [
 ];
 
 /// Every kind on connections with its check.
-const ON_CONNECTIONS: [(&str, ConnectionCheck); 9] = [
+const ON_CONNECTIONS: [(&str, ConnectionCheck); 19] = [
+    ("closed-unserved", closed_unserved::check),
     ("nagle-delayed-ack", nagle_delayed_ack::check),
     ("small-writes", small_writes::check),
     ("slow-reader", slow_reader::check),
     ("slow-app", slow_app::check),
+    ("throttled", throttled::check),
+    ("cpu-starved", cpu_starved::check),
+    ("unanswered", unanswered::check),
     ("send-blocked", send_blocked::check),
     ("zero-window", zero_window::check),
+    ("cork-held", cork_held::check),
+    ("slow-start-after-idle", slow_start_after_idle::check),
+    ("delayed-ack", delayed_ack::check),
     ("retransmits", retransmits::check),
     ("close-wait-leak", close_wait_leak::check),
     ("connection-churn", connection_churn::check),
+    ("keepalive-race", keepalive_race::check),
+    ("truncated-responses", truncated_responses::check),
+    ("tail", tail::check),
+];
+
+/// Findings that say as much as a tail would.
+const SAY_MORE: [&str; 12] = [
+    "accept-starved",
+    "delayed-ack",
+    "slow-start-after-idle",
+    "nagle-delayed-ack",
+    "slow-reader",
+    "slow-app",
+    "throttled",
+    "cpu-starved",
+    "send-blocked",
+    "zero-window",
+    "retransmits",
+    "cork-held",
 ];
 
 /// What a finding is about.
@@ -155,6 +262,25 @@ pub(super) struct Subject {
 struct Standing {
     finding: Finding,
     last_true_ns: u64,
+    /// What the newest report said, and when that was.
+    reported: Sense,
+    reported_ns: u64,
+}
+
+/// What a finding says, apart from its figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sense {
+    severity: Severity,
+    owner: Owner,
+    claims: Vec<&'static str>,
+    fix: String,
+}
+
+impl Sense {
+    fn of(severity: Severity, verdict: &Verdict) -> Self {
+        let claims = verdict.text.claims().to_vec();
+        Self { severity, owner: verdict.owner, claims, fix: verdict.fix.clone() }
+    }
 }
 
 /// The findings that stand.
@@ -175,6 +301,14 @@ impl Board {
         }
     }
 
+    /// What the close of a listener did to its queue.
+    pub(super) fn judge_closed(&mut self, now_ns: u64, facts: &Facts<'_>, out: &mut Vec<Output>) {
+        if let Some(verdict) = abandoned::check(facts) {
+            let subject = Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
+            self.found(now_ns, "abandoned", &subject, verdict, out);
+        }
+    }
+
     /// The same on the connections of a listener or a process.
     pub(super) fn judge_dealings(
         &mut self,
@@ -184,6 +318,12 @@ impl Board {
         out: &mut Vec<Output>,
     ) {
         for (kind, check) in ON_CONNECTIONS {
+            let said = |&other: &&'static str| self.standing.contains_key(&(subject.id, other));
+            if kind == "tail" && SAY_MORE.iter().any(said) {
+                // What it was part of may have become known only now.
+                self.withdraw(now_ns, (subject.id, kind), out);
+                continue;
+            }
             if let Some(verdict) = check(dealings) {
                 self.found(now_ns, kind, subject, verdict, out);
             }
@@ -224,6 +364,19 @@ impl Board {
         upstream_imbalance::slow(lately).map(|slow| slow.peer).into_iter().collect()
     }
 
+    /// The same on what became of the connects of a process.
+    pub(super) fn judge_connects(
+        &mut self,
+        now_ns: u64,
+        subject: &Subject,
+        lately: &[connects::Lately],
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(verdict) = connect_fails::check(lately) {
+            self.found(now_ns, "connect-fails", subject, verdict, out);
+        }
+    }
+
     /// The same on a UDP socket.
     pub(super) fn judge_datagrams(&mut self, now_ns: u64, datagrams: &Datagrams, out: &mut Vec<Output>) {
         if let Some(verdict) = udp_receive_overflow::check(datagrams) {
@@ -233,9 +386,19 @@ impl Board {
         }
     }
 
-    /// Takes away what has not been true for a while.
-    pub(super) fn expire(&mut self, now_ns: u64) {
-        self.standing.retain(|_, standing| now_ns.saturating_sub(standing.last_true_ns) < HOLD_NS);
+    /// Takes away what has not been true for a while, and reports that it ended.
+    pub(super) fn expire(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        let is_over = |standing: &Standing| now_ns.saturating_sub(standing.last_true_ns) >= HOLD_NS;
+        let over = self.standing.iter().filter(|(_, standing)| is_over(standing)).map(|(&key, _)| key);
+        for key in over.collect::<Vec<_>>() {
+            self.withdraw(now_ns, key, out);
+        }
+    }
+
+    fn withdraw(&mut self, now_ns: u64, key: (Scope, &'static str), out: &mut Vec<Output>) {
+        if let Some(Standing { finding, .. }) = self.standing.remove(&key) {
+            out.push(Output::Finding(FindingOutput { ts_ns: now_ns, state: FindingState::Ended, finding }));
+        }
     }
 
     /// Worst first, then oldest first.
@@ -252,15 +415,18 @@ impl Board {
 
     fn found(&mut self, now_ns: u64, kind: &'static str, subject: &Subject, verdict: Verdict, out: &mut Vec<Output>) {
         let key = (subject.id, kind);
-        let before = self.standing.get(&key).map(|standing| (standing.finding.since_ns, standing.finding.severity));
+        let before = self.standing.remove(&key);
         if before.is_none() && !self.make_room(verdict.severity) {
             return;
         }
-        let (since_ns, worst) = before.unwrap_or((now_ns, verdict.severity));
+        let since_ns = before.as_ref().map_or(now_ns, |before| before.finding.since_ns);
+        // It does not become milder while it stands: a condition that comes and goes is reported
+        // once.
+        let worst = before.as_ref().map_or(verdict.severity, |before| before.finding.severity);
+        let sense = Sense::of(verdict.severity.max(worst), &verdict);
         let finding = Finding {
             kind,
-            // It does not become milder while it stands: a condition that comes and goes is reported once.
-            severity: verdict.severity.max(worst),
+            severity: sense.severity,
             owner: verdict.owner,
             sock: match subject.id {
                 Scope::Socket(sock) => sock,
@@ -269,15 +435,24 @@ impl Board {
             subject: subject.text.clone(),
             since_ns,
             headline: verdict.headline,
-            text: verdict.text,
+            text: verdict.text.sentences().to_owned(),
+            inferred: verdict.text.is_inferred(),
+            claims: sense.claims.clone(),
             evidence: verdict.evidence,
             fix: verdict.fix,
         };
         self.made += u64::from(before.is_none());
-        if before.is_none() || verdict.severity > worst {
-            out.push(Output::Finding(FindingOutput { ts_ns: now_ns, finding: finding.clone() }));
+        let state = state_now(now_ns, before.as_ref(), &sense);
+        let (reported, reported_ns) = match (state, before) {
+            (None, Some(before)) => (before.reported, before.reported_ns),
+            _ => (sense, now_ns),
+        };
+        if let Some(state) = state {
+            let finding = finding.clone();
+            out.push(Output::Finding(FindingOutput { ts_ns: now_ns, state, finding }));
         }
-        self.standing.insert(key, Standing { finding, last_true_ns: now_ns });
+        let standing = Standing { finding, last_true_ns: now_ns, reported, reported_ns };
+        self.standing.insert(key, standing);
     }
 
     /// Whether a finding this bad fits, after the mildest and newest one gave way if need be.
@@ -293,4 +468,15 @@ impl Board {
         }
         fits
     }
+}
+
+/// What is to be reported of a finding that is true now; `None` if the newest report said as much.
+fn state_now(now_ns: u64, before: Option<&Standing>, sense: &Sense) -> Option<FindingState> {
+    let Some(before) = before else { return Some(FindingState::Begun) };
+    if before.reported == *sense {
+        return None;
+    }
+    let worse = sense.severity > before.reported.severity;
+    let due = now_ns.saturating_sub(before.reported_ns) >= CHANGE_NS;
+    (worse || due).then_some(FindingState::Changed)
 }

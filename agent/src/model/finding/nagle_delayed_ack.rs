@@ -1,8 +1,9 @@
 //! Small writes are held by Nagle's algorithm until the peer acknowledges the one before.
 
-use super::{Dealings, Verdict};
+use super::{Dealings, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count, count_of, duration_us};
+use crate::model::work::{BEYOND_DELAYED_ACK_US, SLOW_US};
 
 /// An exchange counts from 20 ms of it on; three of them in five seconds are a warning.
 pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
@@ -19,6 +20,11 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             count(in_flight.into())
         ),
     };
+    let round_trip_us = dealings.work.sent.nagle_round_trip_us / held.count;
+    let beyond_us = held.mean_us().saturating_sub(round_trip_us);
+    let is_long = beyond_us >= BEYOND_DELAYED_ACK_US;
+    let is_delayed = beyond_us >= SLOW_US && !is_long;
+    let resent = dealings.work.sent.nagle_resent * 2 >= held.count;
     Some(Verdict {
         severity: if held.count >= 3 { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
@@ -27,15 +33,27 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             count_of(held.count, "exchange"),
             duration_us(held.mean_us())
         ),
-        text: format!(
-            "{pair}: the kernel does not send less than a full segment while small data are unacknowledged. \
-             The peer delays its ACK, typically by 40 ms, since it has nothing to send."
-        ),
+        text: Text::from(format!(
+            "{pair}: the kernel does not send less than a full segment while small data are unacknowledged."
+        ))
+        .infer("delayed-ack", is_delayed, || {
+            "The peer delays its ACK, typically by 40 ms, since it has nothing to send.".into()
+        })
+        .say("far", !is_delayed && !is_long, || {
+            format!("Its acknowledgement takes a round trip of {}.", duration_us(round_trip_us))
+        })
+        .infer("beyond", is_long, || {
+            "No ACK is delayed for so long (200 ms at most): it was late or lost, or what it was to acknowledge was."
+                .into()
+        })
+        .say("resent", resent, || "Segments of most of them were sent again.".into()),
         evidence: vec![
             ("exchanges", held.count as f64),
             ("of", dealings.work.exchanges as f64),
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
+            ("round_trip_us", round_trip_us as f64),
+            ("resent", dealings.work.sent.nagle_resent as f64),
             ("in_flight_bytes", f64::from(in_flight)),
             ("held_bytes", f64::from(waiting)),
         ],

@@ -1,8 +1,8 @@
 //! Segments have to be sent again.
 
-use super::{Dealings, Verdict};
+use super::{Dealings, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count, duration_us, rate};
+use crate::model::text::{count_of, duration_us, of_last, rate_of};
 use crate::model::work;
 
 /// Time lost in five seconds from which on it hurts, µs.
@@ -19,30 +19,48 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
     let long = work.slow(SliceKind::Retransmit);
     let hurts = long.count >= 3 && long.us >= LOST_US;
     let per_second = work::rate(work.resent_segments);
+    // Nothing was acknowledged before on these connections.
+    let first = work.resent_first * 2 >= work.resent_exchanges;
     Some(Verdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
-        owner: Owner::Peer,
+        owner: if first { Owner::Unknown } else { Owner::Network },
         headline: format!(
-            "{} segments a second are sent again, in {} exchanges.",
-            rate(per_second),
-            count(work.resent_exchanges)
+            "Sent again: {}, in {}.",
+            rate_of(per_second, "segment"),
+            count_of(work.resent_exchanges, "exchange")
         ),
-        text: format!(
-            "Segments or their ACKs were lost on the path, or came late or out of order. Of the last {} exchanges {} had that; \
-             they waited {} for it.",
-            count(work.exchanges),
-            count(work.resent_exchanges),
-            duration_us(work.resent_us)
-        ),
+        text: Text::default()
+            .rest_on("hurts", hurts)
+            .infer("lost-or-late", !first, || {
+                "Segments or their ACKs were lost on the path, or came late or out of order.".into()
+            })
+            .infer("lost-or-ignored", first, || {
+                "The first requests of new connections were sent again: they were lost on the path, or the server \
+                 ignored them since its accept queue was full."
+                    .into()
+            })
+            .say("waited", true, || {
+                format!(
+                    "{} had that; they waited {} for it.",
+                    of_last(work.resent_exchanges, work.exchanges, "exchange"),
+                    duration_us(work.resent_us)
+                )
+            }),
         evidence: vec![
             ("exchanges", work.resent_exchanges as f64),
             ("of", work.exchanges as f64),
+            ("first_requests", work.resent_first as f64),
             ("segments", work.resent_segments as f64),
             ("segments_per_second", per_second),
             ("waited_us", work.resent_us as f64),
             ("long_waits", long.count as f64),
             ("wait_max_us", long.worst_us as f64),
         ],
-        fix: "look for loss on the path to these peers (ethtool -S, tc -s qdisc, nstat TcpRetransSegs).".into(),
+        fix: if first {
+            "look at the servers' accept queues (ss -ltn there: Recv-Q above Send-Q), and for loss on the path."
+        } else {
+            "look for loss on the path to these peers (ethtool -S, tc -s qdisc, nstat TcpRetransSegs)."
+        }
+        .into(),
     })
 }

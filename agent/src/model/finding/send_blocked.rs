@@ -1,36 +1,43 @@
 //! Writers wait for room in the send buffer.
 
-use super::{Dealings, Verdict};
-use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count, duration_us};
+use super::{Dealings, Text, Verdict};
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{duration_us, of_last};
 
 /// Blocked this long on average, a thread is lost to others, µs.
 const LONG_US: u64 = 100_000;
 
-/// An exchange counts from 20 ms blocked on. A tenth of all must; it is a warning when they are blocked 100 ms on average.
+/// An exchange counts from 20 ms blocked on, without the time that the peer's window held it. A tenth of all must; it is a
+/// warning when they are blocked 100 ms on average.
 pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let blocked = dealings.work.slow(SliceKind::SendBuffer);
+    let blocked = &dealings.work.sent.blocked;
     if !dealings.are_many(blocked.count) {
         return None;
     }
+    let by_peer = dealings.work.sent.blocked_by_peer_us * 2 >= blocked.us;
     let (mean, worst) = (duration_us(blocked.mean_us()), duration_us(blocked.worst_us));
     Some(Verdict {
         severity: if blocked.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
-        owner: Owner::Peer,
+        owner: if by_peer { Owner::Peer } else { Owner::Network },
         headline: format!("Writers wait {mean} for room in the send buffer, {worst} at the worst."),
-        text: format!(
-            "{} of the last {} exchanges did: more was written than the network or the peer takes in that time. \
-             The peer's window was open.",
-            count(blocked.count),
-            count(dealings.work.exchanges)
-        ),
+        text: Text::from(format!(
+            "{} did: more was written than is taken in that time.",
+            of_last(blocked.count, dealings.work.exchanges, "exchange")
+        ))
+        .say("by-peer", by_peer, || "The peer's window was shut for much of these responses: it reads slowly.".into())
+        .infer("by-network", !by_peer, || {
+            "The peer's window was open for most of it: the network took no more.".into()
+        }),
         evidence: vec![
             ("exchanges", blocked.count as f64),
             ("of", dealings.work.exchanges as f64),
             ("blocked_mean_us", blocked.mean_us() as f64),
             ("blocked_max_us", blocked.worst_us as f64),
+            ("by_peer_us", dealings.work.sent.blocked_by_peer_us as f64),
         ],
-        fix: "write without blocking, so that no thread waits for a slow peer; net.ipv4.tcp_wmem bounds the buffer."
-            .into(),
+        fix:
+            "write without blocking, so that no thread waits for a slow peer or network; net.ipv4.tcp_wmem bounds the \
+              buffer."
+                .into(),
     })
 }

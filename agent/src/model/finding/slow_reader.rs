@@ -1,8 +1,9 @@
 //! Data wait long in the receive queue before anybody reads them.
 
+use super::text::Text;
 use super::{Dealings, Verdict};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, duration_us, percent};
+use crate::model::text::{count_of, duration_us, of_last, percent};
 
 /// A wait this long on average hurts, µs.
 const LONG_US: u64 = 30_000;
@@ -26,16 +27,13 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         let (connections, worst) = (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
         format!("Data wait unread on {connections}, for up to {worst} so far.")
     };
+    let lacks = why.lacks(dealings);
+    let hurts = stuck.count > 0 || unread.mean_us() >= LONG_US && lacks != Some(true);
     Some(Verdict {
-        severity: if stuck.count > 0 || unread.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
-        owner: if matches!(why, Why::NoCpu(_)) { Owner::Kernel } else { Owner::App },
+        severity: if hurts { Severity::Warning } else { Severity::Info },
+        owner: owner(dealings, why),
         headline,
-        text: format!(
-            "{} of the last {} exchanges waited so in the receive queue. {}",
-            count(unread.count),
-            count(dealings.work.exchanges),
-            why.text()
-        ),
+        text: text(dealings, why),
         evidence: vec![
             ("exchanges", unread.count as f64),
             ("of", dealings.work.exchanges as f64),
@@ -43,11 +41,46 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             ("wait_max_us", unread.worst_us as f64),
             ("on_cpu_us", dealings.work.unread_cpu_us as f64),
             ("run_queue_us", dealings.work.unread_delay_us as f64),
+            ("starved_us", dealings.work.unread_lack.starved_us as f64),
             ("unread_now", stuck.count as f64),
         ],
-        fix: why.fix().into(),
+        fix: match dealings.cpu.stopped_lately(dealings.now_ns) {
+            Some(pid) => format!("let process {pid} go on (kill -CONT {pid}), and find out who stopped it."),
+            None if lacks == Some(true) => Why::NoCpu(1.0).fix().into(),
+            None => why.fix().into(),
+        },
     })
 }
+
+/// The application's only where the readers are known to have computed or slept, or no thread of the process to have lacked a CPU.
+fn owner(dealings: &Dealings<'_>, why: Why) -> Owner {
+    match why {
+        Why::NoCpu(_) => Owner::Kernel,
+        Why::Busy(_) => Owner::App,
+        Why::Asleep(_) if why.lacks(dealings) != Some(true) => Owner::App,
+        Why::Unknown if why.lacks(dealings) == Some(false) => Owner::App,
+        _ => Owner::Unknown,
+    }
+}
+
+fn text(dealings: &Dealings<'_>, why: Why) -> Text {
+    let stopped = dealings.cpu.stopped_lately(dealings.now_ns);
+    let (waited, all) = (dealings.work.unread.count, dealings.work.exchanges);
+    let lacks = why.lacks(dealings);
+    Text::default()
+        .say("waited", waited > 0, || format!("{} waited so in the receive queue.", of_last(waited, all, "exchange")))
+        .say("reader", true, || why.text(stopped.is_some()))
+        .infer("lacked-cpu", lacks == Some(true), || LACKED.into())
+        .say("had-cpu", matches!(why, Why::Unknown) && lacks == Some(false), || HAD.into())
+        .say("stopped", stopped.is_some(), || {
+            format!("Process {} is stopped (SIGSTOP, or a debugger).", stopped.unwrap_or_default())
+        })
+}
+
+const LACKED: &str = "Other threads of the process were ready at that time and without a CPU for as long: if one of them was to \
+                      hand the data on, they waited for that.";
+
+const HAD: &str = "No thread of the process was ready and without a CPU for as long at that time.";
 
 /// What the reader did meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -76,16 +109,24 @@ impl Why {
         }
     }
 
-    fn text(self) -> String {
+    /// Where the reader is not known to have had work or no CPU itself: whether other threads of the process lacked one for as
+    /// long, which may have been to hand the data on, or have held what the reader wanted. `None` if that is not known.
+    fn lacks(self, dealings: &Dealings<'_>) -> Option<bool> {
+        let is_open = matches!(self, Self::Asleep(_) | Self::Unknown);
+        if is_open { dealings.work.unread_lack.starved() } else { None }
+    }
+
+    fn text(self, stopped: bool) -> String {
         match self {
+            // It did not wait of its own accord.
+            Self::Asleep(share) if stopped => {
+                format!("The reading threads were on no CPU for {} of it.", percent(share))
+            }
             Self::Busy(share) => {
                 format!("The reading threads were busy meanwhile, on a CPU for {} of it.", percent(share))
             }
             Self::NoCpu(share) => {
-                format!(
-                    "The reading threads were ready but without a CPU for {} of it: others had them.",
-                    percent(share)
-                )
+                format!("The reading threads were ready but without a CPU for {} of it.", percent(share))
             }
             Self::Asleep(share) => {
                 format!("The reading threads slept for {} of it, waiting for something else.", percent(share))

@@ -1,8 +1,8 @@
 //! Responses are written in many small pieces.
 
-use super::{Dealings, Verdict};
+use super::{Dealings, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count, rate};
+use crate::model::text::{count, of_last, rate_of, were};
 use crate::model::work;
 
 /// Small writes a second from which on the system calls alone are a load.
@@ -19,21 +19,19 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
     let hurts = held || work::rate(work.small_writes) >= MANY_A_SECOND;
     let writes = work.small_writes / work.small_exchanges.max(1);
     let bytes = work.small_bytes / work.small_writes.max(1);
-    let costs = if held {
-        "Nagle's algorithm held some of them (see nagle-delayed-ack)."
-    } else {
-        "Each is a system call, and with TCP_NODELAY a packet of its own."
-    };
     Some(Verdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
         headline: format!("Responses are written in {} pieces of {} B on average.", count(writes), count(bytes)),
-        text: format!(
-            "{} of the last {} exchanges were, {} writes a second. {costs}",
-            count(work.small_exchanges),
-            count(work.exchanges),
-            rate(work::rate(work.small_writes))
-        ),
+        text: Text::default()
+            .rest_on("hurts", hurts)
+            .say("small", true, || {
+                let small = of_last(work.small_exchanges, work.exchanges, "exchange");
+                let a_second = rate_of(work::rate(work.small_writes), "write");
+                format!("{small} {}, {a_second}.", were(work.small_exchanges))
+            })
+            .say("held", held, || "Nagle's algorithm held some of them (see nagle-delayed-ack).".into())
+            .say("not-held", !held, || "Each is a system call, and may be a packet of its own.".into()),
         evidence: vec![
             ("exchanges", work.small_exchanges as f64),
             ("of", work.exchanges as f64),

@@ -1,8 +1,9 @@
 //! Handshakes pile up: the SYN queue fills, or SYN-ACKs go unanswered.
 
-use super::{Facts, Verdict};
+use super::pace;
+use super::{Facts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::count;
+use crate::model::text::{count, count_of};
 
 /// A SYN queue shorter than this is never called full: with a tiny limit every handshake would fill it.
 const LEAST_DEPTH: u32 = 8;
@@ -10,83 +11,204 @@ const LEAST_DEPTH: u32 = 8;
 const MANY_RETRANSMITS: u64 = 10;
 
 pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
-    let (view, figures) = (facts.view, &facts.figures);
-    let full = figures.syn_peak >= LEAST_DEPTH && u64::from(figures.syn_peak) * 4 >= u64::from(view.limit) * 3;
-    // While the accept queue overflows its ignored ACKs cause retransmissions too; these say nothing of the peer.
-    let unanswered = figures.overflows == 0
-        && figures.synack_retransmits >= MANY_RETRANSMITS
-        && figures.synack_retransmits * 10 >= figures.arrivals;
-    let lost = figures.syn_dropped > 0;
-    if !(full || unanswered || lost || figures.cookies > 0) {
+    let signs = Signs::of(facts);
+    if !signs.any() {
         return None;
     }
+    let (view, figures) = (facts.view, &facts.figures);
     let mut evidence = vec![
         ("syn_depth", f64::from(figures.syn_peak.max(view.syn_depth))),
         ("limit", f64::from(view.limit)),
         ("synack_retransmits", view.totals.synack_retransmits as f64),
     ];
+    evidence.extend(view.totals.synack_acked.map(|acked| ("synack_retransmits_acked", acked as f64)));
     evidence.extend(view.totals.syn_dropped.map(|dropped| ("syn_dropped", dropped as f64)));
     evidence.extend(view.totals.cookies_sent.map(|sent| ("cookies_sent", sent as f64)));
+    if defers(facts) {
+        evidence.push(("defer_accept_s", view.defer_accept_s.unwrap_or(0) as f64));
+    }
+    let owner = signs.owner(facts);
     Some(Verdict {
-        severity: if lost { Severity::Critical } else { Severity::Warning },
-        owner: owner(facts),
-        headline: headline(facts, full),
-        text: text(facts),
+        severity: signs.severity(facts),
+        owner,
+        headline: signs.headline(facts),
+        text: signs.say_what_it_waits_for(signs.say_what_the_kernel_did(facts), facts, owner),
         evidence,
-        fix: fix(facts).into(),
+        fix: signs.fix(facts),
     })
 }
 
-/// Who does not finish the handshakes: the application when its full accept queue makes the kernel ignore the final
-/// ACKs, otherwise the peer, which has been answered and is silent.
-fn owner(facts: &Facts<'_>) -> Owner {
-    if facts.figures.overflows > 0 {
-        Owner::App
-    } else if facts.figures.synack_retransmits > 0 || facts.figures.syn_peak > 0 {
-        Owner::Peer
-    } else {
-        Owner::Unknown
+/// What there is to be told.
+struct Signs {
+    /// SYNs were dropped though the accept queue had room.
+    lost: bool,
+    cookies: bool,
+    /// The SYN queue was nearly full.
+    full: bool,
+    /// SYN-ACKs had to be sent again, as no final ACK had come.
+    unanswered: bool,
+    /// Clients finished the handshake and are silent, and TCP_DEFER_ACCEPT waits for them.
+    silent: bool,
+}
+
+impl Signs {
+    fn of(facts: &Facts<'_>) -> Self {
+        let (view, figures) = (facts.view, &facts.figures);
+        let unanswered = unanswered(facts);
+        let full = figures.syn_peak >= LEAST_DEPTH && u64::from(figures.syn_peak) * 4 >= u64::from(view.limit) * 3;
+        Self {
+            lost: figures.syn_dropped > 0,
+            cookies: figures.cookies > 0,
+            full,
+            unanswered: unanswered >= MANY_RETRANSMITS && unanswered * 10 >= figures.arrivals,
+            silent: defers(facts) && (view.syn_depth >= LEAST_DEPTH || figures.synack_acked >= MANY_RETRANSMITS),
+        }
+    }
+
+    fn any(&self) -> bool {
+        self.lost || self.cookies || self.full || self.unanswered || self.silent
+    }
+
+    /// A queue that was full for a moment, or that waits by design, has cost nobody anything.
+    fn severity(&self, facts: &Facts<'_>) -> Severity {
+        let still_full = u64::from(facts.view.syn_depth) * 4 >= u64::from(facts.view.limit) * 3;
+        if self.lost {
+            Severity::Critical
+        } else if self.cookies || self.unanswered || self.full && still_full && !defers(facts) {
+            Severity::Warning
+        } else {
+            Severity::Info
+        }
+    }
+
+    /// Who does not finish the handshakes: the application when its full accept queue makes the kernel ignore the final
+    /// ACKs, otherwise the peer, which has been answered and is silent.
+    fn owner(&self, facts: &Facts<'_>) -> Owner {
+        if refuses_acks(facts) && !self.unanswered {
+            Owner::App
+        } else if facts.figures.synack_retransmits > 0 || facts.figures.syn_peak > 0 {
+            Owner::Peer
+        } else {
+            Owner::Unknown
+        }
+    }
+
+    fn headline(&self, facts: &Facts<'_>) -> String {
+        let (totals, syn_peak) = (&facts.view.totals, count(facts.figures.syn_peak.into()));
+        let limit = count(facts.view.limit.into());
+        if self.lost && self.full {
+            format!("SYNs are being dropped: {} so far; the SYN queue is full.", count(totals.syn_dropped.unwrap_or(0)))
+        } else if self.lost {
+            format!("SYNs are being dropped: {} so far.", count(totals.syn_dropped.unwrap_or(0)))
+        } else if self.cookies {
+            let sent = count_of(totals.cookies_sent.unwrap_or(0), "syncookie");
+            format!("The SYN queue overflows: {sent} sent so far.")
+        } else if self.unanswered {
+            format!("Handshakes stall: {} had to be sent again.", count_of(unanswered(facts), "SYN-ACK"))
+        } else if self.silent && facts.view.syn_depth > 0 {
+            let depth = count(facts.view.syn_depth.into());
+            format!("{depth} in the SYN queue: TCP_DEFER_ACCEPT waits for the clients' first data.")
+        } else if self.silent {
+            "TCP_DEFER_ACCEPT waits for the clients' first data.".to_owned()
+        } else {
+            format!("The SYN queue fills: {syn_peak} of {limit}.")
+        }
+    }
+
+    fn say_what_the_kernel_did(&self, facts: &Facts<'_>) -> Text {
+        let Self { lost, cookies, full, .. } = *self;
+        let refused = facts.figures.overflows > 0;
+        Text::default()
+            .say("syns-dropped-full", lost && full, || {
+                "The kernel had no room for another half-open connection and dropped SYNs.".into()
+            })
+            .say("syns-dropped", lost && !full, || {
+                "The kernel dropped SYNs while the accept queue had room: for want of memory, of a route, or of room \
+                 among half-open connections. Which of them was not observed."
+                    .into()
+            })
+            .say("syn-again", lost, || pace::syn_again(facts))
+            .say("cookies", cookies, || {
+                "The kernel had no room for another half-open connection and answered with syncookies: window scaling and \
+                 SACK may be lost."
+                    .into()
+            })
+            .say("nobody-refused", cookies && !lost && !refused, || "Nobody is refused by that.".into())
+            .say("answered", !lost && !cookies, || "The kernel answered these SYNs.".into())
+    }
+
+    fn say_what_it_waits_for(&self, text: Text, facts: &Facts<'_>, owner: Owner) -> Text {
+        let (defers, again) = (defers(facts), unanswered(facts));
+        let (app, peer) = (owner == Owner::App, owner == Owner::Peer);
+        text.say("acks-ignored", app && facts.figures.overflow_ack > 0, || {
+            "The accept queue is full as well, so final ACKs are ignored and handshakes can't finish.".into()
+        })
+        .infer("acks-may-be-ignored", app && facts.figures.overflow_ack == 0, || {
+            "The accept queue is full as well; then final ACKs are ignored, and handshakes can't finish.".into()
+        })
+        .say("defers", defers, || {
+            format!(
+                "TCP_DEFER_ACCEPT is on: a connection whose handshake is over stays here, too, and waits for the client's \
+                 first data, for some {} s.",
+                facts.view.defer_accept_s.unwrap_or(0)
+            )
+        })
+        .say("silent", defers && facts.figures.synack_acked > 0, || {
+            let silent = count_of(facts.figures.synack_acked, "SYN-ACK");
+            format!("Lately {silent} went to clients again that had finished the handshake, and were silent.")
+        })
+        .infer("unanswered", peer && again > 0, || {
+            format!(
+                "Lately {} sent again, as no final ACK had come: a lossy path, clients that are gone, or a SYN flood. Which \
+                 of them, the kernel does not show.",
+                if again == 1 { "1 SYN-ACK was".to_owned() } else { format!("{} SYN-ACKs were", count(again)) }
+            )
+        })
+        .infer("on-their-way", peer && !defers && again == 0, || {
+            "The final ACKs have not come yet: so many handshakes are on their way at once.".into()
+        })
+        .say("holder-unknown", owner == Owner::Unknown, || "Who holds the handshakes was not observed.".into())
+    }
+
+    fn fix(&self, facts: &Facts<'_>) -> String {
+        let somaxconn = pace::somaxconn(facts);
+        let cookies = match facts.settings.map(|settings| settings.syncookies) {
+            Some(0) => "set net.ipv4.tcp_syncookies=1; ",
+            _ => "",
+        };
+        if refuses_acks(facts) && !self.unanswered {
+            "empty the accept queue first (see accept-queue-overflow).".to_owned()
+        } else if self.lost {
+            format!("{cookies}raise net.ipv4.tcp_max_syn_backlog, {somaxconn} and the listen() backlog.")
+        } else if self.cookies {
+            format!("raise the listen() backlog and {somaxconn}; leave net.ipv4.tcp_syncookies on.")
+        } else if defers(facts) && !self.unanswered {
+            "none is needed while clients keep spare connections; without the option (nginx: deferred, Apache: \
+             AcceptFilter) they would wait in the application."
+                .to_owned()
+        } else {
+            format!("check the path to these clients; raise the listen() backlog and {somaxconn} if the queue fills.")
+        }
     }
 }
 
-fn headline(facts: &Facts<'_>, full: bool) -> String {
-    let totals = &facts.view.totals;
-    if facts.figures.syn_dropped > 0 {
-        format!("SYNs are being dropped: {} so far; the SYN queue is full.", count(totals.syn_dropped.unwrap_or(0)))
-    } else if facts.figures.cookies > 0 {
-        format!("The SYN queue overflows: {} syncookies sent so far.", count(totals.cookies_sent.unwrap_or(0)))
-    } else if full {
-        format!("The SYN queue fills: {} of {}.", count(facts.figures.syn_peak.into()), count(facts.view.limit.into()))
-    } else {
-        format!("Handshakes stall: {} SYN-ACKs had to be sent again.", count(totals.synack_retransmits))
+/// SYN-ACKs sent again whose final ACK had not come. Where the kernel does not tell, none of a listener whose ACKs were
+/// ignored: by a full accept queue, or by TCP_DEFER_ACCEPT.
+fn unanswered(facts: &Facts<'_>) -> u64 {
+    let (view, figures) = (facts.view, &facts.figures);
+    match view.totals.synack_acked {
+        Some(_) => figures.synack_retransmits.saturating_sub(figures.synack_acked),
+        None if figures.overflows > 0 || defers(facts) => 0,
+        None => figures.synack_retransmits,
     }
 }
 
-fn text(facts: &Facts<'_>) -> String {
-    let kernel = if facts.figures.syn_dropped > 0 {
-        "The kernel had no room for another half-open connection and dropped SYNs; clients try again after 1, 2, 4 s."
-    } else if facts.figures.cookies > 0 {
-        "The kernel had no room for another half-open connection and answered with syncookies: nobody is refused, \
-         but window scaling and SACK may be lost."
-    } else {
-        "The kernel answered these SYNs and waits for the final ACKs."
-    };
-    let who = match owner(facts) {
-        Owner::App => "The accept queue is full as well, so final ACKs are ignored and handshakes can't finish.",
-        Owner::Peer => "The clients do not complete their handshakes: a slow or lossy path, or a SYN flood.",
-        _ => "Who holds the handshakes was not observed.",
-    };
-    format!("{kernel} {who}")
+/// Final ACKs are ignored, or may be: this kernel does not tell.
+fn refuses_acks(facts: &Facts<'_>) -> bool {
+    facts.figures.overflow_ack > 0 || facts.view.totals.overflow_ack.is_none() && facts.figures.overflows > 0
 }
 
-fn fix(facts: &Facts<'_>) -> &'static str {
-    if facts.figures.overflows > 0 {
-        "empty the accept queue first (see accept-queue-overflow)."
-    } else if facts.figures.syn_dropped > 0 {
-        "net.ipv4.tcp_syncookies=1; raise net.ipv4.tcp_max_syn_backlog, net.core.somaxconn and the listen() backlog."
-    } else if facts.figures.cookies > 0 {
-        "raise the listen() backlog and net.core.somaxconn; leave net.ipv4.tcp_syncookies=1 as it is."
-    } else {
-        "check the path to these clients; keep net.ipv4.tcp_syncookies=1, raise the listen() backlog and net.core.somaxconn."
-    }
+/// The listener has TCP_DEFER_ACCEPT.
+fn defers(facts: &Facts<'_>) -> bool {
+    facts.view.defer_accept_s.is_some_and(|seconds| seconds > 0)
 }

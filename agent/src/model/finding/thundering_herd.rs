@@ -1,9 +1,9 @@
 //! A connection comes, and more of the threads that wait for it wake than it needs.
 
-use super::{FamilyFacts, Verdict};
+use super::{FamilyFacts, Text, Verdict};
 use crate::model::pattern::HerdFacts;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, percent, rate};
+use crate::model::text::{count, count_of, percent, rate_of, times};
 
 /// So many wakeups for nothing a second are a warning: at some 5 µs each, a hundredth of a CPU.
 const DEAR_RATE: f64 = 2_000.0;
@@ -16,29 +16,30 @@ const WAKEUP_US: f64 = 5.0;
 pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<Verdict> {
     let herd = facts.family.herd.filter(|herd| is_herd(herd))?;
     let cost = herd.wasted_rate * WAKEUP_US / 1e6;
-    let who = if herd.waiters >= 2 {
-        let (waiters, wakeups) = (count(herd.waiters), count(herd.wakeups));
-        format!(
-            "{waiters} threads wait for this listener by epoll without EPOLLEXCLUSIVE, so that a connection wakes all \
-             that sleep. For the last {} they woke {wakeups} times",
-            connections(herd)
-        )
-    } else {
-        let acceptors = count(herd.acceptors);
-        format!("{acceptors} threads wait for this listener. For the last {} they woke more often", connections(herd))
-    };
+    let by_epoll = herd.waiters >= 2;
+    let connections = count_of(herd.accepts, "connection");
     Some(Verdict {
         severity: if herd.wasted_rate >= DEAR_RATE { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
-        headline: format!(
-            "{} threads wake in vain each second, for connections that others take.",
-            rate(herd.wasted_rate)
-        ),
-        text: format!(
-            "{who}, and accept() found nothing {} times. At some 5 µs each, an estimate, that is {} of a CPU.",
-            count(herd.eagains),
-            percent(cost)
-        ),
+        headline: format!("Woken in vain: {}, for connections that others take.", rate_of(herd.wasted_rate, "thread")),
+        text: Text::default()
+            .rest_on("dear", herd.wasted_rate >= DEAR_RATE)
+            .say("not-exclusive", by_epoll, || {
+                let (waiters, wakeups) = (count(herd.waiters), times(herd.wakeups));
+                format!(
+                    "{waiters} threads wait for this listener by epoll without EPOLLEXCLUSIVE, so \
+                     that a connection wakes all that sleep. For the last {connections} they woke \
+                     {wakeups}."
+                )
+            })
+            .say("several-accept", !by_epoll, || {
+                let acceptors = count(herd.acceptors);
+                format!("For the last {connections} {acceptors} threads called accept().")
+            })
+            .say("found-nothing", herd.eagains > 0, || format!("accept() found nothing {}.", times(herd.eagains)))
+            .infer("costs", true, || {
+                format!("At some 5 µs a wakeup, an estimate, that is {} of a CPU.", percent(cost))
+            }),
         evidence: vec![
             ("waiters", herd.waiters as f64),
             ("acceptors", herd.acceptors as f64),
@@ -50,10 +51,6 @@ pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<Verdict> {
         ],
         fix: FIX.into(),
     })
-}
-
-fn connections(herd: &HerdFacts) -> String {
-    crate::model::text::count_of(herd.accepts, "connection")
 }
 
 fn is_herd(herd: &HerdFacts) -> bool {

@@ -1,6 +1,6 @@
 //! Datagrams are dropped since a socket's receive buffer is full.
 
-use super::Verdict;
+use super::{Text, Verdict};
 use crate::model::datagrams::Datagrams;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, duration_us, rate};
@@ -38,36 +38,47 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<Verdict> {
         severity: if dropped >= MANY { Severity::Critical } else { Severity::Warning },
         owner: Owner::App,
         headline: format!("Datagrams are being dropped: {} lately, {} a second.", count(dropped), rate(rates.drops)),
-        text: format!(
-            "The receive buffer holds {} of {} B. What comes while it is full is dropped without a word to the sender. \
-             {}",
-            count(sample.queued_bytes),
-            count(sample.buffer_bytes),
-            who(datagrams)
-        ),
+        text: who(datagrams, full_text(datagrams)),
         evidence,
         fix: "read in batches (recvmmsg) in a thread of its own; raise SO_RCVBUF and net.core.rmem_max.".into(),
     })
 }
 
-/// Who did not read, for how long, as far as seen.
-fn who(datagrams: &Datagrams) -> String {
+/// Says how full the buffer is, and what the kernel does with what comes.
+fn full_text(datagrams: &Datagrams) -> Text {
+    let sample = &datagrams.sample;
+    Text::default().say("dropped", true, || {
+        format!(
+            "The receive buffer holds {} of {} B. What comes while it is full is dropped without a \
+             word to the sender.",
+            count(sample.queued_bytes),
+            count(sample.buffer_bytes)
+        )
+    })
+}
+
+/// Says who did not read, for how long, as far as seen.
+fn who(datagrams: &Datagrams, text: Text) -> Text {
     let sample = &datagrams.sample;
     let unread = datagrams.unread_us();
-    match (sample.reader, datagrams.since_read_us()) {
-        (Some((pid, tid)), Some(since_us)) if unread.is_some() && since_us >= STALLED_US => format!(
-            "Thread {tid} of process {pid} read last, {} ago, and nobody has read since.",
-            duration_us(since_us)
-        ),
-        (Some((pid, tid)), Some(_)) => {
-            let longest_us = datagrams.longest_lately_us().unwrap_or(0).max(unread.unwrap_or(0));
-            format!(
-                "Thread {tid} of process {pid} reads, but too slowly, or in bursts longer than the buffer: datagrams \
-                 waited up to {} for it.",
-                duration_us(longest_us)
-            )
-        }
-        _ if sample.read.is_some() => format!("Process {} has not read from it since the watch began.", sample.pid),
-        _ => "The application reads too slowly, or in bursts longer than the buffer.".to_owned(),
-    }
+    let seen = sample.reader.zip(datagrams.since_read_us());
+    let stopped = seen.filter(|&(_, since_us)| unread.is_some() && since_us >= STALLED_US);
+    let slow = seen.filter(|_| stopped.is_none());
+    let never = seen.is_none() && sample.read.is_some();
+    text.say("stopped", stopped.is_some(), || {
+        let ((pid, tid), since_us) = stopped.unwrap_or_default();
+        let since = duration_us(since_us);
+        format!("Thread {tid} of process {pid} read last, {since} ago, and nobody has read since.")
+    })
+    .say("slow", slow.is_some(), || {
+        let ((pid, tid), _) = slow.unwrap_or_default();
+        let longest_us = datagrams.longest_lately_us().unwrap_or(0).max(unread.unwrap_or(0));
+        format!(
+            "Thread {tid} of process {pid} reads, but too slowly, or in bursts longer than the \
+             buffer: datagrams waited up to {} for it.",
+            duration_us(longest_us)
+        )
+    })
+    .say("never-read", never, || format!("Process {} has not read from it since the watch began.", sample.pid))
+    .say("reader-unknown", seen.is_none() && !never, || "Who reads from it, and how fast, was not observed.".into())
 }

@@ -1,9 +1,9 @@
 //! Several threads, processes or listeners share the accepts, and one gets far more than its part.
 
-use super::{Facts, FamilyFacts, Verdict};
+use super::{Facts, FamilyFacts, Text, Verdict};
 use crate::model::pattern::ReadsShared;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, percent};
+use crate::model::text::{count, count_of, percent};
 
 /// Who shares the accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) struct Shares {
     pub(crate) most: u64,
     /// Accepts that found the connection already queued when the call began, as an event loop's do.
     pub(crate) found_queued: u64,
+    /// Whether those who wait by epoll do so with `EPOLLEXCLUSIVE`; `None` if none was seen, or both.
+    pub(crate) exclusive: Option<bool>,
 }
 
 impl Shares {
@@ -48,25 +50,26 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     let hurts = facts.waits_are_long() || facts.figures.overflows > 0;
     let part = shares.most as f64 / shares.accepts.max(1) as f64;
     let fair = 1.0 / shares.parties as f64;
-    let (who, owner, fix) = match shares.sharers {
-        Sharers::Listeners => ("listeners", Owner::Kernel, SHARDS_FIX),
-        Sharers::Threads if shares.found_queued * 2 >= shares.accepts => ("acceptors", Owner::Kernel, LOOPS_FIX),
-        Sharers::Threads => ("acceptors", Owner::Unknown, THREADS_FIX),
-    };
-    let why = match (shares.sharers, owner) {
-        (Sharers::Listeners, _) => {
-            "SO_REUSEPORT picks a listener by a hash of addresses and ports: with few clients or few ports some get little."
-        }
-        (_, Owner::Kernel) => {
-            "They accept from event loops: epoll with EPOLLEXCLUSIVE always wakes the same one first, as long as it is free."
-        }
-        _ => "Why the kernel handed them to the one was not observed.",
+    let loops = shares.found_queued * 2 >= shares.accepts;
+    let threads = |exclusive: Option<bool>| shares.sharers == Sharers::Threads && shares.exclusive == exclusive;
+    let (who, owner, fix) = match (shares.sharers, shares.exclusive) {
+        (Sharers::Listeners, _) => ("listeners", Owner::Kernel, SHARDS_FIX),
+        (_, Some(true)) => ("acceptors", Owner::Kernel, LOOPS_FIX),
+        (_, Some(false)) => ("acceptors", Owner::Unknown, LOOPS_FIX),
+        (_, None) if loops => ("acceptors", Owner::Unknown, LOOPS_FIX),
+        (_, None) => ("acceptors", Owner::Unknown, THREADS_FIX),
     };
     Some(Verdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner,
         headline: format!("One of {} {who} takes {} of the accepts.", count(shares.parties), percent(part)),
-        text: format!("Of the last {} accepts a fair part is {}. {why}", count(shares.accepts), percent(fair)),
+        text: Text::from(format!("Of the last {} accepts a fair part is {}.", count(shares.accepts), percent(fair)))
+            .rest_on("hurts", hurts)
+            .say("shards", shares.sharers == Sharers::Listeners, || SHARDS.to_owned())
+            .say("exclusive", threads(Some(true)), || EXCLUSIVE.to_owned())
+            .say("woken-alike", threads(Some(false)), || WOKEN_ALIKE.to_owned())
+            .say("loops", threads(None) && loops, || LOOPS.to_owned())
+            .say("not-observed", threads(None) && !loops, || UNKNOWN.to_owned()),
         evidence: vec![
             ("max_share", part),
             ("fair_share", fair),
@@ -95,13 +98,14 @@ pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<Verdict> {
         owner: Owner::App,
         headline: format!("One of {} readers does {} of the reads.", count(readers), percent(part)),
         text: format!(
-            "Thread {busiest} did {} of the last {} reads; a fair part is {}. It serves {} of {} connections.{on_cpu}",
+            "Thread {busiest} did {} of the last {} reads; a fair part is {}. It serves {} of {}.{on_cpu}",
             count(most),
             count(reads),
             percent(1.0 / readers as f64),
             count(connections),
-            count(served)
-        ),
+            count_of(served, "connection")
+        )
+        .into(),
         evidence: vec![
             ("max_share", part),
             ("fair_share", 1.0 / readers as f64),
@@ -114,6 +118,15 @@ pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<Verdict> {
     })
 }
 
+const SHARDS: &str = "SO_REUSEPORT picks a listener by a hash of addresses and ports: with few clients or few ports some \
+     get little.";
+const EXCLUSIVE: &str = "They wait by epoll with EPOLLEXCLUSIVE, which always wakes the same one first, as long as it is \
+     free.";
+const WOKEN_ALIKE: &str = "They wait by epoll without EPOLLEXCLUSIVE: a connection wakes all that sleep, and whoever is \
+     there first takes it. Why that is mostly the same one was not observed.";
+const LOOPS: &str = "Most accepts found the connection there already, as those of event loops do. How they are woken, and \
+     why mostly the same one took it, was not observed.";
+const UNKNOWN: &str = "Why the kernel handed them to the one was not observed.";
 /// A thread this much on a CPU has no time left.
 const WORN: f64 = 0.9;
 /// One or two clients may ask more than the others; so many of them on one thread were put there.

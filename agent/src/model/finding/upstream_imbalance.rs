@@ -3,7 +3,7 @@
 use super::Verdict;
 use crate::model::proxy::Lately;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, duration_us, percent};
+use crate::model::text::{count, count_of, duration_us, percent};
 
 /// Exchanges of an upstream from which on its median says something.
 const ENOUGH: u64 = 20;
@@ -46,11 +46,12 @@ fn slow_verdict(lately: &[Lately]) -> Option<Verdict> {
             duration_us(others_us)
         ),
         text: format!(
-            "At the median of the last ten seconds, over {} of {} calls. Each request that goes there waits for it; the \
+            "At the median of the last ten seconds, over {} of {}. Each request that goes there waits for it; the \
              time is in the app slice of the exchange that the call was made for.",
             count(slow.exchanges),
-            count(all)
-        ),
+            count_of(all, "call")
+        )
+        .into(),
         evidence: vec![
             ("upstreams", lately.len() as f64),
             ("exchanges", slow.exchanges as f64),
@@ -81,7 +82,8 @@ fn greedy_verdict(lately: &[Lately]) -> Option<Verdict> {
             count(all),
             count(lately.len() as u64),
             percent(1.0 / lately.len() as f64)
-        ),
+        )
+        .into(),
         evidence: vec![
             ("upstreams", lately.len() as f64),
             ("exchanges", most.exchanges as f64),

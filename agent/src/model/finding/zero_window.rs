@@ -1,8 +1,8 @@
 //! Peers do not read: their receive window is shut.
 
-use super::{Dealings, Verdict};
+use super::{Dealings, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count, count_of, duration_us};
+use crate::model::text::{count_of, duration_us, of_last, were};
 
 /// Shut this long on average, it is no passing congestion, µs.
 const LONG_US: u64 = 200_000;
@@ -26,12 +26,13 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         severity: if stuck.count > 0 || held.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: Owner::Peer,
         headline,
-        text: format!(
-            "Its receive buffer is full, and TCP sends nothing more until its application reads. \
-             {} of the last {} exchanges were held so.",
-            count(held.count),
-            count(dealings.work.exchanges)
-        ),
+        text: Text::from(
+            "Its receive buffer is full, and TCP sends nothing more until its application reads.".to_owned(),
+        )
+        .say("held", held.count > 0, || {
+            let held_up = of_last(held.count, dealings.work.exchanges, "exchange");
+            format!("{held_up} {} held so.", were(held.count))
+        }),
         evidence: vec![
             ("stuck_now", stuck.count as f64),
             ("stuck_max_us", stuck.worst_us as f64),

@@ -1,6 +1,6 @@
 //! When threads and processes began, as far as that is known.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::trail::Id;
 use crate::model::event::{Process, ProcessChange, Sample, ThreadSample};
@@ -83,6 +83,12 @@ impl Births {
 
     pub(super) fn parent(&self, pid: u32) -> Option<u32> {
         self.of((pid, pid)).map(|thread| thread.parent)
+    }
+
+    /// The processes that there are; `None` if the newest sample may lack some.
+    pub(super) fn processes(&self) -> Option<HashSet<u32>> {
+        let complete = !self.truncated && !self.now.is_empty();
+        complete.then(|| self.now.values().map(|thread| thread.pid).collect())
     }
 
     pub(super) fn is_alive(&self, id: Id) -> bool {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::births::Births;
 use super::facts::{self, Facts};
 use super::herd::{Herd, Totals};
-use super::judge::{self, Helpers, Judgement};
+use super::judge::{self, Helpers, Judgement, Reason};
 use super::line::{Doings, Key};
 use super::trail::{Id, Trail};
 use super::waits::Waits;
@@ -57,6 +57,8 @@ pub(super) struct Group {
     pub(super) view: Option<PatternView>,
     /// Connections that the judgement rests on.
     pub(super) weight: u64,
+    /// The process under which it was told.
+    pub(super) told_as: Option<u32>,
 }
 
 impl Group {
@@ -71,6 +73,7 @@ impl Group {
             readers: Sharing::new(now_ns),
             view: None,
             weight: 0,
+            told_as: None,
         }
     }
 
@@ -87,7 +90,9 @@ impl Group {
         for &(id, listener) in &now.in_accept {
             self.waiting.insert(id, (listener, now_ns));
         }
-        self.waiting.retain(|_, (_, seen_ns)| now_ns.saturating_sub(*seen_ns) < WAITED_NS);
+        let alive = births.processes();
+        let is_gone = |pid: u32| alive.as_ref().is_some_and(|alive| !alive.contains(&pid));
+        self.waiting.retain(|id, (_, seen_ns)| now_ns.saturating_sub(*seen_ns) < WAITED_NS && !is_gone(id.0));
         let waiting = self.waiting.iter().map(|(&id, &(listener, _))| (id, listener)).collect();
         let trails = now.trails.clone();
         let facts =
@@ -99,6 +104,11 @@ impl Group {
         let helpers = self.helpers(now, &facts);
         let judgement = judge::judge(&facts, helpers);
         self.share(now, &facts, births, judgement.name);
+        let known = self.view.as_ref().is_some_and(|view| view.name != PatternName::Unknown);
+        if known && judgement.reason == Some(Reason::Few) {
+            // A family that ends, or has just begun anew, is what it was, until enough is seen of what it is.
+            return;
+        }
         self.weight = facts.weight;
         self.view = Some(self.look(now, &facts, births, judgement, helpers, elsewhere));
     }

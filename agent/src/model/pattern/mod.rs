@@ -224,6 +224,12 @@ impl Patterns {
         self.groups = groups;
     }
 
+    /// Tells processes that have ended.
+    fn gone(&self) -> impl Fn(u32) -> bool {
+        let alive = self.births.processes();
+        move |pid| alive.as_ref().is_some_and(|alive| !alive.contains(&pid))
+    }
+
     /// What a group of listeners has now.
     fn now<'a>(&'a self, sample: &'a Sample, key: Key, listeners: &[&ListenerSample]) -> Option<Now<'a>> {
         let first = listeners.first()?;
@@ -231,9 +237,13 @@ impl Patterns {
         let holders: BTreeSet<u32> = listeners.iter().flat_map(|listener| &listener.holders).copied().collect();
         let (mut trails, mut doers, mut reads) = (Vec::new(), BTreeMap::<Id, Doings>::new(), 0);
         let mut handoff = WaitHistogram::new(Precision::Coarse);
-        for line in self.lines.values().filter(|line| line.key == Some(key)) {
-            trails.extend(line.trails.iter().filter_map(|sock| self.trails.get(sock)));
-            line.doers.iter().for_each(|(&id, doings)| doers.entry(id).or_default().add(doings));
+        let is_gone = self.gone();
+        // A listener of the group that has closed, and a process that has ended, say nothing of who accepts now.
+        for line in self.lines.iter().filter(|(sock, _)| ids.contains(sock)).map(|(_, line)| line) {
+            let known = line.trails.iter().filter_map(|sock| self.trails.get(sock));
+            trails.extend(known.filter(|trail| !trail.acceptor.is_some_and(|(pid, _)| is_gone(pid))));
+            let present = line.doers.iter().filter(|(id, _)| !is_gone(id.0));
+            present.for_each(|(&id, doings)| doers.entry(id).or_default().add(doings));
             handoff.merge(&line.handoff);
             reads += line.reads;
         }
@@ -260,8 +270,21 @@ impl Patterns {
         })
     }
 
+    /// A family whose eldest has ended goes on under the next.
+    fn rename(&mut self) {
+        let names: BTreeSet<u32> = self.groups.values().filter_map(|group| Some(group.view.as_ref()?.pid)).collect();
+        for group in self.groups.values_mut() {
+            let Some(pid) = group.view.as_ref().map(|view| view.pid) else { continue };
+            let before = group.told_as.replace(pid).filter(|before| *before != pid && !names.contains(before));
+            if let Some(standing) = before.and_then(|before| self.standing.remove(&before)) {
+                self.standing.entry(pid).or_insert(standing);
+            }
+        }
+    }
+
     /// Takes the busiest group of each family over into what stands.
     fn report(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        self.rename();
         let mut busiest: BTreeMap<u32, &Group> = BTreeMap::new();
         for group in self.groups.values() {
             let Some(view) = &group.view else { continue };

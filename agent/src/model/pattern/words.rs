@@ -5,7 +5,7 @@ use super::judge::{Helpers, Judgement, Reason};
 use super::line::Key;
 use super::waits::Waits;
 use crate::model::snapshot::{PatternName, Units, WaitView};
-use crate::model::text::{count, count_of, duration_us};
+use crate::model::text::{count, count_of, duration_us, times};
 
 /// Everything that sentences are made of.
 pub(super) struct Evidence<'a> {
@@ -175,11 +175,8 @@ impl Evidence<'_> {
                 (looks.several, "any of several descriptors"),
                 (looks.lock, "a lock"),
             ];
-            let seen: Vec<String> = looks
-                .iter()
-                .filter(|(n, _)| *n > 0)
-                .map(|(n, what)| format!("for {what} {} times", count(*n)))
-                .collect();
+            let seen: Vec<String> =
+                looks.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("for {what} {}", times(*n))).collect();
             if !seen.is_empty() {
                 out.push(format!("those {who}, looked at asleep, waited {}", seen.join(", ")));
             }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use smallvec::SmallVec;
 
-use crate::model::event::{Exchange, Progress, SockId};
+use crate::model::event::{Exchange, Hold, HoldReason, Outbound, Progress, SockId};
 use crate::model::exchange::is_quiet;
 use crate::model::snapshot::Join;
 
@@ -45,6 +45,8 @@ pub(super) struct Served {
     /// The first write, and the last; `None` while there is none.
     pub(super) written_ns: Option<(u64, u64)>,
     response_bytes: u64,
+    /// How long its client did not take what was written, as far as that is known, ns.
+    pub(super) full_ns: u64,
     /// When its facts were taken.
     pub(super) seen_ns: u64,
     /// The calls made for it, and when each began and ended.
@@ -88,9 +90,19 @@ impl Served {
             read_last_ns,
             written_ns: outbound.map(|outbound| (outbound.first_ns, outbound.last_ns)).or(ended),
             response_bytes: outbound.map_or(0, |outbound| outbound.bytes),
+            full_ns: outbound.map_or(0, full_ns),
             seen_ns: exchange.ts_ns,
             calls: SmallVec::new(),
         })
+    }
+
+    /// How long it waited for the calls that were made for it, up to its first write, µs, and for
+    /// which the longest; `None` if none was.
+    pub(super) fn waited(&self) -> Option<(u64, SocketAddr)> {
+        let longest = self.calls.iter().max_by_key(|&&(_, from_ns, to_ns)| to_ns.saturating_sub(from_ns))?;
+        let until_ns = self.written_ns.map_or(self.seen_ns, |(first_ns, _)| first_ns);
+        let spans = self.calls.iter().map(|&(_, from_ns, to_ns)| (from_ns, to_ns));
+        Some((covered_ns(spans, self.read_last_ns, until_ns) / 1_000, longest.0.peer))
     }
 
     /// The call may have been made for it: at `begun_ns` it had been read from and not been answered, and it was written
@@ -123,6 +135,27 @@ impl Served {
     fn agrees(&self, call: &Called) -> bool {
         self.response_bytes.abs_diff(call.response_bytes) <= HEADERS_BYTES
     }
+}
+
+/// How long the peer did not take what was written: by waits for room in the send buffer, by what the kernel counts, or by
+/// what it held for the peer's window or the path. These overlap.
+fn full_ns(outbound: &Outbound) -> u64 {
+    let is_full = |hold: &&Hold| matches!(hold.reason, HoldReason::ReceiveWindow | HoldReason::Congestion);
+    let held_ns = outbound.holds.iter().filter(is_full).map(|hold| hold.held_ns).sum::<u64>();
+    outbound.blocked_ns.max(outbound.window_limited_ns).max(held_ns)
+}
+
+/// How much of a stretch these spans cover together, ns.
+pub(super) fn covered_ns(spans: impl Iterator<Item = (u64, u64)>, from_ns: u64, to_ns: u64) -> u64 {
+    let mut spans: Vec<(u64, u64)> = spans.map(|(from, to)| (from.max(from_ns), to.min(to_ns))).collect();
+    spans.sort_unstable();
+    let mut covered_ns = 0;
+    let mut end_ns = from_ns;
+    for (from, to) in spans {
+        covered_ns += to.saturating_sub(from.max(end_ns));
+        end_ns = end_ns.max(to);
+    }
+    covered_ns
 }
 
 impl Called {

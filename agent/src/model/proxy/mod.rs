@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 
 use super::connections::{Connection, Connections};
-use super::event::{Exchange, Opened, Role};
+use super::event::{Connect, Exchange, Opened, Role};
 use super::output::{ExchangeOutput, Output, ProxyOutput};
 use super::snapshot::{ExchangeView, ProxyView, SliceKind};
-use join::{Called, Id, Served, join};
+use join::{Called, Id, Served, covered_ns, join};
 pub(super) use sums::Lately;
 use sums::Sums;
 
@@ -49,7 +49,7 @@ impl Process {
     }
 
     fn is_worth_telling(&self) -> bool {
-        self.is_proxy() && self.sums.joined > 0
+        self.is_proxy() && (self.sums.joined > 0 || self.sums.failed > 0)
     }
 
     fn view(&self, pid: u32) -> ProxyView {
@@ -67,16 +67,28 @@ pub(super) struct Proxies {
 impl Proxies {
     /// A process has a connection that it made.
     pub(super) fn opened(&mut self, opened: &Opened) {
-        if opened.role != Role::Client {
-            return;
+        if opened.role == Role::Client
+            && let Some(process) = self.entry(opened.pid)
+        {
+            process.comm.clone_from(&opened.comm);
         }
-        if self.table.len() >= MAX_CALLERS && !self.table.contains_key(&opened.pid) {
+    }
+
+    /// A connect of a process failed: it calls others, or would.
+    pub(super) fn failed(&mut self, connect: &Connect) {
+        if let Some(process) = self.entry(connect.pid) {
+            process.comm.clone_from(&connect.comm);
+            process.sums.failed(connect.peer);
+        }
+    }
+
+    /// The process's place, if there is room for one more.
+    fn entry(&mut self, pid: u32) -> Option<&mut Process> {
+        if self.table.len() >= MAX_CALLERS && !self.table.contains_key(&pid) {
             // Whoever served nobody and calls no more was a client, and gives way.
             self.table.retain(|_, process| process.is_proxy() || !process.called.is_empty());
         }
-        if self.table.len() < MAX_CALLERS || self.table.contains_key(&opened.pid) {
-            self.table.entry(opened.pid).or_default().comm.clone_from(&opened.comm);
-        }
+        (self.table.len() < MAX_CALLERS || self.table.contains_key(&pid)).then(|| self.table.entry(pid).or_default())
     }
 
     /// Takes the facts of an exchange that goes on.
@@ -93,6 +105,9 @@ impl Proxies {
         connection: &Connection,
         view: &mut ExchangeView,
     ) -> Option<u32> {
+        if self.table.is_empty() {
+            return None;
+        }
         let pid = self.note(exchange, connection)?;
         let process = self.table.get_mut(&pid)?;
         let is_first = connection.exchanges() <= 1;
@@ -125,11 +140,24 @@ impl Proxies {
         self.table.contains_key(&pid)
     }
 
+    /// How long a served exchange of this process waited for calls, µs, and for which the longest, as far as they are joined.
+    pub(super) fn waited(&self, pid: u32, served: Id) -> Option<(u64, SocketAddr)> {
+        self.table.get(&pid)?.served.get(&served)?.waited()
+    }
+
+    /// How long the client that a call was made for did not take what it was sent, µs; 0 where that is not known.
+    pub(super) fn full_us(&self, pid: u32, call: Id) -> u64 {
+        let process = self.table.get(&pid);
+        let served = process.and_then(|process| {
+            let join = process.called.get(&call)?.served?;
+            process.served.get(&(join.sock, join.seq))
+        });
+        served.map_or(0, |served| served.full_ns / 1_000)
+    }
+
     /// The process that an exchange is of, if it calls others.
     fn pid_of(&self, exchange: &Exchange, connection: &Connection) -> Option<u32> {
-        let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
-        let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
-        let pid = writer.or(reader).map_or(connection.origin.pid, |thread| thread.pid);
+        let pid = super::connections::pid_of(exchange, connection);
         self.table.contains_key(&pid).then_some(pid)
     }
 
@@ -189,7 +217,8 @@ impl Proxies {
     /// Reports the proxies whose figures have changed, at the end all.
     pub(super) fn report(&mut self, ts_ns: u64, is_end: bool, out: &mut Vec<Output>) {
         for (&pid, process) in &mut self.table {
-            let exchanges = process.sums.downstream.exchanges + process.sums.upstream.exchanges;
+            let sums = &process.sums;
+            let exchanges = sums.downstream.exchanges + sums.upstream.exchanges + sums.failed;
             if process.is_worth_telling() && (is_end || exchanges != process.reported) {
                 process.reported = exchanges;
                 let view = process.view(pid);
@@ -265,17 +294,4 @@ impl Process {
         self.called.retain(|_, call| old_ns(call.end_ns) < if call.served.is_some() { UNREPORTED_NS } else { KEPT_NS });
         self.sums.expire(now_ns);
     }
-}
-
-/// How much of a stretch these spans cover together, ns.
-fn covered_ns(spans: impl Iterator<Item = (u64, u64)>, from_ns: u64, to_ns: u64) -> u64 {
-    let mut spans: Vec<(u64, u64)> = spans.map(|(from, to)| (from.max(from_ns), to.min(to_ns))).collect();
-    spans.sort_unstable();
-    let mut covered_ns = 0;
-    let mut end_ns = from_ns;
-    for (from, to) in spans {
-        covered_ns += to.saturating_sub(from.max(end_ns));
-        end_ns = end_ns.max(to);
-    }
-    covered_ns
 }

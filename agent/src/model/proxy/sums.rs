@@ -27,7 +27,10 @@ const ENOUGH: usize = 3;
 #[derive(Clone, Debug)]
 struct Upstream {
     side: ProxySide,
+    unanswered: u64,
     time: WaitHistogram,
+    /// Connects that failed.
+    failed: u64,
 }
 
 /// Partners of a connection that are told apart; further ones are others.
@@ -85,6 +88,8 @@ pub(super) struct Sums {
     pub(super) downstream: ProxySide,
     pub(super) upstream: ProxySide,
     pub(super) joined: u64,
+    /// Connects that failed, to any address.
+    pub(super) failed: u64,
     /// Upstream connections that take several requests at a time.
     multiplexed: u64,
     upstreams: BTreeMap<SocketAddr, Upstream>,
@@ -104,16 +109,34 @@ impl Sums {
         let us = counted_us(view);
         count(&mut self.upstream, is_first);
         self.multiplexed += u64::from(is_first && view.multiplexed);
-        if self.upstreams.len() < MAX_UPSTREAMS || self.upstreams.contains_key(&peer) {
-            let new = || Upstream { side: ProxySide::default(), time: WaitHistogram::new(Precision::Fine) };
-            let upstream = self.upstreams.entry(peer).or_insert_with(new);
+        if let Some(upstream) = self.upstream(peer) {
             count(&mut upstream.side, is_first);
+            upstream.unanswered += u64::from(view.unanswered);
             upstream.time.record(us);
             if self.lately.len() == MAX_LATELY {
                 self.lately.pop_front();
             }
             self.lately.push_back((now_ns, peer, u32::try_from(us).unwrap_or(u32::MAX)));
         }
+    }
+
+    /// A connect failed.
+    pub(super) fn failed(&mut self, peer: SocketAddr) {
+        self.failed += 1;
+        if let Some(upstream) = self.upstream(peer) {
+            upstream.failed += 1;
+        }
+    }
+
+    fn upstream(&mut self, peer: SocketAddr) -> Option<&mut Upstream> {
+        let new = || Upstream {
+            side: ProxySide::default(),
+            time: WaitHistogram::new(Precision::Fine),
+            failed: 0,
+            unanswered: 0,
+        };
+        let fits = self.upstreams.len() < MAX_UPSTREAMS || self.upstreams.contains_key(&peer);
+        fits.then(|| self.upstreams.entry(peer).or_insert_with(new))
     }
 
     /// A call was joined to what it was made for.
@@ -193,7 +216,9 @@ impl Sums {
             let mut time = upstream.time.clone();
             time.refresh();
             let share = upstream.side.exchanges as f64 / all;
-            UpstreamView { peer, side: upstream.side, share, time: time.view(), slow: is_slow(peer) }
+            let Upstream { side, unanswered, failed: connect_fails, .. } = *upstream;
+            let slow = is_slow(peer);
+            UpstreamView { peer, side, share, unanswered, time: time.view(), slow, connect_fails }
         };
         let mut upstreams: Vec<UpstreamView> = self.upstreams.iter().map(view).collect();
         upstreams.sort_by_key(|upstream| (Reverse(upstream.side.exchanges), upstream.peer));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Join, Owner, Protocol, TlsView};
+use super::{ConnectFailure, EndView, Join, Owner, Protocol, TlsView};
 use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState};
 
 /// What a slice of an exchange's time was spent on. The names are the contract's (`SliceKind::name`).
@@ -20,17 +20,18 @@ pub enum SliceKind {
     Request,
     /// The application had the request and had not written the response, or had not written the rest of it.
     App,
-    /// A write waited for room in the send buffer.
+    /// A write waited for room in the send buffer, the peer's window being shut for most of it.
     SendBuffer,
     /// Held by Nagle's algorithm.
     Nagle,
     /// Held by TCP_CORK or MSG_MORE.
     Cork,
-    /// Held by the congestion window.
+    /// Held by the congestion window or the pace that congestion control keeps; or a write waited for room
+    /// while the peer's window was open.
     Congestion,
     /// Held by the peer's receive window.
     ReceiveWindow,
-    /// Held by pacing or the kernel's own scheduling of segments.
+    /// Held by a pace that was set, or the kernel's own scheduling of segments.
     Pacing,
     /// Sent → acknowledged, a normal round trip.
     AckWait,
@@ -40,13 +41,23 @@ pub enum SliceKind {
     Retransmit,
     /// A client's request is out; the peer has not answered.
     Response,
+    /// A call's SYN is out, and nobody has answered it: until the connection was there, or given up.
+    Connect,
+    /// The same where the peer refused the connection.
+    ConnectRefused,
+    /// The kernel ignored the peer's packets since the accept queue was full.
+    Ignored,
+    /// A thread was ready and kept off the CPU by the quota of its cgroup.
+    Throttled,
+    /// Between the pieces of a response that is written as a stream, after its first byte.
+    Streaming,
     /// Nobody can vouch for it.
     Unknown,
 }
 
 impl SliceKind {
     /// Every kind, each at the place of its number.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::Handshake,
         Self::AcceptQueue,
         Self::ReceiveQueue,
@@ -63,6 +74,11 @@ impl SliceKind {
         Self::DelayedAck,
         Self::Retransmit,
         Self::Response,
+        Self::Connect,
+        Self::ConnectRefused,
+        Self::Ignored,
+        Self::Throttled,
+        Self::Streaming,
         Self::Unknown,
     ];
 
@@ -85,6 +101,10 @@ impl SliceKind {
             Self::DelayedAck => "delayed_ack",
             Self::Retransmit => "retransmit",
             Self::Response => "response",
+            Self::Connect | Self::ConnectRefused => "connect",
+            Self::Ignored => "ignored",
+            Self::Throttled => "throttled",
+            Self::Streaming => "streaming",
             Self::Unknown => "unknown",
         }
     }
@@ -92,17 +112,17 @@ impl SliceKind {
     /// Who is answerable for such a slice.
     pub fn owner(self) -> Owner {
         match self {
-            Self::AcceptQueue | Self::ReceiveQueue | Self::App | Self::Cork => Owner::App,
-            Self::RunQueue | Self::Nagle | Self::Pacing => Owner::Kernel,
-            Self::Handshake
-            | Self::Request
+            Self::AcceptQueue | Self::ReceiveQueue | Self::App | Self::Cork | Self::Ignored | Self::Streaming => {
+                Owner::App
+            }
+            Self::RunQueue | Self::Nagle | Self::Pacing | Self::Throttled => Owner::Kernel,
+            Self::Handshake | Self::Congestion | Self::AckWait | Self::Retransmit | Self::Connect => Owner::Network,
+            Self::Request
             | Self::SendBuffer
-            | Self::Congestion
             | Self::ReceiveWindow
-            | Self::AckWait
             | Self::DelayedAck
-            | Self::Retransmit
-            | Self::Response => Owner::Peer,
+            | Self::Response
+            | Self::ConnectRefused => Owner::Peer,
             Self::Unknown => Owner::Unknown,
         }
     }
@@ -120,7 +140,8 @@ pub struct Slice {
     /// Of an `App` or `ReceiveQueue` slice: how long the thread was on a CPU in it, where known, µs. The rest it slept.
     pub cpu_us: Option<u64>,
     /// Of a `DelayedAck` slice: the other end is on this host, and its own record has the ACK that ended it. The others are
-    /// inferred from how long they took.
+    /// inferred from how long they took. Of a `Streaming` slice: it answers one request, or none, as far as the protocol tells.
+    /// Others may be several answers in turn.
     pub proved: bool,
     /// Of an `App` slice: how long the application waited in it for calls that it made for this request, where such are
     /// known, µs.
@@ -168,10 +189,64 @@ pub struct OwnerTimes {
     pub kernel_us: u64,
     /// The application's.
     pub app_us: u64,
+    /// The network's.
+    pub network_us: u64,
     /// The peer's.
     pub peer_us: u64,
     /// Nobody's that can be proved.
     pub unknown_us: u64,
+}
+
+impl OwnerTimes {
+    /// Time of one owner, µs.
+    pub fn of(&self, owner: Owner) -> u64 {
+        match owner {
+            Owner::Kernel => self.kernel_us,
+            Owner::App => self.app_us,
+            Owner::Network => self.network_us,
+            Owner::Peer => self.peer_us,
+            Owner::Unknown => self.unknown_us,
+        }
+    }
+
+    /// Time of one owner, to be added to, µs.
+    pub fn of_mut(&mut self, owner: Owner) -> &mut u64 {
+        match owner {
+            Owner::Kernel => &mut self.kernel_us,
+            Owner::App => &mut self.app_us,
+            Owner::Network => &mut self.network_us,
+            Owner::Peer => &mut self.peer_us,
+            Owner::Unknown => &mut self.unknown_us,
+        }
+    }
+
+    /// Time of all owners, µs.
+    pub fn sum_us(&self) -> u64 {
+        Owner::ALL.iter().map(|&owner| self.of(owner)).fold(0, u64::saturating_add)
+    }
+
+    /// What was added since `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        let exchanges = self.exchanges.saturating_sub(before.exchanges);
+        let mut since = Self { exchanges, ..Self::default() };
+        for owner in Owner::ALL {
+            *since.of_mut(owner) = self.of(owner).saturating_sub(before.of(owner));
+        }
+        since
+    }
+}
+
+/// A response that came in pieces, with pauses of a millisecond or more between two writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// From the beginning of the exchange to the first write, µs.
+    pub first_byte_us: u64,
+    /// From the first write to the last, µs.
+    pub rest_us: u64,
+    /// Pauses.
+    pub pauses: u32,
+    /// The longest, µs, right to a millisecond.
+    pub longest_pause_us: u64,
 }
 
 /// One exchange.
@@ -197,6 +272,10 @@ pub struct ExchangeView {
     pub reads: u32,
     /// As above.
     pub writes: u32,
+    /// How its pieces came, of a response that was not written at once.
+    pub pieces: Option<Pieces>,
+    /// Of what a server wrote of its own accord: how long after what it had written before, µs, where that is known.
+    pub pushed_after_us: Option<u64>,
     /// Sizes of the last two writes, older first.
     pub last_sizes: [u32; 2],
     /// Sizes of the write that was in flight and of the one that was held for it, in the longest hold.
@@ -210,14 +289,20 @@ pub struct ExchangeView {
     /// Of a client's exchange: those of served connections that were over before it and that it ran inside of, on the
     /// same thread: a hint.
     pub within: Vec<(SockId, u32)>,
+    /// Connects that failed while it waited for them.
+    pub connects: Vec<ConnectFailure>,
     /// Calls that the process made for it.
     pub upstream: Vec<Join>,
     /// Of a call: what it was made for.
     pub downstream: Option<Join>,
     /// Its connection carries several requests at a time: it is a burst of its stream of bytes, and not one request.
     pub multiplexed: bool,
+    /// Calls were open on such a connection several at a time, or may have been: what was written may answer any of them.
+    pub several: bool,
     /// It was nothing but the handshake of TLS.
     pub handshake: bool,
+    /// It is over, somebody waited, and nobody answered.
+    pub unanswered: bool,
 }
 
 /// One connection.
@@ -243,6 +328,8 @@ pub struct ConnectionView {
     pub tls: Option<TlsView>,
     /// Its SYN carried data that was taken (TCP Fast Open).
     pub fast_open: bool,
+    /// Its bytes pass through Multipath TCP, where reads and writes are not seen: neither exchanges nor bytes are known.
+    pub multipath: bool,
     /// State; `Closed` once it has ended.
     pub state: TcpState,
     /// It was open at the attach.
@@ -253,10 +340,16 @@ pub struct ConnectionView {
     pub closed_ns: Option<u64>,
     /// Who ended it, and how.
     pub ended: Option<(Side, Ending)>,
+    /// More on its end.
+    pub end: EndView,
     /// SYN-ACK → final ACK, µs.
     pub handshake_us: Option<u64>,
     /// Wait in the accept queue, µs.
     pub queued_us: Option<u64>,
+    /// Of one that was made: asked for → established, µs.
+    pub connect_us: Option<u64>,
+    /// As above: SYNs that were sent again.
+    pub syns_again: u64,
     /// Thread that accepted it, and its name: escape before printing.
     pub acceptor: Option<(u32, String)>,
     /// It carries several requests at a time.

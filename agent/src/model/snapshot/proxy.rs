@@ -90,10 +90,14 @@ pub struct UpstreamView {
     pub side: ProxySide,
     /// Its share of all exchanges.
     pub share: f64,
+    /// Exchanges that it did not answer.
+    pub unanswered: u64,
     /// How long exchanges took, µs.
     pub time: WaitView,
     /// It takes clearly longer than the others of late.
     pub slow: bool,
+    /// Connects to it that failed.
+    pub connect_fails: u64,
 }
 
 /// A process that serves and calls others.

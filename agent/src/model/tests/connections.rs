@@ -28,6 +28,8 @@ pub(crate) fn opened(sock: SockId, role: Role, midway: bool) -> Event {
         comm: "server".into(),
         handshake_us: None,
         midway,
+        asked_ns: None,
+        syns_again: 0,
     })
 }
 
@@ -48,6 +50,15 @@ fn end(ts_ns: u64) -> Closed {
         retransmits: 0,
         delayed_acks: Some(2),
         delayed_ack_us: 80_000,
+        why: None,
+        idle_ns: None,
+        unread_bytes: 0,
+        unacked_bytes: 0,
+        unanswered: false,
+        asked_ns: None,
+        min_rtt_us: None,
+        unseen: false,
+        multipath: false,
     }
 }
 
@@ -59,6 +70,8 @@ pub(crate) fn sampled(sock: SockId, exchange: Option<Exchange>) -> ConnectionSam
         active_ns: START,
         peer_window_zero: false,
         window_zero: false,
+        fin_ns: None,
+        next: None,
     }
 }
 
@@ -112,7 +125,7 @@ fn an_accepted_connection_lives_to_its_close() {
     let totals: u64 = exchanges(&world).iter().map(|exchange| exchange.view.total_us).sum();
     assert_eq!(phases, totals, "the phases are all there is");
     let times = ended.view.times;
-    let owned = times.kernel_us + times.app_us + times.peer_us + times.unknown_us;
+    let owned = times.sum_us();
     assert_eq!(owned + ended.view.trailing.us, totals);
     assert_eq!(world.model.snapshot().times, times);
     world.finish();

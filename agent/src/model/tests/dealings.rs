@@ -4,7 +4,8 @@ use super::connections::{closed, opened, sampled};
 use super::facts::{Build, at, server};
 use super::world::{LISTENER, MS, SECOND, World};
 use crate::model::event::{
-    ConnectionSample, Event, Exchange, Hold, HoldReason, Opened, Outbound, Progress, Role, SockId, TcpState, ThreadUse,
+    ConnectionSample, DelayedAcks, Event, Exchange, Hold, HoldReason, Holding, Opened, Outbound, Progress, Role,
+    SockId, TcpState, ThreadUse,
 };
 use crate::model::snapshot::{Finding, Owner, Severity};
 
@@ -25,7 +26,7 @@ fn assert_well_written(world: &World) {
 
 /// A listener's connections, one for each exchange, and what is found once these are over. The exchanges repeat for a
 /// while, as a server's do.
-fn after(exchanges: &[Exchange]) -> World {
+pub(super) fn after(exchanges: &[Exchange]) -> World {
     let mut world = World::with_limit(128);
     for (sock, exchange) in (1..).zip(exchanges) {
         world.apply(on_listener(sock));
@@ -36,7 +37,7 @@ fn after(exchanges: &[Exchange]) -> World {
     world
 }
 
-fn on_listener(sock: SockId) -> Event {
+pub(super) fn on_listener(sock: SockId) -> Event {
     let Event::Opened(opened) = opened(sock, Role::Server, false) else { panic!("not opened") };
     Event::Opened(Opened { listener: Some(LISTENER), ..opened })
 }
@@ -46,11 +47,11 @@ fn found(world: &World, kind: &str) -> Finding {
     finding.unwrap_or_else(|| panic!("no {kind} in {:?}", world.model.snapshot().findings))
 }
 
-fn times(count: usize, exchange: &Exchange) -> Vec<Exchange> {
+pub(super) fn times(count: usize, exchange: &Exchange) -> Vec<Exchange> {
     vec![exchange.clone(); count]
 }
 
-fn sending(change: impl FnOnce(&mut Outbound)) -> Exchange {
+pub(super) fn sending(change: impl FnOnce(&mut Outbound)) -> Exchange {
     let mut exchange = server();
     change(exchange.outbound());
     exchange
@@ -182,13 +183,13 @@ fn a_slow_application_is_information_until_it_is_very_slow() {
 }
 
 #[test]
-fn a_blocked_writer_and_a_shut_window_are_the_peers() {
+fn a_blocked_writer_is_the_networks_and_a_shut_window_the_peers() {
     let blocked = sending(|outbound| {
         (outbound.last_ns, outbound.sent_ns) = (at(300 * MS), Some(at(300 * MS)));
         (outbound.acked_ns, outbound.blocked_ns) = (Some(at(300 * MS + 20 * US)), 250 * MS);
     });
     let finding = found(&after(&times(3, &blocked)), "send-blocked");
-    assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
+    assert_eq!((finding.owner, finding.severity), (Owner::Network, Severity::Warning));
     assert_eq!(evidence(&finding, "blocked_mean_us"), 250_000.0);
     let mut shut = blocked;
     shut.outbound().window_limited_ns = 250 * MS;
@@ -197,6 +198,80 @@ fn a_blocked_writer_and_a_shut_window_are_the_peers() {
     let finding = found(&world, "zero-window");
     assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
     assert_eq!(finding.headline, "Peers hold responses for 250 ms by a shut window, 250 ms at the worst.");
+}
+
+#[test]
+fn a_window_that_shuts_while_the_application_writes_on_is_found() {
+    let mut held = sending(|outbound| {
+        (outbound.sent_ns, outbound.acked_ns, outbound.unsent_bytes) = (None, None, 200_000);
+        outbound.holds = vec![Hold { reason: HoldReason::ReceiveWindow, count: 1, held_ns: 2 * SECOND }];
+    });
+    (held.progress, held.ts_ns) = (Progress::Open, at(3 * SECOND));
+    for (reason, is_found) in [(HoldReason::ReceiveWindow, true), (HoldReason::Nagle, false)] {
+        held.outbound().holding = Some(Holding { reason, since_ns: at(500 * MS) });
+        held.outbound().last_ns = at(3 * SECOND - MS);
+        let mut world = World::with_limit(128);
+        world.apply(on_listener(1));
+        let active_ns = at(3 * SECOND - MS);
+        world.connections =
+            vec![ConnectionSample { peer_window_zero: true, active_ns, ..sampled(1, Some(held.clone())) }];
+        world.sample_after(3 * SECOND);
+        assert_eq!(world.finding("zero-window").is_some(), is_found, "{reason:?}");
+    }
+}
+
+#[test]
+fn a_cork_that_nobody_lifts_is_the_applications() {
+    let corked = |held_ns: u64| {
+        sending(|outbound| {
+            (outbound.sent_ns, outbound.acked_ns) =
+                (Some(outbound.last_ns + held_ns), Some(outbound.last_ns + held_ns + 30 * US));
+            outbound.holds = vec![Hold { reason: HoldReason::Cork, count: 1, held_ns }];
+            outbound.held_last = Some(HoldReason::Cork);
+        })
+    };
+    let finding = found(&after(&times(3, &corked(207 * MS))), "cork-held");
+    assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
+    assert_eq!(evidence(&finding, "held_mean_us"), 207_000.0);
+    assert_eq!(after(&times(30, &corked(5 * MS))).finding("cork-held"), None, "lifted in time");
+    let few = [times(2, &corked(207 * MS)), times(40, &server())].concat();
+    assert_eq!(after(&few).finding("cork-held"), None);
+}
+
+#[test]
+fn a_window_that_begins_anew_is_found_where_it_held_something() {
+    let after_idle = |held_ns: u64, window_restarted| {
+        sending(|outbound| {
+            (outbound.sent_ns, outbound.acked_ns) =
+                (Some(outbound.last_ns + held_ns), Some(outbound.last_ns + held_ns + 30 * US));
+            outbound.holds = vec![Hold { reason: HoldReason::Congestion, count: 1, held_ns }];
+            outbound.window_restarted = window_restarted;
+        })
+    };
+    let finding = found(&after(&times(3, &after_idle(120 * MS, true))), "slow-start-after-idle");
+    assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
+    for healthy in [after_idle(120 * MS, false), after_idle(10 * MS, true)] {
+        assert_eq!(after(&times(3, &healthy)).finding("slow-start-after-idle"), None);
+    }
+}
+
+#[test]
+fn requests_whose_rest_waited_for_this_hosts_ack_are_found() {
+    let in_parts = |newest_ns: Option<u64>| {
+        let mut exchange = server().writing(at(41 * MS));
+        let inbound = exchange.inbound();
+        (inbound.last_ns, inbound.read_last_ns) = (at(40 * MS + 100 * US), Some(at(40 * MS + 200 * US)));
+        (inbound.starved_ns, inbound.reads) = (40 * MS, 2);
+        exchange.delayed_acks = Some(DelayedAcks { sent: 1, waited_us: 40_000, newest_ns });
+        exchange
+    };
+    let held = in_parts(Some(at(40 * MS)));
+    let finding = found(&after(&times(3, &held)), "delayed-ack");
+    assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
+    for newest_ns in [None, Some(at(0) - MS), Some(at(20 * MS)), Some(at(60 * MS))] {
+        let world = after(&times(3, &in_parts(newest_ns)));
+        assert_eq!(world.finding("delayed-ack"), None, "the rest did not follow the ACK: {newest_ns:?}");
+    }
 }
 
 #[test]
@@ -222,7 +297,7 @@ fn segments_sent_again_hurt_when_they_cost_time() {
     let again =
         |ack_ns| sending(|outbound| (outbound.retransmits, outbound.acked_ns) = (2, Some(outbound.last_ns + ack_ns)));
     let finding = found(&after(&times(4, &again(210 * MS))), "retransmits");
-    assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
+    assert_eq!((finding.owner, finding.severity), (Owner::Network, Severity::Warning));
     assert_eq!((evidence(&finding, "segments"), evidence(&finding, "exchanges")), (8.0, 4.0));
     assert_eq!(found(&after(&times(4, &again(2 * MS))), "retransmits").severity, Severity::Info);
     let probes = after(&times(400, &again(8 * MS)));
@@ -237,8 +312,9 @@ fn segments_sent_again_hurt_when_they_cost_time() {
 fn sockets_left_in_close_wait_are_the_applications() {
     let mut world = World::with_limit(128);
     (1..=3).for_each(|sock| world.apply(opened(sock, Role::Client, false)));
-    world.connections =
-        (1..=3).map(|sock| ConnectionSample { state: TcpState::CloseWait, ..sampled(sock, None) }).collect();
+    world.connections = (1..=3)
+        .map(|sock| ConnectionSample { state: TcpState::CloseWait, fin_ns: Some(at(0)), ..sampled(sock, None) })
+        .collect();
     world.sample_after(29 * SECOND);
     assert_eq!(world.finding("close-wait-leak"), None);
     world.sample_after(2 * SECOND);

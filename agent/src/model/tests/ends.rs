@@ -28,6 +28,8 @@ fn opened(sock: SockId, role: Role, client_port: u16) -> Event {
         comm: "one".into(),
         handshake_us: None,
         midway: false,
+        asked_ns: None,
+        syns_again: 0,
     })
 }
 

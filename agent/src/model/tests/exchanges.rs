@@ -2,7 +2,7 @@
 
 use super::facts::{Build, at, client, server};
 use super::world::{MS, START};
-use crate::model::event::{Exchange, Hold, HoldReason, Inbound, Outbound, Progress, Role, ThreadUse};
+use crate::model::event::{Exchange, Hold, HoldReason, Inbound, Outbound, Pauses, Progress, Role, ThreadUse};
 use crate::model::exchange::{First, counted, trailing_us, view};
 use crate::model::snapshot::{ExchangeView, Owner, SliceKind};
 
@@ -15,6 +15,10 @@ fn slices(view: &ExchangeView) -> Vec<(&'static str, u64)> {
 
 fn verdict(view: &ExchangeView) -> (&'static str, u64) {
     view.verdict.as_ref().map_or(("none", 0), |verdict| (verdict.kind.name(), verdict.us))
+}
+
+fn by_kind_of(view: &ExchangeView, kind: SliceKind) -> u64 {
+    counted(&view.slices).filter(|(other, _)| *other == kind).map(|(_, us)| us).sum()
 }
 
 fn assert_tiles(exchange: &Exchange, view: &ExchangeView) {
@@ -101,7 +105,14 @@ fn a_request_in_parts_waits_for_the_peer() {
 
 #[test]
 fn the_first_exchange_begins_with_the_handshake() {
-    let first = First { handshake_us: Some(400), queued_ns: START - 300 * MS, accepted_ns: START };
+    let first = First {
+        handshake_us: Some(400),
+        deferred: false,
+        queued_ns: START - 300 * MS,
+        accepted_ns: START,
+        ignored: None,
+        acceptor: 0,
+    };
     let view = |first: &First| view(&server(), Some(first));
     let queued = view(&first);
     assert_tiles(&server(), &queued);
@@ -121,7 +132,14 @@ fn the_first_exchange_begins_with_the_handshake() {
 fn a_server_that_speaks_first_begins_with_its_accept_or_write() {
     let greeting = Exchange { inbound: None, ..server() };
     assert_eq!(slices(&judged(&greeting)), [("ack_wait", 30)]);
-    let first = First { handshake_us: None, queued_ns: START - MS, accepted_ns: START };
+    let first = First {
+        handshake_us: None,
+        deferred: false,
+        queued_ns: START - MS,
+        accepted_ns: START,
+        ignored: None,
+        acceptor: 0,
+    };
     let view = view(&greeting, Some(&first));
     assert_tiles(&greeting, &view);
     assert_eq!(slices(&view), [("accept_queue", 1_000), ("app", 950), ("ack_wait", 30)]);
@@ -136,10 +154,113 @@ fn nagle_holds_are_the_kernels_and_the_ack_behind_them_is_the_peers() {
     outbound.holds =
         vec![Hold { reason: HoldReason::Nagle, count: 1, held_ns: at(43 * MS) - outbound.last_ns + 3 * US }];
     let view = judged(&exchange);
-    let expected =
-        [("receive_queue", 50), ("app", 900), ("nagle", 3), ("app", 17), ("nagle", 42_030), ("ack_wait", 1_000)];
+    let expected = [("receive_queue", 50), ("app", 920), ("nagle", 42_030), ("ack_wait", 1_000)];
+    assert_eq!(slices(&view), expected, "what was held while the application wrote on held nobody up");
+    assert_eq!(verdict(&view), ("nagle", 42_030));
+}
+
+#[test]
+fn a_hold_over_the_applications_own_work_is_the_applications() {
+    let mut exchange = server();
+    let outbound = exchange.outbound();
+    (outbound.last_ns, outbound.sent_ns, outbound.writes) = (at(51 * MS), Some(at(51 * MS)), 3);
+    outbound.acked_ns = Some(at(51 * MS + 30 * US));
+    for reason in [HoldReason::Nagle, HoldReason::Cork] {
+        exchange.outbound().holds = vec![Hold { reason, count: 1, held_ns: 40 * MS }];
+        exchange.outbound().held_last = Some(reason);
+        let view = judged(&exchange);
+        assert_eq!(slices(&view), [("receive_queue", 50), ("app", 50_950), ("ack_wait", 30)], "{reason:?}");
+    }
+    let outbound = exchange.outbound();
+    (outbound.last_ns, outbound.sent_ns) = (at(11 * MS), Some(at(41 * MS)));
+    outbound.acked_ns = Some(at(41 * MS + 30 * US));
+    let view = judged(&exchange);
+    let expected = [("receive_queue", 50), ("app", 10_950), ("cork", 30_000), ("ack_wait", 30)];
+    assert_eq!(slices(&view), expected, "what it held beyond that is the hold's");
+}
+
+#[test]
+fn what_held_last_comes_at_the_end() {
+    let mut exchange = server();
+    let outbound = exchange.outbound();
+    (outbound.last_ns, outbound.sent_ns, outbound.writes) = (at(3_001 * MS), Some(at(3_041 * MS)), 9);
+    outbound.acked_ns = Some(at(3_041 * MS + 30 * US));
+    let hold = |reason, held_ns| Hold { reason, count: 1, held_ns };
+    outbound.holds = vec![hold(HoldReason::Nagle, 40 * MS), hold(HoldReason::ReceiveWindow, 2_900 * MS)];
+    outbound.held_last = Some(HoldReason::Nagle);
+    exchange.ts_ns = at(4_000 * MS);
+    let expected = [
+        ("receive_queue", 50),
+        ("app", 900),
+        ("receive_window", 2_900_000),
+        ("app", 100_050),
+        ("nagle", 40_000),
+        ("ack_wait", 30),
+    ];
+    assert_eq!(slices(&judged(&exchange)), expected);
+}
+
+#[test]
+fn waits_for_a_cpu_between_writes_are_the_kernels() {
+    let mut exchange = server();
+    let outbound = exchange.outbound();
+    (outbound.last_ns, outbound.sent_ns, outbound.writes) = (at(101 * MS), Some(at(101 * MS)), 5);
+    outbound.acked_ns = Some(at(101 * MS + 30 * US));
+    let pauses = Pauses { run_delay_ns: 70 * MS, cpu_ns: 28 * MS, complete: true };
+    outbound.pauses = Some(pauses);
+    let view = judged(&exchange);
+    let expected = [("receive_queue", 50), ("app", 900), ("run_queue", 70_000), ("app", 30_050), ("ack_wait", 30)];
     assert_eq!(slices(&view), expected);
-    assert_eq!(verdict(&view), ("nagle", 42_033));
+    assert_eq!((view.slices[3].cpu_us, verdict(&view)), (Some(28_000), ("run_queue", 70_000)));
+    exchange.outbound().pauses = Some(Pauses { complete: false, ..pauses });
+    assert_eq!(judged(&exchange).slices[3].cpu_us, None, "of some pauses it is not known");
+    exchange.outbound().blocked_ns = 90 * MS;
+    let view = judged(&exchange);
+    let expected = [("congestion", 90_000), ("run_queue", 10_050)];
+    assert_eq!(slices(&view)[2..4], expected, "without room it had no use for a processor");
+}
+
+#[test]
+fn a_writer_without_room_waited_for_the_peer_or_for_the_network() {
+    let mut exchange = server();
+    let outbound = exchange.outbound();
+    (outbound.last_ns, outbound.sent_ns, outbound.writes) = (at(501 * MS), Some(at(501 * MS)), 2);
+    (outbound.acked_ns, outbound.blocked_ns) = (Some(at(501 * MS + 30 * US)), 500 * MS);
+    let with_window = |window_ns: u64| {
+        let mut exchange = exchange.clone();
+        exchange.outbound().window_limited_ns = window_ns;
+        judged(&exchange)
+    };
+    let network = with_window(0);
+    assert_eq!(slices(&network)[2], ("congestion", 500_000));
+    assert_eq!(network.verdict.map(|verdict| verdict.kind), Some(SliceKind::Congestion));
+    assert_eq!(slices(&with_window(100 * MS))[2..4], [("receive_window", 100_000), ("congestion", 400_000)]);
+    assert_eq!(slices(&with_window(400 * MS))[2..4], [("receive_window", 400_000), ("send_buffer", 100_000)]);
+}
+
+#[test]
+fn what_the_peer_had_already_was_not_waited_for() {
+    let mut exchange = server().acked(at(401 * MS));
+    let outbound = exchange.outbound();
+    (outbound.retransmits, outbound.retransmit_ns) = (1, Some(at(201 * MS)));
+    let view = judged(&exchange);
+    assert_eq!(slices(&view)[2..], [("ack_wait", 20), ("retransmit", 400_030)]);
+    let told = {
+        exchange.outbound().spurious = 1;
+        judged(&exchange)
+    };
+    assert_eq!(slices(&told)[2..], [("ack_wait", 20)], "its next request was lost, and the ACK with it");
+    (exchange.outbound().spurious, exchange.outbound().retransmit_ns) = (0, Some(at(401 * MS - 5 * US)));
+    assert_eq!(slices(&judged(&exchange))[2..], [("ack_wait", 20)], "the ACK came before it can have arrived");
+    let outbound = exchange.outbound();
+    (outbound.retransmits, outbound.retransmit_ns) = (0, None);
+    assert_eq!(slices(&judged(&exchange))[2..], [("ack_wait", 20)], "no ACK is delayed for so long");
+    exchange.outbound().bytes = 300_000;
+    assert_eq!(slices(&judged(&exchange))[2..], [("ack_wait", 400_050)], "so many wait in the network's queues");
+    let mut call = client();
+    let outbound = call.outbound();
+    (outbound.retransmits, outbound.spurious, outbound.acked_ns) = (1, 1, Some(at(4 * MS)));
+    assert_eq!(slices(&judged(&call)), [("response", 5_000), ("receive_queue", 100)], "the peer had the request");
 }
 
 #[test]
@@ -169,14 +290,14 @@ fn a_shut_window_is_the_peers() {
     (outbound.last_ns, outbound.sent_ns) = (at(500 * MS), Some(at(900 * MS)));
     (outbound.blocked_ns, outbound.window_limited_ns) = (490 * MS, 880 * MS);
     let view = judged(&exchange);
-    let by_kind = |kind| counted(&view.slices).filter(|(other, _)| *other == kind).map(|(_, us)| us).sum::<u64>();
+    let by_kind = |kind| by_kind_of(&view, kind);
     assert_eq!((by_kind(SliceKind::ReceiveWindow), by_kind(SliceKind::SendBuffer)), (880_000, 10_000));
     assert_eq!(verdict(&view).0, "receive_window");
     let mut network = exchange.clone();
     network.outbound().window_limited_ns = 0;
     network.outbound().holds = vec![Hold { reason: HoldReason::Congestion, count: 3, held_ns: 890 * MS }];
     let view = judged(&network);
-    assert!(slices(&view).contains(&("send_buffer", 490_000)) && slices(&view).contains(&("congestion", 400_000)));
+    assert_eq!(by_kind_of(&view, SliceKind::Congestion), 890_000, "whether its writer was blocked or not");
 }
 
 #[test]
@@ -310,6 +431,13 @@ impl Garbage {
             window_limited_ns: self.span(),
             retransmits: (self.next() % 2) as u32,
             writer: self.maybe(Self::thread),
+            pauses: self.maybe(|garbage| Pauses {
+                run_delay_ns: garbage.span(),
+                cpu_ns: garbage.span(),
+                complete: garbage.next().is_multiple_of(2),
+            }),
+            held_last: self.maybe(|garbage| reasons[garbage.next() as usize % 5]),
+            spurious: (self.next() % 2) as u32,
             ..Outbound::default()
         }
     }
@@ -325,8 +453,9 @@ impl Garbage {
             progress,
             inbound: self.maybe(Self::inbound),
             outbound: self.maybe(Self::outbound),
-            min_rtt_us: self.maybe(|garbage| garbage.next() as u32),
+            min_rtt_us: self.maybe(|garbage| garbage.next() as u32 >> (garbage.next() % 32)),
             delayed_acks: None,
+            end: None,
         }
     }
 }
@@ -339,12 +468,20 @@ fn whatever_the_facts_are_the_slices_tile() {
         let exchange = garbage.exchange();
         let first = First {
             handshake_us: garbage.maybe(Garbage::span),
+            deferred: false,
             queued_ns: garbage.time(),
             accepted_ns: garbage.time(),
+            ignored: None,
+            acceptor: garbage.next() as u32 % 3,
         };
         let view = view(&exchange, garbage.next().is_multiple_of(2).then_some(&first));
         assert_tiles(&exchange, &view);
         kinds.extend(view.slices.iter().map(|slice| slice.kind));
     }
-    assert_eq!(kinds.len(), SliceKind::ALL.len(), "every kind came up");
+    // These follow from more than the facts of one exchange.
+    let beyond =
+        [SliceKind::Connect, SliceKind::ConnectRefused, SliceKind::Ignored, SliceKind::Throttled, SliceKind::Streaming];
+    let missing: Vec<_> =
+        SliceKind::ALL.into_iter().filter(|kind| !kinds.contains(kind) && !beyond.contains(kind)).collect();
+    assert_eq!(missing, [], "every kind came up");
 }

@@ -48,6 +48,7 @@ pub(crate) fn server() -> Exchange {
         outbound: Some(outbound),
         min_rtt_us: Some(20),
         delayed_acks: None,
+        end: None,
     }
 }
 

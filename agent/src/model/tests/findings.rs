@@ -2,6 +2,7 @@
 
 use super::world::{MS, SECOND, World, address, listener};
 use crate::model::event::{ListenerSample, Stage};
+use crate::model::output::FindingState;
 use crate::model::snapshot::{Finding, Owner, Severity};
 
 fn evidence(finding: &Finding, name: &str) -> Option<f64> {
@@ -33,6 +34,38 @@ fn a_healthy_loaded_server_is_left_in_peace() {
         assert_eq!(world.model.snapshot().findings, []);
         assert!(world.reported_findings().is_empty());
     }
+}
+
+#[test]
+fn a_finding_begins_changes_and_ends() {
+    let mut world = World::with_limit(511);
+    world.listeners[0].depth = 512;
+    let refusing = |world: &mut World| {
+        for _ in 0..3 {
+            world.now += 50 * MS;
+            world.accept(0, 1, 900 * MS, MS);
+            world.refuse(0, Stage::Syn);
+        }
+        world.sample_after(100 * MS);
+    };
+    (0..20).for_each(|_| refusing(&mut world));
+    // Nobody accepts any more: the owner stays, but what is said changes.
+    world.listeners[0].queued += 1;
+    for _ in 0..20 {
+        world.now += 100 * MS;
+        world.refuse(0, Stage::Syn);
+        world.sample_after(100 * MS);
+    }
+    world.listeners[0].depth = 0;
+    for _ in 0..12 {
+        world.sample_after(SECOND);
+    }
+    let states: Vec<_> = world.states_of("accept-queue-overflow");
+    assert_eq!(states.first(), Some(&FindingState::Begun), "{states:?}");
+    assert_eq!(states.last(), Some(&FindingState::Ended), "{states:?}");
+    let begun = states.iter().filter(|state| **state == FindingState::Begun).count();
+    assert_eq!(begun, 1, "{states:?}");
+    assert_eq!(world.model.snapshot().findings, []);
 }
 
 #[test]
@@ -171,7 +204,7 @@ fn unanswered_syn_acks_count_only_while_the_accept_queue_has_room() {
     let finding = world.finding("syn-queue-pressure").expect("a finding");
     assert_eq!(finding.headline, "Handshakes stall: 40 SYN-ACKs had to be sent again.");
     let mut world = World::with_limit(128);
-    world.listeners[0].synack_retransmits = 40;
+    (world.listeners[0].synack_retransmits, world.listeners[0].synack_acked) = (40, Some(40));
     world.refuse(0, Stage::Ack);
     world.sample_after(SECOND);
     assert_eq!(world.finding("syn-queue-pressure"), None);
@@ -204,6 +237,7 @@ fn a_clamped_backlog_is_information_until_the_queue_is_used() {
 #[test]
 fn one_worker_that_takes_nearly_all_is_uneven() {
     let mut world = World::with_limit(128);
+    world.waiting = vec![super::accepts::waits(1, true), super::accepts::waits(2, true)];
     for step in 0..1_000_u32 {
         world.now += 3 * MS;
         // An event loop: the call begins when the connection is there already.

@@ -6,7 +6,7 @@ use super::world::{MS, SECOND, World};
 use crate::model::event::{
     Event, Exchange, Progress, Recognised, RequestLine, Role, Sign, Sleep, SockId, ThreadSample,
 };
-use crate::model::snapshot::Severity;
+use crate::model::snapshot::{Owner, Severity};
 
 fn speaks(world: &mut World, sock: SockId, sign: Sign) {
     world.apply(Event::Recognised(Recognised { ts_ns: at(0), sock, sign }));
@@ -145,4 +145,24 @@ fn a_connection_says_what_its_exchanges_are() {
     assert_eq!((view(3).pipelined, view(3).first_request.as_ref(), view(3).multiplexed), (0, None, false));
     // The client's thinking between the two is in neither.
     assert!(view(3).recent.iter().all(|exchange| exchange.total_us < 1_000), "{:?}", view(3).recent);
+}
+
+/// Requests that an event loop has put aside and answers one by one, while this is watched.
+pub(super) fn put_aside(target: &str) -> World {
+    let mut world = site(Sleep::Events, 4);
+    world.model.set_target(target.to_owned());
+    polled(&mut world, &[(1, 1_500), (2, 2_000), (3, 2_500), (4, 3_000)]);
+    world
+}
+
+#[test]
+fn by_port_alone_nobody_is_said_to_wait_by_design() {
+    let found = put_aside("port 8080").finding("slow-app").expect("a finding");
+    assert_eq!((found.severity, found.owner), (Severity::Info, Owner::Unknown), "{found:?}");
+    assert!(found.fix.contains("--pid"), "{}", found.fix);
+    let mut world = site(Sleep::Events, 3);
+    world.model.set_target("port 8080".to_owned());
+    polled(&mut world, &[(1, 3_000), (2, 3_000), (3, 3_000)]);
+    let found = world.finding("slow-app").expect("a finding");
+    assert_eq!(found.severity, Severity::Info, "{found:?}");
 }

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use crate::model::event::{
-    Accept, ConnectionSample, DatagramFlow, DatagramSample, Event, InAccept, ListenerSample, Overflow, Sample, SockId,
-    Stage, ThreadSample, Waiting,
+    Accept, ConnectionSample, DatagramFlow, DatagramSample, Event, InAccept, LeftQueue, ListenerSample, NetSettings,
+    Overflow, Sample, SockId, Stage, ThreadSample, UnixListener, Waiting,
 };
-use crate::model::output::{Output, OverflowOutput, Summary};
+use crate::model::output::{FindingState, Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView};
 use crate::model::{Model, Setup};
 
@@ -52,6 +52,12 @@ pub(crate) fn listener(sock: SockId, limit: u32) -> ListenerSample {
         synack_retransmits: 0,
         eagain: 0,
         abandoned: 0,
+        fails: Some(Vec::new()),
+        left: Some(LeftQueue::default()),
+        others: Vec::new(),
+        synack_acked: Some(0),
+        defer_accept: Some(0),
+        unwatched: false,
     }
 }
 
@@ -90,10 +96,12 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) listeners: Vec<ListenerSample>,
     pub(crate) in_accept: Vec<InAccept>,
+    pub(crate) settings: Vec<NetSettings>,
     pub(crate) connections: Vec<ConnectionSample>,
     pub(crate) threads: Vec<ThreadSample>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) datagrams: Vec<DatagramSample>,
+    pub(crate) unix: Vec<UnixListener>,
     pub(crate) out: Vec<Output>,
     /// What the model was given.
     pub(crate) given: Vec<Event>,
@@ -108,10 +116,12 @@ impl World {
             now: START,
             listeners,
             in_accept: Vec::new(),
+            settings: Vec::new(),
             connections: Vec::new(),
             threads: Vec::new(),
             waiting: Vec::new(),
             datagrams: Vec::new(),
+            unix: Vec::new(),
             out: Vec::new(),
             given: Vec::new(),
             next_sock: 1_000_000,
@@ -130,6 +140,20 @@ impl World {
 
     /// A connection to listener `at` is queued and accepted by `tid` now; it waited, and the call lasted.
     pub(crate) fn accept(&mut self, at: usize, tid: u32, waited_ns: u64, call_ns: u64) {
+        self.accept_of("10.0.0.9:40122", at, tid, waited_ns, call_ns);
+    }
+
+    /// The connection that was accepted last.
+    pub(crate) fn accepted(&self) -> SockId {
+        self.next_sock
+    }
+
+    /// A connection of this client to the first listener is accepted at once.
+    pub(crate) fn accept_from(&mut self, peer: &str) {
+        self.accept_of(peer, 0, 1, 0, 0);
+    }
+
+    fn accept_of(&mut self, peer: &str, at: usize, tid: u32, waited_ns: u64, call_ns: u64) {
         self.next_sock += 1;
         let listener = &mut self.listeners[at];
         listener.queued += 1;
@@ -139,7 +163,7 @@ impl World {
             sock: self.next_sock,
             listener: listener.sock,
             local: address("10.0.0.1:8080"),
-            peer: address("10.0.0.9:40122"),
+            peer: address(peer),
             pid: 4242,
             tid,
             comm: format!("worker-{tid}").into(),
@@ -165,7 +189,7 @@ impl World {
         }
         let (listener, depth, limit) = (listener.sock, listener.depth, listener.limit);
         let peer = address("10.0.0.7:53122");
-        let overflow = Overflow { ts_ns: self.now, listener, peer, stage, depth, limit, syn_depth: 0 };
+        let overflow = Overflow { ts_ns: self.now, listener, peer, stage, depth, limit, syn_depth: 0, bytes: None };
         self.apply(Event::Overflow(overflow));
     }
 
@@ -176,11 +200,13 @@ impl World {
             ts_ns: self.now,
             listeners: self.listeners.clone(),
             in_accept: self.in_accept.clone(),
+            settings: self.settings.clone(),
             connections: self.connections.clone(),
             connections_open: self.connections.len() as u64,
             threads: self.threads.clone(),
             waiting: self.waiting.clone(),
             datagrams: self.datagrams.clone(),
+            unix: self.unix.clone(),
             somaxconn: vec![(1, 4_096)],
             ..Sample::default()
         };
@@ -208,10 +234,19 @@ impl World {
 
     pub(crate) fn reported_findings(&self) -> Vec<Finding> {
         let finding = |output: &Output| match output {
-            Output::Finding(finding) => Some(finding.finding.clone()),
+            Output::Finding(finding) if finding.state != FindingState::Ended => Some(finding.finding.clone()),
             _ => None,
         };
         self.out.iter().filter_map(finding).collect()
+    }
+
+    /// What became of the finding of a kind, in order.
+    pub(crate) fn states_of(&self, kind: &str) -> Vec<FindingState> {
+        let state = |output: &Output| match output {
+            Output::Finding(told) if told.finding.kind == kind => Some(told.state),
+            _ => None,
+        };
+        self.out.iter().filter_map(state).collect()
     }
 
     pub(crate) fn finish(&mut self) -> Summary {

@@ -110,7 +110,7 @@ fn other_files_are_refused() {
     let mut newer = recording(&[]);
     newer[PREAMBLE - 2] = 9;
     let error = Reader::new(newer.as_slice()).err().map(|error| error.to_string());
-    assert_eq!(error.as_deref(), Some("a recording of format version 9; this backscope reads version 2"));
+    assert_eq!(error.as_deref(), Some("a recording of format version 9; this backscope reads versions 2 and 4"));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn contents_without_meaning_are_left_out() {
 #[test]
 fn a_chunk_that_is_too_long_is_neither_written_nor_believed() {
     assert!(chunk(Kind::Entries, 0, &vec![0; MAX_CONTENTS + 1]).is_none());
-    let notices = Entry::Notices(vec!["x".repeat(MAX_CONTENTS)]);
+    let notices: Entry = Entry::Notices(vec!["x".repeat(MAX_CONTENTS)]);
     let mut writer = super::Writer::new(Vec::new(), &header(setup("full"))).unwrap();
     assert!(writer.write(&notices).is_err());
 }

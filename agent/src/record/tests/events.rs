@@ -3,11 +3,12 @@
 use super::super::{Entry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
-    Accept, Call, ClientHello, Closed, ConnectionPart, ConnectionSample, Cost, DatagramFlow, DatagramSample,
-    DelayedAcks, Ending, Event, Exchange, Hold, HoldReason, Http2Streams, InAccept, Inbound, Moment, Opened, Outbound,
-    Overflow, Process, ProcessChange, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine, Role, Sample,
-    ServerHello, Side, Sign, Sleep, Stage, Syn, SynAckRetransmit, TcpState, ThreadSample, ThreadUse, TlsRecord,
-    Waiting, What,
+    Accept, AcceptFails, Call, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample, Cost, CpuLimit,
+    CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending, Event, Exchange, Hold, HoldReason,
+    Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue, ListenerSample, Moment, NetSettings, Opened,
+    OtherListener, Outbound, Outcome, Overflow, Pauses, Process, ProcessChange, Progress, QuicDatagram, QuicPackets,
+    Recognised, RequestLine, Role, Sample, ServerHello, Side, Sign, Sleep, Stage, Syn, SynAckRetransmit, TcpState,
+    ThreadSample, ThreadUse, TlsRecord, UnixListener, Used, Waiting, What, Why,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
 
@@ -41,11 +42,19 @@ fn exchange() -> Exchange {
         role: Role::Client,
         midway: true,
         progress: Progress::Followed,
-        inbound: Some(Inbound { first_ns: START, reader: Some(thread), bytes: 1 << 40, ..Inbound::default() }),
+        inbound: Some(Inbound {
+            first_ns: START,
+            reader: Some(thread),
+            bytes: 1 << 40,
+            left: true,
+            ..Inbound::default()
+        }),
         outbound: Some(Outbound {
             first_ns: START,
             sent_ns: Some(START + 1),
             last_sizes: [12, 1],
+            gaps: 3,
+            longest_gap_ns: 7 << 20,
             holds: [
                 HoldReason::Nagle,
                 HoldReason::Cork,
@@ -56,10 +65,16 @@ fn exchange() -> Exchange {
             .map(hold)
             .into(),
             writer: Some(thread),
+            pauses: Some(Pauses { run_delay_ns: 6, cpu_ns: 7, complete: true }),
+            held_last: Some(HoldReason::Nagle),
+            holding: Some(Holding { reason: HoldReason::Cork, since_ns: START }),
+            window_restarted: true,
+            spurious: 3,
             ..Outbound::default()
         }),
         min_rtt_us: Some(9),
         delayed_acks: Some(DelayedAcks { sent: 2, waited_us: 80_000, newest_ns: Some(START + 40_000_000) }),
+        end: Some(End { ts_ns: START, by: Side::Peer, how: Ending::Fin, gone: true }),
     }
 }
 
@@ -71,10 +86,12 @@ fn sample() -> Sample {
         active_ns: START,
         peer_window_zero: true,
         window_zero: false,
+        fin_ns: Some(START),
+        next: Some((START, START + 1)),
     };
     Sample {
         ts_ns: START + SECOND,
-        listeners: vec![listener(LISTENER, 511)],
+        listeners: vec![failing_listener()],
         in_accept: vec![InAccept { pid: 1, tid: 2, listener: LISTENER, since_ns: START }],
         connections: vec![connection(TcpState::Established), connection(TcpState::CloseWait)],
         connections_open: 2,
@@ -104,6 +121,35 @@ fn sample() -> Sample {
         seen: 17,
         somaxconn: vec![(1, 4_096)],
         cost: Cost { probe_runs: Some(9), probe_ns: None, agent_cpu_us: 1, agent_rss_bytes: 2 },
+        unix: vec![UnixListener {
+            sock: 5,
+            path: "/run/php.sock".into(),
+            pid: 1,
+            comm: "php-fpm".into(),
+            holders: vec![1, 2],
+            netns: 3,
+            depth: 4,
+            limit: 5,
+            refused: Some(6),
+        }],
+        settings: vec![NetSettings {
+            netns: 1,
+            here: Some(true),
+            syncookies: 1,
+            syn_retries: 6,
+            syn_linear_timeouts: 4,
+            abort_on_overflow: true,
+        }],
+    }
+}
+
+fn failing_listener() -> ListenerSample {
+    let used = Some(Used { open: 30, limit: 31 });
+    ListenerSample {
+        fails: Some(vec![AcceptFails { errno: 24, count: 7, first_ns: START, pid: 1, tid: 2, used }]),
+        left: Some(LeftQueue { closed: 1, reset: 2, late: 3, late_us: 4, cut: 5 }),
+        others: vec![OtherListener { pid: 9, comm: "old".into(), local: address("0.0.0.0:8080"), depth: 1, limit: 2 }],
+        ..listener(LISTENER, 511)
     }
 }
 
@@ -120,9 +166,17 @@ pub(super) fn every() -> Vec<Event> {
             depth: 1,
             limit: 2,
             syn_depth: 3,
+            bytes: Some(5),
         }),
         Event::Syn(Syn { ts_ns: START, listener: LISTENER, peer, depth: 1, syn_depth: 2, tfo_bytes: Some(0) }),
-        Event::SynAckRetransmit(SynAckRetransmit { ts_ns: START, listener: LISTENER, peer, count: 3 }),
+        Event::SynAckRetransmit(SynAckRetransmit {
+            ts_ns: START,
+            listener: LISTENER,
+            peer,
+            count: 3,
+            first_ns: Some(START - 7_000_000_000),
+            ignored: true,
+        }),
         Event::Opened(Opened {
             ts_ns: START,
             sock: 78,
@@ -134,6 +188,8 @@ pub(super) fn every() -> Vec<Event> {
             comm: String::new(),
             handshake_us: Some(1),
             midway: true,
+            asked_ns: Some(2),
+            syns_again: 3,
         }),
         Event::Exchange(exchange()),
         Event::Closed(Closed {
@@ -148,6 +204,15 @@ pub(super) fn every() -> Vec<Event> {
             retransmits: 3,
             delayed_acks: None,
             delayed_ack_us: 4,
+            why: Some(Why::Aborted),
+            idle_ns: Some(5),
+            unread_bytes: 6,
+            unacked_bytes: 7,
+            unanswered: true,
+            asked_ns: Some(8),
+            min_rtt_us: Some(9),
+            unseen: false,
+            multipath: true,
         }),
         Event::Process(Process {
             ts_ns: START,
@@ -161,7 +226,12 @@ pub(super) fn every() -> Vec<Event> {
     .into_iter()
     .chain(moments())
     .chain(signs())
-    .chain([quic()])
+    .chain([
+        quic(),
+        connect(),
+        Event::Late(Late { ts_ns: START, local: peer, peer, bytes: 9, lingers: Some((3, 4)) }),
+        cpu(),
+    ])
     .collect()
 }
 
@@ -229,6 +299,38 @@ fn quic() -> Event {
     })
 }
 
+fn connect() -> Event {
+    Event::Connect(Connect {
+        ts_ns: START,
+        sock: 79,
+        peer: address("10.0.0.7:80"),
+        pid: 4242,
+        comm: "wörker".into(),
+        tid: Some(4243),
+        asked_ns: START - SECOND,
+        outcome: Outcome::Failed,
+        error: Some(111),
+        inferred: true,
+        syns: 2,
+        ports: Some((32_768, 60_999)),
+        time_wait: Some(12),
+    })
+}
+
+fn cpu() -> Event {
+    let limit = CpuLimit {
+        path: "/pods/wörld".into(),
+        quota_us: 13_000,
+        period_us: 100_000,
+        periods: 42,
+        throttled: 20,
+        throttled_ns: u64::MAX,
+        pids: vec![4242],
+    };
+    let refresh = CpuRefresh { cpus: Some(2), runnable: None, stopped: vec![7] };
+    Event::Cpu(CpuState { ts_ns: START, limits: vec![limit], refresh: Some(refresh) })
+}
+
 /// A type that is added must be added to [`every`].
 fn place(event: &Event) -> usize {
     match event {
@@ -245,6 +347,9 @@ fn place(event: &Event) -> usize {
         Event::Moment(_) => 10,
         Event::Recognised(_) => 11,
         Event::Quic(_) => 12,
+        Event::Connect(_) => 13,
+        Event::Late(_) => 14,
+        Event::Cpu(_) => 15,
     }
 }
 
@@ -253,7 +358,7 @@ fn every_event_comes_back_as_it_was() {
     let events = every();
     let mut places: Vec<_> = events.iter().map(place).collect();
     places.dedup();
-    assert_eq!(places, (0..=12).collect::<Vec<_>>());
+    assert_eq!(places, (0..=15).collect::<Vec<_>>());
     let mut entries: Vec<Entry> = events.into_iter().map(Entry::Event).collect();
     entries.insert(0, Entry::Batch(START));
     entries.insert(1, Entry::Target("server 4242 (+1 child)".into()));
@@ -274,7 +379,7 @@ fn the_version_changes_with_what_is_serialised() {
     let print = (VERSION, bytes.len(), crc32fast::hash(&bytes));
     assert_eq!(
         print,
-        (2, 1_587, 2_272_907_044),
+        (4, 2_056, 1_179_852_544),
         "serialised in another way: raise record::VERSION, note the new print"
     );
 }

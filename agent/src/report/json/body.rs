@@ -1,13 +1,16 @@
 //! The bodies of the objects but the last, field by field.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::event::{Accept, Process, ProcessChange, Stage, Syn, SynAckRetransmit};
-use crate::model::output::{Lost, OverflowOutput};
-use crate::model::snapshot::{Finding, ListenerView, Owner, Severity, Totals, WaitView};
+use crate::model::event::{
+    Accept, LeftQueue, OtherListener, Process, ProcessChange, Stage, Syn, SynAckRetransmit, UnixListener,
+};
+use crate::model::output::{FindingOutput, Lost, OverflowOutput};
+use crate::model::snapshot::{ListenerView, Severity, Totals, WaitView};
 use crate::report::Attached;
 
 #[derive(Serialize)]
@@ -69,9 +72,48 @@ impl From<WaitView> for WaitBody {
     }
 }
 
+/// Connections that did not wait in the queue until they were accepted.
+#[derive(Serialize)]
+pub(super) struct LeftBody {
+    peer_closed: u64,
+    peer_reset: u64,
+    late: u64,
+    late_us: u64,
+    reset_by_close: u64,
+}
+
+impl From<LeftQueue> for LeftBody {
+    fn from(left: LeftQueue) -> Self {
+        let LeftQueue { closed, reset, late, late_us, cut } = left;
+        Self { peer_closed: closed, peer_reset: reset, late, late_us, reset_by_close: cut }
+    }
+}
+
+#[derive(Serialize)]
+struct OtherBody<'a> {
+    pid: u32,
+    comm: &'a str,
+    local: String,
+    accept_depth: u32,
+    limit: u32,
+}
+
+impl<'a> From<&'a OtherListener> for OtherBody<'a> {
+    fn from(other: &'a OtherListener) -> Self {
+        let OtherListener { pid, ref comm, local, depth, limit } = *other;
+        Self { pid, comm, local: local.to_string(), accept_depth: depth, limit }
+    }
+}
+
+/// Where a listener listens: IP or Unix-domain sockets.
+pub(crate) fn family(local: SocketAddr) -> &'static str {
+    if local.is_ipv4() { "ipv4" } else { "ipv6" }
+}
+
 #[derive(Serialize)]
 pub(super) struct ListenerBody<'a> {
     sock: String,
+    family: &'static str,
     local: String,
     pid: u32,
     comm: &'a str,
@@ -79,6 +121,7 @@ pub(super) struct ListenerBody<'a> {
     closed: bool,
     backlog: Option<u32>,
     limit: u32,
+    defer_accept_s: Option<u64>,
     accept_depth: u32,
     accept_peak: u32,
     syn_depth: u32,
@@ -90,6 +133,12 @@ pub(super) struct ListenerBody<'a> {
     queued: u64,
     accepted: u64,
     abandoned: u64,
+    left_queue: Option<LeftBody>,
+    accept_fails: Option<u64>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    accept_errors: Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<OtherBody<'a>>,
     accept_wait_us: WaitBody,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gaps: Vec<&'static str>,
@@ -100,6 +149,7 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
         let totals = &view.totals;
         Self {
             sock: view.sock.to_string(),
+            family: family(view.local),
             local: view.local.to_string(),
             pid: view.pid,
             comm: &view.comm,
@@ -107,6 +157,7 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
             closed: view.closed,
             backlog: view.backlog,
             limit: view.limit,
+            defer_accept_s: view.defer_accept_s,
             accept_depth: view.depth,
             accept_peak: view.peak,
             syn_depth: view.syn_depth,
@@ -118,17 +169,88 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
             queued: totals.queued,
             accepted: totals.accepted,
             abandoned: totals.abandoned,
+            left_queue: totals.left.map(LeftBody::from),
+            accept_fails: totals.accept_fails,
+            accept_errors: view.accept_errors.iter().map(|(name, count)| (name.clone(), json!(count))).collect(),
+            others: view.others.iter().map(OtherBody::from).collect(),
             accept_wait_us: view.wait.into(),
             gaps: gaps([
                 (view.backlog.is_none(), "backlog: listen() ran before the attach"),
+                (view.defer_accept_s.is_none(), "defer_accept_s: not in recordings of version 2"),
                 (totals.overflow_ack.is_none(), ACK_GAP),
                 (totals.syn_dropped.is_none(), "syn_dropped: no hook on this kernel tells these drops apart"),
                 (totals.cookies_sent.is_none(), "cookies_sent: no hook on this kernel sees syncookies"),
+                (totals.left.is_none(), "left_queue: no hook on this kernel sees who enters the queue"),
+                (totals.accept_fails.is_none(), "accept_fails: no hook on this kernel sees every call that fails"),
                 (view.wait.count == 0, "accept_wait_us: no accept with a known wait yet"),
             ]),
         }
     }
 }
+
+/// A listener that is a Unix-domain socket has the fields of any other; most are of TCP and `null`.
+#[derive(Serialize)]
+pub(super) struct UnixBody<'a> {
+    sock: String,
+    family: &'static str,
+    local: String,
+    path: &'a str,
+    pid: u32,
+    comm: &'a str,
+    holders: &'a [u32],
+    closed: bool,
+    backlog: Option<u32>,
+    limit: u32,
+    defer_accept_s: Option<u64>,
+    accept_depth: u32,
+    accept_peak: Option<u32>,
+    refused: Option<u64>,
+    syn_depth: Option<u32>,
+    overflows: UnixOverflows,
+    cookies_sent: Option<u64>,
+    accepted: Option<u64>,
+    accept_wait_us: WaitBody,
+    gaps: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct UnixOverflows {
+    syn: Option<u64>,
+    ack: Option<u64>,
+}
+
+impl<'a> From<&'a UnixListener> for UnixBody<'a> {
+    fn from(view: &'a UnixListener) -> Self {
+        Self {
+            sock: view.sock.to_string(),
+            family: "unix",
+            local: format!("unix:{}", view.path),
+            path: &view.path,
+            pid: view.pid,
+            comm: &view.comm,
+            holders: &view.holders,
+            closed: false,
+            backlog: None,
+            limit: view.limit,
+            defer_accept_s: None,
+            accept_depth: view.depth,
+            accept_peak: None,
+            refused: view.refused,
+            syn_depth: None,
+            overflows: UnixOverflows { syn: None, ack: None },
+            cookies_sent: None,
+            accepted: None,
+            accept_wait_us: WaitView::default().into(),
+            gaps: gaps([
+                (true, UNIX_GAP),
+                (view.refused.is_none(), "refused: no hook counts who finds the queue of this socket full"),
+            ]),
+        }
+    }
+}
+
+const UNIX_GAP: &str = "backlog, defer_accept_s, accept_peak, syn_depth, overflows, cookies_sent, accepted, \
+     accept_wait_us: of a Unix-domain socket the queue is looked at, and no hook watches its connections";
 
 const ACK_GAP: &str =
     "overflows.ack: this kernel does not tell ignored final ACKs from dropped SYNs; both are in overflows.syn";
@@ -243,7 +365,7 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
                 (accept.fd.is_none(), "fd: a direct descriptor of io_uring, or the hooks of accept rested"),
                 (
                     accept.handshake_us.is_none(),
-                    "handshake_us: the kernel took no sample (syncookie, or SYN-ACK sent again)",
+                    "handshake_us: the kernel took no sample of it alone (syncookie, SYN-ACK sent again, TCP_DEFER_ACCEPT)",
                 ),
                 (
                     accept.late,
@@ -303,26 +425,31 @@ impl<'a> From<&'a Process> for ProcessBody<'a> {
 #[derive(Serialize)]
 pub(super) struct FindingBody<'a> {
     kind: &'static str,
+    state: &'static str,
     severity: &'static str,
     owner: &'static str,
     subject: &'a str,
     sock: String,
     headline: &'a str,
     text: &'a str,
+    inferred: bool,
     evidence: Map<String, Value>,
     fix: &'a str,
 }
 
-impl<'a> From<&'a Finding> for FindingBody<'a> {
-    fn from(finding: &'a Finding) -> Self {
+impl<'a> From<&'a FindingOutput> for FindingBody<'a> {
+    fn from(output: &'a FindingOutput) -> Self {
+        let finding = &output.finding;
         Self {
             kind: finding.kind,
+            state: output.state.name(),
             severity: severity_name(finding.severity),
-            owner: owner_name(finding.owner),
+            owner: finding.owner.name(),
             subject: &finding.subject,
             sock: finding.sock.to_string(),
             headline: &finding.headline,
             text: &finding.text,
+            inferred: finding.inferred,
             evidence: finding.evidence.iter().map(|&(name, value)| (name.to_owned(), number(value))).collect(),
             fix: &finding.fix,
         }
@@ -351,15 +478,6 @@ fn severity_name(severity: Severity) -> &'static str {
         Severity::Info => "info",
         Severity::Warning => "warning",
         Severity::Critical => "critical",
-    }
-}
-
-pub(super) fn owner_name(owner: Owner) -> &'static str {
-    match owner {
-        Owner::Kernel => "kernel",
-        Owner::App => "app",
-        Owner::Peer => "peer",
-        Owner::Unknown => "unknown",
     }
 }
 

@@ -3,13 +3,19 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::body::{gaps, owner_name};
+use super::body::gaps;
+use super::connect::FailureBody;
 use super::proxy::JoinBody;
-use crate::model::event::{Ending, HoldReason, Http2Streams, Role, Side, SockId};
+use crate::model::event::{Ending, HoldReason, Http2Streams, Role, Side, SockId, TcpState};
 use crate::model::output::{ConnectionOutput, ExchangeOutput};
-use crate::model::snapshot::{ConnectionView, FirstAnswer, OwnerTimes, Protocol, Slice, SliceKind, TlsView, Verdict};
+use crate::model::snapshot::{
+    Cause, ConnectionView, FirstAnswer, OwnerTimes, Pieces, Protocol, Slice, SliceKind, TlsView, Verdict,
+};
 
 const NO_PROTOCOL: &str = "protocol: nothing was recognised in its first bytes, or they were not looked at";
+
+const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP are not seen, its \
+                         handshake, its wait and its end are those of its first subflow";
 
 const MULTIPLEXED: &str =
     "multiplexed: the kernel sees one stream of bytes, the app sees requests; how many is not visible";
@@ -36,6 +42,8 @@ pub(super) struct ExchangeBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     within: Vec<InsideBody>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    connects: Vec<FailureBody>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     upstream: Vec<JoinBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     downstream: Option<JoinBody>,
@@ -43,6 +51,11 @@ pub(super) struct ExchangeBody {
     multiplexed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     handshake: bool,
+    unanswered: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pieces: Option<PiecesBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed_after_us: Option<u64>,
     gaps: Vec<&'static str>,
 }
 
@@ -57,6 +70,22 @@ struct SliceBody {
     upstream_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<&'static str>,
+}
+
+/// How a response came that was not written at once.
+#[derive(Serialize)]
+struct PiecesBody {
+    first_byte_us: u64,
+    rest_us: u64,
+    pauses: u32,
+    longest_pause_us: u64,
+}
+
+impl From<&Pieces> for PiecesBody {
+    fn from(pieces: &Pieces) -> Self {
+        let &Pieces { first_byte_us, rest_us, pauses, longest_pause_us } = pieces;
+        Self { first_byte_us, rest_us, pauses, longest_pause_us }
+    }
 }
 
 #[derive(Serialize)]
@@ -100,10 +129,14 @@ impl From<&ExchangeOutput> for ExchangeBody {
             midway: exchange.midway,
             inside: view.inside.iter().map(inside).collect(),
             within: view.within.iter().map(inside).collect(),
+            connects: view.connects.iter().map(FailureBody::from).collect(),
             upstream: view.upstream.iter().map(JoinBody::from).collect(),
             downstream: view.downstream.as_ref().map(JoinBody::from),
             multiplexed: view.multiplexed,
             handshake: view.handshake,
+            unanswered: view.unanswered,
+            pieces: view.pieces.as_ref().map(PiecesBody::from),
+            pushed_after_us: view.pushed_after_us,
             gaps: gaps([
                 (exchange.protocol.is_none(), NO_PROTOCOL),
                 (
@@ -120,18 +153,23 @@ impl From<&ExchangeOutput> for ExchangeBody {
 
 fn slice(slice: &Slice) -> SliceBody {
     SliceBody {
-        owner: owner_name(slice.kind.owner()),
+        owner: slice.kind.owner().name(),
         kind: slice.kind.name(),
         us: slice.us,
         cpu_us: slice.cpu_us,
         upstream_us: slice.upstream_us,
-        evidence: (slice.kind == SliceKind::DelayedAck).then_some(if slice.proved { "proved" } else { "inferred" }),
+        evidence: match slice.kind {
+            SliceKind::DelayedAck if slice.proved => Some("proved"),
+            SliceKind::DelayedAck | SliceKind::Throttled => Some("inferred"),
+            SliceKind::Streaming if !slice.proved => Some("inferred"),
+            _ => None,
+        },
     }
 }
 
 fn verdict(verdict: &Verdict) -> VerdictBody {
     let share = (verdict.share * 1e4).round() / 1e4;
-    VerdictBody { owner: owner_name(verdict.kind.owner()), kind: verdict.kind.name(), share }
+    VerdictBody { owner: verdict.kind.owner().name(), kind: verdict.kind.name(), share }
 }
 
 fn inside(&(sock, seq): &(SockId, u32)) -> InsideBody {
@@ -155,10 +193,14 @@ pub(super) struct ConnectionBody<'a> {
     since_ns: u64,
     handshake_us: Option<u64>,
     queued_us: Option<u64>,
-    phases_us: Map<String, Value>,
-    times_us: TimesBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect: Option<Value>,
+    phases_us: Option<Map<String, Value>>,
+    times_us: Option<TimesBody>,
     bytes: Value,
-    exchanges: u64,
+    exchanges: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    multipath: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multiplexed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +213,7 @@ pub(super) struct ConnectionBody<'a> {
     delayed_acks: Value,
     trailing_acks: Value,
     retransmits: u64,
+    state: &'static str,
     close: Option<Value>,
     attached_midway: bool,
     gaps: Vec<&'static str>,
@@ -180,6 +223,7 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
     fn from(output: &'a ConnectionOutput) -> Self {
         let view = &output.view;
         let nagle = view.holds.iter().find(|hold| hold.reason == HoldReason::Nagle);
+        let seen = !view.multipath;
         Self {
             sock: view.sock.to_string(),
             listener: view.listener.map(|listener| listener.to_string()),
@@ -198,10 +242,12 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             since_ns: view.since_ns,
             handshake_us: view.handshake_us,
             queued_us: view.queued_us,
-            phases_us: phases(&output.phases_us),
-            times_us: (&view.times).into(),
-            bytes: json!({ "in": view.bytes_in, "out": view.bytes_out }),
-            exchanges: view.exchanges,
+            connect: view.connect_us.map(|us| json!({ "us": us, "syns": view.syns_again + 1 })),
+            phases_us: seen.then(|| phases(&output.phases_us)),
+            times_us: seen.then(|| (&view.times).into()),
+            bytes: json!({ "in": seen.then_some(view.bytes_in), "out": seen.then_some(view.bytes_out) }),
+            exchanges: seen.then_some(view.exchanges),
+            multipath: view.multipath,
             multiplexed: view.multiplexed,
             streams: view.streams.map(StreamsBody::from),
             pipelined: Some(view.pipelined).filter(|&count| count > 1),
@@ -218,9 +264,11 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             }),
             trailing_acks: json!({ "count": view.trailing.count, "us": view.trailing.us }),
             retransmits: view.retransmits,
-            close: view.ended.map(|(by, how)| json!({ "by": side_name(by), "how": ending_name(how) })),
+            state: state_name(view.state),
+            close: close(view),
             attached_midway: view.midway,
             gaps: gaps([
+                (view.multipath, MULTIPATH),
                 (view.protocol.is_none(), NO_PROTOCOL),
                 (
                     view.protocol == Some(Protocol::Tls) && view.tls.is_none(),
@@ -249,7 +297,12 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                     view.tls.as_ref().is_some_and(TlsView::may_be_http2),
                     "multiplexed: HTTP/2 was offered, what was chosen is encrypted",
                 ),
-                (view.closed_ns.is_none(), "close: it is open"),
+                (view.closed_ns.is_none() && !has_ended(view.state), "close: it is open"),
+                (is_half_closed(view), "close: the peer has closed, this host has not"),
+                (
+                    view.closed_ns.is_none() && view.state == TcpState::Closed,
+                    "close: it has ended, this host keeps its socket",
+                ),
                 (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
                 (
                     output.delayed_acks_sent.is_none(),
@@ -258,6 +311,46 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                 (view.midway, "phases_us, bytes: from the attach on; it was open before"),
             ]),
         }
+    }
+}
+
+/// At least the peer sends nothing any more.
+fn has_ended(state: TcpState) -> bool {
+    matches!(state, TcpState::CloseWait | TcpState::Closed)
+}
+
+/// The peer has closed, and this host has not.
+fn is_half_closed(view: &ConnectionView) -> bool {
+    view.closed_ns.is_none() && view.state == TcpState::CloseWait
+}
+
+/// Who ended it and how; and why, as far as that was observed.
+fn close(view: &ConnectionView) -> Option<Value> {
+    if is_half_closed(view) {
+        return Some(json!({ "by": "peer", "how": "fin", "pending": true }));
+    }
+    let ((by, how), end) = (view.ended?, &view.end);
+    let mut close = json!({
+        "by": side_name(by),
+        "how": ending_name(how),
+        "why": end.cause.map(Cause::name),
+        "reset_by": end.reset_by.map(side_name),
+        "idle_us": end.idle_us,
+    });
+    if end.reset_by == Some(Side::Local) && how == Ending::Reset {
+        close["unread_bytes"] = json!(end.unread_bytes);
+        close["unacked_bytes"] = json!(end.unacked_bytes);
+    }
+    Some(close)
+}
+
+fn state_name(state: TcpState) -> &'static str {
+    match state {
+        TcpState::Established => "established",
+        TcpState::SynSent => "syn-sent",
+        TcpState::Closing => "closing",
+        TcpState::CloseWait => "close-wait",
+        TcpState::Closed => "closed",
     }
 }
 
@@ -327,18 +420,33 @@ impl FirstAnswerBody {
 pub(super) struct TimesBody {
     kernel: u64,
     app: u64,
+    network: u64,
     peer: u64,
     unknown: u64,
 }
 
 impl From<&OwnerTimes> for TimesBody {
     fn from(times: &OwnerTimes) -> Self {
-        Self { kernel: times.kernel_us, app: times.app_us, peer: times.peer_us, unknown: times.unknown_us }
+        Self {
+            kernel: times.kernel_us,
+            app: times.app_us,
+            network: times.network_us,
+            peer: times.peer_us,
+            unknown: times.unknown_us,
+        }
     }
 }
 
+/// Time by the contract's name, which two kinds may share.
 pub(super) fn phases(phases: &[(SliceKind, u64)]) -> Map<String, Value> {
-    phases.iter().map(|(kind, us)| (kind.name().to_owned(), json!(us))).collect()
+    let mut by_name: Vec<(&str, u64)> = Vec::new();
+    for (kind, us) in phases {
+        match by_name.iter_mut().find(|(name, _)| *name == kind.name()) {
+            Some((_, sum)) => *sum += us,
+            None => by_name.push((kind.name(), *us)),
+        }
+    }
+    by_name.into_iter().map(|(name, us)| (name.to_owned(), json!(us))).collect()
 }
 
 pub(super) fn role_name(role: Role) -> &'static str {

@@ -54,8 +54,10 @@ struct UpstreamBody {
     connections: u64,
     exchanges: u64,
     share: f64,
+    unanswered: u64,
     time_us: WaitBody,
     slow: bool,
+    connect_fails: u64,
 }
 
 impl From<&UpstreamView> for UpstreamBody {
@@ -65,8 +67,10 @@ impl From<&UpstreamView> for UpstreamBody {
             connections: view.side.connections,
             exchanges: view.side.exchanges,
             share: rounded(view.share),
+            unanswered: view.unanswered,
             time_us: view.time.into(),
             slow: view.slow,
+            connect_fails: view.connect_fails,
         }
     }
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::body::{Overflows, WaitBody};
+use super::body::{LeftBody, Overflows, WaitBody};
+use super::connect::{ConnectTotalsBody, ResetTotalsBody};
 use super::connection::{TimesBody, phases};
 use super::datagram::DatagramTotalsBody;
 use crate::model::output::Summary;
@@ -15,12 +16,16 @@ pub(super) struct SummaryBody {
     queued: u64,
     accepted: u64,
     abandoned: u64,
+    left_queue: Option<LeftBody>,
+    accept_fails: Option<u64>,
     overflows: Overflows,
     syn_dropped: Option<u64>,
     cookies_sent: Option<u64>,
     synack_retransmits: u64,
     accept_wait_us: WaitBody,
     connections: u64,
+    connects: Option<ConnectTotalsBody>,
+    resets: Option<ResetTotalsBody>,
     exchanges: u64,
     exchange_us: WaitBody,
     times_us: TimesBody,
@@ -58,12 +63,16 @@ impl From<&Summary> for SummaryBody {
             queued: totals.queued,
             accepted: totals.accepted,
             abandoned: totals.abandoned,
+            left_queue: totals.left.map(LeftBody::from),
+            accept_fails: totals.accept_fails,
             overflows: totals.into(),
             syn_dropped: totals.syn_dropped,
             cookies_sent: totals.cookies_sent,
             synack_retransmits: totals.synack_retransmits,
             accept_wait_us: summary.wait.into(),
             connections: summary.connections,
+            connects: summary.connects.map(Into::into),
+            resets: summary.resets.map(Into::into),
             exchanges: summary.times.exchanges,
             exchange_us: summary.exchange.into(),
             times_us: (&summary.times).into(),

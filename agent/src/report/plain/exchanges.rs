@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::model::event::{Role, SockId};
 use crate::model::output::ExchangeOutput;
 use crate::model::snapshot::{ConnectionView, ExchangeView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
-use crate::report::{count, duration_us, escape, percent};
+use crate::report::{count_of, duration_us, escape, percent};
 
 /// Slow exchanges told in one interval: the slowest.
 const MOST: usize = 5;
@@ -55,15 +55,9 @@ impl Exchanges {
     /// Writes what was noted since the last time; nothing if there was nothing.
     pub(super) fn write(&mut self, out: &mut dyn Write, time: &str, snapshot: &Snapshot) -> io::Result<()> {
         let (now, before) = (snapshot.times, std::mem::replace(&mut self.before, snapshot.times));
-        let since = OwnerTimes {
-            exchanges: now.exchanges.saturating_sub(before.exchanges),
-            kernel_us: now.kernel_us.saturating_sub(before.kernel_us),
-            app_us: now.app_us.saturating_sub(before.app_us),
-            peer_us: now.peer_us.saturating_sub(before.peer_us),
-            unknown_us: now.unknown_us.saturating_sub(before.unknown_us),
-        };
+        let since = now.since(&before);
         if since.exchanges > 0 {
-            writeln!(out, "{time} {:<9} {} exchanges: {}", "time", count(since.exchanges), owners(&since))?;
+            writeln!(out, "{time} {:<9} {}: {}", "time", count_of(since.exchanges, "exchange"), owners(&since))?;
         }
         for slow in self.slowest.drain(..) {
             writeln!(out, "{time} {:<9} {}", "slow", slow.text(&snapshot.connections))?;
@@ -91,7 +85,7 @@ impl Slow {
             },
         );
         let (kind, us) = (self.verdict.kind, duration_us(self.verdict.us));
-        let owner = letter(kind.owner());
+        let owner = kind.owner().letter();
         let request = known.and_then(|connection| connection.first_request.as_ref()).filter(|_| self.seq == 1);
         let asked = request.map(|request| format!(" ({} {})", escape(&request.method), escape(&request.path)));
         format!(
@@ -104,24 +98,12 @@ impl Slow {
     }
 }
 
-/// "A app 73 %, K kernel 9 %, P peer 18 %, ? 0.2 %".
+/// "A app 73 %, K kernel 9 %, N network 3 %, P peer 15 %, ? unknown 0.2 %".
 pub(super) fn owners(times: &OwnerTimes) -> String {
-    let sum = times.kernel_us + times.app_us + times.peer_us + times.unknown_us;
-    let share = |us: u64| percent(us as f64 / sum.max(1) as f64);
-    format!(
-        "A app {}, K kernel {}, P peer {}, ? unknown {}",
-        share(times.app_us),
-        share(times.kernel_us),
-        share(times.peer_us),
-        share(times.unknown_us)
-    )
-}
-
-fn letter(owner: Owner) -> &'static str {
-    match owner {
-        Owner::Kernel => "K",
-        Owner::App => "A",
-        Owner::Peer => "P",
-        Owner::Unknown => "?",
-    }
+    let sum = times.sum_us().max(1) as f64;
+    let share = |owner: Owner| {
+        let share = percent(times.of(owner) as f64 / sum);
+        format!("{} {} {share}", owner.letter(), owner.name())
+    };
+    Owner::ALL.map(share).join(", ")
 }

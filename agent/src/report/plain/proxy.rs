@@ -1,7 +1,7 @@
 //! Processes that serve and call others: a line each at each refresh.
 
 use crate::model::snapshot::{ProxyView, Reuse, Spreading, UpstreamView};
-use crate::report::{count, duration_us, escape, percent};
+use crate::report::{count, count_of, duration_us, escape, percent};
 
 /// Upstreams told in one line: those with most exchanges.
 const MOST: usize = 4;
@@ -10,12 +10,12 @@ const MOST: usize = 4;
 pub(super) fn text(view: &ProxyView) -> String {
     let (down, up) = (view.downstream, view.upstream);
     let mut text = format!(
-        "{} {}: {} requests on {} connections → {} calls on {}",
+        "{} {}: {} on {} → {} on {}",
         escape(&view.comm),
         view.pid,
-        count(down.exchanges),
-        count(down.connections),
-        count(up.exchanges),
+        count_of(down.exchanges, "request"),
+        count_of(down.connections, "connection"),
+        count_of(up.exchanges, "call"),
         count(up.connections)
     );
     text.extend(view.reuse.map(|reuse| format!(", {}", Reuse::name(reuse))));
@@ -30,7 +30,22 @@ pub(super) fn text(view: &ProxyView) -> String {
 }
 
 fn one(upstream: &UpstreamView) -> String {
-    let (p50, p99) = (duration_us(upstream.time.p50), duration_us(upstream.time.p99));
     let slow = if upstream.slow { " ← slow" } else { "" };
-    format!("{} {}, p50 {p50}, p99 {p99}{slow}", upstream.peer, percent(upstream.share))
+    let failed = match upstream.connect_fails {
+        0 => String::new(),
+        fails => format!(", {} failed", count_of(fails, "connect")),
+    };
+    let unanswered = match upstream.unanswered {
+        0 => String::new(),
+        calls => format!(", {} unanswered", count(calls)),
+    };
+    // Where no call was made there is no time to tell.
+    let calls = match upstream.time.count {
+        0 => " no calls".to_owned(),
+        _ => {
+            let (p50, p99) = (duration_us(upstream.time.p50), duration_us(upstream.time.p99));
+            format!(" {}, p50 {p50}, p99 {p99}", percent(upstream.share))
+        }
+    };
+    format!("{}{calls}{unanswered}{failed}{slow}", upstream.peer)
 }

@@ -37,12 +37,13 @@ fn exchange_has_the_fields_of_the_contract() {
         "type": "exchange", "ts_ns": START + 980_000, "time": "2025-06-15T15:06:40.000980Z", "sock": "1000001",
         "seq": 1, "role": "server", "start_ns": START - 2_120_000, "request_bytes": 100, "response_bytes": 200,
         "total_us": 3_100, "done": true, "midway": false, "reads": 1, "writes": 1, "protocol": null,
+        "unanswered": false,
         "slices": [
-            { "owner": "peer", "kind": "handshake", "us": 120 },
+            { "owner": "network", "kind": "handshake", "us": 120 },
             { "owner": "app", "kind": "accept_queue", "us": 2_000 },
             { "owner": "app", "kind": "receive_queue", "us": 50 },
             { "owner": "app", "kind": "app", "us": 900 },
-            { "owner": "peer", "kind": "ack_wait", "us": 30 },
+            { "owner": "network", "kind": "ack_wait", "us": 30 },
         ],
         "tids": { "read": 11, "write": 11 },
         "verdict": { "owner": "app", "kind": "accept_queue", "share": 0.6452 },
@@ -107,10 +108,11 @@ fn connection_has_the_fields_of_the_contract() {
         "phases_us": {
             "handshake": 120, "accept_queue": 2_000, "receive_queue": 100, "app": 30_850, "ack_wait": 60,
         },
-        "times_us": { "kernel": 0, "app": 32_950, "peer": 180, "unknown": 0 },
+        "times_us": { "kernel": 0, "app": 32_950, "network": 180, "peer": 0, "unknown": 0 },
         "bytes": { "in": 200, "out": 400 }, "exchanges": 2, "fast_open": null, "first_answer": null, "nagle": { "holds": 0, "held_us": 0 },
         "delayed_acks": { "sent": 2, "waited_us": 80_000 }, "trailing_acks": { "count": 0, "us": 0 },
-        "retransmits": 0, "close": { "by": "peer", "how": "fin" }, "attached_midway": false,
+        "retransmits": 0, "state": "closed",
+        "close": { "by": "peer", "how": "fin", "why": null, "reset_by": null, "idle_us": null }, "attached_midway": false,
         "gaps": ["protocol: nothing was recognised in its first bytes, or they were not looked at"],
     });
     assert_eq!(object, expected);
@@ -137,7 +139,7 @@ fn the_summary_has_totals_by_owner_and_by_kind() {
     world.finish();
     let object = objects(&world, "summary").remove(0);
     assert_eq!((&object["connections"], &object["exchanges"]), (&json!(1), &json!(2)));
-    assert_eq!(object["times_us"], json!({ "kernel": 0, "app": 32_950, "peer": 180, "unknown": 0 }));
+    assert_eq!(object["times_us"], json!({ "kernel": 0, "app": 32_950, "network": 180, "peer": 0, "unknown": 0 }));
     assert_eq!(object["phases_us"]["app"], 30_850);
     assert_eq!((&object["exchange_us"]["count"], &object["exchange_us"]["max"]), (&json!(2), &json!(30_030)));
 }
@@ -152,7 +154,7 @@ fn lines_tell_where_the_time_went_and_name_the_slowest() {
     world.sample_after(SECOND);
     let mut plain = Plain::new(Colour::Never);
     let text = written(&mut plain, &world.out, &world);
-    assert!(text.contains("    2.000 time      19 exchanges: A app 100 %, K kernel 0 %, P peer "), "{text}");
+    assert!(text.contains("    2.000 time      19 exchanges: A app 100 %, K kernel 0 %, N network "), "{text}");
     let slow: Vec<_> = text.lines().filter(|line| line.contains(" slow ")).collect();
     assert_eq!(slow.len(), 5, "{text}");
     assert_eq!(

@@ -48,9 +48,10 @@ fn listener_has_the_fields_of_the_contract() {
     let object = one(listener.cloned().expect("a listener"), &world);
     let expected = json!({
         "type": "listener", "ts_ns": START + SECOND, "time": TIME, "sock": "7", "local": "0.0.0.0:8080",
-        "pid": 4242, "comm": "server", "holders": [4242], "closed": false, "backlog": 128, "limit": 128,
+        "pid": 4242, "comm": "server", "holders": [4242], "closed": false, "backlog": 128, "limit": 128, "defer_accept_s": 0,
         "accept_depth": 2, "accept_peak": 9, "syn_depth": 1, "syn_peak": 4, "overflows": { "syn": 0, "ack": 0 },
-        "syn_dropped": 0, "cookies_sent": 0, "synack_retransmits": 0, "queued": 1, "accepted": 1, "abandoned": 5,
+        "syn_dropped": 0, "cookies_sent": 0, "synack_retransmits": 0, "queued": 1, "accepted": 1, "abandoned": 5, "family": "ipv4", "accept_fails": 0,
+        "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0, "reset_by_close": 0 },
         "accept_wait_us": { "p50": 300_000, "p90": 300_000, "p99": 300_000, "max": 300_000, "count": 1 },
     });
     assert_eq!(object, expected);
@@ -137,7 +138,7 @@ fn single_events_are_objects_too() {
     assert_eq!(one(Output::Syn(syn.clone()), &world), expected);
     let by_answer = one(Output::Syn(Syn { tfo_bytes: None, ..syn }), &world);
     assert_eq!((&by_answer["tfo_bytes"], &by_answer["observed_by"]), (&json!(null), &json!("synack")));
-    let again = SynAckRetransmit { ts_ns, listener: 7, peer, count: 2 };
+    let again = SynAckRetransmit { ts_ns, listener: 7, peer, count: 2, first_ns: None, ignored: false };
     let expected = json!({
         "type": "event", "ts_ns": ts_ns, "time": TIME, "sock": "7", "name": "synack_retransmit", "tid": null,
         "peer": "10.0.0.7:1", "count": 2,
@@ -181,10 +182,16 @@ fn summary_has_the_fields_of_the_contract() {
     summary.wait = WaitView { p50: 1, p90: 2, p99: 3, max: 4, count: 5, buckets: [0; 5] };
     let expected = json!({
         "type": "summary", "ts_ns": START + SECOND, "time": TIME, "duration_us": 1_000_000, "listeners": 1,
-        "queued": 1, "accepted": 1, "abandoned": 0, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
+        "queued": 1, "accepted": 1, "abandoned": 0, "accept_fails": 0,
+        "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0, "reset_by_close": 0 }, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
         "cookies_sent": 0, "synack_retransmits": 0, "findings": 1,
         "datagrams": { "sockets": 0, "in": 0, "read": 0, "out": 0, "drops": 0 },
-        "connections": 1, "exchanges": 0, "times_us": { "kernel": 0, "app": 0, "peer": 0, "unknown": 0 },
+        "connects": {
+            "made": 0, "failed": 0, "pending": 0, "refused": 0, "timed_out": 0, "unreachable": 0, "no_port": 0,
+            "no_route": 0, "given_up": 0, "reset": 0, "failed_us": 0,
+        },
+        "resets": { "sent": 0, "received": 0, "timeouts": 0, "late_requests": 0, "truncated_responses": 0 },
+        "connections": 1, "exchanges": 0, "times_us": { "kernel": 0, "app": 0, "network": 0, "peer": 0, "unknown": 0 },
         "phases_us": {}, "exchange_us": { "p50": null, "p90": null, "p99": null, "max": null, "count": 0 },
         "accept_wait_us": { "p50": 1, "p90": 2, "p99": 3, "max": 4, "count": 5 },
         "events": { "seen": 10, "delivered": 8, "lost": 2 },

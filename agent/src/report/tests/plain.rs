@@ -1,8 +1,8 @@
 //! Lines for people.
 
 use super::{attached, written};
-use crate::model::event::{ListenerSample, Stage};
-use crate::model::output::{Output, ProxyOutput};
+use crate::model::event::{ListenerSample, Stage, UnixListener};
+use crate::model::output::{Output, ProxyOutput, UnixOutput};
 use crate::model::snapshot::{ProxySide, ProxyView, Reuse, Spreading, UpstreamView, WaitView};
 use crate::model::tests::world::{MS, SECOND, World, listener};
 use crate::report::Sink;
@@ -138,13 +138,42 @@ fn a_last_sample_and_the_end_in_one_batch_make_one_table() {
 }
 
 #[test]
+fn a_unix_listener_says_once_what_is_not_seen_of_it() {
+    let world = World::with_limit(4);
+    let line = |depth| {
+        let view = UnixListener {
+            sock: 7,
+            path: "/run/php.sock".into(),
+            pid: 4242,
+            comm: "php-fpm".into(),
+            holders: vec![4242, 4243],
+            netns: 1,
+            depth,
+            limit: 1,
+            refused: None,
+        };
+        Output::Unix(UnixOutput { ts_ns: world.now, view })
+    };
+    let mut plain = Plain::new(Colour::Never);
+    let first = written(&mut plain, &[line(0)], &world);
+    assert!(
+        first.contains("/run/php.sock: queue 0/1, php-fpm 4242 +1; connects that find it full are not seen"),
+        "{first}"
+    );
+    let next = written(&mut plain, &[line(2)], &world);
+    assert!(next.contains("queue 2/1, full, php-fpm") && !next.contains("not seen"), "{next}");
+}
+
+#[test]
 fn a_proxy_has_a_line_with_its_upstreams() {
     let upstream = |port: u16, us, slow| UpstreamView {
+        unanswered: 0,
         peer: ([10, 0, 1, 1], port).into(),
         side: ProxySide { connections: 4, exchanges: 1_000 },
         share: 0.5,
         time: WaitView { p50: us, p99: 2 * us, count: 1_000, ..WaitView::default() },
         slow,
+        connect_fails: 0,
     };
     let view = ProxyView {
         pid: 4242,
@@ -155,7 +184,11 @@ fn a_proxy_has_a_line_with_its_upstreams() {
         reuse: Some(Reuse::Pooled),
         spreading: Some(Spreading::PerRequest),
         imbalance: Some(1.0),
-        upstreams: vec![upstream(9_001, 3_000, false), upstream(9_002, 40_000, true)],
+        upstreams: vec![
+            upstream(9_001, 3_000, false),
+            upstream(9_002, 40_000, true),
+            UpstreamView { time: WaitView::default(), share: 0.0, connect_fails: 3, ..upstream(9_003, 0, false) },
+        ],
     };
     let world = World::with_limit(4);
     let outputs = [Output::Proxy(Box::new(ProxyOutput { ts_ns: world.now, view }))];
@@ -164,5 +197,6 @@ fn a_proxy_has_a_line_with_its_upstreams() {
         text.contains("2,000 requests on 6 connections → 2,000 calls on 8, pooled, spread per-request; "),
         "{text}"
     );
+    assert!(text.contains("10.0.1.1:9003 no calls, 3 connects failed"), "no median of nothing: {text}");
     assert!(text.contains("10.0.1.1:9002 50 %, p50 40 ms, p99 80 ms ← slow") && !text.contains('\u{1b}'), "{text}");
 }

@@ -1,8 +1,8 @@
 //! Signals of connections and their exchanges: not with `--detail queues`.
 
 use super::{
-    Attach, Choice, Program, Row, SCAN_CONNECTIONS, Tier, any, best, fentry, fexit, same, shared, sockets_by_address,
-    sockets_by_cookie, sockets_from_files, tracepoint, tracepoint_arity,
+    Attach, Choice, Program, Row, SCAN_CONNECTIONS, Tier, any, best, cgroup, fentry, fexit, marks_children, same,
+    shared, sockets_by_address, sockets_by_cookie, sockets_from_files, tracepoint, tracepoint_arity,
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -45,6 +45,43 @@ pub(super) const ROWS: &[Row] = &[
         vital: false,
         choices: &[shared("tp_btf:tcp_destroy_sock")],
         without: "the end of connections is not seen",
+    },
+    Row {
+        signal: "connect_unsent",
+        vital: false,
+        choices: &[
+            best(&[fexit("connect_v4_done", "tcp_v4_connect"), fexit("connect_v6_done", "tcp_v6_connect")]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[cgroup("asks_v4", "connect4"), cgroup("asks_v6", "connect6")],
+                shares: "",
+                fits: marks_children,
+                loses: "why a connect failed that found no route is inferred, and told when its socket is closed",
+            },
+        ],
+        without: "a connect that fails before it has a port, as without a route, is not seen",
+    },
+    Row {
+        signal: "late_data",
+        vital: false,
+        choices: &[
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint("late", "tcp_send_reset")],
+                shares: "",
+                fits: |btf| tracepoint_arity(btf, "tcp_send_reset", 3),
+                loses: "",
+            },
+            best(&[fentry("late_v4", "tcp_v4_send_reset"), fentry("late_v6", "tcp_v6_send_reset")]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint("late", "tcp_send_reset")],
+                shares: "",
+                fits: any,
+                loses: "requests that come once the peer has acknowledged that this host closed",
+            },
+        ],
+        without: "requests that come when this host has closed are not seen",
     },
     Row {
         signal: "data_in",

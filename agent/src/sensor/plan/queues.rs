@@ -1,8 +1,8 @@
 //! Signals of listeners and their queues: whatever is watched.
 
 use super::{
-    ACCEPT_AT_REST, Attach, Choice, Program, Row, SYNACK, Tier, any, arity, best, cgroup, fentry, fexit,
-    marks_children, same, syscall, tells_listen_overflow, tracepoint, tracepoint_arity,
+    ACCEPT_AT_REST, ACCEPT_RETURNS, Attach, Choice, Program, Row, SYNACK, Tier, URING_COMPLETE, any, arity, best,
+    cgroup, fentry, fexit, marks_children, same, shared, syscall, tells_listen_overflow, tracepoint, tracepoint_arity,
 };
 
 /// The full tier's hooks of accept see it, too.
@@ -105,6 +105,27 @@ pub(super) const ROWS: &[Row] = &[
         without: "accepts through io_uring are not seen",
     },
     Row {
+        signal: "accept_fails",
+        vital: false,
+        choices: &[best(&[fexit("accept_call_done", "__sys_accept4")]), shared(ACCEPT_RETURNS)],
+        without: "calls of accept that fail for want of a descriptor are not counted",
+    },
+    Row {
+        signal: "accept_fails_io_uring",
+        vital: false,
+        choices: &[
+            Choice {
+                tier: Tier::Full,
+                programs: &[fexit("uring_accept_done", "io_accept")],
+                shares: "",
+                fits: |btf| arity(btf, "io_accept", 2),
+                loses: "",
+            },
+            shared(URING_COMPLETE),
+        ],
+        without: "accepts through io_uring that fail for want of a descriptor are not counted",
+    },
+    Row {
         signal: ACCEPT_AT_REST,
         vital: false,
         choices: &[
@@ -174,6 +195,17 @@ pub(super) const ROWS: &[Row] = &[
                 loses: "",
             },
             // Where the function above has seven arguments, kernels before 6.12 cannot attach to it.
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fexit("cookie_child", "tcp_get_cookie_sock"),
+                    fexit("check_req_done", "tcp_check_req"),
+                    fentry("check_req", "tcp_check_req"),
+                ],
+                shares: "",
+                fits: |btf| arity(btf, "tcp_check_req", 5).and_then(|()| arity(btf, "tcp_get_cookie_sock", 5)),
+                loses: "",
+            },
             Choice {
                 tier: Tier::Full,
                 programs: &[fexit("check_req_done", "tcp_check_req"), fentry("check_req", "tcp_check_req")],

@@ -6,7 +6,7 @@ use super::words;
 use crate::learn::{Bar, Cast, Lesson, Outcome, Picture, Value};
 use crate::model::snapshot::Owner;
 use crate::tui::text::{escape, left, right, wrap};
-use crate::tui::theme::{Theme, letter, name as owner_name};
+use crate::tui::theme::Theme;
 use crate::tui::view::lanes;
 use crate::tui::view::parts::{Row, cut, raw, rule, span, spread};
 use crate::tui::{Lane, Step};
@@ -127,7 +127,8 @@ pub(super) fn legend(theme: Theme, width: usize) -> Lines {
         arrow(Lane::Kernel, Lane::App, "the app calls accept() or read()"),
         held(Owner::App, "the app holds them: it works, sleeps, or is elsewhere"),
         arrow(Lane::App, Lane::Kernel, "the app calls write()"),
-        held(Owner::Peer, "the other side holds them, or the network between"),
+        held(Owner::Network, "they are on their way, or were lost there"),
+        held(Owner::Peer, "the other side holds them"),
     ];
     let mut out = vec![rule(theme, vec![span("HOW TO READ WHAT YOU WILL SEE", theme.dim())], width)];
     out.extend(lanes::lines(theme, &steps, width, 0));
@@ -180,8 +181,8 @@ fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
 pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
     let mut title = vec![span("WHO DID WHAT", theme.dim())];
     for owner in [Owner::Peer, Owner::Kernel, Owner::App] {
-        title.extend([raw("  "), span(format!(" {} ", letter(owner)), theme.badge(owner))]);
-        title.push(span(format!(" {}", owner_name(owner)), theme.owner(owner)));
+        title.extend([raw("  "), span(format!(" {} ", owner.letter()), theme.badge(owner))]);
+        title.push(span(format!(" {}", owner.name()), theme.owner(owner)));
     }
     let mut out = vec![rule(theme, title, width)];
     out.extend(picture(theme, outcome, width, room.saturating_sub(2)));

@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use unicode_width::UnicodeWidthStr;
 
 use crate::learn::{Block, Facts, Piece};
-use crate::tui::theme::{Theme, letter};
+use crate::tui::theme::Theme;
 use crate::tui::view::parts::{Row, columns, raw, span};
 
 /// Columns before the text of an item: the letter of whose doing it tells of.
@@ -28,7 +28,7 @@ pub(super) fn block(theme: Theme, block: &Block, facts: Option<&Facts>, width: u
     let (mark, indent) = match block {
         Block::Paragraph(_) => (Row::new(), 1),
         Block::Item(Some(owner), _) => {
-            let badge = span(format!(" {} ", letter(*owner)), theme.badge(*owner));
+            let badge = span(format!(" {} ", owner.letter()), theme.badge(*owner));
             (vec![raw(" "), badge, raw(" ")], MARK)
         }
         Block::Item(None, _) => (vec![raw("   • ")], MARK),

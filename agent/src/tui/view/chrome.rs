@@ -8,7 +8,7 @@ use crate::model::snapshot::{Owner, Severity, Snapshot};
 use crate::tui::app::{App, Hits, Open, Playback, Tab};
 use crate::tui::list::Listing;
 use crate::tui::text::{clock, compact, escape, grouped, percent};
-use crate::tui::theme::{Theme, letter, name};
+use crate::tui::theme::Theme;
 
 /// What is watched, how, for how long, at what cost and with what loss.
 pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
@@ -61,9 +61,11 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
         }
     }
     let width = usize::from(area.width);
-    let legend = legend(theme, if wide { "time held by  " } else { "" });
-    let fits = columns(&row) + columns(&legend) < width;
-    spread(row, if fits { legend } else { Row::new() }, width)
+    let room = width.saturating_sub(columns(&row));
+    let whole = legend(theme, if wide { "time held by  " } else { "" });
+    let legends = [whole, letters(theme)];
+    let legend = legends.into_iter().find(|legend| columns(legend) < room).unwrap_or_default();
+    spread(row, legend, width)
 }
 
 /// "▶ 00:12 / 01:00 ×2"
@@ -72,11 +74,24 @@ fn position(playback: Playback) -> String {
     format!("{sign} {} / {} ×{}", clock(playback.position_us), clock(playback.length_us), playback.speed)
 }
 
+const HOLDERS: [Owner; 4] = [Owner::Kernel, Owner::App, Owner::Network, Owner::Peer];
+
+/// What the colours and letters mean.
 fn legend(theme: Theme, title: &'static str) -> Row {
     let mut row = vec![span(title, theme.dim())];
-    for owner in [Owner::Kernel, Owner::App, Owner::Peer] {
-        row.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
-        row.push(span(format!(" {} ", name(owner)), theme.owner(owner)));
+    for owner in HOLDERS {
+        row.push(span(format!(" {} ", owner.letter()), theme.badge(owner)));
+        row.push(span(format!(" {} ", owner.name()), theme.owner(owner)));
+    }
+    row
+}
+
+/// The legend where there is little room.
+fn letters(theme: Theme) -> Row {
+    let mut row = Row::new();
+    for owner in HOLDERS {
+        row.push(span(owner.letter().to_string(), theme.badge(owner)));
+        row.push(span(format!(" {} ", owner.name()), theme.owner(owner)));
     }
     row
 }

@@ -13,7 +13,7 @@ use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Role, S
 use crate::model::snapshot::{ConnectionView, ExchangeView, FirstAnswer, Protocol, SliceKind, Snapshot, TlsView};
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
-use crate::tui::text::{bytes, duration, escape, fine, grouped};
+use crate::tui::text::{bytes, count_of, duration, escape, fine, grouped};
 use crate::tui::theme::Theme;
 
 /// From this width on the other exchanges stand beside the one in front.
@@ -95,7 +95,8 @@ fn title(theme: Theme, snapshot: &Snapshot, connection: &ConnectionView, width: 
             Ending::Reset => "RST",
             Ending::Timeout => "timeout",
         };
-        format!(" by {by} ({how})")
+        let cause = connection.end.cause.map(|cause| format!(", {}", cause.words())).unwrap_or_default();
+        format!(" by {by} ({how}{cause})")
     });
     title.push(span(end.unwrap_or_default(), theme.dim()));
     let lived = connection.closed_ns.unwrap_or(snapshot.now_ns).saturating_sub(connection.since_ns) / 1_000;
@@ -189,7 +190,7 @@ fn all_steps(
         let earlier = shown.map_or(0, |exchange| exchange.seq.saturating_sub(1));
         let after = shown.map_or(0, |exchange| exchange.start_ns.saturating_sub(connection.since_ns) / 1_000);
         if in_full && earlier > 0 {
-            let text = format!("{} exchanges, {}", grouped(earlier.into()), duration(after));
+            let text = format!("{}, {}", count_of(earlier.into(), "exchange"), duration(after));
             out.push(Step::Gap { text });
         }
     }
@@ -280,7 +281,7 @@ fn multiplexed(streams: Option<Http2Streams>) -> String {
         return format!("{BEGIN} N requests (N not visible)");
     };
     let least = if partly { "at least " } else { "" };
-    format!("{BEGIN} {least}{} requests, {least}{} at a time", grouped(opened.into()), grouped(most.into()))
+    format!("{BEGIN} {least}{}, {least}{} at a time", count_of(opened.into(), "request"), grouped(most.into()))
 }
 
 /// What the hellos told.

@@ -13,7 +13,7 @@ use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Snapshot, V
 use crate::tui::app::Hits;
 use crate::tui::order::{By, counted_us, last, state, worst};
 use crate::tui::text::{bytes, clip_address, compact, escape, fine, left, right};
-use crate::tui::theme::{Theme, letter};
+use crate::tui::theme::Theme;
 
 /// "K Nagle        43.5 ms".
 const VERDICT: usize = 22;
@@ -124,7 +124,7 @@ pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
     let Some(Verdict { kind, us, .. }) = exchange.verdict else { return vec![span("–", theme.dim())] };
     let owner = kind.owner();
     vec![
-        span(letter(owner).to_string(), theme.mark(owner)),
+        span(owner.letter().to_string(), theme.mark(owner)),
         span(format!(" {}", left(words::name(kind), 12)), theme.owner(owner)),
         span(right(&fine(us), 8), theme.strong()),
     ]

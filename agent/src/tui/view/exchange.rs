@@ -7,7 +7,7 @@ use super::{connection_table, owners, words};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, Snapshot};
 use crate::tui::order::{counted, counted_us, worst};
 use crate::tui::text::{bytes, fine, grouped, left, right, total};
-use crate::tui::theme::{Theme, letter};
+use crate::tui::theme::Theme;
 
 /// Those that are known, oldest first: the worst, the recent ones, the one that goes on.
 pub(in crate::tui) fn exchanges(connection: &ConnectionView) -> Vec<&ExchangeView> {
@@ -88,7 +88,7 @@ pub(super) fn waterfall(
             let long = scale(slice.us).max(1).min(cells - before);
             let mut row = vec![
                 raw(" "),
-                span(format!(" {} ", letter(owner)), theme.badge(owner)),
+                span(format!(" {} ", owner.letter()), theme.badge(owner)),
                 span(format!(" {}", left(words::name(slice.kind), 12)), theme.owner(owner)),
                 span(format!("{}  ", right(&fine(slice.us), 8)), theme.strong()),
                 raw(" ".repeat(before)),

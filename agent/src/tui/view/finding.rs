@@ -5,7 +5,7 @@ use ratatui::text::Line;
 use super::parts::{Row, columns, raw, span, spread, widest};
 use crate::model::snapshot::{Finding, Owner};
 use crate::tui::text::{duration, escape, grouped, left, percent, right, wrap};
-use crate::tui::theme::{Theme, letter, name, shape};
+use crate::tui::theme::{Theme, shape};
 
 const FIX: &str = "Try: ";
 
@@ -78,7 +78,7 @@ pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Lin
 fn badge(theme: Theme, owner: Owner) -> Row {
     let text = match owner {
         Owner::Unknown => " ?  nobody can tell ".to_owned(),
-        _ => format!(" {}  the {}'s doing ", letter(owner), name(owner)),
+        _ => format!(" {}  the {}'s doing ", owner.letter(), owner.name()),
     };
     vec![span(text, theme.badge(owner)), raw(" ")]
 }

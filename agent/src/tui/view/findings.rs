@@ -10,7 +10,7 @@ use super::{finding, put};
 use crate::model::snapshot::{Finding, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::text::{clock, escape, left, wrap};
-use crate::tui::theme::{Theme, letter, shape};
+use crate::tui::theme::{Theme, shape};
 
 /// Draws the view.
 pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
@@ -46,7 +46,7 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
 fn row(theme: Theme, finding: &Finding, selected: bool, width: usize) -> Line<'static> {
     let severity = theme.severity(finding.severity);
     let style = if selected { severity } else { theme.dim() };
-    let owner = span(format!(" {} ", letter(finding.owner)), theme.badge(finding.owner));
+    let owner = span(format!(" {} ", finding.owner.letter()), theme.badge(finding.owner));
     let start = vec![
         span(if selected { "▸" } else { " " }, theme.strong()),
         owner,

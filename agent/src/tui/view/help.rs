@@ -9,7 +9,7 @@ use super::parts::{raw, span};
 use super::put;
 use crate::model::snapshot::Owner;
 use crate::tui::text::left;
-use crate::tui::theme::{Theme, letter, name};
+use crate::tui::theme::Theme;
 
 const KEYS: [(&str, &str); 11] = [
     ("1 2 3 4, Tab", "queues, connections, threads, findings"),
@@ -32,10 +32,11 @@ const REPLAY_KEYS: [(&str, &str); 4] = [
     ("f F", "the next finding, the one before"),
 ];
 
-const OWNERS: [(Owner, &str); 3] = [
+const OWNERS: [(Owner, &str); 4] = [
     (Owner::Kernel, "the kernel held it: Nagle, pacing, no CPU free"),
     (Owner::App, "the application held it: no accept(), its work"),
-    (Owner::Peer, "the other side or the network held it"),
+    (Owner::Network, "the way between held it: loss, congestion, distance"),
+    (Owner::Peer, "the other side held it: its answer, its window"),
 ];
 
 /// Draws the overlay over whatever there is.
@@ -49,8 +50,8 @@ pub(super) fn draw(theme: Theme, replay: bool, frame: &mut Frame<'_>, area: Rect
     for (owner, what) in OWNERS {
         lines.push(Line::from(vec![
             raw("  "),
-            span(format!(" {} ", letter(owner)), theme.badge(owner)),
-            span(format!(" {}", left(name(owner), 14)), theme.owner(owner)),
+            span(format!(" {} ", owner.letter()), theme.badge(owner)),
+            span(format!(" {}", left(owner.name(), 14)), theme.owner(owner)),
             raw(what),
         ]));
     }

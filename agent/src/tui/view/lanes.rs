@@ -1,4 +1,4 @@
-//! Steps drawn between three lanes: peer, kernel, app.
+//! Steps drawn between three lanes: peer, kernel, app. The network has its place between the first two.
 
 use ratatui::text::Line;
 
@@ -6,7 +6,7 @@ use super::parts::{Row, raw, span};
 use super::steps::{Lane, Step};
 use crate::model::snapshot::Owner;
 use crate::tui::text::{fine, left, right, total, wrap};
-use crate::tui::theme::{Theme, letter};
+use crate::tui::theme::Theme;
 
 const TIME: usize = 9;
 const TOOK: usize = 9;
@@ -68,16 +68,18 @@ fn held_us(step: &Step) -> u64 {
     }
 }
 
-/// The lane of who holds an exchange.
-fn lane(owner: Owner) -> Lane {
-    match owner {
-        Owner::Peer => Lane::Peer,
-        Owner::Kernel | Owner::Unknown => Lane::Kernel,
-        Owner::App => Lane::App,
-    }
-}
-
 impl Lanes {
+    /// Column of who holds an exchange. The network's is between the lanes that it joins.
+    fn column(&self, owner: Owner) -> usize {
+        let of = |lane: Lane| self.at[lane as usize];
+        match owner {
+            Owner::Peer => of(Lane::Peer),
+            Owner::Network => (of(Lane::Peer) + of(Lane::Kernel)) / 2,
+            Owner::Kernel | Owner::Unknown => of(Lane::Kernel),
+            Owner::App => of(Lane::App),
+        }
+    }
+
     fn titles(&self) -> Line<'static> {
         let theme = self.theme;
         let middle = self.at[1] - 3;
@@ -137,12 +139,12 @@ impl Lanes {
     /// A field in the lane of the one who holds it, with the letter in its first line.
     fn held(&self, owner: Owner, first: bool, row: &mut Row) {
         let theme = self.theme;
-        let field = self.at[lane(owner) as usize] - FIELD / 2;
+        let field = self.column(owner) - FIELD / 2;
         let mut cells = vec![' '; self.wide];
         self.at.iter().for_each(|&at| cells[at] = '│');
         let text = |range: std::ops::Range<usize>| cells[range].iter().collect::<String>();
         row.push(span(text(0..field), theme.dim()));
-        let letter = if first { letter(owner) } else { ' ' };
+        let letter = if first { owner.letter() } else { ' ' };
         row.push(span(format!(" {letter} "), theme.badge(owner)));
         row.push(span(text(field + FIELD..self.wide), theme.dim()));
     }

@@ -26,6 +26,7 @@ mod stream;
 mod table;
 mod threads;
 mod totals;
+mod unix;
 mod verdict;
 mod wait;
 mod words;

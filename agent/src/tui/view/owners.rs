@@ -6,10 +6,8 @@ use super::parts::{Row, columns, cut, raw, span};
 use crate::model::snapshot::{ExchangeView, Owner, OwnerTimes, Snapshot};
 use crate::tui::order::{counted, trailing_us};
 use crate::tui::text::{compact, fine, left, percent, total};
-use crate::tui::theme::{Theme, letter, name};
+use crate::tui::theme::Theme;
 
-/// From the nearest to the furthest.
-const ORDER: [Owner; 4] = [Owner::App, Owner::Kernel, Owner::Peer, Owner::Unknown];
 /// A part of a bar is seen if it is so much of the whole.
 const SEEN: f64 = 0.01;
 const TITLE: usize = 24;
@@ -29,13 +27,9 @@ fn line(theme: Theme, title: &str, times: &OwnerTimes, width: usize) -> Line<'st
         row.push(span("no time yet", theme.dim()));
         return Line::from(cut(row, width));
     }
-    let mut figures = Row::new();
-    for (owner, us) in parts {
-        figures.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
-        let name = if owner == Owner::Unknown { "" } else { name(owner) };
-        figures.push(span(format!(" {name}{}", if name.is_empty() { "" } else { " " }), theme.owner(owner)));
-        figures.push(span(left(&percent(us as f64 / all as f64), 6), theme.strong()));
-    }
+    let room = width.saturating_sub(columns(&row));
+    let named = figures(theme, &parts, true);
+    let figures = if columns(&named) <= room { named } else { figures(theme, &parts, false) };
     let bar_cells = width.saturating_sub(columns(&row) + columns(&figures) + 2);
     if bar_cells >= 12 {
         row.extend(bar(theme, &parts, bar_cells));
@@ -45,17 +39,26 @@ fn line(theme: Theme, title: &str, times: &OwnerTimes, width: usize) -> Line<'st
     Line::from(cut(row, width))
 }
 
-/// The owners with their times, each once.
-pub(super) fn parts(times: &OwnerTimes) -> [(Owner, u64); 4] {
-    ORDER.map(|owner| {
-        let us = match owner {
-            Owner::App => times.app_us,
-            Owner::Kernel => times.kernel_us,
-            Owner::Peer => times.peer_us,
-            Owner::Unknown => times.unknown_us,
+/// Share of each owner; without names where there is little room.
+fn figures(theme: Theme, parts: &[(Owner, u64)], named: bool) -> Row {
+    let all = sum(parts).max(1);
+    let mut row = Row::new();
+    for &(owner, us) in parts {
+        row.push(span(format!(" {} ", owner.letter()), theme.badge(owner)));
+        let name = match owner {
+            Owner::Unknown => " ".to_owned(),
+            _ if named => format!(" {} ", owner.name()),
+            _ => " ".to_owned(),
         };
-        (owner, us)
-    })
+        row.push(span(name, theme.owner(owner)));
+        row.push(span(left(&percent(us as f64 / all as f64), 6), theme.strong()));
+    }
+    row
+}
+
+/// The owners with their times, each once.
+pub(super) fn parts(times: &OwnerTimes) -> [(Owner, u64); Owner::ALL.len()] {
+    Owner::ALL.map(|owner| (owner, times.of(owner)))
 }
 
 /// The slices of an exchange by owner, in the order of time.
@@ -66,13 +69,13 @@ pub(super) fn slices(exchange: &ExchangeView) -> Vec<(Owner, u64)> {
 /// "A 0.4 ms + K 43.5 ms + P 0.2 ms": what the time of an exchange adds up from.
 pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
     let mut row = Row::new();
-    for owner in ORDER {
+    for owner in Owner::ALL {
         let us = total(counted(exchange).iter().filter(|slice| slice.kind.owner() == owner).map(|slice| slice.us));
         if us == 0 {
             continue;
         }
         row.push(raw(if row.is_empty() { " = " } else { " + " }));
-        row.push(span(format!(" {} ", letter(owner)), theme.badge(owner)));
+        row.push(span(format!(" {} ", owner.letter()), theme.badge(owner)));
         row.push(span(format!(" {}", fine(us)), theme.strong()));
     }
     match trailing_us(exchange) {

@@ -56,13 +56,14 @@ pub(super) fn lines(
     for (upstream, address) in shown.iter().zip(&addresses) {
         let time = time(theme, upstream, longest, grid[last].width);
         let style = if upstream.slow { theme.severity(Severity::Warning) } else { Style::new() };
+        let known = |us: u64| if upstream.time.count > 0 { duration(us) } else { "–".to_owned() };
         let cells: Vec<Row> = vec![
             vec![span(format!(" {}", clip_address(address, grid[0].width.saturating_sub(1))), style)],
             vec![raw(compact(upstream.side.connections))],
             vec![raw(compact(upstream.side.exchanges))],
             vec![raw(percent(upstream.share))],
-            vec![span(duration(upstream.time.p50), style)],
-            vec![raw(duration(upstream.time.p99))],
+            vec![span(known(upstream.time.p50), style)],
+            vec![raw(known(upstream.time.p99))],
             time,
         ];
         out.push(grid::row(theme, &grid, cells, false));
@@ -72,10 +73,18 @@ pub(super) fn lines(
 
 /// A bar as long as its share of the longest, and a mark behind it where it is slow.
 fn time(theme: Theme, upstream: &UpstreamView, longest: u64, width: usize) -> Row {
-    let cells = width.saturating_sub(SLOW.chars().count() + 1);
+    let failed = match upstream.connect_fails {
+        0 => String::new(),
+        fails => format!(" {} failed", compact(fails)),
+    };
+    let cells = width.saturating_sub(SLOW.chars().count() + 1 + failed.chars().count());
     let mut row = bar(theme, upstream.time.p50 as f64 / longest as f64, None, cells, theme.owner(Owner::Peer));
     if upstream.slow {
         row.push(span(format!(" {SLOW}"), theme.severity(Severity::Warning)));
+    }
+    if !failed.is_empty() {
+        // Connects, not calls.
+        row.push(span(failed, theme.severity(Severity::Warning)));
     }
     row
 }

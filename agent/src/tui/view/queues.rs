@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::parts::{raw, rule, span};
 use super::table::Columns;
-use super::{datagrams, finding, panel, put, stream, verdict};
+use super::{datagrams, finding, panel, put, stream, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
@@ -48,13 +48,15 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
     };
     let width = usize::from(area.width);
     let sockets = datagrams::height(snapshot, area.height.into());
+    let local = unix::height(snapshot, area.height.into());
     let words = verdict::lines(app.theme, snapshot, listener, width);
     let most = panel::most(listener, width);
-    let plan =
-        Plan::new(usize::from(area.height) - sockets, app.listeners.len(), words.len(), most, snapshot.notices.len());
+    let height = usize::from(area.height) - sockets - local;
+    let plan = Plan::new(height, app.listeners.len(), words.len(), most, snapshot.notices.len());
     let mut rest = area;
     table(app, snapshot, frame, take(&mut rest, 1 + plan.rows), hits);
     put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
+    put(frame, take(&mut rest, local), unix::lines(app.theme, snapshot, local, width));
     let mut separated = vec![Line::default()];
     separated.extend(words);
     put(frame, take(&mut rest, plan.verdict), separated);
@@ -111,7 +113,9 @@ fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area
     let width = usize::from(area.width);
     let mut rest = area;
     let sockets = datagrams::height(snapshot, area.height.into());
-    if sockets > 0 && app.listeners.filter().is_empty() {
+    let local = unix::height(snapshot, area.height.into());
+    if sockets + local > 0 && app.listeners.filter().is_empty() {
+        put(frame, take(&mut rest, local), unix::lines(app.theme, snapshot, local, width));
         put(frame, take(&mut rest, sockets), datagrams::lines(app.theme, snapshot, sockets, width));
         if let Some(worst) = snapshot.findings.first() {
             let words = finding::lines(app.theme, worst, width);
@@ -132,7 +136,13 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
         out.push(Line::from("   Esc clears the filter."));
         return out;
     }
-    let (title, text) = if snapshot.datagrams.is_empty() {
+    let (title, text) = if !snapshot.unix.is_empty() {
+        (
+            "No TCP socket listens yet.",
+            "Of Unix-domain sockets the queue above is looked at at each refresh; their connections are not watched. Who \
+             finds the queue full waits in connect(), or gets EAGAIN. A TCP listener appears here the moment it opens.",
+        )
+    } else if snapshot.datagrams.is_empty() {
         (
             "No listening socket yet.",
             "What is watched has not called listen(), or has closed what it listened on. The watch goes on: a \

@@ -1,7 +1,7 @@
 //! The life of a connection and of an exchange as steps between three lanes.
 
 use super::words;
-use crate::model::event::Role;
+use crate::model::event::{Ending, Role, Side};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Owner, SliceKind, Snapshot};
 use crate::tui::order::counted;
 use crate::tui::text::bytes;
@@ -53,6 +53,7 @@ pub enum Step {
 
 impl Step {
     /// The same, so many µs later.
+    #[cfg(feature = "lessons")]
     pub(crate) fn later(mut self, by: u64) -> Self {
         if let Self::Arrow { at: Some(at), .. } | Self::Held { at: Some(at), .. } = &mut self {
             *at = at.saturating_add(by);
@@ -149,6 +150,27 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// How it ended for want of an answer: the end of the connection is its own if no other exchange followed.
+    fn without_answer(&mut self) {
+        let is_last = u64::from(self.exchange.seq) == self.connection.exchanges;
+        let end = self.connection.ended.filter(|_| is_last);
+        match end {
+            Some((Side::Peer, Ending::Fin)) => {
+                self.arrow(Lane::Peer, Lane::Kernel, "FIN, without an answer".to_owned())
+            }
+            Some((Side::Peer, Ending::Reset)) => {
+                self.arrow(Lane::Peer, Lane::Kernel, "RST, without an answer".to_owned());
+            }
+            Some((Side::Local, Ending::Fin | Ending::Reset)) => {
+                self.arrow(Lane::App, Lane::Kernel, "closed without an answer".to_owned());
+            }
+            Some((_, Ending::Timeout)) => {
+                self.out.push(Step::Gap { text: "given up by the kernel, without an answer".to_owned() });
+            }
+            None => self.out.push(Step::Gap { text: "no answer".to_owned() }),
+        }
+    }
+
     /// The names of what comes in and what goes out, with their bytes.
     fn messages(&self) -> (String, String) {
         let request = format!("request, {}", bytes(self.exchange.request_bytes));
@@ -213,6 +235,13 @@ impl<'a> Path<'a> {
                 self.arrive();
             }
             SliceKind::App if server => self.read(),
+            SliceKind::Ignored => {
+                self.arrow(Lane::Peer, Lane::Kernel, "ACK, ignored: the accept queue is full".to_owned());
+            }
+            SliceKind::Connect | SliceKind::ConnectRefused => {
+                self.arrow(Lane::Kernel, Lane::Peer, "SYN".to_owned());
+            }
+            SliceKind::Streaming => self.write(),
             SliceKind::SendBuffer
             | SliceKind::Nagle
             | SliceKind::Cork
@@ -230,7 +259,7 @@ impl<'a> Path<'a> {
                 }
                 self.send();
             }
-            SliceKind::App | SliceKind::Unknown => {}
+            SliceKind::App | SliceKind::Throttled | SliceKind::Unknown => {}
         }
     }
 
@@ -248,6 +277,9 @@ impl<'a> Path<'a> {
 
     /// What is left once the exchange is over.
     fn end(&mut self) {
+        if self.exchange.unanswered {
+            return self.without_answer();
+        }
         if self.connection.role == Role::Client {
             self.send();
             self.read();

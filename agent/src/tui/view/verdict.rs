@@ -7,8 +7,8 @@ use super::{finding, threads, words};
 use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
 use crate::tui::order::{counted_us, worst};
 use crate::tui::subject::{Subject, subject};
-use crate::tui::text::{duration, escape, fine, grouped, percent, wrap};
-use crate::tui::theme::{Theme, name, shape};
+use crate::tui::text::{count_of, duration, escape, fine, grouped, percent, wrap};
+use crate::tui::theme::{Theme, shape};
 
 /// The worst finding on the listener, or what is so when there is none.
 pub(super) fn lines(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
@@ -123,16 +123,16 @@ fn words(listener: &ListenerView) -> (char, String, String) {
     let limit = grouped(listener.limit.into());
     let arrived = totals.queued.max(totals.accepted).max(u64::from(listener.depth));
     if listener.closed {
-        let text = format!("It had accepted {} connections.", grouped(totals.accepted));
+        let text = format!("It had accepted {}.", count_of(totals.accepted, "connection"));
         return ('○', format!("{} has stopped listening.", listener.local), text);
     }
     if totals.overflows() > 0 {
-        let headline = format!("Nothing is refused now; {} were before.", grouped(totals.overflows()));
+        let headline = format!("Nothing is refused now; before: {}.", grouped(totals.overflows()));
         return ('●', headline, format!("Of now, {waiting} for accept(); the limit is {limit}."));
     }
     if arrived == 0 {
         let text = format!("It listens, with room for {limit} connections to wait.");
-        return ('○', "No connection has arrived yet.".to_owned(), text);
+        return ('○', "No connection has arrived since the watch began.".to_owned(), text);
     }
     if totals.accepted == 0 {
         let text = "The kernel has completed their handshakes, so their clients believe that they are connected. \
@@ -158,7 +158,7 @@ fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String
     let which = if exchange.done { "its worst exchange" } else { "the exchange that it is in" };
     let whose = match verdict.kind.owner() {
         crate::model::snapshot::Owner::Unknown => "nobody can vouch for it".to_owned(),
-        owner => format!("the {}'s time", name(owner)),
+        owner => format!("the {}'s time", owner.name()),
     };
     let headline = format!(
         "{} took {} of {} of {which} ({}): {whose}.",

@@ -23,6 +23,10 @@ pub(super) fn name(kind: SliceKind) -> &'static str {
         SliceKind::DelayedAck => "delayed ACK",
         SliceKind::Retransmit => "retransmit",
         SliceKind::Response => "response",
+        SliceKind::Connect | SliceKind::ConnectRefused => "connect",
+        SliceKind::Ignored => "ignored",
+        SliceKind::Throttled => "throttled",
+        SliceKind::Streaming => "streaming",
         SliceKind::Unknown => "unknown",
     }
 }
@@ -62,7 +66,8 @@ pub(super) fn sentence(
         SliceKind::Handshake => "until the peer completed the handshake".to_owned(),
         SliceKind::AcceptQueue => {
             let acceptor = connection.acceptor.as_ref().map_or(who(None), |(tid, _)| who(Some(*tid)));
-            format!("connected, in the accept queue, until {acceptor} called accept()")
+            let used = slice.cpu_us.map(|cpu| format!(", {}", on_cpu(cpu, slice.us))).unwrap_or_default();
+            format!("connected, in the accept queue, until {acceptor} called accept(){used}")
         }
         SliceKind::ReceiveQueue => {
             let reader = who(exchange.read_tid);
@@ -90,7 +95,7 @@ pub(super) fn sentence(
         SliceKind::Nagle => "Nagle: small data not yet acknowledged held the rest".to_owned(),
         SliceKind::Cork if held[1] > 0 => format!("TCP_CORK or MSG_MORE held {}", bytes(held[1].into())),
         SliceKind::Cork => "held by TCP_CORK or MSG_MORE".to_owned(),
-        SliceKind::Congestion => "the congestion window was used up".to_owned(),
+        SliceKind::Congestion => "the network took no more".to_owned(),
         SliceKind::ReceiveWindow => "the peer's receive window was full: it did not read".to_owned(),
         SliceKind::Pacing => "the kernel spaced the segments out".to_owned(),
         SliceKind::AckWait => "a round trip, until the peer's ACK".to_owned(),
@@ -101,6 +106,15 @@ pub(super) fn sentence(
             Some(join) => format!("until the upstream answered, for exchange {} of {}", join.seq, join.peer),
             None => "until the peer answered".to_owned(),
         },
+        SliceKind::Connect => "SYN sent, nobody answered it".to_owned(),
+        SliceKind::ConnectRefused => "SYN sent, until the peer refused the connection".to_owned(),
+        SliceKind::Ignored => "the kernel ignored the peer's packets: the accept queue was full".to_owned(),
+        SliceKind::Throttled => {
+            let who = who(exchange.read_tid.or(exchange.write_tid));
+            format!("{who} could run, but its cgroup's CPU quota was used up")
+        }
+        SliceKind::Streaming if slice.proved => "between the pieces of a stream: it waits by design".to_owned(),
+        SliceKind::Streaming => "between pieces, as a stream has them: if it is one, it waits by design".to_owned(),
         SliceKind::Unknown => "nobody can vouch for this time".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! Loads each real server for so many seconds while the agent watches it, and prints what the agent said of each.
 //!
 //! `cargo xtask bench --only servers` runs it, in a network namespace of its own: `load-servers SECONDS`, with the agent
-//! in `BACKSCOPE_BIN`.
+//! in `BACKSCOPE_BIN`. `cargo xtask accuracy --healthy` does it for those that it names: `load-servers SECONDS SERVER…`.
 
 mod tally;
 
@@ -20,12 +20,26 @@ const CONNECTIONS: usize = 4;
 fn main() -> anyhow::Result<()> {
     let seconds = std::env::args().nth(1).and_then(|word| word.parse().ok()).context("load-servers SECONDS")?;
     println!(
-        "{:<16} {:>10} {:>10} {:>6} {:>8} {:>6} {:>9} {:>7} {:>8} {:>9}  BYTES",
-        "SERVER", "ANSWERS", "EXCHANGES", "APP %", "KERNEL %", "PEER %", "UNKNOWN %", "LOST", "UNTILED", "WARNINGS"
+        "{:<16} {:>10} {:>10} {:>6} {:>8} {:>9} {:>6} {:>9} {:>7} {:>8} {:>9}  BYTES",
+        "SERVER",
+        "ANSWERS",
+        "EXCHANGES",
+        "APP %",
+        "KERNEL %",
+        "NETWORK %",
+        "PEER %",
+        "UNKNOWN %",
+        "LOST",
+        "UNTILED",
+        "WARNINGS"
     );
-    for server in &ALL {
+    let named: Vec<String> = std::env::args().skip(2).collect();
+    for server in ALL.iter().filter(|server| named.is_empty() || named.iter().any(|name| name == server.name)) {
         match load(server, Duration::from_secs(seconds)) {
-            Ok((tally, talks)) => println!("{:<16} {}", server.name, row(&tally, &talks)?),
+            Ok((tally, talks)) => {
+                println!("{:<16} {}", server.name, row(&tally, &talks)?);
+                tally.said.iter().for_each(|said| println!("{:<16} {said}", ""));
+            }
             Err(error) if error.is::<Skip>() => println!("{:<16} {error}", server.name),
             Err(error) => bail!("{}: {error:#}", server.name),
         }
@@ -54,11 +68,11 @@ fn row(tally: &Tally, talks: &[Talk]) -> anyhow::Result<String> {
     let right = |talk: &&Talk| tally.bytes(talk.port) == Some((talk.sent, talk.received));
     let wrong = talks.len() - talks.iter().filter(right).count();
     let answers: u64 = talks.iter().map(|talk| talk.answers).sum();
-    let [app, kernel, peer, unknown] = tally.shares()?.map(|share| share * 100.0);
+    let [app, kernel, network, peer, unknown] = tally.shares()?.map(|share| share * 100.0);
     let (exchanges, lost) = (tally.summary("/exchanges")?, tally.summary("/events/lost")?);
     let bytes = if wrong == 0 { "equal".to_owned() } else { format!("differ on {wrong} of {}", talks.len()) };
     Ok(format!(
-        "{answers:>10} {exchanges:>10} {app:>6.1} {kernel:>8.1} {peer:>6.1} {unknown:>9.3} {lost:>7} {:>8} {:>9}  {bytes}",
+        "{answers:>10} {exchanges:>10} {app:>6.1} {kernel:>8.1} {network:>9.1} {peer:>6.1} {unknown:>9.3} {lost:>7} {:>8} {:>9}  {bytes}",
         tally.untiled, tally.warnings
     ))
 }

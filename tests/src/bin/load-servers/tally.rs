@@ -1,6 +1,6 @@
 //! What an agent says in a minute, added up line by line: all of it would not fit into memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
@@ -16,6 +16,8 @@ pub(crate) struct Tally {
     pub(crate) untiled: u64,
     /// Findings of warning level or above.
     pub(crate) warnings: u64,
+    /// What they say, and what exchanges and connections say that was not observed: each sentence once.
+    pub(crate) said: BTreeSet<String>,
     /// Bytes in and out by the client's port.
     bytes: HashMap<u16, (u64, u64)>,
     summary: Value,
@@ -24,6 +26,10 @@ pub(crate) struct Tally {
 impl Tally {
     /// Adds an object, and returns the client's port if it is the end of a served connection.
     fn add(&mut self, object: Value) -> Option<u16> {
+        if is(&object, "exchange") || is(&object, "connection") {
+            let gaps = object["gaps"].as_array().into_iter().flatten();
+            self.said.extend(gaps.map(|gap| format!("gap of a {}: {gap}", object["type"])));
+        }
         if is(&object, "exchange") {
             let slices = object["slices"].as_array().into_iter().flatten();
             let sum: u64 = slices.filter_map(|slice| number(slice, "/us")).sum();
@@ -33,7 +39,11 @@ impl Tally {
             self.bytes.insert(port, (number(&object, "/bytes/in")?, number(&object, "/bytes/out")?));
             return Some(port);
         } else if is(&object, "finding") {
-            self.warnings += u64::from(object["severity"] != "info");
+            let is_grave = object["severity"] != "info" && object["state"] != "ended";
+            self.warnings += u64::from(is_grave);
+            if is_grave {
+                self.said.insert(format!("{} {}: {}", object["severity"], object["kind"], object["headline"]));
+            }
         } else if is(&object, "summary") {
             self.summary = object;
         }
@@ -50,10 +60,10 @@ impl Tally {
         number(&self.summary, pointer).with_context(|| format!("the summary has no {pointer}: {}", self.summary))
     }
 
-    /// Shares of the time: the application's, the kernel's, the peer's, nobody's.
-    pub(crate) fn shares(&self) -> anyhow::Result<[f64; 4]> {
+    /// Shares of the time: the application's, the kernel's, the network's, the peer's, nobody's.
+    pub(crate) fn shares(&self) -> anyhow::Result<[f64; 5]> {
         let of = |owner: &str| self.summary(&format!("/times_us/{owner}"));
-        let times = [of("app")?, of("kernel")?, of("peer")?, of("unknown")?];
+        let times = [of("app")?, of("kernel")?, of("network")?, of("peer")?, of("unknown")?];
         let total: u64 = times.iter().sum();
         ensure!(total > 0, "no time was told: {}", self.summary);
         Ok(times.map(|us| us as f64 / total as f64))
@@ -119,9 +129,10 @@ mod tests {
             exchange(3),
             exchange(4),
             json!({"type": "finding", "severity": "info"}),
-            json!({"type": "finding", "severity": "warning"}),
+            json!({"type": "finding", "severity": "warning", "kind": "slow-app", "headline": "It is slow."}),
+            json!({"type": "finding", "severity": "warning", "kind": "slow-app", "state": "ended"}),
             json!({"type": "connection", "role": "client", "peer": "127.0.0.1:5", "bytes": {"in": 1, "out": 2}}),
-            json!({"type": "summary", "times_us": {"app": 30, "kernel": 10, "peer": 59, "unknown": 1}}),
+            json!({"type": "summary", "times_us": {"app": 30, "kernel": 10, "network": 9, "peer": 50, "unknown": 1}}),
         ] {
             assert_eq!(tally.add(object), None);
         }
@@ -129,7 +140,8 @@ mod tests {
             json!({"type": "connection", "role": "server", "peer": "127.0.0.1:7", "bytes": {"in": 3, "out": 4}});
         assert_eq!(tally.add(served), Some(7));
         assert_eq!((tally.untiled, tally.warnings), (1, 1));
+        assert_eq!(Vec::from_iter(&tally.said), [r#""warning" "slow-app": "It is slow.""#]);
         assert_eq!((tally.bytes(5), tally.bytes(7)), (None, Some((3, 4))));
-        assert_eq!(tally.shares().expect("a summary"), [0.3, 0.1, 0.59, 0.01]);
+        assert_eq!(tally.shares().expect("a summary"), [0.3, 0.1, 0.09, 0.5, 0.01]);
     }
 }

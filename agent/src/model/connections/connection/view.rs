@@ -3,7 +3,7 @@
 use super::Connection;
 use crate::model::connections::details::Detail;
 use crate::model::connections::sums::Sum;
-use crate::model::event::{HoldReason, SockId};
+use crate::model::event::{HoldReason, Role, SockId};
 use crate::model::snapshot::{ConnectionView, HoldView, OwnerTimes, SliceKind, TlsView, Trailing};
 
 impl Connection {
@@ -41,13 +41,18 @@ impl Connection {
             protocol: self.origin.protocol,
             tls: tls.map(|tls| self.with_handshake(tls)),
             fast_open: self.origin.fast_open,
+            multipath: self.origin.multipath,
             state: self.state(),
             midway: self.origin.midway,
             since_ns: self.since_ns,
             closed_ns: self.closed_ns(),
             ended: self.end().and_then(|end| end.by),
-            handshake_us: self.handshake_us(),
-            queued_us: self.queued_for_ns().map(|ns| ns / 1_000),
+            end: self.end_view(),
+            // How long the kernel then waited for data is not told apart.
+            handshake_us: self.handshake_us().filter(|_| !self.origin.deferred),
+            queued_us: self.queued_for_ns().filter(|_| self.origin.role == Role::Server).map(|ns| ns / 1_000),
+            connect_us: self.queued_for_ns().filter(|_| self.origin.role == Role::Client).map(|ns| ns / 1_000),
+            syns_again: self.sums.get(Sum::SynsAgain),
             acceptor: Some(self.origin.acceptor).filter(|tid| *tid != 0).map(|tid| (tid, self.origin.comm.to_string())),
             multiplexed: has_http2 || self.is_multiplexed(),
             pipelined: 0,

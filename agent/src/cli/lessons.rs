@@ -1,0 +1,77 @@
+//! Arguments of the verbs that need the bundled servers.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Name of the hidden verb that has those of the bundled servers.
+pub const DEMO_SERVERS_VERB: &str = "demo-servers";
+
+/// Arguments of `learn`.
+#[derive(Args, Debug)]
+pub struct LearnArgs {
+    /// The lesson: its name, or the number of its lecture [default: the next one that was not done]
+    #[arg(value_name = "LESSON")]
+    pub lesson: Option<String>,
+    /// Show which lessons there are, and what was done
+    #[arg(long, conflicts_with_all = ["lesson", "auto", "recorded", "plain"])]
+    pub list: bool,
+    /// Run without a person, and compare what is measured with what the text claims; all lessons if none is named
+    #[arg(long)]
+    pub auto: bool,
+    /// Play a recording in place of a run: no root, any Linux
+    #[arg(long)]
+    pub recorded: bool,
+    /// Ask line by line (the default when standard output is no terminal)
+    #[arg(long, conflicts_with = "auto")]
+    pub plain: bool,
+    /// One JSON object a line
+    #[arg(long, requires = "list")]
+    pub json: bool,
+    /// For authors: record each round into this folder
+    #[arg(long, value_name = "DIR", hide = true, requires = "auto", conflicts_with = "recorded")]
+    pub record: Option<PathBuf>,
+    /// For authors: take the text of the lesson from this file
+    #[arg(long, value_name = "FILE", hide = true, requires = "lesson")]
+    pub text: Option<PathBuf>,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Debug)]
+#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos", disable_help_subcommand = true)]
+pub struct DemoArgs {
+    /// List the demos
+    #[arg(long)]
+    pub list: bool,
+    /// Watch the server from its first system call (needs root)
+    #[arg(long, global = true, help_heading = "Run")]
+    pub watch: bool,
+    /// The demo.
+    #[command(subcommand)]
+    pub choice: Option<demo_servers::demo::Choice>,
+}
+
+pub(super) const LEARN_EXAMPLES: &str = "\
+Examples:
+  sudo backscope learn                     begins with the next lesson
+  sudo backscope learn accept-queue        this one, by its name or its lecture's number
+  backscope learn accept-queue --recorded  from a recording: no root, any Linux
+  backscope learn --list
+  sudo backscope learn --auto              runs all of them, and tells whether what they say holds here
+
+A lesson runs a small server and its clients in a network of their own. Nothing else on the machine is touched.
+What was done is kept in $XDG_STATE_HOME/backscope, else ~/.local/state/backscope.
+
+Exit status:
+  0 done   1 with --auto: a lesson says what was not measured; or failed while running
+  2 unusable arguments   3 a privilege or kernel feature is missing";
+
+pub(super) const DEMO_EXAMPLES: &str = "\
+Examples:
+  backscope demo --list
+  backscope demo nagle                         no root needed; it says what to watch
+  backscope demo nagle --nodelay --duration 5s
+  backscope demo nagle --help                  its knobs, and some worth trying
+  sudo backscope demo nagle --watch            with watch on its server
+  backscope demo prefork --server-only --listen 127.0.0.1:8080
+  backscope demo prefork --client-only 127.0.0.1:8080";

@@ -1,0 +1,311 @@
+//! The command line.
+
+mod examples;
+#[cfg(feature = "lessons")]
+mod lessons;
+mod values;
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::sensor::Tier;
+use examples::{DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES, WATCH_EXAMPLES};
+#[cfg(feature = "lessons")]
+use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
+#[cfg(feature = "lessons")]
+pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
+pub use values::{MAX_SPEED, MIN_SPEED};
+use values::{duration, interval, port, speed};
+
+/// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel, the application, the
+/// network or the peer.
+#[derive(Debug, Parser)]
+#[command(name = "backscope", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Watch a server live: where the time of its connections goes, and whose it is
+    #[command(after_help = WATCH_EXAMPLES, args_override_self = true)]
+    Watch(WatchArgs),
+    /// Record what watch would show, for a replay here or elsewhere, now or later
+    #[command(after_help = RECORD_EXAMPLES, args_override_self = true)]
+    Record(RecordArgs),
+    /// Show a recording as watch showed it, or would have: no root, any Linux
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
+    /// Show every listening socket once: its queues, limits, drops and owner
+    #[command(after_help = LISTENERS_EXAMPLES)]
+    Listeners(ListenersArgs),
+    /// Learn what the kernel does for a backend: predict, run a real server, and see
+    #[cfg(feature = "lessons")]
+    #[command(after_help = LEARN_EXAMPLES)]
+    Learn(LearnArgs),
+    /// Run a bundled server with its client: each shows one thing, and has knobs to change it
+    #[cfg(feature = "lessons")]
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// Tell what this kernel and these privileges allow: which hook serves each signal, and why not a better one
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Write a completion script for a shell
+    #[command(
+        after_help = "Example:\n  backscope completions bash > ~/.local/share/bash-completion/completions/backscope"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder, or this program's own to standard output
+    #[command(after_help = "Example:\n  backscope man | man -l -")]
+    Man {
+        /// A folder: one page for each command
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Used by `learn`: becomes a server or client of a lesson
+    #[cfg(feature = "lessons")]
+    #[command(name = crate::learn::live::PART_VERB, hide = true)]
+    LessonPart {
+        /// What it is called.
+        name: String,
+        /// What it does.
+        #[arg(last = true)]
+        words: Vec<OsString>,
+    },
+    /// Used by `demo`: the server as a process of its own
+    #[cfg(feature = "lessons")]
+    #[command(name = DEMO_SERVERS_VERB, hide = true, disable_help_flag = true)]
+    DemoServers {
+        /// The server's verb and its knobs.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Says that the lessons and the demos are not in this build
+    #[cfg(not(feature = "lessons"))]
+    #[command(name = "learn", alias = "demo", hide = true, disable_help_flag = true)]
+    Unbuilt {
+        /// Whatever was asked of them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Used by `watch -- CMD`: stops itself, and becomes CMD when continued
+    #[command(name = crate::sensor::STOPPED_VERB, hide = true)]
+    StopThenExec {
+        /// The program and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// Whom to watch; together a union.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// Watch this process, its existing and future sockets, and its children; repeatable
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<u32>,
+    /// Watch whoever listens on this port, and the connections on it; repeatable
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    pub port: Vec<u16>,
+    /// Watch every process with this name (as `ps -o comm` shows it)
+    #[arg(long, value_name = "NAME")]
+    pub comm: Option<String>,
+    /// Watch every process of the machine
+    #[arg(long)]
+    pub all: bool,
+    /// Leave out the children of watched processes
+    #[arg(long)]
+    pub no_follow: bool,
+}
+
+/// Arguments of `watch`.
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// Whom to watch.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Start this program and watch it from its first system call
+    #[arg(last = true, value_name = "CMD", help_heading = "Target")]
+    pub command: Vec<OsString>,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// How long, and how closely.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Record this, too
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub recording: Option<PathBuf>,
+    /// Replace FILE if it exists
+    #[arg(long, requires = "recording")]
+    pub force: bool,
+}
+
+/// Arguments of `record`.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// Whom to watch.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Start this program and record it from its first system call
+    #[arg(last = true, value_name = "CMD", help_heading = "Target")]
+    pub command: Vec<OsString>,
+    /// How long, and how closely.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The recording
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub recording: PathBuf,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// So many times as fast as it was [default: 1 on the screen; as fast as can be otherwise]
+    #[arg(long, value_name = "FACTOR", value_parser = speed)]
+    pub speed: Option<f64>,
+}
+
+/// How to show it.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Lines for people (the default when standard output is no terminal)
+    #[arg(long, conflicts_with = "json")]
+    pub plain: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How long to run, and how closely to look.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct RunArgs {
+    /// Stop by itself after this time, such as 10s or 5min
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Period of the figures [default: 1s; 500ms on the screen]
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    pub interval: Option<Duration>,
+    /// How much leaves the kernel, and so what it costs
+    #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
+    pub detail: Detail,
+    /// Look at no payload: connections have no protocol then
+    #[arg(long)]
+    pub no_protocols: bool,
+    /// Show and record what the first HTTP/1 request of each connection asks for: method and path, without the query
+    #[arg(long, conflicts_with = "no_protocols")]
+    pub paths: bool,
+    /// Use hooks of this tier only (for tests and comparison)
+    #[arg(long, value_enum, value_name = "TIER", hide = true)]
+    pub tier: Option<TierArg>,
+}
+
+/// Levels of detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Detail {
+    /// Listeners, refusals and accepts: a record an accept, nothing a request
+    Queues,
+    /// Where the time of each exchange went, too: a record an exchange
+    Exchanges,
+    /// Every single event, too: SYNs, changes of processes, and of connections data, reads, writes, segments, ACKs, holds,
+    /// windows, states, resets. Costs most; where function hooks are refused, a look at every packet of the machine
+    Events,
+}
+
+/// The tiers by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TierArg {
+    /// fentry and fexit, too
+    Full,
+    /// Tracepoints and iterators alone
+    Tracepoint,
+}
+
+impl From<TierArg> for Tier {
+    fn from(tier: TierArg) -> Self {
+        match tier {
+            TierArg::Full => Self::Full,
+            TierArg::Tracepoint => Self::Tracepoint,
+        }
+    }
+}
+
+/// Arguments of `listeners`.
+#[derive(Args, Debug)]
+pub struct ListenersArgs {
+    /// Whose; everybody's if nobody is named.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// One JSON object a line
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// As `watch` with this detail; of events, or of all else
+    #[arg(long, value_enum, default_value_t = Detail::Exchanges)]
+    pub detail: Detail,
+    /// Use hooks of this tier only
+    #[arg(long, value_enum, value_name = "TIER", hide = true)]
+    pub tier: Option<TierArg>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn force_is_for_recordings() {
+        assert!(Cli::try_parse_from(["backscope", "watch", "--all", "--force"]).is_err());
+        assert!(Cli::try_parse_from(["backscope", "watch", "--all", "-o", "a.bsrec", "--force"]).is_ok());
+        assert!(Cli::try_parse_from(["backscope", "record", "--all"]).is_err());
+    }
+
+    #[test]
+    fn a_command_follows_two_dashes() {
+        let cli = Cli::try_parse_from(["backscope", "watch", "--json", "--", "ls", "--all"]).unwrap();
+        let Verb::Watch(args) = cli.verb else { panic!("not watch") };
+        assert_eq!(args.command, ["ls", "--all"]);
+        assert!(!args.target.all);
+    }
+
+    #[cfg(not(feature = "lessons"))]
+    #[test]
+    fn what_is_not_built_in_says_so_whatever_is_asked_of_it() {
+        for line in ["backscope learn", "backscope learn nagle --auto", "backscope demo --help"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let error = crate::commands::run(cli).expect_err(line);
+            assert!(error.to_string().contains("cargo install"), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! How connections ended: what brought it about, and what came when they were closed.
+
+use std::collections::VecDeque;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
+use super::Connection;
+use super::compact::Endpoint;
+use super::origin::Origin;
+use crate::model::event::{Closed, Connect, Ending, Late, Outcome, Role, Side, SockId, Why};
+use crate::model::exchange::LEAST_SEALED;
+use crate::model::output::{ConnectionOutput, Output};
+use crate::model::snapshot::{Cause, EndView, Protocol, ResetTotals};
+
+/// A connection that is reset so soon was refused, whatever was asked on it, ns.
+const AT_ONCE_NS: u64 = 1_000_000_000;
+/// The error number that its process gets.
+const ECONNRESET: u32 = 104;
+/// Connections that this host closed and that data may still come to; the one closed first is forgotten.
+pub const MAX_LEFT: usize = 4_096;
+/// Data come no later, ns: a kernel keeps a closed connection for a minute (`TCP_TIMEWAIT_LEN`).
+const LEFT_NS: u64 = 70_000_000_000;
+/// Who closes so long after the last data closes an idle connection, ns.
+const IDLE_NS: u64 = 100_000_000;
+/// The end of an idle connection is told so much later, ns: a request that crosses its FIN belongs to it.
+const CROSSING_NS: u64 = 300_000_000;
+/// A RST is the answer to a request if it comes no later than after twice the round trip and this, ns.
+const ANSWER_NS: u64 = 20_000_000;
+
+/// What is known of an end by itself.
+pub(super) fn view(closed: &Closed, connection: &Connection) -> EndView {
+    let (cause, reset_by) = cause(closed, connection.origin.role);
+    EndView {
+        cause,
+        reset_by,
+        idle_us: closed.idle_ns.map(|ns| ns / 1_000),
+        unread_bytes: closed.unread_bytes,
+        unacked_bytes: closed.unacked_bytes,
+    }
+}
+
+fn cause(closed: &Closed, role: Role) -> (Option<Cause>, Option<Side>) {
+    let reset = closed.how == Some(Ending::Reset);
+    match closed.why {
+        // The request was there, and nobody had begun to read it.
+        Some(Why::UnreadData) if closed.unseen && closed.exchanges > 1 => (Some(Cause::LateRequest), Some(Side::Local)),
+        Some(Why::UnreadData) => (Some(Cause::UnreadData), Some(Side::Local)),
+        Some(Why::Linger) => (Some(Cause::Linger), Some(Side::Local)),
+        Some(Why::Aborted) => (Some(Cause::Aborted), Some(Side::Local)),
+        Some(Why::Reset) if role == Role::Client && met_a_close(closed) => (Some(Cause::LateRequest), Some(Side::Peer)),
+        // After this host's FIN it may be its own: then data came, which is told by themselves.
+        Some(Why::Reset) => (None, (reset || closed.by == Some(Side::Peer)).then_some(Side::Peer)),
+        Some(Why::Unacknowledged) => (Some(Cause::Unacknowledged), None),
+        Some(Why::Keepalive) => (Some(Cause::Keepalive), None),
+        Some(Why::Unreachable) => (Some(Cause::Unreachable), None),
+        None => (None, closed.by.filter(|_| reset)),
+    }
+}
+
+/// The peer reset a connection that this host had made before it had answered anything: that is no better than a refusal. A
+/// spare one, on which nothing was asked, may be reset when it is idle.
+pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -> Option<Connect> {
+    let reset = closed.by == Some(Side::Peer) && end.reset_by == Some(Side::Peer);
+    if !reset || connection.origin.role != Role::Client {
+        return None;
+    }
+    let (ts_ns, since_ns) = (closed.since_ns?, connection.asked_ns()?);
+    let soon = ts_ns.saturating_sub(since_ns) <= AT_ONCE_NS;
+    let unanswered = closed.bytes_in == 0 && (closed.bytes_out > 0 || soon);
+    unanswered.then(|| Connect {
+        ts_ns,
+        sock: closed.sock,
+        peer: connection.peer(),
+        pid: connection.origin.pid,
+        comm: connection.origin.comm.to_string(),
+        tid: connection.tids().1,
+        asked_ns: since_ns,
+        outcome: Outcome::Reset,
+        error: Some(ECONNRESET),
+        inferred: false,
+        syns: 1,
+        ports: None,
+        time_wait: None,
+    })
+}
+
+/// The request of a connection that was in use before met its end: the peer's FIN or RST came before it could be answered.
+fn met_a_close(closed: &Closed) -> bool {
+    let least_ns = u64::from(closed.min_rtt_us.unwrap_or(0)) * 2_000 + ANSWER_NS;
+    let soon = closed.since_ns.zip(closed.asked_ns).is_some_and(|(since, asked)| since <= asked + least_ns);
+    closed.unanswered && closed.exchanges > 1 && soon
+}
+
+/// A connection that this host had accepted, and closed.
+#[derive(Clone, Debug)]
+struct Left {
+    sock: SockId,
+    origin: Arc<Origin>,
+    peer: Endpoint,
+    peer_ip: Option<Box<Ipv6Addr>>,
+    closed_ns: u64,
+    idle_ns: u64,
+    unanswered: bool,
+    /// What is said on it cannot be told by its bytes.
+    sealed: bool,
+    /// Data came.
+    told: bool,
+}
+
+impl Left {
+    fn is_between(&self, local: SocketAddr, peer: SocketAddr) -> bool {
+        self.peer.address(self.peer_ip.as_deref().copied()) == peer && self.origin.near() == local
+    }
+}
+
+/// What came too late, and to whom.
+#[derive(Clone, Debug)]
+pub(in crate::model) struct Arrival {
+    pub(in crate::model) sock: SockId,
+    pub(in crate::model) origin: Arc<Origin>,
+    pub(in crate::model) cause: Cause,
+    /// From the newest data before to the close, µs.
+    pub(in crate::model) idle_us: u64,
+    /// Its application read on: no RST went back.
+    pub(in crate::model) lingers: bool,
+}
+
+/// Ends of connections, and what they wait for.
+#[derive(Clone, Debug, Default)]
+pub(in crate::model) struct Ended {
+    pub(in crate::model) totals: ResetTotals,
+    /// In the order in which they ended. Data seldom come, so that they may be looked for one by one.
+    left: VecDeque<Left>,
+    /// Open still, and read from: a request came after their close. At most [`MAX_LEFT`].
+    lingering: FxHashSet<SockId>,
+    /// Ends that are to be told, with the time from which on they may be.
+    held: VecDeque<(u64, Box<ConnectionOutput>)>,
+}
+
+impl Ended {
+    /// Counts an end, and remembers it if data may still come.
+    pub(super) fn note(&mut self, closed: &Closed, connection: &Connection, view: &mut EndView) {
+        let lingered = !self.lingering.is_empty() && self.lingering.remove(&closed.sock);
+        let totals = &mut self.totals;
+        totals.sent += u64::from(view.reset_by == Some(Side::Local));
+        totals.received += u64::from(view.reset_by == Some(Side::Peer));
+        totals.timeouts += u64::from(closed.how == Some(Ending::Timeout));
+        totals.late_requests += u64::from(view.cause == Some(Cause::LateRequest));
+        totals.truncated += u64::from(is_truncated(closed, view, connection.origin.role));
+        if lingered {
+            view.cause = Some(Cause::LateRequest);
+        }
+        if connection.origin.role != Role::Server || closed.by != Some(Side::Local) || closed.how != Some(Ending::Fin) {
+            return;
+        }
+        if self.left.len() >= MAX_LEFT {
+            self.left.pop_front();
+        }
+        let (peer, peer_ip) = Endpoint::new(connection.peer());
+        self.left.push_back(Left {
+            sock: closed.sock,
+            origin: Arc::clone(&connection.origin),
+            peer,
+            peer_ip: peer_ip.map(Box::new),
+            closed_ns: closed.since_ns.unwrap_or(closed.ts_ns),
+            idle_ns: closed.idle_ns.unwrap_or(0),
+            unanswered: closed.unanswered,
+            sealed: connection.protocol() == Some(Protocol::Tls) || connection.is_multiplexed(),
+            told: lingered,
+        });
+    }
+
+    /// Data came to a connection that was closed. `None` if it is not known, or was told already.
+    pub(super) fn came(&mut self, late: &Late) -> Option<Arrival> {
+        let mut newest_first = self.left.iter_mut().rev();
+        let left = newest_first.find(|left| left.is_between(late.local, late.peer)).filter(|left| !left.told)?;
+        if left.sealed && late.bytes < LEAST_SEALED {
+            return None;
+        }
+        left.told = true;
+        let was_idle = left.idle_ns >= IDLE_NS && !left.unanswered;
+        let cause = if was_idle { Cause::LateRequest } else { Cause::DataAfterClose };
+        self.totals.sent += 1;
+        self.totals.late_requests += u64::from(was_idle);
+        let (sock, origin, idle_us) = (left.sock, Arc::clone(&left.origin), left.idle_ns / 1_000);
+        for (_, held) in self.held.iter_mut().filter(|(_, held)| held.view.sock == sock) {
+            mark(&mut held.view.end, cause);
+        }
+        Some(Arrival { sock, origin, cause, idle_us, lingers: false })
+    }
+
+    /// Data came to a connection that was closed, and whose application reads on. A cipher says goodbye, too.
+    pub(super) fn lingered(
+        &mut self,
+        late: &Late,
+        (sock, idle_ns): (SockId, u64),
+        sealed: bool,
+        origin: &Arc<Origin>,
+    ) -> Option<Arrival> {
+        let request = idle_ns >= IDLE_NS && !(sealed && late.bytes < LEAST_SEALED);
+        if !request || self.lingering.len() >= MAX_LEFT || !self.lingering.insert(sock) {
+            return None;
+        }
+        self.totals.late_requests += 1;
+        let (origin, idle_us) = (Arc::clone(origin), idle_ns / 1_000);
+        Some(Arrival { sock, origin, cause: Cause::LateRequest, idle_us, lingers: true })
+    }
+
+    /// Whether to wait with telling of this end.
+    pub(super) fn waits(closed: &Closed, role: Role) -> bool {
+        let idle = closed.idle_ns.is_some_and(|ns| ns >= IDLE_NS);
+        role == Role::Server && idle && closed.by == Some(Side::Local) && closed.how == Some(Ending::Fin)
+    }
+
+    pub(super) fn hold(&mut self, output: Box<ConnectionOutput>) {
+        self.held.push_back((output.ts_ns.saturating_add(CROSSING_NS), output));
+    }
+
+    /// Tells what has waited for long enough; at the end of the run all.
+    pub(in crate::model) fn settle(&mut self, now_ns: u64, is_end: bool, out: &mut Vec<Output>) {
+        while self.held.front().is_some_and(|(due_ns, _)| is_end || *due_ns <= now_ns) {
+            out.extend(self.held.pop_front().map(|(_, output)| Output::Connection(output)));
+        }
+        let is_over = |left: &Left| now_ns.saturating_sub(left.closed_ns) > LEFT_NS;
+        while self.left.front().is_some_and(is_over) {
+            self.left.pop_front();
+        }
+    }
+}
+
+/// A RST answered data that came to this connection when it was closed.
+pub(in crate::model) fn mark(end: &mut EndView, cause: Cause) {
+    (end.cause, end.reset_by) = (Some(cause), Some(Side::Local));
+}
+
+/// A response had been written, and a RST followed it since the request was not read to its end.
+pub(in crate::model) fn is_truncated(closed: &Closed, view: &EndView, role: Role) -> bool {
+    let answered = closed.exchanges > 0 && !closed.unanswered && !closed.unseen;
+    role == Role::Server && view.cause == Some(Cause::UnreadData) && answered
+}

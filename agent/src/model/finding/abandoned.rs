@@ -1,0 +1,88 @@
+//! Connections end in the accept queue: their peers gave up waiting, or the listener closed and the kernel reset them.
+
+use super::pace;
+use super::{Facts, Text, Verdict};
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{count, count_of, duration_us};
+
+/// So many at a time are no chance.
+const SEVERAL: u64 = 3;
+
+/// A peer that leaves within 50 ms does not count: so do health checks, port scanners and half-closing clients.
+pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+    let (late, cut) = (facts.figures.left_late, facts.figures.cut);
+    if late + cut == 0 {
+        return None;
+    }
+    let mean_us = facts.figures.left_late_us.checked_div(late);
+    let mut evidence = vec![("gave_up", late as f64), ("reset_by_close", cut as f64)];
+    evidence.extend(mean_us.map(|us| ("gave_up_after_us", us as f64)));
+    evidence.push(("depth", f64::from(facts.view.depth)));
+    evidence.push(("other_listeners", facts.siblings as f64));
+    Some(Verdict {
+        severity: if late + cut >= SEVERAL { Severity::Warning } else { Severity::Info },
+        owner: Owner::App,
+        headline: headline(late, cut),
+        text: Text::default()
+            .say("gave-up", late > 0, || gave_up(facts))
+            .say("cut", cut > 0, || cut_off(facts))
+            .rest_on("siblings", cut > 0 && facts.siblings > 0),
+        evidence,
+        fix: fix(facts),
+    })
+}
+
+fn headline(late: u64, cut: u64) -> String {
+    match (late, cut) {
+        (_, 0) => format!("{} gave up waiting to be accepted.", count_of(late, "client")),
+        (0, _) => format!("The listener closed and reset {} in its queue.", count_of(cut, "connection")),
+        _ => format!("{} gave up in the accept queue; its close reset {}.", count_of(late, "client"), count(cut)),
+    }
+}
+
+fn gave_up(facts: &Facts<'_>) -> String {
+    let mean_us = facts.figures.left_late_us.checked_div(facts.figures.left_late).unwrap_or(0);
+    let part = if facts.figures.left_late == 1 {
+        "It closed or reset its connection"
+    } else {
+        "Each closed or reset its connection"
+    };
+    let after = if facts.figures.left_late == 1 { "after" } else { "after a mean of" };
+    format!("{part} {after} {} in the accept queue, before the application took it.", duration_us(mean_us))
+}
+
+fn cut_off(facts: &Facts<'_>) -> String {
+    let cut = facts.figures.cut;
+    let others = match facts.siblings {
+        0 => String::new(),
+        1 => " Another listener at this address (SO_REUSEPORT) goes on, and could have served them.".to_owned(),
+        n => format!(" {} other listeners at this address (SO_REUSEPORT) go on, and could have served them.", count(n)),
+    };
+    let verb = if cut == 1 { "was" } else { "were" };
+    format!(
+        "{} {verb} finished by the kernel and not yet accepted when the listener closed: each peer got a reset.{others}",
+        count_of(cut, "connection")
+    )
+}
+
+fn fix(facts: &Facts<'_>) -> String {
+    let gave_up = if facts.failing.is_some() {
+        "make accept() succeed first: the finding accept-fails says why it does not."
+    } else if facts.was_at_limit || facts.held.is_some() {
+        pace::remedy(facts)
+    } else {
+        "accept faster: a thread of its own for accept(), or accept until EAGAIN on each wakeup; more workers, where each \
+         serves one connection at a time (gunicorn --workers, pm.max_children)."
+    };
+    let cut = if facts.siblings > 0 {
+        "before a listener closes, take it out of the group and accept what its queue holds; or set \
+         net.ipv4.tcp_migrate_req=1 (Linux 5.14 and later), which moves its queue to the others."
+    } else {
+        "accept what the queue holds before closing the listener, or pass the listening socket on to the new process."
+    };
+    match (facts.figures.left_late, facts.figures.cut) {
+        (_, 0) => gave_up.to_owned(),
+        (0, _) => cut.to_owned(),
+        _ => format!("{gave_up} Then {cut}"),
+    }
+}

@@ -1,0 +1,188 @@
+//! Calls of `accept` fail, so that connections stay in the queue.
+
+use super::{Facts, Text, Verdict};
+use crate::model::listener::Failing;
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{count, count_of, duration_us, errno_name, rate};
+
+const EPERM: u32 = 1;
+const ENOMEM: u32 = 12;
+const EACCES: u32 = 13;
+const ENFILE: u32 = 23;
+const EMFILE: u32 = 24;
+const ECONNABORTED: u32 = 103;
+const ENOBUFS: u32 = 105;
+
+/// Who calls again so often a second does not wait in between.
+const SPINS: f64 = 2_000.0;
+
+/// What `accept` means by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The process has no descriptor left.
+    Descriptors,
+    /// The machine has no open file left.
+    Files,
+    /// The kernel has no memory for a socket.
+    Memory,
+    /// The peer had reset the connection.
+    Aborted,
+    /// A policy forbids it.
+    Forbidden,
+    /// Anything else.
+    Other,
+}
+
+impl Cause {
+    fn of(errno: u32) -> Self {
+        match errno {
+            EMFILE => Self::Descriptors,
+            ENFILE => Self::Files,
+            ENOMEM | ENOBUFS => Self::Memory,
+            ECONNABORTED => Self::Aborted,
+            EPERM | EACCES => Self::Forbidden,
+            _ => Self::Other,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Descriptors => "no descriptor left",
+            Self::Files => "too many open files in the system",
+            Self::Memory => "no memory",
+            Self::Aborted => "reset by the peer",
+            Self::Forbidden => "not permitted",
+            Self::Other => "an error",
+        }
+    }
+
+    fn owner(self) -> Owner {
+        match self {
+            Self::Descriptors => Owner::App,
+            Self::Files | Self::Memory | Self::Forbidden => Owner::Kernel,
+            Self::Aborted => Owner::Peer,
+            Self::Other => Owner::Unknown,
+        }
+    }
+}
+
+/// One failure is enough: but for a connection that the peer has reset, what fails once fails until something changes.
+pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+    let failing = facts.failing?;
+    let cause = Cause::of(failing.errno);
+    let waits = facts.view.depth > 0;
+    let severity = match cause {
+        // The connection is lost anyway, and the next one is fetched as ever.
+        Cause::Aborted => Severity::Info,
+        _ if facts.is_stalled() || waits && facts.figures.overflows > 0 => Severity::Critical,
+        _ => Severity::Warning,
+    };
+    let mut evidence = vec![
+        ("errno", f64::from(failing.errno)),
+        ("failures", failing.times() as f64),
+        ("failures_per_second", facts.recent.rate(facts.figures.fails)),
+        ("for_us", (facts.now_ns.saturating_sub(failing.since_ns) / 1_000) as f64),
+        ("depth", f64::from(facts.view.depth)),
+        ("accepted", facts.figures.accepts as f64),
+    ];
+    if let Some(used) = failing.used {
+        evidence.extend([("open", used.open as f64), ("open_limit", used.limit as f64)]);
+    }
+    Some(Verdict {
+        severity,
+        owner: cause.owner(),
+        headline: format!(
+            "accept() fails: {} ({}), {} so far.",
+            cause.words(),
+            errno_name(failing.errno),
+            count_of(failing.times(), "time")
+        ),
+        text: text(facts, failing, cause),
+        evidence,
+        fix: fix(facts, cause).to_owned(),
+    })
+}
+
+fn text(facts: &Facts<'_>, failing: &Failing, cause: Cause) -> Text {
+    let often = facts.recent.rate(facts.figures.fails);
+    let depth = facts.view.depth;
+    let all_open = failing.used.is_some_and(|used| used.open >= used.limit);
+    let waits = cause != Cause::Aborted && depth > 0;
+    let begin = format!(
+        "It began {} ago, {} a second of late; the last call was that of thread {} of process {}.",
+        duration_us(facts.now_ns.saturating_sub(failing.since_ns) / 1_000),
+        rate(often),
+        failing.tid,
+        failing.pid
+    );
+    Text::from(begin)
+        .say("descriptors", cause == Cause::Descriptors, || descriptors(failing))
+        .rest_on("all-open", cause == Cause::Descriptors && all_open)
+        .say("files", cause == Cause::Files, || files(failing))
+        .say("memory", cause == Cause::Memory, || "The kernel had no memory for the new socket.".to_owned())
+        .say("aborted", cause == Cause::Aborted, || {
+            "The peer had reset the connection in the queue, and the call asked for its address: it took that connection \
+             away, and the next call goes on."
+                .to_owned()
+        })
+        .say("forbidden", cause == Cause::Forbidden, || {
+            "A policy forbids the call: an LSM such as SELinux or AppArmor, seccomp, or BPF.".to_owned()
+        })
+        .say("spins", often >= SPINS, || "Whoever calls does not wait in between, and burns a CPU.".to_owned())
+        .say("stalled", waits && facts.is_stalled(), || {
+            let stalled = duration_us(facts.stalled_ns / 1_000);
+            format!("{} in the queue, and none was accepted for {stalled}.", wait(depth))
+        })
+        .say("waits", waits && !facts.is_stalled(), || format!("{} in the queue.", wait(depth)))
+}
+
+fn wait(depth: u32) -> String {
+    if depth == 1 { "1 connection waits".to_owned() } else { format!("{} connections wait", count(depth.into())) }
+}
+
+/// Descriptors of the process, as far as these were looked at.
+fn descriptors(failing: &Failing) -> String {
+    match failing.used {
+        Some(used) if used.open >= used.limit => {
+            format!("The process has all of its {} open (RLIMIT_NOFILE).", count_of(used.limit, "descriptor"))
+        }
+        Some(used) => format!(
+            "When looked at, the process had {} of {} open (RLIMIT_NOFILE).",
+            count(used.open),
+            count_of(used.limit, "descriptor")
+        ),
+        None => "The process has as many descriptors open as RLIMIT_NOFILE allows.".to_owned(),
+    }
+}
+
+/// Open files of the machine, likewise.
+fn files(failing: &Failing) -> String {
+    match failing.used {
+        Some(used) => format!(
+            "When looked at, the machine had {} of {} open (fs.file-max).",
+            count(used.open),
+            count_of(used.limit, "file")
+        ),
+        None => "The machine has as many files open as fs.file-max allows.".to_owned(),
+    }
+}
+
+fn fix(facts: &Facts<'_>, cause: Cause) -> &'static str {
+    match cause {
+        Cause::Descriptors if facts.recent.rate(facts.figures.fails) >= SPINS => {
+            "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the connections wanted, or \
+             find what is never closed; and wait for a descriptor to be closed instead of calling again at once."
+        }
+        Cause::Descriptors => {
+            "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the connections wanted, or \
+             find what is never closed."
+        }
+        Cause::Files => "raise fs.file-max, and find who holds so many files: lsof, or /proc/PID/fd.",
+        Cause::Memory => {
+            "look for what takes the memory: the memory limit of its cgroup (memory.max), net.ipv4.tcp_mem, the machine."
+        }
+        Cause::Aborted => "nothing here, if the server goes on after this error; look at why peers reset.",
+        Cause::Forbidden => "look at the audit log, and allow accept() to this service.",
+        Cause::Other => "look at the server's log for this error; accept(2) says what it means.",
+    }
+}

@@ -1,0 +1,219 @@
+//! Connections that a process asks for are refused, or nobody answers.
+
+use super::{Text, Verdict};
+use crate::model::connects::Lately;
+use crate::model::event::Outcome;
+use crate::model::snapshot::{Owner, Severity, error_name};
+use crate::model::text::{count, count_of, duration_us};
+use crate::model::work::Tally;
+
+/// A connect that hangs for so long holds somebody up, µs.
+const LONG_US: u64 = 1_000_000;
+/// Outcomes of connects that nobody answered.
+const SILENT: [Outcome; 3] = [Outcome::Pending, Outcome::TimedOut, Outcome::GivenUp];
+
+/// What happened to most of the connects to an address that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Refused,
+    Silent,
+    Unreachable,
+    NoPort,
+    NoRoute,
+    Reset,
+    Other,
+}
+
+impl Way {
+    const ALL: [Self; 7] =
+        [Self::Silent, Self::NoPort, Self::Unreachable, Self::NoRoute, Self::Refused, Self::Reset, Self::Other];
+
+    fn of(self, lately: &Lately) -> Tally {
+        match self {
+            Self::Refused => *lately.of(Outcome::Refused),
+            Self::Silent => lately.any_of(&SILENT),
+            Self::Unreachable => *lately.of(Outcome::Unreachable),
+            Self::NoPort => *lately.of(Outcome::NoPort),
+            Self::NoRoute => *lately.of(Outcome::NoRoute),
+            Self::Reset => *lately.of(Outcome::Reset),
+            Self::Other => *lately.of(Outcome::Failed),
+        }
+    }
+}
+
+/// Three connects in ten seconds must fail, and one in ten to that address, or one must hang for a second; else it is worth
+/// knowing only. So it is where the same port answered at an address of the other family meanwhile (happy eyeballs, RFC 8305).
+/// The address with the longest time lost, or else with most failures, is told of.
+pub(super) fn check(lately: &[Lately]) -> Option<Verdict> {
+    let worst = lately.iter().filter(|one| one.all().count > 0).max_by_key(|one| {
+        let all = one.all();
+        (!is_covered(one, lately), all.us, all.count)
+    })?;
+    let (way, tally) = Way::ALL.map(|way| (way, way.of(worst))).into_iter().max_by_key(|(_, tally)| tally.count)?;
+    let others = lately.iter().filter(|one| one.peer != worst.peer && one.all().count > 0).count();
+    Some(Verdict {
+        severity: severity(worst, lately),
+        owner: owner(way, worst),
+        headline: headline(way, worst, tally),
+        text: text(way, worst, tally, others),
+        evidence: evidence(worst),
+        fix: fix(way, worst),
+    })
+}
+
+fn severity(worst: &Lately, lately: &[Lately]) -> Severity {
+    let all = worst.all();
+    let often = all.count >= 3 && all.count * 10 >= all.count + worst.made;
+    let long = SILENT.iter().any(|&outcome| worst.of(outcome).worst_us >= LONG_US);
+    if (often || long) && !is_covered(worst, lately) { Severity::Warning } else { Severity::Info }
+}
+
+/// The same port answered at an address of the other family, as often at least.
+fn is_covered(worst: &Lately, lately: &[Lately]) -> bool {
+    let other = |one: &&Lately| one.peer.port() == worst.peer.port() && one.peer.is_ipv4() != worst.peer.is_ipv4();
+    lately.iter().filter(other).map(|one| one.made).sum::<u64>() >= worst.all().count
+}
+
+fn is_local(lately: &Lately) -> bool {
+    lately.peer.ip().to_canonical().is_loopback()
+}
+
+fn owner(way: Way, worst: &Lately) -> Owner {
+    match way {
+        Way::Refused | Way::Reset => Owner::Peer,
+        // There is no network between.
+        Way::Silent | Way::Unreachable if is_local(worst) => Owner::Peer,
+        Way::Silent | Way::Unreachable => Owner::Network,
+        Way::NoPort if fills_with_time_wait(worst) => Owner::App,
+        Way::NoPort | Way::NoRoute => Owner::Kernel,
+        Way::Other => Owner::Unknown,
+    }
+}
+
+/// Most of the ports are taken by connections that were closed a moment ago.
+fn fills_with_time_wait(worst: &Lately) -> bool {
+    let ports = worst.ports.map(|(low, high)| u64::from(high.saturating_sub(low)) + 1);
+    worst.time_wait.zip(ports).is_some_and(|(waiting, ports)| waiting * 2 >= ports)
+}
+
+fn headline(way: Way, worst: &Lately, tally: Tally) -> String {
+    let (peer, number) = (worst.peer, count_of(tally.count, "connect"));
+    let pending = worst.of(Outcome::Pending);
+    match way {
+        Way::Refused => format!("{number} to {peer} refused lately."),
+        Way::Silent if pending.count > 0 => {
+            let (hang, longest) = (count_of(pending.count, "connect"), duration_us(pending.worst_us));
+            format!("Without an answer from {peer}: {hang}, for {longest} so far.")
+        }
+        Way::Silent => format!("{number} to {peer} got no answer in {}.", duration_us(tally.mean_us())),
+        Way::Unreachable => format!("{number} failed: {peer} cannot be reached."),
+        Way::NoPort => format!("{number} to {peer} found no free port."),
+        Way::NoRoute => format!("{number} failed: no way leads to {peer}."),
+        Way::Reset => format!("{} to {peer} reset unanswered.", count_of(tally.count, "connection")),
+        Way::Other => format!("{number} to {peer} failed."),
+    }
+}
+
+fn text(way: Way, worst: &Lately, tally: Tally, others: usize) -> Text {
+    let tried = count_of(tally.count + worst.made, "connect");
+    let (local, is) = (is_local(worst), |other: Way| way == other);
+    Text::default()
+        .say("failed", true, || format!("Of the last {tried} to this address {} failed so.", count(tally.count)))
+        .say("refused-here", is(Way::Refused) && local, || "Nobody listens on that port of this host.".into())
+        .say("refused", is(Way::Refused) && !local, || "A RST came back, or a message that refuses.".into())
+        .say("silent", is(Way::Silent), || format!("Sent: {}; nothing came back.", count_of(worst.syns, "SYN")))
+        .infer("silent-here", is(Way::Silent) && local, || {
+            "The other end is on this host: its accept queue is full, so that SYNs are dropped in silence, or a filter \
+             drops them."
+                .into()
+        })
+        .infer("silent-away", is(Way::Silent) && !local, || {
+            "Packets are lost or filtered on the way, the host is down, or its accept queue is full: then SYNs are \
+             dropped in silence, too."
+                .into()
+        })
+        .say("unreachable", is(Way::Unreachable), || format!("The network said so{}.", named(worst)))
+        .say("no-route", is(Way::NoRoute) && !worst.inferred, || format!("No SYN was sent{}.", named(worst)))
+        .infer("no-route-by-table", is(Way::NoRoute) && worst.inferred, || {
+            format!("No SYN was sent: the routes of its network namespace lead nowhere{}.", named(worst))
+        })
+        .say("no-port", is(Way::NoPort), || ports(worst))
+        .rest_on("time-wait", is(Way::NoPort) && fills_with_time_wait(worst))
+        .say("reset", is(Way::Reset), || {
+            "They were made, and the peer reset them before it had answered anything.".into()
+        })
+        .say("other", is(Way::Other), || format!("The kernel ended them{}.", named(worst)))
+        .say("requests", worst.requests > 0, || {
+            format!("{} waited for that.", count_of(worst.requests, "served request"))
+        })
+        .say("others", others > 0, || {
+            let addresses = if others == 1 { "one other address".into() } else { format!("{others} other addresses") };
+            format!("Connects to {addresses} failed, too.")
+        })
+}
+
+/// The name of the error, in brackets.
+fn named(worst: &Lately) -> String {
+    worst.error.and_then(error_name).map_or_else(String::new, |name| format!(" ({name})"))
+}
+
+fn ports(worst: &Lately) -> String {
+    let range = worst.ports.map(|(low, high)| {
+        format!("There are {} for one address, {low} to {high}", count(u64::from(high.saturating_sub(low)) + 1))
+    });
+    let waiting = worst.time_wait.map(|waiting| format!("{} are in TIME_WAIT", count_of(waiting, "socket")));
+    match (range, waiting) {
+        (Some(range), Some(waiting)) => format!("{range}, and {waiting}."),
+        (Some(range), None) => format!("{range}."),
+        _ => "Each connection to one address needs a port of its own (EADDRNOTAVAIL).".to_owned(),
+    }
+}
+
+fn evidence(worst: &Lately) -> Vec<(&'static str, f64)> {
+    let all = worst.all();
+    let mut evidence = vec![
+        ("failed", all.count as f64),
+        ("made", worst.made as f64),
+        ("waited_us", all.us as f64),
+        ("wait_max_us", all.worst_us as f64),
+        ("syns", worst.syns as f64),
+        ("requests", worst.requests as f64),
+        ("refused", worst.of(Outcome::Refused).count as f64),
+        ("timed_out", worst.of(Outcome::TimedOut).count as f64),
+        ("given_up", worst.of(Outcome::GivenUp).count as f64),
+        ("hang_now", worst.of(Outcome::Pending).count as f64),
+        ("unreachable", worst.of(Outcome::Unreachable).count as f64),
+        ("no_port", worst.of(Outcome::NoPort).count as f64),
+        ("no_route", worst.of(Outcome::NoRoute).count as f64),
+        ("reset", worst.of(Outcome::Reset).count as f64),
+    ];
+    evidence.extend(worst.error.map(|error| ("errno", f64::from(error))));
+    evidence.extend(
+        worst.ports.into_iter().flat_map(|(low, high)| [("port_low", f64::from(low)), ("port_high", f64::from(high))]),
+    );
+    evidence.extend(worst.time_wait.map(|waiting| ("time_wait", waiting as f64)));
+    evidence
+}
+
+fn fix(way: Way, worst: &Lately) -> String {
+    let peer = worst.peer;
+    match way {
+        Way::Refused => format!("see whether a server listens on {peer}, and on that address (ss -ltn there)."),
+        Way::Silent if is_local(worst) => format!(
+            "look at the queue of whoever listens on {peer} (ss -ltn: Recv-Q above Send-Q), and at local filters."
+        ),
+        Way::Silent => format!(
+            "see whether SYNs reach {peer} (tcpdump there), whether its queue is full (ss -ltn), and what filters lie between."
+        ),
+        Way::Unreachable => format!("look at the routes and filters on the way (ip route get {}).", peer.ip()),
+        Way::NoPort if fills_with_time_wait(worst) => {
+            "keep connections and use them again: each one closed here holds its port for a minute.".into()
+        }
+        Way::NoPort => "widen net.ipv4.ip_local_port_range, or ask from more addresses.".into(),
+        Way::NoRoute => {
+            format!("look at the routes of its network namespace (nsenter -t PID -n ip route get {}).", peer.ip())
+        }
+        Way::Reset => format!("see why {peer} resets them: a proxy without a server behind it, a limit, a crash."),
+        Way::Other => format!("find out what ends connects to {peer} (strace -e connect)."),
+    }
+}

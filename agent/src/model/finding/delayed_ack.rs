@@ -1,0 +1,39 @@
+//! This host's delayed ACKs hold the rest of requests.
+
+use super::{Dealings, Text, Verdict};
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{count_of, duration_us, of_last};
+
+/// A request counts if at least 20 ms passed between its parts, a delayed ACK of this host went out in that time, and the
+/// rest followed it at once. A tenth of all must.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let held = &dealings.work.sent.own_delayed;
+    if !dealings.are_many(held.count) {
+        return None;
+    }
+    Some(Verdict {
+        severity: Severity::Warning,
+        owner: Owner::Kernel,
+        headline: format!(
+            "The rest of {} came only after a delayed ACK, {} late.",
+            count_of(held.count, "request"),
+            duration_us(held.mean_us())
+        ),
+        text: Text::from(format!(
+            "The clients sent {} in parts. This host had nothing to answer yet and delayed its \
+             ACK of the first part, and the rest followed that ACK at once.",
+            of_last(held.count, dealings.work.exchanges, "request")
+        ))
+        .infer("nagle-there", true, || "So Nagle's algorithm held it at the client.".into()),
+        evidence: vec![
+            ("requests", held.count as f64),
+            ("of", dealings.work.exchanges as f64),
+            ("held_mean_us", held.mean_us() as f64),
+            ("held_max_us", held.worst_us as f64),
+        ],
+        fix:
+            "let the client write its request at once, or set TCP_NODELAY there; here, TCP_QUICKACK after a read that \
+              took a part of a request sends the ACK at once."
+                .into(),
+    })
+}

@@ -1,0 +1,81 @@
+//! Requests meet connections that their server has just closed.
+
+use super::{Dealings, Text, Verdict};
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{count, count_of, duration_us};
+
+/// One request in five seconds is enough: it has failed. It is a warning from three on, or one in ten of all exchanges.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let work = dealings.work;
+    let (came, went) = (work.late.count, work.late_calls);
+    let all = came + went;
+    if all == 0 {
+        return None;
+    }
+    Some(Verdict {
+        severity: if all >= 3 || all * 10 >= work.exchanges { Severity::Warning } else { Severity::Info },
+        owner: Owner::App,
+        headline: if came > 0 { closed_here(dealings) } else { closed_there(went) },
+        text: text(dealings),
+        evidence: vec![
+            ("late_requests", came as f64),
+            ("late_calls", went as f64),
+            ("of", work.exchanges as f64),
+            ("idle_mean_us", idle_us(dealings) as f64),
+            ("idle_max_us", work.late.worst_us as f64),
+        ],
+        fix: if came > 0 {
+            "let the client's limit for idle connections be the shorter one, or raise this server's above it.".into()
+        } else {
+            "let the pool's limit for idle connections be shorter than the server's, and send such a request again."
+                .into()
+        },
+    })
+}
+
+/// How long connections had been idle, of those of which that is known.
+fn idle_us(dealings: &Dealings<'_>) -> u64 {
+    dealings.work.late.mean_us()
+}
+
+fn closed_here(dealings: &Dealings<'_>) -> String {
+    let requests = count_of(dealings.work.late.count, "request");
+    match idle_us(dealings) {
+        0 => format!("{requests} came as this host closed the connection."),
+        us => format!("{requests} came after this host closed idle connections at {}.", duration_us(us)),
+    }
+}
+
+fn closed_there(calls: u64) -> String {
+    format!("{} met connections that the server had closed.", count_of(calls, "request"))
+}
+
+fn text(dealings: &Dealings<'_>) -> Text {
+    let work = dealings.work;
+    let (came, went) = (work.late.count, work.late_calls);
+    Text::default()
+        .say("came-late", came > 0, || {
+            "The client used a connection again that was being closed here: the request failed.".into()
+        })
+        .say("reset", came > work.late_lingered, || {
+            let by_reset = came - work.late_lingered;
+            if by_reset == came {
+                "The kernel answered by a RST.".into()
+            } else {
+                format!("The kernel answered {} by a RST.", count(by_reset))
+            }
+        })
+        .say("lingered", work.late_lingered > 0, || {
+            format!(
+                "{} came to a socket that this host read from still after its FIN: nothing can be answered there.",
+                count_of(work.late_lingered, "request")
+            )
+        })
+        .say("met-a-close", went > 0, || {
+            format!(
+                "{} went out on a connection that had been used before, and its end came in place of an answer.",
+                count_of(went, "request")
+            )
+        })
+        .say("answered", work.exchanges > 0, || format!("Exchanges of the last seconds: {}.", count(work.exchanges)))
+}

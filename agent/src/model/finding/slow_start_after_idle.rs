@@ -1,0 +1,46 @@
+//! The congestion window begins anew after idle time.
+
+use super::{Dealings, Text, Verdict};
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{count_of, duration_us, of_last, were};
+
+/// Held this long on average, it hurts, µs.
+const LONG_US: u64 = 100_000;
+
+/// An exchange counts from 20 ms held on, if the kernel had put the window back before it. A tenth of all must; it is a
+/// warning when they are held 100 ms on average.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let held = &dealings.work.sent.restarted;
+    if !dealings.are_many(held.count) {
+        return None;
+    }
+    Some(Verdict {
+        severity: if held.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
+        owner: Owner::Kernel,
+        headline: format!(
+            "After idle time {} waited {} for the window to grow.",
+            count_of(held.count, "exchange"),
+            duration_us(held.mean_us())
+        ),
+        text: Text::from(
+            "Nothing had been sent for longer than the retransmission timeout, so the kernel began the congestion window \
+             anew (net.ipv4.tcp_slow_start_after_idle): it doubles with each round trip."
+                .to_owned(),
+        )
+        .say("held", true, || {
+            format!(
+                "{} {} held so, {} at the worst.",
+                of_last(held.count, dealings.work.exchanges, "exchange"),
+                were(held.count),
+                duration_us(held.worst_us)
+            )
+        }),
+        evidence: vec![
+            ("exchanges", held.count as f64),
+            ("of", dealings.work.exchanges as f64),
+            ("held_mean_us", held.mean_us() as f64),
+            ("held_max_us", held.worst_us as f64),
+        ],
+        fix: "set net.ipv4.tcp_slow_start_after_idle=0 in the server's network namespace.".into(),
+    })
+}

@@ -1,0 +1,78 @@
+//! Text of a finding: sentences that are said only if the fact they rest on was observed.
+
+/// Sentences of a finding, with the names of the facts that they rest on.
+///
+/// A finding whose claims change says something else, and is reported again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Text {
+    sentences: String,
+    claims: Vec<&'static str>,
+    inferred: bool,
+}
+
+impl Text {
+    /// Says a sentence if its fact holds. `claim` names the fact.
+    pub(super) fn say(mut self, claim: &'static str, holds: bool, sentence: impl FnOnce() -> String) -> Self {
+        if holds {
+            self.claims.push(claim);
+            self.push(&sentence());
+        }
+        self
+    }
+
+    /// Says a sentence that follows from facts, and was not itself observed.
+    pub(super) fn infer(self, claim: &'static str, holds: bool, sentence: impl FnOnce() -> String) -> Self {
+        let inferred = self.inferred || holds;
+        Self { inferred, ..self.say(claim, holds, sentence) }
+    }
+
+    /// Names a fact that the headline, the severity, the owner or the fix rests on.
+    pub(super) fn rest_on(self, claim: &'static str, holds: bool) -> Self {
+        self.say(claim, holds, String::new)
+    }
+
+    /// Returns the sentences.
+    pub(super) fn sentences(&self) -> &str {
+        &self.sentences
+    }
+
+    /// Returns the names of the facts.
+    pub(super) fn claims(&self) -> &[&'static str] {
+        &self.claims
+    }
+
+    /// True if something in it was inferred.
+    pub(super) fn is_inferred(&self) -> bool {
+        self.inferred
+    }
+
+    fn push(&mut self, sentence: &str) {
+        if !self.sentences.is_empty() && !sentence.is_empty() {
+            self.sentences.push(' ');
+        }
+        self.sentences.push_str(sentence);
+    }
+}
+
+/// Sentences that rest on nothing but what makes the finding.
+impl From<String> for Text {
+    fn from(sentences: String) -> Self {
+        Self { sentences, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_has_its_fact_and_nothing_else() {
+        let text = Text::from("It is so.".to_owned())
+            .say("full", true, || "The queue was full.".to_owned())
+            .say("asleep", false, || "The reader slept.".to_owned())
+            .infer("lost", true, || "Probably a segment was lost.".to_owned());
+        assert_eq!(text.sentences(), "It is so. The queue was full. Probably a segment was lost.");
+        assert_eq!(text.claims(), ["full", "lost"]);
+        assert!(text.is_inferred());
+    }
+}

@@ -1,0 +1,59 @@
+//! A quota of a cgroup keeps threads off the processors though they are ready.
+
+use super::text::Text;
+use super::{Dealings, Verdict};
+use crate::model::processors::Quota;
+use crate::model::snapshot::{Owner, Severity, SliceKind};
+use crate::model::text::{count, count_of, duration_us, of_last};
+
+/// An exchange counts from 20 ms held by a quota on; a tenth of all must.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let held = dealings.work.slow(SliceKind::Throttled);
+    let quota = dealings.cpu.quota.as_ref()?;
+    if !dealings.are_many(held.count) {
+        return None;
+    }
+    let (mean, worst) = (duration_us(held.mean_us()), duration_us(held.worst_us));
+    let waited = || {
+        format!(
+            "In {} a thread was ready and kept off the CPU for so long.",
+            of_last(held.count, dealings.work.exchanges, "exchange")
+        )
+    };
+    let used_up = || {
+        format!(
+            "Cgroup {} may use {} of CPU time in each {}, and had used that up in {} of {}.",
+            quota.path,
+            duration_us(quota.quota_us),
+            duration_us(quota.period_us),
+            count(quota.throttled),
+            count_of(quota.periods, "period")
+        )
+    };
+    let share = || "How much of a wait was the quota's is inferred from the cgroup's statistics.".to_owned();
+    Some(Verdict {
+        severity: Severity::Warning,
+        owner: Owner::Kernel,
+        headline: format!("A CPU quota holds exchanges for {mean}, {worst} at the worst."),
+        text: Text::from(waited()).say("quota-used-up", quota.throttled > 0, used_up).infer("share", true, share),
+        evidence: vec![
+            ("exchanges", held.count as f64),
+            ("of", dealings.work.exchanges as f64),
+            ("throttled_mean_us", held.mean_us() as f64),
+            ("throttled_max_us", held.worst_us as f64),
+            ("nr_throttled", quota.throttled as f64),
+            ("nr_periods", quota.periods as f64),
+            ("quota_us", quota.quota_us as f64),
+            ("period_us", quota.period_us as f64),
+        ],
+        fix: fix(quota),
+    })
+}
+
+fn fix(quota: &Quota) -> String {
+    format!(
+        "raise the quota of {} (cpu.max, cpu.cfs_quota_us; a container's --cpus, a pod's limits.cpu), or let fewer \
+         threads compute at once in it.",
+        quota.path
+    )
+}

@@ -1,0 +1,161 @@
+//! Requests that got no answer, and calls that got none.
+
+use std::net::SocketAddr;
+
+use super::{Dealings, Text, Verdict};
+use crate::model::snapshot::{Owner, Severity};
+use crate::model::text::{count, count_of, duration_us, of_last};
+use crate::model::work::Work;
+
+/// A tenth of all exchanges must have got no answer, and no single ones. A request that met a connection about to be closed is
+/// told by keepalive-race.
+pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
+    let work = dealings.work;
+    let (requests, calls) = (requests_of(work), calls_of(work));
+    if !dealings.are_many(requests.max(calls)) {
+        return None;
+    }
+    Some(if requests >= calls { of_requests(work) } else { of_calls(work) })
+}
+
+fn requests_of(work: &Work) -> u64 {
+    work.unanswered.count.saturating_sub(work.late_read.min(work.unanswered_here))
+}
+
+fn calls_of(work: &Work) -> u64 {
+    work.unanswered_calls.count.saturating_sub(work.late_calls.min(work.unanswered_there))
+}
+
+/// What at least half of the requests waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    /// Calls that the process made for them, most to this peer.
+    Calls(Option<SocketAddr>),
+    /// Connects that failed, most to this peer, which refused most of them or did not.
+    Connects(SocketAddr, bool),
+    /// Not known; this host ended most of their connections, or did not.
+    Unknown(bool),
+}
+
+impl For {
+    fn of(work: &Work) -> Self {
+        let all = requests_of(work);
+        let here = work.unanswered_here.saturating_sub(work.late_read);
+        match work.unconnected.most() {
+            Some((peer, _)) if work.unanswered_connects * 2 >= all => {
+                Self::Connects(peer, work.unanswered_refused * 2 >= work.unanswered_connects)
+            }
+            _ if work.unanswered_joined * 2 >= all => Self::Calls(work.app_upstreams.most().map(|(peer, _)| peer)),
+            _ => Self::Unknown(here * 2 > all),
+        }
+    }
+
+    fn owner(self) -> Owner {
+        match self {
+            Self::Calls(_) => Owner::Peer,
+            // There is no network between.
+            Self::Connects(peer, refused) if refused || peer.ip().to_canonical().is_loopback() => Owner::Peer,
+            Self::Connects(..) => Owner::Network,
+            Self::Unknown(_) => Owner::App,
+        }
+    }
+
+    fn fix(self) -> String {
+        match self {
+            Self::Calls(peer) => format!(
+                "look at {}, and give up calls sooner than the clients do, so that they get an answer.",
+                peer.map(|peer| peer.to_string()).unwrap_or_default()
+            ),
+            Self::Connects(peer, _) => {
+                format!("see why connects to {peer} fail, and answer such a request with an error.")
+            }
+            Self::Unknown(true) => {
+                "find out why the application closes such connections (its log), and let it answer with an error."
+                    .into()
+            }
+            Self::Unknown(false) => {
+                "find what the handler waits for, and give it a limit of time that is shorter than the clients'.".into()
+            }
+        }
+    }
+}
+
+fn of_requests(work: &Work) -> Verdict {
+    let (none, without) = (&work.unanswered, requests_of(work));
+    let here = work.unanswered_here.saturating_sub(work.late_read);
+    let left = without.saturating_sub(here);
+    let waits = For::of(work);
+    let upstream = match waits {
+        For::Calls(Some(peer)) | For::Connects(peer, _) => peer.to_string(),
+        _ => String::new(),
+    };
+    Verdict {
+        severity: Severity::Warning,
+        owner: waits.owner(),
+        headline: format!(
+            "{} got no answer, after {}; {} at the worst.",
+            count_of(without, "request"),
+            duration_us(none.mean_us()),
+            duration_us(none.worst_us)
+        ),
+        text: Text::from(format!("They are {}.", of_last(none.count, work.exchanges, "exchange")))
+            .say("left", left > 0, || format!("In {} of them the client gave up.", count(left)))
+            .say("closed-here", here > 0, || {
+                format!("In {} of them this host closed the connection without a byte of an answer.", count(here))
+            })
+            .say("on-connects", matches!(waits, For::Connects(..)), || {
+                format!("{} waited for connects that failed, most to {upstream}.", count(work.unanswered_connects))
+            })
+            .infer("on-calls", matches!(waits, For::Calls(_)), || {
+                format!(
+                    "{} waited for calls that were made for them, most for {upstream}.",
+                    count(work.unanswered_joined)
+                )
+            }),
+        evidence: vec![
+            ("exchanges", without as f64),
+            ("of", work.exchanges as f64),
+            ("wait_mean_us", none.mean_us() as f64),
+            ("wait_max_us", none.worst_us as f64),
+            ("client_left", left as f64),
+            ("closed_here", here as f64),
+            ("with_calls", work.unanswered_joined as f64),
+            ("with_connects", work.unanswered_connects as f64),
+        ],
+        fix: waits.fix(),
+    }
+}
+
+fn of_calls(work: &Work) -> Verdict {
+    let (none, without) = (&work.unanswered_calls, calls_of(work));
+    let there = work.unanswered_there.saturating_sub(work.late_calls);
+    let given_up = without.saturating_sub(there);
+    let (peer, most) = work
+        .unanswered_upstreams
+        .most()
+        .map_or_else(|| ("its peers".to_owned(), without), |(peer, most)| (peer.to_string(), most.min(without)));
+    Verdict {
+        severity: Severity::Warning,
+        owner: Owner::Peer,
+        headline: format!(
+            "{} got no answer, after {}: {} to {peer}.",
+            count_of(without, "call"),
+            duration_us(none.mean_us()),
+            count(most)
+        ),
+        text: Text::from(format!("They are {}.", of_last(none.count, work.exchanges, "exchange")))
+            .say("given-up", given_up > 0, || format!("This host gave {} of them up.", count(given_up)))
+            .say("closed-there", there > 0, || {
+                format!("In {} of them the peer closed the connection without a byte of an answer.", count(there))
+            }),
+        evidence: vec![
+            ("exchanges", without as f64),
+            ("of", work.exchanges as f64),
+            ("wait_mean_us", none.mean_us() as f64),
+            ("wait_max_us", none.worst_us as f64),
+            ("given_up", given_up as f64),
+            ("closed_there", there as f64),
+        ],
+        fix: format!("look at {peer}: it takes connections and requests, and does not answer; until then take it out."),
+    }
+}

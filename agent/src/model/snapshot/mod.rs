@@ -1,0 +1,342 @@
+//! What every front-end renders. Nothing is computed in a front-end beyond layout.
+
+mod connect;
+mod connection;
+mod datagram;
+mod end;
+mod pattern;
+mod protocol;
+mod proxy;
+
+use std::net::SocketAddr;
+
+use compact_str::CompactString;
+
+pub use connect::{ConnectFailure, ConnectTotals, error_name};
+pub use connection::{
+    ConnectionView, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind, ThreadView, Trailing, Verdict,
+};
+pub use datagram::{DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView};
+pub use end::{Cause, EndView, ResetTotals};
+pub use pattern::{Io, PatternName, PatternThread, PatternView, Units};
+pub use protocol::{DatagramProtocol, FirstAnswer, Protocol, TlsView};
+pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
+
+use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
+
+/// Who held the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The kernel.
+    Kernel,
+    /// The application.
+    App,
+    /// The network between this host and the peer.
+    Network,
+    /// The peer.
+    Peer,
+    /// Nobody can vouch for it.
+    Unknown,
+}
+
+impl Owner {
+    /// Every owner, from the nearest to the furthest.
+    pub const ALL: [Self; 5] = [Self::App, Self::Kernel, Self::Network, Self::Peer, Self::Unknown];
+
+    /// Name in the contract, and the word that screens and lines use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::App => "app",
+            Self::Network => "network",
+            Self::Peer => "peer",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Letter that stands for the owner where there is no room for its name.
+    pub fn letter(self) -> char {
+        match self {
+            Self::Kernel => 'K',
+            Self::App => 'A',
+            Self::Network => 'N',
+            Self::Peer => 'P',
+            Self::Unknown => '?',
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Costs time or will.
+    Warning,
+    /// Connections are being lost.
+    Critical,
+}
+
+/// Everything a screen shows, at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The moment, ns of `CLOCK_MONOTONIC`.
+    pub now_ns: u64,
+    /// Since the attach, µs.
+    pub elapsed_us: u64,
+    /// What is watched: "api-server 4242 (+3 children)".
+    pub target: String,
+    /// "full" or "tracepoint".
+    pub tier: String,
+    /// CPU time of backscope (agent and probes) as a share of one CPU over the last period; `None` before the first.
+    pub cost_share: Option<f64>,
+    /// Records and map entries lost since the attach.
+    pub lost: u64,
+    /// Every listener, in the order they became known.
+    pub listeners: Vec<ListenerView>,
+    /// Connections, worst first; bounded.
+    pub connections: Vec<ConnectionView>,
+    /// How many connections are open.
+    pub connections_open: u64,
+    /// Where the time of all exchanges since the attach went.
+    pub times: OwnerTimes,
+    /// The same over the last few seconds.
+    pub recent_times: OwnerTimes,
+    /// Threads of the watched processes, busiest first; bounded.
+    pub threads: Vec<ThreadView>,
+    /// UDP sockets, those with most going on first; bounded.
+    pub datagrams: Vec<DatagramView>,
+    /// How many there are.
+    pub datagrams_open: u64,
+    /// Unix-domain sockets that listen, by path.
+    pub unix: Vec<UnixListener>,
+    /// How each family of processes shares its connections out, by process id.
+    pub patterns: Vec<PatternView>,
+    /// Processes that serve and call others, by process id.
+    pub proxies: Vec<ProxyView>,
+    /// The newest accepts, overflows and the like, oldest first; bounded.
+    pub stream: Vec<StreamEntry>,
+    /// Standing findings, worst first.
+    pub findings: Vec<Finding>,
+    /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still watching".
+    pub notices: Vec<String>,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerView {
+    /// The listener.
+    pub sock: SockId,
+    /// Local address.
+    pub local: SocketAddr,
+    /// Process.
+    pub pid: u32,
+    /// Its command name, as it came from outside: escape before printing.
+    pub comm: String,
+    /// Every watched process that holds it.
+    pub holders: Vec<u32>,
+    /// It has stopped listening.
+    pub closed: bool,
+    /// Backlog asked for; `None` when `listen(2)` ran before the attach.
+    pub backlog: Option<u32>,
+    /// Effective limit of the accept queue.
+    pub limit: u32,
+    /// TCP_DEFER_ACCEPT, s; 0 without, `None` where it was not read.
+    pub defer_accept_s: Option<u64>,
+    /// `net.core.somaxconn` of its network namespace, where known.
+    pub somaxconn: Option<u32>,
+    /// Accept-queue depth now.
+    pub depth: u32,
+    /// Highest since the last refresh.
+    pub peak: u32,
+    /// SYN-queue depth now.
+    pub syn_depth: u32,
+    /// Highest since the last refresh.
+    pub syn_peak: u32,
+    /// Totals since watched.
+    pub totals: Totals,
+    /// Figures a second over the last period.
+    pub rates: Rates,
+    /// Wait in the accept queue of all connections accepted since watched.
+    pub wait: WaitView,
+    /// Depth peak of each refresh, oldest first; bounded.
+    pub depth_history: Vec<u32>,
+    /// Accepts in each refresh, oldest first; bounded.
+    pub accept_history: Vec<u32>,
+    /// Connections queued in each refresh, oldest first; bounded.
+    pub arrival_history: Vec<u32>,
+    /// Overflows in each refresh, oldest first; bounded.
+    pub overflow_history: Vec<u32>,
+    /// Threads that accept on it, most accepts first.
+    pub acceptors: Vec<Acceptor>,
+    /// How `accept` failed: each error with its count, most first.
+    pub accept_errors: Vec<(String, u64)>,
+    /// Sockets that listen there too, and that nobody watched holds.
+    pub others: Vec<OtherListener>,
+}
+
+/// Totals of a listener since it was first watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// SYNs that arrived, where seen.
+    pub syns: Option<u64>,
+    /// Connections queued.
+    pub queued: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// SYNs dropped since the accept queue was full.
+    pub overflow_syn: u64,
+    /// Final ACKs ignored since the accept queue was full.
+    pub overflow_ack: Option<u64>,
+    /// SYNs dropped with room in the accept queue.
+    pub syn_dropped: Option<u64>,
+    /// Syncookies sent.
+    pub cookies_sent: Option<u64>,
+    /// SYN-ACKs sent again.
+    pub synack_retransmits: u64,
+    /// Those of them whose final ACK had come.
+    pub synack_acked: Option<u64>,
+    /// `accept` calls that found nothing.
+    pub eagain: u64,
+    /// Connections that left the queue unaccepted.
+    pub abandoned: u64,
+    /// Calls of `accept` that failed, where seen.
+    pub accept_fails: Option<u64>,
+    /// Connections that did not wait in the queue until they were accepted, where seen.
+    pub left: Option<LeftQueue>,
+}
+
+impl Totals {
+    /// Overflows of the accept queue, both stages.
+    pub fn overflows(&self) -> u64 {
+        self.overflow_syn + self.overflow_ack.unwrap_or(0)
+    }
+}
+
+/// Figures a second over the last refresh period.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Connections accepted.
+    pub accepts: f64,
+    /// Connections queued.
+    pub arrivals: f64,
+    /// Overflows, both stages.
+    pub overflows: f64,
+}
+
+/// Wait in the accept queue, µs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitView {
+    /// How many accepts have a known wait.
+    pub count: u64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Longest.
+    pub max: u64,
+    /// Counts below 1 ms, 10 ms, 100 ms, 1 s, and above.
+    pub buckets: [u64; 5],
+}
+
+/// A thread that accepts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Acceptor {
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Command name: escape before printing.
+    pub comm: String,
+    /// Connections it accepted from this listener.
+    pub accepts: u64,
+    /// A second, over the last period.
+    pub rate: f64,
+    /// Share of the last period that it spent inside `accept`; `None` when not known.
+    pub in_accept_share: Option<f64>,
+    /// It is inside `accept` now.
+    pub in_accept: bool,
+}
+
+/// One line of the live stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamEntry {
+    /// When.
+    pub ts_ns: u64,
+    /// On which listener.
+    pub listener: SockId,
+    /// What.
+    pub what: StreamKind,
+}
+
+/// What a line of the live stream tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StreamKind {
+    /// A connection was handed over.
+    Accept {
+        /// To whom.
+        peer: SocketAddr,
+        /// Wait in the accept queue, µs.
+        queued_us: Option<u64>,
+        /// The thread.
+        tid: u32,
+        /// Its name: escape before printing.
+        comm: CompactString,
+        /// The descriptor.
+        fd: Option<i32>,
+    },
+    /// Connections were refused.
+    Overflow {
+        /// Who; `None` where this kernel does not name them.
+        peer: Option<SocketAddr>,
+        /// Where; `None` where this kernel does not tell.
+        stage: Option<Stage>,
+        /// How many this line stands for.
+        count: u64,
+        /// Depth of the accept queue.
+        depth: u32,
+        /// Its limit.
+        limit: u32,
+    },
+    /// A listener appeared.
+    Listening {
+        /// Where.
+        local: SocketAddr,
+    },
+    /// A listener stopped listening.
+    Closed {
+        /// Where.
+        local: SocketAddr,
+    },
+}
+
+/// A judgement with its evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// `accept-queue-overflow` and so on.
+    pub kind: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// Whose doing.
+    pub owner: Owner,
+    /// The socket it is about: a listener or a connection; the process id where it is about a process.
+    pub sock: SockId,
+    /// Its address, or the process's name and id, as text.
+    pub subject: String,
+    /// When it was first made.
+    pub since_ns: u64,
+    /// One line: "Clients are being refused: 132 so far, 18 a second."
+    pub headline: String,
+    /// What is going on, a few sentences.
+    pub text: String,
+    /// Something in it was inferred, not observed.
+    pub inferred: bool,
+    /// Names of the facts that its sentences rest on.
+    pub claims: Vec<&'static str>,
+    /// Numbers that prove it, by name.
+    pub evidence: Vec<(&'static str, f64)>,
+    /// What to change, naming the setting.
+    pub fix: String,
+}

@@ -1,0 +1,121 @@
+//! A sliding window: what happened in the last few seconds, in steps of half a second.
+
+use std::collections::VecDeque;
+
+/// Length of a step, ns.
+const STEP_NS: u64 = 500_000_000;
+
+/// Sums of the steps of the last `SECONDS`. What is older is forgotten when the next step begins,
+/// and left out before that.
+#[derive(Clone, Debug)]
+pub(super) struct Window<T, const SECONDS: u64> {
+    /// By number, oldest first.
+    steps: VecDeque<(u64, T)>,
+}
+
+impl<T, const SECONDS: u64> Default for Window<T, SECONDS> {
+    fn default() -> Self {
+        Self { steps: VecDeque::new() }
+    }
+}
+
+impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
+    /// Length of the window, ns.
+    pub(super) const SPAN_NS: u64 = SECONDS * 1_000_000_000;
+
+    /// The step that counts what happens now.
+    pub(super) fn now(&mut self, now_ns: u64) -> &mut T {
+        self.now_forgetting(now_ns, drop)
+    }
+
+    /// The same, with whoever wants what is forgotten.
+    pub(super) fn now_forgetting(&mut self, now_ns: u64, forget: impl FnMut(T)) -> &mut T {
+        let step = now_ns / STEP_NS;
+        if self.steps.back().is_none_or(|(newest, _)| *newest < step) {
+            self.steps.push_back((step, T::default()));
+            self.expire_to(now_ns, forget);
+        }
+        let newest = self.steps.len() - 1;
+        &mut self.steps[newest].1
+    }
+
+    /// The step that counted what was then, while it is remembered.
+    pub(super) fn at(&mut self, ts_ns: u64) -> Option<&mut T> {
+        let step = ts_ns / STEP_NS;
+        self.steps.iter_mut().find(|(other, _)| *other == step).map(|(_, sum)| sum)
+    }
+
+    /// Forgets what is too old.
+    pub(super) fn expire(&mut self, now_ns: u64) {
+        self.expire_to(now_ns, drop);
+    }
+
+    fn expire_to(&mut self, now_ns: u64, mut forget: impl FnMut(T)) {
+        let oldest = oldest_before::<SECONDS>(now_ns);
+        while self.steps.front().is_some_and(|(step, _)| *step <= oldest) {
+            self.steps.pop_front().into_iter().for_each(|(_, sum)| forget(sum));
+        }
+        if self.steps.is_empty() {
+            self.steps.shrink_to_fit();
+        }
+    }
+
+    /// The steps of the last seconds, oldest first.
+    pub(super) fn recent(&self, now_ns: u64) -> impl Iterator<Item = &T> {
+        let oldest = oldest_before::<SECONDS>(now_ns);
+        self.steps.iter().filter(move |(step, _)| *step > oldest).map(|(_, sum)| sum)
+    }
+
+    /// Every step that is remembered, oldest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+        self.steps.iter().map(|(_, sum)| sum)
+    }
+
+    /// Nothing has happened in the last seconds.
+    pub(super) fn is_over(&self, now_ns: u64) -> bool {
+        self.recent(now_ns).next().is_none()
+    }
+}
+
+/// The newest step that is too old.
+fn oldest_before<const SECONDS: u64>(now_ns: u64) -> u64 {
+    now_ns.saturating_sub(SECONDS * 1_000_000_000) / STEP_NS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn sum(window: &Window<u64, 5>, now_ns: u64) -> u64 {
+        window.recent(now_ns).sum()
+    }
+
+    #[test]
+    fn what_is_older_than_the_window_is_left_out_and_then_forgotten() {
+        let mut window = Window::<u64, 5>::default();
+        let mut forgotten = Vec::new();
+        for second in 10..20 {
+            *window.now_forgetting(second * SECOND, |sum| forgotten.push(sum)) += second;
+        }
+        assert_eq!(sum(&window, 19 * SECOND), 15 + 16 + 17 + 18 + 19);
+        assert_eq!(sum(&window, 22 * SECOND), 18 + 19, "left out");
+        assert_eq!(forgotten, [10, 11, 12, 13, 14]);
+        assert_eq!(window.all().sum::<u64>() + forgotten.iter().sum::<u64>(), (10..20).sum::<u64>());
+        assert!(!window.is_over(23 * SECOND) && window.is_over(24 * SECOND));
+        window.expire(24 * SECOND);
+        assert_eq!(window.all().count(), 0);
+    }
+
+    #[test]
+    fn what_is_counted_late_is_found_by_its_time_and_time_that_goes_back_by_the_newest_step() {
+        let mut window = Window::<u64, 5>::default();
+        *window.now(10 * SECOND) += 1;
+        *window.now(11 * SECOND) += 2;
+        *window.now(10 * SECOND) += 4;
+        assert_eq!(window.at(10 * SECOND + 1), Some(&mut 1));
+        assert_eq!(window.at(11 * SECOND), Some(&mut 6));
+        assert_eq!(window.at(12 * SECOND), None);
+    }
+}

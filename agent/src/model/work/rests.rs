@@ -1,0 +1,123 @@
+//! Responses whose rest came late behind their first byte. A response in many pieces is a stream and waits by design; one that
+//! has a single pause is not, whether its writes are one exchange or, more than a second apart, two.
+
+use rustc_hash::FxHashMap;
+
+use super::greetings::greets;
+use super::{SLOW_US, Scope, Tally};
+use crate::model::event::{Exchange, SockId};
+use crate::model::snapshot::{ExchangeView, SliceKind};
+
+/// Connections on which a server went on writing after more than a second.
+const MAX_RUNS: usize = 4_096;
+/// Nothing came behind a late write for so long, ns: it was the last one.
+const LAST_NS: u64 = 3_000_000_000;
+
+/// Sums over responses whose rest came late.
+#[derive(Clone, Debug, Default)]
+pub(in crate::model) struct Rests {
+    /// From the first byte to the last.
+    pub(in crate::model) late: Tally,
+    /// Time on a CPU in it, and of how much that is known, µs.
+    pub(in crate::model) cpu_us: u64,
+    pub(in crate::model) known_us: u64,
+}
+
+impl Rests {
+    pub(super) fn add(&mut self, us: u64, cpu_us: Option<u64>) {
+        self.late.add(us);
+        if let Some(cpu_us) = cpu_us {
+            self.cpu_us += cpu_us.min(us);
+            self.known_us += us;
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.late.merge(&other.late);
+        self.cpu_us += other.cpu_us;
+        self.known_us += other.known_us;
+    }
+}
+
+/// The application's time of an exchange, µs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct AppTime {
+    /// Up to the first byte of the response.
+    pub(super) answer_us: u64,
+    /// From there on; in an exchange without a request all of it.
+    pub(super) rest_us: u64,
+    /// Of the rest on a CPU, where that is known.
+    pub(super) rest_cpu_us: Option<u64>,
+}
+
+impl AppTime {
+    pub(super) fn of(exchange: &Exchange, view: &ExchangeView) -> Self {
+        let written_ns = exchange.outbound.as_ref().map_or(u64::MAX, |outbound| outbound.first_ns);
+        let written_ns = if exchange.inbound.is_some() || greets(exchange) { written_ns } else { 0 };
+        let mut time = Self::default();
+        for slice in view.slices.iter().filter(|slice| slice.kind == SliceKind::App) {
+            let before_us = (written_ns.saturating_sub(slice.start_ns) / 1_000).min(slice.us);
+            time.answer_us += before_us;
+            time.rest_us += slice.us - before_us;
+            // Of a slice that is mostly one of the two, all the CPU time is that one's.
+            if before_us * 10 <= slice.us {
+                time.rest_cpu_us = slice.cpu_us.map(|cpu_us| time.rest_cpu_us.unwrap_or(0) + cpu_us);
+            }
+        }
+        if greets(exchange) {
+            // Nobody has asked.
+            time.answer_us = 0;
+        }
+        time
+    }
+}
+
+/// Writes of a server, each more than a second after the one before it, without a request in between.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    scope: Scope,
+    count: u32,
+    /// How long after the response the first of them came, µs.
+    after_us: u64,
+    told_ns: u64,
+}
+
+/// Connections on which a server went on writing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Runs(FxHashMap<SockId, Run>);
+
+impl Runs {
+    /// A server wrote of its own accord, so long after it had written before, where that is known. What it computed for is told
+    /// of by the exchange itself.
+    pub(super) fn pushed(&mut self, now_ns: u64, scope: Scope, exchange: &Exchange, view: &ExchangeView) {
+        let room = self.0.len() < MAX_RUNS || self.0.contains_key(&exchange.sock);
+        let computed = view.slices.first().is_some_and(|slice| slice.kind == SliceKind::App);
+        match (self.0.get_mut(&exchange.sock), view.pushed_after_us) {
+            (Some(run), _) => (run.count, run.told_ns) = (run.count + 1, now_ns),
+            (None, Some(after_us)) if room && !computed && after_us >= SLOW_US => {
+                self.0.insert(exchange.sock, Run { scope, count: 1, after_us, told_ns: now_ns });
+            }
+            _ => {}
+        }
+    }
+
+    /// The next request came, or the end. Gives the time of a single late write.
+    pub(super) fn ended(&mut self, sock: SockId) -> Option<u64> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.remove(&sock).filter(|run| run.count == 1).map(|run| run.after_us)
+    }
+
+    /// Those on which nothing has come for a while.
+    pub(super) fn over(&mut self, now_ns: u64) -> Vec<(Scope, u64)> {
+        let mut over = Vec::new();
+        self.0.retain(|_, run| {
+            let quiet_ns = LAST_NS.max(run.after_us.saturating_mul(2_000));
+            let goes_on = now_ns.saturating_sub(run.told_ns) < quiet_ns;
+            over.extend((!goes_on && run.count == 1).then_some((run.scope, run.after_us)));
+            goes_on
+        });
+        over
+    }
+}

@@ -1,0 +1,173 @@
+//! The slowest exchanges of a stretch of time, and how long most of them took: whether there is a tail, and what those in it
+//! have in common.
+
+use super::SLOW_US;
+use crate::model::event::{Exchange, SockId};
+use crate::model::exchange;
+use crate::model::snapshot::{ExchangeView, SliceKind};
+
+/// Slow exchanges that are kept of each step.
+const MAX_SLOW: usize = 32;
+/// Classes of duration: each is twice as long as the one before.
+const CLASSES: usize = 32;
+/// With fewer exchanges there is no slowest hundredth.
+const LEAST: u64 = 100;
+/// And it is no single one or two.
+const FEWEST: usize = 3;
+/// A tail takes so long at least, µs, ...
+const LONG_US: u64 = 50_000;
+/// ... and so many times as long as half of all.
+const TIMES: u64 = 10;
+
+/// An exchange that was slow, and what most of its time went on.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) struct Slow {
+    pub(in crate::model) us: u64,
+    kind: SliceKind,
+    /// From when to when that was.
+    from_ns: u64,
+    to_ns: u64,
+    sock: SockId,
+    /// Who read it, or wrote; 0 if that is not known.
+    tid: u32,
+    pid: u32,
+}
+
+/// Exchanges by duration.
+#[derive(Clone, Debug, Default)]
+pub(in crate::model) struct Spread {
+    classes: [u32; CLASSES],
+    /// In no order.
+    slow: Vec<Slow>,
+}
+
+impl Spread {
+    /// Adds one that took so long, without a trailing delayed ACK. With `waits` the application's time is waiting by design, as
+    /// a stream's is.
+    pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView, total_us: u64, waits: bool) {
+        let by_design = |kind| kind == SliceKind::Streaming || kind == SliceKind::App && (waits || view.multiplexed);
+        let waited = view.slices.iter().filter(|slice| by_design(slice.kind)).map(|slice| slice.us);
+        let us = total_us.saturating_sub(waited.sum());
+        let class = (u64::BITS - us.leading_zeros()) as usize;
+        self.classes[class.min(CLASSES - 1)] += 1;
+        if us < SLOW_US {
+            return;
+        }
+        let Some(slow) = slow(us, exchange, view).filter(|slow| !by_design(slow.kind)) else { return };
+        if self.slow.len() < MAX_SLOW {
+            return self.slow.push(slow);
+        }
+        let quickest = self.slow.iter_mut().min_by_key(|other| other.us);
+        if let Some(quickest) = quickest.filter(|other| other.us < us) {
+            *quickest = slow;
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.classes.iter_mut().zip(&other.classes).for_each(|(sum, more)| *sum += more);
+        self.slow.extend(&other.slow);
+    }
+
+    fn count(&self) -> u64 {
+        self.classes.iter().map(|&count| u64::from(count)).sum()
+    }
+
+    /// Half of all took no longer than this, µs: the upper end of a class.
+    fn half_us(&self) -> u64 {
+        let (half, mut sum) = (self.count().div_ceil(2), 0);
+        let class = self.classes.iter().position(|&count| {
+            sum += u64::from(count);
+            sum >= half
+        });
+        class.map_or(0, |class| (1 << class) - 1)
+    }
+
+    /// The tail, if there is one.
+    pub(in crate::model) fn tail(&self) -> Option<Tail> {
+        let all = self.count();
+        let mut slowest = self.slow.clone();
+        slowest.sort_by_key(|slow| std::cmp::Reverse(slow.us));
+        let count = FEWEST.max((all / 100) as usize);
+        let tail_us = slowest.get(count - 1)?.us;
+        let half_us = self.half_us();
+        // Were it more than a tenth, it would be no tail.
+        let like_it = slowest.iter().filter(|slow| slow.us * 2 >= tail_us).count() as u64;
+        if all < LEAST || tail_us < LONG_US || tail_us < TIMES * half_us || like_it * 10 >= all {
+            return None;
+        }
+        slowest.truncate(count);
+        Some(Tail::new(all, half_us, slowest))
+    }
+}
+
+fn slow(us: u64, exchange: &Exchange, view: &ExchangeView) -> Option<Slow> {
+    let kind = exchange::verdict(&view.slices)?.kind;
+    let longest = view.slices.iter().filter(|slice| slice.kind == kind).max_by_key(|slice| slice.us)?;
+    let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
+    let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
+    let thread = if kind == SliceKind::ReceiveQueue { reader.or(writer) } else { writer.or(reader) };
+    let (tid, pid) = thread.map_or((0, 0), |thread| (thread.tid, thread.pid));
+    let to_ns = longest.start_ns + longest.us * 1_000;
+    Some(Slow { us, kind, from_ns: longest.start_ns, to_ns, sock: exchange.sock, tid, pid })
+}
+
+/// The slowest hundredth, or the slowest three.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::model) struct Tail {
+    /// Of so many exchanges.
+    pub(in crate::model) of: u64,
+    pub(in crate::model) count: u64,
+    /// They took so long, or longer; half of all took no longer than that, µs.
+    pub(in crate::model) us: u64,
+    pub(in crate::model) worst_us: u64,
+    pub(in crate::model) half_us: u64,
+    /// On what nearly all of them spent most of their time.
+    pub(in crate::model) kind: Option<SliceKind>,
+    /// The thread and the connection of nearly all.
+    pub(in crate::model) tid: Option<u32>,
+    pub(in crate::model) sock: Option<SockId>,
+    pub(in crate::model) pid: Option<u32>,
+    /// Their times fall into so many stretches in which they overlap.
+    pub(in crate::model) moments: Vec<(u64, u64)>,
+}
+
+impl Tail {
+    fn new(of: u64, half_us: u64, slowest: Vec<Slow>) -> Self {
+        Self {
+            of,
+            count: slowest.len() as u64,
+            us: slowest.last().map_or(0, |slow| slow.us),
+            worst_us: slowest.first().map_or(0, |slow| slow.us),
+            half_us,
+            kind: common(&slowest, |slow| slow.kind),
+            tid: common(&slowest, |slow| slow.tid).filter(|&tid| tid != 0),
+            sock: common(&slowest, |slow| slow.sock),
+            pid: common(&slowest, |slow| slow.pid).filter(|&pid| pid != 0),
+            moments: moments(slowest),
+        }
+    }
+
+    /// They fall together: each moment has several of them.
+    pub(in crate::model) fn is_together(&self) -> bool {
+        self.moments.len() as u64 * 3 <= self.count
+    }
+}
+
+/// What four of five have in common.
+fn common<T: PartialEq>(slowest: &[Slow], of: impl Fn(&Slow) -> T) -> Option<T> {
+    let count = |value: &T| slowest.iter().filter(|slow| of(slow) == *value).count();
+    slowest.iter().map(&of).find(|value| count(value) * 5 >= slowest.len() * 4)
+}
+
+/// Stretches that overlap become one.
+fn moments(mut slowest: Vec<Slow>) -> Vec<(u64, u64)> {
+    slowest.sort_by_key(|slow| slow.from_ns);
+    let mut moments: Vec<(u64, u64)> = Vec::new();
+    for slow in slowest {
+        match moments.last_mut().filter(|last| slow.from_ns < last.1) {
+            Some(last) => last.1 = last.1.max(slow.to_ns),
+            None => moments.push((slow.from_ns, slow.to_ns)),
+        }
+    }
+    moments
+}

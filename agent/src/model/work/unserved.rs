@@ -1,0 +1,103 @@
+//! Connections that were closed at once, nothing read. Whether the application meant it is known only
+//! later: the end of their process or of their listener closes them, too.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashSet;
+
+use super::Scope;
+use crate::model::event::{Ending, Sample, SockId};
+
+/// Connections remembered; beyond that the oldest counts for nothing.
+const MAX_CLOSES: usize = 4_096;
+/// Listeners remembered that closed.
+const MAX_SHUT: usize = 64;
+/// A connection is closed at once within so long after accept, ns.
+const AT_ONCE_NS: u64 = 250_000_000;
+/// By then it is known whether a listener closed as well, ns.
+const SETTLED_NS: u64 = 500_000_000;
+/// A listener that closes so soon behind a connection closes with it, ns.
+const TOGETHER_NS: u64 = 100_000_000;
+
+/// A connection that was closed at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Close {
+    pub(super) ts_ns: u64,
+    pub(super) scope: Scope,
+    pub(super) pid: u32,
+    pub(super) how: Ending,
+    /// How long after accept.
+    pub(super) after_ns: u64,
+    /// Something was written before.
+    pub(super) told: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unserved {
+    closes: VecDeque<Close>,
+    /// Those on which the server had spoken first.
+    spoke_first: VecDeque<(SockId, Close)>,
+    /// Listeners that closed last, and when.
+    shut: VecDeque<(SockId, u64)>,
+    /// Processes with threads at the newest sample.
+    running: FxHashSet<u32>,
+}
+
+impl Unserved {
+    /// Adds one. A server that speaks first and closes, as of the time of day, serves its clients, unless they have something
+    /// to say (`is_unserved`), be it a little later.
+    pub(super) fn add(&mut self, sock: SockId, close: Close, is_unserved: bool) {
+        if close.after_ns >= AT_ONCE_NS {
+        } else if is_unserved {
+            self.keep(close);
+        } else {
+            if self.spoke_first.len() == MAX_CLOSES {
+                self.spoke_first.pop_front();
+            }
+            self.spoke_first.push_back((sock, close));
+        }
+    }
+
+    /// Data came behind a close. True if nothing had been read on that connection before.
+    pub(super) fn came_late(&mut self, now_ns: u64, sock: SockId) -> bool {
+        let found = self.spoke_first.iter().rposition(|(other, _)| *other == sock);
+        let Some((_, close)) = found.and_then(|at| self.spoke_first.remove(at)) else { return false };
+        self.keep(Close { ts_ns: now_ns, ..close });
+        true
+    }
+
+    fn keep(&mut self, close: Close) {
+        if self.closes.len() == MAX_CLOSES {
+            self.closes.pop_front();
+        }
+        self.closes.push_back(close);
+    }
+
+    /// A listener closed.
+    pub(super) fn shut(&mut self, sock: SockId, closed_ns: u64) {
+        if self.shut.len() == MAX_SHUT {
+            self.shut.pop_front();
+        }
+        self.shut.push_back((sock, closed_ns));
+    }
+
+    /// Processes that have no threads any more: who watches by port is not told of their end.
+    pub(super) fn gone(&mut self, sample: &Sample) -> Vec<u32> {
+        let now: FxHashSet<u32> = sample.threads.iter().map(|thread| thread.pid).collect();
+        let gone = self.running.difference(&now).copied().collect();
+        self.running = now;
+        gone
+    }
+
+    /// Those of which it is known by now that neither their process nor their listener ended.
+    pub(super) fn settle(&mut self, now_ns: u64, has_ended: impl Fn(u32) -> bool) -> Vec<Close> {
+        let is_due = |close: &Close| now_ns.saturating_sub(close.ts_ns) >= SETTLED_NS;
+        let due = self.closes.iter().take_while(|close| is_due(close)).count();
+        let went_along = |close: &Close, &(sock, closed_ns): &(SockId, u64)| {
+            close.scope == Scope::Socket(sock) && closed_ns <= close.ts_ns.saturating_add(TOGETHER_NS)
+        };
+        let shut = &self.shut;
+        let is_meant = |close: &Close| !has_ended(close.pid) && !shut.iter().any(|shut| went_along(close, shut));
+        self.closes.drain(..due).filter(is_meant).collect()
+    }
+}

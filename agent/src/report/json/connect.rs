@@ -1,0 +1,128 @@
+//! The body of a `connect` object, and connects in other objects.
+
+use serde::Serialize;
+
+use super::body::gaps;
+use crate::model::event::{Connect, Outcome};
+use crate::model::snapshot::{ConnectFailure, ConnectTotals, ResetTotals, error_name};
+
+#[derive(Serialize)]
+pub(super) struct ConnectBody<'a> {
+    sock: String,
+    peer: String,
+    pid: u32,
+    tid: Option<u32>,
+    comm: &'a str,
+    outcome: &'static str,
+    error: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    inferred: bool,
+    start_ns: u64,
+    us: u64,
+    syns: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ports: Option<[u16; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_wait: Option<u64>,
+    gaps: Vec<&'static str>,
+}
+
+impl<'a> From<&'a Connect> for ConnectBody<'a> {
+    fn from(connect: &'a Connect) -> Self {
+        Self {
+            sock: connect.sock.to_string(),
+            peer: connect.peer.to_string(),
+            pid: connect.pid,
+            tid: connect.tid,
+            comm: &connect.comm,
+            outcome: connect.outcome.name(),
+            error: connect.error.map(error),
+            inferred: connect.inferred,
+            start_ns: connect.asked_ns,
+            us: connect.ts_ns.saturating_sub(connect.asked_ns) / 1_000,
+            syns: connect.syns,
+            ports: connect.ports.map(|(low, high)| [low, high]),
+            time_wait: connect.time_wait,
+            gaps: gaps([
+                (
+                    connect.error.is_none() && connect.outcome == Outcome::GivenUp,
+                    "error: the application closed the socket before the kernel gave up",
+                ),
+                (
+                    connect.error.is_none() && connect.outcome != Outcome::GivenUp,
+                    "error: no hook on this kernel shows what connect returned",
+                ),
+                (connect.tid.is_none(), "tid: no thread was seen asking"),
+            ]),
+        }
+    }
+}
+
+/// The name of an error number, or the number.
+fn error(error: u32) -> String {
+    error_name(error).map_or_else(|| error.to_string(), str::to_owned)
+}
+
+/// A failed connect that an exchange waited for.
+#[derive(Serialize)]
+pub(super) struct FailureBody {
+    sock: String,
+    peer: String,
+    outcome: &'static str,
+    error: Option<String>,
+    us: u64,
+}
+
+impl From<&ConnectFailure> for FailureBody {
+    fn from(failure: &ConnectFailure) -> Self {
+        Self {
+            sock: failure.sock.to_string(),
+            peer: failure.peer.to_string(),
+            outcome: failure.outcome.name(),
+            error: failure.error.map(error),
+            us: failure.us,
+        }
+    }
+}
+
+/// All connects of a run.
+#[derive(Serialize)]
+pub(super) struct ConnectTotalsBody {
+    made: u64,
+    failed: u64,
+    pending: u64,
+    refused: u64,
+    timed_out: u64,
+    unreachable: u64,
+    no_port: u64,
+    no_route: u64,
+    given_up: u64,
+    reset: u64,
+    failed_us: u64,
+}
+
+impl From<ConnectTotals> for ConnectTotalsBody {
+    fn from(totals: ConnectTotals) -> Self {
+        let ConnectTotals { made, pending, refused, timed_out, unreachable, .. } = totals;
+        let ConnectTotals { no_port, no_route, given_up, reset, failed_us, .. } = totals;
+        let failed = totals.failed();
+        Self { made, failed, pending, refused, timed_out, unreachable, no_port, no_route, given_up, reset, failed_us }
+    }
+}
+
+/// Ends that are no plain FIN.
+#[derive(Serialize)]
+pub(super) struct ResetTotalsBody {
+    sent: u64,
+    received: u64,
+    timeouts: u64,
+    late_requests: u64,
+    truncated_responses: u64,
+}
+
+impl From<ResetTotals> for ResetTotalsBody {
+    fn from(totals: ResetTotals) -> Self {
+        let ResetTotals { sent, received, timeouts, late_requests, truncated } = totals;
+        Self { sent, received, timeouts, late_requests, truncated_responses: truncated }
+    }
+}

@@ -1,0 +1,391 @@
+//! `--plain`: lines for people, without a terminal.
+
+mod connects;
+mod datagrams;
+mod exchanges;
+mod moments;
+mod proxy;
+mod table;
+mod unix;
+mod wrap;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use super::{Attached, Sink, count, count_of, duration_us, escape};
+use crate::model::event::{Accept, Process, ProcessChange, SockId, Stage};
+use crate::model::output::{FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary};
+use crate::model::snapshot::{Io, ListenerView, Owner, PatternView, Severity, Snapshot, Units};
+use exchanges::{Exchanges, owners};
+use table::Table;
+use unix::UnixLines;
+use wrap::wrap;
+
+/// Lines of one sort that are written in one second; further ones are counted and summed up at the next table.
+const LINES_A_SECOND: u32 = 20;
+/// Columns that text is wrapped to.
+const WIDTH: usize = 100;
+
+/// Whether lines may be coloured. Colour repeats what words say, and only loss has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colour {
+    /// Never.
+    #[default]
+    Never,
+    /// Red for loss.
+    Loss,
+}
+
+impl Colour {
+    /// `text`, red if it tells of a loss.
+    fn loss(self, is_loss: bool, text: &str) -> String {
+        if self == Self::Loss && is_loss { format!("\x1b[31m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Writes lines for people.
+#[derive(Clone, Debug, Default)]
+pub struct Plain {
+    colour: Colour,
+    attached_ns: u64,
+    table: Table,
+    unix: UnixLines,
+    exchanges: Exchanges,
+    accepts: Budget,
+    refusals: Budget,
+    connects: Budget,
+    notices: Vec<String>,
+}
+
+/// Keeps floods out: so many lines each second of kernel time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Budget {
+    second: u64,
+    written: u32,
+    hidden: u64,
+}
+
+impl Budget {
+    /// Whether a line that stands for `count` things at this time may be written.
+    fn allows(&mut self, ts_ns: u64, count: u64) -> bool {
+        let second = ts_ns / 1_000_000_000;
+        if second > self.second {
+            (self.second, self.written) = (second, 0);
+        }
+        let allowed = self.written < LINES_A_SECOND;
+        if allowed {
+            self.written += 1;
+        } else {
+            self.hidden += count;
+        }
+        allowed
+    }
+}
+
+impl Plain {
+    /// Lines tell of slow exchanges only, and of no connection's end.
+    pub const INTEREST: Interest = Interest { exchanges_from_us: exchanges::SLOW_US, connections: false };
+
+    /// Starts; times are shown in seconds since the attach.
+    pub fn new(colour: Colour) -> Self {
+        Self { colour, ..Self::default() }
+    }
+
+    fn event(&self, out: &mut dyn Write, ts_ns: u64, name: &str, text: &str, is_loss: bool) -> io::Result<()> {
+        writeln!(out, "{} {} {text}", self.time(ts_ns), self.colour.loss(is_loss, &format!("{name:<9}")))
+    }
+
+    /// Seconds since the attach.
+    fn time(&self, ts_ns: u64) -> String {
+        format!("{:>9.3}", ts_ns.saturating_sub(self.attached_ns) as f64 / 1e9)
+    }
+
+    fn one(&mut self, out: &mut dyn Write, output: &Output, snapshot: &Snapshot) -> io::Result<()> {
+        let ts_ns = output.ts_ns();
+        match output {
+            Output::Accept(accept) if self.accepts.allows(ts_ns, 1) => {
+                self.event(out, ts_ns, "accept", &accept_text(accept), false)
+            }
+            // A syncookie refuses nobody; the summary counts them.
+            Output::Overflow(overflow) if overflow.stage == Stage::Cookie => Ok(()),
+            Output::Overflow(overflow) if self.refusals.allows(ts_ns, overflow.count) => {
+                self.event(out, ts_ns, "overflow", &overflow_text(overflow, snapshot), true)
+            }
+            Output::Syn(syn) => {
+                let text = format!(
+                    "{} at {}, accept queue {}, SYN queue {}",
+                    syn.peer,
+                    local_of(syn.listener, snapshot),
+                    syn.depth,
+                    syn.syn_depth
+                );
+                self.event(out, ts_ns, "syn", &text, false)
+            }
+            Output::SynAckRetransmit(again) => {
+                let text = format!("{} SYN-ACK sent again, time {}", again.peer, again.count);
+                self.event(out, ts_ns, "syn-ack", &text, false)
+            }
+            Output::Connect(connect) if self.connects.allows(ts_ns, 1) => {
+                self.event(out, ts_ns, "connect", &connects::text(connect), true)
+            }
+            Output::Exchange(exchange) => {
+                self.exchanges.note(exchange);
+                Ok(())
+            }
+            Output::Process(process) => self.event(out, ts_ns, "process", &process_text(process), false),
+            Output::Pattern(pattern) => self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false),
+            Output::Proxy(told) => self.event(out, ts_ns, "proxy", &proxy::text(&told.view), false),
+            Output::Moment(told) => self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false),
+            Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
+            _ => Ok(()),
+        }
+    }
+
+    fn hidden(&mut self, out: &mut dyn Write, ts_ns: u64) -> io::Result<()> {
+        for (budget, name, what) in [
+            (self.accepts, "accept", "accepts"),
+            (self.refusals, "overflow", "refused packets"),
+            (self.connects, "connect", "failed connects"),
+        ] {
+            if budget.hidden > 0 {
+                let text = format!("… and {} more {what}", count(budget.hidden));
+                self.event(out, ts_ns, name, &text, name != "accept")?;
+            }
+        }
+        (self.accepts.hidden, self.refusals.hidden, self.connects.hidden) = (0, 0, 0);
+        Ok(())
+    }
+
+    fn finding(&self, out: &mut dyn Write, output: &FindingOutput) -> io::Result<()> {
+        let finding = &output.finding;
+        if output.state == FindingState::Ended {
+            let lasted_us = output.ts_ns.saturating_sub(finding.since_ns) / 1_000;
+            let (subject, kind, lasted) = (escape(&finding.subject), finding.kind, duration_us(lasted_us));
+            return writeln!(out, "  ended: {subject}: {kind}, after {lasted}.");
+        }
+        let (severity, owner) = (severity_name(finding.severity), owner_name(finding.owner));
+        let inferred = if finding.inferred { " (inferred)" } else { "" };
+        let changed = if output.state == FindingState::Changed { ", now" } else { "" };
+        let head = format!(
+            "{severity}{changed}, {owner}'s doing{inferred}. {}: {}",
+            escape(&finding.subject),
+            escape(&finding.headline)
+        );
+        writeln!(out, "  {}", self.colour.loss(finding.severity == Severity::Critical, &head))?;
+        for line in wrap(&escape(&finding.text), WIDTH - 4) {
+            writeln!(out, "    {line}")?;
+        }
+        for line in wrap(&format!("Try: {}", escape(&finding.fix)), WIDTH - 4) {
+            writeln!(out, "    {line}")?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
+        let (totals, wait) = (&summary.totals, &summary.wait);
+        let known = |figure: Option<u64>| figure.map_or_else(|| "not observed".to_owned(), count);
+        writeln!(out, "Summary after {}", duration_us(summary.duration_us))?;
+        writeln!(out, "  listeners    {}", count(summary.listeners))?;
+        let abandoned = count(totals.abandoned);
+        let (queued, accepted) = (count(totals.queued), count(totals.accepted));
+        writeln!(out, "  connections  {queued} queued, {accepted} accepted, {abandoned} gone unaccepted")?;
+        if let Some(fails) = totals.accept_fails.filter(|fails| *fails > 0) {
+            let fails = self.colour.loss(true, &format!("{} failed", count(fails)));
+            writeln!(out, "  accept()     {fails}")?;
+        }
+        let refused = match totals.overflow_ack {
+            Some(ack) => {
+                format!("{} dropped, {} ignored", count_of(totals.overflow_syn, "SYN"), count_of(ack, "final ACK"))
+            }
+            None if totals.overflow_syn == 1 => "1 SYN dropped or final ACK ignored".to_owned(),
+            None => format!("{} SYNs dropped or final ACKs ignored", count(totals.overflow_syn)),
+        };
+        let is_loss = totals.overflows() + totals.syn_dropped.unwrap_or(0) > 0;
+        writeln!(out, "  refused      {}", self.colour.loss(is_loss, &refused))?;
+        let (dropped, cookies) = (known(totals.syn_dropped), known(totals.cookies_sent));
+        writeln!(
+            out,
+            "  SYN queue    dropped: {dropped}; syncookies: {cookies}; SYN-ACKs again: {}",
+            count(totals.synack_retransmits)
+        )?;
+        if wait.count > 0 {
+            let [p50, p90, p99, max] = [wait.p50, wait.p90, wait.p99, wait.max].map(duration_us);
+            writeln!(out, "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({} accepts)", count(wait.count))?;
+        }
+        if summary.times.exchanges > 0 {
+            let exchange = &summary.exchange;
+            let [p50, p99, max] = [exchange.p50, exchange.p99, exchange.max].map(duration_us);
+            let exchanges = count(summary.times.exchanges);
+            let connections = count_of(summary.connections, "connection");
+            writeln!(out, "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}")?;
+            writeln!(out, "  their time   {}", owners(&summary.times))?;
+        }
+        connects::summary(out, self.colour, summary)?;
+        if let Some(totals) = &summary.datagrams {
+            datagrams::summary(out, self.colour, totals)?;
+        }
+        writeln!(out, "  findings     {}", count(summary.findings))?;
+        let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
+        let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
+        writeln!(out, "  records      {}", self.colour.loss(summary.lost > 0, &records))?;
+        if let Some(cost) = summary.cost {
+            let probes = match (cost.probe_ns, cost.probe_runs) {
+                (Some(ns), Some(runs)) if runs > 0 => {
+                    format!("{} probe runs of {} ns each, ", count(runs), count(ns / runs))
+                }
+                _ => String::new(),
+            };
+            let agent = duration_us(cost.agent_cpu_us);
+            writeln!(out, "  cost         {probes}agent {agent} of CPU, {:.1} MB", cost.agent_rss_bytes as f64 / 1e6)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Plain {
+    fn interest(&self) -> Interest {
+        Self::INTEREST
+    }
+
+    fn attached(&mut self, out: &mut dyn Write, attached: &Attached) -> io::Result<()> {
+        self.attached_ns = attached.ts_ns;
+        let targets = attached.targets.iter().map(|target| escape(target)).collect::<Vec<_>>().join(", ");
+        let (kernel, tier) = (escape(&attached.kernel), escape(&attached.tier));
+        let took = duration_us(attached.attach_us);
+        writeln!(out, "Watching {targets} on kernel {kernel}, {tier} tier, attached in {took}.")?;
+        for gap in &attached.gaps {
+            for line in wrap(&format!("Seen less: {}", escape(gap)), WIDTH - 2) {
+                writeln!(out, "  {line}")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, out: &mut dyn Write, outputs: &[Output], snapshot: &Snapshot) -> io::Result<()> {
+        self.attached_ns = snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
+        if self.notices != snapshot.notices {
+            self.notices.clone_from(&snapshot.notices);
+            for notice in &self.notices {
+                self.event(out, snapshot.now_ns, "note", &escape(notice), false)?;
+            }
+        }
+        for output in outputs {
+            self.one(out, output, snapshot)?;
+        }
+        let listeners = newest(outputs);
+        let ends = outputs.iter().any(|output| matches!(output, Output::Summary(_)));
+        if !listeners.is_empty() || ends {
+            self.hidden(out, snapshot.now_ns)?;
+            let time = self.time(snapshot.now_ns);
+            self.exchanges.write(out, &time, snapshot)?;
+        }
+        if !ends {
+            datagrams::quic(out, &self.time(snapshot.now_ns), outputs)?;
+            datagrams::write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
+        }
+        if !listeners.is_empty() {
+            let time = self.time(snapshot.now_ns);
+            self.table.write(out, self.colour, &time, &listeners)?;
+        }
+        self.unix.write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
+        let mut blocks =
+            outputs.iter().filter(|output| matches!(output, Output::Finding(_) | Output::Summary(_))).peekable();
+        if blocks.peek().is_some() {
+            writeln!(out)?;
+        }
+        for block in blocks {
+            match block {
+                Output::Finding(finding) => self.finding(out, finding)?,
+                Output::Summary(summary) => self.summary(out, summary)?,
+                _ => {}
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The newest figures of each listener, in the order in which they first came.
+fn newest(outputs: &[Output]) -> Vec<&ListenerView> {
+    let mut places = BTreeMap::new();
+    let mut newest = Vec::new();
+    for output in outputs {
+        let Output::Listener(listener) = output else { continue };
+        let place = *places.entry(listener.view.sock).or_insert(newest.len());
+        if place == newest.len() {
+            newest.push(&listener.view);
+        }
+        newest[place] = &listener.view;
+    }
+    newest
+}
+
+fn local_of(listener: SockId, snapshot: &Snapshot) -> String {
+    let known = snapshot.listeners.iter().find(|view| view.sock == listener);
+    known.map_or_else(|| "a new listener".to_owned(), |view| view.local.to_string())
+}
+
+fn accept_text(accept: &Accept) -> String {
+    let about = if accept.queued_estimated { "about " } else { "" };
+    let waited = match accept.queued_us() {
+        Some(us) => format!("waited {about}{}", duration_us(us)),
+        None => "wait not observed".to_owned(),
+    };
+    let fd = accept.fd.map(|fd| format!(" as fd {fd}")).unwrap_or_default();
+    let (comm, tid) = (escape(&accept.comm), accept.tid);
+    format!("{} at {}: {waited}, taken by {comm} ({tid}){fd}", accept.peer, accept.local)
+}
+
+fn overflow_text(overflow: &OverflowOutput, snapshot: &Snapshot) -> String {
+    let what = match overflow.stage {
+        _ if !overflow.stage_certain => "SYN or final ACK refused",
+        Stage::Syn => "SYN dropped",
+        Stage::Ack => "final ACK ignored",
+        Stage::SynQueue => "SYN dropped, SYN queue full",
+        Stage::Cookie => "syncookie sent",
+    };
+    let who = match overflow.peer {
+        Some(peer) => peer.to_string(),
+        None => format!("{} of unknown peers", count_of(overflow.count, "packet")),
+    };
+    let local = local_of(overflow.listener, snapshot);
+    format!("{who} at {local}: {what}, accept queue {} of {}", overflow.depth, overflow.limit)
+}
+
+fn process_text(process: &Process) -> String {
+    let name = format!("{} ({})", process.pid, escape(&process.comm));
+    match process.change {
+        ProcessChange::Forked { parent } => format!("{name} is a new child of {parent}, watched"),
+        ProcessChange::Executed => format!("{name} took a new image"),
+        ProcessChange::Exited => format!("{name} ended"),
+    }
+}
+
+/// "api-server 4242: acceptor + readers, threads, event-loop (0.97): 1 thread accepts, 4 read and write".
+fn pattern_text(view: &PatternView) -> String {
+    let kind = [Some(view.name.words()), view.units.map(Units::name), view.io.map(Io::name)];
+    let kind = kind.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    format!("{} {}: {kind} ({:.2}): {}", escape(&view.comm), view.pid, view.confidence, view.headline)
+}
+
+fn lost_text(lost: &Lost) -> String {
+    format!("{} under \"{}\", {} so far", count(lost.count), escape(&lost.probe), count(lost.total))
+}
+
+fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "INFO",
+        Severity::Warning => "WARNING",
+        Severity::Critical => "CRITICAL",
+    }
+}
+
+fn owner_name(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Kernel => "the kernel (K)",
+        Owner::App => "the app (A)",
+        Owner::Network => "the network (N)",
+        Owner::Peer => "the peer (P)",
+        Owner::Unknown => "somebody (?)",
+    }
+}

@@ -1,0 +1,66 @@
+//! Unix-domain sockets that listen: a line each, when they become known and while connections wait.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use super::Colour;
+use crate::model::event::{SockId, UnixListener};
+use crate::model::output::Output;
+use crate::report::{count, escape};
+
+/// Sockets told of in one interval.
+const MOST: usize = 10;
+
+/// What was told of each socket: whether connections waited.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UnixLines {
+    told: BTreeMap<SockId, bool>,
+}
+
+impl UnixLines {
+    /// Writes those that are new, have connections waiting, or had some when they were told of last.
+    pub(super) fn write(
+        &mut self,
+        out: &mut dyn Write,
+        colour: Colour,
+        time: &str,
+        outputs: &[Output],
+    ) -> io::Result<()> {
+        let mut newest = BTreeMap::new();
+        for output in outputs {
+            if let Output::Unix(unix) = output {
+                newest.insert(unix.view.sock, &unix.view);
+            }
+        }
+        if newest.is_empty() {
+            return Ok(());
+        }
+        let news = |view: &&UnixListener| view.depth > 0 || self.told.get(&view.sock) != Some(&false);
+        let mut shown: Vec<&UnixListener> = newest.values().copied().filter(news).collect();
+        shown.sort_by_key(|view| (std::cmp::Reverse(view.depth), view.path.clone()));
+        for view in shown.iter().take(MOST) {
+            // Once is enough: it is so for the whole run.
+            let unseen = view.refused.is_none() && !self.told.contains_key(&view.sock);
+            let unseen = if unseen { "; connects that find it full are not seen" } else { "" };
+            writeln!(out, "{time} {:<9} {}{unseen}", "unix", line(view, colour))?;
+        }
+        if shown.len() > MOST {
+            writeln!(out, "{time} {:<9} … and {} quieter sockets", "unix", count((shown.len() - MOST) as u64))?;
+        }
+        self.told = newest.values().map(|view| (view.sock, view.depth > 0)).collect();
+        Ok(())
+    }
+}
+
+fn line(view: &UnixListener, colour: Colour) -> String {
+    let more = view.holders.len().saturating_sub(1);
+    let more = if more > 0 { format!(" +{more}") } else { String::new() };
+    let full = if view.is_full() { ", full" } else { "" };
+    let queue = format!("queue {}/{}{full}", count(view.depth.into()), count(view.limit.into()));
+    let refused = match view.refused {
+        Some(0) | None => String::new(),
+        Some(n) => format!(", {}", colour.loss(true, &format!("▲{} found it full", count(n)))),
+    };
+    let queue = colour.loss(view.is_full(), &queue);
+    format!("{}: {queue}{refused}, {} {}{more}", escape(&view.path), escape(&view.comm), view.pid)
+}

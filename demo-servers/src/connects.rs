@@ -1,0 +1,62 @@
+//! Asks for connections, one after the other, and says what became of each: the client of the tests.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::sock::announce;
+
+/// Knobs of the client.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Address to ask; several are asked one after the other
+    #[arg(long = "to", value_name = "ADDR", required = true)]
+    pub targets: Vec<SocketAddr>,
+    /// Times to ask each
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub count: u64,
+    /// Give up after this long
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub limit: Option<Duration>,
+    /// Sleep this long before each
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub pause: Duration,
+    /// Keep what was made until the end, rather than close it at once
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Prints `ready`, waits for a line, asks, and prints `asked ADDR error=N us=U` of each and then `done`. Ends with a second
+/// line on standard input.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    announce(format_args!("ready"));
+    io::stdin().read_line(&mut String::new())?;
+    let mut made = Vec::new();
+    for &target in &options.targets {
+        for _ in 0..options.count {
+            thread::sleep(options.pause);
+            let begin = Instant::now();
+            let outcome = ask(target, options.limit);
+            let us = begin.elapsed().as_micros();
+            let error = outcome.as_ref().err().map_or(0, |error| error.raw_os_error().unwrap_or(-1));
+            announce(format_args!("asked {target} error={error} us={us}"));
+            made.extend(outcome.ok().filter(|_| options.keep));
+        }
+    }
+    announce(format_args!("done"));
+    io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+fn ask(target: SocketAddr, limit: Option<Duration>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+    match limit {
+        Some(limit) => socket.connect_timeout(&target.into(), limit)?,
+        None => socket.connect(&target.into())?,
+    }
+    Ok(socket)
+}

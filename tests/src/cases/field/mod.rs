@@ -1,0 +1,40 @@
+//! Field cases: faults that people reported of servers that they run, rebuilt. One file a kind.
+//!
+//! Each kind has its truth from outside the tool, and beside each faulty server a healthy twin that
+//! must stay without a finding of warning or above.
+
+mod accepts;
+mod calls;
+mod connects;
+mod greetings;
+mod held;
+mod ignored;
+mod loops;
+mod mptcp;
+mod refusals;
+mod resets;
+mod sending;
+mod silent;
+mod unanswered;
+
+use crate::harness::Case;
+
+/// Every field case.
+pub(super) fn cases() -> Vec<Case> {
+    let kinds: &[&[Case]] = &[
+        accepts::CASES,
+        calls::CASES,
+        connects::CASES,
+        greetings::CASES,
+        held::CASES,
+        ignored::CASES,
+        loops::CASES,
+        mptcp::CASES,
+        refusals::CASES,
+        resets::CASES,
+        sending::CASES,
+        silent::CASES,
+        unanswered::CASES,
+    ];
+    kinds.concat()
+}

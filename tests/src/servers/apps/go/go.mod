@@ -1,0 +1,3 @@
+module backscope/app
+
+go 1.25

