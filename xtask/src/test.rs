@@ -21,43 +21,75 @@ pub(crate) struct Args {
 /// Runs everything, prints the sum as its last line, and returns whether nothing failed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
     setup::run(&setup::Args::for_tests(args.no_vm))?;
-    let mut sum = Counts::default();
-    let mut faults = Vec::new();
-    let mut add = |what: &str, result: Result<Counts>| match result {
-        Ok(counts) => sum += counts,
+    let mut sum = Tally::default();
+    let mut add = |what: &str, result: Result<Tally>| match result {
+        Ok(tally) => sum.add(tally),
         Err(error) => {
             // What could not run, or broke off without a count, is one failure.
-            sum.failed += 1;
-            faults.push(format!("{what}: {error:#}"));
+            sum.counts.failed += 1;
+            sum.told.push(format!("{what}: {error:#}"));
         }
     };
     add("unit tests", unit_tests());
     add("end-to-end tests", end_to_end());
     if !args.no_vm {
-        add("virtual machines", vm::run_all(&vm::Args::everything()));
+        // Its machines tell of their failures themselves.
+        add("virtual machines", vm::run_all(&vm::Args::everything()).map(Tally::from));
     }
-    for fault in faults {
-        eprintln!("error: {fault}");
+    // Who reads the end of a long log is to find there what failed.
+    for line in &sum.told {
+        println!("{line}");
     }
-    println!("{sum}");
-    Ok(sum.failed == 0)
+    println!("{}", sum.counts);
+    Ok(sum.counts.failed == 0)
 }
 
-fn unit_tests() -> Result<Counts> {
+/// What tests said.
+#[derive(Debug, Default)]
+struct Tally {
+    counts: Counts,
+    /// Lines worth repeating: what failed, and what passed alone only.
+    told: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.counts += other.counts;
+        self.told.extend(other.told);
+    }
+
+    /// Takes in a line of what tests print.
+    fn read(&mut self, line: &str) {
+        if let Some(summary) = verdict::parse_summary(line) {
+            self.counts += summary;
+        } else if line.starts_with("case ") || (line.starts_with("---- ") && line.ends_with(" stdout ----")) {
+            // Of an end-to-end case, and how libtest begins what a failed test printed.
+            self.told.push(line.trim_end_matches(" stdout ----").replacen("---- ", "unit test failed: ", 1));
+        }
+    }
+}
+
+impl From<Counts> for Tally {
+    fn from(counts: Counts) -> Self {
+        Self { counts, told: Vec::new() }
+    }
+}
+
+fn unit_tests() -> Result<Tally> {
     let step = Step::start("unit tests");
-    let mut counts = Counts::default();
+    let mut tally = Tally::default();
     let all_but_e2e = ["--workspace", "--exclude", "backscope-tests"].as_slice();
     for selection in [all_but_e2e, &["--package", "backscope-tests", "--lib", "--bins"]] {
         let mut cargo = step::cargo();
         cargo.current_dir(step::root()).args(["test", "--quiet", "--no-fail-fast"]).args(selection);
-        counts += counted(&mut cargo, &mut std::io::stdout())?;
+        tally.add(counted(&mut cargo, &mut std::io::stdout())?);
     }
-    step.done(counts);
-    Ok(counts)
+    step.done(tally.counts);
+    Ok(tally)
 }
 
 /// Builds the end-to-end tests as the caller and runs them as root.
-fn end_to_end() -> Result<Counts> {
+fn end_to_end() -> Result<Tally> {
     let step = Step::start("building the agent, the demo servers and the end-to-end tests");
     let mut build = step::cargo();
     build.current_dir(step::root()).args(["build", "--quiet", "--bins", "-p", "backscope", "-p", "demo-servers"]);
@@ -67,9 +99,9 @@ fn end_to_end() -> Result<Counts> {
     let step = Step::start("end-to-end tests on this kernel");
     let mut e2e = step::privileged(&test, "load BPF programs in the end-to-end tests");
     // Cases mostly wait, however few processors there are; those that need the machine for themselves see to that.
-    let counts = counted(e2e.current_dir(step::root()).arg("--test-threads=4"), &mut std::io::stdout())?;
-    step.done(counts);
-    Ok(counts)
+    let tally = counted(e2e.current_dir(step::root()).arg("--test-threads=4"), &mut std::io::stdout())?;
+    step.done(tally.counts);
+    Ok(tally)
 }
 
 /// Builds the test binary and returns where cargo put it.
@@ -97,29 +129,27 @@ fn executable(message: &str) -> Option<String> {
 ///
 /// # Errors
 /// If they fail without a summary that says so: they did not compile, or broke off.
-fn counted(command: &mut Command, show: &mut impl Write) -> Result<Counts> {
+fn counted(command: &mut Command, show: &mut impl Write) -> Result<Tally> {
     let shown = step::shown(command);
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{shown}`"))?;
     let output = BufReader::new(child.stdout.take().context("the tests have no output")?);
-    let mut counts = Counts::default();
+    let mut tally = Tally::default();
     for line in output.split(b'\n') {
         let line = line?;
         show.write_all(&line)?;
         show.write_all(b"\n")?;
-        if let Some(summary) = verdict::parse_summary(&String::from_utf8_lossy(&line)) {
-            counts += summary;
-        }
+        tally.read(&String::from_utf8_lossy(&line));
     }
     let status = child.wait()?;
-    if !status.success() && counts.failed == 0 {
+    if !status.success() && tally.counts.failed == 0 {
         bail!("`{shown}` failed: {status}");
     }
-    Ok(counts)
+    Ok(tally)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{counted, executable};
+    use super::{Tally, counted, executable};
     use crate::verdict::Counts;
     use std::process::Command;
 
@@ -132,12 +162,23 @@ mod tests {
     }
 
     #[test]
+    fn failures_are_repeated() {
+        let mut tally = Tally::default();
+        for line in
+            ["running 3 tests", "---- model::waits stdout ----", "case passed alone: a::b: too late", "failures:"]
+        {
+            tally.read(line);
+        }
+        assert_eq!(tally.told, ["unit test failed: model::waits", "case passed alone: a::b: too late"]);
+    }
+
+    #[test]
     fn summaries_are_added_up_and_a_crash_is_no_success() {
         let line = "echo 'test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'";
         let mut shown = Vec::new();
         let mut sh = |script: String| counted(Command::new("sh").args(["-c", &script]), &mut shown);
         let twice = sh(format!("{line}; {line}")).expect("both succeed");
-        assert_eq!(twice, Counts { passed: 4, failed: 0, skipped: 2 });
+        assert_eq!(twice.counts, Counts { passed: 4, failed: 0, skipped: 2 });
         assert!(sh(format!("{line}; exit 101")).is_err());
         assert_eq!(String::from_utf8_lossy(&shown).lines().count(), 3);
     }

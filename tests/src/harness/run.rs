@@ -102,9 +102,18 @@ static MACHINE: RwLock<()> = RwLock::new(());
 
 /// Runs the case, once no other that it must not meet is running.
 pub fn run(case: &Case, world: &World) -> Verdict {
+    run_among(case, world, case.alone)
+}
+
+/// The same, with the machine for itself, though the case does not ask for that.
+pub fn run_alone(case: &Case, world: &World) -> Verdict {
+    run_among(case, world, true)
+}
+
+fn run_among(case: &Case, world: &World, alone: bool) -> Verdict {
     // What panicked is a case, and it leaves nothing of its own behind.
     let (_shared, _alone);
-    if case.alone {
+    if alone {
         _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
     } else {
         _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +127,7 @@ pub fn run(case: &Case, world: &World) -> Verdict {
         let pressure = cpu_pressure() - before;
         if world.skipped() > 0 {
             eprintln!("{}: again, as the kernel skipped {} runs of probes: {reason}", case.name, world.skipped());
-        } else if case.alone && disturbed < DISTURBED_RUNS && pressure > begin.elapsed() / 50 {
+        } else if alone && disturbed < DISTURBED_RUNS && pressure > begin.elapsed() / 50 {
             disturbed += 1;
             eprintln!("{}: again, as there was no processor free for {pressure:?}: {reason}", case.name);
         } else {
