@@ -1,7 +1,8 @@
-//! backscope shows the life of a backend's connections inside the kernel, and says of every slice of time who held it:
-//! the kernel, the application, the network or the peer.
+//! backscope shows the life of a backend's connections inside the kernel, and says of every slice
+//! of time who held it: the kernel, the application, the network or the peer.
 //!
-//! Data flows one way: [`sensor`] (probes, maps) → [`model`] (pure) → snapshot → front-ends ([`tui`], [`report`]).
+//! Data flows one way: [`sensor`] (probes, maps) → [`model`] (pure) → snapshot → front-ends
+//! ([`tui`], [`report`]).
 
 #![deny(unsafe_code)]
 

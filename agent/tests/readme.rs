@@ -9,7 +9,8 @@ fn commands_of_the_readme_are_commands() {
     let mut checked = 0;
     for line in readme.lines() {
         let line = line.strip_prefix("$ ").unwrap_or(line);
-        let Some(command) = line.strip_prefix("sudo ").map(|line| line.replace("$(which backscope)", "backscope"))
+        let Some(command) =
+            line.strip_prefix("sudo ").map(|line| line.replace("$(which backscope)", "backscope"))
         else {
             continue;
         };

@@ -11,9 +11,12 @@ use crate::naming::name_thread;
 use crate::slow_acceptor::is_transient;
 use crate::sock::{self, Call};
 
-/// Accepts until signalled in the calling thread, which becomes `acceptor`, and serves each connection in a thread of
-/// its own, `conn-N`.
-pub(crate) fn thread_per_connection(listener: &Socket, serve: impl Fn(TcpStream) -> io::Result<()> + Sync) {
+/// Accepts until signalled in the calling thread, which becomes `acceptor`, and serves each
+/// connection in a thread of its own, `conn-N`.
+pub(crate) fn thread_per_connection(
+    listener: &Socket,
+    serve: impl Fn(TcpStream) -> io::Result<()> + Sync,
+) {
     name_thread("acceptor");
     let serve = &serve;
     thread::scope(|scope| {

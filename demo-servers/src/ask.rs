@@ -1,4 +1,5 @@
-//! Asks a request-response server, one request after another on one connection, and says how long each took.
+//! Asks a request-response server, one request after another on one connection, and says how long
+//! each took.
 
 use std::io;
 use std::net::SocketAddr;
@@ -73,8 +74,8 @@ pub struct Options {
     pub trace: bool,
 }
 
-/// Asks, prints `answered N` and closes. With `--trace`, `asked` for each time and `finished` for the connection, both
-/// followed by `name=value` words.
+/// Asks, prints `answered N` and closes. With `--trace`, `asked` for each time and `finished` for
+/// the connection, both followed by `name=value` words.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     Conversation::begin(options)?.hold(options)
 }
@@ -99,19 +100,31 @@ impl Conversation {
         if options.pipeline > 1 {
             writer.repeat(options.pipeline)?;
         }
-        let socket =
-            Socket::new(Domain::for_address(options.target), Type::STREAM, Some(sock::protocol(options.mptcp)))?;
+        let socket = Socket::new(
+            Domain::for_address(options.target),
+            Type::STREAM,
+            Some(sock::protocol(options.mptcp)),
+        )?;
         if let Some(bytes) = options.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
         writer.prepare(&socket)?;
         let start_ns = monotonic_ns();
-        socket.connect(&options.target.into()).with_context(|| format!("connecting to {}", options.target))?;
+        socket
+            .connect(&options.target.into())
+            .with_context(|| format!("connecting to {}", options.target))?;
         let port = sock::address(&socket.local_addr()?)?.port();
         if options.trace {
             announce(format_args!("connected {port} {start_ns} {}", monotonic_ns()));
         }
-        Ok(Self { socket, port, reader: Reader::new(&options.input)?, writer, bytes_in: 0, bytes_out: 0 })
+        Ok(Self {
+            socket,
+            port,
+            reader: Reader::new(&options.input)?,
+            writer,
+            bytes_in: 0,
+            bytes_out: 0,
+        })
     }
 
     fn hold(mut self, options: &Options) -> anyhow::Result<()> {
@@ -174,7 +187,10 @@ impl Conversation {
     fn finish(self, options: &Options) -> anyhow::Result<()> {
         if options.trace {
             let info = TcpInfo::of(&self.socket)?;
-            announce(format_args!("finished port={} in={} out={}{info}", self.port, self.bytes_in, self.bytes_out));
+            announce(format_args!(
+                "finished port={} in={} out={}{info}",
+                self.port, self.bytes_in, self.bytes_out
+            ));
         }
         Ok(())
     }

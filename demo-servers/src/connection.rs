@@ -55,7 +55,11 @@ impl Request {
 
 impl<'a> Connection<'a> {
     /// Prepares the socket and speaks first if that was asked for.
-    pub(crate) fn begin(socket: Socket, port: u16, options: &'a ServiceOptions) -> anyhow::Result<Self> {
+    pub(crate) fn begin(
+        socket: Socket,
+        port: u16,
+        options: &'a ServiceOptions,
+    ) -> anyhow::Result<Self> {
         let writer = Writer::new(&options.output, options.output.pieces(options.response), b'\n')?;
         writer.prepare(&socket)?;
         let reader = Reader::new(&options.input)?;
@@ -90,7 +94,8 @@ impl<'a> Connection<'a> {
         self.receive().is_some_and(|requests| self.respond(requests))
     }
 
-    /// Reads once and returns the requests that are complete by it; `None` if the connection is over.
+    /// Reads once and returns the requests that are complete by it; `None` if the connection is
+    /// over.
     pub(crate) fn receive(&mut self) -> Option<Vec<Request>> {
         match self.read() {
             Ok(requests) => self.socket.is_some().then_some(requests),
@@ -115,7 +120,8 @@ impl<'a> Connection<'a> {
         true
     }
 
-    /// Ends the connection unless the error only says that there was nothing to do. Returns whether it goes on.
+    /// Ends the connection unless the error only says that there was nothing to do. Returns whether
+    /// it goes on.
     fn survives(&mut self, error: &io::Error) -> bool {
         match error.kind() {
             io::ErrorKind::Interrupted => return true,
@@ -203,14 +209,18 @@ impl<'a> Connection<'a> {
         }
         if self.options.trace {
             let (port, bytes_in, bytes_out) = (self.port, self.bytes_in, self.bytes_out);
-            announce(format_args!("closed port={port} in={bytes_in} out={bytes_out}{info} by={by}"));
+            announce(format_args!(
+                "closed port={port} in={bytes_in} out={bytes_out}{info} by={by}"
+            ));
         }
     }
 }
 
 /// Lengths of the lines in the data, each with whether it is complete.
 fn lines(data: &[u8]) -> Vec<(usize, bool)> {
-    data.split_inclusive(|byte| *byte == b'\n').map(|line| (line.len(), line.ends_with(b"\n"))).collect()
+    data.split_inclusive(|byte| *byte == b'\n')
+        .map(|line| (line.len(), line.ends_with(b"\n")))
+        .collect()
 }
 
 #[cfg(test)]

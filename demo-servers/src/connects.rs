@@ -1,4 +1,5 @@
-//! Asks for connections, one after the other, and says what became of each: the client of the tests.
+//! Asks for connections, one after the other, and says what became of each: the client of the
+//! tests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,8 +31,8 @@ pub struct Options {
     pub keep: bool,
 }
 
-/// Prints `ready`, waits for a line, asks, and prints `asked ADDR error=N us=U` of each and then `done`. Ends with a second
-/// line on standard input.
+/// Prints `ready`, waits for a line, asks, and prints `asked ADDR error=N us=U` of each and then
+/// `done`. Ends with a second line on standard input.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     announce(format_args!("ready"));
     io::stdin().read_line(&mut String::new())?;
@@ -42,7 +43,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             let begin = Instant::now();
             let outcome = ask(target, options.limit);
             let us = begin.elapsed().as_micros();
-            let error = outcome.as_ref().err().map_or(0, |error| error.raw_os_error().unwrap_or(-1));
+            let error =
+                outcome.as_ref().err().map_or(0, |error| error.raw_os_error().unwrap_or(-1));
             announce(format_args!("asked {target} error={error} us={us}"));
             made.extend(outcome.ok().filter(|_| options.keep));
         }

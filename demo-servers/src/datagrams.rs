@@ -89,7 +89,13 @@ pub(crate) fn drops(socket: &impl AsRawFd) -> io::Result<u32> {
     let mut length = size_of_val(&info) as libc::socklen_t;
     // SAFETY: the pointer and the length describe the array.
     let status = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_MEMINFO, info.as_mut_ptr().cast(), &raw mut length)
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
     };
     if status == 0 { Ok(info[DROPS]) } else { Err(io::Error::last_os_error()) }
 }

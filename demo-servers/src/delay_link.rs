@@ -1,5 +1,6 @@
-//! A link with a round-trip time, within one network namespace: a TUN device whose packets come back after a delay
-//! with source and destination exchanged. A server listens on 10.77.0.1, its client connects to 10.77.0.2.
+//! A link with a round-trip time, within one network namespace: a TUN device whose packets come
+//! back after a delay with source and destination exchanged. A server listens on 10.77.0.1, its
+//! client connects to 10.77.0.2.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -42,7 +43,8 @@ pub struct Options {
     /// Whose segments to count and drop
     #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
     pub drop_from: Side,
-    /// Carry no more than so many bytes a second from the server; packets queue for it, without a limit
+    /// Carry no more than so many bytes a second from the server; packets queue for it, without a
+    /// limit
     #[arg(long, value_name = "BYTES")]
     pub rate: Option<u64>,
     /// Print a line for each TCP segment with data (CLOCK_MONOTONIC)
@@ -53,7 +55,14 @@ pub struct Options {
 impl Options {
     /// A link that loses nothing.
     pub(crate) fn with_rtt(rtt: Duration) -> Self {
-        Self { rtt, drop_nth: None, drop_every: None, drop_from: Side::Server, rate: None, trace: false }
+        Self {
+            rtt,
+            drop_nth: None,
+            drop_every: None,
+            drop_from: Side::Server,
+            rate: None,
+            trace: false,
+        }
     }
 }
 
@@ -69,8 +78,9 @@ impl std::fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Relays until signalled. Prints `link 10.77.0.1 10.77.0.2`, and with `--trace` for each TCP segment with data
-/// `relayed` or `dropped`, followed by `name=value` words: the sender's port, the sequence number, when it came.
+/// Relays until signalled. Prints `link 10.77.0.1 10.77.0.2`, and with `--trace` for each TCP
+/// segment with data `relayed` or `dropped`, followed by `name=value` words: the sender's port, the
+/// sequence number, when it came.
 ///
 /// Fails with [`Unavailable`] where the kernel has no TUN device.
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -93,7 +103,11 @@ pub(crate) fn relay(mut device: &File, options: &Options) -> anyhow::Result<()> 
             let now_ns = monotonic_ns();
             let packet = &mut packet[..length];
             if turn_round(packet) && !losses.take(packet, now_ns) {
-                let sent_ns = if losses.is_from_server(packet) { wire.send(packet.len(), now_ns) } else { now_ns };
+                let sent_ns = if losses.is_from_server(packet) {
+                    wire.send(packet.len(), now_ns)
+                } else {
+                    now_ns
+                };
                 let due_ns = sent_ns + options.rtt.as_nanos() as u64 / 2;
                 held.send((due_ns, packet.to_vec()))?;
             }
@@ -112,7 +126,8 @@ fn deliver(mut device: File, due: Receiver<(u64, Vec<u8>)>) {
     }
 }
 
-/// Exchanges source and destination of an IPv4 packet, which leaves its checksums right; false if it is none.
+/// Exchanges source and destination of an IPv4 packet, which leaves its checksums right; false if
+/// it is none.
 fn turn_round(packet: &mut [u8]) -> bool {
     let ipv4 = packet.len() >= 20 && packet[0] >> 4 == 4;
     if ipv4 {
@@ -190,7 +205,8 @@ impl<'a> Losses<'a> {
         let sender = if segment.source == self.server { Side::Server } else { Side::Client };
         self.counted += u64::from(sender == self.options.drop_from);
         let Options { drop_nth, drop_every, .. } = self.options;
-        let due = *drop_nth == Some(self.counted) || drop_every.is_some_and(|every| self.counted.is_multiple_of(every));
+        let due = *drop_nth == Some(self.counted)
+            || drop_every.is_some_and(|every| self.counted.is_multiple_of(every));
         let dropped = sender == self.options.drop_from && due;
         if self.options.trace {
             let Segment { source, destination, seq, data, .. } = segment;
@@ -242,7 +258,10 @@ mod tests {
     #[test]
     fn segments() {
         let segment = Segment::parse(&packet(7000, 5000, 0x18, b"abc")).expect("a segment");
-        assert_eq!(segment, Segment { source: 7000, destination: 5000, seq: 0x1_0002, begins: false, data: 3 });
+        assert_eq!(
+            segment,
+            Segment { source: 7000, destination: 5000, seq: 0x1_0002, begins: false, data: 3 }
+        );
         assert!(Segment::parse(&packet(5000, 7000, 0x02, b"")).expect("a SYN").begins);
         assert!(!Segment::parse(&packet(7000, 5000, 0x12, b"")).expect("a SYN-ACK").begins);
         let mut udp = packet(1, 2, 0, b"");
@@ -263,8 +282,9 @@ mod tests {
             trace: false,
         };
         let mut losses = Losses::new(&options);
-        let mut dropped =
-            |source, destination, flags, data: &[u8]| losses.take(&packet(source, destination, flags, data), 0);
+        let mut dropped = |source, destination, flags, data: &[u8]| {
+            losses.take(&packet(source, destination, flags, data), 0)
+        };
         assert!(!dropped(5000, 7000, 0x02, b""));
         assert!(!dropped(5000, 7000, 0x18, b"ask") && !dropped(5000, 7000, 0x18, b"ask"));
         assert!(!dropped(7000, 5000, 0x18, b"one"));

@@ -26,7 +26,8 @@ impl Epoll {
         Ok(epoll)
     }
 
-    /// Watches one more for something to read, until it is closed. With EPOLLONESHOT, until it has been readable once.
+    /// Watches one more for something to read, until it is closed. With EPOLLONESHOT, until it has
+    /// been readable once.
     pub(crate) fn add(&self, fd: c_int, flags: u32) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, flags)
     }

@@ -104,7 +104,8 @@ fn pin(cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {
         return Err(io::Error::other("no such processor"));
     }
-    // SAFETY: cpu_set_t is plain data for which all zeroes is valid, and the processor is within its bounds.
+    // SAFETY: cpu_set_t is plain data for which all zeroes is valid, and the processor is within
+    // its bounds.
     let set = unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
@@ -130,7 +131,10 @@ impl ThreadTime {
     /// Up to now; the delay is 0 on a kernel that does not account for it.
     pub fn now() -> Self {
         let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-        Self { cpu_ns: clock_ns(libc::CLOCK_THREAD_CPUTIME_ID), run_delay_ns: run_delay(&text).unwrap_or(0) }
+        Self {
+            cpu_ns: clock_ns(libc::CLOCK_THREAD_CPUTIME_ID),
+            run_delay_ns: run_delay(&text).unwrap_or(0),
+        }
     }
 
     /// What was spent since.

@@ -1,5 +1,5 @@
-//! Many handshakes at once from many loopback addresses and ports: what a listener sees in a SYN flood, for local use
-//! only.
+//! Many handshakes at once from many loopback addresses and ports: what a listener sees in a SYN
+//! flood, for local use only.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,11 +16,14 @@ const OPEN: usize = 900;
 /// Hard bound on the number of handshakes, whatever was asked for.
 const MOST: u64 = 1_000_000;
 
-/// Begins `--connections` (10 000) handshakes within `--duration` (60 s) at most; prints `flooded N refused M`.
+/// Begins `--connections` (10 000) handshakes within `--duration` (60 s) at most; prints `flooded N
+/// refused M`.
 ///
 /// Fails if the target is not an IPv4 loopback address.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let IpAddr::V4(target) = options.target.ip() else { anyhow::bail!("a flood needs an IPv4 target") };
+    let IpAddr::V4(target) = options.target.ip() else {
+        anyhow::bail!("a flood needs an IPv4 target")
+    };
     anyhow::ensure!(target.is_loopback(), "a flood goes to 127.0.0.0/8 only");
     let total = options.connections.unwrap_or(10_000).min(MOST);
     let end = Instant::now() + options.duration.unwrap_or(Duration::from_secs(60));
@@ -46,7 +49,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Begins the handshake number `index`, from an address and port of its own, without waiting for its end.
+/// Begins the handshake number `index`, from an address and port of its own, without waiting for
+/// its end.
 fn begin(target: SocketAddrV4, index: u64) -> io::Result<Socket> {
     // 250 hosts in each of 250 networks: 127.1.1.1 to 127.250.250.1, and a new port each round.
     let (host, net, round) = (index % 250 + 1, index / 250 % 250 + 1, index / 62_500);

@@ -25,7 +25,8 @@ pub struct Options {
     pub exit_with: Option<i32>,
 }
 
-/// Forks and serves until signalled. Prints `forked N` and, from the listening child, `listening on ADDR`.
+/// Forks and serves until signalled. Prints `forked N` and, from the listening child, `listening on
+/// ADDR`.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     if options.wait {
         io::stdin().read_line(&mut String::new())?;

@@ -39,7 +39,8 @@ pub struct HoldOptions {
     /// Compute for so much processor time before each answer, which holds up the whole event loop
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub work: Duration,
-    /// Wait for so long before each answer, as if somebody else were asked; the event loop goes on meanwhile
+    /// Wait for so long before each answer, as if somebody else were asked; the event loop goes on
+    /// meanwhile
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub sleep: Duration,
 }
@@ -55,7 +56,10 @@ impl HoldOptions {
 }
 
 /// Runs a server to its end on an event loop that is the calling thread, under this name.
-pub(crate) fn run(name: &str, server: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+pub(crate) fn run(
+    name: &str,
+    server: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     raise_open_files();
     name_thread(name);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(server)
@@ -71,7 +75,10 @@ pub(crate) fn listen(options: &ListenOptions) -> anyhow::Result<TcpListener> {
 }
 
 /// Accepts for ever; each connection is a task.
-pub(crate) async fn accept_all<F>(listener: &TcpListener, serve: impl Fn(TcpStream) -> F) -> anyhow::Result<()>
+pub(crate) async fn accept_all<F>(
+    listener: &TcpListener,
+    serve: impl Fn(TcpStream) -> F,
+) -> anyhow::Result<()>
 where
     F: Future + Send + 'static,
     F::Output: Send,
@@ -79,7 +86,8 @@ where
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
-                // Without it answers in pieces would wait for delayed ACKs. If it cannot be set the client has gone.
+                // Without it answers in pieces would wait for delayed ACKs. If it cannot be set the
+                // client has gone.
                 let _ = socket.set_nodelay(true);
                 tokio::spawn(serve(socket));
             }
@@ -109,7 +117,9 @@ where
     F: Future<Output = Answer>,
 {
     let service = service_fn(handler);
-    let serve = server::http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(socket), service);
+    let serve = server::http1::Builder::new()
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(socket), service);
     // A client that has gone is its own business.
     let _ = serve.with_upgrades().await;
 }
@@ -125,8 +135,8 @@ where
         let (number, handler) = (numbers.next(), handler.clone());
         async move {
             let service = service_fn(move |request| handler(request, number));
-            let serve =
-                server::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service);
+            let serve = server::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(socket), service);
             let _ = serve.await;
         }
     })
@@ -198,14 +208,19 @@ impl Sender {
     }
 
     /// Takes a connection that is there.
-    pub(crate) async fn over(io: impl rt::Read + rt::Write + Send + Unpin + 'static, http2: bool) -> io::Result<Self> {
+    pub(crate) async fn over(
+        io: impl rt::Read + rt::Write + Send + Unpin + 'static,
+        http2: bool,
+    ) -> io::Result<Self> {
         if http2 {
-            let (sender, connection) =
-                client::http2::handshake(TokioExecutor::new(), io).await.map_err(io::Error::other)?;
+            let (sender, connection) = client::http2::handshake(TokioExecutor::new(), io)
+                .await
+                .map_err(io::Error::other)?;
             tokio::spawn(connection);
             Ok(Self::Http2(sender))
         } else {
-            let (sender, connection) = client::http1::handshake(io).await.map_err(io::Error::other)?;
+            let (sender, connection) =
+                client::http1::handshake(io).await.map_err(io::Error::other)?;
             tokio::spawn(connection.with_upgrades());
             Ok(Self::Http1(sender))
         }
@@ -232,7 +247,8 @@ impl Sender {
         matches!(self, Self::Http2(_))
     }
 
-    /// Waits until the connection can take a request: with HTTP/1.1, until the last answer is complete.
+    /// Waits until the connection can take a request: with HTTP/1.1, until the last answer is
+    /// complete.
     pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
         match self {
             Self::Http1(sender) => sender.ready().await,
@@ -241,7 +257,10 @@ impl Sender {
     }
 
     /// Sends a request as soon as the connection can take it; returns the head of its answer.
-    pub(crate) async fn send(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> hyper::Result<Response<Incoming>> {
         self.ready().await?;
         match self {
             Self::Http1(sender) => sender.send_request(request).await,
@@ -250,13 +269,21 @@ impl Sender {
     }
 
     /// Sends a request and returns its whole answer.
-    pub(crate) async fn exchange(&mut self, request: Request<Body>) -> hyper::Result<(response::Parts, Bytes)> {
+    pub(crate) async fn exchange(
+        &mut self,
+        request: Request<Body>,
+    ) -> hyper::Result<(response::Parts, Bytes)> {
         let (head, body) = self.send(request).await?.into_parts();
         Ok((head, body.collect().await?.to_bytes()))
     }
 
     /// A request to this server, as the protocol of the connection wants it.
-    pub(crate) fn request(&self, method: Method, to: SocketAddr, path: &str) -> http::request::Builder {
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        to: SocketAddr,
+        path: &str,
+    ) -> http::request::Builder {
         let request = Request::builder().method(method);
         match self {
             Self::Http1(_) => request.uri(path).header(HOST, to.to_string()),

@@ -1,5 +1,6 @@
-//! One process listens, another accepts: by fork, by a descriptor passed over a unix socket to a process that already
-//! runs (SCM_RIGHTS), or by exec with the descriptor kept open (socket activation).
+//! One process listens, another accepts: by fork, by a descriptor passed over a unix socket to a
+//! process that already runs (SCM_RIGHTS), or by exec with the descriptor kept open (socket
+//! activation).
 
 use std::env;
 use std::ffi::c_int;
@@ -50,7 +51,8 @@ pub struct Options {
     pub trace: bool,
 }
 
-/// Hands over and serves until signalled. Prints `holder PID` (who will accept) and `listening on ADDR`.
+/// Hands over and serves until signalled. Prints `holder PID` (who will accept) and `listening on
+/// ADDR`.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     match options.via {
         Via::Fork => via_fork(options),
@@ -90,13 +92,15 @@ fn via_scm_rights(options: &Options) -> anyhow::Result<()> {
 fn via_exec(options: &Options) -> anyhow::Result<()> {
     let pid = std::process::id();
     if env::var("LISTEN_PID").is_ok_and(|wanted| wanted == pid.to_string()) {
-        // SAFETY: the protocol of LISTEN_FDS gives descriptor 3 to this process, and nothing else here took it.
+        // SAFETY: the protocol of LISTEN_FDS gives descriptor 3 to this process, and nothing else
+        // here took it.
         return serve(&unsafe { Socket::from_raw_fd(LISTEN_FD) }, options);
     }
     announce(format_args!("holder {pid}"));
     let listener = options.listen.open()?;
     wait_for_go(options)?;
-    // SAFETY: dup2 onto a descriptor that nothing of ours uses beyond this point; without CLOEXEC, so exec keeps it.
+    // SAFETY: dup2 onto a descriptor that nothing of ours uses beyond this point; without CLOEXEC,
+    // so exec keeps it.
     if unsafe { libc::dup2(listener.into_raw_fd(), LISTEN_FD) } < 0 {
         return Err(io::Error::last_os_error()).context("dup2");
     }
@@ -128,7 +132,8 @@ fn serve(listener: &Socket, options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// Forks; the child gets `None`, and ends with its parent. Only to be called while the process has one thread.
+/// Forks; the child gets `None`, and ends with its parent. Only to be called while the process has
+/// one thread.
 pub(crate) fn fork() -> io::Result<Option<libc::pid_t>> {
     // SAFETY: a plain system call without arguments.
     let parent = unsafe { libc::getpid() };
@@ -189,7 +194,8 @@ fn with_message<T>(call: impl FnOnce(&mut libc::msghdr) -> T) -> T {
 }
 
 fn send_fd(over: &UnixStream, fd: &impl AsRawFd) -> io::Result<()> {
-    // SAFETY: the control buffer holds CMSG_SPACE(one int), so that the first header and its data lie inside it.
+    // SAFETY: the control buffer holds CMSG_SPACE(one int), so that the first header and its data
+    // lie inside it.
     let sent = with_message(|message| unsafe {
         let header = libc::CMSG_FIRSTHDR(message);
         (*header).cmsg_level = libc::SOL_SOCKET;
@@ -202,8 +208,8 @@ fn send_fd(over: &UnixStream, fd: &impl AsRawFd) -> io::Result<()> {
 }
 
 fn receive_fd(over: &UnixStream) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel fills the control buffer; the header is checked before its data is read, and the descriptor
-    // in it is new and ours.
+    // SAFETY: the kernel fills the control buffer; the header is checked before its data is read,
+    // and the descriptor in it is new and ours.
     with_message(|message| unsafe {
         if libc::recvmsg(over.as_raw_fd(), message, libc::MSG_CMSG_CLOEXEC) <= 0 {
             return Err(io::Error::last_os_error());

@@ -24,8 +24,8 @@ pub struct Options {
     /// Sleep this long before each accept is submitted
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub accept_delay: Duration,
-    /// Keep accepted connections open, and have no more than N further descriptors: beyond, accept fails with EMFILE, which
-    /// is printed as `failed 24`
+    /// Keep accepted connections open, and have no more than N further descriptors: beyond, accept
+    /// fails with EMFILE, which is printed as `failed 24`
     #[arg(long, value_name = "N")]
     pub spare: Option<u64>,
     /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)
@@ -39,7 +39,11 @@ pub struct Unavailable(pub(crate) io::Error);
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "io_uring is not available here: {} (see the sysctl kernel.io_uring_disabled)", self.0)
+        write!(
+            f,
+            "io_uring is not available here: {} (see the sysctl kernel.io_uring_disabled)",
+            self.0
+        )
     }
 }
 
@@ -53,7 +57,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     loop {
         thread::sleep(options.accept_delay);
         let accepted = match accept(&mut ring, &listener) {
-            Err(error) if options.spare.is_some() && error.downcast_ref().is_some_and(sock::announce_failure) => {
+            Err(error)
+                if options.spare.is_some()
+                    && error.downcast_ref().is_some_and(sock::announce_failure) =>
+            {
                 continue;
             }
             accepted => accepted?,
@@ -69,9 +76,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn accept(ring: &mut IoUring, listener: &Socket) -> anyhow::Result<Accepted> {
-    let entry = opcode::Accept::new(types::Fd(listener.as_raw_fd()), ptr::null_mut(), ptr::null_mut()).build();
+    let entry =
+        opcode::Accept::new(types::Fd(listener.as_raw_fd()), ptr::null_mut(), ptr::null_mut())
+            .build();
     let entered_ns = sock::monotonic_ns();
-    // SAFETY: the entry holds no pointer, and the listener stays open until its completion is taken.
+    // SAFETY: the entry holds no pointer, and the listener stays open until its completion is
+    // taken.
     let accepted = unsafe { uring::complete(ring, &entry) };
     let returned_ns = sock::monotonic_ns();
     // SAFETY: the completion delivers a descriptor that nobody else owns.

@@ -47,12 +47,14 @@ pub struct Options {
     /// Print `connected PORT STARTED-NS DONE-NS` for each connection (CLOCK_MONOTONIC)
     #[arg(long)]
     pub trace: bool,
-    /// Begin --connections (10000) handshakes from as many loopback addresses and ports; only to loopback
+    /// Begin --connections (10000) handshakes from as many loopback addresses and ports; only to
+    /// loopback
     #[arg(long)]
     pub flood: bool,
 }
 
-/// Makes the connections; prints `connected N failed M` at the end. A failed connection is a result, not an error.
+/// Makes the connections; prints `connected N failed M` at the end. A failed connection is a
+/// result, not an error.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::raise_open_files();
     if options.flood {
@@ -64,7 +66,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let worker = || {
         loop {
             let ticket = next.fetch_add(1, Ordering::Relaxed);
-            let due = options.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(ticket as f64 / rate));
+            let due = options
+                .rate
+                .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(ticket as f64 / rate));
             let end = options.duration.unwrap_or(Duration::MAX);
             if ticket >= total || due.max(start.elapsed()) >= end {
                 return;
@@ -85,7 +89,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 /// One connection. What happens after the connect is not counted as its failure.
 fn one(options: &Options) -> io::Result<()> {
-    let mut socket = Socket::new(Domain::for_address(options.target), Type::STREAM, Some(Protocol::TCP))?;
+    let mut socket =
+        Socket::new(Domain::for_address(options.target), Type::STREAM, Some(Protocol::TCP))?;
     if options.fastopen {
         sock::set_tcp_option(&socket, libc::TCP_FASTOPEN_CONNECT, 1)?;
     }

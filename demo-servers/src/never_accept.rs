@@ -1,4 +1,5 @@
-//! Listens and never accepts: the kernel finishes handshakes until the queue is full, and no line of the program runs.
+//! Listens and never accepts: the kernel finishes handshakes until the queue is full, and no line
+//! of the program runs.
 
 use std::ffi::c_int;
 use std::io;

@@ -5,8 +5,8 @@ use std::io;
 
 use crate::tun;
 
-/// Gives the calling thread, and what it starts from now on, a network namespace of its own with `lo` up and TCP Fast Open
-/// allowed.
+/// Gives the calling thread, and what it starts from now on, a network namespace of its own with
+/// `lo` up and TCP Fast Open allowed.
 ///
 /// # Errors
 /// As unshare(2): the namespace needs CAP_SYS_ADMIN.
@@ -15,8 +15,8 @@ pub fn enter() -> io::Result<()> {
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    // The network is ours, so servers may take data in SYNs. Where nothing may be written below /proc/sys they cannot,
-    // and a server that wants to says so.
+    // The network is ours, so servers may take data in SYNs. Where nothing may be written below
+    // /proc/sys they cannot, and a server that wants to says so.
     let _ = fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3");
     tun::up("lo")
 }

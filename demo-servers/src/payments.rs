@@ -1,5 +1,6 @@
-//! A server that must do each order once. Now and then its answer comes too late for the client, which sends the order
-//! again. TCP delivers both: they are two requests to it. Only a key in them tells the server that they are one.
+//! A server that must do each order once. Now and then its answer comes too late for the client,
+//! which sends the order again. TCP delivers both: they are two requests to it. Only a key in them
+//! tells the server that they are one.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -54,7 +55,8 @@ struct Books {
 }
 
 impl Books {
-    /// Carries an order out, unless its key says that it has been; returns the number of the receipt.
+    /// Carries an order out, unless its key says that it has been; returns the number of the
+    /// receipt.
     fn pay(&mut self, key: Option<&str>) -> u64 {
         self.counts.delivered += 1;
         if let Some(receipt) = key.and_then(|key| self.receipts.get(key)) {
@@ -68,8 +70,8 @@ impl Books {
     }
 }
 
-/// Serves until signalled, each connection by a thread: `pay` or `pay KEY` is answered with a receipt, `counts` with
-/// two numbers.
+/// Serves until signalled, each connection by a thread: `pay` or `pay KEY` is answered with a
+/// receipt, `counts` with two numbers.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::raise_open_files();
     name_thread("acceptor");
@@ -101,7 +103,8 @@ fn serve(socket: TcpStream, books: &Mutex<Books>, options: &Options) -> io::Resu
                 let (receipt, late) = {
                     let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
                     let receipt = books.pay(key);
-                    let late = options.late_every > 0 && books.counts.delivered.is_multiple_of(options.late_every);
+                    let late = options.late_every > 0
+                        && books.counts.delivered.is_multiple_of(options.late_every);
                     (receipt, late)
                 };
                 // The order is carried out; it is the answer that is late.
@@ -111,7 +114,8 @@ fn serve(socket: TcpStream, books: &Mutex<Books>, options: &Options) -> io::Resu
                 with_name(|name| format!("{name} receipt {receipt}\n"))
             }
             (Some("counts"), _) => {
-                let Counts { delivered, done } = books.lock().unwrap_or_else(PoisonError::into_inner).counts;
+                let Counts { delivered, done } =
+                    books.lock().unwrap_or_else(PoisonError::into_inner).counts;
                 format!("{delivered} {done}\n")
             }
             _ => "say `pay [KEY]` or `counts`\n".to_owned(),

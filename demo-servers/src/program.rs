@@ -7,14 +7,16 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::communication::{broker, jobs, news, sessions};
 use crate::demo::{self, Choice, Launcher};
-use crate::execution::{ServerOptions, acceptors, balancing, per_connection, readers, single_thread};
+use crate::execution::{
+    ServerOptions, acceptors, balancing, per_connection, readers, single_thread,
+};
 use crate::naming::name_thread;
 use crate::protocols::{self, grpc, websocket};
 use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::proxying::{forward, layer4, layer7};
 use crate::{
-    ask, connects, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept, payments, serve,
-    slow_acceptor,
+    ask, connects, datagrams, delay_link, fork_storm, https, inherit, io_uring, load, never_accept,
+    payments, serve, slow_acceptor,
 };
 
 /// Servers with known faults, and the clients that bring them out
@@ -77,7 +79,8 @@ pub(crate) enum Verb {
     Serve(serve::Options),
     /// Receives datagrams more slowly than they come, or sends them
     Datagrams(datagrams::Options),
-    /// A link between 10.77.0.1 and 10.77.0.2 with a round-trip time and losses; exits 77 where there is no TUN device
+    /// A link between 10.77.0.1 and 10.77.0.2 with a round-trip time and losses; exits 77 where
+    /// there is no TUN device
     DelayLink(delay_link::Options),
     /// Answers by HTTP/1.1 or HTTP/2
     Http(protocols::http::Options),
@@ -94,7 +97,8 @@ pub(crate) enum Verb {
     Broker(broker::Options),
     /// Keeps the state of sessions in its workers, shared among them, or nowhere
     Sessions(sessions::Options),
-    /// A proxy that the client asks for a tunnel, or to ask for it; its origin is a process of its own
+    /// A proxy that the client asks for a tunnel, or to ask for it; its origin is a process of its
+    /// own
     ForwardProxy(forward::Options),
     /// A balancer of connections to servers that are processes of their own
     Layer4(layer4::Options),
@@ -163,7 +167,11 @@ impl Program {
 
 /// Which demo.
 #[derive(Args)]
-#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos", disable_help_subcommand = true)]
+#[command(
+    subcommand_value_name = "NAME",
+    subcommand_help_heading = "Demos",
+    disable_help_subcommand = true
+)]
 pub(crate) struct DemoArgs {
     /// List the demos
     #[arg(long)]
@@ -175,19 +183,22 @@ pub(crate) struct DemoArgs {
 /// The name of its first thread, whatever the program is called.
 pub const NAME: &str = "demo-servers";
 
-/// Runs what the command line says. `args` begins with the program's name; `prefix` is what the running program takes
-/// before the verbs of this one, to start a server as a process of its own. The calling thread takes the name; those
-/// that have roles take others.
+/// Runs what the command line says. `args` begins with the program's name; `prefix` is what the
+/// running program takes before the verbs of this one, to start a server as a process of its own.
+/// The calling thread takes the name; those that have roles take others.
 pub fn main(name: &str, args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
     name_thread(name);
     let what = Program::parse_from(args).what;
-    let outcome = Launcher::this_program(prefix).map_err(Into::into).and_then(|launcher| match what {
-        What::Demo(args) => run_demo(args, &launcher),
-        What::Verb(verb) => verb.run(&launcher),
-    });
+    let outcome =
+        Launcher::this_program(prefix).map_err(Into::into).and_then(|launcher| match what {
+            What::Demo(args) => run_demo(args, &launcher),
+            What::Verb(verb) => verb.run(&launcher),
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<io_uring::Unavailable>() || error.is::<delay_link::Unavailable>() => {
+        Err(error)
+            if error.is::<io_uring::Unavailable>() || error.is::<delay_link::Unavailable>() =>
+        {
             eprintln!("demo-servers: {error}");
             ExitCode::from(77)
         }

@@ -62,7 +62,8 @@ impl Reader {
     pub fn new(options: &ReadOptions) -> anyhow::Result<Self> {
         anyhow::ensure!(options.read_size > 0, "a read of no bytes reads nothing");
         let wanted = |way| options.io.contains(&way);
-        let ring = wanted(Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
+        let ring =
+            wanted(Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
         let pipe = wanted(Way::Splice).then(io::pipe).transpose()?;
         let buffer = vec![0; options.read_size];
         Ok(Self { ways: options.io.clone(), reads: 0, peek: options.peek, ring, pipe, buffer })
@@ -79,7 +80,9 @@ impl Reader {
         let got = match way {
             Way::Read => {
                 // SAFETY: the pointer and the length describe the buffer.
-                counted(unsafe { libc::read(fd, self.buffer.as_mut_ptr().cast(), self.buffer.len()) })
+                counted(unsafe {
+                    libc::read(fd, self.buffer.as_mut_ptr().cast(), self.buffer.len())
+                })
             }
             Way::Readv => {
                 let parts = self.halves();
@@ -90,7 +93,8 @@ impl Reader {
             Way::Recvmsg => {
                 let mut parts = self.halves();
                 let mut header = message(&mut parts);
-                // SAFETY: the header holds two vectors that describe halves of the buffer, and nothing else.
+                // SAFETY: the header holds two vectors that describe halves of the buffer, and
+                // nothing else.
                 counted(unsafe { libc::recvmsg(fd, &raw mut header, 0) })
             }
             Way::Recvmmsg => self.recvmmsg(fd),
@@ -102,24 +106,29 @@ impl Reader {
 
     fn recv(&mut self, fd: c_int, flags: c_int) -> io::Result<usize> {
         // SAFETY: the pointer and the length describe the buffer.
-        counted(unsafe { libc::recv(fd, self.buffer.as_mut_ptr().cast(), self.buffer.len(), flags) })
+        counted(unsafe {
+            libc::recv(fd, self.buffer.as_mut_ptr().cast(), self.buffer.len(), flags)
+        })
     }
 
     /// The buffer as two vectors, the first a byte at least.
     fn halves(&mut self) -> [libc::iovec; 2] {
         let middle = self.buffer.len().div_ceil(2);
         let (first, second) = self.buffer.split_at_mut(middle);
-        [first, second].map(|part| libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() })
+        [first, second]
+            .map(|part| libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() })
     }
 
     fn recvmmsg(&mut self, fd: c_int) -> io::Result<usize> {
         let mut parts = self.halves();
         let middle = parts[0].iov_len;
-        let mut messages =
-            parts.each_mut().map(|part| libc::mmsghdr { msg_hdr: message(std::slice::from_mut(part)), msg_len: 0 });
+        let mut messages = parts
+            .each_mut()
+            .map(|part| libc::mmsghdr { msg_hdr: message(std::slice::from_mut(part)), msg_len: 0 });
         let flags = libc::MSG_WAITFORONE;
         // SAFETY: two headers, each with one vector that describes a half of the buffer.
-        let got = unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), 2, flags as _, ptr::null_mut()) };
+        let got =
+            unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), 2, flags as _, ptr::null_mut()) };
         counted(got as isize)?;
         let lengths = messages.map(|message| message.msg_len as usize);
         // The first half need not be full.
@@ -132,14 +141,17 @@ impl Reader {
         let Some((from, to)) = &mut self.pipe else { return Err(io::Error::other("no pipe")) };
         let (to, room) = (to.as_raw_fd(), self.buffer.len());
         // SAFETY: no offsets; the descriptors are open.
-        let moved = counted(unsafe { libc::splice(fd, ptr::null_mut(), to, ptr::null_mut(), room, 0) })?;
+        let moved =
+            counted(unsafe { libc::splice(fd, ptr::null_mut(), to, ptr::null_mut(), room, 0) })?;
         io::Read::read_exact(from, &mut self.buffer[..moved])?;
         Ok(moved)
     }
 
     fn receive_by_ring(&mut self, fd: c_int) -> io::Result<usize> {
         let Some(ring) = &mut self.ring else { return Err(io::Error::other("no ring")) };
-        let entry = opcode::Recv::new(types::Fd(fd), self.buffer.as_mut_ptr(), self.buffer.len() as u32).build();
+        let entry =
+            opcode::Recv::new(types::Fd(fd), self.buffer.as_mut_ptr(), self.buffer.len() as u32)
+                .build();
         // SAFETY: the entry describes the buffer, which outlives its completion.
         unsafe { uring::complete(ring, &entry) }
     }
@@ -171,7 +183,10 @@ mod tests {
         for way in Way::value_variants() {
             for (read_size, peek) in [(7, false), (100, false), (7, true)] {
                 let (mut ours, theirs) = UnixStream::pair().expect("a pair");
-                let Ok(mut reader) = Reader::new(&ReadOptions { io: vec![*way], read_size, peek }) else { continue };
+                let Ok(mut reader) = Reader::new(&ReadOptions { io: vec![*way], read_size, peek })
+                else {
+                    continue;
+                };
                 ours.write_all(b"0123456789").expect("room for ten bytes");
                 drop(ours);
                 let (theirs, mut got) = (Socket::from(theirs), Vec::new());

@@ -1,4 +1,5 @@
-//! Answers every line with a message, by a thread a connection or by one epoll loop: the server of the tests.
+//! Answers every line with a message, by a thread a connection or by one epoll loop: the server of
+//! the tests.
 
 use clap::Args;
 
@@ -17,8 +18,12 @@ pub struct Options {
 
 /// Serves until signalled.
 ///
-/// With `--trace` it prints `accepted FD PEER-PORT ENTERED-NS RETURNED-NS`, then for each answer `exchange` and at the
-/// end of a connection `closed`, both followed by `name=value` words.
+/// With `--trace` it prints `accepted FD PEER-PORT ENTERED-NS RETURNED-NS`, then for each answer
+/// `exchange` and at the end of a connection `closed`, both followed by `name=value` words.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    if options.epoll { single_thread::by_events(&options.server) } else { per_connection::by_threads(&options.server) }
+    if options.epoll {
+        single_thread::by_events(&options.server)
+    } else {
+        per_connection::by_threads(&options.server)
+    }
 }

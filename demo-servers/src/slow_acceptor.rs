@@ -34,7 +34,8 @@ pub struct Options {
     /// Keep accepted connections open
     #[arg(long)]
     pub keep: bool,
-    /// Have no more than N further descriptors: beyond, accept fails with EMFILE, which is printed as `failed 24`
+    /// Have no more than N further descriptors: beyond, accept fails with EMFILE, which is printed
+    /// as `failed 24`
     #[arg(long, value_name = "N")]
     pub spare: Option<u64>,
     /// Print `accepted FD PEER-PORT ENTERED-NS RETURNED-NS` for each accept (CLOCK_MONOTONIC)
@@ -50,8 +51,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::announce_listener(&listener)?;
     options.spare.map(sock::limit_descriptors).transpose()?;
     thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..options.threads.max(1)).map(|_| scope.spawn(|| accept_loop(&listener, options))).collect();
+        let workers: Vec<_> = (0..options.threads.max(1))
+            .map(|_| scope.spawn(|| accept_loop(&listener, options)))
+            .collect();
         workers.into_iter().try_for_each(|worker| match worker.join() {
             Ok(outcome) => outcome.map_err(anyhow::Error::from),
             Err(_) => anyhow::bail!("an acceptor panicked"),
@@ -88,5 +90,8 @@ fn accept_loop(listener: &Socket, options: &Options) -> io::Result<()> {
 
 /// Another acceptor was faster, a signal came, or the client gave up in the queue.
 pub(crate) fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+    )
 }

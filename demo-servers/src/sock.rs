@@ -43,7 +43,11 @@ impl ListenOptions {
 
     /// Binds without listening; with `reuse_port`, as one of a SO_REUSEPORT group.
     pub fn bind(&self, reuse_port: bool) -> anyhow::Result<Socket> {
-        let socket = Socket::new(Domain::for_address(self.listen), Type::STREAM, Some(protocol(self.mptcp)))?;
+        let socket = Socket::new(
+            Domain::for_address(self.listen),
+            Type::STREAM,
+            Some(protocol(self.mptcp)),
+        )?;
         socket.set_reuse_address(true)?;
         if reuse_port {
             socket.set_reuse_port(true)?;
@@ -75,8 +79,8 @@ pub fn announce_listener(listener: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints one line with a single write, so that lines of several processes on one pipe stay whole. A reader that has
-/// gone away is no reason to stop serving.
+/// Prints one line with a single write, so that lines of several processes on one pipe stay whole.
+/// A reader that has gone away is no reason to stop serving.
 pub fn announce(line: std::fmt::Arguments<'_>) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
@@ -88,8 +92,8 @@ pub fn limit_descriptors(spare: u64) -> io::Result<()> {
     for entry in fs::read_dir("/proc/self/fd")? {
         open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
     }
-    // The limit is on the number of a new one, and there may be gaps between those that are open. One
-    // of them is the folder's own, which is free again by now.
+    // The limit is on the number of a new one, and there may be gaps between those that are open.
+    // One of them is the folder's own, which is free again by now.
     let mut gaps = (0..).filter(|number| !open.contains(number));
     let most = gaps.nth(spare.saturating_sub(1) as usize).unwrap_or(spare);
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
@@ -140,12 +144,13 @@ impl Accepted {
     }
 }
 
-/// Accepts one connection with the system call asked for; the standard library always takes `accept4`.
+/// Accepts one connection with the system call asked for; the standard library always takes
+/// `accept4`.
 pub fn accept(listener: &Socket, call: Call) -> io::Result<Accepted> {
     let fd = listener.as_raw_fd();
     let entered_ns = monotonic_ns();
-    // SAFETY: the pointers are to a SockAddr's own storage and length, valid during the call; on success the kernel
-    // has filled them.
+    // SAFETY: the pointers are to a SockAddr's own storage and length, valid during the call; on
+    // success the kernel has filled them.
     let result = unsafe {
         SockAddr::try_init(|storage, len| {
             let got = match call {
@@ -264,7 +269,10 @@ impl std::fmt::Display for TcpInfo {
     /// ` received=N acked=N retransmits=N rtt_us=N`, to end a line of a trace.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { bytes_acked, bytes_received, retransmits, rtt_us, .. } = self;
-        write!(f, " received={bytes_received} acked={bytes_acked} retransmits={retransmits} rtt_us={rtt_us}")
+        write!(
+            f,
+            " received={bytes_received} acked={bytes_acked} retransmits={retransmits} rtt_us={rtt_us}"
+        )
     }
 }
 

@@ -8,15 +8,17 @@ use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Socket, Type};
 
-/// Makes a device in the calling thread's network namespace and brings it up with an address in a network of 256.
-/// It goes with the file.
+/// Makes a device in the calling thread's network namespace and brings it up with an address in a
+/// network of 256. It goes with the file.
 pub(crate) fn open(name: &str, address: Ipv4Addr) -> io::Result<File> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
     let mut make = request(name);
     make.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as _;
     control(&device, libc::TUNSETIFF as _, &mut make)?;
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-    for (command, address) in [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, Ipv4Addr::new(255, 255, 255, 0))] {
+    for (command, address) in
+        [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, Ipv4Addr::new(255, 255, 255, 0))]
+    {
         let mut set = request(name);
         set.ifr_ifru.ifru_addr = sockaddr(address);
         control(&socket, command as _, &mut set)?;
@@ -47,13 +49,17 @@ fn sockaddr(address: Ipv4Addr) -> libc::sockaddr {
     let mut place: libc::sockaddr = unsafe { std::mem::zeroed() };
     place.sa_family = libc::AF_INET as _;
     // Two bytes of port, then the address.
-    place.sa_data[2..6].iter_mut().zip(address.octets()).for_each(|(place, byte)| *place = byte as _);
+    place.sa_data[2..6]
+        .iter_mut()
+        .zip(address.octets())
+        .for_each(|(place, byte)| *place = byte as _);
     place
 }
 
 fn control(on: &impl AsRawFd, command: c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
     let fd: c_int = on.as_raw_fd();
-    // SAFETY: the commands above read an ifreq, which `request` is, and TUNSETIFF writes its name back.
+    // SAFETY: the commands above read an ifreq, which `request` is, and TUNSETIFF writes its name
+    // back.
     let status = unsafe { libc::ioctl(fd, command as _, request) };
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -20,5 +20,6 @@ pub(crate) unsafe fn complete(ring: &mut IoUring, entry: &squeue::Entry) -> io::
             break completion;
         }
     };
-    usize::try_from(completion.result()).map_err(|_| io::Error::from_raw_os_error(-completion.result()))
+    usize::try_from(completion.result())
+        .map_err(|_| io::Error::from_raw_os_error(-completion.result()))
 }

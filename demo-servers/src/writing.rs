@@ -1,4 +1,5 @@
-//! The ways to write a message to a connection: in one piece or several, by one system call or another.
+//! The ways to write a message to a connection: in one piece or several, by one system call or
+//! another.
 
 use std::ffi::{c_int, c_void};
 use std::fs::File;
@@ -96,31 +97,39 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// For messages of these pieces that end with `end`. Fails with [`Unavailable`] where the kernel refuses a ring.
+    /// For messages of these pieces that end with `end`. Fails with [`Unavailable`] where the
+    /// kernel refuses a ring.
     pub fn new(options: &WriteOptions, pieces: Vec<usize>, end: u8) -> anyhow::Result<Self> {
         let way = options.out;
-        let flagged = matches!(way, Way::Send | Way::Sendmsg | Way::Sendmmsg | Way::Zerocopy | Way::IoUring);
+        let flagged =
+            matches!(way, Way::Send | Way::Sendmsg | Way::Sendmmsg | Way::Zerocopy | Way::IoUring);
         ensure!(!options.more || flagged, "this way of writing takes no MSG_MORE");
         ensure!(pieces.iter().all(|piece| *piece > 0), "a piece of no bytes cannot be written");
         let mut payload = vec![b'x'; pieces.iter().sum()];
         if let Some(last) = payload.last_mut() {
             *last = end;
         }
-        let file = matches!(way, Way::Sendfile | Way::Splice).then(|| in_memory(&payload)).transpose()?;
+        let file =
+            matches!(way, Way::Sendfile | Way::Splice).then(|| in_memory(&payload)).transpose()?;
         let pipe = (way == Way::Splice).then(io::pipe).transpose()?;
-        let ring = (way == Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
+        let ring =
+            (way == Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
         Ok(Self { options: options.clone(), pieces, payload, file, pipe, ring })
     }
 
     /// Makes it write so many messages at once, in one piece.
     pub fn repeat(&mut self, count: usize) -> anyhow::Result<()> {
-        ensure!(self.pieces.len() == 1 && self.file.is_none(), "several messages at once take one piece of memory");
+        ensure!(
+            self.pieces.len() == 1 && self.file.is_none(),
+            "several messages at once take one piece of memory"
+        );
         self.payload = self.payload.repeat(count);
         self.pieces = vec![self.payload.len()];
         Ok(())
     }
 
-    /// Begins the message with this word and a space, if it has room and is kept in memory that may change.
+    /// Begins the message with this word and a space, if it has room and is kept in memory that may
+    /// change.
     pub(crate) fn sign(&mut self, word: &str) {
         let fixed = self.file.is_some() || self.options.out == Way::Zerocopy;
         // The last byte is its end.
@@ -151,7 +160,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the message and returns how many calls took bytes. Waits for room where the socket does not block.
+    /// Writes the message and returns how many calls took bytes. Waits for room where the socket
+    /// does not block.
     pub fn write(&mut self, socket: &Socket) -> io::Result<u32> {
         if self.options.cork.is_some() {
             set_tcp_option(socket, libc::TCP_CORK, 1)?;
@@ -166,7 +176,9 @@ impl Writer {
                     done += count;
                     calls += 1;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(socket, libc::POLLOUT)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait_for(socket, libc::POLLOUT)?
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -178,7 +190,8 @@ impl Writer {
         Ok(calls)
     }
 
-    /// Takes the kernel's notes that zero-copy sends are over; without that it would refuse more in the end.
+    /// Takes the kernel's notes that zero-copy sends are over; without that it would refuse more in
+    /// the end.
     pub fn settle(&self, socket: &Socket) -> io::Result<()> {
         if self.options.out != Way::Zerocopy {
             return Ok(());
@@ -186,7 +199,8 @@ impl Writer {
         let mut header = message(&mut []);
         loop {
             // SAFETY: a header without buffers; control data that has no place is dropped.
-            let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE) };
+            let got =
+                unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE) };
             match counted(got) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -209,7 +223,9 @@ impl Writer {
             // SAFETY: as above.
             Way::Send => counted(unsafe { libc::send(fd, data, length, flags) }),
             // SAFETY: as above. The payload never changes, so the kernel may look at it later.
-            Way::Zerocopy => counted(unsafe { libc::send(fd, data, length, flags | libc::MSG_ZEROCOPY) }),
+            Way::Zerocopy => {
+                counted(unsafe { libc::send(fd, data, length, flags | libc::MSG_ZEROCOPY) })
+            }
             Way::Writev => {
                 let parts = vectors(&self.payload[done..], &left);
                 // SAFETY: the vectors describe pieces of the payload.
@@ -218,7 +234,8 @@ impl Writer {
             Way::Sendmsg => {
                 let mut parts = vectors(&self.payload[done..], &left);
                 let header = message(&mut parts);
-                // SAFETY: the header holds vectors that describe pieces of the payload, and nothing else.
+                // SAFETY: the header holds vectors that describe pieces of the payload, and nothing
+                // else.
                 counted(unsafe { libc::sendmsg(fd, &raw const header, libc::MSG_NOSIGNAL) })
             }
             Way::Sendmmsg => sendmmsg(fd, &mut vectors(&self.payload[done..], &left), flags),
@@ -230,7 +247,9 @@ impl Writer {
             Way::Splice => self.splice(fd, done, length),
             Way::IoUring => {
                 let Some(ring) = &mut self.ring else { return Err(io::Error::other("no ring")) };
-                let entry = opcode::Send::new(types::Fd(fd), data.cast(), length as u32).flags(flags).build();
+                let entry = opcode::Send::new(types::Fd(fd), data.cast(), length as u32)
+                    .flags(flags)
+                    .build();
                 // SAFETY: the entry describes the piece, which outlives its completion.
                 unsafe { uring::complete(ring, &entry) }
             }
@@ -241,20 +260,27 @@ impl Writer {
         self.file.as_ref().map(AsRawFd::as_raw_fd).ok_or_else(|| io::Error::other("no file"))
     }
 
-    /// Moves up to a pipe's worth; all that went into the pipe goes on, so that it is empty afterwards.
+    /// Moves up to a pipe's worth; all that went into the pipe goes on, so that it is empty
+    /// afterwards.
     fn splice(&self, fd: c_int, done: usize, length: usize) -> io::Result<usize> {
         let Some((from, to)) = &self.pipe else { return Err(io::Error::other("no pipe")) };
         let mut offset = done as libc::off64_t;
         let (source, to, length) = (self.source()?, to.as_raw_fd(), length.min(PIPE));
         // SAFETY: the offset is ours; the descriptors are open.
-        let taken = counted(unsafe { libc::splice(source, &raw mut offset, to, ptr::null_mut(), length, 0) })?;
+        let taken = counted(unsafe {
+            libc::splice(source, &raw mut offset, to, ptr::null_mut(), length, 0)
+        })?;
         let mut moved = 0;
         while moved < taken {
             let left = taken - moved;
             // SAFETY: no offsets; the descriptors are open.
-            match counted(unsafe { libc::splice(from.as_raw_fd(), ptr::null_mut(), fd, ptr::null_mut(), left, 0) }) {
+            match counted(unsafe {
+                libc::splice(from.as_raw_fd(), ptr::null_mut(), fd, ptr::null_mut(), left, 0)
+            }) {
                 Ok(count) => moved += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(&fd, libc::POLLOUT)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait_for(&fd, libc::POLLOUT)?
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -291,8 +317,10 @@ fn sendmmsg(fd: c_int, parts: &mut [libc::iovec], flags: c_int) -> io::Result<us
         .iter_mut()
         .map(|part| libc::mmsghdr { msg_hdr: message(std::slice::from_mut(part)), msg_len: 0 })
         .collect();
-    // SAFETY: as many headers as are said, each with one vector that describes a piece of the payload.
-    let sent = unsafe { libc::sendmmsg(fd, messages.as_mut_ptr(), messages.len() as u32, flags as _) };
+    // SAFETY: as many headers as are said, each with one vector that describes a piece of the
+    // payload.
+    let sent =
+        unsafe { libc::sendmmsg(fd, messages.as_mut_ptr(), messages.len() as u32, flags as _) };
     let sent = counted(sent as isize)?;
     Ok(messages[..sent].iter().map(|message| message.msg_len as usize).sum())
 }
@@ -310,7 +338,8 @@ fn in_memory(content: &[u8]) -> io::Result<File> {
 fn set_option(socket: &Socket, name: c_int, value: c_int) -> io::Result<()> {
     let (data, length) = ((&raw const value).cast(), size_of::<c_int>() as libc::socklen_t);
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
-    let status = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, data, length) };
+    let status =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, data, length) };
     counted(status as isize).map(drop)
 }
 

@@ -1,5 +1,5 @@
-//! The demos of communication patterns, HTTP and proxies: each server with its client, until the client has done what it
-//! was told.
+//! The demos of communication patterns, HTTP and proxies: each server with its client, until the
+//! client has done what it was told.
 
 // A test that cannot begin has failed.
 #![allow(clippy::unwrap_used)]
@@ -34,7 +34,10 @@ fn shares(report: &Report) -> Vec<(&str, u64)> {
 
 #[test]
 fn request_response() {
-    let report = run("request-response", "--clients 2 --connections 4 --requests 3 --pause 0ms --response 100000");
+    let report = run(
+        "request-response",
+        "--clients 2 --connections 4 --requests 3 --pause 0ms --response 100000",
+    );
     assert_eq!((report.asked, report.answered, report.connections), (12, 12, 4));
     assert_eq!(facts(&report, ["at_once", "behind", "proxies"]), [1, 4, 0]);
 }
@@ -43,7 +46,10 @@ fn request_response() {
 fn work_that_takes_long() {
     let report = run("synchronous-asynchronous", "--clients 2 --jobs 2 --job-time 20ms");
     assert_eq!(facts(&report, ["done", "accepted", "polls"]), [4, 0, 0]);
-    let report = run("synchronous-asynchronous", "--clients 2 --jobs 2 --job-time 50ms --asynchronous --poll 5ms");
+    let report = run(
+        "synchronous-asynchronous",
+        "--clients 2 --jobs 2 --job-time 50ms --asynchronous --poll 5ms",
+    );
     let [done, accepted, polls] = facts(&report, ["done", "accepted", "polls"]);
     assert_eq!((done, accepted, report.asked), (4, 4, 4 + polls));
     assert!(polls >= 4, "each has to be fetched: {report}");
@@ -86,7 +92,10 @@ fn news_by_events() {
 
 #[test]
 fn messages_reach_all_subscribers() {
-    let report = run("publish-subscribe", "--publishers 2 --subscribers 4 --topics 2 --messages 10 --pause 1ms");
+    let report = run(
+        "publish-subscribe",
+        "--publishers 2 --subscribers 4 --topics 2 --messages 10 --pause 1ms",
+    );
     assert_eq!(facts(&report, ["published", "delivered", "lost"]), [20, 40, 0]);
     assert_eq!(report.connections, 6);
 }
@@ -102,7 +111,8 @@ fn a_slow_subscriber_loses_messages() {
 #[test]
 fn sessions_live_where_their_state_is() {
     let knobs = "--clients 1 --sessions 2 --steps 9 --pause 0ms";
-    for (state, lost) in [("memory", 10), ("shared", 0), ("request", 0), ("memory --keep-alive", 0)] {
+    for (state, lost) in [("memory", 10), ("shared", 0), ("request", 0), ("memory --keep-alive", 0)]
+    {
         let report = run("stateful-stateless", &format!("{knobs} --state {state}"));
         assert_eq!(facts(&report, ["sessions", "steps", "lost"]), [2, 18, lost], "{state}");
         assert_eq!(shares(&report), [("worker-1", 10), ("worker-2", 10)], "{state}");
@@ -114,7 +124,10 @@ fn http1_reuses_connections_and_pipelines() {
     let report = run("http1", "--clients 2 --connections 4 --requests 10 --pause 0ms");
     assert_eq!((report.connections, report.answered), (4, 40));
     assert_eq!(facts(&report, ["reused", "pipelined"]), [36, 0]);
-    let report = run("http1", "--clients 1 --connections 1 --requests 11 --pipeline 5 --pause 0ms --response 70000");
+    let report = run(
+        "http1",
+        "--clients 1 --connections 1 --requests 11 --pipeline 5 --pause 0ms --response 70000",
+    );
     assert_eq!((report.connections, report.answered), (1, 11));
     assert_eq!(facts(&report, ["reused", "pipelined"]), [10, 8]);
 }
@@ -138,8 +151,14 @@ fn websocket_has_messages_both_ways() {
 #[test]
 fn grpc_has_calls_of_four_kinds() {
     let report = run("grpc", "--clients 1 --streams 2 --calls 4 --messages 10 --pause 0ms");
-    assert_eq!(facts(&report, ["unary", "server_stream", "client_stream", "bidirectional"]), [2, 2, 2, 2]);
-    assert_eq!(facts(&report, ["sent", "received"]), [2 * (1 + 1 + 10 + 10), 2 * (1 + 10 + 1 + 10)]);
+    assert_eq!(
+        facts(&report, ["unary", "server_stream", "client_stream", "bidirectional"]),
+        [2, 2, 2, 2]
+    );
+    assert_eq!(
+        facts(&report, ["sent", "received"]),
+        [2 * (1 + 1 + 10 + 10), 2 * (1 + 10 + 1 + 10)]
+    );
     assert_eq!((report.connections, report.answered), (1, 8));
 }
 
@@ -213,10 +232,15 @@ fn requests_are_balanced_one_by_one() {
 #[test]
 fn a_server_that_is_not_there_is_a_bad_gateway() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let choice = Choice::new(find("reverse-proxy").unwrap(), &["--upstream", &free.to_string()]).unwrap();
+    let choice =
+        Choice::new(find("reverse-proxy").unwrap(), &["--upstream", &free.to_string()]).unwrap();
     let server = Server::start(&launcher(), &choice.server).unwrap();
     let mut client = std::net::TcpStream::connect(server.address()).unwrap();
-    std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    std::io::Write::write_all(
+        &mut client,
+        b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    )
+    .unwrap();
     let answer = std::io::read_to_string(client).unwrap();
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
 }

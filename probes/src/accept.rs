@@ -1,4 +1,5 @@
-//! The application takes a connection: who, when it asked, when it got it, and how long the connection had waited.
+//! The application takes a connection: who, when it asked, when it got it, and how long the
+//! connection had waited.
 
 use core::ffi::c_void;
 
@@ -7,7 +8,9 @@ use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
     helpers::generated,
     macros::{btf_tracepoint, cgroup_sock_addr, fentry, fexit, tracepoint},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext, SockAddrContext, TracePointContext},
+    programs::{
+        BtfTracePointContext, FEntryContext, FExitContext, SockAddrContext, TracePointContext,
+    },
 };
 use backscope_abi as abi;
 use backscope_abi::{Call, Queued, counter};
@@ -15,12 +18,12 @@ use backscope_abi::{Call, Queued, counter};
 use crate::{
     first::{register, registers},
     kernel::{
-        Head, IPPROTO_MPTCP, comm, config, current, file_of_fd, now, number_of, read, read_at, sock_of_file,
-        sock_of_socket, tcp_of, write_ends,
+        Head, IPPROTO_MPTCP, comm, config, current, file_of_fd, now, number_of, read, read_at,
+        sock_of_file, sock_of_socket, tcp_of, write_ends,
     },
     maps::{
-        CALLS, EVENTS, LISTENERS, QUEUED, add, count, count_failure, emit, id_of, is_target, listener_id, note_change,
-        rests,
+        CALLS, EVENTS, LISTENERS, QUEUED, add, count, count_failure, emit, id_of, is_target,
+        listener_id, note_change, rests,
     },
 };
 
@@ -31,12 +34,12 @@ const EINTR: i64 = -4;
 const EAGAIN: i64 = -11;
 const EMFILE: i64 = -24;
 const ECANCELED: i64 = -125;
-/// What a call returns that a signal interrupted, before the kernel begins it anew: `ERESTARTSYS` to
-/// `ERESTART_RESTARTBLOCK`.
+/// What a call returns that a signal interrupted, before the kernel begins it anew: `ERESTARTSYS`
+/// to `ERESTART_RESTARTBLOCK`.
 const RESTARTS: core::ops::RangeInclusive<i64> = -516..=-512;
 
-/// A thread asks for a connection. Every thread of the machine that does comes here: the first lookup sends the unwatched
-/// away.
+/// A thread asks for a connection. Every thread of the machine that does comes here: the first
+/// lookup sends the unwatched away.
 #[inline(always)]
 fn enter(file: *const c_void) {
     let thread = current();
@@ -51,7 +54,8 @@ fn enter(file: *const c_void) {
     match known {
         Some(id) => begin_call(thread, id, sk),
         None if is_target(tgid) && read!(sk, skc_state as u8) == TCP_LISTEN => {
-            // It came to the target by a way that shows no event, such as SCM_RIGHTS. When the call returns it may be known.
+            // It came to the target by a way that shows no event, such as SCM_RIGHTS. When the call
+            // returns it may be known.
             emit(&abi::Adopt { kind: abi::ADOPT, tgid, ts_ns: now() });
             begin_call(thread, 0, sk);
         }
@@ -59,7 +63,8 @@ fn enter(file: *const c_void) {
     }
 }
 
-/// Notes a call. The entry of the thread's call before is used again: that costs a third of removing and inserting it.
+/// Notes a call. The entry of the thread's call before is used again: that costs a third of
+/// removing and inserting it.
 #[inline(always)]
 fn begin_call(thread: u64, listener: u64, sk: *const c_void) {
     let call = Call { entered_ns: now(), listener, sk: sk as u64, file: 0, returned_ns: 0 };
@@ -72,8 +77,8 @@ fn begin_call(thread: u64, listener: u64, sk: *const c_void) {
     }
 }
 
-/// The call that this thread is in, blank if none is known; without a listener if that is not watched. If `ends` says so
-/// of it, it is over.
+/// The call that this thread is in, blank if none is known; without a listener if that is not
+/// watched. If `ends` says so of it, it is over.
 #[inline(always)]
 fn call_of(thread: u64, ends: impl FnOnce(&Call) -> bool) -> Call {
     let Some(entry) = CALLS.get_ptr_mut(thread) else { return Call::default() };
@@ -101,8 +106,8 @@ fn leave_empty(thread: u64, result: i64) {
     }
 }
 
-/// Counts a call on a listener that gave no connection: there was none, or it failed. To be interrupted is no failure, nor
-/// is the end of the listener itself.
+/// Counts a call on a listener that gave no connection: there was none, or it failed. To be
+/// interrupted is no failure, nor is the end of the listener itself.
 #[inline(always)]
 fn without_connection(id: u64, thread: u64, result: i64) {
     if result == EINTR || result == ECANCELED || RESTARTS.contains(&result) {
@@ -127,15 +132,23 @@ fn failed_on(file: *const c_void, result: i64) {
     }
 }
 
-/// The connection `child` is the application's now. `call` is blank when it began before the attach, or could not be
-/// seen (io_uring on the tracepoint tier); then the connection is ours only if we saw it queued.
+/// The connection `child` is the application's now. `call` is blank when it began before the
+/// attach, or could not be seen (io_uring on the tracepoint tier); then the connection is ours only
+/// if we saw it queued.
 ///
-/// Blank values instead of `Option`: for the payload of a `None` the compiler may read stack that was never written,
-/// which kernels before 6.3 refuse.
+/// Blank values instead of `Option`: for the payload of a `None` the compiler may read stack that
+/// was never written, which kernels before 6.3 refuse.
 ///
 /// True if it was seen queued.
 #[inline(always)]
-fn accepted(child: *const c_void, thread: u64, call: Call, fd: i32, ts_ns: u64, late: bool) -> bool {
+fn accepted(
+    child: *const c_void,
+    thread: u64,
+    call: Call,
+    fd: i32,
+    ts_ns: u64,
+    late: bool,
+) -> bool {
     accepted_as(child, queued(child), thread, call, fd, ts_ns, late)
 }
 
@@ -179,7 +192,8 @@ fn accepted_as(
     }
     let srtt = read!(child, srtt_us as u32);
     count(counter::SEEN);
-    // No closure: the compiler leaves one of this size out of line, where its captures take the caller's stack.
+    // No closure: the compiler leaves one of this size out of line, where its captures take the
+    // caller's stack.
     let Some(mut entry) = EVENTS.reserve_untyped::<abi::Accept>(0) else {
         count(counter::RING_FULL);
         return seen_queued;
@@ -187,7 +201,8 @@ fn accepted_as(
     let record: *mut abi::Accept = entry.as_mut_ptr();
     // SAFETY: memory of the ring for one record, every field of which is written here.
     unsafe {
-        // The record is long enough to read the socket to, and filled only then: the stack is short.
+        // The record is long enough to read the socket to, and filled only then: the stack is
+        // short.
         write_ends(child, record.cast(), &raw mut (*record).local, &raw mut (*record).peer);
         (*record).kind = abi::ACCEPT;
         (*record).fd = fd;
@@ -208,8 +223,9 @@ fn accepted_as(
     seen_queued
 }
 
-/// The application reads or writes for the first time. If the connection is still taken for queued, the kernel skipped the
-/// probe at accept's return, since it had preempted another run of it on this processor (`recursion_misses`). A function of its own for the room on the stack.
+/// The application reads or writes for the first time. If the connection is still taken for queued,
+/// the kernel skipped the probe at accept's return, since it had preempted another run of it on
+/// this processor (`recursion_misses`). A function of its own for the room on the stack.
 #[inline(never)]
 pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
     // SAFETY: only presence counts.
@@ -218,8 +234,9 @@ pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
     }
 }
 
-/// Jiffies since a connection was born: `tcp_create_openreq_child` sets `lsndtime` to the jiffies of that moment, and it
-/// stays until data are sent, which nobody can do before accept (5.10 to 7.3).
+/// Jiffies since a connection was born: `tcp_create_openreq_child` sets `lsndtime` to the jiffies
+/// of that moment, and it stays until data are sent, which nobody can do before accept (5.10 to
+/// 7.3).
 #[inline(always)]
 fn age(child: *const c_void) -> u32 {
     // SAFETY: no arguments, no preconditions.
@@ -234,7 +251,14 @@ fn do_accept(ctx: FEntryContext) -> i32 {
     let call = call_of(thread, |call| call.file != 0);
     if call.file != 0 {
         // The one before went to an io_uring direct descriptor, which no fd_install follows.
-        accepted(sock_of_file(call.file as *const c_void), thread, call, -1, call.returned_ns, false);
+        accepted(
+            sock_of_file(call.file as *const c_void),
+            thread,
+            call,
+            -1,
+            call.returned_ns,
+            false,
+        );
     }
     enter(ctx.arg(0));
     0
@@ -258,8 +282,8 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `__sys_accept4(fd, …)` reserves a descriptor before it calls `do_accept` (`__sys_accept4_file`, 5.10 to 7.3), which so
-/// never sees a process that has none left.
+/// `__sys_accept4(fd, …)` reserves a descriptor before it calls `do_accept` (`__sys_accept4_file`,
+/// 5.10 to 7.3), which so never sees a process that has none left.
 #[fexit(function = "__sys_accept4")]
 fn accept_call_done(ctx: FExitContext) -> i32 {
     if ctx.arg::<i32>(4) as i64 == EMFILE {
@@ -277,14 +301,16 @@ fn uring_accept_done(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `fd_install(fd, file)`: the last step of accept, which makes the descriptor the application's. It also serves the
-/// thread that was inside accept at the attach: an fexit does not see a call that began before it was attached.
+/// `fd_install(fd, file)`: the last step of accept, which makes the descriptor the application's.
+/// It also serves the thread that was inside accept at the attach: an fexit does not see a call
+/// that began before it was attached.
 #[fentry(function = "fd_install")]
 fn fd_install(ctx: FEntryContext) -> i32 {
     let (fd, file): (i32, *const c_void) = (ctx.arg(0), ctx.arg(1));
     let thread = current();
     // A call without a beginning was noted by the agent at the attach; no fexit sees its end.
-    let ends = |call: &Call| call.file == file as u64 || (call.listener != 0 && call.entered_ns == 0);
+    let ends =
+        |call: &Call| call.file == file as u64 || (call.listener != 0 && call.entered_ns == 0);
     let mut call = call_of(thread, ends);
     if !ends(&call) {
         call = Call::default();
@@ -299,7 +325,8 @@ fn fd_install(ctx: FEntryContext) -> i32 {
 /// Argument `n` of a system call, in a `sys_enter_*` tracepoint.
 #[inline(always)]
 pub(crate) fn syscall_arg(ctx: &TracePointContext, n: usize) -> u64 {
-    // SAFETY: within the context of every sys_enter tracepoint: 16 bytes of header, then six arguments.
+    // SAFETY: within the context of every sys_enter tracepoint: 16 bytes of header, then six
+    // arguments.
     unsafe { ctx.as_ptr().byte_add(16 + 8 * n).cast::<u64>().read() }
 }
 
@@ -311,7 +338,8 @@ fn returned(result: i64) {
         return;
     }
     let call = call_of(thread, |_| true);
-    // It may have been inside since before the attach: looked into for targets alone, for what that costs.
+    // It may have been inside since before the attach: looked into for targets alone, for what that
+    // costs.
     if call.listener == 0 && config!(by_port) == 0 && !is_target((thread >> 32) as u32) {
         return;
     }
@@ -352,13 +380,14 @@ fn sys_exit_accept4(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// A completion of the current process's io_uring: it accepted something if its result is the descriptor of a
-/// connection that we saw queued.
+/// A completion of the current process's io_uring: it accepted something if its result is the
+/// descriptor of a connection that we saw queued.
 #[inline(always)]
 fn completed(req: *const c_void, result: i32) {
     const ACCEPT: u8 = 13;
     if result < 0 {
-        // Of further completions of one request it is not said whose they are; they tell of no error.
+        // Of further completions of one request it is not said whose they are; they tell of no
+        // error.
         if !req.is_null() && read!(req, uring_opcode as u8) == ACCEPT {
             failed_on(read!(req, uring_file as u64) as *const c_void, result.into());
         }
@@ -382,23 +411,25 @@ fn io_uring_complete_res(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `io_uring_complete(ctx, req, cqe)`, from 6.15 on; `struct io_uring_cqe` has its result at byte 8.
+/// `io_uring_complete(ctx, req, cqe)`, from 6.15 on; `struct io_uring_cqe` has its result at byte
+/// 8.
 #[btf_tracepoint(function = "io_uring_complete")]
 fn io_uring_complete_cqe(ctx: BtfTracePointContext) -> i32 {
     completed(ctx.arg(1), read_at::<i32>(ctx.arg::<*const c_void>(2), 8));
     0
 }
 
-/// The name of the peer of `sk` is asked for. If accept asks, then between taking the connection and installing its
-/// descriptor (`do_accept`, `inet_getname`: 5.8 to 7.3). While the hooks of accept rest this tells of it; while they do not,
-/// it is counted that it would have.
+/// The name of the peer of `sk` is asked for. If accept asks, then between taking the connection
+/// and installing its descriptor (`do_accept`, `inet_getname`: 5.8 to 7.3). While the hooks of
+/// accept rest this tells of it; while they do not, it is counted that it would have.
 #[inline(always)]
 fn named(ctx: &SockAddrContext) -> i32 {
     const ACCEPT: u64 = 43;
     const ACCEPT4: u64 = 288;
     const ALLOWED: i32 = 1;
     // SAFETY: the kernel's own context; the member is the socket in every program of this kind.
-    let (protocol, sk) = unsafe { ((*ctx.sock_addr).protocol, (*ctx.sock_addr).__bindgen_anon_1.sk) };
+    let (protocol, sk) =
+        unsafe { ((*ctx.sock_addr).protocol, (*ctx.sock_addr).__bindgen_anon_1.sk) };
     // The verifier lets nobody reckon with a socket in these programs; with a number it does.
     let mut child = number_of(sk.cast()) as *const c_void;
     if protocol == IPPROTO_MPTCP as u32 {

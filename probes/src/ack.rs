@@ -43,9 +43,11 @@ fn load_dsacks(sk: *mut c_void) -> u8 {
     if tp.is_null() { 0 } else { load!(tp, dsack_dups as u32) as u8 }
 }
 
-/// An ACK is never delayed by less than `TCP_ATO_MIN`, 40 ms (5.10 to 7.3), less what a timer is early.
+/// An ACK is never delayed by less than `TCP_ATO_MIN`, 40 ms (5.10 to 7.3), less what a timer is
+/// early.
 const LEAST_NS: u64 = 20_000_000;
-/// Nor by more than `TCP_DELACK_MAX`, 200 ms: what leaves later is an answer to something else, such as a probe.
+/// Nor by more than `TCP_DELACK_MAX`, 200 ms: what leaves later is an answer to something else,
+/// such as a probe.
 const MOST_NS: u64 = 200_000_000;
 /// How late a timer may be on a busy machine.
 const LATE_NS: u64 = 50_000_000;
@@ -65,15 +67,16 @@ unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64, seen: bool) 
         (*exchange).delayed_acks += 1;
         // The newest arrival that was seen may be older than the data that the ACK is for.
         let waited_ns = ts_ns - (*connection).arrival_ns;
-        (*exchange).delayed_ack_us += (if waited_ns < MOST_NS { waited_ns } else { MOST_NS } / 1_000) as u32;
+        (*exchange).delayed_ack_us +=
+            (if waited_ns < MOST_NS { waited_ns } else { MOST_NS } / 1_000) as u32;
         (*exchange).delayed_ack_ns = ts_ns;
         // The next scan tells of it, whatever the last one showed.
         (*connection).shown_seq = 0;
     }
 }
 
-/// Whether the newest segment left long enough after the newest data to be a delayed ACK that was not counted yet. Returns
-/// when it left, or 0; 0 where the timer itself is hooked.
+/// Whether the newest segment left long enough after the newest data to be a delayed ACK that was
+/// not counted yet. Returns when it left, or 0; 0 where the timer itself is hooked.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -96,34 +99,42 @@ pub(crate) unsafe fn left_late(connection: *const Connection, tp: *const c_void)
     }
 }
 
-/// A delayed ACK has been sent by timer since data came last, as the socket's own stamps tell: its newest segment left long
-/// after that, carried no data, and nobody had read just then or closed.
+/// A delayed ACK has been sent by timer since data came last, as the socket's own stamps tell: its
+/// newest segment left long after that, carried no data, and nobody had read just then or closed.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn settle_delayed_ack(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
+pub(crate) unsafe fn settle_delayed_ack(
+    connection: *mut Connection,
+    tp: *const c_void,
+    ts_ns: u64,
+) {
     // SAFETY: promised by the caller.
     unsafe {
         let sent_ns = left_late(connection, tp);
         if sent_ns == 0 || (*connection).exchange.fin_by != 0 {
             return;
         }
-        // `__tcp_transmit_skb` notes the jiffy of each segment with data, sent for the first time or again.
-        let data_age = (generated::bpf_jiffies64() as u32).wrapping_sub(load!(tp, lsndtime as u32)) as u64;
+        // `__tcp_transmit_skb` notes the jiffy of each segment with data, sent for the first time
+        // or again.
+        let data_age =
+            (generated::bpf_jiffies64() as u32).wrapping_sub(load!(tp, lsndtime as u32)) as u64;
         if data_age * (config!(tick_ns) as u64) < ts_ns.wrapping_sub(sent_ns) + LEAST_NS / 2 {
             return;
         }
         // A read sends an ACK before it returns. Which of several reads did is not known.
         let exchange = &raw const (*connection).exchange;
-        if sent_ns + BEFORE_READ_NS < (*exchange).read_first_ns || sent_ns > (*exchange).read_last_ns + SAME_NS {
+        if sent_ns + BEFORE_READ_NS < (*exchange).read_first_ns
+            || sent_ns > (*exchange).read_last_ns + SAME_NS
+        {
             note_delayed_ack(connection, sent_ns, false);
         }
     }
 }
 
-/// `tcp_delack_timer_handler(sk)`: the timer of a delayed ACK. It also fires when nothing is owed any more, or for an ACK
-/// that has gone while the next one is not due, and is then set anew.
+/// `tcp_delack_timer_handler(sk)`: the timer of a delayed ACK. It also fires when nothing is owed
+/// any more, or for an ACK that has gone while the next one is not due, and is then set anew.
 #[fentry(function = "tcp_delack_timer_handler")]
 fn delayed_ack(ctx: FEntryContext) -> i32 {
     const ICSK_ACK_SCHED_AND_TIMER: u8 = 3;

@@ -7,11 +7,12 @@ use backscope_abi::{Brief, BriefUse, Exchange, ThreadUse, hold};
 
 use crate::maps::reserve;
 
-/// Bytes of an exchange in which lies what a [`Brief`] tells of. All behind them is blank in one that was sent in brief, or
-/// written before the next is sent.
+/// Bytes of an exchange in which lies what a [`Brief`] tells of. All behind them is blank in one
+/// that was sent in brief, or written before the next is sent.
 pub(crate) const TOLD: usize = offset_of!(Exchange, ts_ns);
 
-/// Bits that a [`Brief`] has no room for, of all figures. A time of 0, which means "not yet", gives some.
+/// Bits that a [`Brief`] has no room for, of all figures. A time of 0, which means "not yet", gives
+/// some.
 #[inline(always)]
 fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
     let since = |ns: u64| ns.wrapping_sub(base_ns);
@@ -38,11 +39,19 @@ fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
 /// Not 0 if anything happened that a [`Brief`] does not tell of.
 #[inline(always)]
 fn unusual(exchange: &Exchange) -> u64 {
-    let counts = exchange.unread | exchange.unsent | exchange.unacked | exchange.window_jiffies | exchange.delayed_acks;
+    let counts = exchange.unread
+        | exchange.unsent
+        | exchange.unacked
+        | exchange.window_jiffies
+        | exchange.delayed_acks;
     let [a, b, c, d, e] = exchange.held;
-    let held = (a | b | c | d | e | exchange.pauses) as u32 | (exchange.holding ^ hold::NONE) as u32;
+    let held =
+        (a | b | c | d | e | exchange.pauses) as u32 | (exchange.holding ^ hold::NONE) as u32;
     let paused = exchange.pause_delay_us | exchange.pause_cpu_us | exchange.flags as u32;
-    exchange.starved_ns | exchange.blocked_ns | exchange.retransmit_ns | (counts | held | paused) as u64
+    exchange.starved_ns
+        | exchange.blocked_ns
+        | exchange.retransmit_ns
+        | (counts | held | paused) as u64
 }
 
 #[inline(always)]

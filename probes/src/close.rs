@@ -76,11 +76,13 @@ pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
 /// A socket goes to CLOSE, without an error, from a state in which this host has closed.
 #[inline(always)]
 fn ends_quietly(sk: *mut c_void, old: i32) -> bool {
-    !matches!(old, TCP_ESTABLISHED | TCP_SYN_SENT | TCP_CLOSE_WAIT) && load!(sk as *const c_void, sk_err as u32) == 0
+    !matches!(old, TCP_ESTABLISHED | TCP_SYN_SENT | TCP_CLOSE_WAIT)
+        && load!(sk as *const c_void, sk_err as u32) == 0
 }
 
-/// The connection goes from `old` to CLOSE. With an error the kernel or the peer ended it. Without one, and before this host
-/// had closed, close reset it (`__tcp_close`, 5.10 to 7.3): since data were unread, or for SO_LINGER with a time of 0.
+/// The connection goes from `old` to CLOSE. With an error the kernel or the peer ended it. Without
+/// one, and before this host had closed, close reset it (`__tcp_close`, 5.10 to 7.3): since data
+/// were unread, or for SO_LINGER with a time of 0.
 ///
 /// # Safety
 /// `connection` must point to the live map value of `sk`.
@@ -107,7 +109,8 @@ unsafe fn closes(sk: *mut c_void, connection: *mut Connection, old: i32) {
             (*exchange).fin_by = by;
             (*exchange).fin_how = how;
             (*exchange).fin_ns = now();
-        } else if (*exchange).fin_by == BY_PEER && (*exchange).fin_how == ending::FIN && error != 0 {
+        } else if (*exchange).fin_by == BY_PEER && (*exchange).fin_how == ending::FIN && error != 0
+        {
             (*exchange).gone = 1;
         }
     }
@@ -120,7 +123,8 @@ fn given_up(sk: *mut c_void) -> u8 {
     if waits { why::UNACKNOWLEDGED } else { why::KEEPALIVE }
 }
 
-/// This host resets the connection: notes what is lost by that. Returns the bytes unread; the peer's FIN has a number, too.
+/// This host resets the connection: notes what is lost by that. Returns the bytes unread; the
+/// peer's FIN has a number, too.
 ///
 /// # Safety
 /// `connection` must point to the live map value of `sk`.
@@ -141,13 +145,17 @@ unsafe fn note_lost(sk: *mut c_void, connection: *mut Connection, old: i32) -> u
 fn idle_jiffies(tp: *const c_void, since_ns: u64) -> u32 {
     // SAFETY: no arguments, no preconditions.
     let now = unsafe { generated::bpf_jiffies64() } as u32;
-    let (sent, came) = (now.wrapping_sub(load!(tp, lsndtime as u32)), now.wrapping_sub(load!(tp, lrcvtime as u32)));
+    let (sent, came) = (
+        now.wrapping_sub(load!(tp, lsndtime as u32)),
+        now.wrapping_sub(load!(tp, lrcvtime as u32)),
+    );
     let age = if sent < came { sent } else { came };
     let since = (since_ns / config!(tick_ns) as u64) as u32;
     if age > since { age - since } else { 0 }
 }
 
-/// A request came after the last answer, while this host could answer it still, and nobody has read it.
+/// A request came after the last answer, while this host could answer it still, and nobody has read
+/// it.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -164,7 +172,8 @@ pub(crate) unsafe fn is_next_unread(connection: *const Connection, tp: *const c_
     }
 }
 
-/// The socket goes: its last exchange is sent, and its totals. A connection that nobody accepted says nothing.
+/// The socket goes: its last exchange is sent, and its totals. A connection that nobody accepted
+/// says nothing.
 #[inline(always)]
 pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: bool) {
     count(counter::ENDED);
@@ -179,7 +188,8 @@ pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: 
         unsafe {
             let ts_ns = now();
             if is_next_unread(connection, tp) {
-                let (since_ns, newest_ns) = ((*connection).unread_since_ns, (*connection).arrival_ns);
+                let (since_ns, newest_ns) =
+                    ((*connection).unread_since_ns, (*connection).arrival_ns);
                 finish(connection, tp, ts_ns, progress::FOLLOWED);
                 (*connection).exchange.in_first_ns = since_ns;
                 (*connection).exchange.in_last_ns = newest_ns;
@@ -241,8 +251,8 @@ unsafe fn is_unanswered(exchange: *const Exchange) -> bool {
     }
 }
 
-/// The kernel answers this segment by a RST. Tells of it if it has data for a port that is listened on: they came when the
-/// connection was closed here, whatever stands for it by now.
+/// The kernel answers this segment by a RST. Tells of it if it has data for a port that is listened
+/// on: they came when the connection was closed here, whatever stands for it by now.
 #[inline(always)]
 fn came_late(sk: *const c_void, skb: *const c_void) {
     // A RST of this host's own accord answers no segment.
@@ -272,13 +282,19 @@ fn came_late(sk: *const c_void, skb: *const c_void) {
     });
 }
 
-/// Data come to a connection of a server that has sent its FIN, and reads on (a lingering close): tells of the first of them,
-/// unless the close left a request unanswered. A function of its own for the room on the stack.
+/// Data come to a connection of a server that has sent its FIN, and reads on (a lingering close):
+/// tells of the first of them, unless the close left a request unanswered. A function of its own
+/// for the room on the stack.
 ///
 /// # Safety
 /// `connection` must point to the live map value of `sk`, which `tp` must be.
 #[inline(never)]
-pub(crate) unsafe fn lingers(sk: *const c_void, tp: *const c_void, connection: *mut Connection, ts_ns: u64) {
+pub(crate) unsafe fn lingers(
+    sk: *const c_void,
+    tp: *const c_void,
+    connection: *mut Connection,
+    ts_ns: u64,
+) {
     // SAFETY: promised by the caller.
     unsafe {
         let last = &raw const (*connection).exchange;

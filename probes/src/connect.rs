@@ -21,11 +21,16 @@ use crate::{
 const SHUT: u8 = 3;
 const EADDRNOTAVAIL: u32 = 99;
 
-/// Where the address that was asked for stands, 24 bytes, until there is a connection: in what holds come to be counted in.
+/// Where the address that was asked for stands, 24 bytes, until there is a connection: in what
+/// holds come to be counted in.
 #[inline(always)]
 fn place_of_address(connection: *mut Connection) -> *mut u64 {
     const AT: usize = offset_of!(Connection, exchange) + offset_of!(Exchange, held_us);
-    const { assert!(AT % 8 == 0 && offset_of!(Exchange, pause_cpu_us) - offset_of!(Exchange, held_us) == 24) };
+    const {
+        assert!(
+            AT % 8 == 0 && offset_of!(Exchange, pause_cpu_us) - offset_of!(Exchange, held_us) == 24
+        )
+    };
     connection.wrapping_byte_add(AT).cast()
 }
 
@@ -78,7 +83,8 @@ unsafe fn again(connection: *mut Connection, sock: u64, tgid: u32) {
     }
 }
 
-/// The connection is made. Tells when it was asked for, and forgets that: its fields serve others now.
+/// The connection is made. Tells when it was asked for, and forgets that: its fields serve others
+/// now.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -104,9 +110,9 @@ pub(crate) unsafe fn made(sk: *const c_void, connection: *mut Connection) {
     }
 }
 
-/// The state of a socket goes from SYN_SENT to CLOSE. No SYN is out any more once its answer or the kernel ended the attempt
-/// (`tcp_write_queue_purge` comes before); one is if the application gave it up. Without an error none was ever sent
-/// (`tcp_v4_connect`, `tcp_v6_connect`: 5.10 to 7.3).
+/// The state of a socket goes from SYN_SENT to CLOSE. No SYN is out any more once its answer or the
+/// kernel ended the attempt (`tcp_write_queue_purge` comes before); one is if the application gave
+/// it up. Without an error none was ever sent (`tcp_v4_connect`, `tcp_v6_connect`: 5.10 to 7.3).
 ///
 /// # Safety
 /// `connection` must point to the live map value of `sk`.
@@ -117,12 +123,16 @@ pub(crate) unsafe fn failed(sk: *const c_void, connection: *mut Connection) {
         let error = load!(sk, sk_err as u32);
         let closed = load!(sk, sk_shutdown as u8) & SHUT == SHUT;
         let unsent = error == 0 && !closed && read!(sk, packets_out as u32) == 0;
-        // Nor is the socket shut if it was disconnected, by shutdown() or by connect() to no address.
+        // Nor is the socket shut if it was disconnected, by shutdown() or by connect() to no
+        // address.
         let given_up = closed || error == 0 && !unsent;
         (*connection).exchange.fin_how = ending::NEVER;
         (*connection).exchange.fin_ns = now();
-        let (stage, error, ports) =
-            if unsent { (attempt::PORTLESS, EADDRNOTAVAIL, local_ports(sk)) } else { (attempt::SENT, error, 0) };
+        let (stage, error, ports) = if unsent {
+            (attempt::PORTLESS, EADDRNOTAVAIL, local_ports(sk))
+        } else {
+            (attempt::SENT, error, 0)
+        };
         emit_with(|record: *mut abi::Failed| {
             head_of(record, connection, stage);
             let mut head = MaybeUninit::uninit();
@@ -155,8 +165,8 @@ unsafe fn head_of(record: *mut abi::Failed, connection: *const Connection, stage
     }
 }
 
-/// `ip_local_port_range` of the socket's network namespace, the higher one above 16 bits: two numbers up to 6.7, and then one
-/// that has both.
+/// `ip_local_port_range` of the socket's network namespace, the higher one above 16 bits: two
+/// numbers up to 6.7, and then one that has both.
 #[inline(always)]
 fn local_ports(sk: *const c_void) -> u32 {
     let net = read!(sk, skc_net as u64) as *const c_void;
@@ -164,8 +174,8 @@ fn local_ports(sk: *const c_void) -> u32 {
     if low >> 16 != 0 { low } else { high << 16 | low }
 }
 
-/// A connect that ended before the socket changed its state, as far as it was announced: there was no route, or a filter said
-/// no. To be called when the socket goes, or tries again.
+/// A connect that ended before the socket changed its state, as far as it was announced: there was
+/// no route, or a filter said no. To be called when the socket goes, or tries again.
 ///
 /// # Safety
 /// `connection` must point to a live map value that [`announced`] has filled in.
@@ -190,8 +200,9 @@ pub(crate) unsafe fn unrouted(connection: *mut Connection) {
     }
 }
 
-/// A process asks for a connection, and nothing else has happened yet (`inet_stream_connect`, 5.10 to 7.3). Its socket carries
-/// from now on what it asks for: if it never comes to SYN_SENT, its end tells.
+/// A process asks for a connection, and nothing else has happened yet (`inet_stream_connect`, 5.10
+/// to 7.3). Its socket carries from now on what it asks for: if it never comes to SYN_SENT, its end
+/// tells.
 #[inline(always)]
 fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
     const ALLOWED: i32 = 1;
@@ -199,8 +210,13 @@ fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
     let thread = current();
     let tgid = (thread >> 32) as u32;
     // SAFETY: the kernel's own context, readable in full.
-    let (protocol, port, sk) =
-        unsafe { ((*ctx.sock_addr).protocol, (*ctx.sock_addr).user_port, (*ctx.sock_addr).__bindgen_anon_1.sk) };
+    let (protocol, port, sk) = unsafe {
+        (
+            (*ctx.sock_addr).protocol,
+            (*ctx.sock_addr).user_port,
+            (*ctx.sock_addr).__bindgen_anon_1.sk,
+        )
+    };
     if protocol != IPPROTO_TCP || !is_target(tgid) || sk.is_null() {
         return ALLOWED;
     }
@@ -258,7 +274,8 @@ fn asks_v6(ctx: SockAddrContext) -> i32 {
 /// Failures of one call that are told by two hooks lie closer than this, ns.
 const SAME_NS: u64 = 10_000_000;
 
-/// `tcp_v4_connect` or `tcp_v6_connect` returned an error: its number is known here, and the address that was asked for.
+/// `tcp_v4_connect` or `tcp_v6_connect` returned an error: its number is known here, and the
+/// address that was asked for.
 #[inline(always)]
 fn returned(sk: *mut c_void, peer: Endpoint, result: i64) {
     let thread = current();
@@ -312,7 +329,8 @@ fn connect_v4_done(ctx: FExitContext) -> i32 {
     0
 }
 
-/// The same for IPv6; for an address that stands for one of IPv4 it calls the function above, which has told.
+/// The same for IPv6; for an address that stands for one of IPv4 it calls the function above, which
+/// has told.
 #[fexit(function = "tcp_v6_connect")]
 fn connect_v6_done(ctx: FExitContext) -> i32 {
     let result = ctx.arg::<i32>(3) as i64;

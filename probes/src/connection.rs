@@ -1,4 +1,5 @@
-//! What is kept of a connection: where it lies, how an exchange begins and ends, what the socket's own stamps tell.
+//! What is kept of a connection: where it lies, how an exchange begins and ends, what the socket's
+//! own stamps tell.
 
 use core::ffi::c_void;
 
@@ -22,20 +23,27 @@ use crate::{
     threads,
 };
 
-/// Connections by their socket. The storage goes with the socket. A listener's children inherit its value, in softirq
-/// already: one allocation serves as mark and as connection.
+/// Connections by their socket. The storage goes with the socket. A listener's children inherit its
+/// value, in softirq already: one allocation serves as mark and as connection.
 #[btf_map]
-pub(crate) static CONNECTION: SocketStorage<Connection, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> =
-    SocketStorage::new();
+pub(crate) static CONNECTION: SocketStorage<
+    Connection,
+    { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE },
+> = SocketStorage::new();
 /// The same by address, where tracing programs may not use socket storage.
 #[btf_map]
-static CONNECTIONS: HashMap<u64, Connection, { abi::MAX_CONNECTIONS as usize }, { BPF_F_NO_PREALLOC as usize }> =
-    HashMap::new();
+static CONNECTIONS: HashMap<
+    u64,
+    Connection,
+    { abi::MAX_CONNECTIONS as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
 
 /// What a connection starts from: in `.rodata`, since the stack has no room for it.
 pub(crate) static BLANK: Connection = Connection::BLANK;
 
-/// The connection of this socket, null if it is not watched. `sk` must be a pointer that the verifier knows as a socket.
+/// The connection of this socket, null if it is not watched. `sk` must be a pointer that the
+/// verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn connection_of(sk: *mut c_void) -> *mut Connection {
     find(sk, true)
@@ -128,7 +136,8 @@ pub(crate) fn set_up(connection: *mut Connection, sock: u64, role: u8, midway: u
     count(counter::OPENED);
 }
 
-/// Forgets what turns out to be no connection of its own. `sk` must be a pointer that the verifier knows as a socket.
+/// Forgets what turns out to be no connection of its own. `sk` must be a pointer that the verifier
+/// knows as a socket.
 #[inline(always)]
 pub(crate) fn discard(sk: *mut c_void) {
     if config!(socket_storage) == 0 {
@@ -162,7 +171,12 @@ pub(crate) fn tcp_of(sk: *mut c_void) -> *const c_void {
 /// # Safety
 /// `connection` and `slot` must point into the same live map value.
 #[inline(always)]
-pub(crate) unsafe fn note_user(connection: *mut Connection, sk: *const c_void, slot: *mut ThreadUse, ts_ns: u64) {
+pub(crate) unsafe fn note_user(
+    connection: *mut Connection,
+    sk: *const c_void,
+    slot: *mut ThreadUse,
+    ts_ns: u64,
+) {
     // SAFETY: promised by the caller.
     unsafe {
         threads::note(slot, ts_ns);
@@ -179,8 +193,8 @@ pub(crate) fn reached(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) as i32 >= 0
 }
 
-/// Bytes that can be read. The peer's FIN has a number, too, until the application has read the end; once it is in,
-/// nothing comes behind it (`tcp_fin`, 5.10 to 7.3).
+/// Bytes that can be read. The peer's FIN has a number, too, until the application has read the
+/// end; once it is in, nothing comes behind it (`tcp_fin`, 5.10 to 7.3).
 #[inline(always)]
 pub(crate) fn unread(tp: *const c_void) -> u32 {
     const TCP_ESTABLISHED: u8 = 1;
@@ -206,8 +220,8 @@ pub(crate) fn unread(tp: *const c_void) -> u32 {
     unread - ended as u32
 }
 
-/// Notes when the last byte was acknowledged, if it has been: the time of the newest ACK that delivered something. It
-/// stands until something is sent again.
+/// Notes when the last byte was acknowledged, if it has been: the time of the newest ACK that
+/// delivered something. It stands until something is sent again.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -283,13 +297,15 @@ pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_
     unsafe {
         settle_hold(connection, tp, ts_ns);
         let exchange = &raw mut (*connection).exchange;
-        let (una, nxt, end) = (load!(tp, snd_una as u32), load!(tp, snd_nxt as u32), load!(tp, write_seq as u32));
+        let (una, nxt, end) =
+            (load!(tp, snd_una as u32), load!(tp, snd_nxt as u32), load!(tp, write_seq as u32));
         if (*exchange).writes != 0 {
             settle_ack_of(connection, tp, una, end);
         }
         (*exchange).ts_ns = ts_ns;
         (*exchange).unsent = end.wrapping_sub(nxt);
-        // Once the last byte was acknowledged, what is in flight belongs to the exchange that this one is followed by.
+        // Once the last byte was acknowledged, what is in flight belongs to the exchange that this
+        // one is followed by.
         (*exchange).unacked = if (*exchange).acked_ns == 0 { nxt.wrapping_sub(una) } else { 0 };
         (*exchange).unread = unread(tp);
         if (*exchange).gone != 0 && (*exchange).unread != 0 {
@@ -308,7 +324,8 @@ pub(crate) unsafe fn bring_up_to_date(connection: *mut Connection, tp: *const c_
             (*exchange).window_jiffies = sending(tp).window.wrapping_sub((*connection).window_base);
         }
         if (*exchange).retransmits != 0 {
-            (*exchange).spurious = (load!(tp, dsack_dups as u32) as u8).wrapping_sub((*exchange).dsack_base);
+            (*exchange).spurious =
+                (load!(tp, dsack_dups as u32) as u8).wrapping_sub((*exchange).dsack_base);
         }
     }
 }
@@ -324,8 +341,15 @@ unsafe fn emit(connection: *mut Connection) -> bool {
     unsafe {
         let exchange = &raw const (*connection).exchange;
         let ring_bytes = config!(ring_bytes) as u64;
-        let waiting = generated::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into());
-        let begin_ns = if (*exchange).in_first_ns != 0 { (*exchange).in_first_ns } else { (*exchange).out_first_ns };
+        let waiting = generated::bpf_ringbuf_query(
+            (&raw const EVENTS).cast_mut().cast(),
+            BPF_RB_AVAIL_DATA.into(),
+        );
+        let begin_ns = if (*exchange).in_first_ns != 0 {
+            (*exchange).in_first_ns
+        } else {
+            (*exchange).out_first_ns
+        };
         if waiting > ring_bytes / 4 * 3 {
             count(counter::SHED);
             return false;
@@ -354,8 +378,8 @@ unsafe fn emit(connection: *mut Connection) -> bool {
     false
 }
 
-/// The exchange is over: sends it, and begins the next. A function of its own for the room on the stack: before 6.13 a
-/// program and what it calls share 512 bytes.
+/// The exchange is over: sends it, and begins the next. A function of its own for the room on the
+/// stack: before 6.13 a program and what it calls share 512 bytes.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -379,10 +403,12 @@ pub(crate) unsafe fn finish(connection: *mut Connection, tp: *const c_void, ts_n
         let sending = sending(tp);
         (*connection).window_base = sending.window;
         (*connection).busy_base = sending.busy;
-        let sent_ns = if (*exchange).sent_ns != 0 { (*exchange).sent_ns } else { (*exchange).out_last_ns };
+        let sent_ns =
+            if (*exchange).sent_ns != 0 { (*exchange).sent_ns } else { (*exchange).out_last_ns };
         let sent = (sent_ns / abi::SENT_UNIT_NS) as u32;
         let sent_before = if sent != 0 { sent } else { (*exchange).sent_before };
-        let (seq, sock, role, fin_by) = ((*exchange).seq + 1, (*exchange).sock, (*exchange).role, (*exchange).fin_by);
+        let (seq, sock, role, fin_by) =
+            ((*exchange).seq + 1, (*exchange).sock, (*exchange).role, (*exchange).fin_by);
         let words = exchange.cast::<u64>();
         if is_brief {
             // What lasts lies behind that.

@@ -1,8 +1,9 @@
 //! UDP sockets: datagrams arrive, wait, are read and written.
 //!
-//! How many arrived follows from the lengths of the kernel's two queues and the reads seen, so that nothing has to be
-//! seen of each arrival. Whoever looks at the queue and finds it longer than known leaves a mark: what was not there
-//! before is there now. A hook that fires at the arrival makes that the time of arrival, others a time by which it was.
+//! How many arrived follows from the lengths of the kernel's two queues and the reads seen, so that
+//! nothing has to be seen of each arrival. Whoever looks at the queue and finds it longer than
+//! known leaves a mark: what was not there before is there now. A hook that fires at the arrival
+//! makes that the time of arrival, others a time by which it was.
 
 use core::ffi::c_void;
 
@@ -25,8 +26,12 @@ use crate::{
 
 /// UDP sockets by what [`known`] looks for. What ended stays until the agent has read it.
 #[btf_map]
-static DATAGRAMS: HashMap<u64, Datagram, { abi::MAX_DATAGRAMS as usize }, { BPF_F_NO_PREALLOC as usize }> =
-    HashMap::new();
+static DATAGRAMS: HashMap<
+    u64,
+    Datagram,
+    { abi::MAX_DATAGRAMS as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
 
 /// What a socket starts from: in `.rodata`, since the stack has no room for it.
 static BLANK: Datagram = Datagram::BLANK;
@@ -36,7 +41,8 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const RCV_SHUTDOWN: u8 = 1;
 
-/// The socket's figures, null if it is not watched. `sk` must be a pointer that the verifier knows as a socket.
+/// The socket's figures, null if it is not watched. `sk` must be a pointer that the verifier knows
+/// as a socket.
 #[inline(always)]
 fn known(sk: *const c_void) -> *mut Datagram {
     let key = if config!(socket_cookie) != 0 { load!(sk, skc_cookie as u64) } else { sk as u64 };
@@ -179,8 +185,9 @@ pub(crate) fn wrote(sk: *mut c_void, result: i32) {
     }
 }
 
-/// The key of a UDP socket that a process holds, watched from now on if it was not; its figures are brought up to date.
-/// `None` when there is no room. With `typed` the verifier knows `sk` as a socket.
+/// The key of a UDP socket that a process holds, watched from now on if it was not; its figures are
+/// brought up to date. `None` when there is no room. With `typed` the verifier knows `sk` as a
+/// socket.
 #[inline(always)]
 pub(crate) fn held(sk: *mut c_void, typed: bool, tgid: u32, comm: [u8; 16]) -> Option<u64> {
     let queue = if typed { Queue::of(sk) } else { Queue::at(sk) };
@@ -204,8 +211,8 @@ pub(crate) fn held(sk: *mut c_void, typed: bool, tgid: u32, comm: [u8; 16]) -> O
     Some(key)
 }
 
-/// `__udp_enqueue_schedule_skb(sk, skb)`: a datagram is about to enter the receive queue. Its size is to be had here
-/// only: once it is in, a reader may have freed it.
+/// `__udp_enqueue_schedule_skb(sk, skb)`: a datagram is about to enter the receive queue. Its size
+/// is to be had here only: once it is in, a reader may have freed it.
 #[fentry(function = "__udp_enqueue_schedule_skb")]
 fn datagram_in(ctx: FEntryContext) -> i32 {
     let datagram = known(ctx.arg(0));
@@ -232,8 +239,8 @@ fn datagram_refused(ctx: FExitContext) -> i32 {
     0
 }
 
-/// A socket goes. Where sockets go by their address, another one may have that before the agent looks: what is known of
-/// this one goes by its id from now on.
+/// A socket goes. Where sockets go by their address, another one may have that before the agent
+/// looks: what is known of this one goes by its id from now on.
 #[inline(always)]
 fn gone(sk: *const c_void) {
     let Some(datagram) = DATAGRAMS.get_ptr_mut(sk as u64) else { return };

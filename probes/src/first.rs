@@ -1,8 +1,9 @@
-//! The first bytes that the application read or wrote on a connection: a bounded number, for the protocol to be told from.
+//! The first bytes that the application read or wrote on a connection: a bounded number, for the
+//! protocol to be told from.
 //!
-//! They are read where the call that moved them had them, in the caller's own memory, when it returns: what the call was
-//! and where its buffer is say the registers with which the thread entered the kernel. Nothing of it costs anything once
-//! the first calls are over.
+//! They are read where the call that moved them had them, in the caller's own memory, when it
+//! returns: what the call was and where its buffer is say the registers with which the thread
+//! entered the kernel. Nothing of it costs anything once the first calls are over.
 
 use core::ffi::c_void;
 
@@ -14,8 +15,8 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_HTTP2_BYTES, MAX_HTTP2_LOOKS, MAX_LOOKS,
-    MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
+    Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_HTTP2_BYTES,
+    MAX_HTTP2_LOOKS, MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
 };
 
 use crate::{
@@ -64,17 +65,21 @@ pub(crate) struct Buffer {
 #[inline(always)]
 pub(crate) unsafe fn wanted(connection: *const Connection, way: usize) -> bool {
     // SAFETY: promised by the caller; a constant index.
-    config!(first_bytes) != 0 && unsafe { *(&raw const (*connection).looks).cast::<u8>().add(way) != OVER }
+    config!(first_bytes) != 0
+        && unsafe { *(&raw const (*connection).looks).cast::<u8>().add(way) != OVER }
 }
 
 /// The registers with which the current thread entered the kernel.
 #[inline(always)]
 pub(crate) fn registers() -> *const c_void {
-    /// On x86-64 they end where the stack does, of 16 KB. Only where the helper is missing, before 5.15.
+    /// On x86-64 they end where the stack does, of 16 KB. Only where the helper is missing, before
+    /// 5.15.
     const AT: usize = 16_384 - 168;
     if config!(task_regs) != 0 {
         // SAFETY: no arguments, no preconditions; the second takes what the first returns.
-        return unsafe { generated::bpf_task_pt_regs(generated::bpf_get_current_task_btf()) as *const c_void };
+        return unsafe {
+            generated::bpf_task_pt_regs(generated::bpf_get_current_task_btf()) as *const c_void
+        };
     }
     // SAFETY: no arguments, no preconditions.
     let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
@@ -98,9 +103,14 @@ pub(crate) use register;
 #[inline(always)]
 pub(crate) fn user<T: Copy + Default>(address: u64) -> T {
     let mut value = T::default();
-    // SAFETY: the helper checks the address and always fills the whole value; every T used is plain integers.
+    // SAFETY: the helper checks the address and always fills the whole value; every T used is plain
+    // integers.
     unsafe {
-        generated::bpf_probe_read_user((&raw mut value).cast(), size_of::<T>() as u32, address as *const c_void);
+        generated::bpf_probe_read_user(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
     }
     value
 }
@@ -120,7 +130,8 @@ fn buffer(size: u32) -> Buffer {
         0 | 1 | 44 | 45 => return Buffer { address: second, length: size as u64 },
         // readv, writev
         19 | 20 => {}
-        // sendmsg, recvmsg: `struct user_msghdr` has the vector at byte 16. recvmmsg, sendmmsg: the first of several.
+        // sendmsg, recvmsg: `struct user_msghdr` has the vector at byte 16. recvmmsg, sendmmsg: the
+        // first of several.
         46 | 47 | 299 | 307 => vector = user(second + 16),
         _ => return NONE,
     }
@@ -128,12 +139,17 @@ fn buffer(size: u32) -> Buffer {
     Buffer { address, length: if length < size as u64 { length } else { size as u64 } }
 }
 
-/// True while this processor has looks left in this refresh period, and the ring buffer has room for more than exchanges.
+/// True while this processor has looks left in this refresh period, and the ring buffer has room
+/// for more than exchanges.
 #[inline(always)]
 pub(crate) fn allowed() -> bool {
     // SAFETY: the map is live.
-    let waiting =
-        unsafe { generated::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into()) };
+    let waiting = unsafe {
+        generated::bpf_ringbuf_query(
+            (&raw const EVENTS).cast_mut().cast(),
+            BPF_RB_AVAIL_DATA.into(),
+        )
+    };
     if waiting > config!(ring_bytes) as u64 / 8 {
         return false;
     }
@@ -156,15 +172,18 @@ fn fast_open(tp: *const c_void) -> u8 {
     (bit != 0 && load!(tp, syn_data_acked as u8) & bit != 0) as u8
 }
 
-/// TLS or HTTP/2, if a direction begins as these do; else 0. HTTP/2 begins with `PRI` at the client's end and with settings at
-/// the server's, and is followed since its first request may come with a later call.
+/// TLS or HTTP/2, if a direction begins as these do; else 0. HTTP/2 begins with `PRI` at the
+/// client's end and with settings at the server's, and is followed since its first request may come
+/// with a later call.
 #[inline(always)]
 fn speaks(begin: [u8; 8]) -> u8 {
     const SETTINGS: u8 = 4;
     let [a, b, c, kind, flags, stream @ ..] = begin;
     if a == HANDSHAKE {
         TLS
-    } else if a == b'P' && b == b'R' && c == b'I' || a == 0 && kind == SETTINGS && flags == 0 && stream == [0; 3] {
+    } else if a == b'P' && b == b'R' && c == b'I'
+        || a == 0 && kind == SETTINGS && flags == 0 && stream == [0; 3]
+    {
         HTTP2
     } else {
         0
@@ -189,13 +208,20 @@ fn most_looks(spoken: u8) -> u8 {
     }
 }
 
-/// Looks at what a call moved, at `ts_ns` and not counted yet: `size` bytes. A function of its own for the room on
-/// the stack.
+/// Looks at what a call moved, at `ts_ns` and not counted yet: `size` bytes. A function of its own
+/// for the room on the stack.
 ///
 /// # Safety
-/// `connection` must point to the live map value of `tp`, `way` must be 0 (inbound) or 1 (outbound).
+/// `connection` must point to the live map value of `tp`, `way` must be 0 (inbound) or 1
+/// (outbound).
 #[inline(never)]
-pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u32, size: u32, ts_ns: u64) {
+pub(crate) unsafe fn look(
+    connection: *mut Connection,
+    tp: *const c_void,
+    way: u32,
+    size: u32,
+    ts_ns: u64,
+) {
     // SAFETY: promised by the caller; the index is bounded.
     unsafe {
         let looks = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
@@ -226,7 +252,11 @@ pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u
         }
         let head = FirstBytes {
             kind: abi::FIRST_BYTES,
-            length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
+            length: if buffer.length < MANY_BYTES as u64 {
+                buffer.length as u32
+            } else {
+                MANY_BYTES
+            },
             sock: (*connection).exchange.sock,
             ts_ns,
             at: at as u32,
@@ -238,12 +268,16 @@ pub(crate) unsafe fn look(connection: *mut Connection, tp: *const c_void, way: u
             _pad: [0; 7],
         };
         count(counter::SEEN);
-        if more && size > FEW_BYTES { send_many(head, buffer.address) } else { send_few(head, buffer.address) }
+        if more && size > FEW_BYTES {
+            send_many(head, buffer.address)
+        } else {
+            send_few(head, buffer.address)
+        }
     }
 }
 
-/// A length that the verifier knows to be within bounds, `most` being one less than a power of two. The compiler would
-/// prove the bound, and leave away what shows it.
+/// A length that the verifier knows to be within bounds, `most` being one less than a power of two.
+/// The compiler would prove the bound, and leave away what shows it.
 #[inline(always)]
 pub(crate) fn bounded(length: u32, most: u32) -> u32 {
     let length = if length < most { length } else { most };
@@ -255,14 +289,18 @@ macro_rules! send {
     ($name:ident, $record:ty, $most:expr) => {
         #[inline(always)]
         fn $name(head: FirstBytes, address: u64) {
-            let Some(mut entry) = EVENTS.reserve_untyped::<$record>(0) else { return count(counter::RING_FULL) };
+            let Some(mut entry) = EVENTS.reserve_untyped::<$record>(0) else {
+                return count(counter::RING_FULL);
+            };
             let record: *mut $record = entry.as_mut_ptr();
             let length = bounded(head.length, $most);
-            // SAFETY: memory of the ring for one record; the agent reads no more of it than `length` says.
+            // SAFETY: memory of the ring for one record; the agent reads no more of it than
+            // `length` says.
             unsafe {
                 (*record).head = head;
                 let bytes = (&raw mut (*record).bytes).cast();
-                let status = generated::bpf_probe_read_user(bytes, length, address as *const c_void);
+                let status =
+                    generated::bpf_probe_read_user(bytes, length, address as *const c_void);
                 (*record).head.length = if status == 0 { length } else { 0 };
             }
             entry.submit(BPF_RB_NO_WAKEUP.into());

@@ -1,11 +1,15 @@
-//! Datagrams of UDP sockets: a bounded number, for the protocol to be told from; of QUIC those of each handshake.
+//! Datagrams of UDP sockets: a bounded number, for the protocol to be told from; of QUIC those of
+//! each handshake.
 
 use core::ffi::c_void;
 
-use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, btf_maps::LruHashMap, helpers::generated, macros::btf_map};
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP, btf_maps::LruHashMap, helpers::generated, macros::btf_map,
+};
 use backscope_abi as abi;
 use backscope_abi::{
-    Datagram, Endpoint, FirstBytes, FirstDatagram, Flow, MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, counter,
+    Datagram, Endpoint, FirstBytes, FirstDatagram, Flow, MANY_BYTES, MAX_DATAGRAM_LOOKS,
+    MAX_FLOW_LOOKS, counter,
 };
 
 use crate::{
@@ -14,7 +18,8 @@ use crate::{
     maps::{EVENTS, count},
 };
 
-/// Datagrams that were looked at, by socket and peer. Least recently used: QUIC connections end in the application.
+/// Datagrams that were looked at, by socket and peer. Least recently used: QUIC connections end in
+/// the application.
 #[btf_map]
 static FLOWS: LruHashMap<Flow, u32, { abi::MAX_FLOWS as usize }> = LruHashMap::new();
 
@@ -35,7 +40,8 @@ struct Record<const ROOM: usize> {
     bytes: [u8; ROOM],
 }
 
-/// Where a datagram is, and the address that the application has for its peer: of a read the kernel fills that in later.
+/// Where a datagram is, and the address that the application has for its peer: of a read the kernel
+/// fills that in later.
 #[derive(Clone, Copy)]
 struct Place {
     buffer: Buffer,
@@ -51,10 +57,12 @@ const NOWHERE: Place = Place { buffer: Buffer { address: 0, length: 0 }, name: 0
 #[inline(always)]
 pub(crate) unsafe fn wanted(datagram: *const Datagram) -> bool {
     // SAFETY: promised by the caller.
-    config!(first_bytes) != 0 && unsafe { (*datagram).looks < MAX_DATAGRAM_LOOKS || (*datagram).quic != 0 }
+    config!(first_bytes) != 0
+        && unsafe { (*datagram).looks < MAX_DATAGRAM_LOOKS || (*datagram).quic != 0 }
 }
 
-/// The message that the kernel is at: it notes the size of each one that is done, where the application had 0.
+/// The message that the kernel is at: it notes the size of each one that is done, where the
+/// application had 0.
 #[inline(always)]
 fn message(first: u64) -> u64 {
     let mut at = first;
@@ -82,7 +90,10 @@ fn place(size: u32) -> Place {
         0 | 1 => return Place { buffer: Buffer { address: second, length: size }, name: 0 },
         // sendto, recvfrom
         44 | 45 => {
-            return Place { buffer: Buffer { address: second, length: size }, name: register!(registers, regs_fifth) };
+            return Place {
+                buffer: Buffer { address: second, length: size },
+                name: register!(registers, regs_fifth),
+            };
         }
         // sendmsg, recvmsg
         46 | 47 => second,
@@ -94,7 +105,10 @@ fn place(size: u32) -> Place {
         return NOWHERE;
     }
     let [address, length] = user::<[u64; 2]>(user(header + 16));
-    Place { buffer: Buffer { address, length: if length < size { length } else { size } }, name: user(header) }
+    Place {
+        buffer: Buffer { address, length: if length < size { length } else { size } },
+        name: user(header),
+    }
 }
 
 /// An address as the application has it.
@@ -123,7 +137,8 @@ fn is_quic(begin: [u8; 16]) -> bool {
     begin[0] & 0x80 != 0 && (version == 1 || version == 0x6b33_43cf)
 }
 
-/// What an arriving datagram's connection goes by: the first bytes of the id that it is addressed to.
+/// What an arriving datagram's connection goes by: the first bytes of the id that it is addressed
+/// to.
 #[inline(always)]
 fn destination(begin: [u8; 16]) -> Endpoint {
     let mut endpoint = Endpoint { addr: [0; 16], port: 0, _pad: [0; 3] };
@@ -133,8 +148,9 @@ fn destination(begin: [u8; 16]) -> Endpoint {
     endpoint
 }
 
-/// Counts a datagram that is looked at. False if there were enough in this flow. A long header belongs to a handshake,
-/// which may be that of another connection with the same peer: the count begins again.
+/// Counts a datagram that is looked at. False if there were enough in this flow. A long header
+/// belongs to a handshake, which may be that of another connection with the same peer: the count
+/// begins again.
 #[inline(always)]
 fn counted(flow: &Flow, long: bool) -> bool {
     let Some(looks) = FLOWS.get_ptr_mut(flow) else {
@@ -152,7 +168,8 @@ fn counted(flow: &Flow, long: bool) -> bool {
     }
 }
 
-/// Looks at a datagram that was read (`way` 0) or written (1). A function of its own for the room on the stack.
+/// Looks at a datagram that was read (`way` 0) or written (1). A function of its own for the room
+/// on the stack.
 ///
 /// # Safety
 /// `datagram` must point to a live map value.
@@ -182,7 +199,8 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, way: u32, size: u32) {
         (*datagram).looks += 1;
         count(counter::SEEN);
         if (*datagram).quic != 0 && !long {
-            // All behind the id is encrypted. Whole, those of a few connections at once would fill the ring.
+            // All behind the id is encrypted. Whole, those of a few connections at once would fill
+            // the ring.
             send::<HEAD>(&flow, way, size, place.buffer);
         } else {
             send::<WHOLE>(&flow, way, size, place.buffer);
@@ -192,15 +210,21 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, way: u32, size: u32) {
 
 #[inline(always)]
 fn send<const ROOM: usize>(flow: &Flow, way: u32, size: u32, buffer: Buffer) {
-    let Some(mut entry) = EVENTS.reserve_untyped::<Record<ROOM>>(0) else { return count(counter::RING_FULL) };
+    let Some(mut entry) = EVENTS.reserve_untyped::<Record<ROOM>>(0) else {
+        return count(counter::RING_FULL);
+    };
     let record: *mut Record<ROOM> = entry.as_mut_ptr();
     let most = ROOM as u32 - 1;
-    let length = bounded(if buffer.length < most as u64 { buffer.length as u32 } else { most }, most);
+    let length =
+        bounded(if buffer.length < most as u64 { buffer.length as u32 } else { most }, most);
     // SAFETY: memory of the ring for one record; the agent reads no more of it than `length` says.
     unsafe {
         (*record).head.peer = flow.peer;
-        let status =
-            generated::bpf_probe_read_user((&raw mut (*record).bytes).cast(), length, buffer.address as *const c_void);
+        let status = generated::bpf_probe_read_user(
+            (&raw mut (*record).bytes).cast(),
+            length,
+            buffer.address as *const c_void,
+        );
         (*record).head.head = FirstBytes {
             kind: abi::FIRST_DATAGRAM,
             length: if status == 0 { length } else { 0 },

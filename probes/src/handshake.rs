@@ -1,4 +1,5 @@
-//! From SYN to accept queue: SYN queue, syncookies, overflow at both stages, and the moment of queueing.
+//! From SYN to accept queue: SYN queue, syncookies, overflow at both stages, and the moment of
+//! queueing.
 
 use core::ffi::c_void;
 
@@ -14,18 +15,24 @@ use crate::{
     close::destroyed,
     connection::connection_of,
     kernel::{
-        accept_depth, accept_limit, config, load, now, payload_of, peer_of, read, segments_of, sender_of, syn_depth,
+        accept_depth, accept_limit, config, load, now, payload_of, peer_of, read, segments_of,
+        sender_of, syn_depth,
     },
-    maps::{LISTENERS, QUEUED, add, cookie_of, count, emit, enqueue, listener_at, note_depth, rested_since},
+    maps::{
+        LISTENERS, QUEUED, add, cookie_of, count, emit, enqueue, listener_at, note_depth,
+        rested_since,
+    },
     storage::carries_nothing,
 };
 
-/// The SYN that this CPU is working on: a CPU handles one at a time, since the stack does it with softirqs off.
+/// The SYN that this CPU is working on: a CPU handles one at a time, since the stack does it with
+/// softirqs off.
 #[repr(C)]
 struct InHand {
     /// Id of the listener; 0 for a SYN to an unwatched one.
     listener: u64,
-    /// The kernel answered it: by a request in the SYN queue, by a cookie, or by a child (TCP Fast Open).
+    /// The kernel answered it: by a request in the SYN queue, by a cookie, or by a child (TCP Fast
+    /// Open).
     answered: u32,
     /// The accept queue was full when it came.
     overflow: u32,
@@ -54,8 +61,8 @@ fn refuse(id: u64, sk: *const c_void, stage: u32, peer: Endpoint, bytes: u32) {
     });
 }
 
-/// `tcp_conn_request(rsk_ops, af_ops, sk, skb)`: a SYN reached the listener `sk`, already the winner of its
-/// SO_REUSEPORT group.
+/// `tcp_conn_request(rsk_ops, af_ops, sk, skb)`: a SYN reached the listener `sk`, already the
+/// winner of its SO_REUSEPORT group.
 #[fentry(function = "tcp_conn_request")]
 fn conn_request(ctx: FEntryContext) -> i32 {
     let sk: *const c_void = ctx.arg(2);
@@ -100,16 +107,17 @@ fn arrived(sk: *const c_void, id: u64, listener: *mut Listener, skb: *const c_vo
     true
 }
 
-/// The SYN queue is full and syncookies are off: `tcp_conn_request` drops the SYN before it looks at the accept queue,
-/// and does not count it as a listen overflow (`net/ipv4/tcp_input.c`, 5.10 to 7.3).
+/// The SYN queue is full and syncookies are off: `tcp_conn_request` drops the SYN before it looks
+/// at the accept queue, and does not count it as a listen overflow (`net/ipv4/tcp_input.c`, 5.10 to
+/// 7.3).
 #[inline(always)]
 fn full_without_cookies(sk: *const c_void) -> bool {
     let net = read!(sk, skc_net as u64) as *const c_void;
     read!(net, net_syncookies as u8) == 0 && syn_depth(sk) > accept_limit(sk)
 }
 
-/// End of the SYN's treatment: not answered and no overflow means that it was dropped for want of room in the SYN
-/// queue, of memory or of a route. The function itself always returns 0.
+/// End of the SYN's treatment: not answered and no overflow means that it was dropped for want of
+/// room in the SYN queue, of memory or of a route. The function itself always returns 0.
 #[fexit(function = "tcp_conn_request")]
 fn conn_request_done(ctx: FExitContext) -> i32 {
     let Some(hand) = in_hand() else { return 0 };
@@ -153,7 +161,8 @@ fn cookie_sent() -> i32 {
     0
 }
 
-/// `cookie_v4_init_sequence` is called for a SYN that is answered by a syncookie, and for nothing else.
+/// `cookie_v4_init_sequence` is called for a SYN that is answered by a syncookie, and for nothing
+/// else.
 #[fentry(function = "cookie_v4_init_sequence")]
 fn cookie_v4(_ctx: FEntryContext) -> i32 {
     cookie_sent()
@@ -165,9 +174,16 @@ fn cookie_v6(_ctx: FEntryContext) -> i32 {
     cookie_sent()
 }
 
-/// `tcp_v{4,6}_syn_recv_sock(sk, skb, req, …)` returned no child while the queue was full: the final ACK is ignored.
+/// `tcp_v{4,6}_syn_recv_sock(sk, skb, req, …)` returned no child while the queue was full: the
+/// final ACK is ignored.
 #[inline(always)]
-fn final_ack(sk: *const c_void, skb: *const c_void, req: *const c_void, child: u64, v6: bool) -> i32 {
+fn final_ack(
+    sk: *const c_void,
+    skb: *const c_void,
+    req: *const c_void,
+    child: u64,
+    v6: bool,
+) -> i32 {
     const AF_INET6: u16 = 10;
     // The IPv6 function calls the IPv4 one for IPv4-mapped peers, which has then reported it.
     if child != 0 || v6 != (read!(req, skc_family as u16) == AF_INET6) {
@@ -208,7 +224,8 @@ fn final_ack_v6_7(ctx: FExitContext) -> i32 {
 #[btf_map]
 static DROPS_BEFORE: PerCpuArray<u32, 1> = PerCpuArray::new();
 
-/// `tcp_check_req(sk, skb, req, fastopen, req_stolen)`: a segment for a connection in the SYN queue.
+/// `tcp_check_req(sk, skb, req, fastopen, req_stolen)`: a segment for a connection in the SYN
+/// queue.
 #[fentry(function = "tcp_check_req")]
 fn check_req(ctx: FEntryContext) -> i32 {
     let sk: *const c_void = ctx.arg(0);
@@ -220,11 +237,13 @@ fn check_req(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// No child, a full queue, and a drop counted in between: the final ACK was ignored for want of room. Other segments
-/// that yield no child (a SYN sent again, a bare ACK under TCP_DEFER_ACCEPT) count their drop later, or none.
+/// No child, a full queue, and a drop counted in between: the final ACK was ignored for want of
+/// room. Other segments that yield no child (a SYN sent again, a bare ACK under TCP_DEFER_ACCEPT)
+/// count their drop later, or none.
 #[fexit(function = "tcp_check_req")]
 fn check_req_done(ctx: FExitContext) -> i32 {
-    let (sk, skb, req): (*const c_void, *const c_void, *const c_void) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    let (sk, skb, req): (*const c_void, *const c_void, *const c_void) =
+        (ctx.arg(0), ctx.arg(1), ctx.arg(2));
     let Some(before) = DROPS_BEFORE.get(0).copied() else { return 0 };
     if read!(sk, sk_drops as u32) == before {
         return 0;
@@ -233,8 +252,9 @@ fn check_req_done(ctx: FExitContext) -> i32 {
     final_ack(sk, skb, req, ctx.arg(5), read!(req, skc_family as u16) == AF_INET6)
 }
 
-/// `tcp_get_cookie_sock(sk, skb, req, dst, tsoff)` up to 6.7: the final ACK to a syncookie, which `tcp_check_req` does not see.
-/// Without a child its request is freed by now, so that the packet tells the sender.
+/// `tcp_get_cookie_sock(sk, skb, req, dst, tsoff)` up to 6.7: the final ACK to a syncookie, which
+/// `tcp_check_req` does not see. Without a child its request is freed by now, so that the packet
+/// tells the sender.
 #[fexit(function = "tcp_get_cookie_sock")]
 fn cookie_child(ctx: FExitContext) -> i32 {
     let sk: *const c_void = ctx.arg(0);
@@ -251,14 +271,15 @@ fn cookie_child(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `kfree_skb(skb, location, reason, rx_sk)`: from 6.18 on the fourth argument is the listener, and the reason tells an
-/// overflow at the final ACK. What was dropped here is no SYN of a full queue, which nothing shows: those are the rest of
-/// `sk_drops`.
+/// `kfree_skb(skb, location, reason, rx_sk)`: from 6.18 on the fourth argument is the listener, and
+/// the reason tells an overflow at the final ACK. What was dropped here is no SYN of a full queue,
+/// which nothing shows: those are the rest of `sk_drops`.
 #[btf_tracepoint(function = "kfree_skb")]
 fn drop_reason(ctx: BtfTracePointContext) -> i32 {
     let reason = ctx.arg::<u32>(2);
     let overflow = reason == config!(drop_listen_overflow);
-    let (no_child, other) = (reason == config!(drop_no_socket), reason == config!(drop_not_specified));
+    let (no_child, other) =
+        (reason == config!(drop_no_socket), reason == config!(drop_not_specified));
     if !overflow && !no_child && !other {
         return 0;
     }
@@ -270,8 +291,9 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
     let Some((id, listener)) = listener_at(sk) else { return 0 };
     explain(listener, skb, overflow, no_child);
     let depth = note_depth(listener, sk, 0);
-    // A client that was answered by a syncookie has no request: its ACK, and all that it sends after that, is refused here
-    // (`cookie_v4_check`). The reason is one of any failure; somebody may have accepted in between.
+    // A client that was answered by a syncookie has no request: its ACK, and all that it sends
+    // after that, is refused here (`cookie_v4_check`). The reason is one of any failure; somebody
+    // may have accepted in between.
     if other || no_child && depth < accept_limit(sk) {
         return 0;
     }
@@ -281,8 +303,9 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Counts what a dropped packet has added to `sk_drops`: 1 for the child that there was no room for (`tcp_listendrop`), and
-/// where a request took the packet 1 for each of its segments (`sk_drops_skbadd` in `tcp_v4_rcv`).
+/// Counts what a dropped packet has added to `sk_drops`: 1 for the child that there was no room for
+/// (`tcp_listendrop`), and where a request took the packet 1 for each of its segments
+/// (`sk_drops_skbadd` in `tcp_v4_rcv`).
 #[inline(always)]
 fn explain(listener: *mut Listener, skb: *const c_void, overflow: bool, no_child: bool) {
     if config!(counts_drops) == 0 {
@@ -296,7 +319,8 @@ fn explain(listener: *mut Listener, skb: *const c_void, overflow: bool, no_child
     add(unsafe { &raw mut (*listener).explained }, drops);
 }
 
-/// `inet_csk_complete_hashdance(sk, child, req, own_req)` → child: the normal way into the accept queue.
+/// `inet_csk_complete_hashdance(sk, child, req, own_req)` → child: the normal way into the accept
+/// queue.
 #[fexit(function = "inet_csk_complete_hashdance")]
 fn hashdance(ctx: FExitContext) -> i32 {
     let (sk, child): (*const c_void, *mut c_void) = (ctx.arg(0), ctx.arg(1));
@@ -308,7 +332,8 @@ fn hashdance(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `inet_csk_reqsk_queue_add(sk, req, child)`: the way in for TCP Fast Open and for syncookies; on 5.10 for all.
+/// `inet_csk_reqsk_queue_add(sk, req, child)`: the way in for TCP Fast Open and for syncookies; on
+/// 5.10 for all.
 #[fentry(function = "inet_csk_reqsk_queue_add")]
 fn queue_add(ctx: FEntryContext) -> i32 {
     let (sk, child): (*const c_void, *mut c_void) = (ctx.arg(0), ctx.arg(2));
@@ -322,8 +347,9 @@ fn queue_add(ctx: FEntryContext) -> i32 {
 #[btf_map]
 static LAST_ANSWERED: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 
-/// `net_dev_queue(skb)` with a SYN-ACK's request socket: the SYN that it answers arrived just now. Sees every packet of
-/// the machine, so that it is attached only when SYNs are asked for one by one.
+/// `net_dev_queue(skb)` with a SYN-ACK's request socket: the SYN that it answers arrived just now.
+/// Sees every packet of the machine, so that it is attached only when SYNs are asked for one by
+/// one.
 #[btf_tracepoint(function = "net_dev_queue")]
 fn synack(ctx: BtfTracePointContext) -> i32 {
     const TCP_NEW_SYN_RECV: u8 = 12;
@@ -350,8 +376,8 @@ fn synack(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The same SYN-ACK on another device, or sent again: `snt_synack` keeps the time of the first, and the shortest time to
-/// the second is 200 ms (`TCP_RTO_MIN`).
+/// The same SYN-ACK on another device, or sent again: `snt_synack` keeps the time of the first, and
+/// the shortest time to the second is 200 ms (`TCP_RTO_MIN`).
 #[inline(always)]
 fn repeated(req: *const c_void) -> bool {
     const AGAIN_US: u64 = 100_000;
@@ -398,8 +424,8 @@ fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The peer has answered the SYN-ACK, and the answer was ignored though nothing had to be waited for: only a full accept
-/// queue does that (`tcp_check_req`, 5.10 to 7.3).
+/// The peer has answered the SYN-ACK, and the answer was ignored though nothing had to be waited
+/// for: only a full accept queue does that (`tcp_check_req`, 5.10 to 7.3).
 #[inline(always)]
 fn answered_in_vain(sk: *const c_void, req: *const c_void) -> bool {
     read!(req, req_acked as u8) & config!(acked_bit) != 0 && read!(sk, defer_accept as u8) == 0
@@ -409,7 +435,8 @@ fn answered_in_vain(sk: *const c_void, req: *const c_void) -> bool {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    let connection = if config!(exchanges) != 0 { connection_of(sk) } else { core::ptr::null_mut() };
+    let connection =
+        if config!(exchanges) != 0 { connection_of(sk) } else { core::ptr::null_mut() };
     let mut queued = Queued::default();
     if may_wait(sk, connection) {
         // SAFETY: the reference is copied at once.
@@ -439,14 +466,17 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The peer closes or resets a connection. If that is in an accept queue still, it did not wait to be served.
+/// The peer closes or resets a connection. If that is in an accept queue still, it did not wait to
+/// be served.
 #[inline(always)]
 pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32) {
     const TCP_CLOSE: i32 = 7;
     const TCP_CLOSE_WAIT: i32 = 8;
     const ECONNRESET: u32 = 104;
     let reset = new == TCP_CLOSE;
-    if !reset && new != TCP_CLOSE_WAIT || reset && load!(sk as *const c_void, sk_err as u32) != ECONNRESET {
+    if !reset && new != TCP_CLOSE_WAIT
+        || reset && load!(sk as *const c_void, sk_err as u32) != ECONNRESET
+    {
         return;
     }
     if !may_wait(sk, connection) {
@@ -461,7 +491,10 @@ pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32
             return;
         }
         (*queued).gone = 1;
-        add(if reset { &raw mut (*listener).peer_reset } else { &raw mut (*listener).peer_closed }, 1);
+        add(
+            if reset { &raw mut (*listener).peer_reset } else { &raw mut (*listener).peer_closed },
+            1,
+        );
         let waited_ns = now().wrapping_sub((*queued).queued_ns);
         if waited_ns >= abi::LATE_NS {
             add(&raw mut (*listener).left_late, 1);
@@ -470,8 +503,8 @@ pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32
     }
 }
 
-/// False of a socket that is in no watched accept queue, as far as what it carries tells. `connection` is that with
-/// exchanges.
+/// False of a socket that is in no watched accept queue, as far as what it carries tells.
+/// `connection` is that with exchanges.
 #[inline(always)]
 fn may_wait(sk: *mut c_void, connection: *const Connection) -> bool {
     if config!(exchanges) != 0 && config!(socket_storage) != 0 {

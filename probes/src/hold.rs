@@ -11,7 +11,8 @@ use crate::{
     moment,
 };
 
-/// Why the bytes that are written were not sent: the tests of `tcp_write_xmit` in its order (5.10 to 7.3).
+/// Why the bytes that are written were not sent: the tests of `tcp_write_xmit` in its order (5.10
+/// to 7.3).
 #[inline(always)]
 pub(crate) fn reason(tp: *const c_void, unsent: u32) -> u8 {
     const SK_PACING_NEEDED: u32 = 1;
@@ -46,26 +47,33 @@ pub(crate) fn reason(tp: *const c_void, unsent: u32) -> u8 {
     // Only a small segment in flight holds the next one (Minshall's change to Nagle's algorithm).
     let small_out = (load!(tp, snd_sml as u32).wrapping_sub(una) as i32) > 0;
     if nagle & TCP_NAGLE_OFF == 0 && packets != 0 && small_out {
-        // With many segments in flight, which no peer lets wait for its ACK, the network has yet to deliver them.
+        // With many segments in flight, which no peer lets wait for its ACK, the network has yet to
+        // deliver them.
         return if packets >= MANY { hold::CONGESTION } else { hold::NAGLE };
     }
-    // Nothing else would hold less than a segment but MSG_MORE, which leaves no trace in the socket.
+    // Nothing else would hold less than a segment but MSG_MORE, which leaves no trace in the
+    // socket.
     hold::CORK
 }
 
-/// Whose pace it is. Without a limit that was set, the rate is what congestion control finds that the network delivers:
-/// BBR measures it, and for others it comes from their window (`tcp_update_pacing_rate`). BBR goes down to three quarters of
-/// what it measures, also where that is a limit.
+/// Whose pace it is. Without a limit that was set, the rate is what congestion control finds that
+/// the network delivers: BBR measures it, and for others it comes from their window
+/// (`tcp_update_pacing_rate`). BBR goes down to three quarters of what it measures, also where that
+/// is a limit.
 #[inline(always)]
 fn paced(tp: *const c_void) -> u8 {
     const SK_PACING_NONE: u32 = 0;
     let limit = load!(tp, sk_max_pacing_rate as u64);
     let by_limit = limit != u64::MAX && load!(tp, sk_pacing_rate as u64) >= limit / 2;
-    if by_limit || load!(tp, sk_pacing_status as u32) == SK_PACING_NONE { hold::PACING } else { hold::CONGESTION }
+    if by_limit || load!(tp, sk_pacing_status as u32) == SK_PACING_NONE {
+        hold::PACING
+    } else {
+        hold::CONGESTION
+    }
 }
 
-/// Ends the hold that lasts, if its bytes have been sent meanwhile; if they are held for another reason by now, that one's
-/// time begins.
+/// Ends the hold that lasts, if its bytes have been sent meanwhile; if they are held for another
+/// reason by now, that one's time begins.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -79,8 +87,9 @@ pub(crate) unsafe fn settle_hold(connection: *mut Connection, tp: *const c_void,
     }
 }
 
-/// When held bytes were sent the socket's own stamps tell: of what was acknowledged last, when it had been sent; of what is
-/// in flight, when the last segment left. A function of its own for the room on the stack.
+/// When held bytes were sent the socket's own stamps tell: of what was acknowledged last, when it
+/// had been sent; of what is in flight, when the last segment left. A function of its own for the
+/// room on the stack.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -114,9 +123,9 @@ unsafe fn follow(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
     }
 }
 
-/// Counts the time of a hold for one reason. What of it the peer's window limited the kernel counts itself: that part is
-/// the window's, whatever the reason was when it was looked at; and where the window was the reason and did not limit it any
-/// more, the network did.
+/// Counts the time of a hold for one reason. What of it the peer's window limited the kernel counts
+/// itself: that part is the window's, whatever the reason was when it was looked at; and where the
+/// window was the reason and did not limit it any more, the network did.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -162,13 +171,14 @@ unsafe fn add(connection: *mut Connection, why: u8, held_ns: u64) {
     // SAFETY: promised by the caller.
     unsafe {
         let exchange = &raw mut (*connection).exchange;
-        (*exchange).held_us[at] = (*exchange).held_us[at].saturating_add(held_ns.div_ceil(1_000) as u32);
+        (*exchange).held_us[at] =
+            (*exchange).held_us[at].saturating_add(held_ns.div_ceil(1_000) as u32);
         (*exchange).held[at] += 1;
     }
 }
 
-/// Bytes that were just written were not sent: begins a hold, unless one lasts. `sizes` are those of the write before and of
-/// this one. A function of its own for the room on the stack.
+/// Bytes that were just written were not sent: begins a hold, unless one lasts. `sizes` are those
+/// of the write before and of this one. A function of its own for the room on the stack.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -193,8 +203,8 @@ pub(crate) unsafe fn begin(connection: *mut Connection, tp: *const c_void, sizes
     }
 }
 
-/// Whether the kernel began the congestion window anew with this exchange (`tcp_slow_start_after_idle_check`), on a connection
-/// that had sent enough for it to be wider.
+/// Whether the kernel began the congestion window anew with this exchange
+/// (`tcp_slow_start_after_idle_check`), on a connection that had sent enough for it to be wider.
 ///
 /// # Safety
 /// `connection` must point to a live map value.

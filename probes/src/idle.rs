@@ -1,4 +1,5 @@
-//! A connection on which nothing happens: what lasts of it moves to an eighth of the room, until something happens again.
+//! A connection on which nothing happens: what lasts of it moves to an eighth of the room, until
+//! something happens again.
 
 use core::ffi::c_void;
 
@@ -13,12 +14,13 @@ use crate::{
     storage::SocketStorage,
 };
 
-/// Idle connections by their socket. It stays when the connection grows, and counts only while there is no [`CONNECTION`].
+/// Idle connections by their socket. It stays when the connection grows, and counts only while
+/// there is no [`CONNECTION`].
 #[btf_map]
 static IDLE: SocketStorage<Idle, { BPF_F_NO_PREALLOC as usize }> = SocketStorage::new();
 
-/// No segment must have come or gone for so long, ns: the answer of an exchange does not go on after that, and the agent has
-/// taken it for over.
+/// No segment must have come or gone for so long, ns: the answer of an exchange does not go on
+/// after that, and the agent has taken it for over.
 const SILENCE_NS: u64 = 2_000_000_000;
 
 /// True of a connection that has shrunk.
@@ -27,8 +29,8 @@ pub(crate) fn is_idle(sk: *mut c_void) -> bool {
     !IDLE.get(sk, 0).is_null()
 }
 
-/// Something happens on a socket that has no [`CONNECTION`]: if it is an idle connection, it gets one again. Null of any
-/// other socket. A function of its own for the room on the stack.
+/// Something happens on a socket that has no [`CONNECTION`]: if it is an idle connection, it gets
+/// one again. Null of any other socket. A function of its own for the room on the stack.
 #[inline(never)]
 pub(crate) fn grow(sk: *mut c_void) -> *mut Connection {
     let idle = IDLE.find(sk);
@@ -71,7 +73,8 @@ pub(crate) fn grow(sk: *mut c_void) -> *mut Connection {
     connection
 }
 
-/// What shows that anything came, was written or ended: the socket has changed before any probe hears of it.
+/// What shows that anything came, was written or ended: the socket has changed before any probe
+/// hears of it.
 #[inline(always)]
 fn marks(tp: *const c_void) -> [u32; 3] {
     [load!(tp, rcv_nxt as u32), load!(tp, write_seq as u32), ended(tp)]
@@ -83,7 +86,8 @@ fn ended(tp: *const c_void) -> u32 {
     load!(tp, sk_shutdown as u8) as u32 | load!(tp, sk_err as u32)
 }
 
-/// Nothing has happened for a while, and nothing is under way. A client's exchange goes on with a later read.
+/// Nothing has happened for a while, and nothing is under way. A client's exchange goes on with a
+/// later read.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -97,16 +101,20 @@ unsafe fn is_silent(connection: *const Connection, tp: *const c_void) -> bool {
         is_empty
             && (*connection).exchange.role == role::SERVER
             && (*connection).exchange.holding == hold::NONE
-            && (*connection).unread_since_ns | (*connection).blocked_since_ns | (*connection).exchange.fin_ns == 0
+            && (*connection).unread_since_ns
+                | (*connection).blocked_since_ns
+                | (*connection).exchange.fin_ns
+                == 0
             && load!(tp, tcp_clock_cache as u64) + SILENCE_NS < now()
     }
 }
 
-/// Lets a connection shrink if it is idle, the exchange in hand being over and shown. `end` tells the agent that this exchange
-/// is over for good; false if it cannot.
+/// Lets a connection shrink if it is idle, the exchange in hand being over and shown. `end` tells
+/// the agent that this exchange is over for good; false if it cannot.
 ///
-/// Meanwhile anything may happen on another processor, and be noted in the value that is about to go. So that one is left as
-/// it is; and if the socket has moved once nobody can find it any more, it is put back with what came into it.
+/// Meanwhile anything may happen on another processor, and be noted in the value that is about to
+/// go. So that one is left as it is; and if the socket has moved once nobody can find it any more,
+/// it is put back with what came into it.
 ///
 /// # Safety
 /// `connection` must point to the live map value of `sk`, which `tp` must be.

@@ -1,7 +1,8 @@
 //! Reading the kernel's structures at the offsets that the agent found in this kernel's BTF.
 //!
-//! All reads go through `bpf_probe_read_kernel`: it works in every program type and on every kernel, follows any chain
-//! of pointers, and at some 20 ns a read it does not show at a few reads a connection.
+//! All reads go through `bpf_probe_read_kernel`: it works in every program type and on every
+//! kernel, follows any chain of pointers, and at some 20 ns a read it does not show at a few reads
+//! a connection.
 
 use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
 
@@ -40,12 +41,16 @@ pub(crate) use offset;
 /// Reads one member of a kernel structure; 0 where this kernel lacks it or the address is bad.
 macro_rules! read {
     ($base:expr, $field:ident as $t:ty) => {
-        $crate::kernel::read_at::<$t>($base as *const core::ffi::c_void, $crate::kernel::offset!($field))
+        $crate::kernel::read_at::<$t>(
+            $base as *const core::ffi::c_void,
+            $crate::kernel::offset!($field),
+        )
     };
 }
 pub(crate) use read;
 
-/// Loads one member of a structure that the verifier knows, without a helper call; 0 where this kernel lacks it.
+/// Loads one member of a structure that the verifier knows, without a helper call; 0 where this
+/// kernel lacks it.
 macro_rules! load {
     ($base:expr, $field:ident as $t:ty) => {
         $crate::kernel::load_at::<$t>($base, $crate::kernel::offset!($field))
@@ -53,8 +58,8 @@ macro_rules! load {
 }
 pub(crate) use load;
 
-/// Loads a value at `base + offset`, where `base` is a pointer that the verifier knows. Such a load cannot fault: of a
-/// bad address it reads 0.
+/// Loads a value at `base + offset`, where `base` is a pointer that the verifier knows. Such a load
+/// cannot fault: of a bad address it reads 0.
 #[inline(always)]
 pub(crate) fn load_at<T: Copy + Default>(base: *const c_void, offset: u16) -> T {
     if offset == ABSENT {
@@ -80,8 +85,9 @@ pub(crate) fn layout_ptr() -> *const Layout {
     (&raw const LAYOUT).cast()
 }
 
-/// Reads a value at `base + offset`: 0 where the address is bad, since the helper then clears its target
-/// (`bpf_probe_read_kernel_common`, 5.5 on). No branch on its result: each would double what the verifier has to walk.
+/// Reads a value at `base + offset`: 0 where the address is bad, since the helper then clears its
+/// target (`bpf_probe_read_kernel_common`, 5.5 on). No branch on its result: each would double what
+/// the verifier has to walk.
 #[inline(always)]
 pub(crate) fn read_at<T: Copy + Default>(base: *const c_void, offset: u16) -> T {
     if offset == ABSENT {
@@ -89,14 +95,16 @@ pub(crate) fn read_at<T: Copy + Default>(base: *const c_void, offset: u16) -> T 
     }
     let mut value = MaybeUninit::<T>::uninit();
     let at = base.wrapping_byte_add(offset as usize);
-    // SAFETY: the helper checks the address and always fills the whole value; every T used is plain integers.
+    // SAFETY: the helper checks the address and always fills the whole value; every T used is plain
+    // integers.
     unsafe {
         generated::bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, at);
         value.assume_init()
     }
 }
 
-/// A pointer that the verifier knows, as a number with which one may reckon: it forgets what it negates.
+/// A pointer that the verifier knows, as a number with which one may reckon: it forgets what it
+/// negates.
 #[inline(always)]
 pub(crate) fn number_of(pointer: *const c_void) -> u64 {
     let mut number = pointer as u64;
@@ -160,11 +168,13 @@ fn pick<T: Copy + Default>(head: *const Head, sk: *const c_void, offset: u16) ->
     if offset as usize + size_of::<T>() > size_of::<Head>() {
         return read_at(sk, offset);
     }
-    // SAFETY: within the head; every T used is plain integers, aligned in the kernel's structure as here.
+    // SAFETY: within the head; every T used is plain integers, aligned in the kernel's structure as
+    // here.
     unsafe { head.byte_add(offset as usize).cast::<T>().read_volatile() }
 }
 
-/// Writes an end word by word: an [`Endpoint`] on the way would take stack that some programs do not have.
+/// Writes an end word by word: an [`Endpoint`] on the way would take stack that some programs do
+/// not have.
 ///
 /// # Safety
 /// `end` must point to memory for one.
@@ -179,13 +189,18 @@ unsafe fn write_end(end: *mut Endpoint, addr: [u64; 2], port: u16) {
     }
 }
 
-/// Writes both ends of a connection as [`local_of`] and [`peer_of`] read them, but read at once, to `head`; that may be
-/// where they are written, too.
+/// Writes both ends of a connection as [`local_of`] and [`peer_of`] read them, but read at once, to
+/// `head`; that may be where they are written, too.
 ///
 /// # Safety
 /// `head`, `local` and `peer` must point to memory for what they say.
 #[inline(always)]
-pub(crate) unsafe fn write_ends(sk: *const c_void, head: *mut Head, local: *mut Endpoint, peer: *mut Endpoint) {
+pub(crate) unsafe fn write_ends(
+    sk: *const c_void,
+    head: *mut Head,
+    local: *mut Endpoint,
+    peer: *mut Endpoint,
+) {
     // SAFETY: the helper checks the address and always fills the whole head.
     unsafe { generated::bpf_probe_read_kernel(head.cast(), size_of::<Head>() as u32, sk) };
     let is_v6 = pick::<u16>(head, sk, offset!(skc_family)) == AF_INET6;
@@ -292,7 +307,8 @@ pub(crate) fn accept_queue(sk: *const c_void) -> [u32; 2] {
     read_two(sk, offset!(sk_ack_backlog), offset!(sk_max_ack_backlog))
 }
 
-/// Limit of the accept queue. The queue is full when the depth is *above* it (`sk_acceptq_is_full`).
+/// Limit of the accept queue. The queue is full when the depth is *above* it
+/// (`sk_acceptq_is_full`).
 #[inline(always)]
 pub(crate) fn accept_limit(sk: *const c_void) -> u32 {
     read!(sk, sk_max_ack_backlog as u32)
@@ -304,7 +320,8 @@ pub(crate) fn syn_depth(sk: *const c_void) -> u32 {
     read!(sk, syn_qlen as u32)
 }
 
-/// The TCP socket behind a file, null if it is none. Of a Multipath TCP socket it is the first subflow.
+/// The TCP socket behind a file, null if it is none. Of a Multipath TCP socket it is the first
+/// subflow.
 #[inline(always)]
 pub(crate) fn sock_of_file(file: *const c_void) -> *const c_void {
     let inode = read!(file, file_inode as u64) as *const c_void;
@@ -341,9 +358,10 @@ pub(crate) fn tcp_of(sk: *const c_void) -> *const c_void {
     }
 }
 
-/// The listener that the child of a Multipath TCP listener was just cloned from; null of any other child. The clone still
-/// has its parent's context: `inet_csk_clone_lock` changes the state before the protocol gives it one of its own
-/// (`subflow_ulp_clone`, 5.7 to 7.3), or takes it away from a child that falls back to TCP.
+/// The listener that the child of a Multipath TCP listener was just cloned from; null of any other
+/// child. The clone still has its parent's context: `inet_csk_clone_lock` changes the state before
+/// the protocol gives it one of its own (`subflow_ulp_clone`, 5.7 to 7.3), or takes it away from a
+/// child that falls back to TCP.
 #[inline(always)]
 pub(crate) fn parent_subflow(child: *const c_void) -> *const c_void {
     let context = read!(child, icsk_ulp_data as u64);
@@ -364,8 +382,9 @@ pub(crate) fn joined(sk: *const c_void) -> bool {
     first != 0 && first != sk as u64
 }
 
-/// The `struct sock` behind a file that the caller has reason to take for a socket. Of any other file it is null, since
-/// nothing there names the file as a socket does, in fewer reads than the file's type would take.
+/// The `struct sock` behind a file that the caller has reason to take for a socket. Of any other
+/// file it is null, since nothing there names the file as a socket does, in fewer reads than the
+/// file's type would take.
 #[inline(always)]
 pub(crate) fn sock_of_socket(file: *const c_void) -> *const c_void {
     let socket = read!(file, file_private_data as u64) as *const c_void;
@@ -373,11 +392,13 @@ pub(crate) fn sock_of_socket(file: *const c_void) -> *const c_void {
     if owner == file as u64 { sk as *const c_void } else { core::ptr::null() }
 }
 
-/// The open file behind a descriptor of the current process. Of a descriptor that is none it is garbage, or null.
+/// The open file behind a descriptor of the current process. Of a descriptor that is none it is
+/// garbage, or null.
 #[inline(always)]
 pub(crate) fn file_of_fd(fd: u32) -> *const c_void {
     let array = if config!(sock_from_file) != 0 {
-        // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads need no helper.
+        // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads
+        // need no helper.
         let task = unsafe { generated::bpf_get_current_task_btf() } as *const c_void;
         let files = load!(task, task_files as u64) as *const c_void;
         let table = load!(files, files_fdt as u64) as *const c_void;

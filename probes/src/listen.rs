@@ -14,10 +14,13 @@ use crate::{
     connection::tcp_of,
     first::{register, registers},
     handshake::peer_left,
-    kernel::{IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, parent_subflow, read, sock_of_file},
+    kernel::{
+        IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, parent_subflow, read,
+        sock_of_file,
+    },
     maps::{
-        ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, leave, listener_at, listener_id, mark, marked, note_depth,
-        own_id, rouse, wanted, watch,
+        ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, leave, listener_at, listener_id, mark,
+        marked, note_depth, own_id, rouse, wanted, watch,
     },
 };
 
@@ -26,7 +29,8 @@ const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
 const TCP_LISTEN: i32 = 10;
 
-/// `inet_sock_set_state(sk, old, new)`: LISTEN begins and ends in process context, a child appears in softirq.
+/// `inet_sock_set_state(sk, old, new)`: LISTEN begins and ends in process context, a child appears
+/// in softirq.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
@@ -63,9 +67,12 @@ fn matters(new: i32) -> bool {
     const SYN_SENT: u32 = 1 << 2;
     const FIN_WAIT1: u32 = 1 << 4;
     const CLOSE_WAIT: u32 = 1 << 8;
-    const ALWAYS: u32 = 1 << TCP_ESTABLISHED | 1 << TCP_SYN_RECV | 1 << TCP_CLOSE | CLOSE_WAIT | 1 << TCP_LISTEN;
+    const ALWAYS: u32 =
+        1 << TCP_ESTABLISHED | 1 << TCP_SYN_RECV | 1 << TCP_CLOSE | CLOSE_WAIT | 1 << TCP_LISTEN;
     let state = 1 << (new & 31);
-    ALWAYS & state != 0 || (SYN_SENT | FIN_WAIT1) & state != 0 && config!(exchanges) != 0 || config!(events) != 0
+    ALWAYS & state != 0
+        || (SYN_SENT | FIN_WAIT1) & state != 0 && config!(exchanges) != 0
+        || config!(events) != 0
 }
 
 /// True of a subflow that joins a Multipath TCP connection; of any other child, that takes no read.
@@ -109,14 +116,16 @@ fn end(sk: *const c_void) {
 }
 
 /// A child was cloned from a marked listener: in the next microseconds it enters the accept queue
-/// (`tcp_v4_syn_recv_sock` made sure that there is room, 5.10 to 7.3), and the listener's depth grows by one.
+/// (`tcp_v4_syn_recv_sock` made sure that there is room, 5.10 to 7.3), and the listener's depth
+/// grows by one.
 #[inline(always)]
 fn child(sk: *mut c_void) {
     let (mut id, mut carried) = (0, core::ptr::null_mut());
     if let Some(mark) = marked(sk) {
         (id, carried) = mark;
     } else {
-        // No file leads to the subflow that listens, so that it carries a mark only if its beginning was seen.
+        // No file leads to the subflow that listens, so that it carries a mark only if its
+        // beginning was seen.
         let parent = parent_subflow(sk);
         if !parent.is_null()
             && let Some(known) = listener_id(parent)
@@ -127,7 +136,8 @@ fn child(sk: *mut c_void) {
     let Some(listener) = listening(id) else { return };
     // SAFETY: a live map value.
     let parent = unsafe { (*listener).sk };
-    // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came with the clone.
+    // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came
+    // with the clone.
     let cloned = load!(sk as *const c_void, skc_cookie as u64);
     let is_parents = cloned != 0 && cloned == read!(parent, skc_cookie as u64);
     enqueue((id, listener), sk, carried, if is_parents { own_id() } else { cookie_of(sk) }, 1);
@@ -141,8 +151,8 @@ fn listening(id: u64) -> Option<*mut Listener> {
     if unsafe { (*listener).closed_ns } == 0 { Some(listener) } else { None }
 }
 
-/// The backlog that the current thread asks for; -1 if that is not known. Its registers have it inside `listen(2)`: what was
-/// noted may be of an earlier call, if that of this one rests.
+/// The backlog that the current thread asks for; -1 if that is not known. Its registers have it
+/// inside `listen(2)`: what was noted may be of an earlier call, if that of this one rests.
 #[inline(always)]
 fn asked_for(thread: u64) -> i32 {
     const LISTEN: u64 = 50;
@@ -154,7 +164,8 @@ fn asked_for(thread: u64) -> i32 {
     unsafe { ASKED.get(thread) }.copied().unwrap_or(-1)
 }
 
-/// `listen(2)` was called: the only place where the backlog asked for can be seen, before somaxconn clamps it.
+/// `listen(2)` was called: the only place where the backlog asked for can be seen, before somaxconn
+/// clamps it.
 #[inline(always)]
 fn asked(fd: u32, backlog: i32) {
     let thread = current();

@@ -2,7 +2,10 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch, core_intrinsics)]
-#![expect(internal_features, reason = "the BPF target has no AtomicU64::fetch_add, only the intrinsic behind it")]
+#![expect(
+    internal_features,
+    reason = "the BPF target has no AtomicU64::fetch_add, only the intrinsic behind it"
+)]
 
 mod accept;
 mod ack;

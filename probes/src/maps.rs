@@ -35,7 +35,8 @@ static RESTING: Array<u64, 1> = Array::new();
 pub(crate) static TARGETS: HashMap<u32, u8, { abi::MAX_TARGETS as usize }> = HashMap::new();
 /// Ports that watched listeners listen on: a connection found open there was accepted.
 #[btf_map]
-static SERVED: HashMap<u16, u8, { abi::MAX_LISTENERS as usize }, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+static SERVED: HashMap<u16, u8, { abi::MAX_LISTENERS as usize }, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
 /// Watched ports.
 #[btf_map]
 pub(crate) static PORTS: HashMap<u16, u8, { abi::MAX_PORTS as usize }> = HashMap::new();
@@ -45,26 +46,31 @@ pub(crate) static PORTS: HashMap<u16, u8, { abi::MAX_PORTS as usize }> = HashMap
 pub(crate) static LISTENER_OF: HashMap<u64, u64, { abi::MAX_LISTENERS as usize }> = HashMap::new();
 /// State and totals of a listener, by id. Closed ones stay until the agent has read them.
 #[btf_map]
-pub(crate) static LISTENERS: HashMap<u64, Listener, { abi::MAX_LISTENERS as usize }> = HashMap::new();
+pub(crate) static LISTENERS: HashMap<u64, Listener, { abi::MAX_LISTENERS as usize }> =
+    HashMap::new();
 /// Connections in accept queues.
 #[btf_map]
 pub(crate) static QUEUED: HashMap<u64, Queued, { abi::MAX_QUEUED as usize }> = HashMap::new();
-/// Threads inside accept, and blank entries of those that were. Least recently used, since an end may go unseen.
+/// Threads inside accept, and blank entries of those that were. Least recently used, since an end
+/// may go unseen.
 #[btf_map]
 pub(crate) static CALLS: LruHashMap<u64, Call, { abi::MAX_CALLS as usize }> = LruHashMap::new();
-/// How often `accept` failed on watched listeners, and how. Least recently used, so that old errors give way.
+/// How often `accept` failed on watched listeners, and how. Least recently used, so that old errors
+/// give way.
 #[btf_map]
 static FAILED: LruHashMap<FailKey, Fail, { abi::MAX_FAILS as usize }> = LruHashMap::new();
 /// Backlog that a thread is asking for in `listen(2)`. Least recently used for the same reason.
 #[btf_map]
 pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
 
-/// The id of the listener: children inherit it, already in softirq. With exchanges they inherit it with the value of
-/// [`carry`]'s storage instead.
+/// The id of the listener: children inherit it, already in softirq. With exchanges they inherit it
+/// with the value of [`carry`]'s storage instead.
 #[btf_map]
-static LISTENER_MARK: SocketStorage<u64, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> = SocketStorage::new();
+static LISTENER_MARK: SocketStorage<u64, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> =
+    SocketStorage::new();
 
-/// Marks a listener, so that its children carry its id. `sk` must be a pointer that the verifier knows as a socket.
+/// Marks a listener, so that its children carry its id. `sk` must be a pointer that the verifier
+/// knows as a socket.
 #[inline(always)]
 pub(crate) fn mark(sk: *mut c_void, id: u64) {
     if config!(exchanges) != 0 {
@@ -72,19 +78,24 @@ pub(crate) fn mark(sk: *mut c_void, id: u64) {
     }
     let storage = LISTENER_MARK.get(sk, 1);
     if !storage.is_null() {
-        // SAFETY: checked for null; the storage lives as long as the socket, which the caller holds.
+        // SAFETY: checked for null; the storage lives as long as the socket, which the caller
+        // holds.
         unsafe { *storage = id };
     }
 }
 
-/// The id of the listener that `sk` is or was just cloned from, and with exchanges what it carries. `sk` must be a pointer
-/// that the verifier knows as a socket.
+/// The id of the listener that `sk` is or was just cloned from, and with exchanges what it carries.
+/// `sk` must be a pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn marked(sk: *mut c_void) -> Option<(u64, *mut abi::Connection)> {
     if config!(exchanges) != 0 {
         let value = carried(sk);
         // SAFETY: checked for null.
-        return if value.is_null() { None } else { Some((unsafe { (*value).exchange.sock }, value)) };
+        return if value.is_null() {
+            None
+        } else {
+            Some((unsafe { (*value).exchange.sock }, value))
+        };
     }
     let storage = LISTENER_MARK.get(sk, 0);
     // SAFETY: checked for null.
@@ -159,7 +170,8 @@ pub(crate) fn rouse() {
     }
 }
 
-/// Counts a call of `accept` on a listener that failed: no record each, since a server may try again for ever.
+/// Counts a call of `accept` on a listener that failed: no record each, since a server may try
+/// again for ever.
 #[inline(always)]
 pub(crate) fn count_failure(listener: u64, errno: u32, thread: u64) {
     let key = FailKey { listener, errno, _pad: 0 };
@@ -189,25 +201,35 @@ pub(crate) fn listener_at(sk: *const c_void) -> Option<(u64, *mut Listener)> {
     Some((id, LISTENERS.get_ptr_mut(id)?))
 }
 
-/// Brings depth, limit and peaks of a listener up to date, and returns the depth. `joining` connections are on their way
-/// into the queue, and the socket does not count them yet.
+/// Brings depth, limit and peaks of a listener up to date, and returns the depth. `joining`
+/// connections are on their way into the queue, and the socket does not count them yet.
 #[inline(always)]
 pub(crate) fn note_depth(listener: *mut Listener, sk: *const c_void, joining: u32) -> u32 {
     note_change(listener, sk, joining, 0, false)
 }
 
-/// The same; `left` connections were in the queue until just now. With `always` drops are looked at in any case.
+/// The same; `left` connections were in the queue until just now. With `always` drops are looked at
+/// in any case.
 #[inline(always)]
-pub(crate) fn note_change(listener: *mut Listener, sk: *const c_void, joining: u32, left: u32, always: bool) -> u32 {
+pub(crate) fn note_change(
+    listener: *mut Listener,
+    sk: *const c_void,
+    joining: u32,
+    left: u32,
+    always: bool,
+) -> u32 {
     let [queued, limit] = accept_queue(sk);
     let depth = queued + joining;
     let period = PERIOD.get(0).copied().unwrap_or_default();
     let syn = syn_depth(sk);
     // SAFETY: a live map value.
-    if config!(counts_drops) != 0 && (always || unsafe { may_refuse(listener, queued + left, depth, limit, syn) }) {
+    if config!(counts_drops) != 0
+        && (always || unsafe { may_refuse(listener, queued + left, depth, limit, syn) })
+    {
         note_drops(listener, sk, queued + left, limit, syn);
     }
-    // SAFETY: the pointer is to a map value; a torn update by another CPU is corrected at the next event.
+    // SAFETY: the pointer is to a map value; a torn update by another CPU is corrected at the next
+    // event.
     unsafe {
         (*listener).depth = depth;
         (*listener).limit = limit;
@@ -221,25 +243,34 @@ pub(crate) fn note_change(listener: *mut Listener, sk: *const c_void, joining: u
     depth
 }
 
-/// Whether a SYN may have been refused since the event before, or may be until the next one. If not, what dropped meanwhile
-/// is of another kind, and there is time to read how much it is.
+/// Whether a SYN may have been refused since the event before, or may be until the next one. If
+/// not, what dropped meanwhile is of another kind, and there is time to read how much it is.
 ///
 /// # Safety
 /// `listener` must point to a live map value.
 #[inline(always)]
-unsafe fn may_refuse(listener: *const Listener, queued: u32, depth: u32, limit: u32, syn: u32) -> bool {
+unsafe fn may_refuse(
+    listener: *const Listener,
+    queued: u32,
+    depth: u32,
+    limit: u32,
+    syn: u32,
+) -> bool {
     // SAFETY: promised by the caller.
-    let (old_depth, old_limit, old_syn) = unsafe { ((*listener).depth, (*listener).limit, (*listener).syn_depth) };
+    let (old_depth, old_limit, old_syn) =
+        unsafe { ((*listener).depth, (*listener).limit, (*listener).syn_depth) };
     queued > limit || depth > limit || old_depth > old_limit || syn | old_syn != 0 || limit == 0
 }
 
-/// Tells what `sk_drops` has grown by since it was read before: a SYN can have been refused only while a queue was full. Depths
-/// change at events only, so that what the last one left and this one found is what was between; and as long as neither
-/// could be full it need not be read. To be called before the listener has the new depth.
+/// Tells what `sk_drops` has grown by since it was read before: a SYN can have been refused only
+/// while a queue was full. Depths change at events only, so that what the last one left and this
+/// one found is what was between; and as long as neither could be full it need not be read. To be
+/// called before the listener has the new depth.
 #[inline(always)]
 fn note_drops(listener: *mut Listener, sk: *const c_void, queued: u32, limit: u32, syn: u32) {
     let drops = read!(sk, sk_drops as u32);
-    // SAFETY: a live map value. Two CPUs that come here at once may count a packet twice; the agent bounds the sum.
+    // SAFETY: a live map value. Two CPUs that come here at once may count a packet twice; the agent
+    // bounds the sum.
     unsafe {
         let unexplained = drops.wrapping_sub((*listener).explained as u32);
         let grown = unexplained.wrapping_sub((*listener).unexplained) as i32;
@@ -249,14 +280,17 @@ fn note_drops(listener: *mut Listener, sk: *const c_void, queued: u32, limit: u3
         (*listener).unexplained = unexplained;
         if queued > limit || (*listener).depth > (*listener).limit {
             add(&raw mut (*listener).drops_full, grown as i64 as u64);
-        } else if refuses_half_open(sk, syn, limit) || refuses_half_open(sk, (*listener).syn_depth, limit) {
+        } else if refuses_half_open(sk, syn, limit)
+            || refuses_half_open(sk, (*listener).syn_depth, limit)
+        {
             add(&raw mut (*listener).drops_syn_full, grown as i64 as u64);
         }
     }
 }
 
-/// With so many requests in the SYN queue a SYN may be dropped, whatever room the accept queue has: syncookies are off, and
-/// the queue is at its limit or at three quarters of `tcp_max_syn_backlog` (`tcp_conn_request`, 5.10 to 7.3).
+/// With so many requests in the SYN queue a SYN may be dropped, whatever room the accept queue has:
+/// syncookies are off, and the queue is at its limit or at three quarters of `tcp_max_syn_backlog`
+/// (`tcp_conn_request`, 5.10 to 7.3).
 #[inline(always)]
 fn refuses_half_open(sk: *const c_void, syn: u32, limit: u32) -> bool {
     let net = read!(sk, skc_net as u64) as *const c_void;
@@ -287,7 +321,8 @@ unsafe fn raise(listener: *mut Listener, slot: usize, period: u32, depth: u32, s
     }
 }
 
-/// An id for a socket: its cookie if somebody asked for one, else one of our own (top bit set), unique for a run.
+/// An id for a socket: its cookie if somebody asked for one, else one of our own (top bit set),
+/// unique for a run.
 #[inline(always)]
 pub(crate) fn id_of(sk: *const c_void) -> u64 {
     let cookie = read!(sk, skc_cookie as u64);
@@ -302,8 +337,8 @@ pub(crate) fn own_id() -> u64 {
     1 << 63 | (now() << 10 & !(1 << 63)) | (cpu & 1023)
 }
 
-/// As [`id_of`], but asks the kernel for a cookie where it lets us. `sk` must be a pointer that the verifier knows as a
-/// socket.
+/// As [`id_of`], but asks the kernel for a cookie where it lets us. `sk` must be a pointer that the
+/// verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn cookie_of(sk: *mut c_void) -> u64 {
     if config!(socket_cookie) != 0 {
@@ -313,8 +348,8 @@ pub(crate) fn cookie_of(sk: *mut c_void) -> u64 {
     id_of(sk)
 }
 
-/// Notes that `child` is in the accept queue of a listener, or about to join it (see [`note_depth`]). `carried` is what
-/// the child inherited, if it did.
+/// Notes that `child` is in the accept queue of a listener, or about to join it (see
+/// [`note_depth`]). `carried` is what the child inherited, if it did.
 #[inline(always)]
 pub(crate) fn enqueue(
     (id, listener): (u64, *mut Listener),
@@ -349,8 +384,8 @@ pub(crate) fn enqueue(
     }
 }
 
-/// A child turns out to have joined no queue: nothing is known of it any more. `sk` must be a pointer that the verifier
-/// knows as a socket.
+/// A child turns out to have joined no queue: nothing is known of it any more. `sk` must be a
+/// pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn leave(sk: *mut c_void) {
     // SAFETY: the reference is copied at once.
@@ -406,7 +441,9 @@ pub(crate) fn watch(sk: *const c_void, id: u64, tgid: u32, comm: [u8; 16], backl
         unsafe { (*listener).closed_ns = 0 };
         return LISTENER_OF.insert(sk as u64, id, 0).is_ok();
     }
-    if LISTENERS.insert(id, &BLANK, BPF_NOEXIST.into()).is_err() || LISTENER_OF.insert(sk as u64, id, 0).is_err() {
+    if LISTENERS.insert(id, &BLANK, BPF_NOEXIST.into()).is_err()
+        || LISTENER_OF.insert(sk as u64, id, 0).is_err()
+    {
         count(counter::LISTENERS_FULL);
         return false;
     }

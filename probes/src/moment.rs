@@ -1,5 +1,6 @@
-//! Single events of watched connections, where each is asked for: with any other detail nothing of this is left in the
-//! programs that call it, and none of the hooks here and in `segment.rs` is attached.
+//! Single events of watched connections, where each is asked for: with any other detail nothing of
+//! this is left in the programs that call it, and none of the hooks here and in `segment.rs` is
+//! attached.
 
 use core::ffi::c_void;
 
@@ -39,14 +40,19 @@ pub(crate) unsafe fn tell(
     values: [u32; 3],
 ) {
     // SAFETY: the map is live.
-    let waiting =
-        unsafe { generated::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into()) };
+    let waiting = unsafe {
+        generated::bpf_ringbuf_query(
+            (&raw const EVENTS).cast_mut().cast(),
+            BPF_RB_AVAIL_DATA.into(),
+        )
+    };
     if waiting > config!(ring_bytes) as u64 / 4 {
         count(counter::SEEN);
         return count(counter::SHED_EVENTS);
     }
     emit_with(|record: *mut abi::Moment| {
-        // SAFETY: memory of the ring for one record, every field of which is written here; the rest by the caller.
+        // SAFETY: memory of the ring for one record, every field of which is written here; the rest
+        // by the caller.
         unsafe {
             (*record).kind = abi::MOMENT;
             (*record).name = name;
@@ -108,7 +114,14 @@ pub(crate) unsafe fn read(connection: *mut Connection, sk: *mut c_void, result: 
     unsafe {
         let waited = micros_since((*connection).reading_since_ns, ts_ns);
         (*connection).reading_since_ns = 0;
-        tell(connection, name, ts_ns, current() as u32, [0; 3], [result as u32, unread(tp), waited]);
+        tell(
+            connection,
+            name,
+            ts_ns,
+            current() as u32,
+            [0; 3],
+            [result as u32, unread(tp), waited],
+        );
     }
 }
 
@@ -144,7 +157,14 @@ pub(crate) unsafe fn write(connection: *const Connection, sk: *mut c_void, resul
     // SAFETY: promised by the caller.
     unsafe {
         let waited = micros_since((*connection).blocked_since_ns, ts_ns);
-        tell(connection, what::WRITE, ts_ns, current() as u32, [why, 0, 0], [result as u32, unsent, waited]);
+        tell(
+            connection,
+            what::WRITE,
+            ts_ns,
+            current() as u32,
+            [why, 0, 0],
+            [result as u32, unsent, waited],
+        );
     }
 }
 
@@ -195,7 +215,11 @@ pub(crate) unsafe fn delayed_ack(connection: *const Connection, ts_ns: u64, seen
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn retransmit(connection: *const Connection, sk: *const c_void, skb: *const c_void) {
+pub(crate) unsafe fn retransmit(
+    connection: *const Connection,
+    sk: *const c_void,
+    skb: *const c_void,
+) {
     const CA_STATE: u8 = 31;
     if config!(events) == 0 {
         return;
@@ -225,7 +249,9 @@ pub(crate) fn state(sk: *mut c_void, old: i32, new: i32) {
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
         // The kernel closes the socket once a smaller one stands for it.
-        let over = new == TCP_CLOSE && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING) && read!(sk, sk_err as u32) == 0;
+        let over = new == TCP_CLOSE
+            && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
+            && read!(sk, sk_err as u32) == 0;
         if over && (*connection).shut & TIMEWAIT_MADE == 0 {
             tell(connection, what::STATE, ts_ns, 0, [old, TCP_TIME_WAIT, shutdown], [0; 3]);
         }
@@ -233,7 +259,8 @@ pub(crate) fn state(sk: *mut c_void, old: i32, new: i32) {
     }
 }
 
-/// `tcp_time_wait(sk, state, timeo)`: a timewait socket, in this state within, will stand for the socket.
+/// `tcp_time_wait(sk, state, timeo)`: a timewait socket, in this state within, will stand for the
+/// socket.
 #[fentry(function = "tcp_time_wait")]
 fn time_wait(ctx: FEntryContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);

@@ -1,4 +1,5 @@
-//! Which processes are watched: children follow their parents, images match by name, the dead are forgotten.
+//! Which processes are watched: children follow their parents, images match by name, the dead are
+//! forgotten.
 
 use core::ffi::c_void;
 
@@ -52,7 +53,11 @@ fn fork(ctx: BtfTracePointContext) -> i32 {
 fn exec(ctx: BtfTracePointContext) -> i32 {
     let task: *const c_void = ctx.arg(0);
     let tgid = read!(task, task_tgid as u32);
-    if config!(by_comm) != 0 && tgid != config!(agent) && named(task) && TARGETS.insert(tgid, 1, 0).is_err() {
+    if config!(by_comm) != 0
+        && tgid != config!(agent)
+        && named(task)
+        && TARGETS.insert(tgid, 1, 0).is_err()
+    {
         count(counter::TARGETS_FULL);
     }
     if target(tgid) {

@@ -35,7 +35,8 @@ fn arrived(sk: *mut c_void) {
     if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
         return;
     }
-    // The application reads from another socket, that of Multipath TCP: nobody sees what becomes of these data.
+    // The application reads from another socket, that of Multipath TCP: nobody sees what becomes of
+    // these data.
     if load!(tp, is_mptcp as u8) != 0 {
         return;
     }
@@ -43,13 +44,15 @@ fn arrived(sk: *mut c_void) {
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
         settle_hold(connection, tp, ts_ns);
-        // What the segment acknowledged has been taken in before its data (`tcp_rcv_established`, `tcp_data_queue`).
+        // What the segment acknowledged has been taken in before its data (`tcp_rcv_established`,
+        // `tcp_data_queue`).
         settle_ack(connection, tp);
         settle_delayed_ack(connection, tp, ts_ns);
         if load!(tp, skc_state as u8) != TCP_ESTABLISHED && is_end(connection, tp) {
             return;
         }
-        if (*connection).exchange.fin_by == BY_LOCAL && (*connection).exchange.role == role::SERVER {
+        if (*connection).exchange.fin_by == BY_LOCAL && (*connection).exchange.role == role::SERVER
+        {
             lingers(sk, tp, connection, ts_ns);
         }
         (*connection).arrival_ns = ts_ns;
@@ -57,7 +60,8 @@ fn arrived(sk: *mut c_void) {
             (*connection).unread_since_ns = ts_ns;
         }
         let exchange = &raw mut (*connection).exchange;
-        let begins = (*exchange).in_first_ns == 0 && ((*exchange).writes == 0 || (*exchange).role == role::CLIENT);
+        let begins = (*exchange).in_first_ns == 0
+            && ((*exchange).writes == 0 || (*exchange).role == role::CLIENT);
         // A server that has closed cannot answer what comes then.
         if begins && ((*exchange).fin_by != BY_LOCAL || (*exchange).role == role::CLIENT) {
             (*exchange).in_first_ns = (*connection).unread_since_ns;
@@ -67,8 +71,9 @@ fn arrived(sk: *mut c_void) {
     }
 }
 
-/// The application answers, and nothing is unread: what was there has been taken by a read that is not seen on this kernel,
-/// or whose probe the kernel skipped. The data that come next have not waited since then.
+/// The application answers, and nothing is unread: what was there has been taken by a read that is
+/// not seen on this kernel, or whose probe the kernel skipped. The data that come next have not
+/// waited since then.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -82,15 +87,18 @@ pub(crate) unsafe fn forget_unread(connection: *mut Connection, tp: *const c_voi
     }
 }
 
-/// Nothing came but the peer's FIN: that is no data. Behind data that wait to be read it is not told from more of them, so
-/// that only what came first counts.
+/// Nothing came but the peer's FIN: that is no data. Behind data that wait to be read it is not
+/// told from more of them, so that only what came first counts.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
 unsafe fn is_end(connection: *const Connection, tp: *const c_void) -> bool {
     // SAFETY: promised by the caller.
-    unsafe { unread(tp) == 0 || (*connection).exchange.fin_by == BY_PEER && (*connection).unread_since_ns != 0 }
+    unsafe {
+        unread(tp) == 0
+            || (*connection).exchange.fin_by == BY_PEER && (*connection).unread_since_ns != 0
+    }
 }
 
 /// `sk_data_ready(sk)`: from 6.3 on.
@@ -100,7 +108,8 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `sock_def_readable(sk)`: what `sk_data_ready` points to on every TCP socket that no kernel module took over.
+/// `sock_def_readable(sk)`: what `sk_data_ready` points to on every TCP socket that no kernel
+/// module took over.
 #[fentry(function = "sock_def_readable")]
 fn def_readable(ctx: FEntryContext) -> i32 {
     arrived(ctx.arg(0));
@@ -174,8 +183,9 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
     }
 }
 
-/// What was just read is the small rest of a request that its reader had left there when it read before, and is all of it:
-/// such as the end of a stream in a framing of its own (FastCGI), which nobody needs to begin with the work.
+/// What was just read is the small rest of a request that its reader had left there when it read
+/// before, and is all of it: such as the end of a stream in a framing of its own (FastCGI), which
+/// nobody needs to begin with the work.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -210,8 +220,9 @@ unsafe fn note_rest(connection: *mut Connection, tp: *const c_void, ts_ns: u64) 
     }
 }
 
-/// All that was just read had come before the answer began, or cannot be answered any more: it belongs to the exchange that
-/// is under way. Both the numbers and the stamps say so: what a quick peer sends next may come before the write returns.
+/// All that was just read had come before the answer began, or cannot be answered any more: it
+/// belongs to the exchange that is under way. Both the numbers and the stamps say so: what a quick
+/// peer sends next may come before the write returns.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -221,11 +232,13 @@ unsafe fn is_late(connection: *const Connection, tp: *const c_void, since_ns: u6
     unsafe {
         let exchange = &raw const (*connection).exchange;
         (*exchange).fin_by == BY_LOCAL
-            || since_ns < (*exchange).out_first_ns && reached((*connection).answered_seq, load!(tp, copied_seq as u32))
+            || since_ns < (*exchange).out_first_ns
+                && reached((*connection).answered_seq, load!(tp, copied_seq as u32))
     }
 }
 
-/// Counts a read that belongs to an exchange whose answer has begun. Its times stay: they end with the answer.
+/// Counts a read that belongs to an exchange whose answer has begun. Its times stay: they end with
+/// the answer.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -261,7 +274,8 @@ fn recvmsg_v6(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `tcp_splice_read(socket, ppos, pipe, len, flags)` → bytes or error: `sock_recv_length` does not tell of it.
+/// `tcp_splice_read(socket, ppos, pipe, len, flags)` → bytes or error: `sock_recv_length` does not
+/// tell of it.
 #[fexit(function = "tcp_splice_read")]
 fn splice_read(ctx: FExitContext) -> i32 {
     read(sk_of(ctx.arg(0)), ctx.arg(5), 0);

@@ -1,5 +1,5 @@
-//! The iterator over open files: finds listeners that existed before the attach or came by a silent way, says who holds
-//! them, and reads their queues at each refresh.
+//! The iterator over open files: finds listeners that existed before the attach or came by a silent
+//! way, says who holds them, and reads their queues at each refresh.
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
@@ -14,8 +14,8 @@ use crate::{
     datagram,
     idle::{is_idle, shrink},
     kernel::{
-        IPPROTO_MPTCP, accept_queue, config, load, local_of, now, offset, peer_of, protocol_of_file, read, sk_of,
-        sock_of_file, sock_of_socket,
+        IPPROTO_MPTCP, accept_queue, config, load, local_of, now, offset, peer_of,
+        protocol_of_file, read, sk_of, sock_of_file, sock_of_socket,
     },
     maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_change, wanted, watch},
 };
@@ -67,7 +67,8 @@ fn scan(ctx: *mut TaskFile) -> i32 {
     0
 }
 
-/// Shows a listening socket on a watched port that is no target's. A function of its own for the room on the stack.
+/// Shows a listening socket on a watched port that is no target's. A function of its own for the
+/// room on the stack.
 #[inline(never)]
 fn other(seq: *mut c_void, sk: *const c_void, tgid: u32, task: *const c_void) {
     let net = read!(sk, skc_net as u64) as *const c_void;
@@ -86,15 +87,19 @@ fn other(seq: *mut c_void, sk: *const c_void, tgid: u32, task: *const c_void) {
     write(seq, &entry);
 }
 
-/// Shows a listening Unix-domain socket of a target. Its accept queue is its receive queue, with a packet for each
-/// connection (`unix_stream_connect`, 5.10 to 7.3). A function of its own for the same reason.
+/// Shows a listening Unix-domain socket of a target. Its accept queue is its receive queue, with a
+/// packet for each connection (`unix_stream_connect`, 5.10 to 7.3). A function of its own for the
+/// same reason.
 #[inline(never)]
 fn unix(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
     const AF_UNIX: u16 = 1;
     /// The family before the path.
     const FAMILY: u32 = 2;
     let sk = sock_of_socket(file);
-    if sk.is_null() || read!(sk, skc_family as u16) != AF_UNIX || read!(sk, skc_state as u8) != TCP_LISTEN {
+    if sk.is_null()
+        || read!(sk, skc_family as u16) != AF_UNIX
+        || read!(sk, skc_state as u8) != TCP_LISTEN
+    {
         return;
     }
     if !is_target(tgid) {
@@ -104,7 +109,8 @@ fn unix(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
     let address = read!(sk, unix_addr as u64) as *const c_void;
     let mut entry = MaybeUninit::<abi::ScanUnix>::uninit();
     let at = entry.as_mut_ptr();
-    // SAFETY: every field is written; the helper fills the whole path, with zeroes where the address is bad.
+    // SAFETY: every field is written; the helper fills the whole path, with zeroes where the
+    // address is bad.
     unsafe {
         (*at).tag = abi::SCAN_UNIX;
         (*at).tgid = tgid;
@@ -120,7 +126,8 @@ fn unix(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
     }
 }
 
-/// The id of a Unix-domain socket: its cookie, or where programs can't ask for one its address, marked as no cookie.
+/// The id of a Unix-domain socket: its cookie, or where programs can't ask for one its address,
+/// marked as no cookie.
 #[inline(always)]
 fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
     if config!(sock_from_file) != 0 && config!(socket_cookie) != 0 {
@@ -132,7 +139,8 @@ fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
     1 << 63 | sk as u64
 }
 
-/// The same for connections and UDP sockets: once all listeners are known, so that it can tell which side accepted.
+/// The same for connections and UDP sockets: once all listeners are known, so that it can tell
+/// which side accepted.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 fn scan_connections(ctx: *mut TaskFile) -> i32 {
@@ -156,11 +164,14 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
     0
 }
 
-/// False if the buffer is full: then nothing of what the iterator is at goes out, and it comes back to it.
+/// False if the buffer is full: then nothing of what the iterator is at goes out, and it comes back
+/// to it.
 #[inline(always)]
 fn write<T>(seq: *mut c_void, entry: *const T) -> bool {
     // SAFETY: the iterator's own file; the entry is initialised, without padding.
-    unsafe { generated::bpf_seq_write(seq.cast(), entry.cast_mut().cast(), size_of::<T>() as u32) == 0 }
+    unsafe {
+        generated::bpf_seq_write(seq.cast(), entry.cast_mut().cast(), size_of::<T>() as u32) == 0
+    }
 }
 
 /// Shows a listener. A function of its own for the room on the stack.
@@ -239,13 +250,18 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
 /// # Safety
 /// As of [`shrink`].
 #[inline(never)]
-unsafe fn rest(seq: *mut c_void, sk: *mut c_void, tp: *const c_void, connection: *const abi::Connection) {
+unsafe fn rest(
+    seq: *mut c_void,
+    sk: *mut c_void,
+    tp: *const c_void,
+    connection: *const abi::Connection,
+) {
     // SAFETY: promised by the caller.
     unsafe { shrink(sk, tp, connection, || write(seq, &raw const (*connection).exchange)) };
 }
 
-/// Brings a connection up to date that is doing something, or whose last exchange was not shown as complete yet. False of any
-/// other. A function of its own for the room on the stack.
+/// Brings a connection up to date that is doing something, or whose last exchange was not shown as
+/// complete yet. False of any other. A function of its own for the room on the stack.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -257,7 +273,8 @@ unsafe fn is_news(connection: *mut abi::Connection, tp: *const c_void) -> bool {
         let idle = (*exchange).in_first_ns == 0 && (*exchange).writes == 0;
         // A request that was acknowledged is not answered yet.
         let answered = (*exchange).role == role::SERVER || (*exchange).reads != 0;
-        let over = idle || answered && (*exchange).acked_ns != 0 && (*connection).unread_since_ns == 0;
+        let over =
+            idle || answered && (*exchange).acked_ns != 0 && (*connection).unread_since_ns == 0;
         let known = over && load!(tp, skc_state as u8) == TCP_ESTABLISHED;
         if known && (*connection).shown_seq == (*exchange).seq && left_late(connection, tp) == 0 {
             return false;
@@ -288,17 +305,19 @@ unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *mut abi::End
     }
 }
 
-/// When the newest segment came, as the socket itself knows: to a tick, and from before the watch, too.
+/// When the newest segment came, as the socket itself knows: to a tick, and from before the watch,
+/// too.
 #[inline(always)]
 fn came_ns(tp: *const c_void) -> u64 {
     // SAFETY: no arguments, no preconditions.
     let now_jiffies = unsafe { generated::bpf_jiffies64() } as u32;
-    let age_ns = now_jiffies.wrapping_sub(load!(tp, rcv_tstamp as u32)) as u64 * config!(tick_ns) as u64;
+    let age_ns =
+        now_jiffies.wrapping_sub(load!(tp, rcv_tstamp as u32)) as u64 * config!(tick_ns) as u64;
     now().saturating_sub(age_ns)
 }
 
-/// Shows a connection; false if there is no room for it, and the iterator comes back to it. A function of its own for the
-/// same reason.
+/// Shows a connection; false if there is no room for it, and the iterator comes back to it. A
+/// function of its own for the same reason.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -324,7 +343,11 @@ unsafe fn show(
             active_ns = (*exchange).fin_ns;
         }
         let state = load!(tp, skc_state as u8);
-        let since_ns = if state == TCP_SYN_SENT { (*connection).empty_since_ns } else { (*connection).exchange.fin_ns };
+        let since_ns = if state == TCP_SYN_SENT {
+            (*connection).empty_since_ns
+        } else {
+            (*connection).exchange.fin_ns
+        };
         if active_ns == 0 {
             active_ns = came_ns(tp);
         }
@@ -367,7 +390,12 @@ fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void)
 
 /// The listener at `sk`, watched from now on if it was not.
 #[inline(always)]
-fn found(sk: *const c_void, file: *mut c_void, tgid: u32, comm: [u8; 16]) -> Option<(u64, *mut Listener)> {
+fn found(
+    sk: *const c_void,
+    file: *mut c_void,
+    tgid: u32,
+    comm: [u8; 16],
+) -> Option<(u64, *mut Listener)> {
     if let Some(known) = listener_at(sk) {
         return Some(known);
     }

@@ -1,4 +1,5 @@
-//! Segments that leave, ACKs that come, and the windows in them, each by itself: hooks of `--detail events` alone.
+//! Segments that leave, ACKs that come, and the windows in them, each by itself: hooks of `--detail
+//! events` alone.
 
 use core::ffi::c_void;
 
@@ -42,10 +43,13 @@ unsafe fn leaves(connection: *const Connection, snd_nxt: u32, segment: Segment) 
     let counts = bytes != 0 || flags & (FLAG_SYN | FLAG_FIN) != 0;
     let again = counts && !reached(seq, snd_nxt);
     // SAFETY: promised by the caller.
-    unsafe { tell(connection, what::SEGMENT, now(), 0, [flags, again as u8, 0], [bytes, seq, ack_seq]) };
+    unsafe {
+        tell(connection, what::SEGMENT, now(), 0, [flags, again as u8, 0], [bytes, seq, ack_seq])
+    };
 }
 
-/// `__tcp_transmit_skb(sk, skb, clone_it, gfp_mask, rcv_nxt)`: whatever a connection sends, for the first time or again.
+/// `__tcp_transmit_skb(sk, skb, clone_it, gfp_mask, rcv_nxt)`: whatever a connection sends, for the
+/// first time or again.
 #[fentry(function = "__tcp_transmit_skb")]
 fn segment(ctx: FEntryContext) -> i32 {
     let (sk, skb): (*mut c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
@@ -77,8 +81,8 @@ fn segment_sent(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `net_dev_queue(skb)`: the same as a packet. Of several devices that it goes through, one behind the other, the first
-/// is the one that the socket's route names.
+/// `net_dev_queue(skb)`: the same as a packet. Of several devices that it goes through, one behind
+/// the other, the first is the one that the socket's route names.
 #[btf_tracepoint(function = "net_dev_queue")]
 fn segment_queued(ctx: BtfTracePointContext) -> i32 {
     let skb: *const c_void = ctx.arg(0);
@@ -96,7 +100,8 @@ fn segment_queued(ctx: BtfTracePointContext) -> i32 {
     }
     let head = read!(skb, skb_head as u64);
     let tcp = head.wrapping_add(read!(skb, skb_transport_header as u16) as u64) as *const c_void;
-    // Within a tunnel it may be another header. The local port is no proof: a reset leaves when it has been given back.
+    // Within a tunnel it may be another header. The local port is no proof: a reset leaves when it
+    // has been given back.
     if read_at::<u16>(tcp, 2) != read!(sk, skc_dport as u16) {
         return 0;
     }
@@ -161,7 +166,8 @@ fn acknowledges(sk: *mut c_void, skb: *const c_void) {
         // The FIN's own number.
         acked -= 1;
     }
-    let tcp = read!(skb, skb_head as u64).wrapping_add(read!(skb, skb_transport_header as u16) as u64);
+    let tcp =
+        read!(skb, skb_head as u64).wrapping_add(read!(skb, skb_transport_header as u16) as u64);
     let scale = load!(tp, snd_wscale as u8) & 15;
     let bytes = (u16::from_be(read_at::<u16>(tcp as *const c_void, 14)) as u32) << scale;
     let ts_ns = now();

@@ -76,8 +76,8 @@ fn wrote(sk: *mut c_void, result: i32) {
 /// Writes this far apart have something between them, ns.
 const PAUSE_NS: u64 = 1_000_000;
 
-/// Whether a write begins an exchange of its own: the one before was long ago, it did not wait for room since, and the bytes
-/// of that one have long been sent.
+/// Whether a write begins an exchange of its own: the one before was long ago, it did not wait for
+/// room since, and the bytes of that one have long been sent.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -91,8 +91,9 @@ unsafe fn pushes(connection: *const Connection, was_held: bool, ts_ns: u64) -> b
     }
 }
 
-/// A write returned a while after the one before: notes how its thread spent the time, and where nothing told when it began
-/// to wait for room, whether it did. A function of its own for the room on the stack.
+/// A write returned a while after the one before: notes how its thread spent the time, and where
+/// nothing told when it began to wait for room, whether it did. A function of its own for the room
+/// on the stack.
 ///
 /// # Safety
 /// `connection` must point to a live map value.
@@ -106,12 +107,15 @@ unsafe fn pause(connection: *mut Connection, tp: *const c_void, size: u32, ts_ns
         threads::note(&raw mut used, ts_ns);
         // Between its writes a thread is not noted while these are close together.
         if used.since_ns != 0 && used.since_ns >= (*exchange).out_first_ns {
-            let delay_ns = if used.run_delay_ns < asleep_ns { used.run_delay_ns } else { asleep_ns };
+            let delay_ns =
+                if used.run_delay_ns < asleep_ns { used.run_delay_ns } else { asleep_ns };
             asleep_ns -= delay_ns;
             let cpu_ns = if used.cpu_ns < asleep_ns { used.cpu_ns } else { asleep_ns };
             asleep_ns -= cpu_ns;
-            (*exchange).pause_delay_us = (*exchange).pause_delay_us.saturating_add((delay_ns / 1_000) as u32);
-            (*exchange).pause_cpu_us = (*exchange).pause_cpu_us.saturating_add((cpu_ns / 1_000) as u32);
+            (*exchange).pause_delay_us =
+                (*exchange).pause_delay_us.saturating_add((delay_ns / 1_000) as u32);
+            (*exchange).pause_cpu_us =
+                (*exchange).pause_cpu_us.saturating_add((cpu_ns / 1_000) as u32);
         } else {
             (*exchange).flags |= flag::PAUSE_UNKNOWN;
         }
@@ -125,9 +129,10 @@ unsafe fn pause(connection: *mut Connection, tp: *const c_void, size: u32, ts_ns
     }
 }
 
-/// Whether a write of this size, before whose return something was out for so long since the last pause, must have waited
-/// for room in the send buffer: some of its own bytes are acknowledged already, or the buffer is as full as it is left when
-/// a writer is woken (`sk_stream_write_space`). A round trip or two is what any write before it may have taken.
+/// Whether a write of this size, before whose return something was out for so long since the last
+/// pause, must have waited for room in the send buffer: some of its own bytes are acknowledged
+/// already, or the buffer is as full as it is left when a writer is woken
+/// (`sk_stream_write_space`). A round trip or two is what any write before it may have taken.
 #[inline(always)]
 fn had_no_room(tp: *const c_void, size: u32, busy_ns: u64) -> bool {
     let rtt_us = load!(tp, rtt_min as [u32; 2])[1];
@@ -143,7 +148,13 @@ fn had_no_room(tp: *const c_void, size: u32, busy_ns: u64) -> bool {
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn note(connection: *mut Connection, sk: *const c_void, tp: *const c_void, size: u32, ts_ns: u64) {
+unsafe fn note(
+    connection: *mut Connection,
+    sk: *const c_void,
+    tp: *const c_void,
+    size: u32,
+    ts_ns: u64,
+) {
     // SAFETY: promised by the caller.
     unsafe {
         let exchange = &raw mut (*connection).exchange;
@@ -157,7 +168,8 @@ unsafe fn note(connection: *mut Connection, sk: *const c_void, tp: *const c_void
             if waiting_ns != 0 {
                 (*exchange).out_first_ns = waiting_ns;
             } else if size as u64 >= BULK {
-                // The call may have blocked. If nothing was out before, it began when the kernel began to count.
+                // The call may have blocked. If nothing was out before, it began when the kernel
+                // began to count.
                 let sending = sending(tp);
                 let waited = if (*exchange).was_busy != 0 {
                     sending.window.wrapping_sub((*connection).window_base)
@@ -227,7 +239,8 @@ fn sendmsg_v6(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `inet_sendpage(socket, page, offset, size, flags)` → bytes or error: sendfile and splice up to 6.4.
+/// `inet_sendpage(socket, page, offset, size, flags)` → bytes or error: sendfile and splice up to
+/// 6.4.
 #[fexit(function = "inet_sendpage")]
 fn sendpage(ctx: FExitContext) -> i32 {
     wrote(sk_of(ctx.arg(0)), ctx.arg(5));

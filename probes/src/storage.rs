@@ -12,7 +12,8 @@ pub(crate) const BPF_F_CLONE: usize = 512;
 
 /// Socket storage: a value that lives with its socket.
 ///
-/// Defined here since `aya_ebpf`'s own type has neither the flag for inheritance nor access from tracing programs.
+/// Defined here since `aya_ebpf`'s own type has neither the flag for inheritance nor access from
+/// tracing programs.
 #[repr(C)]
 pub(crate) struct SocketStorage<T, const FLAGS: usize> {
     r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
@@ -52,7 +53,8 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
         self.call(sk, core::ptr::null(), 0)
     }
 
-    /// The value of this socket; made first, a copy of `initial`, if it has none. Null for want of memory.
+    /// The value of this socket; made first, a copy of `initial`, if it has none. Null for want of
+    /// memory.
     #[inline(always)]
     pub(crate) fn get_or(&'static self, sk: *mut c_void, initial: *const T) -> *mut T {
         let value = self.call(sk, initial, 1);
@@ -63,8 +65,12 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     #[inline(always)]
     fn call(&'static self, sk: *mut c_void, initial: *const T, flags: u64) -> *mut T {
         let initial = initial.cast_mut().cast();
-        // SAFETY: the helper checks the socket, and the verifier that what `initial` points to is long enough.
-        unsafe { generated::bpf_sk_storage_get((&raw const *self).cast_mut().cast(), sk, initial, flags) }.cast()
+        // SAFETY: the helper checks the socket, and the verifier that what `initial` points to is
+        // long enough.
+        unsafe {
+            generated::bpf_sk_storage_get((&raw const *self).cast_mut().cast(), sk, initial, flags)
+        }
+        .cast()
     }
 
     /// Removes the value of this socket. Who has it still may use it until the program ends.

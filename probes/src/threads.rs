@@ -8,8 +8,8 @@ use backscope_abi::{Thread, ThreadUse};
 
 use crate::kernel::{config, current, load, read};
 
-/// Threads by set. Of three threads in one, the one whose call was longest ago has to go: a thread may end unseen. Finding
-/// it in a hash table would take longer than all else that is done with it.
+/// Threads by set. Of three threads in one, the one whose call was longest ago has to go: a thread
+/// may end unseen. Finding it in a hash table would take longer than all else that is done with it.
 #[btf_map]
 static THREADS: Array<[Thread; 2], { abi::THREAD_SETS as usize }> = Array::new();
 
@@ -20,7 +20,8 @@ static THREADS: Array<[Thread; 2], { abi::THREAD_SETS as usize }> = Array::new()
 #[inline(always)]
 pub(crate) unsafe fn note(slot: *mut ThreadUse, ts_ns: u64) {
     let (tgid, tid, run_delay_ns, cpu_ns) = if config!(sock_from_file) != 0 {
-        // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads need no helper.
+        // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads
+        // need no helper.
         let task = unsafe { generated::bpf_get_current_task_btf() } as *const c_void;
         let (tgid, tid) = (load!(task, task_tgid as u32), load!(task, task_pid as u32));
         (tgid, tid, load!(task, task_run_delay as u64), load!(task, task_cpu as u64))
@@ -28,7 +29,12 @@ pub(crate) unsafe fn note(slot: *mut ThreadUse, ts_ns: u64) {
         let id = current();
         // SAFETY: no arguments, no preconditions.
         let task = unsafe { generated::bpf_get_current_task() } as *const c_void;
-        ((id >> 32) as u32, id as u32, read!(task, task_run_delay as u64), read!(task, task_cpu as u64))
+        (
+            (id >> 32) as u32,
+            id as u32,
+            read!(task, task_run_delay as u64),
+            read!(task, task_cpu as u64),
+        )
     };
     // SAFETY: promised by the caller; the other pointer is to a live map value.
     unsafe {
@@ -38,7 +44,10 @@ pub(crate) unsafe fn note(slot: *mut ThreadUse, ts_ns: u64) {
         let thread = place_of(tid, set.cast());
         let before = *thread;
         // A thread of that id may have ended, and its totals were more.
-        if owner(&before) == tid as u64 && cpu_ns >= before.cpu_ns && run_delay_ns >= before.run_delay_ns {
+        if owner(&before) == tid as u64
+            && cpu_ns >= before.cpu_ns
+            && run_delay_ns >= before.run_delay_ns
+        {
             (*slot).since_ns = before.ts_ns;
             (*slot).run_delay_ns = run_delay_ns - before.run_delay_ns;
             (*slot).cpu_ns = cpu_ns - before.cpu_ns;
@@ -63,7 +72,8 @@ unsafe fn place_of(tid: u32, set: *mut Thread) -> *mut Thread {
     // SAFETY: promised by the caller.
     unsafe {
         let other = set.add(1);
-        let is_other = owner(&*other) == tid as u64 || (owner(&*set) != tid as u64 && (*other).ts_ns < (*set).ts_ns);
+        let is_other = owner(&*other) == tid as u64
+            || (owner(&*set) != tid as u64 && (*other).ts_ns < (*set).ts_ns);
         if is_other { other } else { set }
     }
 }

@@ -3,7 +3,9 @@
 use core::ffi::c_void;
 
 use backscope_abi as abi;
-use backscope_abi::{Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS};
+use backscope_abi::{
+    Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS,
+};
 
 use crate::{
     kernel::{load, read},
@@ -37,7 +39,8 @@ impl Queue {
         } else {
             load!(counters, drops0 as u32).wrapping_add(load!(counters, drops1 as u32))
         };
-        // In this order: what readers take over between the two is then counted late rather than twice.
+        // In this order: what readers take over between the two is then counted late rather than
+        // twice.
         let taken_over = read!(sk, udp_reader_qlen as u32);
         let waiting = taken_over.wrapping_add(load!(sk, sk_receive_qlen as u32));
         Self { waiting, bytes: load!(sk, sk_rmem_alloc as u32), drops }
@@ -46,7 +49,8 @@ impl Queue {
     /// Of any socket. Kernels whose iterators know sockets by address only have one drop counter.
     #[inline(always)]
     pub(crate) fn at(sk: *const c_void) -> Self {
-        let waiting = read!(sk, udp_reader_qlen as u32).wrapping_add(read!(sk, sk_receive_qlen as u32));
+        let waiting =
+            read!(sk, udp_reader_qlen as u32).wrapping_add(read!(sk, sk_receive_qlen as u32));
         Self { waiting, bytes: read!(sk, sk_rmem_alloc as u32), drops: read!(sk, sk_drops as u32) }
     }
 }
@@ -63,7 +67,11 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arr
         (*datagram).queued = queue.bytes;
         (*datagram).waiting = queue.waiting;
         let mut gone = (*datagram).read + (*datagram).vanished;
-        if arrival && queue.waiting == 1 && (*datagram).noted > gone && ts_ns > (*datagram).active_ns + DOUBT_NS {
+        if arrival
+            && queue.waiting == 1
+            && (*datagram).noted > gone
+            && ts_ns > (*datagram).active_ns + DOUBT_NS
+        {
             // The queue was empty: what is missing is being read, or has left it unseen.
             if ts_ns > (*datagram).active_ns + SETTLED_NS {
                 (*datagram).vanished += (*datagram).noted - gone;
@@ -102,7 +110,9 @@ unsafe fn mark(datagram: *mut Datagram, ts_ns: u64, late: bool) {
             late = true;
         }
         let number = (*datagram).noted & NUMBERS;
-        let value = (ts_ns >> MARK_UNIT_SHIFT) << MARK_TIME_SHIFT | if late { MARK_LATE } else { 0 } | number;
+        let value = (ts_ns >> MARK_UNIT_SHIFT) << MARK_TIME_SHIFT
+            | if late { MARK_LATE } else { 0 }
+            | number;
         *slot(datagram, tail) = value;
         (*datagram).tail = tail.wrapping_add(1);
     }
@@ -123,8 +133,9 @@ fn is_before(mark: u64, number: u64) -> bool {
     (mark & NUMBERS).wrapping_sub(number) & NUMBERS >= HALF
 }
 
-/// A read shows which it was when a datagram came while the one before was missing: if that one is still in the queue,
-/// this is the read of the one before; if the queue is empty, the one before will never be read.
+/// A read shows which it was when a datagram came while the one before was missing: if that one is
+/// still in the queue, this is the read of the one before; if the queue is empty, the one before
+/// will never be read.
 ///
 /// # Safety
 /// `datagram` must point to a live map value.
@@ -149,7 +160,8 @@ pub(crate) unsafe fn settle_doubt(datagram: *mut Datagram, waiting: u32) {
     }
 }
 
-/// The next datagram was read: how long it waited goes into the histogram, if its arrival was noted.
+/// The next datagram was read: how long it waited goes into the histogram, if its arrival was
+/// noted.
 ///
 /// # Safety
 /// `datagram` must point to a live map value.

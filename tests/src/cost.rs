@@ -1,6 +1,8 @@
-//! What watching costs, counted in instructions: in a virtual machine whose clock goes by one nanosecond an instruction.
+//! What watching costs, counted in instructions: in a virtual machine whose clock goes by one
+//! nanosecond an instruction.
 //!
-//! Client, server, kernel and agent share its one processor, so what passes on the clock is the sum of what all did.
+//! Client, server, kernel and agent share its one processor, so what passes on the clock is the sum
+//! of what all did.
 
 use std::ffi::c_int;
 use std::io::{Read, Write};

@@ -4,7 +4,9 @@ use std::env;
 use std::process::ExitCode;
 
 use backscope_tests::cases;
-use backscope_tests::harness::{Case, Tier, Verdict, World, run, run_alone, runs, unprivileged_reason};
+use backscope_tests::harness::{
+    Case, Tier, Verdict, World, run, run_alone, runs, unprivileged_reason,
+};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 fn main() -> ExitCode {
@@ -31,8 +33,8 @@ fn attempt(case: &Case, tier: Option<Tier>) -> Result<Completion, Failed> {
     }
 }
 
-/// Runs a case alone that failed beside others: a machine that is too busy is no fault of what is tested. That it failed is
-/// printed in any case.
+/// Runs a case alone that failed beside others: a machine that is too busy is no fault of what is
+/// tested. That it failed is printed in any case.
 fn again(case: &Case, tier: Option<Tier>, beside: &str) -> Result<Completion, Failed> {
     match run_alone(case, &World::new(false, tier)) {
         Verdict::Pass => {
@@ -40,12 +42,18 @@ fn again(case: &Case, tier: Option<Tier>, beside: &str) -> Result<Completion, Fa
             Ok(Completion::Completed)
         }
         Verdict::Skip(reason) => Ok(Completion::ignored_with(reason)),
-        Verdict::Fail(alone) => Err(told("failed", case, &format!("{alone}; and beside others: {beside}"))),
+        Verdict::Fail(alone) => {
+            Err(told("failed", case, &format!("{alone}; and beside others: {beside}")))
+        }
     }
 }
 
 /// Prints a line that `cargo xtask test` repeats at its end. Gives the reason on.
 fn told(how: &str, case: &Case, reason: &str) -> Failed {
-    println!("\ncase {how}: {}: {}", case.name, reason.split_whitespace().collect::<Vec<_>>().join(" "));
+    println!(
+        "\ncase {how}: {}: {}",
+        case.name,
+        reason.split_whitespace().collect::<Vec<_>>().join(" ")
+    );
     reason.to_owned().into()
 }

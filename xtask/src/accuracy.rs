@@ -36,18 +36,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(seconds) = args.healthy {
         return healthy(&programs, seconds);
     }
-    let mut accuracy =
-        step::privileged(programs.join("accuracy"), "watch servers, each in a network namespace of its own");
+    let mut accuracy = step::privileged(
+        programs.join("accuracy"),
+        "watch servers, each in a network namespace of its own",
+    );
     step::run(accuracy.current_dir(step::root()).args(&args.rest))
 }
 
 /// Servers that must be without a finding of warning or above, and without a gap that is not true.
-const HEALTHY: [&str; 8] = ["nginx", "go", "node", "gunicorn", "redis", "postgresql", "haproxy", "java"];
+const HEALTHY: [&str; 8] =
+    ["nginx", "go", "node", "gunicorn", "redis", "postgresql", "haproxy", "java"];
 
 fn healthy(programs: &Path, seconds: u64) -> Result<()> {
     let step = Step::start(format_args!("healthy servers, each loaded for {seconds} s"));
     let mut load = step::privileged("unshare", "watch servers in a network namespace of its own");
-    load.args(["--net", "sh", "-c", r#"ip link set lo up && exec "$@""#, "sh"]).arg(programs.join("load-servers"));
+    load.args(["--net", "sh", "-c", r#"ip link set lo up && exec "$@""#, "sh"])
+        .arg(programs.join("load-servers"));
     step::run(load.arg(seconds.to_string()).args(HEALTHY))?;
     step.done("loaded");
     Ok(())

@@ -30,17 +30,21 @@ impl Background {
 
 /// Lets a command, and what it starts, run on this processor alone.
 pub(crate) fn pin(command: &mut Command, processor: usize) -> &mut Command {
-    // SAFETY: the set is plain data for which all zeroes is valid, and the macro stays within it for such numbers.
+    // SAFETY: the set is plain data for which all zeroes is valid, and the macro stays within it
+    // for such numbers.
     let set = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(processor, &mut set);
         set
     };
-    // SAFETY: between fork and exec only sched_setaffinity is called, which is async-signal-safe; the set is a copy.
+    // SAFETY: between fork and exec only sched_setaffinity is called, which is async-signal-safe;
+    // the set is a copy.
     unsafe {
-        command.pre_exec(move || match libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
+        command.pre_exec(move || {
+            match libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
         })
     }
 }

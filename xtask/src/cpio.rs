@@ -1,4 +1,5 @@
-//! Writes cpio archives in the `newc` format, which is what the kernel unpacks as its first root file system.
+//! Writes cpio archives in the `newc` format, which is what the kernel unpacks as its first root
+//! file system.
 
 const DIRECTORY: u32 = 0o040_755;
 const EXECUTABLE: u32 = 0o100_755;
@@ -33,7 +34,8 @@ impl Archive {
         self.bytes
     }
 
-    /// A header of 13 hexadecimal fields, the name with a NUL and the content, each padded to 4 bytes.
+    /// A header of 13 hexadecimal fields, the name with a NUL and the content, each padded to 4
+    /// bytes.
     fn entry(&mut self, name: &str, mode: u32, links: u32, device: (u32, u32), content: &[u8]) {
         self.inodes += 1;
         // The binaries that go in here are some tens of MB; the format ends at 4 GB.
@@ -80,7 +82,8 @@ mod tests {
         while at < bytes.len() {
             assert_eq!(&bytes[at..at + 6], b"070701");
             let (mode, size, name_size) = (field(at, 1), field(at, 6), field(at, 11));
-            let name = String::from_utf8_lossy(&bytes[at + 110..at + 110 + name_size - 1]).into_owned();
+            let name =
+                String::from_utf8_lossy(&bytes[at + 110..at + 110 + name_size - 1]).into_owned();
             let content = (at + 110 + name_size).next_multiple_of(4);
             match name.as_str() {
                 "bin" => assert_eq!(mode, 0o040_755),

@@ -51,7 +51,8 @@ fn curl(url: &str) -> Command {
 fn fetch_index(url: &str) -> Result<String> {
     let mut download = curl(url).stdout(Stdio::piped()).spawn().context("cannot start curl")?;
     let compressed = download.stdout.take().context("curl has no output")?;
-    let text = step::output(Command::new("xz").args(["--decompress", "--stdout"]).stdin(compressed));
+    let text =
+        step::output(Command::new("xz").args(["--decompress", "--stdout"]).stdin(compressed));
     if !download.wait()?.success() {
         bail!("cannot fetch {url}");
     }
@@ -63,7 +64,9 @@ fn parse(text: &str, archive: &str, wanted: impl Fn(&str) -> bool) -> Vec<Packag
     let read = |paragraph: &str| {
         let field = |name: &str| {
             let mut lines = paragraph.lines();
-            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(|value| value.trim().to_owned())
+            lines
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                .map(|value| value.trim().to_owned())
         };
         let name = field("Package").filter(|name| wanted(name))?;
         Some(Package {
@@ -79,10 +82,12 @@ fn parse(text: &str, archive: &str, wanted: impl Fn(&str) -> bool) -> Vec<Packag
 
 /// Puts the newest package first; packages of one version are in the order of their names.
 pub(crate) fn newest_first(packages: &mut [Package]) {
-    packages.sort_by(|a, b| compare_versions(&b.version, &a.version).then_with(|| a.name.cmp(&b.name)));
+    packages
+        .sort_by(|a, b| compare_versions(&b.version, &a.version).then_with(|| a.name.cmp(&b.name)));
 }
 
-/// Debian's order of versions: runs of non-digits and of digits in turn, `~` before everything, letters before others.
+/// Debian's order of versions: runs of non-digits and of digits in turn, `~` before everything,
+/// letters before others.
 fn compare_versions(a: &str, b: &str) -> Ordering {
     let split = |version: &str| -> (u64, String) {
         match version.split_once(':') {
@@ -91,7 +96,8 @@ fn compare_versions(a: &str, b: &str) -> Ordering {
         }
     };
     let ((epoch_a, a), (epoch_b, b)) = (split(a), split(b));
-    // Of upstream and Debian revision the last hyphen is the border, and an absent revision counts as "0".
+    // Of upstream and Debian revision the last hyphen is the border, and an absent revision counts
+    // as "0".
     let halves = |version: &str| match version.rsplit_once('-') {
         Some((upstream, revision)) => (upstream.to_owned(), revision.to_owned()),
         None => (version.to_owned(), "0".to_owned()),
@@ -133,8 +139,9 @@ fn compare_parts(mut a: &[u8], mut b: &[u8]) -> Ordering {
 
 fn leading_number(text: &[u8]) -> (u64, &[u8]) {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let number =
-        text[..digits].iter().fold(0u64, |n, byte| n.saturating_mul(10).saturating_add(u64::from(byte - b'0')));
+    let number = text[..digits]
+        .iter()
+        .fold(0u64, |n, byte| n.saturating_mul(10).saturating_add(u64::from(byte - b'0')));
     (number, &text[digits..])
 }
 
@@ -157,15 +164,20 @@ pub(crate) fn unpack(package: &Package, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where downloads are kept, outside the checkout: `$XDG_CACHE_HOME/backscope`, or `~/.cache/backscope`.
+/// Where downloads are kept, outside the checkout: `$XDG_CACHE_HOME/backscope`, or
+/// `~/.cache/backscope`.
 ///
 /// # Errors
 /// If there is no home directory.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
-    let base = match std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute()) {
-        Some(dir) => dir,
-        None => std::env::home_dir().context("neither XDG_CACHE_HOME nor HOME is set")?.join(".cache"),
-    };
+    let base =
+        match std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute())
+        {
+            Some(dir) => dir,
+            None => std::env::home_dir()
+                .context("neither XDG_CACHE_HOME nor HOME is set")?
+                .join(".cache"),
+        };
     Ok(base.join("backscope"))
 }
 
@@ -195,7 +207,8 @@ SHA256: cc
 
     #[test]
     fn index_gives_wanted_packages() {
-        let mut packages = parse(INDEX, "https://example.org/debian", |name| name.starts_with("linux-image-"));
+        let mut packages =
+            parse(INDEX, "https://example.org/debian", |name| name.starts_with("linux-image-"));
         newest_first(&mut packages);
         let names: Vec<&str> = packages.iter().map(|p| p.name.as_str()).collect();
         assert_eq!(names, ["linux-image-6.1.0-10-cloud-amd64", "linux-image-6.1.0-9-cloud-amd64"]);
@@ -206,7 +219,16 @@ SHA256: cc
 
     #[test]
     fn versions_are_ordered_as_dpkg_orders_them() {
-        let ascending = ["1.0~rc1-1", "1.0-1~bpo12+1", "1.0-1", "1.0-1+b1", "1.0.1-1", "1.9-1", "1.10-1", "1:0.1-1"];
+        let ascending = [
+            "1.0~rc1-1",
+            "1.0-1~bpo12+1",
+            "1.0-1",
+            "1.0-1+b1",
+            "1.0.1-1",
+            "1.9-1",
+            "1.10-1",
+            "1:0.1-1",
+        ];
         for pair in ascending.windows(2) {
             assert_eq!(compare_versions(pair[0], pair[1]), Ordering::Less, "{pair:?}");
             assert_eq!(compare_versions(pair[1], pair[0]), Ordering::Greater, "{pair:?}");

@@ -1,4 +1,5 @@
-//! `cargo xtask demo`: a server with a tiny backlog that accepts too late, load on it, and `backscope watch` beside it.
+//! `cargo xtask demo`: a server with a tiny backlog that accepts too late, load on it, and
+//! `backscope watch` beside it.
 
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::Path;
@@ -25,7 +26,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let step = Step::start("building backscope and the demo servers");
     let mut build = step::cargo();
-    build.current_dir(step::root()).args(["build", "--quiet", "--bins", "-p", "backscope", "-p", "demo-servers"]);
+    build.current_dir(step::root()).args([
+        "build",
+        "--quiet",
+        "--bins",
+        "-p",
+        "backscope",
+        "-p",
+        "demo-servers",
+    ]);
     step::run(&mut build)?;
     step.done("built");
     let bin = step::target_dir().join("debug");
@@ -33,7 +42,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let (server, address) = start_server(args, &bin)?;
     eprintln!("==> the server is process {}, {address}: backlog {}", server.0.id(), args.backlog);
-    eprintln!("    it sleeps {} before each accept, and is offered connections at {}", args.accept_delay, args.rate);
+    eprintln!(
+        "    it sleeps {} before each accept, and is offered connections at {}",
+        args.accept_delay, args.rate
+    );
     let mut load = Command::new(bin.join("demo-servers"));
     load.args(["load", "--target", &address, "--rate", &args.rate, "--concurrency", "64"]);
     let _load = Background::start(load.stdout(Stdio::null()))?;
@@ -52,7 +64,8 @@ fn start_server(args: &Args, bin: &Path) -> Result<(Background, String)> {
     command.args(["slow-acceptor", "--listen", "127.0.0.1:0", "--backlog", &args.backlog]);
     command.args(["--accept-delay", &args.accept_delay]).stdout(Stdio::piped());
     let mut server = Background::start(&mut command)?;
-    let mut lines = BufReader::new(server.0.stdout.take().context("the server has no output")?).lines();
+    let mut lines =
+        BufReader::new(server.0.stdout.take().context("the server has no output")?).lines();
     let address = loop {
         let line = lines.next().context("the server ended before it listened")??;
         if let Some(address) = line.strip_prefix("listening on ") {
@@ -67,6 +80,7 @@ fn start_server(args: &Args, bin: &Path) -> Result<(Background, String)> {
 /// Lets Ctrl-C end what runs in the foreground, and this process then end the rest.
 fn outlive_interrupts() {
     extern "C" fn ignore(_signal: libc::c_int) {}
-    // SAFETY: the handler does nothing. Unlike SIG_IGN it is not inherited by the programs started here.
+    // SAFETY: the handler does nothing. Unlike SIG_IGN it is not inherited by the programs started
+    // here.
     unsafe { libc::signal(libc::SIGINT, ignore as *const () as libc::sighandler_t) };
 }

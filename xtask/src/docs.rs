@@ -1,4 +1,5 @@
-//! The documents hold what they promise: their links lead somewhere, and their commands are commands.
+//! The documents hold what they promise: their links lead somewhere, and their commands are
+//! commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,9 @@ fn documents() -> Vec<PathBuf> {
     for dir in ["", "docs", "docs/events"] {
         let entries = fs::read_dir(step::root().join(dir)).expect("a folder of documents");
         found.extend(
-            entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension() == Some("md".as_ref())),
+            entries
+                .map(|entry| entry.expect("an entry").path())
+                .filter(|path| path.extension() == Some("md".as_ref())),
         );
     }
     found
@@ -29,7 +32,9 @@ fn links_lead_somewhere() {
     let mut checked = 0;
     for document in documents() {
         let text = fs::read_to_string(&document).expect("a document");
-        for link in between(&text, "](", &[')', '#']).filter(|link| !link.is_empty() && !link.contains("://")) {
+        for link in between(&text, "](", &[')', '#'])
+            .filter(|link| !link.is_empty() && !link.contains("://"))
+        {
             let target = document.parent().unwrap_or(Path::new("")).join(link);
             assert!(target.exists(), "{}: {link}", document.display());
             checked += 1;
@@ -44,7 +49,8 @@ fn xtask_commands_are_commands() {
     for document in documents() {
         let text = fs::read_to_string(&document).expect("a document");
         for words in between(&text, "cargo xtask ", &['`', '\n', '#', ')']) {
-            let parsed = Cli::try_parse_from(std::iter::once("xtask").chain(words.split_whitespace()));
+            let parsed =
+                Cli::try_parse_from(std::iter::once("xtask").chain(words.split_whitespace()));
             assert!(parsed.is_ok(), "{}: cargo xtask {words}", document.display());
             checked += 1;
         }

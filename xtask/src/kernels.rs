@@ -38,8 +38,8 @@ pub(crate) struct Kernel {
 
 /// The newest kernel of a version (`6.1`, `7`), from the cache or from the Debian archive.
 ///
-/// What was fetched or asked for within a day is used as it is. After that the archive is asked again; if it does not
-/// answer, the cached kernel is used all the same.
+/// What was fetched or asked for within a day is used as it is. After that the archive is asked
+/// again; if it does not answer, the cached kernel is used all the same.
 ///
 /// # Errors
 /// If it is neither in the cache nor to be had, or was built without BTF.
@@ -74,7 +74,10 @@ pub(crate) fn ensure(version: &str) -> Result<Kernel> {
 }
 
 fn is_fresh(stamp: &Path) -> bool {
-    let age = fs::metadata(stamp).and_then(|meta| meta.modified()).ok().map(|at| SystemTime::now().duration_since(at));
+    let age = fs::metadata(stamp)
+        .and_then(|meta| meta.modified())
+        .ok()
+        .map(|at| SystemTime::now().duration_since(at));
     matches!(age, Some(Ok(age)) if age < FRESH)
 }
 
@@ -116,10 +119,12 @@ fn newest(version: &str) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// The release of the kernel in a package of that name. Since 7.0 it is in `linux-binary-*`, and `linux-image-*` of the
-/// same version only depends on that; the order of names puts the right one first.
+/// The release of the kernel in a package of that name. Since 7.0 it is in `linux-binary-*`, and
+/// `linux-image-*` of the same version only depends on that; the order of names puts the right one
+/// first.
 fn release(package: &str) -> Option<&str> {
-    let release = package.strip_prefix("linux-image-").or_else(|| package.strip_prefix("linux-binary-"))?;
+    let release =
+        package.strip_prefix("linux-image-").or_else(|| package.strip_prefix("linux-binary-"))?;
     release.ends_with(FLAVOUR).then_some(release)
 }
 
@@ -148,7 +153,8 @@ fn fetch_first(packages: &[Package], dir: &Path, cached: Option<&Kernel>) -> Res
 fn fetch(package: &Package, release: &str, dir: &Path) -> Result<Kernel> {
     let step = Step::start(format!("fetching {} {}", package.name, package.version));
     let unpacked = dir.join(format!("unpack-{}", std::process::id()));
-    let fetched = debian::unpack(package, &unpacked).and_then(|()| take_kernel(&unpacked, release, dir));
+    let fetched =
+        debian::unpack(package, &unpacked).and_then(|()| take_kernel(&unpacked, release, dir));
     let removed = fs::remove_dir_all(&unpacked);
     let kernel = fetched?;
     removed.with_context(|| format!("cannot remove {}", unpacked.display()))?;
@@ -182,7 +188,10 @@ mod tests {
     #[test]
     fn release_is_in_the_package_name() {
         assert_eq!(release("linux-image-6.1.0-50-cloud-amd64"), Some("6.1.0-50-cloud-amd64"));
-        assert_eq!(release("linux-binary-7.3.4+deb13-cloud-amd64"), Some("7.3.4+deb13-cloud-amd64"));
+        assert_eq!(
+            release("linux-binary-7.3.4+deb13-cloud-amd64"),
+            Some("7.3.4+deb13-cloud-amd64")
+        );
         for other in ["linux-image-6.1.0-50-amd64", "linux-image-6.1.0-50-cloud-amd64-dbg", "vim"] {
             assert_eq!(release(other), None);
         }

@@ -10,8 +10,29 @@ pub(crate) fn run() -> Result<()> {
         &["fmt", "--all", "--check"],
         &["fmt", "--manifest-path", "probes/Cargo.toml", "--check"],
         &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        &["clippy", "--quiet", "-p", "backscope", "--no-default-features", "--all-targets", "--", "-D", "warnings"],
-        &["clippy", "--quiet", "-p", "demo-servers", "--features", "webrtc", "--all-targets", "--", "-D", "warnings"],
+        &[
+            "clippy",
+            "--quiet",
+            "-p",
+            "backscope",
+            "--no-default-features",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        &[
+            "clippy",
+            "--quiet",
+            "-p",
+            "demo-servers",
+            "--features",
+            "webrtc",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
     ];
     for words in commands {
         let step = Step::start(format_args!("cargo {}", words.join(" ")));

@@ -36,9 +36,11 @@ fn fetch(version: &str, release: &str, unpacked: &Path, module: &Path) -> Result
     let names = [format!("linux-modules-{release}"), format!("linux-image-{release}")];
     let mut refused = Vec::new();
     for suite in kernels::suites(version) {
-        let packages = debian::index(suite, |name| names.iter().any(|wanted| wanted == name)).unwrap_or_default();
+        let packages = debian::index(suite, |name| names.iter().any(|wanted| wanted == name))
+            .unwrap_or_default();
         for package in packages {
-            match debian::unpack(&package, unpacked).and_then(|()| take(unpacked, release, module)) {
+            match debian::unpack(&package, unpacked).and_then(|()| take(unpacked, release, module))
+            {
                 Ok(()) => return Ok(()),
                 Err(error) => refused.push(format!("{}: {error:#}", package.name)),
             }
@@ -47,7 +49,8 @@ fn fetch(version: &str, release: &str, unpacked: &Path, module: &Path) -> Result
     bail!("no package has it: {}", refused.join("; "))
 }
 
-/// Puts the module from the unpacked package into its place, decompressed: not every kernel could do that itself.
+/// Puts the module from the unpacked package into its place, decompressed: not every kernel could
+/// do that itself.
 fn take(unpacked: &Path, release: &str, module: &Path) -> Result<()> {
     const PLACES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
     for place in PLACES {
@@ -57,7 +60,8 @@ fn take(unpacked: &Path, release: &str, module: &Path) -> Result<()> {
             step::run(Command::new("xz").arg("--decompress").arg(&packed))?;
         }
         if plain.exists() {
-            fs::rename(&plain, module).with_context(|| format!("cannot write {}", module.display()))?;
+            fs::rename(&plain, module)
+                .with_context(|| format!("cannot write {}", module.display()))?;
             return Ok(());
         }
     }

@@ -1,4 +1,5 @@
-//! `cargo xtask picture`: the pictures of the TUI in the documentation, rendered from the real view.
+//! `cargo xtask picture`: the pictures of the TUI in the documentation, rendered from the real
+//! view.
 
 use std::fs;
 
@@ -30,7 +31,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn draw(file: &str, of: &[&str], check: bool) -> Result<()> {
     let step = Step::start("rendering a picture of the TUI");
     let mut cargo = step::cargo();
-    cargo.current_dir(step::root()).args(["run", "--quiet", "-p", "backscope", "--example", "picture", "--"]).args(of);
+    cargo
+        .current_dir(step::root())
+        .args(["run", "--quiet", "-p", "backscope", "--example", "picture", "--"])
+        .args(of);
     let svg = step::output(&mut cargo)?;
     if !svg.starts_with('<') {
         bail!("the example `picture` printed no SVG");

@@ -35,7 +35,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(dir) = prebuilt.parent() {
         fs::create_dir_all(dir)?;
     }
-    fs::write(&prebuilt, &object).with_context(|| format!("cannot write {}", prebuilt.display()))?;
+    fs::write(&prebuilt, &object)
+        .with_context(|| format!("cannot write {}", prebuilt.display()))?;
     eprintln!("    wrote {PREBUILT}, {} bytes", object.len());
     Ok(())
 }
@@ -91,14 +92,26 @@ fn compile() -> Result<Vec<u8>> {
     step::run(step::cargo().args(["fetch", "--quiet", "--locked"]).current_dir(&dir))?;
     let mut cargo = step::cargo();
     for (name, _) in std::env::vars_os() {
-        if ["CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_TARGET_"].iter().any(|p| name.to_string_lossy().starts_with(p)) {
+        if ["CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_TARGET_"]
+            .iter()
+            .any(|p| name.to_string_lossy().starts_with(p))
+        {
             cargo.env_remove(name);
         }
     }
     let target_dir = step::target_dir().join("probes");
     cargo
         .current_dir(&dir)
-        .args(["build", "--quiet", "--release", "--locked", "--target", TARGET, "-Z", "build-std=core"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--locked",
+            "--target",
+            TARGET,
+            "-Z",
+            "build-std=core",
+        ])
         .arg("--target-dir")
         .arg(&target_dir)
         // `build-std` is unstable; this lets the pinned stable compiler do it.
@@ -113,12 +126,16 @@ fn compile() -> Result<Vec<u8>> {
     Ok(object)
 }
 
-/// Flags for every crate of the probes, separated as `CARGO_ENCODED_RUSTFLAGS` wants it. Source paths are in the
-/// object's BTF, for the verifier's log, so they are made the same on every machine: relative names of files that do not
-/// exist, since LLVM would embed the text of those that do.
+/// Flags for every crate of the probes, separated as `CARGO_ENCODED_RUSTFLAGS` wants it. Source
+/// paths are in the object's BTF, for the verifier's log, so they are made the same on every
+/// machine: relative names of files that do not exist, since LLVM would embed the text of those
+/// that do.
 fn rustflags() -> Result<OsString> {
-    let mut flags: Vec<OsString> =
-        vec!["--cfg=bpf_target_arch=\"x86_64\"".into(), "-Cdebuginfo=2".into(), "-Clink-arg=--btf".into()];
+    let mut flags: Vec<OsString> = vec![
+        "--cfg=bpf_target_arch=\"x86_64\"".into(),
+        "-Cdebuginfo=2".into(),
+        "-Clink-arg=--btf".into(),
+    ];
     let mut remap = |from: &Path, to: &str| {
         let mut flag = OsString::from("--remap-path-prefix=");
         flag.push(from);
@@ -128,7 +145,8 @@ fn rustflags() -> Result<OsString> {
     remap(&step::root(), "backscope");
     remap(&rust_src()?, "rust");
     let registry = cargo_home()?.join("registry/src");
-    let entries = fs::read_dir(&registry).with_context(|| format!("cannot list {}", registry.display()))?;
+    let entries =
+        fs::read_dir(&registry).with_context(|| format!("cannot list {}", registry.display()))?;
     for entry in entries {
         remap(&entry?.path(), "registry");
     }
@@ -146,10 +164,12 @@ fn cargo_home() -> Result<PathBuf> {
 fn strip(linked: &[u8]) -> Result<Vec<u8>> {
     let mut builder = Builder::read(linked).context("the linker's output is no ELF object")?;
     for section in &mut builder.sections {
-        section.delete = section.name.starts_with(b".debug_") || section.name.starts_with(b".rel.debug_");
+        section.delete =
+            section.name.starts_with(b".debug_") || section.name.starts_with(b".rel.debug_");
     }
     builder.delete_orphans();
-    // LLVM puts the names of the sections and those of the symbols in one table; the writer needs two.
+    // LLVM puts the names of the sections and those of the symbols in one table; the writer needs
+    // two.
     let names = builder.sections.add();
     names.name = b".shstrtab".as_slice().into();
     names.sh_type = SHT_STRTAB;
@@ -162,12 +182,17 @@ fn strip(linked: &[u8]) -> Result<Vec<u8>> {
 /// # Errors
 /// If the committed object differs from the one just compiled.
 fn compare(object: &[u8], prebuilt: &Path) -> Result<()> {
-    let committed = fs::read(prebuilt).with_context(|| format!("cannot read {}", prebuilt.display()))?;
+    let committed =
+        fs::read(prebuilt).with_context(|| format!("cannot read {}", prebuilt.display()))?;
     if committed == object {
         eprintln!("    {PREBUILT} is what the source gives");
         return Ok(());
     }
-    let differs = committed.iter().zip(object).position(|(a, b)| a != b).unwrap_or(committed.len().min(object.len()));
+    let differs = committed
+        .iter()
+        .zip(object)
+        .position(|(a, b)| a != b)
+        .unwrap_or(committed.len().min(object.len()));
     bail!(
         "{PREBUILT} ({} bytes) is not what the source gives ({} bytes): first difference at byte {differs}.\n\
          Run `cargo xtask probes` and commit the object together with the source.",

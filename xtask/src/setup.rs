@@ -1,5 +1,5 @@
-//! `cargo xtask setup`: installs what building and testing need. Says each thing before it does it; what is there
-//! already is left alone.
+//! `cargo xtask setup`: installs what building and testing need. Says each thing before it does it;
+//! what is there already is left alone.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,11 +14,12 @@ use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
 use crate::servers;
 use crate::step::{self, Step};
 
-/// A file that shows that a package is installed (a program by its name alone; `*` at the end stands for a version), and
-/// the package.
+/// A file that shows that a package is installed (a program by its name alone; `*` at the end
+/// stands for a version), and the package.
 type Need = (&'static str, &'static str);
 
-const BUILD: [Need; 4] = [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
+const BUILD: [Need; 4] =
+    [("cc", "gcc"), ("curl", "curl"), ("xz", "xz-utils"), ("dpkg-deb", "dpkg")];
 const SERVERS: [Need; 26] = [
     ("python3", "python3"),
     ("nginx", "nginx"),
@@ -50,13 +51,14 @@ const SERVERS: [Need; 26] = [
     ("chromium", "chromium"),
     ("ip", "iproute2"),
 ];
-const VM: [Need; 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
+const VM: [Need; 2] =
+    [("qemu-system-x86_64", "qemu-system-x86"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
 
 /// Suites that may have the source of the pinned compiler.
 const RUST_SRC_SUITES: [&str; 4] = ["trixie-backports", "trixie", "forky", "sid"];
 
-/// Installs packages without letting Debian start the services in them: the policy is what package scripts ask, and it
-/// is gone again whatever happens.
+/// Installs packages without letting Debian start the services in them: the policy is what package
+/// scripts ask, and it is gone again whatever happens.
 const INSTALL: &str = r#"
 set -e
 if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -119,8 +121,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn is_there((file, _): &Need) -> bool {
-    if let Some((directory, begin)) = file.strip_suffix('*').and_then(|begin| begin.rsplit_once('/')) {
-        let mut names = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    if let Some((directory, begin)) =
+        file.strip_suffix('*').and_then(|begin| begin.rsplit_once('/'))
+    {
+        let mut names =
+            fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
         return names.any(|name| name.to_string_lossy().starts_with(begin));
     }
     if file.starts_with('/') { Path::new(file).exists() } else { step::which(file).is_some() }
@@ -146,8 +151,13 @@ fn packages(needs: &[Need]) -> Result<()> {
     if !step::is_root() && step::which("sudo").is_none() {
         bail!("there is no sudo: install as root: apt-get install {}", packages.join(" "));
     }
-    let step = Step::start(format!("installing with apt-get, without starting services: {}", packages.join(" ")));
-    step::run(step::privileged("sh", "install packages").args(["-c", INSTALL, "sh"]).args(&packages))?;
+    let step = Step::start(format!(
+        "installing with apt-get, without starting services: {}",
+        packages.join(" ")
+    ));
+    step::run(
+        step::privileged("sh", "install packages").args(["-c", INSTALL, "sh"]).args(&packages),
+    )?;
     if let Some((file, package)) = missing.iter().copied().find(|need| !is_there(need)) {
         bail!("apt-get installed {package}, and still there is no {file}");
     }
@@ -184,7 +194,9 @@ fn rust_src() -> Result<()> {
                 step.done("added");
                 return Ok(());
             }
-            Ok(()) => step.done("rustup says it is there, and it is not where this compiler looks for it"),
+            Ok(()) => {
+                step.done("rustup says it is there, and it is not where this compiler looks for it")
+            }
             Err(error) => step.done(format_args!("rustup did not: {error:#}")),
         }
     }
@@ -207,7 +219,9 @@ fn rust_src_from_debian() -> Result<std::path::PathBuf> {
         match debian::index(suite, |name| name == "rust-src") {
             Ok(packages) => {
                 let version = format!("{RUSTC_VERSION}+");
-                if let Some(package) = packages.iter().find(|package| package.version.starts_with(&version)) {
+                if let Some(package) =
+                    packages.iter().find(|package| package.version.starts_with(&version))
+                {
                     debian::unpack(package, &cache)?;
                     return Ok(source);
                 }
@@ -215,7 +229,11 @@ fn rust_src_from_debian() -> Result<std::path::PathBuf> {
             Err(error) => silent.push(format!("{error:#}")),
         }
     }
-    bail!("Debian has no rust-src {RUSTC_VERSION} in {} {}", RUST_SRC_SUITES.join(", "), silent.join("; "))
+    bail!(
+        "Debian has no rust-src {RUSTC_VERSION} in {} {}",
+        RUST_SRC_SUITES.join(", "),
+        silent.join("; ")
+    )
 }
 
 /// Links the source into the sysroot, where cargo looks for it.
@@ -231,8 +249,17 @@ fn link(source: &Path, place: &Path) -> Result<()> {
     };
     if let Err(error) = linked() {
         eprintln!("    cannot link {} as this user: {error}", place.display());
-        step::run(step::privileged("mkdir", "make a directory in the sysroot").arg("-p").args(place.parent()))?;
-        step::run(step::privileged("ln", "link rust-src into the sysroot").arg("-sfn").arg(source).arg(place))?;
+        step::run(
+            step::privileged("mkdir", "make a directory in the sysroot")
+                .arg("-p")
+                .args(place.parent()),
+        )?;
+        step::run(
+            step::privileged("ln", "link rust-src into the sysroot")
+                .arg("-sfn")
+                .arg(source)
+                .arg(place),
+        )?;
     }
     Ok(())
 }
@@ -243,23 +270,37 @@ fn bpf_linker() -> Result<()> {
             eprintln!("    already there: bpf-linker {BPF_LINKER_VERSION}");
             return Ok(());
         }
-        Some(version) => eprintln!("    bpf-linker is {version}, and the probes are linked with {BPF_LINKER_VERSION}"),
+        Some(version) => eprintln!(
+            "    bpf-linker is {version}, and the probes are linked with {BPF_LINKER_VERSION}"
+        ),
         None => {}
     }
-    let step = Step::start(format!("building bpf-linker {BPF_LINKER_VERSION}, which takes some minutes"));
+    let step =
+        Step::start(format!("building bpf-linker {BPF_LINKER_VERSION}, which takes some minutes"));
     let mut cargo = step::cargo();
-    step::run(cargo.args(["install", "--quiet", "--locked", "bpf-linker", "--version", BPF_LINKER_VERSION]))?;
-    probes::bpf_linker_version().context("bpf-linker is installed, but cargo's bin directory is not in PATH")?;
+    step::run(cargo.args([
+        "install",
+        "--quiet",
+        "--locked",
+        "bpf-linker",
+        "--version",
+        BPF_LINKER_VERSION,
+    ]))?;
+    probes::bpf_linker_version()
+        .context("bpf-linker is installed, but cargo's bin directory is not in PATH")?;
     step.done("installed");
     Ok(())
 }
 
-/// A kernel that cannot be had is reported here, and as skipped when the tests run; the others are tested all the same.
+/// A kernel that cannot be had is reported here, and as skipped when the tests run; the others are
+/// tested all the same.
 fn test_kernels() {
     for version in kernels::default_versions() {
         match kernels::ensure(&version) {
             Ok(kernel) => eprintln!("    kernel {version}: {}", kernel.release),
-            Err(error) => eprintln!("    kernel {version}: NOT TO BE HAD, its tests will be skipped: {error:#}"),
+            Err(error) => eprintln!(
+                "    kernel {version}: NOT TO BE HAD, its tests will be skipped: {error:#}"
+            ),
         }
     }
 }

@@ -60,7 +60,10 @@ mod tests {
 
     #[test]
     fn quartiles_lie_between_neighbours() {
-        assert_eq!(Spread::of([4.0, 1.0, 3.0, 2.0]), Some(Spread { low: 1.75, median: 2.5, high: 3.25 }));
+        assert_eq!(
+            Spread::of([4.0, 1.0, 3.0, 2.0]),
+            Some(Spread { low: 1.75, median: 2.5, high: 3.25 })
+        );
         let tenths = Spread::wide((0..=10).map(f64::from));
         assert_eq!(tenths, Some(Spread { low: 1.0, median: 5.0, high: 9.0 }));
         assert_eq!(Spread::of([7.0]), Some(Spread { low: 7.0, median: 7.0, high: 7.0 }));
@@ -69,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_drift_of_both_sides_leaves_the_ratio_alone() {
-        let ratio = Spread::of_ratios(&[(10.0, 11.0), (20.0, 22.0), (40.0, 44.0)]).expect("three pairs");
+        let ratio =
+            Spread::of_ratios(&[(10.0, 11.0), (20.0, 22.0), (40.0, 44.0)]).expect("three pairs");
         assert!((ratio.median - 1.1).abs() < 1e-9, "{ratio:?}");
     }
 }

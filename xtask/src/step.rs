@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-/// A step that takes long enough to be announced; says how long it took when [`Step::done`] is called.
+/// A step that takes long enough to be announced; says how long it took when [`Step::done`] is
+/// called.
 pub(crate) struct Step {
     started: Instant,
 }
@@ -27,7 +28,8 @@ impl Step {
 
 /// The top of the checkout.
 pub(crate) fn root() -> PathBuf {
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let manifest =
+        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let manifest = PathBuf::from(manifest);
     manifest.parent().map(Path::to_path_buf).unwrap_or(manifest)
 }
@@ -71,7 +73,10 @@ pub(crate) fn privileged(program: impl AsRef<OsStr>, what_for: &str) -> Command 
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let administrators = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(administrators).map(|dir| dir.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .chain(administrators)
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
 }
 
 /// A command as one would type it.
@@ -102,7 +107,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let out = command.output().with_context(|| format!("cannot start `{}`", shown(command)))?;
     if !out.status.success() {
-        bail!("`{}` failed: {}\n{}", shown(command), out.status, String::from_utf8_lossy(&out.stderr).trim_end());
+        bail!(
+            "`{}` failed: {}\n{}",
+            shown(command),
+            out.status,
+            String::from_utf8_lossy(&out.stderr).trim_end()
+        );
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }

@@ -62,9 +62,15 @@ impl Tally {
     fn read(&mut self, line: &str) {
         if let Some(summary) = verdict::parse_summary(line) {
             self.counts += summary;
-        } else if line.starts_with("case ") || (line.starts_with("---- ") && line.ends_with(" stdout ----")) {
+        } else if line.starts_with("case ")
+            || (line.starts_with("---- ") && line.ends_with(" stdout ----"))
+        {
             // Of an end-to-end case, and how libtest begins what a failed test printed.
-            self.told.push(line.trim_end_matches(" stdout ----").replacen("---- ", "unit test failed: ", 1));
+            self.told.push(line.trim_end_matches(" stdout ----").replacen(
+                "---- ",
+                "unit test failed: ",
+                1,
+            ));
         }
     }
 }
@@ -92,14 +98,24 @@ fn unit_tests() -> Result<Tally> {
 fn end_to_end() -> Result<Tally> {
     let step = Step::start("building the agent, the demo servers and the end-to-end tests");
     let mut build = step::cargo();
-    build.current_dir(step::root()).args(["build", "--quiet", "--bins", "-p", "backscope", "-p", "demo-servers"]);
+    build.current_dir(step::root()).args([
+        "build",
+        "--quiet",
+        "--bins",
+        "-p",
+        "backscope",
+        "-p",
+        "demo-servers",
+    ]);
     step::run(&mut build)?;
     let test = e2e_binary()?;
     step.done("built");
     let step = Step::start("end-to-end tests on this kernel");
     let mut e2e = step::privileged(&test, "load BPF programs in the end-to-end tests");
-    // Cases mostly wait, however few processors there are; those that need the machine for themselves see to that.
-    let tally = counted(e2e.current_dir(step::root()).arg("--test-threads=4"), &mut std::io::stdout())?;
+    // Cases mostly wait, however few processors there are; those that need the machine for
+    // themselves see to that.
+    let tally =
+        counted(e2e.current_dir(step::root()).arg("--test-threads=4"), &mut std::io::stdout())?;
     step.done(tally.counts);
     Ok(tally)
 }
@@ -107,10 +123,20 @@ fn end_to_end() -> Result<Tally> {
 /// Builds the test binary and returns where cargo put it.
 fn e2e_binary() -> Result<PathBuf> {
     let mut build = step::cargo();
-    build.current_dir(step::root()).args(["test", "--no-run", "-p", "backscope-tests", "--test", "e2e"]);
+    build.current_dir(step::root()).args([
+        "test",
+        "--no-run",
+        "-p",
+        "backscope-tests",
+        "--test",
+        "e2e",
+    ]);
     build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let messages = step::output(&mut build)?;
-    let path = messages.lines().find_map(executable).context("cargo names no executable for the test `e2e`")?;
+    let path = messages
+        .lines()
+        .find_map(executable)
+        .context("cargo names no executable for the test `e2e`")?;
     Ok(path.into())
 }
 
@@ -131,7 +157,10 @@ fn executable(message: &str) -> Option<String> {
 /// If they fail without a summary that says so: they did not compile, or broke off.
 fn counted(command: &mut Command, show: &mut impl Write) -> Result<Tally> {
     let shown = step::shown(command);
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{shown}`"))?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{shown}`"))?;
     let output = BufReader::new(child.stdout.take().context("the tests have no output")?);
     let mut tally = Tally::default();
     for line in output.split(b'\n') {
@@ -157,24 +186,32 @@ mod tests {
     fn executable_of_a_test() {
         let test = r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"e2e"},"executable":"/t/e2e-1"}"#;
         assert_eq!(executable(test).as_deref(), Some("/t/e2e-1"));
-        let library = r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}"#;
+        let library =
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}"#;
         assert_eq!(executable(library), None);
     }
 
     #[test]
     fn failures_are_repeated() {
         let mut tally = Tally::default();
-        for line in
-            ["running 3 tests", "---- model::waits stdout ----", "case passed alone: a::b: too late", "failures:"]
-        {
+        for line in [
+            "running 3 tests",
+            "---- model::waits stdout ----",
+            "case passed alone: a::b: too late",
+            "failures:",
+        ] {
             tally.read(line);
         }
-        assert_eq!(tally.told, ["unit test failed: model::waits", "case passed alone: a::b: too late"]);
+        assert_eq!(
+            tally.told,
+            ["unit test failed: model::waits", "case passed alone: a::b: too late"]
+        );
     }
 
     #[test]
     fn summaries_are_added_up_and_a_crash_is_no_success() {
-        let line = "echo 'test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'";
+        let line =
+            "echo 'test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'";
         let mut shown = Vec::new();
         let mut sh = |script: String| counted(Command::new("sh").args(["-c", &script]), &mut shown);
         let twice = sh(format!("{line}; {line}")).expect("both succeed");

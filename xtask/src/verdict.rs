@@ -46,7 +46,12 @@ pub(crate) fn parse(line: &str) -> Option<Line> {
     }
     // The kernel's own messages may have left the cursor in mid-line.
     let start = line.find("VERDICT")?;
-    Some(line[start..].strip_prefix("VERDICT ").and_then(verdict).map_or(Line::Garbled, Line::Verdict))
+    Some(
+        line[start..]
+            .strip_prefix("VERDICT ")
+            .and_then(verdict)
+            .map_or(Line::Garbled, Line::Verdict),
+    )
 }
 
 fn verdict(words: &str) -> Option<Verdict> {
@@ -123,8 +128,12 @@ mod tests {
             millis: 1200,
             reason: "expected 3, got 2".into(),
         };
-        assert_eq!(parse("VERDICT fail watch::overflow 1200 expected 3, got 2\r"), Some(Line::Verdict(fail)));
-        let pass = Verdict { outcome: Outcome::Pass, test: "a".into(), millis: 0, reason: String::new() };
+        assert_eq!(
+            parse("VERDICT fail watch::overflow 1200 expected 3, got 2\r"),
+            Some(Line::Verdict(fail))
+        );
+        let pass =
+            Verdict { outcome: Outcome::Pass, test: "a".into(), millis: 0, reason: String::new() };
         assert_eq!(parse("VERDICT pass a 0"), Some(Line::Verdict(pass.clone())));
         assert_eq!(parse("[    1.5] noise VERDICT pass a 0"), Some(Line::Verdict(pass)));
         assert_eq!(parse("VERDICTS begin"), Some(Line::Begin));
@@ -134,7 +143,13 @@ mod tests {
 
     #[test]
     fn a_garbled_verdict_is_not_overlooked() {
-        for line in ["VERDICT", "VERDICT maybe a 1", "VERDICT pass a", "VERDICT pass a soon", "VERDICTS don"] {
+        for line in [
+            "VERDICT",
+            "VERDICT maybe a 1",
+            "VERDICT pass a",
+            "VERDICT pass a soon",
+            "VERDICTS don",
+        ] {
             assert_eq!(parse(line), Some(Line::Garbled), "{line}");
         }
     }

@@ -19,8 +19,11 @@ use crate::verdict::{Counts, Outcome};
 /// The target whose C library can be linked statically.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Binaries of the virtual machine: what cargo calls them, and where they go.
-const BINARIES: [(&str, &str); 3] =
-    [("backscope-vm-init", "init"), ("backscope", "bin/backscope"), ("demo-servers", "bin/demo-servers")];
+const BINARIES: [(&str, &str); 3] = [
+    ("backscope-vm-init", "init"),
+    ("backscope", "bin/backscope"),
+    ("demo-servers", "bin/demo-servers"),
+];
 const DIRECTORIES: [&str; 7] = ["bin", "dev", "proc", "root", "run", "sys", "tmp"];
 
 #[derive(clap::Args)]
@@ -49,7 +52,8 @@ impl Args {
     }
 }
 
-/// Boots one kernel and lets it measure what watching costs, in instructions. Returns its release and what it said.
+/// Boots one kernel and lets it measure what watching costs, in instructions. Returns its release
+/// and what it said.
 ///
 /// # Errors
 /// If there is no such kernel, or the machine did not come to its end.
@@ -58,8 +62,14 @@ pub(crate) fn measure_costs(version: &str) -> Result<(String, Run)> {
     let kernel = kernels::ensure(version)?;
     let log = step::target_dir().join("vm/logs").join(format!("{version}-costs.log"));
     let timeout = Duration::from_secs(600);
-    let machine =
-        Machine { version, vmlinuz: &kernel.vmlinuz, initramfs: &initramfs, job: Job::Costs, timeout, log: &log };
+    let machine = Machine {
+        version,
+        vmlinuz: &kernel.vmlinuz,
+        initramfs: &initramfs,
+        job: Job::Costs,
+        timeout,
+        log: &log,
+    };
     let run = qemu::run(&machine)?;
     match &run.fault {
         Some(fault) => bail!("kernel {version}: {fault}"),
@@ -94,14 +104,19 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 /// If no machine can be run at all.
 pub(crate) fn run_all(args: &Args) -> Result<Counts> {
     if !cfg!(target_arch = "x86_64") {
-        bail!("the virtual machines are x86-64, and the tests are built for the machine they are built on");
+        bail!(
+            "the virtual machines are x86-64, and the tests are built for the machine they are built on"
+        );
     }
     if let Some(filter) = &args.filter
         && filter.chars().any(|c| c.is_whitespace() || c == '"')
     {
-        bail!("the filter `{filter}` cannot be passed to the kernel: it has a blank or a quotation mark");
+        bail!(
+            "the filter `{filter}` cannot be passed to the kernel: it has a blank or a quotation mark"
+        );
     }
-    let versions = if args.kernels.is_empty() { kernels::default_versions() } else { args.kernels.clone() };
+    let versions =
+        if args.kernels.is_empty() { kernels::default_versions() } else { args.kernels.clone() };
     let initramfs = pack(&build("vm")?)?;
     let reports = boot_all(args, &versions, &initramfs);
     print_table(&reports);
@@ -113,7 +128,14 @@ fn build(profile: &str) -> Result<PathBuf> {
     let step = Step::start("building static binaries for the virtual machines");
     let target_dir = step::target_dir().join("vm");
     let mut cargo = step::cargo();
-    cargo.current_dir(step::root()).args(["build", "--quiet", "--profile", profile, "--target", TARGET]);
+    cargo.current_dir(step::root()).args([
+        "build",
+        "--quiet",
+        "--profile",
+        profile,
+        "--target",
+        TARGET,
+    ]);
     cargo.arg("--target-dir").arg(&target_dir);
     for (name, _) in BINARIES {
         cargo.args(["--bin", name]);
@@ -138,14 +160,17 @@ fn pack(built: &Path) -> Result<PathBuf> {
         archive.executable(name, &content);
     }
     let path = built.join("initramfs.cpio");
-    fs::write(&path, archive.finish()).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, archive.finish())
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
-/// Boots the kernels, as many at once as asked for, and reports in the order of the versions. The last begin first: newer
-/// kernels can do more, and have more to do, and what takes longest is not to be waited for alone.
+/// Boots the kernels, as many at once as asked for, and reports in the order of the versions. The
+/// last begin first: newer kernels can do more, and have more to do, and what takes longest is not
+/// to be waited for alone.
 fn boot_all(args: &Args, versions: &[String], initramfs: &Path) -> Vec<Report> {
-    let waiting: Mutex<VecDeque<(usize, &String)>> = Mutex::new(versions.iter().enumerate().collect());
+    let waiting: Mutex<VecDeque<(usize, &String)>> =
+        Mutex::new(versions.iter().enumerate().collect());
     let next = || waiting.lock().ok()?.pop_back();
     let worker = || {
         let mut reports = Vec::new();
@@ -163,7 +188,11 @@ fn boot_all(args: &Args, versions: &[String], initramfs: &Path) -> Vec<Report> {
 }
 
 fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
-    let report = |release: &str, result| Report { version: version.to_owned(), release: release.to_owned(), result };
+    let report = |release: &str, result| Report {
+        version: version.to_owned(),
+        release: release.to_owned(),
+        result,
+    };
     let kernel = match kernels::ensure(version) {
         Ok(kernel) => kernel,
         Err(error) => return report("", Ran::Skipped(format!("{error:#}"))),
@@ -172,7 +201,9 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
     let initramfs = match with_modules(version, &kernel, initramfs) {
         Ok(initramfs) => initramfs,
         Err(error) => {
-            eprintln!("    kernel {version}: without a TUN device, whose tests will be skipped: {error:#}");
+            eprintln!(
+                "    kernel {version}: without a TUN device, whose tests will be skipped: {error:#}"
+            );
             initramfs.to_owned()
         }
     };
@@ -185,7 +216,8 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
         timeout: Duration::from_secs(args.timeout),
         log: &log,
     };
-    let not_run = |error| Run { verdicts: Vec::new(), fault: Some(format!("{error:#}")), booted: false };
+    let not_run =
+        |error| Run { verdicts: Vec::new(), fault: Some(format!("{error:#}")), booted: false };
     let begin = Instant::now();
     let run = qemu::run(&machine).unwrap_or_else(not_run);
     let took = begin.elapsed();
@@ -198,7 +230,8 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
     report(&kernel.release, Ran::Yes { run, took, log })
 }
 
-/// Adds the kernel's own modules to the root file system: the kernel unpacks one archive after another.
+/// Adds the kernel's own modules to the root file system: the kernel unpacks one archive after
+/// another.
 fn with_modules(version: &str, kernel: &Kernel, initramfs: &Path) -> Result<PathBuf> {
     let mut modules = cpio::Archive::default();
     modules.directory("modules");
@@ -211,13 +244,18 @@ fn with_modules(version: &str, kernel: &Kernel, initramfs: &Path) -> Result<Path
 }
 
 fn print_table(reports: &[Report]) {
-    println!("\n{:<8} {:<34} {:>6} {:>6} {:>7} {:>7}", "KERNEL", "RELEASE", "PASSED", "FAILED", "SKIPPED", "TIME");
+    println!(
+        "\n{:<8} {:<34} {:>6} {:>6} {:>7} {:>7}",
+        "KERNEL", "RELEASE", "PASSED", "FAILED", "SKIPPED", "TIME"
+    );
     for Report { version, release, result } in reports {
         match result {
             Ran::Yes { run, took, .. } => {
                 let Counts { passed, failed, skipped } = run.counts();
                 let took = took.as_secs();
-                println!("{version:<8} {release:<34} {passed:>6} {failed:>6} {skipped:>7} {took:>5} s");
+                println!(
+                    "{version:<8} {release:<34} {passed:>6} {failed:>6} {skipped:>7} {took:>5} s"
+                );
             }
             Ran::Skipped(_) => println!("{version:<8} SKIPPED: this kernel was not tested"),
         }

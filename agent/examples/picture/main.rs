@@ -1,7 +1,8 @@
 //! Draws a scene with the real view and writes the picture, an SVG, to standard output.
 //!
-//! `cargo run --example picture > docs/watch.svg`; `-- 160 50` for another size, `-- 100 30 connections` for another
-//! screen (queues, connections, connection, threads, findings), `--text` at the end for plain text.
+//! `cargo run --example picture > docs/watch.svg`; `-- 160 50` for another size, `-- 100 30
+//! connections` for another screen (queues, connections, connection, threads, findings), `--text`
+//! at the end for plain text.
 
 mod scene;
 mod svg;

@@ -1,11 +1,12 @@
-//! The incident that the screens are drawn for: one thread accepts 41 connections a second, 59 arrive, and the accept
-//! queue has run full. Shared with the tests of the screen.
+//! The incident that the screens are drawn for: one thread accepts 41 connections a second, 59
+//! arrive, and the accept queue has run full. Shared with the tests of the screen.
 
 use std::net::SocketAddr;
 
 use backscope::model::event::Stage;
 use backscope::model::snapshot::{
-    Acceptor, Finding, ListenerView, Owner, Rates, Severity, Snapshot, StreamEntry, StreamKind, Totals, WaitView,
+    Acceptor, Finding, ListenerView, LogEntry, Owner, Rates, Severity, Snapshot, StreamKind,
+    Totals, WaitView,
 };
 
 const ATTACH_NS: u64 = 1_000_000_000_000;
@@ -31,7 +32,7 @@ pub(crate) fn incident() -> Snapshot {
         datagrams: Vec::new(),
         datagrams_open: 0,
         unix: Vec::new(),
-        stream: stream(),
+        event_log: event_log(),
         findings: vec![finding()],
         notices: Vec::new(),
     }
@@ -44,8 +45,10 @@ fn address(text: &str) -> SocketAddr {
 /// The listener whose queue is full.
 fn overflowing() -> ListenerView {
     const PERIODS: u32 = 96;
-    // The load steps up after a third of the time; the queue fills at the difference and then refuses the rest.
-    let arrivals: Vec<u32> = (0..PERIODS).map(|at| if at < 30 { 9 } else { 14 } + at * 7 % 3).collect();
+    // The load steps up after a third of the time; the queue fills at the difference and then
+    // refuses the rest.
+    let arrivals: Vec<u32> =
+        (0..PERIODS).map(|at| if at < 30 { 9 } else { 14 } + at * 7 % 3).collect();
     let accepts: Vec<u32> = (0..PERIODS).map(|at| 9 + at * 5 % 3).collect();
     let mut depth_history = Vec::new();
     let mut overflow_history = Vec::new();
@@ -56,7 +59,11 @@ fn overflowing() -> ListenerView {
         depth = (depth + growth).min(512);
         depth_history.push(depth);
     }
-    let arrival_history = arrivals.iter().zip(&overflow_history).map(|(all, refused)| all - refused.min(all)).collect();
+    let arrival_history = arrivals
+        .iter()
+        .zip(&overflow_history)
+        .map(|(all, refused)| all - refused.min(all))
+        .collect();
     ListenerView {
         sock: 1,
         local: address("0.0.0.0:8080"),
@@ -116,7 +123,8 @@ fn overflowing() -> ListenerView {
 
 /// A listener with nothing wrong.
 pub(crate) fn calm() -> ListenerView {
-    let history: Vec<u32> = (0..96).map(|at| u32::from(at % 7 == 3) + u32::from(at % 19 == 2)).collect();
+    let history: Vec<u32> =
+        (0..96).map(|at| u32::from(at % 7 == 3) + u32::from(at % 19 == 2)).collect();
     ListenerView {
         sock: 2,
         local: address("127.0.0.1:9090"),
@@ -191,7 +199,7 @@ fn finding() -> Finding {
     }
 }
 
-fn stream() -> Vec<StreamEntry> {
+fn event_log() -> Vec<LogEntry> {
     let mut out = Vec::new();
     for at in 0..60_u64 {
         let ts_ns = ATTACH_NS + 11_300_000_000 + at * 20_000_000 + at * at % 17 * 1_000_000;
@@ -205,7 +213,7 @@ fn stream() -> Vec<StreamEntry> {
         } else {
             (1, accept(peer, 1_180_000 + at * 400, "worker-1", 4243))
         };
-        out.push(StreamEntry { ts_ns, listener, what });
+        out.push(LogEntry { ts_ns, listener, what });
     }
     out
 }

@@ -41,7 +41,11 @@ pub(crate) fn picture(buffer: &Buffer, title: &str) -> String {
         let x = MARGIN + 6.0 + at as f64 * 18.0;
         let _ = writeln!(out, "<circle cx=\"{x}\" cy=\"16\" r=\"5\" fill=\"{colour}\"/>");
     }
-    let _ = writeln!(out, "<text x=\"50%\" y=\"21\" text-anchor=\"middle\" fill=\"#8a91a0\">{}</text>", escape(title));
+    let _ = writeln!(
+        out,
+        "<text x=\"50%\" y=\"21\" text-anchor=\"middle\" fill=\"#8a91a0\">{}</text>",
+        escape(title)
+    );
     for y in 0..area.height {
         line(buffer, y, &mut out);
     }
@@ -108,13 +112,18 @@ fn block(c: char, x: f64, top: f64, fill: &str, out: &mut String) {
 }
 
 fn rect(x: f64, y: f64, width: f64, height: f64, fill: &str, out: &mut String) {
-    let _ =
-        writeln!(out, "<rect x=\"{x:.1}\" y=\"{y:.2}\" width=\"{width:.1}\" height=\"{height:.2}\" fill=\"{fill}\"/>");
+    let _ = writeln!(
+        out,
+        "<rect x=\"{x:.1}\" y=\"{y:.2}\" width=\"{width:.1}\" height=\"{height:.2}\" fill=\"{fill}\"/>"
+    );
 }
 
 fn look(cell: &Cell) -> Look {
     let (fg, bg) = if cell.modifier.contains(Modifier::REVERSED) {
-        (css(cell.bg).unwrap_or(BACKGROUND.to_owned()), Some(css(cell.fg).unwrap_or(FOREGROUND.to_owned())))
+        (
+            css(cell.bg).unwrap_or(BACKGROUND.to_owned()),
+            Some(css(cell.fg).unwrap_or(FOREGROUND.to_owned())),
+        )
     } else {
         (css(cell.fg).unwrap_or(FOREGROUND.to_owned()), css(cell.bg))
     };

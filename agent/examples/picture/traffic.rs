@@ -1,12 +1,14 @@
-//! The traffic that the screens of connections and threads are drawn for: a response written in two pieces waits for
-//! a delayed ACK under Nagle's algorithm, on one connection of several. Shared with the tests of the screen.
+//! The traffic that the screens of connections and threads are drawn for: a response written in two
+//! pieces waits for a delayed ACK under Nagle's algorithm, on one connection of several. Shared
+//! with the tests of the screen.
 
 use std::net::SocketAddr;
 
 use backscope::model::event::{HoldReason, Role, Side, TcpState};
 use backscope::model::snapshot::{
-    ConnectionView, ExchangeView, Finding, HoldView, Io, Owner, OwnerTimes, PatternName, PatternThread, PatternView,
-    Severity, Slice, SliceKind, Snapshot, ThreadView, Trailing, Units, Verdict, WaitView,
+    ConnectionView, ExchangeView, Finding, HoldView, Io, Owner, OwnerTimes, PatternName,
+    PatternThread, PatternView, Severity, Slice, SliceKind, Snapshot, ThreadView, Trailing, Units,
+    Verdict, WaitView,
 };
 
 use super::scene;
@@ -27,9 +29,10 @@ pub(crate) fn traffic() -> Snapshot {
     (listener.sock, listener.local, listener.pid) = (1, address("0.0.0.0:8080"), PID);
     (listener.comm, listener.holders) = ("api-server".to_owned(), vec![PID]);
     (listener.acceptors[0].tid, listener.acceptors[0].comm) = (PID, "api-server".to_owned());
-    snapshot.stream.clear();
+    snapshot.event_log.clear();
     let now = snapshot.now_ns;
-    snapshot.connections = vec![nagle(now), caller(now), slow(now), peer(now), call(now), leak(now)];
+    snapshot.connections =
+        vec![nagle(now), caller(now), slow(now), peer(now), call(now), leak(now)];
     snapshot.connections.extend((0..6).map(|at| quick(now, at)));
     snapshot.connections_open = snapshot.connections.len() as u64;
     snapshot.times = OwnerTimes {
@@ -59,7 +62,11 @@ fn address(text: &str) -> SocketAddr {
 }
 
 /// An exchange of some slices, given as kind, µs and µs on a CPU.
-pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option<u64>)]) -> ExchangeView {
+pub(crate) fn exchange(
+    seq: u32,
+    start_ns: u64,
+    parts: &[(SliceKind, u64, Option<u64>)],
+) -> ExchangeView {
     let mut at = start_ns;
     let mut slices = Vec::new();
     for &(kind, us, cpu_us) in parts {
@@ -80,7 +87,11 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
         total_us,
         done: true,
         slices,
-        verdict: longest.map(|&(kind, us, _)| Verdict { kind, share: us as f64 / total_us as f64, us }),
+        verdict: longest.map(|&(kind, us, _)| Verdict {
+            kind,
+            share: us as f64 / total_us as f64,
+            us,
+        }),
         request_bytes: 214,
         response_bytes: 1_420,
         reads: 1,
@@ -98,7 +109,12 @@ pub(crate) fn exchange(seq: u32, start_ns: u64, parts: &[(SliceKind, u64, Option
 }
 
 /// A server's connection with the exchanges that it has had.
-pub(crate) fn connection(sock: u64, peer: &str, now_ns: u64, recent: Vec<ExchangeView>) -> ConnectionView {
+pub(crate) fn connection(
+    sock: u64,
+    peer: &str,
+    now_ns: u64,
+    recent: Vec<ExchangeView>,
+) -> ConnectionView {
     let mut times = OwnerTimes { exchanges: recent.len() as u64, ..OwnerTimes::default() };
     for slice in recent.iter().flat_map(|exchange| &exchange.slices) {
         *match slice.kind.owner() {
@@ -162,7 +178,8 @@ fn nagle(now: u64) -> ConnectionView {
             (SliceKind::AckWait, 190, None),
         ];
         let parts: Vec<_> = parts.into_iter().filter(|part| part.1 > 0).collect();
-        let mut exchange = exchange(seq, now - 9_000_000_000 + u64::from(seq) * 700_000_000, &parts);
+        let mut exchange =
+            exchange(seq, now - 9_000_000_000 + u64::from(seq) * 700_000_000, &parts);
         (exchange.response_bytes, exchange.writes) = (204, 2);
         (exchange.last_sizes, exchange.held_sizes) = ([4, 200], [4, 200]);
         exchange
@@ -182,7 +199,8 @@ fn caller(now: u64) -> ConnectionView {
             (SliceKind::App, 24_000 + u64::from(seq) * 900, Some(2_100)),
             (SliceKind::AckWait, 240, None),
         ];
-        let mut exchange = exchange(seq, now - 8_000_000_000 + u64::from(seq) * 400_000_000, &parts);
+        let mut exchange =
+            exchange(seq, now - 8_000_000_000 + u64::from(seq) * 400_000_000, &parts);
         exchange.inside = vec![(CALL, seq)];
         exchange
     };
@@ -191,7 +209,8 @@ fn caller(now: u64) -> ConnectionView {
 
 /// The application is at work on an exchange that is not over.
 fn slow(now: u64) -> ConnectionView {
-    let parts = [(SliceKind::ReceiveQueue, 9_000, Some(8_800)), (SliceKind::App, 28_000, Some(27_400))];
+    let parts =
+        [(SliceKind::ReceiveQueue, 9_000, Some(8_800)), (SliceKind::App, 28_000, Some(27_400))];
     let mut current = exchange(3, now - 37_000_000, &parts);
     (current.done, current.response_bytes, current.writes, current.write_tid) = (false, 0, 0, None);
     let quick = [(SliceKind::App, 1_900, Some(1_800)), (SliceKind::AckWait, 200, None)];
@@ -239,7 +258,8 @@ fn leak(now: u64) -> ConnectionView {
 fn quick(now: u64, at: u64) -> ConnectionView {
     let parts = [(SliceKind::App, 300 + 10 * at, Some(300)), (SliceKind::AckWait, 120, None)];
     let recent = (1..=9).map(|seq| exchange(seq, now - 3_000_000_000, &parts)).collect();
-    let mut connection = connection(110 + at, &format!("10.0.0.7:{}", 42_000 + 17 * at), now, recent);
+    let mut connection =
+        connection(110 + at, &format!("10.0.0.7:{}", 42_000 + 17 * at), now, recent);
     if at == 5 {
         (connection.state, connection.closed_ns) = (TcpState::Closed, Some(now - 400_000_000));
         connection.ended = Some((Side::Peer, backscope::model::event::Ending::Fin));
@@ -310,8 +330,19 @@ fn pattern() -> PatternView {
             "1 thread accepts on 0.0.0.0:8080: 118 connections looked at".to_owned(),
             "118 of 118 connections: served by a thread that does not accept".to_owned(),
         ],
-        handoff: WaitView { count: 118, p50: 38, p90: 60, p99: 410, max: 1_204, buckets: [117, 1, 0, 0, 0] },
-        threads: vec![thread(PID, 118, 0, 0), thread(4_244, 0, 18_090, 103), thread(4_245, 0, 1_710, 9)],
+        handoff: WaitView {
+            count: 118,
+            p50: 38,
+            p90: 60,
+            p99: 410,
+            max: 1_204,
+            buckets: [117, 1, 0, 0, 0],
+        },
+        threads: vec![
+            thread(PID, 118, 0, 0),
+            thread(4_244, 0, 18_090, 103),
+            thread(4_245, 0, 1_710, 9),
+        ],
         uneven: vec![4_244],
     }
 }

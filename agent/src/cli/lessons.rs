@@ -16,7 +16,8 @@ pub struct LearnArgs {
     /// Show which lessons there are, and what was done
     #[arg(long, conflicts_with_all = ["lesson", "auto", "recorded", "plain"])]
     pub list: bool,
-    /// Run without a person, and compare what is measured with what the text claims; all lessons if none is named
+    /// Run without a person, and compare what is measured with what the text claims; all lessons if
+    /// none is named
     #[arg(long)]
     pub auto: bool,
     /// Play a recording in place of a run: no root, any Linux
@@ -38,7 +39,11 @@ pub struct LearnArgs {
 
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
-#[command(subcommand_value_name = "NAME", subcommand_help_heading = "Demos", disable_help_subcommand = true)]
+#[command(
+    subcommand_value_name = "NAME",
+    subcommand_help_heading = "Demos",
+    disable_help_subcommand = true
+)]
 pub struct DemoArgs {
     /// List the demos
     #[arg(long)]

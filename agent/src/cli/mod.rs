@@ -10,7 +10,9 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sensor::Tier;
-use examples::{DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES, WATCH_EXAMPLES};
+use examples::{
+    DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES, WATCH_EXAMPLES,
+};
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
 #[cfg(feature = "lessons")]
@@ -18,8 +20,8 @@ pub use lessons::{DEMO_SERVERS_VERB, DemoArgs, LearnArgs};
 pub use values::{MAX_SPEED, MIN_SPEED};
 use values::{duration, interval, port, speed};
 
-/// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel, the application, the
-/// network or the peer.
+/// Shows the life of a backend's connections inside the kernel, and who held the time: the kernel,
+/// the application, the network or the peer.
 #[derive(Debug, Parser)]
 #[command(name = "backscope", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
@@ -51,7 +53,8 @@ pub enum Verb {
     #[cfg(feature = "lessons")]
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
-    /// Tell what this kernel and these privileges allow: which hook serves each signal, and why not a better one
+    /// Tell what this kernel and these privileges allow: which hook serves each signal, and why not
+    /// a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// Write a completion script for a shell
@@ -210,7 +213,8 @@ pub struct RunArgs {
     /// Look at no payload: connections have no protocol then
     #[arg(long)]
     pub no_protocols: bool,
-    /// Show and record what the first HTTP/1 request of each connection asks for: method and path, without the query
+    /// Show and record what the first HTTP/1 request of each connection asks for: method and path,
+    /// without the query
     #[arg(long, conflicts_with = "no_protocols")]
     pub paths: bool,
     /// Use hooks of this tier only (for tests and comparison)
@@ -225,8 +229,9 @@ pub enum Detail {
     Queues,
     /// Where the time of each exchange went, too: a record an exchange
     Exchanges,
-    /// Every single event, too: SYNs, changes of processes, and of connections data, reads, writes, segments, ACKs, holds,
-    /// windows, states, resets. Costs most; where function hooks are refused, a look at every packet of the machine
+    /// Every single event, too: SYNs, changes of processes, and of connections data, reads, writes,
+    /// segments, ACKs, holds, windows, states, resets. Costs most; where function hooks are
+    /// refused, a look at every packet of the machine
     Events,
 }
 
@@ -287,13 +292,17 @@ mod tests {
     #[test]
     fn force_is_for_recordings() {
         assert!(Cli::try_parse_from(["backscope", "watch", "--all", "--force"]).is_err());
-        assert!(Cli::try_parse_from(["backscope", "watch", "--all", "-o", "a.bsrec", "--force"]).is_ok());
+        assert!(
+            Cli::try_parse_from(["backscope", "watch", "--all", "-o", "a.bsrec", "--force"])
+                .is_ok()
+        );
         assert!(Cli::try_parse_from(["backscope", "record", "--all"]).is_err());
     }
 
     #[test]
     fn a_command_follows_two_dashes() {
-        let cli = Cli::try_parse_from(["backscope", "watch", "--json", "--", "ls", "--all"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["backscope", "watch", "--json", "--", "ls", "--all"]).unwrap();
         let Verb::Watch(args) = cli.verb else { panic!("not watch") };
         assert_eq!(args.command, ["ls", "--all"]);
         assert!(!args.target.all);
@@ -303,7 +312,8 @@ mod tests {
     #[test]
     fn what_is_not_built_in_says_so_whatever_is_asked_of_it() {
         for line in ["backscope learn", "backscope learn nagle --auto", "backscope demo --help"] {
-            let cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let cli = Cli::try_parse_from(line.split(' '))
+                .unwrap_or_else(|error| panic!("{line}: {error}"));
             let error = crate::commands::run(cli).expect_err(line);
             assert!(error.to_string().contains("cargo install"), "{line}: {error}");
         }

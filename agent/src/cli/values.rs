@@ -15,13 +15,18 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 10s or 5min"))?;
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it as 10s or 5min"))?;
     if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
 }
 
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
-    if interval < Duration::from_millis(50) { Err("must be 50ms or more".to_owned()) } else { Ok(interval) }
+    if interval < Duration::from_millis(50) {
+        Err("must be 50ms or more".to_owned())
+    } else {
+        Ok(interval)
+    }
 }
 
 pub(super) fn speed(text: &str) -> Result<f64, String> {

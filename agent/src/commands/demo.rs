@@ -24,7 +24,11 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 /// The hidden verb: the bundled servers' own command line.
 pub(super) fn serve(args: Vec<OsString>) -> ExitCode {
-    program::main(program::NAME, iter::once(DEMO_SERVERS_VERB.into()).chain(args), &[DEMO_SERVERS_VERB])
+    program::main(
+        program::NAME,
+        iter::once(DEMO_SERVERS_VERB.into()).chain(args),
+        &[DEMO_SERVERS_VERB],
+    )
 }
 
 /// `watch -- SERVER`, with the client beside it.

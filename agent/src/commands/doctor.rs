@@ -1,4 +1,5 @@
-//! `backscope doctor`: what this kernel and these privileges allow, each signal's hook by a real load attempt.
+//! `backscope doctor`: what this kernel and these privileges allow, each signal's hook by a real
+//! load attempt.
 
 use std::{
     collections::BTreeMap,
@@ -60,7 +61,11 @@ impl Report {
                 report.refused = chosen
                     .refusals
                     .into_iter()
-                    .map(|refusal| Refused { signal: refusal.signal, hooks: refusal.hooks, reason: refusal.reason })
+                    .map(|refusal| Refused {
+                        signal: refusal.signal,
+                        hooks: refusal.hooks,
+                        reason: refusal.reason,
+                    })
                     .collect();
             }
             Err(error) => report.blocker = Some(error.to_string()),
@@ -72,10 +77,17 @@ impl Report {
         let yes = |is: bool| if is { "yes" } else { "no" };
         writeln!(out, "kernel        {}", self.kernel)?;
         writeln!(out, "BTF           {}", yes(self.btf))?;
-        writeln!(out, "lockdown      {}", self.lockdown.as_deref().unwrap_or("none that can be seen"))?;
+        writeln!(
+            out,
+            "lockdown      {}",
+            self.lockdown.as_deref().unwrap_or("none that can be seen")
+        )?;
         let missing = &self.missing_capabilities;
-        let capabilities =
-            if missing.is_empty() { "sufficient".to_owned() } else { format!("missing {}", missing.join(", ")) };
+        let capabilities = if missing.is_empty() {
+            "sufficient".to_owned()
+        } else {
+            format!("missing {}", missing.join(", "))
+        };
         writeln!(out, "capabilities  {capabilities}")?;
         if let Some(blocker) = &self.blocker {
             return writeln!(out, "\nwatch cannot run here: {blocker}");
@@ -84,7 +96,9 @@ impl Report {
         let rows: Vec<Vec<String>> = self
             .hooks
             .iter()
-            .map(|(signal, hook)| vec![signal.clone(), hook.clone().unwrap_or_else(|| "none".to_owned())])
+            .map(|(signal, hook)| {
+                vec![signal.clone(), hook.clone().unwrap_or_else(|| "none".to_owned())]
+            })
             .collect();
         super::table::write(out, &["SIGNAL", "HOOK"], &rows)?;
         if !self.refused.is_empty() {

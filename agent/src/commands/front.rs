@@ -46,7 +46,12 @@ pub(super) enum Wish {
 impl Front {
     pub(super) fn screen(clock: WallClock) -> io::Result<Self> {
         let guard = Guard::enter()?;
-        Ok(Self::Screen(Box::new(Screen { guard, app: App::new(Theme::from_env()), input: tui::events()?, clock })))
+        Ok(Self::Screen(Box::new(Screen {
+            guard,
+            app: App::new(Theme::from_env()),
+            input: tui::events()?,
+            clock,
+        })))
     }
 
     pub(super) fn silent() -> Self {
@@ -54,7 +59,8 @@ impl Front {
     }
 
     pub(super) fn text(json: bool, clock: WallClock) -> Self {
-        let coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let coloured = io::stdout().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let sink: Box<dyn Sink> = if json {
             Box::new(Json::new(clock))
         } else {
@@ -105,7 +111,9 @@ impl Front {
     pub(super) fn report(&mut self, outputs: &[Output], model: &Model) -> io::Result<()> {
         match self {
             Self::Text { sink, out, .. } if !outputs.is_empty() => {
-                let sampled = outputs.iter().any(|output| matches!(output, Output::Listener(_) | Output::Summary(_)));
+                let sampled = outputs
+                    .iter()
+                    .any(|output| matches!(output, Output::Listener(_) | Output::Summary(_)));
                 sink.write(out, outputs, &if sampled { model.snapshot() } else { model.brief() })?;
                 out.flush()
             }

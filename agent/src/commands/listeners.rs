@@ -139,7 +139,8 @@ fn table(out: &mut dyn Write, listeners: &[ListenerSample]) -> io::Result<()> {
             ]
         })
         .collect();
-    let head = ["LISTENER", ">ACCEPT QUEUE", ">LIMIT", ">SYN QUEUE", ">DROPS", ">REFUSED", "PROCESS"];
+    let head =
+        ["LISTENER", ">ACCEPT QUEUE", ">LIMIT", ">SYN QUEUE", ">DROPS", ">REFUSED", "PROCESS"];
     super::table::write(out, &head, &rows)?;
     if listeners.iter().any(|listener| listener.drops > 0) {
         writeln!(out, "{DROPS}")?;

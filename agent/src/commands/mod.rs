@@ -1,4 +1,5 @@
-//! One file a verb. Each returns the exit status; what it cannot do is an error with the status that belongs to it.
+//! One file a verb. Each returns the exit status; what it cannot do is an error with the status
+//! that belongs to it.
 
 mod completions;
 #[cfg(feature = "lessons")]
@@ -68,7 +69,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::StopThenExec { command } => {
             let error = sensor::stop_then_exec(&command);
-            let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let name =
+                command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             eprintln!("backscope: cannot run {}: {error}", crate::report::escape(&name));
             // As a shell says it.
             Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
@@ -78,13 +80,20 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// What runs the loops of watch and replay.
 fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")
 }
 
-/// The exit status that an error calls for; `None` if it is no failure at all: the reader of our output has gone.
+/// The exit status that an error calls for; `None` if it is no failure at all: the reader of our
+/// output has gone.
 pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
     for cause in error.chain() {
-        if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        if cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        {
             return None;
         }
         if cause.is::<Usage>() || cause.is::<TargetError>() || cause.is::<CreateError>() {

@@ -8,5 +8,12 @@ use crate::cli::{OutputArgs, RecordArgs, WatchArgs};
 pub(super) fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     let RecordArgs { target, command, run, recording, force } = args;
     let output = OutputArgs { plain: false, json: false };
-    watch::run_silently(WatchArgs { target, command, output, run, recording: Some(recording), force })
+    watch::run_silently(WatchArgs {
+        target,
+        command,
+        output,
+        run,
+        recording: Some(recording),
+        force,
+    })
 }

@@ -1,7 +1,8 @@
 //! A single-pass walker over the kernel's type information.
 //!
-//! The format is BTF, `Documentation/bpf/btf.rst`. A general parser builds every type as a value; this one notes where
-//! each type begins, indexes the few names it was asked for, and reads members on demand: some 10 ms for 130 000 types.
+//! The format is BTF, `Documentation/bpf/btf.rst`. A general parser builds every type as a value;
+//! this one notes where each type begins, indexes the few names it was asked for, and reads members
+//! on demand: some 10 ms for 130 000 types.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -96,7 +97,8 @@ impl Btf {
     /// # Errors
     /// As for [`Btf::of_running_kernel`].
     pub fn from_file(path: &Path, wanted: &Wanted<'_>) -> Result<Self, BtfError> {
-        let data = std::fs::read(path).map_err(|source| BtfError::Read { path: path.display().to_string(), source })?;
+        let data = std::fs::read(path)
+            .map_err(|source| BtfError::Read { path: path.display().to_string(), source })?;
         Self::parse(data, wanted)
     }
 
@@ -105,7 +107,8 @@ impl Btf {
     /// # Errors
     /// The data are malformed.
     pub fn parse(data: Vec<u8>, wanted: &Wanted<'_>) -> Result<Self, BtfError> {
-        let word = |at: usize| u32_at(&data, at).ok_or(BtfError::Malformed("the header is cut off"));
+        let word =
+            |at: usize| u32_at(&data, at).ok_or(BtfError::Malformed("the header is cut off"));
         if word(0)? & 0xffff != 0xeb9f {
             return Err(BtfError::Malformed("the magic number is wrong"));
         }
@@ -139,10 +142,14 @@ impl Btf {
                 KIND_STRUCT => self.note(header, id, &wanted.structs, |btf| &mut btf.structs),
                 KIND_FUNC => self.note(header, id, &wanted.functions, |btf| &mut btf.functions),
                 KIND_TYPEDEF => self.note_tracepoint(header, &wanted.tracepoints),
-                KIND_ENUM if !wanted.enumerators.is_empty() => self.note_enumerators(at, header, &wanted.enumerators),
+                KIND_ENUM if !wanted.enumerators.is_empty() => {
+                    self.note_enumerators(at, header, &wanted.enumerators)
+                }
                 _ => {}
             }
-            at += 12 + extra(header).ok_or(BtfError::Malformed("a type has a kind that is not known"))?;
+            at += 12
+                + extra(header)
+                    .ok_or(BtfError::Malformed("a type has a kind that is not known"))?;
         }
         Ok(())
     }
@@ -154,22 +161,36 @@ impl Btf {
         wanted: &HashSet<&str>,
         map: impl FnOnce(&mut Self) -> &mut HashMap<String, u32>,
     ) {
-        let Some(name) = self.name(header.name).filter(|name| wanted.contains(name)).map(str::to_owned) else { return };
+        let Some(name) =
+            self.name(header.name).filter(|name| wanted.contains(name)).map(str::to_owned)
+        else {
+            return;
+        };
         map(self).entry(name).or_insert(id);
     }
 
     /// A tracepoint's arguments are those of the function type `btf_trace_NAME`.
     fn note_tracepoint(&mut self, header: Header, wanted: &HashSet<&str>) {
         let name = self.name(header.name).and_then(|name| name.strip_prefix("btf_trace_"));
-        let Some(name) = name.filter(|name| wanted.contains(name)).map(str::to_owned) else { return };
+        let Some(name) = name.filter(|name| wanted.contains(name)).map(str::to_owned) else {
+            return;
+        };
         self.typedefs.entry(name).or_insert(header.size_or_type);
     }
 
     fn note_enumerators(&mut self, at: usize, header: Header, wanted: &HashSet<&str>) {
         for i in 0..header.vlen {
             let entry = at + 12 + 8 * i;
-            let (Some(name), Some(value)) = (u32_at(&self.data, entry), u32_at(&self.data, entry + 4)) else { return };
-            let Some(name) = self.name(name).filter(|name| wanted.contains(name)).map(str::to_owned) else { continue };
+            let (Some(name), Some(value)) =
+                (u32_at(&self.data, entry), u32_at(&self.data, entry + 4))
+            else {
+                return;
+            };
+            let Some(name) =
+                self.name(name).filter(|name| wanted.contains(name)).map(str::to_owned)
+            else {
+                continue;
+            };
             self.enumerators.entry(name).or_insert(value);
         }
     }
@@ -201,16 +222,18 @@ impl Btf {
         for _ in 0..32 {
             let (_, header) = self.header(id)?;
             match header.kind {
-                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => id = header.size_or_type,
+                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
+                    id = header.size_or_type
+                }
                 _ => return Some(id),
             }
         }
         None
     }
 
-    /// Byte offset of a member, given as a path such as `icsk_accept_queue.qlen`; members of anonymous structures and
-    /// unions count as the outer type's own, and an `atomic_t` at the end of the path as its only member. A bit field
-    /// has the offset of its first whole byte.
+    /// Byte offset of a member, given as a path such as `icsk_accept_queue.qlen`; members of
+    /// anonymous structures and unions count as the outer type's own, and an `atomic_t` at the end
+    /// of the path as its only member. A bit field has the offset of its first whole byte.
     pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
         self.bit_offset(structure, path).map(|bits| bits / 8)
     }
@@ -258,10 +281,12 @@ impl Btf {
         (prototype.kind == KIND_FUNC_PROTO).then_some(prototype.vlen)
     }
 
-    /// How many arguments a tracepoint hands to a program; `None` if the kernel has no such tracepoint.
+    /// How many arguments a tracepoint hands to a program; `None` if the kernel has no such
+    /// tracepoint.
     pub fn tracepoint_arity(&self, tracepoint: &str) -> Option<usize> {
         let (_, pointer) = self.header(self.peel(*self.typedefs.get(tracepoint)?)?)?;
-        let (_, prototype) = self.header(pointer.size_or_type).filter(|_| pointer.kind == KIND_PTR)?;
+        let (_, prototype) =
+            self.header(pointer.size_or_type).filter(|_| pointer.kind == KIND_PTR)?;
         // The first one is the probe's private data, which programs do not see.
         (prototype.kind == KIND_FUNC_PROTO).then(|| prototype.vlen.saturating_sub(1))
     }

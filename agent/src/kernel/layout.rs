@@ -37,7 +37,8 @@ pub fn structs() -> impl Iterator<Item = &'static str> {
 /// The name of a member without which nothing can be watched.
 pub fn resolve(btf: &Btf) -> Result<Layout, &'static str> {
     let mut layout = Layout::EMPTY;
-    for (slot, &(field, structure, member)) in layout.offsets_mut().into_iter().zip(Layout::MEMBERS) {
+    for (slot, &(field, structure, member)) in layout.offsets_mut().into_iter().zip(Layout::MEMBERS)
+    {
         let offset = btf.offset(structure, member).and_then(|offset| u16::try_from(offset).ok());
         match offset.filter(|offset| *offset != ABSENT) {
             Some(offset) => *slot = offset,

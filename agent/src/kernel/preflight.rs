@@ -32,7 +32,10 @@ impl Preflight {
     pub fn of_this_machine() -> Self {
         let capabilities = effective_capabilities();
         Self {
-            release: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            release: fs::read_to_string("/proc/sys/kernel/osrelease")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
             btf: fs::metadata(VMLINUX).is_ok(),
             lockdown: lockdown(),
             missing_capabilities: missing(capabilities),
@@ -44,8 +47,8 @@ impl Preflight {
     /// The one thing that keeps `watch` from running, and what to do about it.
     pub fn blocker(&self) -> Option<String> {
         if !self.missing_capabilities.is_empty() {
-            let program =
-                std::env::current_exe().map_or_else(|_| "backscope".into(), |path| path.display().to_string());
+            let program = std::env::current_exe()
+                .map_or_else(|_| "backscope".into(), |path| path.display().to_string());
             return Some(format!(
                 "missing {}: backscope loads programs into the kernel. Run it with sudo, or once: \
                  sudo setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_dac_read_search+ep {program}",
@@ -107,9 +110,11 @@ fn lockdown() -> Option<String> {
     Some(text[start..end].to_owned())
 }
 
-/// The kernel's own PID namespace has a fixed inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// The kernel's own PID namespace has a fixed inode number (`PROC_PID_INIT_INO`,
+/// include/linux/proc_ns.h).
 fn foreign_pid_namespace() -> bool {
-    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.to_string_lossy() != "pid:[4026531836]")
+    fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|link| link.to_string_lossy() != "pid:[4026531836]")
 }
 
 /// The resolution of the coarse clock is the tick (`LOW_RES_NSEC`, include/linux/hrtimer.h).

@@ -3,8 +3,8 @@
 use super::{
     check::Check,
     checks::{
-        accept_queue, acceptors, broker, datagrams, https, idempotency, nagle, patterns, polling, protocol, proxy,
-        reading, sessions, talk,
+        accept_queue, acceptors, broker, datagrams, https, idempotency, nagle, patterns, polling,
+        protocol, proxy, reading, sessions, talk,
     },
     lesson::{Lesson, LessonError},
 };
@@ -20,7 +20,8 @@ pub struct Entry {
     pub check: &'static Check,
     /// A recording of each round.
     pub recordings: &'static [&'static [u8]],
-    /// The feature without which this program was built, so that the lesson can be seen from its recordings alone.
+    /// The feature without which this program was built, so that the lesson can be seen from its
+    /// recordings alone.
     pub missing: Option<&'static str>,
 }
 
@@ -107,7 +108,9 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     let lecture = name.parse::<u8>().ok();
     let is = |entry: &&Entry| {
         entry.slug == name
-            || lecture.is_some_and(|wanted| entry.lesson().is_ok_and(|lesson| lesson.lectures.contains(&wanted)))
+            || lecture.is_some_and(|wanted| {
+                entry.lesson().is_ok_and(|lesson| lesson.lectures.contains(&wanted))
+            })
     };
     LESSONS.iter().find(is)
 }

@@ -28,15 +28,16 @@ pub struct Check {
 
 /// A server and its clients: verbs of the demo servers with their arguments.
 ///
-/// They run in a network of their own, where the server's address is [`Cast::ADDRESS`] unless it is [`Cast::far`]. The
-/// clients begin once it listens.
+/// They run in a network of their own, where the server's address is [`Cast::ADDRESS`] unless it is
+/// [`Cast::far`]. The clients begin once it listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cast {
     /// The server.
     pub server: Vec<String>,
     /// The clients.
     pub clients: Vec<Vec<String>>,
-    /// The clients first connect; then, all at once, each gets a line on standard input (`ask --wait`).
+    /// The clients first connect; then, all at once, each gets a line on standard input (`ask
+    /// --wait`).
     pub together: bool,
     /// The clients begin once so many workers have said that they are there.
     pub workers: usize,
@@ -64,7 +65,8 @@ impl Cast {
         });
         let server = match choice {
             Some(choice) => {
-                let words: Vec<_> = choice.server.iter().map(|word| word.to_string_lossy()).collect();
+                let words: Vec<_> =
+                    choice.server.iter().map(|word| word.to_string_lossy()).collect();
                 Self::server(&words.join(" "))
             }
             // What is wrong with it is said once it runs.
@@ -92,7 +94,8 @@ impl Cast {
         self.server.last().map_or(Self::ADDRESS, String::as_str)
     }
 
-    /// The server listens at the one address, and the clients find it at the other. An address is always the last word.
+    /// The server listens at the one address, and the clients find it at the other. An address is
+    /// always the last word.
     fn moved(mut self, server: &str, client: &str) -> Self {
         let put = |words: &mut Vec<String>, address: &str| {
             if let Some(last) = words.last_mut() {

@@ -53,7 +53,9 @@ impl fmt::Display for Broken {
 impl Claim {
     /// Why it can never be checked with such facts; `None` if it can.
     pub fn flaw(&self, specs: &'static [Spec]) -> Option<String> {
-        let Some(of) = spec(specs, &self.fact) else { return Some(format!("there is no fact {}", self.fact)) };
+        let Some(of) = spec(specs, &self.fact) else {
+            return Some(format!("there is no fact {}", self.fact));
+        };
         if self.is.is_none() && self.from.is_none() && self.to.is_none() {
             return Some(format!("the claim on {} says nothing", self.fact));
         }
@@ -84,7 +86,10 @@ impl Claim {
                 _ => false,
             },
         };
-        let is = self.is.as_ref().is_none_or(|bound| bound.value(unit, facts).as_ref() == Some(measured));
+        let is = self
+            .is
+            .as_ref()
+            .is_none_or(|bound| bound.value(unit, facts).as_ref() == Some(measured));
         is && compare(&self.from, |measured, bound| measured >= bound)
             && compare(&self.to, |measured, bound| measured <= bound)
     }
@@ -102,7 +107,8 @@ impl Claim {
                 _ => format!("{before}{value}"),
             })
         };
-        let parts = [shown(&self.is, ""), shown(&self.from, "at least "), shown(&self.to, "at most ")];
+        let parts =
+            [shown(&self.is, ""), shown(&self.from, "at least "), shown(&self.to, "at most ")];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
@@ -115,7 +121,9 @@ impl Bound {
             (Self::Text(text), unit) => match spec(specs, text) {
                 Some(other) if other.unit == unit => None,
                 Some(_) => Some(format!("{} and {text} have different units", of.name)),
-                None => parse(text, unit).is_none().then(|| format!("{text} is neither a fact nor a {unit:?}")),
+                None => parse(text, unit)
+                    .is_none()
+                    .then(|| format!("{text} is neither a fact nor a {unit:?}")),
             },
         }
     }
@@ -135,13 +143,16 @@ pub(super) fn parse(text: &str, unit: Unit) -> Option<Value> {
     match unit {
         Unit::Word => Some(Value::Word(text.to_owned())),
         Unit::Time => milliseconds(text).map(Value::Number),
-        Unit::Count | Unit::Bytes => text.replace(',', "").trim_end_matches(" B").parse().ok().map(Value::Number),
+        Unit::Count | Unit::Bytes => {
+            text.replace(',', "").trim_end_matches(" B").parse().ok().map(Value::Number)
+        }
     }
 }
 
 /// Time in µs: humantime knows no decimals.
 fn milliseconds(text: &str) -> Option<f64> {
-    let number = |unit| text.strip_suffix(unit).and_then(|number: &str| number.trim().parse::<f64>().ok());
+    let number =
+        |unit| text.strip_suffix(unit).and_then(|number: &str| number.trim().parse::<f64>().ok());
     let by = |unit, factor: f64| number(unit).map(|number| number * factor);
     by("ms", 1e3).or_else(|| by("µs", 1.0)).or_else(|| by("us", 1.0)).or_else(|| by("s", 1e6))
 }
@@ -183,14 +194,17 @@ mod tests {
         }
         let broken = claim("fact = 'here'\nis = 4").broken(&facts()).expect("it is 3");
         assert_eq!(broken.to_string(), "here (clients here): the lesson says 4, measured 3");
-        let broken = claim("fact = 'held'\nfrom = '1ms'\nto = '2ms'").broken(&facts()).expect("it is 43.5 ms");
+        let broken = claim("fact = 'held'\nfrom = '1ms'\nto = '2ms'")
+            .broken(&facts())
+            .expect("it is 43.5 ms");
         assert_eq!(broken.expected, "at least 1.0 ms, at most 2.0 ms");
         assert!(claim("fact = 'by'\nis = 'app'").broken(&facts()).is_some());
     }
 
     #[test]
     fn what_was_not_observed_breaks_a_claim() {
-        let broken = claim("fact = 'here'\nfrom = 0").broken(&Facts::new(SPECS)).expect("nothing is known");
+        let broken =
+            claim("fact = 'here'\nfrom = 0").broken(&Facts::new(SPECS)).expect("nothing is known");
         assert_eq!(broken.measured, "nothing: it was not observed");
         assert!(claim("fact = 'here'\nis = 'room'").broken(&Facts::new(SPECS)).is_some());
     }

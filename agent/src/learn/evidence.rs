@@ -9,7 +9,8 @@ use crate::{
         event::{Accept, Event, Role, SockId},
         output::Output,
         snapshot::{
-            ConnectionView, DatagramView, ExchangeView, ListenerView, QuicView, SliceKind, Snapshot, ThreadView,
+            ConnectionView, DatagramView, ExchangeView, ListenerView, QuicView, SliceKind,
+            Snapshot, ThreadView,
         },
     },
     record::{Entry, Header},
@@ -52,7 +53,14 @@ pub(super) struct Collector {
 impl Collector {
     pub(super) fn new(header: Header) -> Self {
         let model = Model::new(header.setup.clone());
-        Self { model, header, outputs: Vec::new(), reports: Vec::new(), threads: BTreeMap::new(), end: None }
+        Self {
+            model,
+            header,
+            outputs: Vec::new(),
+            reports: Vec::new(),
+            threads: BTreeMap::new(),
+            end: None,
+        }
     }
 
     pub(super) fn take(&mut self, entry: &Entry) {
@@ -128,28 +136,46 @@ impl Evidence {
     /// The lines of one side that begin with a word, without it.
     pub fn lines<'a>(&'a self, who: Who, word: &'a str) -> impl Iterator<Item = &'a str> {
         let begin = report(who, word);
-        self.reports.iter().filter_map(move |line| line.strip_prefix(begin.as_str())?.strip_prefix(' '))
+        self.reports
+            .iter()
+            .filter_map(move |line| line.strip_prefix(begin.as_str())?.strip_prefix(' '))
     }
 
     /// The first number that follows a word in the reports of the clients: "connected 3 failed 7".
     pub fn number_after(&self, who: Who, word: &str) -> Option<u64> {
-        let words =
-            self.reports.iter().filter_map(|line| line.strip_prefix(&report(who, ""))).map(str::split_whitespace);
-        words.flat_map(|mut words| words.find(|found| *found == word).and_then(|_| words.next()?.parse().ok())).next()
+        let words = self
+            .reports
+            .iter()
+            .filter_map(|line| line.strip_prefix(&report(who, "")))
+            .map(str::split_whitespace);
+        words
+            .flat_map(|mut words| {
+                words.find(|found| *found == word).and_then(|_| words.next()?.parse().ok())
+            })
+            .next()
     }
 
     /// The first number before a word in the reports: "310 asked, 310 answered".
     pub fn number_before(&self, who: Who, word: &str) -> Option<u64> {
-        self.reports.iter().filter_map(|line| line.strip_prefix(&report(who, ""))).find_map(|line| {
-            let words: Vec<_> = line.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
-            words.windows(2).find(|pair| pair[1] == word)?[0].parse().ok()
-        })
+        self.reports.iter().filter_map(|line| line.strip_prefix(&report(who, ""))).find_map(
+            |line| {
+                let words: Vec<_> =
+                    line.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
+                words.windows(2).find(|pair| pair[1] == word)?[0].parse().ok()
+            },
+        )
     }
 
     /// What was said as `name=value` in lines that begin with a word, summed or not by the caller.
-    pub fn named<'a>(&'a self, who: Who, word: &'a str, name: &'a str) -> impl Iterator<Item = u64> + 'a {
+    pub fn named<'a>(
+        &'a self,
+        who: Who,
+        word: &'a str,
+        name: &'a str,
+    ) -> impl Iterator<Item = u64> + 'a {
         self.lines(who, word).filter_map(move |line| {
-            line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+            line.split_whitespace()
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
         })
     }
 
@@ -166,7 +192,9 @@ impl Evidence {
     /// The exchanges of one side, in the order they ended, with their sockets.
     pub fn exchanges(&self, role: Role) -> impl Iterator<Item = (SockId, &ExchangeView)> {
         self.outputs.iter().filter_map(move |output| match output {
-            Output::Exchange(exchange) if exchange.role == role => Some((exchange.sock, &exchange.view)),
+            Output::Exchange(exchange) if exchange.role == role => {
+                Some((exchange.sock, &exchange.view))
+            }
             _ => None,
         })
     }
@@ -185,7 +213,9 @@ impl Evidence {
             .outputs
             .iter()
             .filter_map(|output| match output {
-                Output::Connection(connection) if connection.view.role == role => Some(&connection.view),
+                Output::Connection(connection) if connection.view.role == role => {
+                    Some(&connection.view)
+                }
                 _ => None,
             })
             .collect();
@@ -207,7 +237,8 @@ impl Evidence {
         found
     }
 
-    /// The UDP sockets of one side with their last figures. The server's are at the port it was told to listen on.
+    /// The UDP sockets of one side with their last figures. The server's are at the port it was
+    /// told to listen on.
     pub fn datagrams(&self, who: Who) -> Vec<&DatagramView> {
         let mut last = BTreeMap::new();
         for output in &self.outputs {
@@ -222,7 +253,12 @@ impl Evidence {
 
     /// A thread's name; its number where that is not known.
     pub fn thread_name(&self, tid: u32) -> String {
-        let known = self.snapshot.threads.iter().find(|thread| thread.tid == tid).map(|thread| thread.comm.clone());
+        let known = self
+            .snapshot
+            .threads
+            .iter()
+            .find(|thread| thread.tid == tid)
+            .map(|thread| thread.comm.clone());
         known.unwrap_or_else(|| format!("thread {tid}"))
     }
 
@@ -230,19 +266,31 @@ impl Evidence {
     pub(super) fn request_steps(&self, sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
         let opening = [SliceKind::Handshake, SliceKind::AcceptQueue, SliceKind::Request];
         // A client has its request from the beginning: what comes in pieces is the answer.
-        let client = self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
+        let client =
+            self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
         self.steps_but(if client { &opening[..1] } else { &opening }, sock, exchange)
     }
 
     /// An exchange step by step, without slices of some kinds.
-    pub(super) fn steps_but(&self, hidden: &[SliceKind], sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
+    pub(super) fn steps_but(
+        &self,
+        hidden: &[SliceKind],
+        sock: SockId,
+        exchange: &ExchangeView,
+    ) -> Vec<Step> {
         let seen = Step::Gap { text: "seen by the client: peer = server".to_owned() };
-        let client = self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
+        let client =
+            self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
         client.then_some(seen).into_iter().chain(self.bare_steps(hidden, sock, exchange)).collect()
     }
 
     /// The same without a word on who has seen it.
-    pub(super) fn bare_steps(&self, hidden: &[SliceKind], sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
+    pub(super) fn bare_steps(
+        &self,
+        hidden: &[SliceKind],
+        sock: SockId,
+        exchange: &ExchangeView,
+    ) -> Vec<Step> {
         let Some(connection) = self.connection(sock) else { return Vec::new() };
         let mut exchange = exchange.clone();
         exchange.slices.retain(|slice| !hidden.contains(&slice.kind));
@@ -252,7 +300,9 @@ impl Evidence {
     /// A connection, as it was at its end.
     pub fn connection(&self, sock: SockId) -> Option<&ConnectionView> {
         self.outputs.iter().rev().find_map(|output| match output {
-            Output::Connection(connection) if connection.view.sock == sock => Some(&connection.view),
+            Output::Connection(connection) if connection.view.sock == sock => {
+                Some(&connection.view)
+            }
             _ => None,
         })
     }

@@ -137,7 +137,8 @@ fn whole(number: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const SPECS: &[Spec] = &[Spec::count("clients", "clients"), Spec::time("held", "held"), Spec::word("by", "by")];
+    const SPECS: &[Spec] =
+        &[Spec::count("clients", "clients"), Spec::time("held", "held"), Spec::word("by", "by")];
 
     #[test]
     fn facts_are_shown_in_their_units() {
@@ -145,7 +146,10 @@ mod tests {
         facts.number("clients", 8.04);
         facts.whole("held", 43_512);
         facts.word("by", "kernel");
-        assert_eq!(["clients", "held", "by"].map(|name| facts.shown(name)), ["8.0", "44 ms", "kernel"]);
+        assert_eq!(
+            ["clients", "held", "by"].map(|name| facts.shown(name)),
+            ["8.0", "44 ms", "kernel"]
+        );
     }
 
     #[test]

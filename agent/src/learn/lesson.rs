@@ -1,7 +1,7 @@
 //! A lesson as data, read from its Markdown file.
 //!
-//! The figures stand in TOML between two lines of `+++`, the words below them under headings; `docs/learn.md` has the
-//! whole of it.
+//! The figures stand in TOML between two lines of `+++`, the words below them under headings;
+//! `docs/learn.md` has the whole of it.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -104,13 +104,15 @@ impl Knobs {
 
 impl fmt::Display for Knobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<_> = self.0.keys().map(|name| format!("{name} {}", self.text(name, ""))).collect();
+        let shown: Vec<_> =
+            self.0.keys().map(|name| format!("{name} {}", self.text(name, ""))).collect();
         f.write_str(&shown.join(", "))
     }
 }
 
 impl Round {
-    /// Which of the offered answers the facts bear out: the nearest one. `None` if the answer was not observed.
+    /// Which of the offered answers the facts bear out: the nearest one. `None` if the answer was
+    /// not observed.
     pub fn right(&self, facts: &Facts) -> Option<usize> {
         let unit = facts.spec(&self.plan.answer)?.unit;
         let measured = facts.get(&self.plan.answer)?;
@@ -123,7 +125,12 @@ impl Round {
             (Value::Word(offered), Value::Word(measured)) => (offered == *measured).then_some(0.0),
             _ => None,
         };
-        let nearest = self.plan.offered.iter().enumerate().filter_map(|(at, offered)| Some((at, distance(offered)?)));
+        let nearest = self
+            .plan
+            .offered
+            .iter()
+            .enumerate()
+            .filter_map(|(at, offered)| Some((at, distance(offered)?)));
         nearest.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at)
     }
 }
@@ -167,7 +174,8 @@ impl Lesson {
             None => Err(format!("the heading “{wanted}” is missing")),
         };
         let intro = section("")?.1;
-        let (question, reveal, jobs) = (section("Question")?.1, section("Reveal")?.1, section("Whose job")?.1);
+        let (question, reveal, jobs) =
+            (section("Question")?.1, section("Reveal")?.1, section("Whose job")?.1);
         let plan = plans.next().ok_or("it needs a round")?;
         let mut rounds = vec![Round { change: String::new(), question, reveal, plan }];
         for plan in plans {
@@ -177,20 +185,24 @@ impl Lesson {
         if let Some((title, _)) = sections.next() {
             return Err(format!("the heading “{title}” has no round"));
         }
-        let Front { lecture, mut lectures, title, minutes, .. } = Front { rounds: Vec::new(), ..front };
+        let Front { lecture, mut lectures, title, minutes, .. } =
+            Front { rounds: Vec::new(), ..front };
         lectures.extend(lecture);
         lectures.sort_unstable();
         if lectures.is_empty() {
             return Err("it has no lecture".to_owned());
         }
-        let lesson = Self { slug: slug.to_owned(), lectures, title, minutes, intro, rounds, jobs, check };
+        let lesson =
+            Self { slug: slug.to_owned(), lectures, title, minutes, intro, rounds, jobs, check };
         lesson.flaw().map_or(Ok(lesson), Err)
     }
 
     /// The numbers of its lectures: "38", "17–19", "33, 35".
     pub fn lecture(&self) -> String {
         match self.lectures.as_slice() {
-            [first, .., last] if usize::from(last - first) + 1 == self.lectures.len() => format!("{first}–{last}"),
+            [first, .., last] if usize::from(last - first) + 1 == self.lectures.len() => {
+                format!("{first}–{last}")
+            }
             lectures => lectures.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
         }
     }
@@ -216,22 +228,30 @@ impl Lesson {
             if !(2..=4).contains(&plan.offered.len())
                 || plan.offered.iter().any(|text| claim::parse(text, answer.unit).is_none())
             {
-                return Some(format!("the answers offered are not two to four of the kind {:?}", answer.unit));
+                return Some(format!(
+                    "the answers offered are not two to four of the kind {:?}",
+                    answer.unit
+                ));
             }
             if !plan.claims.iter().any(|claim| claim.fact == plan.answer) {
-                return Some(format!("nothing is claimed of {}, which answers the question", plan.answer));
+                return Some(format!(
+                    "nothing is claimed of {}, which answers the question",
+                    plan.answer
+                ));
             }
             plan.claims.iter().find_map(|claim| claim.flaw(facts))
         })
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let rounds = self.rounds.iter().flat_map(|round| round.question.iter().chain(&round.reveal));
+        let rounds =
+            self.rounds.iter().flat_map(|round| round.question.iter().chain(&round.reveal));
         self.intro.iter().chain(&self.jobs).chain(rounds)
     }
 }
 
-/// A lesson's file in parts: what is between the `+++`, and what is under each heading; before the first one it is "".
+/// A lesson's file in parts: what is between the `+++`, and what is under each heading; before the
+/// first one it is "".
 struct Text {
     front: String,
     sections: Vec<(String, Vec<Block>)>,
@@ -240,7 +260,8 @@ struct Text {
 impl Text {
     fn read(text: &str) -> Result<Self, String> {
         let mut out = Self { front: String::new(), sections: vec![(String::new(), Vec::new())] };
-        let (mut collected, mut strong, mut in_front, mut in_item) = (Vec::new(), false, false, false);
+        let (mut collected, mut strong, mut in_front, mut in_item) =
+            (Vec::new(), false, false, false);
         for event in Parser::new_ext(text, Options::ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS) {
             match event {
                 Event::Start(Tag::MetadataBlock(MetadataBlockKind::PlusesStyle)) => in_front = true,
@@ -251,15 +272,20 @@ impl Text {
                 Event::SoftBreak => collected.push(Piece::Plain(" ".to_owned())),
                 Event::Start(Tag::Strong | Tag::Emphasis) => strong = true,
                 Event::End(TagEnd::Strong | TagEnd::Emphasis) => strong = false,
-                Event::Start(Tag::Heading { level: HeadingLevel::H1, .. } | Tag::Paragraph | Tag::List(None)) => {}
+                Event::Start(
+                    Tag::Heading { level: HeadingLevel::H1, .. } | Tag::Paragraph | Tag::List(None),
+                ) => {}
                 Event::End(TagEnd::List(false)) => {}
                 Event::Start(Tag::Item) => in_item = true,
                 Event::End(TagEnd::Heading(_)) => {
-                    let title = collected.drain(..).map(|piece: Piece| piece.filled(None)).collect();
+                    let title =
+                        collected.drain(..).map(|piece: Piece| piece.filled(None)).collect();
                     out.sections.push((title, Vec::new()));
                 }
                 Event::End(TagEnd::Paragraph) if in_item => {}
-                Event::End(TagEnd::Paragraph) => out.push(Block::Paragraph(std::mem::take(&mut collected))),
+                Event::End(TagEnd::Paragraph) => {
+                    out.push(Block::Paragraph(std::mem::take(&mut collected)))
+                }
                 Event::End(TagEnd::Item) => {
                     in_item = false;
                     out.push(item(std::mem::take(&mut collected)));

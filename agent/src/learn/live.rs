@@ -32,7 +32,8 @@ const DRAIN: Duration = Duration::from_millis(20);
 const REFRESH: Duration = Duration::from_millis(250);
 /// A run that takes longer than this hangs. An emulated machine is slow.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long the server's side of closed connections may take to end, if the server may not have accepted all of them.
+/// How long the server's side of closed connections may take to end, if the server may not have
+/// accepted all of them.
 const SETTLE: Duration = Duration::from_secs(1);
 /// And if it has: on a busy machine segments are sent again, later and later.
 const SETTLE_ACCEPTED: Duration = Duration::from_secs(5);
@@ -40,11 +41,16 @@ const SETTLE_ACCEPTED: Duration = Duration::from_secs(5);
 /// A line, and who said it.
 type Line = (Who, String);
 
-/// Runs it, says what it is about, and returns the evidence. With a path, what the model was given is recorded there.
+/// Runs it, says what it is about, and returns the evidence. With a path, what the model was given
+/// is recorded there.
 ///
 /// # Errors
 /// The sensor cannot watch, or server or client cannot do their part.
-pub fn run(cast: &Cast, recording: Option<&Path>, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Evidence> {
+pub fn run(
+    cast: &Cast,
+    recording: Option<&Path>,
+    tell: &mut dyn FnMut(&str),
+) -> anyhow::Result<Evidence> {
     // A network namespace is a thread's: ours stays as it is.
     thread::scope(|scope| {
         let (sender, told) = mpsc::channel();
@@ -61,7 +67,8 @@ pub fn run(cast: &Cast, recording: Option<&Path>, tell: &mut dyn FnMut(&str)) ->
     })
 }
 
-/// Starts the link that the cast wants. Without a TUN device there is none, and all are on one host.
+/// Starts the link that the cast wants. Without a TUN device there is none, and all are on one
+/// host.
 fn link(
     cast: &Cast,
     sender: &Sender<Line>,
@@ -115,7 +122,12 @@ impl Run {
         tell("loading the probes into the kernel");
         let pids = std::iter::once(&server).chain(&clients).map(|part| part.child.id()).collect();
         let targets = Targets { pids, follow: true, ..Targets::default() };
-        let sensor = Sensor::attach(&Options { targets, exchanges: true, protocols: true, ..Options::default() })?;
+        let sensor = Sensor::attach(&Options {
+            targets,
+            exchanges: true,
+            protocols: true,
+            ..Options::default()
+        })?;
         let header = header(&sensor);
         let recorder = match recording {
             Some(path) => Some(Writer::new(record::create(path, true)?, &header)?),
@@ -139,14 +151,21 @@ impl Run {
         self.sample()?;
         self.server.go()?;
         self.until("the server to listen", |run| Ok(run.said(Who::Server, "listening on ") > 0))?;
-        self.until("the workers to begin", |run| Ok(run.said(Who::Server, "worker ") >= cast.workers))?;
+        self.until("the workers to begin", |run| {
+            Ok(run.said(Who::Server, "worker ") >= cast.workers)
+        })?;
         tell(&format!("the server listens on {}", cast.address()));
         let clients = self.clients.len();
         self.clients.iter_mut().try_for_each(Part::go)?;
         if cast.together {
-            self.until("the clients to connect", |run| Ok(run.said(Who::Client, "connected ") >= clients))?;
-            // Who waits in the accept queue is not asking yet, and a thread that has not begun has no name.
-            self.until("the server to accept them", |run| Ok(run.collector.accepted() >= clients as u64))?;
+            self.until("the clients to connect", |run| {
+                Ok(run.said(Who::Client, "connected ") >= clients)
+            })?;
+            // Who waits in the accept queue is not asking yet, and a thread that has not begun has
+            // no name.
+            self.until("the server to accept them", |run| {
+                Ok(run.collector.accepted() >= clients as u64)
+            })?;
             self.sample()?;
             tell("the clients are connected; now all ask at once");
             self.clients.iter_mut().try_for_each(Part::go)?;
@@ -170,7 +189,11 @@ impl Run {
     }
 
     /// Watches until something is so.
-    fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    fn until(
+        &mut self,
+        what: &str,
+        mut done: impl FnMut(&mut Self) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.watch()?;
@@ -187,12 +210,14 @@ impl Run {
         }
     }
 
-    /// The server's side of connections that the clients have closed ends by itself, if the server ever accepts.
+    /// The server's side of connections that the clients have closed ends by itself, if the server
+    /// ever accepts.
     fn settle(&mut self) -> anyhow::Result<()> {
         let begin = Instant::now();
         self.watch()?;
         while self.collector.connections_open() > 0
-            && begin.elapsed() < if self.collector.waiting() == 0 { SETTLE_ACCEPTED } else { SETTLE }
+            && begin.elapsed()
+                < if self.collector.waiting() == 0 { SETTLE_ACCEPTED } else { SETTLE }
         {
             thread::sleep(DRAIN);
             self.watch()?;
@@ -294,7 +319,8 @@ fn switches(pid: u32, tid: u32) -> Option<String> {
     Some(report(Who::Server, &format!("switches pid={pid} tid={tid} voluntary={count}")))
 }
 
-/// A server or a client: this program once more, as a part of the lesson. It waits for a line before it begins.
+/// A server or a client: this program once more, as a part of the lesson. It waits for a line
+/// before it begins.
 struct Part {
     child: Child,
     /// Who reads what it says.

@@ -1,7 +1,8 @@
 //! Lessons: a question, a prediction, a real run, and what the kernel did in it.
 //!
-//! The text of a lesson is data ([`Lesson`], from `lessons/*.md`), its check is code (`checks/`): what runs, and which
-//! facts the [`Evidence`] yields. [`judge`] holds the claims of the text against the facts. All but [`live`] is pure.
+//! The text of a lesson is data ([`Lesson`], from `lessons/*.md`), its check is code (`checks/`):
+//! what runs, and which facts the [`Evidence`] yields. [`judge`] holds the claims of the text
+//! against the facts. All but [`live`] is pure.
 
 mod catalogue;
 mod check;

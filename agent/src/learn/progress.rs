@@ -43,7 +43,8 @@ impl Progress {
     fn load_from(path: &Path) -> Self {
         use io::Read;
         let mut text = String::new();
-        let read = fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+        let read =
+            fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
         read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default()
     }
 
@@ -76,7 +77,9 @@ impl Progress {
     /// # Errors
     /// There is no state folder, or it cannot be written to.
     pub fn save(&self) -> io::Result<()> {
-        self.save_to(&path().ok_or_else(|| io::Error::other("neither XDG_STATE_HOME nor HOME is set"))?)
+        self.save_to(
+            &path().ok_or_else(|| io::Error::other("neither XDG_STATE_HOME nor HOME is set"))?,
+        )
     }
 
     /// Written aside and renamed, so that there is always a whole one.
@@ -113,7 +116,9 @@ fn caller() -> Option<(u32, u32)> {
 fn home_of(user: u32) -> Option<PathBuf> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
     let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let home = fields.into_iter().find(|fields| fields.get(2).and_then(|id| id.parse().ok()) == Some(user));
+    let home = fields
+        .into_iter()
+        .find(|fields| fields.get(2).and_then(|id| id.parse().ok()) == Some(user));
     home.and_then(|fields| fields.get(5).map(PathBuf::from)).filter(|home| home.is_absolute())
 }
 
@@ -128,7 +133,8 @@ fn make_folders(folder: &Path) -> io::Result<()> {
     give_to_caller(folder)
 }
 
-/// Under sudo what is made belongs to who called it. Links are not followed: the folder may be anybody's.
+/// Under sudo what is made belongs to who called it. Links are not followed: the folder may be
+/// anybody's.
 fn give_to_caller(path: &Path) -> io::Result<()> {
     let Some((user, group)) = caller() else { return Ok(()) };
     let (user, group) = (rustix::fs::Uid::from_raw(user), rustix::fs::Gid::from_raw(group));
@@ -158,7 +164,9 @@ mod tests {
     fn damage_is_no_end() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lessons.json");
-        for damaged in [&b"{\"lessons\":{\"nagle\":{\"rou"[..], b"[]", b"\xff\xfe", b"", &[b' '; 100_000]] {
+        for damaged in
+            [&b"{\"lessons\":{\"nagle\":{\"rou"[..], b"[]", b"\xff\xfe", b"", &[b' '; 100_000]]
+        {
             fs::write(&path, damaged).expect("it can be written");
             let mut progress = Progress::load_from(&path);
             assert!(progress.is_empty());

@@ -18,7 +18,9 @@ fn every_lesson_can_be_read() {
     assert_eq!(names.len(), all().len());
     for (_, lesson) in lessons() {
         assert!(lesson.rounds.len() >= 2, "{}: there is nothing to change", lesson.slug);
-        let told = |blocks: &[Block], what: &str| assert!(!blocks.is_empty(), "{}: no {what}", lesson.slug);
+        let told = |blocks: &[Block], what: &str| {
+            assert!(!blocks.is_empty(), "{}: no {what}", lesson.slug)
+        };
         told(&lesson.intro, "beginning");
         told(&lesson.jobs, "word on whose job it is");
         for round in &lesson.rounds {
@@ -32,7 +34,11 @@ fn every_lesson_can_be_read() {
 fn what_changes_between_rounds_is_a_knob() {
     for (_, lesson) in lessons() {
         for pair in lesson.rounds.windows(2) {
-            assert_ne!(pair[0].plan.knobs, pair[1].plan.knobs, "{}: {}", lesson.slug, pair[1].change);
+            assert_ne!(
+                pair[0].plan.knobs, pair[1].plan.knobs,
+                "{}: {}",
+                lesson.slug, pair[1].change
+            );
             let cast = |round: &Round| (lesson.check.cast)(&round.plan.knobs);
             assert_ne!(cast(&pair[0]), cast(&pair[1]), "{}: the knob turns nothing", lesson.slug);
         }
@@ -42,15 +48,33 @@ fn what_changes_between_rounds_is_a_knob() {
 #[test]
 fn every_recording_bears_its_lesson_out() {
     for (entry, lesson) in lessons() {
-        assert_eq!(entry.recordings.len(), lesson.rounds.len(), "{}: a recording for each round", entry.slug);
+        assert_eq!(
+            entry.recordings.len(),
+            lesson.rounds.len(),
+            "{}: a recording for each round",
+            entry.slug
+        );
         for (round, recording) in entry.recordings.iter().enumerate() {
             let evidence = recorded(recording).unwrap_or_else(|error| {
-                panic!("{}, round {}: {error}; docs/learn.md says how to record anew", entry.slug, round + 1)
+                panic!(
+                    "{}, round {}: {error}; docs/learn.md says how to record anew",
+                    entry.slug,
+                    round + 1
+                )
             });
             let outcome = judge(&lesson, round, evidence, true);
             assert_eq!(outcome.broken, [], "{}, round {}", entry.slug, round + 1);
-            assert!(lesson.rounds[round].right(&outcome.facts).is_some(), "{}: no answer is right", entry.slug);
-            assert!(recording.len() < 80_000, "{}: {} bytes are too many", entry.slug, recording.len());
+            assert!(
+                lesson.rounds[round].right(&outcome.facts).is_some(),
+                "{}: no answer is right",
+                entry.slug
+            );
+            assert!(
+                recording.len() < 80_000,
+                "{}: {} bytes are too many",
+                entry.slug,
+                recording.len()
+            );
         }
     }
 }
@@ -63,7 +87,10 @@ fn a_wrong_claim_is_found_out() {
     let lesson = Lesson::parse(entry.slug, &wrong, entry.check).expect("it can be read");
     let outcome = judge(&lesson, 0, recorded(entry.recordings[0]).expect("a recording"), true);
     let said: Vec<_> = outcome.broken.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["limit (the kernel's limit of the accept queue): the lesson says 3, measured 2"]);
+    assert_eq!(
+        said,
+        ["limit (the kernel's limit of the accept queue): the lesson says 3, measured 2"]
+    );
 }
 
 #[test]
@@ -99,6 +126,9 @@ fn the_nearest_answer_is_right() {
         facts.whole("took", us);
         lesson.rounds[0].right(&facts).map(|at| lesson.rounds[0].plan.offered[at].as_str())
     };
-    assert_eq!([right(30), right(3_000), right(52_000)], [Some("0.1 ms"), Some("4 ms"), Some("44 ms")]);
+    assert_eq!(
+        [right(30), right(3_000), right(52_000)],
+        [Some("0.1 ms"), Some("4 ms"), Some("44 ms")]
+    );
     assert_eq!(lesson.rounds[0].right(&Facts::new(lesson.check.facts)), None);
 }

@@ -47,10 +47,14 @@ impl Piece {
 /// # Errors
 /// A brace has no partner.
 pub(super) fn pieces(text: &str, strong: bool, out: &mut Vec<Piece>) -> Result<(), String> {
-    let plain = |text: &str| if strong { Piece::Strong(text.to_owned()) } else { Piece::Plain(text.to_owned()) };
+    let plain = |text: &str| {
+        if strong { Piece::Strong(text.to_owned()) } else { Piece::Plain(text.to_owned()) }
+    };
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
-        let Some((name, behind)) = after.split_once('}') else { return Err(format!("a brace without end: {text}")) };
+        let Some((name, behind)) = after.split_once('}') else {
+            return Err(format!("a brace without end: {text}"));
+        };
         if !before.is_empty() {
             out.push(plain(before));
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::event::{Accept, InAccept};
 use super::snapshot::Acceptor;
 
-/// Threads kept for each listener. When a new one comes, the one that accepted least recently is forgotten.
+/// Threads kept for each listener. When a new one comes, the one that accepted least recently is
+/// forgotten.
 pub(super) const MAX_ACCEPTORS: usize = 256;
 
 /// The accepting threads of one listener.
@@ -55,8 +56,9 @@ impl Acceptors {
         }
     }
 
-    /// Ends the period: `inside` are the threads of this listener that are inside `accept` now. `comm` names those
-    /// that have not accepted yet. Gives the time that the thread which was there longest spent inside, if any is known.
+    /// Ends the period: `inside` are the threads of this listener that are inside `accept` now.
+    /// `comm` names those that have not accepted yet. Gives the time that the thread which was
+    /// there longest spent inside, if any is known.
     pub(super) fn end_period<'a>(
         &mut self,
         now_ns: u64,
@@ -91,7 +93,8 @@ impl Acceptors {
         longest_ns
     }
 
-    /// How long the threads that accepted in this period were ready without a CPU, ns: the longest, if it is known of all.
+    /// How long the threads that accepted in this period were ready without a CPU, ns: the longest,
+    /// if it is known of all.
     pub(super) fn delay_ns(&self, known_ns: impl Fn(u32) -> Option<u64>) -> Option<u64> {
         let accepted = self.threads.iter().filter(|(_, thread)| thread.accepts > 0);
         accepted.map(|(&(_, tid), _)| known_ns(tid)).try_fold(0, |most, ns| Some(ns?.max(most)))
@@ -109,15 +112,20 @@ impl Acceptors {
         view
     }
 
-    /// Accepts since first seen of each thread that was there at or after `since_ns`, by (process, thread).
+    /// Accepts since first seen of each thread that was there at or after `since_ns`, by (process,
+    /// thread).
     pub(super) fn counts(&self, since_ns: u64) -> impl Iterator<Item = ((u32, u32), u64)> {
         let there = move |thread: &Thread| thread.view.in_accept || thread.last_ns >= since_ns;
-        self.threads.iter().filter(move |(_, thread)| there(thread)).map(|(&id, thread)| (id, thread.view.accepts))
+        self.threads
+            .iter()
+            .filter(move |(_, thread)| there(thread))
+            .map(|(&id, thread)| (id, thread.view.accepts))
     }
 
     fn thread(&mut self, pid: u32, tid: u32, now_ns: u64) -> &mut Thread {
         if self.threads.len() >= MAX_ACCEPTORS && !self.threads.contains_key(&(pid, tid)) {
-            let oldest = self.threads.iter().min_by_key(|(_, thread)| thread.last_ns).map(|(&id, _)| id);
+            let oldest =
+                self.threads.iter().min_by_key(|(_, thread)| thread.last_ns).map(|(&id, _)| id);
             oldest.and_then(|id| self.threads.remove(&id));
         }
         self.threads.entry((pid, tid)).or_insert_with(|| Thread {

@@ -2,8 +2,8 @@
 
 use super::event::{Accept, InAccept};
 
-/// Follows one accept queue. It is first in, first out, so that the accepts come in the order of the waits: together they
-/// cover the time in which anybody waited.
+/// Follows one accept queue. It is first in, first out, so that the accepts come in the order of
+/// the waits: together they cover the time in which anybody waited.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attendance {
     /// The time before this is judged.
@@ -33,7 +33,9 @@ impl Attendance {
             self.sum.all_ns += accept.ts_ns.saturating_sub(queued_ns.max(from_ns));
         }
         // Of a call that began unseen only the queue is known.
-        let (Some(queued_ns), Some(entered_ns), false) = (accept.queued_ns, accept.entered_ns, accept.late) else {
+        let (Some(queued_ns), Some(entered_ns), false) =
+            (accept.queued_ns, accept.entered_ns, accept.late)
+        else {
             return;
         };
         self.add(queued_ns.max(from_ns), entered_ns, accept.ts_ns);

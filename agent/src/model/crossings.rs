@@ -1,5 +1,5 @@
-//! Who waits for whom across a process that serves and calls others: its requests for its calls, and
-//! the answers to these for clients that do not take theirs.
+//! Who waits for whom across a process that serves and calls others: its requests for its calls,
+//! and the answers to these for clients that do not take theirs.
 //!
 //! Which call was made for which request is known only some time after both, so slow exchanges of
 //! such a process are judged then.
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::event::{Exchange, SockId};
-use super::work::{Scope, Tally};
+use super::stats::{Scope, Tally};
 
 /// Slow exchanges that wait to be judged; beyond that the oldest is, by what is known of it.
 const MAX_LATE: usize = 1_024;
@@ -121,7 +121,14 @@ pub(super) struct Lates(VecDeque<Late>);
 
 impl Lates {
     /// Puts one aside at `now_ns`.
-    pub(super) fn add(&mut self, now_ns: u64, exchange: &Exchange, pid: u32, scope: Scope, ask: Ask) {
+    pub(super) fn add(
+        &mut self,
+        now_ns: u64,
+        exchange: &Exchange,
+        pid: u32,
+        scope: Scope,
+        ask: Ask,
+    ) {
         let id = (exchange.sock, exchange.seq);
         self.0.push_back(Late { due_ns: now_ns.saturating_add(JOINED_NS), pid, id, scope, ask });
     }

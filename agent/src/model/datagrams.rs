@@ -9,11 +9,14 @@ use super::event::{DatagramFlow, DatagramSample, QuicDatagram, Recognised, Sampl
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{DatagramOutput, Output, QuicOutput};
 use super::quic::Flows;
-use super::snapshot::{DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, QuicView, WaitView};
+use super::snapshot::{
+    DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, QuicView, WaitView,
+};
 
 /// UDP sockets in a snapshot: those with most going on.
 pub const MAX_DATAGRAM_VIEWS: usize = 256;
-/// Sockets of which is known what is spoken: some may be so before a sample shows them, or never be shown.
+/// Sockets of which is known what is spoken: some may be so before a sample shows them, or never be
+/// shown.
 const MAX_SPOKEN: usize = 2 * MAX_DATAGRAMS as usize;
 /// How far back "lately" goes, ns.
 const SPAN_NS: u64 = 5_000_000_000;
@@ -100,7 +103,8 @@ impl Datagrams {
     pub(super) fn rates(&self) -> DatagramRates {
         let Some((first, last)) = self.ends() else { return DatagramRates::default() };
         let elapsed_ns = last.ts_ns.saturating_sub(first.ts_ns);
-        let rate = |of: fn(&Point) -> u64| super::rate(of(last).saturating_sub(of(first)), elapsed_ns);
+        let rate =
+            |of: fn(&Point) -> u64| super::rate(of(last).saturating_sub(of(first)), elapsed_ns);
         DatagramRates {
             arrived: rate(|point| point.arrived),
             read: rate(|point| point.read),
@@ -109,12 +113,16 @@ impl Datagrams {
         }
     }
 
-    /// Longest wait of what was read in the last few seconds, µs; `None` where reads are not observed.
+    /// Longest wait of what was read in the last few seconds, µs; `None` where reads are not
+    /// observed.
     pub(super) fn longest_lately_us(&self) -> Option<u64> {
-        self.sample.read.map(|_| self.history.iter().map(|point| point.longest_us).max().unwrap_or(0))
+        self.sample
+            .read
+            .map(|_| self.history.iter().map(|point| point.longest_us).max().unwrap_or(0))
     }
 
-    /// How long the oldest datagram in the queue has waited, µs; `None` if there is none, or not known.
+    /// How long the oldest datagram in the queue has waited, µs; `None` if there is none, or not
+    /// known.
     pub(super) fn unread_us(&self) -> Option<u64> {
         self.sample.oldest_ns.map(|oldest_ns| self.ts_ns.saturating_sub(oldest_ns) / 1_000)
     }
@@ -128,7 +136,13 @@ impl Datagrams {
         let view = self.waits.view();
         // The probes count in buckets, but know the longest.
         let most = |us: u64| us.min(self.sample.longest_us);
-        WaitView { p50: most(view.p50), p90: most(view.p90), p99: most(view.p99), max: self.sample.longest_us, ..view }
+        WaitView {
+            p50: most(view.p50),
+            p90: most(view.p90),
+            p99: most(view.p99),
+            max: self.sample.longest_us,
+            ..view
+        }
     }
 
     fn view(&self) -> DatagramView {
@@ -176,7 +190,8 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Takes what a sample tells, and reports each socket. Closed ones are forgotten but for their totals.
+    /// Takes what a sample tells, and reports each socket. Closed ones are forgotten but for their
+    /// totals.
     pub(super) fn sampled(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         let mut before = std::mem::take(&mut self.table);
         for socket in sample.datagrams.iter().take(MAX_DATAGRAMS as usize) {
@@ -184,7 +199,10 @@ impl Sockets {
             known.sampled(sample.ts_ns, socket);
             self.table.insert(socket.sock, known);
             out.extend(self.table.get(&socket.sock).map(|known| {
-                Output::Datagrams(DatagramOutput { ts_ns: sample.ts_ns, view: self.view(socket.sock, known) })
+                Output::Datagrams(DatagramOutput {
+                    ts_ns: sample.ts_ns,
+                    view: self.view(socket.sock, known),
+                })
             }));
         }
         self.tell_answered(sample.ts_ns, out);
@@ -219,7 +237,8 @@ impl Sockets {
         }
     }
 
-    /// What is spoken on a socket becomes known. One socket may serve many connections: early data of one is told of all.
+    /// What is spoken on a socket becomes known. One socket may serve many connections: early data
+    /// of one is told of all.
     pub(super) fn recognised(&mut self, recognised: &Recognised) {
         if self.spoken.len() >= MAX_SPOKEN && !self.spoken.contains_key(&recognised.sock) {
             return;
@@ -227,7 +246,8 @@ impl Sockets {
         let before = self.spoken.get(&recognised.sock).copied();
         let spoken = match recognised.sign {
             Sign::Quic { version, early_data } => {
-                let earlier = matches!(before, Some(DatagramProtocol::Quic { early_data: true, .. }));
+                let earlier =
+                    matches!(before, Some(DatagramProtocol::Quic { early_data: true, .. }));
                 DatagramProtocol::Quic { version, early_data: early_data || earlier }
             }
             Sign::Dtls => DatagramProtocol::Dtls,
@@ -254,7 +274,8 @@ impl Sockets {
     /// A last word on every socket that is open.
     pub(super) fn finish(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
         out.extend(self.table.iter().map(|(sock, socket)| {
-            let view = DatagramView { peak_bytes: socket.sample.queued_bytes, ..self.view(*sock, socket) };
+            let view =
+                DatagramView { peak_bytes: socket.sample.queued_bytes, ..self.view(*sock, socket) };
             Output::Datagrams(DatagramOutput { ts_ns, view })
         }));
         self.tell_answered(ts_ns, out);

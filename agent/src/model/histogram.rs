@@ -49,7 +49,8 @@ impl WaitHistogram {
             // It resizes itself, so that no value is out of range.
             let _ = counts.record_n(wait_us.min(LONGEST_US), count.try_into().unwrap_or(u32::MAX));
         }
-        let bucket = BUCKETS_US.iter().position(|&bound| wait_us < bound).unwrap_or(BUCKETS_US.len());
+        let bucket =
+            BUCKETS_US.iter().position(|&bound| wait_us < bound).unwrap_or(BUCKETS_US.len());
         self.view.buckets[bucket] += count;
         self.view.count += count;
         self.view.max = self.view.max.max(wait_us.min(LONGEST_US));
@@ -60,7 +61,8 @@ impl WaitHistogram {
         if let (Some(counts), Some(others)) = (&mut self.counts, &other.counts) {
             for bin in others.iter_recorded() {
                 // Same reason as in `record`.
-                let _ = counts.record_n(bin.value_iterated_to().min(LONGEST_US), bin.count_at_value());
+                let _ =
+                    counts.record_n(bin.value_iterated_to().min(LONGEST_US), bin.count_at_value());
             }
         }
         for (bucket, count) in self.view.buckets.iter_mut().zip(other.view.buckets) {
@@ -72,9 +74,13 @@ impl WaitHistogram {
 
     /// Brings the quantiles up to date; costs nothing when no wait was counted since.
     pub(super) fn refresh(&mut self) {
-        let Some(counts) = self.counts.as_ref().filter(|_| self.quantiles_of != self.view.count) else { return };
+        let Some(counts) = self.counts.as_ref().filter(|_| self.quantiles_of != self.view.count)
+        else {
+            return;
+        };
         let quantile = |q| counts.value_at_quantile(q).min(self.view.max);
-        (self.view.p50, self.view.p90, self.view.p99) = (quantile(0.5), quantile(0.9), quantile(0.99));
+        (self.view.p50, self.view.p90, self.view.p99) =
+            (quantile(0.5), quantile(0.9), quantile(0.99));
         self.quantiles_of = self.view.count;
     }
 
@@ -124,7 +130,8 @@ mod tests {
 
     #[test]
     fn merging_adds_up() {
-        let (mut all, mut other) = (WaitHistogram::new(Precision::Fine), WaitHistogram::new(Precision::Coarse));
+        let (mut all, mut other) =
+            (WaitHistogram::new(Precision::Fine), WaitHistogram::new(Precision::Coarse));
         all.record(100);
         other.record(2_000_000);
         other.record(2_000_000);

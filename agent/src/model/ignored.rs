@@ -1,4 +1,5 @@
-//! Clients that believe to be connected, and are not: the kernel ignored their final ACK, since the accept queue was full.
+//! Clients that believe to be connected, and are not: the kernel ignored their final ACK, since the
+//! accept queue was full.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,7 +8,8 @@ use super::event::{Accept, Overflow, SockId, Stage};
 
 /// Clients kept, of all listeners. More are not counted.
 const MAX_IGNORED: usize = 16_384;
-/// A client of which nothing more was ignored for so long, ns, may have given up: nothing would show it.
+/// A client of which nothing more was ignored for so long, ns, may have given up: nothing would
+/// show it.
 const HEARD_OF_NS: u64 = 60_000_000_000;
 
 /// By listener, with the time of the newest packet that was ignored.

@@ -8,9 +8,9 @@ use super::attendance::Attendance;
 use super::event::{Accept, AcceptFails, InAccept, ListenerSample, Overflow, Stage, Used};
 use super::finding::{LONG_WAIT_US, Sharers, Shares};
 use super::histogram::{Precision, WaitHistogram};
-use super::ledger::Ledger;
 use super::output::OverflowOutput;
 use super::recent::{Figures, Recent};
+use super::refusals::Refusals;
 use super::sharing::Sharing;
 use super::snapshot::{ListenerView, Rates, Totals};
 use super::text::errno_name;
@@ -91,7 +91,7 @@ pub(super) struct Listener {
     period_ns: u64,
     rates: Rates,
     history: VecDeque<Point>,
-    ledgers: [Ledger; 4],
+    ledgers: [Refusals; 4],
     stalled_since_ns: Option<u64>,
     long_since_ns: Option<u64>,
     sharing: Sharing<(u32, u32)>,
@@ -147,7 +147,7 @@ impl Listener {
             period_ns,
             rates: Rates::default(),
             history: VecDeque::new(),
-            ledgers: [Ledger::default(); 4],
+            ledgers: [Refusals::default(); 4],
             stalled_since_ns: None,
             long_since_ns: None,
             sharing: Sharing::new(period_ns),
@@ -166,7 +166,8 @@ impl Listener {
 
     /// A thread was seen waiting for it by epoll.
     pub(super) fn awaited(&mut self, now_ns: u64, exclusive: bool) {
-        let seen = if exclusive { &mut self.waiting.exclusive_ns } else { &mut self.waiting.other_ns };
+        let seen =
+            if exclusive { &mut self.waiting.exclusive_ns } else { &mut self.waiting.other_ns };
         *seen = Some(now_ns);
         for seen in [&mut self.waiting.exclusive_ns, &mut self.waiting.other_ns] {
             *seen = seen.filter(|seen_ns| now_ns.saturating_sub(*seen_ns) < SEEN_NS);
@@ -194,7 +195,8 @@ impl Listener {
         self.clients.saw(overflow.peer.ip(), self.sample.as_ref().map(|sample| sample.local.ip()));
     }
 
-    /// Takes a new sample; `delays_ns` tells how long a thread was ready without a CPU, and `history` bounds the points kept.
+    /// Takes a new sample; `delays_ns` tells how long a thread was ready without a CPU, and
+    /// `history` bounds the points kept.
     pub(super) fn sampled<'a>(
         &mut self,
         now_ns: u64,
@@ -203,7 +205,11 @@ impl Listener {
         delays_ns: impl Fn(u32) -> Option<u64>,
         history: usize,
     ) {
-        let start_ns = if self.sample.is_some() { self.period_ns } else { sample.since_ns.max(self.period_ns) };
+        let start_ns = if self.sample.is_some() {
+            self.period_ns
+        } else {
+            sample.since_ns.max(self.period_ns)
+        };
         let elapsed_ns = now_ns.saturating_sub(start_ns);
         let before = self.totals();
         let limit = self.sample.as_ref().map_or(sample.limit, |before| before.limit);
@@ -217,7 +223,8 @@ impl Listener {
             delay_ns: delay_ns.unwrap_or(0),
             delay_known_ns: delay_ns.map_or(0, |_| attended.all_ns),
             attended,
-            full_at: (figures.overflows > 0).then(|| (limit.min(sample.limit), limit.max(sample.limit))),
+            full_at: (figures.overflows > 0)
+                .then(|| (limit.min(sample.limit), limit.max(sample.limit))),
             ..figures
         };
         self.recent.push(start_ns, now_ns, figures);
@@ -253,13 +260,21 @@ impl Listener {
     /// Finds the error that came most often since the sample before.
     fn note_failures(&mut self, start_ns: u64, now_ns: u64, sample: &ListenerSample) {
         let known = self.sample.as_ref().and_then(|sample| sample.fails.as_ref());
-        let before =
-            |errno: u32| known.into_iter().flatten().find(|fails| fails.errno == errno).map_or(0, |fails| fails.count);
+        let before = |errno: u32| {
+            known
+                .into_iter()
+                .flatten()
+                .find(|fails| fails.errno == errno)
+                .map_or(0, |fails| fails.count)
+        };
         let grown = sample.fails.iter().flatten().map(|fails| (fails, before(fails.errno)));
         let most = grown.max_by_key(|(fails, before)| fails.count.saturating_sub(*before));
-        let Some((fails, before)) = most.filter(|(fails, before)| fails.count > *before) else { return };
-        let goes_on =
-            |failing: &Failing| failing.errno == fails.errno && now_ns.saturating_sub(failing.last_ns) < FAILS_ANEW_NS;
+        let Some((fails, before)) = most.filter(|(fails, before)| fails.count > *before) else {
+            return;
+        };
+        let goes_on = |failing: &Failing| {
+            failing.errno == fails.errno && now_ns.saturating_sub(failing.last_ns) < FAILS_ANEW_NS
+        };
         let (since_ns, before) = match self.failing.filter(goes_on) {
             Some(failing) => (failing.since_ns, failing.before),
             None => (fails.first_ns.max(start_ns), before),
@@ -276,8 +291,13 @@ impl Listener {
         });
     }
 
-    /// Refusals that the kernel counted up to the newest sample and never named. `patient` as in [`Ledger::unnamed`].
-    pub(super) fn unnamed(&mut self, now_ns: u64, patient: impl Fn(Stage) -> bool) -> Vec<OverflowOutput> {
+    /// Refusals that the kernel counted up to the newest sample and never named. `patient` as in
+    /// [`Refusals::unnamed`].
+    pub(super) fn unnamed(
+        &mut self,
+        now_ns: u64,
+        patient: impl Fn(Stage) -> bool,
+    ) -> Vec<OverflowOutput> {
         let Some(sample) = &self.sample else { return Vec::new() };
         let totals = [
             (Stage::Syn, Some(sample.overflow_syn)),
@@ -368,7 +388,12 @@ impl Listener {
             arrival_history: Vec::new(),
             overflow_history: Vec::new(),
             acceptors: self.acceptors.view(),
-            accept_errors: sample.fails.iter().flatten().map(|fails| (errno_name(fails.errno), fails.count)).collect(),
+            accept_errors: sample
+                .fails
+                .iter()
+                .flatten()
+                .map(|fails| (errno_name(fails.errno), fails.count))
+                .collect(),
             others: sample.others.clone(),
         })
     }
@@ -396,7 +421,9 @@ impl Listener {
     }
 
     fn figures_since(&self, before: &Totals, now: &ListenerSample) -> Figures {
-        let since = |now: Option<u64>, before: Option<u64>| now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+        let since = |now: Option<u64>, before: Option<u64>| {
+            now.unwrap_or(0).saturating_sub(before.unwrap_or(0))
+        };
         Figures {
             accepts: now.accepted.saturating_sub(before.accepted),
             arrivals: now.queued.saturating_sub(before.queued),
@@ -407,7 +434,10 @@ impl Listener {
             synack_retransmits: now.synack_retransmits.saturating_sub(before.synack_retransmits),
             fails: since(fails(&now.fails), before.accept_fails),
             left_late: since(now.left.map(|left| left.late), before.left.map(|left| left.late)),
-            left_late_us: since(now.left.map(|left| left.late_us), before.left.map(|left| left.late_us)),
+            left_late_us: since(
+                now.left.map(|left| left.late_us),
+                before.left.map(|left| left.late_us),
+            ),
             cut: since(now.left.map(|left| left.cut), before.left.map(|left| left.cut)),
             synack_acked: since(now.synack_acked, before.synack_acked),
             depth_peak: now.peak.max(now.depth),

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use super::event::{Accept, InAccept, LeftQueue, ListenerSample, NetSettings, Overflow, Sample, SockId, Stage};
+use super::event::{
+    Accept, InAccept, LeftQueue, ListenerSample, NetSettings, Overflow, Sample, SockId, Stage,
+};
 use super::exchange::Ignoring;
 use super::finding::{Sharers, Shares};
 use super::histogram::{Precision, WaitHistogram};
@@ -11,7 +13,7 @@ use super::ignored::Ignored;
 use super::listener::Listener;
 use super::output::OverflowOutput;
 use super::sharing::Sharing;
-use super::snapshot::{ListenerView, StreamEntry, StreamKind, Totals, WaitView};
+use super::snapshot::{ListenerView, LogEntry, StreamKind, Totals, WaitView};
 
 /// Listeners known at once, open or closed.
 pub const MAX_LISTENERS: usize = 16_384;
@@ -22,8 +24,8 @@ pub const MAX_HISTORY: usize = 512;
 /// Points of all histories together, with the least that every listener gets.
 const HISTORY_POINTS: usize = 65_536;
 const LEAST_HISTORY: usize = 16;
-/// A peer sends again what was not acknowledged after this at the earliest, less what timers are early, µs
-/// (`TCP_RTO_MIN`, 200 ms).
+/// A peer sends again what was not acknowledged after this at the earliest, less what timers are
+/// early, µs (`TCP_RTO_MIN`, 200 ms).
 const AGAIN_US: u64 = 150_000;
 /// Wait histograms that are precise.
 const FINE_HISTOGRAMS: usize = 128;
@@ -74,7 +76,8 @@ impl Listeners {
 
     pub(super) fn accepted(&mut self, accept: &Accept) {
         self.ignored.accepted(accept);
-        let precision = if self.histograms < FINE_HISTOGRAMS { Precision::Fine } else { Precision::Coarse };
+        let precision =
+            if self.histograms < FINE_HISTOGRAMS { Precision::Fine } else { Precision::Coarse };
         let Some(listener) = self.entry(accept.listener) else { return };
         let had_waits = listener.wait.is_some();
         listener.accepted(accept, precision);
@@ -88,18 +91,22 @@ impl Listeners {
         }
     }
 
-    /// Whether the peer of a connection seems to have been ignored before it was queued, where this kernel does not
-    /// show that: its handshake took as long as it takes a peer to send again, and the accept queue was full.
+    /// Whether the peer of a connection seems to have been ignored before it was queued, where this
+    /// kernel does not show that: its handshake took as long as it takes a peer to send again, and
+    /// the accept queue was full.
     pub(super) fn seems_ignored(&self, accept: &Accept) -> Option<Ignoring> {
         let handshake_us = accept.handshake_us.filter(|&us| us >= AGAIN_US)?;
-        let sample = self.table.get(&accept.listener).and_then(|listener| listener.sample.as_ref())?;
+        let sample =
+            self.table.get(&accept.listener).and_then(|listener| listener.sample.as_ref())?;
         if sample.overflow_ack.is_some() {
             return None;
         }
         let queued_ns = accept.queued_ns.unwrap_or(accept.ts_ns);
-        let sampled = self.period_ns >= queued_ns.saturating_sub(handshake_us.saturating_mul(1_000));
+        let sampled =
+            self.period_ns >= queued_ns.saturating_sub(handshake_us.saturating_mul(1_000));
         let was_full = sampled && sample.peak.max(sample.depth) > sample.limit;
-        (was_full || accept.depth >= sample.limit).then_some(Ignoring { since_ns: None, data: None })
+        (was_full || accept.depth >= sample.limit)
+            .then_some(Ignoring { since_ns: None, data: None })
     }
 
     /// Whether a listener has TCP_DEFER_ACCEPT, as far as is known.
@@ -113,11 +120,16 @@ impl Listeners {
         self.table.values_mut().for_each(|listener| listener.acceptors.exited(pid));
     }
 
-    /// Takes a sample; gives the listeners that appeared or closed. `delays_ns` tells how long a thread was ready without a CPU
-    /// since the sample before.
-    pub(super) fn sampled(&mut self, sample: &Sample, delays_ns: impl Fn(u32) -> Option<u64>) -> Vec<StreamEntry> {
+    /// Takes a sample; gives the listeners that appeared or closed. `delays_ns` tells how long a
+    /// thread was ready without a CPU since the sample before.
+    pub(super) fn sampled(
+        &mut self,
+        sample: &Sample,
+        delays_ns: impl Fn(u32) -> Option<u64>,
+    ) -> Vec<LogEntry> {
         self.somaxconn.clone_from(&sample.somaxconn.iter().copied().collect());
-        self.settings = sample.settings.iter().map(|settings| (settings.netns, *settings)).collect();
+        self.settings =
+            sample.settings.iter().map(|settings| (settings.netns, *settings)).collect();
         self.ignored.expire(sample.ts_ns);
         let mut inside: BTreeMap<SockId, Vec<&InAccept>> = BTreeMap::new();
         for call in &sample.in_accept {
@@ -137,7 +149,8 @@ impl Listeners {
             }
         }
         self.refused = self.refused.max(refused);
-        let present: BTreeSet<SockId> = sample.listeners.iter().map(|listener| listener.sock).collect();
+        let present: BTreeSet<SockId> =
+            sample.listeners.iter().map(|listener| listener.sock).collect();
         self.close_absent(sample.ts_ns, &present, &mut changes);
         self.share_in_groups(sample.ts_ns);
         self.period_ns = sample.ts_ns;
@@ -145,13 +158,19 @@ impl Listeners {
     }
 
     /// Refusals that nothing named, of all listeners.
-    pub(super) fn unnamed(&mut self, now_ns: u64, patient: impl Fn(Stage) -> bool) -> Vec<OverflowOutput> {
+    pub(super) fn unnamed(
+        &mut self,
+        now_ns: u64,
+        patient: impl Fn(Stage) -> bool,
+    ) -> Vec<OverflowOutput> {
         self.table.values_mut().flat_map(|listener| listener.unnamed(now_ns, &patient)).collect()
     }
 
-    /// Those that are open, or closed since the last report: each with its figures and how accepts were shared, in the
-    /// order they became known.
-    pub(super) fn reportable(&self) -> impl Iterator<Item = (&Listener, ListenerView, Option<Shares>)> {
+    /// Those that are open, or closed since the last report: each with its figures and how accepts
+    /// were shared, in the order they became known.
+    pub(super) fn reportable(
+        &self,
+    ) -> impl Iterator<Item = (&Listener, ListenerView, Option<Shares>)> {
         let open = self.ordered().filter(|listener| !listener.closed || !listener.close_reported);
         open.filter_map(|listener| Some((listener, self.view(listener)?, self.shares(listener))))
     }
@@ -167,13 +186,15 @@ impl Listeners {
     pub(super) fn reported(&mut self) {
         self.table.values_mut().for_each(|listener| listener.close_reported = listener.closed);
         while self.closed.len() > MAX_CLOSED {
-            self.closed.pop_front().and_then(|sock| self.table.remove(&sock)).into_iter().for_each(|old| {
-                self.forgotten = add(&self.forgotten, &old.totals());
-                if let Some(wait) = old.wait {
-                    self.histograms -= 1;
-                    self.forgotten_wait.merge(&wait);
-                }
-            });
+            self.closed.pop_front().and_then(|sock| self.table.remove(&sock)).into_iter().for_each(
+                |old| {
+                    self.forgotten = add(&self.forgotten, &old.totals());
+                    if let Some(wait) = old.wait {
+                        self.histograms -= 1;
+                        self.forgotten_wait.merge(&wait);
+                    }
+                },
+            );
         }
     }
 
@@ -184,13 +205,18 @@ impl Listeners {
 
     /// The same with histories.
     pub(super) fn full_views(&self) -> Vec<ListenerView> {
-        self.ordered().filter_map(|listener| listener.full_view(self.somaxconn_of(listener))).collect()
+        self.ordered()
+            .filter_map(|listener| listener.full_view(self.somaxconn_of(listener)))
+            .collect()
     }
 
     /// Listeners that were ever known, their totals and their waits.
     pub(super) fn totals(&self) -> (u64, Totals, WaitView) {
         let mut wait = self.forgotten_wait.clone();
-        self.table.values().filter_map(|listener| listener.wait.as_ref()).for_each(|other| wait.merge(other));
+        self.table
+            .values()
+            .filter_map(|listener| listener.wait.as_ref())
+            .for_each(|other| wait.merge(other));
         wait.refresh();
         let sampled = self.table.values().filter(|listener| listener.sample.is_some());
         let totals = sampled.fold(self.forgotten, |sum, listener| add(&sum, &listener.totals()));
@@ -202,14 +228,18 @@ impl Listeners {
         listener.sample.as_ref().and_then(|sample| self.settings.get(&sample.netns)).copied()
     }
 
-    /// Clients of a listener whose final ACK was ignored lately, and that nobody has accepted since.
+    /// Clients of a listener whose final ACK was ignored lately, and that nobody has accepted
+    /// since.
     pub(super) fn ignored(&self, sock: SockId) -> u64 {
         self.ignored.of(sock)
     }
 
     /// Where a listener listens.
     pub(super) fn local(&self, sock: SockId) -> Option<SocketAddr> {
-        self.table.get(&sock).and_then(|listener| listener.sample.as_ref()).map(|sample| sample.local)
+        self.table
+            .get(&sock)
+            .and_then(|listener| listener.sample.as_ref())
+            .map(|sample| sample.local)
     }
 
     /// Listeners of one sample that found no room, at the worst.
@@ -241,7 +271,7 @@ impl Listeners {
         sample: &ListenerSample,
         inside: &[&InAccept],
         delays_ns: impl Fn(u32) -> Option<u64>,
-        changes: &mut Vec<StreamEntry>,
+        changes: &mut Vec<LogEntry>,
     ) -> bool {
         let history = (HISTORY_POINTS / self.table.len().max(1)).clamp(LEAST_HISTORY, MAX_HISTORY);
         let Some(listener) = self.entry(sample.sock) else { return false };
@@ -250,7 +280,7 @@ impl Listeners {
         // A backlog is known of those only that began to listen under our eyes.
         if is_new && sample.backlog.is_some() {
             let what = StreamKind::Listening { local: sample.local };
-            changes.push(StreamEntry { ts_ns: sample.since_ns, listener: sample.sock, what });
+            changes.push(LogEntry { ts_ns: sample.since_ns, listener: sample.sock, what });
         }
         self.known += u64::from(is_new);
         match sample.closed_ns {
@@ -261,19 +291,25 @@ impl Listeners {
         true
     }
 
-    fn close(&mut self, sock: SockId, closed_ns: u64, changes: &mut Vec<StreamEntry>) {
+    fn close(&mut self, sock: SockId, closed_ns: u64, changes: &mut Vec<LogEntry>) {
         let Some(listener) = self.table.get_mut(&sock) else { return };
         listener.close();
         self.ignored.closed(sock);
         self.closed.push_back(sock);
         if let Some(sample) = &listener.sample {
             let what = StreamKind::Closed { local: sample.local };
-            changes.push(StreamEntry { ts_ns: closed_ns, listener: sock, what });
+            changes.push(LogEntry { ts_ns: closed_ns, listener: sock, what });
         }
     }
 
-    /// What the kernel no longer lists has closed. What only events named gets one more sample to appear in.
-    fn close_absent(&mut self, now_ns: u64, present: &BTreeSet<SockId>, changes: &mut Vec<StreamEntry>) {
+    /// What the kernel no longer lists has closed. What only events named gets one more sample to
+    /// appear in.
+    fn close_absent(
+        &mut self,
+        now_ns: u64,
+        present: &BTreeSet<SockId>,
+        changes: &mut Vec<LogEntry>,
+    ) {
         let mut gone = Vec::new();
         for (&sock, listener) in self.table.iter_mut().filter(|(sock, _)| !present.contains(sock)) {
             listener.missed += 1;
@@ -288,14 +324,21 @@ impl Listeners {
         let mut members: BTreeMap<Group, Vec<(SockId, u64)>> = BTreeMap::new();
         for (&sock, listener) in self.table.iter().filter(|(_, listener)| !listener.closed) {
             if let Some(sample) = &listener.sample {
-                members.entry((sample.local, sample.netns)).or_default().push((sock, sample.accepted));
+                members
+                    .entry((sample.local, sample.netns))
+                    .or_default()
+                    .push((sock, sample.accepted));
             }
         }
-        self.sizes = members.iter().map(|(group, sockets)| (*group, sockets.len() as u64)).collect();
+        self.sizes =
+            members.iter().map(|(group, sockets)| (*group, sockets.len() as u64)).collect();
         members.retain(|_, sockets| sockets.len() > 1);
         self.groups.retain(|group, _| members.contains_key(group));
         for (group, sockets) in members {
-            self.groups.entry(group).or_insert_with(|| Sharing::new(now_ns)).update(now_ns, sockets.into_iter());
+            self.groups
+                .entry(group)
+                .or_insert_with(|| Sharing::new(now_ns))
+                .update(now_ns, sockets.into_iter());
         }
     }
 

@@ -1,7 +1,8 @@
 //! The pure core: events in, snapshots and report objects out. No clock, no sockets, no BPF.
 //!
-//! The same events give the same output, live and from a recording. Memory is bounded whatever the traffic. Of connections
-//! detail goes first, then what is in progress, and a connection itself only beyond [`MAX_CONNECTIONS`]:
+//! The same events give the same output, live and from a recording. Memory is bounded whatever the
+//! traffic. Of connections detail goes first, then what is in progress, and a connection itself
+//! only beyond [`MAX_CONNECTIONS`]:
 //!
 //! | what | bound | when full |
 //! |---|---|---|
@@ -14,7 +15,7 @@
 //! | closed connections | [`MAX_CLOSED_CONNECTIONS`] | the one closed first is forgotten |
 //! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
 //! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |
-//! | ends of connections that were made, told by their addresses | [`MAX_ENDS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
+//! | ends of connections that were made, told by their addresses | [`MAX_LOOPBACK_PAIRS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
 //! | peers that were ignored | 16,384 | the one met first is forgotten: the time until its connection is queued is told as part of the handshake, or not |
 //! | hellos of TLS connections | [`MAX_HELLOS`], some 250 bytes each | of further ones it is known only that they are TLS |
 //! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
@@ -39,13 +40,14 @@ mod connects;
 mod crossings;
 mod datagrams;
 pub mod event;
+mod event_log;
 mod exchange;
 mod finding;
 mod histogram;
 mod ignored;
-mod ledger;
 mod listener;
 mod listeners;
+mod long_poll;
 pub mod output;
 mod pattern;
 mod processors;
@@ -53,10 +55,11 @@ mod proxy;
 mod quic;
 mod recent;
 mod refresh;
+mod refusals;
 mod sharing;
 pub mod snapshot;
 mod spans;
-mod stream;
+mod stats;
 mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -64,21 +67,23 @@ pub mod text;
 mod threads;
 mod times;
 mod unheard;
-mod waiting;
 mod waits;
 mod window;
-mod work;
 
 use std::collections::BTreeMap;
 
 use connections::{Connection, Connections, Told};
 pub use connections::{
-    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_ENDS, MAX_HELLOS,
-    MAX_LEFT, MAX_RECENT,
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED,
+    MAX_HELLOS, MAX_LEFT, MAX_LOOPBACK_PAIRS, MAX_RECENT,
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
-use event::{Accept, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange};
-use finding::Board;
+use event::{
+    Accept, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange,
+};
+use event_log::EventLog;
+pub use event_log::MAX_STREAM;
+use finding::Findings;
 use listeners::Listeners;
 pub use listeners::{MAX_CLOSED, MAX_HISTORY, MAX_LISTENERS};
 use output::{ExchangeOutput, Interest, MomentOutput, Output, OverflowOutput};
@@ -87,11 +92,9 @@ use proxy::Proxies;
 pub use proxy::{MAX_CALLERS, MAX_HELD, MAX_JOINED};
 use serde::{Deserialize, Serialize};
 use snapshot::{ExchangeView, SliceKind, Snapshot};
-pub use stream::MAX_STREAM;
-use stream::Stream;
+use stats::StatsByScope;
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
-use work::Works;
 
 /// Outputs of one batch that are looked through for a delayed ACK that turns out to be proved.
 const MAX_LOOKED_BACK: usize = 4_096;
@@ -105,16 +108,19 @@ pub struct Setup {
     pub target: String,
     /// "full" or "tracepoint".
     pub tier: String,
-    /// Report every single event too: SYNs, process changes, what happens on connections (`--detail events`).
+    /// Report every single event too: SYNs, process changes, what happens on connections (`--detail
+    /// events`).
     pub detail_events: bool,
-    /// Exchanges are watched, not queues alone: without them no connection would ever be seen to end.
+    /// Exchanges are watched, not queues alone: without them no connection would ever be seen to
+    /// end.
     pub exchanges: bool,
 }
 
 impl Setup {
     /// By port alone what processes serve is watched, and not what they call.
     fn sees_calls(&self) -> bool {
-        let is_port = |word: &str| word.strip_prefix("port ").is_some_and(|port| port.parse::<u16>().is_ok());
+        let is_port =
+            |word: &str| word.strip_prefix("port ").is_some_and(|port| port.parse::<u16>().is_ok());
         !self.target.split(", ").all(is_port)
     }
 }
@@ -128,13 +134,13 @@ pub struct Model {
     listeners: Listeners,
     connections: Connections,
     threads: Threads,
-    works: Works,
+    stats: StatsByScope,
     patterns: Patterns,
     proxies: Proxies,
     datagrams: datagrams::Sockets,
     unix: Vec<event::UnixListener>,
-    stream: Stream,
-    board: Board,
+    event_log: EventLog,
+    findings: Findings,
     notices: Vec<String>,
     /// The newest sample's time and cost.
     cost: Option<(u64, Cost)>,
@@ -152,15 +158,15 @@ impl Model {
             listeners: Listeners::new(setup.attached_ns),
             connections: Connections::new(),
             threads: Threads::default(),
-            works: Works::new(setup.sees_calls()),
+            stats: StatsByScope::new(setup.sees_calls()),
             patterns: Patterns::default(),
             proxies: Proxies::default(),
             datagrams: datagrams::Sockets::default(),
             unix: Vec::new(),
             setup,
             interest: Interest::ALL,
-            stream: Stream::default(),
-            board: Board::default(),
+            event_log: EventLog::default(),
+            findings: Findings::default(),
             notices: Vec::new(),
             cost: None,
             cost_share: None,
@@ -182,11 +188,11 @@ impl Model {
     /// Replaces the description of what is watched.
     pub fn set_target(&mut self, target: String) {
         self.setup.target = target;
-        self.works.see_calls(self.setup.sees_calls());
+        self.stats.see_calls(self.setup.sees_calls());
     }
 
-    /// Takes one event and pushes what is to be reported. What `out` holds still may be completed: a delayed ACK becomes
-    /// proved.
+    /// Takes one event and pushes what is to be reported. What `out` holds still may be completed:
+    /// a delayed ACK becomes proved.
     pub fn apply(&mut self, event: &Event, out: &mut Vec<Output>) {
         match event {
             Event::Accept(accept) => self.accept(accept, out),
@@ -199,7 +205,9 @@ impl Model {
                 self.advance(retransmit.ts_ns);
                 let port = self.listeners.local(retransmit.listener).map(|local| local.port());
                 self.connections.unheard.asked_again(retransmit, port);
-                out.extend(self.setup.detail_events.then(|| Output::SynAckRetransmit(retransmit.clone())));
+                out.extend(
+                    self.setup.detail_events.then(|| Output::SynAckRetransmit(retransmit.clone())),
+                );
             }
             Event::Opened(opened) => {
                 self.advance(opened.ts_ns);
@@ -210,22 +218,24 @@ impl Model {
             Event::Exchange(exchange) => {
                 self.advance(exchange.ts_ns);
                 self.patterns.exchanged(exchange);
-                self.prove(exchange, out);
-                let mut told = tell(self.now_ns, self.interest, &mut self.works, &mut self.proxies, out);
+                self.confirm(exchange, out);
+                let mut told =
+                    tell(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
                 self.connections.exchanged(self.now_ns, exchange, &mut told);
             }
             Event::Closed(closed) => {
                 self.advance(closed.ts_ns);
                 self.patterns.closed(closed);
-                if let Some((connection, end)) = self.connections.closed(closed, self.interest, out) {
-                    self.works.closed(self.now_ns, closed, connection, &end);
+                if let Some((connection, end)) = self.connections.closed(closed, self.interest, out)
+                {
+                    self.stats.closed(self.now_ns, closed, connection, &end);
                 }
             }
             Event::Connect(connect) => self.connect(connect, out),
             Event::Late(late) => {
                 self.advance(late.ts_ns);
                 if let Some(arrival) = self.connections.came_late(late, out) {
-                    self.works.came_late(self.now_ns, &arrival);
+                    self.stats.came_late(self.now_ns, &arrival);
                 }
             }
             Event::Recognised(recognised) => {
@@ -264,13 +274,13 @@ impl Model {
             threads: self.threads.views(&self.connections.by_thread()),
             patterns: self.patterns.views(),
             proxies: self.proxies.views(),
-            stream: self.stream.entries(),
+            event_log: self.event_log.entries(),
             ..self.brief()
         }
     }
 
-    /// The same without connections, threads, the stream and histories: they make it dear, and between samples text has no
-    /// use for them.
+    /// The same without connections, threads, the stream and histories: they make it dear, and
+    /// between samples text has no use for them.
     pub fn brief(&self) -> Snapshot {
         Snapshot {
             now_ns: self.now_ns,
@@ -290,8 +300,8 @@ impl Model {
             datagrams: self.datagrams.views(),
             datagrams_open: self.datagrams.open(),
             unix: self.unix.clone(),
-            stream: Vec::new(),
-            findings: self.board.view(),
+            event_log: Vec::new(),
+            findings: self.findings.view(),
             notices: self.notices.clone(),
         }
     }
@@ -315,7 +325,7 @@ impl Model {
             &corrected
         };
         self.listeners.accepted(accept);
-        self.stream.accepted(accept);
+        self.event_log.accepted(accept);
         if self.setup.exchanges {
             self.connections.accepted(accept, ignored, deferred);
             // Without exchanges nobody is seen to serve.
@@ -342,7 +352,7 @@ impl Model {
             count: 1,
             stage_certain: true,
         };
-        self.stream.overflowed(&overflow);
+        self.event_log.overflowed(&overflow);
         out.push(Output::Overflow(overflow));
     }
 
@@ -351,7 +361,7 @@ impl Model {
         self.patterns.process(process);
         if process.change == ProcessChange::Exited {
             self.listeners.exited(process.pid);
-            self.works.exited(process.pid);
+            self.stats.exited(process.pid);
         }
         out.extend(self.setup.detail_events.then(|| Output::Process(process.clone())));
     }
@@ -366,28 +376,29 @@ impl Model {
 
     fn scan(&mut self, ts_ns: u64, scanned: &[ConnectionSample], out: &mut Vec<Output>) {
         for exchange in scanned.iter().filter_map(|one| one.exchange.as_ref()) {
-            self.prove(exchange, out);
+            self.confirm(exchange, out);
             self.patterns.exchanged(exchange);
             if let Some(connection) = self.connections.get(exchange.sock) {
                 self.proxies.goes_on(exchange, connection);
             }
         }
-        let mut told = tell(ts_ns, self.interest, &mut self.works, &mut self.proxies, out);
+        let mut told = tell(ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
         self.connections.scanned(ts_ns, scanned, &mut told);
         drop(told);
-        self.works.scanned(ts_ns, scanned, &self.connections, |pid| self.proxies.calls(pid));
+        self.stats.scanned(ts_ns, scanned, &self.connections, |pid| self.proxies.calls(pid));
     }
 
     fn report_unnamed(&mut self, unnamed: Vec<OverflowOutput>, out: &mut Vec<Output>) {
         for overflow in unnamed {
-            self.stream.overflowed(&overflow);
+            self.event_log.overflowed(&overflow);
             out.push(Output::Overflow(overflow));
         }
     }
 
-    /// What one end records of its delayed ACKs proves what the other end inferred. That record often comes just behind
-    /// the exchange that it proves, which has been reported, but not yet shown.
-    fn prove(&mut self, exchange: &Exchange, out: &mut [Output]) {
+    /// What one end records of its delayed ACKs proves what the other end inferred. That record
+    /// often comes just behind the exchange that it proves, which has been reported, but not yet
+    /// shown.
+    fn confirm(&mut self, exchange: &Exchange, out: &mut [Output]) {
         if !self.connections.acknowledged(exchange) {
             return;
         }
@@ -396,18 +407,29 @@ impl Model {
             _ => None,
         });
         for reported in told.chain(self.proxies.held_mut().take(MAX_LOOKED_BACK)) {
-            self.connections.prove(reported.sock, &mut reported.view);
+            self.connections.confirm(reported.sock, &mut reported.view);
         }
     }
 }
 
-/// Sums an exchange that is over, and reports it if anybody wants to know. One whose delayed ACK may turn out to be
-/// proved is kept in any case: see [`Model::prove`].
-fn tell(now_ns: u64, interest: Interest, works: &mut Works, proxies: &mut Proxies, out: &mut Vec<Output>) -> impl Told {
+/// Sums an exchange that is over, and reports it if anybody wants to know. One whose delayed ACK
+/// may turn out to be proved is kept in any case: see [`Model::prove`].
+fn tell(
+    now_ns: u64,
+    interest: Interest,
+    stats: &mut StatsByScope,
+    proxies: &mut Proxies,
+    out: &mut Vec<Output>,
+) -> impl Told {
     move |facts: &Exchange, connection: Option<&Connection>, view: &mut ExchangeView| {
-        works.reported(now_ns, facts, connection, view, |connection| proxies.calls(connection.origin.pid));
+        stats.reported(now_ns, facts, connection, view, |connection| {
+            proxies.calls(connection.origin.pid)
+        });
         let pid = connection.and_then(|connection| proxies.over(now_ns, facts, connection, view));
-        let inferred = view.slices.last().is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
+        let inferred = view
+            .slices
+            .last()
+            .is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
         if inferred || interest.wants(view) {
             view.verdict = exchange::verdict(&view.slices);
             let protocol = connection.and_then(Connection::protocol);

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use super::event::{
-    Accept, Connect, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit, UnixListener,
+    Accept, Connect, Exchange, Moment, Process, Role, SockId, Stage, Syn, SynAckRetransmit,
+    UnixListener,
 };
 use super::exchange;
 use super::snapshot::{
-    ConnectTotals, ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding, ListenerView, OwnerTimes,
-    PatternView, Protocol, ProxyView, QuicView, ResetTotals, SliceKind, Totals, WaitView,
+    ConnectTotals, ConnectionView, DatagramTotals, DatagramView, ExchangeView, Finding,
+    ListenerView, OwnerTimes, PatternView, Protocol, ProxyView, QuicView, ResetTotals, SliceKind,
+    Totals, WaitView,
 };
 
 /// What a front-end wants to hear of one by one. The sums have everything all the same.
@@ -28,7 +30,8 @@ impl Interest {
         let is_longer = || {
             // A verdict costs more than this.
             view.total_us >= self.exchanges_from_us
-                && exchange::verdict(&view.slices).is_some_and(|verdict| verdict.us >= self.exchanges_from_us)
+                && exchange::verdict(&view.slices)
+                    .is_some_and(|verdict| verdict.us >= self.exchanges_from_us)
         };
         self.exchanges_from_us == 0 || is_longer()
     }
@@ -61,9 +64,11 @@ pub enum Output {
     SynAckRetransmit(SynAckRetransmit),
     /// A watched process began, took a new image or ended (`--detail events` only).
     Process(Process),
-    /// The pattern of a family of processes is known, has changed, or is as it was at the end of the run.
+    /// The pattern of a family of processes is known, has changed, or is as it was at the end of
+    /// the run.
     Pattern(Box<PatternOutput>),
-    /// A process that serves and calls others: its figures, where they changed, and at the end of the run.
+    /// A process that serves and calls others: its figures, where they changed, and at the end of
+    /// the run.
     Proxy(Box<ProxyOutput>),
     /// Something happened on a connection (`--detail events` only).
     Moment(MomentOutput),
@@ -137,7 +142,11 @@ pub struct ExchangeOutput {
 }
 
 impl ExchangeOutput {
-    pub(super) fn new(exchange: &Exchange, protocol: Option<Protocol>, view: &ExchangeView) -> Self {
+    pub(super) fn new(
+        exchange: &Exchange,
+        protocol: Option<Protocol>,
+        view: &ExchangeView,
+    ) -> Self {
         Self {
             ts_ns: view.start_ns.saturating_add(view.total_us.saturating_mul(1_000)),
             sock: exchange.sock,
@@ -158,7 +167,8 @@ pub struct ConnectionOutput {
     pub view: ConnectionView,
     /// Time by kind over all of its exchanges, µs.
     pub phases_us: Vec<(SliceKind, u64)>,
-    /// Delayed ACKs that this host sent by timer, and how long they waited, µs; `None` where not observed.
+    /// Delayed ACKs that this host sent by timer, and how long they waited, µs; `None` where not
+    /// observed.
     pub delayed_acks_sent: Option<(u64, u64)>,
     /// Threads that read and that wrote last.
     pub tids: (Option<u32>, Option<u32>),
@@ -212,7 +222,8 @@ pub struct OverflowOutput {
     pub limit: u32,
     /// How many this stands for: 1 when the peer is named.
     pub count: u64,
-    /// False where this kernel does not tell SYNs dropped from final ACKs ignored, so that `stage` may be either.
+    /// False where this kernel does not tell SYNs dropped from final ACKs ignored, so that `stage`
+    /// may be either.
     pub stage_certain: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Who may have the processors: what quotas of cgroups took from whom, who is stopped, how many want to run.
+//! Who may have the processors: what quotas of cgroups took from whom, who is stopped, how many
+//! want to run.
 
 use std::collections::VecDeque;
 
@@ -37,21 +38,27 @@ impl Group {
             return;
         }
         // Between two readings with the same figure another one says nothing.
-        let same = |step: Option<&(u64, u64)>| step.is_some_and(|(_, ns)| *ns == limit.throttled_ns);
+        let same =
+            |step: Option<&(u64, u64)>| step.is_some_and(|(_, ns)| *ns == limit.throttled_ns);
         let count = self.steps.len();
         if count >= 2 && same(self.steps.back()) && same(self.steps.get(count - 2)) {
             self.steps.pop_back();
         }
         self.steps.push_back((ts_ns, limit.throttled_ns));
         let is_old = |step: &(u64, u64)| step.0.saturating_add(SPAN_NS) < ts_ns;
-        while self.steps.len() > MAX_STEPS || self.steps.len() > 2 && self.steps.get(1).is_some_and(is_old) {
+        while self.steps.len() > MAX_STEPS
+            || self.steps.len() > 2 && self.steps.get(1).is_some_and(is_old)
+        {
             self.steps.pop_front();
         }
     }
 
     /// How much it grew from one moment to another, ns, as far as readings tell.
     fn grown_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
-        let after = self.steps.partition_point(|step| step.0 < to_ns).min(self.steps.len().saturating_sub(1));
+        let after = self
+            .steps
+            .partition_point(|step| step.0 < to_ns)
+            .min(self.steps.len().saturating_sub(1));
         let before = self.steps.partition_point(|step| step.0 <= from_ns).saturating_sub(1);
         let at = |index: usize| self.steps.get(index).map_or(0, |step| step.1);
         at(after).saturating_sub(at(before))
@@ -92,9 +99,12 @@ impl Processors {
         let mut before = std::mem::take(&mut self.groups);
         self.of_process.clear();
         for (at, limit) in state.limits.iter().enumerate() {
-            let known = before.iter_mut().find(|group| group.limit.path == limit.path).map(std::mem::take);
-            let mut group =
-                known.unwrap_or_else(|| Group { before: (limit.periods, limit.throttled), ..Group::default() });
+            let known =
+                before.iter_mut().find(|group| group.limit.path == limit.path).map(std::mem::take);
+            let mut group = known.unwrap_or_else(|| Group {
+                before: (limit.periods, limit.throttled),
+                ..Group::default()
+            });
             group.limit = limit.clone();
             group.note(state.ts_ns, limit);
             self.groups.push(group);
@@ -118,18 +128,28 @@ impl Processors {
         while at < view.slices.len() {
             let slice = view.slices[at];
             let end_ns = slice.start_ns + slice.us * 1_000;
-            let is_delayed = view.slices.get(at + 1).is_some_and(|next| next.kind == SliceKind::RunQueue);
+            let is_delayed =
+                view.slices.get(at + 1).is_some_and(|next| next.kind == SliceKind::RunQueue);
             // The wait may have been anywhere in what its thread did, behind which it is laid.
             let from = at.checked_sub(1).map(|at| view.slices[at]);
-            let from = from.filter(|before| before.cpu_us.is_some() || before.kind == SliceKind::AcceptQueue);
+            let from = from
+                .filter(|before| before.cpu_us.is_some() || before.kind == SliceKind::AcceptQueue);
             let from_ns = from.map_or(slice.start_ns, |before| before.start_ns);
             match slice.kind {
                 SliceKind::RunQueue => {
-                    at += throttle(&mut view.slices, at, self.throttled_ns(pid, from_ns, end_ns) / 1_000);
+                    at += throttle(
+                        &mut view.slices,
+                        at,
+                        self.throttled_ns(pid, from_ns, end_ns) / 1_000,
+                    );
                 }
                 // Which thread would have accepted is not known, but none of the cgroup's could.
                 SliceKind::AcceptQueue if !is_delayed => {
-                    at += throttle(&mut view.slices, at, self.throttled_ns(pid, slice.start_ns, end_ns) / 1_000);
+                    at += throttle(
+                        &mut view.slices,
+                        at,
+                        self.throttled_ns(pid, slice.start_ns, end_ns) / 1_000,
+                    );
                 }
                 _ => {}
             }
@@ -137,9 +157,11 @@ impl Processors {
         }
     }
 
-    /// How long a quota kept threads of the process's cgroup off the processors, ns: the one that did so longest.
+    /// How long a quota kept threads of the process's cgroup off the processors, ns: the one that
+    /// did so longest.
     fn throttled_ns(&self, pid: u32, from_ns: u64, to_ns: u64) -> u64 {
-        let groups = self.of_process.get(&pid).into_iter().flatten().filter_map(|&at| self.groups.get(at));
+        let groups =
+            self.of_process.get(&pid).into_iter().flatten().filter_map(|&at| self.groups.get(at));
         groups.map(|group| group.grown_ns(from_ns, to_ns)).max().unwrap_or(0)
     }
 
@@ -162,26 +184,36 @@ impl Processors {
         quotas.max_by_key(|quota| quota.throttled)
     }
 
-    /// What findings tell of the processors that a process may have; 0 stands for none that had to wait.
+    /// What findings tell of the processors that a process may have; 0 stands for none that had to
+    /// wait.
     pub(super) fn facts(&self, now_ns: u64, pid: u32) -> CpuFacts {
         let since_ns = now_ns.saturating_sub(LATELY_NS);
-        let (quota, crowd) = if pid == 0 { (None, None) } else { (self.quota(pid), self.crowd(since_ns)) };
-        let lately = self.stopped.iter().filter(|(ts_ns, _)| ts_ns.saturating_add(2 * LATELY_NS) >= now_ns);
-        let stopped = lately.flat_map(|(ts_ns, pids)| pids.iter().map(|&pid| (*ts_ns, pid)));
+        let (quota, crowd) =
+            if pid == 0 { (None, None) } else { (self.quota(pid), self.crowd(since_ns)) };
+        let recent_figures =
+            self.stopped.iter().filter(|(ts_ns, _)| ts_ns.saturating_add(2 * LATELY_NS) >= now_ns);
+        let stopped =
+            recent_figures.flat_map(|(ts_ns, pids)| pids.iter().map(|&pid| (*ts_ns, pid)));
         CpuFacts { quota, crowd, stopped: stopped.collect() }
     }
 
-    /// A quota took from the process lately, or more threads wanted to run than there are processors: it may have had none.
+    /// A quota took from the process lately, or more threads wanted to run than there are
+    /// processors: it may have had none.
     pub(super) fn are_short(&self, now_ns: u64, pid: u32) -> bool {
         let since_ns = now_ns.saturating_sub(LATELY_NS);
         let crowded = self.crowd(since_ns).is_some_and(|(cpus, runnable)| runnable > cpus);
         crowded || self.throttled_ns(pid, since_ns, now_ns) > 0
     }
 
-    /// Processors of the machine, and the most threads that wanted one at a refresh since then, where that was read.
+    /// Processors of the machine, and the most threads that wanted one at a refresh since then,
+    /// where that was read.
     fn crowd(&self, since_ns: u64) -> Option<(u32, u32)> {
-        let lately = self.runnable.iter().filter(|(ts_ns, _)| *ts_ns >= since_ns).map(|&(_, runnable)| runnable);
-        Some((self.cpus?, lately.max()?))
+        let recent_figures = self
+            .runnable
+            .iter()
+            .filter(|(ts_ns, _)| *ts_ns >= since_ns)
+            .map(|&(_, runnable)| runnable);
+        Some((self.cpus?, recent_figures.max()?))
     }
 }
 

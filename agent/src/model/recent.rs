@@ -6,9 +6,11 @@ use super::attendance::Attended;
 
 /// How far back it goes, ns.
 const SPAN_NS: u64 = 5_000_000_000;
-/// Refreshes closer together than this are counted as one, ns. With [`SPAN_NS`] it bounds the number of periods.
+/// Refreshes closer together than this are counted as one, ns. With [`SPAN_NS`] it bounds the
+/// number of periods.
 const GRAIN_NS: u64 = 250_000_000;
-/// Rates are never taken over less than this, ns: one event in the first millisecond is not a thousand a second.
+/// Rates are never taken over less than this, ns: one event in the first millisecond is not a
+/// thousand a second.
 const LEAST_RATE_SPAN_NS: u64 = 1_000_000_000;
 
 /// Figures of one period, or summed over several. Peaks are maxima.
@@ -31,20 +33,24 @@ pub(super) struct Figures {
     pub(super) wait_max_us: u64,
     /// Calls of `accept` that failed.
     pub(super) fails: u64,
-    /// Connections whose peer left after a long wait in the queue, and how long they had waited, µs.
+    /// Connections whose peer left after a long wait in the queue, and how long they had waited,
+    /// µs.
     pub(super) left_late: u64,
     pub(super) left_late_us: u64,
     /// Connections that the listener had in its queue when it closed.
     pub(super) cut: u64,
     pub(super) depth_peak: u32,
-    /// The limit of the accept queue when it overflowed; the least and the most that it may have been.
+    /// The limit of the accept queue when it overflowed; the least and the most that it may have
+    /// been.
     pub(super) full_at: Option<(u32, u32)>,
     pub(super) syn_peak: u32,
-    /// Time that the thread which was inside `accept` longest spent there, out of the time for which that is known.
+    /// Time that the thread which was inside `accept` longest spent there, out of the time for
+    /// which that is known.
     pub(super) inside_ns: u64,
     pub(super) inside_known_ns: u64,
-    /// How much of the time in which connections waited a thread that accepts them may have been ready, without a CPU: it was
-    /// for so long in that period. And of how much of it that is known.
+    /// How much of the time in which connections waited a thread that accepts them may have been
+    /// ready, without a CPU: it was for so long in that period. And of how much of it that is
+    /// known.
     pub(super) delay_ns: u64,
     pub(super) delay_known_ns: u64,
     /// Time in which connections waited, and in which a thread was inside `accept` besides.
@@ -97,14 +103,16 @@ impl Figures {
         (self.inside_known_ns > 0).then(|| self.inside_ns as f64 / self.inside_known_ns as f64)
     }
 
-    /// Share of the time in which connections waited that the accepting thread may have been ready, without a CPU, if that is
-    /// known of half of it.
+    /// Share of the time in which connections waited that the accepting thread may have been ready,
+    /// without a CPU, if that is known of half of it.
     pub(super) fn delayed_share(&self) -> Option<f64> {
         let known_ns = self.delay_known_ns;
-        (known_ns > 0 && known_ns * 2 >= self.attended.all_ns).then(|| self.delay_ns as f64 / known_ns as f64)
+        (known_ns > 0 && known_ns * 2 >= self.attended.all_ns)
+            .then(|| self.delay_ns as f64 / known_ns as f64)
     }
 
-    /// Share of the time in which connections waited that some thread was inside `accept`; `None` when not known.
+    /// Share of the time in which connections waited that some thread was inside `accept`; `None`
+    /// when not known.
     pub(super) fn attended_share(&self) -> Option<f64> {
         let Attended { waited_ns, inside_ns, .. } = self.attended;
         (waited_ns > 0).then(|| inside_ns as f64 / waited_ns as f64)
@@ -130,7 +138,8 @@ impl Recent {
         match self.periods.back_mut() {
             // Idle periods become one, so that ten thousand idle listeners cost little.
             Some(last)
-                if end_ns.saturating_sub(last.start_ns) <= GRAIN_NS || last.figures == figures && is_idle(&figures) =>
+                if end_ns.saturating_sub(last.start_ns) <= GRAIN_NS
+                    || last.figures == figures && is_idle(&figures) =>
             {
                 last.end_ns = end_ns;
                 last.figures.add(&figures);
@@ -138,7 +147,9 @@ impl Recent {
             _ => self.periods.push_back(Period { start_ns, end_ns, figures }),
         }
         let from = end_ns.saturating_sub(SPAN_NS);
-        while self.periods.len() > 1 && self.periods.front().is_some_and(|first| first.end_ns <= from) {
+        while self.periods.len() > 1
+            && self.periods.front().is_some_and(|first| first.end_ns <= from)
+        {
             self.periods.pop_front();
         }
         if let Some(first) = self.periods.front_mut().filter(|first| is_idle(&first.figures)) {

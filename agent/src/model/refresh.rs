@@ -3,12 +3,12 @@
 use super::{
     Model,
     event::{Sample, Stage},
-    finding::{Dealings, Facts, STALL_NS, Subject},
+    finding::{ConnectionFacts, Facts, STALL_NS, Subject},
     listener::Listener,
     output::{ListenerOutput, Lost, Output, UnixOutput},
     snapshot::StreamKind,
+    stats::{ExchangeStats, Scope},
     tell,
-    work::{Scope, Work},
 };
 
 /// Exchanges that are over are told within so long, ns.
@@ -20,37 +20,47 @@ impl Model {
         self.threads.sampled(sample);
         for change in self.listeners.sampled(sample, |tid| self.threads.delay_ns(tid)) {
             if matches!(change.what, StreamKind::Closed { .. }) {
-                self.works.shut(change.listener, change.ts_ns);
+                self.stats.shut(change.listener, change.ts_ns);
             }
-            self.stream.push(change);
+            self.event_log.push(change);
         }
         // On the tracepoint tier no hook sees a SYN dropped, so there is no record to wait for.
         let names_syns = self.setup.tier != "tracepoint";
-        let unnamed = self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
+        let unnamed =
+            self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
         self.scan(sample.ts_ns, &sample.connections, out);
-        let mut told = tell(sample.ts_ns, self.interest, &mut self.works, &mut self.proxies, out);
+        let mut told = tell(sample.ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
         self.connections.sampled(sample, &mut told);
         drop(told);
         self.proxies.settle(sample.ts_ns, false, &mut self.connections, out);
-        self.works.sampled(sample, &self.connections.spans, &self.proxies);
+        self.stats.sampled(sample, &self.connections.spans, &self.proxies);
         self.connections.connects.sampled(sample.ts_ns);
         self.connections.ended.settle(sample.ts_ns, false, out);
         self.patterns.sampled(sample, out);
         self.report_listeners(sample, out);
         self.unix.clone_from(&sample.unix);
-        out.extend(self.unix.iter().map(|view| Output::Unix(UnixOutput { ts_ns: sample.ts_ns, view: view.clone() })));
+        out.extend(
+            self.unix
+                .iter()
+                .map(|view| Output::Unix(UnixOutput { ts_ns: sample.ts_ns, view: view.clone() })),
+        );
         self.datagrams.sampled(sample, out);
         self.judge_connections(sample.ts_ns, out);
         self.judge_families(sample.ts_ns, out);
         self.judge_connects(sample.ts_ns, out);
-        self.proxies.judge(|pid, comm, lately| {
+        self.proxies.judge(|pid, comm, recent_figures| {
             let text = format!("{comm} {pid}");
-            self.board.judge_upstreams(sample.ts_ns, &Subject { id: Scope::Process(pid), text }, lately, out)
+            self.findings.judge_upstreams(
+                sample.ts_ns,
+                &Subject { id: Scope::Process(pid), text },
+                recent_figures,
+                out,
+            )
         });
         self.proxies.report(sample.ts_ns, false, out);
         self.datagrams.forget_closed();
-        self.board.expire(sample.ts_ns, out);
+        self.findings.expire(sample.ts_ns, out);
         self.report_lost(sample, out);
         self.seen = sample.seen;
         self.take_cost(sample);
@@ -82,20 +92,22 @@ impl Model {
                 held: if looks { self.connections.held(&view, &sample.threads) } else { None },
                 open: looks.then(|| self.connections.open_at(view.local)),
                 denied_share,
-                undecided: denied_share.is_none() && stalled_ns < STALL_NS && self.may_be_denied(ts_ns, listener),
+                undecided: denied_share.is_none()
+                    && stalled_ns < STALL_NS
+                    && self.may_be_denied(ts_ns, listener),
             };
             if view.closed {
-                self.board.judge_closed(ts_ns, &facts, out);
+                self.findings.judge_closed(ts_ns, &facts, out);
             } else {
-                self.board.judge(ts_ns, &facts, out);
+                self.findings.judge(ts_ns, &facts, out);
             }
             out.push(Output::Listener(ListenerOutput { ts_ns, view }));
         }
         self.listeners.reported();
     }
 
-    /// How much of the time in which a listener's connections waited nobody had a CPU to accept them: by those that were
-    /// accepted, or while nothing is, by what a quota took.
+    /// How much of the time in which a listener's connections waited nobody had a CPU to accept
+    /// them: by those that were accepted, or while nothing is, by what a quota took.
     fn denied_share(&self, ts_ns: u64, listener: &Listener, stalled_ns: u64) -> Option<f64> {
         let sample = listener.sample.as_ref()?;
         if stalled_ns >= STALL_NS {
@@ -108,54 +120,67 @@ impl Model {
         if figures.long_waits == 0 {
             return None;
         }
-        let told = self.works.lately(Scope::Socket(sample.sock), ts_ns).filter(|work| work.accept_us > 0);
-        let share = |work: Work| work.accept_delay_us as f64 / work.accept_us as f64;
+        let told = self
+            .stats
+            .recent_figures(Scope::Socket(sample.sock), ts_ns)
+            .filter(|stats| stats.accept_us > 0);
+        let share = |stats: ExchangeStats| stats.accept_delay_us as f64 / stats.accept_us as f64;
         // Of threads that did not read since only their sums are known.
-        told.map(share).or_else(|| figures.delayed_share().filter(|_| !self.may_be_told(ts_ns, listener)))
+        told.map(share)
+            .or_else(|| figures.delayed_share().filter(|_| !self.may_be_told(ts_ns, listener)))
     }
 
-    /// A listener's connections have waited for long since a short time ago, and exchanges may tell more of it yet.
+    /// A listener's connections have waited for long since a short time ago, and exchanges may tell
+    /// more of it yet.
     fn may_be_told(&self, ts_ns: u64, listener: &Listener) -> bool {
         self.setup.exchanges && listener.long_ns(ts_ns) < TOLD_NS
     }
 
-    /// The same, and nobody may have had a CPU to accept them: the accepting threads lacked one, or CPUs are short. That a wait
-    /// for a CPU lasts still, a thread's sum does not say (`sched_info_arrive` adds it at its end, 5.10 to 7.3).
+    /// The same, and nobody may have had a CPU to accept them: the accepting threads lacked one, or
+    /// CPUs are short. That a wait for a CPU lasts still, a thread's sum does not say
+    /// (`sched_info_arrive` adds it at its end, 5.10 to 7.3).
     fn may_be_denied(&self, ts_ns: u64, listener: &Listener) -> bool {
         let pid = listener.sample.as_ref().map_or(0, |sample| sample.pid);
         let lacked = listener.recent.figures().delayed_share().is_some_and(|share| share >= 0.25);
-        (lacked || self.connections.processors.are_short(ts_ns, pid)) && self.may_be_told(ts_ns, listener)
+        (lacked || self.connections.processors.are_short(ts_ns, pid))
+            && self.may_be_told(ts_ns, listener)
     }
 
     fn judge_connections(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
-        for (id, entry) in self.works.iter() {
+        for (id, entry) in self.stats.iter() {
             let listener = match id {
                 Scope::Socket(sock) => self.listeners.local(sock),
                 Scope::Process(_) => None,
             };
             let text = listener.map_or_else(|| entry.name.clone(), |local| local.to_string());
-            let work = entry.lately(ts_ns);
-            let cpu = self.connections.processors.facts(ts_ns, work.ready_pid);
-            let sees_calls = self.works.sees_calls();
-            let dealings = Dealings { work: &work, stuck: &entry.stuck, cpu, now_ns: ts_ns, sees_calls };
-            self.board.judge_dealings(ts_ns, &Subject { id, text }, &dealings, out);
+            let stats = entry.recent_figures(ts_ns);
+            let cpu = self.connections.processors.facts(ts_ns, stats.ready_pid);
+            let sees_calls = self.stats.sees_calls();
+            let connection_facts = ConnectionFacts {
+                stats: &stats,
+                stuck: &entry.stuck,
+                cpu,
+                now_ns: ts_ns,
+                sees_calls,
+            };
+            self.findings.judge_connections(ts_ns, &Subject { id, text }, &connection_facts, out);
         }
         for socket in self.datagrams.iter() {
-            self.board.judge_datagrams(ts_ns, socket, out);
+            self.findings.judge_datagrams(ts_ns, socket, out);
         }
     }
 
     fn judge_connects(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
-        for (pid, (comm, lately)) in self.connections.connects.lately(ts_ns) {
+        for (pid, (comm, recent_figures)) in self.connections.connects.recent_figures(ts_ns) {
             let subject = Subject { id: Scope::Process(pid), text: format!("{comm} {pid}") };
-            self.board.judge_connects(ts_ns, &subject, &lately, out);
+            self.findings.judge_connects(ts_ns, &subject, &recent_figures, out);
         }
     }
 
     fn judge_families(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
         for family in self.patterns.families() {
             let busy = |tid: u32| self.threads.busy(tid);
-            self.board.judge_family(ts_ns, &family, &busy, out);
+            self.findings.judge_family(ts_ns, &family, &busy, out);
         }
     }
 
@@ -165,7 +190,10 @@ impl Model {
             ("model_connections", self.connections.refused()),
             ("model_threads", self.threads.refused()),
         ];
-        let own = own.into_iter().filter(|(_, total)| *total > 0).map(|(table, total)| (table.to_owned(), total));
+        let own = own
+            .into_iter()
+            .filter(|(_, total)| *total > 0)
+            .map(|(table, total)| (table.to_owned(), total));
         for (probe, total) in sample.lost.iter().cloned().chain(own) {
             let before = self.lost.insert(probe.clone(), total).unwrap_or(0);
             let count = total.saturating_sub(before);
@@ -178,7 +206,8 @@ impl Model {
     fn take_cost(&mut self, sample: &Sample) {
         if let Some((before_ns, before)) = self.cost {
             let elapsed_ns = sample.ts_ns.saturating_sub(before_ns);
-            let probes_ns = sample.cost.probe_ns.unwrap_or(0).saturating_sub(before.probe_ns.unwrap_or(0));
+            let probes_ns =
+                sample.cost.probe_ns.unwrap_or(0).saturating_sub(before.probe_ns.unwrap_or(0));
             let agent_ns = sample.cost.agent_cpu_us.saturating_sub(before.agent_cpu_us) * 1_000;
             if elapsed_ns > 0 {
                 self.cost_share = Some((probes_ns + agent_ns) as f64 / elapsed_ns as f64);

@@ -1,5 +1,6 @@
-//! What each thread did between the calls that were seen of it. Of a single call only the time since the one before is known;
-//! how a thread spent a longer stretch, such as the wait of a request that it did not read, is the sum of all its calls in it.
+//! What each thread did between the calls that were seen of it. Of a single call only the time
+//! since the one before is known; how a thread spent a longer stretch, such as the wait of a
+//! request that it did not read, is the sum of all its calls in it.
 
 use std::collections::VecDeque;
 
@@ -75,7 +76,8 @@ pub(super) struct Spans {
     sampled_ns: u64,
 }
 
-/// How long threads of a process were ready and without a CPU between two samples: the one that was so longest.
+/// How long threads of a process were ready and without a CPU between two samples: the one that was
+/// so longest.
 #[derive(Clone, Copy, Debug)]
 struct Lack {
     from_ns: u64,
@@ -96,20 +98,27 @@ struct Totals {
 impl Spans {
     /// Takes what the calls of an exchange that is over tell.
     pub(super) fn note(&mut self, exchange: &Exchange) {
-        let read = exchange.inbound.as_ref().and_then(|inbound| Some((inbound.reader?, inbound.read_first_ns?)));
+        let read = exchange
+            .inbound
+            .as_ref()
+            .and_then(|inbound| Some((inbound.reader?, inbound.read_first_ns?)));
         let written = exchange.outbound.as_ref().and_then(|outbound| {
-            // Of a write that blocked it is known when it began to, and its thread's time runs to when it returned.
+            // Of a write that blocked it is known when it began to, and its thread's time runs to
+            // when it returned.
             let returned = outbound.blocked_ns == 0 || outbound.writes == 1;
             let to_ns = if outbound.writes == 1 { outbound.last_ns } else { outbound.first_ns };
             Some((outbound.writer.filter(|_| returned)?, to_ns))
         });
-        let span = |(thread, to_ns): (ThreadUse, u64)| Some((thread.tid, Span::of(&thread, to_ns)?));
+        let span =
+            |(thread, to_ns): (ThreadUse, u64)| Some((thread.tid, Span::of(&thread, to_ns)?));
         let (read, written) = (read.and_then(span), written.and_then(span));
         // Mostly one thread does both.
         let both = read.zip(written).filter(|(read, written)| read.0 == written.0);
         match both.and_then(|(read, written)| Some((read.0, read.1.merged(&written.1)?))) {
             Some((tid, span)) => self.add(tid, span),
-            None => [read, written].into_iter().flatten().for_each(|(tid, span)| self.add(tid, span)),
+            None => {
+                [read, written].into_iter().flatten().for_each(|(tid, span)| self.add(tid, span))
+            }
         }
     }
 
@@ -121,8 +130,10 @@ impl Spans {
         if spans.back_mut().is_some_and(|last| last.merge(&span)) {
             return;
         }
-        // Records come when the next exchange begins, so not in the order of the calls, but mostly nearly.
-        let mut near = spans.iter_mut().rev().take_while(|other| other.to_ns + MERGED_NS > span.from_ns);
+        // Records come when the next exchange begins, so not in the order of the calls, but mostly
+        // nearly.
+        let mut near =
+            spans.iter_mut().rev().take_while(|other| other.to_ns + MERGED_NS > span.from_ns);
         if near.any(|other| other.merge(&span)) {
             return;
         }
@@ -163,7 +174,8 @@ impl Spans {
 
     /// What the threads lacked since the sample before.
     fn note_lacks(&mut self, sample: &Sample) {
-        let (from_ns, to_ns) = (std::mem::replace(&mut self.sampled_ns, sample.ts_ns), sample.ts_ns);
+        let (from_ns, to_ns) =
+            (std::mem::replace(&mut self.sampled_ns, sample.ts_ns), sample.ts_ns);
         if from_ns == 0 || sample.threads.len() > MAX_THREADS {
             return self.lacks.clear();
         }
@@ -176,7 +188,9 @@ impl Spans {
             let before = last(&thread.tid).filter(|before| before.pid == thread.pid);
             // Who was not there before may have begun in between, or not have been watched.
             let since_ns = if thread.started_ns >= from_ns { 0 } else { thread.run_delay_ns };
-            let delay_ns = thread.run_delay_ns.saturating_sub(before.map_or(since_ns, |before| before.delay_ns));
+            let delay_ns = thread
+                .run_delay_ns
+                .saturating_sub(before.map_or(since_ns, |before| before.delay_ns));
             let most = most.entry(thread.pid).or_default();
             *most = delay_ns.max(*most);
         }
@@ -191,8 +205,8 @@ impl Spans {
         }
     }
 
-    /// The longest that any thread of a process can have been ready without a CPU in a stretch, ns; `None` if it is not
-    /// known of all of it.
+    /// The longest that any thread of a process can have been ready without a CPU in a stretch, ns;
+    /// `None` if it is not known of all of it.
     pub(super) fn lacked(&self, pid: u32, from_ns: u64, to_ns: u64) -> Option<u64> {
         let lacks = self.lacks.get(&pid)?;
         let within = lacks.iter().filter(|lack| lack.to_ns > from_ns && lack.from_ns < to_ns);
@@ -202,19 +216,23 @@ impl Spans {
         sum.filter(|_| first_ns <= from_ns && last_ns >= to_ns)
     }
 
-    /// How a thread spent a stretch; `None` unless its calls tell that of nearly all of it, or samples of half.
+    /// How a thread spent a stretch; `None` unless its calls tell that of nearly all of it, or
+    /// samples of half.
     pub(super) fn spent(&self, tid: u32, from_ns: u64, to_ns: u64) -> Option<Spent> {
-        self.spent_by_calls(tid, from_ns, to_ns).or_else(|| self.spent_by_samples(tid, from_ns, to_ns))
+        self.spent_by_calls(tid, from_ns, to_ns)
+            .or_else(|| self.spent_by_samples(tid, from_ns, to_ns))
     }
 
     /// A long stretch in which several samples lie is taken to be as the time between them was.
     fn spent_by_samples(&self, tid: u32, from_ns: u64, to_ns: u64) -> Option<Spent> {
         let all_ns = to_ns.checked_sub(from_ns).filter(|&ns| ns > 0)?;
-        let mut within = self.samples.get(&tid)?.iter().filter(|at| at.ts_ns >= from_ns && at.ts_ns <= to_ns);
+        let mut within =
+            self.samples.get(&tid)?.iter().filter(|at| at.ts_ns >= from_ns && at.ts_ns <= to_ns);
         let first = within.next()?;
         let last = within.next_back()?;
         let seen_ns = last.ts_ns - first.ts_ns;
-        let scaled = |ns: u64| (u128::from(ns) * u128::from(all_ns) / u128::from(seen_ns.max(1))) as u64;
+        let scaled =
+            |ns: u64| (u128::from(ns) * u128::from(all_ns) / u128::from(seen_ns.max(1))) as u64;
         (seen_ns * 2 >= all_ns).then(|| Spent {
             cpu_ns: scaled(last.cpu_ns.saturating_sub(first.cpu_ns)),
             delay_ns: scaled(last.delay_ns.saturating_sub(first.delay_ns)),
@@ -226,8 +244,10 @@ impl Spans {
         let spans = self.threads.get(&tid)?;
         let begin = spans.partition_point(|span| span.to_ns <= from_ns);
         let (mut known_ns, mut doubt_ns, mut spent) = (0, 0, Spent::default());
-        // Numbers come again, so that spans may overlap: none counts for time that it does not reach into.
-        for span in spans.range(begin..).filter(|span| span.from_ns < to_ns && span.to_ns > from_ns) {
+        // Numbers come again, so that spans may overlap: none counts for time that it does not
+        // reach into.
+        for span in spans.range(begin..).filter(|span| span.from_ns < to_ns && span.to_ns > from_ns)
+        {
             let within_ns = span.to_ns.min(to_ns) - span.from_ns.max(from_ns);
             let without_ns = span.to_ns - span.from_ns - within_ns;
             let known = bounds(span.known_ns, within_ns, without_ns);
@@ -248,7 +268,8 @@ impl Spans {
     }
 }
 
-/// The least and the most that the part of a span within a stretch can have of a time that the span has.
+/// The least and the most that the part of a span within a stretch can have of a time that the span
+/// has.
 pub(super) fn bounds(ns: u64, within_ns: u64, without_ns: u64) -> (u64, u64) {
     let most_ns = ns.min(within_ns);
     (ns.saturating_sub(without_ns).min(most_ns), most_ns)
@@ -271,7 +292,9 @@ mod tests {
     }
 
     fn spent(spans: &Spans, from_ms: u64, to_ms: u64) -> Option<(u64, u64)> {
-        spans.spent(7, from_ms * MS, to_ms * MS).map(|spent| (spent.cpu_ns / MS, spent.delay_ns / MS))
+        spans
+            .spent(7, from_ms * MS, to_ms * MS)
+            .map(|spent| (spent.cpu_ns / MS, spent.delay_ns / MS))
     }
 
     #[test]
@@ -302,20 +325,42 @@ mod tests {
 
     #[test]
     fn what_any_thread_of_a_process_lacked_bounds_what_held_it() {
-        let thread =
-            |pid, tid, delay_ms: u64| ThreadSample { pid, tid, run_delay_ns: delay_ms * MS, ..ThreadSample::default() };
+        let thread = |pid, tid, delay_ms: u64| ThreadSample {
+            pid,
+            tid,
+            run_delay_ns: delay_ms * MS,
+            ..ThreadSample::default()
+        };
         let sampled = |spans: &mut Spans, at_ms: u64, threads: &[ThreadSample]| {
-            spans.sampled(&Sample { ts_ns: at_ms * MS, threads: threads.to_vec(), ..Sample::default() });
+            spans.sampled(&Sample {
+                ts_ns: at_ms * MS,
+                threads: threads.to_vec(),
+                ..Sample::default()
+            });
         };
         let mut spans = Spans::default();
         sampled(&mut spans, 1_000, &[thread(1, 7, 100), thread(1, 8, 500), thread(2, 9, 0)]);
         sampled(&mut spans, 2_000, &[thread(1, 7, 130), thread(1, 8, 510), thread(2, 9, 400)]);
-        sampled(&mut spans, 3_000, &[thread(1, 7, 135), thread(1, 8, 510), thread(1, 10, 900), thread(2, 9, 400)]);
-        let lacked = |spans: &Spans, pid, from_ms, to_ms| spans.lacked(pid, from_ms * MS, to_ms * MS).map(|ns| ns / MS);
+        sampled(
+            &mut spans,
+            3_000,
+            &[thread(1, 7, 135), thread(1, 8, 510), thread(1, 10, 900), thread(2, 9, 400)],
+        );
+        let lacked = |spans: &Spans, pid, from_ms, to_ms| {
+            spans.lacked(pid, from_ms * MS, to_ms * MS).map(|ns| ns / MS)
+        };
         assert_eq!(lacked(&spans, 1, 1_200, 1_300), Some(30));
-        assert_eq!(lacked(&spans, 1, 1_900, 2_100), Some(35), "what a thread had before it was watched is left out");
+        assert_eq!(
+            lacked(&spans, 1, 1_900, 2_100),
+            Some(35),
+            "what a thread had before it was watched is left out"
+        );
         assert_eq!(lacked(&spans, 2, 1_200, 1_300), Some(400));
-        assert_eq!((lacked(&spans, 1, 900, 1_100), lacked(&spans, 1, 2_900, 3_100)), (None, None), "not all of it");
+        assert_eq!(
+            (lacked(&spans, 1, 900, 1_100), lacked(&spans, 1, 2_900, 3_100)),
+            (None, None),
+            "not all of it"
+        );
         assert_eq!(lacked(&spans, 3, 1_200, 1_300), None);
         sampled(&mut spans, 4_000, &[thread(1, 8, 510), thread(1, 10, 900), thread(2, 9, 400)]);
         assert_eq!(lacked(&spans, 1, 3_200, 3_300), None, "a thread ended");

@@ -9,7 +9,8 @@ use super::{
 };
 
 impl Model {
-    /// Ends the run at `now_ns`: a last object for every listener and open connection, and the summary.
+    /// Ends the run at `now_ns`: a last object for every listener and open connection, and the
+    /// summary.
     pub fn finish(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         self.advance(now_ns);
         // Nothing is on the way any more.
@@ -20,7 +21,7 @@ impl Model {
             (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
-        let mut told = tell(self.now_ns, self.interest, &mut self.works, &mut self.proxies, out);
+        let mut told = tell(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
         let open = self.connections.finish(self.now_ns, &mut told);
         drop(told);
         self.proxies.settle(self.now_ns, true, &mut self.connections, out);
@@ -36,7 +37,8 @@ impl Model {
 
     fn summary(&mut self) -> Summary {
         self.connections.totals.refresh();
-        let lost_under = |index: u32| self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
+        let lost_under =
+            |index: u32| self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
         let lost = counter::RECORDS.into_iter().map(lost_under).sum();
         let (listeners, totals, wait) = self.listeners.totals();
         Summary {
@@ -52,7 +54,7 @@ impl Model {
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
             datagrams: self.setup.exchanges.then(|| self.datagrams.totals()),
-            findings: self.board.made(),
+            findings: self.findings.made(),
             seen: self.seen,
             delivered: self.seen.saturating_sub(lost),
             lost,

@@ -36,8 +36,8 @@ pub fn count_of(value: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(value), if value == 1 { "" } else { "s" })
 }
 
-/// A part of what was over lately: "3 of the last 12 exchanges". Where that is all of one, or some of all are not counted any
-/// more: "1 exchange of late".
+/// A part of what was over lately: "3 of the last 12 exchanges". Where that is all of one, or some
+/// of all are not counted any more: "1 exchange of late".
 pub fn of_last(part: u64, all: u64, thing: &str) -> String {
     if part > all || all <= 1 {
         return format!("{} of late", count_of(part, thing));
@@ -77,7 +77,11 @@ pub fn percent(share: f64) -> String {
     if percent > 0.0 && percent < 0.05 {
         return "less than 0.1 %".to_owned();
     }
-    if percent > 0.0 && percent < 0.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+    if percent > 0.0 && percent < 0.95 {
+        format!("{percent:.1} %")
+    } else {
+        format!("{percent:.0} %")
+    }
 }
 
 /// An error of the kernel by its name: "EMFILE"; by its number where it has none here.
@@ -140,7 +144,10 @@ mod tests {
     #[test]
     fn figures_read_well() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 1, 2_000].map(|value| count_of(value, "byte")), ["0 bytes", "1 byte", "2,000 bytes"]);
+        assert_eq!(
+            [0, 1, 2_000].map(|value| count_of(value, "byte")),
+            ["0 bytes", "1 byte", "2,000 bytes"]
+        );
         assert_eq!(of_last(3, 1_200, "exchange"), "3 of the last 1,200 exchanges");
         assert_eq!(
             [(1, 1), (3, 2), (2, 0)].map(|(part, all)| of_last(part, all, "call")),

@@ -47,7 +47,8 @@ impl Threads {
             let old = before.remove(&thread.tid).filter(|old| old.sample.pid == thread.pid);
             let accepted = accepts.get(&thread.tid).copied().unwrap_or(0);
             let view = view(thread, old.as_ref().map(|old| &old.sample), accepted, elapsed_ns);
-            let delay_ns = old.map(|old| thread.run_delay_ns.saturating_sub(old.sample.run_delay_ns));
+            let delay_ns =
+                old.map(|old| thread.run_delay_ns.saturating_sub(old.sample.run_delay_ns));
             self.table.insert(thread.tid, Thread { sample: thread.clone(), view, delay_ns });
         }
         self.refused = self.refused.max(sample.threads.len().saturating_sub(MAX_THREADS) as u64);
@@ -73,14 +74,24 @@ impl Threads {
     pub(super) fn views(&self, connections: &HashMap<u32, u32>) -> Vec<ThreadView> {
         let mut order: Vec<_> = self.table.values().map(|thread| &thread.view).collect();
         let parts = |share: Option<f64>| (share.unwrap_or(0.0) * 1e4) as u64;
-        order.sort_unstable_by_key(|view| (Reverse(parts(view.busy)), Reverse(view.reads as u64), view.pid, view.tid));
+        order.sort_unstable_by_key(|view| {
+            (Reverse(parts(view.busy)), Reverse(view.reads as u64), view.pid, view.tid)
+        });
         order.truncate(MAX_THREAD_VIEWS);
         let connections_of = |tid| connections.get(&tid).copied().unwrap_or(0);
-        order.into_iter().map(|view| ThreadView { connections: connections_of(view.tid), ..view.clone() }).collect()
+        order
+            .into_iter()
+            .map(|view| ThreadView { connections: connections_of(view.tid), ..view.clone() })
+            .collect()
     }
 }
 
-fn view(thread: &ThreadSample, before: Option<&ThreadSample>, accepts: u64, elapsed_ns: u64) -> ThreadView {
+fn view(
+    thread: &ThreadSample,
+    before: Option<&ThreadSample>,
+    accepts: u64,
+    elapsed_ns: u64,
+) -> ThreadView {
     let share = |ns: u64| (elapsed_ns > 0).then(|| (ns as f64 / elapsed_ns as f64).min(1.0));
     let busy = before.and_then(|old| share(thread.cpu_ns.saturating_sub(old.cpu_ns)));
     let waits = before.and_then(|old| share(thread.run_delay_ns.saturating_sub(old.run_delay_ns)));

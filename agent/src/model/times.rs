@@ -66,6 +66,10 @@ impl Times {
 
     /// Kinds that took any time, in order.
     pub(super) fn kinds(&self) -> Vec<(SliceKind, u64)> {
-        SliceKind::ALL.into_iter().map(|kind| (kind, self.by_kind[kind as usize])).filter(|&(_, us)| us > 0).collect()
+        SliceKind::ALL
+            .into_iter()
+            .map(|kind| (kind, self.by_kind[kind as usize]))
+            .filter(|&(_, us)| us > 0)
+            .collect()
     }
 }

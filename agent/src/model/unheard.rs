@@ -1,5 +1,5 @@
-//! Peers whose packets the kernel ignored, since the accept queue was full: they believe that they are connected, and send
-//! again and again until one of their packets finds room.
+//! Peers whose packets the kernel ignored, since the accept queue was full: they believe that they
+//! are connected, and send again and again until one of their packets finds room.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -9,7 +9,8 @@ use super::exchange::Ignoring;
 
 /// Peers that are remembered.
 pub(super) const MAX_UNHEARD: usize = 16_384;
-/// Ignored for less than this, a peer tries again within as much, ns: the first SYN-ACK is sent again after a second.
+/// Ignored for less than this, a peer tries again within as much, ns: the first SYN-ACK is sent
+/// again after a second.
 const FIRST_RETRY_NS: u64 = 2_000_000_000;
 
 /// What is known of one peer.
@@ -18,7 +19,8 @@ struct Peer {
     listener: SockId,
     /// Where the listener listens.
     port: Option<u16>,
-    /// The first packet that was ignored; where packets are not seen, the SYN-ACK that was answered.
+    /// The first packet that was ignored; where packets are not seen, the SYN-ACK that was
+    /// answered.
     since_ns: u64,
     /// SYN-ACK sent, where that is known.
     answered_ns: Option<u64>,
@@ -59,16 +61,19 @@ impl Unheard {
         peer.answered_ns = peer.answered_ns.or(again.first_ns);
     }
 
-    /// A connection was accepted. If its peer had been ignored before: how, and what its handshake took, µs.
+    /// A connection was accepted. If its peer had been ignored before: how, and what its handshake
+    /// took, µs.
     pub(super) fn accepted(&mut self, accept: &Accept) -> Option<(Ignoring, Option<u64>)> {
         let queued_ns = accept.queued_ns.unwrap_or(accept.ts_ns);
         let peers = self.peers.get_mut(&accept.peer)?;
-        let peer = peers.iter_mut().find(|peer| peer.listener == accept.listener && !peer.accepted)?;
+        let peer =
+            peers.iter_mut().find(|peer| peer.listener == accept.listener && !peer.accepted)?;
         peer.accepted = true;
         peer.port = Some(accept.local.port());
         let peer = peer.is_before(queued_ns).then_some(peer)?;
         // The kernel's sample runs to the packet that was let in.
-        let sampled_ns = accept.handshake_us.map(|us| queued_ns.saturating_sub(us.saturating_mul(1_000)));
+        let sampled_ns =
+            accept.handshake_us.map(|us| queued_ns.saturating_sub(us.saturating_mul(1_000)));
         let answered_ns = sampled_ns.or(peer.answered_ns).filter(|&ns| ns < peer.since_ns);
         let handshake_us = answered_ns.map(|answered_ns| (peer.since_ns - answered_ns) / 1_000);
         Some((Ignoring { since_ns: Some(peer.since_ns), data: peer.data }, handshake_us))
@@ -81,14 +86,27 @@ impl Unheard {
     }
 
     /// The entry of a peer that was ignored since then, if this is the first sign of it.
-    fn met(&mut self, address: SocketAddr, listener: SockId, ts_ns: u64, since_ns: u64) -> &mut Peer {
+    fn met(
+        &mut self,
+        address: SocketAddr,
+        listener: SockId,
+        ts_ns: u64,
+        since_ns: u64,
+    ) -> &mut Peer {
         if self.order.len() >= MAX_UNHEARD
             && let Some((oldest, of)) = self.order.pop_front()
         {
             self.forget(oldest, of);
         }
-        let fresh =
-            Peer { listener, port: None, since_ns, answered_ns: None, data: None, newest_ns: ts_ns, accepted: false };
+        let fresh = Peer {
+            listener,
+            port: None,
+            since_ns,
+            answered_ns: None,
+            data: None,
+            newest_ns: ts_ns,
+            accepted: false,
+        };
         let peers = self.peers.entry(address).or_default();
         let at = peers.iter().position(|peer| peer.listener == listener).unwrap_or_else(|| {
             self.order.push_back((address, listener));
@@ -115,8 +133,8 @@ impl Unheard {
 }
 
 impl Peer {
-    /// Whether something that happens now can be of the connection that was ignored: each time the peer, or the kernel for it,
-    /// tries again after twice the time.
+    /// Whether something that happens now can be of the connection that was ignored: each time the
+    /// peer, or the kernel for it, tries again after twice the time.
     fn is_before(&self, ts_ns: u64) -> bool {
         let tried_ns = self.newest_ns.saturating_sub(self.since_ns);
         ts_ns.saturating_sub(self.newest_ns) <= 2 * tried_ns + FIRST_RETRY_NS

@@ -1,7 +1,8 @@
-//! Who waited for whom: requests that lay unread while the thread that reads them was at work on another.
+//! Who waited for whom: requests that lay unread while the thread that reads them was at work on
+//! another.
 //!
-//! An exchange is told once the next one begins on its connection, so those of a thread come in any order. What they say of
-//! one another is asked at the samples behind them.
+//! An exchange is told once the next one begins on its connection, so those of a thread come in any
+//! order. What they say of one another is asked at the samples behind them.
 
 use std::collections::VecDeque;
 
@@ -64,15 +65,22 @@ impl Waits {
         waits.push_back(wait);
     }
 
-    /// Requests of other connections that were there while the thread was at work so, and were read right after it was done.
+    /// Requests of other connections that were there while the thread was at work so, and were read
+    /// right after it was done.
     pub(super) fn behind(&self, work: &Stretch) -> HeldUp {
         let waits = self.threads.get(&work.tid).into_iter().flatten();
         let held = waits.filter(|wait| {
             let came = wait.from_ns.max(work.from_ns).saturating_add(HELD_NS) <= work.to_ns;
             let read = wait.to_ns.saturating_add(NEXT_NS / 10) >= work.to_ns;
-            wait.sock != work.sock && came && read && wait.to_ns <= work.to_ns.saturating_add(NEXT_NS)
+            wait.sock != work.sock
+                && came
+                && read
+                && wait.to_ns <= work.to_ns.saturating_add(NEXT_NS)
         });
-        held.fold(HeldUp::default(), |sum, wait| HeldUp { count: sum.count + 1, worst_us: sum.worst_us.max(wait.us()) })
+        held.fold(HeldUp::default(), |sum, wait| HeldUp {
+            count: sum.count + 1,
+            worst_us: sum.worst_us.max(wait.us()),
+        })
     }
 
     pub(super) fn keep(&mut self, since_ns: u64) {
@@ -83,11 +91,12 @@ impl Waits {
 /// What is asked of an exchange that is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// What its reader did before it read, unless that is known; so much of the time it is known to have waited for a CPU, µs.
-    /// And whether other threads of its process lacked one, unless that has been found.
+    /// What its reader did before it read, unless that is known; so much of the time it is known to
+    /// have waited for a CPU, µs. And whether other threads of its process lacked one, unless that
+    /// has been found.
     Unread { delay_us: u64, known: bool, lack: bool },
-    /// What its thread did, unless that is known, and whom it let wait meanwhile, unless that has been found; and the same of
-    /// other threads.
+    /// What its thread did, unless that is known, and whom it let wait meanwhile, unless that has
+    /// been found; and the same of other threads.
     App { known: bool, held: bool, lack: bool },
 }
 
@@ -143,8 +152,14 @@ impl Pendings {
         self.0.is_empty()
     }
 
-    /// Gives what is known by now, each with the time at which it was counted. What has not become known in time never will.
-    pub(super) fn settle(&mut self, now_ns: u64, waits: &Waits, spans: &Spans) -> Vec<(u64, Found)> {
+    /// Gives what is known by now, each with the time at which it was counted. What has not become
+    /// known in time never will.
+    pub(super) fn settle(
+        &mut self,
+        now_ns: u64,
+        waits: &Waits,
+        spans: &Spans,
+    ) -> Vec<(u64, Found)> {
         let mut found = Vec::new();
         self.0.retain_mut(|pending| {
             if let Some(lack) = pending.lack(spans) {
@@ -162,9 +177,18 @@ impl Pendings {
                 Ask::App { known, held, lack } => {
                     let new = if held { HeldUp::default() } else { waits.behind(stretch) };
                     let spent = if known { None } else { spent() };
-                    pending.ask = Ask::App { known: known || spent.is_some(), held: held || new.count > 0, lack };
+                    pending.ask = Ask::App {
+                        known: known || spent.is_some(),
+                        held: held || new.count > 0,
+                        lack,
+                    };
                     let is_news = spent.is_some() || new.count > 0;
-                    is_news.then(|| Found::App { us: stretch.us(), spent, held: new, tid: stretch.tid })
+                    is_news.then(|| Found::App {
+                        us: stretch.us(),
+                        spent,
+                        held: new,
+                        tid: stretch.tid,
+                    })
                 }
             };
             found.extend(answer.map(|answer| (pending.told_ns, answer)));

@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(sum(&window, 19 * SECOND), 15 + 16 + 17 + 18 + 19);
         assert_eq!(sum(&window, 22 * SECOND), 18 + 19, "left out");
         assert_eq!(forgotten, [10, 11, 12, 13, 14]);
-        assert_eq!(window.all().sum::<u64>() + forgotten.iter().sum::<u64>(), (10..20).sum::<u64>());
+        assert_eq!(
+            window.all().sum::<u64>() + forgotten.iter().sum::<u64>(),
+            (10..20).sum::<u64>()
+        );
         assert!(!window.is_over(23 * SECOND) && window.is_over(24 * SECOND));
         window.expire(24 * SECOND);
         assert_eq!(window.all().count(), 0);

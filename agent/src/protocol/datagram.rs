@@ -15,7 +15,10 @@ const LEAST_INITIAL: usize = 1_200;
 fn quic(bytes: &[u8], size: usize) -> Option<Sign> {
     let packets = quic::packets(bytes)?;
     let begins = packets.initial && size >= LEAST_INITIAL || packets.early_data && !packets.initial;
-    packets.version.filter(|_| begins).map(|version| Sign::Quic { version, early_data: packets.early_data })
+    packets
+        .version
+        .filter(|_| begins)
+        .map(|version| Sign::Quic { version, early_data: packets.early_data })
 }
 
 /// A hello of DTLS, which begins a connection (RFC 6347, 4.1 and RFC 9147, 4).
@@ -23,8 +26,25 @@ fn dtls(bytes: &[u8]) -> Option<Sign> {
     const HANDSHAKE: u8 = 22;
     const CLIENT_HELLO: u8 = 1;
     match bytes {
-        // Epoch 0, whatever number of the record, its length, and the message with its length, number and place.
-        [HANDSHAKE, 0xfe, 0xfd | 0xff, 0, 0, _, _, _, _, _, _, high, low, CLIENT_HELLO, rest @ ..] => {
+        // Epoch 0, whatever number of the record, its length, and the message with its length,
+        // number and place.
+        [
+            HANDSHAKE,
+            0xfe,
+            0xfd | 0xff,
+            0,
+            0,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            high,
+            low,
+            CLIENT_HELLO,
+            rest @ ..,
+        ] => {
             let record = usize::from(*high) << 8 | usize::from(*low);
             let [_, _, _, _, _, _, _, _, _, piece_high, piece_low, ..] = rest else { return None };
             let piece = usize::from(*piece_high) << 8 | usize::from(*piece_low);

@@ -1,4 +1,5 @@
-//! The heads of what comes one behind the other in a stream of bytes, each with its length: records, frames.
+//! The heads of what comes one behind the other in a stream of bytes, each with its length:
+//! records, frames.
 
 /// Follows heads of so many bytes through bytes that come in order, with gaps.
 #[derive(Clone, Debug)]
@@ -16,16 +17,24 @@ impl<const LENGTH: usize> Heads<LENGTH> {
         Self { next, head: Vec::new(), lost: false }
     }
 
-    /// Takes bytes that came behind `at` others. `body` is told each head and where it begins, and says how much follows it;
-    /// `None` where it is none. From there on, and where a head was not among the bytes, nothing is told.
-    pub(super) fn take(&mut self, at: u64, bytes: &[u8], mut body: impl FnMut(u64, &[u8; LENGTH]) -> Option<u64>) {
+    /// Takes bytes that came behind `at` others. `body` is told each head and where it begins, and
+    /// says how much follows it; `None` where it is none. From there on, and where a head was not
+    /// among the bytes, nothing is told.
+    pub(super) fn take(
+        &mut self,
+        at: u64,
+        bytes: &[u8],
+        mut body: impl FnMut(u64, &[u8; LENGTH]) -> Option<u64>,
+    ) {
         let end = at + bytes.len() as u64;
         while !self.lost {
             let from = self.next + self.head.len() as u64;
             if from >= end {
                 return;
             }
-            let Some(there) = from.checked_sub(at).and_then(|from| bytes.get(usize::try_from(from).ok()?..)) else {
+            let Some(there) =
+                from.checked_sub(at).and_then(|from| bytes.get(usize::try_from(from).ok()?..))
+            else {
                 self.lost = true;
                 return;
             };

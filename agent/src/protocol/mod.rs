@@ -1,5 +1,5 @@
-//! Tells a protocol from the first bytes of a connection. Plain functions over bytes, which may be anything, cut off
-//! anywhere: what is not certain is no sign, never a wrong name.
+//! Tells a protocol from the first bytes of a connection. Plain functions over bytes, which may be
+//! anything, cut off anywhere: what is not certain is no sign, never a wrong name.
 
 mod datagram;
 mod heads;
@@ -39,7 +39,8 @@ pub fn read(from_client: bool, bytes: &[u8]) -> Reading {
     if !from_client {
         return Reading::last(http::response(bytes).or_else(|| named::of_server(bytes)));
     }
-    http::preface(bytes).unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
+    http::preface(bytes)
+        .unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
 }
 
 /// Whether bytes begin as a TLS connection does.
@@ -47,13 +48,15 @@ pub fn is_tls(bytes: &[u8]) -> bool {
     tls::is_handshake(bytes)
 }
 
-/// Tells more of requests of HTTP/1, if these bytes of a client begin with them: how many came at once, and with `paths`
-/// what the first asks for.
+/// Tells more of requests of HTTP/1, if these bytes of a client begin with them: how many came at
+/// once, and with `paths` what the first asks for.
 pub fn detail(sign: Sign, bytes: &[u8], paths: bool) -> Sign {
     let Sign::HttpRequest { minor } = sign else { return sign };
     match http::requests(bytes) {
         (..=1, _) if !paths => sign,
-        (count, first) => Sign::HttpRequests { minor, count: count.max(1), first: first.filter(|_| paths) },
+        (count, first) => {
+            Sign::HttpRequests { minor, count: count.max(1), first: first.filter(|_| paths) }
+        }
     }
 }
 
@@ -62,7 +65,8 @@ pub fn read_datagram(bytes: &[u8], size: usize) -> Option<Sign> {
     datagram::read(bytes, size)
 }
 
-/// The packets of QUIC that a datagram begins with. Any bytes may look like one with a short header.
+/// The packets of QUIC that a datagram begins with. Any bytes may look like one with a short
+/// header.
 pub fn quic_packets(bytes: &[u8]) -> Option<QuicPackets> {
     quic::packets(bytes)
 }

@@ -12,13 +12,14 @@ pub(super) fn of_client(bytes: &[u8]) -> Option<Sign> {
     }
 }
 
-/// Redis also takes commands as plain words, which many protocols do: its answer to `PING` is its own.
+/// Redis also takes commands as plain words, which many protocols do: its answer to `PING` is its
+/// own.
 pub(super) fn of_server(bytes: &[u8]) -> Option<Sign> {
     bytes.starts_with(b"+PONG\r\n").then_some(Sign::Redis)
 }
 
-/// A startup message of version 3 with the user's name among its parameters, or one that asks for encryption
-/// (PostgreSQL, "Message Formats").
+/// A startup message of version 3 with the user's name among its parameters, or one that asks for
+/// encryption (PostgreSQL, "Message Formats").
 fn is_postgresql(bytes: &[u8]) -> bool {
     const VERSION_3: u32 = 3 << 16;
     const SSL: u32 = 80_877_103;
@@ -52,5 +53,7 @@ fn is_redis(bytes: &[u8]) -> bool {
         let fits = count > 0 && (1..=LONGEST).contains(&length);
         (fits && rest[length..].starts_with(b"\r\n")).then_some(name)
     };
-    command().is_some_and(|name| name.iter().all(|byte| byte.is_ascii_alphabetic() || b"._-".contains(byte)))
+    command().is_some_and(|name| {
+        name.iter().all(|byte| byte.is_ascii_alphabetic() || b"._-".contains(byte))
+    })
 }

@@ -1,4 +1,5 @@
-//! The packets of QUIC in a datagram, as far as they are not encrypted: their kinds, the version, the ids of the connection.
+//! The packets of QUIC in a datagram, as far as they are not encrypted: their kinds, the version,
+//! the ids of the connection.
 
 use crate::model::event::QuicPackets;
 
@@ -6,7 +7,8 @@ use crate::model::event::QuicPackets;
 const VERSION_1: u32 = 1;
 const VERSION_2: u32 = 0x6b33_43cf;
 const LONGEST_ID: usize = 20;
-/// Set in the first byte of a long header. The next bit is set, too, unless both ends agreed not to rely on that (RFC 9287).
+/// Set in the first byte of a long header. The next bit is set, too, unless both ends agreed not to
+/// rely on that (RFC 9287).
 const LONG: u8 = 0x80;
 
 #[derive(Clone, Copy)]
@@ -17,8 +19,9 @@ enum Kind {
     Retry,
 }
 
-/// The packets that these bytes begin with: of a datagram, or of several in a row that one call moved. `None` if it is
-/// no QUIC. A packet with a short header says so little that it may be anything: behind others it is one.
+/// The packets that these bytes begin with: of a datagram, or of several in a row that one call
+/// moved. `None` if it is no QUIC. A packet with a short header says so little that it may be
+/// anything: behind others it is one.
 pub(super) fn packets(mut bytes: &[u8]) -> Option<QuicPackets> {
     let first = *bytes.first()?;
     let mut packets = QuicPackets::default();
@@ -79,8 +82,8 @@ fn id<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     skip(bytes, length)
 }
 
-/// Takes one packet with a long header off, as far as it is there (RFC 9000, 17.2): its version, kind, destination and
-/// source. Takes nothing if there is none.
+/// Takes one packet with a long header off, as far as it is there (RFC 9000, 17.2): its version,
+/// kind, destination and source. Takes nothing if there is none.
 fn long<'a>(bytes: &mut &'a [u8]) -> Option<(u32, Kind, [&'a [u8]; 2])> {
     let mut rest = *bytes;
     let [first] = take::<1>(&mut rest)?;
@@ -128,18 +131,31 @@ mod tests {
 
     #[test]
     fn packets_that_came_together_are_told() {
-        let server = [packet(0, VERSION_1, 120), packet(2, VERSION_1, 700), vec![0x41; 40]].concat();
+        let server =
+            [packet(0, VERSION_1, 120), packet(2, VERSION_1, 700), vec![0x41; 40]].concat();
         let told = packets(&server).unwrap();
-        assert_eq!((told.initial, told.handshake, told.short, told.early_data), (true, true, true, false));
-        assert_eq!((told.version, &told.destination[..], &told.source[..]), (Some(1), &[7, 8][..], &[9][..]));
+        assert_eq!(
+            (told.initial, told.handshake, told.short, told.early_data),
+            (true, true, true, false)
+        );
+        assert_eq!(
+            (told.version, &told.destination[..], &told.source[..]),
+            (Some(1), &[7, 8][..], &[9][..])
+        );
         // Version 2 has other numbers for the same kinds.
         let client = [packet(1, VERSION_2, 1_000), packet(2, VERSION_2, 100)].concat();
         let told = packets(&client).unwrap();
-        assert_eq!((told.version, told.initial, told.early_data, told.handshake), (Some(2), true, true, false));
+        assert_eq!(
+            (told.version, told.initial, told.early_data, told.handshake),
+            (Some(2), true, true, false)
+        );
         let greased = [packet(0, VERSION_1, 120), vec![0x01; 40]].concat();
         let told = packets(&[&[greased[0] & !0x40], &greased[1..]].concat()).unwrap();
         assert!(told.initial && told.short, "without the bit that is fixed");
-        assert!(packets(&[packet(0, VERSION_1, 120), vec![0; 40]].concat()).is_some_and(|told| !told.short));
+        assert!(
+            packets(&[packet(0, VERSION_1, 120), vec![0; 40]].concat())
+                .is_some_and(|told| !told.short)
+        );
         let retry = packets(&packet(3, VERSION_1, 40)).unwrap();
         assert!(retry.retry && !retry.initial && !retry.short);
     }
@@ -147,7 +163,10 @@ mod tests {
     #[test]
     fn what_is_cut_off_is_told_as_far_as_it_goes() {
         let whole = [packet(0, VERSION_1, 120), packet(2, VERSION_1, 700)].concat();
-        assert!(packets(&whole[..200]).is_some_and(|told| told.initial && told.handshake && !told.short));
+        assert!(
+            packets(&whole[..200])
+                .is_some_and(|told| told.initial && told.handshake && !told.short)
+        );
         assert!(packets(&whole[..140]).is_some_and(|told| told.initial && !told.handshake));
         assert_eq!(packets(&whole[..8]), None);
         assert!(packets(&[0x41; 30]).is_some_and(|told| told.short && told.version.is_none()));

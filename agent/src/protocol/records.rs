@@ -1,4 +1,5 @@
-//! The records of TLS: which of them, of what length, begins where. What is in them stays unread, but for the hellos.
+//! The records of TLS: which of them, of what length, begins where. What is in them stays unread,
+//! but for the hellos.
 
 use super::heads::Heads;
 use super::tls::{HEAD, LONGEST};
@@ -24,8 +25,15 @@ impl Records {
         Self { heads: Heads::starting_at(next), told: 0 }
     }
 
-    /// Takes bytes that were read or written behind `at` others, and tells the records that begin in them.
-    pub fn take(&mut self, from_client: bool, at: u64, bytes: &[u8], mut tell: impl FnMut(TlsRecord)) {
+    /// Takes bytes that were read or written behind `at` others, and tells the records that begin
+    /// in them.
+    pub fn take(
+        &mut self,
+        from_client: bool,
+        at: u64,
+        bytes: &[u8],
+        mut tell: impl FnMut(TlsRecord),
+    ) {
         let told = &mut self.told;
         self.heads.take(at, bytes, |at, head| {
             let [kind, 3, 0..=4, high, low] = *head else { return None };
@@ -55,7 +63,9 @@ mod tests {
     fn told(pieces: &[(u64, &[u8])]) -> Vec<(u8, u16, u64)> {
         let (mut records, mut told) = (Records::starting_at(0), Vec::new());
         for (at, bytes) in pieces {
-            records.take(true, *at, bytes, |record| told.push((record.kind, record.length, record.at)));
+            records.take(true, *at, bytes, |record| {
+                told.push((record.kind, record.length, record.at))
+            });
         }
         told
     }
@@ -71,7 +81,11 @@ mod tests {
         let flight = flight();
         assert_eq!(told(&[(0, &flight)]), EXPECTED);
         for size in [1, 2, 3, 5, 7, 64, 517] {
-            let pieces: Vec<_> = flight.chunks(size).enumerate().map(|(i, piece)| ((i * size) as u64, piece)).collect();
+            let pieces: Vec<_> = flight
+                .chunks(size)
+                .enumerate()
+                .map(|(i, piece)| ((i * size) as u64, piece))
+                .collect();
             assert_eq!(told(&pieces), EXPECTED, "in pieces of {size}");
         }
     }
@@ -80,7 +94,10 @@ mod tests {
     fn bodies_need_not_be_there_but_heads_must() {
         let flight = flight();
         // As a call is read that moved more than is looked at.
-        assert_eq!(told(&[(0, &flight[..100]), (517, &flight[517..530]), (581, &flight[581..])]), EXPECTED);
+        assert_eq!(
+            told(&[(0, &flight[..100]), (517, &flight[517..530]), (581, &flight[581..])]),
+            EXPECTED
+        );
         assert_eq!(told(&[(0, &flight[..100]), (520, &flight[520..])]), [], "a head was missed");
         assert_eq!(told(&[(0, b"GET / HTTP/1.1\r\n")]), []);
     }

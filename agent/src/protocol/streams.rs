@@ -42,9 +42,15 @@ impl Streams {
         matches!(bytes, [0, _, _, SETTINGS, 0, 0, 0, 0, 0, ..])
     }
 
-    /// Takes bytes that were read or written behind `at` others in this direction; `last` if no more will come. What is known
-    /// then, if that has changed.
-    pub fn take(&mut self, from_client: bool, at: u64, bytes: &[u8], last: bool) -> Option<Http2Streams> {
+    /// Takes bytes that were read or written behind `at` others in this direction; `last` if no
+    /// more will come. What is known then, if that has changed.
+    pub fn take(
+        &mut self,
+        from_client: bool,
+        at: u64,
+        bytes: &[u8],
+        last: bool,
+    ) -> Option<Http2Streams> {
         let before = self.told;
         let heads = &mut self.heads[usize::from(from_client)];
         if heads.is_none() && at == 0 && Self::begins(from_client, bytes) {
@@ -111,15 +117,20 @@ mod tests {
         let told = streams.take(true, 0, &client(&[1, 3, 5]), false).unwrap();
         assert_eq!(told, Http2Streams { opened: 3, most: 3, partly: false });
         // Responses to two, one of them with trailers, and settings between.
-        let server =
-            [frame(SETTINGS, 0, 0, 6), frame(HEADERS, 4, 1, 20), frame(DATA, 1, 1, 500), frame(HEADERS, 5, 3, 9)]
-                .concat();
+        let server = [
+            frame(SETTINGS, 0, 0, 6),
+            frame(HEADERS, 4, 1, 20),
+            frame(DATA, 1, 1, 500),
+            frame(HEADERS, 5, 3, 9),
+        ]
+        .concat();
         assert_eq!(streams.take(false, 0, &server, false), None);
         let at = client(&[1, 3, 5]).len() as u64;
         let told = streams.take(true, at, &frame(HEADERS, 5, 7, 30), false).unwrap();
         assert_eq!((told.opened, told.most), (4, 3), "two are left of the first");
         // More of a request that was counted, and a stream that the client gives up.
-        let more = [frame(HEADERS, 5, 7, 10), frame(RST_STREAM, 0, 7, 4), frame(HEADERS, 5, 9, 30)].concat();
+        let more = [frame(HEADERS, 5, 7, 10), frame(RST_STREAM, 0, 7, 4), frame(HEADERS, 5, 9, 30)]
+            .concat();
         let told = streams.take(true, at + 39, &more, true).unwrap();
         assert_eq!(told, Http2Streams { opened: 5, most: 3, partly: true });
     }
@@ -132,8 +143,9 @@ mod tests {
         streams.take(false, 0, &frame(SETTINGS, 0, 0, 6), false);
         streams.take(false, 400, &frame(HEADERS, 5, 1, 20), false);
         let at = client(&[1, 3]).len() as u64;
-        let told =
-            streams.take(true, at, &[frame(HEADERS, 5, 5, 30), frame(HEADERS, 5, 7, 30)].concat(), false).unwrap();
+        let told = streams
+            .take(true, at, &[frame(HEADERS, 5, 5, 30), frame(HEADERS, 5, 7, 30)].concat(), false)
+            .unwrap();
         assert_eq!(told, Http2Streams { opened: 4, most: 2, partly: true });
     }
 
@@ -141,7 +153,12 @@ mod tests {
     fn an_end_that_was_missed_makes_no_two_calls_of_one_after_the_other() {
         let mut streams = Streams::default();
         streams.take(true, 0, &client(&[1]), false);
-        streams.take(false, 0, &[frame(SETTINGS, 0, 0, 6), frame(HEADERS, 4, 1, 20)].concat(), false);
+        streams.take(
+            false,
+            0,
+            &[frame(SETTINGS, 0, 0, 6), frame(HEADERS, 4, 1, 20)].concat(),
+            false,
+        );
         let at = client(&[1]).len() as u64;
         // The response's end was in another buffer. That shows when more is written.
         let told = streams.take(true, at, &frame(HEADERS, 5, 3, 30), false).unwrap();

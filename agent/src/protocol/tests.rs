@@ -36,12 +36,18 @@ fn server_hello(bytes: &[u8]) -> ServerHello {
 fn the_hellos_of_tls() {
     let hello = client_hello(CURL_TLS);
     assert_eq!((hello.version, hello.server_name.as_deref()), (0x0304, Some("example.test")));
-    assert_eq!((hello.alpn, hello.early_data), (vec!["h2".to_owned(), "http/1.1".to_owned()], false));
+    assert_eq!(
+        (hello.alpn, hello.early_data),
+        (vec!["h2".to_owned(), "http/1.1".to_owned()], false)
+    );
     let hello = client_hello(CURL_TLS_1_2);
     assert_eq!((hello.version, hello.server_name.as_deref()), (0x0303, Some("localhost")));
     assert_eq!((hello.alpn.len(), hello.session), (0, 0));
     let hello = server_hello(OPENSSL_1_2);
-    assert_eq!((hello.version, hello.alpn.as_deref(), hello.took_session), (0x0303, Some("http/1.1"), false));
+    assert_eq!(
+        (hello.version, hello.alpn.as_deref(), hello.took_session),
+        (0x0303, Some("http/1.1"), false)
+    );
     let hello = server_hello(OPENSSL_1_3);
     assert_eq!((hello.version, hello.alpn, hello.took_session), (0x0304, None, false));
     assert_eq!(hello.session, client_hello(CURL_TLS).session, "from 1.3 on the server repeats it");
@@ -65,13 +71,18 @@ fn a_hello_in_parts() {
 #[test]
 fn http() {
     assert_eq!(sign(true, CURL_HTTP), Some(Sign::HttpRequest { minor: 1 }));
-    assert_eq!(sign(true, b"GET / HTTP/1.0\r\nHost: a\r\nUser-Ag"), Some(Sign::HttpRequest { minor: 0 }));
+    assert_eq!(
+        sign(true, b"GET / HTTP/1.0\r\nHost: a\r\nUser-Ag"),
+        Some(Sign::HttpRequest { minor: 0 })
+    );
     assert_eq!(sign(true, b"GET /a/path/that/is/cut/off"), None, "it may be anything");
-    let response =
-        |websocket, event_stream, status| Some(Sign::HttpResponse { minor: 1, status, websocket, event_stream });
+    let response = |websocket, event_stream, status| {
+        Some(Sign::HttpResponse { minor: 1, status, websocket, event_stream })
+    };
     let plain = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok";
     assert_eq!(sign(false, plain), response(false, false, 200));
-    let websocket = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n";
+    let websocket =
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n";
     assert_eq!(sign(false, websocket), response(true, false, 101));
     let events = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nX-Cut-Of";
     assert_eq!(sign(false, events), response(false, true, 200));
@@ -80,7 +91,10 @@ fn http() {
 
 #[test]
 fn http_2_and_grpc() {
-    assert_eq!(read(true, CURL_H2C), Reading { sign: Some(Sign::Http2 { grpc: false }), more: true });
+    assert_eq!(
+        read(true, CURL_H2C),
+        Reading { sign: Some(Sign::Http2 { grpc: false }), more: true }
+    );
     assert_eq!(read(true, GRPCIO), Reading { sign: Some(Sign::Http2 { grpc: false }), more: true });
     let both = [GRPCIO, GRPCIO_SECOND].concat();
     assert_eq!(read(true, &both), Reading { sign: Some(Sign::Http2 { grpc: true }), more: false });
@@ -128,7 +142,8 @@ fn noise_has_no_name() {
     }
 }
 
-/// Cut off anywhere or with bytes changed, a message of one protocol is never taken for one of another.
+/// Cut off anywhere or with bytes changed, a message of one protocol is never taken for one of
+/// another.
 #[test]
 fn what_is_damaged_has_its_own_name_or_none() {
     let mut random = Random(42);
@@ -153,7 +168,11 @@ fn what_is_damaged_has_its_own_name_or_none() {
         };
         for length in 0..sample.len() {
             check(&sample[..length]);
-            assert_eq!(sign(!from_client, &sample[..length]), None, "the other side says nothing of the kind");
+            assert_eq!(
+                sign(!from_client, &sample[..length]),
+                None,
+                "the other side says nothing of the kind"
+            );
         }
         for _ in 0..20_000 {
             let mut bytes = sample.to_vec();
@@ -173,9 +192,11 @@ fn datagrams() {
         datagram.resize(1_200, 0);
         datagram
     };
-    // Version 1, an id of 8 bytes and one of none, no token, 64 bytes of packet, and 0-RTT behind it.
+    // Version 1, an id of 8 bytes and one of none, no token, 64 bytes of packet, and 0-RTT behind
+    // it.
     let initial = |version: [u8; 4], initial: u8, early: u8| {
-        let head = |kind: u8| [&[kind], version.as_slice(), &[8, 1, 2, 3, 4, 5, 6, 7, 8, 0]].concat();
+        let head =
+            |kind: u8| [&[kind], version.as_slice(), &[8, 1, 2, 3, 4, 5, 6, 7, 8, 0]].concat();
         let first = [head(initial), vec![0, 0x40, 64], vec![9; 64]].concat();
         (padded(&first), padded(&[first, head(early), vec![0x40, 80]].concat()))
     };
@@ -187,7 +208,9 @@ fn datagrams() {
     assert_eq!(super::read_datagram(&alone, 1_200), quic(2, false));
     assert_eq!(super::read_datagram(&with_early, 1_200), quic(2, true));
     assert_eq!(super::read_datagram(&alone, 1_199), None, "too small for a client's first");
-    let mut hello = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 112, 1, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 100];
+    let mut hello = vec![
+        22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 112, 1, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 100,
+    ];
     assert_eq!(super::read_datagram(&hello, 125), Some(Sign::Dtls));
     hello[12] = 111;
     assert_eq!(super::read_datagram(&hello, 125), None);
@@ -207,7 +230,8 @@ fn told(bytes: &[u8], paths: bool) -> Sign {
 }
 
 fn requests(count: u8, first: Option<(&str, &str)>) -> Sign {
-    let first = first.map(|(method, path)| RequestLine { method: method.to_owned(), path: path.to_owned() });
+    let first = first
+        .map(|(method, path)| RequestLine { method: method.to_owned(), path: path.to_owned() });
     Sign::HttpRequests { minor: 1, count, first }
 }
 
@@ -219,7 +243,9 @@ fn what_a_request_asks_for_is_told_only_to_those_who_ask() {
     let cut = b"POST /upload HTTP/1.1\r\nHost: a\r\nX-Long: 1234";
     assert_eq!(told(cut, true), requests(1, Some(("POST", "/upload"))));
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(300));
-    let Sign::HttpRequests { first: Some(first), .. } = told(long.as_bytes(), true) else { panic!("a request") };
+    let Sign::HttpRequests { first: Some(first), .. } = told(long.as_bytes(), true) else {
+        panic!("a request")
+    };
     assert_eq!(first.path.len(), 256);
     assert_eq!(detail(Sign::Redis, b"*1\r\n", true), Sign::Redis);
 }
@@ -233,5 +259,8 @@ fn pipelined_requests_are_counted_as_far_as_they_are_there() {
     // Nobody can tell where the next begins without the length of the body.
     let body = "POST /a HTTP/1.1\r\nContent-Length: 31\r\n\r\n";
     assert_eq!(told(format!("{body}{one}{one}").as_bytes(), false), Sign::HttpRequest { minor: 1 });
-    assert_eq!(told(format!("{one}not a request\r\n\r\n").as_bytes(), false), Sign::HttpRequest { minor: 1 });
+    assert_eq!(
+        told(format!("{one}not a request\r\n\r\n").as_bytes(), false),
+        Sign::HttpRequest { minor: 1 }
+    );
 }

@@ -2,7 +2,8 @@
 
 use tls_parser::{
     TlsClientHelloContents, TlsExtension, TlsMessage, TlsMessageHandshake, TlsServerHelloContents,
-    parse_tls_client_hello_extensions, parse_tls_message_handshake, parse_tls_server_hello_extensions,
+    parse_tls_client_hello_extensions, parse_tls_message_handshake,
+    parse_tls_server_hello_extensions,
 };
 
 use super::Reading;
@@ -28,7 +29,9 @@ pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
         Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ClientHello(hello)))) if from_client => {
             Reading::last(client(&hello).map(Sign::ClientHello))
         }
-        Ok((rest, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello)))) if !from_client => {
+        Ok((rest, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello))))
+            if !from_client =>
+        {
             if hello.random.starts_with(&RETRY) {
                 second(rest)
             } else {
@@ -40,7 +43,8 @@ pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
     }
 }
 
-/// The hello behind one that asks the client to say hello again, with another key (HelloRetryRequest).
+/// The hello behind one that asks the client to say hello again, with another key
+/// (HelloRetryRequest).
 fn second(bytes: &[u8]) -> Reading {
     match parse_tls_message_handshake(bytes) {
         Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello))))
@@ -53,11 +57,14 @@ fn second(bytes: &[u8]) -> Reading {
     }
 }
 
-/// What the records hold, one behind the other, as far as it is there. A message may be spread over several.
+/// What the records hold, one behind the other, as far as it is there. A message may be spread over
+/// several.
 fn messages(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut messages = Vec::new();
-    // A server that asks for another hello changes nothing yet, and says so for old middleboxes' sake (RFC 8446, D.4).
-    let is_part = |bytes: &[u8]| is_handshake(bytes) || matches!(bytes, [CHANGE_CIPHER_SPEC, 3, 3, 0, 1, ..]);
+    // A server that asks for another hello changes nothing yet, and says so for old middleboxes'
+    // sake (RFC 8446, D.4).
+    let is_part =
+        |bytes: &[u8]| is_handshake(bytes) || matches!(bytes, [CHANGE_CIPHER_SPEC, 3, 3, 0, 1, ..]);
     while let Some((head, rest)) = bytes.split_at_checked(HEAD).filter(|_| is_part(bytes)) {
         let length = usize::from(head[3]) << 8 | usize::from(head[4]);
         if length == 0 || length > LONGEST {
@@ -81,12 +88,15 @@ fn client(hello: &TlsClientHelloContents) -> Option<ClientHello> {
     for extension in extensions(hello.ext, parse_tls_client_hello_extensions)? {
         match extension {
             TlsExtension::SNI(names) => {
-                read.server_name = names.first().map(|(_, name)| String::from_utf8_lossy(name).into_owned());
+                read.server_name =
+                    names.first().map(|(_, name)| String::from_utf8_lossy(name).into_owned());
             }
             TlsExtension::ALPN(names) => read.alpn = names.iter().map(|name| text(name)).collect(),
-            // A client may offer versions that do not exist, to keep servers tolerant (GREASE, RFC 8701).
+            // A client may offer versions that do not exist, to keep servers tolerant (GREASE, RFC
+            // 8701).
             TlsExtension::SupportedVersions(versions) => {
-                let known = versions.iter().map(|version| version.0).filter(|version| version >> 8 == 3);
+                let known =
+                    versions.iter().map(|version| version.0).filter(|version| version >> 8 == 3);
                 read.version = known.max().unwrap_or(read.version);
             }
             TlsExtension::EarlyData(_) => read.early_data = true,

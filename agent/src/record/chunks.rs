@@ -93,7 +93,8 @@ impl<R: Read> Chunks<R> {
         };
         let more_follows = self.find_chunk()?;
         // A chunk that others follow was not cut short.
-        let kind = if more_follows && kind == DamageKind::CutShort { DamageKind::Length } else { kind };
+        let kind =
+            if more_follows && kind == DamageKind::CutShort { DamageKind::Length } else { kind };
         Ok(Some(Found::Damage { offset, bytes: self.offset - offset, kind }))
     }
 
@@ -102,7 +103,8 @@ impl<R: Read> Chunks<R> {
         loop {
             self.skip(1);
             let ahead = self.ahead(READ)?;
-            let (count, found) = (ahead.len(), ahead.windows(SYNC.len()).position(|bytes| bytes == SYNC));
+            let (count, found) =
+                (ahead.len(), ahead.windows(SYNC.len()).position(|bytes| bytes == SYNC));
             match found {
                 Some(at) => self.skip(at),
                 None if count < READ => {
@@ -138,7 +140,8 @@ impl<R: Read> Chunks<R> {
             return Ok(Look::Bad(DamageKind::Length));
         }
         let bytes = self.ahead(CHUNK_HEAD + length)?;
-        let Some(contents) = bytes.get(CHUNK_HEAD..).filter(|contents| contents.len() >= length) else {
+        let Some(contents) = bytes.get(CHUNK_HEAD..).filter(|contents| contents.len() >= length)
+        else {
             return Ok(Look::Short);
         };
         if checksum(&head, &contents[..length]) != u32::from_le_bytes([c0, c1, c2, c3]) {
@@ -157,7 +160,8 @@ impl<R: Read> Chunks<R> {
             self.window.drain(..self.start);
             self.start = 0;
             let wanted = missing.max(READ) as u64;
-            self.ended = (self.input.by_ref().take(wanted).read_to_end(&mut self.window)? as u64) < wanted;
+            self.ended =
+                (self.input.by_ref().take(wanted).read_to_end(&mut self.window)? as u64) < wanted;
         }
         Ok(&self.window[self.start..])
     }
@@ -170,7 +174,8 @@ impl<R: Read> Chunks<R> {
     }
 }
 
-/// What the checksum covers of a chunk's head, and all fields behind the sync mark; `None` if it is cut short.
+/// What the checksum covers of a chunk's head, and all fields behind the sync mark; `None` if it is
+/// cut short.
 fn fields(head: &[u8]) -> Option<([u8; 9], [u8; 13])> {
     let fields = head.get(SYNC.len()..CHUNK_HEAD)?;
     Some((fields.get(..9)?.try_into().ok()?, fields.try_into().ok()?))

@@ -1,7 +1,9 @@
-//! The file: [`MAGIC`], the version (2 bytes), then chunks. Whole numbers of fixed size are little-endian.
+//! The file: [`MAGIC`], the version (2 bytes), then chunks. Whole numbers of fixed size are
+//! little-endian.
 //!
-//! A chunk is [`SYNC`], its kind (1 byte), its number (4 bytes, from 0), the length of its contents (4 bytes), the CRC-32 of
-//! those nine bytes and the contents (4 bytes), and the contents, in postcard:
+//! A chunk is [`SYNC`], its kind (1 byte), its number (4 bytes, from 0), the length of its contents
+//! (4 bytes), the CRC-32 of those nine bytes and the contents (4 bytes), and the contents, in
+//! postcard:
 //!
 //! | kind | contents | where |
 //! |---|---|---|
@@ -9,8 +11,8 @@
 //! | 1 | [`Entry`] after entry | one a refresh, or as soon as there are [`CHUNK_TARGET`] bytes |
 //! | 2 | [`Totals`] | the last one, of a recording that was ended and not cut off |
 //!
-//! Each chunk is written at once and can be read without the others, so that a file is good up to the last chunk whatever
-//! ends its writer.
+//! Each chunk is written at once and can be read without the others, so that a file is good up to
+//! the last chunk whatever ends its writer.
 
 use std::time::Duration;
 
@@ -25,11 +27,12 @@ use crate::{
     report::{Attached, WallClock},
 };
 
-/// Begins every recording. The first byte is no text, and the line ends show a transfer that changed them.
+/// Begins every recording. The first byte is no text, and the line ends show a transfer that
+/// changed them.
 pub(super) const MAGIC: [u8; 8] = *b"\x89BSREC\r\n";
-/// The version of the format: postcard names no fields, so each change to what is serialised is a new
-/// one. Recordings of the version before are read by way of `older.rs`. There is no version 3: one
-/// flipped bit must not make one version of another.
+/// The version of the format: postcard names no fields, so each change to what is serialised is a
+/// new one. Recordings of the version before are read by way of `older.rs`. There is no version 3:
+/// one flipped bit must not make one version of another.
 pub const VERSION: u16 = 4;
 /// Begins every chunk.
 pub(super) const SYNC: [u8; 8] = *b"\xf5chunk\n\xfa";
@@ -39,7 +42,8 @@ pub(super) const PREAMBLE: usize = MAGIC.len() + 2;
 pub(super) const CHUNK_HEAD: usize = SYNC.len() + 1 + 4 + 4 + 4;
 /// Contents at which a chunk is closed.
 pub(super) const CHUNK_TARGET: usize = 64 * 1_024;
-/// The longest contents: the target and one entry beyond it. A longer chunk is neither written nor believed.
+/// The longest contents: the target and one entry beyond it. A longer chunk is neither written nor
+/// believed.
 pub(super) const MAX_CONTENTS: usize = 16 * 1_024 * 1_024;
 /// How often the header is written.
 pub(super) const HEADER_COPIES: u32 = 2;
@@ -76,8 +80,8 @@ pub struct Header {
 /// One thing that the model was given. Who writes need not own the event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Entry<E = Event> {
-    /// A batch begins at this moment, ns of `CLOCK_MONOTONIC`: what follows came to the model then, whatever the times
-    /// within it, and what the model reported before has been shown.
+    /// A batch begins at this moment, ns of `CLOCK_MONOTONIC`: what follows came to the model then,
+    /// whatever the times within it, and what the model reported before has been shown.
     Batch(u64),
     /// What is watched has a new description.
     Target(String),
@@ -102,7 +106,9 @@ impl Entry {
                 model.finish(*now_ns, out);
                 // The last sample has just reported every listener.
                 let mut place = 0..;
-                out.retain(|output| place.next() < Some(before) || !matches!(output, Output::Listener(_)));
+                out.retain(|output| {
+                    place.next() < Some(before) || !matches!(output, Output::Listener(_))
+                });
             }
         }
     }

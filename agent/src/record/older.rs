@@ -10,16 +10,16 @@ use serde::Deserialize;
 
 use super::format;
 use crate::model::event::{
-    self, Cost, DatagramSample, DelayedAcks, Ending, Hold, InAccept, Moment, Process, Progress, QuicDatagram,
-    Recognised, Role, Side, Sleep, SockId, Stage, Syn, TcpState, ThreadUse, Waiting,
+    self, Cost, DatagramSample, DelayedAcks, Ending, Hold, InAccept, Moment, Process, Progress,
+    QuicDatagram, Recognised, Role, Side, Sleep, SockId, Stage, Syn, TcpState, ThreadUse, Waiting,
 };
 
 /// The version that this is about.
 pub(super) const OLDER: u16 = 2;
 
 /// Declares a struct of version 2 and its conversion. Fields are those of version 2 in their order,
-/// each taken as it is, or as the expression behind `=>` says. Behind `new` stand those that it had not,
-/// with their value: `new { unanswered: false, }`.
+/// each taken as it is, or as the expression behind `=>` says. Behind `new` stand those that it had
+/// not, with their value: `new { unanswered: false, }`.
 macro_rules! older {
     (@ $value:expr) => { $value };
     (@ $value:expr, $how:expr) => { $how($value) };

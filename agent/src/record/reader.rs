@@ -26,7 +26,9 @@ pub enum ReadError {
     #[error("not a recording of backscope")]
     NotARecording,
     /// It is of a version of the format that cannot be read.
-    #[error("a recording of format version {0}; this backscope reads versions {OLDER} and {VERSION}")]
+    #[error(
+        "a recording of format version {0}; this backscope reads versions {OLDER} and {VERSION}"
+    )]
     Version(u16),
     /// It ends before its header does, or all copies of the header are damaged.
     #[error("the header cannot be read: {0}")]
@@ -139,7 +141,18 @@ impl<R: Read> Reader<R> {
         let mut damages = Damages::default();
         let (header, expected) = read_header(&mut chunks, &mut damages)?;
         let (offset, contents, at) = (0, Vec::new(), 0);
-        Ok(Self { chunks, version, header, expected, offset, contents, at, damages, totals: None, ended: false })
+        Ok(Self {
+            chunks,
+            version,
+            header,
+            expected,
+            offset,
+            contents,
+            at,
+            damages,
+            totals: None,
+            ended: false,
+        })
     }
 
     /// What the recording says of itself.
@@ -206,7 +219,8 @@ impl<R: Read> Reader<R> {
                     self.ended = true;
                     return Ok(());
                 }
-                // What lay there is told: the number of the chunk behind it is right whatever it is, from here on.
+                // What lay there is told: the number of the chunk behind it is right whatever it
+                // is, from here on.
                 if let Some(Found::Chunk(chunk)) = self.chunks.next()? {
                     self.expected = self.expected.max(chunk.number);
                     self.take_chunk(chunk)?;
@@ -255,11 +269,16 @@ fn read_entry(version: u16, bytes: &[u8]) -> postcard::Result<(Entry, &[u8])> {
 }
 
 /// The header, and the number of the chunk behind it.
-fn read_header<R: Read>(chunks: &mut Chunks<R>, damages: &mut Damages) -> Result<(Header, u32), ReadError> {
+fn read_header<R: Read>(
+    chunks: &mut Chunks<R>,
+    damages: &mut Damages,
+) -> Result<(Header, u32), ReadError> {
     for copy in 0..HEADER_COPIES {
         match chunks.next()? {
             Some(Found::Chunk(chunk)) => match postcard::from_bytes(&chunk.contents) {
-                Ok(header) if chunk.kind == Kind::Header => return Ok((header, chunk.number.saturating_add(1))),
+                Ok(header) if chunk.kind == Kind::Header => {
+                    return Ok((header, chunk.number.saturating_add(1)));
+                }
                 _ => damages.note(chunk.number, chunk.offset, 0, DamageKind::Contents),
             },
             Some(Found::Damage { offset, bytes, kind }) => damages.note(copy, offset, bytes, kind),

@@ -11,7 +11,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::format::{CHUNK_TARGET, Entry, HEADER_COPIES, Header, Kind, MAGIC, Totals, VERSION, chunk};
+use super::format::{
+    CHUNK_TARGET, Entry, HEADER_COPIES, Header, Kind, MAGIC, Totals, VERSION, chunk,
+};
 use crate::model::event::Event;
 
 /// Why there is no file to record into.
@@ -61,8 +63,8 @@ pub fn check_path(path: &Path, replace: bool) -> Result<(), CreateError> {
     }
 }
 
-/// Makes a new file that only its owner can read: who called sudo, under sudo. With `replace` a file of that name goes
-/// first.
+/// Makes a new file that only its owner can read: who called sudo, under sudo. With `replace` a
+/// file of that name goes first.
 ///
 /// # Errors
 /// When `path` is taken and may not be replaced, or the system refuses.
@@ -78,8 +80,10 @@ pub fn create(path: &Path, replace: bool) -> Result<File, CreateError> {
             _ => {}
         }
     }
-    // Never an open of what somebody else put there: root records into folders that others can write to.
-    let file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    // Never an open of what somebody else put there: root records into folders that others can
+    // write to.
+    let file =
+        File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     if let Some((user, group)) = caller_of_sudo() {
         fchown(&file, Some(user), Some(group)).map_err(failed)?;
     }
@@ -123,12 +127,19 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When `out` takes no more, or the entry is too large.
-    pub fn write<E: Borrow<Event> + Serialize>(&mut self, entry: &Entry<E>) -> Result<(), WriteError> {
+    pub fn write<E: Borrow<Event> + Serialize>(
+        &mut self,
+        entry: &Entry<E>,
+    ) -> Result<(), WriteError> {
         self.contents = postcard::to_extend(entry, mem::take(&mut self.contents))?;
         self.totals.entries += 1;
         let ends = match entry {
             Entry::Event(event) => {
-                let cost = if let Event::Sample(sample) = event.borrow() { Some(sample.cost) } else { None };
+                let cost = if let Event::Sample(sample) = event.borrow() {
+                    Some(sample.cost)
+                } else {
+                    None
+                };
                 self.totals.cost = cost.or(self.totals.cost);
                 cost.is_some()
             }
@@ -165,7 +176,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn put_chunk(&mut self, kind: Kind, contents: &[u8]) -> Result<(), WriteError> {
-        let bytes = chunk(kind, self.chunk, contents).ok_or(WriteError::TooLarge(contents.len()))?;
+        let bytes =
+            chunk(kind, self.chunk, contents).ok_or(WriteError::TooLarge(contents.len()))?;
         self.chunk = self.chunk.wrapping_add(1);
         self.put(&bytes)
     }

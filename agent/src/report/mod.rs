@@ -36,7 +36,12 @@ pub trait Sink {
     ///
     /// # Errors
     /// What `out` says.
-    fn write(&mut self, out: &mut dyn io::Write, outputs: &[Output], snapshot: &Snapshot) -> io::Result<()>;
+    fn write(
+        &mut self,
+        out: &mut dyn io::Write,
+        outputs: &[Output],
+        snapshot: &Snapshot,
+    ) -> io::Result<()>;
 }
 
 /// How the watch was set up.

@@ -25,11 +25,14 @@ pub(super) fn state(number: u8) -> &'static str {
 
 /// A state of congestion control, as `enum tcp_ca_state` names it.
 pub(super) fn ca_state(number: u8) -> &'static str {
-    ["Open", "Disorder", "CWR", "Recovery", "Loss"].get(usize::from(number)).copied().unwrap_or("unknown")
+    ["Open", "Disorder", "CWR", "Recovery", "Loss"]
+        .get(usize::from(number))
+        .copied()
+        .unwrap_or("unknown")
 }
 
-/// What made the kernel send a segment again: `Loss` is entered by the timeout, `Recovery` by duplicate ACKs; in the
-/// others it is the probe for a lost tail.
+/// What made the kernel send a segment again: `Loss` is entered by the timeout, `Recovery` by
+/// duplicate ACKs; in the others it is the probe for a lost tail.
 pub(super) fn cause(ca_state: u8) -> &'static str {
     match ca_state {
         4 => "timeout",
@@ -41,7 +44,12 @@ pub(super) fn cause(ca_state: u8) -> &'static str {
 /// The flags of a TCP header that are set.
 pub(super) fn flags(bits: u8) -> Vec<&'static str> {
     let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-    names.into_iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0).map(|(_, name)| name).collect()
+    names
+        .into_iter()
+        .enumerate()
+        .filter(|(bit, _)| bits & 1 << bit != 0)
+        .map(|(_, name)| name)
+        .collect()
 }
 
 /// The directions of a socket that are shut down.

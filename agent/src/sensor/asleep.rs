@@ -1,5 +1,6 @@
-//! What a thread sleeps in, from `/proc/PID/task/TID/syscall`, and which listeners an epoll instance watches, from
-//! `/proc/PID/fdinfo`. Both need the right to trace the process; without it nothing is known.
+//! What a thread sleeps in, from `/proc/PID/task/TID/syscall`, and which listeners an epoll
+//! instance watches, from `/proc/PID/fdinfo`. Both need the right to trace the process; without it
+//! nothing is known.
 
 use std::{
     collections::HashMap,
@@ -26,7 +27,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// The file has the call's number and its arguments in hexadecimal, or a word for a thread that runs.
+    /// The file has the call's number and its arguments in hexadecimal, or a word for a thread that
+    /// runs.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let number = words.next()?.parse().ok().filter(|&number| number >= 0)?;
@@ -67,7 +69,8 @@ impl Call {
         if self.number == libc::SYS_epoll_wait {
             return u32::try_from(self.first).ok();
         }
-        matches!(self.number, libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2).then(|| u32::try_from(self.first).ok())?
+        matches!(self.number, libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2)
+            .then(|| u32::try_from(self.first).ok())?
     }
 }
 
@@ -91,12 +94,18 @@ impl Epolls {
     }
 
     /// The listeners that this instance watches.
-    pub(super) fn watched(&mut self, pid: u32, epoll: u32, listeners: &Descriptors) -> Vec<Watched> {
+    pub(super) fn watched(
+        &mut self,
+        pid: u32,
+        epoll: u32,
+        listeners: &Descriptors,
+    ) -> Vec<Watched> {
         if let Some((_, watched)) = self.known.get(&(pid, epoll)) {
             return watched.clone();
         }
         let file = File::open(format!("/proc/{pid}/fdinfo/{epoll}"));
-        let watched = file.map(|file| watched(file.take(MAX_FDINFO), pid, listeners)).unwrap_or_default();
+        let watched =
+            file.map(|file| watched(file.take(MAX_FDINFO), pid, listeners)).unwrap_or_default();
         if self.known.len() < MAX_EPOLLS {
             self.known.insert((pid, epoll), (self.refresh, watched.clone()));
         }
@@ -116,11 +125,12 @@ fn watched(file: impl Read, pid: u32, listeners: &Descriptors) -> Vec<Watched> {
     watched.collect()
 }
 
-/// Descriptors of a process that are looked through for epoll instances; of one with more nothing is said.
+/// Descriptors of a process that are looked through for epoll instances; of one with more nothing
+/// is said.
 const MAX_FILES: usize = 4_096;
 
-/// Whether the holders of a listener have stopped asking for connections: it does not block, they have epoll instances, and
-/// none of these has it now. False also where that is not known.
+/// Whether the holders of a listener have stopped asking for connections: it does not block, they
+/// have epoll instances, and none of these has it now. False also where that is not known.
 pub(super) fn is_unwatched(listener: SockId, listeners: &Descriptors) -> bool {
     let holders = listeners.iter().filter(|(_, held)| **held == listener).map(|(&place, _)| place);
     let mut instances = 0;
@@ -133,7 +143,8 @@ pub(super) fn is_unwatched(listener: SockId, listeners: &Descriptors) -> bool {
     instances > 0
 }
 
-/// Epoll instances of a process, none of which has the listener; `None` if one has it, or it may be waited for otherwise.
+/// Epoll instances of a process, none of which has the listener; `None` if one has it, or it may be
+/// waited for otherwise.
 fn epolls_without(pid: u32, fd: u32, listener: SockId, listeners: &Descriptors) -> Option<usize> {
     let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
@@ -154,7 +165,9 @@ fn epolls_without(pid: u32, fd: u32, listener: SockId, listeners: &Descriptors) 
         let mut text = Vec::new();
         file.take(MAX_FDINFO).read_to_end(&mut text).ok()?;
         let is_cut = text.len() as u64 == MAX_FDINFO;
-        if is_cut || watched(&text[..], pid, listeners).iter().any(|(watched, _)| *watched == listener) {
+        if is_cut
+            || watched(&text[..], pid, listeners).iter().any(|(watched, _)| *watched == listener)
+        {
             return None;
         }
         epolls += 1;
@@ -172,7 +185,9 @@ mod tests {
 
     #[test]
     fn the_sleep_is_told_by_the_call() {
-        let line = |number: i64, second: u64| format!("{number} 0x5 {second:#x} 0x200 0xffff 0x0 0x8 0x7ffc 0x7f01");
+        let line = |number: i64, second: u64| {
+            format!("{number} 0x5 {second:#x} 0x200 0xffff 0x0 0x8 0x7ffc 0x7f01")
+        };
         let cases = [
             (libc::SYS_accept4, 0, Sleep::Accept),
             (libc::SYS_recvfrom, 9, Sleep::Descriptor),

@@ -1,4 +1,5 @@
-//! How a watch begins: the hooks are chosen, loaded and attached, and chosen anew if one does not attach.
+//! How a watch begins: the hooks are chosen, loaded and attached, and chosen anew if one does not
+//! attach.
 
 use aya::Ebpf;
 use backscope_abi::Config;
@@ -18,12 +19,17 @@ pub(super) fn load_best(options: &Options) -> Result<(Loaded, Ebpf), SensorError
         loop {
             let chosen = choose::choose(loader, options.tier.unwrap_or(Tier::Full), &barred)?;
             if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
-                let reason = chosen.refusals.first().map_or_else(String::new, |refusal| refusal.reason.clone());
+                let reason = chosen
+                    .refusals
+                    .first()
+                    .map_or_else(String::new, |refusal| refusal.reason.clone());
                 return Err(SensorError::NoFullTier(reason));
             }
             let prepare = |ebpf: &mut Ebpf| maps::set_targets(ebpf, &options.targets);
             match load::attach(loader, chosen, prepare) {
-                Err(SensorError::Attach { hooks, reason, .. }) if barred.iter().all(|known| known.hooks != hooks) => {
+                Err(SensorError::Attach { hooks, reason, .. })
+                    if barred.iter().all(|known| known.hooks != hooks) =>
+                {
                     barred.push(Barred { hooks, reason });
                 }
                 other => return other,
@@ -48,7 +54,8 @@ pub(super) fn with_loader<T>(
     result
 }
 
-/// Before 5.11 maps count as locked memory; a refusal shows as a map that cannot be made, which says so itself.
+/// Before 5.11 maps count as locked memory; a refusal shows as a map that cannot be made, which
+/// says so itself.
 pub(super) fn raise_memlock() {
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);

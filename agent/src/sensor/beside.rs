@@ -1,5 +1,5 @@
-//! What listens beside the watched TCP listeners: Unix-domain sockets of the targets, and sockets at the same place that
-//! nobody watched holds.
+//! What listens beside the watched TCP listeners: Unix-domain sockets of the targets, and sockets
+//! at the same place that nobody watched holds.
 
 use std::{
     collections::BTreeMap,
@@ -88,7 +88,10 @@ impl Beside {
     pub(super) fn of(&self, listener: &Listener) -> Vec<OtherListener> {
         let local = stream::address(listener.local);
         let here = |netns: u32, other: SocketAddr| netns == listener.netns && overlap(local, other);
-        let others = self.others.iter().filter(|(sk, (netns, other))| **sk != listener.sk && here(*netns, other.local));
+        let others = self
+            .others
+            .iter()
+            .filter(|(sk, (netns, other))| **sk != listener.sk && here(*netns, other.local));
         others.map(|(_, (_, other))| other.clone()).collect()
     }
 }
@@ -119,7 +122,10 @@ mod tests {
         beside.unix(&unix(2, 30, b"\0abstract", 9));
         let all = beside.unix_listeners();
         assert_eq!([&all[0].path, &all[1].path], ["/run/php.sock", "@abstract"]);
-        assert_eq!((all[0].pid, &all[0].holders[..], all[0].depth, all[0].limit), (10, &[10, 20][..], 3, 4));
+        assert_eq!(
+            (all[0].pid, &all[0].holders[..], all[0].depth, all[0].limit),
+            (10, &[10, 20][..], 3, 4)
+        );
     }
 
     #[test]
@@ -132,7 +138,17 @@ mod tests {
         };
         let other = |sk, netns, local| {
             let comm = [0; 16];
-            ScanOther { tag: SCAN_OTHER, tgid: 7, sk, depth: 1, limit: 8, netns, _pad: 0, local, comm }
+            ScanOther {
+                tag: SCAN_OTHER,
+                tgid: 7,
+                sk,
+                depth: 1,
+                limit: 8,
+                netns,
+                _pad: 0,
+                local,
+                comm,
+            }
         };
         let mut beside = Beside::default();
         beside.other(&other(100, 1, end([127, 0, 0, 1], 80)));
@@ -142,7 +158,8 @@ mod tests {
         beside.other(&other(104, 1, end([10, 0, 0, 1], 80)));
         let own = Listener { sk: 104, netns: 1, local: end([10, 0, 0, 1], 80), ..Listener::BLANK };
         assert!(beside.of(&own).is_empty(), "itself alone");
-        let local = Listener { sk: 105, netns: 1, local: end([127, 0, 0, 1], 80), ..Listener::BLANK };
+        let local =
+            Listener { sk: 105, netns: 1, local: end([127, 0, 0, 1], 80), ..Listener::BLANK };
         assert_eq!(beside.of(&local).len(), 1, "the one at the same address");
         let every = Listener { sk: 106, netns: 1, local: end([0, 0, 0, 0], 80), ..Listener::BLANK };
         assert_eq!(beside.of(&every).len(), 3, "nearer ones, too");

@@ -1,4 +1,5 @@
-//! Threads that were inside accept before the probes were: their call began unseen, but `/proc` shows where they are.
+//! Threads that were inside accept before the probes were: their call began unseen, but `/proc`
+//! shows where they are.
 
 use std::{collections::BTreeSet, fs};
 
@@ -8,17 +9,21 @@ use super::{maps::Maps, sample::Descriptors};
 
 /// `accept` and `accept4` on x86-64.
 const ACCEPT: [u64; 2] = [43, 288];
-/// Threads looked at, so that a process with very many does not hold up the attach; the waits of those left out are
-/// known all the same, only not that they block.
+/// Threads looked at, so that a process with very many does not hold up the attach; the waits of
+/// those left out are known all the same, only not that they block.
 const MAX_THREADS: usize = 4_096;
 
-/// Notes every thread that is blocked in accept on one of these listeners. Needs the right to trace the process; without
-/// it nothing is noted.
+/// Notes every thread that is blocked in accept on one of these listeners. Needs the right to trace
+/// the process; without it nothing is noted.
 pub(super) fn note(listeners: &Descriptors, maps: &mut Maps) {
     let pids: BTreeSet<u32> = listeners.keys().map(|(pid, _)| *pid).collect();
-    for (pid, tid) in pids.into_iter().flat_map(|pid| threads(pid).map(move |tid| (pid, tid))).take(MAX_THREADS) {
+    for (pid, tid) in
+        pids.into_iter().flat_map(|pid| threads(pid).map(move |tid| (pid, tid))).take(MAX_THREADS)
+    {
         let Some(fd) = accepting_on(pid, tid) else { continue };
-        let Some(listener) = u32::try_from(fd).ok().and_then(|fd| listeners.get(&(pid, fd))) else { continue };
+        let Some(listener) = u32::try_from(fd).ok().and_then(|fd| listeners.get(&(pid, fd))) else {
+            continue;
+        };
         let call = Call { entered_ns: 0, listener: *listener, ..Call::default() };
         maps.note_call(pid, tid, call);
         if accepting_on(pid, tid) != Some(fd) {
@@ -38,7 +43,8 @@ fn accepting_on(pid: u32, tid: u32) -> Option<u64> {
     parse(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()?)
 }
 
-/// The file has the system call's number and its arguments in hexadecimal, or a word for a thread that runs.
+/// The file has the system call's number and its arguments in hexadecimal, or a word for a thread
+/// that runs.
 fn parse(text: &str) -> Option<u64> {
     let mut words = text.split_whitespace();
     let number: u64 = words.next()?.parse().ok()?;

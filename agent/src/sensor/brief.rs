@@ -5,14 +5,33 @@ use backscope_abi as abi;
 use super::connections::{self, Kernel, known, round_trip_us};
 use crate::model::event::{DelayedAcks, Exchange, Inbound, Outbound, ThreadUse};
 
-/// Puts the facts of a brief record in the place of another exchange's: nearly every record is one, and an exchange is too large
-/// to be moved about.
+/// Puts the facts of a brief record in the place of another exchange's: nearly every record is one,
+/// and an exchange is too large to be moved about.
 pub(super) fn fill(exchange: &mut Exchange, raw: &abi::Brief, kernel: Kernel) {
-    let [in_first_ns, in_last_ns, read_first_ns, read_last_ns, out_first_ns, out_last_ns, sent_ns, acked_ns] =
-        raw.times.map(|since| raw.base_ns.saturating_add(since.into()));
+    let [
+        in_first_ns,
+        in_last_ns,
+        read_first_ns,
+        read_last_ns,
+        out_first_ns,
+        out_last_ns,
+        sent_ns,
+        acked_ns,
+    ] = raw.times.map(|since| raw.base_ns.saturating_add(since.into()));
     // Every field is named, so that nothing stays of the exchange before.
-    let Exchange { ts_ns, sock, seq, role, midway, progress, inbound, outbound, min_rtt_us, delayed_acks, end } =
-        exchange;
+    let Exchange {
+        ts_ns,
+        sock,
+        seq,
+        role,
+        midway,
+        progress,
+        inbound,
+        outbound,
+        min_rtt_us,
+        delayed_acks,
+        end,
+    } = exchange;
     (*ts_ns, *sock, *seq, *midway) = (raw.ts_ns, raw.sock, raw.seq, raw.midway != 0);
     (*role, *progress) = (connections::role(raw.role), connections::progress(raw.progress));
     *min_rtt_us = round_trip_us(raw.min_rtt_us);
@@ -71,7 +90,8 @@ mod tests {
 
     #[test]
     fn it_tells_what_the_full_record_would() {
-        let user = |tid| abi::BriefUse { tgid: 7, tid, since_ago_ns: 30, run_delay_ns: 4, cpu_ns: 5 };
+        let user =
+            |tid| abi::BriefUse { tgid: 7, tid, since_ago_ns: 30, run_delay_ns: 4, cpu_ns: 5 };
         let brief = abi::Brief {
             kind: abi::BRIEF,
             seq: 3,
@@ -95,7 +115,8 @@ mod tests {
             last_sizes: [5, 6],
         };
         let last_ns = 1_000 + u64::from(u32::MAX);
-        let user = |tid, since_ns| abi::ThreadUse { tgid: 7, tid, since_ns, run_delay_ns: 4, cpu_ns: 5 };
+        let user =
+            |tid, since_ns| abi::ThreadUse { tgid: 7, tid, since_ns, run_delay_ns: 4, cpu_ns: 5 };
         let full = abi::Exchange {
             seq: 3,
             ts_ns: 9_000_000_000,
@@ -125,7 +146,8 @@ mod tests {
         for sees_delayed_acks in [false, true] {
             let kernel = Kernel { tick_ns: 4_000_000, sees_delayed_acks };
             // Whatever was there before.
-            let mut other = abi::Exchange { fin_by: 1, fin_how: 1, held: [1; _], retransmits: 3, ..full };
+            let mut other =
+                abi::Exchange { fin_by: 1, fin_how: 1, held: [1; _], retransmits: 3, ..full };
             for writes in [3, 0] {
                 (other.writes, other.in_first_ns) = (writes, writes.into());
                 let mut told = connections::exchange(&other, kernel);

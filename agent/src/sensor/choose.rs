@@ -32,7 +32,10 @@ pub struct Chosen {
 impl Chosen {
     /// The hooks that serve each signal; `None` for a signal that is not seen.
     pub fn hooks(&self) -> BTreeMap<String, Option<String>> {
-        self.rows.iter().map(|(row, choice)| (row.signal.to_owned(), choice.map(hooks_of))).collect()
+        self.rows
+            .iter()
+            .map(|(row, choice)| (row.signal.to_owned(), choice.map(hooks_of)))
+            .collect()
     }
 
     /// What cannot be shown on this kernel, in sentences that name the signal.
@@ -41,7 +44,9 @@ impl Chosen {
             .iter()
             .filter_map(|(row, choice)| match choice {
                 None => Some(format!("{}: {}", row.signal, row.without)),
-                Some(choice) if !choice.loses.is_empty() => Some(format!("{}: {}", row.signal, choice.loses)),
+                Some(choice) if !choice.loses.is_empty() => {
+                    Some(format!("{}: {}", row.signal, choice.loses))
+                }
                 Some(_) => None,
             })
             .collect()
@@ -49,13 +54,17 @@ impl Chosen {
 
     /// The tier: full if any function hook serves.
     pub fn tier(&self) -> Tier {
-        let full = self.programs().any(|program| matches!(program.attach, Attach::Fentry(_) | Attach::Fexit(_)));
+        let full = self
+            .programs()
+            .any(|program| matches!(program.attach, Attach::Fentry(_) | Attach::Fexit(_)));
         if full { Tier::Full } else { Tier::Tracepoint }
     }
 
     /// True if this signal is seen by a choice of the given tier.
     pub fn sees(&self, signal: &str, tier: Tier) -> bool {
-        self.rows.iter().any(|(row, choice)| row.signal == signal && choice.is_some_and(|choice| choice.tier == tier))
+        self.rows.iter().any(|(row, choice)| {
+            row.signal == signal && choice.is_some_and(|choice| choice.tier == tier)
+        })
     }
 
     /// True if this signal is seen.
@@ -78,7 +87,8 @@ pub(super) fn hooks_of(choice: &Choice) -> String {
     if choice.programs.is_empty() {
         return choice.shares.to_owned();
     }
-    let places: BTreeSet<String> = choice.programs.iter().map(|program| program.attach.to_string()).collect();
+    let places: BTreeSet<String> =
+        choice.programs.iter().map(|program| program.attach.to_string()).collect();
     places.into_iter().collect::<Vec<_>>().join(" ")
 }
 
@@ -97,17 +107,26 @@ const SMALL: &[(&str, u32)] = &[
     ("EVENTS", 4096),
 ];
 
-/// Tries every choice by loading its programs (small maps, nothing attached) and takes the first that loads.
+/// Tries every choice by loading its programs (small maps, nothing attached) and takes the first
+/// that loads.
 ///
 /// # Errors
 /// The object itself does not load, or a vital signal has no hook.
-pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) -> Result<Chosen, SensorError> {
+pub(super) fn choose(
+    loader: &mut Loader<'_>,
+    highest: Tier,
+    barred: &[Barred],
+) -> Result<Chosen, SensorError> {
     let (types, config) = (loader.types, *loader.config());
     let marks_children = types.btf.has_function(plan::SOCKET_STORAGE);
     let mut trial = Trial {
         // What more code makes of it is tried.
         ebpf: loader.object(
-            Deciding { queued_by_state: marks_children, delayed_ack_timer: false, counts_drops: true },
+            Deciding {
+                queued_by_state: marks_children,
+                delayed_ack_timer: false,
+                counts_drops: true,
+            },
             SMALL,
         )?,
         types,
@@ -117,10 +136,17 @@ pub(super) fn choose(loader: &mut Loader<'_>, highest: Tier, barred: &[Barred]) 
         forbidden: None,
     };
     for row in plan::rows(config.exchanges != 0, config.events != 0) {
-        let found = row.choices.iter().filter(|choice| choice.tier <= highest).find(|choice| trial.works(row, choice));
+        let found = row
+            .choices
+            .iter()
+            .filter(|choice| choice.tier <= highest)
+            .find(|choice| trial.works(row, choice));
         if found.is_none() && row.vital {
-            let refusal = trial.chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
-            let reason = refusal.map_or_else(String::new, |refusal| format!("{}: {}", refusal.hooks, refusal.reason));
+            let refusal =
+                trial.chosen.refusals.iter().rev().find(|refusal| refusal.signal == row.signal);
+            let reason = refusal.map_or_else(String::new, |refusal| {
+                format!("{}: {}", refusal.hooks, refusal.reason)
+            });
             return Err(SensorError::Vital { signal: row.signal, reason });
         }
         trial.chosen.rows.push((row, found));
@@ -172,17 +198,23 @@ impl Trial<'_> {
         if choice.shares == plan::ACCEPT_RETURNS && !self.chosen.sees("accept", Tier::Tracepoint) {
             return Err("it needs the system call tracepoints of accept".to_owned());
         }
-        if choice.shares == plan::URING_COMPLETE && !self.chosen.sees("accept_io_uring", Tier::Tracepoint) {
+        if choice.shares == plan::URING_COMPLETE
+            && !self.chosen.sees("accept_io_uring", Tier::Tracepoint)
+        {
             return Err("it needs the tracepoint of io_uring's completions".to_owned());
         }
-        if !self.every_packet && choice.programs.iter().any(|program| program.name == plan::SYNACK) {
-            return Err("it would see every packet of the machine; only with --detail events".to_owned());
+        if !self.every_packet && choice.programs.iter().any(|program| program.name == plan::SYNACK)
+        {
+            return Err(
+                "it would see every packet of the machine; only with --detail events".to_owned()
+            );
         }
         (choice.fits)(&self.types.btf)?;
         let (ebpf, types) = (&mut self.ebpf, self.types);
         choice.programs.iter().try_for_each(|program| {
             load(ebpf, types, program).map_err(|error| brief(&error))?;
-            // Only attaching shows whether a trampoline can pass more arguments than fit into registers (6.6 on).
+            // Only attaching shows whether a trampoline can pass more arguments than fit into
+            // registers (6.6 on).
             if has_stack_arguments(types, program) {
                 attach_one(ebpf, program).map_err(|error| brief(&error))?;
             }
@@ -202,7 +234,9 @@ pub(super) fn scan_only() -> Chosen {
 
 fn has_stack_arguments(types: &Types, program: &Program) -> bool {
     match program.attach {
-        Attach::Fentry(function) | Attach::Fexit(function) => types.btf.arity(function).is_some_and(|arity| arity > 6),
+        Attach::Fentry(function) | Attach::Fexit(function) => {
+            types.btf.arity(function).is_some_and(|arity| arity > 6)
+        }
         _ => false,
     }
 }

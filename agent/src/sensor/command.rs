@@ -9,7 +9,8 @@ use std::{
 };
 
 use rustix::process::{
-    Pid, Signal, WaitIdOptions, WaitIdStatus, getpid, kill_process, set_parent_process_death_signal, waitid,
+    Pid, Signal, WaitIdOptions, WaitIdStatus, getpid, kill_process,
+    set_parent_process_death_signal, waitid,
 };
 
 /// A started program that has not begun yet.
@@ -31,7 +32,10 @@ impl StoppedCommand {
             .stderr(stderr)
             .spawn()?;
         let pid = Pid::from_child(&child);
-        let status = waitid(rustix::process::WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::EXITED)?;
+        let status = waitid(
+            rustix::process::WaitId::Pid(pid),
+            WaitIdOptions::STOPPED | WaitIdOptions::EXITED,
+        )?;
         match status {
             Some(status) if WaitIdStatus::stopped(&status) => Ok(Self { child }),
             _ => Err(io::Error::other("the program ended before it began")),

@@ -15,8 +15,8 @@ use rustc_hash::FxHashSet;
 
 use super::{connects, stream, sys, targets};
 use crate::model::event::{
-    Closed, ConnectionSample, DelayedAcks, End, Ending, Event, Exchange, Hold, HoldReason, Holding, Inbound, Opened,
-    Outbound, Pauses, Progress, Role, Side, SockId, TcpState, ThreadUse, Why,
+    Closed, ConnectionSample, DelayedAcks, End, Ending, Event, Exchange, Hold, HoldReason, Holding,
+    Inbound, Opened, Outbound, Pauses, Progress, Role, Side, SockId, TcpState, ThreadUse, Why,
 };
 
 /// A scan may take one part in so many of the time between scans.
@@ -29,7 +29,8 @@ const HANGS_NS: u64 = 200_000_000;
 /// The kernel's number of the state (`include/net/tcp_states.h`).
 const SYN_SENT: u8 = 2;
 
-/// Connections taken from a scan at a time. All of them at once would take more memory than all that is kept of them.
+/// Connections taken from a scan at a time. All of them at once would take more memory than all
+/// that is kept of them.
 const PART: usize = 1_024;
 /// Bytes read of an iterator at a time: as many as the kernel gives.
 const READ: usize = 32 * 1_024;
@@ -95,7 +96,8 @@ impl Connections {
         self.next_scan = None;
     }
 
-    /// Begins to look at what the targets' connections do now, unless the last scan was too costly to have another.
+    /// Begins to look at what the targets' connections do now, unless the last scan was too costly
+    /// to have another.
     ///
     /// `processes` is empty where everybody's files have to be looked at.
     pub(super) fn begin_scan(&mut self, processes: &[u32], now_ns: u64) {
@@ -116,8 +118,10 @@ impl Connections {
     pub(super) fn scan_on(&mut self, program: &ProgramFd, now_ns: u64) -> Option<Scanned> {
         let mut scan = self.scan.take()?;
         let begin = Instant::now();
-        // At once, and so in pages of their own: grown by doubling, they would leave holes in what is kept.
-        let mut scanned = Scanned { found: Vec::with_capacity(PART), connections: Vec::with_capacity(PART) };
+        // At once, and so in pages of their own: grown by doubling, they would leave holes in what
+        // is kept.
+        let mut scanned =
+            Scanned { found: Vec::with_capacity(PART), connections: Vec::with_capacity(PART) };
         let mut more = true;
         while more && scanned.connections.len() + scanned.found.len() < PART {
             more = scan.read(program);
@@ -144,14 +148,22 @@ impl Connections {
     }
 
     /// Takes the records in these bytes, and returns how many bytes they are.
-    fn note(&mut self, output: &[u8], now_ns: u64, scan: &mut Scan, scanned: &mut Scanned) -> usize {
+    fn note(
+        &mut self,
+        output: &[u8],
+        now_ns: u64,
+        scan: &mut Scan,
+        scanned: &mut Scanned,
+    ) -> usize {
         let mut at = 0;
         while let Some(tag) = stream::record::<u32>(&output[at..]) {
             let rest = &output[at..];
             at += match tag {
                 abi::SCAN_CONNECTION => {
                     let Some(head) = stream::record::<abi::ScanConnection>(rest) else { break };
-                    let Some(raw) = rest.get(size_of_val(&head)..).and_then(stream::record::<abi::Exchange>) else {
+                    let Some(raw) =
+                        rest.get(size_of_val(&head)..).and_then(stream::record::<abi::Exchange>)
+                    else {
                         break;
                     };
                     if scan.seen.insert(raw.sock) {
@@ -159,7 +171,8 @@ impl Connections {
                     }
                     size_of_val(&head) + size_of_val(&raw)
                 }
-                // Shown as complete before, and nothing can add to it any more: the probes keep no more of it.
+                // Shown as complete before, and nothing can add to it any more: the probes keep no
+                // more of it.
                 abi::EXCHANGE => {
                     let Some(raw) = stream::record::<abi::Exchange>(rest) else { break };
                     let raw = abi::Exchange { progress: abi::progress::FOLLOWED, ..raw };
@@ -177,7 +190,13 @@ impl Connections {
         at
     }
 
-    fn connection(&mut self, head: &abi::ScanConnection, raw: &abi::Exchange, now_ns: u64, scanned: &mut Scanned) {
+    fn connection(
+        &mut self,
+        head: &abi::ScanConnection,
+        raw: &abi::Exchange,
+        now_ns: u64,
+        scanned: &mut Scanned,
+    ) {
         if head.midway != 0 && self.told.len() < MAX_TOLD && self.told.insert(raw.sock) {
             scanned.found.push(Event::Opened(Opened {
                 ts_ns: now_ns,
@@ -299,8 +318,13 @@ fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
 }
 
 /// Reasons by [`abi::hold`].
-pub(super) const REASONS: [HoldReason; abi::hold::COUNT] =
-    [HoldReason::Nagle, HoldReason::Cork, HoldReason::Congestion, HoldReason::ReceiveWindow, HoldReason::Pacing];
+pub(super) const REASONS: [HoldReason; abi::hold::COUNT] = [
+    HoldReason::Nagle,
+    HoldReason::Cork,
+    HoldReason::Congestion,
+    HoldReason::ReceiveWindow,
+    HoldReason::Pacing,
+];
 
 /// What must be known of the kernel to read its records.
 #[derive(Clone, Copy, Debug)]
@@ -378,7 +402,11 @@ fn outbound(raw: &abi::Exchange, tick_ns: u64) -> Outbound {
     let holds = REASONS.iter().enumerate().filter_map(|(at, &reason)| {
         let (more, for_ns) = lasting(at);
         let count = u32::from(raw.held[at]) + more;
-        (count > 0).then_some(Hold { reason, count, held_ns: u64::from(raw.held_us[at]) * 1_000 + for_ns })
+        (count > 0).then_some(Hold {
+            reason,
+            count,
+            held_ns: u64::from(raw.held_us[at]) * 1_000 + for_ns,
+        })
     });
     let last = usize::from(raw.held_last).checked_sub(1);
     Outbound {

@@ -1,4 +1,5 @@
-//! Connects that bring no connection, and data that come when a connection is closed: from the probes' records to events.
+//! Connects that bring no connection, and data that come when a connection is closed: from the
+//! probes' records to events.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +11,8 @@ use super::connections::known;
 use super::{stream, targets};
 use crate::model::event::{Connect, Late, Outcome};
 
-/// What was read of a network namespace stands for so long: a thousand connects may fail in a second.
+/// What was read of a network namespace stands for so long: a thousand connects may fail in a
+/// second.
 const STANDS: Duration = Duration::from_millis(500);
 /// Routes of such a flag turn packets away (`RTF_REJECT`).
 const REJECTS: u32 = 0x0200;
@@ -50,14 +52,21 @@ fn outcome(raw: &abi::Failed) -> Outcome {
             0 if raw.closed != 0 => Outcome::GivenUp,
             libc::ECONNREFUSED => Outcome::Refused,
             libc::ETIMEDOUT => Outcome::TimedOut,
-            libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EACCES | libc::EPERM => Outcome::Unreachable,
+            libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EACCES | libc::EPERM => {
+                Outcome::Unreachable
+            }
             _ => Outcome::Failed,
         },
     }
 }
 
 /// One that hangs.
-pub(super) fn pending(head: &abi::ScanConnection, raw: &abi::Exchange, comm: String, now_ns: u64) -> Connect {
+pub(super) fn pending(
+    head: &abi::ScanConnection,
+    raw: &abi::Exchange,
+    comm: String,
+    now_ns: u64,
+) -> Connect {
     Connect {
         ts_ns: now_ns,
         sock: raw.sock,
@@ -113,19 +122,26 @@ impl Networks {
     }
 
     fn of(&mut self, pid: u32) -> &Network {
-        let stands = self.looked.as_ref().is_some_and(|(when, of, _)| *of == pid && when.elapsed() < STANDS);
+        let stands =
+            self.looked.as_ref().is_some_and(|(when, of, _)| *of == pid && when.elapsed() < STANDS);
         if !stands {
             self.looked = None;
         }
-        let (.., network) = self.looked.get_or_insert_with(|| (Instant::now(), pid, Network::read(pid)));
+        let (.., network) =
+            self.looked.get_or_insert_with(|| (Instant::now(), pid, Network::read(pid)));
         network
     }
 }
 
 impl Network {
     fn read(pid: u32) -> Self {
-        let file = |name: &str| fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
-        Self { time_wait: time_wait(&file("sockstat")), routes: file("route"), routes_v6: file("ipv6_route") }
+        let file =
+            |name: &str| fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+        Self {
+            time_wait: time_wait(&file("sockstat")),
+            routes: file("route"),
+            routes_v6: file("ipv6_route"),
+        }
     }
 
     /// The error that the routes lead to; `None` if there is one that leads on.
@@ -145,7 +161,8 @@ fn time_wait(sockstat: &str) -> Option<u64> {
     words.next()?.parse().ok()
 }
 
-/// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, addresses as a little-endian machine keeps them.
+/// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, addresses as a little-endian machine
+/// keeps them.
 fn error_v4(routes: &str, to: Ipv4Addr) -> Option<i32> {
     let to = u32::from_le_bytes(to.octets());
     let route = |line: &str| {
@@ -176,7 +193,11 @@ fn error_v6(routes: &str, to: Ipv6Addr) -> Option<i32> {
     if routes.is_empty() {
         return None;
     }
-    match routes.lines().filter_map(route).max_by_key(|&(length, flags)| (length, flags & REJECTS == 0)) {
+    match routes
+        .lines()
+        .filter_map(route)
+        .max_by_key(|&(length, flags)| (length, flags & REJECTS == 0))
+    {
         None | Some((0, REJECTS..)) => Some(libc::ENETUNREACH),
         Some((_, flags)) => (flags & REJECTS != 0).then_some(libc::EHOSTUNREACH),
     }
@@ -202,12 +223,16 @@ mod tests {
                   00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
                   00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n";
         assert_eq!(error_v6(lo, "::1".parse().expect("an address")), None);
-        assert_eq!(error_v6(lo, "2001:db8::1".parse().expect("an address")), Some(libc::ENETUNREACH));
+        assert_eq!(
+            error_v6(lo, "2001:db8::1".parse().expect("an address")),
+            Some(libc::ENETUNREACH)
+        );
     }
 
     #[test]
     fn waiting_sockets_are_counted_by_the_kernel() {
-        let text = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 12 alloc 7 mem 1\nUDP: inuse 0 mem 0\n";
+        let text =
+            "sockets: used 9\nTCP: inuse 5 orphan 0 tw 12 alloc 7 mem 1\nUDP: inuse 0 mem 0\n";
         assert_eq!(time_wait(text), Some(12));
         assert_eq!(time_wait("sockets: used 9\n"), None);
     }

@@ -1,7 +1,7 @@
 //! What backscope itself costs: CPU time and memory of the agent, time inside the probes.
 //!
-//! The kernel's own statistics cost as much as a small probe (two clock reads a run), so they are switched on for one
-//! refresh in eight, and the time between is taken to have been like it.
+//! The kernel's own statistics cost as much as a small probe (two clock reads a run), so they are
+//! switched on for one refresh in eight, and the time between is taken to have been like it.
 
 use std::{
     os::fd::OwnedFd,
@@ -37,7 +37,14 @@ struct Window {
 impl CostMeter {
     pub(super) fn new(programs: &Programs) -> Self {
         let window = Window::open(programs);
-        Self { begin: Instant::now(), refreshes: 0, window, measured: Duration::ZERO, runs: 0, ns: 0 }
+        Self {
+            begin: Instant::now(),
+            refreshes: 0,
+            window,
+            measured: Duration::ZERO,
+            runs: 0,
+            ns: 0,
+        }
     }
 
     /// `now` are the runs until now.
@@ -55,7 +62,8 @@ impl CostMeter {
             self.window = Window::open(programs);
         }
         let known = !self.measured.is_zero();
-        let share = self.begin.elapsed().as_secs_f64() / self.measured.as_secs_f64().max(f64::MIN_POSITIVE);
+        let share =
+            self.begin.elapsed().as_secs_f64() / self.measured.as_secs_f64().max(f64::MIN_POSITIVE);
         let scaled = |total: u64| (total as f64 * share) as u64;
         Cost {
             probe_runs: known.then(|| scaled(self.runs)),
@@ -76,7 +84,8 @@ impl Window {
 
 fn cpu_us() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000
+        + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
 }
 
 fn rss_bytes() -> u64 {

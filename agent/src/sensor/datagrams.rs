@@ -27,10 +27,16 @@ impl Datagrams {
         }
     }
 
-    /// The state of every socket. One that nobody holds any more is told of for the last time, and its place is free.
+    /// The state of every socket. One that nobody holds any more is told of for the last time, and
+    /// its place is free.
     ///
     /// `ended` is the refresh period that is over.
-    pub(super) fn sample(&mut self, maps: &mut Maps, held: &Held, ended: u32) -> Vec<DatagramSample> {
+    pub(super) fn sample(
+        &mut self,
+        maps: &mut Maps,
+        held: &Held,
+        ended: u32,
+    ) -> Vec<DatagramSample> {
         let mut holders: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         for entry in &held.sockets {
             holders.entry(entry.key).or_default().push(entry.tgid);
@@ -38,7 +44,8 @@ impl Datagrams {
         let mut samples = Vec::new();
         for (key, raw) in maps.datagrams() {
             let held_by = holders.get(&key);
-            let closed = held_by.is_none() && held.since_ns.is_some_and(|since_ns| raw.since_ns < since_ns);
+            let closed =
+                held_by.is_none() && held.since_ns.is_some_and(|since_ns| raw.since_ns < since_ns);
             samples.push(self.one(key, &raw, held_by.map_or(&[], Vec::as_slice), closed, ended));
             if closed {
                 maps.forget_datagram(key);
@@ -49,14 +56,25 @@ impl Datagrams {
         samples
     }
 
-    fn one(&mut self, key: u64, raw: &abi::Datagram, held_by: &[u32], closed: bool, ended: u32) -> DatagramSample {
+    fn one(
+        &mut self,
+        key: u64,
+        raw: &abi::Datagram,
+        held_by: &[u32],
+        closed: bool,
+        ended: u32,
+    ) -> DatagramSample {
         let slot = (ended & 1) as usize;
         let in_period = raw.period[slot] == ended.wrapping_add(1);
         let known = |ns: u64| (ns != 0).then_some(ns);
-        let flow = |seen: bool, datagrams, bytes: Option<u64>| seen.then_some(DatagramFlow { datagrams, bytes });
+        let flow = |seen: bool, datagrams, bytes: Option<u64>| {
+            seen.then_some(DatagramFlow { datagrams, bytes })
+        };
         let (pid, comm) = match held_by.first() {
             // Who used it first may have handed it on.
-            Some(&holder) if !held_by.contains(&raw.tgid) => (holder, targets::comm_of(holder).unwrap_or_default()),
+            Some(&holder) if !held_by.contains(&raw.tgid) => {
+                (holder, targets::comm_of(holder).unwrap_or_default())
+            }
             _ => (raw.tgid, stream::comm(&raw.comm)),
         };
         DatagramSample {
@@ -100,14 +118,18 @@ impl Datagrams {
     }
 }
 
-/// When the datagram that is to be read next arrived, at the latest: the first mark that is not of datagrams before it.
+/// When the datagram that is to be read next arrived, at the latest: the first mark that is not of
+/// datagrams before it.
 fn oldest_ns(raw: &abi::Datagram) -> Option<u64> {
     const NUMBERS: u64 = (1 << abi::MARK_NUMBER_BITS) - 1;
     let next = raw.read + raw.vanished + 1;
     let in_use = raw.tail.wrapping_sub(raw.head).min(abi::MARKS);
     let marks = (0..in_use).map(|at| raw.marks[(raw.head.wrapping_add(at) % abi::MARKS) as usize]);
     let is_before = |mark: u64| (mark & NUMBERS).wrapping_sub(next) & NUMBERS > NUMBERS / 2;
-    marks.skip_while(|&mark| is_before(mark)).map(|mark| mark >> abi::MARK_TIME_SHIFT << abi::MARK_UNIT_SHIFT).next()
+    marks
+        .skip_while(|&mark| is_before(mark))
+        .map(|mark| mark >> abi::MARK_TIME_SHIFT << abi::MARK_UNIT_SHIFT)
+        .next()
 }
 
 #[cfg(test)]
@@ -126,7 +148,10 @@ mod tests {
         assert_eq!(datagrams.new_waits(1, &waits), [(3, 2)]);
         assert_eq!(datagrams.new_waits(1, &waits), []);
         waits[abi::wait_bucket(50_000)] = 1;
-        assert_eq!(datagrams.new_waits(1, &waits), [(abi::bucket_middle_us(abi::wait_bucket(50_000)), 1)]);
+        assert_eq!(
+            datagrams.new_waits(1, &waits),
+            [(abi::bucket_middle_us(abi::wait_bucket(50_000)), 1)]
+        );
         assert_eq!(datagrams.new_waits(2, &waits).len(), 2, "another socket");
     }
 

@@ -1,4 +1,5 @@
-//! How `accept` failed on listeners, and the limits that it met: a process's descriptors, the machine's open files.
+//! How `accept` failed on listeners, and the limits that it met: a process's descriptors, the
+//! machine's open files.
 
 use std::{collections::HashMap, fs, os::unix::fs::MetadataExt};
 
@@ -13,7 +14,8 @@ pub(super) struct Fails {
 }
 
 impl Fails {
-    /// Takes the totals of all listeners. Limits are read anew where an error has come since the last time.
+    /// Takes the totals of all listeners. Limits are read anew where an error has come since the
+    /// last time.
     pub(super) fn update(&mut self, totals: Vec<(FailKey, Fail)>) {
         self.known.retain(|key, _| totals.iter().any(|(other, _)| other == key));
         for (key, fail) in totals {
@@ -30,7 +32,14 @@ impl Fails {
             };
             // What was read of a process that has ended meanwhile still says why.
             let used = used.or_else(|| before.and_then(|before| before.used));
-            let fails = AcceptFails { errno: key.errno, count: fail.count, first_ns: fail.first_ns, pid, tid, used };
+            let fails = AcceptFails {
+                errno: key.errno,
+                count: fail.count,
+                first_ns: fail.first_ns,
+                pid,
+                tid,
+                used,
+            };
             self.known.insert(key, fails);
         }
     }
@@ -112,7 +121,8 @@ mod tests {
             (key(1, libc::EPERM), fail(9)),
             (key(2, libc::EPERM), fail(1)),
         ]);
-        let own: Vec<_> = fails.of(1).iter().map(|own| (own.errno as i32, own.count, own.pid, own.tid)).collect();
+        let own: Vec<_> =
+            fails.of(1).iter().map(|own| (own.errno as i32, own.count, own.pid, own.tid)).collect();
         assert_eq!(own, [(libc::EPERM, 9, 7, 8), (libc::ENOMEM, 2, 7, 8)]);
         fails.update(vec![]);
         assert!(fails.of(1).is_empty());

@@ -55,7 +55,9 @@ impl FirstBytes {
 
     fn bytes(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         let mut told = SmallVec::new();
-        let Some((head, bytes)) = parts::<abi::FirstBytes>(record, |head| head.length) else { return told };
+        let Some((head, bytes)) = parts::<abi::FirstBytes>(record, |head| head.length) else {
+            return told;
+        };
         let mut tell = |sign| told.push(recognised(&head, sign));
         if head.fast_open != 0 && head.at == 0 {
             tell(Sign::FastOpen);
@@ -87,8 +89,15 @@ impl FirstBytes {
         if self.quic.contains(&head.sock)
             && let Some(packets) = protocol::quic_packets(bytes)
         {
-            let (peer, outbound) = ((peer.port != 0).then(|| stream::address(peer)), head.outbound != 0);
-            told.push(Event::Quic(QuicDatagram { ts_ns: head.ts_ns, sock: head.sock, peer, outbound, packets }));
+            let (peer, outbound) =
+                ((peer.port != 0).then(|| stream::address(peer)), head.outbound != 0);
+            told.push(Event::Quic(QuicDatagram {
+                ts_ns: head.ts_ns,
+                sock: head.sock,
+                peer,
+                outbound,
+                packets,
+            }));
         }
         told
     }
@@ -109,7 +118,8 @@ impl FirstBytes {
         sign
     }
 
-    /// The streams of an HTTP/2 connection that was seen from its beginning, if there are others than before.
+    /// The streams of an HTTP/2 connection that was seen from its beginning, if there are others
+    /// than before.
     fn streams(&mut self, head: &abi::FirstBytes, bytes: &[u8]) -> Option<Http2Streams> {
         let (from_client, room) = (from_client(head), self.streams.len() < MAX_FOLLOWED);
         let begins = head.at == 0 && head.midway == 0 && Streams::begins(from_client, bytes);

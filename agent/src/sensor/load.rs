@@ -3,7 +3,8 @@
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned,
     programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, ProgramError, ProgramFd, TracePoint,
+        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, ProgramError,
+        ProgramFd, TracePoint,
     },
 };
 use backscope_abi as abi;
@@ -23,8 +24,10 @@ use crate::kernel::{
 };
 
 /// The compiled probes. `cargo xtask probes` makes them anew.
-static OBJECT: &[u8] =
-    include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../probes/prebuilt/backscope.bpf.o"));
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../probes/prebuilt/backscope.bpf.o"
+));
 
 /// Newtypes, since a foreign trait cannot be put on foreign types.
 #[derive(Clone, Copy)]
@@ -109,7 +112,10 @@ impl Globals {
         config.drop_listen_overflow = overflow;
         config.drop_no_socket = no_socket;
         config.drop_not_specified = not_specified;
-        Self { layout: LayoutGlobal(types.layout), config: Deciding::ALL.map(|decided| decided.of(config)) }
+        Self {
+            layout: LayoutGlobal(types.layout),
+            config: Deciding::ALL.map(|decided| decided.of(config)),
+        }
     }
 }
 
@@ -127,7 +133,8 @@ pub(super) struct Deciding {
 impl Deciding {
     /// Every choice, by its index.
     const ALL: [Self; 8] = {
-        let mut all = [Self { queued_by_state: false, delayed_ack_timer: false, counts_drops: false }; 8];
+        let mut all =
+            [Self { queued_by_state: false, delayed_ack_timer: false, counts_drops: false }; 8];
         let mut index = 0;
         while index < all.len() {
             all[index] = Self {
@@ -141,7 +148,9 @@ impl Deciding {
     };
 
     fn index(self) -> usize {
-        usize::from(self.queued_by_state) + 2 * usize::from(self.delayed_ack_timer) + 4 * usize::from(self.counts_drops)
+        usize::from(self.queued_by_state)
+            + 2 * usize::from(self.delayed_ack_timer)
+            + 4 * usize::from(self.counts_drops)
     }
 
     fn of(self, config: Config) -> ConfigGlobal {
@@ -178,7 +187,11 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// The kernel refuses the maps.
-    pub(super) fn object(&mut self, decided: Deciding, sizes: &[(&'static str, u32)]) -> Result<Ebpf, SensorError> {
+    pub(super) fn object(
+        &mut self,
+        decided: Deciding,
+        sizes: &[(&'static str, u32)],
+    ) -> Result<Ebpf, SensorError> {
         self.inner.override_global("CONFIG", &self.globals.config[decided.index()], true);
         for (name, entries) in sizes {
             self.inner.map_max_entries(name, *entries);
@@ -219,7 +232,9 @@ pub(super) fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<
     where
         &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
     {
-        ebpf.program_mut(name).ok_or(ProgramError::InvalidName { name: name.to_owned() })?.try_into()
+        ebpf.program_mut(name)
+            .ok_or(ProgramError::InvalidName { name: name.to_owned() })?
+            .try_into()
     }
     match program.attach {
         Attach::Fentry(function) => of::<FEntry>(ebpf, program.name)?.load(function, &types.aya),
@@ -231,7 +246,8 @@ pub(super) fn load(ebpf: &mut Ebpf, types: &Types, program: &Program) -> Result<
     }
 }
 
-/// Loads the chosen programs with maps of full size, and attaches them. Gives the object, too, which has the maps.
+/// Loads the chosen programs with maps of full size, and attaches them. Gives the object, too,
+/// which has the maps.
 ///
 /// # Errors
 /// The hooks of the choice that the kernel loads but does not attach, with the reason.
@@ -253,14 +269,21 @@ pub(super) fn attach(
     let (mut scan, mut scan_connections) = (None, None);
     for (row, choice) in chosen.served() {
         for program in choice.programs {
-            let failed = |reason: String| SensorError::Attach { signal: row.signal, hooks: hooks_of(choice), reason };
+            let failed = |reason: String| SensorError::Attach {
+                signal: row.signal,
+                hooks: hooks_of(choice),
+                reason,
+            };
             load(&mut ebpf, types, program).map_err(|error| failed(brief(&error)))?;
             let link = attach_one(&mut ebpf, program).map_err(|error| failed(brief(&error)))?;
             let descriptor = || fd_of(&ebpf, program).map_err(|error| failed(brief(&error)));
             match program.attach {
                 Attach::Iterator(_) => {
-                    *(if program.name == plan::SCAN_CONNECTIONS { &mut scan_connections } else { &mut scan }) =
-                        Some(descriptor()?);
+                    *(if program.name == plan::SCAN_CONNECTIONS {
+                        &mut scan_connections
+                    } else {
+                        &mut scan
+                    }) = Some(descriptor()?);
                 }
                 Attach::Syscall(name) => {
                     syscalls.add(name, descriptor()?).map_err(|error| failed(error.to_string()))?;
@@ -270,7 +293,8 @@ pub(super) fn attach(
             programs.add(descriptor()?, link);
         }
     }
-    let scan = scan.ok_or(SensorError::Vital { signal: "open_listeners", reason: String::new() })?;
+    let scan =
+        scan.ok_or(SensorError::Vital { signal: "open_listeners", reason: String::new() })?;
     let knows_acked = types.btf.bit("inet_request_sock", "acked").is_some();
     Ok((Loaded { programs, scan, scan_connections, chosen, syscalls, knows_acked }, ebpf))
 }
@@ -321,9 +345,15 @@ pub(super) fn brief(error: &dyn std::error::Error) -> String {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default();
     // The loader repeats the system call's error behind a verifier log that is empty.
-    let first = first.split(". Verifier output").next().unwrap_or_default().trim_end_matches([':', ' ']).to_owned();
+    let first = first
+        .split(". Verifier output")
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches([':', ' '])
+        .to_owned();
     let noise = |line: &str| {
-        line.contains("processed ") || ["verification", "stack depth", ": "].iter().any(|head| line.starts_with(head))
+        line.contains("processed ")
+            || ["verification", "stack depth", ": "].iter().any(|head| line.starts_with(head))
     };
     let last = lines.rfind(|line| !noise(line));
     match last {

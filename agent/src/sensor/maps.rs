@@ -1,5 +1,8 @@
 //! The maps, as the agent reads and writes them.
-#![expect(unsafe_code, reason = "aya asks for the promise that a map's key and value are plain bytes")]
+#![expect(
+    unsafe_code,
+    reason = "aya asks for the promise that a map's key and value are plain bytes"
+)]
 
 use aya::{
     Ebpf, Pod,
@@ -55,7 +58,9 @@ fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SensorError>
 where
     T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
 {
-    let map = ebpf.take_map(name).ok_or(SensorError::Map { map: name, reason: "not in the object".to_owned() })?;
+    let map = ebpf
+        .take_map(name)
+        .ok_or(SensorError::Map { map: name, reason: "not in the object".to_owned() })?;
     T::try_from(map).map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
 }
 
@@ -70,11 +75,19 @@ pub(super) fn set_targets(ebpf: &mut Ebpf, targets: &Targets) -> Result<(), Sens
         ebpf: &'a mut Ebpf,
         name: &'static str,
     ) -> Result<HashMap<&'a mut MapData, K, u8>, SensorError> {
-        let map = ebpf.map_mut(name).ok_or(SensorError::Map { map: name, reason: "not in the object".to_owned() })?;
-        HashMap::try_from(map).map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
+        let map = ebpf
+            .map_mut(name)
+            .ok_or(SensorError::Map { map: name, reason: "not in the object".to_owned() })?;
+        HashMap::try_from(map)
+            .map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
     }
-    fn put<K: Pod>(map: &mut HashMap<&mut MapData, K, u8>, name: &'static str, key: K) -> Result<(), SensorError> {
-        map.insert(key, 1, 0).map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
+    fn put<K: Pod>(
+        map: &mut HashMap<&mut MapData, K, u8>,
+        name: &'static str,
+        key: K,
+    ) -> Result<(), SensorError> {
+        map.insert(key, 1, 0)
+            .map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
     }
     let mut map = handle::<u32>(ebpf, "TARGETS")?;
     for pid in targets.every_process() {
@@ -141,7 +154,8 @@ impl Maps {
 
     /// Every UDP socket by key. Those whose value is still being written are passed over.
     pub(super) fn datagrams(&self) -> Vec<(u64, Datagram)> {
-        let values = self.datagrams.iter().filter_map(Result::ok).map(|(key, value)| (key, value.0));
+        let values =
+            self.datagrams.iter().filter_map(Result::ok).map(|(key, value)| (key, value.0));
         values.filter(|(_, datagram)| datagram.since_ns != 0).collect()
     }
 

@@ -1,5 +1,5 @@
-//! The kernel side's other half: loads the probes, decides who is watched, turns records and maps into events. The only
-//! place that names `aya`, and but for the probes the only one with `unsafe`.
+//! The kernel side's other half: loads the probes, decides who is watched, turns records and maps
+//! into events. The only place that names `aya`, and but for the probes the only one with `unsafe`.
 
 mod asleep;
 mod begin;
@@ -69,7 +69,8 @@ use crate::{
 pub struct Options {
     /// Whom.
     pub targets: Targets,
-    /// Not higher than this tier, and exactly this one if it is [`Tier::Full`]; `None` for the best there is.
+    /// Not higher than this tier, and exactly this one if it is [`Tier::Full`]; `None` for the best
+    /// there is.
     pub tier: Option<Tier>,
     /// Every single event is told: SYNs, and what happens on connections.
     pub events: bool,
@@ -122,7 +123,8 @@ pub fn now_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// What this machine allows: the trial without the attaching, for `doctor`; with `events`, for every single event.
+/// What this machine allows: the trial without the attaching, for `doctor`; with `events`, for
+/// every single event.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
@@ -131,12 +133,14 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     if let Some(blocker) = preflight.blocker() {
         return Err(SensorError::Blocked(blocker));
     }
-    with_loader(Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY }, |loader| {
-        choose::choose(loader, tier.unwrap_or(Tier::Full), &[])
-    })
+    with_loader(
+        Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY },
+        |loader| choose::choose(loader, tier.unwrap_or(Tier::Full), &[]),
+    )
 }
 
-/// Every listening socket of these targets, once, attaching nothing: a sample without anything else.
+/// Every listening socket of these targets, once, attaching nothing: a sample without anything
+/// else.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
@@ -156,8 +160,8 @@ pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
     Ok(sampler.sample(&mut maps))
 }
 
-/// How many packets a listener has refused at most since it was made: as many as it dropped, and as all listeners of its
-/// network namespace refused. `None` where that cannot be read.
+/// How many packets a listener has refused at most since it was made: as many as it dropped, and as
+/// all listeners of its network namespace refused. `None` where that cannot be read.
 pub fn refused_at_most(listener: &ListenerSample) -> Option<u64> {
     let pids = listener.holders.iter().copied().chain(std::iter::once(listener.pid));
     let mut drops = pids.filter_map(|pid| refused::listen_drops(listener.netns, pid));
@@ -221,15 +225,16 @@ impl Sensor {
         Ok(sensor)
     }
 
-    /// Catches up with what happened between looking for the targets and seeing forks and exits: a child that came
-    /// would be missed, a process that ended would be watched for ever.
+    /// Catches up with what happened between looking for the targets and seeing forks and exits: a
+    /// child that came would be missed, a process that ended would be watched for ever.
     fn settle_targets(&mut self) {
         // A child that came unseen may have forked while we looked, but not much deeper.
         const ROUNDS: usize = 8;
         for _ in 0..ROUNDS {
             self.targets.resolve_running();
             let known = self.maps.targets();
-            let late: Vec<u32> = self.targets.every_process().filter(|pid| !known.contains(pid)).collect();
+            let late: Vec<u32> =
+                self.targets.every_process().filter(|pid| !known.contains(pid)).collect();
             if late.is_empty() {
                 break;
             }
@@ -247,8 +252,8 @@ impl Sensor {
         &self.loaded.chosen
     }
 
-    /// Shows what the ring buffer holds, one by one: thousands of events at once would not stay in a cache, and an event is too
-    /// large to be moved about.
+    /// Shows what the ring buffer holds, one by one: thousands of events at once would not stay in
+    /// a cache, and an event is too large to be moved about.
     ///
     /// # Errors
     /// The first of `take`; what it was given is gone.
@@ -276,7 +281,9 @@ impl Sensor {
                             self.threads.count(exchange);
                             if let Some(pid) = waited(exchange) {
                                 let states = self.quotas.waited(now_ns(), pid);
-                                states.into_iter().try_for_each(|state| take(&Event::Cpu(state)))?;
+                                states
+                                    .into_iter()
+                                    .try_for_each(|state| take(&Event::Cpu(state)))?;
                             }
                         }
                         Event::Closed(closed) => {
@@ -314,8 +321,8 @@ impl Sensor {
         self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
     }
 
-    /// Reads the state of every listener. The probes start a new refresh period. Its connections come by
-    /// [`Sensor::scan_on`].
+    /// Reads the state of every listener. The probes start a new refresh period. Its connections
+    /// come by [`Sensor::scan_on`].
     pub fn sample(&mut self) -> Sample {
         if self.drained >= TRIM_AFTER {
             // What a burst took lies scattered between what is kept of it.
@@ -343,18 +350,20 @@ impl Sensor {
         if !self.loaded.chosen.has("connection_end") {
             return;
         }
-        let [opened, ended] = [counter::OPENED, counter::ENDED].map(|index| self.maps.counter(index));
+        let [opened, ended] =
+            [counter::OPENED, counter::ENDED].map(|index| self.maps.counter(index));
         sample.connections_open = opened.saturating_sub(ended);
         let processes = self.maps.targets();
-        (sample.threads, sample.waiting) = self.threads.sample(&processes, self.sampler.descriptors());
+        (sample.threads, sample.waiting) =
+            self.threads.sample(&processes, self.sampler.descriptors());
         let states = self.quotas.refresh(sample.ts_ns, &sample.threads);
         self.found.extend(states.into_iter().map(Event::Cpu));
         let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
         self.connections.begin_scan(if named { &processes } else { &[] }, sample.ts_ns);
     }
 
-    /// Adds some more of the connections to a sample. False once it has all: whoever takes out what it has in between never
-    /// holds many at once.
+    /// Adds some more of the connections to a sample. False once it has all: whoever takes out what
+    /// it has in between never holds many at once.
     pub fn scan_on(&mut self, sample: &mut Sample) -> bool {
         let Some(program) = &self.loaded.scan_connections else { return false };
         let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {
@@ -383,7 +392,8 @@ impl Sensor {
         roots.map(|pid| (*pid, targets::comm_of(*pid).unwrap_or_default())).collect()
     }
 
-    /// Sockets that listen where watched ones do, and that nobody watched holds: each with the place of the watched one.
+    /// Sockets that listen where watched ones do, and that nobody watched holds: each with the
+    /// place of the watched one.
     pub fn others(&self) -> &[(SocketAddr, OtherListener)] {
         &self.others
     }
@@ -408,11 +418,17 @@ impl Sensor {
 /// The process of an exchange whose thread was long without a processor.
 fn waited(exchange: &Exchange) -> Option<u32> {
     let outbound = exchange.outbound.as_ref();
-    let paused_ns = outbound.and_then(|outbound| outbound.pauses).map_or(0, |pauses| pauses.run_delay_ns);
+    let paused_ns =
+        outbound.and_then(|outbound| outbound.pauses).map_or(0, |pauses| pauses.run_delay_ns);
     let writer = outbound.and_then(|outbound| outbound.writer);
     let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
     let waited = |thread: ThreadUse| (thread.pid, thread.run_delay_ns.max(paused_ns));
-    writer.into_iter().chain(reader).map(waited).find(|&(_, ns)| ns >= quota::WAITED_NS).map(|(pid, _)| pid)
+    writer
+        .into_iter()
+        .chain(reader)
+        .map(waited)
+        .find(|&(_, ns)| ns >= quota::WAITED_NS)
+        .map(|(pid, _)| pid)
 }
 
 /// Records, of the ring or of a scan, after which memory is given back.

@@ -33,7 +33,13 @@ pub(super) fn moment(raw: &abi::Moment, sight: Sight) -> Option<Moment> {
     let [a, b, c] = raw.small;
     let [x, y, z] = raw.values;
     let what = match raw.name {
-        what::DATA => What::Data { unread_bytes: x, buffer_used_bytes: y, buffer_bytes: z, quick: a, pingpong: b },
+        what::DATA => What::Data {
+            unread_bytes: x,
+            buffer_used_bytes: y,
+            buffer_bytes: z,
+            quick: a,
+            pingpong: b,
+        },
         what::READ => What::Read(call(raw, sight.blocked_reads)),
         what::PEEK => What::Peek(call(raw, sight.blocked_reads)),
         what::WRITE => What::Write { call: call(raw, sight.blocked_writes), why: reason(a) },
@@ -89,7 +95,8 @@ mod tests {
         blocked_writes: false,
         time_wait: false,
     };
-    const FULL: Sight = Sight { blocked_reads: true, blocked_writes: true, time_wait: true, ..BLIND };
+    const FULL: Sight =
+        Sight { blocked_reads: true, blocked_writes: true, time_wait: true, ..BLIND };
 
     fn decoded(name: u8, small: [u8; 3], values: [u32; 3], sight: Sight) -> Option<What> {
         let raw = abi::Moment { kind: abi::MOMENT, name, small, ts_ns: 1, sock: 2, tid: 3, values };
@@ -99,7 +106,8 @@ mod tests {
     #[test]
     fn a_result_is_bytes_or_an_error() {
         let read = |result: i32| decoded(what::READ, [0; 3], [result.cast_unsigned(), 0, 0], FULL);
-        let call = |result| Some(What::Read(Call { tid: 3, result, left_bytes: 0, blocked_us: Some(0) }));
+        let call =
+            |result| Some(What::Read(Call { tid: 3, result, left_bytes: 0, blocked_us: Some(0) }));
         assert_eq!(read(40), call(Ok(40)));
         assert_eq!(read(0), call(Ok(0)));
         assert_eq!(read(-512), call(Err(512)));
@@ -107,7 +115,8 @@ mod tests {
 
     #[test]
     fn no_wait_is_known_only_where_one_is_seen() {
-        let blocked = |waited, sight| match decoded(what::WRITE, [255, 0, 0], [1, 0, waited], sight) {
+        let blocked = |waited, sight| match decoded(what::WRITE, [255, 0, 0], [1, 0, waited], sight)
+        {
             Some(What::Write { call, why: None }) => call.blocked_us,
             other => panic!("{other:?}"),
         };
@@ -120,7 +129,10 @@ mod tests {
     fn time_wait_is_inferred_only_where_it_is_not_seen() {
         let inferred = |sight| decoded(what::STATE, [5, 6, 3], [0, 0, 0], sight);
         assert_eq!(inferred(FULL), None);
-        assert_eq!(inferred(BLIND), Some(What::State { from: 5, to: 6, shutdown: 3, substate: 0, inferred: true }));
+        assert_eq!(
+            inferred(BLIND),
+            Some(What::State { from: 5, to: 6, shutdown: 3, substate: 0, inferred: true })
+        );
     }
 
     #[test]

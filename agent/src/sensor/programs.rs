@@ -1,4 +1,5 @@
-//! Programs that are loaded and attached. What they were made of, some megabytes, is not kept for that.
+//! Programs that are loaded and attached. What they were made of, some megabytes, is not kept for
+//! that.
 
 use std::{
     fs,
@@ -32,8 +33,9 @@ pub(super) struct Runs {
     pub(super) ns: u64,
     /// Runs that the kernel skipped, as it tells from 5.12 on.
     ///
-    /// It never runs a program twice at a time on one processor. Where it may preempt a task within a probe (full and lazy
-    /// preemption), every other task on that processor goes unseen by that probe until the first goes on.
+    /// It never runs a program twice at a time on one processor. Where it may preempt a task within
+    /// a probe (full and lazy preemption), every other task on that processor goes unseen by that
+    /// probe until the first goes on.
     pub(super) skipped: u64,
 }
 

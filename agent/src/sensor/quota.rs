@@ -1,5 +1,6 @@
-//! What keeps watched processes off the processors: quotas of their cgroups (`cpu.max`, of version 1 `cpu.cfs_quota_us`), and
-//! signals that stop them. All is read, at each refresh; of a quota that is in force the statistics also in between.
+//! What keeps watched processes off the processors: quotas of their cgroups (`cpu.max`, of version
+//! 1 `cpu.cfs_quota_us`), and signals that stop them. All is read, at each refresh; of a quota that
+//! is in force the statistics also in between.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +19,12 @@ use crate::model::event::{CpuLimit, CpuRefresh, CpuState, ThreadSample};
 const MAX_PROCESSES: usize = 1_024;
 /// Cgroups that are looked at, with their ancestors.
 const MAX_GROUPS: usize = 256;
-/// The cgroups of so many processes are looked up anew at each refresh; of more, after some time, ns.
+/// The cgroups of so many processes are looked up anew at each refresh; of more, after some time,
+/// ns.
 const ALWAYS_LOOKED_UP: usize = 128;
 const LOOKED_UP_NS: u64 = 5_000_000_000;
-/// A thread that was without a processor for so long may have come under a quota since the refresh, ns: then it is looked up
-/// at once, ...
+/// A thread that was without a processor for so long may have come under a quota since the refresh,
+/// ns: then it is looked up at once, ...
 pub(super) const WAITED_NS: u64 = 5_000_000;
 /// ... but not more often than this, ns.
 const CHECK_NS: u64 = 100_000_000;
@@ -63,7 +65,8 @@ pub(super) struct Quotas {
 impl Quotas {
     /// Everything, at a refresh; nothing if nothing keeps these threads from running.
     pub(super) fn refresh(&mut self, now_ns: u64, threads: &[ThreadSample]) -> Vec<CpuState> {
-        let pids: BTreeSet<u32> = threads.iter().map(|thread| thread.pid).take(MAX_PROCESSES).collect();
+        let pids: BTreeSet<u32> =
+            threads.iter().map(|thread| thread.pid).take(MAX_PROCESSES).collect();
         self.groups.retain(|pid, _| pids.contains(pid));
         let stays_ns = if pids.len() <= ALWAYS_LOOKED_UP { 0 } else { LOOKED_UP_NS };
         let before = self.find(now_ns, &pids, stays_ns);
@@ -72,12 +75,14 @@ impl Quotas {
         let is_crowded = runnable.zip(cpus).is_some_and(|(runnable, cpus)| runnable > cpus);
         let tells = !self.limited.is_empty() || !stopped.is_empty() || is_crowded;
         let told = std::mem::replace(&mut self.told, tells);
-        let now = (tells || told).then(|| self.state(now_ns, CpuRefresh { cpus, runnable, stopped }));
+        let now =
+            (tells || told).then(|| self.state(now_ns, CpuRefresh { cpus, runnable, stopped }));
         before.into_iter().chain(now).collect()
     }
 
-    /// A thread of this process was without a processor for [`WAITED_NS`], as an exchange tells. Gives what has changed since the last
-    /// look: it may be in another cgroup now, or have another quota.
+    /// A thread of this process was without a processor for [`WAITED_NS`], as an exchange tells.
+    /// Gives what has changed since the last look: it may be in another cgroup now, or have another
+    /// quota.
     pub(super) fn waited(&mut self, now_ns: u64, pid: u32) -> Vec<CpuState> {
         let is_known = self.groups.contains_key(&pid);
         if !is_known || now_ns < self.found_ns.saturating_add(CHECK_NS) {
@@ -100,7 +105,9 @@ impl Quotas {
 
     /// The quotas that are in force, and for whom.
     fn names(&self) -> Vec<(Group, u64, Vec<u32>)> {
-        let name = |limited: &Limited| (limited.group.clone(), limited.limit.quota_us, limited.limit.pids.clone());
+        let name = |limited: &Limited| {
+            (limited.group.clone(), limited.limit.quota_us, limited.limit.pids.clone())
+        };
         self.limited.iter().map(name).collect()
     }
 
@@ -109,8 +116,9 @@ impl Quotas {
         CpuState { ts_ns, limits, refresh: Some(refresh) }
     }
 
-    /// Looks for the quotas that these processes are under; their cgroups stay known for so long. Gives how it was at the look
-    /// before, if there are new ones that have held nobody before that.
+    /// Looks for the quotas that these processes are under; their cgroups stay known for so long.
+    /// Gives how it was at the look before, if there are new ones that have held nobody before
+    /// that.
     fn find(&mut self, now_ns: u64, pids: &BTreeSet<u32>, stays_ns: u64) -> Option<CpuState> {
         let mut members: BTreeMap<Group, Vec<u32>> = BTreeMap::new();
         for &pid in pids {
@@ -121,14 +129,21 @@ impl Quotas {
                 }
             }
         }
-        let found = members.into_iter().filter_map(|(group, pids)| self.limit(group, pids)).collect();
+        let found =
+            members.into_iter().filter_map(|(group, pids)| self.limit(group, pids)).collect();
         let known = std::mem::replace(&mut self.limited, found);
         let before_ns = std::mem::replace(&mut self.found_ns, now_ns);
         self.looked_ns = now_ns;
         let is_new = |limited: &&Limited| known.iter().all(|other| other.group != limited.group);
-        let began =
-            |limited: &&Limited| is_new(limited) && before_ns > 0 && began_since(&limited.limit, before_ns, now_ns);
-        let zero = |limited: &Limited| CpuLimit { periods: 0, throttled: 0, throttled_ns: 0, ..limited.limit.clone() };
+        let began = |limited: &&Limited| {
+            is_new(limited) && before_ns > 0 && began_since(&limited.limit, before_ns, now_ns)
+        };
+        let zero = |limited: &Limited| CpuLimit {
+            periods: 0,
+            throttled: 0,
+            throttled_ns: 0,
+            ..limited.limit.clone()
+        };
         let new: Vec<_> = self.limited.iter().filter(began).map(zero).collect();
         if new.is_empty() {
             return None;
@@ -138,7 +153,8 @@ impl Quotas {
         Some(CpuState { ts_ns: before_ns, limits, refresh: Some(refresh) })
     }
 
-    /// The statistics of quotas, if it is time, and one of them has held somebody since the last look.
+    /// The statistics of quotas, if it is time, and one of them has held somebody since the last
+    /// look.
     pub(super) fn look(&mut self, now_ns: u64) -> Option<CpuState> {
         if self.limited.is_empty() || now_ns < self.looked_ns.saturating_add(LOOK_NS) {
             return None;
@@ -146,13 +162,20 @@ impl Quotas {
         self.looked_ns = now_ns;
         let mut is_news = false;
         for Limited { group, limit } in &mut self.limited {
-            let Some(root) = self.roots.get(&group.hierarchy).and_then(Option::as_ref) else { continue };
+            let Some(root) = self.roots.get(&group.hierarchy).and_then(Option::as_ref) else {
+                continue;
+            };
             let before = limit.throttled_ns;
             read_statistics(root, group, limit);
             is_news |= limit.throttled_ns != before;
         }
-        let brief = |limited: &Limited| CpuLimit { path: String::new(), pids: Vec::new(), ..limited.limit };
-        is_news.then(|| CpuState { ts_ns: now_ns, limits: self.limited.iter().map(brief).collect(), refresh: None })
+        let brief =
+            |limited: &Limited| CpuLimit { path: String::new(), pids: Vec::new(), ..limited.limit };
+        is_news.then(|| CpuState {
+            ts_ns: now_ns,
+            limits: self.limited.iter().map(brief).collect(),
+            refresh: None,
+        })
     }
 
     fn look_up(&mut self, pid: u32, now_ns: u64, stays_ns: u64) -> Option<Group> {
@@ -167,7 +190,10 @@ impl Quotas {
 
     /// The quota of a cgroup, if it has one.
     fn limit(&mut self, group: Group, pids: Vec<u32>) -> Option<Limited> {
-        let root = self.roots.entry(group.hierarchy.clone()).or_insert_with(|| open(group.hierarchy.as_deref()));
+        let root = self
+            .roots
+            .entry(group.hierarchy.clone())
+            .or_insert_with(|| open(group.hierarchy.as_deref()));
         let root = root.as_ref()?;
         let (quota_us, period_us) = match group.hierarchy {
             None => quota(&read(root, &group, "cpu.max")?)?,
@@ -184,7 +210,9 @@ impl Quotas {
 
     fn cpus(&mut self) -> Option<u32> {
         if self.cpus.is_none() {
-            self.cpus = fs::read_to_string("/sys/devices/system/cpu/online").ok().and_then(|text| count(&text));
+            self.cpus = fs::read_to_string("/sys/devices/system/cpu/online")
+                .ok()
+                .and_then(|text| count(&text));
         }
         self.cpus
     }
@@ -202,7 +230,8 @@ fn group_of(pid: u32) -> Option<Group> {
     group(&fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
 }
 
-/// Whether all that a quota has held may have been since a moment: no more periods are counted than have passed.
+/// Whether all that a quota has held may have been since a moment: no more periods are counted than
+/// have passed.
 fn began_since(limit: &CpuLimit, since_ns: u64, now_ns: u64) -> bool {
     let passed_us = now_ns.saturating_sub(since_ns) / 1_000;
     let most = passed_us.checked_div(limit.period_us).map_or(0, |periods| periods + 2);
@@ -312,8 +341,12 @@ mod tests {
 
     #[test]
     fn a_quota_has_held_nobody_before_it_came_unless_it_counts_more_periods_than_passed() {
-        let limit =
-            |periods, throttled_ns| CpuLimit { period_us: 100_000, periods, throttled_ns, ..CpuLimit::default() };
+        let limit = |periods, throttled_ns| CpuLimit {
+            period_us: 100_000,
+            periods,
+            throttled_ns,
+            ..CpuLimit::default()
+        };
         let began = |limit| began_since(&limit, 1_000_000_000, 1_500_000_000);
         assert!(began(limit(5, 80_000_000)) && began(limit(7, 80_000_000)));
         assert!(!began(limit(8, 80_000_000)), "it was there before");

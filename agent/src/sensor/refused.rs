@@ -1,13 +1,15 @@
-//! Counts refused SYNs where no hook sees them: by what each listener's drop counter grew by while it was full.
+//! Counts refused SYNs where no hook sees them: by what each listener's drop counter grew by while
+//! it was full.
 //!
-//! A listener's `sk_drops` grows by 1 for a dropped SYN, by 2 or more for an overflow at the final ACK, and by 1 for each
-//! segment to a half-open connection that makes no connection of it: an RST, a SYN sent again, the bare ACK that
-//! TCP_DEFER_ACCEPT ignores (`tcp_listendrop`, `tcp_v4_rcv`, 5.10 to 7.3). So the probes keep apart what it grew by while the
-//! accept queue was full: nothing else can have been an overflow, whatever neighbours in the namespace suffer. From 6.18 on
-//! they also see the packets that were not SYNs, and leave them out.
+//! A listener's `sk_drops` grows by 1 for a dropped SYN, by 2 or more for an overflow at the final
+//! ACK, and by 1 for each segment to a half-open connection that makes no connection of it: an RST,
+//! a SYN sent again, the bare ACK that TCP_DEFER_ACCEPT ignores (`tcp_listendrop`, `tcp_v4_rcv`,
+//! 5.10 to 7.3). So the probes keep apart what it grew by while the accept queue was full: nothing
+//! else can have been an overflow, whatever neighbours in the namespace suffer. From 6.18 on they
+//! also see the packets that were not SYNs, and leave them out.
 //!
-//! The namespace's `ListenOverflows` counts both overflows, `ListenDrops` every dropped SYN besides. They bound the sum:
-//! listeners never have more than the kernel's own total.
+//! The namespace's `ListenOverflows` counts both overflows, `ListenDrops` every dropped SYN
+//! besides. They bound the sum: listeners never have more than the kernel's own total.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -34,7 +36,8 @@ struct Counters {
     drops: u64,
 }
 
-/// A network namespace: inode numbers are used again, cookies are not. Before 5.12 the kernel gives none.
+/// A network namespace: inode numbers are used again, cookies are not. Before 5.12 the kernel gives
+/// none.
 type Key = (u32, u64);
 
 fn key(listener: &Listener) -> Key {
@@ -87,7 +90,8 @@ impl Namespace {
         Self { base, now: counters, ..Self::default() }
     }
 
-    /// How many SYNs may have been refused in all, since the accept queue was full, and for another reason.
+    /// How many SYNs may have been refused in all, since the accept queue was full, and for another
+    /// reason.
     fn allows(&self, acks: u64) -> Count {
         let overflows = self.now.overflows.saturating_sub(self.base.overflows);
         let drops = self.now.drops.saturating_sub(self.base.drops);
@@ -123,7 +127,11 @@ pub(super) struct Refused {
 
 impl Refused {
     /// Reads the namespaces' counters by way of any process in them, and counts.
-    pub(super) fn update(&mut self, listeners: &[(SockId, Listener)], holders: &BTreeMap<SockId, BTreeSet<u32>>) {
+    pub(super) fn update(
+        &mut self,
+        listeners: &[(SockId, Listener)],
+        holders: &BTreeMap<SockId, BTreeSet<u32>>,
+    ) {
         let mut members: BTreeMap<Key, Vec<&(SockId, Listener)>> = BTreeMap::new();
         for entry in listeners {
             members.entry(key(&entry.1)).or_default().push(entry);
@@ -135,14 +143,16 @@ impl Refused {
                 holders.get(id).into_iter().flatten().copied().chain(std::iter::once(listener.tgid))
             });
             // A process of that number may be in another namespace by now.
-            let mut counters = pids.filter(|&pid| netns_of(pid) == Some(key.0)).filter_map(read_counters);
+            let mut counters =
+                pids.filter(|&pid| netns_of(pid) == Some(key.0)).filter_map(read_counters);
             self.count(key, &members, counters.next());
         }
     }
 
     fn count(&mut self, key: Key, members: &[&(SockId, Listener)], counters: Option<Counters>) {
         if let Some(counters) = counters {
-            let space = self.namespaces.entry(key).or_insert_with(|| Namespace::since(counters, members));
+            let space =
+                self.namespaces.entry(key).or_insert_with(|| Namespace::since(counters, members));
             space.now = counters;
         }
         let shown: Vec<Shown> = members.iter().map(|(_, listener)| Shown::of(listener)).collect();
@@ -151,12 +161,21 @@ impl Refused {
         let allowed = self.namespaces.get(&key).map(|space| space.allows(acks));
         let overflow = share(&full, allowed.map_or(u64::MAX, |allowed| allowed.overflow));
         // With both queues full and no syncookies the kernel does not call it an overflow.
-        let rest = shown.iter().zip(&overflow).map(|(shown, overflow)| shown.syn_full + (shown.full - overflow));
-        let dropped = share(&rest.collect::<Vec<_>>(), allowed.map_or(0, |allowed| allowed.dropped));
-        for ((id, listener), (overflow, dropped)) in members.iter().zip(overflow.into_iter().zip(dropped)) {
+        let rest = shown
+            .iter()
+            .zip(&overflow)
+            .map(|(shown, overflow)| shown.syn_full + (shown.full - overflow));
+        let dropped =
+            share(&rest.collect::<Vec<_>>(), allowed.map_or(0, |allowed| allowed.dropped));
+        for ((id, listener), (overflow, dropped)) in
+            members.iter().zip(overflow.into_iter().zip(dropped))
+        {
             let before = self.of(*id);
             // Totals never shrink, also when another listener's share was first counted here.
-            let count = Count { overflow: overflow.max(before.overflow), dropped: dropped.max(before.dropped) };
+            let count = Count {
+                overflow: overflow.max(before.overflow),
+                dropped: dropped.max(before.dropped),
+            };
             self.counts.insert(*id, count);
             if listener.closed_ns != 0
                 && let Some(space) = self.namespaces.get_mut(&key)
@@ -187,7 +206,8 @@ fn inode(link: &str) -> Option<u32> {
     link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// Packets that all listeners of a namespace have refused since it was made (`ListenDrops`), by way of a process in it.
+/// Packets that all listeners of a namespace have refused since it was made (`ListenDrops`), by way
+/// of a process in it.
 pub(super) fn listen_drops(netns: u32, pid: u32) -> Option<u64> {
     let counters = (netns_of(pid) == Some(netns)).then(|| read_counters(pid))?;
     counters.map(|counters| counters.drops)
@@ -202,7 +222,8 @@ fn parse(text: &str) -> Option<Counters> {
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = (lines.next()?, lines.next()?);
     let value = |wanted: &str| {
-        let (_, value) = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == wanted)?;
+        let (_, value) =
+            names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == wanted)?;
         value.parse().ok()
     };
     Some(Counters { overflows: value("ListenOverflows")?, drops: value("ListenDrops")? })
@@ -226,11 +247,15 @@ mod tests {
         }
     }
 
-    /// What each listener is told to have refused, when the namespace counted so many overflows and so many other drops.
+    /// What each listener is told to have refused, when the namespace counted so many overflows and
+    /// so many other drops.
     fn told(overflows: u64, others: u64, listeners: &[Listener]) -> Vec<Count> {
         let mut refused = Refused::default();
         refused.namespaces.insert(KEY, Namespace { base: BASE, now: BASE, ..Namespace::default() });
-        let now = Counters { overflows: BASE.overflows + overflows, drops: BASE.drops + overflows + others };
+        let now = Counters {
+            overflows: BASE.overflows + overflows,
+            drops: BASE.drops + overflows + others,
+        };
         count(&mut refused, listeners, now)
     }
 
@@ -246,16 +271,19 @@ mod tests {
 
     #[test]
     fn reads_what_the_kernel_writes() {
-        let text =
-            "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 22 333\nIpExt: InNoRoutes\nIpExt: 0\n";
+        let text = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 22 333\nIpExt: InNoRoutes\nIpExt: 0\n";
         assert_eq!(parse(text), Some(Counters { overflows: 22, drops: 333 }));
         assert_eq!(parse("TcpExt: ListenDrops\n"), None);
-        assert_eq!([inode("net:[4026531840]"), inode("mnt:[1]"), inode("net:[]")], [Some(4_026_531_840), None, None]);
+        assert_eq!(
+            [inode("net:[4026531840]"), inode("mnt:[1]"), inode("net:[]")],
+            [Some(4_026_531_840), None, None]
+        );
     }
 
     #[test]
     fn drops_of_a_queue_with_room_are_no_refusals_whatever_the_neighbours_suffer() {
-        // RSTs of health checks, bare ACKs under TCP_DEFER_ACCEPT: `sk_drops` grew, the queue was never full.
+        // RSTs of health checks, bare ACKs under TCP_DEFER_ACCEPT: `sk_drops` grew, the queue was
+        // never full.
         let healthy = Listener { drops: 40, unexplained: 40, ..listener(0, 0, 0) };
         assert_eq!(told(1_000, 1_000, &[healthy]), [Count::default()]);
         assert_eq!(told(1_000, 0, &[healthy, listener(9, 0, 0)]), [Count::default(), overflow(9)]);
@@ -263,16 +291,26 @@ mod tests {
 
     #[test]
     fn several_that_overflow_at_once_have_their_own() {
-        assert_eq!(told(60, 0, &[listener(14, 0, 0), listener(46, 0, 0)]), [overflow(14), overflow(46)]);
+        assert_eq!(
+            told(60, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
+            [overflow(14), overflow(46)]
+        );
         // An unwatched one of the namespace makes no difference.
-        assert_eq!(told(900, 0, &[listener(14, 0, 0), listener(46, 0, 0)]), [overflow(14), overflow(46)]);
+        assert_eq!(
+            told(900, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
+            [overflow(14), overflow(46)]
+        );
     }
 
     #[test]
     fn the_sum_never_exceeds_the_kernels_total() {
-        // Before 6.18 an ignored final ACK counts twice at the socket, and nothing tells it from a SYN.
+        // Before 6.18 an ignored final ACK counts twice at the socket, and nothing tells it from a
+        // SYN.
         assert_eq!(told(9, 0, &[listener(18, 0, 0)]), [overflow(9)]);
-        assert_eq!(told(9, 0, &[listener(12, 0, 0), listener(6, 0, 0)]), [overflow(6), overflow(3)]);
+        assert_eq!(
+            told(9, 0, &[listener(12, 0, 0), listener(6, 0, 0)]),
+            [overflow(6), overflow(3)]
+        );
         assert_eq!(told(10, 0, &[listener(7, 0, 7)]), [overflow(3)]);
     }
 
@@ -295,7 +333,10 @@ mod tests {
     fn counters_that_went_back_do_not_wrap() {
         let mut refused = Refused::default();
         let overflowing = [listener(5, 0, 0)];
-        assert_eq!(count(&mut refused, &overflowing, Counters { overflows: 105, drops: 105 }), [overflow(5)]);
+        assert_eq!(
+            count(&mut refused, &overflowing, Counters { overflows: 105, drops: 105 }),
+            [overflow(5)]
+        );
         assert_eq!(count(&mut refused, &overflowing, Counters::default()), [overflow(5)]);
     }
 
@@ -307,7 +348,11 @@ mod tests {
         let closed = Listener { closed_ns: 9, ..listener(5, 0, 0) };
         assert_eq!(count(&mut refused, &[closed], now), [overflow(5)]);
         refused.forget(1);
-        assert_eq!(count(&mut refused, &[listener(3, 0, 0)], now), [Count::default()], "the kernel counted no more");
+        assert_eq!(
+            count(&mut refused, &[listener(3, 0, 0)], now),
+            [Count::default()],
+            "the kernel counted no more"
+        );
     }
 
     #[test]
@@ -316,6 +361,9 @@ mod tests {
         refused.namespaces.insert(KEY, Namespace { base: BASE, now: BASE, ..Namespace::default() });
         let now = Counters { overflows: 106, drops: 106 };
         assert_eq!(count(&mut refused, &[listener(6, 0, 0)], now), [overflow(6)]);
-        assert_eq!(count(&mut refused, &[listener(6, 0, 0), listener(6, 0, 0)], now)[0], overflow(6));
+        assert_eq!(
+            count(&mut refused, &[listener(6, 0, 0), listener(6, 0, 0)], now)[0],
+            overflow(6)
+        );
     }
 }

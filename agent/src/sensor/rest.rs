@@ -1,9 +1,10 @@
 //! When the hooks of accept rest.
 //!
-//! While any system call tracepoint is attached, the kernel takes a longer way through every system call of the machine. So
-//! on a busy machine where no connection comes they are taken off, and put on again when one comes. An accept in between
-//! shows by another hook, to which its caller's wish for the peer's address leads: they rest only if that hook has been
-//! seen to tell of every accept that they told of.
+//! While any system call tracepoint is attached, the kernel takes a longer way through every system
+//! call of the machine. So on a busy machine where no connection comes they are taken off, and put
+//! on again when one comes. An accept in between shows by another hook, to which its caller's wish
+//! for the peer's address leads: they rest only if that hook has been seen to tell of every accept
+//! that they told of.
 
 use std::{
     fs,
@@ -30,7 +31,8 @@ const BUSY: f64 = 0.5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Attached,
-    /// Those at the entry are off, since then. Those at the return wait for calls that were on their way.
+    /// Those at the entry are off, since then. Those at the return wait for calls that were on
+    /// their way.
     Leaving(Instant),
     Off,
 }
@@ -62,10 +64,18 @@ impl Rest {
         if !self.possible {
             return;
         }
-        let busy = self.load.since_last(Instant::now(), &fs::read_to_string("/proc/stat").unwrap_or_default());
+        let busy = self
+            .load
+            .since_last(Instant::now(), &fs::read_to_string("/proc/stat").unwrap_or_default());
         let quiet = self.quiet.lasts(sample, Instant::now());
-        let [returned, named] = [counter::RETURNED, counter::NAMED].map(|index| maps.counter(index));
-        if self.state == State::Attached && quiet && busy >= BUSY && returned > 0 && named == returned {
+        let [returned, named] =
+            [counter::RETURNED, counter::NAMED].map(|index| maps.counter(index));
+        if self.state == State::Attached
+            && quiet
+            && busy >= BUSY
+            && returned > 0
+            && named == returned
+        {
             syscalls.detach(End::Entry);
             maps.set_resting(resting::RESTING);
             self.state = State::Leaving(Instant::now());
@@ -88,7 +98,8 @@ impl Rest {
         }
     }
 
-    /// Returns first, entries last: an accept on its way is told by one of the hooks, and by one alone.
+    /// Returns first, entries last: an accept on its way is told by one of the hooks, and by one
+    /// alone.
     fn end(&mut self, maps: &mut Maps, syscalls: &mut Syscalls) -> std::io::Result<()> {
         syscalls.attach_again(End::Return)?;
         // Those inside accept may be in another call than that which was noted.
@@ -110,11 +121,15 @@ struct Quiet {
 impl Quiet {
     /// True if it has been so for long.
     fn lasts(&mut self, sample: &Sample, now: Instant) -> bool {
-        let failed = |listener: &ListenerSample| listener.fails.iter().flatten().map(|fails| fails.count).sum::<u64>();
-        let moved =
-            |listener: &ListenerSample| listener.queued + listener.accepted + listener.eagain + failed(listener);
+        let failed = |listener: &ListenerSample| {
+            listener.fails.iter().flatten().map(|fails| fails.count).sum::<u64>()
+        };
+        let moved = |listener: &ListenerSample| {
+            listener.queued + listener.accepted + listener.eagain + failed(listener)
+        };
         let moves = sample.listeners.iter().map(moved).sum();
-        let waiting = sample.listeners.iter().any(|listener| listener.depth > 0 || listener.syn_depth > 0);
+        let waiting =
+            sample.listeners.iter().any(|listener| listener.depth > 0 || listener.syn_depth > 0);
         if waiting || moves != self.moves {
             *self = Self { moves, since: now };
         }
@@ -140,7 +155,8 @@ impl Load {
     }
 }
 
-/// Time that processors were not idle: user, nice, system, then interrupts; between them idle and waiting for disks.
+/// Time that processors were not idle: user, nice, system, then interrupts; between them idle and
+/// waiting for disks.
 fn busy(stat: &str) -> Option<u64> {
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
     let times: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
@@ -156,7 +172,8 @@ mod tests {
     use crate::model::event::{ListenerSample, Sample};
     use crate::model::tests::world::listener;
 
-    const STAT: &str = "cpu  1700 20 300 90000 50 7 13 0 0 0\ncpu0 850 10 150 45000 25 3 7 0 0 0\nintr 1\n";
+    const STAT: &str =
+        "cpu  1700 20 300 90000 50 7 13 0 0 0\ncpu0 850 10 150 45000 25 3 7 0 0 0\nintr 1\n";
 
     #[test]
     fn idle_time_is_not_busy() {

@@ -1,4 +1,5 @@
-//! Reads every listener's figures at a refresh: from the maps, and by running the iterator over the targets' files.
+//! Reads every listener's figures at a refresh: from the maps, and by running the iterator over the
+//! targets' files.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,8 +24,8 @@ use super::{
 };
 use crate::model::event::{InAccept, LeftQueue, ListenerSample, NetSettings, Sample, SockId};
 
-/// A scan may take this share of the time between scans: on a process with very many files it runs less often than
-/// the refresh, and depths come from events alone in between.
+/// A scan may take this share of the time between scans: on a process with very many files it runs
+/// less often than the refresh, and depths come from events alone in between.
 const SCAN_SHARE: u32 = 100;
 /// What a listener leaves in its queue is gone so soon after it has closed, ns.
 const SETTLES_NS: u64 = 20_000_000;
@@ -65,7 +66,8 @@ pub(super) struct Sampler {
 impl Sampler {
     pub(super) fn new(chosen: &Chosen, knows_acked: bool) -> Self {
         let sees_syns = chosen.sees("syn", Tier::Full);
-        let sees_acks = chosen.sees("overflow_ack", Tier::Full) || chosen.sees("overflow_ack", Tier::Tracepoint);
+        let sees_acks = chosen.sees("overflow_ack", Tier::Full)
+            || chosen.sees("overflow_ack", Tier::Tracepoint);
         Self {
             period: 0,
             depths: HashMap::new(),
@@ -120,7 +122,8 @@ impl Sampler {
         }
     }
 
-    /// Looks at everybody's files, for sockets that listen beside watched ones: seldom, for what it takes.
+    /// Looks at everybody's files, for sockets that listen beside watched ones: seldom, for what it
+    /// takes.
     fn look_around(&mut self, program: &ProgramFd) {
         if self.beside.is_due() && !self.holders.is_empty() {
             let begin = Instant::now();
@@ -187,8 +190,8 @@ impl Sampler {
         &self.descriptors
     }
 
-    /// Takes what is there at the attach: threads inside accept, and the counters of the namespaces of all listeners
-    /// found, as the base of what is refused from now on.
+    /// Takes what is there at the attach: threads inside accept, and the counters of the namespaces
+    /// of all listeners found, as the base of what is refused from now on.
     pub(super) fn begin(&mut self, maps: &mut Maps) {
         blocked::note(&self.descriptors, maps);
         if !self.sees_syns {
@@ -205,7 +208,8 @@ impl Sampler {
             self.refused.update(&raw, &self.holders);
         }
         self.fails.update(maps.failed());
-        let mut sample = Sample { ts_ns: now_ns(), unix: self.beside.unix_listeners(), ..Sample::default() };
+        let mut sample =
+            Sample { ts_ns: now_ns(), unix: self.beside.unix_listeners(), ..Sample::default() };
         let (mut somaxconn, mut settings) = (BTreeMap::new(), BTreeMap::new());
         for (id, listener) in &raw {
             if listener.somaxconn != 0 {
@@ -213,7 +217,8 @@ impl Sampler {
                 settings.insert(listener.netns, self.settings(listener));
             }
             let mut figures = self.listener(*id, listener, ended);
-            let settled = self.ends || sample.ts_ns.saturating_sub(listener.closed_ns) >= SETTLES_NS;
+            let settled =
+                self.ends || sample.ts_ns.saturating_sub(listener.closed_ns) >= SETTLES_NS;
             figures.closed_ns = figures.closed_ns.filter(|_| settled);
             sample.listeners.push(figures);
             if listener.closed_ns != 0 && settled {
@@ -230,7 +235,12 @@ impl Sampler {
         sample.in_accept = maps
             .calls()
             .into_iter()
-            .map(|(pid, tid, call)| InAccept { pid, tid, listener: call.listener, since_ns: call.entered_ns })
+            .map(|(pid, tid, call)| InAccept {
+                pid,
+                tid,
+                listener: call.listener,
+                since_ns: call.entered_ns,
+            })
             .collect();
         sample.lost = LOSSES
             .map(|index| (counter::NAMES[index as usize].to_owned(), maps.counter(index)))
@@ -240,7 +250,8 @@ impl Sampler {
         sample
     }
 
-    /// Whether listeners dropped something, came or went since the last sample: else there is nothing to share out.
+    /// Whether listeners dropped something, came or went since the last sample: else there is
+    /// nothing to share out.
     fn is_news(&mut self, raw: &[(SockId, Listener)]) -> bool {
         let of = |listener: &Listener| listener.drops_full.wrapping_add(listener.drops_syn_full);
         let drops = raw.iter().fold(0, |sum: u64, (_, listener)| sum.wrapping_add(of(listener)));
@@ -271,9 +282,10 @@ impl Sampler {
             let refused = self.refused.of(id);
             (refused.overflow, Some(refused.dropped))
         };
-        // Connections wait, and it is no chance: none was accepted since the last sample, or some waited then, too, or the queue
-        // is full.
-        let none_accepted = raw.depth > 0 && self.accepted.insert(id, raw.accepted) == Some(raw.accepted);
+        // Connections wait, and it is no chance: none was accepted since the last sample, or some
+        // waited then, too, or the queue is full.
+        let none_accepted =
+            raw.depth > 0 && self.accepted.insert(id, raw.accepted) == Some(raw.accepted);
         let stands = none_accepted || raw.depth > 0 && (before.0 > 0 || raw.depth > raw.limit);
         let holders = self.holders.get(&id);
         let pid = match holders {

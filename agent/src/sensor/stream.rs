@@ -99,10 +99,10 @@ fn accept(raw: abi::Accept, tick_ns: u64) -> event::Accept {
     }
 }
 
-/// The round trip of SYN-ACK and final ACK, which is the only sample before any data was sent. A whole number of
-/// milliseconds comes from a TCP timestamp, not from the kernel's own clock: then the SYN-ACK was a syncookie, whose
-/// timestamp carries other things, or was sent more than once (`tcp_synack_rtt_meas`, `tcp_ack_update_rtt`, 5.10 to
-/// 7.3). Such a sample says nothing.
+/// The round trip of SYN-ACK and final ACK, which is the only sample before any data was sent. A
+/// whole number of milliseconds comes from a TCP timestamp, not from the kernel's own clock: then
+/// the SYN-ACK was a syncookie, whose timestamp carries other things, or was sent more than once
+/// (`tcp_synack_rtt_meas`, `tcp_ack_update_rtt`, 5.10 to 7.3). Such a sample says nothing.
 fn handshake_us(srtt: u32) -> Option<u64> {
     const MILLISECOND: u32 = 8 * 1_000;
     (!srtt.is_multiple_of(MILLISECOND)).then_some(u64::from(srtt >> 3))

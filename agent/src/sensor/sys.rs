@@ -1,6 +1,9 @@
-//! The few system calls that no library wraps: BPF iterators with a process filter, and system call tracepoints by way
-//! of a tracefs of our own.
-#![expect(unsafe_code, reason = "raw bpf(2) and perf_event_open(2): aya offers neither the filter nor a tracefs fd")]
+//! The few system calls that no library wraps: BPF iterators with a process filter, and system call
+//! tracepoints by way of a tracefs of our own.
+#![expect(
+    unsafe_code,
+    reason = "raw bpf(2) and perf_event_open(2): aya offers neither the filter nor a tracefs fd"
+)]
 
 use std::{
     fs::File,
@@ -10,7 +13,10 @@ use std::{
 
 use rustix::{
     fs::{Mode, OFlags, openat},
-    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsmount, fsopen},
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsmount,
+        fsopen,
+    },
 };
 
 const BPF_LINK_CREATE: libc::c_int = 28;
@@ -49,8 +55,10 @@ struct IterCreate {
 }
 
 fn bpf<T>(command: libc::c_int, attr: &T) -> io::Result<OwnedFd> {
-    // SAFETY: `attr` lives through the call, its size is given, and both commands return a new descriptor.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
+    // SAFETY: `attr` lives through the call, its size is given, and both commands return a new
+    // descriptor.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -74,19 +82,23 @@ pub(super) fn run_task_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io
 /// The kernel refuses; for one process also where it knows no filter (before 6.1).
 pub(super) fn task_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<File> {
     let filter = TaskFilter { pid: pid.unwrap_or(0), ..TaskFilter::default() };
-    let mut create =
-        LinkCreate { prog_fd: program.as_raw_fd() as u32, attach_type: BPF_TRACE_ITER, ..LinkCreate::default() };
+    let mut create = LinkCreate {
+        prog_fd: program.as_raw_fd() as u32,
+        attach_type: BPF_TRACE_ITER,
+        ..LinkCreate::default()
+    };
     if pid.is_some() {
         create.iter_info = std::ptr::from_ref(&filter) as u64;
         create.iter_info_len = size_of::<TaskFilter>() as u32;
     }
     let link = bpf(BPF_LINK_CREATE, &create)?;
-    let iterator = bpf(BPF_ITER_CREATE, &IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 })?;
+    let iterator =
+        bpf(BPF_ITER_CREATE, &IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 })?;
     Ok(File::from(iterator))
 }
 
-/// A tracefs of our own: mounted nowhere, gone when dropped. So system call tracepoints work where nobody mounted a
-/// tracefs, and inside `ip netns exec`, which hides it behind a fresh `/sys`.
+/// A tracefs of our own: mounted nowhere, gone when dropped. So system call tracepoints work where
+/// nobody mounted a tracefs, and inside `ip netns exec`, which hides it behind a fresh `/sys`.
 ///
 /// # Errors
 /// The kernel refuses, for instance for want of CAP_SYS_ADMIN.
@@ -94,7 +106,8 @@ pub(super) fn own_tracefs() -> io::Result<OwnedFd> {
     own_mount("tracefs")
 }
 
-/// The root of the cgroups that this process may see, in a mount of our own likewise: so it is found where nobody mounted it.
+/// The root of the cgroups that this process may see, in a mount of our own likewise: so it is
+/// found where nobody mounted it.
 ///
 /// # Errors
 /// As for [`own_tracefs`].
@@ -103,7 +116,8 @@ pub(super) fn own_cgroups() -> io::Result<OwnedFd> {
     Ok(openat(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// The root of a hierarchy of cgroups of version 1, likewise, by the controllers that it has, as `/proc/PID/cgroup` names them.
+/// The root of a hierarchy of cgroups of version 1, likewise, by the controllers that it has, as
+/// `/proc/PID/cgroup` names them.
 ///
 /// # Errors
 /// As for [`own_tracefs`]; or there is none that has these and no others.
@@ -124,19 +138,30 @@ fn own_mount_with(kind: &str, flags: &[&str]) -> io::Result<OwnedFd> {
         fsconfig_create(context.as_fd())?;
         fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
     };
-    mount().map_err(|error| io::Error::new(error.kind(), format!("{kind}: {error} (it takes CAP_SYS_ADMIN)")))
+    mount().map_err(|error| {
+        io::Error::new(error.kind(), format!("{kind}: {error} (it takes CAP_SYS_ADMIN)"))
+    })
 }
 
 /// Attaches a program to a system call's tracepoint, until the result is dropped.
 ///
 /// # Errors
 /// There is no such tracepoint, or the kernel refuses.
-pub(super) fn attach_syscall(tracefs: BorrowedFd<'_>, name: &str, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(super) fn attach_syscall(
+    tracefs: BorrowedFd<'_>,
+    name: &str,
+    program: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
     let path = format!("events/syscalls/{name}/id");
     let mut text = String::new();
-    let file = openat(tracefs, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|error| {
-        io::Error::new(error.kind(), format!("tracefs {path}: {error} (it takes CAP_DAC_READ_SEARCH)"))
-    })?;
+    let file = openat(tracefs, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(
+        |error| {
+            io::Error::new(
+                error.kind(),
+                format!("tracefs {path}: {error} (it takes CAP_DAC_READ_SEARCH)"),
+            )
+        },
+    )?;
     File::from(file).read_to_string(&mut text)?;
     let id = text.trim().parse().map_err(io::Error::other)?;
     let event = perf_event_open(id)?;
@@ -149,8 +174,8 @@ pub(super) fn attach_syscall(tracefs: BorrowedFd<'_>, name: &str, program: Borro
     Ok(event)
 }
 
-/// Gives memory that is no longer used back to the kernel. The types of a kernel are some 140 000 small allocations;
-/// without this they would count as the agent's memory for as long as it runs.
+/// Gives memory that is no longer used back to the kernel. The types of a kernel are some 140 000
+/// small allocations; without this they would count as the agent's memory for as long as it runs.
 pub(super) fn trim_memory() {
     // SAFETY: no preconditions; only glibc has it.
     #[cfg(target_env = "gnu")]
@@ -159,8 +184,8 @@ pub(super) fn trim_memory() {
     }
 }
 
-/// From now on every large piece of memory goes back as soon as it is free. Left to itself, glibc would keep as much as
-/// twice the largest one that there ever was.
+/// From now on every large piece of memory goes back as soon as it is free. Left to itself, glibc
+/// would keep as much as twice the largest one that there ever was.
 pub(super) fn keep_memory_small() {
     // SAFETY: no preconditions; only glibc has it.
     #[cfg(target_env = "gnu")]
@@ -172,20 +197,28 @@ pub(super) fn keep_memory_small() {
     forget_program();
 }
 
-/// Lets go of the pages of our program and its libraries: code, and constants, of which the probes are the largest. Most
-/// were needed to start; those that are needed again are still in the page cache, and come back as they are used.
+/// Lets go of the pages of our program and its libraries: code, and constants, of which the probes
+/// are the largest. Most were needed to start; those that are needed again are still in the page
+/// cache, and come back as they are used.
 fn forget_program() {
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     // What is at the beginning of a file is never relocated, and so never written to; nor is code.
     let is_fixed = |line: &&str| line.contains(" r-xp ") || line.contains(" r--p 00000000 ");
     let code = maps.lines().filter(is_fixed).filter(|line| line.contains('/'));
     for range in code.filter_map(|line| line.split(' ').next()?.split_once('-')) {
-        let (Ok(from), Ok(to)) = (usize::from_str_radix(range.0, 16), usize::from_str_radix(range.1, 16)) else {
+        let (Ok(from), Ok(to)) =
+            (usize::from_str_radix(range.0, 16), usize::from_str_radix(range.1, 16))
+        else {
             continue;
         };
-        // SAFETY: a mapping of a file that nothing has written to: its pages are read from the file again.
+        // SAFETY: a mapping of a file that nothing has written to: its pages are read from the file
+        // again.
         unsafe {
-            libc::madvise(std::ptr::with_exposed_provenance_mut(from), to - from, libc::MADV_DONTNEED);
+            libc::madvise(
+                std::ptr::with_exposed_provenance_mut(from),
+                to - from,
+                libc::MADV_DONTNEED,
+            );
         }
     }
 }
@@ -221,8 +254,16 @@ fn perf_event_open(id: u64) -> io::Result<OwnedFd> {
     };
     // A program on a tracepoint runs on every CPU; the one named here only has to exist.
     // SAFETY: `attr` lives through the call and carries its own size.
-    let fd =
-        unsafe { libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(&attr), -1, 0, -1, PERF_FLAG_FD_CLOEXEC) };
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_ref(&attr),
+            -1,
+            0,
+            -1,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -57,8 +57,8 @@ impl Syscalls {
         self.hooks.is_empty()
     }
 
-    /// Takes off those at one end. The kernel waits for every processor then, some tenths of a second, for which the ring
-    /// buffer would not be emptied: so that is done beside.
+    /// Takes off those at one end. The kernel waits for every processor then, some tenths of a
+    /// second, for which the ring buffer would not be emptied: so that is done beside.
     pub(super) fn detach(&mut self, end: End) {
         let hooks = self.hooks.iter_mut().filter(|hook| hook.end() == end);
         let events: Vec<OwnedFd> = hooks.filter_map(|hook| hook.event.take()).collect();
@@ -73,7 +73,8 @@ impl Syscalls {
     pub(super) fn attach_again(&mut self, end: End) -> io::Result<()> {
         let Some(root) = &self.tracefs else { return Ok(()) };
         for hook in self.hooks.iter_mut().filter(|hook| hook.end() == end && hook.event.is_none()) {
-            hook.event = Some(sys::attach_syscall(root.as_fd(), hook.tracepoint, hook.program.as_fd())?);
+            hook.event =
+                Some(sys::attach_syscall(root.as_fd(), hook.tracepoint, hook.program.as_fd())?);
         }
         Ok(())
     }

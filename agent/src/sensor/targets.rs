@@ -65,7 +65,9 @@ impl Targets {
     pub fn resolve_running(&mut self) {
         if let Some(name) = &self.comm {
             let wanted: String = kernel_comm(name);
-            self.named = processes().filter(|pid| comm_of(*pid).is_some_and(|comm| comm == wanted)).collect();
+            self.named = processes()
+                .filter(|pid| comm_of(*pid).is_some_and(|comm| comm == wanted))
+                .collect();
         }
         if self.follow {
             let mut all = descendants(&self.every_process().collect::<Vec<_>>());
@@ -83,12 +85,16 @@ fn kernel_comm(name: &str) -> String {
 
 /// Every process in `/proc`.
 fn processes() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// Children of these processes, and theirs, without the processes themselves.
 fn descendants(roots: &[u32]) -> Vec<u32> {
-    let parents: Vec<(u32, u32)> = processes().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
+    let parents: Vec<(u32, u32)> =
+        processes().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
     let mut found: Vec<u32> = Vec::new();
     let mut next: Vec<u32> = roots.to_vec();
     while let Some(parent) = next.pop() {
@@ -114,7 +120,8 @@ fn status_field(pid: u32, field: &str) -> Option<String> {
 /// True if the process runs: it is there and is no zombie.
 pub fn exists(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
-        && !status_field(pid, "State:").is_some_and(|state| state.starts_with('Z') || state.starts_with('X'))
+        && !status_field(pid, "State:")
+            .is_some_and(|state| state.starts_with('Z') || state.starts_with('X'))
 }
 
 /// Command name of a process.
@@ -138,11 +145,16 @@ pub fn resolve_pid(id: u32) -> Result<Resolved, TargetError> {
     let pid = status_field(id, "Tgid:").and_then(|tgid| tgid.parse().ok()).unwrap_or(id);
     if pid != id {
         let name = escaped_comm(pid);
-        return Ok(Resolved { pid, notice: Some(format!("{id} is a thread of {pid} ({name}); watching the process")) });
+        return Ok(Resolved {
+            pid,
+            notice: Some(format!("{id} is a thread of {pid} ({name}); watching the process")),
+        });
     }
-    let inside = status_field(pid, "NSpid:")
-        .and_then(|ids| ids.split_whitespace().nth(1).and_then(|_| ids.split_whitespace().last().map(str::to_owned)));
-    let notice = inside.map(|inside| format!("{pid} is process {inside} inside its own PID namespace"));
+    let inside = status_field(pid, "NSpid:").and_then(|ids| {
+        ids.split_whitespace().nth(1).and_then(|_| ids.split_whitespace().last().map(str::to_owned))
+    });
+    let notice =
+        inside.map(|inside| format!("{pid} is process {inside} inside its own PID namespace"));
     Ok(Resolved { pid, notice })
 }
 
@@ -159,7 +171,9 @@ fn hint(id: u32) -> String {
     match found {
         Some(pid) => {
             let name = escaped_comm(pid);
-            format!(". Inside a container's PID namespace, {pid} ({name}) has that id: try --pid {pid}")
+            format!(
+                ". Inside a container's PID namespace, {pid} ({name}) has that id: try --pid {pid}"
+            )
         }
         None => ". `ss -ltnp` and `backscope listeners` show who listens".to_owned(),
     }

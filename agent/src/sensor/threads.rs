@@ -1,5 +1,5 @@
-//! The threads of watched processes: how they spend their time, from `/proc`, and what they read and write, from the
-//! exchanges that pass by. No scheduler hook is needed.
+//! The threads of watched processes: how they spend their time, from `/proc`, and what they read
+//! and write, from the exchanges that pass by. No scheduler hook is needed.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -58,8 +58,10 @@ impl Threads {
     /// Counts the calls of an exchange that is over.
     pub(super) fn count(&mut self, exchange: &Exchange) {
         let of = |user: ThreadUse| (user.pid, user.tid);
-        let reader = exchange.inbound.as_ref().and_then(|it| Some((of(it.reader?), u64::from(it.reads))));
-        let writer = exchange.outbound.as_ref().and_then(|it| Some((of(it.writer?), u64::from(it.writes))));
+        let reader =
+            exchange.inbound.as_ref().and_then(|it| Some((of(it.reader?), u64::from(it.reads))));
+        let writer =
+            exchange.outbound.as_ref().and_then(|it| Some((of(it.writer?), u64::from(it.writes))));
         if let Some(((pid, tid), reads)) = reader {
             let calls = self.of(pid, tid);
             calls.reads += reads;
@@ -80,16 +82,22 @@ impl Threads {
         calls
     }
 
-    /// Every thread of these processes, and of those that accept or serve connections otherwise watched, now, and who
-    /// of them waits for a listener; those that ended are forgotten.
-    pub(super) fn sample(&mut self, processes: &[u32], listeners: &Descriptors) -> (Vec<ThreadSample>, Vec<Waiting>) {
+    /// Every thread of these processes, and of those that accept or serve connections otherwise
+    /// watched, now, and who of them waits for a listener; those that ended are forgotten.
+    pub(super) fn sample(
+        &mut self,
+        processes: &[u32],
+        listeners: &Descriptors,
+    ) -> (Vec<ThreadSample>, Vec<Waiting>) {
         let mut samples = Vec::new();
         let boot_ns = boot_ns();
         let users = self.calls.values().map(|calls| calls.pid);
         let holders = listeners.keys().map(|(pid, _)| *pid);
         for pid in processes.iter().copied().chain(users).chain(holders).collect::<BTreeSet<_>>() {
             let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-            let tids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+            let tids = entries
+                .flatten()
+                .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
             samples.extend(tids.filter_map(|tid| self.thread(pid, tid, boot_ns)));
             if samples.len() >= MAX_THREADS {
                 samples.truncate(MAX_THREADS);
@@ -105,9 +113,11 @@ impl Threads {
 
     fn thread(&mut self, pid: u32, tid: u32, boot_ns: u64) -> Option<ThreadSample> {
         let folder = format!("/proc/{pid}/task/{tid}");
-        let (cpu_ns, run_delay_ns, runs) = schedstat(&fs::read_to_string(format!("{folder}/schedstat")).ok()?)?;
+        let (cpu_ns, run_delay_ns, runs) =
+            schedstat(&fs::read_to_string(format!("{folder}/schedstat")).ok()?)?;
         let comm = fs::read(format!("{folder}/comm")).ok()?;
-        let (reads, writes) = self.calls.get(&tid).map_or((0, 0), |calls| (calls.reads, calls.writes));
+        let (reads, writes) =
+            self.calls.get(&tid).map_or((0, 0), |calls| (calls.reads, calls.writes));
         let comm = stream::comm(comm.strip_suffix(b"\n").unwrap_or(&comm));
         let origin = match self.origins.get(&tid).filter(|origin| origin.pid == pid) {
             Some(origin) => *origin,
@@ -137,7 +147,11 @@ impl Threads {
     }
 
     /// Sees what threads sleep in, and which of them wait for a listener by epoll.
-    fn find_sleepers(&mut self, samples: &mut [ThreadSample], listeners: &Descriptors) -> Vec<Waiting> {
+    fn find_sleepers(
+        &mut self,
+        samples: &mut [ThreadSample],
+        listeners: &Descriptors,
+    ) -> Vec<Waiting> {
         let mut waiting = Vec::new();
         self.epolls.refresh();
         let all = samples.len();
@@ -145,12 +159,15 @@ impl Threads {
         for at in (begin..begin + all.min(MAX_ASLEEP)).map(|at| at % all) {
             let sample = &mut samples[at];
             let (pid, tid) = (sample.pid, sample.tid);
-            let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) else { continue };
+            let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) else {
+                continue;
+            };
             let Some(call) = Call::parse(&text) else { continue };
             sample.sleep = Some(call.sleep());
             let Some(epoll) = call.epoll() else { continue };
             for (listener, exclusive) in self.epolls.watched(pid, epoll, listeners) {
-                let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
+                let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status"))
+                    .unwrap_or_default();
                 let Some(switches) = switches(&status) else { continue };
                 waiting.push(Waiting { pid, tid, listener, epoll, exclusive, switches });
             }
@@ -160,21 +177,27 @@ impl Threads {
     }
 }
 
-/// How much longer the clock runs that counts sleep of the machine, too, and that threads' beginnings are told by.
+/// How much longer the clock runs that counts sleep of the machine, too, and that threads'
+/// beginnings are told by.
 fn boot_ns() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
-    let now = u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0);
+    let now = u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(now.tv_nsec).unwrap_or(0);
     now.saturating_sub(now_ns())
 }
 
 /// Time on a CPU, time waiting for one, ns, and times put on one (`proc_pid_schedstat`).
 fn schedstat(text: &str) -> Option<(u64, u64, u64)> {
     let mut figures = text.split_whitespace();
-    Some((figures.next()?.parse().ok()?, figures.next()?.parse().ok()?, figures.next()?.parse().ok()?))
+    Some((
+        figures.next()?.parse().ok()?,
+        figures.next()?.parse().ok()?,
+        figures.next()?.parse().ok()?,
+    ))
 }
 
-/// Parent and beginning, in ticks since the machine's start: the 4th and the 22nd field. The 2nd is the command name,
-/// which may hold anything.
+/// Parent and beginning, in ticks since the machine's start: the 4th and the 22nd field. The 2nd is
+/// the command name, which may hold anything.
 fn stat(text: &[u8]) -> Option<(u32, u64)> {
     let name_ends = text.iter().rposition(|byte| *byte == b')')?;
     let mut fields = std::str::from_utf8(&text[name_ends + 1..]).ok()?.split_whitespace().skip(1);
@@ -183,7 +206,12 @@ fn stat(text: &[u8]) -> Option<(u32, u64)> {
 
 /// Times that a thread went to sleep of its own accord.
 fn switches(status: &str) -> Option<u64> {
-    status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -197,7 +225,10 @@ mod tests {
         let text = b"77 (a) b (c) S 42 77 77 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 991234 0 0";
         assert_eq!(stat(text), Some((42, 991_234)));
         assert_eq!(stat(b"77 (a"), None);
-        assert_eq!(switches("Name:\tx\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t5\n"), Some(150));
+        assert_eq!(
+            switches("Name:\tx\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t5\n"),
+            Some(150)
+        );
     }
 
     #[test]

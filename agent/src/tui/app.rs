@@ -54,7 +54,8 @@ pub(super) enum Tab {
 
 impl Tab {
     /// All, from left to right.
-    pub(super) const ALL: [Self; 4] = [Self::Queues, Self::Connections, Self::Threads, Self::Findings];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Queues, Self::Connections, Self::Threads, Self::Findings];
 
     /// The one so many to the right, round the end.
     pub(super) fn turned(self, by: usize) -> Self {
@@ -67,7 +68,8 @@ impl Tab {
 pub(super) enum Open {
     /// A listener.
     Listener(SockId),
-    /// A connection, as it was last seen: the snapshot holds only so many, and this one is not to vanish from view.
+    /// A connection, as it was last seen: the snapshot holds only so many, and this one is not to
+    /// vanish from view.
     Connection(Box<ConnectionView>),
 }
 
@@ -158,7 +160,8 @@ impl App {
         self.typing_filter || self.help
     }
 
-    /// Draws the whole screen. The work is bounded by the size of the screen, whatever the snapshot holds.
+    /// Draws the whole screen. The work is bounded by the size of the screen, whatever the snapshot
+    /// holds.
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
         view::draw(self, frame);
     }
@@ -197,11 +200,14 @@ impl App {
     fn show(&mut self, snapshot: Snapshot) {
         // The selection stays with its finding, as the list is sorted anew with each snapshot.
         let selected = self.shown.as_ref().and_then(|old| old.findings.get(self.finding));
-        let same = |new: &Finding| selected.is_some_and(|old| (old.kind, old.sock) == (new.kind, new.sock));
+        let same = |new: &Finding| {
+            selected.is_some_and(|old| (old.kind, old.sock) == (new.kind, new.sock))
+        };
         let last = snapshot.findings.len().saturating_sub(1);
         self.finding = snapshot.findings.iter().position(same).unwrap_or(self.finding.min(last));
         if let Some(Open::Connection(open)) = &mut self.open
-            && let Some(newer) = snapshot.connections.iter().find(|connection| connection.sock == open.sock)
+            && let Some(newer) =
+                snapshot.connections.iter().find(|connection| connection.sock == open.sock)
         {
             **open = newer.clone();
         }

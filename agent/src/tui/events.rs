@@ -12,8 +12,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Typed ahead of the screen; beyond it the terminal's own buffer holds the rest.
 const CAPACITY: usize = 64;
 
-/// Starts a thread that reads the terminal's events. It ends once the receiver is dropped, or when the terminal fails:
-/// the last item is the error then. While the job is stopped (Ctrl-Z) the thread is stopped with it.
+/// Starts a thread that reads the terminal's events. It ends once the receiver is dropped, or when
+/// the terminal fails: the last item is the error then. While the job is stopped (Ctrl-Z) the
+/// thread is stopped with it.
 ///
 /// # Errors
 /// When the thread can't be started.

@@ -48,7 +48,9 @@ impl App {
             KeyCode::Char('p') => self.toggle_pause(),
             KeyCode::Tab => self.show_tab(self.tab.turned(1)),
             KeyCode::BackTab => self.show_tab(self.tab.turned(Tab::ALL.len() - 1)),
-            KeyCode::Char(digit @ '1'..='4') => self.show_tab(Tab::ALL[digit as usize - '1' as usize]),
+            KeyCode::Char(digit @ '1'..='4') => {
+                self.show_tab(Tab::ALL[digit as usize - '1' as usize])
+            }
             KeyCode::Enter => self.open_selected(),
             KeyCode::Esc => self.back(),
             code => return self.on_list_key(code),
@@ -59,8 +61,12 @@ impl App {
     /// Keys of a list, or of the connection that is open over it.
     fn on_list_key(&mut self, code: KeyCode) -> Action {
         match (code, &self.open) {
-            (KeyCode::Left | KeyCode::Char('h'), Some(Open::Connection(_))) => self.turn_exchange(-1),
-            (KeyCode::Right | KeyCode::Char('l'), Some(Open::Connection(_))) => self.turn_exchange(1),
+            (KeyCode::Left | KeyCode::Char('h'), Some(Open::Connection(_))) => {
+                self.turn_exchange(-1)
+            }
+            (KeyCode::Right | KeyCode::Char('l'), Some(Open::Connection(_))) => {
+                self.turn_exchange(1)
+            }
             (KeyCode::Char('w'), Some(Open::Connection(_))) => {
                 self.exchange = None;
                 self.scroll = 0;
@@ -182,26 +188,39 @@ impl App {
         self.typing_filter = false;
     }
 
-    /// Drills down: to the selected listener or connection, to what a finding is about, to the connections of a thread.
+    /// Drills down: to the selected listener or connection, to what a finding is about, to the
+    /// connections of a thread.
     fn open_selected(&mut self) {
         let (Some(snapshot), None) = (&self.shown, &self.open) else { return };
         let mut served_by = None;
         match self.tab {
-            Tab::Queues => self.open = self.listeners.selected(snapshot).map(|it| Open::Listener(it.sock)),
+            Tab::Queues => {
+                self.open = self.listeners.selected(snapshot).map(|it| Open::Listener(it.sock))
+            }
             Tab::Connections => {
-                self.open = self.connections.selected(snapshot).map(|it| Open::Connection(Box::new(it.clone())));
+                self.open = self
+                    .connections
+                    .selected(snapshot)
+                    .map(|it| Open::Connection(Box::new(it.clone())));
             }
             Tab::Threads => served_by = self.threads.selected(snapshot).map(|thread| thread.tid),
-            Tab::Findings => match snapshot.findings.get(self.finding).map(|finding| subject(snapshot, finding)) {
-                Some(Subject::Listener(listener)) => self.open = Some(Open::Listener(listener.sock)),
-                Some(Subject::Connection(it)) => self.open = Some(Open::Connection(Box::new(it.clone()))),
-                Some(Subject::Process(thread)) => {
-                    self.threads.choose(thread.tid.into());
-                    self.threads.rebuild(snapshot);
-                    self.tab = Tab::Threads;
+            Tab::Findings => {
+                match snapshot.findings.get(self.finding).map(|finding| subject(snapshot, finding))
+                {
+                    Some(Subject::Listener(listener)) => {
+                        self.open = Some(Open::Listener(listener.sock))
+                    }
+                    Some(Subject::Connection(it)) => {
+                        self.open = Some(Open::Connection(Box::new(it.clone())))
+                    }
+                    Some(Subject::Process(thread)) => {
+                        self.threads.choose(thread.tid.into());
+                        self.threads.rebuild(snapshot);
+                        self.tab = Tab::Threads;
+                    }
+                    Some(Subject::Gone) | None => {}
                 }
-                Some(Subject::Gone) | None => {}
-            },
+            }
         }
         if let Some(tid) = served_by {
             self.show_tab(Tab::Connections);
@@ -216,7 +235,10 @@ impl App {
         let Some(Open::Connection(connection)) = &self.open else { return };
         let all = view::exchanges(connection);
         let shown = view::shown_exchange(connection, self.exchange);
-        let at = all.iter().position(|exchange| Some(exchange.seq) == shown.map(|shown| shown.seq)).unwrap_or(0);
+        let at = all
+            .iter()
+            .position(|exchange| Some(exchange.seq) == shown.map(|shown| shown.seq))
+            .unwrap_or(0);
         let to = at.saturating_add_signed(by).min(all.len().saturating_sub(1));
         self.exchange = all.get(to).map(|exchange| exchange.seq);
         self.scroll = 0;

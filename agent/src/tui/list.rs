@@ -107,7 +107,9 @@ impl<T: Item> Listing for List<T> {
     fn rebuild(&mut self, snapshot: &Snapshot) {
         let items = T::all(snapshot);
         let needle = self.filter.to_lowercase();
-        self.rows = (0..items.len()).filter(|&at| needle.is_empty() || items[at].matches(&needle)).collect();
+        self.rows = (0..items.len())
+            .filter(|&at| needle.is_empty() || items[at].matches(&needle))
+            .collect();
         if self.by != By::Known {
             self.rows.sort_by_cached_key(|&at| items[at].key(self.by));
         }
@@ -115,7 +117,8 @@ impl<T: Item> Listing for List<T> {
             self.rows.reverse();
         }
         let row_of = |id| self.rows.iter().position(|&at| items[at].id() == id);
-        let worst = || snapshot.findings.iter().take(FINDINGS).filter_map(T::subject).find_map(row_of);
+        let worst =
+            || snapshot.findings.iter().take(FINDINGS).filter_map(T::subject).find_map(row_of);
         self.cursor = self.chosen.map_or_else(worst, row_of).unwrap_or(0);
     }
 
@@ -172,7 +175,11 @@ impl<T: Item> Listing for List<T> {
 
 impl<T: Item> List<T> {
     /// The rows from `first` on.
-    pub(super) fn window<'a>(&'a self, snapshot: &'a Snapshot, first: usize) -> impl Iterator<Item = &'a T> {
+    pub(super) fn window<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        first: usize,
+    ) -> impl Iterator<Item = &'a T> {
         self.rows.iter().skip(first).filter_map(|&at| T::all(snapshot).get(at))
     }
 

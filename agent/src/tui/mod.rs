@@ -1,7 +1,8 @@
 //! The screen of `watch` and `replay`: renders snapshots and computes nothing beyond layout.
 //!
-//! The caller owns the loop. It takes the terminal with [`Guard::enter`], feeds [`App::update`] with snapshots and
-//! [`App::on_event`] with what comes from [`events`], does what the returned [`Action`] asks, and draws.
+//! The caller owns the loop. It takes the terminal with [`Guard::enter`], feeds [`App::update`]
+//! with snapshots and [`App::on_event`] with what comes from [`events`], does what the returned
+//! [`Action`] asks, and draws.
 
 mod app;
 mod events;

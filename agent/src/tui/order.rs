@@ -181,12 +181,14 @@ impl Item for ConnectionView {
         }
     }
 
-    /// The addresses, the process, its pid, the state, what the worst exchange's time went on, or "tid" and a thread.
+    /// The addresses, the process, its pid, the state, what the worst exchange's time went on, or
+    /// "tid" and a thread.
     fn matches(&self, needle: &str) -> bool {
         if let Some(Ok(tid)) = needle.strip_prefix(TID).map(str::parse) {
             return serves(tid, self);
         }
-        let kind = worst(self).and_then(|exchange| exchange.verdict).map(|verdict| verdict.kind.name());
+        let kind =
+            worst(self).and_then(|exchange| exchange.verdict).map(|verdict| verdict.kind.name());
         self.peer.to_string().contains(needle)
             || self.local.to_string().contains(needle)
             || self.comm.to_lowercase().contains(needle)
@@ -198,8 +200,17 @@ impl Item for ConnectionView {
 }
 
 impl Item for ThreadView {
-    const ORDERS: &'static [By] =
-        &[By::Known, By::Thread, By::Accepts, By::Reads, By::Writes, By::Busy, By::Waits, By::Asleep, By::Connections];
+    const ORDERS: &'static [By] = &[
+        By::Known,
+        By::Thread,
+        By::Accepts,
+        By::Reads,
+        By::Writes,
+        By::Busy,
+        By::Waits,
+        By::Asleep,
+        By::Connections,
+    ];
 
     const AS_GIVEN: &'static str = "busiest first";
 
@@ -229,14 +240,16 @@ impl Item for ThreadView {
     }
 
     fn matches(&self, needle: &str) -> bool {
-        self.comm.to_lowercase().contains(needle) || [self.pid, self.tid].iter().any(|id| id.to_string() == needle)
+        self.comm.to_lowercase().contains(needle)
+            || [self.pid, self.tid].iter().any(|id| id.to_string() == needle)
     }
 }
 
 /// With a thread's id behind it a filter for the connections that it serves.
 pub(super) const TID: &str = "tid ";
 
-/// The thread read or wrote the connection's last exchange, or accepted the connection if there was none.
+/// The thread read or wrote the connection's last exchange, or accepted the connection if there was
+/// none.
 pub(super) fn serves(tid: u32, connection: &ConnectionView) -> bool {
     match last(connection) {
         Some(exchange) => [exchange.read_tid, exchange.write_tid].contains(&Some(tid)),
@@ -257,7 +270,10 @@ pub(super) fn worst(connection: &ConnectionView) -> Option<&ExchangeView> {
 /// The slices of an exchange that count: all but a delayed ACK at its end, which held nobody.
 pub(super) fn counted(exchange: &ExchangeView) -> &[Slice] {
     let slices = exchange.slices.as_slice();
-    slices.split_last().filter(|(last, _)| last.kind == SliceKind::DelayedAck).map_or(slices, |(_, before)| before)
+    slices
+        .split_last()
+        .filter(|(last, _)| last.kind == SliceKind::DelayedAck)
+        .map_or(slices, |(_, before)| before)
 }
 
 /// How long an exchange took without that, µs.

@@ -9,15 +9,17 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use ratatui::{Frame, Terminal};
 use rustix::process::{Signal, kill_current_process_group};
 
 /// Full-screen mode is on. One for the process, as the terminal is.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Holds the terminal in full-screen mode: raw input, alternate screen, mouse reports. Dropping it, or a panic in any
-/// thread, gives the terminal back as it was.
+/// Holds the terminal in full-screen mode: raw input, alternate screen, mouse reports. Dropping it,
+/// or a panic in any thread, gives the terminal back as it was.
 pub struct Guard {
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
@@ -55,14 +57,16 @@ impl Guard {
         self.terminal.draw(draw).map(drop)
     }
 
-    /// Gives the terminal back, stops the whole job as Ctrl-Z does at a shell, and takes the terminal again once the
-    /// job continues. Call it from the process's main thread: there the stop is certain to come before the return.
+    /// Gives the terminal back, stops the whole job as Ctrl-Z does at a shell, and takes the
+    /// terminal again once the job continues. Call it from the process's main thread: there the
+    /// stop is certain to come before the return.
     ///
     /// # Errors
     /// When the signal can't be raised, or the terminal can't be taken again.
     pub fn suspend(&mut self) -> io::Result<()> {
         restore();
-        // The whole group, as the terminal would: a parent such as sudo must stop too for the shell to notice.
+        // The whole group, as the terminal would: a parent such as sudo must stop too for the shell
+        // to notice.
         kill_current_process_group(Signal::TSTP)?;
         enter()?;
         self.terminal.clear()
@@ -81,7 +85,8 @@ fn enter() -> io::Result<()> {
     execute!(stdout(), EnterAlternateScreen, EnableMouseCapture).inspect_err(|_| restore())
 }
 
-/// Gives the terminal back, once. Failures are left alone: there is nobody to tell, and nothing more to try.
+/// Gives the terminal back, once. Failures are left alone: there is nobody to tell, and nothing
+/// more to try.
 fn restore() {
     if ENTERED.swap(false, Ordering::SeqCst) {
         let _ = execute!(stdout(), DisableMouseCapture, LeaveAlternateScreen, Show);

@@ -1,11 +1,13 @@
-//! Text of the screen: escaping what came from outside, figures with units, fitting words into columns.
+//! Text of the screen: escaping what came from outside, figures with units, fitting words into
+//! columns.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 pub(super) use crate::report::{count as grouped, count_of};
 
-/// Makes outside text harmless on a terminal: what is not printable, or changes the direction of its neighbours,
-/// shows as its code point. Doing it twice changes nothing: notices and targets come escaped already.
+/// Makes outside text harmless on a terminal: what is not printable, or changes the direction of
+/// its neighbours, shows as its code point. Doing it twice changes nothing: notices and targets
+/// come escaped already.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -17,7 +19,8 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// A duration given in µs, in three digits or so, narrower than [`crate::report::duration_us`]: "80 µs", "1.2 ms", "412 ms", "1.20 s", "12 min".
+/// A duration given in µs, in three digits or so, narrower than [`crate::report::duration_us`]: "80
+/// µs", "1.2 ms", "412 ms", "1.20 s", "12 min".
 pub(super) fn duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),
@@ -53,7 +56,11 @@ pub(super) fn bytes(n: u64) -> String {
     while value >= 999.5 && unit + 1 < UNITS.len() {
         (value, unit) = (value / 1e3, unit + 1);
     }
-    if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+    if value < 9.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
 }
 
 /// A whole number in five characters or so, exact up to 99,999.
@@ -78,14 +85,22 @@ pub(super) fn rate(per_second: f64) -> String {
 /// A share of 1 as a percentage: one decimal below 10 %, none above.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    if percent > 0.0 && percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+    if percent > 0.0 && percent < 9.95 {
+        format!("{percent:.1} %")
+    } else {
+        format!("{percent:.0} %")
+    }
 }
 
 /// Time since the attach: "00:12", "1:02:03".
 pub(super) fn clock(us: u64) -> String {
     let seconds = us / 1_000_000;
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes:02}:{seconds:02}") }
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes:02}:{seconds:02}")
+    }
 }
 
 /// At most `width` columns of `text`; an ellipsis tells that there was more.
@@ -123,7 +138,8 @@ pub(super) fn right(text: &str, width: usize) -> String {
     " ".repeat(width - text.width()) + &text
 }
 
-/// `text` broken at spaces into lines of at most `width` columns; a word longer than a line is broken too.
+/// `text` broken at spaces into lines of at most `width` columns; a word longer than a line is
+/// broken too.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let (mut lines, mut line) = (Vec::new(), String::new());
@@ -138,7 +154,11 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         while rest.width() > width {
             let head = take_columns(rest, width);
             // A character wider than the line must not stop the loop.
-            let cut = if head.is_empty() { rest.chars().next().map_or(rest.len(), char::len_utf8) } else { head.len() };
+            let cut = if head.is_empty() {
+                rest.chars().next().map_or(rest.len(), char::len_utf8)
+            } else {
+                head.len()
+            };
             lines.push(rest[..cut].to_owned());
             rest = &rest[cut..];
         }
@@ -174,10 +194,12 @@ mod tests {
 
     #[test]
     fn durations_have_three_digits() {
-        let shown = [0, 80, 1_249, 9_960, 412_000, 999_600, 1_204_000, 12_340_000, 720_000_000].map(duration);
+        let shown = [0, 80, 1_249, 9_960, 412_000, 999_600, 1_204_000, 12_340_000, 720_000_000]
+            .map(duration);
         assert_eq!(
             shown,
-            ["0 µs", "80 µs", "1.2 ms", "10 ms", "412 ms", "1.00 s", "1.20 s", "12.3 s", "12 min"].map(String::from)
+            ["0 µs", "80 µs", "1.2 ms", "10 ms", "412 ms", "1.00 s", "1.20 s", "12.3 s", "12 min"]
+                .map(String::from)
         );
     }
 
@@ -197,7 +219,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"].map(String::from));
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"].map(String::from)
+        );
         assert_eq!(compact(1_234_567), "1,234k");
         assert_eq!([0.0, 0.4, 17.6].map(rate), ["0", "0.4", "18"].map(String::from));
     }

@@ -1,11 +1,13 @@
-//! Colours with a meaning. Each is repeated by a letter or a shape, so that nothing is lost without them.
+//! Colours with a meaning. Each is repeated by a letter or a shape, so that nothing is lost without
+//! them.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
 use crate::model::snapshot::{Owner, Severity};
 
-// The nearest of the 256 terminal colours to the palette of Okabe and Ito, which colour-blind people tell apart.
+// The nearest of the 256 terminal colours to the palette of Okabe and Ito, which colour-blind
+// people tell apart.
 const SKY_BLUE: Color = Color::Indexed(75);
 const ORANGE: Color = Color::Indexed(214);
 const BLUISH_GREEN: Color = Color::Indexed(43);
@@ -51,11 +53,16 @@ impl Theme {
     /// The mark that names whose doing something is.
     pub(super) fn badge(self, owner: Owner) -> Style {
         let style = Style::new().add_modifier(Modifier::BOLD);
-        if self.colour { style.fg(BLACK).bg(owner_colour(owner)) } else { style.add_modifier(Modifier::REVERSED) }
+        if self.colour {
+            style.fg(BLACK).bg(owner_colour(owner))
+        } else {
+            style.add_modifier(Modifier::REVERSED)
+        }
     }
 
-    /// A run of time that `owner` held, as a part of a bar: the letter, then blocks, or the letter all along where
-    /// there is no colour. The blocks leave a gap to the line above, lest the bars of a table run together.
+    /// A run of time that `owner` held, as a part of a bar: the letter, then blocks, or the letter
+    /// all along where there is no colour. The blocks leave a gap to the line above, lest the bars
+    /// of a table run together.
     pub(super) fn run(self, owner: Owner, cells: usize) -> Span<'static> {
         let letter = owner.letter().to_string();
         match cells {

@@ -32,7 +32,10 @@ fn of(parts: &[(SliceKind, u64, Option<u64>)], change: impl FnOnce(&mut Exchange
 
 /// The column of the first letter of `name` among the titles of the lanes.
 fn lane(lines: &[String], name: &str) -> usize {
-    let titles = lines.iter().find(|line| line.contains("PEER") && line.contains("KERNEL")).expect("the lanes' titles");
+    let titles = lines
+        .iter()
+        .find(|line| line.contains("PEER") && line.contains("KERNEL"))
+        .expect("the lanes' titles");
     titles[..titles.find(name).expect("a lane")].chars().count()
 }
 
@@ -65,7 +68,12 @@ fn the_opening_is_drawn_where_there_is_room() {
     let text = open(traffic::traffic(), "10.0.0.9").sized(100, 50).text();
     assert_shows(
         &text,
-        &["SYN; SYN-ACK goes back", "into the accept queue", "accept() by api-server", "6 exchanges, 5.30 s"],
+        &[
+            "SYN; SYN-ACK goes back",
+            "into the accept queue",
+            "accept() by api-server",
+            "6 exchanges, 5.30 s",
+        ],
     );
 }
 
@@ -79,7 +87,10 @@ fn a_first_exchange_has_its_opening_within() {
     ];
     let text = of(&parts, |_| {});
     assert_eq!(text.matches("SYN-ACK goes back").count(), 1, "{text}");
-    assert_shows(&text, &["connected, in the accept queue, until api-server called accept()", "1.20 s"]);
+    assert_shows(
+        &text,
+        &["connected, in the accept queue, until api-server called accept()", "1.20 s"],
+    );
 }
 
 #[test]
@@ -116,7 +127,10 @@ fn asleep_is_told_from_busy_and_from_no_cpu() {
         ],
         |_| {},
     );
-    assert_shows(&text, &["unread: reader-1 was asleep, on a CPU 100 µs of 50.0 ms", "could run, but got no CPU"]);
+    assert_shows(
+        &text,
+        &["unread: reader-1 was asleep, on a CPU 100 µs of 50.0 ms", "could run, but got no CPU"],
+    );
     assert_shows(&text, &["reader-1 worked, on a CPU 28.0 ms of 30.0 ms"]);
 }
 
@@ -125,7 +139,8 @@ fn a_request_without_an_answer_says_who_ended_it() {
     let told = |ended: Option<(Side, Ending)>, later: u64| {
         let mut snapshot = traffic::traffic();
         let now = snapshot.now_ns;
-        let mut asked = traffic::exchange(1, now - 1_000_000_000, &[(SliceKind::App, 300_000, Some(300))]);
+        let mut asked =
+            traffic::exchange(1, now - 1_000_000_000, &[(SliceKind::App, 300_000, Some(300))]);
         asked.response_bytes = 0;
         asked.unanswered = true;
         snapshot.connections = vec![traffic::connection(500, "10.9.9.9:1234", now, vec![asked])];
@@ -136,7 +151,10 @@ fn a_request_without_an_answer_says_who_ended_it() {
     };
     let text = told(Some((Side::Peer, Ending::Reset)), 0);
     assert_shows(&text, &["read() by reader-1", "RST, without an answer"]);
-    assert!(!text.contains("write()") && !text.contains("response,") && !text.contains("ACK of it all"), "{text}");
+    assert!(
+        !text.contains("write()") && !text.contains("response,") && !text.contains("ACK of it all"),
+        "{text}"
+    );
     assert_shows(&told(Some((Side::Peer, Ending::Fin)), 0), &["FIN, without an answer"]);
     assert_shows(&told(Some((Side::Local, Ending::Reset)), 0), &["closed without an answer"]);
     // What ended the connection is not what ended this one.
@@ -147,16 +165,28 @@ fn a_request_without_an_answer_says_who_ended_it() {
 #[test]
 fn a_call_inside_is_named() {
     let text = open(traffic::traffic(), "10.0.0.4").sized(120, 50).text();
-    assert_shows(&text, &["was asleep", "meanwhile it called :51022 → 10.0.0.5:5432 (exchange 18)"]);
+    assert_shows(
+        &text,
+        &["was asleep", "meanwhile it called :51022 → 10.0.0.5:5432 (exchange 18)"],
+    );
 }
 
 #[test]
 fn a_client_asks_first() {
     let text = open(traffic::traffic(), "5432").sized(120, 50).text();
-    let order = ["write() by reader-1", "request, 214 B", "until the peer answered", "response, 1.4 kB", "read() by"];
+    let order = [
+        "write() by reader-1",
+        "request, 214 B",
+        "until the peer answered",
+        "response, 1.4 kB",
+        "read() by",
+    ];
     let exchange = &text[text.find("WHAT HAPPENED").expect("the lanes")..];
     let exchange = &exchange[exchange.find("connected").expect("the opening")..];
-    let at: Vec<_> = order.iter().map(|part| exchange.find(part).unwrap_or_else(|| panic!("{part}\n{text}"))).collect();
+    let at: Vec<_> = order
+        .iter()
+        .map(|part| exchange.find(part).unwrap_or_else(|| panic!("{part}\n{text}")))
+        .collect();
     assert!(at.is_sorted(), "{at:?}\n{text}");
 }
 
@@ -178,9 +208,13 @@ fn a_connection_that_is_gone_stays_on_screen() {
 #[test]
 fn no_exchange_and_an_opening_not_seen_are_told() {
     let mut snapshot = traffic::traffic();
-    let leak = snapshot.connections.iter_mut().find(|connection| connection.state == TcpState::CloseWait);
+    let leak =
+        snapshot.connections.iter_mut().find(|connection| connection.state == TcpState::CloseWait);
     leak.expect("the leak").midway = true;
-    assert_shows(&open(snapshot, "10.0.0.8").text(), &["no exchange yet", "open before the watch began", "close-wait"]);
+    assert_shows(
+        &open(snapshot, "10.0.0.8").text(),
+        &["no exchange yet", "open before the watch began", "close-wait"],
+    );
 }
 
 #[test]
@@ -228,7 +262,10 @@ fn every_kind_of_slice_has_a_sentence_and_scrolls_into_view() {
             "receive window was",
         ];
         assert_shows(&seen, &wanted);
-        assert_shows(&seen, &["spaced the segments", "delayed its ACK", "segment was lost", "nobody can vouch"]);
+        assert_shows(
+            &seen,
+            &["spaced the segments", "delayed its ACK", "segment was lost", "nobody can vouch"],
+        );
     }
 }
 
@@ -245,7 +282,11 @@ fn hostile_names_reach_no_terminal() {
     snapshot.findings[0].fix = hostile.to_owned();
     for size in [(80, 24), (160, 50)] {
         let mut screen = Screen::new(snapshot.clone()).sized(size.0, size.1);
-        for key in "12345".chars().map(KeyCode::Char).chain([KeyCode::Enter, KeyCode::Char('2'), KeyCode::Enter]) {
+        for key in "12345".chars().map(KeyCode::Char).chain([
+            KeyCode::Enter,
+            KeyCode::Char('2'),
+            KeyCode::Enter,
+        ]) {
             screen.key(key);
             let text = screen.text();
             assert!(!text.contains(['\x1b', '\u{202e}']), "{text:?}");
@@ -256,8 +297,11 @@ fn hostile_names_reach_no_terminal() {
 
 #[test]
 fn an_ack_that_nobody_waited_for_counts_for_nobody() {
-    let parts =
-        [(SliceKind::App, 400, Some(390)), (SliceKind::AckWait, 100, None), (SliceKind::DelayedAck, 40_000, None)];
+    let parts = [
+        (SliceKind::App, 400, Some(390)),
+        (SliceKind::AckWait, 100, None),
+        (SliceKind::DelayedAck, 40_000, None),
+    ];
     let text = of(&parts, |_| {});
     let wanted = [
         "exchange 1, the worst: 500 µs =  A  400 µs +  N  100 µs; 40.0 ms of delayed ACK held nobody",
@@ -270,7 +314,11 @@ fn an_ack_that_nobody_waited_for_counts_for_nobody() {
 #[test]
 fn absurd_figures_of_a_broken_recording_draw() {
     let most = u64::MAX;
-    let parts = [(SliceKind::App, 1, Some(1)), (SliceKind::AckWait, 1, None), (SliceKind::DelayedAck, 1, None)];
+    let parts = [
+        (SliceKind::App, 1, Some(1)),
+        (SliceKind::AckWait, 1, None),
+        (SliceKind::DelayedAck, 1, None),
+    ];
     let mut snapshot = traffic::traffic();
     let mut exchange = traffic::exchange(u32::MAX, 0, &parts);
     for slice in &mut exchange.slices {
@@ -278,12 +326,15 @@ fn absurd_figures_of_a_broken_recording_draw() {
     }
     (exchange.request_bytes, exchange.response_bytes, exchange.total_us) = (most, most, most);
     let connection = &mut snapshot.connections[0];
-    (connection.recent, connection.worst, connection.current) = (vec![exchange.clone()], None, Some(exchange));
-    (connection.since_ns, connection.exchanges, connection.bytes_in, connection.retransmits) = (most, most, most, most);
+    (connection.recent, connection.worst, connection.current) =
+        (vec![exchange.clone()], None, Some(exchange));
+    (connection.since_ns, connection.exchanges, connection.bytes_in, connection.retransmits) =
+        (most, most, most, most);
     (connection.times.app_us, connection.times.kernel_us) = (most, most);
     (snapshot.times.app_us, snapshot.times.peer_us) = (most, most);
     for thread in &mut snapshot.threads {
-        (thread.busy, thread.waits, thread.asleep) = (Some(f64::NAN), Some(f64::INFINITY), Some(-1.0));
+        (thread.busy, thread.waits, thread.asleep) =
+            (Some(f64::NAN), Some(f64::INFINITY), Some(-1.0));
         (thread.reads, thread.connections) = (f64::NAN, u32::MAX);
     }
     for (width, height) in [(80, 24), (160, 50)] {
@@ -316,6 +367,9 @@ fn time_spent_upstream_and_what_is_no_request_are_said() {
     let line = RequestLine { method: "GET".into(), path: "/a\u{1b}[31m".into() };
     snapshot.connections.iter_mut().for_each(|one| one.first_request = Some(line.clone()));
     let text = open(snapshot, "10.0.0.4").sized(160, 50).text();
-    assert_shows(&text, &["the kernel sees one byte stream, the app sees N requests", "began with GET /a"]);
+    assert_shows(
+        &text,
+        &["the kernel sees one byte stream, the app sees N requests", "began with GET /a"],
+    );
     assert!(!text.contains('\u{1b}'), "paths are escaped");
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use backscope::model::snapshot::{ProxySide, ProxyView, Reuse, SliceKind, Snapshot, Spreading, UpstreamView, WaitView};
+use backscope::model::snapshot::{
+    ProxySide, ProxyView, Reuse, SliceKind, Snapshot, Spreading, UpstreamView, WaitView,
+};
 use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEventKind as Mouse};
 
 use super::{Screen, assert_shows, traffic};
@@ -21,7 +23,8 @@ fn many(count: u64) -> Snapshot {
     snapshot.findings.clear();
     snapshot.connections = (0..count)
         .map(|at| {
-            let exchange = traffic::exchange(1, now - 1_000_000, &[(SliceKind::App, 100 + at, None)]);
+            let exchange =
+                traffic::exchange(1, now - 1_000_000, &[(SliceKind::App, 100 + at, None)]);
             let peer = format!("10.0.{}.{}:40000", at / 250, at % 250);
             traffic::connection(1_000 + at, &peer, now, vec![exchange])
         })
@@ -56,8 +59,15 @@ fn the_screen_tells_who_held_the_time_and_what_to_change() {
 fn wider_terminals_have_more_columns() {
     let small = connections(traffic::traffic()).text();
     let large = connections(traffic::traffic()).sized(160, 50).text();
-    for more in ["THREAD", "RECENT ONES", "RESENT", "▲3", "close-wait", "WHERE ITS TIME WENT", "write() ×2 by reader-1"]
-    {
+    for more in [
+        "THREAD",
+        "RECENT ONES",
+        "RESENT",
+        "▲3",
+        "close-wait",
+        "WHERE ITS TIME WENT",
+        "write() ×2 by reader-1",
+    ] {
         assert!(!small.contains(&format!(" {more} ")) && large.contains(more), "{more}\n{large}");
     }
 }
@@ -92,7 +102,8 @@ fn a_click_on_a_title_sorts_and_another_turns_the_order() {
 
 #[test]
 fn a_filter_finds_addresses_threads_states_and_kinds() {
-    for (needle, found) in [("10.0.0.9", "1 of 12"), ("c-wait", "0 of 12"), ("close", "2 of 12"), ("nagle", "1 of 12")]
+    for (needle, found) in
+        [("10.0.0.9", "1 of 12"), ("c-wait", "0 of 12"), ("close", "2 of 12"), ("nagle", "1 of 12")]
     {
         let mut screen = connections(traffic::traffic());
         screen.key(KeyCode::Char('/'));
@@ -136,7 +147,10 @@ fn no_connection_is_explained() {
     snapshot.connections_open = 0;
     assert_shows(&connections(snapshot.clone()).text(), &["No connection yet."]);
     snapshot.connections_open = 7;
-    assert_shows(&connections(snapshot).text(), &["7 connections are open; nothing is known of their time."]);
+    assert_shows(
+        &connections(snapshot).text(),
+        &["7 connections are open; nothing is known of their time."],
+    );
 }
 
 #[test]
@@ -144,7 +158,11 @@ fn the_first_screen_tells_of_what_is_wrong_on_a_connection() {
     let text = Screen::new(traffic::traffic()).text();
     assert_shows(
         &text,
-        &["▸0.0.0.0:8080", "Nagle and the peer's delayed ACK held 9 responses", " K  the kernel's doing"],
+        &[
+            "▸0.0.0.0:8080",
+            "Nagle and the peer's delayed ACK held 9 responses",
+            " K  the kernel's doing",
+        ],
     );
 }
 
@@ -184,7 +202,14 @@ fn proxied() -> Snapshot {
         peer: SocketAddr::from(([10, 0, 1, 1], port)),
         side: side(4, 500),
         share: 0.25,
-        time: WaitView { p50: us, p90: us, p99: 2 * us, max: 2 * us, count: 500, ..WaitView::default() },
+        time: WaitView {
+            p50: us,
+            p90: us,
+            p99: 2 * us,
+            max: 2 * us,
+            count: 500,
+            ..WaitView::default()
+        },
         slow,
         connect_fails: 0,
     };
@@ -212,12 +237,19 @@ fn proxied() -> Snapshot {
 fn the_slow_upstream_of_a_proxy_comes_first_and_is_marked() {
     for (width, height) in [(80, 24), (100, 30), (160, 50)] {
         let text = connections(proxied()).sized(width, height).text();
-        let wanted = ["2,000 requests on 6 connections → 2,000 calls", "balanced per request", "10.0.1.1:9004"];
+        let wanted = [
+            "2,000 requests on 6 connections → 2,000 calls",
+            "balanced per request",
+            "10.0.1.1:9004",
+        ];
         assert_shows(&text, &wanted);
         let line = |what: &str| text.lines().position(|line| line.contains(what));
         assert!(line("10.0.1.1:9004") < line("10.0.1.1:9001"), "{text}");
         let marked: Vec<&str> = text.lines().filter(|line| line.contains("◀ slow")).collect();
-        assert!(marked.len() == 1 && marked[0].contains("9004") && marked[0].contains("40 ms"), "{text}");
+        assert!(
+            marked.len() == 1 && marked[0].contains("9004") && marked[0].contains("40 ms"),
+            "{text}"
+        );
         assert!(!text.contains('\u{1b}'), "names are escaped");
     }
     assert!(!connections(traffic::traffic()).sized(100, 30).text().contains("PROXY"));

@@ -17,12 +17,18 @@ struct Study {
 impl Study {
     /// The lesson of that name, or the list.
     fn new(theme: Theme, name: Option<&str>) -> Self {
-        let at = name.map(|name| learn::all().iter().position(|entry| entry.slug == name).expect("a lesson"));
-        Self { app: LessonApp::new(theme, lessons(), Progress::default(), at, false), size: (80, 24) }
+        let at = name.map(|name| {
+            learn::all().iter().position(|entry| entry.slug == name).expect("a lesson")
+        });
+        Self {
+            app: LessonApp::new(theme, lessons(), Progress::default(), at, false),
+            size: (80, 24),
+        }
     }
 
     fn text(&mut self) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(self.size.0, self.size.1)).expect("a buffer");
+        let mut terminal =
+            Terminal::new(TestBackend::new(self.size.0, self.size.1)).expect("a buffer");
         terminal.draw(|frame| self.app.draw(frame)).expect("a buffer");
         let buffer = terminal.backend().buffer();
         let line = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
@@ -36,7 +42,9 @@ impl Study {
     /// Predicts and plays the recording.
     fn run(&mut self, answer: char) {
         self.key(KeyCode::Char(answer));
-        let LessonAction::Run { lesson, round } = self.key(KeyCode::Enter) else { panic!("nothing is run") };
+        let LessonAction::Run { lesson, round } = self.key(KeyCode::Enter) else {
+            panic!("nothing is run")
+        };
         self.app.ran(Ok(outcome(lesson, round)));
     }
 }
@@ -58,7 +66,15 @@ fn lessons_done(done: usize) -> String {
 #[test]
 fn a_question_is_asked_before_anything_runs() {
     let mut study = Study::new(Theme::colour(), Some("accept-queue"));
-    let wanted = ["LESSON 38", "step 1 of 4", "Welcome", "listen(fd, 2)", "a) 0", "d) 10", "what do you predict?"];
+    let wanted = [
+        "LESSON 38",
+        "step 1 of 4",
+        "Welcome",
+        "listen(fd, 2)",
+        "a) 0",
+        "d) 10",
+        "what do you predict?",
+    ];
     assert_shows(&study.text(), &wanted);
     assert_eq!(study.key(KeyCode::Enter), LessonAction::Redraw);
     assert_shows(&study.text(), &["predict first"]);
@@ -100,7 +116,14 @@ fn the_evidence_is_one_key_away() {
     study.run('c');
     assert_shows(&study.text(), &["Nagle: 4 B not yet acknowledged held 200 B", " K "]);
     study.key(KeyCode::Char('e'));
-    let wanted = ["FACTS", "who held most of the request's time", "CLAIMS", "✓", "WHAT RAN", "client: answered 10"];
+    let wanted = [
+        "FACTS",
+        "who held most of the request's time",
+        "CLAIMS",
+        "✓",
+        "WHAT RAN",
+        "client: answered 10",
+    ];
     assert_shows(&study.text(), &wanted);
     study.key(KeyCode::Esc);
     assert_shows(&study.text(), &["MEASURED JUST NOW"]);
@@ -139,13 +162,17 @@ fn what_the_text_claims_and_the_run_denies_is_said() {
     let lesson = Lesson::parse(entry.slug, &text, entry.check).expect("a lesson");
     let evidence = learn::recorded(entry.recordings[0]).expect("a recording");
     let outcome = learn::judge(&lesson, 0, evidence, false);
-    let mut app = LessonApp::new(Theme::colour(), vec![lesson], Progress::default(), Some(0), false);
+    let mut app =
+        LessonApp::new(Theme::colour(), vec![lesson], Progress::default(), Some(0), false);
     for key in [KeyCode::Char('a'), KeyCode::Enter] {
         app.on_event(&Event::Key(KeyEvent::new(key, KeyModifiers::NONE)));
     }
     app.ran(Ok(outcome));
     let mut study = Study { app, size: (80, 40) };
-    assert_shows(&study.text(), &["▲ This run is not as the lesson's text says", "says 11, measured 10"]);
+    assert_shows(
+        &study.text(),
+        &["▲ This run is not as the lesson's text says", "says 11, measured 10"],
+    );
 }
 
 #[test]
@@ -161,7 +188,13 @@ fn every_lesson_fits_every_screen() {
                 assert_eq!(study.key(KeyCode::Enter), LessonAction::Run { lesson: at, round: 0 });
                 study.text();
                 study.app.ran(Ok(outcome.clone()));
-                for key in [KeyCode::Enter, KeyCode::Char('e'), KeyCode::Down, KeyCode::Esc, KeyCode::PageUp] {
+                for key in [
+                    KeyCode::Enter,
+                    KeyCode::Char('e'),
+                    KeyCode::Down,
+                    KeyCode::Esc,
+                    KeyCode::PageUp,
+                ] {
                     study.text();
                     study.key(key);
                 }

@@ -16,7 +16,9 @@ use backscope::tui::{Action, App, Theme};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind as Mouse};
+use ratatui::crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind as Mouse,
+};
 
 /// An app and the size of its terminal.
 struct Screen {
@@ -37,7 +39,8 @@ impl Screen {
     }
 
     fn buffer(&mut self) -> Buffer {
-        let mut terminal = Terminal::new(TestBackend::new(self.size.0, self.size.1)).expect("a buffer");
+        let mut terminal =
+            Terminal::new(TestBackend::new(self.size.0, self.size.1)).expect("a buffer");
         terminal.draw(|frame| self.app.draw(frame)).expect("a buffer");
         terminal.backend().buffer().clone()
     }
@@ -63,7 +66,12 @@ impl Screen {
     }
 
     fn mouse(&mut self, kind: Mouse, column: u16, row: u16) {
-        self.app.on_event(Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+        self.app.on_event(Event::Mouse(MouseEvent {
+            kind,
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        }));
     }
 
     /// The row with the selection's mark.

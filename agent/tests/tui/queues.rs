@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use backscope::model::snapshot::Snapshot;
 use backscope::tui::{Action, App, Playback, Theme};
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind as Mouse};
+use ratatui::crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind as Mouse,
+};
 use ratatui::style::Color;
 
 use super::{Screen, assert_shows, scene, traffic};
@@ -13,7 +15,7 @@ fn healthy() -> Snapshot {
     let mut snapshot = scene::incident();
     snapshot.findings.clear();
     snapshot.listeners.remove(0);
-    snapshot.stream.retain(|entry| entry.listener == 2);
+    snapshot.event_log.retain(|entry| entry.listener == 2);
     snapshot
 }
 
@@ -37,10 +39,19 @@ fn many(count: u32) -> Snapshot {
 fn a_replay_says_where_it_is_and_what_is_damaged() {
     let mut screen = Screen::new(scene::incident());
     assert!(!screen.text().contains("damaged"));
-    let playback =
-        Playback { playing: true, position_us: 12_000_000, length_us: 3_600_000_000, speed: 0.25, damages: 2 };
+    let playback = Playback {
+        playing: true,
+        position_us: 12_000_000,
+        length_us: 3_600_000_000,
+        speed: 0.25,
+        damages: 2,
+    };
     screen.app.set_playback(playback);
-    assert!(screen.lines()[1].contains("▶ 00:12 / 1:00:00 ×0.25  ▲ damaged"), "{}", screen.lines()[1]);
+    assert!(
+        screen.lines()[1].contains("▶ 00:12 / 1:00:00 ×0.25  ▲ damaged"),
+        "{}",
+        screen.lines()[1]
+    );
     screen.app.set_playback(Playback { playing: false, damages: 0, ..playback });
     assert!(screen.lines()[1].contains("‖ 00:12 / 1:00:00 ×0.25"), "{}", screen.lines()[1]);
     screen.key(KeyCode::Char('?'));
@@ -76,8 +87,14 @@ fn wider_and_higher_terminals_show_more() {
     for more in ["api-server 4242   ", "QUEUED/s", "SYN-ACKs resent", "as fd 9", "refused/s"] {
         assert!(!small.contains(more) && large.contains(more), "{more}\n{large}");
     }
-    let entries = |text: &str| text.matches("● accept").count() + text.matches("▲ overflow").count();
-    assert!(entries(&small) >= 4 && entries(&large) >= 20, "{} and {}", entries(&small), entries(&large));
+    let entries =
+        |text: &str| text.matches("● accept").count() + text.matches("▲ overflow").count();
+    assert!(
+        entries(&small) >= 4 && entries(&large) >= 20,
+        "{} and {}",
+        entries(&small),
+        entries(&large)
+    );
 }
 
 #[test]
@@ -85,7 +102,14 @@ fn every_size_draws_every_view() {
     for width in (1..240).step_by(7) {
         for height in [1, 5, 23, 24, 25, 31, 60, 120] {
             let mut screen = Screen::new(traffic::traffic()).sized(width, height);
-            let keys = [KeyCode::Null, KeyCode::Tab, KeyCode::Enter, KeyCode::Tab, KeyCode::Tab, KeyCode::Enter];
+            let keys = [
+                KeyCode::Null,
+                KeyCode::Tab,
+                KeyCode::Enter,
+                KeyCode::Tab,
+                KeyCode::Tab,
+                KeyCode::Enter,
+            ];
             for key in keys.into_iter().chain([KeyCode::Char('?')]) {
                 screen.key(key);
                 assert!(!screen.text().trim().is_empty(), "{width} × {height}");
@@ -105,9 +129,19 @@ fn without_colour_nothing_is_coloured_and_nothing_is_lost() {
     let mut screen = Screen::new(scene::incident());
     screen.app = App::new(Theme::plain());
     screen.app.update(scene::incident());
-    assert_shows(&screen.text(), &["▲132 +18/s", " A  the app's doing", "K kernel", "N network", "P peer"]);
+    assert_shows(
+        &screen.text(),
+        &["▲132 +18/s", " A  the app's doing", "K kernel", "N network", "P peer"],
+    );
     screen.app.update(traffic::traffic());
-    let keys = [KeyCode::Char('s'), KeyCode::Tab, KeyCode::Enter, KeyCode::Tab, KeyCode::Tab, KeyCode::Enter];
+    let keys = [
+        KeyCode::Char('s'),
+        KeyCode::Tab,
+        KeyCode::Enter,
+        KeyCode::Tab,
+        KeyCode::Tab,
+        KeyCode::Enter,
+    ];
     for key in keys.into_iter().chain([KeyCode::Char('?')]) {
         screen.key(key);
         for cell in screen.buffer().content() {
@@ -120,7 +154,11 @@ fn without_colour_nothing_is_coloured_and_nothing_is_lost() {
 fn red_is_for_loss_alone() {
     let reds = |snapshot| {
         let buffer = Screen::new(snapshot).sized(160, 50).buffer();
-        buffer.content().iter().filter(|cell| cell.fg == Color::Indexed(203) || cell.bg == Color::Indexed(203)).count()
+        buffer
+            .content()
+            .iter()
+            .filter(|cell| cell.fg == Color::Indexed(203) || cell.bg == Color::Indexed(203))
+            .count()
     };
     assert_eq!(reds(healthy()), 0);
     let mut full = healthy();
@@ -143,7 +181,11 @@ fn health_looks_healthy() {
     let text = Screen::new(healthy()).text();
     assert_shows(
         &text,
-        &["✔ Nothing is refused; the longest wait was 80 µs.", "none waits for accept()", "FINDINGS 0"],
+        &[
+            "✔ Nothing is refused; the longest wait was 80 µs.",
+            "none waits for accept()",
+            "FINDINGS 0",
+        ],
     );
     assert!(!text.contains('▲'), "{text}");
 }
@@ -157,7 +199,10 @@ fn no_listener_yet_is_explained() {
         &Screen::new(snapshot).text(),
         &["No listening socket yet.", "4242 (python3) has no listening socket yet"],
     );
-    assert_shows(&Screen { app: App::new(Theme::plain()), size: (80, 24) }.text(), &["Reading the kernel's figures"]);
+    assert_shows(
+        &Screen { app: App::new(Theme::plain()), size: (80, 24) }.text(),
+        &["Reading the kernel's figures"],
+    );
 }
 
 #[test]
@@ -170,7 +215,11 @@ fn connections_that_nobody_accepts_are_explained() {
     let text = Screen::new(snapshot).text();
     assert_shows(
         &text,
-        &["3 connections have arrived; none has been accepted.", "no thread has called accept() yet", "–"],
+        &[
+            "3 connections have arrived; none has been accepted.",
+            "no thread has called accept() yet",
+            "–",
+        ],
     );
 }
 
@@ -287,14 +336,20 @@ fn a_pause_freezes_the_screen_and_the_end_of_it_shows_the_newest() {
 fn enter_drills_down_and_esc_comes_back() {
     let mut screen = Screen::new(scene::incident());
     screen.key(KeyCode::Enter);
-    assert_shows(&screen.text(), &["accept-queue-overflow", "Evidence", "overflows per second", "Esc back"]);
+    assert_shows(
+        &screen.text(),
+        &["accept-queue-overflow", "Evidence", "overflows per second", "Esc back"],
+    );
     let mut seen = String::new();
     screen.key(KeyCode::Home);
     for _ in 0..40 {
         seen.push_str(&screen.text());
         screen.key(KeyCode::Down);
     }
-    assert_shows(&seen, &["0.1–1 s", "THREADS THAT ACCEPT", "ACKs refused", "gone unaccepted", "● accept"]);
+    assert_shows(
+        &seen,
+        &["0.1–1 s", "THREADS THAT ACCEPT", "ACKs refused", "gone unaccepted", "● accept"],
+    );
     assert!(!seen.contains("taken by metrics"), "the stream of another listener");
     screen.key(KeyCode::Esc);
     assert_shows(&screen.text(), &["LISTENER", "127.0.0.1:9090"]);
@@ -371,9 +426,13 @@ fn unix_listeners_stand_under_those_of_tcp() {
         refused: None,
     };
     let mut snapshot = healthy();
-    snapshot.unix = vec![unix("/run/a.sock", 0, 128), unix("/run/b.sock", 5, 4), unix("/run/c.sock", 2, 9)];
+    snapshot.unix =
+        vec![unix("/run/a.sock", 0, 128), unix("/run/b.sock", 5, 4), unix("/run/c.sock", 2, 9)];
     let mut screen = Screen::new(snapshot.clone());
-    assert_shows(&screen.text(), &["UNIX LISTENER", "/run/b.sock", "▲5/4", "php-fpm 812 +1", "/run/c.sock", "+1 more"]);
+    assert_shows(
+        &screen.text(),
+        &["UNIX LISTENER", "/run/b.sock", "▲5/4", "php-fpm 812 +1", "/run/c.sock", "+1 more"],
+    );
     assert!(!screen.text().contains("/run/a.sock"), "those with most going on are there");
     snapshot.listeners.clear();
     assert_shows(&Screen::new(snapshot).text(), &["▲5/4", "No TCP socket listens yet."]);

@@ -21,7 +21,10 @@ fn the_skew_is_seen() {
         row.matches('█').count()
     };
     assert!(full("reader-1 4244 ") >= 6 && full("reader-2 4245") == 0, "{}", lines.join("\n"));
-    assert_shows(&lines.join("\n"), &["api-server 4242          12", "CONNECTIONS OF reader-1 4244"]);
+    assert_shows(
+        &lines.join("\n"),
+        &["api-server 4242          12", "CONNECTIONS OF reader-1 4244"],
+    );
 }
 
 #[test]
@@ -82,7 +85,10 @@ fn a_finding_on_the_process_stands_under_its_threads() {
 #[test]
 fn the_pattern_stands_over_the_threads() {
     let lines = threads().lines();
-    let at = lines.iter().position(|line| line.starts_with(" PATTERN  acceptor + readers (0.97)")).expect("a headline");
+    let at = lines
+        .iter()
+        .position(|line| line.starts_with(" PATTERN  acceptor + readers (0.97)"))
+        .expect("a headline");
     assert_shows(&lines[at], &["threads, event-loop"]);
     assert_shows(&lines[at + 1], &["1 thread accepts, 4 read and write, hand-off 38 µs"]);
     assert_shows(&lines[at + 2], &["THREAD", "ACCEPT/s"]);
@@ -98,7 +104,10 @@ fn a_wide_screen_says_who_is_uneven_and_a_tall_one_why_it_is_so_called() {
     let lines: Vec<&str> = text.lines().collect();
     let head = lines.iter().find(|line| line.starts_with(" PATTERN")).expect("a headline");
     assert_shows(head, &["hand-off 38 µs", "← uneven: 4244"]);
-    assert_shows(&text, &["← uneven", "118 of 118 connections: served by a thread that does not accept"]);
+    assert_shows(
+        &text,
+        &["← uneven", "118 of 118 connections: served by a thread that does not accept"],
+    );
 }
 
 #[test]

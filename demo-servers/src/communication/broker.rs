@@ -1,4 +1,5 @@
-//! Publish and subscribe: whoever has something to say tells the broker, and need not know who hears it.
+//! Publish and subscribe: whoever has something to say tells the broker, and need not know who
+//! hears it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -36,8 +37,8 @@ pub struct Options {
     pub queue: u32,
 }
 
-/// Serves until signalled: `SUB TOPIC` is answered with `OK` and then `MSG TEXT` for each message, or `LOST N`;
-/// `PUB TOPIC TEXT` with `OK N`, the number of those who hear it.
+/// Serves until signalled: `SUB TOPIC` is answered with `OK` and then `MSG TEXT` for each message,
+/// or `LOST N`; `PUB TOPIC TEXT` with `OK N`, the number of those who hear it.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     run_server("broker", async {
         let listener = listen(&options.listen)?;
@@ -66,7 +67,9 @@ impl Broker {
         let mut subscriptions = tokio::task::JoinSet::new();
         loop {
             let mut line = String::new();
-            if (&mut input).take(LONGEST_LINE).read_line(&mut line).await? == 0 || !line.ends_with('\n') {
+            if (&mut input).take(LONGEST_LINE).read_line(&mut line).await? == 0
+                || !line.ends_with('\n')
+            {
                 return Ok(());
             }
             let mut words = line.trim_end().splitn(3, ' ');
@@ -80,7 +83,9 @@ impl Broker {
                     }
                     None => "ERR too many topics\n".to_owned(),
                 },
-                (Some("PUB"), Some(topic), Some(text)) => format!("OK {}\n", self.publish(topic, text)),
+                (Some("PUB"), Some(topic), Some(text)) => {
+                    format!("OK {}\n", self.publish(topic, text))
+                }
                 _ => "ERR say `SUB TOPIC` or `PUB TOPIC TEXT`\n".to_owned(),
             };
             output.lock().await.write_all(answer.as_bytes()).await?;
@@ -95,7 +100,12 @@ impl Broker {
         if topics.len() >= MOST_TOPICS && !topics.contains_key(topic) {
             return None;
         }
-        Some(topics.entry(topic.to_owned()).or_insert_with(|| broadcast::Sender::new(self.queue)).subscribe())
+        Some(
+            topics
+                .entry(topic.to_owned())
+                .or_insert_with(|| broadcast::Sender::new(self.queue))
+                .subscribe(),
+        )
     }
 
     /// Returns how many hear it. A topic that nobody hears is no topic.
@@ -163,17 +173,23 @@ struct Progress {
 type Connection = BufReader<TcpStream>;
 
 impl PubSubOptions {
-    /// Publishes and hears. The latency is that of messages, from publisher to subscriber. Facts: `published`,
-    /// `delivered`, `lost` (deliveries that the broker gave up).
+    /// Publishes and hears. The latency is that of messages, from publisher to subscriber. Facts:
+    /// `published`, `delivered`, `lost` (deliveries that the broker gave up).
     pub(crate) fn run(&self, broker: SocketAddr, stop: &Stop) -> Report {
-        let progress = &Progress { publishing: AtomicU64::new(self.publishers.into()), ..Progress::default() };
+        let progress =
+            &Progress { publishing: AtomicU64::new(self.publishers.into()), ..Progress::default() };
         Tasks::run(stop, async |tasks| {
             ["published", "delivered", "lost"].into_iter().for_each(|fact| tasks.add(fact, 0));
             let subscribers = tasks.each(self.subscribers.into(), async |number| {
-                tasks.unless_stopped(self.subscribe(broker, number, tasks, progress)).await.unwrap_or(Ok(()))
+                tasks
+                    .unless_stopped(self.subscribe(broker, number, tasks, progress))
+                    .await
+                    .unwrap_or(Ok(()))
             });
             let publishers = tasks.each(self.publishers.into(), async |_| {
-                while tasks.go_on() && progress.subscribed.load(Ordering::Relaxed) < self.subscribers.into() {
+                while tasks.go_on()
+                    && progress.subscribed.load(Ordering::Relaxed) < self.subscribers.into()
+                {
                     tasks.sleep(Duration::from_millis(5)).await;
                 }
                 self.publish(broker, tasks, progress).await?;
@@ -196,14 +212,21 @@ impl PubSubOptions {
     async fn ask(&self, connection: &mut Connection, line: &str) -> Result<String, String> {
         in_time("sending", self.timeout, connection.get_mut().write_all(line.as_bytes())).await?;
         let mut answer = String::new();
-        match in_time("waiting for an answer", self.timeout, connection.read_line(&mut answer)).await? {
+        match in_time("waiting for an answer", self.timeout, connection.read_line(&mut answer))
+            .await?
+        {
             0 => Err("waiting for an answer: the server closed".to_owned()),
             _ if answer.starts_with("OK") => Ok(answer),
             _ => Err("refused".to_owned()),
         }
     }
 
-    async fn publish(&self, broker: SocketAddr, tasks: &Tasks<'_>, progress: &Progress) -> Result<(), String> {
+    async fn publish(
+        &self,
+        broker: SocketAddr,
+        tasks: &Tasks<'_>,
+        progress: &Progress,
+    ) -> Result<(), String> {
         let mut connection = self.connect(broker, tasks).await?;
         for number in 1.. {
             let topic = (number - 1) % u64::from(self.topics);
@@ -212,7 +235,11 @@ impl PubSubOptions {
             let answer = self.ask(&mut connection, &format!("PUB topic-{topic} {text}\n")).await?;
             tasks.count(|report| report.answered += 1);
             tasks.add("published", 1);
-            let promised = answer.trim_end().strip_prefix("OK ").and_then(|count| count.parse().ok()).unwrap_or(0);
+            let promised = answer
+                .trim_end()
+                .strip_prefix("OK ")
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(0);
             progress.promised.fetch_add(promised, Ordering::Relaxed);
             if number == self.messages || !tasks.sleep(self.pause).await {
                 break;
@@ -237,12 +264,18 @@ impl PubSubOptions {
         let mut quiet_since = Instant::now();
         loop {
             // next_line may be dropped while it waits: nothing is lost.
-            let line = match tokio::time::timeout(Duration::from_millis(20), lines.next_line()).await {
-                Ok(Ok(Some(line))) => line,
-                Ok(_) => return Err("waiting for messages: the server closed".to_owned()),
-                Err(_) if progress.is_complete() || progress.has_ended() && quiet_since.elapsed() > SETTLE => break,
-                Err(_) => continue,
-            };
+            let line =
+                match tokio::time::timeout(Duration::from_millis(20), lines.next_line()).await {
+                    Ok(Ok(Some(line))) => line,
+                    Ok(_) => return Err("waiting for messages: the server closed".to_owned()),
+                    Err(_)
+                        if progress.is_complete()
+                            || progress.has_ended() && quiet_since.elapsed() > SETTLE =>
+                    {
+                        break;
+                    }
+                    Err(_) => continue,
+                };
             quiet_since = Instant::now();
             self.hear(&line, tasks, progress);
             if number == 1 {
@@ -255,7 +288,9 @@ impl PubSubOptions {
     fn hear(&self, line: &str, tasks: &Tasks<'_>, progress: &Progress) {
         let settled = if let Some(text) = line.strip_prefix("MSG ") {
             if let Some(Ok(sent_ns)) = text.split(' ').next().map(str::parse) {
-                tasks.count(|report| report.latency(Duration::from_nanos(monotonic_ns().saturating_sub(sent_ns))));
+                tasks.count(|report| {
+                    report.latency(Duration::from_nanos(monotonic_ns().saturating_sub(sent_ns)))
+                });
             }
             tasks.add("delivered", 1);
             1
@@ -274,7 +309,8 @@ impl Progress {
     }
 
     fn is_complete(&self) -> bool {
-        self.has_ended() && self.settled.load(Ordering::Relaxed) >= self.promised.load(Ordering::Relaxed)
+        self.has_ended()
+            && self.settled.load(Ordering::Relaxed) >= self.promised.load(Ordering::Relaxed)
     }
 }
 

@@ -14,7 +14,9 @@ use crate::demo::client::timeout;
 use crate::demo::tasks::{Tasks, in_time};
 use crate::demo::{Report, Stop};
 use crate::execution::Count;
-use crate::http::{Answer, Numbers, Sender, answer, header, listen, run as run_server, serve, whole};
+use crate::http::{
+    Answer, Numbers, Sender, answer, header, listen, run as run_server, serve, whole,
+};
 use crate::sock::ListenOptions;
 
 /// Where jobs are.
@@ -31,7 +33,8 @@ pub struct Options {
     /// How long a job takes
     #[arg(long, default_value = "300ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub job_time: Duration,
-    /// Answer at once with where the result will be (202 Accepted), rather than with the result when it is there
+    /// Answer at once with where the result will be (202 Accepted), rather than with the result
+    /// when it is there
     #[arg(long)]
     pub asynchronous: bool,
 }
@@ -58,7 +61,12 @@ struct Jobs {
 }
 
 impl Jobs {
-    async fn respond(self: Arc<Self>, request: &Request<Incoming>, time: Duration, asynchronous: bool) -> Answer {
+    async fn respond(
+        self: Arc<Self>,
+        request: &Request<Incoming>,
+        time: Duration,
+        asynchronous: bool,
+    ) -> Answer {
         let number = request.uri().path().strip_prefix(JOBS);
         Ok(match (request.method(), number) {
             (&Method::POST, Some("")) if asynchronous => self.accept(time)?,
@@ -77,7 +85,10 @@ impl Jobs {
         {
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             if done.len() >= MOST_JOBS {
-                return Ok(answer(StatusCode::SERVICE_UNAVAILABLE, "too many results wait to be fetched\n"));
+                return Ok(answer(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many results wait to be fetched\n",
+                ));
             }
             done.insert(number, false);
         }
@@ -123,8 +134,9 @@ pub struct JobOptions {
 }
 
 impl JobOptions {
-    /// Has jobs done. The latency is that of answers, not of jobs. Facts: `done` (jobs of which the result came),
-    /// `accepted` (that were only promised at first), `polls` (requests for a result).
+    /// Has jobs done. The latency is that of answers, not of jobs. Facts: `done` (jobs of which the
+    /// result came), `accepted` (that were only promised at first), `polls` (requests for a
+    /// result).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["done", "accepted", "polls"].into_iter().for_each(|fact| tasks.add(fact, 0));
@@ -133,17 +145,20 @@ impl JobOptions {
     }
 
     async fn work(&self, server: SocketAddr, tasks: &Tasks<'_>) -> Result<(), String> {
-        let mut sender = in_time("connecting", self.timeout, Sender::connect(server, false)).await?;
+        let mut sender =
+            in_time("connecting", self.timeout, Sender::connect(server, false)).await?;
         tasks.count(|report| report.connections += 1);
         for number in 1.. {
-            let (mut status, location) = self.ask(&mut sender, server, Method::POST, JOBS, tasks).await?;
+            let (mut status, location) =
+                self.ask(&mut sender, server, Method::POST, JOBS, tasks).await?;
             tasks.add("accepted", (status == StatusCode::ACCEPTED).into());
             while status == StatusCode::ACCEPTED {
                 if !tasks.sleep(self.poll).await {
                     return Ok(());
                 }
                 tasks.add("polls", 1);
-                let path = location.as_deref().ok_or("accepted, and not where the result will be")?;
+                let path =
+                    location.as_deref().ok_or("accepted, and not where the result will be")?;
                 (status, _) = self.ask(&mut sender, server, Method::GET, path, tasks).await?;
             }
             if status != StatusCode::OK {
@@ -165,7 +180,10 @@ impl JobOptions {
         path: &str,
         tasks: &Tasks<'_>,
     ) -> Result<(StatusCode, Option<String>), String> {
-        let request = sender.request(method, server, path).body(whole("")).map_err(|error| error.to_string())?;
+        let request = sender
+            .request(method, server, path)
+            .body(whole(""))
+            .map_err(|error| error.to_string())?;
         let start = Instant::now();
         tasks.count(|report| report.asked += 1);
         let exchange = sender.exchange(request);

@@ -1,4 +1,5 @@
-//! How news reach a client: it asks again and again, it asks and the server waits, or the server writes unasked.
+//! How news reach a client: it asks again and again, it asks and the server waits, or the server
+//! writes unasked.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,7 +19,9 @@ use crate::demo::client::timeout;
 use crate::demo::tasks::{Tasks, in_time};
 use crate::demo::{Report, Stop};
 use crate::execution::Count;
-use crate::http::{Answer, Sender, accept_all, answer, header, listen, run as run_server, serve, sign, whole};
+use crate::http::{
+    Answer, Sender, accept_all, answer, header, listen, run as run_server, serve, sign, whole,
+};
 use crate::sock::{ListenOptions, monotonic_ns};
 
 /// How long to wait for news (RFC 7240).
@@ -62,7 +65,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     })
 }
 
-/// News come by the clock: the first after one time, and so on. Their text is their number and when they happened.
+/// News come by the clock: the first after one time, and so on. Their text is their number and when
+/// they happened.
 #[derive(Clone, Copy)]
 struct News {
     begun: Instant,
@@ -95,12 +99,20 @@ impl News {
         }
     }
 
-    async fn respond(self, request: Request<Incoming>, hold: Duration, end_after: Option<usize>) -> Answer {
-        if header(request.headers(), ACCEPT.as_str()).is_some_and(|accept| accept.contains(EVENT_STREAM)) {
+    async fn respond(
+        self,
+        request: Request<Incoming>,
+        hold: Duration,
+        end_after: Option<usize>,
+    ) -> Answer {
+        if header(request.headers(), ACCEPT.as_str())
+            .is_some_and(|accept| accept.contains(EVENT_STREAM))
+        {
             return Ok(self.events(request.headers(), end_after));
         }
         // Without a number, what has happened last is news.
-        let after = request.uri().query().and_then(|query| query.strip_prefix("after=")?.parse().ok());
+        let after =
+            request.uri().query().and_then(|query| query.strip_prefix("after=")?.parse().ok());
         let after = after.unwrap_or_else(|| self.latest().saturating_sub(1));
         if let Some(wait) = wait(request.headers()) {
             // When the time is over there are none, as ever.
@@ -111,13 +123,18 @@ impl News {
             return Ok(answer(StatusCode::NO_CONTENT, ""));
         }
         let numbers = after.max(latest.saturating_sub(MOST_AT_ONCE)) + 1..=latest;
-        Ok(answer(StatusCode::OK, numbers.map(|number| self.line(number) + "\n").collect::<String>()))
+        Ok(answer(
+            StatusCode::OK,
+            numbers.map(|number| self.line(number) + "\n").collect::<String>(),
+        ))
     }
 
     /// A stream of events, from after the last that the client has.
     fn events(self, headers: &HeaderMap, end_after: Option<usize>) -> Response<crate::http::Body> {
         let latest = self.latest();
-        let last = header(headers, LAST_EVENT_ID.as_str()).and_then(|last| last.parse().ok()).unwrap_or(latest);
+        let last = header(headers, LAST_EVENT_ID.as_str())
+            .and_then(|last| last.parse().ok())
+            .unwrap_or(latest);
         let first = last.clamp(latest.saturating_sub(MOST_AT_ONCE), latest) + 1;
         let events = stream::unfold((first, 0), move |(number, sent)| async move {
             if end_after.is_some_and(|most| sent >= most) {
@@ -127,7 +144,8 @@ impl News {
             let event = format!("id: {number}\ndata: {}\n\n", self.line(number));
             Some((Ok::<_, Infallible>(Frame::data(Bytes::from(event))), (number + 1, sent + 1)))
         });
-        let mut response = Response::new(StreamBody::new(events).map_err(|never| match never {}).boxed_unsync());
+        let mut response =
+            Response::new(StreamBody::new(events).map_err(|never| match never {}).boxed_unsync());
         sign(response.headers_mut());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -186,8 +204,8 @@ struct Heard {
 }
 
 impl NewsOptions {
-    /// Hears news. The latency is their age when they arrive. Facts: `news` (that arrived), `empty` (answers without
-    /// any), `missed` (news between two that arrived).
+    /// Hears news. The latency is their age when they arrive. Facts: `news` (that arrived), `empty`
+    /// (answers without any), `missed` (news between two that arrived).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["news", "empty", "missed"].into_iter().for_each(|fact| tasks.add(fact, 0));
@@ -197,9 +215,15 @@ impl NewsOptions {
                     // Who only hears would not notice that it is to stop.
                     let outcome = match self.by {
                         By::ShortPolling => Some(self.poll(server, tasks, &mut heard).await),
-                        By::LongPolling => tasks.unless_stopped(self.poll(server, tasks, &mut heard)).await,
-                        By::Events => tasks.unless_stopped(self.follow(server, tasks, &mut heard)).await,
-                        By::Push => tasks.unless_stopped(self.listen(server, tasks, &mut heard)).await,
+                        By::LongPolling => {
+                            tasks.unless_stopped(self.poll(server, tasks, &mut heard)).await
+                        }
+                        By::Events => {
+                            tasks.unless_stopped(self.follow(server, tasks, &mut heard)).await
+                        }
+                        By::Push => {
+                            tasks.unless_stopped(self.listen(server, tasks, &mut heard)).await
+                        }
                     };
                     outcome.unwrap_or(Ok(()))?;
                 }
@@ -216,7 +240,9 @@ impl NewsOptions {
     /// Takes a line of the server: a number, and when it happened.
     fn hear(&self, line: &str, tasks: &Tasks<'_>, heard: &mut Heard) {
         let mut words = line.split_whitespace().map(str::parse);
-        let (Some(Ok(number)), Some(Ok(happened_ns))) = (words.next(), words.next()) else { return };
+        let (Some(Ok(number)), Some(Ok(happened_ns))) = (words.next(), words.next()) else {
+            return;
+        };
         let age = Duration::from_nanos(monotonic_ns().saturating_sub(happened_ns));
         let missed = heard.last.map_or(0, |last| number.saturating_sub(last + 1));
         heard.last = Some(number);
@@ -232,7 +258,12 @@ impl NewsOptions {
         Ok(sender)
     }
 
-    async fn poll(&self, server: SocketAddr, tasks: &Tasks<'_>, heard: &mut Heard) -> Result<(), String> {
+    async fn poll(
+        &self,
+        server: SocketAddr,
+        tasks: &Tasks<'_>,
+        heard: &mut Heard,
+    ) -> Result<(), String> {
         let mut sender = self.connect(server, tasks).await?;
         while tasks.go_on() && !self.has_enough(heard) {
             let path = heard.last.map_or("/news".to_owned(), |last| format!("/news?after={last}"));
@@ -242,7 +273,8 @@ impl NewsOptions {
             }
             let request = request.body(whole("")).map_err(|error| error.to_string())?;
             tasks.count(|report| report.asked += 1);
-            let (head, body) = in_time("waiting for an answer", self.timeout, sender.exchange(request)).await?;
+            let (head, body) =
+                in_time("waiting for an answer", self.timeout, sender.exchange(request)).await?;
             tasks.count(|report| report.answered += 1);
             tasks.add("empty", (head.status == StatusCode::NO_CONTENT).into());
             String::from_utf8_lossy(&body).lines().for_each(|line| self.hear(line, tasks, heard));
@@ -254,7 +286,12 @@ impl NewsOptions {
     }
 
     /// Follows a stream of events to its end.
-    async fn follow(&self, server: SocketAddr, tasks: &Tasks<'_>, heard: &mut Heard) -> Result<(), String> {
+    async fn follow(
+        &self,
+        server: SocketAddr,
+        tasks: &Tasks<'_>,
+        heard: &mut Heard,
+    ) -> Result<(), String> {
         let mut sender = self.connect(server, tasks).await?;
         let mut request = sender.request(Method::GET, server, "/news").header(ACCEPT, EVENT_STREAM);
         if let Some(last) = heard.last {
@@ -262,7 +299,8 @@ impl NewsOptions {
         }
         let request = request.body(whole("")).map_err(|error| error.to_string())?;
         tasks.count(|report| report.asked += 1);
-        let mut response = in_time("waiting for an answer", self.timeout, sender.send(request)).await?;
+        let mut response =
+            in_time("waiting for an answer", self.timeout, sender.send(request)).await?;
         tasks.count(|report| report.answered += 1);
         let mut text = String::new();
         while !self.has_enough(heard) {
@@ -282,7 +320,12 @@ impl NewsOptions {
         Ok(())
     }
 
-    async fn listen(&self, server: SocketAddr, tasks: &Tasks<'_>, heard: &mut Heard) -> Result<(), String> {
+    async fn listen(
+        &self,
+        server: SocketAddr,
+        tasks: &Tasks<'_>,
+        heard: &mut Heard,
+    ) -> Result<(), String> {
         let socket = in_time("connecting", self.timeout, TcpStream::connect(server)).await?;
         tasks.count(|report| report.connections += 1);
         let mut lines = BufReader::new(socket).lines();

@@ -1,4 +1,5 @@
-//! Where the state of a session is: in the worker that began it, where all workers find it, or in the request.
+//! Where the state of a session is: in the worker that began it, where all workers find it, or in
+//! the request.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +18,9 @@ use crate::demo::client::timeout;
 use crate::demo::tasks::{Tasks, in_time};
 use crate::demo::{Report, Stop};
 use crate::execution::{Count, WorkerOptions, run_or_end};
-use crate::http::{Answer, Numbers, Sender, answer, header, run as run_worker, serve_connection, whole};
+use crate::http::{
+    Answer, Numbers, Sender, answer, header, run as run_worker, serve_connection, whole,
+};
 use crate::naming::name_thread;
 use crate::slow_acceptor::is_transient;
 use crate::sock::{self, Call, ListenOptions};
@@ -50,7 +53,8 @@ pub enum State {
     Request,
 }
 
-/// Serves until signalled: `POST /login` begins a session, `POST /cart` puts one thing more into its cart.
+/// Serves until signalled: `POST /login` begins a session, `POST /cart` puts one thing more into
+/// its cart.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::raise_open_files();
     name_thread("acceptor");
@@ -68,7 +72,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         };
         let name = format!("worker-{number}");
         thread::spawn(move || {
-            run_or_end("a worker", || work(&name, connections, carts).map_err(std::io::Error::other))
+            run_or_end("a worker", || {
+                work(&name, connections, carts).map_err(std::io::Error::other)
+            })
         });
         sender
     });
@@ -130,7 +136,9 @@ fn respond(request: &Request<Incoming>, carts: Option<&Carts>) -> Answer {
     let cookie = header(request.headers(), COOKIE.as_str());
     let session = cookie.and_then(|cookie| cookie.strip_prefix(SESSION)?.parse::<u64>().ok());
     Ok(match (request.method(), request.uri().path()) {
-        (&Method::POST, "/login") => with_cookie(carts.map_or(0, Carts::begin), "welcome\n".to_owned())?,
+        (&Method::POST, "/login") => {
+            with_cookie(carts.map_or(0, Carts::begin), "welcome\n".to_owned())?
+        }
         (&Method::POST, "/cart") => {
             // Without state here the cookie is the cart itself. One that counts would be signed.
             let cart = session.and_then(|session| match carts {
@@ -188,8 +196,8 @@ struct Session<'a> {
 }
 
 impl SessionOptions {
-    /// Has sessions. Facts: `sessions` (begun), `steps` (requests of sessions), `lost` (of those, the ones that came to
-    /// a worker that did not know the session).
+    /// Has sessions. Facts: `sessions` (begun), `steps` (requests of sessions), `lost` (of those,
+    /// the ones that came to a worker that did not know the session).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["sessions", "steps", "lost"].into_iter().for_each(|fact| tasks.add(fact, 0));
@@ -197,7 +205,9 @@ impl SessionOptions {
                 let mut number = 0;
                 while tasks.go_on() && (self.sessions == 0 || number < self.sessions) {
                     number += 1;
-                    Session { options: self, server, tasks, cookie: None, connection: None }.hold().await?;
+                    Session { options: self, server, tasks, cookie: None, connection: None }
+                        .hold()
+                        .await?;
                 }
                 Ok(())
             });
@@ -242,7 +252,9 @@ impl Session<'_> {
         let request = request.body(whole("")).map_err(|error| error.to_string())?;
         let start = Instant::now();
         self.tasks.count(|report| report.asked += 1);
-        let (head, _) = in_time("waiting for an answer", self.options.timeout, sender.exchange(request)).await?;
+        let (head, _) =
+            in_time("waiting for an answer", self.options.timeout, sender.exchange(request))
+                .await?;
         self.tasks.answer(header(&head.headers, "server"), start);
         self.keep_cookie(&head.headers);
         self.connection = self.options.keep_alive.then_some(sender);
@@ -250,7 +262,9 @@ impl Session<'_> {
     }
 
     fn keep_cookie(&mut self, headers: &HeaderMap) {
-        if let Some(cookie) = header(headers, SET_COOKIE.as_str()).and_then(|cookie| cookie.split(';').next()) {
+        if let Some(cookie) =
+            header(headers, SET_COOKIE.as_str()).and_then(|cookie| cookie.split(';').next())
+        {
             self.cookie = Some(cookie.to_owned());
         }
     }

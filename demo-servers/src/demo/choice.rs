@@ -1,5 +1,5 @@
-//! A demo and knobs for it, from the command line: a subcommand for each demo, with the knobs of its server and its
-//! client.
+//! A demo and knobs for it, from the command line: a subcommand for each demo, with the knobs of
+//! its server and its client.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -73,7 +73,10 @@ impl Choice {
     /// The address cannot be had.
     pub fn settle_address(&mut self) -> io::Result<SocketAddr> {
         let asked = self.take_listen();
-        let text = asked.as_ref().and_then(|arg| arg.to_str()?.strip_prefix(LISTEN)).unwrap_or("127.0.0.1:0");
+        let text = asked
+            .as_ref()
+            .and_then(|arg| arg.to_str()?.strip_prefix(LISTEN))
+            .unwrap_or("127.0.0.1:0");
         let mut address: SocketAddr = text.parse().map_err(io::Error::other)?;
         if address.port() == 0 {
             address.set_port(free_port(address)?);
@@ -122,7 +125,8 @@ impl FromArgMatches for Choice {
 
 impl Subcommand for Choice {
     fn augment_subcommands(command: Command) -> Command {
-        // All the knobs of all demos take longer than a start may: only the one that is asked for gets its own.
+        // All the knobs of all demos take longer than a start may: only the one that is asked for
+        // gets its own.
         let named = |demo: &'static Demo| demo.describe(Command::new(demo.name)).defer(with_knobs);
         command.subcommands(demos().map(named))
     }
@@ -152,26 +156,40 @@ impl Demo {
 
     /// What it is.
     fn describe(&self, command: Command) -> Command {
-        command.about(self.title).long_about(format!("{}\n\n{}", self.title, self.about)).after_help(self.variations())
+        command
+            .about(self.title)
+            .long_about(format!("{}\n\n{}", self.title, self.about))
+            .after_help(self.variations())
     }
 
     fn augment(&self, command: Command) -> Command {
         // What both have to agree on is one knob, and goes to both.
         let (client, server) = (subcommand::<Client>(self.client), subcommand::<Verb>(self.server));
-        let has = |verb: &Command, arg: &Arg| verb.get_arguments().any(|other| other.get_id() == arg.get_id());
-        let (shared, own): (Vec<_>, Vec<_>) = knobs(self.client, &client).partition(|arg| has(&server, arg));
+        let has = |verb: &Command, arg: &Arg| {
+            verb.get_arguments().any(|other| other.get_id() == arg.get_id())
+        };
+        let (shared, own): (Vec<_>, Vec<_>) =
+            knobs(self.client, &client).partition(|arg| has(&server, arg));
         // A set of knobs takes its own description with it, so that of the demo comes last.
         let command = RunOptions::augment_args(command)
             .args(shared.into_iter().map(|arg| arg.help_heading("Server and client")))
             .args(own)
-            .args(knobs(self.server, &server).filter(|arg| !has(&client, arg)).map(|arg| arg.help_heading("Server")));
+            .args(
+                knobs(self.server, &server)
+                    .filter(|arg| !has(&client, arg))
+                    .map(|arg| arg.help_heading("Server")),
+            );
         self.describe(command)
     }
 
     /// The knobs worth trying, as help.
     fn variations(&self) -> String {
         let lines = self.variations.iter().map(|(knobs, what)| format!("  {knobs:<26} {what}\n"));
-        if self.variations.is_empty() { String::new() } else { format!("Try:\n{}", lines.collect::<String>()) }
+        if self.variations.is_empty() {
+            String::new()
+        } else {
+            format!("Try:\n{}", lines.collect::<String>())
+        }
     }
 }
 
@@ -195,14 +213,17 @@ fn free_port(mut address: SocketAddr) -> io::Result<u16> {
 fn subcommand<S: Subcommand>(preset: &[&str]) -> Command {
     let all = S::augment_subcommands(Command::new("all"));
     let verb = preset.first().copied().unwrap_or_default();
-    all.find_subcommand(verb).cloned().unwrap_or_else(|| unreachable!("the registry has a verb `{verb}`"))
+    all.find_subcommand(verb)
+        .cloned()
+        .unwrap_or_else(|| unreachable!("the registry has a verb `{verb}`"))
 }
 
 /// The knobs of the verb; what the demo presets is their default.
 fn knobs(preset: &'static [&'static str], verb: &Command) -> impl Iterator<Item = Arg> {
     verb.get_arguments().cloned().map(|arg| {
         let long = arg.get_long().unwrap_or_default().to_owned();
-        match preset.iter().skip(1).find(|knob| name(knob) == long).map(|knob| knob.split_once('=')) {
+        match preset.iter().skip(1).find(|knob| name(knob) == long).map(|knob| knob.split_once('='))
+        {
             Some(Some((_, value))) => arg.default_value(value),
             Some(None) => arg.hide(true),
             None => arg,
@@ -212,7 +233,8 @@ fn knobs(preset: &'static [&'static str], verb: &Command) -> impl Iterator<Item 
 
 /// The verb with what the demo presets, unless that was overridden, and what was given.
 fn arguments(preset: &[&str], verb: &Command, matches: &ArgMatches) -> Vec<OsString> {
-    let is_given = |arg: &Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let is_given =
+        |arg: &Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
     let given: Vec<_> = verb.get_arguments().filter(|arg| is_given(arg)).collect();
     let overridden = |knob: &str| given.iter().any(|arg| arg.get_long() == Some(name(knob)));
     let (verb, knobs) = preset.split_at(1);
@@ -263,12 +285,15 @@ mod tests {
             demo.command().debug_assert();
             let choice = Choice::new(demo, &[]).unwrap();
             assert_eq!(choice.server, demo.server);
-            crate::program::Program::try_parse_from([&["demo-servers"], demo.server].concat()).unwrap();
+            crate::program::Program::try_parse_from([&["demo-servers"], demo.server].concat())
+                .unwrap();
             for (knobs, _) in demo.variations {
                 let knobs: Vec<_> = knobs.split(' ').collect();
-                let choice = Choice::new(demo, &knobs).unwrap_or_else(|error| panic!("{}: {error}", demo.name));
+                let choice = Choice::new(demo, &knobs)
+                    .unwrap_or_else(|error| panic!("{}: {error}", demo.name));
                 let line = [vec!["demo-servers".into()], choice.server].concat();
-                crate::program::Program::try_parse_from(line).unwrap_or_else(|error| panic!("{}: {error}", demo.name));
+                crate::program::Program::try_parse_from(line)
+                    .unwrap_or_else(|error| panic!("{}: {error}", demo.name));
             }
         }
     }
@@ -290,8 +315,13 @@ mod tests {
         let mut changed = changed.iter().map(String::as_str).collect::<Vec<_>>();
         changed[1..].sort_unstable();
         assert_eq!(changed, ["thread-per-connection", "--nodelay", "--writes=1", "--writes=2"]);
-        assert_eq!(server("slow-reader", &["--read-delay", "1ms"])[1..], ["--sleep-before-read=1ms"]);
-        let Client::Requests(client) = Choice::new(find("nagle").unwrap(), &["--clients", "2x"]).unwrap().client else {
+        assert_eq!(
+            server("slow-reader", &["--read-delay", "1ms"])[1..],
+            ["--sleep-before-read=1ms"]
+        );
+        let Client::Requests(client) =
+            Choice::new(find("nagle").unwrap(), &["--clients", "2x"]).unwrap().client
+        else {
             panic!("nagle has another client");
         };
         assert_eq!((client.clients.to_string().as_str(), client.requests), ("2x", 0));
@@ -299,8 +329,11 @@ mod tests {
 
     #[test]
     fn what_both_sides_have_goes_to_both() {
-        let choice =
-            Choice::new(find("https-tls13").unwrap(), &["--tls", "1.2", "--resume", "--tickets", "3"]).unwrap();
+        let choice = Choice::new(
+            find("https-tls13").unwrap(),
+            &["--tls", "1.2", "--resume", "--tickets", "3"],
+        )
+        .unwrap();
         let sorted = |mut args: Vec<OsString>| {
             args[1..].sort();
             args
@@ -323,7 +356,11 @@ mod tests {
     #[test]
     fn wrong_knobs_are_refused() {
         let nagle = find("nagle").unwrap();
-        for knobs in [&["--no-such-knob"][..], &["--clients", "0"], &["--server-only", "--client-only", "[::1]:1"]] {
+        for knobs in [
+            &["--no-such-knob"][..],
+            &["--clients", "0"],
+            &["--server-only", "--client-only", "[::1]:1"],
+        ] {
             assert!(Choice::new(nagle, knobs).is_err(), "{knobs:?}");
         }
     }

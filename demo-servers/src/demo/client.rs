@@ -149,7 +149,9 @@ impl RequestOptions {
             for _ in 0..self.clients.get() {
                 scope.spawn(|| {
                     while !stop.is_stopped()
-                        && self.connections.is_none_or(|most| begun.fetch_add(1, Ordering::Relaxed) < most)
+                        && self
+                            .connections
+                            .is_none_or(|most| begun.fetch_add(1, Ordering::Relaxed) < most)
                     {
                         let outcome = self.converse(server, stop, &report);
                         stop.sleep(if outcome.is_ok() { self.pause } else { RETRY });
@@ -166,7 +168,12 @@ impl RequestOptions {
     }
 
     /// One connection; an error in words.
-    fn converse(&self, server: SocketAddr, stop: &Stop, report: &Mutex<Report>) -> Result<(), String> {
+    fn converse(
+        &self,
+        server: SocketAddr,
+        stop: &Stop,
+        report: &Mutex<Report>,
+    ) -> Result<(), String> {
         let mut socket = connect(server, self.receive_buffer, self.timeout)?;
         tally(report, |report| report.connections += 1);
         let mut request = vec![b'x'; self.request_size as usize - 1];
@@ -176,7 +183,9 @@ impl RequestOptions {
             socket.write_all(&request).map_err(|error| explain("sending", &error))?;
             tally(report, |report| report.asked += 1);
             thread::sleep(self.slow_read);
-            let worker = self.read_answer(&mut socket).map_err(|error| explain("waiting for an answer", &error))?;
+            let worker = self
+                .read_answer(&mut socket)
+                .map_err(|error| explain("waiting for an answer", &error))?;
             let took = start.elapsed();
             tally(report, |report| report.answer(worker.as_deref(), took));
             if number == self.requests || !stop.sleep(self.pause) {

@@ -11,17 +11,22 @@ use crate::delay_link::{self, FAR, NEAR, Unavailable};
 use crate::{own_network, tun};
 
 impl Choice {
-    /// If a round-trip time is asked for: moves the calling thread, and with it all that it starts from now on, into a
-    /// network namespace of its own, starts a link there, and has the server listen at its near end.
+    /// If a round-trip time is asked for: moves the calling thread, and with it all that it starts
+    /// from now on, into a network namespace of its own, starts a link there, and has the server
+    /// listen at its near end.
     ///
     /// # Errors
     /// Without root, and where the kernel has no TUN device.
     pub fn go_far(&mut self) -> anyhow::Result<()> {
         let Some(rtt) = self.run.rtt else { return Ok(()) };
-        own_network::enter().context("--rtt makes a network namespace of its own, which needs root (CAP_SYS_ADMIN)")?;
+        own_network::enter().context(
+            "--rtt makes a network namespace of its own, which needs root (CAP_SYS_ADMIN)",
+        )?;
         let device = tun::open("delay0", NEAR).map_err(Unavailable)?;
         let options = delay_link::Options::with_rtt(rtt);
-        thread::Builder::new().name("delay-link".to_owned()).spawn(move || delay_link::relay(&device, &options))?;
+        thread::Builder::new()
+            .name("delay-link".to_owned())
+            .spawn(move || delay_link::relay(&device, &options))?;
         self.listen_at(SocketAddr::from((NEAR, 0)));
         Ok(())
     }

@@ -12,7 +12,8 @@ use crate::program::Program;
 pub(crate) fn run(name: &str, knobs: &[&str]) -> Report {
     let mut choice = Choice::new(find(name).unwrap(), knobs).unwrap();
     let address = choice.settle_address().unwrap();
-    let program = Program::parse_from([&[OsString::from("demo-servers")], &choice.server[..]].concat());
+    let program =
+        Program::parse_from([&[OsString::from("demo-servers")], &choice.server[..]].concat());
     thread::spawn(move || program.serve().unwrap());
     await_server_and_run(&choice, address, &Stop::default()).unwrap().unwrap()
 }

@@ -1,8 +1,9 @@
 //! The demos: servers that each show one thing, with the client that brings it out.
 //!
-//! [`demos`] are the registry. A demo is only data: a server (a verb of this program with its knobs) and a client with
-//! its knobs. [`Choice`] is a demo with the user's knobs, [`show`] runs one in a terminal; [`Server`] and
-//! [`Client::run`] are the two halves, for those who want to run them in their own way.
+//! [`demos`] are the registry. A demo is only data: a server (a verb of this program with its
+//! knobs) and a client with its knobs. [`Choice`] is a demo with the user's knobs, [`show`] runs
+//! one in a terminal; [`Server`] and [`Client::run`] are the two halves, for those who want to run
+//! them in their own way.
 
 mod catalogue;
 mod choice;

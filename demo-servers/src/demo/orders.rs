@@ -34,8 +34,9 @@ pub struct OrderOptions {
     pub pause: Duration,
 }
 
-/// Sends the orders one after another. Facts: `orders`, `retries` (orders sent once more), `delivered` (orders that the
-/// kernel gave to the server) and `done` (orders that the server carried out).
+/// Sends the orders one after another. Facts: `orders`, `retries` (orders sent once more),
+/// `delivered` (orders that the kernel gave to the server) and `done` (orders that the server
+/// carried out).
 pub(super) fn run(options: &OrderOptions, server: SocketAddr, stop: &Stop) -> Report {
     let mut shop = Shop { options, server, report: Report::default(), connection: None };
     let mut orders = 0;
@@ -65,13 +66,15 @@ struct Shop<'a> {
 impl Shop<'_> {
     /// One order, until it is answered.
     fn order(&mut self, number: u64, stop: &Stop) {
-        let order = if self.options.no_key { "pay\n".to_owned() } else { format!("pay {number}\n") };
+        let order =
+            if self.options.no_key { "pay\n".to_owned() } else { format!("pay {number}\n") };
         for _ in 0..self.options.attempts {
             match self.ask(&order) {
                 Ok(_) => return,
                 Err(what) => {
                     self.report.error(what);
-                    // What comes on the old connection now would be taken for the answer to something else.
+                    // What comes on the old connection now would be taken for the answer to
+                    // something else.
                     self.connection = None;
                 }
             }
@@ -91,7 +94,10 @@ impl Shop<'_> {
             }
         };
         let start = Instant::now();
-        connection.get_mut().write_all(order.as_bytes()).map_err(|error| explain("sending", &error))?;
+        connection
+            .get_mut()
+            .write_all(order.as_bytes())
+            .map_err(|error| explain("sending", &error))?;
         self.report.asked += 1;
         let answer = read_line(connection)?;
         self.report.answer(answer.split_once(' ').map(|(name, _)| name), start.elapsed());
@@ -103,8 +109,12 @@ impl Shop<'_> {
         let mut connection = BufReader::new(connect(self.server, None, SETTLE)?);
         let deadline = Instant::now() + SETTLE;
         loop {
-            connection.get_mut().write_all(b"counts\n").map_err(|error| explain("sending", &error))?;
-            let counts = Counts::parse(&read_line(&mut connection)?).ok_or("the server has no counts")?;
+            connection
+                .get_mut()
+                .write_all(b"counts\n")
+                .map_err(|error| explain("sending", &error))?;
+            let counts =
+                Counts::parse(&read_line(&mut connection)?).ok_or("the server has no counts")?;
             if counts.delivered >= self.report.asked || Instant::now() > deadline {
                 return Ok(counts);
             }

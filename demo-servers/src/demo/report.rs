@@ -22,7 +22,8 @@ pub struct Report {
     pub connections: u64,
     /// What failed, and how often.
     pub errors: BTreeMap<String, u64>,
-    /// From the first byte of a request to the last of its answer, or the age of what came unasked, µs.
+    /// From the first byte of a request to the last of its answer, or the age of what came unasked,
+    /// µs.
     pub latency_us: Histogram<u64>,
     /// Requests by the thread or process that answered them.
     pub workers: BTreeMap<String, u64>,
@@ -35,7 +36,8 @@ pub struct Report {
 impl Default for Report {
     fn default() -> Self {
         // Grows with what it has to hold, so that no value is refused.
-        let latency_us = Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
+        let latency_us =
+            Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
         Self {
             asked: 0,
             answered: 0,
@@ -81,7 +83,11 @@ impl Report {
             let (least, most) = (counts().min().unwrap_or(&0), counts().max().unwrap_or(&0));
             return format!("{} of them, each {least} to {most} requests", self.workers.len());
         }
-        self.workers.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+        self.workers
+            .iter()
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -89,15 +95,29 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.took.as_secs_f64();
         let rate = if seconds > 0.0 { self.answered as f64 / seconds } else { 0.0 };
-        writeln!(f, "  requests     {} asked, {} answered, {rate:.0} a second", self.asked, self.answered)?;
+        writeln!(
+            f,
+            "  requests     {} asked, {} answered, {rate:.0} a second",
+            self.asked, self.answered
+        )?;
         writeln!(f, "  connections  {} made", self.connections)?;
-        let errors: Vec<_> = self.errors.iter().map(|(what, count)| format!("{count} × {what}")).collect();
-        writeln!(f, "  errors       {}", if errors.is_empty() { "none".to_owned() } else { errors.join(", ") })?;
+        let errors: Vec<_> =
+            self.errors.iter().map(|(what, count)| format!("{count} × {what}")).collect();
+        writeln!(
+            f,
+            "  errors       {}",
+            if errors.is_empty() { "none".to_owned() } else { errors.join(", ") }
+        )?;
         if !self.latency_us.is_empty() {
             let ms = |us: u64| us as f64 / 1e3;
             let at = |quantile| ms(self.latency_us.value_at_quantile(quantile));
             let max = ms(self.latency_us.max());
-            writeln!(f, "  latency      p50 {:.2} ms, p99 {:.2} ms, max {max:.2} ms", at(0.5), at(0.99))?;
+            writeln!(
+                f,
+                "  latency      p50 {:.2} ms, p99 {:.2} ms, max {max:.2} ms",
+                at(0.5),
+                at(0.99)
+            )?;
         }
         if !self.workers.is_empty() {
             writeln!(f, "  answered by  {}", self.workers())?;
@@ -112,7 +132,8 @@ mod tests {
 
     #[test]
     fn counts_are_told() {
-        let mut report = Report { asked: 4, connections: 2, took: Duration::from_secs(2), ..Report::default() };
+        let mut report =
+            Report { asked: 4, connections: 2, took: Duration::from_secs(2), ..Report::default() };
         for (worker, ms) in [(Some("worker-1"), 1), (Some("worker-2"), 2), (None, 40)] {
             report.answer(worker, Duration::from_millis(ms));
         }
@@ -135,7 +156,8 @@ mod tests {
     #[test]
     fn many_workers_are_summed_up() {
         let mut report = Report::default();
-        (0..MOST_WORKERS + 5).for_each(|worker| report.answer(Some(&format!("conn-{worker}")), Duration::ZERO));
+        (0..MOST_WORKERS + 5)
+            .for_each(|worker| report.answer(Some(&format!("conn-{worker}")), Duration::ZERO));
         assert_eq!(report.workers.get("others"), Some(&5));
         assert_eq!(report.workers.values().sum::<u64>(), report.answered);
         assert!(report.to_string().contains("10001 of them, each 1 to 5"), "{report}");

@@ -24,7 +24,10 @@ pub struct Launcher {
 impl Launcher {
     /// The running program, which has this crate's verbs behind this prefix.
     pub fn this_program(prefix: &[&str]) -> io::Result<Self> {
-        Ok(Self { program: std::env::current_exe()?, prefix: prefix.iter().map(OsString::from).collect() })
+        Ok(Self {
+            program: std::env::current_exe()?,
+            prefix: prefix.iter().map(OsString::from).collect(),
+        })
     }
 
     /// The whole command line for these arguments.
@@ -57,7 +60,9 @@ impl Server {
                 _ => Err(io::Error::last_os_error()),
             });
         }
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", launcher.program.display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", launcher.program.display()))?;
         let output = child.stdout.take().context("the server has no output")?;
         match await_address(output) {
             Ok(address) => Ok(Self { child, address }),
@@ -87,7 +92,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SAFETY: a plain system call; the group is the child's, and while it is not waited for the id is its own.
+        // SAFETY: a plain system call; the group is the child's, and while it is not waited for the
+        // id is its own.
         unsafe { libc::kill(-(self.child.id() as libc::pid_t), libc::SIGTERM) };
         let _ = self.child.wait();
     }

@@ -26,18 +26,23 @@ pub fn show(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<()> {
         return run(choice, address, None, &Signals::block()?);
     }
     let server = Server::start(launcher, &choice.server)?;
-    // After the server has started, which would inherit what is blocked; before anybody can know that we run.
+    // After the server has started, which would inherit what is blocked; before anybody can know
+    // that we run.
     let signals = Signals::block()?;
     introduce(choice, &server);
     run(choice, server.address(), Some(server), &signals)
 }
 
-/// Runs the client alone, once there is a server, until its work is done or it is stopped. Returns what it found, unless
-/// it was stopped before there was a server.
+/// Runs the client alone, once there is a server, until its work is done or it is stopped. Returns
+/// what it found, unless it was stopped before there was a server.
 ///
 /// # Errors
 /// The kernel does not tell who listens.
-pub fn await_server_and_run(choice: &Choice, address: SocketAddr, stop: &Stop) -> io::Result<Option<Report>> {
+pub fn await_server_and_run(
+    choice: &Choice,
+    address: SocketAddr,
+    stop: &Stop,
+) -> io::Result<Option<Report>> {
     while !someone_listens(address)? {
         if !stop.sleep(LOOK) {
             return Ok(None);
@@ -46,7 +51,12 @@ pub fn await_server_and_run(choice: &Choice, address: SocketAddr, stop: &Stop) -
     Ok(Some(choice.client.run(choice.seen_from_client(address), stop)))
 }
 
-fn run(choice: &Choice, address: SocketAddr, mut server: Option<Server>, signals: &Signals) -> anyhow::Result<()> {
+fn run(
+    choice: &Choice,
+    address: SocketAddr,
+    mut server: Option<Server>,
+    signals: &Signals,
+) -> anyhow::Result<()> {
     let deadline = choice.run.duration.map(|duration| Instant::now() + duration);
     let stop = Stop::default();
     let ended = thread::scope(|scope| {
@@ -77,7 +87,12 @@ fn introduce(choice: &Choice, server: &Server) {
     let lectures = demo.lectures.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
     announce(format_args!("{}: {} (lecture {lectures})", demo.name, demo.title));
     announce(format_args!("  {}", demo.about));
-    announce(format_args!("  server  process {} at {}: {}", server.pid(), server.address(), words(&choice.server)));
+    announce(format_args!(
+        "  server  process {} at {}: {}",
+        server.pid(),
+        server.address(),
+        words(&choice.server)
+    ));
     if !choice.run.server_only {
         announce(format_args!("  client  {}", words(&choice.client_args)));
     }
@@ -96,12 +111,19 @@ fn introduce(choice: &Choice, server: &Server) {
 }
 
 fn words(args: &[OsString]) -> String {
-    args.iter().map(|arg| arg.to_string_lossy().escape_debug().to_string()).collect::<Vec<_>>().join(" ")
+    args.iter()
+        .map(|arg| arg.to_string_lossy().escape_debug().to_string())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Prints what a client found.
 pub fn print_report(report: &Report) {
-    announce(format_args!("The client, in {:.1} s:\n{}", report.took.as_secs_f64(), report.to_string().trim_end()));
+    announce(format_args!(
+        "The client, in {:.1} s:\n{}",
+        report.took.as_secs_f64(),
+        report.to_string().trim_end()
+    ));
 }
 
 /// The signals that end a run, which are only waited for.
@@ -125,7 +147,8 @@ impl Signals {
 
     /// Waits for one, no longer than this; returns whether one came.
     fn wait(&self, time: Duration) -> bool {
-        let time = libc::timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        let time =
+            libc::timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
         // SAFETY: the pointers are to the set and the time, and to none for details.
         unsafe { libc::sigtimedwait(&raw const self.0, std::ptr::null_mut(), &raw const time) > 0 }
     }

@@ -16,13 +16,14 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// One for the client of a server on this machine that somebody else will end: that is no error.
+    /// One for the client of a server on this machine that somebody else will end: that is no
+    /// error.
     pub fn with_server(address: SocketAddr) -> Self {
         Self { server: Some(address), ..Self::default() }
     }
 
-    /// Whether to count a failure: not if the server has ended. Some time has to pass since the failure, as all of a
-    /// server's processes do not end at once.
+    /// Whether to count a failure: not if the server has ended. Some time has to pass since the
+    /// failure, as all of a server's processes do not end at once.
     pub(crate) fn is_failure(&self) -> bool {
         let gone = self.server.is_some_and(|address| matches!(someone_listens(address), Ok(false)));
         if gone {
@@ -50,8 +51,8 @@ impl Stop {
     }
 }
 
-/// Whether somebody listens on the port, without a connection to find out: for TCP, or with a UDP socket that has no
-/// peer.
+/// Whether somebody listens on the port, without a connection to find out: for TCP, or with a UDP
+/// socket that has no peer.
 pub(super) fn someone_listens(address: SocketAddr) -> io::Result<bool> {
     const TCP_LISTEN: &str = "0A";
     const UDP_UNCONNECTED: &str = "07";

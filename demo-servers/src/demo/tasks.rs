@@ -32,7 +32,8 @@ impl<'a> Tasks<'a> {
         tasks.report.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs so many tasks at once. What one of them fails with is counted, and it is begun again, until it ends well.
+    /// Runs so many tasks at once. What one of them fails with is counted, and it is begun again,
+    /// until it ends well.
     pub(crate) async fn each(&self, count: usize, task: impl AsyncFn(u64) -> Result<(), String>) {
         let task = &task;
         let retried = async |number| {
@@ -49,7 +50,8 @@ impl<'a> Tasks<'a> {
         future::join_all((1..=count as u64).map(retried)).await;
     }
 
-    /// Has so many clients at once make connections, one after another, so many in all or without an end.
+    /// Has so many clients at once make connections, one after another, so many in all or without
+    /// an end.
     pub(crate) async fn each_connection(
         &self,
         clients: usize,
@@ -58,7 +60,9 @@ impl<'a> Tasks<'a> {
     ) {
         let begun = AtomicU64::new(0);
         let client = async |_| {
-            while self.go_on() && most.is_none_or(|most| begun.fetch_add(1, Ordering::Relaxed) < most) {
+            while self.go_on()
+                && most.is_none_or(|most| begun.fetch_add(1, Ordering::Relaxed) < most)
+            {
                 converse().await?;
             }
             Ok(())

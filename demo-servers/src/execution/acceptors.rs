@@ -1,5 +1,6 @@
-//! Several acceptors, each of which serves what it took: on one socket (blocking, with epoll and its thundering herd,
-//! with EPOLLEXCLUSIVE), or each on a socket of its own in a SO_REUSEPORT group; as threads or as processes.
+//! Several acceptors, each of which serves what it took: on one socket (blocking, with epoll and
+//! its thundering herd, with EPOLLEXCLUSIVE), or each on a socket of its own in a SO_REUSEPORT
+//! group; as threads or as processes.
 
 use std::io::{self, Read, Write};
 use std::thread;
@@ -18,7 +19,8 @@ use crate::sock::{self, announce};
 /// How the acceptors share the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// One socket, every worker blocked in accept: the kernel wakes one, which serves that connection to its end
+    /// One socket, every worker blocked in accept: the kernel wakes one, which serves that
+    /// connection to its end
     Blocking,
     /// One non-blocking socket, every worker an event loop: the kernel wakes all of them
     Epoll,
@@ -95,8 +97,8 @@ fn open(options: &Options) -> anyhow::Result<Vec<Socket>> {
 
 /// Lets the first worker register after all others when the work is to be uneven.
 ///
-/// EPOLLEXCLUSIVE wakes the waiter that registered first of those that are free: the one that is always there has to be
-/// behind the others, or they would never get anything.
+/// EPOLLEXCLUSIVE wakes the waiter that registered first of those that are free: the one that is
+/// always there has to be behind the others, or they would never get anything.
 struct Turn(Option<(io::PipeReader, io::PipeWriter)>);
 
 impl Turn {

@@ -1,4 +1,5 @@
-//! One thread accepts and reads messages; workers process them and answer. Messages are shared out, not connections.
+//! One thread accepts and reads messages; workers process them and answer. Messages are shared out,
+//! not connections.
 
 use std::io;
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -25,7 +26,8 @@ pub struct Options {
     pub workers: WorkerOptions,
 }
 
-/// Complete messages, and the connection to answer them on. It is read again after that, so answers stay in order.
+/// Complete messages, and the connection to answer them on. It is read again after that, so answers
+/// stay in order.
 struct Work<'a> {
     connection: Connection<'a>,
     messages: Vec<Request>,

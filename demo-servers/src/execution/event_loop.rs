@@ -50,8 +50,8 @@ impl<'a> EventLoop<'a> {
         Ok(())
     }
 
-    /// Waits until something is ready: a connection, which is not waited for until it is given back, or else the
-    /// listener.
+    /// Waits until something is ready: a connection, which is not waited for until it is given
+    /// back, or else the listener.
     pub(super) fn wait(&self) -> io::Result<Option<Connection<'a>>> {
         let fd = self.epoll.wait()?;
         Ok(self.connections().remove(&fd))

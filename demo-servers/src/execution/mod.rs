@@ -91,7 +91,9 @@ impl Count {
     pub fn get(self) -> usize {
         match self {
             Self::Just(count) => count.into(),
-            Self::PerProcessor(count) => usize::from(count) * thread::available_parallelism().map_or(1, usize::from),
+            Self::PerProcessor(count) => {
+                usize::from(count) * thread::available_parallelism().map_or(1, usize::from)
+            }
         }
     }
 }
@@ -120,8 +122,13 @@ impl FromStr for Count {
     }
 }
 
-/// Starts a thread with a name. A server without one of its threads is none: its error ends the process.
-fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, run: impl FnOnce() -> io::Result<()> + Send + 'scope) {
+/// Starts a thread with a name. A server without one of its threads is none: its error ends the
+/// process.
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: String,
+    run: impl FnOnce() -> io::Result<()> + Send + 'scope,
+) {
     scope.spawn(move || {
         name_thread(&name);
         run_or_end(&name, run);

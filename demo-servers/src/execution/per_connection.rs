@@ -32,7 +32,8 @@ pub fn by_threads(server: &ServerOptions) -> anyhow::Result<()> {
 pub fn by_processes(server: &ServerOptions) -> anyhow::Result<()> {
     server.prepare()?;
     name_thread("acceptor");
-    // SAFETY: to ignore a signal needs no handler. Children that have ended are then not waited for.
+    // SAFETY: to ignore a signal needs no handler. Children that have ended are then not waited
+    // for.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     let listener = server.listen.open()?;
     for number in 1u64.. {

@@ -1,4 +1,5 @@
-//! The server's certificate, made when it starts, and what a client makes of one that it cannot know.
+//! The server's certificate, made when it starts, and what a client makes of one that it cannot
+//! know.
 
 use std::fs;
 use std::path::Path;
@@ -21,28 +22,32 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Makes one for the names and addresses that a demo's server has. With a path, the certificate is written there
-    /// (PEM), for clients that verify it.
+    /// Makes one for the names and addresses that a demo's server has. With a path, the certificate
+    /// is written there (PEM), for clients that verify it.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn make(path: Option<&Path>) -> anyhow::Result<Self> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let names = [&names[..], &[NEAR, FAR].map(|address| address.to_string())].concat();
-        let made = rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
+        let made =
+            rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
         if let Some(path) = path {
-            fs::write(path, made.cert.pem()).with_context(|| format!("cannot write {}", path.display()))?;
+            fs::write(path, made.cert.pem())
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
+            .map_err(anyhow::Error::msg)?;
         Ok(Self { certificate: made.cert.der().clone(), key })
     }
 }
 
 /// Takes any certificate for its word, and verifies only that the server has the key that it names.
 ///
-/// The certificate is made by the server, a process that the client knows nothing of but an address: there is no third
-/// party that both could trust. Who sits between them can read along, so this is for demos alone. The handshake takes
-/// the same round trips as one with a certificate that is verified.
+/// The certificate is made by the server, a process that the client knows nothing of but an
+/// address: there is no third party that both could trust. Who sits between them can read along, so
+/// this is for demos alone. The handshake takes the same round trips as one with a certificate that
+/// is verified.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(CryptoProvider);
 
@@ -70,7 +75,12 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -79,7 +89,12 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

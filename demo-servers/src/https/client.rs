@@ -31,8 +31,8 @@ pub struct Options {
     pub visits: VisitOptions,
 }
 
-/// Connects one time after another. The facts are those of [`Tally::report`]. The latency of a connection's first
-/// request counts from before connect.
+/// Connects one time after another. The facts are those of [`Tally::report`]. The latency of a
+/// connection's first request counts from before connect.
 pub(crate) fn run(options: &Options, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
     let mut tally = Tally::new(options.way.resumes() || options.way.fast_open);
@@ -75,10 +75,13 @@ fn visit(
     for number in 1.. {
         let last = number == requests || stop.is_stopped();
         report.asked += 1;
-        let name = connection.ask(last).map_err(|error| explain_tls("waiting for an answer", &error))?;
+        let name =
+            connection.ask(last).map_err(|error| explain_tls("waiting for an answer", &error))?;
         report.answer(name.as_deref(), began.elapsed());
         if number == 1 {
-            tally.add(&connection.visit(start).map_err(|error| explain("reading TCP_INFO", &error))?);
+            tally.add(
+                &connection.visit(start).map_err(|error| explain("reading TCP_INFO", &error))?,
+            );
         }
         if last {
             break;
@@ -113,12 +116,27 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(way: Way, config: &Arc<ClientConfig>, server: SocketAddr, timeout: Duration) -> Result<Self, String> {
-        let socket =
-            fast_open::connect(server, way.fast_open, timeout).map_err(|error| explain("connecting", &error))?;
+    fn open(
+        way: Way,
+        config: &Arc<ClientConfig>,
+        server: SocketAddr,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        let socket = fast_open::connect(server, way.fast_open, timeout)
+            .map_err(|error| explain("connecting", &error))?;
         let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
-        let tls = ClientConnection::new(Arc::clone(config), name).map_err(|error| error.to_string())?;
-        Ok(Self { socket, tls, received: Vec::new(), early: None, sent: false, waits: 0, first: None, accepted: false })
+        let tls =
+            ClientConnection::new(Arc::clone(config), name).map_err(|error| error.to_string())?;
+        Ok(Self {
+            socket,
+            tls,
+            received: Vec::new(),
+            early: None,
+            sent: false,
+            waits: 0,
+            first: None,
+            accepted: false,
+        })
     }
 
     /// Sends a request and reads the answer; returns who gave it.
@@ -138,7 +156,8 @@ impl Connection {
         Ok(message::name_in(&body))
     }
 
-    /// Writes a request: with the first flight if the session allows it, else when the handshake has ended.
+    /// Writes a request: with the first flight if the session allows it, else when the handshake
+    /// has ended.
     fn request(&mut self, request: Vec<u8>) -> io::Result<()> {
         if let Some(mut early) = self.tls.early_data()
             && early.bytes_left() >= request.len()
@@ -183,8 +202,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends all that there is to send in one write: ClientHello and early data share a segment, as do Finished and a
-    /// request.
+    /// Sends all that there is to send in one write: ClientHello and early data share a segment, as
+    /// do Finished and a request.
     fn send(&mut self) -> io::Result<()> {
         let mut flight = Vec::new();
         while self.tls.wants_write() {
@@ -199,7 +218,11 @@ impl Connection {
         let info = TcpInfo::of(&self.socket)?;
         let (first, waits) = self.first.ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(Visit {
-            tls: if self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3) { 13 } else { 12 },
+            tls: if self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+                13
+            } else {
+                12
+            },
             resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
             early_data: self.accepted,
             syn_data: info.syn_data,

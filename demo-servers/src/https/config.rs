@@ -10,7 +10,8 @@ use rustls::{ClientConfig, Error, ServerConfig};
 use super::Way;
 use super::certificate::{AnyCertificate, Identity};
 
-/// The server's part. `tickets` are those after a TLS 1.3 handshake, `early_data` the most bytes of it.
+/// The server's part. `tickets` are those after a TLS 1.3 handshake, `early_data` the most bytes of
+/// it.
 pub(super) fn server(
     way: Way,
     identity: Identity,
@@ -23,7 +24,8 @@ pub(super) fn server(
         .with_no_client_auth()
         .with_single_cert(vec![identity.certificate], identity.key)?;
     config.alpn_protocols = vec![protocol.to_vec()];
-    // A ticket names a session in the server's memory, where it is found once: early data cannot be replayed.
+    // A ticket names a session in the server's memory, where it is found once: early data cannot be
+    // replayed.
     if way.resumes() {
         config.send_tls13_tickets = tickets;
     } else {
@@ -37,7 +39,11 @@ pub(super) fn server(
 }
 
 /// The client's part. Sessions are kept in the configuration.
-pub(super) fn client(way: Way, protocol: &[u8], sessions: Resumption) -> Result<ClientConfig, Error> {
+pub(super) fn client(
+    way: Way,
+    protocol: &[u8],
+    sessions: Resumption,
+) -> Result<ClientConfig, Error> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[way.tls.protocol()])?
         .dangerous()

@@ -27,9 +27,13 @@ pub(super) fn explain_if_forbidden() {
     }
 }
 
-/// Connects. With `fast_open`, and a cookie of the server from a former connection, the SYN waits for the first write.
-/// Reads and writes have the timeout, too.
-pub(super) fn connect(server: SocketAddr, fast_open: bool, timeout: Duration) -> io::Result<TcpStream> {
+/// Connects. With `fast_open`, and a cookie of the server from a former connection, the SYN waits
+/// for the first write. Reads and writes have the timeout, too.
+pub(super) fn connect(
+    server: SocketAddr,
+    fast_open: bool,
+    timeout: Duration,
+) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     if fast_open {

@@ -13,7 +13,10 @@ pub(crate) fn request(last: bool) -> Vec<u8> {
 pub(crate) fn response(name: &str, bytes: usize, last: bool) -> Vec<u8> {
     let close = if last { "Connection: close\r\n" } else { "" };
     let body = body(name, bytes);
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n{close}\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n{close}\r\n",
+        body.len()
+    );
     [head.into_bytes(), body].concat()
 }
 
@@ -33,7 +36,8 @@ pub(crate) fn name_in(body: &[u8]) -> Option<String> {
 
 /// Takes a head out of what was received, if it is all there.
 pub(crate) fn take_head(received: &mut Vec<u8>) -> Option<String> {
-    let end = received.windows(BLANK_LINE.len()).position(|four| four == BLANK_LINE)? + BLANK_LINE.len();
+    let end =
+        received.windows(BLANK_LINE.len()).position(|four| four == BLANK_LINE)? + BLANK_LINE.len();
     Some(String::from_utf8_lossy(&received.drain(..end).collect::<Vec<_>>()).into_owned())
 }
 
@@ -50,7 +54,10 @@ pub(crate) fn length(head: &str) -> usize {
 
 fn value<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    fields.into_iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    fields
+        .into_iter()
+        .find(|(field, _)| field.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The ways to HTTPS: HTTP/1.1 over TLS over TCP, and HTTP/3 over QUIC, each with what saves round trips.
+//! The ways to HTTPS: HTTP/1.1 over TLS over TCP, and HTTP/3 over QUIC, each with what saves round
+//! trips.
 //!
-//! Over TCP, rustls is driven directly and blocking: early data has to be read before the handshake has ended, and a
-//! flight has to leave in one write.
+//! Over TCP, rustls is driven directly and blocking: early data has to be read before the handshake
+//! has ended, and a flight has to leave in one write.
 
 pub mod certificate;
 pub mod client;
@@ -65,7 +66,10 @@ impl Way {
 
     /// Says now what does not go together.
     fn check(&self) -> anyhow::Result<()> {
-        ensure!(!self.early_data || self.tls == Version::Tls13, "TLS 1.2 has no early data: take --tls 1.3");
+        ensure!(
+            !self.early_data || self.tls == Version::Tls13,
+            "TLS 1.2 has no early data: take --tls 1.3"
+        );
         Ok(())
     }
 }

@@ -44,14 +44,15 @@ pub struct Options {
     pub visits: VisitOptions,
 }
 
-/// Connects one time after another. The facts are those of [`Tally::report`], and `streams`: the requests that were
-/// under way on a connection at once. The latency of a connection's first requests counts from before connect.
+/// Connects one time after another. The facts are those of [`Tally::report`], and `streams`: the
+/// requests that were under way on a connection at once. The latency of a connection's first
+/// requests counts from before connect.
 pub(crate) fn run(options: &Options, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime
-        .context("no runtime")
-        .and_then(|runtime| runtime.block_on(async { Client::new(options, server)?.visits(stop, &mut report).await }));
+    let outcome = runtime.context("no runtime").and_then(|runtime| {
+        runtime.block_on(async { Client::new(options, server)?.visits(stop, &mut report).await })
+    });
     if let Err(error) = outcome {
         report.error(format!("{error:#}"));
     }
@@ -70,9 +71,15 @@ impl<'a> Client<'a> {
         let tickets = Tickets::new();
         let sessions = Resumption::store(Arc::clone(&tickets) as _);
         let tls = config::client(way(options.early_data), HTTP3, sessions)?;
-        let local = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let local = if server.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
         let mut endpoint = Endpoint::client(SocketAddr::new(local, 0))?;
-        endpoint.set_default_client_config(ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)));
+        endpoint.set_default_client_config(ClientConfig::new(Arc::new(
+            QuicClientConfig::try_from(tls)?,
+        )));
         Ok(Self { options, server, endpoint, tickets })
     }
 
@@ -98,23 +105,35 @@ impl<'a> Client<'a> {
     }
 
     /// One connection, to its end.
-    async fn visit(&self, stop: &Stop, report: &mut Report, tally: &mut Tally) -> anyhow::Result<()> {
+    async fn visit(
+        &self,
+        stop: &Stop,
+        report: &mut Report,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
         let VisitOptions { requests, pause, timeout, .. } = self.options.visits;
         let start = Instant::now();
         let connecting = self.endpoint.connect(self.server, "localhost")?;
-        let (connection, early) = match if self.options.early_data { connecting.into_0rtt() } else { Err(connecting) } {
-            Ok((connection, accepted)) => (connection, Some(accepted)),
-            Err(connecting) => (in_time(stop, timeout, connecting).await.context("connecting")??, None),
-        };
+        let (connection, early) =
+            match if self.options.early_data { connecting.into_0rtt() } else { Err(connecting) } {
+                Ok((connection, accepted)) => (connection, Some(accepted)),
+                Err(connecting) => {
+                    (in_time(stop, timeout, connecting).await.context("connecting")??, None)
+                }
+            };
         report.connections += 1;
-        let (mut driver, sender) = h3::client::new(h3_quinn::Connection::new(connection.clone())).await?;
-        let driver = tokio::spawn(async move { poll_fn(|context| driver.poll_close(context)).await });
+        let (mut driver, sender) =
+            h3::client::new(h3_quinn::Connection::new(connection.clone())).await?;
+        let driver =
+            tokio::spawn(async move { poll_fn(|context| driver.poll_close(context)).await });
         let (mut early, mut began) = (early, start);
         for number in 1.. {
             report.asked += self.options.streams;
             let streams = (0..self.options.streams).map(|_| self.ask(sender.clone(), began));
             let mut first_byte = Duration::MAX;
-            for answer in in_time(stop, timeout, join_all(streams)).await.context("waiting for an answer")? {
+            for answer in
+                in_time(stop, timeout, join_all(streams)).await.context("waiting for an answer")?
+            {
                 let Answer { name, head, end } = answer.context("waiting for an answer")?;
                 report.answer(name.as_deref(), end);
                 first_byte = first_byte.min(head);
@@ -143,7 +162,8 @@ impl<'a> Client<'a> {
     /// One request, on a stream of its own.
     async fn ask(&self, mut sender: Sender, began: Instant) -> anyhow::Result<Answer> {
         let body = vec![b'x'; self.options.request_size];
-        let request = if body.is_empty() { http::Request::get(URI) } else { http::Request::post(URI) };
+        let request =
+            if body.is_empty() { http::Request::get(URI) } else { http::Request::post(URI) };
         let mut stream = sender.send_request(request.body(())?).await?;
         if !body.is_empty() {
             stream.send_data(body.into()).await?;
@@ -177,11 +197,24 @@ struct Answer {
 
 /// What came of a connection until its first answers.
 fn visit(early_data: bool, first_byte: Duration, rtt: Duration) -> Visit {
-    Visit { tls: 13, resumed: early_data, early_data, syn_data: false, round_trips: None, first_byte, rtt }
+    Visit {
+        tls: 13,
+        resumed: early_data,
+        early_data,
+        syn_data: false,
+        round_trips: None,
+        first_byte,
+        rtt,
+    }
 }
 
-/// Waits no longer than this, and not much longer than until the client is told to stop: the server may have gone.
-async fn in_time<F: Future>(stop: &Stop, timeout: Duration, future: F) -> anyhow::Result<F::Output> {
+/// Waits no longer than this, and not much longer than until the client is told to stop: the server
+/// may have gone.
+async fn in_time<F: Future>(
+    stop: &Stop,
+    timeout: Duration,
+    future: F,
+) -> anyhow::Result<F::Output> {
     let stopped = async {
         sleep(stop, timeout).await;
         time::sleep(LINGER.min(timeout)).await;

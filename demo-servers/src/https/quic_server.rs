@@ -81,12 +81,17 @@ async fn serve(incoming: Incoming, early_data: bool, bytes: usize) -> anyhow::Re
     Ok(())
 }
 
-async fn answer(request: RequestResolver<h3_quinn::Connection, Bytes>, bytes: usize) -> anyhow::Result<()> {
+async fn answer(
+    request: RequestResolver<h3_quinn::Connection, Bytes>,
+    bytes: usize,
+) -> anyhow::Result<()> {
     let (_, mut stream) = request.resolve_request().await?;
     // A stream that is dropped with a body unread looks to the client like a failure.
     while stream.recv_data().await?.is_some() {}
     let body = with_name(|name| message::body(name, bytes));
-    let head = http::Response::builder().header("content-type", "text/plain").header("content-length", body.len());
+    let head = http::Response::builder()
+        .header("content-type", "text/plain")
+        .header("content-length", body.len());
     stream.send_response(head.body(())?).await?;
     stream.send_data(body.into()).await?;
     Ok(stream.finish().await?)

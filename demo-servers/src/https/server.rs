@@ -97,7 +97,9 @@ impl Conversation {
             closed = !self.advance()?;
             while let Some(head) = message::take_head(&mut self.received) {
                 let last = message::is_last(&head);
-                self.tls.writer().write_all(&with_name(|name| message::response(name, bytes, last)))?;
+                self.tls
+                    .writer()
+                    .write_all(&with_name(|name| message::response(name, bytes, last)))?;
                 closed |= last;
             }
             // What the handshake has to say and the answer go in one write.

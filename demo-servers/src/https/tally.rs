@@ -36,7 +36,8 @@ pub(super) struct Visit {
     pub(super) early_data: bool,
     /// Whether the server took data from the SYN.
     pub(super) syn_data: bool,
-    /// Times that the client had to wait for the server until the answer's first byte, if they can be counted.
+    /// Times that the client had to wait for the server until the answer's first byte, if they can
+    /// be counted.
     pub(super) round_trips: Option<u64>,
     /// From before connect to the answer's first byte.
     pub(super) first_byte: Duration,
@@ -61,7 +62,8 @@ pub(super) struct Tally {
 impl Tally {
     /// With `prepares`, the first connection is not counted.
     pub(super) fn new(prepares: bool) -> Self {
-        let first_byte_us = Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
+        let first_byte_us =
+            Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
         Self {
             prepares,
             measured: 0,
@@ -93,12 +95,13 @@ impl Tally {
 
     /// Adds the facts to a report:
     ///
-    /// - `measured`: connections after the one that fetches a ticket or a cookie, if the way needs one; of them
-    /// - `resumed`, `early_data`, `syn_data`: sessions resumed, requests that the server took from the client's first
-    ///   flight, SYNs whose data it took
+    /// - `measured`: connections after the one that fetches a ticket or a cookie, if the way needs
+    ///   one; of them
+    /// - `resumed`, `early_data`, `syn_data`: sessions resumed, requests that the server took from
+    ///   the client's first flight, SYNs whose data it took
     /// - `tls`: 12 or 13
-    /// - `round_trips`: times that the client had to wait until the answer's first byte, the most of any connection
-    ///   (over TCP)
+    /// - `round_trips`: times that the client had to wait until the answer's first byte, the most
+    ///   of any connection (over TCP)
     /// - `first_byte_us`: from before connect to the answer's first byte, the median
     /// - `rtt_us`: the round-trip time as the transport measured it
     pub(super) fn report(self, report: &mut Report) {

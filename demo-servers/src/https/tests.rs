@@ -1,4 +1,5 @@
-//! Servers and clients of this program with one another: what was resumed, taken early, and waited for.
+//! Servers and clients of this program with one another: what was resumed, taken early, and waited
+//! for.
 
 use crate::demo::{Report, in_process};
 
@@ -30,15 +31,26 @@ fn each_way_over_tcp_takes_its_round_trips() {
 
 #[test]
 fn later_requests_take_no_handshake() {
-    let report = in_process::run("https-tls13-0rtt", &["--connections", "3", "--requests", "5", "--pause", "0ms"]);
-    assert_eq!(facts(&report, ["measured", "early_data", "round_trips"]), [Some(2), Some(2), Some(2)]);
+    let report = in_process::run(
+        "https-tls13-0rtt",
+        &["--connections", "3", "--requests", "5", "--pause", "0ms"],
+    );
+    assert_eq!(
+        facts(&report, ["measured", "early_data", "round_trips"]),
+        [Some(2), Some(2), Some(2)]
+    );
     assert_eq!((report.connections, report.answered), (3, 15));
-    assert!(report.workers.values().all(|answers| *answers == 5), "a thread for each connection: {report}");
+    assert!(
+        report.workers.values().all(|answers| *answers == 5),
+        "a thread for each connection: {report}"
+    );
 }
 
 #[test]
 fn quic_takes_early_data_on_every_stream() {
-    for (demo, expected) in [("https-quic", [3, 13, 0, 0, 8]), ("https-quic-0rtt", [2, 13, 2, 2, 8])] {
+    for (demo, expected) in
+        [("https-quic", [3, 13, 0, 0, 8]), ("https-quic-0rtt", [2, 13, 2, 2, 8])]
+    {
         let knobs = ["--connections", "3", "--pause", "0ms", "--streams", "8", "--requests", "2"];
         let report = in_process::run(demo, &[&knobs[..], &["--request-size", "100000"]].concat());
         let names = ["measured", "tls", "resumed", "early_data", "streams"];

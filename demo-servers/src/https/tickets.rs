@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use rustls::NamedGroup;
-use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
 use rustls::pki_types::ServerName;
 use tokio::sync::Notify;
 
 /// Sessions that are remembered.
 const SESSIONS: usize = 32;
 
-/// A store of sessions in memory. QUIC needs to know when a ticket has come, as it ends connections by itself: over
-/// TCP a client reads on until the server's end.
+/// A store of sessions in memory. QUIC needs to know when a ticket has come, as it ends connections
+/// by itself: over TCP a client reads on until the server's end.
 #[derive(Debug)]
 pub(super) struct Tickets {
     sessions: ClientSessionMemoryCache,

@@ -1,4 +1,5 @@
-//! HTTP/1.1 and HTTP/2 as they are: a server that answers, and a client with connections, requests and streams.
+//! HTTP/1.1 and HTTP/2 as they are: a server that answers, and a client with connections, requests
+//! and streams.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,8 +19,8 @@ use crate::demo::tasks::{Tasks, in_time};
 use crate::demo::{Report, Stop};
 use crate::execution::Count;
 use crate::http::{
-    Answer, CONNECTION_NUMBER, HoldOptions, Numbers, Sender, answer, header, listen, padded, run as run_server, serve,
-    serve_http2, whole,
+    Answer, CONNECTION_NUMBER, HoldOptions, Numbers, Sender, answer, header, listen, padded,
+    run as run_server, serve, serve_http2, whole,
 };
 use crate::sock::ListenOptions;
 
@@ -48,12 +49,19 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     run_server(&options.name, async {
         let listener = listen(&options.listen)?;
         let (hold, size, requests) = (options.hold, options.response, Arc::new(Numbers::default()));
-        let handler = move |request, connection| respond(request, connection, Arc::clone(&requests), hold, size);
-        if options.h2c { serve_http2(&listener, handler).await } else { serve(&listener, handler).await }
+        let handler = move |request, connection| {
+            respond(request, connection, Arc::clone(&requests), hold, size)
+        };
+        if options.h2c {
+            serve_http2(&listener, handler).await
+        } else {
+            serve(&listener, handler).await
+        }
     })
 }
 
-/// Answers with a text of so many bytes that begins with the numbers of the connection and of the request.
+/// Answers with a text of so many bytes that begins with the numbers of the connection and of the
+/// request.
 async fn respond(
     request: Request<Incoming>,
     connection: u64,
@@ -109,9 +117,9 @@ struct Seen {
 }
 
 impl HttpOptions {
-    /// Asks until it is done or stopped. Facts: `at_once` (the most requests at once on a connection),
-    /// `behind` (connections that those who answered have seen: more or fewer than those of the client if there is a
-    /// proxy between), `proxies` (that answers have passed).
+    /// Asks until it is done or stopped. Facts: `at_once` (the most requests at once on a
+    /// connection), `behind` (connections that those who answered have seen: more or fewer than
+    /// those of the client if there is a proxy between), `proxies` (that answers have passed).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         let seen = Mutex::new(Seen::default());
         let mut report = Tasks::run(stop, async |tasks| {
@@ -128,8 +136,14 @@ impl HttpOptions {
     }
 
     /// One connection.
-    async fn converse(&self, server: SocketAddr, tasks: &Tasks<'_>, seen: &Mutex<Seen>) -> Result<(), String> {
-        let sender = in_time("connecting", self.timeout, Sender::connect(server, self.http2)).await?;
+    async fn converse(
+        &self,
+        server: SocketAddr,
+        tasks: &Tasks<'_>,
+        seen: &Mutex<Seen>,
+    ) -> Result<(), String> {
+        let sender =
+            in_time("connecting", self.timeout, Sender::connect(server, self.http2)).await?;
         tasks.count(|report| report.connections += 1);
         let shares = (1..self.streams).filter_map(|_| sender.share()).collect::<Vec<_>>();
         let left = AtomicU64::new(if self.requests == 0 { u64::MAX } else { self.requests });
@@ -137,7 +151,9 @@ impl HttpOptions {
         let at_once = &AtomicU64::new(0);
         let streams = shares.into_iter().chain([sender]).map(async |mut sender: Sender| {
             while tasks.go_on()
-                && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+                && left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                    .is_ok()
             {
                 let now = at_once.fetch_add(1, Ordering::Relaxed) + 1;
                 look(seen, |seen| seen.most_at_once = seen.most_at_once.max(now));
@@ -158,7 +174,10 @@ impl HttpOptions {
         tasks: &Tasks<'_>,
         seen: &Mutex<Seen>,
     ) -> Result<(), String> {
-        let request = sender.request(Method::GET, server, "/").body(whole("")).map_err(|error| error.to_string())?;
+        let request = sender
+            .request(Method::GET, server, "/")
+            .body(whole(""))
+            .map_err(|error| error.to_string())?;
         let start = Instant::now();
         tasks.count(|report| report.asked += 1);
         let exchange = sender.exchange(request);

@@ -1,5 +1,5 @@
-//! A client of HTTP/1.1 that can write the next request before the answer to the last (pipelining), which those in
-//! libraries cannot.
+//! A client of HTTP/1.1 that can write the next request before the answer to the last (pipelining),
+//! which those in libraries cannot.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -47,8 +47,8 @@ struct Answer {
 }
 
 impl Http1Options {
-    /// Asks until it is done or stopped. Facts: `reused` (requests on a connection that had one before), `pipelined`
-    /// (requests that were written before the answer to the one before).
+    /// Asks until it is done or stopped. Facts: `reused` (requests on a connection that had one
+    /// before), `pipelined` (requests that were written before the answer to the one before).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["reused", "pipelined"].into_iter().for_each(|fact| tasks.add(fact, 0));
@@ -89,11 +89,13 @@ impl Http1Options {
         let mut requests = request("").repeat(count as usize - 1);
         requests.push_str(&request(if last { "Connection: close\r\n" } else { "" }));
         let start = Instant::now();
-        in_time("sending", self.timeout, connection.get_mut().write_all(requests.as_bytes())).await?;
+        in_time("sending", self.timeout, connection.get_mut().write_all(requests.as_bytes()))
+            .await?;
         tasks.count(|report| report.asked += count);
         tasks.add("pipelined", count - 1);
         for _ in 0..count {
-            let answer = in_time("waiting for an answer", self.timeout, read_answer(connection)).await?;
+            let answer =
+                in_time("waiting for an answer", self.timeout, read_answer(connection)).await?;
             if !answer.ok {
                 return Err("answered with an error".to_owned());
             }
@@ -115,8 +117,12 @@ async fn read_answer(connection: &mut BufReader<TcpStream>) -> std::io::Result<A
         }
         answer.ok |= line.starts_with("HTTP/1.1 200 ");
         match line.trim_end().split_once(": ") {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap_or(0),
-            Some((name, value)) if name.eq_ignore_ascii_case("server") => answer.by = Some(value.to_owned()),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().unwrap_or(0)
+            }
+            Some((name, value)) if name.eq_ignore_ascii_case("server") => {
+                answer.by = Some(value.to_owned())
+            }
             None if line.trim_end().is_empty() => break,
             _ => {}
         }

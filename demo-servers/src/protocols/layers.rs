@@ -1,5 +1,5 @@
-//! One request over one connection, counted at each layer: what the application wrote, what TCP made of it, and what
-//! IP carried.
+//! One request over one connection, counted at each layer: what the application wrote, what TCP
+//! made of it, and what IP carried.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -111,10 +111,11 @@ impl Layers {
     }
 }
 
-/// Asks over one connection after another. The facts are of the last one: `writes` and `reads` (system calls),
-/// `http_out` and `http_in` (bytes of the application), `segments_out` and `segments_in`, those `with_data_out` and
-/// `with_data_in`, and the bytes with the headers of TCP (`tcp_out`, `tcp_in`) and of IP (`ip_out`, `ip_in`). Segments
-/// are the kernel's count, headers are what Linux sends.
+/// Asks over one connection after another. The facts are of the last one: `writes` and `reads`
+/// (system calls), `http_out` and `http_in` (bytes of the application), `segments_out` and
+/// `segments_in`, those `with_data_out` and `with_data_in`, and the bytes with the headers of TCP
+/// (`tcp_out`, `tcp_in`) and of IP (`ip_out`, `ip_in`). Segments are the kernel's count, headers
+/// are what Linux sends.
 pub(crate) fn ask(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
     let mut last = None;
@@ -143,7 +144,10 @@ fn one(options: &ClientOptions, server: SocketAddr, report: &mut Report) -> Resu
     socket.write_all(&request).map_err(|error| explain("sending", &error))?;
     let (mut received, mut reads) = (Vec::new(), 0);
     // The last read finds the end.
-    while read(&mut socket, &mut received).map_err(|error| explain("waiting for an answer", &error))? > 0 {
+    while read(&mut socket, &mut received)
+        .map_err(|error| explain("waiting for an answer", &error))?
+        > 0
+    {
         reads += 1;
     }
     let took = begun.elapsed();

@@ -1,5 +1,5 @@
-//! A connection from its first segment to its last: connect, a stream of bytes, a half-close, an answer, and the end,
-//! in order or by a reset.
+//! A connection from its first segment to its last: connect, a stream of bytes, a half-close, an
+//! answer, and the end, in order or by a reset.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -24,7 +24,8 @@ pub struct ServerOptions {
     pub server_reset: bool,
 }
 
-/// Reads each connection until the client has closed its half, and answers with the number of bytes, until signalled.
+/// Reads each connection until the client has closed its half, and answers with the number of
+/// bytes, until signalled.
 ///
 /// # Errors
 /// The address cannot be had.
@@ -77,9 +78,10 @@ struct Counts {
     segments: [u64; 2],
 }
 
-/// Makes one connection after another. Facts: `counted` (bytes that the server says it read, of all connections),
-/// `orderly` (connections that the server ended with a FIN), `reset` (that either side reset), `unanswered` (that the
-/// client gave up), and `segments_out` and `segments_in` of all that were not reset.
+/// Makes one connection after another. Facts: `counted` (bytes that the server says it read, of all
+/// connections), `orderly` (connections that the server ended with a FIN), `reset` (that either
+/// side reset), `unanswered` (that the client gave up), and `segments_out` and `segments_in` of all
+/// that were not reset.
 pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
     let mut counts = Counts::default();
@@ -103,7 +105,12 @@ pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop)
     report
 }
 
-fn one(options: &ClientOptions, server: SocketAddr, report: &mut Report, counts: &mut Counts) -> Result<(), String> {
+fn one(
+    options: &ClientOptions,
+    server: SocketAddr,
+    report: &mut Report,
+    counts: &mut Counts,
+) -> Result<(), String> {
     report.asked += 1;
     let mut socket = connect(server, None, options.timeout)?;
     report.connections += 1;
@@ -111,7 +118,9 @@ fn one(options: &ClientOptions, server: SocketAddr, report: &mut Report, counts:
     send(&mut socket, options).map_err(|error| explain("sending", &error))?;
     if options.client_reset {
         counts.reset += 1;
-        return SockRef::from(&socket).set_linger(Some(Duration::ZERO)).map_err(|error| explain("closing", &error));
+        return SockRef::from(&socket)
+            .set_linger(Some(Duration::ZERO))
+            .map_err(|error| explain("closing", &error));
     }
     let mut answer = String::new();
     match socket.read_to_string(&mut answer) {
@@ -137,7 +146,12 @@ fn one(options: &ClientOptions, server: SocketAddr, report: &mut Report, counts:
 
 fn send(socket: &mut TcpStream, options: &ClientOptions) -> io::Result<()> {
     let data = vec![b'x'; options.bytes];
-    let piece = options.bytes.div_ceil(usize::try_from(options.writes).unwrap_or(usize::MAX)).max(1);
+    let piece =
+        options.bytes.div_ceil(usize::try_from(options.writes).unwrap_or(usize::MAX)).max(1);
     data.chunks(piece).try_for_each(|piece| socket.write_all(piece))?;
-    if options.no_half_close || options.client_reset { Ok(()) } else { socket.shutdown(Shutdown::Write) }
+    if options.no_half_close || options.client_reset {
+        Ok(())
+    } else {
+        socket.shutdown(Shutdown::Write)
+    }
 }

@@ -4,7 +4,8 @@ use crate::demo::in_process;
 
 #[test]
 fn one_request_is_counted_at_each_layer() {
-    let report = in_process::run("layers", &["--connections", "2", "--pause", "0ms", "--response", "3000"]);
+    let report =
+        in_process::run("layers", &["--connections", "2", "--pause", "0ms", "--response", "3000"]);
     let fact = |name| report.fact(name).unwrap();
     assert_eq!((report.connections, report.answered, report.errors.len()), (2, 2, 0), "{report}");
     assert_eq!((fact("writes"), fact("with_data_out")), (1, 1), "{report}");
@@ -12,8 +13,9 @@ fn one_request_is_counted_at_each_layer() {
     // SYN, ACK and the request at least; SYN-ACK, the answer and perhaps its end.
     assert!(fact("segments_out") >= 3 && fact("segments_in") >= 2, "{report}");
     for way in ["out", "in"] {
-        let [http, tcp, ip] = ["http", "tcp", "ip"]
-            .map(|layer| report.facts.iter().find(|(name, _)| *name == format!("{layer}_{way}")).unwrap().1);
+        let [http, tcp, ip] = ["http", "tcp", "ip"].map(|layer| {
+            report.facts.iter().find(|(name, _)| *name == format!("{layer}_{way}")).unwrap().1
+        });
         assert!(http < tcp && tcp < ip, "{report}");
     }
 }
@@ -24,7 +26,8 @@ fn datagrams_are_answered_or_dropped() {
     assert_eq!((report.asked, report.answered, report.fact("lost")), (20, 20, Some(0)), "{report}");
     assert_eq!(report.workers.get("one-by-one"), Some(&20));
     // Of 300 at once there is room for few; each read takes a millisecond.
-    let knobs = ["--requests", "300", "--burst", "300", "--read-delay", "1ms", "--receive-buffer", "4096"];
+    let knobs =
+        ["--requests", "300", "--burst", "300", "--read-delay", "1ms", "--receive-buffer", "4096"];
     let report = in_process::run("udp", &[&knobs[..], &["--timeout", "2s"]].concat());
     assert_eq!(report.asked, 300);
     assert!(report.fact("lost") > Some(0) && report.answered > 0, "{report}");
@@ -39,7 +42,8 @@ fn a_stream_ends_in_order_by_a_reset_or_not_at_all() {
         (&["--server-reset"], [0, 3, 0]),
         (&["--no-half-close", "--timeout", "100ms"], [0, 0, 3]),
     ] {
-        let report = in_process::run("tcp", &[knobs, &["--connections", "3", "--pause", "0ms"]].concat());
+        let report =
+            in_process::run("tcp", &[knobs, &["--connections", "3", "--pause", "0ms"]].concat());
         let facts = ["orderly", "reset", "unanswered"].map(|name| report.fact(name).unwrap());
         assert_eq!(facts, [orderly, reset, unanswered], "{knobs:?}: {report}");
         assert_eq!(report.fact("counted"), Some(orderly * 10_000), "{report}");
@@ -49,22 +53,39 @@ fn a_stream_ends_in_order_by_a_reset_or_not_at_all() {
 
 #[test]
 fn one_handshake_serves_many_requests() {
-    let report = in_process::run("tls", &["--connections", "1", "--requests", "20", "--pause", "0ms"]);
-    assert_eq!((report.connections, report.answered, report.fact("tls")), (1, 20, Some(13)), "{report}");
+    let report =
+        in_process::run("tls", &["--connections", "1", "--requests", "20", "--pause", "0ms"]);
+    assert_eq!(
+        (report.connections, report.answered, report.fact("tls")),
+        (1, 20, Some(13)),
+        "{report}"
+    );
 }
 
 #[test]
 fn eight_streams_share_a_connection() {
-    let report = in_process::run("http3", &["--connections", "1", "--requests", "10", "--pause", "0ms"]);
-    assert_eq!((report.connections, report.answered, report.fact("streams")), (1, 80, Some(8)), "{report}");
+    let report =
+        in_process::run("http3", &["--connections", "1", "--requests", "10", "--pause", "0ms"]);
+    assert_eq!(
+        (report.connections, report.answered, report.fact("streams")),
+        (1, 80, Some(8)),
+        "{report}"
+    );
     assert!(report.errors.is_empty(), "{report}");
 }
 
 #[cfg(feature = "webrtc")]
 #[test]
 fn a_data_channel_carries_messages() {
-    let report = in_process::run("webrtc", &["--connections", "2", "--requests", "20", "--request-size", "5000"]);
-    assert_eq!((report.connections, report.answered, report.fact("channels")), (2, 40, Some(2)), "{report}");
+    let report = in_process::run(
+        "webrtc",
+        &["--connections", "2", "--requests", "20", "--request-size", "5000"],
+    );
+    assert_eq!(
+        (report.connections, report.answered, report.fact("channels")),
+        (2, 40, Some(2)),
+        "{report}"
+    );
     assert_eq!(report.workers.get("event-loop"), Some(&40), "{report}");
     // A check each way at least, and messages of several datagrams.
     assert!(report.fact("stun") >= Some(4) && report.fact("dtls") > Some(4 * 40), "{report}");

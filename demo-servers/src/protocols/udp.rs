@@ -1,4 +1,5 @@
-//! Requests and answers in datagrams: no connection, no order, and nobody who sends again what was lost.
+//! Requests and answers in datagrams: no connection, no order, and nobody who sends again what was
+//! lost.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -31,14 +32,15 @@ pub struct ServerOptions {
     pub read_delay: Duration,
 }
 
-/// Answers each datagram until signalled: `one-by-one NUMBER DROPPED`, where the number is the request's and the
-/// dropped are the datagrams for which there was no room so far.
+/// Answers each datagram until signalled: `one-by-one NUMBER DROPPED`, where the number is the
+/// request's and the dropped are the datagrams for which there was no room so far.
 ///
 /// # Errors
 /// The address cannot be had, or the socket fails.
 pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     name_thread("one-by-one");
-    let socket = Socket::new(Domain::for_address(options.listen), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket =
+        Socket::new(Domain::for_address(options.listen), Type::DGRAM, Some(Protocol::UDP))?;
     if let Some(bytes) = options.receive_buffer {
         socket.set_recv_buffer_size(bytes)?;
     }
@@ -79,8 +81,9 @@ pub struct ClientOptions {
     pub timeout: Duration,
 }
 
-/// Sends, and waits for answers. Facts: `lost` (datagrams without an answer in time), `dropped` (those for which the
-/// server's receive buffer had no room, as the last answer says) and `late` (answers after their time).
+/// Sends, and waits for answers. Facts: `lost` (datagrams without an answer in time), `dropped`
+/// (those for which the server's receive buffer had no room, as the last answer says) and `late`
+/// (answers after their time).
 pub(crate) fn ask(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     let mut client = Client { options, report: Report::default(), dropped: 0, late: 0 };
     let outcome = client.run(server, stop).map_err(|error| explain("opening a socket", &error));
@@ -88,7 +91,11 @@ pub(crate) fn ask(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> R
     if let Err(what) = outcome {
         report.error(what);
     }
-    report.facts.extend([("lost", report.asked - report.answered), ("dropped", dropped), ("late", late)]);
+    report.facts.extend([
+        ("lost", report.asked - report.answered),
+        ("dropped", dropped),
+        ("late", late),
+    ]);
     report
 }
 
@@ -147,7 +154,8 @@ impl Client<'_> {
             let text = String::from_utf8_lossy(&answer[..length]);
             let mut words = text.split_whitespace();
             let name = words.next();
-            let [number, dropped] = [words.next(), words.next()].map(|word| word.and_then(|word| word.parse().ok()));
+            let [number, dropped] =
+                [words.next(), words.next()].map(|word| word.and_then(|word| word.parse().ok()));
             self.dropped = dropped.unwrap_or(self.dropped);
             if number.is_some_and(|number: u64| number >= first) {
                 self.report.answer(name, begun.elapsed());

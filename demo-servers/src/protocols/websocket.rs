@@ -1,11 +1,14 @@
-//! WebSocket: a request of HTTP/1.1 turns the connection into one of messages, both ways and unasked.
+//! WebSocket: a request of HTTP/1.1 turns the connection into one of messages, both ways and
+//! unasked.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -51,7 +54,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Agrees to speak WebSocket, which a task of its own then does.
 fn upgrade(mut request: Request<Incoming>, hold: HoldOptions, push: Option<Duration>) -> Answer {
-    let asks = header(request.headers(), UPGRADE.as_str()).is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
+    let asks = header(request.headers(), UPGRADE.as_str())
+        .is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
     let key = request.headers().get(SEC_WEBSOCKET_KEY).filter(|_| asks).cloned();
     let Some(key) = key else {
         let mut response = answer(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket\n");
@@ -62,7 +66,8 @@ fn upgrade(mut request: Request<Incoming>, hold: HoldOptions, push: Option<Durat
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         if let Ok(io) = upgraded.await {
-            let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, None).await;
+            let socket =
+                WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, None).await;
             // A client that has gone is its own business.
             let _ = converse(socket, hold, push).await;
         }
@@ -75,7 +80,11 @@ fn upgrade(mut request: Request<Incoming>, hold: HoldOptions, push: Option<Durat
     Ok(response)
 }
 
-async fn converse<S>(mut socket: WebSocketStream<S>, hold: HoldOptions, push: Option<Duration>) -> Result<(), Error>
+async fn converse<S>(
+    mut socket: WebSocketStream<S>,
+    hold: HoldOptions,
+    push: Option<Duration>,
+) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -134,8 +143,8 @@ impl From<Error> for Failure {
 }
 
 impl WebSocketOptions {
-    /// Sends messages and awaits them back. Facts: `handshakes`, `echoed` (messages that came back), `pushed` (messages
-    /// of the server's own).
+    /// Sends messages and awaits them back. Facts: `handshakes`, `echoed` (messages that came
+    /// back), `pushed` (messages of the server's own).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["handshakes", "echoed", "pushed"].into_iter().for_each(|fact| tasks.add(fact, 0));
@@ -161,7 +170,9 @@ impl WebSocketOptions {
             tasks.add("echoed", 1);
             // Reads on meanwhile: the server may have something to say.
             let pause = Instant::now() + self.pause;
-            while let Ok(heard) = tokio::time::timeout_at(pause.into(), self.hear(&mut socket, tasks)).await {
+            while let Ok(heard) =
+                tokio::time::timeout_at(pause.into(), self.hear(&mut socket, tasks)).await
+            {
                 heard?;
             }
             if number == self.messages || !tasks.go_on() {
@@ -172,7 +183,11 @@ impl WebSocketOptions {
     }
 
     /// Reads a message; returns whether it is an answer.
-    async fn hear(&self, socket: &mut WebSocketStream<TcpStream>, tasks: &Tasks<'_>) -> Result<bool, String> {
+    async fn hear(
+        &self,
+        socket: &mut WebSocketStream<TcpStream>,
+        tasks: &Tasks<'_>,
+    ) -> Result<bool, String> {
         let next = async { socket.next().await.unwrap_or(Err(Error::ConnectionClosed)) };
         let message = in_time("waiting for a message", self.timeout, next).await?;
         let pushed = message.to_text().is_ok_and(|text| text.starts_with(PUSHED));

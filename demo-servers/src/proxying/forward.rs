@@ -1,5 +1,5 @@
-//! A proxy that the client knows: it says where to. With CONNECT the proxy copies bytes to there and back (a tunnel),
-//! with a whole URL in the request it asks itself.
+//! A proxy that the client knows: it says where to. With CONNECT the proxy copies bytes to there
+//! and back (a tunnel), with a whole URL in the request it asks itself.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,7 +21,9 @@ use crate::demo::client::timeout;
 use crate::demo::tasks::{Tasks, in_time};
 use crate::demo::{Launcher, Report, Stop};
 use crate::execution::Count;
-use crate::http::{Answer, HoldOptions, Sender, answer, header, listen, run as run_server, serve, whole};
+use crate::http::{
+    Answer, HoldOptions, Sender, answer, header, listen, run as run_server, serve, whole,
+};
 use crate::sock::ListenOptions;
 
 /// The server that the proxy starts, which only it can find.
@@ -47,7 +49,8 @@ pub struct Options {
 pub fn run(options: &Options, launcher: &Launcher) -> anyhow::Result<()> {
     let sleep = format!("--sleep={}", humantime::format_duration(options.origin_sleep));
     let origin = start(launcher, &["http", "--name=origin", &sleep])?;
-    let proxy = Arc::new(Proxy { origin: origin.address(), hold: options.hold, pools: Mutex::default() });
+    let proxy =
+        Arc::new(Proxy { origin: origin.address(), hold: options.hold, pools: Mutex::default() });
     run_server("proxy", async {
         let listener = listen(&options.listen)?;
         serve(&listener, move |request, _| {
@@ -71,12 +74,16 @@ impl Proxy {
             return Ok(answer(StatusCode::BAD_REQUEST, "say where to: CONNECT, or a whole URL\n"));
         }
         let Some(to) = self.find(request.uri()) else {
-            return Ok(answer(StatusCode::FORBIDDEN, format!("only to {ORIGIN} and to this machine\n")));
+            return Ok(answer(
+                StatusCode::FORBIDDEN,
+                format!("only to {ORIGIN} and to this machine\n"),
+            ));
         };
         let outcome = if request.method() == Method::CONNECT {
             tunnel(request, to).await
         } else {
-            let pool = Arc::clone(self.pools().entry(to).or_insert_with(|| Pool::lending(to, MOST_IDLE)));
+            let pool =
+                Arc::clone(self.pools().entry(to).or_insert_with(|| Pool::lending(to, MOST_IDLE)));
             pass_on(&pool, request, "proxy").await
         };
         Ok(outcome.unwrap_or_else(|error| {
@@ -140,8 +147,8 @@ pub struct ThroughOptions {
 }
 
 impl ThroughOptions {
-    /// Asks until it is done or stopped. Facts: `tunnels` (made by the proxy) and `seen` (answers in which the proxy has
-    /// left a mark, as it could read them).
+    /// Asks until it is done or stopped. Facts: `tunnels` (made by the proxy) and `seen` (answers
+    /// in which the proxy has left a mark, as it could read them).
     pub(crate) fn run(&self, proxy: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["tunnels", "seen"].into_iter().for_each(|fact| tasks.add(fact, 0));
@@ -169,18 +176,21 @@ impl ThroughOptions {
     /// Has the proxy connect, and returns a connection that goes through it.
     async fn tunnel(&self, mut sender: Sender) -> Result<Sender, String> {
         let authority = format!("{}:80", self.origin);
-        let connect = Request::builder().method(Method::CONNECT).uri(&authority).header(HOST, &authority);
+        let connect =
+            Request::builder().method(Method::CONNECT).uri(&authority).header(HOST, &authority);
         let connect = connect.body(whole("")).map_err(|error| error.to_string())?;
         let response = in_time("waiting for a tunnel", self.timeout, sender.send(connect)).await?;
         if response.status() != StatusCode::OK {
             return Err(format!("waiting for a tunnel: {}", response.status()));
         }
-        let through = in_time("waiting for a tunnel", self.timeout, hyper::upgrade::on(response)).await?;
+        let through =
+            in_time("waiting for a tunnel", self.timeout, hyper::upgrade::on(response)).await?;
         in_time("connecting", self.timeout, Sender::over(through, false)).await
     }
 
     async fn ask(&self, sender: &mut Sender, tasks: &Tasks<'_>) -> Result<(), String> {
-        let uri = if self.absolute_form { format!("http://{}/", self.origin) } else { "/".to_owned() };
+        let uri =
+            if self.absolute_form { format!("http://{}/", self.origin) } else { "/".to_owned() };
         let request = Request::builder().uri(uri).header(HOST, &self.origin).body(whole(""));
         let request = request.map_err(|error| error.to_string())?;
         let start = Instant::now();

@@ -1,4 +1,5 @@
-//! A balancer of connections: it chooses a server when a connection comes, and copies bytes that it does not look at.
+//! A balancer of connections: it chooses a server when a connection comes, and copies bytes that it
+//! does not look at.
 
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ pub struct Options {
     /// The servers behind it speak HTTP/2 without TLS, of which it knows nothing
     #[arg(long)]
     pub h2c: bool,
-    /// Print a line for each connection that has ended: `copied BYTES BYTES`, to the server and to the client
+    /// Print a line for each connection that has ended: `copied BYTES BYTES`, to the server and to
+    /// the client
     #[arg(long)]
     pub trace: bool,
 }

@@ -1,4 +1,5 @@
-//! A proxy that understands HTTP: it chooses a server for each request, whatever connection that came on.
+//! A proxy that understands HTTP: it chooses a server for each request, whatever connection that
+//! came on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use hyper::body::Incoming;
 use super::pool::Pool;
 use super::{BackendOptions, Backends, start};
 use crate::demo::Launcher;
-use crate::http::{Answer, HoldOptions, add_via, answer, listen, run as run_server, serve, serve_http2};
+use crate::http::{
+    Answer, HoldOptions, add_via, answer, listen, run as run_server, serve, serve_http2,
+};
 use crate::sock::ListenOptions;
 
 /// Knobs of the proxy.
@@ -29,7 +32,8 @@ pub struct Options {
     /// What the proxy itself does for each request
     #[command(flatten)]
     pub hold: HoldOptions,
-    /// What to speak with the servers: http1 with a pool of connections, or http2 with one connection for all requests
+    /// What to speak with the servers: http1 with a pool of connections, or http2 with one
+    /// connection for all requests
     #[arg(long, value_enum, default_value_t = Protocol::Http1, value_name = "PROTOCOL")]
     pub upstream_protocol: Protocol,
     /// Connections to keep for the next request, to each server; 0: a connection for each request
@@ -58,8 +62,10 @@ pub enum Protocol {
 /// Serves until signalled.
 pub fn run(options: &Options, launcher: &Launcher) -> anyhow::Result<()> {
     let mut options = options.clone();
-    let other_side = options.sidecar.then(|| start_other_side(&mut options, launcher)).transpose()?;
-    let knobs: &[&str] = if options.upstream_protocol == Protocol::Http2 { &["--h2c"] } else { &[] };
+    let other_side =
+        options.sidecar.then(|| start_other_side(&mut options, launcher)).transpose()?;
+    let knobs: &[&str] =
+        if options.upstream_protocol == Protocol::Http2 { &["--h2c"] } else { &[] };
     let backends = Backends::start(&options.backends, launcher, knobs)?;
     let pool = |to: &SocketAddr| match options.upstream_protocol {
         Protocol::Http1 => Pool::lending(*to, options.pool),
@@ -73,16 +79,25 @@ pub fn run(options: &Options, launcher: &Launcher) -> anyhow::Result<()> {
             let proxy = Arc::clone(&proxy);
             async move { proxy.pass_on(request).await }
         };
-        if options.h2c { serve_http2(&listener, handler).await } else { serve(&listener, handler).await }
+        if options.h2c {
+            serve_http2(&listener, handler).await
+        } else {
+            serve(&listener, handler).await
+        }
     });
     drop(other_side);
     outcome
 }
 
 /// Starts the sidecar of the server, which starts the server, and has requests passed on to it.
-fn start_other_side(options: &mut Options, launcher: &Launcher) -> anyhow::Result<crate::demo::Server> {
-    let sleep = format!("--backend-sleep={}", humantime::format_duration(options.backends.backend_sleep));
-    let sidecar = start(launcher, &["layer7", "--name=sidecar-2", "--h2c", "--backends=1", &sleep])?;
+fn start_other_side(
+    options: &mut Options,
+    launcher: &Launcher,
+) -> anyhow::Result<crate::demo::Server> {
+    let sleep =
+        format!("--backend-sleep={}", humantime::format_duration(options.backends.backend_sleep));
+    let sidecar =
+        start(launcher, &["layer7", "--name=sidecar-2", "--h2c", "--backends=1", &sleep])?;
     options.backends.upstream = vec![sidecar.address()];
     options.upstream_protocol = Protocol::Http2;
     Ok(sidecar)
@@ -118,7 +133,11 @@ impl Proxy {
 }
 
 /// Sends a request to a server and returns its answer, both marked as those of this proxy.
-pub(super) async fn pass_on(pool: &Arc<Pool>, mut request: Request<Incoming>, name: &str) -> Answer {
+pub(super) async fn pass_on(
+    pool: &Arc<Pool>,
+    mut request: Request<Incoming>,
+    name: &str,
+) -> Answer {
     let mut sender = pool.take().await.context("connecting")?;
     end_hop(request.headers_mut());
     add_via(request.headers_mut(), name);

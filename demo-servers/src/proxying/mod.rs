@@ -17,7 +17,8 @@ use crate::demo::{Launcher, Server};
 /// Who is behind a proxy.
 #[derive(Args, Clone, Debug)]
 pub struct BackendOptions {
-    /// Pass on to this server, which is there; may be given several times [default: those of --backends]
+    /// Pass on to this server, which is there; may be given several times [default: those of
+    /// --backends]
     #[arg(long, value_name = "ADDR")]
     pub upstream: Vec<SocketAddr>,
     /// Servers to start, as processes of their own, and to pass on to
@@ -58,17 +59,26 @@ pub(crate) struct Backends {
 
 impl Backends {
     /// Starts them, unless they are there.
-    pub(crate) fn start(options: &BackendOptions, launcher: &Launcher, knobs: &[&str]) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn start(
+        options: &BackendOptions,
+        launcher: &Launcher,
+        knobs: &[&str],
+    ) -> anyhow::Result<Arc<Self>> {
         let count = if options.upstream.is_empty() { options.backends } else { 0 };
-        let sleep = |number| if number == 1 { options.slow_backend } else { None }.unwrap_or(options.backend_sleep);
+        let sleep = |number| {
+            if number == 1 { options.slow_backend } else { None }.unwrap_or(options.backend_sleep)
+        };
         let start = |number| {
             let name = format!("--name=backend-{number}");
             let sleep = format!("--sleep={}", humantime::format_duration(sleep(number)));
             start(launcher, &[&["http", &name, &sleep], knobs].concat())
         };
         let started = (1..=count).map(start).collect::<anyhow::Result<Vec<_>>>()?;
-        let addresses =
-            if count == 0 { options.upstream.clone() } else { started.iter().map(Server::address).collect() };
+        let addresses = if count == 0 {
+            options.upstream.clone()
+        } else {
+            started.iter().map(Server::address).collect()
+        };
         Ok(Arc::new(Self::of(addresses, started, options.balance)))
     }
 
@@ -91,9 +101,13 @@ impl Backends {
             // From where it is somebody's turn on, so that those that have equally many share.
             Balance::Least => {
                 let from_turn = (0..self.busy.len() as u64).map(|after| in_turn(turn + after));
-                from_turn.min_by_key(|number| self.busy[*number].load(Ordering::Relaxed)).unwrap_or(0)
+                from_turn
+                    .min_by_key(|number| self.busy[*number].load(Ordering::Relaxed))
+                    .unwrap_or(0)
             }
-            Balance::Uneven if turn % 10 == 9 => in_turn(1 + turn / 10 % (self.addresses.len() as u64 - 1).max(1)),
+            Balance::Uneven if turn % 10 == 9 => {
+                in_turn(1 + turn / 10 % (self.addresses.len() as u64 - 1).max(1))
+            }
             Balance::Uneven => 0,
         };
         self.busy[number].fetch_add(1, Ordering::Relaxed);

@@ -52,7 +52,9 @@ impl Pool {
             Keeping::Shared(shared) => {
                 // Held while connecting: the others wait rather than connect too.
                 let mut shared = shared.lock().await;
-                if let Some(sender) = shared.as_ref().filter(|sender| sender.is_open()).and_then(Sender::share) {
+                if let Some(sender) =
+                    shared.as_ref().filter(|sender| sender.is_open()).and_then(Sender::share)
+                {
                     return Ok(sender);
                 }
                 let sender = shared.insert(Sender::connect(self.to, true).await?);

@@ -19,8 +19,9 @@ pub struct BriefUse {
     pub cpu_ns: u32,
 }
 
-/// An [`Exchange`](crate::Exchange) that is over, if it had both directions, nothing out of the ordinary happened and every figure fits:
-/// most do. It is less than half as long, and the ring buffer's memory is what sending costs.
+/// An [`Exchange`](crate::Exchange) that is over, if it had both directions, nothing out of the
+/// ordinary happened and every figure fits: most do. It is less than half as long, and the ring
+/// buffer's memory is what sending costs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
@@ -44,7 +45,8 @@ pub struct Brief {
     pub _pad: u8,
     /// As in [`Exchange`](crate::Exchange).
     pub min_rtt_us: u32,
-    /// `in_first`, `in_last`, `read_first`, `read_last`, `out_first`, `out_last`, `sent`, `acked`: ns since the base.
+    /// `in_first`, `in_last`, `read_first`, `read_last`, `out_first`, `out_last`, `sent`, `acked`:
+    /// ns since the base.
     pub times: [u32; 8],
     /// As in [`Exchange`](crate::Exchange).
     pub bytes_in: u32,

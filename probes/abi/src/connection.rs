@@ -19,7 +19,8 @@ pub mod role {
     pub const SERVER: u8 = 0;
     /// The process made the connection.
     pub const CLIENT: u8 = 1;
-    /// No connection: a listener, whose children inherit its id in [`Exchange::sock`](super::Exchange::sock).
+    /// No connection: a listener, whose children inherit its id in
+    /// [`Exchange::sock`](super::Exchange::sock).
     pub const LISTENER: u8 = 2;
 }
 
@@ -33,7 +34,8 @@ pub mod progress {
     pub const CLOSED: u8 = 2;
 }
 
-/// Indices of [`Exchange::held_us`]: why written bytes were not sent at once, in the kernel's own order of tests.
+/// Indices of [`Exchange::held_us`]: why written bytes were not sent at once, in the kernel's own
+/// order of tests.
 pub mod hold {
     /// Nagle's algorithm.
     pub const NAGLE: u8 = 0;
@@ -73,7 +75,8 @@ pub mod why {
     pub const UNREAD: u8 = 1;
     /// SO_LINGER with a time of 0, or `connect` to no address: likewise.
     pub const LINGER: u8 = 2;
-    /// A RST came, or after this host closed, data did: then a [`Late`](super::Late) record follows.
+    /// A RST came, or after this host closed, data did: then a [`Late`](super::Late) record
+    /// follows.
     pub const RESET: u8 = 3;
     /// What was sent was not acknowledged.
     pub const UNACKNOWLEDGED: u8 = 4;
@@ -109,7 +112,8 @@ pub mod flag {
 pub const SENT_UNIT_NS: u64 = 1 << 20;
 /// Writes of less than this are small, bytes.
 pub const SMALL_WRITE: u32 = 256;
-/// A write that comes so long after the one before begins an exchange of its own (a server that pushes), ns.
+/// A write that comes so long after the one before begins an exchange of its own (a server that
+/// pushes), ns.
 pub const BURST_GAP_NS: u64 = 1_000_000_000;
 
 /// Less than one in so many of a request's bytes, and at the end of it, is a remainder.
@@ -134,12 +138,13 @@ pub struct ThreadUse {
     pub cpu_ns: u64,
 }
 
-/// The totals of a thread at its newest call, in one of the two places that threads of its set share: the `THREADS` map.
+/// The totals of a thread at its newest call, in one of the two places that threads of its set
+/// share: the `THREADS` map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Thread {
-    /// The thread's id, combined with all the others by exclusive or: two threads that take the same place in the same
-    /// moment leave nobody's.
+    /// The thread's id, combined with all the others by exclusive or: two threads that take the
+    /// same place in the same moment leave nobody's.
     pub tag: u64,
     /// When.
     pub ts_ns: u64,
@@ -149,10 +154,11 @@ pub struct Thread {
     pub cpu_ns: u64,
 }
 
-/// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a [`crate::Brief`] says the same.
-/// A time of 0 means "not yet".
+/// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a
+/// [`crate::Brief`] says the same. A time of 0 means "not yet".
 ///
-/// First comes what an arrival looks at: see [`Connection`]. What a [`crate::Brief`] tells of is all before `ts_ns`.
+/// First comes what an arrival looks at: see [`Connection`]. What a [`crate::Brief`] tells of is
+/// all before `ts_ns`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
@@ -190,7 +196,8 @@ pub struct Exchange {
     pub reads: u32,
     /// Reads that found nothing, at most `u16::MAX`.
     pub eagains: u16,
-    /// The longest time without a write between two, in 2 to the power of [`PAUSE_SHIFT`] ns; none shorter than that.
+    /// The longest time without a write between two, in 2 to the power of [`PAUSE_SHIFT`] ns; none
+    /// shorter than that.
     pub longest_pause: u16,
     /// Who read first.
     pub reader: ThreadUse,
@@ -202,7 +209,8 @@ pub struct Exchange {
     pub bytes_out: u64,
     /// Writes of less than [`SMALL_WRITE`] bytes, at most `u16::MAX`.
     pub small_writes: u16,
-    /// Times that nothing was written for a millisecond ([`PAUSE_SHIFT`]) or longer, between two writes; at most `u16::MAX`.
+    /// Times that nothing was written for a millisecond ([`PAUSE_SHIFT`]) or longer, between two
+    /// writes; at most `u16::MAX`.
     pub pauses: u16,
     /// Lowest round-trip time that the kernel knows, µs; 0 or `u32::MAX` before the first.
     pub min_rtt_us: u32,
@@ -226,7 +234,8 @@ pub struct Exchange {
     pub pause_delay_us: u32,
     /// As above: on a CPU, µs.
     pub pause_cpu_us: u32,
-    /// When the last byte of the exchange before was sent, in units of [`SENT_UNIT_NS`]; 0 if there was none.
+    /// When the last byte of the exchange before was sent, in units of [`SENT_UNIT_NS`]; 0 if there
+    /// was none.
     pub sent_before: u32,
     /// Sizes of the two writes of the longest hold: in flight, and held.
     pub held_sizes: [u32; 2],
@@ -252,7 +261,8 @@ pub struct Exchange {
     pub midway: u8,
     /// How it ended, once `fin_by` says so, or what became of a connect: one of [`ending`].
     pub fin_how: u8,
-    /// Not 0: the peer ended it by FIN, and answered by RST to what was written since. It had closed both ways.
+    /// Not 0: the peer ended it by FIN, and answered by RST to what was written since. It had
+    /// closed both ways.
     pub gone: u8,
     /// Not 0: something was out when the exchange began.
     pub was_busy: u8,
@@ -260,7 +270,8 @@ pub struct Exchange {
     pub held_last: u8,
     /// Bits of [`flag`].
     pub flags: u8,
-    /// Low bits of the segments that the peer had told to have had already, at the first retransmission.
+    /// Low bits of the segments that the peer had told to have had already, at the first
+    /// retransmission.
     pub dsack_base: u8,
     /// Segments sent again that the peer told to have had already.
     pub spurious: u8,
@@ -270,11 +281,12 @@ pub struct Exchange {
     pub fin_ns: u64,
 }
 
-/// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS` map by address.
+/// All that is kept of one connection: the value of its socket's storage, or of the `CONNECTIONS`
+/// map by address.
 ///
-/// An arrival is often noted on another processor than a read, and each line of the cache that both write costs as much as
-/// everything else. What an arrival looks at is in the first 56 bytes: the kernel puts them into one line, with the pointer
-/// that it looks at itself to find them.
+/// An arrival is often noted on another processor than a read, and each line of the cache that both
+/// write costs as much as everything else. What an arrival looks at is in the first 56 bytes: the
+/// kernel puts them into one line, with the pointer that it looks at itself to find them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
@@ -298,8 +310,8 @@ pub struct Connection {
     pub hold_seq: u32,
     /// Jiffies that the peer's window had limited sending when the exchange began.
     pub window_base: u32,
-    /// Jiffies that anything had been out when the exchange began; from its first write that came late on, at the newest
-    /// of these.
+    /// Jiffies that anything had been out when the exchange began; from its first write that came
+    /// late on, at the newest of these.
     pub busy_base: u32,
     /// Sizes of the two writes of the present hold.
     pub hold_sizes: [u32; 2],
@@ -309,12 +321,14 @@ pub struct Connection {
     pub tgid: u32,
     /// Not 0: it was open when it became known.
     pub midway: u8,
-    /// Windows that were told to be shut: bit 0 this host's, bit 1 the peer's. Only where each event is asked for.
+    /// Windows that were told to be shut: bit 0 this host's, bit 1 the peer's. Only where each
+    /// event is asked for.
     pub shut: u8,
     /// Calls whose first bytes were read, inbound and outbound; 255 once that is over.
     pub looks: [u8; 2],
-    /// A read waits for data inside its call; 0 if none does. Only where each event is asked for. Once this host has reset
-    /// the connection: bytes unread then, and above them bytes unacknowledged.
+    /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
+    /// Once this host has reset the connection: bytes unread then, and above them bytes
+    /// unacknowledged.
     pub reading_since_ns: u64,
     /// Sequence number behind the last byte that had come when the answer began.
     pub answered_seq: u32,
@@ -326,7 +340,9 @@ pub struct Connection {
     pub _pad: [u8; 2],
 }
 
-const _: () = assert!(core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56);
+const _: () = assert!(
+    core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56
+);
 
 /// What a connection starts from.
 impl Connection {
@@ -469,7 +485,8 @@ pub struct Failed {
     pub soft_error: u32,
     /// SYNs that were sent again.
     pub again: u32,
-    /// `ip_local_port_range` of its network namespace, where it had no port: the higher one above 16 bits.
+    /// `ip_local_port_range` of its network namespace, where it had no port: the higher one above
+    /// 16 bits.
     pub ports: u32,
     /// One of [`attempt`].
     pub stage: u8,
@@ -479,7 +496,8 @@ pub struct Failed {
     pub _pad: [u8; 2],
 }
 
-/// Data came to a connection that this host had closed: a RST answered them, or its application reads on.
+/// Data came to a connection that this host had closed: a RST answered them, or its application
+/// reads on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Late {
@@ -521,7 +539,8 @@ pub struct Ended {
     pub exchanges: u32,
     /// From the newest data in either direction to the first FIN or RST, jiffies.
     pub idle_jiffies: u32,
-    /// Of an exchange without a response: when the first byte of its request was written, or was there; else 0.
+    /// Of an exchange without a response: when the first byte of its request was written, or was
+    /// there; else 0.
     pub asked_ns: u64,
     /// Delayed ACKs sent by timer.
     pub delayed_acks: u32,
@@ -575,7 +594,8 @@ pub struct ScanConnection {
     pub active_ns: u64,
     /// Its state began: it was asked for, or the peer closed; 0 if that was not seen.
     pub since_ns: u64,
-    /// The first byte of a request that came after the last answer, and that nobody has read; 0 if there is none.
+    /// The first byte of a request that came after the last answer, and that nobody has read; 0 if
+    /// there is none.
     pub next_since_ns: u64,
     /// Its newest byte.
     pub next_newest_ns: u64,

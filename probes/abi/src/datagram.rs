@@ -2,8 +2,8 @@
 
 use crate::Endpoint;
 
-/// Stamps of arrivals that wait to be read; a power of two. Beyond that datagrams share the newest one's stamp, so that
-/// their wait is known as "at least".
+/// Stamps of arrivals that wait to be read; a power of two. Beyond that datagrams share the newest
+/// one's stamp, so that their wait is known as "at least".
 pub const MARKS: u32 = 256;
 /// Buckets of [`Datagram::waits`], a power of two.
 pub const WAIT_BUCKETS: usize = 256;
@@ -16,8 +16,8 @@ pub const MARK_TIME_SHIFT: u32 = MARK_NUMBER_BITS + 1;
 /// A stamp in a mark counts units of so many bits of ns: some µs.
 pub const MARK_UNIT_SHIFT: u32 = 10;
 
-/// A UDP socket: the value of the `DATAGRAMS` map, keyed by its cookie, or by its address where tracing programs cannot
-/// ask for cookies (before 5.12). All zero is the beginning.
+/// A UDP socket: the value of the `DATAGRAMS` map, keyed by its cookie, or by its address where
+/// tracing programs cannot ask for cookies (before 5.12). All zero is the beginning.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram {
@@ -29,9 +29,11 @@ pub struct Datagram {
     pub local: Endpoint,
     /// Remote address of a connected socket; port 0 if it is none.
     pub peer: Endpoint,
-    /// Datagrams that entered the receive queue, as far as noticed, those in it when the socket became watched included.
+    /// Datagrams that entered the receive queue, as far as noticed, those in it when the socket
+    /// became watched included.
     pub noted: u64,
-    /// Of them, those that left it by no read that was seen: a checksum proved bad, or the call had begun before the attach.
+    /// Of them, those that left it by no read that was seen: a checksum proved bad, or the call had
+    /// begun before the attach.
     pub vanished: u64,
     /// Bytes that entered the receive queue. Full tier only.
     pub bytes_in: u64,
@@ -51,7 +53,8 @@ pub struct Datagram {
     pub reader: u64,
     /// The newest arrival or read.
     pub active_ns: u64,
-    /// Not 0: a datagram came then, and the one before it was either being read just then or had left the queue unseen.
+    /// Not 0: a datagram came then, and the one before it was either being read just then or had
+    /// left the queue unseen.
     pub doubt_ns: u64,
     /// Longest wait, ns.
     pub longest_ns: u64,
@@ -83,7 +86,8 @@ pub struct Datagram {
     pub head: u32,
     /// Where the next one goes.
     pub tail: u32,
-    /// A ring of arrivals that wait to be read: stamp, [`MARK_LATE`], number of the newest datagram it stands for.
+    /// A ring of arrivals that wait to be read: stamp, [`MARK_LATE`], number of the newest datagram
+    /// it stands for.
     pub marks: [u64; MARKS as usize],
     /// How many datagrams waited how long, see [`wait_bucket`].
     pub waits: [u32; WAIT_BUCKETS],
@@ -128,7 +132,8 @@ impl Datagram {
     };
 }
 
-/// The bucket of a wait: whole µs below 8, then eight buckets to each doubling; the last one takes all beyond four hours.
+/// The bucket of a wait: whole µs below 8, then eight buckets to each doubling; the last one takes
+/// all beyond four hours.
 #[inline(always)]
 pub const fn wait_bucket(us: u64) -> usize {
     if us < 8 {

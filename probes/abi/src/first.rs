@@ -6,29 +6,34 @@ use crate::Endpoint;
 pub const FIRST_BYTES: u32 = 13;
 /// Kind of a [`FirstDatagram`].
 pub const FIRST_DATAGRAM: u32 = 14;
-/// Datagrams of a UDP socket that are looked at, in both directions together; unless one shows that QUIC is spoken.
+/// Datagrams of a UDP socket that are looked at, in both directions together; unless one shows that
+/// QUIC is spoken.
 pub const MAX_DATAGRAM_LOOKS: u32 = 16;
-/// Of such a socket the datagrams that are looked at with each peer, in both directions together: those of a handshake.
+/// Of such a socket the datagrams that are looked at with each peer, in both directions together:
+/// those of a handshake.
 pub const MAX_FLOW_LOOKS: u32 = 8;
-/// Peers whose datagrams are counted for that; of more the least recent are forgotten, and may be looked at again.
+/// Peers whose datagrams are counted for that; of more the least recent are forgotten, and may be
+/// looked at again.
 pub const MAX_FLOWS: u32 = 4_096;
-/// Bytes that are read of a direction at most, unless it begins as TLS or HTTP/2 do; one less than a power of two.
+/// Bytes that are read of a direction at most, unless it begins as TLS or HTTP/2 do; one less than
+/// a power of two.
 pub const FEW_BYTES: u32 = 511;
-/// Bytes that are read at a time at most of one that does: a ClientHello with a post-quantum key share is 1.8 KB.
+/// Bytes that are read at a time at most of one that does: a ClientHello with a post-quantum key
+/// share is 1.8 KB.
 pub const MANY_BYTES: u32 = 2_047;
 /// Calls whose bytes are read of a direction at most.
 pub const MAX_LOOKS: u8 = 3;
 /// The same of a direction that begins as HTTP/2 does, for its streams to be counted. Less than 63.
 pub const MAX_HTTP2_LOOKS: u8 = 60;
-/// The same of a direction that begins as TLS does, up to the first application data: TLS libraries read the head of a
-/// record by itself, and a client's handshake is four records.
+/// The same of a direction that begins as TLS does, up to the first application data: TLS libraries
+/// read the head of a record by itself, and a client's handshake is four records.
 pub const MAX_TLS_LOOKS: u8 = 14;
 /// Bytes of such a direction behind which no more is read.
 pub const MAX_TLS_BYTES: u64 = 16_384;
 /// The same of HTTP/2.
 pub const MAX_HTTP2_BYTES: u64 = 1 << 30;
-/// Reads of first bytes in one refresh period, on each processor. Beyond it, and while the ring buffer is an eighth full or
-/// more, new connections have no protocol;
+/// Reads of first bytes in one refresh period, on each processor. Beyond it, and while the ring
+/// buffer is an eighth full or more, new connections have no protocol;
 /// [`counter::UNLOOKED`](crate::counter::UNLOOKED) counts what was passed over.
 pub const LOOKS_A_PERIOD: u32 = 500;
 
@@ -44,8 +49,8 @@ pub struct FirstBytes {
     pub sock: u64,
     /// When they were read or written.
     pub ts_ns: u64,
-    /// Bytes that went in this direction before; those of a connection that was open at the attach are not known. Of a
-    /// datagram its size.
+    /// Bytes that went in this direction before; those of a connection that was open at the attach
+    /// are not known. Of a datagram its size.
     pub at: u32,
     /// Not 0: the application wrote them.
     pub outbound: u8,
@@ -67,8 +72,8 @@ pub struct FirstBytes {
 pub struct FirstDatagram {
     /// [`FIRST_DATAGRAM`]; `at` is the size.
     pub head: FirstBytes,
-    /// Whom it came from, or went to; port 0 if that could not be told: of a datagram that was read on a socket that is
-    /// not connected it cannot.
+    /// Whom it came from, or went to; port 0 if that could not be told: of a datagram that was read
+    /// on a socket that is not connected it cannot.
     pub peer: Endpoint,
 }
 
@@ -78,6 +83,7 @@ pub struct FirstDatagram {
 pub struct Flow {
     /// The socket's id.
     pub sock: u64,
-    /// Whom with; where that cannot be told, in its place the beginning of the id that the datagram is addressed to.
+    /// Whom with; where that cannot be told, in its place the beginning of the id that the datagram
+    /// is addressed to.
     pub peer: Endpoint,
 }

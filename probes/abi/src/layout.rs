@@ -5,8 +5,9 @@ pub const ABSENT: u16 = u16::MAX;
 
 macro_rules! layout {
     ($($(#[$doc:meta])* $field:ident = $strukt:literal . $member:literal),* $(,)?) => {
-        /// Byte offsets of the kernel's struct members, resolved from the running kernel's BTF; [`ABSENT`] where there
-        /// is none. Being constants in frozen `.rodata`, they let the verifier fold every use and drop dead branches.
+        /// Byte offsets of the kernel's struct members, resolved from the running kernel's BTF;
+        /// [`ABSENT`] where there is none. Being constants in frozen `.rodata`, they let the
+        /// verifier fold every use and drop dead branches.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Layout { $($(#[$doc])* pub $field: u16),* }
@@ -26,8 +27,8 @@ macro_rules! layout {
     };
 }
 
-// First come those that each segment, call and connection needs: between two runs of a probe little of this stays in the
-// nearest cache.
+// First come those that each segment, call and connection needs: between two runs of a probe little
+// of this stays in the nearest cache.
 layout! {
     /// What a socket carries for BPF maps of the storage type.
     sk_bpf_storage = "sock"."sk_bpf_storage",
@@ -49,11 +50,13 @@ layout! {
     snd_nxt = "tcp_sock"."snd_nxt",
     /// Bytes that the application has written.
     write_seq = "tcp_sock"."write_seq",
-    /// When the socket last looked at the clock, ns of `CLOCK_MONOTONIC`: at each segment received or sent.
+    /// When the socket last looked at the clock, ns of `CLOCK_MONOTONIC`: at each segment received
+    /// or sent.
     tcp_clock_cache = "tcp_sock"."tcp_clock_cache",
     /// Departure time of the newest segment, ns.
     tcp_wstamp_ns = "tcp_sock"."tcp_wstamp_ns",
-    /// When the newest ACK delivered something, µs; or, once something was sent after that with nothing in flight, when.
+    /// When the newest ACK delivered something, µs; or, once something was sent after that with
+    /// nothing in flight, when.
     delivered_mstamp = "tcp_sock"."delivered_mstamp",
     /// When the segment that was delivered last had been sent, µs.
     first_tx_mstamp = "tcp_sock"."first_tx_mstamp",
@@ -73,7 +76,8 @@ layout! {
     task_run_delay = "task_struct"."sched_info.run_delay",
     /// Time that a thread was on a CPU, ns.
     task_cpu = "task_struct"."se.sum_exec_runtime",
-    /// What an upper-layer protocol keeps of a TCP socket; of a subflow, or a clone of one, its context.
+    /// What an upper-layer protocol keeps of a TCP socket; of a subflow, or a clone of one, its
+    /// context.
     icsk_ulp_data = "inet_connection_sock"."icsk_ulp_data",
     /// Socket cookie, 0 until somebody asked for it.
     skc_cookie = "sock_common"."skc_cookie",
@@ -149,8 +153,8 @@ layout! {
     snt_synack = "tcp_request_sock"."snt_synack",
     /// Whether the final ACK came and was ignored: the byte that has the bit.
     req_acked = "inet_request_sock"."acked",
-    /// For how many timeouts of a SYN-ACK a listener waits for the client's first data (TCP_DEFER_ACCEPT), which ignores final
-    /// ACKs, too.
+    /// For how many timeouts of a SYN-ACK a listener waits for the client's first data
+    /// (TCP_DEFER_ACCEPT), which ignores final ACKs, too.
     defer_accept = "inet_connection_sock"."icsk_accept_queue.rskq_defer_accept",
     /// SYN-ACK retransmissions so far.
     req_num_retrans = "request_sock"."num_retrans",
@@ -206,13 +210,15 @@ layout! {
     sk_rcvbuf = "sock"."sk_rcvbuf",
     /// Bytes in it.
     sk_rmem_alloc = "sock"."sk_backlog.rmem_alloc",
-    /// Packets in the receive queue; of a listening Unix-domain socket, connections in the accept queue.
+    /// Packets in the receive queue; of a listening Unix-domain socket, connections in the accept
+    /// queue.
     sk_receive_qlen = "sock"."sk_receive_queue.qlen",
     /// Datagrams that the readers of a UDP socket have taken over from there.
     udp_reader_qlen = "udp_sock"."reader_queue.qlen",
     /// Directions that were shut down.
     sk_shutdown = "sock"."sk_shutdown",
-    /// When the delayed ACK is due, jiffies; its timer may fire earlier and be set anew (up to 6.17).
+    /// When the delayed ACK is due, jiffies; its timer may fire earlier and be set anew (up to
+    /// 6.17).
     ack_timeout = "inet_connection_sock"."icsk_ack.timeout",
     /// Further ACKs that will not be delayed.
     ack_quick = "inet_connection_sock"."icsk_ack.quick",
@@ -296,7 +302,8 @@ layout! {
     cb_ack_seq = "tcp_skb_cb"."ack_seq",
 }
 
-/// How the probes shall behave in this run. What is asked most often lies last, next to the members of [`Layout`] that are.
+/// How the probes shall behave in this run. What is asked most often lies last, next to the members
+/// of [`Layout`] that are.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -346,7 +353,8 @@ pub struct Config {
     pub queued_by_state: u8,
     /// Not 0: exchanges are watched, not only queues.
     pub exchanges: u8,
-    /// Not 0: the timer of delayed ACKs is hooked, so that none need be told from the socket's stamps.
+    /// Not 0: the timer of delayed ACKs is hooked, so that none need be told from the socket's
+    /// stamps.
     pub delayed_ack_timer: u8,
     /// Not 0: less is kept of a connection while nothing happens on it.
     pub shrinks: u8,

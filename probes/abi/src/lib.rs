@@ -1,7 +1,8 @@
-//! What the kernel probes and the agent say to each other: plain `repr(C)` types and names, no logic.
+//! What the kernel probes and the agent say to each other: plain `repr(C)` types and names, no
+//! logic.
 //!
-//! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`). Addresses are IPv6, an IPv4 address in its
-//! IPv4-mapped form; ports are in host order.
+//! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`). Addresses are IPv6, an IPv4
+//! address in its IPv4-mapped form; ports are in host order.
 #![no_std]
 
 mod brief;
@@ -15,47 +16,51 @@ mod record;
 
 pub use brief::{BRIEF, Brief, BriefUse};
 pub use connection::{
-    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE, Late, OPENED, Opened,
-    PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection, Thread, ThreadUse, attempt, ending, flag, hold,
-    progress, role, why,
+    BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE, Late, OPENED,
+    Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection, Thread, ThreadUse,
+    attempt, ending, flag, hold, progress, role, why,
 };
 pub use datagram::{
-    Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram, WAIT_BUCKETS,
-    bucket_middle_us, wait_bucket,
+    Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram,
+    WAIT_BUCKETS, bucket_middle_us, wait_bucket,
 };
 pub use first::{
-    FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, FirstDatagram, Flow, LOOKS_A_PERIOD, MANY_BYTES,
-    MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, MAX_FLOWS, MAX_HTTP2_BYTES, MAX_HTTP2_LOOKS, MAX_LOOKS, MAX_TLS_BYTES,
-    MAX_TLS_LOOKS,
+    FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, FirstDatagram, Flow, LOOKS_A_PERIOD,
+    MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, MAX_FLOWS, MAX_HTTP2_BYTES, MAX_HTTP2_LOOKS,
+    MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS,
 };
 pub use idle::Idle;
 pub use layout::{ABSENT, Config, Layout};
 pub use moment::{MOMENT, Moment, side, what};
 pub use record::{
-    ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER, Listener, OVERFLOW,
-    Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit, SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER,
-    SCAN_OTHER, SCAN_UNIX, SYN, ScanEntry, ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
+    ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER,
+    Listener, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit,
+    SCAN_CONNECTION, SCAN_DATAGRAM, SCAN_LISTENER, SCAN_OTHER, SCAN_UNIX, SYN, ScanEntry,
+    ScanOther, ScanUnix, Syn, UNIX_PATH, process, stage,
 };
 
-/// Listeners that are watched at once. A listener beyond that is not watched; [`counter::LISTENERS_FULL`] counts it.
+/// Listeners that are watched at once. A listener beyond that is not watched;
+/// [`counter::LISTENERS_FULL`] counts it.
 pub const MAX_LISTENERS: u32 = 10_240;
-/// Connections that wait in accept queues at once. Beyond that a connection's wait is estimated at its accept, to one
-/// tick; [`counter::QUEUED_FULL`] counts it.
+/// Connections that wait in accept queues at once. Beyond that a connection's wait is estimated at
+/// its accept, to one tick; [`counter::QUEUED_FULL`] counts it.
 pub const MAX_QUEUED: u32 = 16_384;
-/// Threads that are inside `accept` at once. Beyond that `blocked_us` is unknown; [`counter::CALLS_FULL`] counts it.
+/// Threads that are inside `accept` at once. Beyond that `blocked_us` is unknown;
+/// [`counter::CALLS_FULL`] counts it.
 pub const MAX_CALLS: u32 = 4_096;
 /// Errors of `accept` that are counted, each of a listener; the one met least recently gives way.
 pub const MAX_FAILS: u32 = 1_024;
-/// A peer that leaves a connection after so long in the accept queue gave up waiting, ns: a health check or a scan closes
-/// at once.
+/// A peer that leaves a connection after so long in the accept queue gave up waiting, ns: a health
+/// check or a scan closes at once.
 pub const LATE_NS: u64 = 50_000_000;
-/// Processes that are watched at once. Beyond that a process is not followed; [`counter::TARGETS_FULL`] counts it.
+/// Processes that are watched at once. Beyond that a process is not followed;
+/// [`counter::TARGETS_FULL`] counts it.
 pub const MAX_TARGETS: u32 = 8_192;
-/// Connections that are watched at once where tracing programs have no socket storage (5.10). Beyond that a connection
-/// has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
+/// Connections that are watched at once where tracing programs have no socket storage (5.10).
+/// Beyond that a connection has no exchanges; [`counter::CONNECTIONS_FULL`] counts it.
 pub const MAX_CONNECTIONS: u32 = 65_536;
-/// UDP sockets that are watched at once, some 3 KB each. One beyond that is not watched; [`counter::DATAGRAMS_FULL`]
-/// counts each time that it is used.
+/// UDP sockets that are watched at once, some 3 KB each. One beyond that is not watched;
+/// [`counter::DATAGRAMS_FULL`] counts each time that it is used.
 pub const MAX_DATAGRAMS: u32 = 4_096;
 /// Threads whose use of time is remembered between calls. Beyond that it is unknown.
 pub const MAX_THREADS: u32 = 2 * THREAD_SETS;
@@ -63,16 +68,16 @@ pub const MAX_THREADS: u32 = 2 * THREAD_SETS;
 pub const THREAD_SETS: u32 = 8_192;
 /// Ports that can be named as targets.
 pub const MAX_PORTS: u32 = 1_024;
-/// Bytes of the ring buffer: some 20 ms of 700 000 exchanges a second. When it is full a record is dropped and counted
-/// under [`counter::RING_FULL`].
+/// Bytes of the ring buffer: some 20 ms of 700 000 exchanges a second. When it is full a record is
+/// dropped and counted under [`counter::RING_FULL`].
 pub const RING_BYTES: u32 = 1 << 21;
 /// The same when every single event is asked for.
 pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
 pub const BRIEF_NS: u64 = 1_000_000;
 
-/// Values of the `RESTING` map: whether the hooks of accept are attached. Any other is the time from which they have been
-/// again, ns.
+/// Values of the `RESTING` map: whether the hooks of accept are attached. Any other is the time
+/// from which they have been again, ns.
 pub mod resting {
     /// They have been all the time.
     pub const NEVER: u64 = 0;
@@ -98,9 +103,11 @@ pub mod counter {
     pub const TARGETS_FULL: u32 = 5;
     /// Connections not watched for want of memory.
     pub const CONNECTIONS_FULL: u32 = 6;
-    /// Exchanges of less than [`BRIEF_NS`](super::BRIEF_NS) left away since the ring buffer was half full.
+    /// Exchanges of less than [`BRIEF_NS`](super::BRIEF_NS) left away since the ring buffer was
+    /// half full.
     pub const SHED_BRIEF: u32 = 7;
-    /// Other exchanges left away since it was three quarters full, so that accepts and refusals still fit.
+    /// Other exchanges left away since it was three quarters full, so that accepts and refusals
+    /// still fit.
     pub const SHED: u32 = 8;
     /// Uses of UDP sockets that are not watched since the map was full.
     pub const DATAGRAMS_FULL: u32 = 9;

@@ -3,38 +3,41 @@
 /// Kind of [`Moment`].
 pub const MOMENT: u32 = 20;
 
-/// Values of [`Moment::name`], and what [`Moment::small`] and [`Moment::values`] are for each, in order; what is not
-/// named is 0. Results are those of the call: bytes, or a negated error number. Times are µs, or `u32::MAX` if longer.
+/// Values of [`Moment::name`], and what [`Moment::small`] and [`Moment::values`] are for each, in
+/// order; what is not named is 0. Results are those of the call: bytes, or a negated error number.
+/// Times are µs, or `u32::MAX` if longer.
 pub mod what {
-    /// Data are in the receive queue. Small: `icsk_ack.quick`, `icsk_ack.pingpong`. Values: unread bytes, memory that
-    /// the receive buffer uses, its limit.
+    /// Data are in the receive queue. Small: `icsk_ack.quick`, `icsk_ack.pingpong`. Values: unread
+    /// bytes, memory that the receive buffer uses, its limit.
     pub const DATA: u8 = 1;
     /// A read returned. Values: result, unread bytes left, time that it waited for data.
     pub const READ: u8 = 2;
     /// A read with MSG_PEEK returned: as [`READ`].
     pub const PEEK: u8 = 3;
-    /// A write returned. Small: why bytes were left ([`hold`](crate::hold)). Values: result, bytes not sent, time that
-    /// room was waited for.
+    /// A write returned. Small: why bytes were left ([`hold`](crate::hold)). Values: result, bytes
+    /// not sent, time that room was waited for.
     pub const WRITE: u8 = 4;
-    /// A segment leaves. Small: TCP flags, not 0 if these bytes have been sent before. Values: bytes, sequence number,
-    /// acknowledgement number.
+    /// A segment leaves. Small: TCP flags, not 0 if these bytes have been sent before. Values:
+    /// bytes, sequence number, acknowledgement number.
     pub const SEGMENT: u8 = 5;
-    /// A segment came that acknowledges something, or carries nothing but its acknowledgement. Values: bytes newly
-    /// acknowledged, the peer's window, bytes still unacknowledged.
+    /// A segment came that acknowledges something, or carries nothing but its acknowledgement.
+    /// Values: bytes newly acknowledged, the peer's window, bytes still unacknowledged.
     pub const ACK: u8 = 6;
     /// Bytes are held from now on. Small: why. Values: how many.
     pub const HOLD: u8 = 7;
     /// They have been sent. Small: why they were held. Values: for how long.
     pub const RELEASE: u8 = 8;
-    /// A delayed ACK was sent by timer. Small: not 0 if that was seen, else inferred from stamps. Values: how long since
-    /// the newest data.
+    /// A delayed ACK was sent by timer. Small: not 0 if that was seen, else inferred from stamps.
+    /// Values: how long since the newest data.
     pub const DELAYED_ACK: u8 = 9;
-    /// A segment was sent again. Small: `icsk_ca_state`, TCP flags. Values: bytes, sequence number, timeout in jiffies.
+    /// A segment was sent again. Small: `icsk_ca_state`, TCP flags. Values: bytes, sequence number,
+    /// timeout in jiffies.
     pub const RETRANSMIT: u8 = 10;
-    /// A receive window was shut or opened. Small: whose ([`side`](super::side)), not 0 if it is shut. Values: its size.
+    /// A receive window was shut or opened. Small: whose ([`side`](super::side)), not 0 if it is
+    /// shut. Values: its size.
     pub const WINDOW: u8 = 11;
-    /// The state changed. Small: old and new, `sk_shutdown`. Values: state of the timewait socket, where one was made;
-    /// not 0 if that was seen, else inferred.
+    /// The state changed. Small: old and new, `sk_shutdown`. Values: state of the timewait socket,
+    /// where one was made; not 0 if that was seen, else inferred.
     pub const STATE: u8 = 12;
     /// A RST was sent or received. Small: by whom ([`side`](super::side)).
     pub const RESET: u8 = 13;

@@ -1,7 +1,8 @@
-//! Records that leave the kernel through the ring buffer, and values of the maps that the agent reads.
+//! Records that leave the kernel through the ring buffer, and values of the maps that the agent
+//! reads.
 //!
-//! Every ring record starts with a `u32` kind; the constants in capitals are the kinds. All padding is explicit, so
-//! that no byte of a record is undefined.
+//! Every ring record starts with a `u32` kind; the constants in capitals are the kinds. All padding
+//! is explicit, so that no byte of a record is undefined.
 
 /// Kind of [`Accept`].
 pub const ACCEPT: u32 = 1;
@@ -45,8 +46,9 @@ pub struct Endpoint {
 
 /// State and totals of one listener: the value of the `LISTENERS` map, keyed by the listener's id.
 ///
-/// A connection is often queued on another processor than that which accepts it. What both write is one line of the cache: the
-/// kernel's elements have 56 bytes before the value, and the first word of that is for reading.
+/// A connection is often queued on another processor than that which accepts it. What both write is
+/// one line of the cache: the kernel's elements have 56 bytes before the value, and the first word
+/// of that is for reading.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -82,7 +84,8 @@ pub struct Listener {
     pub overflow_syn: u64,
     /// Final ACKs ignored since the accept queue was full.
     pub overflow_ack: u64,
-    /// SYNs dropped for another reason: SYN queue full without syncookies, no memory, no route. Full tier only.
+    /// SYNs dropped for another reason: SYN queue full without syncookies, no memory, no route.
+    /// Full tier only.
     pub syn_dropped: u64,
     /// Syncookies sent. Full tier only.
     pub cookies_sent: u64,
@@ -100,13 +103,16 @@ pub struct Listener {
     pub left_late: u64,
     /// How long these had waited in all, ns.
     pub left_late_ns: u64,
-    /// Connections that were in the queue, their peers still there, when the listener closed: the kernel resets them.
+    /// Connections that were in the queue, their peers still there, when the listener closed: the
+    /// kernel resets them.
     pub cut: u64,
-    /// SYN-ACKs retransmitted though the final ACK had come: it was ignored, or TCP_DEFER_ACCEPT waits for data.
+    /// SYN-ACKs retransmitted though the final ACK had come: it was ignored, or TCP_DEFER_ACCEPT
+    /// waits for data.
     pub synack_acked: u64,
     /// Cookie of its network namespace, which no other one gets; 0 where it cannot be read.
     pub netns_cookie: u64,
-    /// What packets that were seen dropped have added to `sk_drops`. Where SYNs are not seen only, as the next four.
+    /// What packets that were seen dropped have added to `sk_drops`. Where SYNs are not seen only,
+    /// as the next four.
     pub explained: u64,
     /// The rest of `sk_drops`, as far as it came while the accept queue was full; signed.
     pub drops_full: u64,
@@ -140,7 +146,8 @@ pub struct Listener {
     pub comm: [u8; 16],
 }
 
-const _: () = assert!(core::mem::offset_of!(Listener, closed_ns) == 64 && size_of::<Listener>() % 64 == 8);
+const _: () =
+    assert!(core::mem::offset_of!(Listener, closed_ns) == 64 && size_of::<Listener>() % 64 == 8);
 
 impl Listener {
     /// Nothing known, nothing counted.
@@ -208,7 +215,8 @@ pub struct Call {
     pub returned_ns: u64,
 }
 
-/// A connection in an accept queue: the value of the `QUEUED` map, keyed by the address of its `struct sock`.
+/// A connection in an accept queue: the value of the `QUEUED` map, keyed by the address of its
+/// `struct sock`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Queued {
@@ -331,7 +339,8 @@ pub struct Accept {
     pub queued_ns: u64,
     /// Only if `queued_ns` is 0: how many jiffies ago the connection was born, by its `lsndtime`.
     pub age_jiffies: u32,
-    /// Not 0: the kernel skipped the probe at accept's return, and `ts_ns` is the time of the first read or write.
+    /// Not 0: the kernel skipped the probe at accept's return, and `ts_ns` is the time of the first
+    /// read or write.
     pub late: u32,
     /// The listener's id.
     pub listener: u64,
@@ -345,7 +354,8 @@ pub struct Accept {
     pub tgid: u32,
     /// Thread.
     pub tid: u32,
-    /// SYN-ACK to final ACK in 1/8 µs (`tcp_sock.srtt_us` before any data was sent); 0 when the kernel took no sample.
+    /// SYN-ACK to final ACK in 1/8 µs (`tcp_sock.srtt_us` before any data was sent); 0 when the
+    /// kernel took no sample.
     pub srtt_us: u32,
     /// Depth of the accept queue behind it.
     pub depth: u32,

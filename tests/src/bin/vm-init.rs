@@ -1,10 +1,12 @@
-//! PID 1 of the test machine: mounts what the tests need, runs them, prints a verdict for each, powers off.
+//! PID 1 of the test machine: mounts what the tests need, runs them, prints a verdict for each,
+//! powers off.
 //!
-//! `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` a test, then `VERDICTS done`. A test that fails beside
-//! others has its verdict when it has run again alone; if it passes then, the reason says why it had failed. On the kernel
-//! command line `backscope.filter=TEXT` selects the tests whose name contains one of the comma-separated texts, and
-//! `backscope.threads=N` says how many run at once. With `backscope.costs` it measures what watching costs instead; the
-//! figures are where the reasons are.
+//! `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` a test, then `VERDICTS
+//! done`. A test that fails beside others has its verdict when it has run again alone; if it passes
+//! then, the reason says why it had failed. On the kernel command line `backscope.filter=TEXT`
+//! selects the tests whose name contains one of the comma-separated texts, and
+//! `backscope.threads=N` says how many run at once. With `backscope.costs` it measures what
+//! watching costs instead; the figures are where the reasons are.
 
 use std::ffi::{CStr, c_int};
 use std::io::{self, Write};
@@ -16,13 +18,16 @@ use std::{fs, ptr, thread};
 use backscope_tests::harness::{Case, Tier, Verdict, World, net, run, runs};
 use backscope_tests::{cases, cost};
 
-/// Tests that run at once unless the command line says otherwise. More are no faster: one emulated processor is busy
-/// with three, and the more threads it has the likelier one is preempted within a probe.
+/// Tests that run at once unless the command line says otherwise. More are no faster: one emulated
+/// processor is busy with three, and the more threads it has the likelier one is preempted within a
+/// probe.
 const THREADS: usize = 3;
 
 fn main() {
     if std::process::id() != 1 {
-        eprintln!("backscope-vm-init is the init of a test machine: it mounts and powers off. Not here.");
+        eprintln!(
+            "backscope-vm-init is the init of a test machine: it mounts and powers off. Not here."
+        );
         std::process::exit(2);
     }
     // The firmware leaves half a line of escape sequences behind.
@@ -37,7 +42,8 @@ fn main() {
         say("VERDICTS done");
         power_off();
     }
-    let (alone, together) = selected(&command_line).into_iter().partition::<Vec<_>, _>(|job| job.case.alone);
+    let (alone, together) =
+        selected(&command_line).into_iter().partition::<Vec<_>, _>(|job| job.case.alone);
     let failed = run_together(together, threads(&command_line));
     end_leftovers();
     for job in alone {
@@ -59,7 +65,12 @@ fn measure_costs() {
             Ok(cost) => ("pass", format!("{:.0} {:.0}", cost.all, cost.agent)),
             Err(error) => ("fail", format!("{error:#}")),
         };
-        say(&format!("VERDICT {word} {} {} {}", measurement.name(), begin.elapsed().as_millis(), one_line(&text)));
+        say(&format!(
+            "VERDICT {word} {} {} {}",
+            measurement.name(),
+            begin.elapsed().as_millis(),
+            one_line(&text)
+        ));
         end_leftovers();
     }
 }
@@ -78,9 +89,14 @@ fn prepare() -> Vec<String> {
     for (kind, place) in MOUNTS {
         let _ = fs::create_dir_all(place.to_string_lossy().as_ref());
         // SAFETY: three C strings that live through the call; no data.
-        let status = unsafe { libc::mount(kind.as_ptr(), place.as_ptr(), kind.as_ptr(), 0, ptr::null()) };
+        let status =
+            unsafe { libc::mount(kind.as_ptr(), place.as_ptr(), kind.as_ptr(), 0, ptr::null()) };
         if status != 0 {
-            complaints.push(format!("mount {}: {}", place.to_string_lossy(), io::Error::last_os_error()));
+            complaints.push(format!(
+                "mount {}: {}",
+                place.to_string_lossy(),
+                io::Error::last_os_error()
+            ));
         }
     }
     if let Err(error) = load_modules() {
@@ -105,7 +121,8 @@ fn load_modules() -> io::Result<()> {
     for module in modules {
         let file = fs::File::open(module?.path())?;
         // SAFETY: an open file and an empty string of parameters that lives through the call.
-        let status = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+        let status =
+            unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
         if status != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -131,8 +148,8 @@ impl Job {
         }
     }
 
-    /// The same beside others. Gives why it failed, in place of a verdict: one processor that is emulated may stand still, or
-    /// be too busy with the others.
+    /// The same beside others. Gives why it failed, in place of a verdict: one processor that is
+    /// emulated may stand still, or be too busy with the others.
     fn run_beside_others(&self) -> Option<String> {
         let begin = Instant::now();
         match run(&self.case, &World::new(true, self.tier)) {
@@ -149,21 +166,31 @@ impl Job {
         match run(&self.case, &World::new(true, self.tier)) {
             Verdict::Pass => self.say("pass", begin, &format!("failed beside others: {reason}")),
             Verdict::Skip(reason) => self.say("skip", begin, &reason),
-            Verdict::Fail(alone) => self.say("fail", begin, &format!("{alone}; and beside others: {reason}")),
+            Verdict::Fail(alone) => {
+                self.say("fail", begin, &format!("{alone}; and beside others: {reason}"))
+            }
         }
     }
 
     fn say(&self, word: &str, begin: Instant, reason: &str) {
-        let line = format!("VERDICT {word} {} {} {}", self.name, begin.elapsed().as_millis(), one_line(reason));
+        let line = format!(
+            "VERDICT {word} {} {} {}",
+            self.name,
+            begin.elapsed().as_millis(),
+            one_line(reason)
+        );
         say(line.trim_end());
     }
 }
 
 /// The runs that the command line selects.
 fn selected(command_line: &str) -> Vec<Job> {
-    let filters: Vec<&str> = given(command_line, "backscope.filter=").unwrap_or("").split(',').collect();
+    let filters: Vec<&str> =
+        given(command_line, "backscope.filter=").unwrap_or("").split(',').collect();
     let wanted = |name: &str| filters.iter().any(|filter| name.contains(filter));
-    let jobs_of = |case: Case| runs(&case, true).into_iter().map(move |(name, tier)| Job { case, name, tier });
+    let jobs_of = |case: Case| {
+        runs(&case, true).into_iter().map(move |(name, tier)| Job { case, name, tier })
+    };
     cases::all().into_iter().flat_map(jobs_of).filter(|job| wanted(&job.name)).collect()
 }
 
@@ -202,11 +229,13 @@ fn one_line(text: &str) -> String {
 
 /// Ends what a test left running, so that the next one begins alone, and reaps what became ours.
 fn end_leftovers() {
-    // SAFETY: as PID 1 of this machine, -1 means every process but this one; nothing else lives here.
+    // SAFETY: as PID 1 of this machine, -1 means every process but this one; nothing else lives
+    // here.
     unsafe { libc::kill(-1, libc::SIGKILL) };
     let mut status: c_int = 0;
     loop {
-        // SAFETY: the pointer is to an int of ours. No guard lives between two tests, so no child is awaited elsewhere.
+        // SAFETY: the pointer is to an int of ours. No guard lives between two tests, so no child
+        // is awaited elsewhere.
         if unsafe { libc::waitpid(-1, &raw mut status, 0) } <= 0 {
             return;
         }

@@ -24,7 +24,11 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Starts the server, attaches, makes three connections one after another, and checks every wait.
-fn waits(world: &World, server: &[&str], to: fn(&Demo) -> std::net::SocketAddr) -> anyhow::Result<Vec<Value>> {
+fn waits(
+    world: &World,
+    server: &[&str],
+    to: fn(&Demo) -> std::net::SocketAddr,
+) -> anyhow::Result<Vec<Value>> {
     let mut demo = world.demo(&[server, &["--trace"]].concat())?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let clients: Vec<Client> = (0..3).map(|_| connect(to(&demo))).collect::<Result<_, _>>()?;
@@ -46,19 +50,28 @@ fn slow_acceptor(world: &World) -> anyhow::Result<()> {
         return Ok(());
     }
     let slowest = objects.iter().filter_map(|object| number(object, "/queued_us")).max();
-    ensure!(slowest > Some(500_000), "the third waited for two others, yet the longest wait is {slowest:?} µs");
-    let unblocked = objects.iter().filter(|object| number(object, "/blocked_us") == Some(0)).count();
+    ensure!(
+        slowest > Some(500_000),
+        "the third waited for two others, yet the longest wait is {slowest:?} µs"
+    );
+    let unblocked =
+        objects.iter().filter(|object| number(object, "/blocked_us") == Some(0)).count();
     // The first may find the thread in accept already.
-    ensure!(unblocked >= 2, "two connections were there before their accept, yet {unblocked} have blocked_us 0");
+    ensure!(
+        unblocked >= 2,
+        "two connections were there before their accept, yet {unblocked} have blocked_us 0"
+    );
     Ok(())
 }
 
 fn accept4(world: &World) -> anyhow::Result<()> {
-    waits(world, &["slow-acceptor", "--accept-delay", "50ms", "--accept4"], |demo| demo.addr).map(drop)
+    waits(world, &["slow-acceptor", "--accept-delay", "50ms", "--accept4"], |demo| demo.addr)
+        .map(drop)
 }
 
 fn several_threads(world: &World) -> anyhow::Result<()> {
-    waits(world, &["slow-acceptor", "--accept-delay", "100ms", "--threads", "3"], |demo| demo.addr).map(drop)
+    waits(world, &["slow-acceptor", "--accept-delay", "100ms", "--threads", "3"], |demo| demo.addr)
+        .map(drop)
 }
 
 fn several_processes(world: &World) -> anyhow::Result<()> {
@@ -68,7 +81,10 @@ fn several_processes(world: &World) -> anyhow::Result<()> {
 }
 
 fn nonblocking_epoll(world: &World) -> anyhow::Result<()> {
-    waits(world, &["slow-acceptor", "--accept-delay", "50ms", "--nonblocking-epoll"], |demo| demo.addr).map(drop)
+    waits(world, &["slow-acceptor", "--accept-delay", "50ms", "--nonblocking-epoll"], |demo| {
+        demo.addr
+    })
+    .map(drop)
 }
 
 fn io_uring(world: &World) -> anyhow::Result<()> {
@@ -91,8 +107,9 @@ fn io_uring(world: &World) -> anyhow::Result<()> {
 fn ipv6(world: &World) -> anyhow::Result<()> {
     let server = ["slow-acceptor", "--accept-delay", "50ms", "--listen", "[::1]:0"];
     let objects = waits(world, &server, |demo| demo.addr)?;
-    let wrong =
-        objects.iter().find(|o| o["type"] == "accept" && !o["peer"].as_str().unwrap_or("").starts_with("[::1]:"));
+    let wrong = objects
+        .iter()
+        .find(|o| o["type"] == "accept" && !o["peer"].as_str().unwrap_or("").starts_with("[::1]:"));
     ensure!(wrong.is_none(), "the peer was on [::1]: {wrong:?}");
     Ok(())
 }
@@ -110,18 +127,37 @@ fn ipv4_mapped(world: &World) -> anyhow::Result<()> {
 fn fast_open(world: &World) -> anyhow::Result<()> {
     // Server and client side, and both of them without a cookie, so that every SYN carries data.
     net::set("ipv4/tcp_fastopen", 0x1 | 0x2 | 0x4 | 0x200)?;
-    let mut demo = world.demo(&["slow-acceptor", "--accept-delay", "50ms", "--fastopen", "8", "--reply", "--trace"])?;
+    let mut demo = world.demo(&[
+        "slow-acceptor",
+        "--accept-delay",
+        "50ms",
+        "--fastopen",
+        "8",
+        "--reply",
+        "--trace",
+    ])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let target = demo.addr.to_string();
-    let mut load = world.demo_waiting(&["load", "--target", &target, "--connections", "3", "--fastopen", "--trace"])?;
+    let mut load = world.demo_waiting(&[
+        "load",
+        "--target",
+        &target,
+        "--connections",
+        "3",
+        "--fastopen",
+        "--trace",
+    ])?;
     let lines = load.await_lines("connected ", 4)?;
-    let handshakes: Vec<Handshake> = lines[..3].iter().map(|line| Handshake::parse(line)).collect::<Result<_, _>>()?;
+    let handshakes: Vec<Handshake> =
+        lines[..3].iter().map(|line| Handshake::parse(line)).collect::<Result<_, _>>()?;
     let accepts = demo.await_accepts(3)?;
     ensure!(Counters::read()?.get("TCPFastOpenPassive") == 3, "the kernel did no Fast Open here");
     agent.await_accepted(demo.addr.port(), 3)?;
     let objects = agent.stop()?.objects;
     // Where exchanges are watched.
-    let used = objects.iter().filter(|object| is(object, "connection") && number(object, "/exchanges") > Some(0));
+    let used = objects
+        .iter()
+        .filter(|object| is(object, "connection") && number(object, "/exchanges") > Some(0));
     for connection in used {
         ensure!(connection["fast_open"] == true, "its SYN carried data: {connection}");
     }
@@ -134,9 +170,13 @@ fn syncookies(world: &World) -> anyhow::Result<()> {
     let sent = Counters::read()?.get("SyncookiesSent");
     ensure!(sent == 3, "every SYN was to be answered by a cookie, the kernel sent {sent}");
     for accept in objects.iter().filter(|object| object["type"] == "accept") {
-        ensure!(accept["handshake_us"].is_null(), "no time is known of a handshake by cookie: {accept}");
+        ensure!(
+            accept["handshake_us"].is_null(),
+            "no time is known of a handshake by cookie: {accept}"
+        );
     }
-    let last = objects.iter().rev().find(|object| object["type"] == "listener").context("no listener")?;
+    let last =
+        objects.iter().rev().find(|object| object["type"] == "listener").context("no listener")?;
     let told = number(last, "/cookies_sent");
     ensure!(told.is_none_or(|told| told == sent), "{sent} cookies were sent: {last}");
     Ok(())
@@ -169,7 +209,9 @@ fn waiting_before_attach(world: &World) -> anyhow::Result<()> {
     let accepts = demo.await_accepts(2)?;
     agent.await_accepted(demo.addr.port(), 2)?;
     let ended = agent.stop()?;
-    let of = |client: &Client| accepts.iter().find(|accept| accept.port == client.port).context("not accepted");
+    let of = |client: &Client| {
+        accepts.iter().find(|accept| accept.port == client.port).context("not accepted")
+    };
 
     check_waits(world, &ended.objects, &[*of(&late)?], &[(&late).into()])?;
     let object = truth::accept_of(&ended.objects, early.port)?;

@@ -17,8 +17,12 @@ pub(super) const CASES: &[Case] = &[
     any_tier("ack::peer_20_ms_away", far_away).alone(),
     any_tier("ack::segment_dropped", dropped).alone(),
     each_tier("ack::both_ends_agree_on_delayed_acks", both_ends).since(SOCKETS_FROM_FILES).alone(),
-    any_tier("ack::open_connections_tell_of_delayed_acks", open_connection).since(SOCKETS_FROM_FILES).alone(),
-    each_tier("ack::nagle_and_delayed_ack_agree", nagle_and_delayed_ack).since(SOCKETS_FROM_FILES).alone(),
+    any_tier("ack::open_connections_tell_of_delayed_acks", open_connection)
+        .since(SOCKETS_FROM_FILES)
+        .alone(),
+    each_tier("ack::nagle_and_delayed_ack_agree", nagle_and_delayed_ack)
+        .since(SOCKETS_FROM_FILES)
+        .alone(),
     native("ack::retransmits_are_found", retransmits_found),
 ];
 
@@ -29,8 +33,13 @@ pub(super) const FAR: &str = "10.77.0.2:7200";
 /// What the peer holds after the last byte is sent.
 const AFTER_SENDING: [&str; 3] = ["ack_wait", "delayed_ack", "retransmit"];
 
-/// A link with a round-trip time of 40 ms, and a server on it. Skips the case where there is no TUN device.
-pub(super) fn linked(world: &World, link: &[&str], server: &[&str]) -> anyhow::Result<(Demo, Demo)> {
+/// A link with a round-trip time of 40 ms, and a server on it. Skips the case where there is no TUN
+/// device.
+pub(super) fn linked(
+    world: &World,
+    link: &[&str],
+    server: &[&str],
+) -> anyhow::Result<(Demo, Demo)> {
     let mut link = world.demo_waiting(&[&["delay-link", "--rtt", "40ms"], link].concat())?;
     link.await_line("link ")?;
     let server = serve(world, &[&["--listen", NEAR], server].concat())?;
@@ -42,7 +51,9 @@ fn over_the_link(world: &World, knobs: &[&str]) -> anyhow::Result<(Demo, Ended, 
     let (link, mut server) = linked(world, &[&["--trace"], knobs].concat(), &[])?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     let talk = Conversation::begin_at(world, FAR, &["--count", "5"])?.end(&mut server)?;
-    agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    agent.await_object("end of the connection", |object| {
+        is_connection(object, "server", talk.port)
+    })?;
     let ended = agent.stop()?;
     check_bytes(&ended, &talk)?;
     Ok((link, ended, talk))
@@ -74,7 +85,8 @@ fn dropped(world: &World) -> anyhow::Result<()> {
     let seq = lost.get("seq")?;
     let again = loop {
         let copy = link.lines("relayed ").map(Trace::parse).find(|segment| {
-            segment.get("seq").is_ok_and(|other| other == seq) && segment.get("bytes").is_ok_and(|bytes| bytes == 200)
+            segment.get("seq").is_ok_and(|other| other == seq)
+                && segment.get("bytes").is_ok_and(|bytes| bytes == 200)
         });
         match copy {
             Some(copy) => break copy,
@@ -87,7 +99,12 @@ fn dropped(world: &World) -> anyhow::Result<()> {
     check_verdict(exchange, "network", "retransmit")?;
     let acked_ns = acknowledged_ns(&talk, place)?;
     let truth = Truth::new(gone_ns + RTT_NS, acked_ns - server.get("write_ns")?);
-    truth.check(world, "time to the acknowledgement", spent_us(exchange, &AFTER_SENDING), client)?;
+    truth.check(
+        world,
+        "time to the acknowledgement",
+        spent_us(exchange, &AFTER_SENDING),
+        client,
+    )?;
     // Whether the round trip of the copy is counted among it or not.
     let truth = Truth::new(gone_ns - RTT_NS, gone_ns + RTT_NS);
     truth.check(world, "retransmit", spent_us(exchange, &["retransmit"]), client)?;
@@ -97,8 +114,13 @@ fn dropped(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Watches a server and its client from the client's first exchange on, and returns what the kernel counted meanwhile.
-fn both(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<(Ended, Conversation, u64)> {
+/// Watches a server and its client from the client's first exchange on, and returns what the kernel
+/// counted meanwhile.
+fn both(
+    world: &World,
+    server: &[&str],
+    client: &[&str],
+) -> anyhow::Result<(Ended, Conversation, u64)> {
     let mut demo = serve(world, server)?;
     let mut begun = Conversation::begin(world, &demo, &[client, &["--wait"]].concat())?;
     begun.0.await_line("connected ")?;
@@ -107,14 +129,16 @@ fn both(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<(Ende
     begun.0.go()?;
     let talk = begun.end(&mut demo)?;
     for role in ["server", "client"] {
-        agent.await_object("end of the connection", |object| is_connection(object, role, talk.port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, role, talk.port)
+        })?;
     }
     let delayed = Counters::read()?.get("DelayedACKs") - before.get("DelayedACKs");
     Ok((agent.stop()?, talk, delayed))
 }
 
-/// Delayed ACKs that the client's end says it sent, and how long they waited, µs; `None` where this kernel and tier do
-/// not show them.
+/// Delayed ACKs that the client's end says it sent, and how long they waited, µs; `None` where this
+/// kernel and tier do not show them.
 fn sent_by_client(ended: &Ended, talk: &Conversation) -> anyhow::Result<Option<(u64, u64)>> {
     let connection = connection_of(&ended.objects, "client", talk.port)?;
     Ok(number(connection, "/delayed_acks/sent").zip(number(connection, "/delayed_acks/waited_us")))
@@ -134,18 +158,21 @@ fn check_agree(world: &World, count: u64, sender_us: u64, receiver_us: u64) -> a
 /// Less than any delayed ACK, and more than most other delays, µs.
 const LEAST_US: u64 = 20_000;
 
-/// The server's exchanges that waited long for the last ACK: how long, µs, and whether the other end proved it.
+/// The server's exchanges that waited long for the last ACK: how long, µs, and whether the other
+/// end proved it.
 fn suffered(objects: &[Value], server: &Value) -> Vec<(u64, bool)> {
     let waited = |exchange: &Value| {
         let last = exchange["slices"].as_array()?.last()?.clone();
-        let us = number(&last, "/us").filter(|us| last["kind"] == "delayed_ack" && *us > LEAST_US)?;
+        let us =
+            number(&last, "/us").filter(|us| last["kind"] == "delayed_ack" && *us > LEAST_US)?;
         Some((us, last["evidence"] == "proved"))
     };
     exchanges_of(objects, server).into_iter().filter_map(waited).collect()
 }
 
 fn both_ends(world: &World) -> anyhow::Result<()> {
-    // A client that asks again at once delays its next ACK, and after every fourth answer it has nothing to send it with.
+    // A client that asks again at once delays its next ACK, and after every fourth answer it has
+    // nothing to send it with.
     let client = ["--count", "24", "--pause", "300ms", "--pause-every", "4"];
     let (ended, talk, delayed) = both(world, &[], &client)?;
     let server = connection_of(&ended.objects, "server", talk.port)?;
@@ -155,15 +182,25 @@ fn both_ends(world: &World) -> anyhow::Result<()> {
     let proved: Vec<u64> = waits.iter().filter(|(_, proved)| *proved).map(|(us, _)| *us).collect();
     ensure!(sent <= delayed, "the kernel sent {delayed}, the client {sent}");
     ensure!(proved.len() as u64 <= sent, "{} are proved, the client sent {sent}", proved.len());
-    // Without its hook a delayed ACK is seen by a scan or when data come next, and not if this host writes before: in an
-    // emulated machine scans are rare.
-    let hook = ended.objects.first().and_then(|attached| attached["hooks"]["delayed_ack"].as_str()).unwrap_or_default();
+    // Without its hook a delayed ACK is seen by a scan or when data come next, and not if this host
+    // writes before: in an emulated machine scans are rare.
+    let hook = ended
+        .objects
+        .first()
+        .and_then(|attached| attached["hooks"]["delayed_ack"].as_str())
+        .unwrap_or_default();
     if world.vm && !hook.starts_with("fentry") {
         return Ok(());
     }
     // The last answer's may go with the FIN, and the server may delay some of its own.
-    ensure!(sent + 1 >= waits.len() as u64, "the server waited for {waits:?}, the client sent {sent}");
-    ensure!(proved.len() >= 2 && proved.len() + 1 >= waits.len(), "the other end is here and known: {waits:?}");
+    ensure!(
+        sent + 1 >= waits.len() as u64,
+        "the server waited for {waits:?}, the client sent {sent}"
+    );
+    ensure!(
+        proved.len() >= 2 && proved.len() + 1 >= waits.len(),
+        "the other end is here and known: {waits:?}"
+    );
     ensure!(proved.len() as u64 == sent, "the client sent {sent}, the server knows of {waits:?}");
     check_agree(world, sent, proved.iter().sum(), waited_us)
 }
@@ -181,20 +218,29 @@ fn open_connection(world: &World) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     let server = connection_of(&ended.objects, "server", port)?;
     let client = connection_of(&ended.objects, "client", port)?;
-    let (sent, waited_us) = (number(client, "/delayed_acks/sent"), number(client, "/delayed_acks/waited_us"));
+    let (sent, waited_us) =
+        (number(client, "/delayed_acks/sent"), number(client, "/delayed_acks/waited_us"));
     let (Some(sent), Some(waited_us)) = (sent, waited_us) else {
         return skip("this kernel and tier show no delayed ACKs");
     };
     let waits = suffered(&ended.objects, server);
-    ensure!(sent == 1 && waits.len() == 1 && waits[0].1, "the client sent {sent}, the server waited for {waits:?}");
+    ensure!(
+        sent == 1 && waits.len() == 1 && waits[0].1,
+        "the client sent {sent}, the server waited for {waits:?}"
+    );
     check_agree(world, sent, waits[0].0, waited_us)
 }
 
 fn nagle_and_delayed_ack(world: &World) -> anyhow::Result<()> {
-    let (ended, talk, delayed) = both(world, &["--writes", "4,200"], &["--response", "204", "--count", "6"])?;
-    let is_held = |client: &&Trace| client.between("first_ns", "done_ns").is_ok_and(|ns| ns > 20_000_000);
+    let (ended, talk, delayed) =
+        both(world, &["--writes", "4,200"], &["--response", "204", "--count", "6"])?;
+    let is_held =
+        |client: &&Trace| client.between("first_ns", "done_ns").is_ok_and(|ns| ns > 20_000_000);
     let held = talk.asked.iter().filter(is_held).count() as u64;
-    ensure!(held >= 2 && delayed >= held, "{held} answers were held, the kernel delayed {delayed} ACKs");
+    ensure!(
+        held >= 2 && delayed >= held,
+        "{held} answers were held, the kernel delayed {delayed} ACKs"
+    );
     let server = connection_of(&ended.objects, "server", talk.port)?;
     let held_us = number(server, "/nagle/held_us").context("no time held")?;
     let Some((sent, waited_us)) = sent_by_client(&ended, &talk)? else { return Ok(()) };

@@ -12,9 +12,11 @@ use crate::harness::json::{Value, address, is};
 use crate::harness::{Agent, Case, World};
 use crate::servers::installed;
 
-pub(super) const CASES: &[Case] = &[native("browser::http_2", http_2), native("browser::http_3", http_3)];
+pub(super) const CASES: &[Case] =
+    &[native("browser::http_2", http_2), native("browser::http_3", http_3)];
 
-/// The fingerprint by which Chromium is told to take a certificate that nobody has signed: SHA-256 of its public key.
+/// The fingerprint by which Chromium is told to take a certificate that nobody has signed: SHA-256
+/// of its public key.
 fn fingerprint(certificate: &str) -> anyhow::Result<String> {
     let script = "openssl x509 -in \"$0\" -pubkey -noout | openssl pkey -pubin -outform der \
                   | openssl dgst -sha256 -binary | openssl base64 -A";
@@ -26,7 +28,12 @@ fn fingerprint(certificate: &str) -> anyhow::Result<String> {
 /// Has Chromium fetch `https://localhost:PORT/index.html`, and checks that it got the page.
 fn fetch(folder: &Path, port: u16, certificate: &str, options: &[&str]) -> anyhow::Result<()> {
     let mut command = Command::new(installed("chromium")?);
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP localhost 127.0.0.1"]);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--host-resolver-rules=MAP localhost 127.0.0.1",
+    ]);
     command.arg(format!("--user-data-dir={}", folder.join("profile").display()));
     command.arg(format!("--ignore-certificate-errors-spki-list={}", fingerprint(certificate)?));
     command.args(options).args(["--dump-dom", &format!("https://localhost:{port}/index.html")]);
@@ -56,8 +63,14 @@ fn http_2(world: &World) -> anyhow::Result<()> {
     fetch(folder.path(), port, &certificate, &[])?;
     let connection = of_server(&mut agent, "connection", port)?;
     let tls = &connection["tls"];
-    ensure!(connection["protocol"] == "tls" && tls["version"] == "1.3" && tls["sni"] == "localhost", "{connection}");
-    ensure!(tls["alpn_offered"][0] == "h2" && connection["gaps"].to_string().contains("multiplexed: "), "{connection}");
+    ensure!(
+        connection["protocol"] == "tls" && tls["version"] == "1.3" && tls["sni"] == "localhost",
+        "{connection}"
+    );
+    ensure!(
+        tls["alpn_offered"][0] == "h2" && connection["gaps"].to_string().contains("multiplexed: "),
+        "{connection}"
+    );
     ensure!(connection["first_answer"]["round_trips"] == 3, "{connection}");
     agent.stop().map(drop)
 }
@@ -68,8 +81,10 @@ fn http_3(world: &World) -> anyhow::Result<()> {
     let server = gtlsserver(folder.path())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     let [port, ..] = PORTS;
-    let is_server =
-        |object: &Value| is(object, "datagrams") && address(object, "/local").is_some_and(|local| local.port() == port);
+    let is_server = |object: &Value| {
+        is(object, "datagrams")
+            && address(object, "/local").is_some_and(|local| local.port() == port)
+    };
     agent.await_object("the server's socket", is_server)?;
     fs::write(folder.path().join("index.html"), "ok").context("a page")?;
     fetch(
@@ -80,8 +95,9 @@ fn http_3(world: &World) -> anyhow::Result<()> {
     )?;
     let connection = of_server(&mut agent, "quic", port)?;
     ensure!(connection["version"] == 1 && connection["early_data"] == false, "{connection}");
-    // It goes by no id of its own, and its hello is too long for one datagram. On loopback a round trip is hardly longer
-    // than what an acknowledgement of the first one takes, so that this may look like one more.
+    // It goes by no id of its own, and its hello is too long for one datagram. On loopback a round
+    // trip is hardly longer than what an acknowledgement of the first one takes, so that this may
+    // look like one more.
     let round_trips = connection["first_answer"]["round_trips"].as_u64();
     ensure!(connection["client_id"] == "" && matches!(round_trips, Some(2 | 3)), "{connection}");
     agent.stop().map(drop)

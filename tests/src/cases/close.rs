@@ -12,16 +12,21 @@ use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("close::by_the_peer", |world| ends(world, &[], "exchange ", ("peer", "fin"))),
-    any_tier("close::by_the_server", |world| ends(world, &["--close-after", "1"], "closed ", ("local", "fin"))),
+    any_tier("close::by_the_server", |world| {
+        ends(world, &["--close-after", "1"], "closed ", ("local", "fin"))
+    }),
     any_tier("close::by_a_reset", |world| {
         ends(world, &["--close-after", "1", "--linger0"], "closed ", ("local", "reset"))
     }),
-    any_tier("close::half_closed", |world| ends(world, &["--half-close"], "exchange ", ("local", "fin"))),
+    any_tier("close::half_closed", |world| {
+        ends(world, &["--half-close"], "exchange ", ("local", "fin"))
+    }),
     native("close::close_wait_leak_is_found", close_wait_leak),
     native("close::connection_churn_is_found", churn),
 ];
 
-/// Checks who ended a connection of one exchange, and how. The client closes when the server has said `done`.
+/// Checks who ended a connection of one exchange, and how. The client closes when the server has
+/// said `done`.
 fn ends(world: &World, server: &[&str], done: &str, (by, how): (&str, &str)) -> anyhow::Result<()> {
     let mut demo = serve(world, server)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -32,7 +37,9 @@ fn ends(world: &World, server: &[&str], done: &str, (by, how): (&str, &str)) -> 
     }
     begun.0.go()?;
     let talk = begun.end(&mut demo)?;
-    agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    agent.await_object("end of the connection", |object| {
+        is_connection(object, "server", talk.port)
+    })?;
     let ended = agent.stop()?;
     check_bytes(&ended, &talk)?;
     let connection = connection_of(&ended.objects, "server", talk.port)?;

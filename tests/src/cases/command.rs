@@ -17,7 +17,8 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn succeed(world: &World, args: &[&str]) -> anyhow::Result<String> {
-    let output = world.agent_command(args).output().with_context(|| format!("backscope {args:?}"))?;
+    let output =
+        world.agent_command(args).output().with_context(|| format!("backscope {args:?}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "backscope {args:?} ended with {}: {stderr}", output.status);
     String::from_utf8(output.stdout).context("not UTF-8")
@@ -27,7 +28,8 @@ fn listeners_json(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["never-accept", "--backlog", "5"])?;
     let _waiting = [connect(demo.addr)?, connect(demo.addr)?];
     let text = succeed(world, &["listeners", "--json", "--pid", &demo.pid_arg()])?;
-    let objects: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context(text.clone())?;
+    let objects: Vec<Value> =
+        text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context(text.clone())?;
     let listener = objects
         .iter()
         .find(|object| listens_on(object, demo.addr.port()))
@@ -42,7 +44,11 @@ fn listeners_table(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["never-accept", "--backlog", "5"])?;
     let text = succeed(world, &["listeners", "--pid", &demo.pid_arg()])?;
     let row = text.lines().find(|line| line.contains(&demo.addr.to_string()));
-    ensure!(row.is_some_and(|row| row.contains("demo-servers")), "no row for {}: {text}", demo.addr);
+    ensure!(
+        row.is_some_and(|row| row.contains("demo-servers")),
+        "no row for {}: {text}",
+        demo.addr
+    );
     ensure!(!text.contains('\x1b'), "escape sequences in a pipe: {text:?}");
     Ok(())
 }
@@ -63,17 +69,36 @@ fn doctor_json(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asked for by name, the full tier is what one gets, or status 3 with the kernel's reason: never less in silence.
+/// Asked for by name, the full tier is what one gets, or status 3 with the kernel's reason: never
+/// less in silence.
 fn full_tier_by_name(world: &World) -> anyhow::Result<()> {
     let report: Value = serde_json::from_str(&succeed(world, &["doctor", "--json"])?)?;
     let demo = world.demo(&["slow-acceptor"])?;
-    let ended = world.watch().pid(demo.pid()).args(["--tier", "full", "--duration", "1s"]).spawn()?.ended()?;
+    let ended = world
+        .watch()
+        .pid(demo.pid())
+        .args(["--tier", "full", "--duration", "1s"])
+        .spawn()?
+        .ended()?;
     if report["tier"] == "full" {
-        ensure!(ended.objects.first().is_some_and(|o| o["tier"] == "full"), "{:?}: {}", ended.objects, ended.stderr);
+        ensure!(
+            ended.objects.first().is_some_and(|o| o["tier"] == "full"),
+            "{:?}: {}",
+            ended.objects,
+            ended.stderr
+        );
         return ended.check_clean();
     }
-    ensure!(ended.status.code() == Some(3), "exit status 3, got {}: {}", ended.status, ended.stderr);
-    ensure!(!ended.stderr.trim().is_empty() && ended.objects.is_empty(), "the kernel's reason, and nothing else");
+    ensure!(
+        ended.status.code() == Some(3),
+        "exit status 3, got {}: {}",
+        ended.status,
+        ended.stderr
+    );
+    ensure!(
+        !ended.stderr.trim().is_empty() && ended.objects.is_empty(),
+        "the kernel's reason, and nothing else"
+    );
     Ok(())
 }
 
@@ -92,6 +117,10 @@ fn detail_events(world: &World) -> anyhow::Result<()> {
     agent.await_accepted(demo.addr.port(), 2)?;
     let ended = agent.stop()?;
     let shown = ended.of("syn").count();
-    ensure!(shown == clients.len(), "{shown} SYNs are shown: {:?}", ended.of("syn").collect::<Vec<_>>());
+    ensure!(
+        shown == clients.len(),
+        "{shown} SYNs are shown: {:?}",
+        ended.of("syn").collect::<Vec<_>>()
+    );
     Ok(())
 }

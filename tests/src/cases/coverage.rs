@@ -1,4 +1,5 @@
-//! What each kernel is known to show. A hook that a change loses would otherwise only lower the coverage, in silence.
+//! What each kernel is known to show. A hook that a change loses would otherwise only lower the
+//! coverage, in silence.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,8 @@ pub(super) const CASES: &[Case] = &[
 
 fn doctor(world: &World, args: &[&str]) -> anyhow::Result<Value> {
     let output = world.agent_command(&[&["doctor", "--json"], args].concat()).output()?;
-    serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// Signals without a hook.
@@ -29,7 +31,10 @@ fn full_tier_sees_everything(world: &World) -> anyhow::Result<()> {
     let report = doctor(world, &[])?;
     if report["tier"] != "full" {
         let reason = report["refused"][0]["reason"].as_str().unwrap_or_default();
-        ensure!(reason.contains("not permitted"), "function hooks fail for a reason of ours: {report}");
+        ensure!(
+            reason.contains("not permitted"),
+            "function hooks fail for a reason of ours: {report}"
+        );
         return Ok(());
     }
     let mut expected = BTreeSet::new();
@@ -43,7 +48,8 @@ fn full_tier_sees_everything(world: &World) -> anyhow::Result<()> {
 
 fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
     let report = doctor(world, &["--tier", "tracepoint"])?;
-    let mut expected = BTreeSet::from(["syn", "syncookie", "datagram_size", "read_splice", "write_blocked"]);
+    let mut expected =
+        BTreeSet::from(["syn", "syncookie", "datagram_size", "read_splice", "write_blocked"]);
     let release = release(&report).with_context(|| format!("no kernel release: {report}"))?;
     if release < (6, 18) {
         expected.insert("overflow_ack");
@@ -55,7 +61,13 @@ fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
         expected.insert("datagram_end");
     }
     if release < (5, 11) {
-        expected.extend(["queued", "accept_at_rest", "accept_io_uring", "accept_fails_io_uring", "open_connections"]);
+        expected.extend([
+            "queued",
+            "accept_at_rest",
+            "accept_io_uring",
+            "accept_fails_io_uring",
+            "open_connections",
+        ]);
         expected.insert("connect_unsent");
     }
     ensure!(unseen(&report) == expected, "unseen should be {expected:?}: {report}");
@@ -73,13 +85,16 @@ fn every_single_event(world: &World) -> anyhow::Result<()> {
         let unseen: BTreeSet<_> = unseen(&report).intersection(&signals).copied().collect();
         ensure!(unseen == blind.into_iter().collect(), "unseen: {unseen:?}: {report}");
         let refused = report["refused"].as_array().into_iter().flatten();
-        let refused: Vec<_> = refused.filter(|refusal| signals.iter().any(|name| refusal["signal"] == *name)).collect();
+        let refused: Vec<_> = refused
+            .filter(|refusal| signals.iter().any(|name| refusal["signal"] == *name))
+            .collect();
         ensure!(tier != "full" || refused.is_empty(), "refused: {refused:?}");
     }
     Ok(())
 }
 
 fn release(report: &Value) -> Option<(u32, u32)> {
-    let mut numbers = report["kernel"].as_str()?.split(['.', '-']).map(|number| number.parse().ok());
+    let mut numbers =
+        report["kernel"].as_str()?.split(['.', '-']).map(|number| number.parse().ok());
     Some((numbers.next()??, numbers.next()??))
 }

@@ -49,7 +49,15 @@ pub(super) fn await_dropped(receiver: &mut Demo, least: u64) -> anyhow::Result<(
 fn overflow(world: &World) -> anyhow::Result<()> {
     let (mut demo, target) = receiver(world, &["--receive-buffer", "2048", "--pause", "50ms"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
-    let mut sender = world.demo_waiting(&["datagrams", "--target", &target, "--count", "500", "--pause", "2ms"])?;
+    let mut sender = world.demo_waiting(&[
+        "datagrams",
+        "--target",
+        &target,
+        "--count",
+        "500",
+        "--pause",
+        "2ms",
+    ])?;
     let finding = agent.await_finding("udp-receive-overflow")?;
     check_useful(&finding)?;
     sender.await_line("sent 500 ")?;
@@ -62,7 +70,15 @@ fn keeps_up(world: &World) -> anyhow::Result<()> {
     let (mut demo, target) = receiver(world, &[])?;
     let agent = world.watch().pid(demo.pid()).start()?;
     let count = DATAGRAMS.to_string();
-    let mut sender = world.demo_waiting(&["datagrams", "--target", &target, "--count", &count, "--pause", "1ms"])?;
+    let mut sender = world.demo_waiting(&[
+        "datagrams",
+        "--target",
+        &target,
+        "--count",
+        &count,
+        "--pause",
+        "1ms",
+    ])?;
     sender.await_line("sent ")?;
     demo.await_lines("received ", DATAGRAMS)?;
     agent.stop()?.check_no_finding("udp-receive-overflow")
@@ -77,8 +93,8 @@ fn port_of(target: &str) -> anyhow::Result<u16> {
     Ok(target.rsplit(':').next().context("an address")?.parse()?)
 }
 
-/// A watched receiver that is through with a first datagram: a thread that sleeps in a read at the attach is not seen to
-/// return from it on every kernel, and that was this one.
+/// A watched receiver that is through with a first datagram: a thread that sleeps in a read at the
+/// attach is not seen to return from it on every kernel, and that was this one.
 struct Watched {
     demo: Demo,
     target: String,
@@ -104,9 +120,15 @@ impl Watched {
     }
 
     /// Sends so many datagrams, and waits until the receiver is through with them.
-    fn exchange(&mut self, world: &World, datagrams: u64, sender: &[&str]) -> anyhow::Result<Value> {
+    fn exchange(
+        &mut self,
+        world: &World,
+        datagrams: u64,
+        sender: &[&str],
+    ) -> anyhow::Result<Value> {
         send(world, &self.target, datagrams, sender)?;
-        let (port, all) = (self.port, number(&self.before, "/read/datagrams").map(|before| before + datagrams));
+        let (port, all) =
+            (self.port, number(&self.before, "/read/datagrams").map(|before| before + datagrams));
         self.agent.await_object("every datagram read", |object| {
             is_socket(object, port) && number(object, "/read/datagrams") == all
         })
@@ -122,18 +144,30 @@ impl Watched {
         let since = |pointer: &str| self.since(socket, pointer);
         let sized = sees(self.agent.objects(), "datagram_size").then_some(datagrams * 100);
         let arrived = (since("/in/datagrams"), since("/in/bytes"));
-        ensure!(arrived == (Some(datagrams), sized), "{datagrams} arrived: {socket} after {}", self.before);
+        ensure!(
+            arrived == (Some(datagrams), sized),
+            "{datagrams} arrived: {socket} after {}",
+            self.before
+        );
         let read = (since("/read/datagrams"), since("/read/bytes"));
         ensure!(read == (Some(datagrams), Some(read_bytes)), "{read_bytes} B were read: {socket}");
-        ensure!(number(socket, "/drops") == Some(0) && number(socket, "/waiting") == Some(0), "none is left: {socket}");
-        ensure!(since("/wait_us/count") == Some(datagrams), "each has waited: {socket} after {}", self.before);
+        ensure!(
+            number(socket, "/drops") == Some(0) && number(socket, "/waiting") == Some(0),
+            "none is left: {socket}"
+        );
+        ensure!(
+            since("/wait_us/count") == Some(datagrams),
+            "each has waited: {socket} after {}",
+            self.before
+        );
         Ok(())
     }
 }
 
 fn send(world: &World, target: &str, datagrams: u64, sender: &[&str]) -> anyhow::Result<()> {
     let count = datagrams.to_string();
-    let mut demo = world.demo_waiting(&[&["datagrams", "--target", target, "--count", &count], sender].concat())?;
+    let mut demo = world
+        .demo_waiting(&[&["datagrams", "--target", target, "--count", &count], sender].concat())?;
     demo.await_line("sent ").map(drop)
 }
 
@@ -143,7 +177,10 @@ fn counts_on(world: &World, server: &[&str], sender: &[&str]) -> anyhow::Result<
     watched.check_counts(&socket, 300, 30_000)?;
     let ended = watched.agent.stop()?;
     let totals = &ended.summary()?["datagrams"];
-    ensure!(totals["read"] == socket["read"]["datagrams"] && totals["sockets"] == 1, "the totals: {totals}");
+    ensure!(
+        totals["read"] == socket["read"]["datagrams"] && totals["sockets"] == 1,
+        "the totals: {totals}"
+    );
     Ok(())
 }
 
@@ -182,11 +219,15 @@ fn opened_later(world: &World) -> anyhow::Result<()> {
     let socket = ended.of("datagrams").last().context("no UDP socket is shown")?;
     let sent = (number(socket, "/out/datagrams"), number(socket, "/out/bytes"));
     ensure!(sent == (Some(50), Some(5_000)), "50 were sent: {socket}");
-    ensure!(socket["peer"] == target.as_str() && socket["closed"] == true, "connected, and closed: {socket}");
+    ensure!(
+        socket["peer"] == target.as_str() && socket["closed"] == true,
+        "connected, and closed: {socket}"
+    );
     Ok(())
 }
 
-/// The kernel puts the next socket where the last one lay, often at once: what that one does is not the last one's.
+/// The kernel puts the next socket where the last one lay, often at once: what that one does is not
+/// the last one's.
 fn address_used_again(world: &World) -> anyhow::Result<()> {
     const SENT: u64 = 5;
     let (_demo, target) = receiver(world, &[])?;
@@ -199,26 +240,30 @@ fn address_used_again(world: &World) -> anyhow::Result<()> {
     for _ in 0..100 {
         UdpSocket::bind("127.0.0.1:0")?.send_to(b"somebody else's", &target)?;
     }
-    let socket =
-        agent.await_object("the socket's end", |object| is_socket(object, PORT) && object["closed"] == true)?;
+    let socket = agent.await_object("the socket's end", |object| {
+        is_socket(object, PORT) && object["closed"] == true
+    })?;
     let sent = (number(&socket, "/out/datagrams"), number(&socket, "/out/bytes"));
     ensure!(sent == (Some(SENT), Some(4 * SENT)), "{SENT} were sent: {socket}");
     agent.stop().map(drop)
 }
 
 fn waits(world: &World) -> anyhow::Result<()> {
-    // All are there within moments, and one is read every 50 ms: the last waits some 20 times as long.
+    // All are there within moments, and one is read every 50 ms: the last waits some 20 times as
+    // long.
     let mut watched = Watched::new(world, &["--pause", "50ms"])?;
     let socket = watched.exchange(world, 20, &[])?;
     watched.check_counts(&socket, 20, 2_000)?;
-    let [p50, longest] = ["/wait_us/p50", "/wait_us/max"].map(|at| number(&socket, at).unwrap_or(0));
+    let [p50, longest] =
+        ["/wait_us/p50", "/wait_us/max"].map(|at| number(&socket, at).unwrap_or(0));
     ensure!((850_000..4_000_000).contains(&longest), "the last waited some 950 ms: {socket}");
     ensure!((350_000..2_000_000).contains(&p50), "half of them some 500 ms: {socket}");
     ensure!(watched.since(&socket, "/wait_us/at_least") < Some(20), "arrivals were seen: {socket}");
     watched.agent.stop().map(drop)
 }
 
-/// What was sent was dropped or read, and the drops are those that the receiver is told by the kernel.
+/// What was sent was dropped or read, and the drops are those that the receiver is told by the
+/// kernel.
 fn drops(world: &World) -> anyhow::Result<()> {
     const SENT: u64 = 200;
     let mut watched = Watched::new(world, &["--receive-buffer", "2048", "--pause", "20ms"])?;
@@ -242,7 +287,8 @@ fn drops(world: &World) -> anyhow::Result<()> {
             && number(object, "/waiting") == Some(0)
     })?;
     if sees(watched.agent.objects(), "read") {
-        let [arrived, read] = ["/in/datagrams", "/read/datagrams"].map(|at| watched.since(&socket, at));
+        let [arrived, read] =
+            ["/in/datagrams", "/read/datagrams"].map(|at| watched.since(&socket, at));
         ensure!(arrived == Some(SENT - told) && read == arrived, "the rest was read: {socket}");
     }
     watched.agent.stop().map(drop)
@@ -294,8 +340,20 @@ fn dnsmasq(world: &World) -> anyhow::Result<()> {
     installed("dnsmasq")?;
     let mut server = Command::new("dnsmasq");
     let port = format!("--port={PORT}");
-    server.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", &port]);
-    server.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--address=/test/10.1.2.3", "--pid-file="]);
+    server.args([
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--no-resolv",
+        "--no-hosts",
+        "--user=root",
+        &port,
+    ]);
+    server.args([
+        "--listen-address=127.0.0.1",
+        "--bind-interfaces",
+        "--address=/test/10.1.2.3",
+        "--pid-file=",
+    ]);
     let server = Process::start(server)?;
     let deadline = std::time::Instant::now() + world.patience();
     while ask(PORT, QUERY).is_err() {
@@ -312,6 +370,9 @@ fn dnsmasq(world: &World) -> anyhow::Result<()> {
     })?;
     let out = (number(&socket, "/out/datagrams"), number(&socket, "/out/bytes"));
     ensure!(out == (Some(QUERIES), Some(answered)), "{QUERIES} answers of {answered} B: {socket}");
-    ensure!(number(&socket, "/read/bytes") == Some(QUERIES * QUERY.len() as u64), "the questions: {socket}");
+    ensure!(
+        number(&socket, "/read/bytes") == Some(QUERIES * QUERY.len() as u64),
+        "the questions: {socket}"
+    );
     agent.stop()?.check_no_finding("udp-receive-overflow")
 }

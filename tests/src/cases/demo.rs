@@ -1,5 +1,5 @@
-//! The demo servers themselves: their faults are what they are said to be, by their own traces and the kernel's word.
-//! No agent takes part.
+//! The demo servers themselves: their faults are what they are said to be, by their own traces and
+//! the kernel's word. No agent takes part.
 
 use anyhow::{Context, ensure};
 
@@ -49,17 +49,22 @@ fn before_the_answer(world: &World) -> anyhow::Result<()> {
     each(&calling.served, "read_ns", "write_ns", |ns| ns >= 30 * MS)?;
     for (computing, locked) in computing.served.iter().zip(&locked.served) {
         let cpu_ns = (computing.get("cpu_ns")?, locked.get("cpu_ns")?);
-        ensure!(cpu_ns.0 >= 30 * MS && cpu_ns.1 < 15 * MS, "computing and blocked: {cpu_ns:?} ns on a processor");
+        ensure!(
+            cpu_ns.0 >= 30 * MS && cpu_ns.1 < 15 * MS,
+            "computing and blocked: {cpu_ns:?} ns on a processor"
+        );
     }
     Ok(())
 }
 
 fn before_the_read(world: &World) -> anyhow::Result<()> {
-    for knobs in [&["--sleep-before-read", "50ms"][..], &["--busy-before-read", "50ms", "--epoll"]] {
+    for knobs in [&["--sleep-before-read", "50ms"][..], &["--busy-before-read", "50ms", "--epoll"]]
+    {
         let talk = talk(world, knobs, &["--count", "3"])?;
         for (client, server) in talk.asked.iter().zip(&talk.served).skip(1) {
             let waited = server.get("first_read_ns")?.saturating_sub(client.get("written_ns")?);
-            // The server is off to sleep before the client asks again, by as much as its answer takes to arrive.
+            // The server is off to sleep before the client asks again, by as much as its answer
+            // takes to arrive.
             ensure!(waited > 40 * MS || world.vm, "{knobs:?}: the data waited {waited} ns");
         }
     }
@@ -67,8 +72,13 @@ fn before_the_read(world: &World) -> anyhow::Result<()> {
 }
 
 fn spinners(world: &World) -> anyhow::Result<()> {
-    let talk = talk(world, &["--pin-cpu", "0", "--spinners", "3", "--work", "20ms"], &["--count", "5"])?;
-    let delays = talk.served.iter().map(|server| server.get("run_delay_ns")).collect::<anyhow::Result<Vec<_>>>()?;
+    let talk =
+        talk(world, &["--pin-cpu", "0", "--spinners", "3", "--work", "20ms"], &["--count", "5"])?;
+    let delays = talk
+        .served
+        .iter()
+        .map(|server| server.get("run_delay_ns"))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     ensure!(delays.iter().sum::<u64>() > 50 * MS, "waits for the processor: {delays:?} ns");
     for (server, delay) in talk.served.iter().zip(delays) {
         let all = server.between("read_ns", "write_ns")?;
@@ -77,7 +87,8 @@ fn spinners(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many of the conversation's exchanges waited for a delayed ACK. The first ones of a connection never do.
+/// How many of the conversation's exchanges waited for a delayed ACK. The first ones of a
+/// connection never do.
 fn held(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<usize> {
     let server = [&["--writes", "4,200"], server].concat();
     let talk = talk(world, &server, &[&["--response", "204", "--count", "6"], client].concat())?;
@@ -94,16 +105,20 @@ fn nagle(world: &World) -> anyhow::Result<()> {
         // Emulated, anything may take 25 ms.
         return Ok(());
     }
-    for (server, client) in
-        [(&["--nodelay"][..], &[][..]), (&["--out", "writev"], &[]), (&["--cork", "lift"], &[]), (&[], &["--quickack"])]
-    {
+    for (server, client) in [
+        (&["--nodelay"][..], &[][..]),
+        (&["--out", "writev"], &[]),
+        (&["--cork", "lift"], &[]),
+        (&[], &["--quickack"]),
+    ] {
         let held = held(world, server, client)?;
         ensure!(held == 0, "{server:?} {client:?}: {held} of 6 answers waited");
     }
     Ok(())
 }
 
-/// Whether the server's write ended no sooner than the client, which sleeps for 300 ms, began to read.
+/// Whether the server's write ended no sooner than the client, which sleeps for 300 ms, began to
+/// read.
 fn blocked(talk: &Conversation) -> anyhow::Result<bool> {
     let (server, client) = (&talk.served[0], &talk.asked[0]);
     Ok(server.get("written_ns")?.saturating_sub(client.get("written_ns")?) > 250 * MS)
@@ -121,17 +136,20 @@ fn slow_peer(world: &World) -> anyhow::Result<()> {
 
 fn every_way(world: &World) -> anyhow::Result<()> {
     for mut server in servers_of_every_way(world)? {
-        let talk = Conversation::hold(world, &mut server, &["--count", "3", "--response", "12000"])?;
+        let talk =
+            Conversation::hold(world, &mut server, &["--count", "3", "--response", "12000"])?;
         let bytes = talk.check_kernel().with_context(|| server.name().to_owned())?;
         ensure!(bytes == (120, 36_000), "{}: {bytes:?} bytes", server.name());
-        // The client had every answer before it closed, so every byte was acknowledged with its FIN.
+        // The client had every answer before it closed, so every byte was acknowledged with its
+        // FIN.
         ensure!(talk.closed.get("acked")? == 36_000, "{:?}", talk.closed);
     }
     Ok(())
 }
 
 fn link(world: &World) -> anyhow::Result<()> {
-    let mut link = world.demo_waiting(&["delay-link", "--rtt", "40ms", "--trace", "--drop-nth", "3"])?;
+    let mut link =
+        world.demo_waiting(&["delay-link", "--rtt", "40ms", "--trace", "--drop-nth", "3"])?;
     link.await_line("link ")?;
     let mut server = serve(world, &["--listen", "10.77.0.1:0"])?;
     let far = format!("10.77.0.2:{}", server.addr.port());
@@ -139,7 +157,8 @@ fn link(world: &World) -> anyhow::Result<()> {
     talk.check_kernel()?;
     each(&talk.asked, "write_ns", "done_ns", |ns| ns >= 40 * MS)?;
     let (lost, plain) = (&talk.asked[2], &talk.asked[3]);
-    let more = lost.between("write_ns", "done_ns")?.saturating_sub(plain.between("write_ns", "done_ns")?);
+    let more =
+        lost.between("write_ns", "done_ns")?.saturating_sub(plain.between("write_ns", "done_ns")?);
     ensure!(more > 40 * MS, "the third answer was lost, which took only {more} ns more: {lost:?}");
     ensure!(talk.closed.get("retransmits")? > 0, "nothing was sent again: {:?}", talk.closed);
     let lost = Trace::parse(&link.await_line("dropped ")?);
@@ -149,7 +168,9 @@ fn link(world: &World) -> anyhow::Result<()> {
 
 fn datagrams(world: &World) -> anyhow::Result<()> {
     let (mut demo, target) = receiver(world, &["--receive-buffer", "2048", "--pause", "20ms"])?;
-    world.demo_waiting(&["datagrams", "--target", &target, "--count", "100"])?.await_line("sent 100 10000")?;
+    world
+        .demo_waiting(&["datagrams", "--target", &target, "--count", "100"])?
+        .await_line("sent 100 10000")?;
     await_dropped(&mut demo, 50)
 }
 
@@ -162,12 +183,16 @@ fn far_away(world: &World) -> anyhow::Result<()> {
         return Err(Skip("there is no TUN device".to_owned()).into());
     }
     let line = said.lines().find(|line| line.contains("latency")).with_context(|| said.clone())?;
-    let median = line.split("p50 ").nth(1).and_then(|rest| rest.split(' ').next()).context("a median")?;
+    let median =
+        line.split("p50 ").nth(1).and_then(|rest| rest.split(' ').next()).context("a median")?;
     let median: f64 = median.parse()?;
     ensure!((40.0..120.0).contains(&median), "one round trip: {line}");
     let watched = world.agent_command(&[&run[..], &["--watch"]].concat()).output()?;
     let watched = String::from_utf8(watched.stdout)?;
-    let times = watched.lines().find(|line| line.contains("their time")).with_context(|| watched.clone())?;
+    let times = watched
+        .lines()
+        .find(|line| line.contains("their time"))
+        .with_context(|| watched.clone())?;
     let network = times.split("N network ").nth(1).and_then(|rest| rest.split(' ').next());
     let network: f64 = network.context("the network's share")?.parse()?;
     ensure!(network > 80.0, "the time of a round trip is the network's: {times}");

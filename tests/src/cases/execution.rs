@@ -1,5 +1,6 @@
-//! The bundled demos of execution patterns: they serve what they are asked, in the threads and processes that they are
-//! said to have, and leave nothing behind. But for `--watch` no agent takes part.
+//! The bundled demos of execution patterns: they serve what they are asked, in the threads and
+//! processes that they are said to have, and leave nothing behind. But for `--watch` no agent takes
+//! part.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,8 +25,8 @@ pub(super) const CASES: &[Case] = &[
     native("execution::the_agent_watches_a_demo", agent_watches),
 ];
 
-/// The demos whose client ends by itself after so many connections, and what their threads are called, with three
-/// connections open where that matters: process by process, sorted.
+/// The demos whose client ends by itself after so many connections, and what their threads are
+/// called, with three connections open where that matters: process by process, sorted.
 const SHAPES: &[(&str, &[&[&str]])] = &[
     ("thread-per-connection", &[&["acceptor", "conn-1", "conn-2", "conn-3"]]),
     ("process-per-connection", &[&["acceptor"], &["conn-1"], &["conn-2"], &["conn-3"]]),
@@ -33,15 +34,24 @@ const SHAPES: &[(&str, &[&[&str]])] = &[
     ("listener-acceptor-reader", &[&["acceptor", "reader-1", "reader-2"], &["listener"]]),
     ("single-thread", &[&["event-loop"]]),
     ("acceptor-plus-readers", &[&["acceptor", "reader-1", "reader-2", "reader-3", "reader-4"]]),
-    ("message-load-balancing", &[&["acceptor-reader", "worker-1", "worker-2", "worker-3", "worker-4"]]),
+    (
+        "message-load-balancing",
+        &[&["acceptor-reader", "worker-1", "worker-2", "worker-3", "worker-4"]],
+    ),
     ("multiple-acceptors", &[&["demo-servers", "worker-1", "worker-2", "worker-3", "worker-4"]]),
     ("epoll-exclusive", &[&["master"], &["worker-1"], &["worker-2"], &["worker-3"], &["worker-4"]]),
     ("socket-sharding", &[&["demo-servers", "worker-1", "worker-2", "worker-3", "worker-4"]]),
 ];
 
 /// Others whose client ends by itself.
-const SERVING: &[&str] =
-    &["single-thread-blocking", "thundering-herd", "cpu-competition", "slow-reader", "small-reads", "nagle"];
+const SERVING: &[&str] = &[
+    "single-thread-blocking",
+    "thundering-herd",
+    "cpu-competition",
+    "slow-reader",
+    "small-reads",
+    "nagle",
+];
 
 /// What a client said at its end.
 #[derive(Debug)]
@@ -94,7 +104,8 @@ impl Report {
 fn every_pattern_answers(world: &World) -> anyhow::Result<()> {
     let names = SHAPES.iter().map(|(name, _)| name).chain(SERVING);
     for name in names {
-        let load = [name, "--clients", "4", "--connections", "10", "--requests", "5", "--timeout", "60s"];
+        let load =
+            [name, "--clients", "4", "--connections", "10", "--requests", "5", "--timeout", "60s"];
         let report = Report::demo(world, &load)?;
         report.check(50, 10).with_context(|| (*name).to_owned())?;
         let workers = report.workers()?;
@@ -116,7 +127,8 @@ fn tree(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     let children = children.collect::<Vec<_>>().join(" ");
-    let descendants = children.split_whitespace().filter_map(|child| child.parse().ok()).flat_map(tree);
+    let descendants =
+        children.split_whitespace().filter_map(|child| child.parse().ok()).flat_map(tree);
     [pid].into_iter().chain(descendants).collect()
 }
 
@@ -127,7 +139,9 @@ fn names(pids: &[u32]) -> Vec<Vec<String>> {
         .map(|pid| {
             let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
             let mut names: Vec<_> = tasks
-                .filter_map(|task| Some(fs::read_to_string(task.path().join("comm")).ok()?.trim_end().to_owned()))
+                .filter_map(|task| {
+                    Some(fs::read_to_string(task.path().join("comm")).ok()?.trim_end().to_owned())
+                })
                 .collect();
             names.sort();
             names
@@ -174,13 +188,19 @@ fn uneven_readers(world: &World) -> anyhow::Result<()> {
 
 fn idempotency(world: &World) -> anyhow::Result<()> {
     for (knob, keyed) in [("--attempts=9", true), ("--no-key", false)] {
-        let report =
-            Report::demo(world, &["idempotency", "--orders", "20", "--timeout", "400ms", "--late", "1s", knob])?;
+        let report = Report::demo(
+            world,
+            &["idempotency", "--orders", "20", "--timeout", "400ms", "--late", "1s", knob],
+        )?;
         let [orders, retries, delivered, done] =
             ["orders", "retries", "delivered", "done"].map(|word| report.number(word));
         let (orders, retries, delivered, done) = (orders?, retries?, delivered?, done?);
         ensure!(orders == 20 && retries >= 4, "each fifth answer is late: {}", report.text);
-        ensure!(delivered == orders + retries, "the kernel delivers whatever is sent: {}", report.text);
+        ensure!(
+            delivered == orders + retries,
+            "the kernel delivers whatever is sent: {}",
+            report.text
+        );
         ensure!(done == if keyed { orders } else { delivered }, "keys {keyed}: {}", report.text);
     }
     Ok(())
@@ -194,11 +214,14 @@ fn never_accepts(world: &World) -> anyhow::Result<()> {
 }
 
 fn children_go(world: &World) -> anyhow::Result<()> {
-    for name in ["prefork", "process-per-connection", "listener-acceptor-reader", "thread-per-connection"] {
+    for name in
+        ["prefork", "process-per-connection", "listener-acceptor-reader", "thread-per-connection"]
+    {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGKILL] {
             let mut demo = world.demo_waiting(&["demo", name, "--server-only"])?;
             let (pid, address) = server(&mut demo)?;
-            let _connections = (0..3).map(|_| converse(address)).collect::<anyhow::Result<Vec<_>>>()?;
+            let _connections =
+                (0..3).map(|_| converse(address)).collect::<anyhow::Result<Vec<_>>>()?;
             let pids = tree(pid);
             demo.signal(signal);
             let status = demo.await_end()?;
@@ -206,7 +229,10 @@ fn children_go(world: &World) -> anyhow::Result<()> {
             let deadline = Instant::now() + world.patience();
             for pid in pids {
                 while is_alive(pid) {
-                    ensure!(Instant::now() < deadline, "{name}: process {pid} is left after signal {signal}");
+                    ensure!(
+                        Instant::now() < deadline,
+                        "{name}: process {pid} is left after signal {signal}"
+                    );
                     std::thread::yield_now();
                 }
             }
@@ -231,23 +257,33 @@ fn agent_has_them(world: &World) -> anyhow::Result<()> {
     let list = world.agent_command(&["demo", "--list"]).output()?;
     let list = String::from_utf8(list.stdout)?;
     for name in SHAPES.iter().map(|(name, _)| name).chain(SERVING) {
-        ensure!(list.lines().any(|line| line.starts_with(&format!("{name} "))), "{name} is not in {list}");
+        ensure!(
+            list.lines().any(|line| line.starts_with(&format!("{name} "))),
+            "{name} is not in {list}"
+        );
     }
     let load = ["demo", "prefork", "--connections", "10", "--requests", "5"];
     Report::of(world.agent_command(&load))?.check(50, 10)?;
     let unknown = world.agent_command(&["demo", "prefrok"]).output()?;
     ensure!(unknown.status.code() == Some(2), "{unknown:?}");
-    ensure!(String::from_utf8_lossy(&unknown.stderr).contains("prefork"), "it is to say what is similar: {unknown:?}");
+    ensure!(
+        String::from_utf8_lossy(&unknown.stderr).contains("prefork"),
+        "it is to say what is similar: {unknown:?}"
+    );
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let at = taken.local_addr()?.to_string();
     let failed = world.agent_command(&["demo", "prefork", "--listen", &at]).output()?;
     ensure!(failed.status.code() == Some(1), "{failed:?}");
-    ensure!(String::from_utf8_lossy(&failed.stderr).contains("in use"), "it is to say why: {failed:?}");
+    ensure!(
+        String::from_utf8_lossy(&failed.stderr).contains("in use"),
+        "it is to say why: {failed:?}"
+    );
     Ok(())
 }
 
 fn agent_watches(world: &World) -> anyhow::Result<()> {
-    let report = Report::of(world.agent_command(&["demo", "prefork", "--watch", "--duration", "3s"]))?;
+    let report =
+        Report::of(world.agent_command(&["demo", "prefork", "--watch", "--duration", "3s"]))?;
     ensure!(report.text.contains("Summary after"), "{}", report.text);
     let answered = report.workers()?.values().sum::<u64>();
     ensure!(answered > 0, "{}", report.text);

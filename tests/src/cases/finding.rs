@@ -18,7 +18,10 @@ pub(super) const CASES: &[Case] = &[
 pub(super) fn check_useful(finding: &Value) -> anyhow::Result<()> {
     let said = |field: &str| finding[field].as_str().is_some_and(|text| !text.trim().is_empty());
     ensure!(said("text") && said("fix") && said("subject"), "an empty sentence: {finding}");
-    ensure!(finding["evidence"].as_object().is_some_and(|evidence| !evidence.is_empty()), "no evidence: {finding}");
+    ensure!(
+        finding["evidence"].as_object().is_some_and(|evidence| !evidence.is_empty()),
+        "no evidence: {finding}"
+    );
     let severity = finding["severity"].as_str().unwrap_or("");
     ensure!(["info", "warning", "critical"].contains(&severity), "severity: {finding}");
     Ok(())
@@ -53,8 +56,16 @@ fn syn_queue_pressure(world: &World) -> anyhow::Result<()> {
 }
 
 fn uneven_workers(world: &World) -> anyhow::Result<()> {
-    let mut demo =
-        world.demo(&["acceptors", "--mode", "exclusive", "--workers", "4", "--uneven", "--close-after", "1"])?;
+    let mut demo = world.demo(&[
+        "acceptors",
+        "--mode",
+        "exclusive",
+        "--workers",
+        "4",
+        "--uneven",
+        "--close-after",
+        "1",
+    ])?;
     demo.await_lines("worker ", 4)?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let target = demo.addr.to_string();
@@ -64,7 +75,17 @@ fn uneven_workers(world: &World) -> anyhow::Result<()> {
 }
 
 fn healthy(world: &World) -> anyhow::Result<()> {
-    let server = ["acceptors", "--mode", "blocking", "--workers", "2", "--backlog", "64", "--close-after", "1"];
+    let server = [
+        "acceptors",
+        "--mode",
+        "blocking",
+        "--workers",
+        "2",
+        "--backlog",
+        "64",
+        "--close-after",
+        "1",
+    ];
     let mut demo = world.demo(&server)?;
     demo.await_lines("worker ", 2)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -74,7 +95,13 @@ fn healthy(world: &World) -> anyhow::Result<()> {
     agent.await_accepted(demo.addr.port(), 100)?;
     agent.await_refresh(demo.addr.port())?;
     let ended = agent.stop()?;
-    for kind in ["accept-queue-overflow", "accept-starved", "syn-queue-pressure", "uneven-workers", "backlog-clamped"] {
+    for kind in [
+        "accept-queue-overflow",
+        "accept-starved",
+        "syn-queue-pressure",
+        "uneven-workers",
+        "backlog-clamped",
+    ] {
         ended.check_no_finding(kind)?;
     }
     Ok(())

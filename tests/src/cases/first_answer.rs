@@ -1,4 +1,5 @@
-//! Round trips to the first answer, over a link with a known round-trip time: what the kernel's events come to.
+//! Round trips to the first answer, over a link with a known round-trip time: what the kernel's
+//! events come to.
 
 use anyhow::ensure;
 
@@ -26,7 +27,8 @@ const RTT_US: u64 = 40_000;
 fn told(world: &World, demo: &str, kind: &str) -> anyhow::Result<[Vec<Value>; 2]> {
     let program = world.demo_servers().display().to_string();
     let (connections, rtt) = (CONNECTIONS.to_string(), format!("{RTT_US}us"));
-    let command = [&program, "demo", demo, "--rtt", &rtt, "--connections", &connections, "--pause", "0ms"];
+    let command =
+        [&program, "demo", demo, "--rtt", &rtt, "--connections", &connections, "--pause", "0ms"];
     let ended = world.watch().command(command).start()?.ended()?;
     ended.check_clean()?;
     let of = |role: &str| {
@@ -40,8 +42,8 @@ fn told(world: &World, demo: &str, kind: &str) -> anyhow::Result<[Vec<Value>; 2]
     Ok([of("server"), of("client")])
 }
 
-/// Each of these after the first has so many round trips, and took no less: of which the server does not see the first half
-/// of the first one, nor the second half of the last.
+/// Each of these after the first has so many round trips, and took no less: of which the server
+/// does not see the first half of the first one, nor the second half of the last.
 fn check(told: &[Value], round_trips: u64, seen: u64) -> anyhow::Result<()> {
     ensure!(told.len() + 1 >= CONNECTIONS, "{} of {CONNECTIONS} connections: {told:?}", told.len());
     for connection in &told[1..] {
@@ -58,7 +60,8 @@ fn way(world: &World, demo: &str, steps: [u64; 3]) -> anyhow::Result<()> {
     let round_trips = steps.iter().sum();
     for (role, told) in ["server", "client"].iter().zip(told(world, demo, "connection")?) {
         for connection in told.iter().skip(1) {
-            let told = ["tcp", "tls", "request"].map(|step| connection["first_answer"][step].as_u64());
+            let told =
+                ["tcp", "tls", "request"].map(|step| connection["first_answer"][step].as_u64());
             ensure!(told == steps.map(Some), "{role}: {connection}");
             ensure!(connection["fast_open"] == (steps[0] == 0), "{role}: {connection}");
         }
@@ -70,7 +73,9 @@ fn way(world: &World, demo: &str, steps: [u64; 3]) -> anyhow::Result<()> {
 
 fn quic(world: &World, demo: &str, round_trips: u64) -> anyhow::Result<()> {
     let [server, client] = told(world, demo, "quic")?;
-    let early = |told: &[Value]| told.iter().skip(1).all(|connection| connection["early_data"] == (round_trips == 1));
+    let early = |told: &[Value]| {
+        told.iter().skip(1).all(|connection| connection["early_data"] == (round_trips == 1))
+    };
     ensure!(early(&server) && early(&client), "{server:?} {client:?}");
     check(&server, round_trips, round_trips - 1)?;
     check(&client, round_trips, round_trips)

@@ -1,5 +1,5 @@
-//! Connections on which nothing happens for a while, of which the probes keep less: all that is told of them stays as it
-//! would be.
+//! Connections on which nothing happens for a while, of which the probes keep less: all that is
+//! told of them stays as it would be.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -54,13 +54,23 @@ impl Client {
         let exchanges = exchanges_of(&ended.objects, connection);
         let count = self.asked.len() as u64;
         let told = ["/exchanges", "/bytes/in", "/bytes/out"].map(|name| number(connection, name));
-        ensure!(told == [count, count * 4, count * ANSWER].map(Some), "asked {count} times: {connection}");
+        ensure!(
+            told == [count, count * 4, count * ANSWER].map(Some),
+            "asked {count} times: {connection}"
+        );
         check_sums(&ended.objects, connection)?;
         let close = &connection["close"];
-        ensure!(close["by"] == "peer" && close["how"] == how, "ended by the peer, {how}: {connection}");
+        ensure!(
+            close["by"] == "peer" && close["how"] == how,
+            "ended by the peer, {how}: {connection}"
+        );
         ensure!(connection["attached_midway"] == false, "accepted under watch: {connection}");
         ensure!(exchanges.len() == self.asked.len(), "told of {exchanges:?}, asked {count} times");
-        exchanges.iter().zip(&self.asked).zip(1..).try_for_each(|((exchange, asked), seq)| check(exchange, *asked, seq))
+        exchanges
+            .iter()
+            .zip(&self.asked)
+            .zip(1..)
+            .try_for_each(|((exchange, asked), seq)| check(exchange, *asked, seq))
     }
 }
 
@@ -70,7 +80,10 @@ fn check(exchange: &Value, (begin_ns, end_ns): (u64, u64), seq: u64) -> anyhow::
     ensure!(spent_us(exchange, &["unknown"]) == 0, "all of it was seen: {exchange}");
     let start_ns = number(exchange, "/start_ns").unwrap_or(0);
     // A first one begins with the handshake.
-    ensure!(start_ns < end_ns && (seq == 1 || start_ns >= begin_ns), "between {begin_ns} and {end_ns}: {exchange}");
+    ensure!(
+        start_ns < end_ns && (seq == 1 || start_ns >= begin_ns),
+        "between {begin_ns} and {end_ns}: {exchange}"
+    );
     let first = spent_us(exchange, &["handshake", "accept_queue"]);
     ensure!(seq == 1 || first == 0, "only the first has a handshake: {exchange}");
     Ok(())
@@ -85,10 +98,13 @@ fn close(mut agent: Agent, clients: &mut [Client]) -> anyhow::Result<Ended> {
     for (at, client) in clients.iter_mut().enumerate() {
         let linger = (how(at) == "reset").then_some(Duration::ZERO);
         SockRef::from(&client.socket).set_linger(linger)?;
-        client.socket = TcpStream::from(std::os::fd::OwnedFd::from(std::fs::File::open("/dev/null")?));
+        client.socket =
+            TcpStream::from(std::os::fd::OwnedFd::from(std::fs::File::open("/dev/null")?));
     }
     for client in clients.iter() {
-        agent.await_object("end of the connection", |object| is_connection(object, "server", client.port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, "server", client.port)
+        })?;
     }
     agent.stop()
 }
@@ -97,8 +113,8 @@ fn how(at: usize) -> &'static str {
     if at.is_multiple_of(3) { "reset" } else { "fin" }
 }
 
-/// Connections that are idle, asked again, idle and closed: some asked twice, some once, and some for the first time when
-/// they had been idle.
+/// Connections that are idle, asked again, idle and closed: some asked twice, some once, and some
+/// for the first time when they had been idle.
 fn asked_again(world: &World) -> anyhow::Result<()> {
     let count = if world.vm { 24 } else { 240 };
     let demo = serve(world)?;
@@ -135,7 +151,8 @@ fn asked_when_long(world: &World) -> anyhow::Result<()> {
     const ROUNDS: u64 = 5;
     let demo = serve(world)?;
     let agent = world.watch().interval("100ms").pid(demo.pid()).start()?;
-    let mut clients = (0..CLIENTS).map(|_| Client::connect(&demo)).collect::<Result<Vec<_>, _>>()?;
+    let mut clients =
+        (0..CLIENTS).map(|_| Client::connect(&demo)).collect::<Result<Vec<_>, _>>()?;
     // Each in its own time, so that the answers are spread over all moments of a refresh.
     let begin = Instant::now();
     for round in 0..ROUNDS {

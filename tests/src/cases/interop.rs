@@ -1,5 +1,6 @@
-//! The demo servers of HTTP, proxies and messages against clients that nobody here wrote: curl, h2load and Python's
-//! websockets. `cargo xtask setup` installs them; a case without its client fails.
+//! The demo servers of HTTP, proxies and messages against clients that nobody here wrote: curl,
+//! h2load and Python's websockets. `cargo xtask setup` installs them; a case without its client
+//! fails.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -59,16 +60,34 @@ fn url(server: &Demo, path: &str) -> String {
 
 /// Values of a header in what `curl -D -` printed.
 fn header<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
-    text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim_end).collect()
+    text.lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        .map(str::trim_end)
+        .collect()
 }
 
 fn http1(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["http", "--response", "70000"])?;
     let url = url(&server, "/");
-    let said =
-        curl(&["-o/dev/null", "-o/dev/null", "-w", "%{http_version} %{num_connects} %{size_download}\n", &url, &url])?;
+    let said = curl(&[
+        "-o/dev/null",
+        "-o/dev/null",
+        "-w",
+        "%{http_version} %{num_connects} %{size_download}\n",
+        &url,
+        &url,
+    ])?;
     ensure!(said == "1.1 1 70000\n1.1 0 70000\n", "two requests on one connection: {said}");
-    let said = curl(&["-H", "Connection: close", "-o/dev/null", "-o/dev/null", "-w", "%{num_connects} ", &url, &url])?;
+    let said = curl(&[
+        "-H",
+        "Connection: close",
+        "-o/dev/null",
+        "-o/dev/null",
+        "-w",
+        "%{num_connects} ",
+        &url,
+        &url,
+    ])?;
     ensure!(said == "1 1 ", "a connection for each request: {said}");
     Ok(())
 }
@@ -76,7 +95,13 @@ fn http1(world: &World) -> anyhow::Result<()> {
 fn http2(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["http", "--h2c", "--sleep", "5ms"])?;
     let url = url(&server, "/");
-    let said = curl(&["--http2-prior-knowledge", "-o/dev/null", "-w", "%{http_version} %{http_code}", &url])?;
+    let said = curl(&[
+        "--http2-prior-knowledge",
+        "-o/dev/null",
+        "-w",
+        "%{http_version} %{http_code}",
+        &url,
+    ])?;
     ensure!(said == "2 200", "{said}");
     let said = output("h2load", &["-n", "200", "-c", "2", "-m", "20", &url], &[0])?;
     ensure!(said.contains("200 succeeded, 0 failed, 0 errored"), "{said}");
@@ -85,7 +110,8 @@ fn http2(world: &World) -> anyhow::Result<()> {
 
 fn pipelining(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["http"])?;
-    let said = output("h2load", &["--h1", "-n", "200", "-c", "2", "-m", "10", &url(&server, "/")], &[0])?;
+    let said =
+        output("h2load", &["--h1", "-n", "200", "-c", "2", "-m", "10", &url(&server, "/")], &[0])?;
     ensure!(said.contains("200 succeeded, 0 failed, 0 errored"), "{said}");
     Ok(())
 }
@@ -111,10 +137,18 @@ fn news(world: &World) -> anyhow::Result<()> {
     ensure!(said == "204", "no news without a wait: {said}");
     let latest = curl(&["-H", "Prefer: wait=5", &url(&server, "/news?after=0")])?;
     ensure!(latest.starts_with("1 "), "{latest}");
-    let last: u64 = latest.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).max().context("a number")?;
+    let last: u64 = latest
+        .lines()
+        .filter_map(|line| line.split(' ').next()?.parse().ok())
+        .max()
+        .context("a number")?;
     // By now one more may have happened, but not ten.
-    let next = curl(&["-H", "Prefer: wait=20", &url(&server, &format!("/news?after={}", last + 10))])?;
-    ensure!(next.starts_with(&format!("{} ", last + 11)), "it waits for what has not happened: {next}");
+    let next =
+        curl(&["-H", "Prefer: wait=20", &url(&server, &format!("/news?after={}", last + 10))])?;
+    ensure!(
+        next.starts_with(&format!("{} ", last + 11)),
+        "it waits for what has not happened: {next}"
+    );
     Ok(())
 }
 
@@ -123,18 +157,23 @@ fn events(world: &World) -> anyhow::Result<()> {
     let accept = ["-N", "-D", "-", "-H", "Accept: text/event-stream"];
     let said = curl(&[&accept[..], &[&url(&server, "/news")]].concat())?;
     ensure!(header(&said, "content-type") == ["text/event-stream"], "{said}");
-    let ids: Vec<u64> = header(&said, "id").iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
+    let ids: Vec<u64> =
+        header(&said, "id").iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
     ensure!(ids.len() == 4 && ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{said}");
     ensure!(header(&said, "data").len() == 4, "{said}");
     let again = format!("Last-Event-ID: {}", ids[1]);
     let said = curl(&[&accept[..], &["-H", &again, &url(&server, "/news")]].concat())?;
-    ensure!(header(&said, "id").first() == Some(&ids[2].to_string().as_str()), "from where it was: {said}");
+    ensure!(
+        header(&said, "id").first() == Some(&ids[2].to_string().as_str()),
+        "from where it was: {said}"
+    );
     Ok(())
 }
 
 /// curl as a client of lines: sends these, and reads for a second.
 fn telnet(server: &Demo, lines: &str) -> anyhow::Result<String> {
-    let script = format!("printf '{lines}' | curl -s --noproxy '*' --max-time 1 telnet://{}", server.addr);
+    let script =
+        format!("printf '{lines}' | curl -s --noproxy '*' --max-time 1 telnet://{}", server.addr);
     // 28: the second is over.
     output("sh", &["-c", &script], &[28])
 }
@@ -151,7 +190,14 @@ fn publish_subscribe(world: &World) -> anyhow::Result<()> {
     let said = telnet(&server, r"PUB a nobody\nSUB a\nPUB a hello to all\nPUB b nobody\nwhat\n")?;
     let mut lines: Vec<_> = said.lines().collect();
     lines.sort_unstable();
-    let expected = ["ERR say `SUB TOPIC` or `PUB TOPIC TEXT`", "MSG hello to all", "OK", "OK 0", "OK 0", "OK 1"];
+    let expected = [
+        "ERR say `SUB TOPIC` or `PUB TOPIC TEXT`",
+        "MSG hello to all",
+        "OK",
+        "OK 0",
+        "OK 0",
+        "OK 1",
+    ];
     ensure!(lines == expected, "{said}");
     Ok(())
 }
@@ -160,13 +206,25 @@ fn sessions(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let jar = folder.path().join("cookies");
     let jar = jar.to_string_lossy();
-    for (state, expected) in [("memory", "401 200 401 "), ("shared", "200 200 200 "), ("request", "200 200 200 ")] {
+    for (state, expected) in
+        [("memory", "401 200 401 "), ("shared", "200 200 200 "), ("request", "200 200 200 ")]
+    {
         let server = world.demo(&["sessions", "--workers", "2", "--state", state])?;
         curl(&["-c", &jar, "-X", "POST", &url(&server, "/login")])?;
         let mut codes = String::new();
         for _ in 0..3 {
-            let step =
-                ["-b", &jar, "-c", &jar, "-o/dev/null", "-w", "%{http_code} ", "-X", "POST", &url(&server, "/cart")];
+            let step = [
+                "-b",
+                &jar,
+                "-c",
+                &jar,
+                "-o/dev/null",
+                "-w",
+                "%{http_code} ",
+                "-X",
+                "POST",
+                &url(&server, "/cart"),
+            ];
             codes += &curl(&step)?;
         }
         ensure!(codes == expected, "{state}: {codes}");
@@ -194,7 +252,8 @@ asyncio.run(main())
 fn websocket(world: &World) -> anyhow::Result<()> {
     // Debian's package is that of Debian's Python.
     let server = world.demo(&["websocket", "--push", "50ms"])?;
-    let said = output("/usr/bin/python3", &["-c", WEBSOCKET, &format!("ws://{}/", server.addr)], &[0])?;
+    let said =
+        output("/usr/bin/python3", &["-c", WEBSOCKET, &format!("ws://{}/", server.addr)], &[0])?;
     ensure!(said == "closed 1000\n", "{said}");
     let said = curl(&["-D", "-", &url(&server, "/")])?;
     ensure!(said.starts_with("HTTP/1.1 426 "), "who does not ask for it gets none: {said}");
@@ -212,7 +271,8 @@ fn grpc_unary(world: &World) -> anyhow::Result<()> {
     let data = format!("@{}", message.display());
     let script = "curl -sv --noproxy '*' --http2-prior-knowledge -H 'Content-Type: application/grpc' -H 'TE: trailers' \
                   --data-binary \"$1\" -o \"$2\" \"$3\" 2>&1";
-    let words = ["-c", script, "sh", &data, &answer.to_string_lossy(), &url(&server, "/demo.Echo/Unary")];
+    let words =
+        ["-c", script, "sh", &data, &answer.to_string_lossy(), &url(&server, "/demo.Echo/Unary")];
     let said = output("sh", &words, &[0])?;
     ensure!(said.contains("< grpc-status: 0"), "{said}");
     ensure!(std::fs::read(&answer)? == std::fs::read(&message)?, "the same message comes back");
@@ -223,12 +283,19 @@ fn forward_proxy(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["forward-proxy"])?;
     let proxy = format!("http://{}", server.addr);
     // With a tunnel the first head is the proxy's.
-    let through = |more: &[&str]| output("curl", &[&["-s", "-D", "-", "-x", &proxy], more].concat(), &[0]);
+    let through =
+        |more: &[&str]| output("curl", &[&["-s", "-D", "-", "-x", &proxy], more].concat(), &[0]);
     let tunnelled = through(&["-p", "http://origin.example/"])?;
     ensure!(header(&tunnelled, "server") == ["proxy", "origin"], "{tunnelled}");
-    ensure!(header(&tunnelled, "via").is_empty(), "the proxy cannot see into a tunnel: {tunnelled}");
+    ensure!(
+        header(&tunnelled, "via").is_empty(),
+        "the proxy cannot see into a tunnel: {tunnelled}"
+    );
     let asked = through(&["http://origin.example/"])?;
-    ensure!(header(&asked, "server") == ["origin"] && header(&asked, "via") == ["1.1 proxy"], "{asked}");
+    ensure!(
+        header(&asked, "server") == ["origin"] && header(&asked, "via") == ["1.1 proxy"],
+        "{asked}"
+    );
     // An address that is nobody's (RFC 5737).
     let refused = through(&["-o/dev/null", "http://192.0.2.1/"])?;
     ensure!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
@@ -241,8 +308,12 @@ fn proxies(world: &World) -> anyhow::Result<()> {
         (&["layer7", "--sidecar", "--name", "sidecar-1"], &["1.1 sidecar-2", "1.1 sidecar-1"]),
     ] {
         let server = world.demo(verb)?;
-        let said = curl(&["-D", "-", "-d", "a body that is passed on", &url(&server, "/any/path?query")])?;
-        ensure!(said.starts_with("HTTP/1.1 200 ") && header(&said, "server") == ["backend-1"], "{said}");
+        let said =
+            curl(&["-D", "-", "-d", "a body that is passed on", &url(&server, "/any/path?query")])?;
+        ensure!(
+            said.starts_with("HTTP/1.1 200 ") && header(&said, "server") == ["backend-1"],
+            "{said}"
+        );
         ensure!(header(&said, "via") == via, "{said}");
     }
     Ok(())
@@ -251,7 +322,8 @@ fn proxies(world: &World) -> anyhow::Result<()> {
 /// Who answered six requests on one connection, and then one each on three.
 fn spread(server: &Demo) -> anyhow::Result<[Vec<String>; 2]> {
     let url = url(server, "/");
-    let who = |said: String| header(&said, "server").into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let who =
+        |said: String| header(&said, "server").into_iter().map(str::to_owned).collect::<Vec<_>>();
     let together = who(curl(&[&["-D", "-"], &[url.as_str(); 6][..]].concat())?);
     let apart = (0..3).map(|_| curl(&["-D", "-", &url])).collect::<anyhow::Result<String>>()?;
     Ok([together, who(apart)])
@@ -263,7 +335,9 @@ fn layer4(world: &World) -> anyhow::Result<()> {
     ensure!(together == ["backend-1"; 6], "a connection stays where it is: {together:?}");
     ensure!(apart == ["backend-2", "backend-3", "backend-1"], "connections are spread: {apart:?}");
     let copied = server.await_lines("copied ", 4)?;
-    let bytes = |line: &String| line.split(' ').skip(1).map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
+    let bytes = |line: &String| {
+        line.split(' ').skip(1).map(str::parse::<u64>).collect::<Result<Vec<_>, _>>()
+    };
     let copied = copied.iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
     ensure!(copied[0].iter().zip(&copied[1]).all(|(six, one)| *six > 5 * one), "{copied:?}");
     Ok(())
@@ -273,7 +347,10 @@ fn layer7(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["layer7"])?;
     let [together, apart] = spread(&server)?;
     let each = ["backend-1", "backend-2", "backend-3"];
-    ensure!(together == [each, each].concat() && apart == each, "requests are spread: {together:?} {apart:?}");
+    ensure!(
+        together == [each, each].concat() && apart == each,
+        "requests are spread: {together:?} {apart:?}"
+    );
     let said = output("h2load", &["--h1", "-n", "300", "-c", "8", &url(&server, "/")], &[0])?;
     ensure!(said.contains("300 succeeded, 0 failed, 0 errored"), "{said}");
     Ok(())

@@ -62,7 +62,8 @@ const fn lesson(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Ca
     Case { place: Where::Everywhere, ..any_tier(name, run) }.since(super::EXCHANGES).alone()
 }
 
-/// The same on this kernel alone: what a kernel can change in it, other cases test in a tenth of the time.
+/// The same on this kernel alone: what a kernel can change in it, other cases test in a tenth of
+/// the time.
 const fn here(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { place: Where::Native, ..lesson(name, run) }
 }
@@ -87,19 +88,28 @@ fn text(output: &Output) -> String {
 
 /// Runs the agent as a user without any privilege, who can read nothing but the program.
 fn unprivileged(world: &World, args: &[&str]) -> anyhow::Result<Output> {
-    let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir()?;
+    let folder =
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir()?;
     let program = folder.path().join("backscope");
-    // By a process of its own: what another thread forks meanwhile would hold the copy open for writing.
+    // By a process of its own: what another thread forks meanwhile would hold the copy open for
+    // writing.
     let copied = Command::new("cp").arg(world.agent()).arg(&program).status()?;
     ensure!(copied.success(), "copying the program: {copied}");
     let mut command = Command::new(program);
-    command.args(args).uid(65_534).gid(65_534).env_remove("SUDO_UID").env("HOME", "/nonexistent").current_dir("/");
+    command
+        .args(args)
+        .uid(65_534)
+        .gid(65_534)
+        .env_remove("SUDO_UID")
+        .env("HOME", "/nonexistent")
+        .current_dir("/");
     Ok(command.output()?)
 }
 
 fn recorded_without_root(world: &World) -> anyhow::Result<()> {
     let list = unprivileged(world, &["learn", "--list", "--json"])?;
-    let questions = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["questions"].as_u64();
+    let questions =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["questions"].as_u64();
     let rounds: u64 = String::from_utf8_lossy(&list.stdout).lines().filter_map(questions).sum();
     ensure!(rounds > 50, "the list has {rounds} questions: {}", text(&list));
     check_rounds(&unprivileged(world, &["learn", "--recorded", "--auto"])?, rounds as usize)
@@ -134,7 +144,8 @@ fn wrong_claim(world: &World) -> anyhow::Result<()> {
     let path = folder.path().join("accept-queue.md");
     fs::write(&path, wrong)?;
     let path = path.to_string_lossy();
-    let output = world.agent_command(&["learn", "--auto", "accept-queue", "--text", &path]).output()?;
+    let output =
+        world.agent_command(&["learn", "--auto", "accept-queue", "--text", &path]).output()?;
     let text = text(&output);
     ensure!(output.status.code() == Some(1), "{}: {text}", output.status);
     ensure!(text.contains("the lesson says 8, measured 7"), "{text}");
@@ -154,8 +165,13 @@ fn by_line(world: &World) -> anyhow::Result<()> {
     let output = learn(&["learn", "nagle", "--recorded"]).stdin(input).output()?;
     let text = text(&output);
     ensure!(output.status.success(), "{}: {text}", output.status);
-    for part in ["none of the answers", "✓ as you predicted", "you predicted 44 ms", "WHOSE JOB", "That was the lesson"]
-    {
+    for part in [
+        "none of the answers",
+        "✓ as you predicted",
+        "you predicted 44 ms",
+        "WHOSE JOB",
+        "That was the lesson",
+    ] {
         ensure!(text.contains(part), "no word of {part}: {text}");
     }
     let list = learn(&["learn", "--list", "--json"]).output()?;

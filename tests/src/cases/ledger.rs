@@ -1,4 +1,5 @@
-//! The ledger of exchanges: who held the time, against what server and client traced; and every byte of them.
+//! The ledger of exchanges: who held the time, against what server and client traced; and every
+//! byte of them.
 
 use anyhow::{Context, ensure};
 
@@ -6,7 +7,8 @@ use super::finding::check_useful;
 use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
 use crate::harness::json::{Value, is, number};
 use crate::harness::ledger::{
-    Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of, is_connection, paired, spent_us,
+    Truth, check_bytes, check_sums, check_verdict, connection_of, cpu_us, exchanges_of,
+    is_connection, paired, spent_us,
 };
 use crate::harness::trace::Conversation;
 use crate::harness::{Case, Demo, Ended, Skip, World, signal};
@@ -46,7 +48,11 @@ pub(super) fn serve(world: &World, knobs: &[&str]) -> anyhow::Result<Demo> {
 }
 
 /// Watches a server while a client asks it, to the end of the connection, and checks every byte.
-pub(super) fn watched(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<(Ended, Conversation)> {
+pub(super) fn watched(
+    world: &World,
+    server: &[&str],
+    client: &[&str],
+) -> anyhow::Result<(Ended, Conversation)> {
     let (ended, talk) = watched_in_part(world, server, client)?;
     check_bytes(&ended, &talk)?;
     Ok((ended, talk))
@@ -61,12 +67,19 @@ pub(super) fn watched_in_part(
     let mut demo = serve(world, server)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let talk = Conversation::hold(world, &mut demo, client)?;
-    agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    agent.await_object("end of the connection", |object| {
+        is_connection(object, "server", talk.port)
+    })?;
     Ok((agent.stop()?, talk))
 }
 
 /// Watches a server while a client asks it again and again, until the fault is found.
-pub(super) fn found(world: &World, kind: &str, server: &[&str], client: &[&str]) -> anyhow::Result<()> {
+pub(super) fn found(
+    world: &World,
+    kind: &str,
+    server: &[&str],
+    client: &[&str],
+) -> anyhow::Result<()> {
     let demo = serve(world, server)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let _client = Conversation::begin(world, &demo, client)?;
@@ -78,7 +91,8 @@ fn computing(world: &World) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, &["--work", "30ms"], &["--count", "5"])?;
     let mut undisturbed = 0;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
-        // What it waited for a processor is not its own. An emulated one may be kept from it for longer than it computes.
+        // What it waited for a processor is not its own. An emulated one may be kept from it for
+        // longer than it computes.
         let all = server.between("read_ns", "write_ns")?;
         if server.get("run_delay_ns")? < all / 4 {
             undisturbed += 1;
@@ -100,7 +114,8 @@ fn locked(world: &World) -> anyhow::Result<()> {
         check_verdict(exchange, "app", "app")?;
         let all = server.between("read_ns", "write_ns")?;
         let spent = spent_us(exchange, &["app"]);
-        Truth::new(all - server.get("run_delay_ns")?.min(all), all).check(world, "app", spent, client)?;
+        Truth::new(all - server.get("run_delay_ns")?.min(all), all)
+            .check(world, "app", spent, client)?;
         let cpu = cpu_us(exchange, "app");
         ensure!(cpu.is_none_or(|cpu| cpu < spent / 2), "it slept, yet: {exchange}");
     }
@@ -121,7 +136,9 @@ fn stolen(world: &World) -> anyhow::Result<()> {
     all(libc::SIGCONT);
     let talk = Conversation::hold(world, &mut demo, &["--count", "5"])?;
     all(libc::SIGSTOP);
-    agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    agent.await_object("end of the connection", |object| {
+        is_connection(object, "server", talk.port)
+    })?;
     let ended = agent.stop()?;
     check_bytes(&ended, &talk)?;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
@@ -135,15 +152,17 @@ fn stolen(world: &World) -> anyhow::Result<()> {
         let spent = spent_us(exchange, &["run_queue"]);
         Truth::new(stolen, stolen + before).check(world, "run_queue", spent, client)?;
     }
-    let total = talk.served.iter().map(|server| server.get("run_delay_ns")).sum::<anyhow::Result<u64>>()?;
+    let total =
+        talk.served.iter().map(|server| server.get("run_delay_ns")).sum::<anyhow::Result<u64>>()?;
     ensure!(total > 50_000_000, "the spinners stole only {total} ns");
     Ok(())
 }
 
 /// Ways to read, by turns with the ways to write.
 const READS: [&str; 6] = ["read", "readv", "recv", "recvmsg", "recvmmsg", "io_uring"];
-const WRITES: [&str; 9] =
-    ["write", "writev", "send", "sendmsg", "sendmmsg", "sendfile", "splice", "zerocopy", "io_uring"];
+const WRITES: [&str; 9] = [
+    "write", "writev", "send", "sendmsg", "sendmmsg", "sendfile", "splice", "zerocopy", "io_uring",
+];
 
 /// Starts a server for each way to write, with the ways to read in turn, and some oddities.
 pub(super) fn servers_of_every_way(world: &World) -> anyhow::Result<Vec<Demo>> {
@@ -152,7 +171,11 @@ pub(super) fn servers_of_every_way(world: &World) -> anyhow::Result<Vec<Demo>> {
         let mode = if place % 2 == 0 { "--epoll" } else { "--nodelay" };
         vec!["--out", out, "--io", READS[place % READS.len()], mode]
     });
-    let odd = [vec!["--peek", "--read-size", "7"], vec!["--out", "send", "--more"], vec!["--cork", "lift"]];
+    let odd = [
+        vec!["--peek", "--read-size", "7"],
+        vec!["--out", "send", "--more"],
+        vec!["--cork", "lift"],
+    ];
     let mut servers = Vec::new();
     for knobs in plain.chain(odd) {
         match serve(world, &[&knobs[..], &PIECES].concat()) {
@@ -175,7 +198,9 @@ fn every_way(world: &World) -> anyhow::Result<()> {
         talks.push(Conversation::hold(world, server, &client)?);
     }
     for talk in &talks {
-        agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, "server", talk.port)
+        })?;
     }
     let ended = agent.stop()?;
     for (server, talk) in servers.iter().zip(&talks) {
@@ -186,7 +211,8 @@ fn every_way(world: &World) -> anyhow::Result<()> {
 }
 
 fn pipelined(world: &World) -> anyhow::Result<()> {
-    let (ended, talk) = watched(world, &["--nodelay"], &["--count", "20", "--pipeline", "8", "--pause", "2ms"])?;
+    let (ended, talk) =
+        watched(world, &["--nodelay"], &["--count", "20", "--pipeline", "8", "--pause", "2ms"])?;
     let shown = ended.of("exchange").count();
     // How many requests come in one burst is the kernel's affair: 8 answers a burst, or less.
     ensure!((20..=160).contains(&shown), "20 bursts of 8 requests: {shown} exchanges");
@@ -195,7 +221,8 @@ fn pipelined(world: &World) -> anyhow::Result<()> {
 }
 
 fn speaks_first(world: &World) -> anyhow::Result<()> {
-    let (ended, talk) = watched(world, &["--speak-first"], &["--listen-first", "--count", "3", "--pause", "20ms"])?;
+    let (ended, talk) =
+        watched(world, &["--speak-first"], &["--listen-first", "--count", "3", "--pause", "20ms"])?;
     let exchanges: Vec<_> = ended.of("exchange").collect();
     let greeting = exchanges.first().context("no exchange")?;
     ensure!(number(greeting, "/request_bytes") == Some(0), "the server spoke first: {greeting}");
@@ -205,7 +232,8 @@ fn speaks_first(world: &World) -> anyhow::Result<()> {
 
 fn large_upload(world: &World) -> anyhow::Result<()> {
     let (ended, _) = watched(world, &[], &["--request", "50000000", "--count", "2"])?;
-    let uploads: Vec<_> = ended.of("exchange").filter_map(|exchange| number(exchange, "/request_bytes")).collect();
+    let uploads: Vec<_> =
+        ended.of("exchange").filter_map(|exchange| number(exchange, "/request_bytes")).collect();
     ensure!(uploads == [50_000_000; 2], "two uploads of 50 MB: {uploads:?}");
     Ok(())
 }
@@ -216,11 +244,15 @@ fn open_at_attach(world: &World) -> anyhow::Result<()> {
     let early = Conversation::begin(world, &demo, &["--count", "20000"])?;
     demo.await_line("exchange ")?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
-    let exchange =
-        agent.await_object("exchange", |object| is(object, "exchange") && number(object, "/seq") > Some(2))?;
+    let exchange = agent.await_object("exchange", |object| {
+        is(object, "exchange") && number(object, "/seq") > Some(2)
+    })?;
     drop(early);
     let connection = agent.await_object("connection", |object| is(object, "connection"))?;
-    ensure!(connection["attached_midway"] == true && connection["sock"] == exchange["sock"], "{connection}");
+    ensure!(
+        connection["attached_midway"] == true && connection["sock"] == exchange["sock"],
+        "{connection}"
+    );
     ensure!(number(&exchange, "/request_bytes") == Some(40), "a whole exchange: {exchange}");
     agent.stop().map(drop)
 }
@@ -233,21 +265,35 @@ fn client(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(begun.0.pid()).start()?;
     begun.0.go()?;
     let talk = begun.end(&mut demo)?;
-    agent.await_object("end of the connection", |object| is_connection(object, "client", talk.port))?;
+    agent.await_object("end of the connection", |object| {
+        is_connection(object, "client", talk.port)
+    })?;
     let ended = agent.stop()?;
     check_sums(&ended.objects, connection_of(&ended.objects, "client", talk.port)?)?;
     for (exchange, server, client) in paired(&ended, "client", &talk)? {
         check_verdict(exchange, "peer", "response")?;
-        let truth = Truth::new(server.between("read_ns", "write_ns")?, client.between("write_ns", "first_ns")?);
-        truth.check(world, "response", spent_us(exchange, &["ack_wait", "delayed_ack", "response"]), client)?;
+        let truth = Truth::new(
+            server.between("read_ns", "write_ns")?,
+            client.between("write_ns", "first_ns")?,
+        );
+        truth.check(
+            world,
+            "response",
+            spent_us(exchange, &["ack_wait", "delayed_ack", "response"]),
+            client,
+        )?;
     }
     Ok(())
 }
 
 fn upstream(world: &World) -> anyhow::Result<()> {
     let behind = serve(world, &["--work", "30ms"])?;
-    let (ended, talk) = watched(world, &["--upstream", &behind.addr.to_string()], &["--count", "5"])?;
-    let inner = ended.of("connection").find(|object| object["role"] == "client").context("no call is shown")?;
+    let (ended, talk) =
+        watched(world, &["--upstream", &behind.addr.to_string()], &["--count", "5"])?;
+    let inner = ended
+        .of("connection")
+        .find(|object| object["role"] == "client")
+        .context("no call is shown")?;
     let calls = exchanges_of(&ended.objects, inner);
     ensure!(calls.len() == talk.served.len(), "five calls, {} are shown: {inner}", calls.len());
     for ((exchange, ..), call) in paired(&ended, "server", &talk)?.into_iter().zip(calls) {
@@ -257,7 +303,9 @@ fn upstream(world: &World) -> anyhow::Result<()> {
         // The one that is over later names the other.
         let names = |by: &Value, hint: &str, other: &Value| {
             let hints = by[hint].as_array().into_iter().flatten();
-            hints.into_iter().any(|hint| hint["sock"] == other["sock"] && hint["seq"] == other["seq"])
+            hints
+                .into_iter()
+                .any(|hint| hint["sock"] == other["sock"] && hint["seq"] == other["seq"])
         };
         let shown = names(exchange, "inside", call) || names(call, "within", exchange);
         ensure!(shown, "{call} ran inside {exchange}");

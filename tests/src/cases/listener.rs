@@ -39,7 +39,8 @@ fn existing(world: &World) -> anyhow::Result<()> {
 }
 
 fn opened_later(world: &World) -> anyhow::Result<()> {
-    let mut demo = world.demo_waiting(&["fork-storm", "--children", "0", "--wait", "--backlog", "9"])?;
+    let mut demo =
+        world.demo_waiting(&["fork-storm", "--children", "0", "--wait", "--backlog", "9"])?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     demo.go()?;
     demo.await_listening()?;
@@ -77,8 +78,8 @@ fn passed_by_scm_rights(world: &World) -> anyhow::Result<()> {
     handed_over(world, "scm-rights", true)
 }
 
-/// Nothing tells the agent of a listener that comes by SCM_RIGHTS before it is used. What was queued earlier may be
-/// missed, or its wait estimated, but never be wrong.
+/// Nothing tells the agent of a listener that comes by SCM_RIGHTS before it is used. What was
+/// queued earlier may be missed, or its wait estimated, but never be wrong.
 fn used_as_soon_as_passed(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["inherit", "--via", "scm-rights", "--wait", "--trace"])?;
     let holder = demo.holder()?;
@@ -92,7 +93,11 @@ fn used_as_soon_as_passed(world: &World) -> anyhow::Result<()> {
     let deadline = Instant::now() + world.patience();
     let mut later = Vec::new();
     loop {
-        ensure!(Instant::now() < deadline, "in {:?} no use made the agent look: {later:?}", world.patience());
+        ensure!(
+            Instant::now() < deadline,
+            "in {:?} no use made the agent look: {later:?}",
+            world.patience()
+        );
         later.push(connect(demo.addr)?);
         let seen = agent.arrived()?.iter().any(|object| object["type"] == "accept");
         if seen {
@@ -103,7 +108,9 @@ fn used_as_soon_as_passed(world: &World) -> anyhow::Result<()> {
     let known = connect(demo.addr)?;
     let accepts = demo.await_accepts(later.len() + 2)?;
     let ended = agent.stop()?;
-    let of = |client: &Client| accepts.iter().find(|accept| accept.port == client.port).context("not accepted");
+    let of = |client: &Client| {
+        accepts.iter().find(|accept| accept.port == client.port).context("not accepted")
+    };
     check_waits(world, &ended.objects, &[*of(&known)?], &[(&known).into()])?;
     for client in later.iter().chain([&early]) {
         if let Ok(object) = truth::accept_of(&ended.objects, client.port) {
@@ -134,7 +141,8 @@ fn activated_before(world: &World) -> anyhow::Result<()> {
 }
 
 fn reuseport_group(world: &World) -> anyhow::Result<()> {
-    let mut demo = world.demo(&["acceptors", "--mode", "reuseport", "--workers", "3", "--trace"])?;
+    let mut demo =
+        world.demo(&["acceptors", "--mode", "reuseport", "--workers", "3", "--trace"])?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let clients = (0..12).map(|_| connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
     let accepts = demo.await_accepts(clients.len())?;
@@ -142,11 +150,17 @@ fn reuseport_group(world: &World) -> anyhow::Result<()> {
     // Each worker's thread prints and is shown in its own time.
     for accept in &accepts {
         agent.await_object(&format!("accept of {}", accept.port), |object| {
-            object["type"] == "accept" && address(object, "/peer").is_some_and(|peer| peer.port() == accept.port)
+            object["type"] == "accept"
+                && address(object, "/peer").is_some_and(|peer| peer.port() == accept.port)
         })?;
     }
     let ended = agent.stop()?;
-    check_waits(world, &ended.objects, &accepts, &clients.iter().map(Handshake::from).collect::<Vec<_>>())?;
+    check_waits(
+        world,
+        &ended.objects,
+        &accepts,
+        &clients.iter().map(Handshake::from).collect::<Vec<_>>(),
+    )?;
     let mut latest = std::collections::BTreeMap::new();
     for listener in ended.objects.iter().filter(|object| listens_on(object, port)) {
         latest.insert(listener["sock"].to_string(), number(listener, "/accepted").unwrap_or(0));
@@ -169,28 +183,37 @@ fn backlog_changed(world: &World) -> anyhow::Result<()> {
 
 fn backlog_clamped(world: &World) -> anyhow::Result<()> {
     net::set("core/somaxconn", 128)?;
-    let mut demo = world.demo_waiting(&["inherit", "--via", "scm-rights", "--backlog", "4096", "--wait"])?;
+    let mut demo =
+        world.demo_waiting(&["inherit", "--via", "scm-rights", "--backlog", "4096", "--wait"])?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     demo.go()?;
     demo.await_listening()?;
-    let listener = agent.await_listener(demo.addr.port(), "backlog", |listener| !listener["backlog"].is_null())?;
+    let listener = agent
+        .await_listener(demo.addr.port(), "backlog", |listener| !listener["backlog"].is_null())?;
     ensure!(number(&listener, "/backlog") == Some(4096), "4096 was asked for: {listener}");
     ensure!(number(&listener, "/limit") == Some(128), "somaxconn is 128: {listener}");
     let finding = agent.await_finding("backlog-clamped")?;
-    ensure!(finding["fix"].as_str().is_some_and(|fix| fix.contains("somaxconn")), "the setting's name: {finding}");
+    ensure!(
+        finding["fix"].as_str().is_some_and(|fix| fix.contains("somaxconn")),
+        "the setting's name: {finding}"
+    );
     agent.stop().map(drop)
 }
 
 fn ten_thousand(world: &World) -> anyhow::Result<()> {
-    let server = ["never-accept", "--listen", "127.0.0.1:20000", "--listeners", "10000", "--backlog", "3"];
+    let server =
+        ["never-accept", "--listen", "127.0.0.1:20000", "--listeners", "10000", "--backlog", "3"];
     let mut demo = world.demo_waiting(&server)?;
     demo.await_listening()?;
     demo.await_line("listeners 10000")?;
     let mut agent = world.watch_queues().pid(demo.pid()).interval("2s").start()?;
     let _client = connect(demo.addr)?;
-    agent.await_listener(demo.addr.port(), "one waiting", |listener| number(listener, "/accept_depth") == Some(1))?;
+    agent.await_listener(demo.addr.port(), "one waiting", |listener| {
+        number(listener, "/accept_depth") == Some(1)
+    })?;
     let ended = agent.stop()?;
-    let known: std::collections::BTreeSet<_> = ended.of("listener").map(|l| l["sock"].to_string()).collect();
+    let known: std::collections::BTreeSet<_> =
+        ended.of("listener").map(|l| l["sock"].to_string()).collect();
     ensure!(known.len() == 10_000, "10000 listeners, {} known", known.len());
     Ok(())
 }

@@ -38,16 +38,21 @@ fn check(world: &World, name: &str) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(running.process.pid()).start()?;
     let slow = ["gunicorn", "uvicorn", "puma"].contains(&name);
     let requests = if slow { REQUESTS_OF_PYTHON_AND_RUBY } else { REQUESTS };
-    let talks = talk(([127, 0, 0, 1], PORT).into(), server.protocol, CONNECTIONS, |asked| asked < requests)?;
+    let talks = talk(([127, 0, 0, 1], PORT).into(), server.protocol, CONNECTIONS, |asked| {
+        asked < requests
+    })?;
     for talk in &talks {
-        agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, "server", talk.port)
+        })?;
     }
     let ended = agent.stop()?;
     let protocol = if ["redis", "postgresql"].contains(&name) { name } else { "http/1.1" };
     talks.iter().try_for_each(|talk| check_connection(&ended, talk, protocol))?;
     let unknown = unknown_share(&ended.objects);
     ensure!(unknown < 0.02, "{:.1} % of the time is unknown", unknown * 100.0);
-    // All of them began after the attach, and nothing was lost: there is nothing that could not be observed.
+    // All of them began after the attach, and nothing was lost: there is nothing that could not be
+    // observed.
     let incomplete = |object: &&Value| {
         let gaps = object["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty());
         gaps && (is(object, "exchange") || is(object, "connection"))
@@ -55,7 +60,9 @@ fn check(world: &World, name: &str) -> anyhow::Result<()> {
     if let Some(object) = ended.objects.iter().find(incomplete) {
         anyhow::bail!("a gap where all was to be seen: {object}");
     }
-    let grave = |object: &&_| is(object, "finding") && ["warning", "critical"].iter().any(|s| object["severity"] == *s);
+    let grave = |object: &&_| {
+        is(object, "finding") && ["warning", "critical"].iter().any(|s| object["severity"] == *s)
+    };
     match ended.objects.iter().find(grave) {
         Some(finding) => anyhow::bail!("a finding on a healthy server: {finding}"),
         None => Ok(()),

@@ -80,7 +80,14 @@ pub fn all() -> Vec<Case> {
 
 /// A case that depends on the tier.
 const fn each_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Everywhere, tiers: Tiers::Each, alone: false, since: ANY_KERNEL, run }
+    Case {
+        name,
+        place: Where::Everywhere,
+        tiers: Tiers::Each,
+        alone: false,
+        since: ANY_KERNEL,
+        run,
+    }
 }
 
 /// Every kernel.
@@ -95,8 +102,8 @@ const fn exchange(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> 
     each_tier(name, run).since(EXCHANGES)
 }
 
-/// A case that is the same on every tier. Those of exchanges that are not worth two runs a kernel are such, too: from 6.3
-/// on the hooks of a request's path are the same on both tiers.
+/// A case that is the same on every tier. Those of exchanges that are not worth two runs a kernel
+/// are such, too: from 6.3 on the hooks of a request's path are the same on both tiers.
 const fn any_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { name, place: Where::Everywhere, tiers: Tiers::Any, alone: false, since: ANY_KERNEL, run }
 }

@@ -5,7 +5,9 @@ use anyhow::ensure;
 use super::each_tier;
 use crate::harness::json::{Value, address, number, overflows};
 use crate::harness::net::{self, Counters};
-use crate::harness::{Agent, Case, Client, Ended, Tier, World, connect, connect_nonblocking, converse};
+use crate::harness::{
+    Agent, Case, Client, Ended, Tier, World, connect, connect_nonblocking, converse,
+};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("overflow::at_the_syn", at_the_syn),
@@ -20,19 +22,28 @@ fn counted(before: &Counters) -> anyhow::Result<u64> {
     let since = |name| after.get(name) - before.get(name);
     let overflows = since("ListenOverflows");
     // Every drop of a listener without another reason is an overflow.
-    ensure!(since("ListenDrops") == overflows, "{} ListenDrops, {overflows} ListenOverflows", since("ListenDrops"));
+    ensure!(
+        since("ListenDrops") == overflows,
+        "{} ListenDrops, {overflows} ListenOverflows",
+        since("ListenDrops")
+    );
     Ok(overflows)
 }
 
-/// Waits until the listener's overflows equal what the kernel has counted since `before`; they must never be more.
+/// Waits until the listener's overflows equal what the kernel has counted since `before`; they must
+/// never be more.
 fn agree_with_kernel(agent: &mut Agent, port: u16, before: &Counters) -> anyhow::Result<Value> {
     ensure!(counted(before)? > 0, "the kernel counted no overflow: the test did not provoke one");
     // Read anew for each object: packets on their way may still be refused.
-    let agrees = |listener: &Value| counted(before).is_ok_and(|expected| overflows(listener) == expected);
+    let agrees =
+        |listener: &Value| counted(before).is_ok_and(|expected| overflows(listener) == expected);
     let listener = agent.await_listener(port, "as many overflows as the kernel counts", agrees)?;
     let fresh = agent.await_refresh(port)?;
     let (shown, expected) = (overflows(&fresh), counted(before)?);
-    ensure!((overflows(&listener)..=expected).contains(&shown), "the kernel counted {expected}, the agent: {fresh}");
+    ensure!(
+        (overflows(&listener)..=expected).contains(&shown),
+        "the kernel counted {expected}, the agent: {fresh}"
+    );
     Ok(listener)
 }
 
@@ -49,15 +60,25 @@ fn at_the_syn(world: &World) -> anyhow::Result<()> {
     let ports: Vec<u16> = clients.iter().map(|client| client.port).collect();
     drop(clients);
     let listener = agree_with_kernel(&mut agent, port, &before)?;
-    ensure!(number(&listener, "/overflows/ack").unwrap_or(0) == 0, "all of them at the SYN: {listener}");
+    ensure!(
+        number(&listener, "/overflows/ack").unwrap_or(0) == 0,
+        "all of them at the SYN: {listener}"
+    );
     let tier = agent.tier();
     let ended = agent.stop()?;
     check_victims(tier, &ended, &ports, "syn", overflows(ended.listener(port)?))
 }
 
-/// The overflow objects stand for as many refusals as the listener's last object counts, are of this stage where the kernel tells, and
-/// name one of these clients; on the tracepoint tier, where the kernel may only count them, nobody.
-fn check_victims(tier: Tier, ended: &Ended, ports: &[u16], stage: &str, expected: u64) -> anyhow::Result<()> {
+/// The overflow objects stand for as many refusals as the listener's last object counts, are of
+/// this stage where the kernel tells, and name one of these clients; on the tracepoint tier, where
+/// the kernel may only count them, nobody.
+fn check_victims(
+    tier: Tier,
+    ended: &Ended,
+    ports: &[u16],
+    stage: &str,
+    expected: u64,
+) -> anyhow::Result<()> {
     let mut refused = 0;
     for object in ended.of("overflow") {
         let named = address(object, "/peer").map(|peer| peer.port());
@@ -67,13 +88,25 @@ fn check_victims(tier: Tier, ended: &Ended, ports: &[u16], stage: &str, expected
         ensure!(object["stage"] == stage || doubtful, "not at the {stage} stage: {object}");
         refused += number(object, "/count").unwrap_or(1);
     }
-    ensure!(refused == expected, "{expected} refusals are counted, the overflow objects stand for {refused}");
+    ensure!(
+        refused == expected,
+        "{expected} refusals are counted, the overflow objects stand for {refused}"
+    );
     Ok(())
 }
 
 fn at_the_ack(world: &World) -> anyhow::Result<()> {
-    // With TCP_DEFER_ACCEPT the handshake waits in the SYN queue for the first data; meanwhile the limit shrinks.
-    let mut demo = world.demo(&["never-accept", "--backlog", "20", "--defer-accept", "30s", "--relisten", "2"])?;
+    // With TCP_DEFER_ACCEPT the handshake waits in the SYN queue for the first data; meanwhile the
+    // limit shrinks.
+    let mut demo = world.demo(&[
+        "never-accept",
+        "--backlog",
+        "20",
+        "--defer-accept",
+        "30s",
+        "--relisten",
+        "2",
+    ])?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let before = Counters::read()?;
     let clients = (0..6).map(|_| connect(demo.addr)).collect::<Result<Vec<Client>, _>>()?;
@@ -83,7 +116,8 @@ fn at_the_ack(world: &World) -> anyhow::Result<()> {
         client.socket.send(b"data")?;
     }
     let port = demo.addr.port();
-    // Depth and drops are not read in one instant, so that one object may have the one without the other.
+    // Depth and drops are not read in one instant, so that one object may have the one without the
+    // other.
     agent.await_listener(port, "3 let in and 3 overflows", |listener| {
         number(listener, "/accept_depth") == Some(3) && overflows(listener) >= 3
     })?;
@@ -123,7 +157,10 @@ fn none(world: &World) -> anyhow::Result<()> {
     agent.await_accepted(demo.addr.port(), 50)?;
     let ended = agent.stop()?;
     let listener = ended.listener(demo.addr.port())?;
-    ensure!(overflows(listener) == 0 && ended.of("overflow").next().is_none(), "nothing overflowed: {listener}");
+    ensure!(
+        overflows(listener) == 0 && ended.of("overflow").next().is_none(),
+        "nothing overflowed: {listener}"
+    );
     ensure!(number(listener, "/accepted") == Some(50), "fifty were accepted: {listener}");
     Ok(())
 }

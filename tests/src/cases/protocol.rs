@@ -1,4 +1,5 @@
-//! What is spoken, told from first bytes: by real clients to real servers, and by every system call that reads.
+//! What is spoken, told from first bytes: by real clients to real servers, and by every system call
+//! that reads.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -41,11 +42,18 @@ fn say(to: SocketAddr, bytes: &[u8]) -> anyhow::Result<u16> {
     Ok(stream.local_addr()?.port())
 }
 
-/// The bytes are read where the call put them, which calls differ in. Of io_uring it can mostly not be told.
+/// The bytes are read where the call put them, which calls differ in. Of io_uring it can mostly not
+/// be told.
 fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    const WAYS: [(&str, bool); 6] =
-        [("read", true), ("readv", true), ("recv", true), ("recvmsg", true), ("recvmmsg", true), ("io_uring", false)];
+    const WAYS: [(&str, bool); 6] = [
+        ("read", true),
+        ("readv", true),
+        ("recv", true),
+        ("recvmsg", true),
+        ("recvmmsg", true),
+        ("io_uring", false),
+    ];
     let mut servers = Vec::new();
     for (way, told) in WAYS {
         match serve(world, &["--io", way]) {
@@ -70,7 +78,8 @@ fn every_way_to_read(world: &World) -> anyhow::Result<()> {
             Ok(is_told)
         };
         let tries = if told { 5 } else { 1 };
-        let is_told = (0..tries).try_fold(false, |told, _| Ok::<_, anyhow::Error>(told || looked_at(&mut agent)?))?;
+        let is_told = (0..tries)
+            .try_fold(false, |told, _| Ok::<_, anyhow::Error>(told || looked_at(&mut agent)?))?;
         ensure!(is_told || !told, "{way}: never told");
     }
     agent.stop().map(drop)
@@ -84,7 +93,17 @@ fn identity_files(folder: &Path) -> [String; 2] {
 pub(super) fn identity(folder: &Path) -> anyhow::Result<[String; 2]> {
     let [key, certificate] = identity_files(folder);
     let made = Command::new(installed("openssl")?)
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=a.test"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=a.test",
+        ])
         .args(["-days", "2", "-keyout", &key, "-out", &certificate])
         .stderr(Stdio::null())
         .status()?;
@@ -143,11 +162,17 @@ fn http(world: &World) -> anyhow::Result<()> {
     let server = nginx(world, folder.path())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     let [plain, h2c, _] = PORTS;
-    for (argument, port, protocol) in
-        [("--http1.1", plain, "http/1.1"), ("--http1.0", plain, "http/1.0"), ("--http2-prior-knowledge", h2c, "http/2")]
-    {
-        let connection = asked(&mut agent, port, &mut curl(&[argument], &format!("http://127.0.0.1:{port}/"))?)?;
-        ensure!(connection["protocol"] == protocol && connection["tls"].is_null(), "{argument}: {connection}");
+    for (argument, port, protocol) in [
+        ("--http1.1", plain, "http/1.1"),
+        ("--http1.0", plain, "http/1.0"),
+        ("--http2-prior-knowledge", h2c, "http/2"),
+    ] {
+        let connection =
+            asked(&mut agent, port, &mut curl(&[argument], &format!("http://127.0.0.1:{port}/"))?)?;
+        ensure!(
+            connection["protocol"] == protocol && connection["tls"].is_null(),
+            "{argument}: {connection}"
+        );
         let is_multiplexed = connection.get("multiplexed").is_some();
         ensure!(is_multiplexed == (protocol == "http/2"), "{argument}: {connection}");
     }
@@ -155,7 +180,10 @@ fn http(world: &World) -> anyhow::Result<()> {
     many.args(["-c1", "-m10", "-n40", &format!("http://127.0.0.1:{h2c}/")]);
     let streams = &asked(&mut agent, h2c, &mut many)?["streams"];
     let at_once = number(streams, "/most_at_once");
-    ensure!(streams["opened"] == 40 && at_once.is_some_and(|most| (2..=10).contains(&most)), "{streams}");
+    ensure!(
+        streams["opened"] == 40 && at_once.is_some_and(|most| (2..=10).contains(&most)),
+        "{streams}"
+    );
     let ended = agent.stop()?;
     let named = ended.of("exchange").all(|exchange| exchange["protocol"].is_string());
     ensure!(named, "each exchange has the protocol of its connection");
@@ -170,8 +198,14 @@ fn tls(world: &World) -> anyhow::Result<()> {
     let (resolve, url) = (format!("a.test:{port}:127.0.0.1"), format!("https://a.test:{port}/"));
     let newest = asked(&mut agent, port, &mut curl(&["--resolve", &resolve], &url)?)?;
     let tls = &newest["tls"];
-    ensure!(newest["protocol"] == "tls" && tls["version"] == "1.3" && tls["sni"] == "a.test", "{newest}");
-    ensure!(tls["alpn"].is_null() && tls["alpn_offered"][0] == "h2", "what was chosen is encrypted: {newest}");
+    ensure!(
+        newest["protocol"] == "tls" && tls["version"] == "1.3" && tls["sni"] == "a.test",
+        "{newest}"
+    );
+    ensure!(
+        tls["alpn"].is_null() && tls["alpn_offered"][0] == "h2",
+        "what was chosen is encrypted: {newest}"
+    );
     ensure!(newest["gaps"].to_string().contains("tls.alpn"), "and that is said: {newest}");
     ensure!(tls["resumed"] == false && tls["early_data"] == false, "{newest}");
     let older = ["--resolve", &resolve, "--tls-max", "1.2", "--http1.1"];
@@ -182,7 +216,10 @@ fn tls(world: &World) -> anyhow::Result<()> {
         let answer = &connection["first_answer"];
         ensure!(answer["round_trips"] == round_trips && answer["tls"] == tls, "{connection}");
         ensure!(answer["tcp"] == 1 && answer["request"] == 1, "{connection}");
-        ensure!(number(answer, "/handshake_us/app") > Some(0), "the server signed its certificate: {connection}");
+        ensure!(
+            number(answer, "/handshake_us/app") > Some(0),
+            "the server signed its certificate: {connection}"
+        );
     }
     let ended = agent.stop()?;
     let handshakes = ended.of("exchange").filter(|exchange| exchange["handshake"] == true).count();
@@ -201,7 +238,14 @@ fn tls_resumed(world: &World) -> anyhow::Result<()> {
     for version in ["-tls1_2", "-tls1_3"] {
         for (option, resumed) in [("-sess_out", false), ("-sess_in", true)] {
             let mut client = Command::new(installed("openssl")?);
-            client.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), version, "-ign_eof", option]);
+            client.args([
+                "s_client",
+                "-connect",
+                &format!("127.0.0.1:{port}"),
+                version,
+                "-ign_eof",
+                option,
+            ]);
             client.arg(&session).stdin(fs::File::open(&request)?);
             let connection = asked(&mut agent, port, &mut client)?;
             ensure!(connection["tls"]["resumed"] == resumed, "{version} {option}: {connection}");
@@ -222,11 +266,14 @@ fn round_trips_saved(world: &World) -> anyhow::Result<()> {
     let [_, _, port] = PORTS;
     let (session, request) = (folder.path().join("session"), folder.path().join("request"));
     fs::write(&request, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
-    let steps = |connection: &Value| ["tcp", "tls", "request"].map(|step| connection["first_answer"][step].as_u64());
+    let steps = |connection: &Value| {
+        ["tcp", "tls", "request"].map(|step| connection["first_answer"][step].as_u64())
+    };
 
     let mut first = openssl(port, &["-sess_out"], &session)?;
     asked(&mut agent, port, first.stdin(fs::File::open(&request)?))?;
-    let mut early = openssl(port, &["-early_data", &request.display().to_string(), "-sess_in"], &session)?;
+    let mut early =
+        openssl(port, &["-early_data", &request.display().to_string(), "-sess_in"], &session)?;
     let early = asked(&mut agent, port, early.stdin(Stdio::null()))?;
     ensure!(early["tls"]["early_data"] == true && early["tls"]["resumed"] == true, "{early}");
     // On loopback the client's last word may be there before a busy server has answered.
@@ -237,7 +284,10 @@ fn round_trips_saved(world: &World) -> anyhow::Result<()> {
     for fast_open in [false, true] {
         let connection = asked(&mut agent, port, &mut curl(&["--tcp-fastopen"], &url)?)?;
         ensure!(connection["fast_open"] == fast_open, "{connection}");
-        ensure!(steps(&connection) == [Some(u64::from(!fast_open)), Some(1), Some(1)], "{connection}");
+        ensure!(
+            steps(&connection) == [Some(u64::from(!fast_open)), Some(1), Some(1)],
+            "{connection}"
+        );
     }
 
     let again = asked(&mut agent, port, &mut curl(&["--curves", "X448:P-256"], &url)?)?;
@@ -280,15 +330,18 @@ fn upgraded(world: &World) -> anyhow::Result<()> {
     net::await_listening(PORT, world.patience())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     for (path, protocol) in [("/socket", "websocket"), ("/events", "sse")] {
-        let port = say(([127, 0, 0, 1], PORT).into(), format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())?;
+        let port = say(
+            ([127, 0, 0, 1], PORT).into(),
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
+        )?;
         let connection = ended(&mut agent, port)?;
         ensure!(connection["protocol"] == protocol, "{path}: {connection}");
     }
     agent.stop().map(drop)
 }
 
-/// A QUIC connection, and one with early data to the same server; neither server nor client is ours.
-/// A server of HTTP/3 for what is in this folder, with the [`identity`] that is there.
+/// A QUIC connection, and one with early data to the same server; neither server nor client is
+/// ours. A server of HTTP/3 for what is in this folder, with the [`identity`] that is there.
 pub(super) fn gtlsserver(folder: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new(installed("gtlsserver")?);
     command.arg("--quiet").arg("--htdocs").arg(folder).args(["127.0.0.1", &PORT.to_string()]);
@@ -303,8 +356,10 @@ fn quic(world: &World) -> anyhow::Result<()> {
     fs::write(folder.path().join("index.html"), "ok")?;
     let server = gtlsserver(folder.path())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
-    let is_server =
-        |object: &Value| is(object, "datagrams") && address(object, "/local").is_some_and(|local| local.port() == PORT);
+    let is_server = |object: &Value| {
+        is(object, "datagrams")
+            && address(object, "/local").is_some_and(|local| local.port() == PORT)
+    };
     agent.await_object("the server's socket", is_server)?;
     for early_data in [false, true] {
         let mut command = Command::new(&client);
@@ -315,12 +370,18 @@ fn quic(world: &World) -> anyhow::Result<()> {
         let output = command.output()?;
         ensure!(output.status.success(), "{command:?}: {output:?}");
         let connection = agent.await_object("the connection's first answer", |object| {
-            is(object, "quic") && object["early_data"] == early_data && !object["first_answer"].is_null()
+            is(object, "quic")
+                && object["early_data"] == early_data
+                && !object["first_answer"].is_null()
         })?;
         let round_trips = if early_data { 1 } else { 2 };
         ensure!(connection["first_answer"]["round_trips"] == round_trips, "{connection}");
-        ensure!(connection["role"] == "server" && connection["handshake_by"] == "app", "{connection}");
-        let has_ids = [&connection["client_id"], &connection["server_id"]].iter().all(|id| id.is_string());
+        ensure!(
+            connection["role"] == "server" && connection["handshake_by"] == "app",
+            "{connection}"
+        );
+        let has_ids =
+            [&connection["client_id"], &connection["server_id"]].iter().all(|id| id.is_string());
         ensure!(has_ids && connection["pid"] == server.pid(), "{connection}");
         let connections = 1 + u64::from(early_data);
         let told = serde_json::json!({ "version": 1, "early_data": early_data, "connections": connections });
@@ -346,7 +407,10 @@ fn nonsense(world: &World) -> anyhow::Result<()> {
     for text in texts {
         let port = say(demo.ipv4(), text)?;
         let connection = ended(&mut agent, port)?;
-        ensure!(connection["protocol"].is_null() && connection["tls"].is_null(), "{text:?}: {connection}");
+        ensure!(
+            connection["protocol"].is_null() && connection["tls"].is_null(),
+            "{text:?}: {connection}"
+        );
     }
     agent.stop().map(drop)
 }

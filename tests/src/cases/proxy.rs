@@ -1,4 +1,5 @@
-//! Proxies and balancers that nobody here wrote, between clients and upstreams that know which request went where.
+//! Proxies and balancers that nobody here wrote, between clients and upstreams that know which
+//! request went where.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -30,8 +31,8 @@ const REQUESTS: u64 = 40;
 const FAST: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(25);
 
-/// Where a request was on a connection: the ports of the end that made the connection, which may use its own for several
-/// peers at a time, and of the other, and the number of the request there.
+/// Where a request was on a connection: the ports of the end that made the connection, which may
+/// use its own for several peers at a time, and of the other, and the number of the request there.
 type Place = (u16, u16, u64);
 /// By the number that is in each request.
 type Places = Arc<Mutex<HashMap<u64, Place>>>;
@@ -74,7 +75,11 @@ fn answer(mut stream: TcpStream, took: Duration, places: &Places) -> anyhow::Res
     let mut seq = 0;
     while let Some((first, _)) = head(&mut reader)? {
         seq += 1;
-        let number = first.split(['/', ' ']).nth(2).and_then(|number| number.parse().ok()).context("a number")?;
+        let number = first
+            .split(['/', ' '])
+            .nth(2)
+            .and_then(|number| number.parse().ok())
+            .context("a number")?;
         places.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (from, to, seq));
         // The work of an upstream, not a wait for anything.
         thread::sleep(took);
@@ -102,7 +107,10 @@ fn ask(to: SocketAddr) -> anyhow::Result<HashMap<u64, Place>> {
     };
     let asked: anyhow::Result<Vec<_>> = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|at| scope.spawn(move || client(at))).collect();
-        clients.into_iter().map(|one| one.join().map_err(|_| anyhow::anyhow!("a client panicked"))?).collect()
+        clients
+            .into_iter()
+            .map(|one| one.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+            .collect()
     });
     Ok(asked?.into_iter().flatten().collect())
 }
@@ -113,7 +121,8 @@ fn joined(objects: &[Value]) -> HashMap<Place, (Place, f64)> {
         .iter()
         .filter(|object| is(object, "connection"))
         .filter_map(|connection| {
-            let (local, peer) = (address(connection, "/local")?.port(), address(connection, "/peer")?.port());
+            let (local, peer) =
+                (address(connection, "/local")?.port(), address(connection, "/peer")?.port());
             let ports = if connection["role"] == "server" { (peer, local) } else { (local, peer) };
             Some((connection["sock"].as_str()?, ports))
         })
@@ -129,14 +138,21 @@ fn joined(objects: &[Value]) -> HashMap<Place, (Place, f64)> {
         let of_call = requests.into_iter().map(|request| (Some(request), Some(exchange), request));
         for (request, call, join) in of_request.chain(of_call) {
             let places = request.and_then(place).zip(call.and_then(place));
-            pairs.extend(places.map(|(request, call)| (call, (request, join["confidence"].as_f64().unwrap_or(0.0)))));
+            pairs.extend(places.map(|(request, call)| {
+                (call, (request, join["confidence"].as_f64().unwrap_or(0.0)))
+            }));
         }
     }
     pairs
 }
 
-/// More than 95 of 100 requests are joined to the call that was made for them, and hardly any to another.
-fn check_joins(objects: &[Value], asked: &HashMap<u64, Place>, answered: &Places) -> anyhow::Result<()> {
+/// More than 95 of 100 requests are joined to the call that was made for them, and hardly any to
+/// another.
+fn check_joins(
+    objects: &[Value],
+    asked: &HashMap<u64, Place>,
+    answered: &Places,
+) -> anyhow::Result<()> {
     let answered = answered.lock().unwrap_or_else(PoisonError::into_inner);
     let pairs = joined(objects);
     let all = asked.len();
@@ -163,7 +179,8 @@ fn proxy(ended: &Ended) -> anyhow::Result<&Value> {
 
 /// The time of a request that is spent in its call is told as such, and is most of it here.
 fn check_waits(objects: &[Value]) -> anyhow::Result<()> {
-    let requests = objects.iter().filter(|object| is(object, "exchange") && !object["upstream"].is_null());
+    let requests =
+        objects.iter().filter(|object| is(object, "exchange") && !object["upstream"].is_null());
     let (mut app_us, mut upstream_us) = (0, 0);
     for slice in requests.flat_map(|request| request["slices"].as_array().into_iter().flatten()) {
         if slice["kind"] == "app" {
@@ -171,15 +188,26 @@ fn check_waits(objects: &[Value]) -> anyhow::Result<()> {
             upstream_us += number(slice, "/upstream_us").unwrap_or(0);
         }
     }
-    ensure!(upstream_us <= app_us && upstream_us * 10 >= app_us * 7, "{upstream_us} of {app_us} µs upstream");
+    ensure!(
+        upstream_us <= app_us && upstream_us * 10 >= app_us * 7,
+        "{upstream_us} of {app_us} µs upstream"
+    );
     Ok(())
 }
 
-fn start_nginx(world: &World, folder: &Path, upstreams: &[SocketAddr], pool: bool) -> anyhow::Result<Process> {
+fn start_nginx(
+    world: &World,
+    folder: &Path,
+    upstreams: &[SocketAddr],
+    pool: bool,
+) -> anyhow::Result<Process> {
     let place = folder.display();
     let servers: String = upstreams.iter().map(|at| format!("server {at};")).collect();
-    let (keep, headers) =
-        if pool { ("keepalive 16;", "proxy_http_version 1.1; proxy_set_header Connection '';") } else { ("", "") };
+    let (keep, headers) = if pool {
+        ("keepalive 16;", "proxy_http_version 1.1; proxy_set_header Connection '';")
+    } else {
+        ("", "")
+    };
     let config = folder.join("nginx.conf");
     let text = format!(
         "daemon off; master_process off; user root; pid {place}/pid; error_log {place}/error.log;\n\
@@ -219,7 +247,12 @@ fn nginx(world: &World, pool: bool) -> anyhow::Result<()> {
     ensure!(number(proxy, "/downstream/connections") == Some(CLIENTS), "{proxy}");
     let connections = number(proxy, "/upstream/connections").context("connections")?;
     ensure!(if pool { connections <= 32 } else { connections == CLIENTS * REQUESTS }, "{proxy}");
-    let slow: Vec<_> = proxy["upstreams"].as_array().into_iter().flatten().filter(|one| one["slow"] == true).collect();
+    let slow: Vec<_> = proxy["upstreams"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|one| one["slow"] == true)
+        .collect();
     ensure!(finding["headline"].to_string().contains(&upstreams[1].to_string()), "{finding}");
     ensure!(slow.iter().all(|one| address(one, "/peer") == Some(upstreams[1])), "{proxy}");
     Ok(())
@@ -248,7 +281,10 @@ fn haproxy(world: &World) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     check_joins(&ended.objects, &asked, &places)?;
     let proxy = proxy(&ended)?;
-    ensure!(proxy["reuse"] == "per-connection" && proxy["spreading"] == "per-connection", "{proxy}");
+    ensure!(
+        proxy["reuse"] == "per-connection" && proxy["spreading"] == "per-connection",
+        "{proxy}"
+    );
     let found = ended.objects.iter().find(|object| finds(object, "upstream-imbalance"));
     ensure!(found.is_none(), "balanced: {found:?}");
     Ok(())
@@ -270,13 +306,20 @@ fn one_process(world: &World) -> anyhow::Result<()> {
         ),
     )?;
     let mut command = Command::new(installed("nginx")?);
-    command.arg("-p").arg(folder.path()).arg("-e").arg(folder.path().join("error.log")).arg("-c").arg(&config);
+    command
+        .arg("-p")
+        .arg(folder.path())
+        .arg("-e")
+        .arg(folder.path().join("error.log"))
+        .arg("-c")
+        .arg(&config);
     let server = Process::start(command)?;
     net::await_listening(PORT, world.patience())?;
     let agent = world.watch().pid(server.pid()).start()?;
     ask(to_proxy())?;
     let ended = agent.stop()?;
-    let kinds: BTreeSet<&str> = ended.objects.iter().filter_map(|object| object["type"].as_str()).collect();
+    let kinds: BTreeSet<&str> =
+        ended.objects.iter().filter_map(|object| object["type"].as_str()).collect();
     ensure!(kinds.contains("exchange") && !kinds.contains("proxy"), "{kinds:?}");
     let with_other = ended.objects.iter().find(|object| object.get("upstream").is_some());
     ensure!(with_other.is_none(), "{with_other:?}");

@@ -1,4 +1,5 @@
-//! From the SYN to the read: data and connections that wait for the application, and an application that waits for data.
+//! From the SYN to the read: data and connections that wait for the application, and an application
+//! that waits for data.
 
 use anyhow::ensure;
 
@@ -24,9 +25,13 @@ fn accept_delayed(world: &World) -> anyhow::Result<()> {
     let mut demo = super::ledger::serve(world, &["--accept-delay", delay])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     // The first finds the server in accept; the others come while it sleeps.
-    let talks = (0..3).map(|_| Conversation::hold(world, &mut demo, &[])).collect::<anyhow::Result<Vec<_>>>()?;
+    let talks = (0..3)
+        .map(|_| Conversation::hold(world, &mut demo, &[]))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     for talk in &talks {
-        agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, "server", talk.port)
+        })?;
     }
     let ended = agent.stop()?;
     for talk in &talks {
@@ -39,14 +44,18 @@ fn accept_delayed(world: &World) -> anyhow::Result<()> {
         for (exchange, _, client) in paired(&ended, "server", talk)? {
             check_verdict(exchange, "app", "accept_queue")?;
             let (shake, returned_ns) = (talk.handshake, talk.accepted.returned_ns);
-            let truth = Truth::new(returned_ns - shake.done_ns.min(returned_ns), returned_ns - shake.started_ns);
+            let truth = Truth::new(
+                returned_ns - shake.done_ns.min(returned_ns),
+                returned_ns - shake.started_ns,
+            );
             truth.check(world, "accept_queue", spent_us(exchange, &["accept_queue"]), client)?;
         }
     }
     Ok(())
 }
 
-/// Checks that in all exchanges but the first, which has the accept in it, the data waited for its reader.
+/// Checks that in all exchanges but the first, which has the accept in it, the data waited for its
+/// reader.
 fn waits_in_the_queue(world: &World, server: &[&str]) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, server, &["--count", "5"])?;
     for (exchange, server, client) in paired(&ended, "server", &talk)?.into_iter().skip(1) {
@@ -57,7 +66,12 @@ fn waits_in_the_queue(world: &World, server: &[&str]) -> anyhow::Result<()> {
             read_ns.saturating_sub(client.get("write_ns")?),
         );
         // A thread that is woken waits for a processor at the end.
-        truth.check(world, "receive_queue", spent_us(exchange, &["receive_queue", "run_queue"]), client)?;
+        truth.check(
+            world,
+            "receive_queue",
+            spent_us(exchange, &["receive_queue", "run_queue"]),
+            client,
+        )?;
     }
     Ok(())
 }
@@ -70,21 +84,30 @@ fn busy(world: &World) -> anyhow::Result<()> {
     waits_in_the_queue(world, &["--busy-before-read", "50ms", "--epoll"])
 }
 
-/// On the tracepoint tier nothing tells of a read by splice. The data that come next have not waited since before it.
+/// On the tracepoint tier nothing tells of a read by splice. The data that come next have not
+/// waited since before it.
 fn after_an_unseen(world: &World) -> anyhow::Result<()> {
     let client = ["--count", "2", "--pause", "200ms"];
-    let (ended, talk) = watched_in_part(world, &["--io", "splice,read", "--sleep-before-read", "20ms"], &client)?;
+    let (ended, talk) =
+        watched_in_part(world, &["--io", "splice,read", "--sleep-before-read", "20ms"], &client)?;
     for (exchange, server, client) in paired(&ended, "server", &talk)?.into_iter().skip(1) {
         let read_ns = server.get("first_read_ns")?;
-        let waited = [client.get("written_ns")?, client.get("write_ns")?].map(|ns| read_ns.saturating_sub(ns));
+        let waited = [client.get("written_ns")?, client.get("write_ns")?]
+            .map(|ns| read_ns.saturating_sub(ns));
         let truth = Truth::new(waited[0], waited[1]);
-        truth.check(world, "receive_queue", spent_us(exchange, &["receive_queue", "run_queue"]), client)?;
+        truth.check(
+            world,
+            "receive_queue",
+            spent_us(exchange, &["receive_queue", "run_queue"]),
+            client,
+        )?;
     }
     Ok(())
 }
 
 fn two_parts(world: &World) -> anyhow::Result<()> {
-    // The client's own Nagle holds the second part back: for the server, the peer is yet to send it.
+    // The client's own Nagle holds the second part back: for the server, the peer is yet to send
+    // it.
     let (ended, talk) = watched(world, &[], &["--wwr", "--count", "6"])?;
     let mut held = 0;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
@@ -92,9 +115,15 @@ fn two_parts(world: &World) -> anyhow::Result<()> {
         if between > 20_000_000 {
             held += 1;
             check_verdict(exchange, "peer", "request")?;
-            let truth = Truth::new(between, server.get("read_ns")?.saturating_sub(client.get("write_ns")?));
+            let truth =
+                Truth::new(between, server.get("read_ns")?.saturating_sub(client.get("write_ns")?));
             // When the second part has come, the thread that is woken waits for a processor.
-            truth.check(world, "request", spent_us(exchange, &["request", "receive_queue", "run_queue"]), client)?;
+            truth.check(
+                world,
+                "request",
+                spent_us(exchange, &["request", "receive_queue", "run_queue"]),
+                client,
+            )?;
         }
     }
     ensure!(held >= 2, "the kernel held only {held} of 6 requests back");

@@ -23,7 +23,8 @@ pub(super) fn replay(world: &World, file: &Path) -> anyhow::Result<(Vec<Value>, 
     let mut command = world.agent_command(&["replay", "--json"]);
     let output = command.arg(file).output().context("backscope replay")?;
     let text = String::from_utf8(output.stdout.clone()).context("not UTF-8")?;
-    let objects = text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context(text.clone())?;
+    let objects =
+        text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context(text.clone())?;
     Ok((objects, output))
 }
 
@@ -33,15 +34,23 @@ struct Traffic {
     _clients: Vec<Client>,
 }
 
-/// Starts a watch that records, and has it see accepts and refusals: of two servers, one of which never accepts.
+/// Starts a watch that records, and has it see accepts and refusals: of two servers, one of which
+/// never accepts.
 fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Traffic)> {
     let accepting = world.demo(&["slow-acceptor", "--accept-delay", "50ms"])?;
     let refusing = world.demo(&["never-accept", "--backlog", "2"])?;
-    let mut agent = world.watch().pid(accepting.pid()).pid(refusing.pid()).args(["-o".as_ref(), file]).start()?;
-    let mut clients = (0..5).map(|_| connect(accepting.addr)).collect::<Result<Vec<Client>, _>>()?;
+    let mut agent = world
+        .watch()
+        .pid(accepting.pid())
+        .pid(refusing.pid())
+        .args(["-o".as_ref(), file])
+        .start()?;
+    let mut clients =
+        (0..5).map(|_| connect(accepting.addr)).collect::<Result<Vec<Client>, _>>()?;
     clients.extend(connect_nonblocking(refusing.addr, 10)?);
     agent.await_accepted(accepting.addr.port(), 5)?;
-    agent.await_listener(refusing.addr.port(), "7 overflows", |listener| overflows(listener) >= 7)?;
+    agent
+        .await_listener(refusing.addr.port(), "7 overflows", |listener| overflows(listener) >= 7)?;
     Ok((agent, Traffic { _servers: [accepting, refusing], _clients: clients }))
 }
 
@@ -65,7 +74,12 @@ fn replay_equals_run(world: &World) -> anyhow::Result<()> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "replay ended with {}: {stderr}", output.status);
     equal(&ended.objects, &objects)?;
-    ensure!(ended.objects.len() == objects.len(), "{} objects, {} replayed", ended.objects.len(), objects.len());
+    ensure!(
+        ended.objects.len() == objects.len(),
+        "{} objects, {} replayed",
+        ended.objects.len(),
+        objects.len()
+    );
     Ok(())
 }
 
@@ -78,12 +92,23 @@ fn killed(world: &World) -> anyhow::Result<()> {
     let (mut objects, output) = replay(world, &file)?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(1), "the recording has no end, yet: {}", output.status);
-    ensure!(stderr.contains("the end is missing") || stderr.contains("cut short"), "what is damaged: {stderr}");
+    ensure!(
+        stderr.contains("the end is missing") || stderr.contains("cut short"),
+        "what is damaged: {stderr}"
+    );
     // What came behind the last refresh was not written yet.
-    let refreshed = ended.objects.iter().rposition(|object| is(object, "listener")).context("no listener")?;
+    let refreshed =
+        ended.objects.iter().rposition(|object| is(object, "listener")).context("no listener")?;
     let summary = objects.pop().context("no summary")?;
-    ensure!(is(&summary, "summary") && number(&summary, "/accepted") >= Some(5), "the summary up to there: {summary}");
-    ensure!(objects.len() > refreshed, "{refreshed} objects were shown, {} are in the recording", objects.len());
+    ensure!(
+        is(&summary, "summary") && number(&summary, "/accepted") >= Some(5),
+        "the summary up to there: {summary}"
+    );
+    ensure!(
+        objects.len() > refreshed,
+        "{refreshed} objects were shown, {} are in the recording",
+        objects.len()
+    );
     equal(&ended.objects[..=refreshed], &objects)
 }
 
@@ -92,9 +117,13 @@ fn headless(world: &World) -> anyhow::Result<()> {
     let file = dir.path().join("run.bsrec");
     let demo = world.demo(&["never-accept", "--backlog", "5"])?;
     let record = |more: &[&str]| {
-        let mut command = world.agent_command(&["record", "--duration", "600ms", "--interval", "100ms"]);
+        let mut command =
+            world.agent_command(&["record", "--duration", "600ms", "--interval", "100ms"]);
         command.args(["--pid", &demo.pid_arg()]).args(more).arg("-o").arg(&file);
-        command.envs([("SUDO_UID", "65534"), ("SUDO_GID", "65533")]).output().context("backscope record")
+        command
+            .envs([("SUDO_UID", "65534"), ("SUDO_GID", "65533")])
+            .output()
+            .context("backscope record")
     };
     let first = record(&[])?;
     let stderr = String::from_utf8_lossy(&first.stderr);
@@ -108,7 +137,11 @@ fn headless(world: &World) -> anyhow::Result<()> {
     ensure!(access == (0o600, 65534, 65533), "readable by who called sudo alone, not {access:?}");
 
     let second = record(&[])?;
-    ensure!(second.status.code() == Some(2), "a file that exists is not replaced: {}", second.status);
+    ensure!(
+        second.status.code() == Some(2),
+        "a file that exists is not replaced: {}",
+        second.status
+    );
     ensure!(fs::metadata(&file)?.len() == metadata.len(), "it was touched");
     ensure!(record(&["--force"])?.status.success(), "--force replaces it");
 
@@ -117,7 +150,11 @@ fn headless(world: &World) -> anyhow::Result<()> {
     ensure!(kinds == ["attached", "summary"], "{kinds:?}");
     let plain = world.agent_command(&["replay", "--plain", "--speed", "64"]).arg(&file).output()?;
     let text = String::from_utf8_lossy(&plain.stdout);
-    ensure!(plain.status.success() && text.contains(&demo.addr.to_string()), "nothing about {}: {text}", demo.addr);
+    ensure!(
+        plain.status.success() && text.contains(&demo.addr.to_string()),
+        "nothing about {}: {text}",
+        demo.addr
+    );
     Ok(())
 }
 
@@ -133,11 +170,21 @@ fn damage(world: &World) -> anyhow::Result<()> {
     let (objects, output) = replay(world, &file)?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(1), "damaged, yet: {}", output.status);
-    ensure!(stderr.contains("damaged: chunk") && stderr.contains("at byte"), "which chunk, and where: {stderr}");
-    ensure!(objects.last().is_some_and(|object| is(object, "summary")), "all that can be read, up to the summary");
+    ensure!(
+        stderr.contains("damaged: chunk") && stderr.contains("at byte"),
+        "which chunk, and where: {stderr}"
+    );
+    ensure!(
+        objects.last().is_some_and(|object| is(object, "summary")),
+        "all that can be read, up to the summary"
+    );
 
     fs::write(&file, "no recording")?;
     let (objects, output) = replay(world, &file)?;
-    ensure!(objects.is_empty() && output.status.code() == Some(2), "no recording at all: {}", output.status);
+    ensure!(
+        objects.is_empty() && output.status.code() == Some(2),
+        "no recording at all: {}",
+        output.status
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The hooks of accept rest on a busy machine where no connection comes, and nothing is missed for it.
+//! The hooks of accept rest on a busy machine where no connection comes, and nothing is missed for
+//! it.
 
 use std::fs;
 use std::process::Command;
@@ -48,7 +49,11 @@ fn attached(agent: &Agent) -> anyhow::Result<usize> {
 fn await_attached(agent: &Agent, wanted: usize) -> anyhow::Result<()> {
     let deadline = Instant::now() + 3 * QUIET;
     while attached(agent)? != wanted {
-        ensure!(Instant::now() < deadline, "{} tracepoints are attached, not {wanted}", attached(agent)?);
+        ensure!(
+            Instant::now() < deadline,
+            "{} tracepoints are attached, not {wanted}",
+            attached(agent)?
+        );
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -80,13 +85,18 @@ fn accept_meanwhile(world: &World) -> anyhow::Result<()> {
             agent.await_accepted(demo.addr.port(), 3).map(drop)
         })?;
         let ended = agent.stop()?;
-        let accepts: Vec<&Value> = ended.objects.iter().filter(|object| is(object, "accept")).collect();
+        let accepts: Vec<&Value> =
+            ended.objects.iter().filter(|object| is(object, "accept")).collect();
         ensure!(accepts.len() == 3, "three were accepted, each once: {accepts:?}");
         for (accept, client) in accepts.iter().zip(&clients) {
             let peer = format!("127.0.0.1:{}", client.port);
             ensure!(accept["peer"] == peer.as_str(), "of {peer}: {accept}");
-            let queued_us = number(accept, "/queued_us").with_context(|| format!("no wait: {accept}"))?;
-            ensure!(queued_us < 1_000_000, "a server that does nothing else accepts sooner: {accept}");
+            let queued_us =
+                number(accept, "/queued_us").with_context(|| format!("no wait: {accept}"))?;
+            ensure!(
+                queued_us < 1_000_000,
+                "a server that does nothing else accepts sooner: {accept}"
+            );
         }
         ensure!(number(accepts[2], "/fd").is_some(), "the hooks were back: {}", accepts[2]);
         let listener = ended.listener(demo.addr.port())?;
@@ -116,10 +126,15 @@ sys.stdin.readline()
     let all = attached(&agent)?;
     let mut listen = |backlog: u64, agent: &mut Agent| {
         server.write_line("listen")?;
-        let line = server.next_line(Instant::now() + world.patience())?.context("the server ended")?;
+        let line =
+            server.next_line(Instant::now() + world.patience())?.context("the server ended")?;
         let port: u16 = line.trim().parse()?;
-        let listener = agent.await_listener(port, "backlog", |listener| !listener["backlog"].is_null())?;
-        ensure!(number(&listener, "/backlog") == Some(backlog), "{backlog} was asked for: {listener}");
+        let listener =
+            agent.await_listener(port, "backlog", |listener| !listener["backlog"].is_null())?;
+        ensure!(
+            number(&listener, "/backlog") == Some(backlog),
+            "{backlog} was asked for: {listener}"
+        );
         anyhow::Ok(port)
     };
     let port = listen(7, &mut agent)?;

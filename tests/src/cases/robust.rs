@@ -26,7 +26,10 @@ fn killed(world: &World) -> anyhow::Result<()> {
     let held = bpf::held_by(agent.pid())?;
     let programs = held.iter().filter(|object| !matches!(object, bpf::Object::Map(_))).count();
     ensure!(programs > 0, "the agent holds no program: {held:?}");
-    ensure!(held.iter().all(|object| bpf::exists(*object)), "some of them do not exist while it runs: {held:?}");
+    ensure!(
+        held.iter().all(|object| bpf::exists(*object)),
+        "some of them do not exist while it runs: {held:?}"
+    );
     agent.signal(libc::SIGKILL);
     agent.ended()?;
     // The kernel frees programs and maps after a grace period.
@@ -43,7 +46,8 @@ fn killed(world: &World) -> anyhow::Result<()> {
 
 fn two_at_once(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
-    let mut agents = [world.watch().pid(demo.pid()).start()?, world.watch().pid(demo.pid()).start()?];
+    let mut agents =
+        [world.watch().pid(demo.pid()).start()?, world.watch().pid(demo.pid()).start()?];
     for _ in 0..5 {
         converse(demo.addr)?;
     }
@@ -75,9 +79,15 @@ fn ring_overflow(world: &World) -> anyhow::Result<()> {
     agent.await_accepted(demo.addr.port(), CONNECTIONS)?;
     let ended = agent.stop()?;
     let listener = ended.listener(demo.addr.port())?;
-    ensure!(number(listener, "/accepted") == Some(CONNECTIONS), "the totals are the kernel's: {listener}");
+    ensure!(
+        number(listener, "/accepted") == Some(CONNECTIONS),
+        "the totals are the kernel's: {listener}"
+    );
     let summary = ended.summary()?;
-    ensure!(number(summary, "/events/lost").is_some_and(|lost| lost > 0), "the loss is in the summary: {summary}");
+    ensure!(
+        number(summary, "/events/lost").is_some_and(|lost| lost > 0),
+        "the loss is in the summary: {summary}"
+    );
     Ok(())
 }
 
@@ -96,7 +106,8 @@ fn syn_flood(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let before = Counters::read()?;
     let target = demo.addr.to_string();
-    let mut flood = world.demo_waiting(&["load", "--target", &target, "--flood", "--connections", "10000"])?;
+    let mut flood =
+        world.demo_waiting(&["load", "--target", &target, "--flood", "--connections", "10000"])?;
     flood.await_line("flooded 10000")?;
     flood.await_end()?;
     let expected = Counters::read()?.get("ListenOverflows") - before.get("ListenOverflows");

@@ -1,5 +1,5 @@
-//! The demos of TLS and QUIC, spoken to by clients of other projects, and the round trips of each way to HTTPS. Their
-//! own client is tested where it is made. No agent takes part.
+//! The demos of TLS and QUIC, spoken to by clients of other projects, and the round trips of each
+//! way to HTTPS. Their own client is tested where it is made. No agent takes part.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -56,8 +56,11 @@ impl Server {
 /// What a client printed, on both streams. Its input is the request, or empty.
 fn output(mut client: Command, input: Option<&Path>) -> anyhow::Result<String> {
     client.stdin(File::open(input.unwrap_or(Path::new("/dev/null")))?);
-    let output = client.output().with_context(|| format!("{client:?}: `cargo xtask setup` installs it"))?;
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let output =
+        client.output().with_context(|| format!("{client:?}: `cargo xtask setup` installs it"))?;
+    let text = [output.stdout, output.stderr]
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat();
     ensure!(output.status.success(), "{client:?}: {}: {text}", output.status);
     Ok(text)
 }
@@ -72,7 +75,8 @@ fn says(text: &str, words: &[&str]) -> anyhow::Result<()> {
 
 fn run_curl(server: &Server, args: &[&str]) -> anyhow::Result<String> {
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--include", "--max-time", "20", "--cacert"]).arg(server.certificate());
+    curl.args(["--silent", "--show-error", "--include", "--max-time", "20", "--cacert"])
+        .arg(server.certificate());
     curl.args(args).arg(format!("https://localhost:{}/", server.port()));
     output(curl, None)
 }
@@ -82,13 +86,26 @@ fn curl(world: &World) -> anyhow::Result<()> {
         let server = Server::start(world, &["https", "--tls", version])?;
         // Version and ALPN are in what it says of the handshake.
         let text = run_curl(&server, &["--verbose"])?;
-        says(&text, &["200 OK", "conn-1 ", "SSL certificate verify ok", "http/1.1", &format!("TLSv{version}")])?;
-        ensure!(run_curl(&server, other).is_err(), "the server speaks {version} alone, and answered {other:?}");
+        says(
+            &text,
+            &[
+                "200 OK",
+                "conn-1 ",
+                "SSL certificate verify ok",
+                "http/1.1",
+                &format!("TLSv{version}"),
+            ],
+        )?;
+        ensure!(
+            run_curl(&server, other).is_err(),
+            "the server speaks {version} alone, and answered {other:?}"
+        );
         // Two requests on one connection.
         let again = format!("https://localhost:{}/", server.port());
         let twice = run_curl(&server, &[&again])?;
         ensure!(twice.matches("200 OK").count() == 2, "{twice}");
-        let names: Vec<_> = twice.split_whitespace().filter(|word| word.starts_with("conn-")).collect();
+        let names: Vec<_> =
+            twice.split_whitespace().filter(|word| word.starts_with("conn-")).collect();
         ensure!(names.len() == 2 && names[0] == names[1], "one connection: {twice}");
     }
     Ok(())
@@ -102,9 +119,12 @@ fn curl_fast_open(world: &World) -> anyhow::Result<()> {
         says(&run_curl(&server, &["--tcp-fastopen"])?, &["200 OK"])?;
     }
     let after = Counters::read()?;
-    let [cookies, passive] =
-        ["TCPFastOpenCookieReqd", "TCPFastOpenPassive"].map(|name| after.get(name) - before.get(name));
-    ensure!((cookies, passive) == (1, 2), "the first asks for a cookie, the others use it: {cookies}, {passive}");
+    let [cookies, passive] = ["TCPFastOpenCookieReqd", "TCPFastOpenPassive"]
+        .map(|name| after.get(name) - before.get(name));
+    ensure!(
+        (cookies, passive) == (1, 2),
+        "the first asks for a cookie, the others use it: {cookies}, {passive}"
+    );
     // Where the kernel forbids it, the server says what to do and serves all the same.
     net::set("ipv4/tcp_fastopen", 1)?;
     let mut server = Server::start(world, &["https", "--fast-open"])?;
@@ -116,7 +136,9 @@ fn openssl(world: &World) -> anyhow::Result<()> {
     let client = |server: &Server, args: &[&OsStr], input: Option<&Path>| {
         let mut client = Command::new("openssl");
         client.args(["s_client", "-ign_eof", "-verify_return_error", "-alpn", "http/1.1"]);
-        client.args(["-connect", &format!("127.0.0.1:{}", server.port()), "-CAfile"]).arg(server.certificate());
+        client
+            .args(["-connect", &format!("127.0.0.1:{}", server.port()), "-CAfile"])
+            .arg(server.certificate());
         client.args(args);
         output(client, input)
     };
@@ -128,18 +150,29 @@ fn openssl(world: &World) -> anyhow::Result<()> {
         let first = client(&server, &[option("-sess_out"), session.as_os_str()], Some(&request))?;
         says(
             &first,
-            &["200 OK", &format!("New, TLSv{version}"), "Verify return code: 0 (ok)", "ALPN protocol: http/1.1"],
+            &[
+                "200 OK",
+                &format!("New, TLSv{version}"),
+                "Verify return code: 0 (ok)",
+                "ALPN protocol: http/1.1",
+            ],
         )?;
         let again = [option("-sess_in"), session.as_os_str()];
         if early_data {
             // The request is nowhere but in the early data.
             let early = [&again[..], &[option("-early_data"), request.as_os_str()]].concat();
-            says(&client(&server, &early, None)?, &["200 OK", "Reused, TLSv1.3", "Early data was accepted"])?;
+            says(
+                &client(&server, &early, None)?,
+                &["200 OK", "Reused, TLSv1.3", "Early data was accepted"],
+            )?;
             // A ticket is good for one connection.
             let replayed = client(&server, &early, Some(&request))?;
             says(&replayed, &["200 OK", "New, TLSv1.3", "Early data was rejected"])?;
         } else {
-            says(&client(&server, &again, Some(&request))?, &["200 OK", &format!("Reused, TLSv{version}")])?;
+            says(
+                &client(&server, &again, Some(&request))?,
+                &["200 OK", &format!("Reused, TLSv{version}")],
+            )?;
         }
     }
     // Without tickets there is nothing to resume.
@@ -155,13 +188,16 @@ fn gnutls(world: &World) -> anyhow::Result<()> {
     const RESUMED: &str = "This is a resumed session";
     let client = |server: &Server, args: &[&str], input: Option<&Path>| {
         let mut client = Command::new("gnutls-cli");
-        client.args(["--alpn=http/1.1", "--port", &server.port(), "--x509cafile"]).arg(server.certificate());
+        client
+            .args(["--alpn=http/1.1", "--port", &server.port(), "--x509cafile"])
+            .arg(server.certificate());
         client.args(args).arg("localhost");
         output(client, input)
     };
     for version in ["1.2", "1.3"] {
         let server = Server::start(world, &["https", "--tls", version, "--resume"])?;
-        let text = client(&server, &["--resume", "--waitresumption"], Some(&server.file("request")))?;
+        let text =
+            client(&server, &["--resume", "--waitresumption"], Some(&server.file("request")))?;
         says(&text, &["200 OK", TRUSTED, RESUMED, &format!("(TLS{version}")])?;
     }
     let server = Server::start(world, &["https", "--early-data"])?;
@@ -175,19 +211,32 @@ fn ngtcp2(world: &World) -> anyhow::Result<()> {
     let server = Server::start(world, &["quic", "--early-data"])?;
     let run = |args: &[&str]| {
         let mut client = Command::new("gtlsclient");
-        client.args(["--exit-on-all-streams-close", "--timeout", "10s", "--no-quic-dump"]).args(args);
+        client
+            .args(["--exit-on-all-streams-close", "--timeout", "10s", "--no-quic-dump"])
+            .args(args);
         client.args(["127.0.0.1", &server.port(), "https://localhost/"]);
         output(client, None)
     };
-    let [session, parameters] = ["session", "parameters"].map(|name| server.file(name).display().to_string());
+    let [session, parameters] =
+        ["session", "parameters"].map(|name| server.file(name).display().to_string());
     for early_data in [false, true] {
         let text = run(&["--session-file", &session, "--tp-file", &parameters])?;
         says(&text, &["[:status: 200]", "event-loop "])?;
         let sent = text.contains("0RTT STREAM");
-        ensure!(sent == early_data && !text.contains("rejected"), "early data, if there is a session: {text}");
+        ensure!(
+            sent == early_data && !text.contains("rejected"),
+            "early data, if there is a session: {text}"
+        );
     }
     // Requests with a body, several at a time.
-    let streams = run(&["--http-method", "POST", "--data", &server.certificate().display().to_string(), "-n", "20"])?;
+    let streams = run(&[
+        "--http-method",
+        "POST",
+        "--data",
+        &server.certificate().display().to_string(),
+        "-n",
+        "20",
+    ])?;
     ensure!(streams.matches("[:status: 200]").count() == 20, "{streams}");
     Ok(())
 }
@@ -195,7 +244,8 @@ fn ngtcp2(world: &World) -> anyhow::Result<()> {
 /// A time of a round trip that nothing else comes near.
 const RTT_MS: f64 = 100.0;
 
-/// Each demo, its round trips to the first byte, and what it counts on each of the connections after the first.
+/// Each demo, its round trips to the first byte, and what it counts on each of the connections
+/// after the first.
 const WAYS: &[(&str, u64, &[&str])] = &[
     ("https-tls12", 4, &[]),
     ("https-tls12-resumed", 3, &["resumed"]),
@@ -210,16 +260,32 @@ const WAYS: &[(&str, u64, &[&str])] = &[
 fn round_trips(world: &World) -> anyhow::Result<()> {
     for (name, round_trips, each) in WAYS {
         let mut command = Command::new(world.demo_servers());
-        command.args(["demo", name, "--rtt", &format!("{RTT_MS}ms"), "--connections", "4", "--pause", "0ms"]);
+        command.args([
+            "demo",
+            name,
+            "--rtt",
+            &format!("{RTT_MS}ms"),
+            "--connections",
+            "4",
+            "--pause",
+            "0ms",
+        ]);
         let output = command.output()?;
-        let [text, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let [text, errors] = [output.stdout, output.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         if output.status.code() == Some(77) {
             return Err(Skip(errors).into());
         }
-        ensure!(output.status.success() && text.contains("errors       none"), "{command:?}: {text}{errors}");
+        ensure!(
+            output.status.success() && text.contains("errors       none"),
+            "{command:?}: {text}{errors}"
+        );
         let fact = |name: &str| -> anyhow::Result<Option<u64>> {
-            let line = text.lines().find_map(|line| line.strip_prefix("  ")?.strip_prefix(name)?.strip_prefix(' '));
-            line.map(|number| number.trim().parse().with_context(|| format!("{name}: {text}"))).transpose()
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("  ")?.strip_prefix(name)?.strip_prefix(' '));
+            line.map(|number| number.trim().parse().with_context(|| format!("{name}: {text}")))
+                .transpose()
         };
         let measured = fact("measured")?.context("measured")?;
         ensure!((3..=4).contains(&measured), "{text}");
@@ -231,7 +297,10 @@ fn round_trips(world: &World) -> anyhow::Result<()> {
         ensure!(counted.is_none_or(|counted| counted == *round_trips), "{name}: {text}");
         let first_byte = fact("first_byte_us")?.context("first_byte_us")? as f64 / 1e3 / RTT_MS;
         let least = *round_trips as f64;
-        ensure!((least - 0.01..least + 0.8).contains(&first_byte), "{name}: {first_byte} round trips: {text}");
+        ensure!(
+            (least - 0.01..least + 0.8).contains(&first_byte),
+            "{name}: {first_byte} round trips: {text}"
+        );
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ use super::finding::check_useful;
 use super::ledger::{found, serve, watched};
 use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
 use crate::harness::json::number;
-use crate::harness::ledger::{Truth, check_verdict, connection_of, is_connection, paired, spent_us};
+use crate::harness::ledger::{
+    Truth, check_verdict, connection_of, is_connection, paired, spent_us,
+};
 use crate::harness::trace::{Conversation, Trace};
 use crate::harness::{Case, Ended, World, net};
 
@@ -46,12 +48,20 @@ fn nagle(world: &World) -> anyhow::Result<()> {
         held += 1;
         held_ns += wait_ns;
         check_verdict(exchange, "kernel", "nagle")?;
-        held_until_done(server, client)?.check(world, "nagle", spent_us(exchange, &["nagle"]), client)?;
+        held_until_done(server, client)?.check(
+            world,
+            "nagle",
+            spent_us(exchange, &["nagle"]),
+            client,
+        )?;
     }
     // The first exchanges of a connection are acknowledged at once.
     ensure!(held >= 2, "the kernel delayed only {held} of 6 acknowledgements: {:?}", talk.asked);
     let connection = connection_of(&ended.objects, "server", talk.port)?;
-    ensure!(number(connection, "/nagle/holds") >= Some(held), "{held} writes were held: {connection}");
+    ensure!(
+        number(connection, "/nagle/holds") >= Some(held),
+        "{held} writes were held: {connection}"
+    );
     let total = number(connection, "/nagle/held_us").unwrap_or(0);
     ensure!(total * 1_000 > held_ns / 10 * 9, "held for {held_ns} ns: {connection}");
     Ok(())
@@ -60,7 +70,10 @@ fn nagle(world: &World) -> anyhow::Result<()> {
 /// From the last write, seen from outside, until the client had all.
 fn held_until_done(server: &Trace, client: &Trace) -> anyhow::Result<Truth> {
     let done_ns = client.get("done_ns")?;
-    Ok(Truth::new(done_ns.saturating_sub(server.get("written_ns")?), done_ns.saturating_sub(server.get("write_ns")?)))
+    Ok(Truth::new(
+        done_ns.saturating_sub(server.get("written_ns")?),
+        done_ns.saturating_sub(server.get("write_ns")?),
+    ))
 }
 
 fn nagle_of_a_client(world: &World) -> anyhow::Result<()> {
@@ -70,7 +83,9 @@ fn nagle_of_a_client(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(begun.0.pid()).start()?;
     begun.0.go()?;
     let talk = begun.end(&mut demo)?;
-    agent.await_object("end of the connection", |object| is_connection(object, "client", talk.port))?;
+    agent.await_object("end of the connection", |object| {
+        is_connection(object, "client", talk.port)
+    })?;
     let ended = agent.stop()?;
     let mut held = 0;
     for (exchange, server, client) in paired(&ended, "client", &talk)? {
@@ -80,21 +95,29 @@ fn nagle_of_a_client(world: &World) -> anyhow::Result<()> {
         }
         held += 1;
         check_verdict(exchange, "kernel", "nagle")?;
-        let truth = Truth::new(read_ns - client.get("written_ns")?, read_ns - client.get("write_ns")?);
+        let truth =
+            Truth::new(read_ns - client.get("written_ns")?, read_ns - client.get("write_ns")?);
         truth.check(world, "nagle", spent_us(exchange, &["nagle"]), client)?;
     }
     ensure!(held >= 2, "the kernel held only {held} of 6 requests back: {:?}", talk.served);
     Ok(())
 }
 
-/// Checks that nothing is held for long, neither by the traces nor in the ledger, and nothing is found.
+/// Checks that nothing is held for long, neither by the traces nor in the ledger, and nothing is
+/// found.
 fn not_held(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, &[&PIECES, server].concat(), &[&CLIENT, client].concat())?;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
         let wait_ns = client.between("write_ns", "done_ns")?;
-        ensure!(world.vm || wait_ns < HELD_NS, "the remedy does not help here: {server:?} {client:?}");
+        ensure!(
+            world.vm || wait_ns < HELD_NS,
+            "the remedy does not help here: {server:?} {client:?}"
+        );
         let nagle = spent_us(exchange, &["nagle", "cork"]);
-        ensure!(nagle * 1_000 <= wait_ns && nagle < HELD_NS / 4_000, "held for {nagle} µs: {exchange}");
+        ensure!(
+            nagle * 1_000 <= wait_ns && nagle < HELD_NS / 4_000,
+            "held for {nagle} µs: {exchange}"
+        );
     }
     ended.check_no_finding("nagle-delayed-ack")
 }
@@ -104,43 +127,63 @@ fn cork(world: &World) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, &knobs, &CLIENT)?;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
         check_verdict(exchange, "app", "cork")?;
-        held_until_done(server, client)?.check(world, "cork", spent_us(exchange, &["cork"]), client)?;
+        held_until_done(server, client)?.check(
+            world,
+            "cork",
+            spent_us(exchange, &["cork"]),
+            client,
+        )?;
     }
     Ok(())
 }
 
 /// The peer does not read: whether the write blocks or its bytes wait, the peer holds the time.
-fn peer_does_not_read(world: &World, bytes: &str, client: &[&str]) -> anyhow::Result<(Ended, Conversation)> {
-    // BBR paces: on a busy machine it believes in a slow network, and holds what the peer's window would still take.
+fn peer_does_not_read(
+    world: &World,
+    bytes: &str,
+    client: &[&str],
+) -> anyhow::Result<(Ended, Conversation)> {
+    // BBR paces: on a busy machine it believes in a slow network, and holds what the peer's window
+    // would still take.
     net::set("ipv4/tcp_congestion_control", "reno")?;
     let client = [&["--response", bytes, "--slow-read", "300ms", "--count", "3"], client].concat();
     let (ended, talk) = watched(world, &["--response", bytes], &client)?;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
         let verdict = exchange["verdict"]["kind"].as_str().unwrap_or("none");
-        ensure!(["send_buffer", "receive_window"].contains(&verdict), "the peer does not read: {exchange}, {server:?}");
+        ensure!(
+            ["send_buffer", "receive_window"].contains(&verdict),
+            "the peer does not read: {exchange}, {server:?}"
+        );
         ensure!(exchange["verdict"]["owner"] == "peer", "the peer's: {exchange}");
         let write_ns = server.get("write_ns")?;
-        let truth = Truth::new(client.get("first_ns")? - write_ns, client.get("done_ns")? - write_ns);
+        let truth =
+            Truth::new(client.get("first_ns")? - write_ns, client.get("done_ns")? - write_ns);
         let waited_us = spent_us(exchange, &["send_buffer", "receive_window"]);
-        truth.check(world, "waiting for the peer", waited_us, client).with_context(|| exchange.to_string())?;
+        truth
+            .check(world, "waiting for the peer", waited_us, client)
+            .with_context(|| exchange.to_string())?;
     }
     Ok((ended, talk))
 }
 
 fn send_buffer(world: &World) -> anyhow::Result<()> {
-    // More than both buffers hold: the write blocks, since the window is shut. The kernel enlarges the receive buffer as
-    // it sees fit, and may come to take in all of it.
+    // More than both buffers hold: the write blocks, since the window is shut. The kernel enlarges
+    // the receive buffer as it sees fit, and may come to take in all of it.
     net::set("ipv4/tcp_rmem", "4096 131072 1000000")?;
     peer_does_not_read(world, "8000000", &[]).map(drop)
 }
 
-/// A send buffer that holds less than the answer: the write waits for room in it, since the window is shut.
+/// A send buffer that holds less than the answer: the write waits for room in it, since the window
+/// is shut.
 fn write_blocked(world: &World) -> anyhow::Result<()> {
     net::set("ipv4/tcp_wmem", "4096 16384 16384")?;
     let (_, talk) = peer_does_not_read(world, "60000", &["--receive-buffer", "4096"])?;
     for server in &talk.served {
         let blocked_ns = server.between("write_ns", "written_ns")?;
-        ensure!(blocked_ns > 200_000_000, "the write blocked for 300 ms, the server saw {blocked_ns} ns: {server:?}");
+        ensure!(
+            blocked_ns > 200_000_000,
+            "the write blocked for 300 ms, the server saw {blocked_ns} ns: {server:?}"
+        );
     }
     Ok(())
 }
@@ -148,7 +191,10 @@ fn write_blocked(world: &World) -> anyhow::Result<()> {
 fn window(world: &World) -> anyhow::Result<()> {
     let (ended, _) = peer_does_not_read(world, "60000", &["--receive-buffer", "4096"])?;
     let shut: u64 = ended.objects.iter().map(|object| spent_us(object, &["receive_window"])).sum();
-    ensure!(shut > 300_000, "no write blocked, the window was shut for 300 ms each time, it shows {shut} µs");
+    ensure!(
+        shut > 300_000,
+        "no write blocked, the window was shut for 300 ms each time, it shows {shut} µs"
+    );
     Ok(())
 }
 
@@ -172,6 +218,15 @@ fn blocked_found(world: &World) -> anyhow::Result<()> {
 }
 
 fn zero_window_found(world: &World) -> anyhow::Result<()> {
-    let client = ["--response", "60000", "--receive-buffer", "4096", "--slow-read", "300ms", "--count", "10000"];
+    let client = [
+        "--response",
+        "60000",
+        "--receive-buffer",
+        "4096",
+        "--slow-read",
+        "300ms",
+        "--count",
+        "10000",
+    ];
     found(world, "zero-window", &["--response", "60000"], &client)
 }

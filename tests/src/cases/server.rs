@@ -42,7 +42,8 @@ fn five_connections(agent: &mut Agent) -> anyhow::Result<()> {
     }
     let listener = agent.await_accepted(PORT, 5)?;
     ensure!(number(&listener, "/accepted") == Some(5), "five connections: {listener}");
-    let known = !sees(agent.objects(), "queued") || number(&listener, "/accept_wait_us/count") == Some(5);
+    let known =
+        !sees(agent.objects(), "queued") || number(&listener, "/accept_wait_us/count") == Some(5);
     ensure!(known, "five known waits: {listener}");
     Ok(())
 }

@@ -46,7 +46,8 @@ fn several_pids(world: &World) -> anyhow::Result<()> {
 
 fn port(world: &World) -> anyhow::Result<()> {
     let [wanted, other] = [quick(world)?, quick(world)?];
-    let mut agent = world.watch_queues().args(["--port", &wanted.addr.port().to_string()]).start()?;
+    let mut agent =
+        world.watch_queues().args(["--port", &wanted.addr.port().to_string()]).start()?;
     converse(other.addr)?;
     converse(wanted.addr)?;
     agent.await_accepted(wanted.addr.port(), 1)?;
@@ -78,17 +79,31 @@ fn all(world: &World) -> anyhow::Result<()> {
 /// Ports may be taken in other network namespaces too, process ids are not.
 fn await_accept_by(agent: &mut Agent, demo: &Demo) -> anyhow::Result<()> {
     let what = format!("accept by {}", demo.pid());
-    agent.await_object(&what, |object| is(object, "accept") && object["pid"] == demo.pid()).map(drop)
+    agent
+        .await_object(&what, |object| is(object, "accept") && object["pid"] == demo.pid())
+        .map(drop)
 }
 
 fn command(world: &World) -> anyhow::Result<()> {
     let demos = world.demo_servers().display().to_string();
-    let server = [&demos, "slow-acceptor", "--accept-delay", "0ms", "--listen", "127.0.0.1:7000", "--backlog", "11"];
+    let server = [
+        &demos,
+        "slow-acceptor",
+        "--accept-delay",
+        "0ms",
+        "--listen",
+        "127.0.0.1:7000",
+        "--backlog",
+        "11",
+    ];
     let mut agent = world.watch_queues().command(server).start()?;
     crate::harness::net::await_listening(7000, world.patience())?;
     converse(([127, 0, 0, 1], 7000).into())?;
     let listener = agent.await_accepted(7000, 1)?;
-    ensure!(number(&listener, "/backlog") == Some(11), "watched from its first system call: {listener}");
+    ensure!(
+        number(&listener, "/backlog") == Some(11),
+        "watched from its first system call: {listener}"
+    );
     // Stopped by us, the command ends by a signal; that status is not the agent's.
     agent.stop().map(drop)
 }
@@ -97,7 +112,12 @@ fn command_status(world: &World) -> anyhow::Result<()> {
     let demos = world.demo_servers().display().to_string();
     let command = [demos.as_str(), "fork-storm", "--children", "3", "--exit-with", "7"];
     let ended = world.watch_queues().command(command).spawn()?.ended()?;
-    ensure!(ended.status.code() == Some(7), "the command's status is 7, got {}: {}", ended.status, ended.stderr);
+    ensure!(
+        ended.status.code() == Some(7),
+        "the command's status is 7, got {}: {}",
+        ended.status,
+        ended.stderr
+    );
     ended.summary().map(drop)
 }
 
@@ -114,11 +134,13 @@ fn followed(world: &World) -> anyhow::Result<()> {
 fn no_follow(world: &World) -> anyhow::Result<()> {
     let own = quick(world)?;
     let mut demo = world.demo_waiting(&["fork-storm", "--children", "3", "--wait"])?;
-    let mut agent = world.watch_queues().pid(demo.pid()).pid(own.pid()).args(["--no-follow"]).start()?;
+    let mut agent =
+        world.watch_queues().pid(demo.pid()).pid(own.pid()).args(["--no-follow"]).start()?;
     demo.go()?;
     demo.await_listening()?;
     converse(demo.addr)?;
-    // The other target's accept comes after the child's, so that the child's would have been shown by then.
+    // The other target's accept comes after the child's, so that the child's would have been shown
+    // by then.
     converse(own.addr)?;
     agent.await_accepted(own.addr.port(), 1)?;
     let ended = agent.stop()?;
@@ -149,7 +171,9 @@ fn in_another_pid_namespace(world: &World) -> anyhow::Result<()> {
     let holder = demo.holder()?;
     let mut agent = world.watch_queues().pid(holder).start()?;
     converse(demo.addr)?;
-    agent.await_object("accept by the process", |object| is(object, "accept") && object["pid"] == holder)?;
+    agent.await_object("accept by the process", |object| {
+        is(object, "accept") && object["pid"] == holder
+    })?;
     let ended = agent.stop()?;
     let said = ended.stderr.contains(&format!("{holder} is process 1 inside"));
     ensure!(said, "it is to say by which id the process knows itself: {:?}", ended.stderr);
@@ -177,9 +201,20 @@ fn no_such_process(world: &World) -> anyhow::Result<()> {
 }
 
 fn unusable_arguments(world: &World) -> anyhow::Result<()> {
-    for args in [["--pid", "x"], ["--port", "70000"], ["--duration", "soon"], ["--nonsense", "1"], ["--pid", "0"]] {
+    for args in [
+        ["--pid", "x"],
+        ["--port", "70000"],
+        ["--duration", "soon"],
+        ["--nonsense", "1"],
+        ["--pid", "0"],
+    ] {
         let ended = world.watch().args(args).spawn()?.ended()?;
-        ensure!(ended.status.code() == Some(2), "{args:?}: exit status 2, got {}: {}", ended.status, ended.stderr);
+        ensure!(
+            ended.status.code() == Some(2),
+            "{args:?}: exit status 2, got {}: {}",
+            ended.status,
+            ended.stderr
+        );
         ensure!(!ended.stderr.is_empty(), "{args:?}: no message");
     }
     Ok(())
@@ -194,7 +229,10 @@ fn dies(world: &World) -> anyhow::Result<()> {
     demo.await_end()?;
     let ended = agent.ended()?;
     ended.check_clean()?;
-    ensure!(number(ended.listener(demo.addr.port())?, "/accepted") == Some(1), "the last figures are missing");
+    ensure!(
+        number(ended.listener(demo.addr.port())?, "/accepted") == Some(1),
+        "the last figures are missing"
+    );
     Ok(())
 }
 

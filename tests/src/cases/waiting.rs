@@ -1,5 +1,5 @@
-//! Connections whose exchanges are not a request and its response at once: long polls, streams of events, WebSocket,
-//! pipelined requests.
+//! Connections whose exchanges are not a request and its response at once: long polls, streams of
+//! events, WebSocket, pipelined requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -20,8 +20,9 @@ pub(super) const CASES: &[Case] = &[
     native("waiting::paths_and_pipelining", paths),
 ];
 
-/// An event loop with news each 1.6 s for all who ask on one path, a stream of events 1.3 s apart on another, a WebSocket
-/// that answers each message and sends one of its own later; else an answer at once.
+/// An event loop with news each 1.6 s for all who ask on one path, a stream of events 1.3 s apart
+/// on another, a WebSocket that answers each message and sends one of its own later; else an answer
+/// at once.
 const SERVER: &str = "
 import asyncio, sys
 news = asyncio.Condition()
@@ -107,12 +108,16 @@ fn long_polls(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(server.pid()).start()?;
     thread::scope(|scope| {
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| ask("/poll", 3))).collect();
-        clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+        clients.into_iter().try_for_each(|client| {
+            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
+        })
     })?;
     // Until they are judged, and until a finding would have been made.
     agent.await_time(net::monotonic_ns() + 4_000_000_000)?;
     let ended = agent.stop()?;
-    let is_long = |object: &&Value| object["type"] == "exchange" && number(object, "/total_us") > Some(1_000_000);
+    let is_long = |object: &&Value| {
+        object["type"] == "exchange" && number(object, "/total_us") > Some(1_000_000)
+    };
     ensure!(ended.objects.iter().filter(is_long).count() >= 8, "they did wait");
     let slow = ended.objects.iter().find(|object| finds(object, "slow-app"));
     ensure!(slow.is_none(), "{slow:?}");
@@ -142,7 +147,11 @@ fn streams(world: &World) -> anyhow::Result<()> {
         let connection = ended(&mut agent, port)?;
         ensure!(connection["protocol"] == protocol, "{connection}");
         let exchanges = exchanges_of(agent.objects(), &connection);
-        ensure!(exchanges.len() == expected, "{protocol}: {} exchanges: {exchanges:?}", exchanges.len());
+        ensure!(
+            exchanges.len() == expected,
+            "{protocol}: {} exchanges: {exchanges:?}",
+            exchanges.len()
+        );
     }
     let ended = agent.stop()?;
     let slow = ended.objects.iter().find(|object| finds(object, "slow-app"));
@@ -162,14 +171,20 @@ fn paths(world: &World) -> anyhow::Result<()> {
         stream.read_exact(&mut [0; 3 * 40])?;
         drop(stream);
         let connection = ended(&mut agent, port)?;
-        ensure!(connection["protocol"] == "http/1.1" && number(&connection, "/pipelined") == Some(3), "{connection}");
+        ensure!(
+            connection["protocol"] == "http/1.1" && number(&connection, "/pipelined") == Some(3),
+            "{connection}"
+        );
         let first = connection.get("first_request");
         let expected = serde_json::json!({ "method": "GET", "path": "/orders/7" });
         ensure!(first == Some(&expected).filter(|_| asked), "{connection}");
         let exchanges = exchanges_of(agent.objects(), &connection);
         ensure!(exchanges.len() == 1, "one read takes all: {exchanges:?}");
         let all = agent.stop()?.objects.iter().map(Value::to_string).collect::<String>();
-        ensure!(!all.contains("secret") && all.contains("orders") == asked, "no more than was asked for");
+        ensure!(
+            !all.contains("secret") && all.contains("orders") == asked,
+            "no more than was asked for"
+        );
     }
     Ok(())
 }

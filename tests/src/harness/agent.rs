@@ -75,7 +75,11 @@ impl<'a> Watch<'a> {
         let mut agent = self.spawn()?;
         let attached = agent.await_object("attached", |object| is(object, "attached"))?;
         if let Some(tier) = tier {
-            ensure!(attached["tier"] == tier.name(), "asked for the {} tier, got: {attached}", tier.name());
+            ensure!(
+                attached["tier"] == tier.name(),
+                "asked for the {} tier, got: {attached}",
+                tier.name()
+            );
         }
         Ok(agent)
     }
@@ -119,7 +123,11 @@ impl Agent {
     /// Waits for the first object, printed or to come, that satisfies `wanted`.
     ///
     /// Fails with `what` and what came instead, if there is none in time or the agent ends.
-    pub fn await_object(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    pub fn await_object(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
         let doubt = self.world.patience() / 8;
         self.await_with(what, doubt, wanted)
     }
@@ -141,13 +149,20 @@ impl Agent {
         }
     }
 
-    /// Waits until the agent's objects are of that time: what runs on a long clock of its own comes after.
+    /// Waits until the agent's objects are of that time: what runs on a long clock of its own comes
+    /// after.
     pub fn await_time(&mut self, ts_ns: u64) -> anyhow::Result<()> {
         let patience = self.world.patience();
-        self.await_with("later object", patience, |object| number(object, "/ts_ns") > Some(ts_ns)).map(drop)
+        self.await_with("later object", patience, |object| number(object, "/ts_ns") > Some(ts_ns))
+            .map(drop)
     }
 
-    fn await_with(&mut self, what: &str, doubt: Duration, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    fn await_with(
+        &mut self,
+        what: &str,
+        doubt: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
         let begin = Instant::now();
         let deadline = begin + self.world.patience();
         let mut doubt = begin + doubt;
@@ -159,11 +174,18 @@ impl Agent {
             seen = self.objects.len();
             if Instant::now() >= doubt {
                 doubt = deadline;
-                ensure!(!self.note_skipped(), "no {what} in {:?}; {}", begin.elapsed(), self.latest());
+                ensure!(
+                    !self.note_skipped(),
+                    "no {what} in {:?}; {}",
+                    begin.elapsed(),
+                    self.latest()
+                );
             }
             match self.process.next_line(deadline) {
                 Ok(Some(line)) => self.take(line)?,
-                Ok(None) => anyhow::bail!("the agent ended before it showed {what}: {}", self.post_mortem()),
+                Ok(None) => {
+                    anyhow::bail!("the agent ended before it showed {what}: {}", self.post_mortem())
+                }
                 Err(_) => {
                     let _ = self.note_skipped();
                     anyhow::bail!("no {what} in {:?}; {}", self.world.patience(), self.latest());
@@ -173,7 +195,12 @@ impl Agent {
     }
 
     /// Waits for a `listener` object of that port that satisfies `wanted`.
-    pub fn await_listener(&mut self, port: u16, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    pub fn await_listener(
+        &mut self,
+        port: u16,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
         self.await_object(&format!("listener on port {port} with {what}"), |object| {
             listens_on(object, port) && wanted(object)
         })
@@ -189,7 +216,9 @@ impl Agent {
     /// Waits for a listener object that was made after now, so that what happened before is in it.
     pub fn await_refresh(&mut self, port: u16) -> anyhow::Result<Value> {
         let now = super::net::monotonic_ns();
-        self.await_listener(port, "fresh figures", move |listener| number(listener, "/ts_ns").unwrap_or(0) > now)
+        self.await_listener(port, "fresh figures", move |listener| {
+            number(listener, "/ts_ns").unwrap_or(0) > now
+        })
     }
 
     /// Waits for a finding of that kind.
@@ -210,7 +239,8 @@ impl Agent {
         skipped > 0
     }
 
-    /// Ends it with SIGINT and checks that it ended cleanly: status 0, the summary last, every object as promised.
+    /// Ends it with SIGINT and checks that it ended cleanly: status 0, the summary last, every
+    /// object as promised.
     pub fn stop(self) -> anyhow::Result<Ended> {
         self.signal(libc::SIGINT);
         let ended = self.ended()?;
@@ -269,7 +299,8 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Checks status 0, the order of the first and the last object, and every object against the contract.
+    /// Checks status 0, the order of the first and the last object, and every object against the
+    /// contract.
     pub fn check_clean(&self) -> anyhow::Result<()> {
         ensure!(self.status.success(), "the agent ended with {}: {}", self.status, self.stderr);
         contract::check_stream(&self.objects)
@@ -299,6 +330,9 @@ impl Ended {
 
     /// The last object.
     pub fn summary(&self) -> anyhow::Result<&Value> {
-        self.objects.last().filter(|object| is(object, "summary")).context("the last object is no summary")
+        self.objects
+            .last()
+            .filter(|object| is(object, "summary"))
+            .context("the last object is no summary")
     }
 }

@@ -24,20 +24,27 @@ pub fn held_by(pid: u32) -> anyhow::Result<BTreeSet<Object>> {
     for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).context("reading fdinfo")? {
         let Ok(text) = fs::read_to_string(entry?.path()) else { continue };
         let id = |key: &str| {
-            text.lines().find_map(|line| line.strip_prefix(key)).and_then(|value| value.trim().parse::<u32>().ok())
+            text.lines()
+                .find_map(|line| line.strip_prefix(key))
+                .and_then(|value| value.trim().parse::<u32>().ok())
         };
         // A link names its program too; the link is what is attached.
-        held.extend(id("link_id:").map(Object::Link).or_else(|| id("prog_id:").map(Object::Program)));
+        held.extend(
+            id("link_id:").map(Object::Link).or_else(|| id("prog_id:").map(Object::Program)),
+        );
         held.extend(id("map_id:").map(Object::Map));
     }
     Ok(held)
 }
 
-/// How often the kernel skipped a program of the process, since one ran on that processor already (from 5.12 on).
+/// How often the kernel skipped a program of the process, since one ran on that processor already
+/// (from 5.12 on).
 pub fn skipped_runs(pid: u32) -> u64 {
     let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
-    let misses =
-        |text: String| text.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse::<u64>().ok());
+    let misses = |text: String| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse::<u64>().ok())
+    };
     infos.filter_map(|entry| misses(fs::read_to_string(entry.path()).ok()?)).sum()
 }
 
@@ -54,7 +61,8 @@ pub fn exists(object: Object) -> bool {
     // struct { start_id, next_id, open_flags } of union bpf_attr.
     let mut attr = [id.saturating_sub(1), 0u32, 0];
     // SAFETY: the pointer and the size describe `attr`, which these commands read and write.
-    let status = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(&attr)) };
+    let status =
+        unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(&attr)) };
     status == 0 && attr[1] == id
 }
 
@@ -83,8 +91,10 @@ const OBJ_GET_INFO_BY_FD: i32 = 15;
 
 /// `bpf(2)`. Whatever the attributes point to must be as long as the command wants it.
 fn call(command: i32, attr: &mut [u64]) -> io::Result<i64> {
-    // SAFETY: the pointer and the size describe `attr`; what that points to is the caller's promise.
-    let status = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr)) };
+    // SAFETY: the pointer and the size describe `attr`; what that points to is the caller's
+    // promise.
+    let status =
+        unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr)) };
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(status) }
 }
 
@@ -99,6 +109,9 @@ fn name_of(map: &OwnedFd) -> io::Result<[u8; 8]> {
     // struct bpf_map_info: six numbers, then the name of 16 bytes.
     let mut info = [0u8; 40];
     let length = info.len() as u64;
-    call(OBJ_GET_INFO_BY_FD, &mut [map.as_raw_fd() as u64 | length << 32, info.as_mut_ptr() as u64])?;
+    call(
+        OBJ_GET_INFO_BY_FD,
+        &mut [map.as_raw_fd() as u64 | length << 32, info.as_mut_ptr() as u64],
+    )?;
     Ok(std::array::from_fn(|at| info[24 + at]))
 }

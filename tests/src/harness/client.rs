@@ -9,7 +9,8 @@ use socket2::{Domain, Socket, Type};
 
 use super::net::{self, monotonic_ns};
 
-/// One connection as its client saw it. Dropping it resets it, so that nothing of it lingers in the kernel.
+/// One connection as its client saw it. Dropping it resets it, so that nothing of it lingers in the
+/// kernel.
 #[derive(Debug)]
 pub struct Client {
     /// The connection.
@@ -26,7 +27,9 @@ pub struct Client {
 pub fn connect(to: SocketAddr) -> anyhow::Result<Client> {
     let socket = socket(to)?;
     let started_ns = monotonic_ns();
-    socket.connect_timeout(&to.into(), Duration::from_secs(10)).with_context(|| format!("connecting to {to}"))?;
+    socket
+        .connect_timeout(&to.into(), Duration::from_secs(10))
+        .with_context(|| format!("connecting to {to}"))?;
     let done_ns = monotonic_ns();
     client(socket, started_ns, done_ns)
 }
@@ -92,7 +95,8 @@ pub struct Talk {
     pub answers: u64,
 }
 
-/// Talks over as many connections at once, and closes them. Each asks while `more` is true of how often it has asked.
+/// Talks over as many connections at once, and closes them. Each asks while `more` is true of how
+/// often it has asked.
 ///
 /// # Errors
 /// If a server breaks off, or the kernel (`tcp_info`) counted other bytes than the client.
@@ -103,12 +107,20 @@ pub fn talk(
     more: impl Fn(u64) -> bool + Sync,
 ) -> anyhow::Result<Vec<Talk>> {
     std::thread::scope(|scope| {
-        let begun: Vec<_> = (0..connections).map(|_| scope.spawn(|| talk_once(to, protocol, &more))).collect();
-        begun.into_iter().map(|one| one.join().map_err(|_| anyhow::anyhow!("a client panicked"))?).collect()
+        let begun: Vec<_> =
+            (0..connections).map(|_| scope.spawn(|| talk_once(to, protocol, &more))).collect();
+        begun
+            .into_iter()
+            .map(|one| one.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+            .collect()
     })
 }
 
-fn talk_once(to: SocketAddr, protocol: Protocol, more: impl Fn(u64) -> bool) -> anyhow::Result<Talk> {
+fn talk_once(
+    to: SocketAddr,
+    protocol: Protocol,
+    more: impl Fn(u64) -> bool,
+) -> anyhow::Result<Talk> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -145,7 +157,10 @@ impl Talk {
     fn check_kernel(&self, stream: &TcpStream) -> anyhow::Result<()> {
         let (received, acked) = net::tcp_bytes(stream).context("tcp_info")?;
         // Our SYN was acknowledged, too. What was answered was acknowledged before.
-        ensure!((received, acked) == (self.received, self.sent + 1), "{received} came, {acked} acknowledged: {self:?}");
+        ensure!(
+            (received, acked) == (self.received, self.sent + 1),
+            "{received} came, {acked} acknowledged: {self:?}"
+        );
         Ok(())
     }
 }

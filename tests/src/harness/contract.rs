@@ -33,7 +33,19 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("overflow", &["listener", "peer", "stage", "accept_depth", "limit"]),
     (
         "accept",
-        &["sock", "listener", "local", "peer", "pid", "tid", "comm", "fd", "handshake_us", "queued_us", "blocked_us"],
+        &[
+            "sock",
+            "listener",
+            "local",
+            "peer",
+            "pid",
+            "tid",
+            "comm",
+            "fd",
+            "handshake_us",
+            "queued_us",
+            "blocked_us",
+        ],
     ),
     (
         "exchange",
@@ -76,7 +88,13 @@ const FIELDS: &[(&str, &[&str])] = &[
             "attached_midway",
         ],
     ),
-    ("connect", &["sock", "peer", "pid", "tid", "comm", "outcome", "error", "start_ns", "us", "syns", "gaps"]),
+    (
+        "connect",
+        &[
+            "sock", "peer", "pid", "tid", "comm", "outcome", "error", "start_ns", "us", "syns",
+            "gaps",
+        ],
+    ),
     ("pattern", &["pid", "name", "units", "io", "confidence", "evidence", "threads"]),
     (
         "datagrams",
@@ -135,7 +153,13 @@ const FIELDS: &[(&str, &[&str])] = &[
     ),
     ("process", &["pid", "comm", "change"]),
     ("event", &["sock", "name", "tid"]),
-    ("finding", &["kind", "state", "severity", "owner", "subject", "headline", "text", "inferred", "evidence", "fix"]),
+    (
+        "finding",
+        &[
+            "kind", "state", "severity", "owner", "subject", "headline", "text", "inferred",
+            "evidence", "fix",
+        ],
+    ),
     ("lost", &["probe", "count", "total"]),
     ("summary", &["duration_us", "connects", "resets", "events", "overhead"]),
 ];
@@ -205,11 +229,14 @@ const SLICES: &[(&str, &str)] = &[
     ("unknown", "unknown"),
 ];
 
-/// Checks a whole stream: `attached` once and first, `summary` once and last, every object as promised, nothing lost
-/// silently.
+/// Checks a whole stream: `attached` once and first, `summary` once and last, every object as
+/// promised, nothing lost silently.
 pub(super) fn check_stream(objects: &[Value]) -> anyhow::Result<()> {
     for (kind, place) in [("attached", objects.first()), ("summary", objects.last())] {
-        ensure!(place.is_some_and(|object| is(object, kind)), "`{kind}` is not in its place: {place:?}");
+        ensure!(
+            place.is_some_and(|object| is(object, kind)),
+            "`{kind}` is not in its place: {place:?}"
+        );
         let count = objects.iter().filter(|object| is(object, kind)).count();
         ensure!(count == 1, "{count} `{kind}` objects");
     }
@@ -228,7 +255,9 @@ pub(super) fn check_stream(objects: &[Value]) -> anyhow::Result<()> {
 
 /// An id belongs to one socket for the whole run.
 fn check_ids(objects: &[Value]) -> anyhow::Result<()> {
-    let ids = |kind: &'static str| objects.iter().filter(move |object| is(object, kind)).map(|object| &object["sock"]);
+    let ids = |kind: &'static str| {
+        objects.iter().filter(move |object| is(object, kind)).map(|object| &object["sock"])
+    };
     let listeners: HashSet<&Value> = ids("listener").collect();
     let mut accepted = HashSet::new();
     for sock in ids("accept") {
@@ -249,8 +278,11 @@ fn check(object: &Value) -> anyhow::Result<()> {
         ensure!(object.get(field).is_some(), "no field `{field}`");
     }
     // With `--detail queues` nobody looks at UDP sockets.
-    let is_unseen = |outer: &str| outer == "datagrams" && object.get(outer).is_some_and(Value::is_null);
-    for (_, outer, fields) in INNER.iter().filter(|(name, outer, _)| *name == kind(object) && !is_unseen(outer)) {
+    let is_unseen =
+        |outer: &str| outer == "datagrams" && object.get(outer).is_some_and(Value::is_null);
+    for (_, outer, fields) in
+        INNER.iter().filter(|(name, outer, _)| *name == kind(object) && !is_unseen(outer))
+    {
         for field in *fields {
             ensure!(object[outer].get(field).is_some(), "no field `{outer}.{field}`");
         }
@@ -270,23 +302,33 @@ fn check(object: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// A listener has what its family has; of failed accepts the errors add up, and nothing unknown is 0.
+/// A listener has what its family has; of failed accepts the errors add up, and nothing unknown is
+/// 0.
 fn check_listener(listener: &Value) -> anyhow::Result<()> {
     let unknown = |field: &str| listener["gaps"].to_string().contains(field);
     if listener["family"] == "unix" {
         let path = listener["path"].as_str().context("no path")?;
         ensure!(listener["local"] == format!("unix:{path}"), "local is not the path");
-        ensure!(listener["refused"].is_null() == unknown("refused:"), "refused: null without a reason, or with a gap");
+        ensure!(
+            listener["refused"].is_null() == unknown("refused:"),
+            "refused: null without a reason, or with a gap"
+        );
         return Ok(());
     }
     ensure!(listener["family"] == "ipv4" || listener["family"] == "ipv6", "unknown family");
     for field in ["left_queue", "accept_fails"] {
         ensure!(listener.get(field).is_some(), "no field `{field}`");
-        ensure!(listener[field].is_null() == unknown(&format!("{field}:")), "{field}: null without a reason");
+        ensure!(
+            listener[field].is_null() == unknown(&format!("{field}:")),
+            "{field}: null without a reason"
+        );
     }
     let errors = listener["accept_errors"].as_object().into_iter().flatten();
     let sum: u64 = errors.filter_map(|(_, count)| count.as_u64()).sum();
-    ensure!(sum == listener["accept_fails"].as_u64().unwrap_or(0), "the errors do not add up to accept_fails");
+    ensure!(
+        sum == listener["accept_fails"].as_u64().unwrap_or(0),
+        "the errors do not add up to accept_fails"
+    );
     Ok(())
 }
 
@@ -299,18 +341,22 @@ fn check_event(event: &Value) -> anyhow::Result<()> {
     let calls = ["read", "peek", "write"].iter().any(|name| event["name"] == *name);
     ensure!(event["tid"].is_u64() == calls, "a thread where one called");
     let unknown = calls && event["blocked_us"].is_null();
-    ensure!(unknown == event["gaps"].to_string().contains("blocked_us"), "null without a reason, or with a gap");
+    ensure!(
+        unknown == event["gaps"].to_string().contains("blocked_us"),
+        "null without a reason, or with a gap"
+    );
     ensure!(!calls || event["bytes"].is_null() == event["error"].is_u64(), "bytes or an error");
     Ok(())
 }
 
-/// Slices follow one another without gap or overlap, so that their times add up to the exchange's (± 1 µs a slice);
-/// the verdict is one of them.
+/// Slices follow one another without gap or overlap, so that their times add up to the exchange's
+/// (± 1 µs a slice); the verdict is one of them.
 fn check_exchange(exchange: &Value) -> anyhow::Result<()> {
     let slices = exchange["slices"].as_array().context("`slices` is no array")?;
     let mut sum = 0;
     for slice in slices {
-        let known = SLICES.iter().any(|(kind, owner)| slice["kind"] == *kind && slice["owner"] == *owner);
+        let known =
+            SLICES.iter().any(|(kind, owner)| slice["kind"] == *kind && slice["owner"] == *owner);
         ensure!(known, "kind or owner: {slice}");
         sum += slice["us"].as_u64().context("a slice without its time")?;
     }
@@ -318,7 +364,9 @@ fn check_exchange(exchange: &Value) -> anyhow::Result<()> {
     ensure!(sum.abs_diff(total) <= slices.len() as u64, "the slices add up to {sum} µs of {total}");
     let verdict = &exchange["verdict"];
     if !verdict.is_null() {
-        let among = slices.iter().any(|slice| slice["kind"] == verdict["kind"] && slice["owner"] == verdict["owner"]);
+        let among = slices
+            .iter()
+            .any(|slice| slice["kind"] == verdict["kind"] && slice["owner"] == verdict["owner"]);
         ensure!(among, "the verdict is none of the slices: {verdict}");
         let share = verdict["share"].as_f64().context("a verdict without its share")?;
         ensure!((0.0..=1.0).contains(&share), "a share of {share}");
@@ -345,8 +393,17 @@ mod tests {
         outcome(json!([app(58), ack]), verdict.clone()).expect("a microsecond a slice");
         assert!(outcome(json!([app(57), ack]), verdict.clone()).is_err());
         assert!(outcome(json!([app(63), ack]), verdict).is_err());
-        assert!(outcome(json!([app(60), ack]), json!({"owner": "kernel", "kind": "nagle", "share": 0.6})).is_err());
-        assert!(outcome(json!([app(60), ack]), json!({"owner": "app", "kind": "app", "share": 1.6})).is_err());
+        assert!(
+            outcome(
+                json!([app(60), ack]),
+                json!({"owner": "kernel", "kind": "nagle", "share": 0.6})
+            )
+            .is_err()
+        );
+        assert!(
+            outcome(json!([app(60), ack]), json!({"owner": "app", "kind": "app", "share": 1.6}))
+                .is_err()
+        );
         outcome(json!([app(60), ack]), json!(null)).expect("a verdict may be unknown");
     }
 

@@ -53,7 +53,12 @@ impl Demo {
 
     fn start_command(world: &World, command: Command) -> anyhow::Result<Self> {
         let process = Process::start(command)?;
-        Ok(Self { process, addr: SocketAddr::from(([0, 0, 0, 0], 0)), lines: Vec::new(), world: world.clone() })
+        Ok(Self {
+            process,
+            addr: SocketAddr::from(([0, 0, 0, 0], 0)),
+            lines: Vec::new(),
+            world: world.clone(),
+        })
     }
 
     /// Waits until it listens, and remembers where.
@@ -103,12 +108,17 @@ impl Demo {
     pub fn await_lines(&mut self, prefix: &str, count: usize) -> anyhow::Result<Vec<String>> {
         let deadline = Instant::now() + self.world.patience();
         loop {
-            let found: Vec<_> = self.lines.iter().filter(|line| line.starts_with(prefix)).cloned().collect();
+            let found: Vec<_> =
+                self.lines.iter().filter(|line| line.starts_with(prefix)).cloned().collect();
             if found.len() >= count {
                 return Ok(found);
             }
             match self.process.next_line(deadline).with_context(|| {
-                format!("waiting for {count} × `{prefix}`, got {} of them in {:?}", found.len(), self.lines)
+                format!(
+                    "waiting for {count} × `{prefix}`, got {} of them in {:?}",
+                    found.len(),
+                    self.lines
+                )
             })? {
                 Some(line) => self.lines.push(line),
                 None => self.explain_end(prefix)?,
@@ -142,7 +152,10 @@ impl Demo {
         if status.code() == Some(77) {
             return super::skip(errors.trim());
         }
-        anyhow::bail!("{} ended ({status}) before it printed `{awaited}`: {errors}", self.process.name())
+        anyhow::bail!(
+            "{} ended ({status}) before it printed `{awaited}`: {errors}",
+            self.process.name()
+        )
     }
 
     /// Waits for `count` accepts that the server itself saw (`--trace`).

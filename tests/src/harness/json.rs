@@ -14,7 +14,8 @@ pub fn is(object: &Value, wanted: &str) -> bool {
     kind(object) == wanted
 }
 
-/// A whole number, by JSON pointer (`/overflows/syn`); `None` if it is null, absent or something else.
+/// A whole number, by JSON pointer (`/overflows/syn`); `None` if it is null, absent or something
+/// else.
 pub fn number(object: &Value, pointer: &str) -> Option<u64> {
     object.pointer(pointer)?.as_u64()
 }
@@ -34,9 +35,11 @@ pub fn sees(objects: &[Value], signal: &str) -> bool {
     objects.first().is_some_and(|attached| attached["hooks"][signal].is_string())
 }
 
-/// Overflows of the accept queue, both stages; a stage that cannot be told apart is counted in the other.
+/// Overflows of the accept queue, both stages; a stage that cannot be told apart is counted in the
+/// other.
 pub fn overflows(listener: &Value) -> u64 {
-    number(listener, "/overflows/syn").unwrap_or(0) + number(listener, "/overflows/ack").unwrap_or(0)
+    number(listener, "/overflows/syn").unwrap_or(0)
+        + number(listener, "/overflows/ack").unwrap_or(0)
 }
 
 /// Whether this is a `finding` of that kind.

@@ -7,13 +7,12 @@ use super::trace::{Conversation, Trace};
 use super::truth::tolerance_us;
 use super::{Ended, World};
 
-/// The last `connection` object of the server's end or the client's of the conversation from the client's port.
+/// The last `connection` object of the server's end or the client's of the conversation from the
+/// client's port.
 pub fn connection_of<'a>(objects: &'a [Value], role: &str, port: u16) -> anyhow::Result<&'a Value> {
-    objects
-        .iter()
-        .rev()
-        .find(|object| is_connection(object, role, port))
-        .with_context(|| format!("no connection object of the {role} for the client on port {port}"))
+    objects.iter().rev().find(|object| is_connection(object, role, port)).with_context(|| {
+        format!("no connection object of the {role} for the client on port {port}")
+    })
 }
 
 /// Whether this is the `connection` object of that end.
@@ -26,8 +25,10 @@ pub fn is_connection(object: &Value, role: &str, port: u16) -> bool {
 
 /// The exchanges of a connection in their order.
 pub fn exchanges_of<'a>(objects: &'a [Value], connection: &Value) -> Vec<&'a Value> {
-    let mut exchanges: Vec<_> =
-        objects.iter().filter(|object| is(object, "exchange") && object["sock"] == connection["sock"]).collect();
+    let mut exchanges: Vec<_> = objects
+        .iter()
+        .filter(|object| is(object, "exchange") && object["sock"] == connection["sock"])
+        .collect();
     exchanges.sort_by_key(|exchange| number(exchange, "/seq"));
     exchanges
 }
@@ -48,14 +49,19 @@ pub fn spent_us(exchange: &Value, kinds: &[&str]) -> u64 {
 
 /// Processor time in slices of a kind, µs; `None` where none of them says.
 pub fn cpu_us(exchange: &Value, kind: &str) -> Option<u64> {
-    let known = slices(exchange).filter(|slice| slice["kind"] == kind).filter_map(|slice| number(slice, "/cpu_us"));
+    let known = slices(exchange)
+        .filter(|slice| slice["kind"] == kind)
+        .filter_map(|slice| number(slice, "/cpu_us"));
     known.reduce(|sum, us| sum + us)
 }
 
 /// Checks what most of the time of an exchange went on, and whose it was.
 pub fn check_verdict(exchange: &Value, owner: &str, kind: &str) -> anyhow::Result<()> {
     let verdict = &exchange["verdict"];
-    ensure!(verdict["kind"] == kind && verdict["owner"] == owner, "the verdict is not {kind}, {owner}: {exchange}");
+    ensure!(
+        verdict["kind"] == kind && verdict["owner"] == owner,
+        "the verdict is not {kind}, {owner}: {exchange}"
+    );
     Ok(())
 }
 
@@ -74,10 +80,17 @@ impl Truth {
         Self { low_ns, high_ns: high_ns.max(low_ns) }
     }
 
-    /// Checks a reported time: right within 5 % or 200 µs. In an emulated machine it may be off by `jitter_ns` too:
-    /// what the client's own time of this exchange has beyond the fault, which is the emulation's, and a tick, by which
-    /// any of the three may have been kept from its processor.
-    pub fn check(self, world: &World, what: &str, reported_us: u64, client: &Trace) -> anyhow::Result<()> {
+    /// Checks a reported time: right within 5 % or 200 µs. In an emulated machine it may be off by
+    /// `jitter_ns` too: what the client's own time of this exchange has beyond the fault, which is
+    /// the emulation's, and a tick, by which any of the three may have been kept from its
+    /// processor.
+    pub fn check(
+        self,
+        world: &World,
+        what: &str,
+        reported_us: u64,
+        client: &Trace,
+    ) -> anyhow::Result<()> {
         let beyond = client.between("write_ns", "done_ns")?.saturating_sub(self.high_ns);
         let jitter_us = if world.vm { beyond / 1_000 + TICK_US } else { 0 };
         let (low, high) = (self.low_ns / 1_000, self.high_ns.div_ceil(1_000));
@@ -107,25 +120,36 @@ pub fn paired<'a>(
         "{} exchanges are shown, {traced} were answered, {asked} asked: {connection}",
         exchanges.len()
     );
-    Ok(exchanges.into_iter().zip(&talk.served).zip(&talk.asked).map(|((e, s), a)| (e, s, a)).collect())
+    Ok(exchanges
+        .into_iter()
+        .zip(&talk.served)
+        .zip(&talk.asked)
+        .map(|((e, s), a)| (e, s, a))
+        .collect())
 }
 
-/// Checks the bytes of a conversation: those of its exchanges, of its connection, of both programs and of `tcp_info`
-/// are the same.
+/// Checks the bytes of a conversation: those of its exchanges, of its connection, of both programs
+/// and of `tcp_info` are the same.
 pub fn check_bytes(ended: &Ended, talk: &Conversation) -> anyhow::Result<()> {
     let (bytes_in, bytes_out) = talk.check_kernel()?;
     let connection = connection_of(&ended.objects, "server", talk.port)?;
     let told = (number(connection, "/bytes/in"), number(connection, "/bytes/out"));
-    ensure!(told == (Some(bytes_in), Some(bytes_out)), "{bytes_in} bytes came, {bytes_out} went: {connection}");
+    ensure!(
+        told == (Some(bytes_in), Some(bytes_out)),
+        "{bytes_in} bytes came, {bytes_out} went: {connection}"
+    );
     check_sums(&ended.objects, connection)
 }
 
 /// Checks that the bytes of a connection are those of its exchanges.
 pub fn check_sums(objects: &[Value], connection: &Value) -> anyhow::Result<()> {
     let exchanges = exchanges_of(objects, connection);
-    let sum = |field: &str| exchanges.iter().filter_map(|exchange| number(exchange, field)).sum::<u64>();
+    let sum =
+        |field: &str| exchanges.iter().filter_map(|exchange| number(exchange, field)).sum::<u64>();
     let (requests, responses) = (sum("/request_bytes"), sum("/response_bytes"));
-    let of = |field: &str| number(connection, field).with_context(|| format!("no {field}: {connection}"));
+    let of = |field: &str| {
+        number(connection, field).with_context(|| format!("no {field}: {connection}"))
+    };
     let (bytes_in, bytes_out) = (of("/bytes/in")?, of("/bytes/out")?);
     let expected = match connection["role"].as_str() {
         Some("server") => (bytes_in, bytes_out),
@@ -134,10 +158,14 @@ pub fn check_sums(objects: &[Value], connection: &Value) -> anyhow::Result<()> {
     };
     // What was left away under pressure is counted, and in the connection's own sums.
     let left_away = |object: &Value| {
-        is(object, "lost") && object["probe"].as_str().is_some_and(|probe| probe.starts_with("exchanges"))
+        is(object, "lost")
+            && object["probe"].as_str().is_some_and(|probe| probe.starts_with("exchanges"))
     };
     if objects.iter().any(left_away) {
-        ensure!(requests <= expected.0 && responses <= expected.1, "more than all of it: {connection}");
+        ensure!(
+            requests <= expected.0 && responses <= expected.1,
+            "more than all of it: {connection}"
+        );
         return Ok(());
     }
     ensure!(
@@ -148,7 +176,8 @@ pub fn check_sums(objects: &[Value], connection: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Share of the time of all exchanges that is `unknown`, but for those that had begun before the attach.
+/// Share of the time of all exchanges that is `unknown`, but for those that had begun before the
+/// attach.
 pub fn unknown_share(objects: &[Value]) -> f64 {
     let known = |object: &&Value| is(object, "exchange") && object["midway"] != true;
     let (mut unknown, mut total) = (0, 0);

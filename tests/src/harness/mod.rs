@@ -1,4 +1,5 @@
-//! What a case needs: an own network namespace, demo servers, the agent, and the kernel's own counters.
+//! What a case needs: an own network namespace, demo servers, the agent, and the kernel's own
+//! counters.
 
 mod agent;
 pub mod bpf;

@@ -13,13 +13,15 @@ use anyhow::Context;
 
 /// Waits until no IPv4 connection of a server on that port is established on both sides any more.
 ///
-/// A close may come a little later than close(2) returns: whoever looks at the files of a process holds them meanwhile.
+/// A close may come a little later than close(2) returns: whoever looks at the files of a process
+/// holds them meanwhile.
 pub fn await_closing(port: u16, patience: Duration) -> anyhow::Result<()> {
     const ESTABLISHED: &str = "01";
     let server = format!(":{port:04X}");
     let deadline = Instant::now() + patience;
     loop {
-        let table = fs::read_to_string("/proc/thread-self/net/tcp").context("reading the sockets")?;
+        let table =
+            fs::read_to_string("/proc/thread-self/net/tcp").context("reading the sockets")?;
         let open = table.lines().skip(1).any(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();
             fields.len() > 3 && fields[1].ends_with(&server) && fields[3] == ESTABLISHED
@@ -32,7 +34,8 @@ pub fn await_closing(port: u16, patience: Duration) -> anyhow::Result<()> {
     }
 }
 
-/// Gives the calling thread, and what it starts from now on, a network namespace of its own with `lo` up.
+/// Gives the calling thread, and what it starts from now on, a network namespace of its own with
+/// `lo` up.
 pub fn isolate() -> anyhow::Result<()> {
     // SAFETY: a plain system call that concerns the calling thread alone.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
@@ -50,7 +53,8 @@ pub fn loopback_up() -> io::Result<()> {
     request.ifr_name[1] = b'o' as _;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as _;
     // SAFETY: SIOCSIFFLAGS reads an ifreq, which `request` is.
-    let status = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) };
+    let status =
+        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -67,7 +71,8 @@ pub struct Counters(HashMap<String, u64>);
 impl Counters {
     /// Reads those of the calling thread's namespace.
     pub fn read() -> anyhow::Result<Self> {
-        let text = fs::read_to_string("/proc/thread-self/net/netstat").context("reading netstat")?;
+        let text =
+            fs::read_to_string("/proc/thread-self/net/netstat").context("reading netstat")?;
         let mut rows = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
         let (names, values) = rows.next().zip(rows.next()).context("netstat has no TcpExt")?;
         let values = values.split_whitespace().map(|value| value.parse().unwrap_or(0));
@@ -87,13 +92,17 @@ pub fn await_listening(port: u16, limit: Duration) -> anyhow::Result<()> {
         fs::read_to_string(format!("/proc/thread-self/net/{table}")).is_ok_and(|text| {
             text.lines().any(|line| {
                 let mut columns = line.split_whitespace().skip(1);
-                columns.next().is_some_and(|local| local.ends_with(&wanted)) && columns.nth(1) == Some("0A")
+                columns.next().is_some_and(|local| local.ends_with(&wanted))
+                    && columns.nth(1) == Some("0A")
             })
         })
     };
     let deadline = Instant::now() + limit;
     while !listens("tcp") && !listens("tcp6") {
-        anyhow::ensure!(Instant::now() < deadline, "nothing listens on port {port} after {limit:?}");
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "nothing listens on port {port} after {limit:?}"
+        );
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
@@ -118,8 +127,15 @@ pub fn tcp_bytes(socket: &impl AsRawFd) -> io::Result<(u64, u64)> {
     let mut length = info.len() as libc::socklen_t;
     let place = info.as_mut_ptr().cast();
     // SAFETY: the pointer and the length describe the buffer.
-    let status =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, place, &raw mut length) };
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            place,
+            &raw mut length,
+        )
+    };
     if status != 0 {
         return Err(io::Error::last_os_error());
     }

@@ -1,4 +1,5 @@
-//! A child process with its output read line by line, ended with its whole process group when the guard goes.
+//! A child process with its output read line by line, ended with its whole process group when the
+//! guard goes.
 
 use std::ffi::c_int;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,7 +24,11 @@ impl Process {
     /// Starts `command` in a process group of its own, its three streams in our hands.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let name = format!("{command:?}");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
         // SAFETY: prctl is async-signal-safe and touches nothing but the child itself.
         unsafe {
             command.pre_exec(|| {
@@ -95,7 +100,11 @@ impl Process {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
-            anyhow::ensure!(Instant::now() < deadline, "still running after {limit:?}: {}", self.name);
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "still running after {limit:?}: {}",
+                self.name
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -115,8 +124,9 @@ impl Drop for Process {
 
 /// Kills a child that leads a process group of its own, with the group.
 pub fn terminate(child: &mut Child) {
-    // SAFETY: a plain system call. The group's id is the child's: even if the child was waited for, the id stays
-    // taken while a member of the group lives; if none does the call fails, as the id was ours a moment ago.
+    // SAFETY: a plain system call. The group's id is the child's: even if the child was waited for,
+    // the id stays taken while a member of the group lives; if none does the call fails, as the id
+    // was ours a moment ago.
     unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
     let _ = child.wait();
 }

@@ -17,7 +17,8 @@ pub struct Case {
     pub place: Where,
     /// In the virtual machine: on which tiers.
     pub tiers: Tiers,
-    /// Whether it looks at what all processes share, or at times that load would change: nothing else runs meanwhile.
+    /// Whether it looks at what all processes share, or at times that load would change: nothing
+    /// else runs meanwhile.
     pub alone: bool,
     /// The first kernels that can show what it asks for.
     pub since: Since,
@@ -58,7 +59,8 @@ fn kernel() -> (u32, u32) {
 pub enum Where {
     /// Natively and in the virtual machine.
     Everywhere,
-    /// Natively alone: it needs programs that the virtual machine has not, or is the same on every kernel.
+    /// Natively alone: it needs programs that the virtual machine has not, or is the same on every
+    /// kernel.
     Native,
 }
 
@@ -87,11 +89,13 @@ pub fn runs(case: &Case, vm: bool) -> Vec<(String, Option<Tier>)> {
     let kernel = kernel();
     match (vm, case.place, case.tiers) {
         (true, Where::Native, _) => Vec::new(),
-        (true, _, Tiers::Each) => [(Tier::Full, case.since.full), (Tier::Tracepoint, case.since.tracepoint)]
-            .into_iter()
-            .filter(|(_, since)| kernel >= *since)
-            .map(|(tier, _)| (format!("{}@{}", case.name, tier.name()), Some(tier)))
-            .collect(),
+        (true, _, Tiers::Each) => {
+            [(Tier::Full, case.since.full), (Tier::Tracepoint, case.since.tracepoint)]
+                .into_iter()
+                .filter(|(_, since)| kernel >= *since)
+                .map(|(tier, _)| (format!("{}@{}", case.name, tier.name()), Some(tier)))
+                .collect()
+        }
         _ if kernel < case.since.full => Vec::new(),
         _ => vec![(case.name.to_owned(), None)],
     }
@@ -126,10 +130,17 @@ fn run_among(case: &Case, world: &World, alone: bool) -> Verdict {
         let Verdict::Fail(reason) = &verdict else { return verdict };
         let pressure = cpu_pressure() - before;
         if world.skipped() > 0 {
-            eprintln!("{}: again, as the kernel skipped {} runs of probes: {reason}", case.name, world.skipped());
+            eprintln!(
+                "{}: again, as the kernel skipped {} runs of probes: {reason}",
+                case.name,
+                world.skipped()
+            );
         } else if alone && disturbed < DISTURBED_RUNS && pressure > begin.elapsed() / 50 {
             disturbed += 1;
-            eprintln!("{}: again, as there was no processor free for {pressure:?}: {reason}", case.name);
+            eprintln!(
+                "{}: again, as there was no processor free for {pressure:?}: {reason}",
+                case.name
+            );
         } else {
             return verdict;
         }
@@ -137,23 +148,30 @@ fn run_among(case: &Case, world: &World, alone: bool) -> Verdict {
     run_once(case, world)
 }
 
-/// Times that a case which wants the machine for itself is run again, if it fails and something else wanted it too.
+/// Times that a case which wants the machine for itself is run again, if it fails and something
+/// else wanted it too.
 const DISTURBED_RUNS: u32 = 3;
 
-/// How long some process that could run had no processor, since the machine was started. 0 where the kernel does not count
-/// it.
+/// How long some process that could run had no processor, since the machine was started. 0 where
+/// the kernel does not count it.
 pub fn cpu_pressure() -> Duration {
     let text = std::fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
-    let total = text.lines().next().and_then(|some| some.rsplit_once("total=")).map(|(_, total)| total.parse());
+    let total = text
+        .lines()
+        .next()
+        .and_then(|some| some.rsplit_once("total="))
+        .map(|(_, total)| total.parse());
     Duration::from_micros(total.and_then(Result::ok).unwrap_or(0))
 }
 
 /// Times that a case is run while it fails and the kernel skips probes.
 ///
-/// A kernel with full or lazy preemption may preempt a task within a probe; until it goes on, its processor skips that
-/// probe for every other task, and counts that. What the agent was not shown its figures are not to be judged by.
+/// A kernel with full or lazy preemption may preempt a task within a probe; until it goes on, its
+/// processor skips that probe for every other task, and counts that. What the agent was not shown
+/// its figures are not to be judged by.
 ///
-/// Emulated, a probe's first runs take most of a millisecond, so that a tick hits one in several; hence so many.
+/// Emulated, a probe's first runs take most of a millisecond, so that a tick hits one in several;
+/// hence so many.
 const RUNS: u32 = 8;
 
 fn run_once(case: &Case, world: &World) -> Verdict {

@@ -18,13 +18,18 @@ impl Trace {
     /// Reads a line.
     pub fn parse(line: &str) -> Self {
         let pairs = line.split(' ').filter_map(|word| word.split_once('='));
-        let values = pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect();
+        let values = pairs
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect();
         Self { line: line.to_owned(), values }
     }
 
     /// One of its numbers.
     pub fn get(&self, name: &str) -> anyhow::Result<u64> {
-        self.values.get(name).copied().with_context(|| format!("no `{name}` in the trace: {}", self.line))
+        self.values
+            .get(name)
+            .copied()
+            .with_context(|| format!("no `{name}` in the trace: {}", self.line))
     }
 
     /// The time between two of its stamps, ns.
@@ -60,7 +65,8 @@ impl Conversation {
         Self::begin(world, server, client)?.end(server)
     }
 
-    /// Starts a client. With `--wait` it waits for [`Demo::go`] when it is connected, with `--keep` before it closes.
+    /// Starts a client. With `--wait` it waits for [`Demo::go`] when it is connected, with `--keep`
+    /// before it closes.
     pub fn begin(world: &World, server: &Demo, client: &[&str]) -> anyhow::Result<Begun> {
         Self::begin_at(world, &server.addr.to_string(), client)
     }
@@ -72,17 +78,26 @@ impl Conversation {
 }
 
 impl Conversation {
-    /// Checks that server, client and the kernel (`tcp_info`) counted the same bytes, and returns those that came to
-    /// the server and that went from it.
+    /// Checks that server, client and the kernel (`tcp_info`) counted the same bytes, and returns
+    /// those that came to the server and that went from it.
     pub fn check_kernel(&self) -> anyhow::Result<(u64, u64)> {
         let (bytes_in, bytes_out) = (self.closed.get("in")?, self.closed.get("out")?);
         let (received, acked) = (self.closed.get("received")?, self.closed.get("acked")?);
-        // The peer's FIN counts as a byte received, and ours as one acknowledged. A server that closes first does not
-        // wait for acknowledgements.
-        ensure!(received.wrapping_sub(bytes_in) <= 1, "{received} bytes came to the kernel: {:?}", self.closed);
+        // The peer's FIN counts as a byte received, and ours as one acknowledged. A server that
+        // closes first does not wait for acknowledgements.
+        ensure!(
+            received.wrapping_sub(bytes_in) <= 1,
+            "{received} bytes came to the kernel: {:?}",
+            self.closed
+        );
         ensure!(acked <= bytes_out + 1, "{acked} bytes were acknowledged: {:?}", self.closed);
         let client = (self.finished.get("out")?, self.finished.get("in")?);
-        ensure!(client == (bytes_in, bytes_out), "the client counted otherwise: {:?} {:?}", self.closed, self.finished);
+        ensure!(
+            client == (bytes_in, bytes_out),
+            "the client counted otherwise: {:?} {:?}",
+            self.closed,
+            self.finished
+        );
         Ok((bytes_in, bytes_out))
     }
 }
@@ -99,12 +114,16 @@ impl Begun {
         let handshake = Handshake::parse(&client.await_line("connected ")?)?;
         let port = handshake.port;
         let closed = Trace::parse(&server.await_line(&format!("closed port={port} "))?);
-        let accepted = server.lines("accepted ").map(Accepted::parse).collect::<Result<Vec<_>, _>>()?;
+        let accepted =
+            server.lines("accepted ").map(Accepted::parse).collect::<Result<Vec<_>, _>>()?;
         Ok(Conversation {
             port,
             client_pid: client.pid(),
             handshake,
-            accepted: accepted.into_iter().find(|accept| accept.port == port).context("no accept was traced")?,
+            accepted: accepted
+                .into_iter()
+                .find(|accept| accept.port == port)
+                .context("no accept was traced")?,
             asked: client.lines("asked ").map(Trace::parse).collect(),
             served: server.lines(&format!("exchange port={port} ")).map(Trace::parse).collect(),
             closed,

@@ -22,8 +22,14 @@ impl Accepted {
     /// Reads the line that a demo server prints with `--trace`.
     pub fn parse(line: &str) -> anyhow::Result<Self> {
         let mut words = line.split(' ').skip(1).map(|word| word.parse::<u64>());
-        let mut next = || words.next().and_then(Result::ok).with_context(|| format!("not a trace: {line}"));
-        Ok(Self { fd: next()? as i64, port: next()? as u16, entered_ns: next()?, returned_ns: next()? })
+        let mut next =
+            || words.next().and_then(Result::ok).with_context(|| format!("not a trace: {line}"));
+        Ok(Self {
+            fd: next()? as i64,
+            port: next()? as u16,
+            entered_ns: next()?,
+            returned_ns: next()?,
+        })
     }
 }
 
@@ -42,7 +48,8 @@ impl Handshake {
     /// Reads the line that `load --trace` prints (`connected PORT STARTED-NS DONE-NS`).
     pub fn parse(line: &str) -> anyhow::Result<Self> {
         let mut words = line.split(' ').skip(1).map(|word| word.parse::<u64>());
-        let mut next = || words.next().and_then(Result::ok).with_context(|| format!("not a trace: {line}"));
+        let mut next =
+            || words.next().and_then(Result::ok).with_context(|| format!("not a trace: {line}"));
         Ok(Self { port: next()? as u16, started_ns: next()?, done_ns: next()? })
     }
 }
@@ -58,7 +65,8 @@ pub(super) fn tolerance_us(truth_us: u64) -> u64 {
     (truth_us / 20).max(200)
 }
 
-/// Checks that a reported time lies in `low..=high` (both ns, observed from outside), give or take the tolerance.
+/// Checks that a reported time lies in `low..=high` (both ns, observed from outside), give or take
+/// the tolerance.
 pub fn within(what: &str, reported_us: u64, low_ns: u64, high_ns: u64) -> anyhow::Result<()> {
     let (low, high) = (low_ns / 1_000, high_ns.div_ceil(1_000));
     let tolerance = tolerance_us(high);
@@ -71,16 +79,19 @@ pub fn within(what: &str, reported_us: u64, low_ns: u64, high_ns: u64) -> anyhow
 
 /// The `accept` object of the connection from `port`.
 pub fn accept_of(objects: &[Value], port: u16) -> anyhow::Result<&Value> {
-    let mut found =
-        objects.iter().filter(|o| o["type"] == "accept" && address(o, "/peer").is_some_and(|peer| peer.port() == port));
-    let first = found.next().with_context(|| format!("no accept object for the client on port {port}"))?;
+    let mut found = objects.iter().filter(|o| {
+        o["type"] == "accept" && address(o, "/peer").is_some_and(|peer| peer.port() == port)
+    });
+    let first =
+        found.next().with_context(|| format!("no accept object for the client on port {port}"))?;
     ensure!(found.next().is_none(), "two accept objects for the client on port {port}");
     Ok(first)
 }
 
-/// Checks every accept that the server saw against the agent's objects: there is one, with the right descriptor, and
-/// its `queued_us` is the time from the handshake's end to the return of accept. Where this kernel and tier do not show
-/// the queueing, it may be null, or an estimate that says so and is right but for the kernel's tick.
+/// Checks every accept that the server saw against the agent's objects: there is one, with the
+/// right descriptor, and its `queued_us` is the time from the handshake's end to the return of
+/// accept. Where this kernel and tier do not show the queueing, it may be null, or an estimate that
+/// says so and is right but for the kernel's tick.
 pub fn check_waits(
     world: &World,
     objects: &[Value],
@@ -93,7 +104,12 @@ pub fn check_waits(
             .iter()
             .find(|shake| shake.port == accept.port)
             .with_context(|| format!("no client on port {}", accept.port))?;
-        ensure!(object["fd"].as_i64().is_none_or(|fd| fd == accept.fd), "fd {} was {}", object["fd"], accept.fd);
+        ensure!(
+            object["fd"].as_i64().is_none_or(|fd| fd == accept.fd),
+            "fd {} was {}",
+            object["fd"],
+            accept.fd
+        );
         let seen = sees(objects, "queued");
         ensure!(!seen || object["queued_us"].is_u64(), "queued_us is unknown: {object}");
         let estimated = !object["observed_by"].is_null();
@@ -106,9 +122,14 @@ pub fn check_waits(
     Ok(())
 }
 
-/// Checks the wait of a connection that may have been queued before its listener was watched: null, right, or an
-/// estimate that says so and is right but for the kernel's tick.
-pub fn check_early(world: &World, object: &Value, accept: &Accepted, shake: Handshake) -> anyhow::Result<()> {
+/// Checks the wait of a connection that may have been queued before its listener was watched: null,
+/// right, or an estimate that says so and is right but for the kernel's tick.
+pub fn check_early(
+    world: &World,
+    object: &Value,
+    accept: &Accepted,
+    shake: Handshake,
+) -> anyhow::Result<()> {
     let Some(queued_us) = number(object, "/queued_us") else { return Ok(()) };
     let low = accept.entered_ns.saturating_sub(shake.done_ns);
     let estimated = !object["observed_by"].is_null();
@@ -121,9 +142,15 @@ pub fn check_early(world: &World, object: &Value, accept: &Accepted, shake: Hand
 /// The longest tick of a kernel (`CONFIG_HZ=100`): the resolution of the agent's estimates.
 pub const TICK_NS: u64 = 10_000_000;
 
-/// Checks `blocked_us` of one accept: the time inside the call if the connection came during it, else 0. Where this
-/// kernel and tier do not show the queueing, it may be null, and cannot be told from 0 within a tick.
-pub fn check_blocked(world: &World, objects: &[Value], accept: &Accepted, shake: Handshake) -> anyhow::Result<()> {
+/// Checks `blocked_us` of one accept: the time inside the call if the connection came during it,
+/// else 0. Where this kernel and tier do not show the queueing, it may be null, and cannot be told
+/// from 0 within a tick.
+pub fn check_blocked(
+    world: &World,
+    objects: &[Value],
+    accept: &Accepted,
+    shake: Handshake,
+) -> anyhow::Result<()> {
     let object = accept_of(objects, accept.port)?;
     let seen = sees(objects, "queued");
     let blocked = match number(object, "/blocked_us") {

@@ -54,7 +54,8 @@ impl World {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// How much less than the time that passed a clock of ticks may show: an emulated machine under load loses some.
+    /// How much less than the time that passed a clock of ticks may show: an emulated machine under
+    /// load loses some.
     pub fn lost_ticks(&self, passed_ns: u64) -> u64 {
         if self.vm { passed_ns / 4 } else { 0 }
     }
@@ -84,8 +85,8 @@ impl World {
         Watch::new(self)
     }
 
-    /// The same for a case that is about queues alone. In the virtual machine it does without the hooks of exchanges:
-    /// to load those would take longer than the rest of the case.
+    /// The same for a case that is about queues alone. In the virtual machine it does without the
+    /// hooks of exchanges: to load those would take longer than the rest of the case.
     pub fn watch_queues(&self) -> Watch<'_> {
         let detail = if self.vm { "queues" } else { "exchanges" };
         self.watch().args(["--detail", detail])
@@ -114,8 +115,8 @@ impl World {
     }
 }
 
-/// The program of that name: from the environment, from `/bin` (in the virtual machine), else beside this program's
-/// own build (`target/PROFILE/deps/e2e-…`).
+/// The program of that name: from the environment, from `/bin` (in the virtual machine), else
+/// beside this program's own build (`target/PROFILE/deps/e2e-…`).
 fn program(name: &str, variable: &str) -> PathBuf {
     if let Some(path) = env::var_os(variable) {
         return path.into();

@@ -6,8 +6,15 @@ use std::process::Command;
 use super::{PORT, Server, command, with_file};
 use crate::harness::Protocol;
 
-pub(super) const fn http(name: &'static str, prepare: fn(&Path) -> anyhow::Result<Command>) -> Server {
-    let protocol = Protocol { greeting: b"", request: b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", end: b"\r\n\r\nok" };
+pub(super) const fn http(
+    name: &'static str,
+    prepare: fn(&Path) -> anyhow::Result<Command>,
+) -> Server {
+    let protocol = Protocol {
+        greeting: b"",
+        request: b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        end: b"\r\n\r\nok",
+    };
     Server { name, protocol, prepare }
 }
 
@@ -21,7 +28,12 @@ pub(super) const NGINX: Server = http("nginx", |folder| {
          proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi;\n\
          scgi_temp_path {place}/scgi; server {{ listen 127.0.0.1:{PORT}; return 200 'ok'; }} }}\n"
     );
-    with_file("nginx", &format!("-p {place} -e {place}/error.log -c"), &folder.join("nginx.conf"), &text)
+    with_file(
+        "nginx",
+        &format!("-p {place} -e {place}/error.log -c"),
+        &folder.join("nginx.conf"),
+        &text,
+    )
 });
 
 /// One process with a thread a processor, each with an event loop.
@@ -34,7 +46,8 @@ pub(super) const HAPROXY: Server = http("haproxy", |folder| {
 });
 
 /// A process a connection.
-pub(super) const APACHE_PREFORK: Server = http("apache-prefork", |folder| apache(folder, "prefork"));
+pub(super) const APACHE_PREFORK: Server =
+    http("apache-prefork", |folder| apache(folder, "prefork"));
 
 /// Threads for requests, and one that waits for the next.
 pub(super) const APACHE_EVENT: Server = http("apache-event", |folder| apache(folder, "event"));

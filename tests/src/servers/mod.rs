@@ -101,7 +101,9 @@ impl Server {
         let deadline = Instant::now() + world.patience();
         net::await_listening(PORT, world.patience())?;
         // PostgreSQL listens while it starts, and turns away who comes.
-        while let Err(error) = talk(([127, 0, 0, 1], PORT).into(), self.protocol, 1, |asked| asked < 1) {
+        while let Err(error) =
+            talk(([127, 0, 0, 1], PORT).into(), self.protocol, 1, |asked| asked < 1)
+        {
             ensure!(Instant::now() < deadline, "{} does not answer: {error:#}", self.name);
             thread::sleep(Duration::from_millis(20));
         }
@@ -115,18 +117,24 @@ impl Server {
 /// A [`Skip`] if it is not installed.
 pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&path).chain(["/usr/sbin".into()]).map(|dir| dir.join(program));
+    let mut places =
+        std::env::split_paths(&path).chain(["/usr/sbin".into()]).map(|dir| dir.join(program));
     let found = places.find(|place| place.is_file());
     found.ok_or_else(|| Skip(format!("{program} is not installed")).into())
 }
 
-/// Where a server is that `cargo xtask setup` builds: beside the directory of this program's own build.
+/// Where a server is that `cargo xtask setup` builds: beside the directory of this program's own
+/// build.
 ///
 /// # Errors
 /// A [`Skip`] if it was not built.
 pub fn built(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let found = own.ancestors().skip(1).map(|dir| dir.join("servers").join(name)).find(|place| place.is_file());
+    let found = own
+        .ancestors()
+        .skip(1)
+        .map(|dir| dir.join("servers").join(name))
+        .find(|place| place.is_file());
     found.ok_or_else(|| Skip(format!("{name} is not built (cargo xtask setup)")).into())
 }
 
@@ -144,7 +152,12 @@ pub fn command(program: &str, arguments: &str) -> anyhow::Result<Command> {
 ///
 /// # Errors
 /// A [`Skip`] if it is not installed; else if the file cannot be written.
-pub fn with_file(program: &str, arguments: &str, file: &Path, text: &str) -> anyhow::Result<Command> {
+pub fn with_file(
+    program: &str,
+    arguments: &str,
+    file: &Path,
+    text: &str,
+) -> anyhow::Result<Command> {
     let mut command = command(program, arguments)?;
     fs::write(file, text)?;
     command.arg(file);

@@ -16,7 +16,11 @@ const STARTUP: &[u8] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\
 /// A process a connection. The cluster is made anew.
 pub(super) const POSTGRESQL: Server = Server {
     name: "postgresql",
-    protocol: Protocol { greeting: STARTUP, request: b"Q\0\0\0\x0eSELECT 1;\0", end: b"Z\0\0\0\x05I" },
+    protocol: Protocol {
+        greeting: STARTUP,
+        request: b"Q\0\0\0\x0eSELECT 1;\0",
+        end: b"Z\0\0\0\x05I",
+    },
     prepare,
 };
 
@@ -40,13 +44,15 @@ fn prepare(folder: &Path) -> anyhow::Result<Command> {
 /// Where the distribution puts its programs.
 fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let places = versions.map(|version| version.path().join("bin")).chain([PathBuf::from("/usr/local/bin")]);
+    let places =
+        versions.map(|version| version.path().join("bin")).chain([PathBuf::from("/usr/local/bin")]);
     places.filter(|place| place.join("initdb").exists()).min()
 }
 
 /// The user of that name, as it refuses to run as root.
 fn user(name: &str) -> Option<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
-    let mut fields = users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
+    let mut fields =
+        users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }

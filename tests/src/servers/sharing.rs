@@ -14,7 +14,10 @@ pub(super) const NGINX_REUSEPORT: Server = http("nginx-reuseport", |folder| {
     let server = NGINX.command(folder)?;
     let config = folder.join("nginx.conf");
     let listen = format!("listen 127.0.0.1:{PORT}");
-    fs::write(&config, fs::read_to_string(&config)?.replace(&listen, &format!("{listen} reuseport")))?;
+    fs::write(
+        &config,
+        fs::read_to_string(&config)?.replace(&listen, &format!("{listen} reuseport")),
+    )?;
     Ok(server)
 });
 
@@ -30,10 +33,12 @@ pub(super) const REDIS_IO_THREADS: Server = Server {
 };
 
 /// The primary accepts, and passes connections to its workers.
-pub(super) const NODE_CLUSTER: Server = http("node-cluster", |folder| node_cluster(folder, "SCHED_RR"));
+pub(super) const NODE_CLUSTER: Server =
+    http("node-cluster", |folder| node_cluster(folder, "SCHED_RR"));
 
 /// The workers accept.
-pub(super) const NODE_CLUSTER_SHARED: Server = http("node-cluster-shared", |folder| node_cluster(folder, "SCHED_NONE"));
+pub(super) const NODE_CLUSTER_SHARED: Server =
+    http("node-cluster-shared", |folder| node_cluster(folder, "SCHED_NONE"));
 
 fn node_cluster(folder: &Path, policy: &str) -> anyhow::Result<Command> {
     let server = NODE.command(folder)?;
@@ -51,14 +56,17 @@ fn node_cluster(folder: &Path, policy: &str) -> anyhow::Result<Command> {
 pub(super) const GUNICORN_SYNC: Server = http("gunicorn-sync", |folder| gunicorn(folder, "sync"));
 
 /// One thread of each process accepts and keeps idle connections; those of its pool read.
-pub(super) const GUNICORN_GTHREAD: Server = http("gunicorn-gthread", |folder| gunicorn(folder, "gthread --threads 4"));
+pub(super) const GUNICORN_GTHREAD: Server =
+    http("gunicorn-gthread", |folder| gunicorn(folder, "gthread --threads 4"));
 
 fn gunicorn(folder: &Path, class: &str) -> anyhow::Result<Command> {
     let app = "def app(environ, start):\n\
         \x20   start('200 OK', [('Content-Length', '2')])\n\
         \x20   return [b'ok']\n";
     let place = folder.display();
-    let arguments = format!("--chdir {place} --bind 127.0.0.1:{PORT} --workers 2 --worker-class {class} app:app --pid");
+    let arguments = format!(
+        "--chdir {place} --bind 127.0.0.1:{PORT} --workers 2 --worker-class {class} app:app --pid"
+    );
     fs::write(folder.join("app.py"), app)?;
     with_file("gunicorn", &arguments, &folder.join("pid"), "")
 }

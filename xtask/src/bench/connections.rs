@@ -17,7 +17,8 @@ use super::process::{self, MIB};
 use crate::background::Background;
 use crate::step::Step;
 
-/// Connections of one server and of one client, at most: processes may have so many files open nearly everywhere.
+/// Connections of one server and of one client, at most: processes may have so many files open
+/// nearly everywhere.
 const A_SERVER: usize = 10_000;
 /// The goal: state of so many connections, MB.
 const GOAL: (f64, f64) = (100_000.0, 64.0);
@@ -92,13 +93,15 @@ fn shares(count: usize) -> Vec<usize> {
     (0..count).step_by(A_SERVER).map(|from| A_SERVER.min(count - from)).collect()
 }
 
-/// Starts a client that holds so many connections open, and returns once each has had its exchanges.
+/// Starts a client that holds so many connections open, and returns once each has had its
+/// exchanges.
 fn client(count: usize, port: u16) -> Result<Background> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "--hold", &count.to_string(), "--port", &port.to_string()]);
     let mut client = Background::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
     let mut line = String::new();
-    BufReader::new(client.0.stdout.take().context("the client has no output")?).read_line(&mut line)?;
+    BufReader::new(client.0.stdout.take().context("the client has no output")?)
+        .read_line(&mut line)?;
     if line.trim() != READY {
         bail!("the client did not get its connections");
     }
@@ -111,12 +114,14 @@ const READY: &str = "ready";
 pub(super) fn hold(count: usize, port: u16) -> Result<()> {
     process::allow_open_files()?;
     let connect = |number| -> Result<TcpStream> {
-        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("connection {number}"))?;
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .with_context(|| format!("connection {number}"))?;
         ask(&client)?;
         Ok(client)
     };
     let clients = (0..count).map(connect).collect::<Result<Vec<_>>>()?;
-    // With the second request the first exchange is over and reported, and the second is the one under way.
+    // With the second request the first exchange is over and reported, and the second is the one
+    // under way.
     clients.iter().try_for_each(ask)?;
     println!("{READY}");
     std::io::stdin().read_to_end(&mut Vec::new())?;
@@ -137,7 +142,8 @@ fn refresh(watch: &mut Observer) -> Result<()> {
     watch.wait_until(|text| refreshes(text) >= now + 2)
 }
 
-/// Waits until the probes have seen that all connections are idle, as long as that may take; returns how many they hold to be.
+/// Waits until the probes have seen that all connections are idle, as long as that may take;
+/// returns how many they hold to be.
 fn await_idle(pid: u32, connections: u64) -> Result<u64> {
     let counters = Counters::of(pid)?;
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -171,8 +177,10 @@ fn print(footprints: &[Footprint], summary: &Value) {
     println!();
     row("together", Footprint::together);
     let (many, goal) = GOAL;
-    // Tables grow by doubling, and what is kept in detail is bounded: a line through two points is a rough guide.
-    let expected = |of: fn(&Footprint) -> f64| (of(none) + (of(full) - of(none)) / count * many) / 1e6;
+    // Tables grow by doubling, and what is kept in detail is bounded: a line through two points is
+    // a rough guide.
+    let expected =
+        |of: fn(&Footprint) -> f64| (of(none) + (of(full) - of(none)) / count * many) / 1e6;
     let roughly = if count == many { "" } else { "roughly " };
     println!(
         "With {many} connections {roughly}{:.1} MB of state, where {goal} are the goal; with the pages of files {:.1}.",

@@ -36,8 +36,10 @@ impl Counters {
 
 /// `bpf(2)`. What the attributes point to must be as long as the command wants it.
 fn call(command: i32, attr: &mut [u64]) -> io::Result<i64> {
-    // SAFETY: the pointer and the size describe `attr`; what that points to is the caller's promise.
-    let status = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr)) };
+    // SAFETY: the pointer and the size describe `attr`; what that points to is the caller's
+    // promise.
+    let status =
+        unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr)) };
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(status) }
 }
 
@@ -54,6 +56,9 @@ fn name(map: &OwnedFd) -> io::Result<[u8; 8]> {
     // struct bpf_map_info: six numbers, then the name of 16 bytes.
     let mut info = [0u8; 40];
     let length = info.len() as u64;
-    call(OBJ_GET_INFO_BY_FD, &mut [map.as_raw_fd() as u64 | length << 32, info.as_mut_ptr() as u64])?;
+    call(
+        OBJ_GET_INFO_BY_FD,
+        &mut [map.as_raw_fd() as u64 | length << 32, info.as_mut_ptr() as u64],
+    )?;
     Ok(std::array::from_fn(|at| info[24 + at]))
 }

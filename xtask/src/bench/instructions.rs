@@ -1,5 +1,6 @@
-//! What watching costs on each tier, in instructions: on a machine whose clock counts them, so that nothing that runs beside
-//! it disturbs. Instructions are not time: what a cache or a lock costs is not in them.
+//! What watching costs on each tier, in instructions: on a machine whose clock counts them, so that
+//! nothing that runs beside it disturbs. Instructions are not time: what a cache or a lock costs is
+//! not in them.
 
 use anyhow::Result;
 
@@ -19,7 +20,9 @@ struct Cost {
 }
 
 pub(super) fn run() -> Result<()> {
-    let step = Step::start(format_args!("instructions for a request, kernel {KERNEL} in a virtual machine"));
+    let step = Step::start(format_args!(
+        "instructions for a request, kernel {KERNEL} in a virtual machine"
+    ));
     let (release, run) = vm::measure_costs(KERNEL)?;
     step.done("measured");
     println!(
@@ -56,7 +59,8 @@ fn print(verdict: &Verdict, cost: Cost, without: &mut Option<f64>) {
 }
 
 fn cost(verdict: &Verdict) -> Option<Cost> {
-    let (all, agent) = verdict.reason.split_once(' ').filter(|_| verdict.outcome == Outcome::Pass)?;
+    let (all, agent) =
+        verdict.reason.split_once(' ').filter(|_| verdict.outcome == Outcome::Pass)?;
     Some(Cost { all: all.parse().ok()?, agent: agent.parse().ok()? })
 }
 
@@ -73,7 +77,10 @@ mod tests {
             millis: 12,
             reason: reason.to_owned(),
         };
-        assert_eq!(cost(&verdict(Outcome::Pass, "20501 12")), Some(Cost { all: 20_501.0, agent: 12.0 }));
+        assert_eq!(
+            cost(&verdict(Outcome::Pass, "20501 12")),
+            Some(Cost { all: 20_501.0, agent: 12.0 })
+        );
         assert_eq!(cost(&verdict(Outcome::Fail, "no answer")), None);
         assert_eq!(cost(&verdict(Outcome::Pass, "")), None);
     }

@@ -39,13 +39,15 @@ impl Maps {
         Ok(maps)
     }
 
-    /// An estimate of what the sockets of watched connections carry, so many of them idle: what the kernel allocates for it.
+    /// An estimate of what the sockets of watched connections carry, so many of them idle: what the
+    /// kernel allocates for it.
     pub(super) fn storage(&self, connections: u64, idle: u64) -> u64 {
-        /// `struct bpf_local_storage`, one a socket, and the head of each of its elements; they have been about so
-        /// large ever since there are such maps.
+        /// `struct bpf_local_storage`, one a socket, and the head of each of its elements; they
+        /// have been about so large ever since there are such maps.
         const SOCKET: u64 = 176;
         const HEAD: u64 = 72;
-        // That of listeners is not in use with exchanges, that of idle connections is the second by size.
+        // That of listeners is not in use with exchanges, that of idle connections is the second by
+        // size.
         let mut values = self.storage_values.clone();
         values.sort_unstable();
         let [.., small, large] = values[..] else { return 0 };
@@ -57,7 +59,10 @@ impl Maps {
 
 /// What the slab allocator takes for an object.
 fn allocated(bytes: u64) -> u64 {
-    [96, 192].into_iter().find(|size| (size / 3 * 2 + 1..=*size).contains(&bytes)).unwrap_or(bytes.next_power_of_two())
+    [96, 192]
+        .into_iter()
+        .find(|size| (size / 3 * 2 + 1..=*size).contains(&bytes))
+        .unwrap_or(bytes.next_power_of_two())
 }
 
 /// Ids of the maps that a process holds.
@@ -69,7 +74,8 @@ pub(super) fn map_ids(pid: u32) -> Result<Vec<u64>> {
 pub(super) fn programs(pid: u32) -> Result<Programs> {
     let names = names()?;
     let mut programs = Programs::new();
-    for program in by_id(pid, "prog_id")?.values().filter(|program| program.contains_key("run_cnt")) {
+    for program in by_id(pid, "prog_id")?.values().filter(|program| program.contains_key("run_cnt"))
+    {
         let tag = program.get("prog_tag").context("a program has no tag")?;
         let runs = programs.entry(names.get(tag).unwrap_or(tag).clone()).or_default();
         runs.runs += number(program, "run_cnt")?;
@@ -98,7 +104,8 @@ fn by_id(pid: u32, id: &str) -> Result<BTreeMap<u64, Info>> {
         // A descriptor may have been closed meanwhile.
         let Ok(text) = fs::read_to_string(entry?.path()) else { continue };
         let lines = text.lines().filter_map(|line| line.split_once(':'));
-        let info: Info = lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+        let info: Info =
+            lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
         if info.contains_key(id) {
             let known = found.entry(number(&info, id)?).or_default();
             // A link names its program too, and has no counters.
@@ -122,7 +129,8 @@ const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 impl Statistics {
     pub(super) fn on() -> Result<Self> {
-        let before = fs::read_to_string(STATISTICS).context("the kernel has no statistics of BPF programs")?;
+        let before = fs::read_to_string(STATISTICS)
+            .context("the kernel has no statistics of BPF programs")?;
         fs::write(STATISTICS, "1").context("cannot switch on statistics of BPF programs")?;
         Ok(Self { before })
     }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what watching costs, by measurements with and without it in turns. No pass, no fail.
+//! `cargo xtask bench`: what watching costs, by measurements with and without it in turns. No pass,
+//! no fail.
 
 mod connections;
 mod counter;
@@ -27,7 +28,8 @@ pub(crate) struct Args {
     /// Pairs of measurements
     #[arg(long, value_name = "N", default_value_t = 15)]
     pairs: usize,
-    /// Rounds of throughput: in each, nginx is measured with nothing, each watch and tcpdump beside it
+    /// Rounds of throughput: in each, nginx is measured with nothing, each watch and tcpdump beside
+    /// it
     #[arg(long, value_name = "N", default_value_t = 10)]
     rounds: usize,
     /// Open connections to measure memory with [default: 100000; with --quick none]
@@ -99,7 +101,15 @@ impl Args {
             let (pairs, rounds) = (self.pairs.max(1), self.rounds.max(1));
             let open = Some(self.connections.unwrap_or(100_000));
             let settle = Duration::from_secs(13);
-            Extent { pairs, rounds, connections: 20_000, seconds: 3, open, load_seconds: self.seconds, settle }
+            Extent {
+                pairs,
+                rounds,
+                connections: 20_000,
+                seconds: 3,
+                open,
+                load_seconds: self.seconds,
+                settle,
+            }
         }
     }
 
@@ -115,7 +125,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(programs) = &args.programs {
         let dir = std::env::temp_dir().join(format!("backscope-bench-{}", std::process::id()));
         fs::create_dir(&dir)?;
-        let outcome = Bench::new(programs, &dir, args.extent()).and_then(|bench| measure(&bench, args));
+        let outcome =
+            Bench::new(programs, &dir, args.extent()).and_then(|bench| measure(&bench, args));
         fs::remove_dir_all(&dir)?;
         return outcome;
     }
@@ -156,7 +167,9 @@ fn measure(bench: &Bench, args: &Args) -> Result<()> {
 /// Loads the real servers of the end-to-end tests, one after the other.
 fn servers(bench: &Bench) -> Result<()> {
     let seconds = bench.extent.load_seconds;
-    let step = Step::start(format_args!("real servers, each loaded for {seconds} s and watched with --json"));
+    let step = Step::start(format_args!(
+        "real servers, each loaded for {seconds} s and watched with --json"
+    ));
     let mut load = Command::new(&bench.load_servers);
     step::run(load.arg(seconds.to_string()).env("BACKSCOPE_BIN", &bench.backscope))?;
     step.done("measured");
@@ -176,10 +189,12 @@ struct Bench {
 impl Bench {
     fn new(programs: &Path, dir: &Path, extent: Extent) -> Result<Self> {
         step::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-        // Tens of thousands of closed connections would hold every local port, and the search for a free one would be
-        // what is measured.
-        fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0").context("cannot switch TIME_WAIT off")?;
-        fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65000").context("cannot widen the port range")?;
+        // Tens of thousands of closed connections would hold every local port, and the search for a
+        // free one would be what is measured.
+        fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0")
+            .context("cannot switch TIME_WAIT off")?;
+        fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65000")
+            .context("cannot widen the port range")?;
         let [backscope, demo, load_servers] =
             ["backscope", "demo-servers", "load-servers"].map(|program| programs.join(program));
         Ok(Self { backscope, demo, load_servers, dir: dir.to_owned(), extent })
@@ -188,11 +203,17 @@ impl Bench {
     /// Starts a demo server on a free port of loopback, and returns it with the port.
     fn server(&self, words: &[&str]) -> Result<(Background, u16)> {
         let mut command = Command::new(&self.demo);
-        command.args(words).args(["--listen", "127.0.0.1:0", "--backlog", "1024"]).stdout(Stdio::piped());
+        command
+            .args(words)
+            .args(["--listen", "127.0.0.1:0", "--backlog", "1024"])
+            .stdout(Stdio::piped());
         let mut server = Background::start(&mut command)?;
-        let mut lines = BufReader::new(server.0.stdout.take().context("the server has no output")?).lines();
+        let mut lines =
+            BufReader::new(server.0.stdout.take().context("the server has no output")?).lines();
         let line = lines.next().context("the server ended before it listened")??;
-        let address = line.strip_prefix("listening on ").context("the server does not say where it listens")?;
+        let address = line
+            .strip_prefix("listening on ")
+            .context("the server does not say where it listens")?;
         let address = address.split_whitespace().next().unwrap_or_default();
         let (_, port) = address.rsplit_once(':').context("the server names no port")?;
         Ok((server, port.parse().context("the server names no port")?))
@@ -203,7 +224,9 @@ impl Bench {
 fn row(what: &str, values: &[f64], scale: f64, unit: &str) {
     use crate::stats::Spread;
     match Spread::of(values.iter().map(|value| value / scale)) {
-        Some(Spread { low, median, high }) => println!("{what:<48} {median:>11.2} {unit} ({low:.2} to {high:.2})"),
+        Some(Spread { low, median, high }) => {
+            println!("{what:<48} {median:>11.2} {unit} ({low:.2} to {high:.2})")
+        }
         None => println!("{what:<48} {:>11}", "unknown"),
     }
 }

@@ -55,7 +55,8 @@ impl Answered {
     fn read(said: &str) -> Option<Self> {
         let lines = || said.lines().map(str::trim);
         let requests = lines().find_map(|line| line.split_once(" requests in ")?.0.parse().ok())?;
-        let rate = lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())?;
+        let rate =
+            lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())?;
         Some(Self { requests, rate })
     }
 }
@@ -70,7 +71,9 @@ impl Nginx {
     /// Starts it on processor 0; `None` if it or wrk is not installed, which is said.
     pub(super) fn start(bench: &Bench) -> Result<Option<Self>> {
         let (Some(nginx), Some(wrk)) = (step::which("nginx"), step::which("wrk")) else {
-            eprintln!("    nginx or wrk is not installed (`cargo xtask setup`): no requests to nginx measured");
+            eprintln!(
+                "    nginx or wrk is not installed (`cargo xtask setup`): no requests to nginx measured"
+            );
             return Ok(None);
         };
         let process = Self::serve(&nginx, &bench.dir)?;
@@ -81,7 +84,13 @@ impl Nginx {
         let config = dir.join("nginx.conf");
         fs::write(&config, CONFIG)?;
         let mut command = Command::new(nginx);
-        command.arg("-p").arg(dir).arg("-c").arg(&config).args(["-e", "stderr"]).stderr(Stdio::null());
+        command
+            .arg("-p")
+            .arg(dir)
+            .arg("-c")
+            .arg(&config)
+            .args(["-e", "stderr"])
+            .stderr(Stdio::null());
         let process = Background::start(pin(&mut command, 0))?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(ADDRESS).is_err() {
@@ -149,7 +158,8 @@ impl Loaded {
 
     /// Ends the load.
     pub(super) fn end(mut self) -> Result<()> {
-        // SAFETY: a plain system call; the process has not been waited for, so the id is still its own.
+        // SAFETY: a plain system call; the process has not been waited for, so the id is still its
+        // own.
         unsafe { libc::kill(self.wrk.0.id() as libc::pid_t, libc::SIGINT) };
         let mut said = String::new();
         self.wrk.0.stdout.take().context("wrk has no output")?.read_to_string(&mut said)?;
@@ -177,7 +187,8 @@ mod tests {
 
     #[test]
     fn what_wrk_says() {
-        let said = "Running 2s test\n  213843 requests in 2.10s, 30.39MB read\nRequests/sec: 101777.56\n";
+        let said =
+            "Running 2s test\n  213843 requests in 2.10s, 30.39MB read\nRequests/sec: 101777.56\n";
         assert_eq!(Answered::read(said), Some(Answered { requests: 213_843.0, rate: 101_777.56 }));
         assert_eq!(Answered::read("unable to connect"), None);
     }

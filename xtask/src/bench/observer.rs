@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::Bench;
 use crate::background::Background;
 
-/// A program that runs until it is told to end. It writes into a file, as a reader at a pipe would take time from what
-/// is measured.
+/// A program that runs until it is told to end. It writes into a file, as a reader at a pipe would
+/// take time from what is measured.
 pub(super) struct Observer {
     process: Background,
     output: PathBuf,
@@ -35,7 +35,10 @@ impl Observer {
     pub(super) fn tcpdump(bench: &Bench, tcpdump: &Path) -> Result<Self> {
         let output = bench.dir.join("tcpdump.err");
         let mut command = Command::new(tcpdump);
-        command.args(["-i", "lo", "-w", "/dev/null"]).stdout(Stdio::null()).stderr(File::create(&output)?);
+        command
+            .args(["-i", "lo", "-w", "/dev/null"])
+            .stdout(Stdio::null())
+            .stderr(File::create(&output)?);
         Self::start(&mut command, output, "listening on")
     }
 
@@ -72,7 +75,8 @@ impl Observer {
 
     /// Ends it, and returns all that it has written.
     pub(super) fn finish(mut self) -> Result<String> {
-        // SAFETY: a plain system call; the process has not been waited for, so the id is still its own.
+        // SAFETY: a plain system call; the process has not been waited for, so the id is still its
+        // own.
         unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGINT) };
         let status = self.process.0.wait()?;
         let text = self.text()?;
@@ -86,22 +90,24 @@ impl Observer {
 /// How long attaching took, from what `watch --json` says first, µs.
 pub(super) fn attach_us(text: &str) -> Result<f64> {
     let first = text.lines().next().unwrap_or_default();
-    let attached: Value = serde_json::from_str(first).context("the watch did not begin with an object")?;
+    let attached: Value =
+        serde_json::from_str(first).context("the watch did not begin with an object")?;
     attached["attach_us"].as_f64().context("the watch does not say how long attaching took")
 }
 
 /// The summary of `watch --json`.
 pub(super) fn summary(text: &str) -> Result<Value> {
     let last = text.lines().last().unwrap_or_default();
-    let summary: Value = serde_json::from_str(last).context("the watch did not end with an object")?;
+    let summary: Value =
+        serde_json::from_str(last).context("the watch did not end with an object")?;
     if summary["type"] != "summary" {
         bail!("the watch ended without a summary, with {last}");
     }
     Ok(summary)
 }
 
-/// Records lost, from the summary of `watch --plain`. JSON has a line for each exchange, which would cost more than what
-/// is to be measured.
+/// Records lost, from the summary of `watch --plain`. JSON has a line for each exchange, which
+/// would cost more than what is to be measured.
 pub(super) fn records_lost(text: &str) -> Result<u64> {
     let records = text.lines().rev().find_map(|line| line.trim_start().strip_prefix("records "));
     let lost = records.and_then(|line| line.rsplit(", ").next()?.strip_suffix(" lost"));
@@ -112,7 +118,9 @@ pub(super) fn records_lost(text: &str) -> Result<u64> {
 /// Packets lost, from what tcpdump says at its end.
 pub(super) fn packets_lost(text: &str) -> Result<u64> {
     let lost = text.lines().find_map(|line| line.strip_suffix(" dropped by kernel"));
-    let lost = lost.and_then(|line| line.split(' ').next()).context("tcpdump does not say what the kernel dropped")?;
+    let lost = lost
+        .and_then(|line| line.split(' ').next())
+        .context("tcpdump does not say what the kernel dropped")?;
     lost.parse().with_context(|| format!("packets dropped: {lost}"))
 }
 
@@ -122,11 +130,11 @@ mod tests {
 
     #[test]
     fn losses_are_read_from_the_last_words() {
-        let plain =
-            "Summary after 3 s\n  records      1,234,567 seen, 1,233,333 delivered, 1,234 lost\n  cost         x\n";
+        let plain = "Summary after 3 s\n  records      1,234,567 seen, 1,233,333 delivered, 1,234 lost\n  cost         x\n";
         assert_eq!(records_lost(plain).expect("a summary"), 1_234);
         assert!(records_lost("Watching nginx\n").is_err());
-        let tcpdump = "90 packets captured\n180 packets received by filter\n7 packets dropped by kernel\n";
+        let tcpdump =
+            "90 packets captured\n180 packets received by filter\n7 packets dropped by kernel\n";
         assert_eq!(packets_lost(tcpdump).expect("its last words"), 7);
     }
 }

@@ -1,4 +1,5 @@
-//! What one connection or one request takes, in pairs without and with a watch; and what the agent says of itself.
+//! What one connection or one request takes, in pairs without and with a watch; and what the agent
+//! says of itself.
 
 use std::fs;
 use std::process::Command;
@@ -33,10 +34,16 @@ struct Line {
 
 impl Line {
     fn print(&self, quantity: &str, of: fn(&Taken) -> f64) {
-        let pairs: Vec<Pair> = self.pairs.iter().map(|(without, with)| (of(without), of(with))).collect();
-        let (without, with) =
-            (Spread::of(pairs.iter().map(|pair| pair.0)), Spread::of(pairs.iter().map(|pair| pair.1)));
-        let (Some(without), Some(with), Some(ratio)) = (without, with, Spread::of_ratios(&pairs)) else { return };
+        let pairs: Vec<Pair> =
+            self.pairs.iter().map(|(without, with)| (of(without), of(with))).collect();
+        let (without, with) = (
+            Spread::of(pairs.iter().map(|pair| pair.0)),
+            Spread::of(pairs.iter().map(|pair| pair.1)),
+        );
+        let (Some(without), Some(with), Some(ratio)) = (without, with, Spread::of_ratios(&pairs))
+        else {
+            return;
+        };
         println!(
             "{:<42} {quantity:<8} {:>9.2} {:>9.2}  {:.3} ({:.3} to {:.3})",
             self.what, without.median, with.median, ratio.median, ratio.low, ratio.high
@@ -67,7 +74,8 @@ impl Pairs<'_> {
     fn control(&mut self) -> Result<Line> {
         let (server, port) = self.bench.server(&["slow-acceptor", "--accept-delay", "0s"])?;
         let pid = server.0.id();
-        let pairs = self.alternate("connections without any watch", None, |bench| connect(bench, pid, port))?;
+        let pairs = self
+            .alternate("connections without any watch", None, |bench| connect(bench, pid, port))?;
         Ok(Line { what: "control: no watch on either side", pairs })
     }
 
@@ -77,34 +85,42 @@ impl Pairs<'_> {
         let (idle, _) = self.bench.server(&["never-accept"])?;
         let pid = server.0.id();
         let pairs =
-            self.alternate("connections to an unwatched server", Some(idle.0.id()), |bench| connect(bench, pid, port))?;
+            self.alternate("connections to an unwatched server", Some(idle.0.id()), |bench| {
+                connect(bench, pid, port)
+            })?;
         Ok(Line { what: "connection, unwatched", pairs })
     }
 
     /// A connection with one request and one response, to a server that is watched.
     fn watched(&mut self) -> Result<Line> {
-        let (server, port) = self.bench.server(&["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
+        let (server, port) =
+            self.bench.server(&["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
         let pid = server.0.id();
-        let pairs = self.alternate("connections to a watched server", Some(pid), |bench| connect(bench, pid, port))?;
+        let pairs = self.alternate("connections to a watched server", Some(pid), |bench| {
+            connect(bench, pid, port)
+        })?;
         Ok(Line { what: "connection with a request, watched", pairs })
     }
 
     /// A request on a connection that stays open, to an nginx that is watched.
     fn keep_alive(&mut self) -> Result<Option<Line>> {
         let Some(nginx) = Nginx::start(self.bench)? else { return Ok(None) };
-        let pairs = self.alternate("requests to a watched nginx under wrk", Some(nginx.pid()), |bench| {
-            let before = spent_us(nginx.pid())?;
-            let answered = nginx.load(Load::KeepAlive, bench.extent.seconds)?;
-            let cpu = spent_us(nginx.pid())? - before;
-            Ok(Taken { elapsed: 1e6 / answered.rate, cpu: cpu / answered.requests })
-        })?;
+        let pairs =
+            self.alternate("requests to a watched nginx under wrk", Some(nginx.pid()), |bench| {
+                let before = spent_us(nginx.pid())?;
+                let answered = nginx.load(Load::KeepAlive, bench.extent.seconds)?;
+                let cpu = spent_us(nginx.pid())? - before;
+                Ok(Taken { elapsed: 1e6 / answered.rate, cpu: cpu / answered.requests })
+            })?;
         Ok(Some(Line { what: "keep-alive request, nginx watched", pairs }))
     }
 
-    /// Time a run inside the probes: a watch long enough for the kernel's statistics, which are on one refresh in eight.
+    /// Time a run inside the probes: a watch long enough for the kernel's statistics, which are on
+    /// one refresh in eight.
     fn own_cost(&mut self) -> Result<()> {
         let step = Step::start("the probes themselves");
-        let (server, port) = self.bench.server(&["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
+        let (server, port) =
+            self.bench.server(&["slow-acceptor", "--accept-delay", "0s", "--reply"])?;
         for _ in 0..self.bench.extent.pairs.div_ceil(3) {
             let options = [&JSON[..], &["--interval", "100ms"]].concat();
             let watch = Observer::watch(self.bench, &[server.0.id()], &options)?;
@@ -117,13 +133,16 @@ impl Pairs<'_> {
             self.own.probe_ns.extend(number("/overhead/probe_ns_avg"));
             let accepted = number("/accepted").context("the summary names no accepts")?.max(1.0);
             self.own.runs_each.extend(number("/overhead/probe_runs").map(|runs| runs / accepted));
-            self.own.agent_us_each.extend(number("/overhead/agent_cpu_us").map(|spent| spent / accepted));
+            self.own
+                .agent_us_each
+                .extend(number("/overhead/agent_cpu_us").map(|spent| spent / accepted));
         }
         step.done("measured");
         Ok(())
     }
 
-    /// Measures without and with `watch --pid`, by turns, and swaps the turns so that no drift favours either.
+    /// Measures without and with `watch --pid`, by turns, and swaps the turns so that no drift
+    /// favours either.
     fn alternate(
         &mut self,
         what: &str,
@@ -150,13 +169,18 @@ impl Pairs<'_> {
         let text = watch.finish()?;
         let summary = observer::summary(&text)?;
         self.own.attach_us.push(observer::attach_us(&text)?);
-        self.own.rss_bytes.extend(summary.pointer("/overhead/agent_rss_bytes").and_then(Value::as_f64));
+        self.own
+            .rss_bytes
+            .extend(summary.pointer("/overhead/agent_rss_bytes").and_then(Value::as_f64));
         self.own.lost += summary.pointer("/events/lost").and_then(Value::as_u64).unwrap_or(0);
         Ok(summary)
     }
 
     fn print(&self, lines: &[Line]) -> Result<()> {
-        println!("{:<42} {:<8} {:>9} {:>9}  RATIO (QUARTILES)", "µs FOR EACH", "", "WITHOUT", "WITH");
+        println!(
+            "{:<42} {:<8} {:>9} {:>9}  RATIO (QUARTILES)",
+            "µs FOR EACH", "", "WITHOUT", "WITH"
+        );
         for line in lines {
             line.print("elapsed", |taken| taken.elapsed);
             line.print("CPU", |taken| taken.cpu);
@@ -167,7 +191,11 @@ impl Pairs<'_> {
         row("run of a probe", &self.own.probe_ns, 1.0, "ns");
         row("runs of probes for each watched connection", &self.own.runs_each, 1.0, "");
         row("CPU of the agent for each watched connection", &self.own.agent_us_each, 1.0, "µs");
-        println!("{:<48} {:>11.2} MiB", "binary", fs::metadata(&self.bench.backscope)?.len() as f64 / MIB);
+        println!(
+            "{:<48} {:>11.2} MiB",
+            "binary",
+            fs::metadata(&self.bench.backscope)?.len() as f64 / MIB
+        );
         println!("{:<48} {:>11}", "records lost", self.own.lost);
         println!();
         Ok(())

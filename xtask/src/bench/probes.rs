@@ -47,18 +47,24 @@ fn since(before: &Programs, mut after: Programs) -> Programs {
 
 fn print(title: &str, programs: &Programs, requests: f64) {
     let line = |name: &str, runs: u64, ns: u64| {
-        let (each, a_run, a_request) = (runs as f64 / requests, ns as f64 / runs.max(1) as f64, ns as f64 / requests);
+        let (each, a_run, a_request) =
+            (runs as f64 / requests, ns as f64 / runs.max(1) as f64, ns as f64 / requests);
         println!("{name:<48} {each:>14.2} {a_run:>9.0} {a_request:>13.0}");
     };
-    let total = programs.values().fold((0, 0), |(runs, ns), program| (runs + program.runs, ns + program.ns));
+    let total = programs
+        .values()
+        .fold((0, 0), |(runs, ns), program| (runs + program.runs, ns + program.ns));
     line(title, total.0, total.1);
     let mut sorted: Vec<_> = programs.iter().collect();
     sorted.sort_by_key(|(_, program)| std::cmp::Reverse(program.ns));
-    let large = sorted.iter().take_while(|(_, program)| program.ns as f64 / requests >= SMALL_NS).count();
+    let large =
+        sorted.iter().take_while(|(_, program)| program.ns as f64 / requests >= SMALL_NS).count();
     for (name, program) in &sorted[..large] {
         line(&format!("  {name}"), program.runs, program.ns);
     }
-    let rest = sorted[large..].iter().fold((0, 0), |(runs, ns), (_, program)| (runs + program.runs, ns + program.ns));
+    let rest = sorted[large..]
+        .iter()
+        .fold((0, 0), |(runs, ns), (_, program)| (runs + program.runs, ns + program.ns));
     if rest.0 > 0 {
         line("  the others", rest.0, rest.1);
     }

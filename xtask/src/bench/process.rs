@@ -27,7 +27,8 @@ pub(super) fn cpu_us(pid: u32) -> Result<f64> {
 
 /// Processor time of every process that was started by this one and has ended, µs.
 pub(super) fn children_cpu_us() -> f64 {
-    // SAFETY: rusage is plain data for which all zeroes is valid, and the pointer is to one of ours.
+    // SAFETY: rusage is plain data for which all zeroes is valid, and the pointer is to one of
+    // ours.
     let children = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
@@ -41,11 +42,14 @@ pub(super) fn children_cpu_us() -> f64 {
 pub(super) fn memory(pid: u32, name: &str) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).context("a process has ended")?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let kb = line.and_then(|line| line.trim().strip_suffix(" kB")).with_context(|| format!("status has no {name}"))?;
+    let kb = line
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .with_context(|| format!("status has no {name}"))?;
     Ok(kb.parse::<f64>()? * 1024.0)
 }
 
-/// Resident memory of a process that is the memory of BPF maps, bytes: the ring buffer, each page of it mapped twice.
+/// Resident memory of a process that is the memory of BPF maps, bytes: the ring buffer, each page
+/// of it mapped twice.
 pub(super) fn mapped_maps(pid: u32) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps")).context("a process has ended")?;
     let (mut bytes, mut is_map) = (0.0, false);
@@ -69,5 +73,9 @@ pub(super) fn allow_open_files() -> Result<()> {
         limit.rlim_cur = limit.rlim_max;
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
     };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()).context("cannot lift the limit of open files") }
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error()).context("cannot lift the limit of open files")
+    }
 }

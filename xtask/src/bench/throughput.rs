@@ -37,7 +37,9 @@ impl Beside {
     fn start(&self, bench: &Bench, pid: u32) -> Result<Option<Observer>> {
         match self {
             Self::Nothing | Self::Control => Ok(None),
-            Self::Watch(detail) => Observer::watch(bench, &[pid], &["--plain", "--detail", detail]).map(Some),
+            Self::Watch(detail) => {
+                Observer::watch(bench, &[pid], &["--plain", "--detail", detail]).map(Some)
+            }
             Self::Tcpdump(tcpdump) => Observer::tcpdump(bench, tcpdump).map(Some),
         }
     }
@@ -78,10 +80,13 @@ struct Own {
 
 pub(super) fn run(bench: &Bench) -> Result<()> {
     let Some(nginx) = Nginx::start(bench)? else { return Ok(()) };
-    let mut besides = vec![Beside::Nothing, Beside::Control, Beside::Watch("queues"), Beside::Watch("exchanges")];
+    let mut besides =
+        vec![Beside::Nothing, Beside::Control, Beside::Watch("queues"), Beside::Watch("exchanges")];
     match step::which("tcpdump") {
         Some(tcpdump) => besides.push(Beside::Tcpdump(tcpdump)),
-        None => eprintln!("    tcpdump is not installed (`apt-get install tcpdump`): nothing to compare watch with"),
+        None => eprintln!(
+            "    tcpdump is not installed (`apt-get install tcpdump`): nothing to compare watch with"
+        ),
     }
     for load in Load::ALL {
         let rounds = rounds(bench, &nginx, load, &besides)?;
@@ -90,9 +95,19 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
     probes::run(bench, &nginx)
 }
 
-/// A measurement with each, in an order that changes from round to round: each comes at each place, and after others.
-fn rounds(bench: &Bench, nginx: &Nginx, load: Load, besides: &[Beside]) -> Result<Vec<Vec<Sample>>> {
-    let step = Step::start(format_args!("nginx under wrk, {}, {} rounds", load.name(), bench.extent.rounds));
+/// A measurement with each, in an order that changes from round to round: each comes at each place,
+/// and after others.
+fn rounds(
+    bench: &Bench,
+    nginx: &Nginx,
+    load: Load,
+    besides: &[Beside],
+) -> Result<Vec<Vec<Sample>>> {
+    let step = Step::start(format_args!(
+        "nginx under wrk, {}, {} rounds",
+        load.name(),
+        bench.extent.rounds
+    ));
     nginx.load(load, bench.extent.seconds)?;
     let mut rounds = Vec::new();
     for round in 0..bench.extent.rounds {
@@ -158,7 +173,9 @@ fn print(load: Load, besides: &[Beside], rounds: &[Vec<Sample>]) {
         let ratio = Spread::wide(pairs().map(|(without, with)| with / without));
         let more = Spread::wide(pairs().map(|(without, with)| 1e9 / with - 1e9 / without));
         let own = Spread::wide(rounds.iter().map(|round| round[at].server_ns - round[0].server_ns));
-        let (Some(rate), Some(ratio), Some(more), Some(own)) = (rate, ratio, more, own) else { continue };
+        let (Some(rate), Some(ratio), Some(more), Some(own)) = (rate, ratio, more, own) else {
+            continue;
+        };
         let rate = format!("{:.0} ({:.0} to {:.0})", rate.median, rate.low, rate.high);
         print!("  {:<40} {rate:<24}", beside.name());
         if *beside != Beside::Nothing {

@@ -15,7 +15,10 @@ pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Re
     let mut broken = 0;
     for entry in entries {
         if let (Some(feature), None, false) = (entry.missing, named, args.recorded) {
-            println!("{}: left out, this program was built without the feature `{feature}`", entry.slug);
+            println!(
+                "{}: left out, this program was built without the feature `{feature}`",
+                entry.slug
+            );
             continue;
         }
         let study = Study::of(entry, args)?;
@@ -33,11 +36,18 @@ pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Re
 /// Runs a round, and says how many of its claims do not hold.
 fn check(study: &Study, round: usize, args: &LearnArgs) -> anyhow::Result<usize> {
     let Study { entry, lesson, .. } = study;
-    let recording = args.record.as_ref().map(|folder| folder.join(format!("{}-{}.bsrec", entry.slug, round + 1)));
+    let recording = args
+        .record
+        .as_ref()
+        .map(|folder| folder.join(format!("{}-{}.bsrec", entry.slug, round + 1)));
     let begun = Instant::now();
     let outcome = study.outcome(round, recording.as_deref(), &mut |_| {})?;
     let plan = &lesson.rounds[round].plan;
-    let took = if study.recorded { String::new() } else { format!(", took {:.1} s", begun.elapsed().as_secs_f64()) };
+    let took = if study.recorded {
+        String::new()
+    } else {
+        format!(", took {:.1} s", begun.elapsed().as_secs_f64())
+    };
     println!(
         "{} {}, {} of {}: {} {} = {}; {} of {} claims hold (kernel {}, {} tier{took})",
         lesson.lecture(),

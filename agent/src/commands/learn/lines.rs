@@ -18,12 +18,18 @@ pub(super) fn run(study: &Study, mut progress: Progress) -> anyhow::Result<ExitC
     for round in 0..study.lesson.rounds.len() {
         let text = LessonText { lesson: &study.lesson, round, recorded: study.recorded };
         out.write_all(text.question().as_bytes())?;
-        let Some(guess) = ask(&mut input, &mut out, &study.lesson, round)? else { return Ok(ExitCode::SUCCESS) };
+        let Some(guess) = ask(&mut input, &mut out, &study.lesson, round)? else {
+            return Ok(ExitCode::SUCCESS);
+        };
         let outcome = study.outcome(round, None, &mut |told| println(&mut out, told))?;
         writeln!(out)?;
         out.write_all(text.reveal(&outcome, Some(guess)).as_bytes())?;
         writeln!(out)?;
-        progress.note(study.entry.slug, round, study.lesson.rounds[round].right(&outcome.facts) == Some(guess));
+        progress.note(
+            study.entry.slug,
+            round,
+            study.lesson.rounds[round].right(&outcome.facts) == Some(guess),
+        );
         if let Err(error) = progress.save() {
             eprintln!("backscope: the progress could not be saved: {error}");
         }
@@ -37,8 +43,14 @@ fn println(out: &mut impl Write, text: &str) {
     let _ = writeln!(out, " … {text}").and_then(|()| out.flush());
 }
 
-/// The place of the answer that a line names, by its letter or as it stands; `None` at the end of the input.
-fn ask(input: &mut impl BufRead, out: &mut impl Write, lesson: &Lesson, round: usize) -> anyhow::Result<Option<usize>> {
+/// The place of the answer that a line names, by its letter or as it stands; `None` at the end of
+/// the input.
+fn ask(
+    input: &mut impl BufRead,
+    out: &mut impl Write,
+    lesson: &Lesson,
+    round: usize,
+) -> anyhow::Result<Option<usize>> {
     let offered = &lesson.rounds[round].plan.offered;
     loop {
         let last = char::from(b"abcd"[offered.len().clamp(1, 4) - 1]);
@@ -50,7 +62,8 @@ fn ask(input: &mut impl BufRead, out: &mut impl Write, lesson: &Lesson, round: u
             return Ok(None);
         }
         let line = line.trim();
-        let lettered = "abcd".chars().take(offered.len()).position(|letter| line == letter.to_string());
+        let lettered =
+            "abcd".chars().take(offered.len()).position(|letter| line == letter.to_string());
         if let Some(at) = lettered.or_else(|| offered.iter().position(|offered| offered == line)) {
             return Ok(Some(at));
         }

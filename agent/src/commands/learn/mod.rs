@@ -35,9 +35,13 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     if args.auto {
         return auto::run(args, named);
     }
-    let studies = learn::all().iter().map(|entry| Study::of(entry, args)).collect::<anyhow::Result<Vec<_>>>()?;
+    let studies = learn::all()
+        .iter()
+        .map(|entry| Study::of(entry, args))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let progress = Progress::load();
-    let at = named.and_then(|named| studies.iter().position(|study| study.entry.slug == named.slug));
+    let at =
+        named.and_then(|named| studies.iter().position(|study| study.entry.slug == named.slug));
     let next = || studies.iter().position(|study| !progress.is_done(&study.lesson));
     let at = at.or_else(next);
     if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
@@ -49,7 +53,8 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
 fn find(name: &str) -> anyhow::Result<&'static Entry> {
     learn::find(name).ok_or_else(|| {
         let names: Vec<_> = learn::all().iter().map(|entry| entry.slug).collect();
-        Usage(format!("there is no lesson {}; there are: {}", escape(name), names.join(", "))).into()
+        Usage(format!("there is no lesson {}; there are: {}", escape(name), names.join(", ")))
+            .into()
     })
 }
 
@@ -58,7 +63,8 @@ fn check_privileges(named: Option<&Entry>) -> anyhow::Result<()> {
     let Some(blocker) = Preflight::of_this_machine().blocker() else { return Ok(()) };
     let lesson = named.map_or(String::new(), |entry| format!(" {}", entry.slug));
     let why = "a lesson runs a real server and watches what the kernel does with it, and this cannot be watched here";
-    let way = format!("To see the lesson without, from a recording: backscope learn{lesson} --recorded");
+    let way =
+        format!("To see the lesson without, from a recording: backscope learn{lesson} --recorded");
     Err(SensorError::Blocked(format!("{why}: {blocker}.\n{way}")).into())
 }
 
@@ -74,24 +80,37 @@ struct Study {
 
 impl Study {
     fn of(entry: &'static Entry, args: &LearnArgs) -> anyhow::Result<Self> {
-        let named = args.lesson.as_deref().is_some_and(|name| find(name).is_ok_and(|named| named.slug == entry.slug));
+        let named = args
+            .lesson
+            .as_deref()
+            .is_some_and(|name| find(name).is_ok_and(|named| named.slug == entry.slug));
         let lesson = match &args.text {
             Some(path) if named => {
                 let shown = escape(&path.to_string_lossy()).into_owned();
-                let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-                Lesson::parse(entry.slug, &text, entry.check).map_err(|error: LessonError| Usage(error.to_string()))?
+                let text =
+                    fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+                Lesson::parse(entry.slug, &text, entry.check)
+                    .map_err(|error: LessonError| Usage(error.to_string()))?
             }
             _ => entry.lesson()?,
         };
         Ok(Self { entry, lesson, recorded: args.recorded })
     }
 
-    /// Runs a round, or plays its recording. A run that is not as the text says is run again if part of it went unseen:
-    /// a kernel that preempts a task within a probe skips that probe for others.
-    fn outcome(&self, round: usize, recording: Option<&Path>, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Outcome> {
+    /// Runs a round, or plays its recording. A run that is not as the text says is run again if
+    /// part of it went unseen: a kernel that preempts a task within a probe skips that probe for
+    /// others.
+    fn outcome(
+        &self,
+        round: usize,
+        recording: Option<&Path>,
+        tell: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Outcome> {
         let plan = &self.lesson.rounds[round].plan;
         if self.recorded {
-            let Some(recording) = self.entry.recordings.get(round) else { bail!("there is no recording of it") };
+            let Some(recording) = self.entry.recordings.get(round) else {
+                bail!("there is no recording of it")
+            };
             let evidence = learn::recorded(recording).context("cannot play the recording")?;
             return Ok(learn::judge(&self.lesson, round, evidence, true));
         }
@@ -105,7 +124,8 @@ impl Study {
         let cast = (self.lesson.check.cast)(&plan.knobs);
         let mut again = RUNS;
         loop {
-            let outcome = learn::judge(&self.lesson, round, live::run(&cast, recording, tell)?, false);
+            let outcome =
+                learn::judge(&self.lesson, round, live::run(&cast, recording, tell)?, false);
             again -= 1;
             let unseen = outcome.evidence.snapshot.lost;
             if outcome.broken.is_empty() || unseen == 0 || again == 0 {

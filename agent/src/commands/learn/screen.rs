@@ -32,7 +32,8 @@ pub(super) fn run(
     let mut guard = Guard::enter()?;
     let (sender, mut words) = mpsc::unbounded_channel();
     let studies = Arc::new(studies);
-    // Not waited for: who leaves amid a run leaves at once, and what it started ends with this process.
+    // Not waited for: who leaves amid a run leaves at once, and what it started ends with this
+    // process.
     let mut start = |lesson: usize, round: usize| {
         let (studies, sender) = (studies.clone(), sender.clone());
         thread::spawn(move || work(&studies[lesson], round, &sender));

@@ -28,7 +28,9 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         screen::run(&args.file, args.speed.unwrap_or(1.0)).with_context(context)?
     } else {
         let mut reader = Reader::open(&args.file).with_context(context)?;
-        event_loop()?.block_on(text(&mut reader, args.output.json, args.speed)).with_context(context)?;
+        event_loop()?
+            .block_on(text(&mut reader, args.output.json, args.speed))
+            .with_context(context)?;
         tell(reader.damages(), reader.damage_count())
     };
     Ok(if damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -40,19 +42,24 @@ fn tell(damages: &[Damage], count: u64) -> bool {
         eprintln!("backscope: the recording is damaged: {damage}");
     }
     if count > damages.len() as u64 {
-        eprintln!("backscope: the recording is damaged in {count} places; the first {} are named", damages.len());
+        eprintln!(
+            "backscope: the recording is damaged in {count} places; the first {} are named",
+            damages.len()
+        );
     }
     count > 0
 }
 
-/// Writes all of it, as fast as can be or at this speed. A signal ends it early, with the summary up to there.
+/// Writes all of it, as fast as can be or at this speed. A signal ends it early, with the summary
+/// up to there.
 async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyhow::Result<()> {
     let header = reader.header().clone();
     let attached_ns = header.setup.attached_ns;
     let mut run = Run::new(Model::new(header.setup), Front::text(json, header.clock), None);
     run.front.attached(&header.attached)?;
     // As fast as can be, a signal may end it as any filter.
-    let mut pace = speed.map(|speed| Ok::<_, anyhow::Error>((speed, Signals::catch()?))).transpose()?;
+    let mut pace =
+        speed.map(|speed| Ok::<_, anyhow::Error>((speed, Signals::catch()?))).transpose()?;
     let begin = Instant::now();
     let mut now_ns = attached_ns;
     while let Some(entry) = reader.next_entry()? {
@@ -62,7 +69,8 @@ async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyh
                 now_ns = batch_ns;
                 run.take(entry)?;
                 let Some((speed, signals)) = &mut pace else { continue };
-                let since = Duration::from_nanos(batch_ns.saturating_sub(attached_ns)).div_f64(*speed);
+                let since =
+                    Duration::from_nanos(batch_ns.saturating_sub(attached_ns)).div_f64(*speed);
                 tokio::select! {
                     () = sleep_until(begin + since) => {}
                     () = signals.any() => return run.take(Entry::Finish(now_ns)),

@@ -29,7 +29,8 @@ pub(super) struct Timeline {
 impl Timeline {
     fn of(reader: &mut Reader<File>) -> Result<Self, ReadError> {
         let setup = reader.header().setup.clone();
-        let (begin_ns, mut end_ns, mut findings) = (setup.attached_ns, setup.attached_ns, Vec::new());
+        let (begin_ns, mut end_ns, mut findings) =
+            (setup.attached_ns, setup.attached_ns, Vec::new());
         let (mut model, mut out) = (Model::new(setup), Vec::new());
         while let Some(entry) = reader.next_entry()? {
             match entry {
@@ -72,8 +73,17 @@ impl Player {
         let reader = Reader::open(&path)?;
         let model = Model::new(reader.header().setup.clone());
         let (position_ns, out) = (timeline.begin_ns, Vec::new());
-        let mut player =
-            Self { path, timeline, reader, model, out, next_ns: None, ended: false, position_ns, refreshed: false };
+        let mut player = Self {
+            path,
+            timeline,
+            reader,
+            model,
+            out,
+            next_ns: None,
+            ended: false,
+            position_ns,
+            refreshed: false,
+        };
         player.advance(position_ns)?;
         Ok(player)
     }
@@ -214,7 +224,10 @@ mod tests {
         })
         .collect();
         seen.reverse();
-        assert_eq!(back, seen.iter().copied().filter(|at| *at < player.timeline.end_ns).collect::<Vec<_>>());
+        assert_eq!(
+            back,
+            seen.iter().copied().filter(|at| *at < player.timeline.end_ns).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -38,7 +38,9 @@ enum Control {
 
 impl Control {
     fn of(key: KeyEvent) -> Option<Self> {
-        if key.kind == KeyEventKind::Release || key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
+        if key.kind == KeyEventKind::Release
+            || key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
+        {
             return None;
         }
         Some(match key.code {
@@ -75,16 +77,25 @@ impl Deck {
                 (self.playing && self.player.at_end()).then_some(self.player.timeline.begin_ns)
             }
             Control::Faster => {
-                self.speed = SPEEDS.into_iter().find(|speed| *speed > self.speed).unwrap_or(self.speed);
+                self.speed =
+                    SPEEDS.into_iter().find(|speed| *speed > self.speed).unwrap_or(self.speed);
                 None
             }
             Control::Slower => {
-                self.speed = SPEEDS.into_iter().rev().find(|speed| *speed < self.speed).unwrap_or(self.speed);
+                self.speed = SPEEDS
+                    .into_iter()
+                    .rev()
+                    .find(|speed| *speed < self.speed)
+                    .unwrap_or(self.speed);
                 None
             }
             Control::By(seconds) => {
                 let distance = seconds.unsigned_abs() * SECOND_NS;
-                Some(if seconds < 0 { now_ns.saturating_sub(distance) } else { now_ns.saturating_add(distance) })
+                Some(if seconds < 0 {
+                    now_ns.saturating_sub(distance)
+                } else {
+                    now_ns.saturating_add(distance)
+                })
             }
             Control::Begin => Some(self.player.timeline.begin_ns),
             Control::End => Some(self.player.timeline.end_ns),
@@ -215,7 +226,14 @@ mod tests {
         for key in "q?/sgGS1234jk".chars().map(KeyCode::Char) {
             assert_eq!(of(key, KeyModifiers::NONE), None, "{key}");
         }
-        for key in [KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::Up, KeyCode::Down, KeyCode::PageUp] {
+        for key in [
+            KeyCode::Enter,
+            KeyCode::Esc,
+            KeyCode::Tab,
+            KeyCode::Up,
+            KeyCode::Down,
+            KeyCode::PageUp,
+        ] {
             assert_eq!(of(key, KeyModifiers::NONE), None, "{key}");
         }
         assert_eq!(of(KeyCode::Char('p'), KeyModifiers::CONTROL), None);

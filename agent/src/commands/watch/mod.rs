@@ -72,9 +72,14 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
-    if !is_empty(&args.target) && resolved.targets.every_process().next().is_none() && args.target.comm.is_some() {
+    if !is_empty(&args.target)
+        && resolved.targets.every_process().next().is_none()
+        && args.target.comm.is_some()
+    {
         let name = args.target.comm.as_deref().unwrap_or_default();
-        resolved.notices.push(format!("no process is called {} yet; waiting for one", escape(name)));
+        resolved
+            .notices
+            .push(format!("no process is called {} yet; waiting for one", escape(name)));
     }
     let log = (screen && !args.command.is_empty()).then(output_file).transpose()?;
     let command = start(&args.command, log.as_ref().map(|(_, file)| file))?;
@@ -82,12 +87,15 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         resolved.targets.pids.push(command.pid());
     }
     if let Some((path, _)) = &log {
-        resolved.notices.push(format!("the command's output goes to {}", escape(&path.display().to_string())));
+        resolved
+            .notices
+            .push(format!("the command's output goes to {}", escape(&path.display().to_string())));
     }
     let words = target_words(&resolved.targets, &args);
     let sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let recording = args.recording.as_ref().map(|path| record::create(path, args.force)).transpose()?;
+    let recording =
+        args.recording.as_ref().map(|path| record::create(path, args.force)).transpose()?;
     if let Some(command) = &command {
         command.go().context("the command ended before it began")?;
     }
@@ -98,10 +106,15 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         Shown::Nowhere => Front::silent(),
     };
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
-        eprintln!("backscope: recording {} into {}; Ctrl-C ends it", words.join(", "), escape(&path.to_string_lossy()));
+        eprintln!(
+            "backscope: recording {} into {}; Ctrl-C ends it",
+            words.join(", "),
+            escape(&path.to_string_lossy())
+        );
     }
     let recording = recording.map(|file| (file, clock));
-    let session = Session::new(sensor, front, command, words, resolved.notices, &args.run, recording)?;
+    let session =
+        Session::new(sensor, front, command, words, resolved.notices, &args.run, recording)?;
     let status = event_loop()?.block_on(session.run())?;
     if let Some((path, _)) = &log {
         eprintln!("The command's output is in {}", path.display());
@@ -128,7 +141,8 @@ fn is_empty(target: &TargetArgs) -> bool {
 /// Lets the user pick a process; false if they would rather not.
 fn choose(target: &mut TargetArgs) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        let message = "watch whom? Name a target: --pid PID, --port PORT, --comm NAME, --all, or -- CMD";
+        let message =
+            "watch whom? Name a target: --pid PID, --port PORT, --comm NAME, --all, or -- CMD";
         return Err(Usage(message.to_owned()).into());
     }
     let picked = picker::pick()?;
@@ -138,7 +152,10 @@ fn choose(target: &mut TargetArgs) -> anyhow::Result<bool> {
 
 fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     let ring_bytes = match std::env::var(RING_BYTES) {
-        Ok(text) => Some(text.parse().map_err(|_| Usage(format!("{RING_BYTES}={text} is no number of bytes")))?),
+        Ok(text) => Some(
+            text.parse()
+                .map_err(|_| Usage(format!("{RING_BYTES}={text} is no number of bytes")))?,
+        ),
         Err(_) => None,
     };
     let tier = args.tier.map(Into::into);
@@ -149,7 +166,8 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     Ok(Sensor::attach(&Options { targets, tier, events, exchanges, protocols, paths, ring_bytes })?)
 }
 
-/// What is watched, one entry a target; a command is called by its own name, which its process has not taken yet.
+/// What is watched, one entry a target; a command is called by its own name, which its process has
+/// not taken yet.
 fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<String> {
     let mut words = describe(targets);
     if let (Some(name), Some(pid)) = (args.command.first(), targets.pids.last()) {
@@ -161,9 +179,12 @@ fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<String> {
     words
 }
 
-/// Starts the command, stopped. Its output must not mix with ours: with the screen it goes to a file, else to standard
-/// error.
-fn start(command: &[std::ffi::OsString], log: Option<&File>) -> anyhow::Result<Option<StoppedCommand>> {
+/// Starts the command, stopped. Its output must not mix with ours: with the screen it goes to a
+/// file, else to standard error.
+fn start(
+    command: &[std::ffi::OsString],
+    log: Option<&File>,
+) -> anyhow::Result<Option<StoppedCommand>> {
     if command.is_empty() {
         return Ok(None);
     }
@@ -174,7 +195,9 @@ fn start(command: &[std::ffi::OsString], log: Option<&File>) -> anyhow::Result<O
         })
     };
     let started = StoppedCommand::start(command, output()?, output()?);
-    started.map(Some).with_context(|| format!("cannot start {}", escape(&command[0].to_string_lossy())))
+    started
+        .map(Some)
+        .with_context(|| format!("cannot start {}", escape(&command[0].to_string_lossy())))
 }
 
 fn output_file() -> anyhow::Result<(PathBuf, File)> {
@@ -193,14 +216,17 @@ fn without_listener(sensor: &Sensor) -> Vec<String> {
         .without_listener()
         .into_iter()
         .filter(|(pid, _)| targets::exists(*pid))
-        .map(|(pid, comm)| format!("{} {pid} has no listening TCP socket; still watching for one", escape(&comm)))
+        .map(|(pid, comm)| {
+            format!("{} {pid} has no listening TCP socket; still watching for one", escape(&comm))
+        })
         .collect()
 }
 
-/// Sentences on sockets that listen where watched ones do. They tell no figures that change, or they would be told again
-/// and again.
+/// Sentences on sockets that listen where watched ones do. They tell no figures that change, or
+/// they would be told again and again.
 fn beside(sensor: &Sensor) -> Vec<String> {
-    let mut told: Vec<String> = sensor.others().iter().map(|(local, other)| beside_one(*local, other)).collect();
+    let mut told: Vec<String> =
+        sensor.others().iter().map(|(local, other)| beside_one(*local, other)).collect();
     told.sort();
     told.dedup();
     told
@@ -212,7 +238,8 @@ fn beside_one(local: SocketAddr, other: &OtherListener) -> String {
         depth if depth > other.limit => "its queue is full",
         _ => "connections wait in its queue",
     };
-    let place = if other.local == local { "here".to_owned() } else { format!("at {}", other.local) };
+    let place =
+        if other.local == local { "here".to_owned() } else { format!("at {}", other.local) };
     format!(
         "{local}: {} {} listens {place} on a socket of its own, which is not watched ({queue}, its limit {}); \
          --pid {} or --port {} watches it, too",
@@ -243,9 +270,15 @@ mod tests {
             beside_one(watched, &other("0.0.0.0:80", 4)),
             beside_one(watched, &other("127.0.0.1:80", 5)),
         ];
-        assert!(told[0].contains("77 listens here") && told[0].contains("its queue is empty, its limit 4"), "{told:?}");
+        assert!(
+            told[0].contains("77 listens here")
+                && told[0].contains("its queue is empty, its limit 4"),
+            "{told:?}"
+        );
         assert!(told[1].contains("connections wait in its queue") && told[1].contains("--port 80"));
-        assert!(told[2].contains("listens at 127.0.0.1:80") && told[2].contains("its queue is full"));
+        assert!(
+            told[2].contains("listens at 127.0.0.1:80") && told[2].contains("its queue is full")
+        );
         assert!(!told[0].contains('\u{1b}'), "a name comes from outside");
     }
 }

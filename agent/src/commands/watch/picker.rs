@@ -17,7 +17,8 @@ pub(super) fn pick() -> anyhow::Result<Option<u32>> {
         return Ok(None);
     }
     let pids = by_process(&listeners);
-    let rows: Vec<Vec<String>> = pids.iter().enumerate().map(|(i, pid)| row(i + 1, *pid, &listeners)).collect();
+    let rows: Vec<Vec<String>> =
+        pids.iter().enumerate().map(|(i, pid)| row(i + 1, *pid, &listeners)).collect();
     let mut out = io::stdout().lock();
     table::write(&mut out, &[">#", "PROCESS", "LISTENS ON", ">WAITING"], &rows)?;
     loop {
@@ -29,10 +30,13 @@ pub(super) fn pick() -> anyhow::Result<Option<u32>> {
         }
         match answer.trim() {
             "" | "q" => return Ok(None),
-            text => match text.parse::<usize>().ok().and_then(|number| pids.get(number.checked_sub(1)?)) {
-                Some(pid) => return Ok(Some(*pid)),
-                None => writeln!(out, "{} is none of them.", escape(text))?,
-            },
+            text => {
+                match text.parse::<usize>().ok().and_then(|number| pids.get(number.checked_sub(1)?))
+                {
+                    Some(pid) => return Ok(Some(*pid)),
+                    None => writeln!(out, "{} is none of them.", escape(text))?,
+                }
+            }
         }
     }
 }
@@ -49,8 +53,11 @@ fn by_process(listeners: &[ListenerSample]) -> Vec<u32> {
 }
 
 fn row(number: usize, pid: u32, listeners: &[ListenerSample]) -> Vec<String> {
-    let own: Vec<&ListenerSample> = listeners.iter().filter(|listener| listener.pid == pid).collect();
-    let name = own.first().map_or_else(String::new, |listener| format!("{} {pid}", escape(&listener.comm)));
+    let own: Vec<&ListenerSample> =
+        listeners.iter().filter(|listener| listener.pid == pid).collect();
+    let name = own
+        .first()
+        .map_or_else(String::new, |listener| format!("{} {pid}", escape(&listener.comm)));
     let places: Vec<String> = own.iter().map(|listener| listener.local.to_string()).collect();
     let waiting: u64 = own.iter().map(|listener| u64::from(listener.depth)).sum();
     vec![number.to_string(), name, places.join(" "), count(waiting)]

@@ -1,4 +1,5 @@
-//! The loop: drain the ring by timer, sample at each refresh, end on time, on a signal, or with the target.
+//! The loop: drain the ring by timer, sample at each refresh, end on time, on a signal, or with the
+//! target.
 
 use std::{
     fs::File,
@@ -80,7 +81,8 @@ impl Session {
             attach_us: sensor.attach_us,
             gaps: sensor.chosen().gaps(),
         };
-        let refresh = args.interval.unwrap_or(if front.is_screen() { SCREEN_REFRESH } else { TEXT_REFRESH });
+        let refresh =
+            args.interval.unwrap_or(if front.is_screen() { SCREEN_REFRESH } else { TEXT_REFRESH });
         let recorder = match recording {
             Some((file, clock)) => {
                 let written_by = concat!("backscope ", env!("CARGO_PKG_VERSION")).to_owned();
@@ -113,7 +115,8 @@ impl Session {
     }
 
     async fn begin_to_end(&mut self) -> anyhow::Result<()> {
-        // Caught before anybody can know that we run: a signal that comes right after `attached` ends us cleanly.
+        // Caught before anybody can know that we run: a signal that comes right after `attached`
+        // ends us cleanly.
         let signals = Signals::catch()?;
         self.begin_batch()?;
         self.tell()?;
@@ -182,14 +185,18 @@ impl Session {
         Ok(self.run.front.refresh(&self.run.model)?)
     }
 
-    /// Completes a sample. The ring is emptied behind the totals' reading, so that they never tell more than the records;
-    /// and behind each look at connections, so that these are known. Many connections come in batches of their own.
+    /// Completes a sample. The ring is emptied behind the totals' reading, so that they never tell
+    /// more than the records; and behind each look at connections, so that these are known. Many
+    /// connections come in batches of their own.
     fn take_connections(&mut self, sample: &mut Sample) -> anyhow::Result<()> {
         while self.sensor.scan_on(sample) {
             if sample.connections.len() >= MANY {
                 let connections = mem::take(&mut sample.connections);
                 self.begin_batch()?;
-                self.end_batch(Event::Connections(ConnectionPart { ts_ns: sample.ts_ns, connections }))?;
+                self.end_batch(Event::Connections(ConnectionPart {
+                    ts_ns: sample.ts_ns,
+                    connections,
+                }))?;
             } else {
                 // It may have found many exchanges that are over.
                 self.drain()?;

@@ -44,13 +44,20 @@ fn cast(knobs: &Knobs) -> Cast {
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     // Every connection leaves a trace with its port; the sum comes last.
     let sum = evidence.lines(Who::Client, "connected").find(|line| line.contains("failed"));
-    let mut numbers = sum.into_iter().flat_map(str::split_whitespace).filter_map(|word| word.parse::<u64>().ok());
+    let mut numbers =
+        sum.into_iter().flat_map(str::split_whitespace).filter_map(|word| word.parse::<u64>().ok());
     let (believing, refused) = (numbers.next(), numbers.next());
     facts.whole("believing", believing);
     facts.whole("refused", refused);
     facts.whole("clients", believing.zip(refused).map(|(believing, refused)| believing + refused));
     facts.whole("patience", TIMEOUT_MS * 1_000);
-    facts.whole("reads", evidence.exchanges(Role::Server).map(|(_, exchange)| u64::from(exchange.reads)).sum::<u64>());
+    facts.whole(
+        "reads",
+        evidence
+            .exchanges(Role::Server)
+            .map(|(_, exchange)| u64::from(exchange.reads))
+            .sum::<u64>(),
+    );
     if let Some(listener) = evidence.listeners().first() {
         facts.whole("limit", u64::from(listener.limit));
         facts.whole("room", u64::from(listener.limit) + 1);

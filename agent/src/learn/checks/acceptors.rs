@@ -40,9 +40,11 @@ fn cast(knobs: &Knobs) -> Cast {
         "none" => String::new(),
         option => format!(" --{option}"),
     };
-    Cast::server(&format!("acceptors --mode {mode} --workers {workers} --processes --backlog 1024{option}"))
-        .workers(workers)
-        .client(&format!("load --connections {connections} --rate {rate}/s --concurrency 2 --silent"))
+    Cast::server(&format!(
+        "acceptors --mode {mode} --workers {workers} --processes --backlog 1024{option}"
+    ))
+    .workers(workers)
+    .client(&format!("load --connections {connections} --rate {rate}/s --concurrency 2 --silent"))
 }
 
 fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
@@ -58,10 +60,19 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     let wakeups = evidence.named(Who::Server, "switches", "voluntary").sum::<u64>();
     facts.whole("wakeups", wakeups);
     let per_connection = connections.filter(|connections| *connections > 0);
-    facts.number("per_connection", per_connection.map(|connections| wakeups as f64 / connections as f64));
+    facts.number(
+        "per_connection",
+        per_connection.map(|connections| wakeups as f64 / connections as f64),
+    );
     facts.whole("listeners", evidence.listeners().len() as u64);
-    facts.whole("empty", evidence.listeners().iter().map(|listener| listener.totals.eagain).sum::<u64>());
-    facts.whole("waiting", evidence.listeners().iter().map(|listener| u64::from(listener.depth)).sum::<u64>());
+    facts.whole(
+        "empty",
+        evidence.listeners().iter().map(|listener| listener.totals.eagain).sum::<u64>(),
+    );
+    facts.whole(
+        "waiting",
+        evidence.listeners().iter().map(|listener| u64::from(listener.depth)).sum::<u64>(),
+    );
 }
 
 /// Connections by the thread that accepted them, with its name.
@@ -80,7 +91,8 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     let mut bars: Vec<_> = tids
         .zip(wakeups)
         .map(|(tid, woken)| {
-            let (name, count) = accepts.get(&tid).cloned().unwrap_or_else(|| (evidence.thread_name(tid), 0));
+            let (name, count) =
+                accepts.get(&tid).cloned().unwrap_or_else(|| (evidence.thread_name(tid), 0));
             (name, count, woken)
         })
         .filter(|(name, ..)| name.starts_with("worker"))
@@ -92,7 +104,9 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
         })
         .collect();
     bars.sort_by(|a, b| a.label.cmp(&b.label));
-    if let Some(Value::Number(waiting)) = facts.get("waiting").filter(|waiting| **waiting != Value::Number(0.0)) {
+    if let Some(Value::Number(waiting)) =
+        facts.get("waiting").filter(|waiting| **waiting != Value::Number(0.0))
+    {
         let figure = format!("still in a queue {waiting:3}");
         bars.push(Bar { label: "nobody".to_owned(), length: *waiting, figure, owner: Owner::App });
     }

@@ -33,10 +33,12 @@ pub(in crate::learn) static CHECK: Check = Check {
     picture,
 };
 
-/// The publisher's connection, and those of the subscribers. Who publishes writes more than who subscribes.
+/// The publisher's connection, and those of the subscribers. Who publishes writes more than who
+/// subscribes.
 fn ends(evidence: &Evidence) -> (Option<&ConnectionView>, Vec<&ConnectionView>) {
     let publisher = of_clients(evidence).max_by_key(|end| end.bytes_out);
-    let subscribers = of_clients(evidence).filter(|end| publisher.is_some_and(|publisher| publisher.sock != end.sock));
+    let subscribers = of_clients(evidence)
+        .filter(|end| publisher.is_some_and(|publisher| publisher.sock != end.sock));
     (publisher, subscribers.collect())
 }
 
@@ -66,6 +68,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
         owner: Owner::Peer,
     };
     let published = bar(facts, "in", "the publisher wrote", Owner::Peer);
-    let bars = std::iter::once(published).chain(subscribers.iter().enumerate().map(subscriber)).collect();
+    let bars =
+        std::iter::once(published).chain(subscribers.iter().enumerate().map(subscriber)).collect();
     Picture::Bars { title: "bytes, as the kernel counted them".to_owned(), bars }
 }

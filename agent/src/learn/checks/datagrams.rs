@@ -44,8 +44,10 @@ fn cast(knobs: &Knobs) -> Cast {
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
-    let (asked, answers) =
-        (evidence.number_before(Who::Client, "asked"), evidence.number_before(Who::Client, "answered"));
+    let (asked, answers) = (
+        evidence.number_before(Who::Client, "asked"),
+        evidence.number_before(Who::Client, "answered"),
+    );
     facts.whole("asked", asked);
     facts.whole("answers", answers);
     facts.whole("lost", asked.zip(answers).map(|(asked, answers)| asked.saturating_sub(answers)));
@@ -65,7 +67,12 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("written", sum(&server, |socket| Some(socket.written?.datagrams)));
     facts.whole("dropped", sum(&server, |socket| Some(socket.drops)));
     let failures = evidence.lines(Who::Client, "  errors").map(str::trim);
-    facts.whole("failed", failures.last().map(|said| if said == "none" { 0 } else { said.split(", ").count() as u64 }));
+    facts.whole(
+        "failed",
+        failures
+            .last()
+            .map(|said| if said == "none" { 0 } else { said.split(", ").count() as u64 }),
+    );
 }
 
 fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {

@@ -1,4 +1,5 @@
-//! The ways to HTTPS: a demo of one of them, with its server a link away, and the round trips of its last connection.
+//! The ways to HTTPS: a demo of one of them, with its server a link away, and the round trips of
+//! its last connection.
 
 use crate::{
     learn::{
@@ -20,13 +21,19 @@ const LINK_MS: u64 = 40;
 pub(in crate::learn) static CHECK: Check = Check {
     knobs: &["demo"],
     facts: &[
-        Spec::count("round_trips", "round trips until the first byte of an answer, as the kernel saw them"),
+        Spec::count(
+            "round_trips",
+            "round trips until the first byte of an answer, as the kernel saw them",
+        ),
         Spec::count("tcp", "of them for TCP's handshake"),
         Spec::count("tls", "of them for the handshake of TLS"),
         Spec::count("request", "of them for the request"),
         Spec::count("before", "of them before the one with the request's answer"),
         Spec::count("first_visit", "round trips of the very first connection"),
-        Spec::time("first_byte", "from connect to the answer's first byte, by the client's own clock"),
+        Spec::time(
+            "first_byte",
+            "from connect to the answer's first byte, by the client's own clock",
+        ),
         Spec::time("least", "what the round trips alone take on this link"),
         Spec::time("link", "a round trip on the link; 0 if there is none"),
         Spec::count("counted", "round trips as the client counted them"),
@@ -63,9 +70,17 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("quic", quic.len() as u64);
     let steps = if let Some(last) = tcp.last() {
         over_tcp(evidence, last, facts);
-        facts.whole("first_visit", tcp.first().and_then(|first| round_trips(first)).map(|steps| steps.iter().sum()));
-        let turns = |one: &ConnectionView| exchanges(evidence, one).iter().filter(|turn| asks(turn)).count() as u64;
-        facts.whole("in_all", tcp.iter().map(|one| u64::from(!one.fast_open) + turns(one)).sum::<u64>());
+        facts.whole(
+            "first_visit",
+            tcp.first().and_then(|first| round_trips(first)).map(|steps| steps.iter().sum()),
+        );
+        let turns = |one: &ConnectionView| {
+            exchanges(evidence, one).iter().filter(|turn| asks(turn)).count() as u64
+        };
+        facts.whole(
+            "in_all",
+            tcp.iter().map(|one| u64::from(!one.fast_open) + turns(one)).sum::<u64>(),
+        );
         round_trips(last)
     } else if let Some(last) = quic.last() {
         facts.whole("early", u64::from(last.early_data));
@@ -100,7 +115,8 @@ fn over_tcp(evidence: &Evidence, connection: &ConnectionView, facts: &mut Facts)
     }
 }
 
-/// Of TCP's handshake, of that of TLS, and of the request. A request in the clear follows upon TCP's.
+/// Of TCP's handshake, of that of TLS, and of the request. A request in the clear follows upon
+/// TCP's.
 fn round_trips(connection: &ConnectionView) -> Option<[u64; 3]> {
     if connection.protocol != Some(Protocol::Tls) {
         return Some([u64::from(!connection.fast_open), 0, 1]);
@@ -111,8 +127,11 @@ fn round_trips(connection: &ConnectionView) -> Option<[u64; 3]> {
 
 fn exchanges<'a>(evidence: &'a Evidence, connection: &ConnectionView) -> Vec<&'a ExchangeView> {
     let of = connection.sock;
-    let mut found: Vec<_> =
-        evidence.exchanges(Role::Client).filter(|(sock, _)| *sock == of).map(|(_, exchange)| exchange).collect();
+    let mut found: Vec<_> = evidence
+        .exchanges(Role::Client)
+        .filter(|(sock, _)| *sock == of)
+        .map(|(_, exchange)| exchange)
+        .collect();
     found.sort_by_key(|exchange| exchange.seq);
     found
 }
@@ -123,8 +142,8 @@ fn asks(turn: &ExchangeView) -> bool {
     turn.request_bytes > LONGEST_ALERT
 }
 
-/// The handshakes and the first request of a TCP connection, one below the other; of QUIC, which the kernel does not see,
-/// the steps as bars.
+/// The handshakes and the first request of a TCP connection, one below the other; of QUIC, which
+/// the kernel does not see, the steps as bars.
 fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     if let Some(connection) = evidence.connections(Role::Client).last() {
         return Picture::Lanes(beginning(evidence, connection));
@@ -138,8 +157,15 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
         figure: facts.shown(name),
         owner: Owner::Peer,
     };
-    let steps = [("tcp", "TCP's handshake"), ("tls", "the handshake within QUIC"), ("request", "the request")];
-    Picture::Bars { title: "round trips until the first answer".to_owned(), bars: steps.map(bar).to_vec() }
+    let steps = [
+        ("tcp", "TCP's handshake"),
+        ("tls", "the handshake within QUIC"),
+        ("request", "the request"),
+    ];
+    Picture::Bars {
+        title: "round trips until the first answer".to_owned(),
+        bars: steps.map(bar).to_vec(),
+    }
 }
 
 fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
@@ -149,7 +175,9 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
     let mut out = vec![gap("seen by the client: peer = server")];
     if let Some(us) = connection.handshake_us {
         let with = exchanges.first().filter(|_| connection.fast_open);
-        let syn = with.map_or("SYN".to_owned(), |first| format!("SYN, and in it {} bytes", first.request_bytes));
+        let syn = with.map_or("SYN".to_owned(), |first| {
+            format!("SYN, and in it {} bytes", first.request_bytes)
+        });
         out.push(arrow(Some(0), Lane::Kernel, Lane::Peer, &syn));
         let (owner, text) = (Owner::Peer, "TCP: until the server's SYN-ACK".to_owned());
         out.push(Step::Held { at: Some(0), us, owner, counts: true, text });
@@ -160,7 +188,8 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
     for (at, exchange) in exchanges.into_iter().take((tls + request) as usize).enumerate() {
         let handshake = (at as u64) < tls;
         out.push(gap(if handshake { "TLS: a turn of its handshake" } else { "the request" }));
-        let later = connection.handshake_us.unwrap_or(0) + exchange.start_ns.saturating_sub(begun) / 1_000;
+        let later =
+            connection.handshake_us.unwrap_or(0) + exchange.start_ns.saturating_sub(begun) / 1_000;
         let steps = evidence.bare_steps(&SMALL, connection.sock, exchange);
         // What went in the SYN is there already.
         let shown = steps.into_iter().skip(if connection.fast_open && at == 0 { 2 } else { 0 });

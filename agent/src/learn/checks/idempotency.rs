@@ -28,8 +28,10 @@ pub(in crate::learn) static CHECK: Check = Check {
 
 fn cast(knobs: &Knobs) -> Cast {
     let no_key = if knobs.text("key", "none") == "none" { " --no-key" } else { "" };
-    Cast::server("payments --late-every 5 --late 600ms")
-        .demo_client(&format!("idempotency --timeout 200ms --orders {}{no_key}", knobs.number("orders", 20)))
+    Cast::server("payments --late-every 5 --late 600ms").demo_client(&format!(
+        "idempotency --timeout 200ms --orders {}{no_key}",
+        knobs.number("orders", 20)
+    ))
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
@@ -40,7 +42,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("delivered", said("delivered"));
     facts.whole("done", said("done"));
     facts.whole("answered", evidence.exchanges(Role::Server).count() as u64);
-    let retransmits = evidence.snapshot.connections.iter().map(|connection| connection.retransmits).sum::<u64>();
+    let retransmits =
+        evidence.snapshot.connections.iter().map(|connection| connection.retransmits).sum::<u64>();
     facts.whole("retransmits", retransmits);
 }
 

@@ -45,12 +45,18 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("exchanges", took().count() as u64);
     facts.whole("took", median(took()));
     facts.whole("quickest", took().min());
-    facts.whole("server", median(evidence.exchanges(Role::Server).map(|(_, exchange)| time(exchange, SliceKind::App))));
+    facts.whole(
+        "server",
+        median(
+            evidence.exchanges(Role::Server).map(|(_, exchange)| time(exchange, SliceKind::App)),
+        ),
+    );
     if let Some((_, exchange)) = typical(evidence) {
         let held = time(exchange, SliceKind::Nagle);
         facts.whole("held", held);
         facts.whole("rest", exchange.total_us.saturating_sub(held));
-        let sizes = if exchange.held_sizes[1] > 0 { exchange.held_sizes } else { exchange.last_sizes };
+        let sizes =
+            if exchange.held_sizes[1] > 0 { exchange.held_sizes } else { exchange.last_sizes };
         facts.whole("first", u64::from(sizes[0]));
         facts.whole("second", u64::from(sizes[1]));
         if let Some(verdict) = exchange.verdict {
@@ -67,5 +73,9 @@ fn typical(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    Picture::Lanes(typical(evidence).map(|(sock, exchange)| evidence.request_steps(sock, exchange)).unwrap_or_default())
+    Picture::Lanes(
+        typical(evidence)
+            .map(|(sock, exchange)| evidence.request_steps(sock, exchange))
+            .unwrap_or_default(),
+    )
 }

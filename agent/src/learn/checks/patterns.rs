@@ -1,4 +1,5 @@
-//! Servers of any pattern, and clients that ask all at once: who accepts, who reads, who answers, and who waits.
+//! Servers of any pattern, and clients that ask all at once: who accepts, who reads, who answers,
+//! and who waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +39,10 @@ const CHECK: Check = Check {
         Spec::count("accepting", "threads that accepted"),
         Spec::count("reading", "threads that read from connections"),
         Spec::count("writing", "threads that wrote to connections"),
-        Spec::count("hands", "threads in whose hands one connection was: listen, accept, read, write"),
+        Spec::count(
+            "hands",
+            "threads in whose hands one connection was: listen, accept, read, write",
+        ),
         Spec::count("busiest", "requests that the busiest thread answered"),
     ],
     cast,
@@ -65,7 +69,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
         facts.word("holder", held_most(slowest).owner().name());
     }
     let distinct = |tids: &mut dyn Iterator<Item = u32>| tids.collect::<BTreeSet<_>>().len() as u64;
-    facts.whole("listening", distinct(&mut evidence.listeners().iter().map(|listener| listener.pid)));
+    facts.whole(
+        "listening",
+        distinct(&mut evidence.listeners().iter().map(|listener| listener.pid)),
+    );
     facts.whole("accepting", distinct(&mut evidence.accepts().map(|accept| accept.tid)));
     facts.whole("reading", distinct(&mut exchanges().filter_map(|exchange| exchange.read_tid)));
     facts.whole("writing", distinct(&mut exchanges().filter_map(|exchange| exchange.write_tid)));
@@ -77,7 +84,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("busiest", answered.into_values().max());
 }
 
-/// What of an exchange is the server's to answer for: not how the connection came about, nor how the answer arrived.
+/// What of an exchange is the server's to answer for: not how the connection came about, nor how
+/// the answer arrived.
 const SERVED: [SliceKind; 3] = [SliceKind::ReceiveQueue, SliceKind::RunQueue, SliceKind::App];
 
 fn served_us(exchange: &ExchangeView) -> u64 {
@@ -88,22 +96,30 @@ fn held_most(exchange: &ExchangeView) -> SliceKind {
     SERVED.into_iter().max_by_key(|kind| time(exchange, *kind)).unwrap_or(SliceKind::Unknown)
 }
 
-/// Threads that had to do with the first connection that was seen whole. A process listens by its first thread.
+/// Threads that had to do with the first connection that was seen whole. A process listens by its
+/// first thread.
 fn hands(evidence: &Evidence) -> Option<u64> {
     let listener = evidence.listeners().first()?;
     evidence.accepts().find_map(|accept| {
-        let (_, exchange) = evidence.exchanges(Role::Server).find(|(sock, _)| *sock == accept.sock)?;
-        let hands = BTreeSet::from([listener.pid, accept.tid, exchange.read_tid?, exchange.write_tid?]);
+        let (_, exchange) =
+            evidence.exchanges(Role::Server).find(|(sock, _)| *sock == accept.sock)?;
+        let hands =
+            BTreeSet::from([listener.pid, accept.tid, exchange.read_tid?, exchange.write_tid?]);
         Some(hands.len() as u64)
     })
 }
 
 /// The slowest request, once it is there.
 fn request(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    Picture::Lanes(slowest(evidence).map(|(sock, exchange)| evidence.request_steps(sock, exchange)).unwrap_or_default())
+    Picture::Lanes(
+        slowest(evidence)
+            .map(|(sock, exchange)| evidence.request_steps(sock, exchange))
+            .unwrap_or_default(),
+    )
 }
 
-/// The same from the handshake on. How long the client was told to wait before it asks is nobody's doing.
+/// The same from the handshake on. How long the client was told to wait before it asks is nobody's
+/// doing.
 fn connection(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
     let steps = |(sock, exchange)| evidence.steps_but(&[SliceKind::Request], sock, exchange);
     Picture::Lanes(slowest(evidence).map(steps).unwrap_or_default())
@@ -115,7 +131,8 @@ fn slowest(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
 
 /// Every request by its time, the quickest first: who answered it, and what held it.
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    let mut exchanges: Vec<_> = evidence.exchanges(Role::Server).map(|(_, exchange)| exchange).collect();
+    let mut exchanges: Vec<_> =
+        evidence.exchanges(Role::Server).map(|(_, exchange)| exchange).collect();
     exchanges.sort_by_key(|exchange| served_us(exchange));
     let bar = |exchange: &&ExchangeView| {
         let (us, kind) = (served_us(exchange), held_most(exchange));

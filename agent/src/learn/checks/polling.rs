@@ -42,7 +42,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     let ends = || of_clients(evidence);
     let requests = ends().map(asked_on).sum::<u64>();
     facts.whole("requests", requests);
-    facts.whole("longest", exchanges_on(evidence, ends()).iter().map(|(_, exchange)| exchange.total_us).max());
+    facts.whole(
+        "longest",
+        exchanges_on(evidence, ends()).iter().map(|(_, exchange)| exchange.total_us).max(),
+    );
     let empty = evidence.number_after(Who::Client, "empty");
     facts.whole("useful", empty.map(|empty| requests.saturating_sub(empty)));
     facts.whole("connections", ends().count() as u64);
@@ -50,7 +53,12 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("received", ends().map(|end| end.bytes_in).sum::<u64>());
     facts.whole("age", latency_us(evidence, "p50"));
     facts.whole("oldest", latency_us(evidence, "max"));
-    facts.whole("held", median(evidence.exchanges(Role::Server).map(|(_, exchange)| time(exchange, SliceKind::App))));
+    facts.whole(
+        "held",
+        median(
+            evidence.exchanges(Role::Server).map(|(_, exchange)| time(exchange, SliceKind::App)),
+        ),
+    );
 }
 
 fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {

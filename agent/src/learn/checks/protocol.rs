@@ -1,4 +1,5 @@
-//! Protocols over TCP: what a demo's client asked for, and what of it the kernel saw: connections, turns and bytes.
+//! Protocols over TCP: what a demo's client asked for, and what of it the kernel saw: connections,
+//! turns and bytes.
 
 use crate::{
     learn::{
@@ -67,19 +68,26 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("exchanges", turns.len() as u64);
     let each = asked.filter(|_| !turns.is_empty());
     facts.number("each", each.map(|asked| asked as f64 / turns.len() as f64));
-    let sum = |of: fn(&ConnectionView) -> u64| connections.iter().map(|connection| of(connection)).sum::<u64>();
+    let sum = |of: fn(&ConnectionView) -> u64| {
+        connections.iter().map(|connection| of(connection)).sum::<u64>()
+    };
     facts.whole("out", sum(|connection| connection.bytes_out));
     facts.whole("in", sum(|connection| connection.bytes_in));
     facts.whole("writes", turns.iter().map(|turn| u64::from(turn.writes)).sum::<u64>());
     let reads = evidence.exchanges(Role::Server).map(|(_, exchange)| u64::from(exchange.reads));
     facts.whole("reads", reads.sum::<u64>());
     let ended = |wanted| {
-        let this = |connection: &&&ConnectionView| connection.ended.is_some_and(|(_, ending)| ending == wanted);
+        let this = |connection: &&&ConnectionView| {
+            connection.ended.is_some_and(|(_, ending)| ending == wanted)
+        };
         connections.iter().filter(this).count() as u64
     };
     facts.whole("ended", ended(Ending::Fin));
     facts.whole("broken", ended(Ending::Reset));
-    facts.whole("silent", connections.iter().filter(|connection| connection.bytes_in == 0).count() as u64);
+    facts.whole(
+        "silent",
+        connections.iter().filter(|connection| connection.bytes_in == 0).count() as u64,
+    );
     if let Some(first) = connections.first() {
         if let Some(protocol) = first.protocol {
             facts.word("protocol", protocol.name());
@@ -104,7 +112,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 
 /// The client's turns that asked for something, in the order they began.
 fn turns(evidence: &Evidence) -> Vec<&ExchangeView> {
-    let mut turns: Vec<_> = evidence.exchanges(Role::Client).map(|(_, exchange)| exchange).collect();
+    let mut turns: Vec<_> =
+        evidence.exchanges(Role::Client).map(|(_, exchange)| exchange).collect();
     turns.sort_by_key(|turn| turn.start_ns);
     turns
 }
@@ -114,5 +123,7 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
     let mut turns: Vec<_> = evidence.exchanges(Role::Client).collect();
     turns.sort_by_key(|(_, turn)| turn.start_ns);
     let shown = turns.get(turns.len() / 2);
-    Picture::Lanes(shown.map(|(sock, turn)| evidence.request_steps(*sock, turn)).unwrap_or_default())
+    Picture::Lanes(
+        shown.map(|(sock, turn)| evidence.request_steps(*sock, turn)).unwrap_or_default(),
+    )
 }

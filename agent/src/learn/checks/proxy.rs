@@ -21,7 +21,8 @@ const PROTOCOL: Spec = Spec::word("protocol", "what the proxy speaks with the ne
 const PROXIES: Spec = Spec::count("proxies", "proxies whose mark an answer bears");
 const ASKED: Spec = Spec::bytes("asked", "what the clients wrote");
 const PASSED: Spec = Spec::bytes("passed", "what was written to the servers behind the proxy");
-const MEDIAN: Spec = Spec::time("median", "an answer, by the client's end of the connection, the median");
+const MEDIAN: Spec =
+    Spec::time("median", "an answer, by the client's end of the connection, the median");
 
 /// Many connections onto one, or onto a pool.
 pub(in crate::learn) static POOL: Check =
@@ -81,7 +82,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("accepts", evidence.accepts().count() as u64);
     let programs: BTreeSet<_> = evidence.accepts().map(|accept| accept.pid).collect();
     facts.whole("programs", programs.len() as u64);
-    let slow = |end: &&ConnectionView| end.worst.as_ref().is_some_and(|worst| worst.total_us >= SLOW_US);
+    let slow =
+        |end: &&ConnectionView| end.worst.as_ref().is_some_and(|worst| worst.total_us >= SLOW_US);
     facts.whole("slow", clients().chain(behind(evidence)).filter(slow).count() as u64);
     let servers = servers(evidence);
     let got = || servers.iter().map(|(_, share)| share.exchanges);
@@ -91,11 +93,17 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("asked", clients().map(|end| end.bytes_out).sum::<u64>());
     // How much it is on a connection that stays open is not known until the last exchange is over.
     let all_closed = behind(evidence).all(|end| end.closed_ns.is_some());
-    facts.whole("passed", all_closed.then(|| behind(evidence).map(|end| end.bytes_out).sum::<u64>()));
+    facts.whole(
+        "passed",
+        all_closed.then(|| behind(evidence).map(|end| end.bytes_out).sum::<u64>()),
+    );
     if let Some(protocol) = behind(evidence).find_map(|end| end.protocol) {
         facts.word("protocol", protocol.name());
     }
-    facts.whole("median", median(exchanges_on(evidence, clients()).iter().map(|(_, exchange)| exchange.total_us)));
+    facts.whole(
+        "median",
+        median(exchanges_on(evidence, clients()).iter().map(|(_, exchange)| exchange.total_us)),
+    );
     facts.whole("requests", evidence.number_after(Who::Client, "requests"));
     facts.whole("marked", evidence.number_after(Who::Client, "seen"));
     facts.whole("proxies", evidence.number_after(Who::Client, "proxies"));
@@ -125,7 +133,8 @@ impl Share {
 
 /// The servers behind the proxy by name.
 fn servers(evidence: &Evidence) -> Vec<(&str, Share)> {
-    let listening = evidence.listeners().iter().filter(|listener| listener.local.to_string() != Cast::ADDRESS);
+    let listening =
+        evidence.listeners().iter().filter(|listener| listener.local.to_string() != Cast::ADDRESS);
     let shares = listening.map(|listener| {
         let share = Share::of(behind(evidence).filter(|end| end.peer == listener.local));
         (listener.comm.as_str(), share)
@@ -135,7 +144,12 @@ fn servers(evidence: &Evidence) -> Vec<(&str, Share)> {
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
     let clients = Share::of(of_clients(evidence)).bar("from clients".to_owned(), Owner::Peer);
-    let servers = servers(evidence).into_iter().map(|(name, share)| share.bar(format!("to {name}"), Owner::App));
+    let servers = servers(evidence)
+        .into_iter()
+        .map(|(name, share)| share.bar(format!("to {name}"), Owner::App));
     let bars = std::iter::once(clients).chain(servers).collect();
-    Picture::Bars { title: "connections on both sides, and exchanges as the kernel sees them".to_owned(), bars }
+    Picture::Bars {
+        title: "connections on both sides, and exchanges as the kernel sees them".to_owned(),
+        bars,
+    }
 }

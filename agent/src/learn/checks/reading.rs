@@ -56,5 +56,7 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     let waited = !matches!(facts.get("blocked"), None | Some(Value::Number(0.0)));
     let role = if waited { Role::Client } else { Role::Server };
     let first = evidence.exchanges(role).next();
-    Picture::Lanes(first.map(|(sock, exchange)| evidence.request_steps(sock, exchange)).unwrap_or_default())
+    Picture::Lanes(
+        first.map(|(sock, exchange)| evidence.request_steps(sock, exchange)).unwrap_or_default(),
+    )
 }

@@ -59,5 +59,8 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
         figure: format!("{count} requests"),
         owner: Owner::App,
     };
-    Picture::Bars { title: "requests that each worker read".to_owned(), bars: read.iter().map(bar).collect() }
+    Picture::Bars {
+        title: "requests that each worker read".to_owned(),
+        bars: read.iter().map(bar).collect(),
+    }
 }

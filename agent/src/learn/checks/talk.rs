@@ -1,4 +1,5 @@
-//! Who speaks when: a request for each answer, an answer before the work is done, or words that nobody asked for.
+//! Who speaks when: a request for each answer, an answer before the work is done, or words that
+//! nobody asked for.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,8 @@ use crate::{
 
 const CLIENTS: Spec = Spec::count("clients", "connections that the clients made");
 const REQUESTS_ANSWERED: Spec = Spec::count("requests", "requests that were answered");
-const AT_ONCE: Spec = Spec::count("at_once", "the most requests that were under way at the same time");
+const AT_ONCE: Spec =
+    Spec::count("at_once", "the most requests that were under way at the same time");
 const TOOK: Spec = Spec::time("took", "from the first request to the last answer");
 const QUICKEST: Spec = Spec::time("quickest", "the quickest answer");
 const SLOWEST: Spec = Spec::time("slowest", "the slowest answer");
@@ -34,7 +36,10 @@ pub(in crate::learn) static REQUESTS: Check = Check {
         TOOK,
         QUICKEST,
         SLOWEST,
-        Spec::time("unread", "the longest that a request lay unread in a receive queue of the server"),
+        Spec::time(
+            "unread",
+            "the longest that a request lay unread in a receive queue of the server",
+        ),
         READING,
     ],
     ..CHECK
@@ -87,7 +92,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("slowest", totals().max());
     let served = || evidence.exchanges(Role::Server).map(|(_, exchange)| exchange);
     facts.whole("unread", served().map(|exchange| time(exchange, SliceKind::ReceiveQueue)).max());
-    facts.whole("reading", served().filter_map(|exchange| exchange.read_tid).collect::<BTreeSet<_>>().len() as u64);
+    facts.whole(
+        "reading",
+        served().filter_map(|exchange| exchange.read_tid).collect::<BTreeSet<_>>().len() as u64,
+    );
     facts.whole("heard", evidence.number_after(Who::Client, "news"));
     for name in ["done", "polls"] {
         facts.whole(name, evidence.number_after(Who::Client, name));
@@ -109,7 +117,10 @@ fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
         }
     };
     let bars = exchanges.iter().map(bar).collect();
-    Picture::Bars { title: "each request: when it was asked, and how long until the answer".to_owned(), bars }
+    Picture::Bars {
+        title: "each request: when it was asked, and how long until the answer".to_owned(),
+        bars,
+    }
 }
 
 fn jobs(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {

@@ -1,5 +1,5 @@
-//! Connections and exchanges by their place: between clients and the server, and between a proxy and the servers behind
-//! it. And what the client of a demo reports of both.
+//! Connections and exchanges by their place: between clients and the server, and between a proxy
+//! and the servers behind it. And what the client of a demo reports of both.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,8 @@ pub(super) fn behind(evidence: &Evidence) -> impl Iterator<Item = &ConnectionVie
     ends.filter(|end| end.peer.to_string() != Cast::ADDRESS)
 }
 
-/// Requests that went out on it. The last one of a connection that stays open may not be over: more could come.
+/// Requests that went out on it. The last one of a connection that stays open may not be over: more
+/// could come.
 pub(super) fn asked_on(end: &ConnectionView) -> u64 {
     end.exchanges + u64::from(end.current.is_some())
 }
@@ -61,7 +62,9 @@ pub(super) fn span_us(exchanges: &[(SockId, &ExchangeView)]) -> Option<u64> {
 
 /// The most of them that went on at the same time.
 pub(super) fn most_at_once(exchanges: &[(SockId, &ExchangeView)]) -> u64 {
-    let going_on = |at: u64| exchanges.iter().filter(|(_, other)| other.start_ns <= at && at < end_ns(other)).count();
+    let going_on = |at: u64| {
+        exchanges.iter().filter(|(_, other)| other.start_ns <= at && at < end_ns(other)).count()
+    };
     exchanges.iter().map(|(_, exchange)| going_on(exchange.start_ns) as u64).max().unwrap_or(0)
 }
 
@@ -88,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_goes_on_at_once_is_counted() {
-        let evidence = recorded(find("nagle").expect("it is there").recordings[0]).expect("a recording");
+        let evidence =
+            recorded(find("nagle").expect("it is there").recordings[0]).expect("a recording");
         let exchanges = exchanges_on(&evidence, of_clients(&evidence));
         assert_eq!((exchanges.len(), most_at_once(&exchanges)), (10, 1));
         let twice: Vec<_> = exchanges.iter().chain(&exchanges).copied().collect();

@@ -39,8 +39,8 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn address(self, kept: Option<Ipv6Addr>) -> SocketAddr {
-        let ip = kept.map_or(IpAddr::V4(Ipv4Addr::from(self.ip)), IpAddr::V6);
+    pub(super) fn address(self, stored: Option<Ipv6Addr>) -> SocketAddr {
+        let ip = stored.map_or(IpAddr::V4(Ipv4Addr::from(self.ip)), IpAddr::V6);
         SocketAddr::new(ip, u16::from_le_bytes(self.port))
     }
 }
@@ -69,8 +69,8 @@ mod tests {
     fn an_address_comes_back_as_it_was() {
         for text in ["10.0.0.9:40122", "[2001:db8::1]:8080", "[::1]:0", "0.0.0.0:65535"] {
             let address: SocketAddr = text.parse().unwrap();
-            let (end, kept) = Endpoint::new(address);
-            assert_eq!(end.address(kept), address);
+            let (end, stored) = Endpoint::new(address);
+            assert_eq!(end.address(stored), address);
         }
     }
 

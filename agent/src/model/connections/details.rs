@@ -8,26 +8,26 @@ use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::connection::counted_us;
-use super::kept::Kept;
+use super::stored::Stored;
 use crate::model::event::SockId;
 use crate::model::snapshot::ExchangeView;
 
-/// Connections whose exchanges are kept in full. When there are more, the one whose worst exchange was shortest gives
-/// way.
+/// Connections whose exchanges are kept in full. When there are more, the one whose worst exchange
+/// was shortest gives way.
 pub const MAX_DETAILED: usize = 1_000;
 /// Exchanges kept of each, besides its worst.
 pub const MAX_RECENT: usize = 8;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
-    /// In a ring. Connections that come in floods have one or two; these are no allocations of their own, which would
-    /// be all over the memory that is free behind a flood.
-    recent: SmallVec<[Kept; 2]>,
+    /// In a ring. Connections that come in floods have one or two; these are no allocations of
+    /// their own, which would be all over the memory that is free behind a flood.
+    recent: SmallVec<[Stored; 2]>,
     /// Where in it the oldest is.
     oldest: u8,
     /// Where in it the worst is, unless that is older.
     worst_at: Option<u8>,
-    older_worst: Option<Box<Kept>>,
+    older_worst: Option<Box<Stored>>,
     worst_us: u64,
 }
 
@@ -35,18 +35,18 @@ impl Detail {
     /// Oldest first.
     pub(super) fn recent(&self) -> impl Iterator<Item = ExchangeView> {
         let (newer, older) = self.recent.split_at(self.oldest.into());
-        older.iter().chain(newer).map(Kept::view)
+        older.iter().chain(newer).map(Stored::view)
     }
 
     pub(super) fn worst(&self) -> Option<ExchangeView> {
         let recent = self.worst_at.and_then(|at| self.recent.get(usize::from(at)));
-        recent.or(self.older_worst.as_deref()).map(Kept::view)
+        recent.or(self.older_worst.as_deref()).map(Stored::view)
     }
 
     /// Adds one, in the place of the oldest if there are enough. Gives where it is.
-    fn push(&mut self, kept: Kept) -> u8 {
+    fn push(&mut self, stored: Stored) -> u8 {
         if self.recent.len() < MAX_RECENT {
-            self.recent.push(kept);
+            self.recent.push(stored);
             return self.recent.len() as u8 - 1;
         }
         let at = self.oldest;
@@ -54,24 +54,25 @@ impl Detail {
         let oldest = &mut self.recent[usize::from(at)];
         if self.worst_at == Some(at) {
             self.worst_at = None;
-            self.older_worst = Some(Box::new(mem::replace(oldest, kept)));
+            self.older_worst = Some(Box::new(mem::replace(oldest, stored)));
         } else {
-            *oldest = kept;
+            *oldest = stored;
         }
         at
     }
 
     /// Changes the exchange of this number, wherever it is kept.
     fn change(&mut self, seq: u32, change: impl Fn(&mut ExchangeView)) {
-        let kept = self.recent.iter_mut().chain(self.older_worst.as_deref_mut());
-        kept.filter(|kept| kept.seq() == seq).for_each(|kept| kept.change(&change));
+        let stored = self.recent.iter_mut().chain(self.older_worst.as_deref_mut());
+        stored.filter(|stored| stored.seq() == seq).for_each(|stored| stored.change(&change));
     }
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Details {
     table: FxHashMap<SockId, Detail>,
-    /// By the time of the worst exchange, µs, the shortest first. What has gone, or has a worse one now, is in it still.
+    /// By the time of the worst exchange, µs, the shortest first. What has gone, or has a worse one
+    /// now, is in it still.
     order: BinaryHeap<Reverse<(u64, SockId)>>,
 }
 
@@ -80,8 +81,8 @@ impl Details {
         self.table.get(&sock)
     }
 
-    /// About when the last byte of an exchange that is over was written, if it is the newest one kept of its connection: it was
-    /// acknowledged a round trip later.
+    /// About when the last byte of an exchange that is over was written, if it is the newest one
+    /// kept of its connection: it was acknowledged a round trip later.
     pub(super) fn written_ns(&self, sock: SockId, seq: u32) -> Option<u64> {
         let newest = self.table.get(&sock)?.recent().last().filter(|newest| newest.seq == seq)?;
         Some(newest.start_ns + counted_us(&newest) * 1_000)
@@ -92,14 +93,20 @@ impl Details {
         let us = counted_us(view);
         let Some(detail) = self.table.get_mut(&sock) else {
             if self.make_room(us) {
-                let recent = smallvec![Kept::new(view)];
-                let detail = Detail { recent, oldest: 0, worst_at: Some(0), older_worst: None, worst_us: us };
+                let recent = smallvec![Stored::new(view)];
+                let detail = Detail {
+                    recent,
+                    oldest: 0,
+                    worst_at: Some(0),
+                    older_worst: None,
+                    worst_us: us,
+                };
                 self.table.insert(sock, detail);
                 self.note_worst(us, sock);
             }
             return;
         };
-        let at = detail.push(Kept::new(view));
+        let at = detail.push(Stored::new(view));
         if us > detail.worst_us {
             detail.worst_us = us;
             (detail.worst_at, detail.older_worst) = (Some(at), None);
@@ -109,7 +116,8 @@ impl Details {
 
     fn note_worst(&mut self, us: u64, sock: SockId) {
         if self.order.len() >= 2 * MAX_DETAILED {
-            self.order = self.table.iter().map(|(&sock, detail)| Reverse((detail.worst_us, sock))).collect();
+            self.order =
+                self.table.iter().map(|(&sock, detail)| Reverse((detail.worst_us, sock))).collect();
         } else {
             self.order.push(Reverse((us, sock)));
         }
@@ -128,8 +136,10 @@ impl Details {
     }
 
     /// The delayed ACK at the end of this exchange turned out to be proved.
-    pub(super) fn prove(&mut self, sock: SockId, seq: u32) {
-        self.change(sock, seq, |view| view.slices.last_mut().into_iter().for_each(|last| last.proved = true));
+    pub(super) fn confirm(&mut self, sock: SockId, seq: u32) {
+        self.change(sock, seq, |view| {
+            view.slices.last_mut().into_iter().for_each(|last| last.proved = true)
+        });
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {

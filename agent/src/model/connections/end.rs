@@ -18,15 +18,18 @@ use crate::model::snapshot::{Cause, EndView, Protocol, ResetTotals};
 const AT_ONCE_NS: u64 = 1_000_000_000;
 /// The error number that its process gets.
 const ECONNRESET: u32 = 104;
-/// Connections that this host closed and that data may still come to; the one closed first is forgotten.
+/// Connections that this host closed and that data may still come to; the one closed first is
+/// forgotten.
 pub const MAX_LEFT: usize = 4_096;
 /// Data come no later, ns: a kernel keeps a closed connection for a minute (`TCP_TIMEWAIT_LEN`).
 const LEFT_NS: u64 = 70_000_000_000;
 /// Who closes so long after the last data closes an idle connection, ns.
 const IDLE_NS: u64 = 100_000_000;
-/// The end of an idle connection is told so much later, ns: a request that crosses its FIN belongs to it.
+/// The end of an idle connection is told so much later, ns: a request that crosses its FIN belongs
+/// to it.
 const CROSSING_NS: u64 = 300_000_000;
-/// A RST is the answer to a request if it comes no later than after twice the round trip and this, ns.
+/// A RST is the answer to a request if it comes no later than after twice the round trip and this,
+/// ns.
 const ANSWER_NS: u64 = 20_000_000;
 
 /// What is known of an end by itself.
@@ -45,11 +48,15 @@ fn cause(closed: &Closed, role: Role) -> (Option<Cause>, Option<Side>) {
     let reset = closed.how == Some(Ending::Reset);
     match closed.why {
         // The request was there, and nobody had begun to read it.
-        Some(Why::UnreadData) if closed.unseen && closed.exchanges > 1 => (Some(Cause::LateRequest), Some(Side::Local)),
+        Some(Why::UnreadData) if closed.unseen && closed.exchanges > 1 => {
+            (Some(Cause::LateRequest), Some(Side::Local))
+        }
         Some(Why::UnreadData) => (Some(Cause::UnreadData), Some(Side::Local)),
         Some(Why::Linger) => (Some(Cause::Linger), Some(Side::Local)),
         Some(Why::Aborted) => (Some(Cause::Aborted), Some(Side::Local)),
-        Some(Why::Reset) if role == Role::Client && met_a_close(closed) => (Some(Cause::LateRequest), Some(Side::Peer)),
+        Some(Why::Reset) if role == Role::Client && met_a_close(closed) => {
+            (Some(Cause::LateRequest), Some(Side::Peer))
+        }
         // After this host's FIN it may be its own: then data came, which is told by themselves.
         Some(Why::Reset) => (None, (reset || closed.by == Some(Side::Peer)).then_some(Side::Peer)),
         Some(Why::Unacknowledged) => (Some(Cause::Unacknowledged), None),
@@ -59,8 +66,8 @@ fn cause(closed: &Closed, role: Role) -> (Option<Cause>, Option<Side>) {
     }
 }
 
-/// The peer reset a connection that this host had made before it had answered anything: that is no better than a refusal. A
-/// spare one, on which nothing was asked, may be reset when it is idle.
+/// The peer reset a connection that this host had made before it had answered anything: that is no
+/// better than a refusal. A spare one, on which nothing was asked, may be reset when it is idle.
 pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -> Option<Connect> {
     let reset = closed.by == Some(Side::Peer) && end.reset_by == Some(Side::Peer);
     if !reset || connection.origin.role != Role::Client {
@@ -86,10 +93,14 @@ pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -
     })
 }
 
-/// The request of a connection that was in use before met its end: the peer's FIN or RST came before it could be answered.
+/// The request of a connection that was in use before met its end: the peer's FIN or RST came
+/// before it could be answered.
 fn met_a_close(closed: &Closed) -> bool {
     let least_ns = u64::from(closed.min_rtt_us.unwrap_or(0)) * 2_000 + ANSWER_NS;
-    let soon = closed.since_ns.zip(closed.asked_ns).is_some_and(|(since, asked)| since <= asked + least_ns);
+    let soon = closed
+        .since_ns
+        .zip(closed.asked_ns)
+        .is_some_and(|(since, asked)| since <= asked + least_ns);
     closed.unanswered && closed.exchanges > 1 && soon
 }
 
@@ -131,7 +142,8 @@ pub(in crate::model) struct Arrival {
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct Ended {
     pub(in crate::model) totals: ResetTotals,
-    /// In the order in which they ended. Data seldom come, so that they may be looked for one by one.
+    /// In the order in which they ended. Data seldom come, so that they may be looked for one by
+    /// one.
     left: VecDeque<Left>,
     /// Open still, and read from: a request came after their close. At most [`MAX_LEFT`].
     lingering: FxHashSet<SockId>,
@@ -152,7 +164,10 @@ impl Ended {
         if lingered {
             view.cause = Some(Cause::LateRequest);
         }
-        if connection.origin.role != Role::Server || closed.by != Some(Side::Local) || closed.how != Some(Ending::Fin) {
+        if connection.origin.role != Role::Server
+            || closed.by != Some(Side::Local)
+            || closed.how != Some(Ending::Fin)
+        {
             return;
         }
         if self.left.len() >= MAX_LEFT {
@@ -175,7 +190,9 @@ impl Ended {
     /// Data came to a connection that was closed. `None` if it is not known, or was told already.
     pub(super) fn came(&mut self, late: &Late) -> Option<Arrival> {
         let mut newest_first = self.left.iter_mut().rev();
-        let left = newest_first.find(|left| left.is_between(late.local, late.peer)).filter(|left| !left.told)?;
+        let left = newest_first
+            .find(|left| left.is_between(late.local, late.peer))
+            .filter(|left| !left.told)?;
         if left.sealed && late.bytes < LEAST_SEALED {
             return None;
         }
@@ -191,7 +208,8 @@ impl Ended {
         Some(Arrival { sock, origin, cause, idle_us, lingers: false })
     }
 
-    /// Data came to a connection that was closed, and whose application reads on. A cipher says goodbye, too.
+    /// Data came to a connection that was closed, and whose application reads on. A cipher says
+    /// goodbye, too.
     pub(super) fn lingered(
         &mut self,
         late: &Late,
@@ -211,7 +229,10 @@ impl Ended {
     /// Whether to wait with telling of this end.
     pub(super) fn waits(closed: &Closed, role: Role) -> bool {
         let idle = closed.idle_ns.is_some_and(|ns| ns >= IDLE_NS);
-        role == Role::Server && idle && closed.by == Some(Side::Local) && closed.how == Some(Ending::Fin)
+        role == Role::Server
+            && idle
+            && closed.by == Some(Side::Local)
+            && closed.how == Some(Ending::Fin)
     }
 
     pub(super) fn hold(&mut self, output: Box<ConnectionOutput>) {

@@ -1,4 +1,5 @@
-//! Threads that accept and wait for one client: a server that serves one connection at a time is held by a silent one.
+//! Threads that accept and wait for one client: a server that serves one connection at a time is
+//! held by a silent one.
 
 use std::net::SocketAddr;
 
@@ -27,20 +28,33 @@ pub(in crate::model) struct Held {
 }
 
 impl Connections {
-    /// The newest of a listener's clients that hold a thread, if they hold at least half of those that accept: each sleeps in
-    /// a call on one descriptor, and the newest connection that it took has its client's turn.
-    pub(in crate::model) fn held(&self, listener: &ListenerView, threads: &[ThreadSample]) -> Option<Held> {
-        let asleep =
-            |tid: u32| threads.iter().any(|thread| thread.tid == tid && thread.sleep == Some(Sleep::Descriptor));
-        let acceptors = listener.acceptors.iter().filter(|acceptor| !acceptor.in_accept && asleep(acceptor.tid));
-        let mut newest: FxHashMap<u32, Option<(u64, SockId)>> = acceptors.map(|one| (one.tid, None)).collect();
+    /// The newest of a listener's clients that hold a thread, if they hold at least half of those
+    /// that accept: each sleeps in a call on one descriptor, and the newest connection that it took
+    /// has its client's turn.
+    pub(in crate::model) fn held(
+        &self,
+        listener: &ListenerView,
+        threads: &[ThreadSample],
+    ) -> Option<Held> {
+        let asleep = |tid: u32| {
+            threads
+                .iter()
+                .any(|thread| thread.tid == tid && thread.sleep == Some(Sleep::Descriptor))
+        };
+        let acceptors = listener
+            .acceptors
+            .iter()
+            .filter(|acceptor| !acceptor.in_accept && asleep(acceptor.tid));
+        let mut newest: FxHashMap<u32, Option<(u64, SockId)>> =
+            acceptors.map(|one| (one.tid, None)).collect();
         if newest.is_empty() || newest.len() * 2 < listener.acceptors.len() {
             return None;
         }
         for (sock, connection) in self.table.iter() {
             let origin = &connection.origin;
-            let is_of_it =
-                origin.role == Role::Server && origin.listener == Some(listener.sock) && connection.is_open();
+            let is_of_it = origin.role == Role::Server
+                && origin.listener == Some(listener.sock)
+                && connection.is_open();
             if let Some(newest) = newest.get_mut(&origin.acceptor).filter(|_| is_of_it) {
                 *newest = (*newest).max(Some((connection.since_ns(), sock)));
             }

@@ -4,24 +4,26 @@ mod compact;
 mod connection;
 mod details;
 mod end;
-mod ends;
 mod held;
-mod inside;
-mod kept;
-mod opening;
+mod loopback_pairs;
+mod nested_calls;
 mod origin;
 mod packed;
 mod protocols;
 mod scan;
+mod stored;
 mod sums;
 mod table;
+mod tls_setup;
 mod views;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::connects::Connects;
-use super::event::{Accept, Closed, Exchange, Late, Opened, Progress, Recognised, Role, Sign, SockId};
+use super::event::{
+    Accept, Closed, Exchange, Late, Opened, Progress, Recognised, Role, Sign, SockId,
+};
 use super::exchange::{self, Beginning, Ignoring};
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Interest, Output};
@@ -36,10 +38,10 @@ pub use details::{MAX_DETAILED, MAX_RECENT};
 use end::Ended;
 pub use end::MAX_LEFT;
 pub(super) use end::{Arrival, is_truncated, mark};
-use ends::Ends;
-pub use ends::MAX_ENDS;
 pub(super) use held::{Held, HeldBy};
-use inside::Inside;
+use loopback_pairs::LoopbackPairs;
+pub use loopback_pairs::MAX_LOOPBACK_PAIRS;
+use nested_calls::NestedCalls;
 pub(super) use origin::Origin;
 use origin::Origins;
 pub use protocols::MAX_HELLOS;
@@ -57,8 +59,8 @@ pub const MAX_CURRENT: usize = 4_096;
 /// Connections in a snapshot.
 pub const MAX_CONNECTION_VIEWS: usize = 1_000;
 
-/// Hears of each exchange that is over: its facts, its connection if that is known, and what they come to, to which it may
-/// add.
+/// Hears of each exchange that is over: its facts, its connection if that is known, and what they
+/// come to, to which it may add.
 pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView) {}
 
 impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
@@ -69,12 +71,13 @@ pub(super) struct Connections {
     /// In the order in which they closed.
     closed: VecDeque<SockId>,
     details: Details,
-    inside: Inside,
+    nested_calls: NestedCalls,
     origins: Origins,
-    ends: Ends,
+    loopback_pairs: LoopbackPairs,
     hellos: Hellos,
     requests: Requests,
-    /// Peers of watched listeners that were ignored, who may be ends of connections that watched processes make.
+    /// Peers of watched listeners that were ignored, who may be ends of connections that watched
+    /// processes make.
     pub(super) unheard: Unheard,
     pub(super) spans: Spans,
     pub(super) connects: Connects,
@@ -84,7 +87,8 @@ pub(super) struct Connections {
     /// Time of exchanges, without a trailing delayed ACK, µs.
     pub(super) totals: WaitHistogram,
     current: usize,
-    /// Connections whose present exchange is answered, and not reported yet: no sample need show it again.
+    /// Connections whose present exchange is answered, and not reported yet: no sample need show it
+    /// again.
     answered: Vec<SockId>,
     /// Open connections by the newest sample; those in the table before the first.
     open: Option<u64>,
@@ -92,7 +96,7 @@ pub(super) struct Connections {
     known: u64,
     refused: u64,
     /// The slices of the exchange before: their memory serves the next one.
-    room: Vec<Slice>,
+    buf: Vec<Slice>,
 }
 
 impl Connections {
@@ -101,9 +105,9 @@ impl Connections {
             table: Table::default(),
             closed: VecDeque::new(),
             details: Details::default(),
-            inside: Inside::default(),
+            nested_calls: NestedCalls::default(),
             origins: Origins::default(),
-            ends: Ends::default(),
+            loopback_pairs: LoopbackPairs::default(),
             hellos: Hellos::default(),
             requests: Requests::default(),
             unheard: Unheard::default(),
@@ -118,7 +122,7 @@ impl Connections {
             open: None,
             known: 0,
             refused: 0,
-            room: Vec::new(),
+            buf: Vec::new(),
         }
     }
 
@@ -129,7 +133,8 @@ impl Connections {
     /// A connection was accepted, whose peer may have been ignored before.
     pub(super) fn accepted(&mut self, accept: &Accept, ignored: Option<Ignoring>, deferred: bool) {
         // Found otherwise a moment before and at work already, or over before its accept was told.
-        if self.table.get(accept.sock).is_none_or(|known| known.exchanges() == 0 && known.is_open()) {
+        if self.table.get(accept.sock).is_none_or(|known| known.exchanges() == 0 && known.is_open())
+        {
             let connection = Connection::accepted(accept, ignored, deferred, &mut self.origins);
             self.insert(accept.sock, connection);
         }
@@ -138,13 +143,13 @@ impl Connections {
     pub(super) fn opened(&mut self, opened: &Opened) {
         self.connects.made(opened);
         if opened.role == Role::Client {
-            self.inside.connected();
+            self.nested_calls.connected();
         }
         // An accept says more of the same connection.
         if !self.table.contains(opened.sock) {
             let connection = Connection::opened(opened, &mut self.origins);
             if self.insert(opened.sock, connection) && opened.role == Role::Client {
-                self.ends.opened(opened.sock, opened.local, opened.peer);
+                self.loopback_pairs.opened(opened.sock, opened.local, opened.peer);
             }
         }
     }
@@ -170,7 +175,7 @@ impl Connections {
     fn forget(&mut self, sock: SockId) {
         if let Some(old) = self.table.remove(sock) {
             self.current -= usize::from(old.current().is_some());
-            self.ends.forget(sock, old.local(), old.peer());
+            self.loopback_pairs.forget(sock, old.local(), old.peer());
         }
         self.details.forget(sock);
         self.hellos.forget(sock);
@@ -179,7 +184,9 @@ impl Connections {
 
     /// What is spoken on a connection becomes known, or changes.
     pub(super) fn recognised(&mut self, recognised: &Recognised) {
-        if let Some(connection) = self.table.get_mut(recognised.sock).filter(|connection| connection.is_open()) {
+        if let Some(connection) =
+            self.table.get_mut(recognised.sock).filter(|connection| connection.is_open())
+        {
             let protocol = protocols::spoken(connection.protocol(), &recognised.sign);
             connection.speaks(protocol, recognised.sign == Sign::FastOpen, &mut self.origins);
             self.hellos.add(recognised.sock, &recognised.sign);
@@ -209,7 +216,9 @@ impl Connections {
             self.current -= usize::from(connection.take_current(exchange.seq));
             return;
         }
-        if let Some(connection) = connection.as_mut().filter(|connection| connection.knows(exchange.seq)) {
+        if let Some(connection) =
+            connection.as_mut().filter(|connection| connection.knows(exchange.seq))
+        {
             connection.add_late(exchange);
             self.current -= usize::from(connection.take_current(exchange.seq));
             return;
@@ -217,11 +226,12 @@ impl Connections {
         if let Some(connection) = &mut connection {
             note_ignored(&self.unheard, connection, exchange);
         }
-        let room = std::mem::take(&mut self.room);
-        let before = is_pushed(exchange).then(|| self.details.written_ns(sock, exchange.seq - 1)).flatten();
+        let buf = std::mem::take(&mut self.buf);
+        let before =
+            is_pushed(exchange).then(|| self.details.written_ns(sock, exchange.seq - 1)).flatten();
         let mut view = match &connection {
-            Some(connection) => connection.view_in(exchange, room),
-            None => exchange::view_in(exchange, Beginning::default(), room),
+            Some(connection) => connection.view_in(exchange, buf),
+            None => exchange::view_in(exchange, Beginning::default(), buf),
         };
         view.done = true;
         if let Some(connection) = &connection
@@ -233,7 +243,10 @@ impl Connections {
         let first_ns = exchange.outbound.as_ref().map_or(0, |outbound| outbound.first_ns);
         view.pushed_after_us = before.map(|written_ns| first_ns.saturating_sub(written_ns) / 1_000);
         self.spans.note(exchange);
-        let acceptor = connection.as_ref().map(|connection| connection.origin.acceptor).filter(|tid| *tid != 0);
+        let acceptor = connection
+            .as_ref()
+            .map(|connection| connection.origin.acceptor)
+            .filter(|tid| *tid != 0);
         exchange::complete(&mut view, acceptor, &self.spans);
         if let Some(after_us) = view.pushed_after_us {
             exchange::prepend_work(&mut view, after_us, &self.spans);
@@ -242,7 +255,7 @@ impl Connections {
         if let Some(connection) = &connection {
             view.connects = self.connects.claim(pid_of(exchange, connection), exchange);
             exchange::take_out(&mut view.slices, &view.connects);
-            prove(&self.ends, connection, &mut view);
+            confirm(&self.loopback_pairs, connection, &mut view);
             view.multiplexed = connection.is_multiplexed() || self.hellos.has_http2(sock);
             view.several = view.multiplexed && self.requests.calls_at_once(sock) != Some(1);
             let protocol = connection.protocol();
@@ -252,9 +265,9 @@ impl Connections {
         if let Some(connection) = &mut connection {
             connection.add(exchange, &view, &mut self.origins);
             match exchange.role {
-                Role::Server => self.inside.served(exchange, &mut view.inside),
+                Role::Server => self.nested_calls.served(exchange, &mut view.inside),
                 Role::Client => {
-                    view.within = self.inside.called(exchange);
+                    view.within = self.nested_calls.called(exchange);
                     for &(served, seq) in &view.within {
                         self.details.note_inside(served, seq, (sock, exchange.seq));
                     }
@@ -269,15 +282,17 @@ impl Connections {
         if connection.is_some() {
             self.details.add(sock, &view);
         }
-        self.room = view.slices;
-        self.room.clear();
+        self.buf = view.slices;
+        self.buf.clear();
     }
 
     fn keep_current(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
         if exchange::is_silent(exchange) {
             return;
         }
-        let Some(connection) = self.table.get_mut(exchange.sock).filter(|connection| connection.is_open()) else {
+        let Some(connection) =
+            self.table.get_mut(exchange.sock).filter(|connection| connection.is_open())
+        else {
             return;
         };
         if exchange::is_farewell(exchange, connection.protocol()) {
@@ -293,7 +308,8 @@ impl Connections {
         let was_answered = before.is_some_and(exchange::is_answered);
         if before.is_none() {
             if self.current >= MAX_CURRENT {
-                // The sensor does not show an answered one again: it is reported without a second's silence.
+                // The sensor does not show an answered one again: it is reported without a second's
+                // silence.
                 if exchange::is_answered(exchange) {
                     self.settle(now_ns, exchange, told);
                 }
@@ -311,7 +327,8 @@ impl Connections {
     pub(super) fn came_late(&mut self, late: &Late, out: &mut [Output]) -> Option<Arrival> {
         if let Some((sock, idle_ns)) = late.lingers {
             let connection = self.table.get(sock).filter(|connection| connection.is_open())?;
-            let sealed = connection.is_multiplexed() || connection.protocol() == Some(Protocol::Tls);
+            let sealed =
+                connection.is_multiplexed() || connection.protocol() == Some(Protocol::Tls);
             return self.ended.lingered(late, (sock, idle_ns), sealed, &connection.origin);
         }
         let arrival = self.ended.came(late)?;
@@ -335,7 +352,8 @@ impl Connections {
         interest: Interest,
         out: &mut Vec<Output>,
     ) -> Option<(&Connection, EndView)> {
-        let connection = self.table.get_mut(closed.sock).filter(|connection| connection.is_open())?;
+        let connection =
+            self.table.get_mut(closed.sock).filter(|connection| connection.is_open())?;
         self.current -= usize::from(connection.current().is_some());
         let mut end = end::view(closed, connection);
         self.ended.note(closed, connection, &mut end);
@@ -345,12 +363,17 @@ impl Connections {
         }
         connection.close(closed, end, &mut self.origins);
         if connection.origin.role == Role::Client {
-            self.ends.closed(closed.sock, connection.local(), connection.peer());
+            self.loopback_pairs.closed(closed.sock, connection.local(), connection.peer());
         }
         if interest.connections {
-            let mut view = connection.view(closed.sock, self.details.get(closed.sock), self.hellos.view(closed.sock));
+            let mut view = connection.view(
+                closed.sock,
+                self.details.get(closed.sock),
+                self.hellos.view(closed.sock),
+            );
             let first = self.requests.get(closed.sock);
-            (view.pipelined, view.first_request, view.streams) = (first.count, first.line, first.streams);
+            (view.pipelined, view.first_request, view.streams) =
+                (first.count, first.line, first.streams);
             let output = connection_output(closed.ts_ns, connection, view);
             if Ended::waits(closed, connection.origin.role) {
                 self.ended.hold(output);
@@ -369,7 +392,8 @@ impl Connections {
 
     /// The run ends: reports the exchanges that are done. Gives every open connection.
     pub(super) fn finish(&mut self, now_ns: u64, told: &mut impl Told) -> Vec<SockId> {
-        let mut open: Vec<_> = self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
+        let mut open: Vec<_> =
+            self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
         open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns(), *sock));
         let open: Vec<SockId> = open.into_iter().map(|(sock, _)| sock).collect();
         for &sock in &open {
@@ -382,24 +406,34 @@ impl Connections {
     }
 
     /// Changes an exchange that is over, wherever it is kept.
-    pub(super) fn change(&mut self, (sock, seq): (SockId, u32), change: impl Fn(&mut ExchangeView)) {
+    pub(super) fn change(
+        &mut self,
+        (sock, seq): (SockId, u32),
+        change: impl Fn(&mut ExchangeView),
+    ) {
         self.details.change(sock, seq, change);
     }
 
-    /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end may learn from it.
+    /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end
+    /// may learn from it.
     pub(super) fn acknowledged(&mut self, exchange: &Exchange) -> bool {
         let newest_ns = exchange.delayed_acks.and_then(|acks| acks.newest_ns);
         let (Role::Client, Some(newest_ns)) = (exchange.role, newest_ns) else { return false };
         let Some(connection) = self.table.get(exchange.sock) else { return false };
-        self.ends.acknowledged(exchange.sock, connection.local(), connection.peer(), newest_ns)
+        self.loopback_pairs.acknowledged(
+            exchange.sock,
+            connection.local(),
+            connection.peer(),
+            newest_ns,
+        )
     }
 
     /// Marks the delayed ACK of an exchange that has been reported as proved, if by now it is.
-    pub(super) fn prove(&mut self, sock: SockId, view: &mut ExchangeView) {
+    pub(super) fn confirm(&mut self, sock: SockId, view: &mut ExchangeView) {
         if let Some(connection) = self.table.get(sock)
-            && prove(&self.ends, connection, view)
+            && confirm(&self.loopback_pairs, connection, view)
         {
-            self.details.prove(sock, view.seq);
+            self.details.confirm(sock, view.seq);
         }
     }
 
@@ -429,7 +463,8 @@ impl Connections {
     }
 }
 
-/// The process that worked on an exchange: of several that hold the connection, the one that was seen.
+/// The process that worked on an exchange: of several that hold the connection, the one that was
+/// seen.
 pub(super) fn pid_of(exchange: &Exchange, connection: &Connection) -> u32 {
     let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
     let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
@@ -438,19 +473,25 @@ pub(super) fn pid_of(exchange: &Exchange, connection: &Connection) -> u32 {
 
 /// A server wrote of its own accord, on a connection on which there was an exchange before.
 fn is_pushed(exchange: &Exchange) -> bool {
-    exchange.role == Role::Server && exchange.inbound.is_none() && !exchange.midway && exchange.seq > 1
+    exchange.role == Role::Server
+        && exchange.inbound.is_none()
+        && !exchange.midway
+        && exchange.seq > 1
 }
 
-/// Marks the delayed ACK at the end of an exchange as proved, if the other end recorded it. True if that is news.
-fn prove(ends: &Ends, connection: &Connection, view: &mut ExchangeView) -> bool {
-    let last = view.slices.last_mut().filter(|last| last.kind == SliceKind::DelayedAck && !last.proved);
+/// Marks the delayed ACK at the end of an exchange as proved, if the other end recorded it. True if
+/// that is news.
+fn confirm(pairs: &LoopbackPairs, connection: &Connection, view: &mut ExchangeView) -> bool {
+    let last =
+        view.slices.last_mut().filter(|last| last.kind == SliceKind::DelayedAck && !last.proved);
     let Some(last) = last else { return false };
     let acked_ns = last.start_ns.saturating_add(last.us.saturating_mul(1_000));
-    last.proved = ends.prove(connection.local(), connection.peer(), last.start_ns, acked_ns);
+    last.proved = pairs.confirm(connection.local(), connection.peer(), last.start_ns, acked_ns);
     last.proved
 }
 
-/// Notes of a call whose request was sent again, if its server is watched, that it ignored the first.
+/// Notes of a call whose request was sent again, if its server is watched, that it ignored the
+/// first.
 fn note_ignored(unheard: &Unheard, connection: &mut Connection, exchange: &Exchange) {
     if connection.was_sent_in_vain(exchange) {
         let since_ns = connection.asked_ns().unwrap_or(0);

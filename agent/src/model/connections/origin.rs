@@ -17,7 +17,8 @@ const LEAST_PRUNED: usize = 256;
 pub(in crate::model) struct Origin {
     pub(in crate::model) role: Role,
     pub(in crate::model) listener: Option<SockId>,
-    /// The end that many share: the local one of an accepted connection, the remote one of a connection that was made.
+    /// The end that many share: the local one of an accepted connection, the remote one of a
+    /// connection that was made.
     pub(super) near: SocketAddr,
     pub(in crate::model) pid: u32,
     pub(in crate::model) comm: CompactString,
@@ -27,7 +28,8 @@ pub(in crate::model) struct Origin {
     pub(super) midway: bool,
     /// What is spoken, once that is known.
     pub(super) protocol: Option<Protocol>,
-    /// Its listener has TCP_DEFER_ACCEPT: what the kernel takes for the handshake lasted until the first data came.
+    /// Its listener has TCP_DEFER_ACCEPT: what the kernel takes for the handshake lasted until the
+    /// first data came.
     pub(super) deferred: bool,
     /// Its SYN carried data that was taken.
     pub(super) fast_open: bool,
@@ -40,7 +42,8 @@ pub(in crate::model) struct Origin {
 }
 
 impl Origin {
-    /// The end that many share: the local one of an accepted connection, the remote one of a connection that was made.
+    /// The end that many share: the local one of an accepted connection, the remote one of a
+    /// connection that was made.
     pub(in crate::model) fn near(&self) -> SocketAddr {
         self.near
     }
@@ -53,7 +56,8 @@ pub(super) struct Origins {
     prune_at: usize,
     /// Mostly the next one is of the same origin as the one before.
     last: Option<Arc<Origin>>,
-    /// Delayed ACKs that this host sends were seen on some connection: then they are on those that come.
+    /// Delayed ACKs that this host sends were seen on some connection: then they are on those that
+    /// come.
     pub(super) sees_delayed_acks: bool,
 }
 

@@ -3,8 +3,10 @@
 use rustc_hash::FxHashMap;
 
 use super::details::Detail;
-use super::opening::Opening;
-use crate::model::event::{ClientHello, Exchange, Http2Streams, RequestLine, ServerHello, Sign, SockId};
+use super::tls_setup::TlsSetup;
+use crate::model::event::{
+    ClientHello, Exchange, Http2Streams, RequestLine, ServerHello, Sign, SockId,
+};
 use crate::model::snapshot::{ExchangeView, Protocol, TlsView};
 
 /// Open TLS connections whose hellos are kept. Of further ones it is known only that they are TLS.
@@ -15,7 +17,9 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
     let of_http = |minor| if minor == 0 { Protocol::Http10 } else { Protocol::Http11 };
     match sign {
         // What comes inside of another protocol is that one's.
-        Sign::HttpRequest { minor } | Sign::HttpRequests { minor, .. } => known.or(Some(of_http(*minor))),
+        Sign::HttpRequest { minor } | Sign::HttpRequests { minor, .. } => {
+            known.or(Some(of_http(*minor)))
+        }
         Sign::HttpResponse { websocket: true, .. } => Some(Protocol::WebSocket),
         Sign::HttpResponse { event_stream: true, .. } => Some(Protocol::ServerSentEvents),
         Sign::HttpResponse { minor, .. } => known.or(Some(of_http(*minor))),
@@ -24,9 +28,12 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
         Sign::ClientHello(_) | Sign::ServerHello(_) => known.or(Some(Protocol::Tls)),
         Sign::Redis => Some(Protocol::Redis),
         Sign::Postgresql => Some(Protocol::Postgresql),
-        Sign::Http2Streams(_) | Sign::TlsRecord(_) | Sign::FastOpen | Sign::Quic { .. } | Sign::Dtls | Sign::Stun => {
-            known
-        }
+        Sign::Http2Streams(_)
+        | Sign::TlsRecord(_)
+        | Sign::FastOpen
+        | Sign::Quic { .. }
+        | Sign::Dtls
+        | Sign::Stun => known,
     }
 }
 
@@ -38,7 +45,7 @@ pub(super) struct Hellos(FxHashMap<SockId, Hello>);
 struct Hello {
     client: Option<ClientHello>,
     server: Option<ServerHello>,
-    opening: Opening,
+    tls_setup: TlsSetup,
 }
 
 impl Hellos {
@@ -52,15 +59,15 @@ impl Hellos {
         match sign {
             Sign::ClientHello(client) => hello.client = Some(client.clone()),
             Sign::ServerHello(server) => hello.server = Some(server.clone()),
-            Sign::TlsRecord(record) => hello.opening.record(*record),
+            Sign::TlsRecord(record) => hello.tls_setup.record(*record),
             _ => {}
         }
     }
 
     /// An exchange is over. True if it was nothing but handshake.
     pub(super) fn exchanged(&mut self, exchange: &Exchange, view: &ExchangeView) -> bool {
-        self.0.get_mut(&exchange.sock).is_some_and(|Hello { client, server, opening }| {
-            opening.exchanged((client.as_ref(), server.as_ref()), exchange, view)
+        self.0.get_mut(&exchange.sock).is_some_and(|Hello { client, server, tls_setup }| {
+            tls_setup.exchanged((client.as_ref(), server.as_ref()), exchange, view)
         })
     }
 
@@ -70,13 +77,19 @@ impl Hellos {
 
     /// Whether HTTP/2 is known to be spoken inside.
     pub(super) fn has_http2(&self, sock: SockId) -> bool {
-        let Some(Hello { client, server: Some(server), .. }) = self.0.get(&sock) else { return false };
-        let only = || client.as_ref().and_then(|client| client.alpn.first().filter(|_| client.alpn.len() == 1));
+        let Some(Hello { client, server: Some(server), .. }) = self.0.get(&sock) else {
+            return false;
+        };
+        let only = || {
+            client
+                .as_ref()
+                .and_then(|client| client.alpn.first().filter(|_| client.alpn.len() == 1))
+        };
         server.alpn.as_ref().or_else(only).is_some_and(|chosen| chosen == "h2")
     }
 
     pub(super) fn view(&self, sock: SockId) -> Option<TlsView> {
-        let Hello { client, server, opening } = self.0.get(&sock)?;
+        let Hello { client, server, tls_setup } = self.0.get(&sock)?;
         let offered = client.as_ref().map_or_else(Vec::new, |client| client.alpn.clone());
         let chosen = server.as_ref().and_then(|server| server.alpn.clone());
         let only = || offered.first().filter(|_| offered.len() == 1 && server.is_some()).cloned();
@@ -87,7 +100,7 @@ impl Hellos {
             resumed: server.as_ref().and_then(|server| resumed(client.as_ref()?, server)),
             early_data: client.as_ref().is_some_and(|client| client.early_data),
             offered,
-            first_answer: opening.first_answer(),
+            first_answer: tls_setup.first_answer(),
         })
     }
 }
@@ -120,8 +133,12 @@ pub(super) enum Turns {
 
 /// More of what had come before was read once the first piece was written: it was another request.
 fn reads_between(exchange: &Exchange) -> bool {
-    let (Some(inbound), Some(outbound)) = (&exchange.inbound, &exchange.outbound) else { return false };
-    let later = inbound.read_last_ns.is_some_and(|read_ns| read_ns > outbound.first_ns && read_ns < outbound.last_ns);
+    let (Some(inbound), Some(outbound)) = (&exchange.inbound, &exchange.outbound) else {
+        return false;
+    };
+    let later = inbound
+        .read_last_ns
+        .is_some_and(|read_ns| read_ns > outbound.first_ns && read_ns < outbound.last_ns);
     later && inbound.reads > 1
 }
 
@@ -134,7 +151,9 @@ impl Requests {
         }
         let known = self.0.entry(sock).or_default();
         match sign {
-            Sign::HttpRequests { count, first, .. } => (known.count, known.line) = (*count, first.clone()),
+            Sign::HttpRequests { count, first, .. } => {
+                (known.count, known.line) = (*count, first.clone())
+            }
             Sign::Http2Streams(streams) => known.streams = Some(*streams),
             _ => {}
         }
@@ -144,14 +163,21 @@ impl Requests {
         self.0.remove(&sock);
     }
 
-    /// How many calls of HTTP/2 were open at a time on a connection, at the most: 1, or more; `None` if that is not known.
+    /// How many calls of HTTP/2 were open at a time on a connection, at the most: 1, or more;
+    /// `None` if that is not known.
     pub(super) fn calls_at_once(&self, sock: SockId) -> Option<u32> {
         let streams = self.0.get(&sock)?.streams?;
         (streams.most > 1 || !streams.partly).then_some(streams.most.max(1))
     }
 
-    /// How many requests a response in pieces answers, on a connection of which these exchanges are kept.
-    pub(super) fn turns(&self, exchange: &Exchange, protocol: Option<Protocol>, kept: Option<&Detail>) -> Turns {
+    /// How many requests a response in pieces answers, on a connection of which these exchanges are
+    /// kept.
+    pub(super) fn turns(
+        &self,
+        exchange: &Exchange,
+        protocol: Option<Protocol>,
+        stored: Option<&Detail>,
+    ) -> Turns {
         let http = protocol.is_some_and(Protocol::is_http1);
         let bytes = exchange.inbound.as_ref().map_or(0, |inbound| inbound.bytes);
         // It has as many bytes as several of those that were answered at once.
@@ -160,10 +186,12 @@ impl Requests {
             is_one && bytes >= 2 * one.request_bytes && bytes.is_multiple_of(one.request_bytes)
         };
         let pipelined = self.0.get(&exchange.sock).is_some_and(|first| first.count > 1);
-        // A backend answers one statement after the other, and has no news to wait for but those of LISTEN.
+        // A backend answers one statement after the other, and has no news to wait for but those of
+        // LISTEN.
         let backend = protocol == Some(Protocol::Postgresql) && bytes > 0;
-        let calls =
-            protocol.filter(|protocol| protocol.is_multiplexed()).and_then(|_| self.calls_at_once(exchange.sock));
+        let calls = protocol
+            .filter(|protocol| protocol.is_multiplexed())
+            .and_then(|_| self.calls_at_once(exchange.sock));
         match () {
             () if calls.is_some() => {
                 if calls == Some(1) {
@@ -173,7 +201,9 @@ impl Requests {
                 }
             }
             () if pipelined || backend || !http && reads_between(exchange) => Turns::Several,
-            () if kept.is_some_and(|kept| kept.recent().any(|one| multiple(&one))) => Turns::Several,
+            () if stored.is_some_and(|stored| stored.recent().any(|one| multiple(&one))) => {
+                Turns::Several
+            }
             () if http || protocol.and_then(Protocol::waits_for).is_some() => Turns::One,
             () => Turns::Unclear,
         }

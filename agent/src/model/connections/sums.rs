@@ -29,14 +29,16 @@ pub(super) enum Sum {
     Missed,
     /// SYNs that were sent again.
     SynsAgain,
-    /// How the kernel ignored the peer before the connection was queued; of a call, that the server ignored it.
+    /// How the kernel ignored the peer before the connection was queued; of a call, that the server
+    /// ignored it.
     Ignored,
 }
 
 /// Keys of the sums of holds, behind those of the kinds of time and ten more; by reason.
 const HOLDS: u8 = SliceKind::ALL.len() as u8 + 10;
 const HELD: u8 = HOLDS + HoldReason::ALL.len() as u8;
-const _: () = assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
+const _: () =
+    assert!(HELD as usize + HoldReason::ALL.len() <= 1 << (8 - LENGTH_BITS), "a key has six bits");
 
 impl Sum {
     fn key(self) -> u8 {
@@ -59,10 +61,12 @@ impl Sum {
     }
 }
 
-/// Bits of an entry's first byte that tell which of these lengths its number has. The key is in the others.
+/// Bits of an entry's first byte that tell which of these lengths its number has. The key is in the
+/// others.
 const LENGTH_BITS: u32 = 2;
 const LENGTHS: [usize; 1 << LENGTH_BITS] = [1, 2, 3, 8];
-/// The length of an entry with one byte more, a byte each: that the next one is waited for is what finding costs.
+/// The length of an entry with one byte more, a byte each: that the next one is waited for is what
+/// finding costs.
 const ENTRIES: u32 = u32::from_le_bytes([2, 3, 4, 9]);
 
 /// Each figure that is not 0: a byte of key and length, and the number, its lowest byte first.
@@ -72,7 +76,8 @@ pub(super) struct Sums(Packed);
 impl Sums {
     pub(super) fn get(&self, sum: Sum) -> u64 {
         let bytes = self.0.bytes();
-        find(bytes, sum.key(), 0..bytes.len()).map_or(0, |place| value(&bytes[place.start + 1..place.end]))
+        find(bytes, sum.key(), 0..bytes.len())
+            .map_or(0, |place| value(&bytes[place.start + 1..place.end]))
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
@@ -94,7 +99,8 @@ impl Sums {
         }
     }
 
-    /// Looks for it from the entry at `from` on, and then in those before that. Returns where its own is.
+    /// Looks for it from the entry at `from` on, and then in those before that. Returns where its
+    /// own is.
     fn change(&mut self, sum: Sum, from: usize, new: impl FnOnce(u64) -> u64) -> usize {
         let key = sum.key();
         let bytes = self.0.bytes_mut();
@@ -137,7 +143,8 @@ fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
     None
 }
 
-/// Reads a number of one of the lengths. Spelt out: as a loop over bytes it would be some hundred instructions.
+/// Reads a number of one of the lengths. Spelt out: as a loop over bytes it would be some hundred
+/// instructions.
 fn value(number: &[u8]) -> u64 {
     match *number {
         [a] => a.into(),
@@ -169,7 +176,10 @@ mod tests {
     #[test]
     fn sums_of_any_size_stand_side_by_side() {
         let mut sums = Sums::default();
-        let all = SliceKind::ALL.map(Sum::Time).into_iter().chain([Sum::Trailing, Sum::HeldUs(HoldReason::Pacing)]);
+        let all = SliceKind::ALL
+            .map(Sum::Time)
+            .into_iter()
+            .chain([Sum::Trailing, Sum::HeldUs(HoldReason::Pacing)]);
         let all: Vec<Sum> = all.collect();
         for (at, &sum) in all.iter().enumerate() {
             assert_eq!(sums.get(sum), 0);

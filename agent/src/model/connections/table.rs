@@ -1,4 +1,5 @@
-//! The connections by their ids: a table of places, and the connections themselves close together behind it.
+//! The connections by their ids: a table of places, and the connections themselves close together
+//! behind it.
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -9,8 +10,8 @@ use rustc_hash::FxBuildHasher;
 use super::Connection;
 use crate::model::event::SockId;
 
-/// A map without room to spare: a place takes four bytes and one of the hash table's own, and what is free lies behind
-/// what is used.
+/// A map without room to spare: a place takes four bytes and one of the hash table's own, and what
+/// is free lies behind what is used.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     places: HashTable<u32>,
@@ -47,10 +48,15 @@ impl Table {
     /// Adds one; gives the one that had this id before.
     pub(super) fn insert(&mut self, sock: SockId, connection: Connection) -> Option<Connection> {
         let Self { places, slots } = self;
-        let place =
-            places.entry(hash(sock), |place| slots[*place as usize].0 == sock, |place| hash(slots[*place as usize].0));
+        let place = places.entry(
+            hash(sock),
+            |place| slots[*place as usize].0 == sock,
+            |place| hash(slots[*place as usize].0),
+        );
         match place {
-            Entry::Occupied(place) => Some(std::mem::replace(&mut slots[*place.get() as usize].1, connection)),
+            Entry::Occupied(place) => {
+                Some(std::mem::replace(&mut slots[*place.get() as usize].1, connection))
+            }
             Entry::Vacant(place) => {
                 // The bound on connections is far below.
                 place.insert(u32::try_from(slots.len()).unwrap_or(u32::MAX));
@@ -67,7 +73,8 @@ impl Table {
         let (place, _) = entry.remove();
         let last = slots.len() as u32 - 1;
         if place != last
-            && let Some(moved) = places.find_mut(hash(slots[last as usize].0), |other| *other == last)
+            && let Some(moved) =
+                places.find_mut(hash(slots[last as usize].0), |other| *other == last)
         {
             *moved = place;
         }

@@ -17,7 +17,8 @@ impl Connections {
         out.extend(connection.map(output).map(Output::Connection));
     }
 
-    /// Worst first: by the time that the present exchange has taken so far or that the longest one took.
+    /// Worst first: by the time that the present exchange has taken so far or that the longest one
+    /// took.
     pub(in crate::model) fn views(&self, now_ns: u64) -> Vec<ConnectionView> {
         let rank = |sock: SockId, connection: &Connection| {
             let us = connection.current_us(now_ns).max(connection.worst_us.into());
@@ -55,7 +56,11 @@ impl Connections {
     }
 }
 
-pub(super) fn connection_output(ts_ns: u64, connection: &Connection, view: ConnectionView) -> Box<ConnectionOutput> {
+pub(super) fn connection_output(
+    ts_ns: u64,
+    connection: &Connection,
+    view: ConnectionView,
+) -> Box<ConnectionOutput> {
     Box::new(ConnectionOutput {
         ts_ns,
         view,

@@ -52,7 +52,10 @@ impl Stretch {
             from_ns: inbound.read_first_ns.unwrap_or(read_ns).min(read_ns),
             read_ns,
             to_ns: outbound.map(|outbound| outbound.first_ns).or(ended)?,
-            tids: [inbound.reader.map(|one| one.tid), outbound.and_then(|sent| sent.writer).map(|one| one.tid)],
+            tids: [
+                inbound.reader.map(|one| one.tid),
+                outbound.and_then(|sent| sent.writer).map(|one| one.tid),
+            ],
         })
     }
 
@@ -95,8 +98,9 @@ impl Spans {
 
     /// The connects that this exchange waited for, one after the other.
     ///
-    /// The first is the one that begins soonest after the request was read; each further one soonest after the one before has
-    /// failed. One that begins late counts only if it fills most of the rest: of an event loop it may be another request's.
+    /// The first is the one that begins soonest after the request was read; each further one
+    /// soonest after the one before has failed. One that begins late counts only if it fills most
+    /// of the rest: of an event loop it may be another request's.
     pub(super) fn claim(&mut self, pid: u32, exchange: &Exchange) -> Vec<ConnectFailure> {
         if exchange.role != Role::Server {
             return Vec::new();
@@ -116,7 +120,8 @@ impl Spans {
     fn next(&self, pid: u32, stretch: &Stretch, from_ns: u64) -> Option<usize> {
         let left_ns = stretch.to_ns.saturating_sub(from_ns);
         let fits = |span: &Span| {
-            let (begun_ns, took_ns) = (span.failure.start_ns, span.failure.us.saturating_mul(1_000));
+            let (begun_ns, took_ns) =
+                (span.failure.start_ns, span.failure.us.saturating_mul(1_000));
             let after_ns = begun_ns.saturating_sub(from_ns);
             span.pid == pid
                 && stretch.contains(span)

@@ -1,7 +1,8 @@
-//! Connections that watched processes ask for: how many they got, how many failed, which hang, and for which requests.
+//! Connections that watched processes ask for: how many they got, how many failed, which hang, and
+//! for which requests.
 
 mod claim;
-mod lately;
+mod recent;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,15 +12,15 @@ use rustc_hash::FxHashMap;
 use super::event::{Connect, Exchange, Opened, Outcome, Role, SockId};
 use super::snapshot::{ConnectFailure, ConnectTotals};
 use claim::Spans;
-pub(super) use lately::Lately;
-use lately::Steps;
+pub(super) use recent::RecentFigures;
+use recent::Steps;
 
 /// Processes with an address that they ask. Connects to further ones count in the totals alone.
 const MAX_ASKED: usize = 1_024;
 /// Connects that hang at a time; further ones are told once they are over.
 const MAX_PENDING: usize = 4_096;
-/// Who gave up sooner had somebody else's answer already, or asked for no more: no failure, ns. Happy eyeballs wait for 250 ms
-/// at most.
+/// Who gave up sooner had somebody else's answer already, or asked for no more: no failure, ns.
+/// Happy eyeballs wait for 250 ms at most.
 const PATIENCE_NS: u64 = 300_000_000;
 /// A pending connect that no sample shows any more has ended unseen, ns.
 const UNSEEN_NS: u64 = 5_000_000_000;
@@ -56,7 +57,8 @@ impl Connects {
         }
     }
 
-    /// A connect failed, or hangs. True if it is worth telling: it is over, and nobody gave it up early.
+    /// A connect failed, or hangs. True if it is worth telling: it is over, and nobody gave it up
+    /// early.
     pub(super) fn connected(&mut self, connect: &Connect) -> bool {
         if connect.outcome == Outcome::Pending {
             let is_known = self.pending.contains_key(&connect.sock);
@@ -87,7 +89,8 @@ impl Connects {
         Some(self.asked.entry(key).or_default())
     }
 
-    /// The failed connects that a served exchange of this process waited for. Each is given away once.
+    /// The failed connects that a served exchange of this process waited for. Each is given away
+    /// once.
     pub(super) fn claim(&mut self, pid: u32, exchange: &Exchange) -> Vec<ConnectFailure> {
         if self.spans.is_empty() {
             return Vec::new();
@@ -120,25 +123,31 @@ impl Connects {
         self.asked.values_mut().for_each(|asked| asked.steps.expire(now_ns));
         let pending = &self.pending;
         self.asked.retain(|&(pid, peer), asked| {
-            !asked.steps.is_over(now_ns) || pending.values().any(|one| (one.pid, one.peer) == (pid, peer))
+            !asked.steps.is_over(now_ns)
+                || pending.values().any(|one| (one.pid, one.peer) == (pid, peer))
         });
     }
 
     /// Each process that asks for connections, with what became of that lately, by address.
-    pub(super) fn lately(&self, now_ns: u64) -> BTreeMap<u32, (String, Vec<Lately>)> {
-        let mut all: BTreeMap<Key, Lately> = BTreeMap::new();
+    pub(super) fn recent_figures(
+        &self,
+        now_ns: u64,
+    ) -> BTreeMap<u32, (String, Vec<RecentFigures>)> {
+        let mut all: BTreeMap<Key, RecentFigures> = BTreeMap::new();
         for (&(pid, peer), asked) in &self.asked {
-            all.insert((pid, peer), Lately::of_steps(peer, &asked.steps, now_ns));
+            all.insert((pid, peer), RecentFigures::of_steps(peer, &asked.steps, now_ns));
         }
         for one in self.pending.values() {
-            let entry = all.entry((one.pid, one.peer)).or_insert_with(|| Lately::new(one.peer));
+            let entry =
+                all.entry((one.pid, one.peer)).or_insert_with(|| RecentFigures::new(one.peer));
             entry.hangs(one, now_ns);
         }
-        let mut by_process: BTreeMap<u32, (String, Vec<Lately>)> = BTreeMap::new();
+        let mut by_process: BTreeMap<u32, (String, Vec<RecentFigures>)> = BTreeMap::new();
         for ((pid, peer), one) in all {
             let (comm, list) = by_process.entry(pid).or_default();
             let asked = self.asked.get(&(pid, peer)).map(|asked| asked.comm.as_str());
-            let hangs = || self.pending.values().find(|one| one.pid == pid).map(|one| one.comm.as_str());
+            let hangs =
+                || self.pending.values().find(|one| one.pid == pid).map(|one| one.comm.as_str());
             if comm.is_empty() {
                 asked.or_else(hangs).unwrap_or_default().clone_into(comm);
             }

@@ -1,4 +1,5 @@
-//! The facts of connections: what the probes gathered about each exchange, and how a connection began and ended.
+//! The facts of connections: what the probes gathered about each exchange, and how a connection
+//! began and ended.
 
 use std::net::SocketAddr;
 
@@ -15,7 +16,8 @@ pub enum Role {
     Client,
 }
 
-/// A connection became known otherwise than by accept: the watched process made it, or had it at the attach.
+/// A connection became known otherwise than by accept: the watched process made it, or had it at
+/// the attach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
     /// When.
@@ -86,7 +88,8 @@ pub struct Connect {
     pub asked_ns: u64,
     /// What became of it.
     pub outcome: Outcome,
-    /// The error number that connect gave or will give; `None` if there is none, or where it was not observed.
+    /// The error number that connect gave or will give; `None` if there is none, or where it was
+    /// not observed.
     pub error: Option<u32>,
     /// The error number is not what the kernel said, but what the network's configuration leads to.
     pub inferred: bool,
@@ -109,8 +112,8 @@ pub enum Progress {
     Closed,
 }
 
-/// The facts of one exchange: a burst in each direction. Times follow one another as bytes do; where two hooks raced
-/// on two CPUs they may be a little out of order.
+/// The facts of one exchange: a burst in each direction. Times follow one another as bytes do;
+/// where two hooks raced on two CPUs they may be a little out of order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exchange {
     /// When the facts were taken.
@@ -131,10 +134,11 @@ pub struct Exchange {
     pub outbound: Option<Outbound>,
     /// Lowest round-trip time that the kernel has seen on this connection, µs.
     pub min_rtt_us: Option<u32>,
-    /// The ACKs that this host delayed on the connection so far; `None` where this kernel does not show them.
+    /// The ACKs that this host delayed on the connection so far; `None` where this kernel does not
+    /// show them.
     pub delayed_acks: Option<DelayedAcks>,
-    /// How its connection was ended, as far as that has begun; `None` as well of an exchange told in brief, which has its
-    /// answer.
+    /// How its connection was ended, as far as that has begun; `None` as well of an exchange told
+    /// in brief, which has its answer.
     pub end: Option<End>,
 }
 
@@ -147,7 +151,8 @@ pub struct End {
     pub by: Side,
     /// What it was.
     pub how: Ending,
-    /// The peer sent a FIN, and answered what was written after that by RST: it had closed both ways.
+    /// The peer sent a FIN, and answered what was written after that by RST: it had closed both
+    /// ways.
     pub gone: bool,
 }
 
@@ -188,7 +193,8 @@ pub struct Inbound {
     pub read_first_ns: Option<u64>,
     /// The last such read returned.
     pub read_last_ns: Option<u64>,
-    /// Between the first byte and the last read: time with the receive queue empty, the peer yet to send more, ns.
+    /// Between the first byte and the last read: time with the receive queue empty, the peer yet to
+    /// send more, ns.
     pub starved_ns: u64,
     /// Bytes read.
     pub bytes: u64,
@@ -215,13 +221,15 @@ pub enum HoldReason {
     Congestion,
     /// The peer's receive window.
     ReceiveWindow,
-    /// A pace that was set (`SO_MAX_PACING_RATE`), TCP small queues, segmentation: the kernel's own scheduling of what to send.
+    /// A pace that was set (`SO_MAX_PACING_RATE`), TCP small queues, segmentation: the kernel's own
+    /// scheduling of what to send.
     Pacing,
 }
 
 impl HoldReason {
     /// Every reason, each at the place of its number.
-    pub const ALL: [Self; 5] = [Self::Nagle, Self::Cork, Self::Congestion, Self::ReceiveWindow, Self::Pacing];
+    pub const ALL: [Self; 5] =
+        [Self::Nagle, Self::Cork, Self::Congestion, Self::ReceiveWindow, Self::Pacing];
 }
 
 /// Time that written bytes were held for one reason.
@@ -262,7 +270,8 @@ pub struct Outbound {
     pub first_ns: u64,
     /// The last write returned.
     pub last_ns: u64,
-    /// The last byte was sent (first transmission); `None` while some are held, or when not observed.
+    /// The last byte was sent (first transmission); `None` while some are held, or when not
+    /// observed.
     pub sent_ns: Option<u64>,
     /// The last byte was acknowledged; `None` while it is not, or when not observed.
     pub acked_ns: Option<u64>,
@@ -278,11 +287,13 @@ pub struct Outbound {
     pub small_writes: u32,
     /// Sizes of the last two writes, older first; 0 where there was none.
     pub last_sizes: [u32; 2],
-    /// Sizes of the two writes of the longest hold: the one in flight, the one held. 0 where there was none.
+    /// Sizes of the two writes of the longest hold: the one in flight, the one held. 0 where there
+    /// was none.
     pub held_sizes: [u32; 2],
     /// Holds that ended, one entry a reason, together with one that lasts still.
     pub holds: Vec<Hold>,
-    /// Time between the first and the last write with the writer waiting for room in the send buffer, ns.
+    /// Time between the first and the last write with the writer waiting for room in the send
+    /// buffer, ns.
     pub blocked_ns: u64,
     /// Time that the peer's receive window limited sending, ns, right to a tick (`chrono_stat`).
     pub window_limited_ns: u64,
@@ -298,7 +309,8 @@ pub struct Outbound {
     pub held_last: Option<HoldReason>,
     /// The hold that lasts, which `holds` have too.
     pub holding: Option<Holding>,
-    /// The kernel began the congestion window anew, since nothing had been sent for a while, and that held bytes.
+    /// The kernel began the congestion window anew, since nothing had been sent for a while, and
+    /// that held bytes.
     pub window_restarted: bool,
     /// Segments sent again that the peer told to have had already (duplicate SACK).
     pub spurious: u32,
@@ -347,7 +359,8 @@ pub enum Why {
     Aborted,
 }
 
-/// Data came to a connection that this host had closed. The kernel answered them by a RST, or the application reads on.
+/// Data came to a connection that this host had closed. The kernel answered them by a RST, or the
+/// application reads on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Late {
     /// When.
@@ -358,8 +371,8 @@ pub struct Late {
     pub peer: SocketAddr,
     /// How many bytes.
     pub bytes: u64,
-    /// The connection whose application reads on (a lingering close), and the time from the newest data before to the
-    /// close, ns; `None` where a RST went back.
+    /// The connection whose application reads on (a lingering close), and the time from the newest
+    /// data before to the close, ns; `None` where a RST went back.
     pub lingers: Option<(SockId, u64)>,
 }
 
@@ -376,7 +389,8 @@ pub struct Closed {
     pub how: Option<Ending>,
     /// When the first FIN or RST was seen or sent.
     pub since_ns: Option<u64>,
-    /// Bytes that were read since it became known: right also when exchanges were left away under pressure.
+    /// Bytes that were read since it became known: right also when exchanges were left away under
+    /// pressure.
     pub bytes_in: u64,
     /// Bytes that were written, likewise.
     pub bytes_out: u64,
@@ -390,7 +404,8 @@ pub struct Closed {
     pub delayed_ack_us: u64,
     /// What brought it about, where that was observed.
     pub why: Option<Why>,
-    /// From the newest data in either direction to the first FIN or RST, right to a tick; `None` when not observed.
+    /// From the newest data in either direction to the first FIN or RST, right to a tick; `None`
+    /// when not observed.
     pub idle_ns: Option<u64>,
     /// When this host reset it: bytes unread.
     pub unread_bytes: u64,
@@ -423,7 +438,8 @@ pub enum TcpState {
     Closed,
 }
 
-/// Some of the connections at one refresh: where there are many, they come in parts, before the sample.
+/// Some of the connections at one refresh: where there are many, they come in parts, before the
+/// sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionPart {
     /// When the refresh was.
@@ -449,7 +465,8 @@ pub struct ConnectionSample {
     pub window_zero: bool,
     /// The first FIN or RST came or went; `None` when there was none, or it was not observed.
     pub fin_ns: Option<u64>,
-    /// A request that came after the exchange was answered, and that nobody has read: its first byte, and its newest.
+    /// A request that came after the exchange was answered, and that nobody has read: its first
+    /// byte, and its newest.
     pub next: Option<(u64, u64)>,
 }
 
@@ -470,8 +487,8 @@ pub enum Sleep {
     Other,
 }
 
-/// A thread of a watched process at one refresh. Figures are totals since the thread began, except the counts, which
-/// run since the attach.
+/// A thread of a watched process at one refresh. Figures are totals since the thread began, except
+/// the counts, which run since the attach.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ThreadSample {
     /// Process.
@@ -511,6 +528,7 @@ pub struct Waiting {
     pub epoll: u32,
     /// It was registered with `EPOLLEXCLUSIVE`: a connection wakes one such waiter, not all.
     pub exclusive: bool,
-    /// Times that the thread went to sleep of its own accord, since it began (`voluntary_ctxt_switches`).
+    /// Times that the thread went to sleep of its own accord, since it began
+    /// (`voluntary_ctxt_switches`).
     pub switches: u64,
 }

@@ -1,15 +1,16 @@
-//! Who may have the processors: quotas of cgroups, processes that are stopped, and how many threads want to run.
+//! Who may have the processors: quotas of cgroups, processes that are stopped, and how many threads
+//! want to run.
 
 use serde::{Deserialize, Serialize};
 
-/// What keeps watched processes off the processors. Told when there is anything to tell: at a refresh in full, and of
-/// quotas in between whenever one has held somebody.
+/// What keeps watched processes off the processors. Told when there is anything to tell: at a
+/// refresh in full, and of quotas in between whenever one has held somebody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CpuState {
     /// When it was read.
     pub ts_ns: u64,
-    /// Cgroups with a quota that watched processes are in, directly or by an ancestor; their numbers and places stay the same
-    /// from one full telling to the next.
+    /// Cgroups with a quota that watched processes are in, directly or by an ancestor; their
+    /// numbers and places stay the same from one full telling to the next.
     pub limits: Vec<CpuLimit>,
     /// What only a refresh tells.
     pub refresh: Option<CpuRefresh>,
@@ -28,7 +29,8 @@ pub struct CpuLimit {
     pub periods: u64,
     /// Periods in which the quota was used up (`nr_throttled`).
     pub throttled: u64,
-    /// How long threads were kept off processors for it, ns: over all processors, each told when it ends.
+    /// How long threads were kept off processors for it, ns: over all processors, each told when it
+    /// ends.
     pub throttled_ns: u64,
     /// Watched processes in it; empty between refreshes.
     pub pids: Vec<u32>,
@@ -39,7 +41,8 @@ pub struct CpuLimit {
 pub struct CpuRefresh {
     /// Processors of the machine; `None` if that could not be read.
     pub cpus: Option<u32>,
-    /// Threads of the machine that run or want to, just then, without the one that looked; `None` likewise.
+    /// Threads of the machine that run or want to, just then, without the one that looked; `None`
+    /// likewise.
     pub runnable: Option<u32>,
     /// Watched processes that are stopped (state `T`: SIGSTOP, or a debugger).
     pub stopped: Vec<u32>,

@@ -32,7 +32,8 @@ pub struct DatagramSample {
     pub comm: String,
     /// Nobody holds it any more: this is its last sample.
     pub closed: bool,
-    /// What entered the receive queue, with what was in it when the socket became known; `None` where not observed.
+    /// What entered the receive queue, with what was in it when the socket became known; `None`
+    /// where not observed.
     pub arrived: Option<DatagramFlow>,
     /// What reads returned; `None` where not observed.
     pub read: Option<DatagramFlow>,
@@ -58,7 +59,8 @@ pub struct DatagramSample {
     pub longest_us: u64,
     /// The same since the last sample.
     pub longest_lately_us: u64,
-    /// When the oldest datagram in the queue came, at the latest; `None` if there is none, or not known.
+    /// When the oldest datagram in the queue came, at the latest; `None` if there is none, or not
+    /// known.
     pub oldest_ns: Option<u64>,
     /// Process and thread that read last.
     pub reader: Option<(u32, u32)>,

@@ -1,7 +1,8 @@
 //! What happened: the model's only input, live and from a recording alike.
 //!
-//! Times are nanoseconds of `CLOCK_MONOTONIC`. `sock` and `listener` are ids that are unique for a run: the kernel's
-//! socket cookie where it can be had. What could not be observed is `None`, never 0.
+//! Times are nanoseconds of `CLOCK_MONOTONIC`. `sock` and `listener` are ids that are unique for a
+//! run: the kernel's socket cookie where it can be had. What could not be observed is `None`, never
+//! 0.
 
 mod connection;
 mod cpu;
@@ -16,14 +17,16 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{
-    Closed, Connect, ConnectionPart, ConnectionSample, DelayedAcks, End, Ending, Exchange, Hold, HoldReason, Holding,
-    Inbound, Late, Opened, Outbound, Outcome, Pauses, Progress, Role, Side, Sleep, TcpState, ThreadSample, ThreadUse,
-    Waiting, Why,
+    Closed, Connect, ConnectionPart, ConnectionSample, DelayedAcks, End, Ending, Exchange, Hold,
+    HoldReason, Holding, Inbound, Late, Opened, Outbound, Outcome, Pauses, Progress, Role, Side,
+    Sleep, TcpState, ThreadSample, ThreadUse, Waiting, Why,
 };
 pub use cpu::{CpuLimit, CpuRefresh, CpuState};
 pub use datagram::{DatagramFlow, DatagramSample};
 pub use moment::{Call, Moment, What};
-pub use protocol::{ClientHello, Http2Streams, Recognised, RequestLine, ServerHello, Sign, TlsRecord};
+pub use protocol::{
+    ClientHello, Http2Streams, Recognised, RequestLine, ServerHello, Sign, TlsRecord,
+};
 pub use quic::{QuicDatagram, QuicPackets};
 
 /// A socket's id, unique for a run.
@@ -87,15 +90,16 @@ pub struct Accept {
     pub comm: CompactString,
     /// Descriptor; `None` for an io_uring direct descriptor.
     pub fd: Option<i32>,
-    /// SYN-ACK sent → final ACK; `None` when the kernel took no sample (syncookie, retransmitted SYN-ACK).
+    /// SYN-ACK sent → final ACK; `None` when the kernel took no sample (syncookie, retransmitted
+    /// SYN-ACK).
     pub handshake_us: Option<u64>,
     /// Put in the accept queue; `None` when not observed.
     pub queued_ns: Option<u64>,
-    /// True when `queued_ns` was taken from the socket's own jiffies stamp (the connection waited since before the
-    /// attach), so that it is right to one tick only.
+    /// True when `queued_ns` was taken from the socket's own jiffies stamp (the connection waited
+    /// since before the attach), so that it is right to one tick only.
     pub queued_estimated: bool,
-    /// True when the kernel skipped the probe at the return: `ts_ns` is the time of the first read or write, and no wait
-    /// is known.
+    /// True when the kernel skipped the probe at the return: `ts_ns` is the time of the first read
+    /// or write, and no wait is known.
     pub late: bool,
     /// The call began; `None` when that was before the attach.
     pub entered_ns: Option<u64>,
@@ -109,7 +113,8 @@ impl Accept {
         self.queued_ns.map(|queued| self.ts_ns.saturating_sub(queued) / 1_000)
     }
 
-    /// How long the thread waited inside accept for this connection, µs: 0 if it was there already when the call began.
+    /// How long the thread waited inside accept for this connection, µs: 0 if it was there already
+    /// when the call began.
     pub fn blocked_us(&self) -> Option<u64> {
         let (entered, queued) = (self.entered_ns?, self.queued_ns?);
         Some(if queued > entered { self.ts_ns.saturating_sub(entered) / 1_000 } else { 0 })
@@ -123,7 +128,8 @@ pub enum Stage {
     Syn,
     /// Final ACK ignored: the accept queue was full.
     Ack,
-    /// SYN dropped though the accept queue had room: the SYN queue was full and syncookies were off.
+    /// SYN dropped though the accept queue had room: the SYN queue was full and syncookies were
+    /// off.
     SynQueue,
     /// SYN answered by a syncookie: the SYN queue was full (not a loss).
     Cookie,
@@ -220,7 +226,8 @@ pub struct Sample {
     pub listeners: Vec<ListenerSample>,
     /// Threads that are inside `accept` now: (tid, listener, since when).
     pub in_accept: Vec<InAccept>,
-    /// Open connections of watched processes, as far as they were looked at and were in no part before.
+    /// Open connections of watched processes, as far as they were looked at and were in no part
+    /// before.
     pub connections: Vec<ConnectionSample>,
     /// How many there are in all.
     pub connections_open: u64,
@@ -244,7 +251,8 @@ pub struct Sample {
     pub settings: Vec<NetSettings>,
 }
 
-/// What a network namespace is set to, as far as it decides what becomes of a connection that is refused.
+/// What a network namespace is set to, as far as it decides what becomes of a connection that is
+/// refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetSettings {
     /// Its inode.
@@ -288,8 +296,9 @@ pub struct Cost {
 }
 
 impl ListenerSample {
-    /// TCP_DEFER_ACCEPT in seconds: the timeouts of a SYN-ACK, each twice the one before up to two minutes, as
-    /// `getsockopt` sums them up (`retrans_to_secs`, 5.10 to 7.3). 0 without, `None` where it was not read.
+    /// TCP_DEFER_ACCEPT in seconds: the timeouts of a SYN-ACK, each twice the one before up to two
+    /// minutes, as `getsockopt` sums them up (`retrans_to_secs`, 5.10 to 7.3). 0 without, `None`
+    /// where it was not read.
     pub fn defer_accept_s(&self) -> Option<u64> {
         let timeouts = self.defer_accept?;
         Some((0..timeouts).map(|timeout| (1_u64 << timeout.min(7)).min(120)).sum())
@@ -335,9 +344,11 @@ pub struct ListenerSample {
     pub accepted: u64,
     /// SYNs dropped since the accept queue was full.
     pub overflow_syn: u64,
-    /// Final ACKs ignored since the accept queue was full; `None` where this kernel does not tell them apart.
+    /// Final ACKs ignored since the accept queue was full; `None` where this kernel does not tell
+    /// them apart.
     pub overflow_ack: Option<u64>,
-    /// SYNs dropped though the accept queue had room; `None` where this kernel does not tell them apart.
+    /// SYNs dropped though the accept queue had room; `None` where this kernel does not tell them
+    /// apart.
     pub syn_dropped: Option<u64>,
     /// Syncookies sent; `None` where this kernel shows none.
     pub cookies_sent: Option<u64>,
@@ -351,7 +362,8 @@ pub struct ListenerSample {
     pub abandoned: u64,
     /// Calls of `accept` that failed, by error; `None` where no hook sees them.
     pub fails: Option<Vec<AcceptFails>>,
-    /// Connections that did not wait in the queue until they were accepted; `None` where it is not seen who enters it.
+    /// Connections that did not wait in the queue until they were accepted; `None` where it is not
+    /// seen who enters it.
     pub left: Option<LeftQueue>,
     /// Other sockets that listen at the same place, which nobody watched holds.
     pub others: Vec<OtherListener>,
@@ -359,7 +371,8 @@ pub struct ListenerSample {
     pub synack_acked: Option<u64>,
     /// TCP_DEFER_ACCEPT, in timeouts of a SYN-ACK; 0 without, `None` where it was not read.
     pub defer_accept: Option<u8>,
-    /// Connections wait, as by no chance, the listener does not block, and no epoll instance of its holders has it, though they have some.
+    /// Connections wait, as by no chance, the listener does not block, and no epoll instance of its
+    /// holders has it, though they have some.
     pub unwatched: bool,
 }
 
@@ -438,8 +451,8 @@ pub struct UnixListener {
     pub depth: u32,
     /// Limit of that. The queue is full when the depth is above it.
     pub limit: u32,
-    /// Calls of `connect` that did not wait and found it full (`EAGAIN`), since it is watched; `None` where that is not
-    /// counted.
+    /// Calls of `connect` that did not wait and found it full (`EAGAIN`), since it is watched;
+    /// `None` where that is not counted.
     pub refused: Option<u64>,
 }
 

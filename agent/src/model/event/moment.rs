@@ -7,8 +7,8 @@ use super::{HoldReason, Side, SockId};
 /// Something happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// When: of a call, when it returned; of data, a release, and a delayed ACK that was inferred, the socket's own stamp,
-    /// which may be earlier than those of events told before.
+    /// When: of a call, when it returned; of data, a release, and a delayed ACK that was inferred,
+    /// the socket's own stamp, which may be earlier than those of events told before.
     pub ts_ns: u64,
     /// The connection.
     pub sock: SockId,

@@ -91,7 +91,8 @@ pub struct Http2Streams {
 pub struct TlsRecord {
     /// The client sent it.
     pub from_client: bool,
-    /// 20 ChangeCipherSpec, 21 Alert, 23 ApplicationData, by which name also encrypted messages of the handshake go.
+    /// 20 ChangeCipherSpec, 21 Alert, 23 ApplicationData, by which name also encrypted messages of
+    /// the handshake go.
     pub kind: u8,
     /// Bytes behind its head.
     pub length: u16,
@@ -113,7 +114,8 @@ pub struct RequestLine {
 pub struct ClientHello {
     /// The highest version that it offers, as on the wire.
     pub version: u16,
-    /// The name of the server that it asks for (SNI). Of no good to a terminal before it is escaped.
+    /// The name of the server that it asks for (SNI). Of no good to a terminal before it is
+    /// escaped.
     pub server_name: Option<String>,
     /// Protocols that it offers (ALPN), the preferred one first; escape likewise.
     pub alpn: Vec<String>,

@@ -36,7 +36,8 @@ pub struct QuicPackets {
     pub retry: bool,
     /// A short header (1-RTT): what the application sends once it has keys.
     pub short: bool,
-    /// The id that the receiver goes by; behind a short header, which has no length for it, the bytes that begin with it.
+    /// The id that the receiver goes by; behind a short header, which has no length for it, the
+    /// bytes that begin with it.
     pub destination: Vec<u8>,
     /// The id that the sender goes by.
     pub source: Vec<u8>,

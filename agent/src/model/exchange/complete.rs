@@ -1,4 +1,5 @@
-//! Slices of which no single call tells how the thread spent them are completed by all calls of the thread.
+//! Slices of which no single call tells how the thread spent them are completed by all calls of the
+//! thread.
 
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 use crate::model::spans::{Spans, Spent};
@@ -30,17 +31,27 @@ pub(in crate::model) fn complete(view: &mut ExchangeView, acceptor: Option<u32>,
     }
 }
 
-/// What a server wrote of its own accord begins with what its thread computed for it, if it did so, or waited for a CPU to do so,
-/// for most of the time since it had written before.
+/// What a server wrote of its own accord begins with what its thread computed for it, if it did so,
+/// or waited for a CPU to do so, for most of the time since it had written before.
 pub(in crate::model) fn prepend_work(view: &mut ExchangeView, after_us: u64, spans: &Spans) {
     let from_ns = view.start_ns.saturating_sub(after_us * 1_000);
-    let Some(spent) = view.write_tid.and_then(|tid| spans.spent(tid, from_ns, view.start_ns)) else { return };
+    let Some(spent) = view.write_tid.and_then(|tid| spans.spent(tid, from_ns, view.start_ns))
+    else {
+        return;
+    };
     let cpu_us = (spent.cpu_ns / 1_000).min(after_us);
     let delay_us = (spent.delay_ns / 1_000).min(after_us - cpu_us);
     if cpu_us < COMPLETED_US || (cpu_us + delay_us) * 2 < after_us {
         return;
     }
-    let part = |kind, start_ns, us, cpu_us| Slice { kind, start_ns, us, cpu_us, proved: false, upstream_us: None };
+    let part = |kind, start_ns, us, cpu_us| Slice {
+        kind,
+        start_ns,
+        us,
+        cpu_us,
+        proved: false,
+        upstream_us: None,
+    };
     let work_us = after_us - delay_us;
     let work = part(SliceKind::App, from_ns, work_us, Some(cpu_us));
     let wait = part(SliceKind::RunQueue, from_ns + work_us * 1_000, delay_us, None);
@@ -52,7 +63,11 @@ pub(in crate::model) fn prepend_work(view: &mut ExchangeView, after_us: u64, spa
 
 /// A slice, with the wait for a CPU that is laid behind it.
 fn stretch(view: &ExchangeView, at: usize) -> (u64, u64) {
-    let last = view.slices.get(at + 1).filter(|next| next.kind == SliceKind::RunQueue).unwrap_or(&view.slices[at]);
+    let last = view
+        .slices
+        .get(at + 1)
+        .filter(|next| next.kind == SliceKind::RunQueue)
+        .unwrap_or(&view.slices[at]);
     (view.slices[at].start_ns, last.start_ns + last.us * 1_000)
 }
 
@@ -68,8 +83,13 @@ fn fill(view: &mut ExchangeView, at: usize, spent: &Spent) {
         }
         view.slices[at].kind = SliceKind::App;
     }
-    let told_us = view.slices.get(at + 1).filter(|next| next.kind == SliceKind::RunQueue).map_or(0, |wait| wait.us);
-    let delay_us = (spent.delay_ns / 1_000).saturating_sub(told_us).min(slice.us.saturating_sub(cpu_us));
+    let told_us = view
+        .slices
+        .get(at + 1)
+        .filter(|next| next.kind == SliceKind::RunQueue)
+        .map_or(0, |wait| wait.us);
+    let delay_us =
+        (spent.delay_ns / 1_000).saturating_sub(told_us).min(slice.us.saturating_sub(cpu_us));
     if delay_us * 10 >= slice.us {
         wait(view, at, delay_us);
     }
@@ -90,7 +110,8 @@ fn wait(view: &mut ExchangeView, at: usize, delay_us: u64) {
     match view.slices.get_mut(at + 1).filter(|next| next.kind == SliceKind::RunQueue) {
         Some(next) => (next.start_ns, next.us) = (start_ns, next.us + us),
         None => {
-            let wait = Slice { kind: SliceKind::RunQueue, start_ns, us, cpu_us: None, ..view.slices[at] };
+            let wait =
+                Slice { kind: SliceKind::RunQueue, start_ns, us, cpu_us: None, ..view.slices[at] };
             view.slices.insert(at + 1, wait);
         }
     }
@@ -99,8 +120,13 @@ fn wait(view: &mut ExchangeView, at: usize, delay_us: u64) {
 /// A slice that became of the same kind as the one before it, or behind it, is one with it.
 fn join(view: &mut ExchangeView, at: usize) {
     for at in [at + 1, at] {
-        let Some(before) = at.checked_sub(1).and_then(|before| view.slices.get(before)).copied() else { continue };
-        let Some(&slice) = view.slices.get(at).filter(|slice| slice.kind == before.kind) else { continue };
+        let Some(before) = at.checked_sub(1).and_then(|before| view.slices.get(before)).copied()
+        else {
+            continue;
+        };
+        let Some(&slice) = view.slices.get(at).filter(|slice| slice.kind == before.kind) else {
+            continue;
+        };
         let us = before.us + slice.us;
         // Where it is not known of a small part only, the rest tells it.
         let known = |slice: &Slice| slice.cpu_us.or((slice.us * 10 <= us).then_some(0));

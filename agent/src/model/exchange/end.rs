@@ -3,17 +3,21 @@
 use crate::model::event::{End, Ending, Exchange, Progress, Role, Side};
 use crate::model::snapshot::Protocol;
 
-/// Whoever stays for so long after the last byte of a request waits for an answer, ns. Who goes sooner has said goodbye.
+/// Whoever stays for so long after the last byte of a request waits for an answer, ns. Who goes
+/// sooner has said goodbye.
 const WAITED_NS: u64 = 20_000_000;
-/// Under a cipher a message of fewer bytes may be one that nobody answers: the end of a handshake, an alert, a frame of
-/// control.
+/// Under a cipher a message of fewer bytes may be one that nobody answers: the end of a handshake,
+/// an alert, a frame of control.
 pub(in crate::model) const LEAST_SEALED: u64 = 100;
 
-/// When the wait for an answer that did not come was over, ns: with the end of the connection, or when the client left.
-/// `None` of an exchange that was answered or may be yet, and of one of which it cannot be told.
+/// When the wait for an answer that did not come was over, ns: with the end of the connection, or
+/// when the client left. `None` of an exchange that was answered or may be yet, and of one of which
+/// it cannot be told.
 fn over_ns(exchange: &Exchange) -> Option<u64> {
     // After anything but a FIN nothing passes any more, though a process may keep its socket.
-    let end = exchange.end.filter(|end| exchange.progress == Progress::Closed || end.how != Ending::Fin)?;
+    let end = exchange
+        .end
+        .filter(|end| exchange.progress == Progress::Closed || end.how != Ending::Fin)?;
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
     match (exchange.role, inbound, outbound) {
         (Role::Client, None, Some(_)) => Some(end.ts_ns),
@@ -44,19 +48,25 @@ pub(in crate::model) fn is_over(exchange: &Exchange) -> bool {
     over_ns(exchange).is_some() || cut && exchange.end.is_some_and(|end| end.how != Ending::Fin)
 }
 
-/// The exchange with the end of its connection, where that was a RST and its process keeps the socket: nothing comes after
-/// that, and what was not acknowledged will not be.
+/// The exchange with the end of its connection, where that was a RST and its process keeps the
+/// socket: nothing comes after that, and what was not acknowledged will not be.
 pub(in crate::model) fn cut(exchange: &Exchange) -> Option<Exchange> {
-    let end = exchange.end.filter(|end| end.how != Ending::Fin && exchange.progress == Progress::Open)?;
+    let end =
+        exchange.end.filter(|end| end.how != Ending::Fin && exchange.progress == Progress::Open)?;
     let sent = exchange.outbound.as_ref().filter(|_| over_ns(exchange).is_none())?;
     let ts_ns = end.ts_ns.max(sent.last_ns).min(exchange.ts_ns);
     Some(Exchange { ts_ns, progress: Progress::Closed, ..exchange.clone() })
 }
 
-/// Somebody asked and waited, and nobody answered. `sealed` says that what is said on the connection cannot be told by
-/// its bytes: several requests at a time, or a cipher.
-pub(in crate::model) fn is_unanswered(exchange: &Exchange, protocol: Option<Protocol>, sealed: bool) -> bool {
-    let (Some(over_ns), Some(end), Some((bytes, asked_ns))) = (over_ns(exchange), exchange.end, request(exchange))
+/// Somebody asked and waited, and nobody answered. `sealed` says that what is said on the
+/// connection cannot be told by its bytes: several requests at a time, or a cipher.
+pub(in crate::model) fn is_unanswered(
+    exchange: &Exchange,
+    protocol: Option<Protocol>,
+    sealed: bool,
+) -> bool {
+    let (Some(over_ns), Some(end), Some((bytes, asked_ns))) =
+        (over_ns(exchange), exchange.end, request(exchange))
     else {
         return false;
     };
@@ -69,7 +79,9 @@ pub(in crate::model) fn is_unanswered(exchange: &Exchange, protocol: Option<Prot
     // Whoever pauses for longer between two pieces may as well have paused once more.
     let pauses_ns = match exchange.role {
         Role::Server => exchange.inbound.as_ref().map_or(0, |inbound| inbound.starved_ns),
-        Role::Client => exchange.outbound.as_ref().map_or(0, |sent| sent.last_ns.saturating_sub(sent.first_ns)),
+        Role::Client => {
+            exchange.outbound.as_ref().map_or(0, |sent| sent.last_ns.saturating_sub(sent.first_ns))
+        }
     };
     if waited_ns >= WAITED_NS && (http || waited_ns > pauses_ns) {
         return true;
@@ -85,9 +97,12 @@ fn refused(exchange: &Exchange, end: End) -> bool {
 /// The bytes of the request, and when the last of them was there, or was written.
 fn request(exchange: &Exchange) -> Option<(u64, u64)> {
     match exchange.role {
-        Role::Server => {
-            exchange.inbound.as_ref().map(|inbound| (inbound.bytes + inbound.unread_bytes, inbound.last_ns))
+        Role::Server => exchange
+            .inbound
+            .as_ref()
+            .map(|inbound| (inbound.bytes + inbound.unread_bytes, inbound.last_ns)),
+        Role::Client => {
+            exchange.outbound.as_ref().map(|outbound| (outbound.bytes, outbound.last_ns))
         }
-        Role::Client => exchange.outbound.as_ref().map(|outbound| (outbound.bytes, outbound.last_ns)),
     }
 }

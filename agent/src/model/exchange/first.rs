@@ -4,10 +4,12 @@ use super::{DOUBTED_NS, Tile, send};
 use crate::model::event::{Exchange, Side};
 use crate::model::snapshot::SliceKind;
 
-/// A connection on which nothing comes for so long after accept was made to be at hand, ns: that time is of no request.
+/// A connection on which nothing comes for so long after accept was made to be at hand, ns: that
+/// time is of no request.
 const SPARE_NS: u64 = 1_000_000_000;
-/// A SYN-ACK is sent again after this, ns (`TCP_TIMEOUT_INIT`), and then nobody knows what the handshake took. If it is known
-/// and longer, the kernel had ignored the ACK, and waited for the client's first data (TCP_DEFER_ACCEPT).
+/// A SYN-ACK is sent again after this, ns (`TCP_TIMEOUT_INIT`), and then nobody knows what the
+/// handshake took. If it is known and longer, the kernel had ignored the ACK, and waited for the
+/// client's first data (TCP_DEFER_ACCEPT).
 const DEFERRED_NS: u64 = 1_000_000_000;
 /// A shorter wait for a CPU before an accept is left to the queue, ns.
 const DELAY_NS: u64 = 1_000_000;
@@ -32,8 +34,8 @@ pub(in crate::model) struct First {
 /// How the kernel ignored a peer, since the accept queue was full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::model) struct Ignoring {
-    /// The first sign of it; `None` where it is inferred from a handshake that took much longer than a
-    /// round trip.
+    /// The first sign of it; `None` where it is inferred from a handshake that took much longer
+    /// than a round trip.
     pub(in crate::model) since_ns: Option<u64>,
     /// Whether data were ignored, not only the final ACK; `None` where packets are not seen.
     pub(in crate::model) data: Option<bool>,
@@ -46,7 +48,12 @@ pub(super) fn left_ns(exchange: &Exchange, first: &First) -> Option<u64> {
 }
 
 /// From the handshake to the moment at which there is something to read, or accept has returned.
-pub(super) fn accepted(tile: &mut Tile, exchange: &Exchange, first: &First, arrived_ns: Option<u64>) {
+pub(super) fn accepted(
+    tile: &mut Tile,
+    exchange: &Exchange,
+    first: &First,
+    arrived_ns: Option<u64>,
+) {
     let accepted_ns = first.accepted_ns.min(exchange.ts_ns);
     let queued_ns = first.queued_ns.min(accepted_ns);
     let is_spare = |ns: u64| first.ignored.is_none() && ns.saturating_sub(accepted_ns) >= SPARE_NS;
@@ -85,11 +92,12 @@ pub(super) fn accepted(tile: &mut Tile, exchange: &Exchange, first: &First, arri
     }
 }
 
-/// From the SYN-ACK to the first data, which queued the connection: a round trip, and what the client was silent for. That is
-/// of no request where it is long.
+/// From the SYN-ACK to the first data, which queued the connection: a round trip, and what the
+/// client was silent for. That is of no request where it is long.
 fn deferred(tile: &mut Tile, exchange: &Exchange, queued_ns: u64, waited_ns: u64) {
     // Until an ACK of the response has come, the kernel knows of no other round trip.
-    let known = exchange.outbound.as_ref().is_some_and(|sent| sent.acked_ns.is_some()) && exchange.min_rtt_us.is_some();
+    let known = exchange.outbound.as_ref().is_some_and(|sent| sent.acked_ns.is_some())
+        && exchange.min_rtt_us.is_some();
     let round_trip_ns = send::round_trip_ns(exchange, waited_ns);
     let silent_ns = waited_ns - round_trip_ns;
     if silent_ns >= SPARE_NS {
@@ -97,24 +105,31 @@ fn deferred(tile: &mut Tile, exchange: &Exchange, queued_ns: u64, waited_ns: u64
         return tile.until(queued_ns, SliceKind::Handshake);
     }
     tile.begin(queued_ns.saturating_sub(waited_ns));
-    let handshake = if known || waited_ns < DOUBTED_NS { SliceKind::Handshake } else { SliceKind::Unknown };
+    let handshake =
+        if known || waited_ns < DOUBTED_NS { SliceKind::Handshake } else { SliceKind::Unknown };
     tile.split(queued_ns, [(handshake, round_trip_ns)], SliceKind::Request);
 }
 
-/// How long the thread that accepted was ready before that, without a CPU, ns. It is known of one that also read: its figures
-/// run from its call before, and what is left of its delay beyond the wait for the read lay before the accept.
+/// How long the thread that accepted was ready before that, without a CPU, ns. It is known of one
+/// that also read: its figures run from its call before, and what is left of its delay beyond the
+/// wait for the read lay before the accept.
 fn delay_before_accept(exchange: &Exchange, first: &First, arrived_ns: Option<u64>) -> u64 {
     let inbound = exchange.inbound.as_ref();
-    let reader = inbound.and_then(|inbound| inbound.reader).filter(|reader| reader.tid == first.acceptor);
-    let reader = reader.filter(|reader| reader.since_ns.is_some_and(|since_ns| since_ns < first.accepted_ns));
-    let (Some(reader), Some(read_ns)) = (reader, inbound.and_then(|inbound| inbound.read_first_ns)) else { return 0 };
+    let reader =
+        inbound.and_then(|inbound| inbound.reader).filter(|reader| reader.tid == first.acceptor);
+    let reader = reader
+        .filter(|reader| reader.since_ns.is_some_and(|since_ns| since_ns < first.accepted_ns));
+    let (Some(reader), Some(read_ns)) = (reader, inbound.and_then(|inbound| inbound.read_first_ns))
+    else {
+        return 0;
+    };
     let readable_ns = first.accepted_ns.max(arrived_ns.unwrap_or(0));
     let delay_ns = reader.run_delay_ns.saturating_sub(read_ns.saturating_sub(readable_ns));
     if delay_ns < DELAY_NS { 0 } else { delay_ns }
 }
 
-/// Why the first data of a connection came after it was accepted. What was ignored is sent again in its
-/// own time, which has doubled with each time that it was ignored.
+/// Why the first data of a connection came after it was accepted. What was ignored is sent again in
+/// its own time, which has doubled with each time that it was ignored.
 fn late_data(ignored: Option<Ignoring>) -> SliceKind {
     match ignored.map(|ignored| ignored.data) {
         None | Some(Some(false)) => SliceKind::Request,

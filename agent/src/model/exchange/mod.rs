@@ -1,7 +1,7 @@
 //! The ledger: the facts of one exchange become slices of time, each with who held it.
 //!
-//! Whatever the facts are, the slices tile the exchange. Times out of order are clamped to the slices laid so far, and
-//! what no fact vouches for is [`SliceKind::Unknown`].
+//! Whatever the facts are, the slices tile the exchange. Times out of order are clamped to the
+//! slices laid so far, and what no fact vouches for is [`SliceKind::Unknown`].
 
 mod complete;
 mod end;
@@ -25,7 +25,8 @@ const REMAINDER: u64 = 8;
 /// In a shorter wait it makes no difference what the reader did before it, ns.
 const DOUBTED_NS: u64 = 1_000_000;
 
-/// A client's first exchange begins with the connect if it writes so soon after that, ns: it was made for it.
+/// A client's first exchange begins with the connect if it writes so soon after that, ns: it was
+/// made for it.
 const AT_ONCE_NS: u64 = 10_000_000;
 
 /// What is known of the connection that an exchange was on.
@@ -72,9 +73,13 @@ pub(super) fn view<'a>(exchange: &Exchange, beginning: impl Into<Beginning<'a>>)
     view
 }
 
-/// The same without a verdict, which most exchanges need not have; with its slices laid into `room`, which is empty: it may
-/// have been another exchange's.
-pub(super) fn view_in(exchange: &Exchange, beginning: Beginning<'_>, room: Vec<Slice>) -> ExchangeView {
+/// The same without a verdict, which most exchanges need not have; with its slices laid into
+/// `room`, which is empty: it may have been another exchange's.
+pub(super) fn view_in(
+    exchange: &Exchange,
+    beginning: Beginning<'_>,
+    room: Vec<Slice>,
+) -> ExchangeView {
     let mut tile = Tile::new(room);
     let at_its_end = end::at_its_end(exchange);
     let timed = at_its_end.as_ref().unwrap_or(exchange);
@@ -86,7 +91,8 @@ pub(super) fn view_in(exchange: &Exchange, beginning: Beginning<'_>, room: Vec<S
     let start_ns = tile.start_ns();
     let (total_us, slices) = tile.finish();
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
-    let (bytes_in, bytes_out) = (inbound.map_or(0, |inbound| inbound.bytes), outbound.map_or(0, |sent| sent.bytes));
+    let (bytes_in, bytes_out) =
+        (inbound.map_or(0, |inbound| inbound.bytes), outbound.map_or(0, |sent| sent.bytes));
     let (request_bytes, response_bytes) = match exchange.role {
         Role::Server => (bytes_in, bytes_out),
         Role::Client => (bytes_out, bytes_in),
@@ -102,7 +108,9 @@ pub(super) fn view_in(exchange: &Exchange, beginning: Beginning<'_>, room: Vec<S
         response_bytes,
         reads: inbound.map_or(0, |inbound| inbound.reads),
         writes: outbound.map_or(0, |outbound| outbound.writes),
-        pieces: outbound.filter(|_| exchange.role == Role::Server).and_then(|outbound| pieces(outbound, start_ns)),
+        pieces: outbound
+            .filter(|_| exchange.role == Role::Server)
+            .and_then(|outbound| pieces(outbound, start_ns)),
         pushed_after_us: None,
         last_sizes: outbound.map_or([0; 2], |outbound| outbound.last_sizes),
         held_sizes: outbound.map_or([0; 2], |outbound| outbound.held_sizes),
@@ -120,14 +128,18 @@ pub(super) fn view_in(exchange: &Exchange, beginning: Beginning<'_>, room: Vec<S
     }
 }
 
-/// No byte came and none was written: a spare connection, or one that was only looked at, and no exchange.
+/// No byte came and none was written: a spare connection, or one that was only looked at, and no
+/// exchange.
 pub(super) fn is_silent(exchange: &Exchange) -> bool {
-    let came = |inbound: &Inbound| inbound.bytes + inbound.unread_bytes > 0 || inbound.read_first_ns.is_some();
+    let came = |inbound: &Inbound| {
+        inbound.bytes + inbound.unread_bytes > 0 || inbound.read_first_ns.is_some()
+    };
     exchange.outbound.is_none() && !exchange.inbound.as_ref().is_some_and(came)
 }
 
-/// What a server of HTTP/1 says before anything was asked: that nothing was (400, 408). It answers no request, and the time
-/// before it was the client's. Who speaks another protocol may have to speak first.
+/// What a server of HTTP/1 says before anything was asked: that nothing was (400, 408). It answers
+/// no request, and the time before it was the client's. Who speaks another protocol may have to
+/// speak first.
 pub(super) fn is_farewell(exchange: &Exchange, protocol: Option<Protocol>) -> bool {
     exchange.role == Role::Server
         && exchange.inbound.is_none()
@@ -146,10 +158,13 @@ fn pieces(outbound: &Outbound, start_ns: u64) -> Option<Pieces> {
     })
 }
 
-/// A server's exchange whose response has been written, sent and acknowledged. More of it may come still.
+/// A server's exchange whose response has been written, sent and acknowledged. More of it may come
+/// still.
 pub(super) fn is_answered(exchange: &Exchange) -> bool {
     let unread = exchange.inbound.as_ref().is_some_and(|inbound| inbound.unread_bytes > 0);
-    let settled = |sent: &Outbound| sent.unsent_bytes == 0 && sent.unacked_bytes == 0 && sent.acked_ns.is_some();
+    let settled = |sent: &Outbound| {
+        sent.unsent_bytes == 0 && sent.unacked_bytes == 0 && sent.acked_ns.is_some()
+    };
     exchange.role == Role::Server && !unread && exchange.outbound.as_ref().is_some_and(settled)
 }
 
@@ -159,7 +174,8 @@ pub(super) fn without_next(exchange: &Exchange) -> Exchange {
     Exchange { inbound, ..exchange.clone() }
 }
 
-/// The request that lies unread behind an answered exchange, which came from the first of these moments to the other.
+/// The request that lies unread behind an answered exchange, which came from the first of these
+/// moments to the other.
 pub(super) fn next(exchange: &Exchange, (first_ns, last_ns): (u64, u64)) -> Exchange {
     let unread_bytes = exchange.inbound.as_ref().map_or(0, |inbound| inbound.unread_bytes);
     let inbound = Inbound { first_ns, last_ns, unread_bytes, ..Inbound::default() };
@@ -203,7 +219,9 @@ pub(super) fn take_out(slices: &mut Vec<Slice>, failures: &[ConnectFailure]) {
         }
         let mut rest = slice;
         // What never left this host took no time of anybody else's.
-        let left = |failure: &&ConnectFailure| !matches!(failure.outcome, Outcome::NoPort | Outcome::NoRoute);
+        let left = |failure: &&ConnectFailure| {
+            !matches!(failure.outcome, Outcome::NoPort | Outcome::NoRoute)
+        };
         for failure in failures.iter().filter(left) {
             let after_us = |ns: u64| (ns.saturating_sub(rest.start_ns) / 1_000).min(rest.us);
             let end_ns = failure.start_ns.saturating_add(failure.us.saturating_mul(1_000));
@@ -288,7 +306,9 @@ fn client(tile: &mut Tile, exchange: &Exchange, first: Option<&First>, resent: R
     let arrived_ns = inbound.and_then(|inbound| arrived_ns(inbound, now_ns));
     let written_ns = outbound.map(|outbound| outbound.first_ns.min(now_ns));
     let begun_ns = written_ns.or(arrived_ns).unwrap_or(now_ns);
-    let made = |first: &&First| begun_ns.saturating_sub(first.accepted_ns) <= AT_ONCE_NS && first.queued_ns < begun_ns;
+    let made = |first: &&First| {
+        begun_ns.saturating_sub(first.accepted_ns) <= AT_ONCE_NS && first.queued_ns < begun_ns
+    };
     match first.filter(made) {
         Some(first) => {
             tile.begin(first.queued_ns);
@@ -330,8 +350,8 @@ fn arrived_ns(inbound: &Inbound, now_ns: u64) -> Option<u64> {
     seen.or(inbound.read_first_ns).or(inbound.read_last_ns).map(|ns| ns.min(now_ns))
 }
 
-/// From the first byte that arrived to the last read; while nobody has read, to the first write or to now. `starved` is
-/// what waiting for more from the peer is called.
+/// From the first byte that arrived to the last read; while nobody has read, to the first write or
+/// to now. `starved` is what waiting for more from the peer is called.
 fn receive(tile: &mut Tile, exchange: &Exchange, inbound: &Inbound, starved: SliceKind) {
     let now_ns = exchange.ts_ns;
     let Some(read_first_ns) = inbound.read_first_ns.or(inbound.read_last_ns) else {
@@ -340,44 +360,62 @@ fn receive(tile: &mut Tile, exchange: &Exchange, inbound: &Inbound, starved: Sli
     let read_first_ns = read_first_ns.min(now_ns);
     let read_last_ns = inbound.read_last_ns.unwrap_or(read_first_ns).min(now_ns);
     // What a server reads behind its first write, it had no time for while it worked.
-    let answered_ns = exchange.outbound.as_ref().filter(|_| exchange.role == Role::Server).map(|sent| sent.first_ns);
-    let read_last_ns = answered_ns.map_or(read_last_ns, |ns| read_last_ns.min(ns.max(read_first_ns)));
+    let answered_ns = exchange
+        .outbound
+        .as_ref()
+        .filter(|_| exchange.role == Role::Server)
+        .map(|sent| sent.first_ns);
+    let read_last_ns =
+        answered_ns.map_or(read_last_ns, |ns| read_last_ns.min(ns.max(read_first_ns)));
     let wait_ns = tile.room(read_first_ns);
-    let reader = inbound.reader.filter(|reader| reader.since_ns.is_some_and(|since_ns| since_ns <= read_first_ns));
+    let reader = inbound
+        .reader
+        .filter(|reader| reader.since_ns.is_some_and(|since_ns| since_ns <= read_first_ns));
     let delay_ns = reader.map_or(0, |reader| reader.run_delay_ns.min(wait_ns));
     let cpu_ns = reader.and_then(|reader| cpu_of_wait(&reader, read_first_ns, wait_ns));
     tile.until_with_cpu(read_first_ns - delay_ns, SliceKind::ReceiveQueue, cpu_ns);
     tile.until(read_first_ns, SliceKind::RunQueue);
     tile.split(read_last_ns, [(starved, inbound.starved_ns)], SliceKind::ReceiveQueue);
     let waits = inbound.unread_bytes > 0 && !(exchange.role == Role::Server && is_taken(inbound));
-    if exchange.progress == Progress::Open && waits && (exchange.role == Role::Client || exchange.outbound.is_none()) {
-        // Bytes that came after the last read; when the first of them did is known only if there is one arrival.
+    if exchange.progress == Progress::Open
+        && waits
+        && (exchange.role == Role::Client || exchange.outbound.is_none())
+    {
+        // Bytes that came after the last read; when the first of them did is known only if there is
+        // one arrival.
         tile.until(inbound.last_ns.min(now_ns), SliceKind::Unknown);
         tile.until(now_ns, SliceKind::ReceiveQueue);
     }
 }
 
-/// The reader has all that came; or all but a small rest at its end, which was there too when it read: it is at work, and may
-/// take that when it is done. What came since waits for it.
+/// The reader has all that came; or all but a small rest at its end, which was there too when it
+/// read: it is at work, and may take that when it is done. What came since waits for it.
 fn is_taken(inbound: &Inbound) -> bool {
-    inbound.unread_bytes == 0 || inbound.left && inbound.unread_bytes.saturating_mul(REMAINDER) < inbound.bytes
+    inbound.unread_bytes == 0
+        || inbound.left && inbound.unread_bytes.saturating_mul(REMAINDER) < inbound.bytes
 }
 
-/// How long the reader was on a CPU while bytes waited for it. Its figures run from its call before. If that came when they
-/// were there already, its other calls tell the rest; if it was long before, the time may have been spent before they came.
+/// How long the reader was on a CPU while bytes waited for it. Its figures run from its call
+/// before. If that came when they were there already, its other calls tell the rest; if it was long
+/// before, the time may have been spent before they came.
 fn cpu_of_wait(reader: &ThreadUse, read_ns: u64, wait_ns: u64) -> Option<u64> {
     let since_ns = reader.since_ns?;
     let arrived_ns = read_ns.saturating_sub(wait_ns);
     if since_ns > arrived_ns.saturating_add(wait_ns / 10).saturating_add(SLACK_NS) {
         return None;
     }
-    let (least_ns, most_ns) = spans::bounds(reader.cpu_ns, wait_ns, arrived_ns.saturating_sub(since_ns));
+    let (least_ns, most_ns) =
+        spans::bounds(reader.cpu_ns, wait_ns, arrived_ns.saturating_sub(since_ns));
     (wait_ns < DOUBTED_NS || most_ns - least_ns <= wait_ns / 4).then_some(most_ns)
 }
 
 /// No read was seen.
 fn unread(tile: &mut Tile, exchange: &Exchange, inbound: &Inbound) {
-    let written_ns = exchange.outbound.as_ref().filter(|_| exchange.role == Role::Server).map(|sent| sent.first_ns);
+    let written_ns = exchange
+        .outbound
+        .as_ref()
+        .filter(|_| exchange.role == Role::Server)
+        .map(|sent| sent.first_ns);
     let kind = if inbound.unread_bytes > 0 { SliceKind::ReceiveQueue } else { SliceKind::Unknown };
     tile.until(written_ns.unwrap_or(exchange.ts_ns).min(exchange.ts_ns), kind);
 }
@@ -387,22 +425,27 @@ fn answer(tile: &mut Tile, inbound: Option<&Inbound>, outbound: &Outbound, now_n
     let (from_ns, end_ns) = (tile.end_ns(), outbound.first_ns.min(now_ns));
     let span_ns = tile.room(end_ns);
     // Read before it was watched: nobody knows when.
-    if inbound.is_some_and(|inbound| inbound.read_last_ns.is_none() && inbound.read_first_ns.is_none()) {
+    if inbound
+        .is_some_and(|inbound| inbound.read_last_ns.is_none() && inbound.read_first_ns.is_none())
+    {
         return tile.until(end_ns, SliceKind::Unknown);
     }
-    let (delay_ns, cpu_ns) = outbound.writer.map_or((0, None), |writer| use_of(&writer, from_ns, span_ns));
+    let (delay_ns, cpu_ns) =
+        outbound.writer.map_or((0, None), |writer| use_of(&writer, from_ns, span_ns));
     tile.until_with_cpu(end_ns.saturating_sub(delay_ns), SliceKind::App, cpu_ns);
     tile.until(end_ns, SliceKind::RunQueue);
 }
 
-/// How long the thread waited for a CPU in a stretch, and was on one where that is known. Its figures run from its call
-/// before: if that ended well before the stretch, they may belong to what came before it.
+/// How long the thread waited for a CPU in a stretch, and was on one where that is known. Its
+/// figures run from its call before: if that ended well before the stretch, they may belong to what
+/// came before it.
 fn use_of(thread: &ThreadUse, from_ns: u64, span_ns: u64) -> (u64, Option<u64>) {
     let Some(since_ns) = thread.since_ns else { return (0, None) };
     let within = since_ns.saturating_add(SLACK_NS) >= from_ns;
     let fits = within || thread.run_delay_ns <= span_ns;
     let delay_ns = if fits { thread.run_delay_ns.min(span_ns) } else { 0 };
     // A call in the middle of the stretch hides what the thread did before it.
-    let covers = within && since_ns <= from_ns.saturating_add(span_ns / 10).saturating_add(SLACK_NS);
+    let covers =
+        within && since_ns <= from_ns.saturating_add(span_ns / 10).saturating_add(SLACK_NS);
     (delay_ns, covers.then(|| thread.cpu_ns.min(span_ns - delay_ns)))
 }

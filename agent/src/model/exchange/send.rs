@@ -9,7 +9,8 @@ const MS_NS: u64 = 1_000_000;
 const DELAYED_ACK_NS: u64 = 250 * MS_NS;
 /// A response with so many pauses is a stream, ...
 const STREAM_GAPS: u32 = 3;
-/// ... if they are at least so far apart on average, ns: less is how long a large one takes to make.
+/// ... if they are at least so far apart on average, ns: less is how long a large one takes to
+/// make.
 const STREAM_NS: u64 = 10_000_000;
 /// Bytes of which the peer acknowledges all but the last at once.
 const MANY: u64 = 16_384;
@@ -108,7 +109,8 @@ pub(super) fn send(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, no
         }),
     };
     if outbound.blocked_ns == 0 && outbound.pauses.is_none() && held.is_none() {
-        let between = if is_stream(exchange, outbound) { SliceKind::Streaming } else { SliceKind::App };
+        let between =
+            if is_stream(exchange, outbound) { SliceKind::Streaming } else { SliceKind::App };
         tile.until(written_ns, between);
         return tile.until(left_ns, SliceKind::Unknown);
     }
@@ -120,16 +122,24 @@ pub(super) fn send(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, no
 }
 
 /// From the first write to the last one, which returned at `written_ns`.
-fn write(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, held: &mut Held, written_ns: u64) {
+fn write(
+    tile: &mut Tile,
+    exchange: &Exchange,
+    outbound: &Outbound,
+    held: &mut Held,
+    written_ns: u64,
+) {
     let blocked_ns = outbound.blocked_ns.min(tile.room(written_ns));
     let by_window_ns = held.take_of(SliceKind::ReceiveWindow, blocked_ns);
     let rest_ns = blocked_ns - by_window_ns;
     // Whoever waits for room in the send buffer has bytes held in it: the same time, not more.
     held.take(rest_ns);
-    // What Nagle's algorithm or a cork held meanwhile held nobody up: the application was still at work on the rest.
+    // What Nagle's algorithm or a cork held meanwhile held nobody up: the application was still at
+    // work on the rest.
     held.take_of(SliceKind::Nagle, u64::MAX);
     held.take_of(SliceKind::Cork, u64::MAX);
-    let blocked = [(SliceKind::ReceiveWindow, by_window_ns), (blocked_by(by_window_ns, rest_ns), rest_ns)];
+    let blocked =
+        [(SliceKind::ReceiveWindow, by_window_ns), (blocked_by(by_window_ns, rest_ns), rest_ns)];
     let pauses = outbound.pauses.unwrap_or_default();
     let delay = (SliceKind::RunQueue, pauses.run_delay_ns);
     let cpu_ns = outbound.pauses.filter(|pauses| pauses.complete).map(|pauses| pauses.cpu_ns);
@@ -142,14 +152,16 @@ fn write(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, held: &mut H
     tile.until_with_cpu(written_ns, SliceKind::App, cpu_ns);
 }
 
-/// Who emptied the send buffer too slowly, when the peer's window is not known to have been shut. It opens and shuts while a
-/// peer reads slowly; if it was open for most of the time, the network took no more.
+/// Who emptied the send buffer too slowly, when the peer's window is not known to have been shut.
+/// It opens and shuts while a peer reads slowly; if it was open for most of the time, the network
+/// took no more.
 fn blocked_by(by_window_ns: u64, rest_ns: u64) -> SliceKind {
     if by_window_ns >= rest_ns { SliceKind::SendBuffer } else { SliceKind::Congestion }
 }
 
-/// Whether a response was written as a stream: in many pieces with pauses in between, of which none was most of the time.
-/// What was written at once but for one pause is a late rest, and who computes between the pieces does not wait.
+/// Whether a response was written as a stream: in many pieces with pauses in between, of which none
+/// was most of the time. What was written at once but for one pause is a late rest, and who
+/// computes between the pieces does not wait.
 fn is_stream(exchange: &Exchange, outbound: &Outbound) -> bool {
     let took_ns = outbound.last_ns.saturating_sub(outbound.first_ns);
     let computes = outbound.pauses.is_some_and(|pauses| pauses.cpu_ns >= took_ns / 2);
@@ -172,9 +184,11 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
     if outbound.sent_ns.is_none() && Held::of(outbound).is_none() {
         return tile.until(end_ns, SliceKind::Unknown);
     }
-    // The window can't have been shut for longer than there was anything to send: the rest of it was in this wait.
+    // The window can't have been shut for longer than there was anything to send: the rest of it
+    // was in this wait.
     let since_first_ns = tile.end_ns().saturating_sub(outbound.first_ns);
-    let window_ns = outbound.window_limited_ns.saturating_sub(since_first_ns).min(tile.room(end_ns));
+    let window_ns =
+        outbound.window_limited_ns.saturating_sub(since_first_ns).min(tile.room(end_ns));
     tile.until(tile.end_ns().saturating_add(window_ns), SliceKind::ReceiveWindow);
     let round_trip_ns = round_trip_ns(exchange, tile.room(end_ns));
     let beyond_ns = tile.room(end_ns) - round_trip_ns;
@@ -182,7 +196,8 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
         _ if outbound.retransmits > 0 && !came_anyway(exchange, outbound) => SliceKind::Retransmit,
         // The last bytes waited in the network's own queues, as those before them did.
         Some(_) if is_queued(outbound, beyond_ns) => SliceKind::AckWait,
-        // The peer had it all, and what it sent since was lost: its ACK, or a next request that had the ACK with it.
+        // The peer had it all, and what it sent since was lost: its ACK, or a next request that had
+        // the ACK with it.
         Some(_) if outbound.retransmits > 0 || beyond_ns > DELAYED_ACK_NS => {
             return tile.until(tile.end_ns().saturating_add(round_trip_ns), SliceKind::AckWait);
         }
@@ -193,20 +208,23 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
     tile.split(end_ns, [(SliceKind::AckWait, round_trip_ns)], beyond);
 }
 
-/// The network delivered the last bytes late: it had held those before them, or they are many and took longer than an ACK that
-/// a peer delays by its usual 40 ms.
+/// The network delivered the last bytes late: it had held those before them, or they are many and
+/// took longer than an ACK that a peer delays by its usual 40 ms.
 fn is_queued(outbound: &Outbound, beyond_ns: u64) -> bool {
     let many = outbound.bytes >= MANY && beyond_ns > 60 * MS_NS;
     many || outbound.held_last == Some(HoldReason::Congestion)
 }
 
-/// What was sent again had not been lost: the peer told to have had it, or acknowledged it before that could have come.
+/// What was sent again had not been lost: the peer told to have had it, or acknowledged it before
+/// that could have come.
 pub(super) fn came_anyway(exchange: &Exchange, outbound: &Outbound) -> bool {
     let told = outbound.spurious >= outbound.retransmits;
     let rtt_ns = exchange.min_rtt_us.map(|us| u64::from(us) * 1_000);
-    let too_early = |(acked_ns, sent_ns, rtt_ns): (u64, u64, u64)| acked_ns < sent_ns.saturating_add(rtt_ns);
+    let too_early =
+        |(acked_ns, sent_ns, rtt_ns): (u64, u64, u64)| acked_ns < sent_ns.saturating_add(rtt_ns);
     let times = outbound.acked_ns.zip(outbound.retransmit_ns).zip(rtt_ns);
-    told || times.is_some_and(|((acked_ns, sent_ns), rtt_ns)| too_early((acked_ns, sent_ns, rtt_ns)))
+    told || times
+        .is_some_and(|((acked_ns, sent_ns), rtt_ns)| too_early((acked_ns, sent_ns, rtt_ns)))
 }
 
 /// How much of a wait is a normal round trip. Without a round-trip time to compare with, all of it.

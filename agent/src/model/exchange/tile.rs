@@ -13,8 +13,8 @@ struct Piece {
     cpu_ns: Option<u64>,
 }
 
-/// Lays slices one behind the other. Time never goes back: a piece that would end before the last one is left out, so
-/// that facts out of order make a shorter slice, never an overlap.
+/// Lays slices one behind the other. Time never goes back: a piece that would end before the last
+/// one is left out, so that facts out of order make a shorter slice, never an overlap.
 #[derive(Clone, Debug)]
 pub(super) struct Tile {
     start_ns: u64,
@@ -63,7 +63,9 @@ impl Tile {
         }
         let cpu_ns = cpu_ns.map(|cpu_ns| cpu_ns.min(end_ns - self.end_ns));
         match self.newest.as_mut().filter(|newest| newest.kind == kind) {
-            Some(newest) => newest.cpu_ns = newest.cpu_ns.zip(cpu_ns).map(|(one, other)| one + other),
+            Some(newest) => {
+                newest.cpu_ns = newest.cpu_ns.zip(cpu_ns).map(|(one, other)| one + other)
+            }
             None => {
                 self.close();
                 self.newest = Some(Piece { kind, cpu_ns });
@@ -72,9 +74,14 @@ impl Tile {
         self.end_ns = end_ns;
     }
 
-    /// Shares the time up to `end_ns` out: to each claim as much as it asks while there is some left, what remains to
-    /// `rest`.
-    pub(super) fn split(&mut self, end_ns: u64, claims: impl IntoIterator<Item = (SliceKind, u64)>, rest: SliceKind) {
+    /// Shares the time up to `end_ns` out: to each claim as much as it asks while there is some
+    /// left, what remains to `rest`.
+    pub(super) fn split(
+        &mut self,
+        end_ns: u64,
+        claims: impl IntoIterator<Item = (SliceKind, u64)>,
+        rest: SliceKind,
+    ) {
         for (kind, ns) in claims {
             self.until(self.end_ns.saturating_add(ns).min(end_ns), kind);
         }
@@ -99,8 +106,8 @@ impl Tile {
         self.from_us = to_us;
     }
 
-    /// The total in µs, and the slices on the grid of whole microseconds from the start: they add up to the total, and
-    /// each begins where the one before it ends.
+    /// The total in µs, and the slices on the grid of whole microseconds from the start: they add
+    /// up to the total, and each begins where the one before it ends.
     pub(super) fn finish(&mut self) -> (u64, Vec<Slice>) {
         self.close();
         (self.from_us, mem::take(&mut self.slices))

@@ -1,4 +1,5 @@
-//! Connections end in the accept queue: their peers gave up waiting, or the listener closed and the kernel reset them.
+//! Connections end in the accept queue: their peers gave up waiting, or the listener closed and the
+//! kernel reset them.
 
 use super::pace;
 use super::{Facts, Text, Verdict};
@@ -8,7 +9,8 @@ use crate::model::text::{count, count_of, duration_us};
 /// So many at a time are no chance.
 const SEVERAL: u64 = 3;
 
-/// A peer that leaves within 50 ms does not count: so do health checks, port scanners and half-closing clients.
+/// A peer that leaves within 50 ms does not count: so do health checks, port scanners and
+/// half-closing clients.
 pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     let (late, cut) = (facts.figures.left_late, facts.figures.cut);
     if late + cut == 0 {
@@ -35,8 +37,14 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
 fn headline(late: u64, cut: u64) -> String {
     match (late, cut) {
         (_, 0) => format!("{} gave up waiting to be accepted.", count_of(late, "client")),
-        (0, _) => format!("The listener closed and reset {} in its queue.", count_of(cut, "connection")),
-        _ => format!("{} gave up in the accept queue; its close reset {}.", count_of(late, "client"), count(cut)),
+        (0, _) => {
+            format!("The listener closed and reset {} in its queue.", count_of(cut, "connection"))
+        }
+        _ => format!(
+            "{} gave up in the accept queue; its close reset {}.",
+            count_of(late, "client"),
+            count(cut)
+        ),
     }
 }
 
@@ -48,15 +56,24 @@ fn gave_up(facts: &Facts<'_>) -> String {
         "Each closed or reset its connection"
     };
     let after = if facts.figures.left_late == 1 { "after" } else { "after a mean of" };
-    format!("{part} {after} {} in the accept queue, before the application took it.", duration_us(mean_us))
+    format!(
+        "{part} {after} {} in the accept queue, before the application took it.",
+        duration_us(mean_us)
+    )
 }
 
 fn cut_off(facts: &Facts<'_>) -> String {
     let cut = facts.figures.cut;
     let others = match facts.siblings {
         0 => String::new(),
-        1 => " Another listener at this address (SO_REUSEPORT) goes on, and could have served them.".to_owned(),
-        n => format!(" {} other listeners at this address (SO_REUSEPORT) go on, and could have served them.", count(n)),
+        1 => {
+            " Another listener at this address (SO_REUSEPORT) goes on, and could have served them."
+                .to_owned()
+        }
+        n => format!(
+            " {} other listeners at this address (SO_REUSEPORT) go on, and could have served them.",
+            count(n)
+        ),
     };
     let verb = if cut == 1 { "was" } else { "were" };
     format!(

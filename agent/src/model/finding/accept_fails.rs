@@ -66,7 +66,8 @@ impl Cause {
     }
 }
 
-/// One failure is enough: but for a connection that the peer has reset, what fails once fails until something changes.
+/// One failure is enough: but for a connection that the peer has reset, what fails once fails until
+/// something changes.
 pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     let failing = facts.failing?;
     let cause = Cause::of(failing.errno);
@@ -137,14 +138,21 @@ fn text(facts: &Facts<'_>, failing: &Failing, cause: Cause) -> Text {
 }
 
 fn wait(depth: u32) -> String {
-    if depth == 1 { "1 connection waits".to_owned() } else { format!("{} connections wait", count(depth.into())) }
+    if depth == 1 {
+        "1 connection waits".to_owned()
+    } else {
+        format!("{} connections wait", count(depth.into()))
+    }
 }
 
 /// Descriptors of the process, as far as these were looked at.
 fn descriptors(failing: &Failing) -> String {
     match failing.used {
         Some(used) if used.open >= used.limit => {
-            format!("The process has all of its {} open (RLIMIT_NOFILE).", count_of(used.limit, "descriptor"))
+            format!(
+                "The process has all of its {} open (RLIMIT_NOFILE).",
+                count_of(used.limit, "descriptor")
+            )
         }
         Some(used) => format!(
             "When looked at, the process had {} of {} open (RLIMIT_NOFILE).",
@@ -177,11 +185,15 @@ fn fix(facts: &Facts<'_>, cause: Cause) -> &'static str {
             "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the connections wanted, or \
              find what is never closed."
         }
-        Cause::Files => "raise fs.file-max, and find who holds so many files: lsof, or /proc/PID/fd.",
+        Cause::Files => {
+            "raise fs.file-max, and find who holds so many files: lsof, or /proc/PID/fd."
+        }
         Cause::Memory => {
             "look for what takes the memory: the memory limit of its cgroup (memory.max), net.ipv4.tcp_mem, the machine."
         }
-        Cause::Aborted => "nothing here, if the server goes on after this error; look at why peers reset.",
+        Cause::Aborted => {
+            "nothing here, if the server goes on after this error; look at why peers reset."
+        }
         Cause::Forbidden => "look at the audit log, and allow accept() to this service.",
         Cause::Other => "look at the server's log for this error; accept(2) says what it means.",
     }

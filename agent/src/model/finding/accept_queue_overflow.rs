@@ -29,7 +29,11 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     Some(Verdict {
         severity: Severity::Critical,
         owner,
-        headline: format!("Clients are being refused: {} so far, {} a second.", refused(facts), rate(overflow_rate)),
+        headline: format!(
+            "Clients are being refused: {} so far, {} a second.",
+            refused(facts),
+            rate(overflow_rate)
+        ),
         text: text(facts),
         evidence,
         fix: fix(facts, owner),
@@ -53,7 +57,8 @@ fn refused(facts: &Facts<'_>) -> String {
     }
 }
 
-/// Whose doing a full queue is: the application's if it does not fetch, else of whoever set the limit.
+/// Whose doing a full queue is: the application's if it does not fetch, else of whoever set the
+/// limit.
 fn owner(facts: &Facts<'_>) -> Owner {
     let view = facts.view;
     match Pace::of(facts) {
@@ -61,7 +66,10 @@ fn owner(facts: &Facts<'_>) -> Owner {
         _ if facts.was_at_limit => Owner::App,
         Pace::Unknown => Owner::Unknown,
         Pace::Quick if facts.is_clamped() => Owner::Kernel,
-        Pace::Quick if view.backlog.is_some() || view.somaxconn.is_some_and(|somaxconn| view.limit < somaxconn) => {
+        Pace::Quick
+            if view.backlog.is_some()
+                || view.somaxconn.is_some_and(|somaxconn| view.limit < somaxconn) =>
+        {
             Owner::App
         }
         Pace::Quick => Owner::Unknown,
@@ -137,25 +145,32 @@ fn say_what_held_it(text: Text, facts: &Facts<'_>) -> Text {
     let quick = pace == Pace::Quick;
     let text = match () {
         () if pace.is_behind() => pace::say_what_it_did(text, facts),
-        () if facts.was_at_limit && facts.failing.is_none() => pace::say_why_it_stopped(text, facts),
+        () if facts.was_at_limit && facts.failing.is_none() => {
+            pace::say_why_it_stopped(text, facts)
+        }
         () => text,
     };
-    text.say("short-waits", quick, || format!("The {accepted} accepted lately waited {longest} at the longest."))
-        .say("clamped", quick && facts.is_clamped(), || {
-            let (asked, limit) = (count(view.backlog.unwrap_or(0).into()), count(view.limit.into()));
-            format!("listen() asked for {asked}, net.core.somaxconn cut it to {limit}.")
-        })
-        .infer("keeps-up", quick && !facts.is_clamped() && !facts.was_at_limit && view.depth == 0, || {
-            "The application keeps up; the queue is too short for the bursts.".into()
-        })
-        .say("mixed-waits", pace == Pace::Unknown && figures.waits > 0, || {
-            let long = if figures.long_waits == 0 { "none".to_owned() } else { count(figures.long_waits) };
-            format!("Of {accepted} accepted lately {long} waited long, {longest} at the longest.")
-        })
-        .say("waits-unknown", pace == Pace::Unknown && figures.waits == 0, || {
-            "How long connections wait in it is not known yet.".into()
-        })
-        .say("waiting", !pace.is_behind() && view.depth > 0, waiting)
+    text.say("short-waits", quick, || {
+        format!("The {accepted} accepted lately waited {longest} at the longest.")
+    })
+    .say("clamped", quick && facts.is_clamped(), || {
+        let (asked, limit) = (count(view.backlog.unwrap_or(0).into()), count(view.limit.into()));
+        format!("listen() asked for {asked}, net.core.somaxconn cut it to {limit}.")
+    })
+    .infer(
+        "keeps-up",
+        quick && !facts.is_clamped() && !facts.was_at_limit && view.depth == 0,
+        || "The application keeps up; the queue is too short for the bursts.".into(),
+    )
+    .say("mixed-waits", pace == Pace::Unknown && figures.waits > 0, || {
+        let long =
+            if figures.long_waits == 0 { "none".to_owned() } else { count(figures.long_waits) };
+        format!("Of {accepted} accepted lately {long} waited long, {longest} at the longest.")
+    })
+    .say("waits-unknown", pace == Pace::Unknown && figures.waits == 0, || {
+        "How long connections wait in it is not known yet.".into()
+    })
+    .say("waiting", !pace.is_behind() && view.depth > 0, waiting)
 }
 
 fn fix(facts: &Facts<'_>, owner: Owner) -> String {
@@ -177,11 +192,15 @@ fn fix(facts: &Facts<'_>, owner: Owner) -> String {
         return format!("{} {longer}", pace::remedy(facts));
     }
     match (owner, view.somaxconn) {
-        (Owner::Kernel, _) => format!("raise {somaxconn}, then listen() again (restart the server)."),
+        (Owner::Kernel, _) => {
+            format!("raise {somaxconn}, then listen() again (restart the server).")
+        }
         (_, Some(allowed)) if allowed > view.limit => format!(
             "raise the listen() backlog (nginx: listen … backlog=); net.core.somaxconn allows {}.",
             count(allowed.into())
         ),
-        _ => format!("raise the listen() backlog (nginx: listen … backlog=) and {somaxconn}, then restart the server."),
+        _ => format!(
+            "raise the listen() backlog (nginx: listen … backlog=) and {somaxconn}, then restart the server."
+        ),
     }
 }

@@ -11,12 +11,16 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         return None;
     }
     let view = facts.view;
-    let mut evidence = vec![("depth", f64::from(view.depth)), ("accepted", view.totals.accepted as f64)];
+    let mut evidence =
+        vec![("depth", f64::from(view.depth)), ("accepted", view.totals.accepted as f64)];
     if stalled {
         evidence.push(("stalled_us", (facts.stalled_ns / 1_000) as f64));
     }
     if let Some(mean_us) = facts.figures.wait_mean_us() {
-        evidence.extend([("wait_mean_us", mean_us as f64), ("wait_max_us", facts.figures.wait_max_us as f64)]);
+        evidence.extend([
+            ("wait_mean_us", mean_us as f64),
+            ("wait_max_us", facts.figures.wait_max_us as f64),
+        ]);
     }
     evidence.extend(facts.figures.inside_share().map(|share| ("accept_share", share)));
     evidence.extend(facts.figures.attended_share().map(|share| ("accept_share_of_waits", share)));
@@ -27,7 +31,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         severity: Severity::Warning,
         owner: pace::owner_of_waits(facts),
         headline: headline(facts),
-        text: pace::say_what_it_did("The kernel has finished their handshakes.".to_owned().into(), facts),
+        text: pace::say_what_it_did(
+            "The kernel has finished their handshakes.".to_owned().into(),
+            facts,
+        ),
         evidence,
         fix: pace::remedy(facts).into(),
     })
@@ -37,8 +44,13 @@ fn headline(facts: &Facts<'_>) -> String {
     let finished = count_of(facts.view.depth.into(), "finished connection");
     let verb = if facts.view.depth == 1 { "waits" } else { "wait" };
     if !facts.is_stalled() {
-        let (mean, longest) = (facts.figures.wait_mean_us().unwrap_or(0), facts.figures.wait_max_us);
-        format!("Connections wait {} to be accepted, {} at the worst.", duration_us(mean), duration_us(longest))
+        let (mean, longest) =
+            (facts.figures.wait_mean_us().unwrap_or(0), facts.figures.wait_max_us);
+        format!(
+            "Connections wait {} to be accepted, {} at the worst.",
+            duration_us(mean),
+            duration_us(longest)
+        )
     } else if facts.view.totals.accepted == 0 {
         format!("Nobody accepts: {finished} {verb}.")
     } else {

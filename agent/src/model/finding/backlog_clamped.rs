@@ -9,7 +9,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     let view = facts.view;
     let asked = view.backlog.filter(|_| facts.is_clamped())?;
     let peak = view.depth.max(facts.figures.depth_peak);
-    let matters = view.totals.overflows() > 0 || u64::from(peak) * 2 >= u64::from(view.limit.max(2));
+    let matters =
+        view.totals.overflows() > 0 || u64::from(peak) * 2 >= u64::from(view.limit.max(2));
     let mut evidence = vec![
         ("backlog", f64::from(asked)),
         ("limit", f64::from(view.limit)),

@@ -1,18 +1,19 @@
 //! Connections that the peer has closed are never closed here.
 
-use super::{Dealings, Verdict};
+use super::{ConnectionFacts, Verdict};
 use crate::model::snapshot::{Owner, Severity};
+use crate::model::stats::FORGOTTEN_NS;
 use crate::model::text::{count_of, duration_us};
-use crate::model::work::FORGOTTEN_NS;
 
-/// A connection counts after 30 s in CLOSE_WAIT with nothing going on. Three of them are a warning. It is no leak while a request
-/// is worked on, or while a stream goes on to a client that has closed its side.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let left = &dealings.stuck.close_wait;
+/// A connection counts after 30 s in CLOSE_WAIT with nothing going on. Three of them are a warning.
+/// It is no leak while a request is worked on, or while a stream goes on to a client that has
+/// closed its side.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let left = &facts.stuck.close_wait;
     if left.count == 0 {
         return None;
     }
-    let before = &dealings.stuck.close_wait_before;
+    let before = &facts.stuck.close_wait_before;
     let (connections, worst) = (count_of(left.count, "connection"), duration_us(left.worst_us));
     // Of the longest it may not be known when it began.
     let least = if before.count > 0 && before.worst_us >= left.worst_us { " at least" } else { "" };

@@ -1,34 +1,35 @@
 //! Connections are accepted and closed at once, with nothing read.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
+use crate::model::stats::ExchangeStats;
 use crate::model::text::{count, count_of, duration_us, percent};
-use crate::model::work::Work;
 
 /// So many in the last seconds are no chance.
 const SEVERAL: u64 = 3;
 
-/// A server that speaks first has written, and leaves nothing unread; a health check that connects and closes has ended the
-/// connection itself, and an idle connection is closed later: none of them counts.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let work = dealings.work;
-    let unserved = &work.unserved;
+/// A server that speaks first has written, and leaves nothing unread; a health check that connects
+/// and closes has ended the connection itself, and an idle connection is closed later: none of them
+/// counts.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let stats = facts.stats;
+    let unserved = &stats.unserved;
     if unserved.count == 0 {
         return None;
     }
-    let with_data = work.unserved_reset;
+    let with_data = stats.unserved_reset;
     Some(Verdict {
         severity: if unserved.count >= SEVERAL { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
         headline: format!("{} accepted and closed at once, unread.", count_of(unserved.count, "connection")),
-        text: text(work),
+        text: text(stats),
         evidence: vec![
             ("connections", unserved.count as f64),
-            ("of", work.closes as f64),
+            ("of", stats.closes as f64),
             ("reset", with_data as f64),
-            ("written_to", work.unserved_told as f64),
+            ("written_to", stats.unserved_told as f64),
             ("longest_us", unserved.worst_us as f64),
-            ("pid", f64::from(work.unserved_pid)),
+            ("pid", f64::from(stats.unserved_pid)),
         ],
         fix: "look at the application's own limits: connections in all or a client (Node: server.maxConnections, Redis: \
               maxclients), rates, address lists; clients would rather be told by an answer that they can read, or wait in \
@@ -37,21 +38,23 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
     })
 }
 
-fn text(work: &Work) -> Text {
-    let (unserved, reset) = (&work.unserved, work.unserved_reset);
-    let part = unserved.count as f64 / work.closes.max(1) as f64;
+fn text(stats: &ExchangeStats) -> Text {
+    let (unserved, reset) = (&stats.unserved, stats.unserved_reset);
+    let part = unserved.count as f64 / stats.closes.max(1) as f64;
     let begin = format!(
         "Process {} closed them within {} of accept, having read nothing: {} of those that ended lately. So does an \
          application at a limit of its own; which one was not observed.",
-        work.unserved_pid,
+        stats.unserved_pid,
         duration_us(unserved.worst_us),
         percent(part)
     );
     let why = "as a close does when data have come that nobody read";
-    let told = work.unserved_told;
+    let told = stats.unserved_told;
     Text::from(begin)
         .say("not-written", told == 0, || "It had written nothing, either.".to_owned())
-        .say("written", told > 0, || format!("To {} of them it had written, as those do that say why.", count(told)))
+        .say("written", told > 0, || {
+            format!("To {} of them it had written, as those do that say why.", count(told))
+        })
         .say("fins", reset == 0, || "Their peers got a FIN.".to_owned())
         .say("resets", reset == unserved.count, || format!("Their peers got a reset, {why}."))
         .say("some-resets", reset > 0 && reset < unserved.count, || {

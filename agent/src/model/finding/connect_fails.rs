@@ -1,11 +1,11 @@
 //! Connections that a process asks for are refused, or nobody answers.
 
 use super::{Text, Verdict};
-use crate::model::connects::Lately;
+use crate::model::connects::RecentFigures;
 use crate::model::event::Outcome;
 use crate::model::snapshot::{Owner, Severity, error_name};
+use crate::model::stats::Tally;
 use crate::model::text::{count, count_of, duration_us};
-use crate::model::work::Tally;
 
 /// A connect that hangs for so long holds somebody up, µs.
 const LONG_US: u64 = 1_000_000;
@@ -25,34 +25,46 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 7] =
-        [Self::Silent, Self::NoPort, Self::Unreachable, Self::NoRoute, Self::Refused, Self::Reset, Self::Other];
+    const ALL: [Self; 7] = [
+        Self::Silent,
+        Self::NoPort,
+        Self::Unreachable,
+        Self::NoRoute,
+        Self::Refused,
+        Self::Reset,
+        Self::Other,
+    ];
 
-    fn of(self, lately: &Lately) -> Tally {
+    fn of(self, recent_figures: &RecentFigures) -> Tally {
         match self {
-            Self::Refused => *lately.of(Outcome::Refused),
-            Self::Silent => lately.any_of(&SILENT),
-            Self::Unreachable => *lately.of(Outcome::Unreachable),
-            Self::NoPort => *lately.of(Outcome::NoPort),
-            Self::NoRoute => *lately.of(Outcome::NoRoute),
-            Self::Reset => *lately.of(Outcome::Reset),
-            Self::Other => *lately.of(Outcome::Failed),
+            Self::Refused => *recent_figures.of(Outcome::Refused),
+            Self::Silent => recent_figures.any_of(&SILENT),
+            Self::Unreachable => *recent_figures.of(Outcome::Unreachable),
+            Self::NoPort => *recent_figures.of(Outcome::NoPort),
+            Self::NoRoute => *recent_figures.of(Outcome::NoRoute),
+            Self::Reset => *recent_figures.of(Outcome::Reset),
+            Self::Other => *recent_figures.of(Outcome::Failed),
         }
     }
 }
 
-/// Three connects in ten seconds must fail, and one in ten to that address, or one must hang for a second; else it is worth
-/// knowing only. So it is where the same port answered at an address of the other family meanwhile (happy eyeballs, RFC 8305).
-/// The address with the longest time lost, or else with most failures, is told of.
-pub(super) fn check(lately: &[Lately]) -> Option<Verdict> {
-    let worst = lately.iter().filter(|one| one.all().count > 0).max_by_key(|one| {
+/// Three connects in ten seconds must fail, and one in ten to that address, or one must hang for a
+/// second; else it is worth knowing only. So it is where the same port answered at an address of
+/// the other family meanwhile (happy eyeballs, RFC 8305). The address with the longest time lost,
+/// or else with most failures, is told of.
+pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<Verdict> {
+    let worst = recent_figures.iter().filter(|one| one.all().count > 0).max_by_key(|one| {
         let all = one.all();
-        (!is_covered(one, lately), all.us, all.count)
+        (!is_covered(one, recent_figures), all.us, all.count)
     })?;
-    let (way, tally) = Way::ALL.map(|way| (way, way.of(worst))).into_iter().max_by_key(|(_, tally)| tally.count)?;
-    let others = lately.iter().filter(|one| one.peer != worst.peer && one.all().count > 0).count();
+    let (way, tally) = Way::ALL
+        .map(|way| (way, way.of(worst)))
+        .into_iter()
+        .max_by_key(|(_, tally)| tally.count)?;
+    let others =
+        recent_figures.iter().filter(|one| one.peer != worst.peer && one.all().count > 0).count();
     Some(Verdict {
-        severity: severity(worst, lately),
+        severity: severity(worst, recent_figures),
         owner: owner(way, worst),
         headline: headline(way, worst, tally),
         text: text(way, worst, tally, others),
@@ -61,24 +73,30 @@ pub(super) fn check(lately: &[Lately]) -> Option<Verdict> {
     })
 }
 
-fn severity(worst: &Lately, lately: &[Lately]) -> Severity {
+fn severity(worst: &RecentFigures, recent_figures: &[RecentFigures]) -> Severity {
     let all = worst.all();
     let often = all.count >= 3 && all.count * 10 >= all.count + worst.made;
     let long = SILENT.iter().any(|&outcome| worst.of(outcome).worst_us >= LONG_US);
-    if (often || long) && !is_covered(worst, lately) { Severity::Warning } else { Severity::Info }
+    if (often || long) && !is_covered(worst, recent_figures) {
+        Severity::Warning
+    } else {
+        Severity::Info
+    }
 }
 
 /// The same port answered at an address of the other family, as often at least.
-fn is_covered(worst: &Lately, lately: &[Lately]) -> bool {
-    let other = |one: &&Lately| one.peer.port() == worst.peer.port() && one.peer.is_ipv4() != worst.peer.is_ipv4();
-    lately.iter().filter(other).map(|one| one.made).sum::<u64>() >= worst.all().count
+fn is_covered(worst: &RecentFigures, recent_figures: &[RecentFigures]) -> bool {
+    let other = |one: &&RecentFigures| {
+        one.peer.port() == worst.peer.port() && one.peer.is_ipv4() != worst.peer.is_ipv4()
+    };
+    recent_figures.iter().filter(other).map(|one| one.made).sum::<u64>() >= worst.all().count
 }
 
-fn is_local(lately: &Lately) -> bool {
-    lately.peer.ip().to_canonical().is_loopback()
+fn is_local(recent_figures: &RecentFigures) -> bool {
+    recent_figures.peer.ip().to_canonical().is_loopback()
 }
 
-fn owner(way: Way, worst: &Lately) -> Owner {
+fn owner(way: Way, worst: &RecentFigures) -> Owner {
     match way {
         Way::Refused | Way::Reset => Owner::Peer,
         // There is no network between.
@@ -91,30 +109,35 @@ fn owner(way: Way, worst: &Lately) -> Owner {
 }
 
 /// Most of the ports are taken by connections that were closed a moment ago.
-fn fills_with_time_wait(worst: &Lately) -> bool {
+fn fills_with_time_wait(worst: &RecentFigures) -> bool {
     let ports = worst.ports.map(|(low, high)| u64::from(high.saturating_sub(low)) + 1);
     worst.time_wait.zip(ports).is_some_and(|(waiting, ports)| waiting * 2 >= ports)
 }
 
-fn headline(way: Way, worst: &Lately, tally: Tally) -> String {
+fn headline(way: Way, worst: &RecentFigures, tally: Tally) -> String {
     let (peer, number) = (worst.peer, count_of(tally.count, "connect"));
     let pending = worst.of(Outcome::Pending);
     match way {
         Way::Refused => format!("{number} to {peer} refused lately."),
         Way::Silent if pending.count > 0 => {
-            let (hang, longest) = (count_of(pending.count, "connect"), duration_us(pending.worst_us));
+            let (hang, longest) =
+                (count_of(pending.count, "connect"), duration_us(pending.worst_us));
             format!("Without an answer from {peer}: {hang}, for {longest} so far.")
         }
-        Way::Silent => format!("{number} to {peer} got no answer in {}.", duration_us(tally.mean_us())),
+        Way::Silent => {
+            format!("{number} to {peer} got no answer in {}.", duration_us(tally.mean_us()))
+        }
         Way::Unreachable => format!("{number} failed: {peer} cannot be reached."),
         Way::NoPort => format!("{number} to {peer} found no free port."),
         Way::NoRoute => format!("{number} failed: no way leads to {peer}."),
-        Way::Reset => format!("{} to {peer} reset unanswered.", count_of(tally.count, "connection")),
+        Way::Reset => {
+            format!("{} to {peer} reset unanswered.", count_of(tally.count, "connection"))
+        }
         Way::Other => format!("{number} to {peer} failed."),
     }
 }
 
-fn text(way: Way, worst: &Lately, tally: Tally, others: usize) -> Text {
+fn text(way: Way, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
     let tried = count_of(tally.count + worst.made, "connect");
     let (local, is) = (is_local(worst), |other: Way| way == other);
     Text::default()
@@ -153,15 +176,19 @@ fn text(way: Way, worst: &Lately, tally: Tally, others: usize) -> Text {
 }
 
 /// The name of the error, in brackets.
-fn named(worst: &Lately) -> String {
+fn named(worst: &RecentFigures) -> String {
     worst.error.and_then(error_name).map_or_else(String::new, |name| format!(" ({name})"))
 }
 
-fn ports(worst: &Lately) -> String {
+fn ports(worst: &RecentFigures) -> String {
     let range = worst.ports.map(|(low, high)| {
-        format!("There are {} for one address, {low} to {high}", count(u64::from(high.saturating_sub(low)) + 1))
+        format!(
+            "There are {} for one address, {low} to {high}",
+            count(u64::from(high.saturating_sub(low)) + 1)
+        )
     });
-    let waiting = worst.time_wait.map(|waiting| format!("{} are in TIME_WAIT", count_of(waiting, "socket")));
+    let waiting =
+        worst.time_wait.map(|waiting| format!("{} are in TIME_WAIT", count_of(waiting, "socket")));
     match (range, waiting) {
         (Some(range), Some(waiting)) => format!("{range}, and {waiting}."),
         (Some(range), None) => format!("{range}."),
@@ -169,7 +196,7 @@ fn ports(worst: &Lately) -> String {
     }
 }
 
-fn evidence(worst: &Lately) -> Vec<(&'static str, f64)> {
+fn evidence(worst: &RecentFigures) -> Vec<(&'static str, f64)> {
     let all = worst.all();
     let mut evidence = vec![
         ("failed", all.count as f64),
@@ -189,31 +216,44 @@ fn evidence(worst: &Lately) -> Vec<(&'static str, f64)> {
     ];
     evidence.extend(worst.error.map(|error| ("errno", f64::from(error))));
     evidence.extend(
-        worst.ports.into_iter().flat_map(|(low, high)| [("port_low", f64::from(low)), ("port_high", f64::from(high))]),
+        worst
+            .ports
+            .into_iter()
+            .flat_map(|(low, high)| [("port_low", f64::from(low)), ("port_high", f64::from(high))]),
     );
     evidence.extend(worst.time_wait.map(|waiting| ("time_wait", waiting as f64)));
     evidence
 }
 
-fn fix(way: Way, worst: &Lately) -> String {
+fn fix(way: Way, worst: &RecentFigures) -> String {
     let peer = worst.peer;
     match way {
-        Way::Refused => format!("see whether a server listens on {peer}, and on that address (ss -ltn there)."),
+        Way::Refused => {
+            format!("see whether a server listens on {peer}, and on that address (ss -ltn there).")
+        }
         Way::Silent if is_local(worst) => format!(
             "look at the queue of whoever listens on {peer} (ss -ltn: Recv-Q above Send-Q), and at local filters."
         ),
         Way::Silent => format!(
             "see whether SYNs reach {peer} (tcpdump there), whether its queue is full (ss -ltn), and what filters lie between."
         ),
-        Way::Unreachable => format!("look at the routes and filters on the way (ip route get {}).", peer.ip()),
+        Way::Unreachable => {
+            format!("look at the routes and filters on the way (ip route get {}).", peer.ip())
+        }
         Way::NoPort if fills_with_time_wait(worst) => {
-            "keep connections and use them again: each one closed here holds its port for a minute.".into()
+            "keep connections and use them again: each one closed here holds its port for a minute."
+                .into()
         }
         Way::NoPort => "widen net.ipv4.ip_local_port_range, or ask from more addresses.".into(),
         Way::NoRoute => {
-            format!("look at the routes of its network namespace (nsenter -t PID -n ip route get {}).", peer.ip())
+            format!(
+                "look at the routes of its network namespace (nsenter -t PID -n ip route get {}).",
+                peer.ip()
+            )
         }
-        Way::Reset => format!("see why {peer} resets them: a proxy without a server behind it, a limit, a crash."),
+        Way::Reset => format!(
+            "see why {peer} resets them: a proxy without a server behind it, a limit, a crash."
+        ),
         Way::Other => format!("find out what ends connects to {peer} (strace -e connect)."),
     }
 }

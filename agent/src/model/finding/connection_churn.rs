@@ -1,57 +1,66 @@
 //! Many short connections where a few long ones would do.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
+use crate::model::stats;
 use crate::model::text::{count, duration_us, percent, rate};
-use crate::model::work;
 
 /// Short connections a second from which on they are many.
 const MANY_A_SECOND: f64 = 50.0;
 /// A handshake this long on average is worth saving, µs.
 const LONG_HANDSHAKE_US: u64 = 1_000;
 
-/// At least 50 connections a second must end after one exchange or none, four in five of all, and half of them of one peer. It
-/// is the application's if this host closed most of them first, and a warning when their handshakes take a quarter of the time and a millisecond each.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let work = dealings.work;
-    let per_second = work::rate(work.short);
-    let most = work.peers.values().copied().max().unwrap_or(0);
-    if per_second < MANY_A_SECOND || work.short * 5 < work.closes * 4 || most * 2 < work.short {
+/// At least 50 connections a second must end after one exchange or none, four in five of all, and
+/// half of them of one peer. It is the application's if this host closed most of them first, and a
+/// warning when their handshakes take a quarter of the time and a millisecond each.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let stats = facts.stats;
+    let per_second = stats::rate(stats.short);
+    let most = stats.peers.values().copied().max().unwrap_or(0);
+    if per_second < MANY_A_SECOND || stats.short * 5 < stats.closes * 4 || most * 2 < stats.short {
         return None;
     }
-    let handshake = &work.handshake;
-    let part = handshake.us as f64 / work.time_us.max(1) as f64;
+    let handshake = &stats.handshake;
+    let part = handshake.us as f64 / stats.time_us.max(1) as f64;
     let hurts = handshake.mean_us() >= LONG_HANDSHAKE_US && part >= 0.25;
-    let here = work.short_closed_here * 2 > work.short;
+    let here = stats.short_closed_here * 2 > stats.short;
     Some(Verdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: if here { Owner::App } else { Owner::Peer },
-        headline: format!("{} connections a second serve one exchange each or none.", rate(per_second)),
+        headline: format!(
+            "{} connections a second serve one exchange each or none.",
+            rate(per_second)
+        ),
         text: Text::default()
             .rest_on("hurts", hurts)
             .say("one-peer", true, || {
-                let share = percent(most as f64 / work.short.max(1) as f64);
-                format!("One peer makes {share} of them. Each costs a handshake, an accept and a close.")
+                let share = percent(most as f64 / stats.short.max(1) as f64);
+                format!(
+                    "One peer makes {share} of them. Each costs a handshake, an accept and a close."
+                )
             })
             .say("closed-here", here, || {
-                let closed = count(work.short_closed_here);
-                format!("This host closed {closed} of {} first.", count(work.short))
+                let closed = count(stats.short_closed_here);
+                format!("This host closed {closed} of {} first.", count(stats.short))
             })
             .say("closed-there", !here, || {
-                let closed = count(work.short - work.short_closed_here);
-                format!("The peers closed {closed} of {} first.", count(work.short))
+                let closed = count(stats.short - stats.short_closed_here);
+                format!("The peers closed {closed} of {} first.", count(stats.short))
             })
             .say("handshakes", handshake.count > 0, || {
                 let mean = duration_us(handshake.mean_us());
-                format!("Handshakes took {mean} on average, {} of the exchanges' time.", percent(part))
+                format!(
+                    "Handshakes took {mean} on average, {} of the exchanges' time.",
+                    percent(part)
+                )
             }),
         evidence: vec![
-            ("connections", work.short as f64),
-            ("of", work.closes as f64),
+            ("connections", stats.short as f64),
+            ("of", stats.closes as f64),
             ("connections_per_second", per_second),
-            ("closed_by_this_host", work.short_closed_here as f64),
+            ("closed_by_this_host", stats.short_closed_here as f64),
             ("most_of_one_peer", most as f64),
-            ("peers", work.peers.len() as f64),
+            ("peers", stats.peers.len() as f64),
             ("handshake_mean_us", handshake.mean_us() as f64),
             ("handshake_share", part),
         ],

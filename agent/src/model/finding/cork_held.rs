@@ -1,16 +1,17 @@
 //! A cork that is not lifted holds the end of responses.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count_of, duration_us, of_last};
 
-/// The kernel sends what is corked after 200 ms at the latest (`TCP_RTO_MIN`, by the timer of `tcp_check_probe_timer`), µs.
+/// The kernel sends what is corked after 200 ms at the latest (`TCP_RTO_MIN`, by the timer of
+/// `tcp_check_probe_timer`), µs.
 const TIMER_US: u64 = 150_000;
 
 /// An exchange counts from 20 ms held so on. A tenth of all must.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let held = dealings.work.slow(SliceKind::Cork);
-    if !dealings.are_many(held.count) {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let held = facts.stats.slow(SliceKind::Cork);
+    if !facts.are_many(held.count) {
         return None;
     }
     let by_timer = held.mean_us() >= TIMER_US;
@@ -25,12 +26,12 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         text: Text::from(format!(
             "{} ended in less than a full segment that was written under TCP_CORK or with MSG_MORE: the application \
              said that more would follow.",
-            of_last(held.count, dealings.work.exchanges, "exchange")
+            of_last(held.count, facts.stats.exchanges, "exchange")
         ))
         .infer("by-timer", by_timer, || "Nothing followed, and the kernel sent it by its timer of 200 ms.".into()),
         evidence: vec![
             ("exchanges", held.count as f64),
-            ("of", dealings.work.exchanges as f64),
+            ("of", facts.stats.exchanges as f64),
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],

@@ -1,26 +1,26 @@
 //! Threads are ready to read or to answer, and have no processor.
 
 use super::text::Text;
-use super::{Dealings, Verdict};
+use super::{ConnectionFacts, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count_of, duration_us, of_last};
 
 /// A wait this long on average hurts, µs: less is how a busy machine shares its processors.
 const LONG_US: u64 = 50_000;
 
-/// An exchange counts from 20 ms without a processor on; a tenth of all must. It is a warning when they wait 50 ms on average.
-/// What a quota accounts for is not in it.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let waited = dealings.work.slow(SliceKind::RunQueue);
-    if !dealings.are_many(waited.count) {
+/// An exchange counts from 20 ms without a processor on; a tenth of all must. It is a warning when
+/// they wait 50 ms on average. What a quota accounts for is not in it.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let waited = facts.stats.slow(SliceKind::RunQueue);
+    if !facts.are_many(waited.count) {
         return None;
     }
     let (mean, worst) = (duration_us(waited.mean_us()), duration_us(waited.worst_us));
-    let crowd = dealings.cpu.crowd.filter(|(cpus, runnable)| runnable > cpus);
+    let crowd = facts.cpu.crowd.filter(|(cpus, runnable)| runnable > cpus);
     let ready = || {
         format!(
             "In {} a thread was ready and had no CPU for so long.",
-            of_last(waited.count, dealings.work.exchanges, "exchange")
+            of_last(waited.count, facts.stats.exchanges, "exchange")
         )
     };
     let crowded = || {
@@ -38,11 +38,11 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         text: Text::from(ready()).say("crowded", crowd.is_some(), crowded),
         evidence: [
             Some(("exchanges", waited.count as f64)),
-            Some(("of", dealings.work.exchanges as f64)),
+            Some(("of", facts.stats.exchanges as f64)),
             Some(("wait_mean_us", waited.mean_us() as f64)),
             Some(("wait_max_us", waited.worst_us as f64)),
-            dealings.cpu.crowd.map(|(cpus, _)| ("processors", f64::from(cpus))),
-            dealings.cpu.crowd.map(|(_, runnable)| ("runnable_max", f64::from(runnable))),
+            facts.cpu.crowd.map(|(cpus, _)| ("processors", f64::from(cpus))),
+            facts.cpu.crowd.map(|(_, runnable)| ("runnable_max", f64::from(runnable))),
         ]
         .into_iter()
         .flatten()

@@ -1,14 +1,14 @@
 //! This host's delayed ACKs hold the rest of requests.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count_of, duration_us, of_last};
 
-/// A request counts if at least 20 ms passed between its parts, a delayed ACK of this host went out in that time, and the
-/// rest followed it at once. A tenth of all must.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let held = &dealings.work.sent.own_delayed;
-    if !dealings.are_many(held.count) {
+/// A request counts if at least 20 ms passed between its parts, a delayed ACK of this host went out
+/// in that time, and the rest followed it at once. A tenth of all must.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let held = &facts.stats.sent.own_delayed;
+    if !facts.are_many(held.count) {
         return None;
     }
     Some(Verdict {
@@ -22,12 +22,12 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         text: Text::from(format!(
             "The clients sent {} in parts. This host had nothing to answer yet and delayed its \
              ACK of the first part, and the rest followed that ACK at once.",
-            of_last(held.count, dealings.work.exchanges, "request")
+            of_last(held.count, facts.stats.exchanges, "request")
         ))
         .infer("nagle-there", true, || "So Nagle's algorithm held it at the client.".into()),
         evidence: vec![
             ("requests", held.count as f64),
-            ("of", dealings.work.exchanges as f64),
+            ("of", facts.stats.exchanges as f64),
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],

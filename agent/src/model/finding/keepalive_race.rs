@@ -1,28 +1,33 @@
 //! Requests meet connections that their server has just closed.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us};
 
-/// One request in five seconds is enough: it has failed. It is a warning from three on, or one in ten of all exchanges.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let work = dealings.work;
-    let (came, went) = (work.late.count, work.late_calls);
+/// One request in five seconds is enough: it has failed. It is a warning from three on, or one in
+/// ten of all exchanges.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let stats = facts.stats;
+    let (came, went) = (stats.late.count, stats.late_calls);
     let all = came + went;
     if all == 0 {
         return None;
     }
     Some(Verdict {
-        severity: if all >= 3 || all * 10 >= work.exchanges { Severity::Warning } else { Severity::Info },
+        severity: if all >= 3 || all * 10 >= stats.exchanges {
+            Severity::Warning
+        } else {
+            Severity::Info
+        },
         owner: Owner::App,
-        headline: if came > 0 { closed_here(dealings) } else { closed_there(went) },
-        text: text(dealings),
+        headline: if came > 0 { closed_here(facts) } else { closed_there(went) },
+        text: text(facts),
         evidence: vec![
             ("late_requests", came as f64),
             ("late_calls", went as f64),
-            ("of", work.exchanges as f64),
-            ("idle_mean_us", idle_us(dealings) as f64),
-            ("idle_max_us", work.late.worst_us as f64),
+            ("of", stats.exchanges as f64),
+            ("idle_mean_us", idle_us(facts) as f64),
+            ("idle_max_us", stats.late.worst_us as f64),
         ],
         fix: if came > 0 {
             "let the client's limit for idle connections be the shorter one, or raise this server's above it.".into()
@@ -34,15 +39,18 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
 }
 
 /// How long connections had been idle, of those of which that is known.
-fn idle_us(dealings: &Dealings<'_>) -> u64 {
-    dealings.work.late.mean_us()
+fn idle_us(facts: &ConnectionFacts<'_>) -> u64 {
+    facts.stats.late.mean_us()
 }
 
-fn closed_here(dealings: &Dealings<'_>) -> String {
-    let requests = count_of(dealings.work.late.count, "request");
-    match idle_us(dealings) {
+fn closed_here(facts: &ConnectionFacts<'_>) -> String {
+    let requests = count_of(facts.stats.late.count, "request");
+    match idle_us(facts) {
         0 => format!("{requests} came as this host closed the connection."),
-        us => format!("{requests} came after this host closed idle connections at {}.", duration_us(us)),
+        us => format!(
+            "{requests} came after this host closed idle connections at {}.",
+            duration_us(us)
+        ),
     }
 }
 
@@ -50,25 +58,25 @@ fn closed_there(calls: u64) -> String {
     format!("{} met connections that the server had closed.", count_of(calls, "request"))
 }
 
-fn text(dealings: &Dealings<'_>) -> Text {
-    let work = dealings.work;
-    let (came, went) = (work.late.count, work.late_calls);
+fn text(facts: &ConnectionFacts<'_>) -> Text {
+    let stats = facts.stats;
+    let (came, went) = (stats.late.count, stats.late_calls);
     Text::default()
         .say("came-late", came > 0, || {
             "The client used a connection again that was being closed here: the request failed.".into()
         })
-        .say("reset", came > work.late_lingered, || {
-            let by_reset = came - work.late_lingered;
+        .say("reset", came > stats.late_lingered, || {
+            let by_reset = came - stats.late_lingered;
             if by_reset == came {
                 "The kernel answered by a RST.".into()
             } else {
                 format!("The kernel answered {} by a RST.", count(by_reset))
             }
         })
-        .say("lingered", work.late_lingered > 0, || {
+        .say("lingered", stats.late_lingered > 0, || {
             format!(
                 "{} came to a socket that this host read from still after its FIN: nothing can be answered there.",
-                count_of(work.late_lingered, "request")
+                count_of(stats.late_lingered, "request")
             )
         })
         .say("met-a-close", went > 0, || {
@@ -77,5 +85,5 @@ fn text(dealings: &Dealings<'_>) -> Text {
                 count_of(went, "request")
             )
         })
-        .say("answered", work.exchanges > 0, || format!("Exchanges of the last seconds: {}.", count(work.exchanges)))
+        .say("answered", stats.exchanges > 0, || format!("Exchanges of the last seconds: {}.", count(stats.exchanges)))
 }

@@ -1,10 +1,10 @@
 //! Findings: judgements with their evidence. One file a kind.
 //!
-//! A check sees only its facts and says whether its condition holds now: [`Facts`] on a listener's queues, [`Dealings`]
-//! on what the connections of a listener or a process went through, [`FamilyFacts`] on a family of processes,
-//! [`Datagrams`] on a UDP socket. The [`Board`] decides
-//! what stands and what is reported. Texts name threads and processes by number only, so that nothing in them came from
-//! outside.
+//! A check sees only its facts and says whether its condition holds now: [`Facts`] on a listener's
+//! queues, [`ConnectionFacts`] on what the connections of a listener or a process went through,
+//! [`FamilyFacts`] on a family of processes, [`Datagrams`] on a UDP socket. The [`Findings`] decides
+//! what stands and what is reported. Texts name threads and processes by number only, so that
+//! nothing in them came from outside.
 
 mod abandoned;
 mod accept_fails;
@@ -51,10 +51,10 @@ use super::listener::{Clients, Failing};
 use super::output::{FindingOutput, FindingState, Output};
 use super::pattern::Family;
 use super::processors::Quota;
-use super::proxy::Lately;
+use super::proxy::RecentFigures;
 use super::recent::{Figures, Recent};
 use super::snapshot::{Finding, ListenerView, Owner, Severity};
-use super::work::{Scope, Stuck, Work};
+use super::stats::{ExchangeStats, Scope, Stuck};
 use text::Text;
 pub(super) use uneven_workers::{Sharers, Shares, is_uneven};
 
@@ -101,7 +101,8 @@ pub(super) struct Facts<'a> {
     pub(super) held: Option<Held>,
     /// Open connections that came from it; `None` where connections are not followed.
     pub(super) open: Option<u64>,
-    /// Share of the time in which connections waited that the accepting thread is known to have been ready, without a CPU.
+    /// Share of the time in which connections waited that the accepting thread is known to have
+    /// been ready, without a CPU.
     pub(super) denied_share: Option<f64>,
     /// It may have been so, and exchanges that will tell are not over yet.
     pub(super) undecided: bool,
@@ -123,7 +124,8 @@ impl Facts<'_> {
         self.figures.attended_share().is_some_and(|share| share >= 0.5)
     }
 
-    /// For most of the time in which connections waited the application could have run, and had no CPU.
+    /// For most of the time in which connections waited the application could have run, and had no
+    /// CPU.
     fn is_denied(&self) -> bool {
         self.denied_share.is_some_and(|share| share >= 0.5)
     }
@@ -145,9 +147,9 @@ pub(super) struct Verdict {
 }
 
 /// What checks on connections judge by.
-pub(super) struct Dealings<'a> {
+pub(super) struct ConnectionFacts<'a> {
     /// The last few seconds of the exchanges that are over.
-    pub(super) work: &'a Work,
+    pub(super) stats: &'a ExchangeStats,
     /// Connections that are stuck now.
     pub(super) stuck: &'a Stuck,
     /// The processors that their process may have.
@@ -162,7 +164,8 @@ pub(super) struct Dealings<'a> {
 pub(super) struct CpuFacts {
     /// The quota that the process reached most often.
     pub(super) quota: Option<Quota>,
-    /// Processors of the machine, and the most threads that wanted one at a refresh lately, where that was read.
+    /// Processors of the machine, and the most threads that wanted one at a refresh lately, where
+    /// that was read.
     pub(super) crowd: Option<(u32, u32)>,
     /// Watched processes that were stopped, and at which refreshes lately.
     pub(super) stopped: Vec<(u64, u32)>,
@@ -171,22 +174,27 @@ pub(super) struct CpuFacts {
 impl CpuFacts {
     /// Whether a process was stopped at a refresh in this stretch.
     fn was_stopped(&self, pid: u32, from_ns: u64, to_ns: u64) -> bool {
-        self.stopped.iter().any(|&(ts_ns, stopped)| stopped == pid && ts_ns >= from_ns && ts_ns <= to_ns)
+        self.stopped
+            .iter()
+            .any(|&(ts_ns, stopped)| stopped == pid && ts_ns >= from_ns && ts_ns <= to_ns)
     }
 
     /// A process that was stopped at the newest refresh that saw any, and that may be now.
     fn stopped_lately(&self, now_ns: u64) -> Option<u32> {
-        self.stopped.last().filter(|(ts_ns, _)| ts_ns.saturating_add(STOPPED_NS) >= now_ns).map(|&(_, pid)| pid)
+        self.stopped
+            .last()
+            .filter(|(ts_ns, _)| ts_ns.saturating_add(STOPPED_NS) >= now_ns)
+            .map(|&(_, pid)| pid)
     }
 }
 
 /// What a refresh so long ago showed may be so still, ns.
 const STOPPED_NS: u64 = 2_000_000_000;
 
-impl Dealings<'_> {
+impl ConnectionFacts<'_> {
     /// Whether so many exchanges are at least a tenth of all, and no single ones.
     fn are_many(&self, count: u64) -> bool {
-        count >= 3 && count * 10 >= self.work.exchanges
+        count >= 3 && count * 10 >= self.stats.exchanges
     }
 }
 
@@ -198,7 +206,7 @@ pub(super) struct FamilyFacts<'a> {
 }
 
 type ListenerCheck = fn(&Facts<'_>) -> Option<Verdict>;
-type ConnectionCheck = fn(&Dealings<'_>) -> Option<Verdict>;
+type ConnectionCheck = fn(&ConnectionFacts<'_>) -> Option<Verdict>;
 
 /// Every kind on a listener's queues with its check.
 const ON_LISTENERS: [(&str, ListenerCheck); 7] = [
@@ -285,15 +293,16 @@ impl Sense {
 
 /// The findings that stand.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Board {
+pub(super) struct Findings {
     standing: BTreeMap<(Scope, &'static str), Standing>,
     made: u64,
 }
 
-impl Board {
+impl Findings {
     /// Runs every check on one listener's queues, and reports what is new or became worse.
     pub(super) fn judge(&mut self, now_ns: u64, facts: &Facts<'_>, out: &mut Vec<Output>) {
-        let subject = Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
+        let subject =
+            Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
         for (kind, check) in ON_LISTENERS {
             if let Some(verdict) = check(facts) {
                 self.found(now_ns, kind, &subject, verdict, out);
@@ -304,17 +313,18 @@ impl Board {
     /// What the close of a listener did to its queue.
     pub(super) fn judge_closed(&mut self, now_ns: u64, facts: &Facts<'_>, out: &mut Vec<Output>) {
         if let Some(verdict) = abandoned::check(facts) {
-            let subject = Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
+            let subject =
+                Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
             self.found(now_ns, "abandoned", &subject, verdict, out);
         }
     }
 
     /// The same on the connections of a listener or a process.
-    pub(super) fn judge_dealings(
+    pub(super) fn judge_connections(
         &mut self,
         now_ns: u64,
         subject: &Subject,
-        dealings: &Dealings<'_>,
+        connection_facts: &ConnectionFacts<'_>,
         out: &mut Vec<Output>,
     ) {
         for (kind, check) in ON_CONNECTIONS {
@@ -324,13 +334,14 @@ impl Board {
                 self.withdraw(now_ns, (subject.id, kind), out);
                 continue;
             }
-            if let Some(verdict) = check(dealings) {
+            if let Some(verdict) = check(connection_facts) {
                 self.found(now_ns, kind, subject, verdict, out);
             }
         }
     }
 
-    /// The same on a family of processes: what one thread does is its root's, what a listener suffers the listener's.
+    /// The same on a family of processes: what one thread does is its root's, what a listener
+    /// suffers the listener's.
     pub(super) fn judge_family(
         &mut self,
         now_ns: u64,
@@ -341,11 +352,13 @@ impl Board {
         let facts = FamilyFacts { family, busy };
         if let Some(verdict) = uneven_workers::check_readers(&facts) {
             let pid = family.view.pid;
-            let subject = Subject { id: Scope::Process(pid), text: format!("{} {pid}", family.view.comm) };
+            let subject =
+                Subject { id: Scope::Process(pid), text: format!("{} {pid}", family.view.comm) };
             self.found(now_ns, "uneven-workers", &subject, verdict, out);
         }
         if let Some((herd, verdict)) = family.herd.zip(thundering_herd::check(&facts)) {
-            let subject = Subject { id: Scope::Socket(herd.listener), text: family.local.to_string() };
+            let subject =
+                Subject { id: Scope::Socket(herd.listener), text: family.local.to_string() };
             self.found(now_ns, "thundering-herd", &subject, verdict, out);
         }
     }
@@ -355,13 +368,13 @@ impl Board {
         &mut self,
         now_ns: u64,
         subject: &Subject,
-        lately: &[Lately],
+        recent_figures: &[RecentFigures],
         out: &mut Vec<Output>,
     ) -> Vec<SocketAddr> {
-        if let Some(verdict) = upstream_imbalance::check(lately) {
+        if let Some(verdict) = upstream_imbalance::check(recent_figures) {
             self.found(now_ns, "upstream-imbalance", subject, verdict, out);
         }
-        upstream_imbalance::slow(lately).map(|slow| slow.peer).into_iter().collect()
+        upstream_imbalance::slow(recent_figures).map(|slow| slow.peer).into_iter().collect()
     }
 
     /// The same on what became of the connects of a process.
@@ -369,19 +382,26 @@ impl Board {
         &mut self,
         now_ns: u64,
         subject: &Subject,
-        lately: &[connects::Lately],
+        recent_figures: &[connects::RecentFigures],
         out: &mut Vec<Output>,
     ) {
-        if let Some(verdict) = connect_fails::check(lately) {
+        if let Some(verdict) = connect_fails::check(recent_figures) {
             self.found(now_ns, "connect-fails", subject, verdict, out);
         }
     }
 
     /// The same on a UDP socket.
-    pub(super) fn judge_datagrams(&mut self, now_ns: u64, datagrams: &Datagrams, out: &mut Vec<Output>) {
+    pub(super) fn judge_datagrams(
+        &mut self,
+        now_ns: u64,
+        datagrams: &Datagrams,
+        out: &mut Vec<Output>,
+    ) {
         if let Some(verdict) = udp_receive_overflow::check(datagrams) {
-            let subject =
-                Subject { id: Scope::Socket(datagrams.sample.sock), text: format!("udp {}", datagrams.sample.local) };
+            let subject = Subject {
+                id: Scope::Socket(datagrams.sample.sock),
+                text: format!("udp {}", datagrams.sample.local),
+            };
             self.found(now_ns, "udp-receive-overflow", &subject, verdict, out);
         }
     }
@@ -389,7 +409,8 @@ impl Board {
     /// Takes away what has not been true for a while, and reports that it ended.
     pub(super) fn expire(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         let is_over = |standing: &Standing| now_ns.saturating_sub(standing.last_true_ns) >= HOLD_NS;
-        let over = self.standing.iter().filter(|(_, standing)| is_over(standing)).map(|(&key, _)| key);
+        let over =
+            self.standing.iter().filter(|(_, standing)| is_over(standing)).map(|(&key, _)| key);
         for key in over.collect::<Vec<_>>() {
             self.withdraw(now_ns, key, out);
         }
@@ -397,13 +418,18 @@ impl Board {
 
     fn withdraw(&mut self, now_ns: u64, key: (Scope, &'static str), out: &mut Vec<Output>) {
         if let Some(Standing { finding, .. }) = self.standing.remove(&key) {
-            out.push(Output::Finding(FindingOutput { ts_ns: now_ns, state: FindingState::Ended, finding }));
+            out.push(Output::Finding(FindingOutput {
+                ts_ns: now_ns,
+                state: FindingState::Ended,
+                finding,
+            }));
         }
     }
 
     /// Worst first, then oldest first.
     pub(super) fn view(&self) -> Vec<Finding> {
-        let mut view: Vec<_> = self.standing.values().map(|standing| standing.finding.clone()).collect();
+        let mut view: Vec<_> =
+            self.standing.values().map(|standing| standing.finding.clone()).collect();
         view.sort_by_key(|finding| (Reverse(finding.severity), finding.since_ns, finding.sock));
         view
     }
@@ -413,7 +439,14 @@ impl Board {
         self.made
     }
 
-    fn found(&mut self, now_ns: u64, kind: &'static str, subject: &Subject, verdict: Verdict, out: &mut Vec<Output>) {
+    fn found(
+        &mut self,
+        now_ns: u64,
+        kind: &'static str,
+        subject: &Subject,
+        verdict: Verdict,
+        out: &mut Vec<Output>,
+    ) {
         let key = (subject.id, kind);
         let before = self.standing.remove(&key);
         if before.is_none() && !self.make_room(verdict.severity) {
@@ -460,7 +493,9 @@ impl Board {
         if self.standing.len() < MAX_FINDINGS {
             return true;
         }
-        let mildest = |(_, standing): &(&_, &Standing)| (standing.finding.severity, Reverse(standing.finding.since_ns));
+        let mildest = |(_, standing): &(&_, &Standing)| {
+            (standing.finding.severity, Reverse(standing.finding.since_ns))
+        };
         let Some((&key, standing)) = self.standing.iter().min_by_key(mildest) else { return true };
         let fits = standing.finding.severity < severity;
         if fits {

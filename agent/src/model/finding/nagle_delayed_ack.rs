@@ -1,17 +1,17 @@
 //! Small writes are held by Nagle's algorithm until the peer acknowledges the one before.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
+use crate::model::stats::{BEYOND_DELAYED_ACK_US, SLOW_US};
 use crate::model::text::{count, count_of, duration_us};
-use crate::model::work::{BEYOND_DELAYED_ACK_US, SLOW_US};
 
 /// An exchange counts from 20 ms of it on; three of them in five seconds are a warning.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let held = dealings.work.slow(SliceKind::Nagle);
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let held = facts.stats.slow(SliceKind::Nagle);
     if held.count == 0 {
         return None;
     }
-    let [in_flight, waiting] = dealings.work.nagle_sizes;
+    let [in_flight, waiting] = facts.stats.nagle_sizes;
     let pair = match waiting {
         0 => "A write had to wait for the one before it".to_owned(),
         _ => format!(
@@ -20,11 +20,11 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             count(in_flight.into())
         ),
     };
-    let round_trip_us = dealings.work.sent.nagle_round_trip_us / held.count;
+    let round_trip_us = facts.stats.sent.nagle_round_trip_us / held.count;
     let beyond_us = held.mean_us().saturating_sub(round_trip_us);
     let is_long = beyond_us >= BEYOND_DELAYED_ACK_US;
     let is_delayed = beyond_us >= SLOW_US && !is_long;
-    let resent = dealings.work.sent.nagle_resent * 2 >= held.count;
+    let resent = facts.stats.sent.nagle_resent * 2 >= held.count;
     Some(Verdict {
         severity: if held.count >= 3 { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
@@ -49,11 +49,11 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         .say("resent", resent, || "Segments of most of them were sent again.".into()),
         evidence: vec![
             ("exchanges", held.count as f64),
-            ("of", dealings.work.exchanges as f64),
+            ("of", facts.stats.exchanges as f64),
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
             ("round_trip_us", round_trip_us as f64),
-            ("resent", dealings.work.sent.nagle_resent as f64),
+            ("resent", facts.stats.sent.nagle_resent as f64),
             ("in_flight_bytes", f64::from(in_flight)),
             ("held_bytes", f64::from(waiting)),
         ],

@@ -1,5 +1,5 @@
-//! How the application takes what waits in the accept queue: what the findings on that queue have in common, so that no two
-//! of them contradict each other.
+//! How the application takes what waits in the accept queue: what the findings on that queue have
+//! in common, so that no two of them contradict each other.
 
 use super::{Facts, Held, Text};
 use crate::model::connections::HeldBy;
@@ -27,7 +27,10 @@ impl Pace {
             Self::Stalled
         } else if figures.long_waits > 0 && figures.long_waits * 2 >= figures.waits {
             Self::Slow
-        } else if figures.waits > 0 && figures.long_waits == 0 && facts.view.depth <= facts.view.limit {
+        } else if figures.waits > 0
+            && figures.long_waits == 0
+            && facts.view.depth <= facts.view.limit
+        {
             Self::Quick
         } else {
             Self::Unknown
@@ -40,8 +43,9 @@ impl Pace {
     }
 }
 
-/// Whose doing it is that connections wait: the application's, which does not take them, unless it had no CPU to do so. If a
-/// thread is inside `accept` and yet does not, something else holds it, and we can't say what.
+/// Whose doing it is that connections wait: the application's, which does not take them, unless it
+/// had no CPU to do so. If a thread is inside `accept` and yet does not, something else holds it,
+/// and we can't say what.
 pub(super) fn owner_of_waits(facts: &Facts<'_>) -> Owner {
     if facts.failing.is_some() {
         Owner::App
@@ -59,30 +63,42 @@ pub(super) fn say_what_it_did(text: Text, facts: &Facts<'_>) -> Text {
     let stalled = facts.is_stalled();
     let never = stalled && facts.view.totals.accepted == 0;
     let text = text
-        .say("never-accepted", never, || "The application has not accepted one connection since it is watched.".into())
+        .say("never-accepted", never, || {
+            "The application has not accepted one connection since it is watched.".into()
+        })
         .say("stalled", stalled && !never, || {
-            format!("The application has accepted nothing for {}.", duration_us(facts.stalled_ns / 1_000))
+            format!(
+                "The application has accepted nothing for {}.",
+                duration_us(facts.stalled_ns / 1_000)
+            )
         })
         .say("long-waits", !stalled, || {
             // Accepts are told one by one, and may be ahead of the listener's own figures.
             let accepts = facts.figures.accepts.max(facts.figures.waits);
             let queued = facts.figures.arrivals.max(accepts);
-            let (accepts, queued) = (rate(facts.recent.rate(accepts)), rate(facts.recent.rate(queued)));
-            format!("The application accepted {accepts} a second, {queued} a second joined the queue.")
+            let (accepts, queued) =
+                (rate(facts.recent.rate(accepts)), rate(facts.recent.rate(queued)));
+            format!(
+                "The application accepted {accepts} a second, {queued} a second joined the queue."
+            )
         });
     if let Some(failing) = facts.failing {
-        return text
-            .say("accept-fails", true, || format!("Its calls of accept() fail ({}).", errno_name(failing.errno)));
+        return text.say("accept-fails", true, || {
+            format!("Its calls of accept() fail ({}).", errno_name(failing.errno))
+        });
     }
     say_why_it_stopped(say_where_its_threads_were(text, facts), facts)
 }
 
-/// Only the time in which connections waited matters: before, a thread may well be inside `accept`, or elsewhere.
+/// Only the time in which connections waited matters: before, a thread may well be inside `accept`,
+/// or elsewhere.
 fn say_where_its_threads_were(text: Text, facts: &Facts<'_>) -> Text {
     if facts.is_denied() {
         return text.say("without-a-cpu", true, || {
             let share = percent(facts.denied_share.unwrap_or(0.0));
-            format!("For {share} of the time in which they waited it could have run, and had no CPU.")
+            format!(
+                "For {share} of the time in which they waited it could have run, and had no CPU."
+            )
         });
     }
     let Some(share) = facts.figures.attended_share() else { return text };
@@ -129,11 +145,10 @@ fn say_who_holds_it(text: Text, facts: &Facts<'_>) -> Text {
             "Thread {tid}, which accepts, sleeps in a call on one descriptor: the newest connection that it took, from {peer},"
         )
     };
-    text.infer("held-silent", is(HeldBy::Silence), || format!("{} has sent nothing yet.", begin())).infer(
-        "held-idle",
-        is(HeldBy::Idleness),
-        || format!("{} has sent nothing since it was answered.", begin()),
-    )
+    text.infer("held-silent", is(HeldBy::Silence), || format!("{} has sent nothing yet.", begin()))
+        .infer("held-idle", is(HeldBy::Idleness), || {
+            format!("{} has sent nothing since it was answered.", begin())
+        })
 }
 
 fn is_at_backlog_0(facts: &Facts<'_>) -> bool {
@@ -166,7 +181,8 @@ pub(super) fn remedy(facts: &Facts<'_>) -> &'static str {
     }
 }
 
-/// `net.core.somaxconn`, and where to set it if that is not here: each network namespace has its own.
+/// `net.core.somaxconn`, and where to set it if that is not here: each network namespace has its
+/// own.
 pub(super) fn somaxconn(facts: &Facts<'_>) -> &'static str {
     if facts.settings.and_then(|settings| settings.here) == Some(false) {
         "net.core.somaxconn of the listener's network namespace (docker run --sysctl, a pod's securityContext)"
@@ -175,8 +191,8 @@ pub(super) fn somaxconn(facts: &Facts<'_>) -> &'static str {
     }
 }
 
-/// When a client whose SYN was dropped sends it again. That is up to the client's host: of one in the listener's own network
-/// namespace it is known.
+/// When a client whose SYN was dropped sends it again. That is up to the client's host: of one in
+/// the listener's own network namespace it is known.
 pub(super) fn syn_again(facts: &Facts<'_>) -> String {
     let here = facts.clients.here || facts.view.local.ip().is_loopback();
     match facts.settings.filter(|_| here && !facts.clients.elsewhere) {
@@ -187,13 +203,14 @@ pub(super) fn syn_again(facts: &Facts<'_>) -> String {
     }
 }
 
-/// `tcp_syn_linear_timeouts` keeps the interval as it is so many times, before each is twice the one before
-/// (`tcp_retransmit_timer`, 6.5 to 7.3).
+/// `tcp_syn_linear_timeouts` keeps the interval as it is so many times, before each is twice the
+/// one before (`tcp_retransmit_timer`, 6.5 to 7.3).
 fn schedule(settings: &NetSettings) -> String {
     let linear = u32::from(settings.syn_linear_timeouts);
     let tries = linear + u32::from(settings.syn_retries);
     let doubled = |from: u32, times: u32| {
-        let intervals: Vec<String> = (from..from + times.min(3)).map(|power| (1_u64 << power).to_string()).collect();
+        let intervals: Vec<String> =
+            (from..from + times.min(3)).map(|power| (1_u64 << power).to_string()).collect();
         intervals.join(", ")
     };
     match (linear, tries) {
@@ -201,7 +218,11 @@ fn schedule(settings: &NetSettings) -> String {
         (0, tries) => format!("after {} s", doubled(0, tries)),
         (linear, tries) if tries <= linear + 1 => format!("every second, {}", times(tries.into())),
         (linear, tries) => {
-            format!("every second, {}, then after {} s", times((linear + 1).into()), doubled(1, tries - linear - 1))
+            format!(
+                "every second, {}, then after {} s",
+                times((linear + 1).into()),
+                doubled(1, tries - linear - 1)
+            )
         }
     }
 }

@@ -1,33 +1,34 @@
 //! Segments have to be sent again.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
+use crate::model::stats;
 use crate::model::text::{count_of, duration_us, of_last, rate_of};
-use crate::model::work;
 
 /// Time lost in five seconds from which on it hurts, µs.
 const LOST_US: u64 = 500_000;
 
-/// Three exchanges in five seconds must have segments sent again, and one in a hundred. It is a warning when at least three
-/// waited 20 ms or more for them, half a second in all: a peer that delays its ACKs makes the kernel send the last segment
-/// again within some milliseconds (a tail loss probe), and nothing is lost by that.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let work = dealings.work;
-    if work.resent_exchanges < 3 || work.resent_exchanges * 100 < work.exchanges {
+/// Three exchanges in five seconds must have segments sent again, and one in a hundred. It is a
+/// warning when at least three waited 20 ms or more for them, half a second in all: a peer that
+/// delays its ACKs makes the kernel send the last segment again within some milliseconds (a tail
+/// loss probe), and nothing is lost by that.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let stats = facts.stats;
+    if stats.resent_exchanges < 3 || stats.resent_exchanges * 100 < stats.exchanges {
         return None;
     }
-    let long = work.slow(SliceKind::Retransmit);
+    let long = stats.slow(SliceKind::Retransmit);
     let hurts = long.count >= 3 && long.us >= LOST_US;
-    let per_second = work::rate(work.resent_segments);
+    let per_second = stats::rate(stats.resent_segments);
     // Nothing was acknowledged before on these connections.
-    let first = work.resent_first * 2 >= work.resent_exchanges;
+    let first = stats.resent_first * 2 >= stats.resent_exchanges;
     Some(Verdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: if first { Owner::Unknown } else { Owner::Network },
         headline: format!(
             "Sent again: {}, in {}.",
             rate_of(per_second, "segment"),
-            count_of(work.resent_exchanges, "exchange")
+            count_of(stats.resent_exchanges, "exchange")
         ),
         text: Text::default()
             .rest_on("hurts", hurts)
@@ -42,17 +43,17 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             .say("waited", true, || {
                 format!(
                     "{} had that; they waited {} for it.",
-                    of_last(work.resent_exchanges, work.exchanges, "exchange"),
-                    duration_us(work.resent_us)
+                    of_last(stats.resent_exchanges, stats.exchanges, "exchange"),
+                    duration_us(stats.resent_us)
                 )
             }),
         evidence: vec![
-            ("exchanges", work.resent_exchanges as f64),
-            ("of", work.exchanges as f64),
-            ("first_requests", work.resent_first as f64),
-            ("segments", work.resent_segments as f64),
+            ("exchanges", stats.resent_exchanges as f64),
+            ("of", stats.exchanges as f64),
+            ("first_requests", stats.resent_first as f64),
+            ("segments", stats.resent_segments as f64),
             ("segments_per_second", per_second),
-            ("waited_us", work.resent_us as f64),
+            ("waited_us", stats.resent_us as f64),
             ("long_waits", long.count as f64),
             ("wait_max_us", long.worst_us as f64),
         ],

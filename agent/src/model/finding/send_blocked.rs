@@ -1,20 +1,20 @@
 //! Writers wait for room in the send buffer.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{duration_us, of_last};
 
 /// Blocked this long on average, a thread is lost to others, µs.
 const LONG_US: u64 = 100_000;
 
-/// An exchange counts from 20 ms blocked on, without the time that the peer's window held it. A tenth of all must; it is a
-/// warning when they are blocked 100 ms on average.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let blocked = &dealings.work.sent.blocked;
-    if !dealings.are_many(blocked.count) {
+/// An exchange counts from 20 ms blocked on, without the time that the peer's window held it. A
+/// tenth of all must; it is a warning when they are blocked 100 ms on average.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let blocked = &facts.stats.sent.blocked;
+    if !facts.are_many(blocked.count) {
         return None;
     }
-    let by_peer = dealings.work.sent.blocked_by_peer_us * 2 >= blocked.us;
+    let by_peer = facts.stats.sent.blocked_by_peer_us * 2 >= blocked.us;
     let (mean, worst) = (duration_us(blocked.mean_us()), duration_us(blocked.worst_us));
     Some(Verdict {
         severity: if blocked.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
@@ -22,7 +22,7 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         headline: format!("Writers wait {mean} for room in the send buffer, {worst} at the worst."),
         text: Text::from(format!(
             "{} did: more was written than is taken in that time.",
-            of_last(blocked.count, dealings.work.exchanges, "exchange")
+            of_last(blocked.count, facts.stats.exchanges, "exchange")
         ))
         .say("by-peer", by_peer, || "The peer's window was shut for much of these responses: it reads slowly.".into())
         .infer("by-network", !by_peer, || {
@@ -30,10 +30,10 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         }),
         evidence: vec![
             ("exchanges", blocked.count as f64),
-            ("of", dealings.work.exchanges as f64),
+            ("of", facts.stats.exchanges as f64),
             ("blocked_mean_us", blocked.mean_us() as f64),
             ("blocked_max_us", blocked.worst_us as f64),
-            ("by_peer_us", dealings.work.sent.blocked_by_peer_us as f64),
+            ("by_peer_us", facts.stats.sent.blocked_by_peer_us as f64),
         ],
         fix:
             "write without blocking, so that no thread waits for a slow peer or network; net.ipv4.tcp_wmem bounds the \

@@ -1,22 +1,22 @@
 //! Data wait long in the receive queue before anybody reads them.
 
 use super::text::Text;
-use super::{Dealings, Verdict};
+use super::{ConnectionFacts, Verdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count_of, duration_us, of_last, percent};
 
 /// A wait this long on average hurts, µs.
 const LONG_US: u64 = 30_000;
 
-/// An exchange counts from 20 ms unread on. A tenth of all must; it is a warning when they wait 30 ms on average, or when a
-/// connection has not been read for a second.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let (unread, stuck) = (&dealings.work.unread, &dealings.stuck.unread);
-    let many = dealings.are_many(unread.count);
+/// An exchange counts from 20 ms unread on. A tenth of all must; it is a warning when they wait 30
+/// ms on average, or when a connection has not been read for a second.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let (unread, stuck) = (&facts.stats.unread, &facts.stuck.unread);
+    let many = facts.are_many(unread.count);
     if !many && stuck.count == 0 {
         return None;
     }
-    let why = Why::of(dealings);
+    let why = Why::of(facts);
     let headline = if many {
         format!(
             "Requests wait {} unread, {} at the worst.",
@@ -24,51 +24,57 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             duration_us(unread.worst_us)
         )
     } else {
-        let (connections, worst) = (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
+        let (connections, worst) =
+            (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
         format!("Data wait unread on {connections}, for up to {worst} so far.")
     };
-    let lacks = why.lacks(dealings);
+    let lacks = why.lacks(facts);
     let hurts = stuck.count > 0 || unread.mean_us() >= LONG_US && lacks != Some(true);
     Some(Verdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
-        owner: owner(dealings, why),
+        owner: owner(facts, why),
         headline,
-        text: text(dealings, why),
+        text: text(facts, why),
         evidence: vec![
             ("exchanges", unread.count as f64),
-            ("of", dealings.work.exchanges as f64),
+            ("of", facts.stats.exchanges as f64),
             ("wait_mean_us", unread.mean_us() as f64),
             ("wait_max_us", unread.worst_us as f64),
-            ("on_cpu_us", dealings.work.unread_cpu_us as f64),
-            ("run_queue_us", dealings.work.unread_delay_us as f64),
-            ("starved_us", dealings.work.unread_lack.starved_us as f64),
+            ("on_cpu_us", facts.stats.unread_cpu_us as f64),
+            ("run_queue_us", facts.stats.unread_delay_us as f64),
+            ("starved_us", facts.stats.unread_lack.starved_us as f64),
             ("unread_now", stuck.count as f64),
         ],
-        fix: match dealings.cpu.stopped_lately(dealings.now_ns) {
-            Some(pid) => format!("let process {pid} go on (kill -CONT {pid}), and find out who stopped it."),
+        fix: match facts.cpu.stopped_lately(facts.now_ns) {
+            Some(pid) => {
+                format!("let process {pid} go on (kill -CONT {pid}), and find out who stopped it.")
+            }
             None if lacks == Some(true) => Why::NoCpu(1.0).fix().into(),
             None => why.fix().into(),
         },
     })
 }
 
-/// The application's only where the readers are known to have computed or slept, or no thread of the process to have lacked a CPU.
-fn owner(dealings: &Dealings<'_>, why: Why) -> Owner {
+/// The application's only where the readers are known to have computed or slept, or no thread of
+/// the process to have lacked a CPU.
+fn owner(facts: &ConnectionFacts<'_>, why: Why) -> Owner {
     match why {
         Why::NoCpu(_) => Owner::Kernel,
         Why::Busy(_) => Owner::App,
-        Why::Asleep(_) if why.lacks(dealings) != Some(true) => Owner::App,
-        Why::Unknown if why.lacks(dealings) == Some(false) => Owner::App,
+        Why::Asleep(_) if why.lacks(facts) != Some(true) => Owner::App,
+        Why::Unknown if why.lacks(facts) == Some(false) => Owner::App,
         _ => Owner::Unknown,
     }
 }
 
-fn text(dealings: &Dealings<'_>, why: Why) -> Text {
-    let stopped = dealings.cpu.stopped_lately(dealings.now_ns);
-    let (waited, all) = (dealings.work.unread.count, dealings.work.exchanges);
-    let lacks = why.lacks(dealings);
+fn text(facts: &ConnectionFacts<'_>, why: Why) -> Text {
+    let stopped = facts.cpu.stopped_lately(facts.now_ns);
+    let (waited, all) = (facts.stats.unread.count, facts.stats.exchanges);
+    let lacks = why.lacks(facts);
     Text::default()
-        .say("waited", waited > 0, || format!("{} waited so in the receive queue.", of_last(waited, all, "exchange")))
+        .say("waited", waited > 0, || {
+            format!("{} waited so in the receive queue.", of_last(waited, all, "exchange"))
+        })
         .say("reader", true, || why.text(stopped.is_some()))
         .infer("lacked-cpu", lacks == Some(true), || LACKED.into())
         .say("had-cpu", matches!(why, Why::Unknown) && lacks == Some(false), || HAD.into())
@@ -92,14 +98,14 @@ enum Why {
 }
 
 impl Why {
-    fn of(dealings: &Dealings<'_>) -> Self {
-        let work = dealings.work;
+    fn of(facts: &ConnectionFacts<'_>) -> Self {
+        let stats = facts.stats;
         // Seen of less than half of the time, it proves nothing.
-        if work.unread_known_us == 0 || work.unread_known_us * 2 < work.unread.us {
+        if stats.unread_known_us == 0 || stats.unread_known_us * 2 < stats.unread.us {
             return Self::Unknown;
         }
-        let share = |us: u64| us as f64 / work.unread_known_us as f64;
-        let (cpu, delay) = (share(work.unread_cpu_us), share(work.unread_delay_us));
+        let share = |us: u64| us as f64 / stats.unread_known_us as f64;
+        let (cpu, delay) = (share(stats.unread_cpu_us), share(stats.unread_delay_us));
         if delay >= 0.5 {
             Self::NoCpu(delay)
         } else if cpu >= 0.5 {
@@ -109,11 +115,12 @@ impl Why {
         }
     }
 
-    /// Where the reader is not known to have had work or no CPU itself: whether other threads of the process lacked one for as
-    /// long, which may have been to hand the data on, or have held what the reader wanted. `None` if that is not known.
-    fn lacks(self, dealings: &Dealings<'_>) -> Option<bool> {
+    /// Where the reader is not known to have had work or no CPU itself: whether other threads of
+    /// the process lacked one for as long, which may have been to hand the data on, or have held
+    /// what the reader wanted. `None` if that is not known.
+    fn lacks(self, facts: &ConnectionFacts<'_>) -> Option<bool> {
         let is_open = matches!(self, Self::Asleep(_) | Self::Unknown);
-        if is_open { dealings.work.unread_lack.starved() } else { None }
+        if is_open { facts.stats.unread_lack.starved() } else { None }
     }
 
     fn text(self, stopped: bool) -> String {
@@ -123,13 +130,22 @@ impl Why {
                 format!("The reading threads were on no CPU for {} of it.", percent(share))
             }
             Self::Busy(share) => {
-                format!("The reading threads were busy meanwhile, on a CPU for {} of it.", percent(share))
+                format!(
+                    "The reading threads were busy meanwhile, on a CPU for {} of it.",
+                    percent(share)
+                )
             }
             Self::NoCpu(share) => {
-                format!("The reading threads were ready but without a CPU for {} of it.", percent(share))
+                format!(
+                    "The reading threads were ready but without a CPU for {} of it.",
+                    percent(share)
+                )
             }
             Self::Asleep(share) => {
-                format!("The reading threads slept for {} of it, waiting for something else.", percent(share))
+                format!(
+                    "The reading threads slept for {} of it, waiting for something else.",
+                    percent(share)
+                )
             }
             Self::Unknown => "What the reading threads did meanwhile was not observed.".into(),
         }
@@ -140,7 +156,9 @@ impl Why {
             Self::Busy(_) => {
                 "more workers, or less work in the thread that reads: each request waits for those before it."
             }
-            Self::NoCpu(_) => "more CPUs or fewer competing threads; see CPU quotas (cgroup cpu.max) and priorities.",
+            Self::NoCpu(_) => {
+                "more CPUs or fewer competing threads; see CPU quotas (cgroup cpu.max) and priorities."
+            }
             _ => {
                 "wait for readiness with epoll, and keep sleeps, locks and blocking calls out of the thread that reads."
             }

@@ -1,17 +1,17 @@
 //! The congestion window begins anew after idle time.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count_of, duration_us, of_last, were};
 
 /// Held this long on average, it hurts, µs.
 const LONG_US: u64 = 100_000;
 
-/// An exchange counts from 20 ms held on, if the kernel had put the window back before it. A tenth of all must; it is a
-/// warning when they are held 100 ms on average.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let held = &dealings.work.sent.restarted;
-    if !dealings.are_many(held.count) {
+/// An exchange counts from 20 ms held on, if the kernel had put the window back before it. A tenth
+/// of all must; it is a warning when they are held 100 ms on average.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let held = &facts.stats.sent.restarted;
+    if !facts.are_many(held.count) {
         return None;
     }
     Some(Verdict {
@@ -30,14 +30,14 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
         .say("held", true, || {
             format!(
                 "{} {} held so, {} at the worst.",
-                of_last(held.count, dealings.work.exchanges, "exchange"),
+                of_last(held.count, facts.stats.exchanges, "exchange"),
                 were(held.count),
                 duration_us(held.worst_us)
             )
         }),
         evidence: vec![
             ("exchanges", held.count as f64),
-            ("of", dealings.work.exchanges as f64),
+            ("of", facts.stats.exchanges as f64),
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],

@@ -5,7 +5,8 @@ use super::{Facts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of};
 
-/// A SYN queue shorter than this is never called full: with a tiny limit every handshake would fill it.
+/// A SYN queue shorter than this is never called full: with a tiny limit every handshake would fill
+/// it.
 const LEAST_DEPTH: u32 = 8;
 /// So many SYN-ACKs sent again, and one for each ten connections, are a lot.
 const MANY_RETRANSMITS: u64 = 10;
@@ -21,7 +22,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         ("limit", f64::from(view.limit)),
         ("synack_retransmits", view.totals.synack_retransmits as f64),
     ];
-    evidence.extend(view.totals.synack_acked.map(|acked| ("synack_retransmits_acked", acked as f64)));
+    evidence
+        .extend(view.totals.synack_acked.map(|acked| ("synack_retransmits_acked", acked as f64)));
     evidence.extend(view.totals.syn_dropped.map(|dropped| ("syn_dropped", dropped as f64)));
     evidence.extend(view.totals.cookies_sent.map(|sent| ("cookies_sent", sent as f64)));
     if defers(facts) {
@@ -55,13 +57,15 @@ impl Signs {
     fn of(facts: &Facts<'_>) -> Self {
         let (view, figures) = (facts.view, &facts.figures);
         let unanswered = unanswered(facts);
-        let full = figures.syn_peak >= LEAST_DEPTH && u64::from(figures.syn_peak) * 4 >= u64::from(view.limit) * 3;
+        let full = figures.syn_peak >= LEAST_DEPTH
+            && u64::from(figures.syn_peak) * 4 >= u64::from(view.limit) * 3;
         Self {
             lost: figures.syn_dropped > 0,
             cookies: figures.cookies > 0,
             full,
             unanswered: unanswered >= MANY_RETRANSMITS && unanswered * 10 >= figures.arrivals,
-            silent: defers(facts) && (view.syn_depth >= LEAST_DEPTH || figures.synack_acked >= MANY_RETRANSMITS),
+            silent: defers(facts)
+                && (view.syn_depth >= LEAST_DEPTH || figures.synack_acked >= MANY_RETRANSMITS),
         }
     }
 
@@ -81,8 +85,8 @@ impl Signs {
         }
     }
 
-    /// Who does not finish the handshakes: the application when its full accept queue makes the kernel ignore the final
-    /// ACKs, otherwise the peer, which has been answered and is silent.
+    /// Who does not finish the handshakes: the application when its full accept queue makes the
+    /// kernel ignore the final ACKs, otherwise the peer, which has been answered and is silent.
     fn owner(&self, facts: &Facts<'_>) -> Owner {
         if refuses_acks(facts) && !self.unanswered {
             Owner::App
@@ -97,14 +101,20 @@ impl Signs {
         let (totals, syn_peak) = (&facts.view.totals, count(facts.figures.syn_peak.into()));
         let limit = count(facts.view.limit.into());
         if self.lost && self.full {
-            format!("SYNs are being dropped: {} so far; the SYN queue is full.", count(totals.syn_dropped.unwrap_or(0)))
+            format!(
+                "SYNs are being dropped: {} so far; the SYN queue is full.",
+                count(totals.syn_dropped.unwrap_or(0))
+            )
         } else if self.lost {
             format!("SYNs are being dropped: {} so far.", count(totals.syn_dropped.unwrap_or(0)))
         } else if self.cookies {
             let sent = count_of(totals.cookies_sent.unwrap_or(0), "syncookie");
             format!("The SYN queue overflows: {sent} sent so far.")
         } else if self.unanswered {
-            format!("Handshakes stall: {} had to be sent again.", count_of(unanswered(facts), "SYN-ACK"))
+            format!(
+                "Handshakes stall: {} had to be sent again.",
+                count_of(unanswered(facts), "SYN-ACK")
+            )
         } else if self.silent && facts.view.syn_depth > 0 {
             let depth = count(facts.view.syn_depth.into());
             format!("{depth} in the SYN queue: TCP_DEFER_ACCEPT waits for the clients' first data.")
@@ -179,7 +189,9 @@ impl Signs {
         if refuses_acks(facts) && !self.unanswered {
             "empty the accept queue first (see accept-queue-overflow).".to_owned()
         } else if self.lost {
-            format!("{cookies}raise net.ipv4.tcp_max_syn_backlog, {somaxconn} and the listen() backlog.")
+            format!(
+                "{cookies}raise net.ipv4.tcp_max_syn_backlog, {somaxconn} and the listen() backlog."
+            )
         } else if self.cookies {
             format!("raise the listen() backlog and {somaxconn}; leave net.ipv4.tcp_syncookies on.")
         } else if defers(facts) && !self.unanswered {
@@ -187,13 +199,15 @@ impl Signs {
              AcceptFilter) they would wait in the application."
                 .to_owned()
         } else {
-            format!("check the path to these clients; raise the listen() backlog and {somaxconn} if the queue fills.")
+            format!(
+                "check the path to these clients; raise the listen() backlog and {somaxconn} if the queue fills."
+            )
         }
     }
 }
 
-/// SYN-ACKs sent again whose final ACK had not come. Where the kernel does not tell, none of a listener whose ACKs were
-/// ignored: by a full accept queue, or by TCP_DEFER_ACCEPT.
+/// SYN-ACKs sent again whose final ACK had not come. Where the kernel does not tell, none of a
+/// listener whose ACKs were ignored: by a full accept queue, or by TCP_DEFER_ACCEPT.
 fn unanswered(facts: &Facts<'_>) -> u64 {
     let (view, figures) = (facts.view, &facts.figures);
     match view.totals.synack_acked {
@@ -205,7 +219,8 @@ fn unanswered(facts: &Facts<'_>) -> u64 {
 
 /// Final ACKs are ignored, or may be: this kernel does not tell.
 fn refuses_acks(facts: &Facts<'_>) -> bool {
-    facts.figures.overflow_ack > 0 || facts.view.totals.overflow_ack.is_none() && facts.figures.overflows > 0
+    facts.figures.overflow_ack > 0
+        || facts.view.totals.overflow_ack.is_none() && facts.figures.overflows > 0
 }
 
 /// The listener has TCP_DEFER_ACCEPT.

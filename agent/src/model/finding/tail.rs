@@ -1,18 +1,19 @@
 //! A few exchanges take far longer than the others: what they have in common.
 
 use super::text::Text;
-use super::{Dealings, Verdict};
+use super::{ConnectionFacts, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
+use crate::model::stats::Tail;
 use crate::model::text::{count, count_of, duration_us};
-use crate::model::work::Tail;
 
 /// A tail this long hurts, µs.
 const HURTS_US: u64 = 200_000;
 
-/// The slowest hundredth of at least 100 exchanges take 50 ms or longer, and ten times as long as half of all; and they have
-/// the kind of time in common, or the moment. It is a warning from 200 ms on, if this host held that time.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let tail = dealings.work.spread.tail()?;
+/// The slowest hundredth of at least 100 exchanges take 50 ms or longer, and ten times as long as
+/// half of all; and they have the kind of time in common, or the moment. It is a warning from 200
+/// ms on, if this host held that time.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let tail = facts.stats.spread.tail()?;
     if tail.kind.is_none() && !tail.is_together() {
         return None;
     }
@@ -20,7 +21,7 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
     let is_ours = matches!(owner, Owner::App | Owner::Kernel);
     let stopped = tail.pid.filter(|&pid| {
         let mut moments = tail.moments.iter();
-        moments.any(|&(from_ns, to_ns)| dealings.cpu.was_stopped(pid, from_ns, to_ns))
+        moments.any(|&(from_ns, to_ns)| facts.cpu.was_stopped(pid, from_ns, to_ns))
     });
     Some(Verdict {
         severity: if is_ours && tail.us >= HURTS_US { Severity::Warning } else { Severity::Info },
@@ -49,7 +50,10 @@ fn text(tail: &Tail, stopped: Option<u32>) -> Text {
             format!("Nearly all of them spent most of it so: {}.", tail.kind.map_or("", doing))
         })
         .say("moment", tail.is_together(), || {
-            format!("Their waits overlap: they fall into {}.", count_of(tail.moments.len() as u64, "moment"))
+            format!(
+                "Their waits overlap: they fall into {}.",
+                count_of(tail.moments.len() as u64, "moment")
+            )
         })
         .say("thread", tail.tid.is_some(), || {
             format!("Nearly all were served by thread {}.", tail.tid.unwrap_or_default())
@@ -97,7 +101,9 @@ fn doing(kind: SliceKind) -> &'static str {
 
 fn fix(tail: &Tail, stopped: Option<u32>) -> &'static str {
     match tail.kind {
-        _ if stopped.is_some() => "find who stops the process (a debugger, a checkpoint, a freezer, job control).",
+        _ if stopped.is_some() => {
+            "find who stops the process (a debugger, a checkpoint, a freezer, job control)."
+        }
         Some(SliceKind::ReceiveQueue | SliceKind::App) if tail.is_together() => {
             "look at what the process did in these moments: a pause (garbage collection, a fork, a lock), or a handler that \
              keeps the thread that the others wait for."

@@ -12,7 +12,12 @@ pub(super) struct Text {
 
 impl Text {
     /// Says a sentence if its fact holds. `claim` names the fact.
-    pub(super) fn say(mut self, claim: &'static str, holds: bool, sentence: impl FnOnce() -> String) -> Self {
+    pub(super) fn say(
+        mut self,
+        claim: &'static str,
+        holds: bool,
+        sentence: impl FnOnce() -> String,
+    ) -> Self {
         if holds {
             self.claims.push(claim);
             self.push(&sentence());
@@ -21,7 +26,12 @@ impl Text {
     }
 
     /// Says a sentence that follows from facts, and was not itself observed.
-    pub(super) fn infer(self, claim: &'static str, holds: bool, sentence: impl FnOnce() -> String) -> Self {
+    pub(super) fn infer(
+        self,
+        claim: &'static str,
+        holds: bool,
+        sentence: impl FnOnce() -> String,
+    ) -> Self {
         let inferred = self.inferred || holds;
         Self { inferred, ..self.say(claim, holds, sentence) }
     }

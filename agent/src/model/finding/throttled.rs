@@ -1,23 +1,23 @@
 //! A quota of a cgroup keeps threads off the processors though they are ready.
 
 use super::text::Text;
-use super::{Dealings, Verdict};
+use super::{ConnectionFacts, Verdict};
 use crate::model::processors::Quota;
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count, count_of, duration_us, of_last};
 
 /// An exchange counts from 20 ms held by a quota on; a tenth of all must.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let held = dealings.work.slow(SliceKind::Throttled);
-    let quota = dealings.cpu.quota.as_ref()?;
-    if !dealings.are_many(held.count) {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let held = facts.stats.slow(SliceKind::Throttled);
+    let quota = facts.cpu.quota.as_ref()?;
+    if !facts.are_many(held.count) {
         return None;
     }
     let (mean, worst) = (duration_us(held.mean_us()), duration_us(held.worst_us));
     let waited = || {
         format!(
             "In {} a thread was ready and kept off the CPU for so long.",
-            of_last(held.count, dealings.work.exchanges, "exchange")
+            of_last(held.count, facts.stats.exchanges, "exchange")
         )
     };
     let used_up = || {
@@ -30,15 +30,19 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             count_of(quota.periods, "period")
         )
     };
-    let share = || "How much of a wait was the quota's is inferred from the cgroup's statistics.".to_owned();
+    let share = || {
+        "How much of a wait was the quota's is inferred from the cgroup's statistics.".to_owned()
+    };
     Some(Verdict {
         severity: Severity::Warning,
         owner: Owner::Kernel,
         headline: format!("A CPU quota holds exchanges for {mean}, {worst} at the worst."),
-        text: Text::from(waited()).say("quota-used-up", quota.throttled > 0, used_up).infer("share", true, share),
+        text: Text::from(waited())
+            .say("quota-used-up", quota.throttled > 0, used_up)
+            .infer("share", true, share),
         evidence: vec![
             ("exchanges", held.count as f64),
-            ("of", dealings.work.exchanges as f64),
+            ("of", facts.stats.exchanges as f64),
             ("throttled_mean_us", held.mean_us() as f64),
             ("throttled_max_us", held.worst_us as f64),
             ("nr_throttled", quota.throttled as f64),

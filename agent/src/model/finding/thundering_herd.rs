@@ -7,12 +7,14 @@ use crate::model::text::{count, count_of, percent, rate_of, times};
 
 /// So many wakeups for nothing a second are a warning: at some 5 µs each, a hundredth of a CPU.
 const DEAR_RATE: f64 = 2_000.0;
-/// What a wakeup for nothing takes, about, µs: to be put on a CPU, to look, and to go to sleep again.
+/// What a wakeup for nothing takes, about, µs: to be put on a CPU, to look, and to go to sleep
+/// again.
 const WAKEUP_US: f64 = 5.0;
 
-/// Either several threads wait for the listener by epoll without `EPOLLEXCLUSIVE`, and they wake at least half again as
-/// often as accepts and reads account for; or several accept, and accept finds nothing one and a half times as often as
-/// it finds a connection: a loop that accepts until there is nothing more comes to once at most.
+/// Either several threads wait for the listener by epoll without `EPOLLEXCLUSIVE`, and they wake at
+/// least half again as often as accepts and reads account for; or several accept, and accept finds
+/// nothing one and a half times as often as it finds a connection: a loop that accepts until there
+/// is nothing more comes to once at most.
 pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<Verdict> {
     let herd = facts.family.herd.filter(|herd| is_herd(herd))?;
     let cost = herd.wasted_rate * WAKEUP_US / 1e6;
@@ -21,7 +23,10 @@ pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<Verdict> {
     Some(Verdict {
         severity: if herd.wasted_rate >= DEAR_RATE { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
-        headline: format!("Woken in vain: {}, for connections that others take.", rate_of(herd.wasted_rate, "thread")),
+        headline: format!(
+            "Woken in vain: {}, for connections that others take.",
+            rate_of(herd.wasted_rate, "thread")
+        ),
         text: Text::default()
             .rest_on("dear", herd.wasted_rate >= DEAR_RATE)
             .say("not-exclusive", by_epoll, || {
@@ -36,7 +41,9 @@ pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<Verdict> {
                 let acceptors = count(herd.acceptors);
                 format!("For the last {connections} {acceptors} threads called accept().")
             })
-            .say("found-nothing", herd.eagains > 0, || format!("accept() found nothing {}.", times(herd.eagains)))
+            .say("found-nothing", herd.eagains > 0, || {
+                format!("accept() found nothing {}.", times(herd.eagains))
+            })
             .infer("costs", true, || {
                 format!("At some 5 µs a wakeup, an estimate, that is {} of a CPU.", percent(cost))
             }),

@@ -1,18 +1,18 @@
 //! Responses are followed by a RST, since the request was not read to its end.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, percent, were};
 
-/// A warning from three on, and one in ten of the connections that closed. Data that come right after a close are worth knowing:
-/// the response was sent to its end before them.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let work = dealings.work;
-    let (truncated, after) = (work.truncated, work.after_close);
+/// A warning from three on, and one in ten of the connections that closed. Data that come right
+/// after a close are worth knowing: the response was sent to its end before them.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let stats = facts.stats;
+    let (truncated, after) = (stats.truncated, stats.after_close);
     if truncated + after == 0 {
         return None;
     }
-    let often = truncated >= 3 && truncated * 10 >= work.closes;
+    let often = truncated >= 3 && truncated * 10 >= stats.closes;
     Some(Verdict {
         severity: if often { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
@@ -22,42 +22,42 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             let connections = count_of(after, "connection");
             format!("{connections} {} still being sent to when this host closed.", were(after))
         },
-        text: text(dealings),
+        text: text(facts),
         evidence: vec![
             ("responses", truncated as f64),
-            ("closed", work.closes as f64),
-            ("unread_bytes", work.unread_bytes as f64),
-            ("cut", work.cut as f64),
-            ("cut_bytes", work.cut_bytes as f64),
+            ("closed", stats.closes as f64),
+            ("unread_bytes", stats.unread_bytes as f64),
+            ("cut", stats.cut as f64),
+            ("cut_bytes", stats.cut_bytes as f64),
             ("data_after_close", after as f64),
         ],
         fix: "read the request to its end before close(), or shutdown(SHUT_WR) and read until the peer closes.".into(),
     })
 }
 
-fn text(dealings: &Dealings<'_>) -> Text {
-    let work = dealings.work;
+fn text(facts: &ConnectionFacts<'_>) -> Text {
+    let stats = facts.stats;
     Text::default()
-        .say("unread", work.truncated > 0, || {
+        .say("unread", stats.truncated > 0, || {
             format!(
                 "Of {} that closed lately {} had data unread, {} B in all: then close() sends a RST in place of a FIN.",
-                count_of(work.closes, "connection"),
-                percent(work.truncated as f64 / work.closes.max(1) as f64),
-                count(work.unread_bytes)
+                count_of(stats.closes, "connection"),
+                percent(stats.truncated as f64 / stats.closes.max(1) as f64),
+                count(stats.unread_bytes)
             )
         })
-        .infer("lost", work.truncated > 0, || "A client that is still sending may never read the response.".into())
-        .say("cut", work.cut > 0, || {
+        .infer("lost", stats.truncated > 0, || "A client that is still sending may never read the response.".into())
+        .say("cut", stats.cut > 0, || {
             format!(
                 "{} had {} B that were not acknowledged by then.",
-                count_of(work.cut, "response"),
-                count(work.cut_bytes)
+                count_of(stats.cut, "response"),
+                count(stats.cut_bytes)
             )
         })
-        .say("after-close", work.after_close > 0, || {
+        .say("after-close", stats.after_close > 0, || {
             format!(
                 "To {} more data came right after close(), which a RST answered.",
-                count_of(work.after_close, "connection")
+                count_of(stats.after_close, "connection")
             )
         })
 }

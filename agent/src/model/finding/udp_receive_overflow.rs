@@ -79,6 +79,10 @@ fn who(datagrams: &Datagrams, text: Text) -> Text {
             duration_us(longest_us)
         )
     })
-    .say("never-read", never, || format!("Process {} has not read from it since the watch began.", sample.pid))
-    .say("reader-unknown", seen.is_none() && !never, || "Who reads from it, and how fast, was not observed.".into())
+    .say("never-read", never, || {
+        format!("Process {} has not read from it since the watch began.", sample.pid)
+    })
+    .say("reader-unknown", seen.is_none() && !never, || {
+        "Who reads from it, and how fast, was not observed.".into()
+    })
 }

@@ -2,28 +2,28 @@
 
 use std::net::SocketAddr;
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity};
+use crate::model::stats::ExchangeStats;
 use crate::model::text::{count, count_of, duration_us, of_last};
-use crate::model::work::Work;
 
-/// A tenth of all exchanges must have got no answer, and no single ones. A request that met a connection about to be closed is
-/// told by keepalive-race.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let work = dealings.work;
-    let (requests, calls) = (requests_of(work), calls_of(work));
-    if !dealings.are_many(requests.max(calls)) {
+/// A tenth of all exchanges must have got no answer, and no single ones. A request that met a
+/// connection about to be closed is told by keepalive-race.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let stats = facts.stats;
+    let (requests, calls) = (requests_of(stats), calls_of(stats));
+    if !facts.are_many(requests.max(calls)) {
         return None;
     }
-    Some(if requests >= calls { of_requests(work) } else { of_calls(work) })
+    Some(if requests >= calls { of_requests(stats) } else { of_calls(stats) })
 }
 
-fn requests_of(work: &Work) -> u64 {
-    work.unanswered.count.saturating_sub(work.late_read.min(work.unanswered_here))
+fn requests_of(stats: &ExchangeStats) -> u64 {
+    stats.unanswered.count.saturating_sub(stats.late_read.min(stats.unanswered_here))
 }
 
-fn calls_of(work: &Work) -> u64 {
-    work.unanswered_calls.count.saturating_sub(work.late_calls.min(work.unanswered_there))
+fn calls_of(stats: &ExchangeStats) -> u64 {
+    stats.unanswered_calls.count.saturating_sub(stats.late_calls.min(stats.unanswered_there))
 }
 
 /// What at least half of the requests waited for.
@@ -38,14 +38,16 @@ enum For {
 }
 
 impl For {
-    fn of(work: &Work) -> Self {
-        let all = requests_of(work);
-        let here = work.unanswered_here.saturating_sub(work.late_read);
-        match work.unconnected.most() {
-            Some((peer, _)) if work.unanswered_connects * 2 >= all => {
-                Self::Connects(peer, work.unanswered_refused * 2 >= work.unanswered_connects)
+    fn of(stats: &ExchangeStats) -> Self {
+        let all = requests_of(stats);
+        let here = stats.unanswered_here.saturating_sub(stats.late_read);
+        match stats.unconnected.most() {
+            Some((peer, _)) if stats.unanswered_connects * 2 >= all => {
+                Self::Connects(peer, stats.unanswered_refused * 2 >= stats.unanswered_connects)
             }
-            _ if work.unanswered_joined * 2 >= all => Self::Calls(work.app_upstreams.most().map(|(peer, _)| peer)),
+            _ if stats.unanswered_joined * 2 >= all => {
+                Self::Calls(stats.app_upstreams.most().map(|(peer, _)| peer))
+            }
             _ => Self::Unknown(here * 2 > all),
         }
     }
@@ -54,7 +56,9 @@ impl For {
         match self {
             Self::Calls(_) => Owner::Peer,
             // There is no network between.
-            Self::Connects(peer, refused) if refused || peer.ip().to_canonical().is_loopback() => Owner::Peer,
+            Self::Connects(peer, refused) if refused || peer.ip().to_canonical().is_loopback() => {
+                Owner::Peer
+            }
             Self::Connects(..) => Owner::Network,
             Self::Unknown(_) => Owner::App,
         }
@@ -80,11 +84,11 @@ impl For {
     }
 }
 
-fn of_requests(work: &Work) -> Verdict {
-    let (none, without) = (&work.unanswered, requests_of(work));
-    let here = work.unanswered_here.saturating_sub(work.late_read);
+fn of_requests(stats: &ExchangeStats) -> Verdict {
+    let (none, without) = (&stats.unanswered, requests_of(stats));
+    let here = stats.unanswered_here.saturating_sub(stats.late_read);
     let left = without.saturating_sub(here);
-    let waits = For::of(work);
+    let waits = For::of(stats);
     let upstream = match waits {
         For::Calls(Some(peer)) | For::Connects(peer, _) => peer.to_string(),
         _ => String::new(),
@@ -98,42 +102,48 @@ fn of_requests(work: &Work) -> Verdict {
             duration_us(none.mean_us()),
             duration_us(none.worst_us)
         ),
-        text: Text::from(format!("They are {}.", of_last(none.count, work.exchanges, "exchange")))
+        text: Text::from(format!("They are {}.", of_last(none.count, stats.exchanges, "exchange")))
             .say("left", left > 0, || format!("In {} of them the client gave up.", count(left)))
             .say("closed-here", here > 0, || {
-                format!("In {} of them this host closed the connection without a byte of an answer.", count(here))
+                format!(
+                    "In {} of them this host closed the connection without a byte of an answer.",
+                    count(here)
+                )
             })
             .say("on-connects", matches!(waits, For::Connects(..)), || {
-                format!("{} waited for connects that failed, most to {upstream}.", count(work.unanswered_connects))
+                format!(
+                    "{} waited for connects that failed, most to {upstream}.",
+                    count(stats.unanswered_connects)
+                )
             })
             .infer("on-calls", matches!(waits, For::Calls(_)), || {
                 format!(
                     "{} waited for calls that were made for them, most for {upstream}.",
-                    count(work.unanswered_joined)
+                    count(stats.unanswered_joined)
                 )
             }),
         evidence: vec![
             ("exchanges", without as f64),
-            ("of", work.exchanges as f64),
+            ("of", stats.exchanges as f64),
             ("wait_mean_us", none.mean_us() as f64),
             ("wait_max_us", none.worst_us as f64),
             ("client_left", left as f64),
             ("closed_here", here as f64),
-            ("with_calls", work.unanswered_joined as f64),
-            ("with_connects", work.unanswered_connects as f64),
+            ("with_calls", stats.unanswered_joined as f64),
+            ("with_connects", stats.unanswered_connects as f64),
         ],
         fix: waits.fix(),
     }
 }
 
-fn of_calls(work: &Work) -> Verdict {
-    let (none, without) = (&work.unanswered_calls, calls_of(work));
-    let there = work.unanswered_there.saturating_sub(work.late_calls);
+fn of_calls(stats: &ExchangeStats) -> Verdict {
+    let (none, without) = (&stats.unanswered_calls, calls_of(stats));
+    let there = stats.unanswered_there.saturating_sub(stats.late_calls);
     let given_up = without.saturating_sub(there);
-    let (peer, most) = work
-        .unanswered_upstreams
-        .most()
-        .map_or_else(|| ("its peers".to_owned(), without), |(peer, most)| (peer.to_string(), most.min(without)));
+    let (peer, most) = stats.unanswered_upstreams.most().map_or_else(
+        || ("its peers".to_owned(), without),
+        |(peer, most)| (peer.to_string(), most.min(without)),
+    );
     Verdict {
         severity: Severity::Warning,
         owner: Owner::Peer,
@@ -143,19 +153,26 @@ fn of_calls(work: &Work) -> Verdict {
             duration_us(none.mean_us()),
             count(most)
         ),
-        text: Text::from(format!("They are {}.", of_last(none.count, work.exchanges, "exchange")))
-            .say("given-up", given_up > 0, || format!("This host gave {} of them up.", count(given_up)))
+        text: Text::from(format!("They are {}.", of_last(none.count, stats.exchanges, "exchange")))
+            .say("given-up", given_up > 0, || {
+                format!("This host gave {} of them up.", count(given_up))
+            })
             .say("closed-there", there > 0, || {
-                format!("In {} of them the peer closed the connection without a byte of an answer.", count(there))
+                format!(
+                    "In {} of them the peer closed the connection without a byte of an answer.",
+                    count(there)
+                )
             }),
         evidence: vec![
             ("exchanges", without as f64),
-            ("of", work.exchanges as f64),
+            ("of", stats.exchanges as f64),
             ("wait_mean_us", none.mean_us() as f64),
             ("wait_max_us", none.worst_us as f64),
             ("given_up", given_up as f64),
             ("closed_there", there as f64),
         ],
-        fix: format!("look at {peer}: it takes connections and requests, and does not answer; until then take it out."),
+        fix: format!(
+            "look at {peer}: it takes connections and requests, and does not answer; until then take it out."
+        ),
     }
 }

@@ -27,7 +27,8 @@ pub(crate) struct Shares {
     pub(crate) most: u64,
     /// Accepts that found the connection already queued when the call began, as an event loop's do.
     pub(crate) found_queued: u64,
-    /// Whether those who wait by epoll do so with `EPOLLEXCLUSIVE`; `None` if none was seen, or both.
+    /// Whether those who wait by epoll do so with `EPOLLEXCLUSIVE`; `None` if none was seen, or
+    /// both.
     pub(crate) exclusive: Option<bool>,
 }
 
@@ -37,8 +38,8 @@ impl Shares {
     }
 }
 
-/// Whether the party with `most` of `all` got far more than its part. Two parties can't be further apart than 2, so less
-/// is asked of them.
+/// Whether the party with `most` of `all` got far more than its part. Two parties can't be further
+/// apart than 2, so less is asked of them.
 pub(crate) fn is_uneven(parties: u64, all: u64, most: u64) -> bool {
     let skew = most as f64 * parties as f64 / all.max(1) as f64;
     parties >= 2 && skew >= if parties == 2 { 1.6 } else { 2.0 }
@@ -51,7 +52,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     let part = shares.most as f64 / shares.accepts.max(1) as f64;
     let fair = 1.0 / shares.parties as f64;
     let loops = shares.found_queued * 2 >= shares.accepts;
-    let threads = |exclusive: Option<bool>| shares.sharers == Sharers::Threads && shares.exclusive == exclusive;
+    let threads = |exclusive: Option<bool>| {
+        shares.sharers == Sharers::Threads && shares.exclusive == exclusive
+    };
     let (who, owner, fix) = match (shares.sharers, shares.exclusive) {
         (Sharers::Listeners, _) => ("listeners", Owner::Kernel, SHARDS_FIX),
         (_, Some(true)) => ("acceptors", Owner::Kernel, LOOPS_FIX),
@@ -62,14 +65,22 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     Some(Verdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner,
-        headline: format!("One of {} {who} takes {} of the accepts.", count(shares.parties), percent(part)),
-        text: Text::from(format!("Of the last {} accepts a fair part is {}.", count(shares.accepts), percent(fair)))
-            .rest_on("hurts", hurts)
-            .say("shards", shares.sharers == Sharers::Listeners, || SHARDS.to_owned())
-            .say("exclusive", threads(Some(true)), || EXCLUSIVE.to_owned())
-            .say("woken-alike", threads(Some(false)), || WOKEN_ALIKE.to_owned())
-            .say("loops", threads(None) && loops, || LOOPS.to_owned())
-            .say("not-observed", threads(None) && !loops, || UNKNOWN.to_owned()),
+        headline: format!(
+            "One of {} {who} takes {} of the accepts.",
+            count(shares.parties),
+            percent(part)
+        ),
+        text: Text::from(format!(
+            "Of the last {} accepts a fair part is {}.",
+            count(shares.accepts),
+            percent(fair)
+        ))
+        .rest_on("hurts", hurts)
+        .say("shards", shares.sharers == Sharers::Listeners, || SHARDS.to_owned())
+        .say("exclusive", threads(Some(true)), || EXCLUSIVE.to_owned())
+        .say("woken-alike", threads(Some(false)), || WOKEN_ALIKE.to_owned())
+        .say("loops", threads(None) && loops, || LOOPS.to_owned())
+        .say("not-observed", threads(None) && !loops, || UNKNOWN.to_owned()),
         evidence: vec![
             ("max_share", part),
             ("fair_share", fair),
@@ -80,19 +91,22 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     })
 }
 
-/// The same among threads that read what others accepted. One that does most of the reads is no harm while it keeps up,
-/// so it is a warning only when it has no time left and many connections.
+/// The same among threads that read what others accepted. One that does most of the reads is no
+/// harm while it keeps up, so it is a warning only when it has no time left and many connections.
 pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<Verdict> {
     let busiest = |shared: &ReadsShared| facts.family.view.uneven.contains(&shared.busiest);
     let shared = facts.family.reads.filter(busiest)?;
     let ReadsShared { readers, reads, most, busiest } = shared;
     let threads = &facts.family.view.threads;
-    let connections = threads.iter().find(|thread| thread.tid == busiest).map_or(0, |thread| thread.connections);
+    let connections =
+        threads.iter().find(|thread| thread.tid == busiest).map_or(0, |thread| thread.connections);
     let served: u64 = threads.iter().map(|thread| thread.connections).sum();
     let busy = (facts.busy)(busiest);
     let part = most as f64 / reads.max(1) as f64;
     let worn = busy.is_some_and(|busy| busy >= WORN) && connections >= MANY_CONNECTIONS;
-    let on_cpu = busy.map_or_else(String::new, |busy| format!(" It was on a CPU {} of the time.", percent(busy)));
+    let on_cpu = busy.map_or_else(String::new, |busy| {
+        format!(" It was on a CPU {} of the time.", percent(busy))
+    });
     Some(Verdict {
         severity: if worn { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
@@ -135,5 +149,4 @@ const MANY_CONNECTIONS: u64 = 8;
 const READERS_FIX: &str = "hand a new connection to the reader with the least work, or move busy connections; few heavy clients need more readers than clients.";
 const SHARDS_FIX: &str = "accept on one shared listener, or steer with SO_ATTACH_REUSEPORT_EBPF.";
 const LOOPS_FIX: &str = "a listener for each worker with SO_REUSEPORT (nginx: listen … reuseport).";
-const THREADS_FIX: &str =
-    "let every worker block in accept() (the kernel wakes them in turn), or a listener for each with SO_REUSEPORT.";
+const THREADS_FIX: &str = "let every worker block in accept() (the kernel wakes them in turn), or a listener for each with SO_REUSEPORT.";

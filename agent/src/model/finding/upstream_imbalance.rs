@@ -1,7 +1,7 @@
 //! Of the upstreams of a proxy one is slow, or gets far more than its part.
 
 use super::Verdict;
-use crate::model::proxy::Lately;
+use crate::model::proxy::RecentFigures;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us, percent};
 
@@ -11,31 +11,35 @@ const ENOUGH: u64 = 20;
 const TIMES: u64 = 3;
 const SLOWER_US: u64 = 5_000;
 
-/// One upstream with 20 exchanges in the last ten seconds takes three times as long as any other at the median, and 5 ms
-/// more: a warning. Or one gets half as much again as an even share, and four standard deviations more than chance would
-/// give it: worth knowing, as weights do the same.
-pub(super) fn check(lately: &[Lately]) -> Option<Verdict> {
-    slow_verdict(lately).or_else(|| greedy_verdict(lately))
+/// One upstream with 20 exchanges in the last ten seconds takes three times as long as any other at
+/// the median, and 5 ms more: a warning. Or one gets half as much again as an even share, and four
+/// standard deviations more than chance would give it: worth knowing, as weights do the same.
+pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<Verdict> {
+    slow_verdict(recent_figures).or_else(|| greedy_verdict(recent_figures))
 }
 
 /// The upstream that is clearly slower than all others.
-pub(super) fn slow(lately: &[Lately]) -> Option<&Lately> {
-    let slowest = lately.iter().filter(|one| one.exchanges >= ENOUGH).max_by_key(|one| one.median_us)?;
-    let others = others(lately, slowest)?;
+pub(super) fn slow(recent_figures: &[RecentFigures]) -> Option<&RecentFigures> {
+    let slowest = recent_figures
+        .iter()
+        .filter(|one| one.exchanges >= ENOUGH)
+        .max_by_key(|one| one.median_us)?;
+    let others = others(recent_figures, slowest)?;
     let limit_us = (others * TIMES).max(others + SLOWER_US);
     (slowest.median_us >= limit_us).then_some(slowest)
 }
 
 /// The longest median of the others; `None` without others that had enough.
-fn others(lately: &[Lately], one: &Lately) -> Option<u64> {
-    let others = lately.iter().filter(|other| other.peer != one.peer && other.exchanges >= ENOUGH);
+fn others(recent_figures: &[RecentFigures], one: &RecentFigures) -> Option<u64> {
+    let others =
+        recent_figures.iter().filter(|other| other.peer != one.peer && other.exchanges >= ENOUGH);
     others.map(|other| other.median_us).max()
 }
 
-fn slow_verdict(lately: &[Lately]) -> Option<Verdict> {
-    let slow = slow(lately)?;
-    let others_us = others(lately, slow)?;
-    let all: u64 = lately.iter().map(|one| one.exchanges).sum();
+fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<Verdict> {
+    let slow = slow(recent_figures)?;
+    let others_us = others(recent_figures, slow)?;
+    let all: u64 = recent_figures.iter().map(|one| one.exchanges).sum();
     Some(Verdict {
         severity: Severity::Warning,
         owner: Owner::Peer,
@@ -53,7 +57,7 @@ fn slow_verdict(lately: &[Lately]) -> Option<Verdict> {
         )
         .into(),
         evidence: vec![
-            ("upstreams", lately.len() as f64),
+            ("upstreams", recent_figures.len() as f64),
             ("exchanges", slow.exchanges as f64),
             ("of", all as f64),
             ("median_us", slow.median_us as f64),
@@ -63,10 +67,13 @@ fn slow_verdict(lately: &[Lately]) -> Option<Verdict> {
     })
 }
 
-fn greedy_verdict(lately: &[Lately]) -> Option<Verdict> {
-    let all: u64 = lately.iter().map(|one| one.exchanges).sum();
-    let most = lately.iter().max_by_key(|one| one.exchanges).filter(|_| lately.len() > 1)?;
-    let even = all as f64 / lately.len() as f64;
+fn greedy_verdict(recent_figures: &[RecentFigures]) -> Option<Verdict> {
+    let all: u64 = recent_figures.iter().map(|one| one.exchanges).sum();
+    let most = recent_figures
+        .iter()
+        .max_by_key(|one| one.exchanges)
+        .filter(|_| recent_figures.len() > 1)?;
+    let even = all as f64 / recent_figures.len() as f64;
     let beyond = most.exchanges as f64 - even;
     if beyond < even / 2.0 || beyond < 4.0 * even.sqrt() {
         return None;
@@ -80,12 +87,12 @@ fn greedy_verdict(lately: &[Lately]) -> Option<Verdict> {
             "{} of the last {} went there; an even part of {} upstreams is {}.",
             count(most.exchanges),
             count(all),
-            count(lately.len() as u64),
-            percent(1.0 / lately.len() as f64)
+            count(recent_figures.len() as u64),
+            percent(1.0 / recent_figures.len() as f64)
         )
         .into(),
         evidence: vec![
-            ("upstreams", lately.len() as f64),
+            ("upstreams", recent_figures.len() as f64),
             ("exchanges", most.exchanges as f64),
             ("of", all as f64),
             ("share", share),

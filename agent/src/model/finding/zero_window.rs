@@ -1,22 +1,24 @@
 //! Peers do not read: their receive window is shut.
 
-use super::{Dealings, Text, Verdict};
+use super::{ConnectionFacts, Text, Verdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count_of, duration_us, of_last, were};
 
 /// Shut this long on average, it is no passing congestion, µs.
 const LONG_US: u64 = 200_000;
 
-/// An exchange counts from 20 ms held by the window on. A tenth of all must, or a connection must have been stuck with a shut
-/// window for a second. It is a warning when they are held 200 ms on average, or stuck.
-pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
-    let (held, stuck) = (dealings.work.slow(SliceKind::ReceiveWindow), &dealings.stuck.window);
-    let many = dealings.are_many(held.count);
+/// An exchange counts from 20 ms held by the window on. A tenth of all must, or a connection must
+/// have been stuck with a shut window for a second. It is a warning when they are held 200 ms on
+/// average, or stuck.
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+    let (held, stuck) = (facts.stats.slow(SliceKind::ReceiveWindow), &facts.stuck.window);
+    let many = facts.are_many(held.count);
     if !many && stuck.count == 0 {
         return None;
     }
     let headline = if stuck.count > 0 {
-        let (connections, worst) = (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
+        let (connections, worst) =
+            (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
         format!("The peer does not read on {connections}, for up to {worst} so far.")
     } else {
         let (mean, worst) = (duration_us(held.mean_us()), duration_us(held.worst_us));
@@ -30,14 +32,14 @@ pub(super) fn check(dealings: &Dealings<'_>) -> Option<Verdict> {
             "Its receive buffer is full, and TCP sends nothing more until its application reads.".to_owned(),
         )
         .say("held", held.count > 0, || {
-            let held_up = of_last(held.count, dealings.work.exchanges, "exchange");
+            let held_up = of_last(held.count, facts.stats.exchanges, "exchange");
             format!("{held_up} {} held so.", were(held.count))
         }),
         evidence: vec![
             ("stuck_now", stuck.count as f64),
             ("stuck_max_us", stuck.worst_us as f64),
             ("exchanges", held.count as f64),
-            ("of", dealings.work.exchanges as f64),
+            ("of", facts.stats.exchanges as f64),
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::births::Births;
-use super::trail::{Id, Trail};
+use super::service_history::{Id, ServiceHistory};
+use super::thread_starts::ThreadStarts;
 use crate::model::event::SockId;
 
 /// Exchanges from which on one more says nothing new of its connection.
@@ -58,7 +58,8 @@ pub(super) struct Facts {
     /// Accepts that waited for the connection, and that found it there.
     pub(super) blocked: u64,
     pub(super) found: u64,
-    /// Connections accepted once the thread's one before had ended, though they had waited meanwhile.
+    /// Connections accepted once the thread's one before had ended, though they had waited
+    /// meanwhile.
     pub(super) serial: u64,
     /// Connections accepted while the thread had another one open.
     pub(super) overlapping: u64,
@@ -66,7 +67,7 @@ pub(super) struct Facts {
 
 /// A group of listeners at one address.
 pub(super) struct Group<'a> {
-    pub(super) trails: Vec<&'a Trail>,
+    pub(super) trails: Vec<&'a ServiceHistory>,
     /// Threads seen waiting for one of the listeners, and for which.
     pub(super) waiting: &'a BTreeMap<Id, SockId>,
     pub(super) listeners: u64,
@@ -75,36 +76,37 @@ pub(super) struct Group<'a> {
 }
 
 impl Facts {
-    pub(super) fn of(group: &Group<'_>, births: &Births) -> Self {
+    pub(super) fn of(group: &Group<'_>, thread_starts: &ThreadStarts) -> Self {
         let mut facts = Self { listeners: group.listeners, ..Self::default() };
         facts.accepting.extend(group.waiting.keys());
         let mut listeners_of: BTreeMap<Id, BTreeSet<SockId>> =
             group.waiting.iter().map(|(&id, &listener)| (id, [listener].into())).collect();
-        for trail in &group.trails {
-            if let Some(acceptor) = trail.acceptor {
+        for service_history in &group.trails {
+            if let Some(acceptor) = service_history.acceptor {
                 *facts.acceptors.entry(acceptor).or_default() += 1;
                 facts.accepting.insert(acceptor);
-                listeners_of.entry(acceptor).or_default().extend(trail.listener);
-                facts.blocked += u64::from(trail.blocked == Some(true));
-                facts.found += u64::from(trail.blocked == Some(false));
+                listeners_of.entry(acceptor).or_default().extend(service_history.listener);
+                facts.blocked += u64::from(service_history.blocked == Some(true));
+                facts.found += u64::from(service_history.blocked == Some(false));
             }
-            if let Some(server) = trail.server() {
+            if let Some(server) = service_history.server() {
                 *facts.servers.entry(server).or_default() += 1;
             }
         }
         let every: BTreeSet<SockId> = listeners_of.values().flatten().copied().collect();
-        facts.one_each =
-            group.listeners > 1 && listeners_of.values().all(|own| own.len() == 1) && every.len() == listeners_of.len();
-        for trail in &group.trails {
-            facts.add(trail, group.root, births);
+        facts.one_each = group.listeners > 1
+            && listeners_of.values().all(|own| own.len() == 1)
+            && every.len() == listeners_of.len();
+        for service_history in &group.trails {
+            facts.add(service_history, group.root, thread_starts);
         }
         facts.watch_turns(&group.trails);
         facts
     }
 
-    fn add(&mut self, trail: &Trail, root: u32, births: &Births) {
-        let Some(server) = trail.server() else { return };
-        let Some(role) = self.role(trail, server, root, births) else { return };
+    fn add(&mut self, service_history: &ServiceHistory, root: u32, thread_starts: &ThreadStarts) {
+        let Some(server) = service_history.server() else { return };
+        let Some(role) = self.role(service_history, server, root, thread_starts) else { return };
         match role {
             Role::Own => self.own += 1,
             Role::Peer => self.peer += 1,
@@ -113,10 +115,13 @@ impl Facts {
             Role::Roaming => self.roaming += 1,
         }
         self.connections += 1;
-        self.weight += u64::from(1 + trail.exchanges.min(TELLING_EXCHANGES));
-        self.midway += u64::from(trail.acceptor.is_none());
-        self.abroad += u64::from(trail.acceptor.map_or(root, |acceptor| acceptor.0) != server.0);
-        if let (Some(reader), Some(writer)) = (trail.readers.first, trail.writers.first) {
+        self.weight += u64::from(1 + service_history.exchanges.min(TELLING_EXCHANGES));
+        self.midway += u64::from(service_history.acceptor.is_none());
+        self.abroad +=
+            u64::from(service_history.acceptor.map_or(root, |acceptor| acceptor.0) != server.0);
+        if let (Some(reader), Some(writer)) =
+            (service_history.readers.first, service_history.writers.first)
+        {
             self.both += 1;
             if reader != writer {
                 self.split += 1;
@@ -125,41 +130,54 @@ impl Facts {
         }
     }
 
-    fn role(&self, trail: &Trail, server: Id, root: u32, births: &Births) -> Option<Role> {
+    fn role(
+        &self,
+        service_history: &ServiceHistory,
+        server: Id,
+        root: u32,
+        thread_starts: &ThreadStarts,
+    ) -> Option<Role> {
         let accepts = self.accepting.contains(&server);
-        if accepts && self.accepting.len() > 1 && trail.readers.several {
+        if accepts && self.accepting.len() > 1 && service_history.readers.several {
             return Some(Role::Roaming);
         }
         let alone = || self.servers.get(&server) == Some(&1);
-        match (trail.acceptor, trail.begun_for_it) {
+        match (service_history.acceptor, service_history.begun_for_it) {
             // A pool has a share in reading, be it that the one who accepts reads, too.
-            _ if accepts && trail.readers.several => Some(Role::Handed),
+            _ if accepts && service_history.readers.several => Some(Role::Handed),
             (Some(acceptor), _) if acceptor == server => Some(Role::Own),
             (None, _) if accepts => Some(Role::Own),
             // One of a pool that grows as it is needed goes on to others.
             (Some(_), Some(true)) if alone() => Some(Role::ForIt),
             (Some(_), _) if accepts => Some(Role::Peer),
             // Who accepted it is not known, but a pool does not grow by one thread a connection.
-            (None, _) if alone() && births.began_later_than(server, root) == Some(true) => Some(Role::ForIt),
+            (None, _) if alone() && thread_starts.began_later_than(server, root) == Some(true) => {
+                Some(Role::ForIt)
+            }
             (None, _) if self.accepting.is_empty() => None,
             _ => Some(Role::Handed),
         }
     }
 
     /// Whether threads that serve what they accepted have one connection at a time.
-    fn watch_turns(&mut self, trails: &[&Trail]) {
+    fn watch_turns(&mut self, trails: &[&ServiceHistory]) {
         // The latest end of what a thread accepted so far.
         let mut busy_until: BTreeMap<Id, u64> = BTreeMap::new();
-        let mut order: Vec<&&Trail> = trails.iter().collect();
-        order.sort_by_key(|trail| trail.accepted_ns);
-        for trail in order {
-            let Some(acceptor) = trail.acceptor.filter(|acceptor| trail.server() == Some(*acceptor)) else { continue };
-            let end_ns = trail.ended_ns.unwrap_or(u64::MAX);
+        let mut order: Vec<&&ServiceHistory> = trails.iter().collect();
+        order.sort_by_key(|service_history| service_history.accepted_ns);
+        for service_history in order {
+            let Some(acceptor) = service_history
+                .acceptor
+                .filter(|acceptor| service_history.server() == Some(*acceptor))
+            else {
+                continue;
+            };
+            let end_ns = service_history.ended_ns.unwrap_or(u64::MAX);
             let Some(until) = busy_until.insert(acceptor, end_ns) else { continue };
             busy_until.insert(acceptor, end_ns.max(until));
-            if until > trail.accepted_ns {
+            if until > service_history.accepted_ns {
                 self.overlapping += 1;
-            } else if trail.queued_ns.is_some_and(|queued_ns| queued_ns < until) {
+            } else if service_history.queued_ns.is_some_and(|queued_ns| queued_ns < until) {
                 self.serial += 1;
             }
         }

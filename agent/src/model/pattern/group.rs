@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::births::Births;
 use super::facts::{self, Facts};
 use super::herd::{Herd, Totals};
 use super::judge::{self, Helpers, Judgement, Reason};
 use super::line::{Doings, Key};
-use super::trail::{Id, Trail};
+use super::service_history::{Id, ServiceHistory};
+use super::thread_starts::ThreadStarts;
 use super::waits::Waits;
 use super::words::Evidence;
 use crate::model::event::{Sample, SockId, Waiting};
@@ -18,14 +18,15 @@ use crate::model::snapshot::{PatternName, PatternThread, PatternView, WaitView};
 const MAX_PATTERN_THREADS: usize = 64;
 /// Who was seen waiting for a listener counts as one that accepts for so long, ns.
 const WAITED_NS: u64 = 30_000_000_000;
-/// Reads over which helpers are judged, at least; at more than 128 times as many the past loses half its weight.
+/// Reads over which helpers are judged, at least; at more than 128 times as many the past loses
+/// half its weight.
 const HELPED_READS: u64 = 20;
 
 /// What a group has at one sample.
 pub(super) struct Now<'a> {
     pub(super) sample: &'a Sample,
     pub(super) key: Key,
-    pub(super) trails: Vec<&'a Trail>,
+    pub(super) trails: Vec<&'a ServiceHistory>,
     pub(super) doers: BTreeMap<Id, Doings>,
     pub(super) handoff: WaitView,
     /// Its open listeners, with one of them.
@@ -82,7 +83,12 @@ impl Group {
         self.readers.last()
     }
 
-    pub(super) fn sampled(&mut self, now: &Now<'_>, births: &Births, elsewhere: usize) {
+    pub(super) fn sampled(
+        &mut self,
+        now: &Now<'_>,
+        thread_starts: &ThreadStarts,
+        elsewhere: usize,
+    ) {
         let now_ns = now.sample.ts_ns;
         for waiting in &now.waiting {
             self.waiting.insert((waiting.pid, waiting.tid), (waiting.listener, now_ns));
@@ -90,27 +96,32 @@ impl Group {
         for &(id, listener) in &now.in_accept {
             self.waiting.insert(id, (listener, now_ns));
         }
-        let alive = births.processes();
+        let alive = thread_starts.processes();
         let is_gone = |pid: u32| alive.as_ref().is_some_and(|alive| !alive.contains(&pid));
-        self.waiting.retain(|id, (_, seen_ns)| now_ns.saturating_sub(*seen_ns) < WAITED_NS && !is_gone(id.0));
+        self.waiting.retain(|id, (_, seen_ns)| {
+            now_ns.saturating_sub(*seen_ns) < WAITED_NS && !is_gone(id.0)
+        });
         let waiting = self.waiting.iter().map(|(&id, &(listener, _))| (id, listener)).collect();
         let trails = now.trails.clone();
-        let facts =
-            Facts::of(&facts::Group { trails, waiting: &waiting, listeners: now.listeners, root: now.root }, births);
+        let facts = Facts::of(
+            &facts::Group { trails, waiting: &waiting, listeners: now.listeners, root: now.root },
+            thread_starts,
+        );
         let servers: BTreeSet<Id> = facts.servers.keys().copied().collect();
         self.waits.sampled(now.sample, &servers, &facts);
         let acceptors = now.doers.values().filter(|doings| doings.accepts > 0).count() as u64;
         self.herd.sampled(now_ns, &now.waiting, acceptors, now.totals, now.listener);
         let helpers = self.helpers(now, &facts);
         let judgement = judge::judge(&facts, helpers);
-        self.share(now, &facts, births, judgement.name);
+        self.share(now, &facts, thread_starts, judgement.name);
         let known = self.view.as_ref().is_some_and(|view| view.name != PatternName::Unknown);
         if known && judgement.reason == Some(Reason::Few) {
-            // A family that ends, or has just begun anew, is what it was, until enough is seen of what it is.
+            // A family that ends, or has just begun anew, is what it was, until enough is seen of
+            // what it is.
             return;
         }
         self.weight = facts.weight;
-        self.view = Some(self.look(now, &facts, births, judgement, helpers, elsewhere));
+        self.view = Some(self.look(now, &facts, thread_starts, judgement, helpers, elsewhere));
     }
 
     /// Threads of the serving process that neither accept nor serve, and how often they ran.
@@ -119,8 +130,11 @@ impl Group {
         self.helped_reads += reads.saturating_sub(self.reads.unwrap_or(reads));
         self.reads = Some(reads);
         let processes: BTreeSet<u32> = facts.servers.keys().map(|(pid, _)| *pid).collect();
-        let others =
-            |id: &Id| processes.contains(&id.0) && !facts.servers.contains_key(id) && !facts.accepting.contains(id);
+        let others = |id: &Id| {
+            processes.contains(&id.0)
+                && !facts.servers.contains_key(id)
+                && !facts.accepting.contains(id)
+        };
         for (&id, &runs) in now.runs.iter().filter(|(id, _)| others(id)) {
             *self.helpers.entry(id).or_default() += runs;
         }
@@ -133,17 +147,33 @@ impl Group {
             return Helpers::default();
         }
         let busy = || self.helpers.values().filter(|runs| **runs * 10 >= self.helped_reads);
-        Helpers { threads: busy().count() as u64, runs_per_read: busy().sum::<u64>() as f64 / self.helped_reads as f64 }
+        Helpers {
+            threads: busy().count() as u64,
+            runs_per_read: busy().sum::<u64>() as f64 / self.helped_reads as f64,
+        }
     }
 
-    fn share(&mut self, now: &Now<'_>, facts: &Facts, births: &Births, name: PatternName) {
+    fn share(
+        &mut self,
+        now: &Now<'_>,
+        facts: &Facts,
+        thread_starts: &ThreadStarts,
+        name: PatternName,
+    ) {
         if name != PatternName::AcceptorPlusReaders {
             self.readers = Sharing::new(now.sample.ts_ns);
             return;
         }
-        let only_serves =
-            |id: &Id| facts.servers.contains_key(id) && !facts.accepting.contains(id) && births.is_alive(*id);
-        let readers = now.doers.iter().filter(|(id, _)| only_serves(id)).map(|(&id, doings)| (id, doings.reads));
+        let only_serves = |id: &Id| {
+            facts.servers.contains_key(id)
+                && !facts.accepting.contains(id)
+                && thread_starts.is_alive(*id)
+        };
+        let readers = now
+            .doers
+            .iter()
+            .filter(|(id, _)| only_serves(id))
+            .map(|(&id, doings)| (id, doings.reads));
         self.readers.update(now.sample.ts_ns, readers);
     }
 
@@ -151,7 +181,7 @@ impl Group {
         &self,
         now: &Now<'_>,
         facts: &Facts,
-        births: &Births,
+        thread_starts: &ThreadStarts,
         judgement: Judgement,
         helpers: Helpers,
         elsewhere: usize,
@@ -170,7 +200,9 @@ impl Group {
         };
         PatternView {
             pid: now.root,
-            comm: births.comm((now.root, now.root)).map_or_else(|| now.comm.clone(), str::to_owned),
+            comm: thread_starts
+                .comm((now.root, now.root))
+                .map_or_else(|| now.comm.clone(), str::to_owned),
             name: judgement.name,
             units: judgement.units,
             io: self.waits.io(judgement.name, facts),
@@ -178,8 +210,14 @@ impl Group {
             headline: evidence.headline(),
             evidence: evidence.sentences(),
             handoff: now.handoff,
-            threads: threads(now, facts, births, judgement.name),
-            uneven: self.readers.last().filter(is_uneven).map(|stretch| stretch.busiest.1).into_iter().collect(),
+            threads: threads(now, facts, thread_starts, judgement.name),
+            uneven: self
+                .readers
+                .last()
+                .filter(is_uneven)
+                .map(|stretch| stretch.busiest.1)
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -190,20 +228,26 @@ fn is_uneven(stretch: &crate::model::sharing::Stretch<Id>) -> bool {
         && stretch.most * 4 >= stretch.accepts
 }
 
-fn threads(now: &Now<'_>, facts: &Facts, births: &Births, name: PatternName) -> Vec<PatternThread> {
-    let passing = matches!(name, PatternName::ThreadPerConnection | PatternName::ProcessPerConnection);
+fn threads(
+    now: &Now<'_>,
+    facts: &Facts,
+    thread_starts: &ThreadStarts,
+    name: PatternName,
+) -> Vec<PatternThread> {
+    let passing =
+        matches!(name, PatternName::ThreadPerConnection | PatternName::ProcessPerConnection);
     let mut doers = now.doers.clone();
     for &id in &facts.accepting {
         doers.entry(id).or_default();
     }
-    let stays = |id: Id| !passing || births.is_alive(id) || facts.accepting.contains(&id);
+    let stays = |id: Id| !passing || thread_starts.is_alive(id) || facts.accepting.contains(&id);
     let mut threads: Vec<PatternThread> = doers
         .into_iter()
         .filter(|(id, _)| stays(*id))
         .map(|((pid, tid), doings)| PatternThread {
             pid,
             tid,
-            comm: births.comm((pid, tid)).unwrap_or_default().to_owned(),
+            comm: thread_starts.comm((pid, tid)).unwrap_or_default().to_owned(),
             accepts: doings.accepts,
             reads: doings.reads,
             writes: doings.writes,

@@ -1,8 +1,9 @@
-//! Wakeups for nothing: several threads wait for one listener, a connection comes, and more of them wake than it needs.
+//! Wakeups for nothing: several threads wait for one listener, a connection comes, and more of them
+//! wake than it needs.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::trail::Id;
+use super::service_history::Id;
 use crate::model::event::{SockId, Waiting};
 
 /// A stretch ends after so many accepts...
@@ -65,7 +66,8 @@ impl Herd {
         self.last.as_ref()
     }
 
-    /// Takes who waits now, how many threads accept, and what the group has come to. `listener` is one of it.
+    /// Takes who waits now, how many threads accept, and what the group has come to. `listener` is
+    /// one of it.
     pub(super) fn sampled(
         &mut self,
         now_ns: u64,
@@ -90,17 +92,28 @@ impl Herd {
         let age_ns = now_ns.saturating_sub(start_ns);
         if accepts >= ENOUGH_ACCEPTS && age_ns >= LEAST_NS {
             let mut per_listener: BTreeMap<SockId, u64> = BTreeMap::new();
-            self.epolls.values().for_each(|&listener| *per_listener.entry(listener).or_default() += 1);
+            self.epolls
+                .values()
+                .for_each(|&listener| *per_listener.entry(listener).or_default() += 1);
             let most = per_listener.into_iter().max_by_key(|&(_, waiters)| waiters);
             let (listener, waiters) = most.unwrap_or((listener, 0));
-            // A connection is worth a wakeup for itself, one for each message, whoever reads it, and one for its end. A
-            // loop that accepts until there is nothing more has one empty call for each wakeup.
+            // A connection is worth a wakeup for itself, one for each message, whoever reads it,
+            // and one for its end. A loop that accepts until there is nothing more has one empty
+            // call for each wakeup.
             let useful = 2 * accepts + reads;
             let wasted = self.wakeups.saturating_sub(useful).max(eagains.saturating_sub(accepts));
             let wasted_rate = wasted as f64 * 1e9 / age_ns as f64;
             let wakeups = self.wakeups;
-            self.last =
-                Some(HerdFacts { listener, waiters, acceptors, accepts, eagains, wakeups, wasted, wasted_rate });
+            self.last = Some(HerdFacts {
+                listener,
+                waiters,
+                acceptors,
+                accepts,
+                eagains,
+                wakeups,
+                wasted,
+                wasted_rate,
+            });
         } else if age_ns >= STALE_NS {
             self.last = None;
         } else {
@@ -108,7 +121,11 @@ impl Herd {
         }
         let last = self.last.take();
         // A thread that was awake just now goes on from where it was.
-        let before = if self.before.len() > MAX_WAITERS { HashMap::new() } else { std::mem::take(&mut self.before) };
+        let before = if self.before.len() > MAX_WAITERS {
+            HashMap::new()
+        } else {
+            std::mem::take(&mut self.before)
+        };
         *self = Self { start_ns: Some(now_ns), base: totals, before, last, ..Self::default() };
     }
 }

@@ -1,9 +1,10 @@
 //! Which name the facts deserve, and how sure that is.
 //!
-//! Each connection of which the server is known speaks for one way of sharing: its acceptor serves it, it was handed to
-//! a thread that does not accept, or to one that began for it. The way that most of them speak for gives the name, and
-//! their share is its fit. Confidence is `fit × n / (n + 5)`, up to 0.99, where n counts a connection once and once more
-//! for each of its exchanges, up to seven: five connections with one exchange each give 0.67 at best, fifty 0.95.
+//! Each connection of which the server is known speaks for one way of sharing: its acceptor serves
+//! it, it was handed to a thread that does not accept, or to one that began for it. The way that
+//! most of them speak for gives the name, and their share is its fit. Confidence is `fit × n / (n +
+//! 5)`, up to 0.99, where n counts a connection once and once more for each of its exchanges, up to
+//! seven: five connections with one exchange each give 0.67 at best, fifty 0.95.
 
 use super::facts::Facts;
 use crate::model::snapshot::{PatternName, Units};
@@ -86,7 +87,11 @@ fn own(facts: &Facts, helpers: Helpers) -> Way {
     let fit = facts.share(facts.own + facts.peer);
     if facts.accepting.len() > 1 {
         let several = if facts.processes() > 1 { Units::Processes } else { Units::Threads };
-        let name = if facts.one_each { PatternName::SocketSharding } else { PatternName::MultipleAcceptors };
+        let name = if facts.one_each {
+            PatternName::SocketSharding
+        } else {
+            PatternName::MultipleAcceptors
+        };
         return (name, several, fit);
     }
     let split = facts.split as f64 / facts.both.max(1) as f64;
@@ -97,7 +102,11 @@ fn own(facts: &Facts, helpers: Helpers) -> Way {
         return (PatternName::MessageLoadBalancing, units, fit * split);
     }
     if helpers.are_handed_messages() {
-        return (PatternName::MessageLoadBalancing, Units::Threads, fit * helpers.runs_per_read.min(1.0));
+        return (
+            PatternName::MessageLoadBalancing,
+            Units::Threads,
+            fit * helpers.runs_per_read.min(1.0),
+        );
     }
     (PatternName::SingleThread, Units::Threads, fit)
 }

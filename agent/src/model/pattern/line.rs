@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
-use super::trail::{Added, Id};
+use super::service_history::{Added, Id};
 use crate::model::event::{ListenerSample, SockId};
 use crate::model::histogram::{Precision, WaitHistogram};
 
@@ -12,7 +12,8 @@ const MAX_TRAILS: usize = 256;
 /// Threads whose doings are counted; the one that did something least recently is forgotten.
 const MAX_DOERS: usize = 256;
 
-/// Where a listener listens, and in which network namespace: those of one SO_REUSEPORT group have it in common.
+/// Where a listener listens, and in which network namespace: those of one SO_REUSEPORT group have
+/// it in common.
 pub(super) type Key = (std::net::SocketAddr, u32);
 
 /// What a thread did on the listener's connections since the attach.
@@ -103,7 +104,8 @@ impl Line {
 
     fn doer(&mut self, id: Id, now_ns: u64) -> &mut Doings {
         if self.doers.len() >= MAX_DOERS && !self.doers.contains_key(&id) {
-            let oldest = self.doers.iter().min_by_key(|(_, doings)| doings.last_ns).map(|(&id, _)| id);
+            let oldest =
+                self.doers.iter().min_by_key(|(_, doings)| doings.last_ns).map(|(&id, _)| id);
             oldest.and_then(|id| self.doers.remove(&id));
         }
         let doings = self.doers.entry(id).or_default();

@@ -1,19 +1,20 @@
-//! How a server shares its connections among threads and processes: told from who listens, accepts, reads and writes.
+//! How a server shares its connections among threads and processes: told from who listens, accepts,
+//! reads and writes.
 //!
-//! Each connection leaves a [`Trail`]. The newest of a listener's, with those of its SO_REUSEPORT siblings, add up to
-//! [`facts::Facts`], which `judge` names. Processes that hold one listener are a family, under its eldest; of several
-//! listeners of a family the busiest tells.
+//! Each connection leaves a [`ServiceHistory`]. The newest of a listener's, with those of its SO_REUSEPORT
+//! siblings, add up to [`facts::Facts`], which `judge` names. Processes that hold one listener are
+//! a family, under its eldest; of several listeners of a family the busiest tells.
 
-mod births;
 mod facts;
 mod group;
 mod herd;
 mod judge;
 mod line;
+mod service_history;
 mod standing;
 #[cfg(test)]
 mod tests;
-mod trail;
+mod thread_starts;
 mod waits;
 mod words;
 
@@ -22,17 +23,19 @@ use std::net::SocketAddr;
 
 use rustc_hash::FxHashMap;
 
-use super::event::{Accept, Closed, Exchange, ListenerSample, Opened, Process, Role, Sample, SockId};
+use super::event::{
+    Accept, Closed, Exchange, ListenerSample, Opened, Process, Role, Sample, SockId,
+};
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Output, PatternOutput};
 use super::snapshot::PatternView;
-use births::Births;
 use group::{Group, Now};
 pub(super) use herd::HerdFacts;
 use herd::Totals;
 use line::{Doings, Key, Line};
+use service_history::{Id, ServiceHistory};
 use standing::Standing;
-use trail::{Id, Trail};
+use thread_starts::ThreadStarts;
 
 /// Listeners whose connections are followed; beyond it a closed one gives way.
 pub(super) const MAX_LINES: usize = 256;
@@ -60,66 +63,79 @@ pub(super) struct Family<'a> {
 /// All families.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    trails: FxHashMap<SockId, Trail>,
+    trails: FxHashMap<SockId, ServiceHistory>,
     lines: BTreeMap<SockId, Line>,
     orphans: Vec<(SockId, SocketAddr, u32)>,
     groups: BTreeMap<Key, Group>,
-    births: Births,
-    /// Times that threads had been put on a CPU at the newest sample, and how often since the one before.
+    thread_starts: ThreadStarts,
+    /// Times that threads had been put on a CPU at the newest sample, and how often since the one
+    /// before.
     runs: HashMap<Id, u64>,
-    lately: HashMap<Id, u64>,
+    recent_figures: HashMap<Id, u64>,
     standing: BTreeMap<u32, Standing>,
 }
 
 impl Patterns {
     pub(super) fn accepted(&mut self, accept: &Accept) {
-        let known = self.trails.get(&accept.sock).is_some_and(|trail| trail.listener.is_some());
+        let known = self
+            .trails
+            .get(&accept.sock)
+            .is_some_and(|service_history| service_history.listener.is_some());
         if known {
             return;
         }
         let Some(line) = self.line(accept.listener, accept.ts_ns) else { return };
         line.accepted((accept.pid, accept.tid), accept.ts_ns);
         let gone = line.push(accept.sock);
-        self.trails.insert(accept.sock, Trail::accepted(accept));
+        self.trails.insert(accept.sock, ServiceHistory::accepted(accept));
         self.forget(gone);
     }
 
     pub(super) fn opened(&mut self, opened: &Opened) {
         let wanted = opened.role == Role::Server && !self.trails.contains_key(&opened.sock);
         if wanted && self.orphans.len() < MAX_ORPHANS {
-            self.trails.insert(opened.sock, Trail::midway(opened.ts_ns));
+            self.trails.insert(opened.sock, ServiceHistory::midway(opened.ts_ns));
             self.orphans.push((opened.sock, opened.local, opened.pid));
         }
     }
 
     /// Takes the facts of an exchange, over or not.
     pub(super) fn exchanged(&mut self, exchange: &Exchange) {
-        let Some(trail) = self.trails.get_mut(&exchange.sock) else { return };
-        let added = trail.note(exchange);
-        if let Some(line) = trail.listener.and_then(|listener| self.lines.get_mut(&listener)) {
+        let Some(service_history) = self.trails.get_mut(&exchange.sock) else { return };
+        let added = service_history.note(exchange);
+        if let Some(line) =
+            service_history.listener.and_then(|listener| self.lines.get_mut(&listener))
+        {
             line.noted(&added, exchange.ts_ns);
         }
     }
 
     pub(super) fn closed(&mut self, closed: &Closed) {
-        if let Some(trail) = self.trails.get_mut(&closed.sock) {
-            trail.closed(closed);
+        if let Some(service_history) = self.trails.get_mut(&closed.sock) {
+            service_history.closed(closed);
         }
     }
 
     pub(super) fn process(&mut self, process: &Process) {
-        self.births.process(process);
+        self.thread_starts.process(process);
     }
 
     pub(super) fn sampled(&mut self, sample: &Sample, out: &mut Vec<Output>) {
-        self.births.sampled(sample);
+        self.thread_starts.sampled(sample);
         self.count_runs(sample);
         self.adopt(sample);
         self.take_listeners(sample);
-        for trail in self.trails.values_mut().filter(|trail| trail.begun_for_it.is_none()) {
-            if let (Some(server), Some(acceptor)) = (trail.server(), trail.acceptor) {
-                let began = || self.births.began_after(server, trail.accepted_ns);
-                trail.begun_for_it = if server == acceptor { Some(false) } else { began() };
+        for service_history in self
+            .trails
+            .values_mut()
+            .filter(|service_history| service_history.begun_for_it.is_none())
+        {
+            if let (Some(server), Some(acceptor)) =
+                (service_history.server(), service_history.acceptor)
+            {
+                let began = || self.thread_starts.began_after(server, service_history.accepted_ns);
+                service_history.begun_for_it =
+                    if server == acceptor { Some(false) } else { began() };
             }
         }
         self.judge(sample);
@@ -140,7 +156,12 @@ impl Patterns {
                 most: stretch.most,
                 busiest: stretch.busiest.1,
             });
-            Some(Family { view: group.view.as_ref()?, herd: group.herd.last(), local: key.0, reads })
+            Some(Family {
+                view: group.view.as_ref()?,
+                herd: group.herd.last(),
+                local: key.0,
+                reads,
+            })
         })
     }
 
@@ -152,7 +173,11 @@ impl Patterns {
     /// The line of a listener; `None` when there is no room for a new one.
     fn line(&mut self, listener: SockId, now_ns: u64) -> Option<&mut Line> {
         if self.lines.len() >= MAX_LINES && !self.lines.contains_key(&listener) {
-            let closed = self.lines.iter().filter(|(_, line)| !line.open).min_by_key(|(_, line)| line.last_ns);
+            let closed = self
+                .lines
+                .iter()
+                .filter(|(_, line)| !line.open)
+                .min_by_key(|(_, line)| line.last_ns);
             let oldest = closed.map(|(&sock, _)| sock)?;
             let trails = self.lines.remove(&oldest).map(|line| line.trails).unwrap_or_default();
             trails.into_iter().for_each(|sock| self.forget(Some(sock)));
@@ -168,20 +193,28 @@ impl Patterns {
         let runs: HashMap<Id, u64> =
             sample.threads.iter().map(|thread| ((thread.pid, thread.tid), thread.runs)).collect();
         let since = |(id, now): (&Id, &u64)| Some((*id, now.saturating_sub(*self.runs.get(id)?)));
-        self.lately = runs.iter().filter_map(since).collect();
+        self.recent_figures = runs.iter().filter_map(since).collect();
         self.runs = runs;
     }
 
     /// Finds the listeners of connections that were open at the attach.
     fn adopt(&mut self, sample: &Sample) {
         for (sock, local, pid) in std::mem::take(&mut self.orphans) {
-            let fits =
-                |at: &SocketAddr| at.port() == local.port() && (at.ip().is_unspecified() || at.ip() == local.ip());
-            let mut homes: Vec<_> = sample.listeners.iter().filter(|listener| fits(&listener.local)).collect();
+            let fits = |at: &SocketAddr| {
+                at.port() == local.port() && (at.ip().is_unspecified() || at.ip() == local.ip())
+            };
+            let mut homes: Vec<_> =
+                sample.listeners.iter().filter(|listener| fits(&listener.local)).collect();
             homes.sort_by_key(|listener| (!listener.holders.contains(&pid), listener.sock));
             let home = homes.first().map(|home| home.sock);
-            let Some(trail) = self.trails.get_mut(&sock).filter(|trail| trail.listener.is_none()) else { continue };
-            trail.listener = home;
+            let Some(service_history) = self
+                .trails
+                .get_mut(&sock)
+                .filter(|service_history| service_history.listener.is_none())
+            else {
+                continue;
+            };
+            service_history.listener = home;
             let gone = match home.and_then(|home| self.line(home, sample.ts_ns)) {
                 Some(line) => line.push(sock),
                 None => Some(sock),
@@ -191,13 +224,17 @@ impl Patterns {
     }
 
     fn take_listeners(&mut self, sample: &Sample) {
-        let present: BTreeSet<SockId> = sample.listeners.iter().map(|listener| listener.sock).collect();
+        let present: BTreeSet<SockId> =
+            sample.listeners.iter().map(|listener| listener.sock).collect();
         for listener in &sample.listeners {
             if let Some(line) = self.lines.get_mut(&listener.sock) {
                 line.sampled(listener);
             }
         }
-        self.lines.iter_mut().filter(|(sock, _)| !present.contains(sock)).for_each(|(_, line)| line.open = false);
+        self.lines
+            .iter_mut()
+            .filter(|(sock, _)| !present.contains(sock))
+            .for_each(|(_, line)| line.open = false);
         let keys: BTreeSet<Key> = self.lines.values().filter_map(|line| line.key).collect();
         self.groups.retain(|key, _| keys.contains(key));
         for key in keys {
@@ -214,11 +251,12 @@ impl Patterns {
             }
         }
         let mut groups = std::mem::take(&mut self.groups);
-        let now: Vec<Now<'_>> = open.iter().filter_map(|(&key, listeners)| self.now(sample, key, listeners)).collect();
+        let now: Vec<Now<'_>> =
+            open.iter().filter_map(|(&key, listeners)| self.now(sample, key, listeners)).collect();
         for one in &now {
             let elsewhere = now.iter().filter(|other| other.root == one.root).count() - 1;
             if let Some(group) = groups.get_mut(&one.key) {
-                group.sampled(one, &self.births, elsewhere);
+                group.sampled(one, &self.thread_starts, elsewhere);
             }
         }
         self.groups = groups;
@@ -226,22 +264,31 @@ impl Patterns {
 
     /// Tells processes that have ended.
     fn gone(&self) -> impl Fn(u32) -> bool {
-        let alive = self.births.processes();
+        let alive = self.thread_starts.processes();
         move |pid| alive.as_ref().is_some_and(|alive| !alive.contains(&pid))
     }
 
     /// What a group of listeners has now.
-    fn now<'a>(&'a self, sample: &'a Sample, key: Key, listeners: &[&ListenerSample]) -> Option<Now<'a>> {
+    fn now<'a>(
+        &'a self,
+        sample: &'a Sample,
+        key: Key,
+        listeners: &[&ListenerSample],
+    ) -> Option<Now<'a>> {
         let first = listeners.first()?;
         let ids: BTreeSet<SockId> = listeners.iter().map(|listener| listener.sock).collect();
-        let holders: BTreeSet<u32> = listeners.iter().flat_map(|listener| &listener.holders).copied().collect();
+        let holders: BTreeSet<u32> =
+            listeners.iter().flat_map(|listener| &listener.holders).copied().collect();
         let (mut trails, mut doers, mut reads) = (Vec::new(), BTreeMap::<Id, Doings>::new(), 0);
         let mut handoff = WaitHistogram::new(Precision::Coarse);
         let is_gone = self.gone();
-        // A listener of the group that has closed, and a process that has ended, say nothing of who accepts now.
+        // A listener of the group that has closed, and a process that has ended, say nothing of who
+        // accepts now.
         for line in self.lines.iter().filter(|(sock, _)| ids.contains(sock)).map(|(_, line)| line) {
             let known = line.trails.iter().filter_map(|sock| self.trails.get(sock));
-            trails.extend(known.filter(|trail| !trail.acceptor.is_some_and(|(pid, _)| is_gone(pid))));
+            trails.extend(known.filter(|service_history| {
+                !service_history.acceptor.is_some_and(|(pid, _)| is_gone(pid))
+            }));
             let present = line.doers.iter().filter(|(id, _)| !is_gone(id.0));
             present.for_each(|(&id, doings)| doers.entry(id).or_default().add(doings));
             handoff.merge(&line.handoff);
@@ -257,7 +304,7 @@ impl Patterns {
             handoff: handoff.view(),
             listeners: ids.len() as u64,
             listener: first.sock,
-            root: root(&holders, &self.births).unwrap_or(first.pid),
+            root: root(&holders, &self.thread_starts).unwrap_or(first.pid),
             comm: first.comm.clone(),
             totals: Totals {
                 accepts: listeners.iter().map(|listener| listener.accepted).sum(),
@@ -265,17 +312,25 @@ impl Patterns {
                 reads,
             },
             in_accept: inside.map(|call| ((call.pid, call.tid), call.listener)).collect(),
-            waiting: sample.waiting.iter().filter(|waiting| ids.contains(&waiting.listener)).collect(),
-            runs: &self.lately,
+            waiting: sample
+                .waiting
+                .iter()
+                .filter(|waiting| ids.contains(&waiting.listener))
+                .collect(),
+            runs: &self.recent_figures,
         })
     }
 
     /// A family whose eldest has ended goes on under the next.
     fn rename(&mut self) {
-        let names: BTreeSet<u32> = self.groups.values().filter_map(|group| Some(group.view.as_ref()?.pid)).collect();
+        let names: BTreeSet<u32> =
+            self.groups.values().filter_map(|group| Some(group.view.as_ref()?.pid)).collect();
         for group in self.groups.values_mut() {
             let Some(pid) = group.view.as_ref().map(|view| view.pid) else { continue };
-            let before = group.told_as.replace(pid).filter(|before| *before != pid && !names.contains(before));
+            let before = group
+                .told_as
+                .replace(pid)
+                .filter(|before| *before != pid && !names.contains(before));
             if let Some(standing) = before.and_then(|before| self.standing.remove(&before)) {
                 self.standing.entry(pid).or_insert(standing);
             }
@@ -302,7 +357,11 @@ impl Patterns {
         }
         // What has ended is told at the end of the run, unless there is too much of it.
         while self.standing.len() > MAX_LINES {
-            let oldest = self.standing.iter().min_by_key(|(_, standing)| standing.seen_ns).map(|(&pid, _)| pid);
+            let oldest = self
+                .standing
+                .iter()
+                .min_by_key(|(_, standing)| standing.seen_ns)
+                .map(|(&pid, _)| pid);
             oldest.and_then(|pid| self.standing.remove(&pid));
         }
     }
@@ -313,7 +372,8 @@ fn output(ts_ns: u64, view: &PatternView) -> Output {
 }
 
 /// The eldest of the processes that hold a listener: the one whose parent does not.
-fn root(holders: &BTreeSet<u32>, births: &Births) -> Option<u32> {
-    let is_child = |pid: u32| births.parent(pid).is_some_and(|parent| holders.contains(&parent));
+fn root(holders: &BTreeSet<u32>, thread_starts: &ThreadStarts) -> Option<u32> {
+    let is_child =
+        |pid: u32| thread_starts.parent(pid).is_some_and(|parent| holders.contains(&parent));
     holders.iter().copied().find(|&pid| !is_child(pid)).or_else(|| holders.first().copied())
 }

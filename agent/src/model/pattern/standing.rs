@@ -25,8 +25,13 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn new(view: &PatternView) -> Self {
-        let unknown =
-            PatternView { name: PatternName::Unknown, units: None, io: None, confidence: 0.0, ..view.clone() };
+        let unknown = PatternView {
+            name: PatternName::Unknown,
+            units: None,
+            io: None,
+            confidence: 0.0,
+            ..view.clone()
+        };
         Self { candidate: (kind(&unknown), 0), view: unknown, seen_ns: 0, reported: false }
     }
 

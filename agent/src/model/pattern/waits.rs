@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::Facts;
-use super::trail::Id;
+use super::service_history::Id;
 use crate::model::event::{Sample, Sleep};
 use crate::model::snapshot::{Io, PatternName};
 
@@ -19,7 +19,8 @@ pub(super) struct Looks {
     pub(super) one: u64,
     /// In `epoll_wait` or io_uring.
     pub(super) many: u64,
-    /// In a `poll` or `select` of several descriptors, which may be a loop, or the wait for a connection or a signal.
+    /// In a `poll` or `select` of several descriptors, which may be a loop, or the wait for a
+    /// connection or a signal.
     pub(super) several: u64,
     /// For a lock, as those do that are handed their work.
     pub(super) lock: u64,
@@ -40,7 +41,8 @@ impl Looks {
         }
     }
 
-    /// How they wait: so if four in five looks say so. Who is handed its work waits for that by a lock.
+    /// How they wait: so if four in five looks say so. Who is handed its work waits for that by a
+    /// lock.
     fn io(self, handed: bool) -> Option<Io> {
         let one = self.one + if handed { self.lock } else { 0 };
         match (one, self.many) {
@@ -83,7 +85,9 @@ impl Waits {
         match name {
             PatternName::Unknown => None,
             // Whatever it calls to wait, it waits for one connection.
-            PatternName::ThreadPerConnection | PatternName::ProcessPerConnection => Some(Io::Blocking),
+            PatternName::ThreadPerConnection | PatternName::ProcessPerConnection => {
+                Some(Io::Blocking)
+            }
             PatternName::AcceptorPlusReaders => {
                 match (self.acceptors.in_a_loop().io(false), self.servers.in_a_loop().io(true)) {
                     // The one keeps many connections, the others take each alone.
@@ -108,7 +112,8 @@ impl Waits {
         };
         match () {
             () if turns < ENOUGH => looked.io(false),
-            // Connections waited until the thread's own had ended: it serves one at a time, if not by epoll.
+            // Connections waited until the thread's own had ended: it serves one at a time, if not
+            // by epoll.
             () if serial && looked.many <= looked.one + looked.several => Some(Io::Blocking),
             () if overlapping && looked.one == 0 => Some(Io::EventLoop),
             () if overlapping => looked.in_a_loop().io(false),

@@ -1,4 +1,5 @@
-//! The evidence in sentences. Threads and processes are named by number only: nothing here came from outside.
+//! The evidence in sentences. Threads and processes are named by number only: nothing here came
+//! from outside.
 
 use super::facts::Facts;
 use super::judge::{Helpers, Judgement, Reason};
@@ -34,7 +35,8 @@ impl Evidence<'_> {
     /// Those who accept: "4 threads", or processes where these share the work and each has one.
     fn acceptors(&self) -> String {
         let (threads, processes) = (self.facts.accepting.len(), self.facts.processes());
-        let by_process = self.judgement.units == Some(Units::Processes) && threads == processes && threads > 1;
+        let by_process =
+            self.judgement.units == Some(Units::Processes) && threads == processes && threads > 1;
         if by_process { processes_of(processes) } else { count_of(threads as u64, "thread") }
     }
 
@@ -47,7 +49,11 @@ impl Evidence<'_> {
             PatternName::SingleThread => "1 thread accepts, reads and writes".to_owned(),
             PatternName::AcceptorPlusReaders => {
                 let others = self.servers(servers);
-                format!("{acceptors} {}, {others} read and write{}", does(accepting, "accept"), self.hand_off())
+                format!(
+                    "{acceptors} {}, {others} read and write{}",
+                    does(accepting, "accept"),
+                    self.hand_off()
+                )
             }
             PatternName::MessageLoadBalancing => {
                 let hands = "1 thread accepts and reads";
@@ -56,12 +62,18 @@ impl Evidence<'_> {
                     n => format!("{hands}, {n} {}", does(n, "write")),
                 }
             }
-            PatternName::MultipleAcceptors => format!("{acceptors} accept on one listener and serve what they took"),
+            PatternName::MultipleAcceptors => {
+                format!("{acceptors} accept on one listener and serve what they took")
+            }
             PatternName::SocketSharding => {
                 format!("{acceptors} accept, each on one of {} listeners", count(facts.listeners))
             }
-            PatternName::ThreadPerConnection => format!("a new thread serves each connection{}", self.hand_off()),
-            PatternName::ProcessPerConnection => format!("a new process serves each connection{}", self.hand_off()),
+            PatternName::ThreadPerConnection => {
+                format!("a new thread serves each connection{}", self.hand_off())
+            }
+            PatternName::ProcessPerConnection => {
+                format!("a new process serves each connection{}", self.hand_off())
+            }
             PatternName::Unknown => self.reason().to_owned(),
         }
     }
@@ -78,7 +90,11 @@ impl Evidence<'_> {
     }
 
     fn hand_off(&self) -> String {
-        if self.handoff.count == 0 { String::new() } else { format!(", hand-off {}", duration_us(self.handoff.p50)) }
+        if self.handoff.count == 0 {
+            String::new()
+        } else {
+            format!(", hand-off {}", duration_us(self.handoff.p50))
+        }
     }
 
     fn reason(&self) -> &'static str {
@@ -102,7 +118,9 @@ impl Evidence<'_> {
         if self.handoff.count > 0 {
             let [p50, p99] = [self.handoff.p50, self.handoff.p99].map(duration_us);
             let n = count_of(self.handoff.count, "connection");
-            out.push(format!("from accept to the first read by another thread: median {p50}, p99 {p99}, of {n}"));
+            out.push(format!(
+                "from accept to the first read by another thread: median {p50}, p99 {p99}, of {n}"
+            ));
         }
         self.how_they_wait(&mut out);
         if self.processes > 1 {
@@ -110,7 +128,9 @@ impl Evidence<'_> {
         }
         if self.facts.midway > 0 {
             let n = count_of(self.facts.midway, "connection");
-            out.push(format!("{n} of these were open at the attach: who accepted them was not observed"));
+            out.push(format!(
+                "{n} of these were open at the attach: who accepted them was not observed"
+            ));
         }
         if self.elsewhere > 0 {
             let n = count_of(self.elsewhere as u64, "other place");
@@ -130,7 +150,11 @@ impl Evidence<'_> {
         let taken = count_of(facts.acceptors.values().sum(), "connection");
         match (accepting, idle) {
             (0, _) => format!("nobody was seen accepting on {on}"),
-            (_, 0) => format!("{} {} on {on}: {taken} looked at", self.acceptors(), does(accepting, "accept")),
+            (_, 0) => format!(
+                "{} {} on {on}: {taken} looked at",
+                self.acceptors(),
+                does(accepting, "accept")
+            ),
             _ => format!(
                 "{} {} on {on}: {taken} looked at; {idle} of them wait and took none of these",
                 self.acceptors(),
@@ -141,7 +165,8 @@ impl Evidence<'_> {
 
     fn who_serves(&self, out: &mut Vec<String>) {
         let facts = self.facts;
-        let of = |part: u64| format!("{} of {}", count(part), count_of(facts.connections, "connection"));
+        let of =
+            |part: u64| format!("{} of {}", count(part), count_of(facts.connections, "connection"));
         let ways = [
             (facts.own, "served by the thread that accepts"),
             (facts.peer, "served by another of the threads that accept"),
@@ -149,7 +174,11 @@ impl Evidence<'_> {
             (facts.for_it, "served by a thread or process that began for it"),
             (facts.roaming, "read by several of the threads that accept"),
         ];
-        out.extend(ways.into_iter().filter(|(part, _)| *part > 0).map(|(part, way)| format!("{}: {way}", of(part))));
+        out.extend(
+            ways.into_iter()
+                .filter(|(part, _)| *part > 0)
+                .map(|(part, way)| format!("{}: {way}", of(part))),
+        );
         if facts.split > 0 {
             let both = count(facts.both);
             let writers = count_of(facts.other_writers.len() as u64, "thread");
@@ -157,7 +186,8 @@ impl Evidence<'_> {
             out.push(format!("{split} of {both} connections are written by another thread than reads them: {writers}"));
         }
         if self.judgement.name == PatternName::MessageLoadBalancing && facts.split == 0 {
-            let (helpers, runs) = (count_of(self.helpers.threads, "other thread"), self.helpers.runs_per_read);
+            let (helpers, runs) =
+                (count_of(self.helpers.threads, "other thread"), self.helpers.runs_per_read);
             out.push(format!("{helpers} of the process ran {runs:.1} times for each read"));
         }
     }
@@ -166,17 +196,26 @@ impl Evidence<'_> {
         let facts = self.facts;
         let calls = facts.blocked + facts.found;
         if calls > 0 {
-            out.push(format!("accept waited in {} of {} calls", count(facts.blocked), count(calls)));
+            out.push(format!(
+                "accept waited in {} of {} calls",
+                count(facts.blocked),
+                count(calls)
+            ));
         }
-        for (who, looks) in [("who serve", self.waits.servers), ("who accept only", self.waits.acceptors)] {
+        for (who, looks) in
+            [("who serve", self.waits.servers), ("who accept only", self.waits.acceptors)]
+        {
             let looks = [
                 (looks.one, "one descriptor"),
                 (looks.many, "events of many"),
                 (looks.several, "any of several descriptors"),
                 (looks.lock, "a lock"),
             ];
-            let seen: Vec<String> =
-                looks.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("for {what} {}", times(*n))).collect();
+            let seen: Vec<String> = looks
+                .iter()
+                .filter(|(n, _)| *n > 0)
+                .map(|(n, what)| format!("for {what} {}", times(*n)))
+                .collect();
             if !seen.is_empty() {
                 out.push(format!("those {who}, looked at asleep, waited {}", seen.join(", ")));
             }

@@ -1,9 +1,10 @@
 //! Which call was made for which request: by thread, by what contains what, and by order.
 //!
-//! A proxy's call lies within the exchange that it serves: it begins after the request was read, and what it answers comes
-//! before the response is written. With one request at a time that is enough. An event loop serves many at a time, so that
-//! a call lies within several: the right one is whose read was the last thing before the call, and whose response was the
-//! first thing after the call's.
+//! A proxy's call lies within the exchange that it serves: it begins after the request was read,
+//! and what it answers comes before the response is written. With one request at a time that is
+//! enough. An event loop serves many at a time, so that a call lies within several: the right one
+//! is whose read was the last thing before the call, and whose response was the first thing after
+//! the call's.
 
 use std::net::SocketAddr;
 
@@ -81,11 +82,15 @@ impl Served {
         let inbound = exchange.inbound.as_ref()?;
         let outbound = exchange.outbound.as_ref();
         let read_last_ns = inbound.read_last_ns.or(inbound.read_first_ns)?;
-        let ended = (exchange.progress != Progress::Open).then_some((exchange.ts_ns, exchange.ts_ns));
+        let ended =
+            (exchange.progress != Progress::Open).then_some((exchange.ts_ns, exchange.ts_ns));
         Some(Self {
             id: (exchange.sock, exchange.seq),
             peer,
-            tids: [inbound.reader.map(|reader| reader.tid), outbound.and_then(|sent| sent.writer).map(|one| one.tid)],
+            tids: [
+                inbound.reader.map(|reader| reader.tid),
+                outbound.and_then(|sent| sent.writer).map(|one| one.tid),
+            ],
             read_first_ns: inbound.read_first_ns.unwrap_or(read_last_ns).min(read_last_ns),
             read_last_ns,
             written_ns: outbound.map(|outbound| (outbound.first_ns, outbound.last_ns)).or(ended),
@@ -99,14 +104,15 @@ impl Served {
     /// How long it waited for the calls that were made for it, up to its first write, µs, and for
     /// which the longest; `None` if none was.
     pub(super) fn waited(&self) -> Option<(u64, SocketAddr)> {
-        let longest = self.calls.iter().max_by_key(|&&(_, from_ns, to_ns)| to_ns.saturating_sub(from_ns))?;
+        let longest =
+            self.calls.iter().max_by_key(|&&(_, from_ns, to_ns)| to_ns.saturating_sub(from_ns))?;
         let until_ns = self.written_ns.map_or(self.seen_ns, |(first_ns, _)| first_ns);
         let spans = self.calls.iter().map(|&(_, from_ns, to_ns)| (from_ns, to_ns));
         Some((covered_ns(spans, self.read_last_ns, until_ns) / 1_000, longest.0.peer))
     }
 
-    /// The call may have been made for it: at `begun_ns` it had been read from and not been answered, and it was written
-    /// after the call had its answer.
+    /// The call may have been made for it: at `begun_ns` it had been read from and not been
+    /// answered, and it was written after the call had its answer.
     fn contains(&self, call: &Called, begun_ns: u64) -> bool {
         let (first_ns, last_ns) = self.written_ns.unwrap_or((u64::MAX, u64::MAX));
         self.read_first_ns <= begun_ns.saturating_add(SLACK_NS)
@@ -114,10 +120,13 @@ impl Served {
             && last_ns.saturating_add(SLACK_NS) >= call.answered_ns.unwrap_or(0)
     }
 
-    /// From the last that was read for it, of the request or of another call's answer, to the beginning of the call.
+    /// From the last that was read for it, of the request or of another call's answer, to the
+    /// beginning of the call.
     fn before_ns(&self, begun_ns: u64) -> u64 {
-        let read_ns = if self.read_last_ns <= begun_ns { self.read_last_ns } else { self.read_first_ns };
-        let ends = self.calls.iter().map(|&(_, _, end_ns)| end_ns).filter(|&end_ns| end_ns <= begun_ns);
+        let read_ns =
+            if self.read_last_ns <= begun_ns { self.read_last_ns } else { self.read_first_ns };
+        let ends =
+            self.calls.iter().map(|&(_, _, end_ns)| end_ns).filter(|&end_ns| end_ns <= begun_ns);
         begun_ns.saturating_sub(ends.max().unwrap_or(0).max(read_ns))
     }
 
@@ -137,17 +146,19 @@ impl Served {
     }
 }
 
-/// How long the peer did not take what was written: by waits for room in the send buffer, by what the kernel counts, or by
-/// what it held for the peer's window or the path. These overlap.
+/// How long the peer did not take what was written: by waits for room in the send buffer, by what
+/// the kernel counts, or by what it held for the peer's window or the path. These overlap.
 fn full_ns(outbound: &Outbound) -> u64 {
-    let is_full = |hold: &&Hold| matches!(hold.reason, HoldReason::ReceiveWindow | HoldReason::Congestion);
+    let is_full =
+        |hold: &&Hold| matches!(hold.reason, HoldReason::ReceiveWindow | HoldReason::Congestion);
     let held_ns = outbound.holds.iter().filter(is_full).map(|hold| hold.held_ns).sum::<u64>();
     outbound.blocked_ns.max(outbound.window_limited_ns).max(held_ns)
 }
 
 /// How much of a stretch these spans cover together, ns.
 pub(super) fn covered_ns(spans: impl Iterator<Item = (u64, u64)>, from_ns: u64, to_ns: u64) -> u64 {
-    let mut spans: Vec<(u64, u64)> = spans.map(|(from, to)| (from.max(from_ns), to.min(to_ns))).collect();
+    let mut spans: Vec<(u64, u64)> =
+        spans.map(|(from, to)| (from.max(from_ns), to.min(to_ns))).collect();
     spans.sort_unstable();
     let mut covered_ns = 0;
     let mut end_ns = from_ns;
@@ -160,7 +171,11 @@ pub(super) fn covered_ns(spans: impl Iterator<Item = (u64, u64)>, from_ns: u64, 
 
 impl Called {
     /// `connected_ns` is when its connection was asked for, if this is the first exchange there.
-    pub(super) fn new(exchange: &Exchange, peer: SocketAddr, connected_ns: Option<u64>) -> Option<Self> {
+    pub(super) fn new(
+        exchange: &Exchange,
+        peer: SocketAddr,
+        connected_ns: Option<u64>,
+    ) -> Option<Self> {
         let outbound = exchange.outbound.as_ref()?;
         let inbound = exchange.inbound.as_ref();
         let read_last_ns = inbound.and_then(|inbound| inbound.read_last_ns);
@@ -180,19 +195,24 @@ impl Called {
     }
 }
 
-/// Joins each of `calls` to the one of `served` that it was made for. All of these are known that can contain it.
+/// Joins each of `calls` to the one of `served` that it was made for. All of these are known that
+/// can contain it.
 pub(super) fn join(served: &mut [&mut Served], calls: &mut [&mut Called]) {
     served.sort_unstable_by_key(|one| (one.read_first_ns, one.id));
     calls.sort_unstable_by_key(|call| (call.written_ns, call.id));
     let mut next = 0;
     let mut open: Vec<usize> = Vec::new();
     for call in calls {
-        while next < served.len() && served[next].read_first_ns <= call.written_ns.saturating_add(SLACK_NS) {
+        while next < served.len()
+            && served[next].read_first_ns <= call.written_ns.saturating_add(SLACK_NS)
+        {
             open.push(next);
             next += 1;
         }
         open.retain(|&at| {
-            served[at].written_ns.is_none_or(|(first_ns, _)| first_ns.saturating_add(SLACK_NS) >= call.written_ns)
+            served[at]
+                .written_ns
+                .is_none_or(|(first_ns, _)| first_ns.saturating_add(SLACK_NS) >= call.written_ns)
         });
         call.is_decided = true;
         // A connection that was made long before, to have one, was made for nobody.
@@ -207,8 +227,14 @@ pub(super) fn join(served: &mut [&mut Served], calls: &mut [&mut Called]) {
 }
 
 /// The exchange that a call was made for, and how sure that is.
-fn choose(served: &[&mut Served], open: &[usize], call: &Called, begun_ns: u64) -> Option<(usize, f64)> {
-    let fits: Vec<usize> = open.iter().copied().filter(|&at| served[at].contains(call, begun_ns)).collect();
+fn choose(
+    served: &[&mut Served],
+    open: &[usize],
+    call: &Called,
+    begun_ns: u64,
+) -> Option<(usize, f64)> {
+    let fits: Vec<usize> =
+        open.iter().copied().filter(|&at| served[at].contains(call, begun_ns)).collect();
     let on_thread = |at: &usize| call.tid.is_some() && served[*at].tids.contains(&call.tid);
     let same: Vec<usize> = fits.iter().copied().filter(on_thread).collect();
     let (among, [alone, in_order, best]) = if same.is_empty() {
@@ -217,7 +243,8 @@ fn choose(served: &[&mut Served], open: &[usize], call: &Called, begun_ns: u64) 
         (same, [ALONE, IN_ORDER, BEST])
     };
     if let [only] = among[..] {
-        // One that had a call under way already may do two things at a time; or the exchange of one of the calls is missing.
+        // One that had a call under way already may do two things at a time; or the exchange of one
+        // of the calls is missing.
         return Some((only, if served[only].is_taken(call) { best } else { alone }));
     }
     let before = |at: usize| served[at].before_ns(begun_ns);
@@ -227,7 +254,8 @@ fn choose(served: &[&mut Served], open: &[usize], call: &Called, begun_ns: u64) 
     if last_read == first_written {
         return Some((last_read, in_order));
     }
-    let distance = |at: usize| u128::from(before(at)).pow(2).saturating_add(u128::from(after(at)).pow(2));
+    let distance =
+        |at: usize| u128::from(before(at)).pow(2).saturating_add(u128::from(after(at)).pow(2));
     let rank = |at: &usize| (served[*at].is_taken(call), !served[*at].agrees(call), distance(*at));
     among.iter().copied().min_by_key(rank).map(|at| (at, best))
 }

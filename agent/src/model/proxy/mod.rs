@@ -1,4 +1,5 @@
-//! Processes that serve and call others: which call was made for which request, and what that comes to.
+//! Processes that serve and call others: which call was made for which request, and what that comes
+//! to.
 
 mod join;
 mod sums;
@@ -13,14 +14,16 @@ use super::event::{Connect, Exchange, Opened, Role};
 use super::output::{ExchangeOutput, Output, ProxyOutput};
 use super::snapshot::{ExchangeView, ProxyView, SliceKind};
 use join::{Called, Id, Served, covered_ns, join};
-pub(super) use sums::Lately;
+pub(super) use sums::RecentFigures;
 use sums::Sums;
 
 /// Processes that call others. Of further ones no call is joined.
 pub const MAX_CALLERS: usize = 64;
-/// Exchanges of all of them, of each side, that wait for their other side or have found it. Further ones are not joined.
+/// Exchanges of all of them, of each side, that wait for their other side or have found it. Further
+/// ones are not joined.
 pub const MAX_JOINED: usize = 32_768;
-/// Reports of exchanges that wait for the other side. When there are more, they are told without it.
+/// Reports of exchanges that wait for the other side. When there are more, they are told without
+/// it.
 pub const MAX_HELD: usize = 32_768;
 /// A call is joined once it has been over for so long, ns: then what it was made for is known, too.
 const SETTLED_NS: u64 = 1_000_000_000;
@@ -88,7 +91,8 @@ impl Proxies {
             // Whoever served nobody and calls no more was a client, and gives way.
             self.table.retain(|_, process| process.is_proxy() || !process.called.is_empty());
         }
-        (self.table.len() < MAX_CALLERS || self.table.contains_key(&pid)).then(|| self.table.entry(pid).or_default())
+        (self.table.len() < MAX_CALLERS || self.table.contains_key(&pid))
+            .then(|| self.table.entry(pid).or_default())
     }
 
     /// Takes the facts of an exchange that goes on.
@@ -96,8 +100,8 @@ impl Proxies {
         self.note(exchange, connection);
     }
 
-    /// Takes an exchange that is over, and adds its other side as far as that is known. Gives its process, if that calls
-    /// others.
+    /// Takes an exchange that is over, and adds its other side as far as that is known. Gives its
+    /// process, if that calls others.
     pub(super) fn over(
         &mut self,
         now_ns: u64,
@@ -121,13 +125,18 @@ impl Proxies {
         Some(pid)
     }
 
-    /// Keeps what is to be told of an exchange of a proxy. Gives it back if nothing is to be waited for.
+    /// Keeps what is to be told of an exchange of a proxy. Gives it back if nothing is to be waited
+    /// for.
     pub(super) fn hold(&mut self, pid: u32, output: ExchangeOutput) -> Option<ExchangeOutput> {
         if !self.table.get(&pid).is_some_and(Process::is_proxy) {
             return Some(output);
         }
         self.held.push_back((pid, output));
-        if self.held.len() > MAX_HELD { self.held.pop_front().map(|(_, output)| output) } else { None }
+        if self.held.len() > MAX_HELD {
+            self.held.pop_front().map(|(_, output)| output)
+        } else {
+            None
+        }
     }
 
     /// What is held, newest first.
@@ -140,12 +149,14 @@ impl Proxies {
         self.table.contains_key(&pid)
     }
 
-    /// How long a served exchange of this process waited for calls, µs, and for which the longest, as far as they are joined.
+    /// How long a served exchange of this process waited for calls, µs, and for which the longest,
+    /// as far as they are joined.
     pub(super) fn waited(&self, pid: u32, served: Id) -> Option<(u64, SocketAddr)> {
         self.table.get(&pid)?.served.get(&served)?.waited()
     }
 
-    /// How long the client that a call was made for did not take what it was sent, µs; 0 where that is not known.
+    /// How long the client that a call was made for did not take what it was sent, µs; 0 where that
+    /// is not known.
     pub(super) fn full_us(&self, pid: u32, call: Id) -> u64 {
         let process = self.table.get(&pid);
         let served = process.and_then(|process| {
@@ -163,7 +174,8 @@ impl Proxies {
 
     fn note(&mut self, exchange: &Exchange, connection: &Connection) -> Option<u32> {
         let pid = self.pid_of(exchange, connection)?;
-        let (full_served, full_called) = (self.is_full(|one| one.served.len()), self.is_full(|one| one.called.len()));
+        let (full_served, full_called) =
+            (self.is_full(|one| one.served.len()), self.is_full(|one| one.called.len()));
         let process = self.table.get_mut(&pid)?;
         let id = (exchange.sock, exchange.seq);
         match exchange.role {
@@ -178,7 +190,8 @@ impl Proxies {
             }
             Role::Client if process.called.get(&id).is_none_or(|known| !known.is_decided) => {
                 let connected_ns = connection.asked_ns().filter(|_| exchange.seq == 1);
-                let new = Called::new(exchange, connection.peer(), connected_ns).filter(|_| !full_called);
+                let new =
+                    Called::new(exchange, connection.peer(), connected_ns).filter(|_| !full_called);
                 process.called.extend(new.map(|new| (id, new)));
             }
             Role::Client => {}
@@ -190,9 +203,15 @@ impl Proxies {
         self.table.values().map(of).sum::<usize>() >= MAX_JOINED
     }
 
-    /// Joins the calls that have been over for long enough at `now_ns`, and tells what is to be told. With the end of the
-    /// run all of them have.
-    pub(super) fn settle(&mut self, now_ns: u64, is_end: bool, connections: &mut Connections, out: &mut Vec<Output>) {
+    /// Joins the calls that have been over for long enough at `now_ns`, and tells what is to be
+    /// told. With the end of the run all of them have.
+    pub(super) fn settle(
+        &mut self,
+        now_ns: u64,
+        is_end: bool,
+        connections: &mut Connections,
+        out: &mut Vec<Output>,
+    ) {
         let until_ns = if is_end { u64::MAX } else { now_ns.saturating_sub(SETTLED_NS) };
         for process in self.table.values_mut() {
             process.join(until_ns, connections);
@@ -227,10 +246,16 @@ impl Proxies {
         }
     }
 
-    /// Judges each proxy by its upstreams of late: `judge` gets its id, name and these, and says which are slow.
-    pub(super) fn judge(&mut self, mut judge: impl FnMut(u32, &str, &[Lately]) -> Vec<SocketAddr>) {
-        for (&pid, process) in self.table.iter_mut().filter(|(_, process)| process.is_worth_telling()) {
-            process.slow = judge(pid, &process.comm, &process.sums.lately());
+    /// Judges each proxy by its upstreams of late: `judge` gets its id, name and these, and says
+    /// which are slow.
+    pub(super) fn judge(
+        &mut self,
+        mut judge: impl FnMut(u32, &str, &[RecentFigures]) -> Vec<SocketAddr>,
+    ) {
+        for (&pid, process) in
+            self.table.iter_mut().filter(|(_, process)| process.is_worth_telling())
+        {
+            process.slow = judge(pid, &process.comm, &process.sums.recent_figures());
         }
     }
 
@@ -243,15 +268,18 @@ impl Proxies {
 impl Process {
     /// Joins the calls that were over at `until_ns`.
     fn join(&mut self, until_ns: u64, connections: &mut Connections) {
-        let ready = |call: &&mut Called| !call.is_decided && call.end_ns <= until_ns && call.is_over;
+        let ready =
+            |call: &&mut Called| !call.is_decided && call.end_ns <= until_ns && call.is_over;
         let mut calls: Vec<&mut Called> = self.called.values_mut().filter(ready).collect();
         if calls.is_empty() {
             return;
         }
         let mut served: Vec<&mut Served> = self.served.values_mut().collect();
         join(&mut served, &mut calls);
-        let found: Vec<(Id, Id)> =
-            calls.iter().filter_map(|call| Some((call.id, call.served.map(|join| (join.sock, join.seq))?))).collect();
+        let found: Vec<(Id, Id)> = calls
+            .iter()
+            .filter_map(|call| Some((call.id, call.served.map(|join| (join.sock, join.seq))?)))
+            .collect();
         for (call, request) in found {
             if let Some((called, served)) = self.called.get(&call).zip(self.served.get(&request)) {
                 self.sums.joined(called, served);
@@ -269,7 +297,8 @@ impl Process {
             for slice in view.slices.iter_mut().filter(|slice| slice.kind == SliceKind::App) {
                 let end_ns = slice.start_ns.saturating_add(slice.us.saturating_mul(1_000));
                 let spans = served.calls.iter().map(|&(_, from_ns, to_ns)| (from_ns, to_ns));
-                slice.upstream_us = Some(covered_ns(spans, slice.start_ns, end_ns) / 1_000).filter(|&us| us > 0);
+                slice.upstream_us =
+                    Some(covered_ns(spans, slice.start_ns, end_ns) / 1_000).filter(|&us| us > 0);
             }
         }
         view.downstream = self.called.get(&id).and_then(|call| call.served);
@@ -279,19 +308,27 @@ impl Process {
     fn awaits(&self, output: &ExchangeOutput, until_ns: u64) -> bool {
         let id = (output.sock, output.view.seq);
         match output.role {
-            Role::Server => {
-                self.served.get(&id).and_then(|one| one.written_ns).is_some_and(|(_, last_ns)| last_ns > until_ns)
+            Role::Server => self
+                .served
+                .get(&id)
+                .and_then(|one| one.written_ns)
+                .is_some_and(|(_, last_ns)| last_ns > until_ns),
+            Role::Client => {
+                self.called.get(&id).is_some_and(|call| !call.is_decided && call.is_over)
             }
-            Role::Client => self.called.get(&id).is_some_and(|call| !call.is_decided && call.is_over),
         }
     }
 
     fn expire(&mut self, now_ns: u64) {
         let old_ns = |ns: u64| now_ns.saturating_sub(ns);
         self.served.retain(|_, one| {
-            one.written_ns.map_or(old_ns(one.seen_ns) < UNREPORTED_NS, |(_, last_ns)| old_ns(last_ns) < KEPT_NS)
+            one.written_ns.map_or(old_ns(one.seen_ns) < UNREPORTED_NS, |(_, last_ns)| {
+                old_ns(last_ns) < KEPT_NS
+            })
         });
-        self.called.retain(|_, call| old_ns(call.end_ns) < if call.served.is_some() { UNREPORTED_NS } else { KEPT_NS });
+        self.called.retain(|_, call| {
+            old_ns(call.end_ns) < if call.served.is_some() { UNREPORTED_NS } else { KEPT_NS }
+        });
         self.sums.expire(now_ns);
     }
 }

@@ -1,4 +1,5 @@
-//! What a proxy does in all: how it uses upstream connections, how it spreads requests, how upstreams fare.
+//! What a proxy does in all: how it uses upstream connections, how it spreads requests, how
+//! upstreams fare.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -56,7 +57,10 @@ impl Partners {
     }
 
     /// It has not one partner alone, but for a few exchanges that may have been joined wrongly.
-    fn has_several(&self, same: impl Fn((SockId, SocketAddr), (SockId, SocketAddr)) -> bool) -> bool {
+    fn has_several(
+        &self,
+        same: impl Fn((SockId, SocketAddr), (SockId, SocketAddr)) -> bool,
+    ) -> bool {
         let with = |&(sock, peer, _): &(SockId, SocketAddr, u64)| {
             let alike = self.known.iter().filter(|other| same((sock, peer), (other.0, other.1)));
             alike.map(|&(.., count)| count).sum::<u64>()
@@ -76,7 +80,7 @@ impl Partners {
 
 /// What one upstream went through of late.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::model) struct Lately {
+pub(in crate::model) struct RecentFigures {
     pub(in crate::model) peer: SocketAddr,
     pub(in crate::model) exchanges: u64,
     /// At the median, µs.
@@ -93,7 +97,7 @@ pub(super) struct Sums {
     /// Upstream connections that take several requests at a time.
     multiplexed: u64,
     upstreams: BTreeMap<SocketAddr, Upstream>,
-    lately: VecDeque<(u64, SocketAddr, u32)>,
+    recent_figures: VecDeque<(u64, SocketAddr, u32)>,
     ups: FxHashMap<SockId, Partners>,
     downs: FxHashMap<SockId, Partners>,
 }
@@ -105,7 +109,13 @@ impl Sums {
     }
 
     /// A call is over.
-    pub(super) fn called(&mut self, now_ns: u64, peer: SocketAddr, is_first: bool, view: &ExchangeView) {
+    pub(super) fn called(
+        &mut self,
+        now_ns: u64,
+        peer: SocketAddr,
+        is_first: bool,
+        view: &ExchangeView,
+    ) {
         let us = counted_us(view);
         count(&mut self.upstream, is_first);
         self.multiplexed += u64::from(is_first && view.multiplexed);
@@ -113,10 +123,10 @@ impl Sums {
             count(&mut upstream.side, is_first);
             upstream.unanswered += u64::from(view.unanswered);
             upstream.time.record(us);
-            if self.lately.len() == MAX_LATELY {
-                self.lately.pop_front();
+            if self.recent_figures.len() == MAX_LATELY {
+                self.recent_figures.pop_front();
             }
-            self.lately.push_back((now_ns, peer, u32::try_from(us).unwrap_or(u32::MAX)));
+            self.recent_figures.push_back((now_ns, peer, u32::try_from(us).unwrap_or(u32::MAX)));
         }
     }
 
@@ -153,8 +163,8 @@ impl Sums {
     /// Forgets what is over.
     pub(super) fn expire(&mut self, now_ns: u64) {
         let from_ns = now_ns.saturating_sub(LATELY_NS);
-        while self.lately.front().is_some_and(|&(ts_ns, ..)| ts_ns < from_ns) {
-            self.lately.pop_front();
+        while self.recent_figures.front().is_some_and(|&(ts_ns, ..)| ts_ns < from_ns) {
+            self.recent_figures.pop_front();
         }
         for table in [&mut self.ups, &mut self.downs] {
             if table.len() >= MAX_CONNECTIONS {
@@ -164,15 +174,15 @@ impl Sums {
     }
 
     /// Each upstream of the last few seconds.
-    pub(super) fn lately(&self) -> Vec<Lately> {
+    pub(super) fn recent_figures(&self) -> Vec<RecentFigures> {
         let mut by_peer: BTreeMap<SocketAddr, Vec<u32>> = BTreeMap::new();
-        for &(_, peer, us) in &self.lately {
+        for &(_, peer, us) in &self.recent_figures {
             by_peer.entry(peer).or_default().push(us);
         }
         let figures = |(peer, mut times): (SocketAddr, Vec<u32>)| {
             let middle = times.len() / 2;
             let (_, &mut median_us, _) = times.select_nth_unstable(middle);
-            Lately { peer, exchanges: times.len() as u64, median_us: median_us.into() }
+            RecentFigures { peer, exchanges: times.len() as u64, median_us: median_us.into() }
         };
         by_peer.into_iter().map(figures).collect()
     }
@@ -210,7 +220,12 @@ impl Sums {
     }
 
     /// The figures; of the upstreams these are slow.
-    pub(super) fn view(&self, pid: u32, comm: String, is_slow: impl Fn(SocketAddr) -> bool) -> ProxyView {
+    pub(super) fn view(
+        &self,
+        pid: u32,
+        comm: String,
+        is_slow: impl Fn(SocketAddr) -> bool,
+    ) -> ProxyView {
         let all = self.upstream.exchanges.max(1) as f64;
         let view = |(&peer, upstream): (&SocketAddr, &Upstream)| {
             let mut time = upstream.time.clone();
@@ -231,7 +246,10 @@ impl Sums {
             joined: self.joined,
             reuse: self.reuse(),
             spreading: self.spreading(),
-            imbalance: upstreams.first().filter(|_| upstreams.len() > 1).map(|most| most.share / even),
+            imbalance: upstreams
+                .first()
+                .filter(|_| upstreams.len() > 1)
+                .map(|most| most.share / even),
             upstreams,
         }
     }
@@ -239,7 +257,8 @@ impl Sums {
 
 /// The partners of a connection, if there is room for them.
 fn entry(table: &mut FxHashMap<SockId, Partners>, sock: SockId) -> Option<&mut Partners> {
-    (table.len() < MAX_CONNECTIONS || table.contains_key(&sock)).then(|| table.entry(sock).or_default())
+    (table.len() < MAX_CONNECTIONS || table.contains_key(&sock))
+        .then(|| table.entry(sock).or_default())
 }
 
 fn count(side: &mut ProxySide, is_first: bool) {

@@ -1,4 +1,5 @@
-//! The beginnings of QUIC connections, from their datagrams: how many round trips the first answer took.
+//! The beginnings of QUIC connections, from their datagrams: how many round trips the first answer
+//! took.
 //!
 //! All of it is the application's doing: the kernel moves datagrams, and knows of no connection.
 
@@ -34,8 +35,8 @@ struct Opening {
     ids: Vec<Vec<u8>>,
 }
 
-/// Connections over UDP sockets. What arrives is found by the id that it is addressed to, what leaves by its peer: of
-/// arrivals the peer is known on connected sockets alone.
+/// Connections over UDP sockets. What arrives is found by the id that it is addressed to, what
+/// leaves by its peer: of arrivals the peer is known on connected sockets alone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flows {
     /// By number, in the order in which they began.
@@ -63,8 +64,11 @@ struct Socket {
 impl Flows {
     /// Packets were read or written.
     pub(super) fn seen(&mut self, datagram: &QuicDatagram) {
-        let number = self.find(datagram).or_else(|| self.reply(datagram)).or_else(|| self.begin(datagram));
-        let Some((number, opening)) = number.and_then(|number| Some((number, self.opening.get_mut(&number)?))) else {
+        let number =
+            self.find(datagram).or_else(|| self.reply(datagram)).or_else(|| self.begin(datagram));
+        let Some((number, opening)) =
+            number.and_then(|number| Some((number, self.opening.get_mut(&number)?)))
+        else {
             return;
         };
         opening.add(datagram);
@@ -88,7 +92,9 @@ impl Flows {
     fn find(&self, datagram: &QuicDatagram) -> Option<u64> {
         let packets = &datagram.packets;
         let by_peer = datagram.peer.and_then(|peer| self.by_peer.get(&(datagram.sock, peer)));
-        let is_its = |number: &&u64| self.opening.get(*number).is_some_and(|opening| opening.may_have(datagram));
+        let is_its = |number: &&u64| {
+            self.opening.get(*number).is_some_and(|opening| opening.may_have(datagram))
+        };
         if let Some(number) = by_peer.filter(is_its) {
             return Some(*number);
         }
@@ -96,13 +102,17 @@ impl Flows {
             return None;
         }
         let socket = self.sockets.get(&datagram.sock)?;
-        let length = if packets.version.is_some() { packets.destination.len() } else { socket.id_length };
-        let by_id = packets.destination.get(..length).and_then(|id| self.by_id.get(&(datagram.sock, id.to_vec())));
+        let length =
+            if packets.version.is_some() { packets.destination.len() } else { socket.id_length };
+        let by_id = packets
+            .destination
+            .get(..length)
+            .and_then(|id| self.by_id.get(&(datagram.sock, id.to_vec())));
         by_id.or(socket.newest_client.as_ref().filter(is_its)).copied()
     }
 
-    /// The connection that a server's first reply belongs to: by the id that the client goes by. Where several clients go
-    /// by the same, as those do that have none, the oldest.
+    /// The connection that a server's first reply belongs to: by the id that the client goes by.
+    /// Where several clients go by the same, as those do that have none, the oldest.
     fn reply(&self, datagram: &QuicDatagram) -> Option<u64> {
         let replies = |view: &QuicView| {
             view.role == Role::Server
@@ -150,7 +160,9 @@ impl Flows {
 
     /// What arrives with this id is this connection's.
     fn goes_by(&mut self, number: u64, id: Vec<u8>) {
-        if let Some(opening) = self.opening.get_mut(&number).filter(|opening| !opening.ids.contains(&id)) {
+        if let Some(opening) =
+            self.opening.get_mut(&number).filter(|opening| !opening.ids.contains(&id))
+        {
             self.by_id.insert((opening.view.sock, id.clone()), number);
             opening.ids.push(id);
         }
@@ -191,7 +203,9 @@ impl Flows {
 
     /// The last ones of a socket that were answered, oldest first.
     pub(super) fn shown(&self, sock: SockId) -> Vec<QuicView> {
-        self.sockets.get(&sock).map_or_else(Vec::new, |socket| socket.shown.iter().cloned().collect())
+        self.sockets
+            .get(&sock)
+            .map_or_else(Vec::new, |socket| socket.shown.iter().cloned().collect())
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {
@@ -221,8 +235,9 @@ impl Opening {
         }
     }
 
-    /// Whether packets with this peer may be its own, and not those of another connection with the same one. Both ends may
-    /// go by other ids soon; but without the server's first packets there are no keys for short headers.
+    /// Whether packets with this peer may be its own, and not those of another connection with the
+    /// same one. Both ends may go by other ids soon; but without the server's first packets there
+    /// are no keys for short headers.
     fn may_have(&self, datagram: &QuicDatagram) -> bool {
         let view = &self.view;
         match datagram.packets.version {
@@ -252,7 +267,8 @@ impl Opening {
         self.seen.push(Seen { ts_ns: datagram.ts_ns, from_client });
     }
 
-    /// The first answer, if this datagram is it: the server's first with data of the application after the client's.
+    /// The first answer, if this datagram is it: the server's first with data of the application
+    /// after the client's.
     fn answer(&self, datagram: &QuicDatagram) -> Option<QuicAnswer> {
         let from_client = (self.view.role == Role::Client) == datagram.outbound;
         let asked = self.asked.filter(|_| !from_client && datagram.packets.short)?;
@@ -267,8 +283,9 @@ impl Opening {
         })
     }
 
-    /// Flights of the client up to its request. What this end sent is answered a round trip later: about as long as the
-    /// longest of these waits. What came in less than half of that was on its way before.
+    /// Flights of the client up to its request. What this end sent is answered a round trip later:
+    /// about as long as the longest of these waits. What came in less than half of that was on its
+    /// way before.
     fn flights(&self, asked: usize) -> u32 {
         1 + self.waits(asked, self.least_ns(asked)).count() as u32
     }
@@ -277,7 +294,8 @@ impl Opening {
         self.waits(asked, 0).max().unwrap_or(0) / 2
     }
 
-    /// From the beginning of each burst of this end to the other's first datagram that came at least so much later, ns.
+    /// From the beginning of each burst of this end to the other's first datagram that came at
+    /// least so much later, ns.
     fn waits(&self, asked: usize, least_ns: u64) -> impl Iterator<Item = u64> {
         let mut sent_ns = None;
         self.seen[..=asked].iter().filter_map(move |seen| {

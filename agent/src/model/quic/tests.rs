@@ -8,11 +8,13 @@ fn peer(port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 9], port))
 }
 
-/// A datagram at this ms, to or from a server, with these packets: I, E (early data), H, R (retry), S (short header).
+/// A datagram at this ms, to or from a server, with these packets: I, E (early data), H, R (retry),
+/// S (short header).
 fn datagram(ms: u64, outbound: bool, kinds: &str) -> QuicDatagram {
     let has = |kind| kinds.contains(kind);
     let short = kinds == "S";
-    // The client makes an id up for the server, until it is told one. Behind it are bytes of the packet.
+    // The client makes an id up for the server, until it is told one. Behind it are bytes of the
+    // packet.
     let destination: &[u8] = match (outbound, short, ms) {
         (true, ..) => &[3],
         (false, true, _) => &[1, 2, 0x5a, 0x5b],
@@ -38,7 +40,8 @@ fn datagram(ms: u64, outbound: bool, kinds: &str) -> QuicDatagram {
     }
 }
 
-/// The connection of a server with these datagrams: when, "<" from the client or ">" to it, which packets.
+/// The connection of a server with these datagrams: when, "<" from the client or ">" to it, which
+/// packets.
 fn answered(datagrams: &[(u64, &str)]) -> Option<QuicView> {
     let mut flows = Flows::default();
     for (ms, what) in datagrams {
@@ -58,7 +61,10 @@ fn a_connection_takes_two() {
     let whole = [(0, "<I"), (1, ">IH"), (1, ">HS"), (41, "<IH"), (41, "<HS"), (42, ">S")];
     let view = answered(&whole).unwrap();
     assert_eq!(view.answer, Some(QuicAnswer { round_trips: 2, us: 42_000 }));
-    assert_eq!((view.role, view.version, view.early_data, view.retry), (Role::Server, 1, false, false));
+    assert_eq!(
+        (view.role, view.version, view.early_data, view.retry),
+        (Role::Server, 1, false, false)
+    );
     assert_eq!((&view.client_id[..], view.server_id.as_deref()), (&[3][..], Some(&[1, 2][..])));
     assert_eq!(trips(&whole[..5]), None, "not answered yet");
 }
@@ -70,12 +76,17 @@ fn early_data_take_one() {
     assert!(view.early_data);
     // In datagrams of their own, and the server's first has no answer yet.
     assert_eq!(trips(&[(0, "<I"), (0, "<E"), (1, ">IH"), (2, ">S")]), Some(1));
-    assert_eq!(trips(&[(0, "<IE"), (1, ">IH"), (41, "<IH"), (42, ">S")]), Some(1), "it answered late, but to that");
+    assert_eq!(
+        trips(&[(0, "<IE"), (1, ">IH"), (41, "<IH"), (42, ">S")]),
+        Some(1),
+        "it answered late, but to that"
+    );
 }
 
 #[test]
 fn what_costs_more_is_counted() {
-    let retry = [(0, "<I"), (1, ">R"), (41, "<I"), (42, ">IH"), (42, ">S"), (82, "<HS"), (83, ">S")];
+    let retry =
+        [(0, "<I"), (1, ">R"), (41, "<I"), (42, ">IH"), (42, ">S"), (82, "<HS"), (83, ">S")];
     assert_eq!(trips(&retry), Some(3), "a client that must prove its address");
     assert!(answered(&retry).is_some_and(|view| view.retry));
     // A certificate of more than three times what the client had sent.
@@ -99,7 +110,9 @@ fn what_is_acknowledged_within_a_flight_makes_no_other() {
 #[test]
 fn a_client_sees_the_same() {
     let mut flows = Flows::default();
-    for (ms, outbound, kinds) in [(0, true, "I"), (40, false, "IHS"), (41, true, "HS"), (80, false, "S")] {
+    for (ms, outbound, kinds) in
+        [(0, true, "I"), (40, false, "IHS"), (41, true, "HS"), (80, false, "S")]
+    {
         // As on a socket that is connected.
         let mut datagram = QuicDatagram { peer: Some(peer(443)), ..datagram(ms, outbound, kinds) };
         (datagram.packets.source, datagram.packets.destination) =
@@ -107,7 +120,10 @@ fn a_client_sees_the_same() {
         flows.seen(&datagram);
     }
     let view = flows.take_answered().pop().unwrap();
-    assert_eq!((view.role, view.answer), (Role::Client, Some(QuicAnswer { round_trips: 2, us: 80_000 })));
+    assert_eq!(
+        (view.role, view.answer),
+        (Role::Client, Some(QuicAnswer { round_trips: 2, us: 80_000 }))
+    );
 }
 
 /// A client's first datagram, with the id that it goes by and the one that it made up.

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 
 use super::{ConnectFailure, EndView, Join, Owner, Protocol, TlsView};
-use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState};
+use crate::model::event::{
+    Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
+};
 
-/// What a slice of an exchange's time was spent on. The names are the contract's (`SliceKind::name`).
+/// What a slice of an exchange's time was spent on. The names are the contract's
+/// (`SliceKind::name`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SliceKind {
     /// SYN-ACK sent → final ACK received (first exchange only).
@@ -18,7 +21,8 @@ pub enum SliceKind {
     RunQueue,
     /// The queue was empty and the request not complete: the peer was yet to send the rest.
     Request,
-    /// The application had the request and had not written the response, or had not written the rest of it.
+    /// The application had the request and had not written the response, or had not written the
+    /// rest of it.
     App,
     /// A write waited for room in the send buffer, the peer's window being shut for most of it.
     SendBuffer,
@@ -26,8 +30,8 @@ pub enum SliceKind {
     Nagle,
     /// Held by TCP_CORK or MSG_MORE.
     Cork,
-    /// Held by the congestion window or the pace that congestion control keeps; or a write waited for room
-    /// while the peer's window was open.
+    /// Held by the congestion window or the pace that congestion control keeps; or a write waited
+    /// for room while the peer's window was open.
     Congestion,
     /// Held by the peer's receive window.
     ReceiveWindow,
@@ -41,7 +45,8 @@ pub enum SliceKind {
     Retransmit,
     /// A client's request is out; the peer has not answered.
     Response,
-    /// A call's SYN is out, and nobody has answered it: until the connection was there, or given up.
+    /// A call's SYN is out, and nobody has answered it: until the connection was there, or given
+    /// up.
     Connect,
     /// The same where the peer refused the connection.
     ConnectRefused,
@@ -112,11 +117,18 @@ impl SliceKind {
     /// Who is answerable for such a slice.
     pub fn owner(self) -> Owner {
         match self {
-            Self::AcceptQueue | Self::ReceiveQueue | Self::App | Self::Cork | Self::Ignored | Self::Streaming => {
-                Owner::App
-            }
+            Self::AcceptQueue
+            | Self::ReceiveQueue
+            | Self::App
+            | Self::Cork
+            | Self::Ignored
+            | Self::Streaming => Owner::App,
             Self::RunQueue | Self::Nagle | Self::Pacing | Self::Throttled => Owner::Kernel,
-            Self::Handshake | Self::Congestion | Self::AckWait | Self::Retransmit | Self::Connect => Owner::Network,
+            Self::Handshake
+            | Self::Congestion
+            | Self::AckWait
+            | Self::Retransmit
+            | Self::Connect => Owner::Network,
             Self::Request
             | Self::SendBuffer
             | Self::ReceiveWindow
@@ -137,14 +149,16 @@ pub struct Slice {
     pub start_ns: u64,
     /// How long it took, µs.
     pub us: u64,
-    /// Of an `App` or `ReceiveQueue` slice: how long the thread was on a CPU in it, where known, µs. The rest it slept.
+    /// Of an `App` or `ReceiveQueue` slice: how long the thread was on a CPU in it, where known,
+    /// µs. The rest it slept.
     pub cpu_us: Option<u64>,
-    /// Of a `DelayedAck` slice: the other end is on this host, and its own record has the ACK that ended it. The others are
-    /// inferred from how long they took. Of a `Streaming` slice: it answers one request, or none, as far as the protocol tells.
-    /// Others may be several answers in turn.
+    /// Of a `DelayedAck` slice: the other end is on this host, and its own record has the ACK that
+    /// ended it. The others are inferred from how long they took. Of a `Streaming` slice: it
+    /// answers one request, or none, as far as the protocol tells. Others may be several answers in
+    /// turn.
     pub proved: bool,
-    /// Of an `App` slice: how long the application waited in it for calls that it made for this request, where such are
-    /// known, µs.
+    /// Of an `App` slice: how long the application waited in it for calls that it made for this
+    /// request, where such are known, µs.
     pub upstream_us: Option<u64>,
 }
 
@@ -170,8 +184,8 @@ pub struct HoldView {
     pub us: u64,
 }
 
-/// The wait after the last byte was sent that held nobody: the peer's delayed ACK, µs. It is a slice like any other,
-/// but is left out of verdicts and of the owners' sums.
+/// The wait after the last byte was sent that held nobody: the peer's delayed ACK, µs. It is a
+/// slice like any other, but is left out of verdicts and of the owners' sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trailing {
     /// How often.
@@ -274,11 +288,13 @@ pub struct ExchangeView {
     pub writes: u32,
     /// How its pieces came, of a response that was not written at once.
     pub pieces: Option<Pieces>,
-    /// Of what a server wrote of its own accord: how long after what it had written before, µs, where that is known.
+    /// Of what a server wrote of its own accord: how long after what it had written before, µs,
+    /// where that is known.
     pub pushed_after_us: Option<u64>,
     /// Sizes of the last two writes, older first.
     pub last_sizes: [u32; 2],
-    /// Sizes of the write that was in flight and of the one that was held for it, in the longest hold.
+    /// Sizes of the write that was in flight and of the one that was held for it, in the longest
+    /// hold.
     pub held_sizes: [u32; 2],
     /// Thread that read.
     pub read_tid: Option<u32>,
@@ -286,8 +302,8 @@ pub struct ExchangeView {
     pub write_tid: Option<u32>,
     /// Client exchanges that ran inside this one on the same thread, as (socket, seq): a hint.
     pub inside: Vec<(SockId, u32)>,
-    /// Of a client's exchange: those of served connections that were over before it and that it ran inside of, on the
-    /// same thread: a hint.
+    /// Of a client's exchange: those of served connections that were over before it and that it ran
+    /// inside of, on the same thread: a hint.
     pub within: Vec<(SockId, u32)>,
     /// Connects that failed while it waited for them.
     pub connects: Vec<ConnectFailure>,
@@ -295,9 +311,11 @@ pub struct ExchangeView {
     pub upstream: Vec<Join>,
     /// Of a call: what it was made for.
     pub downstream: Option<Join>,
-    /// Its connection carries several requests at a time: it is a burst of its stream of bytes, and not one request.
+    /// Its connection carries several requests at a time: it is a burst of its stream of bytes, and
+    /// not one request.
     pub multiplexed: bool,
-    /// Calls were open on such a connection several at a time, or may have been: what was written may answer any of them.
+    /// Calls were open on such a connection several at a time, or may have been: what was written
+    /// may answer any of them.
     pub several: bool,
     /// It was nothing but the handshake of TLS.
     pub handshake: bool,
@@ -328,7 +346,8 @@ pub struct ConnectionView {
     pub tls: Option<TlsView>,
     /// Its SYN carried data that was taken (TCP Fast Open).
     pub fast_open: bool,
-    /// Its bytes pass through Multipath TCP, where reads and writes are not seen: neither exchanges nor bytes are known.
+    /// Its bytes pass through Multipath TCP, where reads and writes are not seen: neither exchanges
+    /// nor bytes are known.
     pub multipath: bool,
     /// State; `Closed` once it has ended.
     pub state: TcpState,

@@ -48,7 +48,8 @@ pub struct DatagramView {
     pub wait: WaitView,
     /// How many of these waits are lower bounds.
     pub at_least: u64,
-    /// How long the oldest datagram in the queue has waited, µs; `None` if there is none, or not known.
+    /// How long the oldest datagram in the queue has waited, µs; `None` if there is none, or not
+    /// known.
     pub unread_us: Option<u64>,
 }
 
@@ -59,7 +60,8 @@ impl DatagramView {
     }
 }
 
-/// A QUIC connection, by what its datagrams show. Its handshake is the application's work: the kernel moves datagrams.
+/// A QUIC connection, by what its datagrams show. Its handshake is the application's work: the
+/// kernel moves datagrams.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuicView {
     /// The UDP socket.

@@ -5,7 +5,8 @@ use crate::model::event::Side;
 /// What brought an end about, where that was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// This host closed with data unread: the kernel sent a RST, which may cut off what it had written.
+    /// This host closed with data unread: the kernel sent a RST, which may cut off what it had
+    /// written.
     UnreadData,
     /// A request met a connection that its server had closed when it was idle.
     LateRequest,

@@ -14,7 +14,8 @@ use compact_str::CompactString;
 
 pub use connect::{ConnectFailure, ConnectTotals, error_name};
 pub use connection::{
-    ConnectionView, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind, ThreadView, Trailing, Verdict,
+    ConnectionView, ExchangeView, HoldView, OwnerTimes, Pieces, Slice, SliceKind, ThreadView,
+    Trailing, Verdict,
 };
 pub use datagram::{DatagramRates, DatagramTotals, DatagramView, QuicAnswer, QuicView};
 pub use end::{Cause, EndView, ResetTotals};
@@ -88,7 +89,8 @@ pub struct Snapshot {
     pub target: String,
     /// "full" or "tracepoint".
     pub tier: String,
-    /// CPU time of backscope (agent and probes) as a share of one CPU over the last period; `None` before the first.
+    /// CPU time of backscope (agent and probes) as a share of one CPU over the last period; `None`
+    /// before the first.
     pub cost_share: Option<f64>,
     /// Records and map entries lost since the attach.
     pub lost: u64,
@@ -115,10 +117,11 @@ pub struct Snapshot {
     /// Processes that serve and call others, by process id.
     pub proxies: Vec<ProxyView>,
     /// The newest accepts, overflows and the like, oldest first; bounded.
-    pub stream: Vec<StreamEntry>,
+    pub event_log: Vec<LogEntry>,
     /// Standing findings, worst first.
     pub findings: Vec<Finding>,
-    /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still watching".
+    /// Plain sentences on the watch itself: "4242 (python3) has no listening socket yet; still
+    /// watching".
     pub notices: Vec<String>,
 }
 
@@ -262,7 +265,7 @@ pub struct Acceptor {
 
 /// One line of the live stream.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StreamEntry {
+pub struct LogEntry {
     /// When.
     pub ts_ns: u64,
     /// On which listener.
@@ -321,7 +324,8 @@ pub struct Finding {
     pub severity: Severity,
     /// Whose doing.
     pub owner: Owner,
-    /// The socket it is about: a listener or a connection; the process id where it is about a process.
+    /// The socket it is about: a listener or a connection; the process id where it is about a
+    /// process.
     pub sock: SockId,
     /// Its address, or the process's name and id, as text.
     pub subject: String,

@@ -94,7 +94,8 @@ impl Io {
     }
 }
 
-/// The pattern of one family of processes: those that share listeners, with those that serve what was accepted there.
+/// The pattern of one family of processes: those that share listeners, with those that serve what
+/// was accepted there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PatternView {
     /// The family's root: the eldest process that holds the listener.
@@ -107,7 +108,8 @@ pub struct PatternView {
     pub units: Option<Units>,
     /// How they wait; `None` while that is unknown.
     pub io: Option<Io>,
-    /// From 0 to 0.99: the share of the connections seen that fit the name, less the fewer were seen.
+    /// From 0 to 0.99: the share of the connections seen that fit the name, less the fewer were
+    /// seen.
     pub confidence: f64,
     /// One clause: "1 thread accepts, 4 read and write, hand-off 38 µs".
     pub headline: String,

@@ -64,7 +64,8 @@ impl Protocol {
 /// A protocol over UDP, as far as a datagram tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatagramProtocol {
-    /// QUIC: its handshake, its streams and their order are the application's work, not the kernel's.
+    /// QUIC: its handshake, its streams and their order are the application's work, not the
+    /// kernel's.
     Quic {
         /// 1 or 2.
         version: u8,
@@ -93,8 +94,8 @@ impl DatagramProtocol {
 pub struct TlsView {
     /// "1.3", once the server chose it; the client's offer is no version yet.
     pub version: Option<&'static str>,
-    /// The protocol that both agreed on (ALPN): where the server says so in the clear, or where the client offered only one.
-    /// Escape before printing.
+    /// The protocol that both agreed on (ALPN): where the server says so in the clear, or where the
+    /// client offered only one. Escape before printing.
     pub alpn: Option<String>,
     /// The protocols that the client offered; escape likewise.
     pub offered: Vec<String>,
@@ -102,9 +103,11 @@ pub struct TlsView {
     pub server_name: Option<String>,
     /// A session of before was resumed; `None` while the server has not said so.
     pub resumed: Option<bool>,
-    /// The client sent a request along before the handshake was over. Whether the server took it is encrypted.
+    /// The client sent a request along before the handshake was over. Whether the server took it is
+    /// encrypted.
     pub early_data: bool,
-    /// How it got to its first answer; `None` until that was seen, and where its records could not be followed.
+    /// How it got to its first answer; `None` until that was seen, and where its records could not
+    /// be followed.
     pub first_answer: Option<FirstAnswer>,
 }
 
@@ -120,15 +123,17 @@ impl TlsView {
 pub struct FirstAnswer {
     /// Round trips behind TCP's own: those of the TLS handshake, and that of the request.
     pub trips: u32,
-    /// From its beginning (a server: SYN-ACK sent; a client: SYN sent) to the end of the exchange with the answer, µs.
+    /// From its beginning (a server: SYN-ACK sent; a client: SYN sent) to the end of the exchange
+    /// with the answer, µs.
     pub us: u64,
     /// Whose time it was in the exchanges that were nothing but handshake.
     pub handshake: OwnerTimes,
 }
 
 impl FirstAnswer {
-    /// Round trips that each step took, of a connection whose SYN carried data (`fast_open`) or did not: TCP's handshake,
-    /// TLS's, and the request. A step that came along with the one before took none of its own.
+    /// Round trips that each step took, of a connection whose SYN carried data (`fast_open`) or did
+    /// not: TCP's handshake, TLS's, and the request. A step that came along with the one before
+    /// took none of its own.
     pub fn steps(&self, fast_open: bool) -> [u32; 3] {
         [u32::from(!fast_open), self.trips.saturating_sub(1), self.trips.min(1)]
     }

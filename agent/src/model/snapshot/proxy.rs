@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use super::WaitView;
 use crate::model::event::SockId;
 
-/// The other side of an exchange: of one that a process served a call that it made for it, or the other way round.
+/// The other side of an exchange: of one that a process served a call that it made for it, or the
+/// other way round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Join {
     /// The connection of the other exchange.
@@ -115,7 +116,8 @@ pub struct ProxyView {
     pub joined: u64,
     /// How upstream connections are used; `None` while that cannot be told.
     pub reuse: Option<Reuse>,
-    /// How requests are spread over upstream addresses; `None` while that cannot be told, and with a single one.
+    /// How requests are spread over upstream addresses; `None` while that cannot be told, and with
+    /// a single one.
     pub spreading: Option<Spreading>,
     /// The largest share against an even one; `None` with a single address.
     pub imbalance: Option<f64>,

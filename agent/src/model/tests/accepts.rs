@@ -1,11 +1,12 @@
-//! Accepts that fail, connections that end in the queue, and those that are accepted and not served.
+//! Accepts that fail, connections that end in the queue, and those that are accepted and not
+//! served.
 
 use super::connections::{closed, opened};
 use super::connects::{end, late};
 use super::world::{LISTENER, MS, SECOND, START, World, address, listener};
 use crate::model::event::{
-    AcceptFails, Closed, Ending, Event, LeftQueue, ListenerSample, Opened, Process, ProcessChange, Role, Side, SockId,
-    ThreadSample, Used, Waiting, Why,
+    AcceptFails, Closed, Ending, Event, LeftQueue, ListenerSample, Opened, Process, ProcessChange,
+    Role, Side, SockId, ThreadSample, Used, Waiting, Why,
 };
 use crate::model::snapshot::{Finding, Owner, Severity};
 
@@ -32,14 +33,27 @@ fn evidence(finding: &Finding, name: &str) -> Option<f64> {
 fn assert_well_written(world: &World) {
     for finding in world.reported_findings() {
         assert!(finding.headline.chars().count() <= 78, "{}", finding.headline);
-        assert!(finding.headline.ends_with('.') && finding.text.ends_with('.') && finding.fix.ends_with('.'));
+        assert!(
+            finding.headline.ends_with('.')
+                && finding.text.ends_with('.')
+                && finding.fix.ends_with('.')
+        );
         assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{}", finding.text);
-        assert!(!finding.text.contains(" 1 connections") && !finding.headline.contains("1 clients"), "{finding:?}");
+        assert!(
+            !finding.text.contains(" 1 connections") && !finding.headline.contains("1 clients"),
+            "{finding:?}"
+        );
     }
 }
 
-/// A listener that fails so often with this error in each of two seconds, while so many connections wait.
-pub(super) fn failing(errno: u32, a_second: u64, depth: u32, used: Option<Used>) -> (World, Finding) {
+/// A listener that fails so often with this error in each of two seconds, while so many connections
+/// wait.
+pub(super) fn failing(
+    errno: u32,
+    a_second: u64,
+    depth: u32,
+    used: Option<Used>,
+) -> (World, Finding) {
     let mut world = World::with_limit(128);
     world.sample_after(SECOND);
     for second in 1..=2 {
@@ -56,28 +70,53 @@ pub(super) fn failing(errno: u32, a_second: u64, depth: u32, used: Option<Used>)
 fn no_descriptor_left_is_told_with_the_limit() {
     let used = Some(Used { open: 30, limit: 30 });
     let (world, finding) = failing(EMFILE, 600_000, 35, used);
-    assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Critical), "nothing is accepted");
-    assert_eq!(finding.headline, "accept() fails: no descriptor left (EMFILE), 1,200,000 times so far.");
-    assert!(finding.text.contains("The process has all of its 30 descriptors open (RLIMIT_NOFILE)."));
+    assert_eq!(
+        (finding.owner, finding.severity),
+        (Owner::App, Severity::Critical),
+        "nothing is accepted"
+    );
+    assert_eq!(
+        finding.headline,
+        "accept() fails: no descriptor left (EMFILE), 1,200,000 times so far."
+    );
+    assert!(
+        finding.text.contains("The process has all of its 30 descriptors open (RLIMIT_NOFILE).")
+    );
     assert!(finding.text.contains("thread 4243 of process 4242"), "{}", finding.text);
-    assert!(finding.text.contains("burns a CPU") && finding.fix.contains("instead of calling again at once"));
-    assert!(finding.text.contains("35 connections wait in the queue, and none was accepted for 1.00 s."));
+    assert!(
+        finding.text.contains("burns a CPU")
+            && finding.fix.contains("instead of calling again at once")
+    );
+    assert!(
+        finding
+            .text
+            .contains("35 connections wait in the queue, and none was accepted for 1.00 s.")
+    );
     assert!(finding.fix.contains("LimitNOFILE="));
-    let figures = ["errno", "failures", "open", "open_limit", "depth"].map(|name| evidence(&finding, name));
+    let figures =
+        ["errno", "failures", "open", "open_limit", "depth"].map(|name| evidence(&finding, name));
     assert_eq!(figures, [24.0, 1_200_000.0, 30.0, 30.0, 35.0].map(Some));
     // What else is said of the same queue does not contradict it.
     for other in world.model.snapshot().findings {
-        assert!(other.kind == "accept-fails" || !other.fix.contains("a thread of its own"), "{other:?}");
+        assert!(
+            other.kind == "accept-fails" || !other.fix.contains("a thread of its own"),
+            "{other:?}"
+        );
     }
     let view = world.view();
-    assert_eq!((view.totals.accept_fails, view.accept_errors), (Some(1_200_000), vec![("EMFILE".into(), 1_200_000)]));
+    assert_eq!(
+        (view.totals.accept_fails, view.accept_errors),
+        (Some(1_200_000), vec![("EMFILE".into(), 1_200_000)])
+    );
 }
 
 #[test]
 fn a_server_that_waits_in_between_is_not_said_to_spin() {
     let (_, finding) = failing(EMFILE, 2, 0, Some(Used { open: 1_020, limit: 1_024 }));
     assert_eq!(finding.severity, Severity::Warning, "nobody waits");
-    assert!(finding.text.contains("When looked at, the process had 1,020 of 1,024 descriptors open"));
+    assert!(
+        finding.text.contains("When looked at, the process had 1,020 of 1,024 descriptors open")
+    );
     assert!(!finding.text.contains("burns") && !finding.text.contains("queue"), "{}", finding.text);
     assert!(!finding.fix.contains("at once"));
 }
@@ -100,7 +139,11 @@ fn each_error_has_its_owner_and_no_cause_that_was_not_seen() {
         assert_eq!(finding.fix.contains("fs.file-max"), errno == ENFILE, "{}", finding.fix);
     }
     let (_, finding) = failing(ENFILE, 5, 1, Some(Used { open: 1_984, limit: 2_000 }));
-    assert!(finding.text.contains("When looked at, the machine had 1,984 of 2,000 files open (fs.file-max)."));
+    assert!(
+        finding
+            .text
+            .contains("When looked at, the machine had 1,984 of 2,000 files open (fs.file-max).")
+    );
     assert!(finding.text.contains("1 connection waits in the queue"), "{}", finding.text);
 }
 
@@ -109,21 +152,34 @@ fn the_error_of_now_is_told_and_an_old_one_is_not() {
     let mut world = World::with_limit(128);
     world.listeners[0].fails = Some(vec![fails(ENOMEM, 900, None)]);
     world.sample_after(SECOND);
-    assert!(world.finding("accept-fails").is_some_and(|finding| finding.headline.contains("ENOMEM")));
+    assert!(
+        world.finding("accept-fails").is_some_and(|finding| finding.headline.contains("ENOMEM"))
+    );
     world.listeners[0].fails = Some(vec![fails(ENOMEM, 900, None), fails(EMFILE, 3, None)]);
     world.sample_after(SECOND);
-    assert!(world.finding("accept-fails").is_some_and(|finding| finding.headline.contains("EMFILE), 3 times")));
+    assert!(
+        world
+            .finding("accept-fails")
+            .is_some_and(|finding| finding.headline.contains("EMFILE), 3 times"))
+    );
     (0..12).for_each(|_| world.sample_after(SECOND));
     assert_eq!(world.finding("accept-fails"), None, "it has ended");
     // The next one begins anew, and its count with it.
     world.listeners[0].fails = Some(vec![fails(ENOMEM, 900, None), fails(EMFILE, 4, None)]);
     world.sample_after(SECOND);
-    assert!(world.finding("accept-fails").is_some_and(|finding| finding.headline.ends_with("EMFILE), 1 time so far.")));
+    assert!(
+        world
+            .finding("accept-fails")
+            .is_some_and(|finding| finding.headline.ends_with("EMFILE), 1 time so far."))
+    );
 }
 
 #[test]
 fn where_failures_are_not_seen_there_is_neither_a_finding_nor_a_zero() {
-    let mut world = World::new("full", vec![ListenerSample { fails: None, left: None, ..listener(LISTENER, 8) }]);
+    let mut world = World::new(
+        "full",
+        vec![ListenerSample { fails: None, left: None, ..listener(LISTENER, 8) }],
+    );
     (0..3).for_each(|_| world.sample_after(SECOND));
     assert_eq!(world.model.snapshot().findings, []);
     assert_eq!((world.view().totals.accept_fails, world.view().totals.left), (None, None));
@@ -133,7 +189,8 @@ fn where_failures_are_not_seen_there_is_neither_a_finding_nor_a_zero() {
 pub(super) fn left(late: u64) -> World {
     let mut world = World::with_limit(128);
     world.sample_after(SECOND);
-    world.listeners[0].left = Some(LeftQueue { closed: late, reset: 5, late, late_us: late * 1_000_000, cut: 0 });
+    world.listeners[0].left =
+        Some(LeftQueue { closed: late, reset: 5, late, late_us: late * 1_000_000, cut: 0 });
     world.sample_after(SECOND);
     world
 }
@@ -144,9 +201,16 @@ fn clients_that_give_up_waiting_are_the_applications() {
     let finding = world.finding("abandoned").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
     assert_eq!(finding.headline, "20 clients gave up waiting to be accepted.");
-    assert!(finding.text.contains("after a mean of 1.00 s in the accept queue"), "{}", finding.text);
+    assert!(
+        finding.text.contains("after a mean of 1.00 s in the accept queue"),
+        "{}",
+        finding.text
+    );
     assert!(!finding.text.contains("reset by") && finding.fix.contains("accept faster"));
-    assert_eq!((evidence(&finding, "gave_up"), evidence(&finding, "reset_by_close")), (Some(20.0), Some(0.0)));
+    assert_eq!(
+        (evidence(&finding, "gave_up"), evidence(&finding, "reset_by_close")),
+        (Some(20.0), Some(0.0))
+    );
     assert_well_written(&world);
 }
 
@@ -154,7 +218,8 @@ fn clients_that_give_up_waiting_are_the_applications() {
 fn whoever_connects_and_closes_at_once_is_no_loss() {
     let mut world = World::with_limit(128);
     for round in 1..=20 {
-        world.listeners[0].left = Some(LeftQueue { closed: round * 50, reset: round * 50, ..LeftQueue::default() });
+        world.listeners[0].left =
+            Some(LeftQueue { closed: round * 50, reset: round * 50, ..LeftQueue::default() });
         world.sample_after(SECOND);
     }
     assert_eq!(world.model.snapshot().findings, []);
@@ -181,15 +246,22 @@ fn a_listener_that_closes_with_a_queue_resets_it() {
     let alone = told(1);
     assert_eq!((alone.owner, alone.severity), (Owner::App, Severity::Warning));
     assert_eq!(alone.headline, "The listener closed and reset 17 connections in its queue.");
-    assert!(!alone.text.contains("SO_REUSEPORT") && !alone.fix.contains("tcp_migrate_req"), "{alone:?}");
+    assert!(
+        !alone.text.contains("SO_REUSEPORT") && !alone.fix.contains("tcp_migrate_req"),
+        "{alone:?}"
+    );
     let member = told(2);
-    assert!(member.text.contains("Another listener at this address (SO_REUSEPORT) goes on"), "{}", member.text);
+    assert!(
+        member.text.contains("Another listener at this address (SO_REUSEPORT) goes on"),
+        "{}",
+        member.text
+    );
     assert!(member.fix.contains("net.ipv4.tcp_migrate_req=1"));
     assert!(told(4).text.contains("3 other listeners"));
 }
 
-/// Connections of one listener: how they ended, and how many so; on which side, how long after accept, and with how many
-/// bytes read and written.
+/// Connections of one listener: how they ended, and how many so; on which side, how long after
+/// accept, and with how many bytes read and written.
 pub(super) fn served(ends: &[(Ending, u64)], by: Side, after_ns: u64, bytes: (u64, u64)) -> World {
     let mut world = World::with_limit(128);
     world.sample_after(SECOND);
@@ -201,7 +273,16 @@ pub(super) fn served(ends: &[(Ending, u64)], by: Side, after_ns: u64, bytes: (u6
         let reset = how == Some(Ending::Reset) && by == Some(Side::Local);
         let (why, unread_bytes) = if reset { (Some(Why::UnreadData), 40) } else { (None, 0) };
         let (bytes_in, bytes_out) = bytes;
-        world.apply(Event::Closed(Closed { by, how, why, unread_bytes, since_ns, bytes_in, bytes_out, ..end }));
+        world.apply(Event::Closed(Closed {
+            by,
+            how,
+            why,
+            unread_bytes,
+            since_ns,
+            bytes_in,
+            bytes_out,
+            ..end
+        }));
         world.now += 10 * MS;
     }
     world.sample_after(after_ns.max(SECOND));
@@ -221,13 +302,24 @@ fn connections_closed_at_once_and_unread_are_told() {
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
     assert_eq!(finding.headline, "30 connections accepted and closed at once, unread.");
     assert!(finding.text.contains("Their peers got a reset"), "{}", finding.text);
-    assert_eq!((evidence(&finding, "connections"), evidence(&finding, "reset")), (Some(30.0), Some(30.0)));
-    let quiet =
-        served(&[(Ending::Fin, 30)], Side::Local, 2 * MS, (0, 0)).finding("closed-unserved").expect("a finding");
+    assert_eq!(
+        (evidence(&finding, "connections"), evidence(&finding, "reset")),
+        (Some(30.0), Some(30.0))
+    );
+    let quiet = served(&[(Ending::Fin, 30)], Side::Local, 2 * MS, (0, 0))
+        .finding("closed-unserved")
+        .expect("a finding");
     assert!(quiet.text.contains("Their peers got a FIN."), "{}", quiet.text);
-    let told = served(&[(Ending::Reset, 30)], Side::Local, 2 * MS, (0, 20)).finding("closed-unserved");
-    assert_eq!(evidence(&told.expect("a finding"), "written_to"), Some(30.0), "it said why, and read nothing");
-    let one = served(&[(Ending::Fin, 1)], Side::Local, 2 * MS, (0, 0)).finding("closed-unserved").expect("a finding");
+    let told =
+        served(&[(Ending::Reset, 30)], Side::Local, 2 * MS, (0, 20)).finding("closed-unserved");
+    assert_eq!(
+        evidence(&told.expect("a finding"), "written_to"),
+        Some(30.0),
+        "it said why, and read nothing"
+    );
+    let one = served(&[(Ending::Fin, 1)], Side::Local, 2 * MS, (0, 0))
+        .finding("closed-unserved")
+        .expect("a finding");
     assert_eq!(one.severity, Severity::Info, "it may be chance");
 }
 
@@ -302,7 +394,8 @@ fn whoever_is_served_or_leaves_itself_is_no_such_case() {
     }
 }
 
-/// One of four threads takes nearly all, while these wait; calls last so long, and connections wait so long.
+/// One of four threads takes nearly all, while these wait; calls last so long, and connections wait
+/// so long.
 pub(super) fn uneven(waiting: Vec<Waiting>, call_ns: u64, waited_ns: u64) -> World {
     let mut world = World::with_limit(128);
     world.waiting = waiting;
@@ -338,14 +431,31 @@ fn epoll_exclusive_is_blamed_only_where_it_was_seen() {
     };
     let (found_there, waited) = (10_000, 900_000);
     let exclusive = uneven(vec![waits(1, true), waits(2, true)], found_there);
-    assert!(exclusive.text.contains("wait by epoll with EPOLLEXCLUSIVE") && exclusive.owner == Owner::Kernel);
+    assert!(
+        exclusive.text.contains("wait by epoll with EPOLLEXCLUSIVE")
+            && exclusive.owner == Owner::Kernel
+    );
     let alike = uneven(vec![waits(1, false), waits(2, false)], found_there);
-    assert!(alike.text.contains("without EPOLLEXCLUSIVE") && alike.owner == Owner::Unknown, "{}", alike.text);
-    for unseen in [uneven(vec![], found_there), uneven(vec![waits(1, true), waits(2, false)], found_there)] {
-        assert!(!unseen.text.contains("EPOLLEXCLUSIVE") && unseen.owner == Owner::Unknown, "{}", unseen.text);
+    assert!(
+        alike.text.contains("without EPOLLEXCLUSIVE") && alike.owner == Owner::Unknown,
+        "{}",
+        alike.text
+    );
+    for unseen in
+        [uneven(vec![], found_there), uneven(vec![waits(1, true), waits(2, false)], found_there)]
+    {
+        assert!(
+            !unseen.text.contains("EPOLLEXCLUSIVE") && unseen.owner == Owner::Unknown,
+            "{}",
+            unseen.text
+        );
     }
     let blocking = uneven(vec![], waited);
-    assert!(!blocking.text.contains("epoll") && !blocking.text.contains("event loops"), "{}", blocking.text);
+    assert!(
+        !blocking.text.contains("epoll") && !blocking.text.contains("event loops"),
+        "{}",
+        blocking.text
+    );
 }
 
 #[test]
@@ -383,7 +493,14 @@ fn spoke_and_closed(asks: bool) -> World {
 #[test]
 fn whoever_writes_why_and_hears_no_request_is_at_a_limit() {
     let finding = spoke_and_closed(true).finding("closed-unserved").expect("a finding");
-    assert_eq!((evidence(&finding, "connections"), evidence(&finding, "written_to")), (Some(5.0), Some(5.0)));
+    assert_eq!(
+        (evidence(&finding, "connections"), evidence(&finding, "written_to")),
+        (Some(5.0), Some(5.0))
+    );
     assert_eq!(spoke_and_closed(true).finding("truncated-responses"), None, "it is told once");
-    assert_eq!(spoke_and_closed(false).finding("closed-unserved"), None, "it may tell the time of day");
+    assert_eq!(
+        spoke_and_closed(false).finding("closed-unserved"),
+        None,
+        "it may tell the time of day"
+    );
 }

@@ -15,17 +15,17 @@ fn the_stream_keeps_the_newest_in_order() {
         world.now = START + SECOND + if step % 2 == 0 { step + 3 } else { step };
         world.refuse(0, Stage::Syn);
     }
-    let stream = world.model.snapshot().stream;
-    assert_eq!(stream.len(), MAX_STREAM);
-    assert!(stream.is_sorted_by_key(|entry| entry.ts_ns));
-    assert!(stream[0].ts_ns >= START + SECOND + 495);
+    let event_log = world.model.snapshot().event_log;
+    assert_eq!(event_log.len(), MAX_STREAM);
+    assert!(event_log.is_sorted_by_key(|entry| entry.ts_ns));
+    assert!(event_log[0].ts_ns >= START + SECOND + 495);
 }
 
 #[test]
 fn syncookies_do_not_flood_the_stream() {
     let mut world = World::with_limit(4);
     (0..10).for_each(|_| world.refuse(0, Stage::Cookie));
-    assert_eq!((world.model.snapshot().stream.len(), world.overflows().len()), (0, 10));
+    assert_eq!((world.model.snapshot().event_log.len(), world.overflows().len()), (0, 10));
 }
 
 #[test]
@@ -39,7 +39,10 @@ fn histories_and_threads_are_bounded() {
     let view = world.view();
     assert_eq!((view.depth_history.len(), view.overflow_history.len()), (MAX_HISTORY, MAX_HISTORY));
     assert_eq!(view.acceptors.len(), MAX_ACCEPTORS);
-    assert!(view.acceptors.iter().any(|thread| thread.tid == MAX_HISTORY as u32 + 99), "the newest is kept");
+    assert!(
+        view.acceptors.iter().any(|thread| thread.tid == MAX_HISTORY as u32 + 99),
+        "the newest is kept"
+    );
     assert!(!view.acceptors.iter().any(|thread| thread.tid == 0), "the oldest is not");
 }
 
@@ -76,7 +79,8 @@ fn listeners_beyond_the_bound_are_counted_as_lost() {
 
 #[test]
 fn findings_are_bounded_and_the_worse_ones_stay() {
-    let clamped = |sock| crate::model::event::ListenerSample { backlog: Some(4_096), ..listener(sock, 128) };
+    let clamped =
+        |sock| crate::model::event::ListenerSample { backlog: Some(4_096), ..listener(sock, 128) };
     let mut world = World::new("full", (0..MAX_FINDINGS as u64 + 50).map(clamped).collect());
     world.sample_after(SECOND);
     assert_eq!(world.model.snapshot().findings.len(), MAX_FINDINGS);

@@ -3,13 +3,14 @@
 use super::facts::{Build, at, client, server};
 use super::world::{MS, SECOND, START, World, address};
 use crate::model::event::{
-    Accept, Closed, ConnectionPart, ConnectionSample, Ending, Event, Exchange, Hold, HoldReason, Opened, Progress,
-    Role, Side, SockId, TcpState, ThreadSample,
+    Accept, Closed, ConnectionPart, ConnectionSample, Ending, Event, Exchange, Hold, HoldReason,
+    Opened, Progress, Role, Side, SockId, TcpState, ThreadSample,
 };
 use crate::model::output::{ConnectionOutput, ExchangeOutput, Output};
 use crate::model::snapshot::SliceKind;
 use crate::model::{
-    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED, MAX_RECENT,
+    MAX_CLOSED_CONNECTIONS, MAX_CONNECTION_VIEWS, MAX_CONNECTIONS, MAX_CURRENT, MAX_DETAILED,
+    MAX_RECENT,
 };
 
 const US: u64 = 1_000;
@@ -112,7 +113,10 @@ fn an_accepted_connection_lives_to_its_close() {
     let view = world.model.snapshot().connections.remove(0);
     assert_eq!((view.sock, view.exchanges, view.recent.len()), (SOCK, 2, 2));
     assert_eq!((view.bytes_in, view.bytes_out, view.queued_us), (200, 400, Some(2_000)));
-    assert_eq!((view.worst.map(|worst| worst.seq), view.trailing.count, view.trailing.us), (Some(1), 1, 41_030));
+    assert_eq!(
+        (view.worst.map(|worst| worst.seq), view.trailing.count, view.trailing.us),
+        (Some(1), 1, 41_030)
+    );
     assert_eq!(view.recent[0].slices[0].kind, SliceKind::Handshake);
     assert_ne!(view.recent[1].slices[0].kind, SliceKind::Handshake);
     world.apply(closed(SOCK, at(2 * SECOND)));
@@ -137,7 +141,13 @@ fn an_accept_whose_wait_is_not_known_claims_none() {
     let mut world = World::with_limit(128);
     world.accept(0, 7, MS, MS);
     let Some(Output::Accept(accept)) = world.out.pop() else { panic!("no accept") };
-    world.apply(Event::Accept(Accept { sock: 5, queued_ns: None, entered_ns: None, ts_ns: at(50 * US), ..accept }));
+    world.apply(Event::Accept(Accept {
+        sock: 5,
+        queued_ns: None,
+        entered_ns: None,
+        ts_ns: at(50 * US),
+        ..accept
+    }));
     world.apply(Event::Exchange(on(5, 1, server())));
     assert_eq!(exchanges(&world)[0].view.slices[0].kind, SliceKind::ReceiveQueue);
 }
@@ -164,7 +174,11 @@ fn an_answered_exchange_is_reported_by_a_sample_and_only_once() {
     more.outbound().bytes = 500;
     world.apply(Event::Exchange(more));
     let view = world.model.snapshot().connections.remove(0);
-    assert_eq!((view.exchanges, view.bytes_out, view.current), (1, 500, None), "bytes are counted, once");
+    assert_eq!(
+        (view.exchanges, view.bytes_out, view.current),
+        (1, 500, None),
+        "bytes are counted, once"
+    );
     world.apply(Event::Exchange(on(SOCK, 2, server().later(5 * SECOND))));
     assert_eq!(exchanges(&world).len(), 2);
 }
@@ -188,8 +202,14 @@ fn an_exchange_that_a_scan_ends_is_reported_once_whether_a_sample_told_of_it_or_
         world.apply(Event::Closed(Closed { exchanges: 1, ..end(at(9 * SECOND)) }));
         let (exchanges, ended) = (exchanges(&world), connections(&world).remove(0));
         assert_eq!(exchanges.len(), 1, "told by a sample: {told}");
-        assert_eq!((ended.view.exchanges, ended.view.bytes_in, ended.view.bytes_out), (1, 100, 200));
-        assert_eq!(ended.phases_us.iter().map(|(_, us)| us).sum::<u64>(), exchanges[0].view.total_us);
+        assert_eq!(
+            (ended.view.exchanges, ended.view.bytes_in, ended.view.bytes_out),
+            (1, 100, 200)
+        );
+        assert_eq!(
+            ended.phases_us.iter().map(|(_, us)| us).sum::<u64>(),
+            exchanges[0].view.total_us
+        );
     }
 }
 
@@ -208,7 +228,10 @@ fn the_end_of_the_run_reports_what_is_done_and_what_is_open() {
     world.sample_after(100 * MS);
     let summary = world.finish();
     assert_eq!(exchanges(&world).iter().map(|exchange| exchange.sock).collect::<Vec<_>>(), [1, 3]);
-    let open: Vec<_> = connections(&world).iter().map(|output| (output.view.sock, output.view.closed_ns)).collect();
+    let open: Vec<_> = connections(&world)
+        .iter()
+        .map(|output| (output.view.sock, output.view.closed_ns))
+        .collect();
     assert_eq!(open, [(1, None), (2, None), (3, None), (4, None)]);
     assert_eq!((summary.connections, summary.times.exchanges, summary.exchange.count), (4, 2, 2));
     assert!(summary.phases_us.contains(&(SliceKind::Response, 5_000)));
@@ -229,7 +252,13 @@ fn a_call_inside_a_request_is_shown_with_it() {
     world.sample_after(3 * SECOND);
     let reported = exchanges(&world);
     assert_eq!(reported[1].view.inside, [(2, 1)]);
-    let view = world.model.snapshot().connections.into_iter().find(|view| view.sock == 1).expect("the connection");
+    let view = world
+        .model
+        .snapshot()
+        .connections
+        .into_iter()
+        .find(|view| view.sock == 1)
+        .expect("the connection");
     assert_eq!(view.recent[0].inside, [(2, 1), (2, 2)]);
 }
 
@@ -239,18 +268,29 @@ fn the_worst_come_first_and_an_open_exchange_counts_as_long_as_it_lasts() {
     (1..=3).for_each(|sock| world.apply(opened(sock, Role::Server, false)));
     world.apply(Event::Exchange(on(1, 1, server().writing(at(20 * MS)))));
     world.apply(Event::Exchange(on(2, 1, server().writing(at(90 * MS)))));
-    let working = Exchange { progress: Progress::Open, outbound: None, ts_ns: at(SECOND), ..on(3, 1, server()) };
+    let working = Exchange {
+        progress: Progress::Open,
+        outbound: None,
+        ts_ns: at(SECOND),
+        ..on(3, 1, server())
+    };
     world.connections = vec![sampled(3, Some(working))];
     world.sample_after(SECOND);
     let snapshot = world.model.snapshot();
     assert_eq!(snapshot.connections.iter().map(|view| view.sock).collect::<Vec<_>>(), [3, 2, 1]);
     let current = snapshot.connections[0].current.as_ref().expect("an exchange in progress");
-    assert_eq!(current.verdict.map(|verdict| (verdict.kind, verdict.us)), Some((SliceKind::App, 999_950)));
+    assert_eq!(
+        current.verdict.map(|verdict| (verdict.kind, verdict.us)),
+        Some((SliceKind::App, 999_950))
+    );
     assert_eq!((snapshot.connections_open, snapshot.times.exchanges), (1, 2));
     assert_eq!(snapshot.recent_times, snapshot.times);
     world.connections.clear();
     world.sample_after(10 * SECOND);
-    assert_eq!((world.model.snapshot().recent_times.exchanges, world.model.snapshot().times.exchanges), (0, 2));
+    assert_eq!(
+        (world.model.snapshot().recent_times.exchanges, world.model.snapshot().times.exchanges),
+        (0, 2)
+    );
 }
 
 #[test]
@@ -274,9 +314,17 @@ fn threads_have_rates_and_shares_between_samples() {
     world.threads = vec![thread(5_500 * MS, 1_200 * MS, 140)];
     world.sample_after(2 * SECOND);
     let thread = world.model.snapshot().threads.remove(0);
-    assert_eq!((thread.reads, thread.writes, thread.accepts, thread.connections), (20.0, 40.0, 0.5, 1));
-    let near = |share: Option<f64>, expected: f64| share.is_some_and(|share| (share - expected).abs() < 1e-9);
-    assert!(near(thread.busy, 0.25) && near(thread.waits, 0.1) && near(thread.asleep, 0.65), "{thread:?}");
+    assert_eq!(
+        (thread.reads, thread.writes, thread.accepts, thread.connections),
+        (20.0, 40.0, 0.5, 1)
+    );
+    let near = |share: Option<f64>, expected: f64| {
+        share.is_some_and(|share| (share - expected).abs() < 1e-9)
+    };
+    assert!(
+        near(thread.busy, 0.25) && near(thread.waits, 0.1) && near(thread.asleep, 0.65),
+        "{thread:?}"
+    );
 }
 
 #[test]
@@ -305,10 +353,14 @@ fn an_answered_exchange_that_finds_no_room_is_reported_at_once() {
     let mut world = World::with_limit(128);
     let all = MAX_CURRENT as u64 + 3;
     (1..=all).for_each(|sock| world.apply(opened(sock, Role::Server, false)));
-    let answered = |sock| Exchange { progress: Progress::Open, ts_ns: at(100 * MS), ..on(sock, 1, server()) };
+    let answered =
+        |sock| Exchange { progress: Progress::Open, ts_ns: at(100 * MS), ..on(sock, 1, server()) };
     world.connections = (1..=all).map(|sock| sampled(sock, Some(answered(sock)))).collect();
     world.sample_after(100 * MS);
-    assert_eq!(exchanges(&world).iter().map(|exchange| exchange.sock).collect::<Vec<_>>(), [all - 2, all - 1, all]);
+    assert_eq!(
+        exchanges(&world).iter().map(|exchange| exchange.sock).collect::<Vec<_>>(),
+        [all - 2, all - 1, all]
+    );
     world.connections.clear();
     world.sample_after(2 * SECOND);
     assert_eq!(exchanges(&world).len(), all as usize);
@@ -320,8 +372,12 @@ fn connections_may_come_in_parts() {
     let [mut whole, mut parts] = [0, 1].map(|_| World::with_limit(128));
     let scanned: Vec<_> = (1..=6)
         .map(|sock| {
-            let waits =
-                Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..on(sock, 1, server()) };
+            let waits = Exchange {
+                progress: Progress::Open,
+                outbound: None,
+                ts_ns: at(3 * SECOND),
+                ..on(sock, 1, server())
+            };
             sampled(sock, Some(waits))
         })
         .collect();

@@ -6,8 +6,8 @@ use super::connections::{closed, opened};
 use super::facts::{Build, at, client, server};
 use super::world::{LISTENER, MS, SECOND, START, World, address};
 use crate::model::event::{
-    ClientHello, Closed, Connect, ConnectionSample, End, Ending, Event, Exchange, Late, Opened, Outcome, Progress,
-    Recognised, Role, Side, Sign, SockId, TcpState, Why,
+    ClientHello, Closed, Connect, ConnectionSample, End, Ending, Event, Exchange, Late, Opened,
+    Outcome, Progress, Recognised, Role, Side, Sign, SockId, TcpState, Why,
 };
 use crate::model::output::{ConnectionOutput, ExchangeOutput, Output};
 use crate::model::snapshot::{Cause, Finding, Owner, Severity, SliceKind};
@@ -64,11 +64,17 @@ pub(super) fn made(sock: SockId, to: SocketAddr, took_ns: u64) -> Event {
 }
 
 fn found(world: &World) -> Finding {
-    world.finding("connect-fails").unwrap_or_else(|| panic!("none in {:?}", world.model.snapshot().findings))
+    world
+        .finding("connect-fails")
+        .unwrap_or_else(|| panic!("none in {:?}", world.model.snapshot().findings))
 }
 
 fn exchanges(world: &World) -> Vec<&ExchangeOutput> {
-    world.out.iter().filter_map(|output| if let Output::Exchange(one) = output { Some(one) } else { None }).collect()
+    world
+        .out
+        .iter()
+        .filter_map(|output| if let Output::Exchange(one) = output { Some(one) } else { None })
+        .collect()
 }
 
 pub(super) fn connections(world: &World) -> Vec<&ConnectionOutput> {
@@ -98,13 +104,19 @@ fn who_is_answerable_follows_from_how_a_connect_failed() {
         let world = after(several(4, to, outcome, 400 * MS));
         let finding = found(&world);
         assert_eq!((finding.owner, finding.severity), (owner, Severity::Warning), "{outcome:?}");
-        assert!(finding.headline.contains(words) && finding.headline.chars().count() <= 78, "{}", finding.headline);
+        assert!(
+            finding.headline.contains(words) && finding.headline.chars().count() <= 78,
+            "{}",
+            finding.headline
+        );
         assert!(!finding.text.contains("  ") && finding.fix.ends_with('.'), "{}", finding.text);
     }
     let busy = several(4, upstream(), Outcome::NoPort, 0).into_iter();
     let finding = found(&after(busy.map(|one| Connect { time_wait: Some(5), ..one })));
     assert_eq!(finding.owner, Owner::App, "its own closed connections hold the ports");
-    assert!(finding.text.contains("5 for one address, 40000 to 40004, and 5 sockets are in TIME_WAIT"));
+    assert!(
+        finding.text.contains("5 for one address, 40000 to 40004, and 5 sockets are in TIME_WAIT")
+    );
 }
 
 #[test]
@@ -113,7 +125,11 @@ fn the_run_counts_what_became_of_connects() {
     world.apply(made(1, upstream(), MS));
     world.apply(Event::Connect(failed(upstream(), Outcome::GivenUp, 0, 100 * MS)));
     let totals = world.finish().connects.expect("watched");
-    assert_eq!((totals.made, totals.failed(), totals.refused), (1, 3, 3), "who gives up at once asked somebody else");
+    assert_eq!(
+        (totals.made, totals.failed(), totals.refused),
+        (1, 3, 3),
+        "who gives up at once asked somebody else"
+    );
     let told = world.out.iter().filter(|output| matches!(output, Output::Connect(_))).count();
     assert_eq!(told, 3);
 }
@@ -128,14 +144,20 @@ fn a_single_refusal_and_happy_eyeballs_are_worth_knowing_only() {
     }
     (1..=5).for_each(|sock| world.apply(made(sock, upstream(), MS)));
     world.sample_after(SECOND);
-    assert_eq!(found(&world).severity, Severity::Info, "the same port answers at the other address");
+    assert_eq!(
+        found(&world).severity,
+        Severity::Info,
+        "the same port answers at the other address"
+    );
 }
 
 #[test]
 fn few_refusals_among_many_connects_are_no_warning() {
     let mut world = World::with_limit(128);
     (1..=100).for_each(|sock| world.apply(made(sock, upstream(), MS)));
-    several(3, upstream(), Outcome::Refused, MS).into_iter().for_each(|one| world.apply(Event::Connect(one)));
+    several(3, upstream(), Outcome::Refused, MS)
+        .into_iter()
+        .for_each(|one| world.apply(Event::Connect(one)));
     world.sample_after(SECOND);
     assert_eq!(found(&world).severity, Severity::Info);
 }
@@ -151,8 +173,14 @@ fn a_connect_that_hangs_is_found_before_it_ends() {
     world.sample_after(1_500 * MS);
     let finding = found(&world);
     assert_eq!((finding.owner, finding.severity), (Owner::Network, Severity::Warning));
-    assert_eq!(finding.headline, "Without an answer from 10.0.1.1:80: 1 connect, for 2.00 s so far.");
-    world.apply(Event::Connect(Connect { sock: 5, ..failed(upstream(), Outcome::TimedOut, 0, 3 * SECOND) }));
+    assert_eq!(
+        finding.headline,
+        "Without an answer from 10.0.1.1:80: 1 connect, for 2.00 s so far."
+    );
+    world.apply(Event::Connect(Connect {
+        sock: 5,
+        ..failed(upstream(), Outcome::TimedOut, 0, 3 * SECOND)
+    }));
     world.sample_after(SECOND);
     assert!(found(&world).headline.contains("1 connect to 10.0.1.1:80 got no answer in 3.00 s"));
 }
@@ -201,12 +229,19 @@ fn each_of_several_requests_waits_for_its_own_connect() {
     }
     for sock in 1..=3 {
         let from_ns = sock * 100 * MS;
-        world.apply(Event::Exchange(served(sock, from_ns - 60 * US, from_ns + 2 * SECOND + 60 * US)));
+        world.apply(Event::Exchange(served(
+            sock,
+            from_ns - 60 * US,
+            from_ns + 2 * SECOND + 60 * US,
+        )));
     }
     world.sample_after(4 * SECOND);
     for (told, sock) in exchanges(&world).into_iter().zip(1..) {
         let from_ns = sock * 100 * MS;
-        assert_eq!(told.view.connects.iter().map(|one| one.start_ns).collect::<Vec<_>>(), [at(from_ns)]);
+        assert_eq!(
+            told.view.connects.iter().map(|one| one.start_ns).collect::<Vec<_>>(),
+            [at(from_ns)]
+        );
     }
 }
 
@@ -219,8 +254,11 @@ fn a_refused_connect_is_the_peers_and_the_next_one_is_of_the_same_request() {
     world.apply(Event::Exchange(served(1, MS - 50 * US, 53 * MS)));
     world.sample_after(3 * SECOND);
     let told = exchanges(&world);
-    let refused: Vec<u64> =
-        kinds(told[0]).into_iter().filter(|slice| slice.0 == SliceKind::ConnectRefused).map(|slice| slice.1).collect();
+    let refused: Vec<u64> = kinds(told[0])
+        .into_iter()
+        .filter(|slice| slice.0 == SliceKind::ConnectRefused)
+        .map(|slice| slice.1)
+        .collect();
     assert_eq!(refused, [30_000, 20_000]);
 }
 
@@ -230,7 +268,10 @@ fn anothers_connect_is_left_alone() {
     world.apply(opened(1, Role::Server, false));
     // It began long after the request was read, and ended long before it was answered.
     world.apply(Event::Connect(failed(upstream(), Outcome::Refused, 500 * MS, MS)));
-    world.apply(Event::Connect(Connect { pid: 7, ..failed(upstream(), Outcome::GivenUp, MS, 2 * SECOND) }));
+    world.apply(Event::Connect(Connect {
+        pid: 7,
+        ..failed(upstream(), Outcome::GivenUp, MS, 2 * SECOND)
+    }));
     world.apply(Event::Exchange(served(1, MS - 50 * US, 3 * SECOND)));
     world.sample_after(4 * SECOND);
     assert!(exchanges(&world)[0].view.connects.is_empty());
@@ -253,8 +294,12 @@ fn a_clients_first_exchange_begins_with_the_connect_that_it_waited_for() {
 fn a_request_that_waits_for_a_connect_is_not_stuck_in_the_application() {
     let mut world = World::with_limit(128);
     world.apply(opened(1, Role::Server, false));
-    world.apply(Event::Connect(Connect { sock: 9, ..failed(upstream(), Outcome::Pending, MS, 2 * SECOND) }));
-    let mut exchange = Exchange { progress: Progress::Open, outbound: None, ts_ns: at(2 * SECOND), ..server() };
+    world.apply(Event::Connect(Connect {
+        sock: 9,
+        ..failed(upstream(), Outcome::Pending, MS, 2 * SECOND)
+    }));
+    let mut exchange =
+        Exchange { progress: Progress::Open, outbound: None, ts_ns: at(2 * SECOND), ..server() };
     exchange.inbound().unread_bytes = 0;
     world.connections = vec![super::connections::sampled(1, Some(exchange))];
     world.sample_after(2 * SECOND);
@@ -275,7 +320,8 @@ pub(super) fn late() -> Event {
     Event::Late(Late { ts_ns: at(SECOND + MS), local, peer, bytes: 40, lingers: None })
 }
 
-/// So many connections of the listener, each with an exchange, that end so, with data behind the end or not.
+/// So many connections of the listener, each with an exchange, that end so, with data behind the
+/// end or not.
 pub(super) fn ends(count: u64, is_late: bool, change: impl Fn(&mut Closed)) -> World {
     let mut world = World::with_limit(128);
     for sock in 1..=count {
@@ -299,8 +345,14 @@ fn was_idle(closed: &mut Closed) {
 fn requests_that_come_when_an_idle_connection_was_closed_are_a_race() {
     let world = ends(5, true, was_idle);
     let finding = world.finding("keepalive-race").expect("a race");
-    assert_eq!(finding.headline, "5 requests came after this host closed idle connections at 2.00 s.");
-    assert_eq!((finding.severity, finding.owner, finding.sock), (Severity::Warning, Owner::App, LISTENER));
+    assert_eq!(
+        finding.headline,
+        "5 requests came after this host closed idle connections at 2.00 s."
+    );
+    assert_eq!(
+        (finding.severity, finding.owner, finding.sock),
+        (Severity::Warning, Owner::App, LISTENER)
+    );
     let told = connections(&world);
     assert!(told.iter().all(|one| one.view.end.cause == Some(Cause::LateRequest)), "{told:?}");
     assert!(told.iter().all(|one| one.view.end.reset_by == Some(Side::Local)));
@@ -319,25 +371,36 @@ fn data_right_behind_a_close_are_no_race() {
     let mut world = ends(5, true, |closed| closed.idle_ns = Some(4 * MS));
     assert_eq!(world.finding("keepalive-race"), None);
     assert_eq!(connections(&world)[0].view.end.cause, Some(Cause::DataAfterClose));
-    assert_eq!(world.finding("truncated-responses").map(|finding| finding.severity), Some(Severity::Info));
-    assert_eq!(world.finish().resets.map(|totals| (totals.sent, totals.late_requests)), Some((5, 0)));
+    assert_eq!(
+        world.finding("truncated-responses").map(|finding| finding.severity),
+        Some(Severity::Info)
+    );
+    assert_eq!(
+        world.finish().resets.map(|totals| (totals.sent, totals.late_requests)),
+        Some((5, 0))
+    );
 }
 
 #[test]
 fn a_request_that_was_there_unread_at_the_close_is_a_race_too() {
     let world = ends(3, false, |closed| {
-        (closed.how, closed.why, closed.unseen) = (Some(Ending::Reset), Some(Why::UnreadData), true);
+        (closed.how, closed.why, closed.unseen) =
+            (Some(Ending::Reset), Some(Why::UnreadData), true);
         (closed.unread_bytes, closed.exchanges) = (40, 2);
     });
     assert_eq!(world.finding("truncated-responses"), None);
-    assert_eq!(world.finding("keepalive-race").map(|finding| finding.severity), Some(Severity::Warning));
+    assert_eq!(
+        world.finding("keepalive-race").map(|finding| finding.severity),
+        Some(Severity::Warning)
+    );
 }
 
-/// So many connections that this host closed by `shutdown`, after so long, and reads on: data come, and it closes.
+/// So many connections that this host closed by `shutdown`, after so long, and reads on: data come,
+/// and it closes.
 pub(super) fn lingering(count: u64, protocol: Sign, idle_ns: u64) -> World {
     let mut world = World::with_limit(128);
     for sock in 1..=count {
-        world.apply(super::dealings::on_listener(sock));
+        world.apply(super::connection_facts::on_listener(sock));
         world.apply(Event::Recognised(Recognised { ts_ns: START, sock, sign: protocol.clone() }));
         world.apply(Event::Exchange(Exchange { sock, ..server() }));
         let Event::Late(late) = late() else { panic!("not late") };
@@ -348,18 +411,25 @@ pub(super) fn lingering(count: u64, protocol: Sign, idle_ns: u64) -> World {
     world
 }
 
-/// Apache and nginx read on for a while after their FIN: no RST is sent, and the request is lost all the same.
+/// Apache and nginx read on for a while after their FIN: no RST is sent, and the request is lost
+/// all the same.
 #[test]
 fn requests_that_come_to_a_lingering_close_are_a_race() {
     let http = Sign::HttpRequest { minor: 1 };
     let mut world = lingering(5, http.clone(), 2 * SECOND);
     let finding = world.finding("keepalive-race").expect("a race");
-    assert_eq!(finding.headline, "5 requests came after this host closed idle connections at 2.00 s.");
+    assert_eq!(
+        finding.headline,
+        "5 requests came after this host closed idle connections at 2.00 s."
+    );
     assert!(!finding.text.contains("RST"), "{}", finding.text);
     let told = connections(&world);
     assert!(told.iter().all(|one| one.view.end.cause == Some(Cause::LateRequest)), "{told:?}");
     assert!(told.iter().all(|one| one.view.end.reset_by.is_none()));
-    assert_eq!(world.finish().resets.map(|totals| (totals.sent, totals.late_requests)), Some((0, 5)));
+    assert_eq!(
+        world.finish().resets.map(|totals| (totals.sent, totals.late_requests)),
+        Some((0, 5))
+    );
     let rest = lingering(5, http, 4 * MS);
     assert_eq!(rest.finding("keepalive-race"), None, "the rest of a request that was refused");
     let goodbye = lingering(5, Sign::ClientHello(ClientHello::default()), 2 * SECOND);
@@ -428,7 +498,11 @@ fn a_call_that_met_a_close_is_none_that_the_server_left_without_an_answer() {
             world.apply(Event::Recognised(Recognised { ts_ns: at(0), sock, sign }));
             let fin = End { ts_ns: at(SECOND + MS), by: Side::Peer, how: Ending::Fin, gone: false };
             let call = Exchange { sock, seq: 2, inbound: None, ..client().later(SECOND) };
-            world.apply(Event::Exchange(Exchange { progress: Progress::Closed, end: Some(fin), ..call }));
+            world.apply(Event::Exchange(Exchange {
+                progress: Progress::Closed,
+                end: Some(fin),
+                ..call
+            }));
             world.apply(end(sock, |closed| {
                 (closed.by, closed.why) = (Some(Side::Peer), Some(Why::Reset));
                 (closed.exchanges, closed.unanswered) = (1 + u32::from(is_used), true);
@@ -485,9 +559,11 @@ fn a_socket_in_close_wait_is_told_with_the_time_since_the_fin() {
     let left = "Left in CLOSE_WAIT: 1 connection, for up to 40.0 s.";
     assert_eq!(headline(half_closed(|_| {})).as_deref(), Some(left));
     let least = "Left in CLOSE_WAIT: 1 connection, for up to 35.0 s at least.";
-    let before = |sample: &mut ConnectionSample| (sample.fin_ns, sample.active_ns) = (None, at(5 * SECOND));
+    let before =
+        |sample: &mut ConnectionSample| (sample.fin_ns, sample.active_ns) = (None, at(5 * SECOND));
     assert_eq!(headline(half_closed(before)).as_deref(), Some(least));
-    let new = |sample: &mut ConnectionSample| (sample.fin_ns, sample.active_ns) = (None, at(35 * SECOND));
+    let new =
+        |sample: &mut ConnectionSample| (sample.fin_ns, sample.active_ns) = (None, at(35 * SECOND));
     assert_eq!(half_closed(new), None, "seconds old");
 }
 
@@ -499,10 +575,10 @@ fn a_stream_or_a_request_to_a_client_that_said_its_last_word_is_no_leak() {
         sample.active_ns = at(8 * SECOND);
     };
     assert_eq!(half_closed(streams), None);
-    let works = |sample: &mut ConnectionSample| {
+    let stats = |sample: &mut ConnectionSample| {
         sample.exchange.as_mut().expect("an exchange").outbound = None;
     };
-    assert_eq!(half_closed(works), None);
+    assert_eq!(half_closed(stats), None);
 }
 
 #[test]
@@ -511,7 +587,8 @@ fn a_connection_that_is_reset_before_an_answer_failed() {
         let mut world = World::with_limit(128);
         world.apply(made(2, upstream(), MS));
         world.apply(end(2, |closed| {
-            (closed.by, closed.how, closed.why) = (Some(Side::Peer), Some(Ending::Reset), Some(Why::Reset));
+            (closed.by, closed.how, closed.why) =
+                (Some(Side::Peer), Some(Ending::Reset), Some(Why::Reset));
             (closed.bytes_in, closed.exchanges, closed.since_ns) = (0, 1, Some(at(500 * MS)));
             change(closed);
         }));
@@ -520,6 +597,7 @@ fn a_connection_that_is_reset_before_an_answer_failed() {
     };
     assert_eq!(reset(|_| {}), Some(1));
     assert_eq!(reset(|closed| closed.bytes_in = 9), Some(0), "it had answered");
-    let idle = |closed: &mut Closed| (closed.bytes_out, closed.since_ns) = (0, Some(at(60 * SECOND)));
+    let idle =
+        |closed: &mut Closed| (closed.bytes_out, closed.since_ns) = (0, Some(at(60 * SECOND)));
     assert_eq!(reset(idle), Some(0), "nothing was asked of it");
 }

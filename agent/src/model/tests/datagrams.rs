@@ -49,7 +49,12 @@ fn quic_connection() -> [Event; 4] {
             },
         })
     };
-    [datagram(1, false, "I"), datagram(2, true, "IH"), datagram(42, false, "S"), datagram(43, true, "S")]
+    [
+        datagram(1, false, "I"),
+        datagram(2, true, "IH"),
+        datagram(42, false, "S"),
+        datagram(43, true, "S"),
+    ]
 }
 
 #[test]
@@ -57,7 +62,9 @@ fn a_quic_connection_is_told_at_the_next_sample_or_at_the_end() {
     for samples in [0, 1] {
         let mut world = World::new("full", Vec::new());
         quic_connection().into_iter().for_each(|event| world.apply(event));
-        let told = |world: &World| world.out.iter().filter(|output| matches!(output, Output::Quic(_))).count();
+        let told = |world: &World| {
+            world.out.iter().filter(|output| matches!(output, Output::Quic(_))).count()
+        };
         assert_eq!(told(&world), 0);
         for _ in 0..samples {
             world.sample_after(SECOND);
@@ -122,14 +129,18 @@ fn a_closed_socket_is_reported_once_more_and_stays_in_the_totals() {
 #[test]
 fn dropped_datagrams_are_lost() {
     let mut world = World::with_limit(128);
-    let socket = |drops| DatagramSample { queued_bytes: 212_000, waiting: 270, drops, ..udp_socket() };
+    let socket =
+        |drops| DatagramSample { queued_bytes: 212_000, waiting: 270, drops, ..udp_socket() };
     for drops in [500, 500, 512] {
         sampled(&mut world, socket(drops));
     }
     let finding = found(&world);
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Warning));
     assert_eq!((finding.sock, finding.subject.as_str()), (99, "udp 0.0.0.0:53"));
-    assert_eq!((evidence(&finding, "dropped"), evidence(&finding, "dropped_total")), (Some(12.0), Some(512.0)));
+    assert_eq!(
+        (evidence(&finding, "dropped"), evidence(&finding, "dropped_total")),
+        (Some(12.0), Some(512.0))
+    );
     assert!(finding.text.contains("Process 4242 has not read from it"), "{}", finding.text);
     sampled(&mut world, socket(900));
     assert_eq!(found(&world).severity, Severity::Critical);
@@ -152,14 +163,28 @@ fn the_finding_names_who_did_not_read_and_for_how_long() {
     };
     sampled(&mut world, stalled.clone());
     let finding = found(&world);
-    assert!(finding.text.contains("Thread 4243 of process 4242 read last, 3.00 s ago"), "{}", finding.text);
+    assert!(
+        finding.text.contains("Thread 4243 of process 4242 read last, 3.00 s ago"),
+        "{}",
+        finding.text
+    );
     assert_eq!(evidence(&finding, "unread_us"), Some(2e6));
-    assert_eq!((evidence(&finding, "since_read_us"), evidence(&finding, "reader_tid")), (Some(3e6), Some(4243.0)));
+    assert_eq!(
+        (evidence(&finding, "since_read_us"), evidence(&finding, "reader_tid")),
+        (Some(3e6), Some(4243.0))
+    );
     let mut world = World::with_limit(128);
     sampled(&mut world, udp_socket());
     let read_ns = Some(world.now + SECOND);
-    sampled(&mut world, DatagramSample { read_ns, longest_lately_us: 52_000, longest_us: 90_000, ..stalled });
+    sampled(
+        &mut world,
+        DatagramSample { read_ns, longest_lately_us: 52_000, longest_us: 90_000, ..stalled },
+    );
     let finding = found(&world);
-    assert!(finding.text.contains("Thread 4243 of process 4242 reads, but too slowly"), "{}", finding.text);
+    assert!(
+        finding.text.contains("Thread 4243 of process 4242 reads, but too slowly"),
+        "{}",
+        finding.text
+    );
     assert_eq!(evidence(&finding, "longest_wait_us"), Some(52_000.0));
 }

@@ -1,4 +1,5 @@
-//! Both ends of a connection on this host: what one records of its ACKs proves what the other infers.
+//! Both ends of a connection on this host: what one records of its ACKs proves what the other
+//! infers.
 
 use super::connections::{closed, sampled};
 use super::facts::{Build, at, client, server};
@@ -48,14 +49,20 @@ fn answered() -> Exchange {
 
 /// An exchange of a client that has sent its newest delayed ACK then.
 fn asked(sock: SockId, seq: u32, newest_ns: u64) -> Exchange {
-    let delayed_acks = Some(DelayedAcks { sent: seq, waited_us: 40_000 * u64::from(seq), newest_ns: Some(newest_ns) });
+    let delayed_acks = Some(DelayedAcks {
+        sent: seq,
+        waited_us: 40_000 * u64::from(seq),
+        newest_ns: Some(newest_ns),
+    });
     Exchange { sock, seq, delayed_acks, ..client() }
 }
 
 /// The delayed ACKs in the server's exchanges.
 fn suffered(world: &World) -> Vec<Slice> {
     let slices = world.out.iter().filter_map(|output| match output {
-        Output::Exchange(exchange) if exchange.sock == SERVER => exchange.view.slices.last().copied(),
+        Output::Exchange(exchange) if exchange.sock == SERVER => {
+            exchange.view.slices.last().copied()
+        }
         _ => None,
     });
     slices.filter(|slice| slice.kind == SliceKind::DelayedAck).collect()
@@ -69,15 +76,25 @@ fn proved(world: &World) -> Vec<bool> {
 fn the_other_ends_record_proves_a_delayed_ack_whichever_comes_first() {
     for server_first in [false, true] {
         let mut world = world();
-        let mut events = vec![Event::Exchange(asked(CLIENT, 1, ACKED - 9_000)), Event::Exchange(answered())];
+        let mut events =
+            vec![Event::Exchange(asked(CLIENT, 1, ACKED - 9_000)), Event::Exchange(answered())];
         if server_first {
             events.reverse();
         }
         events.into_iter().for_each(|event| world.apply(event));
         assert_eq!(proved(&world), [true], "the server first: {server_first}");
-        let view = world.model.snapshot().connections.into_iter().find(|view| view.sock == SERVER).unwrap();
+        let view = world
+            .model
+            .snapshot()
+            .connections
+            .into_iter()
+            .find(|view| view.sock == SERVER)
+            .unwrap();
         let kept = [&view.recent[0], view.worst.as_ref().unwrap()];
-        assert!(kept.iter().all(|view| view.slices.last().is_some_and(|last| last.proved)), "the screen shows it");
+        assert!(
+            kept.iter().all(|view| view.slices.last().is_some_and(|last| last.proved)),
+            "the screen shows it"
+        );
     }
 }
 
@@ -85,8 +102,10 @@ fn the_other_ends_record_proves_a_delayed_ack_whichever_comes_first() {
 fn a_scan_and_a_close_prove_it_too() {
     let open = |exchange| Exchange { progress: Progress::Open, ts_ns: at(1_500 * MS), ..exchange };
     let mut scanned = world();
-    scanned.connections =
-        [answered(), asked(CLIENT, 1, ACKED)].map(open).map(|one| sampled(one.sock, Some(one))).into();
+    scanned.connections = [answered(), asked(CLIENT, 1, ACKED)]
+        .map(open)
+        .map(|one| sampled(one.sock, Some(one)))
+        .into();
     scanned.sample_after(1_500 * MS);
     assert_eq!(proved(&scanned), [true]);
 
@@ -139,7 +158,9 @@ fn an_open_connection_tells_of_the_acks_that_it_delayed() {
     world.apply(Event::Exchange(asked(CLIENT, 3, ACKED)));
     world.finish();
     let sent = world.out.iter().filter_map(|output| match output {
-        Output::Connection(connection) => Some((connection.view.sock, connection.delayed_acks_sent)),
+        Output::Connection(connection) => {
+            Some((connection.view.sock, connection.delayed_acks_sent))
+        }
         _ => None,
     });
     assert_eq!(sent.collect::<Vec<_>>(), [(SERVER, None), (CLIENT, Some((3, 120_000)))]);

@@ -2,7 +2,9 @@
 
 use super::facts::{Build, at, client, server};
 use super::world::{MS, START};
-use crate::model::event::{Exchange, Hold, HoldReason, Inbound, Outbound, Pauses, Progress, Role, ThreadUse};
+use crate::model::event::{
+    Exchange, Hold, HoldReason, Inbound, Outbound, Pauses, Progress, Role, ThreadUse,
+};
 use crate::model::exchange::{First, counted, trailing_us, view};
 use crate::model::snapshot::{ExchangeView, Owner, SliceKind};
 
@@ -28,9 +30,15 @@ fn assert_tiles(exchange: &Exchange, view: &ExchangeView) {
         assert!(slice.us > 0 && slice.cpu_us.is_none_or(|cpu_us| cpu_us <= slice.us), "{view:?}");
         end_ns += slice.us * US;
     }
-    assert_eq!(view.slices.iter().map(|slice| slice.us).sum::<u64>(), view.total_us, "{exchange:?}: {view:?}");
+    assert_eq!(
+        view.slices.iter().map(|slice| slice.us).sum::<u64>(),
+        view.total_us,
+        "{exchange:?}: {view:?}"
+    );
     assert!(view.slices.windows(2).all(|pair| pair[0].kind != pair[1].kind), "{view:?}");
-    assert!(view.verdict.as_ref().is_none_or(|verdict| verdict.share > 0.0 && verdict.share <= 1.0));
+    assert!(
+        view.verdict.as_ref().is_none_or(|verdict| verdict.share > 0.0 && verdict.share <= 1.0)
+    );
 }
 
 fn judged(exchange: &Exchange) -> ExchangeView {
@@ -44,7 +52,10 @@ fn a_plain_request_is_the_applications() {
     let view = judged(&server());
     assert_eq!(slices(&view), [("receive_queue", 50), ("app", 900), ("ack_wait", 30)]);
     assert_eq!((view.total_us, verdict(&view), view.done), (980, ("app", 900), true));
-    assert_eq!((view.request_bytes, view.response_bytes, view.reads, view.writes), (100, 200, 1, 1));
+    assert_eq!(
+        (view.request_bytes, view.response_bytes, view.reads, view.writes),
+        (100, 200, 1, 1)
+    );
     assert_eq!((view.read_tid, view.write_tid), (Some(11), Some(11)));
 }
 
@@ -68,8 +79,14 @@ fn a_reader_asleep_and_one_without_a_cpu_are_told_apart() {
     assert_eq!(slices(&view)[..2], [("receive_queue", 10_000), ("run_queue", 40_000)]);
     assert_eq!(verdict(&view).0, "run_queue");
     assert_eq!(view.verdict.map(|verdict| verdict.kind.owner()), Some(Owner::Kernel));
-    let unknown = server().reading(at(50 * MS)).by_reader(ThreadUse { run_delay_ns: 40 * MS, ..ThreadUse::default() });
-    assert_eq!(slices(&judged(&unknown))[0], ("receive_queue", 50_000), "nothing claimed without a beginning");
+    let unknown = server()
+        .reading(at(50 * MS))
+        .by_reader(ThreadUse { run_delay_ns: 40 * MS, ..ThreadUse::default() });
+    assert_eq!(
+        slices(&judged(&unknown))[0],
+        ("receive_queue", 50_000),
+        "nothing claimed without a beginning"
+    );
 }
 
 #[test]
@@ -116,14 +133,26 @@ fn the_first_exchange_begins_with_the_handshake() {
     let view = |first: &First| view(&server(), Some(first));
     let queued = view(&first);
     assert_tiles(&server(), &queued);
-    let expected =
-        [("handshake", 400), ("accept_queue", 300_000), ("receive_queue", 50), ("app", 900), ("ack_wait", 30)];
+    let expected = [
+        ("handshake", 400),
+        ("accept_queue", 300_000),
+        ("receive_queue", 50),
+        ("app", 900),
+        ("ack_wait", 30),
+    ];
     assert_eq!(slices(&queued), expected);
     assert_eq!(verdict(&queued), ("accept_queue", 300_000));
     let before = view(&First { accepted_ns: START + 20 * US, ..first });
-    assert_eq!(slices(&before)[1..3], [("accept_queue", 300_020), ("receive_queue", 30)], "data came first");
+    assert_eq!(
+        slices(&before)[1..3],
+        [("accept_queue", 300_020), ("receive_queue", 30)],
+        "data came first"
+    );
     let after = view(&First { accepted_ns: START - 100 * MS, ..first });
-    assert_eq!(slices(&after)[1..4], [("accept_queue", 200_000), ("request", 100_000), ("receive_queue", 50)]);
+    assert_eq!(
+        slices(&after)[1..4],
+        [("accept_queue", 200_000), ("request", 100_000), ("receive_queue", 50)]
+    );
     let later = Exchange { seq: 2, ..server() };
     assert_eq!(slices(&crate::model::exchange::view(&later, Some(&first)))[0].0, "receive_queue");
 }
@@ -151,11 +180,18 @@ fn nagle_holds_are_the_kernels_and_the_ack_behind_them_is_the_peers() {
     let outbound = exchange.outbound();
     outbound.last_ns += 20 * US;
     outbound.sent_ns = Some(at(43 * MS));
-    outbound.holds =
-        vec![Hold { reason: HoldReason::Nagle, count: 1, held_ns: at(43 * MS) - outbound.last_ns + 3 * US }];
+    outbound.holds = vec![Hold {
+        reason: HoldReason::Nagle,
+        count: 1,
+        held_ns: at(43 * MS) - outbound.last_ns + 3 * US,
+    }];
     let view = judged(&exchange);
     let expected = [("receive_queue", 50), ("app", 920), ("nagle", 42_030), ("ack_wait", 1_000)];
-    assert_eq!(slices(&view), expected, "what was held while the application wrote on held nobody up");
+    assert_eq!(
+        slices(&view),
+        expected,
+        "what was held while the application wrote on held nobody up"
+    );
     assert_eq!(verdict(&view), ("nagle", 42_030));
 }
 
@@ -169,7 +205,11 @@ fn a_hold_over_the_applications_own_work_is_the_applications() {
         exchange.outbound().holds = vec![Hold { reason, count: 1, held_ns: 40 * MS }];
         exchange.outbound().held_last = Some(reason);
         let view = judged(&exchange);
-        assert_eq!(slices(&view), [("receive_queue", 50), ("app", 50_950), ("ack_wait", 30)], "{reason:?}");
+        assert_eq!(
+            slices(&view),
+            [("receive_queue", 50), ("app", 50_950), ("ack_wait", 30)],
+            "{reason:?}"
+        );
     }
     let outbound = exchange.outbound();
     (outbound.last_ns, outbound.sent_ns) = (at(11 * MS), Some(at(41 * MS)));
@@ -183,10 +223,12 @@ fn a_hold_over_the_applications_own_work_is_the_applications() {
 fn what_held_last_comes_at_the_end() {
     let mut exchange = server();
     let outbound = exchange.outbound();
-    (outbound.last_ns, outbound.sent_ns, outbound.writes) = (at(3_001 * MS), Some(at(3_041 * MS)), 9);
+    (outbound.last_ns, outbound.sent_ns, outbound.writes) =
+        (at(3_001 * MS), Some(at(3_041 * MS)), 9);
     outbound.acked_ns = Some(at(3_041 * MS + 30 * US));
     let hold = |reason, held_ns| Hold { reason, count: 1, held_ns };
-    outbound.holds = vec![hold(HoldReason::Nagle, 40 * MS), hold(HoldReason::ReceiveWindow, 2_900 * MS)];
+    outbound.holds =
+        vec![hold(HoldReason::Nagle, 40 * MS), hold(HoldReason::ReceiveWindow, 2_900 * MS)];
     outbound.held_last = Some(HoldReason::Nagle);
     exchange.ts_ns = at(4_000 * MS);
     let expected = [
@@ -209,7 +251,13 @@ fn waits_for_a_cpu_between_writes_are_the_kernels() {
     let pauses = Pauses { run_delay_ns: 70 * MS, cpu_ns: 28 * MS, complete: true };
     outbound.pauses = Some(pauses);
     let view = judged(&exchange);
-    let expected = [("receive_queue", 50), ("app", 900), ("run_queue", 70_000), ("app", 30_050), ("ack_wait", 30)];
+    let expected = [
+        ("receive_queue", 50),
+        ("app", 900),
+        ("run_queue", 70_000),
+        ("app", 30_050),
+        ("ack_wait", 30),
+    ];
     assert_eq!(slices(&view), expected);
     assert_eq!((view.slices[3].cpu_us, verdict(&view)), (Some(28_000), ("run_queue", 70_000)));
     exchange.outbound().pauses = Some(Pauses { complete: false, ..pauses });
@@ -234,8 +282,14 @@ fn a_writer_without_room_waited_for_the_peer_or_for_the_network() {
     let network = with_window(0);
     assert_eq!(slices(&network)[2], ("congestion", 500_000));
     assert_eq!(network.verdict.map(|verdict| verdict.kind), Some(SliceKind::Congestion));
-    assert_eq!(slices(&with_window(100 * MS))[2..4], [("receive_window", 100_000), ("congestion", 400_000)]);
-    assert_eq!(slices(&with_window(400 * MS))[2..4], [("receive_window", 400_000), ("send_buffer", 100_000)]);
+    assert_eq!(
+        slices(&with_window(100 * MS))[2..4],
+        [("receive_window", 100_000), ("congestion", 400_000)]
+    );
+    assert_eq!(
+        slices(&with_window(400 * MS))[2..4],
+        [("receive_window", 400_000), ("send_buffer", 100_000)]
+    );
 }
 
 #[test]
@@ -249,18 +303,39 @@ fn what_the_peer_had_already_was_not_waited_for() {
         exchange.outbound().spurious = 1;
         judged(&exchange)
     };
-    assert_eq!(slices(&told)[2..], [("ack_wait", 20)], "its next request was lost, and the ACK with it");
-    (exchange.outbound().spurious, exchange.outbound().retransmit_ns) = (0, Some(at(401 * MS - 5 * US)));
-    assert_eq!(slices(&judged(&exchange))[2..], [("ack_wait", 20)], "the ACK came before it can have arrived");
+    assert_eq!(
+        slices(&told)[2..],
+        [("ack_wait", 20)],
+        "its next request was lost, and the ACK with it"
+    );
+    (exchange.outbound().spurious, exchange.outbound().retransmit_ns) =
+        (0, Some(at(401 * MS - 5 * US)));
+    assert_eq!(
+        slices(&judged(&exchange))[2..],
+        [("ack_wait", 20)],
+        "the ACK came before it can have arrived"
+    );
     let outbound = exchange.outbound();
     (outbound.retransmits, outbound.retransmit_ns) = (0, None);
-    assert_eq!(slices(&judged(&exchange))[2..], [("ack_wait", 20)], "no ACK is delayed for so long");
+    assert_eq!(
+        slices(&judged(&exchange))[2..],
+        [("ack_wait", 20)],
+        "no ACK is delayed for so long"
+    );
     exchange.outbound().bytes = 300_000;
-    assert_eq!(slices(&judged(&exchange))[2..], [("ack_wait", 400_050)], "so many wait in the network's queues");
+    assert_eq!(
+        slices(&judged(&exchange))[2..],
+        [("ack_wait", 400_050)],
+        "so many wait in the network's queues"
+    );
     let mut call = client();
     let outbound = call.outbound();
     (outbound.retransmits, outbound.spurious, outbound.acked_ns) = (1, 1, Some(at(4 * MS)));
-    assert_eq!(slices(&judged(&call)), [("response", 5_000), ("receive_queue", 100)], "the peer had the request");
+    assert_eq!(
+        slices(&judged(&call)),
+        [("response", 5_000), ("receive_queue", 100)],
+        "the peer had the request"
+    );
 }
 
 #[test]
@@ -291,13 +366,21 @@ fn a_shut_window_is_the_peers() {
     (outbound.blocked_ns, outbound.window_limited_ns) = (490 * MS, 880 * MS);
     let view = judged(&exchange);
     let by_kind = |kind| by_kind_of(&view, kind);
-    assert_eq!((by_kind(SliceKind::ReceiveWindow), by_kind(SliceKind::SendBuffer)), (880_000, 10_000));
+    assert_eq!(
+        (by_kind(SliceKind::ReceiveWindow), by_kind(SliceKind::SendBuffer)),
+        (880_000, 10_000)
+    );
     assert_eq!(verdict(&view).0, "receive_window");
     let mut network = exchange.clone();
     network.outbound().window_limited_ns = 0;
-    network.outbound().holds = vec![Hold { reason: HoldReason::Congestion, count: 3, held_ns: 890 * MS }];
+    network.outbound().holds =
+        vec![Hold { reason: HoldReason::Congestion, count: 3, held_ns: 890 * MS }];
     let view = judged(&network);
-    assert_eq!(by_kind_of(&view, SliceKind::Congestion), 890_000, "whether its writer was blocked or not");
+    assert_eq!(
+        by_kind_of(&view, SliceKind::Congestion),
+        890_000,
+        "whether its writer was blocked or not"
+    );
 }
 
 #[test]
@@ -332,7 +415,8 @@ fn what_was_not_observed_is_unknown() {
 
 #[test]
 fn exchanges_in_progress_last_until_now() {
-    let open = |exchange: Exchange| Exchange { progress: Progress::Open, ts_ns: at(70 * MS), ..exchange };
+    let open =
+        |exchange: Exchange| Exchange { progress: Progress::Open, ts_ns: at(70 * MS), ..exchange };
     let mut unread = open(Exchange { outbound: None, ..server() });
     let inbound = unread.inbound();
     (inbound.read_first_ns, inbound.read_last_ns, inbound.unread_bytes) = (None, None, 100);
@@ -340,7 +424,11 @@ fn exchanges_in_progress_last_until_now() {
     let working = open(Exchange { outbound: None, ..server() });
     assert_eq!(slices(&judged(&working)), [("receive_queue", 50), ("app", 69_950)]);
     let over = Exchange { progress: Progress::Followed, ..working };
-    assert_eq!(slices(&judged(&over)), [("receive_queue", 50)], "no response came: it ends with the last read");
+    assert_eq!(
+        slices(&judged(&over)),
+        [("receive_queue", 50)],
+        "no response came: it ends with the last read"
+    );
     let waiting = open(Exchange { inbound: None, ..client() });
     assert_eq!(slices(&judged(&waiting)), [("response", 70_000)]);
 }
@@ -349,7 +437,10 @@ fn exchanges_in_progress_last_until_now() {
 fn a_call_to_another_server_is_mostly_the_response() {
     let view = judged(&client());
     assert_eq!(slices(&view), [("response", 5_000), ("receive_queue", 100)]);
-    assert_eq!((view.request_bytes, view.response_bytes, verdict(&view)), (200, 100, ("response", 5_000)));
+    assert_eq!(
+        (view.request_bytes, view.response_bytes, verdict(&view)),
+        (200, 100, ("response", 5_000))
+    );
     let mut lost = client();
     let outbound = lost.outbound();
     (outbound.retransmits, outbound.acked_ns) = (1, Some(at(4 * MS)));
@@ -426,7 +517,10 @@ impl Garbage {
             acked_ns: self.maybe(Self::time),
             unsent_bytes: self.next() % 2,
             unacked_bytes: self.next() % 2,
-            holds: holds.into_iter().map(|reason| Hold { reason, count: 1, held_ns: self.span() }).collect(),
+            holds: holds
+                .into_iter()
+                .map(|reason| Hold { reason, count: 1, held_ns: self.span() })
+                .collect(),
             blocked_ns: self.span(),
             window_limited_ns: self.span(),
             retransmits: (self.next() % 2) as u32,
@@ -443,7 +537,8 @@ impl Garbage {
     }
 
     fn exchange(&mut self) -> Exchange {
-        let progress = [Progress::Open, Progress::Followed, Progress::Closed][self.next() as usize % 3];
+        let progress =
+            [Progress::Open, Progress::Followed, Progress::Closed][self.next() as usize % 3];
         Exchange {
             ts_ns: self.time(),
             sock: 1,
@@ -479,9 +574,16 @@ fn whatever_the_facts_are_the_slices_tile() {
         kinds.extend(view.slices.iter().map(|slice| slice.kind));
     }
     // These follow from more than the facts of one exchange.
-    let beyond =
-        [SliceKind::Connect, SliceKind::ConnectRefused, SliceKind::Ignored, SliceKind::Throttled, SliceKind::Streaming];
-    let missing: Vec<_> =
-        SliceKind::ALL.into_iter().filter(|kind| !kinds.contains(kind) && !beyond.contains(kind)).collect();
+    let beyond = [
+        SliceKind::Connect,
+        SliceKind::ConnectRefused,
+        SliceKind::Ignored,
+        SliceKind::Throttled,
+        SliceKind::Streaming,
+    ];
+    let missing: Vec<_> = SliceKind::ALL
+        .into_iter()
+        .filter(|kind| !kinds.contains(kind) && !beyond.contains(kind))
+        .collect();
     assert_eq!(missing, [], "every kind came up");
 }

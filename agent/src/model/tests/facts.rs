@@ -14,7 +14,8 @@ fn thread() -> Option<ThreadUse> {
     Some(ThreadUse { pid: 4242, tid: 11, ..ThreadUse::default() })
 }
 
-/// A request read after 50 µs, answered after 900 µs more, acknowledged after a round trip of 30 µs.
+/// A request read after 50 µs, answered after 900 µs more, acknowledged after a round trip of 30
+/// µs.
 pub(crate) fn server() -> Exchange {
     let inbound = Inbound {
         first_ns: at(0),

@@ -13,7 +13,11 @@ fn evidence(finding: &Finding, name: &str) -> Option<f64> {
 fn assert_well_written(world: &World) {
     for finding in world.reported_findings() {
         assert!(finding.headline.chars().count() <= 78, "{}", finding.headline);
-        assert!(finding.headline.ends_with('.') && finding.text.ends_with('.') && finding.fix.ends_with('.'));
+        assert!(
+            finding.headline.ends_with('.')
+                && finding.text.ends_with('.')
+                && finding.fix.ends_with('.')
+        );
         assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{}", finding.text);
     }
 }
@@ -88,8 +92,14 @@ fn overflow_under_long_waits_is_the_applications() {
         finding.headline
     );
     assert!(finding.fix.contains("somaxconn allows 4,096"), "{}", finding.fix);
-    assert_eq!((evidence(&finding, "depth"), evidence(&finding, "limit")), (Some(512.0), Some(511.0)));
-    assert_eq!((evidence(&finding, "overflows"), evidence(&finding, "overflows_per_second")), (Some(60.0), Some(12.0)));
+    assert_eq!(
+        (evidence(&finding, "depth"), evidence(&finding, "limit")),
+        (Some(512.0), Some(511.0))
+    );
+    assert_eq!(
+        (evidence(&finding, "overflows"), evidence(&finding, "overflows_per_second")),
+        (Some(60.0), Some(12.0))
+    );
     assert!(evidence(&finding, "wait_p99_us").is_some_and(|us| (us - 900_000.0).abs() < 1_000.0));
     assert!(evidence(&finding, "accept_share").is_some_and(|share| share < 0.05));
     let starved = world.finding("accept-starved").expect("a finding");
@@ -190,9 +200,15 @@ fn syn_pressure_is_the_peers_unless_the_accept_queue_overflows_too() {
     assert_eq!(finding.headline, "The SYN queue fills: 13 of 16.");
     let finding = pressed(|world| world.refuse(0, Stage::SynQueue));
     assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Critical));
-    assert!(finding.fix.contains("net.ipv4.tcp_max_syn_backlog") && evidence(&finding, "syn_dropped") == Some(1.0));
+    assert!(
+        finding.fix.contains("net.ipv4.tcp_max_syn_backlog")
+            && evidence(&finding, "syn_dropped") == Some(1.0)
+    );
     let finding = pressed(|world| world.refuse(0, Stage::Cookie));
-    assert_eq!((finding.severity, evidence(&finding, "cookies_sent")), (Severity::Warning, Some(1.0)));
+    assert_eq!(
+        (finding.severity, evidence(&finding, "cookies_sent")),
+        (Severity::Warning, Some(1.0))
+    );
     assert_eq!(pressed(|world| world.refuse(0, Stage::Ack)).owner, Owner::App);
 }
 
@@ -220,17 +236,26 @@ fn a_tiny_listener_under_handshakes_is_no_pressure() {
 
 #[test]
 fn a_clamped_backlog_is_information_until_the_queue_is_used() {
-    let mut world = World::new("full", vec![ListenerSample { backlog: Some(4_096), ..listener(1, 128) }]);
+    let mut world =
+        World::new("full", vec![ListenerSample { backlog: Some(4_096), ..listener(1, 128) }]);
     world.sample_after(SECOND);
     let finding = world.finding("backlog-clamped").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Info));
     assert_eq!(finding.headline, "Asked for a backlog of 4,096, net.core.somaxconn gave 128.");
-    assert_eq!((evidence(&finding, "backlog"), evidence(&finding, "limit")), (Some(4_096.0), Some(128.0)));
+    assert_eq!(
+        (evidence(&finding, "backlog"), evidence(&finding, "limit")),
+        (Some(4_096.0), Some(128.0))
+    );
     world.listeners[0].peak = 64;
     world.sample_after(SECOND);
-    let severities: Vec<_> = world.reported_findings().iter().map(|finding| finding.severity).collect();
+    let severities: Vec<_> =
+        world.reported_findings().iter().map(|finding| finding.severity).collect();
     assert_eq!(severities, [Severity::Info, Severity::Warning], "told again when it became worse");
-    assert!(world.finding("backlog-clamped").is_some_and(|finding| finding.since_ns == super::world::START + SECOND));
+    assert!(
+        world
+            .finding("backlog-clamped")
+            .is_some_and(|finding| finding.since_ns == super::world::START + SECOND)
+    );
     assert_well_written(&world);
 }
 
@@ -249,7 +274,10 @@ fn one_worker_that_takes_nearly_all_is_uneven() {
     let finding = world.finding("uneven-workers").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Info));
     assert!(finding.text.contains("EPOLLEXCLUSIVE") && finding.fix.contains("SO_REUSEPORT"));
-    assert_eq!((evidence(&finding, "fair_share"), evidence(&finding, "parties")), (Some(0.25), Some(4.0)));
+    assert_eq!(
+        (evidence(&finding, "fair_share"), evidence(&finding, "parties")),
+        (Some(0.25), Some(4.0))
+    );
     assert!(evidence(&finding, "max_share").is_some_and(|share| share > 0.9));
     assert_well_written(&world);
 }

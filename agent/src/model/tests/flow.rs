@@ -14,7 +14,9 @@ fn rates_use_the_time_that_really_passed() {
     world.listeners[0].queued += 6;
     world.sample_after(200 * MS);
     let view = world.view();
-    assert!((view.rates.accepts - 100.0).abs() < 1e-9 && (view.rates.arrivals - 120.0).abs() < 1e-9);
+    assert!(
+        (view.rates.accepts - 100.0).abs() < 1e-9 && (view.rates.arrivals - 120.0).abs() < 1e-9
+    );
     assert_eq!((view.accept_history, view.arrival_history), (vec![0, 30], vec![0, 36]));
     assert!((view.acceptors[0].rate - 100.0).abs() < 1e-9);
 }
@@ -29,7 +31,11 @@ fn waits_reach_the_view_and_the_summary() {
     world.sample_after(MS);
     let wait = world.view().wait;
     assert_eq!((wait.count, wait.max), (100, 100_000));
-    assert!(wait.p50.abs_diff(50_000) <= 50 && wait.p90.abs_diff(90_000) <= 90 && wait.p99.abs_diff(99_000) <= 99);
+    assert!(
+        wait.p50.abs_diff(50_000) <= 50
+            && wait.p90.abs_diff(90_000) <= 90
+            && wait.p99.abs_diff(99_000) <= 99
+    );
     assert_eq!(wait.buckets, [0, 9, 90, 1, 0]);
     assert_eq!(world.finish().wait, wait);
 }
@@ -38,7 +44,8 @@ fn waits_reach_the_view_and_the_summary() {
 fn time_inside_accept_is_cut_at_the_period() {
     let mut world = World::with_limit(128);
     world.sample_after(SECOND);
-    // It waited 1.5 s for this one, half a second of it in this period; then it went back for the last quarter.
+    // It waited 1.5 s for this one, half a second of it in this period; then it went back for the
+    // last quarter.
     world.now += 500 * MS;
     world.accept(0, 1, 0, 1_500 * MS);
     let call = InAccept { pid: 4242, tid: 1, listener: LISTENER, since_ns: world.now + 250 * MS };
@@ -63,7 +70,10 @@ fn time_inside_accept_is_unknown_when_the_beginning_was_not_seen() {
     world.apply(Event::Accept(accept));
     world.sample_after(SECOND);
     let acceptors = world.view().acceptors;
-    assert_eq!(acceptors.iter().find(|thread| thread.tid == 2).map(|thread| thread.in_accept_share), Some(None));
+    assert_eq!(
+        acceptors.iter().find(|thread| thread.tid == 2).map(|thread| thread.in_accept_share),
+        Some(None)
+    );
 }
 
 #[test]
@@ -75,7 +85,12 @@ fn a_thread_that_only_waits_is_shown_and_goes_with_its_process() {
     assert_eq!((thread.tid, thread.accepts, thread.comm.as_str()), (5, 0, "server"));
     assert_eq!(thread.in_accept_share, Some(1.0));
     let change = ProcessChange::Exited;
-    world.apply(Event::Process(Process { ts_ns: world.now, pid: 4242, comm: "server".into(), change }));
+    world.apply(Event::Process(Process {
+        ts_ns: world.now,
+        pid: 4242,
+        comm: "server".into(),
+        change,
+    }));
     assert!(world.view().acceptors.is_empty());
 }
 
@@ -88,9 +103,14 @@ fn refusals_that_nobody_names_are_reported_and_add_up() {
     }
     let overflows = world.overflows();
     assert_eq!(overflows.iter().map(|overflow| overflow.count).collect::<Vec<_>>(), [3, 5]);
-    assert!(overflows.iter().all(|overflow| overflow.peer.is_none() && overflow.stage == Stage::Syn));
-    let shown = world.model.snapshot().stream;
-    assert!(matches!(shown[1].what, StreamKind::Overflow { peer: None, stage: Some(Stage::Syn), count: 3, .. }));
+    assert!(
+        overflows.iter().all(|overflow| overflow.peer.is_none() && overflow.stage == Stage::Syn)
+    );
+    let shown = world.model.snapshot().event_log;
+    assert!(matches!(
+        shown[1].what,
+        StreamKind::Overflow { peer: None, stage: Some(Stage::Syn), count: 3, .. }
+    ));
 }
 
 #[test]
@@ -98,7 +118,8 @@ fn named_and_unnamed_refusals_add_up_even_when_records_come_late_or_never() {
     let mut world = World::with_limit(4);
     world.refuse(0, Stage::Syn);
     world.refuse(0, Stage::Ack);
-    // Two were counted before the sample: the record of one comes after it, that of the other never.
+    // Two were counted before the sample: the record of one comes after it, that of the other
+    // never.
     world.listeners[0].overflow_syn += 1;
     world.sample_after(SECOND);
     assert_eq!(world.overflows().len(), 2, "both may still be on the way");
@@ -129,7 +150,11 @@ fn what_is_still_open_at_the_end_is_reported_at_the_end() {
         Output::Listener(listener) => Some(listener.view.clone()),
         _ => None,
     });
-    assert_eq!(last.map(|view| (view.depth, view.peak)), Some((1, 1)), "the peak runs since the last object");
+    assert_eq!(
+        last.map(|view| (view.depth, view.peak)),
+        Some((1, 1)),
+        "the peak runs since the last object"
+    );
 }
 
 #[test]
@@ -147,7 +172,12 @@ fn where_stages_can_not_be_told_apart_the_stage_is_not_claimed() {
 fn loss_and_cost_are_told_as_differences() {
     let mut world = World::with_limit(4);
     let mut sample = |second: u64, lost: u64, probe_ns: u64, cpu: u64| {
-        let cost = Cost { probe_runs: Some(9), probe_ns: Some(probe_ns), agent_cpu_us: cpu, agent_rss_bytes: 1 };
+        let cost = Cost {
+            probe_runs: Some(9),
+            probe_ns: Some(probe_ns),
+            agent_cpu_us: cpu,
+            agent_rss_bytes: 1,
+        };
         let (ts_ns, lost) = (START + second * SECOND, vec![("ring".to_owned(), lost)]);
         world.apply(Event::Sample(Sample { ts_ns, lost, seen: 100, cost, ..Sample::default() }));
     };
@@ -160,7 +190,10 @@ fn loss_and_cost_are_told_as_differences() {
     });
     assert_eq!(lost.collect::<Vec<_>>(), [(3, 3), (7, 10)]);
     let snapshot = world.model.snapshot();
-    assert_eq!((snapshot.lost, snapshot.cost_share, snapshot.elapsed_us), (10, Some(0.01), 4_000_000));
+    assert_eq!(
+        (snapshot.lost, snapshot.cost_share, snapshot.elapsed_us),
+        (10, Some(0.01), 4_000_000)
+    );
     let summary = world.finish();
     assert_eq!((summary.seen, summary.delivered, summary.lost), (100, 90, 10));
 }
@@ -177,11 +210,18 @@ fn a_listener_that_closes_is_told_once_and_stays_in_the_totals() {
     world.sample_after(SECOND);
     let view = world.view();
     assert!(view.closed && view.depth == 0);
-    let closed = world.out.iter().filter(|output| matches!(output, Output::Listener(it) if it.view.closed)).count();
+    let closed = world
+        .out
+        .iter()
+        .filter(|output| matches!(output, Output::Listener(it) if it.view.closed))
+        .count();
     assert_eq!(closed, 1);
-    let stream = world.model.snapshot().stream;
-    assert!(matches!(stream.first().map(|entry| &entry.what), Some(StreamKind::Listening { .. })));
-    assert!(matches!(stream.last().map(|entry| &entry.what), Some(StreamKind::Closed { .. })));
+    let event_log = world.model.snapshot().event_log;
+    assert!(matches!(
+        event_log.first().map(|entry| &entry.what),
+        Some(StreamKind::Listening { .. })
+    ));
+    assert!(matches!(event_log.last().map(|entry| &entry.what), Some(StreamKind::Closed { .. })));
     assert_eq!((world.finish().listeners, world.finish().totals.accepted), (1, 1));
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use super::facts::{Build, at, client, server};
 use super::world::{LISTENER, MS, SECOND, START, World, address};
-use crate::model::event::{Accept, Event, Exchange, Opened, Overflow, Role, SockId, Stage, SynAckRetransmit};
+use crate::model::event::{
+    Accept, Event, Exchange, Opened, Overflow, Role, SockId, Stage, SynAckRetransmit,
+};
 use crate::model::output::{ExchangeOutput, Output};
 use crate::model::snapshot::ExchangeView;
 
@@ -16,8 +18,16 @@ fn peer() -> SocketAddr {
 }
 
 fn ignored(ns: u64, stage: Stage, bytes: Option<u32>) -> Event {
-    let overflow =
-        Overflow { ts_ns: ns, listener: LISTENER, peer: peer(), stage, depth: 9, limit: 8, syn_depth: 0, bytes };
+    let overflow = Overflow {
+        ts_ns: ns,
+        listener: LISTENER,
+        peer: peer(),
+        stage,
+        depth: 9,
+        limit: 8,
+        syn_depth: 0,
+        bytes,
+    };
     Event::Overflow(overflow)
 }
 
@@ -77,13 +87,21 @@ fn from_the_first_ignored_packet_on_it_is_the_applications_time() {
     ];
     // The kernel's sample of the handshake runs to the packet that was let in.
     let slices = served(packets, accept(Some(2_900_100), 100 * MS, 8), 700 * MS, 4);
-    let expected = [("handshake", 100), ("ignored", 2_900_000), ("accept_queue", 100_000), ("ignored", 700_000)];
+    let expected = [
+        ("handshake", 100),
+        ("ignored", 2_900_000),
+        ("accept_queue", 100_000),
+        ("ignored", 700_000),
+    ];
     assert_eq!(slices, expected, "the data had been ignored, too");
 }
 
 #[test]
 fn a_client_that_said_nothing_before_it_was_let_in_is_waited_for() {
-    let packets = [ignored(START - 3_000 * MS, Stage::Ack, Some(0)), ignored(START - 2_000 * MS, Stage::Ack, Some(0))];
+    let packets = [
+        ignored(START - 3_000 * MS, Stage::Ack, Some(0)),
+        ignored(START - 2_000 * MS, Stage::Ack, Some(0)),
+    ];
     let slices = served(packets, accept(None, 100 * MS, 8), 700 * MS, 3);
     // Without a sample of the handshake it begins where the client was ignored.
     assert_eq!(slices, [("ignored", 2_900_000), ("accept_queue", 100_000), ("request", 700_000)]);
@@ -99,7 +117,8 @@ fn where_packets_are_not_seen_their_data_are_unknown() {
         first_ns: Some(START - 3_000 * MS),
         ignored: true,
     };
-    let slices = served([Event::SynAckRetransmit(again.clone())], accept(None, 100 * MS, 8), 700 * MS, 3);
+    let slices =
+        served([Event::SynAckRetransmit(again.clone())], accept(None, 100 * MS, 8), 700 * MS, 3);
     assert_eq!(slices, [("ignored", 2_900_000), ("accept_queue", 100_000), ("unknown", 700_000)]);
     // A SYN-ACK that was not answered is sent again for want of an answer.
     let lost = Event::SynAckRetransmit(SynAckRetransmit { ignored: false, ..again });
@@ -120,7 +139,8 @@ fn another_client_at_the_same_address_was_not_ignored() {
     assert_eq!(served(packets, accept(Some(400), 100 * MS, 0), 0, 2)[0], ("handshake", 400));
 }
 
-/// A call over these addresses, whose request was sent again after 200 ms and acknowledged after 900.
+/// A call over these addresses, whose request was sent again after 200 ms and acknowledged after
+/// 900.
 fn called(world: &mut World, local: &str, server: &str) -> Vec<(&'static str, u64)> {
     world.apply(Event::Opened(Opened {
         ts_ns: START,

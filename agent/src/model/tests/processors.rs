@@ -3,7 +3,9 @@
 use super::connections::opened;
 use super::facts::{Build, at, server};
 use super::world::{LISTENER, MS, SECOND, World};
-use crate::model::event::{CpuLimit, CpuRefresh, CpuState, Event, Exchange, Opened, Role, ThreadSample, ThreadUse};
+use crate::model::event::{
+    CpuLimit, CpuRefresh, CpuState, Event, Exchange, Opened, Role, ThreadSample, ThreadUse,
+};
 use crate::model::snapshot::{ExchangeView, Owner, Severity, SliceKind};
 
 const US: u64 = 1_000;
@@ -36,12 +38,19 @@ fn starved(sock: u64, begin_ns: u64) -> Exchange {
     let mut exchange = Exchange { sock, ..server().later(begin_ns - at(0)) };
     let read_ns = exchange.inbound().read_first_ns.expect("a read");
     let mut exchange = exchange.writing(read_ns + 90 * MS);
-    let writer = ThreadUse { pid: PID, tid: 11, since_ns: Some(read_ns), run_delay_ns: 60 * MS, cpu_ns: 29 * MS };
+    let writer = ThreadUse {
+        pid: PID,
+        tid: 11,
+        since_ns: Some(read_ns),
+        run_delay_ns: 60 * MS,
+        cpu_ns: 29 * MS,
+    };
     exchange.outbound().writer = Some(writer);
     exchange
 }
 
-/// A server, four requests of which wait so, one a second, while `state` tells what it does at that time.
+/// A server, four requests of which wait so, one a second, while `state` tells what it does at that
+/// time.
 fn site(state: impl Fn(&mut World, u64)) -> World {
     let mut world = World::with_limit(128);
     for sock in 1..=4 {
@@ -73,11 +82,16 @@ pub(super) fn throttled(each_ns: u64, times: u64) -> World {
 pub(super) fn crowded(runnable: u32) -> World {
     site(|world, begin_ns| {
         let refresh = CpuRefresh { cpus: Some(2), runnable: Some(runnable), stopped: Vec::new() };
-        world.apply(Event::Cpu(CpuState { ts_ns: begin_ns, limits: Vec::new(), refresh: Some(refresh) }));
+        world.apply(Event::Cpu(CpuState {
+            ts_ns: begin_ns,
+            limits: Vec::new(),
+            refresh: Some(refresh),
+        }));
     })
 }
 
-/// Connections are accepted after 90 ms. So much of that the thread that accepts and reads them was ready, without a CPU.
+/// Connections are accepted after 90 ms. So much of that the thread that accepts and reads them was
+/// ready, without a CPU.
 pub(super) fn accepted_late(delay_ns: u64) -> World {
     let mut world = World::with_limit(128);
     for _ in 0..4 {
@@ -85,7 +99,8 @@ pub(super) fn accepted_late(delay_ns: u64) -> World {
         world.accept(0, 11, 90 * MS, 10 * US);
         let mut exchange = Exchange { sock: world.accepted(), ..server().later(world.now - at(0)) };
         let since_ns = Some(world.now - 300 * MS);
-        exchange.inbound().reader = Some(ThreadUse { pid: PID, tid: 11, since_ns, run_delay_ns: delay_ns, cpu_ns: MS });
+        exchange.inbound().reader =
+            Some(ThreadUse { pid: PID, tid: 11, since_ns, run_delay_ns: delay_ns, cpu_ns: MS });
         world.apply(Event::Exchange(exchange));
         world.sample_after(500 * MS);
     }
@@ -104,11 +119,18 @@ fn time(view: &ExchangeView, kind: SliceKind) -> u64 {
 #[test]
 fn what_the_quota_took_is_told_as_such_and_the_rest_is_not() {
     let view = worst(&throttled(50 * MS, 7));
-    assert_eq!((time(&view, SliceKind::Throttled), time(&view, SliceKind::RunQueue)), (50_000, 10_000));
+    assert_eq!(
+        (time(&view, SliceKind::Throttled), time(&view, SliceKind::RunQueue)),
+        (50_000, 10_000)
+    );
     assert_eq!(view.total_us, view.slices.iter().map(|slice| slice.us).sum::<u64>());
     assert_eq!(SliceKind::Throttled.owner(), Owner::Kernel);
     let view = worst(&throttled(200 * MS, 7));
-    assert_eq!((time(&view, SliceKind::Throttled), time(&view, SliceKind::RunQueue)), (60_000, 0), "on two CPUs");
+    assert_eq!(
+        (time(&view, SliceKind::Throttled), time(&view, SliceKind::RunQueue)),
+        (60_000, 0),
+        "on two CPUs"
+    );
     let view = worst(&throttled(0, 0));
     assert_eq!((time(&view, SliceKind::Throttled), time(&view, SliceKind::RunQueue)), (0, 60_000));
 }
@@ -118,7 +140,11 @@ fn a_quota_is_named_with_its_figures() {
     let finding = throttled(60 * MS, 7).finding("throttled").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
     assert_eq!(finding.headline, "A CPU quota holds exchanges for 60 ms, 60 ms at the worst.");
-    assert!(finding.text.contains("/pods/a may use 13 ms of CPU time in each 100 ms"), "{}", finding.text);
+    assert!(
+        finding.text.contains("/pods/a may use 13 ms of CPU time in each 100 ms"),
+        "{}",
+        finding.text
+    );
     assert!(finding.inferred && finding.fix.contains("cpu.max"), "{finding:?}");
     assert_eq!(throttled(60 * MS, 7).finding("cpu-starved"), None, "nobody else had the CPU");
 }
@@ -128,7 +154,11 @@ fn a_wait_without_a_quota_is_for_a_cpu() {
     let world = crowded(9);
     let finding = world.finding("cpu-starved").expect("a finding");
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
-    assert!(finding.text.contains("up to 9 threads wanted to run on 2 processors"), "{}", finding.text);
+    assert!(
+        finding.text.contains("up to 9 threads wanted to run on 2 processors"),
+        "{}",
+        finding.text
+    );
     assert_eq!(world.finding("throttled"), None);
     assert!(!crowded(2).finding("cpu-starved").expect("a finding").text.contains("wanted to run"));
 }
@@ -190,14 +220,19 @@ fn a_late_accept_is_the_kernels_where_its_thread_had_no_cpu() {
     assert!(!finding.text.contains("inside accept") && finding.fix.contains("CPU"), "{finding:?}");
     let view = worst(&world);
     // The wait for the read has its own part of it, 50 µs.
-    assert_eq!((time(&view, SliceKind::AcceptQueue), time(&view, SliceKind::RunQueue)), (5_050, 85_000), "{view:?}");
+    assert_eq!(
+        (time(&view, SliceKind::AcceptQueue), time(&view, SliceKind::RunQueue)),
+        (5_050, 85_000),
+        "{view:?}"
+    );
     let world = accepted_late(5 * MS);
     let finding = world.finding("accept-starved").expect("a finding");
     assert_eq!(finding.owner, Owner::App, "{finding:?}");
     assert_eq!(time(&worst(&world), SliceKind::AcceptQueue), 85_050);
 }
 
-/// Some wait at the refresh, as they do under a quota: what those that were accepted tell holds still.
+/// Some wait at the refresh, as they do under a quota: what those that were accepted tell holds
+/// still.
 #[test]
 fn who_waits_for_a_moment_does_not_change_whose_a_late_accept_is() {
     let mut world = accepted_late(85 * MS);
@@ -208,7 +243,8 @@ fn who_waits_for_a_moment_does_not_change_whose_a_late_accept_is() {
     }
 }
 
-/// A thread that serves others meanwhile is known by all its calls: of its next read it is known for the last 10 ms only.
+/// A thread that serves others meanwhile is known by all its calls: of its next read it is known
+/// for the last 10 ms only.
 #[test]
 fn a_late_accept_of_a_busy_thread_is_told_by_all_its_calls() {
     let mut world = World::with_limit(128);
@@ -222,14 +258,18 @@ fn a_late_accept_of_a_busy_thread_is_told_by_all_its_calls() {
     let (queued_ns, wrote_ns) = (world.now - 90 * MS, world.now - 10 * MS);
     let mut served = server().later(queued_ns - at(0)).writing(wrote_ns);
     served.inbound().reader = used(queued_ns - MS, 0, MS / 2);
-    served.outbound().writer = used(served.inbound().read_first_ns.expect("a read"), 70 * MS, 9 * MS);
+    served.outbound().writer =
+        used(served.inbound().read_first_ns.expect("a read"), 70 * MS, 9 * MS);
     world.apply(Event::Exchange(served));
     world.accept(0, 11, 90 * MS, 10 * US);
     let mut late = Exchange { sock: world.accepted(), ..server().later(world.now - at(0)) };
     late.inbound().reader = used(wrote_ns, 8 * MS, MS);
     world.apply(Event::Exchange(late));
     let views = world.model.snapshot().connections;
-    let view = views.iter().flat_map(|view| &view.recent).find(|view| time(view, SliceKind::AcceptQueue) > 0);
+    let view = views
+        .iter()
+        .flat_map(|view| &view.recent)
+        .find(|view| time(view, SliceKind::AcceptQueue) > 0);
     let view = view.expect("the late one");
     let delay_us = time(view, SliceKind::RunQueue);
     assert!((75_000..80_000).contains(&delay_us), "70 and 8 ms: {view:?}");
@@ -246,14 +286,21 @@ fn a_late_accept_is_the_quotas_while_that_is_used_up() {
             world.now += 100 * MS;
             world.accept(0, 11, 90 * MS, 10 * US);
             world.apply(Event::Cpu(look(world.now, taken_ns, 1)));
-            world.apply(Event::Exchange(Exchange { sock: world.accepted(), ..server().later(world.now - at(0)) }));
+            world.apply(Event::Exchange(Exchange {
+                sock: world.accepted(),
+                ..server().later(world.now - at(0))
+            }));
             world.sample_after(500 * MS);
         }
         world
     };
     let world = late(80 * MS);
     let view = worst(&world);
-    assert_eq!((time(&view, SliceKind::AcceptQueue), time(&view, SliceKind::Throttled)), (10_000, 80_000), "{view:?}");
+    assert_eq!(
+        (time(&view, SliceKind::AcceptQueue), time(&view, SliceKind::Throttled)),
+        (10_000, 80_000),
+        "{view:?}"
+    );
     assert_eq!(world.finding("accept-starved").expect("a finding").owner, Owner::Kernel);
     let world = late(0);
     assert_eq!(time(&worst(&world), SliceKind::AcceptQueue), 90_000);
@@ -269,14 +316,22 @@ fn nobody_is_accused_before_it_is_known_where_cpus_are_short() {
     world.sample_after(SECOND);
     let late = |world: &mut World| {
         let refresh = CpuRefresh { cpus: Some(2), runnable: Some(9), stopped: Vec::new() };
-        world.apply(Event::Cpu(CpuState { ts_ns: world.now, limits: Vec::new(), refresh: Some(refresh) }));
+        world.apply(Event::Cpu(CpuState {
+            ts_ns: world.now,
+            limits: Vec::new(),
+            refresh: Some(refresh),
+        }));
         (0..4).for_each(|_| world.accept(0, 11, 90 * MS, 10 * US));
         world.sample_after(SECOND);
     };
     late(&mut world);
     assert_eq!(world.finding("accept-starved"), None);
     (0..3).for_each(|_| late(&mut world));
-    assert_eq!(world.finding("accept-starved").expect("a finding").owner, Owner::App, "no exchange tells of a CPU");
+    assert_eq!(
+        world.finding("accept-starved").expect("a finding").owner,
+        Owner::App,
+        "no exchange tells of a CPU"
+    );
 }
 
 /// A thread that only accepts is known by its sums.
@@ -284,7 +339,12 @@ fn nobody_is_accused_before_it_is_known_where_cpus_are_short() {
 fn an_acceptor_that_does_not_read_is_known_by_its_samples() {
     let late = |delay_ns: u64| {
         let mut world = World::with_limit(128);
-        let thread = |run_delay_ns| ThreadSample { pid: PID, tid: 11, run_delay_ns, ..ThreadSample::default() };
+        let thread = |run_delay_ns| ThreadSample {
+            pid: PID,
+            tid: 11,
+            run_delay_ns,
+            ..ThreadSample::default()
+        };
         for second in 0..5 {
             world.threads = vec![thread(second * delay_ns)];
             (0..4).for_each(|_| world.accept(0, 11, 90 * MS, 10 * US));
@@ -297,7 +357,8 @@ fn an_acceptor_that_does_not_read_is_known_by_its_samples() {
     assert_eq!(late(5 * MS).owner, Owner::App);
 }
 
-/// While nothing is accepted a quota is all that tells of CPUs: without one nothing is said of them.
+/// While nothing is accepted a quota is all that tells of CPUs: without one nothing is said of
+/// them.
 #[test]
 fn a_stall_without_a_quota_says_nothing_of_cpus() {
     let stalled = |taken_ns: Option<u64>| {

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use crate::model::event::{
-    Accept, ConnectionSample, DatagramFlow, DatagramSample, Event, InAccept, LeftQueue, ListenerSample, NetSettings,
-    Overflow, Sample, SockId, Stage, ThreadSample, UnixListener, Waiting,
+    Accept, ConnectionSample, DatagramFlow, DatagramSample, Event, InAccept, LeftQueue,
+    ListenerSample, NetSettings, Overflow, Sample, SockId, Stage, ThreadSample, UnixListener,
+    Waiting,
 };
 use crate::model::output::{FindingState, Output, OverflowOutput, Summary};
 use crate::model::snapshot::{Finding, ListenerView};
@@ -21,7 +22,13 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 }
 
 pub(crate) fn setup(tier: &str) -> Setup {
-    Setup { attached_ns: START, target: "server 4242".into(), tier: tier.into(), detail_events: false, exchanges: true }
+    Setup {
+        attached_ns: START,
+        target: "server 4242".into(),
+        tier: tier.into(),
+        detail_events: false,
+        exchanges: true,
+    }
 }
 
 /// A listener at its beginning, on a kernel that sees everything.
@@ -138,7 +145,8 @@ impl World {
         self.given.push(event);
     }
 
-    /// A connection to listener `at` is queued and accepted by `tid` now; it waited, and the call lasted.
+    /// A connection to listener `at` is queued and accepted by `tid` now; it waited, and the call
+    /// lasted.
     pub(crate) fn accept(&mut self, at: usize, tid: u32, waited_ns: u64, call_ns: u64) {
         self.accept_of("10.0.0.9:40122", at, tid, waited_ns, call_ns);
     }
@@ -189,7 +197,16 @@ impl World {
         }
         let (listener, depth, limit) = (listener.sock, listener.depth, listener.limit);
         let peer = address("10.0.0.7:53122");
-        let overflow = Overflow { ts_ns: self.now, listener, peer, stage, depth, limit, syn_depth: 0, bytes: None };
+        let overflow = Overflow {
+            ts_ns: self.now,
+            listener,
+            peer,
+            stage,
+            depth,
+            limit,
+            syn_depth: 0,
+            bytes: None,
+        };
         self.apply(Event::Overflow(overflow));
     }
 
@@ -234,7 +251,9 @@ impl World {
 
     pub(crate) fn reported_findings(&self) -> Vec<Finding> {
         let finding = |output: &Output| match output {
-            Output::Finding(finding) if finding.state != FindingState::Ended => Some(finding.finding.clone()),
+            Output::Finding(finding) if finding.state != FindingState::Ended => {
+                Some(finding.finding.clone())
+            }
             _ => None,
         };
         self.out.iter().filter_map(finding).collect()

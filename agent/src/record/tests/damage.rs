@@ -1,4 +1,5 @@
-//! Recordings that were cut off or changed: never a panic, never in silence, and all that is whole is read.
+//! Recordings that were cut off or changed: never a panic, never in silence, and all that is whole
+//! is read.
 
 use super::super::format::{CHUNK_HEAD, Kind, MAX_CONTENTS, PREAMBLE, SYNC, chunk};
 use super::super::{DamageKind, Entry, ReadError, Reader};
@@ -28,7 +29,8 @@ fn a_cut_leaves_a_beginning_and_is_named() {
         let read: Vec<Entry> = std::iter::from_fn(|| reader.next_entry().unwrap()).collect();
         assert!(entries.starts_with(&read), "{length}");
         let kinds: Vec<_> = reader.damages().iter().map(|damage| damage.kind).collect();
-        let expected = if chunks(&bytes).contains(&length) { DamageKind::NoEnd } else { DamageKind::CutShort };
+        let expected =
+            if chunks(&bytes).contains(&length) { DamageKind::NoEnd } else { DamageKind::CutShort };
         assert_eq!((kinds, reader.totals()), (vec![expected], None), "{length}");
     }
 }
@@ -80,7 +82,10 @@ fn the_damaged_chunk_is_named() {
         damage
     };
     let contents = damage(starts[3] + CHUNK_HEAD + 3, 0xee);
-    let text = format!("chunk 3 at byte {}: the checksum is wrong; {} bytes left out", starts[3], contents.skipped);
+    let text = format!(
+        "chunk 3 at byte {}: the checksum is wrong; {} bytes left out",
+        starts[3], contents.skipped
+    );
     assert_eq!(contents.to_string(), text);
     assert_eq!(damage(starts[3], 0).kind, DamageKind::NoChunk);
     // The highest byte of the length.
@@ -110,7 +115,10 @@ fn other_files_are_refused() {
     let mut newer = recording(&[]);
     newer[PREAMBLE - 2] = 9;
     let error = Reader::new(newer.as_slice()).err().map(|error| error.to_string());
-    assert_eq!(error.as_deref(), Some("a recording of format version 9; this backscope reads versions 2 and 4"));
+    assert_eq!(
+        error.as_deref(),
+        Some("a recording of format version 9; this backscope reads versions 2 and 4")
+    );
 }
 
 #[test]

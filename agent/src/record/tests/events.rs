@@ -3,11 +3,12 @@
 use super::super::{Entry, VERSION};
 use super::{header, read, recording};
 use crate::model::event::{
-    Accept, AcceptFails, Call, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample, Cost, CpuLimit,
-    CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending, Event, Exchange, Hold, HoldReason,
-    Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue, ListenerSample, Moment, NetSettings, Opened,
-    OtherListener, Outbound, Outcome, Overflow, Pauses, Process, ProcessChange, Progress, QuicDatagram, QuicPackets,
-    Recognised, RequestLine, Role, Sample, ServerHello, Side, Sign, Sleep, Stage, Syn, SynAckRetransmit, TcpState,
+    Accept, AcceptFails, Call, ClientHello, Closed, Connect, ConnectionPart, ConnectionSample,
+    Cost, CpuLimit, CpuRefresh, CpuState, DatagramFlow, DatagramSample, DelayedAcks, End, Ending,
+    Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
+    ListenerSample, Moment, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow,
+    Pauses, Process, ProcessChange, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine,
+    Role, Sample, ServerHello, Side, Sign, Sleep, Stage, Syn, SynAckRetransmit, TcpState,
     ThreadSample, ThreadUse, TlsRecord, UnixListener, Used, Waiting, What, Why,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
@@ -73,7 +74,11 @@ fn exchange() -> Exchange {
             ..Outbound::default()
         }),
         min_rtt_us: Some(9),
-        delayed_acks: Some(DelayedAcks { sent: 2, waited_us: 80_000, newest_ns: Some(START + 40_000_000) }),
+        delayed_acks: Some(DelayedAcks {
+            sent: 2,
+            waited_us: 80_000,
+            newest_ns: Some(START + 40_000_000),
+        }),
         end: Some(End { ts_ns: START, by: Side::Peer, how: Ending::Fin, gone: true }),
     }
 }
@@ -108,7 +113,14 @@ fn sample() -> Sample {
             reads: 5,
             writes: 6,
         }],
-        waiting: vec![Waiting { pid: 1, tid: 2, listener: LISTENER, epoll: 4, exclusive: true, switches: 5 }],
+        waiting: vec![Waiting {
+            pid: 1,
+            tid: 2,
+            listener: LISTENER,
+            epoll: 4,
+            exclusive: true,
+            switches: 5,
+        }],
         datagrams: vec![DatagramSample {
             peer: Some(address("127.0.0.1:9999")),
             read: Some(DatagramFlow { datagrams: 1, bytes: Some(2) }),
@@ -146,9 +158,22 @@ fn sample() -> Sample {
 fn failing_listener() -> ListenerSample {
     let used = Some(Used { open: 30, limit: 31 });
     ListenerSample {
-        fails: Some(vec![AcceptFails { errno: 24, count: 7, first_ns: START, pid: 1, tid: 2, used }]),
+        fails: Some(vec![AcceptFails {
+            errno: 24,
+            count: 7,
+            first_ns: START,
+            pid: 1,
+            tid: 2,
+            used,
+        }]),
         left: Some(LeftQueue { closed: 1, reset: 2, late: 3, late_us: 4, cut: 5 }),
-        others: vec![OtherListener { pid: 9, comm: "old".into(), local: address("0.0.0.0:8080"), depth: 1, limit: 2 }],
+        others: vec![OtherListener {
+            pid: 9,
+            comm: "old".into(),
+            local: address("0.0.0.0:8080"),
+            depth: 1,
+            limit: 2,
+        }],
         ..listener(LISTENER, 511)
     }
 }
@@ -168,7 +193,14 @@ pub(super) fn every() -> Vec<Event> {
             syn_depth: 3,
             bytes: Some(5),
         }),
-        Event::Syn(Syn { ts_ns: START, listener: LISTENER, peer, depth: 1, syn_depth: 2, tfo_bytes: Some(0) }),
+        Event::Syn(Syn {
+            ts_ns: START,
+            listener: LISTENER,
+            peer,
+            depth: 1,
+            syn_depth: 2,
+            tfo_bytes: Some(0),
+        }),
         Event::SynAckRetransmit(SynAckRetransmit {
             ts_ns: START,
             listener: LISTENER,
@@ -220,7 +252,10 @@ pub(super) fn every() -> Vec<Event> {
             comm: "sh".into(),
             change: ProcessChange::Forked { parent: 1 },
         }),
-        Event::Connections(ConnectionPart { ts_ns: START + SECOND, connections: sample().connections }),
+        Event::Connections(ConnectionPart {
+            ts_ns: START + SECOND,
+            connections: sample().connections,
+        }),
         Event::Sample(sample()),
     ]
     .into_iter()
@@ -239,7 +274,13 @@ pub(super) fn every() -> Vec<Event> {
 fn moments() -> impl Iterator<Item = Event> {
     let call = |result| Call { tid: 7, result, left_bytes: 8, blocked_us: Some(9) };
     let everything = [
-        What::Data { unread_bytes: 1, buffer_used_bytes: 2, buffer_bytes: 3, quick: 4, pingpong: 5 },
+        What::Data {
+            unread_bytes: 1,
+            buffer_used_bytes: 2,
+            buffer_bytes: 3,
+            quick: 4,
+            pingpong: 5,
+        },
         What::Read(call(Ok(0))),
         What::Peek(Call { blocked_us: None, ..call(Err(11)) }),
         What::Write { call: call(Ok(u32::MAX)), why: Some(HoldReason::Cork) },
@@ -270,7 +311,12 @@ fn signs() -> impl Iterator<Item = Event> {
             early_data: true,
             session: u32::MAX,
         }),
-        Sign::ServerHello(ServerHello { version: 0x0303, alpn: None, took_session: true, session: 0 }),
+        Sign::ServerHello(ServerHello {
+            version: 0x0303,
+            alpn: None,
+            took_session: true,
+            session: 0,
+        }),
         Sign::Redis,
         Sign::Postgresql,
         Sign::Quic { version: 2, early_data: true },
@@ -285,11 +331,18 @@ fn signs() -> impl Iterator<Item = Event> {
             first: Some(RequestLine { method: "GET".into(), path: "/wörld\u{1b}".into() }),
         },
     ];
-    everything.into_iter().map(|sign| Event::Recognised(Recognised { ts_ns: START, sock: 77, sign }))
+    everything
+        .into_iter()
+        .map(|sign| Event::Recognised(Recognised { ts_ns: START, sock: 77, sign }))
 }
 
 fn quic() -> Event {
-    let packets = QuicPackets { version: Some(1), initial: true, source: vec![7; 20], ..QuicPackets::default() };
+    let packets = QuicPackets {
+        version: Some(1),
+        initial: true,
+        source: vec![7; 20],
+        ..QuicPackets::default()
+    };
     Event::Quic(QuicDatagram {
         ts_ns: START,
         sock: 77,
@@ -362,7 +415,10 @@ fn every_event_comes_back_as_it_was() {
     let mut entries: Vec<Entry> = events.into_iter().map(Entry::Event).collect();
     entries.insert(0, Entry::Batch(START));
     entries.insert(1, Entry::Target("server 4242 (+1 child)".into()));
-    entries.insert(2, Entry::Notices(vec!["the command's output goes to a file".into(), String::new()]));
+    entries.insert(
+        2,
+        Entry::Notices(vec!["the command's output goes to a file".into(), String::new()]),
+    );
     entries.push(Entry::Finish(START + SECOND));
     let bytes = recording(&entries);
     let (read, reader) = read(&bytes);

@@ -32,9 +32,16 @@ fn links_and_devices_are_never_touched() {
     fs::write(&target, "precious").unwrap();
     std::os::unix::fs::symlink(&target, &link).unwrap();
     for path in [link.as_path(), dir.path(), "/dev/null".as_ref()] {
-        assert!(matches!(check_path(path, true), Err(CreateError::NoFile(_))), "{}", path.display());
+        assert!(
+            matches!(check_path(path, true), Err(CreateError::NoFile(_))),
+            "{}",
+            path.display()
+        );
         assert!(create(path, true).is_err());
     }
     assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
-    assert!(matches!(create(&dir.path().join("no/such/folder"), false), Err(CreateError::Io { .. })));
+    assert!(matches!(
+        create(&dir.path().join("no/such/folder"), false),
+        Err(CreateError::Io { .. })
+    ));
 }

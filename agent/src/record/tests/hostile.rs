@@ -1,5 +1,5 @@
-//! A recording comes from outside, and its checksums prove nothing about who wrote it: whatever it holds, the model and
-//! the front-ends behind it must stand.
+//! A recording comes from outside, and its checksums prove nothing about who wrote it: whatever it
+//! holds, the model and the front-ends behind it must stand.
 
 use std::io;
 
@@ -23,8 +23,9 @@ impl Dice {
     }
 }
 
-/// An event with some of its bytes changed, if it is one still. The run of `0xff` is a number of 46 bits,
-/// more than any figure of a kernel; sums of larger ones would wrap in a release build, and be nonsense of nonsense.
+/// An event with some of its bytes changed, if it is one still. The run of `0xff` is a number of 46
+/// bits, more than any figure of a kernel; sums of larger ones would wrap in a release build, and
+/// be nonsense of nonsense.
 fn changed(dice: &mut Dice, event: &Event) -> Option<Event> {
     let mut bytes = postcard::to_stdvec(event).unwrap();
     for _ in 0..dice.roll(4) {

@@ -21,7 +21,8 @@ use crate::{
 };
 
 fn header(setup: Setup) -> Header {
-    let hooks = [("accept".to_owned(), Some("fentry fd_install".to_owned())), ("syn".to_owned(), None)];
+    let hooks =
+        [("accept".to_owned(), Some("fentry fd_install".to_owned())), ("syn".to_owned(), None)];
     Header {
         written_by: "backscope 1.2.3".to_owned(),
         attached: Attached {
@@ -59,7 +60,10 @@ fn read(bytes: &[u8]) -> (Vec<Entry>, Reader<&[u8]>) {
 fn ticks(count: u64) -> Vec<Entry> {
     let tick = |second: u64| {
         let ts_ns = START + second * SECOND;
-        [Entry::Batch(ts_ns), Entry::Event(Event::Sample(Sample { ts_ns, seen: second, ..Sample::default() }))]
+        [
+            Entry::Batch(ts_ns),
+            Entry::Event(Event::Sample(Sample { ts_ns, seen: second, ..Sample::default() })),
+        ]
     };
     (0..count).flat_map(tick).chain([Entry::Finish(START + count * SECOND)]).collect()
 }

@@ -62,7 +62,10 @@ fn a_replay_reports_what_the_run_did() {
     for tier in ["full", "tracepoint"] {
         let mut world = busy_world(tier);
         let mut writer = Writer::new(Vec::new(), &header(setup(tier))).unwrap();
-        for entry in [Entry::Target("server 4242 (+1 child)".into()), Entry::Notices(vec!["a notice".into()])] {
+        for entry in [
+            Entry::Target("server 4242 (+1 child)".into()),
+            Entry::Notices(vec!["a notice".into()]),
+        ] {
             entry.give(&mut world.model, &mut world.out);
             writer.write(&entry).unwrap();
         }
@@ -76,7 +79,10 @@ fn a_replay_reports_what_the_run_did() {
         let (outputs, snapshot) = replay(&writer.end().unwrap());
         assert_eq!(outputs, world.out, "{tier}");
         assert_eq!(snapshot, world.model.snapshot(), "{tier}");
-        assert_eq!((snapshot.target.as_str(), snapshot.notices.len()), ("server 4242 (+1 child)", 1));
+        assert_eq!(
+            (snapshot.target.as_str(), snapshot.notices.len()),
+            ("server 4242 (+1 child)", 1)
+        );
         assert_eq!(count(&outputs, |output| matches!(output, Output::Accept(_))), 600);
         for wanted in [
             (|output| matches!(output, Output::Overflow(_))) as fn(&Output) -> bool,

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::model::event::{
-    Accept, LeftQueue, OtherListener, Process, ProcessChange, Stage, Syn, SynAckRetransmit, UnixListener,
+    Accept, LeftQueue, OtherListener, Process, ProcessChange, Stage, Syn, SynAckRetransmit,
+    UnixListener,
 };
 use crate::model::output::{FindingOutput, Lost, OverflowOutput};
 use crate::model::snapshot::{ListenerView, Severity, Totals, WaitView};
@@ -171,17 +172,33 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
             abandoned: totals.abandoned,
             left_queue: totals.left.map(LeftBody::from),
             accept_fails: totals.accept_fails,
-            accept_errors: view.accept_errors.iter().map(|(name, count)| (name.clone(), json!(count))).collect(),
+            accept_errors: view
+                .accept_errors
+                .iter()
+                .map(|(name, count)| (name.clone(), json!(count)))
+                .collect(),
             others: view.others.iter().map(OtherBody::from).collect(),
             accept_wait_us: view.wait.into(),
             gaps: gaps([
                 (view.backlog.is_none(), "backlog: listen() ran before the attach"),
                 (view.defer_accept_s.is_none(), "defer_accept_s: not in recordings of version 2"),
                 (totals.overflow_ack.is_none(), ACK_GAP),
-                (totals.syn_dropped.is_none(), "syn_dropped: no hook on this kernel tells these drops apart"),
-                (totals.cookies_sent.is_none(), "cookies_sent: no hook on this kernel sees syncookies"),
-                (totals.left.is_none(), "left_queue: no hook on this kernel sees who enters the queue"),
-                (totals.accept_fails.is_none(), "accept_fails: no hook on this kernel sees every call that fails"),
+                (
+                    totals.syn_dropped.is_none(),
+                    "syn_dropped: no hook on this kernel tells these drops apart",
+                ),
+                (
+                    totals.cookies_sent.is_none(),
+                    "cookies_sent: no hook on this kernel sees syncookies",
+                ),
+                (
+                    totals.left.is_none(),
+                    "left_queue: no hook on this kernel sees who enters the queue",
+                ),
+                (
+                    totals.accept_fails.is_none(),
+                    "accept_fails: no hook on this kernel sees every call that fails",
+                ),
                 (view.wait.count == 0, "accept_wait_us: no accept with a known wait yet"),
             ]),
         }
@@ -243,7 +260,10 @@ impl<'a> From<&'a UnixListener> for UnixBody<'a> {
             accept_wait_us: WaitView::default().into(),
             gaps: gaps([
                 (true, UNIX_GAP),
-                (view.refused.is_none(), "refused: no hook counts who finds the queue of this socket full"),
+                (
+                    view.refused.is_none(),
+                    "refused: no hook counts who finds the queue of this socket full",
+                ),
             ]),
         }
     }
@@ -252,8 +272,7 @@ impl<'a> From<&'a UnixListener> for UnixBody<'a> {
 const UNIX_GAP: &str = "backlog, defer_accept_s, accept_peak, syn_depth, overflows, cookies_sent, accepted, \
      accept_wait_us: of a Unix-domain socket the queue is looked at, and no hook watches its connections";
 
-const ACK_GAP: &str =
-    "overflows.ack: this kernel does not tell ignored final ACKs from dropped SYNs; both are in overflows.syn";
+const ACK_GAP: &str = "overflows.ack: this kernel does not tell ignored final ACKs from dropped SYNs; both are in overflows.syn";
 
 #[derive(Serialize)]
 pub(super) struct SynBody {
@@ -296,10 +315,14 @@ pub(super) struct OverflowBody {
 }
 
 impl OverflowBody {
-    /// On the tracepoint tier dropped SYNs are known by the socket's own drop count alone; other refusals that have no
-    /// name were counted by a probe whose record was lost.
+    /// On the tracepoint tier dropped SYNs are known by the socket's own drop count alone; other
+    /// refusals that have no name were counted by a probe whose record was lost.
     pub(super) fn new(overflow: &OverflowOutput, tier: &str) -> Self {
-        let counter = if overflow.stage == Stage::Syn && tier == "tracepoint" { "sk_drops" } else { "probe_counter" };
+        let counter = if overflow.stage == Stage::Syn && tier == "tracepoint" {
+            "sk_drops"
+        } else {
+            "probe_counter"
+        };
         Self {
             listener: overflow.listener.to_string(),
             peer: overflow.peer.map(|peer| peer.to_string()),
@@ -315,7 +338,10 @@ impl OverflowBody {
             observed_by: overflow.peer.is_none().then_some(counter),
             gaps: gaps([
                 (overflow.peer.is_none(), "peer: the kernel counted these and named nobody"),
-                (!overflow.stage_certain, "stage: this kernel does not tell ignored final ACKs from dropped SYNs"),
+                (
+                    !overflow.stage_certain,
+                    "stage: this kernel does not tell ignored final ACKs from dropped SYNs",
+                ),
             ]),
         }
     }
@@ -362,7 +388,10 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
                 _ => None,
             },
             gaps: gaps([
-                (accept.fd.is_none(), "fd: a direct descriptor of io_uring, or the hooks of accept rested"),
+                (
+                    accept.fd.is_none(),
+                    "fd: a direct descriptor of io_uring, or the hooks of accept rested",
+                ),
                 (
                     accept.handshake_us.is_none(),
                     "handshake_us: the kernel took no sample of it alone (syncookie, SYN-ACK sent again, TCP_DEFER_ACCEPT)",
@@ -450,7 +479,11 @@ impl<'a> From<&'a FindingOutput> for FindingBody<'a> {
             headline: &finding.headline,
             text: &finding.text,
             inferred: finding.inferred,
-            evidence: finding.evidence.iter().map(|&(name, value)| (name.to_owned(), number(value))).collect(),
+            evidence: finding
+                .evidence
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), number(value)))
+                .collect(),
             fix: &finding.fix,
         }
     }
@@ -483,5 +516,9 @@ fn severity_name(severity: Severity) -> &'static str {
 
 /// Whole numbers without a fraction, others to four digits after the point.
 fn number(value: f64) -> Value {
-    if value.fract() == 0.0 && value.abs() < 9e15 { json!(value as i64) } else { json!((value * 1e4).round() / 1e4) }
+    if value.fract() == 0.0 && value.abs() < 9e15 {
+        json!(value as i64)
+    } else {
+        json!((value * 1e4).round() / 1e4)
+    }
 }

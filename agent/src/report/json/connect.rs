@@ -106,7 +106,19 @@ impl From<ConnectTotals> for ConnectTotalsBody {
         let ConnectTotals { made, pending, refused, timed_out, unreachable, .. } = totals;
         let ConnectTotals { no_port, no_route, given_up, reset, failed_us, .. } = totals;
         let failed = totals.failed();
-        Self { made, failed, pending, refused, timed_out, unreachable, no_port, no_route, given_up, reset, failed_us }
+        Self {
+            made,
+            failed,
+            pending,
+            refused,
+            timed_out,
+            unreachable,
+            no_port,
+            no_route,
+            given_up,
+            reset,
+            failed_us,
+        }
     }
 }
 

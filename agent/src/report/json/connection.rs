@@ -9,16 +9,17 @@ use super::proxy::JoinBody;
 use crate::model::event::{Ending, HoldReason, Http2Streams, Role, Side, SockId, TcpState};
 use crate::model::output::{ConnectionOutput, ExchangeOutput};
 use crate::model::snapshot::{
-    Cause, ConnectionView, FirstAnswer, OwnerTimes, Pieces, Protocol, Slice, SliceKind, TlsView, Verdict,
+    Cause, ConnectionView, FirstAnswer, OwnerTimes, Pieces, Protocol, Slice, SliceKind, TlsView,
+    Verdict,
 };
 
-const NO_PROTOCOL: &str = "protocol: nothing was recognised in its first bytes, or they were not looked at";
+const NO_PROTOCOL: &str =
+    "protocol: nothing was recognised in its first bytes, or they were not looked at";
 
 const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP are not seen, its \
                          handshake, its wait and its end are those of its first subflow";
 
-const MULTIPLEXED: &str =
-    "multiplexed: the kernel sees one stream of bytes, the app sees requests; how many is not visible";
+const MULTIPLEXED: &str = "multiplexed: the kernel sees one stream of bytes, the app sees requests; how many is not visible";
 
 #[derive(Serialize)]
 pub(super) struct ExchangeBody {
@@ -144,8 +145,14 @@ impl From<&ExchangeOutput> for ExchangeBody {
                     "slices: it had begun when the connection became known; what came before is not in them",
                 ),
                 (view.multiplexed, MULTIPLEXED),
-                (view.read_tid.is_none() && view.reads > 0, "tids.read: no thread was seen reading"),
-                (view.write_tid.is_none() && view.writes > 0, "tids.write: no thread was seen writing"),
+                (
+                    view.read_tid.is_none() && view.reads > 0,
+                    "tids.read: no thread was seen reading",
+                ),
+                (
+                    view.write_tid.is_none() && view.writes > 0,
+                    "tids.write: no thread was seen writing",
+                ),
             ]),
         }
     }
@@ -235,7 +242,8 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             protocol: view.protocol.map(Protocol::name),
             tls: view.tls.as_ref().map(TlsBody::from),
             fast_open: (view.fast_open || view.protocol.is_some()).then_some(view.fast_open),
-            first_answer: first_answer(view).map(|answer| FirstAnswerBody::new(answer, view.fast_open)),
+            first_answer: first_answer(view)
+                .map(|answer| FirstAnswerBody::new(answer, view.fast_open)),
             tids: json!({
                 "accept": view.acceptor.as_ref().map(|(tid, _)| tid), "read": output.tids.0, "write": output.tids.1,
             }),
@@ -279,9 +287,9 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                     "tls.version: the server was not seen to answer",
                 ),
                 (
-                    view.tls
-                        .as_ref()
-                        .is_some_and(|tls| tls.version.is_some() && tls.alpn.is_none() && !tls.offered.is_empty()),
+                    view.tls.as_ref().is_some_and(|tls| {
+                        tls.version.is_some() && tls.alpn.is_none() && !tls.offered.is_empty()
+                    }),
                     "tls.alpn: what the server chose is encrypted, or it chose none",
                 ),
                 (
@@ -303,7 +311,10 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                     view.closed_ns.is_none() && view.state == TcpState::Closed,
                     "close: it has ended, this host keeps its socket",
                 ),
-                (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
+                (
+                    view.closed_ns.is_some() && view.ended.is_none(),
+                    "close: its end began unobserved",
+                ),
                 (
                     output.delayed_acks_sent.is_none(),
                     "delayed_acks: known from its first exchange on, where this kernel shows them",
@@ -411,7 +422,14 @@ impl FirstAnswerBody {
     fn new(answer: &FirstAnswer, fast_open: bool) -> Self {
         let [tcp, tls, request] = answer.steps(fast_open);
         let round_trips = answer.round_trips(fast_open);
-        Self { round_trips, tcp, tls, request, us: answer.us, handshake_us: (&answer.handshake).into() }
+        Self {
+            round_trips,
+            tcp,
+            tls,
+            request,
+            us: answer.us,
+            handshake_us: (&answer.handshake).into(),
+        }
     }
 }
 

@@ -74,8 +74,14 @@ impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
             unread_us: view.unread_us,
             wait_us: DatagramWaitBody { wait: view.wait.into(), at_least: view.at_least },
             gaps: gaps([
-                (view.arrived.is_none(), "in: no hook on this kernel sees reads, from which arrivals follow"),
-                (unsized_arrivals, "in.bytes: seen on the full tier only; read.bytes has what was read"),
+                (
+                    view.arrived.is_none(),
+                    "in: no hook on this kernel sees reads, from which arrivals follow",
+                ),
+                (
+                    unsized_arrivals,
+                    "in.bytes: seen on the full tier only; read.bytes has what was read",
+                ),
                 (view.read.is_none(), "read: no hook on this kernel sees reads"),
                 (view.written.is_none(), "out: no hook on this kernel sees writes"),
                 (view.wait.count == 0, "wait_us: no read with a known wait yet"),
@@ -144,9 +150,14 @@ impl<'a> From<&'a QuicOutput> for QuicBody<'a> {
             early_data: view.early_data,
             retry: view.retry,
             handshake_by: "app",
-            first_answer: view.answer.map(|answer| QuicAnswerBody { round_trips: answer.round_trips, us: answer.us }),
+            first_answer: view
+                .answer
+                .map(|answer| QuicAnswerBody { round_trips: answer.round_trips, us: answer.us }),
             gaps: gaps([
-                (output.local.is_none(), "local, pid, comm: its socket was closed before a refresh showed it"),
+                (
+                    output.local.is_none(),
+                    "local, pid, comm: its socket was closed before a refresh showed it",
+                ),
                 (view.peer.is_none(), "peer: known from the first datagram to it on"),
                 (view.server_id.is_none(), "server_id: the server was not seen to answer"),
                 (view.answer.is_none(), "first_answer: none was seen"),

@@ -1,5 +1,5 @@
-//! `--json`: one object a line, with the names and units of the event stream's contract. What could not be observed
-//! is `null`, and `gaps` or `observed_by` beside it says why.
+//! `--json`: one object a line, with the names and units of the event stream's contract. What could
+//! not be observed is `null`, and `gaps` or `observed_by` beside it says why.
 
 mod body;
 mod connect;
@@ -18,8 +18,8 @@ use super::{Attached, Sink, WallClock};
 use crate::model::output::{Interest, Output};
 use crate::model::snapshot::Snapshot;
 use body::{
-    AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody, SynBody, UnixBody,
-    retransmitted,
+    AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody,
+    SynBody, UnixBody, retransmitted,
 };
 use connect::ConnectBody;
 use connection::{ConnectionBody, ExchangeBody};
@@ -41,7 +41,13 @@ impl Json {
         Self { clock }
     }
 
-    fn line(&self, out: &mut dyn io::Write, kind: &'static str, ts_ns: u64, body: impl Serialize) -> io::Result<()> {
+    fn line(
+        &self,
+        out: &mut dyn io::Write,
+        kind: &'static str,
+        ts_ns: u64,
+        body: impl Serialize,
+    ) -> io::Result<()> {
         let object = Object { kind, ts_ns, time: self.clock.rfc3339(ts_ns), body };
         let mut line = serde_json::to_vec(&object)?;
         line.push(b'\n');
@@ -58,32 +64,59 @@ impl Sink for Json {
         self.line(out, "attached", attached.ts_ns, AttachedBody::from(attached))
     }
 
-    fn write(&mut self, out: &mut dyn io::Write, outputs: &[Output], snapshot: &Snapshot) -> io::Result<()> {
+    fn write(
+        &mut self,
+        out: &mut dyn io::Write,
+        outputs: &[Output],
+        snapshot: &Snapshot,
+    ) -> io::Result<()> {
         for output in outputs {
             let ts_ns = output.ts_ns();
             match output {
-                Output::Listener(listener) => self.line(out, "listener", ts_ns, ListenerBody::from(&listener.view)),
+                Output::Listener(listener) => {
+                    self.line(out, "listener", ts_ns, ListenerBody::from(&listener.view))
+                }
                 Output::Unix(unix) => self.line(out, "listener", ts_ns, UnixBody::from(&unix.view)),
                 Output::Syn(syn) => self.line(out, "syn", ts_ns, SynBody::from(syn)),
                 Output::Overflow(overflow) => {
                     self.line(out, "overflow", ts_ns, OverflowBody::new(overflow, &snapshot.tier))
                 }
                 Output::Accept(accept) => self.line(out, "accept", ts_ns, AcceptBody::from(accept)),
-                Output::SynAckRetransmit(retransmit) => self.line(out, "event", ts_ns, retransmitted(retransmit)),
-                Output::Exchange(exchange) => self.line(out, "exchange", ts_ns, ExchangeBody::from(exchange)),
+                Output::SynAckRetransmit(retransmit) => {
+                    self.line(out, "event", ts_ns, retransmitted(retransmit))
+                }
+                Output::Exchange(exchange) => {
+                    self.line(out, "exchange", ts_ns, ExchangeBody::from(exchange))
+                }
                 Output::Connection(connection) => {
                     self.line(out, "connection", ts_ns, ConnectionBody::from(connection.as_ref()))
                 }
-                Output::Connect(connect) => self.line(out, "connect", ts_ns, ConnectBody::from(connect)),
-                Output::Datagrams(datagrams) => self.line(out, "datagrams", ts_ns, DatagramBody::from(&datagrams.view)),
+                Output::Connect(connect) => {
+                    self.line(out, "connect", ts_ns, ConnectBody::from(connect))
+                }
+                Output::Datagrams(datagrams) => {
+                    self.line(out, "datagrams", ts_ns, DatagramBody::from(&datagrams.view))
+                }
                 Output::Quic(quic) => self.line(out, "quic", ts_ns, QuicBody::from(quic.as_ref())),
-                Output::Process(process) => self.line(out, "process", ts_ns, ProcessBody::from(process)),
-                Output::Pattern(pattern) => self.line(out, "pattern", ts_ns, PatternBody::from(&pattern.view)),
-                Output::Proxy(proxy) => self.line(out, "proxy", ts_ns, ProxyBody::from(&proxy.view)),
-                Output::Moment(told) => self.line(out, "event", ts_ns, MomentBody::from(&told.moment)),
-                Output::Finding(finding) => self.line(out, "finding", ts_ns, FindingBody::from(finding)),
+                Output::Process(process) => {
+                    self.line(out, "process", ts_ns, ProcessBody::from(process))
+                }
+                Output::Pattern(pattern) => {
+                    self.line(out, "pattern", ts_ns, PatternBody::from(&pattern.view))
+                }
+                Output::Proxy(proxy) => {
+                    self.line(out, "proxy", ts_ns, ProxyBody::from(&proxy.view))
+                }
+                Output::Moment(told) => {
+                    self.line(out, "event", ts_ns, MomentBody::from(&told.moment))
+                }
+                Output::Finding(finding) => {
+                    self.line(out, "finding", ts_ns, FindingBody::from(finding))
+                }
                 Output::Lost(lost) => self.line(out, "lost", ts_ns, LostBody::from(lost)),
-                Output::Summary(summary) => self.line(out, "summary", ts_ns, SummaryBody::from(summary)),
+                Output::Summary(summary) => {
+                    self.line(out, "summary", ts_ns, SummaryBody::from(summary))
+                }
             }?;
         }
         Ok(())

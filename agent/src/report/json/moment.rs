@@ -99,7 +99,9 @@ struct Write {
 impl From<&Moment> for MomentBody {
     fn from(moment: &Moment) -> Self {
         let (inferred_by, blind) = match &moment.what {
-            What::Read(call) | What::Peek(call) | What::Write { call, .. } => (None, call.blocked_us.is_none()),
+            What::Read(call) | What::Peek(call) | What::Write { call, .. } => {
+                (None, call.blocked_us.is_none())
+            }
             What::DelayedAck { inferred: true, .. } => (Some("tcp_wstamp_ns"), false),
             What::State { inferred: true, .. } => (Some("sk_err"), false),
             _ => (None, false),
@@ -139,19 +141,27 @@ impl From<&What> for Carries {
             What::Segment { bytes, seq, ack_seq, flags: bits, again } => {
                 Self::Segment { bytes, seq, ack_seq, flags: flags(bits), again }
             }
-            What::Ack { bytes, window_bytes, unacked_bytes } => Self::Ack { bytes, window_bytes, unacked_bytes },
+            What::Ack { bytes, window_bytes, unacked_bytes } => {
+                Self::Ack { bytes, window_bytes, unacked_bytes }
+            }
             What::Hold { why: reason, bytes } => Self::Hold { reason: why(reason), bytes },
-            What::Release { why: reason, held_us } => Self::Release { reason: why(reason), held_us },
+            What::Release { why: reason, held_us } => {
+                Self::Release { reason: why(reason), held_us }
+            }
             What::DelayedAck { waited_us, .. } => Self::DelayedAck { waited_us, by: "timer" },
-            What::Retransmit { bytes, seq, flags: bits, ca_state: number, rto_us } => Self::Retransmit {
-                bytes,
-                seq,
-                flags: flags(bits),
-                cause: cause(number),
-                ca_state: ca_state(number),
-                rto_us,
-            },
-            What::Window { side: whose, zero, bytes } => Self::Window { side: side(whose), zero, bytes },
+            What::Retransmit { bytes, seq, flags: bits, ca_state: number, rto_us } => {
+                Self::Retransmit {
+                    bytes,
+                    seq,
+                    flags: flags(bits),
+                    cause: cause(number),
+                    ca_state: ca_state(number),
+                    rto_us,
+                }
+            }
+            What::Window { side: whose, zero, bytes } => {
+                Self::Window { side: side(whose), zero, bytes }
+            }
             What::State { from, to, shutdown: bits, substate, .. } => Self::State {
                 from: state(from),
                 to: state(to),

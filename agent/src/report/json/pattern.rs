@@ -44,7 +44,10 @@ impl<'a> From<&'a PatternView> for PatternBody<'a> {
         let gaps = [
             (view.units.is_none(), "units: the pattern is unknown"),
             (view.io.is_none(), "io: nothing was seen waiting"),
-            (view.handoff.count == 0, "handoff_us: no connection was seen handed to another thread"),
+            (
+                view.handoff.count == 0,
+                "handoff_us: no connection was seen handed to another thread",
+            ),
         ];
         Self {
             pid: view.pid,

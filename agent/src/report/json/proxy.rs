@@ -90,7 +90,10 @@ impl<'a> From<&'a ProxyView> for ProxyBody<'a> {
             imbalance: view.imbalance.map(rounded),
             upstreams: view.upstreams.iter().map(UpstreamBody::from).collect(),
             gaps: gaps([
-                (view.reuse.is_none(), "reuse: too few connections with exchanges that were joined"),
+                (
+                    view.reuse.is_none(),
+                    "reuse: too few connections with exchanges that were joined",
+                ),
                 (
                     view.spreading.is_none(),
                     "spreading: a single upstream address, or too few connections with several requests",

@@ -56,7 +56,10 @@ impl From<&Summary> for SummaryBody {
         let (totals, cost) = (&summary.totals, summary.cost);
         let runs = cost.and_then(|cost| cost.probe_runs);
         let spent_ns = cost.and_then(|cost| cost.probe_ns);
-        let average = spent_ns.zip(runs).filter(|&(_, runs)| runs > 0).map(|(ns, runs)| ns as f64 / runs as f64);
+        let average = spent_ns
+            .zip(runs)
+            .filter(|&(_, runs)| runs > 0)
+            .map(|(ns, runs)| ns as f64 / runs as f64);
         Self {
             duration_us: summary.duration_us,
             listeners: summary.listeners,
@@ -79,7 +82,11 @@ impl From<&Summary> for SummaryBody {
             phases_us: phases(&summary.phases_us),
             datagrams: summary.datagrams.as_ref().map(Into::into),
             findings: summary.findings,
-            events: EventsBody { seen: summary.seen, delivered: summary.delivered, lost: summary.lost },
+            events: EventsBody {
+                seen: summary.seen,
+                delivered: summary.delivered,
+                lost: summary.lost,
+            },
             overhead: OverheadBody {
                 probe_ns_avg: average.map(|ns| (ns * 10.0).round() / 10.0),
                 probe_runs: runs,

@@ -11,7 +11,12 @@ use crate::report::{count, count_of, duration_us, rate};
 const MOST: usize = 10;
 
 /// Writes the sockets on which anything goes on.
-pub(super) fn write(out: &mut dyn Write, colour: Colour, time: &str, outputs: &[Output]) -> io::Result<()> {
+pub(super) fn write(
+    out: &mut dyn Write,
+    colour: Colour,
+    time: &str,
+    outputs: &[Output],
+) -> io::Result<()> {
     let mut busy: Vec<&DatagramView> = outputs
         .iter()
         .filter_map(|output| match output {
@@ -20,13 +25,20 @@ pub(super) fn write(out: &mut dyn Write, colour: Colour, time: &str, outputs: &[
         })
         .filter(|view| is_busy(view))
         .collect();
-    let weight = |view: &DatagramView| (view.rates.drops as u64, (view.rates.arrived + view.rates.written) as u64);
+    let weight = |view: &DatagramView| {
+        (view.rates.drops as u64, (view.rates.arrived + view.rates.written) as u64)
+    };
     busy.sort_by_key(|view| std::cmp::Reverse(weight(view)));
     for view in busy.iter().take(MOST) {
         writeln!(out, "{time} {:<9} {}", "udp", line(view, colour))?;
     }
     if busy.len() > MOST {
-        writeln!(out, "{time} {:<9} … and {} quieter sockets", "udp", count((busy.len() - MOST) as u64))?;
+        writeln!(
+            out,
+            "{time} {:<9} … and {} quieter sockets",
+            "udp",
+            count((busy.len() - MOST) as u64)
+        )?;
     }
     Ok(())
 }
@@ -52,7 +64,12 @@ pub(super) fn quic(out: &mut dyn Write, time: &str, outputs: &[Output]) -> io::R
         )?;
     }
     if answered.len() > MOST {
-        writeln!(out, "{time} {:<9} … and {} quicker connections", "quic", count((answered.len() - MOST) as u64))?;
+        writeln!(
+            out,
+            "{time} {:<9} … and {} quicker connections",
+            "quic",
+            count((answered.len() - MOST) as u64)
+        )?;
     }
     Ok(())
 }
@@ -75,17 +92,30 @@ fn line(view: &DatagramView, colour: Colour) -> String {
         count(view.buffer_bytes),
     );
     if view.wait.count > 0 {
-        text += &format!(", wait p50 {}, p99 {}", duration_us(view.wait.p50), duration_us(view.wait.p99));
+        text += &format!(
+            ", wait p50 {}, p99 {}",
+            duration_us(view.wait.p50),
+            duration_us(view.wait.p99)
+        );
     }
     if view.drops > 0 {
-        let now = if view.rates.drops > 0.0 { format!(" +{}/s", rate(view.rates.drops)) } else { String::new() };
-        text += &format!(", {}", colour.loss(true, &format!("▲{} dropped{now}", count(view.drops))));
+        let now = if view.rates.drops > 0.0 {
+            format!(" +{}/s", rate(view.rates.drops))
+        } else {
+            String::new()
+        };
+        text +=
+            &format!(", {}", colour.loss(true, &format!("▲{} dropped{now}", count(view.drops))));
     }
     text
 }
 
 /// The line of the summary; nothing where there was no UDP socket.
-pub(super) fn summary(out: &mut dyn Write, colour: Colour, totals: &DatagramTotals) -> io::Result<()> {
+pub(super) fn summary(
+    out: &mut dyn Write,
+    colour: Colour,
+    totals: &DatagramTotals,
+) -> io::Result<()> {
     if totals.sockets == 0 {
         return Ok(());
     }

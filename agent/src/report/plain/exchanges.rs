@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use crate::model::event::{Role, SockId};
 use crate::model::output::ExchangeOutput;
-use crate::model::snapshot::{ConnectionView, ExchangeView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
+use crate::model::snapshot::{
+    ConnectionView, ExchangeView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict,
+};
 use crate::report::{count_of, duration_us, escape, percent};
 
 /// Slow exchanges told in one interval: the slowest.
@@ -37,7 +39,8 @@ impl Exchanges {
     /// Notes an exchange. A peer that takes its time to ask is no news.
     pub(super) fn note(&mut self, exchange: &ExchangeOutput) {
         let verdict = exchange.view.verdict;
-        let Some(verdict) = verdict.filter(|verdict| verdict.us >= SLOW_US && verdict.kind != SliceKind::Request)
+        let Some(verdict) =
+            verdict.filter(|verdict| verdict.us >= SLOW_US && verdict.kind != SliceKind::Request)
         else {
             return;
         };
@@ -45,19 +48,32 @@ impl Exchanges {
         if place < MOST {
             let (sock, role, seq) = (exchange.sock, exchange.role, exchange.view.seq);
             let ExchangeView { total_us, multiplexed, .. } = exchange.view;
-            let waited_us: u64 = exchange.view.slices.iter().filter_map(|slice| slice.upstream_us).sum();
+            let waited_us: u64 =
+                exchange.view.slices.iter().filter_map(|slice| slice.upstream_us).sum();
             let upstream = exchange.view.upstream.first().map(|join| (waited_us, join.peer));
-            self.slowest.insert(place, Slow { sock, role, seq, verdict, total_us, upstream, multiplexed });
+            self.slowest
+                .insert(place, Slow { sock, role, seq, verdict, total_us, upstream, multiplexed });
             self.slowest.truncate(MOST);
         }
     }
 
     /// Writes what was noted since the last time; nothing if there was nothing.
-    pub(super) fn write(&mut self, out: &mut dyn Write, time: &str, snapshot: &Snapshot) -> io::Result<()> {
+    pub(super) fn write(
+        &mut self,
+        out: &mut dyn Write,
+        time: &str,
+        snapshot: &Snapshot,
+    ) -> io::Result<()> {
         let (now, before) = (snapshot.times, std::mem::replace(&mut self.before, snapshot.times));
         let since = now.since(&before);
         if since.exchanges > 0 {
-            writeln!(out, "{time} {:<9} {}: {}", "time", count_of(since.exchanges, "exchange"), owners(&since))?;
+            writeln!(
+                out,
+                "{time} {:<9} {}: {}",
+                "time",
+                count_of(since.exchanges, "exchange"),
+                owners(&since)
+            )?;
         }
         for slow in self.slowest.drain(..) {
             writeln!(out, "{time} {:<9} {}", "slow", slow.text(&snapshot.connections))?;
@@ -69,9 +85,12 @@ impl Exchanges {
 impl Slow {
     /// What the slice and its owner do not tell.
     fn beyond(&self) -> String {
-        let waited = |(us, peer): (u64, SocketAddr)| format!(", {} waiting for upstream {peer}", duration_us(us));
+        let waited = |(us, peer): (u64, SocketAddr)| {
+            format!(", {} waiting for upstream {peer}", duration_us(us))
+        };
         let upstream = self.upstream.filter(|(us, _)| *us > 0).map(waited).unwrap_or_default();
-        let stream = if self.multiplexed { "; multiplexed: one stream of bytes, N requests" } else { "" };
+        let stream =
+            if self.multiplexed { "; multiplexed: one stream of bytes, N requests" } else { "" };
         upstream + stream
     }
 
@@ -86,8 +105,11 @@ impl Slow {
         );
         let (kind, us) = (self.verdict.kind, duration_us(self.verdict.us));
         let owner = kind.owner().letter();
-        let request = known.and_then(|connection| connection.first_request.as_ref()).filter(|_| self.seq == 1);
-        let asked = request.map(|request| format!(" ({} {})", escape(&request.method), escape(&request.path)));
+        let request = known
+            .and_then(|connection| connection.first_request.as_ref())
+            .filter(|_| self.seq == 1);
+        let asked = request
+            .map(|request| format!(" ({} {})", escape(&request.method), escape(&request.path)));
         format!(
             "{who}: exchange {}{} took {}, of it {} {us} ({owner})",
             self.seq,

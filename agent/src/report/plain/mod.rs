@@ -14,14 +14,17 @@ use std::io::{self, Write};
 
 use super::{Attached, Sink, count, count_of, duration_us, escape};
 use crate::model::event::{Accept, Process, ProcessChange, SockId, Stage};
-use crate::model::output::{FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary};
+use crate::model::output::{
+    FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
+};
 use crate::model::snapshot::{Io, ListenerView, Owner, PatternView, Severity, Snapshot, Units};
 use exchanges::{Exchanges, owners};
 use table::Table;
 use unix::UnixLines;
 use wrap::wrap;
 
-/// Lines of one sort that are written in one second; further ones are counted and summed up at the next table.
+/// Lines of one sort that are written in one second; further ones are counted and summed up at the
+/// next table.
 const LINES_A_SECOND: u32 = 20;
 /// Columns that text is wrapped to.
 const WIDTH: usize = 100;
@@ -39,7 +42,11 @@ pub enum Colour {
 impl Colour {
     /// `text`, red if it tells of a loss.
     fn loss(self, is_loss: bool, text: &str) -> String {
-        if self == Self::Loss && is_loss { format!("\x1b[31m{text}\x1b[0m") } else { text.to_owned() }
+        if self == Self::Loss && is_loss {
+            format!("\x1b[31m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -84,15 +91,28 @@ impl Budget {
 
 impl Plain {
     /// Lines tell of slow exchanges only, and of no connection's end.
-    pub const INTEREST: Interest = Interest { exchanges_from_us: exchanges::SLOW_US, connections: false };
+    pub const INTEREST: Interest =
+        Interest { exchanges_from_us: exchanges::SLOW_US, connections: false };
 
     /// Starts; times are shown in seconds since the attach.
     pub fn new(colour: Colour) -> Self {
         Self { colour, ..Self::default() }
     }
 
-    fn event(&self, out: &mut dyn Write, ts_ns: u64, name: &str, text: &str, is_loss: bool) -> io::Result<()> {
-        writeln!(out, "{} {} {text}", self.time(ts_ns), self.colour.loss(is_loss, &format!("{name:<9}")))
+    fn event(
+        &self,
+        out: &mut dyn Write,
+        ts_ns: u64,
+        name: &str,
+        text: &str,
+        is_loss: bool,
+    ) -> io::Result<()> {
+        writeln!(
+            out,
+            "{} {} {text}",
+            self.time(ts_ns),
+            self.colour.loss(is_loss, &format!("{name:<9}"))
+        )
     }
 
     /// Seconds since the attach.
@@ -132,10 +152,16 @@ impl Plain {
                 self.exchanges.note(exchange);
                 Ok(())
             }
-            Output::Process(process) => self.event(out, ts_ns, "process", &process_text(process), false),
-            Output::Pattern(pattern) => self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false),
+            Output::Process(process) => {
+                self.event(out, ts_ns, "process", &process_text(process), false)
+            }
+            Output::Pattern(pattern) => {
+                self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false)
+            }
             Output::Proxy(told) => self.event(out, ts_ns, "proxy", &proxy::text(&told.view), false),
-            Output::Moment(told) => self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false),
+            Output::Moment(told) => {
+                self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false)
+            }
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
         }
@@ -160,7 +186,8 @@ impl Plain {
         let finding = &output.finding;
         if output.state == FindingState::Ended {
             let lasted_us = output.ts_ns.saturating_sub(finding.since_ns) / 1_000;
-            let (subject, kind, lasted) = (escape(&finding.subject), finding.kind, duration_us(lasted_us));
+            let (subject, kind, lasted) =
+                (escape(&finding.subject), finding.kind, duration_us(lasted_us));
             return writeln!(out, "  ended: {subject}: {kind}, after {lasted}.");
         }
         let (severity, owner) = (severity_name(finding.severity), owner_name(finding.owner));
@@ -188,14 +215,21 @@ impl Plain {
         writeln!(out, "  listeners    {}", count(summary.listeners))?;
         let abandoned = count(totals.abandoned);
         let (queued, accepted) = (count(totals.queued), count(totals.accepted));
-        writeln!(out, "  connections  {queued} queued, {accepted} accepted, {abandoned} gone unaccepted")?;
+        writeln!(
+            out,
+            "  connections  {queued} queued, {accepted} accepted, {abandoned} gone unaccepted"
+        )?;
         if let Some(fails) = totals.accept_fails.filter(|fails| *fails > 0) {
             let fails = self.colour.loss(true, &format!("{} failed", count(fails)));
             writeln!(out, "  accept()     {fails}")?;
         }
         let refused = match totals.overflow_ack {
             Some(ack) => {
-                format!("{} dropped, {} ignored", count_of(totals.overflow_syn, "SYN"), count_of(ack, "final ACK"))
+                format!(
+                    "{} dropped, {} ignored",
+                    count_of(totals.overflow_syn, "SYN"),
+                    count_of(ack, "final ACK")
+                )
             }
             None if totals.overflow_syn == 1 => "1 SYN dropped or final ACK ignored".to_owned(),
             None => format!("{} SYNs dropped or final ACKs ignored", count(totals.overflow_syn)),
@@ -210,14 +244,21 @@ impl Plain {
         )?;
         if wait.count > 0 {
             let [p50, p90, p99, max] = [wait.p50, wait.p90, wait.p99, wait.max].map(duration_us);
-            writeln!(out, "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({} accepts)", count(wait.count))?;
+            writeln!(
+                out,
+                "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({} accepts)",
+                count(wait.count)
+            )?;
         }
         if summary.times.exchanges > 0 {
             let exchange = &summary.exchange;
             let [p50, p99, max] = [exchange.p50, exchange.p99, exchange.max].map(duration_us);
             let exchanges = count(summary.times.exchanges);
             let connections = count_of(summary.connections, "connection");
-            writeln!(out, "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}")?;
+            writeln!(
+                out,
+                "  exchanges    {exchanges} on {connections}, p50 {p50}, p99 {p99}, max {max}"
+            )?;
             writeln!(out, "  their time   {}", owners(&summary.times))?;
         }
         connects::summary(out, self.colour, summary)?;
@@ -236,7 +277,11 @@ impl Plain {
                 _ => String::new(),
             };
             let agent = duration_us(cost.agent_cpu_us);
-            writeln!(out, "  cost         {probes}agent {agent} of CPU, {:.1} MB", cost.agent_rss_bytes as f64 / 1e6)?;
+            writeln!(
+                out,
+                "  cost         {probes}agent {agent} of CPU, {:.1} MB",
+                cost.agent_rss_bytes as f64 / 1e6
+            )?;
         }
         Ok(())
     }
@@ -249,7 +294,8 @@ impl Sink for Plain {
 
     fn attached(&mut self, out: &mut dyn Write, attached: &Attached) -> io::Result<()> {
         self.attached_ns = attached.ts_ns;
-        let targets = attached.targets.iter().map(|target| escape(target)).collect::<Vec<_>>().join(", ");
+        let targets =
+            attached.targets.iter().map(|target| escape(target)).collect::<Vec<_>>().join(", ");
         let (kernel, tier) = (escape(&attached.kernel), escape(&attached.tier));
         let took = duration_us(attached.attach_us);
         writeln!(out, "Watching {targets} on kernel {kernel}, {tier} tier, attached in {took}.")?;
@@ -261,8 +307,14 @@ impl Sink for Plain {
         Ok(())
     }
 
-    fn write(&mut self, out: &mut dyn Write, outputs: &[Output], snapshot: &Snapshot) -> io::Result<()> {
-        self.attached_ns = snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
+    fn write(
+        &mut self,
+        out: &mut dyn Write,
+        outputs: &[Output],
+        snapshot: &Snapshot,
+    ) -> io::Result<()> {
+        self.attached_ns =
+            snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
         if self.notices != snapshot.notices {
             self.notices.clone_from(&snapshot.notices);
             for notice in &self.notices {
@@ -288,8 +340,10 @@ impl Sink for Plain {
             self.table.write(out, self.colour, &time, &listeners)?;
         }
         self.unix.write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
-        let mut blocks =
-            outputs.iter().filter(|output| matches!(output, Output::Finding(_) | Output::Summary(_))).peekable();
+        let mut blocks = outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Finding(_) | Output::Summary(_)))
+            .peekable();
         if blocks.peek().is_some() {
             writeln!(out)?;
         }
@@ -361,11 +415,18 @@ fn process_text(process: &Process) -> String {
     }
 }
 
-/// "api-server 4242: acceptor + readers, threads, event-loop (0.97): 1 thread accepts, 4 read and write".
+/// "api-server 4242: acceptor + readers, threads, event-loop (0.97): 1 thread accepts, 4 read and
+/// write".
 fn pattern_text(view: &PatternView) -> String {
     let kind = [Some(view.name.words()), view.units.map(Units::name), view.io.map(Io::name)];
     let kind = kind.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    format!("{} {}: {kind} ({:.2}): {}", escape(&view.comm), view.pid, view.confidence, view.headline)
+    format!(
+        "{} {}: {kind} ({:.2}): {}",
+        escape(&view.comm),
+        view.pid,
+        view.confidence,
+        view.headline
+    )
 }
 
 fn lost_text(lost: &Lost) -> String {

@@ -20,7 +20,9 @@ fn carries(what: &What) -> String {
         }
         What::Read(call) | What::Peek(call) => called(&call, "unread"),
         What::Write { call, why: None } => called(&call, "unsent"),
-        What::Write { call, why: Some(reason) } => format!("{}: {}", called(&call, "unsent"), why(reason)),
+        What::Write { call, why: Some(reason) } => {
+            format!("{}: {}", called(&call, "unsent"), why(reason))
+        }
         What::Segment { bytes: size, seq, ack_seq, flags: bits, again } => {
             let again = if again { ", again" } else { "" };
             format!("{}, {} seq {seq} ack {ack_seq}{again}", bytes(size), flags(bits).join(" "))
@@ -37,13 +39,22 @@ fn carries(what: &What) -> String {
         What::Release { why: reason, held_us } => {
             format!("sent after {}: {}", duration_us(held_us.into()), why(reason))
         }
-        What::DelayedAck { waited_us, .. } => format!("sent by timer after {}", duration_us(waited_us.into())),
+        What::DelayedAck { waited_us, .. } => {
+            format!("sent by timer after {}", duration_us(waited_us.into()))
+        }
         What::Retransmit { bytes: size, seq, ca_state, rto_us, .. } => {
-            format!("{} seq {seq}: {}, timeout {}", bytes(size), cause(ca_state), duration_us(rto_us))
+            format!(
+                "{} seq {seq}: {}, timeout {}",
+                bytes(size),
+                cause(ca_state),
+                duration_us(rto_us)
+            )
         }
         What::Window { side, zero, bytes: size } => {
-            let (whose, what) =
-                (if side == Side::Local { "ours" } else { "the peer's" }, if zero { "shut" } else { "open" });
+            let (whose, what) = (
+                if side == Side::Local { "ours" } else { "the peer's" },
+                if zero { "shut" } else { "open" },
+            );
             format!("{whose} is {what}, {}", bytes(size))
         }
         What::State { from, to, shutdown: bits, .. } => {
@@ -64,6 +75,14 @@ fn called(call: &Call, left: &str) -> String {
         Ok(size) => bytes(size),
         Err(error) => format!("error {error}"),
     };
-    let waited = call.blocked_us.filter(|us| *us > 0).map(|us| format!(", blocked {}", duration_us(us.into())));
-    format!("{result} by thread {}{}, {} {left}", call.tid, waited.unwrap_or_default(), count(call.left_bytes.into()))
+    let waited = call
+        .blocked_us
+        .filter(|us| *us > 0)
+        .map(|us| format!(", blocked {}", duration_us(us.into())));
+    format!(
+        "{result} by thread {}{}, {} {left}",
+        call.tid,
+        waited.unwrap_or_default(),
+        count(call.left_bytes.into())
+    )
 }

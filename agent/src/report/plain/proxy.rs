@@ -6,7 +6,8 @@ use crate::report::{count, count_of, duration_us, escape, percent};
 /// Upstreams told in one line: those with most exchanges.
 const MOST: usize = 4;
 
-/// "nginx 4242: 320 requests on 8 connections → 320 calls on 16, pooled, spread per-request; 10.0.0.1:80 50 %, p50 2 ms".
+/// "nginx 4242: 320 requests on 8 connections → 320 calls on 16, pooled, spread per-request;
+/// 10.0.0.1:80 50 %, p50 2 ms".
 pub(super) fn text(view: &ProxyView) -> String {
     let (down, up) = (view.downstream, view.upstream);
     let mut text = format!(

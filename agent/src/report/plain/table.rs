@@ -31,7 +31,16 @@ impl Table {
             writeln!(
                 out,
                 "{:>9} {:<22} {:>11} {:>5} {:>4} {:>7} {:>7}  {:>8} {:>8} {:>8}  OVERFLOWS",
-                "TIME", "LISTENER", "QUEUE/LIMIT", "PEAK", "SYN", "ACC/s", "ARR/s", "WAIT p50", "p99", "max"
+                "TIME",
+                "LISTENER",
+                "QUEUE/LIMIT",
+                "PEAK",
+                "SYN",
+                "ACC/s",
+                "ARR/s",
+                "WAIT p50",
+                "p99",
+                "max"
             )?;
         }
         self.tables = (self.tables + 1) % HEADING_EVERY;
@@ -40,7 +49,11 @@ impl Table {
             writeln!(out, "{}", line(view, time, colour))?;
         }
         if listeners.len() > shown.len() {
-            writeln!(out, "{time} … and {} quieter listeners", count((listeners.len() - shown.len()) as u64))?;
+            writeln!(
+                out,
+                "{time} … and {} quieter listeners",
+                count((listeners.len() - shown.len()) as u64)
+            )?;
         }
         Ok(())
     }
@@ -49,7 +62,12 @@ impl Table {
 fn busiest(listeners: &[&ListenerView]) -> BTreeSet<u64> {
     let mut order: Vec<_> = listeners.iter().collect();
     let going_on = |view: &ListenerView| {
-        (view.rates.overflows as u64, view.depth.max(view.peak), view.rates.arrivals as u64, view.totals.overflows())
+        (
+            view.rates.overflows as u64,
+            view.depth.max(view.peak),
+            view.rates.arrivals as u64,
+            view.totals.overflows(),
+        )
     };
     order.sort_by_key(|view| Reverse(going_on(view)));
     order.iter().take(MOST).map(|view| view.sock).collect()
@@ -63,7 +81,8 @@ fn line(view: &ListenerView, time: &str, colour: Colour) -> String {
         (total, now) if now > 0.0 => format!("▲{} +{}/s", count(total), rate(now)),
         (total, _) => format!("▲{}", count(total)),
     };
-    let queue = if view.closed { "closed".to_owned() } else { format!("{}/{}", view.depth, view.limit) };
+    let queue =
+        if view.closed { "closed".to_owned() } else { format!("{}/{}", view.depth, view.limit) };
     format!(
         "{time} {:<22} {queue:>11} {:>5} {:>4} {:>7} {:>7}  {:>8} {:>8} {:>8}  {}",
         view.local.to_string(),

@@ -18,7 +18,8 @@ pub(super) struct UnixLines {
 }
 
 impl UnixLines {
-    /// Writes those that are new, have connections waiting, or had some when they were told of last.
+    /// Writes those that are new, have connections waiting, or had some when they were told of
+    /// last.
     pub(super) fn write(
         &mut self,
         out: &mut dyn Write,
@@ -35,7 +36,8 @@ impl UnixLines {
         if newest.is_empty() {
             return Ok(());
         }
-        let news = |view: &&UnixListener| view.depth > 0 || self.told.get(&view.sock) != Some(&false);
+        let news =
+            |view: &&UnixListener| view.depth > 0 || self.told.get(&view.sock) != Some(&false);
         let mut shown: Vec<&UnixListener> = newest.values().copied().filter(news).collect();
         shown.sort_by_key(|view| (std::cmp::Reverse(view.depth), view.path.clone()));
         for view in shown.iter().take(MOST) {
@@ -45,7 +47,12 @@ impl UnixLines {
             writeln!(out, "{time} {:<9} {}{unseen}", "unix", line(view, colour))?;
         }
         if shown.len() > MOST {
-            writeln!(out, "{time} {:<9} … and {} quieter sockets", "unix", count((shown.len() - MOST) as u64))?;
+            writeln!(
+                out,
+                "{time} {:<9} … and {} quieter sockets",
+                "unix",
+                count((shown.len() - MOST) as u64)
+            )?;
         }
         self.told = newest.values().map(|view| (view.sock, view.depth > 0)).collect();
         Ok(())

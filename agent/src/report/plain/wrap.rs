@@ -1,6 +1,7 @@
 //! Lines of a bounded width.
 
-/// `text` in lines of at most `width` characters, broken between words; a longer word has a line of its own.
+/// `text` in lines of at most `width` characters, broken between words; a longer word has a line of
+/// its own.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -70,7 +70,10 @@ fn what_is_special_about_an_exchange_is_told() {
     let call = json!([{ "sock": "2", "seq": 1, "peer": "10.0.0.9:40122", "confidence": 0.95 }]);
     assert_eq!(objects[1]["upstream"], call);
     let waited = |slice: &Value| slice["upstream_us"].as_u64();
-    assert_eq!(objects[1]["slices"].as_array().and_then(|slices| slices.iter().find_map(waited)), Some(6_050));
+    assert_eq!(
+        objects[1]["slices"].as_array().and_then(|slices| slices.iter().find_map(waited)),
+        Some(6_050)
+    );
     assert_eq!((&proxies[0]["joined"], &proxies[0]["reuse"]), (&json!(1), &Value::Null));
     assert_eq!(proxies[0]["upstreams"][0]["peer"], json!("10.0.0.9:40122"));
     assert_eq!((&objects[1]["midway"], &objects[1]["tids"]["read"]), (&json!(true), &Value::Null));
@@ -85,7 +88,10 @@ fn a_delayed_ack_comes_with_its_evidence() {
     let inferred = objects(&world, "exchange").remove(0);
     let slices = inferred["slices"].as_array().expect("slices");
     assert_eq!(slices.last().map(|last| &last["evidence"]), Some(&json!("inferred")), "{inferred}");
-    assert!(slices[..slices.len() - 1].iter().all(|slice| slice.get("evidence").is_none()), "{inferred}");
+    assert!(
+        slices[..slices.len() - 1].iter().all(|slice| slice.get("evidence").is_none()),
+        "{inferred}"
+    );
     let Some(Output::Exchange(exchange)) = world.out.last_mut() else { panic!("no exchange") };
     exchange.view.slices.last_mut().expect("a slice").proved = true;
     let proved = objects(&world, "exchange").remove(0);
@@ -129,8 +135,16 @@ fn an_open_connection_says_what_is_not_known_yet() {
     }
     assert_eq!(object["delayed_acks"], json!({ "sent": null, "waited_us": null }));
     assert_eq!(object["attached_midway"], true);
-    let gaps = object["gaps"].as_array().expect("gaps").iter().filter_map(Value::as_str).collect::<Vec<_>>();
-    assert!(gaps.contains(&"close: it is open") && gaps.iter().any(|gap| gap.starts_with("phases_us")), "{gaps:?}");
+    let gaps = object["gaps"]
+        .as_array()
+        .expect("gaps")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect::<Vec<_>>();
+    assert!(
+        gaps.contains(&"close: it is open") && gaps.iter().any(|gap| gap.starts_with("phases_us")),
+        "{gaps:?}"
+    );
 }
 
 #[test]
@@ -139,9 +153,15 @@ fn the_summary_has_totals_by_owner_and_by_kind() {
     world.finish();
     let object = objects(&world, "summary").remove(0);
     assert_eq!((&object["connections"], &object["exchanges"]), (&json!(1), &json!(2)));
-    assert_eq!(object["times_us"], json!({ "kernel": 0, "app": 32_950, "network": 180, "peer": 0, "unknown": 0 }));
+    assert_eq!(
+        object["times_us"],
+        json!({ "kernel": 0, "app": 32_950, "network": 180, "peer": 0, "unknown": 0 })
+    );
     assert_eq!(object["phases_us"]["app"], 30_850);
-    assert_eq!((&object["exchange_us"]["count"], &object["exchange_us"]["max"]), (&json!(2), &json!(30_030)));
+    assert_eq!(
+        (&object["exchange_us"]["count"], &object["exchange_us"]["max"]),
+        (&json!(2), &json!(30_030))
+    );
 }
 
 #[test]
@@ -154,7 +174,10 @@ fn lines_tell_where_the_time_went_and_name_the_slowest() {
     world.sample_after(SECOND);
     let mut plain = Plain::new(Colour::Never);
     let text = written(&mut plain, &world.out, &world);
-    assert!(text.contains("    2.000 time      19 exchanges: A app 100 %, K kernel 0 %, N network "), "{text}");
+    assert!(
+        text.contains("    2.000 time      19 exchanges: A app 100 %, K kernel 0 %, N network "),
+        "{text}"
+    );
     let slow: Vec<_> = text.lines().filter(|line| line.contains(" slow ")).collect();
     assert_eq!(slow.len(), 5, "{text}");
     assert_eq!(
@@ -169,7 +192,8 @@ fn lines_tell_where_the_time_went_and_name_the_slowest() {
     world.finish();
     let text = written(&mut plain, &world.out, &world);
     assert!(
-        text.contains("\n  exchanges    19 on 1 connection, p50 ") && text.contains("\n  their time   A app 1"),
+        text.contains("\n  exchanges    19 on 1 connection, p50 ")
+            && text.contains("\n  their time   A app 1"),
         "{text}"
     );
 }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{attached, clock, written};
-use crate::model::event::{Cost, Event, ListenerSample, Process, ProcessChange, Sample, Stage, Syn, SynAckRetransmit};
+use crate::model::event::{
+    Cost, Event, ListenerSample, Process, ProcessChange, Sample, Stage, Syn, SynAckRetransmit,
+};
 use crate::model::output::{Lost, Output};
 use crate::model::snapshot::WaitView;
 use crate::model::tests::world::{LISTENER, MS, SECOND, START, World, address, listener};
@@ -42,7 +44,8 @@ fn listener_has_the_fields_of_the_contract() {
     world.now += SECOND;
     world.accept(0, 1, 300 * MS, 0);
     let sample = &mut world.listeners[0];
-    (sample.depth, sample.peak, sample.syn_depth, sample.syn_peak, sample.abandoned) = (2, 9, 1, 4, 5);
+    (sample.depth, sample.peak, sample.syn_depth, sample.syn_peak, sample.abandoned) =
+        (2, 9, 1, 4, 5);
     world.sample_after(0);
     let listener = world.out.iter().rfind(|output| matches!(output, Output::Listener(_)));
     let object = one(listener.cloned().expect("a listener"), &world);
@@ -60,8 +63,10 @@ fn listener_has_the_fields_of_the_contract() {
 #[test]
 fn what_a_listener_can_not_know_is_null_and_said_to_be() {
     let mut sample = listener(LISTENER, 128);
-    (sample.backlog, sample.overflow_ack, sample.syn_dropped, sample.cookies_sent) = (None, None, None, None);
-    let mut world = World::new("tracepoint", vec![ListenerSample { local: address("[::1]:80"), ..sample }]);
+    (sample.backlog, sample.overflow_ack, sample.syn_dropped, sample.cookies_sent) =
+        (None, None, None, None);
+    let mut world =
+        World::new("tracepoint", vec![ListenerSample { local: address("[::1]:80"), ..sample }]);
     world.sample_after(SECOND);
     let object = objects(&world.out, &world).remove(0);
     assert_eq!(object["local"], "[::1]:80");
@@ -69,7 +74,10 @@ fn what_a_listener_can_not_know_is_null_and_said_to_be() {
         assert_eq!(object.get(field), Some(&Value::Null), "{field}");
     }
     assert_eq!(object["overflows"], json!({ "syn": 0, "ack": null }));
-    assert_eq!(object["accept_wait_us"], json!({ "p50": null, "p90": null, "p99": null, "max": null, "count": 0 }));
+    assert_eq!(
+        object["accept_wait_us"],
+        json!({ "p50": null, "p90": null, "p99": null, "max": null, "count": 0 })
+    );
     assert_eq!(object["gaps"].as_array().map(Vec::len), Some(5));
 }
 
@@ -92,12 +100,16 @@ fn accept_has_the_fields_of_the_contract() {
     assert_eq!((&object["blocked_us"], &object["observed_by"]), (&json!(0), &json!("lsndtime")));
 
     let mut unknown = accept;
-    (unknown.fd, unknown.handshake_us, unknown.queued_ns, unknown.entered_ns) = (None, None, None, None);
+    (unknown.fd, unknown.handshake_us, unknown.queued_ns, unknown.entered_ns) =
+        (None, None, None, None);
     let object = one(Output::Accept(unknown), &world);
     for field in ["fd", "handshake_us", "queued_us", "blocked_us"] {
         assert_eq!(object.get(field), Some(&Value::Null), "{field}");
         let gaps = object["gaps"].as_array().expect("gaps");
-        let told = gaps.iter().filter(|gap| gap.as_str().is_some_and(|gap| gap.starts_with(field))).count();
+        let told = gaps
+            .iter()
+            .filter(|gap| gap.as_str().is_some_and(|gap| gap.starts_with(field)))
+            .count();
         assert_eq!(told, 1, "{field}");
     }
 }
@@ -118,10 +130,16 @@ fn overflow_names_its_stage_and_its_victim_where_known() {
     assert_eq!([1, 2, 3].map(|at| named[at]["stage"].clone()), ["ack", "syn", "cookie"]);
     assert_eq!((&named[2]["reason"], named[0].get("reason")), (&json!("syn-queue-full"), None));
 
-    let mut world = World::new("tracepoint", vec![ListenerSample { overflow_syn: 12, ..listener(LISTENER, 4) }]);
+    let mut world = World::new(
+        "tracepoint",
+        vec![ListenerSample { overflow_syn: 12, ..listener(LISTENER, 4) }],
+    );
     world.sample_after(SECOND);
     let unnamed = &objects(&world.out, &world)[0];
-    assert_eq!((&unnamed["peer"], &unnamed["count"], &unnamed["stage"]), (&Value::Null, &json!(12), &json!("syn")));
+    assert_eq!(
+        (&unnamed["peer"], &unnamed["count"], &unnamed["stage"]),
+        (&Value::Null, &json!(12), &json!("syn"))
+    );
     assert_eq!(unnamed["observed_by"], "sk_drops");
     assert!(unnamed["gaps"][0].as_str().is_some_and(|gap| gap.starts_with("peer: ")));
 }
@@ -137,14 +155,19 @@ fn single_events_are_objects_too() {
     });
     assert_eq!(one(Output::Syn(syn.clone()), &world), expected);
     let by_answer = one(Output::Syn(Syn { tfo_bytes: None, ..syn }), &world);
-    assert_eq!((&by_answer["tfo_bytes"], &by_answer["observed_by"]), (&json!(null), &json!("synack")));
-    let again = SynAckRetransmit { ts_ns, listener: 7, peer, count: 2, first_ns: None, ignored: false };
+    assert_eq!(
+        (&by_answer["tfo_bytes"], &by_answer["observed_by"]),
+        (&json!(null), &json!("synack"))
+    );
+    let again =
+        SynAckRetransmit { ts_ns, listener: 7, peer, count: 2, first_ns: None, ignored: false };
     let expected = json!({
         "type": "event", "ts_ns": ts_ns, "time": TIME, "sock": "7", "name": "synack_retransmit", "tid": null,
         "peer": "10.0.0.7:1", "count": 2,
     });
     assert_eq!(one(Output::SynAckRetransmit(again), &world), expected);
-    let process = Process { ts_ns, pid: 9, comm: "a\n".into(), change: ProcessChange::Forked { parent: 8 } };
+    let process =
+        Process { ts_ns, pid: 9, comm: "a\n".into(), change: ProcessChange::Forked { parent: 8 } };
     let expected = json!({
         "type": "process", "ts_ns": ts_ns, "time": TIME, "pid": 9, "comm": "a\n", "change": "forked", "parent": 8,
     });
@@ -156,13 +179,17 @@ fn single_events_are_objects_too() {
 
 #[test]
 fn finding_has_the_fields_of_the_contract() {
-    let mut world = World::new("full", vec![ListenerSample { backlog: Some(4_096), ..listener(LISTENER, 128) }]);
+    let mut world = World::new(
+        "full",
+        vec![ListenerSample { backlog: Some(4_096), ..listener(LISTENER, 128) }],
+    );
     world.sample_after(SECOND);
     let object = objects(&world.out, &world).remove(0);
     assert_eq!((&object["type"], &object["kind"]), (&json!("finding"), &json!("backlog-clamped")));
     assert_eq!((&object["severity"], &object["owner"]), (&json!("info"), &json!("kernel")));
     assert_eq!((&object["subject"], &object["sock"]), (&json!("0.0.0.0:8080"), &json!("7")));
-    let evidence = json!({ "backlog": 4_096, "limit": 128, "peak": 0, "overflows": 0, "somaxconn": 4_096 });
+    let evidence =
+        json!({ "backlog": 4_096, "limit": 128, "peak": 0, "overflows": 0, "somaxconn": 4_096 });
     assert_eq!(object["evidence"], evidence);
     for field in ["headline", "text", "fix", "time"] {
         assert!(object[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
@@ -175,9 +202,17 @@ fn summary_has_the_fields_of_the_contract() {
     world.now += SECOND;
     world.accept(0, 1, 2 * MS, 0);
     world.refuse(0, Stage::Syn);
-    let cost = Cost { probe_runs: Some(3), probe_ns: Some(1_000), agent_cpu_us: 70, agent_rss_bytes: 9 };
+    let cost =
+        Cost { probe_runs: Some(3), probe_ns: Some(1_000), agent_cpu_us: 70, agent_rss_bytes: 9 };
     let (listeners, lost) = (world.listeners.clone(), vec![("ring".to_owned(), 2)]);
-    world.apply(Event::Sample(Sample { ts_ns: world.now, listeners, lost, seen: 10, cost, ..Sample::default() }));
+    world.apply(Event::Sample(Sample {
+        ts_ns: world.now,
+        listeners,
+        lost,
+        seen: 10,
+        cost,
+        ..Sample::default()
+    }));
     let mut summary = world.finish();
     summary.wait = WaitView { p50: 1, p90: 2, p99: 3, max: 4, count: 5, buckets: [0; 5] };
     let expected = json!({

@@ -43,7 +43,13 @@ fn calls_have_a_thread_and_a_result() {
     assert_eq!(carried(What::Peek(blind)), peek);
     let write = json!({"name": "write", "tid": 11, "bytes": null, "error": 104, "would_block": false, "blocked_us": 0,
         "unsent_bytes": 2, "reason": "nagle"});
-    assert_eq!(carried(What::Write { call: Call { result: Err(104), ..CALL }, why: Some(HoldReason::Nagle) }), write);
+    assert_eq!(
+        carried(What::Write {
+            call: Call { result: Err(104), ..CALL },
+            why: Some(HoldReason::Nagle)
+        }),
+        write
+    );
 }
 
 #[test]
@@ -52,7 +58,8 @@ fn what_no_call_did_has_no_thread() {
     let expected = json!({"name": "segment", "tid": null, "bytes": 5, "seq": 6, "ack_seq": 7,
         "flags": ["FIN", "PSH", "ACK"], "again": true});
     assert_eq!(carried(segment), expected);
-    let retransmit = What::Retransmit { bytes: 5, seq: 6, flags: 0x10, ca_state: 4, rto_us: 204_000 };
+    let retransmit =
+        What::Retransmit { bytes: 5, seq: 6, flags: 0x10, ca_state: 4, rto_us: 204_000 };
     let expected = json!({"name": "retransmit", "tid": null, "bytes": 5, "seq": 6, "flags": ["ACK"],
         "cause": "timeout", "ca_state": "Loss", "rto_us": 204_000});
     assert_eq!(carried(retransmit), expected);
@@ -63,7 +70,8 @@ fn what_no_call_did_has_no_thread() {
 
 #[test]
 fn what_is_inferred_says_so() {
-    let state = |substate, inferred| What::State { from: 5, to: 6, shutdown: 3, substate, inferred };
+    let state =
+        |substate, inferred| What::State { from: 5, to: 6, shutdown: 3, substate, inferred };
     let expected = json!({"name": "state", "tid": null, "from": "FIN_WAIT2", "to": "TIME_WAIT", "shutdown": "both",
         "substate": "FIN_WAIT2"});
     assert_eq!(carried(state(5, false)), expected);
@@ -76,7 +84,8 @@ fn what_is_inferred_says_so() {
 
 #[test]
 fn numbers_that_the_kernel_does_not_have_are_unknown() {
-    let state = carried(What::State { from: 255, to: 14, shutdown: 255, substate: 0, inferred: false });
+    let state =
+        carried(What::State { from: 255, to: 14, shutdown: 255, substate: 0, inferred: false });
     assert_eq!(
         (&state["from"], &state["to"], &state["shutdown"]),
         (&json!("unknown"), &json!("unknown"), &json!("both"))
@@ -88,11 +97,17 @@ fn lines() {
     let world = World::with_limit(8);
     let line = |what| written(&mut Plain::new(Colour::Never), &[told(what)], &world);
     let read = line(What::Read(Call { blocked_us: Some(1_500), ..CALL }));
-    assert_eq!(read, "    0.001 read      socket 9: 40 bytes by thread 11, blocked 1.5 ms, 2 unread\n");
+    assert_eq!(
+        read,
+        "    0.001 read      socket 9: 40 bytes by thread 11, blocked 1.5 ms, 2 unread\n"
+    );
     let held = line(What::Hold { why: HoldReason::Nagle, bytes: 1 });
     assert_eq!(held, "    0.001 hold      socket 9: 1 byte held: nagle\n");
     let state = line(What::State { from: 1, to: 8, shutdown: 1, substate: 0, inferred: false });
-    assert_eq!(state, "    0.001 state     socket 9: ESTABLISHED → CLOSE_WAIT, shut down: receive\n");
+    assert_eq!(
+        state,
+        "    0.001 state     socket 9: ESTABLISHED → CLOSE_WAIT, shut down: receive\n"
+    );
 }
 
 #[test]
@@ -100,7 +115,10 @@ fn told_where_asked_for_and_never_judged() {
     for detail_events in [true, false] {
         let mut model = Model::new(Setup { detail_events, ..setup("full") });
         let (before, mut out) = (model.snapshot(), Vec::new());
-        model.apply(&Event::Moment(Moment { ts_ns: START, sock: 9, what: What::Destroyed }), &mut out);
+        model.apply(
+            &Event::Moment(Moment { ts_ns: START, sock: 9, what: What::Destroyed }),
+            &mut out,
+        );
         assert_eq!(out.len(), usize::from(detail_events));
         assert_eq!(model.snapshot(), before);
     }

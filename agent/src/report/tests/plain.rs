@@ -35,10 +35,20 @@ fn an_overloaded_server_reads_well() {
         ]
     );
     let (heading, row) = (lines[8], lines[9]);
-    assert!(heading.trim_start().starts_with("TIME LISTENER") && row.contains(" 0.0.0.0:8080 "), "{text}");
-    assert!(row.contains(" 5/4 ") && row.contains(" 900 ms ") && row.ends_with("▲4 +3.3/s"), "{row}");
+    assert!(
+        heading.trim_start().starts_with("TIME LISTENER") && row.contains(" 0.0.0.0:8080 "),
+        "{text}"
+    );
+    assert!(
+        row.contains(" 5/4 ") && row.contains(" 900 ms ") && row.ends_with("▲4 +3.3/s"),
+        "{row}"
+    );
     let column = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
-    assert_eq!(column(heading, "OVERFLOWS"), column(row, "▲"), "columns stand under their headings");
+    assert_eq!(
+        column(heading, "OVERFLOWS"),
+        column(row, "▲"),
+        "columns stand under their headings"
+    );
     assert!(
         text.contains("\n  CRITICAL, the app (A)'s doing. 0.0.0.0:8080: Clients are being refused: 4 SYNs so far"),
         "{text}"
@@ -52,9 +62,16 @@ fn colour_is_for_loss_alone() {
     let mut world = overloaded();
     let outputs = std::mem::take(&mut world.out);
     let text = written(&mut Plain::new(Colour::Loss), &outputs, &world);
-    assert!(text.contains("\x1b[31moverflow \x1b[0m") && text.contains("\x1b[31m▲4 +3.3/s\x1b[0m"), "{text}");
+    assert!(
+        text.contains("\x1b[31moverflow \x1b[0m") && text.contains("\x1b[31m▲4 +3.3/s\x1b[0m"),
+        "{text}"
+    );
     let red: Vec<_> = text.lines().filter(|line| line.contains('\x1b')).collect();
-    assert!(red.iter().all(|line| line.contains("overflow") || line.contains('▲') || line.contains("CRITICAL")));
+    assert!(
+        red.iter().all(|line| line.contains("overflow")
+            || line.contains('▲')
+            || line.contains("CRITICAL"))
+    );
     let plain = text.replace("\x1b[31m", "").replace("\x1b[0m", "");
     assert_eq!(plain, written(&mut Plain::new(Colour::Never), &outputs, &world));
 }
@@ -94,7 +111,11 @@ fn nothing_from_outside_reaches_the_terminal_as_it_is() {
     world.model.set_notices(vec!["4242 (a\x1bb) has no listening socket yet".into()]);
     let mut plain = Plain::new(Colour::Never);
     let text = written(&mut plain, &[Output::Accept(accept)], &world);
-    assert!(text.contains("evil\\u{1b}]0;x\\u{7}") && text.contains("note      4242 (a\\u{1b}b) has no"), "{text}");
+    assert!(
+        text.contains("evil\\u{1b}]0;x\\u{7}")
+            && text.contains("note      4242 (a\\u{1b}b) has no"),
+        "{text}"
+    );
     assert_eq!(written(&mut plain, &[], &world), "", "a note is written once");
     let mut hostile = attached();
     hostile.targets = vec!["-- \x1b[2J".into()];
@@ -157,7 +178,9 @@ fn a_unix_listener_says_once_what_is_not_seen_of_it() {
     let mut plain = Plain::new(Colour::Never);
     let first = written(&mut plain, &[line(0)], &world);
     assert!(
-        first.contains("/run/php.sock: queue 0/1, php-fpm 4242 +1; connects that find it full are not seen"),
+        first.contains(
+            "/run/php.sock: queue 0/1, php-fpm 4242 +1; connects that find it full are not seen"
+        ),
         "{first}"
     );
     let next = written(&mut plain, &[line(2)], &world);
@@ -187,16 +210,30 @@ fn a_proxy_has_a_line_with_its_upstreams() {
         upstreams: vec![
             upstream(9_001, 3_000, false),
             upstream(9_002, 40_000, true),
-            UpstreamView { time: WaitView::default(), share: 0.0, connect_fails: 3, ..upstream(9_003, 0, false) },
+            UpstreamView {
+                time: WaitView::default(),
+                share: 0.0,
+                connect_fails: 3,
+                ..upstream(9_003, 0, false)
+            },
         ],
     };
     let world = World::with_limit(4);
     let outputs = [Output::Proxy(Box::new(ProxyOutput { ts_ns: world.now, view }))];
     let text = written(&mut Plain::new(Colour::Never), &outputs, &world);
     assert!(
-        text.contains("2,000 requests on 6 connections → 2,000 calls on 8, pooled, spread per-request; "),
+        text.contains(
+            "2,000 requests on 6 connections → 2,000 calls on 8, pooled, spread per-request; "
+        ),
         "{text}"
     );
-    assert!(text.contains("10.0.1.1:9003 no calls, 3 connects failed"), "no median of nothing: {text}");
-    assert!(text.contains("10.0.1.1:9002 50 %, p50 40 ms, p99 80 ms ← slow") && !text.contains('\u{1b}'), "{text}");
+    assert!(
+        text.contains("10.0.1.1:9003 no calls, 3 connects failed"),
+        "no median of nothing: {text}"
+    );
+    assert!(
+        text.contains("10.0.1.1:9002 50 %, p50 40 ms, p99 80 ms ← slow")
+            && !text.contains('\u{1b}'),
+        "{text}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Signals of single events: with `--detail events` alone. What else an event needs is hooked for exchanges already.
+//! Signals of single events: with `--detail events` alone. What else an event needs is hooked for
+//! exchanges already.
 
 use super::{Choice, Row, Tier, any, best, fentry, fexit, same, tracepoint};
 
@@ -7,7 +8,10 @@ pub(super) const ROWS: &[Row] = &[
         signal: "segment",
         vital: false,
         choices: &[
-            best(&[fentry("segment", "__tcp_transmit_skb"), fexit("segment_sent", "__tcp_transmit_skb")]),
+            best(&[
+                fentry("segment", "__tcp_transmit_skb"),
+                fexit("segment_sent", "__tcp_transmit_skb"),
+            ]),
             // The packet has all of it; but each packet of the machine comes by.
             same(&[tracepoint("segment_queued", "net_dev_queue")]),
         ],

@@ -1,8 +1,9 @@
 //! Signals of connections and their exchanges: not with `--detail queues`.
 
 use super::{
-    Attach, Choice, Program, Row, SCAN_CONNECTIONS, Tier, any, best, cgroup, fentry, fexit, marks_children, same,
-    shared, sockets_by_address, sockets_by_cookie, sockets_from_files, tracepoint, tracepoint_arity,
+    Attach, Choice, Program, Row, SCAN_CONNECTIONS, Tier, any, best, cgroup, fentry, fexit,
+    marks_children, same, shared, sockets_by_address, sockets_by_cookie, sockets_from_files,
+    tracepoint, tracepoint_arity,
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -50,7 +51,10 @@ pub(super) const ROWS: &[Row] = &[
         signal: "connect_unsent",
         vital: false,
         choices: &[
-            best(&[fexit("connect_v4_done", "tcp_v4_connect"), fexit("connect_v6_done", "tcp_v6_connect")]),
+            best(&[
+                fexit("connect_v4_done", "tcp_v4_connect"),
+                fexit("connect_v6_done", "tcp_v6_connect"),
+            ]),
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[cgroup("asks_v4", "connect4"), cgroup("asks_v6", "connect6")],

@@ -1,5 +1,6 @@
-//! Which hook serves which signal, best first. The table is the documentation: what each hook needs, and what is lost
-//! without it. The facts behind it were tried on 5.10, 6.1, 6.12, 6.18, 7.0, 7.2 and 7.3.
+//! Which hook serves which signal, best first. The table is the documentation: what each hook
+//! needs, and what is lost without it. The facts behind it were tried on 5.10, 6.1, 6.12, 6.18,
+//! 7.0, 7.2 and 7.3.
 
 mod events;
 mod exchanges;
@@ -95,7 +96,8 @@ pub struct Choice {
     pub programs: &'static [Program],
     /// Without programs of its own: the hooks of another signal that it shares.
     pub shares: &'static str,
-    /// Whether this kernel's types allow it, else why not. What a program reads wrongly must not be loaded at all.
+    /// Whether this kernel's types allow it, else why not. What a program reads wrongly must not be
+    /// loaded at all.
     pub fits: fn(&Btf) -> Result<(), String>,
     /// What this choice cannot show, compared with the best; empty for the best.
     pub loses: &'static str,
@@ -145,14 +147,18 @@ fn tracepoint_arity(btf: &Btf, name: &str, wanted: usize) -> Result<(), String> 
     }
 }
 
-/// Why a listener drops a packet, as the kernel's reasons have it: no room at the final ACK, no child for the ACK to a
-/// syncookie, anything else.
-pub const DROP_REASONS: [&str; 3] =
-    ["SKB_DROP_REASON_TCP_LISTEN_OVERFLOW", "SKB_DROP_REASON_NO_SOCKET", "SKB_DROP_REASON_NOT_SPECIFIED"];
+/// Why a listener drops a packet, as the kernel's reasons have it: no room at the final ACK, no
+/// child for the ACK to a syncookie, anything else.
+pub const DROP_REASONS: [&str; 3] = [
+    "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW",
+    "SKB_DROP_REASON_NO_SOCKET",
+    "SKB_DROP_REASON_NOT_SPECIFIED",
+];
 
 fn tells_listen_overflow(btf: &Btf) -> Result<(), String> {
     if btf.enumerator(DROP_REASONS[0]).is_none() {
-        return Err("this kernel's drop reasons do not tell a listen overflow (6.18 and later do)".to_owned());
+        return Err("this kernel's drop reasons do not tell a listen overflow (6.18 and later do)"
+            .to_owned());
     }
     tracepoint_arity(btf, "kfree_skb", 4)
 }
@@ -162,11 +168,13 @@ fn marks_children(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCKET_STORAGE) {
         Ok(())
     } else {
-        Err("tracing programs cannot use socket storage on this kernel (5.11 and later can)".to_owned())
+        Err("tracing programs cannot use socket storage on this kernel (5.11 and later can)"
+            .to_owned())
     }
 }
 
-/// Kernel functions behind BPF helpers: their presence in BTF tells that tracing programs may call the helper.
+/// Kernel functions behind BPF helpers: their presence in BTF tells that tracing programs may call
+/// the helper.
 pub const SOCKET_STORAGE: &str = "bpf_sk_storage_get_tracing";
 /// As above, for `bpf_sk_storage_delete`.
 pub const SOCKET_STORAGE_DELETE: &str = "bpf_sk_storage_delete_tracing";
@@ -185,7 +193,8 @@ fn sockets_from_files(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCK_FROM_FILE) {
         Ok(())
     } else {
-        Err("programs cannot get from a file to its socket on this kernel (5.11 and later can)".to_owned())
+        Err("programs cannot get from a file to its socket on this kernel (5.11 and later can)"
+            .to_owned())
     }
 }
 
@@ -194,13 +203,17 @@ fn sockets_by_cookie(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCKET_COOKIE) {
         Ok(())
     } else {
-        Err("tracing programs cannot ask for a socket's cookie on this kernel (5.12 and later can)".to_owned())
+        Err("tracing programs cannot ask for a socket's cookie on this kernel (5.12 and later can)"
+            .to_owned())
     }
 }
 
 fn sockets_by_address(btf: &Btf) -> Result<(), String> {
     match sockets_by_cookie(btf) {
-        Ok(()) => Err("sockets go by their cookies on this kernel: their end need not be hooked".to_owned()),
+        Ok(()) => {
+            Err("sockets go by their cookies on this kernel: their end need not be hooked"
+                .to_owned())
+        }
         Err(_) => Ok(()),
     }
 }
@@ -209,14 +222,16 @@ fn sockets_by_address(btf: &Btf) -> Result<(), String> {
 pub const ACCEPT_AT_REST: &str = "accept_at_rest";
 
 /// Hooks of the tracepoint tier that tell of failures, too.
-pub const ACCEPT_RETURNS: &str = "tracepoint:syscalls:sys_exit_accept tracepoint:syscalls:sys_exit_accept4";
+pub const ACCEPT_RETURNS: &str =
+    "tracepoint:syscalls:sys_exit_accept tracepoint:syscalls:sys_exit_accept4";
 /// As above, for io_uring.
 pub const URING_COMPLETE: &str = "tp_btf:io_uring_complete";
 
 /// The program that sees every packet of the machine: only for those who ask for each SYN.
 pub const SYNACK: &str = "synack";
 
-/// Every signal that is wanted, in the order in which hooks are attached: what a later one relies on comes first.
+/// Every signal that is wanted, in the order in which hooks are attached: what a later one relies
+/// on comes first.
 pub fn rows(exchanges: bool, events: bool) -> impl Iterator<Item = &'static Row> {
     let exchanges = exchanges.then_some(exchanges::ROWS);
     let events = events.then_some(events::ROWS);

@@ -1,8 +1,9 @@
 //! Signals of listeners and their queues: whatever is watched.
 
 use super::{
-    ACCEPT_AT_REST, ACCEPT_RETURNS, Attach, Choice, Program, Row, SYNACK, Tier, URING_COMPLETE, any, arity, best,
-    cgroup, fentry, fexit, marks_children, same, shared, syscall, tells_listen_overflow, tracepoint, tracepoint_arity,
+    ACCEPT_AT_REST, ACCEPT_RETURNS, Attach, Choice, Program, Row, SYNACK, Tier, URING_COMPLETE,
+    any, arity, best, cgroup, fentry, fexit, marks_children, same, shared, syscall,
+    tells_listen_overflow, tracepoint, tracepoint_arity,
 };
 
 /// The full tier's hooks of accept see it, too.
@@ -40,14 +41,20 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         signal: "backlog",
         vital: false,
-        choices: &[best(&[fentry("listen_call", "__sys_listen")]), same(&[syscall("sys_enter_listen")])],
+        choices: &[
+            best(&[fentry("listen_call", "__sys_listen")]),
+            same(&[syscall("sys_enter_listen")]),
+        ],
         without: "the backlog asked for is unknown; its effective limit is not",
     },
     Row {
         signal: "queued",
         vital: false,
         choices: &[
-            best(&[fexit("hashdance", "inet_csk_complete_hashdance"), fentry("queue_add", "inet_csk_reqsk_queue_add")]),
+            best(&[
+                fexit("hashdance", "inet_csk_complete_hashdance"),
+                fentry("queue_add", "inet_csk_reqsk_queue_add"),
+            ]),
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[],
@@ -133,7 +140,10 @@ pub(super) const ROWS: &[Row] = &[
             // Which connections are ours is known by the queue.
             Choice {
                 tier: Tier::Tracepoint,
-                programs: &[cgroup("peer_name_v4", "getpeername4"), cgroup("peer_name_v6", "getpeername6")],
+                programs: &[
+                    cgroup("peer_name_v4", "getpeername4"),
+                    cgroup("peer_name_v6", "getpeername6"),
+                ],
                 shares: "",
                 fits: marks_children,
                 loses: "",
@@ -181,7 +191,10 @@ pub(super) const ROWS: &[Row] = &[
                     fexit("final_ack_v6_7", "tcp_v6_syn_recv_sock"),
                 ],
                 shares: "",
-                fits: |btf| arity(btf, "tcp_v4_syn_recv_sock", 7).and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 7)),
+                fits: |btf| {
+                    arity(btf, "tcp_v4_syn_recv_sock", 7)
+                        .and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 7))
+                },
                 loses: "",
             },
             Choice {
@@ -191,10 +204,14 @@ pub(super) const ROWS: &[Row] = &[
                     fexit("final_ack_v6_6", "tcp_v6_syn_recv_sock"),
                 ],
                 shares: "",
-                fits: |btf| arity(btf, "tcp_v4_syn_recv_sock", 6).and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 6)),
+                fits: |btf| {
+                    arity(btf, "tcp_v4_syn_recv_sock", 6)
+                        .and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 6))
+                },
                 loses: "",
             },
-            // Where the function above has seven arguments, kernels before 6.12 cannot attach to it.
+            // Where the function above has seven arguments, kernels before 6.12 cannot attach to
+            // it.
             Choice {
                 tier: Tier::Full,
                 programs: &[
@@ -203,12 +220,18 @@ pub(super) const ROWS: &[Row] = &[
                     fentry("check_req", "tcp_check_req"),
                 ],
                 shares: "",
-                fits: |btf| arity(btf, "tcp_check_req", 5).and_then(|()| arity(btf, "tcp_get_cookie_sock", 5)),
+                fits: |btf| {
+                    arity(btf, "tcp_check_req", 5)
+                        .and_then(|()| arity(btf, "tcp_get_cookie_sock", 5))
+                },
                 loses: "",
             },
             Choice {
                 tier: Tier::Full,
-                programs: &[fexit("check_req_done", "tcp_check_req"), fentry("check_req", "tcp_check_req")],
+                programs: &[
+                    fexit("check_req_done", "tcp_check_req"),
+                    fentry("check_req", "tcp_check_req"),
+                ],
                 shares: "",
                 fits: |btf| arity(btf, "tcp_check_req", 5),
                 loses: "overflows at the final ACK of a connection that came by a syncookie",

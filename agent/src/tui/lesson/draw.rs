@@ -28,13 +28,18 @@ impl LessonApp {
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
         let area = frame.area();
         if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-            let text = format!("Please give the lesson {} × {} characters or more. q quits.", SMALLEST.0, SMALLEST.1);
-            let lines: Vec<Line<'_>> = wrap(&text, area.width.into()).into_iter().map(Line::from).collect();
+            let text = format!(
+                "Please give the lesson {} × {} characters or more. q quits.",
+                SMALLEST.0, SMALLEST.1
+            );
+            let lines: Vec<Line<'_>> =
+                wrap(&text, area.width.into()).into_iter().map(Line::from).collect();
             frame.render_widget(Text::from(lines), area);
             return;
         }
         let [head, body, foot] =
-            Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)]).areas(area);
+            Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)])
+                .areas(area);
         frame.render_widget(self.head(area.width.into()), head);
         frame.render_widget(self.foot(area.width.into()), foot);
         let body = Rect { y: body.y + 1, height: body.height - 1, ..body };
@@ -54,7 +59,14 @@ impl LessonApp {
         match &self.stage {
             Stage::List => {
                 let room = area.height.into();
-                let lines = list::lines(self.theme, &self.lessons, &self.progress, Some(self.at), width, room);
+                let lines = list::lines(
+                    self.theme,
+                    &self.lessons,
+                    &self.progress,
+                    Some(self.at),
+                    width,
+                    room,
+                );
                 // More than a line for each is only where all fit.
                 let from = list::scroll(&lines, self.lessons.len(), self.at, room);
                 self.put(frame, area, lines, from);
@@ -100,8 +112,10 @@ impl LessonApp {
     fn wide(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let (theme, lesson) = (self.theme, self.lesson());
         let words = Rect { width: (area.width / 2).min(WORDS), ..area };
-        let beside = Rect { x: area.x + words.width + 1, width: area.width - words.width - 1, ..area };
-        let (column, other, height) = (words.width.into(), beside.width.into(), usize::from(area.height));
+        let beside =
+            Rect { x: area.x + words.width + 1, width: area.width - words.width - 1, ..area };
+        let (column, other, height) =
+            (words.width.into(), beside.width.into(), usize::from(area.height));
         let (mut lines, seen) = match &self.stage {
             Stage::Reveal(outcome, shown) => {
                 let (mut lines, verdict, words) = self.reveal(outcome, *shown, column);
@@ -110,7 +124,8 @@ impl LessonApp {
                 lines.extend(words);
                 let evidence = page::evidence(theme, lesson, self.round, outcome, other);
                 // Facts and claims are seen below the picture; what ran is one key away.
-                let below = lesson.check.facts.len() + lesson.rounds[self.round].plan.claims.len() + 4;
+                let below =
+                    lesson.check.facts.len() + lesson.rounds[self.round].plan.claims.len() + 4;
                 let mut seen = page::pictured(theme, outcome, other, height.saturating_sub(below));
                 seen.extend(evidence);
                 (lines, seen)
@@ -136,8 +151,8 @@ impl LessonApp {
         self.put(frame, words, lines, 0);
     }
 
-    /// Lines that may be more than fit: the newest are followed while parts are revealed. The first `whole` lines are
-    /// seen whole or not at all.
+    /// Lines that may be more than fit: the newest are followed while parts are revealed. The first
+    /// `whole` lines are seen whole or not at all.
     fn put(&mut self, frame: &mut Frame<'_>, area: Rect, lines: Lines, whole: usize) {
         let height = usize::from(area.height);
         self.scroll_end = lines.len().saturating_sub(height);
@@ -171,16 +186,25 @@ impl LessonApp {
         out.push(page::answers(theme, self.lesson(), self.round, self.guess, None));
         match stage {
             Stage::Running(told) => {
-                out.extend([Line::default(), rule(theme, vec![span("RUNNING", theme.dim())], width)]);
+                out.extend([
+                    Line::default(),
+                    rule(theme, vec![span("RUNNING", theme.dim())], width),
+                ]);
                 let last = told.len().saturating_sub(1);
                 for (at, text) in told.iter().enumerate() {
                     let sign = if at < last { " ✓ " } else { " ▸ " };
                     let style = if at < last { theme.dim() } else { theme.strong() };
-                    out.push(Line::from(cut(vec![span(sign, theme.strong()), span(text.clone(), style)], width)));
+                    out.push(Line::from(cut(
+                        vec![span(sign, theme.strong()), span(text.clone(), style)],
+                        width,
+                    )));
                 }
             }
             Stage::Failed(error) => {
-                out.extend([Line::default(), rule(theme, vec![span("IT COULD NOT BE RUN", theme.strong())], width)]);
+                out.extend([
+                    Line::default(),
+                    rule(theme, vec![span("IT COULD NOT BE RUN", theme.strong())], width),
+                ]);
                 let lines = wrap(error, width.saturating_sub(2)).into_iter();
                 out.extend(lines.map(|line| Line::from(raw(format!(" {line}")))));
             }
@@ -194,7 +218,13 @@ impl LessonApp {
         let (theme, lesson, round) = (self.theme, self.lesson(), self.round);
         let question = page::question(theme, lesson, round, width);
         let mut out = Lines::new();
-        out.push(page::answers(theme, lesson, round, self.guess, lesson.rounds[round].right(&outcome.facts)));
+        out.push(page::answers(
+            theme,
+            lesson,
+            round,
+            self.guess,
+            lesson.rounds[round].right(&outcome.facts),
+        ));
         out.push(Line::default());
         out.extend(page::verdict(theme, lesson, round, outcome, self.guess, width));
         let parts = page::parts(theme, lesson, round, outcome, width);
@@ -239,7 +269,8 @@ impl LessonApp {
             row.push(span(format!(" {hint} "), theme.reversed()));
         }
         for (key, does) in keys {
-            let item = [span(format!(" {key}"), theme.strong()), span(format!(" {does} "), theme.dim())];
+            let item =
+                [span(format!(" {key}"), theme.strong()), span(format!(" {does} "), theme.dim())];
             if columns(&row) + columns(&item) <= width {
                 row.extend(item);
             }

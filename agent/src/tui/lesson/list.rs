@@ -17,10 +17,19 @@ const NAMED: usize = 76;
 const WIDEST: usize = 110;
 
 /// What this is, and how many are done.
-pub(super) fn header(theme: Theme, lessons: &[Lesson], progress: &Progress, width: usize) -> Line<'static> {
+pub(super) fn header(
+    theme: Theme,
+    lessons: &[Lesson],
+    progress: &Progress,
+    width: usize,
+) -> Line<'static> {
     let done = lessons.iter().filter(|lesson| progress.is_done(lesson)).count();
     let title = vec![span(" backscope learn ", theme.reversed())];
-    spread(title, vec![span(format!("{done} of {} lessons done ", lessons.len()), theme.dim())], width)
+    spread(
+        title,
+        vec![span(format!("{done} of {} lessons done ", lessons.len()), theme.dim())],
+        width,
+    )
 }
 
 /// What lessons are, and the table of them, in at most `room` lines where it can be so short.
@@ -58,10 +67,12 @@ pub(super) fn table(
     let mut out = Lines::new();
     let begins = room > 2 * lessons.len();
     let apart = room > 3 * lessons.len();
-    let widest = lessons.iter().map(|lesson| lesson.slug.chars().count()).max().unwrap_or(0).max(4) + 2;
+    let widest =
+        lessons.iter().map(|lesson| lesson.slug.chars().count()).max().unwrap_or(0).max(4) + 2;
     let name = if width < NAMED { 0 } else { widest };
     let titles = width.min(WIDEST).saturating_sub(name + 30);
-    let head = format!("  LECTURE  {}{}   TIME  RIGHT", left("LESSON", titles), left("  NAME", name));
+    let head =
+        format!("  LECTURE  {}{}   TIME  RIGHT", left("LESSON", titles), left("  NAME", name));
     out.push(Line::from(span(head, theme.dim())));
     for (at, lesson) in lessons.iter().enumerate() {
         let marked = selected == Some(at);
@@ -76,7 +87,12 @@ pub(super) fn table(
         ];
         out.push(Line::from(cut(row, width)));
         if begins {
-            let about: String = lesson.intro.iter().flat_map(Block::pieces).map(|piece| piece.filled(None)).collect();
+            let about: String = lesson
+                .intro
+                .iter()
+                .flat_map(Block::pieces)
+                .map(|piece| piece.filled(None))
+                .collect();
             out.push(Line::from(cut(vec![span(format!("{:11}{about}", ""), theme.dim())], width)));
         }
         if apart {
@@ -90,5 +106,9 @@ pub(super) fn table(
 pub(super) fn done(lesson: &Lesson, progress: &Progress) -> String {
     let done = progress.of(&lesson.slug);
     let sign = if progress.is_done(lesson) { '✓' } else { ' ' };
-    if done.rounds == 0 { String::new() } else { format!("{sign} {} of {}", done.right, done.rounds) }
+    if done.rounds == 0 {
+        String::new()
+    } else {
+        format!("{sign} {} of {}", done.right, done.rounds)
+    }
 }

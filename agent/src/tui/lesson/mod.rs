@@ -1,7 +1,7 @@
 //! The screen of `learn`: the list of lessons, a question, its run, and what it shows.
 //!
-//! The caller owns the loop, as with [`super::App`]: it feeds keys and what became of a run, does what the returned
-//! [`LessonAction`] asks, and draws.
+//! The caller owns the loop, as with [`super::App`]: it feeds keys and what became of a run, does
+//! what the returned [`LessonAction`] asks, and draws.
 
 mod draw;
 mod list;
@@ -9,7 +9,9 @@ mod page;
 mod text;
 mod words;
 
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind};
+use ratatui::crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind,
+};
 
 pub use text::{LessonText, list_text};
 
@@ -76,8 +78,15 @@ pub struct LessonApp {
 }
 
 impl LessonApp {
-    /// The lesson at this place; the list if there is none. With `welcome` two lines say what this is.
-    pub fn new(theme: Theme, lessons: Vec<Lesson>, progress: Progress, at: Option<usize>, recorded: bool) -> Self {
+    /// The lesson at this place; the list if there is none. With `welcome` two lines say what this
+    /// is.
+    pub fn new(
+        theme: Theme,
+        lessons: Vec<Lesson>,
+        progress: Progress,
+        at: Option<usize>,
+        recorded: bool,
+    ) -> Self {
         let stage = if at.is_some() { Stage::Predict } else { Stage::List };
         let welcome = progress.is_empty();
         Self {
@@ -162,13 +171,21 @@ impl LessonApp {
         match key.code {
             KeyCode::Char('q') => return LessonAction::Quit,
             KeyCode::Esc if self.evidence => self.evidence = false,
-            KeyCode::Char('e') if matches!(self.stage, Stage::Reveal(..)) => self.evidence = !self.evidence,
-            KeyCode::Up | KeyCode::Char('k') if !matches!(self.stage, Stage::List) => return self.scroll_by(-1),
-            KeyCode::Down | KeyCode::Char('j') if !matches!(self.stage, Stage::List) => return self.scroll_by(1),
+            KeyCode::Char('e') if matches!(self.stage, Stage::Reveal(..)) => {
+                self.evidence = !self.evidence
+            }
+            KeyCode::Up | KeyCode::Char('k') if !matches!(self.stage, Stage::List) => {
+                return self.scroll_by(-1);
+            }
+            KeyCode::Down | KeyCode::Char('j') if !matches!(self.stage, Stage::List) => {
+                return self.scroll_by(1);
+            }
             KeyCode::PageUp => return self.scroll_by(-10),
             KeyCode::PageDown => return self.scroll_by(10),
             // A run is not left: what it started would go on.
-            _ if matches!(self.stage, Stage::Running(_)) || self.evidence => return LessonAction::None,
+            _ if matches!(self.stage, Stage::Running(_)) || self.evidence => {
+                return LessonAction::None;
+            }
             KeyCode::Char('n') => self.open((self.at + 1) % self.lessons.len()),
             KeyCode::Char('l') | KeyCode::Esc => self.stage = Stage::List,
             code => return self.on_stage_key(code),
@@ -181,7 +198,9 @@ impl LessonApp {
         match &mut self.stage {
             Stage::List => match code {
                 KeyCode::Up | KeyCode::Char('k') => self.at = self.at.saturating_sub(1),
-                KeyCode::Down | KeyCode::Char('j') => self.at = (self.at + 1).min(self.lessons.len() - 1),
+                KeyCode::Down | KeyCode::Char('j') => {
+                    self.at = (self.at + 1).min(self.lessons.len() - 1)
+                }
                 KeyCode::Enter => self.open(self.at),
                 _ => return LessonAction::None,
             },
@@ -203,7 +222,9 @@ impl LessonApp {
     fn on_guess(&mut self, code: KeyCode) -> LessonAction {
         let offered = self.lesson().rounds[self.round].plan.offered.len();
         match (code, self.guess) {
-            (KeyCode::Right | KeyCode::Tab, guess) => self.guess = Some(guess.map_or(0, |at| (at + 1) % offered)),
+            (KeyCode::Right | KeyCode::Tab, guess) => {
+                self.guess = Some(guess.map_or(0, |at| (at + 1) % offered))
+            }
             (KeyCode::Left | KeyCode::BackTab, guess) => {
                 self.guess = Some((guess.unwrap_or(0) + offered - 1) % offered);
             }

@@ -15,7 +15,13 @@ use crate::tui::{Lane, Step};
 pub(super) type Lines = Vec<Line<'static>>;
 
 /// The lesson, and how far one is in it.
-pub(super) fn header(theme: Theme, lesson: &Lesson, step: usize, recorded: bool, width: usize) -> Line<'static> {
+pub(super) fn header(
+    theme: Theme,
+    lesson: &Lesson,
+    step: usize,
+    recorded: bool,
+    width: usize,
+) -> Line<'static> {
     let mut name = vec![span(format!(" LESSON {} ", lesson.lecture()), theme.reversed())];
     name.push(span(format!("  {}", lesson.title), theme.strong()));
     let recorded = if recorded { "recorded   " } else { "" };
@@ -27,7 +33,11 @@ pub(super) fn header(theme: Theme, lesson: &Lesson, step: usize, recorded: bool,
 pub(super) fn intro(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
     let mut out = Lines::new();
     if round == 0 {
-        out.extend(words::blocks(theme, &lesson.intro, None, width).into_iter().map(|line| line.style(theme.dim())));
+        out.extend(
+            words::blocks(theme, &lesson.intro, None, width)
+                .into_iter()
+                .map(|line| line.style(theme.dim())),
+        );
         out.push(Line::default());
     }
     out
@@ -89,7 +99,8 @@ pub(super) fn key(at: usize) -> char {
 pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
     let plan = &lesson.rounds[round].plan;
     let cast = (lesson.check.cast)(&plan.knobs);
-    let mut out = vec![rule(theme, vec![span("WHAT WILL RUN, in a network of its own", theme.dim())], width)];
+    let mut out =
+        vec![rule(theme, vec![span("WHAT WILL RUN, in a network of its own", theme.dim())], width)];
     let mut command = |name: &str, words: &[String]| {
         let lines = wrap(&words.join(" "), width.saturating_sub(11));
         for (at, line) in lines.into_iter().enumerate() {
@@ -120,7 +131,13 @@ pub(super) fn measured(theme: Theme, lesson: &Lesson, width: usize) -> Lines {
 /// How the picture that follows is read.
 pub(super) fn legend(theme: Theme, width: usize) -> Lines {
     let arrow = |from, to, text: &str| Step::Arrow { at: None, from, to, text: text.to_owned() };
-    let held = |owner, text: &str| Step::Held { at: None, us: 0, owner, counts: true, text: text.to_owned() };
+    let held = |owner, text: &str| Step::Held {
+        at: None,
+        us: 0,
+        owner,
+        counts: true,
+        text: text.to_owned(),
+    };
     let steps = [
         arrow(Lane::Peer, Lane::Kernel, "the client's bytes reach this host's kernel"),
         held(Owner::Kernel, "the kernel holds them: a buffer, a rule, the scheduler"),
@@ -130,7 +147,8 @@ pub(super) fn legend(theme: Theme, width: usize) -> Lines {
         held(Owner::Network, "they are on their way, or were lost there"),
         held(Owner::Peer, "the other side holds them"),
     ];
-    let mut out = vec![rule(theme, vec![span("HOW TO READ WHAT YOU WILL SEE", theme.dim())], width)];
+    let mut out =
+        vec![rule(theme, vec![span("HOW TO READ WHAT YOU WILL SEE", theme.dim())], width)];
     out.extend(lanes::lines(theme, &steps, width, 0));
     out
 }
@@ -149,7 +167,8 @@ pub(super) fn verdict(
     let at = format!("(kernel {}, {} tier)", escape(&evidence.kernel), escape(&evidence.tier));
     let title = if outcome.recorded { "RECORDED elsewhere" } else { "MEASURED JUST NOW" };
     let mut out = vec![rule(theme, vec![span(format!("{title} {at}"), theme.dim())], width)];
-    let mut row = vec![raw(" "), span(format!(" {} ", outcome.facts.shown(&plan.answer)), theme.reversed())];
+    let mut row =
+        vec![raw(" "), span(format!(" {} ", outcome.facts.shown(&plan.answer)), theme.reversed())];
     if let Some(spec) = outcome.facts.spec(&plan.answer) {
         row.push(raw(format!("  {}", spec.about)));
     }
@@ -203,7 +222,8 @@ pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize
 }
 
 fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
-    let widest = |text: fn(&Bar) -> &str| all.iter().map(|bar| text(bar).chars().count()).max().unwrap_or(0);
+    let widest =
+        |text: fn(&Bar) -> &str| all.iter().map(|bar| text(bar).chars().count()).max().unwrap_or(0);
     let (label, figure) = (widest(|bar| &bar.label), widest(|bar| &bar.figure));
     let longest = all.iter().map(|bar| bar.length).fold(0.0, f64::max);
     let room = width.saturating_sub(label + figure + 6);
@@ -218,12 +238,20 @@ fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
 }
 
 /// The parts of the reveal, one after the other.
-pub(super) fn parts(theme: Theme, lesson: &Lesson, round: usize, outcome: &Outcome, width: usize) -> Vec<Lines> {
+pub(super) fn parts(
+    theme: Theme,
+    lesson: &Lesson,
+    round: usize,
+    outcome: &Outcome,
+    width: usize,
+) -> Vec<Lines> {
     let this = &lesson.rounds[round];
     let facts = Some(&outcome.facts);
-    let mut out: Vec<Lines> = this.reveal.iter().map(|block| words::block(theme, block, facts, width)).collect();
+    let mut out: Vec<Lines> =
+        this.reveal.iter().map(|block| words::block(theme, block, facts, width)).collect();
     if round == 0 {
-        let mut jobs = vec![Line::default(), rule(theme, vec![span("WHOSE JOB IS IT?", theme.dim())], width)];
+        let mut jobs =
+            vec![Line::default(), rule(theme, vec![span("WHOSE JOB IS IT?", theme.dim())], width)];
         jobs.extend(words::blocks(theme, &lesson.jobs, facts, width));
         out.push(jobs);
     }
@@ -238,11 +266,18 @@ pub(super) fn parts(theme: Theme, lesson: &Lesson, round: usize, outcome: &Outco
 }
 
 /// The facts, the claims and what was said.
-pub(super) fn evidence(theme: Theme, lesson: &Lesson, round: usize, outcome: &Outcome, width: usize) -> Lines {
+pub(super) fn evidence(
+    theme: Theme,
+    lesson: &Lesson,
+    round: usize,
+    outcome: &Outcome,
+    width: usize,
+) -> Lines {
     let facts = &outcome.facts;
     let heading = |text: &str| rule(theme, vec![span(text.to_owned(), theme.dim())], width);
     let mut out = vec![heading("FACTS, as the kernel and the clients counted them")];
-    let widest = facts.specs().iter().map(|spec| facts.shown(spec.name).chars().count()).max().unwrap_or(0);
+    let widest =
+        facts.specs().iter().map(|spec| facts.shown(spec.name).chars().count()).max().unwrap_or(0);
     for spec in facts.specs() {
         let style = if facts.get(spec.name).is_some() { theme.strong() } else { theme.dim() };
         let row: Row = vec![
@@ -256,16 +291,20 @@ pub(super) fn evidence(theme: Theme, lesson: &Lesson, round: usize, outcome: &Ou
     for claim in &lesson.rounds[round].plan.claims {
         let holds = !outcome.broken.iter().any(|broken| broken.fact == claim.fact);
         let sign = if holds { " ✓ " } else { " ✗ " };
-        let measured = facts.get(&claim.fact).map_or("not observed".to_owned(), |value| match value {
-            Value::Word(word) => word.clone(),
-            Value::Number(_) => facts.shown(&claim.fact),
-        });
-        let text = format!("{} {}; measured {measured}", left(&claim.fact, 12), claim.expected(facts));
+        let measured =
+            facts.get(&claim.fact).map_or("not observed".to_owned(), |value| match value {
+                Value::Word(word) => word.clone(),
+                Value::Number(_) => facts.shown(&claim.fact),
+            });
+        let text =
+            format!("{} {}; measured {measured}", left(&claim.fact, 12), claim.expected(facts));
         out.push(Line::from(cut(vec![span(sign, theme.strong()), raw(text)], width)));
     }
     out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT SAID")]);
     let Cast { server, clients, .. } = (lesson.check.cast)(&lesson.rounds[round].plan.knobs);
-    let ran = std::iter::once(server).chain(clients.into_iter().take(1)).map(|words| format!("$ {}", words.join(" ")));
+    let ran = std::iter::once(server)
+        .chain(clients.into_iter().take(1))
+        .map(|words| format!("$ {}", words.join(" ")));
     for line in ran.chain(outcome.evidence.reports.iter().cloned()) {
         out.push(Line::from(cut(vec![raw(format!(" {}", escape(&line)))], width)));
     }
@@ -273,7 +312,10 @@ pub(super) fn evidence(theme: Theme, lesson: &Lesson, round: usize, outcome: &Ou
         out.extend([Line::default(), heading("FINDINGS that watch would have made")]);
     }
     for finding in &outcome.evidence.snapshot.findings {
-        out.push(Line::from(cut(vec![raw(format!(" {}: {}", finding.kind, escape(&finding.headline)))], width)));
+        out.push(Line::from(cut(
+            vec![raw(format!(" {}: {}", finding.kind, escape(&finding.headline)))],
+            width,
+        )));
     }
     out
 }

@@ -24,8 +24,10 @@ impl LessonText<'_> {
     /// The question, with the answers offered.
     pub fn question(&self) -> String {
         let theme = Theme::plain();
-        let mut lines =
-            vec![page::header(theme, self.lesson, 2 * self.round + 1, self.recorded, WIDTH), Line::default()];
+        let mut lines = vec![
+            page::header(theme, self.lesson, 2 * self.round + 1, self.recorded, WIDTH),
+            Line::default(),
+        ];
         lines.extend(page::intro(theme, self.lesson, self.round, WIDTH));
         lines.extend(page::question(theme, self.lesson, self.round, WIDTH));
         lines.push(page::answers(theme, self.lesson, self.round, None, None));
@@ -51,12 +53,14 @@ impl LessonText<'_> {
 
 /// The list of lessons as plain text.
 pub fn list_text(lessons: &[Lesson], progress: &Progress) -> String {
-    let mut lines = vec![list::header(Theme::plain(), lessons, progress, WIDTH + 16), Line::default()];
+    let mut lines =
+        vec![list::header(Theme::plain(), lessons, progress, WIDTH + 16), Line::default()];
     lines.extend(list::lines(Theme::plain(), lessons, progress, None, WIDTH + 16, 0));
     plain(lines)
 }
 
 fn plain(lines: Lines) -> String {
-    let text = |line: &Line<'_>| line.spans.iter().map(|span| span.content.as_ref()).collect::<String>();
+    let text =
+        |line: &Line<'_>| line.spans.iter().map(|span| span.content.as_ref()).collect::<String>();
     lines.iter().map(|line| text(line).trim_end().to_owned() + "\n").collect()
 }

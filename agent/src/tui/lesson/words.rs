@@ -12,7 +12,12 @@ use crate::tui::view::parts::{Row, columns, raw, span};
 const MARK: usize = 5;
 
 /// Blocks, with a blank line between paragraphs.
-pub(super) fn blocks(theme: Theme, blocks: &[Block], facts: Option<&Facts>, width: usize) -> Vec<Line<'static>> {
+pub(super) fn blocks(
+    theme: Theme,
+    blocks: &[Block],
+    facts: Option<&Facts>,
+    width: usize,
+) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     for (at, block) in blocks.iter().enumerate() {
         if at > 0 && matches!(block, Block::Paragraph(_)) {
@@ -24,7 +29,12 @@ pub(super) fn blocks(theme: Theme, blocks: &[Block], facts: Option<&Facts>, widt
 }
 
 /// One block.
-pub(super) fn block(theme: Theme, block: &Block, facts: Option<&Facts>, width: usize) -> Vec<Line<'static>> {
+pub(super) fn block(
+    theme: Theme,
+    block: &Block,
+    facts: Option<&Facts>,
+    width: usize,
+) -> Vec<Line<'static>> {
     let (mark, indent) = match block {
         Block::Paragraph(_) => (Row::new(), 1),
         Block::Item(Some(owner), _) => {
@@ -35,7 +45,8 @@ pub(super) fn block(theme: Theme, block: &Block, facts: Option<&Facts>, width: u
     };
     let rows = flow(theme, block.pieces(), facts, width.saturating_sub(indent + 1));
     let lines = rows.into_iter().enumerate().map(|(at, row)| {
-        let mut line = if at == 0 && !mark.is_empty() { mark.clone() } else { vec![raw(" ".repeat(indent))] };
+        let mut line =
+            if at == 0 && !mark.is_empty() { mark.clone() } else { vec![raw(" ".repeat(indent))] };
         line.extend(row);
         Line::from(line)
     });
@@ -67,7 +78,8 @@ fn flow(theme: Theme, pieces: &[Piece], facts: Option<&Facts>, width: usize) -> 
         };
         let text = piece.filled(facts);
         // A figure and its unit stay together.
-        let parts: Vec<&str> = if matches!(piece, Piece::Fact(_)) { vec![&text] } else { text.split(' ').collect() };
+        let parts: Vec<&str> =
+            if matches!(piece, Piece::Fact(_)) { vec![&text] } else { text.split(' ').collect() };
         for (at, part) in parts.into_iter().enumerate() {
             if at > 0 {
                 if !word.is_empty() {
@@ -102,6 +114,9 @@ mod tests {
             Piece::Plain(".".to_owned()),
         ];
         assert_eq!(text(flow(Theme::plain(), &pieces, None, 13)), ["call (listen)", "and wait ?."]);
-        assert_eq!(text(flow(Theme::plain(), &pieces, None, 5)), ["call", "(listen)", "and", "wait", "?."]);
+        assert_eq!(
+            text(flow(Theme::plain(), &pieces, None, 5)),
+            ["call", "(listen)", "and", "wait", "?."]
+        );
     }
 }

@@ -9,7 +9,12 @@ use crate::tui::text::{compact, escape, left, percent, rate, right};
 use crate::tui::theme::Theme;
 
 /// A line for each of the first threads, `most` lines at most; how many more there are is told.
-pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, most: usize) -> Vec<Line<'static>> {
+pub(super) fn lines(
+    theme: Theme,
+    listener: &ListenerView,
+    width: usize,
+    most: usize,
+) -> Vec<Line<'static>> {
     if listener.acceptors.is_empty() {
         let text = "no thread has called accept() yet";
         return vec![Line::from(vec![label(theme, "accepting"), span(text, theme.dim())])];
@@ -18,17 +23,20 @@ pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, most: u
     let acceptors = &listener.acceptors[..shown.min(listener.acceptors.len())];
     let more = listener.acceptors.len() - acceptors.len();
     let own_line = most > 1;
-    let mut names: Vec<String> = acceptors.iter().map(|t| format!("{} {}", escape(&t.comm), t.tid)).collect();
+    let mut names: Vec<String> =
+        acceptors.iter().map(|t| format!("{} {}", escape(&t.comm), t.tid)).collect();
     if let (true, false, Some(name)) = (more > 0, own_line, names.last_mut()) {
         name.push_str(&format!(" (+{more})"));
     }
     let name_width = widest(names.iter().map(String::as_str), 8, 26);
     let mut out = Vec::new();
     for (at, (thread, name)) in acceptors.iter().zip(&names).enumerate() {
-        let mut row = vec![label(theme, if at == 0 { "accepting" } else { "" }), raw(left(name, name_width))];
+        let mut row =
+            vec![label(theme, if at == 0 { "accepting" } else { "" }), raw(left(name, name_width))];
         row.extend(figures(theme, thread, width));
         if let Some(share) = thread.in_accept_share {
-            let elsewhere = [span(", elsewhere ", theme.dim()), span(percent(1.0 - share), theme.strong())];
+            let elsewhere =
+                [span(", elsewhere ", theme.dim()), span(percent(1.0 - share), theme.strong())];
             if columns(&row) + columns(&elsewhere) <= width {
                 row.extend(elsewhere);
             }
@@ -36,7 +44,10 @@ pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, most: u
         out.push(Line::from(cut(row, width)));
     }
     if more > 0 && own_line {
-        out.push(Line::from(vec![label(theme, ""), span(format!("and {more} more, ↵ shows all"), theme.dim())]));
+        out.push(Line::from(vec![
+            label(theme, ""),
+            span(format!("and {more} more, ↵ shows all"), theme.dim()),
+        ]));
     }
     out
 }

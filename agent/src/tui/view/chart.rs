@@ -25,8 +25,14 @@ pub(super) struct Heights {
     pub(super) refused: usize,
 }
 
-/// Depth, and connections queued and accepted, over time; the latter two on one scale, so that they compare.
-pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, heights: Heights) -> Vec<Line<'static>> {
+/// Depth, and connections queued and accepted, over time; the latter two on one scale, so that they
+/// compare.
+pub(super) fn lines(
+    theme: Theme,
+    listener: &ListenerView,
+    width: usize,
+    heights: Heights,
+) -> Vec<Line<'static>> {
     let cells = width.saturating_sub(LABEL + FIGURE + 1);
     let depth = Chart {
         values: &listener.depth_history,
@@ -34,12 +40,20 @@ pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize, heights
         top: listener.limit,
         style: theme.owner(Owner::App),
     };
-    let flow = newest(&listener.arrival_history, cells).iter().chain(newest(&listener.accept_history, cells)).max();
+    let flow = newest(&listener.arrival_history, cells)
+        .iter()
+        .chain(newest(&listener.accept_history, cells))
+        .max();
     // Headroom, so that full columns don't grow together with the chart above.
     let flow = flow.map_or(0, |most| most + most.div_ceil(7));
-    let rate_chart = |values, owner| Chart { values, lost: &[], top: flow, style: theme.owner(owner) };
-    let refused = newest(&listener.overflow_history, cells).iter().max().map_or(0, |most| most + most.div_ceil(7));
-    let refused = Chart { values: &listener.overflow_history, lost: &[], top: refused, style: theme.loss() };
+    let rate_chart =
+        |values, owner| Chart { values, lost: &[], top: flow, style: theme.owner(owner) };
+    let refused = newest(&listener.overflow_history, cells)
+        .iter()
+        .max()
+        .map_or(0, |most| most + most.div_ceil(7));
+    let refused =
+        Chart { values: &listener.overflow_history, lost: &[], top: refused, style: theme.loss() };
 
     let rates = listener.rates;
     let full = if refusing(listener) { theme.loss() } else { theme.strong() };
@@ -68,7 +82,14 @@ struct Chart<'a> {
 
 impl Chart<'_> {
     /// The chart with its label and the figure of now on its last line.
-    fn labelled(&self, theme: Theme, name: &str, cells: usize, height: usize, figure: Row) -> Vec<Line<'static>> {
+    fn labelled(
+        &self,
+        theme: Theme,
+        name: &str,
+        cells: usize,
+        height: usize,
+        figure: Row,
+    ) -> Vec<Line<'static>> {
         let mut out = Vec::with_capacity(height);
         for (at, mut cells) in self.rows(theme, cells, height).into_iter().enumerate() {
             let last = at + 1 == height;
@@ -117,7 +138,8 @@ impl Chart<'_> {
     }
 }
 
-/// The character for a value on a scale that ends at `top`; none is full, lest the rows of a table run together.
+/// The character for a value on a scale that ends at `top`; none is full, lest the rows of a table
+/// run together.
 pub(super) fn column(value: u64, top: u64) -> char {
     match value {
         0 => NOTHING,
@@ -173,6 +195,9 @@ mod tests {
     fn columns_with_losses_stand_out() {
         let chart = Chart { values: &[3, 16, 16], lost: &[0, 5], top: 16, style: Style::new() };
         let row = &chart.rows(Theme::colour(), 3, 1)[0];
-        assert_eq!(row.last().map(|piece| (piece.content.as_ref(), piece.style)), Some(("█", Theme::colour().loss())));
+        assert_eq!(
+            row.last().map(|piece| (piece.content.as_ref(), piece.style)),
+            Some(("█", Theme::colour().loss()))
+        );
     }
 }

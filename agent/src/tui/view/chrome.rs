@@ -13,7 +13,8 @@ use crate::tui::theme::Theme;
 /// What is watched, how, for how long, at what cost and with what loss.
 pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
-    let target = vec![span(" backscope ", theme.strong()), raw(format!(" {}", escape(&snapshot.target)))];
+    let target =
+        vec![span(" backscope ", theme.strong()), raw(format!(" {}", escape(&snapshot.target)))];
     let lost = match snapshot.lost {
         0 => span("lost 0 ", theme.dim()),
         n => span(format!("▲ lost {} ", grouped(n)), theme.loss()),
@@ -37,7 +38,9 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
     for tab in Tab::ALL {
         let text = match tab {
             Tab::Queues => " QUEUES ".to_owned(),
-            Tab::Connections if wide => format!(" CONNECTIONS {} ", compact(snapshot.connections_open)),
+            Tab::Connections if wide => {
+                format!(" CONNECTIONS {} ", compact(snapshot.connections_open))
+            }
             Tab::Connections => " CONNECTIONS ".to_owned(),
             Tab::Threads => " THREADS ".to_owned(),
             Tab::Findings => format!(" FINDINGS {} ", snapshot.findings.len()),
@@ -71,7 +74,12 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
 /// "▶ 00:12 / 01:00 ×2"
 fn position(playback: Playback) -> String {
     let sign = if playback.playing { "▶" } else { "‖" };
-    format!("{sign} {} / {} ×{}", clock(playback.position_us), clock(playback.length_us), playback.speed)
+    format!(
+        "{sign} {} / {} ×{}",
+        clock(playback.position_us),
+        clock(playback.length_us),
+        playback.speed
+    )
 }
 
 const HOLDERS: [Owner; 4] = [Owner::Kernel, Owner::App, Owner::Network, Owner::Peer];
@@ -123,9 +131,14 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         (Some(Open::Listener(_)), _) => {
             &[("Esc", "back"), ("↑↓", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
         }
-        (None, Tab::Findings) => {
-            &[("↑↓", "select"), ("↵", "open"), ("Tab", "views"), ("p", "pause"), ("?", "help"), ("q", "quit")]
-        }
+        (None, Tab::Findings) => &[
+            ("↑↓", "select"),
+            ("↵", "open"),
+            ("Tab", "views"),
+            ("p", "pause"),
+            ("?", "help"),
+            ("q", "quit"),
+        ],
         (None, _) => &[
             ("↵", opens),
             ("Tab", "views"),
@@ -140,7 +153,8 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
     };
     let mut row = Row::new();
     for (key, does) in keys {
-        let item = [span(format!(" {key}"), theme.strong()), span(format!(" {does} "), theme.dim())];
+        let item =
+            [span(format!(" {key}"), theme.strong()), span(format!(" {does} "), theme.dim())];
         if columns(&row) + columns(&item) <= width {
             row.extend(item);
         }
@@ -154,7 +168,14 @@ fn filter_line(app: &App, list: &dyn Listing, snapshot: &Snapshot, width: usize)
         span(" filter ", theme.reversed()),
         span(format!(" {}", escape(list.filter())), theme.strong()),
         raw(if app.typing_filter { "▏" } else { " " }),
-        span(format!("  {} of {}   ", grouped(list.len() as u64), grouped(list.all(snapshot) as u64)), theme.dim()),
+        span(
+            format!(
+                "  {} of {}   ",
+                grouped(list.len() as u64),
+                grouped(list.all(snapshot) as u64)
+            ),
+            theme.dim(),
+        ),
     ];
     let looks_in = match app.tab {
         Tab::Connections => "address, command, pid, state, kind, tid N",

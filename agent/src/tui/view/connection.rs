@@ -10,7 +10,9 @@ use super::queues::take;
 use super::steps::Step;
 use super::{connection_table, exchange, finding, lanes, put, steps, verdict, words};
 use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Role, Side};
-use crate::model::snapshot::{ConnectionView, ExchangeView, FirstAnswer, Protocol, SliceKind, Snapshot, TlsView};
+use crate::model::snapshot::{
+    ConnectionView, ExchangeView, FirstAnswer, Protocol, SliceKind, Snapshot, TlsView,
+};
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
 use crate::tui::text::{bytes, count_of, duration, escape, fine, grouped};
@@ -19,7 +21,8 @@ use crate::tui::theme::Theme;
 /// From this width on the other exchanges stand beside the one in front.
 const TWO_COLUMNS: u16 = 140;
 
-/// Draws the screen: who and what above, the exchange in lanes, below what it adds up to and what to change.
+/// Draws the screen: who and what above, the exchange in lanes, below what it adds up to and what
+/// to change.
 pub(super) fn draw(
     app: &App,
     snapshot: &Snapshot,
@@ -40,7 +43,11 @@ pub(super) fn draw(
             Constraint::Length(area.width * 9 / 20),
         ]));
         page = left;
-        put(frame, side, self::side(theme, snapshot, connection, shown, side.width.into(), side.height.into()));
+        put(
+            frame,
+            side,
+            self::side(theme, snapshot, connection, shown, side.width.into(), side.height.into()),
+        );
     }
     let width = usize::from(page.width);
     let facts = facts(theme, snapshot, connection, shown, width);
@@ -49,7 +56,9 @@ pub(super) fn draw(
 
     // In full where it fits: first what is wrong, then how the connection came about.
     let height = usize::from(page.height);
-    let fits = |below: &[Line<'_>], steps: &[Step]| below.len() + lanes::lines(theme, steps, width, 0).len() <= height;
+    let fits = |below: &[Line<'_>], steps: &[Step]| {
+        below.len() + lanes::lines(theme, steps, width, 0).len() <= height
+    };
     let mut below = below(theme, snapshot, connection, shown, width, true);
     let mut steps = all_steps(snapshot, connection, shown, true);
     if !fits(&below, &steps) {
@@ -75,7 +84,12 @@ pub(super) fn draw(
     }
 }
 
-fn title(theme: Theme, snapshot: &Snapshot, connection: &ConnectionView, width: usize) -> Line<'static> {
+fn title(
+    theme: Theme,
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    width: usize,
+) -> Line<'static> {
     let known = snapshot.connections.iter().any(|other| other.sock == connection.sock);
     let process = if known {
         format!("{} {}", escape(&connection.comm), connection.pid)
@@ -85,7 +99,10 @@ fn title(theme: Theme, snapshot: &Snapshot, connection: &ConnectionView, width: 
     let mut title = vec![
         span(connection_table::name(connection, width / 2), theme.strong()),
         span(format!("  {process}  "), theme.dim()),
-        span(connection.protocol.map_or(String::new(), |protocol| format!("{}  ", protocol.name())), Style::new()),
+        span(
+            connection.protocol.map_or(String::new(), |protocol| format!("{}  ", protocol.name())),
+            Style::new(),
+        ),
         span(state(connection.state), theme.strong()),
     ];
     let end = connection.ended.map(|(side, how)| {
@@ -95,11 +112,13 @@ fn title(theme: Theme, snapshot: &Snapshot, connection: &ConnectionView, width: 
             Ending::Reset => "RST",
             Ending::Timeout => "timeout",
         };
-        let cause = connection.end.cause.map(|cause| format!(", {}", cause.words())).unwrap_or_default();
+        let cause =
+            connection.end.cause.map(|cause| format!(", {}", cause.words())).unwrap_or_default();
         format!(" by {by} ({how}{cause})")
     });
     title.push(span(end.unwrap_or_default(), theme.dim()));
-    let lived = connection.closed_ns.unwrap_or(snapshot.now_ns).saturating_sub(connection.since_ns) / 1_000;
+    let lived =
+        connection.closed_ns.unwrap_or(snapshot.now_ns).saturating_sub(connection.since_ns) / 1_000;
     title.push(span(format!("  {}", duration(lived)), theme.dim()));
     rule(theme, title, width)
 }
@@ -129,7 +148,8 @@ fn facts(
         row.push(span(format!("{}{does}", if at > 0 { ", " } else { "" }), theme.dim()));
         row.push(raw(who));
     }
-    let mut data = vec![raw(" "), span("in ", theme.dim()), span(bytes(connection.bytes_in), theme.strong())];
+    let mut data =
+        vec![raw(" "), span("in ", theme.dim()), span(bytes(connection.bytes_in), theme.strong())];
     data.extend([span("  out ", theme.dim()), span(bytes(connection.bytes_out), theme.strong())]);
     for (n, what) in [(connection.unread_bytes, "unread"), (connection.unsent_bytes, "unsent")] {
         if n > 0 {
@@ -151,10 +171,16 @@ fn facts(
         out.push(Line::from(cut(vec![span(" began with ", theme.dim()), raw(text)], width)));
     }
     if let Some(answer) = connection.tls.as_ref().and_then(|tls| tls.first_answer.as_ref()) {
-        let row = vec![span(" first answer after ", theme.dim()), raw(steps(answer, connection.fast_open))];
+        let row = vec![
+            span(" first answer after ", theme.dim()),
+            raw(steps(answer, connection.fast_open)),
+        ];
         out.push(Line::from(cut(row, width)));
     }
-    out.extend(nature(connection).map(|text| Line::from(cut(vec![raw(" "), span(text, theme.strong())], width))));
+    out.extend(
+        nature(connection)
+            .map(|text| Line::from(cut(vec![raw(" "), span(text, theme.strong())], width))),
+    );
     out
 }
 
@@ -164,10 +190,15 @@ fn nature(connection: &ConnectionView) -> Option<String> {
         return Some(multiplexed(connection.streams));
     }
     if connection.tls.as_ref().is_some_and(TlsView::may_be_http2) {
-        return Some("perhaps multiplexed: HTTP/2 was offered, and what was chosen is encrypted".to_owned());
+        return Some(
+            "perhaps multiplexed: HTTP/2 was offered, and what was chosen is encrypted".to_owned(),
+        );
     }
     if connection.pipelined > 1 {
-        return Some(format!("pipelined: its first burst has {} requests or more", connection.pipelined));
+        return Some(format!(
+            "pipelined: its first burst has {} requests or more",
+            connection.pipelined
+        ));
     }
     let news = connection.protocol.and_then(Protocol::waits_for)?;
     Some(format!("waiting by design ({news}): it stays open, and who has news writes"))
@@ -181,20 +212,24 @@ fn all_steps(
     in_full: bool,
 ) -> Vec<Step> {
     let opens = |kind| matches!(kind, SliceKind::Handshake | SliceKind::AcceptQueue);
-    let within = shown.is_some_and(|exchange| exchange.slices.iter().any(|slice| opens(slice.kind)));
+    let within =
+        shown.is_some_and(|exchange| exchange.slices.iter().any(|slice| opens(slice.kind)));
     let mut out = Vec::new();
     if !within {
         if in_full || shown.is_none() {
             out.extend(steps::opening(snapshot, connection));
         }
         let earlier = shown.map_or(0, |exchange| exchange.seq.saturating_sub(1));
-        let after = shown.map_or(0, |exchange| exchange.start_ns.saturating_sub(connection.since_ns) / 1_000);
+        let after = shown
+            .map_or(0, |exchange| exchange.start_ns.saturating_sub(connection.since_ns) / 1_000);
         if in_full && earlier > 0 {
             let text = format!("{}, {}", count_of(earlier.into(), "exchange"), duration(after));
             out.push(Step::Gap { text });
         }
     }
-    out.extend(shown.into_iter().flat_map(|exchange| steps::exchange(snapshot, connection, exchange)));
+    out.extend(
+        shown.into_iter().flat_map(|exchange| steps::exchange(snapshot, connection, exchange)),
+    );
     out
 }
 
@@ -234,7 +269,11 @@ fn side(
 ) -> Vec<Line<'static>> {
     let mut totals = vec![
         figure(theme, "handshake", connection.handshake_us.map_or("not seen".to_owned(), fine)),
-        figure(theme, "in the accept queue", connection.queued_us.map_or("not seen".to_owned(), fine)),
+        figure(
+            theme,
+            "in the accept queue",
+            connection.queued_us.map_or("not seen".to_owned(), fine),
+        ),
     ];
     if let Some(tls) = &connection.tls {
         totals.extend(hellos(tls).map(|(name, value)| figure(theme, name, value)));
@@ -249,30 +288,46 @@ fn side(
             HoldReason::ReceiveWindow => "held by the peer's window",
             HoldReason::Pacing => "held by pacing",
         };
-        totals.push(figure(theme, name, format!("{}×, {} in all", grouped(hold.count), fine(hold.us))));
+        totals.push(figure(
+            theme,
+            name,
+            format!("{}×, {} in all", grouped(hold.count), fine(hold.us)),
+        ));
     }
     let trailing = connection.trailing;
-    let text = format!("{}×, {} in all; they held nobody", grouped(trailing.count), fine(trailing.us));
+    let text =
+        format!("{}×, {} in all; they held nobody", grouped(trailing.count), fine(trailing.us));
     totals.push(figure(theme, "ACKs the peer delayed", text));
     let room = height.saturating_sub(totals.len() + 1);
-    let mut out = exchange::list(theme, connection, shown.map(|exchange| exchange.seq), width, room);
+    let mut out =
+        exchange::list(theme, connection, shown.map(|exchange| exchange.seq), width, room);
     out.push(rule(theme, vec![span("SINCE IT OPENED", theme.strong())], width));
     out.extend(totals.into_iter().map(|row: Row| Line::from(cut(row, width))));
-    for finding in verdict::of_connection(snapshot, connection).filter(|finding| !finding.evidence.is_empty()) {
+    for finding in
+        verdict::of_connection(snapshot, connection).filter(|finding| !finding.evidence.is_empty())
+    {
         out.push(Line::default());
-        out.push(rule(theme, vec![span(format!("EVIDENCE  {}", finding.kind), theme.strong())], width));
+        out.push(rule(
+            theme,
+            vec![span(format!("EVIDENCE  {}", finding.kind), theme.strong())],
+            width,
+        ));
         out.extend(finding::evidence(theme, finding, width));
     }
     out
 }
 
-/// Round trips of each step, the time of them all, and how long this host computed for the handshake.
+/// Round trips of each step, the time of them all, and how long this host computed for the
+/// handshake.
 fn steps(answer: &FirstAnswer, fast_open: bool) -> String {
     let trips = answer.round_trips(fast_open);
     let plural = if trips == 1 { "" } else { "s" };
     let [tcp, tls, request] = answer.steps(fast_open);
     let app = fine(answer.handshake.app_us);
-    format!("{trips} round trip{plural}: TCP {tcp}, TLS {tls}, request {request}; {} (A {app})", fine(answer.us))
+    format!(
+        "{trips} round trip{plural}: TCP {tcp}, TLS {tls}, request {request}; {} (A {app})",
+        fine(answer.us)
+    )
 }
 
 fn multiplexed(streams: Option<Http2Streams>) -> String {
@@ -281,7 +336,11 @@ fn multiplexed(streams: Option<Http2Streams>) -> String {
         return format!("{BEGIN} N requests (N not visible)");
     };
     let least = if partly { "at least " } else { "" };
-    format!("{BEGIN} {least}{}, {least}{} at a time", count_of(opened.into(), "request"), grouped(most.into()))
+    format!(
+        "{BEGIN} {least}{}, {least}{} at a time",
+        count_of(opened.into(), "request"),
+        grouped(most.into())
+    )
 }
 
 /// What the hellos told.

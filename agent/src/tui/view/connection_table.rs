@@ -27,12 +27,20 @@ pub(super) struct Table {
 
 impl Table {
     /// Shares out a width: the least that a screen shows, then more columns, then a longer bar.
-    pub(super) fn new<'a>(theme: Theme, width: usize, rows: impl Iterator<Item = &'a ConnectionView>) -> Self {
+    pub(super) fn new<'a>(
+        theme: Theme,
+        width: usize,
+        rows: impl Iterator<Item = &'a ConnectionView>,
+    ) -> Self {
         let names: Vec<String> = rows.map(|connection| name(connection, usize::MAX)).collect();
         let most = if width < 100 { 23 } else { 34 };
         let from = |least, column| (width >= least).then_some(column);
         let before = [
-            Some(Column::left("CONNECTION", widest(names.iter().map(String::as_str), 16, most), By::Address)),
+            Some(Column::left(
+                "CONNECTION",
+                widest(names.iter().map(String::as_str), 16, most),
+                By::Address,
+            )),
             from(136, Column::left("THREAD", 16, By::Known)),
             from(130, Column::left("SPEAKS", 10, By::Known)),
             Some(Column::left("STATE", if width < 100 { 6 } else { 10 }, By::State)),
@@ -57,17 +65,37 @@ impl Table {
     }
 
     /// The line of titles.
-    pub(super) fn titles(&self, order: (By, bool), area: Rect, hits: Option<&mut Hits>) -> Line<'static> {
+    pub(super) fn titles(
+        &self,
+        order: (By, bool),
+        area: Rect,
+        hits: Option<&mut Hits>,
+    ) -> Line<'static> {
         grid::titles(self.theme, &self.grid, order, area, hits)
     }
 
     /// A connection's row.
-    pub(super) fn row(&self, snapshot: &Snapshot, connection: &ConnectionView, selected: bool) -> Line<'static> {
-        let cells = self.grid.iter().map(|column| self.cell(snapshot, connection, column, selected)).collect();
+    pub(super) fn row(
+        &self,
+        snapshot: &Snapshot,
+        connection: &ConnectionView,
+        selected: bool,
+    ) -> Line<'static> {
+        let cells = self
+            .grid
+            .iter()
+            .map(|column| self.cell(snapshot, connection, column, selected))
+            .collect();
         grid::row(self.theme, &self.grid, cells, selected)
     }
 
-    fn cell(&self, snapshot: &Snapshot, connection: &ConnectionView, column: &Column, selected: bool) -> Row {
+    fn cell(
+        &self,
+        snapshot: &Snapshot,
+        connection: &ConnectionView,
+        column: &Column,
+        selected: bool,
+    ) -> Row {
         let theme = self.theme;
         let one = |text: String, style| vec![span(text, style)];
         match column.title {
@@ -77,21 +105,28 @@ impl Table {
                 one(name(connection, column.width), if ended { theme.dim() } else { style })
             }
             "THREAD" => one(thread(snapshot, connection), theme.dim()),
-            "SPEAKS" => one(connection.protocol.map_or("–", Protocol::name).to_owned(), theme.dim()),
+            "SPEAKS" => {
+                one(connection.protocol.map_or("–", Protocol::name).to_owned(), theme.dim())
+            }
             "STATE" => state_cell(theme, connection.state, column.width),
             "EXCH" => one(compact(connection.exchanges), Style::new()),
-            "LAST" => one(last(connection).map_or("–".to_owned(), |last| fine(counted_us(last))), theme.strong()),
+            "LAST" => one(
+                last(connection).map_or("–".to_owned(), |last| fine(counted_us(last))),
+                theme.strong(),
+            ),
             "RECENT ONES" => recent(theme, connection, column.width, None),
-            "WORST" => worst(connection).map_or(one("–".to_owned(), theme.dim()), |worst| verdict(theme, worst)),
+            "WORST" => worst(connection)
+                .map_or(one("–".to_owned(), theme.dim()), |worst| verdict(theme, worst)),
             "IN" => one(bytes(connection.bytes_in), Style::new()),
             "OUT" => one(bytes(connection.bytes_out), Style::new()),
             "RESENT" if connection.retransmits > 0 => {
                 one(format!("▲{}", compact(connection.retransmits)), theme.loss())
             }
             "RESENT" => one("0".to_owned(), theme.dim()),
-            _ if connection.times.exchanges == 0 && connection.current.is_none() => {
-                one(if column.width < 15 { "none yet" } else { "no exchange yet" }.to_owned(), theme.dim())
-            }
+            _ if connection.times.exchanges == 0 && connection.current.is_none() => one(
+                if column.width < 15 { "none yet" } else { "no exchange yet" }.to_owned(),
+                theme.dim(),
+            ),
             _ => match &connection.current {
                 // The only one there is goes on still: its time so far is better than none.
                 Some(current) if connection.times.exchanges == 0 => {
@@ -103,8 +138,8 @@ impl Table {
     }
 }
 
-/// "10.0.0.9:40122 → :8080": from the client to the server, the process's own side by its port alone, and not at all
-/// where the room is short.
+/// "10.0.0.9:40122 → :8080": from the client to the server, the process's own side by its port
+/// alone, and not at all where the room is short.
 pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
     let peer = connection.peer.to_string();
     let mut own = format!(":{}", connection.local.port());
@@ -121,7 +156,9 @@ pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
 
 /// What most of an exchange's time went on, with whose doing it was.
 pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
-    let Some(Verdict { kind, us, .. }) = exchange.verdict else { return vec![span("–", theme.dim())] };
+    let Some(Verdict { kind, us, .. }) = exchange.verdict else {
+        return vec![span("–", theme.dim())];
+    };
     let owner = kind.owner();
     vec![
         span(owner.letter().to_string(), theme.mark(owner)),
@@ -131,7 +168,12 @@ pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
 }
 
 /// The recent exchanges as columns, each in its verdict's colour; the one with a number stands out.
-pub(super) fn recent(theme: Theme, connection: &ConnectionView, cells: usize, chosen: Option<u32>) -> Row {
+pub(super) fn recent(
+    theme: Theme,
+    connection: &ConnectionView,
+    cells: usize,
+    chosen: Option<u32>,
+) -> Row {
     let all = connection.recent.iter().chain(&connection.current);
     let count = connection.recent.len() + usize::from(connection.current.is_some());
     let shown: Vec<&ExchangeView> = all.skip(count.saturating_sub(cells)).collect();
@@ -140,7 +182,8 @@ pub(super) fn recent(theme: Theme, connection: &ConnectionView, cells: usize, ch
         let c = chart::column(counted_us(exchange), longest);
         let owner = exchange.verdict.map(|verdict| theme.owner(verdict.kind.owner()));
         let marked = theme.strong().add_modifier(Modifier::UNDERLINED);
-        let style = if chosen == Some(exchange.seq) { marked } else { owner.unwrap_or(theme.dim()) };
+        let style =
+            if chosen == Some(exchange.seq) { marked } else { owner.unwrap_or(theme.dim()) };
         span(c.to_string(), style)
     };
     shown.iter().map(column).collect()

@@ -1,4 +1,5 @@
-//! The connections: who held the time of all of them, the worst first, what is wrong with the selected one.
+//! The connections: who held the time of all of them, the worst first, what is wrong with the
+//! selected one.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -21,7 +22,13 @@ const EXCHANGES: usize = 4;
 const SPACIOUS: usize = 8;
 
 /// Draws the screen.
-pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+pub(super) fn draw(
+    app: &App,
+    snapshot: &Snapshot,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
     let width = usize::from(area.width);
     let mut rest = area;
     put(frame, take(&mut rest, 2), owners::totals(app.theme, snapshot, width));
@@ -40,7 +47,10 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
     let mut words = vec![Line::default()];
     words.extend(verdict::connection(app.theme, snapshot, selected, width));
     let height = usize::from(rest.height);
-    let rows = app.connections.len().clamp(1, height.saturating_sub(words.len() + 6).min(height * 2 / 5).max(3));
+    let rows = app
+        .connections
+        .len()
+        .clamp(1, height.saturating_sub(words.len() + 6).min(height * 2 / 5).max(3));
     table(app, snapshot, frame, take(&mut rest, 1 + rows), hits);
     put(frame, take(&mut rest, words.len()), words);
     put(frame, rest, panel(app, snapshot, selected, width, rest.height.into()));
@@ -99,7 +109,10 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let mut out = vec![Line::default()];
     let filter = app.connections.filter();
     if !filter.is_empty() {
-        out.push(Line::from(span(format!(" No connection matches “{}”.", escape(filter)), theme.strong())));
+        out.push(Line::from(span(
+            format!(" No connection matches “{}”.", escape(filter)),
+            theme.strong(),
+        )));
         out.push(Line::from("   Esc clears the filter."));
         return out;
     }
@@ -116,6 +129,10 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
         ),
     };
     out.push(Line::from(vec![raw(" ○ "), span(headline, theme.strong())]));
-    out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
+    out.extend(
+        wrap(text, width.saturating_sub(4))
+            .into_iter()
+            .map(|line| Line::from(format!("   {line}"))),
+    );
     out
 }

@@ -36,8 +36,11 @@ fn quic(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>
     let count = grouped(socket.quic_connections);
     let plural = if socket.quic_connections == 1 { "" } else { "s" };
     let begin = format!(" QUIC: {count} connection{plural}; the newest answered after ");
-    let end =
-        if width >= 120 { "; handshake and streams are the application's: the kernel moves datagrams" } else { "" };
+    let end = if width >= 120 {
+        "; handshake and streams are the application's: the kernel moves datagrams"
+    } else {
+        ""
+    };
     let row = vec![
         span(begin, theme.dim()),
         span(format!("{trips} ({}{early})", fine(answer.us)), theme.strong()),
@@ -47,13 +50,25 @@ fn quic(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>
 }
 
 /// A title and the first sockets, in so many lines.
-pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usize) -> Vec<Line<'static>> {
-    let shown: Vec<&DatagramView> =
-        snapshot.datagrams.iter().take(height.saturating_sub(1 + usize::from(newest(snapshot).is_some()))).collect();
+pub(super) fn lines(
+    theme: Theme,
+    snapshot: &Snapshot,
+    height: usize,
+    width: usize,
+) -> Vec<Line<'static>> {
+    let shown: Vec<&DatagramView> = snapshot
+        .datagrams
+        .iter()
+        .take(height.saturating_sub(1 + usize::from(newest(snapshot).is_some())))
+        .collect();
     let addresses: Vec<String> = shown.iter().map(|socket| socket.local.to_string()).collect();
     let is_wide = width >= 120;
     let most = if width < 100 { 17 } else { 28 };
-    let mut grid = vec![Column::left("UDP SOCKET", widest(addresses.iter().map(String::as_str), 14, most), By::Known)];
+    let mut grid = vec![Column::left(
+        "UDP SOCKET",
+        widest(addresses.iter().map(String::as_str), 14, most),
+        By::Known,
+    )];
     if is_wide {
         grid.push(Column::left("PROCESS", 19, By::Known));
         grid.push(Column::left("SPEAKS", 6, By::Known));
@@ -61,7 +76,16 @@ pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usi
     let gauge = grid.len();
     grid.push(Column::left("RECEIVE BUFFER", 0, By::Known));
     let figures: &[(&str, usize)] = if is_wide {
-        &[("FILLED", 7), ("OF", 7), ("IN/s", 7), ("READ/s", 7), ("OUT/s", 7), ("WAIT p50", 9), ("p99", 7), ("max", 7)]
+        &[
+            ("FILLED", 7),
+            ("OF", 7),
+            ("IN/s", 7),
+            ("READ/s", 7),
+            ("OUT/s", 7),
+            ("WAIT p50", 9),
+            ("p99", 7),
+            ("max", 7),
+        ]
     } else {
         &[("FILLED", 7), ("IN/s", 6), ("OUT/s", 6), ("WAIT p99", 8)]
     };
@@ -114,7 +138,9 @@ fn dropping(socket: &DatagramView) -> bool {
 fn drops(theme: Theme, socket: &DatagramView) -> Row {
     let (text, style) = match socket.drops {
         0 => ("0".to_owned(), theme.dim()),
-        n if dropping(socket) => (format!("▲{} +{}/s", compact(n), rate(socket.rates.drops)), theme.loss()),
+        n if dropping(socket) => {
+            (format!("▲{} +{}/s", compact(n), rate(socket.rates.drops)), theme.loss())
+        }
         // Long ago: known, and no loss now.
         n => (format!("▲{}", compact(n)), Style::new()),
     };

@@ -1,4 +1,5 @@
-//! One listener in full: findings with evidence, every total, the waits, every thread, its own stream.
+//! One listener in full: findings with evidence, every total, the waits, every thread, its own
+//! stream.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -7,7 +8,7 @@ use ratatui::text::Line;
 
 use super::chart::{self, Heights};
 use super::parts::{label, raw, refusing, rule, span};
-use super::{acceptors, findings, panel, put, stream, totals, verdict, wait};
+use super::{acceptors, event_log, findings, panel, put, totals, verdict, wait};
 use crate::model::snapshot::{ListenerView, Owner, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::text::grouped;
@@ -41,7 +42,9 @@ pub(super) fn draw(
     };
     let mut lines = page_lines(theme, snapshot, listener, page.width.into());
     match side {
-        Some(side) => put(frame, side, live(theme, snapshot, listener, side.width.into(), side.height.into())),
+        Some(side) => {
+            put(frame, side, live(theme, snapshot, listener, side.width.into(), side.height.into()))
+        }
         None => {
             lines.push(Line::default());
             lines.extend(live(theme, snapshot, listener, page.width.into(), usize::MAX));
@@ -52,7 +55,12 @@ pub(super) fn draw(
     put(frame, page, lines.into_iter().skip(past).take(page.height.into()).collect());
 }
 
-fn page_lines(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
+fn page_lines(
+    theme: Theme,
+    snapshot: &Snapshot,
+    listener: &ListenerView,
+    width: usize,
+) -> Vec<Line<'static>> {
     let mut out = queues(theme, listener, width);
     out.push(Line::default());
     let mut any = false;
@@ -98,11 +106,17 @@ fn queues(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'stat
     ]
 }
 
-fn live(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize, height: usize) -> Vec<Line<'static>> {
-    let mut out = vec![stream::title(theme, 0, width)];
-    let own = snapshot.stream.iter().rev().filter(|entry| entry.listener == listener.sock);
+fn live(
+    theme: Theme,
+    snapshot: &Snapshot,
+    listener: &ListenerView,
+    width: usize,
+    height: usize,
+) -> Vec<Line<'static>> {
+    let mut out = vec![event_log::title(theme, 0, width)];
+    let own = snapshot.event_log.iter().rev().filter(|entry| entry.listener == listener.sock);
     let entries: Vec<_> = own.take(height.saturating_sub(1)).collect();
-    out.extend(stream::lines(theme, snapshot, &entries, width, false));
+    out.extend(event_log::lines(theme, snapshot, &entries, width, false));
     if out.len() == 1 {
         out.push(Line::from(span(" Nothing has happened here yet.", theme.dim())));
     }

@@ -20,20 +20,35 @@ pub(in crate::tui) fn exchanges(connection: &ConnectionView) -> Vec<&ExchangeVie
     all
 }
 
-/// The one that the user chose or, once that is forgotten, the next that is known; without a choice the worst.
-pub(in crate::tui) fn shown_exchange(connection: &ConnectionView, chosen: Option<u32>) -> Option<&ExchangeView> {
+/// The one that the user chose or, once that is forgotten, the next that is known; without a choice
+/// the worst.
+pub(in crate::tui) fn shown_exchange(
+    connection: &ConnectionView,
+    chosen: Option<u32>,
+) -> Option<&ExchangeView> {
     let Some(seq) = chosen else { return worst(connection) };
     let all = exchanges(connection);
     all.iter().find(|exchange| exchange.seq >= seq).or(all.last()).copied()
 }
 
 /// "exchange 7, the worst: 44.1 ms = A 0.4 ms + K 43.5 ms + P 0.2 ms".
-pub(super) fn sum(theme: Theme, connection: &ConnectionView, exchange: &ExchangeView, width: usize) -> Line<'static> {
-    let mut figures =
-        vec![span(fine(counted_us(exchange)), theme.strong()), raw(if exchange.done { "" } else { " so far" })];
+pub(super) fn sum(
+    theme: Theme,
+    connection: &ConnectionView,
+    exchange: &ExchangeView,
+    width: usize,
+) -> Line<'static> {
+    let mut figures = vec![
+        span(fine(counted_us(exchange)), theme.strong()),
+        raw(if exchange.done { "" } else { " so far" }),
+    ];
     figures.extend(owners::sum_line(theme, exchange));
     let nature = if exchange.handshake { ", TLS handshake" } else { "" };
-    let mut name = format!("exchange {}{nature}{}: ", grouped(exchange.seq.into()), attribute(connection, exchange));
+    let mut name = format!(
+        "exchange {}{nature}{}: ",
+        grouped(exchange.seq.into()),
+        attribute(connection, exchange)
+    );
     if name.chars().count() + columns(&figures) + 4 > width {
         name = format!("{}: ", grouped(exchange.seq.into()));
     }
@@ -60,7 +75,8 @@ fn attribute(connection: &ConnectionView, exchange: &ExchangeView) -> &'static s
     }
 }
 
-/// One line a slice, each a bar where on the exchange's time it lies; the longest where there are too many.
+/// One line a slice, each a bar where on the exchange's time it lies; the longest where there are
+/// too many.
 pub(super) fn waterfall(
     theme: Theme,
     snapshot: &Snapshot,
@@ -84,7 +100,8 @@ pub(super) fn waterfall(
         .into_iter()
         .map(|slice| {
             let owner = slice.kind.owner();
-            let before = scale(slice.start_ns.saturating_sub(start) / 1_000).min(cells.saturating_sub(1));
+            let before =
+                scale(slice.start_ns.saturating_sub(start) / 1_000).min(cells.saturating_sub(1));
             let long = scale(slice.us).max(1).min(cells - before);
             let mut row = vec![
                 raw(" "),
@@ -112,10 +129,19 @@ pub(super) fn strip(
     width: usize,
 ) -> Line<'static> {
     let mut row = vec![span(format!(" {} EXCHANGES  ", count(connection)), theme.dim())];
-    let hint: Row = vec![span("  ←→", theme.strong()), span(" choose  ", theme.dim()), span("w", theme.strong())];
+    let hint: Row = vec![
+        span("  ←→", theme.strong()),
+        span(" choose  ", theme.dim()),
+        span("w", theme.strong()),
+    ];
     let word = span(" worst ", theme.dim());
     let cells = width.saturating_sub(columns(&row) + columns(&hint) + word.width()).min(64);
-    row.extend(connection_table::recent(theme, connection, cells, exchange.map(|exchange| exchange.seq)));
+    row.extend(connection_table::recent(
+        theme,
+        connection,
+        cells,
+        exchange.map(|exchange| exchange.seq),
+    ));
     if connection.recent.is_empty() && connection.current.is_none() {
         row.push(span("no exchange yet", theme.dim()));
     }
@@ -133,7 +159,12 @@ pub(super) fn list(
     room: usize,
 ) -> Vec<Line<'static>> {
     let bar = width.saturating_sub(59).max(8);
-    let title = format!(" {}{}{}  WHERE ITS TIME WENT", right("No", 6), right("REQ/RESP", 18), right("TIME", 9));
+    let title = format!(
+        " {}{}{}  WHERE ITS TIME WENT",
+        right("No", 6),
+        right("REQ/RESP", 18),
+        right("TIME", 9)
+    );
     let mut out = vec![Line::from(span(left(&title, width), theme.dim()))];
     for exchange in exchanges(connection).into_iter().rev().take(room.saturating_sub(1)) {
         let selected = chosen == Some(exchange.seq);
@@ -144,7 +175,10 @@ pub(super) fn list(
         };
         let mut row = vec![
             span(if selected { "▸" } else { " " }, theme.strong()),
-            span(right(&grouped(exchange.seq.into()), 6), if selected { theme.strong() } else { theme.dim() }),
+            span(
+                right(&grouped(exchange.seq.into()), 6),
+                if selected { theme.strong() } else { theme.dim() },
+            ),
             span(right(&data, 18), theme.dim()),
             span(format!("{}  ", right(&fine(counted_us(exchange)), 9)), theme.strong()),
         ];

@@ -47,7 +47,9 @@ fn headline(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>>
 fn fix(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
     let edge = || span("▌", theme.owner(finding.owner));
     let mut out = Vec::new();
-    for (at, line) in wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len())).into_iter().enumerate() {
+    for (at, line) in
+        wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len())).into_iter().enumerate()
+    {
         let lead = if at == 0 { span(FIX, theme.strong()) } else { raw(" ".repeat(FIX.len())) };
         out.push(Line::from(vec![edge(), raw("  "), lead, raw(line)]));
     }
@@ -56,7 +58,8 @@ fn fix(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
 
 /// The numbers that prove it, as many on a line as fit.
 pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
-    let shown: Vec<(String, String)> = finding.evidence.iter().map(|&(name, value)| figure(name, value)).collect();
+    let shown: Vec<(String, String)> =
+        finding.evidence.iter().map(|&(name, value)| figure(name, value)).collect();
     let names = widest(shown.iter().map(|(name, _)| name.as_str()), 8, 32);
     let values = widest(shown.iter().map(|(_, value)| value.as_str()), 6, 16);
     let a_line = (width.saturating_sub(3) / (names + values + 6)).max(1);
@@ -92,7 +95,11 @@ fn figure(name: &str, value: f64) -> (String, String) {
     if let Some(name) = name.strip_suffix("_share") {
         return (words(name), percent(value));
     }
-    let shown = if value.fract() == 0.0 && value >= 0.0 { grouped(value as u64) } else { format!("{value:.1}") };
+    let shown = if value.fract() == 0.0 && value >= 0.0 {
+        grouped(value as u64)
+    } else {
+        format!("{value:.1}")
+    };
     (words(name), shown)
 }
 
@@ -102,7 +109,10 @@ mod tests {
 
     #[test]
     fn evidence_has_its_unit() {
-        assert_eq!(figure("wait_p99_us", 1_204_000.0), ("wait p99".to_owned(), "1.20 s".to_owned()));
+        assert_eq!(
+            figure("wait_p99_us", 1_204_000.0),
+            ("wait p99".to_owned(), "1.20 s".to_owned())
+        );
         assert_eq!(figure("in_accept_share", 0.02), ("in accept".to_owned(), "2.0 %".to_owned()));
         assert_eq!(figure("overflows", 1320.0), ("overflows".to_owned(), "1,320".to_owned()));
         assert_eq!(figure("overflows_per_second", 17.6).1, "17.6");

@@ -13,25 +13,42 @@ use crate::tui::text::{clock, escape, left, wrap};
 use crate::tui::theme::{Theme, shape};
 
 /// Draws the view.
-pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+pub(super) fn draw(
+    app: &App,
+    snapshot: &Snapshot,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
     let theme = app.theme;
     let width = usize::from(area.width);
     let Some(selected) = snapshot.findings.get(app.finding) else {
         let text = "Findings appear here as soon as the figures prove one: refused connections, a thread that accepts \
                     or reads too late, a response held by Nagle's algorithm, connections never closed.";
-        let mut lines = vec![Line::default(), Line::from(vec![raw(" ✔ "), span("Nothing to report.", theme.strong())])];
-        lines.extend(wrap(text, width - 4).into_iter().map(|line| Line::from(format!("   {line}"))));
+        let mut lines = vec![
+            Line::default(),
+            Line::from(vec![raw(" ✔ "), span("Nothing to report.", theme.strong())]),
+        ];
+        lines
+            .extend(wrap(text, width - 4).into_iter().map(|line| Line::from(format!("   {line}"))));
         lines.extend(notes(theme, snapshot, width));
         put(frame, area, lines);
         return;
     };
     let rows = snapshot.findings.len().min(usize::from(area.height) / 3);
-    let [head, list, body] =
-        area.layout(&Layout::vertical([Constraint::Length(1), Constraint::Length(rows as u16), Constraint::Fill(1)]));
+    let [head, list, body] = area.layout(&Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(rows as u16),
+        Constraint::Fill(1),
+    ]));
     put(frame, head, vec![Line::from(span("    FINDING", theme.dim()))]);
     let first = first_row(app.finding, snapshot.findings.len(), rows);
     let visible = snapshot.findings.iter().enumerate().skip(first).take(rows);
-    put(frame, list, visible.map(|(at, finding)| row(theme, finding, at == app.finding, width)).collect());
+    put(
+        frame,
+        list,
+        visible.map(|(at, finding)| row(theme, finding, at == app.finding, width)).collect(),
+    );
     hits.rows = list;
     hits.first_row = first;
 
@@ -59,7 +76,12 @@ fn row(theme: Theme, finding: &Finding, selected: bool, width: usize) -> Line<'s
 }
 
 /// A finding with everything known about it.
-pub(super) fn full(theme: Theme, snapshot: &Snapshot, finding: &Finding, width: usize) -> Vec<Line<'static>> {
+pub(super) fn full(
+    theme: Theme,
+    snapshot: &Snapshot,
+    finding: &Finding,
+    width: usize,
+) -> Vec<Line<'static>> {
     let start_ns = snapshot.now_ns.saturating_sub(snapshot.elapsed_us.saturating_mul(1_000));
     let since = clock(finding.since_ns.saturating_sub(start_ns) / 1_000);
     let title = vec![
@@ -82,7 +104,8 @@ fn notes(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> 
     if snapshot.notices.is_empty() {
         return Vec::new();
     }
-    let mut out = vec![Line::default(), rule(theme, vec![span("NOTES ON THE WATCH", theme.strong())], width)];
+    let mut out =
+        vec![Line::default(), rule(theme, vec![span("NOTES ON THE WATCH", theme.strong())], width)];
     for notice in &snapshot.notices {
         for (at, line) in wrap(&escape(notice), width - 4).into_iter().enumerate() {
             out.push(Line::from(vec![raw(left(if at == 0 { " ·" } else { "" }, 3)), raw(line)]));

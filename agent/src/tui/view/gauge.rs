@@ -29,7 +29,8 @@ pub(super) fn bar(theme: Theme, filled: f64, peak: Option<f64>, cells: usize, st
     row
 }
 
-/// A share of `all`, rounded up for the least and down for the rest, so that only a full bar looks full.
+/// A share of `all`, rounded up for the least and down for the rest, so that only a full bar looks
+/// full.
 fn units(share: f64, all: usize) -> usize {
     let share = share.clamp(0.0, 1.0);
     if share > 0.0 { ((share * all as f64) as usize).clamp(1, all.max(1)) } else { 0 }

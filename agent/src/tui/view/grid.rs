@@ -50,7 +50,8 @@ pub(super) fn rest(width: usize, columns: &[Column]) -> usize {
     width.saturating_sub(1 + columns.iter().map(|column| column.width + 1).sum::<usize>())
 }
 
-/// The line of titles in `area`; the one sorted by is marked, and those that can be are remembered for the mouse.
+/// The line of titles in `area`; the one sorted by is marked, and those that can be are remembered
+/// for the mouse.
 pub(super) fn titles(
     theme: Theme,
     grid: &[Column],
@@ -81,11 +82,19 @@ pub(super) fn titles(
 }
 
 /// A title, marked if it is what the rows are sorted by.
-pub(super) fn title(theme: Theme, text: &str, by: By, order: (By, bool)) -> ratatui::text::Span<'static> {
+pub(super) fn title(
+    theme: Theme,
+    text: &str,
+    by: By,
+    order: (By, bool),
+) -> ratatui::text::Span<'static> {
     match order {
         (sorted, reversed) if sorted == by && by != By::Known => {
             let mark = if reversed { '▴' } else { '▾' };
-            span(format!("{mark}{}", text.trim_start()), theme.strong().add_modifier(Modifier::UNDERLINED))
+            span(
+                format!("{mark}{}", text.trim_start()),
+                theme.strong().add_modifier(Modifier::UNDERLINED),
+            )
         }
         _ => span(text.to_owned(), theme.dim()),
     }

@@ -44,7 +44,10 @@ pub(super) fn draw(theme: Theme, replay: bool, frame: &mut Frame<'_>, area: Rect
     let mut lines = vec![Line::default()];
     let live = KEYS.iter().filter(|(key, _)| !(replay && *key == "p"));
     for (key, does) in live.chain(REPLAY_KEYS.iter().filter(|_| replay)) {
-        lines.push(Line::from(vec![span(format!("  {}", left(key, 18)), theme.strong()), raw(*does)]));
+        lines.push(Line::from(vec![
+            span(format!("  {}", left(key, 18)), theme.strong()),
+            raw(*does),
+        ]));
     }
     lines.push(Line::default());
     for (owner, what) in OWNERS {
@@ -63,7 +66,9 @@ pub(super) fn draw(theme: Theme, replay: bool, frame: &mut Frame<'_>, area: Rect
     let (width, height) = (74.min(area.width), (lines.len() as u16 + 3).min(area.height));
     let area = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     frame.render_widget(Clear, area);
-    let block = Block::bordered().title(span(" backscope: keys and marks ", theme.strong())).border_style(theme.dim());
+    let block = Block::bordered()
+        .title(span(" backscope: keys and marks ", theme.strong()))
+        .border_style(theme.dim());
     let inside = block.inner(area);
     frame.render_widget(block, area);
     put(frame, inside, lines);

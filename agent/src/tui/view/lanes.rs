@@ -1,4 +1,5 @@
-//! Steps drawn between three lanes: peer, kernel, app. The network has its place between the first two.
+//! Steps drawn between three lanes: peer, kernel, app. The network has its place between the first
+//! two.
 
 use ratatui::text::Line;
 
@@ -25,12 +26,21 @@ struct Lanes {
     words: usize,
 }
 
-/// The steps as lines under a line of titles. Who holds an exchange for long is seen to: what is left of `room` is
-/// shared out in proportion to the time.
-pub(in crate::tui) fn lines(theme: Theme, steps: &[Step], width: usize, room: usize) -> Vec<Line<'static>> {
+/// The steps as lines under a line of titles. Who holds an exchange for long is seen to: what is
+/// left of `room` is shared out in proportion to the time.
+pub(in crate::tui) fn lines(
+    theme: Theme,
+    steps: &[Step],
+    width: usize,
+    room: usize,
+) -> Vec<Line<'static>> {
     let wide = (width * 3 / 10).clamp(24, 48) / 2 * 2 + 1;
-    let lanes =
-        Lanes { theme, at: [1, wide / 2, wide - 2], wide, words: width.saturating_sub(TIME + 1 + wide + TOOK + 2) };
+    let lanes = Lanes {
+        theme,
+        at: [1, wide / 2, wide - 2],
+        wide,
+        words: width.saturating_sub(TIME + 1 + wide + TOOK + 2),
+    };
     let words: Vec<Vec<String>> = steps.iter().map(|step| wrap(text(step), lanes.words)).collect();
     let least: usize = words.iter().map(|lines| lines.len().max(1)).sum();
     let extra = room.saturating_sub(least + 1).min(PROPORTION);
@@ -39,7 +49,11 @@ pub(in crate::tui) fn lines(theme: Theme, steps: &[Step], width: usize, room: us
     let mut told = None;
     for (step, words) in steps.iter().zip(&words) {
         let share = held_us(step) as f64 / all.max(1) as f64;
-        let height = words.len().max(1).max(1 + (share * extra as f64) as usize).min(words.len().max(1) + extra);
+        let height = words
+            .len()
+            .max(1)
+            .max(1 + (share * extra as f64) as usize)
+            .min(words.len().max(1) + extra);
         for line in 0..height {
             let time = time(step).filter(|at| line == 0 && told.replace(*at) != Some(*at));
             out.push(lanes.line(step, line, time, words.get(line).map_or("", String::as_str)));
@@ -83,7 +97,8 @@ impl Lanes {
     fn titles(&self) -> Line<'static> {
         let theme = self.theme;
         let middle = self.at[1] - 3;
-        let mut row = vec![raw(" ".repeat(TIME + 1)), span(left("PEER", middle), theme.owner(Owner::Peer))];
+        let mut row =
+            vec![raw(" ".repeat(TIME + 1)), span(left("PEER", middle), theme.owner(Owner::Peer))];
         row.push(span(left("KERNEL", self.wide - middle - 3), theme.owner(Owner::Kernel)));
         row.push(span("APP", theme.owner(Owner::App)));
         row.push(span(format!("{}  WHAT HAPPENED", right("TOOK", TOOK)), theme.dim()));

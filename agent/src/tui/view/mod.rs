@@ -8,6 +8,7 @@ mod connection_table;
 mod connections;
 mod datagrams;
 mod detail;
+mod event_log;
 mod exchange;
 mod finding;
 mod findings;
@@ -22,7 +23,6 @@ mod pattern;
 mod proxy;
 mod queues;
 pub(super) mod steps;
-mod stream;
 mod table;
 mod threads;
 mod totals;
@@ -77,7 +77,9 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
         return connection::draw(app, snapshot, connection, frame, body, hits);
     }
     let open = match app.open {
-        Some(Open::Listener(sock)) => snapshot.listeners.iter().find(|listener| listener.sock == sock),
+        Some(Open::Listener(sock)) => {
+            snapshot.listeners.iter().find(|listener| listener.sock == sock)
+        }
         _ => None,
     };
     match (open, app.tab) {

@@ -16,7 +16,10 @@ const TITLE: usize = 24;
 pub(super) fn totals(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let all = format!(" TIME OF {} EXCHANGES", compact(snapshot.times.exchanges));
     let recent = format!(" the latest {}", compact(snapshot.recent_times.exchanges));
-    vec![line(theme, &all, &snapshot.times, width), line(theme, &recent, &snapshot.recent_times, width)]
+    vec![
+        line(theme, &all, &snapshot.times, width),
+        line(theme, &recent, &snapshot.recent_times, width),
+    ]
 }
 
 fn line(theme: Theme, title: &str, times: &OwnerTimes, width: usize) -> Line<'static> {
@@ -70,7 +73,12 @@ pub(super) fn slices(exchange: &ExchangeView) -> Vec<(Owner, u64)> {
 pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
     let mut row = Row::new();
     for owner in Owner::ALL {
-        let us = total(counted(exchange).iter().filter(|slice| slice.kind.owner() == owner).map(|slice| slice.us));
+        let us = total(
+            counted(exchange)
+                .iter()
+                .filter(|slice| slice.kind.owner() == owner)
+                .map(|slice| slice.us),
+        );
         if us == 0 {
             continue;
         }
@@ -105,7 +113,12 @@ pub(super) fn bar(theme: Theme, parts: &[(Owner, u64)], cells: usize) -> Row {
         *longest = if given < cells { *longest + 1 } else { *longest - 1 };
         given = if given < cells { given + 1 } else { given - 1 };
     }
-    parts.iter().zip(shares).filter(|(_, cells)| *cells > 0).map(|(&(owner, _), n)| theme.run(owner, n)).collect()
+    parts
+        .iter()
+        .zip(shares)
+        .filter(|(_, cells)| *cells > 0)
+        .map(|(&(owner, _), n)| theme.run(owner, n))
+        .collect()
 }
 
 fn sum(parts: &[(Owner, u64)]) -> u64 {
@@ -123,7 +136,10 @@ mod tests {
     #[test]
     fn a_bar_is_as_long_as_it_is_to_be_whatever_the_parts() {
         for cells in 0..40 {
-            for parts in [&[(Owner::App, 1), (Owner::Kernel, 1), (Owner::Peer, 1)][..], &[(Owner::Unknown, 7); 60]] {
+            for parts in [
+                &[(Owner::App, 1), (Owner::Kernel, 1), (Owner::Peer, 1)][..],
+                &[(Owner::Unknown, 7); 60],
+            ] {
                 assert_eq!(draw(parts, cells).chars().count(), cells);
             }
         }
@@ -131,7 +147,10 @@ mod tests {
 
     #[test]
     fn what_is_a_percent_shows_and_what_is_less_does_not() {
-        assert_eq!(draw(&[(Owner::App, 2), (Owner::Kernel, 97), (Owner::Peer, 1)], 10), "AKKKKKKKKP");
+        assert_eq!(
+            draw(&[(Owner::App, 2), (Owner::Kernel, 97), (Owner::Peer, 1)], 10),
+            "AKKKKKKKKP"
+        );
         assert_eq!(draw(&[(Owner::App, 1_000), (Owner::Unknown, 2)], 10), "AAAAAAAAAA");
         assert_eq!(draw(&[], 3), "–  ");
     }

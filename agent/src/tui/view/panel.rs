@@ -32,7 +32,8 @@ pub(super) fn draw(theme: Theme, listener: &ListenerView, frame: &mut Frame<'_>,
         put(frame, body, one_column(theme, listener, body.width.into(), room));
         return;
     }
-    let [charts, figures] = body.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Length(80)]));
+    let [charts, figures] =
+        body.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Length(80)]));
     let heights = Heights::within(room, listener);
     put(frame, charts, chart::lines(theme, listener, charts.width.into(), heights));
     put(frame, figures, self::figures(theme, listener, figures.width.into(), room));
@@ -61,10 +62,14 @@ impl Heights {
     /// The highest charts for a number of lines.
     pub(super) fn within(lines: usize, listener: &ListenerView) -> Self {
         let mut heights = Self { depth: 1, rates: 1, refused: 0 };
-        let steps = [(0, 0, usize::from(refuses(listener))), (1, 0, 0), (0, 1, 0), (2, 0, 0), (0, 1, 0)];
+        let steps =
+            [(0, 0, usize::from(refuses(listener))), (1, 0, 0), (0, 1, 0), (2, 0, 0), (0, 1, 0)];
         for (depth, rates, refused) in steps {
-            let higher =
-                Self { depth: heights.depth + depth, rates: heights.rates + rates, refused: heights.refused + refused };
+            let higher = Self {
+                depth: heights.depth + depth,
+                rates: heights.rates + rates,
+                refused: heights.refused + refused,
+            };
             if higher.lines() <= lines {
                 heights = higher;
             }
@@ -77,7 +82,12 @@ impl Heights {
     }
 }
 
-fn one_column(theme: Theme, listener: &ListenerView, width: usize, room: usize) -> Vec<Line<'static>> {
+fn one_column(
+    theme: Theme,
+    listener: &ListenerView,
+    width: usize,
+    room: usize,
+) -> Vec<Line<'static>> {
     let spare = room.saturating_sub(LEAST - 1);
     let threads = listener.acceptors.len().clamp(1, 1 + spare / 3);
     let spare = spare.saturating_sub(threads - 1);

@@ -80,6 +80,10 @@ pub(in crate::tui) fn refusing(listener: &ListenerView) -> bool {
 }
 
 /// Widest of some texts, within bounds.
-pub(in crate::tui) fn widest<'a>(texts: impl Iterator<Item = &'a str>, least: usize, most: usize) -> usize {
+pub(in crate::tui) fn widest<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    least: usize,
+    most: usize,
+) -> usize {
     texts.map(UnicodeWidthStr::width).max().unwrap_or(0).clamp(least, most)
 }

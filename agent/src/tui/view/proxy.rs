@@ -1,4 +1,5 @@
-//! A process that serves and calls others: its upstreams, one a row, so that a slow one and a favoured one stand out.
+//! A process that serves and calls others: its upstreams, one a row, so that a slow one and a
+//! favoured one stand out.
 
 use ratatui::style::Style;
 use ratatui::text::Line;
@@ -16,13 +17,17 @@ use crate::tui::theme::Theme;
 const SLOW: &str = "◀ slow";
 
 /// The proxy that a connection is of, or the busiest.
-pub(super) fn of<'a>(snapshot: &'a Snapshot, selected: Option<&ConnectionView>) -> Option<&'a ProxyView> {
-    let own = snapshot.proxies.iter().find(|proxy| selected.is_some_and(|one| one.pid == proxy.pid));
+pub(super) fn of<'a>(
+    snapshot: &'a Snapshot,
+    selected: Option<&ConnectionView>,
+) -> Option<&'a ProxyView> {
+    let own =
+        snapshot.proxies.iter().find(|proxy| selected.is_some_and(|one| one.pid == proxy.pid));
     own.or_else(|| snapshot.proxies.iter().max_by_key(|proxy| proxy.upstream.exchanges))
 }
 
-/// The proxy in so many lines at most: what it does, a heading, and the upstreams with most exchanges, a slow one among
-/// them.
+/// The proxy in so many lines at most: what it does, a heading, and the upstreams with most
+/// exchanges, a slow one among them.
 pub(super) fn lines(
     theme: Theme,
     snapshot: &Snapshot,
@@ -38,7 +43,8 @@ pub(super) fn lines(
         return out;
     }
     let addresses: Vec<String> = shown.iter().map(|upstream| upstream.peer.to_string()).collect();
-    let address = widest(addresses.iter().map(String::as_str), 15, if width < 100 { 21 } else { 28 });
+    let address =
+        widest(addresses.iter().map(String::as_str), 15, if width < 100 { 21 } else { 28 });
     let mut grid = vec![
         Column::left("UPSTREAM", address + 1, By::Known),
         Column::right("CONNS", 6, By::Known),
@@ -50,7 +56,8 @@ pub(super) fn lines(
     ];
     let last = grid.len() - 1;
     grid[last].width = grid::rest(width, &grid);
-    let longest = proxy.upstreams.iter().map(|upstream| upstream.time.p50).max().unwrap_or(0).max(1);
+    let longest =
+        proxy.upstreams.iter().map(|upstream| upstream.time.p50).max().unwrap_or(0).max(1);
     let area = ratatui::layout::Rect::default();
     out.push(grid::titles(theme, &grid, (By::Known, false), area, None));
     for (upstream, address) in shown.iter().zip(&addresses) {
@@ -58,7 +65,10 @@ pub(super) fn lines(
         let style = if upstream.slow { theme.severity(Severity::Warning) } else { Style::new() };
         let known = |us: u64| if upstream.time.count > 0 { duration(us) } else { "–".to_owned() };
         let cells: Vec<Row> = vec![
-            vec![span(format!(" {}", clip_address(address, grid[0].width.saturating_sub(1))), style)],
+            vec![span(
+                format!(" {}", clip_address(address, grid[0].width.saturating_sub(1))),
+                style,
+            )],
             vec![raw(compact(upstream.side.connections))],
             vec![raw(compact(upstream.side.exchanges))],
             vec![raw(percent(upstream.share))],
@@ -78,7 +88,13 @@ fn time(theme: Theme, upstream: &UpstreamView, longest: u64, width: usize) -> Ro
         fails => format!(" {} failed", compact(fails)),
     };
     let cells = width.saturating_sub(SLOW.chars().count() + 1 + failed.chars().count());
-    let mut row = bar(theme, upstream.time.p50 as f64 / longest as f64, None, cells, theme.owner(Owner::Peer));
+    let mut row = bar(
+        theme,
+        upstream.time.p50 as f64 / longest as f64,
+        None,
+        cells,
+        theme.owner(Owner::Peer),
+    );
     if upstream.slow {
         row.push(span(format!(" {SLOW}"), theme.severity(Severity::Warning)));
     }
@@ -89,22 +105,44 @@ fn time(theme: Theme, upstream: &UpstreamView, longest: u64, width: usize) -> Ro
     row
 }
 
-fn headline(theme: Theme, snapshot: &Snapshot, proxy: &ProxyView, width: usize) -> Vec<Line<'static>> {
+fn headline(
+    theme: Theme,
+    snapshot: &Snapshot,
+    proxy: &ProxyView,
+    width: usize,
+) -> Vec<Line<'static>> {
     let side = |side: ProxySide, what: &str| {
         let plural = if side.connections == 1 { "" } else { "s" };
-        format!("{} {what} on {} connection{plural}", compact(side.exchanges), compact(side.connections))
+        format!(
+            "{} {what} on {} connection{plural}",
+            compact(side.exchanges),
+            compact(side.connections)
+        )
     };
-    let mut row =
-        vec![span(" PROXY  ", theme.dim()), span(format!("{} {}", escape(&proxy.comm), proxy.pid), theme.strong())];
+    let mut row = vec![
+        span(" PROXY  ", theme.dim()),
+        span(format!("{} {}", escape(&proxy.comm), proxy.pid), theme.strong()),
+    ];
     if snapshot.proxies.len() > 1 {
         row.push(span(format!(" and {} more", snapshot.proxies.len() - 1), theme.dim()));
     }
-    row.push(raw(format!("  {} → {}", side(proxy.downstream, "requests"), side(proxy.upstream, "calls"))));
+    row.push(raw(format!(
+        "  {} → {}",
+        side(proxy.downstream, "requests"),
+        side(proxy.upstream, "calls")
+    )));
     let mut ways: Vec<&str> = proxy.reuse.map(Reuse::words).into_iter().collect();
     ways.extend(proxy.spreading.map(|spreading| match spreading {
         Spreading::PerConnection => "balanced per connection",
         Spreading::PerRequest => "balanced per request",
     }));
-    let ways = if ways.is_empty() { "how it uses them cannot be told yet".to_owned() } else { ways.join(", ") };
-    vec![Line::from(cut(row, width)), Line::from(cut(vec![span(format!("        {ways}"), theme.dim())], width))]
+    let ways = if ways.is_empty() {
+        "how it uses them cannot be told yet".to_owned()
+    } else {
+        ways.join(", ")
+    };
+    vec![
+        Line::from(cut(row, width)),
+        Line::from(cut(vec![span(format!("        {ways}"), theme.dim())], width)),
+    ]
 }

@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::parts::{raw, rule, span};
 use super::table::Columns;
-use super::{datagrams, finding, panel, put, stream, unix, verdict};
+use super::{datagrams, event_log, finding, panel, put, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
@@ -21,27 +21,42 @@ struct Plan {
     rows: usize,
     verdict: usize,
     panel: usize,
-    stream: usize,
+    event_log: usize,
     notices: usize,
 }
 
 impl Plan {
-    /// The verdict comes first and is never cut; when it is long the stream gives way, then the panel.
-    fn new(height: usize, listeners: usize, verdict: usize, panel_most: usize, notices: usize) -> Self {
+    /// The verdict comes first and is never cut; when it is long the stream gives way, then the
+    /// panel.
+    fn new(
+        height: usize,
+        listeners: usize,
+        verdict: usize,
+        panel_most: usize,
+        notices: usize,
+    ) -> Self {
         let rows = listeners.clamp(1, (height / 6).max(3));
         let mut left = height.saturating_sub(1 + rows);
         let verdict = (verdict + 1).min(left);
         left -= verdict;
-        let notices = notices.min(height / 20).min(left.saturating_sub(panel::LEAST + STREAM_LEAST));
+        let notices =
+            notices.min(height / 20).min(left.saturating_sub(panel::LEAST + STREAM_LEAST));
         left -= notices;
         let spare = left.saturating_sub(panel::LEAST + STREAM_LEAST);
-        let panel = (panel::LEAST + (spare * 9 / 20).min(panel_most.saturating_sub(panel::LEAST))).min(left);
-        Self { rows, verdict, panel, stream: left - panel, notices }
+        let panel = (panel::LEAST + (spare * 9 / 20).min(panel_most.saturating_sub(panel::LEAST)))
+            .min(left);
+        Self { rows, verdict, panel, event_log: left - panel, notices }
     }
 }
 
 /// Draws the screen.
-pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+pub(super) fn draw(
+    app: &App,
+    snapshot: &Snapshot,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
     let Some(listener) = app.listeners.selected(snapshot) else {
         without_listeners(app, snapshot, frame, area);
         return;
@@ -61,7 +76,7 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
     separated.extend(words);
     put(frame, take(&mut rest, plan.verdict), separated);
     panel::draw(app.theme, listener, frame, take(&mut rest, plan.panel));
-    live(app, snapshot, frame, take(&mut rest, plan.stream), hits);
+    live(app, snapshot, frame, take(&mut rest, plan.event_log), hits);
     let notices = snapshot.notices.iter().rev().take(plan.notices).rev();
     let notices = notices.map(|notice| {
         Line::from(vec![
@@ -96,14 +111,17 @@ fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits:
     if height < 2 {
         return;
     }
-    hits.stream_end = snapshot.stream.len().saturating_sub(height - 1);
+    hits.stream_end = snapshot.event_log.len().saturating_sub(height - 1);
     let past = app.stream_scroll.min(hits.stream_end);
-    let mut lines = vec![stream::title(app.theme, past, width)];
+    let mut lines = vec![event_log::title(app.theme, past, width)];
     let many = snapshot.listeners.len() > 1;
-    let entries: Vec<_> = snapshot.stream.iter().rev().skip(past).take(height - 1).collect();
-    lines.extend(stream::lines(app.theme, snapshot, &entries, width, many));
-    if snapshot.stream.is_empty() {
-        lines.push(Line::from(span(" Accepts and overflows appear here as they happen.", app.theme.dim())));
+    let entries: Vec<_> = snapshot.event_log.iter().rev().skip(past).take(height - 1).collect();
+    lines.extend(event_log::lines(app.theme, snapshot, &entries, width, many));
+    if snapshot.event_log.is_empty() {
+        lines.push(Line::from(span(
+            " Accepts and overflows appear here as they happen.",
+            app.theme.dim(),
+        )));
     }
     put(frame, area, lines);
 }
@@ -156,13 +174,19 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
         )
     };
     out.push(Line::from(vec![raw(" ○ "), span(title, theme.strong())]));
-    out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
+    out.extend(
+        wrap(text, width.saturating_sub(4))
+            .into_iter()
+            .map(|line| Line::from(format!("   {line}"))),
+    );
     if !snapshot.notices.is_empty() {
         out.push(Line::default());
         out.push(rule(theme, vec![span("NOTES", theme.strong())], width));
         for notice in &snapshot.notices {
             out.extend(
-                wrap(&escape(notice), width.saturating_sub(4)).into_iter().map(|l| Line::from(format!("   {l}"))),
+                wrap(&escape(notice), width.saturating_sub(4))
+                    .into_iter()
+                    .map(|l| Line::from(format!("   {l}"))),
             );
         }
     }
@@ -185,12 +209,12 @@ mod tests {
     #[test]
     fn a_long_verdict_takes_from_the_stream_first() {
         let short = Plan::new(21, 2, 5, 14, 0);
-        assert_eq!((short.rows, short.verdict, short.stream), (2, 6, 6));
+        assert_eq!((short.rows, short.verdict, short.event_log), (2, 6, 6));
         assert_eq!(short.panel, panel::LEAST);
         let long = Plan::new(21, 2, 10, 14, 0);
-        assert_eq!((long.verdict, long.panel, long.stream), (11, panel::LEAST, 1));
+        assert_eq!((long.verdict, long.panel, long.event_log), (11, panel::LEAST, 1));
         let longer = Plan::new(21, 2, 14, 14, 0);
-        assert_eq!((longer.verdict, longer.panel, longer.stream), (15, 3, 0));
+        assert_eq!((longer.verdict, longer.panel, longer.event_log), (15, 3, 0));
     }
 
     #[test]

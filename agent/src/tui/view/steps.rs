@@ -70,7 +70,13 @@ pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<S
         out.push(Step::Gap { text: "open before the watch began".to_owned() });
         return out;
     }
-    let held = |kind: SliceKind, us, text: String| Step::Held { at: None, us, owner: kind.owner(), counts: true, text };
+    let held = |kind: SliceKind, us, text: String| Step::Held {
+        at: None,
+        us,
+        owner: kind.owner(),
+        counts: true,
+        text,
+    };
     if connection.role == Role::Client {
         out.push(arrow(Lane::Kernel, Lane::Peer, "SYN"));
         if let Some(us) = connection.handshake_us {
@@ -81,7 +87,11 @@ pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<S
     }
     out.push(arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK goes back"));
     if let Some(us) = connection.handshake_us {
-        out.push(held(SliceKind::Handshake, us, "until the peer completed the handshake".to_owned()));
+        out.push(held(
+            SliceKind::Handshake,
+            us,
+            "until the peer completed the handshake".to_owned(),
+        ));
     }
     out.push(arrow(Lane::Peer, Lane::Kernel, "ACK: into the accept queue"));
     if let Some(us) = connection.queued_us {
@@ -95,7 +105,11 @@ pub(super) fn opening(snapshot: &Snapshot, connection: &ConnectionView) -> Vec<S
 }
 
 /// What happened in an exchange: its slices, and between them what passed from lane to lane.
-pub(crate) fn exchange(snapshot: &Snapshot, connection: &ConnectionView, exchange: &ExchangeView) -> Vec<Step> {
+pub(crate) fn exchange(
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    exchange: &ExchangeView,
+) -> Vec<Step> {
     let mut path = Path::new(snapshot, connection, exchange);
     let counted = counted(exchange).len();
     for (at, slice) in exchange.slices.iter().enumerate() {
@@ -103,9 +117,17 @@ pub(crate) fn exchange(snapshot: &Snapshot, connection: &ConnectionView, exchang
         let counts = at < counted;
         let text = match counts {
             true => words::sentence(snapshot, connection, exchange, slice),
-            false => words::sentence(snapshot, connection, exchange, slice) + "; nobody waited for it",
+            false => {
+                words::sentence(snapshot, connection, exchange, slice) + "; nobody waited for it"
+            }
         };
-        path.out.push(Step::Held { at: Some(path.at), us: slice.us, owner: slice.kind.owner(), counts, text });
+        path.out.push(Step::Held {
+            at: Some(path.at),
+            us: slice.us,
+            owner: slice.kind.owner(),
+            counts,
+            text,
+        });
         path.at = path.at.saturating_add(slice.us);
         path.after(slice.kind);
     }
@@ -131,7 +153,11 @@ struct Path<'a> {
 }
 
 impl<'a> Path<'a> {
-    fn new(snapshot: &'a Snapshot, connection: &'a ConnectionView, exchange: &'a ExchangeView) -> Self {
+    fn new(
+        snapshot: &'a Snapshot,
+        connection: &'a ConnectionView,
+        exchange: &'a ExchangeView,
+    ) -> Self {
         let (arrived, written) = match connection.role {
             Role::Server => (exchange.request_bytes == 0, exchange.response_bytes == 0),
             Role::Client => (exchange.response_bytes == 0, exchange.request_bytes == 0),
@@ -150,7 +176,8 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// How it ended for want of an answer: the end of the connection is its own if no other exchange followed.
+    /// How it ended for want of an answer: the end of the connection is its own if no other
+    /// exchange followed.
     fn without_answer(&mut self) {
         let is_last = u64::from(self.exchange.seq) == self.connection.exchanges;
         let end = self.connection.ended.filter(|_| is_last);
@@ -165,7 +192,9 @@ impl<'a> Path<'a> {
                 self.arrow(Lane::App, Lane::Kernel, "closed without an answer".to_owned());
             }
             Some((_, Ending::Timeout)) => {
-                self.out.push(Step::Gap { text: "given up by the kernel, without an answer".to_owned() });
+                self.out.push(Step::Gap {
+                    text: "given up by the kernel, without an answer".to_owned(),
+                });
             }
             None => self.out.push(Step::Gap { text: "no answer".to_owned() }),
         }
@@ -218,8 +247,12 @@ impl<'a> Path<'a> {
     fn before(&mut self, kind: SliceKind) {
         let server = self.connection.role == Role::Server;
         match kind {
-            SliceKind::Handshake => self.arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK goes back".to_owned()),
-            SliceKind::AcceptQueue => self.arrow(Lane::Peer, Lane::Kernel, "ACK: into the accept queue".to_owned()),
+            SliceKind::Handshake => {
+                self.arrow(Lane::Peer, Lane::Kernel, "SYN; SYN-ACK goes back".to_owned())
+            }
+            SliceKind::AcceptQueue => {
+                self.arrow(Lane::Peer, Lane::Kernel, "ACK: into the accept queue".to_owned())
+            }
             SliceKind::Request => {
                 if !server {
                     self.send();
@@ -236,7 +269,11 @@ impl<'a> Path<'a> {
             }
             SliceKind::App if server => self.read(),
             SliceKind::Ignored => {
-                self.arrow(Lane::Peer, Lane::Kernel, "ACK, ignored: the accept queue is full".to_owned());
+                self.arrow(
+                    Lane::Peer,
+                    Lane::Kernel,
+                    "ACK, ignored: the accept queue is full".to_owned(),
+                );
             }
             SliceKind::Connect | SliceKind::ConnectRefused => {
                 self.arrow(Lane::Kernel, Lane::Peer, "SYN".to_owned());
@@ -253,7 +290,10 @@ impl<'a> Path<'a> {
                 }
                 self.write();
             }
-            SliceKind::AckWait | SliceKind::DelayedAck | SliceKind::Retransmit | SliceKind::Response => {
+            SliceKind::AckWait
+            | SliceKind::DelayedAck
+            | SliceKind::Retransmit
+            | SliceKind::Response => {
                 if server {
                     self.read();
                 }

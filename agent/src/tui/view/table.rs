@@ -39,7 +39,11 @@ impl Columns {
         let addresses: Vec<String> = listeners.map(|listener| listener.local.to_string()).collect();
         let from = |least, taken| if width >= least { taken } else { 0 };
         let mut columns = Self {
-            address: widest(addresses.iter().map(String::as_str), 14, if width < 100 { 18 } else { 28 }),
+            address: widest(
+                addresses.iter().map(String::as_str),
+                14,
+                if width < 100 { 18 } else { 28 },
+            ),
             process: from(104, 20),
             gauge: 0,
             syn_gauge: 3 + from(112, 5),
@@ -48,14 +52,24 @@ impl Columns {
             trend: from(150, 17),
         };
         let fixed = 2 + DEPTH + LIMIT + 1 + SYN + P50 + P99 + OVERFLOW;
-        let taken =
-            columns.address + columns.process + columns.syn_gauge + columns.flow + columns.longest + columns.trend;
+        let taken = columns.address
+            + columns.process
+            + columns.syn_gauge
+            + columns.flow
+            + columns.longest
+            + columns.trend;
         columns.gauge = width.saturating_sub(fixed + taken);
         columns
     }
 
     /// The line of titles in `area`; the one sorted by is underlined and marked.
-    pub(super) fn titles(&self, theme: Theme, order: (By, bool), area: Rect, hits: &mut Hits) -> Line<'static> {
+    pub(super) fn titles(
+        &self,
+        theme: Theme,
+        order: (By, bool),
+        area: Rect,
+        hits: &mut Hits,
+    ) -> Line<'static> {
         let mut row = vec![span(left(" LISTENER", self.address + 2), theme.dim())];
         if self.process > 0 {
             row.push(span(left("PROCESS", self.process), theme.dim()));
@@ -74,7 +88,12 @@ impl Columns {
         if self.trend > 0 {
             add(" OVER TIME", self.trend, By::Known, false);
         }
-        add(if self.syn_gauge > 3 { "SYN QUEUE" } else { "SYN" }, 1 + self.syn_gauge + SYN, By::Known, true);
+        add(
+            if self.syn_gauge > 3 { "SYN QUEUE" } else { "SYN" },
+            1 + self.syn_gauge + SYN,
+            By::Known,
+            true,
+        );
         if self.flow > 0 {
             add("QUEUED/s", self.flow / 2, By::Known, true);
             add("ACCEPT/s", self.flow / 2, By::Accepts, true);
@@ -89,7 +108,12 @@ impl Columns {
     }
 
     /// A listener's row.
-    pub(super) fn row(&self, theme: Theme, listener: &ListenerView, selected: bool) -> Line<'static> {
+    pub(super) fn row(
+        &self,
+        theme: Theme,
+        listener: &ListenerView,
+        selected: bool,
+    ) -> Line<'static> {
         let address = clip_address(&listener.local.to_string(), self.address);
         let name_style = if selected { theme.strong() } else { Style::new() };
         let mut row = vec![
@@ -113,7 +137,13 @@ impl Columns {
         let overflowing = refusing(listener);
         let style = if overflowing { theme.loss() } else { theme.owner(Owner::App) };
         let limit = listener.limit;
-        row.extend(bar(theme, share(listener.depth, limit), Some(share(listener.peak, limit)), self.gauge, style));
+        row.extend(bar(
+            theme,
+            share(listener.depth, limit),
+            Some(share(listener.peak, limit)),
+            self.gauge,
+            style,
+        ));
         let figure_style = if overflowing { theme.loss() } else { theme.strong() };
         row.extend(depth(theme, listener.depth, listener.peak, DEPTH, figure_style));
         row.push(raw(right(&compact(limit.into()), LIMIT)));
@@ -151,7 +181,13 @@ impl Columns {
 }
 
 /// A depth, and its peak if that was higher and there is room.
-fn depth(theme: Theme, depth: u32, peak: u32, width: usize, style: Style) -> [ratatui::text::Span<'static>; 2] {
+fn depth(
+    theme: Theme,
+    depth: u32,
+    peak: u32,
+    width: usize,
+    style: Style,
+) -> [ratatui::text::Span<'static>; 2] {
     let now = compact(depth.into());
     let peak = if peak > depth { format!("⌃{}", compact(peak.into())) } else { String::new() };
     if now.len() + peak.chars().count() < width {

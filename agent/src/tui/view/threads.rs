@@ -27,7 +27,13 @@ const TALL: u16 = 34;
 const WIDE: usize = 24;
 
 /// Draws the screen.
-pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+pub(super) fn draw(
+    app: &App,
+    snapshot: &Snapshot,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
     let width = usize::from(area.width);
     let list = &app.threads;
     let Some(selected) = list.selected(snapshot) else {
@@ -54,7 +60,14 @@ pub(super) fn draw(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: 
     put(frame, rest, served(app.theme, snapshot, selected, width, rest));
 }
 
-fn table(app: &App, snapshot: &Snapshot, uneven: &[u32], frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
+fn table(
+    app: &App,
+    snapshot: &Snapshot,
+    uneven: &[u32],
+    frame: &mut Frame<'_>,
+    area: Rect,
+    hits: &mut Hits,
+) {
     let (theme, list) = (app.theme, &app.threads);
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(list.cursor(), list.len(), rows);
@@ -66,7 +79,8 @@ fn table(app: &App, snapshot: &Snapshot, uneven: &[u32], frame: &mut Frame<'_>, 
         let selected = first + at == list.cursor();
         // Bars end where they can be compared, marked or not.
         let much = (!uneven.is_empty()).then(|| uneven.contains(&thread.tid));
-        let cells = grid.iter().map(|column| cell(theme, thread, column, most, (selected, much))).collect();
+        let cells =
+            grid.iter().map(|column| cell(theme, thread, column, most, (selected, much))).collect();
         lines.push(grid::row(theme, &grid, cells, selected));
     }
     hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
@@ -152,7 +166,13 @@ pub(super) fn name(thread: &ThreadView) -> String {
 }
 
 /// The connections that a thread serves, as many as the room takes.
-fn served(theme: Theme, snapshot: &Snapshot, thread: &ThreadView, width: usize, area: Rect) -> Vec<Line<'static>> {
+fn served(
+    theme: Theme,
+    snapshot: &Snapshot,
+    thread: &ThreadView,
+    width: usize,
+    area: Rect,
+) -> Vec<Line<'static>> {
     let room = usize::from(area.height);
     if room < 3 {
         return Vec::new();
@@ -179,12 +199,22 @@ fn nothing(app: &App, width: usize) -> Vec<Line<'static>> {
     let mut out = vec![Line::default()];
     let filter = app.threads.filter();
     if !filter.is_empty() {
-        out.push(Line::from(span(format!(" No thread matches “{}”.", escape(filter)), theme.strong())));
+        out.push(Line::from(span(
+            format!(" No thread matches “{}”.", escape(filter)),
+            theme.strong(),
+        )));
         out.push(Line::from("   Esc clears the filter."));
         return out;
     }
-    out.push(Line::from(vec![raw(" ○ "), span("No thread has accepted, read or written yet.", theme.strong())]));
+    out.push(Line::from(vec![
+        raw(" ○ "),
+        span("No thread has accepted, read or written yet.", theme.strong()),
+    ]));
     let text = "Threads appear here with the second sample of their CPU time.";
-    out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
+    out.extend(
+        wrap(text, width.saturating_sub(4))
+            .into_iter()
+            .map(|line| Line::from(format!("   {line}"))),
+    );
     out
 }

@@ -46,7 +46,12 @@ fn cell(theme: Theme, name: &str, figure: Option<u64>, loss: bool) -> Row {
     let shown = figure.map_or("–".to_owned(), grouped);
     let gap = WIDTH.saturating_sub(name.chars().count() + shown.chars().count() + 3);
     let mark = if loss && figure.is_some_and(|n| n > 0) { "▲" } else { " " };
-    vec![span(name.to_owned(), theme.dim()), raw(" ".repeat(gap)), span(format!("{mark}{shown}"), style), raw("  ")]
+    vec![
+        span(name.to_owned(), theme.dim()),
+        raw(" ".repeat(gap)),
+        span(format!("{mark}{shown}"), style),
+        raw("  "),
+    ]
 }
 
 /// Where the limit of the accept queue comes from.

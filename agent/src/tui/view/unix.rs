@@ -21,7 +21,12 @@ pub(super) fn height(snapshot: &Snapshot, lines: usize) -> usize {
 }
 
 /// A title and the sockets with most connections waiting, in so many lines.
-pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usize) -> Vec<Line<'static>> {
+pub(super) fn lines(
+    theme: Theme,
+    snapshot: &Snapshot,
+    height: usize,
+    width: usize,
+) -> Vec<Line<'static>> {
     if height < 2 {
         return Vec::new();
     }
@@ -31,7 +36,11 @@ pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usi
     let paths: Vec<String> = shown.iter().map(|socket| escape(&socket.path)).collect();
     let most = if width < 100 { 30 } else { 48 };
     let mut grid = vec![
-        Column::left("UNIX LISTENER", widest(paths.iter().map(String::as_str), 14, most), By::Known),
+        Column::left(
+            "UNIX LISTENER",
+            widest(paths.iter().map(String::as_str), 14, most),
+            By::Known,
+        ),
         Column::left("ACCEPT QUEUE", 0, By::Known),
         Column::right("QUEUED/LIMIT", 12, By::Known),
         Column::left("PROCESS", 22, By::Known),
@@ -50,7 +59,8 @@ pub(super) fn lines(theme: Theme, snapshot: &Snapshot, height: usize, width: usi
         let style = if socket.is_full() { theme.loss() } else { theme.owner(Owner::App) };
         let share = f64::from(socket.depth) / f64::from(socket.limit.max(1));
         let mark = if socket.is_full() { "▲" } else { "" };
-        let queue = format!("{mark}{}/{}", grouped(socket.depth.into()), grouped(socket.limit.into()));
+        let queue =
+            format!("{mark}{}/{}", grouped(socket.depth.into()), grouped(socket.limit.into()));
         let more = socket.holders.len().saturating_sub(1);
         let more = if more > 0 { format!(" +{more}") } else { String::new() };
         let cells = vec![

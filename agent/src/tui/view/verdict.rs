@@ -11,7 +11,12 @@ use crate::tui::text::{count_of, duration, escape, fine, grouped, percent, wrap}
 use crate::tui::theme::{Theme, shape};
 
 /// The worst finding on the listener, or what is so when there is none.
-pub(super) fn lines(theme: Theme, snapshot: &Snapshot, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
+pub(super) fn lines(
+    theme: Theme,
+    snapshot: &Snapshot,
+    listener: &ListenerView,
+    width: usize,
+) -> Vec<Line<'static>> {
     found(theme, listener.sock, of(snapshot, listener), width).unwrap_or_else(|| {
         let (mark, headline, text) = words(listener);
         let mut out = quiet(theme, mark, headline, &text, width);
@@ -36,7 +41,12 @@ pub(super) fn connection(
 }
 
 /// The same of a thread: the findings on its process.
-pub(super) fn thread(theme: Theme, snapshot: &Snapshot, thread: &ThreadView, width: usize) -> Vec<Line<'static>> {
+pub(super) fn thread(
+    theme: Theme,
+    snapshot: &Snapshot,
+    thread: &ThreadView,
+    width: usize,
+) -> Vec<Line<'static>> {
     let own = snapshot
         .findings
         .iter()
@@ -50,11 +60,16 @@ pub(super) fn thread(theme: Theme, snapshot: &Snapshot, thread: &ThreadView, wid
 }
 
 /// The findings on a listener, on what it accepted and on its process, worst first.
-pub(super) fn of<'a>(snapshot: &'a Snapshot, listener: &'a ListenerView) -> impl Iterator<Item = &'a Finding> {
+pub(super) fn of<'a>(
+    snapshot: &'a Snapshot,
+    listener: &'a ListenerView,
+) -> impl Iterator<Item = &'a Finding> {
     snapshot.findings.iter().filter(|finding| match subject(snapshot, finding) {
         Subject::Listener(other) => other.sock == listener.sock,
         Subject::Connection(connection) => connection.listener == Some(listener.sock),
-        Subject::Process(thread) => listener.pid == thread.pid || listener.holders.contains(&thread.pid),
+        Subject::Process(thread) => {
+            listener.pid == thread.pid || listener.holders.contains(&thread.pid)
+        }
         Subject::Gone => false,
     })
 }
@@ -68,7 +83,8 @@ pub(super) fn of_connection<'a>(
     snapshot.findings.iter().filter(move |finding| finding.sock == sock)
 }
 
-/// The first of some findings, what it is about unless that is what is selected, and how many more there are.
+/// The first of some findings, what it is about unless that is what is selected, and how many more
+/// there are.
 fn found<'a>(
     theme: Theme,
     about: u64,
@@ -77,16 +93,23 @@ fn found<'a>(
 ) -> Option<Vec<Line<'static>>> {
     let worst = findings.next()?;
     let mut out = finding::lines(theme, worst, width);
-    let at = if worst.sock == about { String::new() } else { format!("at {}", escape(&worst.subject)) };
+    let at =
+        if worst.sock == about { String::new() } else { format!("at {}", escape(&worst.subject)) };
     let more = match findings.count() {
         0 => String::new(),
         1 => "and 1 more finding here".to_owned(),
         n => format!("and {n} more findings here"),
     };
     if !(at.is_empty() && more.is_empty()) {
-        let text = [at, more].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+        let text =
+            [at, more].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         let edge = span("▌", theme.owner(worst.owner));
-        out.push(Line::from(vec![edge, raw("  "), span(text, theme.dim()), span("   4", theme.strong())]));
+        out.push(Line::from(vec![
+            edge,
+            raw("  "),
+            span(text, theme.dim()),
+            span("   4", theme.strong()),
+        ]));
     }
     Some(out)
 }
@@ -103,13 +126,23 @@ fn elsewhere(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'st
     Some(super::parts::spread(cut(row, width.saturating_sub(9)), hint, width))
 }
 
-fn quiet(theme: Theme, mark: char, headline: String, text: &str, width: usize) -> Vec<Line<'static>> {
+fn quiet(
+    theme: Theme,
+    mark: char,
+    headline: String,
+    text: &str,
+    width: usize,
+) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     for (at, line) in wrap(&headline, width.saturating_sub(4)).into_iter().enumerate() {
         let lead = if at == 0 { format!(" {mark} ") } else { "   ".to_owned() };
         out.push(Line::from(vec![raw(lead), span(line, theme.strong())]));
     }
-    out.extend(wrap(text, width.saturating_sub(4)).into_iter().map(|line| Line::from(format!("   {line}"))));
+    out.extend(
+        wrap(text, width.saturating_sub(4))
+            .into_iter()
+            .map(|line| Line::from(format!("   {line}"))),
+    );
     out
 }
 
@@ -139,19 +172,28 @@ fn words(listener: &ListenerView) -> (char, String, String) {
                     No thread has called accept() for them."
             .to_owned();
         let verb = if arrived == 1 { "connection has" } else { "connections have" };
-        return ('●', format!("{} {verb} arrived; none has been accepted.", grouped(arrived)), text);
+        return (
+            '●',
+            format!("{} {verb} arrived; none has been accepted.", grouped(arrived)),
+            text,
+        );
     }
     let headline = if listener.wait.count > 0 {
         format!("Nothing is refused; the longest wait was {}.", duration(listener.wait.max))
     } else {
         "Nothing is refused.".to_owned()
     };
-    let text = format!("{} accepted so far; {waiting} for accept(), with room for {limit}.", grouped(totals.accepted));
+    let text = format!(
+        "{} accepted so far; {waiting} for accept(), with room for {limit}.",
+        grouped(totals.accepted)
+    );
     ('✔', headline, text)
 }
 
 fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String, String) {
-    let Some((exchange, verdict)) = worst(connection).and_then(|it| it.verdict.map(|verdict| (it, verdict))) else {
+    let Some((exchange, verdict)) =
+        worst(connection).and_then(|it| it.verdict.map(|verdict| (it, verdict)))
+    else {
         let text = "Nothing has been asked and answered on it since it is watched.";
         return ("No exchange yet.".to_owned(), text.to_owned());
     };
@@ -167,7 +209,11 @@ fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String
         fine(counted_us(exchange)),
         percent(verdict.share)
     );
-    let longest = exchange.slices.iter().filter(|slice| slice.kind == verdict.kind).max_by_key(|slice| slice.us);
+    let longest = exchange
+        .slices
+        .iter()
+        .filter(|slice| slice.kind == verdict.kind)
+        .max_by_key(|slice| slice.us);
     let text = longest.map(|slice| words::sentence(snapshot, connection, exchange, slice) + ".");
     (capital(&headline), capital(&text.unwrap_or_default()))
 }

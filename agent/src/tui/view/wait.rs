@@ -20,14 +20,18 @@ pub(super) fn strip(theme: Theme, name: &str, wait: &WaitView, width: usize) -> 
     }
     const SHORT: [&str; 5] = ["<1 ms", "1–10", "10–100", "0.1–1 s", ">1 s"];
     let counts = wait.buckets.map(compact);
-    let words: usize = SHORT.iter().zip(&counts).map(|(name, count)| name.chars().count() + count.len() + 4).sum();
+    let words: usize =
+        SHORT.iter().zip(&counts).map(|(name, count)| name.chars().count() + count.len() + 4).sum();
     let room = width.saturating_sub(LABEL + words) as f64;
     for ((name, count), n) in SHORT.iter().zip(counts).zip(wait.buckets) {
         let style = if n > 0 { theme.strong() } else { theme.dim() };
         row.push(span(format!("{name} "), theme.dim()));
         if n > 0 {
             let cells = (n as f64 / all as f64 * room) as usize;
-            row.push(span(if cells > 0 { "█".repeat(cells) } else { "▏".to_owned() }, theme.owner(Owner::App)));
+            row.push(span(
+                if cells > 0 { "█".repeat(cells) } else { "▏".to_owned() },
+                theme.owner(Owner::App),
+            ));
             row.push(raw(" "));
         }
         row.push(span(format!("{count}  "), style));
@@ -42,7 +46,9 @@ pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'
         row.push(span("no wait measured yet", theme.dim()));
         return Line::from(row);
     }
-    for (name, us) in [("p50", wait.p50), ("p90", wait.p90), ("p99", wait.p99), ("longest", wait.max)] {
+    for (name, us) in
+        [("p50", wait.p50), ("p90", wait.p90), ("p99", wait.p99), ("longest", wait.max)]
+    {
         row.push(span(format!("{name} "), theme.dim()));
         row.push(span(format!("{}  ", duration(us)), theme.strong()));
     }

@@ -36,7 +36,10 @@ pub(super) static DEMOS: &[Demo] = &[
             ("--asynchronous", "short answers, more of them, and the same wait for the result"),
             ("--job-time 4s", "longer than the client waits: it gives up and asks again"),
             ("--job-time 4s --asynchronous", "no answer takes long, whatever the job does"),
-            ("--asynchronous --poll 10ms", "the result a little sooner, for ten times the requests"),
+            (
+                "--asynchronous --poll 10ms",
+                "the result a little sooner, for ten times the requests",
+            ),
         ],
     },
     Demo {

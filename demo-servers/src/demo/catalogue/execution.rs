@@ -15,7 +15,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: THREAD_PER_CONNECTION,
         server: &["thread-per-connection"],
         client: &["requests"],
-        variations: &[("--clients 200", "as many threads"), ("--work 2ms", "threads that compete for the processors")],
+        variations: &[
+            ("--clients 200", "as many threads"),
+            ("--work 2ms", "threads that compete for the processors"),
+        ],
     },
     Demo {
         name: "process-per-connection",
@@ -37,7 +40,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: processes("multiple-acceptors", "blocking"),
         server: &["acceptors", "--processes"],
         client: &["requests"],
-        variations: &[("--workers 2", "longer waits in the accept queue"), ("--workers 8", "no waits")],
+        variations: &[
+            ("--workers 2", "longer waits in the accept queue"),
+            ("--workers 8", "no waits"),
+        ],
     },
     Demo {
         name: "cpu-competition",
@@ -48,7 +54,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: processes("multiple-acceptors", "blocking"),
         server: &["acceptors", "--processes", "--workers=4x", "--work=5ms"],
         client: &["requests", "--clients=4x", "--pause=0ms"],
-        variations: &[("--workers 1x", "the same throughput"), ("--sleep 5ms --work 0ms", "waiting is not competing")],
+        variations: &[
+            ("--workers 1x", "the same throughput"),
+            ("--sleep 5ms --work 0ms", "waiting is not competing"),
+        ],
     },
     Demo {
         name: "slow-acceptor",
@@ -59,7 +68,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: THREAD_PER_CONNECTION,
         server: &["thread-per-connection", "--accept-delay=100ms"],
         client: &["requests", "--requests=5"],
-        variations: &[("--accept-delay 0ms", "nobody waits"), ("--backlog 2", "the queue is full, SYNs are dropped")],
+        variations: &[
+            ("--accept-delay 0ms", "nobody waits"),
+            ("--backlog 2", "the queue is full, SYNs are dropped"),
+        ],
     },
     Demo {
         name: "tiny-backlog",
@@ -135,7 +147,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: threads("single-thread", "event-loop"),
         server: &["single-thread"],
         client: &["requests"],
-        variations: &[("--work 5ms", "each request waits for all before it"), ("--sleep 5ms", "likewise")],
+        variations: &[
+            ("--work 5ms", "each request waits for all before it"),
+            ("--sleep 5ms", "likewise"),
+        ],
     },
     Demo {
         name: "single-thread-blocking",
@@ -157,7 +172,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: threads("acceptor-plus-readers", "event-loop"),
         server: &["acceptor-plus-readers"],
         client: &["requests"],
-        variations: &[("--uneven", "nine connections of ten to the first reader"), ("--work 2ms", "busy readers")],
+        variations: &[
+            ("--uneven", "nine connections of ten to the first reader"),
+            ("--work 2ms", "busy readers"),
+        ],
     },
     Demo {
         name: "message-load-balancing",
@@ -168,7 +186,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: threads("message-load-balancing", "event-loop"),
         server: &["message-load-balancing"],
         client: &["requests"],
-        variations: &[("--clients 1", "one connection, all workers"), ("--sleep 5ms", "workers that wait")],
+        variations: &[
+            ("--clients 1", "one connection, all workers"),
+            ("--sleep 5ms", "workers that wait"),
+        ],
     },
     Demo {
         name: "multiple-acceptors",
@@ -189,7 +210,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: processes("multiple-acceptors", "event-loop"),
         server: &["acceptors", "--mode=epoll", "--processes", "--workers=8"],
         client: &["requests", "--requests=1"],
-        variations: &[("--mode exclusive", "EPOLLEXCLUSIVE wakes one"), ("--mode blocking", "so does accept itself")],
+        variations: &[
+            ("--mode exclusive", "EPOLLEXCLUSIVE wakes one"),
+            ("--mode blocking", "so does accept itself"),
+        ],
     },
     Demo {
         name: "epoll-exclusive",
@@ -199,7 +223,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: processes("multiple-acceptors", "event-loop"),
         server: &["acceptors", "--mode=exclusive", "--processes"],
         client: &["requests"],
-        variations: &[("--work 2ms", "busy workers leave some to the others"), ("--mode reuseport", "even")],
+        variations: &[
+            ("--work 2ms", "busy workers leave some to the others"),
+            ("--mode reuseport", "even"),
+        ],
     },
     Demo {
         name: "socket-sharding",

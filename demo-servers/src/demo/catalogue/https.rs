@@ -13,7 +13,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--tls=1.2"],
         client: &["https", "--tls=1.2"],
-        variations: &[("--resume", "three"), ("--requests 5", "the later requests of a connection take one")],
+        variations: &[
+            ("--resume", "three"),
+            ("--requests 5", "the later requests of a connection take one"),
+        ],
     },
     Demo {
         name: "https-tls12-resumed",

@@ -18,7 +18,8 @@ const fn processes(pattern: &'static str, io: &'static str) -> Option<Expect> {
 
 /// All demos, in the order of the course.
 pub fn demos() -> impl Iterator<Item = &'static Demo> {
-    let parts = [communication::DEMOS, protocols::DEMOS, https::DEMOS, execution::DEMOS, proxying::DEMOS];
+    let parts =
+        [communication::DEMOS, protocols::DEMOS, https::DEMOS, execution::DEMOS, proxying::DEMOS];
     parts.into_iter().flatten()
 }
 
@@ -56,8 +57,16 @@ mod tests {
         for demo in demos() {
             let row = manual.lines().find(|line| line.starts_with(&format!("| `{}` |", demo.name)));
             let expect = demo.expect.map_or("–".to_owned(), |expect| expect.to_string());
-            assert!(row.is_some_and(|row| row.contains(&format!("| {expect} |"))), "{}: {row:?}", demo.name);
-            assert!(demo.variations.iter().all(|(knobs, _)| manual.contains(knobs)), "{}", demo.name);
+            assert!(
+                row.is_some_and(|row| row.contains(&format!("| {expect} |"))),
+                "{}: {row:?}",
+                demo.name
+            );
+            assert!(
+                demo.variations.iter().all(|(knobs, _)| manual.contains(knobs)),
+                "{}",
+                demo.name
+            );
         }
     }
 

@@ -59,7 +59,10 @@ pub(super) static DEMOS: &[Demo] = &[
         expect: None,
         server: &["https"],
         client: &["https", "--requests=0", "--pause=20ms"],
-        variations: &[("--requests 1", "a handshake for each request"), ("--tls 1.2", "one that takes longer")],
+        variations: &[
+            ("--requests 1", "a handshake for each request"),
+            ("--tls 1.2", "one that takes longer"),
+        ],
     },
     Demo {
         name: "http1",

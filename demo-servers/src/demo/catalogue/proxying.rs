@@ -47,7 +47,10 @@ pub(super) static DEMOS: &[Demo] = &[
         client: &["http", "--clients=6", "--requests=10"],
         variations: &[
             ("--clients 1 --requests 0", "one connection, one server"),
-            ("--h2c --http2 --clients 1 --streams 8 --requests 0", "all of HTTP/2's requests at one server, too"),
+            (
+                "--h2c --http2 --clients 1 --streams 8 --requests 0",
+                "all of HTTP/2's requests at one server, too",
+            ),
             ("--balance least", "to whoever has fewest connections"),
             ("--balance uneven", "nine connections of ten to the first"),
         ],

@@ -64,7 +64,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let service = EchoServer::new(AllKinds { hold: options.hold });
         accept_all(&listener, |socket| {
             let service = TowerToHyperService::new(service.clone());
-            let serve = server::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service);
+            let serve = server::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(socket), service);
             // A client that has gone is its own business.
             async move { drop(serve.await) }
         })
@@ -101,7 +102,10 @@ impl Echo for AllKinds {
         Ok(Response::new(Box::pin(tokio_stream::iter(1..=message.number).then(answer))))
     }
 
-    async fn client_stream(&self, request: Request<Streaming<Message>>) -> Result<Response<Message>, Status> {
+    async fn client_stream(
+        &self,
+        request: Request<Streaming<Message>>,
+    ) -> Result<Response<Message>, Status> {
         let mut messages = request.into_inner();
         let mut number = 0;
         while messages.message().await?.is_some() {
@@ -111,7 +115,10 @@ impl Echo for AllKinds {
         Ok(Response::new(Message { text: "received".to_owned(), number }))
     }
 
-    async fn bidirectional_stream(&self, request: Request<Streaming<Message>>) -> Result<Response<Messages>, Status> {
+    async fn bidirectional_stream(
+        &self,
+        request: Request<Streaming<Message>>,
+    ) -> Result<Response<Messages>, Status> {
         let hold = self.hold;
         Ok(Response::new(Box::pin(request.into_inner().then(move |message| async move {
             hold.hold().await;
@@ -189,11 +196,15 @@ impl Service<http::Request<Body>> for Channel {
 }
 
 impl GrpcOptions {
-    /// Calls. The latency is that of whole calls. Facts: `unary`, `server_stream`, `client_stream`, `bidirectional`
-    /// (calls of each kind), `sent` and `received` (messages).
+    /// Calls. The latency is that of whole calls. Facts: `unary`, `server_stream`, `client_stream`,
+    /// `bidirectional` (calls of each kind), `sent` and `received` (messages).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
-            KINDS.iter().filter_map(|kind| kind.fact()).chain(["sent", "received"]).for_each(|fact| tasks.add(fact, 0));
+            KINDS
+                .iter()
+                .filter_map(|kind| kind.fact())
+                .chain(["sent", "received"])
+                .for_each(|fact| tasks.add(fact, 0));
             tasks.each(self.clients.get(), async |_| self.converse(server, tasks).await).await;
         })
     }
@@ -206,7 +217,8 @@ impl GrpcOptions {
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(socket));
         let (sender, connection) = in_time("connecting", self.timeout, handshake).await?;
         tokio::spawn(connection);
-        let origin = Uri::try_from(format!("http://{server}")).map_err(|error| error.to_string())?;
+        let origin =
+            Uri::try_from(format!("http://{server}")).map_err(|error| error.to_string())?;
         let client = EchoClient::with_origin(Channel(sender), origin);
         let streams = (0..self.streams).map(async |_| {
             let mut client = client.clone();
@@ -226,7 +238,12 @@ impl GrpcOptions {
         join_all(streams).await.into_iter().collect()
     }
 
-    async fn call(&self, client: &mut EchoClient<Channel>, kind: Kind, tasks: &Tasks<'_>) -> Result<(), Status> {
+    async fn call(
+        &self,
+        client: &mut EchoClient<Channel>,
+        kind: Kind,
+        tasks: &Tasks<'_>,
+    ) -> Result<(), Status> {
         let message = |number| Message { text: "hello".to_owned(), number };
         let count = u64::from(self.messages);
         let (sent, received) = match kind {
@@ -250,10 +267,17 @@ impl GrpcOptions {
             Kind::Bidirectional => {
                 // Each message is sent when the one before is answered.
                 let (sender, messages) = mpsc::channel(1);
-                let mut answers = client.bidirectional_stream(ReceiverStream::new(messages)).await?.into_inner();
+                let mut answers =
+                    client.bidirectional_stream(ReceiverStream::new(messages)).await?.into_inner();
                 for number in 1..=self.messages {
-                    sender.send(message(number)).await.map_err(|_| Status::cancelled("the call has ended"))?;
-                    answers.message().await?.ok_or_else(|| Status::data_loss("the server has ended the call"))?;
+                    sender
+                        .send(message(number))
+                        .await
+                        .map_err(|_| Status::cancelled("the call has ended"))?;
+                    answers
+                        .message()
+                        .await?
+                        .ok_or_else(|| Status::data_loss("the server has ended the call"))?;
                 }
                 (count, count)
             }

@@ -21,7 +21,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     str0m::crypto::from_feature_flags().install_process_default();
     let mut report = Report::default();
-    let mut open_us = Histogram::<u64>::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
+    let mut open_us =
+        Histogram::<u64>::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
     let mut datagrams = Datagrams::default();
     let mut begun = 0;
     while !stop.is_stopped() && options.connections.is_none_or(|most| begun < most) {
@@ -42,8 +43,12 @@ pub(super) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop)
         }
     }
     let open_us = open_us.value_at_quantile(0.5);
-    let facts =
-        [("channels", report.connections), ("open_us", open_us), ("stun", datagrams.stun), ("dtls", datagrams.dtls)];
+    let facts = [
+        ("channels", report.connections),
+        ("open_us", open_us),
+        ("stun", datagrams.stun),
+        ("dtls", datagrams.dtls),
+    ];
     report.facts.extend(facts);
     report
 }
@@ -73,7 +78,8 @@ impl<'a> Client<'a> {
         let mut change = rtc.sdp_api();
         change.add_channel("demo".to_owned());
         let (offer, pending) = change.apply().context("nothing to offer")?;
-        let answer = exchange(server, &offer.to_sdp_string(), options.timeout).context("sending an offer")?;
+        let answer = exchange(server, &offer.to_sdp_string(), options.timeout)
+            .context("sending an offer")?;
         accept(&mut rtc, pending, &answer)?;
         rtc.add_local_candidate(Candidate::host(local, "udp")?);
         rtc.add_remote_candidate(Candidate::host(server, "udp")?);
@@ -111,7 +117,8 @@ impl<'a> Client<'a> {
 
     fn send(&mut self, channel: Option<ChannelId>) -> anyhow::Result<()> {
         let message = vec![b'x'; self.options.request_size as usize];
-        let mut channel = channel.and_then(|id| self.peer.rtc.channel(id)).context("there is no channel")?;
+        let mut channel =
+            channel.and_then(|id| self.peer.rtc.channel(id)).context("there is no channel")?;
         channel.write(false, &message)?;
         Ok(())
     }
@@ -153,7 +160,10 @@ fn local_address(server: SocketAddr) -> anyhow::Result<SocketAddr> {
 /// Sends an offer; returns the answer.
 fn exchange(server: SocketAddr, offer: &str, timeout: Duration) -> anyhow::Result<String> {
     let mut stream = connect(server, None, timeout).map_err(anyhow::Error::msg)?;
-    let head = format!("POST /offer HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", offer.len());
+    let head = format!(
+        "POST /offer HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        offer.len()
+    );
     stream.write_all(&[head.as_bytes(), offer.as_bytes()].concat())?;
     let mut received = Vec::new();
     stream.read_to_end(&mut received)?;
@@ -163,8 +173,9 @@ fn exchange(server: SocketAddr, offer: &str, timeout: Duration) -> anyhow::Resul
 
 /// Takes an answer but for the server's candidates: it is found where the offer was sent to.
 fn accept(rtc: &mut Rtc, pending: SdpPendingOffer, answer: &str) -> anyhow::Result<()> {
-    let lines =
-        answer.lines().filter(|line| !line.starts_with("a=candidate") && !line.starts_with("a=end-of-candidates"));
+    let lines = answer.lines().filter(|line| {
+        !line.starts_with("a=candidate") && !line.starts_with("a=end-of-candidates")
+    });
     let answer: String = lines.flat_map(|line| [line, "\r\n"]).collect();
     rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer)?)?;
     Ok(())

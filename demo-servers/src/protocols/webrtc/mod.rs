@@ -1,8 +1,9 @@
-//! A WebRTC data channel: an offer and an answer over HTTP, then ICE, DTLS and SCTP over one UDP socket.
+//! A WebRTC data channel: an offer and an answer over HTTP, then ICE, DTLS and SCTP over one UDP
+//! socket.
 //!
-//! The server's UDP socket has the same port as its TCP socket. That is where the client looks for it, whatever address
-//! is in the server's answer: over a link the two see each other under other addresses than their own. The server takes
-//! the client's address from its first datagram.
+//! The server's UDP socket has the same port as its TCP socket. That is where the client looks for
+//! it, whatever address is in the server's answer: over a link the two see each other under other
+//! addresses than their own. The server takes the client's address from its first datagram.
 
 #[cfg(feature = "webrtc")]
 mod client;
@@ -47,8 +48,8 @@ pub struct ClientOptions {
     pub timeout: Duration,
 }
 
-/// Serves until signalled; answers each message with its own name and the message. A browser gets a page that opens a
-/// channel.
+/// Serves until signalled; answers each message with its own name and the message. A browser gets a
+/// page that opens a channel.
 ///
 /// # Errors
 /// The address cannot be had, or this was built without the feature `webrtc`.
@@ -57,9 +58,9 @@ pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     server::serve(options)
 }
 
-/// Opens one channel after another. Facts: `channels` that opened, `open_us` from the offer to the open channel (the
-/// median), and the datagrams both ways of `stun` (checks that a path works), of `dtls` (the handshake and, encrypted,
-/// SCTP with the messages).
+/// Opens one channel after another. Facts: `channels` that opened, `open_us` from the offer to the
+/// open channel (the median), and the datagrams both ways of `stun` (checks that a path works), of
+/// `dtls` (the handshake and, encrypted, SCTP with the messages).
 #[cfg(feature = "webrtc")]
 pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     client::converse(options, server, stop)

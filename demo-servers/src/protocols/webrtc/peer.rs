@@ -1,4 +1,5 @@
-//! One side of a WebRTC connection over a UDP socket: str0m says what to send and until when to wait.
+//! One side of a WebRTC connection over a UDP socket: str0m says what to send and until when to
+//! wait.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -88,7 +89,11 @@ pub(super) fn receive(
     socket.set_read_timeout(Some(until.saturating_duration_since(Instant::now()).max(LEAST)))?;
     match socket.recv_from(buffer) {
         Ok(received) => Ok(Some(received)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+        {
+            Ok(None)
+        }
         // An ICMP message that a peer has gone.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
         Err(error) => Err(error),

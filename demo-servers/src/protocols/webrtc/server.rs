@@ -1,4 +1,5 @@
-//! The side that answers: offers over HTTP by `acceptor`, all else over one UDP socket by `event-loop`.
+//! The side that answers: offers over HTTP by `acceptor`, all else over one UDP socket by
+//! `event-loop`.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -87,8 +88,9 @@ fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<()> {
 
 fn reply(stream: &mut TcpStream, kind: &str, body: &str) -> io::Result<()> {
     let length = body.len();
-    let head =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())
 }
 

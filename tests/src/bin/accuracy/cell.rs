@@ -54,7 +54,12 @@ pub(crate) struct Found {
 impl Found {
     fn of(object: &Value) -> Self {
         let word = |name: &str| object[name].as_str().unwrap_or("").to_owned();
-        Self { kind: word("kind"), severity: word("severity"), owner: word("owner"), headline: word("headline") }
+        Self {
+            kind: word("kind"),
+            severity: word("severity"),
+            owner: word("owner"),
+            headline: word("headline"),
+        }
     }
 
     pub(crate) fn is_grave(&self) -> bool {
@@ -74,20 +79,22 @@ pub(crate) fn play(subject: &'static Subject, fault: &'static Fault) -> Played {
         });
     });
     let limit = Duration::from_secs(90);
-    receiver.recv_timeout(limit).unwrap_or_else(|_| Played::Failed(format!("did not end within {limit:?}")))
+    receiver
+        .recv_timeout(limit)
+        .unwrap_or_else(|_| Played::Failed(format!("did not end within {limit:?}")))
 }
 
 fn play_here(subject: &Subject, fault: &Fault) -> anyhow::Result<Judgement> {
     let world = World::new(false, None);
-    fault
-        .sysctls
-        .iter()
-        .try_for_each(|(name, value)| net::set(name, value).map_err(|error| Skip(format!("{error:#}"))))?;
+    fault.sysctls.iter().try_for_each(|(name, value)| {
+        net::set(name, value).map_err(|error| Skip(format!("{error:#}")))
+    })?;
     let (link, to) = link(&world, fault)?;
     let _upstreams = upstream::start()?;
     let folder = tempfile::Builder::new().prefix("accuracy").tempdir_in("/tmp")?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-    let place = Place { folder: folder.path(), idle: fault.idle, nagle: fault.needs.contains(&Ask::Split) };
+    let place =
+        Place { folder: folder.path(), idle: fault.idle, nagle: fault.needs.contains(&Ask::Split) };
     let process = Process::start((subject.prepare)(&place)?)?;
     net::await_listening(PORT, world.patience())?;
     let mut stage = Stage::new(subject, to, link, process.pid());
@@ -112,7 +119,8 @@ fn play_here(subject: &Subject, fault: &Fault) -> anyhow::Result<Judgement> {
     })
 }
 
-/// Lets findings be judged at refreshes; and the last exchanges are told a second after their last ACK.
+/// Lets findings be judged at refreshes; and the last exchanges are told a second after their last
+/// ACK.
 fn settle(agent: &mut Agent) -> anyhow::Result<()> {
     let settled = Instant::now() + Duration::from_millis(1_500);
     while Instant::now() < settled {
@@ -122,7 +130,8 @@ fn settle(agent: &mut Agent) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts the link that the fault wants, and returns it with the address at which the server is found.
+/// Starts the link that the fault wants, and returns it with the address at which the server is
+/// found.
 fn link(world: &World, fault: &Fault) -> anyhow::Result<(Option<Demo>, SocketAddr)> {
     if fault.link.is_empty() {
         return Ok((None, ([127, 0, 0, 1], PORT).into()));
@@ -137,12 +146,16 @@ fn keep(subject: &Subject, fault: &Fault, ended: &Ended) -> anyhow::Result<()> {
     if let Some(folder) = std::env::var_os("ACCURACY_KEEP") {
         let lines: Vec<_> = ended.objects.iter().map(Value::to_string).collect();
         fs::create_dir_all(&folder)?;
-        fs::write(Path::new(&folder).join(format!("{}-{}.json", subject.name, fault.name)), lines.join("\n"))?;
+        fs::write(
+            Path::new(&folder).join(format!("{}-{}.json", subject.name, fault.name)),
+            lines.join("\n"),
+        )?;
     }
     Ok(())
 }
 
-/// Asks until the server answers, and for what the fault needs: what a runtime does at the first time is no fault.
+/// Asks until the server answers, and for what the fault needs: what a runtime does at the first
+/// time is no fault.
 fn warm_up(stage: &mut Stage<'_>, fault: &Fault, world: &World) -> anyhow::Result<()> {
     let deadline = Instant::now() + world.patience();
     let mut requests = vec![stage.request(Ask::Quick)];
@@ -158,7 +171,9 @@ fn warm_up(stage: &mut Stage<'_>, fault: &Fault, world: &World) -> anyhow::Resul
             let answered = stage.open().and_then(|mut line| line.ask(&request));
             match answered {
                 Ok(seen) if seen.outcome == Outcome::Answered => break,
-                other => ensure!(Instant::now() < deadline, "no answer before the watch: {other:?}"),
+                other => {
+                    ensure!(Instant::now() < deadline, "no answer before the watch: {other:?}")
+                }
             }
             thread::sleep(Duration::from_millis(30));
         }
@@ -170,7 +185,9 @@ fn warm_up(stage: &mut Stage<'_>, fault: &Fault, world: &World) -> anyhow::Resul
 /// The findings, each kind and owner once.
 fn findings(ended: &Ended) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
-    for object in ended.objects.iter().filter(|object| is(object, "finding") && object["state"] != "ended") {
+    for object in
+        ended.objects.iter().filter(|object| is(object, "finding") && object["state"] != "ended")
+    {
         let one = Found::of(object);
         if !found.iter().any(|other| (&other.kind, &other.owner) == (&one.kind, &one.owner)) {
             found.push(one);

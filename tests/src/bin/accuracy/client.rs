@@ -100,7 +100,9 @@ impl Line {
             socket.set_recv_buffer_size(bytes)?;
         }
         let begun_ns = monotonic_ns();
-        socket.connect_timeout(&to.into(), Duration::from_secs(10)).with_context(|| format!("connecting to {to}"))?;
+        socket
+            .connect_timeout(&to.into(), Duration::from_secs(10))
+            .with_context(|| format!("connecting to {to}"))?;
         Self::of(socket, wire, begun_ns)
     }
 
@@ -110,7 +112,9 @@ impl Line {
         socket.set_nonblocking(true)?;
         let begun_ns = monotonic_ns();
         match socket.connect(&to.into()) {
-            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error.into()),
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
+                return Err(error.into());
+            }
             _ => socket.set_nonblocking(false)?,
         }
         Self::of(socket, wire, begun_ns)
@@ -123,7 +127,15 @@ impl Line {
         let port = stream.local_addr()?.port();
         let now_ns = monotonic_ns();
         let stood = Some((now_ns - begun_ns, now_ns));
-        Ok(Self { stream, port, wire, came: Vec::new(), stood, pressure: cpu_pressure(), bytes: (0, 0) })
+        Ok(Self {
+            stream,
+            port,
+            wire,
+            came: Vec::new(),
+            stood,
+            pressure: cpu_pressure(),
+            bytes: (0, 0),
+        })
     }
 
     /// Whether something has come that was not read yet.
@@ -160,7 +172,8 @@ impl Line {
         self.answer(sent_ns)
     }
 
-    /// Waits for the answer to a request that was sent at that time, for so many ms after each byte.
+    /// Waits for the answer to a request that was sent at that time, for so many ms after each
+    /// byte.
     pub(crate) fn answer_within(&mut self, sent_ns: u64, ms: u64) -> anyhow::Result<Seen> {
         self.stream.set_read_timeout(Some(Duration::from_millis(ms)))?;
         self.answer(sent_ns)
@@ -193,7 +206,12 @@ impl Line {
         loop {
             if let Some(answer) = self.wire.answer(&self.came) {
                 self.came.drain(..answer.length);
-                return Ok(Seen { first_ns, took_us: answer.took_us, closes: answer.closes, ..seen });
+                return Ok(Seen {
+                    first_ns,
+                    took_us: answer.took_us,
+                    closes: answer.closes,
+                    ..seen
+                });
             }
             let got = self.stream.read(&mut buffer);
             seen.last_ns = monotonic_ns();

@@ -37,15 +37,24 @@ struct Told<'a> {
 }
 
 /// Judges all that was told of the connections of these clients.
-pub(crate) fn judge(objects: &[Value], truths: &[Truth], counted: &BTreeMap<u16, Option<(u64, u64)>>) -> Verdict {
+pub(crate) fn judge(
+    objects: &[Value],
+    truths: &[Truth],
+    counted: &BTreeMap<u16, Option<(u64, u64)>>,
+) -> Verdict {
     let ports = ports(objects);
     let mut told: BTreeMap<u16, Vec<Told<'_>>> = BTreeMap::new();
     let mut verdict = Verdict::default();
-    for object in objects.iter().filter(|object| is(object, "exchange") && object["role"] == "server") {
+    for object in
+        objects.iter().filter(|object| is(object, "exchange") && object["role"] == "server")
+    {
         let sum: u64 = slices(object).filter_map(|slice| number(slice, "/us")).sum();
         verdict.untiled += usize::from(Some(sum) != number(object, "/total_us"));
-        let Some(&port) = object["sock"].as_str().and_then(|sock| ports.get(sock)) else { continue };
-        let (from_ns, until_ns) = (number(object, "/start_ns").unwrap_or(0), number(object, "/ts_ns").unwrap_or(0));
+        let Some(&port) = object["sock"].as_str().and_then(|sock| ports.get(sock)) else {
+            continue;
+        };
+        let (from_ns, until_ns) =
+            (number(object, "/start_ns").unwrap_or(0), number(object, "/ts_ns").unwrap_or(0));
         told.entry(port).or_default().push(Told { object, from_ns, until_ns });
     }
     for port in truths.iter().map(|truth| truth.port).collect::<BTreeSet<_>>() {
@@ -65,22 +74,31 @@ pub(crate) fn judge(objects: &[Value], truths: &[Truth], counted: &BTreeMap<u16,
 
 /// The client's port of each served connection.
 fn ports(objects: &[Value]) -> BTreeMap<&str, u16> {
-    let served = objects
-        .iter()
-        .filter(|object| is(object, "accept") || (is(object, "connection") && object["role"] == "server"));
-    served.filter_map(|object| Some((object["sock"].as_str()?, address(object, "/peer")?.port()))).collect()
+    let served = objects.iter().filter(|object| {
+        is(object, "accept") || (is(object, "connection") && object["role"] == "server")
+    });
+    served
+        .filter_map(|object| Some((object["sock"].as_str()?, address(object, "/peer")?.port())))
+        .collect()
 }
 
-/// Gives each exchange that is told to the client's that began about when it did, and returns those that are left.
-fn pair<'a, 't>(truths: &[&'t Truth], told: Vec<Told<'a>>) -> (Vec<(&'t Truth, Option<Told<'a>>)>, Vec<Told<'a>>) {
-    // The clocks are the same, but a client is a little earlier and later than what the kernel notes.
+/// Gives each exchange that is told to the client's that began about when it did, and returns those
+/// that are left.
+fn pair<'a, 't>(
+    truths: &[&'t Truth],
+    told: Vec<Told<'a>>,
+) -> (Vec<(&'t Truth, Option<Told<'a>>)>, Vec<Told<'a>>) {
+    // The clocks are the same, but a client is a little earlier and later than what the kernel
+    // notes.
     const AROUND_NS: u64 = 5_000_000;
     let meets = |truth: &Truth, one: &Told<'_>| {
         one.from_ns <= truth.until_ns + AROUND_NS && one.until_ns + AROUND_NS >= truth.from_ns
     };
-    let apart =
-        |truth: &Truth, one: &Told<'_>| one.from_ns.abs_diff(truth.from_ns).min(one.from_ns.abs_diff(truth.begun_ns));
-    let mut pairs: Vec<(&Truth, Option<Told<'_>>)> = truths.iter().map(|truth| (*truth, None)).collect();
+    let apart = |truth: &Truth, one: &Told<'_>| {
+        one.from_ns.abs_diff(truth.from_ns).min(one.from_ns.abs_diff(truth.begun_ns))
+    };
+    let mut pairs: Vec<(&Truth, Option<Told<'_>>)> =
+        truths.iter().map(|truth| (*truth, None)).collect();
     let mut left = Vec::new();
     for one in told {
         let near = pairs.iter_mut().filter(|(truth, _)| meets(truth, &one));
@@ -100,7 +118,8 @@ fn slices(exchange: &Value) -> impl Iterator<Item = &Value> {
     exchange["slices"].as_array().into_iter().flatten()
 }
 
-/// What most of an exchange's time went on, and how much that was. An ACK that is delayed at its end holds nobody.
+/// What most of an exchange's time went on, and how much that was. An ACK that is delayed at its
+/// end holds nobody.
 fn label(exchange: &Value) -> ((String, String), u64) {
     let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
     let trailing = slices(exchange).count().checked_sub(1);
@@ -109,19 +128,33 @@ fn label(exchange: &Value) -> ((String, String), u64) {
             continue;
         }
         let word = |name: &str| slice[name].as_str().unwrap_or("").to_owned();
-        *sums.entry((word("owner"), word("kind"))).or_default() += number(slice, "/us").unwrap_or(0);
+        *sums.entry((word("owner"), word("kind"))).or_default() +=
+            number(slice, "/us").unwrap_or(0);
     }
     sums.into_iter().max_by_key(|(_, us)| *us).unwrap_or_default()
 }
 
 fn compare(truth: &Truth, told: Option<&Told<'_>>) -> Judged {
     let (injected, us) = &truth.injected;
-    let so = format!("port {}: {} {} for {} to {} µs", truth.port, injected.0, injected.1, us.start(), us.end());
+    let so = format!(
+        "port {}: {} {} for {} to {} µs",
+        truth.port,
+        injected.0,
+        injected.1,
+        us.start(),
+        us.end()
+    );
     let Some(told) = told else {
-        return Judged { injected: *injected, told: None, right: false, figures: format!("{so}, no exchange is told") };
+        return Judged {
+            injected: *injected,
+            told: None,
+            right: false,
+            figures: format!("{so}, no exchange is told"),
+        };
     };
     let (label, us) = label(told.object);
-    let (label, us) = if us < SMALL_US { ((NONE.0.to_owned(), NONE.1.to_owned()), us) } else { (label, us) };
+    let (label, us) =
+        if us < SMALL_US { ((NONE.0.to_owned(), NONE.1.to_owned()), us) } else { (label, us) };
     let right = truth.agrees((&label.0, &label.1), us);
     let figures = format!("{so}, told {}", short(told.object));
     Judged { injected: *injected, told: Some(label), right, figures }
@@ -142,7 +175,9 @@ fn short(exchange: &Value) -> String {
 /// Connections whose bytes are not those of the client.
 fn bytes(objects: &[Value], counted: &BTreeMap<u16, Option<(u64, u64)>>) -> Vec<String> {
     let mut told: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
-    for object in objects.iter().filter(|object| is(object, "connection") && object["role"] == "server") {
+    for object in
+        objects.iter().filter(|object| is(object, "connection") && object["role"] == "server")
+    {
         if let (Some(peer), Some(came), Some(went)) =
             (address(object, "/peer"), number(object, "/bytes/in"), number(object, "/bytes/out"))
         {
@@ -178,7 +213,14 @@ mod tests {
 
     fn truth(label: Label) -> Truth {
         let injected = (label, 50_000..=55_000);
-        Truth { port: 5000, from_ns: 0, until_ns: 60_000_000, begun_ns: 0, injected, also: Vec::new() }
+        Truth {
+            port: 5000,
+            from_ns: 0,
+            until_ns: 60_000_000,
+            begun_ns: 0,
+            injected,
+            also: Vec::new(),
+        }
     }
 
     #[test]
@@ -187,8 +229,12 @@ mod tests {
             {"owner": "peer", "kind": "delayed_ack", "us": 90_000}]);
         let counted = BTreeMap::from([(5000, Some((5, 6)))]);
         let verdict = judge(&objects(&slices, 142_000), &[truth(("app", "app"))], &counted);
-        assert!(verdict.exchanges[0].right && verdict.bytes.is_empty() && verdict.untiled == 0, "{verdict:?}");
-        let wrong = judge(&objects(&slices, 141_000), &[truth(("kernel", "nagle"))], &BTreeMap::new());
+        assert!(
+            verdict.exchanges[0].right && verdict.bytes.is_empty() && verdict.untiled == 0,
+            "{verdict:?}"
+        );
+        let wrong =
+            judge(&objects(&slices, 141_000), &[truth(("kernel", "nagle"))], &BTreeMap::new());
         assert!(!wrong.exchanges[0].right && wrong.untiled == 1, "{wrong:?}");
     }
 
@@ -198,9 +244,14 @@ mod tests {
         let told = |from_ns, until_ns| Told { object: &object, from_ns, until_ns };
         let at = |from_ns, until_ns| Truth { from_ns, until_ns, begun_ns: from_ns, ..truth(NONE) };
         let (first, second) = (at(0, 5_000_000), at(5_010_000, 300_000_000));
-        let all = vec![told(100_000, 5_400_000), told(5_100_000, 299_000_000), told(6_000_000, 7_000_000)];
+        let all = vec![
+            told(100_000, 5_400_000),
+            told(5_100_000, 299_000_000),
+            told(6_000_000, 7_000_000),
+        ];
         let (pairs, left) = pair(&[&first, &second], all);
-        let starts: Vec<_> = pairs.iter().map(|(_, told)| told.as_ref().map(|told| told.from_ns)).collect();
+        let starts: Vec<_> =
+            pairs.iter().map(|(_, told)| told.as_ref().map(|told| told.from_ns)).collect();
         assert_eq!(starts, [Some(100_000), Some(5_100_000)]);
         assert_eq!(left.len(), 1);
     }

@@ -13,7 +13,8 @@ use backscope_tests::harness::Skip;
 
 use crate::processes::tree;
 
-/// Threads that compute on one processor, on which all of the server is kept; they end with the guard.
+/// Threads that compute on one processor, on which all of the server is kept; they end with the
+/// guard.
 pub(crate) struct Crowd(Arc<AtomicBool>);
 
 impl Crowd {
@@ -47,7 +48,8 @@ impl Drop for Crowd {
 
 /// Keeps a thread (0: the calling one) on processor 0.
 fn pin(tid: i32) -> io::Result<()> {
-    // SAFETY: cpu_set_t is plain data for which all zeroes is valid, and the call reads one of that size.
+    // SAFETY: cpu_set_t is plain data for which all zeroes is valid, and the call reads one of that
+    // size.
     let status = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(0, &mut set);
@@ -70,7 +72,9 @@ impl Quota {
             fs::write(quota.0.join("cpu.cfs_period_us"), period_us.to_string())?;
             fs::write(quota.0.join("cpu.cfs_quota_us"), quota_us.to_string())?;
             quota
-        } else if fs::read_to_string(v2.join("cgroup.controllers")).is_ok_and(|text| text.contains("cpu")) {
+        } else if fs::read_to_string(v2.join("cgroup.controllers"))
+            .is_ok_and(|text| text.contains("cpu"))
+        {
             // The controller may be on already, or not be to be had.
             let _ = fs::write(v2.join("cgroup.subtree_control"), "+cpu");
             let quota = Self(v2.join(name));
@@ -78,7 +82,10 @@ impl Quota {
             fs::write(quota.0.join("cpu.max"), format!("{quota_us} {period_us}"))?;
             quota
         } else {
-            return Err(Skip("no cgroup with a quota of processor time can be made here".to_owned()).into());
+            return Err(Skip(
+                "no cgroup with a quota of processor time can be made here".to_owned(),
+            )
+            .into());
         };
         for pid in tree(root) {
             match fs::write(quota.0.join("cgroup.procs"), pid.to_string()) {
@@ -93,7 +100,9 @@ impl Quota {
     /// How long its members were throttled so far, µs.
     pub(crate) fn throttled_us(&self) -> anyhow::Result<u64> {
         let text = fs::read_to_string(self.0.join("cpu.stat"))?;
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        let field = |name: &str| {
+            text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+        };
         let ns = field("throttled_time ").map(|ns| ns / 1_000);
         ns.or_else(|| field("throttled_usec ")).context("cpu.stat says nothing of throttled time")
     }
@@ -111,7 +120,8 @@ impl Drop for Quota {
     }
 }
 
-/// Lets every process of a server open no more than so many descriptors beyond those that it has, until the guard goes.
+/// Lets every process of a server open no more than so many descriptors beyond those that it has,
+/// until the guard goes.
 pub(crate) struct FewDescriptors(Vec<(u32, libc::rlimit)>);
 
 impl FewDescriptors {
@@ -126,7 +136,9 @@ impl FewDescriptors {
                 limit(pid, Some(libc::rlimit { rlim_cur: most, rlim_max: old.rlim_max }))
             };
             // Of another user's processes only some may.
-            let old = lower().map_err(|error| Skip(format!("its limit of descriptors cannot be set: {error}")))?;
+            let old = lower().map_err(|error| {
+                Skip(format!("its limit of descriptors cannot be set: {error}"))
+            })?;
             kept.push((pid, old));
         }
         ensure!(!kept.is_empty(), "the server has no process");
@@ -154,7 +166,8 @@ fn limit(pid: u32, new: Option<libc::rlimit>) -> io::Result<libc::rlimit> {
     let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: both pointers are null or to an rlimit of ours.
-    let status = unsafe { libc::prlimit(pid as libc::pid_t, libc::RLIMIT_NOFILE, new, &raw mut old) };
+    let status =
+        unsafe { libc::prlimit(pid as libc::pid_t, libc::RLIMIT_NOFILE, new, &raw mut old) };
     if status == 0 { Ok(old) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -1,5 +1,5 @@
-//! Measures how right the agent's words are: real servers with known faults, watched, and what is told compared with
-//! what was injected.
+//! Measures how right the agent's words are: real servers with known faults, watched, and what is
+//! told compared with what was injected.
 //!
 //! `cargo xtask accuracy` builds what this needs and runs it as root.
 
@@ -62,7 +62,11 @@ fn main() -> anyhow::Result<ExitCode> {
         faults::all().for_each(|fault| println!("fault {:<17} {}", fault.name, fault.about));
         return Ok(ExitCode::SUCCESS);
     }
-    let report = play(&plan(&args)?, args.jobs.max(1), args.within.map(|minutes| Duration::from_secs(minutes * 60)));
+    let report = play(
+        &plan(&args)?,
+        args.jobs.max(1),
+        args.within.map(|minutes| Duration::from_secs(minutes * 60)),
+    );
     if args.json {
         println!("{}", report.json());
     } else {
@@ -76,7 +80,8 @@ type Cells = Vec<(&'static Subject, &'static Fault)>;
 /// Plays all cells, and says of each how it went.
 fn play(plan: &Cells, jobs: usize, within: Option<Duration>) -> Report {
     let started = Instant::now();
-    let (alone, together): (Vec<usize>, Vec<usize>) = (0..plan.len()).partition(|at| plan[*at].1.alone);
+    let (alone, together): (Vec<usize>, Vec<usize>) =
+        (0..plan.len()).partition(|at| plan[*at].1.alone);
     let (done, count) = (AtomicUsize::new(0), plan.len());
     let played: Mutex<BTreeMap<usize, Played>> = Mutex::default();
     for (cells, workers) in [(together, jobs), (alone, 1)] {
@@ -85,13 +90,18 @@ fn play(plan: &Cells, jobs: usize, within: Option<Duration>) -> Report {
             while let Some(&at) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let ((subject, fault), begun) = (plan[at], Instant::now());
                 let outcome = match within {
-                    Some(limit) if started.elapsed() > limit => Played::Skipped("there was no time left".to_owned()),
+                    Some(limit) if started.elapsed() > limit => {
+                        Played::Skipped("there was no time left".to_owned())
+                    }
                     _ => cell::play(subject, fault),
                 };
                 let line = Report::line(fault, subject, &outcome);
                 let number = done.fetch_add(1, Ordering::Relaxed) + 1;
                 let seconds = begun.elapsed().as_secs_f64();
-                eprintln!("{number:>3}/{count} {:<10} {:<16} {line} ({seconds:.1} s)", subject.name, fault.name);
+                eprintln!(
+                    "{number:>3}/{count} {:<10} {:<16} {line} ({seconds:.1} s)",
+                    subject.name, fault.name
+                );
                 played.lock().unwrap_or_else(PoisonError::into_inner).insert(at, outcome);
             }
         };
@@ -113,11 +123,15 @@ fn plan(args: &Args) -> anyhow::Result<Cells> {
             .with_context(|| format!("no server is called {name}"))?;
     }
     for name in &args.fault {
-        faults::all().find(|fault| fault.name == name).with_context(|| format!("no fault is called {name}"))?;
+        faults::all()
+            .find(|fault| fault.name == name)
+            .with_context(|| format!("no fault is called {name}"))?;
     }
-    let wanted = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
+    let wanted =
+        |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
     let subjects = subjects::ALL.iter().filter(|subject| wanted(&args.only, subject.name));
-    let cells = faults::all().flat_map(|fault| subjects.clone().map(move |subject| (subject, fault)));
+    let cells =
+        faults::all().flat_map(|fault| subjects.clone().map(move |subject| (subject, fault)));
     Ok(cells
         .filter(|(subject, fault)| {
             wanted(&args.fault, fault.name)

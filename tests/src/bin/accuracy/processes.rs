@@ -23,7 +23,11 @@ pub(crate) fn tree(root: u32) -> Vec<u32> {
     loop {
         let known = found.len();
         found.extend(
-            parents.iter().filter(|(_, parent)| found.contains(parent)).map(|(pid, _)| *pid).collect::<Vec<_>>(),
+            parents
+                .iter()
+                .filter(|(_, parent)| found.contains(parent))
+                .map(|(pid, _)| *pid)
+                .collect::<Vec<_>>(),
         );
         if found.len() == known {
             return found.into_iter().collect();
@@ -34,7 +38,11 @@ pub(crate) fn tree(root: u32) -> Vec<u32> {
 /// Processor time of all of them so far, by the kernel's count, µs.
 pub(crate) fn cpu_us(root: u32) -> u64 {
     let tasks = tree(root).into_iter().flat_map(|pid| {
-        fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|task| task.path())
+        fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|task| task.path())
     });
     let ns = tasks.filter_map(|task| {
         let text = fs::read_to_string(task.join("schedstat")).ok()?;
@@ -74,10 +82,13 @@ impl Drop for Stopped {
 
 /// Whether every thread of the process is stopped, or gone.
 fn is_stopped(pid: u32) -> bool {
-    let states = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().filter_map(|task| {
-        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
-        stat.rsplit_once(") ")?.1.chars().next()
-    });
+    let states =
+        fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().filter_map(
+            |task| {
+                let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+                stat.rsplit_once(") ")?.1.chars().next()
+            },
+        );
     states.into_iter().all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
 }
 

@@ -1,4 +1,5 @@
-//! Adds the cells up: the confusion matrix, what the findings name, and every wrong cell with its figures.
+//! Adds the cells up: the confusion matrix, what the findings name, and every wrong cell with its
+//! figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,7 +35,8 @@ impl Cell {
         self.played.verdict.exchanges.iter().filter(|one| one.right).count()
     }
 
-    /// The share of exchanges that were told rightly; `None` of a fault that is told by findings alone.
+    /// The share of exchanges that were told rightly; `None` of a fault that is told by findings
+    /// alone.
     pub(crate) fn share(&self) -> Option<f64> {
         let all = self.played.verdict.exchanges.len();
         (all > 0).then(|| self.right() as f64 / all as f64)
@@ -50,13 +52,16 @@ impl Cell {
         };
         let is_true = |found: &Found| {
             let kind = &&*found.kind;
-            self.fault.named.contains(kind) || self.fault.beside.contains(kind) || (starved && waits(found))
+            self.fault.named.contains(kind)
+                || self.fault.beside.contains(kind)
+                || (starved && waits(found))
         };
         self.played.findings.iter().filter(|found| found.is_grave() && !is_true(found)).collect()
     }
 
     pub(crate) fn naming(&self) -> Naming {
-        let named = self.played.findings.iter().any(|found| self.fault.named.contains(&&*found.kind));
+        let named =
+            self.played.findings.iter().any(|found| self.fault.named.contains(&&*found.kind));
         match (self.unfounded().is_empty(), self.fault.named.is_empty(), named) {
             (false, ..) => Naming::False,
             (true, true, _) => Naming::Quiet,
@@ -104,11 +109,17 @@ impl Cell {
         let mut lines = Vec::new();
         let mut ways: BTreeMap<String, (usize, &str)> = BTreeMap::new();
         for wrong in verdict.exchanges.iter().filter(|one| !one.right) {
-            let told = wrong.told.as_ref().map_or("nothing".to_owned(), |(owner, kind)| format!("{owner}/{kind}"));
+            let told = wrong
+                .told
+                .as_ref()
+                .map_or("nothing".to_owned(), |(owner, kind)| format!("{owner}/{kind}"));
             let way = format!("{}/{} told as {told}", wrong.injected.0, wrong.injected.1);
             ways.entry(way).or_insert((0, &wrong.figures)).0 += 1;
         }
-        lines.extend(ways.into_iter().map(|(way, (count, figures))| format!("{count} × {way}, such as {figures}")));
+        lines.extend(
+            ways.into_iter()
+                .map(|(way, (count, figures))| format!("{count} × {way}, such as {figures}")),
+        );
         if self.naming() == Naming::Silent {
             lines.push(format!(
                 "no finding of {}; found: {:?}",
@@ -117,14 +128,19 @@ impl Cell {
             ));
         }
         for found in self.unfounded() {
-            lines.push(format!("unfounded: {} {} ({}): {}", found.severity, found.kind, found.owner, found.headline));
+            lines.push(format!(
+                "unfounded: {} {} ({}): {}",
+                found.severity, found.kind, found.owner, found.headline
+            ));
         }
         lines.extend(verdict.invented.iter().take(3).map(|one| format!("invented: {one}")));
         lines.extend(verdict.bytes.iter().take(3).map(|one| format!("bytes: {one}")));
         if verdict.untiled > 0 {
             lines.push(format!("{} exchanges whose slices do not add up", verdict.untiled));
         }
-        lines.extend(self.played.contract.iter().map(|breach| format!("contract: {}", head(breach, 300))));
+        lines.extend(
+            self.played.contract.iter().map(|breach| format!("contract: {}", head(breach, 300))),
+        );
         lines
     }
 }
@@ -149,7 +165,9 @@ impl Report {
     /// How a cell went, in a line.
     pub(crate) fn line(fault: &'static Fault, subject: &Subject, played: &Played) -> String {
         match played {
-            Played::Judged(played) => Cell { server: subject.name, fault, played: played.clone() }.line(),
+            Played::Judged(played) => {
+                Cell { server: subject.name, fault, played: played.clone() }.line()
+            }
             Played::Skipped(reason) => format!("skipped: {reason}"),
             Played::Failed(reason) => format!("FAILED: {}", head(reason, 400)),
         }
@@ -182,8 +200,15 @@ impl Report {
     fn confusion(&self) -> BTreeMap<String, BTreeMap<String, usize>> {
         let mut rows: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
         for one in self.cells.iter().flat_map(|cell| &cell.played.verdict.exchanges) {
-            let told = one.told.as_ref().map_or_else(|| "untold".to_owned(), |(owner, kind)| word(owner, kind));
-            *rows.entry(word(one.injected.0, one.injected.1)).or_default().entry(told).or_default() += 1;
+            let told = one
+                .told
+                .as_ref()
+                .map_or_else(|| "untold".to_owned(), |(owner, kind)| word(owner, kind));
+            *rows
+                .entry(word(one.injected.0, one.injected.1))
+                .or_default()
+                .entry(told)
+                .or_default() += 1;
         }
         rows
     }
@@ -201,8 +226,11 @@ impl Report {
         for (server, fault, reason) in &self.failed {
             println!("- **{server}, {fault}**: not measured: {reason}");
         }
-        let missing: BTreeSet<_> =
-            self.skipped.iter().map(|(server, fault, reason)| format!("{server}, {fault}: {reason}")).collect();
+        let missing: BTreeSet<_> = self
+            .skipped
+            .iter()
+            .map(|(server, fault, reason)| format!("{server}, {fault}: {reason}"))
+            .collect();
         if !missing.is_empty() {
             println!("\n## Left out\n");
             missing.iter().for_each(|line| println!("- {line}"));
@@ -212,11 +240,18 @@ impl Report {
     fn print_sums(&self) {
         let (right, all) = self.exchanges();
         let [named, silent, quiet, false_] =
-            [Naming::Named, Naming::Silent, Naming::Quiet, Naming::False].map(|naming| self.naming(naming));
+            [Naming::Named, Naming::Silent, Naming::Quiet, Naming::False]
+                .map(|naming| self.naming(naming));
         let untiled: usize = self.cells.iter().map(|cell| cell.played.verdict.untiled).sum();
         let bytes: usize = self.cells.iter().map(|cell| cell.played.verdict.bytes.len()).sum();
-        let invented: usize = self.cells.iter().map(|cell| cell.played.verdict.invented.len()).sum();
-        println!("- cells: {} played, {} skipped, {} failed", self.cells.len(), self.skipped.len(), self.failed.len());
+        let invented: usize =
+            self.cells.iter().map(|cell| cell.played.verdict.invented.len()).sum();
+        println!(
+            "- cells: {} played, {} skipped, {} failed",
+            self.cells.len(),
+            self.skipped.len(),
+            self.failed.len()
+        );
         println!(
             "- owner and kind right: {:.1} % (mean of the cells), {right} of {all} exchanges",
             self.macro_share() * 100.0
@@ -225,25 +260,35 @@ impl Report {
             "- the cause is named in {named} of {} cells that have one; {false_} cells have an unfounded finding",
             named + silent + self.false_with_cause()
         );
-        println!("- {quiet} cells without a cause to find are without a finding of warning or above");
+        println!(
+            "- {quiet} cells without a cause to find are without a finding of warning or above"
+        );
         println!(
             "- exchanges that nobody had: {invented}; that do not add up: {untiled}; connections with other bytes: {bytes}"
         );
     }
 
     fn false_with_cause(&self) -> usize {
-        self.cells.iter().filter(|cell| cell.naming() == Naming::False && !cell.fault.named.is_empty()).count()
+        self.cells
+            .iter()
+            .filter(|cell| cell.naming() == Naming::False && !cell.fault.named.is_empty())
+            .count()
     }
 
     fn print_confusion(&self) {
         let rows = self.confusion();
         let columns: BTreeSet<_> = rows.values().flat_map(BTreeMap::keys).collect();
         println!("\n## Injected (rows) and told (columns), exchanges\n");
-        println!("| | {} | right |", columns.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" | "));
+        println!(
+            "| | {} | right |",
+            columns.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" | ")
+        );
         println!("|---|{}", "--:|".repeat(columns.len() + 1));
         for (injected, told) in &rows {
-            let counts: Vec<_> =
-                columns.iter().map(|name| told.get(*name).map_or(String::new(), usize::to_string)).collect();
+            let counts: Vec<_> = columns
+                .iter()
+                .map(|name| told.get(*name).map_or(String::new(), usize::to_string))
+                .collect();
             let of_row = || {
                 let judged = self.cells.iter().flat_map(|cell| &cell.played.verdict.exchanges);
                 judged.filter(|one| word(one.injected.0, one.injected.1) == *injected)
@@ -257,16 +302,23 @@ impl Report {
         let servers: Vec<_> = unique(self.cells.iter().map(|cell| cell.server));
         let faults: Vec<_> = unique(self.cells.iter().map(|cell| cell.fault.name));
         println!("\n## Cells: right exchanges in %, and what the findings are worth\n");
-        println!("✓ the cause is named, – it is not, ! a finding is unfounded, nothing: there is nothing to find\n");
+        println!(
+            "✓ the cause is named, – it is not, ! a finding is unfounded, nothing: there is nothing to find\n"
+        );
         println!("| | {} |", servers.join(" | "));
         println!("|---|{}", "--:|".repeat(servers.len()));
         for fault in faults {
             let cells: Vec<_> = servers
                 .iter()
                 .map(|server| {
-                    let cell = self.cells.iter().find(|cell| cell.server == *server && cell.fault.name == fault);
+                    let cell = self
+                        .cells
+                        .iter()
+                        .find(|cell| cell.server == *server && cell.fault.name == fault);
                     cell.map_or(String::new(), |cell| {
-                        let share = cell.share().map_or(String::new(), |share| format!("{:.0}", share * 100.0));
+                        let share = cell
+                            .share()
+                            .map_or(String::new(), |share| format!("{:.0}", share * 100.0));
                         let mark = match cell.naming() {
                             Naming::Named => " ✓",
                             Naming::Silent => " –",

@@ -22,7 +22,8 @@ pub(crate) struct Stage<'a> {
     /// The server's first process.
     pub(crate) pid: u32,
     pub(crate) truths: Vec<Truth>,
-    /// Bytes sent and received by the client's port; `None` where the server may have sent more after that.
+    /// Bytes sent and received by the client's port; `None` where the server may have sent more
+    /// after that.
     pub(crate) counted: BTreeMap<u16, Option<(u64, u64)>>,
     /// The way between both ends, if it is none of loopback.
     pub(crate) link: Option<Demo>,
@@ -114,19 +115,25 @@ impl<'a> Stage<'a> {
         link.await_lines("relayed ", 1)?;
         link.drain();
         let field = |line: &str, name: &str| -> Option<u64> {
-            line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+            line.split(' ')
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
         };
         let lines = link.lines("dropped ");
-        let found = lines.filter_map(|line| Some((field(line, "destination")? as u16, field(line, "at_ns")?)));
+        let found = lines
+            .filter_map(|line| Some((field(line, "destination")? as u16, field(line, "at_ns")?)));
         Ok(found.collect())
     }
 
-    /// What is true of an answer to [`Ask::Compute`]: that long by the thread's own clock, or by the kernel's where the
-    /// protocol cannot ask for a time.
+    /// What is true of an answer to [`Ask::Compute`]: that long by the thread's own clock, or by
+    /// the kernel's where the protocol cannot ask for a time.
     pub(crate) fn computed(&self, seen: &Seen) -> Truth {
         match self.asked {
-            (Ask::Compute(ms), _) if self.subject.wire.computes_by_clock() => Truth::computed(seen, ms),
-            (_, before_us) => Truth::computed_us(seen, processes::cpu_us(self.pid).saturating_sub(before_us)),
+            (Ask::Compute(ms), _) if self.subject.wire.computes_by_clock() => {
+                Truth::computed(seen, ms)
+            }
+            (_, before_us) => {
+                Truth::computed_us(seen, processes::cpu_us(self.pid).saturating_sub(before_us))
+            }
         }
     }
 
@@ -143,8 +150,10 @@ impl<'a> Stage<'a> {
         for _ in 0..times {
             self.asked = (ask, processes::cpu_us(self.pid));
             let seen = line.ask(&request)?;
-            // HAProxy closes without a word where an upstream fails at a later request: the client may try again.
-            let gave_up = seen.outcome == Outcome::Closed && matches!(ask, Ask::Refused | Ask::Silent | Ask::Hanging);
+            // HAProxy closes without a word where an upstream fails at a later request: the client
+            // may try again.
+            let gave_up = seen.outcome == Outcome::Closed
+                && matches!(ask, Ask::Refused | Ask::Silent | Ask::Hanging);
             ensure!(seen.outcome == Outcome::Answered || gave_up, "no answer to {ask:?}: {seen:?}");
             let truth = truth(self, &seen);
             self.saw(truth);

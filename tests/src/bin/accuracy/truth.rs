@@ -7,7 +7,8 @@ use crate::client::Seen;
 /// An owner and a kind of time, as JSON spells them.
 pub(crate) type Label = (&'static str, &'static str);
 
-/// Time below this is nobody's fault, µs: an exchange that takes no longer on anything is told as [`NONE`].
+/// Time below this is nobody's fault, µs: an exchange that takes no longer on anything is told as
+/// [`NONE`].
 pub(crate) const SMALL_US: u64 = 10_000;
 /// Nothing was injected, or nothing is told.
 pub(crate) const NONE: Label = ("none", "none");
@@ -35,7 +36,11 @@ impl Truth {
         // What a busy machine may have added or taken.
         let busy = seen.starved_us;
         let us = us.start().saturating_sub(busy).max(us.start() / 2)..=us.end() + busy;
-        let also = if label != NONE && busy > us.end() / 3 { vec![(STARVED, 0..=busy)] } else { Vec::new() };
+        let also = if label != NONE && busy > us.end() / 3 {
+            vec![(STARVED, 0..=busy)]
+        } else {
+            Vec::new()
+        };
         let begun_ns = from_ns.saturating_sub((seen.connect_us + seen.silent_us) * 1_000);
         Self { port: seen.port, from_ns, until_ns, begun_ns, injected: (label, us), also }
     }
@@ -46,7 +51,8 @@ impl Truth {
         self
     }
 
-    /// An exchange in which nothing was injected. On a busy machine its server may have been late all the same.
+    /// An exchange in which nothing was injected. On a busy machine its server may have been late
+    /// all the same.
     pub(crate) fn healthy(seen: &Seen) -> Self {
         let us = seen.connect_us + seen.silent_us + seen.total_us() + seen.starved_us;
         let mut truth = Self::of(seen, NONE, 0..=0);
@@ -65,17 +71,21 @@ impl Truth {
     /// One which took what the client measured from the request to the first byte of the answer.
     pub(crate) fn until_first(seen: &Seen, label: Label) -> Self {
         let us = seen.first_us();
-        // By the server's clock it is a little less: the way there and back, and what the server does besides.
+        // By the server's clock it is a little less: the way there and back, and what the server
+        // does besides.
         let took_us = seen.took_us.unwrap_or(us).min(us);
         let mut truth = Self::of(seen, label, took_us..=us);
         // It came late to the application.
         if us - took_us > took_us / 2 {
-            truth.also.extend(["accept_queue", "receive_queue"].map(|kind| (("app", kind), 0..=us - took_us)));
+            truth.also.extend(
+                ["accept_queue", "receive_queue"].map(|kind| (("app", kind), 0..=us - took_us)),
+            );
         }
         truth
     }
 
-    /// One in which a thread computed for so long by its own clock. On a busy machine it waited for a processor longer.
+    /// One in which a thread computed for so long by its own clock. On a busy machine it waited for
+    /// a processor longer.
     pub(crate) fn computed(seen: &Seen, ms: u64) -> Self {
         Self::computed_us(seen, ms * 1_000)
     }
@@ -90,8 +100,8 @@ impl Truth {
         truth
     }
 
-    /// The same where something else was injected, if that took most of the time: what was computed is right, too, if
-    /// the two took about as long.
+    /// The same where something else was injected, if that took most of the time: what was computed
+    /// is right, too, if the two took about as long.
     pub(crate) fn mostly(mut self, label: Label) -> Self {
         if let Some(at) = self.also.iter().position(|(also, _)| *also == label) {
             let told = self.also.swap_remove(at);
@@ -103,9 +113,9 @@ impl Truth {
         self
     }
 
-    /// One that a quota kept from the processors for so long, as the kernel counted it: by processor, so that it cannot
-    /// have been longer than the request. Where it was the lesser part there is the computing. That the server waited for
-    /// a processor is no other word for it.
+    /// One that a quota kept from the processors for so long, as the kernel counted it: by
+    /// processor, so that it cannot have been longer than the request. Where it was the lesser part
+    /// there is the computing. That the server waited for a processor is no other word for it.
     pub(crate) fn throttled(seen: &Seen, label: Label, us: u64) -> Self {
         let us = us.min(seen.first_us());
         let mut truth = Self::of(seen, label, us..=seen.first_us());
@@ -173,8 +183,15 @@ mod tests {
     fn a_busy_machine_may_be_told() {
         assert!(!Truth::computed(&seen(45_000), 40).agrees(STARVED, 5_000));
         let starved = Truth::computed(&seen(120_000), 40);
-        assert!(starved.agrees(STARVED, 80_000) && starved.agrees(APP, 40_000) && !starved.agrees(APP, 120_000));
-        assert!(Truth::healthy(&seen(2_000)).agrees(NONE, 2_000) && !Truth::healthy(&seen(2_000)).agrees(STARVED, 1));
+        assert!(
+            starved.agrees(STARVED, 80_000)
+                && starved.agrees(APP, 40_000)
+                && !starved.agrees(APP, 120_000)
+        );
+        assert!(
+            Truth::healthy(&seen(2_000)).agrees(NONE, 2_000)
+                && !Truth::healthy(&seen(2_000)).agrees(STARVED, 1)
+        );
         assert!(Truth::healthy(&seen(30_000)).agrees(STARVED, 29_000));
     }
 }

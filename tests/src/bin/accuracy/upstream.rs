@@ -22,7 +22,8 @@ pub(crate) struct Upstreams {
     _queued: Vec<Socket>,
 }
 
-/// Starts them in the calling thread's network namespace. The late one answers for as long as the program runs.
+/// Starts them in the calling thread's network namespace. The late one answers for as long as the
+/// program runs.
 pub(crate) fn start() -> anyhow::Result<Upstreams> {
     let listener = TcpListener::bind(("127.0.0.1", LATE))?;
     thread::spawn(move || {

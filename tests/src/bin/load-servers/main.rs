@@ -1,7 +1,9 @@
-//! Loads each real server for so many seconds while the agent watches it, and prints what the agent said of each.
+//! Loads each real server for so many seconds while the agent watches it, and prints what the agent
+//! said of each.
 //!
-//! `cargo xtask bench --only servers` runs it, in a network namespace of its own: `load-servers SECONDS`, with the agent
-//! in `BACKSCOPE_BIN`. `cargo xtask accuracy --healthy` does it for those that it names: `load-servers SECONDS SERVER…`.
+//! `cargo xtask bench --only servers` runs it, in a network namespace of its own: `load-servers
+//! SECONDS`, with the agent in `BACKSCOPE_BIN`. `cargo xtask accuracy --healthy` does it for those
+//! that it names: `load-servers SECONDS SERVER…`.
 
 mod tally;
 
@@ -18,7 +20,10 @@ use tally::Tally;
 const CONNECTIONS: usize = 4;
 
 fn main() -> anyhow::Result<()> {
-    let seconds = std::env::args().nth(1).and_then(|word| word.parse().ok()).context("load-servers SECONDS")?;
+    let seconds = std::env::args()
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .context("load-servers SECONDS")?;
     println!(
         "{:<16} {:>10} {:>10} {:>6} {:>8} {:>9} {:>6} {:>9} {:>7} {:>8} {:>9}  BYTES",
         "SERVER",
@@ -34,7 +39,9 @@ fn main() -> anyhow::Result<()> {
         "WARNINGS"
     );
     let named: Vec<String> = std::env::args().skip(2).collect();
-    for server in ALL.iter().filter(|server| named.is_empty() || named.iter().any(|name| name == server.name)) {
+    for server in
+        ALL.iter().filter(|server| named.is_empty() || named.iter().any(|name| name == server.name))
+    {
         match load(server, Duration::from_secs(seconds)) {
             Ok((tally, talks)) => {
                 println!("{:<16} {}", server.name, row(&tally, &talks)?);
@@ -52,13 +59,17 @@ fn load(server: &Server, length: Duration) -> anyhow::Result<(Tally, Vec<Talk>)>
     let world = World::new(false, None);
     let running = server.start(&world)?;
     let mut command = Command::new(world.agent());
-    command.args(["watch", "--json", "--pid", &running.process.pid().to_string()]).stdout(Stdio::piped());
+    command
+        .args(["watch", "--json", "--pid", &running.process.pid().to_string()])
+        .stdout(Stdio::piped());
     let mut agent = Agent(command.spawn().context("starting the agent")?);
     let output = agent.0.stdout.take().context("the agent has no output")?;
     let reader = tally::Reader::start(output);
     reader.await_first(world.patience())?;
     let end = Instant::now() + length;
-    let talks = talk(([127, 0, 0, 1], PORT).into(), server.protocol, CONNECTIONS, |_| Instant::now() < end)?;
+    let talks = talk(([127, 0, 0, 1], PORT).into(), server.protocol, CONNECTIONS, |_| {
+        Instant::now() < end
+    })?;
     reader.await_connections(talks.len(), world.patience())?;
     agent.end(world.patience())?;
     Ok((reader.finish()?, talks))
@@ -70,7 +81,11 @@ fn row(tally: &Tally, talks: &[Talk]) -> anyhow::Result<String> {
     let answers: u64 = talks.iter().map(|talk| talk.answers).sum();
     let [app, kernel, network, peer, unknown] = tally.shares()?.map(|share| share * 100.0);
     let (exchanges, lost) = (tally.summary("/exchanges")?, tally.summary("/events/lost")?);
-    let bytes = if wrong == 0 { "equal".to_owned() } else { format!("differ on {wrong} of {}", talks.len()) };
+    let bytes = if wrong == 0 {
+        "equal".to_owned()
+    } else {
+        format!("differ on {wrong} of {}", talks.len())
+    };
     Ok(format!(
         "{answers:>10} {exchanges:>10} {app:>6.1} {kernel:>8.1} {network:>9.1} {peer:>6.1} {unknown:>9.3} {lost:>7} {:>8} {:>9}  {bytes}",
         tally.untiled, tally.warnings

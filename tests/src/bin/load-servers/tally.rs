@@ -16,7 +16,8 @@ pub(crate) struct Tally {
     pub(crate) untiled: u64,
     /// Findings of warning level or above.
     pub(crate) warnings: u64,
-    /// What they say, and what exchanges and connections say that was not observed: each sentence once.
+    /// What they say, and what exchanges and connections say that was not observed: each sentence
+    /// once.
     pub(crate) said: BTreeSet<String>,
     /// Bytes in and out by the client's port.
     bytes: HashMap<u16, (u64, u64)>,
@@ -36,13 +37,17 @@ impl Tally {
             self.untiled += u64::from(Some(sum) != number(&object, "/total_us"));
         } else if is(&object, "connection") && object["role"] == "server" {
             let port = address(&object, "/peer")?.port();
-            self.bytes.insert(port, (number(&object, "/bytes/in")?, number(&object, "/bytes/out")?));
+            self.bytes
+                .insert(port, (number(&object, "/bytes/in")?, number(&object, "/bytes/out")?));
             return Some(port);
         } else if is(&object, "finding") {
             let is_grave = object["severity"] != "info" && object["state"] != "ended";
             self.warnings += u64::from(is_grave);
             if is_grave {
-                self.said.insert(format!("{} {}: {}", object["severity"], object["kind"], object["headline"]));
+                self.said.insert(format!(
+                    "{} {}: {}",
+                    object["severity"], object["kind"], object["headline"]
+                ));
             }
         } else if is(&object, "summary") {
             self.summary = object;
@@ -57,7 +62,8 @@ impl Tally {
 
     /// A number of the summary.
     pub(crate) fn summary(&self, pointer: &str) -> anyhow::Result<u64> {
-        number(&self.summary, pointer).with_context(|| format!("the summary has no {pointer}: {}", self.summary))
+        number(&self.summary, pointer)
+            .with_context(|| format!("the summary has no {pointer}: {}", self.summary))
     }
 
     /// Shares of the time: the application's, the kernel's, the network's, the peer's, nobody's.
@@ -124,7 +130,8 @@ mod tests {
     fn objects_are_added_up() {
         let mut tally = Tally::default();
         assert!(tally.shares().is_err(), "no summary yet");
-        let exchange = |us| json!({"type": "exchange", "total_us": 5, "slices": [{"us": 2}, {"us": us}]});
+        let exchange =
+            |us| json!({"type": "exchange", "total_us": 5, "slices": [{"us": 2}, {"us": us}]});
         for object in [
             exchange(3),
             exchange(4),
@@ -136,8 +143,7 @@ mod tests {
         ] {
             assert_eq!(tally.add(object), None);
         }
-        let served =
-            json!({"type": "connection", "role": "server", "peer": "127.0.0.1:7", "bytes": {"in": 3, "out": 4}});
+        let served = json!({"type": "connection", "role": "server", "peer": "127.0.0.1:7", "bytes": {"in": 3, "out": 4}});
         assert_eq!(tally.add(served), Some(7));
         assert_eq!((tally.untiled, tally.warnings), (1, 1));
         assert_eq!(Vec::from_iter(&tally.said), [r#""warning" "slow-app": "It is slow.""#]);

@@ -1,4 +1,5 @@
-//! Accepts that fail, queues that are left, connections that are accepted and not served, and what listens beside.
+//! Accepts that fail, queues that are left, connections that are accepted and not served, and what
+//! listens beside.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -28,12 +29,16 @@ pub(super) const CASES: &[Case] = &[
     native("accepts::a_reuseport_member_ends", member_ends),
 ];
 
-/// None of the findings of this file. Others may be right: on a busy or an emulated machine connections do wait.
+/// None of the findings of this file. Others may be right: on a busy or an emulated machine
+/// connections do wait.
 fn check_silent(ended: &Ended) -> anyhow::Result<()> {
-    ["accept-fails", "abandoned", "closed-unserved"].into_iter().try_for_each(|kind| ended.check_no_finding(kind))
+    ["accept-fails", "abandoned", "closed-unserved"]
+        .into_iter()
+        .try_for_each(|kind| ended.check_no_finding(kind))
 }
 
-/// A server of our own, in Python: it prints the port that it listens on, or what else it says first.
+/// A server of our own, in Python: it prints the port that it listens on, or what else it says
+/// first.
 pub(super) fn python(world: &World, script: &str) -> anyhow::Result<(Process, String)> {
     let mut command = Command::new("python3");
     command.args(["-c", script]);
@@ -49,7 +54,10 @@ fn address(port: &str) -> anyhow::Result<SocketAddr> {
 /// The soft limit of descriptors of a process.
 fn limit_of(pid: u32) -> anyhow::Result<u64> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits"))?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).context("no such limit")?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .context("no such limit")?;
     Ok(line.split_whitespace().next().context("no figure")?.parse()?)
 }
 
@@ -63,36 +71,61 @@ fn no_descriptor_left(world: &World) -> anyhow::Result<()> {
     check_silent(&ended)?;
     ensure!(number(ended.listener(twin.addr.port())?, "/accept_fails") == Some(0), "none failed");
 
-    let mut demo = world.demo(&["slow-acceptor", "--accept-delay", "20ms", "--keep", "--spare", "3", "--trace"])?;
+    let mut demo = world.demo(&[
+        "slow-acceptor",
+        "--accept-delay",
+        "20ms",
+        "--keep",
+        "--spare",
+        "3",
+        "--trace",
+    ])?;
     let port = demo.addr.port();
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let clients: Vec<_> = (0..8).map(|_| connect(demo.addr)).collect::<anyhow::Result<_>>()?;
     let finding = agent.await_finding("accept-fails")?;
     ensure!(finding["owner"] == "app" && finding["severity"] != "info", "{finding}");
-    ensure!(finding["headline"].to_string().contains("EMFILE"), "the error has its name: {finding}");
+    ensure!(
+        finding["headline"].to_string().contains("EMFILE"),
+        "the error has its name: {finding}"
+    );
     let limit = limit_of(demo.pid())?;
-    ensure!(number(&finding, "/evidence/open_limit") == Some(limit), "the limit is {limit}: {finding}");
+    ensure!(
+        number(&finding, "/evidence/open_limit") == Some(limit),
+        "the limit is {limit}: {finding}"
+    );
     ensure!(number(&finding, "/evidence/open") == Some(limit), "all of them are open: {finding}");
     ensure!(number(&finding, "/evidence/depth") == Some(5), "3 of 8 were accepted: {finding}");
-    agent.await_object("stalled", |object| finds(object, "accept-fails") && object["severity"] == "critical")?;
+    agent.await_object("stalled", |object| {
+        finds(object, "accept-fails") && object["severity"] == "critical"
+    })?;
     // Who counts before and after has the tool's count in between.
     let before = demo.await_lines("failed 24", 5)?.len() as u64;
-    let listener = agent
-        .await_listener(port, "what failed before", |listener| number(listener, "/accept_fails") >= Some(before))?;
+    let listener = agent.await_listener(port, "what failed before", |listener| {
+        number(listener, "/accept_fails") >= Some(before)
+    })?;
     let told = number(&listener, "/accept_fails").unwrap_or(0);
-    ensure!(number(&listener, "/accept_errors/EMFILE") == Some(told), "all for one reason: {listener}");
+    ensure!(
+        number(&listener, "/accept_errors/EMFILE") == Some(told),
+        "all for one reason: {listener}"
+    );
     demo.await_lines("failed 24", told as usize)?;
     drop(clients);
     let ended = agent.stop()?;
-    let starved: Vec<_> = ended.of("finding").filter(|finding| finding["kind"] == "accept-starved").collect();
+    let starved: Vec<_> =
+        ended.of("finding").filter(|finding| finding["kind"] == "accept-starved").collect();
     for finding in starved {
-        ensure!(!finding["fix"].to_string().contains("a thread of its own"), "it contradicts: {finding}");
+        ensure!(
+            !finding["fix"].to_string().contains("a thread of its own"),
+            "it contradicts: {finding}"
+        );
     }
     Ok(())
 }
 
 fn no_descriptor_for_io_uring(world: &World) -> anyhow::Result<()> {
-    let mut demo = world.demo(&["io-uring", "--accept-delay", "20ms", "--spare", "3", "--trace"])?;
+    let mut demo =
+        world.demo(&["io-uring", "--accept-delay", "20ms", "--spare", "3", "--trace"])?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     if !sees(agent.objects(), "accept_fails_io_uring") {
         return skip("this kernel shows no failure of io_uring's accept");
@@ -107,7 +140,8 @@ fn no_descriptor_for_io_uring(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// A server that calls again at once fails some hundred thousand times a second: all are counted, by no record each.
+/// A server that calls again at once fails some hundred thousand times a second: all are counted,
+/// by no record each.
 fn no_flood(world: &World) -> anyhow::Result<()> {
     const SERVER: &str = "
 import resource, select, signal, socket, sys
@@ -130,10 +164,12 @@ sys.stdin.readline()
     let mut agent = world.watch().pid(server.pid()).start()?;
     let _clients: Vec<_> = (0..20).map(|_| connect(to)).collect::<anyhow::Result<_>>()?;
     server.write_line("begin")?;
-    agent
-        .await_listener(to.port(), "100,000 failures", |listener| number(listener, "/accept_fails") >= Some(100_000))?;
+    agent.await_listener(to.port(), "100,000 failures", |listener| {
+        number(listener, "/accept_fails") >= Some(100_000)
+    })?;
     server.write_line("end")?;
-    let failed = server.next_line(Instant::now() + world.patience())?.context("the server ended")?;
+    let failed =
+        server.next_line(Instant::now() + world.patience())?.context("the server ended")?;
     let failed: u64 = failed.trim().parse()?;
     agent.await_refresh(to.port())?;
     let ended = agent.stop()?;
@@ -160,7 +196,8 @@ fn clients_give_up(world: &World) -> anyhow::Result<()> {
     agent.await_accepted(twin.addr.port(), 30)?;
     let ended = agent.stop()?;
     // An emulated server is late by itself, for one or two.
-    let truly_late = world.vm && ended.of("finding").all(|finding| number(finding, "/evidence/gave_up") < Some(3));
+    let truly_late = world.vm
+        && ended.of("finding").all(|finding| number(finding, "/evidence/gave_up") < Some(3));
     ensure!(truly_late || check_silent(&ended).is_ok(), "{:?}", check_silent(&ended));
 
     let demo = world.demo(&["never-accept", "--backlog", "20"])?;
@@ -173,19 +210,24 @@ fn clients_give_up(world: &World) -> anyhow::Result<()> {
     for _ in 0..5 {
         TcpStream::connect(demo.addr)?;
     }
-    let soon =
-        agent.await_listener(port, "5 that left", |listener| number(listener, "/left_queue/peer_closed") == Some(5))?;
+    let soon = agent.await_listener(port, "5 that left", |listener| {
+        number(listener, "/left_queue/peer_closed") == Some(5)
+    })?;
     // An emulated client is late by itself.
     let late = number(&soon, "/left_queue/late");
     ensure!(world.vm || late <= Some(1), "they left at once: {soon}");
-    let patient: Vec<_> = (0..4).map(|_| TcpStream::connect(demo.addr)).collect::<Result<_, _>>()?;
+    let patient: Vec<_> =
+        (0..4).map(|_| TcpStream::connect(demo.addr)).collect::<Result<_, _>>()?;
     let resetting = (0..3).map(|_| connect(demo.addr)).collect::<anyhow::Result<Vec<_>>>()?;
-    agent.await_listener(port, "7 that wait", |listener| number(listener, "/accept_depth") == Some(12))?;
+    agent.await_listener(port, "7 that wait", |listener| {
+        number(listener, "/accept_depth") == Some(12)
+    })?;
     std::thread::sleep(Duration::from_millis(100));
     drop(patient);
     drop(resetting);
-    let finding =
-        agent.await_object("gave up", |object| finds(object, "abandoned") && object["severity"] == "warning")?;
+    let finding = agent.await_object("gave up", |object| {
+        finds(object, "abandoned") && object["severity"] == "warning"
+    })?;
     ensure!(finding["owner"] == "app", "{finding}");
     agent.await_refresh(port)?;
     let ended = agent.stop()?;
@@ -205,10 +247,12 @@ fn closes_with_queue(world: &World) -> anyhow::Result<()> {
         agent.stop()?;
         return skip("this kernel does not show who enters the queue");
     }
-    let mut clients: Vec<_> = (0..6).map(|_| TcpStream::connect(demo.addr)).collect::<Result<_, _>>()?;
+    let mut clients: Vec<_> =
+        (0..6).map(|_| TcpStream::connect(demo.addr)).collect::<Result<_, _>>()?;
     drop(clients.pop());
     agent.await_listener(port, "6 that wait, one gone", |listener| {
-        number(listener, "/left_queue/peer_closed") == Some(1) && number(listener, "/accept_depth") == Some(6)
+        number(listener, "/left_queue/peer_closed") == Some(1)
+            && number(listener, "/accept_depth") == Some(6)
     })?;
     demo.signal(libc::SIGKILL);
     demo.await_end()?;
@@ -222,7 +266,10 @@ fn closes_with_queue(world: &World) -> anyhow::Result<()> {
     ensure!(number(&finding, "/evidence/reset_by_close") == Some(5), "5 were reset: {finding}");
     let ended = agent.stop()?;
     let listener = ended.listener(port)?;
-    ensure!(listener["closed"] == true && number(listener, "/abandoned") == Some(6), "6 left unaccepted: {listener}");
+    ensure!(
+        listener["closed"] == true && number(listener, "/abandoned") == Some(6),
+        "6 left unaccepted: {listener}"
+    );
     Ok(())
 }
 
@@ -246,15 +293,19 @@ fn closed_at_once(world: &World) -> anyhow::Result<()> {
         converse(to)?;
         let _ = TcpStream::connect(to)?.read(&mut [0]);
     }
-    let finding = agent
-        .await_object("closed at once", |object| finds(object, "closed-unserved") && object["severity"] == "warning")?;
+    let finding = agent.await_object("closed at once", |object| {
+        finds(object, "closed-unserved") && object["severity"] == "warning"
+    })?;
     ensure!(finding["owner"] == "app", "{finding}");
-    ensure!(number(&finding, "/evidence/pid") == Some(server.pid().into()), "who closed them: {finding}");
+    ensure!(
+        number(&finding, "/evidence/pid") == Some(server.pid().into()),
+        "who closed them: {finding}"
+    );
     agent.stop().map(drop)
 }
 
-/// As Redis does with more clients than it may have: it says so, and reads nothing, whether the request is there already or
-/// comes right behind the close.
+/// As Redis does with more clients than it may have: it says so, and reads nothing, whether the
+/// request is there already or comes right behind the close.
 fn closed_with_reason(world: &World) -> anyhow::Result<()> {
     for (waits, pause) in [("select.select([client], [], [])", 0), ("pass", 30)] {
         let script = format!(
@@ -272,7 +323,9 @@ while True:
         let (server, port) = python(world, &script)?;
         let to = address(&port)?;
         let mut agent = world.watch().pid(server.pid()).start()?;
-        if !sees(agent.objects(), "connection_end") || pause > 0 && !sees(agent.objects(), "late_data") {
+        if !sees(agent.objects(), "connection_end")
+            || pause > 0 && !sees(agent.objects(), "late_data")
+        {
             return skip("this kernel does not show what comes behind a close");
         }
         // Clients that do not wait to hear it.
@@ -287,13 +340,17 @@ while True:
         })?;
         ensure!(finding["owner"] == "app", "{finding}");
         let told = number(&finding, "/evidence/written_to");
-        ensure!(told.is_some_and(|told| told >= 3) && told == number(&finding, "/evidence/connections"), "{finding}");
+        ensure!(
+            told.is_some_and(|told| told >= 3) && told == number(&finding, "/evidence/connections"),
+            "{finding}"
+        );
         agent.stop()?.check_no_finding("truncated-responses")?;
     }
     Ok(())
 }
 
-/// A server that speaks first, one that is asked and answers, and one whose clients leave by themselves.
+/// A server that speaks first, one that is asked and answers, and one whose clients leave by
+/// themselves.
 fn served(world: &World) -> anyhow::Result<()> {
     const GREETS: &str = "
 import socket
@@ -338,7 +395,8 @@ while True:
     Ok(())
 }
 
-/// A server is killed with connections in hand, and in its queue. By port nobody tells that it ends.
+/// A server is killed with connections in hand, and in its queue. By port nobody tells that it
+/// ends.
 fn killed(world: &World) -> anyhow::Result<()> {
     const SERVER: &str = "
 import socket, time
@@ -361,7 +419,9 @@ time.sleep(100)
     for client in &mut clients {
         let _ = client.read(&mut [0]);
     }
-    agent.await_object("its end", |object| listens_on(object, to.port()) && object["closed"] == true)?;
+    agent.await_object("its end", |object| {
+        listens_on(object, to.port()) && object["closed"] == true
+    })?;
     std::thread::sleep(Duration::from_secs(2));
     let ended = agent.stop()?;
     ended.check_no_finding("closed-unserved")?;
@@ -390,11 +450,18 @@ sys.stdin.readline()
     // Some go to the one, some to the other: nobody accepts them.
     let _clients: Vec<_> = (0..16).map(|_| connect(to)).collect::<anyhow::Result<_>>()?;
     let mut agent = world.watch().pid(watched.pid()).start()?;
-    let listener = agent.await_listener(to.port(), "another socket", |listener| listener["others"].is_array())?;
+    let listener = agent
+        .await_listener(to.port(), "another socket", |listener| listener["others"].is_array())?;
     let others = listener["others"].as_array().map(Vec::as_slice).unwrap_or_default();
-    ensure!(others.len() == 1 && number(&others[0], "/pid") == Some(other.pid().into()), "its holder: {listener}");
+    ensure!(
+        others.len() == 1 && number(&others[0], "/pid") == Some(other.pid().into()),
+        "its holder: {listener}"
+    );
     let queues = number(&listener, "/accept_depth").zip(number(&others[0], "/accept_depth"));
-    ensure!(queues.is_some_and(|(here, there)| here + there == 16), "16 wait in both queues: {listener}");
+    ensure!(
+        queues.is_some_and(|(here, there)| here + there == 16),
+        "16 wait in both queues: {listener}"
+    );
     ensure!(number(&others[0], "/limit") == Some(16), "{listener}");
     agent.stop()?;
     let mut command = world.agent_command(&["watch", "--plain", "--duration", "1s", "--pid"]);
@@ -405,7 +472,10 @@ sys.stdin.readline()
     let mut agent = world.watch().args(["--port", &port]).start()?;
     agent.await_refresh(to.port())?;
     let ended = agent.stop()?;
-    ensure!(ended.of("listener").all(|listener| listener.get("others").is_none()), "both are watched");
+    ensure!(
+        ended.of("listener").all(|listener| listener.get("others").is_none()),
+        "both are watched"
+    );
     Ok(())
 }
 
@@ -429,26 +499,45 @@ while True:
     let of = |object: &Value, name: &str| is(object, "listener") && object["path"] == name;
     let hidden = format!("@{}", server.pid());
     let object = agent.await_object("the hidden one", |object| of(object, &hidden))?;
-    ensure!(number(&object, "/limit") == Some(7) && number(&object, "/accept_depth") == Some(0), "{object}");
+    ensure!(
+        number(&object, "/limit") == Some(7) && number(&object, "/accept_depth") == Some(0),
+        "{object}"
+    );
     // The limit is compared with "greater than": five find room.
     let clients: Vec<_> = (0..5).map(|_| UnixStream::connect(&path)).collect::<Result<_, _>>()?;
     let refused = try_connect(&path)?;
     ensure!(refused == Some(libc::EAGAIN), "the sixth finds it full: {refused:?}");
-    let full = agent.await_object("5 that wait", |object| of(object, &path) && object["accept_depth"] == 5)?;
+    let full = agent
+        .await_object("5 that wait", |object| of(object, &path) && object["accept_depth"] == 5)?;
     ensure!(full["family"] == "unix" && full["local"] == format!("unix:{path}"), "{full}");
-    ensure!(number(&full, "/limit") == Some(4) && number(&full, "/pid") == Some(server.pid().into()), "{full}");
+    ensure!(
+        number(&full, "/limit") == Some(4) && number(&full, "/pid") == Some(server.pid().into()),
+        "{full}"
+    );
     let mut command = world.agent_command(&["listeners", "--pid", &server.pid().to_string()]);
     let text = String::from_utf8(command.output()?.stdout)?;
-    let row = text.lines().find(|line| line.contains(&path)).with_context(|| format!("no row: {text}"))?;
-    ensure!(row.contains("5 full") && row.contains(&server.pid().to_string()), "depth and holder: {row}");
+    let row = text
+        .lines()
+        .find(|line| line.contains(&path))
+        .with_context(|| format!("no row: {text}"))?;
+    ensure!(
+        row.contains("5 full") && row.contains(&server.pid().to_string()),
+        "depth and holder: {row}"
+    );
     server.write_line("accept")?;
     agent.await_object("none that waits", |object| {
-        of(object, &path) && object["accept_depth"] == 0 && number(object, "/ts_ns") > number(&full, "/ts_ns")
+        of(object, &path)
+            && object["accept_depth"] == 0
+            && number(object, "/ts_ns") > number(&full, "/ts_ns")
     })?;
     drop(clients);
     let ended = agent.stop()?;
     check_silent(&ended)?;
-    ensure!(number(ended.summary()?, "/listeners") == Some(0), "listeners of TCP: {}", ended.summary()?);
+    ensure!(
+        number(ended.summary()?, "/listeners") == Some(0),
+        "listeners of TCP: {}",
+        ended.summary()?
+    );
     Ok(())
 }
 
@@ -485,13 +574,20 @@ while True:
     if !sees(agent.objects(), "connection_end") {
         return skip("this kernel shows no connections");
     }
-    ask_until(&mut agent, to, |object| is(object, "pattern") && object["name"] == "socket-sharding")?;
+    ask_until(&mut agent, to, |object| {
+        is(object, "pattern") && object["name"] == "socket-sharding"
+    })?;
     ends.finish();
-    agent.await_object("its end", |object| listens_on(object, to.port()) && object["closed"] == true)?;
+    agent.await_object("its end", |object| {
+        listens_on(object, to.port()) && object["closed"] == true
+    })?;
     ask_until(&mut agent, to, |object| is(object, "pattern") && object["name"] == "single-thread")?;
     let ended = agent.stop()?;
     for pattern in ended.of("pattern") {
-        ensure!(pattern["name"] != "multiple-acceptors", "there never were several on one listener: {pattern}");
+        ensure!(
+            pattern["name"] != "multiple-acceptors",
+            "there never were several on one listener: {pattern}"
+        );
     }
     let last = ended.of("pattern").last().context("no pattern")?;
     ensure!(last["name"] == "single-thread", "at the end: {last}");
@@ -499,11 +595,19 @@ while True:
 }
 
 /// Asks the server again and again, until such an object comes.
-fn ask_until(agent: &mut Agent, to: SocketAddr, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
+fn ask_until(
+    agent: &mut Agent,
+    to: SocketAddr,
+    wanted: impl Fn(&Value) -> bool,
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(30);
     let begin = agent.objects().len();
     while !agent.arrived()?[begin..].iter().any(&wanted) {
-        ensure!(Instant::now() < deadline, "not told: {:?}", agent.objects().iter().rfind(|one| is(one, "pattern")));
+        ensure!(
+            Instant::now() < deadline,
+            "not told: {:?}",
+            agent.objects().iter().rfind(|one| is(one, "pattern"))
+        );
         for _ in 0..5 {
             converse(to)?;
         }

@@ -45,8 +45,8 @@ fn await_end(stream: &mut TcpStream, of: u32) -> anyhow::Result<()> {
     }
 }
 
-/// Several calls of 600 ms begin one after the other before the first is answered, so that their answers come apart, too; or calls
-/// of 60 ms in turn.
+/// Several calls of 600 ms begin one after the other before the first is answered, so that their
+/// answers come apart, too; or calls of 60 ms in turn.
 fn calls(world: &World, at_once: bool) -> anyhow::Result<()> {
     let sleep = if at_once { "600ms" } else { "60ms" };
     let demo = world.demo(&["http", "--h2c", "--sleep", sleep])?;
@@ -68,16 +68,22 @@ fn calls(world: &World, at_once: bool) -> anyhow::Result<()> {
     }
     agent.await_time(net::monotonic_ns() + 2_500_000_000)?;
     drop(stream);
-    agent.await_object("connection", |object| object["state"] == "closed" || !object["close"].is_null())?;
+    agent.await_object("connection", |object| {
+        object["state"] == "closed" || !object["close"].is_null()
+    })?;
     let ended = agent.stop()?;
     let connection = ended.of("connection").last().context("no connection")?;
     let most = number(connection, "/streams/most_at_once");
-    ensure!(if at_once { most > Some(1) && most <= Some(COUNT.into()) } else { most == Some(1) }, "{connection}");
+    ensure!(
+        if at_once { most > Some(1) && most <= Some(COUNT.into()) } else { most == Some(1) },
+        "{connection}"
+    );
     let streaming = ended.of("exchange").find(|exchange| spent_us(exchange, &["streaming"]) > 0);
     ensure!(streaming.is_none(), "nothing is streamed: {streaming:?}");
     let waited: u64 = ended.of("exchange").map(|exchange| spent_us(exchange, &["app"])).sum();
     ensure!(waited >= 250_000, "the application had {waited} us");
-    let loud = |text: &str| text.contains("to answer") || text.contains("from the first byte to the last");
+    let loud =
+        |text: &str| text.contains("to answer") || text.contains("from the first byte to the last");
     let mut found = ended.of("finding").filter(|_| at_once);
     let said = found.find(|finding| finding["headline"].as_str().is_some_and(loud));
     ensure!(said.is_none(), "which call waited cannot be told: {said:?}");

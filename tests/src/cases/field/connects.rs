@@ -1,4 +1,5 @@
-//! Connects of a watched process that fail or hang: each is counted by address and error, with its time.
+//! Connects of a watched process that fail or hang: each is counted by address and error, with its
+//! time.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -29,7 +30,8 @@ pub(super) const CASES: &[Case] = &[
 type Asked = (SocketAddr, i32, u64);
 
 fn asked(line: &str) -> anyhow::Result<Asked> {
-    let value = |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name)).context("a value");
+    let value =
+        |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name)).context("a value");
     let to = line.split(' ').nth(1).context("an address")?;
     Ok((to.parse()?, value("error=")?.parse()?, value("us=")?.parse()?))
 }
@@ -53,7 +55,8 @@ fn watched(world: &World, knobs: &[&str]) -> anyhow::Result<(Vec<Asked>, Ended)>
     Ok((saw, agent.stop()?))
 }
 
-/// A listener that takes no further connection: its queue is full, so that SYNs are dropped in silence.
+/// A listener that takes no further connection: its queue is full, so that SYNs are dropped in
+/// silence.
 fn silent(world: &World) -> anyhow::Result<(Demo, Client)> {
     let demo = world.demo(&["never-accept", "--backlog", "0"])?;
     let first = connect(demo.addr)?;
@@ -80,15 +83,19 @@ fn number_of(error: &Value) -> i32 {
 }
 
 fn check_counts(saw: &[Asked], ended: &Ended) -> anyhow::Result<()> {
-    let truth = counted(saw.iter().filter(|one| one.1 != 0).map(|&(to, error, _)| (to.to_string(), error)));
-    let told = counted(
-        ended.of("connect").map(|one| (one["peer"].as_str().unwrap_or_default().to_owned(), number_of(&one["error"]))),
-    );
+    let truth =
+        counted(saw.iter().filter(|one| one.1 != 0).map(|&(to, error, _)| (to.to_string(), error)));
+    let told = counted(ended.of("connect").map(|one| {
+        (one["peer"].as_str().unwrap_or_default().to_owned(), number_of(&one["error"]))
+    }));
     ensure!(truth == told, "the process saw {truth:?}, told is {told:?}");
     let totals = &ended.summary()?["connects"];
     let made = saw.iter().filter(|one| one.1 == 0).count() as u64;
     let failed = saw.len() as u64 - made;
-    ensure!(number(totals, "/made") == Some(made) && number(totals, "/failed") == Some(failed), "{totals}");
+    ensure!(
+        number(totals, "/made") == Some(made) && number(totals, "/failed") == Some(failed),
+        "{totals}"
+    );
     Ok(())
 }
 
@@ -96,7 +103,8 @@ fn by_address(world: &World) -> anyhow::Result<()> {
     let (full, _first) = silent(world)?;
     let refusing = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)).to_string();
     let (hangs, away) = (full.ipv4().to_string(), "192.0.2.1:80");
-    let targets = ["--to", &refusing, "--to", &hangs, "--to", away, "--count", "3", "--limit", "1300ms"];
+    let targets =
+        ["--to", &refusing, "--to", &hangs, "--to", away, "--count", "3", "--limit", "1300ms"];
     let (saw, ended) = watched(world, &targets)?;
     check_counts(&saw, &ended)?;
     for one in ended.of("connect") {
@@ -113,31 +121,46 @@ fn by_address(world: &World) -> anyhow::Result<()> {
         ensure!((outcome == "given_up") == is_long, "its time and SYNs: {one}");
         ensure!(one["pid"].is_u64() && one["tid"].is_u64(), "who asked: {one}");
     }
-    let found = ended.objects.iter().find(|object| finds(object, "connect-fails") && object["severity"] == "warning");
+    let found = ended
+        .objects
+        .iter()
+        .find(|object| finds(object, "connect-fails") && object["severity"] == "warning");
     let found = found.context("a finding")?;
     check_useful(found)
 }
 
 fn no_port(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["serve"])?;
-    // An even number of ports: of an odd one the kernel may leave the last untried (`__inet_hash_connect`).
+    // An even number of ports: of an odd one the kernel may leave the last untried
+    // (`__inet_hash_connect`).
     net::set("ipv4/ip_local_port_range", "40000\t40003")?;
     let target = server.ipv4().to_string();
     let (saw, ended) = watched(world, &["--to", &target, "--count", "9", "--keep"])?;
-    ensure!(saw.iter().filter(|one| one.1 == libc::EADDRNOTAVAIL).count() == 5, "five find no port: {saw:?}");
+    ensure!(
+        saw.iter().filter(|one| one.1 == libc::EADDRNOTAVAIL).count() == 5,
+        "five find no port: {saw:?}"
+    );
     check_counts(&saw, &ended)?;
     for one in ended.of("connect") {
         ensure!(one["outcome"] == "no_port", "{one}");
-        ensure!(number(one, "/ports/0") == Some(40_000) && number(one, "/ports/1") == Some(40_003), "{one}");
+        ensure!(
+            number(one, "/ports/0") == Some(40_000) && number(one, "/ports/1") == Some(40_003),
+            "{one}"
+        );
         ensure!(one["time_wait"].is_u64() && number(one, "/syns") == Some(0), "{one}");
     }
-    let found = ended.objects.iter().find(|object| finds(object, "connect-fails")).context("a finding")?;
+    let found =
+        ended.objects.iter().find(|object| finds(object, "connect-fails")).context("a finding")?;
     check_useful(found)?;
-    ensure!(number(found, "/evidence/port_low").is_some() || found["evidence"]["port_low"] == 40_000.0, "{found}");
+    ensure!(
+        number(found, "/evidence/port_low").is_some() || found["evidence"]["port_low"] == 40_000.0,
+        "{found}"
+    );
     Ok(())
 }
 
-/// The first address of a name refuses, the second answers on the same port: happy eyeballs. So do plain connects.
+/// The first address of a name refuses, the second answers on the same port: happy eyeballs. So do
+/// plain connects.
 fn happy(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["serve"])?;
     let port = server.addr.port();
@@ -153,7 +176,12 @@ fn happy(world: &World) -> anyhow::Result<()> {
 }
 
 /// nginx before these: `/silent` nobody answers, `/works` does.
-fn start_nginx(world: &World, folder: &Path, silent: SocketAddr, works: SocketAddr) -> anyhow::Result<(Process, u16)> {
+fn start_nginx(
+    world: &World,
+    folder: &Path,
+    silent: SocketAddr,
+    works: SocketAddr,
+) -> anyhow::Result<(Process, u16)> {
     let (place, port) = (folder.display(), free_port()?);
     let config = folder.join("nginx.conf");
     fs::write(
@@ -203,7 +231,10 @@ fn in_nginx(world: &World) -> anyhow::Result<()> {
         let begun: Vec<_> = (0..3).map(|_| scope.spawn(|| get(port, "/silent"))).collect();
         begun.into_iter().filter_map(|one| one.join().ok()?.ok()).collect()
     });
-    ensure!(statuses.len() == 3 && statuses.iter().all(|line| line.contains("504")), "{statuses:?}");
+    ensure!(
+        statuses.len() == 3 && statuses.iter().all(|line| line.contains("504")),
+        "{statuses:?}"
+    );
     for _ in 0..3 {
         get(port, "/works")?;
     }
@@ -215,11 +246,15 @@ fn in_nginx(world: &World) -> anyhow::Result<()> {
     let waited: Vec<&&Value> = served.iter().filter(|one| one["connects"].is_array()).collect();
     ensure!(waited.len() == 3, "each request has its connect: {served:?}");
     for one in waited {
-        let (connect_us, app_us) = (spent_us(one, "connect", "network"), spent_us(one, "app", "app"));
+        let (connect_us, app_us) =
+            (spent_us(one, "connect", "network"), spent_us(one, "app", "app"));
         ensure!(connect_us >= 1_400_000 && app_us < 200_000, "nginx waited for a connect: {one}");
         ensure!(one["connects"][0]["peer"] == full.ipv4().to_string(), "{one}");
     }
-    let slow = ended.objects.iter().find(|object| finds(object, "slow-app") && object["severity"] != "info");
+    let slow = ended
+        .objects
+        .iter()
+        .find(|object| finds(object, "slow-app") && object["severity"] != "info");
     ensure!(slow.is_none(), "nginx is not slow: {slow:?}");
     Ok(())
 }
@@ -231,8 +266,9 @@ fn hangs(world: &World) -> anyhow::Result<()> {
     demo.await_line("ready")?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     demo.go()?;
-    let finding =
-        agent.await_object("a warning", |object| finds(object, "connect-fails") && object["severity"] == "warning")?;
+    let finding = agent.await_object("a warning", |object| {
+        finds(object, "connect-fails") && object["severity"] == "warning"
+    })?;
     let said = finding["headline"].as_str().unwrap_or_default();
     ensure!(said.contains(&target) && said.contains("so far"), "it lasts still: {finding}");
     ensure!(demo.lines("asked ").next().is_none(), "it lasts still");

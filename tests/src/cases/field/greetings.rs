@@ -63,7 +63,9 @@ fn late(world: &World) -> anyhow::Result<()> {
 }
 
 fn late_over_ipv6(world: &World) -> anyhow::Result<()> {
-    if TcpStream::connect("[::1]:1").is_err_and(|error| error.kind() != std::io::ErrorKind::ConnectionRefused) {
+    if TcpStream::connect("[::1]:1")
+        .is_err_and(|error| error.kind() != std::io::ErrorKind::ConnectionRefused)
+    {
         return skip("no IPv6 here");
     }
     greets_late(world, "::1")
@@ -77,7 +79,8 @@ fn greets_late(world: &World, host: &str) -> anyhow::Result<()> {
     }
     let waited: Vec<_> = (0..4).map(|_| talk(to, 2)).collect::<anyhow::Result<_>>()?;
     let told = agent.await_object("late greetings", |object| {
-        finds(object, "slow-app") && number(object, "/evidence/greetings").is_some_and(|greetings| greetings >= 3)
+        finds(object, "slow-app")
+            && number(object, "/evidence/greetings").is_some_and(|greetings| greetings >= 3)
     })?;
     agent.stop()?;
     ensure!(told["owner"] == "app" && told["severity"] == "warning", "{told}");
@@ -93,7 +96,8 @@ fn greets_late(world: &World, host: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The twins: a server that greets at once; and one whose clients never say anything, which has no news yet.
+/// The twins: a server that greets at once; and one whose clients never say anything, which has no
+/// news yet.
 fn prompt(world: &World) -> anyhow::Result<()> {
     for (after, lines) in [("0", 2), ("0.4", 0)] {
         let (server, to) = server(world, "127.0.0.1", after)?;

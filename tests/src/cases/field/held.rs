@@ -1,4 +1,5 @@
-//! Servers that do not accept since one client holds them, or since they are at a limit of their own.
+//! Servers that do not accept since one client holds them, or since they are at a limit of their
+//! own.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -52,7 +53,8 @@ fn ask(stream: &mut TcpStream) -> anyhow::Result<()> {
 /// What is said of a server that accepts nothing though connections wait.
 fn stalled(agent: &mut Agent) -> anyhow::Result<Value> {
     agent.await_object("nothing accepted", |object| {
-        finds(object, "accept-starved") && number(object, "/evidence/stalled_us").is_some_and(|us| us >= 1_000_000)
+        finds(object, "accept-starved")
+            && number(object, "/evidence/stalled_us").is_some_and(|us| us >= 1_000_000)
     })
 }
 
@@ -78,17 +80,27 @@ fn watched(world: &World, sleep: &str, asks: bool) -> anyhow::Result<Option<(Val
 }
 
 fn silent(world: &World) -> anyhow::Result<()> {
-    let Some((told, peer)) = watched(world, "0", false)? else { return skip("this kernel shows no connections") };
+    let Some((told, peer)) = watched(world, "0", false)? else {
+        return skip("this kernel shows no connections");
+    };
     let text = told["text"].to_string();
     ensure!(text.contains(&format!("from {peer}, has sent nothing yet")), "who holds it: {told}");
-    ensure!(told["owner"] == "app" && told["fix"].to_string().contains("hold the thread that accepts"), "{told}");
+    ensure!(
+        told["owner"] == "app" && told["fix"].to_string().contains("hold the thread that accepts"),
+        "{told}"
+    );
     Ok(())
 }
 
 fn answered(world: &World) -> anyhow::Result<()> {
-    let Some((told, peer)) = watched(world, "0", true)? else { return skip("this kernel shows no connections") };
+    let Some((told, peer)) = watched(world, "0", true)? else {
+        return skip("this kernel shows no connections");
+    };
     let text = told["text"].to_string();
-    ensure!(text.contains(&format!("from {peer}, has sent nothing since it was answered")), "who holds it: {told}");
+    ensure!(
+        text.contains(&format!("from {peer}, has sent nothing since it was answered")),
+        "who holds it: {told}"
+    );
     Ok(())
 }
 
@@ -101,12 +113,15 @@ fn works(world: &World) -> anyhow::Result<()> {
     agent.await_accepted(to.port(), 1)?;
     let _others: Vec<_> = (0..3).map(|_| connect(to)).collect::<anyhow::Result<_>>()?;
     let told = stalled(&mut agent)?;
-    ensure!(!told["text"].to_string().contains("has sent nothing"), "it sleeps in its work: {told}");
+    ensure!(
+        !told["text"].to_string().contains("has sent nothing"),
+        "it sleeps in its work: {told}"
+    );
     agent.stop().map(drop)
 }
 
-/// A server that takes its listener out of epoll while it has two clients, and serves each for some time. It accepts often
-/// enough that it never seems to stand still.
+/// A server that takes its listener out of epoll while it has two clients, and serves each for some
+/// time. It accepts often enough that it never seems to stand still.
 fn at_limit(world: &World) -> anyhow::Result<()> {
     const SERVER: &str = "
 import select, socket, time
@@ -143,11 +158,16 @@ while True:
         })
         .collect::<anyhow::Result<_>>()?;
     let told = agent.await_object("the limit", |object| {
-        finds(object, "accept-starved") && object["fix"].to_string().contains("limit of connections")
+        finds(object, "accept-starved")
+            && object["fix"].to_string().contains("limit of connections")
     })?;
     ensure!(told["owner"] == "app", "{told}");
     let text = told["text"].to_string();
-    ensure!(text.contains("does not ask for connections") || text.contains("did not ask for connections"), "{told}");
+    ensure!(
+        text.contains("does not ask for connections")
+            || text.contains("did not ask for connections"),
+        "{told}"
+    );
     drop(clients);
     std::thread::sleep(Duration::from_millis(100));
     agent.stop().map(drop)

@@ -1,5 +1,5 @@
-//! Clients whose packets the kernel ignores since the accept queue is full: they believe that they are connected, and send again
-//! and again. That is the server's time, not theirs, and no loss.
+//! Clients whose packets the kernel ignores since the accept queue is full: they believe that they
+//! are connected, and send again and again. That is the server's time, not theirs, and no loss.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -31,9 +31,10 @@ struct Talk {
     accepted_ns: u64,
 }
 
-/// Two waves of three clients each: as many as the SYN queue takes at a backlog of three, without syncookies. The SYNs of the
-/// second find room in the accept queue, which the first has not filled; their final ACKs do not find enough of it. Each
-/// writes as soon as it believes to be connected.
+/// Two waves of three clients each: as many as the SYN queue takes at a backlog of three, without
+/// syncookies. The SYNs of the second find room in the accept queue, which the first has not
+/// filled; their final ACKs do not find enough of it. Each writes as soon as it believes to be
+/// connected.
 const CROWD: &str = "
 import socket, sys, threading, time
 
@@ -55,7 +56,8 @@ const CLIENTS: usize = 6;
 fn crowd(world: &World, backlog: &str) -> anyhow::Result<(Ended, Vec<Talk>)> {
     let mut link = world.demo_waiting(&["delay-link", "--rtt", "300ms"])?;
     link.await_line("link ")?;
-    let knobs = ["serve", "--trace", "--listen", NEAR, "--backlog", backlog, "--accept-delay", "1200ms"];
+    let knobs =
+        ["serve", "--trace", "--listen", NEAR, "--backlog", backlog, "--accept-delay", "1200ms"];
     let mut server = world.demo(&knobs)?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     let mut python = Command::new("python3");
@@ -67,10 +69,14 @@ fn crowd(world: &World, backlog: &str) -> anyhow::Result<(Ended, Vec<Talk>)> {
     for _ in 0..CLIENTS {
         let line = clients.next_line(deadline)?.context("the clients ended")?;
         let mut words = line.split(' ').skip(1).map(str::parse::<u64>);
-        let mut next = || words.next().and_then(Result::ok).with_context(|| format!("not a trace: {line}"));
+        let mut next =
+            || words.next().and_then(Result::ok).with_context(|| format!("not a trace: {line}"));
         let (port, connected_ns) = (next()? as u16, next()?);
-        agent.await_object("end of the connection", |object| is_connection(object, "server", port))?;
-        let accepted = accepted.iter().find(|accept| accept.port == port).context("no accept was traced")?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, "server", port)
+        })?;
+        let accepted =
+            accepted.iter().find(|accept| accept.port == port).context("no accept was traced")?;
         talks.push(Talk { port, connected_ns, accepted_ns: accepted.returned_ns });
     }
     Ok((agent.stop()?, talks))
@@ -84,7 +90,10 @@ fn ignored(ended: &Ended) -> BTreeSet<u16> {
 
 fn first_exchange(ended: &Ended, port: u16) -> anyhow::Result<&Value> {
     let connection = connection_of(&ended.objects, "server", port)?;
-    exchanges_of(&ended.objects, connection).first().copied().with_context(|| format!("no exchange: {connection}"))
+    exchanges_of(&ended.objects, connection)
+        .first()
+        .copied()
+        .with_context(|| format!("no exchange: {connection}"))
 }
 
 fn let_in_late(world: &World) -> anyhow::Result<()> {
@@ -100,7 +109,10 @@ fn let_in_late(world: &World) -> anyhow::Result<()> {
         let late_us = (talk.accepted_ns - talk.connected_ns) / 1_000;
         let waited_us = spent_us(exchange, &["ignored", "accept_queue"]);
         let expected = late_us.saturating_sub(RTT_US)..=late_us + 20_000;
-        ensure!(expected.contains(&waited_us), "the client was kept waiting for {late_us} µs: {exchange}");
+        ensure!(
+            expected.contains(&waited_us),
+            "the client was kept waiting for {late_us} µs: {exchange}"
+        );
         ensure!(spent_us(exchange, &["ignored"]) > 0, "its packets were ignored: {exchange}");
         let others_us = spent_us(exchange, &["request", "unknown"]);
         ensure!(others_us < 20_000, "the client had sent it long ago: {exchange}");

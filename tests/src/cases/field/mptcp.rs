@@ -27,13 +27,24 @@ fn available() -> anyhow::Result<()> {
     }
 }
 
-/// Checks the one listener's totals: it is told of once, not as a Multipath TCP socket and as its subflow.
+/// Checks the one listener's totals: it is told of once, not as a Multipath TCP socket and as its
+/// subflow.
 fn check_listener(ended: &Ended, port: u16, accepted: u64) -> anyhow::Result<()> {
-    ensure!(number(ended.summary()?, "/listeners") == Some(1), "one listener: {}", ended.summary()?);
+    ensure!(
+        number(ended.summary()?, "/listeners") == Some(1),
+        "one listener: {}",
+        ended.summary()?
+    );
     let listener = ended.listener(port)?;
-    ensure!(number(listener, "/accepted") == Some(accepted), "{accepted} were accepted: {listener}");
+    ensure!(
+        number(listener, "/accepted") == Some(accepted),
+        "{accepted} were accepted: {listener}"
+    );
     if sees(&ended.objects, "queued") {
-        ensure!(number(listener, "/queued") == Some(accepted), "{accepted} were queued: {listener}");
+        ensure!(
+            number(listener, "/queued") == Some(accepted),
+            "{accepted} were queued: {listener}"
+        );
     }
     let left = (number(listener, "/abandoned"), number(listener, "/accept_depth"));
     ensure!(left == (Some(0), Some(0)), "none is left: {listener}");
@@ -42,7 +53,8 @@ fn check_listener(ended: &Ended, port: u16, accepted: u64) -> anyhow::Result<()>
 
 fn plain_clients_wait(world: &World) -> anyhow::Result<()> {
     available()?;
-    let delayed = ["slow-acceptor", "--mptcp", "--backlog", "8", "--accept-delay", "200ms", "--trace"];
+    let delayed =
+        ["slow-acceptor", "--mptcp", "--backlog", "8", "--accept-delay", "200ms", "--trace"];
     let mut demo = world.demo(&delayed)?;
     let port = demo.addr.port();
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -65,10 +77,13 @@ fn plain_clients_exchange(world: &World) -> anyhow::Result<()> {
     available()?;
     let mut demo = world.demo(&["serve", "--mptcp", "--trace"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
-    let talks =
-        (0..3).map(|_| Conversation::hold(world, &mut demo, &["--count", "3"])).collect::<anyhow::Result<Vec<_>>>()?;
+    let talks = (0..3)
+        .map(|_| Conversation::hold(world, &mut demo, &["--count", "3"]))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     for talk in &talks {
-        agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, "server", talk.port)
+        })?;
     }
     let ended = agent.stop()?;
     check_listener(&ended, demo.addr.port(), 3)?;
@@ -91,18 +106,24 @@ fn listens_after_attach(world: &World) -> anyhow::Result<()> {
     let port = free_port()?;
     let listen = format!("127.0.0.1:{port}");
     let server = ["serve", "--mptcp", "--trace", "--backlog", "9", "--listen", &listen];
-    let command = std::iter::once(program.as_os_str()).chain(server.iter().map(|word| word.as_ref()));
+    let command =
+        std::iter::once(program.as_os_str()).chain(server.iter().map(|word| word.as_ref()));
     let mut agent = world.watch().command(command).start()?;
     agent.await_refresh(port)?;
     for _ in 0..3 {
-        world.demo_waiting(&["ask", "--target", &listen, "--count", "3"])?.await_line("answered 3")?;
+        world
+            .demo_waiting(&["ask", "--target", &listen, "--count", "3"])?
+            .await_line("answered 3")?;
     }
     agent.await_accepted(port, 3)?;
     agent.await_object("third end", |object| is(object, "connection"))?;
     let ended = agent.stop()?;
     check_listener(&ended, port, 3)?;
     let listener = ended.listener(port)?;
-    ensure!(number(listener, "/backlog") == Some(9), "the backlog is what was asked for: {listener}");
+    ensure!(
+        number(listener, "/backlog") == Some(9),
+        "the backlog is what was asked for: {listener}"
+    );
     let exchanges = ended.of("exchange").count();
     ensure!(exchanges == 9, "3 clients asked 3 times each, {exchanges} exchanges were told");
     Ok(())
@@ -110,7 +131,8 @@ fn listens_after_attach(world: &World) -> anyhow::Result<()> {
 
 fn by_port(world: &World) -> anyhow::Result<()> {
     available()?;
-    let mut demo = world.demo(&["slow-acceptor", "--mptcp", "--accept-delay", "10ms", "--trace"])?;
+    let mut demo =
+        world.demo(&["slow-acceptor", "--mptcp", "--accept-delay", "10ms", "--trace"])?;
     let port = demo.addr.port();
     let mut agent = world.watch_queues().args(["--port", &port.to_string()]).start()?;
     let clients = (0..3).map(|_| connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
@@ -122,28 +144,48 @@ fn by_port(world: &World) -> anyhow::Result<()> {
     check_listener(&ended, port, 3)
 }
 
-/// What is not seen of a connection is null, with its reason; what the first subflow shows is there.
+/// What is not seen of a connection is null, with its reason; what the first subflow shows is
+/// there.
 fn speaks_it(world: &World) -> anyhow::Result<()> {
     available()?;
-    let mut demo = world.demo(&["slow-acceptor", "--mptcp", "--accept-delay", "10ms", "--reply", "--trace"])?;
+    let mut demo = world.demo(&[
+        "slow-acceptor",
+        "--mptcp",
+        "--accept-delay",
+        "10ms",
+        "--reply",
+        "--trace",
+    ])?;
     let port = demo.addr.port();
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let target = demo.addr.to_string();
     for _ in 0..3 {
-        world.demo_waiting(&["ask", "--mptcp", "--target", &target, "--response", "41"])?.await_line("answered 1")?;
+        world
+            .demo_waiting(&["ask", "--mptcp", "--target", &target, "--response", "41"])?
+            .await_line("answered 1")?;
     }
     let ports: Vec<u16> = demo.await_accepts(3)?.iter().map(|accept| accept.port).collect();
     for &port in &ports {
-        agent.await_object("end of the connection", |object| is_connection(object, "server", port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, "server", port)
+        })?;
     }
     let ended = agent.stop()?;
     check_listener(&ended, port, 3)?;
     for &port in &ports {
         let connection = connection_of(&ended.objects, "server", port)?;
         let unseen = ["/exchanges", "/bytes/in", "/bytes/out", "/times_us", "/phases_us"];
-        let told = unseen.iter().find(|field| connection.pointer(field).is_none_or(|value| !value.is_null()));
-        ensure!(told.is_none() && connection["multipath"] == true, "{told:?} was not seen: {connection}");
-        ensure!(connection["gaps"].to_string().contains("Multipath"), "a gap says so: {connection}");
+        let told = unseen
+            .iter()
+            .find(|field| connection.pointer(field).is_none_or(|value| !value.is_null()));
+        ensure!(
+            told.is_none() && connection["multipath"] == true,
+            "{told:?} was not seen: {connection}"
+        );
+        ensure!(
+            connection["gaps"].to_string().contains("Multipath"),
+            "a gap says so: {connection}"
+        );
         ensure!(!connection["close"].is_null(), "its end was seen: {connection}");
     }
     ensure!(ended.of("exchange").next().is_none(), "no exchange was seen");

@@ -1,4 +1,5 @@
-//! Connections that are refused, and those that only look so: health checks that reset, clients that wait to speak.
+//! Connections that are refused, and those that only look so: health checks that reset, clients
+//! that wait to speak.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,9 +19,11 @@ pub(super) const CASES: &[Case] = &[
     native("refusals::a_backlog_of_0", backlog_of_0),
 ];
 
-/// A client that is done with a connection before it is one, as HAProxy's TCP check: SYN, SYN-ACK, RST.
+/// A client that is done with a connection before it is one, as HAProxy's TCP check: SYN, SYN-ACK,
+/// RST.
 fn check_health(server: SocketAddr) -> anyhow::Result<()> {
-    let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(socket2::Protocol::TCP))?;
+    let socket =
+        Socket::new(Domain::for_address(server), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_linger(Some(Duration::ZERO))?;
     // The kernel delays the final ACK, and the close comes before it.
     socket.set_tcp_quickack(false)?;
@@ -34,8 +37,8 @@ fn check_silent(ended: &Ended) -> anyhow::Result<()> {
     }
 }
 
-/// A healthy server that health checks reset, beside one that overflows: the kernel counts drops at the socket of the
-/// one, and overflows of the namespace for the other.
+/// A healthy server that health checks reset, beside one that overflows: the kernel counts drops at
+/// the socket of the one, and overflows of the namespace for the other.
 fn a_neighbour_overflows(world: &World) -> anyhow::Result<()> {
     let healthy = world.demo(&["slow-acceptor", "--accept-delay", "0ms", "--keep"])?;
     let neighbour = world.demo(&["never-accept", "--backlog", "2"])?;
@@ -50,7 +53,11 @@ fn a_neighbour_overflows(world: &World) -> anyhow::Result<()> {
     agent.await_refresh(port)?;
     let after = Counters::read()?;
     let since = |name: &str| after.get(name) - before.get(name);
-    ensure!(since("ListenOverflows") >= 27, "the neighbour overflowed {} times", since("ListenOverflows"));
+    ensure!(
+        since("ListenOverflows") >= 27,
+        "the neighbour overflowed {} times",
+        since("ListenOverflows")
+    );
     ensure!(since("EmbryonicRsts") > 0, "no check was reset: the case proves nothing");
     drop((refused, served));
     let ended = agent.stop()?;
@@ -99,7 +106,10 @@ fn deferred_clients_are_silent(world: &World) -> anyhow::Result<()> {
     let text = finding["text"].to_string();
     ensure!(text.contains("first data") && !text.contains("flood"), "{finding}");
     let listener = agent.await_refresh(port)?;
-    ensure!(number(&listener, "/defer_accept_s").is_some_and(|seconds| seconds >= 30), "{listener}");
+    ensure!(
+        number(&listener, "/defer_accept_s").is_some_and(|seconds| seconds >= 30),
+        "{listener}"
+    );
     ensure!(number(&listener, "/syn_depth") == Some(12) && overflows(&listener) == 0, "{listener}");
     drop(clients);
     check_silent(&agent.stop()?)
@@ -110,7 +120,9 @@ fn backlog_of_0(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["never-accept", "--backlog", "0"])?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let _clients = connect_nonblocking(demo.addr, 4)?;
-    let named = |object: &_| finds(object, "accept-starved") && object["text"].to_string().contains("a backlog of 0");
+    let named = |object: &_| {
+        finds(object, "accept-starved") && object["text"].to_string().contains("a backlog of 0")
+    };
     let finding = agent.await_object("the backlog has a name", named)?;
     ensure!(finding["fix"].to_string().contains("limit of connections"), "{finding}");
     ensure!(finding["headline"].to_string().contains("1 finished connection waits"), "{finding}");

@@ -57,7 +57,13 @@ fn closes<'a>(ended: &'a Ended, why: &'a str) -> impl Iterator<Item = &'a Value>
 
 /// Nothing is said about how connections ended. A busy machine may keep readers waiting.
 fn check_no_warning(ended: &Ended) -> anyhow::Result<()> {
-    let kinds = ["keepalive-race", "truncated-responses", "connect-fails", "close-wait-leak", "connection-churn"];
+    let kinds = [
+        "keepalive-race",
+        "truncated-responses",
+        "connect-fails",
+        "close-wait-leak",
+        "connection-churn",
+    ];
     let ends = |finding: &&Value| kinds.iter().any(|kind| finding["kind"] == *kind);
     let warned = ended.of("finding").filter(ends).find(|finding| finding["severity"] != "info");
     ensure!(warned.is_none(), "nothing is wrong: {warned:?}");
@@ -81,10 +87,17 @@ fn late_requests(world: &World) -> anyhow::Result<()> {
     ended.check_no_finding("unanswered")?;
     ensure!(finding["severity"] == "warning", "{finding}");
     let late = closes(&ended, "late_request").count();
-    ensure!(late == CLIENTS, "{late} came too late: {:?}", ended.of("connection").collect::<Vec<_>>());
+    ensure!(
+        late == CLIENTS,
+        "{late} came too late: {:?}",
+        ended.of("connection").collect::<Vec<_>>()
+    );
     for one in closes(&ended, "late_request") {
         let close = &one["close"];
-        ensure!(close["by"] == "local" && close["how"] == "fin" && close["reset_by"] == "local", "{one}");
+        ensure!(
+            close["by"] == "local" && close["how"] == "fin" && close["reset_by"] == "local",
+            "{one}"
+        );
         let idle_us = number(close, "/idle_us").unwrap_or(0);
         ensure!(idle_us >= 400_000, "closed after half a second: {one}");
     }
@@ -94,7 +107,9 @@ fn late_requests(world: &World) -> anyhow::Result<()> {
 }
 
 /// A server that closes an idle connection after this long, and then serves no more.
-fn closes_idle(after: Duration) -> anyhow::Result<(SocketAddr, thread::JoinHandle<anyhow::Result<()>>)> {
+fn closes_idle(
+    after: Duration,
+) -> anyhow::Result<(SocketAddr, thread::JoinHandle<anyhow::Result<()>>)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let place = listener.local_addr()?;
     let served = thread::spawn(move || {
@@ -111,7 +126,18 @@ fn closes_idle(after: Duration) -> anyhow::Result<(SocketAddr, thread::JoinHandl
 fn late_calls(world: &World) -> anyhow::Result<()> {
     let (place, served) = closes_idle(Duration::from_millis(500))?;
     let target = place.to_string();
-    let knobs = ["ask", "--target", &target, "--count", "2", "--pause", "1200ms", "--pause-every", "2", "--wait"];
+    let knobs = [
+        "ask",
+        "--target",
+        &target,
+        "--count",
+        "2",
+        "--pause",
+        "1200ms",
+        "--pause-every",
+        "2",
+        "--wait",
+    ];
     let mut demo = world.demo_waiting(&[&knobs[..], &["--request", "40", "--trace"]].concat())?;
     demo.await_line("connected ")?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -119,7 +145,11 @@ fn late_calls(world: &World) -> anyhow::Result<()> {
     await_ends(&mut agent, 1)?;
     let ended = agent.stop()?;
     served.join().map_err(|_| anyhow::anyhow!("the server panicked"))??;
-    ensure!(closes(&ended, "late_request").count() == 1, "{:?}", ended.of("connection").collect::<Vec<_>>());
+    ensure!(
+        closes(&ended, "late_request").count() == 1,
+        "{:?}",
+        ended.of("connection").collect::<Vec<_>>()
+    );
     let close = closes(&ended, "late_request").next().map(|one| &one["close"]);
     ensure!(close.is_some_and(|close| close["reset_by"] == "peer"), "{close:?}");
     ensure!(number(ended.summary()?, "/resets/late_requests") == Some(1), "{}", ended.summary()?);
@@ -138,12 +168,17 @@ fn truncated(world: &World) -> anyhow::Result<()> {
         reset += usize::from(stream.read_to_end(&mut answer).is_err());
     }
     ensure!(reset == CLIENTS, "{reset} clients met a RST");
-    let finding = agent
-        .await_object("a warning", |object| finds(object, "truncated-responses") && object["severity"] == "warning")?;
+    let finding = agent.await_object("a warning", |object| {
+        finds(object, "truncated-responses") && object["severity"] == "warning"
+    })?;
     await_ends(&mut agent, CLIENTS)?;
     let ended = agent.stop()?;
     check_useful(&finding)?;
-    ensure!(closes(&ended, "unread_data").count() == CLIENTS, "{:?}", ended.of("connection").collect::<Vec<_>>());
+    ensure!(
+        closes(&ended, "unread_data").count() == CLIENTS,
+        "{:?}",
+        ended.of("connection").collect::<Vec<_>>()
+    );
     for one in closes(&ended, "unread_data") {
         let close = &one["close"];
         ensure!(close["how"] == "reset" && close["reset_by"] == "local", "{one}");
@@ -154,8 +189,8 @@ fn truncated(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An idle connection that the server closes and then the client; a client that resets what it has done with; a client
-/// that says its last word first; one that says none.
+/// An idle connection that the server closes and then the client; a client that resets what it has
+/// done with; a client that says its last word first; one that says none.
 fn healthy(world: &World) -> anyhow::Result<()> {
     const EACH: usize = 4;
     let mut demo = world.demo(&["serve", "--trace", "--idle-timeout", "500ms"])?;
@@ -185,7 +220,8 @@ fn healthy(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The clients have closed before the watch begins, and the server keeps its sockets: seconds ago, not since the boot.
+/// The clients have closed before the watch begins, and the server keeps its sockets: seconds ago,
+/// not since the boot.
 fn half_closed(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["serve", "--leak-close-wait"])?;
     for stream in connected(&demo, 4)? {

@@ -16,13 +16,16 @@ pub(super) const CASES: &[Case] = &[
     native("field::sending::the_same_without_pacing", |world| without_room(world, "reno")),
     native("field::sending::a_narrow_link_is_the_networks", narrow),
     native("field::sending::a_far_client_is_no_fault", far),
-    // On an emulated machine a writer may be without a CPU for more than a second, which makes two exchanges of one.
+    // On an emulated machine a writer may be without a CPU for more than a second, which makes two
+    // exchanges of one.
     native("field::sending::work_between_writes", working),
     native("field::sending::a_window_that_shuts_later", shut_later),
     native("field::sending::a_cork_never_lifted", cork_found),
     native("field::sending::a_cork_lifted", cork_lifted),
     native("field::sending::an_ack_that_this_host_delays", own_ack_found),
-    native("field::sending::a_request_in_one_piece", |world| left_in_peace(world, &[], &["--request", "204"])),
+    native("field::sending::a_request_in_one_piece", |world| {
+        left_in_peace(world, &[], &["--request", "204"])
+    }),
     native("field::sending::a_window_that_begins_anew", |world| after_idle(world, 1)),
     native("field::sending::a_window_that_stays", |world| after_idle(world, 0)),
     native("field::sending::a_next_request_that_was_lost", next_request),
@@ -43,13 +46,17 @@ fn over_the_link(
     let (_link, mut server) = linked(world, link, server)?;
     let mut agent = world.watch().pid(server.pid()).start()?;
     let talk = Conversation::begin_at(world, FAR, client)?.end(&mut server)?;
-    agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    agent.await_object("end of the connection", |object| {
+        is_connection(object, "server", talk.port)
+    })?;
     Ok((agent.stop()?, talk))
 }
 
 /// Checks that nothing of warning or above was found.
 fn check_peace(ended: &Ended) -> anyhow::Result<()> {
-    let severe = |finding: &&Value| ["warning", "critical"].iter().any(|severity| finding["severity"] == *severity);
+    let severe = |finding: &&Value| {
+        ["warning", "critical"].iter().any(|severity| finding["severity"] == *severity)
+    };
     let found: Vec<_> = ended.of("finding").filter(severe).collect();
     ensure!(found.is_empty(), "a healthy server is accused: {found:?}");
     Ok(())
@@ -97,30 +104,47 @@ fn far(world: &World) -> anyhow::Result<()> {
     check_peace(&ended)
 }
 
-/// Small pieces, with work between them: some are held by Nagle's algorithm meanwhile, which delays nothing.
+/// Small pieces, with work between them: some are held by Nagle's algorithm meanwhile, which delays
+/// nothing.
 fn working(world: &World) -> anyhow::Result<()> {
     let server = ["--writes", "4,4,4", "--between", "25ms"];
     for nodelay in [&[][..], &["--nodelay"]] {
-        let (ended, talk) = watched(world, &[&server, nodelay].concat(), &["--response", "12", "--count", "6"])?;
+        let (ended, talk) =
+            watched(world, &[&server, nodelay].concat(), &["--response", "12", "--count", "6"])?;
         for (exchange, server, _) in paired(&ended, "server", &talk)? {
             let working_us = server.between("write_ns", "written_ns")? / 1_000;
             let own_us = spent_us(exchange, &["app", "run_queue"]);
-            ensure!(own_us + 2 * MS_US > working_us / 10 * 9, "it worked for {working_us} us: {exchange}");
+            ensure!(
+                own_us + 2 * MS_US > working_us / 10 * 9,
+                "it worked for {working_us} us: {exchange}"
+            );
         }
     }
     Ok(())
 }
 
-/// Bytes are held by Nagle's algorithm or segmentation first, and by the peer's shut window for long.
+/// Bytes are held by Nagle's algorithm or segmentation first, and by the peer's shut window for
+/// long.
 fn shut_later(world: &World) -> anyhow::Result<()> {
     net::set("ipv4/tcp_congestion_control", "reno")?;
     let pieces = vec!["20100"; 40].join(",");
-    let client = ["--response", "804000", "--receive-buffer", "65536", "--slow-read", "500ms", "--count", "3"];
+    let client = [
+        "--response",
+        "804000",
+        "--receive-buffer",
+        "65536",
+        "--slow-read",
+        "500ms",
+        "--count",
+        "3",
+    ];
     let (ended, talk) = watched(world, &["--writes", &pieces], &client)?;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
         let shut_us = client.get("first_ns")?.saturating_sub(server.get("write_ns")?) / 1_000;
-        let (peer, kernel) =
-            (spent_us(exchange, &["receive_window", "send_buffer"]), spent_us(exchange, &["nagle", "cork"]));
+        let (peer, kernel) = (
+            spent_us(exchange, &["receive_window", "send_buffer"]),
+            spent_us(exchange, &["nagle", "cork"]),
+        );
         ensure!(peer > shut_us / 10 * 8, "the peer did not read for {shut_us} us: {exchange}");
         ensure!(kernel < 50 * MS_US, "its window was shut: {exchange}");
     }
@@ -128,7 +152,12 @@ fn shut_later(world: &World) -> anyhow::Result<()> {
 }
 
 /// Watches until this is found, and returns it.
-fn await_found(world: &World, kind: &str, server: &[&str], client: &[&str]) -> anyhow::Result<Value> {
+fn await_found(
+    world: &World,
+    kind: &str,
+    server: &[&str],
+    client: &[&str],
+) -> anyhow::Result<Value> {
     let demo = serve(world, server)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let _client = Conversation::begin(world, &demo, &[client, &["--count", "100000"]].concat())?;
@@ -139,7 +168,12 @@ fn await_found(world: &World, kind: &str, server: &[&str], client: &[&str]) -> a
 }
 
 fn cork_found(world: &World) -> anyhow::Result<()> {
-    let finding = await_found(world, "cork-held", &["--writes", "4,200", "--cork", "forget"], &["--response", "204"])?;
+    let finding = await_found(
+        world,
+        "cork-held",
+        &["--writes", "4,200", "--cork", "forget"],
+        &["--response", "204"],
+    )?;
     ensure!(finding["owner"] == "app" && finding["severity"] == "warning", "{finding}");
     Ok(())
 }
@@ -160,7 +194,8 @@ fn left_in_peace(world: &World, server: &[&str], client: &[&str]) -> anyhow::Res
     check_peace(&ended)
 }
 
-/// Large answers far away, with pauses longer than a retransmission timeout. The kernel's setting is what differs.
+/// Large answers far away, with pauses longer than a retransmission timeout. The kernel's setting
+/// is what differs.
 fn after_idle(world: &World, restarts: u8) -> anyhow::Result<()> {
     net::set("ipv4/tcp_congestion_control", "reno")?;
     net::set("ipv4/tcp_slow_start_after_idle", restarts)?;
@@ -175,7 +210,8 @@ fn after_idle(world: &World, restarts: u8) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The third request is lost: the second answer had long been there, and the time is not that exchange's.
+/// The third request is lost: the second answer had long been there, and the time is not that
+/// exchange's.
 fn next_request(world: &World) -> anyhow::Result<()> {
     let link = ["--trace", "--drop-from", "client", "--drop-nth", "3"];
     let (ended, talk) = over_the_link(world, &link, &[], &["--count", "5"])?;
@@ -186,9 +222,11 @@ fn next_request(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A client that asks seldom, with long silences: each ACK that this host delayed was due after 200 ms at most.
+/// A client that asks seldom, with long silences: each ACK that this host delayed was due after 200
+/// ms at most.
 fn bounded(world: &World) -> anyhow::Result<()> {
-    let (ended, _) = watched(world, &["--work", "60ms"], &["--wwr", "--count", "4", "--pause", "400ms"])?;
+    let (ended, _) =
+        watched(world, &["--work", "60ms"], &["--wwr", "--count", "4", "--pause", "400ms"])?;
     for connection in ended.objects.iter().filter(|object| is(object, "connection")) {
         let sent = number(connection, "/delayed_acks/sent").unwrap_or(0);
         let waited_us = number(connection, "/delayed_acks/waited_us").unwrap_or(0);

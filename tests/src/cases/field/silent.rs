@@ -141,7 +141,8 @@ fn exchanges(ended: &Ended) -> Vec<&Value> {
     ended.of("exchange").collect()
 }
 
-/// Each client gives up: all that time the server had the request. What it had not read held up nobody.
+/// Each client gives up: all that time the server had the request. What it had not read held up
+/// nobody.
 fn rest_left(world: &World) -> anyhow::Result<()> {
     let (_server, to, agent) = watched(world, &threaded(LEAVES_A_REST))?;
     let mut waited_us = Vec::new();
@@ -159,9 +160,13 @@ fn rest_left(world: &World) -> anyhow::Result<()> {
     let told = exchanges(&ended);
     ensure!(told.len() == CLIENTS, "{CLIENTS} asked: {told:?}");
     for (exchange, (least_us, most_us)) in told.iter().zip(waited_us) {
-        let (app_us, unread_us) = (spent_us(exchange, &["app"]), spent_us(exchange, &["receive_queue"]));
+        let (app_us, unread_us) =
+            (spent_us(exchange, &["app"]), spent_us(exchange, &["receive_queue"]));
         // A busy machine keeps the server from its processor for a while.
-        ensure!(app_us + 50_000 > least_us && app_us < most_us + 50_000, "{least_us} to {most_us} µs: {exchange}");
+        ensure!(
+            app_us + 50_000 > least_us && app_us < most_us + 50_000,
+            "{least_us} to {most_us} µs: {exchange}"
+        );
         ensure!(unread_us < 50_000 && exchange["unanswered"] == true, "{exchange}");
         // Nothing of it is counted twice.
         let slices = exchange["slices"].as_array().context("slices")?;
@@ -205,12 +210,16 @@ fn rest_answered(world: &World) -> anyhow::Result<()> {
     ensure!(told.len() == CLIENTS, "{CLIENTS} asked: {told:?}");
     for exchange in told {
         let (app_us, bytes) = (spent_us(exchange, &["app"]), number(exchange, "/request_bytes"));
-        ensure!(app_us > 500_000 && bytes == Some(200) && number(exchange, "/reads") == Some(5), "{exchange}");
+        ensure!(
+            app_us > 500_000 && bytes == Some(200) && number(exchange, "/reads") == Some(5),
+            "{exchange}"
+        );
     }
     ended.check_no_finding("slow-reader")
 }
 
-/// Clients leave or stay without a word: nothing was asked, and what the server says to that is no exchange.
+/// Clients leave or stay without a word: nothing was asked, and what the server says to that is no
+/// exchange.
 fn farewells(world: &World) -> anyhow::Result<()> {
     let (_server, to, agent) = watched(world, &threaded(TAKES_LEAVE))?;
     for leaves in [true, true, false, false] {
@@ -221,17 +230,26 @@ fn farewells(world: &World) -> anyhow::Result<()> {
         }
         let mut said = [0; 100];
         let size = stream.read(&mut said)?;
-        ensure!(said[..size].starts_with(if leaves { b"HTTP/1.1 400" } else { b"HTTP/1.1 408" }), "{said:?}");
+        ensure!(
+            said[..size].starts_with(if leaves { b"HTTP/1.1 400" } else { b"HTTP/1.1 408" }),
+            "{said:?}"
+        );
     }
     let mut asks = TcpStream::connect(to)?;
     asks.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
     ensure!(asks.read(&mut [0; 100])? > 0, "no answer");
     let ended = ended(agent, 5)?;
     let told = exchanges(&ended);
-    ensure!(told.len() == 1 && number(told[0], "/request_bytes") == Some(27), "one asked: {told:?}");
+    ensure!(
+        told.len() == 1 && number(told[0], "/request_bytes") == Some(27),
+        "one asked: {told:?}"
+    );
     for connection in ended.of("connection").filter(|one| one["sock"] != told[0]["sock"]) {
         ensure!(number(connection, "/exchanges") == Some(0), "{connection}");
-        ensure!(number(connection, "/bytes/out") > Some(0), "it was written all the same: {connection}");
+        ensure!(
+            number(connection, "/bytes/out") > Some(0),
+            "it was written all the same: {connection}"
+        );
     }
     ended.check_no_finding("slow-app")
 }
@@ -261,10 +279,12 @@ fn asks(stream: &mut TcpStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The next request comes when the server has closed its side, and reads on: no RST is sent, and it is lost all the same.
+/// The next request comes when the server has closed its side, and reads on: no RST is sent, and it
+/// is lost all the same.
 fn lingering(world: &World) -> anyhow::Result<()> {
     let (_server, to, mut agent) = watched(world, &threaded(LINGERS))?;
-    let mut streams = (0..CLIENTS).map(|_| Ok(TcpStream::connect(to)?)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut streams =
+        (0..CLIENTS).map(|_| Ok(TcpStream::connect(to)?)).collect::<anyhow::Result<Vec<_>>>()?;
     streams.iter_mut().try_for_each(asks)?;
     thread::sleep(Duration::from_millis(900));
     for stream in &mut streams {
@@ -277,7 +297,10 @@ fn lingering(world: &World) -> anyhow::Result<()> {
     ensure!(finding["owner"] == "app" && !finding["text"].to_string().contains("RST"), "{finding}");
     let late = ended.of("connection").filter(|one| one["close"]["why"] == "late_request");
     let resets = &ended.summary()?["resets"];
-    ensure!(late.count() == CLIENTS && number(resets, "/late_requests") == Some(CLIENTS as u64), "{resets}");
+    ensure!(
+        late.count() == CLIENTS && number(resets, "/late_requests") == Some(CLIENTS as u64),
+        "{resets}"
+    );
     ensure!(number(resets, "/sent") == Some(0), "no RST: {resets}");
     ensure!(exchanges(&ended).len() == CLIENTS, "what was lost is no exchange");
     Ok(())

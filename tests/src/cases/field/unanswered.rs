@@ -1,5 +1,5 @@
-//! Requests that nobody answers, answers on connections that one end keeps, and connections on which
-//! nothing is asked.
+//! Requests that nobody answers, answers on connections that one end keeps, and connections on
+//! which nothing is asked.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -46,7 +46,8 @@ fn await_all(agent: &mut Agent, kind: &str, count: usize) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Clients give up before the server has an answer: the time is the application's, until they leave.
+/// Clients give up before the server has an answer: the time is the application's, until they
+/// leave.
 fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
     let demo = world.demo(&["http", "--sleep", WORK])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -69,14 +70,18 @@ fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     let exchanges: Vec<&Value> = ended.of("exchange").collect();
     ensure!(exchanges.len() == CLIENTS, "{CLIENTS} asked: {exchanges:?}");
-    // On a busy machine the server itself comes late to accept and read: that is time of the client's wait, too.
-    let wait_us = |exchange: &&Value| spent_us(exchange, &["accept_queue", "receive_queue", "run_queue", "app"]);
+    // On a busy machine the server itself comes late to accept and read: that is time of the
+    // client's wait, too.
+    let wait_us = |exchange: &&Value| {
+        spent_us(exchange, &["accept_queue", "receive_queue", "run_queue", "app"])
+    };
     let mut told: Vec<u64> = exchanges.iter().map(wait_us).collect();
     told.sort_unstable();
     waited_us.sort_unstable();
     for (told, (least, most)) in told.iter().zip(&waited_us) {
         // Who leaves is kept from a processor for a while, too.
-        let slices = || exchanges.iter().map(|exchange| exchange["slices"].to_string()).collect::<Vec<_>>();
+        let slices =
+            || exchanges.iter().map(|exchange| exchange["slices"].to_string()).collect::<Vec<_>>();
         ensure!(
             *told + 50_000 > *least && *told < most + 200_000,
             "waited {least} to {most} µs, told {told}: {:?}",
@@ -84,8 +89,14 @@ fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
         );
     }
     for exchange in exchanges {
-        ensure!(exchange["unanswered"] == true && exchange["verdict"]["owner"] == "app", "{exchange}");
-        let connection = ended.of("connection").find(|one| one["sock"] == exchange["sock"]).context("its end")?;
+        ensure!(
+            exchange["unanswered"] == true && exchange["verdict"]["owner"] == "app",
+            "{exchange}"
+        );
+        let connection = ended
+            .of("connection")
+            .find(|one| one["sock"] == exchange["sock"])
+            .context("its end")?;
         check_sums(&ended.objects, connection)?;
     }
     ensure!(finding["owner"] == "app" && finding["severity"] == "warning", "{finding}");
@@ -93,11 +104,13 @@ fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
 }
 
 fn check_silent(world: &World, ended: &Ended) -> anyhow::Result<()> {
-    // A busy machine may truly leave the server without a CPU: that is the kernel's. An emulated one stands still now and then,
-    // which no clock in it shows: a server that sleeps looks as if it came late.
+    // A busy machine may truly leave the server without a CPU: that is the kernel's. An emulated
+    // one stands still now and then, which no clock in it shows: a server that sleeps looks as if
+    // it came late.
     let late = ["accept-starved", "slow-reader", "slow-app"];
     let loud = |object: &&Value| {
-        let theirs = object["owner"] == "kernel" || world.vm && late.iter().any(|kind| finds(object, kind));
+        let theirs =
+            object["owner"] == "kernel" || world.vm && late.iter().any(|kind| finds(object, kind));
         is(object, "finding") && object["severity"] != "info" && !theirs
     };
     let found = ended.objects.iter().find(loud);
@@ -117,7 +130,10 @@ fn patient(world: &World) -> anyhow::Result<()> {
     await_all(&mut agent, "connection", CLIENTS)?;
     let ended = agent.stop()?;
     ensure!(ended.of("exchange").count() == CLIENTS, "{CLIENTS} asked");
-    ensure!(ended.of("exchange").all(|exchange| exchange["unanswered"] == false), "all were answered");
+    ensure!(
+        ended.of("exchange").all(|exchange| exchange["unanswered"] == false),
+        "all were answered"
+    );
     ended.check_no_finding("unanswered")?;
     check_silent(world, &ended)
 }
@@ -135,8 +151,14 @@ fn kept(world: &World) -> anyhow::Result<()> {
     for talk in &talks {
         let is_its = |object: &&Value| is_connection(object, "server", talk.port);
         let connection = ended.objects.iter().rfind(is_its).context("its object")?;
-        ensure!(number(connection, "/exchanges") == Some(1) && connection["state"] == "close-wait", "{connection}");
-        ensure!(connection["close"]["by"] == "peer" && connection["close"]["pending"] == true, "{connection}");
+        ensure!(
+            number(connection, "/exchanges") == Some(1) && connection["state"] == "close-wait",
+            "{connection}"
+        );
+        ensure!(
+            connection["close"]["by"] == "peer" && connection["close"]["pending"] == true,
+            "{connection}"
+        );
     }
     Ok(())
 }
@@ -146,7 +168,8 @@ fn spare(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["http"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let mut used = TcpStream::connect(demo.addr)?;
-    let spare = (0..CLIENTS).map(|_| TcpStream::connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
+    let spare =
+        (0..CLIENTS).map(|_| TcpStream::connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
     let mut late = TcpStream::connect(demo.addr)?;
     agent.await_accepted(demo.addr.port(), spare.len() as u64 + 2)?;
     // It is silent for so long by itself: what is told must not have that time.
@@ -160,12 +183,15 @@ fn spare(world: &World) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     let exchanges: Vec<&Value> = ended.of("exchange").collect();
     ensure!(exchanges.len() == 2, "two were asked: {exchanges:?}");
-    ensure!(exchanges.iter().all(|exchange| number(exchange, "/total_us") < Some(1_000_000)), "{exchanges:?}");
+    ensure!(
+        exchanges.iter().all(|exchange| number(exchange, "/total_us") < Some(1_000_000)),
+        "{exchanges:?}"
+    );
     check_silent(world, &ended)
 }
 
-/// With TCP_DEFER_ACCEPT a client is queued once it sends: what it is silent for is its own time, and no handshake; one that is
-/// silent for long had nothing to ask.
+/// With TCP_DEFER_ACCEPT a client is queued once it sends: what it is silent for is its own time,
+/// and no handshake; one that is silent for long had nothing to ask.
 fn deferred(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["http", "--defer-accept", "10s"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -182,16 +208,21 @@ fn deferred(world: &World) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     for (port, silent_ms) in ports.into_iter().zip(silences) {
         let peer = format!(":{port}");
-        let of = |object: &&Value| object["peer"].as_str().is_some_and(|text| text.ends_with(&peer));
-        let connection = ended.of("connection").find(of).with_context(|| format!("nothing of port {port}"))?;
-        let told =
-            ended.of("exchange").find(|exchange| exchange["sock"] == connection["sock"]).context("no exchange")?;
+        let of =
+            |object: &&Value| object["peer"].as_str().is_some_and(|text| text.ends_with(&peer));
+        let connection =
+            ended.of("connection").find(of).with_context(|| format!("nothing of port {port}"))?;
+        let told = ended
+            .of("exchange")
+            .find(|exchange| exchange["sock"] == connection["sock"])
+            .context("no exchange")?;
         // Of the first one the listener may not have been looked at before it was accepted.
         ensure!(
             silent_ms == 0 || connection["handshake_us"].is_null(),
             "it lasted until the client sent: {connection}"
         );
-        let (request_us, handshake_us) = (spent_us(told, &["request"]), spent_us(told, &["handshake"]));
+        let (request_us, handshake_us) =
+            (spent_us(told, &["request"]), spent_us(told, &["handshake"]));
         let expected = if silent_ms == 400 { 380_000..480_000 } else { 0..20_000 };
         ensure!(expected.contains(&request_us), "silent for {silent_ms} ms: {told}");
         ensure!(handshake_us < 100_000, "silent for {silent_ms} ms: {told}");

@@ -12,7 +12,8 @@ pub(super) struct Events<'a>(pub(super) Vec<&'a Value>);
 impl<'a> Events<'a> {
     pub(super) fn of(ended: &'a Ended, role: &str, port: u16) -> anyhow::Result<Self> {
         let connection = connection_of(&ended.objects, role, port)?;
-        let mut events: Vec<_> = ended.of("event").filter(|event| event["sock"] == connection["sock"]).collect();
+        let mut events: Vec<_> =
+            ended.of("event").filter(|event| event["sock"] == connection["sock"]).collect();
         let last = events.last().context("no event")?;
         ensure!(last["name"] == "destroyed", "not the last event: {last}");
         events.sort_by_key(|event| at(event));

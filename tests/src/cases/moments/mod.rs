@@ -1,4 +1,5 @@
-//! Every single event (`--detail events`), against what the programs did, the wire carried and the kernel counts.
+//! Every single event (`--detail events`), against what the programs did, the wire carried and the
+//! kernel counts.
 
 mod events;
 
@@ -36,7 +37,9 @@ const EVENTS: [&str; 2] = ["--detail", "events"];
 /// Ends a watch once both ends, or the server's, have ended, and checks that nothing was lost.
 fn finish(mut agent: Agent, talk: &Conversation, roles: &[&str]) -> anyhow::Result<Ended> {
     for role in roles {
-        agent.await_object("end of the connection", |object| is_connection(object, role, talk.port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, role, talk.port)
+        })?;
     }
     let ended = agent.stop()?;
     check_nothing_lost(&ended)?;
@@ -50,7 +53,11 @@ fn check_nothing_lost(ended: &Ended) -> anyhow::Result<()> {
 }
 
 /// Watches a server while a client asks it.
-fn watched(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<(Ended, Conversation)> {
+fn watched(
+    world: &World,
+    server: &[&str],
+    client: &[&str],
+) -> anyhow::Result<(Ended, Conversation)> {
     let mut demo = serve(world, server)?;
     let agent = world.watch().pid(demo.pid()).args(EVENTS).start()?;
     let talk = Conversation::hold(world, &mut demo, client)?;
@@ -59,7 +66,8 @@ fn watched(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<(E
     Ok((ended, talk))
 }
 
-/// Watches both ends of a connection from the client's first request on. With `--keep` the server closes first.
+/// Watches both ends of a connection from the client's first request on. With `--keep` the server
+/// closes first.
 fn both(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<(Ended, Conversation)> {
     let mut demo = serve(world, server)?;
     let mut begun = Conversation::begin(world, &demo, &[client, &["--wait"]].concat())?;
@@ -77,24 +85,37 @@ fn both(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<(Ende
 /// Reads, writes, segments and acknowledgements of a server's connection add up to what it traced.
 fn check_sums(events: &Events<'_>, talk: &Conversation) -> anyhow::Result<()> {
     let (bytes_in, bytes_out) = talk.check_kernel()?;
-    let of = |field| talk.served.iter().map(|served| served.get(field)).sum::<anyhow::Result<u64>>();
-    let (reads, writes) = (events.moving("read").count() as u64, events.moving("write").count() as u64);
-    ensure!((reads, writes) == (of("reads")?, of("writes")?), "{reads} reads, {writes} writes: {:?}", talk.served);
+    let of =
+        |field| talk.served.iter().map(|served| served.get(field)).sum::<anyhow::Result<u64>>();
+    let (reads, writes) =
+        (events.moving("read").count() as u64, events.moving("write").count() as u64);
+    ensure!(
+        (reads, writes) == (of("reads")?, of("writes")?),
+        "{reads} reads, {writes} writes: {:?}",
+        talk.served
+    );
     ensure!(sum(events.named("read"), "/bytes") == bytes_in, "{bytes_in} bytes were read");
     ensure!(sum(events.named("write"), "/bytes") == bytes_out, "{bytes_out} bytes were written");
     let sent = sum(events.segments(), "/bytes");
     ensure!(sent == bytes_out, "{bytes_out} bytes were written, the segments have {sent}");
     let acknowledged = sum(events.named("ack"), "/bytes");
-    ensure!(acknowledged == bytes_out, "{bytes_out} bytes were written, {acknowledged} acknowledged");
+    ensure!(
+        acknowledged == bytes_out,
+        "{bytes_out} bytes were written, {acknowledged} acknowledged"
+    );
     Ok(())
 }
 
-/// Data come, are read, go in segments that are acknowledged; and each call returned when the program says so.
+/// Data come, are read, go in segments that are acknowledged; and each call returned when the
+/// program says so.
 fn check_order(events: &Events<'_>, talk: &Conversation) -> anyhow::Result<()> {
     let tid = talk.served.first().context("nothing was served")?.get("tid")?;
     let reads: Vec<_> = events.moving("read").collect();
     let writes: Vec<_> = events.moving("write").collect();
-    ensure!(reads.len() == talk.served.len() && writes.len() == reads.len(), "a read and a write for each request");
+    ensure!(
+        reads.len() == talk.served.len() && writes.len() == reads.len(),
+        "a read and a write for each request"
+    );
     let mut before_ns = 0;
     for ((served, read), write) in talk.served.iter().zip(&reads).zip(&writes) {
         let caller = (number(read, "/tid"), number(write, "/tid"));
@@ -104,7 +125,8 @@ fn check_order(events: &Events<'_>, talk: &Conversation) -> anyhow::Result<()> {
         ensure!(inside.contains(&at(write)), "outside the call: {write} {served:?}");
         let mut sent = events.since(*inside.start()).take_while(|event| at(event) <= *inside.end());
         ensure!(sent.any(|event| event["name"] == "segment"), "no segment left within: {served:?}");
-        let came = events.until(at(read)).any(|event| event["name"] == "data" && at(event) >= before_ns);
+        let came =
+            events.until(at(read)).any(|event| event["name"] == "data" && at(event) >= before_ns);
         ensure!(came, "no data came between the write before and the read: {read}");
         before_ns = *inside.start();
     }
@@ -127,12 +149,18 @@ fn dialogue(world: &World) -> anyhow::Result<()> {
     check_sums(&events, &talk)?;
     check_order(&events, &talk)?;
     let states = events.states();
-    ensure!(states == ["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"], "the client closes first: {states:?}");
+    ensure!(
+        states == ["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"],
+        "the client closes first: {states:?}"
+    );
     let end = events.named("read").last().context("no read")?;
     ensure!(number(end, "/bytes") == Some(0), "the end is read last: {end}");
-    let fins = events.named("segment").filter(|segment| segment["flags"].to_string().contains("FIN"));
+    let fins =
+        events.named("segment").filter(|segment| segment["flags"].to_string().contains("FIN"));
     ensure!(fins.count() == 1, "one segment has the FIN");
-    let blocked = events.named("read").all(|read| read["blocked_us"].is_u64() == sees(&ended.objects, "read_blocked"));
+    let blocked = events
+        .named("read")
+        .all(|read| read["blocked_us"].is_u64() == sees(&ended.objects, "read_blocked"));
     ensure!(blocked, "a wait is known where it is seen, and nowhere else");
     Ok(())
 }
@@ -147,7 +175,9 @@ fn every_way(world: &World) -> anyhow::Result<()> {
         talks.push(Conversation::hold(world, server, &client)?);
     }
     for talk in &talks {
-        agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+        agent.await_object("end of the connection", |object| {
+            is_connection(object, "server", talk.port)
+        })?;
     }
     let ended = agent.stop()?;
     check_nothing_lost(&ended)?;
@@ -155,42 +185,66 @@ fn every_way(world: &World) -> anyhow::Result<()> {
         let events = Events::of(&ended, "server", talk.port)?;
         let (bytes_in, bytes_out) = talk.check_kernel()?;
         let moved = (sum(events.named("read"), "/bytes"), sum(events.named("write"), "/bytes"));
-        ensure!(moved == (bytes_in, bytes_out), "{}: {bytes_in} in, {bytes_out} out: {moved:?}", server.name());
+        ensure!(
+            moved == (bytes_in, bytes_out),
+            "{}: {bytes_in} in, {bytes_out} out: {moved:?}",
+            server.name()
+        );
     }
     // The one that looks at all before it reads it.
-    let peeks = ended.of("event").filter(|event| event["name"] == "peek" && number(event, "/bytes") > Some(0));
+    let peeks = ended
+        .of("event")
+        .filter(|event| event["name"] == "peek" && number(event, "/bytes") > Some(0));
     ensure!(peeks.count() >= 3, "no peeks");
     Ok(())
 }
 
-/// No probe for a lost tail is sent before this, while one small segment is out (`tcp_schedule_loss_probe`).
+/// No probe for a lost tail is sent before this, while one small segment is out
+/// (`tcp_schedule_loss_probe`).
 const PROBED_US: u64 = 150_000;
 
 fn held(world: &World) -> anyhow::Result<()> {
-    let (ended, talk) = watched(world, &["--writes", "4,200"], &["--response", "204", "--count", "6"])?;
+    let (ended, talk) =
+        watched(world, &["--writes", "4,200"], &["--response", "204", "--count", "6"])?;
     let events = Events::of(&ended, "server", talk.port)?;
-    let (holds, releases): (Vec<_>, Vec<_>) = (events.named("hold").collect(), events.named("release").collect());
-    ensure!(holds.len() >= 2 && holds.len() == releases.len(), "held and sent: {holds:?} {releases:?}");
+    let (holds, releases): (Vec<_>, Vec<_>) =
+        (events.named("hold").collect(), events.named("release").collect());
+    ensure!(
+        holds.len() >= 2 && holds.len() == releases.len(),
+        "held and sent: {holds:?} {releases:?}"
+    );
     for (hold, release) in holds.iter().zip(&releases) {
         ensure!(hold["reason"] == "nagle" && release["reason"] == "nagle", "{hold} {release}");
         ensure!(number(hold, "/bytes") == Some(200), "the second write: {hold}");
         let held_us = number(release, "/held_us").context("how long")?;
         ensure!((at(release) - at(hold)).abs_diff(held_us * 1_000) <= 1_000, "{hold} {release}");
-        let unsent = |write: &&Value| write["reason"] == "nagle" && number(write, "/unsent_bytes") == Some(200);
-        ensure!(events.moving("write").filter(unsent).count() == holds.len(), "the writes say so, too");
-        // What releases it is the acknowledgement of the first write; if that is late, a probe for a lost tail.
-        let acknowledged = events.moving("ack").any(|ack| (at(hold)..=at(release)).contains(&at(ack)));
-        ensure!(acknowledged || held_us > PROBED_US, "released without an acknowledgement: {release}");
+        let unsent = |write: &&Value| {
+            write["reason"] == "nagle" && number(write, "/unsent_bytes") == Some(200)
+        };
+        ensure!(
+            events.moving("write").filter(unsent).count() == holds.len(),
+            "the writes say so, too"
+        );
+        // What releases it is the acknowledgement of the first write; if that is late, a probe for
+        // a lost tail.
+        let acknowledged =
+            events.moving("ack").any(|ack| (at(hold)..=at(release)).contains(&at(ack)));
+        ensure!(
+            acknowledged || held_us > PROBED_US,
+            "released without an acknowledgement: {release}"
+        );
     }
     let connection = connection_of(&ended.objects, "server", talk.port)?;
-    let (told_us, count) = (sum(releases.iter().copied(), "/held_us"), number(connection, "/nagle/holds"));
+    let (told_us, count) =
+        (sum(releases.iter().copied(), "/held_us"), number(connection, "/nagle/holds"));
     ensure!(count == Some(holds.len() as u64), "{connection}");
     let held_us = number(connection, "/nagle/held_us").context("no time held")?;
     ensure!(held_us.abs_diff(told_us) <= holds.len() as u64, "{told_us} µs: {connection}");
     Ok(())
 }
 
-/// Compares with what a device on the way saw: each segment with data that the server sent, in order; one is dropped.
+/// Compares with what a device on the way saw: each segment with data that the server sent, in
+/// order; one is dropped.
 fn wire(world: &World) -> anyhow::Result<()> {
     let (mut link, mut server) = linked(world, &["--trace", "--drop-nth", "3"], &[])?;
     let agent = world.watch().pid(server.pid()).args(EVENTS).start()?;
@@ -199,24 +253,41 @@ fn wire(world: &World) -> anyhow::Result<()> {
     let events = Events::of(&ended, "server", talk.port)?;
     check_sums(&events, &talk)?;
     let dropped = Trace::parse(&link.await_line("dropped ")?).get("seq")?;
-    let told: Vec<_> = events.moving("segment").map(|event| (number(event, "/seq"), number(event, "/bytes"))).collect();
+    let told: Vec<_> = events
+        .moving("segment")
+        .map(|event| (number(event, "/seq"), number(event, "/bytes")))
+        .collect();
     let again: Vec<_> = events.named("retransmit").collect();
     // The kernel's own count begins with the SYN-ACK.
     let before = ended.of("event").filter(|event| event["name"] == "synack_retransmit").count();
     let kernel = talk.closed.get("retransmits")?;
-    ensure!((before + again.len()) as u64 == kernel, "{before} SYN-ACKs, {again:?} {:?}", talk.closed);
+    ensure!(
+        (before + again.len()) as u64 == kernel,
+        "{before} SYN-ACKs, {again:?} {:?}",
+        talk.closed
+    );
     ensure!(!again.is_empty(), "one was dropped");
     for retransmit in &again {
-        ensure!(number(retransmit, "/seq") == Some(dropped), "the one that was dropped, {dropped}: {retransmit}");
+        ensure!(
+            number(retransmit, "/seq") == Some(dropped),
+            "the one that was dropped, {dropped}: {retransmit}"
+        );
         ensure!(number(retransmit, "/bytes") == Some(200), "all of it: {retransmit}");
-        ensure!(["timeout", "tail_loss_probe"].iter().any(|cause| retransmit["cause"] == *cause), "{retransmit}");
+        ensure!(
+            ["timeout", "tail_loss_probe"].iter().any(|cause| retransmit["cause"] == *cause),
+            "{retransmit}"
+        );
     }
     let marked = events.moving("segment").filter(|segment| segment["again"] == true);
     ensure!(marked.count() == again.len(), "segments sent again are marked: {told:?}");
     let passed = |link: &crate::harness::Demo| {
-        let server = |segment: &Trace| segment.get("source").is_ok_and(|port| port == u64::from(server.addr.port()));
+        let server = |segment: &Trace| {
+            segment.get("source").is_ok_and(|port| port == u64::from(server.addr.port()))
+        };
         let lines = link.lines("relayed ").map(Trace::parse).filter(server);
-        lines.map(|segment| (segment.get("seq").ok(), segment.get("bytes").ok())).collect::<Vec<_>>()
+        lines
+            .map(|segment| (segment.get("seq").ok(), segment.get("bytes").ok()))
+            .collect::<Vec<_>>()
     };
     while passed(&link).len() + 1 < told.len() {
         link.read_line("the segments that passed")?;
@@ -236,33 +307,54 @@ fn reset(world: &World) -> anyhow::Result<()> {
         ensure!(events.states() == ["CLOSE"], "the {role} went to {:?}", events.states());
     }
     let server = Events::of(&ended, "server", talk.port)?;
-    let sent = server.named("segment").filter(|segment| segment["flags"].to_string().contains("RST")).count();
+    let sent = server
+        .named("segment")
+        .filter(|segment| segment["flags"].to_string().contains("RST"))
+        .count();
     ensure!(sent == 1, "{sent} segments with RST");
     Ok(())
 }
 
 fn shut_window(world: &World) -> anyhow::Result<()> {
-    let client = ["--response", "60000", "--receive-buffer", "4096", "--slow-read", "300ms", "--count", "2"];
+    let client =
+        ["--response", "60000", "--receive-buffer", "4096", "--slow-read", "300ms", "--count", "2"];
     let (ended, talk) = both(world, &["--response", "60000"], &client)?;
     for (role, side) in [("client", "local"), ("server", "peer")] {
         let events = Events::of(&ended, role, talk.port)?;
-        let windows: Vec<_> = events.named("window").filter(|window| window["side"] == side).collect();
-        ensure!(windows.len() >= 2, "the client's window was shut and opened, its {role} says {windows:?}");
+        let windows: Vec<_> =
+            events.named("window").filter(|window| window["side"] == side).collect();
+        ensure!(
+            windows.len() >= 2,
+            "the client's window was shut and opened, its {role} says {windows:?}"
+        );
         for (place, window) in windows.iter().enumerate() {
             ensure!(window["zero"] == (place % 2 == 0), "shut and open by turns: {windows:?}");
-            ensure!((number(window, "/bytes") == Some(0)) == (place % 2 == 0), "its size: {window}");
+            ensure!(
+                (number(window, "/bytes") == Some(0)) == (place % 2 == 0),
+                "its size: {window}"
+            );
         }
         let other = events.named("window").filter(|window| window["side"] != side).count();
         ensure!(other == 0, "nobody but the client shuts a window");
     }
     let server = connection_of(&ended.objects, "server", talk.port)?;
     let exchanges = ended.of("exchange").filter(|exchange| exchange["sock"] == server["sock"]);
-    ensure!(exchanges.map(|exchange| spent_us(exchange, &["receive_window", "send_buffer"])).sum::<u64>() > 0, "held");
+    ensure!(
+        exchanges
+            .map(|exchange| spent_us(exchange, &["receive_window", "send_buffer"]))
+            .sum::<u64>()
+            > 0,
+        "held"
+    );
     Ok(())
 }
 
 /// The events of a server's connection that the client ends when the server has said `done`.
-fn ended_by_go(world: &World, server: &[&str], done: &str) -> anyhow::Result<(Ended, Conversation)> {
+fn ended_by_go(
+    world: &World,
+    server: &[&str],
+    done: &str,
+) -> anyhow::Result<(Ended, Conversation)> {
     let mut demo = serve(world, server)?;
     let agent = world.watch().pid(demo.pid()).args(EVENTS).start()?;
     let mut begun = Conversation::begin(world, &demo, &["--keep"])?;
@@ -278,8 +370,12 @@ fn ended_by_go(world: &World, server: &[&str], done: &str) -> anyhow::Result<(En
 /// Checks the way to TIME_WAIT; the socket itself is closed once a timewait socket stands for it.
 fn check_time_wait(ended: &Ended, events: &Events<'_>, substates: &[&str]) -> anyhow::Result<()> {
     let states = events.states();
-    ensure!(states == ["ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE"], "{states:?}");
-    let state = events.named("state").find(|state| state["to"] == "TIME_WAIT").context("no TIME_WAIT")?;
+    ensure!(
+        states == ["ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE"],
+        "{states:?}"
+    );
+    let state =
+        events.named("state").find(|state| state["to"] == "TIME_WAIT").context("no TIME_WAIT")?;
     let seen = ended.objects.first().is_some_and(|attached| attached["tier"] == Tier::Full.name());
     ensure!(state["observed_by"].is_null() == seen, "only what is inferred says so: {state}");
     let substate = &state["substate"];
@@ -308,7 +404,8 @@ fn half_closed(world: &World) -> anyhow::Result<()> {
 }
 
 fn delayed_acks(world: &World) -> anyhow::Result<()> {
-    let (ended, talk) = both(world, &["--writes", "4,200"], &["--response", "204", "--count", "6"])?;
+    let (ended, talk) =
+        both(world, &["--writes", "4,200"], &["--response", "204", "--count", "6"])?;
     let events = Events::of(&ended, "client", talk.port)?;
     let connection = connection_of(&ended.objects, "client", talk.port)?;
     let Some(sent) = number(connection, "/delayed_acks/sent") else { return Ok(()) };
@@ -318,8 +415,9 @@ fn delayed_acks(world: &World) -> anyhow::Result<()> {
     ensure!(told == Some(sum(delayed.iter().copied(), "/waited_us")), "{delayed:?}: {connection}");
     for delayed in delayed {
         // It is the only segment around, and carries nothing.
-        let near =
-            |segment: &Value| at(segment).abs_diff(at(delayed)) < 5_000_000 && number(segment, "/bytes") == Some(0);
+        let near = |segment: &Value| {
+            at(segment).abs_diff(at(delayed)) < 5_000_000 && number(segment, "/bytes") == Some(0)
+        };
         ensure!(world.vm || events.named("segment").any(near), "no ACK left then: {delayed}");
     }
     Ok(())
@@ -337,7 +435,12 @@ fn recorded(world: &World) -> anyhow::Result<()> {
     let (objects, output) = replay(world, &file)?;
     ensure!(output.status.success(), "replay ended with {}", output.status);
     equal(&ended.objects, &objects)?;
-    ensure!(ended.objects.len() == objects.len(), "{} objects, {} replayed", ended.objects.len(), objects.len());
+    ensure!(
+        ended.objects.len() == objects.len(),
+        "{} objects, {} replayed",
+        ended.objects.len(),
+        objects.len()
+    );
     let plain = world.agent_command(&["replay", "--plain", "--speed", "64"]).arg(&file).output()?;
     let text = String::from_utf8_lossy(&plain.stdout);
     let line = format!("127.0.0.1:{}: 40 bytes by thread", talk.port);
@@ -352,24 +455,34 @@ fn moderate_load(world: &World) -> anyhow::Result<()> {
     check_order(&events, &talk)
 }
 
-/// Under pressure single events go first, all of them counted, and the rest is as it would be without them.
+/// Under pressure single events go first, all of them counted, and the rest is as it would be
+/// without them.
 fn left_away_first(world: &World) -> anyhow::Result<()> {
     let mut demo = serve(world, &[])?;
     let watch = world.watch().pid(demo.pid()).args(EVENTS).env("BACKSCOPE_RING_BYTES", "65536");
     let mut agent = watch.start()?;
     let talk = Conversation::hold(world, &mut demo, &["--count", "4000"])?;
-    agent.await_object("end of the connection", |object| is_connection(object, "server", talk.port))?;
+    agent.await_object("end of the connection", |object| {
+        is_connection(object, "server", talk.port)
+    })?;
     let ended = agent.stop()?;
     let lost = |probe: &str| {
         let objects = ended.of("lost").filter(|object| object["probe"] == probe);
         objects.filter_map(|object| number(object, "/total")).max().unwrap_or(0)
     };
     let (told, left) = (ended.of("event").count() as u64, lost("events"));
-    ensure!(told > 0 && left > 0, "{told} events told, {left} left away: {:?}", ended.of("lost").collect::<Vec<_>>());
+    ensure!(
+        told > 0 && left > 0,
+        "{told} events told, {left} left away: {:?}",
+        ended.of("lost").collect::<Vec<_>>()
+    );
     let (bytes_in, bytes_out) = talk.check_kernel()?;
     let connection = connection_of(&ended.objects, "server", talk.port)?;
     let told = (number(connection, "/bytes/in"), number(connection, "/bytes/out"));
-    ensure!(told == (Some(bytes_in), Some(bytes_out)), "{bytes_in} bytes came, {bytes_out} went: {connection}");
+    ensure!(
+        told == (Some(bytes_in), Some(bytes_out)),
+        "{bytes_in} bytes came, {bytes_out} went: {connection}"
+    );
     let shown = ended.objects.iter().filter(|object| is(object, "exchange")).count() as u64;
     let away = lost("exchanges_brief") + lost("exchanges") + lost("ring");
     ensure!(away < left, "{left} events were left away, {away} exchanges");

@@ -27,7 +27,12 @@ fn once() -> Manner {
     lines(6, 1)
 }
 
-fn demo(world: &World, args: &[&str], expected: Kind, manner: Manner) -> anyhow::Result<crate::harness::Ended> {
+fn demo(
+    world: &World,
+    args: &[&str],
+    expected: Kind,
+    manner: Manner,
+) -> anyhow::Result<crate::harness::Ended> {
     let mut demo = world.demo(args)?;
     if let Some(workers) = args.iter().position(|arg| *arg == "--workers") {
         demo.await_lines("worker ", args[workers + 1].parse()?)?;
@@ -42,7 +47,8 @@ fn single_thread(world: &World) -> anyhow::Result<()> {
 }
 
 fn thread_per_connection(world: &World) -> anyhow::Result<()> {
-    demo(world, &["serve"], ("thread-per-connection", "threads", Some("blocking")), lines(6, 5)).map(drop)
+    demo(world, &["serve"], ("thread-per-connection", "threads", Some("blocking")), lines(6, 5))
+        .map(drop)
 }
 
 fn multiple_acceptors(world: &World) -> anyhow::Result<()> {

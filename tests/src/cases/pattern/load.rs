@@ -48,7 +48,10 @@ impl Load {
     pub(super) fn stop(mut self) -> anyhow::Result<u64> {
         self.over.store(true, Ordering::Relaxed);
         let clients = std::mem::take(&mut self.clients);
-        clients.into_iter().map(|client| client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?).sum()
+        clients
+            .into_iter()
+            .map(|client| client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+            .sum()
     }
 }
 
@@ -64,8 +67,10 @@ fn visit(to: SocketAddr, manner: &Manner, over: &AtomicBool) -> anyhow::Result<u
     let mut stream = TcpStream::connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let requests =
-        (!greeting.is_empty()).then_some(greeting).into_iter().chain(std::iter::repeat_n(request, manner.requests));
+    let requests = (!greeting.is_empty())
+        .then_some(greeting)
+        .into_iter()
+        .chain(std::iter::repeat_n(request, manner.requests));
     let mut answers = 0;
     for request in requests {
         stream.write_all(request)?;
@@ -73,7 +78,9 @@ fn visit(to: SocketAddr, manner: &Manner, over: &AtomicBool) -> anyhow::Result<u
         let mut buffer = [0; 4096];
         while !answer.ends_with(end) {
             match stream.read(&mut buffer)? {
-                0 => anyhow::bail!("closed in the middle of {:?}", String::from_utf8_lossy(&answer)),
+                0 => {
+                    anyhow::bail!("closed in the middle of {:?}", String::from_utf8_lossy(&answer))
+                }
                 got => answer.extend_from_slice(&buffer[..got]),
             }
         }

@@ -1,4 +1,5 @@
-//! Patterns: demo servers and servers that nobody here wrote, each told for what it is while it is under load.
+//! Patterns: demo servers and servers that nobody here wrote, each told for what it is while it is
+//! under load.
 
 mod demos;
 mod load;
@@ -16,9 +17,15 @@ use load::Load;
 pub(super) use registry::CASES as REGISTRY;
 pub(super) use servers::CASES as SERVERS;
 
-/// Checks how long it took from the first connection of the load to the right name: five seconds, and what server, client
-/// and agent waited for a processor meanwhile; emulated, everything takes longer. `pressure` is that of the beginning.
-fn check_soon(world: &World, begun_ns: u64, pressure: Duration, told: &Value) -> anyhow::Result<()> {
+/// Checks how long it took from the first connection of the load to the right name: five seconds,
+/// and what server, client and agent waited for a processor meanwhile; emulated, everything takes
+/// longer. `pressure` is that of the beginning.
+fn check_soon(
+    world: &World,
+    begun_ns: u64,
+    pressure: Duration,
+    told: &Value,
+) -> anyhow::Result<()> {
     let limit = Duration::from_secs(if world.vm { 60 } else { 5 }) + (cpu_pressure() - pressure);
     let told_ns = number(told, "/ts_ns").unwrap_or(u64::MAX);
     let after = Duration::from_nanos(told_ns.saturating_sub(begun_ns));
@@ -40,7 +47,12 @@ fn is_kind(object: &Value, (name, units, io): Kind) -> bool {
 }
 
 /// Watches a server under load until it is told for what it is, and that it is told so at the end.
-fn check(world: &World, pid: u32, expected: Kind, load: impl FnOnce() -> Load) -> anyhow::Result<Ended> {
+fn check(
+    world: &World,
+    pid: u32,
+    expected: Kind,
+    load: impl FnOnce() -> Load,
+) -> anyhow::Result<Ended> {
     let mut agent = world.watch().pid(pid).start()?;
     let (begun_ns, pressure) = (net::monotonic_ns(), cpu_pressure());
     let load = load();
@@ -62,8 +74,12 @@ fn check(world: &World, pid: u32, expected: Kind, load: impl FnOnce() -> Load) -
 fn await_kind(agent: &mut Agent, expected: Kind) -> anyhow::Result<Value> {
     let what = format!("pattern {expected:?}");
     agent.await_object(&what, |object| is_kind(object, expected)).map_err(|error| {
-        let told: Vec<String> =
-            agent.objects().iter().filter(|object| is(object, "pattern")).map(Value::to_string).collect();
+        let told: Vec<String> = agent
+            .objects()
+            .iter()
+            .filter(|object| is(object, "pattern"))
+            .map(Value::to_string)
+            .collect();
         error.context(format!("told instead: {}", told.join(" ")))
     })
 }
@@ -74,6 +90,9 @@ fn check_useful(pattern: &Value) -> anyhow::Result<()> {
     ensure!(!sentences.is_empty(), "no evidence: {pattern}");
     let confidence = pattern["confidence"].as_f64().unwrap_or(-1.0);
     let is_unknown = pattern["name"] == "unknown";
-    ensure!(if is_unknown { confidence == 0.0 } else { (0.5..1.0).contains(&confidence) }, "confidence: {pattern}");
+    ensure!(
+        if is_unknown { confidence == 0.0 } else { (0.5..1.0).contains(&confidence) },
+        "confidence: {pattern}"
+    );
     Ok(())
 }

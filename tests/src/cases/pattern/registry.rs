@@ -35,12 +35,14 @@ demos! {
 }
 
 /// Demos that serve nobody, or one connection, or datagrams, so that there is no pattern to tell.
-const WITHOUT: &[&str] = &["never-accepts", "udp", "tls", "http3", "webrtc", "https-quic", "https-quic-0rtt"];
+const WITHOUT: &[&str] =
+    &["never-accepts", "udp", "tls", "http3", "webrtc", "https-quic", "https-quic-0rtt"];
 
 fn every_demo(world: &World) -> anyhow::Result<()> {
     let listed = world.agent_command(&["demo", "--list"]).output()?;
     let listed = String::from_utf8(listed.stdout)?;
-    let listed: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    let listed: Vec<&str> =
+        listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
     for name in &listed {
         ensure!(NAMES.contains(name) || WITHOUT.contains(name), "no case for the demo {name}");
     }

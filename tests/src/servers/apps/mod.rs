@@ -1,4 +1,5 @@
-//! Servers that run a small application each, from `apps/`. It can have faults; here it answers "ok".
+//! Servers that run a small application each, from `apps/`. It can have faults; here it answers
+//! "ok".
 
 use std::fs;
 use std::path::Path;
@@ -106,8 +107,10 @@ pub fn php_fpm(folder: &Path) -> anyhow::Result<Command> {
          pm = static\npm.max_children = 6\nchroot = {place}\nphp_admin_value[output_buffering] = 0\n"
     );
     // Its program has the version in its name.
-    let names = fs::read_dir("/usr/sbin").into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let found = names.filter_map(|name| name.into_string().ok()).find(|name| name.starts_with("php-fpm"));
+    let names =
+        fs::read_dir("/usr/sbin").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let found =
+        names.filter_map(|name| name.into_string().ok()).find(|name| name.starts_with("php-fpm"));
     let program = found.unwrap_or_else(|| "php-fpm".to_owned());
     with_file(&program, "--nodaemonize --allow-to-run-as-root -y", &folder.join("fpm.conf"), &text)
 }

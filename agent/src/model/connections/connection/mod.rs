@@ -23,7 +23,8 @@ pub(in crate::model) struct Connection {
     bytes_out: Bytes,
     /// The end that is not its origin's.
     far: Endpoint,
-    /// Number of the newest exchange reported, and the low bits of the bytes counted of it: for what comes late.
+    /// Number of the newest exchange reported, and the low bits of the bytes counted of it: for
+    /// what comes late.
     reported: u32,
     reported_bytes: (u32, u32),
     pub(super) worst_us: u32,
@@ -57,7 +58,12 @@ struct End {
 }
 
 impl Connection {
-    pub(super) fn accepted(accept: &Accept, ignored: Option<Ignoring>, deferred: bool, origins: &mut Origins) -> Self {
+    pub(super) fn accepted(
+        accept: &Accept,
+        ignored: Option<Ignoring>,
+        deferred: bool,
+        origins: &mut Origins,
+    ) -> Self {
         let origin = origins.share(Origin {
             role: Role::Server,
             listener: Some(accept.listener),
@@ -76,8 +82,12 @@ impl Connection {
         let mut connection = Self::new(origin, accept.peer, accept.ts_ns, accept.handshake_us);
         // Without the moment of queueing, that of accept is a guess.
         if let Some(queued_ns) = accept.queued_ns {
-            connection.sums.add(Sum::Queued, accept.ts_ns.saturating_sub(queued_ns).saturating_add(1));
-            connection.sums.add(Sum::Ignored, ignored.map_or(0, |ignored| packed(ignored, queued_ns)));
+            connection
+                .sums
+                .add(Sum::Queued, accept.ts_ns.saturating_sub(queued_ns).saturating_add(1));
+            connection
+                .sums
+                .add(Sum::Ignored, ignored.map_or(0, |ignored| packed(ignored, queued_ns)));
         }
         connection
     }
@@ -104,7 +114,9 @@ impl Connection {
         });
         let mut connection = Self::new(origin, far, opened.ts_ns, opened.handshake_us);
         if let Some(asked_ns) = opened.asked_ns {
-            connection.sums.add(Sum::Queued, opened.ts_ns.saturating_sub(asked_ns).saturating_add(1));
+            connection
+                .sums
+                .add(Sum::Queued, opened.ts_ns.saturating_sub(asked_ns).saturating_add(1));
         }
         connection.sums.add(Sum::SynsAgain, opened.syns_again.into());
         connection
@@ -156,7 +168,9 @@ impl Connection {
 
     /// When a connection that was made was asked for, if that was seen.
     pub(in crate::model) fn asked_ns(&self) -> Option<u64> {
-        let took_ns = self.queued_for_ns().unwrap_or_else(|| self.handshake_us().unwrap_or(0).saturating_mul(1_000));
+        let took_ns = self
+            .queued_for_ns()
+            .unwrap_or_else(|| self.handshake_us().unwrap_or(0).saturating_mul(1_000));
         (!self.origin.midway).then(|| self.since_ns.saturating_sub(took_ns))
     }
 
@@ -174,10 +188,17 @@ impl Connection {
     }
 
     /// This is spoken on it; and, if `fast_open` says so, its SYN carried data.
-    pub(super) fn speaks(&mut self, protocol: Option<Protocol>, fast_open: bool, origins: &mut Origins) {
+    pub(super) fn speaks(
+        &mut self,
+        protocol: Option<Protocol>,
+        fast_open: bool,
+        origins: &mut Origins,
+    ) {
         let fast_open = fast_open || self.origin.fast_open;
         if (self.origin.protocol, self.origin.fast_open) != (protocol, fast_open) {
-            origins.change(&mut self.origin, |origin| (origin.protocol, origin.fast_open) = (protocol, fast_open));
+            origins.change(&mut self.origin, |origin| {
+                (origin.protocol, origin.fast_open) = (protocol, fast_open)
+            });
         }
     }
 
@@ -216,7 +237,8 @@ impl Connection {
         self.end().map(|end| end.closed_ns)
     }
 
-    /// An accepted connection that the application ended with nothing read: how, and how long after accept, ns.
+    /// An accepted connection that the application ended with nothing read: how, and how long after
+    /// accept, ns.
     pub(in crate::model) fn closed_unread(&self) -> Option<(Ending, u64)> {
         let end = self.end()?;
         let (side, how) = end.by?;
@@ -250,7 +272,8 @@ impl Connection {
         }
     }
 
-    /// Lets go of the facts of its present exchange, if they are of one up to `seq`. True if there were such.
+    /// Lets go of the facts of its present exchange, if they are of one up to `seq`. True if there
+    /// were such.
     pub(super) fn take_current(&mut self, seq: u32) -> bool {
         let taken = self.current().is_some_and(|current| current.seq <= seq);
         if taken {
@@ -269,31 +292,43 @@ impl Connection {
         self.sums.get(Sum::Handshake).checked_sub(1)
     }
 
-    /// A client's first exchange begins once it is connected: until then it waited for the first answer, too.
+    /// A client's first exchange begins once it is connected: until then it waited for the first
+    /// answer, too.
     fn with_handshake(&self, mut tls: TlsView) -> TlsView {
-        if let (Role::Client, Some(answer), Some(us)) = (self.origin.role, &mut tls.first_answer, self.handshake_us()) {
+        if let (Role::Client, Some(answer), Some(us)) =
+            (self.origin.role, &mut tls.first_answer, self.handshake_us())
+        {
             answer.us = answer.us.saturating_add(us);
         }
         tls
     }
 
-    /// How long it waited in the accept queue, or of one that was made, how long connect took, if that is known.
+    /// How long it waited in the accept queue, or of one that was made, how long connect took, if
+    /// that is known.
     fn queued_for_ns(&self) -> Option<u64> {
         self.sums.get(Sum::Queued).checked_sub(1)
     }
 
-    /// How it was accepted or made, if that is known. Nothing but its first exchange begins with that.
+    /// How it was accepted or made, if that is known. Nothing but its first exchange begins with
+    /// that.
     fn first(&self, exchange: &Exchange) -> Option<First> {
         let queued_for_ns = if exchange.seq == 1 { self.queued_for_ns() } else { None }?;
         let queued_ns = self.since_ns.saturating_sub(queued_for_ns);
         let ignored = unpacked(self.sums.get(Sum::Ignored), queued_ns);
         let acceptor = self.origin.acceptor;
         let (handshake_us, deferred) = (self.handshake_us(), self.origin.deferred);
-        Some(First { handshake_us, deferred, queued_ns, accepted_ns: self.since_ns, ignored, acceptor })
+        Some(First {
+            handshake_us,
+            deferred,
+            queued_ns,
+            accepted_ns: self.since_ns,
+            ignored,
+            acceptor,
+        })
     }
 
-    /// Whether it is not known why the request of this exchange was sent again: it is the first on a connection that
-    /// was made, so that nothing was acknowledged before.
+    /// Whether it is not known why the request of this exchange was sent again: it is the first on
+    /// a connection that was made, so that nothing was acknowledged before.
     pub(super) fn was_sent_in_vain(&self, exchange: &Exchange) -> bool {
         let resent = || exchange.outbound.as_ref().is_some_and(|outbound| outbound.retransmits > 0);
         self.origin.role == Role::Client && exchange.seq == 1 && !exchange.midway && resent()
@@ -329,10 +364,10 @@ impl Connection {
     }
 
     /// The same without a verdict, with its slices laid into `room`.
-    pub(super) fn view_in(&self, exchange: &Exchange, room: Vec<Slice>) -> ExchangeView {
+    pub(super) fn view_in(&self, exchange: &Exchange, buf: Vec<Slice>) -> ExchangeView {
         let first = self.first(exchange);
         let beginning = Beginning { first: first.as_ref(), resent: self.resent(exchange) };
-        exchange::view_in(exchange, beginning, room)
+        exchange::view_in(exchange, beginning, buf)
     }
 
     /// Bytes that came after the exchange was reported.
@@ -380,8 +415,10 @@ impl Connection {
         let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
         let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
         let (read, wrote) = self.tids;
-        self.tids =
-            (reader.map_or(read, |thread| Tid::new(thread.tid)), writer.map_or(wrote, |thread| Tid::new(thread.tid)));
+        self.tids = (
+            reader.map_or(read, |thread| Tid::new(thread.tid)),
+            writer.map_or(wrote, |thread| Tid::new(thread.tid)),
+        );
         if let Some(DelayedAcks { sent, waited_us, .. }) = exchange.delayed_acks {
             self.note_delayed_acks(sent, waited_us, origins);
         }
@@ -406,7 +443,8 @@ impl Connection {
         if closed.multipath {
             origins.change(&mut self.origin, |origin| origin.multipath = true);
         }
-        let exchanges = if self.only_took_leave(closed) { 0 } else { self.told().max(closed.exchanges) };
+        let exchanges =
+            if self.only_took_leave(closed) { 0 } else { self.told().max(closed.exchanges) };
         let rare = self.rare.get_or_insert_default();
         rare.exchange = None;
         let (by, since_ns) = (closed.by.zip(closed.how), closed.since_ns.unwrap_or(0));
@@ -420,7 +458,8 @@ impl Connection {
         }
     }
 
-    /// Nothing was asked on it, and what its server wrote was no answer ([`exchange::is_farewell`]).
+    /// Nothing was asked on it, and what its server wrote was no answer
+    /// ([`exchange::is_farewell`]).
     fn only_took_leave(&self, closed: &Closed) -> bool {
         let asked = closed.bytes_in + closed.unread_bytes > 0 || closed.unseen || self.told() > 0;
         let http = self.protocol().is_some_and(Protocol::is_http1);
@@ -430,7 +469,8 @@ impl Connection {
     /// Time by kind over all exchanges: those that took any, in order.
     pub(super) fn phases_us(&self) -> Vec<(SliceKind, u64)> {
         let time = |kind| {
-            let trailing_us = if kind == SliceKind::DelayedAck { self.sums.get(Sum::TrailingUs) } else { 0 };
+            let trailing_us =
+                if kind == SliceKind::DelayedAck { self.sums.get(Sum::TrailingUs) } else { 0 };
             (kind, self.sums.get(Sum::Time(kind)).saturating_add(trailing_us))
         };
         SliceKind::ALL.into_iter().map(time).filter(|&(_, us)| us > 0).collect()
@@ -438,14 +478,17 @@ impl Connection {
 
     /// Delayed ACKs that this host sent so far, and how long they waited, µs.
     pub(super) fn delayed_acks_sent(&self) -> Option<(u64, u64)> {
-        self.origin.sees_delayed_acks.then(|| (self.sums.get(Sum::DelayedAcks), self.sums.get(Sum::DelayedAckUs)))
+        self.origin
+            .sees_delayed_acks
+            .then(|| (self.sums.get(Sum::DelayedAcks), self.sums.get(Sum::DelayedAckUs)))
     }
 
     /// How long the present exchange has taken, µs, up to `now_ns`; 0 without one that goes on.
     pub(super) fn current_us(&self, now_ns: u64) -> u64 {
         let current = self.current().filter(|current| !exchange::is_quiet(current));
         let begun_ns = |current: &Exchange| {
-            let inbound = current.inbound.as_ref().map(|inbound| inbound.first_ns).filter(|&ns| ns > 0);
+            let inbound =
+                current.inbound.as_ref().map(|inbound| inbound.first_ns).filter(|&ns| ns > 0);
             let outbound = current.outbound.as_ref().map(|outbound| outbound.first_ns);
             inbound.into_iter().chain(outbound).min().unwrap_or(now_ns)
         };
@@ -458,14 +501,16 @@ pub(in crate::model) fn counted_us(view: &ExchangeView) -> u64 {
     view.total_us - exchange::trailing_us(&view.slices).unwrap_or(0)
 }
 
-/// How a peer was ignored as one number, which is not 0: the time up to the queue, and two bits on its data.
+/// How a peer was ignored as one number, which is not 0: the time up to the queue, and two bits on
+/// its data.
 fn packed(ignored: Ignoring, queued_ns: u64) -> u64 {
     let data = match ignored.data {
         None => 1,
         Some(false) => 2,
         Some(true) => 3,
     };
-    let span_ns = ignored.since_ns.map_or(0, |since_ns| queued_ns.saturating_sub(since_ns).saturating_add(1));
+    let span_ns =
+        ignored.since_ns.map_or(0, |since_ns| queued_ns.saturating_sub(since_ns).saturating_add(1));
     span_ns << 2 | data
 }
 
@@ -486,7 +531,8 @@ fn bytes(exchange: &Exchange) -> (u64, u64) {
     (inbound, exchange.outbound.as_ref().map_or(0, |outbound| outbound.bytes))
 }
 
-/// How many bytes there are beyond those counted, of which the low bits are known: less than half of what these can tell.
+/// How many bytes there are beyond those counted, of which the low bits are known: less than half
+/// of what these can tell.
 fn late(counted: &mut u32, bytes: u64) -> u64 {
     let more = (bytes as u32).wrapping_sub(*counted);
     if more > u32::MAX / 2 {

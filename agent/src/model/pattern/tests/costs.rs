@@ -10,7 +10,8 @@ use crate::model::tests::world::{LISTENER, SECOND, World, address, listener};
 #[test]
 fn one_reader_with_most_of_the_work_is_found() {
     let pool = [thread(1), thread(2), thread(3), thread(4)];
-    let mut site = Site::new().with_threads(&[MAIN], Sleep::Events).with_threads(&pool, Sleep::Events);
+    let mut site =
+        Site::new().with_threads(&[MAIN], Sleep::Events).with_threads(&pool, Sleep::Events);
     for second in 0..4 {
         for n in 0..100 {
             let reader = thread(1 + if n % 10 == 0 { n / 10 % 4 } else { 0 });
@@ -20,13 +21,24 @@ fn one_reader_with_most_of_the_work_is_found() {
         site.world.sample_after(0);
     }
     let finding = site.world.finding("uneven-workers").expect("a finding");
-    assert_eq!((finding.severity, finding.sock), (Severity::Warning, u64::from(MAIN.0)), "{finding:#?}");
+    assert_eq!(
+        (finding.severity, finding.sock),
+        (Severity::Warning, u64::from(MAIN.0)),
+        "{finding:#?}"
+    );
     let view = site.world.model.snapshot().patterns.remove(0);
     assert_eq!(view.uneven, [thread(1).1]);
 }
 
 fn waiting(n: u32, exclusive: bool) -> Waiting {
-    Waiting { pid: MAIN.0, tid: thread(n).1, listener: LISTENER, epoll: 10 + n, exclusive, switches: 0 }
+    Waiting {
+        pid: MAIN.0,
+        tid: thread(n).1,
+        listener: LISTENER,
+        epoll: 10 + n,
+        exclusive,
+        switches: 0,
+    }
 }
 
 /// Eight threads wait, and all of them wake for each connection unless they wait exclusively.
@@ -47,9 +59,13 @@ fn herd(exclusive: bool) -> Site {
 fn wakeups_for_nothing_are_found() {
     let finding = herd(false).world.finding("thundering-herd").expect("a finding");
     assert_eq!((finding.severity, finding.sock), (Severity::Info, LISTENER));
-    let evidence = |name: &str| finding.evidence.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    let evidence =
+        |name: &str| finding.evidence.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
     // Of eight wakeups three are for the connection, its message and its end.
-    assert_eq!((evidence("wakeups"), evidence("wasted"), evidence("waiters")), (Some(160.0), Some(100.0), Some(8.0)));
+    assert_eq!(
+        (evidence("wakeups"), evidence("wasted"), evidence("waiters")),
+        (Some(160.0), Some(100.0), Some(8.0))
+    );
     assert_eq!(herd(true).world.finding("thundering-herd"), None);
 }
 
@@ -84,7 +100,10 @@ fn memory_is_bounded() {
     let patterns = &world.model.patterns;
     assert_eq!((patterns.lines.len(), patterns.lines[&0].trails.len()), (MAX_LINES, 256));
     assert_eq!(patterns.lines[&0].doers.len(), 256);
-    assert_eq!(patterns.trails.len(), patterns.lines.values().map(|line| line.trails.len()).sum::<usize>());
+    assert_eq!(
+        patterns.trails.len(),
+        patterns.lines.values().map(|line| line.trails.len()).sum::<usize>()
+    );
     world.listeners.iter_mut().for_each(|listener| listener.closed_ns = Some(world.now));
     world.sample_after(SECOND);
     world.listeners = vec![listener(9_999, 1)];

@@ -3,7 +3,8 @@
 mod costs;
 
 use crate::model::event::{
-    Accept, Event, Exchange, InAccept, Process, ProcessChange, Role, Sleep, SockId, ThreadSample, ThreadUse, Waiting,
+    Accept, Event, Exchange, InAccept, Process, ProcessChange, Role, Sleep, SockId, ThreadSample,
+    ThreadUse, Waiting,
 };
 use crate::model::output::Output;
 use crate::model::snapshot::{Io, PatternName, PatternView, Units};
@@ -120,10 +121,16 @@ fn process(n: u32) -> Id {
 
 #[test]
 fn one_thread_for_all() {
-    let site = Site::new().with_threads(&[MAIN], Sleep::Events).busy(|site, _| site.visit(0, MAIN, MAIN, MAIN));
+    let site = Site::new()
+        .with_threads(&[MAIN], Sleep::Events)
+        .busy(|site, _| site.visit(0, MAIN, MAIN, MAIN));
     let view = site.is(PatternName::SingleThread, Units::Threads, Some(Io::EventLoop));
     assert_eq!(view.headline, "1 thread accepts, reads and writes");
-    assert!(view.evidence.contains(&"60 of 60 connections: served by the thread that accepts".to_owned()), "{view:#?}");
+    assert!(
+        view.evidence
+            .contains(&"60 of 60 connections: served by the thread that accepts".to_owned()),
+        "{view:#?}"
+    );
     let thread = &view.threads[0];
     assert_eq!((thread.accepts, thread.reads, thread.writes, thread.connections), (60, 60, 60, 60));
 }
@@ -164,15 +171,20 @@ fn messages_written_by_others() {
 
 #[test]
 fn messages_worked_on_by_others() {
-    let site = Site::new().with_threads(&[MAIN, thread(1), thread(2)], Sleep::Events).busy(|site, _| {
-        let sock = site.accept(0, MAIN);
-        (1..=4).for_each(|seq| site.exchange(sock, seq, MAIN, MAIN));
-        site.world.threads[1].runs += 2;
-        site.world.threads[2].runs += 2;
-        site.world.now += 10 * MS;
-    });
+    let site =
+        Site::new().with_threads(&[MAIN, thread(1), thread(2)], Sleep::Events).busy(|site, _| {
+            let sock = site.accept(0, MAIN);
+            (1..=4).for_each(|seq| site.exchange(sock, seq, MAIN, MAIN));
+            site.world.threads[1].runs += 2;
+            site.world.threads[2].runs += 2;
+            site.world.now += 10 * MS;
+        });
     let last = site.world.model.snapshot().patterns.remove(0);
-    assert_eq!((last.name, last.units), (PatternName::MessageLoadBalancing, Some(Units::Threads)), "{last:#?}");
+    assert_eq!(
+        (last.name, last.units),
+        (PatternName::MessageLoadBalancing, Some(Units::Threads)),
+        "{last:#?}"
+    );
     assert!(
         last.evidence.iter().any(|text| text.contains("2 other threads of the process ran 1.0 times for each read"))
     );
@@ -215,7 +227,10 @@ fn a_listener_for_each() {
         site.visit((n % 2) as usize, worker, worker, worker);
     });
     let view = site.is(PatternName::SocketSharding, Units::Processes, Some(Io::EventLoop));
-    assert!(view.evidence[0].starts_with("2 processes accept on 2 listeners at 0.0.0.0:8080"), "{view:#?}");
+    assert!(
+        view.evidence[0].starts_with("2 processes accept on 2 listeners at 0.0.0.0:8080"),
+        "{view:#?}"
+    );
 }
 
 #[test]
@@ -248,10 +263,13 @@ fn a_process_begins_for_each() {
 #[test]
 fn the_same_events_give_the_same_pattern() {
     let pool = [thread(1), thread(2), thread(3)];
-    let mut site = Site::new().with_threads(&[MAIN], Sleep::Events).with_threads(&pool, Sleep::Lock).busy(|site, n| {
-        let reader = thread(1 + n % 3);
-        site.visit(0, MAIN, reader, reader);
-    });
+    let mut site = Site::new()
+        .with_threads(&[MAIN], Sleep::Events)
+        .with_threads(&pool, Sleep::Lock)
+        .busy(|site, n| {
+            let reader = thread(1 + n % 3);
+            site.visit(0, MAIN, reader, reader);
+        });
     let mut again = World::with_limit(128);
     site.world.given.iter().for_each(|event| again.model.apply(event, &mut again.out));
     again.now = site.world.now;
@@ -278,7 +296,14 @@ fn a_pool_that_grows_is_a_pool() {
 #[test]
 fn connections_open_at_the_attach_have_no_acceptor() {
     let mut site = Site::new().with_threads(&[MAIN, thread(1), thread(2)], Sleep::Events);
-    let wait = |listener| Waiting { pid: MAIN.0, tid: MAIN.1, listener, epoll: 5, exclusive: false, switches: 0 };
+    let wait = |listener| Waiting {
+        pid: MAIN.0,
+        tid: MAIN.1,
+        listener,
+        epoll: 5,
+        exclusive: false,
+        switches: 0,
+    };
     site.world.waiting.push(wait(LISTENER));
     (1..=8).for_each(|sock| site.world.apply(opened(sock, Role::Server, true)));
     site.world.apply(opened(9, Role::Client, true));
@@ -290,7 +315,11 @@ fn connections_open_at_the_attach_have_no_acceptor() {
         site.world.sample_after(SECOND);
     }
     let view = site.world.model.snapshot().patterns.remove(0);
-    assert_eq!((view.name, view.io), (PatternName::AcceptorPlusReaders, Some(Io::EventLoop)), "{view:#?}");
+    assert_eq!(
+        (view.name, view.io),
+        (PatternName::AcceptorPlusReaders, Some(Io::EventLoop)),
+        "{view:#?}"
+    );
     let told = "8 connections of these were open at the attach: who accepted them was not observed";
     assert!(view.evidence.iter().any(|text| text == told), "{view:#?}");
 }
@@ -313,7 +342,8 @@ fn tasks_that_move_between_threads_have_no_name() {
     let threads = [thread(0), thread(1), thread(2)];
     let site = Site::new().with_threads(&threads, Sleep::Events).busy(|site, n| {
         let sock = site.accept(0, thread(n % 3));
-        (1..=3).for_each(|seq| site.exchange(sock, seq, thread((n + seq) % 3), thread((n + seq) % 3)));
+        (1..=3)
+            .for_each(|seq| site.exchange(sock, seq, thread((n + seq) % 3), thread((n + seq) % 3)));
     });
     assert!(site.told().is_empty(), "{:#?}", site.told());
     let view = site.world.model.snapshot().patterns.remove(0);
@@ -340,7 +370,9 @@ fn confidence_comes_with_connections_and_their_agreement() {
 #[test]
 fn a_change_is_told_once_it_lasts() {
     let threads = [MAIN, thread(1), thread(2)];
-    let mut site = Site::new().with_threads(&threads, Sleep::Events).busy(|site, _| site.visit(0, MAIN, MAIN, MAIN));
+    let mut site = Site::new()
+        .with_threads(&threads, Sleep::Events)
+        .busy(|site, _| site.visit(0, MAIN, MAIN, MAIN));
     for _ in 0..300 {
         let reader = thread(1 + site.sock as u32 % 2);
         site.visit(0, MAIN, reader, reader);
@@ -362,7 +394,8 @@ fn a_reuseport_member_that_ended_accepts_no_more() {
         site.visit((n % 2) as usize, worker, worker, worker);
     });
     assert_eq!(site.told()[0].name, PatternName::SocketSharding);
-    // The second one ends; its listener is closed in the next sample, and not in the one after that.
+    // The second one ends; its listener is closed in the next sample, and not in the one after
+    // that.
     site.world.threads.retain(|thread| thread.pid != 5_002);
     site.world.listeners[1].closed_ns = Some(site.world.now);
     site.world.sample_after(SECOND);
@@ -415,7 +448,11 @@ fn a_family_that_ends_stays_what_it_was() {
     let told = site.told();
     assert!(told.iter().all(|view| view.name != PatternName::Unknown), "{told:#?}");
     let last = told.last().expect("told at the end");
-    assert_eq!((last.name, last.units), (PatternName::MultipleAcceptors, Some(Units::Processes)), "{last:#?}");
+    assert_eq!(
+        (last.name, last.units),
+        (PatternName::MultipleAcceptors, Some(Units::Processes)),
+        "{last:#?}"
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use super::Row;
 use crate::model::event::{Ending, Side, Used};
 use crate::model::tests::accepts::{
-    ECONNABORTED, EMFILE, ENFILE, ENOMEM, EPERM, failing, left, member_closed, served, uneven, uneven_group, waits,
+    ECONNABORTED, EMFILE, ENFILE, ENOMEM, EPERM, failing, left, member_closed, served, uneven,
+    uneven_group, waits,
 };
 use crate::model::tests::world::{MS, World};
 
@@ -12,7 +13,12 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn accept_fails() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "accept-fails", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "accept-fails",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("descriptors", || error(EMFILE), || error(ENFILE)),
         row("all-open", || open(30, 30), || open(20, 30)),
@@ -35,7 +41,8 @@ fn open(open: u64, limit: u64) -> World {
 }
 
 fn abandoned() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "abandoned", claim, supported, contradicted };
+    let row =
+        |claim, supported, contradicted| Row { kind: "abandoned", claim, supported, contradicted };
     vec![
         row("gave-up", || left(20), || member_closed(1)),
         row("cut", || member_closed(1), || left(20)),
@@ -44,7 +51,12 @@ fn abandoned() -> Vec<Row> {
 }
 
 fn closed_unserved() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "closed-unserved", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "closed-unserved",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("fins", || at_once(Ending::Fin), || at_once(Ending::Reset)),
         row("resets", || at_once(Ending::Reset), || at_once(Ending::Fin)),
@@ -68,11 +80,20 @@ fn both() -> World {
 }
 
 fn uneven_workers() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "uneven-workers", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "uneven-workers",
+        claim,
+        supported,
+        contradicted,
+    };
     const FOUND_THERE: u64 = 10_000;
     const WAITED: u64 = 900_000;
     vec![
-        row("hurts", || uneven(vec![], FOUND_THERE, 80 * MS), || uneven(vec![], FOUND_THERE, 60_000)),
+        row(
+            "hurts",
+            || uneven(vec![], FOUND_THERE, 80 * MS),
+            || uneven(vec![], FOUND_THERE, 60_000),
+        ),
         row("shards", uneven_group, || uneven(vec![], WAITED, 60_000)),
         row("exclusive", || uneven(vec![waits(1, true)], FOUND_THERE, 60_000), alike),
         row("woken-alike", alike, || uneven(vec![waits(1, true)], FOUND_THERE, 60_000)),

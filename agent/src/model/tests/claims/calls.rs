@@ -2,14 +2,14 @@
 
 use super::Row;
 use crate::model::event::{Ending, Event, Exchange, Outcome, Role, Side};
+use crate::model::tests::connection_facts::{after, on_listener, times};
 use crate::model::tests::connections::opened;
 use crate::model::tests::connects::{failed, upstream};
-use crate::model::tests::dealings::{after, on_listener, times};
 use crate::model::tests::facts::{Build, at, server};
+use crate::model::tests::long_poll::put_aside;
 use crate::model::tests::loops;
 use crate::model::tests::proxy::{Waits, behind_an_upstream};
 use crate::model::tests::unanswered::{asked, called, end};
-use crate::model::tests::waiting::put_aside;
 use crate::model::tests::world::{MS, SECOND, World};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -17,7 +17,8 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn slow_app() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "slow-app", claim, supported, contradicted };
+    let row =
+        |claim, supported, contradicted| Row { kind: "slow-app", claim, supported, contradicted };
     vec![
         row("upstream", || behind_an_upstream(Waits::ForAnswers), || slow(300 * MS)),
         row("computed-or-not", || slow(300 * MS), || behind_an_upstream(Waits::ForAnswers)),
@@ -28,7 +29,8 @@ fn slow_app() -> Vec<Row> {
 }
 
 fn unanswered() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "unanswered", claim, supported, contradicted };
+    let row =
+        |claim, supported, contradicted| Row { kind: "unanswered", claim, supported, contradicted };
     vec![
         row("left", || requests(Side::Peer), || requests(Side::Local)),
         row("closed-here", || requests(Side::Local), || requests(Side::Peer)),
@@ -54,19 +56,26 @@ fn calls(by: Side) -> World {
     let mut world = World::with_limit(128);
     for sock in 1..=10 {
         world.apply(opened(sock, Role::Client, false));
-        world.apply(Event::Exchange(Exchange { sock, ..called(end(at(500 * MS), by, Ending::Fin)) }));
+        world.apply(Event::Exchange(Exchange {
+            sock,
+            ..called(end(at(500 * MS), by, Ending::Fin))
+        }));
     }
     world.sample_after(1_000 * MS);
     world
 }
 
-/// Requests whose connections this host ended unanswered after half a second, and connects of so long that failed meanwhile.
+/// Requests whose connections this host ended unanswered after half a second, and connects of so
+/// long that failed meanwhile.
 fn unconnected(took_ns: u64) -> World {
     let mut world = World::with_limit(128);
     for sock in 1..=10 {
         world.apply(on_listener(sock));
         world.apply(Event::Connect(failed(upstream(), Outcome::GivenUp, MS, took_ns)));
-        world.apply(Event::Exchange(Exchange { sock, ..asked(end(at(500 * MS), Side::Local, Ending::Fin)) }));
+        world.apply(Event::Exchange(Exchange {
+            sock,
+            ..asked(end(at(500 * MS), Side::Local, Ending::Fin))
+        }));
     }
     world.sample_after(SECOND);
     world

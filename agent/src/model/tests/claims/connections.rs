@@ -2,8 +2,8 @@
 
 use super::Row;
 use crate::model::event::{Accept, Closed, Ending, Event, Exchange, Hold, HoldReason, Role, Side};
+use crate::model::tests::connection_facts::{after, sending, times};
 use crate::model::tests::connections::{closed, opened};
-use crate::model::tests::dealings::{after, sending, times};
 use crate::model::tests::facts::{Build, at, client, server};
 use crate::model::tests::world::{MS, SECOND, World};
 
@@ -12,19 +12,33 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn retransmits() -> Vec<Row> {
-    let row =
-        |claim, contradicted| Row { kind: "retransmits", claim, supported: || resent_for(210 * MS), contradicted };
+    let row = |claim, contradicted| Row {
+        kind: "retransmits",
+        claim,
+        supported: || resent_for(210 * MS),
+        contradicted,
+    };
     let ignored = Row {
         kind: "retransmits",
         claim: "lost-or-ignored",
         supported: calls_sent_again,
         contradicted: || resent_for(210 * MS),
     };
-    vec![row("hurts", || resent_for(2 * MS)), row("lost-or-late", calls_sent_again), row("waited", healthy), ignored]
+    vec![
+        row("hurts", || resent_for(2 * MS)),
+        row("lost-or-late", calls_sent_again),
+        row("waited", healthy),
+        ignored,
+    ]
 }
 
 fn small_writes() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "small-writes", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "small-writes",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("hurts", || in_pieces(41 * MS), || in_pieces(0)),
         row("small", || in_pieces(0), healthy),
@@ -34,7 +48,12 @@ fn small_writes() -> Vec<Row> {
 }
 
 fn churn() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "connection-churn", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "connection-churn",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("hurts", || short(Side::Peer, 3_000), || short(Side::Peer, 100)),
         row("one-peer", || short(Side::Peer, 100), healthy),

@@ -3,7 +3,8 @@
 use super::Row;
 use crate::model::event::{Closed, Connect, Outcome, Sign};
 use crate::model::tests::connects::{
-    after, called_late, ends, failed, late_ends, lingering, made, served_one, several, unread, upstream,
+    after, called_late, ends, failed, late_ends, lingering, made, served_one, several, unread,
+    upstream,
 };
 use crate::model::tests::world::{MS, SECOND, World, address};
 
@@ -36,11 +37,19 @@ fn no_port() -> World {
 }
 
 fn no_port_for_time_wait() -> World {
-    after(several(4, upstream(), Outcome::NoPort, 0).into_iter().map(|one| Connect { time_wait: Some(4), ..one }))
+    after(
+        several(4, upstream(), Outcome::NoPort, 0)
+            .into_iter()
+            .map(|one| Connect { time_wait: Some(4), ..one }),
+    )
 }
 
 fn no_route() -> World {
-    after(several(4, upstream(), Outcome::NoRoute, 0).into_iter().map(|one| Connect { inferred: false, ..one }))
+    after(
+        several(4, upstream(), Outcome::NoRoute, 0)
+            .into_iter()
+            .map(|one| Connect { inferred: false, ..one }),
+    )
 }
 
 fn no_route_inferred() -> World {

@@ -2,8 +2,8 @@
 
 use super::Row;
 use crate::model::event::{CpuRefresh, CpuState, Event, Exchange, Progress};
+use crate::model::tests::connection_facts::{after, on_listener, times};
 use crate::model::tests::connections::sampled;
-use crate::model::tests::dealings::{after, on_listener, times};
 use crate::model::tests::facts::{Build, at, server};
 use crate::model::tests::loops;
 use crate::model::tests::processors::{crowded, throttled};
@@ -15,7 +15,12 @@ pub(super) fn rows() -> Vec<Row> {
     let row = |kind, claim, supported, contradicted| Row { kind, claim, supported, contradicted };
     vec![
         row("slow-app", "slow-answers", slow_answers, late_rest),
-        row("slow-app", "stopped", || stopped_or_not(true, &server().writing(at(300 * MS))), slow_answers),
+        row(
+            "slow-app",
+            "stopped",
+            || stopped_or_not(true, &server().writing(at(300 * MS))),
+            slow_answers,
+        ),
         row("slow-app", "greetings", || greeted(true), || greeted(false)),
         row("slow-app", "late-rests", late_rest, slow_answers),
         row("slow-app", "rest-computed", rest_computed, rest_slept),
@@ -25,11 +30,31 @@ pub(super) fn rows() -> Vec<Row> {
         row("throttled", "share", || throttled(50 * MS, 7), || throttled(0, 0)),
         row("slow-reader", "waited", || unread(true), stuck),
         row("slow-reader", "reader", || unread(true), slow_answers),
-        row("slow-reader", "lacked-cpu", || loops::unread(false, 300 * MS), || loops::unread(false, 20 * MS)),
-        row("slow-reader", "lacked-cpu", || loops::unread(true, 300 * MS), || loops::unread(true, 20 * MS)),
-        row("slow-reader", "had-cpu", || loops::unread(false, 20 * MS), || loops::unread(false, 300 * MS)),
+        row(
+            "slow-reader",
+            "lacked-cpu",
+            || loops::unread(false, 300 * MS),
+            || loops::unread(false, 20 * MS),
+        ),
+        row(
+            "slow-reader",
+            "lacked-cpu",
+            || loops::unread(true, 300 * MS),
+            || loops::unread(true, 20 * MS),
+        ),
+        row(
+            "slow-reader",
+            "had-cpu",
+            || loops::unread(false, 20 * MS),
+            || loops::unread(false, 300 * MS),
+        ),
         row("slow-app", "several-calls", || several(20), || several(1)),
-        row("slow-app", "lacked-cpu", || loops::unanswered(true, 300 * MS), || loops::unanswered(true, 20 * MS)),
+        row(
+            "slow-app",
+            "lacked-cpu",
+            || loops::unanswered(true, 300 * MS),
+            || loops::unanswered(true, 20 * MS),
+        ),
         row("slow-reader", "stopped", || unread(true), || unread(false)),
         row("tail", "kind", tails::at_once, tails::mixed),
         row("tail", "moment", tails::at_once, tails::in_turn),
@@ -52,7 +77,11 @@ fn stopped_or_not(stopped: bool, exchange: &Exchange) -> World {
     (0..2).for_each(|_| world.sample_after(SECOND));
     let pids = if stopped { vec![4242] } else { Vec::new() };
     let refresh = CpuRefresh { cpus: Some(2), runnable: Some(1), stopped: pids };
-    world.apply(Event::Cpu(CpuState { ts_ns: world.now, limits: Vec::new(), refresh: Some(refresh) }));
+    world.apply(Event::Cpu(CpuState {
+        ts_ns: world.now,
+        limits: Vec::new(),
+        refresh: Some(refresh),
+    }));
     world.sample_after(SECOND);
     world
 }
@@ -66,7 +95,8 @@ fn several(most: u32) -> World {
 fn stuck() -> World {
     let mut world = World::with_limit(128);
     world.apply(on_listener(1));
-    let mut exchange = Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..server() };
+    let mut exchange =
+        Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..server() };
     let inbound = exchange.inbound();
     (inbound.read_first_ns, inbound.read_last_ns, inbound.unread_bytes) = (None, None, 100);
     world.connections = vec![sampled(1, Some(exchange))];

@@ -78,7 +78,10 @@ fn every_claim_in_the_source_has_a_row() {
     let tried: BTreeSet<(String, String)> =
         rows().iter().map(|row| (row.kind.to_owned(), row.claim.to_owned())).collect();
     let missing: Vec<_> = in_the_source().difference(&tried).cloned().collect();
-    assert!(missing.is_empty(), "add a row to agent/src/model/tests/claims/ for each of {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "add a row to agent/src/model/tests/claims/ for each of {missing:#?}"
+    );
 }
 
 /// The claims that the source of the findings names, by kind: a file is named after its kind.
@@ -96,8 +99,10 @@ fn in_the_source() -> BTreeSet<(String, String)> {
         let source = fs::read_to_string(&path).expect("text");
         for call in [".say(", ".infer(", ".rest_on("] {
             for after in source.split(call).skip(1) {
-                let claim = after.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
-                let claim = claim.unwrap_or_else(|| panic!("{name}: a claim's name must be a literal"));
+                let claim =
+                    after.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
+                let claim =
+                    claim.unwrap_or_else(|| panic!("{name}: a claim's name must be a literal"));
                 claims.insert((name.clone(), claim.to_owned()));
             }
         }

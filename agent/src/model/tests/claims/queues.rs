@@ -2,7 +2,8 @@
 
 use super::Row;
 use crate::model::event::{
-    AcceptFails, Event, Exchange, InAccept, ListenerSample, NetSettings, Progress, Sleep, Stage, ThreadSample,
+    AcceptFails, Event, Exchange, InAccept, ListenerSample, NetSettings, Progress, Sleep, Stage,
+    ThreadSample,
 };
 use crate::model::tests::facts::server;
 use crate::model::tests::processors::accepted_late;
@@ -13,7 +14,12 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn overflow() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "accept-queue-overflow", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "accept-queue-overflow",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("full", || refused(&[Stage::Syn], |_| {}), || refused(&[Stage::Syn], unseen)),
         row("was-full", || refused(&[Stage::Syn], unseen), || refused(&[Stage::Syn], |_| {})),
@@ -27,17 +33,33 @@ fn overflow() -> Vec<Row> {
         row("either", || refused(&[Stage::Syn], untold), || refused(&[Stage::Syn], |_| {})),
         row("packets", || refused(&[Stage::Syn; 2], |_| {}), || refused(&[Stage::Syn], |_| {})),
         row("syn-again", || refused(&[Stage::Syn], |_| {}), || refused(&[Stage::Ack], |_| {})),
-        row("unaware", || refused(&[Stage::Ack], empty), || refused(&[Stage::Ack], taken_after_all)),
+        row(
+            "unaware",
+            || refused(&[Stage::Ack], empty),
+            || refused(&[Stage::Ack], taken_after_all),
+        ),
         row("unaware", || refused(&[Stage::Ack], empty), || refused(&[Stage::Ack], resets)),
         row("short-waits", || refused(&[Stage::Syn], quick), || refused(&[Stage::Syn], slow)),
         row("short-waits", || refused(&[Stage::Syn], quick), || refused(&[Stage::Syn], |_| {})),
-        row("clamped", || refused(&[Stage::Syn], |world| asked(world, 4_096)), || refused(&[Stage::Syn], quick)),
+        row(
+            "clamped",
+            || refused(&[Stage::Syn], |world| asked(world, 4_096)),
+            || refused(&[Stage::Syn], quick),
+        ),
         row("keeps-up", || refused(&[Stage::Syn], quick), || refused(&[Stage::Syn], slow)),
-        row("keeps-up", || refused(&[Stage::Syn], quick), || refused(&[Stage::Syn], quick_and_waiting)),
+        row(
+            "keeps-up",
+            || refused(&[Stage::Syn], quick),
+            || refused(&[Stage::Syn], quick_and_waiting),
+        ),
         row("keeps-up", || refused(&[Stage::Syn], quick), || refused(&[Stage::Syn], |_| {})),
         row("mixed-waits", || refused(&[Stage::Syn], mixed), || refused(&[Stage::Syn], quick)),
         row("waits-unknown", || refused(&[Stage::Syn], |_| {}), || refused(&[Stage::Syn], quick)),
-        row("waiting", || refused(&[Stage::Syn], quick_and_waiting), || refused(&[Stage::Syn], quick)),
+        row(
+            "waiting",
+            || refused(&[Stage::Syn], quick_and_waiting),
+            || refused(&[Stage::Syn], quick),
+        ),
     ]
 }
 
@@ -52,7 +74,8 @@ fn refused(stages: &[Stage], change: fn(&mut World)) -> World {
     world
 }
 
-/// A queue of four refuses, and `listen` gives it a limit of 64: before the sample that counts the refusals, or after it.
+/// A queue of four refuses, and `listen` gives it a limit of 64: before the sample that counts the
+/// refusals, or after it.
 fn changed(meanwhile: bool) -> World {
     let mut world = World::with_limit(4);
     world.sample_after(100 * MS);
@@ -83,7 +106,8 @@ fn untold(world: &mut World) {
 
 fn resets(world: &mut World) {
     empty(world);
-    world.settings = vec![NetSettings { netns: 1, abort_on_overflow: true, ..NetSettings::default() }];
+    world.settings =
+        vec![NetSettings { netns: 1, abort_on_overflow: true, ..NetSettings::default() }];
 }
 
 /// The client that was ignored is accepted in the end.
@@ -119,7 +143,12 @@ fn asked(world: &mut World, backlog: u32) {
 }
 
 fn starved() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "accept-starved", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "accept-starved",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("never-accepted", || waits(0, |_| {}), || waits(1, |_| {})),
         row("stalled", || waits(1, |_| {}), || slowly(90 * MS)),
@@ -131,9 +160,21 @@ fn starved() -> Vec<Row> {
         row("backlog-0", || waits(0, |world| world.listeners[0].limit = 0), || waits(0, |_| {})),
         row("unwatched", || waits(1, unwatched), || waits(1, |_| {})),
         row("at-limit-before", || at_limit(0), || at_limit(2)),
-        row("held-silent", || held(Some(Sleep::Descriptor), false), || held(Some(Sleep::Events), false)),
-        row("held-silent", || held(Some(Sleep::Descriptor), false), || held(Some(Sleep::Descriptor), true)),
-        row("held-idle", || held(Some(Sleep::Descriptor), true), || held(Some(Sleep::Descriptor), false)),
+        row(
+            "held-silent",
+            || held(Some(Sleep::Descriptor), false),
+            || held(Some(Sleep::Events), false),
+        ),
+        row(
+            "held-silent",
+            || held(Some(Sleep::Descriptor), false),
+            || held(Some(Sleep::Descriptor), true),
+        ),
+        row(
+            "held-idle",
+            || held(Some(Sleep::Descriptor), true),
+            || held(Some(Sleep::Descriptor), false),
+        ),
         row("accept-fails", || waits(1, fails), || waits(1, |_| {})),
         row("open", || waits(1, unwatched), || waits(0, unwatched)),
         row("without-a-cpu", || accepted_late(85 * MS), || accepted_late(5 * MS)),
@@ -158,7 +199,8 @@ fn inside(world: &mut World) {
     world.in_accept = vec![InAccept { pid: 4242, tid: 1, listener: LISTENER, since_ns }];
 }
 
-/// Connections wait though one is accepted a second; for all but so many refreshes of four the listener was in no epoll instance.
+/// Connections wait though one is accepted a second; for all but so many refreshes of four the
+/// listener was in no epoll instance.
 fn at_limit(watched: u32) -> World {
     let mut world = World::with_limit(128);
     for at in 0..6 {
@@ -170,7 +212,8 @@ fn at_limit(watched: u32) -> World {
     world
 }
 
-/// The only thread that accepts took a connection, which it may have answered, and sleeps so. Others wait.
+/// The only thread that accepts took a connection, which it may have answered, and sleeps so.
+/// Others wait.
 fn held(sleep: Option<Sleep>, answered: bool) -> World {
     let mut world = World::with_limit(128);
     world.threads = vec![ThreadSample { pid: 4242, tid: 1, sleep, ..ThreadSample::default() }];
@@ -180,7 +223,8 @@ fn held(sleep: Option<Sleep>, answered: bool) -> World {
         _ => None,
     });
     if answered {
-        let answer = Exchange { sock: sock.expect("an accept"), progress: Progress::Followed, ..server() };
+        let answer =
+            Exchange { sock: sock.expect("an accept"), progress: Progress::Followed, ..server() };
         world.apply(Event::Exchange(answer));
     }
     for _ in 0..4 {
@@ -196,8 +240,10 @@ fn unwatched(world: &mut World) {
 
 /// Each call of accept ends with EMFILE.
 fn fails(world: &mut World) {
-    let count = world.listeners[0].fails.iter().flatten().map(|fails| fails.count).sum::<u64>() + 100;
-    let fails = AcceptFails { errno: 24, count, first_ns: world.now, pid: 4242, tid: 1, used: None };
+    let count =
+        world.listeners[0].fails.iter().flatten().map(|fails| fails.count).sum::<u64>() + 100;
+    let fails =
+        AcceptFails { errno: 24, count, first_ns: world.now, pid: 4242, tid: 1, used: None };
     world.listeners[0].fails = Some(vec![fails]);
 }
 
@@ -213,7 +259,12 @@ fn slowly(away_ns: u64) -> World {
 }
 
 fn clamped() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "backlog-clamped", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "backlog-clamped",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("overflowed", || shorter(&[Stage::Syn], quick), || shorter(&[], quick)),
         row("behind", || shorter(&[Stage::Syn], slow), || shorter(&[Stage::Syn], quick)),
@@ -224,7 +275,8 @@ fn clamped() -> Vec<Row> {
 
 /// A listener that asked for more than four.
 fn shorter(stages: &[Stage], change: fn(&mut World)) -> World {
-    let mut world = World::new("full", vec![ListenerSample { backlog: Some(4_096), ..listener(LISTENER, 4) }]);
+    let mut world =
+        World::new("full", vec![ListenerSample { backlog: Some(4_096), ..listener(LISTENER, 4) }]);
     stages.iter().for_each(|stage| world.refuse(0, *stage));
     change(&mut world);
     world.sample_after(SECOND);
@@ -232,24 +284,45 @@ fn shorter(stages: &[Stage], change: fn(&mut World)) -> World {
 }
 
 fn pressure() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "syn-queue-pressure", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "syn-queue-pressure",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row(
             "syns-dropped-full",
             || half_open(16, &[Stage::SynQueue], |_| {}),
             || half_open(1, &[Stage::SynQueue], |_| {}),
         ),
-        row("syns-dropped", || half_open(1, &[Stage::SynQueue], |_| {}), || half_open(16, &[Stage::SynQueue], |_| {})),
-        row("syn-again", || half_open(16, &[Stage::SynQueue], |_| {}), || half_open(16, &[], |_| {})),
+        row(
+            "syns-dropped",
+            || half_open(1, &[Stage::SynQueue], |_| {}),
+            || half_open(16, &[Stage::SynQueue], |_| {}),
+        ),
+        row(
+            "syn-again",
+            || half_open(16, &[Stage::SynQueue], |_| {}),
+            || half_open(16, &[], |_| {}),
+        ),
         row("cookies", || half_open(16, &[Stage::Cookie], |_| {}), || half_open(16, &[], |_| {})),
         row(
             "nobody-refused",
             || half_open(16, &[Stage::Cookie], |_| {}),
             || half_open(16, &[Stage::Cookie, Stage::Ack], |_| {}),
         ),
-        row("answered", || half_open(16, &[], |_| {}), || half_open(16, &[Stage::SynQueue], |_| {})),
+        row(
+            "answered",
+            || half_open(16, &[], |_| {}),
+            || half_open(16, &[Stage::SynQueue], |_| {}),
+        ),
         row("acks-ignored", || half_open(16, &[Stage::Ack], |_| {}), || half_open(16, &[], |_| {})),
-        row("acks-may-be-ignored", || half_open(16, &[Stage::Syn], untold), || half_open(16, &[Stage::Syn], |_| {})),
+        row(
+            "acks-may-be-ignored",
+            || half_open(16, &[Stage::Syn], untold),
+            || half_open(16, &[Stage::Syn], |_| {}),
+        ),
         row("defers", || half_open(16, &[], defers), || half_open(16, &[], |_| {})),
         row(
             "silent",
@@ -271,9 +344,17 @@ fn pressure() -> Vec<Row> {
                 })
             },
         ),
-        row("on-their-way", || half_open(16, &[], |_| {}), || half_open(16, &[], |world| again(world, 12, 0))),
+        row(
+            "on-their-way",
+            || half_open(16, &[], |_| {}),
+            || half_open(16, &[], |world| again(world, 12, 0)),
+        ),
         row("on-their-way", || half_open(16, &[], |_| {}), || half_open(16, &[], defers)),
-        row("holder-unknown", || half_open(0, &[Stage::SynQueue], |_| {}), || half_open(16, &[], |_| {})),
+        row(
+            "holder-unknown",
+            || half_open(0, &[Stage::SynQueue], |_| {}),
+            || half_open(16, &[], |_| {}),
+        ),
     ]
 }
 

@@ -2,8 +2,8 @@
 
 use super::Row;
 use crate::model::event::{ConnectionSample, DelayedAcks, Hold, HoldReason, Outbound};
+use crate::model::tests::connection_facts::{after, on_listener, sending, times};
 use crate::model::tests::connections::sampled;
-use crate::model::tests::dealings::{after, on_listener, sending, times};
 use crate::model::tests::facts::{Build, at, server};
 use crate::model::tests::world::{MS, SECOND, World};
 
@@ -14,7 +14,12 @@ pub(super) fn rows() -> Vec<Row> {
 fn nagle() -> Vec<Row> {
     let kind = "nagle-delayed-ack";
     vec![
-        Row { kind, claim: "delayed-ack", supported: || held_by_nagle(41 * MS, 0), contradicted: far_away },
+        Row {
+            kind,
+            claim: "delayed-ack",
+            supported: || held_by_nagle(41 * MS, 0),
+            contradicted: far_away,
+        },
         Row { kind, claim: "far", supported: far_away, contradicted: || held_by_nagle(41 * MS, 0) },
         Row {
             kind,
@@ -34,8 +39,18 @@ fn nagle() -> Vec<Row> {
 fn blocked() -> Vec<Row> {
     let kind = "send-blocked";
     vec![
-        Row { kind, claim: "by-peer", supported: || without_room(140 * MS), contradicted: || without_room(0) },
-        Row { kind, claim: "by-network", supported: || without_room(0), contradicted: || without_room(140 * MS) },
+        Row {
+            kind,
+            claim: "by-peer",
+            supported: || without_room(140 * MS),
+            contradicted: || without_room(0),
+        },
+        Row {
+            kind,
+            claim: "by-network",
+            supported: || without_room(0),
+            contradicted: || without_room(140 * MS),
+        },
     ]
 }
 
@@ -50,7 +65,9 @@ fn others() -> Vec<Row> {
         Row {
             kind: "slow-start-after-idle",
             claim: "held",
-            supported: || held(HoldReason::Congestion, 60 * MS, |outbound| outbound.window_restarted = true),
+            supported: || {
+                held(HoldReason::Congestion, 60 * MS, |outbound| outbound.window_restarted = true)
+            },
             contradicted: || held(HoldReason::Congestion, 60 * MS, |_| ()),
         },
         Row {
@@ -72,7 +89,8 @@ fn others() -> Vec<Row> {
 fn shut() -> World {
     let mut world = World::with_limit(128);
     world.apply(on_listener(1));
-    let connection = ConnectionSample { peer_window_zero: true, active_ns: at(0), ..sampled(1, None) };
+    let connection =
+        ConnectionSample { peer_window_zero: true, active_ns: at(0), ..sampled(1, None) };
     world.connections = vec![connection];
     world.sample_after(3 * SECOND);
     world
@@ -118,12 +136,14 @@ fn without_room(window_ns: u64) -> World {
     ))
 }
 
-/// Requests whose second part came 40 ms after the first, an ACK having been sent by timer at this time.
+/// Requests whose second part came 40 ms after the first, an ACK having been sent by timer at this
+/// time.
 fn in_parts(newest_ns: u64) -> World {
     let mut exchange = server().writing(at(41 * MS));
     let inbound = exchange.inbound();
     (inbound.last_ns, inbound.read_last_ns) = (at(40 * MS) + MS / 10, Some(at(40 * MS) + MS / 5));
     (inbound.starved_ns, inbound.reads) = (40 * MS, 2);
-    exchange.delayed_acks = Some(DelayedAcks { sent: 1, waited_us: 40_000, newest_ns: Some(newest_ns) });
+    exchange.delayed_acks =
+        Some(DelayedAcks { sent: 1, waited_us: 40_000, newest_ns: Some(newest_ns) });
     after(&times(4, &exchange))
 }

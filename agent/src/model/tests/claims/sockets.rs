@@ -9,7 +9,12 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn herd() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "thundering-herd", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "thundering-herd",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("dear", || woken(4, 1_000, 0), || woken(4, 50, 0)),
         row("not-exclusive", || woken(4, 50, 0), || woken(0, 0, 40)),
@@ -41,7 +46,12 @@ fn waits(at: u32, switches: u64) -> Waiting {
 }
 
 fn datagrams() -> Vec<Row> {
-    let row = |claim, supported, contradicted| Row { kind: "udp-receive-overflow", claim, supported, contradicted };
+    let row = |claim, supported, contradicted| Row {
+        kind: "udp-receive-overflow",
+        claim,
+        supported,
+        contradicted,
+    };
     vec![
         row("dropped", || stopped(3), || stopped(0)),
         row("stopped", || stopped(3), || reads(3)),
@@ -65,13 +75,19 @@ fn dropping(drops: u64, socket: DatagramSample) -> World {
 fn stopped(drops: u64) -> World {
     let now = World::with_limit(128).now + 2 * SECOND;
     let (read_ns, oldest_ns) = (Some(now - 3 * SECOND), Some(now - 2 * SECOND));
-    dropping(drops, DatagramSample { read_ns, oldest_ns, reader: Some((4242, 4243)), ..udp_socket() })
+    dropping(
+        drops,
+        DatagramSample { read_ns, oldest_ns, reader: Some((4242, 4243)), ..udp_socket() },
+    )
 }
 
 /// The reader reads.
 fn reads(drops: u64) -> World {
     let now = World::with_limit(128).now + 2 * SECOND;
-    dropping(drops, DatagramSample { read_ns: Some(now), reader: Some((4242, 4243)), ..udp_socket() })
+    dropping(
+        drops,
+        DatagramSample { read_ns: Some(now), reader: Some((4242, 4243)), ..udp_socket() },
+    )
 }
 
 /// Reads would be seen, and there was none.

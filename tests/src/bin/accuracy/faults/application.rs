@@ -9,7 +9,12 @@ use crate::truth::{SMALL_US, Truth};
 use crate::wire::Ask;
 
 pub(super) const ALL: &[Fault] = &[
-    Fault { name: "healthy", about: "quick answers on connections that stay", drive: healthy, ..PLAIN },
+    Fault {
+        name: "healthy",
+        about: "quick answers on connections that stay",
+        drive: healthy,
+        ..PLAIN
+    },
     Fault {
         name: "computes",
         about: "the handler computes for 40 ms",
@@ -39,7 +44,9 @@ pub(super) const ALL: &[Fault] = &[
         about: "nothing listens where the upstream should be",
         named: &["connect-fails"],
         needs: &[Ask::Refused],
-        drive: |stage| rounds(2, || stage.asks(8, 20, Ask::Refused, |_, seen| Truth::healthy(seen))),
+        drive: |stage| {
+            rounds(2, || stage.asks(8, 20, Ask::Refused, |_, seen| Truth::healthy(seen)))
+        },
         ..PLAIN
     },
     Fault {
@@ -48,7 +55,9 @@ pub(super) const ALL: &[Fault] = &[
         named: &["unanswered"],
         beside: &["slow-app", "slow-upstream", "tail"],
         needs: &[Ask::Silent],
-        drive: |stage| rounds(2, || stage.asks(4, 20, Ask::Silent, |_, seen| Truth::until_first(seen, APP))),
+        drive: |stage| {
+            rounds(2, || stage.asks(4, 20, Ask::Silent, |_, seen| Truth::until_first(seen, APP)))
+        },
         ..PLAIN
     },
     Fault {
@@ -59,7 +68,8 @@ pub(super) const ALL: &[Fault] = &[
         beside: &["slow-app", "slow-upstream", "tail", "unanswered"],
         needs: &[Ask::Hanging],
         drive: |stage| {
-            let truth = |_: &_, seen: &Seen| Truth::until_first(seen, APP).or(("network", "connect"));
+            let truth =
+                |_: &_, seen: &Seen| Truth::until_first(seen, APP).or(("network", "connect"));
             rounds(2, || stage.asks(4, 20, Ask::Hanging, truth))
         },
         ..PLAIN
@@ -80,7 +90,9 @@ pub(super) const ALL: &[Fault] = &[
         named: &["nagle-delayed-ack"],
         beside: &["small-writes"],
         needs: &[Ask::Split],
-        drive: |stage| rounds(2, || stage.asks(10, 10, Ask::Split, |_, seen| held(seen, ("kernel", "nagle")))),
+        drive: |stage| {
+            rounds(2, || stage.asks(10, 10, Ask::Split, |_, seen| held(seen, ("kernel", "nagle"))))
+        },
         ..PLAIN
     },
     Fault {
@@ -95,7 +107,9 @@ pub(super) const ALL: &[Fault] = &[
         name: "stream",
         about: "the answer is a stream: a piece at once, then eight more, each after 100 ms",
         needs: &[Ask::Stream(8, 100)],
-        drive: |stage| rounds(3, || stage.asks(1, 10, Ask::Stream(8, 100), |_, seen| streamed(seen))),
+        drive: |stage| {
+            rounds(3, || stage.asks(1, 10, Ask::Stream(8, 100), |_, seen| streamed(seen)))
+        },
         ..PLAIN
     },
     Fault {
@@ -121,8 +135,8 @@ fn slow(stage: &mut Stage<'_>, ask: Ask) -> anyhow::Result<()> {
     rounds(2, || stage.asks(8, 20, ask, |_, seen| Truth::until_first(seen, APP)))
 }
 
-/// A part of the answer came late. A kernel may acknowledge at once, above all at the beginning of a connection: then
-/// nothing was held.
+/// A part of the answer came late. A kernel may acknowledge at once, above all at the beginning of
+/// a connection: then nothing was held.
 fn held(seen: &Seen, label: (&'static str, &'static str)) -> Truth {
     let us = seen.total_us() - seen.first_us();
     if us < SMALL_US { Truth::healthy(seen) } else { Truth::of(seen, label, us..=us) }
@@ -151,7 +165,10 @@ fn blocked_loop(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     for _ in 0..5 {
         let blocked_ns = blocker.send(&blocks)?;
         pause(15);
-        let sent = others.iter_mut().map(|other| other.send(&quick)).collect::<anyhow::Result<Vec<_>>>()?;
+        let sent = others
+            .iter_mut()
+            .map(|other| other.send(&quick))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let seen = blocker.answer(blocked_ns)?;
         stage.saw(Truth::computed(&seen, 120));
         for (other, sent_ns) in others.iter_mut().zip(sent) {
@@ -178,7 +195,9 @@ fn pipelined(stage: &mut Stage<'_>) -> anyhow::Result<()> {
         }
         let all = Seen { last_ns: last.last_ns.max(monotonic_ns()), ..first };
         // Whatever is told between: the application held all of it.
-        stage.saw(Truth::of(&all, APP, first.first_us()..=all.total_us()).or(("app", "receive_queue")));
+        stage.saw(
+            Truth::of(&all, APP, first.first_us()..=all.total_us()).or(("app", "receive_queue")),
+        );
         pause(20);
     }
     stage.close(line);

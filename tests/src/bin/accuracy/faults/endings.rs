@@ -40,7 +40,8 @@ fn keepalive_race(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let quick = stage.request(Ask::Quick);
     let mut line = stage.open()?;
     let answered = line.ask(&quick)?;
-    let closed = line.answer_within(answered.last_ns, 8_000).context("waiting for the server's close")?;
+    let closed =
+        line.answer_within(answered.last_ns, 8_000).context("waiting for the server's close")?;
     ensure!(closed.outcome == Outcome::Closed, "the server does not close: {closed:?}");
     let idle = Duration::from_nanos(closed.last_ns - answered.last_ns);
     let mut lines = Vec::new();
@@ -92,5 +93,9 @@ const PIECE: usize = 50_000;
 
 /// Leaves the cell out if what was to be injected did not happen.
 fn came_about(times: usize, least: usize, what: &str) -> anyhow::Result<()> {
-    if times >= least { Ok(()) } else { Err(Skip(format!("it did not come about: {times} {what}")).into()) }
+    if times >= least {
+        Ok(())
+    } else {
+        Err(Skip(format!("it did not come about: {times} {what}")).into())
+    }
 }

@@ -1,4 +1,5 @@
-//! The faults of the matrix: what is done so that each comes about, and what is true then by the client's clock.
+//! The faults of the matrix: what is done so that each comes about, and what is true then by the
+//! client's clock.
 
 mod application;
 mod endings;

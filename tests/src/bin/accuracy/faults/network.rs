@@ -14,7 +14,13 @@ const CONGESTION: Label = ("network", "congestion");
 const SOME: usize = 400_000;
 
 pub(super) const ALL: &[Fault] = &[
-    Fault { name: "far", about: "a round trip takes 80 ms", link: &["--rtt", "80ms"], drive: far, ..PLAIN },
+    Fault {
+        name: "far",
+        about: "a round trip takes 80 ms",
+        link: &["--rtt", "80ms"],
+        drive: far,
+        ..PLAIN
+    },
     Fault {
         name: "lossy",
         about: "of the server's segments every fifth is lost",
@@ -50,10 +56,13 @@ pub(super) const ALL: &[Fault] = &[
 ];
 
 fn far(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    // The client waits a round trip, and the server as long for its ACK; the first one waited for the handshake, too.
+    // The client waits a round trip, and the server as long for its ACK; the first one waited for
+    // the handshake, too.
     let truth = |_: &_, seen: &Seen| {
         let us = seen.total_us();
-        Truth::of(seen, ACK_WAIT, 80_000..=us.max(80_000)).or(("network", "handshake")).later(100_000_000)
+        Truth::of(seen, ACK_WAIT, 80_000..=us.max(80_000))
+            .or(("network", "handshake"))
+            .later(100_000_000)
     };
     for _ in 0..2 {
         stage.asks(8, 100, Ask::Quick, truth)?;
@@ -73,10 +82,15 @@ fn lossy(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     // Which of them lost a segment the link says.
     let dropped = stage.dropped()?;
     for seen in all {
-        let lost = dropped.iter().any(|(port, at)| *port == seen.port && (seen.sent_ns..seen.last_ns).contains(at));
+        let lost = dropped
+            .iter()
+            .any(|(port, at)| *port == seen.port && (seen.sent_ns..seen.last_ns).contains(at));
         let us = seen.total_us();
         if lost && us >= SMALL_US + 4_000 {
-            let at = stage.truths.iter().position(|truth| (truth.port, truth.from_ns) == (seen.port, seen.sent_ns));
+            let at = stage
+                .truths
+                .iter()
+                .position(|truth| (truth.port, truth.from_ns) == (seen.port, seen.sent_ns));
             let truth = Truth::of(&seen, RETRANSMIT, us - 4_000..=us);
             at.map(|at| std::mem::replace(&mut stage.truths[at], truth));
         }
@@ -85,8 +99,10 @@ fn lossy(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 fn slow_link(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    // Which of the network's kinds is the kernel's affair: the window, a full buffer behind it, the last ACKs.
-    let truth = |seen: &Seen| Truth::of(seen, CONGESTION, 20_000..=seen.total_us()).or(("network", "*"));
+    // Which of the network's kinds is the kernel's affair: the window, a full buffer behind it, the
+    // last ACKs.
+    let truth =
+        |seen: &Seen| Truth::of(seen, CONGESTION, 20_000..=seen.total_us()).or(("network", "*"));
     let request = stage.request(Ask::Big(SOME));
     for _ in 0..2 {
         // A buffer that never shuts the window.

@@ -72,7 +72,8 @@ fn frozen(stage: &mut Stage<'_>) -> anyhow::Result<()> {
             }
         }
         let stopped = Stopped::all(stage.pid);
-        let sent = lines.iter_mut().map(|line| line.send(&quick)).collect::<anyhow::Result<Vec<_>>>()?;
+        let sent =
+            lines.iter_mut().map(|line| line.send(&quick)).collect::<anyhow::Result<Vec<_>>>()?;
         pause(250);
         drop(stopped);
         let went_on_ns = monotonic_ns();

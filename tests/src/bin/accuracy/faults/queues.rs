@@ -27,7 +27,14 @@ pub(super) const ALL: &[Fault] = &[
         name: "queue-full",
         about: "the server is stopped for 700 ms while more clients connect than its queue has room for",
         named: &["accept-queue-overflow"],
-        beside: &["accept-starved", "connection-churn", "slow-reader", "backlog-clamped", "tail", "retransmits"],
+        beside: &[
+            "accept-starved",
+            "connection-churn",
+            "slow-reader",
+            "backlog-clamped",
+            "tail",
+            "retransmits",
+        ],
         sysctls: &[("core/somaxconn", "4")],
         drive: |stage| (0..2).try_for_each(|_| queue_full(stage)),
         ..PLAIN
@@ -44,7 +51,14 @@ pub(super) const ALL: &[Fault] = &[
         name: "no-descriptors",
         about: "accept fails with EMFILE for a second",
         named: &["accept-fails", "closed-unserved"],
-        beside: &["accept-starved", "connection-churn", "abandoned", "unanswered", "truncated-responses", "tail"],
+        beside: &[
+            "accept-starved",
+            "connection-churn",
+            "abandoned",
+            "unanswered",
+            "truncated-responses",
+            "tail",
+        ],
         drive: no_descriptors,
         ..PLAIN
     },
@@ -95,7 +109,8 @@ fn queue_full(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     let mut refused = Vec::new();
     for mut line in begun {
-        // Those that believe that they are connected; the others' SYNs were dropped, so they have no exchange yet.
+        // Those that believe that they are connected; the others' SYNs were dropped, so they have
+        // no exchange yet.
         match line.is_connected() {
             true => {
                 let sent_ns = line.send(&request)?;
@@ -148,7 +163,10 @@ fn no_descriptors(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     }
     pause(900);
     // Those that came when there was no descriptor left wait still.
-    let waiting = lines.iter().map(|(line, _)| Ok(!line.has_answer()?)).collect::<anyhow::Result<Vec<bool>>>()?;
+    let waiting = lines
+        .iter()
+        .map(|(line, _)| Ok(!line.has_answer()?))
+        .collect::<anyhow::Result<Vec<bool>>>()?;
     let more_ns = monotonic_ns();
     drop(few);
     for ((mut line, sent_ns), waited) in lines.into_iter().zip(waiting) {

@@ -64,8 +64,11 @@ pub(super) const NODE: Subject = Subject {
 };
 
 /// A goroutine a connection. It listens by Multipath TCP.
-pub(super) const GO: Subject =
-    Subject { name: "go", prepare: |place| Ok(with_words(Command::new(built("go-app")?), place)), ..BASE };
+pub(super) const GO: Subject = Subject {
+    name: "go",
+    prepare: |place| Ok(with_words(Command::new(built("go-app")?), place)),
+    ..BASE
+};
 
 /// A thread that waits for requests, eight that answer.
 pub(super) const JAVA: Subject = Subject {

@@ -43,7 +43,12 @@ pub(super) const NGINX: Subject = Subject {
              location = /stream {{ proxy_pass http://127.0.0.1:7200/stream; }}\n\
              location = /split {{ tcp_nodelay off; proxy_pass http://127.0.0.1:7200/split; }} }} }}\n"
         );
-        with_file("nginx", &format!("-p {folder} -e {folder}/error.log -c"), &place.folder.join("nginx.conf"), &text)
+        with_file(
+            "nginx",
+            &format!("-p {folder} -e {folder}/error.log -c"),
+            &place.folder.join("nginx.conf"),
+            &text,
+        )
     },
     ..BASE
 };
@@ -107,7 +112,9 @@ pub(super) const APACHE: Subject = Subject {
         fs::write(place.folder.join("big"), vec![b'x'; BIG])?;
         let (folder, idle) = (place.folder.display(), place.idle);
         let modules: String = ["mpm_event", "authz_core", "dir", "lua", "proxy", "proxy_http"]
-            .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+            .map(|name| {
+                format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n")
+            })
             .concat();
         let text = format!(
             "{modules}ServerName localhost\nListen 0.0.0.0:{PORT}\nListenBacklog 4096\nDocumentRoot {folder}\n\

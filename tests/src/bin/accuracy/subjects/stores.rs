@@ -42,7 +42,9 @@ pub(super) const REDIS: Subject = Subject {
     prepare: |place| {
         let mut command = command(
             "redis-server",
-            &format!("--port {PORT} --bind 0.0.0.0 --protected-mode no --appendonly no --enable-debug-command yes"),
+            &format!(
+                "--port {PORT} --bind 0.0.0.0 --protected-mode no --appendonly no --enable-debug-command yes"
+            ),
         )?;
         command.args(["--tcp-backlog", "4096", "--save", ""]).current_dir(place.folder);
         Ok(command)

@@ -42,7 +42,11 @@ pub(super) fn answer(came: &[u8]) -> Option<Answer> {
         }
         if head[1] == END {
             // The head is in the first record.
-            return Some(Answer { length: at, took_us: took_us(&came[8..at.min(1_024)]), closes: false });
+            return Some(Answer {
+                length: at,
+                took_us: took_us(&came[8..at.min(1_024)]),
+                closes: false,
+            });
         }
     }
 }
@@ -55,9 +59,14 @@ mod tests {
     fn an_answer_ends_with_its_record() {
         let output = record(6, b"X-Took: 9\r\n\r\nok");
         let whole = [output, record(END, &[0; 8])].concat();
-        assert_eq!(answer(&whole), Some(Answer { length: whole.len(), took_us: Some(9), closes: false }));
+        assert_eq!(
+            answer(&whole),
+            Some(Answer { length: whole.len(), took_us: Some(9), closes: false })
+        );
         assert_eq!(answer(&whole[..whole.len() - 1]), None);
         let request = request(Ask::Quick);
-        assert!(request.ends_with(&[1, STDIN, 0, 1, 0, 0, 0, 0]) && request.starts_with(&[1, BEGIN]));
+        assert!(
+            request.ends_with(&[1, STDIN, 0, 1, 0, 0, 0, 0]) && request.starts_with(&[1, BEGIN])
+        );
     }
 }

@@ -6,7 +6,8 @@ pub(super) fn request(ask: Ask) -> Vec<u8> {
     let (path, query) = ask.path();
     let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
     if ask == Ask::Unread {
-        return format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {UPLOAD}\r\n\r\n").into_bytes();
+        return format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {UPLOAD}\r\n\r\n")
+            .into_bytes();
     }
     format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()
 }
@@ -29,7 +30,8 @@ fn chunks(body: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let line = find(body, at, b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&body[at..line]).ok()?.trim(), 16).ok()?;
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&body[at..line]).ok()?.trim(), 16).ok()?;
         at = line + 2 + size + 2;
         if at > body.len() {
             return None;
@@ -47,7 +49,10 @@ mod tests {
     #[test]
     fn answers_end_where_they_say() {
         let plain = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Took: 7\r\n\r\nokHTTP";
-        assert_eq!(answer(plain), Some(Answer { length: plain.len() - 4, took_us: Some(7), closes: false }));
+        assert_eq!(
+            answer(plain),
+            Some(Answer { length: plain.len() - 4, took_us: Some(7), closes: false })
+        );
         assert_eq!(answer(&plain[..plain.len() - 5]), None);
         let last = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         assert!(answer(last).is_some_and(|answer| answer.closes));

@@ -31,7 +31,8 @@ pub(crate) enum Ask {
     Refused,
     /// The same of one that accepts and never answers; it gives up after half a second.
     Silent,
-    /// The same of one whose accept queue is full, so that connecting hangs; it gives up after half a second.
+    /// The same of one whose accept queue is full, so that connecting hangs; it gives up after half
+    /// a second.
     Hanging,
     /// So many bytes.
     Big(usize),

@@ -8,7 +8,9 @@ pub(super) const STARTUP: &[u8] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database
 pub(super) fn request(ask: Ask) -> Vec<u8> {
     match ask {
         // Some 40 ms of a processor a million rows; how much it was the kernel says.
-        Ask::Compute(ms) => query(&format!("SELECT count(*) FROM generate_series(1, {})", ms * 12_000)),
+        Ask::Compute(ms) => {
+            query(&format!("SELECT count(*) FROM generate_series(1, {})", ms * 12_000))
+        }
         Ask::Sleep(ms) => query(&format!("SELECT pg_sleep({})", ms as f64 / 1_000.0)),
         Ask::Big(bytes) => query(&format!("SELECT repeat('x', {bytes})")),
         _ => query("SELECT 1"),

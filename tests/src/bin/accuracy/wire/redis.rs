@@ -2,8 +2,8 @@
 
 use super::{Ask, find};
 
-/// Counts up to its argument, some 300 000 in a millisecond. Redis leaves no clock of Lua's: how long it took the kernel
-/// says.
+/// Counts up to its argument, some 300 000 in a millisecond. Redis leaves no clock of Lua's: how
+/// long it took the kernel says.
 const SPIN: &str = "for i=1,ARGV[1] do end return 1";
 
 /// A value of so many bytes under `big`.

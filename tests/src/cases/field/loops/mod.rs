@@ -1,4 +1,5 @@
-//! Servers whose threads serve many: handlers that compute or block, streams, quotas, tails. Beside each the healthy twin.
+//! Servers whose threads serve many: handlers that compute or block, streams, quotas, tails. Beside
+//! each the healthy twin.
 
 mod site;
 
@@ -62,24 +63,31 @@ fn load(path: &str, clients: u32, times: u32, pause: Duration) -> anyhow::Result
 fn at_once(clients: u32, run: impl Fn() -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
     thread::scope(|scope| {
         let clients: Vec<_> = (0..clients).map(|_| scope.spawn(&run)).collect();
-        clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+        clients.into_iter().try_for_each(|client| {
+            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
+        })
     })
 }
 
 const SHORTLY: Duration = Duration::from_millis(10);
 
-/// Eight clients of an event loop that computes 30 ms for each request: their requests lie unread while it computes.
+/// Eight clients of an event loop that computes 30 ms for each request: their requests lie unread
+/// while it computes.
 fn computing(world: &World) -> anyhow::Result<()> {
     let site = Site::start(world)?;
     let agent = world.watch().pid(site.pid()).start()?;
     let (begin_ns, cpu_begin_ns) = (net::monotonic_ns(), cpu_ns(site.pid())?);
     load("/compute", 8, 10, SHORTLY)?;
-    let share = (cpu_ns(site.pid())? - cpu_begin_ns) as f64 / (net::monotonic_ns() - begin_ns) as f64;
+    let share =
+        (cpu_ns(site.pid())? - cpu_begin_ns) as f64 / (net::monotonic_ns() - begin_ns) as f64;
     let mut agent = agent;
     agent.await_time(net::monotonic_ns() + 1_000_000_000)?;
     let ended = agent.stop()?;
     let finding = last(&ended, "slow-reader")?;
-    ensure!(!text(finding).contains("slept"), "its thread was on a CPU for {share:.2} of the time: {finding}");
+    ensure!(
+        !text(finding).contains("slept"),
+        "its thread was on a CPU for {share:.2} of the time: {finding}"
+    );
     let busy = number(finding, "/evidence/on_cpu_us").unwrap_or(0);
     ensure!(share < 0.6 || busy > 0, "on a CPU for {share:.2} of the time: {finding}");
     Ok(())
@@ -102,7 +110,11 @@ fn blocking(world: &World) -> anyhow::Result<()> {
         ensure!(text(finding).contains("lay unread until it was done"), "{path}: {finding}");
         ensure!(!text(finding).contains("by design"), "{path}: {finding}");
         let tid = number(finding, "/evidence/blocking_tid");
-        ensure!(tid == Some(site.pid().into()), "{path}: the only thread is {}: {finding}", site.pid());
+        ensure!(
+            tid == Some(site.pid().into()),
+            "{path}: the only thread is {}: {finding}",
+            site.pid()
+        );
         ensure!(number(finding, "/evidence/held_up") >= Some(1), "{path}: {finding}");
     }
     Ok(())
@@ -134,14 +146,16 @@ fn streams(world: &World) -> anyhow::Result<()> {
     agent.await_time(net::monotonic_ns() + 1_000_000_000)?;
     let ended = agent.stop()?;
     check_no_warning(&ended)?;
-    let streams: Vec<_> = ended.of("exchange").filter(|exchange| spent_us(exchange, &["streaming"]) > 0).collect();
+    let streams: Vec<_> =
+        ended.of("exchange").filter(|exchange| spent_us(exchange, &["streaming"]) > 0).collect();
     ensure!(streams.len() == 6, "{} streams", streams.len());
     for stream in streams {
         // On a busy machine its thread waits for a CPU, too.
         let kinds = ["streaming", "run_queue", "receive_queue", "accept_queue"];
         let (spent, total) = (spent_us(stream, &kinds), number(stream, "/total_us").unwrap_or(0));
         ensure!(total >= 900_000 && spent * 10 >= total * 8, "{stream}");
-        let [first, longest] = ["/pieces/first_byte_us", "/pieces/longest_pause_us"].map(|at| number(stream, at));
+        let [first, longest] =
+            ["/pieces/first_byte_us", "/pieces/longest_pause_us"].map(|at| number(stream, at));
         ensure!(first < Some(total / 2) && longest >= Some(45_000), "{stream}");
     }
     Ok(())
@@ -155,7 +169,8 @@ fn late_rests(world: &World) -> anyhow::Result<()> {
         ask(path, 6, SHORTLY)?;
         agent.await_time(net::monotonic_ns() + 3_500_000_000)?;
         let ended = agent.stop()?;
-        let late: Vec<_> = ended.of("exchange").filter(|exchange| exchange["writes"] != 0).collect();
+        let late: Vec<_> =
+            ended.of("exchange").filter(|exchange| exchange["writes"] != 0).collect();
         let finding = last(&ended, "slow-app").with_context(|| format!("{path}: {late:?}"))?;
         ensure!(text(finding).contains("last byte written"), "{path}: {finding}");
         ensure!(!text(finding).contains("to the first write"), "{path}: {finding}");
@@ -167,8 +182,8 @@ fn late_rests(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each request has a connection of its own, which waits to be accepted while the quota is used up; or while the only thread
-/// sleeps in a handler.
+/// Each request has a connection of its own, which waits to be accepted while the quota is used up;
+/// or while the only thread sleeps in a handler.
 fn late_accepts(world: &World) -> anyhow::Result<()> {
     for limited in [true, false] {
         let site = Site::start(world)?;
@@ -179,9 +194,13 @@ fn late_accepts(world: &World) -> anyhow::Result<()> {
         agent.await_time(net::monotonic_ns() + 2_500_000_000)?;
         let throttled_us = quota.as_ref().map_or(Ok(0), Quota::throttled_us)?;
         let ended = agent.stop()?;
-        let spent = |kinds: &[&str]| ended.of("exchange").map(|exchange| spent_us(exchange, kinds)).sum::<u64>();
+        let spent = |kinds: &[&str]| {
+            ended.of("exchange").map(|exchange| spent_us(exchange, kinds)).sum::<u64>()
+        };
         let (queue_us, cpu_us) = (spent(&["accept_queue"]), spent(&["throttled", "run_queue"]));
-        let figures = format!("{path}: {queue_us} us in the queue, {cpu_us} without a CPU, {throttled_us} throttled");
+        let figures = format!(
+            "{path}: {queue_us} us in the queue, {cpu_us} without a CPU, {throttled_us} throttled"
+        );
         let finding = last(&ended, "accept-starved").context(figures.clone())?;
         let owner = if limited { "kernel" } else { "app" };
         let is_other = |it: &&Value| finds(it, "accept-starved") && it["owner"] != owner;
@@ -204,13 +223,18 @@ fn quota(world: &World) -> anyhow::Result<()> {
         agent.await_time(net::monotonic_ns() + 1_500_000_000)?;
         let throttled_us = quota.as_ref().map_or(Ok(0), Quota::throttled_us)? - before_us;
         let ended = agent.stop()?;
-        let told_us: u64 = ended.of("exchange").map(|exchange| spent_us(exchange, &["throttled"])).sum();
+        let told_us: u64 =
+            ended.of("exchange").map(|exchange| spent_us(exchange, &["throttled"])).sum();
         if limited {
             ensure!(throttled_us > 200_000, "the kernel throttled it for {throttled_us} µs only");
             let fits = told_us * 10 >= throttled_us * 7 && told_us * 10 <= throttled_us * 13;
             ensure!(fits, "the kernel counts {throttled_us} µs, told are {told_us} µs");
             let finding = last(&ended, "throttled")?;
-            ensure!(finding["owner"] == "kernel" && number(finding, "/evidence/quota_us") == Some(15_000), "{finding}");
+            ensure!(
+                finding["owner"] == "kernel"
+                    && number(finding, "/evidence/quota_us") == Some(15_000),
+                "{finding}"
+            );
             ensure!(number(finding, "/evidence/nr_throttled") > Some(0), "{finding}");
         } else {
             ensure!(told_us == 0, "nobody throttled it");
@@ -220,7 +244,8 @@ fn quota(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same, but the server is put into its cgroup while it is watched, and later into one without a quota again.
+/// The same, but the server is put into its cgroup while it is watched, and later into one without
+/// a quota again.
 fn late_quota(world: &World) -> anyhow::Result<()> {
     let site = Site::start(world)?;
     let mut agent = world.watch().pid(site.pid()).start()?;
@@ -235,24 +260,30 @@ fn late_quota(world: &World) -> anyhow::Result<()> {
     agent.await_time(net::monotonic_ns() + 1_500_000_000)?;
     let ended = agent.stop()?;
     let told_us = |from_ns: u64, to_ns: u64| -> u64 {
-        let began = |exchange: &&Value| (from_ns..to_ns).contains(&number(exchange, "/start_ns").unwrap_or(0));
+        let began = |exchange: &&Value| {
+            (from_ns..to_ns).contains(&number(exchange, "/start_ns").unwrap_or(0))
+        };
         ended.of("exchange").filter(began).map(|exchange| spent_us(exchange, &["throttled"])).sum()
     };
     let told = [told_us(0, came_ns), told_us(came_ns, went_ns), told_us(went_ns, u64::MAX)];
     ensure!(throttled_us > 200_000, "the kernel throttled it for {throttled_us} µs only");
     let fits = told[1] * 10 >= throttled_us * 7 && told[1] * 10 <= throttled_us * 13;
-    ensure!(fits && told[0] == 0 && told[2] == 0, "the kernel counts {throttled_us} µs, told are {told:?} µs");
+    ensure!(
+        fits && told[0] == 0 && told[2] == 0,
+        "the kernel counts {throttled_us} µs, told are {told:?} µs"
+    );
     let finding = last(&ended, "throttled")?;
     ensure!(number(finding, "/evidence/nr_throttled") > Some(0), "{finding}");
     Ok(())
 }
 
-/// One thread reads, and others compute 8 ms for each request on a processor that five more want; or they sleep for 80 ms. Who
-/// answers has slept until it was handed on.
+/// One thread reads, and others compute 8 ms for each request on a processor that five more want;
+/// or they sleep for 80 ms. Who answers has slept until it was handed on.
 fn handed_on(world: &World) -> anyhow::Result<()> {
-    for (crowded, knobs) in
-        [(true, &["--pin-cpu", "0", "--spinners", "5", "--work", "8ms"][..]), (false, &["--sleep", "80ms"])]
-    {
+    for (crowded, knobs) in [
+        (true, &["--pin-cpu", "0", "--spinners", "5", "--work", "8ms"][..]),
+        (false, &["--sleep", "80ms"]),
+    ] {
         let demo = world.demo(&[&["message-load-balancing"], knobs].concat())?;
         let mut agent = world.watch().pid(demo.pid()).start()?;
         at_once(4, || {
@@ -274,7 +305,8 @@ fn handed_on(world: &World) -> anyhow::Result<()> {
         let findings = ended.of("finding").filter(|finding| finds(finding, "slow-app"));
         for finding in findings {
             let lacked = text(finding).contains("without a CPU for as long");
-            let computed = text(finding).contains("The thread computed") && !text(finding).contains("slept");
+            let computed =
+                text(finding).contains("The thread computed") && !text(finding).contains("slept");
             let owner = if lacked { "unknown" } else { "app" };
             ensure!(finding["owner"] == owner, "{finding}");
             ensure!(!crowded || lacked || computed, "its threads had no processor: {finding}");

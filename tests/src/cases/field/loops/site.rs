@@ -115,7 +115,8 @@ pub(super) struct Quota {
 }
 
 impl Quota {
-    /// Puts a process under a quota of so much in each 100 ms: the quota is the parent's, the process in the child.
+    /// Puts a process under a quota of so much in each 100 ms: the quota is the parent's, the
+    /// process in the child.
     pub(super) fn on(pid: u32, quota_us: u64) -> anyhow::Result<Self> {
         let Some((root, second)) = root() else {
             skip("no cgroup of the processor's controller is mounted")?;
@@ -123,7 +124,8 @@ impl Quota {
         };
         let parent = root.join(format!("backscope-test-{pid}"));
         let quota = Self { child: parent.join("inner"), parent, second };
-        fs::create_dir(&quota.parent).with_context(|| format!("creating {}", quota.parent.display()))?;
+        fs::create_dir(&quota.parent)
+            .with_context(|| format!("creating {}", quota.parent.display()))?;
         if second {
             // What is to limit children has to be handed down.
             let _ = fs::write(root.join("cgroup.subtree_control"), "+cpu");
@@ -140,8 +142,10 @@ impl Quota {
     /// How long its threads were kept off the CPU, as the kernel counts.
     pub(super) fn throttled_us(&self) -> anyhow::Result<u64> {
         let text = fs::read_to_string(self.parent.join("cpu.stat"))?;
-        let (name, unit_ns) = if self.second { ("throttled_usec ", 1_000) } else { ("throttled_time ", 1) };
-        let value = text.lines().find_map(|line| line.strip_prefix(name)).context("no throttled time")?;
+        let (name, unit_ns) =
+            if self.second { ("throttled_usec ", 1_000) } else { ("throttled_time ", 1) };
+        let value =
+            text.lines().find_map(|line| line.strip_prefix(name)).context("no throttled time")?;
         Ok(value.trim().parse::<u64>()? * unit_ns / 1_000)
     }
 }
@@ -167,7 +171,9 @@ fn root() -> Option<(PathBuf, bool)> {
         Some((path, kind.next()?.to_owned(), kind.nth(1)?.to_owned()))
     });
     let all: Vec<_> = cgroups.collect();
-    let first = all.iter().find(|(_, kind, options)| kind == "cgroup" && options.split(',').any(|it| it == "cpu"));
+    let first = all
+        .iter()
+        .find(|(_, kind, options)| kind == "cgroup" && options.split(',').any(|it| it == "cpu"));
     let second = all.iter().find(|(path, kind, _)| {
         let controllers = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
         kind == "cgroup2" && controllers.split_whitespace().any(|controller| controller == "cpu")

@@ -1,11 +1,11 @@
-//! What exchanges say of one another: how a reader spent the wait of a request, and whom a thread let wait. It is asked once
-//! the other exchanges of the thread are told.
+//! What exchanges say of one another: how a reader spent the wait of a request, and whom a thread
+//! let wait. It is asked once the other exchanges of the thread are told.
 
-use super::{Entry, SLOW_US, Work, cpu, time_of};
+use super::{Entry, ExchangeStats, SLOW_US, cpu, time_of};
 use crate::model::event::{Exchange, Role, ThreadUse};
+use crate::model::long_poll::{self, Answer, Why};
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 use crate::model::spans::{Spans, Spent};
-use crate::model::waiting::{self, Answer, Why};
 use crate::model::waits::{Ask, Found, HeldUp, Stretch, Waits};
 
 /// How long the first bytes of an exchange waited to be read, µs.
@@ -43,13 +43,19 @@ impl Unread {
         let inbound = exchange.inbound.as_ref()?;
         let (from_ns, to_ns) = (inbound.first_ns, inbound.read_first_ns?);
         let ThreadUse { pid, tid, .. } = inbound.reader?;
-        (from_ns > 0 && to_ns > from_ns).then_some(Stretch { pid, tid, sock: exchange.sock, from_ns, to_ns })
+        (from_ns > 0 && to_ns > from_ns).then_some(Stretch {
+            pid,
+            tid,
+            sock: exchange.sock,
+            from_ns,
+            to_ns,
+        })
     }
 }
 
 /// From the last read to the first write of a request that one thread read and answered.
 pub(super) fn work_of(exchange: &Exchange) -> Option<Stretch> {
-    answered_by(exchange).filter(|work| waiting::reader(exchange) == Some(work.tid))
+    answered_by(exchange).filter(|work| long_poll::reader(exchange) == Some(work.tid))
 }
 
 /// The same, whoever read it.
@@ -62,8 +68,15 @@ fn answered_by(exchange: &Exchange) -> Option<Stretch> {
 }
 
 impl Entry {
-    /// Looks for what to ask of an exchange that was counted just now; with `waits` its work is none.
-    pub(super) fn ask(&mut self, now_ns: u64, exchange: &Exchange, view: &ExchangeView, waits: bool) {
+    /// Looks for what to ask of an exchange that was counted just now; with `waits` its work is
+    /// none.
+    pub(super) fn ask(
+        &mut self,
+        now_ns: u64,
+        exchange: &Exchange,
+        view: &ExchangeView,
+        waits: bool,
+    ) {
         // Of a small part it makes no difference.
         let unknown = |kind| cpu(view, kind).1 * 10 < time_of(view, kind) * 9;
         let unread = Unread::of(view);
@@ -74,35 +87,44 @@ impl Entry {
             self.pendings.add(now_ns, wait, Ask::Unread { delay_us, known, lack: false });
         }
         if let Some(work) = answered_by(exchange).filter(|work| !waits && work.us() >= SLOW_US) {
-            // Of what another thread read and handed on, only what any of them lacked says something.
+            // Of what another thread read and handed on, only what any of them lacked says
+            // something.
             let alone = work_of(exchange).is_some();
             let known = !alone || !unknown(SliceKind::App);
             self.pendings.add(now_ns, work, Ask::App { known, held: !alone, lack: false });
         }
     }
 
-    /// Counts what became known of exchanges, and those of which it shows that they were slow, not waiting.
+    /// Counts what became known of exchanges, and those of which it shows that they were slow, not
+    /// waiting.
     pub(super) fn settle(&mut self, now_ns: u64, waits: &Waits, spans: &Spans) {
         for (told_ns, found) in self.pendings.settle(now_ns, waits, spans) {
-            if let Some(work) = self.recent.at(told_ns) {
-                work.add_found(found);
+            if let Some(stats) = self.recent.at(told_ns) {
+                stats.add_found(found);
             }
         }
-        let works = |answer: &Answer| {
+        let was_working = |answer: &Answer| {
             let computes = answer.cpu_us.is_some_and(|cpu_us| cpu_us >= answer.app_us / 4 * 3);
-            computes || waits.behind(&answer.work).count > 0
+            computes || waits.behind(&answer.stretch).count > 0
         };
-        for (Answer { work: stretch, app_us: us, cpu_us, .. }, why) in self.answers.judge(now_ns, works) {
-            let work = self.recent.now(now_ns);
-            work.slow[SliceKind::App as usize].add(us);
-            work.app_parked += u64::from(why == Why::Alone);
+        for (Answer { stretch, app_us: us, cpu_us, .. }, why) in
+            self.answers.judge(now_ns, was_working)
+        {
+            let stats = self.recent.now(now_ns);
+            stats.slow[SliceKind::App as usize].add(us);
+            stats.app_parked += u64::from(why == Why::Alone);
             let spent = cpu_us.map(|us| Spent { cpu_ns: us * 1_000, delay_ns: 0 });
-            work.add_found(Found::App { us, spent, held: waits.behind(&stretch), tid: stretch.tid });
+            stats.add_found(Found::App {
+                us,
+                spent,
+                held: waits.behind(&stretch),
+                tid: stretch.tid,
+            });
         }
     }
 }
 
-impl Work {
+impl ExchangeStats {
     /// What came to light of an exchange that was counted before.
     fn add_found(&mut self, found: Found) {
         match found {

@@ -1,5 +1,5 @@
-//! Connections whose other end is known too, since both are on this host: what one end records of its ACKs proves what the
-//! other end can only infer.
+//! Connections whose other end is known too, since both are on this host: what one end records of
+//! its ACKs proves what the other end can only infer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 
 use crate::model::event::SockId;
 
-/// Connections made by watched processes that are told by their addresses; of further ones nothing is proved.
-pub const MAX_ENDS: usize = 16_384;
+/// Connections made by watched processes that are told by their addresses; of further ones nothing
+/// is proved.
+pub const MAX_LOOPBACK_PAIRS: usize = 16_384;
 /// What two stamps of one moment may differ by, ns.
 const SLACK_NS: u64 = 1_000_000;
 /// Newest delayed ACKs remembered of each.
@@ -21,22 +22,23 @@ type Addresses = (SocketAddr, SocketAddr);
 struct End {
     sock: SockId,
     closed: bool,
-    /// Another open connection has the same addresses, in another network namespace: which is whose other end?
+    /// Another open connection has the same addresses, in another network namespace: which is whose
+    /// other end?
     ambiguous: bool,
     /// When its newest delayed ACKs were sent, ns.
     acks_ns: [u64; REMEMBERED],
 }
 
-/// The ends that made connections. Of those that accepted them a delayed ACK is never inferred from the other side, as a
-/// client's exchange ends with what it reads.
+/// The ends that made connections. Of those that accepted them a delayed ACK is never inferred from
+/// the other side, as a client's exchange ends with what it reads.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ends {
+pub(super) struct LoopbackPairs {
     table: HashMap<Addresses, End>,
 }
 
-impl Ends {
+impl LoopbackPairs {
     pub(super) fn opened(&mut self, sock: SockId, local: SocketAddr, peer: SocketAddr) {
-        let full = self.table.len() >= MAX_ENDS;
+        let full = self.table.len() >= MAX_LOOPBACK_PAIRS;
         let new = End { sock, closed: false, ambiguous: false, acks_ns: [0; REMEMBERED] };
         match self.table.entry((local, peer)) {
             Entry::Occupied(known) if known.get().sock == sock => {}
@@ -60,19 +62,34 @@ impl Ends {
     }
 
     /// A delayed ACK was sent by this end at `ack_ns`. True if that is news.
-    pub(super) fn acknowledged(&mut self, sock: SockId, local: SocketAddr, peer: SocketAddr, ack_ns: u64) -> bool {
-        let end = self.table.get_mut(&(local, peer)).filter(|end| end.sock == sock && !end.ambiguous);
+    pub(super) fn acknowledged(
+        &mut self,
+        sock: SockId,
+        local: SocketAddr,
+        peer: SocketAddr,
+        ack_ns: u64,
+    ) -> bool {
+        let end =
+            self.table.get_mut(&(local, peer)).filter(|end| end.sock == sock && !end.ambiguous);
         let Some(end) = end.filter(|end| !end.acks_ns.contains(&ack_ns)) else { return false };
         end.acks_ns.rotate_right(1);
         end.acks_ns[0] = ack_ns;
         true
     }
 
-    /// Whether the other end of the connection with these addresses sent a delayed ACK within this wait for one. A timer
-    /// acknowledges all that is there, so that is the one that ended it.
-    pub(super) fn prove(&self, local: SocketAddr, peer: SocketAddr, sent_ns: u64, acked_ns: u64) -> bool {
+    /// Whether the other end of the connection with these addresses sent a delayed ACK within this
+    /// wait for one. A timer acknowledges all that is there, so that is the one that ended it.
+    pub(super) fn confirm(
+        &self,
+        local: SocketAddr,
+        peer: SocketAddr,
+        sent_ns: u64,
+        acked_ns: u64,
+    ) -> bool {
         let within = sent_ns..=acked_ns.saturating_add(SLACK_NS);
         let end = self.table.get(&(peer, local)).filter(|end| !end.ambiguous);
-        end.is_some_and(|end| end.acks_ns.iter().any(|ack_ns| *ack_ns != 0 && within.contains(ack_ns)))
+        end.is_some_and(|end| {
+            end.acks_ns.iter().any(|ack_ns| *ack_ns != 0 && within.contains(ack_ns))
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::trail::Id;
+use super::service_history::Id;
 use crate::model::event::{Process, ProcessChange, Sample, ThreadSample};
 
 /// Forks remembered; the oldest goes.
@@ -24,7 +24,7 @@ struct Thread {
 
 /// What the last two samples and the forks say.
 #[derive(Debug, Default)]
-pub(super) struct Births {
+pub(super) struct ThreadStarts {
     now: HashMap<u32, Thread>,
     before: HashMap<u32, Thread>,
     forks: HashMap<u32, u64>,
@@ -32,7 +32,7 @@ pub(super) struct Births {
     truncated: bool,
 }
 
-impl Births {
+impl ThreadStarts {
     pub(super) fn process(&mut self, process: &Process) {
         if let ProcessChange::Forked { .. } = process.change {
             if self.forks.insert(process.pid, process.ts_ns).is_none() {
@@ -59,8 +59,8 @@ impl Births {
         found.filter(|thread| thread.pid == id.0)
     }
 
-    /// Whether a thread began after a moment. One that no sample ever met, of a process that samples know, lived for
-    /// less than a refresh.
+    /// Whether a thread began after a moment. One that no sample ever met, of a process that
+    /// samples know, lived for less than a refresh.
     pub(super) fn began_after(&self, id: Id, ns: u64) -> Option<bool> {
         if let Some(thread) = self.of(id) {
             return Some(thread.started_ns + TICK_NS > ns);

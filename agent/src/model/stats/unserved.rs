@@ -1,5 +1,5 @@
-//! Connections that were closed at once, nothing read. Whether the application meant it is known only
-//! later: the end of their process or of their listener closes them, too.
+//! Connections that were closed at once, nothing read. Whether the application meant it is known
+//! only later: the end of their process or of their listener closes them, too.
 
 use std::collections::VecDeque;
 
@@ -44,8 +44,8 @@ pub(super) struct Unserved {
 }
 
 impl Unserved {
-    /// Adds one. A server that speaks first and closes, as of the time of day, serves its clients, unless they have something
-    /// to say (`is_unserved`), be it a little later.
+    /// Adds one. A server that speaks first and closes, as of the time of day, serves its clients,
+    /// unless they have something to say (`is_unserved`), be it a little later.
     pub(super) fn add(&mut self, sock: SockId, close: Close, is_unserved: bool) {
         if close.after_ns >= AT_ONCE_NS {
         } else if is_unserved {
@@ -61,7 +61,9 @@ impl Unserved {
     /// Data came behind a close. True if nothing had been read on that connection before.
     pub(super) fn came_late(&mut self, now_ns: u64, sock: SockId) -> bool {
         let found = self.spoke_first.iter().rposition(|(other, _)| *other == sock);
-        let Some((_, close)) = found.and_then(|at| self.spoke_first.remove(at)) else { return false };
+        let Some((_, close)) = found.and_then(|at| self.spoke_first.remove(at)) else {
+            return false;
+        };
         self.keep(Close { ts_ns: now_ns, ..close });
         true
     }
@@ -94,10 +96,13 @@ impl Unserved {
         let is_due = |close: &Close| now_ns.saturating_sub(close.ts_ns) >= SETTLED_NS;
         let due = self.closes.iter().take_while(|close| is_due(close)).count();
         let went_along = |close: &Close, &(sock, closed_ns): &(SockId, u64)| {
-            close.scope == Scope::Socket(sock) && closed_ns <= close.ts_ns.saturating_add(TOGETHER_NS)
+            close.scope == Scope::Socket(sock)
+                && closed_ns <= close.ts_ns.saturating_add(TOGETHER_NS)
         };
         let shut = &self.shut;
-        let is_meant = |close: &Close| !has_ended(close.pid) && !shut.iter().any(|shut| went_along(close, shut));
+        let is_meant = |close: &Close| {
+            !has_ended(close.pid) && !shut.iter().any(|shut| went_along(close, shut))
+        };
         self.closes.drain(..due).filter(is_meant).collect()
     }
 }

@@ -1,5 +1,6 @@
-//! Responses whose rest came late behind their first byte. A response in many pieces is a stream and waits by design; one that
-//! has a single pause is not, whether its writes are one exchange or, more than a second apart, two.
+//! Responses whose rest came late behind their first byte. A response in many pieces is a stream
+//! and waits by design; one that has a single pause is not, whether its writes are one exchange or,
+//! more than a second apart, two.
 
 use rustc_hash::FxHashMap;
 
@@ -53,7 +54,8 @@ pub(super) struct AppTime {
 impl AppTime {
     pub(super) fn of(exchange: &Exchange, view: &ExchangeView) -> Self {
         let written_ns = exchange.outbound.as_ref().map_or(u64::MAX, |outbound| outbound.first_ns);
-        let written_ns = if exchange.inbound.is_some() || greets(exchange) { written_ns } else { 0 };
+        let written_ns =
+            if exchange.inbound.is_some() || greets(exchange) { written_ns } else { 0 };
         let mut time = Self::default();
         for slice in view.slices.iter().filter(|slice| slice.kind == SliceKind::App) {
             let before_us = (written_ns.saturating_sub(slice.start_ns) / 1_000).min(slice.us);
@@ -61,7 +63,8 @@ impl AppTime {
             time.rest_us += slice.us - before_us;
             // Of a slice that is mostly one of the two, all the CPU time is that one's.
             if before_us * 10 <= slice.us {
-                time.rest_cpu_us = slice.cpu_us.map(|cpu_us| time.rest_cpu_us.unwrap_or(0) + cpu_us);
+                time.rest_cpu_us =
+                    slice.cpu_us.map(|cpu_us| time.rest_cpu_us.unwrap_or(0) + cpu_us);
             }
         }
         if greets(exchange) {
@@ -72,7 +75,8 @@ impl AppTime {
     }
 }
 
-/// Writes of a server, each more than a second after the one before it, without a request in between.
+/// Writes of a server, each more than a second after the one before it, without a request in
+/// between.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     scope: Scope,
@@ -87,9 +91,15 @@ struct Run {
 pub(super) struct Runs(FxHashMap<SockId, Run>);
 
 impl Runs {
-    /// A server wrote of its own accord, so long after it had written before, where that is known. What it computed for is told
-    /// of by the exchange itself.
-    pub(super) fn pushed(&mut self, now_ns: u64, scope: Scope, exchange: &Exchange, view: &ExchangeView) {
+    /// A server wrote of its own accord, so long after it had written before, where that is known.
+    /// What it computed for is told of by the exchange itself.
+    pub(super) fn pushed(
+        &mut self,
+        now_ns: u64,
+        scope: Scope,
+        exchange: &Exchange,
+        view: &ExchangeView,
+    ) {
         let room = self.0.len() < MAX_RUNS || self.0.contains_key(&exchange.sock);
         let computed = view.slices.first().is_some_and(|slice| slice.kind == SliceKind::App);
         match (self.0.get_mut(&exchange.sock), view.pushed_after_us) {

@@ -1,7 +1,8 @@
-//! How a TLS connection got to its first answer: how many round trips that took, and whose time it was.
+//! How a TLS connection got to its first answer: how many round trips that took, and whose time it
+//! was.
 //!
-//! An exchange is a turn: a burst from the client, and a burst from its server. What the records of TLS tell is which turn
-//! carried the first request.
+//! An exchange is a turn: a burst from the client, and a burst from its server. What the records of
+//! TLS tell is which turn carried the first request.
 
 use crate::model::event::{ClientHello, Exchange, Role, ServerHello, TlsRecord};
 use crate::model::exchange::counted;
@@ -13,8 +14,9 @@ const MAX_TURNS: usize = 8;
 const MAX_RECORDS: usize = 16;
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const APPLICATION_DATA: u8 = 23;
-/// Length of the record that ends a side's handshake in TLS 1.3: a hash of SHA-256 or of SHA-384, the message's head, the
-/// kind of record that is encrypted with it, and the seal (RFC 8446, 4.4.4 and 5.2).
+/// Length of the record that ends a side's handshake in TLS 1.3: a hash of SHA-256 or of SHA-384,
+/// the message's head, the kind of record that is encrypted with it, and the seal (RFC 8446, 4.4.4
+/// and 5.2).
 const FINISHED: [u16; 2] = [32 + 4 + 1 + 16, 48 + 4 + 1 + 16];
 const TLS_1_3: u16 = 0x0304;
 const RECORD_HEAD: u64 = 5;
@@ -22,7 +24,8 @@ const RECORD_HEAD: u64 = 5;
 /// An exchange of the beginning.
 #[derive(Clone, Debug)]
 struct Turn {
-    /// Which round trip it is, from 1: bursts that nothing of the other side can have caused are one with those before.
+    /// Which round trip it is, from 1: bursts that nothing of the other side can have caused are
+    /// one with those before.
     number: u32,
     /// Bytes that the client had sent at its end.
     asked: u64,
@@ -38,13 +41,13 @@ struct Turn {
 
 /// What is known of the beginning of a connection, until its first answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Opening {
+pub(super) struct TlsSetup {
     records: Vec<TlsRecord>,
     turns: Vec<Turn>,
     found: Option<FirstAnswer>,
 }
 
-impl Opening {
+impl TlsSetup {
     pub(super) fn record(&mut self, record: TlsRecord) {
         if self.found.is_none() && self.records.len() < MAX_RECORDS {
             self.records.push(record);
@@ -58,7 +61,10 @@ impl Opening {
         exchange: &Exchange,
         view: &ExchangeView,
     ) -> bool {
-        if self.found.is_some() || self.turns.len() >= MAX_TURNS || exchange.seq as usize != self.turns.len() + 1 {
+        if self.found.is_some()
+            || self.turns.len() >= MAX_TURNS
+            || exchange.seq as usize != self.turns.len() + 1
+        {
             return false;
         }
         self.turns.extend(self.turn(exchange, view));
@@ -70,12 +76,14 @@ impl Opening {
         is_handshake
     }
 
-    /// At the end of the last turn the client has sent nothing but handshake, as far as its records are known for sure.
+    /// At the end of the last turn the client has sent nothing but handshake, as far as its records
+    /// are known for sure.
     fn ends_in_handshake(&self, client: &ClientHello, server: &ServerHello) -> bool {
         let Some(turn) = self.turns.last() else { return false };
         let mut sealed = self.sent(true, APPLICATION_DATA);
         if server.version < TLS_1_3 {
-            let changed = self.turns.len() == 1 || self.sent(true, CHANGE_CIPHER_SPEC).next().is_some();
+            let changed =
+                self.turns.len() == 1 || self.sent(true, CHANGE_CIPHER_SPEC).next().is_some();
             return changed && sealed.next().is_none_or(|record| record.at >= turn.asked);
         }
         if client.early_data && server.took_session && self.turns.len() == 1 {
@@ -93,8 +101,10 @@ impl Opening {
 
     fn turn(&self, exchange: &Exchange, view: &ExchangeView) -> Option<Turn> {
         let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
-        let (in_bytes, out_bytes) = (inbound.map_or(0, |burst| burst.bytes), outbound.map_or(0, |burst| burst.bytes));
-        let arrival = inbound.map(|burst| (burst.first_ns, burst.read_last_ns.unwrap_or(burst.last_ns)));
+        let (in_bytes, out_bytes) =
+            (inbound.map_or(0, |burst| burst.bytes), outbound.map_or(0, |burst| burst.bytes));
+        let arrival =
+            inbound.map(|burst| (burst.first_ns, burst.read_last_ns.unwrap_or(burst.last_ns)));
         let write = outbound.map(|burst| (burst.first_ns, burst.last_ns));
         let (begun, reply, asked, answered) = match exchange.role {
             Role::Server => (arrival, write, in_bytes, out_bytes),
@@ -102,9 +112,12 @@ impl Opening {
         };
         let before = self.turns.last();
         let begun_ns = begun.map_or(view.start_ns, |(first_ns, _)| first_ns);
-        // A server sees what its answer caused a round trip later; what comes sooner was on its way.
-        let least_ns =
-            exchange.min_rtt_us.filter(|_| exchange.role == Role::Server).map_or(0, |us| u64::from(us) * 500);
+        // A server sees what its answer caused a round trip later; what comes sooner was on its
+        // way.
+        let least_ns = exchange
+            .min_rtt_us
+            .filter(|_| exchange.role == Role::Server)
+            .map_or(0, |us| u64::from(us) * 500);
         let caused = before.is_none_or(|before| begun_ns >= before.replied_ns + least_ns);
         let (replied_ns, done_ns) = reply?;
         let mut times = OwnerTimes { exchanges: 1, ..OwnerTimes::default() };
@@ -115,14 +128,20 @@ impl Opening {
             answered: before.map_or(0, |before| before.answered) + answered,
             // A client's first exchange may begin with the connect, which the connection counts.
             start_ns: if exchange.role == Role::Client { begun_ns } else { view.start_ns },
-            replied_ns: if caused { replied_ns } else { before.map_or(replied_ns, |before| before.replied_ns) },
+            replied_ns: if caused {
+                replied_ns
+            } else {
+                before.map_or(replied_ns, |before| before.replied_ns)
+            },
             done_ns,
             times,
         })
     }
 
     fn sent(&self, from_client: bool, kind: u8) -> impl Iterator<Item = &TlsRecord> {
-        self.records.iter().filter(move |record| record.from_client == from_client && record.kind == kind)
+        self.records
+            .iter()
+            .filter(move |record| record.from_client == from_client && record.kind == kind)
     }
 
     /// The turn in which a byte of the client was sent, or of the server.
@@ -132,7 +151,11 @@ impl Opening {
 
     /// `None` while the first answer has not been seen, or cannot be told.
     fn answer(&self, client: &ClientHello, server: &ServerHello) -> Option<FirstAnswer> {
-        let (at, after) = if server.version >= TLS_1_3 { self.answer_1_3(client, server) } else { self.answer_1_2() }?;
+        let (at, after) = if server.version >= TLS_1_3 {
+            self.answer_1_3(client, server)
+        } else {
+            self.answer_1_2()
+        }?;
         let (first, turn) = (self.turns.first()?, self.turns.get(at)?);
         let mut handshake = OwnerTimes::default();
         self.turns[..at].iter().for_each(|turn| handshake.merge(&turn.times));
@@ -143,22 +166,27 @@ impl Opening {
         })
     }
 
-    /// The turn of the first answer, and the one from which on nothing but the request itself was waited for.
+    /// The turn of the first answer, and the one from which on nothing but the request itself was
+    /// waited for.
     fn answer_1_3(&self, client: &ClientHello, server: &ServerHello) -> Option<(usize, usize)> {
         if client.early_data && server.took_session {
-            // With a session taken up there is no certificate, and the server's handshake is one encrypted record or two.
+            // With a session taken up there is no certificate, and the server's handshake is one
+            // encrypted record or two.
             let sealed: Vec<_> = self.sent(false, APPLICATION_DATA).collect();
             let two = sealed.get(1).is_some_and(|record| FINISHED.contains(&record.length));
             let at = self.turn_of(false, sealed.get(if two { 2 } else { 1 })?.at)?;
             return Some((at, at));
         }
-        let mut sealed = self.sent(true, APPLICATION_DATA).skip_while(|record| !FINISHED.contains(&record.length));
+        let mut sealed = self
+            .sent(true, APPLICATION_DATA)
+            .skip_while(|record| !FINISHED.contains(&record.length));
         let (finished, request) = (sealed.next()?, sealed.next()?);
         // A client that has said its last word in the handshake waits for nobody.
         Some((self.turn_of(true, request.at)?, self.turn_of(true, finished.at)?))
     }
 
-    /// Likewise. Where a session is resumed the server finishes first, and the client's request may follow its own.
+    /// Likewise. Where a session is resumed the server finishes first, and the client's request may
+    /// follow its own.
     fn answer_1_2(&self) -> Option<(usize, usize)> {
         let change = |from_client| {
             let record = self.sent(from_client, CHANGE_CIPHER_SPEC).next()?;

@@ -1,21 +1,23 @@
-//! An exchange that is over, kept small: nearly all have a few slices and nothing out of the ordinary.
+//! An exchange that is over, kept small: nearly all have a few slices and nothing out of the
+//! ordinary.
 
 use crate::model::exchange;
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 
-/// Slices of a plain exchange, at most: a first one, from the handshake to the ACK of the answer, has as many, or fewer.
+/// Slices of a plain exchange, at most: a first one, from the handshake to the ACK of the answer,
+/// has as many, or fewer.
 const SLICES: usize = 7;
 
 /// An exchange in as few bytes as it needs.
 #[derive(Clone, Debug)]
-pub(super) enum Kept {
-    Plain(Plain),
+pub(super) enum Stored {
+    Compact(Compact),
     Full(Box<ExchangeView>),
 }
 
 /// One without joins, holds and proofs, whose figures are small.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plain {
+pub(super) struct Compact {
     start_ns: u64,
     seq: u32,
     request_bytes: u32,
@@ -36,23 +38,23 @@ pub(super) struct Plain {
     unanswered: bool,
 }
 
-impl Kept {
+impl Stored {
     /// The view's verdict need not be there.
     pub(super) fn new(view: &ExchangeView) -> Self {
         let full = || ExchangeView { verdict: exchange::verdict(&view.slices), ..view.clone() };
-        Plain::of(view).map_or_else(|| Self::Full(Box::new(full())), Self::Plain)
+        Compact::of(view).map_or_else(|| Self::Full(Box::new(full())), Self::Compact)
     }
 
     pub(super) fn seq(&self) -> u32 {
         match self {
-            Self::Plain(plain) => plain.seq,
+            Self::Compact(plain) => plain.seq,
             Self::Full(view) => view.seq,
         }
     }
 
     pub(super) fn view(&self) -> ExchangeView {
         match self {
-            Self::Plain(plain) => plain.view(),
+            Self::Compact(plain) => plain.view(),
             Self::Full(view) => ExchangeView::clone(view),
         }
     }
@@ -64,11 +66,15 @@ impl Kept {
     }
 }
 
-impl Plain {
+impl Compact {
     /// `None` for one that is more.
     fn of(view: &ExchangeView) -> Option<Self> {
-        let joins = view.downstream.is_some() || !(view.inside.is_empty() && view.within.is_empty());
-        let joins = joins || !view.connects.is_empty() || view.pieces.is_some() || view.pushed_after_us.is_some();
+        let joins =
+            view.downstream.is_some() || !(view.inside.is_empty() && view.within.is_empty());
+        let joins = joins
+            || !view.connects.is_empty()
+            || view.pieces.is_some()
+            || view.pushed_after_us.is_some();
         if !view.done || joins || !view.upstream.is_empty() || view.held_sizes != [0; 2] {
             return None;
         }
@@ -101,7 +107,8 @@ impl Plain {
             }
             plain.kinds[at] = slice.kind;
             plain.us[at] = slice.us.try_into().ok()?;
-            plain.cpu_us[at] = slice.cpu_us.map_or(Some(0), |us| u32::try_from(us.checked_add(1)?).ok())?;
+            plain.cpu_us[at] =
+                slice.cpu_us.map_or(Some(0), |us| u32::try_from(us.checked_add(1)?).ok())?;
             begun_us += slice.us;
         }
         (begun_us == view.total_us).then_some(plain)
@@ -203,14 +210,14 @@ mod tests {
         let mut proved = view(&[1, 2]);
         proved.slices[1].proved = true;
         for full in [large, joined, held, proved, view(&[1; SLICES + 1]), view(&[1 << 32])] {
-            let kept = Kept::new(&full);
-            assert!(matches!(kept, Kept::Full(_)), "{full:?}");
-            assert_eq!(kept.view(), full);
+            let stored = Stored::new(&full);
+            assert!(matches!(stored, Stored::Full(_)), "{full:?}");
+            assert_eq!(stored.view(), full);
         }
         for plain in [view(&[]), view(&[3]), view(&[1, 20, 300, 4_000, u32::MAX as u64 - 1])] {
-            let kept = Kept::new(&plain);
-            assert!(matches!(kept, Kept::Plain(_)), "{plain:?}");
-            assert_eq!(kept.view(), plain);
+            let stored = Stored::new(&plain);
+            assert!(matches!(stored, Stored::Compact(_)), "{plain:?}");
+            assert_eq!(stored.view(), plain);
         }
     }
 }

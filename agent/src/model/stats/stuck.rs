@@ -1,23 +1,26 @@
 //! Connections that are stuck now: who waits on them, and for how long so far.
 
-use super::{Tally, Works, scope_of};
+use super::{StatsByScope, Tally, scope_of};
 use crate::model::connections::{self, Connection, Connections, pid_of};
 use crate::model::crossings::{Crossings, OnCalls, Open};
 use crate::model::event::{ConnectionSample, HoldReason, Role, TcpState};
 use crate::model::exchange;
+use crate::model::long_poll;
 use crate::model::snapshot::{Protocol, Slice, SliceKind};
-use crate::model::waiting;
 
 /// A connection that stays in one state of an exchange for so long is stuck, ns.
 const STUCK_NS: u64 = 1_000_000_000;
-/// A connection that the peer has closed and we have not, with nothing going on for so long, is forgotten, ns.
+/// A connection that the peer has closed and we have not, with nothing going on for so long, is
+/// forgotten, ns.
 pub(in crate::model) const FORGOTTEN_NS: u64 = 30_000_000_000;
-/// Who writes so long after the peer's FIN sends a stream to a client that has nothing more to say, ns.
+/// Who writes so long after the peer's FIN sends a stream to a client that has nothing more to say,
+/// ns.
 const STREAMS_NS: u64 = 1_000_000_000;
 /// Such a stream may be quiet for so long, ns.
 const QUIET_STREAM_NS: u64 = 300_000_000_000;
 
-/// For how long the peer's window has held what was written, also while the application goes on writing.
+/// For how long the peer's window has held what was written, also while the application goes on
+/// writing.
 fn held_ns(ts_ns: u64, sample: &ConnectionSample) -> u64 {
     let outbound = sample.exchange.as_ref().and_then(|exchange| exchange.outbound.as_ref());
     let holding = outbound.and_then(|outbound| outbound.holding);
@@ -25,8 +28,9 @@ fn held_ns(ts_ns: u64, sample: &ConnectionSample) -> u64 {
     by_window.map_or(0, |holding| ts_ns.saturating_sub(holding.since_ns))
 }
 
-/// How long the peer has closed, and this host has not, with nothing going on: `None` of a connection that is not left so.
-/// An answer may take its time, and a stream may go on in one direction.
+/// How long the peer has closed, and this host has not, with nothing going on: `None` of a
+/// connection that is not left so. An answer may take its time, and a stream may go on in one
+/// direction.
 fn forgotten_ns(now_ns: u64, sample: &ConnectionSample) -> Option<u64> {
     if sample.state != TcpState::CloseWait {
         return None;
@@ -63,7 +67,7 @@ pub(in crate::model) struct Stuck {
     pub(in crate::model) held_back: Tally,
 }
 
-impl Works {
+impl StatsByScope {
     /// Sees who of these is stuck.
     pub(in crate::model) fn scanned(
         &mut self,
@@ -84,22 +88,24 @@ impl Works {
             };
             let idle_ns = ts_ns.saturating_sub(one.active_ns);
             let waits = one.exchange.as_ref().filter(|exchange| !exchange::is_quiet(exchange));
-            let last = waits.and_then(|exchange| connection.view_of(exchange).slices.last().copied());
-            let unanswered =
-                last.filter(|slice| slice.kind == SliceKind::App && connection.origin.role == Role::Server);
+            let last =
+                waits.and_then(|exchange| connection.view_of(exchange).slices.last().copied());
+            let unanswered = last.filter(|slice| {
+                slice.kind == SliceKind::App && connection.origin.role == Role::Server
+            });
             let by_design = match connection.protocol() {
                 Some(protocol) if protocol.is_http1() && !calls(connection.origin.pid) => {
                     let exchange = waits.filter(|_| unanswered.is_some());
                     exchange.is_some_and(|exchange| self.parked.note(ts_ns, exchange))
                         && self.sees_calls
-                        && unanswered.is_some_and(|slice| slice.us < waiting::FORGOTTEN_US)
+                        && unanswered.is_some_and(|slice| slice.us < long_poll::FORGOTTEN_US)
                 }
                 protocol => protocol.and_then(Protocol::waits_for).is_some(),
             };
             // What it waits for is told by itself.
-            let connects = waits
-                .filter(|_| unanswered.is_some())
-                .is_some_and(|exchange| connections.connects.holds(pid_of(exchange, connection), exchange));
+            let connects = waits.filter(|_| unanswered.is_some()).is_some_and(|exchange| {
+                connections.connects.holds(pid_of(exchange, connection), exchange)
+            });
             let waits = last.filter(|_| !((by_design || connects) && unanswered.is_some()));
             let left_ns = forgotten_ns(ts_ns, one);
             let forgotten = left_ns.is_some();
@@ -115,7 +121,8 @@ impl Works {
                 _ if shut => entry.scanned.window.add(shut_ns / 1_000),
                 Some((SliceKind::ReceiveQueue, _)) if unread => {}
                 Some((SliceKind::ReceiveQueue, us)) => entry.scanned.unread.add(us),
-                // What was read last of calls may be nothing that is answered: a message of a stream, a frame of control.
+                // What was read last of calls may be nothing that is answered: a message of a
+                // stream, a frame of control.
                 Some((SliceKind::App, _)) if connection.is_multiplexed() => {}
                 Some((SliceKind::App, us)) => entry.scanned.unanswered.add(us),
                 Some((SliceKind::ReceiveWindow, us)) => entry.scanned.window.add(us),
@@ -130,8 +137,14 @@ impl Works {
         }
     }
 
-    /// Notes who of a process may wait for whom. True of a call whose answer lies unread: it is judged with the others.
-    fn cross(&mut self, one: &ConnectionSample, connection: &Connection, waits: Option<Slice>) -> bool {
+    /// Notes who of a process may wait for whom. True of a call whose answer lies unread: it is
+    /// judged with the others.
+    fn cross(
+        &mut self,
+        one: &ConnectionSample,
+        connection: &Connection,
+        waits: Option<Slice>,
+    ) -> bool {
         let Some(exchange) = &one.exchange else { return false };
         let pid = pid_of(exchange, connection);
         let unsent = exchange.outbound.as_ref().is_some_and(|outbound| outbound.unsent_bytes > 0);
@@ -167,7 +180,11 @@ impl Works {
         for open in &crossings.unread {
             let Some(entry) = self.table.get_mut(&open.scope) else { continue };
             let stuck = &mut entry.scanned;
-            if crossings.is_full(open.pid) { stuck.held_back.add(open.us) } else { stuck.unread.add(open.us) }
+            if crossings.is_full(open.pid) {
+                stuck.held_back.add(open.us)
+            } else {
+                stuck.unread.add(open.us)
+            }
         }
     }
 }

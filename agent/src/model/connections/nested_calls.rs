@@ -1,4 +1,5 @@
-//! Which calls a thread made to others while it worked on a request: a hint, since time and thread are all it goes by.
+//! Which calls a thread made to others while it worked on a request: a hint, since time and thread
+//! are all it goes by.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,8 @@ const MAX_THREADS: usize = 1_024;
 /// Exchanges of each kind remembered for each thread.
 const MAX_SPANS: usize = 8;
 
-/// A stretch of a thread's time: from the first to the last moment, on a connection, in an exchange.
+/// A stretch of a thread's time: from the first to the last moment, on a connection, in an
+/// exchange.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     from_ns: u64,
@@ -29,13 +31,13 @@ struct Thread {
 
 /// Recent exchanges by thread.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inside {
+pub(super) struct NestedCalls {
     threads: FxHashMap<u32, Thread>,
     /// Somebody has made a connection. Until then no request can have had a call in it.
     calls: bool,
 }
 
-impl Inside {
+impl NestedCalls {
     /// A watched process has made a connection.
     pub(super) fn connected(&mut self) {
         self.calls = true;
@@ -57,7 +59,12 @@ impl Inside {
         self.calls = true;
         let Some((tid, span)) = calling(exchange) else { return Vec::new() };
         let Some(thread) = self.thread(tid) else { return Vec::new() };
-        let within = thread.served.iter().filter(|served| overlap(served, &span)).map(|served| served.id).collect();
+        let within = thread
+            .served
+            .iter()
+            .filter(|served| overlap(served, &span))
+            .map(|served| served.id)
+            .collect();
         push(&mut thread.called, span);
         within
     }
@@ -71,7 +78,8 @@ impl Inside {
 
     /// Threads end; ids come again.
     pub(super) fn keep(&mut self, since_ns: u64) {
-        let lives = |spans: &VecDeque<Span>| spans.back().is_some_and(|span| span.to_ns >= since_ns);
+        let lives =
+            |spans: &VecDeque<Span>| spans.back().is_some_and(|span| span.to_ns >= since_ns);
         self.threads.retain(|_, thread| lives(&thread.served) || lives(&thread.called));
     }
 }

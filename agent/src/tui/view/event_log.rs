@@ -5,7 +5,7 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{Row, cut, raw, rule, span, widest};
 use crate::model::event::Stage;
-use crate::model::snapshot::{Owner, Snapshot, StreamEntry, StreamKind};
+use crate::model::snapshot::{LogEntry, Owner, Snapshot, StreamKind};
 use crate::tui::text::{clip_address, duration, escape, grouped, left, right};
 use crate::tui::theme::Theme;
 
@@ -38,7 +38,7 @@ struct Columns<'a> {
 pub(super) fn lines(
     theme: Theme,
     snapshot: &Snapshot,
-    entries: &[&StreamEntry],
+    entries: &[&LogEntry],
     width: usize,
     listener: bool,
 ) -> Vec<Line<'static>> {
@@ -58,26 +58,35 @@ pub(super) fn lines(
         longest: waits.max().unwrap_or(0).max(1),
         wide,
     };
-    entries.iter().zip(&peers).map(|(entry, peer)| Line::from(cut(columns.row(entry, peer), width))).collect()
+    entries
+        .iter()
+        .zip(&peers)
+        .map(|(entry, peer)| Line::from(cut(columns.row(entry, peer), width)))
+        .collect()
 }
 
 /// The address that an entry is about, or how many segments where the kernel names no peer.
-fn who(entry: &StreamEntry) -> String {
+fn who(entry: &LogEntry) -> String {
     match &entry.what {
-        StreamKind::Accept { peer, .. } | StreamKind::Overflow { peer: Some(peer), .. } => peer.to_string(),
+        StreamKind::Accept { peer, .. } | StreamKind::Overflow { peer: Some(peer), .. } => {
+            peer.to_string()
+        }
         StreamKind::Overflow { peer: None, count, .. } => format!("{} unnamed", grouped(*count)),
         StreamKind::Listening { local } | StreamKind::Closed { local } => local.to_string(),
     }
 }
 
 impl Columns<'_> {
-    fn row(&self, entry: &StreamEntry, who: &str) -> Row {
+    fn row(&self, entry: &LogEntry, who: &str) -> Row {
         let theme = self.theme;
-        let start_ns = self.snapshot.now_ns.saturating_sub(self.snapshot.elapsed_us.saturating_mul(1_000));
+        let start_ns =
+            self.snapshot.now_ns.saturating_sub(self.snapshot.elapsed_us.saturating_mul(1_000));
         let ms = entry.ts_ns.saturating_sub(start_ns) / 1_000_000;
         let (word, style) = match &entry.what {
             StreamKind::Accept { .. } => ("● accept", Style::new()),
-            StreamKind::Overflow { stage: Some(Stage::Cookie), .. } => ("◇ cookie", theme.owner(Owner::Kernel)),
+            StreamKind::Overflow { stage: Some(Stage::Cookie), .. } => {
+                ("◇ cookie", theme.owner(Owner::Kernel))
+            }
             StreamKind::Overflow { .. } => ("▲ overflow", theme.loss()),
             StreamKind::Listening { .. } => ("+ listens", theme.strong()),
             StreamKind::Closed { .. } => ("○ closed", theme.strong()),
@@ -95,7 +104,7 @@ impl Columns<'_> {
         row
     }
 
-    fn what(&self, entry: &StreamEntry, row: &mut Row) {
+    fn what(&self, entry: &LogEntry, row: &mut Row) {
         let theme = self.theme;
         match &entry.what {
             StreamKind::Accept { queued_us, tid, comm, fd, .. } => {
@@ -131,9 +140,11 @@ impl Columns<'_> {
         }
     }
 
-    fn local(&self, entry: &StreamEntry) -> String {
-        let listener = self.snapshot.listeners.iter().find(|listener| listener.sock == entry.listener);
-        let local = listener.map(|listener| clip_address(&listener.local.to_string(), self.listener - 4));
+    fn local(&self, entry: &LogEntry) -> String {
+        let listener =
+            self.snapshot.listeners.iter().find(|listener| listener.sock == entry.listener);
+        let local =
+            listener.map(|listener| clip_address(&listener.local.to_string(), self.listener - 4));
         local.map(|local| format!("→ {local}")).unwrap_or_default()
     }
 }

@@ -25,7 +25,7 @@ impl Users {
 
 /// One connection.
 #[derive(Clone, Debug)]
-pub(super) struct Trail {
+pub(super) struct ServiceHistory {
     /// `None` of one found open at the attach, until that is known.
     pub(super) listener: Option<u64>,
     /// `None` of one found open at the attach.
@@ -51,13 +51,14 @@ pub(super) struct Added {
     pub(super) reads: u64,
     pub(super) writer: Option<Id>,
     pub(super) writes: u64,
-    /// This is the first read of the connection, so long after it could have been, ns, by another than who accepted it.
+    /// This is the first read of the connection, so long after it could have been, ns, by another
+    /// than who accepted it.
     pub(super) handed_ns: Option<u64>,
     /// It is the first that is known of who serves the connection.
     pub(super) serves: Option<Id>,
 }
 
-impl Trail {
+impl ServiceHistory {
     pub(super) fn accepted(accept: &Accept) -> Self {
         Self {
             listener: Some(accept.listener),
@@ -93,7 +94,9 @@ impl Trail {
     pub(super) fn note(&mut self, exchange: &Exchange) -> Added {
         let unserved = self.server().is_none();
         let first_read = self.readers.first.is_none();
-        let id = |thread: Option<_>| thread.map(|thread: crate::model::event::ThreadUse| (thread.pid, thread.tid));
+        let id = |thread: Option<_>| {
+            thread.map(|thread: crate::model::event::ThreadUse| (thread.pid, thread.tid))
+        };
         let reader = id(exchange.inbound.as_ref().and_then(|inbound| inbound.reader));
         let writer = id(exchange.outbound.as_ref().and_then(|outbound| outbound.writer));
         self.readers.note(reader);
@@ -123,7 +126,9 @@ impl Trail {
     fn handed_ns(&self, exchange: &Exchange) -> Option<u64> {
         let (acceptor, inbound) = (self.acceptor?, exchange.inbound.as_ref()?);
         let ready_ns = self.accepted_ns.max(inbound.first_ns);
-        (self.readers.first != Some(acceptor)).then(|| inbound.read_first_ns?.checked_sub(ready_ns)).flatten()
+        (self.readers.first != Some(acceptor))
+            .then(|| inbound.read_first_ns?.checked_sub(ready_ns))
+            .flatten()
     }
 
     /// It ended: when the application closed it, or the kernel destroyed it because the peer had.

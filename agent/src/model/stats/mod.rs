@@ -1,5 +1,5 @@
-//! What connections went through lately, summed by listener or process: what findings on connections judge by, so that
-//! ten thousand connections make one finding.
+//! What connections went through lately, summed by listener or process: what findings on
+//! connections judge by, so that ten thousand connections make one finding.
 
 mod greetings;
 mod looks;
@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, VecDeque};
 use super::connections::{Arrival, Connection, Origin, counted_us, pid_of};
 use super::crossings::{self, Crossings, Lates};
 use super::event::{Closed, Exchange, Role, Sample, SockId};
+use super::long_poll::{self, Answers, LongPolls};
 use super::proxy::Proxies;
 use super::snapshot::{Cause, EndView, ExchangeView, Protocol, SliceKind};
 use super::spans::Spans;
-use super::waiting::{self, Answers, Parked};
 use super::waits::{Pendings, Waits};
 use super::window::Window;
 use greetings::Greetings;
@@ -26,27 +26,28 @@ use looks::{Unread, work_of};
 use rests::{AppTime, Runs};
 pub(super) use sent::BEYOND_DELAYED_ACK_US;
 pub(super) use stuck::{FORGOTTEN_NS, Stuck};
+pub(super) use sums::{ExchangeStats, Tally};
 use sums::{Later, cpu, time_of, unanswered};
-pub(super) use sums::{Tally, Work};
 pub(super) use tail::Tail;
 use unserved::{Close, Unserved};
 
 /// Listeners and processes judged by their connections; further ones are not.
 pub(super) const MAX_SCOPES: usize = 512;
-/// An exchange is slow in one kind of time from this on, µs. It is below any delayed ACK (40 ms) and above what a busy
-/// but healthy server needs.
+/// An exchange is slow in one kind of time from this on, µs. It is below any delayed ACK (40 ms)
+/// and above what a busy but healthy server needs.
 pub(super) const SLOW_US: u64 = 20_000;
-/// Writes of an exchange further apart than this on average are a stream, not one response in pieces, ns.
+/// Writes of an exchange further apart than this on average are a stream, not one response in
+/// pieces, ns.
 const STREAM_NS: u64 = 10_000_000;
 /// What happened lately.
-type Recent = Window<Work, 5>;
+type Recent = Window<ExchangeStats, 5>;
 /// Processes remembered that ended.
 const MAX_ENDED: usize = 64;
 /// Addresses told apart in one step.
 const MAX_PEERS: usize = 64;
 
-/// Whose connections are summed: those of a listener's socket; for those that came from none or from an unknown one, a
-/// process's.
+/// Whose connections are summed: those of a listener's socket; for those that came from none or
+/// from an unknown one, a process's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
     Socket(SockId),
@@ -77,9 +78,9 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Everything of the last few seconds.
-    pub(super) fn lately(&self, now_ns: u64) -> Work {
-        let mut sum = Work::default();
-        self.recent.recent(now_ns).for_each(|work| sum.merge(work));
+    pub(super) fn recent_figures(&self, now_ns: u64) -> ExchangeStats {
+        let mut sum = ExchangeStats::default();
+        self.recent.recent(now_ns).for_each(|stats| sum.merge(stats));
         sum
     }
 }
@@ -90,13 +91,14 @@ pub(super) fn rate(count: u64) -> f64 {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Works {
+pub(super) struct StatsByScope {
     table: BTreeMap<Scope, Entry>,
-    /// Processes that ended last: the kernel closes what they leave after it has told so (`do_exit`, 5.10 to 7.3).
+    /// Processes that ended last: the kernel closes what they leave after it has told so
+    /// (`do_exit`, 5.10 to 7.3).
     ended: VecDeque<u32>,
     unserved: Unserved,
     greetings: Greetings,
-    parked: Parked,
+    parked: LongPolls,
     waits: Waits,
     runs: Runs,
     /// What the watched processes call is watched, too.
@@ -105,7 +107,7 @@ pub(super) struct Works {
     lates: Lates,
 }
 
-impl Works {
+impl StatsByScope {
     pub(super) fn new(sees_calls: bool) -> Self {
         Self { sees_calls, ..Self::default() }
     }
@@ -131,7 +133,8 @@ impl Works {
         self.unserved.shut(sock, closed_ns);
     }
 
-    /// An exchange is over, of a process that `calls` others or does not, which is asked for a slow one.
+    /// An exchange is over, of a process that `calls` others or does not, which is asked for a slow
+    /// one.
     pub(super) fn reported(
         &mut self,
         now_ns: u64,
@@ -147,8 +150,9 @@ impl Works {
         let calls = is_slow && calls(connection);
         let app_us = if was_parked && is_slow { AppTime::of(exchange, view).answer_us } else { 0 };
         let http = connection.protocol().is_some_and(Protocol::is_http1) && !calls;
-        let polls = app_us >= waiting::LONG_US && http && view.inside.is_empty();
-        if is_slow && let Some(wait) = Unread::stretch(exchange).filter(|wait| wait.us() >= SLOW_US) {
+        let polls = app_us >= long_poll::LONG_US && http && view.inside.is_empty();
+        if is_slow && let Some(wait) = Unread::stretch(exchange).filter(|wait| wait.us() >= SLOW_US)
+        {
             self.waits.note(wait);
         }
         // Long polling is told by what a process does not call.
@@ -157,13 +161,13 @@ impl Works {
         self.note_runs(now_ns, exchange, connection, view);
         let greeting = self.greetings.told(exchange, view);
         let Some(entry) = self.entry(connection) else { return };
-        let work = entry.recent.now(now_ns);
-        work.add_greeting(greeting);
-        work.add(exchange, view, Later { waits: excused, ..later });
-        work.add_accept(exchange, view, connection.origin.acceptor);
-        work.app_parked += u64::from(polls && !excused);
+        let stats = entry.recent.now(now_ns);
+        stats.add_greeting(greeting);
+        stats.add(exchange, view, Later { waits: excused, ..later });
+        stats.add_accept(exchange, view, connection.origin.acceptor);
+        stats.app_parked += u64::from(polls && !excused);
         if exchange.role == Role::Client {
-            work.add_call(connection.peer(), unanswered(exchange, view));
+            stats.add_call(connection.peer(), unanswered(exchange, view));
         }
         if is_slow {
             entry.ask(now_ns, exchange, view, excused || view.unanswered);
@@ -178,7 +182,8 @@ impl Works {
         }
     }
 
-    /// What of a slow exchange of a process that calls others is judged once the other side is known.
+    /// What of a slow exchange of a process that calls others is judged once the other side is
+    /// known.
     fn put_aside(
         &mut self,
         now_ns: u64,
@@ -199,7 +204,12 @@ impl Works {
         if exchange.role == Role::Server && app_us >= SLOW_US && !excused {
             later.app = true;
             let (cpu, inside) = (cpu(view, SliceKind::App), !view.inside.is_empty());
-            let ask = crossings::Ask::App { us: app_us, cpu, inside, unanswered: unanswered(exchange, view) };
+            let ask = crossings::Ask::App {
+                us: app_us,
+                cpu,
+                inside,
+                unanswered: unanswered(exchange, view),
+            };
             self.lates.add(now_ns, exchange, pid, scope, ask);
         }
         if exchange.role == Role::Client && unread_us >= SLOW_US {
@@ -216,41 +226,51 @@ impl Works {
     fn judge_late(&mut self, now_ns: u64, proxies: &Proxies) {
         for late in self.lates.due(now_ns) {
             let Some(entry) = self.table.get_mut(&late.scope) else { continue };
-            let work = entry.recent.now(now_ns);
+            let stats = entry.recent.now(now_ns);
             match late.ask {
                 crossings::Ask::App { us, cpu, inside, unanswered } => {
-                    let waited = proxies.waited(late.pid, late.id).filter(|&(waited_us, _)| waited_us > 0);
+                    let waited =
+                        proxies.waited(late.pid, late.id).filter(|&(waited_us, _)| waited_us > 0);
                     if unanswered.is_some() {
-                        work.add_unanswered(unanswered);
-                        work.unanswered_joined += u64::from(waited.is_some());
+                        stats.add_unanswered(unanswered);
+                        stats.unanswered_joined += u64::from(waited.is_some());
                     } else {
-                        work.slow[SliceKind::App as usize].add(us);
-                        work.app_cpu_us += cpu.0;
-                        work.app_known_us += cpu.1;
-                        work.app_calls += u64::from(inside || waited.is_some());
-                        work.app_joined += u64::from(waited.is_some());
+                        stats.slow[SliceKind::App as usize].add(us);
+                        stats.app_cpu_us += cpu.0;
+                        stats.app_known_us += cpu.1;
+                        stats.app_calls += u64::from(inside || waited.is_some());
+                        stats.app_joined += u64::from(waited.is_some());
                     }
                     if let Some((waited_us, peer)) = waited {
-                        work.app_upstream_us += if unanswered.is_some() { 0 } else { waited_us.min(us) };
-                        work.app_upstreams.add(peer, waited_us.min(us));
+                        stats.app_upstream_us +=
+                            if unanswered.is_some() { 0 } else { waited_us.min(us) };
+                        stats.app_upstreams.add(peer, waited_us.min(us));
                     }
                 }
-                crossings::Ask::Unread { us, .. } if proxies.full_us(late.pid, late.id) * 2 >= us => {
-                    work.held_back.add(us);
+                crossings::Ask::Unread { us, .. }
+                    if proxies.full_us(late.pid, late.id) * 2 >= us =>
+                {
+                    stats.held_back.add(us);
                 }
                 crossings::Ask::Unread { us, known_us, cpu_us, delay_us } => {
-                    work.unread.add(us);
-                    work.unread_cpu_us += cpu_us;
-                    work.unread_delay_us += delay_us;
-                    work.unread_known_us += known_us;
+                    stats.unread.add(us);
+                    stats.unread_cpu_us += cpu_us;
+                    stats.unread_delay_us += delay_us;
+                    stats.unread_known_us += known_us;
                 }
             }
         }
     }
 
-    /// Sees whether a response goes on more than a second after it began. Only what answers one request at a time in the clear
-    /// has nothing else to say.
-    fn note_runs(&mut self, now_ns: u64, exchange: &Exchange, connection: &Connection, view: &ExchangeView) {
+    /// Sees whether a response goes on more than a second after it began. Only what answers one
+    /// request at a time in the clear has nothing else to say.
+    fn note_runs(
+        &mut self,
+        now_ns: u64,
+        exchange: &Exchange,
+        connection: &Connection,
+        view: &ExchangeView,
+    ) {
         let ended = if exchange.inbound.is_some() {
             self.runs.ended(exchange.sock)
         } else {
@@ -264,7 +284,13 @@ impl Works {
         }
     }
 
-    pub(super) fn closed(&mut self, now_ns: u64, closed: &Closed, connection: &Connection, end: &EndView) {
+    pub(super) fn closed(
+        &mut self,
+        now_ns: u64,
+        closed: &Closed,
+        connection: &Connection,
+        end: &EndView,
+    ) {
         self.greetings.closed(closed.sock);
         if let Some(us) = self.runs.ended(closed.sock)
             && let Some(entry) = self.entry(connection)
@@ -276,14 +302,15 @@ impl Works {
             return;
         }
         if let Some(entry) = self.entry(connection) {
-            let work = entry.recent.now(now_ns);
+            let stats = entry.recent.now(now_ns);
             if role == Role::Server {
-                work.add_close(connection);
+                stats.add_close(connection);
             }
-            work.add_end(closed, role, end);
+            stats.add_end(closed, role, end);
         }
         let origin = &connection.origin;
-        let unserved = connection.closed_unread().filter(|_| role == Role::Server && !origin.multipath);
+        let unserved =
+            connection.closed_unread().filter(|_| role == Role::Server && !origin.multipath);
         if let Some((how, after_ns)) = unserved {
             let (scope, pid, told) = (scope_of(origin), origin.pid, connection.has_written());
             let close = Close { ts_ns: now_ns, scope, pid, how, after_ns, told };
@@ -297,24 +324,25 @@ impl Works {
         let ended = &self.ended;
         for close in self.unserved.settle(sample.ts_ns, |pid| ended.contains(&pid)) {
             let entry = self.table.get_mut(&close.scope);
-            if let Some(work) = entry.and_then(|entry| entry.recent.at(close.ts_ns)) {
-                work.add_unserved(&close);
+            if let Some(stats) = entry.and_then(|entry| entry.recent.at(close.ts_ns)) {
+                stats.add_unserved(&close);
             }
         }
     }
 
     /// Data came to a connection that was closed.
     pub(super) fn came_late(&mut self, now_ns: u64, arrival: &Arrival) {
-        let is_unserved = arrival.cause != Cause::LateRequest && self.unserved.came_late(now_ns, arrival.sock);
+        let is_unserved =
+            arrival.cause != Cause::LateRequest && self.unserved.came_late(now_ns, arrival.sock);
         let Some(entry) = self.entry_of(&arrival.origin) else { return };
-        let work = entry.recent.now(now_ns);
+        let stats = entry.recent.now(now_ns);
         match arrival.cause {
             Cause::LateRequest => {
-                work.late.add(arrival.idle_us);
-                work.late_lingered += u64::from(arrival.lingers);
+                stats.late.add(arrival.idle_us);
+                stats.late_lingered += u64::from(arrival.lingers);
             }
             _ if is_unserved => {}
-            _ => work.after_close += 1,
+            _ => stats.after_close += 1,
         }
     }
 
@@ -344,8 +372,8 @@ impl Works {
     }
 
     /// What connections of one scope went through lately.
-    pub(super) fn lately(&self, scope: Scope, now_ns: u64) -> Option<Work> {
-        self.table.get(&scope).map(|entry| entry.lately(now_ns))
+    pub(super) fn recent_figures(&self, scope: Scope, now_ns: u64) -> Option<ExchangeStats> {
+        self.table.get(&scope).map(|entry| entry.recent_figures(now_ns))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Scope, &Entry)> {

@@ -1,5 +1,5 @@
-//! The slowest exchanges of a stretch of time, and how long most of them took: whether there is a tail, and what those in it
-//! have in common.
+//! The slowest exchanges of a stretch of time, and how long most of them took: whether there is a
+//! tail, and what those in it have in common.
 
 use super::SLOW_US;
 use crate::model::event::{Exchange, SockId};
@@ -42,10 +42,18 @@ pub(in crate::model) struct Spread {
 }
 
 impl Spread {
-    /// Adds one that took so long, without a trailing delayed ACK. With `waits` the application's time is waiting by design, as
-    /// a stream's is.
-    pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView, total_us: u64, waits: bool) {
-        let by_design = |kind| kind == SliceKind::Streaming || kind == SliceKind::App && (waits || view.multiplexed);
+    /// Adds one that took so long, without a trailing delayed ACK. With `waits` the application's
+    /// time is waiting by design, as a stream's is.
+    pub(super) fn add(
+        &mut self,
+        exchange: &Exchange,
+        view: &ExchangeView,
+        total_us: u64,
+        waits: bool,
+    ) {
+        let by_design = |kind| {
+            kind == SliceKind::Streaming || kind == SliceKind::App && (waits || view.multiplexed)
+        };
         let waited = view.slices.iter().filter(|slice| by_design(slice.kind)).map(|slice| slice.us);
         let us = total_us.saturating_sub(waited.sum());
         let class = (u64::BITS - us.leading_zeros()) as usize;
@@ -53,7 +61,9 @@ impl Spread {
         if us < SLOW_US {
             return;
         }
-        let Some(slow) = slow(us, exchange, view).filter(|slow| !by_design(slow.kind)) else { return };
+        let Some(slow) = slow(us, exchange, view).filter(|slow| !by_design(slow.kind)) else {
+            return;
+        };
         if self.slow.len() < MAX_SLOW {
             return self.slow.push(slow);
         }
@@ -102,10 +112,12 @@ impl Spread {
 
 fn slow(us: u64, exchange: &Exchange, view: &ExchangeView) -> Option<Slow> {
     let kind = exchange::verdict(&view.slices)?.kind;
-    let longest = view.slices.iter().filter(|slice| slice.kind == kind).max_by_key(|slice| slice.us)?;
+    let longest =
+        view.slices.iter().filter(|slice| slice.kind == kind).max_by_key(|slice| slice.us)?;
     let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
     let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
-    let thread = if kind == SliceKind::ReceiveQueue { reader.or(writer) } else { writer.or(reader) };
+    let thread =
+        if kind == SliceKind::ReceiveQueue { reader.or(writer) } else { writer.or(reader) };
     let (tid, pid) = thread.map_or((0, 0), |thread| (thread.tid, thread.pid));
     let to_ns = longest.start_ns + longest.us * 1_000;
     Some(Slow { us, kind, from_ns: longest.start_ns, to_ns, sock: exchange.sock, tid, pid })

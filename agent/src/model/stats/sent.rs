@@ -17,11 +17,13 @@ pub(in crate::model) struct Sent {
     pub(in crate::model) blocked: Tally,
     /// How much of that is the peer's, who kept its window shut for most of the response, µs.
     pub(in crate::model) blocked_by_peer_us: u64,
-    /// The network held them for that long, with a congestion window that the kernel had begun anew after idle time.
+    /// The network held them for that long, with a congestion window that the kernel had begun anew
+    /// after idle time.
     pub(in crate::model) restarted: Tally,
     /// The rest of a request came once a delayed ACK of this host had gone.
     pub(in crate::model) own_delayed: Tally,
-    /// Of exchanges that Nagle's algorithm held: those that had segments sent again, and the sum of their round trips.
+    /// Of exchanges that Nagle's algorithm held: those that had segments sent again, and the sum of
+    /// their round trips.
     pub(in crate::model) nagle_resent: u64,
     pub(in crate::model) nagle_round_trip_us: u64,
 }
@@ -34,7 +36,9 @@ impl Sent {
         }
         let Some(outbound) = &exchange.outbound else { return };
         self.add_blocked(outbound, view);
-        let of = |kind| counted(&view.slices).filter(|(other, _)| *other == kind).map(|(_, us)| us).sum::<u64>();
+        let of = |kind| {
+            counted(&view.slices).filter(|(other, _)| *other == kind).map(|(_, us)| us).sum::<u64>()
+        };
         if outbound.window_restarted && of(SliceKind::Congestion) >= SLOW_US {
             self.restarted.add(of(SliceKind::Congestion));
         }
@@ -46,7 +50,8 @@ impl Sent {
 
     fn add_blocked(&mut self, outbound: &Outbound, view: &ExchangeView) {
         let by_window_us = time_of(view, SliceKind::ReceiveWindow);
-        let blocked_us = (outbound.blocked_ns / 1_000).min(view.total_us).saturating_sub(by_window_us);
+        let blocked_us =
+            (outbound.blocked_ns / 1_000).min(view.total_us).saturating_sub(by_window_us);
         if blocked_us >= SLOW_US {
             self.blocked.add(blocked_us);
             self.blocked_by_peer_us += time_of(view, SliceKind::SendBuffer).min(blocked_us);
@@ -63,8 +68,9 @@ impl Sent {
     }
 }
 
-/// How long the peer held the rest of its request until an ACK came that this host delayed, µs; `None` if it did not, as
-/// far as is known. The peer had nothing to wait for but the ACK if its next bytes followed that at once.
+/// How long the peer held the rest of its request until an ACK came that this host delayed, µs;
+/// `None` if it did not, as far as is known. The peer had nothing to wait for but the ACK if its
+/// next bytes followed that at once.
 fn waited_for_own_ack(exchange: &Exchange) -> Option<u64> {
     let inbound = exchange.inbound.as_ref().filter(|_| exchange.role == Role::Server)?;
     let acked_ns = exchange.delayed_acks?.newest_ns?;

@@ -39,8 +39,8 @@ impl Tally {
     }
 }
 
-/// Waits of which it is known whether threads of their process were ready without a CPU for as long, and those of which one
-/// may have been, µs.
+/// Waits of which it is known whether threads of their process were ready without a CPU for as
+/// long, and those of which one may have been, µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::model) struct Lack {
     pub(in crate::model) seen_us: u64,
@@ -61,19 +61,19 @@ impl Lack {
 
 /// Sums over the exchanges reported and the connections closed in one stretch of time.
 #[derive(Clone, Debug, Default)]
-pub(in crate::model) struct Work {
+pub(in crate::model) struct ExchangeStats {
     pub(in crate::model) exchanges: u64,
     /// Their time, µs.
     pub(in crate::model) time_us: u64,
     pub(in crate::model) handshake: Tally,
-    /// How long connections waited to be accepted, and how much of that the accepting thread was ready without a CPU, of those
-    /// where this is known, µs.
+    /// How long connections waited to be accepted, and how much of that the accepting thread was
+    /// ready without a CPU, of those where this is known, µs.
     pub(in crate::model) accept_us: u64,
     pub(in crate::model) accept_delay_us: u64,
     /// Exchanges that spent at least [`SLOW_US`] on a kind, by kind.
     pub(in crate::model) slow: [Tally; SliceKind::ALL.len()],
-    /// Exchanges whose data waited that long to be read, in the queue or for a CPU; how much of it the reader was on a
-    /// CPU and without one, and of how much of it that is known, µs.
+    /// Exchanges whose data waited that long to be read, in the queue or for a CPU; how much of it
+    /// the reader was on a CPU and without one, and of how much of it that is known, µs.
     pub(in crate::model) unread: Tally,
     pub(in crate::model) unread_cpu_us: u64,
     pub(in crate::model) unread_delay_us: u64,
@@ -83,28 +83,32 @@ pub(in crate::model) struct Work {
     pub(in crate::model) app_known_us: u64,
     /// Slow exchanges on connections on which several calls were open at a time.
     pub(in crate::model) app_several: u64,
-    /// Whether other threads of their processes lacked a CPU meanwhile, of data unread and of slow application time.
+    /// Whether other threads of their processes lacked a CPU meanwhile, of data unread and of slow
+    /// application time.
     pub(in crate::model) unread_lack: Lack,
     pub(in crate::model) app_lack: Lack,
     /// Slow exchanges that an event loop had put aside.
     pub(in crate::model) app_parked: u64,
-    /// Slow exchanges during which others lay unread until their thread was done; how many did, how long the longest
-    /// was, µs, and the thread of the newest.
+    /// Slow exchanges during which others lay unread until their thread was done; how many did, how
+    /// long the longest was, µs, and the thread of the newest.
     pub(in crate::model) blocking: Tally,
     pub(in crate::model) held_up: u64,
     pub(in crate::model) held_up_us: u64,
     pub(in crate::model) blocking_tid: u32,
     /// Slow exchanges that made calls to others.
     pub(in crate::model) app_calls: u64,
-    /// Those of them that are joined to calls, how long they waited for these, µs, and for whom most.
+    /// Those of them that are joined to calls, how long they waited for these, µs, and for whom
+    /// most.
     pub(in crate::model) app_joined: u64,
     pub(in crate::model) app_upstream_us: u64,
     pub(in crate::model) app_upstreams: Upstreams,
-    /// Requests that nobody answered; those of them whose connection this host ended; and those that are joined to calls.
+    /// Requests that nobody answered; those of them whose connection this host ended; and those
+    /// that are joined to calls.
     pub(in crate::model) unanswered: Tally,
     pub(in crate::model) unanswered_here: u64,
     pub(in crate::model) unanswered_joined: u64,
-    /// Those that waited for connects that failed, for most of their time; of them those that were refused; and to whom.
+    /// Those that waited for connects that failed, for most of their time; of them those that were
+    /// refused; and to whom.
     pub(in crate::model) unanswered_connects: u64,
     pub(in crate::model) unanswered_refused: u64,
     pub(in crate::model) unconnected: Upstreams,
@@ -112,7 +116,8 @@ pub(in crate::model) struct Work {
     pub(in crate::model) unanswered_calls: Tally,
     pub(in crate::model) unanswered_there: u64,
     pub(in crate::model) unanswered_upstreams: Upstreams,
-    /// Answers to calls that lay unread while the client that they were for did not take what it was sent.
+    /// Answers to calls that lay unread while the client that they were for did not take what it
+    /// was sent.
     pub(in crate::model) held_back: Tally,
     /// The process of the newest exchange that waited long for a CPU.
     pub(in crate::model) ready_pid: u32,
@@ -120,8 +125,8 @@ pub(in crate::model) struct Work {
     pub(in crate::model) spread: Spread,
     /// Responses whose rest came late.
     pub(in crate::model) rests: Rests,
-    /// Connections on which the server spoke first and the client then; those of them on which the application took at least
-    /// [`SLOW_US`] for it.
+    /// Connections on which the server spoke first and the client then; those of them on which the
+    /// application took at least [`SLOW_US`] for it.
     pub(in crate::model) greeted: u64,
     pub(in crate::model) greetings: Tally,
     /// Sizes of the pair of writes of the longest hold by Nagle's algorithm.
@@ -134,8 +139,8 @@ pub(in crate::model) struct Work {
     pub(in crate::model) resent_exchanges: u64,
     pub(in crate::model) resent_segments: u64,
     pub(in crate::model) resent_us: u64,
-    /// Accepted connections that the application closed at once, nothing read; how long after; those of
-    /// them that it reset; the process of the last.
+    /// Accepted connections that the application closed at once, nothing read; how long after;
+    /// those of them that it reset; the process of the last.
     pub(in crate::model) unserved: Tally,
     pub(in crate::model) unserved_reset: u64,
     /// Those of them to which it had written, without a read.
@@ -151,7 +156,8 @@ pub(in crate::model) struct Work {
     /// Those of the short ones that this host closed first.
     pub(in crate::model) short_closed_here: u64,
     pub(in crate::model) peers: BTreeMap<IpAddr, u64>,
-    /// Requests that came when this host had closed their idle connections, and how long these had been idle.
+    /// Requests that came when this host had closed their idle connections, and how long these had
+    /// been idle.
     pub(in crate::model) late: Tally,
     /// Those of them that came before the close, so that they are exchanges without an answer.
     pub(in crate::model) late_read: u64,
@@ -190,7 +196,7 @@ impl Upstreams {
     }
 }
 
-impl Work {
+impl ExchangeStats {
     pub(in crate::model) fn slow(&self, kind: SliceKind) -> &Tally {
         &self.slow[kind as usize]
     }
@@ -224,16 +230,22 @@ impl Work {
         self.add_writes(exchange, view);
     }
 
-    /// Counts how the connection of a first exchange waited to be accepted, if it is known how the thread that did spent that
-    /// time: by all its calls, or by its next one if that was its first since.
+    /// Counts how the connection of a first exchange waited to be accepted, if it is known how the
+    /// thread that did spent that time: by all its calls, or by its next one if that was its first
+    /// since.
     pub(super) fn add_accept(&mut self, exchange: &Exchange, view: &ExchangeView, acceptor: u32) {
         if exchange.role == Role::Client || exchange.seq != 1 {
             return;
         }
         let mut wait = before_accept(view).peekable();
         let Some(from_ns) = wait.peek().map(|slice| slice.start_ns) else { return };
-        let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader).filter(|it| it.tid == acceptor);
-        let mut is_known = reader.is_some_and(|reader| reader.since_ns.is_some_and(|since_ns| since_ns <= from_ns));
+        let reader = exchange
+            .inbound
+            .as_ref()
+            .and_then(|inbound| inbound.reader)
+            .filter(|it| it.tid == acceptor);
+        let mut is_known = reader
+            .is_some_and(|reader| reader.since_ns.is_some_and(|since_ns| since_ns <= from_ns));
         let (mut wait_us, mut delay_us) = (0, 0);
         for slice in wait {
             is_known |= slice.cpu_us.is_some() || slice.kind == SliceKind::Throttled;
@@ -284,12 +296,15 @@ impl Work {
     fn add_slow(&mut self, exchange: &Exchange, view: &ExchangeView, later: Later) {
         let mut by_kind = [0; SliceKind::ALL.len()];
         exchange::counted(&view.slices).for_each(|(kind, us)| by_kind[kind as usize] += us);
-        if by_kind[SliceKind::RunQueue as usize].max(by_kind[SliceKind::Throttled as usize]) >= SLOW_US {
+        if by_kind[SliceKind::RunQueue as usize].max(by_kind[SliceKind::Throttled as usize])
+            >= SLOW_US
+        {
             self.ready_pid = user_of(exchange).unwrap_or(self.ready_pid);
         }
         let time = AppTime::of(exchange, view);
         self.app_several += u64::from(view.several && !later.waits && time.answer_us >= SLOW_US);
-        by_kind[SliceKind::App as usize] = if later.waits || later.app || view.unanswered { 0 } else { time.answer_us };
+        by_kind[SliceKind::App as usize] =
+            if later.waits || later.app || view.unanswered { 0 } else { time.answer_us };
         // Between the answers to several calls there is no rest of any.
         if !later.waits && !view.several && time.rest_us >= SLOW_US {
             self.rests.add(time.rest_us, time.rest_cpu_us);
@@ -333,7 +348,8 @@ impl Work {
             self.resent_us += time_of(view, SliceKind::Retransmit);
         }
         if outbound.small_writes >= 4 && outbound.small_writes * 2 >= outbound.writes {
-            let apart_ns = outbound.last_ns.saturating_sub(outbound.first_ns) / u64::from(outbound.writes.max(1));
+            let apart_ns = outbound.last_ns.saturating_sub(outbound.first_ns)
+                / u64::from(outbound.writes.max(1));
             if apart_ns < STREAM_NS {
                 self.small_exchanges += 1;
                 self.small_writes += u64::from(outbound.writes);
@@ -472,7 +488,8 @@ fn user_of(exchange: &Exchange) -> Option<u32> {
     writer.or(reader).map(|thread| thread.pid)
 }
 
-/// What of an exchange is not judged with the rest of it: it waits by design, or its other side is not known yet.
+/// What of an exchange is not judged with the rest of it: it waits by design, or its other side is
+/// not known yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Later {
     pub(super) waits: bool,
@@ -495,7 +512,9 @@ pub(super) fn time_of(view: &ExchangeView, kind: SliceKind) -> u64 {
 /// Time on a CPU in slices of a kind, and the time of those slices of which that is known, µs.
 pub(super) fn cpu(view: &ExchangeView, kind: SliceKind) -> (u64, u64) {
     let of_kind = view.slices.iter().filter(|slice| slice.kind == kind);
-    of_kind.filter_map(|slice| Some((slice.cpu_us?, slice.us))).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    of_kind
+        .filter_map(|slice| Some((slice.cpu_us?, slice.us)))
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 /// How the time was spent in which a connection waited to be accepted.

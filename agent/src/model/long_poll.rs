@@ -1,9 +1,10 @@
 //! Requests that wait for news by design: long polling.
 //!
-//! An event loop has put a request aside if the thread that read it sleeps in `epoll_wait` or the like at a sample. That alone
-//! is no proof, as a slow server of that kind looks the same. Several that such a thread answers at once, on different
-//! connections, are: one event was news for all of them. Unless the thread was at work meanwhile, as requests show that lay
-//! unread until it was done, or its time on a CPU.
+//! An event loop has put a request aside if the thread that read it sleeps in `epoll_wait` or the
+//! like at a sample. That alone is no proof, as a slow server of that kind looks the same. Several
+//! that such a thread answers at once, on different connections, are: one event was news for all of
+//! them. Unless the thread was at work meanwhile, as requests show that lay unread until it was
+//! done, or its time on a CPU.
 
 use std::collections::VecDeque;
 
@@ -30,12 +31,12 @@ const SETTLED_NS: u64 = 2_500_000_000;
 
 /// Threads in event loops, and what they have put aside.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Parked {
+pub(super) struct LongPolls {
     asleep: FxHashSet<u32>,
     requests: FxHashMap<(SockId, u32), u64>,
 }
 
-impl Parked {
+impl LongPolls {
     /// Sees which threads wait for events.
     pub(super) fn sampled(&mut self, sample: &Sample) {
         let mut threads: FxHashMap<u32, u32> = FxHashMap::default();
@@ -45,7 +46,8 @@ impl Parked {
         let is_only = |pid: u32| threads.get(&pid) == Some(&1);
         let loops = sample.threads.iter().filter(|thread| {
             // Who reads for others to answer has put nothing aside.
-            matches!(thread.sleep, Some(Sleep::Events | Sleep::Several)) && (thread.writes > 0 || is_only(thread.pid))
+            matches!(thread.sleep, Some(Sleep::Events | Sleep::Several))
+                && (thread.writes > 0 || is_only(thread.pid))
         });
         self.asleep = loops.map(|thread| thread.tid).collect();
         let from_ns = sample.ts_ns.saturating_sub(2 * FORGOTTEN_US * 1_000);
@@ -63,11 +65,17 @@ impl Parked {
         is_parked
     }
 
-    /// This exchange is over. True if the thread that read it answered it, too, and had put it aside, or is one that does so.
+    /// This exchange is over. True if the thread that read it answered it, too, and had put it
+    /// aside, or is one that does so.
     pub(super) fn take(&mut self, exchange: &Exchange) -> bool {
         // Mostly there are none.
-        let was_seen = !self.requests.is_empty() && self.requests.remove(&(exchange.sock, exchange.seq)).is_some();
-        let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer).map(|writer| writer.tid);
+        let was_seen = !self.requests.is_empty()
+            && self.requests.remove(&(exchange.sock, exchange.seq)).is_some();
+        let writer = exchange
+            .outbound
+            .as_ref()
+            .and_then(|outbound| outbound.writer)
+            .map(|writer| writer.tid);
         let tid = reader(exchange).filter(|_| reader(exchange) == writer);
         tid.is_some_and(|tid| was_seen || self.asleep.contains(&tid))
     }
@@ -81,7 +89,7 @@ pub(super) fn reader(exchange: &Exchange) -> Option<u32> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
     /// From the read to the answer.
-    pub(super) work: Stretch,
+    pub(super) stretch: Stretch,
     /// The application's part of it: the rest its thread waited for a CPU.
     pub(super) app_us: u64,
     /// How much of that the thread was on a CPU, where that is known.
@@ -96,7 +104,7 @@ pub(super) enum Why {
     /// No other came with it: it may wait or be slow.
     Alone,
     /// Its thread was at work.
-    Works,
+    Worked,
 }
 
 /// The answers of a listener or a process to requests that were put aside.
@@ -105,35 +113,41 @@ pub(super) struct Answers(VecDeque<Answer>);
 
 impl Answers {
     /// Adds one. Gives the oldest if there are too many: it is not judged any more.
-    pub(super) fn add(&mut self, work: Stretch, app_us: u64, cpu_us: Option<u64>) {
+    pub(super) fn add(&mut self, stretch: Stretch, app_us: u64, cpu_us: Option<u64>) {
         if self.0.len() == MAX_ANSWERS {
             self.0.pop_front();
         }
-        self.0.push_back(Answer { work, app_us, cpu_us, age: Some(0) });
+        self.0.push_back(Answer { stretch, app_us, cpu_us, age: Some(0) });
     }
 
-    /// Judges those that have been there for long enough. `works` tells that a thread did not wait meanwhile: it computed, or
-    /// let others wait.
-    pub(super) fn judge(&mut self, now_ns: u64, works: impl Fn(&Answer) -> bool) -> Vec<(Answer, Why)> {
-        let all: Vec<Stretch> = self.0.iter().map(|answer| answer.work).collect();
+    /// Judges those that have been there for long enough. `was_working` tells that a thread did not wait
+    /// meanwhile: it computed, or let others wait.
+    pub(super) fn judge(
+        &mut self,
+        now_ns: u64,
+        was_working: impl Fn(&Answer) -> bool,
+    ) -> Vec<(Answer, Why)> {
+        let all: Vec<Stretch> = self.0.iter().map(|answer| answer.stretch).collect();
         let mut judged = Vec::new();
         for answer in &mut self.0 {
             let Some(age) = &mut answer.age else { continue };
             *age += 1;
-            if *age < REFRESHES || now_ns.saturating_sub(answer.work.to_ns) < SETTLED_NS {
+            if *age < REFRESHES || now_ns.saturating_sub(answer.stretch.to_ns) < SETTLED_NS {
                 continue;
             }
             answer.age = None;
-            let (work, told) = (answer.work, *answer);
-            let is_other = |other: &Stretch| other.sock != work.sock && other.to_ns.abs_diff(work.to_ns) <= TOGETHER_NS;
-            if works(&told) {
-                judged.push((told, Why::Works));
+            let (stretch, told) = (answer.stretch, *answer);
+            let is_other = |other: &Stretch| {
+                other.sock != stretch.sock && other.to_ns.abs_diff(stretch.to_ns) <= TOGETHER_NS
+            };
+            if was_working(&told) {
+                judged.push((told, Why::Worked));
             } else if !all.iter().any(is_other) {
                 judged.push((told, Why::Alone));
             }
         }
         let from_ns = now_ns.saturating_sub(4 * SETTLED_NS);
-        self.0.retain(|answer| answer.age.is_some() || answer.work.to_ns >= from_ns);
+        self.0.retain(|answer| answer.age.is_some() || answer.stretch.to_ns >= from_ns);
         judged
     }
 

@@ -4,8 +4,8 @@ use super::connections::{closed, opened, sampled};
 use super::facts::{Build, at, server};
 use super::world::{LISTENER, MS, SECOND, World};
 use crate::model::event::{
-    ConnectionSample, DelayedAcks, Event, Exchange, Hold, HoldReason, Holding, Opened, Outbound, Progress, Role,
-    SockId, TcpState, ThreadUse,
+    ConnectionSample, DelayedAcks, Event, Exchange, Hold, HoldReason, Holding, Opened, Outbound,
+    Progress, Role, SockId, TcpState, ThreadUse,
 };
 use crate::model::snapshot::{Finding, Owner, Severity};
 
@@ -19,13 +19,17 @@ fn evidence(finding: &Finding, name: &str) -> f64 {
 fn assert_well_written(world: &World) {
     for finding in world.reported_findings() {
         assert!(finding.headline.chars().count() <= 78, "{}", finding.headline);
-        assert!(finding.headline.ends_with('.') && finding.text.ends_with('.') && finding.fix.ends_with('.'));
+        assert!(
+            finding.headline.ends_with('.')
+                && finding.text.ends_with('.')
+                && finding.fix.ends_with('.')
+        );
         assert!(!finding.evidence.is_empty() && !finding.text.contains("  "), "{}", finding.text);
     }
 }
 
-/// A listener's connections, one for each exchange, and what is found once these are over. The exchanges repeat for a
-/// while, as a server's do.
+/// A listener's connections, one for each exchange, and what is found once these are over. The
+/// exchanges repeat for a while, as a server's do.
 pub(super) fn after(exchanges: &[Exchange]) -> World {
     let mut world = World::with_limit(128);
     for (sock, exchange) in (1..).zip(exchanges) {
@@ -60,7 +64,11 @@ pub(super) fn sending(change: impl FnOnce(&mut Outbound)) -> Exchange {
 fn nagle() -> Exchange {
     sending(|outbound| {
         (outbound.sent_ns, outbound.acked_ns) = (Some(at(41 * MS)), Some(at(41 * MS + 30 * US)));
-        outbound.holds = vec![Hold { reason: HoldReason::Nagle, count: 1, held_ns: at(41 * MS) - outbound.last_ns }];
+        outbound.holds = vec![Hold {
+            reason: HoldReason::Nagle,
+            count: 1,
+            held_ns: at(41 * MS) - outbound.last_ns,
+        }];
         outbound.held_sizes = [4, 200];
     })
 }
@@ -73,10 +81,12 @@ fn a_healthy_server_is_left_in_peace() {
     }
     for step in 0..200_u32 {
         for sock in 1..=100 {
-            // Some millisecond for the work, a delayed ACK at the end of every tenth, rarely a slow one.
+            // Some millisecond for the work, a delayed ACK at the end of every tenth, rarely a slow
+            // one.
             let work_ns = if sock == 1 && step % 50 == 0 { 60 * MS } else { 3 * MS };
             let ack_ns = work_ns + if sock % 10 == 0 { 40 * MS } else { 30 * US };
-            let exchange = server().writing(at(work_ns)).acked(at(ack_ns)).later(u64::from(step) * 100 * MS);
+            let exchange =
+                server().writing(at(work_ns)).acked(at(ack_ns)).later(u64::from(step) * 100 * MS);
             world.apply(Event::Exchange(Exchange { sock, seq: step + 1, ..exchange }));
         }
         world.connections = (1..=100).map(|sock| sampled(sock, None)).collect();
@@ -93,10 +103,21 @@ fn writes_held_for_a_delayed_ack_are_the_kernels() {
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
     assert_eq!((finding.sock, finding.subject.as_str()), (LISTENER, "0.0.0.0:8080"));
     assert_eq!(finding.headline, "Nagle's algorithm held 5 exchanges for 40 ms on average.");
-    assert!(finding.text.starts_with("A write of 200 B had to wait for one of 4 B before it:"), "{}", finding.text);
-    assert_eq!((evidence(&finding, "held_mean_us"), evidence(&finding, "in_flight_bytes")), (40_050.0, 4.0));
+    assert!(
+        finding.text.starts_with("A write of 200 B had to wait for one of 4 B before it:"),
+        "{}",
+        finding.text
+    );
+    assert_eq!(
+        (evidence(&finding, "held_mean_us"), evidence(&finding, "in_flight_bytes")),
+        (40_050.0, 4.0)
+    );
     assert!(finding.fix.contains("TCP_NODELAY") && finding.fix.contains("writev()"));
-    assert_eq!(found(&after(&[nagle()]), "nagle-delayed-ack").severity, Severity::Info, "once may be chance");
+    assert_eq!(
+        found(&after(&[nagle()]), "nagle-delayed-ack").severity,
+        Severity::Info,
+        "once may be chance"
+    );
 }
 
 #[test]
@@ -117,10 +138,17 @@ fn many_small_writes_are_information_until_they_are_held() {
     let finding = found(&after(&times(5, &pieces(server()))), "small-writes");
     assert_eq!((finding.owner, finding.severity), (Owner::App, Severity::Info));
     assert_eq!(finding.headline, "Responses are written in 8 pieces of 10 B on average.");
-    assert_eq!(found(&after(&times(5, &pieces(nagle()))), "small-writes").severity, Severity::Warning);
-    let mut stream = pieces(server());
-    stream.outbound().last_ns = at(SECOND);
-    assert_eq!(after(&times(5, &stream)).finding("small-writes"), None, "events pushed one by one are no response");
+    assert_eq!(
+        found(&after(&times(5, &pieces(nagle()))), "small-writes").severity,
+        Severity::Warning
+    );
+    let mut event_log = pieces(server());
+    event_log.outbound().last_ns = at(SECOND);
+    assert_eq!(
+        after(&times(5, &event_log)).finding("small-writes"),
+        None,
+        "events pushed one by one are no response"
+    );
 }
 
 #[test]
@@ -135,7 +163,11 @@ fn a_slow_reader_was_asleep_or_busy_or_without_a_cpu() {
     assert_eq!(asleep.headline, "Requests wait 50 ms unread, 50 ms at the worst.");
     assert!(asleep.text.contains("slept for 98 % of it"), "{}", asleep.text);
     let busy = read(48 * MS, 0, Some(at(0)));
-    assert!(busy.owner == Owner::App && busy.text.contains("on a CPU for 96 % of it"), "{}", busy.text);
+    assert!(
+        busy.owner == Owner::App && busy.text.contains("on a CPU for 96 % of it"),
+        "{}",
+        busy.text
+    );
     let starved = read(0, 45 * MS, Some(at(0)));
     assert_eq!((starved.owner, evidence(&starved, "run_queue_us")), (Owner::Kernel, 180_000.0));
     assert!(starved.text.contains("without a CPU for 90 % of it"), "{}", starved.text);
@@ -146,7 +178,8 @@ fn a_slow_reader_was_asleep_or_busy_or_without_a_cpu() {
 fn data_that_nobody_reads_are_found_before_the_exchange_ends() {
     let mut world = World::with_limit(128);
     world.apply(on_listener(1));
-    let mut exchange = Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..server() };
+    let mut exchange =
+        Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..server() };
     let inbound = exchange.inbound();
     (inbound.read_first_ns, inbound.read_last_ns, inbound.unread_bytes) = (None, None, 100);
     world.connections = vec![sampled(1, Some(exchange))];
@@ -168,13 +201,22 @@ fn a_slow_application_is_information_until_it_is_very_slow() {
     let computes = worked(30 * MS, 29 * MS);
     assert_eq!((computes.owner, computes.severity), (Owner::App, Severity::Info));
     assert_eq!(computes.headline, "The application takes 30 ms to answer, 30 ms at the worst.");
-    assert!(computes.text.contains("computed for 97 % of it") && computes.fix.contains("perf"), "{}", computes.text);
+    assert!(
+        computes.text.contains("computed for 97 % of it") && computes.fix.contains("perf"),
+        "{}",
+        computes.text
+    );
     let waits = worked(400 * MS, MS);
     assert_eq!(waits.severity, Severity::Warning);
-    assert!(waits.text.contains("slept for most") && waits.fix.contains("a lock"), "{}", waits.text);
+    assert!(
+        waits.text.contains("slept for most") && waits.fix.contains("a lock"),
+        "{}",
+        waits.text
+    );
     let mut world = World::with_limit(128);
     world.apply(on_listener(1));
-    let open = Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..server() };
+    let open =
+        Exchange { progress: Progress::Open, outbound: None, ts_ns: at(3 * SECOND), ..server() };
     world.connections = vec![sampled(1, Some(open))];
     world.sample_after(3 * SECOND);
     let hung = found(&world, "slow-app");
@@ -197,14 +239,18 @@ fn a_blocked_writer_is_the_networks_and_a_shut_window_the_peers() {
     assert_eq!(world.finding("send-blocked"), None);
     let finding = found(&world, "zero-window");
     assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Warning));
-    assert_eq!(finding.headline, "Peers hold responses for 250 ms by a shut window, 250 ms at the worst.");
+    assert_eq!(
+        finding.headline,
+        "Peers hold responses for 250 ms by a shut window, 250 ms at the worst."
+    );
 }
 
 #[test]
 fn a_window_that_shuts_while_the_application_writes_on_is_found() {
     let mut held = sending(|outbound| {
         (outbound.sent_ns, outbound.acked_ns, outbound.unsent_bytes) = (None, None, 200_000);
-        outbound.holds = vec![Hold { reason: HoldReason::ReceiveWindow, count: 1, held_ns: 2 * SECOND }];
+        outbound.holds =
+            vec![Hold { reason: HoldReason::ReceiveWindow, count: 1, held_ns: 2 * SECOND }];
     });
     (held.progress, held.ts_ns) = (Progress::Open, at(3 * SECOND));
     for (reason, is_found) in [(HoldReason::ReceiveWindow, true), (HoldReason::Nagle, false)] {
@@ -213,8 +259,11 @@ fn a_window_that_shuts_while_the_application_writes_on_is_found() {
         let mut world = World::with_limit(128);
         world.apply(on_listener(1));
         let active_ns = at(3 * SECOND - MS);
-        world.connections =
-            vec![ConnectionSample { peer_window_zero: true, active_ns, ..sampled(1, Some(held.clone())) }];
+        world.connections = vec![ConnectionSample {
+            peer_window_zero: true,
+            active_ns,
+            ..sampled(1, Some(held.clone()))
+        }];
         world.sample_after(3 * SECOND);
         assert_eq!(world.finding("zero-window").is_some(), is_found, "{reason:?}");
     }
@@ -260,7 +309,8 @@ fn requests_whose_rest_waited_for_this_hosts_ack_are_found() {
     let in_parts = |newest_ns: Option<u64>| {
         let mut exchange = server().writing(at(41 * MS));
         let inbound = exchange.inbound();
-        (inbound.last_ns, inbound.read_last_ns) = (at(40 * MS + 100 * US), Some(at(40 * MS + 200 * US)));
+        (inbound.last_ns, inbound.read_last_ns) =
+            (at(40 * MS + 100 * US), Some(at(40 * MS + 200 * US)));
         (inbound.starved_ns, inbound.reads) = (40 * MS, 2);
         exchange.delayed_acks = Some(DelayedAcks { sent: 1, waited_us: 40_000, newest_ns });
         exchange
@@ -270,7 +320,11 @@ fn requests_whose_rest_waited_for_this_hosts_ack_are_found() {
     assert_eq!((finding.owner, finding.severity), (Owner::Kernel, Severity::Warning));
     for newest_ns in [None, Some(at(0) - MS), Some(at(20 * MS)), Some(at(60 * MS))] {
         let world = after(&times(3, &in_parts(newest_ns)));
-        assert_eq!(world.finding("delayed-ack"), None, "the rest did not follow the ACK: {newest_ns:?}");
+        assert_eq!(
+            world.finding("delayed-ack"),
+            None,
+            "the rest did not follow the ACK: {newest_ns:?}"
+        );
     }
 }
 
@@ -294,14 +348,21 @@ fn a_peer_that_never_reads_is_found_while_it_does_not() {
 
 #[test]
 fn segments_sent_again_hurt_when_they_cost_time() {
-    let again =
-        |ack_ns| sending(|outbound| (outbound.retransmits, outbound.acked_ns) = (2, Some(outbound.last_ns + ack_ns)));
+    let again = |ack_ns| {
+        sending(|outbound| {
+            (outbound.retransmits, outbound.acked_ns) = (2, Some(outbound.last_ns + ack_ns))
+        })
+    };
     let finding = found(&after(&times(4, &again(210 * MS))), "retransmits");
     assert_eq!((finding.owner, finding.severity), (Owner::Network, Severity::Warning));
     assert_eq!((evidence(&finding, "segments"), evidence(&finding, "exchanges")), (8.0, 4.0));
     assert_eq!(found(&after(&times(4, &again(2 * MS))), "retransmits").severity, Severity::Info);
     let probes = after(&times(400, &again(8 * MS)));
-    assert_eq!(found(&probes, "retransmits").severity, Severity::Info, "tail loss probes cost nothing");
+    assert_eq!(
+        found(&probes, "retransmits").severity,
+        Severity::Info,
+        "tail loss probes cost nothing"
+    );
     assert_eq!(after(&times(2, &again(210 * MS))).finding("retransmits"), None);
     let mut few = times(400, &server());
     few.extend(times(3, &again(210 * MS)));
@@ -313,7 +374,11 @@ fn sockets_left_in_close_wait_are_the_applications() {
     let mut world = World::with_limit(128);
     (1..=3).for_each(|sock| world.apply(opened(sock, Role::Client, false)));
     world.connections = (1..=3)
-        .map(|sock| ConnectionSample { state: TcpState::CloseWait, fin_ns: Some(at(0)), ..sampled(sock, None) })
+        .map(|sock| ConnectionSample {
+            state: TcpState::CloseWait,
+            fin_ns: Some(at(0)),
+            ..sampled(sock, None)
+        })
         .collect();
     world.sample_after(29 * SECOND);
     assert_eq!(world.finding("close-wait-leak"), None);
@@ -338,7 +403,10 @@ fn short_connections_of_one_peer_are_churn() {
     let finding = found(&world, "connection-churn");
     assert_eq!((finding.owner, finding.severity), (Owner::Peer, Severity::Info));
     assert_eq!(finding.headline, "200 connections a second serve one exchange each or none.");
-    assert_eq!((evidence(&finding, "most_of_one_peer"), evidence(&finding, "peers")), (1_000.0, 1.0));
+    assert_eq!(
+        (evidence(&finding, "most_of_one_peer"), evidence(&finding, "peers")),
+        (1_000.0, 1.0)
+    );
     assert_well_written(&world);
     let mut world = World::with_limit(128);
     for sock in 1..=1_000 {

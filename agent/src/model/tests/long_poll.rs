@@ -13,13 +13,19 @@ fn speaks(world: &mut World, sock: SockId, sign: Sign) {
 }
 
 fn response(websocket: bool, event_stream: bool) -> Sign {
-    Sign::HttpResponse { minor: 1, status: if websocket { 101 } else { 200 }, websocket, event_stream }
+    Sign::HttpResponse {
+        minor: 1,
+        status: if websocket { 101 } else { 200 },
+        websocket,
+        event_stream,
+    }
 }
 
 /// A server whose thread sleeps so, with connections on which HTTP is spoken.
 fn site(sleep: Sleep, connections: u64) -> World {
     let mut world = World::with_limit(128);
-    world.threads = vec![ThreadSample { pid: 4242, tid: 11, sleep: Some(sleep), ..ThreadSample::default() }];
+    world.threads =
+        vec![ThreadSample { pid: 4242, tid: 11, sleep: Some(sleep), ..ThreadSample::default() }];
     for sock in 1..=connections {
         world.apply(opened(sock, Role::Server, true));
         speaks(&mut world, sock, Sign::HttpRequest { minor: 1 });
@@ -85,7 +91,11 @@ fn one_that_is_answered_alone_may_be_slow_and_that_is_said() {
 fn a_thread_that_waits_for_a_lock_is_slow() {
     let mut world = site(Sleep::Lock, 4);
     polled(&mut world, &[(1, 2_000), (2, 2_004), (3, 2_010), (4, 1_990)]);
-    let finding = world.reported_findings().into_iter().find(|finding| finding.kind == "slow-app").expect("a finding");
+    let finding = world
+        .reported_findings()
+        .into_iter()
+        .find(|finding| finding.kind == "slow-app")
+        .expect("a finding");
     assert!(!finding.text.contains("wait by design"), "{}", finding.text);
 }
 
@@ -93,7 +103,13 @@ fn a_thread_that_waits_for_a_lock_is_slow() {
 #[test]
 fn a_reader_that_others_answer_for_has_put_nothing_aside() {
     let mut world = site(Sleep::Events, 4);
-    let worker = ThreadSample { pid: 4242, tid: 12, sleep: Some(Sleep::Lock), writes: 9, ..ThreadSample::default() };
+    let worker = ThreadSample {
+        pid: 4242,
+        tid: 12,
+        sleep: Some(Sleep::Lock),
+        writes: 9,
+        ..ThreadSample::default()
+    };
     world.threads.push(worker);
     world.sample_after(100 * MS);
     polled(&mut world, &[(1, 2_000), (2, 2_004), (3, 2_010), (4, 1_990)]);
@@ -101,11 +117,15 @@ fn a_reader_that_others_answer_for_has_put_nothing_aside() {
     assert!(finding.is_some_and(|finding| !finding.text.contains("wait by design")));
 }
 
-/// Events of a stream less than a second apart are one exchange, whose time between them is the application's.
+/// Events of a stream less than a second apart are one exchange, whose time between them is the
+/// application's.
 #[test]
 fn streams_of_events_and_sockets_of_messages_are_not_slow() {
-    for (sign, slow) in [(response(false, true), false), (response(true, false), false), (response(false, false), true)]
-    {
+    for (sign, slow) in [
+        (response(false, true), false),
+        (response(true, false), false),
+        (response(false, false), true),
+    ] {
         let mut world = site(Sleep::Lock, 4);
         for sock in 1..=4 {
             speaks(&mut world, sock, sign.clone());
@@ -117,14 +137,21 @@ fn streams_of_events_and_sockets_of_messages_are_not_slow() {
             events.outbound().acked_ns = Some(events.outbound().last_ns + MS);
             world.apply(Event::Exchange(events));
         }
-        let silent = Exchange { seq: 2, progress: Progress::Open, outbound: None, ts_ns: world.now, ..server() };
+        let silent = Exchange {
+            seq: 2,
+            progress: Progress::Open,
+            outbound: None,
+            ts_ns: world.now,
+            ..server()
+        };
         world.connections = vec![sampled(1, Some(Exchange { sock: 1, ..silent }))];
         world.sample_after(3 * SECOND);
         assert_eq!(world.finding("slow-app").is_some(), slow, "{sign:?}");
     }
 }
 
-/// What one read takes is one exchange for the kernel, however many requests it has; what is read after a write is the next.
+/// What one read takes is one exchange for the kernel, however many requests it has; what is read
+/// after a write is the next.
 #[test]
 fn a_connection_says_what_its_exchanges_are() {
     let first = RequestLine { method: "GET".into(), path: "/a".into() };
@@ -142,9 +169,16 @@ fn a_connection_says_what_its_exchanges_are() {
     assert_eq!((view(1).pipelined, view(1).exchanges, view(1).multiplexed), (3, 2, false));
     assert_eq!(view(1).first_request.as_ref(), Some(&first));
     assert!(view(2).multiplexed && view(2).recent.iter().all(|exchange| exchange.multiplexed));
-    assert_eq!((view(3).pipelined, view(3).first_request.as_ref(), view(3).multiplexed), (0, None, false));
+    assert_eq!(
+        (view(3).pipelined, view(3).first_request.as_ref(), view(3).multiplexed),
+        (0, None, false)
+    );
     // The client's thinking between the two is in neither.
-    assert!(view(3).recent.iter().all(|exchange| exchange.total_us < 1_000), "{:?}", view(3).recent);
+    assert!(
+        view(3).recent.iter().all(|exchange| exchange.total_us < 1_000),
+        "{:?}",
+        view(3).recent
+    );
 }
 
 /// Requests that an event loop has put aside and answers one by one, while this is watched.

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::model::event::{Connect, Outcome};
+use crate::model::stats::Tally;
 use crate::model::window::Window;
-use crate::model::work::Tally;
 
 /// Of one stretch of time.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ pub(super) type Steps = Window<Step, 10>;
 
 /// The connects to one address, of the last few seconds and those that hang now.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::model) struct Lately {
+pub(in crate::model) struct RecentFigures {
     pub(in crate::model) peer: SocketAddr,
     pub(in crate::model) made: u64,
     failed: [Tally; OUTCOMES],
@@ -59,7 +59,7 @@ pub(in crate::model) struct Lately {
     pub(in crate::model) time_wait: Option<u64>,
 }
 
-impl Lately {
+impl RecentFigures {
     pub(super) fn new(peer: SocketAddr) -> Self {
         Self {
             peer,

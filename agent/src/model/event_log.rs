@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 
 use super::event::{Accept, Stage};
 use super::output::OverflowOutput;
-use super::snapshot::{StreamEntry, StreamKind};
+use super::snapshot::{LogEntry, StreamKind};
 
 /// Entries kept; the oldest goes first.
 pub const MAX_STREAM: usize = 1_000;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stream {
+pub(super) struct EventLog {
     /// By time, oldest first.
-    entries: VecDeque<StreamEntry>,
+    entries: VecDeque<LogEntry>,
 }
 
-impl Stream {
+impl EventLog {
     pub(super) fn accepted(&mut self, accept: &Accept) {
-        self.push(StreamEntry {
+        self.push(LogEntry {
             ts_ns: accept.ts_ns,
             listener: accept.listener,
             what: StreamKind::Accept {
@@ -30,12 +30,13 @@ impl Stream {
         });
     }
 
-    /// A syncookie refuses nobody, and a flood of them would drive everything else out: they stay in the totals.
+    /// A syncookie refuses nobody, and a flood of them would drive everything else out: they stay
+    /// in the totals.
     pub(super) fn overflowed(&mut self, overflow: &OverflowOutput) {
         if overflow.stage == Stage::Cookie {
             return;
         }
-        self.push(StreamEntry {
+        self.push(LogEntry {
             ts_ns: overflow.ts_ns,
             listener: overflow.listener,
             what: StreamKind::Overflow {
@@ -48,14 +49,18 @@ impl Stream {
         });
     }
 
-    pub(super) fn entries(&self) -> Vec<StreamEntry> {
+    pub(super) fn entries(&self) -> Vec<LogEntry> {
         self.entries.iter().cloned().collect()
     }
 
     /// Puts an entry in its place.
-    pub(super) fn push(&mut self, entry: StreamEntry) {
+    pub(super) fn push(&mut self, entry: LogEntry) {
         // Records of several CPUs come nearly in order, so the place is found at the end.
-        let place = self.entries.iter().rposition(|other| other.ts_ns <= entry.ts_ns).map_or(0, |at| at + 1);
+        let place = self
+            .entries
+            .iter()
+            .rposition(|other| other.ts_ns <= entry.ts_ns)
+            .map_or(0, |at| at + 1);
         self.entries.insert(place, entry);
         if self.entries.len() > MAX_STREAM {
             self.entries.pop_front();

@@ -1,5 +1,6 @@
-//! Servers that speak first: how long their clients waited for that. A feed that has no news yet looks the same, but its client
-//! has nothing to say: a greeting is what the client's first request follows at once.
+//! Servers that speak first: how long their clients waited for that. A feed that has no news yet
+//! looks the same, but its client has nothing to say: a greeting is what the client's first request
+//! follows at once.
 
 use rustc_hash::FxHashMap;
 
@@ -13,7 +14,10 @@ const AT_ONCE_NS: u64 = 1_000_000_000;
 
 /// The server spoke first in it, on a connection that was seen from its beginning.
 pub(super) fn greets(exchange: &Exchange) -> bool {
-    exchange.role == Role::Server && exchange.seq == 1 && !exchange.midway && exchange.inbound.is_none()
+    exchange.role == Role::Server
+        && exchange.seq == 1
+        && !exchange.midway
+        && exchange.inbound.is_none()
 }
 
 /// Clients that a server has greeted: when, and how long the application had taken for it, µs.
@@ -21,11 +25,14 @@ pub(super) fn greets(exchange: &Exchange) -> bool {
 pub(super) struct Greetings(FxHashMap<SockId, (u64, u64)>);
 
 impl Greetings {
-    /// Takes an exchange that is over. Gives the application's time of a greeting that this one followed, µs.
+    /// Takes an exchange that is over. Gives the application's time of a greeting that this one
+    /// followed, µs.
     pub(super) fn told(&mut self, exchange: &Exchange, view: &ExchangeView) -> Option<u64> {
         if greets(exchange) {
             let outbound = exchange.outbound.as_ref()?;
-            let before = |start_ns: u64, us: u64| (outbound.first_ns.saturating_sub(start_ns) / 1_000).min(us);
+            let before = |start_ns: u64, us: u64| {
+                (outbound.first_ns.saturating_sub(start_ns) / 1_000).min(us)
+            };
             let app = view.slices.iter().filter(|slice| slice.kind == SliceKind::App);
             let us = app.map(|slice| before(slice.start_ns, slice.us)).sum();
             if self.0.len() < MAX_GREETED {
