@@ -255,6 +255,9 @@ impl Sensor {
     /// Shows what the ring buffer holds, one by one: thousands of events at once would not stay in
     /// a cache, and an event is too large to be moved about.
     ///
+    /// Returns at the first record that was written after the call: where records come faster than
+    /// they are taken, the buffer is never empty, and the caller has more to do.
+    ///
     /// # Errors
     /// The first of `take`; what it was given is gone.
     pub fn drain<E>(&mut self, mut take: impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
@@ -271,6 +274,7 @@ impl Sensor {
             }
             take(&event)?;
         }
+        let begun_ns = now_ns();
         while let Some(record) = self.ring.next() {
             self.drained += 1;
             match stream::decode(&record, self.sight, &mut self.event) {
@@ -294,6 +298,9 @@ impl Sensor {
                         _ => {}
                     }
                     take(&self.event)?;
+                    if written_ns(&self.event).is_some_and(|written_ns| written_ns > begun_ns) {
+                        break;
+                    }
                 }
                 Some(stream::Decoded::FirstBytes) => {
                     self.first.take(&record).iter().try_for_each(&mut take)?;
@@ -429,6 +436,18 @@ fn waited(exchange: &Exchange) -> Option<u32> {
         .map(waited)
         .find(|&(_, ns)| ns >= quota::WAITED_NS)
         .map(|(pid, _)| pid)
+}
+
+/// When a record was put into the ring buffer; `None` for kinds that tell of an earlier time.
+fn written_ns(event: &Event) -> Option<u64> {
+    match event {
+        Event::Accept(accept) => Some(accept.ts_ns),
+        Event::Overflow(overflow) => Some(overflow.ts_ns),
+        Event::Syn(syn) => Some(syn.ts_ns),
+        Event::Exchange(exchange) => Some(exchange.ts_ns),
+        Event::Closed(closed) => Some(closed.ts_ns),
+        _ => None,
+    }
 }
 
 /// Records, of the ring or of a scan, after which memory is given back.
