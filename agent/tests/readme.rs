@@ -1,13 +1,13 @@
-//! The commands in the README are commands.
+//! The commands in the README and the guide are commands.
 
 use backscope::cli::Cli;
 use clap::Parser;
 
 #[test]
-fn commands_of_the_readme_are_commands() {
-    let readme = include_str!("../../README.md");
+fn commands_are_commands() {
+    let pages = [include_str!("../../README.md"), include_str!("../../docs/guide.md")];
     let mut checked = 0;
-    for line in readme.lines() {
+    for line in pages.iter().flat_map(|page| page.lines()) {
         let line = line.strip_prefix("$ ").unwrap_or(line);
         let Some(command) =
             line.strip_prefix("sudo ").map(|line| line.replace("$(which backscope)", "backscope"))

@@ -11,7 +11,7 @@ use crate::{Cli, step};
 /// Every Markdown file at the top and in `docs/`.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for dir in ["", "docs", "docs/events"] {
+    for dir in ["", "docs", "docs/events", "docs/internals"] {
         let entries = fs::read_dir(step::root().join(dir)).expect("a folder of documents");
         found.extend(
             entries

@@ -1,19 +1,21 @@
 //! Faults and loads: bounded, alive, and nothing left behind.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::{any_tier, each_tier};
-use crate::harness::json::{number, overflows};
+use super::{any_tier, each_tier, native};
+use crate::harness::json::{is, number, overflows};
 use crate::harness::net::Counters;
-use crate::harness::{Case, World, bpf, converse};
+use crate::harness::{Agent, Case, World, bpf, converse};
 
 pub(super) const CASES: &[Case] = &[
     each_tier("robust::killed_leaves_nothing", killed).alone(),
     each_tier("robust::two_at_once_agree", two_at_once),
     any_tier("robust::ring_overflow_is_counted", ring_overflow),
+    native("robust::records_that_outrun_it", outrun).alone(),
     any_tier("robust::a_thousand_forks", thousand_forks).alone(),
     each_tier("robust::syn_flood", syn_flood).alone(),
 ];
@@ -88,6 +90,37 @@ fn ring_overflow(world: &World) -> anyhow::Result<()> {
         number(summary, "/events/lost").is_some_and(|lost| lost > 0),
         "the loss is in the summary: {summary}"
     );
+    Ok(())
+}
+
+/// Records that come faster than the agent takes them: it refreshes, and ends when it is told to.
+fn outrun(world: &World) -> anyhow::Result<()> {
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    // What a full buffer of the usual size holds would take it seconds.
+    let watch = world.watch().pid(demo.pid()).env("BACKSCOPE_RING_BYTES", "262144");
+    let mut agent = watch.start()?;
+    agent.be_nice()?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let _ = converse(demo.addr);
+                }
+            });
+        }
+        let result = refreshes_and_ends(&mut agent, demo.addr.port());
+        over.store(true, Ordering::Relaxed);
+        result
+    })?;
+    agent.ended()?.check_clean()
+}
+
+fn refreshes_and_ends(agent: &mut Agent, port: u16) -> anyhow::Result<()> {
+    agent.await_accepted(port, 2_000)?;
+    agent.await_refresh(port)?;
+    agent.signal(libc::SIGINT);
+    agent.await_object("summary", |object| is(object, "summary"))?;
     Ok(())
 }
 

@@ -232,6 +232,11 @@ impl Agent {
         self.process.signal(signal);
     }
 
+    /// Lets everybody else run first.
+    pub fn be_nice(&self) -> std::io::Result<()> {
+        super::process::be_nice(self.pid())
+    }
+
     /// Whether the kernel skipped runs of its probes, and what is awaited may never come for that.
     fn note_skipped(&self) -> bool {
         let skipped = super::bpf::skipped_runs(self.pid());

@@ -131,6 +131,15 @@ pub fn terminate(child: &mut Child) {
     let _ = child.wait();
 }
 
+/// Sets a process's niceness to 15, so that nearly everybody else runs before it.
+pub fn be_nice(pid: u32) -> std::io::Result<()> {
+    // SAFETY: a plain system call without pointers.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 15) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// Sends a signal to a process that has not been waited for.
 pub fn signal(pid: u32, number: c_int) {
     // SAFETY: a plain system call without pointers.
