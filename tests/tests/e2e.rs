@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use backscope_tests::cases;
 use backscope_tests::harness::{
-    Case, Tier, Verdict, World, run, run_alone, runs, unprivileged_reason,
+    Case, Machine, Tier, Verdict, World, run, run_alone, runs, unprivileged_reason,
 };
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for case in cases::all() {
-        for (name, tier) in runs(&case, false) {
+        for (name, tier) in runs(&case, Machine::Native) {
             trials.push(Trial::ignorable_test(name, move || attempt(&case, tier)));
         }
     }

@@ -26,8 +26,8 @@ const BOOTS: u32 = 3;
 #[derive(Clone, Copy)]
 pub(crate) enum Job<'a> {
     /// Run the tests whose name contains one of these, which commas separate; all if there are
-    /// none.
-    Tests(Option<&'a str>),
+    /// none. Unless `long`, only those that the kernel can change.
+    Tests { filter: Option<&'a str>, long: bool },
     /// Measure what watching costs, by a clock that goes by one nanosecond an instruction.
     Costs,
 }
@@ -117,11 +117,15 @@ const CMDLINE: [&str; 4] = [
 fn command(machine: &Machine) -> Command {
     let mut cmdline = CMDLINE.join(" ");
     match machine.job {
-        Job::Tests(Some(filter)) => {
-            cmdline.push_str(" backscope.filter=");
-            cmdline.push_str(filter);
+        Job::Tests { filter, long } => {
+            if long {
+                cmdline.push_str(" backscope.long");
+            }
+            if let Some(filter) = filter {
+                cmdline.push_str(" backscope.filter=");
+                cmdline.push_str(filter);
+            }
         }
-        Job::Tests(None) => {}
         Job::Costs => cmdline.push_str(" backscope.costs tsc=reliable"),
     }
     let mut qemu = Command::new("qemu-system-x86_64");
@@ -252,7 +256,7 @@ mod tests {
             version: "0",
             vmlinuz: Path::new("/"),
             initramfs: Path::new("/"),
-            job: Job::Tests(None),
+            job: Job::Tests { filter: None, long: true },
             timeout: Duration::from_secs(5),
             log: Path::new("/dev/null"),
         };

@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Leave out the virtual machines
     #[arg(long)]
     no_vm: bool,
+    /// In the virtual machines: every test on every kernel, not only what a kernel can change
+    #[arg(long, conflicts_with = "no_vm")]
+    long: bool,
 }
 
 /// Runs everything, prints the sum as its last line, and returns whether nothing failed.
@@ -34,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     add("end-to-end tests", end_to_end());
     if !args.no_vm {
         // Its machines tell of their failures themselves.
-        add("virtual machines", vm::run_all(&vm::Args::everything()).map(Tally::from));
+        add("virtual machines", vm::run_all(&vm::Args::every_kernel(args.long)).map(Tally::from));
     }
     // Who reads the end of a long log is to find there what failed.
     for line in &sum.told {

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Run only the tests whose name contains PATTERN, or one of several separated by commas
     #[arg(long, value_name = "PATTERN")]
     filter: Option<String>,
+    /// Run only what a kernel can change, as `cargo xtask test` does
+    #[arg(long, conflicts_with = "filter")]
+    short: bool,
     /// Machines that run at once; each keeps one processor busy
     #[arg(short, long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
@@ -46,9 +49,10 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What `cargo xtask test` runs: every kernel, every test.
-    pub(crate) fn everything() -> Self {
-        Self { kernels: Vec::new(), filter: None, jobs: 2, timeout: 2_100, keep_log: false }
+    /// What `cargo xtask test` runs: every kernel, with every test or with what it can change.
+    pub(crate) fn every_kernel(long: bool) -> Self {
+        let (kernels, filter) = (Vec::new(), None);
+        Self { kernels, filter, short: !long, jobs: 2, timeout: 2_100, keep_log: false }
     }
 }
 
@@ -212,7 +216,7 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
         version,
         vmlinuz: &kernel.vmlinuz,
         initramfs: &initramfs,
-        job: Job::Tests(args.filter.as_deref()),
+        job: Job::Tests { filter: args.filter.as_deref(), long: !args.short },
         timeout: Duration::from_secs(args.timeout),
         log: &log,
     };

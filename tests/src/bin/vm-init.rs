@@ -5,7 +5,8 @@
 //! done`. A test that fails beside others has its verdict when it has run again alone; if it passes
 //! then, the reason says why it had failed. On the kernel command line `backscope.filter=TEXT`
 //! selects the tests whose name contains one of the comma-separated texts, and
-//! `backscope.threads=N` says how many run at once. With `backscope.costs` it measures what
+//! `backscope.threads=N` says how many run at once; `backscope.long` runs them all, not only those
+//! that this kernel can change. With `backscope.costs` it measures what
 //! watching costs instead; the figures are where the reasons are.
 
 use std::ffi::{CStr, c_int};
@@ -15,7 +16,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 use std::{fs, ptr, thread};
 
-use backscope_tests::harness::{Case, Tier, Verdict, World, net, run, runs};
+use backscope_tests::harness::{Case, Machine, Tier, Verdict, World, net, run, runs};
 use backscope_tests::{cases, cost};
 
 /// Tests that run at once unless the command line says otherwise. More are no faster: one emulated
@@ -188,8 +189,10 @@ fn selected(command_line: &str) -> Vec<Job> {
     let filters: Vec<&str> =
         given(command_line, "backscope.filter=").unwrap_or("").split(',').collect();
     let wanted = |name: &str| filters.iter().any(|filter| name.contains(filter));
+    let is_long = command_line.split_whitespace().any(|word| word == "backscope.long");
+    let machine = if is_long { Machine::Long } else { Machine::Short };
     let jobs_of = |case: Case| {
-        runs(&case, true).into_iter().map(move |(name, tier)| Job { case, name, tier })
+        runs(&case, machine).into_iter().map(move |(name, tier)| Job { case, name, tier })
     };
     cases::all().into_iter().flat_map(jobs_of).filter(|job| wanted(&job.name)).collect()
 }

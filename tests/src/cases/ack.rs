@@ -15,8 +15,11 @@ use crate::harness::{Case, Demo, Ended, World, skip};
 
 pub(super) const CASES: &[Case] = &[
     any_tier("ack::peer_20_ms_away", far_away).alone(),
-    any_tier("ack::segment_dropped", dropped).alone(),
-    each_tier("ack::both_ends_agree_on_delayed_acks", both_ends).since(SOCKETS_FROM_FILES).alone(),
+    any_tier("ack::segment_dropped", dropped).on_each_kernel().alone(),
+    each_tier("ack::both_ends_agree_on_delayed_acks", both_ends)
+        .on_each_kernel()
+        .since(SOCKETS_FROM_FILES)
+        .alone(),
     any_tier("ack::open_connections_tell_of_delayed_acks", open_connection)
         .since(SOCKETS_FROM_FILES)
         .alone(),

@@ -17,7 +17,8 @@ pub(super) const CASES: &[Case] = &[
     }),
     any_tier("close::by_a_reset", |world| {
         ends(world, &["--close-after", "1", "--linger0"], "closed ", ("local", "reset"))
-    }),
+    })
+    .on_each_kernel(),
     any_tier("close::half_closed", |world| {
         ends(world, &["--half-close"], "exchange ", ("local", "fin"))
     }),

@@ -10,9 +10,10 @@ use crate::harness::json::Value;
 use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("coverage::full_tier_sees_everything", full_tier_sees_everything),
-    any_tier("coverage::tracepoint_tier_sees_what_it_can", tracepoint_tier_sees_what_it_can),
-    any_tier("coverage::every_single_event", every_single_event),
+    any_tier("coverage::full_tier_sees_everything", full_tier_sees_everything).on_each_kernel(),
+    any_tier("coverage::tracepoint_tier_sees_what_it_can", tracepoint_tier_sees_what_it_can)
+        .on_each_kernel(),
+    any_tier("coverage::every_single_event", every_single_event).on_each_kernel(),
 ];
 
 fn doctor(world: &World, args: &[&str]) -> anyhow::Result<Value> {

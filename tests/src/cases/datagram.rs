@@ -13,13 +13,13 @@ use crate::harness::{Agent, Case, Demo, Process, World, net};
 use crate::servers::{PORT, installed};
 
 pub(super) const CASES: &[Case] = &[
-    exchange("datagram::counts_are_exact", counts).alone(),
+    exchange("datagram::counts_are_exact", counts).on_each_kernel().alone(),
     exchange("datagram::counts_are_exact_ipv6", counts_ipv6).alone(),
     exchange("datagram::recvmmsg_and_peek", batches).alone(),
     exchange("datagram::truncated_and_empty_ones_count", truncated).alone(),
     exchange("datagram::socket_opened_later", opened_later),
     exchange("datagram::address_used_again", address_used_again),
-    exchange("datagram::waits_of_a_reader_that_pauses", waits).alone(),
+    exchange("datagram::waits_of_a_reader_that_pauses", waits).on_each_kernel().alone(),
     each_tier("datagram::drops_are_the_kernels", drops).alone(),
     each_tier("datagram::overflow_is_found", overflow),
     native("datagram::none_is_found_where_the_receiver_keeps_up", keeps_up),

@@ -17,11 +17,13 @@ pub(super) const CASES: &[Case] = &[
     exchange("ledger::computing_30_ms", computing).alone(),
     any_tier("ledger::blocked_on_a_lock_30_ms", locked).alone(),
     any_tier("ledger::processor_stolen", stolen).alone(),
-    any_tier("ledger::every_way_to_read_and_write", every_way),
+    any_tier("ledger::every_way_to_read_and_write", every_way).on_each_kernel(),
     any_tier("ledger::pipelined", pipelined),
     any_tier("ledger::server_speaks_first", speaks_first),
     any_tier("ledger::large_upload", large_upload),
-    any_tier("ledger::open_at_the_attach", open_at_attach).since(SOCKETS_FROM_FILES),
+    any_tier("ledger::open_at_the_attach", open_at_attach)
+        .on_each_kernel()
+        .since(SOCKETS_FROM_FILES),
     any_tier("ledger::a_client_waits_for_its_server", client).since(SOCKETS_FROM_FILES).alone(),
     any_tier("ledger::calls_inside_an_exchange", upstream).alone(),
     native("ledger::slow_app_is_found", slow_app),

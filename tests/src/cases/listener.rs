@@ -12,7 +12,7 @@ use crate::harness::truth::{self, Handshake, check_waits};
 use crate::harness::{Case, Client, World, connect};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("listener::existing_at_the_attach", existing),
+    each_tier("listener::existing_at_the_attach", existing).on_each_kernel(),
     each_tier("listener::opened_later", opened_later),
     each_tier("listener::inherited_by_fork", inherited_by_fork),
     each_tier("listener::passed_by_scm_rights", passed_by_scm_rights),

@@ -33,7 +33,7 @@ mod server;
 mod target;
 mod waiting;
 
-use crate::harness::{Case, Since, Tiers, Where, World};
+use crate::harness::{Case, Since, Tiers, Varies, Where, World};
 
 /// Every case; those that run alone come last, so that they hold up no other.
 pub fn all() -> Vec<Case> {
@@ -84,6 +84,7 @@ const fn each_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) ->
         name,
         place: Where::Everywhere,
         tiers: Tiers::Each,
+        varies: Varies::ByTier,
         alone: false,
         since: ANY_KERNEL,
         run,
@@ -105,10 +106,21 @@ const fn exchange(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> 
 /// A case that is the same on every tier. Those of exchanges that are not worth two runs a kernel
 /// are such, too: from 6.3 on the hooks of a request's path are the same on both tiers.
 const fn any_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Everywhere, tiers: Tiers::Any, alone: false, since: ANY_KERNEL, run }
+    Case { place: Where::Everywhere, ..native(name, run) }
 }
 
 /// A case that needs the programs of an ordinary machine, or that is the same on every kernel.
 const fn native(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    Case { name, place: Where::Native, tiers: Tiers::Any, alone: false, since: ANY_KERNEL, run }
+    Case {
+        name,
+        place: Where::Native,
+        tiers: Tiers::Any,
+        varies: Varies::Never,
+        alone: false,
+        since: ANY_KERNEL,
+        run,
+    }
 }
+
+#[cfg(test)]
+mod tests;

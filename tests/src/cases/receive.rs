@@ -12,7 +12,7 @@ use crate::harness::{Case, World};
 
 pub(super) const CASES: &[Case] = &[
     exchange("receive::accept_delayed", accept_delayed).alone(),
-    exchange("receive::reader_asleep_50_ms", asleep).alone(),
+    exchange("receive::reader_asleep_50_ms", asleep).on_each_kernel().alone(),
     any_tier("receive::reader_busy_50_ms", busy).alone(),
     any_tier("receive::request_in_two_parts", two_parts).alone(),
     native("receive::read_after_one_that_is_not_seen", after_an_unseen).alone(),

@@ -12,7 +12,7 @@ use crate::harness::net::Counters;
 use crate::harness::{Agent, Case, World, bpf, converse};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("robust::killed_leaves_nothing", killed).alone(),
+    each_tier("robust::killed_leaves_nothing", killed).on_each_kernel().alone(),
     each_tier("robust::two_at_once_agree", two_at_once),
     any_tier("robust::ring_overflow_is_counted", ring_overflow),
     native("robust::records_that_outrun_it", outrun).alone(),

@@ -14,7 +14,7 @@ use crate::harness::trace::{Conversation, Trace};
 use crate::harness::{Case, Ended, World, net};
 
 pub(super) const CASES: &[Case] = &[
-    exchange("send::nagle_and_a_delayed_ack", nagle).alone(),
+    exchange("send::nagle_and_a_delayed_ack", nagle).on_each_kernel().alone(),
     any_tier("send::nagle_of_a_client", nagle_of_a_client).since(SOCKETS_FROM_FILES).alone(),
     any_tier("send::nodelay", |world| not_held(world, &["--nodelay"], &[])).alone(),
     any_tier("send::quickack", |world| not_held(world, &[], &["--quickack"])).alone(),

@@ -19,5 +19,7 @@ pub use agent::{Agent, Ended, Watch};
 pub use client::{Client, Protocol, Talk, connect, connect_nonblocking, converse, talk};
 pub use demo::Demo;
 pub use process::{Process, signal, terminate};
-pub use run::{Case, Since, Tiers, Verdict, Where, cpu_pressure, run, run_alone, runs};
+pub use run::{
+    Case, Machine, Since, Tiers, Varies, Verdict, Where, cpu_pressure, run, run_alone, runs,
+};
 pub use world::{Skip, Tier, World, skip, unprivileged_reason};

@@ -132,7 +132,7 @@ pub fn terminate(child: &mut Child) {
 }
 
 /// Sets a process's niceness to 15, so that nearly everybody else runs before it.
-pub fn be_nice(pid: u32) -> std::io::Result<()> {
+pub(super) fn be_nice(pid: u32) -> std::io::Result<()> {
     // SAFETY: a plain system call without pointers.
     match unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 15) } {
         0 => Ok(()),

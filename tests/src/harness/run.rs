@@ -17,6 +17,8 @@ pub struct Case {
     pub place: Where,
     /// In the virtual machine: on which tiers.
     pub tiers: Tiers,
+    /// How far the kernel can change it, and so where it runs without `--long`.
+    pub varies: Varies,
     /// Whether it looks at what all processes share, or at times that load would change: nothing
     /// else runs meanwhile.
     pub alone: bool,
@@ -30,6 +32,11 @@ impl Case {
     /// The same case, with the machine for itself.
     pub const fn alone(self) -> Self {
         Self { alone: true, ..self }
+    }
+
+    /// The same case; its hooks, or the members that they read, differ from kernel to kernel.
+    pub const fn on_each_kernel(self) -> Self {
+        Self { varies: Varies::ByKernel, ..self }
     }
 
     /// The same case, on these kernels.
@@ -73,6 +80,36 @@ pub enum Tiers {
     Any,
 }
 
+/// How far the kernel can change a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Varies {
+    /// Not at all, or natively as well as anywhere: in a virtual machine it runs with `--long`
+    /// alone.
+    Never,
+    /// Its hooks differ by tier. This kernel has the tracepoint tier, `MIDDLE` the full one.
+    ByTier,
+    /// They differ by version, too: it runs on every kernel, on the full tier, and before 6.18, from
+    /// where this machine's kernel stands for the others, on the tracepoint tier as well.
+    ByKernel,
+}
+
+/// Kernel whose full tier stands for that of others.
+const MIDDLE: (u32, u32) = (6, 12);
+
+/// First kernel whose tracepoint tier has every hook that we use.
+const NEWEST_HOOKS: (u32, u32) = (6, 18);
+
+/// Which machine asks for cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// This one.
+    Native,
+    /// A virtual machine, for what its kernel can change.
+    Short,
+    /// A virtual machine, for everything.
+    Long,
+}
+
 /// How a case ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -84,21 +121,41 @@ pub enum Verdict {
     Skip(String),
 }
 
-/// The runs of a case here: name and tier. None if its place is elsewhere.
-pub fn runs(case: &Case, vm: bool) -> Vec<(String, Option<Tier>)> {
-    let kernel = kernel();
-    match (vm, case.place, case.tiers) {
-        (true, Where::Native, _) => Vec::new(),
-        (true, _, Tiers::Each) => {
-            [(Tier::Full, case.since.full), (Tier::Tracepoint, case.since.tracepoint)]
-                .into_iter()
-                .filter(|(_, since)| kernel >= *since)
-                .map(|(tier, _)| (format!("{}@{}", case.name, tier.name()), Some(tier)))
-                .collect()
-        }
-        _ if kernel < case.since.full => Vec::new(),
-        _ => vec![(case.name.to_owned(), None)],
+/// Runs of a case on this kernel: name and tier. None if its place is elsewhere.
+pub fn runs(case: &Case, machine: Machine) -> Vec<(String, Option<Tier>)> {
+    runs_on(case, machine, kernel())
+}
+
+fn runs_on(case: &Case, machine: Machine, kernel: (u32, u32)) -> Vec<(String, Option<Tier>)> {
+    if machine == Machine::Native {
+        let is_there = kernel >= case.since.full;
+        return if is_there { vec![(case.name.to_owned(), None)] } else { Vec::new() };
     }
+    if case.place == Where::Native {
+        return Vec::new();
+    }
+    let tiers: &[Tier] = match (machine, case.varies) {
+        (Machine::Long, _) => &[Tier::Full, Tier::Tracepoint],
+        (_, Varies::ByKernel) if kernel < NEWEST_HOOKS => &[Tier::Full, Tier::Tracepoint],
+        (_, Varies::ByKernel) => &[Tier::Full],
+        (_, Varies::ByTier) if kernel == MIDDLE => &[Tier::Full],
+        _ => return Vec::new(),
+    };
+    if case.tiers == Tiers::Any {
+        let is_there = kernel >= case.since.full;
+        return if is_there { vec![(case.name.to_owned(), None)] } else { Vec::new() };
+    }
+    let mut runs = Vec::new();
+    for &tier in tiers {
+        let since = match tier {
+            Tier::Full => case.since.full,
+            Tier::Tracepoint => case.since.tracepoint,
+        };
+        if kernel >= since {
+            runs.push((format!("{}@{}", case.name, tier.name()), Some(tier)));
+        }
+    }
+    runs
 }
 
 /// Held shared by cases that may run at once, exclusively by one that runs alone.

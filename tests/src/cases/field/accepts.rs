@@ -16,9 +16,10 @@ use crate::harness::{Agent, Case, Ended, Process, World, connect, converse, skip
 
 pub(super) const CASES: &[Case] = &[
     each_tier("accepts::no_descriptor_left", no_descriptor_left),
-    each_tier("accepts::no_descriptor_left_for_io_uring", no_descriptor_for_io_uring),
+    each_tier("accepts::no_descriptor_left_for_io_uring", no_descriptor_for_io_uring)
+        .on_each_kernel(),
     native("accepts::a_million_failures_make_no_flood", no_flood),
-    each_tier("accepts::clients_give_up_in_the_queue", clients_give_up),
+    each_tier("accepts::clients_give_up_in_the_queue", clients_give_up).on_each_kernel(),
     each_tier("accepts::a_listener_closes_with_a_queue", closes_with_queue),
     native("accepts::closed_at_once_and_unread", closed_at_once),
     native("accepts::closed_at_once_with_a_reason", closed_with_reason),

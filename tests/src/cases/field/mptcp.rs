@@ -12,7 +12,7 @@ use crate::harness::truth::{Handshake, check_waits};
 use crate::harness::{Case, Ended, World, connect, skip};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("mptcp::plain_clients_wait_and_are_accepted", plain_clients_wait),
+    each_tier("mptcp::plain_clients_wait_and_are_accepted", plain_clients_wait).on_each_kernel(),
     exchange("mptcp::plain_clients_have_exchanges", plain_clients_exchange),
     exchange("mptcp::listens_after_the_attach", listens_after_attach),
     each_tier("mptcp::watched_by_its_port", by_port),

@@ -13,7 +13,7 @@ use crate::harness::net::Counters;
 use crate::harness::{Case, Client, Ended, World, connect, connect_nonblocking};
 
 pub(super) const CASES: &[Case] = &[
-    each_tier("refusals::a_neighbour_overflows", a_neighbour_overflows),
+    each_tier("refusals::a_neighbour_overflows", a_neighbour_overflows).on_each_kernel(),
     each_tier("refusals::two_overflow_at_once", two_overflow_at_once),
     native("refusals::deferred_clients_are_silent", deferred_clients_are_silent),
     native("refusals::a_backlog_of_0", backlog_of_0),

@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
     exchange("moments::what_the_programs_did", dialogue),
     any_tier("moments::every_way_to_read_and_write", every_way),
     exchange("moments::held_and_released", held).alone(),
-    exchange("moments::the_wire", wire).alone(),
+    exchange("moments::the_wire", wire).on_each_kernel().alone(),
     any_tier("moments::both_ends_of_a_reset", reset).since(SOCKETS_FROM_FILES),
     any_tier("moments::both_ends_of_a_shut_window", shut_window).since(SOCKETS_FROM_FILES).alone(),
     exchange("moments::time_wait", time_wait),
