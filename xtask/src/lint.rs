@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::deny;
 use crate::step::{self, Step};
 
 /// Fails at the first thing that is not as it should be.
@@ -39,5 +40,5 @@ pub(crate) fn run() -> Result<()> {
         step::run(step::cargo().current_dir(step::root()).args(words))?;
         step.done("nothing to complain about");
     }
-    Ok(())
+    deny::check()
 }

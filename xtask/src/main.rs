@@ -6,6 +6,7 @@ mod bench;
 mod cpio;
 mod debian;
 mod demo;
+mod deny;
 #[cfg(test)]
 mod docs;
 mod kernels;
@@ -42,7 +43,7 @@ enum Verb {
     Test(test::Args),
     /// Run the end-to-end tests in virtual machines, one a kernel
     Vm(vm::Args),
-    /// Check formatting and lints
+    /// Check formatting, lints and dependencies
     Lint,
     /// Compile the kernel probes and write probes/prebuilt/backscope.bpf.o
     Probes(probes::Args),

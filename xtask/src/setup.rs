@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::debian;
+use crate::deny;
 use crate::kernels;
 use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
 use crate::servers;
@@ -88,12 +89,15 @@ pub(crate) struct Args {
     /// Leave out the BPF toolchain, which only changes to the probes need
     #[arg(long)]
     no_probes: bool,
+    /// Leave out cargo-deny, which only `cargo xtask lint` needs
+    #[arg(long)]
+    no_deny: bool,
 }
 
 impl Args {
     /// What the tests need.
     pub(crate) fn for_tests(no_vm: bool) -> Self {
-        Self { no_vm, no_servers: false, no_probes: true }
+        Self { no_vm, no_servers: false, no_probes: true, no_deny: true }
     }
 }
 
@@ -112,6 +116,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !args.no_probes {
         bpf_toolchain()?;
+    }
+    if !args.no_deny {
+        deny::install()?;
     }
     if !args.no_vm {
         test_kernels();
