@@ -62,7 +62,7 @@ impl Report {
                     .refusals
                     .into_iter()
                     .map(|refusal| Refused {
-                        signal: refusal.signal,
+                        signal: refusal.signal.name(),
                         hooks: refusal.hooks,
                         reason: refusal.reason,
                     })

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::event::Sleep;
+use super::event::WaitKind;
 use super::event::{Exchange, Sample, SockId};
 use super::waits::Stretch;
 
@@ -46,7 +46,7 @@ impl LongPolls {
         let is_only = |pid: u32| threads.get(&pid) == Some(&1);
         let loops = sample.threads.iter().filter(|thread| {
             // Who reads for others to answer has put nothing aside.
-            matches!(thread.sleep, Some(Sleep::Events | Sleep::Several))
+            matches!(thread.sleep, Some(WaitKind::Events | WaitKind::Several))
                 && (thread.writes > 0 || is_only(thread.pid))
         });
         self.asleep = loops.map(|thread| thread.tid).collect();

@@ -65,6 +65,7 @@ mod summary;
 pub(crate) mod tests;
 pub mod text;
 mod threads;
+mod tier;
 mod times;
 mod unheard;
 mod waits;
@@ -95,6 +96,7 @@ use snapshot::{ExchangeView, SliceKind, Snapshot};
 use stats::StatsByScope;
 use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
+pub use tier::Tier;
 
 /// Outputs of one batch that are looked through for a delayed ACK that turns out to be proved.
 const MAX_LOOKED_BACK: usize = 4_096;

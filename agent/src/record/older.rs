@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::format;
 use crate::model::event::{
     self, Cost, DatagramSample, DelayedAcks, Ending, Hold, InAccept, Moment, Process, Progress,
-    QuicDatagram, Recognised, Role, Side, Sleep, SockId, Stage, Syn, TcpState, ThreadUse, Waiting,
+    QuicDatagram, Recognised, Role, Side, SockId, Stage, Syn, TcpState, ThreadUse, WaitKind,
+    Waiting,
 };
 
 /// The version that this is about.
@@ -276,7 +277,7 @@ older! {
         run_delay_ns: u64,
         runs: u64,
         started_ns: u64,
-        sleep: Option<Sleep>,
+        sleep: Option<WaitKind>,
         reads: u64,
         writes: u64,
     } new {}

@@ -1,10 +1,10 @@
-//! Why the sensor cannot do what it was asked for.
+//! Errors of the sensor.
 
 use thiserror::Error;
 
 use crate::kernel::btf::BtfError;
 
-/// Why watching could not begin.
+/// A reason why watching could not begin.
 #[derive(Debug, Error)]
 pub enum SensorError {
     /// A privilege or a kernel feature is missing.
@@ -24,7 +24,7 @@ pub enum SensorError {
     Object(String),
     /// A signal that everything rests on has no hook.
     #[error("this kernel gives no way to see the signal '{signal}' ({reason})")]
-    Vital {
+    Required {
         /// The signal.
         signal: &'static str,
         /// The kernel's reason.
@@ -39,6 +39,8 @@ pub enum SensorError {
         hooks: String,
         /// The kernel's reason.
         reason: String,
+        /// The error's number, if the kernel gave one.
+        errno: Option<i32>,
     },
     /// The full tier was asked for by name and cannot be had.
     #[error("--tier full cannot be had on this kernel: {0}")]

@@ -10,7 +10,7 @@ use aya::{
 };
 use backscope_abi::{Call, Datagram, Fail, FailKey, Listener, counter};
 
-use super::{SensorError, Targets};
+use super::{error::SensorError, targets::Targets};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]

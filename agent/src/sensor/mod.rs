@@ -1,94 +1,66 @@
-//! The kernel side's other half: loads the probes, decides who is watched, turns records and maps
-//! into events. The only place that names `aya`, and but for the probes the only one with `unsafe`.
+//! The sensor: loads the probes, decides who is watched, turns records and maps into events.
+//!
+//! Three rooms, of which each uses only those before it: `attach/` (chooses, loads and attaches
+//! hooks), `decode/` (from records to events), `sample/` (state that is read at each refresh). Files
+//! beside this one use no room. No other place names `aya`, and but for the probes none has `unsafe`.
 
-mod asleep;
-mod begin;
-mod beside;
-mod blocked;
-mod brief;
-mod choose;
+mod attach;
+mod clock;
 mod command;
-mod config;
-mod connections;
-mod connects;
-mod cost;
-mod datagrams;
+mod decode;
 mod error;
-mod fails;
-mod first;
-mod load;
 mod maps;
-mod moments;
-pub mod plan;
-mod programs;
-mod quota;
-mod refused;
-mod rest;
+mod options;
+mod procfs;
 mod sample;
-mod stream;
-mod sys;
-mod syscalls;
 pub mod targets;
-mod threads;
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
+use std::{collections::BTreeSet, iter, mem, net::SocketAddr, time::Instant};
 
 use aya::maps::{MapData, RingBuf};
 use backscope_abi::{Config, counter};
-use rustix::time::{ClockId, clock_gettime};
 
 use self::{
-    begin::{load_best, raise_memlock, with_loader},
-    connections::{Connections, Kernel},
-    connects::Networks,
-    cost::CostMeter,
-    datagrams::Datagrams,
-    first::FirstBytes,
-    load::Loaded,
+    attach::{AcceptHooks, Loaded, sys},
+    decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
     maps::Maps,
-    moments::Sight,
-    quota::Quotas,
-    rest::Rest,
-    sample::Sampler,
-    threads::Threads,
+    sample::{
+        Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
+        WAITED_NS, listen_drops, note_pending_accepts,
+    },
 };
 pub use self::{
-    choose::{Chosen, Refusal},
+    attach::{Chosen, Refusal, Signal},
+    clock::now_ns,
     command::{STOPPED_VERB, StoppedCommand, stop_then_exec},
     error::SensorError,
-    plan::Tier,
+    options::Options,
     targets::Targets,
 };
+pub use crate::model::Tier;
 use crate::{
     kernel::preflight::Preflight,
     model::event::{Event, Exchange, ListenerSample, OtherListener, Sample, ThreadUse},
 };
 
-/// What to watch, and how closely.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Whom.
-    pub targets: Targets,
-    /// Not higher than this tier, and exactly this one if it is [`Tier::Full`]; `None` for the best
-    /// there is.
-    pub tier: Option<Tier>,
-    /// Every single event is told: SYNs, and what happens on connections.
-    pub events: bool,
-    /// Exchanges are watched, not queues alone.
-    pub exchanges: bool,
-    /// The first bytes of connections are looked at, for their protocol.
-    pub protocols: bool,
-    /// Of requests of HTTP/1 in them, method and path are told.
-    pub paths: bool,
-    /// Size of the ring buffer in bytes, a power of two; `None` for the default.
-    pub ring_bytes: Option<u32>,
-}
+/// Records, of the ring or of a scan, after which memory is given back.
+const TRIM_AFTER: usize = 2_000;
+
+/// The name under which runs of probes that the kernel skipped are counted as lost.
+const SKIPPED: &str = "skipped_runs";
 
 /// Attached probes, and everything that was learnt in attaching them. Dropping it detaches all.
+///
+/// 1. [`Sensor::attach`] begins a watch. [`Sensor::chosen`] says which hooks serve it.
+/// 2. [`Sensor::drain`] is called many times a second, and shows the events since the last call.
+/// 3. [`Sensor::sample`] is called at each refresh, then [`Sensor::scan_on`] until it has all.
+/// 4. [`Sensor::last_sample`] is called once, at the end; [`Sensor::all_ended`] says that it has come.
+///
+/// The other methods say who is watched, and what listens beside.
 pub struct Sensor {
-    /// When the probes were attached, ns of `CLOCK_MONOTONIC`.
+    /// The time of attaching, ns of `CLOCK_MONOTONIC`.
     pub attached_ns: u64,
-    /// How long attaching took, µs.
+    /// Duration of attaching, µs.
     pub attach_us: u64,
     /// The machine.
     pub preflight: Preflight,
@@ -96,47 +68,37 @@ pub struct Sensor {
     ring: RingBuf<MapData>,
     loaded: Loaded,
     sampler: Sampler,
-    rest: Rest,
+    accept_hooks: AcceptHooks,
     cost: CostMeter,
     targets: Targets,
+    /// Processes that may have come by a listener, to be scanned.
     adopt: BTreeSet<u32>,
     connections: Connections,
     datagrams: Datagrams,
     threads: Threads,
     quotas: Quotas,
-    sight: Sight,
+    context: DecodeContext,
     first: FirstBytes,
     networks: Networks,
-    /// What a scan came upon and no record told.
+    /// Events that a scan came upon, and that no record announced.
     found: Vec<Event>,
-    /// The newest that a record told.
+    /// The event of the newest record.
     event: Event,
-    /// What listens beside watched listeners, at the newest sample.
+    /// Sockets that listen beside watched listeners, at the newest sample.
     others: Vec<(SocketAddr, OtherListener)>,
     /// Records since memory was last given back.
     drained: usize,
 }
 
-/// Now, ns of `CLOCK_MONOTONIC`: the clock of every event.
-pub fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
-}
-
-/// What this machine allows: the trial without the attaching, for `doctor`; with `events`, for
+/// Chooses hooks on this machine without attaching them, for `doctor`; with `events`, those for
 /// every single event.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
 pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
-    let preflight = Preflight::of_this_machine();
-    if let Some(blocker) = preflight.blocker() {
-        return Err(SensorError::Blocked(blocker));
-    }
-    with_loader(
-        Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY },
-        |loader| choose::choose(loader, tier.unwrap_or(Tier::Full), &[]),
-    )
+    machine()?;
+    let config = Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY };
+    attach::choose_only(config, tier.unwrap_or(Tier::Full))
 }
 
 /// Every listening socket of these targets, once, attaching nothing: a sample without anything
@@ -145,27 +107,34 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
 /// # Errors
 /// As for [`Sensor::attach`].
 pub fn look(targets: &Targets) -> Result<Sample, SensorError> {
-    let preflight = Preflight::of_this_machine();
-    if let Some(blocker) = preflight.blocker() {
-        return Err(SensorError::Blocked(blocker));
-    }
-    raise_memlock();
+    machine()?;
+    attach::raise_memlock();
     let options = Options { targets: targets.clone(), ..Options::default() };
-    let (loaded, mut ebpf) = with_loader(config::of(&options), |loader| {
-        load::attach(loader, choose::scan_only(), |ebpf| maps::set_targets(ebpf, targets))
-    })?;
+    let (loaded, mut ebpf) = attach::attach_scan(&options)?;
     let mut maps = Maps::new(&mut ebpf)?;
     let mut sampler = Sampler::new(&loaded.chosen, loaded.knows_acked);
     sampler.scan(&loaded.scan, targets, &maps);
     Ok(sampler.sample(&mut maps))
 }
 
-/// How many packets a listener has refused at most since it was made: as many as it dropped, and as
-/// all listeners of its network namespace refused. `None` where that cannot be read.
+/// This machine, if it allows to watch.
+fn machine() -> Result<Preflight, SensorError> {
+    let preflight = Preflight::of_this_machine();
+    match preflight.blocker() {
+        Some(blocker) => Err(SensorError::Blocked(blocker)),
+        None => Ok(preflight),
+    }
+}
+
+/// The most packets that a listener may have refused since it was made: not more than it dropped,
+/// nor than all listeners of its network namespace refused. `None` where that cannot be read.
 pub fn refused_at_most(listener: &ListenerSample) -> Option<u64> {
-    let pids = listener.holders.iter().copied().chain(std::iter::once(listener.pid));
-    let mut drops = pids.filter_map(|pid| refused::listen_drops(listener.netns, pid));
-    drops.next().map(|drops| drops.min(listener.drops))
+    for pid in listener.holders.iter().copied().chain(iter::once(listener.pid)) {
+        if let Some(drops) = listen_drops(listener.netns, pid) {
+            return Some(drops.min(listener.drops));
+        }
+    }
+    None
 }
 
 impl Sensor {
@@ -175,31 +144,29 @@ impl Sensor {
     /// A privilege or kernel feature without which nothing can be watched is missing.
     pub fn attach(options: &Options) -> Result<Self, SensorError> {
         let begin = Instant::now();
-        let preflight = Preflight::of_this_machine();
-        if let Some(blocker) = preflight.blocker() {
-            return Err(SensorError::Blocked(blocker));
-        }
-        raise_memlock();
-        let (loaded, mut ebpf) = load_best(options)?;
+        let preflight = machine()?;
+        attach::raise_memlock();
+        let (loaded, mut ebpf) = attach::attach_best(options)?;
         let ring = maps::ring(&mut ebpf)?;
         let maps = Maps::new(&mut ebpf)?;
         drop(ebpf);
         sys::trim_memory();
-        let sees_delayed_acks = loaded.chosen.has("delayed_ack");
-        let kernel = Kernel { tick_ns: preflight.tick_ns, sees_delayed_acks };
+        let sees_delayed_acks = loaded.chosen.has(Signal::DelayedAck);
+        let capabilities = Capabilities { tick_ns: preflight.tick_ns, sees_delayed_acks };
+        let can_suspend = loaded.chosen.has(Signal::AcceptAtRest);
         let mut sensor = Self {
             attached_ns: now_ns(),
             attach_us: 0,
             sampler: Sampler::new(&loaded.chosen, loaded.knows_acked),
-            rest: Rest::new(loaded.chosen.has(plan::ACCEPT_AT_REST), &loaded.syscalls),
+            accept_hooks: AcceptHooks::new(can_suspend, &loaded.syscalls),
             cost: CostMeter::new(&loaded.programs),
             targets: options.targets.clone(),
             adopt: BTreeSet::new(),
-            connections: Connections::new(kernel),
+            connections: Connections::new(capabilities),
             datagrams: Datagrams::new(&loaded.chosen),
             threads: Threads::default(),
             quotas: Quotas::default(),
-            sight: Sight::new(&loaded.chosen, kernel),
+            context: DecodeContext::new(&loaded.chosen, capabilities),
             first: FirstBytes::new(options.paths),
             networks: Networks::default(),
             found: Vec::new(),
@@ -211,18 +178,23 @@ impl Sensor {
             ring,
             loaded,
         };
-        sensor.settle_targets();
-        sensor.scan();
-        sensor.sampler.begin(&mut sensor.maps);
-        // Connections that are open already are watched from here on.
-        let mut first = Sample { ts_ns: now_ns(), ..Sample::default() };
-        sensor.sample_connections(&mut first);
-        while sensor.scan_on(&mut first) {
-            first.connections.clear();
-        }
+        sensor.find_existing();
         sensor.attached_ns = now_ns();
         sensor.attach_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(sensor)
+    }
+
+    /// Finds processes, listeners and connections that are there already.
+    fn find_existing(&mut self) {
+        self.settle_targets();
+        self.scan();
+        self.sampler.begin(&mut self.maps);
+        // Connections that are open already are watched from here on.
+        let mut first = Sample { ts_ns: now_ns(), ..Sample::default() };
+        self.sample_connections(&mut first);
+        while self.scan_on(&mut first) {
+            first.connections.clear();
+        }
     }
 
     /// Catches up with what happened between looking for the targets and seeing forks and exits: a
@@ -233,12 +205,14 @@ impl Sensor {
         for _ in 0..ROUNDS {
             self.targets.resolve_running();
             let known = self.maps.targets();
-            let late: Vec<u32> =
-                self.targets.every_process().filter(|pid| !known.contains(pid)).collect();
+            let mut late: Vec<u32> = self.targets.every_process().collect();
+            late.retain(|pid| !known.contains(pid));
             if late.is_empty() {
                 break;
             }
-            late.into_iter().for_each(|pid| self.maps.note_target(pid));
+            for pid in late {
+                self.maps.note_target(pid);
+            }
         }
         for pid in self.maps.targets() {
             if !targets::exists(pid) {
@@ -247,77 +221,87 @@ impl Sensor {
         }
     }
 
-    /// What was chosen for each signal.
+    /// The hooks that were chosen for each signal.
     pub fn chosen(&self) -> &Chosen {
         &self.loaded.chosen
     }
 
-    /// Shows what the ring buffer holds, one by one: thousands of events at once would not stay in
-    /// a cache, and an event is too large to be moved about.
+    /// Shows the events of the ring buffer's records, one by one: thousands of events at once would
+    /// not stay in a cache, and an event is too large to be moved about.
     ///
     /// Returns at the first record that was written after the call: where records come faster than
     /// they are taken, the buffer is never empty, and the caller has more to do.
     ///
     /// # Errors
-    /// The first of `take`; what it was given is gone.
+    /// The first of `take`. The event that it was given is gone.
     pub fn drain<E>(&mut self, mut take: impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
-        if self.rest.go_on(&mut self.maps, &mut self.loaded.syscalls) {
-            blocked::note(self.sampler.descriptors(), &mut self.maps);
+        if self.accept_hooks.resume_if_wanted(&mut self.maps, &mut self.loaded.syscalls) {
+            note_pending_accepts(self.sampler.descriptors(), &mut self.maps);
         }
         // Before the records, of which none is younger.
         if let Some(state) = self.quotas.look(now_ns()) {
             take(&Event::Cpu(state))?;
         }
-        for event in std::mem::take(&mut self.found) {
+        for event in mem::take(&mut self.found) {
             if let Event::Exchange(exchange) = &event {
                 self.threads.count(exchange);
             }
             take(&event)?;
         }
         let begun_ns = now_ns();
-        while let Some(record) = self.ring.next() {
+        loop {
+            let Some(record) = self.ring.next() else { break };
             self.drained += 1;
-            match stream::decode(&record, self.sight, &mut self.event) {
-                Some(stream::Decoded::Event) => {
-                    match &mut self.event {
-                        Event::Accept(accept) => self.threads.accepted(accept),
-                        Event::Exchange(exchange) => {
-                            self.threads.count(exchange);
-                            if let Some(pid) = waited(exchange) {
-                                let states = self.quotas.waited(now_ns(), pid);
-                                states
-                                    .into_iter()
-                                    .try_for_each(|state| take(&Event::Cpu(state)))?;
-                            }
-                        }
-                        Event::Closed(closed) => {
-                            self.connections.forget(closed.sock);
-                            self.first.forget(closed.sock);
-                        }
-                        Event::Connect(connect) => self.networks.complete(connect),
-                        _ => {}
-                    }
+            match decode::decode(&record, self.context, &mut self.event) {
+                Some(Decoded::Event) => {
+                    // The event has all of it: its room in the ring is free.
+                    drop(record);
+                    self.note_event(&mut take)?;
                     take(&self.event)?;
-                    if written_ns(&self.event).is_some_and(|written_ns| written_ns > begun_ns) {
+                    if is_younger(&self.event, begun_ns) {
                         break;
                     }
                 }
-                Some(stream::Decoded::FirstBytes) => {
-                    self.first.take(&record).iter().try_for_each(&mut take)?;
+                Some(Decoded::FirstBytes) => {
+                    for event in self.first.take(&record) {
+                        take(&event)?;
+                    }
                 }
-                Some(stream::Decoded::Adopt(pid)) => {
+                Some(Decoded::Adopt(pid)) => {
                     self.adopt.insert(pid);
                 }
                 None => {}
             }
         }
-        for pid in std::mem::take(&mut self.adopt) {
+        for pid in mem::take(&mut self.adopt) {
             self.sampler.scan_process(&self.loaded.scan, pid);
         }
         Ok(())
     }
 
-    /// A sample like [`Sensor::sample`], however long ago the iterator ran: the last word of a run.
+    /// Takes note of the newest event, and completes it, before it is shown.
+    fn note_event<E>(&mut self, take: &mut impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
+        match &mut self.event {
+            Event::Accept(accept) => self.threads.accepted(accept),
+            Event::Exchange(exchange) => {
+                self.threads.count(exchange);
+                if let Some(pid) = waited(exchange) {
+                    for state in self.quotas.waited(now_ns(), pid) {
+                        take(&Event::Cpu(state))?;
+                    }
+                }
+            }
+            Event::Closed(closed) => {
+                self.connections.forget(closed.sock);
+                self.first.forget(closed.sock);
+            }
+            Event::Connect(connect) => self.networks.complete(connect),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads a sample like [`Sensor::sample`], however long ago the iterator ran: the last of a run.
     pub fn last_sample(&mut self) -> Sample {
         self.sampler.ends();
         self.connections.scan_is_due();
@@ -338,12 +322,14 @@ impl Sensor {
         }
         self.scan();
         let mut sample = self.sampler.sample(&mut self.maps);
-        let beside = |listener: &ListenerSample| {
-            let local = listener.local;
-            listener.others.clone().into_iter().map(move |other| (local, other))
-        };
-        self.others = sample.listeners.iter().flat_map(beside).collect();
-        self.rest.consider(&sample, &mut self.maps, &mut self.loaded.syscalls);
+        self.others.clear();
+        for listener in &sample.listeners {
+            for other in &listener.others {
+                self.others.push((listener.local, other.clone()));
+            }
+        }
+        let syscalls = &mut self.loaded.syscalls;
+        self.accept_hooks.suspend_if_quiet(&sample, &mut self.maps, syscalls);
         self.sample_connections(&mut sample);
         let runs = self.loaded.programs.runs();
         sample.cost = self.cost.read(&self.loaded.programs, runs);
@@ -354,19 +340,20 @@ impl Sensor {
     }
 
     fn sample_connections(&mut self, sample: &mut Sample) {
-        if !self.loaded.chosen.has("connection_end") {
+        if !self.loaded.chosen.has(Signal::ConnectionEnd) {
             return;
         }
-        let [opened, ended] =
-            [counter::OPENED, counter::ENDED].map(|index| self.maps.counter(index));
+        let opened = self.maps.counter(counter::OPENED);
+        let ended = self.maps.counter(counter::ENDED);
         sample.connections_open = opened.saturating_sub(ended);
         let processes = self.maps.targets();
         (sample.threads, sample.waiting) =
             self.threads.sample(&processes, self.sampler.descriptors());
-        let states = self.quotas.refresh(sample.ts_ns, &sample.threads);
-        self.found.extend(states.into_iter().map(Event::Cpu));
-        let named = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
-        self.connections.begin_scan(if named { &processes } else { &[] }, sample.ts_ns);
+        for state in self.quotas.refresh(sample.ts_ns, &sample.threads) {
+            self.found.push(Event::Cpu(state));
+        }
+        let is_few = self.targets.only_processes() && processes.len() <= MAX_SCANNED_ALONE;
+        self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);
     }
 
     /// Adds some more of the connections to a sample. False once it has all: whoever takes out what
@@ -374,8 +361,9 @@ impl Sensor {
     pub fn scan_on(&mut self, sample: &mut Sample) -> bool {
         let Some(program) = &self.loaded.scan_connections else { return false };
         let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {
-            let held = self.connections.take_held();
-            sample.datagrams = self.datagrams.sample(&mut self.maps, &held, self.sampler.ended());
+            let udp_sockets = self.connections.take_udp_sockets();
+            let ended = self.sampler.ended();
+            sample.datagrams = self.datagrams.sample(&mut self.maps, &udp_sockets, ended);
             return false;
         };
         self.drained += scanned.found.len();
@@ -384,7 +372,7 @@ impl Sensor {
         true
     }
 
-    /// True once nobody is left whom we were told to watch by process.
+    /// True once the last process has ended, if only processes are watched.
     pub fn all_ended(&self) -> bool {
         self.targets.only_processes() && self.maps.targets().is_empty()
     }
@@ -392,11 +380,16 @@ impl Sensor {
     /// Watched processes that hold no listening socket, as (pid, comm).
     pub fn without_listener(&self) -> Vec<(u32, String)> {
         let holders = self.sampler.holders();
-        let roots = self.targets.pids.iter().filter(|pid| targets::exists(**pid));
         if self.maps.targets().iter().any(|pid| holders.contains(pid)) {
             return Vec::new();
         }
-        roots.map(|pid| (*pid, targets::comm_of(*pid).unwrap_or_default())).collect()
+        let mut without = Vec::new();
+        for &pid in &self.targets.pids {
+            if targets::exists(pid) {
+                without.push((pid, targets::comm_of(pid).unwrap_or_default()));
+            }
+        }
+        without
     }
 
     /// Sockets that listen where watched ones do, and that nobody watched holds: each with the
@@ -405,18 +398,18 @@ impl Sensor {
         &self.others
     }
 
-    /// True once the hooks of accept have rested.
+    /// True once the hooks of accept have been suspended.
     pub fn has_rested(&self) -> bool {
-        self.rest.has_rested()
+        self.accept_hooks.has_rested()
     }
 
-    /// How many of the processes that were named one by one still run.
+    /// Number of the processes that were named one by one and still run.
     pub fn named_processes(&self) -> usize {
         let watched = self.maps.targets();
         self.targets.pids.iter().filter(|pid| watched.contains(pid)).count()
     }
 
-    /// How many processes are watched.
+    /// Number of processes that are watched.
     pub fn processes(&self) -> usize {
         self.maps.targets().len()
     }
@@ -424,40 +417,33 @@ impl Sensor {
 
 /// The process of an exchange whose thread was long without a processor.
 fn waited(exchange: &Exchange) -> Option<u32> {
-    let outbound = exchange.outbound.as_ref();
-    let paused_ns =
-        outbound.and_then(|outbound| outbound.pauses).map_or(0, |pauses| pauses.run_delay_ns);
-    let writer = outbound.and_then(|outbound| outbound.writer);
-    let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
-    let waited = |thread: ThreadUse| (thread.pid, thread.run_delay_ns.max(paused_ns));
-    writer
-        .into_iter()
-        .chain(reader)
-        .map(waited)
-        .find(|&(_, ns)| ns >= quota::WAITED_NS)
-        .map(|(pid, _)| pid)
-}
-
-/// When a record was put into the ring buffer; `None` for kinds that tell of an earlier time.
-fn written_ns(event: &Event) -> Option<u64> {
-    match event {
-        Event::Accept(accept) => Some(accept.ts_ns),
-        Event::Overflow(overflow) => Some(overflow.ts_ns),
-        Event::Syn(syn) => Some(syn.ts_ns),
-        Event::Exchange(exchange) => Some(exchange.ts_ns),
-        Event::Closed(closed) => Some(closed.ts_ns),
-        _ => None,
+    let mut paused_ns = 0;
+    let mut writer: Option<ThreadUse> = None;
+    if let Some(outbound) = &exchange.outbound {
+        writer = outbound.writer;
+        if let Some(pauses) = &outbound.pauses {
+            paused_ns = pauses.run_delay_ns;
+        }
     }
+    if let Some(writer) = writer
+        && writer.run_delay_ns.max(paused_ns) >= WAITED_NS
+    {
+        return Some(writer.pid);
+    }
+    let reader = exchange.inbound.as_ref()?.reader?;
+    if reader.run_delay_ns.max(paused_ns) >= WAITED_NS { Some(reader.pid) } else { None }
 }
 
-/// Records, of the ring or of a scan, after which memory is given back.
-const TRIM_AFTER: usize = 2_000;
-
-/// With more processes than this it is quicker to look at everybody's files at once.
-const MAX_SCANNED_ALONE: usize = 64;
-
-/// The name under which runs of probes that the kernel skipped are told as lost.
-const SKIPPED: &str = "skipped_runs";
-
-/// Names of the counters that tell loss, and the policy of each.
-const LOSSES: std::ops::Range<u32> = counter::RING_FULL..counter::COUNT;
+/// True if the record was put into the ring buffer after this time; false for kinds that say an
+/// earlier time.
+fn is_younger(event: &Event, than_ns: u64) -> bool {
+    let written_ns = match event {
+        Event::Accept(accept) => accept.ts_ns,
+        Event::Overflow(overflow) => overflow.ts_ns,
+        Event::Syn(syn) => syn.ts_ns,
+        Event::Exchange(exchange) => exchange.ts_ns,
+        Event::Closed(closed) => closed.ts_ns,
+        _ => return false,
+    };
+    written_ns > than_ns
+}

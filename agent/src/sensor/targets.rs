@@ -1,12 +1,12 @@
-//! Whom to watch.
-
-use std::{fs, path::Path};
+//! The processes and ports to watch.
 
 use thiserror::Error;
 
+use super::procfs;
+pub use super::procfs::{comm as comm_of, exists};
 use crate::report::escape;
 
-/// Whom to watch: a union.
+/// The processes and ports to watch: a union.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     /// Processes, named one by one.
@@ -23,7 +23,7 @@ pub struct Targets {
     pub named: Vec<u32>,
 }
 
-/// Why a target cannot be watched.
+/// A reason why a target cannot be watched.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TargetError {
     /// There is no such process.
@@ -36,12 +36,12 @@ pub enum TargetError {
     },
 }
 
-/// What a given id stands for.
+/// The process that a given id stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// The process.
     pub pid: u32,
-    /// What the user should know: the id was a thread's, or the process sees itself by another id.
+    /// A word for the user: the id was a thread's, or the process sees itself by another id.
     pub notice: Option<String>,
 }
 
@@ -64,10 +64,9 @@ impl Targets {
     /// Finds the processes that have the command name now, and with `follow` the children of all.
     pub fn resolve_running(&mut self) {
         if let Some(name) = &self.comm {
-            let wanted: String = kernel_comm(name);
-            self.named = processes()
-                .filter(|pid| comm_of(*pid).is_some_and(|comm| comm == wanted))
-                .collect();
+            let wanted = Some(kernel_comm(name));
+            self.named = procfs::processes();
+            self.named.retain(|pid| comm_of(*pid) == wanted);
         }
         if self.follow {
             let mut all = descendants(&self.every_process().collect::<Vec<_>>());
@@ -83,53 +82,28 @@ fn kernel_comm(name: &str) -> String {
     String::from_utf8_lossy(&name.as_bytes()[..name.len().min(15)]).into_owned()
 }
 
-/// Every process in `/proc`.
-fn processes() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-}
-
 /// Children of these processes, and theirs, without the processes themselves.
 fn descendants(roots: &[u32]) -> Vec<u32> {
-    let parents: Vec<(u32, u32)> =
-        processes().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
+    let mut parents: Vec<(u32, u32)> = Vec::new();
+    for pid in procfs::processes() {
+        if let Some(parent) = procfs::parent(pid) {
+            parents.push((pid, parent));
+        }
+    }
     let mut found: Vec<u32> = Vec::new();
     let mut next: Vec<u32> = roots.to_vec();
-    while let Some(parent) = next.pop() {
-        for (pid, _) in parents.iter().filter(|(_, of)| *of == parent) {
-            if !found.contains(pid) && !roots.contains(pid) {
-                found.push(*pid);
-                next.push(*pid);
+    while let Some(of) = next.pop() {
+        for &(pid, parent) in &parents {
+            if parent == of && !found.contains(&pid) && !roots.contains(&pid) {
+                found.push(pid);
+                next.push(pid);
             }
         }
     }
     found
 }
 
-fn parent_of(pid: u32) -> Option<u32> {
-    status_field(pid, "PPid:")?.parse().ok()
-}
-
-fn status_field(pid: u32, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
-}
-
-/// True if the process runs: it is there and is no zombie.
-pub fn exists(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
-        && !status_field(pid, "State:")
-            .is_some_and(|state| state.starts_with('Z') || state.starts_with('X'))
-}
-
-/// Command name of a process.
-pub fn comm_of(pid: u32) -> Option<String> {
-    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
-}
-
-/// The same for a sentence: a name comes from outside.
+/// The command name of a process for a sentence: it comes from outside.
 fn escaped_comm(pid: u32) -> String {
     escape(&comm_of(pid).unwrap_or_default()).into_owned()
 }
@@ -142,7 +116,7 @@ pub fn resolve_pid(id: u32) -> Result<Resolved, TargetError> {
     if !exists(id) {
         return Err(TargetError::NoProcess { pid: id, hint: hint(id) });
     }
-    let pid = status_field(id, "Tgid:").and_then(|tgid| tgid.parse().ok()).unwrap_or(id);
+    let pid = thread_group(id).unwrap_or(id);
     if pid != id {
         let name = escaped_comm(pid);
         return Ok(Resolved {
@@ -150,31 +124,36 @@ pub fn resolve_pid(id: u32) -> Result<Resolved, TargetError> {
             notice: Some(format!("{id} is a thread of {pid} ({name}); watching the process")),
         });
     }
-    let inside = status_field(pid, "NSpid:").and_then(|ids| {
-        ids.split_whitespace().nth(1).and_then(|_| ids.split_whitespace().last().map(str::to_owned))
-    });
-    let notice =
-        inside.map(|inside| format!("{pid} is process {inside} inside its own PID namespace"));
+    // The first is the one here, the last that in its own namespace.
+    let notice = match ids_in_namespaces(pid)[..] {
+        [_, .., inside] => Some(format!("{pid} is process {inside} inside its own PID namespace")),
+        _ => None,
+    };
     Ok(Resolved { pid, notice })
+}
+
+/// The process that a thread belongs to.
+fn thread_group(id: u32) -> Option<u32> {
+    procfs::status_field(id, "Tgid:")?.parse().ok()
+}
+
+/// The ids of a process, in each PID namespace from ours to its own.
+fn ids_in_namespaces(pid: u32) -> Vec<u32> {
+    let ids = procfs::status_field(pid, "NSpid:").unwrap_or_default();
+    ids.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
 /// If no process has this id here, one may have it inside a container.
 fn hint(id: u32) -> String {
-    let wanted = id.to_string();
-    let found = processes().find(|pid| {
-        status_field(*pid, "NSpid:").is_some_and(|ids| {
-            let mut ids = ids.split_whitespace();
-            ids.next();
-            ids.last() == Some(wanted.as_str())
-        })
-    });
-    match found {
-        Some(pid) => {
+    for pid in procfs::processes() {
+        if let [_, .., inside] = ids_in_namespaces(pid)[..]
+            && inside == id
+        {
             let name = escaped_comm(pid);
-            format!(
+            return format!(
                 ". Inside a container's PID namespace, {pid} ({name}) has that id: try --pid {pid}"
-            )
+            );
         }
-        None => ". `ss -ltnp` and `backscope listeners` show who listens".to_owned(),
     }
+    ". `ss -ltnp` and `backscope listeners` show who listens".to_owned()
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 
 use super::{Connection, Connections};
-use crate::model::event::{Role, Sleep, SockId, ThreadSample};
+use crate::model::event::{Role, SockId, ThreadSample, WaitKind};
 use crate::model::exchange;
 use crate::model::snapshot::ListenerView;
 
@@ -39,7 +39,7 @@ impl Connections {
         let asleep = |tid: u32| {
             threads
                 .iter()
-                .any(|thread| thread.tid == tid && thread.sleep == Some(Sleep::Descriptor))
+                .any(|thread| thread.tid == tid && thread.sleep == Some(WaitKind::Descriptor))
         };
         let acceptors = listener
             .acceptors

@@ -472,7 +472,7 @@ pub struct ConnectionSample {
 
 /// What a thread waits for in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Sleep {
+pub enum WaitKind {
     /// A connection, in `accept`.
     Accept,
     /// One descriptor: a read, a write, a `poll` of a single one.
@@ -508,7 +508,7 @@ pub struct ThreadSample {
     /// When it began, right to a tick of 10 ms.
     pub started_ns: u64,
     /// What it waits for; `None` while it runs, or when it was not looked at.
-    pub sleep: Option<Sleep>,
+    pub sleep: Option<WaitKind>,
     /// Reads that took bytes.
     pub reads: u64,
     /// Writes that took bytes.

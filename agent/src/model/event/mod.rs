@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use connection::{
     Closed, Connect, ConnectionPart, ConnectionSample, DelayedAcks, End, Ending, Exchange, Hold,
     HoldReason, Holding, Inbound, Late, Opened, Outbound, Outcome, Pauses, Progress, Role, Side,
-    Sleep, TcpState, ThreadSample, ThreadUse, Waiting, Why,
+    TcpState, ThreadSample, ThreadUse, WaitKind, Waiting, Why,
 };
 pub use cpu::{CpuLimit, CpuRefresh, CpuState};
 pub use datagram::{DatagramFlow, DatagramSample};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::facts::Facts;
 use super::service_history::Id;
-use crate::model::event::{Sample, Sleep};
+use crate::model::event::{Sample, WaitKind};
 use crate::model::snapshot::{Io, PatternName};
 
 /// Looks at sleepers and their turns count from this on.
@@ -27,13 +27,13 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    fn add(&mut self, sleep: Sleep) {
+    fn add(&mut self, sleep: WaitKind) {
         match sleep {
-            Sleep::Accept | Sleep::Descriptor => self.one += 1,
-            Sleep::Events => self.many += 1,
-            Sleep::Several => self.several += 1,
-            Sleep::Lock => self.lock += 1,
-            Sleep::Other => {}
+            WaitKind::Accept | WaitKind::Descriptor => self.one += 1,
+            WaitKind::Events => self.many += 1,
+            WaitKind::Several => self.several += 1,
+            WaitKind::Lock => self.lock += 1,
+            WaitKind::Other => {}
         }
         if self.one + self.many + self.several + self.lock > MANY {
             let Self { one, many, several, lock } = *self;

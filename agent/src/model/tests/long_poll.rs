@@ -4,7 +4,7 @@ use super::connections::{opened, sampled};
 use super::facts::{Build, at, server};
 use super::world::{MS, SECOND, World};
 use crate::model::event::{
-    Event, Exchange, Progress, Recognised, RequestLine, Role, Sign, Sleep, SockId, ThreadSample,
+    Event, Exchange, Progress, Recognised, RequestLine, Role, Sign, SockId, ThreadSample, WaitKind,
 };
 use crate::model::snapshot::{Owner, Severity};
 
@@ -22,7 +22,7 @@ fn response(websocket: bool, event_stream: bool) -> Sign {
 }
 
 /// A server whose thread sleeps so, with connections on which HTTP is spoken.
-fn site(sleep: Sleep, connections: u64) -> World {
+fn site(sleep: WaitKind, connections: u64) -> World {
     let mut world = World::with_limit(128);
     world.threads =
         vec![ThreadSample { pid: 4242, tid: 11, sleep: Some(sleep), ..ThreadSample::default() }];
@@ -73,14 +73,14 @@ fn polled(world: &mut World, answers: &[(SockId, u64)]) {
 
 #[test]
 fn requests_put_aside_and_answered_at_once_wait_by_design() {
-    let mut world = site(Sleep::Events, 4);
+    let mut world = site(WaitKind::Events, 4);
     polled(&mut world, &[(1, 2_000), (2, 2_004), (3, 2_010), (4, 1_990)]);
     assert!(world.reported_findings().is_empty(), "{:?}", world.reported_findings());
 }
 
 #[test]
 fn one_that_is_answered_alone_may_be_slow_and_that_is_said() {
-    let mut world = site(Sleep::Events, 4);
+    let mut world = site(WaitKind::Events, 4);
     polled(&mut world, &[(1, 2_000), (2, 2_400), (3, 2_900), (4, 3_600)]);
     let finding = world.finding("slow-app").expect("a finding");
     assert_eq!(finding.severity, Severity::Info);
@@ -89,7 +89,7 @@ fn one_that_is_answered_alone_may_be_slow_and_that_is_said() {
 
 #[test]
 fn a_thread_that_waits_for_a_lock_is_slow() {
-    let mut world = site(Sleep::Lock, 4);
+    let mut world = site(WaitKind::Lock, 4);
     polled(&mut world, &[(1, 2_000), (2, 2_004), (3, 2_010), (4, 1_990)]);
     let finding = world
         .reported_findings()
@@ -102,11 +102,11 @@ fn a_thread_that_waits_for_a_lock_is_slow() {
 /// Who reads for workers sleeps in an event loop, too, while these are slow.
 #[test]
 fn a_reader_that_others_answer_for_has_put_nothing_aside() {
-    let mut world = site(Sleep::Events, 4);
+    let mut world = site(WaitKind::Events, 4);
     let worker = ThreadSample {
         pid: 4242,
         tid: 12,
-        sleep: Some(Sleep::Lock),
+        sleep: Some(WaitKind::Lock),
         writes: 9,
         ..ThreadSample::default()
     };
@@ -126,7 +126,7 @@ fn streams_of_events_and_sockets_of_messages_are_not_slow() {
         (response(true, false), false),
         (response(false, false), true),
     ] {
-        let mut world = site(Sleep::Lock, 4);
+        let mut world = site(WaitKind::Lock, 4);
         for sock in 1..=4 {
             speaks(&mut world, sock, sign.clone());
         }
@@ -155,7 +155,7 @@ fn streams_of_events_and_sockets_of_messages_are_not_slow() {
 #[test]
 fn a_connection_says_what_its_exchanges_are() {
     let first = RequestLine { method: "GET".into(), path: "/a".into() };
-    let mut world = site(Sleep::Events, 3);
+    let mut world = site(WaitKind::Events, 3);
     speaks(&mut world, 1, Sign::HttpRequests { minor: 1, count: 3, first: Some(first.clone()) });
     speaks(&mut world, 2, Sign::Http2 { grpc: true });
     for sock in 1..=3 {
@@ -183,7 +183,7 @@ fn a_connection_says_what_its_exchanges_are() {
 
 /// Requests that an event loop has put aside and answers one by one, while this is watched.
 pub(super) fn put_aside(target: &str) -> World {
-    let mut world = site(Sleep::Events, 4);
+    let mut world = site(WaitKind::Events, 4);
     world.model.set_target(target.to_owned());
     polled(&mut world, &[(1, 1_500), (2, 2_000), (3, 2_500), (4, 3_000)]);
     world
@@ -194,7 +194,7 @@ fn by_port_alone_nobody_is_said_to_wait_by_design() {
     let found = put_aside("port 8080").finding("slow-app").expect("a finding");
     assert_eq!((found.severity, found.owner), (Severity::Info, Owner::Unknown), "{found:?}");
     assert!(found.fix.contains("--pid"), "{}", found.fix);
-    let mut world = site(Sleep::Events, 3);
+    let mut world = site(WaitKind::Events, 3);
     world.model.set_target("port 8080".to_owned());
     polled(&mut world, &[(1, 3_000), (2, 3_000), (3, 3_000)]);
     let found = world.finding("slow-app").expect("a finding");

@@ -5,8 +5,8 @@ use super::connections::opened;
 use super::facts::{Build, at, server};
 use super::world::{LISTENER, MS, SECOND, World};
 use crate::model::event::{
-    CpuRefresh, CpuState, Event, Exchange, Opened, Recognised, Role, Sign, Sleep, SockId,
-    ThreadSample, ThreadUse,
+    CpuRefresh, CpuState, Event, Exchange, Opened, Recognised, Role, Sign, SockId, ThreadSample,
+    ThreadUse, WaitKind,
 };
 use crate::model::snapshot::{Finding, Owner, Severity};
 
@@ -16,7 +16,7 @@ const TID: u32 = 11;
 /// An event loop, which is seen asleep, with connections on which HTTP is spoken.
 fn event_loop(connections: u64) -> World {
     let mut world = World::with_limit(128);
-    let sleep = Some(Sleep::Events);
+    let sleep = Some(WaitKind::Events);
     world.threads =
         vec![ThreadSample { pid: 4242, tid: TID, sleep, writes: 1, ..ThreadSample::default() }];
     for sock in 1..=connections {
@@ -90,7 +90,7 @@ fn handed_on(unread: bool, known: bool, delay_ns: u64) -> World {
     let mut world = event_loop(4);
     let other = ThreadSample { pid: 4242, tid: TID + 1, ..ThreadSample::default() };
     world.threads.push(other);
-    world.threads[0].sleep = Some(Sleep::Lock);
+    world.threads[0].sleep = Some(WaitKind::Lock);
     world.sample_after(100 * MS);
     for sock in 1..=4 {
         let came_ns = world.now + sock * 200 * MS;

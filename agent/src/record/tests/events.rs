@@ -8,8 +8,8 @@ use crate::model::event::{
     Event, Exchange, Hold, HoldReason, Holding, Http2Streams, InAccept, Inbound, Late, LeftQueue,
     ListenerSample, Moment, NetSettings, Opened, OtherListener, Outbound, Outcome, Overflow,
     Pauses, Process, ProcessChange, Progress, QuicDatagram, QuicPackets, Recognised, RequestLine,
-    Role, Sample, ServerHello, Side, Sign, Sleep, Stage, Syn, SynAckRetransmit, TcpState,
-    ThreadSample, ThreadUse, TlsRecord, UnixListener, Used, Waiting, What, Why,
+    Role, Sample, ServerHello, Side, Sign, Stage, Syn, SynAckRetransmit, TcpState, ThreadSample,
+    ThreadUse, TlsRecord, UnixListener, Used, WaitKind, Waiting, What, Why,
 };
 use crate::model::tests::world::{LISTENER, SECOND, START, address, listener, setup, udp_socket};
 
@@ -109,7 +109,7 @@ fn sample() -> Sample {
             run_delay_ns: 4,
             runs: 8,
             started_ns: 9,
-            sleep: Some(Sleep::Events),
+            sleep: Some(WaitKind::Events),
             reads: 5,
             writes: 6,
         }],

@@ -2,7 +2,7 @@
 
 use super::super::MAX_LINES;
 use super::{MAIN, Site, thread};
-use crate::model::event::{ListenerSample, Role, Sleep, Waiting};
+use crate::model::event::{ListenerSample, Role, WaitKind, Waiting};
 use crate::model::snapshot::Severity;
 use crate::model::tests::connections::opened;
 use crate::model::tests::world::{LISTENER, SECOND, World, address, listener};
@@ -11,7 +11,7 @@ use crate::model::tests::world::{LISTENER, SECOND, World, address, listener};
 fn one_reader_with_most_of_the_work_is_found() {
     let pool = [thread(1), thread(2), thread(3), thread(4)];
     let mut site =
-        Site::new().with_threads(&[MAIN], Sleep::Events).with_threads(&pool, Sleep::Events);
+        Site::new().with_threads(&[MAIN], WaitKind::Events).with_threads(&pool, WaitKind::Events);
     for second in 0..4 {
         for n in 0..100 {
             let reader = thread(1 + if n % 10 == 0 { n / 10 % 4 } else { 0 });

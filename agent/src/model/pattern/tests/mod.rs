@@ -3,8 +3,8 @@
 mod costs;
 
 use crate::model::event::{
-    Accept, Event, Exchange, InAccept, Process, ProcessChange, Role, Sleep, SockId, ThreadSample,
-    ThreadUse, Waiting,
+    Accept, Event, Exchange, InAccept, Process, ProcessChange, Role, SockId, ThreadSample,
+    ThreadUse, WaitKind, Waiting,
 };
 use crate::model::output::Output;
 use crate::model::snapshot::{Io, PatternName, PatternView, Units};
@@ -28,7 +28,7 @@ impl Site {
     }
 
     /// Threads that have been there since before the watch.
-    fn with_threads(mut self, threads: &[Id], sleep: Sleep) -> Self {
+    fn with_threads(mut self, threads: &[Id], sleep: WaitKind) -> Self {
         let thread = |&(pid, tid): &Id| ThreadSample {
             pid,
             tid,
@@ -122,7 +122,7 @@ fn process(n: u32) -> Id {
 #[test]
 fn one_thread_for_all() {
     let site = Site::new()
-        .with_threads(&[MAIN], Sleep::Events)
+        .with_threads(&[MAIN], WaitKind::Events)
         .busy(|site, _| site.visit(0, MAIN, MAIN, MAIN));
     let view = site.is(PatternName::SingleThread, Units::Threads, Some(Io::EventLoop));
     assert_eq!(view.headline, "1 thread accepts, reads and writes");
@@ -138,7 +138,8 @@ fn one_thread_for_all() {
 #[test]
 fn one_accepts_and_others_read() {
     let pool = [thread(1), thread(2), thread(3), thread(4)];
-    let site = Site::new().with_threads(&[MAIN], Sleep::Events).with_threads(&pool, Sleep::Lock);
+    let site =
+        Site::new().with_threads(&[MAIN], WaitKind::Events).with_threads(&pool, WaitKind::Lock);
     let site = site.busy(|site, n| {
         let reader = thread(1 + n % 4);
         site.visit(0, MAIN, reader, reader);
@@ -153,7 +154,7 @@ fn one_accepts_and_others_read() {
 #[test]
 fn connections_handed_to_processes() {
     let workers = [MAIN, process(1), process(2)];
-    let site = Site::new().with_threads(&workers, Sleep::Events).busy(|site, n| {
+    let site = Site::new().with_threads(&workers, WaitKind::Events).busy(|site, n| {
         let reader = process(1 + n % 2);
         site.visit(0, MAIN, reader, reader);
     });
@@ -164,21 +165,23 @@ fn connections_handed_to_processes() {
 #[test]
 fn messages_written_by_others() {
     let pool = [thread(1), thread(2)];
-    let site = Site::new().with_threads(&[MAIN], Sleep::Events).with_threads(&pool, Sleep::Lock);
+    let site =
+        Site::new().with_threads(&[MAIN], WaitKind::Events).with_threads(&pool, WaitKind::Lock);
     let site = site.busy(|site, n| site.visit(0, MAIN, MAIN, thread(1 + n % 2)));
     site.is(PatternName::MessageLoadBalancing, Units::Threads, Some(Io::EventLoop));
 }
 
 #[test]
 fn messages_worked_on_by_others() {
-    let site =
-        Site::new().with_threads(&[MAIN, thread(1), thread(2)], Sleep::Events).busy(|site, _| {
+    let site = Site::new().with_threads(&[MAIN, thread(1), thread(2)], WaitKind::Events).busy(
+        |site, _| {
             let sock = site.accept(0, MAIN);
             (1..=4).for_each(|seq| site.exchange(sock, seq, MAIN, MAIN));
             site.world.threads[1].runs += 2;
             site.world.threads[2].runs += 2;
             site.world.now += 10 * MS;
-        });
+        },
+    );
     let last = site.world.model.snapshot().patterns.remove(0);
     assert_eq!(
         (last.name, last.units),
@@ -193,13 +196,13 @@ fn messages_worked_on_by_others() {
 #[test]
 fn several_accept_on_one_listener() {
     let threads = [thread(1), thread(2), thread(3)];
-    let site = Site::new().with_threads(&threads, Sleep::Accept).busy(|site, n| {
+    let site = Site::new().with_threads(&threads, WaitKind::Accept).busy(|site, n| {
         let worker = thread(1 + n % 3);
         site.visit(0, worker, worker, worker);
     });
     site.is(PatternName::MultipleAcceptors, Units::Threads, Some(Io::Blocking));
 
-    let mut site = Site::new().with_threads(&[MAIN, process(1), process(2)], Sleep::Events);
+    let mut site = Site::new().with_threads(&[MAIN, process(1), process(2)], WaitKind::Events);
     site.world.listeners[0].holders = vec![4242, 5_001, 5_002];
     let site = site.busy(|site, n| {
         let worker = process(1 + n % 2);
@@ -211,7 +214,7 @@ fn several_accept_on_one_listener() {
 
 #[test]
 fn who_waits_for_a_listener_counts_as_accepting() {
-    let mut site = Site::new().with_threads(&[MAIN], Sleep::Accept);
+    let mut site = Site::new().with_threads(&[MAIN], WaitKind::Accept);
     let inside = InAccept { pid: MAIN.0, tid: 5_001, listener: LISTENER, since_ns: START };
     site.world.in_accept.push(inside);
     let site = site.busy(|site, _| site.visit(0, MAIN, MAIN, MAIN));
@@ -220,7 +223,7 @@ fn who_waits_for_a_listener_counts_as_accepting() {
 
 #[test]
 fn a_listener_for_each() {
-    let mut site = Site::new().with_threads(&[MAIN, process(1), process(2)], Sleep::Events);
+    let mut site = Site::new().with_threads(&[MAIN, process(1), process(2)], WaitKind::Events);
     site.world.listeners = [7, 8].map(|sock| listener(sock, 128)).into();
     let site = site.busy(|site, n| {
         let worker = process(1 + n % 2);
@@ -235,7 +238,7 @@ fn a_listener_for_each() {
 
 #[test]
 fn a_thread_begins_for_each() {
-    let site = Site::new().with_threads(&[MAIN], Sleep::Accept).busy(|site, n| {
+    let site = Site::new().with_threads(&[MAIN], WaitKind::Accept).busy(|site, n| {
         // Half of them live long enough to be looked at.
         if n % 2 == 0 {
             let (tid, started_ns) = (thread(n).1, site.world.now);
@@ -249,7 +252,7 @@ fn a_thread_begins_for_each() {
 
 #[test]
 fn a_process_begins_for_each() {
-    let site = Site::new().with_threads(&[MAIN], Sleep::Several).busy(|site, n| {
+    let site = Site::new().with_threads(&[MAIN], WaitKind::Several).busy(|site, n| {
         let sock = site.accept(0, MAIN);
         let (ts_ns, pid) = (site.world.now + MS, process(n).0);
         let change = ProcessChange::Forked { parent: MAIN.0 };
@@ -264,8 +267,8 @@ fn a_process_begins_for_each() {
 fn the_same_events_give_the_same_pattern() {
     let pool = [thread(1), thread(2), thread(3)];
     let mut site = Site::new()
-        .with_threads(&[MAIN], Sleep::Events)
-        .with_threads(&pool, Sleep::Lock)
+        .with_threads(&[MAIN], WaitKind::Events)
+        .with_threads(&pool, WaitKind::Lock)
         .busy(|site, n| {
             let reader = thread(1 + n % 3);
             site.visit(0, MAIN, reader, reader);
@@ -281,7 +284,7 @@ fn the_same_events_give_the_same_pattern() {
 
 #[test]
 fn a_pool_that_grows_is_a_pool() {
-    let site = Site::new().with_threads(&[MAIN], Sleep::Events).busy(|site, n| {
+    let site = Site::new().with_threads(&[MAIN], WaitKind::Events).busy(|site, n| {
         let reader = thread(n % 8);
         if n < 8 {
             let (tid, started_ns) = (reader.1, site.world.now);
@@ -295,7 +298,7 @@ fn a_pool_that_grows_is_a_pool() {
 
 #[test]
 fn connections_open_at_the_attach_have_no_acceptor() {
-    let mut site = Site::new().with_threads(&[MAIN, thread(1), thread(2)], Sleep::Events);
+    let mut site = Site::new().with_threads(&[MAIN, thread(1), thread(2)], WaitKind::Events);
     let wait = |listener| Waiting {
         pid: MAIN.0,
         tid: MAIN.1,
@@ -326,7 +329,7 @@ fn connections_open_at_the_attach_have_no_acceptor() {
 
 #[test]
 fn too_little_is_unknown_and_says_why() {
-    let mut site = Site::new().with_threads(&[MAIN], Sleep::Events);
+    let mut site = Site::new().with_threads(&[MAIN], WaitKind::Events);
     site.visit(0, MAIN, MAIN, MAIN);
     site.visit(0, MAIN, MAIN, MAIN);
     (0..5).for_each(|_| site.world.sample_after(SECOND));
@@ -340,7 +343,7 @@ fn too_little_is_unknown_and_says_why() {
 #[test]
 fn tasks_that_move_between_threads_have_no_name() {
     let threads = [thread(0), thread(1), thread(2)];
-    let site = Site::new().with_threads(&threads, Sleep::Events).busy(|site, n| {
+    let site = Site::new().with_threads(&threads, WaitKind::Events).busy(|site, n| {
         let sock = site.accept(0, thread(n % 3));
         (1..=3)
             .for_each(|seq| site.exchange(sock, seq, thread((n + seq) % 3), thread((n + seq) % 3)));
@@ -353,7 +356,7 @@ fn tasks_that_move_between_threads_have_no_name() {
 #[test]
 fn confidence_comes_with_connections_and_their_agreement() {
     let confidence = |own: u32, handed: u32| {
-        let mut site = Site::new().with_threads(&[MAIN, thread(1)], Sleep::Events);
+        let mut site = Site::new().with_threads(&[MAIN, thread(1)], WaitKind::Events);
         (0..own).for_each(|_| site.visit(0, MAIN, MAIN, MAIN));
         (0..handed).for_each(|_| site.visit(0, MAIN, thread(1), thread(1)));
         (0..3).for_each(|_| site.world.sample_after(SECOND));
@@ -371,7 +374,7 @@ fn confidence_comes_with_connections_and_their_agreement() {
 fn a_change_is_told_once_it_lasts() {
     let threads = [MAIN, thread(1), thread(2)];
     let mut site = Site::new()
-        .with_threads(&threads, Sleep::Events)
+        .with_threads(&threads, WaitKind::Events)
         .busy(|site, _| site.visit(0, MAIN, MAIN, MAIN));
     for _ in 0..300 {
         let reader = thread(1 + site.sock as u32 % 2);
@@ -386,7 +389,7 @@ fn a_change_is_told_once_it_lasts() {
 
 #[test]
 fn a_reuseport_member_that_ended_accepts_no_more() {
-    let mut site = Site::new().with_threads(&[process(1), process(2)], Sleep::Events);
+    let mut site = Site::new().with_threads(&[process(1), process(2)], WaitKind::Events);
     site.world.listeners = [7, 8].map(|sock| listener(sock, 128)).into();
     (site.world.listeners[0].holders, site.world.listeners[1].holders) = (vec![5_001], vec![5_002]);
     let mut site = site.busy(|site, n| {
@@ -411,7 +414,7 @@ fn a_reuseport_member_that_ended_accepts_no_more() {
 #[test]
 fn a_worker_that_ended_is_not_counted_any_more() {
     let workers = [process(1), process(2), process(3)];
-    let mut site = Site::new().with_threads(&workers, Sleep::Accept);
+    let mut site = Site::new().with_threads(&workers, WaitKind::Accept);
     site.world.listeners[0].holders = vec![5_001, 5_002, 5_003];
     let mut site = site.busy(|site, n| {
         let worker = process(1 + n % 3);
@@ -428,7 +431,7 @@ fn a_worker_that_ended_is_not_counted_any_more() {
 #[test]
 fn a_family_that_ends_stays_what_it_was() {
     // The eldest goes first, then the workers, then the listener: as a service is stopped.
-    let mut site = Site::new().with_threads(&[MAIN, process(1), process(2)], Sleep::Accept);
+    let mut site = Site::new().with_threads(&[MAIN, process(1), process(2)], WaitKind::Accept);
     site.world.listeners[0].holders = vec![4242, 5_001, 5_002];
     let mut site = site.busy(|site, n| {
         let worker = process(1 + n % 2);
@@ -458,7 +461,8 @@ fn a_family_that_ends_stays_what_it_was() {
 #[test]
 fn a_family_that_begins_anew_is_what_it_was_until_enough_is_seen() {
     let pool = [thread(1), thread(2)];
-    let site = Site::new().with_threads(&[MAIN], Sleep::Events).with_threads(&pool, Sleep::Lock);
+    let site =
+        Site::new().with_threads(&[MAIN], WaitKind::Events).with_threads(&pool, WaitKind::Lock);
     let mut site = site.busy(|site, n| site.visit(0, MAIN, thread(1 + n % 2), thread(1 + n % 2)));
     // The listener is closed and opened again at the same place.
     site.world.listeners[0].closed_ns = Some(site.world.now);

@@ -2,8 +2,8 @@
 
 use super::Row;
 use crate::model::event::{
-    AcceptFails, Event, Exchange, InAccept, ListenerSample, NetSettings, Progress, Sleep, Stage,
-    ThreadSample,
+    AcceptFails, Event, Exchange, InAccept, ListenerSample, NetSettings, Progress, Stage,
+    ThreadSample, WaitKind,
 };
 use crate::model::tests::facts::server;
 use crate::model::tests::processors::accepted_late;
@@ -162,18 +162,18 @@ fn starved() -> Vec<Row> {
         row("at-limit-before", || at_limit(0), || at_limit(2)),
         row(
             "held-silent",
-            || held(Some(Sleep::Descriptor), false),
-            || held(Some(Sleep::Events), false),
+            || held(Some(WaitKind::Descriptor), false),
+            || held(Some(WaitKind::Events), false),
         ),
         row(
             "held-silent",
-            || held(Some(Sleep::Descriptor), false),
-            || held(Some(Sleep::Descriptor), true),
+            || held(Some(WaitKind::Descriptor), false),
+            || held(Some(WaitKind::Descriptor), true),
         ),
         row(
             "held-idle",
-            || held(Some(Sleep::Descriptor), true),
-            || held(Some(Sleep::Descriptor), false),
+            || held(Some(WaitKind::Descriptor), true),
+            || held(Some(WaitKind::Descriptor), false),
         ),
         row("accept-fails", || waits(1, fails), || waits(1, |_| {})),
         row("open", || waits(1, unwatched), || waits(0, unwatched)),
@@ -214,7 +214,7 @@ fn at_limit(watched: u32) -> World {
 
 /// The only thread that accepts took a connection, which it may have answered, and sleeps so.
 /// Others wait.
-fn held(sleep: Option<Sleep>, answered: bool) -> World {
+fn held(sleep: Option<WaitKind>, answered: bool) -> World {
     let mut world = World::with_limit(128);
     world.threads = vec![ThreadSample { pid: 4242, tid: 1, sleep, ..ThreadSample::default() }];
     world.accept(0, 1, MS, MS);

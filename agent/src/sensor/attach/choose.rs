@@ -1,0 +1,235 @@
+//! Chooses a hook for each signal: tries all of them on this kernel, the best first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aya::Ebpf;
+
+use super::{
+    failure::Failure,
+    loader::{HookFlags, Loader, TRIAL_SIZES, Types},
+    plan::{self, Attach, Choice, Program, Signal, SignalSpec},
+    programs::{attach_one, load},
+};
+use crate::{model::Tier, sensor::error::SensorError};
+
+/// A choice that did not work.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The signal.
+    pub signal: Signal,
+    /// The hooks of the choice.
+    pub hooks: String,
+    /// The kernel's reason, or ours.
+    pub reason: String,
+}
+
+/// The choice for each signal, and why not something better.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    signals: Vec<(&'static SignalSpec, Option<&'static Choice>)>,
+    /// Choices that did not work, in the order of trial.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Chosen {
+    /// The hooks that serve each signal; `None` for a signal that is not seen.
+    pub fn hooks(&self) -> BTreeMap<String, Option<String>> {
+        let mut hooks = BTreeMap::new();
+        for (spec, choice) in &self.signals {
+            hooks.insert(spec.signal.to_string(), choice.map(hooks_of));
+        }
+        hooks
+    }
+
+    /// Sentences on what cannot be shown on this kernel, each behind the name of its signal.
+    pub fn gaps(&self) -> Vec<String> {
+        let mut gaps = Vec::new();
+        for (spec, choice) in &self.signals {
+            let gap = match choice {
+                Some(choice) => choice.degraded,
+                None => spec.missing,
+            };
+            if choice.is_none() || !gap.is_empty() {
+                gaps.push(format!("{}: {gap}", spec.signal));
+            }
+        }
+        gaps
+    }
+
+    /// The tier: full if any function hook serves.
+    pub fn tier(&self) -> Tier {
+        for (_, choice) in self.served() {
+            for program in choice.programs {
+                if matches!(program.attach, Attach::Fentry(_) | Attach::Fexit(_)) {
+                    return Tier::Full;
+                }
+            }
+        }
+        Tier::Tracepoint
+    }
+
+    /// True if this signal is seen by a choice of the given tier.
+    pub fn sees(&self, signal: Signal, tier: Tier) -> bool {
+        self.served().any(|(spec, choice)| spec.signal == signal && choice.tier == tier)
+    }
+
+    /// True if this signal is seen.
+    pub fn has(&self, signal: Signal) -> bool {
+        self.served().any(|(spec, _)| spec.signal == signal)
+    }
+
+    /// The signals that are seen, and how.
+    pub(super) fn served(&self) -> impl Iterator<Item = (&'static SignalSpec, &'static Choice)> {
+        self.signals.iter().filter_map(|(spec, choice)| Some((*spec, (*choice)?)))
+    }
+}
+
+/// The places of its programs, or those that it shares.
+pub(super) fn hooks_of(choice: &Choice) -> String {
+    if choice.programs.is_empty() {
+        return choice.shares.to_owned();
+    }
+    let places: BTreeSet<String> =
+        choice.programs.iter().map(|program| program.attach.to_string()).collect();
+    Vec::from_iter(places).join(" ")
+}
+
+/// Tries every choice by loading its programs (small maps, nothing attached) and takes the first
+/// that loads.
+///
+/// # Errors
+/// The object itself does not load, or a required signal has no hook.
+pub(super) fn choose(
+    loader: &mut Loader<'_>,
+    highest: Tier,
+    rejected: &[Rejected],
+) -> Result<Chosen, SensorError> {
+    let (types, config) = (loader.types, *loader.config());
+    // Where programs have two forms, the one with more code is tried.
+    let flags = HookFlags {
+        queued_by_state: types.btf.has_function(plan::SOCKET_STORAGE),
+        delayed_ack_timer: false,
+        counts_drops: true,
+    };
+    let mut trial = Trial {
+        ebpf: loader.object(flags, TRIAL_SIZES)?,
+        types,
+        rejected,
+        chosen: Chosen::default(),
+        every_packet: config.events != 0,
+        forbidden: None,
+    };
+    for spec in plan::signals(config.exchanges != 0, config.events != 0) {
+        let choice = trial.choose(spec, highest);
+        if choice.is_none() && spec.required {
+            let reason = trial.reason_against(spec.signal);
+            return Err(SensorError::Required { signal: spec.signal.name(), reason });
+        }
+        trial.chosen.signals.push((spec, choice));
+    }
+    Ok(trial.chosen)
+}
+
+/// Hooks that load and do not attach.
+pub(super) struct Rejected {
+    pub(super) hooks: String,
+    pub(super) failure: Failure,
+}
+
+struct Trial<'a> {
+    ebpf: Ebpf,
+    types: &'a Types,
+    rejected: &'a [Rejected],
+    chosen: Chosen,
+    /// Hooks that see every packet are allowed.
+    every_packet: bool,
+    /// The kernel forbids every function hook, and why: no need to ask for each.
+    forbidden: Option<String>,
+}
+
+impl Trial<'_> {
+    fn choose(&mut self, spec: &SignalSpec, highest: Tier) -> Option<&'static Choice> {
+        let choices = spec.choices.iter().filter(|choice| choice.tier <= highest);
+        for choice in choices {
+            let Err(Failure { reason, errno }) = self.load(choice) else { return Some(choice) };
+            if choice.tier == Tier::Full && errno == Some(libc::EPERM) {
+                self.forbidden.get_or_insert_with(|| reason.clone());
+            }
+            let (signal, hooks) = (spec.signal, hooks_of(choice));
+            self.chosen.refusals.push(Refusal { signal, hooks, reason });
+        }
+        None
+    }
+
+    /// The newest refusal of a signal's choices.
+    fn reason_against(&self, signal: Signal) -> String {
+        let newest = self.chosen.refusals.iter().rfind(|refusal| refusal.signal == signal);
+        match newest {
+            Some(refusal) => format!("{}: {}", refusal.hooks, refusal.reason),
+            None => String::new(),
+        }
+    }
+
+    fn load(&mut self, choice: &Choice) -> Result<(), Failure> {
+        let hooks = hooks_of(choice);
+        if let Some(rejected) = self.rejected.iter().find(|rejected| rejected.hooks == hooks) {
+            let Failure { reason, errno } = &rejected.failure;
+            let reason = format!("it loads and does not attach: {reason}");
+            return Err(Failure { reason, errno: *errno });
+        }
+        self.check_others(choice)?;
+        (choice.check_btf)(&self.types.btf)?;
+        for program in choice.programs {
+            load(&mut self.ebpf, &self.types.aya, program)?;
+            // Only attaching shows whether a trampoline can pass more arguments than fit into
+            // registers (6.6 on).
+            if has_stack_arguments(self.types, program) {
+                attach_one(&mut self.ebpf, program)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a choice against what was chosen and found before.
+    fn check_others(&self, choice: &Choice) -> Result<(), String> {
+        if choice.tier == Tier::Full {
+            if let Some(reason) = &self.forbidden {
+                return Err(reason.clone());
+            }
+            if choice.programs.is_empty() && !self.chosen.sees(Signal::Accept, Tier::Full) {
+                return Err("it needs the full tier's hooks of another signal".to_owned());
+            }
+        }
+        let sees = |signal| self.chosen.sees(signal, Tier::Tracepoint);
+        if choice.shares == plan::ACCEPT_RETURNS && !sees(Signal::Accept) {
+            return Err("it needs the system call tracepoints of accept".to_owned());
+        }
+        if choice.shares == plan::URING_COMPLETE && !sees(Signal::AcceptIoUring) {
+            return Err("it needs the tracepoint of io_uring's completions".to_owned());
+        }
+        let sees_packets = choice.programs.iter().any(|program| program.name == plan::SYNACK);
+        if sees_packets && !self.every_packet {
+            let reason = "it would see every packet of the machine; only with --detail events";
+            return Err(reason.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The iterator alone, for one look.
+pub(super) fn scan_only() -> Chosen {
+    let mut chosen = Chosen::default();
+    for spec in plan::signals(false, false) {
+        if spec.signal == Signal::OpenListeners {
+            chosen.signals.push((spec, spec.choices.first()));
+        }
+    }
+    chosen
+}
+
+fn has_stack_arguments(types: &Types, program: &Program) -> bool {
+    match program.attach {
+        Attach::Fentry(function) | Attach::Fexit(function) => types.btf.arity(function) > Some(6),
+        _ => false,
+    }
+}

@@ -1,0 +1,68 @@
+//! The kernel's reasons against a program.
+
+use std::{error::Error, io};
+
+use aya::programs::ProgramError;
+
+/// The kernel's reason against a program.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    /// In words.
+    pub reason: String,
+    /// The error's number, if the kernel gave one.
+    pub errno: Option<i32>,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self { reason, errno: None }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self { reason: error.to_string(), errno: error.raw_os_error() }
+    }
+}
+
+impl From<ProgramError> for Failure {
+    fn from(error: ProgramError) -> Self {
+        let errno = match &error {
+            ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
+            ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+            ProgramError::IOError(error) => error.raw_os_error(),
+            _ => None,
+        };
+        Self { reason: kernel_reason(&error), errno }
+    }
+}
+
+/// The end of an error's chain of causes: the kernel's own word, without the verifier's log.
+fn kernel_reason(error: &dyn Error) -> String {
+    let text = causes(error);
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    // The loader repeats the system call's error behind a verifier log that is empty.
+    let (first, _) = first.split_once(". Verifier output").unwrap_or((first, ""));
+    let first = first.trim_end_matches([':', ' ']);
+    let noise = |line: &str| {
+        line.contains("processed ")
+            || ["verification", "stack depth", ": "].iter().any(|head| line.starts_with(head))
+    };
+    let last = lines.rfind(|line| !noise(line));
+    match last {
+        Some(last) => format!("{first}: {}", last.trim()),
+        None => first.to_owned(),
+    }
+}
+
+/// An error with all of its causes.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,93 @@
+//! Loads the programs that were chosen, with maps of full size, and attaches them.
+
+use aya::{Btf, Ebpf, programs::ProgramFd};
+
+use super::{
+    choose::{Chosen, hooks_of},
+    failure::Failure,
+    loader::{HookFlags, Loader, full_sizes},
+    plan::{self, Attach, Program, Signal},
+    programs::{Programs, attach_one, fd_of, load},
+    syscalls::Syscalls,
+};
+use crate::{model::Tier, sensor::error::SensorError};
+
+/// Loaded and attached programs. Everything is detached when it is dropped.
+pub(in crate::sensor) struct Loaded {
+    /// All programs.
+    pub(in crate::sensor) programs: Programs,
+    /// The iterator over open files.
+    pub(in crate::sensor) scan: ProgramFd,
+    /// The one that shows connections.
+    pub(in crate::sensor) scan_connections: Option<ProgramFd>,
+    /// The hooks that serve each signal.
+    pub(in crate::sensor) chosen: Chosen,
+    /// Programs on system calls.
+    pub(in crate::sensor) syscalls: Syscalls,
+    /// This kernel's requests tell whether their final ACK has come.
+    pub(in crate::sensor) knows_acked: bool,
+}
+
+/// Loads the chosen programs with maps of full size, and attaches them. Gives the object, too,
+/// which has the maps.
+///
+/// # Errors
+/// The hooks of the choice that the kernel loads but does not attach, with the reason.
+pub(super) fn attach(
+    loader: &mut Loader<'_>,
+    chosen: Chosen,
+    prepare: impl FnOnce(&mut Ebpf) -> Result<(), SensorError>,
+) -> Result<(Loaded, Ebpf), SensorError> {
+    let types = loader.types;
+    let sizes = full_sizes(loader.config());
+    let flags = HookFlags {
+        queued_by_state: chosen.sees(Signal::Queued, Tier::Tracepoint),
+        delayed_ack_timer: chosen.sees(Signal::DelayedAck, Tier::Full),
+        counts_drops: !chosen.sees(Signal::Syn, Tier::Full),
+    };
+    let mut ebpf = loader.object(flags, &sizes)?;
+    prepare(&mut ebpf)?;
+    let mut attached = Attached::default();
+    for (spec, choice) in chosen.served() {
+        for program in choice.programs {
+            if let Err(Failure { reason, errno }) = attached.add(&mut ebpf, &types.aya, program) {
+                let (signal, hooks) = (spec.signal.name(), hooks_of(choice));
+                return Err(SensorError::Attach { signal, hooks, reason, errno });
+            }
+        }
+    }
+    let Attached { programs, syscalls, scan, scan_connections } = attached;
+    let Some(scan) = scan else {
+        let signal = Signal::OpenListeners.name();
+        return Err(SensorError::Required { signal, reason: String::new() });
+    };
+    let knows_acked = types.btf.bit("inet_request_sock", "acked").is_some();
+    Ok((Loaded { programs, scan, scan_connections, chosen, syscalls, knows_acked }, ebpf))
+}
+
+/// Programs that are attached so far.
+#[derive(Default)]
+struct Attached {
+    programs: Programs,
+    syscalls: Syscalls,
+    scan: Option<ProgramFd>,
+    scan_connections: Option<ProgramFd>,
+}
+
+impl Attached {
+    /// Loads a program and attaches it.
+    fn add(&mut self, ebpf: &mut Ebpf, types: &Btf, program: &Program) -> Result<(), Failure> {
+        load(ebpf, types, program)?;
+        let link = attach_one(ebpf, program)?;
+        match program.attach {
+            Attach::Iterator(_) if program.name == plan::SCAN_CONNECTIONS => {
+                self.scan_connections = Some(fd_of(ebpf, program)?);
+            }
+            Attach::Iterator(_) => self.scan = Some(fd_of(ebpf, program)?),
+            Attach::Syscall(name) => self.syscalls.add(name, fd_of(ebpf, program)?)?,
+            _ => {}
+        }
+        self.programs.add(fd_of(ebpf, program)?, link);
+        Ok(())
+    }
+}

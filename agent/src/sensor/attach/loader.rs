@@ -1,0 +1,226 @@
+//! Makes the object of the probes ready to load: its constants, by the kernel's types and the
+//! options, and the sizes of its maps.
+
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Pod, include_bytes_aligned};
+use backscope_abi as abi;
+use backscope_abi::{Config, Layout};
+
+use super::{failure::causes, plan};
+use crate::{
+    kernel::{
+        btf::{Btf, Wanted},
+        layout,
+    },
+    sensor::error::SensorError,
+};
+
+/// The compiled probes. `cargo xtask probes` makes them anew.
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../probes/prebuilt/backscope.bpf.o"
+));
+
+/// Newtypes, since a foreign trait cannot be put on foreign types.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct LayoutGlobal(Layout);
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct ConfigGlobal(Config);
+#[expect(unsafe_code, reason = "aya asks for the promise that a type is plain bytes")]
+mod pod {
+    use super::{ConfigGlobal, LayoutGlobal, Pod};
+    // SAFETY: `repr(C)` integers with explicit padding only.
+    unsafe impl Pod for LayoutGlobal {}
+    // SAFETY: `repr(C)` integers with explicit padding only.
+    unsafe impl Pod for ConfigGlobal {}
+}
+
+/// The types of this kernel.
+pub(super) struct Types {
+    /// Offsets for the probes.
+    pub layout: Layout,
+    /// Functions, tracepoints and enumerators that the table of hooks asks about.
+    pub btf: Btf,
+    /// The same types, as aya reads them.
+    pub aya: AyaBtf,
+}
+
+impl Types {
+    /// Reads the running kernel's types.
+    ///
+    /// # Errors
+    /// They are missing, malformed, or lack something without which nothing can be watched.
+    pub(super) fn read() -> Result<Self, SensorError> {
+        let wanted = Wanted {
+            structs: layout::structs().collect(),
+            functions: plan::functions().into(),
+            tracepoints: plan::tracepoints().into(),
+            enumerators: plan::DROP_REASONS.into(),
+        };
+        let btf = Btf::of_running_kernel(&wanted)?;
+        let layout = match layout::resolve(&btf) {
+            Ok(layout) => layout,
+            Err(member) => return Err(SensorError::NoMember(member)),
+        };
+        match AyaBtf::from_sys_fs() {
+            Ok(aya) => Ok(Self { layout, btf, aya }),
+            Err(error) => Err(SensorError::Types(error.to_string())),
+        }
+    }
+}
+
+/// Constants of the probes, set before they are loaded.
+pub(super) struct Globals {
+    layout: LayoutGlobal,
+    /// By [`HookFlags::index`].
+    config: [ConfigGlobal; 8],
+}
+
+impl Globals {
+    pub(super) fn new(types: &Types, mut config: Config) -> Self {
+        let has = |function| u8::from(types.btf.has_function(function));
+        config.socket_storage = has(plan::SOCKET_STORAGE);
+        // Where each event is asked for, more is kept than lasts when a connection shrinks.
+        config.shrinks = has(plan::SOCKET_STORAGE_DELETE) & u8::from(config.events == 0);
+        config.socket_cookie = has(plan::SOCKET_COOKIE);
+        config.sock_from_file = has(plan::SOCK_FROM_FILE);
+        config.task_regs = has(plan::TASK_REGS);
+        config.syn_data_bit = types.btf.bit("tcp_sock", "syn_data_acked").unwrap_or(0);
+        config.acked_bit = types.btf.bit("inet_request_sock", "acked").unwrap_or(0);
+        let reason = |name| types.btf.enumerator(name).unwrap_or(0);
+        let [overflow, no_socket, not_specified] = plan::DROP_REASONS.map(reason);
+        config.drop_listen_overflow = overflow;
+        config.drop_no_socket = no_socket;
+        config.drop_not_specified = not_specified;
+        Self {
+            layout: LayoutGlobal(types.layout),
+            config: HookFlags::ALL.map(|flags| flags.of(config)),
+        }
+    }
+}
+
+/// Flags of the probes' configuration that the choice of hooks decides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HookFlags {
+    /// The queued stamp comes from the child's state change, not from function hooks.
+    pub queued_by_state: bool,
+    /// The timer of delayed ACKs is hooked.
+    pub delayed_ack_timer: bool,
+    /// Dropped SYNs are not seen, so that drop counters are watched.
+    pub counts_drops: bool,
+}
+
+impl HookFlags {
+    /// Every choice, by its index.
+    const ALL: [Self; 8] = {
+        let mut all =
+            [Self { queued_by_state: false, delayed_ack_timer: false, counts_drops: false }; 8];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = Self {
+                queued_by_state: index & 1 != 0,
+                delayed_ack_timer: index & 2 != 0,
+                counts_drops: index & 4 != 0,
+            };
+            index += 1;
+        }
+        all
+    };
+
+    fn index(self) -> usize {
+        usize::from(self.queued_by_state)
+            + 2 * usize::from(self.delayed_ack_timer)
+            + 4 * usize::from(self.counts_drops)
+    }
+
+    fn of(self, config: Config) -> ConfigGlobal {
+        ConfigGlobal(Config {
+            queued_by_state: self.queued_by_state.into(),
+            delayed_ack_timer: self.delayed_ack_timer.into(),
+            counts_drops: self.counts_drops.into(),
+            ..config
+        })
+    }
+}
+
+/// Loads the object as often as it takes.
+pub(super) struct Loader<'a> {
+    inner: EbpfLoader<'a>,
+    /// The types of this kernel.
+    pub types: &'a Types,
+    globals: &'a Globals,
+}
+
+impl<'a> Loader<'a> {
+    /// `inner` comes from [`bare_loader`].
+    pub(super) fn new(mut inner: EbpfLoader<'a>, types: &'a Types, globals: &'a Globals) -> Self {
+        inner.btf(Some(&types.aya)).override_global("LAYOUT", &globals.layout, true);
+        Self { inner, types, globals }
+    }
+
+    /// The probes' configuration, but for the flags that the choice of hooks decides.
+    pub(super) fn config(&self) -> &Config {
+        &self.globals.config[0].0
+    }
+
+    /// The object with maps of these sizes, its programs not loaded yet.
+    ///
+    /// # Errors
+    /// The kernel refuses the maps.
+    pub(super) fn object(
+        &mut self,
+        flags: HookFlags,
+        sizes: &[(&'static str, u32)],
+    ) -> Result<Ebpf, SensorError> {
+        self.inner.override_global("CONFIG", &self.globals.config[flags.index()], true);
+        for (name, entries) in sizes {
+            self.inner.map_max_entries(name, *entries);
+        }
+        match self.inner.load(OBJECT) {
+            Ok(ebpf) => Ok(ebpf),
+            Err(error) => Err(SensorError::Object(causes(&error))),
+        }
+    }
+}
+
+/// A loader without the copy of the kernel's types that it reads of its own accord, some 10 MB.
+pub(super) fn bare_loader<'a>() -> EbpfLoader<'a> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    loader
+}
+
+/// Sizes of the maps for good.
+pub(super) fn full_sizes(config: &Config) -> [(&'static str, u32); 11] {
+    let exchanges = config.exchanges != 0;
+    let by_address = exchanges && config.socket_storage == 0;
+    [
+        ("THREADS", if exchanges { abi::THREAD_SETS } else { 1 }),
+        ("CONNECTIONS", if by_address { abi::MAX_CONNECTIONS } else { 1 }),
+        ("SERVED", abi::MAX_LISTENERS),
+        ("FAILED", abi::MAX_FAILS),
+        ("DATAGRAMS", if exchanges { abi::MAX_DATAGRAMS } else { 1 }),
+        ("LISTENERS", abi::MAX_LISTENERS),
+        ("LISTENER_OF", abi::MAX_LISTENERS),
+        ("QUEUED", abi::MAX_QUEUED),
+        ("CALLS", abi::MAX_CALLS),
+        ("TARGETS", abi::MAX_TARGETS),
+        ("EVENTS", config.ring_bytes),
+    ]
+}
+
+/// Sizes of the maps on trial.
+pub(super) const TRIAL_SIZES: &[(&str, u32)] = &[
+    ("LISTENERS", 1),
+    ("LISTENER_OF", 1),
+    ("QUEUED", 1),
+    ("CALLS", 64),
+    ("FAILED", 64),
+    ("TARGETS", 1),
+    ("THREADS", 1),
+    ("CONNECTIONS", 1),
+    ("DATAGRAMS", 1),
+    ("SERVED", 1),
+    ("EVENTS", 4096),
+];

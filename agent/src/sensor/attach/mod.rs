@@ -1,0 +1,98 @@
+//! Attaches the probes: the hooks are chosen, loaded and attached, and chosen anew if one does not
+//! attach.
+//!
+//! `plan/` is the table of hooks. `loader.rs` makes the object ready, `choose.rs` tries the hooks on
+//! it, `load.rs` loads and attaches those chosen, `programs.rs` and `syscalls.rs` keep them.
+//! `suspend.rs` takes some off for a while.
+
+mod choose;
+mod failure;
+mod load;
+mod loader;
+mod plan;
+mod programs;
+mod suspend;
+pub(super) mod sys;
+mod syscalls;
+
+use aya::Ebpf;
+use backscope_abi::Config;
+
+pub use self::{
+    choose::{Chosen, Refusal},
+    plan::Signal,
+};
+use self::{
+    choose::{Rejected, choose, scan_only},
+    failure::Failure,
+    load::attach,
+    loader::{Globals, Loader, Types, bare_loader},
+};
+pub(super) use self::{
+    load::Loaded,
+    programs::{Programs, Runs},
+    suspend::AcceptHooks,
+};
+use super::{error::SensorError, maps, options::Options};
+use crate::model::Tier;
+
+/// The best that this kernel loads and attaches, attached; and the object, which has the maps.
+pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorError> {
+    let mut rejected: Vec<Rejected> = Vec::new();
+    with_loader(options.config(), |loader| {
+        loop {
+            let chosen = choose(loader, options.tier.unwrap_or(Tier::Full), &rejected)?;
+            if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
+                let reason = match chosen.refusals.first() {
+                    Some(refusal) => refusal.reason.clone(),
+                    None => String::new(),
+                };
+                return Err(SensorError::NoFullTier(reason));
+            }
+            let prepare = |ebpf: &mut Ebpf| maps::set_targets(ebpf, &options.targets);
+            match attach(loader, chosen, prepare) {
+                Err(SensorError::Attach { hooks, reason, errno, .. })
+                    if rejected.iter().all(|known| known.hooks != hooks) =>
+                {
+                    rejected.push(Rejected { hooks, failure: Failure { reason, errno } });
+                }
+                other => return other,
+            }
+        }
+    })
+}
+
+/// Attaches the iterator over open files alone.
+pub(super) fn attach_scan(options: &Options) -> Result<(Loaded, Ebpf), SensorError> {
+    with_loader(options.config(), |loader| {
+        attach(loader, scan_only(), |ebpf| maps::set_targets(ebpf, &options.targets))
+    })
+}
+
+/// Chooses hooks without attaching them. `config` says which signals are wanted.
+pub(super) fn choose_only(config: Config, highest: Tier) -> Result<Chosen, SensorError> {
+    with_loader(config, |loader| choose(loader, highest, &[]))
+}
+
+/// Reads the kernel's types for as long as `work` takes, and no longer: they are large.
+fn with_loader<T>(
+    config: Config,
+    work: impl FnOnce(&mut Loader<'_>) -> Result<T, SensorError>,
+) -> Result<T, SensorError> {
+    let result = {
+        let bare = bare_loader();
+        let types = Types::read()?;
+        let globals = Globals::new(&types, config);
+        work(&mut Loader::new(bare, &types, &globals))
+    };
+    sys::trim_memory();
+    sys::keep_memory_small();
+    result
+}
+
+/// Before 5.11 maps count as locked memory; a refusal shows as a map that cannot be made, which
+/// says so itself.
+pub(super) fn raise_memlock() {
+    let unlimited = rustix::process::Rlimit { current: None, maximum: None };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
+}

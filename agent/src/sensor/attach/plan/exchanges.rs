@@ -1,0 +1,198 @@
+//! Signals of connections and their exchanges: not with `--detail queues`.
+
+use super::{
+    signal::Signal,
+    spec::{
+        Attach, Choice, Program, SCAN_CONNECTIONS, SignalSpec, any, best, cgroup, fentry, fexit,
+        marks_children, same, shared, sockets_by_address, sockets_by_cookie, sockets_from_files,
+        tracepoint, tracepoint_arity,
+    },
+};
+use crate::model::Tier;
+
+pub(super) const SIGNALS: &[SignalSpec] = &[
+    SignalSpec {
+        signal: Signal::OpenConnections,
+        required: false,
+        choices: &[Choice {
+            tier: Tier::Tracepoint,
+            programs: &[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }],
+            shares: "",
+            check_btf: sockets_from_files,
+            degraded: "",
+        }],
+        missing: "connections that were open at the attach, and exchanges that are not over yet, are not seen",
+    },
+    SignalSpec {
+        signal: Signal::OpenDatagrams,
+        required: false,
+        choices: &[
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[],
+                shares: "iter:task_file",
+                check_btf: sockets_from_files,
+                degraded: "",
+            },
+            // The same program by itself: of UDP sockets an address is enough.
+            same(&[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }]),
+        ],
+        missing: "UDP sockets are not seen",
+    },
+    SignalSpec {
+        signal: Signal::ConnectionState,
+        required: false,
+        choices: &[shared("tp_btf:inet_sock_set_state")],
+        missing: "who ended a connection is unknown",
+    },
+    SignalSpec {
+        signal: Signal::ConnectionEnd,
+        required: false,
+        choices: &[shared("tp_btf:tcp_destroy_sock")],
+        missing: "the end of connections is not seen",
+    },
+    SignalSpec {
+        signal: Signal::ConnectUnsent,
+        required: false,
+        choices: &[
+            best(&[
+                fexit("connect_v4_done", "tcp_v4_connect"),
+                fexit("connect_v6_done", "tcp_v6_connect"),
+            ]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[cgroup("asks_v4", "connect4"), cgroup("asks_v6", "connect6")],
+                shares: "",
+                check_btf: marks_children,
+                degraded: "why a connect failed that found no route is inferred, and told when its socket is closed",
+            },
+        ],
+        missing: "a connect that fails before it has a port, as without a route, is not seen",
+    },
+    SignalSpec {
+        signal: Signal::LateData,
+        required: false,
+        choices: &[
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint("late", "tcp_send_reset")],
+                shares: "",
+                check_btf: |btf| tracepoint_arity(btf, "tcp_send_reset", 3),
+                degraded: "",
+            },
+            best(&[fentry("late_v4", "tcp_v4_send_reset"), fentry("late_v6", "tcp_v6_send_reset")]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint("late", "tcp_send_reset")],
+                shares: "",
+                check_btf: any,
+                degraded: "requests that come once the peer has acknowledged that this host closed",
+            },
+        ],
+        missing: "requests that come when this host has closed are not seen",
+    },
+    SignalSpec {
+        signal: Signal::DataIn,
+        required: false,
+        choices: &[
+            same(&[tracepoint("data_ready", "sk_data_ready")]),
+            best(&[fentry("def_readable", "sock_def_readable")]),
+        ],
+        missing: "when data arrived is not seen, nor how long they waited for a read",
+    },
+    SignalSpec {
+        signal: Signal::Read,
+        required: false,
+        choices: &[
+            same(&[tracepoint("recv_length", "sock_recv_length")]),
+            best(&[fexit("recvmsg_v4", "inet_recvmsg"), fexit("recvmsg_v6", "inet6_recvmsg")]),
+        ],
+        missing: "reads are not seen, and so no exchanges",
+    },
+    SignalSpec {
+        signal: Signal::DatagramEnd,
+        required: false,
+        choices: &[
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fentry("datagram_gone_v4", "udp_destroy_sock"),
+                    fentry("datagram_gone_v6", "udpv6_destroy_sock"),
+                ],
+                shares: "",
+                check_btf: sockets_by_address,
+                degraded: "",
+            },
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[],
+                shares: "iter:task_file",
+                check_btf: sockets_by_cookie,
+                degraded: "",
+            },
+        ],
+        missing: "a UDP socket that is made where another one was closed a moment before goes on with its figures",
+    },
+    SignalSpec {
+        signal: Signal::DatagramSize,
+        required: false,
+        choices: &[best(&[
+            fentry("datagram_in", "__udp_enqueue_schedule_skb"),
+            fexit("datagram_refused", "__udp_enqueue_schedule_skb"),
+        ])],
+        missing: "of datagrams that arrived the bytes are seen when they are read",
+    },
+    SignalSpec {
+        signal: Signal::ReadSplice,
+        required: false,
+        choices: &[best(&[fexit("splice_read", "tcp_splice_read")])],
+        missing: "bytes that splice moves from a socket to a pipe are not seen as read",
+    },
+    SignalSpec {
+        signal: Signal::Write,
+        required: false,
+        choices: &[
+            same(&[tracepoint("send_length", "sock_send_length")]),
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fexit("sendmsg_v4", "inet_sendmsg"),
+                    fexit("sendmsg_v6", "inet6_sendmsg"),
+                    fexit("sendpage", "inet_sendpage"),
+                ],
+                shares: "",
+                check_btf: any,
+                degraded: "",
+            },
+            best(&[fexit("sendmsg_v4", "inet_sendmsg"), fexit("sendmsg_v6", "inet6_sendmsg")]),
+        ],
+        missing: "writes are not seen, and so no exchanges",
+    },
+    SignalSpec {
+        signal: Signal::WriteBlocked,
+        required: false,
+        choices: &[best(&[fentry("wait_memory", "sk_stream_wait_memory")])],
+        missing: "how long a blocking write waited for room is known to one tick",
+    },
+    SignalSpec {
+        signal: Signal::Retransmit,
+        required: false,
+        choices: &[same(&[tracepoint("retransmit", "tcp_retransmit_skb")])],
+        missing: "segments sent again are counted only at the end of a connection",
+    },
+    SignalSpec {
+        signal: Signal::DelayedAck,
+        required: false,
+        choices: &[
+            best(&[fentry("delayed_ack", "tcp_delack_timer_handler")]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[],
+                shares: "tp_btf:sk_data_ready",
+                check_btf: |btf| tracepoint_arity(btf, "sk_data_ready", 1),
+                degraded: "ACKs that were delayed while the application worked on its answer",
+            },
+        ],
+        missing: "ACKs that this host delayed are not counted",
+    },
+];

@@ -1,0 +1,49 @@
+//! Which hook serves which signal, best first. The table is the documentation: what each hook
+//! needs, and what is lost without it. The facts behind it were tried on 5.10, 6.1, 6.12, 6.18,
+//! 7.0, 7.2 and 7.3.
+
+mod events;
+mod exchanges;
+mod queues;
+mod signal;
+mod spec;
+
+pub use self::signal::Signal;
+pub(in crate::sensor) use self::spec::{
+    ACCEPT_RETURNS, Attach, Choice, DROP_REASONS, Program, SCAN_CONNECTIONS, SOCK_FROM_FILE,
+    SOCKET_COOKIE, SOCKET_STORAGE, SOCKET_STORAGE_DELETE, SYNACK, SignalSpec, TASK_REGS,
+    URING_COMPLETE,
+};
+
+/// Every signal that is wanted, in the order in which hooks are attached: what a later one relies
+/// on comes first.
+pub(in crate::sensor) fn signals(exchanges: bool, events: bool) -> Vec<&'static SignalSpec> {
+    let mut signals: Vec<_> = queues::SIGNALS.iter().collect();
+    if exchanges {
+        signals.extend(exchanges::SIGNALS);
+    }
+    if events {
+        signals.extend(events::SIGNALS);
+    }
+    signals
+}
+
+/// Every kernel function that the table asks BTF about.
+pub(in crate::sensor) fn functions() -> [&'static str; 9] {
+    [
+        "tcp_v4_syn_recv_sock",
+        "tcp_v6_syn_recv_sock",
+        "tcp_check_req",
+        "io_accept",
+        SOCKET_STORAGE,
+        SOCKET_STORAGE_DELETE,
+        SOCKET_COOKIE,
+        SOCK_FROM_FILE,
+        TASK_REGS,
+    ]
+}
+
+/// Every tracepoint whose arity the table asks for.
+pub(in crate::sensor) fn tracepoints() -> [&'static str; 4] {
+    ["kfree_skb", "io_uring_complete", "sk_data_ready", "tcp_send_reset"]
+}

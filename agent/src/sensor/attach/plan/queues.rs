@@ -1,0 +1,259 @@
+//! Signals of listeners and their queues: whatever is watched.
+
+use super::{
+    signal::Signal,
+    spec::{
+        ACCEPT_RETURNS, Attach, Choice, Program, SYNACK, SignalSpec, URING_COMPLETE, any, arity,
+        best, cgroup, fentry, fexit, marks_children, same, shared, syscall, tells_listen_overflow,
+        tracepoint, tracepoint_arity,
+    },
+};
+use crate::model::Tier;
+
+/// The full tier's hooks of accept see it, too.
+const WITH_ACCEPT: Choice = Choice {
+    tier: Tier::Full,
+    programs: &[],
+    shares: "fentry:do_accept fentry:fd_install fexit:do_accept",
+    check_btf: any,
+    degraded: "",
+};
+
+pub(super) const SIGNALS: &[SignalSpec] = &[
+    SignalSpec {
+        signal: Signal::OpenListeners,
+        required: true,
+        choices: &[same(&[Program { name: "scan", attach: Attach::Iterator("task_file") }])],
+        missing: "listeners that exist cannot be found",
+    },
+    SignalSpec {
+        signal: Signal::Process,
+        required: false,
+        choices: &[same(&[
+            tracepoint("fork", "sched_process_fork"),
+            tracepoint("exec", "sched_process_exec"),
+            tracepoint("exit", "sched_process_exit"),
+        ])],
+        missing: "children of the target are not followed",
+    },
+    SignalSpec {
+        signal: Signal::Listen,
+        required: true,
+        choices: &[same(&[tracepoint("set_state", "inet_sock_set_state")])],
+        missing: "listeners opened later are not seen",
+    },
+    SignalSpec {
+        signal: Signal::Backlog,
+        required: false,
+        choices: &[
+            best(&[fentry("listen_call", "__sys_listen")]),
+            same(&[syscall("sys_enter_listen")]),
+        ],
+        missing: "the backlog asked for is unknown; its effective limit is not",
+    },
+    SignalSpec {
+        signal: Signal::Queued,
+        required: false,
+        choices: &[
+            best(&[
+                fexit("hashdance", "inet_csk_complete_hashdance"),
+                fentry("queue_add", "inet_csk_reqsk_queue_add"),
+            ]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[],
+                shares: "tp_btf:inet_sock_set_state",
+                check_btf: marks_children,
+                degraded: "the stamp is that of the child's birth, some 2 µs before it enters the queue",
+            },
+        ],
+        missing: "the wait in the accept queue is estimated to one tick, its depth known from samples and accepts",
+    },
+    SignalSpec {
+        signal: Signal::LeftQueue,
+        required: false,
+        choices: &[same(&[tracepoint("destroy", "tcp_destroy_sock")])],
+        missing: "connections that leave the queue unaccepted are not counted",
+    },
+    SignalSpec {
+        signal: Signal::Accept,
+        required: true,
+        choices: &[
+            best(&[
+                fentry("fd_install", "fd_install"),
+                fexit("do_accept_done", "do_accept"),
+                fentry("do_accept", "do_accept"),
+            ]),
+            same(&[
+                syscall("sys_exit_accept"),
+                syscall("sys_exit_accept4"),
+                syscall("sys_enter_accept"),
+                syscall("sys_enter_accept4"),
+            ]),
+        ],
+        missing: "accepts are not seen",
+    },
+    SignalSpec {
+        signal: Signal::AcceptIoUring,
+        required: false,
+        choices: &[
+            WITH_ACCEPT,
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint("io_uring_complete_cqe", "io_uring_complete")],
+                shares: "",
+                check_btf: |btf| tracepoint_arity(btf, "io_uring_complete", 3),
+                degraded: "blocked_us, accepts into direct descriptors, and of connections that were queued before the attach",
+            },
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint("io_uring_complete_res", "io_uring_complete")],
+                shares: "",
+                check_btf: |btf| tracepoint_arity(btf, "io_uring_complete", 7),
+                degraded: "blocked_us, accepts into direct descriptors, and of connections that were queued before the attach",
+            },
+        ],
+        missing: "accepts through io_uring are not seen",
+    },
+    SignalSpec {
+        signal: Signal::AcceptFails,
+        required: false,
+        choices: &[best(&[fexit("accept_call_done", "__sys_accept4")]), shared(ACCEPT_RETURNS)],
+        missing: "calls of accept that fail for want of a descriptor are not counted",
+    },
+    SignalSpec {
+        signal: Signal::AcceptFailsIoUring,
+        required: false,
+        choices: &[
+            Choice {
+                tier: Tier::Full,
+                programs: &[fexit("uring_accept_done", "io_accept")],
+                shares: "",
+                check_btf: |btf| arity(btf, "io_accept", 2),
+                degraded: "",
+            },
+            shared(URING_COMPLETE),
+        ],
+        missing: "accepts through io_uring that fail for want of a descriptor are not counted",
+    },
+    SignalSpec {
+        signal: Signal::AcceptAtRest,
+        required: false,
+        choices: &[
+            WITH_ACCEPT,
+            // Which connections are ours is known by the queue.
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[
+                    cgroup("peer_name_v4", "getpeername4"),
+                    cgroup("peer_name_v6", "getpeername6"),
+                ],
+                shares: "",
+                check_btf: marks_children,
+                degraded: "",
+            },
+        ],
+        missing: "the system call tracepoints stay attached while no connection comes, though they slow each system call",
+    },
+    SignalSpec {
+        signal: Signal::Syn,
+        required: false,
+        choices: &[
+            best(&[
+                fentry("syn_queued", "inet_csk_reqsk_queue_hash_add"),
+                fexit("conn_request_done", "tcp_conn_request"),
+                fentry("conn_request", "tcp_conn_request"),
+            ]),
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint(SYNACK, "net_dev_queue")],
+                shares: "",
+                check_btf: any,
+                degraded: "SYNs are seen by their SYN-ACK: those that got none, or a syncookie, are not",
+            },
+        ],
+        missing: "SYNs are not seen one by one; dropped ones are counted from the socket's drop counter and the network \
+                  namespace's ListenOverflows, without the peer's name",
+    },
+    SignalSpec {
+        signal: Signal::Syncookie,
+        required: false,
+        choices: &[best(&[
+            fentry("cookie_v4", "cookie_v4_init_sequence"),
+            fentry("cookie_v6", "cookie_v6_init_sequence"),
+        ])],
+        missing: "syncookies are not counted by listener",
+    },
+    SignalSpec {
+        signal: Signal::OverflowAck,
+        required: false,
+        choices: &[
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fexit("final_ack_v4_7", "tcp_v4_syn_recv_sock"),
+                    fexit("final_ack_v6_7", "tcp_v6_syn_recv_sock"),
+                ],
+                shares: "",
+                check_btf: |btf| {
+                    arity(btf, "tcp_v4_syn_recv_sock", 7)
+                        .and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 7))
+                },
+                degraded: "",
+            },
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fexit("final_ack_v4_6", "tcp_v4_syn_recv_sock"),
+                    fexit("final_ack_v6_6", "tcp_v6_syn_recv_sock"),
+                ],
+                shares: "",
+                check_btf: |btf| {
+                    arity(btf, "tcp_v4_syn_recv_sock", 6)
+                        .and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 6))
+                },
+                degraded: "",
+            },
+            // Where the function above has seven arguments, kernels before 6.12 cannot attach to
+            // it.
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fexit("cookie_child", "tcp_get_cookie_sock"),
+                    fexit("check_req_done", "tcp_check_req"),
+                    fentry("check_req", "tcp_check_req"),
+                ],
+                shares: "",
+                check_btf: |btf| {
+                    arity(btf, "tcp_check_req", 5)
+                        .and_then(|()| arity(btf, "tcp_get_cookie_sock", 5))
+                },
+                degraded: "",
+            },
+            Choice {
+                tier: Tier::Full,
+                programs: &[
+                    fexit("check_req_done", "tcp_check_req"),
+                    fentry("check_req", "tcp_check_req"),
+                ],
+                shares: "",
+                check_btf: |btf| arity(btf, "tcp_check_req", 5),
+                degraded: "overflows at the final ACK of a connection that came by a syncookie",
+            },
+            Choice {
+                tier: Tier::Tracepoint,
+                programs: &[tracepoint("drop_reason", "kfree_skb")],
+                shares: "",
+                check_btf: tells_listen_overflow,
+                degraded: "",
+            },
+        ],
+        missing: "overflows at the final ACK are not told apart from those at the SYN, nor named",
+    },
+    SignalSpec {
+        signal: Signal::SynackRetransmit,
+        required: false,
+        choices: &[same(&[tracepoint("retransmit_synack", "tcp_retransmit_synack")])],
+        missing: "retransmitted SYN-ACKs are not counted",
+    },
+];

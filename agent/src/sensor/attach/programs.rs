@@ -1,0 +1,159 @@
+//! Loads, attaches and keeps single programs. The object that they come from, some megabytes, is not
+//! kept for that.
+
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd},
+};
+
+use aya::{
+    Btf, Ebpf,
+    programs::{
+        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, FExit, Iter, ProgramError,
+        ProgramFd, TracePoint, cgroup_sock_addr::CgroupSockAddrLink, links::FdLink,
+    },
+};
+
+use super::{
+    plan::{Attach, Program},
+    sys,
+};
+
+/// The link that keeps a program attached, as long as it is there.
+#[expect(dead_code, reason = "nothing is asked of a link")]
+pub(super) enum Link {
+    /// Of a function or a tracepoint.
+    Descriptor(FdLink),
+    /// Of a cgroup.
+    Cgroup(CgroupSockAddrLink),
+}
+
+/// Programs, and the links that keep them attached. Dropping it detaches them.
+#[derive(Default)]
+pub(in crate::sensor) struct Programs {
+    descriptors: Vec<ProgramFd>,
+    _links: Vec<Link>,
+}
+
+/// Figures that the kernel counts of the runs of programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::sensor) struct Runs {
+    /// While statistics were on.
+    pub(in crate::sensor) count: u64,
+    /// The time in them, ns.
+    pub(in crate::sensor) ns: u64,
+    /// Runs that the kernel skipped, as it tells from 5.12 on.
+    ///
+    /// It never runs a program twice at a time on one processor. Where it may preempt a task within
+    /// a probe (full and lazy preemption), every other task on that processor goes unseen by that
+    /// probe until the first goes on.
+    pub(in crate::sensor) skipped: u64,
+}
+
+impl Programs {
+    pub(super) fn add(&mut self, program: ProgramFd, link: Option<Link>) {
+        self.descriptors.push(program);
+        self._links.extend(link);
+    }
+
+    /// Runs of all of them together, since they were loaded.
+    pub(in crate::sensor) fn runs(&self) -> Runs {
+        let mut sum = Runs::default();
+        for program in &self.descriptors {
+            let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
+            if let Ok(info) = fs::read_to_string(path) {
+                sum.add(&info);
+            }
+        }
+        sum
+    }
+}
+
+impl Runs {
+    /// Adds those of one program (`bpf_prog_show_fdinfo`, 5.10 to 7.3).
+    fn add(&mut self, info: &str) {
+        for line in info.lines() {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let sum = match name {
+                "run_cnt" => &mut self.count,
+                "run_time_ns" => &mut self.ns,
+                "recursion_misses" => &mut self.skipped,
+                _ => continue,
+            };
+            *sum += value.trim().parse().unwrap_or(0);
+        }
+    }
+}
+
+/// Loads one program.
+pub(super) fn load(ebpf: &mut Ebpf, types: &Btf, program: &Program) -> Result<(), ProgramError> {
+    fn of<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
+    where
+        &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    {
+        let Some(program) = ebpf.program_mut(name) else { return Err(invalid(name)) };
+        program.try_into()
+    }
+    match program.attach {
+        Attach::Fentry(function) => of::<FEntry>(ebpf, program.name)?.load(function, types),
+        Attach::Fexit(function) => of::<FExit>(ebpf, program.name)?.load(function, types),
+        Attach::Tracepoint(name) => of::<BtfTracePoint>(ebpf, program.name)?.load(name, types),
+        Attach::Syscall(_) => of::<TracePoint>(ebpf, program.name)?.load(),
+        Attach::Cgroup(_) => of::<CgroupSockAddr>(ebpf, program.name)?.load(),
+        Attach::Iterator(kind) => of::<Iter>(ebpf, program.name)?.load(kind, types),
+    }
+}
+
+fn invalid(name: &str) -> ProgramError {
+    ProgramError::InvalidName { name: name.to_owned() }
+}
+
+/// Attaches one that was loaded, if that is aya's to do.
+pub(super) fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<Option<Link>, ProgramError> {
+    let Some(slot) = ebpf.program_mut(program.name) else { return Err(invalid(program.name)) };
+    let link = match program.attach {
+        Attach::Fentry(_) => {
+            let program = <&mut FEntry>::try_from(slot)?;
+            let link = program.attach()?;
+            Link::Descriptor(program.take_link(link)?.into())
+        }
+        Attach::Fexit(_) => {
+            let program = <&mut FExit>::try_from(slot)?;
+            let link = program.attach()?;
+            Link::Descriptor(program.take_link(link)?.into())
+        }
+        Attach::Tracepoint(_) => {
+            let program = <&mut BtfTracePoint>::try_from(slot)?;
+            let link = program.attach()?;
+            Link::Descriptor(program.take_link(link)?.into())
+        }
+        Attach::Cgroup(_) => {
+            // A link lets others attach beside it, and refuses to be told so.
+            let root = sys::own_cgroups()?;
+            let program = <&mut CgroupSockAddr>::try_from(slot)?;
+            let link = program.attach(root, CgroupAttachMode::Single)?;
+            Link::Cgroup(program.take_link(link)?)
+        }
+        Attach::Syscall(_) | Attach::Iterator(_) => return Ok(None),
+    };
+    Ok(Some(link))
+}
+
+/// The descriptor of a program that was loaded.
+pub(super) fn fd_of(ebpf: &Ebpf, program: &Program) -> Result<ProgramFd, ProgramError> {
+    let Some(loaded) = ebpf.program(program.name) else { return Err(invalid(program.name)) };
+    Ok(loaded.fd()?.try_clone()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Runs;
+
+    #[test]
+    fn runs_of_programs_are_summed() {
+        let mut runs = Runs::default();
+        runs.add("pos:\t0\nprog_type:\t26\nrun_time_ns:\t120\nrun_cnt:\t3\nrecursion_misses:\t1\nverified_insns:\t9\n");
+        runs.add("run_time_ns:\t80\nrun_cnt:\t2\n");
+        assert_eq!(runs, Runs { count: 5, ns: 200, skipped: 1 });
+    }
+}

@@ -1,0 +1,87 @@
+//! Programs on the tracepoints of system calls, which can be taken off and put on again.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    thread,
+};
+
+use aya::programs::ProgramFd;
+
+use super::sys;
+
+/// Programs that are loaded, and attached or not. Dropping it detaches them.
+#[derive(Default)]
+pub(in crate::sensor) struct Syscalls {
+    tracefs: Option<OwnedFd>,
+    hooks: Vec<Hook>,
+}
+
+struct Hook {
+    tracepoint: &'static str,
+    program: ProgramFd,
+    /// It is attached while this is open.
+    event: Option<OwnedFd>,
+}
+
+/// The end of the call that a hook is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Entry,
+    Return,
+}
+
+impl Hook {
+    fn end(&self) -> End {
+        if self.tracepoint.starts_with("sys_exit_") { End::Return } else { End::Entry }
+    }
+}
+
+impl Syscalls {
+    /// Attaches a program.
+    ///
+    /// # Errors
+    /// There is no such tracepoint, or the kernel refuses.
+    pub(super) fn add(&mut self, tracepoint: &'static str, program: ProgramFd) -> io::Result<()> {
+        let root = match &self.tracefs {
+            Some(root) => root,
+            None => self.tracefs.insert(sys::own_tracefs()?),
+        };
+        let event = Some(sys::attach_syscall(root.as_fd(), tracepoint, program.as_fd())?);
+        self.hooks.push(Hook { tracepoint, program, event });
+        Ok(())
+    }
+
+    /// True if there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
+    /// Takes off those at one end. The kernel waits for every processor then, some tenths of a
+    /// second, for which the ring buffer would not be emptied: so that is done beside.
+    pub(super) fn detach(&mut self, end: End) {
+        let mut events: Vec<OwnedFd> = Vec::new();
+        for hook in &mut self.hooks {
+            if hook.end() == end {
+                events.extend(hook.event.take());
+            }
+        }
+        // Without a thread they are taken off here and now.
+        let _ = thread::Builder::new().spawn(move || drop(events));
+    }
+
+    /// Puts on again those at one end.
+    ///
+    /// # Errors
+    /// The kernel refuses what it allowed before, for want of memory or descriptors.
+    pub(super) fn attach_again(&mut self, end: End) -> io::Result<()> {
+        let Some(root) = &self.tracefs else { return Ok(()) };
+        for hook in &mut self.hooks {
+            if hook.end() == end && hook.event.is_none() {
+                let program = hook.program.as_fd();
+                hook.event = Some(sys::attach_syscall(root.as_fd(), hook.tracepoint, program)?);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! What the kernel and the chosen hooks can tell. Without it a 0 in a record means nothing.
+
+use crate::{
+    model::Tier,
+    sensor::attach::{Chosen, Signal},
+};
+
+/// What must be known of the kernel to read its records.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sensor) struct Capabilities {
+    /// The length of a jiffy.
+    pub(in crate::sensor) tick_ns: u64,
+    /// 0 delayed ACKs means none.
+    pub(in crate::sensor) sees_delayed_acks: bool,
+}
+
+/// What must be known to read a record of the ring.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sensor) struct DecodeContext {
+    pub(super) capabilities: Capabilities,
+    /// How long a read waited for data is seen.
+    pub(super) blocked_reads: bool,
+    /// How long a write waited for room is seen.
+    pub(super) blocked_writes: bool,
+    /// TIME_WAIT has a hook of its own.
+    pub(super) time_wait: bool,
+}
+
+impl DecodeContext {
+    pub(in crate::sensor) fn new(chosen: &Chosen, capabilities: Capabilities) -> Self {
+        Self {
+            capabilities,
+            blocked_reads: chosen.has(Signal::ReadBlocked),
+            blocked_writes: chosen.has(Signal::WriteBlocked),
+            time_wait: chosen.sees(Signal::TimeWait, Tier::Full),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! From what the probes wrote, in the ring buffer or by an iterator, to the model's events.
+//!
+//! [`decode`] reads the kind of a record and leaves the rest to the file of that kind.
+
+mod compact;
+mod connection;
+mod connects;
+mod context;
+mod datagram;
+mod exchange;
+mod first;
+mod listener;
+mod moments;
+mod record;
+
+use backscope_abi as abi;
+
+pub(in crate::sensor) use self::{
+    connection::tcp_state,
+    connects::pending,
+    context::{Capabilities, DecodeContext},
+    datagram::{DatagramSignals, datagram},
+    exchange::exchange,
+    first::FirstBytes,
+    record::{address, comm, known, record, role},
+};
+use crate::model::event::{Event, Process, ProcessChange};
+
+/// What a record means.
+pub(super) enum Decoded {
+    /// Something the model wants to know.
+    Event,
+    /// Bytes to be recognised.
+    FirstBytes,
+    /// The agent should scan a process for listeners it came by silently.
+    Adopt(u32),
+}
+
+/// Reads a record. If it is an event, that takes the place of the one before.
+pub(super) fn decode(bytes: &[u8], context: DecodeContext, event: &mut Event) -> Option<Decoded> {
+    let capabilities = context.capabilities;
+    let kind: u32 = record(bytes)?;
+    if kind == abi::BRIEF
+        && let Event::Exchange(exchange) = event
+    {
+        compact::fill(exchange, &record(bytes)?, capabilities);
+        return Some(Decoded::Event);
+    }
+    *event = match kind {
+        abi::ACCEPT => Event::Accept(listener::accept(record(bytes)?, capabilities.tick_ns)),
+        abi::OVERFLOW => Event::Overflow(listener::overflow(record(bytes)?)?),
+        abi::SYN => Event::Syn(listener::syn(record(bytes)?)),
+        abi::RETRANSMIT => Event::SynAckRetransmit(listener::retransmit(record(bytes)?)),
+        abi::OPENED => Event::Opened(connection::opened(&record(bytes)?)),
+        abi::EXCHANGE => Event::Exchange(exchange(&record(bytes)?, capabilities)),
+        abi::BRIEF => {
+            let mut exchange = exchange(&abi::Exchange::BLANK, capabilities);
+            compact::fill(&mut exchange, &record(bytes)?, capabilities);
+            Event::Exchange(exchange)
+        }
+        abi::ENDED => Event::Closed(connection::closed(&record(bytes)?, capabilities)),
+        abi::FAILED => Event::Connect(connects::failed(&record(bytes)?)),
+        abi::LATE => Event::Late(connects::late(&record(bytes)?)),
+        abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, context)?),
+        abi::PROCESS => Event::Process(process(record(bytes)?)?),
+        abi::FIRST_BYTES | abi::FIRST_DATAGRAM => return Some(Decoded::FirstBytes),
+        abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),
+        // Listeners come and go by the sample, which has all of their figures.
+        _ => return None,
+    };
+    Some(Decoded::Event)
+}
+
+fn process(raw: abi::Process) -> Option<Process> {
+    let change = match raw.what {
+        abi::process::FORK => ProcessChange::Forked { parent: raw.parent },
+        abi::process::EXEC => ProcessChange::Executed,
+        abi::process::EXIT => ProcessChange::Exited,
+        _ => return None,
+    };
+    Some(Process { ts_ns: raw.ts_ns, pid: raw.tgid, comm: comm(&raw.comm), change })
+}

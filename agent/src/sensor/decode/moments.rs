@@ -1,0 +1,120 @@
+//! Single events of connections, from their records.
+
+use backscope_abi as abi;
+use backscope_abi::{side, what};
+
+use super::{
+    context::DecodeContext,
+    record::{hold_reason, known},
+};
+use crate::model::event::{Call, Moment, Side, What};
+
+/// `None` for an event that another one tells better, or that is none.
+pub(super) fn moment(raw: &abi::Moment, context: DecodeContext) -> Option<Moment> {
+    let [a, b, c] = raw.small;
+    let [x, y, z] = raw.values;
+    let what = match raw.name {
+        what::DATA => What::Data {
+            unread_bytes: x,
+            buffer_used_bytes: y,
+            buffer_bytes: z,
+            quick: a,
+            pingpong: b,
+        },
+        what::READ => What::Read(call(raw, context.blocked_reads)),
+        what::PEEK => What::Peek(call(raw, context.blocked_reads)),
+        what::WRITE => What::Write { call: call(raw, context.blocked_writes), why: hold_reason(a) },
+        what::SEGMENT => What::Segment { bytes: x, seq: y, ack_seq: z, flags: a, again: b != 0 },
+        what::ACK => What::Ack { bytes: x, window_bytes: y, unacked_bytes: z },
+        what::HOLD => What::Hold { why: hold_reason(a)?, bytes: x },
+        what::RELEASE => What::Release { why: hold_reason(a)?, held_us: x },
+        what::DELAYED_ACK => What::DelayedAck { waited_us: x, inferred: a == 0 },
+        what::RETRANSMIT => {
+            let rto_us = u64::from(z) * context.capabilities.tick_ns / 1_000;
+            What::Retransmit { bytes: x, seq: y, flags: b, ca_state: a, rto_us }
+        }
+        what::WINDOW => What::Window { side: whose(a), zero: b != 0, bytes: x },
+        what::STATE if y == 0 && context.time_wait => return None,
+        what::STATE => {
+            let substate = u8::try_from(x).unwrap_or(0);
+            What::State { from: a, to: b, shutdown: c, substate, inferred: y == 0 }
+        }
+        what::RESET => What::Reset { by: whose(a) },
+        what::DESTROYED => What::Destroyed,
+        _ => return None,
+    };
+    Some(Moment { ts_ns: raw.ts_ns, sock: raw.sock, what })
+}
+
+/// A wait of 0 means none only where a hook would have seen one.
+fn call(raw: &abi::Moment, sees_waits: bool) -> Call {
+    let [result, left_bytes, waited_us] = raw.values;
+    let result = result.cast_signed();
+    Call {
+        tid: raw.tid,
+        result: if result < 0 { Err(result.unsigned_abs()) } else { Ok(result.unsigned_abs()) },
+        left_bytes,
+        blocked_us: if sees_waits { Some(waited_us) } else { known(waited_us) },
+    }
+}
+
+fn whose(raw: u8) -> Side {
+    if raw == side::LOCAL { Side::Local } else { Side::Peer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::context::Capabilities, *};
+
+    const BLIND: DecodeContext = DecodeContext {
+        capabilities: Capabilities { tick_ns: 4_000_000, sees_delayed_acks: false },
+        blocked_reads: false,
+        blocked_writes: false,
+        time_wait: false,
+    };
+    const FULL: DecodeContext =
+        DecodeContext { blocked_reads: true, blocked_writes: true, time_wait: true, ..BLIND };
+
+    fn decoded(name: u8, small: [u8; 3], values: [u32; 3], context: DecodeContext) -> Option<What> {
+        let raw = abi::Moment { kind: abi::MOMENT, name, small, ts_ns: 1, sock: 2, tid: 3, values };
+        moment(&raw, context).map(|moment| moment.what)
+    }
+
+    #[test]
+    fn a_result_is_bytes_or_an_error() {
+        let read = |result: i32| decoded(what::READ, [0; 3], [result.cast_unsigned(), 0, 0], FULL);
+        let call =
+            |result| Some(What::Read(Call { tid: 3, result, left_bytes: 0, blocked_us: Some(0) }));
+        assert_eq!(read(40), call(Ok(40)));
+        assert_eq!(read(0), call(Ok(0)));
+        assert_eq!(read(-512), call(Err(512)));
+    }
+
+    #[test]
+    fn no_wait_is_known_only_where_one_is_seen() {
+        let blocked =
+            |waited, context| match decoded(what::WRITE, [255, 0, 0], [1, 0, waited], context) {
+                Some(What::Write { call, why: None }) => call.blocked_us,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(blocked(0, FULL), Some(0));
+        assert_eq!(blocked(0, BLIND), None);
+        assert_eq!(blocked(7, BLIND), Some(7));
+    }
+
+    #[test]
+    fn time_wait_is_inferred_only_where_it_is_not_seen() {
+        let inferred = |context| decoded(what::STATE, [5, 6, 3], [0, 0, 0], context);
+        assert_eq!(inferred(FULL), None);
+        assert_eq!(
+            inferred(BLIND),
+            Some(What::State { from: 5, to: 6, shutdown: 3, substate: 0, inferred: true })
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_is_no_event() {
+        assert_eq!(decoded(0, [0; 3], [0; 3], FULL), None);
+        assert_eq!(decoded(what::HOLD, [255, 0, 0], [0; 3], FULL), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! The files of `/proc` that the sensor reads: each is parsed by one function here.
+
+mod machine;
+mod network;
+mod process;
+
+pub use self::process::{comm, exists};
+pub(in crate::sensor) use self::{
+    machine::{busy_ticks, online_cpus, open_files, own_memory_bytes, runnable_threads},
+    network::{ListenCounters, Routes, listen_counters, netns_of, routes, time_wait_sockets},
+    process::{
+        EpollTargets, cgroups, descriptor_flags, descriptors, descriptors_used, epoll_targets,
+        is_stopped, parent, processes, schedstat, status_field, thread_comm, thread_origin,
+        threads, voluntary_switches, waiting_syscall,
+    },
+};

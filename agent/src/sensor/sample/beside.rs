@@ -1,0 +1,175 @@
+//! What listens beside the watched TCP listeners: Unix-domain sockets of the targets, and sockets
+//! at the same place that nobody watched holds.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use backscope_abi::{Listener, ScanOther, ScanUnix};
+
+use super::scan::unix_path;
+use crate::{
+    model::event::{OtherListener, SockId, UnixListener},
+    sensor::decode::{address, comm},
+};
+
+/// Everybody's files are looked at no oftener than this.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What the last scans showed.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    unix: BTreeMap<SockId, UnixListener>,
+    /// By the socket's address in the kernel, with the network namespace.
+    others: BTreeMap<u64, (u32, OtherListener)>,
+    next_look: Option<Instant>,
+}
+
+impl Beside {
+    pub(super) fn unix(&mut self, raw: &ScanUnix) {
+        let listener = self.unix.entry(raw.sock).or_insert_with(|| UnixListener {
+            sock: raw.sock,
+            path: unix_path(raw),
+            pid: raw.tgid,
+            comm: comm(&raw.comm),
+            holders: Vec::new(),
+            netns: raw.netns,
+            depth: 0,
+            limit: 0,
+            refused: None,
+        });
+        (listener.depth, listener.limit) = (raw.depth, raw.limit);
+        if let Err(place) = listener.holders.binary_search(&raw.tgid) {
+            listener.holders.insert(place, raw.tgid);
+            if place == 0 {
+                (listener.pid, listener.comm) = (raw.tgid, comm(&raw.comm));
+            }
+        }
+    }
+
+    pub(super) fn other(&mut self, raw: &ScanOther) {
+        let other = OtherListener {
+            pid: raw.tgid,
+            comm: comm(&raw.comm),
+            local: address(raw.local),
+            depth: raw.depth,
+            limit: raw.limit,
+        };
+        self.others.entry(raw.sk).or_insert((raw.netns, other));
+    }
+
+    /// Forgets Unix-domain listeners, as a new scan of the targets begins.
+    pub(super) fn forget_unix(&mut self) {
+        self.unix.clear();
+    }
+
+    /// Forgets other listeners, as a new scan of everybody begins.
+    pub(super) fn forget_others(&mut self) {
+        self.others.clear();
+    }
+
+    /// Returns true if it is time for a scan of everybody.
+    pub(super) fn is_due(&self) -> bool {
+        match self.next_look {
+            Some(next) => Instant::now() >= next,
+            None => true,
+        }
+    }
+
+    /// Notes that a scan has just been; the next is not wanted before `pause`.
+    pub(super) fn looked(&mut self, pause: Duration) {
+        self.next_look = Some(Instant::now() + pause.max(LOOK_EVERY));
+    }
+
+    /// Returns the Unix-domain listeners, in the order of their paths.
+    pub(super) fn unix_listeners(&self) -> Vec<UnixListener> {
+        let mut all: Vec<_> = self.unix.values().cloned().collect();
+        all.sort_by(|one, other| (&one.path, one.sock).cmp(&(&other.path, other.sock)));
+        all
+    }
+
+    /// Returns the sockets that listen where this listener does.
+    pub(super) fn of(&self, listener: &Listener) -> Vec<OtherListener> {
+        let local = address(listener.local);
+        let mut beside = Vec::new();
+        for (sk, (netns, other)) in &self.others {
+            if *sk != listener.sk && *netns == listener.netns && overlap(local, other.local) {
+                beside.push(other.clone());
+            }
+        }
+        beside
+    }
+}
+
+/// Returns true if connections to the one may come to the other: it has the same address, or a more
+/// specific one.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port() && (one.ip() == other.ip() || one.ip().is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use backscope_abi::{Endpoint, SCAN_OTHER, SCAN_UNIX, UNIX_PATH};
+
+    use super::*;
+
+    fn unix(sock: u64, tgid: u32, name: &[u8], length: u32) -> ScanUnix {
+        let mut path = [b'?'; UNIX_PATH];
+        path[..name.len()].copy_from_slice(name);
+        let comm = *b"php-fpm\0\0\0\0\0\0\0\0\0";
+        ScanUnix { tag: SCAN_UNIX, tgid, sock, depth: 3, limit: 4, length, netns: 1, comm, path }
+    }
+
+    #[test]
+    fn names_end_where_their_length_says() {
+        let mut beside = Beside::default();
+        beside.unix(&unix(1, 20, b"/run/php.sock\0", 14));
+        beside.unix(&unix(1, 10, b"/run/php.sock\0", 14));
+        beside.unix(&unix(2, 30, b"\0abstract", 9));
+        let all = beside.unix_listeners();
+        assert_eq!([&all[0].path, &all[1].path], ["/run/php.sock", "@abstract"]);
+        assert_eq!(
+            (all[0].pid, &all[0].holders[..], all[0].depth, all[0].limit),
+            (10, &[10, 20][..], 3, 4)
+        );
+    }
+
+    #[test]
+    fn others_are_those_that_a_connection_might_reach() {
+        let end = |addr: [u8; 4], port| {
+            let mut mapped = [0; 16];
+            mapped[10..12].fill(0xff);
+            mapped[12..].copy_from_slice(&addr);
+            Endpoint { addr: mapped, port, _pad: [0; 3] }
+        };
+        let other = |sk, netns, local| {
+            let comm = [0; 16];
+            ScanOther {
+                tag: SCAN_OTHER,
+                tgid: 7,
+                sk,
+                depth: 1,
+                limit: 8,
+                netns,
+                _pad: 0,
+                local,
+                comm,
+            }
+        };
+        let mut beside = Beside::default();
+        beside.other(&other(100, 1, end([127, 0, 0, 1], 80)));
+        beside.other(&other(101, 1, end([0, 0, 0, 0], 80)));
+        beside.other(&other(102, 1, end([127, 0, 0, 1], 81)));
+        beside.other(&other(103, 2, end([127, 0, 0, 1], 80)));
+        beside.other(&other(104, 1, end([10, 0, 0, 1], 80)));
+        let own = Listener { sk: 104, netns: 1, local: end([10, 0, 0, 1], 80), ..Listener::BLANK };
+        assert!(beside.of(&own).is_empty(), "itself alone");
+        let local =
+            Listener { sk: 105, netns: 1, local: end([127, 0, 0, 1], 80), ..Listener::BLANK };
+        assert_eq!(beside.of(&local).len(), 1, "the one at the same address");
+        let every = Listener { sk: 106, netns: 1, local: end([0, 0, 0, 0], 80), ..Listener::BLANK };
+        assert_eq!(beside.of(&every).len(), 3, "nearer ones, too");
+    }
+}

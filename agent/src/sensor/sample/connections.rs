@@ -1,0 +1,298 @@
+//! Connections that are open now, by the iterator over the targets' files.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::File,
+    io::Read,
+    mem,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use aya::programs::ProgramFd;
+use backscope_abi as abi;
+use rustc_hash::FxHashSet;
+
+use crate::{
+    model::event::{ConnectionSample, Event, Opened, SockId},
+    sensor::{
+        attach::sys,
+        decode::{self, Capabilities, address, exchange, known, record, role, tcp_state},
+        procfs,
+    },
+};
+
+/// A scan may take one part in so many of the time between scans.
+const SCAN_SHARE: u32 = 50;
+/// Connections found open that are remembered as announced; beyond that one may be announced twice.
+const MAX_ANNOUNCED: usize = 200_000;
+
+/// A connect that has taken less is no news, ns.
+const HANGS_NS: u64 = 200_000_000;
+/// The kernel's number of the state (`include/net/tcp_states.h`).
+const SYN_SENT: u8 = 2;
+
+/// Connections taken from a scan at a time. All of them at once would take more memory than all
+/// that is kept of them.
+const PART: usize = 1_024;
+/// Bytes read of an iterator at a time: as many as the kernel gives.
+const READ: usize = 32 * 1_024;
+
+/// What a part of a scan showed.
+#[derive(Debug, Default)]
+pub(in crate::sensor) struct Scanned {
+    /// Connections that were open already, and exchanges that are over for good.
+    pub(in crate::sensor) found: Vec<Event>,
+    pub(in crate::sensor) connections: Vec<ConnectionSample>,
+}
+
+/// UDP sockets that a scan met.
+#[derive(Debug, Default)]
+pub(in crate::sensor) struct UdpSockets {
+    /// One entry a descriptor.
+    pub(super) held: Vec<abi::ScanDatagram>,
+    /// When the scan began, if it has shown everything that was held then.
+    pub(super) complete_since_ns: Option<u64>,
+}
+
+/// A scan that goes on.
+#[derive(Debug, Default)]
+struct Scan {
+    /// Processes that are yet to be looked at; `None` for everybody.
+    left: VecDeque<Option<u32>>,
+    iterator: Option<File>,
+    /// Read, and not made use of yet.
+    output: Vec<u8>,
+    /// A descriptor that several processes hold is met several times.
+    seen: FxHashSet<SockId>,
+    udp_sockets: UdpSockets,
+    filter_failed: bool,
+    took: Duration,
+}
+
+/// Runs the iterator over the targets' connections, and remembers which were announced.
+///
+/// At a refresh [`Connections::begin_scan`] begins a scan, and [`Connections::scan_on`] returns one
+/// part of it after the other; then [`Connections::take_udp_sockets`] has the UDP sockets that it
+/// met. [`Connections::forget`] is called for each connection that ended.
+pub(in crate::sensor) struct Connections {
+    capabilities: Capabilities,
+    announced: FxHashSet<SockId>,
+    next_scan: Option<Instant>,
+    scan: Option<Scan>,
+    udp_sockets: UdpSockets,
+    names: HashMap<u32, String>,
+    /// Before 6.1 the iterator shows everybody's files or none.
+    filters_by_process: bool,
+}
+
+impl Connections {
+    pub(in crate::sensor) fn new(capabilities: Capabilities) -> Self {
+        Self {
+            capabilities,
+            announced: FxHashSet::default(),
+            next_scan: None,
+            scan: None,
+            udp_sockets: UdpSockets::default(),
+            names: HashMap::new(),
+            filters_by_process: true,
+        }
+    }
+
+    /// Makes the next scan run whatever the last one took.
+    pub(in crate::sensor) fn scan_is_due(&mut self) {
+        self.next_scan = None;
+    }
+
+    /// Begins to look at what the targets' connections do now, unless the last scan was too costly
+    /// to have another.
+    ///
+    /// `processes` is empty where everybody's files have to be looked at.
+    pub(in crate::sensor) fn begin_scan(&mut self, processes: &[u32], now_ns: u64) {
+        if let Some(next) = self.next_scan
+            && Instant::now() < next
+        {
+            return;
+        }
+        self.names.clear();
+        let mut left = VecDeque::new();
+        if self.filters_by_process {
+            left.extend(processes.iter().copied().map(Some));
+        }
+        if left.is_empty() {
+            left.push_back(None);
+        }
+        let udp_sockets = UdpSockets { held: Vec::new(), complete_since_ns: Some(now_ns) };
+        self.scan = Some(Scan { left, udp_sockets, ..Scan::default() });
+    }
+
+    /// Returns the next part of the scan that goes on; `None` once there is no more.
+    pub(in crate::sensor) fn scan_on(
+        &mut self,
+        program: &ProgramFd,
+        now_ns: u64,
+    ) -> Option<Scanned> {
+        let mut scan = self.scan.take()?;
+        let begin = Instant::now();
+        // At once, and so in pages of their own: grown by doubling, they would leave holes in what
+        // is kept.
+        let mut scanned =
+            Scanned { found: Vec::with_capacity(PART), connections: Vec::with_capacity(PART) };
+        let mut more = true;
+        while more && scanned.connections.len() + scanned.found.len() < PART {
+            more = scan.read(program);
+            let output = mem::take(&mut scan.output);
+            let used = self.note(&output, now_ns, &mut scan, &mut scanned);
+            scan.output = output;
+            scan.output.drain(..used);
+        }
+        scan.took += begin.elapsed();
+        if more {
+            self.scan = Some(scan);
+        } else {
+            let next = Instant::now() + scan.took * SCAN_SHARE;
+            let is_costly = scan.took > Duration::from_millis(5);
+            self.next_scan = if is_costly { Some(next) } else { None };
+            self.udp_sockets = scan.udp_sockets;
+            self.filters_by_process &= !scan.filter_failed;
+        }
+        Some(scanned)
+    }
+
+    /// Takes the UDP sockets that the newest scan met; none if they were taken before.
+    pub(in crate::sensor) fn take_udp_sockets(&mut self) -> UdpSockets {
+        mem::take(&mut self.udp_sockets)
+    }
+
+    /// Takes the records in these bytes, and returns how many bytes they are.
+    fn note(
+        &mut self,
+        output: &[u8],
+        now_ns: u64,
+        scan: &mut Scan,
+        scanned: &mut Scanned,
+    ) -> usize {
+        let mut at = 0;
+        while let Some(tag) = record::<u32>(&output[at..]) {
+            let rest = &output[at..];
+            at += match tag {
+                abi::SCAN_CONNECTION => {
+                    let Some(head) = record::<abi::ScanConnection>(rest) else { break };
+                    let Some(rest) = rest.get(size_of_val(&head)..) else { break };
+                    let Some(raw) = record::<abi::Exchange>(rest) else { break };
+                    if scan.seen.insert(raw.sock) {
+                        self.connection(&head, &raw, now_ns, scanned);
+                    }
+                    size_of_val(&head) + size_of_val(&raw)
+                }
+                // Shown as complete before, and nothing can add to it any more: the probes keep no
+                // more of it.
+                abi::EXCHANGE => {
+                    let Some(raw) = record::<abi::Exchange>(rest) else { break };
+                    let raw = abi::Exchange { progress: abi::progress::FOLLOWED, ..raw };
+                    scanned.found.push(Event::Exchange(exchange(&raw, self.capabilities)));
+                    size_of_val(&raw)
+                }
+                abi::SCAN_DATAGRAM => {
+                    let Some(raw) = record::<abi::ScanDatagram>(rest) else { break };
+                    scan.udp_sockets.held.push(raw);
+                    size_of_val(&raw)
+                }
+                _ => break,
+            };
+        }
+        at
+    }
+
+    fn connection(
+        &mut self,
+        head: &abi::ScanConnection,
+        raw: &abi::Exchange,
+        now_ns: u64,
+        scanned: &mut Scanned,
+    ) {
+        if head.midway != 0
+            && self.announced.len() < MAX_ANNOUNCED
+            && self.announced.insert(raw.sock)
+        {
+            scanned.found.push(Event::Opened(Opened {
+                ts_ns: now_ns,
+                sock: raw.sock,
+                role: role(raw.role),
+                listener: None,
+                local: address(head.local),
+                peer: address(head.peer),
+                pid: head.tgid,
+                comm: self.name(head.tgid),
+                handshake_us: None,
+                midway: true,
+                asked_ns: None,
+                syns_again: 0,
+            }));
+        }
+        if head.state == SYN_SENT {
+            if now_ns.saturating_sub(head.since_ns) >= HANGS_NS {
+                let comm = self.name(head.tgid);
+                scanned.found.push(Event::Connect(decode::pending(head, raw, comm, now_ns)));
+            }
+            return;
+        }
+        let has_begun = raw.in_first_ns != 0 || raw.writes != 0;
+        let mut next = None;
+        if head.next_since_ns != 0 {
+            next = Some((head.next_since_ns, head.next_newest_ns));
+        }
+        scanned.connections.push(ConnectionSample {
+            sock: raw.sock,
+            state: tcp_state(head.state),
+            exchange: if has_begun { Some(exchange(raw, self.capabilities)) } else { None },
+            active_ns: head.active_ns,
+            peer_window_zero: head.peer_window_zero != 0,
+            window_zero: head.window_zero != 0,
+            fin_ns: known(head.since_ns),
+            next,
+        });
+    }
+
+    fn name(&mut self, pid: u32) -> String {
+        self.names.entry(pid).or_insert_with(|| procfs::comm(pid).unwrap_or_default()).clone()
+    }
+
+    /// Forgets a connection that is gone: its id will not come again.
+    pub(in crate::sensor) fn forget(&mut self, sock: SockId) {
+        self.announced.remove(&sock);
+    }
+}
+
+impl Scan {
+    /// Reads on. False at the end: a process that has ended meanwhile has no files.
+    fn read(&mut self, program: &ProgramFd) -> bool {
+        loop {
+            if let Some(iterator) = &mut self.iterator {
+                let from = self.output.len();
+                self.output.resize(from + READ, 0);
+                let result = iterator.read(&mut self.output[from..]);
+                if result.is_err() {
+                    self.udp_sockets.complete_since_ns = None;
+                }
+                let length = result.unwrap_or(0);
+                self.output.truncate(from + length);
+                if length > 0 {
+                    return true;
+                }
+                self.iterator = None;
+                self.output.clear();
+            }
+            let Some(pid) = self.left.pop_front() else { return false };
+            match sys::task_iterator(program.as_fd(), pid) {
+                Ok(iterator) => self.iterator = Some(iterator),
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(_) if pid.is_some() => {
+                    self.filter_failed = true;
+                    self.left = VecDeque::from([None]);
+                }
+                Err(_) => self.udp_sockets.complete_since_ns = None,
+            }
+        }
+    }
+}

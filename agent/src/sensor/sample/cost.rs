@@ -1,0 +1,94 @@
+//! What backscope itself costs: CPU time and memory of the agent, time inside the probes.
+//!
+//! The kernel's own statistics cost as much as a small probe (two clock reads a run), so they are
+//! switched on for one refresh in eight, and the time between is taken to have been like it.
+
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use aya::sys::Stats;
+
+use crate::{
+    model::event::Cost,
+    sensor::{
+        attach::{Programs, Runs},
+        clock, procfs,
+    },
+};
+
+const ONE_IN: u32 = 8;
+/// A shorter measurement says nothing.
+const SHORTEST: Duration = Duration::from_millis(200);
+
+/// Measures the cost at each refresh.
+pub(in crate::sensor) struct CostMeter {
+    begin: Instant,
+    refreshes: u32,
+    window: Option<Window>,
+    measured: Duration,
+    runs: u64,
+    ns: u64,
+}
+
+/// Statistics are on while this lives.
+struct Window {
+    _stats: OwnedFd,
+    begin: Instant,
+    before: Runs,
+}
+
+impl CostMeter {
+    pub(in crate::sensor) fn new(programs: &Programs) -> Self {
+        let window = Window::open(programs);
+        Self {
+            begin: Instant::now(),
+            refreshes: 0,
+            window,
+            measured: Duration::ZERO,
+            runs: 0,
+            ns: 0,
+        }
+    }
+
+    /// Returns the cost until now. `now` are the runs until now.
+    pub(in crate::sensor) fn read(&mut self, programs: &Programs, now: Runs) -> Cost {
+        // The refresh right after the attach comes too early to tell anything.
+        if let Some(window) = &self.window
+            && window.begin.elapsed() >= SHORTEST
+        {
+            self.measured += window.begin.elapsed();
+            self.runs += now.count - window.before.count;
+            self.ns += now.ns - window.before.ns;
+            self.window = None;
+        }
+        self.refreshes += 1;
+        if self.window.is_none() && self.refreshes.is_multiple_of(ONE_IN) {
+            self.window = Window::open(programs);
+        }
+        Cost {
+            probe_runs: self.estimate(self.runs),
+            probe_ns: self.estimate(self.ns),
+            agent_cpu_us: clock::own_cpu_ns() / 1_000,
+            agent_rss_bytes: procfs::own_memory_bytes(),
+        }
+    }
+
+    /// Estimates the total of the whole run from that of the measured time.
+    fn estimate(&self, measured: u64) -> Option<u64> {
+        if self.measured.is_zero() {
+            return None;
+        }
+        let share = self.begin.elapsed().as_secs_f64() / self.measured.as_secs_f64();
+        Some((measured as f64 * share) as u64)
+    }
+}
+
+impl Window {
+    /// `None` where the kernel refuses statistics.
+    fn open(programs: &Programs) -> Option<Self> {
+        let stats = aya::sys::enable_stats(Stats::RunTime).ok()?;
+        Some(Self { _stats: stats, begin: Instant::now(), before: programs.runs() })
+    }
+}

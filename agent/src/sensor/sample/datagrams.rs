@@ -1,0 +1,105 @@
+//! UDP sockets, from the probes' map, with those who hold them by the iterator's output.
+
+use std::collections::{BTreeMap, HashMap};
+
+use backscope_abi as abi;
+
+use super::connections::UdpSockets;
+use crate::{
+    model::event::{DatagramSample, SockId},
+    sensor::{
+        attach::Chosen,
+        decode::{self, DatagramSignals},
+        maps::Maps,
+        procfs,
+    },
+};
+
+/// Turns the map's totals into samples.
+#[derive(Default)]
+pub(in crate::sensor) struct Datagrams {
+    signals: DatagramSignals,
+    /// The waits announced already, by key. No larger than the map.
+    announced: HashMap<u64, Box<[u32; abi::WAIT_BUCKETS]>>,
+}
+
+impl Datagrams {
+    pub(in crate::sensor) fn new(chosen: &Chosen) -> Self {
+        Self { signals: DatagramSignals::new(chosen), announced: HashMap::new() }
+    }
+
+    /// The state of every socket. One that nobody holds any more is sampled for the last time, and
+    /// its place is free.
+    ///
+    /// `ended` is the refresh period that is over.
+    pub(in crate::sensor) fn sample(
+        &mut self,
+        maps: &mut Maps,
+        udp_sockets: &UdpSockets,
+        ended: u32,
+    ) -> Vec<DatagramSample> {
+        let mut holders: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        for entry in &udp_sockets.held {
+            holders.entry(entry.key).or_default().push(entry.tgid);
+        }
+        let mut samples = Vec::new();
+        for (key, raw) in maps.datagrams() {
+            let mut sample = decode::datagram(&raw, self.signals, ended);
+            sample.waits = self.new_waits(key, &raw.waits);
+            match holders.get(&key) {
+                // Who used it first may have handed it on.
+                Some(held_by) if !held_by.contains(&raw.tgid) => {
+                    sample.pid = held_by[0];
+                    sample.comm = procfs::comm(sample.pid).unwrap_or_default();
+                }
+                Some(_) => {}
+                None => {
+                    let complete_since_ns = udp_sockets.complete_since_ns.unwrap_or(0);
+                    sample.closed = raw.since_ns < complete_since_ns;
+                }
+            }
+            if sample.closed {
+                maps.forget_datagram(key);
+                self.announced.remove(&key);
+            }
+            samples.push(sample);
+        }
+        samples.sort_by_key(|socket| (socket.since_ns, socket.sock));
+        samples
+    }
+
+    /// Returns the waits that were counted since the last time, as (µs, count).
+    fn new_waits(&mut self, key: SockId, waits: &[u32; abi::WAIT_BUCKETS]) -> Vec<(u64, u32)> {
+        let announced =
+            self.announced.entry(key).or_insert_with(|| Box::new([0; abi::WAIT_BUCKETS]));
+        let mut new = Vec::new();
+        for (at, now) in waits.iter().enumerate() {
+            let count = now.wrapping_sub(announced[at]);
+            if count > 0 {
+                new.push((abi::bucket_middle_us(at), count));
+            }
+        }
+        **announced = *waits;
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_new_waits_are_announced() {
+        let mut datagrams = Datagrams::default();
+        let mut waits = [0; abi::WAIT_BUCKETS];
+        waits[3] = 2;
+        assert_eq!(datagrams.new_waits(1, &waits), [(3, 2)]);
+        assert_eq!(datagrams.new_waits(1, &waits), []);
+        waits[abi::wait_bucket(50_000)] = 1;
+        assert_eq!(
+            datagrams.new_waits(1, &waits),
+            [(abi::bucket_middle_us(abi::wait_bucket(50_000)), 1)]
+        );
+        assert_eq!(datagrams.new_waits(2, &waits).len(), 2, "another socket");
+    }
+}

@@ -1,0 +1,119 @@
+//! The system call that a thread is in, from `/proc/PID/task/TID/syscall`.
+
+use crate::{model::event::WaitKind, sensor::procfs};
+
+/// A system call, and its first two arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    number: i64,
+    first: u64,
+    second: u64,
+}
+
+impl Call {
+    /// Reads the call of a thread; `None` while it runs, or without the right to trace its process.
+    pub(super) fn of(pid: u32, tid: u32) -> Option<Self> {
+        Self::parse(&procfs::waiting_syscall(pid, tid)?)
+    }
+
+    /// The file has the call's number and its arguments in hexadecimal, or a word for a thread that
+    /// runs.
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let number: i64 = words.next()?.parse().ok()?;
+        if number < 0 {
+            return None;
+        }
+        let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+        Some(Self { number, first: argument()?, second: argument()? })
+    }
+
+    /// What the thread waits for.
+    pub(super) fn wait_kind(self) -> WaitKind {
+        #[cfg(target_arch = "x86_64")]
+        match self.number {
+            libc::SYS_poll if self.second == 1 => return WaitKind::Descriptor,
+            libc::SYS_poll | libc::SYS_select => return WaitKind::Several,
+            _ => {}
+        }
+        match self.number {
+            libc::SYS_accept | libc::SYS_accept4 => WaitKind::Accept,
+            libc::SYS_ppoll if self.second == 1 => WaitKind::Descriptor,
+            libc::SYS_ppoll | libc::SYS_pselect6 => WaitKind::Several,
+            libc::SYS_io_uring_enter => WaitKind::Events,
+            libc::SYS_read
+            | libc::SYS_readv
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_write
+            | libc::SYS_writev
+            | libc::SYS_sendto
+            | libc::SYS_sendmsg
+            | libc::SYS_sendfile => WaitKind::Descriptor,
+            libc::SYS_futex => WaitKind::Lock,
+            _ if self.epoll().is_some() => WaitKind::Events,
+            _ => WaitKind::Other,
+        }
+    }
+
+    /// The epoll instance that the thread waits on.
+    pub(super) fn epoll(self) -> Option<u32> {
+        #[cfg(target_arch = "x86_64")]
+        if self.number == libc::SYS_epoll_wait {
+            return u32::try_from(self.first).ok();
+        }
+        match self.number {
+            libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => u32::try_from(self.first).ok(),
+            _ => None,
+        }
+    }
+
+    /// The descriptor that the thread waits on in accept.
+    pub(super) fn accepting_on(self) -> Option<u32> {
+        match self.number {
+            libc::SYS_accept | libc::SYS_accept4 => u32::try_from(self.first).ok(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(text: &str) -> Option<Call> {
+        Call::parse(text)
+    }
+
+    #[test]
+    fn the_call_says_what_is_waited_for() {
+        let line = |number: i64, second: u64| {
+            format!("{number} 0x5 {second:#x} 0x200 0xffff 0x0 0x8 0x7ffc 0x7f01")
+        };
+        let cases = [
+            (libc::SYS_accept4, 0, WaitKind::Accept),
+            (libc::SYS_recvfrom, 9, WaitKind::Descriptor),
+            (libc::SYS_ppoll, 1, WaitKind::Descriptor),
+            (libc::SYS_ppoll, 2, WaitKind::Several),
+            (libc::SYS_epoll_pwait, 9, WaitKind::Events),
+            (libc::SYS_futex, 9, WaitKind::Lock),
+            (libc::SYS_nanosleep, 9, WaitKind::Other),
+        ];
+        for (number, second, kind) in cases {
+            assert_eq!(call(&line(number, second)).map(Call::wait_kind), Some(kind), "{number}");
+        }
+        assert_eq!(call(&line(libc::SYS_epoll_pwait, 0)).and_then(Call::epoll), Some(5));
+        assert_eq!([call("running\n"), call("-1 0x7ffc 0x7f01"), call("")], [None; 3]);
+    }
+
+    #[test]
+    fn accept_is_told_from_other_calls() {
+        let accepting_on = |number: i64| {
+            let text = format!("{number} 0x5 0x7ffe 0x7ffd 0x80800 0x0 0x0 0x7ffc 0x7f01");
+            call(&text).and_then(Call::accepting_on)
+        };
+        assert_eq!(accepting_on(libc::SYS_accept), Some(5));
+        assert_eq!(accepting_on(libc::SYS_accept4), Some(5));
+        assert_eq!(accepting_on(libc::SYS_epoll_pwait), None);
+    }
+}

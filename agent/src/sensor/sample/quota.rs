@@ -1,0 +1,382 @@
+//! Quotas that keep watched processes off the processors (`cpu.max` of their cgroups, of version 1
+//! `cpu.cfs_quota_us`), and signals that stop them. All is read at each refresh, the statistics of a
+//! quota that is in force also in between.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Read,
+    mem,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustc_hash::FxHashMap;
+use rustix::fs::{Mode, OFlags, openat};
+
+use crate::{
+    model::event::{CpuLimit, CpuRefresh, CpuState, ThreadSample},
+    sensor::{attach::sys, procfs},
+};
+
+/// Processes whose cgroups are looked up; further ones count as without a quota.
+const MAX_PROCESSES: usize = 1_024;
+/// Cgroups that are looked at, with their ancestors.
+const MAX_GROUPS: usize = 256;
+/// The cgroups of so many processes are looked up anew at each refresh; of more, after some time,
+/// ns.
+const ALWAYS_LOOKED_UP: usize = 128;
+const LOOKED_UP_NS: u64 = 5_000_000_000;
+/// A thread that was without a processor for so long may have come under a quota since the refresh,
+/// ns: then it is looked up at once, ...
+pub(in crate::sensor) const WAITED_NS: u64 = 5_000_000;
+/// ... but not more often than this, ns.
+const CHECK_NS: u64 = 100_000_000;
+/// The statistics of quotas are read so often, ns.
+const LOOK_NS: u64 = 15_000_000;
+
+/// Where the processor's controller of a process is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    /// Names of the hierarchy's controllers; `None` in version 2.
+    hierarchy: Option<String>,
+    path: String,
+}
+
+/// A cgroup with a quota.
+#[derive(Debug)]
+struct Limited {
+    group: Group,
+    limit: CpuLimit,
+}
+
+/// Quotas of the watched processes' cgroups.
+///
+/// [`Quotas::refresh`] reads everything, [`Quotas::look`] the statistics of quotas in between, and
+/// [`Quotas::waited`] looks whether there are new ones where an exchange hints at one.
+#[derive(Debug, Default)]
+pub(in crate::sensor) struct Quotas {
+    /// Roots of hierarchies; `None` of one that cannot be had.
+    roots: BTreeMap<Option<String>, Option<OwnedFd>>,
+    /// By process, and when that was looked up.
+    groups: FxHashMap<u32, (Option<Group>, u64)>,
+    limited: Vec<Limited>,
+    looked_ns: u64,
+    /// When it was last looked up which quotas there are.
+    found_ns: u64,
+    cpus: Option<u32>,
+    /// There was something to announce at the last refresh.
+    announced: bool,
+}
+
+impl Quotas {
+    /// Reads everything, at a refresh. Returns nothing if nothing keeps these threads from running.
+    pub(in crate::sensor) fn refresh(
+        &mut self,
+        now_ns: u64,
+        threads: &[ThreadSample],
+    ) -> Vec<CpuState> {
+        let pids: BTreeSet<u32> =
+            threads.iter().map(|thread| thread.pid).take(MAX_PROCESSES).collect();
+        self.groups.retain(|pid, _| pids.contains(pid));
+        let stays_ns = if pids.len() <= ALWAYS_LOOKED_UP { 0 } else { LOOKED_UP_NS };
+        let mut states = Vec::new();
+        states.extend(self.find(now_ns, &pids, stays_ns));
+        let mut stopped: Vec<u32> = pids.into_iter().collect();
+        stopped.retain(|pid| procfs::is_stopped(*pid));
+        let (cpus, runnable) = (self.cpus(), procfs::runnable_threads());
+        let is_crowded = match (runnable, cpus) {
+            (Some(runnable), Some(cpus)) => runnable > cpus,
+            _ => false,
+        };
+        let announces = !self.limited.is_empty() || !stopped.is_empty() || is_crowded;
+        let announced = mem::replace(&mut self.announced, announces);
+        // The refresh after the last one that had something says that it is over.
+        if announces || announced {
+            states.push(self.state(now_ns, CpuRefresh { cpus, runnable, stopped }));
+        }
+        states
+    }
+
+    /// Takes note that a thread of this process was without a processor for [`WAITED_NS`], as an
+    /// exchange says. Returns what has changed since the last look: the process may be in another
+    /// cgroup now, or have another quota.
+    pub(in crate::sensor) fn waited(&mut self, now_ns: u64, pid: u32) -> Vec<CpuState> {
+        let mut states = Vec::new();
+        let Some((known, _)) = self.groups.get(&pid) else { return states };
+        if now_ns < self.found_ns.saturating_add(CHECK_NS) {
+            return states;
+        }
+        if *known != group_of(pid) {
+            for (_, looked_ns) in self.groups.values_mut() {
+                *looked_ns = 0;
+            }
+        }
+        let pids = self.groups.keys().copied().collect();
+        let in_force = self.in_force();
+        let before = self.find(now_ns, &pids, LOOKED_UP_NS);
+        if self.in_force() == in_force {
+            return states;
+        }
+        self.announced = true;
+        let refresh = CpuRefresh { cpus: self.cpus(), runnable: None, stopped: Vec::new() };
+        states.extend(before);
+        states.push(self.state(now_ns, refresh));
+        states
+    }
+
+    /// Returns the quotas that are in force, and for whom.
+    fn in_force(&self) -> Vec<(Group, u64, Vec<u32>)> {
+        let mut quotas = Vec::new();
+        for Limited { group, limit } in &self.limited {
+            quotas.push((group.clone(), limit.quota_us, limit.pids.clone()));
+        }
+        quotas
+    }
+
+    fn state(&self, ts_ns: u64, refresh: CpuRefresh) -> CpuState {
+        let limits = self.limited.iter().map(|limited| limited.limit.clone()).collect();
+        CpuState { ts_ns, limits, refresh: Some(refresh) }
+    }
+
+    /// Looks for the quotas that these processes are under; their cgroups stay known for so long.
+    /// Returns the state at the look before, if there are new ones that have held nobody before
+    /// that.
+    fn find(&mut self, now_ns: u64, pids: &BTreeSet<u32>, stays_ns: u64) -> Option<CpuState> {
+        let mut found = Vec::new();
+        for (group, pids) in self.members(now_ns, pids, stays_ns) {
+            found.extend(self.limit(group, pids));
+        }
+        let known = mem::replace(&mut self.limited, found);
+        let before_ns = mem::replace(&mut self.found_ns, now_ns);
+        self.looked_ns = now_ns;
+        let mut new = Vec::new();
+        for Limited { group, limit } in &self.limited {
+            let is_new = known.iter().all(|other| other.group != *group);
+            if is_new && before_ns > 0 && began_since(limit, before_ns, now_ns) {
+                let limit = limit.clone();
+                new.push(CpuLimit { periods: 0, throttled: 0, throttled_ns: 0, ..limit });
+            }
+        }
+        if new.is_empty() {
+            return None;
+        }
+        let mut limits: Vec<_> = known.into_iter().map(|limited| limited.limit).collect();
+        limits.append(&mut new);
+        let refresh = CpuRefresh { cpus: self.cpus(), runnable: None, stopped: Vec::new() };
+        Some(CpuState { ts_ns: before_ns, limits, refresh: Some(refresh) })
+    }
+
+    /// Returns the processes in each of their cgroups and its ancestors.
+    fn members(
+        &mut self,
+        now_ns: u64,
+        pids: &BTreeSet<u32>,
+        stays_ns: u64,
+    ) -> BTreeMap<Group, Vec<u32>> {
+        let mut members: BTreeMap<Group, Vec<u32>> = BTreeMap::new();
+        for &pid in pids {
+            let Some(group) = self.look_up(pid, now_ns, stays_ns) else { continue };
+            for ancestor in ancestors(&group) {
+                if members.len() < MAX_GROUPS || members.contains_key(&ancestor) {
+                    members.entry(ancestor).or_default().push(pid);
+                }
+            }
+        }
+        members
+    }
+
+    /// Reads the statistics of quotas, if it is time. Returns them if a quota has held somebody
+    /// since the last look.
+    pub(in crate::sensor) fn look(&mut self, now_ns: u64) -> Option<CpuState> {
+        if self.limited.is_empty() || now_ns < self.looked_ns.saturating_add(LOOK_NS) {
+            return None;
+        }
+        self.looked_ns = now_ns;
+        let mut is_news = false;
+        for Limited { group, limit } in &mut self.limited {
+            let Some(Some(root)) = self.roots.get(&group.hierarchy) else { continue };
+            let before = limit.throttled_ns;
+            read_statistics(root, group, limit);
+            is_news |= limit.throttled_ns != before;
+        }
+        if !is_news {
+            return None;
+        }
+        let mut limits = Vec::new();
+        for Limited { limit, .. } in &self.limited {
+            // The path and the processes are known since the refresh.
+            limits.push(CpuLimit { path: String::new(), pids: Vec::new(), ..*limit });
+        }
+        Some(CpuState { ts_ns: now_ns, limits, refresh: None })
+    }
+
+    fn look_up(&mut self, pid: u32, now_ns: u64, stays_ns: u64) -> Option<Group> {
+        if let Some((group, looked_ns)) = self.groups.get(&pid)
+            && now_ns < looked_ns.saturating_add(stays_ns)
+        {
+            return group.clone();
+        }
+        let group = group_of(pid);
+        self.groups.insert(pid, (group.clone(), now_ns));
+        group
+    }
+
+    /// Returns the quota of a cgroup, if it has one.
+    fn limit(&mut self, group: Group, pids: Vec<u32>) -> Option<Limited> {
+        let root = self
+            .roots
+            .entry(group.hierarchy.clone())
+            .or_insert_with(|| open(group.hierarchy.as_deref()));
+        let root = root.as_ref()?;
+        let (quota_us, period_us) = match group.hierarchy {
+            None => quota(&read(root, &group, "cpu.max")?)?,
+            Some(_) => {
+                let quota_us = read(root, &group, "cpu.cfs_quota_us")?.trim().parse().ok()?;
+                (quota_us, read(root, &group, "cpu.cfs_period_us")?.trim().parse().ok()?)
+            }
+        };
+        let path = group.path.replace(char::is_control, "?");
+        let mut limit = CpuLimit { path, quota_us, period_us, pids, ..CpuLimit::default() };
+        read_statistics(root, &group, &mut limit);
+        Some(Limited { group, limit })
+    }
+
+    fn cpus(&mut self) -> Option<u32> {
+        if self.cpus.is_none() {
+            self.cpus = procfs::online_cpus();
+        }
+        self.cpus
+    }
+}
+
+fn open(hierarchy: Option<&str>) -> Option<OwnedFd> {
+    match hierarchy {
+        None => sys::own_cgroups(),
+        Some(controllers) => sys::own_hierarchy(controllers),
+    }
+    .ok()
+}
+
+fn group_of(pid: u32) -> Option<Group> {
+    group(&procfs::cgroups(pid))
+}
+
+/// Returns true if all that a quota has held may have been since a moment: no more periods are
+/// counted than have passed.
+fn began_since(limit: &CpuLimit, since_ns: u64, now_ns: u64) -> bool {
+    let passed_us = now_ns.saturating_sub(since_ns) / 1_000;
+    let most = match passed_us.checked_div(limit.period_us) {
+        Some(periods) => periods + 2,
+        None => 0,
+    };
+    limit.throttled_ns > 0 && limit.periods <= most
+}
+
+/// The cgroup that the processor's controller has this process in (`/proc/PID/cgroup`).
+fn group(text: &str) -> Option<Group> {
+    let (mut first, mut second) = (None, None);
+    for line in text.lines() {
+        let Some((_, rest)) = line.split_once(':') else { continue };
+        let Some((controllers, path)) = rest.split_once(':') else { continue };
+        if controllers.is_empty() {
+            second = Some((None, path));
+        } else if controllers.split(',').any(|controller| controller == "cpu") {
+            first = Some((Some(controllers.to_owned()), path));
+        }
+    }
+    let (hierarchy, path) = first.or(second)?;
+    // A path outside of our own namespace cannot be reached.
+    let is_reached = path.starts_with('/') && !path.split('/').any(|part| part == "..");
+    if is_reached { Some(Group { hierarchy, path: path.to_owned() }) } else { None }
+}
+
+/// The cgroup and those that it is in, but for the root, which has no quota.
+fn ancestors(group: &Group) -> Vec<Group> {
+    let mut ancestors = Vec::new();
+    let mut add = |end: usize| {
+        let path = group.path[..end].to_owned();
+        ancestors.push(Group { hierarchy: group.hierarchy.clone(), path });
+    };
+    for (at, _) in group.path.match_indices('/') {
+        if at > 0 {
+            add(at);
+        }
+    }
+    if group.path.len() > 1 {
+        add(group.path.len());
+    }
+    ancestors
+}
+
+fn read(root: &OwnedFd, group: &Group, name: &str) -> Option<String> {
+    let path = format!("{}/{name}", group.path.trim_start_matches('/'));
+    let file = openat(root.as_fd(), path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = String::new();
+    File::from(file).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// `cpu.max`: quota and period, µs; `None` without a quota.
+fn quota(text: &str) -> Option<(u64, u64)> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    Some((quota.parse().ok()?, period.parse().ok()?))
+}
+
+fn read_statistics(root: &OwnedFd, group: &Group, limit: &mut CpuLimit) {
+    let text = read(root, group, "cpu.stat").unwrap_or_default();
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once(' ') else { continue };
+        let Ok(value) = value.trim().parse::<u64>() else { continue };
+        match name {
+            "nr_periods" => limit.periods = value,
+            "nr_throttled" => limit.throttled = value,
+            "throttled_usec" => limit.throttled_ns = value.saturating_mul(1_000),
+            "throttled_time" => limit.throttled_ns = value,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_controller_is_where_the_kernel_says() {
+        let of = |text| group(text).map(|group| (group.hierarchy, group.path));
+        let path = |path: &str| path.to_owned();
+        assert_eq!(of("0::/a/b\n"), Some((None, path("/a/b"))));
+        let hybrid = "3:cpuset:/x\n2:cpu,cpuacct:/a b/c:d\n0::/y\n";
+        assert_eq!(of(hybrid), Some((Some(path("cpu,cpuacct")), path("/a b/c:d"))));
+        assert_eq!(of("3:cpuset:/x\n0::/y\n"), Some((None, path("/y"))));
+        assert_eq!(of("0::/../a\n"), None, "outside of the namespace");
+        assert_eq!(of(""), None);
+        let all = |path: &str| {
+            let group = Group { hierarchy: None, path: path.to_owned() };
+            ancestors(&group).into_iter().map(|group| group.path).collect::<Vec<_>>()
+        };
+        assert_eq!(all("/a/b/c"), ["/a", "/a/b", "/a/b/c"]);
+        assert_eq!(all("/"), [""; 0]);
+    }
+
+    #[test]
+    fn a_quota_has_held_nobody_before_it_came_unless_it_counts_more_periods_than_passed() {
+        let limit = |periods, throttled_ns| CpuLimit {
+            period_us: 100_000,
+            periods,
+            throttled_ns,
+            ..CpuLimit::default()
+        };
+        let began = |limit| began_since(&limit, 1_000_000_000, 1_500_000_000);
+        assert!(began(limit(5, 80_000_000)) && began(limit(7, 80_000_000)));
+        assert!(!began(limit(8, 80_000_000)), "it was there before");
+        assert!(!began(limit(5, 0)), "nothing is to be told");
+        assert!(!began(CpuLimit { period_us: 0, ..limit(5, 1) }));
+    }
+
+    #[test]
+    fn quotas_are_read_as_they_are_written() {
+        assert_eq!(quota("13000 100000\n"), Some((13_000, 100_000)));
+        assert_eq!(quota("max 100000\n"), None);
+    }
+}

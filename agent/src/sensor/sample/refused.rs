@@ -1,0 +1,351 @@
+//! Counts refused SYNs where no hook sees them: by what each listener's drop counter grew by while
+//! it was full.
+//!
+//! A listener's `sk_drops` grows by 1 for a dropped SYN, by 2 or more for an overflow at the final
+//! ACK, and by 1 for each segment to a half-open connection that makes no connection of it: an RST,
+//! a SYN sent again, the bare ACK that TCP_DEFER_ACCEPT ignores (`tcp_listendrop`, `tcp_v4_rcv`,
+//! 5.10 to 7.3). So the probes keep apart what it grew by while the accept queue was full: nothing
+//! else can have been an overflow, whatever neighbours in the namespace suffer. From 6.18 on they
+//! also see the packets that were not SYNs, and leave them out.
+//!
+//! The namespace's `ListenOverflows` counts both overflows, `ListenDrops` every dropped SYN
+//! besides. They bound the sum: listeners never have more than the kernel's own total.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use backscope_abi::Listener;
+
+use crate::{
+    model::event::SockId,
+    sensor::procfs::{ListenCounters, listen_counters, netns_of},
+};
+
+/// SYNs that a listener refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    /// Since the accept queue was full. Before 6.18 ignored final ACKs are among them.
+    pub(super) overflow: u64,
+    /// Since the SYN queue was full, without syncookies.
+    pub(super) dropped: u64,
+}
+
+/// A network namespace: inode numbers are used again, cookies are not. Before 5.12 the kernel gives
+/// none.
+type Key = (u32, u64);
+
+fn key(listener: &Listener) -> Key {
+    (listener.netns, listener.netns_cookie)
+}
+
+/// What a listener itself shows, as totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shown {
+    /// Drops while the accept queue was full, less those that were seen to be something else.
+    full: u64,
+    /// Drops while only the SYN queue was.
+    syn_full: u64,
+    /// Final ACKs that were ignored, seen one by one.
+    acks: u64,
+}
+
+impl Shown {
+    fn of(listener: &Listener) -> Self {
+        // Two processors may have counted in the wrong order: a total below 0 is none.
+        let positive = |total: u64| u64::try_from(total.cast_signed()).unwrap_or(0);
+        Self {
+            full: positive(listener.drops_full),
+            syn_full: positive(listener.drops_syn_full),
+            acks: listener.overflow_ack,
+        }
+    }
+}
+
+/// The counters since they were first read, and what is accounted for by listeners that are gone.
+#[derive(Debug, Default)]
+struct Namespace {
+    base: ListenCounters,
+    now: ListenCounters,
+    gone: Count,
+    gone_acks: u64,
+}
+
+impl Namespace {
+    /// Begins with these counters. Drops of its listeners since they are watched came before this
+    /// first look: they count.
+    fn since(counters: ListenCounters, members: &[&(SockId, Listener)]) -> Self {
+        let (mut overflows, mut drops) = (0, 0);
+        for (_, listener) in members {
+            let shown = Shown::of(listener);
+            overflows += shown.full + shown.acks;
+            drops += shown.full + shown.acks + shown.syn_full;
+        }
+        let base = ListenCounters {
+            overflows: counters.overflows.saturating_sub(overflows),
+            drops: counters.drops.saturating_sub(drops),
+        };
+        Self { base, now: counters, ..Self::default() }
+    }
+
+    /// Returns how many SYNs may have been refused in all: since the accept queue was full, and for
+    /// another reason.
+    fn allows(&self, acks: u64) -> Count {
+        let overflows = self.now.overflows.saturating_sub(self.base.overflows);
+        let drops = self.now.drops.saturating_sub(self.base.drops);
+        Count {
+            overflow: overflows.saturating_sub(self.gone_acks + acks + self.gone.overflow),
+            dropped: drops.saturating_sub(overflows).saturating_sub(self.gone.dropped),
+        }
+    }
+}
+
+/// Shares `total` out in proportion to `wanted`, of which nobody gets more.
+fn share(wanted: &[u64], total: u64) -> Vec<u64> {
+    let sum: u64 = wanted.iter().sum();
+    if sum <= total {
+        return wanted.to_vec();
+    }
+    let part = |of: u64| (u128::from(of) * u128::from(total) / u128::from(sum)) as u64;
+    let mut shares = Vec::with_capacity(wanted.len());
+    let mut before = 0;
+    for wanted in wanted {
+        shares.push(part(before + wanted) - part(before));
+        before += wanted;
+    }
+    shares
+}
+
+/// Refused SYNs by listener.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    namespaces: HashMap<Key, Namespace>,
+    counts: HashMap<SockId, Count>,
+}
+
+impl Refused {
+    /// Reads the namespaces' counters by way of any process in them, and counts.
+    pub(super) fn update(
+        &mut self,
+        listeners: &[(SockId, Listener)],
+        holders: &BTreeMap<SockId, BTreeSet<u32>>,
+    ) {
+        let mut members: BTreeMap<Key, Vec<&(SockId, Listener)>> = BTreeMap::new();
+        for entry in listeners {
+            members.entry(key(&entry.1)).or_default().push(entry);
+        }
+        // Where nobody listens any more another namespace may come to be, by the same number.
+        self.namespaces.retain(|key, _| members.contains_key(key));
+        for (key, members) in members {
+            let counters = counters_of(key.0, &members, holders);
+            self.count(key, &members, counters);
+        }
+    }
+
+    fn count(
+        &mut self,
+        key: Key,
+        members: &[&(SockId, Listener)],
+        counters: Option<ListenCounters>,
+    ) {
+        if let Some(counters) = counters {
+            let space =
+                self.namespaces.entry(key).or_insert_with(|| Namespace::since(counters, members));
+            space.now = counters;
+        }
+        let shown: Vec<Shown> = members.iter().map(|(_, listener)| Shown::of(listener)).collect();
+        let full: Vec<u64> = shown.iter().map(|shown| shown.full).collect();
+        let acks = shown.iter().map(|shown| shown.acks).sum();
+        // Without the namespace's counters what the listeners show has no bound.
+        let allowed = match self.namespaces.get(&key) {
+            Some(space) => space.allows(acks),
+            None => Count { overflow: u64::MAX, dropped: 0 },
+        };
+        let overflow = share(&full, allowed.overflow);
+        // With both queues full and no syncookies the kernel does not call it an overflow.
+        let mut rest = Vec::with_capacity(shown.len());
+        for (at, shown) in shown.iter().enumerate() {
+            rest.push(shown.syn_full + (shown.full - overflow[at]));
+        }
+        let dropped = share(&rest, allowed.dropped);
+        for (at, (id, listener)) in members.iter().enumerate() {
+            let before = self.of(*id);
+            // Totals never shrink, also when another listener's share was first counted here.
+            let count = Count {
+                overflow: overflow[at].max(before.overflow),
+                dropped: dropped[at].max(before.dropped),
+            };
+            self.counts.insert(*id, count);
+            if listener.closed_ns != 0
+                && let Some(space) = self.namespaces.get_mut(&key)
+            {
+                space.gone.overflow += count.overflow;
+                space.gone.dropped += count.dropped;
+                space.gone_acks += listener.overflow_ack;
+            }
+        }
+    }
+
+    pub(super) fn of(&self, id: SockId) -> Count {
+        self.counts.get(&id).copied().unwrap_or_default()
+    }
+
+    pub(super) fn forget(&mut self, id: SockId) {
+        self.counts.remove(&id);
+    }
+}
+
+/// Reads the counters of a namespace by way of any process that holds one of its listeners.
+fn counters_of(
+    netns: u32,
+    members: &[&(SockId, Listener)],
+    holders: &BTreeMap<SockId, BTreeSet<u32>>,
+) -> Option<ListenCounters> {
+    for (id, listener) in members {
+        let holders = holders.get(id).into_iter().flatten().copied();
+        for pid in holders.chain([listener.tgid]) {
+            if let Some(counters) = counters_by(netns, pid) {
+                return Some(counters);
+            }
+        }
+    }
+    None
+}
+
+/// Reads the counters of a namespace by way of this process. A process of that number may be in
+/// another namespace by now.
+fn counters_by(netns: u32, pid: u32) -> Option<ListenCounters> {
+    if netns_of(pid) == Some(netns) { listen_counters(pid) } else { None }
+}
+
+/// Returns the packets that all listeners of a namespace have refused since it was made
+/// (`ListenDrops`), by way of a process in it.
+pub(in crate::sensor) fn listen_drops(netns: u32, pid: u32) -> Option<u64> {
+    Some(counters_by(netns, pid)?.drops)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = (1, 77);
+    const BASE: ListenCounters = ListenCounters { overflows: 100, drops: 100 };
+
+    fn listener(full: u64, syn_full: u64, acks: u64) -> Listener {
+        Listener {
+            drops_full: full,
+            drops_syn_full: syn_full,
+            overflow_ack: acks,
+            netns: KEY.0,
+            netns_cookie: KEY.1,
+            ..Listener::BLANK
+        }
+    }
+
+    /// What each listener is told to have refused, when the namespace counted so many overflows and
+    /// so many other drops.
+    fn told(overflows: u64, others: u64, listeners: &[Listener]) -> Vec<Count> {
+        let mut refused = Refused::default();
+        refused.namespaces.insert(KEY, Namespace { base: BASE, now: BASE, ..Namespace::default() });
+        let now = ListenCounters {
+            overflows: BASE.overflows + overflows,
+            drops: BASE.drops + overflows + others,
+        };
+        count(&mut refused, listeners, now)
+    }
+
+    fn count(refused: &mut Refused, listeners: &[Listener], now: ListenCounters) -> Vec<Count> {
+        let members: Vec<(SockId, Listener)> = (1..).zip(listeners.iter().copied()).collect();
+        refused.count(KEY, &members.iter().collect::<Vec<_>>(), Some(now));
+        members.iter().map(|(id, _)| refused.of(*id)).collect()
+    }
+
+    fn overflow(overflow: u64) -> Count {
+        Count { overflow, dropped: 0 }
+    }
+
+    #[test]
+    fn drops_of_a_queue_with_room_are_no_refusals_whatever_the_neighbours_suffer() {
+        // RSTs of health checks, bare ACKs under TCP_DEFER_ACCEPT: `sk_drops` grew, the queue was
+        // never full.
+        let healthy = Listener { drops: 40, unexplained: 40, ..listener(0, 0, 0) };
+        assert_eq!(told(1_000, 1_000, &[healthy]), [Count::default()]);
+        assert_eq!(told(1_000, 0, &[healthy, listener(9, 0, 0)]), [Count::default(), overflow(9)]);
+    }
+
+    #[test]
+    fn several_that_overflow_at_once_have_their_own() {
+        assert_eq!(
+            told(60, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
+            [overflow(14), overflow(46)]
+        );
+        // An unwatched one of the namespace makes no difference.
+        assert_eq!(
+            told(900, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
+            [overflow(14), overflow(46)]
+        );
+    }
+
+    #[test]
+    fn the_sum_never_exceeds_the_kernels_total() {
+        // Before 6.18 an ignored final ACK counts twice at the socket, and nothing tells it from a
+        // SYN.
+        assert_eq!(told(9, 0, &[listener(18, 0, 0)]), [overflow(9)]);
+        assert_eq!(
+            told(9, 0, &[listener(12, 0, 0), listener(6, 0, 0)]),
+            [overflow(6), overflow(3)]
+        );
+        assert_eq!(told(10, 0, &[listener(7, 0, 7)]), [overflow(3)]);
+    }
+
+    #[test]
+    fn a_full_syn_queue_without_syncookies_is_no_overflow() {
+        assert_eq!(told(0, 5, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 5 }]);
+        assert_eq!(told(4, 5, &[listener(9, 0, 0)]), [Count { overflow: 4, dropped: 5 }]);
+        assert_eq!(told(0, 2, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 2 }]);
+    }
+
+    #[test]
+    fn a_namespace_that_cannot_be_read_leaves_what_the_listener_shows() {
+        let mut refused = Refused::default();
+        let member = (1, listener(14, 3, 0));
+        refused.count(KEY, &[&member], None);
+        assert_eq!(refused.of(1), overflow(14));
+    }
+
+    #[test]
+    fn counters_that_went_back_do_not_wrap() {
+        let mut refused = Refused::default();
+        let overflowing = [listener(5, 0, 0)];
+        assert_eq!(
+            count(&mut refused, &overflowing, ListenCounters { overflows: 105, drops: 105 }),
+            [overflow(5)]
+        );
+        assert_eq!(count(&mut refused, &overflowing, ListenCounters::default()), [overflow(5)]);
+    }
+
+    #[test]
+    fn listeners_that_are_gone_keep_their_share() {
+        let mut refused = Refused::default();
+        refused.namespaces.insert(KEY, Namespace { base: BASE, now: BASE, ..Namespace::default() });
+        let now = ListenCounters { overflows: 105, drops: 105 };
+        let closed = Listener { closed_ns: 9, ..listener(5, 0, 0) };
+        assert_eq!(count(&mut refused, &[closed], now), [overflow(5)]);
+        refused.forget(1);
+        assert_eq!(
+            count(&mut refused, &[listener(3, 0, 0)], now),
+            [Count::default()],
+            "the kernel counted no more"
+        );
+    }
+
+    #[test]
+    fn totals_never_shrink() {
+        let mut refused = Refused::default();
+        refused.namespaces.insert(KEY, Namespace { base: BASE, now: BASE, ..Namespace::default() });
+        let now = ListenCounters { overflows: 106, drops: 106 };
+        assert_eq!(count(&mut refused, &[listener(6, 0, 0)], now), [overflow(6)]);
+        assert_eq!(
+            count(&mut refused, &[listener(6, 0, 0), listener(6, 0, 0)], now)[0],
+            overflow(6)
+        );
+    }
+}
