@@ -16,4 +16,5 @@ pub mod protocol;
 pub mod record;
 pub mod report;
 pub mod sensor;
+pub mod text;
 pub mod tui;

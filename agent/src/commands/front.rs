@@ -7,14 +7,15 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::{
     model::{
-        Model,
+        Attached, Model, WallClock,
         output::{Interest, Output},
     },
     report::{
-        Attached, Sink, WallClock,
+        Sink,
         json::Json,
         plain::{Colour, Plain},
     },
+    text::escape_again,
     tui::{self, Action, App, Guard, Theme},
 };
 
@@ -102,7 +103,7 @@ impl Front {
     pub(super) fn notices(&mut self, notices: &[String]) {
         let (Self::Text { told, json: true, .. } | Self::Silent { told }) = self else { return };
         for notice in notices.iter().filter(|notice| !told.contains(notice)) {
-            eprintln!("backscope: {notice}");
+            eprintln!("backscope: {}", escape_again(notice));
         }
         *told = notices.to_vec();
     }

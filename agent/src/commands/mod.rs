@@ -71,7 +71,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let error = sensor::stop_then_exec(&command);
             let name =
                 command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            eprintln!("backscope: cannot run {}: {error}", crate::report::escape(&name));
+            eprintln!("backscope: cannot run {}: {error}", crate::text::escape(&name));
             // As a shell says it.
             Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::text::{count, duration_us};
+use crate::text::{count, duration_us};
 
 /// What a fact's figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -303,16 +303,16 @@ impl Text {
     }
 }
 
+/// The known owner that the letter stands for.
+fn owner_of(letter: &str) -> Option<Owner> {
+    let known = [Owner::Kernel, Owner::App, Owner::Network, Owner::Peer];
+    known.into_iter().find(|owner| letter == owner.letter().to_string())
+}
+
 /// An item: a strong letter at its beginning says whose doing it tells of.
 fn item(mut pieces: Vec<Piece>) -> Block {
     let owner = match pieces.first() {
-        Some(Piece::Strong(letter)) => match letter.as_str() {
-            "K" => Some(Owner::Kernel),
-            "A" => Some(Owner::App),
-            "N" => Some(Owner::Network),
-            "P" => Some(Owner::Peer),
-            _ => None,
-        },
+        Some(Piece::Strong(letter)) => owner_of(letter),
         _ => None,
     };
     if owner.is_some() {

@@ -18,9 +18,8 @@ use super::{
     evidence::{Collector, Evidence, Who, report},
 };
 use crate::{
-    model::{Setup, event::Event},
+    model::{Attached, Setup, WallClock, event::Event},
     record::{self, Entry, Header, Writer},
-    report::{Attached, WallClock},
     sensor::{Options, Sensor, Targets, now_ns},
 };
 

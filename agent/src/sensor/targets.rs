@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use thiserror::Error;
 
-use crate::report::escape;
+use crate::text::escape;
 
 /// Whom to watch: a union.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use super::Study;
 use crate::{
     cli::LearnArgs,
     learn::{self, Entry},
-    report::escape,
+    text::escape,
 };
 
 /// Runs the lesson that was named, else all; fails if a claim does not hold.

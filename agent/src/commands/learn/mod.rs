@@ -19,8 +19,8 @@ use crate::{
     cli::LearnArgs,
     kernel::preflight::Preflight,
     learn::{self, Entry, Lesson, LessonError, Outcome, Progress, live},
-    report::escape,
     sensor::SensorError,
+    text::escape,
     tui::lesson::list_text,
 };
 

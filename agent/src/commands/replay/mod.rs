@@ -18,7 +18,7 @@ use crate::{
     cli::ReplayArgs,
     model::Model,
     record::{Damage, Entry, Reader},
-    report::escape,
+    text::escape,
 };
 
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {

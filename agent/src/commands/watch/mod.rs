@@ -24,10 +24,10 @@ use super::{
 };
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs},
-    model::event::OtherListener,
+    model::{WallClock, event::OtherListener},
     record,
-    report::{WallClock, escape},
     sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
+    text::escape,
 };
 
 /// What a shell says of a program that is not there.

@@ -20,11 +20,10 @@ use crate::{
         signals::Signals,
     },
     model::{
-        Model, Setup,
+        Attached, Model, Setup, WallClock,
         event::{ConnectionPart, Event, Sample},
     },
     record::{Entry, Header, Writer},
-    report::{Attached, WallClock},
     sensor::{Sensor, StoppedCommand, now_ns},
 };
 

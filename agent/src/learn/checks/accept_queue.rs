@@ -7,7 +7,8 @@ use crate::{
         fact::{Facts, Spec, Value},
         lesson::Knobs,
     },
-    model::{event::Role, snapshot::Owner, text::count_of},
+    model::{event::Role, snapshot::Owner},
+    text::count_of,
     tui::{Lane, Step},
 };
 

@@ -13,8 +13,8 @@ use crate::{
     model::{
         event::{Role, SockId},
         snapshot::{ExchangeView, SliceKind},
-        text::duration_us,
     },
+    text::duration_us,
 };
 
 /// Many requests at once, and what became of each.

@@ -14,8 +14,8 @@ use crate::{
     model::{
         event::{Role, SockId},
         snapshot::{ExchangeView, Owner, SliceKind},
-        text::duration_us,
     },
+    text::duration_us,
 };
 
 const CLIENTS: Spec = Spec::count("clients", "connections that the clients made");
