@@ -19,7 +19,7 @@ pub struct Check {
     /// What can be measured.
     pub facts: &'static [Spec],
     /// What runs.
-    pub cast: fn(&Knobs) -> Cast,
+    pub scenario: fn(&Knobs) -> Scenario,
     /// Draws the facts from the evidence.
     pub gather: fn(&Knobs, &Evidence, &mut Facts),
     /// Draws the picture from the evidence.
@@ -28,10 +28,10 @@ pub struct Check {
 
 /// A server and its clients: verbs of the demo servers with their arguments.
 ///
-/// They run in a network of their own, where the server's address is [`Cast::ADDRESS`] unless it is
-/// [`Cast::far`]. The clients begin once it listens.
+/// They run in a network of their own, where the server's address is [`Scenario::ADDRESS`] unless it is
+/// [`Scenario::far`]. The clients begin once it listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cast {
+pub struct Scenario {
     /// The server.
     pub server: Vec<String>,
     /// The clients.
@@ -45,7 +45,7 @@ pub struct Cast {
     pub link_ms: Option<u64>,
 }
 
-impl Cast {
+impl Scenario {
     /// Where the server listens.
     pub const ADDRESS: &'static str = "127.0.0.1:8080";
     /// Its port, wherever it listens.

@@ -2,7 +2,7 @@
 
 use crate::{
     learn::{
-        check::{Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
@@ -29,14 +29,14 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("drops", "SYNs that the kernel dropped"),
         Spec::time("patience", "how long a refused client tried"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let (backlog, clients) = (knobs.number("backlog", 2), knobs.number("clients", 10));
-    Cast::server(&format!("never-accept --backlog {backlog}")).client(&format!(
+    Scenario::server(&format!("never-accept --backlog {backlog}")).client(&format!(
         "load --connections {clients} --concurrency {clients} --rate 40/s --silent --trace --timeout {TIMEOUT_MS}ms --hold \
          2500ms"
     ))

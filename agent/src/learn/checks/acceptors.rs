@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
@@ -28,19 +28,19 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("idlest", "connections that the idlest worker accepted"),
         Spec::count("waiting", "connections still in an accept queue at the end"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let (mode, workers) = (knobs.text("mode", "epoll"), knobs.number("workers", WORKERS));
     let (connections, rate) = (knobs.number("connections", 50), knobs.number("rate", 50));
     let option = match knobs.text("option", "none").as_str() {
         "none" => String::new(),
         option => format!(" --{option}"),
     };
-    Cast::server(&format!(
+    Scenario::server(&format!(
         "acceptors --mode {mode} --workers {workers} --processes --backlog 1024{option}"
     ))
     .workers(workers)

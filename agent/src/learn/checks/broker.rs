@@ -1,6 +1,6 @@
 //! A publisher, subscribers, and a broker between them.
 
-use super::traffic::{bar, cast, exchanges_on, of_clients};
+use super::traffic::{bar, exchanges_on, of_clients, scenario};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
@@ -28,7 +28,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::time("answer", "from a message to the broker's word that it has it, the median"),
         Spec::time("slowest", "the longest of these"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
@@ -30,16 +30,16 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("dropped", "datagrams that the server's kernel had no room for"),
         Spec::count("failed", "sorts of failure that the client was told of"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
-    let cast = Cast::demo(&knobs.text("demo", "udp --datagrams 10"));
+fn scenario(knobs: &Knobs) -> Scenario {
+    let scenario = Scenario::demo(&knobs.text("demo", "udp --datagrams 10"));
     match knobs.number("link_ms", 0) {
-        0 => cast,
-        link_ms => cast.far(link_ms),
+        0 => scenario,
+        link_ms => scenario.far(link_ms),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
@@ -49,13 +49,13 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::bytes("hello", "what the client sent first"),
         Spec::bytes("flight", "what the server answered to that"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
-    Cast::demo(&knobs.text("demo", "https-tls13 --connections 2")).far(LINK_MS)
+fn scenario(knobs: &Knobs) -> Scenario {
+    Scenario::demo(&knobs.text("demo", "https-tls13 --connections 2")).far(LINK_MS)
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {

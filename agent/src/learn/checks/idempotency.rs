@@ -2,7 +2,7 @@
 
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
@@ -21,14 +21,14 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("done", "orders that the server carried out"),
         Spec::count("retransmits", "segments that were lost and sent again"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let no_key = if knobs.text("key", "none") == "none" { " --no-key" } else { "" };
-    Cast::server("payments --late-every 5 --late 600ms").demo_client(&format!(
+    Scenario::server("payments --late-every 5 --late 600ms").demo_client(&format!(
         "idempotency --timeout 200ms --orders {}{no_key}",
         knobs.number("orders", 20)
     ))

@@ -2,7 +2,7 @@
 
 use crate::{
     learn::{
-        check::{Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, median, time},
         fact::{Facts, Spec},
         lesson::Knobs,
@@ -26,18 +26,18 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::bytes("second", "the write that was held"),
         Spec::word("holder", "who held most of the request's time"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let writes = knobs.text("writes", "4,200");
     let option = match knobs.text("option", "none").as_str() {
         "none" => String::new(),
         option => format!(" --{option}"),
     };
-    Cast::server("serve").client(&format!("ask --count 10 --trace --writes {writes}{option}"))
+    Scenario::server("serve").client(&format!("ask --count 10 --trace --writes {writes}{option}"))
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {

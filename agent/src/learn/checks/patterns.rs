@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, median, time},
         fact::{Facts, Spec},
         lesson::Knobs,
@@ -45,14 +45,14 @@ const CHECK: Check = Check {
         ),
         Spec::count("busiest", "requests that the busiest thread answered"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let server = knobs.text("server", "thread-per-connection");
-    Cast::server(&server).clients_together(knobs.number("clients", 1), "ask")
+    Scenario::server(&server).clients_together(knobs.number("clients", 1), "ask")
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {

@@ -1,6 +1,6 @@
 //! How news come to a client that asks: again and again, once for each of them, or once for all.
 
-use super::traffic::{asked_on, bar, cast, exchanges_on, latency_us, of_clients};
+use super::traffic::{asked_on, bar, exchanges_on, latency_us, of_clients, scenario};
 use crate::{
     learn::{
         check::{Check, Picture},
@@ -30,7 +30,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::time("oldest", "the same of the oldest"),
         Spec::time("held", "how long the server held a request before it wrote, the median"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };

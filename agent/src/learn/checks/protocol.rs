@@ -3,7 +3,7 @@
 
 use crate::{
     learn::{
-        check::{Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, median},
         fact::{Facts, Spec},
         lesson::Knobs,
@@ -43,16 +43,16 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::bytes("message", "bytes of them that the applications wrote"),
         Spec::bytes("headers", "the difference: headers"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
-    let cast = Cast::demo(&knobs.text("demo", "http1 --connections 1"));
+fn scenario(knobs: &Knobs) -> Scenario {
+    let scenario = Scenario::demo(&knobs.text("demo", "http1 --connections 1"));
     match knobs.number("link_ms", 0) {
-        0 => cast,
-        link_ms => cast.far(link_ms),
+        0 => scenario,
+        link_ms => scenario.far(link_ms),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::traffic::{asked_on, behind, cast, exchanges_on, of_clients};
+use super::traffic::{asked_on, behind, exchanges_on, of_clients, scenario};
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, median},
         fact::{Facts, Spec},
         lesson::Knobs,
@@ -70,7 +70,7 @@ pub(in crate::learn) static BALANCER: Check = Check {
     ..CHECK
 };
 
-const CHECK: Check = Check { knobs: &["demo"], facts: &[], cast, gather, picture };
+const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, picture };
 
 /// Longer than anything takes but a server that was told to wait for 20 ms.
 const SLOW_US: u64 = 15_000;
@@ -133,8 +133,10 @@ impl Share {
 
 /// The servers behind the proxy by name.
 fn servers(evidence: &Evidence) -> Vec<(&str, Share)> {
-    let listening =
-        evidence.listeners().iter().filter(|listener| listener.local.to_string() != Cast::ADDRESS);
+    let listening = evidence
+        .listeners()
+        .iter()
+        .filter(|listener| listener.local.to_string() != Scenario::ADDRESS);
     let shares = listening.map(|listener| {
         let share = Share::of(behind(evidence).filter(|end| end.peer == listener.local));
         (listener.comm.as_str(), share)

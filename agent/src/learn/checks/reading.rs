@@ -2,7 +2,7 @@
 
 use crate::{
     learn::{
-        check::{Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, time},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
@@ -21,14 +21,14 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("reads", "reads by the server"),
         Spec::word("holder", "who held most of the request's time, seen from the server"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let (bytes, delay) = (knobs.number("bytes", 60_000), knobs.number("delay_ms", 300));
-    Cast::server(&format!("serve --sleep-before-read {delay}ms --read-size 16000000"))
+    Scenario::server(&format!("serve --sleep-before-read {delay}ms --read-size 16000000"))
         .client(&format!("ask --trace --writes {bytes}"))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::traffic::{cast, exchanges_on, of_clients};
+use super::traffic::{exchanges_on, of_clients, scenario};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
@@ -25,7 +25,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("busiest", "requests that the busiest of them read"),
         Spec::count("idlest", "requests that the idlest of them read"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::traffic::{bar, cast, exchanges_on, most_at_once, of_clients, span_us};
+use super::traffic::{bar, exchanges_on, most_at_once, of_clients, scenario, span_us};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
@@ -74,7 +74,7 @@ pub(in crate::learn) static BYTES: Check = Check {
     ..CHECK
 };
 
-const CHECK: Check = Check { knobs: &["demo"], facts: &[], cast, gather, picture };
+const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, picture };
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     let ends = || of_clients(evidence);

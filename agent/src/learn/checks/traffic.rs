@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     learn::{
-        check::{Bar, Cast},
+        check::{Bar, Scenario},
         evidence::{Evidence, Who},
         fact::{Facts, Value},
         lesson::Knobs,
@@ -17,20 +17,20 @@ use crate::{
 };
 
 /// The demo that is the knob.
-pub(super) fn cast(knobs: &Knobs) -> Cast {
-    Cast::demo(&knobs.text("demo", "request-response"))
+pub(super) fn scenario(knobs: &Knobs) -> Scenario {
+    Scenario::demo(&knobs.text("demo", "request-response"))
 }
 
 /// The clients' ends of their connections to the server.
 pub(super) fn of_clients(evidence: &Evidence) -> impl Iterator<Item = &ConnectionView> {
     let ends = evidence.connections(Role::Client).into_iter();
-    ends.filter(|end| end.peer.to_string() == Cast::ADDRESS)
+    ends.filter(|end| end.peer.to_string() == Scenario::ADDRESS)
 }
 
 /// A proxy's ends of its connections to the servers behind it.
 pub(super) fn behind(evidence: &Evidence) -> impl Iterator<Item = &ConnectionView> {
     let ends = evidence.connections(Role::Client).into_iter();
-    ends.filter(|end| end.peer.to_string() != Cast::ADDRESS)
+    ends.filter(|end| end.peer.to_string() != Scenario::ADDRESS)
 }
 
 /// Requests that went out on it. The last one of a connection that stays open may not be over: more

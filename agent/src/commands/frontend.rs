@@ -1,4 +1,4 @@
-//! The ways to show a run, behind one face.
+//! The ways to show a run, behind one type.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -15,12 +15,13 @@ use crate::{
         json::Json,
         plain::{Colour, Plain},
     },
+    run::{self, Consumer},
     text::escape_again,
     tui::{self, Action, App, Guard, Theme},
 };
 
-/// Where a run is shown.
-pub(super) enum Front {
+/// A way to show a run.
+pub(super) enum Frontend {
     /// The terminal screen.
     Screen(Box<Screen>),
     /// Lines on standard output.
@@ -37,14 +38,14 @@ pub(super) struct Screen {
     clock: WallClock,
 }
 
-/// What the user wants.
+/// Action that the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum UserAction {
     Continue,
     Quit,
 }
 
-impl Front {
+impl Frontend {
     pub(super) fn screen(clock: WallClock) -> io::Result<Self> {
         let guard = Guard::enter()?;
         Ok(Self::Screen(Box::new(Screen {
@@ -70,21 +71,6 @@ impl Front {
         Self::Text { sink, out: BufWriter::new(io::stdout()), told: Vec::new(), json }
     }
 
-    /// Gives the terminal back; from now on there are lines.
-    pub(super) fn leave_screen(&mut self) {
-        if let Self::Screen(screen) = self {
-            *self = Self::text(false, screen.clock);
-        }
-    }
-
-    /// What it has a use for. What comes behind a screen are lines.
-    pub(super) fn interest(&self) -> Interest {
-        match self {
-            Self::Text { sink, .. } => sink.interest(),
-            Self::Screen(_) | Self::Silent { .. } => Plain::INTEREST,
-        }
-    }
-
     pub(super) fn is_screen(&self) -> bool {
         matches!(self, Self::Screen(_))
     }
@@ -99,31 +85,56 @@ impl Front {
         }
     }
 
-    /// Tells of the run itself. JSON has no object for that: there it goes to standard error.
-    pub(super) fn notices(&mut self, notices: &[String]) {
+    /// Waits for the user; for ever where there is no screen.
+    pub(super) async fn user_action(&mut self) -> io::Result<UserAction> {
+        let Self::Screen(screen) = self else { return std::future::pending().await };
+        // A terminal that is gone asks for the end.
+        let Some(input) = screen.input.recv().await else { return Ok(UserAction::Quit) };
+        match screen.app.on_event(input?) {
+            Action::Quit => return Ok(UserAction::Quit),
+            Action::Suspend => screen.guard.suspend()?,
+            Action::None => return Ok(UserAction::Continue),
+            Action::Redraw => {}
+        }
+        screen.guard.draw(&mut screen.app)?;
+        Ok(UserAction::Continue)
+    }
+}
+
+impl Consumer for Frontend {
+    /// A screen gives way to lines in the end, and wants no more than these.
+    fn interest(&self) -> Interest {
+        match self {
+            Self::Text { sink, .. } => sink.interest(),
+            Self::Screen(_) | Self::Silent { .. } => Plain::INTEREST,
+        }
+    }
+
+    /// JSON has no object for notices: there they go to standard error.
+    fn notices(&mut self, notices: &[String]) {
         let (Self::Text { told, json: true, .. } | Self::Silent { told }) = self else { return };
-        for notice in notices.iter().filter(|notice| !told.contains(notice)) {
-            eprintln!("backscope: {}", escape_again(notice));
+        for notice in notices {
+            if !told.contains(notice) {
+                eprintln!("backscope: {}", escape_again(notice));
+            }
         }
         *told = notices.to_vec();
     }
 
-    /// Shows what the model reported.
-    pub(super) fn report(&mut self, outputs: &[Output], model: &Model) -> io::Result<()> {
-        match self {
-            Self::Text { sink, out, .. } if !outputs.is_empty() => {
-                let sampled = outputs
-                    .iter()
-                    .any(|output| matches!(output, Output::Listener(_) | Output::Summary(_)));
-                sink.write(out, outputs, &if sampled { model.snapshot() } else { model.brief() })?;
-                out.flush()
-            }
-            _ => Ok(()),
+    fn report(&mut self, outputs: &mut Vec<Output>, model: &Model) -> io::Result<()> {
+        if let Self::Text { sink, out, .. } = self
+            && !outputs.is_empty()
+        {
+            let snapshot =
+                if outputs.iter().any(needs_snapshot) { model.snapshot() } else { model.brief() };
+            sink.write(out, outputs, &snapshot)?;
+            out.flush()?;
         }
+        run::clear(outputs);
+        Ok(())
     }
 
-    /// Shows the state after a refresh.
-    pub(super) fn refresh(&mut self, model: &Model) -> io::Result<()> {
+    fn refresh(&mut self, model: &Model) -> io::Result<()> {
         match self {
             Self::Screen(screen) => {
                 screen.app.update(model.snapshot());
@@ -133,18 +144,15 @@ impl Front {
         }
     }
 
-    /// Waits for the user; for ever where there is no screen.
-    pub(super) async fn wish(&mut self) -> io::Result<Wish> {
-        let Self::Screen(screen) = self else { return std::future::pending().await };
-        // A terminal that is gone asks for the end.
-        let Some(input) = screen.input.recv().await else { return Ok(Wish::Quit) };
-        match screen.app.on_event(input?) {
-            Action::Quit => return Ok(Wish::Quit),
-            Action::Suspend => screen.guard.suspend()?,
-            Action::None => return Ok(Wish::Continue),
-            Action::Redraw => {}
+    /// Gives the terminal back. The screen goes, the summary stays.
+    fn before_summary(&mut self, _: &Model) {
+        if let Self::Screen(screen) = self {
+            *self = Self::text(false, screen.clock);
         }
-        screen.guard.draw(&mut screen.app)?;
-        Ok(Wish::Continue)
     }
+}
+
+/// True of outputs that come with a sample: what is written with them needs the whole state.
+fn needs_snapshot(output: &Output) -> bool {
+    matches!(output, Output::Listener(_) | Output::Summary(_))
 }
