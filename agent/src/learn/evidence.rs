@@ -193,6 +193,11 @@ impl Evidence {
         })
     }
 
+    /// Returns the exchanges of one side, in the order they ended.
+    pub fn views(&self, role: Role) -> impl Iterator<Item = &ExchangeView> {
+        self.exchanges(role).map(|(_, exchange)| exchange)
+    }
+
     /// Returns the accepts, in their order.
     pub fn accepts(&self) -> impl Iterator<Item = &Accept> {
         self.outputs.iter().filter_map(|output| match output {

@@ -12,7 +12,7 @@ use crate::{
     tui::{Lane, Step},
 };
 
-/// How long the clients that are refused try.
+/// Time for which the clients that are refused try, ms.
 const TIMEOUT_MS: u64 = 1_600;
 
 pub(in crate::learn) static CHECK: Check = Check {
@@ -45,20 +45,20 @@ fn scenario(knobs: &Knobs) -> Scenario {
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     // Every connection leaves a trace with its port; the sum comes last.
     let sum = evidence.lines(Who::Client, "connected").find(|line| line.contains("failed"));
-    let mut numbers =
-        sum.into_iter().flat_map(str::split_whitespace).filter_map(|word| word.parse::<u64>().ok());
-    let (believing, refused) = (numbers.next(), numbers.next());
-    facts.whole("believing", believing);
-    facts.whole("refused", refused);
-    facts.whole("clients", believing.zip(refused).map(|(believing, refused)| believing + refused));
+    let mut numbers = Vec::new();
+    for word in sum.unwrap_or_default().split_whitespace() {
+        if let Ok(number) = word.parse::<u64>() {
+            numbers.push(number);
+        }
+    }
+    facts.whole("believing", numbers.first().copied());
+    facts.whole("refused", numbers.get(1).copied());
+    if let [believing, refused, ..] = numbers[..] {
+        facts.whole("clients", believing + refused);
+    }
     facts.whole("patience", TIMEOUT_MS * 1_000);
-    facts.whole(
-        "reads",
-        evidence
-            .exchanges(Role::Server)
-            .map(|(_, exchange)| u64::from(exchange.reads))
-            .sum::<u64>(),
-    );
+    let reads = evidence.views(Role::Server).map(|exchange| u64::from(exchange.reads));
+    facts.whole("reads", reads.sum::<u64>());
     if let Some(listener) = evidence.listeners().first() {
         facts.whole("limit", u64::from(listener.limit));
         facts.whole("room", u64::from(listener.limit) + 1);

@@ -45,8 +45,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 /// Requests by the thread that read them.
 fn read(evidence: &Evidence) -> BTreeMap<u32, u64> {
     let mut read = BTreeMap::new();
-    for tid in evidence.exchanges(Role::Server).filter_map(|(_, exchange)| exchange.read_tid) {
-        *read.entry(tid).or_default() += 1;
+    for exchange in evidence.views(Role::Server) {
+        if let Some(tid) = exchange.read_tid {
+            *read.entry(tid).or_default() += 1;
+        }
     }
     read
 }
