@@ -15,5 +15,7 @@ pub mod model;
 pub mod protocol;
 pub mod record;
 pub mod report;
+mod run;
 pub mod sensor;
+pub mod text;
 pub mod tui;

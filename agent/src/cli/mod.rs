@@ -74,8 +74,8 @@ pub enum Verb {
     },
     /// Used by `learn`: becomes a server or client of a lesson
     #[cfg(feature = "lessons")]
-    #[command(name = crate::learn::live::PART_VERB, hide = true)]
-    LessonPart {
+    #[command(name = crate::learn::live::PROCESS_VERB, hide = true)]
+    LessonProcess {
         /// What it is called.
         name: String,
         /// What it does.

@@ -11,8 +11,8 @@ use super::target;
 use crate::{
     cli::ListenersArgs,
     model::event::{ListenerSample, UnixListener},
-    report::{count, escape},
     sensor,
+    text::{count, escape},
 };
 
 #[derive(Serialize)]

@@ -5,16 +5,15 @@ mod completions;
 #[cfg(feature = "lessons")]
 mod demo;
 mod doctor;
-mod front;
+mod frontend;
 #[cfg(feature = "lessons")]
 mod learn;
 #[cfg(feature = "lessons")]
-mod lesson_part;
+mod lesson_process;
 mod listeners;
 mod man;
 mod record;
 mod replay;
-mod run;
 mod signals;
 mod table;
 mod target;
@@ -60,7 +59,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Completions { shell } => completions::run(shell),
         Verb::Man { dir } => man::run(dir.as_deref()),
         #[cfg(feature = "lessons")]
-        Verb::LessonPart { name, words } => lesson_part::run(&name, &words),
+        Verb::LessonProcess { name, words } => lesson_process::run(&name, &words),
         #[cfg(not(feature = "lessons"))]
         Verb::Unbuilt { .. } => {
             let reason = "the lessons and the demos are not in this build, which has no default features; \
@@ -71,7 +70,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let error = sensor::stop_then_exec(&command);
             let name =
                 command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            eprintln!("backscope: cannot run {}: {error}", crate::report::escape(&name));
+            eprintln!("backscope: cannot run {}: {error}", crate::text::escape(&name));
             // As a shell says it.
             Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
         }

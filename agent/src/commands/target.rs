@@ -2,8 +2,8 @@
 
 use crate::{
     cli::TargetArgs,
-    report::escape,
     sensor::{Targets, targets},
+    text::escape,
 };
 
 /// Targets with what the user should be told of them.

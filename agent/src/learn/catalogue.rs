@@ -16,7 +16,7 @@ pub struct Entry {
     pub slug: &'static str,
     /// Its Markdown.
     pub text: &'static str,
-    /// What runs, and what is measured.
+    /// Code that runs it and measures.
     pub check: &'static Check,
     /// A recording of each round.
     pub recordings: &'static [&'static [u8]],
@@ -106,11 +106,10 @@ pub fn all() -> &'static [Entry] {
 /// The lesson of that name, or of that lecture.
 pub fn find(name: &str) -> Option<&'static Entry> {
     let lecture = name.parse::<u8>().ok();
-    let is = |entry: &&Entry| {
-        entry.slug == name
-            || lecture.is_some_and(|wanted| {
-                entry.lesson().is_ok_and(|lesson| lesson.lectures.contains(&wanted))
-            })
-    };
-    LESSONS.iter().find(is)
+    LESSONS.iter().find(|entry| entry.slug == name || goes_with(entry, lecture))
+}
+
+fn goes_with(entry: &Entry, lecture: Option<u8>) -> bool {
+    let Some(lecture) = lecture else { return false };
+    matches!(entry.lesson(), Ok(lesson) if lesson.lectures.contains(&lecture))
 }

@@ -1,4 +1,4 @@
-//! What a lesson's check is made of.
+//! Parts of a lesson's check.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -14,12 +14,12 @@ use crate::{model::snapshot::Owner, tui::Step};
 /// The code of a lesson: what runs, and which facts the evidence yields.
 #[derive(Debug)]
 pub struct Check {
-    /// What can be set for a run.
+    /// Settings that a run has.
     pub knobs: &'static [&'static str],
-    /// What can be measured.
+    /// Facts that can be measured.
     pub facts: &'static [Spec],
-    /// What runs.
-    pub cast: fn(&Knobs) -> Cast,
+    /// Makes the scenario that runs.
+    pub scenario: fn(&Knobs) -> Scenario,
     /// Draws the facts from the evidence.
     pub gather: fn(&Knobs, &Evidence, &mut Facts),
     /// Draws the picture from the evidence.
@@ -28,10 +28,10 @@ pub struct Check {
 
 /// A server and its clients: verbs of the demo servers with their arguments.
 ///
-/// They run in a network of their own, where the server's address is [`Cast::ADDRESS`] unless it is
-/// [`Cast::far`]. The clients begin once it listens.
+/// They run in a network of their own, where the server's address is [`Scenario::ADDRESS`] unless it is
+/// [`Scenario::far`]. The clients begin once it listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cast {
+pub struct Scenario {
     /// The server.
     pub server: Vec<String>,
     /// The clients.
@@ -41,12 +41,12 @@ pub struct Cast {
     pub together: bool,
     /// The clients begin once so many workers have said that they are there.
     pub workers: usize,
-    /// A round trip between them takes so long, ms; without a link they are next to one another.
+    /// Round trip between them, ms; without a link they are next to one another.
     pub link_ms: Option<u64>,
 }
 
-impl Cast {
-    /// Where the server listens.
+impl Scenario {
+    /// Address of the server, next to its clients.
     pub const ADDRESS: &'static str = "127.0.0.1:8080";
     /// Its port, wherever it listens.
     pub const PORT: u16 = 8080;
@@ -58,17 +58,8 @@ impl Cast {
 
     /// The server and the client of a named demo, with these knobs: "https-tls13 --connections 4".
     pub fn demo(words: &str) -> Self {
-        let mut knobs = words.split_whitespace();
-        let choice = knobs.next().and_then(demo::find).and_then(|demo| {
-            let knobs: Vec<_> = knobs.collect();
-            demo::Choice::new(demo, &knobs).ok()
-        });
-        let server = match choice {
-            Some(choice) => {
-                let words: Vec<_> =
-                    choice.server.iter().map(|word| word.to_string_lossy()).collect();
-                Self::server(&words.join(" "))
-            }
+        let server = match demo_server(words) {
+            Some(server) => Self::server(&server),
             // What is wrong with it is said once it runs.
             None => Self::server(&format!("demo {words} --server-only")),
         };
@@ -83,15 +74,18 @@ impl Cast {
         Self { link_ms: Some(link_ms), ..moved }
     }
 
-    /// The same without a link.
+    /// Takes the link away.
     #[must_use]
     pub fn near(self) -> Self {
         Self { link_ms: None, ..self.moved(Self::ADDRESS, Self::ADDRESS) }
     }
 
-    /// Where the server listens.
+    /// Returns the address that the server listens on.
     pub fn address(&self) -> &str {
-        self.server.last().map_or(Self::ADDRESS, String::as_str)
+        match self.server.last() {
+            Some(address) => address,
+            None => Self::ADDRESS,
+        }
     }
 
     /// The server listens at the one address, and the clients find it at the other. An address is
@@ -103,7 +97,9 @@ impl Cast {
             }
         };
         put(&mut self.server, server);
-        self.clients.iter_mut().for_each(|words| put(words, client));
+        for words in &mut self.clients {
+            put(words, client);
+        }
         self
     }
 
@@ -140,18 +136,28 @@ impl Cast {
     }
 }
 
+/// The words of a named demo's server, with these knobs.
+fn demo_server(words: &str) -> Option<String> {
+    let mut words = words.split_whitespace();
+    let demo = demo::find(words.next()?)?;
+    let knobs: Vec<_> = words.collect();
+    let choice = demo::Choice::new(demo, &knobs).ok()?;
+    let server: Vec<_> = choice.server.iter().map(|word| word.to_string_lossy()).collect();
+    Some(server.join(" "))
+}
+
 fn split(words: &str) -> Vec<String> {
     words.split_whitespace().map(str::to_owned).collect()
 }
 
-/// What was seen, as a picture.
+/// A picture of what was seen.
 #[derive(Clone, Debug)]
 pub enum Picture {
     /// Steps between peer, kernel and app.
     Lanes(Vec<Step>),
     /// Bars under a title.
     Bars {
-        /// What they count.
+        /// Title: what they count.
         title: String,
         /// The bars.
         bars: Vec<Bar>,
@@ -161,12 +167,12 @@ pub enum Picture {
 /// A bar of a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
-    /// What it is of.
+    /// Label: what it is of.
     pub label: String,
-    /// How long it is, in any unit.
+    /// Length, in any unit.
     pub length: f64,
     /// The figure beside it.
     pub figure: String,
-    /// Whose it is.
+    /// Owner of what it shows.
     pub owner: Owner,
 }

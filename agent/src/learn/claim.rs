@@ -1,4 +1,4 @@
-//! Claims: what a lesson's text says of a run, held against what was measured.
+//! Claims of a lesson's text on a run, held against what was measured.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::fact::{Facts, Spec, Unit, Value, show, spec};
 
-/// What the text says of one fact.
+/// A claim of the text on one fact.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -20,7 +20,7 @@ pub struct Claim {
     pub to: Option<Bound>,
 }
 
-/// What a fact is compared with: a number, a time such as "35ms", another fact, or a word.
+/// Value that a fact is compared with: a number, a time such as "35ms", another fact, or a word.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Bound {
@@ -35,11 +35,11 @@ pub enum Bound {
 pub struct Broken {
     /// Of which fact.
     pub fact: String,
-    /// What it is, in a few words.
+    /// The fact in a few words.
     pub about: String,
-    /// What the text says.
+    /// The claim, as text.
     pub expected: String,
-    /// What was measured.
+    /// The measured value, as text.
     pub measured: String,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Broken {
 }
 
 impl Claim {
-    /// Why it can never be checked with such facts; `None` if it can.
+    /// Says why it can never be checked with such facts; `None` if it can.
     pub fn flaw(&self, specs: &'static [Spec]) -> Option<String> {
         let Some(of) = spec(specs, &self.fact) else {
             return Some(format!("there is no fact {}", self.fact));
@@ -59,26 +59,40 @@ impl Claim {
         if self.is.is_none() && self.from.is_none() && self.to.is_none() {
             return Some(format!("the claim on {} says nothing", self.fact));
         }
-        let bounds = [&self.is, &self.from, &self.to].into_iter().flatten();
-        bounds.filter_map(|bound| bound.flaw(of, specs)).next()
+        for bound in [&self.is, &self.from, &self.to].into_iter().flatten() {
+            if let Some(flaw) = bound.flaw(of, specs) {
+                return Some(flaw);
+            }
+        }
+        None
     }
 
-    /// What is wrong with it by these facts; `None` if it holds.
+    /// Says what is wrong with it by these facts; `None` if it holds.
     pub fn broken(&self, facts: &Facts) -> Option<Broken> {
-        let holds = facts.get(&self.fact).is_some_and(|measured| self.holds(measured, facts));
-        (!holds).then(|| Broken {
+        let measured = match facts.get(&self.fact) {
+            Some(measured) if self.holds(measured, facts) => return None,
+            Some(_) => facts.shown(&self.fact),
+            None => "nothing: it was not observed".to_owned(),
+        };
+        let about = match facts.spec(&self.fact) {
+            Some(spec) => spec.about,
+            None => "no such fact",
+        };
+        Some(Broken {
             fact: self.fact.clone(),
-            about: facts.spec(&self.fact).map_or("no such fact", |spec| spec.about).to_owned(),
+            about: about.to_owned(),
             expected: self.expected(facts),
-            measured: match facts.get(&self.fact) {
-                Some(_) => facts.shown(&self.fact),
-                None => "nothing: it was not observed".to_owned(),
-            },
+            measured,
         })
     }
 
     fn holds(&self, measured: &Value, facts: &Facts) -> bool {
-        let unit = facts.spec(&self.fact).map_or(Unit::Count, |spec| spec.unit);
+        let unit = self.unit(facts);
+        if let Some(bound) = &self.is
+            && bound.value(unit, facts).as_ref() != Some(measured)
+        {
+            return false;
+        }
         let compare = |bound: &Option<Bound>, good: fn(f64, f64) -> bool| match bound {
             None => true,
             Some(bound) => match (measured, bound.value(unit, facts)) {
@@ -86,30 +100,35 @@ impl Claim {
                 _ => false,
             },
         };
-        let is = self
-            .is
-            .as_ref()
-            .is_none_or(|bound| bound.value(unit, facts).as_ref() == Some(measured));
-        is && compare(&self.from, |measured, bound| measured >= bound)
+        compare(&self.from, |measured, bound| measured >= bound)
             && compare(&self.to, |measured, bound| measured <= bound)
     }
 
-    /// What it says, as text.
+    /// Says it as text.
     pub fn expected(&self, facts: &Facts) -> String {
-        let unit = facts.spec(&self.fact).map_or(Unit::Count, |spec| spec.unit);
-        let shown = |bound: &Option<Bound>, before: &str| {
-            let bound = bound.as_ref()?;
-            let value = bound.value(unit, facts).map_or("?".to_owned(), |value| show(&value, unit));
-            Some(match bound {
+        let unit = self.unit(facts);
+        let mut parts = Vec::new();
+        for (bound, before) in [(&self.is, ""), (&self.from, "at least "), (&self.to, "at most ")] {
+            let Some(bound) = bound else { continue };
+            let value = match bound.value(unit, facts) {
+                Some(value) => show(&value, unit),
+                None => "?".to_owned(),
+            };
+            parts.push(match bound {
                 Bound::Text(name) if unit != Unit::Word && facts.spec(name).is_some() => {
                     format!("{before}{value} ({name})")
                 }
                 _ => format!("{before}{value}"),
-            })
-        };
-        let parts =
-            [shown(&self.is, ""), shown(&self.from, "at least "), shown(&self.to, "at most ")];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+            });
+        }
+        parts.join(", ")
+    }
+
+    fn unit(&self, facts: &Facts) -> Unit {
+        match facts.spec(&self.fact) {
+            Some(spec) => spec.unit,
+            None => Unit::Count,
+        }
     }
 }
 
@@ -121,9 +140,8 @@ impl Bound {
             (Self::Text(text), unit) => match spec(specs, text) {
                 Some(other) if other.unit == unit => None,
                 Some(_) => Some(format!("{} and {text} have different units", of.name)),
-                None => parse(text, unit)
-                    .is_none()
-                    .then(|| format!("{text} is neither a fact nor a {unit:?}")),
+                None if parse(text, unit).is_some() => None,
+                None => Some(format!("{text} is neither a fact nor a {unit:?}")),
             },
         }
     }
@@ -142,19 +160,24 @@ impl Bound {
 pub(super) fn parse(text: &str, unit: Unit) -> Option<Value> {
     match unit {
         Unit::Word => Some(Value::Word(text.to_owned())),
-        Unit::Time => milliseconds(text).map(Value::Number),
+        Unit::Time => Some(Value::Number(microseconds(text)?)),
         Unit::Count | Unit::Bytes => {
-            text.replace(',', "").trim_end_matches(" B").parse().ok().map(Value::Number)
+            let digits = text.replace(',', "");
+            Some(Value::Number(digits.trim_end_matches(" B").parse().ok()?))
         }
     }
 }
 
 /// Time in µs: humantime knows no decimals.
-fn milliseconds(text: &str) -> Option<f64> {
-    let number =
-        |unit| text.strip_suffix(unit).and_then(|number: &str| number.trim().parse::<f64>().ok());
-    let by = |unit, factor: f64| number(unit).map(|number| number * factor);
-    by("ms", 1e3).or_else(|| by("µs", 1.0)).or_else(|| by("us", 1.0)).or_else(|| by("s", 1e6))
+fn microseconds(text: &str) -> Option<f64> {
+    for (unit, factor) in [("ms", 1e3), ("µs", 1.0), ("us", 1.0), ("s", 1e6)] {
+        if let Some(number) = text.strip_suffix(unit)
+            && let Ok(number) = number.trim().parse::<f64>()
+        {
+            return Some(number * factor);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

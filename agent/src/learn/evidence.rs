@@ -1,23 +1,24 @@
 //! Evidence: what a model made of a run, live or recorded, and what server and clients said of it.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, io, time::SystemTime};
 
-use super::check::Cast;
+use super::check::Scenario;
 use crate::{
     model::{
         Model,
-        event::{Accept, Event, Role, SockId},
-        output::Output,
+        event::{Accept, Role, SockId},
+        output::{Interest, Output},
         snapshot::{
             ConnectionView, DatagramView, ExchangeView, ListenerView, QuicView, SliceKind,
             Snapshot, ThreadView,
         },
     },
-    record::{Entry, Header},
+    record::Header,
+    run::{Consumer, Run},
     tui::{self, Step},
 };
 
-/// Who a line of a report is from.
+/// Names of those a line of a report is from.
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
 const LINK: &str = "link";
@@ -29,21 +30,19 @@ pub struct Evidence {
     pub kernel: String,
     /// "full" or "tracepoint".
     pub tier: String,
-    /// When it was.
+    /// Time of the attach.
     pub when: SystemTime,
     /// The state at the end.
     pub snapshot: Snapshot,
     /// Everything that was reported.
     pub outputs: Vec<Output>,
-    /// What server and clients printed, "client: connected 3 failed 7".
+    /// Lines that server and clients printed, "client: connected 3 failed 7".
     pub reports: Vec<String>,
 }
 
-/// Gives a model the entries of a run, and keeps what it makes of them.
+/// Keeps what a lesson is judged by. The outputs stay with the run.
 pub(super) struct Collector {
-    model: Model,
     header: Header,
-    outputs: Vec<Output>,
     reports: Vec<String>,
     /// Threads that were there at one refresh or another: who has ended has still a name.
     threads: BTreeMap<u32, ThreadView>,
@@ -51,58 +50,50 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(header: Header) -> Self {
+    /// Makes a collector, and the model to go with it.
+    pub(super) fn of(header: Header) -> (Model, Self) {
         let model = Model::new(header.setup.clone());
-        Self {
-            model,
-            header,
-            outputs: Vec::new(),
-            reports: Vec::new(),
-            threads: BTreeMap::new(),
-            end: None,
+        (model, Self { header, reports: Vec::new(), threads: BTreeMap::new(), end: None })
+    }
+}
+
+impl Consumer for Collector {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    /// A lesson's run has nothing to be said of it but what server and clients printed.
+    fn notices(&mut self, notices: &[String]) {
+        self.reports = notices.to_vec();
+    }
+
+    fn report(&mut self, _: &mut Vec<Output>, _: &Model) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn refresh(&mut self, model: &Model) -> io::Result<()> {
+        for thread in model.snapshot().threads {
+            self.threads.insert(thread.tid, thread);
         }
+        Ok(())
     }
 
-    pub(super) fn take(&mut self, entry: &Entry) {
-        match entry {
-            // A lesson's run has nothing else to be said of it.
-            Entry::Notices(reports) => self.reports.clone_from(reports),
-            Entry::Finish(_) => self.end = Some(self.model.snapshot()),
-            _ => {}
-        }
-        entry.give(&mut self.model, &mut self.outputs);
-        if let Entry::Event(Event::Sample(_)) = entry {
-            let threads = self.model.snapshot().threads;
-            self.threads.extend(threads.into_iter().map(|thread| (thread.tid, thread)));
-        }
+    fn before_summary(&mut self, model: &Model) {
+        self.end = Some(model.snapshot());
     }
+}
 
-    pub(super) fn connections_open(&self) -> u64 {
-        self.model.brief().connections_open
-    }
-
-    pub(super) fn accepted(&self) -> u64 {
-        self.model.brief().listeners.iter().map(|listener| listener.totals.accepted).sum()
-    }
-
-    /// Connections in accept queues.
-    pub(super) fn waiting(&self) -> u64 {
-        self.model.brief().listeners.iter().map(|listener| u64::from(listener.depth)).sum()
-    }
-
-    /// Threads of the processes watched.
-    pub(super) fn threads(&self) -> Vec<(u32, u32)> {
-        self.model.snapshot().threads.iter().map(|thread| (thread.pid, thread.tid)).collect()
-    }
-
-    pub(super) fn evidence(self) -> Evidence {
-        let mut snapshot = self.end.unwrap_or_else(|| self.model.snapshot());
-        snapshot.threads = self.threads.into_values().collect();
-        let Header { attached, clock, .. } = self.header;
-        let when = clock.at(attached.ts_ns);
-        let (outputs, reports) = (self.outputs, self.reports);
-        Evidence { kernel: attached.kernel, tier: attached.tier, when, snapshot, outputs, reports }
-    }
+/// The evidence that a run holds at its end.
+pub(super) fn of(run: Run<Collector>) -> Evidence {
+    let Run { model, consumer, outputs, .. } = run;
+    let Collector { header: Header { attached, clock, .. }, reports, threads, end } = consumer;
+    let mut snapshot = match end {
+        Some(end) => end,
+        None => model.snapshot(),
+    };
+    snapshot.threads = threads.into_values().collect();
+    let when = clock.at(attached.ts_ns);
+    Evidence { kernel: attached.kernel, tier: attached.tier, when, snapshot, outputs, reports }
 }
 
 /// A line as it stands among the reports.
@@ -110,7 +101,7 @@ pub(super) fn report(who: Who, line: &str) -> String {
     format!("{}: {line}", who.name())
 }
 
-/// Who says something.
+/// A process that says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The server.
@@ -122,7 +113,7 @@ pub enum Who {
 }
 
 impl Who {
-    /// In a word.
+    /// Returns its name among the reports.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Server => SERVER,
@@ -133,7 +124,7 @@ impl Who {
 }
 
 impl Evidence {
-    /// The lines of one side that begin with a word, without it.
+    /// Returns the lines of one side that begin with a word, without it.
     pub fn lines<'a>(&'a self, who: Who, word: &'a str) -> impl Iterator<Item = &'a str> {
         let begin = report(who, word);
         self.reports
@@ -141,55 +132,58 @@ impl Evidence {
             .filter_map(move |line| line.strip_prefix(begin.as_str())?.strip_prefix(' '))
     }
 
-    /// The first number that follows a word in the reports of the clients: "connected 3 failed 7".
+    /// Returns the first number that follows a word in the reports of one side: "connected 3 failed
+    /// 7".
     pub fn number_after(&self, who: Who, word: &str) -> Option<u64> {
-        let words = self
-            .reports
-            .iter()
-            .filter_map(|line| line.strip_prefix(&report(who, "")))
-            .map(str::split_whitespace);
-        words
-            .flat_map(|mut words| {
-                words.find(|found| *found == word).and_then(|_| words.next()?.parse().ok())
-            })
-            .next()
+        self.lines_of(who).find_map(|line| {
+            let mut words = line.split_whitespace();
+            words.find(|found| *found == word)?;
+            words.next()?.parse().ok()
+        })
     }
 
-    /// The first number before a word in the reports: "310 asked, 310 answered".
+    /// Returns the first number before a word in the reports of one side: "310 asked, 310 answered".
     pub fn number_before(&self, who: Who, word: &str) -> Option<u64> {
-        self.reports.iter().filter_map(|line| line.strip_prefix(&report(who, ""))).find_map(
-            |line| {
-                let words: Vec<_> =
-                    line.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
-                words.windows(2).find(|pair| pair[1] == word)?[0].parse().ok()
-            },
-        )
+        self.lines_of(who).find_map(|line| {
+            let mut words = line.split_whitespace();
+            let mut before = words.next()?;
+            for found in words {
+                if found.trim_end_matches(',') == word {
+                    return before.trim_end_matches(',').parse().ok();
+                }
+                before = found;
+            }
+            None
+        })
     }
 
-    /// What was said as `name=value` in lines that begin with a word, summed or not by the caller.
+    fn lines_of(&self, who: Who) -> impl Iterator<Item = &str> {
+        let begin = report(who, "");
+        self.reports.iter().filter_map(move |line| line.strip_prefix(begin.as_str()))
+    }
+
+    /// Returns what was said as `name=value` in lines that begin with a word, summed or not by the
+    /// caller.
     pub fn named<'a>(
         &'a self,
         who: Who,
         word: &'a str,
         name: &'a str,
     ) -> impl Iterator<Item = u64> + 'a {
-        self.lines(who, word).filter_map(move |line| {
-            line.split_whitespace()
-                .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
-        })
+        self.lines(who, word).filter_map(move |line| named_in(line, name))
     }
 
-    /// How long the link takes for a round trip, µs; 0 without a link.
+    /// Returns how long the link takes for a round trip, µs; 0 without a link.
     pub fn link_us(&self) -> u64 {
         self.named(Who::Link, "round-trip", "us").next().unwrap_or(0)
     }
 
-    /// The listeners, in the order they became known.
+    /// Returns the listeners, in the order they became known.
     pub fn listeners(&self) -> &[ListenerView] {
         &self.snapshot.listeners
     }
 
-    /// The exchanges of one side, in the order they ended, with their sockets.
+    /// Returns the exchanges of one side, in the order they ended, with their sockets.
     pub fn exchanges(&self, role: Role) -> impl Iterator<Item = (SockId, &ExchangeView)> {
         self.outputs.iter().filter_map(move |output| match output {
             Output::Exchange(exchange) if exchange.role == role => {
@@ -199,7 +193,12 @@ impl Evidence {
         })
     }
 
-    /// The accepts, in their order.
+    /// Returns the exchanges of one side, in the order they ended.
+    pub fn views(&self, role: Role) -> impl Iterator<Item = &ExchangeView> {
+        self.exchanges(role).map(|(_, exchange)| exchange)
+    }
+
+    /// Returns the accepts, in their order.
     pub fn accepts(&self) -> impl Iterator<Item = &Accept> {
         self.outputs.iter().filter_map(|output| match output {
             Output::Accept(accept) => Some(accept),
@@ -207,43 +206,41 @@ impl Evidence {
         })
     }
 
-    /// The connections of one side as they were at their ends, in the order they began.
+    /// Returns the connections of one side as they were at their ends, in the order they began.
     pub fn connections(&self, role: Role) -> Vec<&ConnectionView> {
-        let mut found: Vec<_> = self
-            .outputs
-            .iter()
-            .filter_map(|output| match output {
-                Output::Connection(connection) if connection.view.role == role => {
-                    Some(&connection.view)
-                }
-                _ => None,
-            })
-            .collect();
+        let mut found = Vec::new();
+        for output in &self.outputs {
+            if let Output::Connection(connection) = output
+                && connection.view.role == role
+            {
+                found.push(&connection.view);
+            }
+        }
         found.sort_by_key(|connection| connection.since_ns);
         found
     }
 
-    /// The QUIC connections of one side, in the order they began.
+    /// Returns the QUIC connections of one side, in the order they began.
     pub fn quic(&self, role: Role) -> Vec<&QuicView> {
-        let mut found: Vec<_> = self
-            .outputs
-            .iter()
-            .filter_map(|output| match output {
-                Output::Quic(quic) if quic.view.role == role => Some(&quic.view),
-                _ => None,
-            })
-            .collect();
+        let mut found = Vec::new();
+        for output in &self.outputs {
+            if let Output::Quic(quic) = output
+                && quic.view.role == role
+            {
+                found.push(&quic.view);
+            }
+        }
         found.sort_by_key(|quic| quic.since_ns);
         found
     }
 
-    /// The UDP sockets of one side with their last figures. The server's are at the port it was
-    /// told to listen on.
+    /// Returns the UDP sockets of one side with their last figures. The server's are at the port it
+    /// was told to listen on.
     pub fn datagrams(&self, who: Who) -> Vec<&DatagramView> {
         let mut last = BTreeMap::new();
         for output in &self.outputs {
             if let Output::Datagrams(datagrams) = output
-                && (datagrams.view.local.port() == Cast::PORT) == (who == Who::Server)
+                && (datagrams.view.local.port() == Scenario::PORT) == (who == Who::Server)
             {
                 last.insert(datagrams.view.sock, &datagrams.view);
             }
@@ -251,40 +248,38 @@ impl Evidence {
         last.into_values().collect()
     }
 
-    /// A thread's name; its number where that is not known.
+    /// Returns a thread's name; its number where that is not known.
     pub fn thread_name(&self, tid: u32) -> String {
-        let known = self
-            .snapshot
-            .threads
-            .iter()
-            .find(|thread| thread.tid == tid)
-            .map(|thread| thread.comm.clone());
-        known.unwrap_or_else(|| format!("thread {tid}"))
+        match self.snapshot.threads.iter().find(|thread| thread.tid == tid) {
+            Some(thread) => thread.comm.clone(),
+            None => format!("thread {tid}"),
+        }
     }
 
-    /// An exchange step by step, once its request is there.
+    /// Returns an exchange step by step, once its request is there.
     pub(super) fn request_steps(&self, sock: SockId, exchange: &ExchangeView) -> Vec<Step> {
         let opening = [SliceKind::Handshake, SliceKind::AcceptQueue, SliceKind::Request];
         // A client has its request from the beginning: what comes in pieces is the answer.
-        let client =
-            self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
-        self.steps_but(if client { &opening[..1] } else { &opening }, sock, exchange)
+        let hidden = if self.is_client(sock) { &opening[..1] } else { &opening };
+        self.steps_but(hidden, sock, exchange)
     }
 
-    /// An exchange step by step, without slices of some kinds.
+    /// Returns an exchange step by step, without slices of some kinds.
     pub(super) fn steps_but(
         &self,
         hidden: &[SliceKind],
         sock: SockId,
         exchange: &ExchangeView,
     ) -> Vec<Step> {
-        let seen = Step::Gap { text: "seen by the client: peer = server".to_owned() };
-        let client =
-            self.connection(sock).is_some_and(|connection| connection.role == Role::Client);
-        client.then_some(seen).into_iter().chain(self.bare_steps(hidden, sock, exchange)).collect()
+        let mut steps = Vec::new();
+        if self.is_client(sock) {
+            steps.push(Step::Gap { text: "seen by the client: peer = server".to_owned() });
+        }
+        steps.extend(self.bare_steps(hidden, sock, exchange));
+        steps
     }
 
-    /// The same without a word on who has seen it.
+    /// Returns an exchange step by step, without a word on who has seen it.
     pub(super) fn bare_steps(
         &self,
         hidden: &[SliceKind],
@@ -297,7 +292,11 @@ impl Evidence {
         tui::exchange_steps(&self.snapshot, connection, &exchange)
     }
 
-    /// A connection, as it was at its end.
+    fn is_client(&self, sock: SockId) -> bool {
+        matches!(self.connection(sock), Some(connection) if connection.role == Role::Client)
+    }
+
+    /// Returns a connection, as it was at its end.
     pub fn connection(&self, sock: SockId) -> Option<&ConnectionView> {
         self.outputs.iter().rev().find_map(|output| match output {
             Output::Connection(connection) if connection.view.sock == sock => {
@@ -308,9 +307,21 @@ impl Evidence {
     }
 }
 
+/// The value of `name=value` in a line.
+fn named_in(line: &str, name: &str) -> Option<u64> {
+    let named = |word: &str| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
+    line.split_whitespace().find_map(named)
+}
+
 /// The time that an exchange spent on something, µs.
 pub(super) fn time(exchange: &ExchangeView, kind: SliceKind) -> u64 {
-    exchange.slices.iter().filter(|slice| slice.kind == kind).map(|slice| slice.us).sum()
+    let mut us = 0;
+    for slice in &exchange.slices {
+        if slice.kind == kind {
+            us += slice.us;
+        }
+    }
+    us
 }
 
 /// The one in the middle, the lower of two.

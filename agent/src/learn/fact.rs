@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::text::{count, duration_us};
+use crate::text::{count, duration_us};
 
-/// What a fact's figure counts.
+/// Unit of a fact's figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Things.
@@ -20,11 +20,11 @@ pub enum Unit {
 /// A fact that a check can gather.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
-    /// What the text of the lesson calls it.
+    /// Its name in the text of the lesson.
     pub name: &'static str,
-    /// What its figure counts.
+    /// Unit of its figure.
     pub unit: Unit,
-    /// What it is, in a few words.
+    /// The fact in a few words.
     pub about: &'static str,
 }
 
@@ -50,7 +50,7 @@ impl Spec {
     }
 }
 
-/// What was measured.
+/// A measured value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A figure, in the unit of its fact.
@@ -59,7 +59,7 @@ pub enum Value {
     Word(String),
 }
 
-/// The facts of one run. What could not be observed is not there.
+/// The facts of one run, without those that could not be observed.
 #[derive(Clone, Debug)]
 pub struct Facts {
     specs: &'static [Spec],
@@ -94,7 +94,7 @@ impl Facts {
         self.values.get(name)
     }
 
-    /// What the facts are, in the check's order.
+    /// Returns the facts that the check has, in its order.
     pub fn specs(&self) -> &'static [Spec] {
         self.specs
     }
@@ -104,7 +104,7 @@ impl Facts {
         spec(self.specs, name)
     }
 
-    /// What was measured, as text; "?" if nothing was.
+    /// Returns the measured value as text; "?" if there is none.
     pub fn shown(&self, name: &str) -> String {
         match (self.get(name), self.spec(name)) {
             (Some(value), Some(spec)) => show(value, spec.unit),

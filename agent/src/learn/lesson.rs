@@ -23,28 +23,28 @@ pub struct Lesson {
     pub slug: String,
     /// The lectures of the course that it goes with, at least one.
     pub lectures: Vec<u8>,
-    /// What it is about.
+    /// Its subject.
     pub title: String,
-    /// How long it takes.
+    /// Minutes that it takes.
     pub minutes: u8,
-    /// What leads to the question.
+    /// Text that leads to the question.
     pub intro: Vec<Block>,
     /// The question with its run, then the same with one thing changed.
     pub rounds: Vec<Round>,
-    /// What is the kernel's job and what the app's.
+    /// Text on which job is the kernel's and which the app's.
     pub jobs: Vec<Block>,
-    /// What runs, and what is measured.
+    /// Code that runs it and measures.
     pub check: &'static Check,
 }
 
 /// A question, a run and what it shows.
 #[derive(Clone, Debug)]
 pub struct Round {
-    /// What was changed; empty for the first.
+    /// The change from the round before; empty for the first.
     pub change: String,
     /// The question.
     pub question: Vec<Block>,
-    /// What the run shows, step by step.
+    /// Text on what the run shows, step by step.
     pub reveal: Vec<Block>,
     /// The figures.
     pub plan: Plan,
@@ -54,23 +54,23 @@ pub struct Round {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// What is set.
+    /// Settings of the run.
     #[serde(default)]
     pub knobs: Knobs,
     /// The fact that answers the question.
     pub answer: String,
     /// The answers offered.
     pub offered: Vec<String>,
-    /// What the text claims.
+    /// Claims of the text.
     pub claims: Vec<Claim>,
 }
 
-/// What is set for a run, by name.
+/// Settings of a run, by name.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Knobs(BTreeMap<String, Setting>);
 
-/// What a knob is set to.
+/// Setting of a knob.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Setting {
@@ -79,7 +79,7 @@ enum Setting {
 }
 
 impl Knobs {
-    /// As text, or what stands there when it is not set.
+    /// Returns a setting as text, or the default.
     pub fn text(&self, name: &str, default: &str) -> String {
         match self.0.get(name) {
             Some(Setting::Number(number)) => number.to_string(),
@@ -88,7 +88,7 @@ impl Knobs {
         }
     }
 
-    /// As a number, or what stands there when it is not set to one.
+    /// Returns a setting as a number, or the default where it is none.
     pub fn number(&self, name: &str, default: u64) -> u64 {
         match self.0.get(name) {
             Some(Setting::Number(number)) => *number,
@@ -104,38 +104,49 @@ impl Knobs {
 
 impl fmt::Display for Knobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<_> =
-            self.0.keys().map(|name| format!("{name} {}", self.text(name, ""))).collect();
-        f.write_str(&shown.join(", "))
+        for (at, name) in self.0.keys().enumerate() {
+            if at > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{name} {}", self.text(name, ""))?;
+        }
+        Ok(())
     }
 }
 
 impl Round {
-    /// Which of the offered answers the facts bear out: the nearest one. `None` if the answer was
-    /// not observed.
+    /// Returns which of the offered answers the facts bear out: the nearest one. `None` if the
+    /// answer was not observed.
     pub fn right(&self, facts: &Facts) -> Option<usize> {
         let unit = facts.spec(&self.plan.answer)?.unit;
         let measured = facts.get(&self.plan.answer)?;
-        let distance = |offered: &String| match (claim::parse(offered, unit)?, measured) {
-            (Value::Number(offered), Value::Number(measured)) if unit == Unit::Time => {
-                // Times are told apart by their order of magnitude.
-                Some(((offered.max(1.0)).ln() - measured.max(1.0).ln()).abs())
+        let mut nearest: Option<(usize, f64)> = None;
+        for (at, offered) in self.plan.offered.iter().enumerate() {
+            let Some(distance) = distance(offered, unit, measured) else { continue };
+            match nearest {
+                Some((_, least)) if least.total_cmp(&distance).is_le() => {}
+                _ => nearest = Some((at, distance)),
             }
-            (Value::Number(offered), Value::Number(measured)) => Some((offered - measured).abs()),
-            (Value::Word(offered), Value::Word(measured)) => (offered == *measured).then_some(0.0),
-            _ => None,
-        };
-        let nearest = self
-            .plan
-            .offered
-            .iter()
-            .enumerate()
-            .filter_map(|(at, offered)| Some((at, distance(offered)?)));
-        nearest.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at)
+        }
+        let (at, _) = nearest?;
+        Some(at)
     }
 }
 
-/// Why a text is no lesson.
+/// Distance between an answer offered and what was measured; `None` if they do not compare. Times
+/// are told apart by their order of magnitude.
+fn distance(offered: &str, unit: Unit, measured: &Value) -> Option<f64> {
+    match (claim::parse(offered, unit)?, measured) {
+        (Value::Number(offered), Value::Number(measured)) if unit == Unit::Time => {
+            Some((offered.max(1.0).ln() - measured.max(1.0).ln()).abs())
+        }
+        (Value::Number(offered), Value::Number(measured)) => Some((offered - measured).abs()),
+        (Value::Word(offered), Value::Word(measured)) if offered == *measured => Some(0.0),
+        _ => None,
+    }
+}
+
+/// A text that is no lesson, and the reason.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct LessonError(String);
@@ -162,8 +173,9 @@ impl Lesson {
 
     fn read(slug: &str, text: &str, check: &'static Check) -> Result<Self, String> {
         let Text { front, sections } = Text::read(text)?;
-        let front: Front = toml::from_str(&front).map_err(|error| error.to_string())?;
-        let mut plans = front.rounds.into_iter();
+        let front = toml::from_str(&front).map_err(|error| error.to_string())?;
+        let Front { lecture, mut lectures, title, minutes, rounds: plans } = front;
+        let mut plans = plans.into_iter();
         let mut sections = sections.into_iter();
         let mut section = |wanted: &str| match sections.next() {
             Some((title, blocks)) if title == wanted => Ok((title, blocks)),
@@ -185,8 +197,6 @@ impl Lesson {
         if let Some((title, _)) = sections.next() {
             return Err(format!("the heading “{title}” has no round"));
         }
-        let Front { lecture, mut lectures, title, minutes, .. } =
-            Front { rounds: Vec::new(), ..front };
         lectures.extend(lecture);
         lectures.sort_unstable();
         if lectures.is_empty() {
@@ -194,7 +204,10 @@ impl Lesson {
         }
         let lesson =
             Self { slug: slug.to_owned(), lectures, title, minutes, intro, rounds, jobs, check };
-        lesson.flaw().map_or(Ok(lesson), Err)
+        match lesson.flaw() {
+            None => Ok(lesson),
+            Some(flaw) => Err(flaw),
+        }
     }
 
     /// The numbers of its lectures: "38", "17–19", "33, 35".
@@ -207,46 +220,48 @@ impl Lesson {
         }
     }
 
-    /// What the check does not have, or what can never be right.
+    /// Says what the check does not have, or what can never be right.
     fn flaw(&self) -> Option<String> {
-        let facts = self.check.facts;
-        let named = self.blocks().flat_map(Block::pieces).filter_map(|piece| match piece {
-            Piece::Fact(name) => Some(name),
-            _ => None,
-        });
-        if let Some(name) = named.into_iter().find(|name| spec(facts, name).is_none()) {
-            return Some(format!("the text has a place for {name}, and there is no such fact"));
-        }
-        self.rounds.iter().find_map(|round| {
-            let plan = &round.plan;
-            if let Some(name) = plan.knobs.names().find(|name| !self.check.knobs.contains(name)) {
-                return Some(format!("there is no knob {name}"));
-            }
-            let Some(answer) = spec(facts, &plan.answer) else {
-                return Some(format!("the answer is {}, and there is no such fact", plan.answer));
-            };
-            if !(2..=4).contains(&plan.offered.len())
-                || plan.offered.iter().any(|text| claim::parse(text, answer.unit).is_none())
+        for piece in self.blocks().into_iter().flat_map(Block::pieces) {
+            if let Piece::Fact(name) = piece
+                && spec(self.check.facts, name).is_none()
             {
-                return Some(format!(
-                    "the answers offered are not two to four of the kind {:?}",
-                    answer.unit
-                ));
+                return Some(format!("the text has a place for {name}, and there is no such fact"));
             }
-            if !plan.claims.iter().any(|claim| claim.fact == plan.answer) {
-                return Some(format!(
-                    "nothing is claimed of {}, which answers the question",
-                    plan.answer
-                ));
-            }
-            plan.claims.iter().find_map(|claim| claim.flaw(facts))
-        })
+        }
+        self.rounds.iter().find_map(|round| self.flaw_of(&round.plan))
     }
 
-    fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let rounds =
-            self.rounds.iter().flat_map(|round| round.question.iter().chain(&round.reveal));
-        self.intro.iter().chain(&self.jobs).chain(rounds)
+    fn flaw_of(&self, plan: &Plan) -> Option<String> {
+        if let Some(name) = plan.knobs.names().find(|name| !self.check.knobs.contains(name)) {
+            return Some(format!("there is no knob {name}"));
+        }
+        let Some(answer) = spec(self.check.facts, &plan.answer) else {
+            return Some(format!("the answer is {}, and there is no such fact", plan.answer));
+        };
+        let is_of_its_kind = |text: &String| claim::parse(text, answer.unit).is_some();
+        if !(2..=4).contains(&plan.offered.len()) || !plan.offered.iter().all(is_of_its_kind) {
+            return Some(format!(
+                "the answers offered are not two to four of the kind {:?}",
+                answer.unit
+            ));
+        }
+        if !plan.claims.iter().any(|claim| claim.fact == plan.answer) {
+            return Some(format!(
+                "nothing is claimed of {}, which answers the question",
+                plan.answer
+            ));
+        }
+        plan.claims.iter().find_map(|claim| claim.flaw(self.check.facts))
+    }
+
+    fn blocks(&self) -> Vec<&Block> {
+        let mut blocks: Vec<_> = self.intro.iter().chain(&self.jobs).collect();
+        for round in &self.rounds {
+            blocks.extend(&round.question);
+            blocks.extend(&round.reveal);
+        }
+        blocks
     }
 }
 
@@ -303,16 +318,16 @@ impl Text {
     }
 }
 
+/// The known owner that the letter stands for.
+fn owner_of(letter: &str) -> Option<Owner> {
+    let known = [Owner::Kernel, Owner::App, Owner::Network, Owner::Peer];
+    known.into_iter().find(|owner| letter == owner.letter().to_string())
+}
+
 /// An item: a strong letter at its beginning says whose doing it tells of.
 fn item(mut pieces: Vec<Piece>) -> Block {
     let owner = match pieces.first() {
-        Some(Piece::Strong(letter)) => match letter.as_str() {
-            "K" => Some(Owner::Kernel),
-            "A" => Some(Owner::App),
-            "N" => Some(Owner::Network),
-            "P" => Some(Owner::Peer),
-            _ => None,
-        },
+        Some(Piece::Strong(letter)) => owner_of(letter),
         _ => None,
     };
     if owner.is_some() {

@@ -1,10 +1,9 @@
 //! A live run: server and clients in a network of their own, watched by a sensor of our own.
 
 use std::{
-    convert::Infallible,
     io::{self, BufRead, BufReader, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, Sender},
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
@@ -14,29 +13,29 @@ use anyhow::{Context, bail};
 use demo_servers::own_network;
 
 use super::{
-    check::Cast,
-    evidence::{Collector, Evidence, Who, report},
+    check::Scenario,
+    evidence::{self, Collector, Evidence, Who, report},
 };
 use crate::{
-    model::{Setup, event::Event},
-    record::{self, Entry, Header, Writer},
-    report::{Attached, WallClock},
+    model::{WallClock, event::Event, snapshot::Snapshot},
+    record::{self, Entry, Writer},
+    run::{self, DRAIN, Live, Run},
     sensor::{Options, Sensor, Targets, now_ns},
 };
 
-/// Name of the hidden verb that is a part of a lesson's run.
-pub const PART_VERB: &str = "lesson-part";
-/// How often the ring buffer is emptied.
-const DRAIN: Duration = Duration::from_millis(20);
-/// How often the kernel's figures are read.
+/// Name of the hidden verb that is a server or client of a lesson.
+pub const PROCESS_VERB: &str = "lesson-part";
+/// Time between two looks at the kernel's figures.
 const REFRESH: Duration = Duration::from_millis(250);
 /// A run that takes longer than this hangs. An emulated machine is slow.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long the server's side of closed connections may take to end, if the server may not have
+/// Time that the server's side of closed connections has to end, if the server may not have
 /// accepted all of them.
 const SETTLE: Duration = Duration::from_secs(1);
 /// And if it has: on a busy machine segments are sent again, later and later.
 const SETTLE_ACCEPTED: Duration = Duration::from_secs(5);
+/// Words for what is watched, in a recording.
+const TARGET: &str = "a lesson's server and clients";
 
 /// A line, and who said it.
 type Line = (Who, String);
@@ -47,7 +46,7 @@ type Line = (Who, String);
 /// # Errors
 /// The sensor cannot watch, or server or client cannot do their part.
 pub fn run(
-    cast: &Cast,
+    scenario: &Scenario,
     recording: Option<&Path>,
     tell: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Evidence> {
@@ -58,117 +57,119 @@ pub fn run(
             let mut say = |text: &str| drop(sender.send(text.to_owned()));
             own_network::enter().context("cannot make a network of its own for the lesson")?;
             let (sender, lines) = mpsc::channel();
-            let (cast, link) = link(cast, &sender, &lines, &mut say)?;
-            let run = Run::begin(&cast, link, (sender, lines), recording, &mut say)?;
-            run.complete(&cast, &mut say)
+            let (scenario, link) = link(scenario, &sender, &lines, &mut say)?;
+            let watched =
+                WatchedScenario::begin(&scenario, link, (sender, lines), recording, &mut say)?;
+            watched.complete(&scenario, &mut say)
         });
-        told.iter().for_each(|text| tell(&text));
-        worker.join().unwrap_or_else(|_| bail!("the run broke off"))
+        for text in told {
+            tell(&text);
+        }
+        match worker.join() {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("the run broke off"),
+        }
     })
 }
 
-/// Starts the link that the cast wants. Without a TUN device there is none, and all are on one
+/// Starts the link that the scenario wants. Without a TUN device there is none, and all are on one
 /// host.
 fn link(
-    cast: &Cast,
+    scenario: &Scenario,
     sender: &Sender<Line>,
     lines: &Receiver<Line>,
     tell: &mut dyn FnMut(&str),
-) -> anyhow::Result<(Cast, Option<Link>)> {
-    let Some(link_ms) = cast.link_ms else { return Ok((cast.clone(), None)) };
+) -> anyhow::Result<(Scenario, Option<Link>)> {
+    let Some(link_ms) = scenario.link_ms else { return Ok((scenario.clone(), None)) };
     let words = ["delay-link".to_owned(), format!("--rtt={link_ms}ms")];
-    let mut part = Part::start(Who::Link, &words, sender)?;
-    part.go()?;
+    let mut process = Process::start(Who::Link, &words, sender)?;
+    process.go()?;
     let (_, said) = lines.recv_timeout(PATIENCE).context("the link says nothing")?;
     if said.starts_with("link ") {
         let report = report(Who::Link, &format!("round-trip us={}", link_ms * 1_000));
-        return Ok((cast.clone(), Some(Link { report, _part: Some(part) })));
+        return Ok((scenario.clone(), Some(Link { report, _process: Some(process) })));
     }
     tell(&format!("no link, so server and client are next to one another: {said}"));
-    Ok((cast.clone().near(), Some(Link { report: report(Who::Link, &said), _part: None })))
+    let report = report(Who::Link, &said);
+    Ok((scenario.clone().near(), Some(Link { report, _process: None })))
 }
 
-/// What is between server and clients.
+/// The link between server and clients.
 struct Link {
     report: String,
     /// Held, as it ends when it is dropped.
-    _part: Option<Part>,
+    _process: Option<Process>,
 }
 
-struct Run {
-    sensor: Sensor,
-    collector: Collector,
-    recorder: Option<Writer<std::fs::File>>,
-    server: Part,
-    clients: Vec<Part>,
+/// A scenario's processes, and the sensor that watches them.
+///
+/// [`WatchedScenario::begin`] starts them, stopped; [`WatchedScenario::complete`] lets them go, one
+/// after the other, and watches ([`WatchedScenario::until`]) until the clients have ended.
+struct WatchedScenario {
+    live: Live<Collector>,
+    server: Process,
+    clients: Vec<Process>,
     _link: Option<Link>,
     lines: Receiver<Line>,
     reports: Vec<String>,
-    events: Vec<Event>,
     sampled: Instant,
 }
 
-impl Run {
+impl WatchedScenario {
     fn begin(
-        cast: &Cast,
+        scenario: &Scenario,
         link: Option<Link>,
         (sender, lines): (Sender<Line>, Receiver<Line>),
         recording: Option<&Path>,
         tell: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Self> {
-        let server = Part::start(Who::Server, &cast.server, &sender)?;
-        let clients = cast.clients.iter().map(|words| Part::start(Who::Client, words, &sender));
-        let clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
+        let server = Process::start(Who::Server, &scenario.server, &sender)?;
+        let mut pids = vec![server.child.id()];
+        let mut clients = Vec::new();
+        for words in &scenario.clients {
+            let client = Process::start(Who::Client, words, &sender)?;
+            pids.push(client.child.id());
+            clients.push(client);
+        }
         tell("loading the probes into the kernel");
-        let pids = std::iter::once(&server).chain(&clients).map(|part| part.child.id()).collect();
-        let targets = Targets { pids, follow: true, ..Targets::default() };
         let sensor = Sensor::attach(&Options {
-            targets,
+            targets: Targets { pids, follow: true, ..Targets::default() },
             exchanges: true,
             protocols: true,
             ..Options::default()
         })?;
-        let header = header(&sensor);
-        let recorder = match recording {
-            Some(path) => Some(Writer::new(record::create(path, true)?, &header)?),
-            None => None,
-        };
+        let mut reports = Vec::new();
+        if let Some(link) = &link {
+            reports.push(link.report.clone());
+        }
         Ok(Self {
-            sensor,
-            collector: Collector::new(header),
-            recorder,
+            live: live(sensor, recording)?,
             server,
             clients,
             lines,
-            reports: link.iter().map(|link| link.report.clone()).collect(),
+            reports,
             _link: link,
-            events: Vec::new(),
             sampled: Instant::now(),
         })
     }
 
-    fn complete(mut self, cast: &Cast, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Evidence> {
+    fn complete(
+        mut self,
+        scenario: &Scenario,
+        tell: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Evidence> {
         self.sample()?;
         self.server.go()?;
         self.until("the server to listen", |run| Ok(run.said(Who::Server, "listening on ") > 0))?;
         self.until("the workers to begin", |run| {
-            Ok(run.said(Who::Server, "worker ") >= cast.workers)
+            Ok(run.said(Who::Server, "worker ") >= scenario.workers)
         })?;
-        tell(&format!("the server listens on {}", cast.address()));
-        let clients = self.clients.len();
-        self.clients.iter_mut().try_for_each(Part::go)?;
-        if cast.together {
-            self.until("the clients to connect", |run| {
-                Ok(run.said(Who::Client, "connected ") >= clients)
-            })?;
-            // Who waits in the accept queue is not asking yet, and a thread that has not begun has
-            // no name.
-            self.until("the server to accept them", |run| {
-                Ok(run.collector.accepted() >= clients as u64)
-            })?;
-            self.sample()?;
+        tell(&format!("the server listens on {}", scenario.address()));
+        self.let_clients_go()?;
+        if scenario.together {
+            self.await_connections()?;
             tell("the clients are connected; now all ask at once");
-            self.clients.iter_mut().try_for_each(Part::go)?;
+            self.let_clients_go()?;
         }
         tell("the clients are at it, and the kernel is watched");
         self.until("the clients to end", |run| {
@@ -181,11 +182,32 @@ impl Run {
         tell("reading what the kernel counted");
         self.settle()?;
         self.finish()?;
-        let Self { sensor, collector, server, clients, .. } = self;
+        let Self { live: Live { sensor, run }, server, clients, .. } = self;
         drop((server, clients));
         // The kernel takes its time to detach, and nobody has to wait for it.
         thread::spawn(move || drop(sensor));
-        Ok(collector.evidence())
+        Ok(evidence::of(run))
+    }
+
+    fn let_clients_go(&mut self) -> io::Result<()> {
+        for client in &mut self.clients {
+            client.go()?;
+        }
+        Ok(())
+    }
+
+    /// Watches until all clients are connected, and accepted: who waits in the accept queue is not
+    /// asking yet, and a thread that has not begun has no name.
+    fn await_connections(&mut self) -> anyhow::Result<()> {
+        let clients = self.clients.len();
+        self.until("the clients to connect", |run| {
+            Ok(run.said(Who::Client, "connected ") >= clients)
+        })?;
+        self.until(
+            "the server to accept them",
+            |run| Ok(accepted(&run.state()) >= clients as u64),
+        )?;
+        self.sample()
     }
 
     /// Watches until something is so.
@@ -210,64 +232,46 @@ impl Run {
         }
     }
 
-    /// The server's side of connections that the clients have closed ends by itself, if the server
-    /// ever accepts.
+    /// Watches until the server's side of connections that the clients have closed has ended. It
+    /// does by itself, if the server ever accepts.
     fn settle(&mut self) -> anyhow::Result<()> {
         let begin = Instant::now();
-        self.watch()?;
-        while self.collector.connections_open() > 0
-            && begin.elapsed()
-                < if self.collector.waiting() == 0 { SETTLE_ACCEPTED } else { SETTLE }
-        {
-            thread::sleep(DRAIN);
+        loop {
             self.watch()?;
+            let state = self.state();
+            let patience = if waiting(&state) == 0 { SETTLE_ACCEPTED } else { SETTLE };
+            if state.connections_open == 0 || begin.elapsed() >= patience {
+                return self.sample();
+            }
+            thread::sleep(DRAIN);
         }
-        self.sample()
     }
 
+    /// Reads what was said, and takes what the kernel has: a sample if one is due.
     fn watch(&mut self) -> anyhow::Result<()> {
-        self.reports.extend(self.lines.try_iter().map(|(who, line)| report(who, &line)));
-        if self.sampled.elapsed() >= REFRESH {
-            return self.sample();
+        self.read_lines();
+        if self.sampled.elapsed() >= REFRESH { self.sample() } else { self.live.drain() }
+    }
+
+    fn read_lines(&mut self) {
+        for (who, line) in self.lines.try_iter() {
+            self.reports.push(report(who, &line));
         }
-        self.drain();
-        self.apply()
     }
 
-    fn drain(&mut self) {
-        let events = &mut self.events;
-        let Ok(()) = self.sensor.drain(|event| {
-            events.push(event.clone());
-            Ok::<_, Infallible>(())
-        });
-    }
-
+    /// One refresh. Each one is complete: a lesson is too short for a scan that is put off.
     fn sample(&mut self) -> anyhow::Result<()> {
         self.sampled = Instant::now();
-        let mut sample = self.sensor.last_sample();
-        while self.sensor.scan_on(&mut sample) {}
-        self.drain();
-        self.events.push(Event::Sample(sample));
-        self.apply()
+        let mut sample = self.live.sensor.last_sample();
+        self.live.take_connections(&mut sample)?;
+        self.live.begin_batch()?;
+        self.live.end_batch(&Event::Sample(sample))?;
+        Ok(self.live.refresh()?)
     }
 
-    fn apply(&mut self) -> anyhow::Result<()> {
-        if self.events.is_empty() {
-            return Ok(());
-        }
-        self.take(Entry::Batch(now_ns()))?;
-        for event in std::mem::take(&mut self.events) {
-            self.take(Entry::Event(event))?;
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, entry: Entry) -> anyhow::Result<()> {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.write(&entry)?;
-        }
-        self.collector.take(&entry);
-        Ok(())
+    /// The state without connections and threads.
+    fn state(&self) -> Snapshot {
+        self.live.run.model.brief()
     }
 
     fn said(&self, who: Who, words: &str) -> usize {
@@ -276,64 +280,65 @@ impl Run {
     }
 
     fn finish(&mut self) -> anyhow::Result<()> {
-        for (pid, tid) in self.collector.threads() {
-            self.reports.extend(switches(pid, tid));
+        for thread in &self.live.run.model.snapshot().threads {
+            self.reports.extend(switches(thread.pid, thread.tid));
         }
-        self.reports.extend(self.lines.try_iter().map(|(who, line)| report(who, &line)));
-        self.take(Entry::Notices(self.reports.clone()))?;
-        self.take(Entry::Finish(now_ns()))?;
-        if let Some(recorder) = self.recorder.take() {
-            recorder.end()?;
-        }
-        Ok(())
+        self.read_lines();
+        self.live.run.take(Entry::Notices(self.reports.clone()))?;
+        self.live.run.take(Entry::Finish(now_ns()))?;
+        Ok(self.live.run.end_recording()?)
     }
 }
 
-fn header(sensor: &Sensor) -> Header {
-    let setup = Setup {
-        attached_ns: sensor.attached_ns,
-        target: "a lesson's server and clients".to_owned(),
-        tier: sensor.chosen().tier().to_string(),
-        detail_events: false,
-        exchanges: true,
-    };
-    let attached = Attached {
-        ts_ns: sensor.attached_ns,
-        kernel: sensor.preflight.release.clone(),
-        tier: setup.tier.clone(),
-        hooks: sensor.chosen().hooks(),
-        targets: vec![setup.target.clone()],
-        attach_us: sensor.attach_us,
-        gaps: sensor.chosen().gaps(),
-    };
+/// The sensor with its run, recorded if there is a path.
+fn live(sensor: Sensor, recording: Option<&Path>) -> anyhow::Result<Live<Collector>> {
+    let (setup, attached) = run::setup(&sensor, vec![TARGET.to_owned()], false, true);
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let written_by = concat!("backscope ", env!("CARGO_PKG_VERSION")).to_owned();
-    Header { written_by, attached, setup, clock, refresh: REFRESH }
+    let header = run::header(setup, attached, clock, REFRESH);
+    let recorder = match recording {
+        Some(path) => Some(Writer::new(record::create(path, true)?, &header)?),
+        None => None,
+    };
+    let (model, collector) = Collector::of(header);
+    Ok(Live { sensor, run: Run::new(model, collector, recorder) })
 }
 
-/// How often a thread of the server went to sleep, as a line of the server's report.
+fn accepted(state: &Snapshot) -> u64 {
+    state.listeners.iter().map(|listener| listener.totals.accepted).sum()
+}
+
+/// Connections in accept queues.
+fn waiting(state: &Snapshot) -> u64 {
+    state.listeners.iter().map(|listener| u64::from(listener.depth)).sum()
+}
+
+/// Returns how often a thread of the server went to sleep, as a line of the server's report.
 fn switches(pid: u32, tid: u32) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let count = field("voluntary_ctxt_switches:")?;
-    Some(report(Who::Server, &format!("switches pid={pid} tid={tid} voluntary={count}")))
+    for line in status.lines() {
+        if let Some(count) = line.strip_prefix("voluntary_ctxt_switches:") {
+            let line = format!("switches pid={pid} tid={tid} voluntary={}", count.trim());
+            return Some(report(Who::Server, &line));
+        }
+    }
+    None
 }
 
-/// A server or a client: this program once more, as a part of the lesson. It waits for a line
+/// A server or a client: this program once more, as a process of the lesson. It waits for a line
 /// before it begins.
-struct Part {
+struct Process {
     child: Child,
     /// Who reads what it says.
     readers: Vec<JoinHandle<()>>,
-    /// Held open: a part that is to wait for more lines would take its end for one.
-    stdin: Option<std::process::ChildStdin>,
+    /// Held open: a process that is to wait for more lines would take its end for one.
+    stdin: Option<ChildStdin>,
 }
 
-impl Part {
+impl Process {
     fn start(who: Who, words: &[String], lines: &Sender<Line>) -> anyhow::Result<Self> {
         let name = who.name();
         let mut child = Command::new("/proc/self/exe")
-            .args([PART_VERB, name, "--"])
+            .args([PROCESS_VERB, name, "--"])
             .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -342,21 +347,28 @@ impl Part {
             .with_context(|| format!("cannot start the {name}"))?;
         let stdin = child.stdin.take();
         let mut readers = Vec::new();
-        readers.extend(child.stdout.take().map(|out| forward(who, out, lines.clone())));
-        readers.extend(child.stderr.take().map(|errors| forward(who, errors, lines.clone())));
+        if let Some(out) = child.stdout.take() {
+            readers.push(forward(who, out, lines.clone()));
+        }
+        if let Some(errors) = child.stderr.take() {
+            readers.push(forward(who, errors, lines.clone()));
+        }
         Ok(Self { child, readers, stdin })
     }
 
     /// Writes a line to it.
     fn go(&mut self) -> io::Result<()> {
-        self.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(b"go\n"))
+        match &mut self.stdin {
+            Some(stdin) => stdin.write_all(b"go\n"),
+            None => Ok(()),
+        }
     }
 
     fn ended(&mut self) -> io::Result<bool> {
-        self.child.try_wait().map(|status| status.is_some())
+        Ok(self.child.try_wait()?.is_some())
     }
 
-    /// It has ended, and all that it said was read.
+    /// True once it has ended, and all that it said was read.
     fn said_all(&mut self) -> io::Result<bool> {
         Ok(self.ended()? && self.readers.iter().all(JoinHandle::is_finished))
     }
@@ -368,7 +380,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }

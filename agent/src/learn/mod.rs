@@ -20,7 +20,7 @@ mod text;
 use std::io;
 
 pub use catalogue::{Entry, all, find};
-pub use check::{Bar, Cast, Check, Picture};
+pub use check::{Bar, Check, Picture, Scenario};
 pub use claim::{Broken, Claim};
 pub use evidence::{Evidence, Who};
 pub use fact::{Facts, Unit, Value};
@@ -28,9 +28,10 @@ pub use lesson::{Knobs, Lesson, LessonError, Plan, Round};
 pub use progress::{Done, Progress};
 pub use text::{Block, Piece};
 
-use crate::record::{ReadError, Reader};
+use crate::{record::Reader, run::Run};
+use evidence::Collector;
 
-/// What a run has shown.
+/// Facts, picture and broken claims of one run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The figures.
@@ -39,7 +40,7 @@ pub struct Outcome {
     pub picture: Picture,
     /// Claims of the text that do not hold.
     pub broken: Vec<Broken>,
-    /// What it was drawn from.
+    /// The evidence that they were drawn from.
     pub evidence: Evidence,
     /// It was not measured just now.
     pub recorded: bool,
@@ -51,19 +52,23 @@ pub fn judge(lesson: &Lesson, round: usize, evidence: Evidence, recorded: bool) 
     let mut facts = Facts::new(check.facts);
     (check.gather)(&plan.knobs, &evidence, &mut facts);
     let picture = (check.picture)(&plan.knobs, &evidence, &facts);
-    let broken = plan.claims.iter().filter_map(|claim| claim.broken(&facts)).collect();
+    let mut broken = Vec::new();
+    for claim in &plan.claims {
+        broken.extend(claim.broken(&facts));
+    }
     Outcome { facts, picture, broken, evidence, recorded }
 }
 
-/// The evidence that a recording holds.
+/// Plays a recording, and returns the evidence that it holds.
 ///
 /// # Errors
 /// It is none, or of another version.
-pub fn recorded(recording: &[u8]) -> Result<Evidence, ReadError> {
+pub fn recorded(recording: &[u8]) -> anyhow::Result<Evidence> {
     let mut reader = Reader::new(io::Cursor::new(recording))?;
-    let mut collector = evidence::Collector::new(reader.header().clone());
-    while let Some(entry) = reader.next_entry().map_err(ReadError::from)? {
-        collector.take(&entry);
+    let (model, collector) = Collector::of(reader.header().clone());
+    let mut run = Run::new(model, collector, None);
+    while let Some(entry) = reader.next_entry()? {
+        run.take(entry)?;
     }
-    Ok(collector.evidence())
+    Ok(evidence::of(run))
 }

@@ -1,4 +1,4 @@
-//! What a learner has done, kept in the user's state folder.
+//! Progress of a learner, kept in the user's state folder.
 
 use std::{
     collections::BTreeMap,
@@ -13,23 +13,23 @@ use serde::{Deserialize, Serialize};
 
 use super::Lesson;
 
-/// What is read of the file at most: it is ours, but it may have been put there by anybody.
+/// Bytes that are read of the file at most: it is ours, but anybody may have put it there.
 const MAX_BYTES: u64 = 64 * 1_024;
 
-/// What was done, by lesson.
+/// Progress by lesson.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     #[serde(default)]
     lessons: BTreeMap<String, Done>,
 }
 
-/// What was done of one lesson.
+/// Progress in one lesson.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// Rounds seen to their end.
     #[serde(default)]
     pub rounds: usize,
-    /// How many of their questions were answered rightly.
+    /// Questions of them that were answered rightly.
     #[serde(default)]
     pub right: usize,
 }
@@ -37,18 +37,24 @@ pub struct Done {
 impl Progress {
     /// Reads it. A file that is damaged counts as none: the next save puts a good one in its place.
     pub fn load() -> Self {
-        path().map_or_else(Self::default, |path| Self::load_from(&path))
+        match path() {
+            Some(path) => Self::load_from(&path),
+            None => Self::default(),
+        }
     }
 
     fn load_from(path: &Path) -> Self {
-        use io::Read;
-        let mut text = String::new();
-        let read =
-            fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
-        read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default()
+        Self::read(path).unwrap_or_default()
     }
 
-    /// What was done of a lesson.
+    fn read(path: &Path) -> Option<Self> {
+        use io::Read;
+        let mut text = String::new();
+        fs::File::open(path).ok()?.take(MAX_BYTES).read_to_string(&mut text).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Returns the progress in one lesson.
     pub fn of(&self, slug: &str) -> Done {
         self.lessons.get(slug).cloned().unwrap_or_default()
     }
@@ -77,9 +83,10 @@ impl Progress {
     /// # Errors
     /// There is no state folder, or it cannot be written to.
     pub fn save(&self) -> io::Result<()> {
-        self.save_to(
-            &path().ok_or_else(|| io::Error::other("neither XDG_STATE_HOME nor HOME is set"))?,
-        )
+        let Some(path) = path() else {
+            return Err(io::Error::other("neither XDG_STATE_HOME nor HOME is set"));
+        };
+        self.save_to(&path)
     }
 
     /// Written aside and renamed, so that there is always a whole one.
@@ -88,38 +95,68 @@ impl Progress {
             make_folders(folder)?;
         }
         let aside = path.with_extension(format!("{}.new", std::process::id()));
-        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&aside)?;
-        let written = serde_json::to_string_pretty(self)
-            .map_err(io::Error::other)
-            .and_then(|text| file.write_all(text.as_bytes()))
-            .and_then(|()| give_to_caller(&aside))
-            .and_then(|()| fs::rename(&aside, path));
-        written.inspect_err(|_| drop(fs::remove_file(&aside)))
+        let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&aside)?;
+        let saved = self.write_and_rename(file, &aside, path);
+        if saved.is_err() {
+            // The first error is the one to tell of.
+            let _ = fs::remove_file(&aside);
+        }
+        saved
+    }
+
+    fn write_and_rename(&self, mut file: fs::File, aside: &Path, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        file.write_all(text.as_bytes())?;
+        give_to_caller(aside)?;
+        fs::rename(aside, path)
     }
 }
 
 fn path() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || caller().and_then(|(user, _)| home_of(user)).or_else(|| set("HOME"));
-    let state = set("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")))?;
+    let state = match absolute("XDG_STATE_HOME") {
+        Some(state) => state,
+        None => home()?.join(".local/state"),
+    };
     Some(state.join("backscope/lessons.json"))
+}
+
+/// The home folder of who called sudo, as HOME may be root's then; else HOME.
+fn home() -> Option<PathBuf> {
+    if let Some((user, _)) = caller()
+        && let Some(home) = home_of(user)
+    {
+        return Some(home);
+    }
+    absolute("HOME")
+}
+
+/// The path that a variable holds, if it is an absolute one.
+fn absolute(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os(name)?);
+    if path.is_absolute() { Some(path) } else { None }
 }
 
 /// User and group of who called sudo.
 fn caller() -> Option<(u32, u32)> {
     let id = |name| env::var(name).ok()?.parse().ok();
-    rustix::process::geteuid().is_root().then_some(())?;
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
     Some((id("SUDO_UID")?, id("SUDO_GID")?))
 }
 
-/// Under sudo HOME may be root's.
 fn home_of(user: u32) -> Option<PathBuf> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
-    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let home = fields
-        .into_iter()
-        .find(|fields| fields.get(2).and_then(|id| id.parse().ok()) == Some(user));
-    home.and_then(|fields| fields.get(5).map(PathBuf::from)).filter(|home| home.is_absolute())
+    for line in users.lines() {
+        let fields: Vec<_> = line.split(':').collect();
+        if let [_, _, id, _, _, home, ..] = fields.as_slice()
+            && id.parse() == Ok(user)
+        {
+            let home = PathBuf::from(home);
+            return if home.is_absolute() { Some(home) } else { None };
+        }
+    }
+    None
 }
 
 fn make_folders(folder: &Path) -> io::Result<()> {

@@ -39,8 +39,13 @@ fn what_changes_between_rounds_is_a_knob() {
                 "{}: {}",
                 lesson.slug, pair[1].change
             );
-            let cast = |round: &Round| (lesson.check.cast)(&round.plan.knobs);
-            assert_ne!(cast(&pair[0]), cast(&pair[1]), "{}: the knob turns nothing", lesson.slug);
+            let scenario = |round: &Round| (lesson.check.scenario)(&round.plan.knobs);
+            assert_ne!(
+                scenario(&pair[0]),
+                scenario(&pair[1]),
+                "{}: the knob turns nothing",
+                lesson.slug
+            );
         }
     }
 }

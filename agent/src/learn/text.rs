@@ -26,9 +26,9 @@ impl Block {
 pub enum Piece {
     /// Plain.
     Plain(String),
-    /// What stands out: code, emphasis, and names of things.
+    /// Text that stands out: code, emphasis, and names of things.
     Strong(String),
-    /// What was measured: the name of a fact.
+    /// Place of a measured value: the name of a fact.
     Fact(String),
 }
 
@@ -37,7 +37,10 @@ impl Piece {
     pub fn filled(&self, facts: Option<&Facts>) -> String {
         match self {
             Self::Plain(text) | Self::Strong(text) => text.clone(),
-            Self::Fact(name) => facts.map_or("?".to_owned(), |facts| facts.shown(name)),
+            Self::Fact(name) => match facts {
+                Some(facts) => facts.shown(name),
+                None => "?".to_owned(),
+            },
         }
     }
 }

@@ -34,6 +34,7 @@
 //! | standing findings | 256 | the mildest and newest gives way to a worse one |
 
 mod acceptor;
+mod attached;
 mod attendance;
 mod connections;
 mod connects;
@@ -63,13 +64,17 @@ mod stats;
 mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod text;
 mod threads;
 mod tier;
 mod times;
 mod unheard;
 mod waits;
+mod wall_clock;
 mod window;
+
+pub use crate::text;
+pub use attached::Attached;
+pub use wall_clock::WallClock;
 
 use std::collections::BTreeMap;
 

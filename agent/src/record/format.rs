@@ -18,13 +18,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    model::{
-        Model, Setup,
-        event::{Cost, Event},
-        output::Output,
-    },
-    report::{Attached, WallClock},
+use crate::model::{
+    Attached, Model, Setup, WallClock,
+    event::{Cost, Event},
+    output::Output,
 };
 
 /// Begins every recording. The first byte is no text, and the line ends show a transfer that

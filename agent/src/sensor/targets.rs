@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::procfs;
 pub use super::procfs::{comm as comm_of, exists};
-use crate::report::escape;
+use crate::text::escape;
 
 /// The processes and ports to watch: a union.
 #[derive(Clone, Debug, Default)]

@@ -2,11 +2,11 @@
 
 use std::{process::ExitCode, time::Instant};
 
-use super::Study;
+use super::LessonRun;
 use crate::{
     cli::LearnArgs,
     learn::{self, Entry},
-    report::escape,
+    text::escape,
 };
 
 /// Runs the lesson that was named, else all; fails if a claim does not hold.
@@ -21,9 +21,9 @@ pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Re
             );
             continue;
         }
-        let study = Study::of(entry, args)?;
-        for round in 0..study.lesson.rounds.len() {
-            broken += check(&study, round, args)?;
+        let run = LessonRun::of(entry, args)?;
+        for round in 0..run.lesson.rounds.len() {
+            broken += check(&run, round, args)?;
         }
     }
     if broken > 0 {
@@ -34,16 +34,16 @@ pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Re
 }
 
 /// Runs a round, and says how many of its claims do not hold.
-fn check(study: &Study, round: usize, args: &LearnArgs) -> anyhow::Result<usize> {
-    let Study { entry, lesson, .. } = study;
+fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usize> {
+    let LessonRun { entry, lesson, .. } = run;
     let recording = args
         .record
         .as_ref()
         .map(|folder| folder.join(format!("{}-{}.bsrec", entry.slug, round + 1)));
     let begun = Instant::now();
-    let outcome = study.outcome(round, recording.as_deref(), &mut |_| {})?;
+    let outcome = run.outcome(round, recording.as_deref(), &mut |_| {})?;
     let plan = &lesson.rounds[round].plan;
-    let took = if study.recorded {
+    let took = if run.recorded {
         String::new()
     } else {
         format!(", took {:.1} s", begun.elapsed().as_secs_f64())

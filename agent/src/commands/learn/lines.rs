@@ -5,30 +5,30 @@ use std::{
     process::ExitCode,
 };
 
-use super::Study;
+use super::LessonRun;
 use crate::{
     learn::{Lesson, Progress},
     tui::lesson::LessonText,
 };
 
 /// Asks, runs and tells, round by round, until the input ends.
-pub(super) fn run(study: &Study, mut progress: Progress) -> anyhow::Result<ExitCode> {
+pub(super) fn run(run: &LessonRun, mut progress: Progress) -> anyhow::Result<ExitCode> {
     let mut input = io::stdin().lock();
     let mut out = io::stdout().lock();
-    for round in 0..study.lesson.rounds.len() {
-        let text = LessonText { lesson: &study.lesson, round, recorded: study.recorded };
+    for round in 0..run.lesson.rounds.len() {
+        let text = LessonText { lesson: &run.lesson, round, recorded: run.recorded };
         out.write_all(text.question().as_bytes())?;
-        let Some(guess) = ask(&mut input, &mut out, &study.lesson, round)? else {
+        let Some(guess) = ask(&mut input, &mut out, &run.lesson, round)? else {
             return Ok(ExitCode::SUCCESS);
         };
-        let outcome = study.outcome(round, None, &mut |told| println(&mut out, told))?;
+        let outcome = run.outcome(round, None, &mut |told| println(&mut out, told))?;
         writeln!(out)?;
         out.write_all(text.reveal(&outcome, Some(guess)).as_bytes())?;
         writeln!(out)?;
         progress.note(
-            study.entry.slug,
+            run.entry.slug,
             round,
-            study.lesson.rounds[round].right(&outcome.facts) == Some(guess),
+            run.lesson.rounds[round].right(&outcome.facts) == Some(guess),
         );
         if let Err(error) = progress.save() {
             eprintln!("backscope: the progress could not be saved: {error}");

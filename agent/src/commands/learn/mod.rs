@@ -19,8 +19,8 @@ use crate::{
     cli::LearnArgs,
     kernel::preflight::Preflight,
     learn::{self, Entry, Lesson, LessonError, Outcome, Progress, live},
-    report::escape,
     sensor::SensorError,
+    text::escape,
     tui::lesson::list_text,
 };
 
@@ -35,19 +35,18 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     if args.auto {
         return auto::run(args, named);
     }
-    let studies = learn::all()
+    let runs = learn::all()
         .iter()
-        .map(|entry| Study::of(entry, args))
+        .map(|entry| LessonRun::of(entry, args))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let progress = Progress::load();
-    let at =
-        named.and_then(|named| studies.iter().position(|study| study.entry.slug == named.slug));
-    let next = || studies.iter().position(|study| !progress.is_done(&study.lesson));
+    let at = named.and_then(|named| runs.iter().position(|run| run.entry.slug == named.slug));
+    let next = || runs.iter().position(|run| !progress.is_done(&run.lesson));
     let at = at.or_else(next);
     if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        return lines::run(&studies[at.unwrap_or(0)], progress);
+        return lines::run(&runs[at.unwrap_or(0)], progress);
     }
-    screen::run(studies, progress, at, args.recorded)
+    screen::run(runs, progress, at, args.recorded)
 }
 
 fn find(name: &str) -> anyhow::Result<&'static Entry> {
@@ -72,13 +71,13 @@ fn check_privileges(named: Option<&Entry>) -> anyhow::Result<()> {
 const RUNS: u32 = 4;
 
 /// A lesson with where its runs come from.
-struct Study {
+struct LessonRun {
     entry: &'static Entry,
     lesson: Lesson,
     recorded: bool,
 }
 
-impl Study {
+impl LessonRun {
     fn of(entry: &'static Entry, args: &LearnArgs) -> anyhow::Result<Self> {
         let named = args
             .lesson
@@ -121,11 +120,11 @@ impl Study {
                  to see it from a recording: backscope learn {slug} --recorded"
             );
         }
-        let cast = (self.lesson.check.cast)(&plan.knobs);
+        let scenario = (self.lesson.check.scenario)(&plan.knobs);
         let mut again = RUNS;
         loop {
             let outcome =
-                learn::judge(&self.lesson, round, live::run(&cast, recording, tell)?, false);
+                learn::judge(&self.lesson, round, live::run(&scenario, recording, tell)?, false);
             again -= 1;
             let unseen = outcome.evidence.snapshot.lost;
             if outcome.broken.is_empty() || unseen == 0 || again == 0 {

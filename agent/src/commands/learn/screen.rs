@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc, thread};
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::Study;
+use super::LessonRun;
 use crate::{
     commands::event_loop,
     learn::{Outcome, Progress},
@@ -22,21 +22,21 @@ enum Word {
 
 /// Shows the lesson at this place, else the list, until the user has enough.
 pub(super) fn run(
-    studies: Vec<Study>,
+    runs: Vec<LessonRun>,
     progress: Progress,
     at: Option<usize>,
     recorded: bool,
 ) -> anyhow::Result<ExitCode> {
-    let lessons = studies.iter().map(|study| study.lesson.clone()).collect();
+    let lessons = runs.iter().map(|run| run.lesson.clone()).collect();
     let mut app = LessonApp::new(Theme::from_env(), lessons, progress, at, recorded);
     let mut guard = Guard::enter()?;
     let (sender, mut words) = mpsc::unbounded_channel();
-    let studies = Arc::new(studies);
+    let runs = Arc::new(runs);
     // Not waited for: who leaves amid a run leaves at once, and what it started ends with this
     // process.
     let mut start = |lesson: usize, round: usize| {
-        let (studies, sender) = (studies.clone(), sender.clone());
-        thread::spawn(move || work(&studies[lesson], round, &sender));
+        let (runs, sender) = (runs.clone(), sender.clone());
+        thread::spawn(move || work(&runs[lesson], round, &sender));
     };
     event_loop()?.block_on(show(&mut app, &mut guard, &mut words, &mut start))?;
     Ok(ExitCode::SUCCESS)
@@ -74,9 +74,9 @@ async fn show(
     }
 }
 
-fn work(study: &Study, round: usize, sender: &UnboundedSender<Word>) {
+fn work(run: &LessonRun, round: usize, sender: &UnboundedSender<Word>) {
     let mut tell = |text: &str| drop(sender.send(Word::Told(text.to_owned())));
-    let outcome = study.outcome(round, None, &mut tell).map_err(|error| format!("{error:#}"));
+    let outcome = run.outcome(round, None, &mut tell).map_err(|error| format!("{error:#}"));
     // The screen may be gone.
     let _ = sender.send(Word::Over(Box::new(outcome)));
 }

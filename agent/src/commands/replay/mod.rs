@@ -13,12 +13,13 @@ use std::{
 use anyhow::Context;
 use tokio::time::{Instant, sleep_until};
 
-use super::{event_loop, front::Front, run::Run, signals::Signals};
+use super::{event_loop, frontend::Frontend, signals::Signals};
 use crate::{
     cli::ReplayArgs,
     model::Model,
     record::{Damage, Entry, Reader},
-    report::escape,
+    run::Run,
+    text::escape,
 };
 
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -55,8 +56,8 @@ fn tell(damages: &[Damage], count: u64) -> bool {
 async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyhow::Result<()> {
     let header = reader.header().clone();
     let attached_ns = header.setup.attached_ns;
-    let mut run = Run::new(Model::new(header.setup), Front::text(json, header.clock), None);
-    run.front.attached(&header.attached)?;
+    let mut run = Run::new(Model::new(header.setup), Frontend::text(json, header.clock), None);
+    run.consumer.attached(&header.attached)?;
     // As fast as can be, a signal may end it as any filter.
     let mut pace =
         speed.map(|speed| Ok::<_, anyhow::Error>((speed, Signals::catch()?))).transpose()?;

@@ -19,15 +19,15 @@ use anyhow::Context;
 use self::session::Session;
 use super::{
     Usage, event_loop,
-    front::Front,
+    frontend::Frontend,
     target::{self, describe},
 };
 use crate::{
     cli::{Detail, OutputArgs, RunArgs, TargetArgs, WatchArgs},
-    model::event::OtherListener,
+    model::{WallClock, event::OtherListener},
     record,
-    report::{WallClock, escape},
     sensor::{Options, Sensor, StoppedCommand, Targets, now_ns, targets},
+    text::escape,
 };
 
 /// What a shell says of a program that is not there.
@@ -99,11 +99,11 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(command) = &command {
         command.go().context("the command ended before it began")?;
     }
-    let front = match shown {
-        Shown::Screen => Front::screen(clock)?,
-        Shown::Plain => Front::text(false, clock),
-        Shown::Json => Front::text(true, clock),
-        Shown::Nowhere => Front::silent(),
+    let frontend = match shown {
+        Shown::Screen => Frontend::screen(clock)?,
+        Shown::Plain => Frontend::text(false, clock),
+        Shown::Json => Frontend::text(true, clock),
+        Shown::Nowhere => Frontend::silent(),
     };
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
         eprintln!(
@@ -114,7 +114,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     }
     let recording = recording.map(|file| (file, clock));
     let session =
-        Session::new(sensor, front, command, words, resolved.notices, &args.run, recording)?;
+        Session::new(sensor, frontend, command, words, resolved.notices, &args.run, recording)?;
     let status = event_loop()?.block_on(session.run())?;
     if let Some((path, _)) = &log {
         eprintln!("The command's output is in {}", path.display());

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, Write};
 use crate::{
     commands::table,
     model::event::ListenerSample,
-    report::{count, escape},
     sensor::{self, Targets},
+    text::{count, escape},
 };
 
 /// Shows who listens and asks for one of them; `None` if the answer is empty or `q`.

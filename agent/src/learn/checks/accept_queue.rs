@@ -2,16 +2,17 @@
 
 use crate::{
     learn::{
-        check::{Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
     },
-    model::{event::Role, snapshot::Owner, text::count_of},
+    model::{event::Role, snapshot::Owner},
+    text::count_of,
     tui::{Lane, Step},
 };
 
-/// How long the clients that are refused try.
+/// Time for which the clients that are refused try, ms.
 const TIMEOUT_MS: u64 = 1_600;
 
 pub(in crate::learn) static CHECK: Check = Check {
@@ -28,14 +29,14 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("drops", "SYNs that the kernel dropped"),
         Spec::time("patience", "how long a refused client tried"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let (backlog, clients) = (knobs.number("backlog", 2), knobs.number("clients", 10));
-    Cast::server(&format!("never-accept --backlog {backlog}")).client(&format!(
+    Scenario::server(&format!("never-accept --backlog {backlog}")).client(&format!(
         "load --connections {clients} --concurrency {clients} --rate 40/s --silent --trace --timeout {TIMEOUT_MS}ms --hold \
          2500ms"
     ))
@@ -44,20 +45,20 @@ fn cast(knobs: &Knobs) -> Cast {
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     // Every connection leaves a trace with its port; the sum comes last.
     let sum = evidence.lines(Who::Client, "connected").find(|line| line.contains("failed"));
-    let mut numbers =
-        sum.into_iter().flat_map(str::split_whitespace).filter_map(|word| word.parse::<u64>().ok());
-    let (believing, refused) = (numbers.next(), numbers.next());
-    facts.whole("believing", believing);
-    facts.whole("refused", refused);
-    facts.whole("clients", believing.zip(refused).map(|(believing, refused)| believing + refused));
+    let mut numbers = Vec::new();
+    for word in sum.unwrap_or_default().split_whitespace() {
+        if let Ok(number) = word.parse::<u64>() {
+            numbers.push(number);
+        }
+    }
+    facts.whole("believing", numbers.first().copied());
+    facts.whole("refused", numbers.get(1).copied());
+    if let [believing, refused, ..] = numbers[..] {
+        facts.whole("clients", believing + refused);
+    }
     facts.whole("patience", TIMEOUT_MS * 1_000);
-    facts.whole(
-        "reads",
-        evidence
-            .exchanges(Role::Server)
-            .map(|(_, exchange)| u64::from(exchange.reads))
-            .sum::<u64>(),
-    );
+    let reads = evidence.views(Role::Server).map(|exchange| u64::from(exchange.reads));
+    facts.whole("reads", reads.sum::<u64>());
     if let Some(listener) = evidence.listeners().first() {
         facts.whole("limit", u64::from(listener.limit));
         facts.whole("room", u64::from(listener.limit) + 1);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
@@ -28,19 +28,19 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("idlest", "connections that the idlest worker accepted"),
         Spec::count("waiting", "connections still in an accept queue at the end"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let (mode, workers) = (knobs.text("mode", "epoll"), knobs.number("workers", WORKERS));
     let (connections, rate) = (knobs.number("connections", 50), knobs.number("rate", 50));
     let option = match knobs.text("option", "none").as_str() {
         "none" => String::new(),
         option => format!(" --{option}"),
     };
-    Cast::server(&format!(
+    Scenario::server(&format!(
         "acceptors --mode {mode} --workers {workers} --processes --backlog 1024{option}"
     ))
     .workers(workers)
@@ -53,26 +53,27 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     let connections = evidence.number_after(Who::Client, "connected");
     facts.whole("connections", connections);
     let accepts = accepts(evidence);
-    facts.whole("accepted", accepts.values().map(|(_, count)| *count).sum::<u64>());
-    facts.whole("busiest", accepts.values().map(|(_, count)| *count).max());
-    let idlest = accepts.values().map(|(_, count)| *count).min();
-    facts.whole("idlest", idlest.filter(|_| accepts.len() as u64 == workers).unwrap_or(0));
+    let counts = || accepts.values().map(|(_, count)| *count);
+    facts.whole("accepted", counts().sum::<u64>());
+    facts.whole("busiest", counts().max());
+    // A worker that accepted nothing is not among them.
+    let all_accepted = accepts.len() as u64 == workers;
+    facts.whole("idlest", if all_accepted { counts().min().unwrap_or(0) } else { 0 });
     let wakeups = evidence.named(Who::Server, "switches", "voluntary").sum::<u64>();
     facts.whole("wakeups", wakeups);
-    let per_connection = connections.filter(|connections| *connections > 0);
-    facts.number(
-        "per_connection",
-        per_connection.map(|connections| wakeups as f64 / connections as f64),
-    );
+    if let Some(connections) = connections
+        && connections > 0
+    {
+        facts.number("per_connection", wakeups as f64 / connections as f64);
+    }
+    let (mut empty, mut waiting) = (0, 0);
+    for listener in evidence.listeners() {
+        empty += listener.totals.eagain;
+        waiting += u64::from(listener.depth);
+    }
     facts.whole("listeners", evidence.listeners().len() as u64);
-    facts.whole(
-        "empty",
-        evidence.listeners().iter().map(|listener| listener.totals.eagain).sum::<u64>(),
-    );
-    facts.whole(
-        "waiting",
-        evidence.listeners().iter().map(|listener| u64::from(listener.depth)).sum::<u64>(),
-    );
+    facts.whole("empty", empty);
+    facts.whole("waiting", waiting);
 }
 
 /// Connections by the thread that accepted them, with its name.
@@ -86,29 +87,25 @@ fn accepts(evidence: &Evidence) -> BTreeMap<u32, (String, u64)> {
 
 fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     let accepts = accepts(evidence);
-    let tids = evidence.named(Who::Server, "switches", "tid").map(|tid| tid as u32);
     let wakeups = evidence.named(Who::Server, "switches", "voluntary");
-    let mut bars: Vec<_> = tids
-        .zip(wakeups)
-        .map(|(tid, woken)| {
-            let (name, count) =
-                accepts.get(&tid).cloned().unwrap_or_else(|| (evidence.thread_name(tid), 0));
-            (name, count, woken)
-        })
-        .filter(|(name, ..)| name.starts_with("worker"))
-        .map(|(label, count, woken)| Bar {
-            label,
-            length: count as f64,
-            figure: format!("accepted {count:3}, woken {woken:3} times"),
-            owner: Owner::App,
-        })
-        .collect();
+    let mut bars = Vec::new();
+    for (tid, woken) in evidence.named(Who::Server, "switches", "tid").zip(wakeups) {
+        let tid = tid as u32;
+        let (label, count) = match accepts.get(&tid) {
+            Some(accepted) => accepted.clone(),
+            None => (evidence.thread_name(tid), 0),
+        };
+        if label.starts_with("worker") {
+            let figure = format!("accepted {count:3}, woken {woken:3} times");
+            bars.push(Bar { label, length: count as f64, figure, owner: Owner::App });
+        }
+    }
     bars.sort_by(|a, b| a.label.cmp(&b.label));
-    if let Some(Value::Number(waiting)) =
-        facts.get("waiting").filter(|waiting| **waiting != Value::Number(0.0))
+    if let Some(&Value::Number(waiting)) = facts.get("waiting")
+        && waiting != 0.0
     {
         let figure = format!("still in a queue {waiting:3}");
-        bars.push(Bar { label: "nobody".to_owned(), length: *waiting, figure, owner: Owner::App });
+        bars.push(Bar { label: "nobody".to_owned(), length: waiting, figure, owner: Owner::App });
     }
     Picture::Bars { title: "connections that each worker accepted".to_owned(), bars }
 }

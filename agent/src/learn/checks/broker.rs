@@ -1,17 +1,15 @@
 //! A publisher, subscribers, and a broker between them.
 
-use super::traffic::{bar, cast, exchanges_on, of_clients};
+use super::traffic::{bar, exchanges_on, longest_us, median_us, of_clients, scenario};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
-        evidence::{Evidence, Who, median},
+        evidence::{Evidence, Who},
         fact::{Facts, Spec},
         lesson::Knobs,
     },
-    model::{
-        snapshot::{ConnectionView, Owner},
-        text::count,
-    },
+    model::snapshot::{ConnectionView, Owner},
+    text::count,
 };
 
 pub(in crate::learn) static CHECK: Check = Check {
@@ -28,7 +26,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::time("answer", "from a message to the broker's word that it has it, the median"),
         Spec::time("slowest", "the longest of these"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
@@ -37,9 +35,15 @@ pub(in crate::learn) static CHECK: Check = Check {
 /// subscribes.
 fn ends(evidence: &Evidence) -> (Option<&ConnectionView>, Vec<&ConnectionView>) {
     let publisher = of_clients(evidence).max_by_key(|end| end.bytes_out);
-    let subscribers = of_clients(evidence)
-        .filter(|end| publisher.is_some_and(|publisher| publisher.sock != end.sock));
-    (publisher, subscribers.collect())
+    let mut subscribers = Vec::new();
+    if let Some(publisher) = publisher {
+        for end in of_clients(evidence) {
+            if end.sock != publisher.sock {
+                subscribers.push(end);
+            }
+        }
+    }
+    (publisher, subscribers)
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
@@ -54,21 +58,20 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("least", read().min());
     facts.whole("most", read().max());
     let exchanges = exchanges_on(evidence, publisher.into_iter());
-    let answers = || exchanges.iter().map(|(_, exchange)| exchange.total_us);
-    facts.whole("answer", median(answers()));
-    facts.whole("slowest", answers().max());
+    facts.whole("answer", median_us(&exchanges));
+    facts.whole("slowest", longest_us(&exchanges));
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     let (_, subscribers) = ends(evidence);
-    let subscriber = |(at, end): (usize, &&ConnectionView)| Bar {
-        label: format!("subscriber {} read", at + 1),
-        length: end.bytes_in as f64,
-        figure: format!("{} B", count(end.bytes_in)),
-        owner: Owner::Peer,
-    };
-    let published = bar(facts, "in", "the publisher wrote", Owner::Peer);
-    let bars =
-        std::iter::once(published).chain(subscribers.iter().enumerate().map(subscriber)).collect();
+    let mut bars = vec![bar(facts, "in", "the publisher wrote", Owner::Peer)];
+    for (at, end) in subscribers.iter().enumerate() {
+        bars.push(Bar {
+            label: format!("subscriber {} read", at + 1),
+            length: end.bytes_in as f64,
+            figure: format!("{} B", count(end.bytes_in)),
+            owner: Owner::Peer,
+        });
+    }
     Picture::Bars { title: "bytes, as the kernel counted them".to_owned(), bars }
 }

@@ -1,10 +1,11 @@
 //! Protocols over UDP: sockets and datagrams, for there are no connections in the kernel.
 
+use super::traffic::bar;
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec, Value},
+        fact::{Facts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -30,16 +31,16 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("dropped", "datagrams that the server's kernel had no room for"),
         Spec::count("failed", "sorts of failure that the client was told of"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
-    let cast = Cast::demo(&knobs.text("demo", "udp --datagrams 10"));
+fn scenario(knobs: &Knobs) -> Scenario {
+    let scenario = Scenario::demo(&knobs.text("demo", "udp --datagrams 10"));
     match knobs.number("link_ms", 0) {
-        0 => cast,
-        link_ms => cast.far(link_ms),
+        0 => scenario,
+        link_ms => scenario.far(link_ms),
     }
 }
 
@@ -50,7 +51,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     );
     facts.whole("asked", asked);
     facts.whole("answers", answers);
-    facts.whole("lost", asked.zip(answers).map(|(asked, answers)| asked.saturating_sub(answers)));
+    if let (Some(asked), Some(answers)) = (asked, answers) {
+        facts.whole("lost", asked.saturating_sub(answers));
+    }
     facts.whole("tcp", evidence.connections(Role::Client).len() as u64);
     let (server, client) = (evidence.datagrams(Who::Server), evidence.datagrams(Who::Client));
     facts.whole("sockets", server.len() as u64);
@@ -66,30 +69,23 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("read", sum(&server, |socket| Some(socket.read?.datagrams)));
     facts.whole("written", sum(&server, |socket| Some(socket.written?.datagrams)));
     facts.whole("dropped", sum(&server, |socket| Some(socket.drops)));
-    let failures = evidence.lines(Who::Client, "  errors").map(str::trim);
-    facts.whole(
-        "failed",
-        failures
-            .last()
-            .map(|said| if said == "none" { 0 } else { said.split(", ").count() as u64 }),
-    );
+    if let Some(said) = evidence.lines(Who::Client, "  errors").last() {
+        facts.whole(
+            "failed",
+            match said.trim() {
+                "none" => 0,
+                sorts => sorts.split(", ").count() as u64,
+            },
+        );
+    }
 }
 
 fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
-    let bar = |(name, label, owner): (&str, &str, Owner)| Bar {
-        label: label.to_owned(),
-        length: match facts.get(name) {
-            Some(Value::Number(number)) => *number,
-            _ => 0.0,
-        },
-        figure: facts.shown(name),
-        owner,
-    };
-    let steps = [
-        ("sent", "the client sent", Owner::Peer),
-        ("dropped", "the kernel dropped", Owner::Kernel),
-        ("read", "the server read", Owner::App),
-        ("written", "the server wrote", Owner::App),
+    let bars = vec![
+        bar(facts, "sent", "the client sent", Owner::Peer),
+        bar(facts, "dropped", "the kernel dropped", Owner::Kernel),
+        bar(facts, "read", "the server read", Owner::App),
+        bar(facts, "written", "the server wrote", Owner::App),
     ];
-    Picture::Bars { title: "datagrams".to_owned(), bars: steps.map(bar).to_vec() }
+    Picture::Bars { title: "datagrams".to_owned(), bars }
 }

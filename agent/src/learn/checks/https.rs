@@ -1,11 +1,12 @@
 //! The ways to HTTPS: a demo of one of them, with its server a link away, and the round trips of
 //! its last connection.
 
+use super::traffic::bar;
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec, Value},
+        fact::{Facts, Spec},
         lesson::Knobs,
     },
     model::{
@@ -49,13 +50,13 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::bytes("hello", "what the client sent first"),
         Spec::bytes("flight", "what the server answered to that"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
-    Cast::demo(&knobs.text("demo", "https-tls13 --connections 2")).far(LINK_MS)
+fn scenario(knobs: &Knobs) -> Scenario {
+    Scenario::demo(&knobs.text("demo", "https-tls13 --connections 2")).far(LINK_MS)
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
@@ -70,36 +71,42 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("quic", quic.len() as u64);
     let steps = if let Some(last) = tcp.last() {
         over_tcp(evidence, last, facts);
-        facts.whole(
-            "first_visit",
-            tcp.first().and_then(|first| round_trips(first)).map(|steps| steps.iter().sum()),
-        );
-        let turns = |one: &ConnectionView| {
-            exchanges(evidence, one).iter().filter(|turn| asks(turn)).count() as u64
-        };
-        facts.whole(
-            "in_all",
-            tcp.iter().map(|one| u64::from(!one.fast_open) + turns(one)).sum::<u64>(),
-        );
+        if let Some(steps) = tcp.first().and_then(|first| round_trips(first)) {
+            facts.whole("first_visit", steps.iter().sum::<u64>());
+        }
+        let mut in_all = 0;
+        for connection in &tcp {
+            in_all += u64::from(!connection.fast_open);
+            for turn in exchanges(evidence, connection) {
+                in_all += u64::from(asks(turn));
+            }
+        }
+        facts.whole("in_all", in_all);
         round_trips(last)
     } else if let Some(last) = quic.last() {
         facts.whole("early", u64::from(last.early_data));
-        let trips = |trips: u32| [0, u64::from(trips.saturating_sub(1)), u64::from(trips.min(1))];
-        last.answer.map(|answer| trips(answer.round_trips))
+        match &last.answer {
+            Some(answer) => {
+                let trips = answer.round_trips;
+                Some([0, u64::from(trips.saturating_sub(1)), u64::from(trips.min(1))])
+            }
+            None => None,
+        }
     } else {
         None
     };
     let Some(steps) = steps else { return };
     let all = steps.iter().sum::<u64>();
-    for (name, value) in ["tcp", "tls", "request"].into_iter().zip(steps) {
-        facts.whole(name, value);
-    }
+    let [tcp, tls, request] = steps;
+    facts.whole("tcp", tcp);
+    facts.whole("tls", tls);
+    facts.whole("request", request);
     facts.whole("round_trips", all);
     facts.whole("before", all.saturating_sub(1));
     facts.whole("least", all * evidence.link_us());
 }
 
-/// What only TCP's connections show.
+/// Facts that only TCP's connections show.
 fn over_tcp(evidence: &Evidence, connection: &ConnectionView, facts: &mut Facts) {
     facts.whole("syn_data", u64::from(connection.fast_open));
     if let Some(tls) = &connection.tls {
@@ -126,12 +133,12 @@ fn round_trips(connection: &ConnectionView) -> Option<[u64; 3]> {
 }
 
 fn exchanges<'a>(evidence: &'a Evidence, connection: &ConnectionView) -> Vec<&'a ExchangeView> {
-    let of = connection.sock;
-    let mut found: Vec<_> = evidence
-        .exchanges(Role::Client)
-        .filter(|(sock, _)| *sock == of)
-        .map(|(_, exchange)| exchange)
-        .collect();
+    let mut found = Vec::new();
+    for (sock, exchange) in evidence.exchanges(Role::Client) {
+        if sock == connection.sock {
+            found.push(exchange);
+        }
+    }
     found.sort_by_key(|exchange| exchange.seq);
     found
 }
@@ -148,24 +155,12 @@ fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     if let Some(connection) = evidence.connections(Role::Client).last() {
         return Picture::Lanes(beginning(evidence, connection));
     }
-    let bar = |(name, label): (&str, &str)| Bar {
-        label: label.to_owned(),
-        length: match facts.get(name) {
-            Some(Value::Number(number)) => *number,
-            _ => 0.0,
-        },
-        figure: facts.shown(name),
-        owner: Owner::Peer,
-    };
-    let steps = [
-        ("tcp", "TCP's handshake"),
-        ("tls", "the handshake within QUIC"),
-        ("request", "the request"),
+    let bars = vec![
+        bar(facts, "tcp", "TCP's handshake", Owner::Peer),
+        bar(facts, "tls", "the handshake within QUIC", Owner::Peer),
+        bar(facts, "request", "the request", Owner::Peer),
     ];
-    Picture::Bars {
-        title: "round trips until the first answer".to_owned(),
-        bars: steps.map(bar).to_vec(),
-    }
+    Picture::Bars { title: "round trips until the first answer".to_owned(), bars }
 }
 
 fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
@@ -174,26 +169,31 @@ fn beginning(evidence: &Evidence, connection: &ConnectionView) -> Vec<Step> {
     let exchanges = exchanges(evidence, connection);
     let mut out = vec![gap("seen by the client: peer = server")];
     if let Some(us) = connection.handshake_us {
-        let with = exchanges.first().filter(|_| connection.fast_open);
-        let syn = with.map_or("SYN".to_owned(), |first| {
-            format!("SYN, and in it {} bytes", first.request_bytes)
-        });
+        let syn = match exchanges.first() {
+            Some(first) if connection.fast_open => {
+                format!("SYN, and in it {} bytes", first.request_bytes)
+            }
+            _ => "SYN".to_owned(),
+        };
         out.push(arrow(Some(0), Lane::Kernel, Lane::Peer, &syn));
         let (owner, text) = (Owner::Peer, "TCP: until the server's SYN-ACK".to_owned());
         out.push(Step::Held { at: Some(0), us, owner, counts: true, text });
         out.push(arrow(Some(us), Lane::Peer, Lane::Kernel, "SYN-ACK: connected"));
     }
-    let Some(begun) = exchanges.first().map(|exchange| exchange.start_ns) else { return out };
+    let Some(first) = exchanges.first() else { return out };
+    let begun_ns = first.start_ns;
     let [_, tls, request] = round_trips(connection).unwrap_or_default();
     for (at, exchange) in exchanges.into_iter().take((tls + request) as usize).enumerate() {
         let handshake = (at as u64) < tls;
         out.push(gap(if handshake { "TLS: a turn of its handshake" } else { "the request" }));
-        let later =
-            connection.handshake_us.unwrap_or(0) + exchange.start_ns.saturating_sub(begun) / 1_000;
-        let steps = evidence.bare_steps(&SMALL, connection.sock, exchange);
+        let later = connection.handshake_us.unwrap_or(0)
+            + exchange.start_ns.saturating_sub(begun_ns) / 1_000;
         // What went in the SYN is there already.
-        let shown = steps.into_iter().skip(if connection.fast_open && at == 0 { 2 } else { 0 });
-        out.extend(shown.map(|step| named(step.later(later), handshake)));
+        let in_syn = if connection.fast_open && at == 0 { 2 } else { 0 };
+        for step in evidence.bare_steps(&SMALL, connection.sock, exchange).into_iter().skip(in_syn)
+        {
+            out.push(named(step.later(later), handshake));
+        }
     }
     out
 }
@@ -206,5 +206,5 @@ fn named(mut step: Step, handshake: bool) -> Step {
     step
 }
 
-/// What takes no time worth a line beside the round trips.
+/// Slices that take no time worth a line beside the round trips.
 const SMALL: [SliceKind; 3] = [SliceKind::Handshake, SliceKind::ReceiveQueue, SliceKind::RunQueue];

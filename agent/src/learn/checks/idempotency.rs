@@ -1,10 +1,11 @@
 //! A server that answers an order too late now and then, and a client that sends it again.
 
+use super::traffic::bar;
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who},
-        fact::{Facts, Spec, Value},
+        fact::{Facts, Spec},
         lesson::Knobs,
     },
     model::{event::Role, snapshot::Owner},
@@ -21,14 +22,14 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("done", "orders that the server carried out"),
         Spec::count("retransmits", "segments that were lost and sent again"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let no_key = if knobs.text("key", "none") == "none" { " --no-key" } else { "" };
-    Cast::server("payments --late-every 5 --late 600ms").demo_client(&format!(
+    Scenario::server("payments --late-every 5 --late 600ms").demo_client(&format!(
         "idempotency --timeout 200ms --orders {}{no_key}",
         knobs.number("orders", 20)
     ))
@@ -38,7 +39,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     let said = |word| evidence.number_after(Who::Client, word);
     facts.whole("orders", said("orders"));
     facts.whole("timeouts", said("retries"));
-    facts.whole("asked", said("orders").zip(said("retries")).map(|(orders, again)| orders + again));
+    if let (Some(orders), Some(again)) = (said("orders"), said("retries")) {
+        facts.whole("asked", orders + again);
+    }
     facts.whole("delivered", said("delivered"));
     facts.whole("done", said("done"));
     facts.whole("answered", evidence.exchanges(Role::Server).count() as u64);
@@ -48,20 +51,11 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 }
 
 fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {
-    let bar = |name, label: &str, owner| Bar {
-        label: label.to_owned(),
-        length: match facts.get(name) {
-            Some(Value::Number(number)) => *number,
-            _ => 0.0,
-        },
-        figure: facts.shown(name),
-        owner,
-    };
     let bars = vec![
-        bar("orders", "the client wanted", Owner::Peer),
-        bar("asked", "the client sent", Owner::Peer),
-        bar("delivered", "the kernel delivered", Owner::Kernel),
-        bar("done", "the server carried out", Owner::App),
+        bar(facts, "orders", "the client wanted", Owner::Peer),
+        bar(facts, "asked", "the client sent", Owner::Peer),
+        bar(facts, "delivered", "the kernel delivered", Owner::Kernel),
+        bar(facts, "done", "the server carried out", Owner::App),
     ];
     Picture::Bars { title: "orders, from hand to hand".to_owned(), bars }
 }

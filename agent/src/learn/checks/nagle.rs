@@ -2,7 +2,7 @@
 
 use crate::{
     learn::{
-        check::{Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, median, time},
         fact::{Facts, Spec},
         lesson::Knobs,
@@ -26,18 +26,18 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::bytes("second", "the write that was held"),
         Spec::word("holder", "who held most of the request's time"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let writes = knobs.text("writes", "4,200");
     let option = match knobs.text("option", "none").as_str() {
         "none" => String::new(),
         option => format!(" --{option}"),
     };
-    Cast::server("serve").client(&format!("ask --count 10 --trace --writes {writes}{option}"))
+    Scenario::server("serve").client(&format!("ask --count 10 --trace --writes {writes}{option}"))
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
@@ -45,12 +45,8 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("exchanges", took().count() as u64);
     facts.whole("took", median(took()));
     facts.whole("quickest", took().min());
-    facts.whole(
-        "server",
-        median(
-            evidence.exchanges(Role::Server).map(|(_, exchange)| time(exchange, SliceKind::App)),
-        ),
-    );
+    let server = evidence.views(Role::Server).map(|exchange| time(exchange, SliceKind::App));
+    facts.whole("server", median(server));
     if let Some((_, exchange)) = typical(evidence) {
         let held = time(exchange, SliceKind::Nagle);
         facts.whole("held", held);
@@ -73,9 +69,8 @@ fn typical(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    Picture::Lanes(
-        typical(evidence)
-            .map(|(sock, exchange)| evidence.request_steps(sock, exchange))
-            .unwrap_or_default(),
-    )
+    Picture::Lanes(match typical(evidence) {
+        Some((sock, exchange)) => evidence.request_steps(sock, exchange),
+        None => Vec::new(),
+    })
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
+        check::{Bar, Check, Picture, Scenario},
         evidence::{Evidence, Who, median, time},
         fact::{Facts, Spec},
         lesson::Knobs,
@@ -13,8 +13,8 @@ use crate::{
     model::{
         event::{Role, SockId},
         snapshot::{ExchangeView, SliceKind},
-        text::duration_us,
     },
+    text::duration_us,
 };
 
 /// Many requests at once, and what became of each.
@@ -45,14 +45,14 @@ const CHECK: Check = Check {
         ),
         Spec::count("busiest", "requests that the busiest thread answered"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let server = knobs.text("server", "thread-per-connection");
-    Cast::server(&server).clients_together(knobs.number("clients", 1), "ask")
+    Scenario::server(&server).clients_together(knobs.number("clients", 1), "ask")
 }
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
@@ -61,35 +61,40 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("quickest", took().min());
     facts.whole("median", median(took()));
     facts.whole("slowest", took().max());
-    let exchanges = || evidence.exchanges(Role::Server).map(|(_, exchange)| exchange);
-    if let Some(slowest) = exchanges().max_by_key(|exchange| served_us(exchange)) {
+    if let Some((_, slowest)) = slowest(evidence) {
         facts.whole("queue", time(slowest, SliceKind::ReceiveQueue));
         facts.whole("run_queue", time(slowest, SliceKind::RunQueue));
         facts.whole("app", time(slowest, SliceKind::App));
         facts.word("holder", held_most(slowest).owner().name());
     }
-    let distinct = |tids: &mut dyn Iterator<Item = u32>| tids.collect::<BTreeSet<_>>().len() as u64;
-    facts.whole(
-        "listening",
-        distinct(&mut evidence.listeners().iter().map(|listener| listener.pid)),
-    );
-    facts.whole("accepting", distinct(&mut evidence.accepts().map(|accept| accept.tid)));
-    facts.whole("reading", distinct(&mut exchanges().filter_map(|exchange| exchange.read_tid)));
-    facts.whole("writing", distinct(&mut exchanges().filter_map(|exchange| exchange.write_tid)));
-    facts.whole("hands", hands(evidence));
+    let listening: BTreeSet<_> = evidence.listeners().iter().map(|listener| listener.pid).collect();
+    let accepting: BTreeSet<_> = evidence.accepts().map(|accept| accept.tid).collect();
+    facts.whole("listening", listening.len() as u64);
+    facts.whole("accepting", accepting.len() as u64);
+    let mut reading = BTreeSet::new();
     let mut answered = BTreeMap::<u32, u64>::new();
-    for tid in exchanges().filter_map(|exchange| exchange.write_tid) {
-        *answered.entry(tid).or_default() += 1;
+    for exchange in evidence.views(Role::Server) {
+        reading.extend(exchange.read_tid);
+        if let Some(tid) = exchange.write_tid {
+            *answered.entry(tid).or_default() += 1;
+        }
     }
+    facts.whole("reading", reading.len() as u64);
+    facts.whole("writing", answered.len() as u64);
     facts.whole("busiest", answered.into_values().max());
+    facts.whole("hands", hands(evidence));
 }
 
-/// What of an exchange is the server's to answer for: not how the connection came about, nor how
-/// the answer arrived.
+/// Slices that are the server's to answer for: not those in which the connection came about, nor
+/// those in which the answer arrived.
 const SERVED: [SliceKind; 3] = [SliceKind::ReceiveQueue, SliceKind::RunQueue, SliceKind::App];
 
 fn served_us(exchange: &ExchangeView) -> u64 {
-    SERVED.into_iter().map(|kind| time(exchange, kind)).sum()
+    let mut us = 0;
+    for kind in SERVED {
+        us += time(exchange, kind);
+    }
+    us
 }
 
 fn held_most(exchange: &ExchangeView) -> SliceKind {
@@ -111,18 +116,19 @@ fn hands(evidence: &Evidence) -> Option<u64> {
 
 /// The slowest request, once it is there.
 fn request(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    Picture::Lanes(
-        slowest(evidence)
-            .map(|(sock, exchange)| evidence.request_steps(sock, exchange))
-            .unwrap_or_default(),
-    )
+    Picture::Lanes(match slowest(evidence) {
+        Some((sock, exchange)) => evidence.request_steps(sock, exchange),
+        None => Vec::new(),
+    })
 }
 
-/// The same from the handshake on. How long the client was told to wait before it asks is nobody's
-/// doing.
+/// The slowest request from the handshake on. The client was told to wait before it asks, so that
+/// time is nobody's doing.
 fn connection(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    let steps = |(sock, exchange)| evidence.steps_but(&[SliceKind::Request], sock, exchange);
-    Picture::Lanes(slowest(evidence).map(steps).unwrap_or_default())
+    Picture::Lanes(match slowest(evidence) {
+        Some((sock, exchange)) => evidence.steps_but(&[SliceKind::Request], sock, exchange),
+        None => Vec::new(),
+    })
 }
 
 fn slowest(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
@@ -131,18 +137,21 @@ fn slowest(evidence: &Evidence) -> Option<(SockId, &ExchangeView)> {
 
 /// Every request by its time, the quickest first: who answered it, and what held it.
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    let mut exchanges: Vec<_> =
-        evidence.exchanges(Role::Server).map(|(_, exchange)| exchange).collect();
+    let mut exchanges: Vec<_> = evidence.views(Role::Server).collect();
     exchanges.sort_by_key(|exchange| served_us(exchange));
-    let bar = |exchange: &&ExchangeView| {
+    let mut bars = Vec::new();
+    for exchange in exchanges {
         let (us, kind) = (served_us(exchange), held_most(exchange));
-        Bar {
-            label: exchange.write_tid.map_or("nobody".to_owned(), |tid| evidence.thread_name(tid)),
+        bars.push(Bar {
+            label: match exchange.write_tid {
+                Some(tid) => evidence.thread_name(tid),
+                None => "nobody".to_owned(),
+            },
             length: us as f64,
             figure: format!("{}  {:13}", duration_us(us), kind.name().replace('_', " ")),
             owner: kind.owner(),
-        }
-    };
+        });
+    }
     let title = "each request: who answered it, how long it took, and what held it most".to_owned();
-    Picture::Bars { title, bars: exchanges.iter().map(bar).collect() }
+    Picture::Bars { title, bars }
 }

@@ -1,6 +1,6 @@
-//! How news come to a client that asks: again and again, once for each of them, or once for all.
+//! News that come to a client that asks: again and again, once for each of them, or once for all.
 
-use super::traffic::{asked_on, bar, cast, exchanges_on, latency_us, of_clients};
+use super::traffic::{asked_on, bar, exchanges_on, latency_us, longest_us, of_clients, scenario};
 use crate::{
     learn::{
         check::{Check, Picture},
@@ -30,7 +30,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::time("oldest", "the same of the oldest"),
         Spec::time("held", "how long the server held a request before it wrote, the median"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
@@ -39,26 +39,25 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     for name in ["news", "missed", "empty"] {
         facts.whole(name, evidence.number_after(Who::Client, name));
     }
-    let ends = || of_clients(evidence);
-    let requests = ends().map(asked_on).sum::<u64>();
+    let ends: Vec<_> = of_clients(evidence).collect();
+    let (mut requests, mut sent, mut received) = (0, 0, 0);
+    for end in &ends {
+        requests += asked_on(end);
+        sent += end.bytes_out;
+        received += end.bytes_in;
+    }
+    facts.whole("connections", ends.len() as u64);
     facts.whole("requests", requests);
-    facts.whole(
-        "longest",
-        exchanges_on(evidence, ends()).iter().map(|(_, exchange)| exchange.total_us).max(),
-    );
-    let empty = evidence.number_after(Who::Client, "empty");
-    facts.whole("useful", empty.map(|empty| requests.saturating_sub(empty)));
-    facts.whole("connections", ends().count() as u64);
-    facts.whole("sent", ends().map(|end| end.bytes_out).sum::<u64>());
-    facts.whole("received", ends().map(|end| end.bytes_in).sum::<u64>());
+    facts.whole("sent", sent);
+    facts.whole("received", received);
+    facts.whole("longest", longest_us(&exchanges_on(evidence, ends.into_iter())));
+    if let Some(empty) = evidence.number_after(Who::Client, "empty") {
+        facts.whole("useful", requests.saturating_sub(empty));
+    }
     facts.whole("age", latency_us(evidence, "p50"));
     facts.whole("oldest", latency_us(evidence, "max"));
-    facts.whole(
-        "held",
-        median(
-            evidence.exchanges(Role::Server).map(|(_, exchange)| time(exchange, SliceKind::App)),
-        ),
-    );
+    let held = evidence.views(Role::Server).map(|exchange| time(exchange, SliceKind::App));
+    facts.whole("held", median(held));
 }
 
 fn picture(_: &Knobs, _: &Evidence, facts: &Facts) -> Picture {

@@ -1,9 +1,10 @@
 //! Protocols over TCP: what a demo's client asked for, and what of it the kernel saw: connections,
 //! turns and bytes.
 
+use super::traffic::median_us;
 use crate::{
     learn::{
-        check::{Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, median},
         fact::{Facts, Spec},
         lesson::Knobs,
@@ -43,16 +44,16 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::bytes("message", "bytes of them that the applications wrote"),
         Spec::bytes("headers", "the difference: headers"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
-    let cast = Cast::demo(&knobs.text("demo", "http1 --connections 1"));
+fn scenario(knobs: &Knobs) -> Scenario {
+    let scenario = Scenario::demo(&knobs.text("demo", "http1 --connections 1"));
     match knobs.number("link_ms", 0) {
-        0 => cast,
-        link_ms => cast.far(link_ms),
+        0 => scenario,
+        link_ms => scenario.far(link_ms),
     }
 }
 
@@ -66,64 +67,79 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     let turns = turns(evidence);
     facts.whole("connections", connections.len() as u64);
     facts.whole("exchanges", turns.len() as u64);
-    let each = asked.filter(|_| !turns.is_empty());
-    facts.number("each", each.map(|asked| asked as f64 / turns.len() as f64));
-    let sum = |of: fn(&ConnectionView) -> u64| {
-        connections.iter().map(|connection| of(connection)).sum::<u64>()
-    };
-    facts.whole("out", sum(|connection| connection.bytes_out));
-    facts.whole("in", sum(|connection| connection.bytes_in));
+    if let Some(asked) = asked
+        && !turns.is_empty()
+    {
+        facts.number("each", asked as f64 / turns.len() as f64);
+    }
     facts.whole("writes", turns.iter().map(|turn| u64::from(turn.writes)).sum::<u64>());
-    let reads = evidence.exchanges(Role::Server).map(|(_, exchange)| u64::from(exchange.reads));
+    let reads = evidence.views(Role::Server).map(|exchange| u64::from(exchange.reads));
     facts.whole("reads", reads.sum::<u64>());
-    let ended = |wanted| {
-        let this = |connection: &&&ConnectionView| {
-            connection.ended.is_some_and(|(_, ending)| ending == wanted)
-        };
-        connections.iter().filter(this).count() as u64
-    };
-    facts.whole("ended", ended(Ending::Fin));
-    facts.whole("broken", ended(Ending::Reset));
-    facts.whole(
-        "silent",
-        connections.iter().filter(|connection| connection.bytes_in == 0).count() as u64,
-    );
+    sums(&connections, facts);
     if let Some(first) = connections.first() {
         if let Some(protocol) = first.protocol {
             facts.word("protocol", protocol.name());
         }
-        let end = turns.iter().map(|turn| turn.start_ns + turn.total_us * 1_000).max();
-        let begun = first.since_ns.saturating_sub(first.handshake_us.unwrap_or(0) * 1_000);
-        facts.whole("span", end.map(|end| end.saturating_sub(begun) / 1_000));
+        let handshake_ns = first.handshake_us.unwrap_or(0) * 1_000;
+        let begun_ns = first.since_ns.saturating_sub(handshake_ns);
+        if let Some(end_ns) = turns.iter().map(|turn| turn.start_ns + turn.total_us * 1_000).max() {
+            facts.whole("span", end_ns.saturating_sub(begun_ns) / 1_000);
+        }
     }
-    facts.whole("turn", median(turns.iter().map(|turn| turn.total_us)));
-    facts.whole("first_out", turns.first().map(|turn| turn.request_bytes));
-    facts.whole("first_in", turns.first().map(|turn| turn.response_bytes));
+    facts.whole("turn", median_us(&turns));
+    if let Some(first) = turns.first() {
+        facts.whole("first_out", first.request_bytes);
+        facts.whole("first_in", first.response_bytes);
+    }
     facts.whole("usual_out", median(turns.iter().map(|turn| turn.request_bytes)));
     facts.whole("usual_in", median(turns.iter().map(|turn| turn.response_bytes)));
-    let both = |out, back| said(out).zip(said(back)).map(|(out, back)| out + back);
+    let both = |out, back| Some(said(out)? + said(back)?);
     let (wire, message) = (both("ip_out", "ip_in"), both("http_out", "http_in"));
     facts.whole("packets", both("segments_out", "segments_in"));
     facts.whole("with_data", both("with_data_out", "with_data_in"));
     facts.whole("on_the_wire", wire);
     facts.whole("message", message);
-    facts.whole("headers", wire.zip(message).map(|(wire, message)| wire.saturating_sub(message)));
+    if let (Some(wire), Some(message)) = (wire, message) {
+        facts.whole("headers", wire.saturating_sub(message));
+    }
+}
+
+/// Bytes of all connections, and their ends.
+fn sums(connections: &[&ConnectionView], facts: &mut Facts) {
+    let (mut bytes_out, mut bytes_in) = (0, 0);
+    let (mut ended, mut broken, mut silent) = (0, 0, 0);
+    for connection in connections {
+        bytes_out += connection.bytes_out;
+        bytes_in += connection.bytes_in;
+        match connection.ended {
+            Some((_, Ending::Fin)) => ended += 1,
+            Some((_, Ending::Reset)) => broken += 1,
+            _ => {}
+        }
+        if connection.bytes_in == 0 {
+            silent += 1;
+        }
+    }
+    facts.whole("out", bytes_out);
+    facts.whole("in", bytes_in);
+    facts.whole("ended", ended);
+    facts.whole("broken", broken);
+    facts.whole("silent", silent);
 }
 
 /// The client's turns that asked for something, in the order they began.
 fn turns(evidence: &Evidence) -> Vec<&ExchangeView> {
-    let mut turns: Vec<_> =
-        evidence.exchanges(Role::Client).map(|(_, exchange)| exchange).collect();
+    let mut turns: Vec<_> = evidence.views(Role::Client).collect();
     turns.sort_by_key(|turn| turn.start_ns);
     turns
 }
 
-/// What the kernel saw of one request and its answer, in the middle of the run.
+/// One request and its answer as the kernel saw them, in the middle of the run.
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
     let mut turns: Vec<_> = evidence.exchanges(Role::Client).collect();
     turns.sort_by_key(|(_, turn)| turn.start_ns);
-    let shown = turns.get(turns.len() / 2);
-    Picture::Lanes(
-        shown.map(|(sock, turn)| evidence.request_steps(*sock, turn)).unwrap_or_default(),
-    )
+    Picture::Lanes(match turns.get(turns.len() / 2) {
+        Some((sock, turn)) => evidence.request_steps(*sock, turn),
+        None => Vec::new(),
+    })
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::traffic::{asked_on, behind, cast, exchanges_on, of_clients};
+use super::traffic::{asked_on, behind, exchanges_on, median_us, of_clients, scenario};
 use crate::{
     learn::{
-        check::{Bar, Cast, Check, Picture},
-        evidence::{Evidence, Who, median},
+        check::{Bar, Check, Picture, Scenario},
+        evidence::{Evidence, Who},
         fact::{Facts, Spec},
         lesson::Knobs,
     },
@@ -70,46 +70,51 @@ pub(in crate::learn) static BALANCER: Check = Check {
     ..CHECK
 };
 
-const CHECK: Check = Check { knobs: &["demo"], facts: &[], cast, gather, picture };
+const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, picture };
 
 /// Longer than anything takes but a server that was told to wait for 20 ms.
 const SLOW_US: u64 = 15_000;
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
-    let clients = || of_clients(evidence);
-    facts.whole("clients", clients().count() as u64);
-    facts.whole("upstream", behind(evidence).count() as u64);
+    let clients: Vec<_> = of_clients(evidence).collect();
+    let behind: Vec<_> = behind(evidence).collect();
+    facts.whole("clients", clients.len() as u64);
+    facts.whole("upstream", behind.len() as u64);
     facts.whole("accepts", evidence.accepts().count() as u64);
     let programs: BTreeSet<_> = evidence.accepts().map(|accept| accept.pid).collect();
     facts.whole("programs", programs.len() as u64);
-    let slow =
-        |end: &&ConnectionView| end.worst.as_ref().is_some_and(|worst| worst.total_us >= SLOW_US);
-    facts.whole("slow", clients().chain(behind(evidence)).filter(slow).count() as u64);
+    let mut slow = 0;
+    for end in clients.iter().chain(&behind) {
+        if matches!(&end.worst, Some(worst) if worst.total_us >= SLOW_US) {
+            slow += 1;
+        }
+    }
+    facts.whole("slow", slow);
     let servers = servers(evidence);
     let got = || servers.iter().map(|(_, share)| share.exchanges);
     facts.whole("servers", servers.len() as u64);
     facts.whole("busiest", got().max());
     facts.whole("idlest", got().min());
-    facts.whole("asked", clients().map(|end| end.bytes_out).sum::<u64>());
+    facts.whole("asked", bytes_out(&clients));
     // How much it is on a connection that stays open is not known until the last exchange is over.
-    let all_closed = behind(evidence).all(|end| end.closed_ns.is_some());
-    facts.whole(
-        "passed",
-        all_closed.then(|| behind(evidence).map(|end| end.bytes_out).sum::<u64>()),
-    );
-    if let Some(protocol) = behind(evidence).find_map(|end| end.protocol) {
+    if behind.iter().all(|end| end.closed_ns.is_some()) {
+        facts.whole("passed", bytes_out(&behind));
+    }
+    if let Some(protocol) = behind.iter().find_map(|end| end.protocol) {
         facts.word("protocol", protocol.name());
     }
-    facts.whole(
-        "median",
-        median(exchanges_on(evidence, clients()).iter().map(|(_, exchange)| exchange.total_us)),
-    );
+    facts.whole("median", median_us(&exchanges_on(evidence, clients.into_iter())));
     facts.whole("requests", evidence.number_after(Who::Client, "requests"));
     facts.whole("marked", evidence.number_after(Who::Client, "seen"));
     facts.whole("proxies", evidence.number_after(Who::Client, "proxies"));
 }
 
-/// What came on some connections.
+fn bytes_out(ends: &[&ConnectionView]) -> u64 {
+    ends.iter().map(|end| end.bytes_out).sum()
+}
+
+/// Connections of one kind, and the exchanges on them.
+#[derive(Default)]
 struct Share {
     connections: u64,
     exchanges: u64,
@@ -117,10 +122,12 @@ struct Share {
 
 impl Share {
     fn of<'a>(ends: impl Iterator<Item = &'a ConnectionView>) -> Self {
-        ends.fold(Self { connections: 0, exchanges: 0 }, |share, end| Self {
-            connections: share.connections + 1,
-            exchanges: share.exchanges + asked_on(end),
-        })
+        let mut share = Self::default();
+        for end in ends {
+            share.connections += 1;
+            share.exchanges += asked_on(end);
+        }
+        share
     }
 
     fn bar(&self, label: String, owner: Owner) -> Bar {
@@ -133,21 +140,22 @@ impl Share {
 
 /// The servers behind the proxy by name.
 fn servers(evidence: &Evidence) -> Vec<(&str, Share)> {
-    let listening =
-        evidence.listeners().iter().filter(|listener| listener.local.to_string() != Cast::ADDRESS);
-    let shares = listening.map(|listener| {
-        let share = Share::of(behind(evidence).filter(|end| end.peer == listener.local));
-        (listener.comm.as_str(), share)
-    });
-    shares.collect()
+    let mut servers = Vec::new();
+    for listener in evidence.listeners() {
+        if listener.local.to_string() != Scenario::ADDRESS {
+            let ends = behind(evidence).filter(|end| end.peer == listener.local);
+            servers.push((listener.comm.as_str(), Share::of(ends)));
+        }
+    }
+    servers
 }
 
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
-    let clients = Share::of(of_clients(evidence)).bar("from clients".to_owned(), Owner::Peer);
-    let servers = servers(evidence)
-        .into_iter()
-        .map(|(name, share)| share.bar(format!("to {name}"), Owner::App));
-    let bars = std::iter::once(clients).chain(servers).collect();
+    let clients = Share::of(of_clients(evidence));
+    let mut bars = vec![clients.bar("from clients".to_owned(), Owner::Peer)];
+    for (name, share) in servers(evidence) {
+        bars.push(share.bar(format!("to {name}"), Owner::App));
+    }
     Picture::Bars {
         title: "connections on both sides, and exchanges as the kernel sees them".to_owned(),
         bars,

@@ -2,7 +2,7 @@
 
 use crate::{
     learn::{
-        check::{Cast, Check, Picture},
+        check::{Check, Picture, Scenario},
         evidence::{Evidence, Who, time},
         fact::{Facts, Spec, Value},
         lesson::Knobs,
@@ -21,14 +21,14 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("reads", "reads by the server"),
         Spec::word("holder", "who held most of the request's time, seen from the server"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
 
-fn cast(knobs: &Knobs) -> Cast {
+fn scenario(knobs: &Knobs) -> Scenario {
     let (bytes, delay) = (knobs.number("bytes", 60_000), knobs.number("delay_ms", 300));
-    Cast::server(&format!("serve --sleep-before-read {delay}ms --read-size 16000000"))
+    Scenario::server(&format!("serve --sleep-before-read {delay}ms --read-size 16000000"))
         .client(&format!("ask --trace --writes {bytes}"))
 }
 
@@ -36,8 +36,9 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("sent", knobs.number("bytes", 60_000));
     let asked = |name| evidence.named(Who::Client, "asked", name).next();
     facts.whole("took", asked("us"));
-    let write = asked("write_ns").zip(asked("written_ns"));
-    facts.whole("write", write.map(|(from, to)| to.saturating_sub(from) / 1_000));
+    if let (Some(from), Some(to)) = (asked("write_ns"), asked("written_ns")) {
+        facts.whole("write", to.saturating_sub(from) / 1_000);
+    }
     if let Some((_, exchange)) = evidence.exchanges(Role::Server).next() {
         facts.whole("unread", time(exchange, SliceKind::ReceiveQueue));
         facts.whole("reads", u64::from(exchange.reads));
@@ -46,8 +47,9 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
         }
     }
     if let Some((_, exchange)) = evidence.exchanges(Role::Client).next() {
-        let kinds = [SliceKind::SendBuffer, SliceKind::ReceiveWindow];
-        facts.whole("blocked", kinds.into_iter().map(|kind| time(exchange, kind)).sum::<u64>());
+        let blocked =
+            time(exchange, SliceKind::SendBuffer) + time(exchange, SliceKind::ReceiveWindow);
+        facts.whole("blocked", blocked);
     }
 }
 
@@ -55,8 +57,8 @@ fn gather(knobs: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 fn picture(_: &Knobs, evidence: &Evidence, facts: &Facts) -> Picture {
     let waited = !matches!(facts.get("blocked"), None | Some(Value::Number(0.0)));
     let role = if waited { Role::Client } else { Role::Server };
-    let first = evidence.exchanges(role).next();
-    Picture::Lanes(
-        first.map(|(sock, exchange)| evidence.request_steps(sock, exchange)).unwrap_or_default(),
-    )
+    Picture::Lanes(match evidence.exchanges(role).next() {
+        Some((sock, exchange)) => evidence.request_steps(sock, exchange),
+        None => Vec::new(),
+    })
 }

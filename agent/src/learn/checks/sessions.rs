@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::traffic::{cast, exchanges_on, of_clients};
+use super::traffic::{exchanges_on, of_clients, scenario};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
@@ -25,7 +25,7 @@ pub(in crate::learn) static CHECK: Check = Check {
         Spec::count("busiest", "requests that the busiest of them read"),
         Spec::count("idlest", "requests that the idlest of them read"),
     ],
-    cast,
+    scenario,
     gather,
     picture,
 };
@@ -45,8 +45,10 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
 /// Requests by the thread that read them.
 fn read(evidence: &Evidence) -> BTreeMap<u32, u64> {
     let mut read = BTreeMap::new();
-    for tid in evidence.exchanges(Role::Server).filter_map(|(_, exchange)| exchange.read_tid) {
-        *read.entry(tid).or_default() += 1;
+    for exchange in evidence.views(Role::Server) {
+        if let Some(tid) = exchange.read_tid {
+            *read.entry(tid).or_default() += 1;
+        }
     }
     read
 }

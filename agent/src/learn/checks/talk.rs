@@ -1,9 +1,9 @@
-//! Who speaks when: a request for each answer, an answer before the work is done, or words that
+//! Order of speaking: a request for each answer, an answer before the work is done, or words that
 //! nobody asked for.
 
 use std::collections::BTreeSet;
 
-use super::traffic::{bar, cast, exchanges_on, most_at_once, of_clients, span_us};
+use super::traffic::{bar, exchanges_on, longest_us, most_at_once, of_clients, scenario, span_us};
 use crate::{
     learn::{
         check::{Bar, Check, Picture},
@@ -12,10 +12,10 @@ use crate::{
         lesson::Knobs,
     },
     model::{
-        event::{Role, SockId},
-        snapshot::{ExchangeView, Owner, SliceKind},
-        text::duration_us,
+        event::Role,
+        snapshot::{Owner, SliceKind},
     },
+    text::duration_us,
 };
 
 const CLIENTS: Spec = Spec::count("clients", "connections that the clients made");
@@ -44,7 +44,7 @@ pub(in crate::learn) static REQUESTS: Check = Check {
     ],
     ..CHECK
 };
-/// What jobs cost.
+/// The cost of jobs.
 pub(in crate::learn) static JOBS: Check = Check {
     facts: &[
         CLIENTS,
@@ -74,49 +74,52 @@ pub(in crate::learn) static BYTES: Check = Check {
     ..CHECK
 };
 
-const CHECK: Check = Check { knobs: &["demo"], facts: &[], cast, gather, picture };
+const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, picture };
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
-    let ends = || of_clients(evidence);
-    facts.whole("clients", ends().count() as u64);
-    facts.whole("sent", ends().map(|end| end.bytes_out).sum::<u64>());
-    facts.whole("received", ends().map(|end| end.bytes_in).sum::<u64>());
-    facts.whole("least", ends().map(|end| end.bytes_in).min());
-    facts.whole("most", ends().map(|end| end.bytes_in).max());
-    let exchanges = exchanges_on(evidence, ends());
-    let totals = || exchanges.iter().map(|(_, exchange)| exchange.total_us);
+    let ends: Vec<_> = of_clients(evidence).collect();
+    let read = || ends.iter().map(|end| end.bytes_in);
+    facts.whole("clients", ends.len() as u64);
+    facts.whole("sent", ends.iter().map(|end| end.bytes_out).sum::<u64>());
+    facts.whole("received", read().sum::<u64>());
+    facts.whole("least", read().min());
+    facts.whole("most", read().max());
+    let exchanges = exchanges_on(evidence, ends.iter().copied());
     facts.whole("requests", exchanges.len() as u64);
     facts.whole("at_once", most_at_once(&exchanges));
     facts.whole("took", span_us(&exchanges));
-    facts.whole("quickest", totals().min());
-    facts.whole("slowest", totals().max());
-    let served = || evidence.exchanges(Role::Server).map(|(_, exchange)| exchange);
-    facts.whole("unread", served().map(|exchange| time(exchange, SliceKind::ReceiveQueue)).max());
-    facts.whole(
-        "reading",
-        served().filter_map(|exchange| exchange.read_tid).collect::<BTreeSet<_>>().len() as u64,
-    );
+    facts.whole("quickest", exchanges.iter().map(|exchange| exchange.total_us).min());
+    facts.whole("slowest", longest_us(&exchanges));
+    let (mut unread, mut readers) = (None, BTreeSet::new());
+    for exchange in evidence.views(Role::Server) {
+        unread = unread.max(Some(time(exchange, SliceKind::ReceiveQueue)));
+        readers.extend(exchange.read_tid);
+    }
+    facts.whole("unread", unread);
+    facts.whole("reading", readers.len() as u64);
     facts.whole("heard", evidence.number_after(Who::Client, "news"));
     for name in ["done", "polls"] {
         facts.whole(name, evidence.number_after(Who::Client, name));
     }
 }
 
-/// When each request began and how long it took, the first on top.
+/// The beginning and the time of each request, the first on top.
 fn picture(_: &Knobs, evidence: &Evidence, _: &Facts) -> Picture {
     let mut exchanges = exchanges_on(evidence, of_clients(evidence));
-    exchanges.sort_by_key(|(_, exchange)| exchange.start_ns);
-    let begin = exchanges.first().map_or(0, |(_, exchange)| exchange.start_ns);
-    let bar = |(_, exchange): &(SockId, &ExchangeView)| {
-        let (after, us) = ((exchange.start_ns - begin) / 1_000, exchange.total_us);
-        Bar {
+    exchanges.sort_by_key(|exchange| exchange.start_ns);
+    let mut bars = Vec::new();
+    for exchange in &exchanges {
+        let (after, us) = ((exchange.start_ns - exchanges[0].start_ns) / 1_000, exchange.total_us);
+        bars.push(Bar {
             label: format!("asked at {}", duration_us(after)),
             length: us as f64,
             figure: duration_us(us),
-            owner: exchange.verdict.map_or(Owner::Peer, |verdict| verdict.kind.owner()),
-        }
-    };
-    let bars = exchanges.iter().map(bar).collect();
+            owner: match &exchange.verdict {
+                Some(verdict) => verdict.kind.owner(),
+                None => Owner::Peer,
+            },
+        });
+    }
     Picture::Bars {
         title: "each request: when it was asked, and how long until the answer".to_owned(),
         bars,

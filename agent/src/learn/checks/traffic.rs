@@ -5,32 +5,32 @@ use std::collections::BTreeSet;
 
 use crate::{
     learn::{
-        check::{Bar, Cast},
-        evidence::{Evidence, Who},
+        check::{Bar, Scenario},
+        evidence::{Evidence, Who, median},
         fact::{Facts, Value},
         lesson::Knobs,
     },
     model::{
-        event::{Role, SockId},
+        event::Role,
         snapshot::{ConnectionView, ExchangeView, Owner},
     },
 };
 
 /// The demo that is the knob.
-pub(super) fn cast(knobs: &Knobs) -> Cast {
-    Cast::demo(&knobs.text("demo", "request-response"))
+pub(super) fn scenario(knobs: &Knobs) -> Scenario {
+    Scenario::demo(&knobs.text("demo", "request-response"))
 }
 
 /// The clients' ends of their connections to the server.
 pub(super) fn of_clients(evidence: &Evidence) -> impl Iterator<Item = &ConnectionView> {
     let ends = evidence.connections(Role::Client).into_iter();
-    ends.filter(|end| end.peer.to_string() == Cast::ADDRESS)
+    ends.filter(|end| end.peer.to_string() == Scenario::ADDRESS)
 }
 
 /// A proxy's ends of its connections to the servers behind it.
 pub(super) fn behind(evidence: &Evidence) -> impl Iterator<Item = &ConnectionView> {
     let ends = evidence.connections(Role::Client).into_iter();
-    ends.filter(|end| end.peer.to_string() != Cast::ADDRESS)
+    ends.filter(|end| end.peer.to_string() != Scenario::ADDRESS)
 }
 
 /// Requests that went out on it. The last one of a connection that stays open may not be over: more
@@ -43,29 +43,55 @@ pub(super) fn asked_on(end: &ConnectionView) -> u64 {
 pub(super) fn exchanges_on<'a>(
     evidence: &'a Evidence,
     ends: impl Iterator<Item = &'a ConnectionView>,
-) -> Vec<(SockId, &'a ExchangeView)> {
-    let socks: BTreeSet<_> = ends.map(|end| end.sock).collect();
-    evidence.exchanges(Role::Client).filter(|(sock, _)| socks.contains(sock)).collect()
+) -> Vec<&'a ExchangeView> {
+    let mut socks = BTreeSet::new();
+    for end in ends {
+        socks.insert(end.sock);
+    }
+    let mut found = Vec::new();
+    for (sock, exchange) in evidence.exchanges(Role::Client) {
+        if socks.contains(&sock) {
+            found.push(exchange);
+        }
+    }
+    found
 }
 
-/// When an exchange was over, ns.
+/// End of an exchange, ns.
 fn end_ns(exchange: &ExchangeView) -> u64 {
     exchange.start_ns.saturating_add(exchange.total_us.saturating_mul(1_000))
 }
 
 /// From the beginning of the first to the end of the last, µs.
-pub(super) fn span_us(exchanges: &[(SockId, &ExchangeView)]) -> Option<u64> {
-    let begin = exchanges.iter().map(|(_, exchange)| exchange.start_ns).min()?;
-    let end = exchanges.iter().map(|(_, exchange)| end_ns(exchange)).max()?;
+pub(super) fn span_us(exchanges: &[&ExchangeView]) -> Option<u64> {
+    let begin = exchanges.iter().map(|exchange| exchange.start_ns).min()?;
+    let end = exchanges.iter().map(|exchange| end_ns(exchange)).max()?;
     Some(end.saturating_sub(begin) / 1_000)
 }
 
 /// The most of them that went on at the same time.
-pub(super) fn most_at_once(exchanges: &[(SockId, &ExchangeView)]) -> u64 {
-    let going_on = |at: u64| {
-        exchanges.iter().filter(|(_, other)| other.start_ns <= at && at < end_ns(other)).count()
-    };
-    exchanges.iter().map(|(_, exchange)| going_on(exchange.start_ns) as u64).max().unwrap_or(0)
+pub(super) fn most_at_once(exchanges: &[&ExchangeView]) -> u64 {
+    let mut most = 0;
+    for exchange in exchanges {
+        let mut going_on = 0;
+        for other in exchanges {
+            if other.start_ns <= exchange.start_ns && exchange.start_ns < end_ns(other) {
+                going_on += 1;
+            }
+        }
+        most = most.max(going_on);
+    }
+    most
+}
+
+/// The longest of some exchanges, µs.
+pub(super) fn longest_us(exchanges: &[&ExchangeView]) -> Option<u64> {
+    exchanges.iter().map(|exchange| exchange.total_us).max()
+}
+
+/// The exchange in the middle by its time, µs.
+pub(super) fn median_us(exchanges: &[&ExchangeView]) -> Option<u64> {
+    median(exchanges.iter().map(|exchange| exchange.total_us))
 }
 
 /// A figure of the client's latencies, "p50" or "max", µs.
@@ -97,7 +123,7 @@ mod tests {
         assert_eq!((exchanges.len(), most_at_once(&exchanges)), (10, 1));
         let twice: Vec<_> = exchanges.iter().chain(&exchanges).copied().collect();
         assert_eq!(most_at_once(&twice), 2);
-        let sum: u64 = exchanges.iter().map(|(_, exchange)| exchange.total_us).sum();
+        let sum: u64 = exchanges.iter().map(|exchange| exchange.total_us).sum();
         assert!(span_us(&exchanges).is_some_and(|span| span >= sum - 10), "ten, one after another");
         assert_eq!(behind(&evidence).count(), 0);
     }

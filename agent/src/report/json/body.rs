@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::model::Attached;
 use crate::model::event::{
     Accept, LeftQueue, OtherListener, Process, ProcessChange, Stage, Syn, SynAckRetransmit,
     UnixListener,
 };
 use crate::model::output::{FindingOutput, Lost, OverflowOutput};
 use crate::model::snapshot::{ListenerView, Severity, Totals, WaitView};
-use crate::report::Attached;
 
 #[derive(Serialize)]
 pub(super) struct AttachedBody<'a> {

@@ -14,9 +14,10 @@ use std::io;
 
 use serde::Serialize;
 
-use super::{Attached, Sink, WallClock};
+use super::Sink;
 use crate::model::output::{Interest, Output};
 use crate::model::snapshot::Snapshot;
+use crate::model::{Attached, WallClock};
 use body::{
     AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody,
     SynBody, UnixBody, retransmitted,

@@ -6,7 +6,7 @@ use super::Colour;
 use crate::model::event::Connect;
 use crate::model::output::Summary;
 use crate::model::snapshot::error_name;
-use crate::report::{count, duration_us, escape};
+use crate::text::{count, duration_us, escape};
 
 /// "nginx 4242 to 10.0.0.1:80: refused after 80 µs (ECONNREFUSED)".
 pub(super) fn text(connect: &Connect) -> String {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Colour;
 use crate::model::output::Output;
 use crate::model::snapshot::{DatagramTotals, DatagramView};
-use crate::report::{count, count_of, duration_us, rate};
+use crate::text::{count, count_of, duration_us, rate};
 
 /// UDP sockets told of in one interval: those with most going on.
 const MOST: usize = 10;

@@ -8,7 +8,7 @@ use crate::model::output::ExchangeOutput;
 use crate::model::snapshot::{
     ConnectionView, ExchangeView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict,
 };
-use crate::report::{count_of, duration_us, escape, percent};
+use crate::text::{count_of, duration_us, escape, percent};
 
 /// Slow exchanges told in one interval: the slowest.
 const MOST: usize = 5;

@@ -7,21 +7,21 @@ mod moments;
 mod proxy;
 mod table;
 mod unix;
-mod wrap;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::{Attached, Sink, count, count_of, duration_us, escape};
+use super::Sink;
+use crate::model::Attached;
 use crate::model::event::{Accept, Process, ProcessChange, SockId, Stage};
 use crate::model::output::{
     FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
 };
 use crate::model::snapshot::{Io, ListenerView, Owner, PatternView, Severity, Snapshot, Units};
+use crate::text::{count, count_of, duration_us, escape, escape_again, wrap};
 use exchanges::{Exchanges, owners};
 use table::Table;
 use unix::UnixLines;
-use wrap::wrap;
 
 /// Lines of one sort that are written in one second; further ones are counted and summed up at the
 /// next table.
@@ -190,7 +190,7 @@ impl Plain {
                 (escape(&finding.subject), finding.kind, duration_us(lasted_us));
             return writeln!(out, "  ended: {subject}: {kind}, after {lasted}.");
         }
-        let (severity, owner) = (severity_name(finding.severity), owner_name(finding.owner));
+        let (severity, owner) = (severity_name(finding.severity), owner_words(finding.owner));
         let inferred = if finding.inferred { " (inferred)" } else { "" };
         let changed = if output.state == FindingState::Changed { ", now" } else { "" };
         let head = format!(
@@ -294,8 +294,7 @@ impl Sink for Plain {
 
     fn attached(&mut self, out: &mut dyn Write, attached: &Attached) -> io::Result<()> {
         self.attached_ns = attached.ts_ns;
-        let targets =
-            attached.targets.iter().map(|target| escape(target)).collect::<Vec<_>>().join(", ");
+        let targets = escape_again(&attached.targets.join(", "));
         let (kernel, tier) = (escape(&attached.kernel), escape(&attached.tier));
         let took = duration_us(attached.attach_us);
         writeln!(out, "Watching {targets} on kernel {kernel}, {tier} tier, attached in {took}.")?;
@@ -318,7 +317,7 @@ impl Sink for Plain {
         if self.notices != snapshot.notices {
             self.notices.clone_from(&snapshot.notices);
             for notice in &self.notices {
-                self.event(out, snapshot.now_ns, "note", &escape(notice), false)?;
+                self.event(out, snapshot.now_ns, "note", &escape_again(notice), false)?;
             }
         }
         for output in outputs {
@@ -441,12 +440,11 @@ fn severity_name(severity: Severity) -> &'static str {
     }
 }
 
-fn owner_name(owner: Owner) -> &'static str {
-    match owner {
-        Owner::Kernel => "the kernel (K)",
-        Owner::App => "the app (A)",
-        Owner::Network => "the network (N)",
-        Owner::Peer => "the peer (P)",
-        Owner::Unknown => "somebody (?)",
-    }
+/// "the kernel (K)", as the owner of a finding.
+fn owner_words(owner: Owner) -> String {
+    let name = match owner {
+        Owner::Unknown => "somebody".to_owned(),
+        known => format!("the {}", known.name()),
+    };
+    format!("{name} ({})", owner.letter())
 }

@@ -3,7 +3,7 @@
 use crate::model::event::{Call, Side, What};
 use crate::model::output::MomentOutput;
 use crate::report::moment::{cause, flags, shutdown, state, why};
-use crate::report::{count, count_of, duration_us};
+use crate::text::{count, count_of, duration_us};
 
 /// What a line says behind the event's name.
 pub(super) fn text(told: &MomentOutput) -> String {

@@ -1,7 +1,7 @@
 //! Processes that serve and call others: a line each at each refresh.
 
 use crate::model::snapshot::{ProxyView, Reuse, Spreading, UpstreamView};
-use crate::report::{count, count_of, duration_us, escape, percent};
+use crate::text::{count, count_of, duration_us, escape, percent};
 
 /// Upstreams told in one line: those with most exchanges.
 const MOST: usize = 4;

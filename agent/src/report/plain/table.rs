@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::Colour;
 use crate::model::snapshot::ListenerView;
-use crate::report::{count, duration_us, rate};
+use crate::text::{count, duration_us, rate};
 
 /// Listeners in one table: those with most going on.
 const MOST: usize = 20;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::Colour;
 use crate::model::event::{SockId, UnixListener};
 use crate::model::output::Output;
-use crate::report::{count, escape};
+use crate::text::{count, escape};
 
 /// Sockets told of in one interval.
 const MOST: usize = 10;

@@ -3,7 +3,7 @@
 use ratatui::text::Line;
 
 use super::words;
-use crate::learn::{Bar, Cast, Lesson, Outcome, Picture, Value};
+use crate::learn::{Bar, Lesson, Outcome, Picture, Scenario, Value};
 use crate::model::snapshot::Owner;
 use crate::tui::text::{escape, left, right, wrap};
 use crate::tui::theme::Theme;
@@ -98,7 +98,7 @@ pub(super) fn key(at: usize) -> char {
 /// What will run.
 pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
     let plan = &lesson.rounds[round].plan;
-    let cast = (lesson.check.cast)(&plan.knobs);
+    let cast = (lesson.check.scenario)(&plan.knobs);
     let mut out =
         vec![rule(theme, vec![span("WHAT WILL RUN, in a network of its own", theme.dim())], width)];
     let mut command = |name: &str, words: &[String]| {
@@ -301,7 +301,8 @@ pub(super) fn evidence(
         out.push(Line::from(cut(vec![span(sign, theme.strong()), raw(text)], width)));
     }
     out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT SAID")]);
-    let Cast { server, clients, .. } = (lesson.check.cast)(&lesson.rounds[round].plan.knobs);
+    let Scenario { server, clients, .. } =
+        (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
     let ran = std::iter::once(server)
         .chain(clients.into_iter().take(1))
         .map(|words| format!("$ {}", words.join(" ")));

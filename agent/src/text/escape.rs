@@ -3,23 +3,46 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// `text` with everything that could steer or deceive a terminal as `\u{..}`: control characters
-/// (escape sequences among them), direction overrides, invisible and private characters, line
-/// separators. A backslash is doubled, so that what was escaped can be told from what was not.
+/// Returns `text` with everything that could steer or deceive a terminal as `\u{..}`: control
+/// characters (escape sequences among them), direction overrides, invisible and private characters,
+/// line separators. A backslash is doubled, so that escaped text differs from text that only looks
+/// escaped.
+///
+/// For text as it came from outside. Sentences that may hold escaped names take [`escape_again`].
 pub fn escape(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 8);
     for character in text.chars() {
-        match character {
-            '\\' => escaped.push_str("\\\\"),
-            _ if is_plain(character) => escaped.push(character),
-            // Writing to a string does not fail.
-            _ => drop(write!(escaped, "{}", character.escape_unicode())),
+        if character == '\\' {
+            escaped.push_str("\\\\");
+        } else {
+            push(character, &mut escaped);
         }
     }
     Cow::Owned(escaped)
+}
+
+/// Returns `text` as [`escape`] does, but leaves backslashes alone: doing it twice changes nothing.
+///
+/// For notices and targets. Their names are escaped where the sentence is made, but in a replay
+/// they come from a file that anybody may have written.
+pub fn escape_again(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        push(character, &mut escaped);
+    }
+    escaped
+}
+
+fn push(character: char, escaped: &mut String) {
+    if is_plain(character) || character == '\\' {
+        escaped.push(character);
+    } else {
+        // Writing to a string does not fail.
+        let _ = write!(escaped, "{}", character.escape_unicode());
+    }
 }
 
 fn is_plain(character: char) -> bool {
@@ -50,7 +73,7 @@ fn is_plain(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::{escape, escape_again};
     use std::borrow::Cow;
 
     #[test]
@@ -75,5 +98,16 @@ mod tests {
         for (text, escaped) in cases {
             assert_eq!(escape(text), escaped);
         }
+    }
+
+    #[test]
+    fn escaping_again_changes_nothing() {
+        for text in ["a\x1b[31m\u{202e}b\u{200b}", "it's 日本 \\", "\\u{1b}"] {
+            let once = escape_again(text);
+            assert_eq!(escape_again(&once), once);
+            assert_eq!(escape_again(&escape(text)), escape(text));
+        }
+        assert_eq!(escape_again("a\x1b[31m\u{202e}b\u{200b}"), "a\\u{1b}[31m\\u{202e}b\\u{200b}");
+        assert_eq!(escape_again("it's 日本 \\"), "it's 日本 \\");
     }
 }

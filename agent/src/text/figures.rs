@@ -1,4 +1,4 @@
-//! How figures read in sentences; used by findings and by every front-end.
+//! Figures with their units, in sentences and in columns.
 
 /// A duration: "80 µs", "1.2 ms", "412 ms", "1.20 s", "3 min 5 s", "2 h 4 min".
 pub fn duration_us(us: u64) -> String {
@@ -15,6 +15,17 @@ pub fn duration_us(us: u64) -> String {
                 _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
             }
         }
+    }
+}
+
+/// A duration in eight characters or so, for columns: as [`duration_us`] below a minute, then
+/// "75.3 s", "412 s", "12 min".
+pub fn duration_short(us: u64) -> String {
+    match us {
+        59_950_000..99_950_000 => format!("{:.1} s", us as f64 / 1e6),
+        99_950_000..599_500_000 => format!("{:.0} s", us as f64 / 1e6),
+        599_500_000.. => format!("{} min", us.saturating_add(30_000_000) / 60_000_000),
+        _ => duration_us(us),
     }
 }
 
@@ -55,7 +66,7 @@ pub fn times(value: u64) -> String {
     if value == 1 { "once".to_owned() } else { format!("{} times", count(value)) }
 }
 
-/// How many things a second: "1 segment a second", "0.4 segments a second".
+/// A rate of things: "1 segment a second", "0.4 segments a second".
 pub fn rate_of(per_second: f64, thing: &str) -> String {
     let rate = rate(per_second);
     let plural = if rate == "1" { "" } else { "s" };
@@ -64,24 +75,60 @@ pub fn rate_of(per_second: f64, thing: &str) -> String {
 
 /// A figure a second: "0", "0.4", "18", "12,345".
 pub fn rate(per_second: f64) -> String {
-    if per_second > 0.0 && per_second < 9.95 {
-        let text = format!("{per_second:.1}");
-        return text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned);
+    if !has_decimal(per_second) {
+        return count(per_second.round() as u64);
     }
-    count(per_second.round() as u64)
+    let mut figure = format!("{per_second:.1}");
+    if figure.ends_with(".0") {
+        figure.truncate(figure.len() - 2);
+    }
+    figure
 }
 
-/// A share of one: "2 %", "0.4 %", "100 %", "less than 0.1 %".
-pub fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent > 0.0 && percent < 0.05 {
-        return "less than 0.1 %".to_owned();
+/// A figure a second for columns: one decimal below 10 throughout, then as [`compact`].
+pub fn rate_short(per_second: f64) -> String {
+    if has_decimal(per_second) {
+        format!("{per_second:.1}")
+    } else {
+        compact(per_second.max(0.0).round() as u64)
     }
-    if percent > 0.0 && percent < 0.95 {
+}
+
+/// True of figures that one decimal makes more precise: those below 10, but for nothing at all.
+fn has_decimal(figure: f64) -> bool {
+    figure > 0.0 && figure < 9.95
+}
+
+/// A whole number in five characters or so, for columns: exact up to 99,999, then "1,234k".
+pub fn compact(value: u64) -> String {
+    match value {
+        0..100_000 => count(value),
+        100_000..10_000_000 => format!("{}k", count(value / 1_000)),
+        10_000_000..10_000_000_000 => format!("{}M", count(value / 1_000_000)),
+        _ => format!("{}G", count(value / 1_000_000_000)),
+    }
+}
+
+/// A share of one: "0.4 %", "2.0 %", "73 %", "less than 0.1 %".
+pub fn percent(share: f64) -> String {
+    if is_trace(share) { "less than 0.1 %".to_owned() } else { percent_short(share) }
+}
+
+/// A share of one for columns: as [`percent`], but "<0.1 %".
+pub fn percent_short(share: f64) -> String {
+    let percent = share * 100.0;
+    if is_trace(share) {
+        "<0.1 %".to_owned()
+    } else if has_decimal(percent) {
         format!("{percent:.1} %")
     } else {
         format!("{percent:.0} %")
     }
+}
+
+/// True of a share that would be rounded to nothing, and is not nothing.
+fn is_trace(share: f64) -> bool {
+    share > 0.0 && share * 100.0 < 0.05
 }
 
 /// An error of the kernel by its name: "EMFILE"; by its number where it has none here.
@@ -160,7 +207,23 @@ mod tests {
             ["1 segment a second", "0.4 segments a second",]
         );
         assert_eq!([0.0, 0.44, 9.0, 9.96, 12_344.6].map(rate), ["0", "0.4", "9", "10", "12,345"]);
-        assert_eq!([0.0, 0.004, 0.02, 1.0].map(percent), ["0 %", "0.4 %", "2 %", "100 %"]);
+        assert_eq!(
+            [0.0, 0.004, 0.02, 0.126, 1.0].map(percent),
+            ["0 %", "0.4 %", "2.0 %", "13 %", "100 %"]
+        );
         assert_eq!([0.000_4, 0.000_5].map(percent), ["less than 0.1 %", "0.1 %"]);
+    }
+
+    #[test]
+    fn figures_fit_columns() {
+        assert_eq!(
+            [999, 59_949_999, 75_340_000, 412_000_000, 720_000_000, 631_000_000]
+                .map(duration_short),
+            ["999 µs", "59.9 s", "75.3 s", "412 s", "12 min", "11 min"]
+        );
+        assert!(duration_short(u64::MAX).ends_with(" min"));
+        assert_eq!(compact(1_234_567), "1,234k");
+        assert_eq!([0.0, 0.4, 1.0, 17.6].map(rate_short), ["0", "0.4", "1.0", "18"]);
+        assert_eq!([0.000_4, 0.02, 0.126].map(percent_short), ["<0.1 %", "2.0 %", "13 %"]);
     }
 }

@@ -1,0 +1,24 @@
+//! Setup of a watch, for front-ends and recordings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Setup of a watch, as it is told before anything else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// Time of the attach, ns of `CLOCK_MONOTONIC`.
+    pub ts_ns: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// "full" or "tracepoint".
+    pub tier: String,
+    /// The hook of each signal; `None` where there is none.
+    pub hooks: BTreeMap<String, Option<String>>,
+    /// The targets, in words.
+    pub targets: Vec<String>,
+    /// Duration of the attach, µs.
+    pub attach_us: u64,
+    /// Sentences on signals that this kernel does not show, with the reason.
+    pub gaps: Vec<String>,
+}

@@ -1,0 +1,16 @@
+//! Text that every front-end and the model's sentences share: figures with their units, outside
+//! text made safe, lines of a bounded width.
+//!
+//! A figure has one rounding and up to two forms: one for sentences ([`duration_us`], [`rate`],
+//! [`percent`]) and a narrow one for columns (`…_short`). The module is pure.
+
+mod escape;
+mod figures;
+mod wrap;
+
+pub use escape::{escape, escape_again};
+pub use figures::{
+    compact, count, count_of, duration_short, duration_us, errno_name, of_last, percent,
+    percent_short, rate, rate_of, rate_short, times, were,
+};
+pub use wrap::{take_columns, wrap};
