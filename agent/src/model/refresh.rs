@@ -3,7 +3,7 @@
 use super::{
     Model,
     event::{Sample, Stage},
-    finding::{ConnectionFacts, Facts, STALL_NS, Subject},
+    finding::{ConnectionFacts, ListenerFacts, STALL_NS, Subject},
     listener::Listener,
     output::{ListenerOutput, Lost, Output, UnixOutput},
     snapshot::StreamKind,
@@ -74,7 +74,7 @@ impl Model {
             let was_at_limit = listener.was_at_limit(ts_ns);
             let looks = self.setup.exchanges && (stalled_ns > 0 || was_at_limit);
             let denied_share = self.denied_share(ts_ns, listener, stalled_ns);
-            let facts = Facts {
+            let facts = ListenerFacts {
                 view: &view,
                 recent: &listener.recent,
                 figures: listener.recent.figures(),

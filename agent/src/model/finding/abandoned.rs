@@ -2,7 +2,7 @@
 //! kernel reset them.
 
 use super::pace;
-use super::{Facts, Text, Verdict};
+use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us};
 
@@ -11,7 +11,7 @@ const SEVERAL: u64 = 3;
 
 /// A peer that leaves within 50 ms does not count: so do health checks, port scanners and
 /// half-closing clients.
-pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let (late, cut) = (facts.figures.left_late, facts.figures.cut);
     if late + cut == 0 {
         return None;
@@ -21,7 +21,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     evidence.extend(mean_us.map(|us| ("gave_up_after_us", us as f64)));
     evidence.push(("depth", f64::from(facts.view.depth)));
     evidence.push(("other_listeners", facts.siblings as f64));
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if late + cut >= SEVERAL { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
         headline: headline(late, cut),
@@ -48,7 +48,7 @@ fn headline(late: u64, cut: u64) -> String {
     }
 }
 
-fn gave_up(facts: &Facts<'_>) -> String {
+fn gave_up(facts: &ListenerFacts<'_>) -> String {
     let mean_us = facts.figures.left_late_us.checked_div(facts.figures.left_late).unwrap_or(0);
     let part = if facts.figures.left_late == 1 {
         "It closed or reset its connection"
@@ -62,7 +62,7 @@ fn gave_up(facts: &Facts<'_>) -> String {
     )
 }
 
-fn cut_off(facts: &Facts<'_>) -> String {
+fn cut_off(facts: &ListenerFacts<'_>) -> String {
     let cut = facts.figures.cut;
     let others = match facts.siblings {
         0 => String::new(),
@@ -77,25 +77,29 @@ fn cut_off(facts: &Facts<'_>) -> String {
     };
     let verb = if cut == 1 { "was" } else { "were" };
     format!(
-        "{} {verb} finished by the kernel and not yet accepted when the listener closed: each peer got a reset.{others}",
+        "{} {verb} finished by the kernel and not yet accepted when the listener closed: each peer \
+         got a reset.{others}",
         count_of(cut, "connection")
     )
 }
 
-fn fix(facts: &Facts<'_>) -> String {
+fn fix(facts: &ListenerFacts<'_>) -> String {
     let gave_up = if facts.failing.is_some() {
         "make accept() succeed first: the finding accept-fails says why it does not."
     } else if facts.was_at_limit || facts.held.is_some() {
         pace::remedy(facts)
     } else {
-        "accept faster: a thread of its own for accept(), or accept until EAGAIN on each wakeup; more workers, where each \
-         serves one connection at a time (gunicorn --workers, pm.max_children)."
+        "accept faster: a thread of its own for accept(), or accept until EAGAIN on each wakeup; \
+         more workers, where each serves one connection at a time (gunicorn --workers, \
+         pm.max_children)."
     };
     let cut = if facts.siblings > 0 {
-        "before a listener closes, take it out of the group and accept what its queue holds; or set \
-         net.ipv4.tcp_migrate_req=1 (Linux 5.14 and later), which moves its queue to the others."
+        "before a listener closes, take it out of the group and accept what its queue holds; or \
+         set net.ipv4.tcp_migrate_req=1 (Linux 5.14 and later), which moves its queue to the \
+         others."
     } else {
-        "accept what the queue holds before closing the listener, or pass the listening socket on to the new process."
+        "accept what the queue holds before closing the listener, or pass the listening socket on \
+         to the new process."
     };
     match (facts.figures.left_late, facts.figures.cut) {
         (_, 0) => gave_up.to_owned(),

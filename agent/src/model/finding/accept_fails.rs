@@ -1,6 +1,6 @@
 //! Calls of `accept` fail, so that connections stay in the queue.
 
-use super::{Facts, Text, Verdict};
+use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::listener::Failing;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us, errno_name, rate};
@@ -68,7 +68,7 @@ impl Cause {
 
 /// One failure is enough: but for a connection that the peer has reset, what fails once fails until
 /// something changes.
-pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let failing = facts.failing?;
     let cause = Cause::of(failing.errno);
     let waits = facts.view.depth > 0;
@@ -89,7 +89,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     if let Some(used) = failing.used {
         evidence.extend([("open", used.open as f64), ("open_limit", used.limit as f64)]);
     }
-    Some(Verdict {
+    Some(FindingVerdict {
         severity,
         owner: cause.owner(),
         headline: format!(
@@ -104,7 +104,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     })
 }
 
-fn text(facts: &Facts<'_>, failing: &Failing, cause: Cause) -> Text {
+fn text(facts: &ListenerFacts<'_>, failing: &Failing, cause: Cause) -> Text {
     let often = facts.recent.rate(facts.figures.fails);
     let depth = facts.view.depth;
     let all_open = failing.used.is_some_and(|used| used.open >= used.limit);
@@ -120,16 +120,21 @@ fn text(facts: &Facts<'_>, failing: &Failing, cause: Cause) -> Text {
         .say("descriptors", cause == Cause::Descriptors, || descriptors(failing))
         .rest_on("all-open", cause == Cause::Descriptors && all_open)
         .say("files", cause == Cause::Files, || files(failing))
-        .say("memory", cause == Cause::Memory, || "The kernel had no memory for the new socket.".to_owned())
+        .say("memory", cause == Cause::Memory, || {
+            "The kernel had no memory for the new socket.".to_owned()
+        })
         .say("aborted", cause == Cause::Aborted, || {
-            "The peer had reset the connection in the queue, and the call asked for its address: it took that connection \
-             away, and the next call goes on."
+            "The peer had reset the connection in the queue, and the call asked for its address: \
+             it took that connection away, and the next call goes on."
                 .to_owned()
         })
         .say("forbidden", cause == Cause::Forbidden, || {
-            "A policy forbids the call: an LSM such as SELinux or AppArmor, seccomp, or BPF.".to_owned()
+            "A policy forbids the call: an LSM such as SELinux or AppArmor, seccomp, or BPF."
+                .to_owned()
         })
-        .say("spins", often >= SPINS, || "Whoever calls does not wait in between, and burns a CPU.".to_owned())
+        .say("spins", often >= SPINS, || {
+            "Whoever calls does not wait in between, and burns a CPU.".to_owned()
+        })
         .say("stalled", waits && facts.is_stalled(), || {
             let stalled = duration_us(facts.stalled_ns / 1_000);
             format!("{} in the queue, and none was accepted for {stalled}.", wait(depth))
@@ -175,21 +180,23 @@ fn files(failing: &Failing) -> String {
     }
 }
 
-fn fix(facts: &Facts<'_>, cause: Cause) -> &'static str {
+fn fix(facts: &ListenerFacts<'_>, cause: Cause) -> &'static str {
     match cause {
         Cause::Descriptors if facts.recent.rate(facts.figures.fails) >= SPINS => {
-            "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the connections wanted, or \
-             find what is never closed; and wait for a descriptor to be closed instead of calling again at once."
+            "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the \
+             connections wanted, or find what is never closed; and wait for a descriptor to be \
+             closed instead of calling again at once."
         }
         Cause::Descriptors => {
-            "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the connections wanted, or \
-             find what is never closed."
+            "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the \
+             connections wanted, or find what is never closed."
         }
         Cause::Files => {
             "raise fs.file-max, and find who holds so many files: lsof, or /proc/PID/fd."
         }
         Cause::Memory => {
-            "look for what takes the memory: the memory limit of its cgroup (memory.max), net.ipv4.tcp_mem, the machine."
+            "look for what takes the memory: the memory limit of its cgroup (memory.max), \
+             net.ipv4.tcp_mem, the machine."
         }
         Cause::Aborted => {
             "nothing here, if the server goes on after this error; look at why peers reset."

@@ -1,11 +1,11 @@
 //! Connections are refused since the accept queue is full.
 
 use super::pace::{self, Pace};
-use super::{Facts, Text, Verdict};
+use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us, rate};
 
-pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     if facts.figures.overflows == 0 {
         return None;
     }
@@ -26,7 +26,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     if view.totals.overflow_ack.is_some_and(|ignored| ignored > 0) {
         evidence.push(("unaware_clients", facts.unaware as f64));
     }
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: Severity::Critical,
         owner,
         headline: format!(
@@ -41,12 +41,12 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
 }
 
 /// The limit that the queue overflowed at, where it was the same all the time.
-fn limit(facts: &Facts<'_>) -> Option<u32> {
+fn limit(facts: &ListenerFacts<'_>) -> Option<u32> {
     facts.figures.full_at.filter(|(least, most)| least == most).map(|(limit, _)| limit)
 }
 
 /// What was refused, by the stages that were seen.
-fn refused(facts: &Facts<'_>) -> String {
+fn refused(facts: &ListenerFacts<'_>) -> String {
     let syns = facts.view.totals.overflow_syn;
     match facts.view.totals.overflow_ack {
         None if syns == 1 => "1 SYN or ACK".to_owned(),
@@ -59,7 +59,7 @@ fn refused(facts: &Facts<'_>) -> String {
 
 /// Whose doing a full queue is: the application's if it does not fetch, else of whoever set the
 /// limit.
-fn owner(facts: &Facts<'_>) -> Owner {
+fn owner(facts: &ListenerFacts<'_>) -> Owner {
     let view = facts.view;
     match Pace::of(facts) {
         Pace::Stalled | Pace::Slow => pace::owner_of_waits(facts),
@@ -76,7 +76,7 @@ fn owner(facts: &Facts<'_>) -> Owner {
     }
 }
 
-fn text(facts: &Facts<'_>) -> Text {
+fn text(facts: &ListenerFacts<'_>) -> Text {
     let text = say_what_the_kernel_did(Text::default(), facts);
     say_what_held_it(say_what_clients_do(text, facts), facts)
 }
@@ -92,7 +92,7 @@ struct Refused {
 }
 
 impl Refused {
-    fn of(facts: &Facts<'_>) -> Self {
+    fn of(facts: &ListenerFacts<'_>) -> Self {
         let totals = &facts.view.totals;
         Self {
             syns: totals.overflow_ack.is_some() && totals.overflow_syn > 0,
@@ -103,17 +103,24 @@ impl Refused {
     }
 }
 
-fn say_what_the_kernel_did(text: Text, facts: &Facts<'_>) -> Text {
+fn say_what_the_kernel_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let (view, peak) = (facts.view, facts.view.depth.max(facts.figures.depth_peak));
     let (limit, now) = (limit(facts), view.limit);
     let seen_full = limit.is_some_and(|limit| peak > limit);
     let number = count(limit.unwrap_or(now).into());
     let Refused { syns, acks, either, resets } = Refused::of(facts);
     text.say("full", seen_full, || {
-        format!("The accept queue held {} at a limit of {number}, and so was full.", count(peak.into()))
+        format!(
+            "The accept queue held {} at a limit of {number}, and so was full.",
+            count(peak.into())
+        )
     })
-    .say("was-full", limit.is_some() && !seen_full, || format!("The accept queue, with a limit of {number}, was full."))
-    .say("limit-changed", limit.is_none(), || "The accept queue was full; its limit was changed meanwhile.".into())
+    .say("was-full", limit.is_some() && !seen_full, || {
+        format!("The accept queue, with a limit of {number}, was full.")
+    })
+    .say("limit-changed", limit.is_none(), || {
+        "The accept queue was full; its limit was changed meanwhile.".into()
+    })
     .say("limit-now", limit != Some(now), || format!("Its limit is {} now.", count(now.into())))
     .say("syns-dropped", syns, || "The kernel dropped new SYNs, without an answer.".into())
     .say("acks-ignored", acks && !resets, || {
@@ -123,21 +130,34 @@ fn say_what_the_kernel_did(text: Text, facts: &Facts<'_>) -> Text {
         "As net.ipv4.tcp_abort_on_overflow is on, the kernel answers final ACKs with RSTs.".into()
     })
     .say("either", either, || {
-        "The kernel dropped new SYNs or ignored final ACKs; which of them, this kernel does not tell.".into()
+        "The kernel dropped new SYNs or ignored final ACKs; which of them, this kernel does not \
+         tell."
+            .into()
     })
     .say("packets", view.totals.overflows() > 1, || "These are packets, not clients.".into())
 }
 
-fn say_what_clients_do(text: Text, facts: &Facts<'_>) -> Text {
+fn say_what_clients_do(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let Refused { syns, acks, resets, .. } = Refused::of(facts);
     let unaware = facts.unaware;
-    text.say("syn-again", syns, || pace::syn_again(facts)).say("unaware", acks && !resets && unaware > 0, || {
-        let clients = if unaware == 1 { "1 client believes" } else { &format!("{} clients believe", count(unaware)) };
-        format!("At least {clients} to be connected now, since an ACK was ignored, and nobody has accepted that.")
-    })
+    text.say("syn-again", syns, || pace::syn_again(facts)).say(
+        "unaware",
+        acks && !resets && unaware > 0,
+        || {
+            let clients = if unaware == 1 {
+                "1 client believes"
+            } else {
+                &format!("{} clients believe", count(unaware))
+            };
+            format!(
+                "At least {clients} to be connected now, since an ACK was ignored, and nobody has \
+                 accepted that."
+            )
+        },
+    )
 }
 
-fn say_what_held_it(text: Text, facts: &Facts<'_>) -> Text {
+fn say_what_held_it(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let (view, figures, pace) = (facts.view, &facts.figures, Pace::of(facts));
     let accepted = count_of(figures.waits, "connection");
     let longest = duration_us(figures.wait_max_us);
@@ -173,9 +193,10 @@ fn say_what_held_it(text: Text, facts: &Facts<'_>) -> Text {
     .say("waiting", !pace.is_behind() && view.depth > 0, waiting)
 }
 
-fn fix(facts: &Facts<'_>, owner: Owner) -> String {
+fn fix(facts: &ListenerFacts<'_>, owner: Owner) -> String {
     if facts.failing.is_some() {
-        return "make accept() succeed: the finding accept-fails says why it does not. A longer backlog helps nobody."
+        return "make accept() succeed: the finding accept-fails says why it does not. A longer \
+                backlog helps nobody."
             .into();
     }
     let (view, somaxconn) = (facts.view, pace::somaxconn(facts));
@@ -183,7 +204,8 @@ fn fix(facts: &Facts<'_>, owner: Owner) -> String {
         let longer = match view.somaxconn {
             Some(allowed) if allowed > view.limit => {
                 format!(
-                    "A longer listen() backlog (net.core.somaxconn allows {}) buys time, not speed.",
+                    "A longer listen() backlog (net.core.somaxconn allows {}) buys time, not \
+                     speed.",
                     count(allowed.into())
                 )
             }
@@ -200,7 +222,8 @@ fn fix(facts: &Facts<'_>, owner: Owner) -> String {
             count(allowed.into())
         ),
         _ => format!(
-            "raise the listen() backlog (nginx: listen … backlog=) and {somaxconn}, then restart the server."
+            "raise the listen() backlog (nginx: listen … backlog=) and {somaxconn}, then restart \
+             the server."
         ),
     }
 }

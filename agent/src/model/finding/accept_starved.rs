@@ -1,11 +1,11 @@
 //! Connections wait in the accept queue since nobody fetches them.
 
 use super::pace;
-use super::{Facts, Verdict};
+use super::{FindingVerdict, ListenerFacts};
 use crate::model::snapshot::Severity;
 use crate::model::text::{count_of, duration_us};
 
-pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let stalled = facts.is_stalled();
     if !stalled && (!facts.waits_are_long() || facts.undecided) {
         return None;
@@ -27,7 +27,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     evidence.extend(facts.denied_share.map(|share| ("without_cpu_share", share)));
     evidence.push(("accepts_per_second", facts.recent.rate(facts.figures.accepts)));
     evidence.push(("arrivals_per_second", facts.recent.rate(facts.figures.arrivals)));
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: Severity::Warning,
         owner: pace::owner_of_waits(facts),
         headline: headline(facts),
@@ -40,7 +40,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
     })
 }
 
-fn headline(facts: &Facts<'_>) -> String {
+fn headline(facts: &ListenerFacts<'_>) -> String {
     let finished = count_of(facts.view.depth.into(), "finished connection");
     let verb = if facts.view.depth == 1 { "waits" } else { "wait" };
     if !facts.is_stalled() {

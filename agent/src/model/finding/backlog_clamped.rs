@@ -1,11 +1,11 @@
 //! `listen(2)` asked for a longer accept queue than the kernel granted.
 
 use super::pace::{self, Pace};
-use super::{Facts, Text, Verdict};
+use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::count;
 
-pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let view = facts.view;
     let asked = view.backlog.filter(|_| facts.is_clamped())?;
     let peak = view.depth.max(facts.figures.depth_peak);
@@ -18,7 +18,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         ("overflows", view.totals.overflows() as f64),
     ];
     evidence.extend(view.somaxconn.map(|somaxconn| ("somaxconn", f64::from(somaxconn))));
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if matters { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
         headline: format!(
@@ -28,8 +28,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         ),
         text: say_use_of_it(
             Text::from(format!(
-                "The application called listen() with {}. The kernel cut it to net.core.somaxconn as it was then, \
-                 without an error.",
+                "The application called listen() with {}. The kernel cut it to net.core.somaxconn \
+                 as it was then, without an error.",
                 count(asked.into())
             )),
             facts,
@@ -37,14 +37,15 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         ),
         evidence,
         fix: format!(
-            "set {} to {asked}, then listen() again (restart the server); or ask for no more than {}.",
+            "set {} to {asked}, then listen() again (restart the server); or ask for no more than \
+             {}.",
             pace::somaxconn(facts),
             view.limit
         ),
     })
 }
 
-fn say_use_of_it(text: Text, facts: &Facts<'_>, matters: bool) -> Text {
+fn say_use_of_it(text: Text, facts: &ListenerFacts<'_>, matters: bool) -> Text {
     let overflowed = facts.view.totals.overflows() > 0;
     let behind = Pace::of(facts).is_behind();
     text.say("overflowed", overflowed, || "The shorter queue has overflowed.".into())

@@ -1,6 +1,6 @@
 //! Connections that the peer has closed are never closed here.
 
-use super::{ConnectionFacts, Verdict};
+use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::FORGOTTEN_NS;
 use crate::model::text::{count_of, duration_us};
@@ -8,7 +8,7 @@ use crate::model::text::{count_of, duration_us};
 /// A connection counts after 30 s in CLOSE_WAIT with nothing going on. Three of them are a warning.
 /// It is no leak while a request is worked on, or while a stream goes on to a client that has
 /// closed its side.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let left = &facts.stuck.close_wait;
     if left.count == 0 {
         return None;
@@ -17,13 +17,14 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
     let (connections, worst) = (count_of(left.count, "connection"), duration_us(left.worst_us));
     // Of the longest it may not be known when it began.
     let least = if before.count > 0 && before.worst_us >= left.worst_us { " at least" } else { "" };
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if left.count >= 3 { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
         headline: format!("Left in CLOSE_WAIT: {connections}, for up to {worst}{least}."),
         text: format!(
-            "The peer has closed, and nothing has gone on for at least {}. Such a socket stays until the application \
-             calls close(): no timeout of the kernel ends it, and each holds a descriptor.",
+            "The peer has closed, and nothing has gone on for at least {}. Such a socket stays \
+             until the application calls close(): no timeout of the kernel ends it, and each holds \
+             a descriptor.",
             duration_us(FORGOTTEN_NS / 1_000)
         )
         .into(),
@@ -32,6 +33,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             ("longest_us", left.worst_us as f64),
             ("begun_unseen", before.count as f64),
         ],
-        fix: "close the socket when read() gives 0, also on error paths and in pools of idle connections.".into(),
+        fix: "close the socket when read() gives 0, also on error paths and in pools of idle \
+             connections."
+            .into(),
     })
 }

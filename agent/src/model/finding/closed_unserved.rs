@@ -1,6 +1,6 @@
 //! Connections are accepted and closed at once, with nothing read.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
 use crate::model::text::{count, count_of, duration_us, percent};
@@ -11,17 +11,20 @@ const SEVERAL: u64 = 3;
 /// A server that speaks first has written, and leaves nothing unread; a health check that connects
 /// and closes has ended the connection itself, and an idle connection is closed later: none of them
 /// counts.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let unserved = &stats.unserved;
     if unserved.count == 0 {
         return None;
     }
     let with_data = stats.unserved_reset;
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if unserved.count >= SEVERAL { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
-        headline: format!("{} accepted and closed at once, unread.", count_of(unserved.count, "connection")),
+        headline: format!(
+            "{} accepted and closed at once, unread.",
+            count_of(unserved.count, "connection")
+        ),
         text: text(stats),
         evidence: vec![
             ("connections", unserved.count as f64),
@@ -31,9 +34,9 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             ("longest_us", unserved.worst_us as f64),
             ("pid", f64::from(stats.unserved_pid)),
         ],
-        fix: "look at the application's own limits: connections in all or a client (Node: server.maxConnections, Redis: \
-              maxclients), rates, address lists; clients would rather be told by an answer that they can read, or wait in \
-              the queue."
+        fix: "look at the application's own limits: connections in all or a client (Node: \
+             server.maxConnections, Redis: maxclients), rates, address lists; clients would rather \
+             be told by an answer that they can read, or wait in the queue."
             .into(),
     })
 }
@@ -42,8 +45,8 @@ fn text(stats: &ExchangeStats) -> Text {
     let (unserved, reset) = (&stats.unserved, stats.unserved_reset);
     let part = unserved.count as f64 / stats.closes.max(1) as f64;
     let begin = format!(
-        "Process {} closed them within {} of accept, having read nothing: {} of those that ended lately. So does an \
-         application at a limit of its own; which one was not observed.",
+        "Process {} closed them within {} of accept, having read nothing: {} of those that ended \
+         lately. So does an application at a limit of its own; which one was not observed.",
         stats.unserved_pid,
         duration_us(unserved.worst_us),
         percent(part)

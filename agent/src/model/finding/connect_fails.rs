@@ -1,6 +1,6 @@
 //! Connections that a process asks for are refused, or nobody answers.
 
-use super::{Text, Verdict};
+use super::{FindingVerdict, Text};
 use crate::model::connects::RecentFigures;
 use crate::model::event::Outcome;
 use crate::model::snapshot::{Owner, Severity, error_name};
@@ -52,7 +52,7 @@ impl Way {
 /// second; else it is worth knowing only. So it is where the same port answered at an address of
 /// the other family meanwhile (happy eyeballs, RFC 8305). The address with the longest time lost,
 /// or else with most failures, is told of.
-pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<Verdict> {
+pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
     let worst = recent_figures.iter().filter(|one| one.all().count > 0).max_by_key(|one| {
         let all = one.all();
         (!is_covered(one, recent_figures), all.us, all.count)
@@ -63,7 +63,7 @@ pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<Verdict> {
         .max_by_key(|(_, tally)| tally.count)?;
     let others =
         recent_figures.iter().filter(|one| one.peer != worst.peer && one.all().count > 0).count();
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: severity(worst, recent_figures),
         owner: owner(way, worst),
         headline: headline(way, worst, tally),
@@ -141,24 +141,39 @@ fn text(way: Way, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
     let tried = count_of(tally.count + worst.made, "connect");
     let (local, is) = (is_local(worst), |other: Way| way == other);
     Text::default()
-        .say("failed", true, || format!("Of the last {tried} to this address {} failed so.", count(tally.count)))
-        .say("refused-here", is(Way::Refused) && local, || "Nobody listens on that port of this host.".into())
-        .say("refused", is(Way::Refused) && !local, || "A RST came back, or a message that refuses.".into())
-        .say("silent", is(Way::Silent), || format!("Sent: {}; nothing came back.", count_of(worst.syns, "SYN")))
+        .say("failed", true, || {
+            format!("Of the last {tried} to this address {} failed so.", count(tally.count))
+        })
+        .say("refused-here", is(Way::Refused) && local, || {
+            "Nobody listens on that port of this host.".into()
+        })
+        .say("refused", is(Way::Refused) && !local, || {
+            "A RST came back, or a message that refuses.".into()
+        })
+        .say("silent", is(Way::Silent), || {
+            format!("Sent: {}; nothing came back.", count_of(worst.syns, "SYN"))
+        })
         .infer("silent-here", is(Way::Silent) && local, || {
-            "The other end is on this host: its accept queue is full, so that SYNs are dropped in silence, or a filter \
-             drops them."
+            "The other end is on this host: its accept queue is full, so that SYNs are dropped in \
+             silence, or a filter drops them."
                 .into()
         })
         .infer("silent-away", is(Way::Silent) && !local, || {
-            "Packets are lost or filtered on the way, the host is down, or its accept queue is full: then SYNs are \
-             dropped in silence, too."
+            "Packets are lost or filtered on the way, the host is down, or its accept queue is \
+             full: then SYNs are dropped in silence, too."
                 .into()
         })
-        .say("unreachable", is(Way::Unreachable), || format!("The network said so{}.", named(worst)))
-        .say("no-route", is(Way::NoRoute) && !worst.inferred, || format!("No SYN was sent{}.", named(worst)))
+        .say("unreachable", is(Way::Unreachable), || {
+            format!("The network said so{}.", named(worst))
+        })
+        .say("no-route", is(Way::NoRoute) && !worst.inferred, || {
+            format!("No SYN was sent{}.", named(worst))
+        })
         .infer("no-route-by-table", is(Way::NoRoute) && worst.inferred, || {
-            format!("No SYN was sent: the routes of its network namespace lead nowhere{}.", named(worst))
+            format!(
+                "No SYN was sent: the routes of its network namespace lead nowhere{}.",
+                named(worst)
+            )
         })
         .say("no-port", is(Way::NoPort), || ports(worst))
         .rest_on("time-wait", is(Way::NoPort) && fills_with_time_wait(worst))
@@ -170,7 +185,11 @@ fn text(way: Way, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
             format!("{} waited for that.", count_of(worst.requests, "served request"))
         })
         .say("others", others > 0, || {
-            let addresses = if others == 1 { "one other address".into() } else { format!("{others} other addresses") };
+            let addresses = if others == 1 {
+                "one other address".into()
+            } else {
+                format!("{others} other addresses")
+            };
             format!("Connects to {addresses} failed, too.")
         })
 }
@@ -232,10 +251,12 @@ fn fix(way: Way, worst: &RecentFigures) -> String {
             format!("see whether a server listens on {peer}, and on that address (ss -ltn there).")
         }
         Way::Silent if is_local(worst) => format!(
-            "look at the queue of whoever listens on {peer} (ss -ltn: Recv-Q above Send-Q), and at local filters."
+            "look at the queue of whoever listens on {peer} (ss -ltn: Recv-Q above Send-Q), and at \
+             local filters."
         ),
         Way::Silent => format!(
-            "see whether SYNs reach {peer} (tcpdump there), whether its queue is full (ss -ltn), and what filters lie between."
+            "see whether SYNs reach {peer} (tcpdump there), whether its queue is full (ss -ltn), \
+             and what filters lie between."
         ),
         Way::Unreachable => {
             format!("look at the routes and filters on the way (ip route get {}).", peer.ip())

@@ -1,6 +1,6 @@
 //! Many short connections where a few long ones would do.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats;
 use crate::model::text::{count, duration_us, percent, rate};
@@ -13,7 +13,7 @@ const LONG_HANDSHAKE_US: u64 = 1_000;
 /// At least 50 connections a second must end after one exchange or none, four in five of all, and
 /// half of them of one peer. It is the application's if this host closed most of them first, and a
 /// warning when their handshakes take a quarter of the time and a millisecond each.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let per_second = stats::rate(stats.short);
     let most = stats.peers.values().copied().max().unwrap_or(0);
@@ -24,7 +24,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
     let part = handshake.us as f64 / stats.time_us.max(1) as f64;
     let hurts = handshake.mean_us() >= LONG_HANDSHAKE_US && part >= 0.25;
     let here = stats.short_closed_here * 2 > stats.short;
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: if here { Owner::App } else { Owner::Peer },
         headline: format!(

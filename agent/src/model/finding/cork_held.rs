@@ -1,6 +1,6 @@
 //! A cork that is not lifted holds the end of responses.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count_of, duration_us, of_last};
 
@@ -9,13 +9,13 @@ use crate::model::text::{count_of, duration_us, of_last};
 const TIMER_US: u64 = 150_000;
 
 /// An exchange counts from 20 ms held so on. A tenth of all must.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = facts.stats.slow(SliceKind::Cork);
     if !facts.are_many(held.count) {
         return None;
     }
     let by_timer = held.mean_us() >= TIMER_US;
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::App,
         headline: format!(
@@ -24,20 +24,21 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             duration_us(held.mean_us())
         ),
         text: Text::from(format!(
-            "{} ended in less than a full segment that was written under TCP_CORK or with MSG_MORE: the application \
-             said that more would follow.",
+            "{} ended in less than a full segment that was written under TCP_CORK or with \
+             MSG_MORE: the application said that more would follow.",
             of_last(held.count, facts.stats.exchanges, "exchange")
         ))
-        .infer("by-timer", by_timer, || "Nothing followed, and the kernel sent it by its timer of 200 ms.".into()),
+        .infer("by-timer", by_timer, || {
+            "Nothing followed, and the kernel sent it by its timer of 200 ms.".into()
+        }),
         evidence: vec![
             ("exchanges", held.count as f64),
             ("of", facts.stats.exchanges as f64),
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],
-        fix:
-            "clear TCP_CORK when the response is complete, and write its last piece without MSG_MORE (sendfile() sets \
-              that by itself when it is asked for more than the file has)."
-                .into(),
+        fix: "clear TCP_CORK when the response is complete, and write its last piece without \
+             MSG_MORE (sendfile() sets that by itself when it is asked for more than the file has)."
+            .into(),
     })
 }

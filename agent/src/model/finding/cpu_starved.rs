@@ -1,7 +1,7 @@
 //! Threads are ready to read or to answer, and have no processor.
 
 use super::text::Text;
-use super::{ConnectionFacts, Verdict};
+use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count_of, duration_us, of_last};
 
@@ -10,7 +10,7 @@ const LONG_US: u64 = 50_000;
 
 /// An exchange counts from 20 ms without a processor on; a tenth of all must. It is a warning when
 /// they wait 50 ms on average. What a quota accounts for is not in it.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let waited = facts.stats.slow(SliceKind::RunQueue);
     if !facts.are_many(waited.count) {
         return None;
@@ -31,7 +31,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             count_of(cpus.into(), "processor")
         )
     };
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if waited.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
         headline: format!("Threads wait {mean} for a CPU, {worst} at the worst."),
@@ -47,6 +47,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
         .into_iter()
         .flatten()
         .collect(),
-        fix: "more CPUs, fewer threads that compute at once, or a higher priority (nice, cpu.weight).".into(),
+        fix: "more CPUs, fewer threads that compute at once, or a higher priority (nice, \
+             cpu.weight)."
+            .into(),
     })
 }

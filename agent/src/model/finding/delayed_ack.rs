@@ -1,17 +1,17 @@
 //! This host's delayed ACKs hold the rest of requests.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count_of, duration_us, of_last};
 
 /// A request counts if at least 20 ms passed between its parts, a delayed ACK of this host went out
 /// in that time, and the rest followed it at once. A tenth of all must.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = &facts.stats.sent.own_delayed;
     if !facts.are_many(held.count) {
         return None;
     }
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::Kernel,
         headline: format!(
@@ -20,8 +20,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             duration_us(held.mean_us())
         ),
         text: Text::from(format!(
-            "The clients sent {} in parts. This host had nothing to answer yet and delayed its \
-             ACK of the first part, and the rest followed that ACK at once.",
+            "The clients sent {} in parts. This host had nothing to answer yet and delayed its ACK \
+             of the first part, and the rest followed that ACK at once.",
             of_last(held.count, facts.stats.exchanges, "request")
         ))
         .infer("nagle-there", true, || "So Nagle's algorithm held it at the client.".into()),
@@ -31,9 +31,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],
-        fix:
-            "let the client write its request at once, or set TCP_NODELAY there; here, TCP_QUICKACK after a read that \
-              took a part of a request sends the ACK at once."
-                .into(),
+        fix: "let the client write its request at once, or set TCP_NODELAY there; here, \
+             TCP_QUICKACK after a read that took a part of a request sends the ACK at once."
+            .into(),
     })
 }

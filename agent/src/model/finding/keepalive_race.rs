@@ -1,19 +1,19 @@
 //! Requests meet connections that their server has just closed.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us};
 
 /// One request in five seconds is enough: it has failed. It is a warning from three on, or one in
 /// ten of all exchanges.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let (came, went) = (stats.late.count, stats.late_calls);
     let all = came + went;
     if all == 0 {
         return None;
     }
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if all >= 3 || all * 10 >= stats.exchanges {
             Severity::Warning
         } else {
@@ -30,9 +30,12 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             ("idle_max_us", stats.late.worst_us as f64),
         ],
         fix: if came > 0 {
-            "let the client's limit for idle connections be the shorter one, or raise this server's above it.".into()
+            "let the client's limit for idle connections be the shorter one, or raise this \
+             server's above it."
+                .into()
         } else {
-            "let the pool's limit for idle connections be shorter than the server's, and send such a request again."
+            "let the pool's limit for idle connections be shorter than the server's, and send such \
+             a request again."
                 .into()
         },
     })
@@ -63,7 +66,8 @@ fn text(facts: &ConnectionFacts<'_>) -> Text {
     let (came, went) = (stats.late.count, stats.late_calls);
     Text::default()
         .say("came-late", came > 0, || {
-            "The client used a connection again that was being closed here: the request failed.".into()
+            "The client used a connection again that was being closed here: the request failed."
+                .into()
         })
         .say("reset", came > stats.late_lingered, || {
             let by_reset = came - stats.late_lingered;
@@ -75,15 +79,19 @@ fn text(facts: &ConnectionFacts<'_>) -> Text {
         })
         .say("lingered", stats.late_lingered > 0, || {
             format!(
-                "{} came to a socket that this host read from still after its FIN: nothing can be answered there.",
+                "{} came to a socket that this host read from still after its FIN: nothing can be \
+                 answered there.",
                 count_of(stats.late_lingered, "request")
             )
         })
         .say("met-a-close", went > 0, || {
             format!(
-                "{} went out on a connection that had been used before, and its end came in place of an answer.",
+                "{} went out on a connection that had been used before, and its end came in place \
+                 of an answer.",
                 count_of(went, "request")
             )
         })
-        .say("answered", stats.exchanges > 0, || format!("Exchanges of the last seconds: {}.", count(stats.exchanges)))
+        .say("answered", stats.exchanges > 0, || {
+            format!("Exchanges of the last seconds: {}.", count(stats.exchanges))
+        })
 }

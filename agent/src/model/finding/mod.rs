@@ -1,10 +1,10 @@
 //! Findings: judgements with their evidence. One file a kind.
 //!
-//! A check sees only its facts and says whether its condition holds now: [`Facts`] on a listener's
-//! queues, [`ConnectionFacts`] on what the connections of a listener or a process went through,
-//! [`FamilyFacts`] on a family of processes, [`Datagrams`] on a UDP socket. The [`Findings`] decides
-//! what stands and what is reported. Texts name threads and processes by number only, so that
-//! nothing in them came from outside.
+//! A check sees only its facts and says whether its condition holds now: [`ListenerFacts`] on a
+//! listener's queues, [`ConnectionFacts`] on what the connections of a listener or a process went
+//! through, [`FamilyFacts`] on a family of processes, [`Datagrams`] on a UDP socket. The
+//! [`Findings`] decides what stands and what is reported. Texts name threads and processes by
+//! number only, so that nothing in them came from outside.
 
 mod abandoned;
 mod accept_fails;
@@ -71,7 +71,7 @@ pub(super) const STALL_NS: u64 = 1_000_000_000;
 pub(super) const LONG_WAIT_US: u64 = 50_000;
 
 /// What checks judge by.
-pub(super) struct Facts<'a> {
+pub(super) struct ListenerFacts<'a> {
     /// The listener, its wait quantiles up to date.
     pub(super) view: &'a ListenerView,
     /// The last few seconds.
@@ -108,7 +108,7 @@ pub(super) struct Facts<'a> {
     pub(super) undecided: bool,
 }
 
-impl Facts<'_> {
+impl ListenerFacts<'_> {
     /// At least half of the recent waits were long.
     fn waits_are_long(&self) -> bool {
         self.figures.long_waits >= 3 && self.figures.long_waits * 2 >= self.figures.waits
@@ -137,7 +137,7 @@ impl Facts<'_> {
 }
 
 /// What a check says when its condition holds.
-pub(super) struct Verdict {
+pub(super) struct FindingVerdict {
     severity: Severity,
     owner: Owner,
     headline: String,
@@ -205,8 +205,8 @@ pub(super) struct FamilyFacts<'a> {
     busy: &'a dyn Fn(u32) -> Option<f64>,
 }
 
-type ListenerCheck = fn(&Facts<'_>) -> Option<Verdict>;
-type ConnectionCheck = fn(&ConnectionFacts<'_>) -> Option<Verdict>;
+type ListenerCheck = fn(&ListenerFacts<'_>) -> Option<FindingVerdict>;
+type ConnectionCheck = fn(&ConnectionFacts<'_>) -> Option<FindingVerdict>;
 
 /// Every kind on a listener's queues with its check.
 const ON_LISTENERS: [(&str, ListenerCheck); 7] = [
@@ -285,7 +285,7 @@ struct Sense {
 }
 
 impl Sense {
-    fn of(severity: Severity, verdict: &Verdict) -> Self {
+    fn of(severity: Severity, verdict: &FindingVerdict) -> Self {
         let claims = verdict.text.claims().to_vec();
         Self { severity, owner: verdict.owner, claims, fix: verdict.fix.clone() }
     }
@@ -300,7 +300,7 @@ pub(super) struct Findings {
 
 impl Findings {
     /// Runs every check on one listener's queues, and reports what is new or became worse.
-    pub(super) fn judge(&mut self, now_ns: u64, facts: &Facts<'_>, out: &mut Vec<Output>) {
+    pub(super) fn judge(&mut self, now_ns: u64, facts: &ListenerFacts<'_>, out: &mut Vec<Output>) {
         let subject =
             Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
         for (kind, check) in ON_LISTENERS {
@@ -311,7 +311,12 @@ impl Findings {
     }
 
     /// What the close of a listener did to its queue.
-    pub(super) fn judge_closed(&mut self, now_ns: u64, facts: &Facts<'_>, out: &mut Vec<Output>) {
+    pub(super) fn judge_closed(
+        &mut self,
+        now_ns: u64,
+        facts: &ListenerFacts<'_>,
+        out: &mut Vec<Output>,
+    ) {
         if let Some(verdict) = abandoned::check(facts) {
             let subject =
                 Subject { id: Scope::Socket(facts.view.sock), text: facts.view.local.to_string() };
@@ -444,7 +449,7 @@ impl Findings {
         now_ns: u64,
         kind: &'static str,
         subject: &Subject,
-        verdict: Verdict,
+        verdict: FindingVerdict,
         out: &mut Vec<Output>,
     ) {
         let key = (subject.id, kind);

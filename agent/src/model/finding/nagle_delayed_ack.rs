@@ -1,12 +1,12 @@
 //! Small writes are held by Nagle's algorithm until the peer acknowledges the one before.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats::{BEYOND_DELAYED_ACK_US, SLOW_US};
 use crate::model::text::{count, count_of, duration_us};
 
 /// An exchange counts from 20 ms of it on; three of them in five seconds are a warning.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = facts.stats.slow(SliceKind::Nagle);
     if held.count == 0 {
         return None;
@@ -25,7 +25,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
     let is_long = beyond_us >= BEYOND_DELAYED_ACK_US;
     let is_delayed = beyond_us >= SLOW_US && !is_long;
     let resent = facts.stats.sent.nagle_resent * 2 >= held.count;
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if held.count >= 3 { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
         headline: format!(
@@ -34,7 +34,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             duration_us(held.mean_us())
         ),
         text: Text::from(format!(
-            "{pair}: the kernel does not send less than a full segment while small data are unacknowledged."
+            "{pair}: the kernel does not send less than a full segment while small data are \
+             unacknowledged."
         ))
         .infer("delayed-ack", is_delayed, || {
             "The peer delays its ACK, typically by 40 ms, since it has nothing to send.".into()
@@ -43,7 +44,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             format!("Its acknowledgement takes a round trip of {}.", duration_us(round_trip_us))
         })
         .infer("beyond", is_long, || {
-            "No ACK is delayed for so long (200 ms at most): it was late or lost, or what it was to acknowledge was."
+            "No ACK is delayed for so long (200 ms at most): it was late or lost, or what it was \
+             to acknowledge was."
                 .into()
         })
         .say("resent", resent, || "Segments of most of them were sent again.".into()),

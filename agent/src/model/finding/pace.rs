@@ -1,7 +1,7 @@
 //! How the application takes what waits in the accept queue: what the findings on that queue have
 //! in common, so that no two of them contradict each other.
 
-use super::{Facts, Held, Text};
+use super::{Held, ListenerFacts, Text};
 use crate::model::connections::HeldBy;
 use crate::model::event::NetSettings;
 use crate::model::snapshot::Owner;
@@ -21,7 +21,7 @@ pub(super) enum Pace {
 }
 
 impl Pace {
-    pub(super) fn of(facts: &Facts<'_>) -> Self {
+    pub(super) fn of(facts: &ListenerFacts<'_>) -> Self {
         let figures = &facts.figures;
         if facts.is_stalled() {
             Self::Stalled
@@ -46,7 +46,7 @@ impl Pace {
 /// Whose doing it is that connections wait: the application's, which does not take them, unless it
 /// had no CPU to do so. If a thread is inside `accept` and yet does not, something else holds it,
 /// and we can't say what.
-pub(super) fn owner_of_waits(facts: &Facts<'_>) -> Owner {
+pub(super) fn owner_of_waits(facts: &ListenerFacts<'_>) -> Owner {
     if facts.failing.is_some() {
         Owner::App
     } else if facts.is_denied() {
@@ -59,7 +59,7 @@ pub(super) fn owner_of_waits(facts: &Facts<'_>) -> Owner {
 }
 
 /// Says what the application did, of one that is behind.
-pub(super) fn say_what_it_did(text: Text, facts: &Facts<'_>) -> Text {
+pub(super) fn say_what_it_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let stalled = facts.is_stalled();
     let never = stalled && facts.view.totals.accepted == 0;
     let text = text
@@ -92,7 +92,7 @@ pub(super) fn say_what_it_did(text: Text, facts: &Facts<'_>) -> Text {
 
 /// Only the time in which connections waited matters: before, a thread may well be inside `accept`,
 /// or elsewhere.
-fn say_where_its_threads_were(text: Text, facts: &Facts<'_>) -> Text {
+fn say_where_its_threads_were(text: Text, facts: &ListenerFacts<'_>) -> Text {
     if facts.is_denied() {
         return text.say("without-a-cpu", true, || {
             let share = percent(facts.denied_share.unwrap_or(0.0));
@@ -105,44 +105,57 @@ fn say_where_its_threads_were(text: Text, facts: &Facts<'_>) -> Text {
     let (attended, never) = (facts.is_attended(), share < 0.01);
     text.say("inside-accept", attended, || {
         let share = percent(share);
-        format!("A thread was inside accept() for {share} of the time in which they waited, and still they did.")
+        format!(
+            "A thread was inside accept() for {share} of the time in which they waited, and still \
+             they did."
+        )
     })
-    .say("seldom-inside-accept", never, || "While they waited, no thread was inside accept().".into())
+    .say("seldom-inside-accept", never, || {
+        "While they waited, no thread was inside accept().".into()
+    })
     .say("seldom-inside-accept", !attended && !never, || {
-        format!("Threads were inside accept() for {} of the time in which they waited.", percent(share))
+        format!(
+            "Threads were inside accept() for {} of the time in which they waited.",
+            percent(share)
+        )
     })
 }
 
 /// An application at a limit of its own stops accepting: what of that was seen.
-pub(super) fn say_why_it_stopped(text: Text, facts: &Facts<'_>) -> Text {
+pub(super) fn say_why_it_stopped(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let text = say_who_holds_it(text, facts);
     let (none, unwatched) = (is_at_backlog_0(facts), facts.unwatched);
     let before = facts.was_at_limit && !none && !unwatched;
     let open = facts.open.unwrap_or(0);
     text.say("backlog-0", none, || {
-        "The queue's limit is 0: listen() was called with a backlog of 0, as memcached does at its limit of connections \
-         (-c)."
+        "The queue's limit is 0: listen() was called with a backlog of 0, as memcached does at its \
+         limit of connections (-c)."
             .into()
     })
     .infer("unwatched", unwatched, || {
-        "No epoll instance of its has this listener in it now: it does not ask for connections, as servers do at a \
-         limit of their own."
+        "No epoll instance of its has this listener in it now: it does not ask for connections, as \
+         servers do at a limit of their own."
             .into()
     })
     .infer("at-limit-before", before, || {
-        "Of late it did not ask for connections though some waited, as servers do at a limit of their own.".into()
+        "Of late it did not ask for connections though some waited, as servers do at a limit of \
+         their own."
+            .into()
     })
-    .say("open", (none || unwatched) && open > 0, || format!("It has {}.", count_of(open, "open connection")))
+    .say("open", (none || unwatched) && open > 0, || {
+        format!("It has {}.", count_of(open, "open connection"))
+    })
 }
 
 /// A thread that should accept waits for one client.
-fn say_who_holds_it(text: Text, facts: &Facts<'_>) -> Text {
+fn say_who_holds_it(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let held = facts.held.filter(|_| facts.is_stalled());
     let is = |why| held.is_some_and(|held| held.why == why);
     let begin = || {
         let Some(Held { tid, peer, .. }) = held else { return String::new() };
         format!(
-            "Thread {tid}, which accepts, sleeps in a call on one descriptor: the newest connection that it took, from {peer},"
+            "Thread {tid}, which accepts, sleeps in a call on one descriptor: the newest \
+             connection that it took, from {peer},"
         )
     };
     text.infer("held-silent", is(HeldBy::Silence), || format!("{} has sent nothing yet.", begin()))
@@ -151,41 +164,45 @@ fn say_who_holds_it(text: Text, facts: &Facts<'_>) -> Text {
         })
 }
 
-fn is_at_backlog_0(facts: &Facts<'_>) -> bool {
+fn is_at_backlog_0(facts: &ListenerFacts<'_>) -> bool {
     facts.is_stalled() && facts.view.limit == 0
 }
 
 /// What to do about an application that is behind.
-pub(super) fn remedy(facts: &Facts<'_>) -> &'static str {
+pub(super) fn remedy(facts: &ListenerFacts<'_>) -> &'static str {
     if facts.failing.is_some() {
         "make accept() succeed: the finding accept-fails says why it does not."
     } else if facts.is_denied() {
-        "give the application more CPU: raise its quota if it has one (cpu.max, a pod's CPU limit), or run less beside it."
+        "give the application more CPU: raise its quota if it has one (cpu.max, a pod's CPU \
+         limit), or run less beside it."
     } else if facts.is_attended() {
-        "look at what holds the accepting thread: too little CPU, a lock around accept(), or it is stopped."
+        "look at what holds the accepting thread: too little CPU, a lock around accept(), or it is \
+         stopped."
     } else if facts.was_at_limit {
-        "raise the application's own limit of connections (nginx worker_connections, HAProxy maxconn, memcached -c), or \
-         close idle ones sooner."
+        "raise the application's own limit of connections (nginx worker_connections, HAProxy \
+         maxconn, memcached -c), or close idle ones sooner."
     } else if facts.is_stalled() && facts.held.is_some() {
-        "let no client hold the thread that accepts: a limit of time for reads, workers that no connection holds (threads, an \
-         event loop), or a proxy in front that takes requests in whole; TCP_DEFER_ACCEPT keeps silent connections in the \
-         kernel."
+        "let no client hold the thread that accepts: a limit of time for reads, workers that no \
+         connection holds (threads, an event loop), or a proxy in front that takes requests in \
+         whole; TCP_DEFER_ACCEPT keeps silent connections in the kernel."
     } else if facts.is_stalled() && facts.view.totals.accepted == 0 {
         "call accept() on this socket, or close it; check that the accepting thread is alive."
     } else if facts.is_stalled() {
-        "look at what the accepting thread does; if the application is at a limit of its own (maxconn, \
-         worker_connections, descriptors), raise that."
+        "look at what the accepting thread does; if the application is at a limit of its own \
+         (maxconn, worker_connections, descriptors), raise that."
     } else {
-        "give accept() a thread of its own, or accept until EAGAIN on each wakeup; move slow work off that thread. Where each \
-         worker serves one connection at a time, have more of them (gunicorn --workers, pm.max_children)."
+        "give accept() a thread of its own, or accept until EAGAIN on each wakeup; move slow work \
+         off that thread. Where each worker serves one connection at a time, have more of them \
+         (gunicorn --workers, pm.max_children)."
     }
 }
 
 /// `net.core.somaxconn`, and where to set it if that is not here: each network namespace has its
 /// own.
-pub(super) fn somaxconn(facts: &Facts<'_>) -> &'static str {
+pub(super) fn somaxconn(facts: &ListenerFacts<'_>) -> &'static str {
     if facts.settings.and_then(|settings| settings.here) == Some(false) {
-        "net.core.somaxconn of the listener's network namespace (docker run --sysctl, a pod's securityContext)"
+        "net.core.somaxconn of the listener's network namespace (docker run --sysctl, a pod's \
+         securityContext)"
     } else {
         "net.core.somaxconn"
     }
@@ -193,12 +210,16 @@ pub(super) fn somaxconn(facts: &Facts<'_>) -> &'static str {
 
 /// When a client whose SYN was dropped sends it again. That is up to the client's host: of one in
 /// the listener's own network namespace it is known.
-pub(super) fn syn_again(facts: &Facts<'_>) -> String {
+pub(super) fn syn_again(facts: &ListenerFacts<'_>) -> String {
     let here = facts.clients.here || facts.view.local.ip().is_loopback();
     match facts.settings.filter(|_| here && !facts.clients.elsewhere) {
-        Some(settings) => format!("A client on this host sends its SYN again {}.", schedule(&settings)),
+        Some(settings) => {
+            format!("A client on this host sends its SYN again {}.", schedule(&settings))
+        }
         None => {
-            "A client sends its SYN again, mostly after 1 s at first; when and how often, its own host decides.".into()
+            "A client sends its SYN again, mostly after 1 s at first; when and how often, its own \
+             host decides."
+                .into()
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Segments have to be sent again.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats;
 use crate::model::text::{count_of, duration_us, of_last, rate_of};
@@ -12,7 +12,7 @@ const LOST_US: u64 = 500_000;
 /// warning when at least three waited 20 ms or more for them, half a second in all: a peer that
 /// delays its ACKs makes the kernel send the last segment again within some milliseconds (a tail
 /// loss probe), and nothing is lost by that.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     if stats.resent_exchanges < 3 || stats.resent_exchanges * 100 < stats.exchanges {
         return None;
@@ -22,7 +22,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
     let per_second = stats::rate(stats.resent_segments);
     // Nothing was acknowledged before on these connections.
     let first = stats.resent_first * 2 >= stats.resent_exchanges;
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: if first { Owner::Unknown } else { Owner::Network },
         headline: format!(
@@ -36,8 +36,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
                 "Segments or their ACKs were lost on the path, or came late or out of order.".into()
             })
             .infer("lost-or-ignored", first, || {
-                "The first requests of new connections were sent again: they were lost on the path, or the server \
-                 ignored them since its accept queue was full."
+                "The first requests of new connections were sent again: they were lost on the \
+                 path, or the server ignored them since its accept queue was full."
                     .into()
             })
             .say("waited", true, || {
@@ -58,9 +58,11 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             ("wait_max_us", long.worst_us as f64),
         ],
         fix: if first {
-            "look at the servers' accept queues (ss -ltn there: Recv-Q above Send-Q), and for loss on the path."
+            "look at the servers' accept queues (ss -ltn there: Recv-Q above Send-Q), and for loss \
+             on the path."
         } else {
-            "look for loss on the path to these peers (ethtool -S, tc -s qdisc, nstat TcpRetransSegs)."
+            "look for loss on the path to these peers (ethtool -S, tc -s qdisc, nstat \
+             TcpRetransSegs)."
         }
         .into(),
     })

@@ -1,6 +1,6 @@
 //! Writers wait for room in the send buffer.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{duration_us, of_last};
 
@@ -9,14 +9,14 @@ const LONG_US: u64 = 100_000;
 
 /// An exchange counts from 20 ms blocked on, without the time that the peer's window held it. A
 /// tenth of all must; it is a warning when they are blocked 100 ms on average.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let blocked = &facts.stats.sent.blocked;
     if !facts.are_many(blocked.count) {
         return None;
     }
     let by_peer = facts.stats.sent.blocked_by_peer_us * 2 >= blocked.us;
     let (mean, worst) = (duration_us(blocked.mean_us()), duration_us(blocked.worst_us));
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if blocked.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: if by_peer { Owner::Peer } else { Owner::Network },
         headline: format!("Writers wait {mean} for room in the send buffer, {worst} at the worst."),
@@ -24,7 +24,9 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             "{} did: more was written than is taken in that time.",
             of_last(blocked.count, facts.stats.exchanges, "exchange")
         ))
-        .say("by-peer", by_peer, || "The peer's window was shut for much of these responses: it reads slowly.".into())
+        .say("by-peer", by_peer, || {
+            "The peer's window was shut for much of these responses: it reads slowly.".into()
+        })
         .infer("by-network", !by_peer, || {
             "The peer's window was open for most of it: the network took no more.".into()
         }),
@@ -35,9 +37,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             ("blocked_max_us", blocked.worst_us as f64),
             ("by_peer_us", facts.stats.sent.blocked_by_peer_us as f64),
         ],
-        fix:
-            "write without blocking, so that no thread waits for a slow peer or network; net.ipv4.tcp_wmem bounds the \
-              buffer."
-                .into(),
+        fix: "write without blocking, so that no thread waits for a slow peer or network; \
+             net.ipv4.tcp_wmem bounds the buffer."
+            .into(),
     })
 }

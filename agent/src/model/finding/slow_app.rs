@@ -1,29 +1,31 @@
 //! The application takes long between reading a request and writing the response.
 
 use super::text::Text;
-use super::{ConnectionFacts, Verdict};
+use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count, count_of, duration_us, of_last, percent};
 
 /// An answer this late on average hurts whatever the application does, µs.
 const LONG_US: u64 = 250_000;
 
-const PARKED: &str = "The event loop had put them aside: do they wait by design (long polling)? Then this is no fault.";
+const PARKED: &str = "The event loop had put them aside: do they wait by design (long polling)? \
+    Then this is no fault.";
 
-const UNSEEN: &str = "Whether they wait for calls to other servers or by design (long polling) was not observed: by port alone \
-                      no calls are watched.";
+const UNSEEN: &str = "Whether they wait for calls to other servers or by design (long polling) was \
+    not observed: by port alone no calls are watched.";
 
-const LACKED: &str = "Other threads of the process were ready at that time and without a CPU for as long: if it waited for one \
-                      of them, it waited for that.";
+const LACKED: &str = "Other threads of the process were ready at that time and without a CPU for \
+    as long: if it waited for one of them, it waited for that.";
 
-const SEVERAL: &str = "On their connections several calls of HTTP/2 may be open at a time: which of them waited, or whether one \
-                       did, or a stream had no news, the bytes do not tell.";
+const SEVERAL: &str = "On their connections several calls of HTTP/2 may be open at a time: which \
+    of them waited, or whether one did, or a stream had no news, the bytes do not tell.";
 
 const OR_STREAM: &str =
     "It may have waited for a lock, a disk or another server, or be a stream that had no news.";
 
-const GREETING_FIX: &str = "find what the server does between accept and its greeting: it may look up the client's name (sshd \
-                            UseDNS, vsftpd reverse_lookup_enable), start a process, or delay on purpose.";
+const GREETING_FIX: &str = "find what the server does between accept and its greeting: it may look \
+    up the client's name (sshd UseDNS, vsftpd reverse_lookup_enable), start a process, or delay on \
+    purpose.";
 
 /// A thread that lets others wait for so long on average hurts them, µs.
 const BLOCKING_US: u64 = 100_000;
@@ -31,7 +33,7 @@ const BLOCKING_US: u64 = 100_000;
 /// An exchange counts from 20 ms of application time on. A tenth of all must, or some during which
 /// others waited for the thread. It is a warning when they take 250 ms on average, or 100 ms with
 /// others waiting: less may be what the work needs.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let (stats, stuck) = (facts.stats, &facts.stuck.unanswered);
     let slow = stats.slow(SliceKind::App);
     let many = facts.are_many(slow.count);
@@ -68,7 +70,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
         let (requests, worst) = (count_of(stuck.count, "request"), duration_us(stuck.worst_us));
         format!("Read and not answered: {requests}, for up to {worst} so far.")
     };
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if many && slow.mean_us() >= LONG_US && (told || upstream.is_some()) && !lacks
             || blocks && stats.blocking.mean_us() >= BLOCKING_US && !lacks
             || greets && greeting.mean_us() >= LONG_US
@@ -128,7 +130,8 @@ struct Upstream {
 impl Upstream {
     fn text(&self) -> String {
         format!(
-            "{} waited for calls that the application made for them, {} of the time, most of it for {}.",
+            "{} waited for calls that the application made for them, {} of the time, most of it \
+             for {}.",
             count(self.exchanges),
             percent(self.share.min(1.0)),
             self.peer
@@ -212,7 +215,8 @@ fn of_greetings(text: Text, facts: &ConnectionFacts<'_>, greets: bool) -> Text {
     let (late, all) = (&facts.stats.greetings, facts.stats.greeted);
     text.say("greetings", greets, || {
         format!(
-            "The server speaks first: on {} of {} its first bytes came {} after accept, and the client's only then.",
+            "The server speaks first: on {} of {} its first bytes came {} after accept, and the \
+             client's only then.",
             count(late.count),
             count_of(all, "connection"),
             duration_us(late.mean_us())
@@ -238,10 +242,15 @@ fn of_rests(text: Text, facts: &ConnectionFacts<'_>, rests: bool) -> Text {
             format!("The thread computed for {} of it.", percent(computed.unwrap_or(0.0)))
         })
         .say("rest-slept", slept.is_some(), || {
-            format!("The thread was on a CPU for {} of it. {OR_STREAM}", percent(slept.unwrap_or(0.0)))
+            format!(
+                "The thread was on a CPU for {} of it. {OR_STREAM}",
+                percent(slept.unwrap_or(0.0))
+            )
         })
         .say("rest-unknown", rests && share.is_none(), || {
-            "Whether the thread computed meanwhile was not observed; it may be a stream that had no news.".to_owned()
+            "Whether the thread computed meanwhile was not observed; it may be a stream that had \
+             no news."
+                .to_owned()
         })
 }
 
@@ -258,7 +267,8 @@ fn rest_fix(facts: &ConnectionFacts<'_>) -> &'static str {
             "profile what the handler does behind its first write (perf record -t TID)."
         }
         _ => {
-            "find what the handler waits for behind its first write; a stream that has no news is no fault."
+            "find what the handler waits for behind its first write; a stream that has no news is \
+             no fault."
         }
     }
 }
@@ -280,7 +290,8 @@ fn is_blocking(facts: &ConnectionFacts<'_>) -> bool {
 fn held_up(facts: &ConnectionFacts<'_>) -> String {
     let stats = facts.stats;
     format!(
-        "While thread {} worked on {} of them, {} of other connections lay unread until it was done, {} at the worst.",
+        "While thread {} worked on {} of them, {} of other connections lay unread until it was \
+         done, {} at the worst.",
         stats.blocking_tid,
         count(stats.blocking.count),
         count_of(stats.held_up, "request"),
@@ -324,7 +335,8 @@ fn doing(facts: &ConnectionFacts<'_>) -> String {
         }
         Some(share) => {
             format!(
-                "The thread computed for {} of it and slept for most, perhaps for a lock, a disk or another server.{calls}",
+                "The thread computed for {} of it and slept for most, perhaps for a lock, a disk \
+                 or another server.{calls}",
                 percent(share)
             )
         }
@@ -347,14 +359,16 @@ fn fix(facts: &ConnectionFacts<'_>, upstream: Option<&Upstream>) -> String {
     }
     let fix = match on_cpu(facts) {
         Some(share) if share >= 0.5 && is_blocking(facts) => {
-            "move what computes off the thread that serves the connections (a pool of threads), or run more processes."
+            "move what computes off the thread that serves the connections (a pool of threads), or \
+             run more processes."
         }
         _ if is_blocking(facts) => {
-            "keep sleeps, locks and blocking calls out of the thread that serves the connections: await them, or give \
-             them to a pool of threads."
+            "keep sleeps, locks and blocking calls out of the thread that serves the connections: \
+             await them, or give them to a pool of threads."
         }
         _ if lacks_cpu(facts) => {
-            "more CPUs or fewer competing threads; see CPU quotas (cgroup cpu.max) and priorities. Then look again."
+            "more CPUs or fewer competing threads; see CPU quotas (cgroup cpu.max) and priorities. \
+             Then look again."
         }
         _ if calls_others(facts) => {
             "look at the calls inside these exchanges: their servers may hold the time."

@@ -1,7 +1,7 @@
 //! Data wait long in the receive queue before anybody reads them.
 
 use super::text::Text;
-use super::{ConnectionFacts, Verdict};
+use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count_of, duration_us, of_last, percent};
 
@@ -10,7 +10,7 @@ const LONG_US: u64 = 30_000;
 
 /// An exchange counts from 20 ms unread on. A tenth of all must; it is a warning when they wait 30
 /// ms on average, or when a connection has not been read for a second.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let (unread, stuck) = (&facts.stats.unread, &facts.stuck.unread);
     let many = facts.are_many(unread.count);
     if !many && stuck.count == 0 {
@@ -30,7 +30,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
     };
     let lacks = why.lacks(facts);
     let hurts = stuck.count > 0 || unread.mean_us() >= LONG_US && lacks != Some(true);
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: owner(facts, why),
         headline,
@@ -83,8 +83,8 @@ fn text(facts: &ConnectionFacts<'_>, why: Why) -> Text {
         })
 }
 
-const LACKED: &str = "Other threads of the process were ready at that time and without a CPU for as long: if one of them was to \
-                      hand the data on, they waited for that.";
+const LACKED: &str = "Other threads of the process were ready at that time and without a CPU for \
+    as long: if one of them was to hand the data on, they waited for that.";
 
 const HAD: &str = "No thread of the process was ready and without a CPU for as long at that time.";
 
@@ -154,13 +154,16 @@ impl Why {
     fn fix(self) -> &'static str {
         match self {
             Self::Busy(_) => {
-                "more workers, or less work in the thread that reads: each request waits for those before it."
+                "more workers, or less work in the thread that reads: each request waits for those \
+                 before it."
             }
             Self::NoCpu(_) => {
-                "more CPUs or fewer competing threads; see CPU quotas (cgroup cpu.max) and priorities."
+                "more CPUs or fewer competing threads; see CPU quotas (cgroup cpu.max) and \
+                 priorities."
             }
             _ => {
-                "wait for readiness with epoll, and keep sleeps, locks and blocking calls out of the thread that reads."
+                "wait for readiness with epoll, and keep sleeps, locks and blocking calls out of \
+                 the thread that reads."
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The congestion window begins anew after idle time.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count_of, duration_us, of_last, were};
 
@@ -9,12 +9,12 @@ const LONG_US: u64 = 100_000;
 
 /// An exchange counts from 20 ms held on, if the kernel had put the window back before it. A tenth
 /// of all must; it is a warning when they are held 100 ms on average.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = &facts.stats.sent.restarted;
     if !facts.are_many(held.count) {
         return None;
     }
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if held.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
         headline: format!(
@@ -23,8 +23,9 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             duration_us(held.mean_us())
         ),
         text: Text::from(
-            "Nothing had been sent for longer than the retransmission timeout, so the kernel began the congestion window \
-             anew (net.ipv4.tcp_slow_start_after_idle): it doubles with each round trip."
+            "Nothing had been sent for longer than the retransmission timeout, so the kernel began \
+             the congestion window anew (net.ipv4.tcp_slow_start_after_idle): it doubles with each \
+             round trip."
                 .to_owned(),
         )
         .say("held", true, || {

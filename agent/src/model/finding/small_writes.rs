@@ -1,6 +1,6 @@
 //! Responses are written in many small pieces.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats;
 use crate::model::text::{count, of_last, rate_of, were};
@@ -11,7 +11,7 @@ const MANY_A_SECOND: f64 = 20_000.0;
 /// An exchange counts if it has at least four writes of less than 256 bytes, they are at least half
 /// of its writes, and they come less than 10 ms apart. A tenth of all exchanges must; it is a
 /// warning when such writes were held, or are a load.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     if !facts.are_many(stats.small_exchanges) {
         return None;
@@ -20,7 +20,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
     let hurts = held || stats::rate(stats.small_writes) >= MANY_A_SECOND;
     let writes = stats.small_writes / stats.small_exchanges.max(1);
     let bytes = stats.small_bytes / stats.small_writes.max(1);
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
         headline: format!(

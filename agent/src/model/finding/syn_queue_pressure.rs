@@ -1,7 +1,7 @@
 //! Handshakes pile up: the SYN queue fills, or SYN-ACKs go unanswered.
 
 use super::pace;
-use super::{Facts, Text, Verdict};
+use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of};
 
@@ -11,7 +11,7 @@ const LEAST_DEPTH: u32 = 8;
 /// So many SYN-ACKs sent again, and one for each ten connections, are a lot.
 const MANY_RETRANSMITS: u64 = 10;
 
-pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let signs = Signs::of(facts);
     if !signs.any() {
         return None;
@@ -30,7 +30,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         evidence.push(("defer_accept_s", view.defer_accept_s.unwrap_or(0) as f64));
     }
     let owner = signs.owner(facts);
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: signs.severity(facts),
         owner,
         headline: signs.headline(facts),
@@ -54,7 +54,7 @@ struct Signs {
 }
 
 impl Signs {
-    fn of(facts: &Facts<'_>) -> Self {
+    fn of(facts: &ListenerFacts<'_>) -> Self {
         let (view, figures) = (facts.view, &facts.figures);
         let unanswered = unanswered(facts);
         let full = figures.syn_peak >= LEAST_DEPTH
@@ -74,7 +74,7 @@ impl Signs {
     }
 
     /// A queue that was full for a moment, or that waits by design, has cost nobody anything.
-    fn severity(&self, facts: &Facts<'_>) -> Severity {
+    fn severity(&self, facts: &ListenerFacts<'_>) -> Severity {
         let still_full = u64::from(facts.view.syn_depth) * 4 >= u64::from(facts.view.limit) * 3;
         if self.lost {
             Severity::Critical
@@ -87,7 +87,7 @@ impl Signs {
 
     /// Who does not finish the handshakes: the application when its full accept queue makes the
     /// kernel ignore the final ACKs, otherwise the peer, which has been answered and is silent.
-    fn owner(&self, facts: &Facts<'_>) -> Owner {
+    fn owner(&self, facts: &ListenerFacts<'_>) -> Owner {
         if refuses_acks(facts) && !self.unanswered {
             Owner::App
         } else if facts.figures.synack_retransmits > 0 || facts.figures.syn_peak > 0 {
@@ -97,7 +97,7 @@ impl Signs {
         }
     }
 
-    fn headline(&self, facts: &Facts<'_>) -> String {
+    fn headline(&self, facts: &ListenerFacts<'_>) -> String {
         let (totals, syn_peak) = (&facts.view.totals, count(facts.figures.syn_peak.into()));
         let limit = count(facts.view.limit.into());
         if self.lost && self.full {
@@ -125,7 +125,7 @@ impl Signs {
         }
     }
 
-    fn say_what_the_kernel_did(&self, facts: &Facts<'_>) -> Text {
+    fn say_what_the_kernel_did(&self, facts: &ListenerFacts<'_>) -> Text {
         let Self { lost, cookies, full, .. } = *self;
         let refused = facts.figures.overflows > 0;
         Text::default()
@@ -133,54 +133,69 @@ impl Signs {
                 "The kernel had no room for another half-open connection and dropped SYNs.".into()
             })
             .say("syns-dropped", lost && !full, || {
-                "The kernel dropped SYNs while the accept queue had room: for want of memory, of a route, or of room \
-                 among half-open connections. Which of them was not observed."
+                "The kernel dropped SYNs while the accept queue had room: for want of memory, of a \
+                 route, or of room among half-open connections. Which of them was not observed."
                     .into()
             })
             .say("syn-again", lost, || pace::syn_again(facts))
             .say("cookies", cookies, || {
-                "The kernel had no room for another half-open connection and answered with syncookies: window scaling and \
-                 SACK may be lost."
+                "The kernel had no room for another half-open connection and answered with \
+                 syncookies: window scaling and SACK may be lost."
                     .into()
             })
-            .say("nobody-refused", cookies && !lost && !refused, || "Nobody is refused by that.".into())
+            .say("nobody-refused", cookies && !lost && !refused, || {
+                "Nobody is refused by that.".into()
+            })
             .say("answered", !lost && !cookies, || "The kernel answered these SYNs.".into())
     }
 
-    fn say_what_it_waits_for(&self, text: Text, facts: &Facts<'_>, owner: Owner) -> Text {
+    fn say_what_it_waits_for(&self, text: Text, facts: &ListenerFacts<'_>, owner: Owner) -> Text {
         let (defers, again) = (defers(facts), unanswered(facts));
         let (app, peer) = (owner == Owner::App, owner == Owner::Peer);
         text.say("acks-ignored", app && facts.figures.overflow_ack > 0, || {
-            "The accept queue is full as well, so final ACKs are ignored and handshakes can't finish.".into()
+            "The accept queue is full as well, so final ACKs are ignored and handshakes can't \
+             finish."
+                .into()
         })
         .infer("acks-may-be-ignored", app && facts.figures.overflow_ack == 0, || {
-            "The accept queue is full as well; then final ACKs are ignored, and handshakes can't finish.".into()
+            "The accept queue is full as well; then final ACKs are ignored, and handshakes can't \
+             finish."
+                .into()
         })
         .say("defers", defers, || {
             format!(
-                "TCP_DEFER_ACCEPT is on: a connection whose handshake is over stays here, too, and waits for the client's \
-                 first data, for some {} s.",
+                "TCP_DEFER_ACCEPT is on: a connection whose handshake is over stays here, too, and \
+                 waits for the client's first data, for some {} s.",
                 facts.view.defer_accept_s.unwrap_or(0)
             )
         })
         .say("silent", defers && facts.figures.synack_acked > 0, || {
             let silent = count_of(facts.figures.synack_acked, "SYN-ACK");
-            format!("Lately {silent} went to clients again that had finished the handshake, and were silent.")
+            format!(
+                "Lately {silent} went to clients again that had finished the handshake, and were \
+                 silent."
+            )
         })
         .infer("unanswered", peer && again > 0, || {
             format!(
-                "Lately {} sent again, as no final ACK had come: a lossy path, clients that are gone, or a SYN flood. Which \
-                 of them, the kernel does not show.",
-                if again == 1 { "1 SYN-ACK was".to_owned() } else { format!("{} SYN-ACKs were", count(again)) }
+                "Lately {} sent again, as no final ACK had come: a lossy path, clients that are \
+                 gone, or a SYN flood. Which of them, the kernel does not show.",
+                if again == 1 {
+                    "1 SYN-ACK was".to_owned()
+                } else {
+                    format!("{} SYN-ACKs were", count(again))
+                }
             )
         })
         .infer("on-their-way", peer && !defers && again == 0, || {
             "The final ACKs have not come yet: so many handshakes are on their way at once.".into()
         })
-        .say("holder-unknown", owner == Owner::Unknown, || "Who holds the handshakes was not observed.".into())
+        .say("holder-unknown", owner == Owner::Unknown, || {
+            "Who holds the handshakes was not observed.".into()
+        })
     }
 
-    fn fix(&self, facts: &Facts<'_>) -> String {
+    fn fix(&self, facts: &ListenerFacts<'_>) -> String {
         let somaxconn = pace::somaxconn(facts);
         let cookies = match facts.settings.map(|settings| settings.syncookies) {
             Some(0) => "set net.ipv4.tcp_syncookies=1; ",
@@ -195,12 +210,13 @@ impl Signs {
         } else if self.cookies {
             format!("raise the listen() backlog and {somaxconn}; leave net.ipv4.tcp_syncookies on.")
         } else if defers(facts) && !self.unanswered {
-            "none is needed while clients keep spare connections; without the option (nginx: deferred, Apache: \
-             AcceptFilter) they would wait in the application."
+            "none is needed while clients keep spare connections; without the option (nginx: \
+             deferred, Apache: AcceptFilter) they would wait in the application."
                 .to_owned()
         } else {
             format!(
-                "check the path to these clients; raise the listen() backlog and {somaxconn} if the queue fills."
+                "check the path to these clients; raise the listen() backlog and {somaxconn} if \
+                 the queue fills."
             )
         }
     }
@@ -208,7 +224,7 @@ impl Signs {
 
 /// SYN-ACKs sent again whose final ACK had not come. Where the kernel does not tell, none of a
 /// listener whose ACKs were ignored: by a full accept queue, or by TCP_DEFER_ACCEPT.
-fn unanswered(facts: &Facts<'_>) -> u64 {
+fn unanswered(facts: &ListenerFacts<'_>) -> u64 {
     let (view, figures) = (facts.view, &facts.figures);
     match view.totals.synack_acked {
         Some(_) => figures.synack_retransmits.saturating_sub(figures.synack_acked),
@@ -218,12 +234,12 @@ fn unanswered(facts: &Facts<'_>) -> u64 {
 }
 
 /// Final ACKs are ignored, or may be: this kernel does not tell.
-fn refuses_acks(facts: &Facts<'_>) -> bool {
+fn refuses_acks(facts: &ListenerFacts<'_>) -> bool {
     facts.figures.overflow_ack > 0
         || facts.view.totals.overflow_ack.is_none() && facts.figures.overflows > 0
 }
 
 /// The listener has TCP_DEFER_ACCEPT.
-fn defers(facts: &Facts<'_>) -> bool {
+fn defers(facts: &ListenerFacts<'_>) -> bool {
     facts.view.defer_accept_s.is_some_and(|seconds| seconds > 0)
 }

@@ -1,7 +1,7 @@
 //! A few exchanges take far longer than the others: what they have in common.
 
 use super::text::Text;
-use super::{ConnectionFacts, Verdict};
+use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats::Tail;
 use crate::model::text::{count, count_of, duration_us};
@@ -12,7 +12,7 @@ const HURTS_US: u64 = 200_000;
 /// The slowest hundredth of at least 100 exchanges take 50 ms or longer, and ten times as long as
 /// half of all; and they have the kind of time in common, or the moment. It is a warning from 200
 /// ms on, if this host held that time.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let tail = facts.stats.spread.tail()?;
     if tail.kind.is_none() && !tail.is_together() {
         return None;
@@ -23,7 +23,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
         let mut moments = tail.moments.iter();
         moments.any(|&(from_ns, to_ns)| facts.cpu.was_stopped(pid, from_ns, to_ns))
     });
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if is_ours && tail.us >= HURTS_US { Severity::Warning } else { Severity::Info },
         owner,
         headline: format!(
@@ -105,8 +105,8 @@ fn fix(tail: &Tail, stopped: Option<u32>) -> &'static str {
             "find who stops the process (a debugger, a checkpoint, a freezer, job control)."
         }
         Some(SliceKind::ReceiveQueue | SliceKind::App) if tail.is_together() => {
-            "look at what the process did in these moments: a pause (garbage collection, a fork, a lock), or a handler that \
-             keeps the thread that the others wait for."
+            "look at what the process did in these moments: a pause (garbage collection, a fork, a \
+             lock), or a handler that keeps the thread that the others wait for."
         }
         Some(SliceKind::RunQueue | SliceKind::Throttled) => {
             "look at what else ran in these moments, and at CPU quotas and priorities."

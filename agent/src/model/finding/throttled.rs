@@ -1,13 +1,13 @@
 //! A quota of a cgroup keeps threads off the processors though they are ready.
 
 use super::text::Text;
-use super::{ConnectionFacts, Verdict};
+use super::{ConnectionFacts, FindingVerdict};
 use crate::model::processors::Quota;
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count, count_of, duration_us, of_last};
 
 /// An exchange counts from 20 ms held by a quota on; a tenth of all must.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = facts.stats.slow(SliceKind::Throttled);
     let quota = facts.cpu.quota.as_ref()?;
     if !facts.are_many(held.count) {
@@ -33,7 +33,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
     let share = || {
         "How much of a wait was the quota's is inferred from the cgroup's statistics.".to_owned()
     };
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::Kernel,
         headline: format!("A CPU quota holds exchanges for {mean}, {worst} at the worst."),
@@ -56,8 +56,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
 
 fn fix(quota: &Quota) -> String {
     format!(
-        "raise the quota of {} (cpu.max, cpu.cfs_quota_us; a container's --cpus, a pod's limits.cpu), or let fewer \
-         threads compute at once in it.",
+        "raise the quota of {} (cpu.max, cpu.cfs_quota_us; a container's --cpus, a pod's \
+         limits.cpu), or let fewer threads compute at once in it.",
         quota.path
     )
 }

@@ -1,6 +1,6 @@
 //! A connection comes, and more of the threads that wait for it wake than it needs.
 
-use super::{FamilyFacts, Text, Verdict};
+use super::{FamilyFacts, FindingVerdict, Text};
 use crate::model::pattern::HerdFacts;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, percent, rate_of, times};
@@ -15,12 +15,12 @@ const WAKEUP_US: f64 = 5.0;
 /// least half again as often as accepts and reads account for; or several accept, and accept finds
 /// nothing one and a half times as often as it finds a connection: a loop that accepts until there
 /// is nothing more comes to once at most.
-pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
     let herd = facts.family.herd.filter(|herd| is_herd(herd))?;
     let cost = herd.wasted_rate * WAKEUP_US / 1e6;
     let by_epoll = herd.waiters >= 2;
     let connections = count_of(herd.accepts, "connection");
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if herd.wasted_rate >= DEAR_RATE { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
         headline: format!(
@@ -66,5 +66,6 @@ fn is_herd(herd: &HerdFacts) -> bool {
     woken || empty
 }
 
-const FIX: &str = "register the listener with EPOLLEXCLUSIVE (nginx and haproxy do), give each worker a listener of its own \
-     with SO_REUSEPORT, or let the workers block in accept(): each wakes one.";
+const FIX: &str = "register the listener with EPOLLEXCLUSIVE (nginx and haproxy do), give each \
+    worker a listener of its own with SO_REUSEPORT, or let the workers block in accept(): each \
+    wakes one.";

@@ -1,6 +1,6 @@
 //! Datagrams are dropped since a socket's receive buffer is full.
 
-use super::{Text, Verdict};
+use super::{FindingVerdict, Text};
 use crate::model::datagrams::Datagrams;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, duration_us, rate};
@@ -11,7 +11,7 @@ const MANY: u64 = 100;
 const STALLED_US: u64 = 1_000_000;
 
 /// Any drop in the last five seconds is a warning, a hundred are critical.
-pub(super) fn check(datagrams: &Datagrams) -> Option<Verdict> {
+pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
     let (sample, dropped) = (&datagrams.sample, datagrams.dropped());
     if dropped == 0 {
         return None;
@@ -34,13 +34,19 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<Verdict> {
         ("reader_tid", sample.reader.map(|(_, tid)| tid.into())),
     ];
     evidence.extend(timed.into_iter().filter_map(|(name, figure)| Some((name, figure? as f64))));
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if dropped >= MANY { Severity::Critical } else { Severity::Warning },
         owner: Owner::App,
-        headline: format!("Datagrams are being dropped: {} lately, {} a second.", count(dropped), rate(rates.drops)),
+        headline: format!(
+            "Datagrams are being dropped: {} lately, {} a second.",
+            count(dropped),
+            rate(rates.drops)
+        ),
         text: who(datagrams, full_text(datagrams)),
         evidence,
-        fix: "read in batches (recvmmsg) in a thread of its own; raise SO_RCVBUF and net.core.rmem_max.".into(),
+        fix: "read in batches (recvmmsg) in a thread of its own; raise SO_RCVBUF and \
+             net.core.rmem_max."
+            .into(),
     })
 }
 

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
 use crate::model::text::{count, count_of, duration_us, of_last};
 
 /// A tenth of all exchanges must have got no answer, and no single ones. A request that met a
 /// connection about to be closed is told by keepalive-race.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let (requests, calls) = (requests_of(stats), calls_of(stats));
     if !facts.are_many(requests.max(calls)) {
@@ -67,24 +67,28 @@ impl For {
     fn fix(self) -> String {
         match self {
             Self::Calls(peer) => format!(
-                "look at {}, and give up calls sooner than the clients do, so that they get an answer.",
+                "look at {}, and give up calls sooner than the clients do, so that they get an \
+                 answer.",
                 peer.map(|peer| peer.to_string()).unwrap_or_default()
             ),
             Self::Connects(peer, _) => {
                 format!("see why connects to {peer} fail, and answer such a request with an error.")
             }
             Self::Unknown(true) => {
-                "find out why the application closes such connections (its log), and let it answer with an error."
+                "find out why the application closes such connections (its log), and let it answer \
+                 with an error."
                     .into()
             }
             Self::Unknown(false) => {
-                "find what the handler waits for, and give it a limit of time that is shorter than the clients'.".into()
+                "find what the handler waits for, and give it a limit of time that is shorter than \
+                 the clients'."
+                    .into()
             }
         }
     }
 }
 
-fn of_requests(stats: &ExchangeStats) -> Verdict {
+fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
     let (none, without) = (&stats.unanswered, requests_of(stats));
     let here = stats.unanswered_here.saturating_sub(stats.late_read);
     let left = without.saturating_sub(here);
@@ -93,7 +97,7 @@ fn of_requests(stats: &ExchangeStats) -> Verdict {
         For::Calls(Some(peer)) | For::Connects(peer, _) => peer.to_string(),
         _ => String::new(),
     };
-    Verdict {
+    FindingVerdict {
         severity: Severity::Warning,
         owner: waits.owner(),
         headline: format!(
@@ -136,7 +140,7 @@ fn of_requests(stats: &ExchangeStats) -> Verdict {
     }
 }
 
-fn of_calls(stats: &ExchangeStats) -> Verdict {
+fn of_calls(stats: &ExchangeStats) -> FindingVerdict {
     let (none, without) = (&stats.unanswered_calls, calls_of(stats));
     let there = stats.unanswered_there.saturating_sub(stats.late_calls);
     let given_up = without.saturating_sub(there);
@@ -144,7 +148,7 @@ fn of_calls(stats: &ExchangeStats) -> Verdict {
         || ("its peers".to_owned(), without),
         |(peer, most)| (peer.to_string(), most.min(without)),
     );
-    Verdict {
+    FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::Peer,
         headline: format!(
@@ -172,7 +176,8 @@ fn of_calls(stats: &ExchangeStats) -> Verdict {
             ("closed_there", there as f64),
         ],
         fix: format!(
-            "look at {peer}: it takes connections and requests, and does not answer; until then take it out."
+            "look at {peer}: it takes connections and requests, and does not answer; until then \
+             take it out."
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! Several threads, processes or listeners share the accepts, and one gets far more than its part.
 
-use super::{Facts, FamilyFacts, Text, Verdict};
+use super::{FamilyFacts, FindingVerdict, ListenerFacts, Text};
 use crate::model::pattern::ReadsShared;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, percent};
@@ -45,7 +45,7 @@ pub(crate) fn is_uneven(parties: u64, all: u64, most: u64) -> bool {
     parties >= 2 && skew >= if parties == 2 { 1.6 } else { 2.0 }
 }
 
-pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let shares = facts.shares.filter(Shares::is_uneven)?;
     // Uneven sharing alone costs nothing. It does when connections wait while others are idle.
     let hurts = facts.waits_are_long() || facts.figures.overflows > 0;
@@ -62,7 +62,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
         (_, None) if loops => ("acceptors", Owner::Unknown, LOOPS_FIX),
         (_, None) => ("acceptors", Owner::Unknown, THREADS_FIX),
     };
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner,
         headline: format!(
@@ -93,7 +93,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Verdict> {
 
 /// The same among threads that read what others accepted. One that does most of the reads is no
 /// harm while it keeps up, so it is a warning only when it has no time left and many connections.
-pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<Verdict> {
+pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
     let busiest = |shared: &ReadsShared| facts.family.view.uneven.contains(&shared.busiest);
     let shared = facts.family.reads.filter(busiest)?;
     let ReadsShared { readers, reads, most, busiest } = shared;
@@ -107,12 +107,13 @@ pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<Verdict> {
     let on_cpu = busy.map_or_else(String::new, |busy| {
         format!(" It was on a CPU {} of the time.", percent(busy))
     });
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: if worn { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
         headline: format!("One of {} readers does {} of the reads.", count(readers), percent(part)),
         text: format!(
-            "Thread {busiest} did {} of the last {} reads; a fair part is {}. It serves {} of {}.{on_cpu}",
+            "Thread {busiest} did {} of the last {} reads; a fair part is {}. It serves {} of \
+             {}.{on_cpu}",
             count(most),
             count(reads),
             percent(1.0 / readers as f64),
@@ -132,21 +133,23 @@ pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<Verdict> {
     })
 }
 
-const SHARDS: &str = "SO_REUSEPORT picks a listener by a hash of addresses and ports: with few clients or few ports some \
-     get little.";
-const EXCLUSIVE: &str = "They wait by epoll with EPOLLEXCLUSIVE, which always wakes the same one first, as long as it is \
-     free.";
-const WOKEN_ALIKE: &str = "They wait by epoll without EPOLLEXCLUSIVE: a connection wakes all that sleep, and whoever is \
-     there first takes it. Why that is mostly the same one was not observed.";
-const LOOPS: &str = "Most accepts found the connection there already, as those of event loops do. How they are woken, and \
-     why mostly the same one took it, was not observed.";
+const SHARDS: &str = "SO_REUSEPORT picks a listener by a hash of addresses and ports: with few \
+    clients or few ports some get little.";
+const EXCLUSIVE: &str = "They wait by epoll with EPOLLEXCLUSIVE, which always wakes the same one \
+    first, as long as it is free.";
+const WOKEN_ALIKE: &str = "They wait by epoll without EPOLLEXCLUSIVE: a connection wakes all that \
+    sleep, and whoever is there first takes it. Why that is mostly the same one was not observed.";
+const LOOPS: &str = "Most accepts found the connection there already, as those of event loops do. \
+    How they are woken, and why mostly the same one took it, was not observed.";
 const UNKNOWN: &str = "Why the kernel handed them to the one was not observed.";
 /// A thread this much on a CPU has no time left.
 const WORN: f64 = 0.9;
 /// One or two clients may ask more than the others; so many of them on one thread were put there.
 const MANY_CONNECTIONS: u64 = 8;
 
-const READERS_FIX: &str = "hand a new connection to the reader with the least work, or move busy connections; few heavy clients need more readers than clients.";
+const READERS_FIX: &str = "hand a new connection to the reader with the least work, or move busy \
+    connections; few heavy clients need more readers than clients.";
 const SHARDS_FIX: &str = "accept on one shared listener, or steer with SO_ATTACH_REUSEPORT_EBPF.";
 const LOOPS_FIX: &str = "a listener for each worker with SO_REUSEPORT (nginx: listen … reuseport).";
-const THREADS_FIX: &str = "let every worker block in accept() (the kernel wakes them in turn), or a listener for each with SO_REUSEPORT.";
+const THREADS_FIX: &str = "let every worker block in accept() (the kernel wakes them in turn), or \
+    a listener for each with SO_REUSEPORT.";

@@ -1,6 +1,6 @@
 //! Of the upstreams of a proxy one is slow, or gets far more than its part.
 
-use super::Verdict;
+use super::FindingVerdict;
 use crate::model::proxy::RecentFigures;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us, percent};
@@ -14,7 +14,7 @@ const SLOWER_US: u64 = 5_000;
 /// One upstream with 20 exchanges in the last ten seconds takes three times as long as any other at
 /// the median, and 5 ms more: a warning. Or one gets half as much again as an even share, and four
 /// standard deviations more than chance would give it: worth knowing, as weights do the same.
-pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<Verdict> {
+pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
     slow_verdict(recent_figures).or_else(|| greedy_verdict(recent_figures))
 }
 
@@ -36,11 +36,11 @@ fn others(recent_figures: &[RecentFigures], one: &RecentFigures) -> Option<u64> 
     others.map(|other| other.median_us).max()
 }
 
-fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<Verdict> {
+fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
     let slow = slow(recent_figures)?;
     let others_us = others(recent_figures, slow)?;
     let all: u64 = recent_figures.iter().map(|one| one.exchanges).sum();
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::Peer,
         headline: format!(
@@ -50,8 +50,9 @@ fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<Verdict> {
             duration_us(others_us)
         ),
         text: format!(
-            "At the median of the last ten seconds, over {} of {}. Each request that goes there waits for it; the \
-             time is in the app slice of the exchange that the call was made for.",
+            "At the median of the last ten seconds, over {} of {}. Each request that goes there \
+             waits for it; the time is in the app slice of the exchange that the call was made \
+             for.",
             count(slow.exchanges),
             count_of(all, "call")
         )
@@ -63,11 +64,14 @@ fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<Verdict> {
             ("median_us", slow.median_us as f64),
             ("others_median_us", others_us as f64),
         ],
-        fix: "look at that server; until then take it out, or give it a lower weight or a limit of connections.".into(),
+        fix:
+            "look at that server; until then take it out, or give it a lower weight or a limit of \
+             connections."
+                .into(),
     })
 }
 
-fn greedy_verdict(recent_figures: &[RecentFigures]) -> Option<Verdict> {
+fn greedy_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
     let all: u64 = recent_figures.iter().map(|one| one.exchanges).sum();
     let most = recent_figures
         .iter()
@@ -79,7 +83,7 @@ fn greedy_verdict(recent_figures: &[RecentFigures]) -> Option<Verdict> {
         return None;
     }
     let share = most.exchanges as f64 / all as f64;
-    Some(Verdict {
+    Some(FindingVerdict {
         severity: Severity::Info,
         owner: Owner::App,
         headline: format!("Upstream {} gets {} of the calls.", most.peer, percent(share)),
@@ -98,6 +102,9 @@ fn greedy_verdict(recent_figures: &[RecentFigures]) -> Option<Verdict> {
             ("share", share),
             ("imbalance", most.exchanges as f64 / even),
         ],
-        fix: "if weights do not ask for it: balance by request rather than by connection or source address.".into(),
+        fix:
+            "if weights do not ask for it: balance by request rather than by connection or source \
+             address."
+                .into(),
     })
 }

@@ -1,6 +1,6 @@
 //! Peers do not read: their receive window is shut.
 
-use super::{ConnectionFacts, Text, Verdict};
+use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count_of, duration_us, of_last, were};
 
@@ -10,7 +10,7 @@ const LONG_US: u64 = 200_000;
 /// An exchange counts from 20 ms held by the window on. A tenth of all must, or a connection must
 /// have been stuck with a shut window for a second. It is a warning when they are held 200 ms on
 /// average, or stuck.
-pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
+pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let (held, stuck) = (facts.stats.slow(SliceKind::ReceiveWindow), &facts.stuck.window);
     let many = facts.are_many(held.count);
     if !many && stuck.count == 0 {
@@ -24,12 +24,17 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
         let (mean, worst) = (duration_us(held.mean_us()), duration_us(held.worst_us));
         format!("Peers hold responses for {mean} by a shut window, {worst} at the worst.")
     };
-    Some(Verdict {
-        severity: if stuck.count > 0 || held.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
+    Some(FindingVerdict {
+        severity: if stuck.count > 0 || held.mean_us() >= LONG_US {
+            Severity::Warning
+        } else {
+            Severity::Info
+        },
         owner: Owner::Peer,
         headline,
         text: Text::from(
-            "Its receive buffer is full, and TCP sends nothing more until its application reads.".to_owned(),
+            "Its receive buffer is full, and TCP sends nothing more until its application reads."
+                .to_owned(),
         )
         .say("held", held.count > 0, || {
             let held_up = of_last(held.count, facts.stats.exchanges, "exchange");
@@ -43,7 +48,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<Verdict> {
             ("held_mean_us", held.mean_us() as f64),
             ("held_max_us", held.worst_us as f64),
         ],
-        fix: "look at the peer; here, bound how long a response may take (nginx: send_timeout; TCP_USER_TIMEOUT)."
+        fix: "look at the peer; here, bound how long a response may take (nginx: send_timeout; \
+             TCP_USER_TIMEOUT)."
             .into(),
     })
 }
