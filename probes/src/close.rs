@@ -328,21 +328,33 @@ pub(crate) unsafe fn lingers(
     }
 }
 
-/// `tcp_send_reset(sk, skb, …)`: up to 6.9 of sockets in full alone.
+/// RST that answers a segment; up to 6.9 only on full sockets.
+/// proto: 5.10..6.1 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
+///     const struct sk_buff *skb)
+/// proto: 6.12..7.3 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
+///     const struct sk_buff *skb__nullable, const enum sk_rst_reason reason)
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn late(ctx: BtfTracePointContext) -> i32 {
     came_late(ctx.arg(0), ctx.arg(1));
     0
 }
 
-/// `tcp_v4_send_reset(sk, skb, …)`.
+/// RST that answers a segment over IPv4.
+/// proto: 5.10..6.1 net/ipv4/tcp_ipv4.c: void tcp_v4_send_reset(const struct sock *sk,
+///     struct sk_buff *skb)
+/// proto: 6.12..7.3 net/ipv4/tcp_ipv4.c: void tcp_v4_send_reset(const struct sock *sk,
+///     struct sk_buff *skb, enum sk_rst_reason reason)
 #[fentry(function = "tcp_v4_send_reset")]
 fn late_v4(ctx: FEntryContext) -> i32 {
     came_late(ctx.arg(0), ctx.arg(1));
     0
 }
 
-/// The same for IPv6.
+/// RST that answers a segment over IPv6.
+/// proto: 5.10..6.1 net/ipv6/tcp_ipv6.c: void tcp_v6_send_reset(const struct sock *sk,
+///     struct sk_buff *skb)
+/// proto: 6.12..7.3 net/ipv6/tcp_ipv6.c: void tcp_v6_send_reset(const struct sock *sk,
+///     struct sk_buff *skb, enum sk_rst_reason reason)
 #[fentry(function = "tcp_v6_send_reset")]
 fn late_v6(ctx: FEntryContext) -> i32 {
     came_late(ctx.arg(0), ctx.arg(1));

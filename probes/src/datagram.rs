@@ -211,8 +211,10 @@ pub(crate) fn held(sk: *mut c_void, typed: bool, tgid: u32, comm: [u8; 16]) -> O
     Some(key)
 }
 
-/// `__udp_enqueue_schedule_skb(sk, skb)`: a datagram is about to enter the receive queue. Its size
-/// is to be had here only: once it is in, a reader may have freed it.
+/// Datagram about to enter the receive queue. Its size can be read only here: once it is in the
+/// queue, a reader may have freed it.
+/// proto: 5.10..7.3 net/ipv4/udp.c: int __udp_enqueue_schedule_skb(struct sock *sk,
+///     struct sk_buff *skb)
 #[fentry(function = "__udp_enqueue_schedule_skb")]
 fn datagram_in(ctx: FEntryContext) -> i32 {
     let datagram = known(ctx.arg(0));
@@ -224,7 +226,10 @@ fn datagram_in(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// `__udp_enqueue_schedule_skb(sk, skb)` → 0, or an error when it did not: then it is still there.
+/// Datagram that did not enter the receive queue after all: the function returned an error, and
+/// left the datagram to its caller.
+/// proto: 5.10..7.3 net/ipv4/udp.c: int __udp_enqueue_schedule_skb(struct sock *sk,
+///     struct sk_buff *skb)
 #[fexit(function = "__udp_enqueue_schedule_skb")]
 fn datagram_refused(ctx: FExitContext) -> i32 {
     if ctx.arg::<i32>(2) >= 0 {
@@ -252,14 +257,16 @@ fn gone(sk: *const c_void) {
     let _ = DATAGRAMS.remove(sk as u64);
 }
 
-/// `udp_destroy_sock(sk)`: the last file of an IPv4 socket was closed.
+/// Close of an IPv4 socket's last file.
+/// proto: 5.10..7.3 net/ipv4/udp.c: void udp_destroy_sock(struct sock *sk)
 #[fentry(function = "udp_destroy_sock")]
 fn datagram_gone_v4(ctx: FEntryContext) -> i32 {
     gone(ctx.arg(0));
     0
 }
 
-/// The same for IPv6.
+/// Close of an IPv6 socket's last file.
+/// proto: 5.10..7.3 net/ipv6/udp.c: void udpv6_destroy_sock(struct sock *sk)
 #[fentry(function = "udpv6_destroy_sock")]
 fn datagram_gone_v6(ctx: FEntryContext) -> i32 {
     gone(ctx.arg(0));

@@ -29,8 +29,9 @@ const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
 const TCP_LISTEN: i32 = 10;
 
-/// `inet_sock_set_state(sk, old, new)`: LISTEN begins and ends in process context, a child appears
-/// in softirq.
+/// State change of a socket. LISTEN begins and ends in process context, a child appears in softirq.
+/// proto: 5.10..7.3 include/trace/events/sock.h: void trace_inet_sock_set_state(
+///     const struct sock *sk, const int oldstate, const int newstate)
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
@@ -181,12 +182,14 @@ fn asked(fd: u32, backlog: i32) {
     }
 }
 
+/// proto: 5.10..7.3 net/socket.c: int __sys_listen(int fd, int backlog)
 #[fentry(function = "__sys_listen")]
 fn listen_call(ctx: FEntryContext) -> i32 {
     asked(ctx.arg::<u32>(0), ctx.arg::<i32>(1));
     0
 }
 
+/// proto: 6.1..6.12 net/socket.c: SYSCALL_DEFINE2(listen, int, fd, int, backlog)
 #[tracepoint(category = "syscalls", name = "sys_enter_listen")]
 fn sys_enter_listen(ctx: TracePointContext) -> u32 {
     asked(crate::accept::syscall_arg(&ctx, 0) as u32, crate::accept::syscall_arg(&ctx, 1) as i32);

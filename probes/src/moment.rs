@@ -125,7 +125,9 @@ pub(crate) unsafe fn read(connection: *mut Connection, sk: *mut c_void, result: 
     }
 }
 
-/// `sk_wait_data(sk, timeo, skb)`: a read finds nothing and waits.
+/// Read that finds nothing and waits.
+/// proto: 5.10..7.3 net/core/sock.c: int sk_wait_data(struct sock *sk, long *timeo,
+///     const struct sk_buff *skb)
 #[fentry(function = "sk_wait_data")]
 fn wait_data(ctx: FEntryContext) -> i32 {
     let connection = connection_of(ctx.arg(0));
@@ -259,8 +261,9 @@ pub(crate) fn state(sk: *mut c_void, old: i32, new: i32) {
     }
 }
 
-/// `tcp_time_wait(sk, state, timeo)`: a timewait socket, in this state within, will stand for the
-/// socket.
+/// Timewait socket that takes the place of the socket; the second argument is its substate.
+/// proto: 5.10..7.3 net/ipv4/tcp_minisocks.c: void tcp_time_wait(struct sock *sk, int state,
+///     int timeo)
 #[fentry(function = "tcp_time_wait")]
 fn time_wait(ctx: FEntryContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
@@ -290,14 +293,19 @@ fn reset(sk: *mut c_void, by: u8) {
     }
 }
 
-/// `tcp_send_reset(sk, skb, …)`.
+/// RST that this host sends.
+/// proto: 5.10..6.1 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
+///     const struct sk_buff *skb)
+/// proto: 6.12..7.3 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
+///     const struct sk_buff *skb__nullable, const enum sk_rst_reason reason)
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn reset_sent(ctx: BtfTracePointContext) -> i32 {
     reset(ctx.arg(0), side::LOCAL);
     0
 }
 
-/// `tcp_receive_reset(sk)`.
+/// RST that the peer sent.
+/// proto: 5.10..7.3 include/trace/events/tcp.h: void trace_tcp_receive_reset(struct sock *sk)
 #[btf_tracepoint(function = "tcp_receive_reset")]
 fn reset_received(ctx: BtfTracePointContext) -> i32 {
     reset(ctx.arg(0), side::PEER);

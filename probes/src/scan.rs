@@ -43,6 +43,8 @@ struct TaskFile {
     file: *mut c_void,
 }
 
+/// proto: 5.10..7.3 kernel/bpf/task_iter.c: int bpf_iter_task_file(struct bpf_iter_meta *meta,
+///     struct task_struct *task, u32 fd, struct file *file)
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 fn scan(ctx: *mut TaskFile) -> i32 {
@@ -139,8 +141,10 @@ fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
     1 << 63 | sk as u64
 }
 
-/// The same for connections and UDP sockets: once all listeners are known, so that it can tell
-/// which side accepted.
+/// Connections and UDP sockets of the targets. It runs once all listeners are known, so that it can
+/// tell which side accepted.
+/// proto: 5.10..7.3 kernel/bpf/task_iter.c: int bpf_iter_task_file(struct bpf_iter_meta *meta,
+///     struct task_struct *task, u32 fd, struct file *file)
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 fn scan_connections(ctx: *mut TaskFile) -> i32 {
