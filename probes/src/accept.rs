@@ -16,15 +16,17 @@ use backscope_abi as abi;
 use backscope_abi::{Call, Queued, counter};
 
 use crate::{
-    first::{register, registers},
+    id::id_of,
     kernel::{
         Head, IPPROTO_MPTCP, comm, config, current, file_of_fd, now, number_of, read, read_at,
-        sock_of_file, sock_of_socket, tcp_of, write_ends,
+        sock_of_file, sock_of_socket, tcp_behind, write_ends,
     },
-    maps::{
-        CALLS, EVENTS, LISTENERS, QUEUED, add, count, count_failure, emit, id_of, is_target,
-        listener_id, note_change, rests,
-    },
+    listener::{count_failure, listener_id, note_change},
+    maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit},
+    payload::{register, registers},
+    queue::queued,
+    suspend::is_suspended,
+    target::is_target,
 };
 
 const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
@@ -48,7 +50,7 @@ fn enter(file: *const c_void) {
     let mut known = listener_id(sk);
     if known.is_none() && (config!(by_port) != 0 || is_target(tgid)) {
         // A Multipath TCP socket stands for its first subflow.
-        sk = tcp_of(sk);
+        sk = tcp_behind(sk);
         known = listener_id(sk);
     }
     match known {
@@ -150,13 +152,6 @@ fn accepted(
     late: bool,
 ) -> bool {
     accepted_as(child, queued(child), thread, call, fd, ts_ns, late)
-}
-
-/// What is known of a connection in a queue; blank if it is not seen in one.
-#[inline(always)]
-fn queued(child: *const c_void) -> Queued {
-    // SAFETY: the reference is copied at once.
-    if let Some(known) = unsafe { QUEUED.get(child as u64) } { *known } else { Queued::default() }
 }
 
 /// The same, with what is known of it.
@@ -362,7 +357,7 @@ fn returned(result: i64) {
     let mut known = queued(child);
     if known.listener == 0 {
         // A Multipath TCP socket stands for its first subflow; and it may be no socket of TCP.
-        child = tcp_of(child);
+        child = tcp_behind(child);
         known = queued(child);
     }
     if !child.is_null() && accepted_as(child, known, thread, call, result as i32, ts_ns, false) {
@@ -458,7 +453,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
     // The verifier lets nobody reckon with a socket in these programs; with a number it does.
     let mut child = number_of(sk.cast()) as *const c_void;
     if protocol == IPPROTO_MPTCP as u32 {
-        child = tcp_of(child);
+        child = tcp_behind(child);
     }
     // SAFETY: the reference is copied at once.
     let Some(queued) = unsafe { QUEUED.get(child as u64) }.copied() else { return ALLOWED };
@@ -466,7 +461,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
     if registers.is_null() || !matches!(register!(registers, regs_call), ACCEPT | ACCEPT4) {
         return ALLOWED;
     }
-    if !rests() {
+    if !is_suspended() {
         count(counter::NAMED);
         return ALLOWED;
     }

@@ -10,9 +10,10 @@ use aya_ebpf::{
 use backscope_abi::Connection;
 
 use crate::{
-    connection::{connection_of, tcp_of},
+    connection::connection_of,
+    event,
     kernel::{config, load, now},
-    moment,
+    tcp::tcp_of,
 };
 
 /// Segment sent again.
@@ -29,7 +30,7 @@ fn retransmit(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        moment::retransmit(connection, sk, skb);
+        event::retransmit(connection, sk, skb);
         let exchange = &raw mut (*connection).exchange;
         if (*exchange).retransmits == 0 {
             (*exchange).retransmit_ns = now();
@@ -66,7 +67,7 @@ const BEFORE_READ_NS: u64 = 5_000_000;
 unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64, seen: bool) {
     // SAFETY: promised by the caller.
     unsafe {
-        moment::delayed_ack(connection, ts_ns, seen);
+        event::delayed_ack(connection, ts_ns, seen);
         let exchange = &raw mut (*connection).exchange;
         (*exchange).delayed_acks += 1;
         // The newest arrival that was seen may be older than the data that the ACK is for.

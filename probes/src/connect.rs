@@ -13,9 +13,11 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, Endpoint, Exchange, attempt, ending, role, why};
 
 use crate::{
-    connection::{CONNECTION, connection_of, open, set_up},
+    connection::{connection_of, open, set_up},
+    id::{cookie_of, own_id},
     kernel::{current, load, mapped, now, offset, read, read_at, write_ends},
-    maps::{cookie_of, emit_with, is_target, own_id},
+    maps::{CONNECTION, emit_with},
+    target::is_target,
 };
 
 const SHUT: u8 = 3;

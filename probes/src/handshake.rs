@@ -9,20 +9,17 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, Endpoint, Listener, Queued, counter, stage};
+use backscope_abi::{Endpoint, Listener, stage};
 
 use crate::{
-    close::destroyed,
-    connection::connection_of,
+    id::cookie_of,
     kernel::{
-        accept_depth, accept_limit, config, load, now, payload_of, peer_of, read, segments_of,
-        sender_of, syn_depth,
+        accept_depth, accept_limit, config, now, payload_of, peer_of, read, segments_of, sender_of,
+        syn_depth,
     },
-    maps::{
-        LISTENERS, QUEUED, add, cookie_of, count, emit, enqueue, listener_at, note_depth,
-        rested_since,
-    },
-    storage::carries_nothing,
+    listener::{listener_at, note_depth},
+    maps::{LISTENERS, add, emit},
+    queue::enqueue,
 };
 
 /// The SYN that this CPU is working on: a CPU handles one at a time, since the stack does it with
@@ -468,89 +465,4 @@ fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn answered_in_vain(sk: *const c_void, req: *const c_void) -> bool {
     read!(req, req_acked as u8) & config!(acked_bit) != 0 && read!(sk, defer_accept as u8) == 0
-}
-
-/// End of a socket. If the connection is still in an accept queue, nobody will accept it any more.
-/// proto: 5.10..7.3 include/trace/events/tcp.h: void trace_tcp_destroy_sock(struct sock *sk)
-#[btf_tracepoint(function = "tcp_destroy_sock")]
-fn destroy(ctx: BtfTracePointContext) -> i32 {
-    let sk: *mut c_void = ctx.arg(0);
-    let connection =
-        if config!(exchanges) != 0 { connection_of(sk) } else { core::ptr::null_mut() };
-    let mut queued = Queued::default();
-    if may_wait(sk, connection) {
-        // SAFETY: the reference is copied at once.
-        if let Some(known) = unsafe { QUEUED.get(sk as u64) } {
-            queued = *known;
-        }
-    }
-    if !connection.is_null() {
-        destroyed(sk, connection, queued.listener == 0);
-    }
-    if queued.listener == 0 {
-        return 0;
-    }
-    let _ = QUEUED.remove(sk as u64);
-    if rested_since(queued.queued_ns) {
-        // It may have been accepted by a call that nothing showed.
-        count(counter::LEFT_UNSEEN);
-    } else if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
-        // SAFETY: a live map value.
-        unsafe {
-            add(&raw mut (*listener).abandoned, 1);
-            if (*listener).closed_ns != 0 && queued.gone == 0 {
-                add(&raw mut (*listener).cut, 1);
-            }
-        }
-    }
-    0
-}
-
-/// The peer closes or resets a connection. If that is in an accept queue still, it did not wait to
-/// be served.
-#[inline(always)]
-pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32) {
-    const TCP_CLOSE: i32 = 7;
-    const TCP_CLOSE_WAIT: i32 = 8;
-    const ECONNRESET: u32 = 104;
-    let reset = new == TCP_CLOSE;
-    if !reset && new != TCP_CLOSE_WAIT
-        || reset && load!(sk as *const c_void, sk_err as u32) != ECONNRESET
-    {
-        return;
-    }
-    if !may_wait(sk, connection) {
-        return;
-    }
-    let Some(queued) = QUEUED.get_ptr_mut(sk as u64) else { return };
-    // SAFETY: live map values.
-    unsafe {
-        let Some(listener) = LISTENERS.get_ptr_mut((*queued).listener) else { return };
-        // A listener that closes ends its connections itself.
-        if (*queued).gone != 0 || (*listener).closed_ns != 0 {
-            return;
-        }
-        (*queued).gone = 1;
-        add(
-            if reset { &raw mut (*listener).peer_reset } else { &raw mut (*listener).peer_closed },
-            1,
-        );
-        let waited_ns = now().wrapping_sub((*queued).queued_ns);
-        if waited_ns >= abi::LATE_NS {
-            add(&raw mut (*listener).left_late, 1);
-            add(&raw mut (*listener).left_late_ns, waited_ns);
-        }
-    }
-}
-
-/// False of a socket that is in no watched accept queue, as far as what it carries tells.
-/// `connection` is that with exchanges.
-#[inline(always)]
-fn may_wait(sk: *mut c_void, connection: *const Connection) -> bool {
-    if config!(exchanges) != 0 && config!(socket_storage) != 0 {
-        // Only what was accepted is used.
-        // SAFETY: checked for null; the value lives as long as the socket.
-        return !connection.is_null() && unsafe { (*connection).tgid } == 0;
-    }
-    config!(queued_by_state) == 0 || !carries_nothing(sk)
 }

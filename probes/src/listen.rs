@@ -11,17 +11,19 @@ use backscope_abi::Listener;
 
 use crate::{
     close::state_changed,
-    connection::tcp_of,
-    first::{register, registers},
-    handshake::peer_left,
+    id::{cookie_of, own_id},
     kernel::{
         IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, parent_subflow, read,
         sock_of_file,
     },
-    maps::{
-        ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, leave, listener_at, listener_id, mark,
-        marked, note_depth, own_id, rouse, wanted, watch,
-    },
+    listener::{listener_at, listener_id, note_depth, watch},
+    maps::{ASKED, LISTENER_OF, LISTENERS},
+    payload::{register, registers},
+    queue::{enqueue, leave, peer_left},
+    suspend::resume,
+    tag::{listener_tag, set_listener_tag},
+    target::is_wanted,
+    tcp::tcp_of,
 };
 
 const TCP_ESTABLISHED: i32 = 1;
@@ -87,14 +89,14 @@ fn joins(sk: *mut c_void) -> bool {
 fn begin(sk: *mut c_void) {
     let thread = current();
     let tgid = (thread >> 32) as u32;
-    if !wanted(sk, tgid) {
+    if !is_wanted(sk, tgid) {
         return;
     }
-    rouse();
+    resume();
     let backlog = asked_for(thread);
     let id = cookie_of(sk);
     if watch(sk, id, tgid, comm(), backlog) && config!(queued_by_state) != 0 {
-        mark(sk, id);
+        set_listener_tag(sk, id);
     }
 }
 
@@ -122,7 +124,7 @@ fn end(sk: *const c_void) {
 #[inline(always)]
 fn child(sk: *mut c_void) {
     let (mut id, mut carried) = (0, core::ptr::null_mut());
-    if let Some(mark) = marked(sk) {
+    if let Some(mark) = listener_tag(sk) {
         (id, carried) = mark;
     } else {
         // No file leads to the subflow that listens, so that it carries a mark only if its
@@ -175,7 +177,7 @@ fn asked(fd: u32, backlog: i32) {
         // A second listen() on a listener changes its backlog and no state.
         // SAFETY: a live map value.
         Some((_, listener)) => unsafe { (*listener).backlog = backlog },
-        None if wanted(sk, (thread >> 32) as u32) => {
+        None if is_wanted(sk, (thread >> 32) as u32) => {
             let _ = ASKED.insert(thread, backlog, 0);
         }
         None => {}

@@ -12,11 +12,13 @@ use backscope_abi::{Connection, progress, role};
 use crate::{
     ack::settle_delayed_ack,
     close::{BY_LOCAL, BY_PEER, lingers},
-    connection::{connection_of, finish, note_user, reached, settle_ack, tcp_of, unread},
-    datagram, first,
+    connection::connection_of,
+    datagram, event,
+    exchange::{finish, record_thread, settle_ack},
     hold::settle_hold,
     kernel::{load, now, sk_of},
-    moment,
+    payload,
+    tcp::{reached, tcp_of, unread},
 };
 
 const TCP_ESTABLISHED: u8 = 1;
@@ -67,7 +69,7 @@ fn arrived(sk: *mut c_void) {
             (*exchange).in_first_ns = (*connection).unread_since_ns;
             (*exchange).in_last_ns = ts_ns;
         }
-        moment::data(connection, tp, ts_ns);
+        event::data(connection, tp, ts_ns);
     }
 }
 
@@ -133,7 +135,7 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        moment::read(connection, sk, result, flags);
+        event::read(connection, sk, result, flags);
         if flags & MSG_PEEK != 0 {
             return;
         }
@@ -149,8 +151,8 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
             return;
         }
         let ts_ns = now();
-        if first::wanted(connection, 0) {
-            first::look(connection, tp, 0, result as u32, ts_ns);
+        if payload::may_capture(connection, 0) {
+            payload::capture(connection, tp, 0, result as u32, ts_ns);
         }
         let since_ns = (*connection).unread_since_ns;
         let mut since_ns = if since_ns == 0 { ts_ns } else { since_ns };
@@ -167,7 +169,7 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         if (*exchange).reads == 0 {
             (*exchange).in_first_ns = since_ns;
             (*exchange).read_first_ns = ts_ns;
-            note_user(connection, sk, &raw mut (*exchange).reader, ts_ns);
+            record_thread(connection, sk, &raw mut (*exchange).reader, ts_ns);
         } else if (*connection).empty_since_ns != 0 && since_ns > (*connection).empty_since_ns {
             (*exchange).starved_ns += since_ns - (*connection).empty_since_ns;
         }

@@ -10,9 +10,10 @@ use aya_ebpf::{
 use backscope_abi::{Connection, side, what};
 
 use crate::{
-    connection::{connection_of, reached, tcp_of},
+    connection::connection_of,
+    event::report,
     kernel::{load, now, offset, read, read_at},
-    moment::tell,
+    tcp::{reached, tcp_of},
 };
 
 const TCP_SYN_SENT: u8 = 2;
@@ -44,7 +45,7 @@ unsafe fn leaves(connection: *const Connection, snd_nxt: u32, segment: Segment) 
     let again = counts && !reached(seq, snd_nxt);
     // SAFETY: promised by the caller.
     unsafe {
-        tell(connection, what::SEGMENT, now(), 0, [flags, again as u8, 0], [bytes, seq, ack_seq])
+        report(connection, what::SEGMENT, now(), 0, [flags, again as u8, 0], [bytes, seq, ack_seq])
     };
 }
 
@@ -137,7 +138,7 @@ unsafe fn window(connection: *mut Connection, whose: u8, bytes: u32, ts_ns: u64)
         let is_shut = bytes == 0;
         if is_shut != ((*connection).shut & bit != 0) {
             (*connection).shut ^= bit;
-            tell(connection, what::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
+            report(connection, what::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
         }
     }
 }
@@ -180,7 +181,7 @@ fn acknowledges(sk: *mut c_void, skb: *const c_void) {
     unsafe {
         if acked != 0 || is_bare {
             let left = nxt.wrapping_sub(if reached(ack, una) { ack } else { una });
-            tell(connection, what::ACK, ts_ns, 0, [0; 3], [acked, bytes, left]);
+            report(connection, what::ACK, ts_ns, 0, [0; 3], [acked, bytes, left]);
         }
         if reached(ack, una) {
             window(connection, side::PEER, bytes, ts_ns);

@@ -10,12 +10,14 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, ThreadUse, flag, hold, progress, role};
 
 use crate::{
-    connection::{BULK, connection_of, finish, note_user, sending, tcp_of},
-    datagram, first,
+    connection::connection_of,
+    datagram, event,
+    exchange::{finish, record_thread},
     hold::{begin, settle_hold},
     kernel::{config, load, now, sk_of},
-    moment,
+    payload,
     receive::forget_unread,
+    tcp::{BULK, sending, tcp_of},
     threads,
 };
 
@@ -30,7 +32,7 @@ fn wrote(sk: *mut c_void, result: i32) {
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        moment::write(connection, sk, result);
+        event::write(connection, sk, result);
         if result == EAGAIN && (*connection).blocked_since_ns == 0 {
             (*connection).blocked_since_ns = now();
         }
@@ -44,8 +46,8 @@ fn wrote(sk: *mut c_void, result: i32) {
         let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
         // What was sent within the call made the socket look at the clock.
         let ts_ns = if unsent == 0 { load!(tp, tcp_clock_cache as u64) } else { now() };
-        if first::wanted(connection, 1) {
-            first::look(connection, tp, 1, result as u32, ts_ns);
+        if payload::may_capture(connection, 1) {
+            payload::capture(connection, tp, 1, result as u32, ts_ns);
         }
         let exchange = &raw mut (*connection).exchange;
         let was_held = (*exchange).holding != hold::NONE;
@@ -182,7 +184,7 @@ unsafe fn note(
                     (*exchange).blocked_ns += waited_ns;
                 }
             }
-            note_user(connection, sk, &raw mut (*exchange).writer, ts_ns);
+            record_thread(connection, sk, &raw mut (*exchange).writer, ts_ns);
             (*connection).answered_seq = load!(tp, rcv_nxt as u32);
         }
         (*exchange).writes += 1;
