@@ -16,15 +16,17 @@ use backscope_abi as abi;
 use backscope_abi::{Call, Queued, counter};
 
 use crate::{
-    first::{register, registers},
+    id::id_of,
     kernel::{
         Head, IPPROTO_MPTCP, comm, config, current, file_of_fd, now, number_of, read, read_at,
-        sock_of_file, sock_of_socket, tcp_of, write_ends,
+        sock_of_file, sock_of_socket, tcp_behind, write_ends,
     },
-    maps::{
-        CALLS, EVENTS, LISTENERS, QUEUED, add, count, count_failure, emit, id_of, is_target,
-        listener_id, note_change, rests,
-    },
+    listener::{count_failure, listener_id, note_change},
+    maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit},
+    payload::{register, registers},
+    queue::queued,
+    suspend::is_suspended,
+    target::is_target,
 };
 
 const _: () = assert!(size_of::<Head>() <= size_of::<abi::Accept>());
@@ -48,7 +50,7 @@ fn enter(file: *const c_void) {
     let mut known = listener_id(sk);
     if known.is_none() && (config!(by_port) != 0 || is_target(tgid)) {
         // A Multipath TCP socket stands for its first subflow.
-        sk = tcp_of(sk);
+        sk = tcp_behind(sk);
         known = listener_id(sk);
     }
     match known {
@@ -152,13 +154,6 @@ fn accepted(
     accepted_as(child, queued(child), thread, call, fd, ts_ns, late)
 }
 
-/// What is known of a connection in a queue; blank if it is not seen in one.
-#[inline(always)]
-fn queued(child: *const c_void) -> Queued {
-    // SAFETY: the reference is copied at once.
-    if let Some(known) = unsafe { QUEUED.get(child as u64) } { *known } else { Queued::default() }
-}
-
 /// The same, with what is known of it.
 #[inline(always)]
 fn accepted_as(
@@ -244,7 +239,12 @@ fn age(child: *const c_void) -> u32 {
     jiffies.wrapping_sub(read!(child, lsndtime as u32))
 }
 
-/// `do_accept(file, …)` is behind accept, accept4 and io_uring alike (5.10 to 7.3).
+/// Common path of accept, accept4 and io_uring.
+/// proto: 5.10..6.1 net/socket.c: struct file *do_accept(struct file *file, unsigned file_flags,
+///     struct sockaddr __user *upeer_sockaddr, int __user *upeer_addrlen, int flags)
+/// proto: 6.12..7.3 net/socket.c: struct file *do_accept(struct file *file,
+///     struct proto_accept_arg *arg, struct sockaddr __user *upeer_sockaddr,
+///     int __user *upeer_addrlen, int flags)
 #[fentry(function = "do_accept")]
 fn do_accept(ctx: FEntryContext) -> i32 {
     let thread = current();
@@ -264,6 +264,11 @@ fn do_accept(ctx: FEntryContext) -> i32 {
     0
 }
 
+/// proto: 5.10..6.1 net/socket.c: struct file *do_accept(struct file *file, unsigned file_flags,
+///     struct sockaddr __user *upeer_sockaddr, int __user *upeer_addrlen, int flags)
+/// proto: 6.12..7.3 net/socket.c: struct file *do_accept(struct file *file,
+///     struct proto_accept_arg *arg, struct sockaddr __user *upeer_sockaddr,
+///     int __user *upeer_addrlen, int flags)
 #[fexit(function = "do_accept")]
 fn do_accept_done(ctx: FExitContext) -> i32 {
     let thread = current();
@@ -282,8 +287,10 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `__sys_accept4(fd, …)` reserves a descriptor before it calls `do_accept` (`__sys_accept4_file`,
-/// 5.10 to 7.3), which so never sees a process that has none left.
+/// Failure for want of a descriptor: the kernel reserves one before it calls `do_accept`
+/// (`__sys_accept4_file`, 5.10 to 7.3).
+/// proto: 5.10..7.3 net/socket.c: int __sys_accept4(int fd, struct sockaddr __user *upeer_sockaddr,
+///     int __user *upeer_addrlen, int flags)
 #[fexit(function = "__sys_accept4")]
 fn accept_call_done(ctx: FExitContext) -> i32 {
     if ctx.arg::<i32>(4) as i64 == EMFILE {
@@ -292,7 +299,9 @@ fn accept_call_done(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `io_accept(req, issue_flags)` does the same (5.11 to 7.3).
+/// Failure of io_uring's accept for want of a descriptor, which it reserves first, too (5.11 to
+/// 7.3).
+/// proto: 6.1..7.3 io_uring/net.c: int io_accept(struct io_kiocb *req, unsigned int issue_flags)
 #[fexit(function = "io_accept")]
 fn uring_accept_done(ctx: FExitContext) -> i32 {
     if ctx.arg::<i32>(2) as i64 == EMFILE {
@@ -301,9 +310,9 @@ fn uring_accept_done(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `fd_install(fd, file)`: the last step of accept, which makes the descriptor the application's.
-/// It also serves the thread that was inside accept at the attach: an fexit does not see a call
-/// that began before it was attached.
+/// Last step of accept, which makes the descriptor the application's. It also serves a thread that
+/// was inside accept at the attach: an fexit does not see a call that began before it was attached.
+/// proto: 5.10..7.3 fs/file.c: void fd_install(unsigned int fd, struct file *file)
 #[fentry(function = "fd_install")]
 fn fd_install(ctx: FEntryContext) -> i32 {
     let (fd, file): (i32, *const c_void) = (ctx.arg(0), ctx.arg(1));
@@ -348,7 +357,7 @@ fn returned(result: i64) {
     let mut known = queued(child);
     if known.listener == 0 {
         // A Multipath TCP socket stands for its first subflow; and it may be no socket of TCP.
-        child = tcp_of(child);
+        child = tcp_behind(child);
         known = queued(child);
     }
     if !child.is_null() && accepted_as(child, known, thread, call, result as i32, ts_ns, false) {
@@ -356,24 +365,32 @@ fn returned(result: i64) {
     }
 }
 
+/// proto: 6.1..6.12 net/socket.c: SYSCALL_DEFINE3(accept, int, fd, struct sockaddr __user *,
+///     upeer_sockaddr, int __user *, upeer_addrlen)
 #[tracepoint(category = "syscalls", name = "sys_enter_accept")]
 fn sys_enter_accept(ctx: TracePointContext) -> u32 {
     enter(file_of_fd(syscall_arg(&ctx, 0) as u32));
     0
 }
 
+/// proto: 6.1..6.12 net/socket.c: SYSCALL_DEFINE4(accept4, int, fd, struct sockaddr __user *,
+///     upeer_sockaddr, int __user *, upeer_addrlen, int, flags)
 #[tracepoint(category = "syscalls", name = "sys_enter_accept4")]
 fn sys_enter_accept4(ctx: TracePointContext) -> u32 {
     enter(file_of_fd(syscall_arg(&ctx, 0) as u32));
     0
 }
 
+/// proto: 6.1..6.12 net/socket.c: SYSCALL_DEFINE3(accept, int, fd, struct sockaddr __user *,
+///     upeer_sockaddr, int __user *, upeer_addrlen)
 #[tracepoint(category = "syscalls", name = "sys_exit_accept")]
 fn sys_exit_accept(ctx: TracePointContext) -> u32 {
     returned(syscall_arg(&ctx, 0) as i64);
     0
 }
 
+/// proto: 6.1..6.12 net/socket.c: SYSCALL_DEFINE4(accept4, int, fd, struct sockaddr __user *,
+///     upeer_sockaddr, int __user *, upeer_addrlen, int, flags)
 #[tracepoint(category = "syscalls", name = "sys_exit_accept4")]
 fn sys_exit_accept4(ctx: TracePointContext) -> u32 {
     returned(syscall_arg(&ctx, 0) as i64);
@@ -404,15 +421,18 @@ fn completed(req: *const c_void, result: i32) {
     }
 }
 
-/// `io_uring_complete(ctx, req, user_data, res, …)`, 6.0 to 6.14.
+/// Completion of an io_uring request, from 6.0 to 6.14.
+/// proto: 6.1..6.12 include/trace/events/io_uring.h: void trace_io_uring_complete(void *ctx,
+///     void *req, u64 user_data, int res, unsigned int cflags, u64 extra1, u64 extra2)
 #[btf_tracepoint(function = "io_uring_complete")]
 fn io_uring_complete_res(ctx: BtfTracePointContext) -> i32 {
     completed(ctx.arg(1), ctx.arg(3));
     0
 }
 
-/// `io_uring_complete(ctx, req, cqe)`, from 6.15 on; `struct io_uring_cqe` has its result at byte
-/// 8.
+/// Completion of an io_uring request, from 6.15 on. `struct io_uring_cqe` has its result at byte 8.
+/// proto: 6.18..7.3 include/trace/events/io_uring.h: void trace_io_uring_complete(
+///     struct io_ring_ctx *ctx, void *req, struct io_uring_cqe *cqe)
 #[btf_tracepoint(function = "io_uring_complete")]
 fn io_uring_complete_cqe(ctx: BtfTracePointContext) -> i32 {
     completed(ctx.arg(1), read_at::<i32>(ctx.arg::<*const c_void>(2), 8));
@@ -433,7 +453,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
     // The verifier lets nobody reckon with a socket in these programs; with a number it does.
     let mut child = number_of(sk.cast()) as *const c_void;
     if protocol == IPPROTO_MPTCP as u32 {
-        child = tcp_of(child);
+        child = tcp_behind(child);
     }
     // SAFETY: the reference is copied at once.
     let Some(queued) = unsafe { QUEUED.get(child as u64) }.copied() else { return ALLOWED };
@@ -441,7 +461,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
     if registers.is_null() || !matches!(register!(registers, regs_call), ACCEPT | ACCEPT4) {
         return ALLOWED;
     }
-    if !rests() {
+    if !is_suspended() {
         count(counter::NAMED);
         return ALLOWED;
     }
@@ -453,11 +473,15 @@ fn named(ctx: &SockAddrContext) -> i32 {
     ALLOWED
 }
 
+/// proto: 5.10..7.3 net/ipv4/af_inet.c: int inet_getname(struct socket *sock,
+///     struct sockaddr *uaddr, int peer)
 #[cgroup_sock_addr(getpeername4)]
 fn peer_name_v4(ctx: SockAddrContext) -> i32 {
     named(&ctx)
 }
 
+/// proto: 5.10..7.3 net/ipv6/af_inet6.c: int inet6_getname(struct socket *sock,
+///     struct sockaddr *uaddr, int peer)
 #[cgroup_sock_addr(getpeername6)]
 fn peer_name_v6(ctx: SockAddrContext) -> i32 {
     named(&ctx)

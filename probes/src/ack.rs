@@ -10,12 +10,17 @@ use aya_ebpf::{
 use backscope_abi::Connection;
 
 use crate::{
-    connection::{connection_of, tcp_of},
+    connection::connection_of,
+    event,
     kernel::{config, load, now},
-    moment,
+    tcp::tcp_of,
 };
 
-/// `tcp_retransmit_skb(sk, skb, …)`.
+/// Segment sent again.
+/// proto: 5.10..6.12 include/trace/events/tcp.h: void trace_tcp_retransmit_skb(
+///     const struct sock *sk, const struct sk_buff *skb)
+/// proto: 6.18..7.3 include/trace/events/tcp.h: void trace_tcp_retransmit_skb(
+///     const struct sock *sk, const struct sk_buff *skb, int err)
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit(ctx: BtfTracePointContext) -> i32 {
     let (sk, skb): (*mut c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
@@ -25,7 +30,7 @@ fn retransmit(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        moment::retransmit(connection, sk, skb);
+        event::retransmit(connection, sk, skb);
         let exchange = &raw mut (*connection).exchange;
         if (*exchange).retransmits == 0 {
             (*exchange).retransmit_ns = now();
@@ -62,7 +67,7 @@ const BEFORE_READ_NS: u64 = 5_000_000;
 unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64, seen: bool) {
     // SAFETY: promised by the caller.
     unsafe {
-        moment::delayed_ack(connection, ts_ns, seen);
+        event::delayed_ack(connection, ts_ns, seen);
         let exchange = &raw mut (*connection).exchange;
         (*exchange).delayed_acks += 1;
         // The newest arrival that was seen may be older than the data that the ACK is for.
@@ -133,8 +138,9 @@ pub(crate) unsafe fn settle_delayed_ack(
     }
 }
 
-/// `tcp_delack_timer_handler(sk)`: the timer of a delayed ACK. It also fires when nothing is owed
-/// any more, or for an ACK that has gone while the next one is not due, and is then set anew.
+/// Timer of a delayed ACK. It also fires when no ACK is owed any more, or for an ACK that has left
+/// while the next one is not due; it is then set anew.
+/// proto: 5.10..7.3 net/ipv4/tcp_timer.c: void tcp_delack_timer_handler(struct sock *sk)
 #[fentry(function = "tcp_delack_timer_handler")]
 fn delayed_ack(ctx: FEntryContext) -> i32 {
     const ICSK_ACK_SCHED_AND_TIMER: u8 = 3;

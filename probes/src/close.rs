@@ -8,15 +8,19 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, Exchange, counter, ending, progress, role, why};
+use backscope_abi::{Connection, Exchange, Queued, counter, ending, progress, role, why};
 
 use crate::{
     connect,
-    connection::{connection_of, finish, forget, tcp_of, unread},
-    handshake::peer_left,
+    connection::{connection_of, forget},
+    event,
+    exchange::finish,
     kernel::{config, load, local_of, now, payload_of, peer_of, read, receiver_of, sender_of},
-    maps::{count, emit_with, is_served},
-    moment,
+    maps::{LISTENERS, QUEUED, add, count, emit_with},
+    queue::{may_wait, peer_left},
+    suspend::suspended_since,
+    target::is_served,
+    tcp::{tcp_of, unread},
 };
 
 const TCP_ESTABLISHED: i32 = 1;
@@ -39,10 +43,10 @@ pub(crate) const BY_PEER: u8 = 2;
 pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
     if new == TCP_SYN_SENT {
         connect::asked(sk);
-        moment::state(sk, old, new);
+        event::state(sk, old, new);
         return;
     }
-    moment::state(sk, old, new);
+    event::state(sk, old, new);
     let made = old == TCP_SYN_SENT && new == TCP_ESTABLISHED;
     if !made && new != TCP_FIN_WAIT1 && new != TCP_CLOSE_WAIT && new != TCP_CLOSE {
         return;
@@ -232,7 +236,7 @@ pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: 
         }
     }
     // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe { moment::destroyed(connection) };
+    unsafe { event::destroyed(connection) };
     forget(sk);
 }
 
@@ -328,23 +332,71 @@ pub(crate) unsafe fn lingers(
     }
 }
 
-/// `tcp_send_reset(sk, skb, …)`: up to 6.9 of sockets in full alone.
+/// RST that answers a segment; up to 6.9 only on full sockets.
+/// proto: 5.10..6.1 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
+///     const struct sk_buff *skb)
+/// proto: 6.12..7.3 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
+///     const struct sk_buff *skb__nullable, const enum sk_rst_reason reason)
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn late(ctx: BtfTracePointContext) -> i32 {
     came_late(ctx.arg(0), ctx.arg(1));
     0
 }
 
-/// `tcp_v4_send_reset(sk, skb, …)`.
+/// RST that answers a segment over IPv4.
+/// proto: 5.10..6.1 net/ipv4/tcp_ipv4.c: void tcp_v4_send_reset(const struct sock *sk,
+///     struct sk_buff *skb)
+/// proto: 6.12..7.3 net/ipv4/tcp_ipv4.c: void tcp_v4_send_reset(const struct sock *sk,
+///     struct sk_buff *skb, enum sk_rst_reason reason)
 #[fentry(function = "tcp_v4_send_reset")]
 fn late_v4(ctx: FEntryContext) -> i32 {
     came_late(ctx.arg(0), ctx.arg(1));
     0
 }
 
-/// The same for IPv6.
+/// RST that answers a segment over IPv6.
+/// proto: 5.10..6.1 net/ipv6/tcp_ipv6.c: void tcp_v6_send_reset(const struct sock *sk,
+///     struct sk_buff *skb)
+/// proto: 6.12..7.3 net/ipv6/tcp_ipv6.c: void tcp_v6_send_reset(const struct sock *sk,
+///     struct sk_buff *skb, enum sk_rst_reason reason)
 #[fentry(function = "tcp_v6_send_reset")]
 fn late_v6(ctx: FEntryContext) -> i32 {
     came_late(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// End of a socket. If the connection is still in an accept queue, nobody will accept it any more.
+/// proto: 5.10..7.3 include/trace/events/tcp.h: void trace_tcp_destroy_sock(struct sock *sk)
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+fn destroy(ctx: BtfTracePointContext) -> i32 {
+    let sk: *mut c_void = ctx.arg(0);
+    let connection =
+        if config!(exchanges) != 0 { connection_of(sk) } else { core::ptr::null_mut() };
+    let mut queued = Queued::default();
+    if may_wait(sk, connection) {
+        // SAFETY: the reference is copied at once.
+        if let Some(known) = unsafe { QUEUED.get(sk as u64) } {
+            queued = *known;
+        }
+    }
+    if !connection.is_null() {
+        destroyed(sk, connection, queued.listener == 0);
+    }
+    if queued.listener == 0 {
+        return 0;
+    }
+    let _ = QUEUED.remove(sk as u64);
+    if suspended_since(queued.queued_ns) {
+        // It may have been accepted by a call that nothing showed.
+        count(counter::LEFT_UNSEEN);
+    } else if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
+        // SAFETY: a live map value.
+        unsafe {
+            add(&raw mut (*listener).abandoned, 1);
+            if (*listener).closed_ns != 0 && queued.gone == 0 {
+                add(&raw mut (*listener).cut, 1);
+            }
+        }
+    }
     0
 }

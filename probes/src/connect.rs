@@ -13,9 +13,11 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, Endpoint, Exchange, attempt, ending, role, why};
 
 use crate::{
-    connection::{CONNECTION, connection_of, open, set_up},
+    connection::{connection_of, open, set_up},
+    id::{cookie_of, own_id},
     kernel::{current, load, mapped, now, offset, read, read_at, write_ends},
-    maps::{cookie_of, emit_with, is_target, own_id},
+    maps::{CONNECTION, emit_with},
+    target::is_target,
 };
 
 const SHUT: u8 = 3;
@@ -247,6 +249,10 @@ fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
     ALLOWED
 }
 
+/// proto: 5.10..6.18 net/ipv4/tcp_ipv4.c: int tcp_v4_pre_connect(struct sock *sk,
+///     struct sockaddr *uaddr, int addr_len)
+/// proto: 7.3 net/ipv4/tcp_ipv4.c: int tcp_v4_pre_connect(struct sock *sk,
+///     struct sockaddr_unsized *uaddr, int addr_len)
 #[cgroup_sock_addr(connect4)]
 fn asks_v4(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel's own context.
@@ -254,6 +260,10 @@ fn asks_v4(ctx: SockAddrContext) -> i32 {
     announced(&ctx, mapped(addr))
 }
 
+/// proto: 5.10..6.18 net/ipv6/tcp_ipv6.c: int tcp_v6_pre_connect(struct sock *sk,
+///     struct sockaddr *uaddr, int addr_len)
+/// proto: 7.3 net/ipv6/tcp_ipv6.c: int tcp_v6_pre_connect(struct sock *sk,
+///     struct sockaddr_unsized *uaddr, int addr_len)
 #[cgroup_sock_addr(connect6)]
 fn asks_v6(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel's own context.
@@ -317,7 +327,11 @@ fn returned(sk: *mut c_void, peer: Endpoint, result: i64) {
     });
 }
 
-/// `tcp_v4_connect(sk, uaddr, addr_len)` → 0 or error.
+/// Return of an IPv4 connect: 0 or an error.
+/// proto: 5.10..6.18 net/ipv4/tcp_ipv4.c: int tcp_v4_connect(struct sock *sk,
+///     struct sockaddr *uaddr, int addr_len)
+/// proto: 7.3 net/ipv4/tcp_ipv4.c: int tcp_v4_connect(struct sock *sk,
+///     struct sockaddr_unsized *uaddr, int addr_len)
 #[fexit(function = "tcp_v4_connect")]
 fn connect_v4_done(ctx: FExitContext) -> i32 {
     let result = ctx.arg::<i32>(3) as i64;
@@ -329,8 +343,12 @@ fn connect_v4_done(ctx: FExitContext) -> i32 {
     0
 }
 
-/// The same for IPv6; for an address that stands for one of IPv4 it calls the function above, which
-/// has told.
+/// Return of an IPv6 connect. For an IPv4-mapped address it calls the IPv4 function, whose probe
+/// has reported the failure.
+/// proto: 5.10..6.18 net/ipv6/tcp_ipv6.c: int tcp_v6_connect(struct sock *sk,
+///     struct sockaddr *uaddr, int addr_len)
+/// proto: 7.3 net/ipv6/tcp_ipv6.c: int tcp_v6_connect(struct sock *sk,
+///     struct sockaddr_unsized *uaddr, int addr_len)
 #[fexit(function = "tcp_v6_connect")]
 fn connect_v6_done(ctx: FExitContext) -> i32 {
     let result = ctx.arg::<i32>(3) as i64;

@@ -19,9 +19,11 @@ use backscope_abi::{Datagram, counter};
 
 use crate::{
     flow,
+    id::cookie_of,
     kernel::{config, current, load, local_of, now, peer_of, read},
-    maps::{add, cookie_of, count, wanted},
-    waits::{Queue, look, settle_doubt, taken},
+    latency::{Queue, note_queue, note_read, settle_doubt},
+    maps::{add, count},
+    target::is_wanted,
 };
 
 /// UDP sockets by what [`known`] looks for. What ended stays until the agent has read it.
@@ -70,7 +72,7 @@ fn used(sk: *mut c_void) -> *mut Datagram {
 fn adopt(sk: *mut c_void) -> *mut Datagram {
     let family = load!(sk as *const c_void, skc_family as u16);
     let tgid = (current() >> 32) as u32;
-    if family != AF_INET && family != AF_INET6 || !wanted(sk, tgid) {
+    if family != AF_INET && family != AF_INET6 || !is_wanted(sk, tgid) {
         return core::ptr::null_mut();
     }
     let id = cookie_of(sk);
@@ -98,7 +100,7 @@ fn watch(sk: *const c_void, key: u64, id: u64, queue: Queue, tgid: u32) -> *mut 
         (*datagram).drops_base = queue.drops;
         (*datagram).tgid = tgid;
         describe(datagram, sk);
-        look(datagram, queue, ts_ns, false);
+        note_queue(datagram, queue, ts_ns, false);
         (*datagram).since_ns = ts_ns;
     }
     datagram
@@ -127,7 +129,7 @@ pub(crate) fn arrived(sk: *mut c_void) {
         // SAFETY: checked for null; a live map value.
         unsafe {
             let ts_ns = now();
-            look(datagram, Queue::of(sk), ts_ns, true);
+            note_queue(datagram, Queue::of(sk), ts_ns, true);
             (*datagram).active_ns = ts_ns;
         }
     }
@@ -152,16 +154,16 @@ pub(crate) fn read(sk: *mut c_void, result: i32) {
     unsafe {
         let queue = Queue::of(sk);
         settle_doubt(datagram, queue.waiting);
-        taken(datagram, ts_ns);
+        note_read(datagram, ts_ns);
         add(&raw mut (*datagram).read, 1);
         add(&raw mut (*datagram).read_bytes, result as u64);
-        if result > 0 && flow::wanted(datagram) {
-            flow::look(datagram, 0, result as u32);
+        if result > 0 && flow::may_capture(datagram) {
+            flow::capture(datagram, 0, result as u32);
         }
         (*datagram).read_ns = ts_ns;
         (*datagram).active_ns = ts_ns;
         (*datagram).reader = current();
-        look(datagram, queue, ts_ns, false);
+        note_queue(datagram, queue, ts_ns, false);
     }
 }
 
@@ -179,8 +181,8 @@ pub(crate) fn wrote(sk: *mut c_void, result: i32) {
     unsafe {
         add(&raw mut (*datagram).written, 1);
         add(&raw mut (*datagram).written_bytes, result as u64);
-        if result > 0 && flow::wanted(datagram) {
-            flow::look(datagram, 1, result as u32);
+        if result > 0 && flow::may_capture(datagram) {
+            flow::capture(datagram, 1, result as u32);
         }
     }
 }
@@ -206,13 +208,15 @@ pub(crate) fn held(sk: *mut c_void, typed: bool, tgid: u32, comm: [u8; 16]) -> O
             (*datagram).comm = comm;
         }
         describe(datagram, sk);
-        look(datagram, queue, now(), false);
+        note_queue(datagram, queue, now(), false);
     }
     Some(key)
 }
 
-/// `__udp_enqueue_schedule_skb(sk, skb)`: a datagram is about to enter the receive queue. Its size
-/// is to be had here only: once it is in, a reader may have freed it.
+/// Datagram about to enter the receive queue. Its size can be read only here: once it is in the
+/// queue, a reader may have freed it.
+/// proto: 5.10..7.3 net/ipv4/udp.c: int __udp_enqueue_schedule_skb(struct sock *sk,
+///     struct sk_buff *skb)
 #[fentry(function = "__udp_enqueue_schedule_skb")]
 fn datagram_in(ctx: FEntryContext) -> i32 {
     let datagram = known(ctx.arg(0));
@@ -224,7 +228,10 @@ fn datagram_in(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// `__udp_enqueue_schedule_skb(sk, skb)` → 0, or an error when it did not: then it is still there.
+/// Datagram that did not enter the receive queue after all: the function returned an error, and
+/// left the datagram to its caller.
+/// proto: 5.10..7.3 net/ipv4/udp.c: int __udp_enqueue_schedule_skb(struct sock *sk,
+///     struct sk_buff *skb)
 #[fexit(function = "__udp_enqueue_schedule_skb")]
 fn datagram_refused(ctx: FExitContext) -> i32 {
     if ctx.arg::<i32>(2) >= 0 {
@@ -252,14 +259,16 @@ fn gone(sk: *const c_void) {
     let _ = DATAGRAMS.remove(sk as u64);
 }
 
-/// `udp_destroy_sock(sk)`: the last file of an IPv4 socket was closed.
+/// Close of an IPv4 socket's last file.
+/// proto: 5.10..7.3 net/ipv4/udp.c: void udp_destroy_sock(struct sock *sk)
 #[fentry(function = "udp_destroy_sock")]
 fn datagram_gone_v4(ctx: FEntryContext) -> i32 {
     gone(ctx.arg(0));
     0
 }
 
-/// The same for IPv6.
+/// Close of an IPv6 socket's last file.
+/// proto: 5.10..7.3 net/ipv6/udp.c: void udpv6_destroy_sock(struct sock *sk)
 #[fentry(function = "udpv6_destroy_sock")]
 fn datagram_gone_v6(ctx: FEntryContext) -> i32 {
     gone(ctx.arg(0));

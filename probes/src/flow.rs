@@ -13,9 +13,9 @@ use backscope_abi::{
 };
 
 use crate::{
-    first::{Buffer, allowed, bounded, register, registers, user},
     kernel::{AF_INET, AF_INET6, config, mapped, now},
     maps::{EVENTS, count},
+    payload::{Buffer, allowed, bounded, register, registers, user},
 };
 
 /// Datagrams that were looked at, by socket and peer. Least recently used: QUIC connections end in
@@ -55,7 +55,7 @@ const NOWHERE: Place = Place { buffer: Buffer { address: 0, length: 0 }, name: 0
 /// # Safety
 /// `datagram` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn wanted(datagram: *const Datagram) -> bool {
+pub(crate) unsafe fn may_capture(datagram: *const Datagram) -> bool {
     // SAFETY: promised by the caller.
     config!(first_bytes) != 0
         && unsafe { (*datagram).looks < MAX_DATAGRAM_LOOKS || (*datagram).quic != 0 }
@@ -174,7 +174,7 @@ fn counted(flow: &Flow, long: bool) -> bool {
 /// # Safety
 /// `datagram` must point to a live map value.
 #[inline(never)]
-pub(crate) unsafe fn look(datagram: *mut Datagram, way: u32, size: u32) {
+pub(crate) unsafe fn capture(datagram: *mut Datagram, way: u32, size: u32) {
     let place = place(size);
     if place.buffer.length == 0 {
         return;

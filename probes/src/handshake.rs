@@ -9,20 +9,17 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, Endpoint, Listener, Queued, counter, stage};
+use backscope_abi::{Endpoint, Listener, stage};
 
 use crate::{
-    close::destroyed,
-    connection::connection_of,
+    id::cookie_of,
     kernel::{
-        accept_depth, accept_limit, config, load, now, payload_of, peer_of, read, segments_of,
-        sender_of, syn_depth,
+        accept_depth, accept_limit, config, now, payload_of, peer_of, read, segments_of, sender_of,
+        syn_depth,
     },
-    maps::{
-        LISTENERS, QUEUED, add, cookie_of, count, emit, enqueue, listener_at, note_depth,
-        rested_since,
-    },
-    storage::carries_nothing,
+    listener::{listener_at, note_depth},
+    maps::{LISTENERS, add, emit},
+    queue::enqueue,
 };
 
 /// The SYN that this CPU is working on: a CPU handles one at a time, since the stack does it with
@@ -61,8 +58,9 @@ fn refuse(id: u64, sk: *const c_void, stage: u32, peer: Endpoint, bytes: u32) {
     });
 }
 
-/// `tcp_conn_request(rsk_ops, af_ops, sk, skb)`: a SYN reached the listener `sk`, already the
-/// winner of its SO_REUSEPORT group.
+/// SYN at the listener `sk`, already the winner of its SO_REUSEPORT group.
+/// proto: 5.10..7.3 net/ipv4/tcp_input.c: int tcp_conn_request(struct request_sock_ops *rsk_ops,
+///     const struct tcp_request_sock_ops *af_ops, struct sock *sk, struct sk_buff *skb)
 #[fentry(function = "tcp_conn_request")]
 fn conn_request(ctx: FEntryContext) -> i32 {
     let sk: *const c_void = ctx.arg(2);
@@ -116,8 +114,11 @@ fn full_without_cookies(sk: *const c_void) -> bool {
     read!(net, net_syncookies as u8) == 0 && syn_depth(sk) > accept_limit(sk)
 }
 
-/// End of the SYN's treatment: not answered and no overflow means that it was dropped for want of
-/// room in the SYN queue, of memory or of a route. The function itself always returns 0.
+/// End of the SYN's processing. A SYN that was neither answered nor refused for a full accept queue
+/// was dropped for want of room in the SYN queue, of memory or of a route. The function itself
+/// always returns 0.
+/// proto: 5.10..7.3 net/ipv4/tcp_input.c: int tcp_conn_request(struct request_sock_ops *rsk_ops,
+///     const struct tcp_request_sock_ops *af_ops, struct sock *sk, struct sk_buff *skb)
 #[fexit(function = "tcp_conn_request")]
 fn conn_request_done(ctx: FExitContext) -> i32 {
     let Some(hand) = in_hand() else { return 0 };
@@ -142,7 +143,13 @@ fn answered() {
     }
 }
 
-/// `inet_csk_reqsk_queue_hash_add(sk, req, …)`: the request is in the SYN queue.
+/// Request that enters the SYN queue.
+/// proto: 5.10 net/ipv4/inet_connection_sock.c: void inet_csk_reqsk_queue_hash_add(struct sock *sk,
+///     struct request_sock *req, unsigned long timeout)
+/// proto: 6.1..6.18 net/ipv4/inet_connection_sock.c: bool inet_csk_reqsk_queue_hash_add(
+///     struct sock *sk, struct request_sock *req, unsigned long timeout)
+/// proto: 7.0..7.3 net/ipv4/inet_connection_sock.c: bool inet_csk_reqsk_queue_hash_add(
+///     struct sock *sk, struct request_sock *req)
 #[fentry(function = "inet_csk_reqsk_queue_hash_add")]
 fn syn_queued(_ctx: FEntryContext) -> i32 {
     answered();
@@ -161,21 +168,23 @@ fn cookie_sent() -> i32 {
     0
 }
 
-/// `cookie_v4_init_sequence` is called for a SYN that is answered by a syncookie, and for nothing
-/// else.
+/// SYN answered by a syncookie: the kernel calls this for nothing else.
+/// proto: 5.10..7.3 net/ipv4/syncookies.c: __u32 cookie_v4_init_sequence(const struct sk_buff *skb,
+///     __u16 *mssp)
 #[fentry(function = "cookie_v4_init_sequence")]
 fn cookie_v4(_ctx: FEntryContext) -> i32 {
     cookie_sent()
 }
 
-/// The same for IPv6.
+/// IPv6 SYN answered by a syncookie.
+/// proto: 5.10..7.3 net/ipv6/syncookies.c: __u32 cookie_v6_init_sequence(const struct sk_buff *skb,
+///     __u16 *mssp)
 #[fentry(function = "cookie_v6_init_sequence")]
 fn cookie_v6(_ctx: FEntryContext) -> i32 {
     cookie_sent()
 }
 
-/// `tcp_v{4,6}_syn_recv_sock(sk, skb, req, …)` returned no child while the queue was full: the
-/// final ACK is ignored.
+/// Counts a final ACK that was ignored: the kernel made no child while the accept queue was full.
 #[inline(always)]
 fn final_ack(
     sk: *const c_void,
@@ -199,22 +208,37 @@ fn final_ack(
     0
 }
 
+/// proto: 5.10, 6.1.176, 6.12.107, 6.18.15 net/ipv4/tcp_ipv4.c: struct sock *tcp_v4_syn_recv_sock(
+///     const struct sock *sk, struct sk_buff *skb, struct request_sock *req, struct dst_entry *dst,
+///     struct request_sock *req_unhash, bool *own_req)
 #[fexit(function = "tcp_v4_syn_recv_sock")]
 fn final_ack_v4_6(ctx: FExitContext) -> i32 {
     final_ack(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(6), false)
 }
 
+/// proto: 5.10, 6.1.176, 6.12.107, 6.18.15 net/ipv6/tcp_ipv6.c: struct sock *tcp_v6_syn_recv_sock(
+///     const struct sock *sk, struct sk_buff *skb, struct request_sock *req, struct dst_entry *dst,
+///     struct request_sock *req_unhash, bool *own_req)
 #[fexit(function = "tcp_v6_syn_recv_sock")]
 fn final_ack_v6_6(ctx: FExitContext) -> i32 {
     final_ack(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(6), true)
 }
 
-/// From some 6.18 on the function has a seventh argument, and so its result another slot.
+/// Final ACK on kernels whose function has a seventh argument, so that its result is in another
+/// slot. Stable updates brought it to older series, too.
+/// proto: 6.1.192, 6.12.118, 6.18.44..7.3 net/ipv4/tcp_ipv4.c: struct sock *tcp_v4_syn_recv_sock(
+///     const struct sock *sk, struct sk_buff *skb, struct request_sock *req, struct dst_entry *dst,
+///     struct request_sock *req_unhash, bool *own_req,
+///     void (*opt_child_init)(struct sock *newsk, const struct sock *sk))
 #[fexit(function = "tcp_v4_syn_recv_sock")]
 fn final_ack_v4_7(ctx: FExitContext) -> i32 {
     final_ack(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(7), false)
 }
 
+/// proto: 6.1.192, 6.12.118, 6.18.44..7.3 net/ipv6/tcp_ipv6.c: struct sock *tcp_v6_syn_recv_sock(
+///     const struct sock *sk, struct sk_buff *skb, struct request_sock *req, struct dst_entry *dst,
+///     struct request_sock *req_unhash, bool *own_req,
+///     void (*opt_child_init)(struct sock *newsk, const struct sock *sk))
 #[fexit(function = "tcp_v6_syn_recv_sock")]
 fn final_ack_v6_7(ctx: FExitContext) -> i32 {
     final_ack(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(7), true)
@@ -224,8 +248,9 @@ fn final_ack_v6_7(ctx: FExitContext) -> i32 {
 #[btf_map]
 static DROPS_BEFORE: PerCpuArray<u32, 1> = PerCpuArray::new();
 
-/// `tcp_check_req(sk, skb, req, fastopen, req_stolen)`: a segment for a connection in the SYN
-/// queue.
+/// Segment for a connection in the SYN queue.
+/// proto: 5.10..6.12 net/ipv4/tcp_minisocks.c: struct sock *tcp_check_req(struct sock *sk,
+///     struct sk_buff *skb, struct request_sock *req, bool fastopen, bool *req_stolen)
 #[fentry(function = "tcp_check_req")]
 fn check_req(ctx: FEntryContext) -> i32 {
     let sk: *const c_void = ctx.arg(0);
@@ -237,9 +262,11 @@ fn check_req(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// No child, a full queue, and a drop counted in between: the final ACK was ignored for want of
-/// room. Other segments that yield no child (a SYN sent again, a bare ACK under TCP_DEFER_ACCEPT)
-/// count their drop later, or none.
+/// Final ACK ignored for want of room: no child, a full queue, and a drop counted in between. Other
+/// segments that yield no child (a SYN sent again, a bare ACK under TCP_DEFER_ACCEPT) count their
+/// drop later, or none.
+/// proto: 5.10..6.12 net/ipv4/tcp_minisocks.c: struct sock *tcp_check_req(struct sock *sk,
+///     struct sk_buff *skb, struct request_sock *req, bool fastopen, bool *req_stolen)
 #[fexit(function = "tcp_check_req")]
 fn check_req_done(ctx: FExitContext) -> i32 {
     let (sk, skb, req): (*const c_void, *const c_void, *const c_void) =
@@ -252,9 +279,10 @@ fn check_req_done(ctx: FExitContext) -> i32 {
     final_ack(sk, skb, req, ctx.arg(5), read!(req, skc_family as u16) == AF_INET6)
 }
 
-/// `tcp_get_cookie_sock(sk, skb, req, dst, tsoff)` up to 6.7: the final ACK to a syncookie, which
-/// `tcp_check_req` does not see. Without a child its request is freed by now, so that the packet
-/// tells the sender.
+/// Final ACK to a syncookie up to 6.7, which `tcp_check_req` does not see. Without a child the
+/// request is freed by now, so that the sender is read from the packet.
+/// proto: 5.10..6.1 net/ipv4/syncookies.c: struct sock *tcp_get_cookie_sock(struct sock *sk,
+///     struct sk_buff *skb, struct request_sock *req, struct dst_entry *dst, u32 tsoff)
 #[fexit(function = "tcp_get_cookie_sock")]
 fn cookie_child(ctx: FExitContext) -> i32 {
     let sk: *const c_void = ctx.arg(0);
@@ -271,9 +299,13 @@ fn cookie_child(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `kfree_skb(skb, location, reason, rx_sk)`: from 6.18 on the fourth argument is the listener, and
-/// the reason tells an overflow at the final ACK. What was dropped here is no SYN of a full queue,
-/// which nothing shows: those are the rest of `sk_drops`.
+/// Packet dropped with a reason. From 6.18 on the fourth argument is the listener, and the reason
+/// names an overflow at the final ACK. A SYN dropped for a full queue does not come here: those are
+/// the rest of `sk_drops`.
+/// proto: 6.18..7.0 include/trace/events/skb.h: void trace_kfree_skb(struct sk_buff *skb,
+///     void *location, enum skb_drop_reason reason, struct sock *rx_sk)
+/// proto: 7.2..7.3 include/trace/events/skb.h: void trace_kfree_skb(struct sk_buff *skb,
+///     void *location, enum skb_drop_reason reason, const struct sock *rx_sk)
 #[btf_tracepoint(function = "kfree_skb")]
 fn drop_reason(ctx: BtfTracePointContext) -> i32 {
     let reason = ctx.arg::<u32>(2);
@@ -319,8 +351,9 @@ fn explain(listener: *mut Listener, skb: *const c_void, overflow: bool, no_child
     add(unsafe { &raw mut (*listener).explained }, drops);
 }
 
-/// `inet_csk_complete_hashdance(sk, child, req, own_req)` → child: the normal way into the accept
-/// queue.
+/// Normal way into the accept queue.
+/// proto: 5.10..7.3 net/ipv4/inet_connection_sock.c: struct sock *inet_csk_complete_hashdance(
+///     struct sock *sk, struct sock *child, struct request_sock *req, bool own_req)
 #[fexit(function = "inet_csk_complete_hashdance")]
 fn hashdance(ctx: FExitContext) -> i32 {
     let (sk, child): (*const c_void, *mut c_void) = (ctx.arg(0), ctx.arg(1));
@@ -332,8 +365,9 @@ fn hashdance(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `inet_csk_reqsk_queue_add(sk, req, child)`: the way in for TCP Fast Open and for syncookies; on
-/// 5.10 for all.
+/// Way into the accept queue for TCP Fast Open and syncookies; on 5.10 for all connections.
+/// proto: 5.10..7.3 net/ipv4/inet_connection_sock.c: struct sock *inet_csk_reqsk_queue_add(
+///     struct sock *sk, struct request_sock *req, struct sock *child)
 #[fentry(function = "inet_csk_reqsk_queue_add")]
 fn queue_add(ctx: FEntryContext) -> i32 {
     let (sk, child): (*const c_void, *mut c_void) = (ctx.arg(0), ctx.arg(2));
@@ -347,9 +381,9 @@ fn queue_add(ctx: FEntryContext) -> i32 {
 #[btf_map]
 static LAST_ANSWERED: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 
-/// `net_dev_queue(skb)` with a SYN-ACK's request socket: the SYN that it answers arrived just now.
-/// Sees every packet of the machine, so that it is attached only when SYNs are asked for one by
-/// one.
+/// SYN-ACK that leaves: the SYN that it answers arrived just now. The tracepoint sees every packet
+/// of the machine, so that it is attached only when SYNs are asked for one by one.
+/// proto: 5.10..7.3 include/trace/events/net.h: void trace_net_dev_queue(struct sk_buff *skb)
 #[btf_tracepoint(function = "net_dev_queue")]
 fn synack(ctx: BtfTracePointContext) -> i32 {
     const TCP_NEW_SYN_RECV: u8 = 12;
@@ -396,7 +430,9 @@ fn repeated(req: *const c_void) -> bool {
     }
 }
 
-/// `tcp_retransmit_synack(sk, req)`: `num_retrans` is still the count before this one.
+/// SYN-ACK sent again. `num_retrans` is still the count before this one.
+/// proto: 5.10..7.3 include/trace/events/tcp.h: void trace_tcp_retransmit_synack(
+///     const struct sock *sk, const struct request_sock *req)
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     let (sk, req): (*const c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
@@ -429,88 +465,4 @@ fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn answered_in_vain(sk: *const c_void, req: *const c_void) -> bool {
     read!(req, req_acked as u8) & config!(acked_bit) != 0 && read!(sk, defer_accept as u8) == 0
-}
-
-/// `tcp_destroy_sock(sk)`: if the connection is still in a queue, nobody will accept it any more.
-#[btf_tracepoint(function = "tcp_destroy_sock")]
-fn destroy(ctx: BtfTracePointContext) -> i32 {
-    let sk: *mut c_void = ctx.arg(0);
-    let connection =
-        if config!(exchanges) != 0 { connection_of(sk) } else { core::ptr::null_mut() };
-    let mut queued = Queued::default();
-    if may_wait(sk, connection) {
-        // SAFETY: the reference is copied at once.
-        if let Some(known) = unsafe { QUEUED.get(sk as u64) } {
-            queued = *known;
-        }
-    }
-    if !connection.is_null() {
-        destroyed(sk, connection, queued.listener == 0);
-    }
-    if queued.listener == 0 {
-        return 0;
-    }
-    let _ = QUEUED.remove(sk as u64);
-    if rested_since(queued.queued_ns) {
-        // It may have been accepted by a call that nothing showed.
-        count(counter::LEFT_UNSEEN);
-    } else if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
-        // SAFETY: a live map value.
-        unsafe {
-            add(&raw mut (*listener).abandoned, 1);
-            if (*listener).closed_ns != 0 && queued.gone == 0 {
-                add(&raw mut (*listener).cut, 1);
-            }
-        }
-    }
-    0
-}
-
-/// The peer closes or resets a connection. If that is in an accept queue still, it did not wait to
-/// be served.
-#[inline(always)]
-pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32) {
-    const TCP_CLOSE: i32 = 7;
-    const TCP_CLOSE_WAIT: i32 = 8;
-    const ECONNRESET: u32 = 104;
-    let reset = new == TCP_CLOSE;
-    if !reset && new != TCP_CLOSE_WAIT
-        || reset && load!(sk as *const c_void, sk_err as u32) != ECONNRESET
-    {
-        return;
-    }
-    if !may_wait(sk, connection) {
-        return;
-    }
-    let Some(queued) = QUEUED.get_ptr_mut(sk as u64) else { return };
-    // SAFETY: live map values.
-    unsafe {
-        let Some(listener) = LISTENERS.get_ptr_mut((*queued).listener) else { return };
-        // A listener that closes ends its connections itself.
-        if (*queued).gone != 0 || (*listener).closed_ns != 0 {
-            return;
-        }
-        (*queued).gone = 1;
-        add(
-            if reset { &raw mut (*listener).peer_reset } else { &raw mut (*listener).peer_closed },
-            1,
-        );
-        let waited_ns = now().wrapping_sub((*queued).queued_ns);
-        if waited_ns >= abi::LATE_NS {
-            add(&raw mut (*listener).left_late, 1);
-            add(&raw mut (*listener).left_late_ns, waited_ns);
-        }
-    }
-}
-
-/// False of a socket that is in no watched accept queue, as far as what it carries tells.
-/// `connection` is that with exchanges.
-#[inline(always)]
-fn may_wait(sk: *mut c_void, connection: *const Connection) -> bool {
-    if config!(exchanges) != 0 && config!(socket_storage) != 0 {
-        // Only what was accepted is used.
-        // SAFETY: checked for null; the value lives as long as the socket.
-        return !connection.is_null() && unsafe { (*connection).tgid } == 0;
-    }
-    config!(queued_by_state) == 0 || !carries_nothing(sk)
 }

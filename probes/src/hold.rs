@@ -6,71 +6,10 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, flag, hold};
 
 use crate::{
-    connection::{reached, sending},
+    event,
     kernel::{config, load, read},
-    moment,
+    tcp::{hold_reason, reached, sending},
 };
-
-/// Why the bytes that are written were not sent: the tests of `tcp_write_xmit` in its order (5.10
-/// to 7.3).
-#[inline(always)]
-pub(crate) fn reason(tp: *const c_void, unsent: u32) -> u8 {
-    const SK_PACING_NEEDED: u32 = 1;
-    const TCP_NAGLE_OFF: u8 = 1;
-    const TCP_NAGLE_CORK: u8 = 2;
-    const MANY: u32 = 8;
-    if load!(tp, sk_pacing_status as u32) == SK_PACING_NEEDED
-        && load!(tp, tcp_wstamp_ns as u64) > load!(tp, tcp_clock_cache as u64)
-    {
-        return paced(tp);
-    }
-    let packets = load!(tp, packets_out as u32);
-    let left = load!(tp, sacked_out as u32).wrapping_add(load!(tp, lost_out as u32));
-    let in_flight = packets.wrapping_sub(left).wrapping_add(load!(tp, retrans_out as u32));
-    if in_flight >= load!(tp, snd_cwnd as u32) {
-        return hold::CONGESTION;
-    }
-    let mss = load!(tp, mss_cache as u32);
-    let una = load!(tp, snd_una as u32);
-    let first = if unsent < mss { unsent } else { mss };
-    let window_end = una.wrapping_add(load!(tp, snd_wnd as u32));
-    if (load!(tp, snd_nxt as u32).wrapping_add(first).wrapping_sub(window_end) as i32) > 0 {
-        return hold::WINDOW;
-    }
-    if unsent >= mss {
-        return paced(tp);
-    }
-    let nagle = load!(tp, nonagle as u8) & 15;
-    if nagle & TCP_NAGLE_CORK != 0 {
-        return hold::CORK;
-    }
-    // Only a small segment in flight holds the next one (Minshall's change to Nagle's algorithm).
-    let small_out = (load!(tp, snd_sml as u32).wrapping_sub(una) as i32) > 0;
-    if nagle & TCP_NAGLE_OFF == 0 && packets != 0 && small_out {
-        // With many segments in flight, which no peer lets wait for its ACK, the network has yet to
-        // deliver them.
-        return if packets >= MANY { hold::CONGESTION } else { hold::NAGLE };
-    }
-    // Nothing else would hold less than a segment but MSG_MORE, which leaves no trace in the
-    // socket.
-    hold::CORK
-}
-
-/// Whose pace it is. Without a limit that was set, the rate is what congestion control finds that
-/// the network delivers: BBR measures it, and for others it comes from their window
-/// (`tcp_update_pacing_rate`). BBR goes down to three quarters of what it measures, also where that
-/// is a limit.
-#[inline(always)]
-fn paced(tp: *const c_void) -> u8 {
-    const SK_PACING_NONE: u32 = 0;
-    let limit = load!(tp, sk_max_pacing_rate as u64);
-    let by_limit = limit != u64::MAX && load!(tp, sk_pacing_rate as u64) >= limit / 2;
-    if by_limit || load!(tp, sk_pacing_status as u32) == SK_PACING_NONE {
-        hold::PACING
-    } else {
-        hold::CONGESTION
-    }
-}
 
 /// Ends the hold that lasts, if its bytes have been sent meanwhile; if they are held for another
 /// reason by now, that one's time begins.
@@ -101,12 +40,12 @@ unsafe fn follow(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
         let nxt = load!(tp, snd_nxt as u32);
         if !reached(nxt, (*connection).hold_seq) {
             let unsent = load!(tp, write_seq as u32).wrapping_sub(nxt);
-            let why = reason(tp, unsent);
+            let why = hold_reason(tp, unsent);
             if why != (*exchange).holding {
                 end_stretch(connection, tp, ts_ns);
                 (*exchange).holding = why;
                 (*exchange).holding_since_ns = ts_ns;
-                moment::hold(connection, unsent, ts_ns);
+                event::hold(connection, unsent, ts_ns);
             }
             return;
         }
@@ -155,7 +94,7 @@ unsafe fn end_stretch(connection: *mut Connection, tp: *const c_void, until_ns: 
             add(connection, rest, held_ns - by_window_ns);
         }
         (*exchange).held_last = why + 1;
-        moment::release(connection, why, until_ns, held_ns);
+        event::release(connection, why, until_ns, held_ns);
         if held_ns > (*connection).longest_hold_ns {
             (*connection).longest_hold_ns = held_ns;
             (*exchange).held_sizes = (*connection).hold_sizes;
@@ -190,11 +129,11 @@ pub(crate) unsafe fn begin(connection: *mut Connection, tp: *const c_void, sizes
         let end = load!(tp, write_seq as u32);
         if (*exchange).holding == hold::NONE {
             let unsent = end.wrapping_sub(load!(tp, snd_nxt as u32));
-            (*exchange).holding = reason(tp, unsent);
+            (*exchange).holding = hold_reason(tp, unsent);
             (*exchange).holding_since_ns = ts_ns;
             (*connection).hold_sizes = [sizes as u32, (sizes >> 32) as u32];
             (*exchange).hold_window = sending(tp).window;
-            moment::hold(connection, unsent, ts_ns);
+            event::hold(connection, unsent, ts_ns);
         }
         (*connection).hold_seq = end;
         if (*exchange).holding == hold::CONGESTION && has_restarted(connection, tp) {

@@ -8,10 +8,10 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, Idle, counter, hold, role};
 
 use crate::{
-    connection::{BLANK, CONNECTION, sending, unread},
     kernel::{load, now},
-    maps::count,
+    maps::{BLANK_CONNECTION, CONNECTION, count},
     storage::SocketStorage,
+    tcp::{sending, unread},
 };
 
 /// Idle connections by their socket. It stays when the connection grows, and counts only while
@@ -32,12 +32,12 @@ pub(crate) fn is_idle(sk: *mut c_void) -> bool {
 /// Something happens on a socket that has no [`CONNECTION`]: if it is an idle connection, it gets
 /// one again. Null of any other socket. A function of its own for the room on the stack.
 #[inline(never)]
-pub(crate) fn grow(sk: *mut c_void) -> *mut Connection {
+pub(crate) fn expand(sk: *mut c_void) -> *mut Connection {
     let idle = IDLE.find(sk);
     if idle.is_null() {
         return core::ptr::null_mut();
     }
-    let connection = CONNECTION.get_or(sk, &raw const BLANK);
+    let connection = CONNECTION.get_or(sk, &raw const BLANK_CONNECTION);
     if connection.is_null() {
         count(counter::CONNECTIONS_FULL);
         return connection;
@@ -119,7 +119,7 @@ unsafe fn is_silent(connection: *const Connection, tp: *const c_void) -> bool {
 /// # Safety
 /// `connection` must point to the live map value of `sk`, which `tp` must be.
 #[inline(always)]
-pub(crate) unsafe fn shrink(
+pub(crate) unsafe fn compact(
     sk: *mut c_void,
     tp: *const c_void,
     connection: *const Connection,
@@ -180,7 +180,7 @@ unsafe fn keep(idle: *mut Idle, connection: *const Connection, tp: *const c_void
 }
 
 /// # Safety
-/// As of [`shrink`].
+/// As of [`compact`].
 #[inline(always)]
 unsafe fn put_back(sk: *mut c_void, tp: *const c_void, connection: *const Connection) {
     let mut there = CONNECTION.find(sk);

@@ -329,7 +329,7 @@ pub(crate) fn sock_of_file(file: *const c_void) -> *const c_void {
         return core::ptr::null();
     }
     let socket = read!(file, file_private_data as u64) as *const c_void;
-    tcp_of(read!(socket, socket_sk as u64) as *const c_void)
+    tcp_behind(read!(socket, socket_sk as u64) as *const c_void)
 }
 
 /// The protocol of the socket behind a file; 0 if it is none.
@@ -349,7 +349,7 @@ pub(crate) fn protocol_of_file(file: *const c_void) -> u16 {
 
 /// The TCP socket that `sk` is or stands for, else null.
 #[inline(always)]
-pub(crate) fn tcp_of(sk: *const c_void) -> *const c_void {
+pub(crate) fn tcp_behind(sk: *const c_void) -> *const c_void {
     // `sk_protocol` was a byte up to 5.5; since then it is the u16 that Multipath TCP needs.
     match read!(sk, sk_protocol as u16) {
         IPPROTO_TCP => sk,

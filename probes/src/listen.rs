@@ -11,17 +11,19 @@ use backscope_abi::Listener;
 
 use crate::{
     close::state_changed,
-    connection::tcp_of,
-    first::{register, registers},
-    handshake::peer_left,
+    id::{cookie_of, own_id},
     kernel::{
         IPPROTO_MPTCP, comm, config, current, file_of_fd, joined, load, now, parent_subflow, read,
         sock_of_file,
     },
-    maps::{
-        ASKED, LISTENER_OF, LISTENERS, cookie_of, enqueue, leave, listener_at, listener_id, mark,
-        marked, note_depth, own_id, rouse, wanted, watch,
-    },
+    listener::{listener_at, listener_id, note_depth, watch},
+    maps::{ASKED, LISTENER_OF, LISTENERS},
+    payload::{register, registers},
+    queue::{enqueue, leave, peer_left},
+    suspend::resume,
+    tag::{listener_tag, set_listener_tag},
+    target::is_wanted,
+    tcp::tcp_of,
 };
 
 const TCP_ESTABLISHED: i32 = 1;
@@ -29,8 +31,9 @@ const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
 const TCP_LISTEN: i32 = 10;
 
-/// `inet_sock_set_state(sk, old, new)`: LISTEN begins and ends in process context, a child appears
-/// in softirq.
+/// State change of a socket. LISTEN begins and ends in process context, a child appears in softirq.
+/// proto: 5.10..7.3 include/trace/events/sock.h: void trace_inet_sock_set_state(
+///     const struct sock *sk, const int oldstate, const int newstate)
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
@@ -86,14 +89,14 @@ fn joins(sk: *mut c_void) -> bool {
 fn begin(sk: *mut c_void) {
     let thread = current();
     let tgid = (thread >> 32) as u32;
-    if !wanted(sk, tgid) {
+    if !is_wanted(sk, tgid) {
         return;
     }
-    rouse();
+    resume();
     let backlog = asked_for(thread);
     let id = cookie_of(sk);
     if watch(sk, id, tgid, comm(), backlog) && config!(queued_by_state) != 0 {
-        mark(sk, id);
+        set_listener_tag(sk, id);
     }
 }
 
@@ -121,7 +124,7 @@ fn end(sk: *const c_void) {
 #[inline(always)]
 fn child(sk: *mut c_void) {
     let (mut id, mut carried) = (0, core::ptr::null_mut());
-    if let Some(mark) = marked(sk) {
+    if let Some(mark) = listener_tag(sk) {
         (id, carried) = mark;
     } else {
         // No file leads to the subflow that listens, so that it carries a mark only if its
@@ -174,19 +177,21 @@ fn asked(fd: u32, backlog: i32) {
         // A second listen() on a listener changes its backlog and no state.
         // SAFETY: a live map value.
         Some((_, listener)) => unsafe { (*listener).backlog = backlog },
-        None if wanted(sk, (thread >> 32) as u32) => {
+        None if is_wanted(sk, (thread >> 32) as u32) => {
             let _ = ASKED.insert(thread, backlog, 0);
         }
         None => {}
     }
 }
 
+/// proto: 5.10..7.3 net/socket.c: int __sys_listen(int fd, int backlog)
 #[fentry(function = "__sys_listen")]
 fn listen_call(ctx: FEntryContext) -> i32 {
     asked(ctx.arg::<u32>(0), ctx.arg::<i32>(1));
     0
 }
 
+/// proto: 6.1..6.12 net/socket.c: SYSCALL_DEFINE2(listen, int, fd, int, backlog)
 #[tracepoint(category = "syscalls", name = "sys_enter_listen")]
 fn sys_enter_listen(ctx: TracePointContext) -> u32 {
     asked(crate::accept::syscall_arg(&ctx, 0) as u32, crate::accept::syscall_arg(&ctx, 1) as i32);

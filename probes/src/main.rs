@@ -9,28 +9,36 @@
 
 mod accept;
 mod ack;
-mod brief;
 mod close;
+mod compact;
 mod connect;
 mod connection;
 mod datagram;
-mod first;
+mod event;
+mod exchange;
 mod flow;
 mod handshake;
 mod hold;
+mod id;
 mod idle;
 mod kernel;
+mod latency;
 mod listen;
+mod listener;
 mod maps;
-mod moment;
+mod payload;
 mod process;
+mod queue;
 mod receive;
 mod scan;
 mod segment;
 mod send;
 mod storage;
+mod suspend;
+mod tag;
+mod target;
+mod tcp;
 mod threads;
-mod waits;
 
 /// Helpers such as `bpf_probe_read_kernel` are for programs under a GPL-compatible licence only.
 #[unsafe(no_mangle)]

@@ -25,7 +25,9 @@ fn target(tgid: u32) -> bool {
     unsafe { TARGETS.get(tgid) }.is_some()
 }
 
-/// `sched_process_fork(parent, child)`.
+/// New process of a target.
+/// proto: 5.10..7.3 include/trace/events/sched.h: void trace_sched_process_fork(
+///     struct task_struct *parent, struct task_struct *child)
 #[btf_tracepoint(function = "sched_process_fork")]
 fn fork(ctx: BtfTracePointContext) -> i32 {
     if config!(follow) == 0 {
@@ -48,7 +50,9 @@ fn fork(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `sched_process_exec(task, old_pid, bprm)`: the new image has its name already.
+/// New image of a process, which has its name already.
+/// proto: 5.10..7.3 include/trace/events/sched.h: void trace_sched_process_exec(
+///     struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec(ctx: BtfTracePointContext) -> i32 {
     let task: *const c_void = ctx.arg(0);
@@ -73,7 +77,11 @@ fn named(task: *const c_void) -> bool {
     u128::from_ne_bytes(comm) == u128::from_ne_bytes(wanted)
 }
 
-/// `sched_process_exit(task)`: the current thread. The process ends with its last one.
+/// End of the current thread. The process ends with its last one.
+/// proto: 5.10..6.12 include/trace/events/sched.h: void trace_sched_process_exit(
+///     struct task_struct *p)
+/// proto: 6.18..7.3 include/trace/events/sched.h: void trace_sched_process_exit(
+///     struct task_struct *p, bool group_dead)
 #[btf_tracepoint(function = "sched_process_exit")]
 fn exit(ctx: BtfTracePointContext) -> i32 {
     let task: *const c_void = ctx.arg(0);

@@ -12,11 +12,13 @@ use backscope_abi::{Connection, progress, role};
 use crate::{
     ack::settle_delayed_ack,
     close::{BY_LOCAL, BY_PEER, lingers},
-    connection::{connection_of, finish, note_user, reached, settle_ack, tcp_of, unread},
-    datagram, first,
+    connection::connection_of,
+    datagram, event,
+    exchange::{finish, record_thread, settle_ack},
     hold::settle_hold,
     kernel::{load, now, sk_of},
-    moment,
+    payload,
+    tcp::{reached, tcp_of, unread},
 };
 
 const TCP_ESTABLISHED: u8 = 1;
@@ -67,7 +69,7 @@ fn arrived(sk: *mut c_void) {
             (*exchange).in_first_ns = (*connection).unread_since_ns;
             (*exchange).in_last_ns = ts_ns;
         }
-        moment::data(connection, tp, ts_ns);
+        event::data(connection, tp, ts_ns);
     }
 }
 
@@ -101,15 +103,17 @@ unsafe fn is_end(connection: *const Connection, tp: *const c_void) -> bool {
     }
 }
 
-/// `sk_data_ready(sk)`: from 6.3 on.
+/// Something to read, from 6.3 on.
+/// proto: 6.12..7.3 include/trace/events/sock.h: void trace_sk_data_ready(const struct sock *sk)
 #[btf_tracepoint(function = "sk_data_ready")]
 fn data_ready(ctx: BtfTracePointContext) -> i32 {
     arrived(ctx.arg(0));
     0
 }
 
-/// `sock_def_readable(sk)`: what `sk_data_ready` points to on every TCP socket that no kernel
-/// module took over.
+/// Something to read: `sk_data_ready` points here on every TCP socket that no kernel module took
+/// over.
+/// proto: 5.10..7.3 net/core/sock.c: void sock_def_readable(struct sock *sk)
 #[fentry(function = "sock_def_readable")]
 fn def_readable(ctx: FEntryContext) -> i32 {
     arrived(ctx.arg(0));
@@ -131,7 +135,7 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        moment::read(connection, sk, result, flags);
+        event::read(connection, sk, result, flags);
         if flags & MSG_PEEK != 0 {
             return;
         }
@@ -147,8 +151,8 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
             return;
         }
         let ts_ns = now();
-        if first::wanted(connection, 0) {
-            first::look(connection, tp, 0, result as u32, ts_ns);
+        if payload::may_capture(connection, 0) {
+            payload::capture(connection, tp, 0, result as u32, ts_ns);
         }
         let since_ns = (*connection).unread_since_ns;
         let mut since_ns = if since_ns == 0 { ts_ns } else { since_ns };
@@ -165,7 +169,7 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
         if (*exchange).reads == 0 {
             (*exchange).in_first_ns = since_ns;
             (*exchange).read_first_ns = ts_ns;
-            note_user(connection, sk, &raw mut (*exchange).reader, ts_ns);
+            record_thread(connection, sk, &raw mut (*exchange).reader, ts_ns);
         } else if (*connection).empty_since_ns != 0 && since_ns > (*connection).empty_since_ns {
             (*exchange).starved_ns += since_ns - (*connection).empty_since_ns;
         }
@@ -253,29 +257,36 @@ unsafe fn take_late(connection: *mut Connection, tp: *const c_void, size: u32, t
     }
 }
 
-/// `sock_recv_length(sk, ret, flags)`: from 6.3 on.
+/// Return of a read, from 6.3 on.
+/// proto: 6.12..7.3 include/trace/events/sock.h: void trace_sock_recv_length(struct sock *sk,
+///     int ret, int flags)
 #[btf_tracepoint(function = "sock_recv_length")]
 fn recv_length(ctx: BtfTracePointContext) -> i32 {
     read(ctx.arg(0), ctx.arg(1), ctx.arg(2));
     0
 }
 
-/// `inet_recvmsg(socket, msg, size, flags)` → bytes or error.
+/// Return of a read on an IPv4 socket: bytes or error.
+/// proto: 5.10..7.3 net/ipv4/af_inet.c: int inet_recvmsg(struct socket *sock, struct msghdr *msg,
+///     size_t size, int flags)
 #[fexit(function = "inet_recvmsg")]
 fn recvmsg_v4(ctx: FExitContext) -> i32 {
     read(sk_of(ctx.arg(0)), ctx.arg(4), ctx.arg(3));
     0
 }
 
-/// The same for IPv6.
+/// Return of a read on an IPv6 socket: bytes or error.
+/// proto: 5.10..7.3 net/ipv6/af_inet6.c: int inet6_recvmsg(struct socket *sock, struct msghdr *msg,
+///     size_t size, int flags)
 #[fexit(function = "inet6_recvmsg")]
 fn recvmsg_v6(ctx: FExitContext) -> i32 {
     read(sk_of(ctx.arg(0)), ctx.arg(4), ctx.arg(3));
     0
 }
 
-/// `tcp_splice_read(socket, ppos, pipe, len, flags)` → bytes or error: `sock_recv_length` does not
-/// tell of it.
+/// Return of a splice from a socket, which `sock_recv_length` does not show: bytes or error.
+/// proto: 5.10..7.3 net/ipv4/tcp.c: ssize_t tcp_splice_read(struct socket *sock, loff_t *ppos,
+///     struct pipe_inode_info *pipe, size_t len, unsigned int flags)
 #[fexit(function = "tcp_splice_read")]
 fn splice_read(ctx: FExitContext) -> i32 {
     read(sk_of(ctx.arg(0)), ctx.arg(5), 0);

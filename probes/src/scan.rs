@@ -10,14 +10,19 @@ use backscope_abi::{Listener, role};
 use crate::{
     ack::{left_late, settle_delayed_ack},
     close::is_next_unread,
-    connection::{awake, bring_up_to_date, open, tcp_of},
+    connection::{find_active, open},
     datagram,
-    idle::{is_idle, shrink},
+    exchange::refresh_from_socket,
+    id::{cookie_of, id_of},
+    idle::{compact, is_idle},
     kernel::{
         IPPROTO_MPTCP, accept_queue, config, load, local_of, now, offset, peer_of,
         protocol_of_file, read, sk_of, sock_of_file, sock_of_socket,
     },
-    maps::{cookie_of, id_of, is_served, is_target, listener_at, mark, note_change, wanted, watch},
+    listener::{listener_at, note_change, watch},
+    tag::set_listener_tag,
+    target::{is_served, is_target, is_wanted},
+    tcp::tcp_of,
 };
 
 const IPPROTO_UDP: u16 = 17;
@@ -43,6 +48,8 @@ struct TaskFile {
     file: *mut c_void,
 }
 
+/// proto: 5.10..7.3 kernel/bpf/task_iter.c: int bpf_iter_task_file(struct bpf_iter_meta *meta,
+///     struct task_struct *task, u32 fd, struct file *file)
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 fn scan(ctx: *mut TaskFile) -> i32 {
@@ -58,7 +65,7 @@ fn scan(ctx: *mut TaskFile) -> i32 {
     if sk.is_null() {
         unix(seq, file, tgid, task);
     } else if read!(sk, skc_state as u8) == TCP_LISTEN {
-        if wanted(sk, tgid) {
+        if is_wanted(sk, tgid) {
             listener(seq, sk, file, task, fd);
         } else if is_served(read!(sk, skc_num as u16)) {
             other(seq, sk, tgid, task);
@@ -139,8 +146,10 @@ fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
     1 << 63 | sk as u64
 }
 
-/// The same for connections and UDP sockets: once all listeners are known, so that it can tell
-/// which side accepted.
+/// Connections and UDP sockets of the targets. It runs once all listeners are known, so that it can
+/// tell which side accepted.
+/// proto: 5.10..7.3 kernel/bpf/task_iter.c: int bpf_iter_task_file(struct bpf_iter_meta *meta,
+///     struct task_struct *task, u32 fd, struct file *file)
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 fn scan_connections(ctx: *mut TaskFile) -> i32 {
@@ -220,9 +229,9 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
     if tp.is_null() {
         return;
     }
-    let mut connection = awake(typed);
+    let mut connection = find_active(typed);
     if connection.is_null() {
-        let is_new = state != TCP_CLOSE && state != TCP_SYN_SENT && wanted(sk, tgid);
+        let is_new = state != TCP_CLOSE && state != TCP_SYN_SENT && is_wanted(sk, tgid);
         if !is_new || config!(shrinks) != 0 && is_idle(typed) {
             return;
         }
@@ -248,7 +257,7 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
 /// Nothing is new of a connection: it may shrink. A function of its own for the room on the stack.
 ///
 /// # Safety
-/// As of [`shrink`].
+/// As of [`compact`].
 #[inline(never)]
 unsafe fn rest(
     seq: *mut c_void,
@@ -257,7 +266,7 @@ unsafe fn rest(
     connection: *const abi::Connection,
 ) {
     // SAFETY: promised by the caller.
-    unsafe { shrink(sk, tp, connection, || write(seq, &raw const (*connection).exchange)) };
+    unsafe { compact(sk, tp, connection, || write(seq, &raw const (*connection).exchange)) };
 }
 
 /// Brings a connection up to date that is doing something, or whose last exchange was not shown as
@@ -284,7 +293,7 @@ unsafe fn is_news(connection: *mut abi::Connection, tp: *const c_void) -> bool {
         if known && (*connection).shown_seq == (*exchange).seq {
             return false;
         }
-        bring_up_to_date(connection, tp, ts_ns);
+        refresh_from_socket(connection, tp, ts_ns);
         if idle || answered && (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
             (*connection).shown_seq = (*exchange).seq;
         }
@@ -380,7 +389,7 @@ unsafe fn show(
 fn datagram(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
     let knows = config!(sock_from_file) != 0;
     let sk = if knows { typed(file) } else { sock_of_socket(file).cast_mut() };
-    if sk.is_null() || !wanted(sk, tgid) {
+    if sk.is_null() || !is_wanted(sk, tgid) {
         return;
     }
     if let Some(key) = datagram::held(sk, knows, tgid, read!(task, task_comm as [u8; 16])) {
@@ -410,7 +419,7 @@ fn found(
         } else {
             let id = cookie_of(typed);
             if watch(sk, id, tgid, comm, -1) {
-                mark(typed, id);
+                set_listener_tag(typed, id);
             }
         }
     } else {

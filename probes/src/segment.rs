@@ -10,9 +10,10 @@ use aya_ebpf::{
 use backscope_abi::{Connection, side, what};
 
 use crate::{
-    connection::{connection_of, reached, tcp_of},
+    connection::connection_of,
+    event::report,
     kernel::{load, now, offset, read, read_at},
-    moment::tell,
+    tcp::{reached, tcp_of},
 };
 
 const TCP_SYN_SENT: u8 = 2;
@@ -44,12 +45,13 @@ unsafe fn leaves(connection: *const Connection, snd_nxt: u32, segment: Segment) 
     let again = counts && !reached(seq, snd_nxt);
     // SAFETY: promised by the caller.
     unsafe {
-        tell(connection, what::SEGMENT, now(), 0, [flags, again as u8, 0], [bytes, seq, ack_seq])
+        report(connection, what::SEGMENT, now(), 0, [flags, again as u8, 0], [bytes, seq, ack_seq])
     };
 }
 
-/// `__tcp_transmit_skb(sk, skb, clone_it, gfp_mask, rcv_nxt)`: whatever a connection sends, for the
-/// first time or again.
+/// Segment of a connection, sent for the first time or again.
+/// proto: 5.10..7.3 net/ipv4/tcp_output.c: int __tcp_transmit_skb(struct sock *sk,
+///     struct sk_buff *skb, int clone_it, gfp_t gfp_mask, u32 rcv_nxt)
 #[fentry(function = "__tcp_transmit_skb")]
 fn segment(ctx: FEntryContext) -> i32 {
     let (sk, skb): (*mut c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
@@ -69,7 +71,9 @@ fn segment(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The end of the same: the window that it announced is in the socket.
+/// Segment that has left: the window that it announced is in the socket.
+/// proto: 5.10..7.3 net/ipv4/tcp_output.c: int __tcp_transmit_skb(struct sock *sk,
+///     struct sk_buff *skb, int clone_it, gfp_t gfp_mask, u32 rcv_nxt)
 #[fexit(function = "__tcp_transmit_skb")]
 fn segment_sent(ctx: FExitContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
@@ -81,8 +85,9 @@ fn segment_sent(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `net_dev_queue(skb)`: the same as a packet. Of several devices that it goes through, one behind
-/// the other, the first is the one that the socket's route names.
+/// Segment as a packet at a device. Of stacked devices the first is the one that the socket's route
+/// names.
+/// proto: 5.10..7.3 include/trace/events/net.h: void trace_net_dev_queue(struct sk_buff *skb)
 #[btf_tracepoint(function = "net_dev_queue")]
 fn segment_queued(ctx: BtfTracePointContext) -> i32 {
     let skb: *const c_void = ctx.arg(0);
@@ -133,7 +138,7 @@ unsafe fn window(connection: *mut Connection, whose: u8, bytes: u32, ts_ns: u64)
         let is_shut = bytes == 0;
         if is_shut != ((*connection).shut & bit != 0) {
             (*connection).shut ^= bit;
-            tell(connection, what::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
+            report(connection, what::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
         }
     }
 }
@@ -176,7 +181,7 @@ fn acknowledges(sk: *mut c_void, skb: *const c_void) {
     unsafe {
         if acked != 0 || is_bare {
             let left = nxt.wrapping_sub(if reached(ack, una) { ack } else { una });
-            tell(connection, what::ACK, ts_ns, 0, [0; 3], [acked, bytes, left]);
+            report(connection, what::ACK, ts_ns, 0, [0; 3], [acked, bytes, left]);
         }
         if reached(ack, una) {
             window(connection, side::PEER, bytes, ts_ns);
@@ -184,14 +189,20 @@ fn acknowledges(sk: *mut c_void, skb: *const c_void) {
     }
 }
 
-/// `tcp_ack(sk, skb, flag)`.
+/// Acknowledgement in a segment, in any state.
+/// proto: 5.10..7.3 net/ipv4/tcp_input.c: int tcp_ack(struct sock *sk, const struct sk_buff *skb,
+///     int flag)
 #[fentry(function = "tcp_ack")]
 fn ack(ctx: FEntryContext) -> i32 {
     acknowledges(ctx.arg(0), ctx.arg(1));
     0
 }
 
-/// `tcp_probe(sk, skb)`: each segment that comes to an established connection.
+/// Segment that comes to an established connection.
+/// proto: 5.10..6.12 include/trace/events/tcp.h: void trace_tcp_probe(struct sock *sk,
+///     struct sk_buff *skb)
+/// proto: 6.18..7.3 include/trace/events/tcp.h: void trace_tcp_probe(struct sock *sk,
+///     const struct sk_buff *skb)
 #[btf_tracepoint(function = "tcp_probe")]
 fn ack_established(ctx: BtfTracePointContext) -> i32 {
     acknowledges(ctx.arg(0), ctx.arg(1));

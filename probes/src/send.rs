@@ -10,12 +10,14 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, ThreadUse, flag, hold, progress, role};
 
 use crate::{
-    connection::{BULK, connection_of, finish, note_user, sending, tcp_of},
-    datagram, first,
+    connection::connection_of,
+    datagram, event,
+    exchange::{finish, record_thread},
     hold::{begin, settle_hold},
     kernel::{config, load, now, sk_of},
-    moment,
+    payload,
     receive::forget_unread,
+    tcp::{BULK, sending, tcp_of},
     threads,
 };
 
@@ -30,7 +32,7 @@ fn wrote(sk: *mut c_void, result: i32) {
     }
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
-        moment::write(connection, sk, result);
+        event::write(connection, sk, result);
         if result == EAGAIN && (*connection).blocked_since_ns == 0 {
             (*connection).blocked_since_ns = now();
         }
@@ -44,8 +46,8 @@ fn wrote(sk: *mut c_void, result: i32) {
         let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
         // What was sent within the call made the socket look at the clock.
         let ts_ns = if unsent == 0 { load!(tp, tcp_clock_cache as u64) } else { now() };
-        if first::wanted(connection, 1) {
-            first::look(connection, tp, 1, result as u32, ts_ns);
+        if payload::may_capture(connection, 1) {
+            payload::capture(connection, tp, 1, result as u32, ts_ns);
         }
         let exchange = &raw mut (*connection).exchange;
         let was_held = (*exchange).holding != hold::NONE;
@@ -182,7 +184,7 @@ unsafe fn note(
                     (*exchange).blocked_ns += waited_ns;
                 }
             }
-            note_user(connection, sk, &raw mut (*exchange).writer, ts_ns);
+            record_thread(connection, sk, &raw mut (*exchange).writer, ts_ns);
             (*connection).answered_seq = load!(tp, rcv_nxt as u32);
         }
         (*exchange).writes += 1;
@@ -218,36 +220,44 @@ unsafe fn note_pause(exchange: *mut abi::Exchange, ts_ns: u64) {
     }
 }
 
-/// `sock_send_length(sk, ret, flags)`: from 6.3 on, sendfile and splice too.
+/// Return of a write, from 6.3 on; of sendfile and splice, too.
+/// proto: 6.12..7.3 include/trace/events/sock.h: void trace_sock_send_length(struct sock *sk,
+///     int ret, int flags)
 #[btf_tracepoint(function = "sock_send_length")]
 fn send_length(ctx: BtfTracePointContext) -> i32 {
     wrote(ctx.arg(0), ctx.arg(1));
     0
 }
 
-/// `inet_sendmsg(socket, msg, size)` → bytes or error.
+/// Return of a write on an IPv4 socket: bytes or error.
+/// proto: 5.10..7.3 net/ipv4/af_inet.c: int inet_sendmsg(struct socket *sock, struct msghdr *msg,
+///     size_t size)
 #[fexit(function = "inet_sendmsg")]
 fn sendmsg_v4(ctx: FExitContext) -> i32 {
     wrote(sk_of(ctx.arg(0)), ctx.arg(3));
     0
 }
 
-/// The same for IPv6.
+/// Return of a write on an IPv6 socket: bytes or error.
+/// proto: 5.10..7.3 net/ipv6/af_inet6.c: int inet6_sendmsg(struct socket *sock, struct msghdr *msg,
+///     size_t size)
 #[fexit(function = "inet6_sendmsg")]
 fn sendmsg_v6(ctx: FExitContext) -> i32 {
     wrote(sk_of(ctx.arg(0)), ctx.arg(3));
     0
 }
 
-/// `inet_sendpage(socket, page, offset, size, flags)` → bytes or error: sendfile and splice up to
-/// 6.4.
+/// Return of sendfile and splice up to 6.4: bytes or error.
+/// proto: 5.10..6.1 net/ipv4/af_inet.c: ssize_t inet_sendpage(struct socket *sock,
+///     struct page *page, int offset, size_t size, int flags)
 #[fexit(function = "inet_sendpage")]
 fn sendpage(ctx: FExitContext) -> i32 {
     wrote(sk_of(ctx.arg(0)), ctx.arg(5));
     0
 }
 
-/// `sk_stream_wait_memory(sk, timeout)`: a write waits for room in the send buffer.
+/// Write that waits for room in the send buffer.
+/// proto: 5.10..7.3 net/core/stream.c: int sk_stream_wait_memory(struct sock *sk, long *timeo_p)
 #[fentry(function = "sk_stream_wait_memory")]
 fn wait_memory(ctx: FEntryContext) -> i32 {
     let connection = connection_of(ctx.arg(0));

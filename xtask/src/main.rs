@@ -14,6 +14,8 @@ mod lint;
 mod module;
 mod picture;
 mod probes;
+#[cfg(test)]
+mod proto;
 mod qemu;
 mod servers;
 mod setup;

@@ -37,7 +37,7 @@ const ENOUGH: u32 = 16;
 
 /// Refresh period and how many looks there were in it.
 #[btf_map]
-static LOOKS: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
+static INSPECTED: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
 
 #[repr(C)]
 struct Few {
@@ -63,7 +63,7 @@ pub(crate) struct Buffer {
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn wanted(connection: *const Connection, way: usize) -> bool {
+pub(crate) unsafe fn may_capture(connection: *const Connection, way: usize) -> bool {
     // SAFETY: promised by the caller; a constant index.
     config!(first_bytes) != 0
         && unsafe { *(&raw const (*connection).looks).cast::<u8>().add(way) != OVER }
@@ -154,14 +154,14 @@ pub(crate) fn allowed() -> bool {
         return false;
     }
     let period = PERIOD.get(0).copied().unwrap_or_default();
-    let Some(looks) = LOOKS.get_ptr_mut(0) else { return false };
+    let Some(inspected) = INSPECTED.get_ptr_mut(0) else { return false };
     // SAFETY: this CPU's own slot.
     unsafe {
-        if (*looks)[0] != period {
-            *looks = [period, 0];
+        if (*inspected)[0] != period {
+            *inspected = [period, 0];
         }
-        (*looks)[1] += 1;
-        (*looks)[1] <= LOOKS_A_PERIOD
+        (*inspected)[1] += 1;
+        (*inspected)[1] <= LOOKS_A_PERIOD
     }
 }
 
@@ -176,7 +176,7 @@ fn fast_open(tp: *const c_void) -> u8 {
 /// client's end and with settings at the server's, and is followed since its first request may come
 /// with a later call.
 #[inline(always)]
-fn speaks(begin: [u8; 8]) -> u8 {
+fn protocol_of(begin: [u8; 8]) -> u8 {
     const SETTINGS: u8 = 4;
     let [a, b, c, kind, flags, stream @ ..] = begin;
     if a == HANDSHAKE {
@@ -191,8 +191,8 @@ fn speaks(begin: [u8; 8]) -> u8 {
 }
 
 #[inline(always)]
-fn most_bytes(spoken: u8) -> u64 {
-    match spoken {
+fn most_bytes(protocol: u8) -> u64 {
+    match protocol {
         TLS => MAX_TLS_BYTES,
         HTTP2 => MAX_HTTP2_BYTES,
         _ => MANY_BYTES as u64,
@@ -200,8 +200,8 @@ fn most_bytes(spoken: u8) -> u64 {
 }
 
 #[inline(always)]
-fn most_looks(spoken: u8) -> u8 {
-    match spoken {
+fn most_calls(protocol: u8) -> u8 {
+    match protocol {
         TLS => MAX_TLS_LOOKS,
         HTTP2 => MAX_HTTP2_LOOKS,
         _ => MAX_LOOKS,
@@ -215,7 +215,7 @@ fn most_looks(spoken: u8) -> u8 {
 /// `connection` must point to the live map value of `tp`, `way` must be 0 (inbound) or 1
 /// (outbound).
 #[inline(never)]
-pub(crate) unsafe fn look(
+pub(crate) unsafe fn capture(
     connection: *mut Connection,
     tp: *const c_void,
     way: u32,
@@ -224,14 +224,14 @@ pub(crate) unsafe fn look(
 ) {
     // SAFETY: promised by the caller; the index is bounded.
     unsafe {
-        let looks = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
-        let before = *looks;
-        *looks = OVER;
-        let spoken = before & (TLS | HTTP2);
+        let calls = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
+        let before = *calls;
+        *calls = OVER;
+        let protocol = before & (TLS | HTTP2);
         let exchange = &raw const (*connection).exchange;
         let inbound = (*connection).bytes_in + (*exchange).bytes_in;
         let at = if way == 0 { inbound } else { (*connection).bytes_out + (*exchange).bytes_out };
-        if at > most_bytes(spoken) {
+        if at > most_bytes(protocol) {
             return;
         }
         let buffer = buffer(size);
@@ -239,16 +239,16 @@ pub(crate) unsafe fn look(
             return;
         }
         // What is followed is followed without a gap, or not at all.
-        if spoken != TLS && (before == 0 || spoken == HTTP2) && !allowed() {
+        if protocol != TLS && (before == 0 || protocol == HTTP2) && !allowed() {
             return count(counter::UNLOOKED);
         }
         let begin: [u8; 8] = user(buffer.address);
         let number = before & !(TLS | HTTP2);
-        let spoken = if spoken != 0 { spoken } else { speaks(begin) };
-        let more = spoken != 0 || before != 0;
-        let last = number + 1 >= most_looks(spoken) || !more && size >= ENOUGH;
+        let protocol = if protocol != 0 { protocol } else { protocol_of(begin) };
+        let more = protocol != 0 || before != 0;
+        let last = number + 1 >= most_calls(protocol) || !more && size >= ENOUGH;
         if !last {
-            *looks = number + 1 | spoken;
+            *calls = number + 1 | protocol;
         }
         let head = FirstBytes {
             kind: abi::FIRST_BYTES,

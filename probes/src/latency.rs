@@ -60,7 +60,7 @@ impl Queue {
 /// # Safety
 /// `datagram` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn look(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arrival: bool) {
+pub(crate) unsafe fn note_queue(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arrival: bool) {
     // SAFETY: promised by the caller.
     unsafe {
         (*datagram).drops = queue.drops;
@@ -83,7 +83,7 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arr
         let fresh = (gone + queue.waiting as u64).wrapping_sub((*datagram).noted) as i64;
         if fresh > 0 {
             (*datagram).noted += fresh as u64;
-            mark(datagram, ts_ns, !arrival || fresh > 1);
+            note_arrivals(datagram, ts_ns, !arrival || fresh > 1);
         }
         let period = PERIOD.get(0).copied().unwrap_or_default();
         if period & 1 == 0 {
@@ -99,7 +99,7 @@ pub(crate) unsafe fn look(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arr
 /// # Safety
 /// `datagram` must point to a live map value.
 #[inline(always)]
-unsafe fn mark(datagram: *mut Datagram, ts_ns: u64, late: bool) {
+unsafe fn note_arrivals(datagram: *mut Datagram, ts_ns: u64, late: bool) {
     // SAFETY: promised by the caller; slots are masked to the ring.
     unsafe {
         let mut late = late;
@@ -152,10 +152,10 @@ pub(crate) unsafe fn settle_doubt(datagram: *mut Datagram, waiting: u32) {
         if waiting == 0 && (*datagram).noted > gone {
             (*datagram).vanished += (*datagram).noted - gone;
             (*datagram).noted += 1;
-            mark(datagram, came_ns, false);
+            note_arrivals(datagram, came_ns, false);
         } else if (*datagram).noted == gone + 1 && waiting == 1 {
             (*datagram).noted += 1;
-            mark(datagram, came_ns, false);
+            note_arrivals(datagram, came_ns, false);
         }
     }
 }
@@ -166,7 +166,7 @@ pub(crate) unsafe fn settle_doubt(datagram: *mut Datagram, waiting: u32) {
 /// # Safety
 /// `datagram` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn taken(datagram: *mut Datagram, ts_ns: u64) {
+pub(crate) unsafe fn note_read(datagram: *mut Datagram, ts_ns: u64) {
     // SAFETY: promised by the caller; indices are bounded.
     unsafe {
         let number = ((*datagram).read + (*datagram).vanished + 1) & NUMBERS;

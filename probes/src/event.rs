@@ -14,10 +14,10 @@ use backscope_abi as abi;
 use backscope_abi::{Connection, counter, hold, side, what};
 
 use crate::{
-    connection::{connection_of, tcp_of, unread},
-    hold::reason,
+    connection::connection_of,
     kernel::{config, current, load, now, offset, read},
     maps::{EVENTS, count, emit_with},
+    tcp::{hold_reason, tcp_of, unread},
 };
 
 const MSG_PEEK: u32 = 2;
@@ -31,7 +31,7 @@ const TCP_CLOSING: u8 = 11;
 /// # Safety
 /// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn tell(
+pub(crate) unsafe fn report(
     connection: *const Connection,
     name: u8,
     ts_ns: u64,
@@ -91,7 +91,7 @@ pub(crate) unsafe fn data(connection: *const Connection, tp: *const c_void, ts_n
         let small = [load!(tp, ack_quick as u8), load!(tp, ack_pingpong as u8), 0];
         let values = [unread, load!(tp, sk_rmem_alloc as u32), load!(tp, sk_rcvbuf as u32)];
         // SAFETY: promised by the caller.
-        unsafe { tell(connection, what::DATA, ts_ns, 0, small, values) };
+        unsafe { report(connection, what::DATA, ts_ns, 0, small, values) };
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) unsafe fn read(connection: *mut Connection, sk: *mut c_void, result: 
     unsafe {
         let waited = micros_since((*connection).reading_since_ns, ts_ns);
         (*connection).reading_since_ns = 0;
-        tell(
+        report(
             connection,
             name,
             ts_ns,
@@ -125,7 +125,9 @@ pub(crate) unsafe fn read(connection: *mut Connection, sk: *mut c_void, result: 
     }
 }
 
-/// `sk_wait_data(sk, timeo, skb)`: a read finds nothing and waits.
+/// Read that finds nothing and waits.
+/// proto: 5.10..7.3 net/core/sock.c: int sk_wait_data(struct sock *sk, long *timeo,
+///     const struct sk_buff *skb)
 #[fentry(function = "sk_wait_data")]
 fn wait_data(ctx: FEntryContext) -> i32 {
     let connection = connection_of(ctx.arg(0));
@@ -153,11 +155,11 @@ pub(crate) unsafe fn write(connection: *const Connection, sk: *mut c_void, resul
     }
     let ts_ns = now();
     let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
-    let why = if unsent == 0 { hold::NONE } else { reason(tp, unsent) };
+    let why = if unsent == 0 { hold::NONE } else { hold_reason(tp, unsent) };
     // SAFETY: promised by the caller.
     unsafe {
         let waited = micros_since((*connection).blocked_since_ns, ts_ns);
-        tell(
+        report(
             connection,
             what::WRITE,
             ts_ns,
@@ -178,7 +180,7 @@ pub(crate) unsafe fn hold(connection: *const Connection, unsent: u32, ts_ns: u64
         // SAFETY: promised by the caller.
         unsafe {
             let why = (*connection).exchange.holding;
-            tell(connection, what::HOLD, ts_ns, 0, [why, 0, 0], [unsent, 0, 0]);
+            report(connection, what::HOLD, ts_ns, 0, [why, 0, 0], [unsent, 0, 0]);
         }
     }
 }
@@ -191,7 +193,9 @@ pub(crate) unsafe fn hold(connection: *const Connection, unsent: u32, ts_ns: u64
 pub(crate) unsafe fn release(connection: *const Connection, why: u8, ts_ns: u64, held_ns: u64) {
     if config!(events) != 0 {
         // SAFETY: promised by the caller.
-        unsafe { tell(connection, what::RELEASE, ts_ns, 0, [why, 0, 0], [micros(held_ns), 0, 0]) };
+        unsafe {
+            report(connection, what::RELEASE, ts_ns, 0, [why, 0, 0], [micros(held_ns), 0, 0])
+        };
     }
 }
 
@@ -205,7 +209,7 @@ pub(crate) unsafe fn delayed_ack(connection: *const Connection, ts_ns: u64, seen
         // SAFETY: promised by the caller.
         unsafe {
             let waited = micros_since((*connection).arrival_ns, ts_ns);
-            tell(connection, what::DELAYED_ACK, ts_ns, 0, [seen as u8, 0, 0], [waited, 0, 0]);
+            report(connection, what::DELAYED_ACK, ts_ns, 0, [seen as u8, 0, 0], [waited, 0, 0]);
         }
     }
 }
@@ -228,7 +232,7 @@ pub(crate) unsafe fn retransmit(
     let small = [read!(sk, ca_state as u8) & CA_STATE, read!(cb, cb_tcp_flags as u8), 0];
     let values = [read!(skb, skb_len as u32), read!(cb, cb_seq as u32), read!(sk, rto as u32)];
     // SAFETY: promised by the caller.
-    unsafe { tell(connection, what::RETRANSMIT, now(), 0, small, values) };
+    unsafe { report(connection, what::RETRANSMIT, now(), 0, small, values) };
 }
 
 /// Bit of [`Connection::shut`]: a timewait socket was made.
@@ -253,14 +257,15 @@ pub(crate) fn state(sk: *mut c_void, old: i32, new: i32) {
             && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
             && read!(sk, sk_err as u32) == 0;
         if over && (*connection).shut & TIMEWAIT_MADE == 0 {
-            tell(connection, what::STATE, ts_ns, 0, [old, TCP_TIME_WAIT, shutdown], [0; 3]);
+            report(connection, what::STATE, ts_ns, 0, [old, TCP_TIME_WAIT, shutdown], [0; 3]);
         }
-        tell(connection, what::STATE, ts_ns, 0, [old, new, shutdown], [0, 1, 0]);
+        report(connection, what::STATE, ts_ns, 0, [old, new, shutdown], [0, 1, 0]);
     }
 }
 
-/// `tcp_time_wait(sk, state, timeo)`: a timewait socket, in this state within, will stand for the
-/// socket.
+/// Timewait socket that takes the place of the socket; the second argument is its substate.
+/// proto: 5.10..7.3 net/ipv4/tcp_minisocks.c: void tcp_time_wait(struct sock *sk, int state,
+///     int timeo)
 #[fentry(function = "tcp_time_wait")]
 fn time_wait(ctx: FEntryContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
@@ -272,7 +277,7 @@ fn time_wait(ctx: FEntryContext) -> i32 {
     // SAFETY: checked for null; the value lives as long as the socket.
     unsafe {
         (*connection).shut |= TIMEWAIT_MADE;
-        tell(connection, what::STATE, now(), 0, small, [ctx.arg(1), 1, 0]);
+        report(connection, what::STATE, now(), 0, small, [ctx.arg(1), 1, 0]);
     }
     0
 }
@@ -286,18 +291,23 @@ fn reset(sk: *mut c_void, by: u8) {
     let connection = connection_of(sk);
     if !connection.is_null() {
         // SAFETY: checked for null; the value lives as long as the socket.
-        unsafe { tell(connection, what::RESET, now(), 0, [by, 0, 0], [0; 3]) };
+        unsafe { report(connection, what::RESET, now(), 0, [by, 0, 0], [0; 3]) };
     }
 }
 
-/// `tcp_send_reset(sk, skb, …)`.
+/// RST that this host sends.
+/// proto: 5.10..6.1 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
+///     const struct sk_buff *skb)
+/// proto: 6.12..7.3 include/trace/events/tcp.h: void trace_tcp_send_reset(const struct sock *sk,
+///     const struct sk_buff *skb__nullable, const enum sk_rst_reason reason)
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn reset_sent(ctx: BtfTracePointContext) -> i32 {
     reset(ctx.arg(0), side::LOCAL);
     0
 }
 
-/// `tcp_receive_reset(sk)`.
+/// RST that the peer sent.
+/// proto: 5.10..7.3 include/trace/events/tcp.h: void trace_tcp_receive_reset(struct sock *sk)
 #[btf_tracepoint(function = "tcp_receive_reset")]
 fn reset_received(ctx: BtfTracePointContext) -> i32 {
     reset(ctx.arg(0), side::PEER);
@@ -312,6 +322,6 @@ fn reset_received(ctx: BtfTracePointContext) -> i32 {
 pub(crate) unsafe fn destroyed(connection: *const Connection) {
     if config!(events) != 0 {
         // SAFETY: promised by the caller.
-        unsafe { tell(connection, what::DESTROYED, now(), 0, [0; 3], [0; 3]) };
+        unsafe { report(connection, what::DESTROYED, now(), 0, [0; 3], [0; 3]) };
     }
 }

@@ -9,29 +9,29 @@ use crate::maps::reserve;
 
 /// Bytes of an exchange in which lies what a [`Brief`] tells of. All behind them is blank in one
 /// that was sent in brief, or written before the next is sent.
-pub(crate) const TOLD: usize = offset_of!(Exchange, ts_ns);
+pub(crate) const RECORDED: usize = offset_of!(Exchange, ts_ns);
 
 /// Bits that a [`Brief`] has no room for, of all figures. A time of 0, which means "not yet", gives
 /// some.
 #[inline(always)]
 fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
     let since = |ns: u64| ns.wrapping_sub(base_ns);
-    let of_user = |user: &ThreadUse, ts_ns: u64| {
-        let since_ago_ns = ts_ns.wrapping_sub(user.since_ns);
-        since_ago_ns | user.run_delay_ns | user.cpu_ns
+    let of_thread = |thread: &ThreadUse, ts_ns: u64| {
+        let since_ago_ns = ts_ns.wrapping_sub(thread.since_ns);
+        since_ago_ns | thread.run_delay_ns | thread.cpu_ns
     };
     let inbound = since(exchange.in_first_ns)
         | since(exchange.in_last_ns)
         | since(exchange.read_first_ns)
         | since(exchange.read_last_ns)
         | exchange.bytes_in
-        | of_user(&exchange.reader, exchange.read_first_ns);
+        | of_thread(&exchange.reader, exchange.read_first_ns);
     let outbound = since(exchange.out_first_ns)
         | since(exchange.out_last_ns)
         | since(exchange.sent_ns)
         | since(exchange.acked_ns)
         | exchange.bytes_out
-        | of_user(&exchange.writer, exchange.out_last_ns);
+        | of_thread(&exchange.writer, exchange.out_last_ns);
     let counts = exchange.reads | exchange.writes;
     (inbound | outbound) >> 32 | (counts >> 16) as u64
 }
@@ -55,13 +55,13 @@ fn unusual(exchange: &Exchange) -> u64 {
 }
 
 #[inline(always)]
-fn brief_use(user: &ThreadUse, ts_ns: u64) -> BriefUse {
+fn compact_sched(thread: &ThreadUse, ts_ns: u64) -> BriefUse {
     BriefUse {
-        tgid: user.tgid,
-        tid: user.tid,
-        since_ago_ns: ts_ns.wrapping_sub(user.since_ns) as u32,
-        run_delay_ns: user.run_delay_ns as u32,
-        cpu_ns: user.cpu_ns as u32,
+        tgid: thread.tgid,
+        tid: thread.tid,
+        since_ago_ns: ts_ns.wrapping_sub(thread.since_ns) as u32,
+        run_delay_ns: thread.run_delay_ns as u32,
+        cpu_ns: thread.cpu_ns as u32,
     }
 }
 
@@ -104,8 +104,8 @@ pub(crate) unsafe fn emit(exchange: *const Exchange) -> bool {
             ];
             (*record).bytes_in = exchange.bytes_in as u32;
             (*record).bytes_out = exchange.bytes_out as u32;
-            (*record).reader = brief_use(&exchange.reader, exchange.read_first_ns);
-            (*record).writer = brief_use(&exchange.writer, exchange.out_last_ns);
+            (*record).reader = compact_sched(&exchange.reader, exchange.read_first_ns);
+            (*record).writer = compact_sched(&exchange.writer, exchange.out_last_ns);
             (*record).reads = exchange.reads as u16;
             (*record).eagains = exchange.eagains;
             (*record).writes = exchange.writes as u16;

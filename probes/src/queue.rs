@@ -1,0 +1,124 @@
+//! Connections in accept queues: they join, leave without being accepted, and lose their peers.
+
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use backscope_abi as abi;
+use backscope_abi::{Connection, Listener, Queued, counter, role};
+
+use crate::{
+    connection::{discard, open, set_up},
+    kernel::{config, load, now},
+    listener::note_depth,
+    maps::{LISTENERS, QUEUED, add, count},
+    storage::carries_nothing,
+    suspend::resume,
+};
+
+/// What is known of a connection in a queue; blank if it is not seen in one.
+#[inline(always)]
+pub(crate) fn queued(child: *const c_void) -> Queued {
+    // SAFETY: the reference is copied at once.
+    if let Some(known) = unsafe { QUEUED.get(child as u64) } { *known } else { Queued::default() }
+}
+
+/// Notes that `child` is in the accept queue of a listener, or about to join it (see
+/// [`note_depth`]). `carried` is what the child inherited, if it did.
+#[inline(always)]
+pub(crate) fn enqueue(
+    (id, listener): (u64, *mut Listener),
+    child: *mut c_void,
+    carried: *mut abi::Connection,
+    sock: u64,
+    joining: u32,
+) {
+    const EEXIST: i32 = -17;
+    let entry = Queued { listener: id, queued_ns: now(), sock, gone: 0 };
+    match QUEUED.insert(child as u64, entry, BPF_NOEXIST.into()) {
+        Ok(()) => {}
+        // 5.10 comes here twice for one connection: once inside the hash dance, once at its end.
+        Err(EEXIST) => return,
+        Err(_) => count(counter::QUEUED_FULL),
+    }
+    resume();
+    // SAFETY: a live map value.
+    let listener_sk = unsafe {
+        add(&raw mut (*listener).queued, 1);
+        (*listener).sk as *const c_void
+    };
+    note_depth(listener, listener_sk, joining);
+    if config!(exchanges) == 0 {
+        return;
+    }
+    if !carried.is_null() {
+        set_up(carried, sock, role::SERVER, 0, 0);
+    } else if open(child, sock, role::SERVER, 0, 0).is_null() && config!(socket_storage) != 0 {
+        // By what it carries its end would be noticed.
+        let _ = QUEUED.remove(child as u64);
+    }
+}
+
+/// A child turns out to have joined no queue: nothing is known of it any more. `sk` must be a
+/// pointer that the verifier knows as a socket.
+#[inline(always)]
+pub(crate) fn leave(sk: *mut c_void) {
+    // SAFETY: the reference is copied at once.
+    let Some(queued) = unsafe { QUEUED.get(sk as u64) }.copied() else { return };
+    let _ = QUEUED.remove(sk as u64);
+    if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
+        // SAFETY: a live map value.
+        add(unsafe { &raw mut (*listener).queued }, u64::MAX);
+    }
+    if config!(exchanges) != 0 {
+        discard(sk);
+    }
+}
+
+/// The peer closes or resets a connection. If that is in an accept queue still, it did not wait to
+/// be served.
+#[inline(always)]
+pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32) {
+    const TCP_CLOSE: i32 = 7;
+    const TCP_CLOSE_WAIT: i32 = 8;
+    const ECONNRESET: u32 = 104;
+    let reset = new == TCP_CLOSE;
+    if !reset && new != TCP_CLOSE_WAIT
+        || reset && load!(sk as *const c_void, sk_err as u32) != ECONNRESET
+    {
+        return;
+    }
+    if !may_wait(sk, connection) {
+        return;
+    }
+    let Some(queued) = QUEUED.get_ptr_mut(sk as u64) else { return };
+    // SAFETY: live map values.
+    unsafe {
+        let Some(listener) = LISTENERS.get_ptr_mut((*queued).listener) else { return };
+        // A listener that closes ends its connections itself.
+        if (*queued).gone != 0 || (*listener).closed_ns != 0 {
+            return;
+        }
+        (*queued).gone = 1;
+        add(
+            if reset { &raw mut (*listener).peer_reset } else { &raw mut (*listener).peer_closed },
+            1,
+        );
+        let waited_ns = now().wrapping_sub((*queued).queued_ns);
+        if waited_ns >= abi::LATE_NS {
+            add(&raw mut (*listener).left_late, 1);
+            add(&raw mut (*listener).left_late_ns, waited_ns);
+        }
+    }
+}
+
+/// False of a socket that is in no watched accept queue, as far as what it carries tells.
+/// `connection` is that with exchanges.
+#[inline(always)]
+pub(crate) fn may_wait(sk: *mut c_void, connection: *const Connection) -> bool {
+    if config!(exchanges) != 0 && config!(socket_storage) != 0 {
+        // Only what was accepted is used.
+        // SAFETY: checked for null; the value lives as long as the socket.
+        return !connection.is_null() && unsafe { (*connection).tgid } == 0;
+    }
+    config!(queued_by_state) == 0 || !carries_nothing(sk)
+}
