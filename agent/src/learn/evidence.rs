@@ -12,9 +12,9 @@ use crate::{
             ConnectionView, DatagramView, ExchangeView, ListenerView, QuicView, SliceKind,
             Snapshot, ThreadView,
         },
+        timeline::{self, Step},
     },
     record::{Entry, Header},
-    tui::{self, Step},
 };
 
 /// Who a line of a report is from.
@@ -294,7 +294,7 @@ impl Evidence {
         let Some(connection) = self.connection(sock) else { return Vec::new() };
         let mut exchange = exchange.clone();
         exchange.slices.retain(|slice| !hidden.contains(&slice.kind));
-        tui::exchange_steps(&self.snapshot, connection, &exchange)
+        timeline::exchange(&self.snapshot, connection, &exchange)
     }
 
     /// A connection, as it was at its end.

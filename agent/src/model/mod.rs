@@ -65,6 +65,7 @@ mod summary;
 pub(crate) mod tests;
 pub mod text;
 mod threads;
+pub mod timeline;
 mod times;
 mod unheard;
 mod waits;

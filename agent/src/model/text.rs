@@ -18,6 +18,46 @@ pub fn duration_us(us: u64) -> String {
     }
 }
 
+/// A duration in three digits or so, narrower than [`duration_us`]: "80 µs", "1.2 ms", "412 ms",
+/// "1.20 s", "12 min".
+pub fn duration_short(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..9_950 => format!("{:.1} ms", us as f64 / 1e3),
+        9_950..999_500 => format!("{:.0} ms", us as f64 / 1e3),
+        999_500..9_995_000 => format!("{:.2} s", us as f64 / 1e6),
+        9_995_000..99_950_000 => format!("{:.1} s", us as f64 / 1e6),
+        99_950_000..600_000_000 => format!("{} s", us / 1_000_000),
+        _ => format!("{} min", us / 60_000_000),
+    }
+}
+
+/// A duration as in [`duration_short`], but with one decimal up to 100 ms, so that sums are seen
+/// to add up: "43.5 ms".
+pub fn duration_fine(us: u64) -> String {
+    match us {
+        9_950..99_950 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => duration_short(us),
+    }
+}
+
+/// An amount of data, in eight characters or so: "214 B", "1.4 kB", "23 MB".
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if n < 1_000 {
+        return format!("{n} B");
+    }
+    let (mut value, mut unit) = (n as f64 / 1e3, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1e3, unit + 1);
+    }
+    if value < 9.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
+}
+
 /// A count with its thousands apart: "12,345".
 pub fn count(value: u64) -> String {
     let digits = value.to_string();

@@ -3,7 +3,9 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-pub(super) use crate::report::{count as grouped, count_of};
+pub(super) use crate::model::text::{
+    bytes, count as grouped, count_of, duration_fine as fine, duration_short as duration,
+};
 
 /// Makes outside text harmless on a terminal: what is not printable, or changes the direction of
 /// its neighbours, shows as its code point. Doing it twice changes nothing: notices and targets
@@ -19,48 +21,9 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// A duration given in µs, in three digits or so, narrower than [`crate::report::duration_us`]: "80
-/// µs", "1.2 ms", "412 ms", "1.20 s", "12 min".
-pub(super) fn duration(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} µs"),
-        1_000..9_950 => format!("{:.1} ms", us as f64 / 1e3),
-        9_950..999_500 => format!("{:.0} ms", us as f64 / 1e3),
-        999_500..9_995_000 => format!("{:.2} s", us as f64 / 1e6),
-        9_995_000..99_950_000 => format!("{:.1} s", us as f64 / 1e6),
-        99_950_000..600_000_000 => format!("{} s", us / 1_000_000),
-        _ => format!("{} min", us / 60_000_000),
-    }
-}
-
-/// The same with one decimal up to 100 ms, where sums are to be seen to add up: "43.5 ms".
-pub(super) fn fine(us: u64) -> String {
-    match us {
-        9_950..99_950 => format!("{:.1} ms", us as f64 / 1e3),
-        _ => duration(us),
-    }
-}
-
 /// The sum of some times; what a broken recording holds may be too much for one.
 pub(super) fn total(times: impl Iterator<Item = u64>) -> u64 {
     times.fold(0, u64::saturating_add)
-}
-
-/// An amount of data, in eight characters or so: "214 B", "1.4 kB", "23 MB".
-pub(super) fn bytes(n: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if n < 1_000 {
-        return format!("{n} B");
-    }
-    let (mut value, mut unit) = (n as f64 / 1e3, 0);
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        (value, unit) = (value / 1e3, unit + 1);
-    }
-    if value < 9.95 {
-        format!("{value:.1} {}", UNITS[unit])
-    } else {
-        format!("{value:.0} {}", UNITS[unit])
-    }
 }
 
 /// A whole number in five characters or so, exact up to 99,999.

@@ -7,8 +7,12 @@ use crate::{
         fact::{Facts, Spec, Value},
         lesson::Knobs,
     },
-    model::{event::Role, snapshot::Owner, text::count_of},
-    tui::{Lane, Step},
+    model::{
+        event::Role,
+        snapshot::Owner,
+        text::count_of,
+        timeline::{Lane, Step},
+    },
 };
 
 /// How long the clients that are refused try.
