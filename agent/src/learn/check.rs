@@ -9,7 +9,7 @@ use super::{
     fact::{Facts, Spec},
     lesson::Knobs,
 };
-use crate::{model::snapshot::Owner, tui::Step};
+use crate::model::{snapshot::Owner, timeline::Step};
 
 /// The code of a lesson: what runs, and which facts the evidence yields.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use crate::{
             ConnectionView, DatagramView, ExchangeView, ListenerView, QuicView, SliceKind,
             Snapshot, ThreadView,
         },
+        timeline::{self, Step},
     },
     record::Header,
     run::{Consumer, Run},
-    tui::{self, Step},
 };
 
 /// Names of those a line of a report is from.
@@ -289,7 +289,7 @@ impl Evidence {
         let Some(connection) = self.connection(sock) else { return Vec::new() };
         let mut exchange = exchange.clone();
         exchange.slices.retain(|slice| !hidden.contains(&slice.kind));
-        tui::exchange_steps(&self.snapshot, connection, &exchange)
+        timeline::exchange(&self.snapshot, connection, &exchange)
     }
 
     fn is_client(&self, sock: SockId) -> bool {

@@ -66,6 +66,7 @@ mod summary;
 pub(crate) mod tests;
 mod threads;
 mod tier;
+pub mod timeline;
 mod times;
 mod unheard;
 mod waits;

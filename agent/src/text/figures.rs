@@ -29,6 +29,32 @@ pub fn duration_short(us: u64) -> String {
     }
 }
 
+/// A duration as in [`duration_short`], but with one decimal up to 100 ms, so that sums are seen
+/// to add up: "43.5 ms".
+pub fn duration_fine(us: u64) -> String {
+    match us {
+        9_950..99_950 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => duration_short(us),
+    }
+}
+
+/// An amount of data, in eight characters or so: "214 B", "1.4 kB", "23 MB".
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if n < 1_000 {
+        return format!("{n} B");
+    }
+    let (mut value, mut unit) = (n as f64 / 1e3, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1e3, unit + 1);
+    }
+    if value < 9.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
+}
+
 /// A count with its thousands apart: "12,345".
 pub fn count(value: u64) -> String {
     let digits = value.to_string();

@@ -10,7 +10,7 @@ mod wrap;
 
 pub use escape::{escape, escape_again};
 pub use figures::{
-    compact, count, count_of, duration_short, duration_us, errno_name, of_last, percent,
-    percent_short, rate, rate_of, rate_short, times, were,
+    bytes, compact, count, count_of, duration_fine, duration_short, duration_us, errno_name,
+    of_last, percent, percent_short, rate, rate_of, rate_short, times, were,
 };
 pub use wrap::{take_columns, wrap};

@@ -21,6 +21,3 @@ pub use app::{Action, App, Playback};
 pub use events::events;
 pub use terminal::Guard;
 pub use theme::Theme;
-#[cfg(feature = "lessons")]
-pub(crate) use view::steps::exchange as exchange_steps;
-pub use view::steps::{Lane, Step};

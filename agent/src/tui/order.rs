@@ -6,8 +6,9 @@ use super::list::Item;
 use super::text::total;
 use crate::model::event::{Role, TcpState};
 use crate::model::snapshot::{
-    ConnectionView, ExchangeView, Finding, ListenerView, Slice, SliceKind, Snapshot, ThreadView,
+    ConnectionView, ExchangeView, Finding, ListenerView, Snapshot, ThreadView,
 };
+use crate::model::timeline::counted;
 
 /// What a list is sorted by: figures in descending order, text in ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,15 +266,6 @@ pub(super) fn last(connection: &ConnectionView) -> Option<&ExchangeView> {
 /// The longest exchange of a connection, be it over or not.
 pub(super) fn worst(connection: &ConnectionView) -> Option<&ExchangeView> {
     connection.worst.iter().chain(&connection.current).max_by_key(|exchange| counted_us(exchange))
-}
-
-/// The slices of an exchange that count: all but a delayed ACK at its end, which held nobody.
-pub(super) fn counted(exchange: &ExchangeView) -> &[Slice] {
-    let slices = exchange.slices.as_slice();
-    slices
-        .split_last()
-        .filter(|(last, _)| last.kind == SliceKind::DelayedAck)
-        .map_or(slices, |(_, before)| before)
 }
 
 /// How long an exchange took without that, µs.

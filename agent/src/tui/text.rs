@@ -4,38 +4,13 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::text::take_columns;
 pub(super) use crate::text::{
-    compact, count as grouped, count_of, duration_short as duration, escape_again as escape,
-    percent_short as percent, rate_short as rate, wrap,
+    bytes, compact, count as grouped, count_of, duration_fine as fine, duration_short as duration,
+    escape_again as escape, percent_short as percent, rate_short as rate, wrap,
 };
-
-/// The same with one decimal up to 100 ms, where sums are to be seen to add up: "43.5 ms".
-pub(super) fn fine(us: u64) -> String {
-    match us {
-        9_950..99_950 => format!("{:.1} ms", us as f64 / 1e3),
-        _ => duration(us),
-    }
-}
 
 /// The sum of some times; what a broken recording holds may be too much for one.
 pub(super) fn total(times: impl Iterator<Item = u64>) -> u64 {
     times.fold(0, u64::saturating_add)
-}
-
-/// An amount of data, in eight characters or so: "214 B", "1.4 kB", "23 MB".
-pub(super) fn bytes(n: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if n < 1_000 {
-        return format!("{n} B");
-    }
-    let (mut value, mut unit) = (n as f64 / 1e3, 0);
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        (value, unit) = (value / 1e3, unit + 1);
-    }
-    if value < 9.95 {
-        format!("{value:.1} {}", UNITS[unit])
-    } else {
-        format!("{value:.0} {}", UNITS[unit])
-    }
 }
 
 /// Time since the attach: "00:12", "1:02:03".

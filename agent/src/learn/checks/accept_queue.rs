@@ -7,9 +7,12 @@ use crate::{
         fact::{Facts, Spec, Value},
         lesson::Knobs,
     },
-    model::{event::Role, snapshot::Owner},
+    model::{
+        event::Role,
+        snapshot::Owner,
+        timeline::{Lane, Step},
+    },
     text::count_of,
-    tui::{Lane, Step},
 };
 
 /// Time for which the clients that are refused try, ms.

@@ -12,8 +12,8 @@ use crate::{
     model::{
         event::Role,
         snapshot::{ConnectionView, ExchangeView, Owner, Protocol, SliceKind},
+        timeline::{Lane, Step},
     },
-    tui::{Lane, Step},
 };
 
 /// A round trip between client and server, ms.

@@ -5,11 +5,11 @@ use ratatui::text::Line;
 use super::words;
 use crate::learn::{Bar, Lesson, Outcome, Picture, Scenario, Value};
 use crate::model::snapshot::Owner;
+use crate::model::timeline::{Lane, Step};
 use crate::tui::text::{escape, left, right, wrap};
 use crate::tui::theme::Theme;
 use crate::tui::view::lanes;
 use crate::tui::view::parts::{Row, cut, raw, rule, span, spread};
-use crate::tui::{Lane, Step};
 
 /// Lines of a page.
 pub(super) type Lines = Vec<Line<'static>>;

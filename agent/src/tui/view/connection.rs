@@ -7,12 +7,12 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, rule, span};
 use super::queues::take;
-use super::steps::Step;
-use super::{connection_table, exchange, finding, lanes, put, steps, verdict, words};
+use super::{connection_table, exchange, finding, lanes, put, verdict, words};
 use crate::model::event::{Ending, HoldReason, Http2Streams, RequestLine, Role, Side};
 use crate::model::snapshot::{
     ConnectionView, ExchangeView, FirstAnswer, Protocol, SliceKind, Snapshot, TlsView,
 };
+use crate::model::timeline::{self, Step};
 use crate::tui::app::{App, Hits};
 use crate::tui::order::state;
 use crate::tui::text::{bytes, count_of, duration, escape, fine, grouped};
@@ -217,7 +217,7 @@ fn all_steps(
     let mut out = Vec::new();
     if !within {
         if in_full || shown.is_none() {
-            out.extend(steps::opening(snapshot, connection));
+            out.extend(timeline::opening(snapshot, connection));
         }
         let earlier = shown.map_or(0, |exchange| exchange.seq.saturating_sub(1));
         let after = shown
@@ -228,7 +228,7 @@ fn all_steps(
         }
     }
     out.extend(
-        shown.into_iter().flat_map(|exchange| steps::exchange(snapshot, connection, exchange)),
+        shown.into_iter().flat_map(|exchange| timeline::exchange(snapshot, connection, exchange)),
     );
     out
 }

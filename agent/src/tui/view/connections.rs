@@ -8,8 +8,9 @@ use ratatui::text::Line;
 use super::connection_table::{self, Table};
 use super::parts::{raw, rule, span};
 use super::queues::{first_row, take};
-use super::{exchange, lanes, owners, proxy, put, steps, verdict};
+use super::{exchange, lanes, owners, proxy, put, verdict};
 use crate::model::snapshot::{ConnectionView, Snapshot};
+use crate::model::timeline;
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
 use crate::tui::order::worst;
@@ -88,7 +89,7 @@ fn panel(
         return vec![rule(theme, title, width), Line::from(span(" no exchange yet", theme.dim()))];
     };
     let mut out = vec![exchange::sum(theme, connection, worst, width)];
-    let steps = steps::exchange(snapshot, connection, worst);
+    let steps = timeline::exchange(snapshot, connection, worst);
     let lanes = lanes::lines(theme, &steps, width, height - 1);
     if lanes.len() < height {
         out.extend(lanes);

@@ -5,8 +5,9 @@ use ratatui::text::Line;
 use super::parts::{Row, columns, cut, raw, rule, span};
 use super::{connection_table, owners, words};
 use crate::model::snapshot::{ConnectionView, ExchangeView, Slice, Snapshot};
-use crate::tui::order::{counted, counted_us, worst};
-use crate::tui::text::{bytes, fine, grouped, left, right, total};
+use crate::model::timeline::{self, counted};
+use crate::tui::order::{counted_us, worst};
+use crate::tui::text::{bytes, escape, fine, grouped, left, right, total};
 use crate::tui::theme::Theme;
 
 /// Those that are known, oldest first: the worst, the recent ones, the one that goes on.
@@ -113,8 +114,8 @@ pub(super) fn waterfall(
                 raw(" ".repeat(cells - before - long)),
             ];
             if words > 0 {
-                let text = words::sentence(snapshot, connection, exchange, slice);
-                row.push(span(format!("  {text}"), theme.dim()));
+                let text = timeline::sentence(snapshot, connection, exchange, slice);
+                row.push(span(format!("  {}", escape(&text)), theme.dim()));
             }
             Line::from(cut(row, width))
         })

@@ -4,9 +4,9 @@
 use ratatui::text::Line;
 
 use super::parts::{Row, raw, span};
-use super::steps::{Lane, Step};
 use crate::model::snapshot::Owner;
-use crate::tui::text::{fine, left, right, total, wrap};
+use crate::model::timeline::{Lane, Step};
+use crate::tui::text::{escape, fine, left, right, total, wrap};
 use crate::tui::theme::Theme;
 
 const TIME: usize = 9;
@@ -41,7 +41,8 @@ pub(in crate::tui) fn lines(
         wide,
         words: width.saturating_sub(TIME + 1 + wide + TOOK + 2),
     };
-    let words: Vec<Vec<String>> = steps.iter().map(|step| wrap(text(step), lanes.words)).collect();
+    let words: Vec<Vec<String>> =
+        steps.iter().map(|step| wrap(&escape(text(step)), lanes.words)).collect();
     let least: usize = words.iter().map(|lines| lines.len().max(1)).sum();
     let extra = room.saturating_sub(least + 1).min(PROPORTION);
     let all = total(steps.iter().map(held_us));

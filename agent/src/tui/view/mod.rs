@@ -22,7 +22,6 @@ pub(super) mod parts;
 mod pattern;
 mod proxy;
 mod queues;
-pub(super) mod steps;
 mod table;
 mod threads;
 mod totals;

@@ -4,7 +4,8 @@ use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, span};
 use crate::model::snapshot::{ExchangeView, Owner, OwnerTimes, Snapshot};
-use crate::tui::order::{counted, trailing_us};
+use crate::model::timeline::counted;
+use crate::tui::order::trailing_us;
 use crate::tui::text::{compact, fine, left, percent, total};
 use crate::tui::theme::Theme;
 

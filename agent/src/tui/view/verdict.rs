@@ -5,6 +5,7 @@ use ratatui::text::Line;
 use super::parts::{cut, raw, span};
 use super::{finding, threads, words};
 use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
+use crate::model::timeline::sentence;
 use crate::tui::order::{counted_us, worst};
 use crate::tui::subject::{Subject, subject};
 use crate::tui::text::{count_of, duration, escape, fine, grouped, percent, wrap};
@@ -214,8 +215,11 @@ fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String
         .iter()
         .filter(|slice| slice.kind == verdict.kind)
         .max_by_key(|slice| slice.us);
-    let text = longest.map(|slice| words::sentence(snapshot, connection, exchange, slice) + ".");
-    (capital(&headline), capital(&text.unwrap_or_default()))
+    let text = match longest {
+        Some(slice) => escape(&sentence(snapshot, connection, exchange, slice)) + ".",
+        None => String::new(),
+    };
+    (capital(&headline), capital(&text))
 }
 
 fn thread_words(thread: &ThreadView) -> (String, String) {

@@ -1,0 +1,202 @@
+//! Sentences on slices of time.
+
+use crate::model::event::Role;
+use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Slice, SliceKind, Snapshot};
+use crate::model::text::{bytes, duration_fine as fine};
+
+/// Returns the name of a thread of a connection; "thread 4243" where it is not known.
+pub fn thread_name(snapshot: &Snapshot, connection: &ConnectionView, tid: u32) -> String {
+    match comm(snapshot, connection, tid) {
+        Some(comm) => comm.to_owned(),
+        None => format!("thread {tid}"),
+    }
+}
+
+/// Returns the command name of a thread, by the threads of the snapshot or as the connection's
+/// acceptor.
+pub(crate) fn comm<'a>(
+    snapshot: &'a Snapshot,
+    connection: &'a ConnectionView,
+    tid: u32,
+) -> Option<&'a str> {
+    if let Some(thread) = snapshot.threads.iter().find(|thread| thread.tid == tid) {
+        return Some(&thread.comm);
+    }
+    match &connection.acceptor {
+        Some((acceptor, comm)) if *acceptor == tid => Some(comm),
+        _ => None,
+    }
+}
+
+/// Returns a sentence on a slice of an exchange.
+pub fn sentence(
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    exchange: &ExchangeView,
+    slice: &Slice,
+) -> String {
+    let who = |tid: Option<u32>| match tid {
+        Some(tid) => thread_name(snapshot, connection, tid),
+        None => "the app".to_owned(),
+    };
+    let fixed = match slice.kind {
+        SliceKind::AcceptQueue => {
+            let acceptor = who(connection.acceptor.as_ref().map(|(tid, _)| *tid));
+            return accept_queue(slice, &acceptor);
+        }
+        SliceKind::ReceiveQueue => return unread(slice, &who(exchange.read_tid)),
+        SliceKind::RunQueue => {
+            let who = who(exchange.read_tid.or(exchange.write_tid));
+            return format!("{who} could run, but got no CPU");
+        }
+        SliceKind::Throttled => {
+            let who = who(exchange.read_tid.or(exchange.write_tid));
+            return format!("{who} could run, but its cgroup's CPU quota was used up");
+        }
+        SliceKind::App => {
+            let who = who(exchange.write_tid.or(exchange.read_tid));
+            return app(snapshot, connection, exchange, slice, &who);
+        }
+        SliceKind::Nagle => return nagle(exchange),
+        SliceKind::Cork => return cork(exchange),
+        SliceKind::Response => return response(exchange),
+        SliceKind::Handshake => "until the peer completed the handshake",
+        SliceKind::Request => "until the peer sent the rest",
+        SliceKind::SendBuffer => "write() waited for room: the send buffer was full",
+        SliceKind::Congestion => "the network took no more",
+        SliceKind::ReceiveWindow => "the peer's receive window was full: it did not read",
+        SliceKind::Pacing => "the kernel spaced the segments out",
+        SliceKind::AckWait => "a round trip, until the peer's ACK",
+        SliceKind::DelayedAck if slice.proved => {
+            "the peer delayed its ACK: its end is here, and shows it"
+        }
+        SliceKind::DelayedAck => "the peer delayed its ACK",
+        SliceKind::Retransmit => "a segment was lost, until it was sent again",
+        SliceKind::Connect => "SYN sent, nobody answered it",
+        SliceKind::ConnectRefused => "SYN sent, until the peer refused the connection",
+        SliceKind::Ignored => "the kernel ignored the peer's packets: the accept queue was full",
+        SliceKind::Streaming if slice.proved => {
+            "between the pieces of a stream: it waits by design"
+        }
+        SliceKind::Streaming => {
+            "between pieces, as a stream has them: if it is one, it waits by design"
+        }
+        SliceKind::Unknown => "nobody can vouch for this time",
+    };
+    fixed.to_owned()
+}
+
+fn accept_queue(slice: &Slice, acceptor: &str) -> String {
+    let mut text = format!("connected, in the accept queue, until {acceptor} called accept()");
+    if let Some(cpu) = slice.cpu_us {
+        text.push_str(", ");
+        text.push_str(&on_cpu(cpu, slice.us));
+    }
+    text
+}
+
+fn unread(slice: &Slice, reader: &str) -> String {
+    match slice.cpu_us {
+        None => format!("unread: {reader} was elsewhere"),
+        Some(cpu) if cpu >= slice.us / 2 => {
+            format!("unread: {reader} was busy, {}", on_cpu(cpu, slice.us))
+        }
+        Some(cpu) => format!("unread: {reader} was asleep, {}", on_cpu(cpu, slice.us)),
+    }
+}
+
+fn nagle(exchange: &ExchangeView) -> String {
+    match held_sizes(exchange) {
+        [_, 0] => "Nagle: small data not yet acknowledged held the rest".to_owned(),
+        [unacked, held] => format!(
+            "Nagle: {} not yet acknowledged held {}",
+            bytes(unacked.into()),
+            bytes(held.into())
+        ),
+    }
+}
+
+fn cork(exchange: &ExchangeView) -> String {
+    match held_sizes(exchange) {
+        [_, 0] => "held by TCP_CORK or MSG_MORE".to_owned(),
+        [_, held] => format!("TCP_CORK or MSG_MORE held {}", bytes(held.into())),
+    }
+}
+
+/// Bytes that were not yet acknowledged, and bytes that were held because of them.
+fn held_sizes(exchange: &ExchangeView) -> [u32; 2] {
+    match exchange.held_sizes {
+        [_, 0] => exchange.last_sizes,
+        sizes => sizes,
+    }
+}
+
+fn response(exchange: &ExchangeView) -> String {
+    match exchange.downstream {
+        Some(join) => {
+            format!("until the upstream answered, for exchange {} of {}", join.seq, join.peer)
+        }
+        None => "until the peer answered".to_owned(),
+    }
+}
+
+fn app(
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    exchange: &ExchangeView,
+    slice: &Slice,
+    who: &str,
+) -> String {
+    let worked = match slice.cpu_us {
+        None => format!("{who} had it"),
+        Some(cpu) if cpu >= slice.us / 2 => format!("{who} worked, {}", on_cpu(cpu, slice.us)),
+        Some(cpu) => format!("{who} was asleep, {}", on_cpu(cpu, slice.us)),
+    };
+    let text = match slice.upstream_us {
+        Some(us) => format!("of it {} {}; {worked}", fine(us), upstream(exchange)),
+        None => worked + &nested_call(snapshot, exchange),
+    };
+    match connection.protocol.and_then(Protocol::waits_for) {
+        Some(news) => format!("waiting by design ({news}); {text}"),
+        None => text,
+    }
+}
+
+fn upstream(exchange: &ExchangeView) -> String {
+    match exchange.upstream.as_slice() {
+        [] => "waiting for upstream ".to_owned(),
+        [one] => format!("waiting for upstream {}", one.peer),
+        [first, others @ ..] => {
+            format!("waiting for upstream {} and {} more", first.peer, others.len())
+        }
+    }
+}
+
+/// The calls that the app made meanwhile, as the end of a sentence.
+fn nested_call(snapshot: &Snapshot, exchange: &ExchangeView) -> String {
+    let Some((sock, seq)) = exchange.inside.first() else { return String::new() };
+    let callee = match snapshot.connections.iter().find(|connection| connection.sock == *sock) {
+        Some(callee) => connection_name(callee),
+        None => "another service".to_owned(),
+    };
+    let mut text = format!("; meanwhile it called {callee} (exchange {seq})");
+    let others = exchange.inside.len() - 1;
+    if others > 0 {
+        text.push_str(&format!(" and {others} more"));
+    }
+    text
+}
+
+/// "10.0.0.9:40122 → :8080": from the client to the server, this host's side by its port alone.
+fn connection_name(connection: &ConnectionView) -> String {
+    let (peer, port) = (connection.peer, connection.local.port());
+    match connection.role {
+        Role::Server => format!("{peer} → :{port}"),
+        Role::Client => format!(":{port} → {peer}"),
+    }
+}
+
+/// "on a CPU 28.0 ms of 30.0 ms".
+fn on_cpu(cpu: u64, all: u64) -> String {
+    format!("on a CPU {} of {}", fine(cpu), fine(all))
+}
