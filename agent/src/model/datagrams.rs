@@ -47,7 +47,7 @@ impl Point {
             read: datagrams(sample.read),
             written: datagrams(sample.written),
             drops: sample.drops,
-            longest_us: sample.longest_lately_us,
+            longest_us: sample.longest_recent_us,
         }
     }
 }

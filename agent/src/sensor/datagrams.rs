@@ -97,7 +97,7 @@ impl Datagrams {
             waits: self.new_waits(key, &raw.waits),
             at_least: raw.at_least,
             longest_us: raw.longest_ns / 1_000,
-            longest_lately_us: if in_period { raw.longest_in_ns[slot] / 1_000 } else { 0 },
+            longest_recent_us: if in_period { raw.longest_in_ns[slot] / 1_000 } else { 0 },
             oldest_ns: (raw.waiting > 0).then(|| oldest_ns(raw)).flatten(),
             reader: (raw.reader != 0).then_some(((raw.reader >> 32) as u32, raw.reader as u32)),
             read_ns: known(raw.read_ns),
