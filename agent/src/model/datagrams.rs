@@ -47,7 +47,7 @@ impl Point {
             read: datagrams(sample.read),
             written: datagrams(sample.written),
             drops: sample.drops,
-            longest_us: sample.longest_lately_us,
+            longest_us: sample.longest_recent_us,
         }
     }
 }
@@ -115,7 +115,7 @@ impl Datagrams {
 
     /// Longest wait of what was read in the last few seconds, µs; `None` where reads are not
     /// observed.
-    pub(super) fn longest_lately_us(&self) -> Option<u64> {
+    pub(super) fn longest_recent_us(&self) -> Option<u64> {
         self.sample
             .read
             .map(|_| self.history.iter().map(|point| point.longest_us).max().unwrap_or(0))

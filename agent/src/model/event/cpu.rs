@@ -1,18 +1,18 @@
-//! Who may have the processors: quotas of cgroups, processes that are stopped, and how many threads
-//! want to run.
+//! Use of the processors: quotas of cgroups, stopped processes, and the number of threads that want
+//! to run.
 
 use serde::{Deserialize, Serialize};
 
-/// What keeps watched processes off the processors. Told when there is anything to tell: at a
-/// refresh in full, and of quotas in between whenever one has held somebody.
+/// Quotas and stops that keep watched processes off the processors. A refresh tells all of them. In
+/// between there is an event whenever a quota has held a thread.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CpuState {
-    /// When it was read.
+    /// Time at which it was read.
     pub ts_ns: u64,
     /// Cgroups with a quota that watched processes are in, directly or by an ancestor; their
     /// numbers and places stay the same from one full telling to the next.
     pub limits: Vec<CpuLimit>,
-    /// What only a refresh tells.
+    /// Facts that only a refresh tells.
     pub refresh: Option<CpuRefresh>,
 }
 
@@ -29,14 +29,14 @@ pub struct CpuLimit {
     pub periods: u64,
     /// Periods in which the quota was used up (`nr_throttled`).
     pub throttled: u64,
-    /// How long threads were kept off processors for it, ns: over all processors, each told when it
-    /// ends.
+    /// Time for which threads were kept off processors by it, ns: over all processors. Each wait is
+    /// added at its end.
     pub throttled_ns: u64,
     /// Watched processes in it; empty between refreshes.
     pub pids: Vec<u32>,
 }
 
-/// What a refresh tells of processors.
+/// State of the processors at a refresh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuRefresh {
     /// Processors of the machine; `None` if that could not be read.

@@ -9,7 +9,7 @@ use super::SockId;
 /// Datagrams that went one way, since the socket became known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatagramFlow {
-    /// How many.
+    /// Their number.
     pub datagrams: u64,
     /// Their bytes; `None` where this kernel does not show them.
     pub bytes: Option<u64>,
@@ -20,7 +20,7 @@ pub struct DatagramFlow {
 pub struct DatagramSample {
     /// The socket.
     pub sock: SockId,
-    /// When it became known.
+    /// Time at which it became known.
     pub since_ns: u64,
     /// Local address.
     pub local: SocketAddr,
@@ -32,12 +32,12 @@ pub struct DatagramSample {
     pub comm: String,
     /// Nobody holds it any more: this is its last sample.
     pub closed: bool,
-    /// What entered the receive queue, with what was in it when the socket became known; `None`
-    /// where not observed.
+    /// Datagrams that entered the receive queue, and those that were in it when the socket became
+    /// known; `None` where not observed.
     pub arrived: Option<DatagramFlow>,
-    /// What reads returned; `None` where not observed.
+    /// Datagrams that reads returned; `None` where not observed.
     pub read: Option<DatagramFlow>,
-    /// What was written; `None` where not observed.
+    /// Datagrams written; `None` where not observed.
     pub written: Option<DatagramFlow>,
     /// Datagrams in the receive queue.
     pub waiting: u32,
@@ -51,19 +51,19 @@ pub struct DatagramSample {
     pub drops: u64,
     /// Those of them that were dropped before it became known.
     pub drops_before: u64,
-    /// How long the datagrams that were read since the last sample had waited: (µs, how many).
+    /// Waits of the datagrams that were read since the last sample: (µs, how many).
     pub waits: Vec<(u64, u32)>,
-    /// How many of all waits are lower bounds.
+    /// Number of waits that are lower bounds.
     pub at_least: u64,
     /// Longest wait, µs.
     pub longest_us: u64,
-    /// The same since the last sample.
-    pub longest_lately_us: u64,
-    /// When the oldest datagram in the queue came, at the latest; `None` if there is none, or not
+    /// Longest wait since the last sample, µs.
+    pub longest_recent_us: u64,
+    /// Latest possible arrival of the oldest datagram in the queue; `None` if there is none, or not
     /// known.
     pub oldest_ns: Option<u64>,
     /// Process and thread that read last.
     pub reader: Option<(u32, u32)>,
-    /// When.
+    /// Time of that read.
     pub read_ns: Option<u64>,
 }

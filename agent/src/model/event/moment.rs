@@ -7,16 +7,16 @@ use super::{HoldReason, Side, SockId};
 /// Something happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// When: of a call, when it returned; of data, a release, and a delayed ACK that was inferred,
-    /// the socket's own stamp, which may be earlier than those of events told before.
+    /// Its time. For a call it is the return. For data, a release, and an inferred delayed ACK it is
+    /// the socket's own stamp, which may be earlier than the times of events reported before.
     pub ts_ns: u64,
     /// The connection.
     pub sock: SockId,
-    /// What happened.
+    /// The event.
     pub what: What,
 }
 
-/// What happened.
+/// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// Data are in the receive queue.
@@ -29,7 +29,7 @@ pub enum What {
         buffer_bytes: u32,
         /// Further ACKs that will not be delayed (`icsk_ack.quick`).
         quick: u8,
-        /// How far the connection is taken for interactive (`icsk_ack.pingpong`).
+        /// Degree to which the connection counts as interactive (`icsk_ack.pingpong`).
         pingpong: u8,
     },
     /// A read returned.
@@ -43,7 +43,7 @@ pub enum What {
         /// Why it left them; `None` if it left none.
         why: Option<HoldReason>,
     },
-    /// A segment leaves; large ones are cut up only behind this.
+    /// A segment leaves TCP. Large ones are split only later (TSO).
     Segment {
         /// Bytes of data.
         bytes: u32,
@@ -56,7 +56,7 @@ pub enum What {
         /// They have been sent before.
         again: bool,
     },
-    /// A segment came that acknowledges something new, or that has nothing but its acknowledgement.
+    /// A segment came that acknowledges new data, or a pure ACK.
     Ack {
         /// Bytes newly acknowledged.
         bytes: u32,
@@ -69,7 +69,7 @@ pub enum What {
     Hold {
         /// Why.
         why: HoldReason,
-        /// How many.
+        /// Their number.
         bytes: u32,
     },
     /// They have been sent.
@@ -130,7 +130,7 @@ pub enum What {
     Destroyed,
 }
 
-/// What a call came to.
+/// Result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Thread.
@@ -139,7 +139,7 @@ pub struct Call {
     pub result: Result<u32, u32>,
     /// Bytes that it left: of a read unread, of a write not sent.
     pub left_bytes: u32,
-    /// How long it waited inside for data or for room, µs; `None` where not observed.
+    /// Wait inside the call for data or for room, µs; `None` where not observed.
     pub blocked_us: Option<u32>,
 }
 

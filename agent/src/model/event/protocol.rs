@@ -1,4 +1,4 @@
-//! What the first bytes of a connection tell. Of the bytes themselves nothing is kept.
+//! Facts from the first bytes of a connection. Of the bytes themselves nothing is kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,15 +7,15 @@ use super::SockId;
 /// The first bytes of one direction of a connection were recognised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recognised {
-    /// When they were read or written.
+    /// Time of the read or write.
     pub ts_ns: u64,
     /// The connection.
     pub sock: SockId,
-    /// What they are.
+    /// Their kind.
     pub sign: Sign,
 }
 
-/// What can be recognised.
+/// Meaning of the first bytes of a direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Sign {
     /// A request of HTTP/1.0 or 1.1.
@@ -25,7 +25,7 @@ pub enum Sign {
     },
     /// A response of HTTP/1.0 or 1.1.
     HttpResponse {
-        /// As above.
+        /// The digit behind `HTTP/1.`.
         minor: u8,
         /// Status code.
         status: u16,
@@ -64,11 +64,11 @@ pub enum Sign {
     FastOpen,
     /// Requests of HTTP/1, as [`HttpRequest`](Self::HttpRequest), of which more is told.
     HttpRequests {
-        /// As there.
+        /// The digit behind `HTTP/1.`.
         minor: u8,
         /// So many came at once, at least.
         count: u8,
-        /// What the first of them asks for, if that was to be told.
+        /// The first of them, if that was to be told.
         first: Option<RequestLine>,
     },
     /// Streams of HTTP/2 so far.
@@ -91,8 +91,8 @@ pub struct Http2Streams {
 pub struct TlsRecord {
     /// The client sent it.
     pub from_client: bool,
-    /// 20 ChangeCipherSpec, 21 Alert, 23 ApplicationData, by which name also encrypted messages of
-    /// the handshake go.
+    /// 20 ChangeCipherSpec, 21 Alert, 23 ApplicationData. Encrypted messages of the handshake are
+    /// ApplicationData, too.
     pub kind: u8,
     /// Bytes behind its head.
     pub length: u16,
@@ -100,7 +100,7 @@ pub struct TlsRecord {
     pub at: u64,
 }
 
-/// What a request of HTTP/1 asks for. Of no good to a terminal before it is escaped.
+/// Method and path of a request of HTTP/1: escape before printing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestLine {
     /// Such as `GET`.
@@ -109,13 +109,12 @@ pub struct RequestLine {
     pub path: String,
 }
 
-/// What a TLS client offers.
+/// Facts from the hello of a TLS client.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClientHello {
     /// The highest version that it offers, as on the wire.
     pub version: u16,
-    /// The name of the server that it asks for (SNI). Of no good to a terminal before it is
-    /// escaped.
+    /// The name of the server that it asks for (SNI): escape before printing.
     pub server_name: Option<String>,
     /// Protocols that it offers (ALPN), the preferred one first; escape likewise.
     pub alpn: Vec<String>,
@@ -125,7 +124,7 @@ pub struct ClientHello {
     pub session: u32,
 }
 
-/// What a TLS server chose.
+/// Facts from the hello of a TLS server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerHello {
     /// The version, as on the wire.

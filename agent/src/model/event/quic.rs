@@ -9,7 +9,7 @@ use super::SockId;
 /// Packets of QUIC were read or written, in a datagram or in several that one call moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuicDatagram {
-    /// When.
+    /// Its time.
     pub ts_ns: u64,
     /// The UDP socket.
     pub sock: SockId,
@@ -17,11 +17,12 @@ pub struct QuicDatagram {
     pub peer: Option<SocketAddr>,
     /// The application wrote them.
     pub outbound: bool,
-    /// What they are.
+    /// Their kind.
     pub packets: QuicPackets,
 }
 
-/// Which packets there are, and whose. All but the kinds of those at the beginning is encrypted.
+/// Kinds and ids of packets. Of a connection's first packets the kinds are in the clear, all else
+/// is encrypted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QuicPackets {
     /// 1 or 2; `None` where only a short header was seen, which does not say.

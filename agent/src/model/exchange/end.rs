@@ -10,56 +10,66 @@ const WAITED_NS: u64 = 20_000_000;
 /// an alert, a frame of control.
 pub(in crate::model) const LEAST_SEALED: u64 = 100;
 
-/// When the wait for an answer that did not come was over, ns: with the end of the connection, or
-/// when the client left. `None` of an exchange that was answered or may be yet, and of one of which
-/// it cannot be told.
+/// End of the wait for an answer that did not come, ns: the end of the connection, or the client's
+/// leaving. `None` for an exchange that was answered or may be yet, and where it cannot be told.
 fn over_ns(exchange: &Exchange) -> Option<u64> {
+    let end = exchange.end?;
     // After anything but a FIN nothing passes any more, though a process may keep its socket.
-    let end = exchange
-        .end
-        .filter(|end| exchange.progress == Progress::Closed || end.how != Ending::Fin)?;
-    let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
-    match (exchange.role, inbound, outbound) {
-        (Role::Client, None, Some(_)) => Some(end.ts_ns),
+    if end.how == Ending::Fin && exchange.progress != Progress::Closed {
+        return None;
+    }
+    let is_over = match (exchange.role, &exchange.inbound, &exchange.outbound) {
+        (Role::Client, None, Some(_)) => true,
         (Role::Server, Some(inbound), None) => {
             // A FIN right behind the request ends what the client sends, and perhaps not its wait.
             let leaves = end.by == Side::Local || end.how != Ending::Fin;
-            (leaves || end.ts_ns >= inbound.last_ns.saturating_add(WAITED_NS)).then_some(end.ts_ns)
+            leaves || end.ts_ns >= inbound.last_ns.saturating_add(WAITED_NS)
         }
         // The answer met a client that had closed before.
         (Role::Server, Some(_), Some(sent)) => {
-            (end.gone && sent.acked_ns.is_none() && end.ts_ns < sent.first_ns).then_some(end.ts_ns)
+            end.gone && sent.acked_ns.is_none() && end.ts_ns < sent.first_ns
         }
-        _ => None,
-    }
+        _ => false,
+    };
+    if is_over { Some(end.ts_ns) } else { None }
 }
 
 /// The exchange as it stood when the wait for its answer was over without one; `None` of any other.
 pub(super) fn at_its_end(exchange: &Exchange) -> Option<Exchange> {
     let end_ns = over_ns(exchange)?.min(exchange.ts_ns);
-    // What was written to nobody is no part of what the client waited for.
-    let outbound = exchange.outbound.clone().filter(|_| exchange.role == Role::Client);
-    Some(Exchange { ts_ns: end_ns, progress: Progress::Open, outbound, ..exchange.clone() })
+    let mut at_end = Exchange { ts_ns: end_ns, progress: Progress::Open, ..exchange.clone() };
+    if exchange.role == Role::Server {
+        // A response that nobody received is no part of what the client waited for.
+        at_end.outbound = None;
+    }
+    Some(at_end)
+}
+
+/// The RST or timeout that ended the connection; `None` after a FIN alone.
+fn cut_off(exchange: &Exchange) -> Option<End> {
+    exchange.end.filter(|end| end.how != Ending::Fin)
 }
 
 /// Nobody can answer it any more, or nobody can take the answer any more.
 pub(in crate::model) fn is_over(exchange: &Exchange) -> bool {
-    let cut = exchange.role == Role::Server && exchange.outbound.is_some();
-    over_ns(exchange).is_some() || cut && exchange.end.is_some_and(|end| end.how != Ending::Fin)
+    let is_response = exchange.role == Role::Server && exchange.outbound.is_some();
+    over_ns(exchange).is_some() || is_response && cut_off(exchange).is_some()
 }
 
-/// The exchange with the end of its connection, where that was a RST and its process keeps the
-/// socket: nothing comes after that, and what was not acknowledged will not be.
+/// The exchange closed by the RST or timeout of its connection, whose socket its process still
+/// keeps: nothing comes after that, and what was not acknowledged will not be.
 pub(in crate::model) fn cut(exchange: &Exchange) -> Option<Exchange> {
-    let end =
-        exchange.end.filter(|end| end.how != Ending::Fin && exchange.progress == Progress::Open)?;
-    let sent = exchange.outbound.as_ref().filter(|_| over_ns(exchange).is_none())?;
+    let end = cut_off(exchange)?;
+    let sent = exchange.outbound.as_ref()?;
+    if exchange.progress != Progress::Open || over_ns(exchange).is_some() {
+        return None;
+    }
     let ts_ns = end.ts_ns.max(sent.last_ns).min(exchange.ts_ns);
     Some(Exchange { ts_ns, progress: Progress::Closed, ..exchange.clone() })
 }
 
-/// Somebody asked and waited, and nobody answered. `sealed` says that what is said on the
-/// connection cannot be told by its bytes: several requests at a time, or a cipher.
+/// Somebody asked and waited, and nobody answered. `sealed` means that the bytes do not tell one
+/// request from another: several at a time, or encrypted.
 pub(in crate::model) fn is_unanswered(
     exchange: &Exchange,
     protocol: Option<Protocol>,
@@ -77,11 +87,10 @@ pub(in crate::model) fn is_unanswered(
     let http = protocol.is_some_and(Protocol::is_http1);
     let waited_ns = over_ns.saturating_sub(asked_ns);
     // Whoever pauses for longer between two pieces may as well have paused once more.
-    let pauses_ns = match exchange.role {
-        Role::Server => exchange.inbound.as_ref().map_or(0, |inbound| inbound.starved_ns),
-        Role::Client => {
-            exchange.outbound.as_ref().map_or(0, |sent| sent.last_ns.saturating_sub(sent.first_ns))
-        }
+    let pauses_ns = match (exchange.role, &exchange.inbound, &exchange.outbound) {
+        (Role::Server, Some(inbound), _) => inbound.starved_ns,
+        (Role::Client, _, Some(sent)) => sent.last_ns.saturating_sub(sent.first_ns),
+        _ => 0,
     };
     if waited_ns >= WAITED_NS && (http || waited_ns > pauses_ns) {
         return true;
@@ -97,12 +106,13 @@ fn refused(exchange: &Exchange, end: End) -> bool {
 /// The bytes of the request, and when the last of them was there, or was written.
 fn request(exchange: &Exchange) -> Option<(u64, u64)> {
     match exchange.role {
-        Role::Server => exchange
-            .inbound
-            .as_ref()
-            .map(|inbound| (inbound.bytes + inbound.unread_bytes, inbound.last_ns)),
+        Role::Server => {
+            let inbound = exchange.inbound.as_ref()?;
+            Some((inbound.bytes + inbound.unread_bytes, inbound.last_ns))
+        }
         Role::Client => {
-            exchange.outbound.as_ref().map(|outbound| (outbound.bytes, outbound.last_ns))
+            let outbound = exchange.outbound.as_ref()?;
+            Some((outbound.bytes, outbound.last_ns))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the first exchange of a connection begins: with the handshake, and the wait for accept.
+//! The beginning of a connection's first exchange: the handshake, and the wait for accept.
 
 use super::{DOUBTED_NS, Tile, send};
 use crate::model::event::{Exchange, Side};
@@ -14,7 +14,7 @@ const DEFERRED_NS: u64 = 1_000_000_000;
 /// A shorter wait for a CPU before an accept is left to the queue, ns.
 const DELAY_NS: u64 = 1_000_000;
 
-/// How the connection of a first exchange was accepted, or made.
+/// Times at which the connection of a first exchange was accepted, or made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::model) struct First {
     /// SYN-ACK → final ACK, where known.
@@ -31,7 +31,7 @@ pub(in crate::model) struct First {
     pub(in crate::model) acceptor: u32,
 }
 
-/// How the kernel ignored a peer, since the accept queue was full.
+/// Packets of a peer that the kernel ignored, since the accept queue was full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::model) struct Ignoring {
     /// The first sign of it; `None` where it is inferred from a handshake that took much longer
@@ -41,13 +41,14 @@ pub(in crate::model) struct Ignoring {
     pub(in crate::model) data: Option<bool>,
 }
 
-/// When a client that had said nothing closed its side, if the server spoke after that.
+/// FIN or RST of a client that had sent nothing, if the server wrote after that.
 pub(super) fn left_ns(exchange: &Exchange, first: &First) -> Option<u64> {
-    let end = exchange.end.filter(|end| end.by == Side::Peer && end.ts_ns > first.accepted_ns)?;
-    exchange.outbound.as_ref().filter(|sent| sent.first_ns >= end.ts_ns).map(|_| end.ts_ns)
+    let (end, sent) = (exchange.end?, exchange.outbound.as_ref()?);
+    let client_left = end.by == Side::Peer && end.ts_ns > first.accepted_ns;
+    if client_left && sent.first_ns >= end.ts_ns { Some(end.ts_ns) } else { None }
 }
 
-/// From the handshake to the moment at which there is something to read, or accept has returned.
+/// Lays slices from the handshake until there is something to read, or accept has returned.
 pub(super) fn accepted(
     tile: &mut Tile,
     exchange: &Exchange,
@@ -56,22 +57,24 @@ pub(super) fn accepted(
 ) {
     let accepted_ns = first.accepted_ns.min(exchange.ts_ns);
     let queued_ns = first.queued_ns.min(accepted_ns);
-    let is_spare = |ns: u64| first.ignored.is_none() && ns.saturating_sub(accepted_ns) >= SPARE_NS;
-    if let Some(arrived_ns) = arrived_ns.filter(|&ns| is_spare(ns)) {
+    if let Some(arrived_ns) = arrived_ns
+        && first.ignored.is_none()
+        && arrived_ns.saturating_sub(accepted_ns) >= SPARE_NS
+    {
         return tile.begin(arrived_ns);
     }
-    let round_trip_ns = exchange.min_rtt_us.map_or(0, |us| u64::from(us).saturating_mul(1_000));
+    let round_trip_ns = exchange.min_rtt_ns().unwrap_or(0);
     let mut handshake_ns = first.handshake_us.unwrap_or(0).saturating_mul(1_000);
-    match first.ignored.map(|ignored| ignored.since_ns) {
+    match first.ignored {
         // The handshake was over when the first packet was ignored.
-        Some(Some(since_ns)) => {
+        Some(Ignoring { since_ns: Some(since_ns), .. }) => {
             let since_ns = since_ns.min(queued_ns);
             tile.begin(since_ns.saturating_sub(handshake_ns));
             tile.until(since_ns, SliceKind::Handshake);
             tile.until(queued_ns, SliceKind::Ignored);
         }
-        // It took one round trip, the rest of it nobody was let in.
-        Some(None) => {
+        // The handshake took one round trip. For the rest the kernel ignored its ACK.
+        Some(Ignoring { since_ns: None, .. }) => {
             tile.begin(queued_ns.saturating_sub(handshake_ns));
             tile.split(queued_ns, [(SliceKind::Handshake, round_trip_ns)], SliceKind::Ignored);
         }
@@ -92,12 +95,12 @@ pub(super) fn accepted(
     }
 }
 
-/// From the SYN-ACK to the first data, which queued the connection: a round trip, and what the
-/// client was silent for. That is of no request where it is long.
+/// Lays slices from the SYN-ACK to the first data, which queued the connection: a round trip, and
+/// the client's silence. A long silence belongs to no request.
 fn deferred(tile: &mut Tile, exchange: &Exchange, queued_ns: u64, waited_ns: u64) {
     // Until an ACK of the response has come, the kernel knows of no other round trip.
-    let known = exchange.outbound.as_ref().is_some_and(|sent| sent.acked_ns.is_some())
-        && exchange.min_rtt_us.is_some();
+    let acked = matches!(&exchange.outbound, Some(sent) if sent.acked_ns.is_some());
+    let known = acked && exchange.min_rtt_us.is_some();
     let round_trip_ns = send::round_trip_ns(exchange, waited_ns);
     let silent_ns = waited_ns - round_trip_ns;
     if silent_ns >= SPARE_NS {
@@ -110,30 +113,28 @@ fn deferred(tile: &mut Tile, exchange: &Exchange, queued_ns: u64, waited_ns: u64
     tile.split(queued_ns, [(handshake, round_trip_ns)], SliceKind::Request);
 }
 
-/// How long the thread that accepted was ready before that, without a CPU, ns. It is known of one
-/// that also read: its figures run from its call before, and what is left of its delay beyond the
-/// wait for the read lay before the accept.
+/// Time that the accepting thread was runnable without a CPU before the accept, ns. It is known of
+/// a thread that also read: its figures run from its call before. The part of its delay that exceeds
+/// the wait for the read lay before the accept.
 fn delay_before_accept(exchange: &Exchange, first: &First, arrived_ns: Option<u64>) -> u64 {
-    let inbound = exchange.inbound.as_ref();
-    let reader =
-        inbound.and_then(|inbound| inbound.reader).filter(|reader| reader.tid == first.acceptor);
-    let reader = reader
-        .filter(|reader| reader.since_ns.is_some_and(|since_ns| since_ns < first.accepted_ns));
-    let (Some(reader), Some(read_ns)) = (reader, inbound.and_then(|inbound| inbound.read_first_ns))
-    else {
+    let Some(inbound) = &exchange.inbound else { return 0 };
+    let (Some(reader), Some(read_ns)) = (inbound.reader, inbound.read_first_ns) else { return 0 };
+    let Some(since_ns) = reader.since_ns else { return 0 };
+    if reader.tid != first.acceptor || since_ns >= first.accepted_ns {
         return 0;
-    };
+    }
     let readable_ns = first.accepted_ns.max(arrived_ns.unwrap_or(0));
     let delay_ns = reader.run_delay_ns.saturating_sub(read_ns.saturating_sub(readable_ns));
     if delay_ns < DELAY_NS { 0 } else { delay_ns }
 }
 
-/// Why the first data of a connection came after it was accepted. What was ignored is sent again in
-/// its own time, which has doubled with each time that it was ignored.
+/// Why the first data of a connection came after it was accepted. Ignored data are sent again after
+/// a timeout, which doubles each time.
 fn late_data(ignored: Option<Ignoring>) -> SliceKind {
-    match ignored.map(|ignored| ignored.data) {
-        None | Some(Some(false)) => SliceKind::Request,
-        Some(Some(true)) => SliceKind::Ignored,
-        Some(None) => SliceKind::Unknown,
+    let Some(ignored) = ignored else { return SliceKind::Request };
+    match ignored.data {
+        Some(false) => SliceKind::Request,
+        Some(true) => SliceKind::Ignored,
+        None => SliceKind::Unknown,
     }
 }

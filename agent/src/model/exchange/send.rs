@@ -50,14 +50,19 @@ impl Held {
         if outbound.window_limited_ns == 0 && outbound.holds.is_empty() {
             return None;
         }
-        Some(Self::new(outbound)).filter(|held| held.longest_ns() > 0)
+        let held = Self::new(outbound);
+        if held.longest_ns() > 0 { Some(held) } else { None }
     }
 
     fn longest_ns(&self) -> u64 {
-        self.0.iter().map(|&(_, ns)| ns).max().unwrap_or(0)
+        let mut longest_ns = 0;
+        for (_, ns) in self.0 {
+            longest_ns = longest_ns.max(ns);
+        }
+        longest_ns
     }
 
-    /// Takes up to `ns` away, from the longest on; what was taken, longest first.
+    /// Takes up to `ns` away, from the longest on. Returns what was taken, longest first.
     fn take(&mut self, mut ns: u64) -> [(SliceKind, u64); 5] {
         self.0.sort_by_key(|&(_, held)| std::cmp::Reverse(held));
         self.0.each_mut().map(|(kind, held)| {
@@ -68,15 +73,17 @@ impl Held {
         })
     }
 
-    /// The same, but first of what held last.
+    /// Takes up to `ns` away, first of what held last, then from the longest on.
     fn take_from(&mut self, last: Option<HoldReason>, ns: u64) -> [(SliceKind, u64); 6] {
-        let kind = last.map_or(SliceKind::ReceiveWindow, kind_of);
-        let taken = if last.is_some() { self.take_of(kind, ns) } else { 0 };
+        let (kind, taken) = match last {
+            Some(reason) => (kind_of(reason), self.take_of(kind_of(reason), ns)),
+            None => (SliceKind::ReceiveWindow, 0),
+        };
         let [a, b, c, d, e] = self.take(ns - taken);
         [a, b, c, d, e, (kind, taken)]
     }
 
-    /// Takes up to `ns` of one kind.
+    /// Takes up to `ns` of one kind. Returns how much it took.
     fn take_of(&mut self, kind: SliceKind, ns: u64) -> u64 {
         let held = self.place(kind);
         let taken = ns.min(*held);
@@ -95,18 +102,23 @@ fn kind_of(reason: HoldReason) -> SliceKind {
     }
 }
 
-/// From the first write to the moment at which the last byte left, or to now while it is held.
+/// Lays slices from the first write to the transmission of the last byte, or to now while it is
+/// held.
 pub(super) fn send(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, now_ns: u64) {
     let held = Held::of(outbound);
     let written_ns = tile.end_ns().max(outbound.last_ns.min(now_ns));
-    let left_ns = match outbound.sent_ns {
-        Some(sent_ns) => sent_ns.min(now_ns),
-        None if outbound.unsent_bytes > 0 && exchange.progress != Progress::Followed => now_ns,
+    let left_ns = match (outbound.sent_ns, outbound.acked_ns) {
+        (Some(sent_ns), _) => sent_ns.min(now_ns),
+        _ if outbound.unsent_bytes > 0 && exchange.progress != Progress::Followed => now_ns,
         // It must have left before it was acknowledged; when exactly, only the holds tell.
-        None => outbound.acked_ns.map_or(written_ns, |acked_ns| {
-            let longest_ns = held.as_ref().map_or(0, Held::longest_ns);
+        (None, Some(acked_ns)) => {
+            let longest_ns = match &held {
+                Some(held) => held.longest_ns(),
+                None => 0,
+            };
             written_ns.saturating_add(longest_ns).min(acked_ns).min(now_ns)
-        }),
+        }
+        (None, None) => written_ns,
     };
     if outbound.blocked_ns == 0 && outbound.pauses.is_none() && held.is_none() {
         let between =
@@ -121,7 +133,7 @@ pub(super) fn send(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, no
     tile.split(left_ns, at_the_end, SliceKind::Unknown);
 }
 
-/// From the first write to the last one, which returned at `written_ns`.
+/// Lays slices from the first write to the last one, which returned at `written_ns`.
 fn write(
     tile: &mut Tile,
     exchange: &Exchange,
@@ -129,7 +141,7 @@ fn write(
     held: &mut Held,
     written_ns: u64,
 ) {
-    let blocked_ns = outbound.blocked_ns.min(tile.room(written_ns));
+    let blocked_ns = outbound.blocked_ns.min(tile.span_to(written_ns));
     let by_window_ns = held.take_of(SliceKind::ReceiveWindow, blocked_ns);
     let rest_ns = blocked_ns - by_window_ns;
     // Whoever waits for room in the send buffer has bytes held in it: the same time, not more.
@@ -142,13 +154,14 @@ fn write(
         [(SliceKind::ReceiveWindow, by_window_ns), (blocked_by(by_window_ns, rest_ns), rest_ns)];
     let pauses = outbound.pauses.unwrap_or_default();
     let delay = (SliceKind::RunQueue, pauses.run_delay_ns);
-    let cpu_ns = outbound.pauses.filter(|pauses| pauses.complete).map(|pauses| pauses.cpu_ns);
     for (kind, ns) in blocked.into_iter().chain(held.0).chain([delay]) {
         tile.until(tile.end_ns().saturating_add(ns).min(written_ns), kind);
     }
     if is_stream(exchange, outbound) {
         return tile.until(written_ns, SliceKind::Streaming);
     }
+    // Without pauses there is no figure, and it is not complete.
+    let cpu_ns = if pauses.complete { Some(pauses.cpu_ns) } else { None };
     tile.until_with_cpu(written_ns, SliceKind::App, cpu_ns);
 }
 
@@ -159,12 +172,12 @@ fn blocked_by(by_window_ns: u64, rest_ns: u64) -> SliceKind {
     if by_window_ns >= rest_ns { SliceKind::SendBuffer } else { SliceKind::Congestion }
 }
 
-/// Whether a response was written as a stream: in many pieces with pauses in between, of which none
-/// was most of the time. What was written at once but for one pause is a late rest, and who
-/// computes between the pieces does not wait.
+/// Whether a response was written as a stream: in many pieces with pauses in between, none of which
+/// was most of the time. One long pause means that the rest came late. A thread that computes
+/// between the pieces does not wait.
 fn is_stream(exchange: &Exchange, outbound: &Outbound) -> bool {
     let took_ns = outbound.last_ns.saturating_sub(outbound.first_ns);
-    let computes = outbound.pauses.is_some_and(|pauses| pauses.cpu_ns >= took_ns / 2);
+    let computes = matches!(outbound.pauses, Some(pauses) if pauses.cpu_ns >= took_ns / 2);
     exchange.role == Role::Server
         && outbound.gaps >= STREAM_GAPS
         && took_ns / u64::from(outbound.gaps) >= STREAM_NS
@@ -172,7 +185,7 @@ fn is_stream(exchange: &Exchange, outbound: &Outbound) -> bool {
         && !computes
 }
 
-/// From the moment at which the last byte left to its acknowledgement.
+/// Lays slices from the transmission of the last byte to its acknowledgement.
 pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, now_ns: u64) {
     let end_ns = match (outbound.acked_ns, exchange.progress) {
         (Some(acked_ns), _) => acked_ns.min(now_ns),
@@ -188,16 +201,15 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
     // was in this wait.
     let since_first_ns = tile.end_ns().saturating_sub(outbound.first_ns);
     let window_ns =
-        outbound.window_limited_ns.saturating_sub(since_first_ns).min(tile.room(end_ns));
+        outbound.window_limited_ns.saturating_sub(since_first_ns).min(tile.span_to(end_ns));
     tile.until(tile.end_ns().saturating_add(window_ns), SliceKind::ReceiveWindow);
-    let round_trip_ns = round_trip_ns(exchange, tile.room(end_ns));
-    let beyond_ns = tile.room(end_ns) - round_trip_ns;
+    let round_trip_ns = round_trip_ns(exchange, tile.span_to(end_ns));
+    let beyond_ns = tile.span_to(end_ns) - round_trip_ns;
     let beyond = match outbound.acked_ns {
         _ if outbound.retransmits > 0 && !came_anyway(exchange, outbound) => SliceKind::Retransmit,
         // The last bytes waited in the network's own queues, as those before them did.
         Some(_) if is_queued(outbound, beyond_ns) => SliceKind::AckWait,
-        // The peer had it all, and what it sent since was lost: its ACK, or a next request that had
-        // the ACK with it.
+        // The peer had it all. What it sent since was lost: its ACK, or a next request with the ACK.
         Some(_) if outbound.retransmits > 0 || beyond_ns > DELAYED_ACK_NS => {
             return tile.until(tile.end_ns().saturating_add(round_trip_ns), SliceKind::AckWait);
         }
@@ -215,21 +227,23 @@ fn is_queued(outbound: &Outbound, beyond_ns: u64) -> bool {
     many || outbound.held_last == Some(HoldReason::Congestion)
 }
 
-/// What was sent again had not been lost: the peer told to have had it, or acknowledged it before
-/// that could have come.
+/// The segments sent again had not been lost: the peer reported them as duplicates, or its ACK came
+/// sooner than the retransmission could have caused it.
 pub(super) fn came_anyway(exchange: &Exchange, outbound: &Outbound) -> bool {
-    let told = outbound.spurious >= outbound.retransmits;
-    let rtt_ns = exchange.min_rtt_us.map(|us| u64::from(us) * 1_000);
-    let too_early =
-        |(acked_ns, sent_ns, rtt_ns): (u64, u64, u64)| acked_ns < sent_ns.saturating_add(rtt_ns);
-    let times = outbound.acked_ns.zip(outbound.retransmit_ns).zip(rtt_ns);
-    told || times
-        .is_some_and(|((acked_ns, sent_ns), rtt_ns)| too_early((acked_ns, sent_ns, rtt_ns)))
+    if outbound.spurious >= outbound.retransmits {
+        return true;
+    }
+    let (Some(acked_ns), Some(resent_ns), Some(rtt_ns)) =
+        (outbound.acked_ns, outbound.retransmit_ns, exchange.min_rtt_ns())
+    else {
+        return false;
+    };
+    acked_ns < resent_ns.saturating_add(rtt_ns)
 }
 
-/// How much of a wait is a normal round trip. Without a round-trip time to compare with, all of it.
+/// Part of a wait that is a normal round trip. Without a round-trip time to compare with, all of it.
 pub(super) fn round_trip_ns(exchange: &Exchange, wait_ns: u64) -> u64 {
-    match exchange.min_rtt_us.map(|us| u64::from(us) * 1_000) {
+    match exchange.min_rtt_ns() {
         Some(rtt_ns) if wait_ns > (2 * rtt_ns).max(rtt_ns + MS_NS) => rtt_ns,
         _ => wait_ns,
     }

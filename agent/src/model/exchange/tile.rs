@@ -6,7 +6,7 @@ use crate::model::snapshot::{Slice, SliceKind};
 
 const US: u64 = 1_000;
 
-/// The newest piece, as long as it may grow.
+/// The newest piece, which may still grow.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     kind: SliceKind,
@@ -26,10 +26,18 @@ pub(super) struct Tile {
     slices: Vec<Slice>,
 }
 
+/// Time on a CPU in two pieces together; `None` unless it is known for both.
+pub(super) fn sum_of_both(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    Some(one? + other?)
+}
+
+/// In the order of use: [`begin`](Self::begin) once; [`until`](Self::until),
+/// [`until_with_cpu`](Self::until_with_cpu) and [`split`](Self::split) for each piece, with
+/// [`end_ns`](Self::end_ns) and [`span_to`](Self::span_to) to measure; [`finish`](Self::finish).
 impl Tile {
-    /// Lays the slices into `room`, which is empty.
-    pub(super) fn new(room: Vec<Slice>) -> Self {
-        Self { start_ns: 0, end_ns: 0, newest: None, from_us: 0, slices: room }
+    /// Lays the slices into `buf`, which is empty.
+    pub(super) fn new(buf: Vec<Slice>) -> Self {
+        Self { start_ns: 0, end_ns: 0, newest: None, from_us: 0, slices: buf }
     }
 
     /// Where the first piece begins.
@@ -47,26 +55,26 @@ impl Tile {
     }
 
     /// Time from the last piece to `end_ns`.
-    pub(super) fn room(&self, end_ns: u64) -> u64 {
+    pub(super) fn span_to(&self, end_ns: u64) -> u64 {
         end_ns.saturating_sub(self.end_ns)
     }
 
-    /// Everything up to `end_ns` was this.
+    /// Lays a piece of this kind up to `end_ns`.
     pub(super) fn until(&mut self, end_ns: u64, kind: SliceKind) {
         self.until_with_cpu(end_ns, kind, None);
     }
 
-    /// The same, the thread having been on a CPU for `cpu_ns` of it.
+    /// Lays a piece up to `end_ns`. The thread was on a CPU for `cpu_ns` of it, if that is known.
     pub(super) fn until_with_cpu(&mut self, end_ns: u64, kind: SliceKind, cpu_ns: Option<u64>) {
         if end_ns <= self.end_ns {
             return;
         }
         let cpu_ns = cpu_ns.map(|cpu_ns| cpu_ns.min(end_ns - self.end_ns));
-        match self.newest.as_mut().filter(|newest| newest.kind == kind) {
-            Some(newest) => {
-                newest.cpu_ns = newest.cpu_ns.zip(cpu_ns).map(|(one, other)| one + other)
+        match &mut self.newest {
+            Some(newest) if newest.kind == kind => {
+                newest.cpu_ns = sum_of_both(newest.cpu_ns, cpu_ns);
             }
-            None => {
+            _ => {
                 self.close();
                 self.newest = Some(Piece { kind, cpu_ns });
             }
@@ -74,8 +82,8 @@ impl Tile {
         self.end_ns = end_ns;
     }
 
-    /// Shares the time up to `end_ns` out: to each claim as much as it asks while there is some
-    /// left, what remains to `rest`.
+    /// Shares out the time up to `end_ns`. Each claim gets as much as it asks for while there is
+    /// some left; `rest` gets what remains.
     pub(super) fn split(
         &mut self,
         end_ns: u64,
@@ -88,7 +96,7 @@ impl Tile {
         self.until(end_ns, rest);
     }
 
-    /// The newest piece becomes a slice.
+    /// Makes a slice of the newest piece.
     fn close(&mut self) {
         let Some(Piece { kind, cpu_ns }) = self.newest.take() else { return };
         let to_us = (self.end_ns - self.start_ns) / US;
@@ -106,8 +114,8 @@ impl Tile {
         self.from_us = to_us;
     }
 
-    /// The total in µs, and the slices on the grid of whole microseconds from the start: they add
-    /// up to the total, and each begins where the one before it ends.
+    /// Returns the total in µs, and the slices on the grid of whole microseconds from the start:
+    /// they add up to the total, and each begins where the one before it ends.
     pub(super) fn finish(&mut self) -> (u64, Vec<Slice>) {
         self.close();
         (self.from_us, mem::take(&mut self.slices))

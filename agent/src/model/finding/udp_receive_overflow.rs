@@ -28,7 +28,7 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
         evidence.extend([("arrived_per_second", rates.arrived), ("read_per_second", rates.read)]);
     }
     let timed = [
-        ("longest_wait_us", datagrams.longest_lately_us()),
+        ("longest_wait_us", datagrams.longest_recent_us()),
         ("unread_us", datagrams.unread_us()),
         ("since_read_us", datagrams.since_read_us()),
         ("reader_tid", sample.reader.map(|(_, tid)| tid.into())),
@@ -78,7 +78,7 @@ fn who(datagrams: &Datagrams, text: Text) -> Text {
     })
     .say("slow", slow.is_some(), || {
         let ((pid, tid), _) = slow.unwrap_or_default();
-        let longest_us = datagrams.longest_lately_us().unwrap_or(0).max(unread.unwrap_or(0));
+        let longest_us = datagrams.longest_recent_us().unwrap_or(0).max(unread.unwrap_or(0));
         format!(
             "Thread {tid} of process {pid} reads, but too slowly, or in bursts longer than the \
              buffer: datagrams waited up to {} for it.",

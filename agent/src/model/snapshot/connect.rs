@@ -44,18 +44,18 @@ pub struct ConnectFailure {
     pub sock: SockId,
     /// Whom it asked.
     pub peer: SocketAddr,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// The error number, where known.
     pub error: Option<u32>,
-    /// When it was asked for.
+    /// Time of the call of `connect`.
     pub start_ns: u64,
-    /// How long it took, µs.
+    /// Its duration, µs.
     pub us: u64,
 }
 
 impl ConnectFailure {
-    /// What the time of it is called, in an exchange that waited for it.
+    /// Returns the kind of its slice, in an exchange that waited for it.
     pub fn kind(&self) -> SliceKind {
         match self.outcome {
             Outcome::Refused | Outcome::Reset => SliceKind::ConnectRefused,
@@ -64,30 +64,30 @@ impl ConnectFailure {
     }
 }
 
-/// What became of all connects.
+/// Outcomes of all connects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectTotals {
     /// Those that brought a connection.
     pub made: u64,
     /// Those that hang.
     pub pending: u64,
-    /// As [`Outcome`] has it.
+    /// [`Outcome::Refused`].
     pub refused: u64,
-    /// As above.
+    /// [`Outcome::TimedOut`].
     pub timed_out: u64,
-    /// As above.
+    /// [`Outcome::Unreachable`].
     pub unreachable: u64,
-    /// As above.
+    /// [`Outcome::NoPort`].
     pub no_port: u64,
-    /// As above.
+    /// [`Outcome::NoRoute`].
     pub no_route: u64,
-    /// As above.
+    /// [`Outcome::GivenUp`].
     pub given_up: u64,
-    /// As above.
+    /// [`Outcome::Reset`].
     pub reset: u64,
-    /// As above.
+    /// [`Outcome::Failed`].
     pub other: u64,
-    /// How long all that failed took, µs.
+    /// Sum of the durations of all that failed, µs.
     pub failed_us: u64,
 }
 

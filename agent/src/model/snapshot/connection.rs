@@ -7,7 +7,7 @@ use crate::model::event::{
     Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
 };
 
-/// What a slice of an exchange's time was spent on. The names are the contract's
+/// Kind of a slice, by what its time was spent on. The names are the contract's
 /// (`SliceKind::name`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SliceKind {
@@ -39,7 +39,7 @@ pub enum SliceKind {
     Pacing,
     /// Sent → acknowledged, a normal round trip.
     AckWait,
-    /// What the receiver's delayed ACK added to that.
+    /// Wait that the receiver's delayed ACK added to that.
     DelayedAck,
     /// Waiting for a retransmission to succeed.
     Retransmit,
@@ -48,7 +48,7 @@ pub enum SliceKind {
     /// A call's SYN is out, and nobody has answered it: until the connection was there, or given
     /// up.
     Connect,
-    /// The same where the peer refused the connection.
+    /// A call's SYN is out, and the peer refuses the connection.
     ConnectRefused,
     /// The kernel ignored the peer's packets since the accept queue was full.
     Ignored,
@@ -114,7 +114,7 @@ impl SliceKind {
         }
     }
 
-    /// Who is answerable for such a slice.
+    /// Returns the one who is answerable for such a slice.
     pub fn owner(self) -> Owner {
         match self {
             Self::AcceptQueue
@@ -143,33 +143,33 @@ impl SliceKind {
 /// A slice of time. The slices of an exchange follow one another without gap or overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
-    /// What it was spent on; the owner follows from it.
+    /// Its kind; the owner follows from it.
     pub kind: SliceKind,
-    /// When it began.
+    /// Its beginning.
     pub start_ns: u64,
-    /// How long it took, µs.
+    /// Its duration, µs.
     pub us: u64,
-    /// Of an `App` or `ReceiveQueue` slice: how long the thread was on a CPU in it, where known,
-    /// µs. The rest it slept.
+    /// Of an `App` or `ReceiveQueue` slice: time of the thread on a CPU in it, where known, µs. The
+    /// rest it slept.
     pub cpu_us: Option<u64>,
-    /// Of a `DelayedAck` slice: the other end is on this host, and its own record has the ACK that
-    /// ended it. The others are inferred from how long they took. Of a `Streaming` slice: it
-    /// answers one request, or none, as far as the protocol tells. Others may be several answers in
-    /// turn.
+    /// A `DelayedAck` slice is proved if the other end is on this host, and its own record has the
+    /// ACK that ended the slice. Others are inferred from their duration. A `Streaming` slice is
+    /// proved if it answers one request, or none, as far as the protocol tells. Others may be
+    /// several answers in turn.
     pub proved: bool,
-    /// Of an `App` slice: how long the application waited in it for calls that it made for this
+    /// Of an `App` slice: time that the application waited in it for calls that it made for this
     /// request, where such are known, µs.
     pub upstream_us: Option<u64>,
 }
 
-/// What most of an exchange's time went on.
+/// The kind that took most of an exchange's time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
     /// On what.
     pub kind: SliceKind,
     /// Its share of the exchange's time.
     pub share: f64,
-    /// How long in all, µs.
+    /// Sum of their durations, µs.
     pub us: u64,
 }
 
@@ -178,9 +178,9 @@ pub struct Verdict {
 pub struct HoldView {
     /// Why.
     pub reason: HoldReason,
-    /// How often.
+    /// Number of times.
     pub count: u64,
-    /// How long in all, µs.
+    /// Sum of their durations, µs.
     pub us: u64,
 }
 
@@ -188,16 +188,16 @@ pub struct HoldView {
 /// slice like any other, but is left out of verdicts and of the owners' sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trailing {
-    /// How often.
+    /// Number of times.
     pub count: u64,
-    /// How long in all, µs.
+    /// Sum of their durations, µs.
     pub us: u64,
 }
 
 /// Time by owner, µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnerTimes {
-    /// How many exchanges.
+    /// Number of exchanges.
     pub exchanges: u64,
     /// The kernel's.
     pub kernel_us: u64,
@@ -236,10 +236,14 @@ impl OwnerTimes {
 
     /// Time of all owners, µs.
     pub fn sum_us(&self) -> u64 {
-        Owner::ALL.iter().map(|&owner| self.of(owner)).fold(0, u64::saturating_add)
+        let mut sum_us: u64 = 0;
+        for owner in Owner::ALL {
+            sum_us = sum_us.saturating_add(self.of(owner));
+        }
+        sum_us
     }
 
-    /// What was added since `before`.
+    /// Returns the difference to an earlier state.
     pub fn since(&self, before: &Self) -> Self {
         let exchanges = self.exchanges.saturating_sub(before.exchanges);
         let mut since = Self { exchanges, ..Self::default() };
@@ -268,28 +272,28 @@ pub struct Pieces {
 pub struct ExchangeView {
     /// Its number on its connection, from 1.
     pub seq: u32,
-    /// When it began.
+    /// Its beginning.
     pub start_ns: u64,
-    /// How long it took, µs.
+    /// Its duration, µs.
     pub total_us: u64,
     /// It is over.
     pub done: bool,
-    /// Where the time went, in order.
+    /// Its time, in order.
     pub slices: Vec<Slice>,
-    /// What most of it went on; `None` for an exchange without time.
+    /// The kind that took most of it; `None` for an exchange without time.
     pub verdict: Option<Verdict>,
     /// Bytes of the request: inbound for a server, outbound for a client.
     pub request_bytes: u64,
     /// Bytes of the response.
     pub response_bytes: u64,
-    /// Reads and writes that moved bytes.
+    /// Reads that took bytes.
     pub reads: u32,
-    /// As above.
+    /// Writes that took bytes.
     pub writes: u32,
-    /// How its pieces came, of a response that was not written at once.
+    /// Pieces of a response that was not written at once.
     pub pieces: Option<Pieces>,
-    /// Of what a server wrote of its own accord: how long after what it had written before, µs,
-    /// where that is known.
+    /// Of a message that a server wrote unasked: time since it had written before, µs, where that
+    /// is known.
     pub pushed_after_us: Option<u64>,
     /// Sizes of the last two writes, older first.
     pub last_sizes: [u32; 2],
@@ -340,9 +344,9 @@ pub struct ConnectionView {
     pub pid: u32,
     /// Its command name: escape before printing.
     pub comm: String,
-    /// What is spoken; `None` if its first bytes told nothing.
+    /// Its protocol; `None` if its first bytes told nothing.
     pub protocol: Option<Protocol>,
-    /// What its hellos told, if it is TLS.
+    /// Facts from its hellos, if it is TLS.
     pub tls: Option<TlsView>,
     /// Its SYN carried data that was taken (TCP Fast Open).
     pub fast_open: bool,
@@ -353,11 +357,11 @@ pub struct ConnectionView {
     pub state: TcpState,
     /// It was open at the attach.
     pub midway: bool,
-    /// When it was accepted, made, or found.
+    /// Time at which it was accepted, made, or found.
     pub since_ns: u64,
-    /// When it ended.
+    /// Its end.
     pub closed_ns: Option<u64>,
-    /// Who ended it, and how.
+    /// Side that ended it, and the way it did.
     pub ended: Option<(Side, Ending)>,
     /// More on its end.
     pub end: EndView,
@@ -367,15 +371,16 @@ pub struct ConnectionView {
     pub queued_us: Option<u64>,
     /// Of one that was made: asked for → established, µs.
     pub connect_us: Option<u64>,
-    /// As above: SYNs that were sent again.
+    /// Of one that was made: SYNs that were sent again.
     pub syns_again: u64,
     /// Thread that accepted it, and its name: escape before printing.
     pub acceptor: Option<(u32, String)>,
     /// It carries several requests at a time.
     pub multiplexed: bool,
-    /// So many requests of HTTP/1 began it at once, at least, if it were several; else 0 or 1.
+    /// Lower bound of the requests of HTTP/1 that began it at once, if they were several; else 0 or
+    /// 1.
     pub pipelined: u8,
-    /// What the first request of HTTP/1 asks for, if that was to be told: escape before printing.
+    /// The first request of HTTP/1, if that was to be told: escape before printing.
     pub first_request: Option<RequestLine>,
     /// Streams of HTTP/2 in the clear: each is a request.
     pub streams: Option<Http2Streams>,

@@ -18,7 +18,7 @@ pub struct DatagramView {
     pub pid: u32,
     /// Its command name: escape before printing.
     pub comm: String,
-    /// What is spoken; `None` if its first datagrams told nothing.
+    /// Its protocol; `None` if its first datagrams told nothing.
     pub protocol: Option<DatagramProtocol>,
     /// QUIC connections that began on it.
     pub quic_connections: u64,
@@ -26,11 +26,11 @@ pub struct DatagramView {
     pub quic: Vec<QuicView>,
     /// Nobody holds it any more.
     pub closed: bool,
-    /// What entered the receive queue.
+    /// Datagrams that entered the receive queue.
     pub arrived: Option<DatagramFlow>,
-    /// What reads returned.
+    /// Datagrams that reads returned.
     pub read: Option<DatagramFlow>,
-    /// What was written.
+    /// Datagrams written.
     pub written: Option<DatagramFlow>,
     /// Datagrams dropped since the socket was made.
     pub drops: u64,
@@ -44,12 +44,11 @@ pub struct DatagramView {
     pub peak_bytes: u64,
     /// Size of the receive buffer.
     pub buffer_bytes: u64,
-    /// How long datagrams waited to be read.
+    /// Waits of datagrams to be read.
     pub wait: WaitView,
-    /// How many of these waits are lower bounds.
+    /// Number of these waits that are lower bounds.
     pub at_least: u64,
-    /// How long the oldest datagram in the queue has waited, µs; `None` if there is none, or not
-    /// known.
+    /// Wait of the oldest datagram in the queue so far, µs; `None` if there is none, or not known.
     pub unread_us: Option<u64>,
 }
 
@@ -68,7 +67,7 @@ pub struct QuicView {
     pub sock: SockId,
     /// The other end; `None` before the first datagram to it, where the socket is not connected.
     pub peer: Option<SocketAddr>,
-    /// Which end the watched process is.
+    /// End at which the watched process is.
     pub role: Role,
     /// Its first datagram.
     pub since_ns: u64,
@@ -86,7 +85,7 @@ pub struct QuicView {
     pub answer: Option<QuicAnswer>,
 }
 
-/// How a QUIC connection got to its first answer.
+/// Way of a QUIC connection to its first answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuicAnswer {
     /// Round trips, that of the request included.
@@ -100,11 +99,11 @@ pub struct QuicAnswer {
 pub struct DatagramRates {
     /// Datagrams that arrived.
     pub arrived: f64,
-    /// That were read.
+    /// Datagrams that were read.
     pub read: f64,
-    /// That were written.
+    /// Datagrams that were written.
     pub written: f64,
-    /// That were dropped.
+    /// Datagrams that were dropped.
     pub drops: f64,
 }
 
@@ -115,11 +114,11 @@ pub struct DatagramTotals {
     pub sockets: u64,
     /// Datagrams that arrived.
     pub arrived: Option<u64>,
-    /// That were read.
+    /// Datagrams that were read.
     pub read: Option<u64>,
-    /// That were written.
+    /// Datagrams that were written.
     pub written: Option<u64>,
-    /// That were dropped since the sockets became known.
+    /// Datagrams that were dropped since the sockets became known.
     pub drops: u64,
 }
 

@@ -1,8 +1,8 @@
-//! How connections end.
+//! Ends of connections.
 
 use crate::model::event::Side;
 
-/// What brought an end about, where that was observed.
+/// Cause of a connection's end, where that was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// This host closed with data unread: the kernel sent a RST, which may cut off what it had
@@ -14,7 +14,7 @@ pub enum Cause {
     DataAfterClose,
     /// SO_LINGER with a time of 0: closed by a RST.
     Linger,
-    /// What this host had sent was not acknowledged.
+    /// Data that this host had sent were not acknowledged.
     Unacknowledged,
     /// Keepalive probes were not answered.
     Keepalive,
@@ -57,9 +57,9 @@ impl Cause {
 /// More on the end of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndView {
-    /// What brought it about.
+    /// Its cause.
     pub cause: Option<Cause>,
-    /// Who sent a RST, where one was seen: at once, or after a FIN.
+    /// Side that sent a RST, where one was seen: at once, or after a FIN.
     pub reset_by: Option<Side>,
     /// From the newest data to the first FIN or RST, µs.
     pub idle_us: Option<u64>,

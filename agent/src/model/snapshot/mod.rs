@@ -1,4 +1,4 @@
-//! What every front-end renders. Nothing is computed in a front-end beyond layout.
+//! The state that every front-end renders. A front-end computes nothing beyond layout.
 
 mod connect;
 mod connection;
@@ -25,7 +25,7 @@ pub use proxy::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
 use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
 
-/// Who held the time.
+/// Holder of a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// The kernel.
@@ -67,7 +67,7 @@ impl Owner {
     }
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Worth knowing.
@@ -85,7 +85,7 @@ pub struct Snapshot {
     pub now_ns: u64,
     /// Since the attach, µs.
     pub elapsed_us: u64,
-    /// What is watched: "api-server 4242 (+3 children)".
+    /// The watched processes: "api-server 4242 (+3 children)".
     pub target: String,
     /// "full" or "tracepoint".
     pub tier: String,
@@ -98,21 +98,21 @@ pub struct Snapshot {
     pub listeners: Vec<ListenerView>,
     /// Connections, worst first; bounded.
     pub connections: Vec<ConnectionView>,
-    /// How many connections are open.
+    /// Number of open connections.
     pub connections_open: u64,
     /// Where the time of all exchanges since the attach went.
     pub times: OwnerTimes,
-    /// The same over the last few seconds.
+    /// Where it went over the last few seconds.
     pub recent_times: OwnerTimes,
     /// Threads of the watched processes, busiest first; bounded.
     pub threads: Vec<ThreadView>,
     /// UDP sockets, those with most going on first; bounded.
     pub datagrams: Vec<DatagramView>,
-    /// How many there are.
+    /// Their number.
     pub datagrams_open: u64,
     /// Unix-domain sockets that listen, by path.
     pub unix: Vec<UnixListener>,
-    /// How each family of processes shares its connections out, by process id.
+    /// Pattern of each family of processes, by process id.
     pub patterns: Vec<PatternView>,
     /// Processes that serve and call others, by process id.
     pub proxies: Vec<ProxyView>,
@@ -172,7 +172,7 @@ pub struct ListenerView {
     pub overflow_history: Vec<u32>,
     /// Threads that accept on it, most accepts first.
     pub acceptors: Vec<Acceptor>,
-    /// How `accept` failed: each error with its count, most first.
+    /// Failures of `accept`: each error with its count, most first.
     pub accept_errors: Vec<(String, u64)>,
     /// Sockets that listen there too, and that nobody watched holds.
     pub others: Vec<OtherListener>,
@@ -230,7 +230,7 @@ pub struct Rates {
 /// Wait in the accept queue, µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitView {
-    /// How many accepts have a known wait.
+    /// Number of accepts with a known wait.
     pub count: u64,
     /// Median.
     pub p50: u64,
@@ -266,15 +266,15 @@ pub struct Acceptor {
 /// One line of the live stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogEntry {
-    /// When.
+    /// Its time.
     pub ts_ns: u64,
     /// On which listener.
     pub listener: SockId,
-    /// What.
+    /// The event.
     pub what: StreamKind,
 }
 
-/// What a line of the live stream tells.
+/// Event in a line of the live stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StreamKind {
     /// A connection was handed over.
@@ -292,11 +292,11 @@ pub enum StreamKind {
     },
     /// Connections were refused.
     Overflow {
-        /// Who; `None` where this kernel does not name them.
+        /// The peer; `None` where this kernel does not name it.
         peer: Option<SocketAddr>,
         /// Where; `None` where this kernel does not tell.
         stage: Option<Stage>,
-        /// How many this line stands for.
+        /// Number of refusals that this line stands for.
         count: u64,
         /// Depth of the accept queue.
         depth: u32,
@@ -320,7 +320,7 @@ pub enum StreamKind {
 pub struct Finding {
     /// `accept-queue-overflow` and so on.
     pub kind: &'static str,
-    /// How bad.
+    /// Its severity.
     pub severity: Severity,
     /// Whose doing.
     pub owner: Owner,
@@ -329,11 +329,11 @@ pub struct Finding {
     pub sock: SockId,
     /// Its address, or the process's name and id, as text.
     pub subject: String,
-    /// When it was first made.
+    /// Time at which it was first made.
     pub since_ns: u64,
     /// One line: "Clients are being refused: 132 so far, 18 a second."
     pub headline: String,
-    /// What is going on, a few sentences.
+    /// Explanation, a few sentences.
     pub text: String,
     /// Something in it was inferred, not observed.
     pub inferred: bool,
@@ -341,6 +341,6 @@ pub struct Finding {
     pub claims: Vec<&'static str>,
     /// Numbers that prove it, by name.
     pub evidence: Vec<(&'static str, f64)>,
-    /// What to change, naming the setting.
+    /// Advice on the change to make, naming the setting.
     pub fix: String,
 }

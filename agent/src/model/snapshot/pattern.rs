@@ -1,8 +1,8 @@
-//! Who listens, accepts, reads and writes in a family of processes.
+//! Roles in a family of processes: listening, accepting, reading and writing.
 
 use super::WaitView;
 
-/// How a server shares its connections among threads or processes.
+/// Way in which a server shares its connections among threads or processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PatternName {
     /// One thread accepts, reads and writes.
@@ -13,7 +13,7 @@ pub enum PatternName {
     MessageLoadBalancing,
     /// Several accept on one listener, and serve what they took.
     MultipleAcceptors,
-    /// The same, each on a listener of its own (`SO_REUSEPORT`).
+    /// Several accept, each on a listener of its own (`SO_REUSEPORT`), and serve what they took.
     SocketSharding,
     /// A new thread for each connection.
     ThreadPerConnection,
@@ -53,7 +53,7 @@ impl PatternName {
     }
 }
 
-/// What shares the work.
+/// Units that share the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Units {
     /// Threads of one process, perhaps in each of several.
@@ -72,7 +72,7 @@ impl Units {
     }
 }
 
-/// How those who serve wait for their connections.
+/// Way in which servers wait for their connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Io {
     /// Each for one connection at a time.
@@ -104,16 +104,16 @@ pub struct PatternView {
     pub comm: String,
     /// The pattern.
     pub name: PatternName,
-    /// What shares the work; `None` while that is unknown.
+    /// Threads or processes that share the work; `None` while that is unknown.
     pub units: Option<Units>,
-    /// How they wait; `None` while that is unknown.
+    /// Way in which they wait; `None` while that is unknown.
     pub io: Option<Io>,
-    /// From 0 to 0.99: the share of the connections seen that fit the name, less the fewer were
+    /// From 0 to 0.99: the share of the seen connections that fit the name. It is lower if few were
     /// seen.
     pub confidence: f64,
     /// One clause: "1 thread accepts, 4 read and write, hand-off 38 µs".
     pub headline: String,
-    /// What it rests on, with numbers; no text from outside.
+    /// Grounds for the name, with numbers; no text from outside.
     pub evidence: Vec<String>,
     /// From accept by one thread, and the first byte, to the first read by another, µs.
     pub handoff: WaitView,
@@ -123,7 +123,7 @@ pub struct PatternView {
     pub uneven: Vec<u32>,
 }
 
-/// What a thread did for the family's connections since the attach.
+/// Work of a thread for the family's connections since the attach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternThread {
     /// Process.

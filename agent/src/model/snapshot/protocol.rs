@@ -1,4 +1,4 @@
-//! What is spoken on a connection.
+//! Protocols of connections.
 
 use super::OwnerTimes;
 
@@ -31,7 +31,7 @@ impl Protocol {
         matches!(self, Self::Http2 | Self::Grpc)
     }
 
-    /// What it waits for by design, where exchanges stay open until there is something to tell.
+    /// Names what it waits for by design, where exchanges stay open until there is news.
     pub fn waits_for(self) -> Option<&'static str> {
         match self {
             Self::WebSocket => Some("WebSocket messages"),
@@ -89,7 +89,7 @@ impl DatagramProtocol {
     }
 }
 
-/// What the hellos of a TLS connection tell.
+/// Facts from the hellos of a TLS connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TlsView {
     /// "1.3", once the server chose it; the client's offer is no version yet.
@@ -101,13 +101,13 @@ pub struct TlsView {
     pub offered: Vec<String>,
     /// The name of the server that the client asked for; escape likewise.
     pub server_name: Option<String>,
-    /// A session of before was resumed; `None` while the server has not said so.
+    /// An earlier session was resumed; `None` while the server has not said so.
     pub resumed: Option<bool>,
     /// The client sent a request along before the handshake was over. Whether the server took it is
     /// encrypted.
     pub early_data: bool,
-    /// How it got to its first answer; `None` until that was seen, and where its records could not
-    /// be followed.
+    /// Its way to its first answer; `None` until that was seen, and where its records could not be
+    /// followed.
     pub first_answer: Option<FirstAnswer>,
 }
 
@@ -118,7 +118,7 @@ impl TlsView {
     }
 }
 
-/// How a TLS connection got from nothing to its first answer.
+/// Way of a TLS connection from nothing to its first answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstAnswer {
     /// Round trips behind TCP's own: those of the TLS handshake, and that of the request.
@@ -126,7 +126,7 @@ pub struct FirstAnswer {
     /// From its beginning (a server: SYN-ACK sent; a client: SYN sent) to the end of the exchange
     /// with the answer, µs.
     pub us: u64,
-    /// Whose time it was in the exchanges that were nothing but handshake.
+    /// Time by owner in the exchanges that were nothing but handshake.
     pub handshake: OwnerTimes,
 }
 

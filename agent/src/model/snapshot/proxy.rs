@@ -15,7 +15,7 @@ pub struct Join {
     pub seq: u32,
     /// The peer of that connection.
     pub peer: SocketAddr,
-    /// How sure that is, up to 1.
+    /// Confidence of the join, up to 1.
     pub confidence: f64,
 }
 
@@ -28,7 +28,7 @@ pub struct ProxySide {
     pub exchanges: u64,
 }
 
-/// How upstream connections are used.
+/// Use of upstream connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
     /// One after the other, for several downstream connections.
@@ -63,7 +63,7 @@ impl Reuse {
     }
 }
 
-/// What is balanced over upstream addresses.
+/// Unit that is balanced over upstream addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spreading {
     /// Each downstream connection stays with one address.
@@ -93,7 +93,7 @@ pub struct UpstreamView {
     pub share: f64,
     /// Exchanges that it did not answer.
     pub unanswered: u64,
-    /// How long exchanges took, µs.
+    /// Durations of exchanges, µs.
     pub time: WaitView,
     /// It takes clearly longer than the others of late.
     pub slow: bool,
@@ -108,15 +108,15 @@ pub struct ProxyView {
     pub pid: u32,
     /// Its command name: escape before printing.
     pub comm: String,
-    /// Who calls it.
+    /// Its callers.
     pub downstream: ProxySide,
     /// Whom it calls.
     pub upstream: ProxySide,
     /// Upstream exchanges whose downstream exchange was found.
     pub joined: u64,
-    /// How upstream connections are used; `None` while that cannot be told.
+    /// Use of upstream connections; `None` while that cannot be told.
     pub reuse: Option<Reuse>,
-    /// How requests are spread over upstream addresses; `None` while that cannot be told, and with
+    /// Spread of requests over upstream addresses; `None` while that cannot be told, and with
     /// a single one.
     pub spreading: Option<Spreading>,
     /// The largest share against an even one; `None` with a single address.

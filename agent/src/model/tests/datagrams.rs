@@ -178,7 +178,7 @@ fn the_finding_names_who_did_not_read_and_for_how_long() {
     let read_ns = Some(world.now + SECOND);
     sampled(
         &mut world,
-        DatagramSample { read_ns, longest_lately_us: 52_000, longest_us: 90_000, ..stalled },
+        DatagramSample { read_ns, longest_recent_us: 52_000, longest_us: 90_000, ..stalled },
     );
     let finding = found(&world);
     assert!(

@@ -90,7 +90,7 @@ pub(crate) fn udp_socket() -> DatagramSample {
         waits: Vec::new(),
         at_least: 0,
         longest_us: 0,
-        longest_lately_us: 0,
+        longest_recent_us: 0,
         oldest_ns: None,
         reader: None,
         read_ns: None,

@@ -61,7 +61,7 @@ pub(in crate::sensor) fn datagram(
         waits: Vec::new(),
         at_least: raw.at_least,
         longest_us: raw.longest_ns / 1_000,
-        longest_lately_us: longest_ns / 1_000,
+        longest_recent_us: longest_ns / 1_000,
         oldest_ns: if raw.waiting == 0 { None } else { oldest_ns(raw) },
         reader: if raw.reader == 0 { None } else { Some(thread(raw.reader)) },
         read_ns: known(raw.read_ns),

@@ -1,0 +1,94 @@
+//! Slices that are laid: what they come to, and what is cut out of them.
+
+use crate::model::event::Outcome;
+use crate::model::snapshot::{ConnectFailure, Slice, SliceKind, Verdict};
+
+/// The delayed ACK at the end of an exchange, µs: nothing was behind it, so it held nobody.
+pub(in crate::model) fn trailing_us(slices: &[Slice]) -> Option<u64> {
+    match slices.last() {
+        Some(last) if last.kind == SliceKind::DelayedAck => Some(last.us),
+        _ => None,
+    }
+}
+
+/// Time by kind, without the trailing delayed ACK.
+pub(in crate::model) fn counted(slices: &[Slice]) -> impl Iterator<Item = (SliceKind, u64)> {
+    let counted = slices.len() - usize::from(trailing_us(slices).is_some());
+    slices[..counted].iter().map(|slice| (slice.kind, slice.us))
+}
+
+/// The kind that took most of the time.
+pub(in crate::model) fn verdict(slices: &[Slice]) -> Option<Verdict> {
+    let (mut by_kind, mut total) = ([0; SliceKind::ALL.len()], 0);
+    for (kind, us) in counted(slices) {
+        by_kind[kind as usize] += us;
+        total += us;
+    }
+    let mut most: Option<(SliceKind, u64)> = None;
+    for (kind, _) in counted(slices) {
+        let us = by_kind[kind as usize];
+        // Of equals the earlier kind, so that the answer does not depend on order.
+        if most.is_none_or(|(most, most_us)| us > most_us || us == most_us && kind < most) {
+            most = Some((kind, us));
+        }
+    }
+    let (kind, us) = most?;
+    if us == 0 {
+        return None;
+    }
+    Some(Verdict { kind, share: us as f64 / total as f64, us })
+}
+
+/// Cuts the waits for connects that failed out of the application's time.
+pub(in crate::model) fn take_out(slices: &mut Vec<Slice>, failures: &[ConnectFailure]) {
+    if failures.is_empty() {
+        return;
+    }
+    let whole = std::mem::take(slices);
+    for slice in whole {
+        if slice.kind == SliceKind::App {
+            take_out_of(slice, failures, slices);
+        } else {
+            slices.push(slice);
+        }
+    }
+}
+
+/// Adds an `App` slice to `slices`, with the waits for connects in it as slices of their own.
+fn take_out_of(slice: Slice, failures: &[ConnectFailure], slices: &mut Vec<Slice>) {
+    let mut rest = slice;
+    for failure in failures {
+        // What never left this host took no time of anybody else's.
+        if matches!(failure.outcome, Outcome::NoPort | Outcome::NoRoute) {
+            continue;
+        }
+        let after_us = |ns: u64| (ns.saturating_sub(rest.start_ns) / 1_000).min(rest.us);
+        let end_ns = failure.start_ns.saturating_add(failure.us.saturating_mul(1_000));
+        let (from_us, to_us) = (after_us(failure.start_ns), after_us(end_ns));
+        if from_us < to_us {
+            let (before, waited) = (rest.cut(from_us), rest.cut(to_us - from_us));
+            if before.us > 0 {
+                slices.push(before);
+            }
+            slices.push(Slice { kind: failure.kind(), cpu_us: None, ..waited });
+        }
+    }
+    if rest.us > 0 {
+        slices.push(rest);
+    }
+}
+
+impl Slice {
+    /// Takes so much of its beginning away, with the time on a CPU as far as there is room for it.
+    fn cut(&mut self, us: u64) -> Self {
+        let mut head = Self { us, ..*self };
+        if let Some(cpu_us) = &mut self.cpu_us {
+            let taken_us = (*cpu_us).min(us);
+            head.cpu_us = Some(taken_us);
+            *cpu_us -= taken_us;
+        }
+        self.start_ns = self.start_ns.saturating_add(us.saturating_mul(1_000));
+        self.us -= us;
+        head
+    }
+}
