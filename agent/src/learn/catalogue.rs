@@ -7,6 +7,7 @@ use super::{
         protocol, proxy, reading, sessions, talk,
     },
     lesson::{Lesson, LessonError},
+    recording::Recording,
 };
 
 /// A lesson in this program: its text, its code, and a recording for each round.
@@ -19,7 +20,7 @@ pub struct Entry {
     /// Code that runs it and measures.
     pub check: &'static Check,
     /// A recording of each round.
-    pub recordings: &'static [&'static [u8]],
+    pub recordings: &'static [Recording],
     /// The feature without which this program was built, so that the lesson can be seen from its
     /// recordings alone.
     pub missing: Option<&'static str>,
@@ -45,7 +46,9 @@ macro_rules! lesson {
             slug: $slug,
             text: include_str!(concat!("../../lessons/", $slug, ".md")),
             check: &$check,
-            recordings: &[$(include_bytes!(concat!("../../lessons/recordings/", $slug, "-", $round, ".bsrec"))),*],
+            recordings: &[$(Recording(include_bytes!(concat!(
+                env!("OUT_DIR"), "/", $slug, "-", $round, ".bsrec"
+            )))),*],
             missing: $missing,
         }
     };

@@ -13,6 +13,7 @@ mod fact;
 mod lesson;
 pub mod live;
 mod progress;
+mod recording;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -26,6 +27,7 @@ pub use evidence::{Evidence, Who};
 pub use fact::{Facts, Unit, Value};
 pub use lesson::{Knobs, Lesson, LessonError, Plan, Round};
 pub use progress::{Done, Progress};
+pub use recording::Recording;
 pub use text::{Block, Piece};
 
 use crate::{record::Reader, run::Run};
@@ -63,8 +65,8 @@ pub fn judge(lesson: &Lesson, round: usize, evidence: Evidence, recorded: bool) 
 ///
 /// # Errors
 /// It is none, or of another version.
-pub fn recorded(recording: &[u8]) -> anyhow::Result<Evidence> {
-    let mut reader = Reader::new(io::Cursor::new(recording))?;
+pub fn recorded(recording: Recording) -> anyhow::Result<Evidence> {
+    let mut reader = Reader::new(io::Cursor::new(recording.bytes()?))?;
     let (model, collector) = Collector::of(reader.header().clone());
     let mut run = Run::new(model, collector, None);
     while let Some(entry) = reader.next_entry()? {

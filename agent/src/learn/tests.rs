@@ -60,7 +60,7 @@ fn every_recording_bears_its_lesson_out() {
             entry.slug
         );
         for (round, recording) in entry.recordings.iter().enumerate() {
-            let evidence = recorded(recording).unwrap_or_else(|error| {
+            let evidence = recorded(*recording).unwrap_or_else(|error| {
                 panic!(
                     "{}, round {}: {error}; docs/learn.md says how to record anew",
                     entry.slug,

@@ -110,7 +110,7 @@ impl LessonRun {
             let Some(recording) = self.entry.recordings.get(round) else {
                 bail!("there is no recording of it")
             };
-            let evidence = learn::recorded(recording).context("cannot play the recording")?;
+            let evidence = learn::recorded(*recording).context("cannot play the recording")?;
             return Ok(learn::judge(&self.lesson, round, evidence, true));
         }
         if let Some(feature) = self.entry.missing {
