@@ -10,10 +10,10 @@ use super::{
 /// Read at once, at least.
 const READ: usize = 64 * 1_024;
 
-/// What comes next in the file.
+/// The next part of the file.
 pub(super) enum Found {
     Chunk(Chunk),
-    /// So many bytes make no chunk; behind them comes one, or the end.
+    /// Bytes that make no chunk; behind them comes one, or the end.
     Damage {
         offset: u64,
         bytes: u64,
@@ -29,7 +29,7 @@ pub(super) struct Chunk {
     pub(super) contents: Vec<u8>,
 }
 
-/// What stands where a chunk should.
+/// A first look at where a chunk should be.
 enum Look {
     /// Nothing: the file has ended.
     Nothing,
@@ -43,15 +43,15 @@ enum Look {
     Bad(DamageKind),
 }
 
-/// Reads on as it must: a chunk at most is held.
+/// Reads a file chunk by chunk; holds one chunk at most.
 #[derive(Debug)]
 pub(super) struct Chunks<R> {
     input: R,
     ended: bool,
-    /// What was read and is not done with, from `start`.
+    /// Bytes that were read; those from `start` on are still to be handled.
     window: Vec<u8>,
     start: usize,
-    /// Where in the file `start` is.
+    /// Place of `start` in the file.
     offset: u64,
 }
 
@@ -60,12 +60,12 @@ impl<R: Read> Chunks<R> {
         Self { input, ended: false, window: Vec::new(), start: 0, offset: 0 }
     }
 
-    /// Where in the file it is.
+    /// Place in the file.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// So many bytes, or as many as there are.
+    /// Takes `count` bytes, or as many as there are.
     pub(super) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let ahead = self.ahead(count)?;
         let bytes = ahead[..count.min(ahead.len())].to_vec();
@@ -73,12 +73,12 @@ impl<R: Read> Chunks<R> {
         Ok(bytes)
     }
 
-    /// True if nothing is left.
+    /// Whether nothing is left.
     pub(super) fn at_end(&mut self) -> io::Result<bool> {
         Ok(self.ahead(1)?.is_empty())
     }
 
-    /// The next chunk or damage; `None` at the end.
+    /// Returns the next chunk or damage; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Found>> {
         let offset = self.offset;
         let kind = match self.look()? {
@@ -140,11 +140,10 @@ impl<R: Read> Chunks<R> {
             return Ok(Look::Bad(DamageKind::Length));
         }
         let bytes = self.ahead(CHUNK_HEAD + length)?;
-        let Some(contents) = bytes.get(CHUNK_HEAD..).filter(|contents| contents.len() >= length)
-        else {
+        let Some(contents) = bytes.get(CHUNK_HEAD..CHUNK_HEAD + length) else {
             return Ok(Look::Short);
         };
-        if checksum(&head, &contents[..length]) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        if checksum(&head, contents) != u32::from_le_bytes([c0, c1, c2, c3]) {
             return Ok(Look::Bad(DamageKind::Checksum));
         }
         Ok(match Kind::from_byte(kind) {
@@ -153,7 +152,7 @@ impl<R: Read> Chunks<R> {
         })
     }
 
-    /// The next `count` bytes, or more, or as many as there are.
+    /// Returns the next `count` bytes, or more, or as many as there are, without taking them.
     fn ahead(&mut self, count: usize) -> io::Result<&[u8]> {
         let missing = count.saturating_sub(self.window.len() - self.start);
         if missing > 0 && !self.ended {
@@ -166,7 +165,7 @@ impl<R: Read> Chunks<R> {
         Ok(&self.window[self.start..])
     }
 
-    /// Goes on by so many bytes of those ahead.
+    /// Goes on by `count` bytes of those ahead.
     fn skip(&mut self, count: usize) {
         let count = count.min(self.window.len() - self.start);
         self.start += count;
@@ -174,8 +173,8 @@ impl<R: Read> Chunks<R> {
     }
 }
 
-/// What the checksum covers of a chunk's head, and all fields behind the sync mark; `None` if it is
-/// cut short.
+/// Returns the part of a chunk's head that the checksum covers, and all fields behind the sync
+/// mark; `None` if it is cut short.
 fn fields(head: &[u8]) -> Option<([u8; 9], [u8; 13])> {
     let fields = head.get(SYNC.len()..CHUNK_HEAD)?;
     Some((fields.get(..9)?.try_into().ok()?, fields.try_into().ok()?))
