@@ -15,10 +15,10 @@ pub use streams::Streams;
 
 use crate::model::event::{QuicPackets, Sign};
 
-/// What first bytes come to.
+/// Reading of a connection's first bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// What they are; `None` if they are nothing that is known here, or not yet.
+    /// The protocol's sign; `None` if they are nothing that is known here, or not yet.
     pub sign: Option<Sign>,
     /// More of them may say more.
     pub more: bool,
@@ -39,8 +39,10 @@ pub fn read(from_client: bool, bytes: &[u8]) -> Reading {
     if !from_client {
         return Reading::last(http::response(bytes).or_else(|| named::of_server(bytes)));
     }
-    http::preface(bytes)
-        .unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
+    if let Some(reading) = http::preface(bytes) {
+        return reading;
+    }
+    Reading::last(http::request(bytes).or_else(|| named::of_client(bytes)))
 }
 
 /// Whether bytes begin as a TLS connection does.
@@ -48,24 +50,24 @@ pub fn is_tls(bytes: &[u8]) -> bool {
     tls::is_handshake(bytes)
 }
 
-/// Tells more of requests of HTTP/1, if these bytes of a client begin with them: how many came at
-/// once, and with `paths` what the first asks for.
+/// Adds details to requests of HTTP/1, if these bytes of a client begin with them: how many came at
+/// once and, with `paths`, the first one's line.
 pub fn detail(sign: Sign, bytes: &[u8], paths: bool) -> Sign {
     let Sign::HttpRequest { minor } = sign else { return sign };
-    match http::requests(bytes) {
-        (..=1, _) if !paths => sign,
-        (count, first) => {
-            Sign::HttpRequests { minor, count: count.max(1), first: first.filter(|_| paths) }
-        }
+    let (count, first) = http::requests(bytes);
+    if count <= 1 && !paths {
+        return sign;
     }
+    let first = if paths { first } else { None };
+    Sign::HttpRequests { minor, count: count.max(1), first }
 }
 
-/// What a datagram of `size` bytes is, of which these are the first.
+/// Recognises a datagram of `size` bytes, of which these are the first.
 pub fn read_datagram(bytes: &[u8], size: usize) -> Option<Sign> {
     datagram::read(bytes, size)
 }
 
-/// The packets of QUIC that a datagram begins with. Any bytes may look like one with a short
+/// Reads the packets of QUIC that a datagram begins with. Any bytes may look like one with a short
 /// header.
 pub fn quic_packets(bytes: &[u8]) -> Option<QuicPackets> {
     quic::packets(bytes)
