@@ -38,7 +38,9 @@ impl Ignored {
     }
 
     pub(super) fn closed(&mut self, listener: SockId) {
-        self.count -= self.clients.remove(&listener).map_or(0, |clients| clients.len());
+        if let Some(clients) = self.clients.remove(&listener) {
+            self.count -= clients.len();
+        }
     }
 
     pub(super) fn expire(&mut self, now_ns: u64) {
@@ -49,7 +51,9 @@ impl Ignored {
         self.count = self.clients.values().map(BTreeMap::len).sum();
     }
 
+    /// Counts the clients of a listener.
     pub(super) fn of(&self, listener: SockId) -> u64 {
-        self.clients.get(&listener).map_or(0, |clients| clients.len() as u64)
+        let Some(clients) = self.clients.get(&listener) else { return 0 };
+        clients.len() as u64
     }
 }

@@ -11,12 +11,12 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// A refusal was reported with its victim.
+    /// Counts a refusal that was reported with its victim.
     pub(super) fn named(&mut self) {
         self.reported += 1;
     }
 
-    /// Takes the kernel's total and gives how many refusals have to be reported without a name.
+    /// Takes the kernel's total and returns how many refusals have to be reported without a name.
     /// With `patient`, those counted since the sample before get until the next one: their records
     /// may still be on the way.
     pub(super) fn unnamed(&mut self, total: u64, patient: bool) -> u64 {

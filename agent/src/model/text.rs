@@ -1,4 +1,4 @@
-//! How figures read in sentences; used by findings and by every front-end.
+//! Figures in sentences, for findings and every front-end.
 
 /// A duration: "80 µs", "1.2 ms", "412 ms", "1.20 s", "3 min 5 s", "2 h 4 min".
 pub fn duration_us(us: u64) -> String {
@@ -55,7 +55,7 @@ pub fn times(value: u64) -> String {
     if value == 1 { "once".to_owned() } else { format!("{} times", count(value)) }
 }
 
-/// How many things a second: "1 segment a second", "0.4 segments a second".
+/// Things a second: "1 segment a second", "0.4 segments a second".
 pub fn rate_of(per_second: f64, thing: &str) -> String {
     let rate = rate(per_second);
     let plural = if rate == "1" { "" } else { "s" };
@@ -66,7 +66,10 @@ pub fn rate_of(per_second: f64, thing: &str) -> String {
 pub fn rate(per_second: f64) -> String {
     if per_second > 0.0 && per_second < 9.95 {
         let text = format!("{per_second:.1}");
-        return text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned);
+        return match text.strip_suffix(".0") {
+            Some(whole) => whole.to_owned(),
+            None => text,
+        };
     }
     count(per_second.round() as u64)
 }
