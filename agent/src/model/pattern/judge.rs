@@ -1,4 +1,4 @@
-//! Which name the facts deserve, and how sure that is.
+//! Names the pattern that the facts show, and says how sure that is.
 //!
 //! Each connection of which the server is known speaks for one way of sharing: its acceptor serves
 //! it, it was handed to a thread that does not accept, or to one that began for it. The way that
@@ -11,7 +11,7 @@ use crate::model::snapshot::{PatternName, Units};
 
 /// Fewer connections than this show nothing.
 const LEAST_CONNECTIONS: u64 = 3;
-/// What fits less than this is no name.
+/// A way that fits less than this is no name.
 const LEAST_FIT: f64 = 0.6;
 /// Half of the confidence is there at so many observations.
 const DOUBT: f64 = 5.0;
@@ -34,7 +34,7 @@ impl Helpers {
     }
 }
 
-/// Why there is no name.
+/// Reason why there is no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// Too few connections.
@@ -45,18 +45,18 @@ pub(super) enum Reason {
     Mixed,
 }
 
-/// A name and what speaks for it.
+/// A name, and how sure it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Judgement {
     pub(super) name: PatternName,
     pub(super) units: Option<Units>,
     pub(super) confidence: f64,
-    /// Why the name is unknown.
+    /// Reason why the name is unknown.
     pub(super) reason: Option<Reason>,
 }
 
 impl Judgement {
-    /// No name, and why.
+    /// Judges that there is no name.
     fn unknown(reason: Reason) -> Self {
         Self { name: PatternName::Unknown, units: None, confidence: 0.0, reason: Some(reason) }
     }
@@ -82,7 +82,7 @@ pub(super) fn judge(facts: &Facts, helpers: Helpers) -> Judgement {
 
 type Way = (PatternName, Units, f64);
 
-/// Who accepts a connection serves it.
+/// The thread that accepts a connection serves it.
 fn own(facts: &Facts, helpers: Helpers) -> Way {
     let fit = facts.share(facts.own + facts.peer);
     if facts.accepting.len() > 1 {
@@ -111,7 +111,7 @@ fn own(facts: &Facts, helpers: Helpers) -> Way {
     (PatternName::SingleThread, Units::Threads, fit)
 }
 
-/// Who accepts a connection hands it to one of those that serve.
+/// The thread that accepts a connection hands it to one of those that serve.
 fn handed(facts: &Facts) -> Way {
     (PatternName::AcceptorPlusReaders, units(facts), facts.share(facts.handed))
 }

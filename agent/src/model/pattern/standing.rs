@@ -1,4 +1,4 @@
-//! What stands as a family's pattern: a judgement that lasts, so that nothing flaps.
+//! The pattern that stands for a family: a judgement that lasts, so that nothing flaps.
 
 use crate::model::snapshot::{Io, PatternName, PatternView, Units};
 
@@ -19,7 +19,7 @@ pub(super) struct Standing {
     pub(super) view: PatternView,
     pub(super) seen_ns: u64,
     reported: bool,
-    /// What is judged now, and since when.
+    /// The pattern that is judged now, and since when.
     candidate: (Kind, u64),
 }
 
