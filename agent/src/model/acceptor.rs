@@ -14,7 +14,7 @@ pub(super) const MAX_ACCEPTORS: usize = 256;
 pub(super) struct Acceptors {
     /// By (process, thread).
     threads: BTreeMap<(u32, u32), Thread>,
-    /// Begin of the present period.
+    /// Start of the present period.
     period_ns: u64,
 }
 
@@ -26,7 +26,7 @@ struct Thread {
     accepts: u64,
     /// Time inside `accept` in the present period.
     inside_ns: u64,
-    /// The beginning of a call of this thread was seen, so that not being inside is knowledge too.
+    /// A call of this thread was seen to begin: from then on it is known when it is not inside.
     calls_seen: bool,
     /// A call of this period began at an unknown time.
     gap: bool,
@@ -120,8 +120,8 @@ impl Acceptors {
         view
     }
 
-    /// Returns the accepts since first seen of each thread that was there at or after `since_ns`,
-    /// by (process, thread).
+    /// Returns the number of accepts of each thread that was there at or after `since_ns`, by
+    /// (process, thread).
     pub(super) fn counts(&self, since_ns: u64) -> impl Iterator<Item = ((u32, u32), u64)> {
         let there = move |thread: &Thread| thread.view.in_accept || thread.last_ns >= since_ns;
         self.threads

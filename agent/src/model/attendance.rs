@@ -3,8 +3,8 @@
 
 use super::event::{Accept, InAccept};
 
-/// Follows one accept queue. It is first in, first out, so that the accepts come in the order of
-/// the waits: together they cover the time in which anybody waited.
+/// Follows one accept queue. The queue is first in, first out, so accepts come in the order of the
+/// waits: together they cover the time in which any connection waited.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attendance {
     /// The time before this is summed already.
@@ -21,7 +21,7 @@ pub(super) struct Attended {
     pub(super) all_ns: u64,
     /// In which connections waited and it is known where the threads were, ns.
     pub(super) waited_ns: u64,
-    /// In which a thread was inside `accept` besides, ns.
+    /// In which connections waited and a thread was inside `accept`, ns.
     pub(super) inside_ns: u64,
 }
 

@@ -43,11 +43,11 @@ pub(super) struct Crossings {
     pub(super) full: BTreeMap<u32, u64>,
 }
 
-/// Requests that wait for a call, and for whose.
+/// Requests that wait for a call, and the peer of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OnCalls {
     pub(super) waits: Tally,
-    /// Where the call went that has taken longest.
+    /// Peer of the call for which a request has waited longest.
     pub(super) peer: Option<SocketAddr>,
 }
 
@@ -80,7 +80,7 @@ impl Crossings {
         found
     }
 
-    /// Whether the process does not read since one of its clients does not.
+    /// Whether the process does not read because one of its clients does not.
     pub(super) fn is_full(&self, pid: u32) -> bool {
         self.full.contains_key(&pid)
     }

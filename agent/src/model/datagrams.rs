@@ -1,4 +1,4 @@
-//! UDP sockets: what came, what was read and written, how long it waited, what was dropped.
+//! UDP sockets: datagrams that came, were read, written or dropped, and how long they waited.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +13,7 @@ use super::snapshot::{
     DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, QuicView, WaitView,
 };
 
-/// UDP sockets in a snapshot: those with most going on.
+/// UDP sockets in a snapshot: the worst and the busiest.
 pub const MAX_DATAGRAM_VIEWS: usize = 256;
 /// Sockets of which the protocol is known: some before a sample shows them, some never shown.
 const MAX_SPOKEN: usize = 2 * MAX_DATAGRAMS as usize;
@@ -51,6 +51,7 @@ impl Point {
     }
 }
 
+/// One UDP socket.
 #[derive(Clone, Debug)]
 pub(super) struct Datagrams {
     pub(super) sample: DatagramSample,
@@ -102,7 +103,7 @@ impl Datagrams {
         last.drops.saturating_sub(first.drops)
     }
 
-    /// Figures a second over the last few.
+    /// Returns datagrams a second over the last few seconds.
     pub(super) fn rates(&self) -> DatagramRates {
         let Some((first, last)) = self.ends() else { return DatagramRates::default() };
         let elapsed_ns = last.ts_ns.saturating_sub(first.ts_ns);
@@ -185,6 +186,7 @@ impl Datagrams {
     }
 }
 
+/// All UDP sockets, and the QUIC connections on them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sockets {
     table: BTreeMap<SockId, Datagrams>,

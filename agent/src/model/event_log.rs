@@ -1,4 +1,4 @@
-//! The live stream: the newest accepts, refusals and changes.
+//! The event log: the newest accepts, refusals and changes.
 
 use std::collections::VecDeque;
 

@@ -43,7 +43,7 @@ impl WaitHistogram {
         self.record_many(wait_us, 1);
     }
 
-    /// Counts so many waits of the same length.
+    /// Counts `count` waits of one length.
     pub(super) fn record_many(&mut self, wait_us: u64, count: u64) {
         if let Some(counts) = &mut self.counts {
             // It resizes itself, so that no value is out of range.
@@ -60,7 +60,7 @@ impl WaitHistogram {
     pub(super) fn merge(&mut self, other: &Self) {
         if let (Some(counts), Some(others)) = (&mut self.counts, &other.counts) {
             for bin in others.iter_recorded() {
-                // Same reason as in `record`.
+                // As in `record_many`.
                 let _ =
                     counts.record_n(bin.value_iterated_to().min(LONGEST_US), bin.count_at_value());
             }
@@ -84,7 +84,7 @@ impl WaitHistogram {
         self.quantiles_of = self.view.count;
     }
 
-    /// The figures as of the last [`refresh`](Self::refresh).
+    /// Returns the figures as of the last [`refresh`](Self::refresh).
     pub(super) fn view(&self) -> WaitView {
         self.view
     }

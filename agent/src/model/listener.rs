@@ -24,14 +24,14 @@ struct Point {
     overflows: u32,
 }
 
-/// Failures of `accept`, by the error that came most often of late.
+/// Failures of `accept`, by the error that came most often lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failing {
     pub(super) errno: u32,
-    /// Since when, and how often up to then.
+    /// Start of these failures, and the number of earlier ones.
     pub(super) since_ns: u64,
     before: u64,
-    /// Number since the listener is watched.
+    /// Number of failures since the listener is watched.
     pub(super) total: u64,
     /// The process that called last, its thread, and what it used up.
     pub(super) pid: u32,
@@ -47,10 +47,10 @@ impl Failing {
     }
 }
 
-/// Without a further failure for so long, the next one begins anew, ns.
+/// A failure after so long without one is a new beginning, ns.
 const FAILS_ANEW_NS: u64 = 10_000_000_000;
 
-/// Where the clients of a listener are, as far as any were seen.
+/// Places of a listener's clients, as far as any were seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clients {
     /// In the listener's own network namespace.
@@ -76,14 +76,14 @@ pub(super) struct Listener {
     /// The newest sample; `None` while only events named it.
     pub(super) sample: Option<ListenerSample>,
     pub(super) closed: bool,
-    /// That it closed has been reported.
+    /// Its end has been reported.
     pub(super) close_reported: bool,
     /// Samples in a row that did not have it.
     pub(super) missed: u32,
     pub(super) recent: Recent,
     pub(super) wait: Option<WaitHistogram>,
     pub(super) acceptors: Acceptors,
-    /// Where its clients are.
+    /// Places of its clients.
     pub(super) clients: Clients,
     attendance: Attendance,
     /// Figures from the events of the present period.
@@ -104,7 +104,7 @@ pub(super) struct Listener {
     not_asked_ns: Option<u64>,
 }
 
-/// Waits of threads for the listener by epoll, of late.
+/// Recent waits of threads for the listener by epoll.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waiting {
     /// Last time that a thread was seen with `EPOLLEXCLUSIVE`, and that one was seen without.
@@ -116,8 +116,8 @@ pub(super) struct Waiting {
 const SEEN_NS: u64 = 30_000_000_000;
 
 /// Time for which the consequences of a full queue are reported, and so its causes, ns.
-const LATELY_NS: u64 = 10_000_000_000;
-/// Nothing was accepted for so long though connections waited, ns.
+const RECENT_NS: u64 = 10_000_000_000;
+/// Time after which connections that wait with none accepted count as stalled, ns.
 const STALLED_NS: u64 = 1_000_000_000;
 
 impl Waiting {
@@ -370,7 +370,7 @@ impl Listener {
     /// Whether it did not ask for connections lately though some waited, as at a limit of its own.
     pub(super) fn was_at_limit(&self, now_ns: u64) -> bool {
         let Some(seen_ns) = self.not_asked_ns else { return false };
-        now_ns.saturating_sub(seen_ns) < LATELY_NS
+        now_ns.saturating_sub(seen_ns) < RECENT_NS
     }
 
     /// Returns how its threads shared the accepts of the last stretch.

@@ -299,7 +299,7 @@ impl Listeners {
         let Some(listener) = self.entry(sample.sock) else { return false };
         let (is_new, was_closed) = (listener.sample.is_none(), listener.closed);
         listener.sampled(now_ns, sample, inside.iter().copied(), delays_ns, history);
-        // A backlog is known of those only that began to listen under our eyes.
+        // The backlog is known only of listeners whose call of `listen` was seen.
         if is_new && sample.backlog.is_some() {
             let what = StreamKind::Listening { local: sample.local };
             changes.push(LogEntry { ts_ns: sample.since_ns, listener: sample.sock, what });

@@ -1,10 +1,10 @@
 //! Requests that wait for news by design: long polling.
 //!
 //! An event loop has put a request aside if the thread that read it sleeps in `epoll_wait` or the
-//! like at a sample. That alone is no proof, as a slow server of that kind looks the same. Several
-//! that such a thread answers at once, on different connections, are: one event was news for all of
-//! them. Unless the thread was at work meanwhile, as requests show that lay unread until it was
-//! done, or its time on a CPU.
+//! like at a sample. That alone proves nothing: a slow server with an event loop looks the same.
+//! The proof is a thread that answers several requests at once, on different connections: one event
+//! was news for all of them. It is no proof if the thread was at work meanwhile. Requests that lay
+//! unread until it was done show that, or its time on a CPU.
 
 use std::collections::VecDeque;
 
@@ -26,10 +26,10 @@ pub(super) const FORGOTTEN_US: u64 = 120_000_000;
 const TOGETHER_NS: u64 = 50_000_000;
 /// Refreshes until all answers to one event are reported.
 const REFRESHES: u32 = 3;
-/// And the time it takes, ns.
+/// Time until all answers to one event are reported, ns.
 const SETTLED_NS: u64 = 2_500_000_000;
 
-/// Threads in event loops, and what they have put aside.
+/// Threads in event loops, and the requests that they have put aside.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LongPolls {
     asleep: FxHashSet<u32>,
@@ -100,7 +100,7 @@ pub(super) struct Answer {
     age: Option<u32>,
 }
 
-/// Why an answer's time is not taken for waiting by design.
+/// Reason why an answer's time is not taken for waiting by design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// No other came with it: it may wait or be slow.

@@ -10,8 +10,8 @@
 //!
 //! - **Listeners:** [`MAX_LISTENERS`]. Further ones are not shown; they count as lost under
 //!   `model_listeners`.
-//! - **Closed listeners:** [`MAX_CLOSED`]. The one closed first is forgotten; its totals stay in the
-//!   summary.
+//! - **Closed listeners:** [`MAX_CLOSED`]. The one closed first is forgotten; its totals stay in
+//!   the summary.
 //! - **History of a listener:** [`MAX_HISTORY`] refreshes, less with more than 128 listeners. The
 //!   oldest goes.
 //! - **Wait histograms:** 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB
@@ -49,7 +49,8 @@
 //!   `model_threads`.
 //! - **Calls of threads:** 1,024 threads, each the last 96 calls, or more that are quick. The time
 //!   of further threads is known only where one call has it.
-//! - **Begin of threads, and forks:** those of the last two samples, 4,096. The oldest fork goes.
+//! - **Start times of threads, and forks:** those of the last two samples, 4,096. The oldest fork
+//!   goes.
 //! - **Quotas of cgroups:** those of one refresh, 256 at most; each 1,024 readings of 20 s. Earlier
 //!   waits for a quota count as other waits for a CPU.
 //!
@@ -57,8 +58,8 @@
 //!
 //! - **Listeners and processes judged by their connections:** 512, over 5 s. Further ones are not
 //!   judged so.
-//! - **Slow exchanges of processes that call others, until both sides are known:** 1,024. The oldest
-//!   is judged by what is known.
+//! - **Slow exchanges of processes that call others, until both sides are known:** 1,024. The
+//!   oldest is judged by what is known.
 //! - **Open exchanges of one sample:** 8,192 of each side. Further ones are not set against one
 //!   another.
 //! - **Long waits of requests for a thread:** 1,024 threads, the last 64 of each; and 256 exchanges
@@ -155,7 +156,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Whether the calls of watched processes are seen: ports alone watch what processes serve.
+    /// Whether the watch sees what processes call. With ports alone it sees only what they serve.
     fn sees_calls(&self) -> bool {
         !self.target.split(", ").all(is_port)
     }
@@ -174,15 +175,15 @@ fn is_port(part: &str) -> bool {
 /// 1. [`new`](Self::new) with the [`Setup`]. [`set_interest`](Self::set_interest),
 ///    [`set_notices`](Self::set_notices) and [`set_target`](Self::set_target) follow, and may come
 ///    again at any time.
-/// 2. [`apply`](Self::apply) with each event. An event with more than two steps has a private
-///    method: `accept`, `overflow`, `exchange`, `process`, `connect`, `scan`. A sample is a
-///    refresh: `sample`, in `refresh.rs`, brings every part up to date, judges them (`judge_…`)
-///    and reports them (`report_…`).
+/// 2. [`apply`](Self::apply) with each event. `accept`, `overflow`, `exchange`, `moment`,
+///    `process`, `connect` and `scan` each handle one kind. A sample is a refresh: `sample`, in
+///    `refresh.rs`, brings every part up to date, judges (`judge_…`) and reports (`report_…`).
 /// 3. [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a front-end draws.
 /// 4. [`finish`](Self::finish), in `summary.rs`, at the end.
 ///
-/// Each field is a part of the model that knows nothing of the others, but for what a method here
-/// hands from one to another.
+/// Exchanges that are over come back from the connections through `reporter`, which sums and
+/// reports them. The fields are parts that do not know one another: these methods hand facts from
+/// one to the next.
 #[derive(Debug)]
 pub struct Model {
     setup: Setup,

@@ -133,7 +133,7 @@ pub struct ExchangeOutput {
     pub ts_ns: u64,
     /// The connection.
     pub sock: SockId,
-    /// On which side the process is.
+    /// The side on which the process is.
     pub role: Role,
     /// It had begun when the connection became known.
     pub midway: bool,
@@ -327,7 +327,7 @@ pub struct Summary {
     pub seen: u64,
     /// Records that reached the agent.
     pub delivered: u64,
-    /// Records lost since the ring buffer was full.
+    /// Records lost because the ring buffer was full.
     pub lost: u64,
     /// Cost of backscope itself; `None` when no sample was taken.
     pub cost: Option<super::event::Cost>,

@@ -13,11 +13,11 @@ use super::threads;
 /// Length of a cgroup's history, ns, and its steps at most.
 const SPAN_NS: u64 = 20_000_000_000;
 const MAX_STEPS: usize = 1_024;
-/// Less than this is no part of a wait worth telling, µs.
+/// A shorter part of a wait is not reported apart, µs.
 const LEAST_US: u64 = 1_000;
 /// Age up to which a crowded run queue counts, ns.
-const LATELY_NS: u64 = 5_000_000_000;
-/// Readings of the run queue, and of who is stopped, that are kept.
+const RECENT_NS: u64 = 5_000_000_000;
+/// Readings of the run queue, and of stopped processes, that are kept.
 const MAX_READINGS: usize = 64;
 
 /// A cgroup with a quota, and how its times grew.
@@ -53,7 +53,7 @@ impl Group {
         }
     }
 
-    /// Time that the quota kept threads off processors in a stretch, ns, as far as readings tell.
+    /// Time that the quota kept threads off processors in a stretch, ns, as far as readings show.
     fn grown_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
         let Some(newest) = self.steps.len().checked_sub(1) else { return 0 };
         let after = self.steps.partition_point(|step| step.0 < to_ns).min(newest);
@@ -68,7 +68,7 @@ pub(super) struct Quota {
     pub(super) path: String,
     pub(super) quota_us: u64,
     pub(super) period_us: u64,
-    /// Periods since it became known, and how many of them the quota did not last for.
+    /// Periods since it became known, and those in which the quota was used up.
     pub(super) periods: u64,
     pub(super) throttled: u64,
 }
@@ -180,12 +180,12 @@ impl Processors {
     /// Returns the facts that findings judge a process's processors by. Process 0 stands for none
     /// that had to wait.
     pub(super) fn facts(&self, now_ns: u64, pid: u32) -> CpuFacts {
-        let since_ns = now_ns.saturating_sub(LATELY_NS);
+        let since_ns = now_ns.saturating_sub(RECENT_NS);
         let (quota, crowd) =
             if pid == 0 { (None, None) } else { (self.quota(pid), self.crowd(since_ns)) };
         let mut stopped = Vec::new();
         for (ts_ns, pids) in &self.stopped {
-            if ts_ns.saturating_add(2 * LATELY_NS) >= now_ns {
+            if ts_ns.saturating_add(2 * RECENT_NS) >= now_ns {
                 stopped.extend(pids.iter().map(|&pid| (*ts_ns, pid)));
             }
         }
@@ -195,7 +195,7 @@ impl Processors {
     /// Whether the process may have had no processor lately: a quota took from it, or more threads
     /// wanted to run than there are processors.
     pub(super) fn are_short(&self, now_ns: u64, pid: u32) -> bool {
-        let since_ns = now_ns.saturating_sub(LATELY_NS);
+        let since_ns = now_ns.saturating_sub(RECENT_NS);
         let is_crowded = matches!(self.crowd(since_ns), Some((cpus, runnable)) if runnable > cpus);
         is_crowded || self.throttled_ns(pid, since_ns, now_ns) > 0
     }
@@ -237,7 +237,8 @@ fn run_queue_from_ns(slices: &[Slice], at: usize) -> u64 {
     slices[at].start_ns
 }
 
-/// Gives so much of a wait for a processor to the quota. Returns the number of slices added.
+/// Turns a part of a wait for a processor into a wait for the quota. Returns the number of slices
+/// that it added.
 fn throttle(slices: &mut Vec<Slice>, at: usize, throttled_us: u64) -> usize {
     let wait = slices[at];
     let us = throttled_us.min(wait.us);

@@ -1,4 +1,4 @@
-//! The last few seconds of a listener: what findings judge by, whatever the refresh period is.
+//! The last few seconds of a listener, by which findings judge, whatever the refresh period is.
 
 use std::collections::VecDeque;
 

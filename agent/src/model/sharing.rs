@@ -32,7 +32,7 @@ impl<K: Ord + Copy> Sharing<K> {
         Self { start_ns: now_ns, previous_start_ns: now_ns, base: BTreeMap::new(), last: None }
     }
 
-    /// A party that has not been seen since then is not one any more.
+    /// Time since which a party must have been seen to count as one.
     pub(super) fn horizon_ns(&self) -> u64 {
         self.previous_start_ns
     }

@@ -23,7 +23,7 @@ const MERGED_NS: u64 = 4_000_000;
 struct Span {
     from_ns: u64,
     to_ns: u64,
-    /// The part of it that the calls tell of.
+    /// The part of it that calls cover.
     known_ns: u64,
     cpu_ns: u64,
     delay_ns: u64,
@@ -123,7 +123,7 @@ struct Totals {
 }
 
 impl Spans {
-    /// Takes what the calls of an exchange that is over tell.
+    /// Takes the calls of an exchange that is over.
     pub(super) fn note(&mut self, exchange: &Exchange) {
         let (read, written) = (read_span(exchange), written_span(exchange));
         // Mostly one thread does both.
@@ -160,7 +160,7 @@ impl Spans {
         if let Some(next) = spans.get(place)
             && next.from_ns < span.to_ns
         {
-            // Told before, or another thread that has the number now.
+            // A span that is there already, or of another thread that has the number now.
             return;
         }
         if spans.len() == MAX_SPANS {
@@ -251,8 +251,8 @@ impl Spans {
         if is_whole { Some(sum_ns) } else { None }
     }
 
-    /// Returns how a thread spent a stretch; `None` unless its calls tell that of nearly all of it,
-    /// or samples of half.
+    /// Returns how a thread spent a stretch; `None` unless its calls cover nearly all of it, or
+    /// samples half.
     pub(super) fn spent(&self, tid: u32, from_ns: u64, to_ns: u64) -> Option<Spent> {
         self.spent_by_calls(tid, from_ns, to_ns)
             .or_else(|| self.spent_by_samples(tid, from_ns, to_ns))

@@ -1,4 +1,4 @@
-//! The end of a run: the last word on everything that is still there, and the sums.
+//! The end of a run: a last report of everything that is still there, and the sums.
 
 use backscope_abi::counter;
 

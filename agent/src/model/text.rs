@@ -36,8 +36,8 @@ pub fn count_of(value: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(value), if value == 1 { "" } else { "s" })
 }
 
-/// A part of what was over lately: "3 of the last 12 exchanges". Where that is all of one, or some
-/// of all are not counted any more: "1 exchange of late".
+/// A part of recent things: "3 of the last 12 exchanges". Where there was one alone, or some are
+/// not counted any more: "1 exchange of late".
 pub fn of_last(part: u64, all: u64, thing: &str) -> String {
     if part > all || all <= 1 {
         return format!("{} of late", count_of(part, thing));

@@ -1,4 +1,4 @@
-//! Where the time of exchanges went: over the run, and over the last few seconds.
+//! Time of exchanges by owner and kind, over the run and over the last few seconds.
 
 use super::exchange;
 use super::snapshot::{ExchangeView, Owner, OwnerTimes, Slice, SliceKind};

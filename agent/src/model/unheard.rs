@@ -1,4 +1,4 @@
-//! Peers whose packets the kernel ignored, since the accept queue was full: they believe that they
+//! Peers whose packets the kernel ignored because the accept queue was full: they believe that they
 //! are connected, and send again and again until one of their packets finds room.
 
 use std::collections::{HashMap, VecDeque};
@@ -7,17 +7,17 @@ use std::net::SocketAddr;
 use super::event::{Accept, Overflow, SockId, Stage, SynAckRetransmit};
 use super::exchange::Ignoring;
 
-/// Peers that are remembered.
+/// Peers that are kept.
 pub(super) const MAX_UNHEARD: usize = 16_384;
-/// Ignored for less than this, a peer tries again within as much, ns: the first SYN-ACK is sent
-/// again after a second.
+/// Time within which a peer tries again at first, ns: the first SYN-ACK is sent again after a
+/// second.
 const FIRST_RETRY_NS: u64 = 2_000_000_000;
 
 /// A peer that was ignored.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     listener: SockId,
-    /// Where the listener listens.
+    /// Port of the listener.
     port: Option<u16>,
     /// The first packet that was ignored; where packets are not seen, the SYN-ACK that was
     /// answered.
@@ -31,7 +31,7 @@ struct Peer {
     accepted: bool,
 }
 
-/// All that were ignored lately. When there are too many, the one that was met first goes.
+/// All peers that were ignored lately. When there are too many, the one that was met first goes.
 #[derive(Debug, Default)]
 pub(super) struct Unheard {
     peers: HashMap<SocketAddr, Vec<Peer>>,
@@ -94,7 +94,8 @@ impl Unheard {
         peers.iter().any(|peer| peer.port == Some(port) && peer.newest_ns >= since_ns)
     }
 
-    /// The entry of a peer that was ignored since then, if this is the first sign of it.
+    /// Returns the entry of a peer. If this is the first sign of it, it was ignored from `since_ns`
+    /// on.
     fn met(
         &mut self,
         address: SocketAddr,
@@ -145,8 +146,8 @@ impl Unheard {
 }
 
 impl Peer {
-    /// Whether something that happens now can be of the connection that was ignored: each time the
-    /// peer, or the kernel for it, tries again after twice the time.
+    /// Whether a packet at `ts_ns` can be of the connection that was ignored. Each time the peer,
+    /// or the kernel for it, tries again after twice the time.
     fn is_before(&self, ts_ns: u64) -> bool {
         let tried_ns = self.newest_ns.saturating_sub(self.since_ns);
         ts_ns.saturating_sub(self.newest_ns) <= 2 * tried_ns + FIRST_RETRY_NS

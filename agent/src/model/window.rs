@@ -1,12 +1,12 @@
-//! A sliding window: what happened in the last few seconds, in steps of half a second.
+//! A sliding window: sums of the last few seconds, in steps of half a second.
 
 use std::collections::VecDeque;
 
 /// Length of a step, ns.
 const STEP_NS: u64 = 500_000_000;
 
-/// Sums of the steps of the last `SECONDS`. What is older is forgotten when the next step begins,
-/// and left out before that.
+/// Sums of the steps of the last `SECONDS`. An older step is dropped when the next one begins, and
+/// left out before that.
 #[derive(Clone, Debug)]
 pub(super) struct Window<T, const SECONDS: u64> {
     /// By number, oldest first.
@@ -48,7 +48,7 @@ impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
         Some(sum)
     }
 
-    /// Forgets what is too old.
+    /// Drops the steps that are too old.
     pub(super) fn expire(&mut self, now_ns: u64) {
         self.expire_to(now_ns, drop);
     }
@@ -84,7 +84,7 @@ impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
     }
 }
 
-/// The newest step that is too old.
+/// Number of the newest step that is too old.
 fn oldest_before<const SECONDS: u64>(now_ns: u64) -> u64 {
     now_ns.saturating_sub(SECONDS * 1_000_000_000) / STEP_NS
 }

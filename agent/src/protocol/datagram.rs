@@ -11,7 +11,7 @@ pub(super) fn read(bytes: &[u8], size: usize) -> Option<Sign> {
 /// A datagram with a client's first packet is no smaller (RFC 9000, 14.1).
 const LEAST_INITIAL: usize = 1_200;
 
-/// Recognises the begin of a QUIC connection: an Initial, or early data in a datagram of their own.
+/// Recognises the start of a QUIC connection: an Initial, or early data in a datagram of their own.
 fn quic(bytes: &[u8], size: usize) -> Option<Sign> {
     let packets = quic::packets(bytes)?;
     let begins = packets.initial && size >= LEAST_INITIAL || packets.early_data && !packets.initial;

@@ -1,12 +1,11 @@
-//! The heads of what comes one behind the other in a stream of bytes, each with its length:
-//! records, frames.
+//! Heads of records or frames that follow one another in a stream of bytes, each with its length.
 
-/// Follows heads of so many bytes through bytes that come in order, with gaps.
+/// Follows heads of `LENGTH` bytes through bytes that come in order, with gaps.
 #[derive(Clone, Debug)]
 pub(super) struct Heads<const LENGTH: usize> {
     /// Where the next head begins.
     next: u64,
-    /// As much of it as is there.
+    /// The part of it that is there.
     head: Vec<u8>,
     lost: bool,
 }

@@ -1,5 +1,7 @@
-//! Tells a protocol from the first bytes of a connection. Plain functions over bytes, which may be
-//! anything, cut off anywhere: what is not certain is no sign, never a wrong name.
+//! Recognises a protocol by the first bytes of a connection.
+//!
+//! Plain functions over bytes, which may be anything, cut off anywhere: where they are not certain
+//! they give no sign, never a wrong name.
 
 mod datagram;
 mod heads;
@@ -25,7 +27,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The last word on them.
+    /// Returns a reading that further bytes do not change.
     fn last(sign: Option<Sign>) -> Self {
         Self { sign, more: false }
     }

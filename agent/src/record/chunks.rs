@@ -7,7 +7,7 @@ use super::{
     reader::DamageKind,
 };
 
-/// Read at once, at least.
+/// Bytes read at once, at least.
 const READ: usize = 64 * 1_024;
 
 /// The next part of the file.

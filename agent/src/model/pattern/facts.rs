@@ -6,8 +6,8 @@ use super::service_history::{Id, ServiceHistory};
 use super::thread_starts::ThreadStarts;
 use crate::model::event::SockId;
 
-/// Exchanges from which on one more says nothing new of its connection.
-const TELLING_EXCHANGES: u32 = 7;
+/// Exchanges of a connection beyond this number add no evidence.
+const ENOUGH_EXCHANGES: u32 = 7;
 
 /// The thread that served a connection, seen from the one that accepted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) struct Facts {
     /// Connections with a known server, with more weight to those with more exchanges.
     pub(super) weight: u64,
     /// Connections of which the acceptor is not known.
-    pub(super) midway: u64,
+    pub(super) preexisting: u64,
     pub(super) own: u64,
     pub(super) peer: u64,
     pub(super) handed: u64,
@@ -115,8 +115,8 @@ impl Facts {
             Role::Roaming => self.roaming += 1,
         }
         self.connections += 1;
-        self.weight += u64::from(1 + history.exchanges.min(TELLING_EXCHANGES));
-        self.midway += u64::from(history.acceptor.is_none());
+        self.weight += u64::from(1 + history.exchanges.min(ENOUGH_EXCHANGES));
+        self.preexisting += u64::from(history.acceptor.is_none());
         let home = history.acceptor.map_or(root, |(pid, _)| pid);
         self.abroad += u64::from(home != server.0);
         if let (Some(reader), Some(writer)) = (history.readers.first, history.writers.first) {
@@ -141,11 +141,11 @@ impl Facts {
         }
         let alone = || self.servers.get(&server) == Some(&1);
         match (history.acceptor, history.begun_for_it) {
-            // A pool has a share in reading, be it that the one who accepts reads, too.
+            // A pool takes part in reading, even if the acceptor reads, too.
             _ if accepts && history.readers.several => Some(Role::Handed),
             (Some(acceptor), _) if acceptor == server => Some(Role::Own),
             (None, _) if accepts => Some(Role::Own),
-            // One of a pool that grows as it is needed goes on to others.
+            // A thread of a pool that grows on demand goes on to other connections.
             (Some(_), Some(true)) if alone() => Some(Role::ForIt),
             (Some(_), _) if accepts => Some(Role::Peer),
             // Who accepted it is not known, but a pool does not grow by one thread a connection.

@@ -121,8 +121,8 @@ impl Group {
         self.share(now, &facts, thread_starts, judgement.name);
         let is_known = matches!(&self.view, Some(view) if view.name != PatternName::Unknown);
         if is_known && judgement.reason == Some(Reason::Few) {
-            // A family that ends, or has just begun anew, is what it was, until enough is seen of
-            // what it is.
+            // A family that ends, or has just begun anew, keeps its pattern until enough of its
+            // connections are seen.
             return;
         }
         self.weight = facts.weight;

@@ -33,7 +33,7 @@ pub(in crate::model) struct HerdFacts {
     pub(in crate::model) wakeups: u64,
     /// Of them, those that no accept, read or end of a connection accounts for; at least so many.
     pub(in crate::model) wasted: u64,
-    /// A second.
+    /// Wasted wakeups a second.
     pub(in crate::model) wasted_rate: f64,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Totals {
     pub(super) accepts: u64,
     /// Accept calls that found nothing.
     pub(super) eagains: u64,
-    /// Reads on its connections, by whomever.
+    /// Reads on its connections, by any thread.
     pub(super) reads: u64,
 }
 
@@ -99,7 +99,7 @@ impl Herd {
             return;
         }
         let last = self.last.take();
-        // A thread that was awake just now goes on from where it was.
+        // A thread that was awake at this sample keeps its total.
         let before = if self.before.len() > MAX_WAITERS {
             HashMap::new()
         } else {

@@ -13,9 +13,9 @@ use crate::model::snapshot::{PatternName, Units};
 const LEAST_CONNECTIONS: u64 = 3;
 /// A way that fits less than this is no name.
 const LEAST_FIT: f64 = 0.6;
-/// Half of the confidence is there at so many observations.
+/// Observations at which half of the confidence is reached.
 const DOUBT: f64 = 5.0;
-/// The facts are those of the connections seen, not of all there will be.
+/// Upper bound of confidence: the facts are of the connections seen, not of all to come.
 const MOST_CONFIDENCE: f64 = 0.99;
 
 /// Threads beside those that read, of the same processes, and how busy they are with it.
@@ -28,7 +28,7 @@ pub(super) struct Helpers {
 }
 
 impl Helpers {
-    /// They are woken about as often as messages come.
+    /// Whether they are woken about as often as messages come.
     pub(super) fn are_handed_messages(&self) -> bool {
         self.threads > 0 && self.runs_per_read >= 0.8
     }

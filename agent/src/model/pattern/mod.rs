@@ -64,10 +64,10 @@ pub(super) struct Family<'a> {
 /// All families.
 ///
 /// Between samples, `accepted`, `opened`, `exchanged` and `closed` write the histories of
-/// connections, and `process` the begin of processes. `sampled` then adopts connections that were
-/// open at the attach (`adopt`), takes the listeners (`take_listeners`), judges each group (`now`,
-/// `judge`) and reports patterns that have changed (`rename`, `report`). `views` and `families` read
-/// the result; `finish` reports it once more.
+/// connections, and `process` takes forks. `sampled` then adopts connections that were open at the
+/// attach (`adopt`), takes the listeners (`take_listeners`), judges each group (`now`, `judge`) and
+/// reports patterns that have changed (`rename`, `report`). `views` and `families` read the result;
+/// `finish` reports it once more.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
     histories: FxHashMap<SockId, ServiceHistory>,
@@ -99,7 +99,7 @@ impl Patterns {
     pub(super) fn opened(&mut self, opened: &Opened) {
         let wanted = opened.role == Role::Server && !self.histories.contains_key(&opened.sock);
         if wanted && self.orphans.len() < MAX_ORPHANS {
-            self.histories.insert(opened.sock, ServiceHistory::midway(opened.ts_ns));
+            self.histories.insert(opened.sock, ServiceHistory::found_open(opened.ts_ns));
             self.orphans.push((opened.sock, opened.local, opened.pid));
         }
     }
@@ -348,7 +348,7 @@ impl Patterns {
         now.handoff = handoff.view();
     }
 
-    /// A family whose eldest has ended goes on under the next.
+    /// Renames each family whose eldest has ended: it goes on under the next.
     fn rename(&mut self) {
         let names: BTreeSet<u32> =
             self.groups.values().filter_map(|group| Some(group.view.as_ref()?.pid)).collect();
@@ -364,7 +364,8 @@ impl Patterns {
         }
     }
 
-    /// Takes the busiest group of each family over into what stands.
+    /// Takes the busiest group of each family for the family's pattern, and reports those that have
+    /// changed.
     fn report(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         self.rename();
         let mut busiest: BTreeMap<u32, &Group> = BTreeMap::new();
@@ -382,7 +383,7 @@ impl Patterns {
                 out.push(output(now_ns, &standing.view));
             }
         }
-        // What has ended is told at the end of the run, unless there is too much of it.
+        // A family that has ended is reported at the end of the run, unless there are too many.
         while self.standing.len() > MAX_LISTENERS {
             let oldest = self.standing.iter().min_by_key(|(_, standing)| standing.seen_ns);
             let Some((&pid, _)) = oldest else { break };

@@ -50,10 +50,10 @@ pub(super) struct Added {
     pub(super) reads: u64,
     pub(super) writer: Option<Id>,
     pub(super) writes: u64,
-    /// This is the first read of the connection, so long after it could have been, ns, by another
-    /// than who accepted it.
+    /// If this is the first read of the connection, and another thread than the acceptor made it:
+    /// the time since the connection could have been read, ns.
     pub(super) handed_ns: Option<u64>,
-    /// It is the first that is known of who serves the connection.
+    /// The thread that serves the connection, if it has just become known.
     pub(super) serves: Option<Id>,
 }
 
@@ -64,11 +64,11 @@ impl ServiceHistory {
             acceptor: Some((accept.pid, accept.tid)),
             queued_ns: accept.queued_ns,
             blocked: accept.blocked_us().map(|us| us > 0),
-            ..Self::midway(accept.ts_ns)
+            ..Self::found_open(accept.ts_ns)
         }
     }
 
-    pub(super) fn midway(ts_ns: u64) -> Self {
+    pub(super) fn found_open(ts_ns: u64) -> Self {
         Self {
             listener: None,
             acceptor: None,

@@ -60,7 +60,7 @@ impl Standing {
             self.view.clone_from(view);
             self.reported = true;
         } else if !self.reported {
-            // The reason why nothing is known yet is up to date.
+            // The reason why nothing is known yet is kept up to date.
             let (name, units, io) = old;
             self.view = PatternView { name, units, io, confidence: 0.0, ..view.clone() };
         }

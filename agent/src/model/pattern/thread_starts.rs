@@ -1,4 +1,4 @@
-//! Begin of threads and processes, as far as that is known.
+//! Start times of threads and processes, as far as they are known.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -7,7 +7,7 @@ use crate::model::event::{Process, ProcessChange, Sample, ThreadSample};
 
 /// Forks remembered; the oldest goes.
 const MAX_FORKS: usize = 4_096;
-/// A thread's beginning is known to this, ns.
+/// A thread's start is known to this precision, ns.
 const TICK_NS: u64 = 10_000_000;
 /// A sample that has so many threads may lack some.
 const FULL_SAMPLE: usize = 1_024;

@@ -16,7 +16,7 @@ pub(super) struct Evidence<'a> {
     pub(super) waits: &'a Waits,
     pub(super) handoff: WaitView,
     pub(super) key: Key,
-    /// Processes of the family's that accept or serve.
+    /// Processes of the family that accept or serve.
     pub(super) processes: usize,
     /// Other addresses that the family listens at.
     pub(super) elsewhere: usize,
@@ -128,8 +128,8 @@ impl Evidence<'_> {
         if self.processes > 1 {
             out.push(format!("{} processes take part", count(self.processes as u64)));
         }
-        if self.facts.midway > 0 {
-            let n = count_of(self.facts.midway, "connection");
+        if self.facts.preexisting > 0 {
+            let n = count_of(self.facts.preexisting, "connection");
             out.push(format!(
                 "{n} of these were open at the attach: who accepted them was not observed"
             ));

@@ -50,7 +50,7 @@ pub(super) struct Served {
     pub(super) full_ns: u64,
     /// Time of its facts.
     pub(super) seen_ns: u64,
-    /// The calls made for it, each with its begin and its end.
+    /// The calls made for it, each with its start and its end.
     pub(super) calls: SmallVec<[(Join, u64, u64); 1]>,
 }
 
@@ -240,7 +240,7 @@ pub(super) fn join(served: &mut [&mut Served], calls: &mut [&mut Called]) {
             first_ns.saturating_add(SLACK_NS) >= call.written_ns
         });
         call.is_decided = true;
-        // A connection that was made long before, to have one, was made for nobody.
+        // A connection that was made long before, to have one ready, was made for no request.
         let begins = [call.begun_ns, call.written_ns];
         let chosen = begins.into_iter().find_map(|ns| Some((ns, choose(served, &open, call, ns)?)));
         let Some((begun_ns, (at, confidence))) = chosen else { continue };

@@ -40,7 +40,7 @@ struct Process {
     sums: Sums,
     /// Exchanges at the last report.
     reported: u64,
-    /// Upstreams that are slow of late.
+    /// Upstreams that were slow lately.
     slow: Vec<SocketAddr>,
 }
 
@@ -255,7 +255,7 @@ impl Proxies {
         }
     }
 
-    /// Judges each proxy by its upstreams of late. `judge` gets its id, name and these, and returns
+    /// Judges each proxy by its recent upstreams. `judge` gets its id, name and these, and returns
     /// the slow ones.
     pub(super) fn judge(
         &mut self,

@@ -24,7 +24,7 @@ const RECENT_NS: u64 = 10_000_000_000;
 /// Connections from which on each may be said to be used once.
 const ENOUGH: usize = 3;
 
-/// Of one address.
+/// Figures of one upstream address.
 #[derive(Clone, Debug)]
 struct Upstream {
     side: ProxySide,
@@ -89,7 +89,7 @@ impl Partners {
 pub(in crate::model) struct RecentFigures {
     pub(in crate::model) peer: SocketAddr,
     pub(in crate::model) exchanges: u64,
-    /// At the median, µs.
+    /// Median time of an exchange, µs.
     pub(in crate::model) median_us: u64,
 }
 
@@ -212,7 +212,7 @@ impl Sums {
         }
         match () {
             () if several * 10 >= self.ups.len() && several > 0 => Some(Reuse::Pooled),
-            // What one client's connection has for itself cannot be told from a pool of one.
+            // With one client, a connection of its own looks the same as a pool of one.
             () if repeated * 10 >= self.ups.len() && repeated > 0 => {
                 (self.downs.len() > 1).then_some(Reuse::PerConnection)
             }
