@@ -30,7 +30,7 @@ pub(super) struct Chunk {
 }
 
 /// A first look at where a chunk should be.
-enum Look {
+enum Peek {
     /// Nothing: the file has ended.
     Nothing,
     Chunk {
@@ -81,15 +81,15 @@ impl<R: Read> Chunks<R> {
     /// Returns the next chunk or damage; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Found>> {
         let offset = self.offset;
-        let kind = match self.look()? {
-            Look::Nothing => return Ok(None),
-            Look::Chunk { kind, number, length } => {
+        let kind = match self.peek()? {
+            Peek::Nothing => return Ok(None),
+            Peek::Chunk { kind, number, length } => {
                 self.skip(CHUNK_HEAD);
                 let contents = self.take(length)?;
                 return Ok(Some(Found::Chunk(Chunk { kind, number, offset, contents })));
             }
-            Look::Short => DamageKind::CutShort,
-            Look::Bad(kind) => kind,
+            Peek::Short => DamageKind::CutShort,
+            Peek::Bad(kind) => kind,
         };
         let more_follows = self.find_chunk()?;
         // A chunk that others follow was not cut short.
@@ -117,38 +117,38 @@ impl<R: Read> Chunks<R> {
                     continue;
                 }
             }
-            if let Look::Chunk { .. } = self.look()? {
+            if let Peek::Chunk { .. } = self.peek()? {
                 return Ok(true);
             }
         }
     }
 
-    fn look(&mut self) -> io::Result<Look> {
+    fn peek(&mut self) -> io::Result<Peek> {
         let head = self.ahead(CHUNK_HEAD)?;
         if head.is_empty() {
-            return Ok(Look::Nothing);
+            return Ok(Peek::Nothing);
         }
         let common = head.len().min(SYNC.len());
         if head[..common] != SYNC[..common] {
-            return Ok(Look::Bad(DamageKind::NoChunk));
+            return Ok(Peek::Bad(DamageKind::NoChunk));
         }
         let Some((head, [kind, number @ .., l0, l1, l2, l3, c0, c1, c2, c3])) = fields(head) else {
-            return Ok(Look::Short);
+            return Ok(Peek::Short);
         };
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         if length > MAX_CONTENTS {
-            return Ok(Look::Bad(DamageKind::Length));
+            return Ok(Peek::Bad(DamageKind::Length));
         }
         let bytes = self.ahead(CHUNK_HEAD + length)?;
         let Some(contents) = bytes.get(CHUNK_HEAD..CHUNK_HEAD + length) else {
-            return Ok(Look::Short);
+            return Ok(Peek::Short);
         };
         if checksum(&head, contents) != u32::from_le_bytes([c0, c1, c2, c3]) {
-            return Ok(Look::Bad(DamageKind::Checksum));
+            return Ok(Peek::Bad(DamageKind::Checksum));
         }
         Ok(match Kind::from_byte(kind) {
-            Some(kind) => Look::Chunk { kind, number: u32::from_le_bytes(number), length },
-            None => Look::Bad(DamageKind::Contents),
+            Some(kind) => Peek::Chunk { kind, number: u32::from_le_bytes(number), length },
+            None => Peek::Bad(DamageKind::Contents),
         })
     }
 

@@ -33,19 +33,21 @@ pub(super) struct Facts {
     pub(super) weight: u64,
     /// Connections of which the acceptor is not known.
     pub(super) preexisting: u64,
+    /// Connections by [`Role`] of their server.
     pub(super) own: u64,
     pub(super) peer: u64,
     pub(super) handed: u64,
     pub(super) for_it: u64,
     pub(super) roaming: u64,
-    /// Of those with both reads and writes, those that others write than read.
-    pub(super) split: u64,
+    /// Connections with both reads and writes, and of these the ones that another thread writes
+    /// than reads them.
     pub(super) both: u64,
+    pub(super) split: u64,
     /// Connections served by another process than accepted them, or than holds the listener.
-    pub(super) abroad: u64,
+    pub(super) other_process: u64,
     /// Connections accepted, by thread.
     pub(super) acceptors: BTreeMap<Id, u64>,
-    /// Those, and threads seen waiting for the listener.
+    /// The accepting threads, and threads seen waiting for the listener.
     pub(super) accepting: BTreeSet<Id>,
     /// Connections served, by thread.
     pub(super) servers: BTreeMap<Id, u64>,
@@ -55,11 +57,10 @@ pub(super) struct Facts {
     pub(super) listeners: u64,
     /// Each accepting thread has a listener of its own.
     pub(super) one_each: bool,
-    /// Accepts that waited for the connection, and that found it there.
+    /// Accepts that waited for the connection, and those that found it there.
     pub(super) blocked: u64,
     pub(super) found: u64,
-    /// Connections accepted once the thread's one before had ended, though they had waited
-    /// meanwhile.
+    /// Connections that waited until the thread's previous one had ended.
     pub(super) serial: u64,
     /// Connections accepted while the thread had another one open.
     pub(super) overlapping: u64,
@@ -118,7 +119,7 @@ impl Facts {
         self.weight += u64::from(1 + history.exchanges.min(ENOUGH_EXCHANGES));
         self.preexisting += u64::from(history.acceptor.is_none());
         let home = history.acceptor.map_or(root, |(pid, _)| pid);
-        self.abroad += u64::from(home != server.0);
+        self.other_process += u64::from(home != server.0);
         if let (Some(reader), Some(writer)) = (history.readers.first, history.writers.first) {
             self.both += 1;
             if reader != writer {

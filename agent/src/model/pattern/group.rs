@@ -126,7 +126,8 @@ impl Group {
             return;
         }
         self.weight = facts.weight;
-        self.view = Some(self.look(now, &facts, thread_starts, judgement, helpers, elsewhere));
+        self.view =
+            Some(self.pattern_view(now, &facts, thread_starts, judgement, helpers, elsewhere));
     }
 
     /// Sums the newest connections.
@@ -197,7 +198,7 @@ impl Group {
         self.readers.update(now.sample.ts_ns, now.threads.iter().filter_map(reads_of));
     }
 
-    fn look(
+    fn pattern_view(
         &self,
         now: &Now<'_>,
         facts: &Facts,

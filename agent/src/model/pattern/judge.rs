@@ -97,8 +97,9 @@ fn own(facts: &Facts, helpers: Helpers) -> Way {
     let split = facts.split as f64 / facts.both.max(1) as f64;
     if split >= 0.5 {
         let reader = facts.servers.keys().next().map(|(pid, _)| *pid);
-        let abroad = facts.other_writers.iter().any(|(pid, _)| Some(*pid) != reader);
-        let units = if abroad { Units::Processes } else { Units::Threads };
+        let another_process_writes =
+            facts.other_writers.iter().any(|(pid, _)| Some(*pid) != reader);
+        let units = if another_process_writes { Units::Processes } else { Units::Threads };
         return (PatternName::MessageLoadBalancing, units, fit * split);
     }
     if helpers.are_handed_messages() {
@@ -127,5 +128,5 @@ fn for_it(facts: &Facts) -> Way {
 }
 
 fn units(facts: &Facts) -> Units {
-    if facts.abroad * 2 > facts.connections { Units::Processes } else { Units::Threads }
+    if facts.other_process * 2 > facts.connections { Units::Processes } else { Units::Threads }
 }

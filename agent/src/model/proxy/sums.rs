@@ -105,8 +105,10 @@ pub(super) struct Sums {
     upstreams: BTreeMap<SocketAddr, Upstream>,
     /// Recent calls: the time, the upstream, and how long it took, µs.
     recent: VecDeque<(u64, SocketAddr, u32)>,
-    ups: FxHashMap<SockId, Partners>,
-    downs: FxHashMap<SockId, Partners>,
+    /// By upstream connection: the served connections that it was used for.
+    by_upstream: FxHashMap<SockId, Partners>,
+    /// By served connection: the upstream connections that were used for it.
+    by_downstream: FxHashMap<SockId, Partners>,
 }
 
 impl Sums {
@@ -161,10 +163,10 @@ impl Sums {
     /// Counts a call that was joined to the request that it was made for.
     pub(super) fn joined(&mut self, call: &Called, served: &Served) {
         self.joined += 1;
-        if let Some(partners) = entry(&mut self.ups, call.id.0) {
+        if let Some(partners) = entry(&mut self.by_upstream, call.id.0) {
             partners.add(served.id.0, served.peer, call.end_ns);
         }
-        if let Some(partners) = entry(&mut self.downs, served.id.0) {
+        if let Some(partners) = entry(&mut self.by_downstream, served.id.0) {
             partners.add(call.id.0, call.peer, call.end_ns);
         }
     }
@@ -177,7 +179,7 @@ impl Sums {
         {
             self.recent.pop_front();
         }
-        for table in [&mut self.ups, &mut self.downs] {
+        for table in [&mut self.by_upstream, &mut self.by_downstream] {
             if table.len() >= MAX_CONNECTIONS {
                 table.retain(|_, partners| partners.last_ns >= from_ns);
             }
@@ -204,25 +206,25 @@ impl Sums {
             return Some(Reuse::Multiplexed);
         }
         let (mut repeated, mut several) = (0, 0);
-        for partners in self.ups.values() {
+        for partners in self.by_upstream.values() {
             if partners.exchanges > 1 {
                 repeated += 1;
                 several += usize::from(partners.has_several_connections());
             }
         }
         match () {
-            () if several * 10 >= self.ups.len() && several > 0 => Some(Reuse::Pooled),
+            () if several * 10 >= self.by_upstream.len() && several > 0 => Some(Reuse::Pooled),
             // With one client, a connection of its own looks the same as a pool of one.
-            () if repeated * 10 >= self.ups.len() && repeated > 0 => {
-                (self.downs.len() > 1).then_some(Reuse::PerConnection)
+            () if repeated * 10 >= self.by_upstream.len() && repeated > 0 => {
+                (self.by_downstream.len() > 1).then_some(Reuse::PerConnection)
             }
-            () => (self.ups.len() >= ENOUGH).then_some(Reuse::PerRequest),
+            () => (self.by_upstream.len() >= ENOUGH).then_some(Reuse::PerRequest),
         }
     }
 
     fn spreading(&self) -> Option<Spreading> {
         let (mut repeated, mut several) = (0, 0);
-        for partners in self.downs.values() {
+        for partners in self.by_downstream.values() {
             if partners.exchanges > 1 {
                 repeated += 1;
                 several += usize::from(partners.has_several_addresses());
