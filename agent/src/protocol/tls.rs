@@ -36,7 +36,7 @@ pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
             if hello.random.starts_with(&RETRY) {
                 second(rest)
             } else {
-                Reading::last(server(&hello).map(Sign::ServerHello))
+                server_reading(&hello)
             }
         }
         Err(error) => Reading { sign: None, more: error.is_incomplete() },
@@ -51,11 +51,16 @@ fn second(bytes: &[u8]) -> Reading {
         Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello))))
             if !hello.random.starts_with(&RETRY) =>
         {
-            Reading::last(server(&hello).map(Sign::ServerHello))
+            server_reading(&hello)
         }
         Err(error) => Reading { sign: None, more: error.is_incomplete() },
         _ => Reading::default(),
     }
+}
+
+/// Reads a server's hello that asks for no other one.
+fn server_reading(hello: &TlsServerHelloContents) -> Reading {
+    Reading::last(server(hello).map(Sign::ServerHello))
 }
 
 /// Joins the contents of the records, as far as they are there. A message may be spread over
