@@ -161,21 +161,20 @@ impl Btf {
         wanted: &HashSet<&str>,
         map: impl FnOnce(&mut Self) -> &mut HashMap<String, u32>,
     ) {
-        let Some(name) =
-            self.name(header.name).filter(|name| wanted.contains(name)).map(str::to_owned)
-        else {
-            return;
-        };
-        map(self).entry(name).or_insert(id);
+        if let Some(name) = self.wanted_name(header.name, wanted) {
+            map(self).entry(name).or_insert(id);
+        }
     }
 
-    /// A tracepoint's arguments are those of the function type `btf_trace_NAME`.
+    /// Notes the type of a tracepoint: its arguments are those of the function type
+    /// `btf_trace_NAME`.
     fn note_tracepoint(&mut self, header: Header, wanted: &HashSet<&str>) {
-        let name = self.name(header.name).and_then(|name| name.strip_prefix("btf_trace_"));
-        let Some(name) = name.filter(|name| wanted.contains(name)).map(str::to_owned) else {
-            return;
-        };
-        self.typedefs.entry(name).or_insert(header.size_or_type);
+        let Some(name) = self.name(header.name) else { return };
+        let Some(tracepoint) = name.strip_prefix("btf_trace_") else { return };
+        if wanted.contains(tracepoint) {
+            let tracepoint = tracepoint.to_owned();
+            self.typedefs.entry(tracepoint).or_insert(header.size_or_type);
+        }
     }
 
     fn note_enumerators(&mut self, at: usize, header: Header, wanted: &HashSet<&str>) {
@@ -186,12 +185,9 @@ impl Btf {
             else {
                 return;
             };
-            let Some(name) =
-                self.name(name).filter(|name| wanted.contains(name)).map(str::to_owned)
-            else {
-                continue;
-            };
-            self.enumerators.entry(name).or_insert(value);
+            if let Some(name) = self.wanted_name(name, wanted) {
+                self.enumerators.entry(name).or_insert(value);
+            }
         }
     }
 
@@ -207,7 +203,10 @@ impl Btf {
     }
 
     fn header(&self, id: u32) -> Option<(usize, Header)> {
-        let at = *self.types.get(id as usize).filter(|_| id != 0)? as usize;
+        if id == 0 {
+            return None;
+        }
+        let at = *self.types.get(id as usize)? as usize;
         Some((at, self.header_at(at)?))
     }
 
@@ -215,6 +214,12 @@ impl Btf {
         let bytes = self.data.get(self.strings + offset as usize..)?;
         let end = bytes.iter().position(|byte| *byte == 0)?;
         std::str::from_utf8(&bytes[..end]).ok()
+    }
+
+    /// Returns the name at an offset, if it is to be indexed.
+    fn wanted_name(&self, offset: u32, wanted: &HashSet<&str>) -> Option<String> {
+        let name = self.name(offset)?;
+        if wanted.contains(name) { Some(name.to_owned()) } else { None }
     }
 
     /// Follows typedefs and qualifiers to the type behind them.
@@ -231,16 +236,16 @@ impl Btf {
         None
     }
 
-    /// Byte offset of a member, given as a path such as `icsk_accept_queue.qlen`; members of
+    /// Byte offset of a member, given as a path such as `icsk_accept_queue.qlen`. Members of
     /// anonymous structures and unions count as the outer type's own, and an `atomic_t` at the end
     /// of the path as its only member. A bit field has the offset of its first whole byte.
     pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
-        self.bit_offset(structure, path).map(|bits| bits / 8)
+        Some(self.bit_offset(structure, path)? / 8)
     }
 
     /// The bit of a bit field of one bit, within the byte at its [`offset`](Self::offset).
     pub fn bit(&self, structure: &str, path: &str) -> Option<u8> {
-        self.bit_offset(structure, path).map(|bits| 1 << (bits % 8))
+        Some(1 << (self.bit_offset(structure, path)? % 8))
     }
 
     fn bit_offset(&self, structure: &str, path: &str) -> Option<u32> {
@@ -254,44 +259,54 @@ impl Btf {
         Some(offset)
     }
 
-    /// Offset in bits, and type.
+    /// Finds a member by its name; returns its offset in bits, and its type.
     fn member(&self, id: u32, wanted: &str) -> Option<(u32, u32)> {
         let (at, header) = self.header(id)?;
         if !matches!(header.kind, KIND_STRUCT | KIND_UNION) {
             return None;
         }
-        (0..header.vlen).find_map(|i| {
-            let entry = at + 12 + 12 * i;
-            let raw = u32_at(&self.data, entry + 8)?;
-            let offset = if header.bitfields { raw & 0x00ff_ffff } else { raw };
-            let name = self.name(u32_at(&self.data, entry)?)?;
-            let member = self.peel(u32_at(&self.data, entry + 4)?).unwrap_or(0);
-            if name == wanted {
-                return Some((offset, member));
-            }
-            let (inner, id) = name.is_empty().then(|| self.member(member, wanted))??;
-            Some((offset + inner, id))
-        })
+        (0..header.vlen).find_map(|i| self.member_at(at + 12 + 12 * i, header.bitfields, wanted))
     }
 
-    /// How many arguments a function has; `None` if the kernel has no such function.
+    /// Reads one member's entry; `None` unless it is the wanted one, or is anonymous and has it.
+    fn member_at(&self, entry: usize, bitfields: bool, wanted: &str) -> Option<(u32, u32)> {
+        let raw = u32_at(&self.data, entry + 8)?;
+        let offset = if bitfields { raw & 0x00ff_ffff } else { raw };
+        let name = self.name(u32_at(&self.data, entry)?)?;
+        let member = self.peel(u32_at(&self.data, entry + 4)?).unwrap_or(0);
+        if name == wanted {
+            return Some((offset, member));
+        }
+        if !name.is_empty() {
+            return None;
+        }
+        let (inner, id) = self.member(member, wanted)?;
+        Some((offset + inner, id))
+    }
+
+    /// Number of arguments of a function; `None` if the kernel has no such function.
     pub fn arity(&self, function: &str) -> Option<usize> {
         let (_, function) = self.header(*self.functions.get(function)?)?;
-        let (_, prototype) = self.header(function.size_or_type)?;
-        (prototype.kind == KIND_FUNC_PROTO).then_some(prototype.vlen)
+        self.prototype_arity(function.size_or_type)
     }
 
-    /// How many arguments a tracepoint hands to a program; `None` if the kernel has no such
+    /// Number of arguments that a tracepoint hands to a program; `None` if the kernel has no such
     /// tracepoint.
     pub fn tracepoint_arity(&self, tracepoint: &str) -> Option<usize> {
         let (_, pointer) = self.header(self.peel(*self.typedefs.get(tracepoint)?)?)?;
-        let (_, prototype) =
-            self.header(pointer.size_or_type).filter(|_| pointer.kind == KIND_PTR)?;
+        if pointer.kind != KIND_PTR {
+            return None;
+        }
         // The first one is the probe's private data, which programs do not see.
-        (prototype.kind == KIND_FUNC_PROTO).then(|| prototype.vlen.saturating_sub(1))
+        Some(self.prototype_arity(pointer.size_or_type)?.saturating_sub(1))
     }
 
-    /// True if the kernel has this function.
+    fn prototype_arity(&self, id: u32) -> Option<usize> {
+        let (_, prototype) = self.header(id)?;
+        if prototype.kind == KIND_FUNC_PROTO { Some(prototype.vlen) } else { None }
+    }
+
+    /// Whether the kernel has this function.
     pub fn has_function(&self, function: &str) -> bool {
         self.functions.contains_key(function)
     }
@@ -316,7 +331,7 @@ fn extra(header: Header) -> Option<usize> {
 
 fn u32_at(data: &[u8], at: usize) -> Option<u32> {
     let bytes = data.get(at..at.checked_add(4)?)?;
-    bytes.try_into().ok().map(u32::from_ne_bytes)
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
 #[cfg(test)]

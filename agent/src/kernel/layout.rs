@@ -39,12 +39,17 @@ pub fn resolve(btf: &Btf) -> Result<Layout, &'static str> {
     let mut layout = Layout::EMPTY;
     for (slot, &(field, structure, member)) in layout.offsets_mut().into_iter().zip(Layout::MEMBERS)
     {
-        let offset = btf.offset(structure, member).and_then(|offset| u16::try_from(offset).ok());
-        match offset.filter(|offset| *offset != ABSENT) {
+        match offset_of(btf, structure, member) {
             Some(offset) => *slot = offset,
             None if NEEDED.contains(&field) => return Err(field),
             None => {}
         }
     }
     Ok(layout)
+}
+
+/// Offset of a member, if this kernel has it where the layout can say so.
+fn offset_of(btf: &Btf, structure: &str, member: &str) -> Option<u16> {
+    let offset = u16::try_from(btf.offset(structure, member)?).ok()?;
+    if offset == ABSENT { None } else { Some(offset) }
 }

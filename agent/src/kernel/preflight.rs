@@ -1,4 +1,4 @@
-//! What this kernel and these privileges allow, before anything is loaded.
+//! Checks what this kernel and these privileges allow, before anything is loaded.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ const CAP_BPF: u32 = 39;
 impl Preflight {
     /// Looks at the running machine. What cannot be read counts as absent.
     pub fn of_this_machine() -> Self {
-        let capabilities = effective_capabilities();
+        let capabilities = effective_capabilities().unwrap_or(0);
         Self {
             release: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .unwrap_or_default()
@@ -47,8 +47,10 @@ impl Preflight {
     /// The one thing that keeps `watch` from running, and what to do about it.
     pub fn blocker(&self) -> Option<String> {
         if !self.missing_capabilities.is_empty() {
-            let program = std::env::current_exe()
-                .map_or_else(|_| "backscope".into(), |path| path.display().to_string());
+            let program = match std::env::current_exe() {
+                Ok(path) => path.display().to_string(),
+                Err(_) => "backscope".to_owned(),
+            };
             return Some(format!(
                 "missing {}: backscope loads programs into the kernel. Run it with sudo, or once: \
                  sudo setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_dac_read_search+ep {program}",
@@ -57,22 +59,24 @@ impl Preflight {
         }
         if !self.btf {
             return Some(format!(
-                "{VMLINUX} does not exist: this kernel ({}) was built without CONFIG_DEBUG_INFO_BTF, so its structures \
-                 cannot be read. The kernels of Debian 11, Ubuntu 20.10, RHEL 8.2, Fedora 31 and later have it",
+                "{VMLINUX} does not exist: this kernel ({}) was built without \
+                 CONFIG_DEBUG_INFO_BTF, so its structures cannot be read. The kernels of Debian \
+                 11, Ubuntu 20.10, RHEL 8.2, Fedora 31 and later have it",
                 self.release
             ));
         }
         if self.lockdown.as_deref() == Some("confidentiality") {
             return Some(
-                "the kernel is locked down (confidentiality): it lets nobody read kernel memory, not even root. Boot \
-                 with lockdown=integrity or lower (see /sys/kernel/security/lockdown)"
+                "the kernel is locked down (confidentiality): it lets nobody read kernel memory, \
+                 not even root. Boot with lockdown=integrity or lower (see \
+                 /sys/kernel/security/lockdown)"
                     .to_owned(),
             );
         }
         if self.foreign_pid_namespace {
             return Some(
-                "this is a container with a PID namespace of its own: process ids here are not the kernel's. Run \
-                 backscope on the host, or in a container with --pid=host"
+                "this is a container with a PID namespace of its own: process ids here are not the \
+                 kernel's. Run backscope on the host, or in a container with --pid=host"
                     .to_owned(),
             );
         }
@@ -80,27 +84,23 @@ impl Preflight {
     }
 }
 
-fn effective_capabilities() -> u64 {
-    fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-            u64::from_str_radix(line.trim(), 16).ok()
-        })
-        .unwrap_or(0)
+fn effective_capabilities() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
 }
 
-/// CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, as it did before 5.8 split them off.
+/// Returns the capabilities that are missing. CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, as
+/// it did before 5.8 split them off.
 fn missing(effective: u64) -> Vec<&'static str> {
     let has = |capability: u32| effective >> capability & 1 == 1;
-    if has(CAP_SYS_ADMIN) {
-        return Vec::new();
+    let mut missing = Vec::new();
+    for (capability, name) in [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")] {
+        if !has(capability) && !has(CAP_SYS_ADMIN) {
+            missing.push(name);
+        }
     }
-    [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
-        .into_iter()
-        .filter(|(capability, _)| !has(*capability))
-        .map(|(_, name)| name)
-        .collect()
+    missing
 }
 
 fn lockdown() -> Option<String> {
@@ -110,14 +110,15 @@ fn lockdown() -> Option<String> {
     Some(text[start..end].to_owned())
 }
 
-/// The kernel's own PID namespace has a fixed inode number (`PROC_PID_INIT_INO`,
-/// include/linux/proc_ns.h).
+/// Whether the PID namespace is not the kernel's own, which has a fixed inode number
+/// (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 fn foreign_pid_namespace() -> bool {
     fs::read_link("/proc/self/ns/pid")
         .is_ok_and(|link| link.to_string_lossy() != "pid:[4026531836]")
 }
 
-/// The resolution of the coarse clock is the tick (`LOW_RES_NSEC`, include/linux/hrtimer.h).
+/// Length of a jiffy, ns: the resolution of the coarse clock (`LOW_RES_NSEC`,
+/// include/linux/hrtimer.h).
 pub(crate) fn tick_ns() -> u64 {
     u64::try_from(clock_getres(ClockId::MonotonicCoarse).tv_nsec).unwrap_or(4_000_000)
 }

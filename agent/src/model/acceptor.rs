@@ -14,7 +14,7 @@ pub(super) const MAX_ACCEPTORS: usize = 256;
 pub(super) struct Acceptors {
     /// By (process, thread).
     threads: BTreeMap<(u32, u32), Thread>,
-    /// When the present period began.
+    /// Start of the present period.
     period_ns: u64,
 }
 
@@ -26,7 +26,7 @@ struct Thread {
     accepts: u64,
     /// Time inside `accept` in the present period.
     inside_ns: u64,
-    /// The beginning of a call of this thread was seen, so that not being inside is knowledge too.
+    /// A call of this thread was seen to begin: from then on it is known when it is not inside.
     calls_seen: bool,
     /// A call of this period began at an unknown time.
     gap: bool,
@@ -57,8 +57,8 @@ impl Acceptors {
     }
 
     /// Ends the period: `inside` are the threads of this listener that are inside `accept` now.
-    /// `comm` names those that have not accepted yet. Gives the time that the thread which was
-    /// there longest spent inside, if any is known.
+    /// `comm` names those that have not accepted yet. Returns the longest time that a thread spent
+    /// inside, if any is known.
     pub(super) fn end_period<'a>(
         &mut self,
         now_ns: u64,
@@ -67,7 +67,9 @@ impl Acceptors {
     ) -> Option<u64> {
         let period_ns = self.period_ns;
         let elapsed_ns = now_ns.saturating_sub(period_ns);
-        self.threads.values_mut().for_each(|thread| thread.view.in_accept = false);
+        for thread in self.threads.values_mut() {
+            thread.view.in_accept = false;
+        }
         for call in inside {
             let thread = self.thread(call.pid, call.tid, now_ns);
             if thread.view.comm.is_empty() {
@@ -82,22 +84,28 @@ impl Acceptors {
         for thread in self.threads.values_mut() {
             let inside_ns = thread.inside_ns.min(elapsed_ns);
             let known = thread.calls_seen && !thread.gap && elapsed_ns > 0;
-            thread.view.in_accept_share = known.then(|| inside_ns as f64 / elapsed_ns as f64);
-            thread.view.rate = super::rate(thread.accepts, elapsed_ns);
+            thread.view.in_accept_share = None;
             if known {
+                thread.view.in_accept_share = Some(inside_ns as f64 / elapsed_ns as f64);
                 longest_ns = longest_ns.max(Some(inside_ns));
             }
+            thread.view.rate = super::rate(thread.accepts, elapsed_ns);
             (thread.accepts, thread.inside_ns, thread.gap) = (0, 0, false);
         }
         self.period_ns = now_ns;
         longest_ns
     }
 
-    /// How long the threads that accepted in this period were ready without a CPU, ns: the longest,
-    /// if it is known of all.
+    /// Returns the longest time that a thread which accepted in this period was ready without a
+    /// CPU, ns, if that is known of all of them.
     pub(super) fn delay_ns(&self, known_ns: impl Fn(u32) -> Option<u64>) -> Option<u64> {
-        let accepted = self.threads.iter().filter(|(_, thread)| thread.accepts > 0);
-        accepted.map(|(&(_, tid), _)| known_ns(tid)).try_fold(0, |most, ns| Some(ns?.max(most)))
+        let mut longest_ns = 0;
+        for (&(_, tid), thread) in &self.threads {
+            if thread.accepts > 0 {
+                longest_ns = longest_ns.max(known_ns(tid)?);
+            }
+        }
+        Some(longest_ns)
     }
 
     /// Forgets the threads of a process that ended.
@@ -105,15 +113,15 @@ impl Acceptors {
         self.threads.retain(|&(owner, _), _| owner != pid);
     }
 
-    /// Most accepts first; the rest of the order is by process and thread.
+    /// Returns the threads, those with most accepts first, then by process and thread.
     pub(super) fn view(&self) -> Vec<Acceptor> {
         let mut view: Vec<_> = self.threads.values().map(|thread| thread.view.clone()).collect();
         view.sort_by_key(|acceptor| std::cmp::Reverse(acceptor.accepts));
         view
     }
 
-    /// Accepts since first seen of each thread that was there at or after `since_ns`, by (process,
-    /// thread).
+    /// Returns the number of accepts of each thread that was there at or after `since_ns`, by
+    /// (process, thread).
     pub(super) fn counts(&self, since_ns: u64) -> impl Iterator<Item = ((u32, u32), u64)> {
         let there = move |thread: &Thread| thread.view.in_accept || thread.last_ns >= since_ns;
         self.threads
@@ -124,9 +132,10 @@ impl Acceptors {
 
     fn thread(&mut self, pid: u32, tid: u32, now_ns: u64) -> &mut Thread {
         if self.threads.len() >= MAX_ACCEPTORS && !self.threads.contains_key(&(pid, tid)) {
-            let oldest =
-                self.threads.iter().min_by_key(|(_, thread)| thread.last_ns).map(|(&id, _)| id);
-            oldest.and_then(|id| self.threads.remove(&id));
+            let oldest = self.threads.iter().min_by_key(|(_, thread)| thread.last_ns);
+            if let Some((&id, _)) = oldest {
+                self.threads.remove(&id);
+            }
         }
         self.threads.entry((pid, tid)).or_insert_with(|| Thread {
             view: Acceptor {

@@ -1,12 +1,13 @@
-//! When connections waited in an accept queue, and whether a thread was inside `accept` meanwhile.
+//! Times in which connections waited in an accept queue, and whether a thread was inside `accept`
+//! meanwhile.
 
 use super::event::{Accept, InAccept};
 
-/// Follows one accept queue. It is first in, first out, so that the accepts come in the order of
-/// the waits: together they cover the time in which anybody waited.
+/// Follows one accept queue. The queue is first in, first out, so accepts come in the order of the
+/// waits: together they cover the time in which any connection waited.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attendance {
-    /// The time before this is judged.
+    /// The time before this is summed already.
     until_ns: u64,
     /// At least one connection has waited since then.
     waiting_since_ns: Option<u64>,
@@ -18,17 +19,18 @@ pub(super) struct Attendance {
 pub(super) struct Attended {
     /// In which connections waited, ns.
     pub(super) all_ns: u64,
-    /// The same, as far as it is known where the threads were.
+    /// In which connections waited and it is known where the threads were, ns.
     pub(super) waited_ns: u64,
-    /// In which a thread was inside `accept` besides, ns.
+    /// In which connections waited and a thread was inside `accept`, ns.
     pub(super) inside_ns: u64,
 }
 
 impl Attendance {
+    /// Takes an accept: its connection waited from when it was queued.
     pub(super) fn accepted(&mut self, accept: &Accept) {
         let from_ns = self.until_ns;
         self.until_ns = from_ns.max(accept.ts_ns);
-        self.waiting_since_ns = (accept.depth > 0).then_some(accept.ts_ns);
+        self.waiting_since_ns = if accept.depth > 0 { Some(accept.ts_ns) } else { None };
         if let Some(queued_ns) = accept.queued_ns {
             self.sum.all_ns += accept.ts_ns.saturating_sub(queued_ns.max(from_ns));
         }
@@ -48,13 +50,15 @@ impl Attendance {
         depth: u32,
         inside: impl Iterator<Item = &'a InAccept>,
     ) -> Attended {
-        if let Some(since_ns) = self.waiting_since_ns.filter(|_| depth > 0) {
+        if let Some(since_ns) = self.waiting_since_ns
+            && depth > 0
+        {
             let entered_ns = inside.map(|call| call.since_ns).min().unwrap_or(now_ns);
             self.sum.all_ns += now_ns.saturating_sub(since_ns.max(self.until_ns));
             self.add(since_ns.max(self.until_ns), entered_ns, now_ns);
             self.until_ns = now_ns;
         }
-        self.waiting_since_ns = (depth > 0).then_some(now_ns);
+        self.waiting_since_ns = if depth > 0 { Some(now_ns) } else { None };
         std::mem::take(&mut self.sum)
     }
 

@@ -1,8 +1,8 @@
-//! Who waits for whom across a process that serves and calls others: its requests for its calls,
-//! and the answers to these for clients that do not take theirs.
+//! Waits across a process that serves and calls others: its requests wait for its calls, and the
+//! answers to these for clients that do not take theirs.
 //!
-//! Which call was made for which request is known only some time after both, so slow exchanges of
-//! such a process are judged then.
+//! The call that was made for a request is known only some time after both. Slow exchanges of such
+//! a process are judged then.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use super::event::{Exchange, SockId};
 use super::stats::{Scope, Tally};
 
-/// Slow exchanges that wait to be judged; beyond that the oldest is, by what is known of it.
+/// Slow exchanges that wait to be judged. Beyond that the oldest is judged by what is known of it.
 const MAX_LATE: usize = 1_024;
 /// Open exchanges of one sample that are looked at.
 const MAX_OPEN: usize = 8_192;
@@ -30,7 +30,7 @@ pub(super) struct Open {
     pub(super) us: u64,
 }
 
-/// What goes on in one sample.
+/// Open exchanges of one sample.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Crossings {
     /// Read, and not answered.
@@ -43,24 +43,24 @@ pub(super) struct Crossings {
     pub(super) full: BTreeMap<u32, u64>,
 }
 
-/// Requests that wait for a call, and for whose.
+/// Requests that wait for a call, and the peer of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OnCalls {
     pub(super) waits: Tally,
-    /// Where the call went that has taken longest.
+    /// Peer of the call for which a request has waited longest.
     pub(super) peer: Option<SocketAddr>,
 }
 
 impl Crossings {
-    /// Adds one, if there is room.
+    /// Adds an open exchange, if there is room.
     pub(super) fn add(to: &mut Vec<Open>, open: Open) {
         if to.len() < MAX_OPEN {
             to.push(open);
         }
     }
 
-    /// Requests of which each has a call of its process that began after it, by where they are
-    /// counted.
+    /// Pairs each request with a call of its process that began after it, and sums them by where
+    /// they are counted.
     pub(super) fn on_calls(&mut self) -> BTreeMap<Scope, OnCalls> {
         let by_time = |open: &Open| (open.pid, open.since_ns);
         self.requests.sort_unstable_by_key(by_time);
@@ -80,27 +80,27 @@ impl Crossings {
         found
     }
 
-    /// Whether the process does not read since one of its clients does not.
+    /// Whether the process does not read because one of its clients does not.
     pub(super) fn is_full(&self, pid: u32) -> bool {
         self.full.contains_key(&pid)
     }
 }
 
-/// What is asked of a slow exchange once its other side is known.
+/// Question about a slow exchange, asked once its other side is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ask {
-    /// How long it waited for calls: the application took so long, and was on a CPU for so much of
-    /// what is known of it, µs.
+    /// The time that it waited for calls: the application took `us`, and `cpu` is how long it was
+    /// on a CPU, out of the time for which that is known, µs.
     App { us: u64, cpu: (u64, u64), inside: bool, unanswered: Option<Unanswered> },
-    /// Whether its client took what it was sent: the answer to a call lay unread for so long, of
-    /// which the reader is known to have been on a CPU and without one, µs.
+    /// Whether its client took what it was sent: the answer to a call lay unread for `us`. Of that,
+    /// the reader's time is known for `known_us`, on a CPU and ready without one, µs.
     Unread { us: u64, known_us: u64, cpu_us: u64, delay_us: u64 },
 }
 
 /// A request or a call that nobody answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unanswered {
-    /// How long somebody waited, µs.
+    /// The wait of whoever asked, µs.
     pub(super) us: u64,
     /// Whoever was to answer ended the connection.
     pub(super) refused: bool,
@@ -120,7 +120,7 @@ pub(super) struct Late {
 pub(super) struct Lates(VecDeque<Late>);
 
 impl Lates {
-    /// Puts one aside at `now_ns`.
+    /// Puts an exchange aside at `now_ns`.
     pub(super) fn add(
         &mut self,
         now_ns: u64,
@@ -133,7 +133,7 @@ impl Lates {
         self.0.push_back(Late { due_ns: now_ns.saturating_add(JOINED_NS), pid, id, scope, ask });
     }
 
-    /// Gives those whose time has come, and those beyond the bound.
+    /// Takes out those whose time has come, and those beyond the bound.
     pub(super) fn due(&mut self, now_ns: u64) -> Vec<Late> {
         let beyond = self.0.len().saturating_sub(MAX_LATE);
         let due = self.0.iter().take_while(|late| late.due_ns <= now_ns).count().max(beyond);

@@ -1,4 +1,4 @@
-//! UDP sockets: what came, what was read and written, how long it waited, what was dropped.
+//! UDP sockets: datagrams that came, were read, written or dropped, and how long they waited.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -13,12 +13,11 @@ use super::snapshot::{
     DatagramProtocol, DatagramRates, DatagramTotals, DatagramView, QuicView, WaitView,
 };
 
-/// UDP sockets in a snapshot: those with most going on.
+/// UDP sockets in a snapshot: the worst and the busiest.
 pub const MAX_DATAGRAM_VIEWS: usize = 256;
-/// Sockets of which is known what is spoken: some may be so before a sample shows them, or never be
-/// shown.
+/// Sockets of which the protocol is known: some before a sample shows them, some never shown.
 const MAX_SPOKEN: usize = 2 * MAX_DATAGRAMS as usize;
-/// How far back "lately" goes, ns.
+/// Length of the window that rates are taken over, ns.
 const SPAN_NS: u64 = 5_000_000_000;
 /// Samples closer together than this count as one, ns. With [`SPAN_NS`] it bounds their number.
 const GRAIN_NS: u64 = 250_000_000;
@@ -52,6 +51,7 @@ impl Point {
     }
 }
 
+/// One UDP socket.
 #[derive(Clone, Debug)]
 pub(super) struct Datagrams {
     pub(super) sample: DatagramSample,
@@ -72,10 +72,12 @@ impl Datagrams {
 
     fn sampled(&mut self, ts_ns: u64, sample: &DatagramSample) {
         let mut point = Point::of(ts_ns, sample);
-        let is_new = self.history.len() < 2
-            || self.history.back().is_none_or(|last| ts_ns.saturating_sub(last.ts_ns) >= GRAIN_NS);
-        if let Some(last) = if is_new { None } else { self.history.pop_back() } {
+        if self.history.len() >= 2
+            && let Some(last) = self.history.back()
+            && ts_ns.saturating_sub(last.ts_ns) < GRAIN_NS
+        {
             point.longest_us = point.longest_us.max(last.longest_us);
+            self.history.pop_back();
         }
         self.history.push_back(point);
         let from_ns = ts_ns.saturating_sub(SPAN_NS);
@@ -90,16 +92,18 @@ impl Datagrams {
         self.sample = sample.clone();
     }
 
+    /// Returns the oldest and the newest point.
     fn ends(&self) -> Option<(&Point, &Point)> {
-        self.history.front().zip(self.history.back())
+        Some((self.history.front()?, self.history.back()?))
     }
 
-    /// Dropped in the last few seconds.
+    /// Counts the datagrams that were dropped in the last few seconds.
     pub(super) fn dropped(&self) -> u64 {
-        self.ends().map_or(0, |(first, last)| last.drops.saturating_sub(first.drops))
+        let Some((first, last)) = self.ends() else { return 0 };
+        last.drops.saturating_sub(first.drops)
     }
 
-    /// Figures a second over the last few.
+    /// Returns datagrams a second over the last few seconds.
     pub(super) fn rates(&self) -> DatagramRates {
         let Some((first, last)) = self.ends() else { return DatagramRates::default() };
         let elapsed_ns = last.ts_ns.saturating_sub(first.ts_ns);
@@ -116,20 +120,23 @@ impl Datagrams {
     /// Longest wait of what was read in the last few seconds, µs; `None` where reads are not
     /// observed.
     pub(super) fn longest_recent_us(&self) -> Option<u64> {
-        self.sample
-            .read
-            .map(|_| self.history.iter().map(|point| point.longest_us).max().unwrap_or(0))
+        self.sample.read?;
+        let mut longest_us = 0;
+        for point in &self.history {
+            longest_us = longest_us.max(point.longest_us);
+        }
+        Some(longest_us)
     }
 
-    /// How long the oldest datagram in the queue has waited, µs; `None` if there is none, or not
+    /// Wait of the oldest datagram in the queue until now, µs; `None` if there is none, or not
     /// known.
     pub(super) fn unread_us(&self) -> Option<u64> {
-        self.sample.oldest_ns.map(|oldest_ns| self.ts_ns.saturating_sub(oldest_ns) / 1_000)
+        Some(self.ts_ns.saturating_sub(self.sample.oldest_ns?) / 1_000)
     }
 
-    /// How long ago the last read was, µs; `None` if none was seen.
+    /// Time since the last read, µs; `None` if none was seen.
     pub(super) fn since_read_us(&self) -> Option<u64> {
-        self.sample.read_ns.map(|read_ns| self.ts_ns.saturating_sub(read_ns) / 1_000)
+        Some(self.ts_ns.saturating_sub(self.sample.read_ns?) / 1_000)
     }
 
     fn wait(&self) -> WaitView {
@@ -172,17 +179,18 @@ impl Datagrams {
         }
     }
 
-    /// What is going on: more is worse, or busier.
+    /// Order in a snapshot: greater is worse, or busier.
     fn weight(&self) -> (u64, u64) {
-        let point = self.history.back();
-        (self.dropped(), point.map_or(0, |point| point.arrived + point.written))
+        let Some(last) = self.history.back() else { return (self.dropped(), 0) };
+        (self.dropped(), last.arrived + last.written)
     }
 }
 
+/// All UDP sockets, and the QUIC connections on them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sockets {
     table: BTreeMap<SockId, Datagrams>,
-    /// What is spoken, also on sockets that no sample has shown yet.
+    /// Protocols, also of sockets that no sample has shown yet.
     spoken: BTreeMap<SockId, DatagramProtocol>,
     flows: Flows,
     /// Of sockets that are closed.
@@ -190,42 +198,39 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Takes what a sample tells, and reports each socket. Closed ones are forgotten but for their
-    /// totals.
+    /// Takes a sample, and reports each socket.
     pub(super) fn sampled(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         let mut before = std::mem::take(&mut self.table);
         for socket in sample.datagrams.iter().take(MAX_DATAGRAMS as usize) {
             let mut known = before.remove(&socket.sock).unwrap_or_else(|| Datagrams::new(socket));
             known.sampled(sample.ts_ns, socket);
+            let view = self.view(socket.sock, &known);
+            out.push(Output::Datagrams(DatagramOutput { ts_ns: sample.ts_ns, view }));
             self.table.insert(socket.sock, known);
-            out.extend(self.table.get(&socket.sock).map(|known| {
-                Output::Datagrams(DatagramOutput {
-                    ts_ns: sample.ts_ns,
-                    view: self.view(socket.sock, known),
-                })
-            }));
         }
-        self.tell_answered(sample.ts_ns, out);
+        self.report_answered(sample.ts_ns, out);
     }
 
-    fn tell_answered(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
-        let answered = self.flows.take_answered();
-        out.extend(answered.into_iter().map(|view| self.told(ts_ns, view)));
+    /// Reports the QUIC connections that got their first answer.
+    fn report_answered(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
+        for view in self.flows.take_answered() {
+            out.push(self.quic_output(ts_ns, view));
+        }
     }
 
-    /// Packets of QUIC were read or written.
+    /// Takes packets of QUIC that were read or written.
     pub(super) fn quic(&mut self, datagram: &QuicDatagram) {
         self.flows.seen(datagram);
     }
 
-    fn told(&self, ts_ns: u64, view: QuicView) -> Output {
-        let socket = self.table.get(&view.sock).map(|socket| &socket.sample);
-        Output::Quic(Box::new(QuicOutput {
-            ts_ns,
-            local: socket.map(|socket| socket.local),
-            process: socket.map(|socket| (socket.pid, socket.comm.clone())),
-            view,
-        }))
+    fn quic_output(&self, ts_ns: u64, view: QuicView) -> Output {
+        let (local, process) = match self.table.get(&view.sock) {
+            Some(Datagrams { sample, .. }) => {
+                (Some(sample.local), Some((sample.pid, sample.comm.clone())))
+            }
+            None => (None, None),
+        };
+        Output::Quic(Box::new(QuicOutput { ts_ns, local, process, view }))
     }
 
     fn view(&self, sock: SockId, socket: &Datagrams) -> DatagramView {
@@ -237,8 +242,8 @@ impl Sockets {
         }
     }
 
-    /// What is spoken on a socket becomes known. One socket may serve many connections: early data
-    /// of one is told of all.
+    /// Takes the protocol of a socket. One socket may serve many connections: early data of one
+    /// counts for all.
     pub(super) fn recognised(&mut self, recognised: &Recognised) {
         if self.spoken.len() >= MAX_SPOKEN && !self.spoken.contains_key(&recognised.sock) {
             return;
@@ -271,30 +276,32 @@ impl Sockets {
         });
     }
 
-    /// A last word on every socket that is open.
+    /// Reports every open socket for the last time.
     pub(super) fn finish(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
-        out.extend(self.table.iter().map(|(sock, socket)| {
+        for (sock, socket) in &self.table {
             let view =
                 DatagramView { peak_bytes: socket.sample.queued_bytes, ..self.view(*sock, socket) };
-            Output::Datagrams(DatagramOutput { ts_ns, view })
-        }));
-        self.tell_answered(ts_ns, out);
-        out.extend(self.flows.unanswered().map(|view| self.told(ts_ns, view.clone())));
+            out.push(Output::Datagrams(DatagramOutput { ts_ns, view }));
+        }
+        self.report_answered(ts_ns, out);
+        for view in self.flows.unanswered() {
+            out.push(self.quic_output(ts_ns, view.clone()));
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Datagrams> {
         self.table.values()
     }
 
-    /// Those with most going on, that first.
+    /// Returns the sockets as a snapshot shows them, the worst and the busiest first.
     pub(super) fn views(&self) -> Vec<DatagramView> {
         let mut sockets: Vec<_> = self.table.iter().collect();
         sockets.sort_by_key(|(_, socket)| Reverse(socket.weight()));
-        let views = sockets.iter().take(MAX_DATAGRAM_VIEWS);
-        views.map(|(sock, socket)| self.view(**sock, socket)).collect()
+        sockets.truncate(MAX_DATAGRAM_VIEWS);
+        sockets.into_iter().map(|(&sock, socket)| self.view(sock, socket)).collect()
     }
 
-    /// How many there are.
+    /// Number of open sockets.
     pub(super) fn open(&self) -> u64 {
         self.table.len() as u64
     }
@@ -302,20 +309,21 @@ impl Sockets {
     /// Totals over all sockets of the run.
     pub(super) fn totals(&self) -> DatagramTotals {
         let mut totals = self.past;
-        self.table.values().for_each(|socket| totals.add(&socket.sample));
+        for socket in self.table.values() {
+            totals.add(&socket.sample);
+        }
         totals
     }
 }
 
 impl DatagramTotals {
     fn add(&mut self, sample: &DatagramSample) {
-        let more = |total: &mut Option<u64>, flow: Option<DatagramFlow>| {
-            *total = total.zip(flow).map(|(total, flow)| total + flow.datagrams);
-        };
+        // A flow that one socket does not show is not known of all.
+        let sum = |total: Option<u64>, flow: Option<DatagramFlow>| Some(total? + flow?.datagrams);
         self.sockets += 1;
-        more(&mut self.arrived, sample.arrived);
-        more(&mut self.read, sample.read);
-        more(&mut self.written, sample.written);
+        self.arrived = sum(self.arrived, sample.arrived);
+        self.read = sum(self.read, sample.read);
+        self.written = sum(self.written, sample.written);
         self.drops += sample.drops.saturating_sub(sample.drops_before);
     }
 }

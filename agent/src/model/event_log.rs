@@ -1,4 +1,4 @@
-//! The live stream: the newest accepts, refusals and changes.
+//! The event log: the newest accepts, refusals and changes.
 
 use std::collections::VecDeque;
 
@@ -30,8 +30,8 @@ impl EventLog {
         });
     }
 
-    /// A syncookie refuses nobody, and a flood of them would drive everything else out: they stay
-    /// in the totals.
+    /// Adds a refusal. Syncookies refuse nobody, and a flood of them would drive everything else
+    /// out: they count in the totals only.
     pub(super) fn overflowed(&mut self, overflow: &OverflowOutput) {
         if overflow.stage == Stage::Cookie {
             return;
@@ -41,7 +41,7 @@ impl EventLog {
             listener: overflow.listener,
             what: StreamKind::Overflow {
                 peer: overflow.peer,
-                stage: overflow.stage_certain.then_some(overflow.stage),
+                stage: if overflow.stage_certain { Some(overflow.stage) } else { None },
                 count: overflow.count,
                 depth: overflow.depth,
                 limit: overflow.limit,
@@ -55,12 +55,9 @@ impl EventLog {
 
     /// Puts an entry in its place.
     pub(super) fn push(&mut self, entry: LogEntry) {
-        // Records of several CPUs come nearly in order, so the place is found at the end.
-        let place = self
-            .entries
-            .iter()
-            .rposition(|other| other.ts_ns <= entry.ts_ns)
-            .map_or(0, |at| at + 1);
+        // Records of several CPUs come nearly in order, so the place is near the end.
+        let before = self.entries.iter().rposition(|other| other.ts_ns <= entry.ts_ns);
+        let place = before.map_or(0, |at| at + 1);
         self.entries.insert(place, entry);
         if self.entries.len() > MAX_STREAM {
             self.entries.pop_front();

@@ -1,15 +1,15 @@
-//! Waits in an accept queue.
+//! Histograms of waits.
 
 use hdrhistogram::Histogram;
 
 use super::snapshot::WaitView;
 
-/// Longest wait that is told apart, µs; longer ones count as this long.
+/// Longest wait that is counted, µs; longer ones count as this long.
 const LONGEST_US: u64 = 3_600_000_000;
 /// Upper bounds of the first four buckets of [`WaitView`], µs.
 const BUCKETS_US: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
-/// How precise a histogram is, and so how large: it grows with the longest wait, up to a bound.
+/// Precision of a histogram, and so its size, which grows with the longest wait up to a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Precision {
     /// Three significant digits, at most 96 KiB.
@@ -24,7 +24,7 @@ pub(super) struct WaitHistogram {
     /// `None` where it could not be created; quantiles are then unknown and stay 0.
     counts: Option<Histogram<u32>>,
     view: WaitView,
-    /// How many waits the quantiles in `view` stand for.
+    /// Number of waits that the quantiles in `view` stand for.
     quantiles_of: u64,
 }
 
@@ -43,7 +43,7 @@ impl WaitHistogram {
         self.record_many(wait_us, 1);
     }
 
-    /// Counts so many waits of the same length.
+    /// Counts `count` waits of one length.
     pub(super) fn record_many(&mut self, wait_us: u64, count: u64) {
         if let Some(counts) = &mut self.counts {
             // It resizes itself, so that no value is out of range.
@@ -60,7 +60,7 @@ impl WaitHistogram {
     pub(super) fn merge(&mut self, other: &Self) {
         if let (Some(counts), Some(others)) = (&mut self.counts, &other.counts) {
             for bin in others.iter_recorded() {
-                // Same reason as in `record`.
+                // As in `record_many`.
                 let _ =
                     counts.record_n(bin.value_iterated_to().min(LONGEST_US), bin.count_at_value());
             }
@@ -74,17 +74,17 @@ impl WaitHistogram {
 
     /// Brings the quantiles up to date; costs nothing when no wait was counted since.
     pub(super) fn refresh(&mut self) {
-        let Some(counts) = self.counts.as_ref().filter(|_| self.quantiles_of != self.view.count)
-        else {
+        if self.quantiles_of == self.view.count {
             return;
-        };
+        }
+        let Some(counts) = &self.counts else { return };
         let quantile = |q| counts.value_at_quantile(q).min(self.view.max);
         (self.view.p50, self.view.p90, self.view.p99) =
             (quantile(0.5), quantile(0.9), quantile(0.99));
         self.quantiles_of = self.view.count;
     }
 
-    /// The figures as of the last [`refresh`](Self::refresh).
+    /// Returns the figures as of the last [`refresh`](Self::refresh).
     pub(super) fn view(&self) -> WaitView {
         self.view
     }

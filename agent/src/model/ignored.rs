@@ -1,5 +1,5 @@
-//! Clients that believe to be connected, and are not: the kernel ignored their final ACK, since the
-//! accept queue was full.
+//! Clients that believe they are connected and are not: the kernel ignored their final ACK because
+//! the accept queue was full.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,8 +8,8 @@ use super::event::{Accept, Overflow, SockId, Stage};
 
 /// Clients kept, of all listeners. More are not counted.
 const MAX_IGNORED: usize = 16_384;
-/// A client of which nothing more was ignored for so long, ns, may have given up: nothing would
-/// show it.
+/// A client is forgotten if nothing more of it was ignored for so long, ns. It may have given up,
+/// which nothing would show.
 const HEARD_OF_NS: u64 = 60_000_000_000;
 
 /// By listener, with the time of the newest packet that was ignored.
@@ -30,7 +30,7 @@ impl Ignored {
         }
     }
 
-    /// One of them came into the queue after all.
+    /// Removes a client that came into the queue after all.
     pub(super) fn accepted(&mut self, accept: &Accept) {
         if let Some(clients) = self.clients.get_mut(&accept.listener) {
             self.count -= usize::from(clients.remove(&accept.peer).is_some());
@@ -38,7 +38,9 @@ impl Ignored {
     }
 
     pub(super) fn closed(&mut self, listener: SockId) {
-        self.count -= self.clients.remove(&listener).map_or(0, |clients| clients.len());
+        if let Some(clients) = self.clients.remove(&listener) {
+            self.count -= clients.len();
+        }
     }
 
     pub(super) fn expire(&mut self, now_ns: u64) {
@@ -49,7 +51,9 @@ impl Ignored {
         self.count = self.clients.values().map(BTreeMap::len).sum();
     }
 
+    /// Counts the clients of a listener.
     pub(super) fn of(&self, listener: SockId) -> u64 {
-        self.clients.get(&listener).map_or(0, |clients| clients.len() as u64)
+        let Some(clients) = self.clients.get(&listener) else { return 0 };
+        clients.len() as u64
     }
 }

@@ -13,9 +13,9 @@ use super::recent::{Figures, Recent};
 use super::refusals::Refusals;
 use super::sharing::Sharing;
 use super::snapshot::{ListenerView, Rates, Totals};
-use super::text::errno_name;
+use crate::text::errno_name;
 
-/// What one refresh leaves in the histories.
+/// Figures of one refresh in the histories.
 #[derive(Clone, Copy, Debug)]
 struct Point {
     depth: u32,
@@ -24,16 +24,16 @@ struct Point {
     overflows: u32,
 }
 
-/// How `accept` fails, by the error that came most often of late.
+/// Failures of `accept`, by the error that came most often lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failing {
     pub(super) errno: u32,
-    /// Since when, and how often up to then.
+    /// Start of these failures, and the number of earlier ones.
     pub(super) since_ns: u64,
     before: u64,
-    /// How often since the listener is watched.
+    /// Number of failures since the listener is watched.
     pub(super) total: u64,
-    /// Who called last.
+    /// The process that called last, its thread, and what it used up.
     pub(super) pid: u32,
     pub(super) tid: u32,
     pub(super) used: Option<Used>,
@@ -41,16 +41,16 @@ pub(super) struct Failing {
 }
 
 impl Failing {
-    /// How often, since it began.
+    /// Number of failures since it began.
     pub(super) fn times(&self) -> u64 {
         self.total - self.before
     }
 }
 
-/// Without a further failure for so long, the next one begins anew, ns.
+/// A failure after so long without one is a new beginning, ns.
 const FAILS_ANEW_NS: u64 = 10_000_000_000;
 
-/// Where the clients of a listener are, as far as any were seen.
+/// Places of a listener's clients, as far as any were seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clients {
     /// In the listener's own network namespace.
@@ -60,7 +60,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// A client has the address `peer`, the listener's end is `local`.
+    /// Notes a client with the address `peer`; the listener's end is `local`.
     fn saw(&mut self, peer: IpAddr, local: Option<IpAddr>) {
         let here = peer.is_loopback() || local == Some(peer);
         self.here |= here;
@@ -76,22 +76,23 @@ pub(super) struct Listener {
     /// The newest sample; `None` while only events named it.
     pub(super) sample: Option<ListenerSample>,
     pub(super) closed: bool,
-    /// That it closed has been reported.
+    /// Its end has been reported.
     pub(super) close_reported: bool,
     /// Samples in a row that did not have it.
     pub(super) missed: u32,
     pub(super) recent: Recent,
     pub(super) wait: Option<WaitHistogram>,
     pub(super) acceptors: Acceptors,
-    /// Where its clients are.
+    /// Places of its clients.
     pub(super) clients: Clients,
     attendance: Attendance,
-    /// What events said in the present period.
+    /// Figures from the events of the present period.
     period: Figures,
     period_ns: u64,
     rates: Rates,
     history: VecDeque<Point>,
-    ledgers: [Refusals; 4],
+    /// By the place of their stage: see [`slot`].
+    refusals: [Refusals; 4],
     stalled_since_ns: Option<u64>,
     long_since_ns: Option<u64>,
     sharing: Sharing<(u32, u32)>,
@@ -99,24 +100,24 @@ pub(super) struct Listener {
     found_queued_before: u64,
     failing: Option<Failing>,
     waiting: Waiting,
-    /// When it was last seen not asking for connections though some waited.
+    /// Last time that it was seen not asking for connections though some waited.
     not_asked_ns: Option<u64>,
 }
 
-/// How threads were seen to wait for the listener by epoll, of late.
+/// Recent waits of threads for the listener by epoll.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waiting {
-    /// When one was last seen with `EPOLLEXCLUSIVE`, and when one without.
+    /// Last time that a thread was seen with `EPOLLEXCLUSIVE`, and that one was seen without.
     exclusive_ns: Option<u64>,
     other_ns: Option<u64>,
 }
 
-/// What was seen so long ago says nothing, ns.
+/// Age at which a thread's wait by epoll says nothing any more, ns.
 const SEEN_NS: u64 = 30_000_000_000;
 
-/// What a full queue did is told for some seconds, and why it was full as long, ns.
-const LATELY_NS: u64 = 10_000_000_000;
-/// Nothing was accepted for so long though connections waited, ns.
+/// Time for which the consequences of a full queue are reported, and so its causes, ns.
+const RECENT_NS: u64 = 10_000_000_000;
+/// Time after which connections that wait with none accepted count as stalled, ns.
 const STALLED_NS: u64 = 1_000_000_000;
 
 impl Waiting {
@@ -147,7 +148,7 @@ impl Listener {
             period_ns,
             rates: Rates::default(),
             history: VecDeque::new(),
-            ledgers: [Refusals::default(); 4],
+            refusals: [Refusals::default(); 4],
             stalled_since_ns: None,
             long_since_ns: None,
             sharing: Sharing::new(period_ns),
@@ -159,18 +160,23 @@ impl Listener {
         }
     }
 
-    /// How `accept` fails; `None` while it does not.
+    /// Failures of `accept`; `None` while it does not fail.
     pub(super) fn failing(&self) -> Option<&Failing> {
-        self.failing.as_ref().filter(|_| self.recent.figures().fails > 0)
+        let failing = self.failing.as_ref()?;
+        if self.recent.figures().fails > 0 { Some(failing) } else { None }
     }
 
-    /// A thread was seen waiting for it by epoll.
+    /// Notes a thread that waits for it by epoll.
     pub(super) fn awaited(&mut self, now_ns: u64, exclusive: bool) {
         let seen =
             if exclusive { &mut self.waiting.exclusive_ns } else { &mut self.waiting.other_ns };
         *seen = Some(now_ns);
         for seen in [&mut self.waiting.exclusive_ns, &mut self.waiting.other_ns] {
-            *seen = seen.filter(|seen_ns| now_ns.saturating_sub(*seen_ns) < SEEN_NS);
+            if let Some(seen_ns) = *seen
+                && now_ns.saturating_sub(seen_ns) >= SEEN_NS
+            {
+                *seen = None;
+            }
         }
     }
 
@@ -191,11 +197,12 @@ impl Listener {
 
     /// Counts a refusal whose victim is known.
     pub(super) fn overflowed(&mut self, overflow: &Overflow) {
-        self.ledgers[slot(overflow.stage)].named();
-        self.clients.saw(overflow.peer.ip(), self.sample.as_ref().map(|sample| sample.local.ip()));
+        self.refusals[slot(overflow.stage)].named();
+        let local = self.sample.as_ref().map(|sample| sample.local.ip());
+        self.clients.saw(overflow.peer.ip(), local);
     }
 
-    /// Takes a new sample; `delays_ns` tells how long a thread was ready without a CPU, and
+    /// Takes a new sample. `delays_ns` returns the time that a thread was ready without a CPU, and
     /// `history` bounds the points kept.
     pub(super) fn sampled<'a>(
         &mut self,
@@ -211,22 +218,7 @@ impl Listener {
             sample.since_ns.max(self.period_ns)
         };
         let elapsed_ns = now_ns.saturating_sub(start_ns);
-        let before = self.totals();
-        let limit = self.sample.as_ref().map_or(sample.limit, |before| before.limit);
-        let figures = self.figures_since(&before, sample);
-        let attended = self.attendance.end_period(now_ns, sample.depth, inside.clone());
-        let delay_ns = self.acceptors.delay_ns(delays_ns).map(|ns| ns.min(attended.all_ns));
-        let longest_ns = self.acceptors.end_period(now_ns, inside, &sample.comm);
-        let figures = Figures {
-            inside_ns: longest_ns.unwrap_or(0),
-            inside_known_ns: longest_ns.map_or(0, |_| elapsed_ns),
-            delay_ns: delay_ns.unwrap_or(0),
-            delay_known_ns: delay_ns.map_or(0, |_| attended.all_ns),
-            attended,
-            full_at: (figures.overflows > 0)
-                .then(|| (limit.min(sample.limit), limit.max(sample.limit))),
-            ..figures
-        };
+        let figures = self.end_period(now_ns, elapsed_ns, sample, inside, delays_ns);
         self.recent.push(start_ns, now_ns, figures);
         self.rates = Rates {
             accepts: super::rate(figures.accepts, elapsed_ns),
@@ -237,10 +229,14 @@ impl Listener {
         let waiting = sample.depth > 0 && sample.closed_ns.is_none();
         self.stalled_since_ns = match self.stalled_since_ns {
             since @ Some(_) if waiting && figures.accepts == 0 => since,
-            _ => waiting.then_some(now_ns),
+            _ if waiting => Some(now_ns),
+            _ => None,
         };
-        let long = self.recent.figures().long_waits > 0;
-        self.long_since_ns = long.then(|| self.long_since_ns.unwrap_or(now_ns));
+        if self.recent.figures().long_waits > 0 {
+            self.long_since_ns.get_or_insert(now_ns);
+        } else {
+            self.long_since_ns = None;
+        }
         let is_at_backlog_0 = sample.limit == 0 && self.stalled_ns(now_ns) >= STALLED_NS;
         if waiting && (sample.unwatched || is_at_backlog_0) {
             self.not_asked_ns = Some(now_ns);
@@ -257,27 +253,56 @@ impl Listener {
         self.sample = Some(sample.clone());
     }
 
+    /// Sums the period that ends with this sample.
+    fn end_period<'a>(
+        &mut self,
+        now_ns: u64,
+        elapsed_ns: u64,
+        sample: &ListenerSample,
+        inside: impl Iterator<Item = &'a InAccept> + Clone,
+        delays_ns: impl Fn(u32) -> Option<u64>,
+    ) -> Figures {
+        let mut figures = self.figures_since(&self.totals(), sample);
+        figures.attended = self.attendance.end_period(now_ns, sample.depth, inside.clone());
+        if let Some(delay_ns) = self.acceptors.delay_ns(delays_ns) {
+            figures.delay_ns = delay_ns.min(figures.attended.all_ns);
+            figures.delay_known_ns = figures.attended.all_ns;
+        }
+        if let Some(longest_ns) = self.acceptors.end_period(now_ns, inside, &sample.comm) {
+            figures.inside_ns = longest_ns;
+            figures.inside_known_ns = elapsed_ns;
+        }
+        if figures.overflows > 0 {
+            // The limit may have changed in this period.
+            let limit = self.sample.as_ref().map_or(sample.limit, |before| before.limit);
+            figures.full_at = Some((limit.min(sample.limit), limit.max(sample.limit)));
+        }
+        figures
+    }
+
     /// Finds the error that came most often since the sample before.
     fn note_failures(&mut self, start_ns: u64, now_ns: u64, sample: &ListenerSample) {
-        let known = self.sample.as_ref().and_then(|sample| sample.fails.as_ref());
         let before = |errno: u32| {
-            known
-                .into_iter()
-                .flatten()
-                .find(|fails| fails.errno == errno)
-                .map_or(0, |fails| fails.count)
+            let known = self.sample.as_ref()?.fails.as_ref()?;
+            Some(known.iter().find(|fails| fails.errno == errno)?.count)
         };
-        let grown = sample.fails.iter().flatten().map(|fails| (fails, before(fails.errno)));
-        let most = grown.max_by_key(|(fails, before)| fails.count.saturating_sub(*before));
-        let Some((fails, before)) = most.filter(|(fails, before)| fails.count > *before) else {
-            return;
-        };
-        let goes_on = |failing: &Failing| {
-            failing.errno == fails.errno && now_ns.saturating_sub(failing.last_ns) < FAILS_ANEW_NS
-        };
-        let (since_ns, before) = match self.failing.filter(goes_on) {
-            Some(failing) => (failing.since_ns, failing.before),
-            None => (fails.first_ns.max(start_ns), before),
+        let (mut most, mut most_grown) = (None, 0);
+        for fails in sample.fails.iter().flatten() {
+            let before = before(fails.errno).unwrap_or(0);
+            let grown = fails.count.saturating_sub(before);
+            if grown > 0 && grown >= most_grown {
+                (most, most_grown) = (Some((fails, before)), grown);
+            }
+        }
+        let Some((fails, before)) = most else { return };
+        let (since_ns, before) = match self.failing {
+            Some(failing)
+                if failing.errno == fails.errno
+                    && now_ns.saturating_sub(failing.last_ns) < FAILS_ANEW_NS =>
+            {
+                (failing.since_ns, failing.before)
+            }
+            _ => (fails.first_ns.max(start_ns), before),
         };
         self.failing = Some(Failing {
             errno: fails.errno,
@@ -291,8 +316,8 @@ impl Listener {
         });
     }
 
-    /// Refusals that the kernel counted up to the newest sample and never named. `patient` as in
-    /// [`Refusals::unnamed`].
+    /// Takes the refusals that the kernel counted up to the newest sample and never named.
+    /// `patient` as in [`Refusals::unnamed`].
     pub(super) fn unnamed(
         &mut self,
         now_ns: u64,
@@ -308,7 +333,7 @@ impl Listener {
         let mut unnamed = Vec::new();
         for (stage, total) in totals {
             let Some(total) = total else { continue };
-            let count = self.ledgers[slot(stage)].unnamed(total, patient(stage));
+            let count = self.refusals[slot(stage)].unnamed(total, patient(stage));
             if count > 0 {
                 unnamed.push(OverflowOutput {
                     ts_ns: now_ns,
@@ -325,29 +350,33 @@ impl Listener {
         unnamed
     }
 
-    /// For how long connections have waited with none accepted, ns.
+    /// Time for which connections have waited with none accepted, ns.
     pub(super) fn stalled_ns(&self, now_ns: u64) -> u64 {
-        self.stalled_since_ns.map_or(0, |since| now_ns.saturating_sub(since))
+        let Some(since_ns) = self.stalled_since_ns else { return 0 };
+        now_ns.saturating_sub(since_ns)
     }
 
-    /// For how long there have been long waits, ns.
+    /// Time for which there have been long waits, ns.
     pub(super) fn long_ns(&self, now_ns: u64) -> u64 {
-        self.long_since_ns.map_or(0, |since| now_ns.saturating_sub(since))
+        let Some(since_ns) = self.long_since_ns else { return 0 };
+        now_ns.saturating_sub(since_ns)
     }
 
-    /// No epoll instance of its holders has it.
+    /// Whether no epoll instance of its holders has it.
     pub(super) fn is_unwatched(&self) -> bool {
-        self.sample.as_ref().is_some_and(|sample| sample.unwatched)
+        matches!(&self.sample, Some(sample) if sample.unwatched)
     }
 
-    /// Of late it did not ask for connections though some waited, as at a limit of its own.
+    /// Whether it did not ask for connections lately though some waited, as at a limit of its own.
     pub(super) fn was_at_limit(&self, now_ns: u64) -> bool {
-        self.not_asked_ns.is_some_and(|seen_ns| now_ns.saturating_sub(seen_ns) < LATELY_NS)
+        let Some(seen_ns) = self.not_asked_ns else { return false };
+        now_ns.saturating_sub(seen_ns) < RECENT_NS
     }
 
-    /// How its threads shared the accepts of the last stretch.
+    /// Returns how its threads shared the accepts of the last stretch.
     pub(super) fn shares(&self) -> Option<Shares> {
-        self.sharing.last().map(|stretch| Shares {
+        let stretch = self.sharing.last()?;
+        Some(Shares {
             sharers: Sharers::Threads,
             parties: stretch.parties,
             accepts: stretch.accepts,
@@ -362,7 +391,7 @@ impl Listener {
         self.sample.as_ref().map(totals_of).unwrap_or_default()
     }
 
-    /// What a screen shows of it, without histories; `None` before the first sample.
+    /// Returns what a screen shows of it, without histories; `None` before the first sample.
     pub(super) fn view(&self, somaxconn: Option<u32>) -> Option<ListenerView> {
         let sample = self.sample.as_ref()?;
         Some(ListenerView {
@@ -388,17 +417,12 @@ impl Listener {
             arrival_history: Vec::new(),
             overflow_history: Vec::new(),
             acceptors: self.acceptors.view(),
-            accept_errors: sample
-                .fails
-                .iter()
-                .flatten()
-                .map(|fails| (errno_name(fails.errno), fails.count))
-                .collect(),
+            accept_errors: accept_errors(sample),
             others: sample.others.clone(),
         })
     }
 
-    /// The same with the histories.
+    /// Returns what a screen shows of it, with histories.
     pub(super) fn full_view(&self, somaxconn: Option<u32>) -> Option<ListenerView> {
         let history = |figure: fn(&Point) -> u32| self.history.iter().map(figure).collect();
         Some(ListenerView {
@@ -410,7 +434,7 @@ impl Listener {
         })
     }
 
-    /// The listener is gone: it has no queue and no rates any more.
+    /// Closes it: it has no queue and no rates any more.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.rates = Rates::default();
@@ -424,6 +448,8 @@ impl Listener {
         let since = |now: Option<u64>, before: Option<u64>| {
             now.unwrap_or(0).saturating_sub(before.unwrap_or(0))
         };
+        let left = now.left.unwrap_or_default();
+        let left_before = before.left.unwrap_or_default();
         Figures {
             accepts: now.accepted.saturating_sub(before.accepted),
             arrivals: now.queued.saturating_sub(before.queued),
@@ -433,12 +459,9 @@ impl Listener {
             syn_dropped: since(now.syn_dropped, before.syn_dropped),
             synack_retransmits: now.synack_retransmits.saturating_sub(before.synack_retransmits),
             fails: since(fails(&now.fails), before.accept_fails),
-            left_late: since(now.left.map(|left| left.late), before.left.map(|left| left.late)),
-            left_late_us: since(
-                now.left.map(|left| left.late_us),
-                before.left.map(|left| left.late_us),
-            ),
-            cut: since(now.left.map(|left| left.cut), before.left.map(|left| left.cut)),
+            left_late: left.late.saturating_sub(left_before.late),
+            left_late_us: left.late_us.saturating_sub(left_before.late_us),
+            cut: left.cut.saturating_sub(left_before.cut),
             synack_acked: since(now.synack_acked, before.synack_acked),
             depth_peak: now.peak.max(now.depth),
             syn_peak: now.syn_peak.max(now.syn_depth),
@@ -460,6 +483,7 @@ impl Listener {
     }
 }
 
+/// Place of a stage among the counters of refusals.
 fn slot(stage: Stage) -> usize {
     match stage {
         Stage::Syn => 0,
@@ -487,7 +511,17 @@ fn totals_of(sample: &ListenerSample) -> Totals {
     }
 }
 
-/// Calls that failed, whatever the error.
+/// Counts the calls of `accept` that failed, whatever the error.
 fn fails(fails: &Option<Vec<AcceptFails>>) -> Option<u64> {
-    fails.as_ref().map(|fails| fails.iter().map(|fails| fails.count).sum())
+    let mut sum = 0;
+    for fails in fails.as_ref()? {
+        sum += fails.count;
+    }
+    Some(sum)
+}
+
+/// Returns the errors of `accept` by name, with their counts.
+fn accept_errors(sample: &ListenerSample) -> Vec<(String, u64)> {
+    let fails = sample.fails.iter().flatten();
+    fails.map(|fails| (errno_name(fails.errno), fails.count)).collect()
 }

@@ -39,7 +39,7 @@ pub(super) struct Listeners {
     /// In the order in which they closed.
     closed: VecDeque<SockId>,
     groups: BTreeMap<Group, Sharing<SockId>>,
-    /// How many listeners of a group are open.
+    /// Number of open listeners in each group.
     sizes: BTreeMap<Group, u64>,
     somaxconn: BTreeMap<u32, u32>,
     settings: BTreeMap<u32, NetSettings>,
@@ -95,41 +95,46 @@ impl Listeners {
     /// kernel does not show that: its handshake took as long as it takes a peer to send again, and
     /// the accept queue was full.
     pub(super) fn seems_ignored(&self, accept: &Accept) -> Option<Ignoring> {
-        let handshake_us = accept.handshake_us.filter(|&us| us >= AGAIN_US)?;
-        let sample =
-            self.table.get(&accept.listener).and_then(|listener| listener.sample.as_ref())?;
-        if sample.overflow_ack.is_some() {
+        let handshake_us = accept.handshake_us?;
+        let sample = self.sample_of(accept.listener)?;
+        if handshake_us < AGAIN_US || sample.overflow_ack.is_some() {
             return None;
         }
         let queued_ns = accept.queued_ns.unwrap_or(accept.ts_ns);
         let sampled =
             self.period_ns >= queued_ns.saturating_sub(handshake_us.saturating_mul(1_000));
         let was_full = sampled && sample.peak.max(sample.depth) > sample.limit;
-        (was_full || accept.depth >= sample.limit)
-            .then_some(Ignoring { since_ns: None, data: None })
+        if !was_full && accept.depth < sample.limit {
+            return None;
+        }
+        Some(Ignoring { since_ns: None, data: None })
     }
 
     /// Whether a listener has TCP_DEFER_ACCEPT, as far as is known.
     pub(super) fn defers(&self, listener: SockId) -> bool {
-        let sample = self.table.get(&listener).and_then(|listener| listener.sample.as_ref());
-        sample.and_then(|sample| sample.defer_accept).is_some_and(|timeouts| timeouts > 0)
+        let Some(sample) = self.sample_of(listener) else { return false };
+        matches!(sample.defer_accept, Some(1..))
     }
 
-    /// A process ended: it accepts no more.
+    /// Forgets the accepting threads of a process that ended.
     pub(super) fn exited(&mut self, pid: u32) {
-        self.table.values_mut().for_each(|listener| listener.acceptors.exited(pid));
+        for listener in self.table.values_mut() {
+            listener.acceptors.exited(pid);
+        }
     }
 
-    /// Takes a sample; gives the listeners that appeared or closed. `delays_ns` tells how long a
-    /// thread was ready without a CPU since the sample before.
+    /// Takes a sample; returns the listeners that appeared or closed. `delays_ns` returns the time
+    /// that a thread was ready without a CPU since the sample before.
     pub(super) fn sampled(
         &mut self,
         sample: &Sample,
         delays_ns: impl Fn(u32) -> Option<u64>,
     ) -> Vec<LogEntry> {
-        self.somaxconn.clone_from(&sample.somaxconn.iter().copied().collect());
-        self.settings =
-            sample.settings.iter().map(|settings| (settings.netns, *settings)).collect();
+        self.somaxconn = sample.somaxconn.iter().copied().collect();
+        self.settings.clear();
+        for settings in &sample.settings {
+            self.settings.insert(settings.netns, *settings);
+        }
         self.ignored.expire(sample.ts_ns);
         let mut inside: BTreeMap<SockId, Vec<&InAccept>> = BTreeMap::new();
         for call in &sample.in_accept {
@@ -157,75 +162,86 @@ impl Listeners {
         changes
     }
 
-    /// Refusals that nothing named, of all listeners.
+    /// Takes the refusals that nothing named, of all listeners.
     pub(super) fn unnamed(
         &mut self,
         now_ns: u64,
         patient: impl Fn(Stage) -> bool,
     ) -> Vec<OverflowOutput> {
-        self.table.values_mut().flat_map(|listener| listener.unnamed(now_ns, &patient)).collect()
+        let mut unnamed = Vec::new();
+        for listener in self.table.values_mut() {
+            unnamed.extend(listener.unnamed(now_ns, &patient));
+        }
+        unnamed
     }
 
-    /// Those that are open, or closed since the last report: each with its figures and how accepts
-    /// were shared, in the order they became known.
+    /// Returns the listeners that are open, or closed since the last report, in the order they
+    /// became known. Each comes with its figures, and with how accepts were shared.
     pub(super) fn reportable(
         &self,
     ) -> impl Iterator<Item = (&Listener, ListenerView, Option<Shares>)> {
-        let open = self.ordered().filter(|listener| !listener.closed || !listener.close_reported);
-        open.filter_map(|listener| Some((listener, self.view(listener)?, self.shares(listener))))
+        self.ordered().filter_map(|listener| {
+            if listener.closed && listener.close_reported {
+                return None;
+            }
+            Some((listener, self.view(listener)?, self.shares(listener)))
+        })
     }
 
-    /// Other open listeners at the same place, in its SO_REUSEPORT group.
+    /// Counts the other open listeners of its SO_REUSEPORT group.
     pub(super) fn siblings(&self, of: &Listener) -> u64 {
-        let place = of.sample.as_ref().map(|sample| (sample.local, sample.netns));
-        let open = place.and_then(|place| self.sizes.get(&place)).copied().unwrap_or(0);
+        let Some(sample) = &of.sample else { return 0 };
+        let open = self.sizes.get(&(sample.local, sample.netns)).copied().unwrap_or(0);
         open.saturating_sub(u64::from(!of.closed))
     }
 
-    /// Everything reportable has been reported.
+    /// Notes that everything reportable has been reported; forgets the oldest closed listeners.
     pub(super) fn reported(&mut self) {
-        self.table.values_mut().for_each(|listener| listener.close_reported = listener.closed);
-        while self.closed.len() > MAX_CLOSED {
-            self.closed.pop_front().and_then(|sock| self.table.remove(&sock)).into_iter().for_each(
-                |old| {
-                    self.forgotten = add(&self.forgotten, &old.totals());
-                    if let Some(wait) = old.wait {
-                        self.histograms -= 1;
-                        self.forgotten_wait.merge(&wait);
-                    }
-                },
-            );
+        for listener in self.table.values_mut() {
+            listener.close_reported = listener.closed;
+        }
+        while self.closed.len() > MAX_CLOSED
+            && let Some(sock) = self.closed.pop_front()
+        {
+            let Some(old) = self.table.remove(&sock) else { continue };
+            self.forgotten = add(&self.forgotten, &old.totals());
+            if let Some(wait) = old.wait {
+                self.histograms -= 1;
+                self.forgotten_wait.merge(&wait);
+            }
         }
     }
 
-    /// Every listener without histories, in the order they became known.
+    /// Returns every listener without histories, in the order they became known.
     pub(super) fn views(&self) -> Vec<ListenerView> {
         self.ordered().filter_map(|listener| self.view(listener)).collect()
     }
 
-    /// The same with histories.
+    /// Returns every listener with histories, in the order they became known.
     pub(super) fn full_views(&self) -> Vec<ListenerView> {
-        self.ordered()
-            .filter_map(|listener| listener.full_view(self.somaxconn_of(listener)))
-            .collect()
+        let full_view = |listener: &Listener| listener.full_view(self.somaxconn_of(listener));
+        self.ordered().filter_map(full_view).collect()
     }
 
-    /// Listeners that were ever known, their totals and their waits.
+    /// Returns the number of listeners that were ever known, their totals and their waits.
     pub(super) fn totals(&self) -> (u64, Totals, WaitView) {
-        let mut wait = self.forgotten_wait.clone();
-        self.table
-            .values()
-            .filter_map(|listener| listener.wait.as_ref())
-            .for_each(|other| wait.merge(other));
+        let (mut totals, mut wait) = (self.forgotten, self.forgotten_wait.clone());
+        for listener in self.table.values() {
+            if let Some(other) = &listener.wait {
+                wait.merge(other);
+            }
+            if listener.sample.is_some() {
+                totals = add(&totals, &listener.totals());
+            }
+        }
         wait.refresh();
-        let sampled = self.table.values().filter(|listener| listener.sample.is_some());
-        let totals = sampled.fold(self.forgotten, |sum, listener| add(&sum, &listener.totals()));
         (self.known, totals, wait.view())
     }
 
     /// Settings of a listener's network namespace.
     pub(super) fn settings(&self, listener: &Listener) -> Option<NetSettings> {
-        listener.sample.as_ref().and_then(|sample| self.settings.get(&sample.netns)).copied()
+        let sample = listener.sample.as_ref()?;
+        self.settings.get(&sample.netns).copied()
     }
 
     /// Clients of a listener whose final ACK was ignored lately, and that nobody has accepted
@@ -234,12 +250,18 @@ impl Listeners {
         self.ignored.of(sock)
     }
 
-    /// Where a listener listens.
+    /// Address that a listener listens at.
     pub(super) fn local(&self, sock: SockId) -> Option<SocketAddr> {
-        self.table
-            .get(&sock)
-            .and_then(|listener| listener.sample.as_ref())
-            .map(|sample| sample.local)
+        Some(self.sample_of(sock)?.local)
+    }
+
+    /// Port that a listener listens at.
+    pub(super) fn port(&self, sock: SockId) -> Option<u16> {
+        Some(self.local(sock)?.port())
+    }
+
+    fn sample_of(&self, sock: SockId) -> Option<&ListenerSample> {
+        self.table.get(&sock)?.sample.as_ref()
     }
 
     /// Listeners of one sample that found no room, at the worst.
@@ -264,7 +286,7 @@ impl Listeners {
         }))
     }
 
-    /// False when there is no room for it.
+    /// Takes a listener's sample. False when there is no room for it.
     fn sample_one(
         &mut self,
         now_ns: u64,
@@ -277,7 +299,7 @@ impl Listeners {
         let Some(listener) = self.entry(sample.sock) else { return false };
         let (is_new, was_closed) = (listener.sample.is_none(), listener.closed);
         listener.sampled(now_ns, sample, inside.iter().copied(), delays_ns, history);
-        // A backlog is known of those only that began to listen under our eyes.
+        // The backlog is known only of listeners whose call of `listen` was seen.
         if is_new && sample.backlog.is_some() {
             let what = StreamKind::Listening { local: sample.local };
             changes.push(LogEntry { ts_ns: sample.since_ns, listener: sample.sock, what });
@@ -302,8 +324,8 @@ impl Listeners {
         }
     }
 
-    /// What the kernel no longer lists has closed. What only events named gets one more sample to
-    /// appear in.
+    /// Closes the listeners that the kernel no longer lists. Those that only events named get one
+    /// more sample to appear in.
     fn close_absent(
         &mut self,
         now_ns: u64,
@@ -311,23 +333,28 @@ impl Listeners {
         changes: &mut Vec<LogEntry>,
     ) {
         let mut gone = Vec::new();
-        for (&sock, listener) in self.table.iter_mut().filter(|(sock, _)| !present.contains(sock)) {
+        for (&sock, listener) in &mut self.table {
+            if present.contains(&sock) {
+                continue;
+            }
             listener.missed += 1;
             if !listener.closed && (listener.sample.is_some() || listener.missed > 1) {
                 gone.push(sock);
             }
         }
-        gone.into_iter().for_each(|sock| self.close(sock, now_ns, changes));
+        for sock in gone {
+            self.close(sock, now_ns, changes);
+        }
     }
 
     fn share_in_groups(&mut self, now_ns: u64) {
         let mut members: BTreeMap<Group, Vec<(SockId, u64)>> = BTreeMap::new();
-        for (&sock, listener) in self.table.iter().filter(|(_, listener)| !listener.closed) {
-            if let Some(sample) = &listener.sample {
-                members
-                    .entry((sample.local, sample.netns))
-                    .or_default()
-                    .push((sock, sample.accepted));
+        for (&sock, listener) in &self.table {
+            if let Some(sample) = &listener.sample
+                && !listener.closed
+            {
+                let group = members.entry((sample.local, sample.netns)).or_default();
+                group.push((sock, sample.accepted));
             }
         }
         self.sizes =
@@ -335,19 +362,17 @@ impl Listeners {
         members.retain(|_, sockets| sockets.len() > 1);
         self.groups.retain(|group, _| members.contains_key(group));
         for (group, sockets) in members {
-            self.groups
-                .entry(group)
-                .or_insert_with(|| Sharing::new(now_ns))
-                .update(now_ns, sockets.into_iter());
+            let sharing = self.groups.entry(group).or_insert_with(|| Sharing::new(now_ns));
+            sharing.update(now_ns, sockets.into_iter());
         }
     }
 
-    /// Of a group's shares only its busiest listener tells, so that the group is judged once.
+    /// Returns how accepts were shared: at the busiest listener of a group among its listeners, so
+    /// that the group is judged once, and else among the listener's threads.
     fn shares(&self, listener: &Listener) -> Option<Shares> {
         let sample = listener.sample.as_ref()?;
-        let stretch = self.groups.get(&(sample.local, sample.netns)).and_then(Sharing::last);
-        match stretch.filter(|stretch| stretch.busiest == sample.sock) {
-            Some(stretch) => Some(Shares {
+        match self.groups.get(&(sample.local, sample.netns)).and_then(Sharing::last) {
+            Some(stretch) if stretch.busiest == sample.sock => Some(Shares {
                 sharers: Sharers::Listeners,
                 parties: stretch.parties,
                 accepts: stretch.accepts,
@@ -355,7 +380,7 @@ impl Listeners {
                 found_queued: 0,
                 exclusive: None,
             }),
-            None => listener.shares(),
+            _ => listener.shares(),
         }
     }
 
@@ -364,11 +389,12 @@ impl Listeners {
     }
 
     fn somaxconn_of(&self, listener: &Listener) -> Option<u32> {
-        listener.sample.as_ref().and_then(|sample| self.somaxconn.get(&sample.netns).copied())
+        let sample = listener.sample.as_ref()?;
+        self.somaxconn.get(&sample.netns).copied()
     }
 }
 
-/// Sums, where a figure that neither knows stays unknown.
+/// Adds totals, where a figure that neither knows stays unknown.
 fn add(one: &Totals, other: &Totals) -> Totals {
     let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
         (None, None) => None,

@@ -1,17 +1,17 @@
 //! Requests that wait for news by design: long polling.
 //!
 //! An event loop has put a request aside if the thread that read it sleeps in `epoll_wait` or the
-//! like at a sample. That alone is no proof, as a slow server of that kind looks the same. Several
-//! that such a thread answers at once, on different connections, are: one event was news for all of
-//! them. Unless the thread was at work meanwhile, as requests show that lay unread until it was
-//! done, or its time on a CPU.
+//! like at a sample. That alone proves nothing: a slow server with an event loop looks the same.
+//! The proof is a thread that answers several requests at once, on different connections: one event
+//! was news for all of them. It is no proof if the thread was at work meanwhile. Requests that lay
+//! unread until it was done show that, or its time on a CPU.
 
 use std::collections::VecDeque;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::event::WaitKind;
-use super::event::{Exchange, Sample, SockId};
+use super::event::{Exchange, Sample, SockId, WaitKind};
+use super::threads;
 use super::waits::Stretch;
 
 /// Requests that are put aside; further ones are taken for slow.
@@ -26,10 +26,10 @@ pub(super) const FORGOTTEN_US: u64 = 120_000_000;
 const TOGETHER_NS: u64 = 50_000_000;
 /// Refreshes until all answers to one event are reported.
 const REFRESHES: u32 = 3;
-/// And the time it takes, ns.
+/// Time until all answers to one event are reported, ns.
 const SETTLED_NS: u64 = 2_500_000_000;
 
-/// Threads in event loops, and what they have put aside.
+/// Threads in event loops, and the requests that they have put aside.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LongPolls {
     asleep: FxHashSet<u32>,
@@ -37,19 +37,21 @@ pub(super) struct LongPolls {
 }
 
 impl LongPolls {
-    /// Sees which threads wait for events.
+    /// Takes the threads that sleep in the wait for events.
     pub(super) fn sampled(&mut self, sample: &Sample) {
         let mut threads: FxHashMap<u32, u32> = FxHashMap::default();
         for thread in &sample.threads {
             *threads.entry(thread.pid).or_default() += 1;
         }
-        let is_only = |pid: u32| threads.get(&pid) == Some(&1);
-        let loops = sample.threads.iter().filter(|thread| {
-            // Who reads for others to answer has put nothing aside.
-            matches!(thread.sleep, Some(WaitKind::Events | WaitKind::Several))
-                && (thread.writes > 0 || is_only(thread.pid))
-        });
-        self.asleep = loops.map(|thread| thread.tid).collect();
+        self.asleep.clear();
+        for thread in &sample.threads {
+            let waits = matches!(thread.sleep, Some(WaitKind::Events | WaitKind::Several));
+            // A thread that reads for others to answer has put nothing aside.
+            let answers = thread.writes > 0 || threads.get(&thread.pid) == Some(&1);
+            if waits && answers {
+                self.asleep.insert(thread.tid);
+            }
+        }
         let from_ns = sample.ts_ns.saturating_sub(2 * FORGOTTEN_US * 1_000);
         self.requests.retain(|_, seen_ns| *seen_ns >= from_ns);
     }
@@ -57,32 +59,32 @@ impl LongPolls {
     /// Whether this request, read and unanswered at `ts_ns`, is put aside.
     pub(super) fn note(&mut self, ts_ns: u64, exchange: &Exchange) -> bool {
         let id = (exchange.sock, exchange.seq);
-        let room = self.requests.len() < MAX_PARKED || self.requests.contains_key(&id);
-        let is_parked = room && reader(exchange).is_some_and(|tid| self.asleep.contains(&tid));
+        if self.requests.len() >= MAX_PARKED && !self.requests.contains_key(&id) {
+            return false;
+        }
+        let Some(tid) = reader(exchange) else { return false };
+        let is_parked = self.asleep.contains(&tid);
         if is_parked {
             self.requests.insert(id, ts_ns);
         }
         is_parked
     }
 
-    /// This exchange is over. True if the thread that read it answered it, too, and had put it
-    /// aside, or is one that does so.
+    /// Takes out an exchange that is over. True if the thread that read it answered it, too, and
+    /// had put it aside, or is one that does so.
     pub(super) fn take(&mut self, exchange: &Exchange) -> bool {
         // Mostly there are none.
         let was_seen = !self.requests.is_empty()
             && self.requests.remove(&(exchange.sock, exchange.seq)).is_some();
-        let writer = exchange
-            .outbound
-            .as_ref()
-            .and_then(|outbound| outbound.writer)
-            .map(|writer| writer.tid);
-        let tid = reader(exchange).filter(|_| reader(exchange) == writer);
-        tid.is_some_and(|tid| was_seen || self.asleep.contains(&tid))
+        let Some(reader) = threads::reader(exchange) else { return false };
+        let Some(writer) = threads::writer(exchange) else { return false };
+        reader.tid == writer.tid && (was_seen || self.asleep.contains(&reader.tid))
     }
 }
 
+/// Returns the thread that read a request, by its id.
 pub(super) fn reader(exchange: &Exchange) -> Option<u32> {
-    exchange.inbound.as_ref().and_then(|inbound| inbound.reader).map(|reader| reader.tid)
+    Some(threads::reader(exchange)?.tid)
 }
 
 /// An answer to a request that was put aside.
@@ -92,13 +94,13 @@ pub(super) struct Answer {
     pub(super) stretch: Stretch,
     /// The application's part of it: the rest its thread waited for a CPU.
     pub(super) app_us: u64,
-    /// How much of that the thread was on a CPU, where that is known.
+    /// The part of that on a CPU, where that is known.
     pub(super) cpu_us: Option<u64>,
     /// Refreshes since it was reported; `None` once it is judged.
     age: Option<u32>,
 }
 
-/// Why an answer's time is not taken for waiting by design.
+/// Reason why an answer's time is not taken for waiting by design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// No other came with it: it may wait or be slow.
@@ -112,7 +114,7 @@ pub(super) enum Why {
 pub(super) struct Answers(VecDeque<Answer>);
 
 impl Answers {
-    /// Adds one. Gives the oldest if there are too many: it is not judged any more.
+    /// Adds an answer. If there are too many, the oldest goes and is not judged any more.
     pub(super) fn add(&mut self, stretch: Stretch, app_us: u64, cpu_us: Option<u64>) {
         if self.0.len() == MAX_ANSWERS {
             self.0.pop_front();
@@ -120,7 +122,7 @@ impl Answers {
         self.0.push_back(Answer { stretch, app_us, cpu_us, age: Some(0) });
     }
 
-    /// Judges those that have been there for long enough. `was_working` tells that a thread did not wait
+    /// Judges the answers that are old enough. `was_working` says that a thread did not wait
     /// meanwhile: it computed, or let others wait.
     pub(super) fn judge(
         &mut self,
@@ -136,14 +138,14 @@ impl Answers {
                 continue;
             }
             answer.age = None;
-            let (stretch, told) = (answer.stretch, *answer);
+            let (stretch, answer) = (answer.stretch, *answer);
             let is_other = |other: &Stretch| {
                 other.sock != stretch.sock && other.to_ns.abs_diff(stretch.to_ns) <= TOGETHER_NS
             };
-            if was_working(&told) {
-                judged.push((told, Why::Worked));
+            if was_working(&answer) {
+                judged.push((answer, Why::Worked));
             } else if !all.iter().any(is_other) {
-                judged.push((told, Why::Alone));
+                judged.push((answer, Why::Alone));
             }
         }
         let from_ns = now_ns.saturating_sub(4 * SETTLED_NS);

@@ -1,37 +1,76 @@
 //! The pure core: events in, snapshots and report objects out. No clock, no sockets, no BPF.
 //!
-//! The same events give the same output, live and from a recording. Memory is bounded whatever the
+//! Equal events give equal output, live and from a recording. Memory is bounded whatever the
 //! traffic. Of connections detail goes first, then what is in progress, and a connection itself
-//! only beyond [`MAX_CONNECTIONS`]:
+//! only beyond [`MAX_CONNECTIONS`].
 //!
-//! | what | bound | when full |
-//! |---|---|---|
-//! | listeners | [`MAX_LISTENERS`] | further ones are not shown; counted as lost under `model_listeners` |
-//! | closed listeners | [`MAX_CLOSED`] | the one closed first is forgotten; its totals stay in the summary |
-//! | history of a listener | [`MAX_HISTORY`] refreshes, less with more than 128 listeners | the oldest goes |
-//! | wait histograms | 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB (one digit) for more | |
-//! | accepting threads of a listener | 256 | the one that accepted least recently is forgotten |
-//! | connections, open and closed | [`MAX_CONNECTIONS`], some 110 bytes each | a closed one gives way; without one a new connection is not shown: counted as lost under `model_connections`. Its exchanges are reported and counted all the same |
-//! | closed connections | [`MAX_CLOSED_CONNECTIONS`] | the one closed first is forgotten |
-//! | exchanges in full: the last [`MAX_RECENT`] and the worst of a connection | [`MAX_DETAILED`] connections | the one whose worst exchange was shortest gives way |
-//! | facts of exchanges in progress | [`MAX_CURRENT`] | an answered one is reported without a second's silence; further ones are shown once they are over |
-//! | ends of connections that were made, told by their addresses | [`MAX_LOOPBACK_PAIRS`] | delayed ACKs of further ones prove nothing: the other end's are called inferred |
-//! | peers that were ignored | 16,384 | the one met first is forgotten: the time until its connection is queued is told as part of the handshake, or not |
-//! | hellos of TLS connections | [`MAX_HELLOS`], some 250 bytes each | of further ones it is known only that they are TLS |
-//! | threads | [`MAX_THREADS`] | further ones are not shown; counted as lost under `model_threads` |
-//! | connections and threads in a snapshot | [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`] | the worst and the busiest are there |
-//! | listeners and processes judged by their connections | 512, over 5 s | further ones are not judged so |
-//! | slow exchanges of processes that call others, until both sides are known | 1,024; of a sample 8,192 open ones of each side | the oldest is judged by what is known; further open ones are not set against one another |
-//! | listeners whose connections tell a pattern | 256, each by its last 256 connections and 256 threads, some 150 bytes each | a closed listener gives way; without one the newest listener is not judged |
-//! | what threads did from call to call | 1,024 threads, each the last 96 calls, or more that are quick | of further ones it is told only where one call tells it |
-//! | threads whose beginning is known, forks | those of the last two samples, 4,096 | the oldest fork goes |
-//! | processes that call others | [`MAX_CALLERS`]; of all [`MAX_JOINED`] exchanges of each side wait for the other, [`MAX_HELD`] reports with them; each 64 upstream addresses, 96 KiB at most, and 4,096 connections of each side | further ones are not joined; reports come without the other side |
-//! | quotas of cgroups | those of one refresh, 256 at most; each 1,024 readings of 20 s | what was before is not told apart from other waits for a CPU |
-//! | long waits of requests for a thread | 1,024 threads, the last 64 of each; and 256 exchanges of each listener or process that are looked into | of further ones it is not told who waited for whom |
-//! | requests put aside by event loops | 8,192, and 512 answers of each listener or process | further ones are taken for slow |
-//! | UDP sockets, open | 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a snapshot | |
-//! | live stream | [`MAX_STREAM`] entries | the oldest goes |
-//! | standing findings | 256 | the mildest and newest gives way to a worse one |
+//! # Bounds
+//!
+//! Listeners:
+//!
+//! - **Listeners:** [`MAX_LISTENERS`]. Further ones are not shown; they count as lost under
+//!   `model_listeners`.
+//! - **Closed listeners:** [`MAX_CLOSED`]. The one closed first is forgotten; its totals stay in
+//!   the summary.
+//! - **History of a listener:** [`MAX_HISTORY`] refreshes, less with more than 128 listeners. The
+//!   oldest goes.
+//! - **Wait histograms:** 96 KiB (three digits) for the first 128 listeners that have waits, 2 KiB
+//!   (one digit) for more.
+//! - **Accepting threads of a listener:** 256. The one that accepted least recently is forgotten.
+//! - **Patterns:** 256 listeners, each by its last 256 connections and 256 threads, some 150 bytes
+//!   each. A closed listener gives way; without one the newest listener is not judged.
+//! - **Ignored peers:** 16,384. The one met first is forgotten: the time until its connection is
+//!   queued is reported as part of the handshake, or not.
+//! - **UDP sockets, open:** 4,096, as in the probes, some 4 KB each; [`MAX_DATAGRAM_VIEWS`] in a
+//!   snapshot.
+//!
+//! Connections and exchanges:
+//!
+//! - **Connections, open and closed:** [`MAX_CONNECTIONS`], some 110 bytes each. A closed one gives
+//!   way; without one a new connection is not shown and counts as lost under `model_connections`.
+//!   Its exchanges are reported and counted all the same.
+//! - **Closed connections:** [`MAX_CLOSED_CONNECTIONS`]. The one closed first is forgotten.
+//! - **Exchanges in full:** the last [`MAX_RECENT`] and the worst of each of [`MAX_DETAILED`]
+//!   connections. The connection whose worst exchange was shortest gives way.
+//! - **Facts of exchanges in progress:** [`MAX_CURRENT`]. An answered one is reported without a
+//!   second's silence; further ones are shown once they are over.
+//! - **Ends of connections within this host, known by their addresses:** [`MAX_LOOPBACK_PAIRS`].
+//!   Delayed ACKs of further ones prove nothing: the other end's are called inferred.
+//! - **Hellos of TLS connections:** [`MAX_HELLOS`], some 250 bytes each. Further connections are
+//!   known only to be TLS.
+//! - **Processes that call others:** [`MAX_CALLERS`]. Of all of them, [`MAX_JOINED`] exchanges of
+//!   each side wait for the other, and [`MAX_HELD`] reports with them. Each has 64 upstream
+//!   addresses, 96 KiB at most, and 4,096 connections of each side. Further ones are not joined;
+//!   reports come without the other side.
+//!
+//! Threads and processors:
+//!
+//! - **Threads:** [`MAX_THREADS`]. Further ones are not shown; they count as lost under
+//!   `model_threads`.
+//! - **Calls of threads:** 1,024 threads, each the last 96 calls, or more that are quick. The time
+//!   of further threads is known only where one call has it.
+//! - **Start times of threads, and forks:** those of the last two samples, 4,096. The oldest fork
+//!   goes.
+//! - **Quotas of cgroups:** those of one refresh, 256 at most; each 1,024 readings of 20 s. Earlier
+//!   waits for a quota count as other waits for a CPU.
+//!
+//! Findings and views:
+//!
+//! - **Listeners and processes judged by their connections:** 512, over 5 s. Further ones are not
+//!   judged so.
+//! - **Slow exchanges of processes that call others, until both sides are known:** 1,024. The
+//!   oldest is judged by what is known.
+//! - **Open exchanges of one sample:** 8,192 of each side. Further ones are not set against one
+//!   another.
+//! - **Long waits of requests for a thread:** 1,024 threads, the last 64 of each; and 256 exchanges
+//!   of each listener or process that are looked into. Of further ones it is not known who waited
+//!   for whom.
+//! - **Requests put aside by event loops:** 8,192, and 512 answers of each listener or process.
+//!   Further ones are taken for slow.
+//! - **Standing findings:** 256. The mildest and newest gives way to a worse one.
+//! - **Event log:** [`MAX_STREAM`] entries. The oldest goes.
+//! - **Connections and threads in a snapshot:** [`MAX_CONNECTION_VIEWS`], [`MAX_THREAD_VIEWS`]. The
+//!   worst and the busiest are there.
 
 mod acceptor;
 mod attached;
@@ -73,7 +112,6 @@ mod waits;
 mod wall_clock;
 mod window;
 
-pub use crate::text;
 pub use attached::Attached;
 pub use wall_clock::WallClock;
 
@@ -86,7 +124,8 @@ pub use connections::{
 };
 pub use datagrams::MAX_DATAGRAM_VIEWS;
 use event::{
-    Accept, Connect, ConnectionSample, Cost, Event, Exchange, Overflow, Process, ProcessChange,
+    Accept, Connect, ConnectionSample, Cost, Event, Exchange, Moment, Overflow, Process,
+    ProcessChange, SynAckRetransmit,
 };
 use event_log::EventLog;
 pub use event_log::MAX_STREAM;
@@ -104,36 +143,54 @@ use threads::Threads;
 pub use threads::{MAX_THREAD_VIEWS, MAX_THREADS};
 pub use tier::Tier;
 
-/// Outputs of one batch that are looked through for a delayed ACK that turns out to be proved.
+/// Newest outputs that are looked through for a delayed ACK that a record proves.
 const MAX_LOOKED_BACK: usize = 4_096;
 
-/// What is known when the watch begins.
+/// Facts that are known when the watch begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
-    /// When backscope attached, ns of `CLOCK_MONOTONIC`.
+    /// Time of the attach, ns of `CLOCK_MONOTONIC`.
     pub attached_ns: u64,
-    /// What is watched: "api-server 4242".
+    /// The watched processes and ports: "api-server 4242".
     pub target: String,
     /// "full" or "tracepoint".
     pub tier: String,
-    /// Report every single event too: SYNs, process changes, what happens on connections (`--detail
-    /// events`).
+    /// Every single event is reported too: SYNs, changes of processes, events on connections
+    /// (`--detail events`).
     pub detail_events: bool,
-    /// Exchanges are watched, not queues alone: without them no connection would ever be seen to
-    /// end.
+    /// Exchanges are watched, not queues alone. Without them no connection is seen to end.
     pub exchanges: bool,
 }
 
 impl Setup {
-    /// By port alone what processes serve is watched, and not what they call.
+    /// Whether the watch sees what processes call. With ports alone it sees only what they serve.
     fn sees_calls(&self) -> bool {
-        let is_port =
-            |word: &str| word.strip_prefix("port ").is_some_and(|port| port.parse::<u16>().is_ok());
         !self.target.split(", ").all(is_port)
     }
 }
 
+/// Whether one part of the target is a port: "port 8080".
+fn is_port(part: &str) -> bool {
+    let Some(port) = part.strip_prefix("port ") else { return false };
+    port.parse::<u16>().is_ok()
+}
+
 /// Judges the events of one run.
+///
+/// Methods in the order in which a run calls them:
+///
+/// 1. [`new`](Self::new) with the [`Setup`]. [`set_interest`](Self::set_interest),
+///    [`set_notices`](Self::set_notices) and [`set_target`](Self::set_target) follow, and may come
+///    again at any time.
+/// 2. [`apply`](Self::apply) with each event. `accept`, `overflow`, `exchange`, `moment`,
+///    `process`, `connect` and `scan` each handle one kind. A sample is a refresh: `sample`, in
+///    `refresh.rs`, brings every part up to date, judges (`judge_…`) and reports (`report_…`).
+/// 3. [`snapshot`](Self::snapshot) or [`brief`](Self::brief), when a front-end draws.
+/// 4. [`finish`](Self::finish), in `summary.rs`, at the end.
+///
+/// Exchanges that are over come back from the connections through `reporter`, which sums and
+/// reports them. The fields are parts that do not know one another: these methods hand facts from
+/// one to the next.
 #[derive(Debug)]
 pub struct Model {
     setup: Setup,
@@ -183,54 +240,42 @@ impl Model {
         }
     }
 
-    /// Reports only what somebody wants to hear of; from the beginning, everything.
+    /// Sets what is to be reported one by one; at the beginning it is everything.
     pub fn set_interest(&mut self, interest: Interest) {
         self.interest = interest;
     }
 
-    /// Replaces the plain sentences on the watch itself.
+    /// Replaces the notices on the watch itself.
     pub fn set_notices(&mut self, notices: Vec<String>) {
         self.notices = notices;
     }
 
-    /// Replaces the description of what is watched.
+    /// Replaces the description of the watched processes and ports.
     pub fn set_target(&mut self, target: String) {
         self.setup.target = target;
         self.stats.see_calls(self.setup.sees_calls());
     }
 
-    /// Takes one event and pushes what is to be reported. What `out` holds still may be completed:
-    /// a delayed ACK becomes proved.
+    /// Takes one event and pushes what is to be reported. Outputs that `out` still holds may be
+    /// completed: a delayed ACK becomes proved.
     pub fn apply(&mut self, event: &Event, out: &mut Vec<Output>) {
         match event {
             Event::Accept(accept) => self.accept(accept, out),
             Event::Overflow(overflow) => self.overflow(overflow, out),
             Event::Syn(syn) => {
                 self.advance(syn.ts_ns);
-                out.extend(self.setup.detail_events.then(|| Output::Syn(syn.clone())));
+                if self.setup.detail_events {
+                    out.push(Output::Syn(syn.clone()));
+                }
             }
-            Event::SynAckRetransmit(retransmit) => {
-                self.advance(retransmit.ts_ns);
-                let port = self.listeners.local(retransmit.listener).map(|local| local.port());
-                self.connections.unheard.asked_again(retransmit, port);
-                out.extend(
-                    self.setup.detail_events.then(|| Output::SynAckRetransmit(retransmit.clone())),
-                );
-            }
+            Event::SynAckRetransmit(retransmit) => self.syn_ack_retransmit(retransmit, out),
             Event::Opened(opened) => {
                 self.advance(opened.ts_ns);
                 self.connections.opened(opened);
                 self.patterns.opened(opened);
                 self.proxies.opened(opened);
             }
-            Event::Exchange(exchange) => {
-                self.advance(exchange.ts_ns);
-                self.patterns.exchanged(exchange);
-                self.confirm(exchange, out);
-                let mut told =
-                    tell(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
-                self.connections.exchanged(self.now_ns, exchange, &mut told);
-            }
+            Event::Exchange(exchange) => self.exchange(exchange, out),
             Event::Closed(closed) => {
                 self.advance(closed.ts_ns);
                 self.patterns.closed(closed);
@@ -260,12 +305,7 @@ impl Model {
                 self.advance(part.ts_ns);
                 self.scan(part.ts_ns, &part.connections, out);
             }
-            Event::Moment(moment) => {
-                self.advance(moment.ts_ns);
-                let peer = self.connections.get(moment.sock).map(|connection| connection.peer());
-                let told = MomentOutput { moment: *moment, peer };
-                out.extend(self.setup.detail_events.then_some(Output::Moment(told)));
-            }
+            Event::Moment(moment) => self.moment(moment, out),
             Event::Sample(sample) => self.sample(sample, out),
             Event::Cpu(state) => {
                 self.advance(state.ts_ns);
@@ -274,7 +314,7 @@ impl Model {
         }
     }
 
-    /// What a screen shows now.
+    /// Returns the state as a screen shows it now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             listeners: self.listeners.full_views(),
@@ -287,8 +327,8 @@ impl Model {
         }
     }
 
-    /// The same without connections, threads, the stream and histories: they make it dear, and
-    /// between samples text has no use for them.
+    /// Returns the snapshot without connections, threads, the event log and histories. These cost
+    /// most, and text has no use for them between samples.
     pub fn brief(&self) -> Snapshot {
         Snapshot {
             now_ns: self.now_ns,
@@ -340,15 +380,15 @@ impl Model {
             self.patterns.accepted(accept);
         }
         self.threads.accepted(accept);
-        // It lasted until the first data came.
-        let handshake_us = accept.handshake_us.filter(|_| !deferred);
+        // Deferred, the handshake seems to last until the first data come.
+        let handshake_us = if deferred { None } else { accept.handshake_us };
         out.push(Output::Accept(Accept { handshake_us, ..accept.clone() }));
     }
 
     fn overflow(&mut self, overflow: &Overflow, out: &mut Vec<Output>) {
         self.advance(overflow.ts_ns);
         self.listeners.overflowed(overflow);
-        let port = self.listeners.local(overflow.listener).map(|local| local.port());
+        let port = self.listeners.port(overflow.listener);
         self.connections.unheard.overflowed(overflow, port);
         let overflow = OverflowOutput {
             ts_ns: overflow.ts_ns,
@@ -364,6 +404,32 @@ impl Model {
         out.push(Output::Overflow(overflow));
     }
 
+    fn syn_ack_retransmit(&mut self, retransmit: &SynAckRetransmit, out: &mut Vec<Output>) {
+        self.advance(retransmit.ts_ns);
+        let port = self.listeners.port(retransmit.listener);
+        self.connections.unheard.asked_again(retransmit, port);
+        if self.setup.detail_events {
+            out.push(Output::SynAckRetransmit(retransmit.clone()));
+        }
+    }
+
+    fn exchange(&mut self, exchange: &Exchange, out: &mut Vec<Output>) {
+        self.advance(exchange.ts_ns);
+        self.patterns.exchanged(exchange);
+        self.confirm(exchange, out);
+        let mut report =
+            reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+        self.connections.exchanged(self.now_ns, exchange, &mut report);
+    }
+
+    fn moment(&mut self, moment: &Moment, out: &mut Vec<Output>) {
+        self.advance(moment.ts_ns);
+        if self.setup.detail_events {
+            let peer = self.connections.get(moment.sock).map(|connection| connection.peer());
+            out.push(Output::Moment(MomentOutput { moment: *moment, peer }));
+        }
+    }
+
     fn process(&mut self, process: &Process, out: &mut Vec<Output>) {
         self.advance(process.ts_ns);
         self.patterns.process(process);
@@ -371,7 +437,9 @@ impl Model {
             self.listeners.exited(process.pid);
             self.stats.exited(process.pid);
         }
-        out.extend(self.setup.detail_events.then(|| Output::Process(process.clone())));
+        if self.setup.detail_events {
+            out.push(Output::Process(process.clone()));
+        }
     }
 
     fn connect(&mut self, connect: &Connect, out: &mut Vec<Output>) {
@@ -383,16 +451,17 @@ impl Model {
     }
 
     fn scan(&mut self, ts_ns: u64, scanned: &[ConnectionSample], out: &mut Vec<Output>) {
-        for exchange in scanned.iter().filter_map(|one| one.exchange.as_ref()) {
+        for connection in scanned {
+            let Some(exchange) = &connection.exchange else { continue };
             self.confirm(exchange, out);
             self.patterns.exchanged(exchange);
             if let Some(connection) = self.connections.get(exchange.sock) {
                 self.proxies.goes_on(exchange, connection);
             }
         }
-        let mut told = tell(ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
-        self.connections.scanned(ts_ns, scanned, &mut told);
-        drop(told);
+        let mut report = reporter(ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+        self.connections.scanned(ts_ns, scanned, &mut report);
+        drop(report);
         self.stats.scanned(ts_ns, scanned, &self.connections, |pid| self.proxies.calls(pid));
     }
 
@@ -403,26 +472,28 @@ impl Model {
         }
     }
 
-    /// What one end records of its delayed ACKs proves what the other end inferred. That record
-    /// often comes just behind the exchange that it proves, which has been reported, but not yet
-    /// shown.
+    /// Confirms, by the delayed ACKs that one end records, those that were inferred at the other.
+    /// Such a record often comes just behind the exchange that it proves. That exchange has been
+    /// reported, but is not shown yet.
     fn confirm(&mut self, exchange: &Exchange, out: &mut [Output]) {
         if !self.connections.acknowledged(exchange) {
             return;
         }
-        let told = out.iter_mut().rev().take(MAX_LOOKED_BACK).filter_map(|output| match output {
-            Output::Exchange(reported) => Some(reported),
-            _ => None,
-        });
-        for reported in told.chain(self.proxies.held_mut().take(MAX_LOOKED_BACK)) {
-            self.connections.confirm(reported.sock, &mut reported.view);
+        for output in out.iter_mut().rev().take(MAX_LOOKED_BACK) {
+            if let Output::Exchange(reported) = output {
+                self.connections.confirm(reported.sock, &mut reported.view);
+            }
+        }
+        for held in self.proxies.held_mut().take(MAX_LOOKED_BACK) {
+            self.connections.confirm(held.sock, &mut held.view);
         }
     }
 }
 
-/// Sums an exchange that is over, and reports it if anybody wants to know. One whose delayed ACK
-/// may turn out to be proved is kept in any case: see [`Model::prove`].
-fn tell(
+/// Returns the function that sums each exchange that is over, and reports it if anybody wants to
+/// know. An exchange whose delayed ACK is only inferred is reported in any case:
+/// [`Model::confirm`] may prove it.
+fn reporter(
     now_ns: u64,
     interest: Interest,
     stats: &mut StatsByScope,
@@ -433,25 +504,31 @@ fn tell(
         stats.reported(now_ns, facts, connection, view, |connection| {
             proxies.calls(connection.origin.pid)
         });
-        let pid = connection.and_then(|connection| proxies.over(now_ns, facts, connection, view));
-        let inferred = view
-            .slices
-            .last()
-            .is_some_and(|last| last.kind == SliceKind::DelayedAck && !last.proved);
-        if inferred || interest.wants(view) {
-            view.verdict = exchange::verdict(&view.slices);
-            let protocol = connection.and_then(Connection::protocol);
-            let output = ExchangeOutput::new(facts, protocol, view);
-            let output = match pid {
-                Some(pid) => proxies.hold(pid, output),
-                None => Some(output),
-            };
-            out.extend(output.map(Output::Exchange));
+        let caller = match connection {
+            Some(connection) => proxies.over(now_ns, facts, connection, view),
+            None => None,
+        };
+        let is_inferred = matches!(
+            view.slices.last(),
+            Some(last) if last.kind == SliceKind::DelayedAck && !last.proved
+        );
+        if !is_inferred && !interest.wants(view) {
+            return;
+        }
+        view.verdict = exchange::verdict(&view.slices);
+        let protocol = connection.and_then(Connection::protocol);
+        let output = ExchangeOutput::new(facts, protocol, view);
+        let due = match caller {
+            Some(pid) => proxies.hold(pid, output),
+            None => Some(output),
+        };
+        if let Some(output) = due {
+            out.push(Output::Exchange(output));
         }
     }
 }
 
-/// A figure a second; 0 over a period too short to tell.
+/// Events a second; 0 over a period too short for a rate.
 fn rate(count: u64, elapsed_ns: u64) -> f64 {
     if elapsed_ns < 10_000_000 { 0.0 } else { count as f64 * 1e9 / elapsed_ns as f64 }
 }

@@ -1,4 +1,4 @@
-//! What the model reports as it goes: one value for each object of the event stream.
+//! Reports of the model as it goes: one value for each object of the event stream.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use super::snapshot::{
     Totals, WaitView,
 };
 
-/// What a front-end wants to hear of one by one. The sums have everything all the same.
+/// Things that a front-end wants to hear of one by one. The sums have everything all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
     /// Exchanges that spent at least so much on one thing, µs; with 0 all.
@@ -27,13 +27,15 @@ impl Interest {
     pub const ALL: Self = Self { exchanges_from_us: 0, connections: true };
 
     pub(super) fn wants(self, view: &ExchangeView) -> bool {
-        let is_longer = || {
-            // A verdict costs more than this.
-            view.total_us >= self.exchanges_from_us
-                && exchange::verdict(&view.slices)
-                    .is_some_and(|verdict| verdict.us >= self.exchanges_from_us)
-        };
-        self.exchanges_from_us == 0 || is_longer()
+        if self.exchanges_from_us == 0 {
+            return true;
+        }
+        // A verdict costs more than this.
+        if view.total_us < self.exchanges_from_us {
+            return false;
+        }
+        let Some(verdict) = exchange::verdict(&view.slices) else { return false };
+        verdict.us >= self.exchanges_from_us
     }
 }
 
@@ -81,7 +83,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// When it happened, ns of `CLOCK_MONOTONIC`.
+    /// Time of the output, ns of `CLOCK_MONOTONIC`.
     pub fn ts_ns(&self) -> u64 {
         match self {
             Self::Listener(listener) => listener.ts_ns,
@@ -98,7 +100,7 @@ impl Output {
             Self::Process(process) => process.ts_ns,
             Self::Pattern(pattern) => pattern.ts_ns,
             Self::Proxy(proxy) => proxy.ts_ns,
-            Self::Moment(told) => told.moment.ts_ns,
+            Self::Moment(output) => output.moment.ts_ns,
             Self::Finding(finding) => finding.ts_ns,
             Self::Lost(lost) => lost.ts_ns,
             Self::Summary(summary) => summary.ts_ns,
@@ -109,7 +111,7 @@ impl Output {
 /// A listener's figures at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerOutput {
-    /// When.
+    /// Time of the figures.
     pub ts_ns: u64,
     /// The figures. The histories are left empty: they belong to the snapshot.
     pub view: ListenerView,
@@ -118,7 +120,7 @@ pub struct ListenerOutput {
 /// The figures of a Unix-domain socket that listens, at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnixOutput {
-    /// When.
+    /// Time of the figures.
     pub ts_ns: u64,
     /// The figures.
     pub view: UnixListener,
@@ -127,15 +129,15 @@ pub struct UnixOutput {
 /// An exchange that is over.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExchangeOutput {
-    /// When it was over.
+    /// Time at which it was over.
     pub ts_ns: u64,
     /// The connection.
     pub sock: SockId,
-    /// On which side the process is.
+    /// The side on which the process is.
     pub role: Role,
     /// It had begun when the connection became known.
     pub midway: bool,
-    /// What is spoken, where known.
+    /// Protocol, where known.
     pub protocol: Option<Protocol>,
     /// The exchange.
     pub view: ExchangeView,
@@ -161,7 +163,7 @@ impl ExchangeOutput {
 /// A connection that has ended, or that is open at the end of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionOutput {
-    /// When it ended, or the run did.
+    /// Time at which it ended, or the run did.
     pub ts_ns: u64,
     /// Its figures.
     pub view: ConnectionView,
@@ -177,7 +179,7 @@ pub struct ConnectionOutput {
 /// A QUIC connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuicOutput {
-    /// When it is told.
+    /// Time of the report.
     pub ts_ns: u64,
     /// Local address of its socket, once a sample has shown that.
     pub local: Option<SocketAddr>,
@@ -190,7 +192,7 @@ pub struct QuicOutput {
 /// A UDP socket's figures at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatagramOutput {
-    /// When.
+    /// Time of the figures.
     pub ts_ns: u64,
     /// The figures.
     pub view: DatagramView,
@@ -199,7 +201,7 @@ pub struct DatagramOutput {
 /// Something happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MomentOutput {
-    /// What.
+    /// The event.
     pub moment: Moment,
     /// The connection's peer, once that is known.
     pub peer: Option<SocketAddr>,
@@ -208,21 +210,22 @@ pub struct MomentOutput {
 /// Connections that were refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OverflowOutput {
-    /// When; for those that the kernel only counts, when the count was read.
+    /// Time of the refusal; where the kernel only counts them, the time at which the count was
+    /// read.
     pub ts_ns: u64,
-    /// By which listener.
+    /// The listener.
     pub listener: SockId,
-    /// Who; `None` where the kernel only counts them.
+    /// The peer that was refused; `None` where the kernel only counts them.
     pub peer: Option<SocketAddr>,
-    /// Where.
+    /// Stage of the handshake.
     pub stage: Stage,
     /// Depth of the accept queue.
     pub depth: u32,
     /// Its limit.
     pub limit: u32,
-    /// How many this stands for: 1 when the peer is named.
+    /// Number of refusals that this stands for: 1 when the peer is named.
     pub count: u64,
-    /// False where this kernel does not tell SYNs dropped from final ACKs ignored, so that `stage`
+    /// False where this kernel does not distinguish dropped SYNs from ignored final ACKs: `stage`
     /// may be either.
     pub stage_certain: bool,
 }
@@ -230,7 +233,7 @@ pub struct OverflowOutput {
 /// The pattern of a family of processes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PatternOutput {
-    /// When it was judged.
+    /// Time of the judgement.
     pub ts_ns: u64,
     /// The pattern.
     pub view: PatternView,
@@ -239,13 +242,13 @@ pub struct PatternOutput {
 /// A process that serves and calls others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProxyOutput {
-    /// When.
+    /// Time of the figures.
     pub ts_ns: u64,
     /// The figures.
     pub view: ProxyView,
 }
 
-/// What became of a finding.
+/// State of a finding: whether it began, changed or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingState {
     /// Its condition holds, and did not before.
@@ -267,12 +270,12 @@ impl FindingState {
     }
 }
 
-/// A finding, and what became of it.
+/// A finding that began, changed or ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindingOutput {
-    /// When it began, changed or ended.
+    /// Time at which it began, changed or ended.
     pub ts_ns: u64,
-    /// What became of it.
+    /// Whether it began, changed or ended.
     pub state: FindingState,
     /// The finding.
     pub finding: Finding,
@@ -281,9 +284,9 @@ pub struct FindingOutput {
 /// Records or map entries that were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// When the count was read.
+    /// Time at which the count was read.
     pub ts_ns: u64,
-    /// Which probe, buffer or map.
+    /// The probe, buffer or map.
     pub probe: String,
     /// Since the last report.
     pub count: u64,
@@ -294,7 +297,7 @@ pub struct Lost {
 /// Totals of the run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// When.
+    /// End of the run.
     pub ts_ns: u64,
     /// Since the attach, µs.
     pub duration_us: u64,
@@ -312,9 +315,9 @@ pub struct Summary {
     pub resets: Option<ResetTotals>,
     /// Where the time of all exchanges went.
     pub times: OwnerTimes,
-    /// The same by kind, µs: those that took any, with delayed ACKs that held nobody.
+    /// Time of all exchanges by kind, µs: kinds that took any, with delayed ACKs that held nobody.
     pub phases_us: Vec<(SliceKind, u64)>,
-    /// How long exchanges took, without a delayed ACK that held nobody, µs.
+    /// Duration of exchanges, without a delayed ACK that held nobody, µs.
     pub exchange: WaitView,
     /// Totals over all UDP sockets; `None` where they were not watched (`--detail queues`).
     pub datagrams: Option<DatagramTotals>,
@@ -324,8 +327,8 @@ pub struct Summary {
     pub seen: u64,
     /// Records that reached the agent.
     pub delivered: u64,
-    /// Records lost since the ring buffer was full.
+    /// Records lost because the ring buffer was full.
     pub lost: u64,
-    /// What backscope cost; `None` when no sample was taken.
+    /// Cost of backscope itself; `None` when no sample was taken.
     pub cost: Option<super::event::Cost>,
 }

@@ -1,5 +1,5 @@
-//! Who may have the processors: what quotas of cgroups took from whom, who is stopped, how many
-//! want to run.
+//! Processors that processes may have: the time that cgroups' quotas took, processes that are
+//! stopped, and threads that want to run.
 
 use std::collections::VecDeque;
 
@@ -8,22 +8,23 @@ use rustc_hash::FxHashMap;
 use super::event::{CpuLimit, CpuState, Exchange};
 use super::finding::CpuFacts;
 use super::snapshot::{ExchangeView, Slice, SliceKind};
+use super::threads;
 
-/// How far back it is known what quotas did, ns, and in how many steps at most.
+/// Length of a cgroup's history, ns, and its steps at most.
 const SPAN_NS: u64 = 20_000_000_000;
 const MAX_STEPS: usize = 1_024;
-/// Less than this is no part of a wait worth telling, µs.
+/// A shorter part of a wait is not reported apart, µs.
 const LEAST_US: u64 = 1_000;
-/// How far back a crowd counts, ns.
-const LATELY_NS: u64 = 5_000_000_000;
-/// Readings of the run queue, and of who is stopped, that are kept.
+/// Age up to which a crowded run queue counts, ns.
+const RECENT_NS: u64 = 5_000_000_000;
+/// Readings of the run queue, and of stopped processes, that are kept.
 const MAX_READINGS: usize = 64;
 
 /// A cgroup with a quota, and how its times grew.
 #[derive(Clone, Debug, Default)]
 struct Group {
     limit: CpuLimit,
-    /// What threads had been kept off processors in all, ns, by the time it was read.
+    /// Time of a reading, and the total time that the quota had kept threads off processors, ns.
     steps: VecDeque<(u64, u64)>,
     /// `nr_periods` and `nr_throttled` when it became known.
     before: (u64, u64),
@@ -33,50 +34,46 @@ impl Group {
     fn note(&mut self, ts_ns: u64, limit: &CpuLimit) {
         (self.limit.periods, self.limit.throttled) = (limit.periods, limit.throttled);
         self.limit.throttled_ns = limit.throttled_ns;
-        // How it was before another quota came is told late.
-        if self.steps.back().is_some_and(|last| ts_ns < last.0) {
+        // The state before another quota came is read late.
+        if let Some(&(last_ns, _)) = self.steps.back()
+            && ts_ns < last_ns
+        {
             return;
         }
         // Between two readings with the same figure another one says nothing.
-        let same =
-            |step: Option<&(u64, u64)>| step.is_some_and(|(_, ns)| *ns == limit.throttled_ns);
+        let is_same = |at: usize| self.steps[at].1 == limit.throttled_ns;
         let count = self.steps.len();
-        if count >= 2 && same(self.steps.back()) && same(self.steps.get(count - 2)) {
+        if count >= 2 && is_same(count - 1) && is_same(count - 2) {
             self.steps.pop_back();
         }
         self.steps.push_back((ts_ns, limit.throttled_ns));
-        let is_old = |step: &(u64, u64)| step.0.saturating_add(SPAN_NS) < ts_ns;
-        while self.steps.len() > MAX_STEPS
-            || self.steps.len() > 2 && self.steps.get(1).is_some_and(is_old)
-        {
+        let is_old = |step: (u64, u64)| step.0.saturating_add(SPAN_NS) < ts_ns;
+        while self.steps.len() > MAX_STEPS || self.steps.len() > 2 && is_old(self.steps[1]) {
             self.steps.pop_front();
         }
     }
 
-    /// How much it grew from one moment to another, ns, as far as readings tell.
+    /// Time that the quota kept threads off processors in a stretch, ns, as far as readings show.
     fn grown_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
-        let after = self
-            .steps
-            .partition_point(|step| step.0 < to_ns)
-            .min(self.steps.len().saturating_sub(1));
+        let Some(newest) = self.steps.len().checked_sub(1) else { return 0 };
+        let after = self.steps.partition_point(|step| step.0 < to_ns).min(newest);
         let before = self.steps.partition_point(|step| step.0 <= from_ns).saturating_sub(1);
-        let at = |index: usize| self.steps.get(index).map_or(0, |step| step.1);
-        at(after).saturating_sub(at(before))
+        self.steps[after].1.saturating_sub(self.steps[before].1)
     }
 }
 
-/// A quota, as a finding tells of it.
+/// A quota, as a finding shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quota {
     pub(super) path: String,
     pub(super) quota_us: u64,
     pub(super) period_us: u64,
-    /// Periods since it became known, and how many of them the quota did not last for.
+    /// Periods since it became known, and those in which the quota was used up.
     pub(super) periods: u64,
     pub(super) throttled: u64,
 }
 
-/// What is known of the processors.
+/// Quotas, stopped processes and the run queue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Processors {
     groups: Vec<Group>,
@@ -89,6 +86,7 @@ pub(super) struct Processors {
 }
 
 impl Processors {
+    /// Takes a reading: of quotas alone, or at a refresh of everything.
     pub(super) fn note(&mut self, state: &CpuState) {
         let Some(refresh) = &state.refresh else {
             for (group, limit) in self.groups.iter_mut().zip(&state.limits) {
@@ -99,132 +97,148 @@ impl Processors {
         let mut before = std::mem::take(&mut self.groups);
         self.of_process.clear();
         for (at, limit) in state.limits.iter().enumerate() {
-            let known =
-                before.iter_mut().find(|group| group.limit.path == limit.path).map(std::mem::take);
-            let mut group = known.unwrap_or_else(|| Group {
-                before: (limit.periods, limit.throttled),
-                ..Group::default()
-            });
+            let mut group = match before.iter_mut().find(|group| group.limit.path == limit.path) {
+                Some(known) => std::mem::take(known),
+                None => Group { before: (limit.periods, limit.throttled), ..Group::default() },
+            };
             group.limit = limit.clone();
             group.note(state.ts_ns, limit);
             self.groups.push(group);
-            limit.pids.iter().for_each(|&pid| self.of_process.entry(pid).or_default().push(at));
+            for &pid in &limit.pids {
+                self.of_process.entry(pid).or_default().push(at);
+            }
         }
         self.cpus = refresh.cpus;
-        push(&mut self.runnable, refresh.runnable.map(|runnable| (state.ts_ns, runnable)));
-        let stopped = (!refresh.stopped.is_empty()).then(|| (state.ts_ns, refresh.stopped.clone()));
-        push(&mut self.stopped, stopped);
+        if let Some(runnable) = refresh.runnable {
+            push(&mut self.runnable, (state.ts_ns, runnable));
+        }
+        if !refresh.stopped.is_empty() {
+            push(&mut self.stopped, (state.ts_ns, refresh.stopped.clone()));
+        }
     }
 
-    /// Waits for a processor that a quota accounts for become such.
+    /// Turns waits for a processor into waits for the quota, as far as the quota accounts for them.
     pub(super) fn attribute(&self, exchange: &Exchange, view: &mut ExchangeView) {
         if self.of_process.is_empty() {
             return;
         }
-        let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
-        let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
-        let Some(pid) = writer.or(reader).map(|thread| thread.pid) else { return };
+        let thread = threads::writer(exchange).or(threads::reader(exchange));
+        let Some(pid) = thread.map(|thread| thread.pid) else { return };
         let mut at = 0;
         while at < view.slices.len() {
             let slice = view.slices[at];
             let end_ns = slice.start_ns + slice.us * 1_000;
-            let is_delayed =
-                view.slices.get(at + 1).is_some_and(|next| next.kind == SliceKind::RunQueue);
-            // The wait may have been anywhere in what its thread did, behind which it is laid.
-            let from = at.checked_sub(1).map(|at| view.slices[at]);
-            let from = from
-                .filter(|before| before.cpu_us.is_some() || before.kind == SliceKind::AcceptQueue);
-            let from_ns = from.map_or(slice.start_ns, |before| before.start_ns);
-            match slice.kind {
+            let throttled_ns = match slice.kind {
                 SliceKind::RunQueue => {
-                    at += throttle(
-                        &mut view.slices,
-                        at,
-                        self.throttled_ns(pid, from_ns, end_ns) / 1_000,
-                    );
+                    self.throttled_ns(pid, run_queue_from_ns(&view.slices, at), end_ns)
                 }
-                // Which thread would have accepted is not known, but none of the cgroup's could.
-                SliceKind::AcceptQueue if !is_delayed => {
-                    at += throttle(
-                        &mut view.slices,
-                        at,
-                        self.throttled_ns(pid, slice.start_ns, end_ns) / 1_000,
-                    );
+                // The thread that would have accepted is not known, but none of the cgroup could.
+                SliceKind::AcceptQueue if !is_run_queue(view.slices.get(at + 1)) => {
+                    self.throttled_ns(pid, slice.start_ns, end_ns)
                 }
-                _ => {}
-            }
-            at += 1;
+                _ => 0,
+            };
+            at += throttle(&mut view.slices, at, throttled_ns / 1_000) + 1;
         }
     }
 
-    /// How long a quota kept threads of the process's cgroup off the processors, ns: the one that
-    /// did so longest.
+    /// Longest time that a quota kept threads of a cgroup of the process off the processors, ns.
     fn throttled_ns(&self, pid: u32, from_ns: u64, to_ns: u64) -> u64 {
-        let groups =
-            self.of_process.get(&pid).into_iter().flatten().filter_map(|&at| self.groups.get(at));
-        groups.map(|group| group.grown_ns(from_ns, to_ns)).max().unwrap_or(0)
+        let Some(places) = self.of_process.get(&pid) else { return 0 };
+        let mut longest_ns = 0;
+        for &place in places {
+            if let Some(group) = self.groups.get(place) {
+                longest_ns = longest_ns.max(group.grown_ns(from_ns, to_ns));
+            }
+        }
+        longest_ns
     }
 
-    /// The same of a process that has a quota.
+    /// Longest time that a quota kept threads of the process off the processors, ns; `None` if it
+    /// has no quota.
     pub(super) fn taken_ns(&self, pid: u32, from_ns: u64, to_ns: u64) -> Option<u64> {
-        let has_quota = self.of_process.contains_key(&pid);
-        has_quota.then(|| self.throttled_ns(pid, from_ns, to_ns))
+        if !self.of_process.contains_key(&pid) {
+            return None;
+        }
+        Some(self.throttled_ns(pid, from_ns, to_ns))
     }
 
-    /// The quota that this process reached most often.
+    /// Returns the quota that this process reached most often.
     fn quota(&self, pid: u32) -> Option<Quota> {
         let groups = self.of_process.get(&pid)?.iter().filter_map(|&at| self.groups.get(at));
-        let quotas = groups.map(|group| Quota {
+        let throttled = |group: &Group| group.limit.throttled.saturating_sub(group.before.1);
+        let group = groups.max_by_key(|group| throttled(group))?;
+        Some(Quota {
             path: group.limit.path.clone(),
             quota_us: group.limit.quota_us,
             period_us: group.limit.period_us,
             periods: group.limit.periods.saturating_sub(group.before.0),
-            throttled: group.limit.throttled.saturating_sub(group.before.1),
-        });
-        quotas.max_by_key(|quota| quota.throttled)
+            throttled: throttled(group),
+        })
     }
 
-    /// What findings tell of the processors that a process may have; 0 stands for none that had to
-    /// wait.
+    /// Returns the facts that findings judge a process's processors by. Process 0 stands for none
+    /// that had to wait.
     pub(super) fn facts(&self, now_ns: u64, pid: u32) -> CpuFacts {
-        let since_ns = now_ns.saturating_sub(LATELY_NS);
+        let since_ns = now_ns.saturating_sub(RECENT_NS);
         let (quota, crowd) =
             if pid == 0 { (None, None) } else { (self.quota(pid), self.crowd(since_ns)) };
-        let recent_figures =
-            self.stopped.iter().filter(|(ts_ns, _)| ts_ns.saturating_add(2 * LATELY_NS) >= now_ns);
-        let stopped =
-            recent_figures.flat_map(|(ts_ns, pids)| pids.iter().map(|&pid| (*ts_ns, pid)));
-        CpuFacts { quota, crowd, stopped: stopped.collect() }
+        let mut stopped = Vec::new();
+        for (ts_ns, pids) in &self.stopped {
+            if ts_ns.saturating_add(2 * RECENT_NS) >= now_ns {
+                stopped.extend(pids.iter().map(|&pid| (*ts_ns, pid)));
+            }
+        }
+        CpuFacts { quota, crowd, stopped }
     }
 
-    /// A quota took from the process lately, or more threads wanted to run than there are
-    /// processors: it may have had none.
+    /// Whether the process may have had no processor lately: a quota took from it, or more threads
+    /// wanted to run than there are processors.
     pub(super) fn are_short(&self, now_ns: u64, pid: u32) -> bool {
-        let since_ns = now_ns.saturating_sub(LATELY_NS);
-        let crowded = self.crowd(since_ns).is_some_and(|(cpus, runnable)| runnable > cpus);
-        crowded || self.throttled_ns(pid, since_ns, now_ns) > 0
+        let since_ns = now_ns.saturating_sub(RECENT_NS);
+        let is_crowded = matches!(self.crowd(since_ns), Some((cpus, runnable)) if runnable > cpus);
+        is_crowded || self.throttled_ns(pid, since_ns, now_ns) > 0
     }
 
     /// Processors of the machine, and the most threads that wanted one at a refresh since then,
     /// where that was read.
     fn crowd(&self, since_ns: u64) -> Option<(u32, u32)> {
-        let recent_figures = self
-            .runnable
-            .iter()
-            .filter(|(ts_ns, _)| *ts_ns >= since_ns)
-            .map(|&(_, runnable)| runnable);
-        Some((self.cpus?, recent_figures.max()?))
+        let cpus = self.cpus?;
+        let mut most = None;
+        for &(ts_ns, runnable) in &self.runnable {
+            if ts_ns >= since_ns {
+                most = most.max(Some(runnable));
+            }
+        }
+        Some((cpus, most?))
     }
 }
 
-fn push<T>(readings: &mut VecDeque<T>, new: Option<T>) {
-    readings.extend(new);
+fn push<T>(readings: &mut VecDeque<T>, new: T) {
+    readings.push_back(new);
     if readings.len() > MAX_READINGS {
         readings.pop_front();
     }
 }
 
-/// So much of a wait for a processor was a quota's. Gives how many slices there are more.
+fn is_run_queue(slice: Option<&Slice>) -> bool {
+    matches!(slice, Some(slice) if slice.kind == SliceKind::RunQueue)
+}
+
+/// Earliest time at which the wait for a processor in a slice may have begun. It is laid behind
+/// what its thread did, and may have been anywhere in that.
+fn run_queue_from_ns(slices: &[Slice], at: usize) -> u64 {
+    if let Some(before) = at.checked_sub(1) {
+        let before = &slices[before];
+        if before.cpu_us.is_some() || before.kind == SliceKind::AcceptQueue {
+            return before.start_ns;
+        }
+    }
+    slices[at].start_ns
+}
+
+/// Turns a part of a wait for a processor into a wait for the quota. Returns the number of slices
+/// that it added.
 fn throttle(slices: &mut Vec<Slice>, at: usize, throttled_us: u64) -> usize {
     let wait = slices[at];
     let us = throttled_us.min(wait.us);

@@ -1,10 +1,10 @@
-//! The last few seconds of a listener: what findings judge by, whatever the refresh period is.
+//! The last few seconds of a listener, by which findings judge, whatever the refresh period is.
 
 use std::collections::VecDeque;
 
 use super::attendance::Attended;
 
-/// How far back it goes, ns.
+/// Length of the window, ns.
 const SPAN_NS: u64 = 5_000_000_000;
 /// Refreshes closer together than this are counted as one, ns. With [`SPAN_NS`] it bounds the
 /// number of periods.
@@ -48,9 +48,8 @@ pub(super) struct Figures {
     /// which that is known.
     pub(super) inside_ns: u64,
     pub(super) inside_known_ns: u64,
-    /// How much of the time in which connections waited a thread that accepts them may have been
-    /// ready, without a CPU: it was for so long in that period. And of how much of it that is
-    /// known.
+    /// Of the time in which connections waited, the most that a thread which accepts them may have
+    /// been ready without a CPU. And the part of that time for which this is known.
     pub(super) delay_ns: u64,
     pub(super) delay_known_ns: u64,
     /// Time in which connections waited, and in which a thread was inside `accept` besides.
@@ -100,23 +99,28 @@ impl Figures {
 
     /// Share of the time that some thread was inside `accept`; `None` when not known.
     pub(super) fn inside_share(&self) -> Option<f64> {
-        (self.inside_known_ns > 0).then(|| self.inside_ns as f64 / self.inside_known_ns as f64)
+        share(self.inside_ns, self.inside_known_ns)
     }
 
     /// Share of the time in which connections waited that the accepting thread may have been ready,
     /// without a CPU, if that is known of half of it.
     pub(super) fn delayed_share(&self) -> Option<f64> {
-        let known_ns = self.delay_known_ns;
-        (known_ns > 0 && known_ns * 2 >= self.attended.all_ns)
-            .then(|| self.delay_ns as f64 / known_ns as f64)
+        if self.delay_known_ns * 2 < self.attended.all_ns {
+            return None;
+        }
+        share(self.delay_ns, self.delay_known_ns)
     }
 
     /// Share of the time in which connections waited that some thread was inside `accept`; `None`
     /// when not known.
     pub(super) fn attended_share(&self) -> Option<f64> {
-        let Attended { waited_ns, inside_ns, .. } = self.attended;
-        (waited_ns > 0).then(|| inside_ns as f64 / waited_ns as f64)
+        share(self.attended.inside_ns, self.attended.waited_ns)
     }
+}
+
+/// Returns a part of the time that is known; `None` when none is.
+fn share(part_ns: u64, known_ns: u64) -> Option<f64> {
+    if known_ns == 0 { None } else { Some(part_ns as f64 / known_ns as f64) }
 }
 
 #[derive(Clone, Debug)]
@@ -146,30 +150,33 @@ impl Recent {
             }
             _ => self.periods.push_back(Period { start_ns, end_ns, figures }),
         }
-        let from = end_ns.saturating_sub(SPAN_NS);
-        while self.periods.len() > 1
-            && self.periods.front().is_some_and(|first| first.end_ns <= from)
-        {
+        let from_ns = end_ns.saturating_sub(SPAN_NS);
+        while self.periods.len() > 1 && self.periods[0].end_ns <= from_ns {
             self.periods.pop_front();
         }
-        if let Some(first) = self.periods.front_mut().filter(|first| is_idle(&first.figures)) {
-            first.start_ns = first.start_ns.max(from);
+        if let Some(first) = self.periods.front_mut()
+            && is_idle(&first.figures)
+        {
+            first.start_ns = first.start_ns.max(from_ns);
         }
     }
 
-    /// Everything in the window together.
+    /// Sums the window.
     pub(super) fn figures(&self) -> Figures {
-        self.periods.iter().fold(Figures::default(), |mut sum, period| {
+        let mut sum = Figures::default();
+        for period in &self.periods {
             sum.add(&period.figures);
-            sum
-        })
+        }
+        sum
     }
 
-    /// `count` as a figure a second over the window.
+    /// Returns `count` as events a second over the window.
     pub(super) fn rate(&self, count: u64) -> f64 {
-        let start = self.periods.front().map_or(0, |first| first.start_ns);
-        let end = self.periods.back().map_or(0, |last| last.end_ns);
-        count as f64 * 1e9 / end.saturating_sub(start).max(LEAST_RATE_SPAN_NS) as f64
+        let span_ns = match (self.periods.front(), self.periods.back()) {
+            (Some(first), Some(last)) => last.end_ns.saturating_sub(first.start_ns),
+            _ => 0,
+        };
+        count as f64 * 1e9 / span_ns.max(LEAST_RATE_SPAN_NS) as f64
     }
 }
 

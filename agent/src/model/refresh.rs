@@ -6,15 +6,16 @@ use super::{
     finding::{ConnectionFacts, ListenerFacts, STALL_NS, Subject},
     listener::Listener,
     output::{ListenerOutput, Lost, Output, UnixOutput},
+    reporter,
     snapshot::StreamKind,
-    stats::{ExchangeStats, Scope},
-    tell,
+    stats::Scope,
 };
 
-/// Exchanges that are over are told within so long, ns.
-const TOLD_NS: u64 = 2_500_000_000;
+/// Exchanges that are over are reported within so long, ns.
+const REPORTED_NS: u64 = 2_500_000_000;
 
 impl Model {
+    /// Takes a sample: brings every part up to date, judges, and reports.
     pub(super) fn sample(&mut self, sample: &Sample, out: &mut Vec<Output>) {
         self.advance(sample.ts_ns);
         self.threads.sampled(sample);
@@ -30,9 +31,10 @@ impl Model {
             self.listeners.unnamed(sample.ts_ns, |stage| names_syns || stage != Stage::Syn);
         self.report_unnamed(unnamed, out);
         self.scan(sample.ts_ns, &sample.connections, out);
-        let mut told = tell(sample.ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
-        self.connections.sampled(sample, &mut told);
-        drop(told);
+        let mut report =
+            reporter(sample.ts_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+        self.connections.sampled(sample, &mut report);
+        drop(report);
         self.proxies.settle(sample.ts_ns, false, &mut self.connections, out);
         self.stats.sampled(sample, &self.connections.spans, &self.proxies);
         self.connections.connects.sampled(sample.ts_ns);
@@ -40,23 +42,16 @@ impl Model {
         self.patterns.sampled(sample, out);
         self.report_listeners(sample, out);
         self.unix.clone_from(&sample.unix);
-        out.extend(
-            self.unix
-                .iter()
-                .map(|view| Output::Unix(UnixOutput { ts_ns: sample.ts_ns, view: view.clone() })),
-        );
+        for view in &self.unix {
+            out.push(Output::Unix(UnixOutput { ts_ns: sample.ts_ns, view: view.clone() }));
+        }
         self.datagrams.sampled(sample, out);
         self.judge_connections(sample.ts_ns, out);
         self.judge_families(sample.ts_ns, out);
         self.judge_connects(sample.ts_ns, out);
-        self.proxies.judge(|pid, comm, recent_figures| {
-            let text = format!("{comm} {pid}");
-            self.findings.judge_upstreams(
-                sample.ts_ns,
-                &Subject { id: Scope::Process(pid), text },
-                recent_figures,
-                out,
-            )
+        self.proxies.judge(|pid, comm, upstreams| {
+            let subject = Subject { id: Scope::Process(pid), text: format!("{comm} {pid}") };
+            self.findings.judge_upstreams(sample.ts_ns, &subject, upstreams, out)
         });
         self.proxies.report(sample.ts_ns, false, out);
         self.datagrams.forget_closed();
@@ -70,7 +65,7 @@ impl Model {
         let ts_ns = sample.ts_ns;
         for (listener, view, shares) in self.listeners.reportable() {
             let stalled_ns = listener.stalled_ns(ts_ns);
-            // Looking through the connections is dear, and of use only where nothing is accepted.
+            // A walk over the connections costs much, and is of use only where nothing is accepted.
             let was_at_limit = listener.was_at_limit(ts_ns);
             let looks = self.setup.exchanges && (stalled_ns > 0 || was_at_limit);
             let denied_share = self.denied_share(ts_ns, listener, stalled_ns);
@@ -90,7 +85,7 @@ impl Model {
                 unwatched: listener.is_unwatched(),
                 was_at_limit,
                 held: if looks { self.connections.held(&view, &sample.threads) } else { None },
-                open: looks.then(|| self.connections.open_at(view.local)),
+                open: if looks { Some(self.connections.open_at(view.local)) } else { None },
                 denied_share,
                 undecided: denied_share.is_none()
                     && stalled_ns < STALL_NS
@@ -106,8 +101,8 @@ impl Model {
         self.listeners.reported();
     }
 
-    /// How much of the time in which a listener's connections waited nobody had a CPU to accept
-    /// them: by those that were accepted, or while nothing is, by what a quota took.
+    /// Share of the time in which a listener's connections waited that no thread had a CPU to
+    /// accept them: by those that were accepted or, while none is, by the time that a quota took.
     fn denied_share(&self, ts_ns: u64, listener: &Listener, stalled_ns: u64) -> Option<f64> {
         let sample = listener.sample.as_ref()?;
         if stalled_ns >= STALL_NS {
@@ -120,39 +115,46 @@ impl Model {
         if figures.long_waits == 0 {
             return None;
         }
-        let told = self
-            .stats
-            .recent_figures(Scope::Socket(sample.sock), ts_ns)
-            .filter(|stats| stats.accept_us > 0);
-        let share = |stats: ExchangeStats| stats.accept_delay_us as f64 / stats.accept_us as f64;
+        if let Some(stats) = self.stats.recent_figures(Scope::Socket(sample.sock), ts_ns)
+            && stats.accept_us > 0
+        {
+            return Some(stats.accept_delay_us as f64 / stats.accept_us as f64);
+        }
+        if self.exchanges_may_show_more(ts_ns, listener) {
+            return None;
+        }
         // Of threads that did not read since only their sums are known.
-        told.map(share)
-            .or_else(|| figures.delayed_share().filter(|_| !self.may_be_told(ts_ns, listener)))
+        figures.delayed_share()
     }
 
-    /// A listener's connections have waited for long since a short time ago, and exchanges may tell
-    /// more of it yet.
-    fn may_be_told(&self, ts_ns: u64, listener: &Listener) -> bool {
-        self.setup.exchanges && listener.long_ns(ts_ns) < TOLD_NS
+    /// Whether long waits at a listener began so lately that exchanges may show more of them yet.
+    fn exchanges_may_show_more(&self, ts_ns: u64, listener: &Listener) -> bool {
+        self.setup.exchanges && listener.long_ns(ts_ns) < REPORTED_NS
     }
 
-    /// The same, and nobody may have had a CPU to accept them: the accepting threads lacked one, or
-    /// CPUs are short. That a wait for a CPU lasts still, a thread's sum does not say
-    /// (`sched_info_arrive` adds it at its end, 5.10 to 7.3).
+    /// Whether exchanges may show yet that no thread had a CPU to accept: the accepting threads
+    /// lacked one, or CPUs are short. A thread's sum does not have the wait that still lasts:
+    /// `sched_info_arrive` adds it at its end (5.10 to 7.3).
     fn may_be_denied(&self, ts_ns: u64, listener: &Listener) -> bool {
+        if !self.exchanges_may_show_more(ts_ns, listener) {
+            return false;
+        }
         let pid = listener.sample.as_ref().map_or(0, |sample| sample.pid);
-        let lacked = listener.recent.figures().delayed_share().is_some_and(|share| share >= 0.25);
-        (lacked || self.connections.processors.are_short(ts_ns, pid))
-            && self.may_be_told(ts_ns, listener)
+        let delayed_share = listener.recent.figures().delayed_share();
+        let lacked = matches!(delayed_share, Some(share) if share >= 0.25);
+        lacked || self.connections.processors.are_short(ts_ns, pid)
     }
 
     fn judge_connections(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
         for (id, entry) in self.stats.iter() {
-            let listener = match id {
+            let local = match id {
                 Scope::Socket(sock) => self.listeners.local(sock),
                 Scope::Process(_) => None,
             };
-            let text = listener.map_or_else(|| entry.name.clone(), |local| local.to_string());
+            let text = match local {
+                Some(local) => local.to_string(),
+                None => entry.name.clone(),
+            };
             let stats = entry.recent_figures(ts_ns);
             let cpu = self.connections.processors.facts(ts_ns, stats.ready_pid);
             let sees_calls = self.stats.sees_calls();
@@ -171,9 +173,9 @@ impl Model {
     }
 
     fn judge_connects(&mut self, ts_ns: u64, out: &mut Vec<Output>) {
-        for (pid, (comm, recent_figures)) in self.connections.connects.recent_figures(ts_ns) {
+        for (pid, (comm, figures)) in self.connections.connects.recent_figures(ts_ns) {
             let subject = Subject { id: Scope::Process(pid), text: format!("{comm} {pid}") };
-            self.findings.judge_connects(ts_ns, &subject, &recent_figures, out);
+            self.findings.judge_connects(ts_ns, &subject, &figures, out);
         }
     }
 
@@ -190,11 +192,13 @@ impl Model {
             ("model_connections", self.connections.refused()),
             ("model_threads", self.threads.refused()),
         ];
-        let own = own
-            .into_iter()
-            .filter(|(_, total)| *total > 0)
-            .map(|(table, total)| (table.to_owned(), total));
-        for (probe, total) in sample.lost.iter().cloned().chain(own) {
+        let mut totals = sample.lost.clone();
+        for (table, total) in own {
+            if total > 0 {
+                totals.push((table.to_owned(), total));
+            }
+        }
+        for (probe, total) in totals {
             let before = self.lost.insert(probe.clone(), total).unwrap_or(0);
             let count = total.saturating_sub(before);
             if count > 0 {

@@ -1,5 +1,5 @@
-//! Sees to it that the refusals reported one by one, and those the kernel only counts, add up to
-//! the kernel's totals.
+//! Makes the refusals that are reported one by one, and those that the kernel only counts, add up
+//! to the kernel's totals.
 
 /// One counter of one listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,14 +11,14 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// A refusal was reported with its victim.
+    /// Counts a refusal that was reported with its victim.
     pub(super) fn named(&mut self) {
         self.reported += 1;
     }
 
-    /// Takes the kernel's total and gives how many refusals have to be reported without a name.
-    /// With `patient`, those counted since the sample before get until the next one: their records
-    /// may still be on the way.
+    /// Takes the kernel's total and returns how many refusals have to be reported without a name.
+    /// With `patient`, those counted since the sample before are left for the next one: their
+    /// records may still be on the way.
     pub(super) fn unnamed(&mut self, total: u64, patient: bool) -> u64 {
         let due = if patient { self.before } else { total };
         let unnamed = due.saturating_sub(self.reported);

@@ -1,4 +1,4 @@
-//! How accepts are shared among threads or listeners, over stretches of enough accepts to judge by.
+//! Sharing of accepts among threads or listeners, over stretches of enough accepts to judge by.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl<K: Ord + Copy> Sharing<K> {
         Self { start_ns: now_ns, previous_start_ns: now_ns, base: BTreeMap::new(), last: None }
     }
 
-    /// A party that has not been seen since then is not one any more.
+    /// Time since which a party must have been seen to count as one.
     pub(super) fn horizon_ns(&self) -> u64 {
         self.previous_start_ns
     }
@@ -45,19 +45,20 @@ impl<K: Ord + Copy> Sharing<K> {
     /// Takes the present totals of all parties. True when a stretch ended, full or not.
     pub(super) fn update(&mut self, now_ns: u64, totals: impl Iterator<Item = (K, u64)>) -> bool {
         let totals: BTreeMap<K, u64> = totals.collect();
-        let part = |(&party, &total): (&K, &u64)| {
-            (party, total.saturating_sub(self.base.get(&party).copied().unwrap_or(0)))
-        };
-        let accepts = totals.iter().map(part).map(|(_, part)| part).sum();
+        let (mut accepts, mut most, mut busiest) = (0, 0, None);
+        for (&party, &total) in &totals {
+            let part = total.saturating_sub(self.base.get(&party).copied().unwrap_or(0));
+            accepts += part;
+            if part >= most {
+                (most, busiest) = (part, Some(party));
+            }
+        }
         let age_ns = now_ns.saturating_sub(self.start_ns);
-        if accepts >= ENOUGH_ACCEPTS && age_ns >= LEAST_NS {
-            let busiest = totals.iter().map(part).max_by_key(|&(_, part)| part);
-            self.last = busiest.map(|(busiest, most)| Stretch {
-                parties: totals.len() as u64,
-                accepts,
-                busiest,
-                most,
-            });
+        if let Some(busiest) = busiest
+            && accepts >= ENOUGH_ACCEPTS
+            && age_ns >= LEAST_NS
+        {
+            self.last = Some(Stretch { parties: totals.len() as u64, accepts, busiest, most });
         } else if age_ns >= STALE_NS {
             self.last = None;
         } else {

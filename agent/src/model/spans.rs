@@ -1,6 +1,7 @@
-//! What each thread did between the calls that were seen of it. Of a single call only the time
-//! since the one before is known; how a thread spent a longer stretch, such as the wait of a
-//! request that it did not read, is the sum of all its calls in it.
+//! Threads' time between the calls that were seen of them, on a CPU and ready without one.
+//!
+//! A call tells how its thread spent the time since the call before. A longer stretch, such as the
+//! wait of an unread request, is the sum of the thread's calls in it.
 
 use std::collections::VecDeque;
 
@@ -22,25 +23,31 @@ const MERGED_NS: u64 = 4_000_000;
 struct Span {
     from_ns: u64,
     to_ns: u64,
-    /// How much of it the calls tell of.
+    /// The part of it that calls cover.
     known_ns: u64,
     cpu_ns: u64,
     delay_ns: u64,
 }
 
 impl Span {
-    /// Up to a call's end; `None` if its beginning is not known.
+    /// Returns the span that a call ends; `None` if its beginning is not known.
     fn of(thread: &ThreadUse, to_ns: u64) -> Option<Self> {
-        let from_ns = thread.since_ns.filter(|&since_ns| since_ns < to_ns)?;
+        let from_ns = thread.since_ns?;
+        if from_ns >= to_ns {
+            return None;
+        }
         let (cpu_ns, delay_ns) = (thread.cpu_ns, thread.run_delay_ns);
         Some(Self { from_ns, to_ns, known_ns: to_ns - from_ns, cpu_ns, delay_ns })
     }
 
-    /// Both in one, if they are short and close to one another.
+    /// Returns both in one, if they are short and close to one another.
     fn merged(&self, other: &Self) -> Option<Self> {
         let (from_ns, to_ns) = (self.from_ns.min(other.from_ns), self.to_ns.max(other.to_ns));
         let whole_ns = to_ns - from_ns;
-        (whole_ns <= MERGED_NS).then(|| Self {
+        if whole_ns > MERGED_NS {
+            return None;
+        }
+        Some(Self {
             from_ns,
             to_ns,
             known_ns: (self.known_ns + other.known_ns).min(whole_ns),
@@ -51,13 +58,34 @@ impl Span {
 
     /// Takes another one in. False if they are not close.
     fn merge(&mut self, other: &Self) -> bool {
-        let merged = self.merged(other);
-        *self = merged.unwrap_or(*self);
-        merged.is_some()
+        let Some(merged) = self.merged(other) else { return false };
+        *self = merged;
+        true
     }
 }
 
-/// How a thread spent a stretch of time, ns.
+/// Returns the thread that read a request, and its span up to the first read.
+fn read_span(exchange: &Exchange) -> Option<(u32, Span)> {
+    let inbound = exchange.inbound.as_ref()?;
+    let (reader, to_ns) = (inbound.reader?, inbound.read_first_ns?);
+    Some((reader.tid, Span::of(&reader, to_ns)?))
+}
+
+/// Returns the thread that wrote, and its span up to the write.
+fn written_span(exchange: &Exchange) -> Option<(u32, Span)> {
+    let outbound = exchange.outbound.as_ref()?;
+    let is_one = outbound.writes == 1;
+    // The thread's time runs to the return of the write. Of a write that blocked only the beginning
+    // is known.
+    if outbound.blocked_ns > 0 && !is_one {
+        return None;
+    }
+    let writer = outbound.writer?;
+    let to_ns = if is_one { outbound.last_ns } else { outbound.first_ns };
+    Some((writer.tid, Span::of(&writer, to_ns)?))
+}
+
+/// A thread's time in a stretch, ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spent {
     /// On a CPU.
@@ -76,8 +104,7 @@ pub(super) struct Spans {
     sampled_ns: u64,
 }
 
-/// How long threads of a process were ready and without a CPU between two samples: the one that was
-/// so longest.
+/// The longest time that any thread of a process was ready without a CPU between two samples.
 #[derive(Clone, Copy, Debug)]
 struct Lack {
     from_ns: u64,
@@ -96,29 +123,21 @@ struct Totals {
 }
 
 impl Spans {
-    /// Takes what the calls of an exchange that is over tell.
+    /// Takes the calls of an exchange that is over.
     pub(super) fn note(&mut self, exchange: &Exchange) {
-        let read = exchange
-            .inbound
-            .as_ref()
-            .and_then(|inbound| Some((inbound.reader?, inbound.read_first_ns?)));
-        let written = exchange.outbound.as_ref().and_then(|outbound| {
-            // Of a write that blocked it is known when it began to, and its thread's time runs to
-            // when it returned.
-            let returned = outbound.blocked_ns == 0 || outbound.writes == 1;
-            let to_ns = if outbound.writes == 1 { outbound.last_ns } else { outbound.first_ns };
-            Some((outbound.writer.filter(|_| returned)?, to_ns))
-        });
-        let span =
-            |(thread, to_ns): (ThreadUse, u64)| Some((thread.tid, Span::of(&thread, to_ns)?));
-        let (read, written) = (read.and_then(span), written.and_then(span));
+        let (read, written) = (read_span(exchange), written_span(exchange));
         // Mostly one thread does both.
-        let both = read.zip(written).filter(|(read, written)| read.0 == written.0);
-        match both.and_then(|(read, written)| Some((read.0, read.1.merged(&written.1)?))) {
-            Some((tid, span)) => self.add(tid, span),
-            None => {
-                [read, written].into_iter().flatten().for_each(|(tid, span)| self.add(tid, span))
-            }
+        if let (Some((reader, read)), Some((writer, written))) = (read, written)
+            && reader == writer
+            && let Some(span) = read.merged(&written)
+        {
+            return self.add(reader, span);
+        }
+        if let Some((tid, span)) = read {
+            self.add(tid, span);
+        }
+        if let Some((tid, span)) = written {
+            self.add(tid, span);
         }
     }
 
@@ -127,19 +146,21 @@ impl Spans {
             return;
         }
         let spans = self.threads.entry(tid).or_default();
-        if spans.back_mut().is_some_and(|last| last.merge(&span)) {
-            return;
-        }
-        // Records come when the next exchange begins, so not in the order of the calls, but mostly
-        // nearly.
-        let mut near =
-            spans.iter_mut().rev().take_while(|other| other.to_ns + MERGED_NS > span.from_ns);
-        if near.any(|other| other.merge(&span)) {
-            return;
+        // A record comes when the next exchange begins, so that calls are nearly in order, but not
+        // quite.
+        for other in spans.iter_mut().rev() {
+            if other.to_ns + MERGED_NS <= span.from_ns {
+                break;
+            }
+            if other.merge(&span) {
+                return;
+            }
         }
         let place = spans.partition_point(|other| other.to_ns <= span.from_ns);
-        if spans.get(place).is_some_and(|next| next.from_ns < span.to_ns) {
-            // Told before, or another thread that has the number now.
+        if let Some(next) = spans.get(place)
+            && next.from_ns < span.to_ns
+        {
+            // A span that is there already, or of another thread that has the number now.
             return;
         }
         if spans.len() == MAX_SPANS {
@@ -159,7 +180,9 @@ impl Spans {
         let mut before = std::mem::take(&mut self.samples);
         for thread in sample.threads.iter().take(MAX_THREADS) {
             let mut samples = before.remove(&thread.tid).unwrap_or_default();
-            if samples.back().is_some_and(|last| last.cpu_ns > thread.cpu_ns) {
+            if let Some(last) = samples.back()
+                && last.cpu_ns > thread.cpu_ns
+            {
                 // Another thread has the number now.
                 samples.clear();
             }
@@ -172,7 +195,7 @@ impl Spans {
         }
     }
 
-    /// What the threads lacked since the sample before.
+    /// Notes how long threads of each process lacked a CPU since the sample before.
     fn note_lacks(&mut self, sample: &Sample) {
         let (from_ns, to_ns) =
             (std::mem::replace(&mut self.sampled_ns, sample.ts_ns), sample.ts_ns);
@@ -180,17 +203,24 @@ impl Spans {
             return self.lacks.clear();
         }
         let threads: FxHashSet<u32> = sample.threads.iter().map(|thread| thread.tid).collect();
-        let last = |tid: &u32| self.samples.get(tid).and_then(|samples| samples.back());
-        let gone = self.samples.keys().filter(|tid| !threads.contains(tid)).filter_map(last);
-        let ended: FxHashSet<u32> = gone.map(|totals| totals.pid).collect();
+        let mut lost_threads: FxHashSet<u32> = FxHashSet::default();
+        for (tid, samples) in &self.samples {
+            if let Some(last) = samples.back()
+                && !threads.contains(tid)
+            {
+                lost_threads.insert(last.pid);
+            }
+        }
         let mut most: FxHashMap<u32, u64> = FxHashMap::default();
         for thread in &sample.threads {
-            let before = last(&thread.tid).filter(|before| before.pid == thread.pid);
-            // Who was not there before may have begun in between, or not have been watched.
-            let since_ns = if thread.started_ns >= from_ns { 0 } else { thread.run_delay_ns };
-            let delay_ns = thread
-                .run_delay_ns
-                .saturating_sub(before.map_or(since_ns, |before| before.delay_ns));
+            let before_ns = match self.samples.get(&thread.tid).and_then(VecDeque::back) {
+                Some(before) if before.pid == thread.pid => before.delay_ns,
+                // It began in between.
+                _ if thread.started_ns >= from_ns => 0,
+                // It was not watched.
+                _ => thread.run_delay_ns,
+            };
+            let delay_ns = thread.run_delay_ns.saturating_sub(before_ns);
             let most = most.entry(thread.pid).or_default();
             *most = delay_ns.max(*most);
         }
@@ -200,54 +230,69 @@ impl Spans {
             if lacks.len() == MAX_SAMPLES {
                 lacks.pop_front();
             }
-            let most_ns = (!ended.contains(&pid)).then_some(most_ns);
+            let most_ns = if lost_threads.contains(&pid) { None } else { Some(most_ns) };
             lacks.push_back(Lack { from_ns, to_ns, most_ns });
         }
     }
 
-    /// The longest that any thread of a process can have been ready without a CPU in a stretch, ns;
-    /// `None` if it is not known of all of it.
+    /// Returns the longest that any thread of a process can have been ready without a CPU in a
+    /// stretch, ns; `None` if it is not known of all of it.
     pub(super) fn lacked(&self, pid: u32, from_ns: u64, to_ns: u64) -> Option<u64> {
-        let lacks = self.lacks.get(&pid)?;
-        let within = lacks.iter().filter(|lack| lack.to_ns > from_ns && lack.from_ns < to_ns);
-        let first_ns = within.clone().next()?.from_ns;
-        let last_ns = within.clone().next_back()?.to_ns;
-        let sum: Option<u64> = within.map(|lack| lack.most_ns).sum();
-        sum.filter(|_| first_ns <= from_ns && last_ns >= to_ns)
+        let (mut first_ns, mut last_ns, mut sum_ns) = (None, 0, 0);
+        for lack in self.lacks.get(&pid)? {
+            if lack.to_ns <= from_ns || lack.from_ns >= to_ns {
+                continue;
+            }
+            first_ns.get_or_insert(lack.from_ns);
+            last_ns = lack.to_ns;
+            sum_ns += lack.most_ns?;
+        }
+        let is_whole = first_ns? <= from_ns && last_ns >= to_ns;
+        if is_whole { Some(sum_ns) } else { None }
     }
 
-    /// How a thread spent a stretch; `None` unless its calls tell that of nearly all of it, or
-    /// samples of half.
+    /// Returns how a thread spent a stretch; `None` unless its calls cover nearly all of it, or
+    /// samples half.
     pub(super) fn spent(&self, tid: u32, from_ns: u64, to_ns: u64) -> Option<Spent> {
         self.spent_by_calls(tid, from_ns, to_ns)
             .or_else(|| self.spent_by_samples(tid, from_ns, to_ns))
     }
 
-    /// A long stretch in which several samples lie is taken to be as the time between them was.
+    /// Takes a long stretch with several samples in it to be as the time between them was.
     fn spent_by_samples(&self, tid: u32, from_ns: u64, to_ns: u64) -> Option<Spent> {
-        let all_ns = to_ns.checked_sub(from_ns).filter(|&ns| ns > 0)?;
+        if to_ns <= from_ns {
+            return None;
+        }
+        let all_ns = to_ns - from_ns;
         let mut within =
             self.samples.get(&tid)?.iter().filter(|at| at.ts_ns >= from_ns && at.ts_ns <= to_ns);
         let first = within.next()?;
         let last = within.next_back()?;
         let seen_ns = last.ts_ns - first.ts_ns;
+        if seen_ns * 2 < all_ns {
+            return None;
+        }
         let scaled =
             |ns: u64| (u128::from(ns) * u128::from(all_ns) / u128::from(seen_ns.max(1))) as u64;
-        (seen_ns * 2 >= all_ns).then(|| Spent {
+        Some(Spent {
             cpu_ns: scaled(last.cpu_ns.saturating_sub(first.cpu_ns)),
             delay_ns: scaled(last.delay_ns.saturating_sub(first.delay_ns)),
         })
     }
 
     fn spent_by_calls(&self, tid: u32, from_ns: u64, to_ns: u64) -> Option<Spent> {
-        let all_ns = to_ns.checked_sub(from_ns).filter(|&ns| ns > 0)?;
+        if to_ns <= from_ns {
+            return None;
+        }
+        let all_ns = to_ns - from_ns;
         let spans = self.threads.get(&tid)?;
         let begin = spans.partition_point(|span| span.to_ns <= from_ns);
         let (mut known_ns, mut doubt_ns, mut spent) = (0, 0, Spent::default());
-        // Numbers come again, so that spans may overlap: none counts for time that it does not
-        // reach into.
-        for span in spans.range(begin..).filter(|span| span.from_ns < to_ns && span.to_ns > from_ns)
-        {
+        for span in spans.range(begin..) {
+            // Thread ids come again, so that spans may overlap and be out of order.
+            if span.from_ns >= to_ns || span.to_ns <= from_ns {
+                continue;
+            }
             let within_ns = span.to_ns.min(to_ns) - span.from_ns.max(from_ns);
             let without_ns = span.to_ns - span.from_ns - within_ns;
             let known = bounds(span.known_ns, within_ns, without_ns);
@@ -259,17 +304,18 @@ impl Spans {
             spent.delay_ns += delay_ns.0.midpoint(delay_ns.1);
         }
         let is_known = known_ns >= all_ns / 5 * 4 && doubt_ns <= all_ns / 4;
-        is_known.then_some(spent)
+        if is_known { Some(spent) } else { None }
     }
 
-    /// Forgets what was over before. Threads end, and ids come again.
+    /// Keeps the threads with a call since then: threads end, and ids come again.
     pub(super) fn keep(&mut self, since_ns: u64) {
-        self.threads.retain(|_, spans| spans.back().is_some_and(|last| last.to_ns >= since_ns));
+        let is_recent = |last: &Span| last.to_ns >= since_ns;
+        self.threads.retain(|_, spans| spans.back().is_some_and(is_recent));
     }
 }
 
-/// The least and the most that the part of a span within a stretch can have of a time that the span
-/// has.
+/// Returns the least and the most that a span spent so within a stretch: it spent `ns` so in all,
+/// and is `within_ns` long inside the stretch and `without_ns` outside.
 pub(super) fn bounds(ns: u64, within_ns: u64, without_ns: u64) -> (u64, u64) {
     let most_ns = ns.min(within_ns);
     (ns.saturating_sub(without_ns).min(most_ns), most_ns)

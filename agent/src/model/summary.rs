@@ -1,11 +1,11 @@
-//! The end of a run: the last word on everything that is still there, and the sums.
+//! The end of a run: a last report of everything that is still there, and the sums.
 
 use backscope_abi::counter;
 
 use super::{
     Model,
     output::{ListenerOutput, Output, Summary},
-    tell,
+    reporter,
 };
 
 impl Model {
@@ -21,12 +21,15 @@ impl Model {
             (view.peak, view.syn_peak) = (view.depth, view.syn_depth);
             out.push(Output::Listener(ListenerOutput { ts_ns: self.now_ns, view }));
         }
-        let mut told = tell(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
-        let open = self.connections.finish(self.now_ns, &mut told);
-        drop(told);
+        let mut report =
+            reporter(self.now_ns, self.interest, &mut self.stats, &mut self.proxies, out);
+        let open = self.connections.finish(self.now_ns, &mut report);
+        drop(report);
         self.proxies.settle(self.now_ns, true, &mut self.connections, out);
-        for sock in open.into_iter().filter(|_| self.interest.connections) {
-            self.connections.report(self.now_ns, sock, out);
+        if self.interest.connections {
+            for sock in open {
+                self.connections.report(self.now_ns, sock, out);
+            }
         }
         self.connections.ended.settle(self.now_ns, true, out);
         self.patterns.finish(self.now_ns, out);
@@ -37,28 +40,35 @@ impl Model {
 
     fn summary(&mut self) -> Summary {
         self.connections.totals.refresh();
-        let lost_under =
-            |index: u32| self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
-        let lost = counter::RECORDS.into_iter().map(lost_under).sum();
+        let mut lost = 0;
+        for index in counter::RECORDS {
+            lost += self.lost.get(counter::NAMES[index as usize]).copied().unwrap_or(0);
+        }
         let (listeners, totals, wait) = self.listeners.totals();
-        Summary {
+        let mut summary = Summary {
             ts_ns: self.now_ns,
             duration_us: self.now_ns.saturating_sub(self.setup.attached_ns) / 1_000,
             listeners,
             totals,
             wait,
             connections: self.connections.known(),
-            connects: self.setup.exchanges.then(|| self.connections.connects.totals()),
-            resets: self.setup.exchanges.then_some(self.connections.ended.totals),
+            connects: None,
+            resets: None,
             times: self.connections.times.all(),
             phases_us: self.connections.times.kinds(),
             exchange: self.connections.totals.view(),
-            datagrams: self.setup.exchanges.then(|| self.datagrams.totals()),
+            datagrams: None,
             findings: self.findings.made(),
             seen: self.seen,
             delivered: self.seen.saturating_sub(lost),
             lost,
             cost: self.cost.map(|(_, cost)| cost),
+        };
+        if self.setup.exchanges {
+            summary.connects = Some(self.connections.connects.totals());
+            summary.resets = Some(self.connections.ended.totals);
+            summary.datagrams = Some(self.datagrams.totals());
         }
+        summary
     }
 }

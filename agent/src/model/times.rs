@@ -1,4 +1,4 @@
-//! Where the time of exchanges went: over the run, and over the last few seconds.
+//! Time of exchanges by owner and kind, over the run and over the last few seconds.
 
 use super::exchange;
 use super::snapshot::{ExchangeView, Owner, OwnerTimes, Slice, SliceKind};
@@ -11,7 +11,9 @@ impl OwnerTimes {
     /// Adds one exchange, without a trailing delayed ACK.
     pub(super) fn add(&mut self, slices: &[Slice]) {
         self.exchanges += 1;
-        exchange::counted(slices).for_each(|(kind, us)| self.add_time(kind, us));
+        for (kind, us) in exchange::counted(slices) {
+            self.add_time(kind, us);
+        }
     }
 
     /// Adds time of one kind.
@@ -33,7 +35,7 @@ impl OwnerTimes {
 /// Sums over every exchange reported.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Times {
-    /// What the window has forgotten.
+    /// Sum of the steps that the window has dropped.
     before: OwnerTimes,
     /// A trailing delayed ACK is in it.
     pub(super) by_kind: KindTimes,
@@ -41,6 +43,7 @@ pub(super) struct Times {
 }
 
 impl Times {
+    /// Adds an exchange that was reported.
     pub(super) fn add(&mut self, now_ns: u64, view: &ExchangeView) {
         for slice in &view.slices {
             let sum = &mut self.by_kind[slice.kind as usize];
@@ -50,26 +53,33 @@ impl Times {
         self.recent.now_forgetting(now_ns, |times| before.merge(&times)).add(&view.slices);
     }
 
-    /// Over the run.
+    /// Sums the run.
     pub(super) fn all(&self) -> OwnerTimes {
         let mut sum = self.before;
-        self.recent.all().for_each(|times| sum.merge(times));
+        for times in self.recent.all() {
+            sum.merge(times);
+        }
         sum
     }
 
-    /// What was reported in the last few seconds.
+    /// Sums the last few seconds.
     pub(super) fn recent(&self, now_ns: u64) -> OwnerTimes {
         let mut sum = OwnerTimes::default();
-        self.recent.recent(now_ns).for_each(|times| sum.merge(times));
+        for times in self.recent.recent(now_ns) {
+            sum.merge(times);
+        }
         sum
     }
 
-    /// Kinds that took any time, in order.
+    /// Returns the kinds that took any time, in order.
     pub(super) fn kinds(&self) -> Vec<(SliceKind, u64)> {
-        SliceKind::ALL
-            .into_iter()
-            .map(|kind| (kind, self.by_kind[kind as usize]))
-            .filter(|&(_, us)| us > 0)
-            .collect()
+        let mut kinds = Vec::new();
+        for kind in SliceKind::ALL {
+            let us = self.by_kind[kind as usize];
+            if us > 0 {
+                kinds.push((kind, us));
+            }
+        }
+        kinds
     }
 }

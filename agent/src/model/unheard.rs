@@ -1,4 +1,4 @@
-//! Peers whose packets the kernel ignored, since the accept queue was full: they believe that they
+//! Peers whose packets the kernel ignored because the accept queue was full: they believe that they
 //! are connected, and send again and again until one of their packets finds room.
 
 use std::collections::{HashMap, VecDeque};
@@ -7,17 +7,17 @@ use std::net::SocketAddr;
 use super::event::{Accept, Overflow, SockId, Stage, SynAckRetransmit};
 use super::exchange::Ignoring;
 
-/// Peers that are remembered.
+/// Peers that are kept.
 pub(super) const MAX_UNHEARD: usize = 16_384;
-/// Ignored for less than this, a peer tries again within as much, ns: the first SYN-ACK is sent
-/// again after a second.
+/// Time within which a peer tries again at first, ns: the first SYN-ACK is sent again after a
+/// second.
 const FIRST_RETRY_NS: u64 = 2_000_000_000;
 
-/// What is known of one peer.
+/// A peer that was ignored.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     listener: SockId,
-    /// Where the listener listens.
+    /// Port of the listener.
     port: Option<u16>,
     /// The first packet that was ignored; where packets are not seen, the SYN-ACK that was
     /// answered.
@@ -31,7 +31,7 @@ struct Peer {
     accepted: bool,
 }
 
-/// All that were ignored lately. When there are too many, the one that was met first goes.
+/// All peers that were ignored lately. When there are too many, the one that was met first goes.
 #[derive(Debug, Default)]
 pub(super) struct Unheard {
     peers: HashMap<SocketAddr, Vec<Peer>>,
@@ -39,18 +39,19 @@ pub(super) struct Unheard {
 }
 
 impl Unheard {
-    /// A packet of a peer was dropped. `port` is the listener's.
+    /// Notes a packet of a peer that was dropped. `port` is the listener's.
     pub(super) fn overflowed(&mut self, overflow: &Overflow, port: Option<u16>) {
         if overflow.stage != Stage::Ack || overflow.peer.port() == 0 {
             return;
         }
         let peer = self.met(overflow.peer, overflow.listener, overflow.ts_ns, overflow.ts_ns);
         peer.port = peer.port.or(port);
-        let had_data = peer.data == Some(true);
-        peer.data = overflow.bytes.map(|bytes| had_data || bytes > 0).or(peer.data);
+        if let Some(bytes) = overflow.bytes {
+            peer.data = Some(peer.data == Some(true) || bytes > 0);
+        }
     }
 
-    /// A SYN-ACK was sent again to a peer that had answered it.
+    /// Notes a SYN-ACK that was sent again to a peer which had answered it.
     pub(super) fn asked_again(&mut self, again: &SynAckRetransmit, port: Option<u16>) {
         if !again.ignored {
             return;
@@ -61,8 +62,8 @@ impl Unheard {
         peer.answered_ns = peer.answered_ns.or(again.first_ns);
     }
 
-    /// A connection was accepted. If its peer had been ignored before: how, and what its handshake
-    /// took, µs.
+    /// Takes an accept. If the peer had been ignored before, returns how, and the time that its
+    /// handshake took, µs.
     pub(super) fn accepted(&mut self, accept: &Accept) -> Option<(Ignoring, Option<u64>)> {
         let queued_ns = accept.queued_ns.unwrap_or(accept.ts_ns);
         let peers = self.peers.get_mut(&accept.peer)?;
@@ -70,22 +71,31 @@ impl Unheard {
             peers.iter_mut().find(|peer| peer.listener == accept.listener && !peer.accepted)?;
         peer.accepted = true;
         peer.port = Some(accept.local.port());
-        let peer = peer.is_before(queued_ns).then_some(peer)?;
-        // The kernel's sample runs to the packet that was let in.
-        let sampled_ns =
-            accept.handshake_us.map(|us| queued_ns.saturating_sub(us.saturating_mul(1_000)));
-        let answered_ns = sampled_ns.or(peer.answered_ns).filter(|&ns| ns < peer.since_ns);
-        let handshake_us = answered_ns.map(|answered_ns| (peer.since_ns - answered_ns) / 1_000);
+        if !peer.is_before(queued_ns) {
+            return None;
+        }
+        let answered_ns = match accept.handshake_us {
+            // The kernel's sample runs to the packet that was let in.
+            Some(us) => Some(queued_ns.saturating_sub(us.saturating_mul(1_000))),
+            None => peer.answered_ns,
+        };
+        let mut handshake_us = None;
+        if let Some(answered_ns) = answered_ns
+            && answered_ns < peer.since_ns
+        {
+            handshake_us = Some((peer.since_ns - answered_ns) / 1_000);
+        }
         Some((Ignoring { since_ns: Some(peer.since_ns), data: peer.data }, handshake_us))
     }
 
     /// Whether the server at `port` of this host ignored what came from `local` since `since_ns`.
     pub(super) fn at(&self, local: SocketAddr, port: u16, since_ns: u64) -> bool {
-        let peers = self.peers.get(&local).into_iter().flatten();
-        peers.filter(|peer| peer.port == Some(port)).any(|peer| peer.newest_ns >= since_ns)
+        let Some(peers) = self.peers.get(&local) else { return false };
+        peers.iter().any(|peer| peer.port == Some(port) && peer.newest_ns >= since_ns)
     }
 
-    /// The entry of a peer that was ignored since then, if this is the first sign of it.
+    /// Returns the entry of a peer. If this is the first sign of it, it was ignored from `since_ns`
+    /// on.
     fn met(
         &mut self,
         address: SocketAddr,
@@ -108,11 +118,14 @@ impl Unheard {
             accepted: false,
         };
         let peers = self.peers.entry(address).or_default();
-        let at = peers.iter().position(|peer| peer.listener == listener).unwrap_or_else(|| {
-            self.order.push_back((address, listener));
-            peers.push(fresh);
-            peers.len() - 1
-        });
+        let at = match peers.iter().position(|peer| peer.listener == listener) {
+            Some(at) => at,
+            None => {
+                self.order.push_back((address, listener));
+                peers.push(fresh);
+                peers.len() - 1
+            }
+        };
         let peer = &mut peers[at];
         // The same address may connect anew.
         if peer.accepted || !peer.is_before(ts_ns) {
@@ -133,8 +146,8 @@ impl Unheard {
 }
 
 impl Peer {
-    /// Whether something that happens now can be of the connection that was ignored: each time the
-    /// peer, or the kernel for it, tries again after twice the time.
+    /// Whether a packet at `ts_ns` can be of the connection that was ignored. Each time the peer,
+    /// or the kernel for it, tries again after twice the time.
     fn is_before(&self, ts_ns: u64) -> bool {
         let tried_ns = self.newest_ns.saturating_sub(self.since_ns);
         ts_ns.saturating_sub(self.newest_ns) <= 2 * tried_ns + FIRST_RETRY_NS

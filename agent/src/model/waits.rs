@@ -1,8 +1,7 @@
-//! Who waited for whom: requests that lay unread while the thread that reads them was at work on
-//! another.
+//! Requests that lay unread while the thread that reads them was at work on another one.
 //!
-//! An exchange is told once the next one begins on its connection, so those of a thread come in any
-//! order. What they say of one another is asked at the samples behind them.
+//! An exchange is reported once the next one begins on its connection, so those of a thread come in
+//! any order. They are compared at the samples behind them.
 
 use std::collections::VecDeque;
 
@@ -16,11 +15,11 @@ const MAX_THREADS: usize = 1_024;
 const MAX_WAITS: usize = 64;
 /// Exchanges of a listener or a process that are looked into.
 const MAX_PENDING: usize = 256;
-/// A request that came so long before a thread was done with another has waited for that, ns.
+/// A request that came so long before a thread was done with another one has waited for that, ns.
 const HELD_NS: u64 = 20_000_000;
-/// It is read so soon after, or it waited for something else as well, ns.
+/// Read later than so long after, it waited for something else as well, ns.
 const NEXT_NS: u64 = 10_000_000;
-/// By then the exchanges of all who waited are told, ns.
+/// By then the exchanges of all who waited are reported, ns.
 const SETTLED_NS: u64 = 2_000_000_000;
 
 /// A stretch of a thread's time, on a connection.
@@ -53,7 +52,7 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// A request waited so to be read.
+    /// Notes the wait of a request until it was read.
     pub(super) fn note(&mut self, wait: Stretch) {
         if self.threads.len() >= MAX_THREADS && !self.threads.contains_key(&wait.tid) {
             return;
@@ -65,38 +64,40 @@ impl Waits {
         waits.push_back(wait);
     }
 
-    /// Requests of other connections that were there while the thread was at work so, and were read
-    /// right after it was done.
+    /// Counts the requests of other connections that came while the thread was at work, and that it
+    /// read right after.
     pub(super) fn behind(&self, work: &Stretch) -> HeldUp {
-        let waits = self.threads.get(&work.tid).into_iter().flatten();
-        let held = waits.filter(|wait| {
-            let came = wait.from_ns.max(work.from_ns).saturating_add(HELD_NS) <= work.to_ns;
-            let read = wait.to_ns.saturating_add(NEXT_NS / 10) >= work.to_ns;
-            wait.sock != work.sock
-                && came
-                && read
-                && wait.to_ns <= work.to_ns.saturating_add(NEXT_NS)
-        });
-        held.fold(HeldUp::default(), |sum, wait| HeldUp {
-            count: sum.count + 1,
-            worst_us: sum.worst_us.max(wait.us()),
-        })
+        let mut held = HeldUp::default();
+        let Some(waits) = self.threads.get(&work.tid) else { return held };
+        for wait in waits {
+            let came_meanwhile =
+                wait.from_ns.max(work.from_ns).saturating_add(HELD_NS) <= work.to_ns;
+            let read_after = wait.to_ns.saturating_add(NEXT_NS / 10) >= work.to_ns
+                && wait.to_ns <= work.to_ns.saturating_add(NEXT_NS);
+            if wait.sock != work.sock && came_meanwhile && read_after {
+                held.count += 1;
+                held.worst_us = held.worst_us.max(wait.us());
+            }
+        }
+        held
     }
 
+    /// Keeps the threads with a wait since then.
     pub(super) fn keep(&mut self, since_ns: u64) {
-        self.threads.retain(|_, waits| waits.back().is_some_and(|last| last.to_ns >= since_ns));
+        let is_recent = |last: &Stretch| last.to_ns >= since_ns;
+        self.threads.retain(|_, waits| waits.back().is_some_and(is_recent));
     }
 }
 
-/// What is asked of an exchange that is told.
+/// Questions about a reported exchange. Each flag is true once its question needs no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// What its reader did before it read, unless that is known; so much of the time it is known to
-    /// have waited for a CPU, µs. And whether other threads of its process lacked one, unless that
-    /// has been found.
+    /// Of a request that lay unread: its reader's time until the read (`known`), and whether
+    /// another thread of the process lacked a CPU (`lack`). The reader is known to have waited for
+    /// a CPU for `delay_us`.
     Unread { delay_us: u64, known: bool, lack: bool },
-    /// What its thread did, unless that is known, and whom it let wait meanwhile, unless that has
-    /// been found; and the same of other threads.
+    /// Of the application's time: its thread's time (`known`), the requests that waited for the
+    /// thread meanwhile (`held`), and whether another thread lacked a CPU (`lack`).
     App { known: bool, held: bool, lack: bool },
 }
 
@@ -105,16 +106,16 @@ pub(super) enum Ask {
 pub(super) enum Found {
     /// The reader spent the wait so.
     Unread { us: u64, delay_us: u64, spent: Spent },
-    /// Any thread of its process may have been without a CPU for as long, or none was.
+    /// A thread of the process may have been without a CPU for as long, or none was.
     Lack { us: u64, starved: bool, unread: bool },
-    /// So the thread spent its work, if that was asked; and these waited for it.
+    /// The thread spent its work so, if that was asked; and these waited for it.
     App { us: u64, spent: Option<Spent>, held: HeldUp, tid: u32 },
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Pending {
-    /// When it was counted.
-    told_ns: u64,
+    /// The time at which it was counted.
+    counted_ns: u64,
     stretch: Stretch,
     ask: Ask,
 }
@@ -133,6 +134,40 @@ impl Pending {
         let starved = lacked_ns / AS_LONG.0 >= (to_ns - from_ns) / AS_LONG.1;
         Some(Found::Lack { us: self.stretch.us(), starved, unread })
     }
+
+    /// Answers how its thread spent the time, and who waited for it, as far as that became known
+    /// just now.
+    fn answer(&mut self, waits: &Waits, spans: &Spans) -> Option<Found> {
+        let stretch = &self.stretch;
+        let us = stretch.us();
+        let spent = || spans.spent(stretch.tid, stretch.from_ns, stretch.to_ns);
+        match &mut self.ask {
+            Ask::Unread { known: true, .. } => None,
+            Ask::Unread { delay_us, known, .. } => {
+                let spent = spent()?;
+                *known = true;
+                Some(Found::Unread { us, delay_us: *delay_us, spent })
+            }
+            Ask::App { known, held, .. } => {
+                let behind = if *held { HeldUp::default() } else { waits.behind(stretch) };
+                let spent = if *known { None } else { spent() };
+                if spent.is_none() && behind.count == 0 {
+                    return None;
+                }
+                *known |= spent.is_some();
+                *held |= behind.count > 0;
+                Some(Found::App { us, spent, held: behind, tid: stretch.tid })
+            }
+        }
+    }
+
+    /// Every question has its answer.
+    fn is_done(&self) -> bool {
+        match self.ask {
+            Ask::Unread { known, lack, .. } => known && lack,
+            Ask::App { known, held, lack } => known && held && lack,
+        }
+    }
 }
 
 /// Exchanges that are looked into, oldest first.
@@ -140,20 +175,20 @@ impl Pending {
 pub(super) struct Pendings(VecDeque<Pending>);
 
 impl Pendings {
-    /// Asks of an exchange that was told and counted just now.
-    pub(super) fn add(&mut self, told_ns: u64, stretch: Stretch, ask: Ask) {
+    /// Asks of an exchange that was reported and counted just now.
+    pub(super) fn add(&mut self, counted_ns: u64, stretch: Stretch, ask: Ask) {
         if self.0.len() == MAX_PENDING {
             self.0.pop_front();
         }
-        self.0.push_back(Pending { told_ns, stretch, ask });
+        self.0.push_back(Pending { counted_ns, stretch, ask });
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Gives what is known by now, each with the time at which it was counted. What has not become
-    /// known in time never will.
+    /// Returns the answers that are known by now, each with the time at which its exchange was
+    /// counted. An answer that has not become known in time never will.
     pub(super) fn settle(
         &mut self,
         now_ns: u64,
@@ -163,40 +198,13 @@ impl Pendings {
         let mut found = Vec::new();
         self.0.retain_mut(|pending| {
             if let Some(lack) = pending.lack(spans) {
-                found.push((pending.told_ns, lack));
+                found.push((pending.counted_ns, lack));
             }
-            let stretch = &pending.stretch;
-            let is_late = now_ns.saturating_sub(pending.told_ns) >= SETTLED_NS;
-            let spent = || spans.spent(stretch.tid, stretch.from_ns, stretch.to_ns);
-            let answer = match pending.ask {
-                Ask::Unread { delay_us, known, lack } => {
-                    let spent = if known { None } else { spent() };
-                    pending.ask = Ask::Unread { delay_us, known: known || spent.is_some(), lack };
-                    spent.map(|spent| Found::Unread { us: stretch.us(), delay_us, spent })
-                }
-                Ask::App { known, held, lack } => {
-                    let new = if held { HeldUp::default() } else { waits.behind(stretch) };
-                    let spent = if known { None } else { spent() };
-                    pending.ask = Ask::App {
-                        known: known || spent.is_some(),
-                        held: held || new.count > 0,
-                        lack,
-                    };
-                    let is_news = spent.is_some() || new.count > 0;
-                    is_news.then(|| Found::App {
-                        us: stretch.us(),
-                        spent,
-                        held: new,
-                        tid: stretch.tid,
-                    })
-                }
-            };
-            found.extend(answer.map(|answer| (pending.told_ns, answer)));
-            let is_done = match pending.ask {
-                Ask::Unread { known, lack, .. } => known && lack,
-                Ask::App { known, held, lack } => known && held && lack,
-            };
-            !is_done && !is_late
+            if let Some(answer) = pending.answer(waits, spans) {
+                found.push((pending.counted_ns, answer));
+            }
+            let is_late = now_ns.saturating_sub(pending.counted_ns) >= SETTLED_NS;
+            !pending.is_done() && !is_late
         });
         found
     }

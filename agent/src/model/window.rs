@@ -1,12 +1,12 @@
-//! A sliding window: what happened in the last few seconds, in steps of half a second.
+//! A sliding window: sums of the last few seconds, in steps of half a second.
 
 use std::collections::VecDeque;
 
 /// Length of a step, ns.
 const STEP_NS: u64 = 500_000_000;
 
-/// Sums of the steps of the last `SECONDS`. What is older is forgotten when the next step begins,
-/// and left out before that.
+/// Sums of the steps of the last `SECONDS`. An older step is dropped when the next one begins, and
+/// left out before that.
 #[derive(Clone, Debug)]
 pub(super) struct Window<T, const SECONDS: u64> {
     /// By number, oldest first.
@@ -23,15 +23,17 @@ impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
     /// Length of the window, ns.
     pub(super) const SPAN_NS: u64 = SECONDS * 1_000_000_000;
 
-    /// The step that counts what happens now.
+    /// Returns the step that counts what happens now.
     pub(super) fn now(&mut self, now_ns: u64) -> &mut T {
         self.now_forgetting(now_ns, drop)
     }
 
-    /// The same, with whoever wants what is forgotten.
+    /// Returns the step that counts what happens now, after each step that is too old went to
+    /// `forget`.
     pub(super) fn now_forgetting(&mut self, now_ns: u64, forget: impl FnMut(T)) -> &mut T {
         let step = now_ns / STEP_NS;
-        if self.steps.back().is_none_or(|(newest, _)| *newest < step) {
+        let is_new = self.steps.back().is_none_or(|(newest, _)| *newest < step);
+        if is_new {
             self.steps.push_back((step, T::default()));
             self.expire_to(now_ns, forget);
         }
@@ -39,45 +41,50 @@ impl<T: Default, const SECONDS: u64> Window<T, SECONDS> {
         &mut self.steps[newest].1
     }
 
-    /// The step that counted what was then, while it is remembered.
+    /// Returns the step of a past time, while it is kept.
     pub(super) fn at(&mut self, ts_ns: u64) -> Option<&mut T> {
         let step = ts_ns / STEP_NS;
-        self.steps.iter_mut().find(|(other, _)| *other == step).map(|(_, sum)| sum)
+        let (_, sum) = self.steps.iter_mut().find(|(other, _)| *other == step)?;
+        Some(sum)
     }
 
-    /// Forgets what is too old.
+    /// Drops the steps that are too old.
     pub(super) fn expire(&mut self, now_ns: u64) {
         self.expire_to(now_ns, drop);
     }
 
     fn expire_to(&mut self, now_ns: u64, mut forget: impl FnMut(T)) {
         let oldest = oldest_before::<SECONDS>(now_ns);
-        while self.steps.front().is_some_and(|(step, _)| *step <= oldest) {
-            self.steps.pop_front().into_iter().for_each(|(_, sum)| forget(sum));
+        while let Some((step, _)) = self.steps.front()
+            && *step <= oldest
+            && let Some((_, sum)) = self.steps.pop_front()
+        {
+            forget(sum);
         }
         if self.steps.is_empty() {
             self.steps.shrink_to_fit();
         }
     }
 
-    /// The steps of the last seconds, oldest first.
+    /// Returns the steps of the last seconds, oldest first.
     pub(super) fn recent(&self, now_ns: u64) -> impl Iterator<Item = &T> {
         let oldest = oldest_before::<SECONDS>(now_ns);
-        self.steps.iter().filter(move |(step, _)| *step > oldest).map(|(_, sum)| sum)
+        let begin = self.steps.partition_point(|(step, _)| *step <= oldest);
+        self.steps.range(begin..).map(|(_, sum)| sum)
     }
 
-    /// Every step that is remembered, oldest first.
+    /// Returns every step that is kept, oldest first.
     pub(super) fn all(&self) -> impl Iterator<Item = &T> {
         self.steps.iter().map(|(_, sum)| sum)
     }
 
-    /// Nothing has happened in the last seconds.
+    /// Whether nothing has happened in the last seconds.
     pub(super) fn is_over(&self, now_ns: u64) -> bool {
         self.recent(now_ns).next().is_none()
     }
 }
 
-/// The newest step that is too old.
+/// Number of the newest step that is too old.
 fn oldest_before<const SECONDS: u64>(now_ns: u64) -> u64 {
     now_ns.saturating_sub(SECONDS * 1_000_000_000) / STEP_NS
 }

@@ -3,7 +3,7 @@
 use super::quic;
 use crate::model::event::Sign;
 
-/// A datagram, or as much of its beginning as is there; `size` is how long it is.
+/// Recognises a datagram of `size` bytes, by as much of its beginning as is there.
 pub(super) fn read(bytes: &[u8], size: usize) -> Option<Sign> {
     quic(bytes, size).or_else(|| dtls(bytes)).or_else(|| stun(bytes, size))
 }
@@ -11,17 +11,17 @@ pub(super) fn read(bytes: &[u8], size: usize) -> Option<Sign> {
 /// A datagram with a client's first packet is no smaller (RFC 9000, 14.1).
 const LEAST_INITIAL: usize = 1_200;
 
-/// An Initial is what a connection begins with; early data may come in a datagram of their own.
+/// Recognises the start of a QUIC connection: an Initial, or early data in a datagram of their own.
 fn quic(bytes: &[u8], size: usize) -> Option<Sign> {
     let packets = quic::packets(bytes)?;
     let begins = packets.initial && size >= LEAST_INITIAL || packets.early_data && !packets.initial;
-    packets
-        .version
-        .filter(|_| begins)
-        .map(|version| Sign::Quic { version, early_data: packets.early_data })
+    if !begins {
+        return None;
+    }
+    Some(Sign::Quic { version: packets.version?, early_data: packets.early_data })
 }
 
-/// A hello of DTLS, which begins a connection (RFC 6347, 4.1 and RFC 9147, 4).
+/// Recognises a hello of DTLS, which begins a connection (RFC 6347, 4.1 and RFC 9147, 4).
 fn dtls(bytes: &[u8]) -> Option<Sign> {
     const HANDSHAKE: u8 = 22;
     const CLIENT_HELLO: u8 = 1;
@@ -48,16 +48,17 @@ fn dtls(bytes: &[u8]) -> Option<Sign> {
             let record = usize::from(*high) << 8 | usize::from(*low);
             let [_, _, _, _, _, _, _, _, _, piece_high, piece_low, ..] = rest else { return None };
             let piece = usize::from(*piece_high) << 8 | usize::from(*piece_low);
-            (record == piece + 12).then_some(Sign::Dtls)
+            if record == piece + 12 { Some(Sign::Dtls) } else { None }
         }
         _ => None,
     }
 }
 
-/// A message with the magic cookie (RFC 8489, 5).
+/// Recognises a message of STUN by the magic cookie (RFC 8489, 5).
 fn stun(bytes: &[u8], size: usize) -> Option<Sign> {
     const HEAD: usize = 20;
     let [kind, _, high, low, 0x21, 0x12, 0xa4, 0x42, ..] = bytes else { return None };
     let length = usize::from(*high) << 8 | usize::from(*low);
-    (kind & 0xc0 == 0 && length.is_multiple_of(4) && size == HEAD + length).then_some(Sign::Stun)
+    let is_message = kind & 0xc0 == 0 && length.is_multiple_of(4) && size == HEAD + length;
+    if is_message { Some(Sign::Stun) } else { None }
 }

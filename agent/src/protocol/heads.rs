@@ -1,25 +1,24 @@
-//! The heads of what comes one behind the other in a stream of bytes, each with its length:
-//! records, frames.
+//! Heads of records or frames that follow one another in a stream of bytes, each with its length.
 
-/// Follows heads of so many bytes through bytes that come in order, with gaps.
+/// Follows heads of `LENGTH` bytes through bytes that come in order, with gaps.
 #[derive(Clone, Debug)]
 pub(super) struct Heads<const LENGTH: usize> {
     /// Where the next head begins.
     next: u64,
-    /// As much of it as is there.
+    /// The part of it that is there.
     head: Vec<u8>,
     lost: bool,
 }
 
 impl<const LENGTH: usize> Heads<LENGTH> {
-    /// The first one begins behind so many bytes.
+    /// Starts with a head behind so many bytes.
     pub(super) fn starting_at(next: u64) -> Self {
         Self { next, head: Vec::new(), lost: false }
     }
 
-    /// Takes bytes that came behind `at` others. `body` is told each head and where it begins, and
-    /// says how much follows it; `None` where it is none. From there on, and where a head was not
-    /// among the bytes, nothing is told.
+    /// Takes bytes that came behind `at` others. `body` gets the place and the bytes of each head,
+    /// and returns the length of its body; `None` where it is no head. From there on, and where a
+    /// head was not among the bytes, `body` is not called any more.
     pub(super) fn take(
         &mut self,
         at: u64,
@@ -32,9 +31,7 @@ impl<const LENGTH: usize> Heads<LENGTH> {
             if from >= end {
                 return;
             }
-            let Some(there) =
-                from.checked_sub(at).and_then(|from| bytes.get(usize::try_from(from).ok()?..))
-            else {
+            let Some(there) = bytes_from(from, at, bytes) else {
                 self.lost = true;
                 return;
             };
@@ -50,8 +47,14 @@ impl<const LENGTH: usize> Heads<LENGTH> {
         }
     }
 
-    /// Nothing more will be told.
+    /// Whether the place of the next head is not known any more.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
+}
+
+/// Returns the bytes from a place on, of those that came behind `at` others.
+fn bytes_from(from: u64, at: u64, bytes: &[u8]) -> Option<&[u8]> {
+    let skipped = usize::try_from(from.checked_sub(at)?).ok()?;
+    bytes.get(skipped..)
 }

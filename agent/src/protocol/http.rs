@@ -11,14 +11,14 @@ const HEADERS: usize = 64;
 const PATH: usize = 256;
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GRPC: &[u8] = b"application/grpc";
-/// The same by the static Huffman code of HPACK (RFC 7541, appendix B), up to the last byte that it
+/// [`GRPC`] in the static Huffman code of HPACK (RFC 7541, appendix B), up to the last byte that it
 /// fills.
 const GRPC_HUFFMAN: &[u8] = &[0x1d, 0x75, 0xd0, 0x62, 0x0d, 0x26, 0x3d, 0x4c, 0x4d, 0x65];
 const HEADERS_FRAME: u8 = 1;
 pub(super) const FRAME_HEAD: usize = 9;
 
-/// The first of a client's bytes. Its first request may come later: some wait for the server's
-/// settings.
+/// Recognises a client's first bytes of HTTP/2. Its first request may come later: some wait for the
+/// server's settings.
 pub(super) fn preface(bytes: &[u8]) -> Option<Reading> {
     let grpc = asks_for_grpc(bytes.strip_prefix(PREFACE)?);
     Some(Reading { sign: Some(Sign::Http2 { grpc: grpc.unwrap_or(false) }), more: grpc.is_none() })
@@ -33,31 +33,37 @@ fn asks_for_grpc(mut frames: &[u8]) -> Option<bool> {
         let body = &rest[..length.min(rest.len())];
         if head[3] == HEADERS_FRAME {
             let has = |wanted: &[u8]| body.windows(wanted.len()).any(|window| window == wanted);
-            let whole = body.len() == length;
-            return (has(GRPC) || has(GRPC_HUFFMAN)).then_some(true).or(whole.then_some(false));
+            if has(GRPC) || has(GRPC_HUFFMAN) {
+                return Some(true);
+            }
+            let is_whole = body.len() == length;
+            return if is_whole { Some(false) } else { None };
         }
         frames = &rest[body.len()..];
     }
     None
 }
 
-/// A request, if its first line is there in full.
+/// Recognises a request, if its first line is there in full.
 pub(super) fn request(bytes: &[u8]) -> Option<Sign> {
     let mut headers = [EMPTY_HEADER; HEADERS];
     let mut request = Request::new(&mut headers);
     let head = whole_lines(bytes)?;
     // Headers that are no headers do not make the first line one of another protocol.
     let _ = request.parse(&head);
-    // `PRI` is no method: it is what HTTP/2 begins with, so that nobody takes it for one.
-    let is_method = |method: &&str| {
-        *method != "PRI" && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
-    };
-    request.method.filter(is_method)?;
+    if !is_method(request.method?) {
+        return None;
+    }
     Some(Sign::HttpRequest { minor: request.version? })
 }
 
-/// How many requests begin these bytes of which the head is there in full, and what the first of
-/// them asks for. Those behind one with a body are not counted.
+/// Whether a word may be a method. `PRI` is none: HTTP/2 begins with it.
+fn is_method(word: &str) -> bool {
+    word != "PRI" && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+}
+
+/// Counts the requests that these bytes begin with, by heads that are there in full, and returns
+/// the line of the first one. Requests behind one with a body are not counted.
 pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
     let (mut rest, mut count, mut first) = (bytes, 0_u8, None);
     loop {
@@ -66,15 +72,18 @@ pub(super) fn requests(bytes: &[u8]) -> (u8, Option<RequestLine>) {
         // What is cut off still has its first line.
         let head = whole_lines(rest);
         let parsed = request.parse(head.as_deref().unwrap_or_default());
-        if count == 0 {
-            first =
-                request.method.zip(request.path).map(|(method, path)| request_line(method, path));
+        if count == 0
+            && let (Some(method), Some(path)) = (request.method, request.path)
+        {
+            first = Some(request_line(method, path));
         }
         let has_body = ["content-length", "transfer-encoding"]
             .iter()
             .any(|name| find(request.headers, name).is_some());
-        let end = end_of_head(rest).filter(|_| parsed.is_ok());
-        let Some(end) = end else { return (count, first) };
+        if parsed.is_err() {
+            return (count, first);
+        }
+        let Some(end) = end_of_head(rest) else { return (count, first) };
         count = count.saturating_add(1);
         if has_body {
             return (count, first);
@@ -90,10 +99,11 @@ fn request_line(method: &str, target: &str) -> RequestLine {
 
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     const END: &[u8] = b"\r\n\r\n";
-    bytes.windows(END.len()).position(|window| window == END).map(|at| at + END.len())
+    let at = bytes.windows(END.len()).position(|window| window == END)?;
+    Some(at + END.len())
 }
 
-/// A response, if its first line is there in full.
+/// Recognises a response, if its first line is there in full.
 pub(super) fn response(bytes: &[u8]) -> Option<Sign> {
     const SWITCHING: u16 = 101;
     let mut headers = [EMPTY_HEADER; HEADERS];
@@ -102,7 +112,8 @@ pub(super) fn response(bytes: &[u8]) -> Option<Sign> {
     let _ = response.parse(&head);
     let (minor, status) = (response.version?, response.code?);
     let begins = |name: &str, value: &str| {
-        find(response.headers, name).is_some_and(|found| begins_with(found, value))
+        let Some(found) = find(response.headers, name) else { return false };
+        begins_with(found, value)
     };
     Some(Sign::HttpResponse {
         minor,
@@ -112,16 +123,18 @@ pub(super) fn response(bytes: &[u8]) -> Option<Sign> {
     })
 }
 
-/// The lines that are there in full, and an end behind them.
+/// Returns the lines that are there in full, and an end behind them.
 fn whole_lines(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.windows(2).rposition(|window| window == b"\r\n")? + 2;
     Some([&bytes[..end], b"\r\n"].concat())
 }
 
 fn find<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a [u8]> {
-    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+    Some(header.value)
 }
 
 fn begins_with(value: &[u8], wanted: &str) -> bool {
-    value.get(..wanted.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(wanted.as_bytes()))
+    let Some(begin) = value.get(..wanted.len()) else { return false };
+    begin.eq_ignore_ascii_case(wanted.as_bytes())
 }

@@ -1,5 +1,7 @@
-//! Tells a protocol from the first bytes of a connection. Plain functions over bytes, which may be
-//! anything, cut off anywhere: what is not certain is no sign, never a wrong name.
+//! Recognises a protocol by the first bytes of a connection.
+//!
+//! Plain functions over bytes, which may be anything, cut off anywhere: where they are not certain
+//! they give no sign, never a wrong name.
 
 mod datagram;
 mod heads;
@@ -15,17 +17,17 @@ pub use streams::Streams;
 
 use crate::model::event::{QuicPackets, Sign};
 
-/// What first bytes come to.
+/// Reading of a connection's first bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// What they are; `None` if they are nothing that is known here, or not yet.
+    /// The protocol's sign; `None` if they are nothing that is known here, or not yet.
     pub sign: Option<Sign>,
     /// More of them may say more.
     pub more: bool,
 }
 
 impl Reading {
-    /// The last word on them.
+    /// Returns a reading that further bytes do not change.
     fn last(sign: Option<Sign>) -> Self {
         Self { sign, more: false }
     }
@@ -39,8 +41,10 @@ pub fn read(from_client: bool, bytes: &[u8]) -> Reading {
     if !from_client {
         return Reading::last(http::response(bytes).or_else(|| named::of_server(bytes)));
     }
-    http::preface(bytes)
-        .unwrap_or_else(|| Reading::last(http::request(bytes).or_else(|| named::of_client(bytes))))
+    if let Some(reading) = http::preface(bytes) {
+        return reading;
+    }
+    Reading::last(http::request(bytes).or_else(|| named::of_client(bytes)))
 }
 
 /// Whether bytes begin as a TLS connection does.
@@ -48,24 +52,24 @@ pub fn is_tls(bytes: &[u8]) -> bool {
     tls::is_handshake(bytes)
 }
 
-/// Tells more of requests of HTTP/1, if these bytes of a client begin with them: how many came at
-/// once, and with `paths` what the first asks for.
+/// Adds details to requests of HTTP/1, if these bytes of a client begin with them: how many came at
+/// once and, with `paths`, the first one's line.
 pub fn detail(sign: Sign, bytes: &[u8], paths: bool) -> Sign {
     let Sign::HttpRequest { minor } = sign else { return sign };
-    match http::requests(bytes) {
-        (..=1, _) if !paths => sign,
-        (count, first) => {
-            Sign::HttpRequests { minor, count: count.max(1), first: first.filter(|_| paths) }
-        }
+    let (count, first) = http::requests(bytes);
+    if count <= 1 && !paths {
+        return sign;
     }
+    let first = if paths { first } else { None };
+    Sign::HttpRequests { minor, count: count.max(1), first }
 }
 
-/// What a datagram of `size` bytes is, of which these are the first.
+/// Recognises a datagram of `size` bytes, of which these are the first.
 pub fn read_datagram(bytes: &[u8], size: usize) -> Option<Sign> {
     datagram::read(bytes, size)
 }
 
-/// The packets of QUIC that a datagram begins with. Any bytes may look like one with a short
+/// Reads the packets of QUIC that a datagram begins with. Any bytes may look like one with a short
 /// header.
 pub fn quic_packets(bytes: &[u8]) -> Option<QuicPackets> {
     quic::packets(bytes)

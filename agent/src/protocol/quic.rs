@@ -1,5 +1,5 @@
-//! The packets of QUIC in a datagram, as far as they are not encrypted: their kinds, the version,
-//! the ids of the connection.
+//! Packets of QUIC in a datagram, as far as they are not encrypted: their kinds, the version, the
+//! ids of the connection.
 
 use crate::model::event::QuicPackets;
 
@@ -19,8 +19,8 @@ enum Kind {
     Retry,
 }
 
-/// The packets that these bytes begin with: of a datagram, or of several in a row that one call
-/// moved. `None` if it is no QUIC. A packet with a short header says so little that it may be
+/// Reads the packets that these bytes begin with: of a datagram, or of several in a row that one
+/// call moved. `None` if it is no QUIC. A packet with a short header says so little that it may be
 /// anything: behind others it is one.
 pub(super) fn packets(mut bytes: &[u8]) -> Option<QuicPackets> {
     let first = *bytes.first()?;
@@ -46,9 +46,10 @@ pub(super) fn packets(mut bytes: &[u8]) -> Option<QuicPackets> {
             }
         }
     }
-    // What is filled up is filled with zeros.
-    packets.short = bytes.first().is_some_and(|first| first & LONG == 0 && *first != 0);
-    packets.version.map(|_| packets)
+    packets.version?;
+    // A datagram may be filled up with zeros.
+    packets.short = matches!(bytes.first(), Some(&first) if first & LONG == 0 && first != 0);
+    Some(packets)
 }
 
 /// Takes a number off the front.
@@ -64,7 +65,7 @@ fn skip<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// An integer of variable length (RFC 9000, 16).
+/// Takes an integer of variable length off the front (RFC 9000, 16).
 fn varint(bytes: &mut &[u8]) -> Option<usize> {
     let [first] = take::<1>(bytes)?;
     let mut value = usize::from(first & 0x3f);
@@ -78,7 +79,9 @@ fn varint(bytes: &mut &[u8]) -> Option<usize> {
 fn id<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let [length] = take::<1>(bytes)?;
     let length = usize::from(length);
-    (length <= LONGEST_ID).then_some(())?;
+    if length > LONGEST_ID {
+        return None;
+    }
     skip(bytes, length)
 }
 

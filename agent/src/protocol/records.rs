@@ -1,48 +1,50 @@
-//! The records of TLS: which of them, of what length, begins where. What is in them stays unread,
-//! but for the hellos.
+//! Records of TLS: their kinds, their lengths and where they begin. Their contents stay unread, but
+//! for the hellos.
 
 use super::heads::Heads;
 use super::tls::{HEAD, LONGEST};
 use crate::model::event::TlsRecord;
 
-/// Records of the handshake that are not encrypted, and that only the hellos are told from.
+/// Records of the handshake that are not encrypted. They are not reported: the hellos are.
 const HANDSHAKE: u8 = 22;
-/// What records there are: ChangeCipherSpec, Alert, Handshake, ApplicationData, Heartbeat.
+/// Kinds of records: ChangeCipherSpec, Alert, Handshake, ApplicationData, Heartbeat.
 const KINDS: std::ops::RangeInclusive<u8> = 20..=24;
-/// Records told of one direction: a client's handshake and its first request, or a server's.
+/// Records reported of one direction: a client's handshake and its first request, or a server's.
 const MOST: u32 = 8;
 
 /// The records of one direction of a connection.
 #[derive(Clone, Debug)]
 pub struct Records {
     heads: Heads<HEAD>,
-    told: u32,
+    reported: u32,
 }
 
 impl Records {
-    /// Records that begin at this place, behind so many bytes of this direction.
+    /// Starts with a record behind so many bytes of this direction.
     pub fn starting_at(next: u64) -> Self {
-        Self { heads: Heads::starting_at(next), told: 0 }
+        Self { heads: Heads::starting_at(next), reported: 0 }
     }
 
-    /// Takes bytes that were read or written behind `at` others, and tells the records that begin
+    /// Takes bytes that were read or written behind `at` others, and reports the records that begin
     /// in them.
     pub fn take(
         &mut self,
         from_client: bool,
         at: u64,
         bytes: &[u8],
-        mut tell: impl FnMut(TlsRecord),
+        mut report: impl FnMut(TlsRecord),
     ) {
-        let told = &mut self.told;
+        let reported = &mut self.reported;
         self.heads.take(at, bytes, |at, head| {
             let [kind, 3, 0..=4, high, low] = *head else { return None };
             let length = u16::from_be_bytes([high, low]);
             let is_record = KINDS.contains(&kind) && usize::from(length) <= LONGEST + 256;
-            (is_record && *told < MOST).then_some(())?;
+            if !is_record || *reported >= MOST {
+                return None;
+            }
             if kind != HANDSHAKE {
-                tell(TlsRecord { from_client, kind, length, at });
-                *told += 1;
+                report(TlsRecord { from_client, kind, length, at });
+                *reported += 1;
             }
             Some(length.into())
         });

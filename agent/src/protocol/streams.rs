@@ -1,4 +1,4 @@
-//! The streams of an HTTP/2 connection in the clear, from the heads of its frames.
+//! Streams of an HTTP/2 connection in the clear, from the heads of its frames.
 
 use std::collections::BTreeSet;
 
@@ -26,11 +26,12 @@ pub struct Streams {
     heads: [Option<Heads<FRAME_HEAD>>; 2],
     open: BTreeSet<u32>,
     newest: u32,
-    /// As many were open at a time, if no end of one was missed: the server's next bytes will tell.
+    /// As many were open at a time, if no end of one was missed: the server's next bytes will show
+    /// that.
     perhaps: u32,
-    /// A direction is not followed any more: which streams are open is not known from here on.
+    /// A direction is not followed any more: the open streams are not known from here on.
     is_blind: bool,
-    told: Http2Streams,
+    sums: Http2Streams,
 }
 
 impl Streams {
@@ -43,7 +44,7 @@ impl Streams {
     }
 
     /// Takes bytes that were read or written behind `at` others in this direction; `last` if no
-    /// more will come. What is known then, if that has changed.
+    /// more will come. Returns the sums, if they have changed.
     pub fn take(
         &mut self,
         from_client: bool,
@@ -51,7 +52,7 @@ impl Streams {
         bytes: &[u8],
         last: bool,
     ) -> Option<Http2Streams> {
-        let before = self.told;
+        let before = self.sums;
         let heads = &mut self.heads[usize::from(from_client)];
         if heads.is_none() && at == 0 && Self::begins(from_client, bytes) {
             *heads = Some(Heads::starting_at(if from_client { PREFACE.len() as u64 } else { 0 }));
@@ -60,18 +61,20 @@ impl Streams {
             self.is_blind = true;
             return None;
         };
-        let (open, newest, told) = (&mut self.open, &mut self.newest, &mut self.told);
-        // What comes in one piece is open at a time: nothing of it was answered before.
+        let (open, newest, sums) = (&mut self.open, &mut self.newest, &mut self.sums);
+        // Streams that come in one piece are open at a time: none was answered before.
         let (known, mut at_once, mut most) = (*newest, 0_u32, 0_u32);
         heads.take(at, bytes, |_, head| {
             let [a, b, c, kind, flags, id @ ..] = *head;
             let length = u64::from(u32::from_be_bytes([0, a, b, c]));
             let id = u32::from_be_bytes(id) & 0x7fff_ffff;
-            (kind < KINDS && length < LONGEST).then_some(())?;
+            if kind >= KINDS || length >= LONGEST {
+                return None;
+            }
             if kind == HEADERS && from_client && id > *newest && open.len() < MOST_OPEN {
                 *newest = id;
                 open.insert(id);
-                told.opened += 1;
+                sums.opened += 1;
                 at_once += 1;
             }
             let ends = !from_client && matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
@@ -80,7 +83,7 @@ impl Streams {
             } else if kind == GOAWAY && from_client {
                 open.clear();
             }
-            told.most = told.most.max(at_once);
+            sums.most = sums.most.max(at_once);
             most = most.max(open.len() as u32);
             Some(length)
         });
@@ -90,10 +93,10 @@ impl Streams {
         } else if from_client {
             self.perhaps = self.perhaps.max(most);
         } else {
-            told.most = told.most.max(self.perhaps);
+            sums.most = sums.most.max(self.perhaps);
         }
-        told.partly |= last || self.is_blind;
-        (self.told != before).then_some(self.told)
+        sums.partly |= last || self.is_blind;
+        if self.sums == before { None } else { Some(self.sums) }
     }
 }
 

@@ -1,7 +1,7 @@
 use super::{Reading, detail, read};
 use crate::model::event::{ClientHello, RequestLine, ServerHello, Sign};
 
-/// What real clients and servers sent.
+/// Bytes that real clients and servers sent.
 const CURL_TLS: &[u8] = include_bytes!("samples/curl-tls.bin");
 const CURL_TLS_1_2: &[u8] = include_bytes!("samples/curl-tls12.bin");
 const OPENSSL_1_2: &[u8] = include_bytes!("samples/openssl-tls1_2.bin");
@@ -224,7 +224,7 @@ fn datagrams() {
     }
 }
 
-/// What is told of these bytes, which begin with a request of HTTP/1.1.
+/// Details of these bytes, which begin with a request of HTTP/1.1.
 fn told(bytes: &[u8], paths: bool) -> Sign {
     detail(sign(true, bytes).expect("a request"), bytes, paths)
 }

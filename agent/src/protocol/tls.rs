@@ -1,4 +1,4 @@
-//! The hellos of TLS.
+//! Hellos of TLS.
 
 use tls_parser::{
     TlsClientHelloContents, TlsExtension, TlsMessage, TlsMessageHandshake, TlsServerHelloContents,
@@ -23,6 +23,7 @@ pub(super) fn is_handshake(bytes: &[u8]) -> bool {
     matches!(bytes, [HANDSHAKE, 3, 0..=4, ..])
 }
 
+/// Reads a client's or a server's hello.
 pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
     let Some(messages) = messages(bytes) else { return Reading::default() };
     match parse_tls_message_handshake(&messages) {
@@ -35,7 +36,7 @@ pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
             if hello.random.starts_with(&RETRY) {
                 second(rest)
             } else {
-                Reading::last(server(&hello).map(Sign::ServerHello))
+                server_reading(&hello)
             }
         }
         Err(error) => Reading { sign: None, more: error.is_incomplete() },
@@ -43,29 +44,36 @@ pub(super) fn read(from_client: bool, bytes: &[u8]) -> Reading {
     }
 }
 
-/// The hello behind one that asks the client to say hello again, with another key
+/// Reads the hello behind one that asks the client to say hello again, with another key
 /// (HelloRetryRequest).
 fn second(bytes: &[u8]) -> Reading {
     match parse_tls_message_handshake(bytes) {
         Ok((_, TlsMessage::Handshake(TlsMessageHandshake::ServerHello(hello))))
             if !hello.random.starts_with(&RETRY) =>
         {
-            Reading::last(server(&hello).map(Sign::ServerHello))
+            server_reading(&hello)
         }
         Err(error) => Reading { sign: None, more: error.is_incomplete() },
         _ => Reading::default(),
     }
 }
 
-/// What the records hold, one behind the other, as far as it is there. A message may be spread over
-/// several.
+/// Reads a server's hello that asks for no other one.
+fn server_reading(hello: &TlsServerHelloContents) -> Reading {
+    Reading::last(server(hello).map(Sign::ServerHello))
+}
+
+/// Joins the contents of the records, as far as they are there. A message may be spread over
+/// several records.
 fn messages(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut messages = Vec::new();
     // A server that asks for another hello changes nothing yet, and says so for old middleboxes'
     // sake (RFC 8446, D.4).
     let is_part =
         |bytes: &[u8]| is_handshake(bytes) || matches!(bytes, [CHANGE_CIPHER_SPEC, 3, 3, 0, 1, ..]);
-    while let Some((head, rest)) = bytes.split_at_checked(HEAD).filter(|_| is_part(bytes)) {
+    while is_part(bytes)
+        && let Some((head, rest)) = bytes.split_at_checked(HEAD)
+    {
         let length = usize::from(head[3]) << 8 | usize::from(head[4]);
         if length == 0 || length > LONGEST {
             return None;
@@ -78,26 +86,29 @@ fn messages(mut bytes: &[u8]) -> Option<Vec<u8>> {
     Some(messages)
 }
 
-/// `None` of a hello whose extensions are malformed.
+/// Reads a client's hello; `None` if its extensions are malformed.
 fn client(hello: &TlsClientHelloContents) -> Option<ClientHello> {
     let mut read = ClientHello {
         version: hello.version.0,
-        session: hello.session_id.map_or(0, crc32fast::hash),
+        session: session_hash(hello.session_id),
         ..ClientHello::default()
     };
     for extension in extensions(hello.ext, parse_tls_client_hello_extensions)? {
         match extension {
             TlsExtension::SNI(names) => {
-                read.server_name =
-                    names.first().map(|(_, name)| String::from_utf8_lossy(name).into_owned());
+                read.server_name = names.first().map(|(_, name)| text(name));
             }
             TlsExtension::ALPN(names) => read.alpn = names.iter().map(|name| text(name)).collect(),
             // A client may offer versions that do not exist, to keep servers tolerant (GREASE, RFC
             // 8701).
             TlsExtension::SupportedVersions(versions) => {
-                let known =
-                    versions.iter().map(|version| version.0).filter(|version| version >> 8 == 3);
-                read.version = known.max().unwrap_or(read.version);
+                let mut newest = None;
+                for version in versions {
+                    if version.0 >> 8 == 3 {
+                        newest = newest.max(Some(version.0));
+                    }
+                }
+                read.version = newest.unwrap_or(read.version);
             }
             TlsExtension::EarlyData(_) => read.early_data = true,
             _ => {}
@@ -106,17 +117,20 @@ fn client(hello: &TlsClientHelloContents) -> Option<ClientHello> {
     Some(read)
 }
 
+/// Reads a server's hello; `None` if its extensions are malformed.
 fn server(hello: &TlsServerHelloContents) -> Option<ServerHello> {
     let mut read = ServerHello {
         version: hello.version.0,
-        session: hello.session_id.map_or(0, crc32fast::hash),
+        session: session_hash(hello.session_id),
         ..ServerHello::default()
     };
     for extension in extensions(hello.ext, parse_tls_server_hello_extensions)? {
         match extension {
             TlsExtension::ALPN(names) => read.alpn = names.first().map(|name| text(name)),
             TlsExtension::SupportedVersions(versions) => {
-                read.version = versions.first().map_or(read.version, |version| version.0);
+                if let Some(version) = versions.first() {
+                    read.version = version.0;
+                }
             }
             TlsExtension::PreSharedKey(_) => read.took_session = true,
             _ => {}
@@ -129,7 +143,13 @@ type Parser = for<'a> fn(&'a [u8]) -> tls_parser::nom::IResult<&'a [u8], Vec<Tls
 
 fn extensions<'a>(bytes: Option<&'a [u8]>, parser: Parser) -> Option<Vec<TlsExtension<'a>>> {
     let Some(bytes) = bytes else { return Some(Vec::new()) };
-    parser(bytes).ok().map(|(_, extensions)| extensions)
+    let (_, extensions) = parser(bytes).ok()?;
+    Some(extensions)
+}
+
+/// Hash of a session's id; 0 without one.
+fn session_hash(id: Option<&[u8]>) -> u32 {
+    id.map_or(0, crc32fast::hash)
 }
 
 fn text(bytes: &[u8]) -> String {

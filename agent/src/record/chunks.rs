@@ -7,13 +7,13 @@ use super::{
     reader::DamageKind,
 };
 
-/// Read at once, at least.
+/// Bytes read at once, at least.
 const READ: usize = 64 * 1_024;
 
-/// What comes next in the file.
+/// The next part of the file.
 pub(super) enum Found {
     Chunk(Chunk),
-    /// So many bytes make no chunk; behind them comes one, or the end.
+    /// Bytes that make no chunk; behind them comes one, or the end.
     Damage {
         offset: u64,
         bytes: u64,
@@ -29,8 +29,8 @@ pub(super) struct Chunk {
     pub(super) contents: Vec<u8>,
 }
 
-/// What stands where a chunk should.
-enum Look {
+/// A first look at where a chunk should be.
+enum Peek {
     /// Nothing: the file has ended.
     Nothing,
     Chunk {
@@ -43,15 +43,15 @@ enum Look {
     Bad(DamageKind),
 }
 
-/// Reads on as it must: a chunk at most is held.
+/// Reads a file chunk by chunk; holds one chunk at most.
 #[derive(Debug)]
 pub(super) struct Chunks<R> {
     input: R,
     ended: bool,
-    /// What was read and is not done with, from `start`.
+    /// Bytes that were read; those from `start` on are still to be handled.
     window: Vec<u8>,
     start: usize,
-    /// Where in the file `start` is.
+    /// Place of `start` in the file.
     offset: u64,
 }
 
@@ -60,12 +60,12 @@ impl<R: Read> Chunks<R> {
         Self { input, ended: false, window: Vec::new(), start: 0, offset: 0 }
     }
 
-    /// Where in the file it is.
+    /// Place in the file.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// So many bytes, or as many as there are.
+    /// Takes `count` bytes, or as many as there are.
     pub(super) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let ahead = self.ahead(count)?;
         let bytes = ahead[..count.min(ahead.len())].to_vec();
@@ -73,23 +73,23 @@ impl<R: Read> Chunks<R> {
         Ok(bytes)
     }
 
-    /// True if nothing is left.
+    /// Whether nothing is left.
     pub(super) fn at_end(&mut self) -> io::Result<bool> {
         Ok(self.ahead(1)?.is_empty())
     }
 
-    /// The next chunk or damage; `None` at the end.
+    /// Returns the next chunk or damage; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Found>> {
         let offset = self.offset;
-        let kind = match self.look()? {
-            Look::Nothing => return Ok(None),
-            Look::Chunk { kind, number, length } => {
+        let kind = match self.peek()? {
+            Peek::Nothing => return Ok(None),
+            Peek::Chunk { kind, number, length } => {
                 self.skip(CHUNK_HEAD);
                 let contents = self.take(length)?;
                 return Ok(Some(Found::Chunk(Chunk { kind, number, offset, contents })));
             }
-            Look::Short => DamageKind::CutShort,
-            Look::Bad(kind) => kind,
+            Peek::Short => DamageKind::CutShort,
+            Peek::Bad(kind) => kind,
         };
         let more_follows = self.find_chunk()?;
         // A chunk that others follow was not cut short.
@@ -117,43 +117,42 @@ impl<R: Read> Chunks<R> {
                     continue;
                 }
             }
-            if let Look::Chunk { .. } = self.look()? {
+            if let Peek::Chunk { .. } = self.peek()? {
                 return Ok(true);
             }
         }
     }
 
-    fn look(&mut self) -> io::Result<Look> {
+    fn peek(&mut self) -> io::Result<Peek> {
         let head = self.ahead(CHUNK_HEAD)?;
         if head.is_empty() {
-            return Ok(Look::Nothing);
+            return Ok(Peek::Nothing);
         }
         let common = head.len().min(SYNC.len());
         if head[..common] != SYNC[..common] {
-            return Ok(Look::Bad(DamageKind::NoChunk));
+            return Ok(Peek::Bad(DamageKind::NoChunk));
         }
         let Some((head, [kind, number @ .., l0, l1, l2, l3, c0, c1, c2, c3])) = fields(head) else {
-            return Ok(Look::Short);
+            return Ok(Peek::Short);
         };
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         if length > MAX_CONTENTS {
-            return Ok(Look::Bad(DamageKind::Length));
+            return Ok(Peek::Bad(DamageKind::Length));
         }
         let bytes = self.ahead(CHUNK_HEAD + length)?;
-        let Some(contents) = bytes.get(CHUNK_HEAD..).filter(|contents| contents.len() >= length)
-        else {
-            return Ok(Look::Short);
+        let Some(contents) = bytes.get(CHUNK_HEAD..CHUNK_HEAD + length) else {
+            return Ok(Peek::Short);
         };
-        if checksum(&head, &contents[..length]) != u32::from_le_bytes([c0, c1, c2, c3]) {
-            return Ok(Look::Bad(DamageKind::Checksum));
+        if checksum(&head, contents) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            return Ok(Peek::Bad(DamageKind::Checksum));
         }
         Ok(match Kind::from_byte(kind) {
-            Some(kind) => Look::Chunk { kind, number: u32::from_le_bytes(number), length },
-            None => Look::Bad(DamageKind::Contents),
+            Some(kind) => Peek::Chunk { kind, number: u32::from_le_bytes(number), length },
+            None => Peek::Bad(DamageKind::Contents),
         })
     }
 
-    /// The next `count` bytes, or more, or as many as there are.
+    /// Returns the next `count` bytes, or more, or as many as there are, without taking them.
     fn ahead(&mut self, count: usize) -> io::Result<&[u8]> {
         let missing = count.saturating_sub(self.window.len() - self.start);
         if missing > 0 && !self.ended {
@@ -166,7 +165,7 @@ impl<R: Read> Chunks<R> {
         Ok(&self.window[self.start..])
     }
 
-    /// Goes on by so many bytes of those ahead.
+    /// Goes on by `count` bytes of those ahead.
     fn skip(&mut self, count: usize) {
         let count = count.min(self.window.len() - self.start);
         self.start += count;
@@ -174,8 +173,8 @@ impl<R: Read> Chunks<R> {
     }
 }
 
-/// What the checksum covers of a chunk's head, and all fields behind the sync mark; `None` if it is
-/// cut short.
+/// Returns the part of a chunk's head that the checksum covers, and all fields behind the sync
+/// mark; `None` if it is cut short.
 fn fields(head: &[u8]) -> Option<([u8; 9], [u8; 13])> {
     let fields = head.get(SYNC.len()..CHUNK_HEAD)?;
     Some((fields.get(..9)?.try_into().ok()?, fields.try_into().ok()?))

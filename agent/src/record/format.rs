@@ -1,5 +1,5 @@
-//! The file: [`MAGIC`], the version (2 bytes), then chunks. Whole numbers of fixed size are
-//! little-endian.
+//! Format of the file: [`MAGIC`], the version (2 bytes), then chunks. Whole numbers of fixed size
+//! are little-endian.
 //!
 //! A chunk is [`SYNC`], its kind (1 byte), its number (4 bytes, from 0), the length of its contents
 //! (4 bytes), the CRC-32 of those nine bytes and the contents (4 bytes), and the contents, in
@@ -7,7 +7,7 @@
 //!
 //! | kind | contents | where |
 //! |---|---|---|
-//! | 0 | [`Header`] | the first [`HEADER_COPIES`], so that a scratch does not cost the whole recording |
+//! | 0 | [`Header`] | the first [`HEADER_COPIES`]: damage to one does not cost the recording |
 //! | 1 | [`Entry`] after entry | one a refresh, or as soon as there are [`CHUNK_TARGET`] bytes |
 //! | 2 | [`Totals`] | the last one, of a recording that was ended and not cut off |
 //!
@@ -35,17 +35,17 @@ pub const VERSION: u16 = 4;
 pub(super) const SYNC: [u8; 8] = *b"\xf5chunk\n\xfa";
 /// [`MAGIC`] and the version.
 pub(super) const PREAMBLE: usize = MAGIC.len() + 2;
-/// What precedes the contents of a chunk.
+/// Bytes before the contents of a chunk.
 pub(super) const CHUNK_HEAD: usize = SYNC.len() + 1 + 4 + 4 + 4;
 /// Contents at which a chunk is closed.
 pub(super) const CHUNK_TARGET: usize = 64 * 1_024;
 /// The longest contents: the target and one entry beyond it. A longer chunk is neither written nor
 /// believed.
 pub(super) const MAX_CONTENTS: usize = 16 * 1_024 * 1_024;
-/// How often the header is written.
+/// Copies of the header that are written.
 pub(super) const HEADER_COPIES: u32 = 2;
 
-/// What a chunk holds.
+/// Kind of a chunk's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Header = 0,
@@ -59,14 +59,14 @@ impl Kind {
     }
 }
 
-/// What a reader must know before the first entry.
+/// Facts that a reader needs before the first entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The program that wrote it, and its version.
     pub written_by: String,
     /// Kernel, tier, hooks and targets.
     pub attached: Attached,
-    /// What the model was made with.
+    /// Setup of the model.
     pub setup: Setup,
     /// The kernel's clock and the wall clock at one moment.
     pub clock: WallClock,
@@ -74,15 +74,15 @@ pub struct Header {
     pub refresh: Duration,
 }
 
-/// One thing that the model was given. Who writes need not own the event.
+/// One input of the model. A writer need not own the event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Entry<E = Event> {
-    /// A batch begins at this moment, ns of `CLOCK_MONOTONIC`: what follows came to the model then,
-    /// whatever the times within it, and what the model reported before has been shown.
+    /// A batch begins at this moment, ns of `CLOCK_MONOTONIC`: the entries behind it came to the
+    /// model then, whatever their own times, and all earlier outputs have been shown.
     Batch(u64),
-    /// What is watched has a new description.
+    /// New description of the watched processes and ports.
     Target(String),
-    /// There is this to be said of the watch itself, and nothing else any more.
+    /// Notices on the watch itself, in place of those before.
     Notices(Vec<String>),
     /// An event.
     Event(E),
@@ -111,18 +111,21 @@ impl Entry {
     }
 }
 
-/// What the end mark says of a recording that was ended in good order.
+/// Contents of the end mark of a recording that was ended in good order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Entries written.
     pub entries: u64,
-    /// What backscope itself cost, by the last sample.
+    /// Cost of backscope itself, by the last sample.
     pub cost: Option<Cost>,
 }
 
-/// A chunk as it stands in the file; `None` if the contents are too long.
+/// Returns a chunk as it stands in the file; `None` if the contents are too long.
 pub(super) fn chunk(kind: Kind, number: u32, contents: &[u8]) -> Option<Vec<u8>> {
-    let length = u32::try_from(contents.len()).ok().filter(|_| contents.len() <= MAX_CONTENTS)?;
+    if contents.len() > MAX_CONTENTS {
+        return None;
+    }
+    let length = u32::try_from(contents.len()).ok()?;
     let mut bytes = Vec::with_capacity(CHUNK_HEAD + contents.len());
     bytes.extend(SYNC);
     bytes.push(kind as u8);
@@ -133,7 +136,7 @@ pub(super) fn chunk(kind: Kind, number: u32, contents: &[u8]) -> Option<Vec<u8>>
     Some(bytes)
 }
 
-/// The CRC-32 of a chunk's kind, number, length and contents.
+/// Computes the CRC-32 of a chunk's kind, number, length and contents.
 pub(super) fn checksum(head: &[u8], contents: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(head);

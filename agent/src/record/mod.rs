@@ -1,4 +1,4 @@
-//! Recordings: what a model was given, in the order it was given it, in a file.
+//! Recordings: the inputs of a model, in their order, in a file.
 //!
 //! Fed to a new model, the entries of a recording give the same outputs as the live run did. Events
 //! carry no payload, so a recording has none.

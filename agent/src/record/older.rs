@@ -1,7 +1,7 @@
-//! Entries as version 2 of the format wrote them, and how they become today's.
+//! Entries as version 2 of the format wrote them, and their conversion to today's.
 //!
-//! Only what has changed since stands here: every other type is read as it is. A field that is new
-//! must say here what it is in an old recording: what was not observed then.
+//! Only types that have changed since are here: every other type is read as it is. A new field has
+//! its value for old recordings here: it was not observed then.
 
 use std::net::SocketAddr;
 
@@ -19,8 +19,8 @@ use crate::model::event::{
 pub(super) const OLDER: u16 = 2;
 
 /// Declares a struct of version 2 and its conversion. Fields are those of version 2 in their order,
-/// each taken as it is, or as the expression behind `=>` says. Behind `new` stand those that it had
-/// not, with their value: `new { unanswered: false, }`.
+/// each taken as it is, or by the function behind `=>`. Fields that it did not have stand behind
+/// `new`, with their value: `new { unanswered: false, }`.
 macro_rules! older {
     (@ $value:expr) => { $value };
     (@ $value:expr, $how:expr) => { $how($value) };

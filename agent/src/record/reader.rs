@@ -16,7 +16,7 @@ use super::{
 /// Damages that are kept one by one; further ones are counted.
 pub const MAX_DAMAGES: usize = 100;
 
-/// Why nothing of a file can be read.
+/// Reason why nothing of a file can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The system refuses.
@@ -35,7 +35,7 @@ pub enum ReadError {
     NoHeader(Damage),
 }
 
-/// What is wrong with a part of a recording.
+/// Kind of damage to a part of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DamageKind {
     /// The file ends within a chunk.
@@ -70,13 +70,13 @@ pub enum DamageKind {
 /// A part of a recording that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Which chunk, from 0.
+    /// Number of the chunk, from 0.
     pub chunk: u32,
-    /// Where in the file it begins.
+    /// Place in the file at which it begins.
     pub offset: u64,
-    /// How many bytes of the file are left out; 0 if all of what is there can be read.
+    /// Bytes of the file that are left out; 0 if everything that is there can be read.
     pub skipped: u64,
-    /// What is wrong.
+    /// Kind of the damage.
     pub kind: DamageKind,
 }
 
@@ -95,7 +95,7 @@ pub struct Reader<R> {
     header: Header,
     /// The number that the next chunk should have.
     expected: u32,
-    /// The open chunk: its place in the file, its contents and how far they are read.
+    /// The open chunk: its place in the file, its contents, and the place within them.
     offset: u64,
     contents: Vec<u8>,
     at: usize,
@@ -124,7 +124,7 @@ impl Reader<File> {
     /// Opens a recording.
     ///
     /// # Errors
-    /// When nothing of it can be read.
+    /// Nothing of it can be read.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         Self::new(File::open(path)?)
     }
@@ -134,7 +134,7 @@ impl<R: Read> Reader<R> {
     /// Begins to read.
     ///
     /// # Errors
-    /// When nothing can be read.
+    /// Nothing can be read.
     pub fn new(input: R) -> Result<Self, ReadError> {
         let mut chunks = Chunks::new(input);
         let version = read_preamble(&chunks.take(PREAMBLE)?)?;
@@ -155,7 +155,7 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// What the recording says of itself.
+    /// The recording's header.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -165,20 +165,20 @@ impl<R: Read> Reader<R> {
         &self.damages.first
     }
 
-    /// How many there are in all.
+    /// Number of damages in all.
     pub fn damage_count(&self) -> u64 {
         self.damages.count
     }
 
-    /// What the end mark says; `None` before it was read, or if there is none.
+    /// Contents of the end mark; `None` before it was read, or if there is none.
     pub fn totals(&self) -> Option<Totals> {
         self.totals
     }
 
-    /// The next entry that can be read; `None` at the end.
+    /// Returns the next entry that can be read; `None` at the end.
     ///
     /// # Errors
-    /// When the system refuses to read on.
+    /// The system refuses to read on.
     pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         loop {
             let rest = &self.contents[self.at..];
@@ -219,8 +219,8 @@ impl<R: Read> Reader<R> {
                     self.ended = true;
                     return Ok(());
                 }
-                // What lay there is told: the number of the chunk behind it is right whatever it
-                // is, from here on.
+                // The damage is noted: the next chunk's number is right from here on, whatever it
+                // is.
                 if let Some(Found::Chunk(chunk)) = self.chunks.next()? {
                     self.expected = self.expected.max(chunk.number);
                     self.take_chunk(chunk)?;
@@ -259,7 +259,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Reads an entry as its version wrote it; gives what lies behind it, too.
+/// Reads an entry as its version wrote it; returns the bytes behind it, too.
 fn read_entry(version: u16, bytes: &[u8]) -> postcard::Result<(Entry, &[u8])> {
     if version == VERSION {
         return postcard::take_from_bytes(bytes);
@@ -268,7 +268,7 @@ fn read_entry(version: u16, bytes: &[u8]) -> postcard::Result<(Entry, &[u8])> {
     Ok((entry.into(), beyond))
 }
 
-/// The header, and the number of the chunk behind it.
+/// Reads the header; returns the number of the chunk behind it, too.
 fn read_header<R: Read>(
     chunks: &mut Chunks<R>,
     damages: &mut Damages,

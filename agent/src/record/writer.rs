@@ -16,7 +16,7 @@ use super::format::{
 };
 use crate::model::event::Event;
 
-/// Why there is no file to record into.
+/// Reason why there is no file to record into.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// It is there already.
@@ -30,12 +30,12 @@ pub enum CreateError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }
 
-/// Why nothing more can be recorded. What was written before can be read.
+/// Reason why nothing more can be recorded. Everything written before can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The system refuses.
@@ -49,10 +49,10 @@ pub enum WriteError {
     TooLarge(usize),
 }
 
-/// Says early whether [`create`] has a chance.
+/// Checks early whether [`create`] has a chance.
 ///
 /// # Errors
-/// When `path` is taken and may not be replaced.
+/// `path` is taken and may not be replaced.
 pub fn check_path(path: &Path, replace: bool) -> Result<(), CreateError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(CreateError::NoFile(path.to_owned())),
@@ -63,11 +63,11 @@ pub fn check_path(path: &Path, replace: bool) -> Result<(), CreateError> {
     }
 }
 
-/// Makes a new file that only its owner can read: who called sudo, under sudo. With `replace` a
-/// file of that name goes first.
+/// Makes a new file that only its owner can read: under sudo, the user that called it. With
+/// `replace` a file of that name goes first.
 ///
 /// # Errors
-/// When `path` is taken and may not be replaced, or the system refuses.
+/// `path` is taken and may not be replaced, or the system refuses.
 pub fn create(path: &Path, replace: bool) -> Result<File, CreateError> {
     check_path(path, replace)?;
     let failed = |source: io::Error| match source.kind() {
@@ -90,10 +90,12 @@ pub fn create(path: &Path, replace: bool) -> Result<File, CreateError> {
     Ok(file)
 }
 
-/// User and group of who called sudo: a replay needs no root.
+/// User and group that called sudo: a replay needs no root.
 fn caller_of_sudo() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
     let id = |name| std::env::var(name).ok()?.parse().ok();
-    rustix::process::geteuid().is_root().then_some(())?;
     Some((id("SUDO_UID")?, id("SUDO_GID")?))
 }
 
@@ -112,7 +114,7 @@ impl<W: Write> Writer<W> {
     /// Begins a recording.
     ///
     /// # Errors
-    /// When `out` takes no more.
+    /// `out` takes no more.
     pub fn new(out: W, header: &Header) -> Result<Self, WriteError> {
         let mut writer = Self { out, chunk: 0, contents: Vec::new(), totals: Totals::default() };
         writer.put(&[MAGIC.as_slice(), &VERSION.to_le_bytes()].concat())?;
@@ -126,7 +128,7 @@ impl<W: Write> Writer<W> {
     /// Adds an entry. A sample or the end closes the chunk, and so does its size.
     ///
     /// # Errors
-    /// When `out` takes no more, or the entry is too large.
+    /// `out` takes no more, or the entry is too large.
     pub fn write<E: Borrow<Event> + Serialize>(
         &mut self,
         entry: &Entry<E>,
@@ -135,13 +137,12 @@ impl<W: Write> Writer<W> {
         self.totals.entries += 1;
         let ends = match entry {
             Entry::Event(event) => {
-                let cost = if let Event::Sample(sample) = event.borrow() {
-                    Some(sample.cost)
+                if let Event::Sample(sample) = event.borrow() {
+                    self.totals.cost = Some(sample.cost);
+                    true
                 } else {
-                    None
-                };
-                self.totals.cost = cost.or(self.totals.cost);
-                cost.is_some()
+                    false
+                }
             }
             Entry::Finish(_) => true,
             _ => false,
@@ -152,7 +153,7 @@ impl<W: Write> Writer<W> {
     /// Closes the chunk, if there is anything in it.
     ///
     /// # Errors
-    /// When `out` takes no more, or the last entry is too large.
+    /// `out` takes no more, or the last entry is too large.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         if self.contents.is_empty() {
             return Ok(());
@@ -164,10 +165,10 @@ impl<W: Write> Writer<W> {
         written
     }
 
-    /// Puts the end mark, and gives back what was written to.
+    /// Writes the end mark, and gives `out` back.
     ///
     /// # Errors
-    /// When `out` takes no more.
+    /// `out` takes no more.
     pub fn end(mut self) -> Result<W, WriteError> {
         self.flush()?;
         let totals = postcard::to_stdvec(&self.totals)?;

@@ -4,7 +4,7 @@
 use super::pace;
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, duration_us};
+use crate::text::{count, count_of, duration_us};
 
 /// So many at a time are no chance.
 const SEVERAL: u64 = 3;

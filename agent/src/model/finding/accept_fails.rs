@@ -3,7 +3,7 @@
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::listener::Failing;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, duration_us, errno_name, rate};
+use crate::text::{count, count_of, duration_us, errno_name, rate};
 
 const EPERM: u32 = 1;
 const ENOMEM: u32 = 12;

@@ -3,7 +3,7 @@
 use super::pace::{self, Pace};
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, duration_us, rate};
+use crate::text::{count, count_of, duration_us, rate};
 
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     if facts.figures.overflows == 0 {

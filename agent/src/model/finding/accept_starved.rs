@@ -3,7 +3,7 @@
 use super::pace;
 use super::{FindingVerdict, ListenerFacts};
 use crate::model::snapshot::Severity;
-use crate::model::text::{count_of, duration_us};
+use crate::text::{count_of, duration_us};
 
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let stalled = facts.is_stalled();

@@ -3,7 +3,7 @@
 use super::pace::{self, Pace};
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::count;
+use crate::text::count;
 
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let view = facts.view;

@@ -3,7 +3,7 @@
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::FORGOTTEN_NS;
-use crate::model::text::{count_of, duration_us};
+use crate::text::{count_of, duration_us};
 
 /// A connection counts after 30 s in CLOSE_WAIT with nothing going on. Three of them are a warning.
 /// It is no leak while a request is worked on, or while a stream goes on to a client that has

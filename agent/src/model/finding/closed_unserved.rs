@@ -3,7 +3,7 @@
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
-use crate::model::text::{count, count_of, duration_us, percent};
+use crate::text::{count, count_of, duration_us, percent};
 
 /// So many in the last seconds are no chance.
 const SEVERAL: u64 = 3;

@@ -5,7 +5,7 @@ use crate::model::connects::RecentFigures;
 use crate::model::event::Outcome;
 use crate::model::snapshot::{Owner, Severity, error_name};
 use crate::model::stats::Tally;
-use crate::model::text::{count, count_of, duration_us};
+use crate::text::{count, count_of, duration_us};
 
 /// A connect that hangs for so long holds somebody up, µs.
 const LONG_US: u64 = 1_000_000;

@@ -3,7 +3,7 @@
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats;
-use crate::model::text::{count, duration_us, percent, rate};
+use crate::text::{count, duration_us, percent, rate};
 
 /// Short connections a second from which on they are many.
 const MANY_A_SECOND: f64 = 50.0;

@@ -2,7 +2,7 @@
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count_of, duration_us, of_last};
+use crate::text::{count_of, duration_us, of_last};
 
 /// The kernel sends what is corked after 200 ms at the latest (`TCP_RTO_MIN`, by the timer of
 /// `tcp_check_probe_timer`), µs.

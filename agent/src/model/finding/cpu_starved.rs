@@ -3,7 +3,7 @@
 use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count_of, duration_us, of_last};
+use crate::text::{count_of, duration_us, of_last};
 
 /// A wait this long on average hurts, µs: less is how a busy machine shares its processors.
 const LONG_US: u64 = 50_000;

@@ -2,7 +2,7 @@
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count_of, duration_us, of_last};
+use crate::text::{count_of, duration_us, of_last};
 
 /// A request counts if at least 20 ms passed between its parts, a delayed ACK of this host went out
 /// in that time, and the rest followed it at once. A tenth of all must.

@@ -2,7 +2,7 @@
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, duration_us};
+use crate::text::{count, count_of, duration_us};
 
 /// One request in five seconds is enough: it has failed. It is a warning from three on, or one in
 /// ten of all exchanges.

@@ -3,7 +3,7 @@
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats::{BEYOND_DELAYED_ACK_US, SLOW_US};
-use crate::model::text::{count, count_of, duration_us};
+use crate::text::{count, count_of, duration_us};
 
 /// An exchange counts from 20 ms of it on; three of them in five seconds are a warning.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {

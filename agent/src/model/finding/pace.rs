@@ -5,7 +5,7 @@ use super::{Held, ListenerFacts, Text};
 use crate::model::connections::HeldBy;
 use crate::model::event::NetSettings;
 use crate::model::snapshot::Owner;
-use crate::model::text::{count, count_of, duration_us, errno_name, percent, rate, times};
+use crate::text::{count, count_of, duration_us, errno_name, percent, rate, times};
 
 /// What was seen of the application's pace lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats;
-use crate::model::text::{count_of, duration_us, of_last, rate_of};
+use crate::text::{count_of, duration_us, of_last, rate_of};
 
 /// Time lost in five seconds from which on it hurts, µs.
 const LOST_US: u64 = 500_000;

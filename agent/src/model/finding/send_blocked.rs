@@ -2,7 +2,7 @@
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{duration_us, of_last};
+use crate::text::{duration_us, of_last};
 
 /// Blocked this long on average, a thread is lost to others, µs.
 const LONG_US: u64 = 100_000;

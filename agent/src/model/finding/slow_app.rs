@@ -3,7 +3,7 @@
 use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count, count_of, duration_us, of_last, percent};
+use crate::text::{count, count_of, duration_us, of_last, percent};
 
 /// An answer this late on average hurts whatever the application does, µs.
 const LONG_US: u64 = 250_000;

@@ -3,7 +3,7 @@
 use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count_of, duration_us, of_last, percent};
+use crate::text::{count_of, duration_us, of_last, percent};
 
 /// A wait this long on average hurts, µs.
 const LONG_US: u64 = 30_000;

@@ -2,7 +2,7 @@
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count_of, duration_us, of_last, were};
+use crate::text::{count_of, duration_us, of_last, were};
 
 /// Held this long on average, it hurts, µs.
 const LONG_US: u64 = 100_000;

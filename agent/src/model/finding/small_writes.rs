@@ -3,7 +3,7 @@
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats;
-use crate::model::text::{count, of_last, rate_of, were};
+use crate::text::{count, of_last, rate_of, were};
 
 /// Small writes a second from which on the system calls alone are a load.
 const MANY_A_SECOND: f64 = 20_000.0;

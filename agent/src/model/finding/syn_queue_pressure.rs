@@ -3,7 +3,7 @@
 use super::pace;
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of};
+use crate::text::{count, count_of};
 
 /// A SYN queue shorter than this is never called full: with a tiny limit every handshake would fill
 /// it.

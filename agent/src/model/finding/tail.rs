@@ -4,7 +4,7 @@ use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats::Tail;
-use crate::model::text::{count, count_of, duration_us};
+use crate::text::{count, count_of, duration_us};
 
 /// A tail this long hurts, µs.
 const HURTS_US: u64 = 200_000;

@@ -4,7 +4,7 @@ use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::processors::Quota;
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count, count_of, duration_us, of_last};
+use crate::text::{count, count_of, duration_us, of_last};
 
 /// An exchange counts from 20 ms held by a quota on; a tenth of all must.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {

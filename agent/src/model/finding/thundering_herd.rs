@@ -3,7 +3,7 @@
 use super::{FamilyFacts, FindingVerdict, Text};
 use crate::model::pattern::HerdFacts;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, percent, rate_of, times};
+use crate::text::{count, count_of, percent, rate_of, times};
 
 /// So many wakeups for nothing a second are a warning: at some 5 µs each, a hundredth of a CPU.
 const DEAR_RATE: f64 = 2_000.0;

@@ -2,7 +2,7 @@
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, percent, were};
+use crate::text::{count, count_of, percent, were};
 
 /// A warning from three on, and one in ten of the connections that closed. Data that come right
 /// after a close are worth knowing: the response was sent to its end before them.

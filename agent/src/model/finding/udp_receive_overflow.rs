@@ -3,7 +3,7 @@
 use super::{FindingVerdict, Text};
 use crate::model::datagrams::Datagrams;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, duration_us, rate};
+use crate::text::{count, duration_us, rate};
 
 /// Drops in five seconds from which on it is no burst.
 const MANY: u64 = 100;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
-use crate::model::text::{count, count_of, duration_us, of_last};
+use crate::text::{count, count_of, duration_us, of_last};
 
 /// A tenth of all exchanges must have got no answer, and no single ones. A request that met a
 /// connection about to be closed is told by keepalive-race.

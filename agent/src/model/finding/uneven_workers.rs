@@ -3,7 +3,7 @@
 use super::{FamilyFacts, FindingVerdict, ListenerFacts, Text};
 use crate::model::pattern::ReadsShared;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, percent};
+use crate::text::{count, count_of, percent};
 
 /// Who shares the accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::FindingVerdict;
 use crate::model::proxy::RecentFigures;
 use crate::model::snapshot::{Owner, Severity};
-use crate::model::text::{count, count_of, duration_us, percent};
+use crate::text::{count, count_of, duration_us, percent};
 
 /// Exchanges of an upstream from which on its median says something.
 const ENOUGH: u64 = 20;

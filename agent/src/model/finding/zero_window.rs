@@ -2,7 +2,7 @@
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
-use crate::model::text::{count_of, duration_us, of_last, were};
+use crate::text::{count_of, duration_us, of_last, were};
 
 /// Shut this long on average, it is no passing congestion, µs.
 const LONG_US: u64 = 200_000;

@@ -1,4 +1,4 @@
-//! What the trails of a group of listeners add up to.
+//! Sums over the connections of a group of listeners.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,13 +6,13 @@ use super::service_history::{Id, ServiceHistory};
 use super::thread_starts::ThreadStarts;
 use crate::model::event::SockId;
 
-/// Exchanges from which on one more says nothing new of its connection.
-const TELLING_EXCHANGES: u32 = 7;
+/// Exchanges of a connection beyond this number add no evidence.
+const ENOUGH_EXCHANGES: u32 = 7;
 
-/// Who served a connection, seen from who accepted it.
+/// The thread that served a connection, seen from the one that accepted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// The same thread.
+    /// It is the one that accepted.
     Own,
     /// Another one that accepts, too.
     Peer,
@@ -29,23 +29,25 @@ enum Role {
 pub(super) struct Facts {
     /// Connections with a known server.
     pub(super) connections: u64,
-    /// The same, with more weight to those with more exchanges.
+    /// Connections with a known server, with more weight to those with more exchanges.
     pub(super) weight: u64,
     /// Connections of which the acceptor is not known.
-    pub(super) midway: u64,
+    pub(super) preexisting: u64,
+    /// Connections by [`Role`] of their server.
     pub(super) own: u64,
     pub(super) peer: u64,
     pub(super) handed: u64,
     pub(super) for_it: u64,
     pub(super) roaming: u64,
-    /// Of those with both reads and writes, those that others write than read.
-    pub(super) split: u64,
+    /// Connections with both reads and writes, and of these the ones that another thread writes
+    /// than reads them.
     pub(super) both: u64,
+    pub(super) split: u64,
     /// Connections served by another process than accepted them, or than holds the listener.
-    pub(super) abroad: u64,
+    pub(super) other_process: u64,
     /// Connections accepted, by thread.
     pub(super) acceptors: BTreeMap<Id, u64>,
-    /// Those, and threads seen waiting for the listener.
+    /// The accepting threads, and threads seen waiting for the listener.
     pub(super) accepting: BTreeSet<Id>,
     /// Connections served, by thread.
     pub(super) servers: BTreeMap<Id, u64>,
@@ -55,11 +57,10 @@ pub(super) struct Facts {
     pub(super) listeners: u64,
     /// Each accepting thread has a listener of its own.
     pub(super) one_each: bool,
-    /// Accepts that waited for the connection, and that found it there.
+    /// Accepts that waited for the connection, and those that found it there.
     pub(super) blocked: u64,
     pub(super) found: u64,
-    /// Connections accepted once the thread's one before had ended, though they had waited
-    /// meanwhile.
+    /// Connections that waited until the thread's previous one had ended.
     pub(super) serial: u64,
     /// Connections accepted while the thread had another one open.
     pub(super) overlapping: u64,
@@ -67,7 +68,7 @@ pub(super) struct Facts {
 
 /// A group of listeners at one address.
 pub(super) struct Group<'a> {
-    pub(super) trails: Vec<&'a ServiceHistory>,
+    pub(super) histories: Vec<&'a ServiceHistory>,
     /// Threads seen waiting for one of the listeners, and for which.
     pub(super) waiting: &'a BTreeMap<Id, SockId>,
     pub(super) listeners: u64,
@@ -81,15 +82,15 @@ impl Facts {
         facts.accepting.extend(group.waiting.keys());
         let mut listeners_of: BTreeMap<Id, BTreeSet<SockId>> =
             group.waiting.iter().map(|(&id, &listener)| (id, [listener].into())).collect();
-        for service_history in &group.trails {
-            if let Some(acceptor) = service_history.acceptor {
+        for history in &group.histories {
+            if let Some(acceptor) = history.acceptor {
                 *facts.acceptors.entry(acceptor).or_default() += 1;
                 facts.accepting.insert(acceptor);
-                listeners_of.entry(acceptor).or_default().extend(service_history.listener);
-                facts.blocked += u64::from(service_history.blocked == Some(true));
-                facts.found += u64::from(service_history.blocked == Some(false));
+                listeners_of.entry(acceptor).or_default().extend(history.listener);
+                facts.blocked += u64::from(history.blocked == Some(true));
+                facts.found += u64::from(history.blocked == Some(false));
             }
-            if let Some(server) = service_history.server() {
+            if let Some(server) = history.server() {
                 *facts.servers.entry(server).or_default() += 1;
             }
         }
@@ -97,16 +98,16 @@ impl Facts {
         facts.one_each = group.listeners > 1
             && listeners_of.values().all(|own| own.len() == 1)
             && every.len() == listeners_of.len();
-        for service_history in &group.trails {
-            facts.add(service_history, group.root, thread_starts);
+        for history in &group.histories {
+            facts.add(history, group.root, thread_starts);
         }
-        facts.watch_turns(&group.trails);
+        facts.watch_turns(&group.histories);
         facts
     }
 
-    fn add(&mut self, service_history: &ServiceHistory, root: u32, thread_starts: &ThreadStarts) {
-        let Some(server) = service_history.server() else { return };
-        let Some(role) = self.role(service_history, server, root, thread_starts) else { return };
+    fn add(&mut self, history: &ServiceHistory, root: u32, thread_starts: &ThreadStarts) {
+        let Some(server) = history.server() else { return };
+        let Some(role) = self.role(history, server, root, thread_starts) else { return };
         match role {
             Role::Own => self.own += 1,
             Role::Peer => self.peer += 1,
@@ -115,13 +116,11 @@ impl Facts {
             Role::Roaming => self.roaming += 1,
         }
         self.connections += 1;
-        self.weight += u64::from(1 + service_history.exchanges.min(TELLING_EXCHANGES));
-        self.midway += u64::from(service_history.acceptor.is_none());
-        self.abroad +=
-            u64::from(service_history.acceptor.map_or(root, |acceptor| acceptor.0) != server.0);
-        if let (Some(reader), Some(writer)) =
-            (service_history.readers.first, service_history.writers.first)
-        {
+        self.weight += u64::from(1 + history.exchanges.min(ENOUGH_EXCHANGES));
+        self.preexisting += u64::from(history.acceptor.is_none());
+        let home = history.acceptor.map_or(root, |(pid, _)| pid);
+        self.other_process += u64::from(home != server.0);
+        if let (Some(reader), Some(writer)) = (history.readers.first, history.writers.first) {
             self.both += 1;
             if reader != writer {
                 self.split += 1;
@@ -132,22 +131,22 @@ impl Facts {
 
     fn role(
         &self,
-        service_history: &ServiceHistory,
+        history: &ServiceHistory,
         server: Id,
         root: u32,
         thread_starts: &ThreadStarts,
     ) -> Option<Role> {
         let accepts = self.accepting.contains(&server);
-        if accepts && self.accepting.len() > 1 && service_history.readers.several {
+        if accepts && self.accepting.len() > 1 && history.readers.several {
             return Some(Role::Roaming);
         }
         let alone = || self.servers.get(&server) == Some(&1);
-        match (service_history.acceptor, service_history.begun_for_it) {
-            // A pool has a share in reading, be it that the one who accepts reads, too.
-            _ if accepts && service_history.readers.several => Some(Role::Handed),
+        match (history.acceptor, history.begun_for_it) {
+            // A pool takes part in reading, even if the acceptor reads, too.
+            _ if accepts && history.readers.several => Some(Role::Handed),
             (Some(acceptor), _) if acceptor == server => Some(Role::Own),
             (None, _) if accepts => Some(Role::Own),
-            // One of a pool that grows as it is needed goes on to others.
+            // A thread of a pool that grows on demand goes on to other connections.
             (Some(_), Some(true)) if alone() => Some(Role::ForIt),
             (Some(_), _) if accepts => Some(Role::Peer),
             // Who accepted it is not known, but a pool does not grow by one thread a connection.
@@ -159,25 +158,23 @@ impl Facts {
         }
     }
 
-    /// Whether threads that serve what they accepted have one connection at a time.
-    fn watch_turns(&mut self, trails: &[&ServiceHistory]) {
+    /// Counts, of threads that serve what they accepted, connections one at a time and overlapping.
+    fn watch_turns(&mut self, histories: &[&ServiceHistory]) {
         // The latest end of what a thread accepted so far.
         let mut busy_until: BTreeMap<Id, u64> = BTreeMap::new();
-        let mut order: Vec<&&ServiceHistory> = trails.iter().collect();
-        order.sort_by_key(|service_history| service_history.accepted_ns);
-        for service_history in order {
-            let Some(acceptor) = service_history
-                .acceptor
-                .filter(|acceptor| service_history.server() == Some(*acceptor))
-            else {
+        let mut order: Vec<&&ServiceHistory> = histories.iter().collect();
+        order.sort_by_key(|history| history.accepted_ns);
+        for history in order {
+            let Some(acceptor) = history.acceptor else { continue };
+            if history.server() != Some(acceptor) {
                 continue;
-            };
-            let end_ns = service_history.ended_ns.unwrap_or(u64::MAX);
+            }
+            let end_ns = history.ended_ns.unwrap_or(u64::MAX);
             let Some(until) = busy_until.insert(acceptor, end_ns) else { continue };
             busy_until.insert(acceptor, end_ns.max(until));
-            if until > service_history.accepted_ns {
+            if until > history.accepted_ns {
                 self.overlapping += 1;
-            } else if service_history.queued_ns.is_some_and(|queued_ns| queued_ns < until) {
+            } else if matches!(history.queued_ns, Some(queued_ns) if queued_ns < until) {
                 self.serial += 1;
             }
         }

@@ -2,32 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::ReadsShared;
 use super::facts::{self, Facts};
 use super::herd::{Herd, Totals};
 use super::judge::{self, Helpers, Judgement, Reason};
-use super::line::{Doings, Key};
+use super::listener_history::{Calls, Key};
 use super::service_history::{Id, ServiceHistory};
 use super::thread_starts::ThreadStarts;
 use super::waits::Waits;
 use super::words::Evidence;
 use crate::model::event::{Sample, SockId, Waiting};
-use crate::model::sharing::Sharing;
+use crate::model::sharing::{Sharing, Stretch};
 use crate::model::snapshot::{PatternName, PatternThread, PatternView, WaitView};
 
 /// Threads in a pattern.
 const MAX_PATTERN_THREADS: usize = 64;
-/// Who was seen waiting for a listener counts as one that accepts for so long, ns.
+/// A thread that was seen waiting for a listener counts as one that accepts for so long, ns.
 const WAITED_NS: u64 = 30_000_000_000;
 /// Reads over which helpers are judged, at least; at more than 128 times as many the past loses
 /// half its weight.
 const HELPED_READS: u64 = 20;
 
-/// What a group has at one sample.
+/// State of a group at one sample.
 pub(super) struct Now<'a> {
     pub(super) sample: &'a Sample,
     pub(super) key: Key,
-    pub(super) trails: Vec<&'a ServiceHistory>,
-    pub(super) doers: BTreeMap<Id, Doings>,
+    pub(super) histories: Vec<&'a ServiceHistory>,
+    pub(super) threads: BTreeMap<Id, Calls>,
     pub(super) handoff: WaitView,
     /// Its open listeners, with one of them.
     pub(super) listeners: u64,
@@ -35,17 +36,17 @@ pub(super) struct Now<'a> {
     pub(super) root: u32,
     pub(super) comm: String,
     pub(super) totals: Totals,
-    /// Who waits now.
+    /// Threads that wait now.
     pub(super) waiting: Vec<&'a Waiting>,
     pub(super) in_accept: Vec<(Id, SockId)>,
     /// Times that threads were put on a CPU since the sample before.
     pub(super) runs: &'a HashMap<Id, u64>,
 }
 
-/// What is kept of a group from sample to sample.
+/// One group, from sample to sample.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Who was seen waiting, for which listener, and when last.
+    /// Threads that were seen waiting, for which listener, and when last.
     waiting: BTreeMap<Id, (SockId, u64)>,
     waits: Waits,
     helped_reads: u64,
@@ -54,12 +55,12 @@ pub(super) struct Group {
     reads: Option<u64>,
     pub(super) herd: Herd,
     readers: Sharing<Id>,
-    /// What the newest judgement looks like.
+    /// The newest judgement as it is shown.
     pub(super) view: Option<PatternView>,
     /// Connections that the judgement rests on.
     pub(super) weight: u64,
-    /// The process under which it was told.
-    pub(super) told_as: Option<u32>,
+    /// The process under which it was reported.
+    pub(super) reported_as: Option<u32>,
 }
 
 impl Group {
@@ -74,13 +75,19 @@ impl Group {
             readers: Sharing::new(now_ns),
             view: None,
             weight: 0,
-            told_as: None,
+            reported_as: None,
         }
     }
 
-    /// How the last few hundred reads were shared among those that only serve.
-    pub(super) fn reads_shared(&self) -> Option<crate::model::sharing::Stretch<Id>> {
-        self.readers.last()
+    /// Returns how the last few hundred reads were shared among those that only serve.
+    pub(super) fn reads_shared(&self) -> Option<ReadsShared> {
+        let stretch = self.readers.last()?;
+        Some(ReadsShared {
+            readers: stretch.parties,
+            reads: stretch.accepts,
+            most: stretch.most,
+            busiest: stretch.busiest.1,
+        })
     }
 
     pub(super) fn sampled(
@@ -97,60 +104,78 @@ impl Group {
             self.waiting.insert(id, (listener, now_ns));
         }
         let alive = thread_starts.processes();
-        let is_gone = |pid: u32| alive.as_ref().is_some_and(|alive| !alive.contains(&pid));
+        let is_alive = |pid: u32| match &alive {
+            Some(alive) => alive.contains(&pid),
+            None => true,
+        };
         self.waiting.retain(|id, (_, seen_ns)| {
-            now_ns.saturating_sub(*seen_ns) < WAITED_NS && !is_gone(id.0)
+            now_ns.saturating_sub(*seen_ns) < WAITED_NS && is_alive(id.0)
         });
-        let waiting = self.waiting.iter().map(|(&id, &(listener, _))| (id, listener)).collect();
-        let trails = now.trails.clone();
-        let facts = Facts::of(
-            &facts::Group { trails, waiting: &waiting, listeners: now.listeners, root: now.root },
-            thread_starts,
-        );
+        let facts = self.facts(now, thread_starts);
         let servers: BTreeSet<Id> = facts.servers.keys().copied().collect();
         self.waits.sampled(now.sample, &servers, &facts);
-        let acceptors = now.doers.values().filter(|doings| doings.accepts > 0).count() as u64;
+        let acceptors = now.threads.values().filter(|calls| calls.accepts > 0).count() as u64;
         self.herd.sampled(now_ns, &now.waiting, acceptors, now.totals, now.listener);
         let helpers = self.helpers(now, &facts);
         let judgement = judge::judge(&facts, helpers);
         self.share(now, &facts, thread_starts, judgement.name);
-        let known = self.view.as_ref().is_some_and(|view| view.name != PatternName::Unknown);
-        if known && judgement.reason == Some(Reason::Few) {
-            // A family that ends, or has just begun anew, is what it was, until enough is seen of
-            // what it is.
+        let is_known = matches!(&self.view, Some(view) if view.name != PatternName::Unknown);
+        if is_known && judgement.reason == Some(Reason::Few) {
+            // A family that ends, or has just begun anew, keeps its pattern until enough of its
+            // connections are seen.
             return;
         }
         self.weight = facts.weight;
-        self.view = Some(self.look(now, &facts, thread_starts, judgement, helpers, elsewhere));
+        self.view =
+            Some(self.pattern_view(now, &facts, thread_starts, judgement, helpers, elsewhere));
     }
 
-    /// Threads of the serving process that neither accept nor serve, and how often they ran.
+    /// Sums the newest connections.
+    fn facts(&self, now: &Now<'_>, thread_starts: &ThreadStarts) -> Facts {
+        let waiting = self.waiting.iter().map(|(&id, &(listener, _))| (id, listener)).collect();
+        let group = facts::Group {
+            histories: now.histories.clone(),
+            waiting: &waiting,
+            listeners: now.listeners,
+            root: now.root,
+        };
+        Facts::of(&group, thread_starts)
+    }
+
+    /// Finds threads of the serving process that neither accept nor serve, and how often they ran.
     fn helpers(&mut self, now: &Now<'_>, facts: &Facts) -> Helpers {
         let reads = now.totals.reads;
         self.helped_reads += reads.saturating_sub(self.reads.unwrap_or(reads));
         self.reads = Some(reads);
         let processes: BTreeSet<u32> = facts.servers.keys().map(|(pid, _)| *pid).collect();
-        let others = |id: &Id| {
+        let is_helper = |id: &Id| {
             processes.contains(&id.0)
                 && !facts.servers.contains_key(id)
                 && !facts.accepting.contains(id)
         };
-        for (&id, &runs) in now.runs.iter().filter(|(id, _)| others(id)) {
-            *self.helpers.entry(id).or_default() += runs;
+        for (&id, &runs) in now.runs {
+            if is_helper(&id) {
+                *self.helpers.entry(id).or_default() += runs;
+            }
         }
-        self.helpers.retain(|id, _| others(id) && now.runs.contains_key(id));
+        self.helpers.retain(|id, _| is_helper(id) && now.runs.contains_key(id));
         if self.helped_reads > HELPED_READS * 128 {
             self.helped_reads /= 2;
-            self.helpers.values_mut().for_each(|runs| *runs /= 2);
+            for runs in self.helpers.values_mut() {
+                *runs /= 2;
+            }
         }
         if self.helped_reads < HELPED_READS {
             return Helpers::default();
         }
-        let busy = || self.helpers.values().filter(|runs| **runs * 10 >= self.helped_reads);
-        Helpers {
-            threads: busy().count() as u64,
-            runs_per_read: busy().sum::<u64>() as f64 / self.helped_reads as f64,
+        let (mut threads, mut busy_runs) = (0, 0);
+        for &runs in self.helpers.values() {
+            if runs * 10 >= self.helped_reads {
+                threads += 1;
+                busy_runs += runs;
+            }
         }
+        Helpers { threads, runs_per_read: busy_runs as f64 / self.helped_reads as f64 }
     }
 
     fn share(
@@ -164,20 +189,16 @@ impl Group {
             self.readers = Sharing::new(now.sample.ts_ns);
             return;
         }
-        let only_serves = |id: &Id| {
-            facts.servers.contains_key(id)
-                && !facts.accepting.contains(id)
-                && thread_starts.is_alive(*id)
+        let reads_of = |(&id, calls): (&Id, &Calls)| {
+            let only_serves = facts.servers.contains_key(&id)
+                && !facts.accepting.contains(&id)
+                && thread_starts.is_alive(id);
+            if only_serves { Some((id, calls.reads)) } else { None }
         };
-        let readers = now
-            .doers
-            .iter()
-            .filter(|(id, _)| only_serves(id))
-            .map(|(&id, doings)| (id, doings.reads));
-        self.readers.update(now.sample.ts_ns, readers);
+        self.readers.update(now.sample.ts_ns, now.threads.iter().filter_map(reads_of));
     }
 
-    fn look(
+    fn pattern_view(
         &self,
         now: &Now<'_>,
         facts: &Facts,
@@ -188,6 +209,13 @@ impl Group {
     ) -> PatternView {
         let take_part: BTreeSet<u32> =
             facts.accepting.iter().chain(facts.servers.keys()).map(|(pid, _)| *pid).collect();
+        let comm = thread_starts.comm((now.root, now.root)).unwrap_or(&now.comm);
+        let mut uneven = Vec::new();
+        if let Some(stretch) = self.readers.last()
+            && is_uneven(&stretch)
+        {
+            uneven.push(stretch.busiest.1);
+        }
         let evidence = Evidence {
             judgement,
             facts,
@@ -200,9 +228,7 @@ impl Group {
         };
         PatternView {
             pid: now.root,
-            comm: thread_starts
-                .comm((now.root, now.root))
-                .map_or_else(|| now.comm.clone(), str::to_owned),
+            comm: comm.to_owned(),
             name: judgement.name,
             units: judgement.units,
             io: self.waits.io(judgement.name, facts),
@@ -211,19 +237,13 @@ impl Group {
             evidence: evidence.sentences(),
             handoff: now.handoff,
             threads: threads(now, facts, thread_starts, judgement.name),
-            uneven: self
-                .readers
-                .last()
-                .filter(is_uneven)
-                .map(|stretch| stretch.busiest.1)
-                .into_iter()
-                .collect(),
+            uneven,
         }
     }
 }
 
-/// One reader has far more than its part.
-fn is_uneven(stretch: &crate::model::sharing::Stretch<Id>) -> bool {
+/// Whether one reader has far more than its part.
+fn is_uneven(stretch: &Stretch<Id>) -> bool {
     crate::model::finding::is_uneven(stretch.parties, stretch.accepts, stretch.most)
         && stretch.most * 4 >= stretch.accepts
 }
@@ -236,25 +256,27 @@ fn threads(
 ) -> Vec<PatternThread> {
     let passing =
         matches!(name, PatternName::ThreadPerConnection | PatternName::ProcessPerConnection);
-    let mut doers = now.doers.clone();
+    let mut threads = now.threads.clone();
     for &id in &facts.accepting {
-        doers.entry(id).or_default();
+        threads.entry(id).or_default();
     }
     let stays = |id: Id| !passing || thread_starts.is_alive(id) || facts.accepting.contains(&id);
-    let mut threads: Vec<PatternThread> = doers
-        .into_iter()
-        .filter(|(id, _)| stays(*id))
-        .map(|((pid, tid), doings)| PatternThread {
-            pid,
-            tid,
-            comm: thread_starts.comm((pid, tid)).unwrap_or_default().to_owned(),
-            accepts: doings.accepts,
-            reads: doings.reads,
-            writes: doings.writes,
-            connections: doings.connections,
-        })
-        .collect();
-    threads.sort_by_key(|thread| std::cmp::Reverse(thread.connections.max(thread.accepts)));
-    threads.truncate(MAX_PATTERN_THREADS);
-    threads
+    let mut views = Vec::new();
+    for (id, calls) in threads {
+        if !stays(id) {
+            continue;
+        }
+        views.push(PatternThread {
+            pid: id.0,
+            tid: id.1,
+            comm: thread_starts.comm(id).unwrap_or_default().to_owned(),
+            accepts: calls.accepts,
+            reads: calls.reads,
+            writes: calls.writes,
+            connections: calls.connections,
+        });
+    }
+    views.sort_by_key(|thread| std::cmp::Reverse(thread.connections.max(thread.accepts)));
+    views.truncate(MAX_PATTERN_THREADS);
+    views
 }

@@ -16,7 +16,7 @@ const STALE_NS: u64 = 60_000_000_000;
 /// Waiters whose totals are kept from one stretch to the next.
 const MAX_WAITERS: usize = 1_024;
 
-/// What a stretch came to.
+/// Figures of a stretch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::model) struct HerdFacts {
     /// The listener.
@@ -33,17 +33,17 @@ pub(in crate::model) struct HerdFacts {
     pub(in crate::model) wakeups: u64,
     /// Of them, those that no accept, read or end of a connection accounts for; at least so many.
     pub(in crate::model) wasted: u64,
-    /// A second.
+    /// Wasted wakeups a second.
     pub(in crate::model) wasted_rate: f64,
 }
 
-/// What a group has come to since it is watched.
+/// Totals of a group since it is watched.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {
     pub(super) accepts: u64,
     /// Accept calls that found nothing.
     pub(super) eagains: u64,
-    /// Reads on its connections, by whomever.
+    /// Reads on its connections, by any thread.
     pub(super) reads: u64,
 }
 
@@ -66,8 +66,8 @@ impl Herd {
         self.last.as_ref()
     }
 
-    /// Takes who waits now, how many threads accept, and what the group has come to. `listener` is
-    /// one of it.
+    /// Takes the threads that wait now, the number of those that accept, and the group's totals.
+    /// `listener` is one of the group.
     pub(super) fn sampled(
         &mut self,
         now_ns: u64,
@@ -80,52 +80,59 @@ impl Herd {
         if start_ns == now_ns {
             self.base = totals;
         }
-        for thread in waiting.iter().filter(|thread| !thread.exclusive) {
+        for thread in waiting {
+            if thread.exclusive {
+                continue;
+            }
             if let Some(before) = self.before.insert((thread.pid, thread.tid), thread.switches) {
                 self.wakeups += thread.switches.saturating_sub(before);
             }
             self.epolls.insert((thread.pid, thread.epoll), thread.listener);
         }
-        let accepts = totals.accepts.saturating_sub(self.base.accepts);
-        let eagains = totals.eagains.saturating_sub(self.base.eagains);
-        let reads = totals.reads.saturating_sub(self.base.reads);
         let age_ns = now_ns.saturating_sub(start_ns);
+        let accepts = totals.accepts.saturating_sub(self.base.accepts);
         if accepts >= ENOUGH_ACCEPTS && age_ns >= LEAST_NS {
-            let mut per_listener: BTreeMap<SockId, u64> = BTreeMap::new();
-            self.epolls
-                .values()
-                .for_each(|&listener| *per_listener.entry(listener).or_default() += 1);
-            let most = per_listener.into_iter().max_by_key(|&(_, waiters)| waiters);
-            let (listener, waiters) = most.unwrap_or((listener, 0));
-            // A connection is worth a wakeup for itself, one for each message, whoever reads it,
-            // and one for its end. A loop that accepts until there is nothing more has one empty
-            // call for each wakeup.
-            let useful = 2 * accepts + reads;
-            let wasted = self.wakeups.saturating_sub(useful).max(eagains.saturating_sub(accepts));
-            let wasted_rate = wasted as f64 * 1e9 / age_ns as f64;
-            let wakeups = self.wakeups;
-            self.last = Some(HerdFacts {
-                listener,
-                waiters,
-                acceptors,
-                accepts,
-                eagains,
-                wakeups,
-                wasted,
-                wasted_rate,
-            });
+            self.last = Some(self.stretch(age_ns, acceptors, totals, listener));
         } else if age_ns >= STALE_NS {
             self.last = None;
         } else {
             return;
         }
         let last = self.last.take();
-        // A thread that was awake just now goes on from where it was.
+        // A thread that was awake at this sample keeps its total.
         let before = if self.before.len() > MAX_WAITERS {
             HashMap::new()
         } else {
             std::mem::take(&mut self.before)
         };
         *self = Self { start_ns: Some(now_ns), base: totals, before, last, ..Self::default() };
+    }
+
+    /// Sums the stretch that ends now.
+    fn stretch(&self, age_ns: u64, acceptors: u64, totals: Totals, listener: SockId) -> HerdFacts {
+        let accepts = totals.accepts.saturating_sub(self.base.accepts);
+        let eagains = totals.eagains.saturating_sub(self.base.eagains);
+        let reads = totals.reads.saturating_sub(self.base.reads);
+        let mut per_listener: BTreeMap<SockId, u64> = BTreeMap::new();
+        for &listener in self.epolls.values() {
+            *per_listener.entry(listener).or_default() += 1;
+        }
+        let most = per_listener.into_iter().max_by_key(|&(_, waiters)| waiters);
+        let (listener, waiters) = most.unwrap_or((listener, 0));
+        // A connection is worth a wakeup for itself, one for each message, whoever reads it, and
+        // one for its end. A loop that accepts until there is nothing more has one empty call for
+        // each wakeup.
+        let useful = 2 * accepts + reads;
+        let wasted = self.wakeups.saturating_sub(useful).max(eagains.saturating_sub(accepts));
+        HerdFacts {
+            listener,
+            waiters,
+            acceptors,
+            accepts,
+            eagains,
+            wakeups: self.wakeups,
+            wasted,
+            wasted_rate: wasted as f64 * 1e9 / age_ns as f64,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Which name the facts deserve, and how sure that is.
+//! Names the pattern that the facts show, and says how sure that is.
 //!
 //! Each connection of which the server is known speaks for one way of sharing: its acceptor serves
 //! it, it was handed to a thread that does not accept, or to one that began for it. The way that
@@ -11,11 +11,11 @@ use crate::model::snapshot::{PatternName, Units};
 
 /// Fewer connections than this show nothing.
 const LEAST_CONNECTIONS: u64 = 3;
-/// What fits less than this is no name.
+/// A way that fits less than this is no name.
 const LEAST_FIT: f64 = 0.6;
-/// Half of the confidence is there at so many observations.
+/// Observations at which half of the confidence is reached.
 const DOUBT: f64 = 5.0;
-/// The facts are those of the connections seen, not of all there will be.
+/// Upper bound of confidence: the facts are of the connections seen, not of all to come.
 const MOST_CONFIDENCE: f64 = 0.99;
 
 /// Threads beside those that read, of the same processes, and how busy they are with it.
@@ -28,13 +28,13 @@ pub(super) struct Helpers {
 }
 
 impl Helpers {
-    /// They are woken about as often as messages come.
+    /// Whether they are woken about as often as messages come.
     pub(super) fn are_handed_messages(&self) -> bool {
         self.threads > 0 && self.runs_per_read >= 0.8
     }
 }
 
-/// Why there is no name.
+/// Reason why there is no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// Too few connections.
@@ -45,18 +45,18 @@ pub(super) enum Reason {
     Mixed,
 }
 
-/// A name and what speaks for it.
+/// A name, and how sure it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Judgement {
     pub(super) name: PatternName,
     pub(super) units: Option<Units>,
     pub(super) confidence: f64,
-    /// Why the name is unknown.
+    /// Reason why the name is unknown.
     pub(super) reason: Option<Reason>,
 }
 
 impl Judgement {
-    /// No name, and why.
+    /// Judges that there is no name.
     fn unknown(reason: Reason) -> Self {
         Self { name: PatternName::Unknown, units: None, confidence: 0.0, reason: Some(reason) }
     }
@@ -82,7 +82,7 @@ pub(super) fn judge(facts: &Facts, helpers: Helpers) -> Judgement {
 
 type Way = (PatternName, Units, f64);
 
-/// Who accepts a connection serves it.
+/// The thread that accepts a connection serves it.
 fn own(facts: &Facts, helpers: Helpers) -> Way {
     let fit = facts.share(facts.own + facts.peer);
     if facts.accepting.len() > 1 {
@@ -97,8 +97,9 @@ fn own(facts: &Facts, helpers: Helpers) -> Way {
     let split = facts.split as f64 / facts.both.max(1) as f64;
     if split >= 0.5 {
         let reader = facts.servers.keys().next().map(|(pid, _)| *pid);
-        let abroad = facts.other_writers.iter().any(|(pid, _)| Some(*pid) != reader);
-        let units = if abroad { Units::Processes } else { Units::Threads };
+        let another_process_writes =
+            facts.other_writers.iter().any(|(pid, _)| Some(*pid) != reader);
+        let units = if another_process_writes { Units::Processes } else { Units::Threads };
         return (PatternName::MessageLoadBalancing, units, fit * split);
     }
     if helpers.are_handed_messages() {
@@ -111,7 +112,7 @@ fn own(facts: &Facts, helpers: Helpers) -> Way {
     (PatternName::SingleThread, Units::Threads, fit)
 }
 
-/// Who accepts a connection hands it to one of those that serve.
+/// The thread that accepts a connection hands it to one of those that serve.
 fn handed(facts: &Facts) -> Way {
     (PatternName::AcceptorPlusReaders, units(facts), facts.share(facts.handed))
 }
@@ -127,5 +128,5 @@ fn for_it(facts: &Facts) -> Way {
 }
 
 fn units(facts: &Facts) -> Units {
-    if facts.abroad * 2 > facts.connections { Units::Processes } else { Units::Threads }
+    if facts.other_process * 2 > facts.connections { Units::Processes } else { Units::Threads }
 }

@@ -1,15 +1,16 @@
-//! How a server shares its connections among threads and processes: told from who listens, accepts,
-//! reads and writes.
+//! Sharing of a server's connections among threads and processes, judged by the threads that
+//! listen, accept, read and write.
 //!
-//! Each connection leaves a [`ServiceHistory`]. The newest of a listener's, with those of its SO_REUSEPORT
-//! siblings, add up to [`facts::Facts`], which `judge` names. Processes that hold one listener are
-//! a family, under its eldest; of several listeners of a family the busiest tells.
+//! Each connection leaves a [`ServiceHistory`]. The newest histories of a listener and of its
+//! SO_REUSEPORT siblings add up to [`facts::Facts`], which `judge` names. Processes that hold one
+//! listener are a family, under its eldest. A family with several listeners is judged by the
+//! busiest one.
 
 mod facts;
 mod group;
 mod herd;
 mod judge;
-mod line;
+mod listener_history;
 mod service_history;
 mod standing;
 #[cfg(test)]
@@ -28,21 +29,21 @@ use super::event::{
 };
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Output, PatternOutput};
-use super::snapshot::PatternView;
+use super::snapshot::{PatternView, WaitView};
 use group::{Group, Now};
 pub(super) use herd::HerdFacts;
 use herd::Totals;
-use line::{Doings, Key, Line};
+use listener_history::{Key, ListenerHistory};
 use service_history::{Id, ServiceHistory};
 use standing::Standing;
 use thread_starts::ThreadStarts;
 
 /// Listeners whose connections are followed; beyond it a closed one gives way.
-pub(super) const MAX_LINES: usize = 256;
+pub(super) const MAX_LISTENERS: usize = 256;
 /// Connections found open at the attach that wait for their listener to be known.
 const MAX_ORPHANS: usize = 1_024;
 
-/// How the last reads of a family were shared among its readers.
+/// Shares of the last reads of a family among its readers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ReadsShared {
     pub(super) readers: u64,
@@ -52,7 +53,7 @@ pub(super) struct ReadsShared {
     pub(super) busiest: u32,
 }
 
-/// What findings judge a group of listeners of a family by.
+/// Facts of a group of listeners of a family, for findings.
 pub(super) struct Family<'a> {
     pub(super) view: &'a PatternView,
     pub(super) herd: Option<&'a HerdFacts>,
@@ -61,58 +62,62 @@ pub(super) struct Family<'a> {
 }
 
 /// All families.
+///
+/// Between samples, `accepted`, `opened`, `exchanged` and `closed` write the histories of
+/// connections, and `process` takes forks. `sampled` then adopts connections that were open at the
+/// attach (`adopt`), takes the listeners (`take_listeners`), judges each group (`now`, `judge`) and
+/// reports patterns that have changed (`rename`, `report`). `views` and `families` read the result;
+/// `finish` reports it once more.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    trails: FxHashMap<SockId, ServiceHistory>,
-    lines: BTreeMap<SockId, Line>,
+    histories: FxHashMap<SockId, ServiceHistory>,
+    listeners: BTreeMap<SockId, ListenerHistory>,
     orphans: Vec<(SockId, SocketAddr, u32)>,
     groups: BTreeMap<Key, Group>,
     thread_starts: ThreadStarts,
     /// Times that threads had been put on a CPU at the newest sample, and how often since the one
     /// before.
     runs: HashMap<Id, u64>,
-    recent_figures: HashMap<Id, u64>,
+    recent_runs: HashMap<Id, u64>,
     standing: BTreeMap<u32, Standing>,
 }
 
 impl Patterns {
     pub(super) fn accepted(&mut self, accept: &Accept) {
-        let known = self
-            .trails
-            .get(&accept.sock)
-            .is_some_and(|service_history| service_history.listener.is_some());
-        if known {
+        if let Some(history) = self.histories.get(&accept.sock)
+            && history.listener.is_some()
+        {
             return;
         }
-        let Some(line) = self.line(accept.listener, accept.ts_ns) else { return };
-        line.accepted((accept.pid, accept.tid), accept.ts_ns);
-        let gone = line.push(accept.sock);
-        self.trails.insert(accept.sock, ServiceHistory::accepted(accept));
+        let Some(listener) = self.listener(accept.listener, accept.ts_ns) else { return };
+        listener.accepted((accept.pid, accept.tid), accept.ts_ns);
+        let gone = listener.push(accept.sock);
+        self.histories.insert(accept.sock, ServiceHistory::accepted(accept));
         self.forget(gone);
     }
 
     pub(super) fn opened(&mut self, opened: &Opened) {
-        let wanted = opened.role == Role::Server && !self.trails.contains_key(&opened.sock);
+        let wanted = opened.role == Role::Server && !self.histories.contains_key(&opened.sock);
         if wanted && self.orphans.len() < MAX_ORPHANS {
-            self.trails.insert(opened.sock, ServiceHistory::midway(opened.ts_ns));
+            self.histories.insert(opened.sock, ServiceHistory::found_open(opened.ts_ns));
             self.orphans.push((opened.sock, opened.local, opened.pid));
         }
     }
 
     /// Takes the facts of an exchange, over or not.
     pub(super) fn exchanged(&mut self, exchange: &Exchange) {
-        let Some(service_history) = self.trails.get_mut(&exchange.sock) else { return };
-        let added = service_history.note(exchange);
-        if let Some(line) =
-            service_history.listener.and_then(|listener| self.lines.get_mut(&listener))
+        let Some(history) = self.histories.get_mut(&exchange.sock) else { return };
+        let added = history.note(exchange);
+        if let Some(sock) = history.listener
+            && let Some(listener) = self.listeners.get_mut(&sock)
         {
-            line.noted(&added, exchange.ts_ns);
+            listener.noted(&added, exchange.ts_ns);
         }
     }
 
     pub(super) fn closed(&mut self, closed: &Closed) {
-        if let Some(service_history) = self.trails.get_mut(&closed.sock) {
-            service_history.closed(closed);
+        if let Some(history) = self.histories.get_mut(&closed.sock) {
+            history.closed(closed);
         }
     }
 
@@ -125,100 +130,99 @@ impl Patterns {
         self.count_runs(sample);
         self.adopt(sample);
         self.take_listeners(sample);
-        for service_history in self
-            .trails
-            .values_mut()
-            .filter(|service_history| service_history.begun_for_it.is_none())
-        {
-            if let (Some(server), Some(acceptor)) =
-                (service_history.server(), service_history.acceptor)
-            {
-                let began = || self.thread_starts.began_after(server, service_history.accepted_ns);
-                service_history.begun_for_it =
-                    if server == acceptor { Some(false) } else { began() };
-            }
-        }
+        self.find_threads_begun_for_one();
         self.judge(sample);
         self.report(sample.ts_ns, out);
     }
 
-    /// The families' patterns as they stand, by process id.
+    /// Finds the connections whose thread began for them.
+    fn find_threads_begun_for_one(&mut self) {
+        for history in self.histories.values_mut() {
+            if history.begun_for_it.is_none()
+                && let (Some(server), Some(acceptor)) = (history.server(), history.acceptor)
+            {
+                history.begun_for_it = if server == acceptor {
+                    Some(false)
+                } else {
+                    self.thread_starts.began_after(server, history.accepted_ns)
+                };
+            }
+        }
+    }
+
+    /// Returns the families' patterns as they stand, by process id.
     pub(super) fn views(&self) -> Vec<PatternView> {
         self.standing.values().map(|standing| standing.view.clone()).collect()
     }
 
-    /// What findings judge by.
+    /// Returns the facts that findings judge families by.
     pub(super) fn families(&self) -> impl Iterator<Item = Family<'_>> {
         self.groups.iter().filter_map(|(key, group)| {
-            let reads = group.reads_shared().map(|stretch| ReadsShared {
-                readers: stretch.parties,
-                reads: stretch.accepts,
-                most: stretch.most,
-                busiest: stretch.busiest.1,
-            });
             Some(Family {
                 view: group.view.as_ref()?,
                 herd: group.herd.last(),
                 local: key.0,
-                reads,
+                reads: group.reads_shared(),
             })
         })
     }
 
-    /// The run ends: each family's pattern once more.
+    /// Reports each family's pattern once more, at the end of the run.
     pub(super) fn finish(&self, now_ns: u64, out: &mut Vec<Output>) {
-        out.extend(self.standing.values().map(|standing| output(now_ns, &standing.view)));
+        for standing in self.standing.values() {
+            out.push(output(now_ns, &standing.view));
+        }
     }
 
-    /// The line of a listener; `None` when there is no room for a new one.
-    fn line(&mut self, listener: SockId, now_ns: u64) -> Option<&mut Line> {
-        if self.lines.len() >= MAX_LINES && !self.lines.contains_key(&listener) {
-            let closed = self
-                .lines
-                .iter()
-                .filter(|(_, line)| !line.open)
-                .min_by_key(|(_, line)| line.last_ns);
-            let oldest = closed.map(|(&sock, _)| sock)?;
-            let trails = self.lines.remove(&oldest).map(|line| line.trails).unwrap_or_default();
-            trails.into_iter().for_each(|sock| self.forget(Some(sock)));
+    /// Returns the history of a listener; `None` when there is no room for a new one.
+    fn listener(&mut self, sock: SockId, now_ns: u64) -> Option<&mut ListenerHistory> {
+        if self.listeners.len() >= MAX_LISTENERS && !self.listeners.contains_key(&sock) {
+            let closed = self.listeners.iter().filter(|(_, listener)| !listener.open);
+            let (&oldest, _) = closed.min_by_key(|(_, listener)| listener.last_ns)?;
+            if let Some(listener) = self.listeners.remove(&oldest) {
+                for connection in listener.connections {
+                    self.histories.remove(&connection);
+                }
+            }
         }
-        Some(self.lines.entry(listener).or_insert_with(|| Line::new(now_ns)))
+        Some(self.listeners.entry(sock).or_insert_with(|| ListenerHistory::new(now_ns)))
     }
 
     fn forget(&mut self, sock: Option<SockId>) {
-        sock.and_then(|sock| self.trails.remove(&sock));
+        if let Some(sock) = sock {
+            self.histories.remove(&sock);
+        }
     }
 
+    /// Counts how often each thread ran since the sample before.
     fn count_runs(&mut self, sample: &Sample) {
-        let runs: HashMap<Id, u64> =
-            sample.threads.iter().map(|thread| ((thread.pid, thread.tid), thread.runs)).collect();
-        let since = |(id, now): (&Id, &u64)| Some((*id, now.saturating_sub(*self.runs.get(id)?)));
-        self.recent_figures = runs.iter().filter_map(since).collect();
+        let mut runs = HashMap::new();
+        self.recent_runs.clear();
+        for thread in &sample.threads {
+            let id = (thread.pid, thread.tid);
+            runs.insert(id, thread.runs);
+            if let Some(before) = self.runs.get(&id) {
+                self.recent_runs.insert(id, thread.runs.saturating_sub(*before));
+            }
+        }
         self.runs = runs;
     }
 
     /// Finds the listeners of connections that were open at the attach.
     fn adopt(&mut self, sample: &Sample) {
         for (sock, local, pid) in std::mem::take(&mut self.orphans) {
-            let fits = |at: &SocketAddr| {
-                at.port() == local.port() && (at.ip().is_unspecified() || at.ip() == local.ip())
-            };
-            let mut homes: Vec<_> =
-                sample.listeners.iter().filter(|listener| fits(&listener.local)).collect();
-            homes.sort_by_key(|listener| (!listener.holders.contains(&pid), listener.sock));
-            let home = homes.first().map(|home| home.sock);
-            let Some(service_history) = self
-                .trails
-                .get_mut(&sock)
-                .filter(|service_history| service_history.listener.is_none())
-            else {
+            let home = listener_of(sample, local, pid);
+            let Some(history) = self.histories.get_mut(&sock) else { continue };
+            if history.listener.is_some() {
                 continue;
-            };
-            service_history.listener = home;
-            let gone = match home.and_then(|home| self.line(home, sample.ts_ns)) {
-                Some(line) => line.push(sock),
-                None => Some(sock),
-            };
+            }
+            history.listener = home;
+            let mut gone = Some(sock);
+            if let Some(home) = home
+                && let Some(listener) = self.listener(home, sample.ts_ns)
+            {
+                gone = listener.push(sock);
+            }
             self.forget(gone);
         }
     }
@@ -226,16 +230,18 @@ impl Patterns {
     fn take_listeners(&mut self, sample: &Sample) {
         let present: BTreeSet<SockId> =
             sample.listeners.iter().map(|listener| listener.sock).collect();
-        for listener in &sample.listeners {
-            if let Some(line) = self.lines.get_mut(&listener.sock) {
-                line.sampled(listener);
+        for current in &sample.listeners {
+            if let Some(listener) = self.listeners.get_mut(&current.sock) {
+                listener.sampled(current);
             }
         }
-        self.lines
-            .iter_mut()
-            .filter(|(sock, _)| !present.contains(sock))
-            .for_each(|(_, line)| line.open = false);
-        let keys: BTreeSet<Key> = self.lines.values().filter_map(|line| line.key).collect();
+        for (sock, listener) in &mut self.listeners {
+            if !present.contains(sock) {
+                listener.open = false;
+            }
+        }
+        let keys: BTreeSet<Key> =
+            self.listeners.values().filter_map(|listener| listener.key).collect();
         self.groups.retain(|key, _| keys.contains(key));
         for key in keys {
             self.groups.entry(key).or_insert_with(|| Group::new(sample.ts_ns));
@@ -244,15 +250,17 @@ impl Patterns {
 
     fn judge(&mut self, sample: &Sample) {
         let mut open: BTreeMap<Key, Vec<&ListenerSample>> = BTreeMap::new();
-        for listener in sample.listeners.iter().filter(|listener| listener.closed_ns.is_none()) {
+        for listener in &sample.listeners {
             let key = (listener.local, listener.netns);
-            if self.groups.contains_key(&key) {
+            if listener.closed_ns.is_none() && self.groups.contains_key(&key) {
                 open.entry(key).or_default().push(listener);
             }
         }
         let mut groups = std::mem::take(&mut self.groups);
-        let now: Vec<Now<'_>> =
-            open.iter().filter_map(|(&key, listeners)| self.now(sample, key, listeners)).collect();
+        let mut now = Vec::new();
+        for (&key, listeners) in &open {
+            now.extend(self.now(sample, key, listeners));
+        }
         for one in &now {
             let elsewhere = now.iter().filter(|other| other.root == one.root).count() - 1;
             if let Some(group) = groups.get_mut(&one.key) {
@@ -262,13 +270,13 @@ impl Patterns {
         self.groups = groups;
     }
 
-    /// Tells processes that have ended.
+    /// Returns whether a process has ended.
     fn gone(&self) -> impl Fn(u32) -> bool {
         let alive = self.thread_starts.processes();
-        move |pid| alive.as_ref().is_some_and(|alive| !alive.contains(&pid))
+        move |pid| matches!(&alive, Some(alive) if !alive.contains(&pid))
     }
 
-    /// What a group of listeners has now.
+    /// Returns the state of a group of listeners at this sample.
     fn now<'a>(
         &'a self,
         sample: &'a Sample,
@@ -276,68 +284,88 @@ impl Patterns {
         listeners: &[&ListenerSample],
     ) -> Option<Now<'a>> {
         let first = listeners.first()?;
-        let ids: BTreeSet<SockId> = listeners.iter().map(|listener| listener.sock).collect();
-        let holders: BTreeSet<u32> =
-            listeners.iter().flat_map(|listener| &listener.holders).copied().collect();
-        let (mut trails, mut doers, mut reads) = (Vec::new(), BTreeMap::<Id, Doings>::new(), 0);
-        let mut handoff = WaitHistogram::new(Precision::Coarse);
-        let is_gone = self.gone();
-        // A listener of the group that has closed, and a process that has ended, say nothing of who
-        // accepts now.
-        for line in self.lines.iter().filter(|(sock, _)| ids.contains(sock)).map(|(_, line)| line) {
-            let known = line.trails.iter().filter_map(|sock| self.trails.get(sock));
-            trails.extend(known.filter(|service_history| {
-                !service_history.acceptor.is_some_and(|(pid, _)| is_gone(pid))
-            }));
-            let present = line.doers.iter().filter(|(id, _)| !is_gone(id.0));
-            present.for_each(|(&id, doings)| doers.entry(id).or_default().add(doings));
-            handoff.merge(&line.handoff);
-            reads += line.reads;
+        let (mut ids, mut holders, mut totals) =
+            (BTreeSet::new(), BTreeSet::new(), Totals::default());
+        for listener in listeners {
+            ids.insert(listener.sock);
+            holders.extend(&listener.holders);
+            totals.accepts += listener.accepted;
+            totals.eagains += listener.eagain;
         }
-        handoff.refresh();
-        let inside = sample.in_accept.iter().filter(|call| ids.contains(&call.listener));
-        Some(Now {
+        let (mut in_accept, mut waiting) = (Vec::new(), Vec::new());
+        for call in &sample.in_accept {
+            if ids.contains(&call.listener) {
+                in_accept.push(((call.pid, call.tid), call.listener));
+            }
+        }
+        for thread in &sample.waiting {
+            if ids.contains(&thread.listener) {
+                waiting.push(thread);
+            }
+        }
+        let mut now = Now {
             sample,
             key,
-            trails,
-            doers,
-            handoff: handoff.view(),
+            histories: Vec::new(),
+            threads: BTreeMap::new(),
+            handoff: WaitView::default(),
             listeners: ids.len() as u64,
             listener: first.sock,
             root: root(&holders, &self.thread_starts).unwrap_or(first.pid),
             comm: first.comm.clone(),
-            totals: Totals {
-                accepts: listeners.iter().map(|listener| listener.accepted).sum(),
-                eagains: listeners.iter().map(|listener| listener.eagain).sum(),
-                reads,
-            },
-            in_accept: inside.map(|call| ((call.pid, call.tid), call.listener)).collect(),
-            waiting: sample
-                .waiting
-                .iter()
-                .filter(|waiting| ids.contains(&waiting.listener))
-                .collect(),
-            runs: &self.recent_figures,
-        })
+            totals,
+            waiting,
+            in_accept,
+            runs: &self.recent_runs,
+        };
+        self.add_histories(&mut now, &ids);
+        Some(now)
     }
 
-    /// A family whose eldest has ended goes on under the next.
+    /// Adds the connections of the group's listeners, and the calls of threads on them. A listener
+    /// that has closed, and a process that has ended, say nothing of who accepts now.
+    fn add_histories<'a>(&'a self, now: &mut Now<'a>, ids: &BTreeSet<SockId>) {
+        let mut handoff = WaitHistogram::new(Precision::Coarse);
+        let is_gone = self.gone();
+        for sock in ids {
+            let Some(listener) = self.listeners.get(sock) else { continue };
+            for connection in &listener.connections {
+                if let Some(history) = self.histories.get(connection)
+                    && !matches!(history.acceptor, Some((pid, _)) if is_gone(pid))
+                {
+                    now.histories.push(history);
+                }
+            }
+            for (&id, calls) in &listener.threads {
+                if !is_gone(id.0) {
+                    now.threads.entry(id).or_default().add(calls);
+                }
+            }
+            handoff.merge(&listener.handoff);
+            now.totals.reads += listener.reads;
+        }
+        handoff.refresh();
+        now.handoff = handoff.view();
+    }
+
+    /// Renames each family whose eldest has ended: it goes on under the next.
     fn rename(&mut self) {
         let names: BTreeSet<u32> =
             self.groups.values().filter_map(|group| Some(group.view.as_ref()?.pid)).collect();
         for group in self.groups.values_mut() {
-            let Some(pid) = group.view.as_ref().map(|view| view.pid) else { continue };
-            let before = group
-                .told_as
-                .replace(pid)
-                .filter(|before| *before != pid && !names.contains(before));
-            if let Some(standing) = before.and_then(|before| self.standing.remove(&before)) {
+            let Some(PatternView { pid, .. }) = group.view else { continue };
+            let Some(before) = group.reported_as.replace(pid) else { continue };
+            if before != pid
+                && !names.contains(&before)
+                && let Some(standing) = self.standing.remove(&before)
+            {
                 self.standing.entry(pid).or_insert(standing);
             }
         }
     }
 
-    /// Takes the busiest group of each family over into what stands.
+    /// Takes the busiest group of each family for the family's pattern, and reports those that have
+    /// changed.
     fn report(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         self.rename();
         let mut busiest: BTreeMap<u32, &Group> = BTreeMap::new();
@@ -355,14 +383,11 @@ impl Patterns {
                 out.push(output(now_ns, &standing.view));
             }
         }
-        // What has ended is told at the end of the run, unless there is too much of it.
-        while self.standing.len() > MAX_LINES {
-            let oldest = self
-                .standing
-                .iter()
-                .min_by_key(|(_, standing)| standing.seen_ns)
-                .map(|(&pid, _)| pid);
-            oldest.and_then(|pid| self.standing.remove(&pid));
+        // A family that has ended is reported at the end of the run, unless there are too many.
+        while self.standing.len() > MAX_LISTENERS {
+            let oldest = self.standing.iter().min_by_key(|(_, standing)| standing.seen_ns);
+            let Some((&pid, _)) = oldest else { break };
+            self.standing.remove(&pid);
         }
     }
 }
@@ -371,9 +396,25 @@ fn output(ts_ns: u64, view: &PatternView) -> Output {
     Output::Pattern(Box::new(PatternOutput { ts_ns, view: view.clone() }))
 }
 
-/// The eldest of the processes that hold a listener: the one whose parent does not.
+/// Returns the listener that a connection of a process belongs to, by its local address.
+fn listener_of(sample: &Sample, local: SocketAddr, pid: u32) -> Option<SockId> {
+    let fits = |at: SocketAddr| {
+        at.port() == local.port() && (at.ip().is_unspecified() || at.ip() == local.ip())
+    };
+    let listeners = sample.listeners.iter().filter(|listener| fits(listener.local));
+    let best =
+        listeners.min_by_key(|listener| (!listener.holders.contains(&pid), listener.sock))?;
+    Some(best.sock)
+}
+
+/// Returns the eldest of the processes that hold a listener: the one whose parent does not.
 fn root(holders: &BTreeSet<u32>, thread_starts: &ThreadStarts) -> Option<u32> {
-    let is_child =
-        |pid: u32| thread_starts.parent(pid).is_some_and(|parent| holders.contains(&parent));
-    holders.iter().copied().find(|&pid| !is_child(pid)).or_else(|| holders.first().copied())
+    for &pid in holders {
+        let is_child =
+            matches!(thread_starts.parent(pid), Some(parent) if holders.contains(&parent));
+        if !is_child {
+            return Some(pid);
+        }
+    }
+    holders.first().copied()
 }

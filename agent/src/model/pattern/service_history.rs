@@ -1,6 +1,7 @@
-//! What a pattern rests on: who accepted each connection, and who read and wrote it.
+//! Evidence of a pattern: the threads that accepted each connection, read it and wrote it.
 
 use crate::model::event::{Accept, Closed, Exchange, Side};
+use crate::model::threads;
 
 /// A thread: process and thread id.
 pub(super) type Id = (u32, u32);
@@ -15,11 +16,9 @@ pub(super) struct Users {
 
 impl Users {
     fn note(&mut self, id: Option<Id>) {
-        let first = *self.first.get_or_insert(match id {
-            Some(id) => id,
-            None => return,
-        });
-        self.several |= id.is_some_and(|id| id != first);
+        let Some(id) = id else { return };
+        let first = *self.first.get_or_insert(id);
+        self.several |= id != first;
     }
 }
 
@@ -44,17 +43,17 @@ pub(super) struct ServiceHistory {
     counted: (u32, u32, u32),
 }
 
-/// What facts of an exchange add.
+/// Growth of a history by the facts of an exchange.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Added {
     pub(super) reader: Option<Id>,
     pub(super) reads: u64,
     pub(super) writer: Option<Id>,
     pub(super) writes: u64,
-    /// This is the first read of the connection, so long after it could have been, ns, by another
-    /// than who accepted it.
+    /// If this is the first read of the connection, and another thread than the acceptor made it:
+    /// the time since the connection could have been read, ns.
     pub(super) handed_ns: Option<u64>,
-    /// It is the first that is known of who serves the connection.
+    /// The thread that serves the connection, if it has just become known.
     pub(super) serves: Option<Id>,
 }
 
@@ -65,11 +64,11 @@ impl ServiceHistory {
             acceptor: Some((accept.pid, accept.tid)),
             queued_ns: accept.queued_ns,
             blocked: accept.blocked_us().map(|us| us > 0),
-            ..Self::midway(accept.ts_ns)
+            ..Self::found_open(accept.ts_ns)
         }
     }
 
-    pub(super) fn midway(ts_ns: u64) -> Self {
+    pub(super) fn found_open(ts_ns: u64) -> Self {
         Self {
             listener: None,
             acceptor: None,
@@ -85,7 +84,8 @@ impl ServiceHistory {
         }
     }
 
-    /// Who serves it: the first to read or, where the server speaks and never reads, to write.
+    /// Returns the thread that serves it: the first to read or, where the server never reads, to
+    /// write.
     pub(super) fn server(&self) -> Option<Id> {
         self.readers.first.or(self.writers.first)
     }
@@ -94,11 +94,8 @@ impl ServiceHistory {
     pub(super) fn note(&mut self, exchange: &Exchange) -> Added {
         let unserved = self.server().is_none();
         let first_read = self.readers.first.is_none();
-        let id = |thread: Option<_>| {
-            thread.map(|thread: crate::model::event::ThreadUse| (thread.pid, thread.tid))
-        };
-        let reader = id(exchange.inbound.as_ref().and_then(|inbound| inbound.reader));
-        let writer = id(exchange.outbound.as_ref().and_then(|outbound| outbound.writer));
+        let reader = threads::reader(exchange).map(|reader| (reader.pid, reader.tid));
+        let writer = threads::writer(exchange).map(|writer| (writer.pid, writer.tid));
         self.readers.note(reader);
         self.writers.note(writer);
         let reads = exchange.inbound.as_ref().map_or(0, |inbound| inbound.reads);
@@ -118,22 +115,28 @@ impl ServiceHistory {
             reads: reads.saturating_sub(before.0).into(),
             writer,
             writes: writes.saturating_sub(before.1).into(),
-            handed_ns: (first_read && reader.is_some()).then(|| self.handed_ns(exchange)).flatten(),
+            handed_ns: if first_read && reader.is_some() { self.handed_ns(exchange) } else { None },
             serves: if unserved { self.server() } else { None },
         }
     }
 
+    /// Time from when it could have been read to its first read, ns, if another thread than the
+    /// acceptor read it.
     fn handed_ns(&self, exchange: &Exchange) -> Option<u64> {
         let (acceptor, inbound) = (self.acceptor?, exchange.inbound.as_ref()?);
+        if self.readers.first == Some(acceptor) {
+            return None;
+        }
         let ready_ns = self.accepted_ns.max(inbound.first_ns);
-        (self.readers.first != Some(acceptor))
-            .then(|| inbound.read_first_ns?.checked_sub(ready_ns))
-            .flatten()
+        inbound.read_first_ns?.checked_sub(ready_ns)
     }
 
-    /// It ended: when the application closed it, or the kernel destroyed it because the peer had.
+    /// Notes the end: when the application closed it, or the kernel destroyed it because the peer
+    /// had.
     pub(super) fn closed(&mut self, closed: &Closed) {
-        let own_ns = closed.since_ns.filter(|_| closed.by == Some(Side::Local));
-        self.ended_ns = Some(own_ns.unwrap_or(closed.ts_ns));
+        self.ended_ns = match closed.since_ns {
+            Some(since_ns) if closed.by == Some(Side::Local) => Some(since_ns),
+            _ => Some(closed.ts_ns),
+        };
     }
 }

@@ -1,4 +1,4 @@
-//! What stands as a family's pattern: a judgement that lasts, so that nothing flaps.
+//! The pattern that stands for a family: a judgement that lasts, so that nothing flaps.
 
 use crate::model::snapshot::{Io, PatternName, PatternView, Units};
 
@@ -19,7 +19,7 @@ pub(super) struct Standing {
     pub(super) view: PatternView,
     pub(super) seen_ns: u64,
     reported: bool,
-    /// What is judged now, and since when.
+    /// The pattern that is judged now, and since when.
     candidate: (Kind, u64),
 }
 
@@ -60,7 +60,7 @@ impl Standing {
             self.view.clone_from(view);
             self.reported = true;
         } else if !self.reported {
-            // The reason why nothing is known yet is up to date.
+            // The reason why nothing is known yet is kept up to date.
             let (name, units, io) = old;
             self.view = PatternView { name, units, io, confidence: 0.0, ..view.clone() };
         }

@@ -1,4 +1,4 @@
-//! When threads and processes began, as far as that is known.
+//! Start times of threads and processes, as far as they are known.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -7,7 +7,7 @@ use crate::model::event::{Process, ProcessChange, Sample, ThreadSample};
 
 /// Forks remembered; the oldest goes.
 const MAX_FORKS: usize = 4_096;
-/// A thread's beginning is known to this, ns.
+/// A thread's start is known to this precision, ns.
 const TICK_NS: u64 = 10_000_000;
 /// A sample that has so many threads may lack some.
 const FULL_SAMPLE: usize = 1_024;
@@ -22,7 +22,7 @@ struct Thread {
     comm: String,
 }
 
-/// What the last two samples and the forks say.
+/// Threads of the last two samples, and recent forks.
 #[derive(Debug, Default)]
 pub(super) struct ThreadStarts {
     now: HashMap<u32, Thread>,
@@ -34,32 +34,37 @@ pub(super) struct ThreadStarts {
 
 impl ThreadStarts {
     pub(super) fn process(&mut self, process: &Process) {
-        if let ProcessChange::Forked { .. } = process.change {
-            if self.forks.insert(process.pid, process.ts_ns).is_none() {
-                self.order.push_back(process.pid);
-            }
-            if self.order.len() > MAX_FORKS {
-                self.order.pop_front().and_then(|oldest| self.forks.remove(&oldest));
-            }
+        let ProcessChange::Forked { .. } = process.change else { return };
+        if self.forks.insert(process.pid, process.ts_ns).is_none() {
+            self.order.push_back(process.pid);
+        }
+        if self.order.len() > MAX_FORKS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.forks.remove(&oldest);
         }
     }
 
     pub(super) fn sampled(&mut self, sample: &Sample) {
-        let thread = |thread: &ThreadSample| {
-            let ThreadSample { pid, parent, started_ns, .. } = *thread;
-            (thread.tid, Thread { pid, parent, started_ns, comm: thread.comm.clone() })
-        };
         self.truncated = sample.threads.len() >= FULL_SAMPLE;
-        let now = sample.threads.iter().take(FULL_SAMPLE).map(thread).collect();
+        let mut now = HashMap::new();
+        for thread in sample.threads.iter().take(FULL_SAMPLE) {
+            let ThreadSample { pid, parent, started_ns, .. } = *thread;
+            let comm = thread.comm.clone();
+            now.insert(thread.tid, Thread { pid, parent, started_ns, comm });
+        }
         self.before = std::mem::replace(&mut self.now, now);
     }
 
-    fn of(&self, id: Id) -> Option<&Thread> {
-        let found = self.now.get(&id.1).or_else(|| self.before.get(&id.1));
-        found.filter(|thread| thread.pid == id.0)
+    fn of(&self, (pid, tid): Id) -> Option<&Thread> {
+        let thread = match self.now.get(&tid) {
+            Some(thread) => thread,
+            None => self.before.get(&tid)?,
+        };
+        if thread.pid == pid { Some(thread) } else { None }
     }
 
-    /// Whether a thread began after a moment. One that no sample ever met, of a process that
+    /// Whether a thread began after `ns`. A thread that no sample ever met, of a process that
     /// samples know, lived for less than a refresh.
     pub(super) fn began_after(&self, id: Id, ns: u64) -> Option<bool> {
         if let Some(thread) = self.of(id) {
@@ -68,7 +73,7 @@ impl ThreadStarts {
         if let Some(&forked_ns) = self.forks.get(&id.0) {
             return Some(forked_ns > ns);
         }
-        (!self.truncated && self.now.contains_key(&id.0)).then_some(true)
+        if !self.truncated && self.now.contains_key(&id.0) { Some(true) } else { None }
     }
 
     /// Whether a thread began well after the process: `None` when not known.
@@ -78,20 +83,22 @@ impl ThreadStarts {
     }
 
     pub(super) fn comm(&self, id: Id) -> Option<&str> {
-        self.of(id).map(|thread| thread.comm.as_str())
+        Some(self.of(id)?.comm.as_str())
     }
 
     pub(super) fn parent(&self, pid: u32) -> Option<u32> {
-        self.of((pid, pid)).map(|thread| thread.parent)
+        Some(self.of((pid, pid))?.parent)
     }
 
-    /// The processes that there are; `None` if the newest sample may lack some.
+    /// Returns the processes that there are; `None` if the newest sample may lack some.
     pub(super) fn processes(&self) -> Option<HashSet<u32>> {
-        let complete = !self.truncated && !self.now.is_empty();
-        complete.then(|| self.now.values().map(|thread| thread.pid).collect())
+        if self.truncated || self.now.is_empty() {
+            return None;
+        }
+        Some(self.now.values().map(|thread| thread.pid).collect())
     }
 
-    pub(super) fn is_alive(&self, id: Id) -> bool {
-        self.now.get(&id.1).is_some_and(|thread| thread.pid == id.0)
+    pub(super) fn is_alive(&self, (pid, tid): Id) -> bool {
+        matches!(self.now.get(&tid), Some(thread) if thread.pid == pid)
     }
 }

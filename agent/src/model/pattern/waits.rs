@@ -1,4 +1,4 @@
-//! How those who serve wait for their connections: each for one, or for many at once.
+//! Waits of the threads that serve: each for one connection, or for many at once.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ const ENOUGH: u64 = 8;
 /// Looks kept; beyond it all of them lose half their weight, so that a change shows.
 const MANY: u64 = 512;
 
-/// What threads slept in when they were looked at.
+/// Calls that threads slept in when they were looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Looks {
     /// In accept, a read or a write, or a `poll` of one descriptor.
@@ -41,8 +41,8 @@ impl Looks {
         }
     }
 
-    /// How they wait: so if four in five looks say so. Who is handed its work waits for that by a
-    /// lock.
+    /// Returns how they wait, if four in five looks agree. A thread that is `handed` its work waits
+    /// for that by a lock.
     fn io(self, handed: bool) -> Option<Io> {
         let one = self.one + if handed { self.lock } else { 0 };
         match (one, self.many) {
@@ -53,13 +53,13 @@ impl Looks {
         }
     }
 
-    /// The same, with `several` taken for a loop.
+    /// Returns the looks with `several` taken for a loop.
     fn in_a_loop(self) -> Self {
         Self { many: self.many + self.several, ..self }
     }
 }
 
-/// What the threads of a family sleep in, by what they do.
+/// Calls that the threads of a family sleep in, by what the threads do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Waits {
     /// Those that serve.
@@ -80,7 +80,7 @@ impl Waits {
         }
     }
 
-    /// How those who serve under this name wait; `None` while nothing shows it.
+    /// Returns how the threads that serve under this name wait; `None` while nothing shows it.
     pub(super) fn io(&self, name: PatternName, facts: &Facts) -> Option<Io> {
         match name {
             PatternName::Unknown => None,

@@ -3,10 +3,10 @@
 
 use super::facts::Facts;
 use super::judge::{Helpers, Judgement, Reason};
-use super::line::Key;
+use super::listener_history::Key;
 use super::waits::Waits;
 use crate::model::snapshot::{PatternName, Units, WaitView};
-use crate::model::text::{count, count_of, duration_us, times};
+use crate::text::{count, count_of, duration_us, times};
 
 /// Everything that sentences are made of.
 pub(super) struct Evidence<'a> {
@@ -16,7 +16,7 @@ pub(super) struct Evidence<'a> {
     pub(super) waits: &'a Waits,
     pub(super) handoff: WaitView,
     pub(super) key: Key,
-    /// Processes of the family's that accept or serve.
+    /// Processes of the family that accept or serve.
     pub(super) processes: usize,
     /// Other addresses that the family listens at.
     pub(super) elsewhere: usize,
@@ -32,7 +32,8 @@ fn processes_of(n: usize) -> String {
 }
 
 impl Evidence<'_> {
-    /// Those who accept: "4 threads", or processes where these share the work and each has one.
+    /// Counts those who accept: "4 threads", or processes where these share the work and each has
+    /// one thread.
     fn acceptors(&self) -> String {
         let (threads, processes) = (self.facts.accepting.len(), self.facts.processes());
         let by_process =
@@ -40,7 +41,7 @@ impl Evidence<'_> {
         if by_process { processes_of(processes) } else { count_of(threads as u64, "thread") }
     }
 
-    /// One clause for a headline.
+    /// Returns one clause for a headline.
     pub(super) fn headline(&self) -> String {
         let facts = self.facts;
         let (accepting, servers) = (facts.accepting.len(), facts.servers.len());
@@ -101,13 +102,14 @@ impl Evidence<'_> {
         match self.judgement.reason {
             Some(Reason::Few) | None => "too few connections were seen being served",
             Some(Reason::Roaming) => {
-                "connections move between threads that all accept and read: a runtime schedules them"
+                "connections move between threads that all accept and read: a runtime schedules \
+                 them"
             }
             Some(Reason::Mixed) => "no one way of sharing is that of most connections",
         }
     }
 
-    /// What the judgement rests on.
+    /// Returns the evidence of the judgement, a sentence each.
     pub(super) fn sentences(&self) -> Vec<String> {
         let mut out = vec![self.who_accepts()];
         if self.judgement.reason.is_some() {
@@ -126,8 +128,8 @@ impl Evidence<'_> {
         if self.processes > 1 {
             out.push(format!("{} processes take part", count(self.processes as u64)));
         }
-        if self.facts.midway > 0 {
-            let n = count_of(self.facts.midway, "connection");
+        if self.facts.preexisting > 0 {
+            let n = count_of(self.facts.preexisting, "connection");
             out.push(format!(
                 "{n} of these were open at the attach: who accepted them was not observed"
             ));
@@ -174,16 +176,19 @@ impl Evidence<'_> {
             (facts.for_it, "served by a thread or process that began for it"),
             (facts.roaming, "read by several of the threads that accept"),
         ];
-        out.extend(
-            ways.into_iter()
-                .filter(|(part, _)| *part > 0)
-                .map(|(part, way)| format!("{}: {way}", of(part))),
-        );
+        for (part, way) in ways {
+            if part > 0 {
+                out.push(format!("{}: {way}", of(part)));
+            }
+        }
         if facts.split > 0 {
             let both = count(facts.both);
             let writers = count_of(facts.other_writers.len() as u64, "thread");
             let split = count(facts.split);
-            out.push(format!("{split} of {both} connections are written by another thread than reads them: {writers}"));
+            out.push(format!(
+                "{split} of {both} connections are written by another thread than reads them: \
+                 {writers}"
+            ));
         }
         if self.judgement.name == PatternName::MessageLoadBalancing && facts.split == 0 {
             let (helpers, runs) =
@@ -211,11 +216,12 @@ impl Evidence<'_> {
                 (looks.several, "any of several descriptors"),
                 (looks.lock, "a lock"),
             ];
-            let seen: Vec<String> = looks
-                .iter()
-                .filter(|(n, _)| *n > 0)
-                .map(|(n, what)| format!("for {what} {}", times(*n)))
-                .collect();
+            let mut seen = Vec::new();
+            for (n, what) in looks {
+                if n > 0 {
+                    seen.push(format!("for {what} {}", times(n)));
+                }
+            }
             if !seen.is_empty() {
                 out.push(format!("those {who}, looked at asleep, waited {}", seen.join(", ")));
             }

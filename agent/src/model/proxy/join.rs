@@ -1,35 +1,35 @@
-//! Which call was made for which request: by thread, by what contains what, and by order.
+//! Joins calls to the requests that they were made for: by thread, by time, and by order.
 //!
 //! A proxy's call lies within the exchange that it serves: it begins after the request was read,
-//! and what it answers comes before the response is written. With one request at a time that is
-//! enough. An event loop serves many at a time, so that a call lies within several: the right one
-//! is whose read was the last thing before the call, and whose response was the first thing after
-//! the call's.
+//! and its answer comes before the response is written. With one request at a time that is enough.
+//! An event loop serves many at a time, so that a call lies within several. The right one was read
+//! last before the call, and is the first to be written after the call's answer.
 
 use std::net::SocketAddr;
 
 use smallvec::SmallVec;
 
-use crate::model::event::{Exchange, Hold, HoldReason, Outbound, Progress, SockId};
+use crate::model::event::{Exchange, HoldReason, Outbound, Progress, SockId};
 use crate::model::exchange::is_quiet;
 use crate::model::snapshot::Join;
+use crate::model::threads;
 
 /// Clocks of two hooks may differ by so much, ns.
 const SLACK_NS: u64 = 50_000;
 /// Headers that a proxy adds or takes away change a response by no more, bytes.
 const HEADERS_BYTES: u64 = 1_024;
 
-/// The same thread, and no other request was open on it; nor had this one another call under way.
+/// On one thread, and no other request was open on it; nor had this one another call under way.
 pub(super) const ALONE: f64 = 0.95;
-/// The same thread, and of several the order of reads and writes names one.
+/// On one thread, and of several requests the order of reads and writes names one.
 const IN_ORDER: f64 = 0.85;
-/// The same thread, and of several the one that fits best.
+/// On one thread, and of several requests the one that fits best.
 const BEST: f64 = 0.6;
 /// Another thread of the process, and no other request was open.
 const PROCESS_ALONE: f64 = 0.5;
-/// Another thread, and of several the order names one.
+/// Another thread, and of several requests the order names one.
 const PROCESS_IN_ORDER: f64 = 0.4;
-/// Another thread, and of several the one that fits best.
+/// Another thread, and of several requests the one that fits best.
 const PROCESS_BEST: f64 = 0.2;
 
 pub(super) type Id = (SockId, u32);
@@ -46,11 +46,11 @@ pub(super) struct Served {
     /// The first write, and the last; `None` while there is none.
     pub(super) written_ns: Option<(u64, u64)>,
     response_bytes: u64,
-    /// How long its client did not take what was written, as far as that is known, ns.
+    /// Time that its client did not take what was written, as far as that is known, ns.
     pub(super) full_ns: u64,
-    /// When its facts were taken.
+    /// Time of its facts.
     pub(super) seen_ns: u64,
-    /// The calls made for it, and when each began and ended.
+    /// The calls made for it, each with its start and its end.
     pub(super) calls: SmallVec<[(Join, u64, u64); 1]>,
 }
 
@@ -72,122 +72,148 @@ pub(super) struct Called {
     pub(super) served: Option<Join>,
     /// Nothing more of it is on the way.
     pub(super) is_over: bool,
-    /// What it was made for has been looked for.
+    /// The request that it was made for has been looked for.
     pub(super) is_decided: bool,
 }
 
 impl Served {
-    /// `None` while no request has been read.
+    /// Takes the facts of a served exchange; `None` while no request has been read.
     pub(super) fn new(exchange: &Exchange, peer: SocketAddr) -> Option<Self> {
         let inbound = exchange.inbound.as_ref()?;
-        let outbound = exchange.outbound.as_ref();
         let read_last_ns = inbound.read_last_ns.or(inbound.read_first_ns)?;
-        let ended =
-            (exchange.progress != Progress::Open).then_some((exchange.ts_ns, exchange.ts_ns));
+        let (mut written_ns, mut response_bytes, mut full_ns) = (None, 0, 0);
+        if let Some(outbound) = &exchange.outbound {
+            written_ns = Some((outbound.first_ns, outbound.last_ns));
+            response_bytes = outbound.bytes;
+            full_ns = self::full_ns(outbound);
+        } else if exchange.progress != Progress::Open {
+            written_ns = Some((exchange.ts_ns, exchange.ts_ns));
+        }
         Some(Self {
             id: (exchange.sock, exchange.seq),
             peer,
             tids: [
                 inbound.reader.map(|reader| reader.tid),
-                outbound.and_then(|sent| sent.writer).map(|one| one.tid),
+                threads::writer(exchange).map(|writer| writer.tid),
             ],
             read_first_ns: inbound.read_first_ns.unwrap_or(read_last_ns).min(read_last_ns),
             read_last_ns,
-            written_ns: outbound.map(|outbound| (outbound.first_ns, outbound.last_ns)).or(ended),
-            response_bytes: outbound.map_or(0, |outbound| outbound.bytes),
-            full_ns: outbound.map_or(0, full_ns),
+            written_ns,
+            response_bytes,
+            full_ns,
             seen_ns: exchange.ts_ns,
             calls: SmallVec::new(),
         })
     }
 
-    /// How long it waited for the calls that were made for it, up to its first write, µs, and for
-    /// which the longest; `None` if none was.
+    /// Returns the time that it waited for the calls made for it, up to its first write, µs, and
+    /// the peer of the longest one; `None` if none was made.
     pub(super) fn waited(&self) -> Option<(u64, SocketAddr)> {
         let longest =
             self.calls.iter().max_by_key(|&&(_, from_ns, to_ns)| to_ns.saturating_sub(from_ns))?;
-        let until_ns = self.written_ns.map_or(self.seen_ns, |(first_ns, _)| first_ns);
-        let spans = self.calls.iter().map(|&(_, from_ns, to_ns)| (from_ns, to_ns));
-        Some((covered_ns(spans, self.read_last_ns, until_ns) / 1_000, longest.0.peer))
+        let until_ns = match self.written_ns {
+            Some((first_ns, _)) => first_ns,
+            None => self.seen_ns,
+        };
+        Some((self.on_calls_ns(self.read_last_ns, until_ns) / 1_000, longest.0.peer))
     }
 
-    /// The call may have been made for it: at `begun_ns` it had been read from and not been
+    /// Time of a stretch in which any of its calls was under way, ns.
+    pub(super) fn on_calls_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
+        let mut spans = Vec::with_capacity(self.calls.len());
+        for &(_, begun_ns, ended_ns) in &self.calls {
+            spans.push((begun_ns.max(from_ns), ended_ns.min(to_ns)));
+        }
+        spans.sort_unstable();
+        let (mut sum_ns, mut end_ns) = (0, from_ns);
+        for (from, to) in spans {
+            sum_ns += to.saturating_sub(from.max(end_ns));
+            end_ns = end_ns.max(to);
+        }
+        sum_ns
+    }
+
+    /// The first and the last write; the end of time while there is none.
+    fn written_or_never_ns(&self) -> (u64, u64) {
+        self.written_ns.unwrap_or((u64::MAX, u64::MAX))
+    }
+
+    /// Whether the call may have been made for it: at `begun_ns` it had been read from and not been
     /// answered, and it was written after the call had its answer.
     fn contains(&self, call: &Called, begun_ns: u64) -> bool {
-        let (first_ns, last_ns) = self.written_ns.unwrap_or((u64::MAX, u64::MAX));
+        let (first_ns, last_ns) = self.written_or_never_ns();
         self.read_first_ns <= begun_ns.saturating_add(SLACK_NS)
             && first_ns.saturating_add(SLACK_NS) >= call.written_ns
             && last_ns.saturating_add(SLACK_NS) >= call.answered_ns.unwrap_or(0)
     }
 
-    /// From the last that was read for it, of the request or of another call's answer, to the
-    /// beginning of the call.
+    /// Time from the last read for it, of the request or of another call's answer, to the beginning
+    /// of the call.
     fn before_ns(&self, begun_ns: u64) -> u64 {
-        let read_ns =
+        let mut read_ns =
             if self.read_last_ns <= begun_ns { self.read_last_ns } else { self.read_first_ns };
-        let ends =
-            self.calls.iter().map(|&(_, _, end_ns)| end_ns).filter(|&end_ns| end_ns <= begun_ns);
-        begun_ns.saturating_sub(ends.max().unwrap_or(0).max(read_ns))
+        for &(_, _, end_ns) in &self.calls {
+            if end_ns <= begun_ns {
+                read_ns = read_ns.max(end_ns);
+            }
+        }
+        begun_ns.saturating_sub(read_ns)
     }
 
-    /// Another call was made for it meanwhile.
+    /// Whether another call was made for it meanwhile.
     fn is_taken(&self, call: &Called) -> bool {
         self.calls.iter().any(|&(_, from_ns, to_ns)| from_ns < call.end_ns && call.begun_ns < to_ns)
     }
 
-    /// From the call's answer to its first write.
+    /// Time from the call's answer to its first write.
     fn after_ns(&self, call: &Called) -> u64 {
-        let first_ns = self.written_ns.map_or(u64::MAX, |(first_ns, _)| first_ns);
+        let (first_ns, _) = self.written_or_never_ns();
         first_ns.abs_diff(call.answered_ns.unwrap_or(call.end_ns))
     }
 
+    /// Whether both responses are nearly of one size.
     fn agrees(&self, call: &Called) -> bool {
         self.response_bytes.abs_diff(call.response_bytes) <= HEADERS_BYTES
     }
 }
 
-/// How long the peer did not take what was written: by waits for room in the send buffer, by what
-/// the kernel counts, or by what it held for the peer's window or the path. These overlap.
+/// Time that the peer did not take what was written, ns: the longest of the waits for room in the
+/// send buffer, of what the kernel counts, and of what it held for the peer's window or the path.
+/// These overlap.
 fn full_ns(outbound: &Outbound) -> u64 {
-    let is_full =
-        |hold: &&Hold| matches!(hold.reason, HoldReason::ReceiveWindow | HoldReason::Congestion);
-    let held_ns = outbound.holds.iter().filter(is_full).map(|hold| hold.held_ns).sum::<u64>();
+    let mut held_ns = 0;
+    for hold in &outbound.holds {
+        if matches!(hold.reason, HoldReason::ReceiveWindow | HoldReason::Congestion) {
+            held_ns += hold.held_ns;
+        }
+    }
     outbound.blocked_ns.max(outbound.window_limited_ns).max(held_ns)
 }
 
-/// How much of a stretch these spans cover together, ns.
-pub(super) fn covered_ns(spans: impl Iterator<Item = (u64, u64)>, from_ns: u64, to_ns: u64) -> u64 {
-    let mut spans: Vec<(u64, u64)> =
-        spans.map(|(from, to)| (from.max(from_ns), to.min(to_ns))).collect();
-    spans.sort_unstable();
-    let mut covered_ns = 0;
-    let mut end_ns = from_ns;
-    for (from, to) in spans {
-        covered_ns += to.saturating_sub(from.max(end_ns));
-        end_ns = end_ns.max(to);
-    }
-    covered_ns
-}
-
 impl Called {
-    /// `connected_ns` is when its connection was asked for, if this is the first exchange there.
+    /// Takes the facts of a call; `None` while nothing was written. `connected_ns` is the time at
+    /// which its connection was asked for, if this is the first exchange there.
     pub(super) fn new(
         exchange: &Exchange,
         peer: SocketAddr,
         connected_ns: Option<u64>,
     ) -> Option<Self> {
         let outbound = exchange.outbound.as_ref()?;
-        let inbound = exchange.inbound.as_ref();
-        let read_last_ns = inbound.and_then(|inbound| inbound.read_last_ns);
+        let (mut answered_ns, mut end_ns, mut response_bytes) = (None, exchange.ts_ns, 0);
+        if let Some(inbound) = &exchange.inbound {
+            answered_ns = inbound.read_first_ns.or(inbound.read_last_ns);
+            end_ns = inbound.read_last_ns.unwrap_or(exchange.ts_ns);
+            response_bytes = inbound.bytes;
+        }
         Some(Self {
             id: (exchange.sock, exchange.seq),
             peer,
             tid: outbound.writer.map(|writer| writer.tid),
             begun_ns: connected_ns.unwrap_or(outbound.first_ns).min(outbound.first_ns),
             written_ns: outbound.first_ns,
-            answered_ns: inbound.and_then(|inbound| inbound.read_first_ns.or(inbound.read_last_ns)),
-            end_ns: read_last_ns.unwrap_or(exchange.ts_ns),
-            response_bytes: inbound.map_or(0, |inbound| inbound.bytes),
+            answered_ns,
+            end_ns,
+            response_bytes,
             served: None,
             is_over: exchange.progress != Progress::Open || is_quiet(exchange),
             is_decided: false,
@@ -195,8 +221,8 @@ impl Called {
     }
 }
 
-/// Joins each of `calls` to the one of `served` that it was made for. All of these are known that
-/// can contain it.
+/// Joins each of `calls` to the one of `served` that it was made for. `served` has all that can
+/// contain it.
 pub(super) fn join(served: &mut [&mut Served], calls: &mut [&mut Called]) {
     served.sort_unstable_by_key(|one| (one.read_first_ns, one.id));
     calls.sort_unstable_by_key(|call| (call.written_ns, call.id));
@@ -210,12 +236,11 @@ pub(super) fn join(served: &mut [&mut Served], calls: &mut [&mut Called]) {
             next += 1;
         }
         open.retain(|&at| {
-            served[at]
-                .written_ns
-                .is_none_or(|(first_ns, _)| first_ns.saturating_add(SLACK_NS) >= call.written_ns)
+            let (first_ns, _) = served[at].written_or_never_ns();
+            first_ns.saturating_add(SLACK_NS) >= call.written_ns
         });
         call.is_decided = true;
-        // A connection that was made long before, to have one, was made for nobody.
+        // A connection that was made long before, to have one ready, was made for no request.
         let begins = [call.begun_ns, call.written_ns];
         let chosen = begins.into_iter().find_map(|ns| Some((ns, choose(served, &open, call, ns)?)));
         let Some((begun_ns, (at, confidence))) = chosen else { continue };
@@ -226,21 +251,27 @@ pub(super) fn join(served: &mut [&mut Served], calls: &mut [&mut Called]) {
     }
 }
 
-/// The exchange that a call was made for, and how sure that is.
+/// Chooses the exchange that a call was made for, with how sure that is.
 fn choose(
     served: &[&mut Served],
     open: &[usize],
     call: &Called,
     begun_ns: u64,
 ) -> Option<(usize, f64)> {
-    let fits: Vec<usize> =
-        open.iter().copied().filter(|&at| served[at].contains(call, begun_ns)).collect();
-    let on_thread = |at: &usize| call.tid.is_some() && served[*at].tids.contains(&call.tid);
-    let same: Vec<usize> = fits.iter().copied().filter(on_thread).collect();
-    let (among, [alone, in_order, best]) = if same.is_empty() {
+    let (mut fits, mut on_thread) = (Vec::new(), Vec::new());
+    for &at in open {
+        if !served[at].contains(call, begun_ns) {
+            continue;
+        }
+        fits.push(at);
+        if call.tid.is_some() && served[at].tids.contains(&call.tid) {
+            on_thread.push(at);
+        }
+    }
+    let (among, [alone, in_order, best]) = if on_thread.is_empty() {
         (fits, [PROCESS_ALONE, PROCESS_IN_ORDER, PROCESS_BEST])
     } else {
-        (same, [ALONE, IN_ORDER, BEST])
+        (on_thread, [ALONE, IN_ORDER, BEST])
     };
     if let [only] = among[..] {
         // One that had a call under way already may do two things at a time; or the exchange of one
@@ -257,5 +288,6 @@ fn choose(
     let distance =
         |at: usize| u128::from(before(at)).pow(2).saturating_add(u128::from(after(at)).pow(2));
     let rank = |at: &usize| (served[*at].is_taken(call), !served[*at].agrees(call), distance(*at));
-    among.iter().copied().min_by_key(rank).map(|at| (at, best))
+    let nearest = among.iter().copied().min_by_key(rank)?;
+    Some((nearest, best))
 }

@@ -1,5 +1,5 @@
-//! Processes that serve and call others: which call was made for which request, and what that comes
-//! to.
+//! Processes that serve and call others: calls joined to the requests that they were made for, and
+//! their sums.
 
 mod join;
 mod sums;
@@ -13,7 +13,7 @@ use super::connections::{Connection, Connections};
 use super::event::{Connect, Exchange, Opened, Role};
 use super::output::{ExchangeOutput, Output, ProxyOutput};
 use super::snapshot::{ExchangeView, ProxyView, SliceKind};
-use join::{Called, Id, Served, covered_ns, join};
+use join::{Called, Id, Served, join};
 pub(super) use sums::RecentFigures;
 use sums::Sums;
 
@@ -22,10 +22,9 @@ pub const MAX_CALLERS: usize = 64;
 /// Exchanges of all of them, of each side, that wait for their other side or have found it. Further
 /// ones are not joined.
 pub const MAX_JOINED: usize = 32_768;
-/// Reports of exchanges that wait for the other side. When there are more, they are told without
-/// it.
+/// Reports of exchanges that wait for the other side. Beyond it they are made without it.
 pub const MAX_HELD: usize = 32_768;
-/// A call is joined once it has been over for so long, ns: then what it was made for is known, too.
+/// A call is joined once it has been over for so long, ns: by then its request is known, too.
 const SETTLED_NS: u64 = 1_000_000_000;
 /// Exchanges are kept for their other side for so long after their end, ns.
 const KEPT_NS: u64 = 5_000_000_000;
@@ -41,17 +40,17 @@ struct Process {
     sums: Sums,
     /// Exchanges at the last report.
     reported: u64,
-    /// Upstreams that are slow of late.
+    /// Upstreams that were slow lately.
     slow: Vec<SocketAddr>,
 }
 
 impl Process {
-    /// It serves, too.
+    /// Whether it serves, too.
     fn is_proxy(&self) -> bool {
         self.sums.downstream.exchanges > 0
     }
 
-    fn is_worth_telling(&self) -> bool {
+    fn is_worth_reporting(&self) -> bool {
         self.is_proxy() && (self.sums.joined > 0 || self.sums.failed > 0)
     }
 
@@ -63,12 +62,12 @@ impl Process {
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
     table: BTreeMap<u32, Process>,
-    /// By process: exchanges that are over, and are to be told with their other side.
+    /// Exchanges that are over and wait to be reported with their other side, by process.
     held: VecDeque<(u32, ExchangeOutput)>,
 }
 
 impl Proxies {
-    /// A process has a connection that it made.
+    /// Takes a connection; a process that made one calls others.
     pub(super) fn opened(&mut self, opened: &Opened) {
         if opened.role == Role::Client
             && let Some(process) = self.entry(opened.pid)
@@ -77,7 +76,7 @@ impl Proxies {
         }
     }
 
-    /// A connect of a process failed: it calls others, or would.
+    /// Takes a connect that failed: its process calls others, or would.
     pub(super) fn failed(&mut self, connect: &Connect) {
         if let Some(process) = self.entry(connect.pid) {
             process.comm.clone_from(&connect.comm);
@@ -85,14 +84,16 @@ impl Proxies {
         }
     }
 
-    /// The process's place, if there is room for one more.
+    /// Returns the entry of a process, if there is room for one more.
     fn entry(&mut self, pid: u32) -> Option<&mut Process> {
         if self.table.len() >= MAX_CALLERS && !self.table.contains_key(&pid) {
-            // Whoever served nobody and calls no more was a client, and gives way.
+            // A process that served nobody and calls no more was a client, and gives way.
             self.table.retain(|_, process| process.is_proxy() || !process.called.is_empty());
+            if self.table.len() >= MAX_CALLERS {
+                return None;
+            }
         }
-        (self.table.len() < MAX_CALLERS || self.table.contains_key(&pid))
-            .then(|| self.table.entry(pid).or_default())
+        Some(self.table.entry(pid).or_default())
     }
 
     /// Takes the facts of an exchange that goes on.
@@ -100,7 +101,7 @@ impl Proxies {
         self.note(exchange, connection);
     }
 
-    /// Takes an exchange that is over, and adds its other side as far as that is known. Gives its
+    /// Takes an exchange that is over, and adds its other side as far as that is known. Returns its
     /// process, if that calls others.
     pub(super) fn over(
         &mut self,
@@ -125,51 +126,55 @@ impl Proxies {
         Some(pid)
     }
 
-    /// Keeps what is to be told of an exchange of a proxy. Gives it back if nothing is to be waited
-    /// for.
+    /// Holds the report of a proxy's exchange until its other side is known. Returns the report
+    /// that is due now: this one if its process only calls, the oldest if too many are held.
     pub(super) fn hold(&mut self, pid: u32, output: ExchangeOutput) -> Option<ExchangeOutput> {
-        if !self.table.get(&pid).is_some_and(Process::is_proxy) {
+        let is_proxy = self.table.get(&pid).is_some_and(Process::is_proxy);
+        if !is_proxy {
             return Some(output);
         }
         self.held.push_back((pid, output));
-        if self.held.len() > MAX_HELD {
-            self.held.pop_front().map(|(_, output)| output)
-        } else {
-            None
+        if self.held.len() <= MAX_HELD {
+            return None;
         }
+        let (_, oldest) = self.held.pop_front()?;
+        Some(oldest)
     }
 
-    /// What is held, newest first.
+    /// Returns the reports that are held, newest first.
     pub(super) fn held_mut(&mut self) -> impl Iterator<Item = &mut ExchangeOutput> {
         self.held.iter_mut().rev().map(|(_, output)| output)
     }
 
-    /// It has made connections.
+    /// Whether a process has made connections.
     pub(super) fn calls(&self, pid: u32) -> bool {
         self.table.contains_key(&pid)
     }
 
-    /// How long a served exchange of this process waited for calls, µs, and for which the longest,
-    /// as far as they are joined.
+    /// Returns the time that a served exchange of this process waited for calls, µs, and the peer
+    /// of the longest one, as far as they are joined.
     pub(super) fn waited(&self, pid: u32, served: Id) -> Option<(u64, SocketAddr)> {
         self.table.get(&pid)?.served.get(&served)?.waited()
     }
 
-    /// How long the client that a call was made for did not take what it was sent, µs; 0 where that
-    /// is not known.
+    /// Time that the client which a call was made for did not take what it was sent, µs; 0 where
+    /// that is not known.
     pub(super) fn full_us(&self, pid: u32, call: Id) -> u64 {
-        let process = self.table.get(&pid);
-        let served = process.and_then(|process| {
-            let join = process.called.get(&call)?.served?;
-            process.served.get(&(join.sock, join.seq))
-        });
-        served.map_or(0, |served| served.full_ns / 1_000)
+        let Some(served) = self.served_by(pid, call) else { return 0 };
+        served.full_ns / 1_000
     }
 
-    /// The process that an exchange is of, if it calls others.
+    /// Returns the exchange that a call was made for.
+    fn served_by(&self, pid: u32, call: Id) -> Option<&Served> {
+        let process = self.table.get(&pid)?;
+        let join = process.called.get(&call)?.served?;
+        process.served.get(&(join.sock, join.seq))
+    }
+
+    /// Returns the process of an exchange, if it calls others.
     fn pid_of(&self, exchange: &Exchange, connection: &Connection) -> Option<u32> {
         let pid = super::connections::pid_of(exchange, connection);
-        self.table.contains_key(&pid).then_some(pid)
+        if self.table.contains_key(&pid) { Some(pid) } else { None }
     }
 
     fn note(&mut self, exchange: &Exchange, connection: &Connection) -> Option<u32> {
@@ -180,31 +185,36 @@ impl Proxies {
         let id = (exchange.sock, exchange.seq);
         match exchange.role {
             Role::Server => {
-                let new = Served::new(exchange, connection.peer()).filter(|_| !full_served);
-                if let Some(mut new) = new {
+                if let Some(mut new) = Served::new(exchange, connection.peer())
+                    && !full_served
+                {
                     if let Some(known) = process.served.get_mut(&id) {
                         new.calls = std::mem::take(&mut known.calls);
                     }
                     process.served.insert(id, new);
                 }
             }
-            Role::Client if process.called.get(&id).is_none_or(|known| !known.is_decided) => {
-                let connected_ns = connection.asked_ns().filter(|_| exchange.seq == 1);
-                let new =
-                    Called::new(exchange, connection.peer(), connected_ns).filter(|_| !full_called);
-                process.called.extend(new.map(|new| (id, new)));
+            Role::Client => {
+                let is_decided = matches!(process.called.get(&id), Some(call) if call.is_decided);
+                let connected_ns = if exchange.seq == 1 { connection.asked_ns() } else { None };
+                if !is_decided
+                    && !full_called
+                    && let Some(new) = Called::new(exchange, connection.peer(), connected_ns)
+                {
+                    process.called.insert(id, new);
+                }
             }
-            Role::Client => {}
         }
         Some(pid)
     }
 
+    /// Whether all processes together have as many exchanges of a side as may be kept.
     fn is_full(&self, of: impl Fn(&Process) -> usize) -> bool {
         self.table.values().map(of).sum::<usize>() >= MAX_JOINED
     }
 
-    /// Joins the calls that have been over for long enough at `now_ns`, and tells what is to be
-    /// told. With the end of the run all of them have.
+    /// Joins the calls that have been over for long enough at `now_ns`, and reports the exchanges
+    /// that need not wait any more. At the end of the run that is all of them.
     pub(super) fn settle(
         &mut self,
         now_ns: u64,
@@ -218,12 +228,11 @@ impl Proxies {
         }
         let held = std::mem::take(&mut self.held);
         for (pid, mut output) in held {
-            let process = self.table.get(&pid);
-            if process.is_some_and(|process| !is_end && process.awaits(&output, until_ns)) {
-                self.held.push_back((pid, output));
-                continue;
-            }
-            if let Some(process) = process {
+            if let Some(process) = self.table.get(&pid) {
+                if !is_end && process.awaits(&output, until_ns) {
+                    self.held.push_back((pid, output));
+                    continue;
+                }
                 process.complete((output.sock, output.view.seq), &mut output.view);
             }
             out.push(Output::Exchange(output));
@@ -238,7 +247,7 @@ impl Proxies {
         for (&pid, process) in &mut self.table {
             let sums = &process.sums;
             let exchanges = sums.downstream.exchanges + sums.upstream.exchanges + sums.failed;
-            if process.is_worth_telling() && (is_end || exchanges != process.reported) {
+            if process.is_worth_reporting() && (is_end || exchanges != process.reported) {
                 process.reported = exchanges;
                 let view = process.view(pid);
                 out.push(Output::Proxy(Box::new(ProxyOutput { ts_ns, view })));
@@ -246,22 +255,27 @@ impl Proxies {
         }
     }
 
-    /// Judges each proxy by its upstreams of late: `judge` gets its id, name and these, and says
-    /// which are slow.
+    /// Judges each proxy by its recent upstreams. `judge` gets its id, name and these, and returns
+    /// the slow ones.
     pub(super) fn judge(
         &mut self,
         mut judge: impl FnMut(u32, &str, &[RecentFigures]) -> Vec<SocketAddr>,
     ) {
-        for (&pid, process) in
-            self.table.iter_mut().filter(|(_, process)| process.is_worth_telling())
-        {
-            process.slow = judge(pid, &process.comm, &process.sums.recent_figures());
+        for (&pid, process) in &mut self.table {
+            if process.is_worth_reporting() {
+                process.slow = judge(pid, &process.comm, &process.sums.recent_figures());
+            }
         }
     }
 
     pub(super) fn views(&self) -> Vec<ProxyView> {
-        let proxies = self.table.iter().filter(|(_, process)| process.is_worth_telling());
-        proxies.map(|(&pid, process)| process.view(pid)).collect()
+        let mut views = Vec::new();
+        for (&pid, process) in &self.table {
+            if process.is_worth_reporting() {
+                views.push(process.view(pid));
+            }
+        }
+        views
     }
 }
 
@@ -276,12 +290,16 @@ impl Process {
         }
         let mut served: Vec<&mut Served> = self.served.values_mut().collect();
         join(&mut served, &mut calls);
-        let found: Vec<(Id, Id)> = calls
-            .iter()
-            .filter_map(|call| Some((call.id, call.served.map(|join| (join.sock, join.seq))?)))
-            .collect();
+        let mut found: Vec<(Id, Id)> = Vec::new();
+        for call in &calls {
+            if let Some(join) = call.served {
+                found.push((call.id, (join.sock, join.seq)));
+            }
+        }
         for (call, request) in found {
-            if let Some((called, served)) = self.called.get(&call).zip(self.served.get(&request)) {
+            if let (Some(called), Some(served)) =
+                (self.called.get(&call), self.served.get(&request))
+            {
                 self.sums.joined(called, served);
             }
             for id in [call, request] {
@@ -290,44 +308,46 @@ impl Process {
         }
     }
 
-    /// Writes into an exchange what its other side is known to be.
+    /// Adds its other side to an exchange, as far as that is known.
     fn complete(&self, id: Id, view: &mut ExchangeView) {
         if let Some(served) = self.served.get(&id) {
             view.upstream = served.calls.iter().map(|&(join, ..)| join).collect();
-            for slice in view.slices.iter_mut().filter(|slice| slice.kind == SliceKind::App) {
+            for slice in &mut view.slices {
+                if slice.kind != SliceKind::App {
+                    continue;
+                }
                 let end_ns = slice.start_ns.saturating_add(slice.us.saturating_mul(1_000));
-                let spans = served.calls.iter().map(|&(_, from_ns, to_ns)| (from_ns, to_ns));
-                slice.upstream_us =
-                    Some(covered_ns(spans, slice.start_ns, end_ns) / 1_000).filter(|&us| us > 0);
+                let us = served.on_calls_ns(slice.start_ns, end_ns) / 1_000;
+                slice.upstream_us = if us > 0 { Some(us) } else { None };
             }
         }
         view.downstream = self.called.get(&id).and_then(|call| call.served);
     }
 
-    /// The other side of this exchange may become known yet.
+    /// Whether the other side of this exchange may become known yet.
     fn awaits(&self, output: &ExchangeOutput, until_ns: u64) -> bool {
         let id = (output.sock, output.view.seq);
         match output.role {
-            Role::Server => self
-                .served
-                .get(&id)
-                .and_then(|one| one.written_ns)
-                .is_some_and(|(_, last_ns)| last_ns > until_ns),
+            Role::Server => {
+                let Some(served) = self.served.get(&id) else { return false };
+                matches!(served.written_ns, Some((_, last_ns)) if last_ns > until_ns)
+            }
             Role::Client => {
-                self.called.get(&id).is_some_and(|call| !call.is_decided && call.is_over)
+                let Some(call) = self.called.get(&id) else { return false };
+                !call.is_decided && call.is_over
             }
         }
     }
 
     fn expire(&mut self, now_ns: u64) {
-        let old_ns = |ns: u64| now_ns.saturating_sub(ns);
-        self.served.retain(|_, one| {
-            one.written_ns.map_or(old_ns(one.seen_ns) < UNREPORTED_NS, |(_, last_ns)| {
-                old_ns(last_ns) < KEPT_NS
-            })
+        let age_ns = |ns: u64| now_ns.saturating_sub(ns);
+        self.served.retain(|_, served| match served.written_ns {
+            Some((_, last_ns)) => age_ns(last_ns) < KEPT_NS,
+            None => age_ns(served.seen_ns) < UNREPORTED_NS,
         });
         self.called.retain(|_, call| {
-            old_ns(call.end_ns) < if call.served.is_some() { UNREPORTED_NS } else { KEPT_NS }
+            let kept_ns = if call.served.is_some() { UNREPORTED_NS } else { KEPT_NS };
+            age_ns(call.end_ns) < kept_ns
         });
         self.sums.expire(now_ns);
     }

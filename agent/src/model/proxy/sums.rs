@@ -1,5 +1,5 @@
-//! What a proxy does in all: how it uses upstream connections, how it spreads requests, how
-//! upstreams fare.
+//! Sums of a proxy: its use of upstream connections, the spreading of requests, and the figures of
+//! each upstream.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,13 +18,13 @@ use crate::model::snapshot::{ExchangeView, ProxySide, ProxyView, Reuse, Spreadin
 const MAX_UPSTREAMS: usize = 64;
 /// Connections of one process that are told apart.
 const MAX_CONNECTIONS: usize = 4_096;
-/// Exchanges that "of late" goes back, and how long at most, ns.
-const MAX_LATELY: usize = 2_048;
-const LATELY_NS: u64 = 10_000_000_000;
-/// Connections from which on it is told that each is used once.
+/// Exchanges that recent figures are taken over, and their age at most, ns.
+const MAX_RECENT: usize = 2_048;
+const RECENT_NS: u64 = 10_000_000_000;
+/// Connections from which on each may be said to be used once.
 const ENOUGH: usize = 3;
 
-/// Of one address.
+/// Figures of one upstream address.
 #[derive(Clone, Debug)]
 struct Upstream {
     side: ProxySide,
@@ -37,7 +37,7 @@ struct Upstream {
 /// Partners of a connection that are told apart; further ones are others.
 const MAX_PARTNERS: usize = 4;
 
-/// What a connection was joined to.
+/// Connections that a connection was joined to.
 #[derive(Clone, Debug, Default)]
 struct Partners {
     exchanges: u64,
@@ -56,16 +56,22 @@ impl Partners {
         }
     }
 
-    /// It has not one partner alone, but for a few exchanges that may have been joined wrongly.
+    /// Whether it has more than one partner, by what counts as the same one. A few exchanges may
+    /// have been joined wrongly.
     fn has_several(
         &self,
         same: impl Fn((SockId, SocketAddr), (SockId, SocketAddr)) -> bool,
     ) -> bool {
-        let with = |&(sock, peer, _): &(SockId, SocketAddr, u64)| {
-            let alike = self.known.iter().filter(|other| same((sock, peer), (other.0, other.1)));
-            alike.map(|&(.., count)| count).sum::<u64>()
-        };
-        let most = self.known.iter().map(with).max().unwrap_or(0);
+        let mut most = 0;
+        for &(sock, peer, _) in &self.known {
+            let mut alike = 0;
+            for &(other_sock, other_peer, count) in &self.known {
+                if same((sock, peer), (other_sock, other_peer)) {
+                    alike += count;
+                }
+            }
+            most = most.max(alike);
+        }
         (self.exchanges - most) * 5 >= self.exchanges.max(1)
     }
 
@@ -78,12 +84,12 @@ impl Partners {
     }
 }
 
-/// What one upstream went through of late.
+/// Recent figures of one upstream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::model) struct RecentFigures {
     pub(in crate::model) peer: SocketAddr,
     pub(in crate::model) exchanges: u64,
-    /// At the median, µs.
+    /// Median time of an exchange, µs.
     pub(in crate::model) median_us: u64,
 }
 
@@ -97,18 +103,21 @@ pub(super) struct Sums {
     /// Upstream connections that take several requests at a time.
     multiplexed: u64,
     upstreams: BTreeMap<SocketAddr, Upstream>,
-    recent_figures: VecDeque<(u64, SocketAddr, u32)>,
-    ups: FxHashMap<SockId, Partners>,
-    downs: FxHashMap<SockId, Partners>,
+    /// Recent calls: the time, the upstream, and how long it took, µs.
+    recent: VecDeque<(u64, SocketAddr, u32)>,
+    /// By upstream connection: the served connections that it was used for.
+    by_upstream: FxHashMap<SockId, Partners>,
+    /// By served connection: the upstream connections that were used for it.
+    by_downstream: FxHashMap<SockId, Partners>,
 }
 
 impl Sums {
-    /// A served exchange is over; `is_first` of its connection.
+    /// Counts a served exchange that is over; `is_first` of its connection.
     pub(super) fn served(&mut self, is_first: bool) {
         count(&mut self.downstream, is_first);
     }
 
-    /// A call is over.
+    /// Counts a call that is over; `is_first` of its connection.
     pub(super) fn called(
         &mut self,
         now_ns: u64,
@@ -123,14 +132,14 @@ impl Sums {
             count(&mut upstream.side, is_first);
             upstream.unanswered += u64::from(view.unanswered);
             upstream.time.record(us);
-            if self.recent_figures.len() == MAX_LATELY {
-                self.recent_figures.pop_front();
+            if self.recent.len() == MAX_RECENT {
+                self.recent.pop_front();
             }
-            self.recent_figures.push_back((now_ns, peer, u32::try_from(us).unwrap_or(u32::MAX)));
+            self.recent.push_back((now_ns, peer, u32::try_from(us).unwrap_or(u32::MAX)));
         }
     }
 
-    /// A connect failed.
+    /// Counts a connect that failed.
     pub(super) fn failed(&mut self, peer: SocketAddr) {
         self.failed += 1;
         if let Some(upstream) = self.upstream(peer) {
@@ -138,53 +147,58 @@ impl Sums {
         }
     }
 
+    /// Returns the entry of an upstream, if there is room for one more.
     fn upstream(&mut self, peer: SocketAddr) -> Option<&mut Upstream> {
-        let new = || Upstream {
+        if self.upstreams.len() >= MAX_UPSTREAMS && !self.upstreams.contains_key(&peer) {
+            return None;
+        }
+        Some(self.upstreams.entry(peer).or_insert_with(|| Upstream {
             side: ProxySide::default(),
             time: WaitHistogram::new(Precision::Fine),
             failed: 0,
             unanswered: 0,
-        };
-        let fits = self.upstreams.len() < MAX_UPSTREAMS || self.upstreams.contains_key(&peer);
-        fits.then(|| self.upstreams.entry(peer).or_insert_with(new))
+        }))
     }
 
-    /// A call was joined to what it was made for.
+    /// Counts a call that was joined to the request that it was made for.
     pub(super) fn joined(&mut self, call: &Called, served: &Served) {
         self.joined += 1;
-        if let Some(partners) = entry(&mut self.ups, call.id.0) {
+        if let Some(partners) = entry(&mut self.by_upstream, call.id.0) {
             partners.add(served.id.0, served.peer, call.end_ns);
         }
-        if let Some(partners) = entry(&mut self.downs, served.id.0) {
+        if let Some(partners) = entry(&mut self.by_downstream, served.id.0) {
             partners.add(call.id.0, call.peer, call.end_ns);
         }
     }
 
     /// Forgets what is over.
     pub(super) fn expire(&mut self, now_ns: u64) {
-        let from_ns = now_ns.saturating_sub(LATELY_NS);
-        while self.recent_figures.front().is_some_and(|&(ts_ns, ..)| ts_ns < from_ns) {
-            self.recent_figures.pop_front();
+        let from_ns = now_ns.saturating_sub(RECENT_NS);
+        while let Some(&(ts_ns, ..)) = self.recent.front()
+            && ts_ns < from_ns
+        {
+            self.recent.pop_front();
         }
-        for table in [&mut self.ups, &mut self.downs] {
+        for table in [&mut self.by_upstream, &mut self.by_downstream] {
             if table.len() >= MAX_CONNECTIONS {
                 table.retain(|_, partners| partners.last_ns >= from_ns);
             }
         }
     }
 
-    /// Each upstream of the last few seconds.
+    /// Returns the figures of each upstream over the last few seconds.
     pub(super) fn recent_figures(&self) -> Vec<RecentFigures> {
         let mut by_peer: BTreeMap<SocketAddr, Vec<u32>> = BTreeMap::new();
-        for &(_, peer, us) in &self.recent_figures {
+        for &(_, peer, us) in &self.recent {
             by_peer.entry(peer).or_default().push(us);
         }
-        let figures = |(peer, mut times): (SocketAddr, Vec<u32>)| {
-            let middle = times.len() / 2;
+        let mut figures = Vec::new();
+        for (peer, mut times) in by_peer {
+            let (exchanges, middle) = (times.len() as u64, times.len() / 2);
             let (_, &mut median_us, _) = times.select_nth_unstable(middle);
-            RecentFigures { peer, exchanges: times.len() as u64, median_us: median_us.into() }
-        };
-        by_peer.into_iter().map(figures).collect()
+            figures.push(RecentFigures { peer, exchanges, median_us: median_us.into() });
+        }
+        figures
     }
 
     fn reuse(&self) -> Option<Reuse> {
@@ -192,34 +206,39 @@ impl Sums {
             return Some(Reuse::Multiplexed);
         }
         let (mut repeated, mut several) = (0, 0);
-        for partners in self.ups.values().filter(|partners| partners.exchanges > 1) {
-            repeated += 1;
-            several += usize::from(partners.has_several_connections());
+        for partners in self.by_upstream.values() {
+            if partners.exchanges > 1 {
+                repeated += 1;
+                several += usize::from(partners.has_several_connections());
+            }
         }
         match () {
-            () if several * 10 >= self.ups.len() && several > 0 => Some(Reuse::Pooled),
-            // What one client's connection has for itself cannot be told from a pool of one.
-            () if repeated * 10 >= self.ups.len() && repeated > 0 => {
-                (self.downs.len() > 1).then_some(Reuse::PerConnection)
+            () if several * 10 >= self.by_upstream.len() && several > 0 => Some(Reuse::Pooled),
+            // With one client, a connection of its own looks the same as a pool of one.
+            () if repeated * 10 >= self.by_upstream.len() && repeated > 0 => {
+                (self.by_downstream.len() > 1).then_some(Reuse::PerConnection)
             }
-            () => (self.ups.len() >= ENOUGH).then_some(Reuse::PerRequest),
+            () => (self.by_upstream.len() >= ENOUGH).then_some(Reuse::PerRequest),
         }
     }
 
     fn spreading(&self) -> Option<Spreading> {
         let (mut repeated, mut several) = (0, 0);
-        for partners in self.downs.values().filter(|partners| partners.exchanges > 1) {
-            repeated += 1;
-            several += usize::from(partners.has_several_addresses());
+        for partners in self.by_downstream.values() {
+            if partners.exchanges > 1 {
+                repeated += 1;
+                several += usize::from(partners.has_several_addresses());
+            }
         }
         match () {
             () if self.upstreams.len() < 2 || repeated == 0 => None,
             () if several * 10 >= repeated => Some(Spreading::PerRequest),
-            () => (repeated > 1).then_some(Spreading::PerConnection),
+            () if repeated > 1 => Some(Spreading::PerConnection),
+            () => None,
         }
     }
 
-    /// The figures; of the upstreams these are slow.
+    /// Returns the figures; `is_slow` names the slow upstreams.
     pub(super) fn view(
         &self,
         pid: u32,
@@ -227,17 +246,26 @@ impl Sums {
         is_slow: impl Fn(SocketAddr) -> bool,
     ) -> ProxyView {
         let all = self.upstream.exchanges.max(1) as f64;
-        let view = |(&peer, upstream): (&SocketAddr, &Upstream)| {
+        let mut upstreams = Vec::with_capacity(self.upstreams.len());
+        for (&peer, upstream) in &self.upstreams {
             let mut time = upstream.time.clone();
             time.refresh();
-            let share = upstream.side.exchanges as f64 / all;
-            let Upstream { side, unanswered, failed: connect_fails, .. } = *upstream;
-            let slow = is_slow(peer);
-            UpstreamView { peer, side, share, unanswered, time: time.view(), slow, connect_fails }
-        };
-        let mut upstreams: Vec<UpstreamView> = self.upstreams.iter().map(view).collect();
+            upstreams.push(UpstreamView {
+                peer,
+                side: upstream.side,
+                share: upstream.side.exchanges as f64 / all,
+                unanswered: upstream.unanswered,
+                time: time.view(),
+                slow: is_slow(peer),
+                connect_fails: upstream.failed,
+            });
+        }
         upstreams.sort_by_key(|upstream| (Reverse(upstream.side.exchanges), upstream.peer));
-        let even = 1.0 / upstreams.len().max(1) as f64;
+        let mut imbalance = None;
+        if upstreams.len() > 1 {
+            let even = 1.0 / upstreams.len() as f64;
+            imbalance = Some(upstreams[0].share / even);
+        }
         ProxyView {
             pid,
             comm,
@@ -246,19 +274,18 @@ impl Sums {
             joined: self.joined,
             reuse: self.reuse(),
             spreading: self.spreading(),
-            imbalance: upstreams
-                .first()
-                .filter(|_| upstreams.len() > 1)
-                .map(|most| most.share / even),
+            imbalance,
             upstreams,
         }
     }
 }
 
-/// The partners of a connection, if there is room for them.
+/// Returns the partners of a connection, if there is room for them.
 fn entry(table: &mut FxHashMap<SockId, Partners>, sock: SockId) -> Option<&mut Partners> {
-    (table.len() < MAX_CONNECTIONS || table.contains_key(&sock))
-        .then(|| table.entry(sock).or_default())
+    if table.len() >= MAX_CONNECTIONS && !table.contains_key(&sock) {
+        return None;
+    }
+    Some(table.entry(sock).or_default())
 }
 
 fn count(side: &mut ProxySide, is_first: bool) {

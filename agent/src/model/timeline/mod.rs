@@ -11,7 +11,7 @@ pub use sentence::{sentence, thread_name};
 
 use super::event::{Ending, Role, Side};
 use super::snapshot::{ConnectionView, ExchangeView, Owner, Slice, SliceKind, Snapshot};
-use super::text::bytes;
+use crate::text::bytes;
 
 /// Where something is or happens, from left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

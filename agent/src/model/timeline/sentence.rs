@@ -2,7 +2,7 @@
 
 use crate::model::event::Role;
 use crate::model::snapshot::{ConnectionView, ExchangeView, Protocol, Slice, SliceKind, Snapshot};
-use crate::model::text::{bytes, duration_fine as fine};
+use crate::text::{bytes, duration_fine as fine};
 
 /// Returns the name of a thread of a connection; "thread 4243" where it is not known.
 pub fn thread_name(snapshot: &Snapshot, connection: &ConnectionView, tid: u32) -> String {

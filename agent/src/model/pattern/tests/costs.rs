@@ -1,6 +1,6 @@
 //! What findings say of families, and what patterns cost in memory.
 
-use super::super::MAX_LINES;
+use super::super::MAX_LISTENERS;
 use super::{MAIN, Site, thread};
 use crate::model::event::{ListenerSample, Role, WaitKind, Waiting};
 use crate::model::snapshot::Severity;
@@ -86,7 +86,7 @@ fn empty_accepts_of_several_tell_a_herd_and_those_of_one_do_not() {
 fn memory_is_bounded() {
     let mut world = World::with_limit(128);
     world.listeners.clear();
-    for sock in 0..MAX_LINES as u64 + 50 {
+    for sock in 0..MAX_LISTENERS as u64 + 50 {
         let local = address(&format!("10.0.0.1:{}", 1_000 + sock));
         world.listeners.push(ListenerSample { local, ..listener(sock, 1) });
     }
@@ -98,18 +98,21 @@ fn memory_is_bounded() {
     }
     (0..2_000).for_each(|n| world.accept(0, n, 0, 0));
     let patterns = &world.model.patterns;
-    assert_eq!((patterns.lines.len(), patterns.lines[&0].trails.len()), (MAX_LINES, 256));
-    assert_eq!(patterns.lines[&0].doers.len(), 256);
     assert_eq!(
-        patterns.trails.len(),
-        patterns.lines.values().map(|line| line.trails.len()).sum::<usize>()
+        (patterns.listeners.len(), patterns.listeners[&0].connections.len()),
+        (MAX_LISTENERS, 256)
+    );
+    assert_eq!(patterns.listeners[&0].threads.len(), 256);
+    assert_eq!(
+        patterns.histories.len(),
+        patterns.listeners.values().map(|listener| listener.connections.len()).sum::<usize>()
     );
     world.listeners.iter_mut().for_each(|listener| listener.closed_ns = Some(world.now));
     world.sample_after(SECOND);
     world.listeners = vec![listener(9_999, 1)];
     world.accept(0, 1, 0, 0);
-    assert_eq!(world.model.patterns.lines.len(), MAX_LINES);
-    assert!(world.model.patterns.lines.contains_key(&9_999), "a closed one gave way");
+    assert_eq!(world.model.patterns.listeners.len(), MAX_LISTENERS);
+    assert!(world.model.patterns.listeners.contains_key(&9_999), "a closed one gave way");
     world.listeners.clear();
     (5_000..10_000).for_each(|sock| world.apply(opened(sock, Role::Server, true)));
     world.sample_after(SECOND);

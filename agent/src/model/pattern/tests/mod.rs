@@ -188,9 +188,8 @@ fn messages_worked_on_by_others() {
         (PatternName::MessageLoadBalancing, Some(Units::Threads)),
         "{last:#?}"
     );
-    assert!(
-        last.evidence.iter().any(|text| text.contains("2 other threads of the process ran 1.0 times for each read"))
-    );
+    let expected = "2 other threads of the process ran 1.0 times for each read";
+    assert!(last.evidence.iter().any(|text| text.contains(expected)));
 }
 
 #[test]
