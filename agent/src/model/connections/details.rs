@@ -20,8 +20,8 @@ pub const MAX_RECENT: usize = 8;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
-    /// In a ring. Connections that come in floods have one or two; these are no allocations of
-    /// their own, which would be all over the memory that is free behind a flood.
+    /// In a ring. Two are in place: short connections have no more, and a flood of small allocations
+    /// would fragment the memory.
     recent: SmallVec<[Stored; 2]>,
     /// Place of the oldest in the ring.
     oldest: u8,

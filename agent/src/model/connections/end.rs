@@ -14,7 +14,7 @@ use crate::model::exchange::LEAST_SEALED;
 use crate::model::output::{ConnectionOutput, Output};
 use crate::model::snapshot::{Cause, EndView, Protocol, ResetTotals};
 
-/// A connection that is reset so soon was refused, whatever was asked on it, ns.
+/// A connection that is reset within this time was refused, even if nothing was asked on it, ns.
 const AT_ONCE_NS: u64 = 1_000_000_000;
 /// The error number that its process gets.
 const ECONNRESET: u32 = 104;
@@ -23,10 +23,10 @@ const ECONNRESET: u32 = 104;
 pub const MAX_LEFT: usize = 4_096;
 /// Data come no later, ns: a kernel keeps a closed connection for a minute (`TCP_TIMEWAIT_LEN`).
 const LEFT_NS: u64 = 70_000_000_000;
-/// Who closes so long after the last data closes an idle connection, ns.
+/// A connection without data for this long is idle when it is closed, ns.
 const IDLE_NS: u64 = 100_000_000;
-/// The end of an idle connection is told so much later, ns: a request that crosses its FIN belongs
-/// to it.
+/// The end of an idle connection is reported so much later, ns: a request that crosses its FIN
+/// belongs to it.
 const CROSSING_NS: u64 = 300_000_000;
 /// A RST is the answer to a request if it comes no later than after twice the round trip and this,
 /// ns.
@@ -146,12 +146,11 @@ pub(in crate::model) struct Arrival {
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct Ended {
     pub(in crate::model) totals: ResetTotals,
-    /// In the order in which they ended. Data seldom come, so that they may be looked for one by
-    /// one.
+    /// In the order in which they ended. Late data are rare, so that a linear search will do.
     left: VecDeque<Left>,
-    /// Open still, and read from: a request came after their close. At most [`MAX_LEFT`].
+    /// Connections still read from, though a request came after their close. At most [`MAX_LEFT`].
     lingering: FxHashSet<SockId>,
-    /// Ends that are to be told, with the time from which on they may be.
+    /// Ends that are to be reported, each with the time from which on it may be.
     held: VecDeque<(u64, Box<ConnectionOutput>)>,
 }
 

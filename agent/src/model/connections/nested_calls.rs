@@ -1,5 +1,5 @@
-//! Calls that a thread made to others while it worked on a request: a hint, as only time and thread
-//! tell.
+//! Calls that a thread made to others while it worked on a request: only a hint, from time and
+//! thread.
 
 use std::collections::VecDeque;
 
@@ -33,12 +33,12 @@ struct Thread {
 #[derive(Clone, Debug, Default)]
 pub(super) struct NestedCalls {
     threads: FxHashMap<u32, Thread>,
-    /// Somebody has made a connection. Until then no request can have had a call in it.
+    /// A watched process has made a connection. Before that no request can have a nested call.
     calls: bool,
 }
 
 impl NestedCalls {
-    /// A watched process has made a connection.
+    /// Notes that a watched process has made a connection.
     pub(super) fn connected(&mut self) {
         self.calls = true;
     }

@@ -9,7 +9,8 @@ use rustc_hash::FxHashSet;
 use crate::model::event::{Role, SockId, TcpState};
 use crate::model::snapshot::Protocol;
 
-/// Origins that nobody uses any more go when there are so many, and then at twice what is left.
+/// With so many origins those without a connection are removed; the next time at twice the number
+/// that is left.
 const LEAST_PRUNED: usize = 256;
 
 /// The source of a connection, and other facts that are the same for many.

@@ -4,8 +4,8 @@ use super::{Connections, Told};
 use crate::model::event::{ConnectionSample, Exchange, Sample};
 use crate::model::exchange;
 
-/// An answered exchange is reported once nothing has come after it for so long, ns: until then more
-/// of the response may come, after that it would be an exchange of its own.
+/// An answered exchange is reported once nothing has come after it for this long, ns. Until then more
+/// of the response may come; later data would be an exchange of their own.
 const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;
@@ -23,7 +23,7 @@ impl Connections {
         }
     }
 
-    /// Settles and forgets what a complete sample says is over.
+    /// Settles and forgets what is over by a complete sample.
     pub(in crate::model) fn sampled(&mut self, sample: &Sample, told: &mut impl Told) {
         self.open = Some(sample.connections_open);
         self.nested_calls.keep(sample.ts_ns.saturating_sub(HINT_SPAN_NS));

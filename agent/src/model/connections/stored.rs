@@ -24,11 +24,12 @@ pub(super) struct Compact {
     reads: u16,
     writes: u16,
     last_sizes: [u32; 2],
-    /// 0 where not known, as below.
+    /// 0 where not known.
     read_tid: u32,
+    /// 0 where not known.
     write_tid: u32,
     us: [u32; SLICES],
-    /// One more than they are.
+    /// One more than the time on a CPU; 0 where not known.
     cpu_us: [u32; SLICES],
     kinds: [SliceKind; SLICES],
     slices: u8,

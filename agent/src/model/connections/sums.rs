@@ -61,12 +61,12 @@ impl Sum {
     }
 }
 
-/// Bits of an entry's first byte that tell which of these lengths its number has. The key is in the
-/// others.
+/// Bits of an entry's first byte that select one of these lengths for its number. The other bits are
+/// the key.
 const LENGTH_BITS: u32 = 2;
 const LENGTHS: [usize; 1 << LENGTH_BITS] = [1, 2, 3, 8];
-/// The length of an entry with one byte more, a byte each: that the next one is waited for is what
-/// finding costs.
+/// Lengths of whole entries, a byte each. It is a constant and no table, as each step of a search
+/// waits for the length of the entry before.
 const ENTRIES: u32 = u32::from_le_bytes([2, 3, 4, 9]);
 
 /// Each figure that is not 0: a byte of key and length, and the number, its lowest byte first.

@@ -7,11 +7,11 @@ use crate::model::snapshot::ConnectFailure;
 
 /// Failed connects that may be claimed; the oldest gives way.
 const MAX_SPANS: usize = 4_096;
-/// They are kept for so long after their end, ns.
+/// Time for which they are kept after their end, ns.
 const KEPT_NS: u64 = 10_000_000_000;
 /// Clocks of two hooks may differ by so much, ns.
 const SLACK_NS: u64 = 100_000;
-/// An event loop asks for a connection so soon after it has read, or after the last one failed, ns.
+/// An event loop connects within this time after it has read, or after the last connect failed, ns.
 const SOON_NS: u64 = 20_000_000;
 
 #[derive(Clone, Debug)]

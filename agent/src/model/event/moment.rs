@@ -1,4 +1,4 @@
-//! Single events of connections, where each is asked for: told as they come, and judged by nobody.
+//! Single events of connections (`--detail events`): reported as they come, without a judgement.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,13 +1,13 @@
-//! Exchanges without an answer: until when somebody waited for it, and whether anybody did.
+//! Exchanges without an answer: whether somebody waited for it, and how long.
 
 use crate::model::event::{End, Ending, Exchange, Progress, Role, Side};
 use crate::model::snapshot::Protocol;
 
-/// Whoever stays for so long after the last byte of a request waits for an answer, ns. Who goes
-/// sooner has said goodbye.
+/// A peer that stays this long after the last byte of a request waits for an answer, ns. Sooner, the
+/// last message may have been a farewell.
 const WAITED_NS: u64 = 20_000_000;
-/// Under a cipher a message of fewer bytes may be one that nobody answers: the end of a handshake,
-/// an alert, a frame of control.
+/// An encrypted message of fewer bytes may be one that nobody answers: the end of a handshake, an
+/// alert, a control frame.
 pub(in crate::model) const LEAST_SEALED: u64 = 100;
 
 /// End of the wait for an answer that did not come, ns: the end of the connection, or the client's

@@ -4,8 +4,8 @@ use super::{DOUBTED_NS, Tile, send};
 use crate::model::event::{Exchange, Side};
 use crate::model::snapshot::SliceKind;
 
-/// A connection on which nothing comes for so long after accept was made to be at hand, ns: that
-/// time is of no request.
+/// A connection on which nothing comes for this long after accept is a spare one, ns: that time
+/// belongs to no request.
 const SPARE_NS: u64 = 1_000_000_000;
 /// A SYN-ACK is sent again after this, ns (`TCP_TIMEOUT_INIT`), and then nobody knows what the
 /// handshake took. If it is known and longer, the kernel had ignored the ACK, and waited for the

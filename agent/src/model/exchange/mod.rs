@@ -28,13 +28,13 @@ pub(super) use slices::{counted, take_out, trailing_us, verdict};
 pub(super) use state::{is_answered, is_farewell, is_quiet, is_silent, next, without_next};
 use tile::Tile;
 
-/// A call that ended so long before a stretch began counts as ended at its beginning, ns.
+/// A call that ended no longer than this before a stretch counts as ended at its beginning, ns.
 const SLACK_NS: u64 = 100_000;
 /// In a shorter wait it makes no difference what the reader did before it, ns.
 const DOUBTED_NS: u64 = 1_000_000;
 
-/// A client's first exchange begins with the connect if it writes so soon after that, ns: it was
-/// made for it.
+/// A client's first exchange begins with the connect if it writes within this time after that, ns:
+/// the connection was made for it.
 const AT_ONCE_NS: u64 = 10_000_000;
 
 /// Facts about the connection that an exchange was on.
@@ -42,7 +42,7 @@ const AT_ONCE_NS: u64 = 10_000_000;
 pub(super) struct Beginning<'a> {
     /// Accept or connect, for the connection's first exchange.
     pub(super) first: Option<&'a First>,
-    /// What became of the segments of a call that were sent again.
+    /// Why segments of a call were sent again.
     pub(super) resent: Resent,
 }
 
@@ -74,7 +74,7 @@ impl Resent {
     }
 }
 
-/// Lays the slices of an exchange, and says what most of the time went on.
+/// Lays the slices of an exchange, with a verdict.
 pub(super) fn view<'a>(exchange: &Exchange, beginning: impl Into<Beginning<'a>>) -> ExchangeView {
     let mut view = view_in(exchange, beginning.into(), Vec::new());
     view.verdict = verdict(&view.slices);

@@ -7,10 +7,10 @@ use crate::model::snapshot::SliceKind;
 const MS_NS: u64 = 1_000_000;
 /// No ACK is delayed for longer (`TCP_DELACK_MAX`), by a timer that may be late, ns.
 const DELAYED_ACK_NS: u64 = 250 * MS_NS;
-/// A response with so many pauses is a stream, ...
+/// A response with at least so many pauses is a stream, if [`STREAM_NS`] holds, too.
 const STREAM_GAPS: u32 = 3;
-/// ... if they are at least so far apart on average, ns: less is how long a large one takes to
-/// make.
+/// Least time from one pause of a stream to the next, on average, ns. A large response that is still
+/// being made has shorter ones.
 const STREAM_NS: u64 = 10_000_000;
 /// Bytes of which the peer acknowledges all but the last at once.
 const MANY: u64 = 16_384;
@@ -144,7 +144,8 @@ fn write(
     let blocked_ns = outbound.blocked_ns.min(tile.span_to(written_ns));
     let by_window_ns = held.take_of(SliceKind::ReceiveWindow, blocked_ns);
     let rest_ns = blocked_ns - by_window_ns;
-    // Whoever waits for room in the send buffer has bytes held in it: the same time, not more.
+    // A thread that waits for room in the send buffer has bytes held in it: that is the same time,
+    // and must not count twice.
     held.take(rest_ns);
     // What Nagle's algorithm or a cork held meanwhile held nobody up: the application was still at
     // work on the rest.
@@ -165,9 +166,9 @@ fn write(
     tile.until_with_cpu(written_ns, SliceKind::App, cpu_ns);
 }
 
-/// Who emptied the send buffer too slowly, when the peer's window is not known to have been shut.
-/// It opens and shuts while a peer reads slowly; if it was open for most of the time, the network
-/// took no more.
+/// Why the send buffer emptied too slowly while the peer's window was not known to be shut. The window
+/// opens and shuts while a peer reads slowly. If it was open for most of the time, the network was
+/// the limit.
 fn blocked_by(by_window_ns: u64, rest_ns: u64) -> SliceKind {
     if by_window_ns >= rest_ns { SliceKind::SendBuffer } else { SliceKind::Congestion }
 }

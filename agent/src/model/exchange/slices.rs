@@ -79,7 +79,7 @@ fn take_out_of(slice: Slice, failures: &[ConnectFailure], slices: &mut Vec<Slice
 }
 
 impl Slice {
-    /// Takes so much of its beginning away, with the time on a CPU as far as there is room for it.
+    /// Cuts its first `us` off, with as much of its time on a CPU as fits into them.
     fn cut(&mut self, us: u64) -> Self {
         let mut head = Self { us, ..*self };
         if let Some(cpu_us) = &mut self.cpu_us {

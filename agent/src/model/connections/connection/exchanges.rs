@@ -25,8 +25,7 @@ impl Connection {
         }
     }
 
-    /// Lets go of the facts of its present exchange, if they are of one up to `seq`. True if there
-    /// were such.
+    /// Drops the facts of its present exchange, if its number is at most `seq`. True if it did.
     pub(in crate::model::connections) fn take_current(&mut self, seq: u32) -> bool {
         let Some(current) = self.current() else { return false };
         if current.seq > seq {
@@ -207,8 +206,8 @@ pub(in crate::model) fn counted_us(view: &ExchangeView) -> u64 {
     view.total_us - exchange::trailing_us(&view.slices).unwrap_or(0)
 }
 
-/// Number of bytes beyond those counted, of which the low bits are known: less than half of what
-/// these can tell.
+/// Number of bytes beyond those counted, of which only the low 32 bits are kept: less than half of
+/// their range.
 fn late(counted: &mut u32, bytes: u64) -> u64 {
     let more = (bytes as u32).wrapping_sub(*counted);
     if more > u32::MAX / 2 {

@@ -19,6 +19,14 @@ impl Connection {
         holds
     }
 
+    fn times(&self) -> OwnerTimes {
+        let mut times = OwnerTimes { exchanges: self.exchanges().into(), ..OwnerTimes::default() };
+        for kind in SliceKind::ALL {
+            times.add_time(kind, self.sums.get(Sum::Time(kind)));
+        }
+        times
+    }
+
     pub(in crate::model::connections) fn view(
         &self,
         sock: SockId,
@@ -57,10 +65,6 @@ impl Connection {
             0 => None,
             tid => Some((tid, origin.comm.to_string())),
         };
-        let mut times = OwnerTimes { exchanges: self.exchanges().into(), ..OwnerTimes::default() };
-        for kind in SliceKind::ALL {
-            times.add_time(kind, self.sums.get(Sum::Time(kind)));
-        }
         let has_http2 = matches!(&tls, Some(tls) if tls.alpn.as_deref() == Some("h2"));
         ConnectionView {
             sock,
@@ -90,7 +94,7 @@ impl Connection {
             first_request: None,
             streams: None,
             exchanges: self.exchanges().into(),
-            times,
+            times: self.times(),
             current: None,
             recent: Vec::new(),
             worst: None,

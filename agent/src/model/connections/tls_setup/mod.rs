@@ -7,7 +7,7 @@ use crate::model::event::{ClientHello, Exchange, Role, ServerHello, TlsRecord};
 use crate::model::exchange::counted;
 use crate::model::snapshot::{ExchangeView, FirstAnswer, OwnerTimes};
 
-/// Exchanges that are looked at: a handshake has two or three.
+/// Most exchanges that are examined: a handshake has two or three.
 const MAX_TURNS: usize = 8;
 /// Records that are kept.
 const MAX_RECORDS: usize = 16;
@@ -149,7 +149,7 @@ impl TlsSetup {
         self.turns.iter().position(|turn| at < if from_client { turn.asked } else { turn.answered })
     }
 
-    /// `None` while the first answer has not been seen, or cannot be told.
+    /// Finds the first answer; `None` while it has not been seen, or if it cannot be found.
     fn answer(&self, client: &ClientHello, server: &ServerHello) -> Option<FirstAnswer> {
         let (at, after) = if server.version >= TLS_1_3 {
             self.answer_1_3(client, server)
