@@ -237,7 +237,7 @@ impl Connection {
         Some(side)
     }
 
-    /// More on its end.
+    /// View of its end; without any figure while it is open.
     pub(super) fn end_view(&self) -> EndView {
         match self.end() {
             Some(end) => end.more,
@@ -245,7 +245,7 @@ impl Connection {
         }
     }
 
-    /// Changes that.
+    /// Changes the view of its end, if it has ended.
     pub(super) fn change_end(&mut self, change: impl FnOnce(&mut EndView)) {
         if let Some(rare) = &mut self.rare
             && let Some(end) = &mut rare.end
@@ -334,7 +334,7 @@ impl Connection {
     }
 
     /// Nothing was asked on it, and what its server wrote was no answer
-    /// ([`exchange::is_farewell`]).
+    /// ([`is_farewell`](crate::model::exchange::is_farewell)).
     fn only_took_leave(&self, closed: &Closed) -> bool {
         let came = closed.bytes_in + closed.unread_bytes > 0 || closed.unseen;
         let asked = came || self.exchanges_reported() > 0;
