@@ -18,6 +18,7 @@ pub const MAX_DETAILED: usize = 1_000;
 /// Exchanges kept of each, besides its worst.
 pub const MAX_RECENT: usize = 8;
 
+/// The exchanges of one connection that are kept: the newest ones, and the worst.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
     /// In a ring. Two are in place: short connections have no more, and a flood of small allocations
@@ -79,6 +80,9 @@ impl Detail {
     }
 }
 
+/// The exchanges that are kept, by connection. [`add`](Self::add) takes each that is over;
+/// [`change`](Self::change), [`note_inside`](Self::note_inside) and [`confirm`](Self::confirm) add
+/// what is known later.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Details {
     table: FxHashMap<SockId, Detail>,

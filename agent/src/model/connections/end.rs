@@ -47,7 +47,7 @@ pub(super) fn view(closed: &Closed, connection: &Connection) -> EndView {
 fn cause(closed: &Closed, role: Role) -> (Option<Cause>, Option<Side>) {
     let reset = closed.how == Some(Ending::Reset);
     match closed.why {
-        // The request was there, and nobody had begun to read it.
+        // A whole request was unread at the close.
         Some(Why::UnreadData) if closed.unseen && closed.exchanges > 1 => {
             (Some(Cause::LateRequest), Some(Side::Local))
         }
@@ -121,7 +121,7 @@ struct Left {
     /// Its bytes do not tell one request from another.
     sealed: bool,
     /// Late data were reported.
-    told: bool,
+    reported: bool,
 }
 
 impl Left {
@@ -143,6 +143,10 @@ pub(in crate::model) struct Arrival {
 }
 
 /// Ends of connections that data may still follow, and reports that wait for such data.
+///
+/// [`note`](Self::note) takes each end, [`came`](Self::came) and [`lingered`](Self::lingered) late
+/// data. A report that [`waits`](Self::waits) is kept by [`hold`](Self::hold) until
+/// [`settle`](Self::settle).
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct Ended {
     pub(in crate::model) totals: ResetTotals,
@@ -186,7 +190,7 @@ impl Ended {
             idle_ns: closed.idle_ns.unwrap_or(0),
             unanswered: closed.unanswered,
             sealed: connection.protocol() == Some(Protocol::Tls) || connection.is_multiplexed(),
-            told: lingered,
+            reported: lingered,
         });
     }
 
@@ -195,10 +199,10 @@ impl Ended {
     pub(super) fn came(&mut self, late: &Late) -> Option<Arrival> {
         let mut newest_first = self.left.iter_mut().rev();
         let left = newest_first.find(|left| left.is_between(late.local, late.peer))?;
-        if left.told || left.sealed && late.bytes < LEAST_SEALED {
+        if left.reported || left.sealed && late.bytes < LEAST_SEALED {
             return None;
         }
-        left.told = true;
+        left.reported = true;
         let was_idle = left.idle_ns >= IDLE_NS && !left.unanswered;
         let cause = if was_idle { Cause::LateRequest } else { Cause::DataAfterClose };
         self.totals.sent += 1;
@@ -239,6 +243,7 @@ impl Ended {
             && closed.how == Some(Ending::Fin)
     }
 
+    /// Keeps the report of an end until no request can cross its FIN any more.
     pub(super) fn hold(&mut self, output: Box<ConnectionOutput>) {
         self.held.push_back((output.ts_ns.saturating_add(CROSSING_NS), output));
     }

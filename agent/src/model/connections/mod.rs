@@ -164,7 +164,7 @@ impl Connections {
         if opened.role == Role::Client {
             self.nested_calls.connected();
         }
-        // A connection known by its accept is known better.
+        // If it is known by its accept, that has more facts.
         if !self.table.contains(opened.sock) {
             let connection = Connection::opened(opened, &mut self.origins);
             if self.insert(opened.sock, connection) && opened.role == Role::Client {

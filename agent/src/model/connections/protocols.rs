@@ -16,7 +16,7 @@ pub const MAX_HELLOS: usize = 16_384;
 pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
     let of_http = |minor| if minor == 0 { Protocol::Http10 } else { Protocol::Http11 };
     match sign {
-        // What comes inside of another protocol is that one's.
+        // A request inside another protocol, such as WebSocket, does not change it.
         Sign::HttpRequest { minor } | Sign::HttpRequests { minor, .. } => {
             known.or(Some(of_http(*minor)))
         }
@@ -24,7 +24,7 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
         Sign::HttpResponse { event_stream: true, .. } => Some(Protocol::ServerSentEvents),
         Sign::HttpResponse { minor, .. } => known.or(Some(of_http(*minor))),
         Sign::Http2 { grpc } => Some(if *grpc { Protocol::Grpc } else { Protocol::Http2 }),
-        // PostgreSQL changes to TLS of its own accord.
+        // PostgreSQL changes to TLS by a request of its own, and stays PostgreSQL.
         Sign::ClientHello(_) | Sign::ServerHello(_) => known.or(Some(Protocol::Tls)),
         Sign::Redis => Some(Protocol::Redis),
         Sign::Postgresql => Some(Protocol::Postgresql),
@@ -37,7 +37,8 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
     }
 }
 
-/// The hellos of open TLS connections.
+/// The hellos of open TLS connections: `add` takes each sign, `exchanged` each exchange, `view` shows
+/// them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hellos(FxHashMap<SockId, Hello>);
 
@@ -112,7 +113,8 @@ impl Hellos {
     }
 }
 
-/// The first requests of open connections, where more than their protocol is known.
+/// The first requests of open connections, where more than their protocol is known: `add` takes each
+/// sign; `calls_at_once` and `turns` say how many requests an exchange has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests(FxHashMap<SockId, First>);
 
@@ -172,7 +174,7 @@ impl Requests {
     /// not known.
     pub(super) fn calls_at_once(&self, sock: SockId) -> Option<u32> {
         let streams = self.0.get(&sock)?.streams?;
-        // Of a connection followed in part only, more may have been open.
+        // If the connection was followed in part only, more may have been open.
         if streams.partly && streams.most <= 1 { None } else { Some(streams.most.max(1)) }
     }
 
@@ -222,7 +224,7 @@ fn is_multiple_of(bytes: u64, one: &ExchangeView) -> bool {
 const TLS_1_3: u16 = 0x0304;
 
 fn is_resumed(client: &ClientHello, server: &ServerHello) -> bool {
-    // From 1.3 on the session's id means nothing, and the server repeats it always.
+    // From 1.3 on the session's id means nothing: the server always repeats it.
     if server.version >= TLS_1_3 {
         server.took_session
     } else {

@@ -107,8 +107,8 @@ impl Connections {
         let was_answered = before.is_some_and(exchange::is_answered);
         if before.is_none() {
             if self.current >= MAX_CURRENT {
-                // The sensor does not show an answered one again: it is reported without a second's
-                // silence.
+                // The sensor does not show an answered one again. So it is reported now, without the
+                // second of silence.
                 if exchange::is_answered(exchange) {
                     self.settle(now_ns, exchange, told);
                 }
@@ -196,7 +196,7 @@ fn confirm(pairs: &LoopbackPairs, connection: &Connection, view: &mut ExchangeVi
 /// Notes that the server of a call ignored its request, if the request was sent again and the server
 /// is watched.
 fn note_ignored(unheard: &Unheard, connection: &mut Connection, exchange: &Exchange) {
-    if connection.was_sent_in_vain(exchange) {
+    if connection.was_first_resent(exchange) {
         let since_ns = connection.asked_ns().unwrap_or(0);
         if unheard.at(connection.local(), connection.peer().port(), since_ns) {
             connection.was_ignored();

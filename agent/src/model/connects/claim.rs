@@ -137,7 +137,7 @@ impl Spans {
         };
         let mut best = None;
         for (at, span) in self.0.iter().enumerate() {
-            // Of equals the oldest.
+            // The oldest of equals wins.
             if fits(span) && best.is_none_or(|(_, least)| rank(span) < least) {
                 best = Some((at, rank(span)));
             }

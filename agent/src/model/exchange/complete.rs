@@ -60,7 +60,7 @@ pub(in crate::model) fn prepend_work(view: &mut ExchangeView, after_us: u64, spa
     if wait.us > 0 {
         view.slices.insert(0, wait);
     }
-    // It took `COMPLETED_US` at least.
+    // The work is never empty: it took `COMPLETED_US` at least.
     view.slices.insert(0, work);
     (view.start_ns, view.total_us) = (from_ns, view.total_us + after_us);
     join(view, usize::from(delay_us > 0));

@@ -21,7 +21,7 @@ fn over_ns(exchange: &Exchange) -> Option<u64> {
     let is_over = match (exchange.role, &exchange.inbound, &exchange.outbound) {
         (Role::Client, None, Some(_)) => true,
         (Role::Server, Some(inbound), None) => {
-            // A FIN right behind the request ends what the client sends, and perhaps not its wait.
+            // After a FIN right behind the request the client may still wait for the response.
             let leaves = end.by == Side::Local || end.how != Ending::Fin;
             leaves || end.ts_ns >= inbound.last_ns.saturating_add(WAITED_NS)
         }
@@ -86,7 +86,7 @@ pub(in crate::model) fn is_unanswered(
     }
     let http = protocol.is_some_and(Protocol::is_http1);
     let waited_ns = over_ns.saturating_sub(asked_ns);
-    // Whoever pauses for longer between two pieces may as well have paused once more.
+    // A peer that paused for longer between two pieces may only have paused once more.
     let pauses_ns = match (exchange.role, &exchange.inbound, &exchange.outbound) {
         (Role::Server, Some(inbound), _) => inbound.starved_ns,
         (Role::Client, _, Some(sent)) => sent.last_ns.saturating_sub(sent.first_ns),

@@ -98,7 +98,7 @@ pub(super) fn accepted(
 /// Lays slices from the SYN-ACK to the first data, which queued the connection: a round trip, and
 /// the client's silence. A long silence belongs to no request.
 fn deferred(tile: &mut Tile, exchange: &Exchange, queued_ns: u64, waited_ns: u64) {
-    // Until an ACK of the response has come, the kernel knows of no other round trip.
+    // Before an ACK of the response the kernel has measured no other round trip than this one.
     let acked = matches!(&exchange.outbound, Some(sent) if sent.acked_ns.is_some());
     let known = acked && exchange.min_rtt_us.is_some();
     let round_trip_ns = send::round_trip_ns(exchange, waited_ns);

@@ -163,7 +163,7 @@ fn server(tile: &mut Tile, exchange: &Exchange, first: Option<&First>) {
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
     let arrived_ns = arrived_ns(exchange);
     match first {
-        // Nothing was asked, and then the client closed its side: that is what is answered.
+        // The client closed its side without a request. The response answers that.
         Some(first)
             if inbound.is_none()
                 && let Some(left_ns) = left_ns(exchange, first) =>
@@ -227,12 +227,12 @@ fn written_ns(exchange: &Exchange) -> Option<u64> {
 
 /// Lays slices of the peer's turn: from the request sent to the first byte of the response.
 fn respond(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, end_ns: u64, resent: Resent) {
-    if outbound.retransmits > 0 && !send::came_anyway(exchange, outbound) {
+    if outbound.retransmits > 0 && !send::is_spurious(exchange, outbound) {
         // Once the request was acknowledged, the peer had it.
         let resent_ns = outbound.acked_ns.unwrap_or(end_ns).min(end_ns);
         let round_trip_ns = send::round_trip_ns(exchange, tile.span_to(resent_ns));
         match resent {
-            // Without a round trip to compare with all of it is as long as one.
+            // No part is a response: without a known round trip `split` would make all of it one.
             Resent::Ignored => tile.until(resent_ns, SliceKind::Ignored),
             _ => tile.split(resent_ns, [(SliceKind::Response, round_trip_ns)], resent.kind()),
         }
@@ -248,7 +248,7 @@ fn answer(tile: &mut Tile, inbound: Option<&Inbound>, outbound: &Outbound, now_n
         && inbound.read_first_ns.is_none()
         && inbound.read_last_ns.is_none()
     {
-        // It was read before it was watched: nobody knows when.
+        // The request was read before it was watched, at an unknown time.
         return tile.until(end_ns, SliceKind::Unknown);
     }
     let (delay_ns, cpu_ns) = match &outbound.writer {

@@ -15,7 +15,7 @@ const STREAM_NS: u64 = 10_000_000;
 /// Bytes of which the peer acknowledges all but the last at once.
 const MANY: u64 = 16_384;
 
-/// Time that bytes were held, by the kind it becomes.
+/// Time that bytes were held, by the kind of slice that it becomes.
 #[derive(Clone, Copy, Debug)]
 struct Held([(SliceKind, u64); 5]);
 
@@ -147,8 +147,8 @@ fn write(
     // A thread that waits for room in the send buffer has bytes held in it: that is the same time,
     // and must not count twice.
     held.take(rest_ns);
-    // What Nagle's algorithm or a cork held meanwhile held nobody up: the application was still at
-    // work on the rest.
+    // Bytes held meanwhile by Nagle's algorithm or a cork delayed nobody: the application was still
+    // at work on the rest.
     held.take_of(SliceKind::Nagle, u64::MAX);
     held.take_of(SliceKind::Cork, u64::MAX);
     let blocked =
@@ -161,7 +161,7 @@ fn write(
     if is_stream(exchange, outbound) {
         return tile.until(written_ns, SliceKind::Streaming);
     }
-    // Without pauses there is no figure, and it is not complete.
+    // By default `complete` is false: without pauses nothing is known.
     let cpu_ns = if pauses.complete { Some(pauses.cpu_ns) } else { None };
     tile.until_with_cpu(written_ns, SliceKind::App, cpu_ns);
 }
@@ -198,8 +198,8 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
     if outbound.sent_ns.is_none() && Held::of(outbound).is_none() {
         return tile.until(end_ns, SliceKind::Unknown);
     }
-    // The window can't have been shut for longer than there was anything to send: the rest of it
-    // was in this wait.
+    // The window limited sending from the first write to the transmission of the last byte. Time
+    // beyond that belongs to this wait.
     let since_first_ns = tile.end_ns().saturating_sub(outbound.first_ns);
     let window_ns =
         outbound.window_limited_ns.saturating_sub(since_first_ns).min(tile.span_to(end_ns));
@@ -207,7 +207,7 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
     let round_trip_ns = round_trip_ns(exchange, tile.span_to(end_ns));
     let beyond_ns = tile.span_to(end_ns) - round_trip_ns;
     let beyond = match outbound.acked_ns {
-        _ if outbound.retransmits > 0 && !came_anyway(exchange, outbound) => SliceKind::Retransmit,
+        _ if outbound.retransmits > 0 && !is_spurious(exchange, outbound) => SliceKind::Retransmit,
         // The last bytes waited in the network's own queues, as those before them did.
         Some(_) if is_queued(outbound, beyond_ns) => SliceKind::AckWait,
         // The peer had it all. What it sent since was lost: its ACK, or a next request with the ACK.
@@ -215,7 +215,7 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
             return tile.until(tile.end_ns().saturating_add(round_trip_ns), SliceKind::AckWait);
         }
         Some(_) => SliceKind::DelayedAck,
-        // A delayed ACK is known by its end.
+        // Only its end shows that an ACK was delayed.
         None => SliceKind::Unknown,
     };
     tile.split(end_ns, [(SliceKind::AckWait, round_trip_ns)], beyond);
@@ -230,7 +230,7 @@ fn is_queued(outbound: &Outbound, beyond_ns: u64) -> bool {
 
 /// The segments sent again had not been lost: the peer reported them as duplicates, or its ACK came
 /// sooner than the retransmission could have caused it.
-pub(super) fn came_anyway(exchange: &Exchange, outbound: &Outbound) -> bool {
+pub(super) fn is_spurious(exchange: &Exchange, outbound: &Outbound) -> bool {
     if outbound.spurious >= outbound.retransmits {
         return true;
     }

@@ -170,7 +170,7 @@ impl Flows {
         }
         self.opening.insert(self.numbers, Opening::new(view));
         if !datagram.outbound {
-            // Until the server has chosen an id, the client goes on with the one that it made up.
+            // Until the server has chosen an id, the client uses one that it made up.
             self.goes_by(self.numbers, packets.destination.clone());
         }
         Some(self.numbers)
@@ -298,7 +298,7 @@ impl Opening {
         }
         let asked = self.asked?;
         let waited_ns = datagram.ts_ns.saturating_sub(self.seen[asked].ts_ns);
-        // A client hears the rest of what the server sent before, too.
+        // A client also receives packets that the server sent before the request arrived.
         if self.view.role == Role::Client && waited_ns < self.least_ns(asked) {
             return None;
         }

@@ -61,7 +61,7 @@ impl Connection {
 
     /// The request of this exchange was sent again, and it is not known why: it is the first on a
     /// connection that was made, so that nothing was acknowledged before.
-    pub(in crate::model::connections) fn was_sent_in_vain(&self, exchange: &Exchange) -> bool {
+    pub(in crate::model::connections) fn was_first_resent(&self, exchange: &Exchange) -> bool {
         let Some(outbound) = &exchange.outbound else { return false };
         self.origin.role == Role::Client
             && exchange.seq == 1
@@ -75,7 +75,7 @@ impl Connection {
     }
 
     fn resent(&self, exchange: &Exchange) -> Resent {
-        if !self.was_sent_in_vain(exchange) {
+        if !self.was_first_resent(exchange) {
             Resent::Lost
         } else if self.sums.get(Sum::Ignored) > 0 {
             Resent::Ignored

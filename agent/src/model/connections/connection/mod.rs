@@ -89,7 +89,7 @@ impl Connection {
             state: TcpState::Established,
         });
         let mut connection = Self::new(origin, accept.peer, accept.ts_ns, accept.handshake_us);
-        // Without the moment of queueing, that of accept is a guess.
+        // Without the time of queueing nothing is known of the wait.
         if let Some(queued_ns) = accept.queued_ns {
             let queued_for_ns = accept.ts_ns.saturating_sub(queued_ns);
             connection.sums.add(Sum::Queued, queued_for_ns.saturating_add(1));

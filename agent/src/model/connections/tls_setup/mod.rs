@@ -38,7 +38,9 @@ struct Turn {
     times: OwnerTimes,
 }
 
-/// The beginning of a connection, up to its first answer.
+/// The beginning of a connection, up to its first answer: [`record`](Self::record) and
+/// [`exchanged`](Self::exchanged) take its records and exchanges,
+/// [`first_answer`](Self::first_answer) is known once that was seen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TlsSetup {
     records: Vec<TlsRecord>,
