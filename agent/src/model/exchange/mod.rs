@@ -5,7 +5,7 @@
 //!
 //! In the order in which the model uses it: `state` tells whether there is an exchange, and whether
 //! it is over; [`view_in`] lays the slices (`first`, `receive`, `send`, `end`, by way of `tile`);
-//! [`complete`] and [`prepend_work`] add what the thread's other calls tell; [`take_out`] and
+//! [`complete()`] and [`prepend_work`] add what the thread's other calls tell; [`take_out`] and
 //! [`verdict`] work on the finished slices.
 
 mod complete;

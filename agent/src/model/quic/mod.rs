@@ -25,7 +25,7 @@ struct Seen {
 
 /// A connection until its first answer.
 #[derive(Clone, Debug)]
-struct Opening {
+struct QuicSetup {
     view: QuicView,
     seen: Vec<Seen>,
     /// The client's first packet with data of the application: 0-RTT or 1-RTT.
@@ -42,7 +42,7 @@ struct Opening {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flows {
     /// By number, in the order in which they began.
-    opening: BTreeMap<u64, Opening>,
+    setups: BTreeMap<u64, QuicSetup>,
     numbers: u64,
     by_id: FxHashMap<(SockId, Vec<u8>), u64>,
     by_peer: FxHashMap<(SockId, SocketAddr), u64>,
@@ -74,11 +74,11 @@ impl Flows {
             number = self.begin(datagram);
         }
         let Some(number) = number else { return };
-        let Some(opening) = self.opening.get_mut(&number) else { return };
-        opening.add(datagram);
-        let (own_id, peer) = (opening.own_id().map(<[u8]>::to_vec), opening.view.peer);
-        if let Some(answer) = opening.answer(datagram) {
-            let view = QuicView { answer: Some(answer), ..opening.view.clone() };
+        let Some(setup) = self.setups.get_mut(&number) else { return };
+        setup.add(datagram);
+        let (own_id, peer) = (setup.own_id().map(<[u8]>::to_vec), setup.view.peer);
+        if let Some(answer) = setup.answer(datagram) {
+            let view = QuicView { answer: Some(answer), ..setup.view.clone() };
             self.end(number);
             self.show(&view);
             return self.answered.push(view);
@@ -95,8 +95,8 @@ impl Flows {
     /// The connection that packets belong to.
     fn find(&self, datagram: &QuicDatagram) -> Option<u64> {
         let packets = &datagram.packets;
-        let may_belong = |number: u64| match self.opening.get(&number) {
-            Some(opening) => opening.may_have(datagram),
+        let may_belong = |number: u64| match self.setups.get(&number) {
+            Some(setup) => setup.may_have(datagram),
             None => false,
         };
         if let Some(peer) = datagram.peer
@@ -126,7 +126,7 @@ impl Flows {
         if !datagram.outbound || datagram.packets.version.is_none() {
             return None;
         }
-        for (&number, Opening { view, .. }) in &self.opening {
+        for (&number, QuicSetup { view, .. }) in &self.setups {
             if view.role == Role::Server
                 && view.sock == datagram.sock
                 && view.server_id.is_none()
@@ -145,8 +145,8 @@ impl Flows {
         if !packets.initial || packets.handshake {
             return None;
         }
-        while self.opening.len() >= MAX_FOLLOWED
-            && let Some((&oldest, _)) = self.opening.first_key_value()
+        while self.setups.len() >= MAX_FOLLOWED
+            && let Some((&oldest, _)) = self.setups.first_key_value()
         {
             self.end(oldest);
         }
@@ -168,7 +168,7 @@ impl Flows {
         if datagram.outbound {
             socket.newest_client = Some(self.numbers);
         }
-        self.opening.insert(self.numbers, Opening::new(view));
+        self.setups.insert(self.numbers, QuicSetup::new(view));
         if !datagram.outbound {
             // Until the server has chosen an id, the client uses one that it made up.
             self.goes_by(self.numbers, packets.destination.clone());
@@ -178,16 +178,16 @@ impl Flows {
 
     /// Gives this connection the arrivals with this id.
     fn goes_by(&mut self, number: u64, id: Vec<u8>) {
-        if let Some(opening) = self.opening.get_mut(&number)
-            && !opening.ids.contains(&id)
+        if let Some(setup) = self.setups.get_mut(&number)
+            && !setup.ids.contains(&id)
         {
-            self.by_id.insert((opening.view.sock, id.clone()), number);
-            opening.ids.push(id);
+            self.by_id.insert((setup.view.sock, id.clone()), number);
+            setup.ids.push(id);
         }
     }
 
     fn end(&mut self, number: u64) {
-        let Some(Opening { view, ids, .. }) = self.opening.remove(&number) else { return };
+        let Some(QuicSetup { view, ids, .. }) = self.setups.remove(&number) else { return };
         for id in ids {
             self.by_id.remove(&(view.sock, id));
         }
@@ -211,7 +211,7 @@ impl Flows {
 
     /// Those that have got none yet, the oldest first.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &QuicView> {
-        self.opening.values().map(|opening| &opening.view)
+        self.setups.values().map(|setup| &setup.view)
     }
 
     /// Number of connections that began on a socket.
@@ -231,7 +231,7 @@ impl Flows {
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {
-        self.opening.retain(|_, opening| opening.view.sock != sock);
+        self.setups.retain(|_, setup| setup.view.sock != sock);
         self.by_id.retain(|(known, _), _| *known != sock);
         self.by_peer.retain(|(known, _), _| *known != sock);
         self.sockets.remove(&sock);
@@ -244,7 +244,7 @@ fn client_id(role: Role, datagram: &QuicDatagram) -> &Vec<u8> {
     if from_client { &datagram.packets.source } else { &datagram.packets.destination }
 }
 
-impl Opening {
+impl QuicSetup {
     fn new(view: QuicView) -> Self {
         Self { view, seen: Vec::new(), asked: None, ids: Vec::new() }
     }
