@@ -21,8 +21,8 @@ pub const MAX_RECENT: usize = 8;
 /// The exchanges of one connection that are kept: the newest ones, and the worst.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
-    /// In a ring. Two are in place: short connections have no more, and a flood of small allocations
-    /// would fragment the memory.
+    /// In a ring. Two are in place: short connections have no more, and a flood of small
+    /// allocations would fragment the memory.
     recent: SmallVec<[Stored; 2]>,
     /// Place of the oldest in the ring.
     oldest: u8,

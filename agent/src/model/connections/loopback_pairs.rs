@@ -29,8 +29,8 @@ struct End {
     acks_ns: [u64; REMEMBERED],
 }
 
-/// The ends that made connections. The other ends, which accepted them, need not be kept: a client's
-/// exchange ends with what it reads, so that no delayed ACK is inferred from its side.
+/// The ends that made connections. The other ends, which accepted them, need not be kept: a
+/// client's exchange ends with what it reads, so that no delayed ACK is inferred from its side.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LoopbackPairs {
     table: HashMap<Addresses, End>,

@@ -147,8 +147,8 @@ impl Connections {
 
     /// Adds a connection that was accepted. Its peer may have been ignored before.
     pub(super) fn accepted(&mut self, accept: &Accept, ignored: Option<Ignoring>, deferred: bool) {
-        // It may have been found otherwise a moment before and be at work already, or be over before
-        // its accept was reported.
+        // It may have been found otherwise a moment before and be at work already, or be over
+        // before its accept was reported.
         if let Some(known) = self.table.get(accept.sock)
             && (known.exchanges() > 0 || !known.is_open())
         {

@@ -29,8 +29,8 @@ pub(in crate::model) struct Origin {
     pub(super) midway: bool,
     /// Its protocol, once that is known.
     pub(super) protocol: Option<Protocol>,
-    /// Its listener has TCP_DEFER_ACCEPT: the handshake, as the kernel measures it, lasted until the
-    /// first data came.
+    /// Its listener has TCP_DEFER_ACCEPT: the handshake, as the kernel measures it, lasted until
+    /// the first data came.
     pub(super) deferred: bool,
     /// Its SYN carried data that was taken.
     pub(super) fast_open: bool,

@@ -37,8 +37,8 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
     }
 }
 
-/// The hellos of open TLS connections: `add` takes each sign, `exchanged` each exchange, `view` shows
-/// them.
+/// The hellos of open TLS connections: `add` takes each sign, `exchanged` each exchange, `view`
+/// shows them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hellos(FxHashMap<SockId, Hello>);
 
@@ -113,8 +113,8 @@ impl Hellos {
     }
 }
 
-/// The first requests of open connections, where more than their protocol is known: `add` takes each
-/// sign; `calls_at_once` and `turns` say how many requests an exchange has.
+/// The first requests of open connections, where more than their protocol is known: `add` takes
+/// each sign; `calls_at_once` and `turns` say how many requests an exchange has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests(FxHashMap<SockId, First>);
 
@@ -178,8 +178,8 @@ impl Requests {
         if streams.partly && streams.most <= 1 { None } else { Some(streams.most.max(1)) }
     }
 
-    /// Number of requests that a response in pieces answers. `stored` are the connection's exchanges
-    /// that are kept.
+    /// Number of requests that a response in pieces answers. `stored` are the connection's
+    /// exchanges that are kept.
     pub(super) fn turns(
         &self,
         exchange: &Exchange,

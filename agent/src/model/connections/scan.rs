@@ -4,8 +4,8 @@ use super::{Connections, Told};
 use crate::model::event::{ConnectionSample, Exchange, Sample};
 use crate::model::exchange;
 
-/// An answered exchange is reported once nothing has come after it for this long, ns. Until then more
-/// of the response may come; later data would be an exchange of their own.
+/// An answered exchange is reported once nothing has come after it for this long, ns. Until then
+/// more of the response may come; later data would be an exchange of their own.
 const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;

@@ -107,8 +107,8 @@ impl Connections {
         let was_answered = before.is_some_and(exchange::is_answered);
         if before.is_none() {
             if self.current >= MAX_CURRENT {
-                // The sensor does not show an answered one again. So it is reported now, without the
-                // second of silence.
+                // The sensor does not show an answered one again. So it is reported now, without
+                // the second of silence.
                 if exchange::is_answered(exchange) {
                     self.settle(now_ns, exchange, told);
                 }
@@ -193,8 +193,8 @@ fn confirm(pairs: &LoopbackPairs, connection: &Connection, view: &mut ExchangeVi
     last.proved
 }
 
-/// Notes that the server of a call ignored its request, if the request was sent again and the server
-/// is watched.
+/// Notes that the server of a call ignored its request, if the request was sent again and the
+/// server is watched.
 fn note_ignored(unheard: &Unheard, connection: &mut Connection, exchange: &Exchange) {
     if connection.was_first_resent(exchange) {
         let since_ns = connection.asked_ns().unwrap_or(0);

@@ -3,8 +3,8 @@
 use crate::model::exchange;
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 
-/// Most slices of a compact exchange: a connection's first one, from the handshake to the ACK of the
-/// answer, has no more.
+/// Most slices of a compact exchange: a connection's first one, from the handshake to the ACK of
+/// the answer, has no more.
 const SLICES: usize = 7;
 
 /// An exchange in as few bytes as it needs.

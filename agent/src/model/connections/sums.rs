@@ -61,8 +61,8 @@ impl Sum {
     }
 }
 
-/// Bits of an entry's first byte that select one of these lengths for its number. The other bits are
-/// the key.
+/// Bits of an entry's first byte that select one of these lengths for its number. The other bits
+/// are the key.
 const LENGTH_BITS: u32 = 2;
 const LENGTHS: [usize; 1 << LENGTH_BITS] = [1, 2, 3, 8];
 /// Lengths of whole entries, a byte each. It is a constant and no table, as each step of a search

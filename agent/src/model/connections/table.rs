@@ -10,8 +10,8 @@ use rustc_hash::FxBuildHasher;
 use super::Connection;
 use crate::model::event::SockId;
 
-/// A map that spends few bytes on free entries: a place takes four bytes and one of the hash table's
-/// own, and the free slots lie behind those that are used.
+/// A map that spends few bytes on free entries: a place takes four bytes and one of the hash
+/// table's own, and the free slots lie behind those that are used.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     places: HashTable<u32>,

@@ -1,5 +1,5 @@
-//! Completion of slices by all calls of their thread, where no single call shows how the thread spent
-//! them.
+//! Completion of slices by all calls of their thread, where no single call shows how the thread
+//! spent them.
 
 use super::tile::sum_of_both;
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
@@ -87,7 +87,8 @@ fn fill(view: &mut ExchangeView, at: usize, spent: &Spent) {
     let cpu_us = spent.cpu_ns / 1_000;
     let streams = slice.kind == SliceKind::Streaming;
     if streams {
-        // A thread that computes between the pieces, or has no CPU to do so, does not wait for news.
+        // A thread that computes between the pieces, or has no CPU to do so, does not wait for
+        // news.
         if cpu_us < COMPLETED_US || (cpu_us + spent.delay_ns / 1_000) * 2 < slice.us {
             return;
         }

@@ -3,8 +3,8 @@
 use crate::model::event::{End, Ending, Exchange, Progress, Role, Side};
 use crate::model::snapshot::Protocol;
 
-/// A peer that stays this long after the last byte of a request waits for an answer, ns. Sooner, the
-/// last message may have been a farewell.
+/// A peer that stays this long after the last byte of a request waits for an answer, ns. The last
+/// message of one that leaves sooner may have been a farewell.
 const WAITED_NS: u64 = 20_000_000;
 /// An encrypted message of fewer bytes may be one that nobody answers: the end of a handshake, an
 /// alert, a control frame.

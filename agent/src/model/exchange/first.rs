@@ -114,8 +114,8 @@ fn deferred(tile: &mut Tile, exchange: &Exchange, queued_ns: u64, waited_ns: u64
 }
 
 /// Time that the accepting thread was runnable without a CPU before the accept, ns. It is known of
-/// a thread that also read: its figures run from its call before. The part of its delay that exceeds
-/// the wait for the read lay before the accept.
+/// a thread that also read: its figures run from its call before. The part of its delay that
+/// exceeds the wait for the read lay before the accept.
 fn delay_before_accept(exchange: &Exchange, first: &First, arrived_ns: Option<u64>) -> u64 {
     let Some(inbound) = &exchange.inbound else { return 0 };
     let (Some(reader), Some(read_ns)) = (inbound.reader, inbound.read_first_ns) else { return 0 };

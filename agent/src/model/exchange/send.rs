@@ -9,8 +9,8 @@ const MS_NS: u64 = 1_000_000;
 const DELAYED_ACK_NS: u64 = 250 * MS_NS;
 /// A response with at least so many pauses is a stream, if [`STREAM_NS`] holds, too.
 const STREAM_GAPS: u32 = 3;
-/// Least time from one pause of a stream to the next, on average, ns. A large response that is still
-/// being made has shorter ones.
+/// Least time from one pause of a stream to the next, on average, ns. A large response that is
+/// still being made has shorter ones.
 const STREAM_NS: u64 = 10_000_000;
 /// Bytes of which the peer acknowledges all but the last at once.
 const MANY: u64 = 16_384;
@@ -166,9 +166,9 @@ fn write(
     tile.until_with_cpu(written_ns, SliceKind::App, cpu_ns);
 }
 
-/// Why the send buffer emptied too slowly while the peer's window was not known to be shut. The window
-/// opens and shuts while a peer reads slowly. If it was open for most of the time, the network was
-/// the limit.
+/// Why the send buffer emptied too slowly while the peer's window was not known to be shut. The
+/// window opens and shuts while a peer reads slowly. If it was open for most of the time, the
+/// network was the limit.
 fn blocked_by(by_window_ns: u64, rest_ns: u64) -> SliceKind {
     if by_window_ns >= rest_ns { SliceKind::SendBuffer } else { SliceKind::Congestion }
 }
@@ -210,7 +210,8 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
         _ if outbound.retransmits > 0 && !is_spurious(exchange, outbound) => SliceKind::Retransmit,
         // The last bytes waited in the network's own queues, as those before them did.
         Some(_) if is_queued(outbound, beyond_ns) => SliceKind::AckWait,
-        // The peer had it all. What it sent since was lost: its ACK, or a next request with the ACK.
+        // The peer had it all. What it sent since was lost: its ACK, or a next request with the
+        // ACK.
         Some(_) if outbound.retransmits > 0 || beyond_ns > DELAYED_ACK_NS => {
             return tile.until(tile.end_ns().saturating_add(round_trip_ns), SliceKind::AckWait);
         }
@@ -242,7 +243,8 @@ pub(super) fn is_spurious(exchange: &Exchange, outbound: &Outbound) -> bool {
     acked_ns < resent_ns.saturating_add(rtt_ns)
 }
 
-/// Part of a wait that is a normal round trip. Without a round-trip time to compare with, all of it.
+/// Part of a wait that is a normal round trip. Without a round-trip time to compare with, all of
+/// it.
 pub(super) fn round_trip_ns(exchange: &Exchange, wait_ns: u64) -> u64 {
     match exchange.min_rtt_ns() {
         Some(rtt_ns) if wait_ns > (2 * rtt_ns).max(rtt_ns + MS_NS) => rtt_ns,

@@ -1,4 +1,5 @@
-//! The beginnings of QUIC connections, from their datagrams: the round trips up to the first answer.
+//! The beginnings of QUIC connections, from their datagrams: the round trips up to the first
+//! answer.
 //!
 //! They are the application's work: the kernel moves datagrams, and knows of no connection.
 
@@ -258,8 +259,8 @@ impl QuicSetup {
     }
 
     /// Whether packets with its peer may be its own, and not those of another connection with that
-    /// peer. Both ends may go by other ids soon. But without the server's first packets there are no
-    /// keys for short headers.
+    /// peer. Both ends may go by other ids soon. But without the server's first packets there are
+    /// no keys for short headers.
     fn may_have(&self, datagram: &QuicDatagram) -> bool {
         let view = &self.view;
         match datagram.packets.version {

@@ -123,8 +123,8 @@ impl TlsSetup {
         }
         let mut turn = Turn { number: 1, asked, answered, start_ns, replied_ns, done_ns, times };
         if let Some(before) = self.turns.last() {
-            // A server sees what its answer caused a round trip later. A burst that comes sooner was
-            // on its way.
+            // A server sees what its answer caused a round trip later. A burst that comes sooner
+            // was on its way.
             let least_ns = match (exchange.role, exchange.min_rtt_us) {
                 (Role::Server, Some(us)) => u64::from(us) * 500,
                 _ => 0,
