@@ -30,7 +30,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The address, and what of it has to be kept elsewhere.
+    /// Splits an address into the part for here and the part to be kept elsewhere.
     pub(super) fn new(address: SocketAddr) -> (Self, Option<Ipv6Addr>) {
         let port = address.port().to_le_bytes();
         match address.ip().to_canonical() {
@@ -40,7 +40,10 @@ impl Endpoint {
     }
 
     pub(super) fn address(self, stored: Option<Ipv6Addr>) -> SocketAddr {
-        let ip = stored.map_or(IpAddr::V4(Ipv4Addr::from(self.ip)), IpAddr::V6);
+        let ip = match stored {
+            Some(ip) => IpAddr::V6(ip),
+            None => IpAddr::V4(Ipv4Addr::from(self.ip)),
+        };
         SocketAddr::new(ip, u16::from_le_bytes(self.port))
     }
 }
@@ -57,7 +60,8 @@ impl Tid {
 
     pub(super) fn get(self) -> Option<u32> {
         let [a, b, c] = self.0;
-        Some(u32::from_le_bytes([a, b, c, 0])).filter(|tid| *tid != 0)
+        let tid = u32::from_le_bytes([a, b, c, 0]);
+        if tid == 0 { None } else { Some(tid) }
     }
 }
 

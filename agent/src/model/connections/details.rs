@@ -18,14 +18,15 @@ pub const MAX_DETAILED: usize = 1_000;
 /// Exchanges kept of each, besides its worst.
 pub const MAX_RECENT: usize = 8;
 
+/// The exchanges of one connection that are kept: the newest ones, and the worst.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
-    /// In a ring. Connections that come in floods have one or two; these are no allocations of
-    /// their own, which would be all over the memory that is free behind a flood.
+    /// In a ring. Two are in place: short connections have no more, and a flood of small
+    /// allocations would fragment the memory.
     recent: SmallVec<[Stored; 2]>,
-    /// Where in it the oldest is.
+    /// Place of the oldest in the ring.
     oldest: u8,
-    /// Where in it the worst is, unless that is older.
+    /// Place of the worst in the ring, unless that is older.
     worst_at: Option<u8>,
     older_worst: Option<Box<Stored>>,
     worst_us: u64,
@@ -38,12 +39,20 @@ impl Detail {
         older.iter().chain(newer).map(Stored::view)
     }
 
-    pub(super) fn worst(&self) -> Option<ExchangeView> {
-        let recent = self.worst_at.and_then(|at| self.recent.get(usize::from(at)));
-        recent.or(self.older_worst.as_deref()).map(Stored::view)
+    fn newest(&self) -> Option<&Stored> {
+        let (newer, older) = self.recent.split_at(self.oldest.into());
+        newer.last().or(older.last())
     }
 
-    /// Adds one, in the place of the oldest if there are enough. Gives where it is.
+    pub(super) fn worst(&self) -> Option<ExchangeView> {
+        let worst = match self.worst_at {
+            Some(at) => self.recent.get(usize::from(at)),
+            None => self.older_worst.as_deref(),
+        };
+        Some(worst?.view())
+    }
+
+    /// Adds one, in the place of the oldest if there are enough. Returns its place.
     fn push(&mut self, stored: Stored) -> u8 {
         if self.recent.len() < MAX_RECENT {
             self.recent.push(stored);
@@ -63,16 +72,22 @@ impl Detail {
 
     /// Changes the exchange of this number, wherever it is kept.
     fn change(&mut self, seq: u32, change: impl Fn(&mut ExchangeView)) {
-        let stored = self.recent.iter_mut().chain(self.older_worst.as_deref_mut());
-        stored.filter(|stored| stored.seq() == seq).for_each(|stored| stored.change(&change));
+        for stored in self.recent.iter_mut().chain(self.older_worst.as_deref_mut()) {
+            if stored.seq() == seq {
+                stored.change(&change);
+            }
+        }
     }
 }
 
+/// The exchanges that are kept, by connection. [`add`](Self::add) takes each that is over;
+/// [`change`](Self::change), [`note_inside`](Self::note_inside) and [`confirm`](Self::confirm) add
+/// what is known later.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Details {
     table: FxHashMap<SockId, Detail>,
-    /// By the time of the worst exchange, µs, the shortest first. What has gone, or has a worse one
-    /// now, is in it still.
+    /// By the time of the worst exchange, µs, the shortest first. Entries of connections that have
+    /// gone, or have a worse exchange now, are in it still.
     order: BinaryHeap<Reverse<(u64, SockId)>>,
 }
 
@@ -81,10 +96,14 @@ impl Details {
         self.table.get(&sock)
     }
 
-    /// About when the last byte of an exchange that is over was written, if it is the newest one
-    /// kept of its connection: it was acknowledged a round trip later.
+    /// Approximate time of the last write of an exchange that is over, if it is the newest one kept
+    /// of its connection: it was acknowledged a round trip later.
     pub(super) fn written_ns(&self, sock: SockId, seq: u32) -> Option<u64> {
-        let newest = self.table.get(&sock)?.recent().last().filter(|newest| newest.seq == seq)?;
+        let newest = self.table.get(&sock)?.newest()?;
+        if newest.seq() != seq {
+            return None;
+        }
+        let newest = newest.view();
         Some(newest.start_ns + counted_us(&newest) * 1_000)
     }
 
@@ -116,8 +135,10 @@ impl Details {
 
     fn note_worst(&mut self, us: u64, sock: SockId) {
         if self.order.len() >= 2 * MAX_DETAILED {
-            self.order =
-                self.table.iter().map(|(&sock, detail)| Reverse((detail.worst_us, sock))).collect();
+            self.order.clear();
+            for (&sock, detail) in &self.table {
+                self.order.push(Reverse((detail.worst_us, sock)));
+            }
         } else {
             self.order.push(Reverse((us, sock)));
         }
@@ -130,15 +151,17 @@ impl Details {
         }
     }
 
-    /// A client exchange turned out to have run inside this one.
-    pub(super) fn note_inside(&mut self, sock: SockId, seq: u32, inside: (SockId, u32)) {
-        self.change(sock, seq, |view| view.inside.push(inside));
+    /// Notes a call that turned out to be nested in this exchange.
+    pub(super) fn note_inside(&mut self, sock: SockId, seq: u32, nested: (SockId, u32)) {
+        self.change(sock, seq, |view| view.inside.push(nested));
     }
 
-    /// The delayed ACK at the end of this exchange turned out to be proved.
+    /// Marks the delayed ACK at the end of this exchange as proved.
     pub(super) fn confirm(&mut self, sock: SockId, seq: u32) {
         self.change(sock, seq, |view| {
-            view.slices.last_mut().into_iter().for_each(|last| last.proved = true)
+            if let Some(last) = view.slices.last_mut() {
+                last.proved = true;
+            }
         });
     }
 
@@ -146,18 +169,19 @@ impl Details {
         self.table.remove(&sock);
     }
 
-    /// Whether there is a place for an exchange this long.
+    /// Makes room for a connection whose exchange took this long. False if all kept took longer.
     fn make_room(&mut self, us: u64) -> bool {
         if self.table.len() < MAX_DETAILED {
             return true;
         }
         while let Some(&Reverse((least_us, sock))) = self.order.peek() {
-            let is_so = self.table.get(&sock).is_some_and(|detail| detail.worst_us == least_us);
-            if is_so && least_us > us {
+            let is_valid =
+                matches!(self.table.get(&sock), Some(detail) if detail.worst_us == least_us);
+            if is_valid && least_us > us {
                 return false;
             }
             self.order.pop();
-            if is_so {
+            if is_valid {
                 self.table.remove(&sock);
                 return true;
             }

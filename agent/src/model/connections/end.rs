@@ -1,4 +1,4 @@
-//! How connections ended: what brought it about, and what came when they were closed.
+//! Ends of connections: their causes, and data that came after them.
 
 use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::model::exchange::LEAST_SEALED;
 use crate::model::output::{ConnectionOutput, Output};
 use crate::model::snapshot::{Cause, EndView, Protocol, ResetTotals};
 
-/// A connection that is reset so soon was refused, whatever was asked on it, ns.
+/// A connection that is reset within this time was refused, even if nothing was asked on it, ns.
 const AT_ONCE_NS: u64 = 1_000_000_000;
 /// The error number that its process gets.
 const ECONNRESET: u32 = 104;
@@ -23,16 +23,16 @@ const ECONNRESET: u32 = 104;
 pub const MAX_LEFT: usize = 4_096;
 /// Data come no later, ns: a kernel keeps a closed connection for a minute (`TCP_TIMEWAIT_LEN`).
 const LEFT_NS: u64 = 70_000_000_000;
-/// Who closes so long after the last data closes an idle connection, ns.
+/// A connection without data for this long is idle when it is closed, ns.
 const IDLE_NS: u64 = 100_000_000;
-/// The end of an idle connection is told so much later, ns: a request that crosses its FIN belongs
-/// to it.
+/// The end of an idle connection is reported so much later, ns: a request that crosses its FIN
+/// belongs to it.
 const CROSSING_NS: u64 = 300_000_000;
 /// A RST is the answer to a request if it comes no later than after twice the round trip and this,
 /// ns.
 const ANSWER_NS: u64 = 20_000_000;
 
-/// What is known of an end by itself.
+/// The view of an end, as far as its own facts tell.
 pub(super) fn view(closed: &Closed, connection: &Connection) -> EndView {
     let (cause, reset_by) = cause(closed, connection.origin.role);
     EndView {
@@ -47,7 +47,7 @@ pub(super) fn view(closed: &Closed, connection: &Connection) -> EndView {
 fn cause(closed: &Closed, role: Role) -> (Option<Cause>, Option<Side>) {
     let reset = closed.how == Some(Ending::Reset);
     match closed.why {
-        // The request was there, and nobody had begun to read it.
+        // A whole request was unread at the close.
         Some(Why::UnreadData) if closed.unseen && closed.exchanges > 1 => {
             (Some(Cause::LateRequest), Some(Side::Local))
         }
@@ -57,17 +57,21 @@ fn cause(closed: &Closed, role: Role) -> (Option<Cause>, Option<Side>) {
         Some(Why::Reset) if role == Role::Client && met_a_close(closed) => {
             (Some(Cause::LateRequest), Some(Side::Peer))
         }
-        // After this host's FIN it may be its own: then data came, which is told by themselves.
-        Some(Why::Reset) => (None, (reset || closed.by == Some(Side::Peer)).then_some(Side::Peer)),
+        // After this host's FIN the RST may be its own. Then data came late, which is an event of
+        // its own.
+        Some(Why::Reset) => {
+            let is_peers = reset || closed.by == Some(Side::Peer);
+            (None, if is_peers { Some(Side::Peer) } else { None })
+        }
         Some(Why::Unacknowledged) => (Some(Cause::Unacknowledged), None),
         Some(Why::Keepalive) => (Some(Cause::Keepalive), None),
         Some(Why::Unreachable) => (Some(Cause::Unreachable), None),
-        None => (None, closed.by.filter(|_| reset)),
+        None => (None, if reset { closed.by } else { None }),
     }
 }
 
-/// The peer reset a connection that this host had made before it had answered anything: that is no
-/// better than a refusal. A spare one, on which nothing was asked, may be reset when it is idle.
+/// The failed connect that an end amounts to: the peer reset a connection that this host had made
+/// before it had answered anything. A spare one, on which nothing was asked, may be reset later.
 pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -> Option<Connect> {
     let reset = closed.by == Some(Side::Peer) && end.reset_by == Some(Side::Peer);
     if !reset || connection.origin.role != Role::Client {
@@ -76,7 +80,10 @@ pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -
     let (ts_ns, since_ns) = (closed.since_ns?, connection.asked_ns()?);
     let soon = ts_ns.saturating_sub(since_ns) <= AT_ONCE_NS;
     let unanswered = closed.bytes_in == 0 && (closed.bytes_out > 0 || soon);
-    unanswered.then(|| Connect {
+    if !unanswered {
+        return None;
+    }
+    Some(Connect {
         ts_ns,
         sock: closed.sock,
         peer: connection.peer(),
@@ -97,11 +104,8 @@ pub(super) fn refusal(closed: &Closed, connection: &Connection, end: &EndView) -
 /// before it could be answered.
 fn met_a_close(closed: &Closed) -> bool {
     let least_ns = u64::from(closed.min_rtt_us.unwrap_or(0)) * 2_000 + ANSWER_NS;
-    let soon = closed
-        .since_ns
-        .zip(closed.asked_ns)
-        .is_some_and(|(since, asked)| since <= asked + least_ns);
-    closed.unanswered && closed.exchanges > 1 && soon
+    let (Some(since_ns), Some(asked_ns)) = (closed.since_ns, closed.asked_ns) else { return false };
+    closed.unanswered && closed.exchanges > 1 && since_ns <= asked_ns + least_ns
 }
 
 /// A connection that this host had accepted, and closed.
@@ -114,10 +118,10 @@ struct Left {
     closed_ns: u64,
     idle_ns: u64,
     unanswered: bool,
-    /// What is said on it cannot be told by its bytes.
+    /// Its bytes do not tell one request from another.
     sealed: bool,
-    /// Data came.
-    told: bool,
+    /// Late data were reported.
+    reported: bool,
 }
 
 impl Left {
@@ -126,7 +130,7 @@ impl Left {
     }
 }
 
-/// What came too late, and to whom.
+/// Data that came too late, and their connection.
 #[derive(Clone, Debug)]
 pub(in crate::model) struct Arrival {
     pub(in crate::model) sock: SockId,
@@ -138,16 +142,19 @@ pub(in crate::model) struct Arrival {
     pub(in crate::model) lingers: bool,
 }
 
-/// Ends of connections, and what they wait for.
+/// Ends of connections that data may still follow, and reports that wait for such data.
+///
+/// [`note`](Self::note) takes each end, [`came`](Self::came) and [`lingered`](Self::lingered) late
+/// data. A report that [`waits`](Self::waits) is kept by [`hold`](Self::hold) until
+/// [`settle`](Self::settle).
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct Ended {
     pub(in crate::model) totals: ResetTotals,
-    /// In the order in which they ended. Data seldom come, so that they may be looked for one by
-    /// one.
+    /// In the order in which they ended. Late data are rare, so that a linear search will do.
     left: VecDeque<Left>,
-    /// Open still, and read from: a request came after their close. At most [`MAX_LEFT`].
+    /// Connections still read from, though a request came after their close. At most [`MAX_LEFT`].
     lingering: FxHashSet<SockId>,
-    /// Ends that are to be told, with the time from which on they may be.
+    /// Ends that are to be reported, each with the time from which on it may be.
     held: VecDeque<(u64, Box<ConnectionOutput>)>,
 }
 
@@ -183,33 +190,34 @@ impl Ended {
             idle_ns: closed.idle_ns.unwrap_or(0),
             unanswered: closed.unanswered,
             sealed: connection.protocol() == Some(Protocol::Tls) || connection.is_multiplexed(),
-            told: lingered,
+            reported: lingered,
         });
     }
 
-    /// Data came to a connection that was closed. `None` if it is not known, or was told already.
+    /// Takes data that came to a connection which was closed. `None` if it is not known, or was
+    /// reported already.
     pub(super) fn came(&mut self, late: &Late) -> Option<Arrival> {
         let mut newest_first = self.left.iter_mut().rev();
-        let left = newest_first
-            .find(|left| left.is_between(late.local, late.peer))
-            .filter(|left| !left.told)?;
-        if left.sealed && late.bytes < LEAST_SEALED {
+        let left = newest_first.find(|left| left.is_between(late.local, late.peer))?;
+        if left.reported || left.sealed && late.bytes < LEAST_SEALED {
             return None;
         }
-        left.told = true;
+        left.reported = true;
         let was_idle = left.idle_ns >= IDLE_NS && !left.unanswered;
         let cause = if was_idle { Cause::LateRequest } else { Cause::DataAfterClose };
         self.totals.sent += 1;
         self.totals.late_requests += u64::from(was_idle);
         let (sock, origin, idle_us) = (left.sock, Arc::clone(&left.origin), left.idle_ns / 1_000);
-        for (_, held) in self.held.iter_mut().filter(|(_, held)| held.view.sock == sock) {
-            mark(&mut held.view.end, cause);
+        for (_, held) in &mut self.held {
+            if held.view.sock == sock {
+                mark(&mut held.view.end, cause);
+            }
         }
         Some(Arrival { sock, origin, cause, idle_us, lingers: false })
     }
 
-    /// Data came to a connection that was closed, and whose application reads on. A cipher says
-    /// goodbye, too.
+    /// Takes data that came to a connection which was closed, and whose application reads on. Few
+    /// encrypted bytes are no request: TLS ends by a message, too.
     pub(super) fn lingered(
         &mut self,
         late: &Late,
@@ -226,32 +234,37 @@ impl Ended {
         Some(Arrival { sock, origin, cause: Cause::LateRequest, idle_us, lingers: true })
     }
 
-    /// Whether to wait with telling of this end.
+    /// Whether to wait with the report of this end.
     pub(super) fn waits(closed: &Closed, role: Role) -> bool {
-        let idle = closed.idle_ns.is_some_and(|ns| ns >= IDLE_NS);
+        let idle = matches!(closed.idle_ns, Some(ns) if ns >= IDLE_NS);
         role == Role::Server
             && idle
             && closed.by == Some(Side::Local)
             && closed.how == Some(Ending::Fin)
     }
 
+    /// Keeps the report of an end until no request can cross its FIN any more.
     pub(super) fn hold(&mut self, output: Box<ConnectionOutput>) {
         self.held.push_back((output.ts_ns.saturating_add(CROSSING_NS), output));
     }
 
-    /// Tells what has waited for long enough; at the end of the run all.
+    /// Reports the ends that have waited for long enough; at the end of the run all.
     pub(in crate::model) fn settle(&mut self, now_ns: u64, is_end: bool, out: &mut Vec<Output>) {
-        while self.held.front().is_some_and(|(due_ns, _)| is_end || *due_ns <= now_ns) {
-            out.extend(self.held.pop_front().map(|(_, output)| Output::Connection(output)));
+        while let Some((due_ns, _)) = self.held.front()
+            && (is_end || *due_ns <= now_ns)
+            && let Some((_, output)) = self.held.pop_front()
+        {
+            out.push(Output::Connection(output));
         }
-        let is_over = |left: &Left| now_ns.saturating_sub(left.closed_ns) > LEFT_NS;
-        while self.left.front().is_some_and(is_over) {
+        while let Some(left) = self.left.front()
+            && now_ns.saturating_sub(left.closed_ns) > LEFT_NS
+        {
             self.left.pop_front();
         }
     }
 }
 
-/// A RST answered data that came to this connection when it was closed.
+/// Notes that a RST answered data which came to a connection after its close.
 pub(in crate::model) fn mark(end: &mut EndView, cause: Cause) {
     (end.cause, end.reset_by) = (Some(cause), Some(Side::Local));
 }

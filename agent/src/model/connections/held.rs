@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 
 use super::{Connection, Connections};
-use crate::model::event::{Role, SockId, ThreadSample, WaitKind};
+use crate::model::event::{Role, WaitKind, SockId, ThreadSample};
 use crate::model::exchange;
 use crate::model::snapshot::ListenerView;
 
@@ -28,25 +28,20 @@ pub(in crate::model) struct Held {
 }
 
 impl Connections {
-    /// The newest of a listener's clients that hold a thread, if they hold at least half of those
-    /// that accept: each sleeps in a call on one descriptor, and the newest connection that it took
-    /// has its client's turn.
+    /// Returns the newest of a listener's clients that hold a thread, if they hold at least half of
+    /// the accepting threads. A held thread sleeps in a call on one descriptor, and on the newest
+    /// connection that it accepted it is the client's turn.
     pub(in crate::model) fn held(
         &self,
         listener: &ListenerView,
         threads: &[ThreadSample],
     ) -> Option<Held> {
-        let asleep = |tid: u32| {
-            threads
-                .iter()
-                .any(|thread| thread.tid == tid && thread.sleep == Some(WaitKind::Descriptor))
-        };
-        let acceptors = listener
-            .acceptors
-            .iter()
-            .filter(|acceptor| !acceptor.in_accept && asleep(acceptor.tid));
-        let mut newest: FxHashMap<u32, Option<(u64, SockId)>> =
-            acceptors.map(|one| (one.tid, None)).collect();
+        let mut newest: FxHashMap<u32, Option<(u64, SockId)>> = FxHashMap::default();
+        for acceptor in &listener.acceptors {
+            if !acceptor.in_accept && is_asleep(threads, acceptor.tid) {
+                newest.insert(acceptor.tid, None);
+            }
+        }
         if newest.is_empty() || newest.len() * 2 < listener.acceptors.len() {
             return None;
         }
@@ -55,17 +50,26 @@ impl Connections {
             let is_of_it = origin.role == Role::Server
                 && origin.listener == Some(listener.sock)
                 && connection.is_open();
-            if let Some(newest) = newest.get_mut(&origin.acceptor).filter(|_| is_of_it) {
+            if is_of_it && let Some(newest) = newest.get_mut(&origin.acceptor) {
                 *newest = (*newest).max(Some((connection.since_ns(), sock)));
             }
         }
-        let newest = newest.into_iter().filter_map(|(tid, newest)| Some((newest?, tid)));
-        let held = newest.filter_map(|((since_ns, sock), tid)| {
-            let connection = self.table.get(sock)?;
-            Some((since_ns, Held { tid, peer: connection.peer(), why: why(connection)? }))
-        });
-        held.max_by_key(|(since_ns, _)| *since_ns).map(|(_, held)| held)
+        let mut newest_held: Option<(u64, Held)> = None;
+        for (tid, newest) in newest {
+            let Some((since_ns, sock)) = newest else { continue };
+            let Some(connection) = self.table.get(sock) else { continue };
+            let Some(why) = why(connection) else { continue };
+            if newest_held.is_none_or(|(newest_ns, _)| since_ns >= newest_ns) {
+                newest_held = Some((since_ns, Held { tid, peer: connection.peer(), why }));
+            }
+        }
+        let (_, held) = newest_held?;
+        Some(held)
     }
+}
+
+fn is_asleep(threads: &[ThreadSample], tid: u32) -> bool {
+    threads.iter().any(|thread| thread.tid == tid && thread.sleep == Some(WaitKind::Descriptor))
 }
 
 /// Why it is the client's turn; `None` if it is not.

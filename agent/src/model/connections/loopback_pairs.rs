@@ -1,5 +1,5 @@
-//! Connections whose other end is known too, since both are on this host: what one end records of
-//! its ACKs proves what the other end can only infer.
+//! Connections with both ends on this host. The delayed ACKs that one end records prove those that
+//! the other end can only infer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 
 use crate::model::event::SockId;
 
-/// Connections made by watched processes that are told by their addresses; of further ones nothing
+/// Connections made by watched processes that are known by their addresses; of further ones nothing
 /// is proved.
 pub const MAX_LOOPBACK_PAIRS: usize = 16_384;
-/// What two stamps of one moment may differ by, ns.
+/// Largest difference of two stamps of one instant, ns.
 const SLACK_NS: u64 = 1_000_000;
 /// Newest delayed ACKs remembered of each.
 const REMEMBERED: usize = 4;
@@ -22,15 +22,15 @@ type Addresses = (SocketAddr, SocketAddr);
 struct End {
     sock: SockId,
     closed: bool,
-    /// Another open connection has the same addresses, in another network namespace: which is whose
-    /// other end?
+    /// Another open connection has the same addresses, in another network namespace: either may be
+    /// the other end.
     ambiguous: bool,
-    /// When its newest delayed ACKs were sent, ns.
+    /// Times of its newest delayed ACKs, ns.
     acks_ns: [u64; REMEMBERED],
 }
 
-/// The ends that made connections. Of those that accepted them a delayed ACK is never inferred from
-/// the other side, as a client's exchange ends with what it reads.
+/// The ends that made connections. The other ends, which accepted them, need not be kept: a
+/// client's exchange ends with what it reads, so that no delayed ACK is inferred from its side.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LoopbackPairs {
     table: HashMap<Addresses, End>,
@@ -56,12 +56,12 @@ impl LoopbackPairs {
     }
 
     pub(super) fn forget(&mut self, sock: SockId, local: SocketAddr, peer: SocketAddr) {
-        if self.table.get(&(local, peer)).is_some_and(|end| end.sock == sock) {
+        if matches!(self.table.get(&(local, peer)), Some(end) if end.sock == sock) {
             self.table.remove(&(local, peer));
         }
     }
 
-    /// A delayed ACK was sent by this end at `ack_ns`. True if that is news.
+    /// Notes a delayed ACK that this end sent at `ack_ns`. True if that is news.
     pub(super) fn acknowledged(
         &mut self,
         sock: SockId,
@@ -69,9 +69,10 @@ impl LoopbackPairs {
         peer: SocketAddr,
         ack_ns: u64,
     ) -> bool {
-        let end =
-            self.table.get_mut(&(local, peer)).filter(|end| end.sock == sock && !end.ambiguous);
-        let Some(end) = end.filter(|end| !end.acks_ns.contains(&ack_ns)) else { return false };
+        let Some(end) = self.table.get_mut(&(local, peer)) else { return false };
+        if end.sock != sock || end.ambiguous || end.acks_ns.contains(&ack_ns) {
+            return false;
+        }
         end.acks_ns.rotate_right(1);
         end.acks_ns[0] = ack_ns;
         true
@@ -86,10 +87,8 @@ impl LoopbackPairs {
         sent_ns: u64,
         acked_ns: u64,
     ) -> bool {
-        let within = sent_ns..=acked_ns.saturating_add(SLACK_NS);
-        let end = self.table.get(&(peer, local)).filter(|end| !end.ambiguous);
-        end.is_some_and(|end| {
-            end.acks_ns.iter().any(|ack_ns| *ack_ns != 0 && within.contains(ack_ns))
-        })
+        let Some(end) = self.table.get(&(peer, local)) else { return false };
+        let wait = sent_ns..=acked_ns.saturating_add(SLACK_NS);
+        !end.ambiguous && end.acks_ns.iter().any(|ack_ns| *ack_ns != 0 && wait.contains(ack_ns))
     }
 }

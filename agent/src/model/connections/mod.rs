@@ -11,6 +11,7 @@ mod origin;
 mod packed;
 mod protocols;
 mod scan;
+mod settle;
 mod stored;
 mod sums;
 mod table;
@@ -21,14 +22,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::connects::Connects;
-use super::event::{
-    Accept, Closed, Exchange, Late, Opened, Progress, Recognised, Role, Sign, SockId,
-};
-use super::exchange::{self, Beginning, Ignoring};
+use super::event::{Accept, Closed, Exchange, Late, Opened, Recognised, Role, Sign, SockId};
+use super::exchange::{self, Ignoring};
 use super::histogram::{Precision, WaitHistogram};
 use super::output::{Interest, Output};
 use super::processors::Processors;
-use super::snapshot::{EndView, ExchangeView, Protocol, Slice, SliceKind};
+use super::snapshot::{EndView, ExchangeView, Protocol, Slice};
 use super::spans::Spans;
 use super::times::Times;
 use super::unheard::Unheard;
@@ -45,8 +44,9 @@ use nested_calls::NestedCalls;
 pub(super) use origin::Origin;
 use origin::Origins;
 pub use protocols::MAX_HELLOS;
-use protocols::{Hellos, Requests, Turns};
+use protocols::{Hellos, Requests};
 pub(super) use scan::present;
+pub(super) use settle::pid_of;
 use table::Table;
 use views::connection_output;
 
@@ -59,12 +59,27 @@ pub const MAX_CURRENT: usize = 4_096;
 /// Connections in a snapshot.
 pub const MAX_CONNECTION_VIEWS: usize = 1_000;
 
-/// Hears of each exchange that is over: its facts, its connection if that is known, and what they
-/// come to, to which it may add.
+/// Called for each exchange that is over, with its facts, its connection if that is known, and its
+/// view, to which it may add.
 pub(super) trait Told: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView) {}
 
 impl<F: FnMut(&Exchange, Option<&Connection>, &mut ExchangeView)> Told for F {}
 
+/// The connections, in the order in which the model calls their methods:
+///
+/// - a connection begins: [`accepted`](Self::accepted), [`opened`](Self::opened), then
+///   [`recognised`](Self::recognised) as its protocol becomes known;
+/// - its exchanges: [`exchanged`](Self::exchanged) for each record;
+///   [`scanned`](Self::scanned) and [`sampled`](Self::sampled) at a refresh. Both end in `settle`
+///   for an exchange that is over, or in `keep_current` for one that goes on;
+/// - later knowledge about an exchange: [`acknowledged`](Self::acknowledged),
+///   [`confirm`](Self::confirm), [`change`](Self::change);
+/// - a connection ends: [`closed`](Self::closed), perhaps followed by
+///   [`came_late`](Self::came_late); at the end of the run [`finish`](Self::finish), and
+///   [`report`](Self::report) for each that is open;
+/// - to show them: [`views`](Self::views), [`by_thread`](Self::by_thread), [`held`](Self::held),
+///   and the counts [`open`](Self::open), [`open_at`](Self::open_at), [`known`](Self::known) and
+///   [`refused`](Self::refused).
 #[derive(Debug)]
 pub(super) struct Connections {
     table: Table,
@@ -76,8 +91,8 @@ pub(super) struct Connections {
     loopback_pairs: LoopbackPairs,
     hellos: Hellos,
     requests: Requests,
-    /// Peers of watched listeners that were ignored, who may be ends of connections that watched
-    /// processes make.
+    /// Peers that watched listeners ignored. They may be ends of connections that watched processes
+    /// make.
     pub(super) unheard: Unheard,
     pub(super) spans: Spans,
     pub(super) connects: Connects,
@@ -130,22 +145,26 @@ impl Connections {
         self.table.get(sock)
     }
 
-    /// A connection was accepted, whose peer may have been ignored before.
+    /// Adds a connection that was accepted. Its peer may have been ignored before.
     pub(super) fn accepted(&mut self, accept: &Accept, ignored: Option<Ignoring>, deferred: bool) {
-        // Found otherwise a moment before and at work already, or over before its accept was told.
-        if self.table.get(accept.sock).is_none_or(|known| known.exchanges() == 0 && known.is_open())
+        // It may have been found otherwise a moment before and be at work already, or be over
+        // before its accept was reported.
+        if let Some(known) = self.table.get(accept.sock)
+            && (known.exchanges() > 0 || !known.is_open())
         {
-            let connection = Connection::accepted(accept, ignored, deferred, &mut self.origins);
-            self.insert(accept.sock, connection);
+            return;
         }
+        let connection = Connection::accepted(accept, ignored, deferred, &mut self.origins);
+        self.insert(accept.sock, connection);
     }
 
+    /// Adds a connection that became known otherwise.
     pub(super) fn opened(&mut self, opened: &Opened) {
         self.connects.made(opened);
         if opened.role == Role::Client {
             self.nested_calls.connected();
         }
-        // An accept says more of the same connection.
+        // If it is known by its accept, that has more facts.
         if !self.table.contains(opened.sock) {
             let connection = Connection::opened(opened, &mut self.origins);
             if self.insert(opened.sock, connection) && opened.role == Role::Client {
@@ -154,7 +173,8 @@ impl Connections {
         }
     }
 
-    /// True if there was room.
+    /// Adds a connection, in the place of the one closed first if the table is full. True if there
+    /// was room.
     fn insert(&mut self, sock: SockId, connection: Connection) -> bool {
         if self.table.len() >= MAX_CONNECTIONS && !self.table.contains(sock) {
             match self.closed.pop_front() {
@@ -182,11 +202,9 @@ impl Connections {
         self.requests.forget(sock);
     }
 
-    /// What is spoken on a connection becomes known, or changes.
+    /// Notes the protocol of a connection, which becomes known or changes.
     pub(super) fn recognised(&mut self, recognised: &Recognised) {
-        if let Some(connection) =
-            self.table.get_mut(recognised.sock).filter(|connection| connection.is_open())
-        {
+        if let Some(connection) = self.table.open_mut(recognised.sock) {
             let protocol = protocols::spoken(connection.protocol(), &recognised.sign);
             connection.speaks(protocol, recognised.sign == Sign::FastOpen, &mut self.origins);
             self.hellos.add(recognised.sock, &recognised.sign);
@@ -194,139 +212,11 @@ impl Connections {
         }
     }
 
-    /// An exchange ended, or facts of one that goes on came outside a sample.
-    pub(super) fn exchanged(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
-        if exchange.progress == Progress::Open {
-            self.keep_current(now_ns, exchange, told);
-        } else {
-            self.settle(now_ns, exchange, told);
-        }
-    }
-
-    /// Reports an exchange that is over, unless it has been.
-    fn settle(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
-        if exchange::is_silent(exchange) {
-            return;
-        }
-        let sock = exchange.sock;
-        let mut connection = self.table.get_mut(sock);
-        if let Some(connection) = &mut connection
-            && exchange::is_farewell(exchange, connection.protocol())
-        {
-            self.current -= usize::from(connection.take_current(exchange.seq));
-            return;
-        }
-        if let Some(connection) =
-            connection.as_mut().filter(|connection| connection.knows(exchange.seq))
-        {
-            connection.add_late(exchange);
-            self.current -= usize::from(connection.take_current(exchange.seq));
-            return;
-        }
-        if let Some(connection) = &mut connection {
-            note_ignored(&self.unheard, connection, exchange);
-        }
-        let buf = std::mem::take(&mut self.buf);
-        let before =
-            is_pushed(exchange).then(|| self.details.written_ns(sock, exchange.seq - 1)).flatten();
-        let mut view = match &connection {
-            Some(connection) => connection.view_in(exchange, buf),
-            None => exchange::view_in(exchange, Beginning::default(), buf),
-        };
-        view.done = true;
-        if let Some(connection) = &connection
-            && view.slices.iter().any(|slice| slice.kind == SliceKind::Streaming)
-        {
-            let earlier = self.details.get(sock);
-            tell_in_turn(&mut view, self.requests.turns(exchange, connection.protocol(), earlier));
-        }
-        let first_ns = exchange.outbound.as_ref().map_or(0, |outbound| outbound.first_ns);
-        view.pushed_after_us = before.map(|written_ns| first_ns.saturating_sub(written_ns) / 1_000);
-        self.spans.note(exchange);
-        let acceptor = connection
-            .as_ref()
-            .map(|connection| connection.origin.acceptor)
-            .filter(|tid| *tid != 0);
-        exchange::complete(&mut view, acceptor, &self.spans);
-        if let Some(after_us) = view.pushed_after_us {
-            exchange::prepend_work(&mut view, after_us, &self.spans);
-        }
-        self.processors.attribute(exchange, &mut view);
-        if let Some(connection) = &connection {
-            view.connects = self.connects.claim(pid_of(exchange, connection), exchange);
-            exchange::take_out(&mut view.slices, &view.connects);
-            confirm(&self.loopback_pairs, connection, &mut view);
-            view.multiplexed = connection.is_multiplexed() || self.hellos.has_http2(sock);
-            view.several = view.multiplexed && self.requests.calls_at_once(sock) != Some(1);
-            let protocol = connection.protocol();
-            let sealed = view.multiplexed || protocol == Some(Protocol::Tls);
-            view.unanswered = exchange::is_unanswered(exchange, protocol, sealed);
-        }
-        if let Some(connection) = &mut connection {
-            connection.add(exchange, &view, &mut self.origins);
-            match exchange.role {
-                Role::Server => self.nested_calls.served(exchange, &mut view.inside),
-                Role::Client => {
-                    view.within = self.nested_calls.called(exchange);
-                    for &(served, seq) in &view.within {
-                        self.details.note_inside(served, seq, (sock, exchange.seq));
-                    }
-                }
-            }
-            self.current -= usize::from(connection.take_current(exchange.seq));
-        }
-        view.handshake = self.hellos.exchanged(exchange, &view);
-        self.times.add(now_ns, &view);
-        self.totals.record(counted_us(&view));
-        told(exchange, connection.as_deref(), &mut view);
-        if connection.is_some() {
-            self.details.add(sock, &view);
-        }
-        self.buf = view.slices;
-        self.buf.clear();
-    }
-
-    fn keep_current(&mut self, now_ns: u64, exchange: &Exchange, told: &mut impl Told) {
-        if exchange::is_silent(exchange) {
-            return;
-        }
-        let Some(connection) =
-            self.table.get_mut(exchange.sock).filter(|connection| connection.is_open())
-        else {
-            return;
-        };
-        if exchange::is_farewell(exchange, connection.protocol()) {
-            return;
-        }
-        connection.touch(exchange, &mut self.origins);
-        note_ignored(&self.unheard, connection, exchange);
-        if connection.knows(exchange.seq) {
-            connection.add_late(exchange);
-            return;
-        }
-        let before = connection.current();
-        let was_answered = before.is_some_and(exchange::is_answered);
-        if before.is_none() {
-            if self.current >= MAX_CURRENT {
-                // The sensor does not show an answered one again: it is reported without a second's
-                // silence.
-                if exchange::is_answered(exchange) {
-                    self.settle(now_ns, exchange, told);
-                }
-                return;
-            }
-            self.current += 1;
-        }
-        connection.set_current(exchange);
-        if exchange::is_answered(exchange) && !was_answered {
-            self.answered.push(exchange.sock);
-        }
-    }
-
-    /// Data came to a connection that this host had closed. Gives to which, if that is known.
+    /// Takes data that came to a connection which this host had closed. Returns the connection, if
+    /// it is known.
     pub(super) fn came_late(&mut self, late: &Late, out: &mut [Output]) -> Option<Arrival> {
         if let Some((sock, idle_ns)) = late.lingers {
-            let connection = self.table.get(sock).filter(|connection| connection.is_open())?;
+            let connection = self.table.open_mut(sock)?;
             let sealed =
                 connection.is_multiplexed() || connection.protocol() == Some(Protocol::Tls);
             return self.ended.lingered(late, (sock, idle_ns), sealed, &connection.origin);
@@ -335,30 +225,31 @@ impl Connections {
         if let Some(connection) = self.table.get_mut(arrival.sock) {
             connection.change_end(|end| mark(end, arrival.cause));
         }
-        let told = out.iter_mut().rev().find_map(|output| match output {
-            Output::Connection(told) if told.view.sock == arrival.sock => Some(told),
-            _ => None,
-        });
-        if let Some(told) = told {
-            mark(&mut told.view.end, arrival.cause);
+        for output in out.iter_mut().rev() {
+            if let Output::Connection(report) = output
+                && report.view.sock == arrival.sock
+            {
+                mark(&mut report.view.end, arrival.cause);
+                break;
+            }
         }
         Some(arrival)
     }
 
-    /// A connection ended.
+    /// Closes a connection. Returns it, with its end.
     pub(super) fn closed(
         &mut self,
         closed: &Closed,
         interest: Interest,
         out: &mut Vec<Output>,
     ) -> Option<(&Connection, EndView)> {
-        let connection =
-            self.table.get_mut(closed.sock).filter(|connection| connection.is_open())?;
+        let connection = self.table.open_mut(closed.sock)?;
         self.current -= usize::from(connection.current().is_some());
         let mut end = end::view(closed, connection);
         self.ended.note(closed, connection, &mut end);
-        let refusal = end::refusal(closed, connection, &end);
-        if let Some(connect) = refusal.filter(|connect| self.connects.connected(connect)) {
+        if let Some(connect) = end::refusal(closed, connection, &end)
+            && self.connects.connected(&connect)
+        {
             out.push(Output::Connect(connect));
         }
         connection.close(closed, end, &mut self.origins);
@@ -387,69 +278,51 @@ impl Connections {
         {
             self.forget(oldest);
         }
-        self.table.get(closed.sock).map(|connection| (connection, end))
+        Some((self.table.get(closed.sock)?, end))
     }
 
-    /// The run ends: reports the exchanges that are done. Gives every open connection.
+    /// Reports the exchanges that are done at the end of the run. Returns every open connection, by
+    /// age.
     pub(super) fn finish(&mut self, now_ns: u64, told: &mut impl Told) -> Vec<SockId> {
-        let mut open: Vec<_> =
-            self.table.iter().filter(|(_, connection)| connection.is_open()).collect();
-        open.sort_unstable_by_key(|(sock, connection)| (connection.since_ns(), *sock));
-        let open: Vec<SockId> = open.into_iter().map(|(sock, _)| sock).collect();
-        for &sock in &open {
-            let current = self.table.get(sock).and_then(Connection::current).cloned();
-            if let Some(current) = current.filter(exchange::is_quiet) {
+        let mut by_age = Vec::new();
+        for (sock, connection) in self.table.iter() {
+            if connection.is_open() {
+                by_age.push((connection.since_ns(), sock));
+            }
+        }
+        by_age.sort_unstable();
+        let mut open = Vec::with_capacity(by_age.len());
+        for (_, sock) in by_age {
+            if let Some(connection) = self.table.get(sock)
+                && let Some(current) = connection.current()
+                && exchange::is_quiet(current)
+            {
+                let current = current.clone();
                 self.settle(now_ns, &current, told);
             }
+            open.push(sock);
         }
         open
     }
 
-    /// Changes an exchange that is over, wherever it is kept.
-    pub(super) fn change(
-        &mut self,
-        (sock, seq): (SockId, u32),
-        change: impl Fn(&mut ExchangeView),
-    ) {
-        self.details.change(sock, seq, change);
-    }
-
-    /// Takes what an end of a connection tells of the ACKs that it delayed. True if the other end
-    /// may learn from it.
-    pub(super) fn acknowledged(&mut self, exchange: &Exchange) -> bool {
-        let newest_ns = exchange.delayed_acks.and_then(|acks| acks.newest_ns);
-        let (Role::Client, Some(newest_ns)) = (exchange.role, newest_ns) else { return false };
-        let Some(connection) = self.table.get(exchange.sock) else { return false };
-        self.loopback_pairs.acknowledged(
-            exchange.sock,
-            connection.local(),
-            connection.peer(),
-            newest_ns,
-        )
-    }
-
-    /// Marks the delayed ACK of an exchange that has been reported as proved, if by now it is.
-    pub(super) fn confirm(&mut self, sock: SockId, view: &mut ExchangeView) {
-        if let Some(connection) = self.table.get(sock)
-            && confirm(&self.loopback_pairs, connection, view)
-        {
-            self.details.confirm(sock, view.seq);
-        }
-    }
-
     /// Open connections: as the kernel counts them, or as known before the first sample.
     pub(super) fn open(&self) -> u64 {
-        self.open.unwrap_or_else(|| self.table.len().saturating_sub(self.closed.len()) as u64)
+        match self.open {
+            Some(open) => open,
+            None => self.table.len().saturating_sub(self.closed.len()) as u64,
+        }
     }
 
     /// Open connections, of those known, that came from a listener there.
     pub(super) fn open_at(&self, listener: SocketAddr) -> u64 {
-        let is_of_it = |connection: &Connection| {
+        let mut count = 0;
+        for (_, connection) in self.table.iter() {
             let (local, is_server) = (connection.local(), connection.origin.role == Role::Server);
             let here = listener.ip().is_unspecified() || listener.ip() == local.ip();
-            connection.is_open() && is_server && here && local.port() == listener.port()
-        };
-        self.table.iter().filter(|(_, connection)| is_of_it(connection)).count() as u64
+            let is_of_it = is_server && here && local.port() == listener.port();
+            count += u64::from(is_of_it && connection.is_open());
+        }
+        count
     }
 
     /// Connections that were ever known.
@@ -460,55 +333,5 @@ impl Connections {
     /// Connections that found no room.
     pub(super) fn refused(&self) -> u64 {
         self.refused
-    }
-}
-
-/// The process that worked on an exchange: of several that hold the connection, the one that was
-/// seen.
-pub(super) fn pid_of(exchange: &Exchange, connection: &Connection) -> u32 {
-    let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
-    let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
-    writer.or(reader).map_or(connection.origin.pid, |thread| thread.pid)
-}
-
-/// A server wrote of its own accord, on a connection on which there was an exchange before.
-fn is_pushed(exchange: &Exchange) -> bool {
-    exchange.role == Role::Server
-        && exchange.inbound.is_none()
-        && !exchange.midway
-        && exchange.seq > 1
-}
-
-/// Marks the delayed ACK at the end of an exchange as proved, if the other end recorded it. True if
-/// that is news.
-fn confirm(pairs: &LoopbackPairs, connection: &Connection, view: &mut ExchangeView) -> bool {
-    let last =
-        view.slices.last_mut().filter(|last| last.kind == SliceKind::DelayedAck && !last.proved);
-    let Some(last) = last else { return false };
-    let acked_ns = last.start_ns.saturating_add(last.us.saturating_mul(1_000));
-    last.proved = pairs.confirm(connection.local(), connection.peer(), last.start_ns, acked_ns);
-    last.proved
-}
-
-/// Notes of a call whose request was sent again, if its server is watched, that it ignored the
-/// first.
-fn note_ignored(unheard: &Unheard, connection: &mut Connection, exchange: &Exchange) {
-    if connection.was_sent_in_vain(exchange) {
-        let since_ns = connection.asked_ns().unwrap_or(0);
-        if unheard.at(connection.local(), connection.peer().port(), since_ns) {
-            connection.was_ignored();
-        }
-    }
-}
-
-/// Gives the application what looks like a stream where a client had asked for several things at
-/// once: the pieces are answers, each worked on after the one before.
-fn tell_in_turn(view: &mut ExchangeView, turns: Turns) {
-    for slice in view.slices.iter_mut().filter(|slice| slice.kind == SliceKind::Streaming) {
-        match turns {
-            Turns::Several => slice.kind = SliceKind::App,
-            Turns::One => slice.proved = true,
-            Turns::Unclear => {}
-        }
     }
 }

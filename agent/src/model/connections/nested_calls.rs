@@ -1,5 +1,5 @@
-//! Which calls a thread made to others while it worked on a request: a hint, since time and thread
-//! are all it goes by.
+//! Calls that a thread made to others while it worked on a request: only a hint, from time and
+//! thread.
 
 use std::collections::VecDeque;
 
@@ -33,40 +33,45 @@ struct Thread {
 #[derive(Clone, Debug, Default)]
 pub(super) struct NestedCalls {
     threads: FxHashMap<u32, Thread>,
-    /// Somebody has made a connection. Until then no request can have had a call in it.
+    /// A watched process has made a connection. Before that no request can have a nested call.
     calls: bool,
 }
 
 impl NestedCalls {
-    /// A watched process has made a connection.
+    /// Notes that a watched process has made a connection.
     pub(super) fn connected(&mut self) {
         self.calls = true;
     }
 
-    /// Adds calls that ran inside this served request, as far as they are reported already.
+    /// Notes a served request. Adds to `called` the calls that were nested in it and are reported
+    /// already.
     pub(super) fn served(&mut self, exchange: &Exchange, called: &mut Vec<(SockId, u32)>) {
         if !self.calls {
             return;
         }
         let Some((tid, span)) = working(exchange) else { return };
         let Some(thread) = self.thread(tid) else { return };
-        called.extend(thread.called.iter().filter(|call| overlap(&span, call)).map(|call| call.id));
+        for call in &thread.called {
+            if overlap(&span, call) {
+                called.push(call.id);
+            }
+        }
         push(&mut thread.served, span);
     }
 
-    /// Served requests, reported before, inside which this call ran.
+    /// Notes a call. Returns the served requests that enclose it and are reported already.
     pub(super) fn called(&mut self, exchange: &Exchange) -> Vec<(SockId, u32)> {
         self.calls = true;
         let Some((tid, span)) = calling(exchange) else { return Vec::new() };
         let Some(thread) = self.thread(tid) else { return Vec::new() };
-        let within = thread
-            .served
-            .iter()
-            .filter(|served| overlap(served, &span))
-            .map(|served| served.id)
-            .collect();
+        let mut enclosing = Vec::new();
+        for served in &thread.served {
+            if overlap(served, &span) {
+                enclosing.push(served.id);
+            }
+        }
         push(&mut thread.called, span);
-        within
+        enclosing
     }
 
     fn thread(&mut self, tid: u32) -> Option<&mut Thread> {
@@ -76,23 +81,30 @@ impl NestedCalls {
         Some(self.threads.entry(tid).or_default())
     }
 
-    /// Threads end; ids come again.
+    /// Forgets threads that did nothing since then: they end, and their ids are used again.
     pub(super) fn keep(&mut self, since_ns: u64) {
         let lives =
-            |spans: &VecDeque<Span>| spans.back().is_some_and(|span| span.to_ns >= since_ns);
+            |spans: &VecDeque<Span>| matches!(spans.back(), Some(last) if last.to_ns >= since_ns);
         self.threads.retain(|_, thread| lives(&thread.served) || lives(&thread.called));
     }
 }
 
+/// The thread that served a request, and its time from the last read to the first write.
 fn working(exchange: &Exchange) -> Option<(u32, Span)> {
+    if exchange.role != Role::Server {
+        return None;
+    }
     let (inbound, outbound) = (exchange.inbound.as_ref()?, exchange.outbound.as_ref()?);
     let tid = outbound.writer?.tid;
     let from_ns = inbound.read_last_ns?;
-    let span = Span { from_ns, to_ns: outbound.first_ns, id: (exchange.sock, exchange.seq) };
-    (exchange.role == Role::Server).then_some((tid, span))
+    Some((tid, Span { from_ns, to_ns: outbound.first_ns, id: (exchange.sock, exchange.seq) }))
 }
 
+/// The thread that made a call, and its time from the first write to the last read.
 fn calling(exchange: &Exchange) -> Option<(u32, Span)> {
+    if exchange.role != Role::Client {
+        return None;
+    }
     let outbound = exchange.outbound.as_ref()?;
     let tid = outbound.writer?.tid;
     let read_ns = exchange.inbound.as_ref().and_then(|inbound| inbound.read_last_ns);
@@ -101,7 +113,7 @@ fn calling(exchange: &Exchange) -> Option<(u32, Span)> {
         to_ns: read_ns.unwrap_or(outbound.last_ns),
         id: (exchange.sock, exchange.seq),
     };
-    (exchange.role == Role::Client).then_some((tid, span))
+    Some((tid, span))
 }
 
 fn overlap(one: &Span, other: &Span) -> bool {

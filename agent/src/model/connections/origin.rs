@@ -1,4 +1,4 @@
-//! What thousands of connections have in common, kept once.
+//! Facts that thousands of connections have in common, kept once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use rustc_hash::FxHashSet;
 use crate::model::event::{Role, SockId, TcpState};
 use crate::model::snapshot::Protocol;
 
-/// Origins that nobody uses any more go when there are so many, and then at twice what is left.
+/// With so many origins those without a connection are removed; the next time at twice the number
+/// that is left.
 const LEAST_PRUNED: usize = 256;
 
-/// Where a connection comes from, and what else of it is the same for many.
+/// The source of a connection, and other facts that are the same for many.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::model) struct Origin {
     pub(in crate::model) role: Role,
@@ -26,10 +27,10 @@ pub(in crate::model) struct Origin {
     pub(in crate::model) acceptor: u32,
     /// It was open at the attach.
     pub(super) midway: bool,
-    /// What is spoken, once that is known.
+    /// Its protocol, once that is known.
     pub(super) protocol: Option<Protocol>,
-    /// Its listener has TCP_DEFER_ACCEPT: what the kernel takes for the handshake lasted until the
-    /// first data came.
+    /// Its listener has TCP_DEFER_ACCEPT: the handshake, as the kernel measures it, lasted until
+    /// the first data came.
     pub(super) deferred: bool,
     /// Its SYN carried data that was taken.
     pub(super) fast_open: bool,
@@ -63,7 +64,9 @@ pub(super) struct Origins {
 
 impl Origins {
     pub(super) fn share(&mut self, origin: Origin) -> Arc<Origin> {
-        if let Some(last) = self.last.as_ref().filter(|last| ***last == origin) {
+        if let Some(last) = &self.last
+            && **last == origin
+        {
             return Arc::clone(last);
         }
         if let Some(known) = self.known.get(&origin) {
@@ -79,7 +82,8 @@ impl Origins {
         origin
     }
 
-    /// From now on this connection's is another one.
+    /// Gives a connection an origin of its own with this change, shared again with all that have
+    /// the same.
     pub(super) fn change(&mut self, of: &mut Arc<Origin>, change: impl FnOnce(&mut Origin)) {
         let mut changed = Origin::clone(of);
         change(&mut changed);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Bytes that have room in place.
+/// Number of bytes that fit in place.
 const ROOM: usize = 22;
 
 /// Bytes that are mostly few. It takes 24 of them itself.
@@ -35,7 +35,7 @@ impl Packed {
         }
     }
 
-    /// Puts these in the place of some, whatever the lengths of both.
+    /// Replaces a range of bytes by others, of any length.
     pub(super) fn replace(&mut self, place: Range<usize>, by: &[u8]) {
         let old = self.bytes().len();
         let new = old - place.len() + by.len();

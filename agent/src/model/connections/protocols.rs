@@ -1,4 +1,4 @@
-//! What is spoken on each connection, from what its first bytes were recognised as.
+//! The protocol of each connection, from what its first bytes were recognised as.
 
 use rustc_hash::FxHashMap;
 
@@ -16,7 +16,7 @@ pub const MAX_HELLOS: usize = 16_384;
 pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
     let of_http = |minor| if minor == 0 { Protocol::Http10 } else { Protocol::Http11 };
     match sign {
-        // What comes inside of another protocol is that one's.
+        // A request inside another protocol, such as WebSocket, does not change it.
         Sign::HttpRequest { minor } | Sign::HttpRequests { minor, .. } => {
             known.or(Some(of_http(*minor)))
         }
@@ -24,7 +24,7 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
         Sign::HttpResponse { event_stream: true, .. } => Some(Protocol::ServerSentEvents),
         Sign::HttpResponse { minor, .. } => known.or(Some(of_http(*minor))),
         Sign::Http2 { grpc } => Some(if *grpc { Protocol::Grpc } else { Protocol::Http2 }),
-        // PostgreSQL changes to TLS of its own accord.
+        // PostgreSQL changes to TLS by a request of its own, and stays PostgreSQL.
         Sign::ClientHello(_) | Sign::ServerHello(_) => known.or(Some(Protocol::Tls)),
         Sign::Redis => Some(Protocol::Redis),
         Sign::Postgresql => Some(Protocol::Postgresql),
@@ -37,7 +37,8 @@ pub(super) fn spoken(known: Option<Protocol>, sign: &Sign) -> Option<Protocol> {
     }
 }
 
-/// The hellos of open TLS connections.
+/// The hellos of open TLS connections: `add` takes each sign, `exchanged` each exchange, `view`
+/// shows them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hellos(FxHashMap<SockId, Hello>);
 
@@ -64,11 +65,12 @@ impl Hellos {
         }
     }
 
-    /// An exchange is over. True if it was nothing but handshake.
+    /// Takes an exchange that is over. True if it was nothing but handshake.
     pub(super) fn exchanged(&mut self, exchange: &Exchange, view: &ExchangeView) -> bool {
-        self.0.get_mut(&exchange.sock).is_some_and(|Hello { client, server, tls_setup }| {
-            tls_setup.exchanged((client.as_ref(), server.as_ref()), exchange, view)
-        })
+        let Some(Hello { client, server, tls_setup }) = self.0.get_mut(&exchange.sock) else {
+            return false;
+        };
+        tls_setup.exchanged((client.as_ref(), server.as_ref()), exchange, view)
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {
@@ -80,47 +82,54 @@ impl Hellos {
         let Some(Hello { client, server: Some(server), .. }) = self.0.get(&sock) else {
             return false;
         };
-        let only = || {
-            client
-                .as_ref()
-                .and_then(|client| client.alpn.first().filter(|_| client.alpn.len() == 1))
-        };
-        server.alpn.as_ref().or_else(only).is_some_and(|chosen| chosen == "h2")
+        match (&server.alpn, client) {
+            (Some(chosen), _) => chosen == "h2",
+            (None, Some(client)) => client.alpn == ["h2"],
+            (None, None) => false,
+        }
     }
 
     pub(super) fn view(&self, sock: SockId) -> Option<TlsView> {
         let Hello { client, server, tls_setup } = self.0.get(&sock)?;
-        let offered = client.as_ref().map_or_else(Vec::new, |client| client.alpn.clone());
-        let chosen = server.as_ref().and_then(|server| server.alpn.clone());
-        let only = || offered.first().filter(|_| offered.len() == 1 && server.is_some()).cloned();
-        Some(TlsView {
-            version: server.as_ref().and_then(|server| version(server.version)),
-            alpn: chosen.or_else(only),
-            server_name: client.as_ref().and_then(|client| client.server_name.clone()),
-            resumed: server.as_ref().and_then(|server| resumed(client.as_ref()?, server)),
-            early_data: client.as_ref().is_some_and(|client| client.early_data),
-            offered,
-            first_answer: tls_setup.first_answer(),
-        })
+        let mut view = TlsView { first_answer: tls_setup.first_answer(), ..TlsView::default() };
+        if let Some(client) = client {
+            view.offered.clone_from(&client.alpn);
+            view.server_name.clone_from(&client.server_name);
+            view.early_data = client.early_data;
+        }
+        if let Some(server) = server {
+            view.version = version(server.version);
+            view.alpn.clone_from(&server.alpn);
+            if view.alpn.is_none()
+                && let [only] = &view.offered[..]
+            {
+                view.alpn = Some(only.clone());
+            }
+            if let Some(client) = client {
+                view.resumed = Some(is_resumed(client, server));
+            }
+        }
+        Some(view)
     }
 }
 
-/// What the first requests of open connections were, where more is told of them.
+/// The first requests of open connections, where more than their protocol is known: `add` takes
+/// each sign; `calls_at_once` and `turns` say how many requests an exchange has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests(FxHashMap<SockId, First>);
 
-/// What is known of the first requests of a connection.
+/// The first requests of a connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct First {
-    /// How many came at once; 0 if not more than one.
+    /// Number that came at once; 0 if not more than one.
     pub(super) count: u8,
-    /// What the first asks for.
+    /// Method and path of the first.
     pub(super) line: Option<RequestLine>,
     /// Of HTTP/2.
     pub(super) streams: Option<Http2Streams>,
 }
 
-/// How many requests the pieces of a response answer.
+/// Number of requests that the pieces of a response answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turns {
     /// Several that came at once, in turn.
@@ -131,15 +140,13 @@ pub(super) enum Turns {
     Unclear,
 }
 
-/// More of what had come before was read once the first piece was written: it was another request.
+/// The server read on between the first write and the last: that was another request.
 fn reads_between(exchange: &Exchange) -> bool {
     let (Some(inbound), Some(outbound)) = (&exchange.inbound, &exchange.outbound) else {
         return false;
     };
-    let later = inbound
-        .read_last_ns
-        .is_some_and(|read_ns| read_ns > outbound.first_ns && read_ns < outbound.last_ns);
-    later && inbound.reads > 1
+    let Some(read_ns) = inbound.read_last_ns else { return false };
+    inbound.reads > 1 && read_ns > outbound.first_ns && read_ns < outbound.last_ns
 }
 
 impl Requests {
@@ -163,50 +170,44 @@ impl Requests {
         self.0.remove(&sock);
     }
 
-    /// How many calls of HTTP/2 were open at a time on a connection, at the most: 1, or more;
-    /// `None` if that is not known.
+    /// Most calls of HTTP/2 that were open at a time on a connection: 1, or more; `None` if that is
+    /// not known.
     pub(super) fn calls_at_once(&self, sock: SockId) -> Option<u32> {
         let streams = self.0.get(&sock)?.streams?;
-        (streams.most > 1 || !streams.partly).then_some(streams.most.max(1))
+        // If the connection was followed in part only, more may have been open.
+        if streams.partly && streams.most <= 1 { None } else { Some(streams.most.max(1)) }
     }
 
-    /// How many requests a response in pieces answers, on a connection of which these exchanges are
-    /// kept.
+    /// Number of requests that a response in pieces answers. `stored` are the connection's
+    /// exchanges that are kept.
     pub(super) fn turns(
         &self,
         exchange: &Exchange,
         protocol: Option<Protocol>,
         stored: Option<&Detail>,
     ) -> Turns {
+        if let Some(protocol) = protocol
+            && protocol.is_multiplexed()
+            && let Some(calls) = self.calls_at_once(exchange.sock)
+        {
+            return if calls == 1 { Turns::One } else { Turns::Several };
+        }
         let http = protocol.is_some_and(Protocol::is_http1);
-        let bytes = exchange.inbound.as_ref().map_or(0, |inbound| inbound.bytes);
-        // It has as many bytes as several of those that were answered at once.
-        let multiple = |one: &ExchangeView| {
-            let is_one = one.request_bytes > 0 && one.response_bytes > 0 && one.pieces.is_none();
-            is_one && bytes >= 2 * one.request_bytes && bytes.is_multiple_of(one.request_bytes)
-        };
-        let pipelined = self.0.get(&exchange.sock).is_some_and(|first| first.count > 1);
+        let bytes = exchange.bytes_in();
+        let pipelined = matches!(self.0.get(&exchange.sock), Some(first) if first.count > 1);
         // A backend answers one statement after the other, and has no news to wait for but those of
         // LISTEN.
         let backend = protocol == Some(Protocol::Postgresql) && bytes > 0;
-        let calls = protocol
-            .filter(|protocol| protocol.is_multiplexed())
-            .and_then(|_| self.calls_at_once(exchange.sock));
-        match () {
-            () if calls.is_some() => {
-                if calls == Some(1) {
-                    Turns::One
-                } else {
-                    Turns::Several
-                }
-            }
-            () if pipelined || backend || !http && reads_between(exchange) => Turns::Several,
-            () if stored.is_some_and(|stored| stored.recent().any(|one| multiple(&one))) => {
-                Turns::Several
-            }
-            () if http || protocol.and_then(Protocol::waits_for).is_some() => Turns::One,
-            () => Turns::Unclear,
+        if pipelined || backend || !http && reads_between(exchange) {
+            return Turns::Several;
         }
+        if let Some(stored) = stored
+            && stored.recent().any(|one| is_multiple_of(bytes, &one))
+        {
+            return Turns::Several;
+        }
+        let is_stream = http || protocol.and_then(Protocol::waits_for).is_some();
+        if is_stream { Turns::One } else { Turns::Unclear }
     }
 
     pub(super) fn get(&self, sock: SockId) -> First {
@@ -214,15 +215,21 @@ impl Requests {
     }
 }
 
+/// The bytes of a request are as many as those of several that were answered at once.
+fn is_multiple_of(bytes: u64, one: &ExchangeView) -> bool {
+    let is_single = one.request_bytes > 0 && one.response_bytes > 0 && one.pieces.is_none();
+    is_single && bytes >= 2 * one.request_bytes && bytes.is_multiple_of(one.request_bytes)
+}
+
 const TLS_1_3: u16 = 0x0304;
 
-fn resumed(client: &ClientHello, server: &ServerHello) -> Option<bool> {
-    // From 1.3 on the session's id means nothing, and the server repeats it always.
-    Some(if server.version >= TLS_1_3 {
+fn is_resumed(client: &ClientHello, server: &ServerHello) -> bool {
+    // From 1.3 on the session's id means nothing: the server always repeats it.
+    if server.version >= TLS_1_3 {
         server.took_session
     } else {
         server.session != 0 && server.session == client.session
-    })
+    }
 }
 
 fn version(number: u16) -> Option<&'static str> {

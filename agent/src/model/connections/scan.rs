@@ -1,27 +1,29 @@
-//! What a look at the connections shows of their exchanges: which are over, and which go on.
+//! Exchanges as a refresh shows them: which are over, and which go on.
 
-use super::{Connection, Connections, Told};
+use super::{Connections, Told};
 use crate::model::event::{ConnectionSample, Exchange, Sample};
 use crate::model::exchange;
 
-/// An answered exchange is reported once nothing has come after it for so long, ns: until then more
-/// of the response may come, after that it would be an exchange of its own.
+/// An answered exchange is reported once nothing has come after it for this long, ns. Until then
+/// more of the response may come; later data would be an exchange of their own.
 const QUIET_NS: u64 = 1_000_000_000;
 /// Threads' exchanges are forgotten after this, ns.
 const HINT_SPAN_NS: u64 = 10_000_000_000;
 
 impl Connections {
-    /// These are the connections of a sample, or a part of them.
+    /// Takes the connections of a sample, or a part of them.
     pub(in crate::model) fn scanned(
         &mut self,
         now_ns: u64,
         scanned: &[ConnectionSample],
         told: &mut impl Told,
     ) {
-        scanned.iter().for_each(|one| self.scanned_one(now_ns, one, told));
+        for one in scanned {
+            self.scanned_one(now_ns, one, told);
+        }
     }
 
-    /// A sample is complete.
+    /// Settles and forgets what is over by a complete sample.
     pub(in crate::model) fn sampled(&mut self, sample: &Sample, told: &mut impl Told) {
         self.open = Some(sample.connections_open);
         self.nested_calls.keep(sample.ts_ns.saturating_sub(HINT_SPAN_NS));
@@ -31,11 +33,7 @@ impl Connections {
     }
 
     fn scanned_one(&mut self, now_ns: u64, sample: &ConnectionSample, told: &mut impl Told) {
-        let Some(connection) =
-            self.table.get_mut(sample.sock).filter(|connection| connection.is_open())
-        else {
-            return;
-        };
+        let Some(connection) = self.table.open_mut(sample.sock) else { return };
         connection.sampled(sample, &mut self.origins);
         let Some(exchange) = &sample.exchange else { return };
         match present(sample, now_ns) {
@@ -64,10 +62,11 @@ impl Connections {
         waiting.sort_unstable();
         waiting.dedup();
         for sock in waiting {
-            let current = self.table.get(sock).and_then(Connection::current);
-            let Some(current) = current.filter(|current| exchange::is_answered(current)) else {
+            let Some(connection) = self.table.get(sock) else { continue };
+            let Some(current) = connection.current() else { continue };
+            if !exchange::is_answered(current) {
                 continue;
-            };
+            }
             if is_settled(current, now_ns) {
                 let current = current.clone();
                 self.settle(now_ns, &current, told);
@@ -78,18 +77,18 @@ impl Connections {
     }
 }
 
-/// The request that lies unread behind an exchange which was answered so long ago, or whose
-/// connection was cut, that it is over. `None` while more of the answer may come.
+/// The request that lies unread behind an exchange that is over: answered long ago, or its
+/// connection cut. `None` while more of the answer may come.
 pub(in crate::model) fn present(sample: &ConnectionSample, now_ns: u64) -> Option<Exchange> {
-    let (exchange, came) = sample.exchange.as_ref().zip(sample.next)?;
+    let (exchange, came) = (sample.exchange.as_ref()?, sample.next?);
     let answered = exchange::without_next(exchange);
-    (is_settled(&answered, now_ns) || exchange::is_over(&answered))
-        .then(|| exchange::next(exchange, came))
+    let is_over = is_settled(&answered, now_ns) || exchange::is_over(&answered);
+    if is_over { Some(exchange::next(exchange, came)) } else { None }
 }
 
 /// Answered so long ago that nothing more will come.
 fn is_settled(exchange: &Exchange, now_ns: u64) -> bool {
-    let acked_ns = exchange.outbound.as_ref().and_then(|outbound| outbound.acked_ns);
-    exchange::is_answered(exchange)
-        && acked_ns.is_some_and(|acked_ns| now_ns.saturating_sub(acked_ns) >= QUIET_NS)
+    let Some(outbound) = &exchange.outbound else { return false };
+    let Some(acked_ns) = outbound.acked_ns else { return false };
+    exchange::is_answered(exchange) && now_ns.saturating_sub(acked_ns) >= QUIET_NS
 }

@@ -1,11 +1,10 @@
-//! An exchange that is over, kept small: nearly all have a few slices and nothing out of the
-//! ordinary.
+//! An exchange that is over, kept small: nearly all have a few slices and nothing unusual.
 
 use crate::model::exchange;
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 
-/// Slices of a plain exchange, at most: a first one, from the handshake to the ACK of the answer,
-/// has as many, or fewer.
+/// Most slices of a compact exchange: a connection's first one, from the handshake to the ACK of
+/// the answer, has no more.
 const SLICES: usize = 7;
 
 /// An exchange in as few bytes as it needs.
@@ -15,7 +14,7 @@ pub(super) enum Stored {
     Full(Box<ExchangeView>),
 }
 
-/// One without joins, holds and proofs, whose figures are small.
+/// An exchange without joins, holds and proofs, whose figures are small.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Compact {
     start_ns: u64,
@@ -25,11 +24,12 @@ pub(super) struct Compact {
     reads: u16,
     writes: u16,
     last_sizes: [u32; 2],
-    /// 0 where not known, as below.
+    /// 0 where not known.
     read_tid: u32,
+    /// 0 where not known.
     write_tid: u32,
     us: [u32; SLICES],
-    /// One more than they are.
+    /// One more than the time on a CPU; 0 where not known.
     cpu_us: [u32; SLICES],
     kinds: [SliceKind; SLICES],
     slices: u8,
@@ -39,22 +39,27 @@ pub(super) struct Compact {
 }
 
 impl Stored {
-    /// The view's verdict need not be there.
+    /// Stores a view, whose verdict need not be there.
     pub(super) fn new(view: &ExchangeView) -> Self {
-        let full = || ExchangeView { verdict: exchange::verdict(&view.slices), ..view.clone() };
-        Compact::of(view).map_or_else(|| Self::Full(Box::new(full())), Self::Compact)
+        match Compact::of(view) {
+            Some(compact) => Self::Compact(compact),
+            None => {
+                let verdict = exchange::verdict(&view.slices);
+                Self::Full(Box::new(ExchangeView { verdict, ..view.clone() }))
+            }
+        }
     }
 
     pub(super) fn seq(&self) -> u32 {
         match self {
-            Self::Compact(plain) => plain.seq,
+            Self::Compact(compact) => compact.seq,
             Self::Full(view) => view.seq,
         }
     }
 
     pub(super) fn view(&self) -> ExchangeView {
         match self {
-            Self::Compact(plain) => plain.view(),
+            Self::Compact(compact) => compact.view(),
             Self::Full(view) => ExchangeView::clone(view),
         }
     }
@@ -67,7 +72,7 @@ impl Stored {
 }
 
 impl Compact {
-    /// `None` for one that is more.
+    /// `None` for an exchange that has more than a compact one can hold.
     fn of(view: &ExchangeView) -> Option<Self> {
         let joins =
             view.downstream.is_some() || !(view.inside.is_empty() && view.within.is_empty());
@@ -78,7 +83,7 @@ impl Compact {
         if !view.done || joins || !view.upstream.is_empty() || view.held_sizes != [0; 2] {
             return None;
         }
-        let mut plain = Self {
+        let mut compact = Self {
             start_ns: view.start_ns,
             seq: view.seq,
             request_bytes: view.request_bytes.try_into().ok()?,
@@ -86,8 +91,8 @@ impl Compact {
             reads: view.reads.try_into().ok()?,
             writes: view.writes.try_into().ok()?,
             last_sizes: view.last_sizes,
-            read_tid: tid(view.read_tid)?,
-            write_tid: tid(view.write_tid)?,
+            read_tid: packed_tid(view.read_tid)?,
+            write_tid: packed_tid(view.write_tid)?,
             us: [0; SLICES],
             cpu_us: [0; SLICES],
             kinds: [SliceKind::Unknown; SLICES],
@@ -105,25 +110,32 @@ impl Compact {
             if slice.proved || slice.upstream_us.is_some() || !follows {
                 return None;
             }
-            plain.kinds[at] = slice.kind;
-            plain.us[at] = slice.us.try_into().ok()?;
-            plain.cpu_us[at] =
-                slice.cpu_us.map_or(Some(0), |us| u32::try_from(us.checked_add(1)?).ok())?;
+            compact.kinds[at] = slice.kind;
+            compact.us[at] = slice.us.try_into().ok()?;
+            compact.cpu_us[at] = match slice.cpu_us {
+                Some(us) => u32::try_from(us.checked_add(1)?).ok()?,
+                None => 0,
+            };
             begun_us += slice.us;
         }
-        (begun_us == view.total_us).then_some(plain)
+        if begun_us == view.total_us { Some(compact) } else { None }
     }
 
     fn view(&self) -> ExchangeView {
         let mut total_us = 0;
-        let mut slice = |((&kind, &us), &cpu_us): ((&SliceKind, &u32), &u32)| {
-            let start_ns = self.start_ns + total_us * 1_000;
-            total_us += u64::from(us);
-            let cpu_us = cpu_us.checked_sub(1).map(u64::from);
-            Slice { kind, start_ns, us: us.into(), cpu_us, proved: false, upstream_us: None }
-        };
-        let slices = self.kinds.iter().zip(&self.us).zip(&self.cpu_us).take(self.slices.into());
-        let slices: Vec<Slice> = slices.map(&mut slice).collect();
+        let mut slices = Vec::with_capacity(self.slices.into());
+        for at in 0..usize::from(self.slices) {
+            let us = u64::from(self.us[at]);
+            slices.push(Slice {
+                kind: self.kinds[at],
+                start_ns: self.start_ns + total_us * 1_000,
+                us,
+                cpu_us: self.cpu_us[at].checked_sub(1).map(u64::from),
+                proved: false,
+                upstream_us: None,
+            });
+            total_us += us;
+        }
         ExchangeView {
             seq: self.seq,
             start_ns: self.start_ns,
@@ -139,8 +151,8 @@ impl Compact {
             pieces: None,
             pushed_after_us: None,
             held_sizes: [0; 2],
-            read_tid: (self.read_tid != 0).then_some(self.read_tid),
-            write_tid: (self.write_tid != 0).then_some(self.write_tid),
+            read_tid: unpacked_tid(self.read_tid),
+            write_tid: unpacked_tid(self.write_tid),
             inside: Vec::new(),
             connects: Vec::new(),
             within: Vec::new(),
@@ -154,9 +166,18 @@ impl Compact {
     }
 }
 
-/// 0 if it is not known; `None` if 0 cannot stand for that.
-fn tid(tid: Option<u32>) -> Option<u32> {
-    tid.map_or(Some(0), |tid| (tid != 0).then_some(tid))
+/// A thread's id, or 0 if it is not known; `None` if the id itself is 0.
+fn packed_tid(tid: Option<u32>) -> Option<u32> {
+    match tid {
+        Some(0) => None,
+        Some(tid) => Some(tid),
+        None => Some(0),
+    }
+}
+
+/// The reverse of [`packed_tid`].
+fn unpacked_tid(tid: u32) -> Option<u32> {
+    if tid == 0 { None } else { Some(tid) }
 }
 
 #[cfg(test)]
@@ -214,10 +235,10 @@ mod tests {
             assert!(matches!(stored, Stored::Full(_)), "{full:?}");
             assert_eq!(stored.view(), full);
         }
-        for plain in [view(&[]), view(&[3]), view(&[1, 20, 300, 4_000, u32::MAX as u64 - 1])] {
-            let stored = Stored::new(&plain);
-            assert!(matches!(stored, Stored::Compact(_)), "{plain:?}");
-            assert_eq!(stored.view(), plain);
+        for small in [view(&[]), view(&[3]), view(&[1, 20, 300, 4_000, u32::MAX as u64 - 1])] {
+            let stored = Stored::new(&small);
+            assert!(matches!(stored, Stored::Compact(_)), "{small:?}");
+            assert_eq!(stored.view(), small);
         }
     }
 }

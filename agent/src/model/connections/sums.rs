@@ -6,31 +6,31 @@ use super::packed::Packed;
 use crate::model::event::HoldReason;
 use crate::model::snapshot::SliceKind;
 
-/// What is summed, or kept because it is there.
+/// A figure of a connection: a sum, or a value that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sum {
     /// Time of a kind, without a trailing delayed ACK, µs.
     Time(SliceKind),
-    /// How often the peer's ACK was delayed and held nobody, and how long, µs.
+    /// Delayed ACKs of the peer that held nobody, and their time, µs.
     Trailing,
     TrailingUs,
     /// Delayed ACKs that this host sent, and how long they waited, µs.
     DelayedAcks,
     DelayedAckUs,
     Retransmits,
-    /// How often bytes were held for a reason, and how long, µs.
+    /// Times that bytes were held for a reason, and for how long in all, µs.
     Holds(HoldReason),
     HeldUs(HoldReason),
     /// One more than the handshake took, µs.
     Handshake,
     /// One more than it waited in the accept queue, or than its connect took, ns.
     Queued,
-    /// Exchanges that were never told of, before the newest.
+    /// Exchanges before the newest that were never reported.
     Missed,
     /// SYNs that were sent again.
     SynsAgain,
-    /// How the kernel ignored the peer before the connection was queued; of a call, that the server
-    /// ignored it.
+    /// Packets of the peer that the kernel ignored before the connection was queued, as one number;
+    /// for a call 1 if the server ignored it.
     Ignored,
 }
 
@@ -61,12 +61,12 @@ impl Sum {
     }
 }
 
-/// Bits of an entry's first byte that tell which of these lengths its number has. The key is in the
-/// others.
+/// Bits of an entry's first byte that select one of these lengths for its number. The other bits
+/// are the key.
 const LENGTH_BITS: u32 = 2;
 const LENGTHS: [usize; 1 << LENGTH_BITS] = [1, 2, 3, 8];
-/// The length of an entry with one byte more, a byte each: that the next one is waited for is what
-/// finding costs.
+/// Lengths of whole entries, a byte each. It is a constant and no table, as each step of a search
+/// waits for the length of the entry before.
 const ENTRIES: u32 = u32::from_le_bytes([2, 3, 4, 9]);
 
 /// Each figure that is not 0: a byte of key and length, and the number, its lowest byte first.
@@ -76,8 +76,10 @@ pub(super) struct Sums(Packed);
 impl Sums {
     pub(super) fn get(&self, sum: Sum) -> u64 {
         let bytes = self.0.bytes();
-        find(bytes, sum.key(), 0..bytes.len())
-            .map_or(0, |place| value(&bytes[place.start + 1..place.end]))
+        match find(bytes, sum.key(), 0..bytes.len()) {
+            Some(place) => value(&bytes[place.start + 1..place.end]),
+            None => 0,
+        }
     }
 
     pub(super) fn add(&mut self, sum: Sum, more: u64) {
@@ -87,20 +89,22 @@ impl Sums {
     /// Adds several, of which each mostly stands behind the one before.
     pub(super) fn add_all(&mut self, sums: impl IntoIterator<Item = (Sum, u64)>) {
         let mut from = 0;
-        for (sum, more) in sums.into_iter().filter(|&(_, more)| more > 0) {
-            from = self.change(sum, from, |value| value.saturating_add(more));
+        for (sum, more) in sums {
+            if more > 0 {
+                from = self.change(sum, from, |value| value.saturating_add(more));
+            }
         }
     }
 
-    /// Makes it this much, unless it is more.
+    /// Raises it to this much, unless it is more already.
     pub(super) fn raise(&mut self, sum: Sum, least: u64) {
         if least > 0 {
             self.change(sum, 0, |value| value.max(least));
         }
     }
 
-    /// Looks for it from the entry at `from` on, and then in those before that. Returns where its
-    /// own is.
+    /// Changes a figure. Looks for its entry from the one at `from` on, and then in those before
+    /// that. Returns the place of the entry.
     fn change(&mut self, sum: Sum, from: usize, new: impl FnOnce(u64) -> u64) -> usize {
         let key = sum.key();
         let bytes = self.0.bytes_mut();
@@ -129,10 +133,12 @@ impl Sums {
     }
 }
 
-/// Where the entry of this key is, of those in a range.
-fn find(bytes: &[u8], key: u8, within: Range<usize>) -> Option<Range<usize>> {
-    let mut from = within.start;
-    while let Some(&head) = bytes.get(from).filter(|_| from < within.end) {
+/// Finds the entry of this key, of those in a range.
+fn find(bytes: &[u8], key: u8, range: Range<usize>) -> Option<Range<usize>> {
+    let mut from = range.start;
+    while from < range.end
+        && let Some(&head) = bytes.get(from)
+    {
         let code = head & ((1 << LENGTH_BITS) - 1);
         let to = from + usize::from((ENTRIES >> (8 * code)) as u8);
         if head >> LENGTH_BITS == key {

@@ -10,8 +10,8 @@ use rustc_hash::FxBuildHasher;
 use super::Connection;
 use crate::model::event::SockId;
 
-/// A map without room to spare: a place takes four bytes and one of the hash table's own, and what
-/// is free lies behind what is used.
+/// A map that spends few bytes on free entries: a place takes four bytes and one of the hash
+/// table's own, and the free slots lie behind those that are used.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     places: HashTable<u32>,
@@ -30,7 +30,8 @@ impl Table {
 
     fn place(&self, sock: SockId) -> Option<usize> {
         let is_it = |place: &u32| self.slots[*place as usize].0 == sock;
-        self.places.find(hash(sock), is_it).map(|place| *place as usize)
+        let place = self.places.find(hash(sock), is_it)?;
+        Some(*place as usize)
     }
 
     pub(super) fn contains(&self, sock: SockId) -> bool {
@@ -38,14 +39,21 @@ impl Table {
     }
 
     pub(super) fn get(&self, sock: SockId) -> Option<&Connection> {
-        self.place(sock).map(|place| &self.slots[place].1)
+        let place = self.place(sock)?;
+        Some(&self.slots[place].1)
     }
 
     pub(super) fn get_mut(&mut self, sock: SockId) -> Option<&mut Connection> {
-        self.place(sock).map(|place| &mut self.slots[place].1)
+        let place = self.place(sock)?;
+        Some(&mut self.slots[place].1)
     }
 
-    /// Adds one; gives the one that had this id before.
+    /// Returns a connection that has not ended.
+    pub(super) fn open_mut(&mut self, sock: SockId) -> Option<&mut Connection> {
+        self.get_mut(sock).filter(|connection| connection.is_open())
+    }
+
+    /// Adds one. Returns the one that had this id before.
     pub(super) fn insert(&mut self, sock: SockId, connection: Connection) -> Option<Connection> {
         let Self { places, slots } = self;
         let place = places.entry(

@@ -1,4 +1,4 @@
-//! What is shown of connections, and told of each.
+//! Views and reports of connections.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -10,15 +10,16 @@ use crate::model::output::{ConnectionOutput, Output};
 use crate::model::snapshot::ConnectionView;
 
 impl Connections {
-    /// The last word on a connection that is open.
+    /// Reports a connection that is open at the end of the run.
     pub(in crate::model) fn report(&self, ts_ns: u64, sock: SockId, out: &mut Vec<Output>) {
-        let connection = self.table.get(sock);
-        let output = |connection| connection_output(ts_ns, connection, self.view(sock, connection));
-        out.extend(connection.map(output).map(Output::Connection));
+        if let Some(connection) = self.table.get(sock) {
+            let view = self.view(sock, connection);
+            out.push(Output::Connection(connection_output(ts_ns, connection, view)));
+        }
     }
 
-    /// Worst first: by the time that the present exchange has taken so far or that the longest one
-    /// took.
+    /// Returns the worst connections first: by the time that the present exchange has taken so far
+    /// or that the longest one took.
     pub(in crate::model) fn views(&self, now_ns: u64) -> Vec<ConnectionView> {
         let rank = |sock: SockId, connection: &Connection| {
             let us = connection.current_us(now_ns).max(connection.worst_us.into());
@@ -46,9 +47,17 @@ impl Connections {
     /// Open connections by the threads that read or wrote last.
     pub(in crate::model) fn by_thread(&self) -> HashMap<u32, u32> {
         let mut counts = HashMap::new();
-        for (_, connection) in self.table.iter().filter(|(_, connection)| connection.is_open()) {
-            let (read, written) = connection.tids();
-            for tid in read.into_iter().chain(written.filter(|_| written != read)) {
+        for (_, connection) in self.table.iter() {
+            if !connection.is_open() {
+                continue;
+            }
+            let (reader, writer) = connection.tids();
+            if let Some(tid) = reader {
+                *counts.entry(tid).or_default() += 1;
+            }
+            if let Some(tid) = writer
+                && writer != reader
+            {
                 *counts.entry(tid).or_default() += 1;
             }
         }

@@ -1,4 +1,4 @@
-//! Which request waited for a connect that failed: by thread, by what contains what, and by order.
+//! Requests that waited for a connect that failed: found by thread, by time and by order.
 
 use std::collections::VecDeque;
 
@@ -7,11 +7,11 @@ use crate::model::snapshot::ConnectFailure;
 
 /// Failed connects that may be claimed; the oldest gives way.
 const MAX_SPANS: usize = 4_096;
-/// They are kept for so long after their end, ns.
+/// Time for which they are kept after their end, ns.
 const KEPT_NS: u64 = 10_000_000_000;
 /// Clocks of two hooks may differ by so much, ns.
 const SLACK_NS: u64 = 100_000;
-/// An event loop asks for a connection so soon after it has read, or after the last one failed, ns.
+/// An event loop connects within this time after it has read, or after the last connect failed, ns.
 const SOON_NS: u64 = 20_000_000;
 
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Span {
     }
 }
 
-/// Connects that failed a moment ago, oldest first.
+/// Connects that failed within the last seconds, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spans(VecDeque<Span>);
 
@@ -42,20 +42,20 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// `None` of an exchange that no request was read of.
+    /// `None` for an exchange whose request was not read, or that goes on without an answer.
     fn of(exchange: &Exchange) -> Option<Self> {
         let inbound = exchange.inbound.as_ref()?;
         let read_ns = inbound.read_last_ns.or(inbound.read_first_ns)?;
-        let outbound = exchange.outbound.as_ref();
-        let ended = (exchange.progress != Progress::Open).then_some(exchange.ts_ns);
+        let to_ns = match &exchange.outbound {
+            Some(outbound) => outbound.first_ns,
+            None if exchange.progress == Progress::Open => return None,
+            None => exchange.ts_ns,
+        };
         Some(Self {
             from_ns: inbound.read_first_ns.unwrap_or(read_ns).min(read_ns),
             read_ns,
-            to_ns: outbound.map(|outbound| outbound.first_ns).or(ended)?,
-            tids: [
-                inbound.reader.map(|one| one.tid),
-                outbound.and_then(|sent| sent.writer).map(|one| one.tid),
-            ],
+            to_ns,
+            tids: [exchange.reader().map(|one| one.tid), exchange.writer().map(|one| one.tid)],
         })
     }
 
@@ -91,16 +91,18 @@ impl Spans {
     }
 
     pub(super) fn expire(&mut self, now_ns: u64) {
-        while self.0.front().is_some_and(|span| now_ns.saturating_sub(span.end_ns()) > KEPT_NS) {
+        while let Some(oldest) = self.0.front()
+            && now_ns.saturating_sub(oldest.end_ns()) > KEPT_NS
+        {
             self.0.pop_front();
         }
     }
 
-    /// The connects that this exchange waited for, one after the other.
+    /// Takes the connects out that this exchange waited for, one after the other.
     ///
     /// The first is the one that begins soonest after the request was read; each further one
     /// soonest after the one before has failed. One that begins late counts only if it fills most
-    /// of the rest: of an event loop it may be another request's.
+    /// of the rest: in an event loop it may belong to another request.
     pub(super) fn claim(&mut self, pid: u32, exchange: &Exchange) -> Vec<ConnectFailure> {
         if exchange.role != Role::Server {
             return Vec::new();
@@ -128,12 +130,19 @@ impl Spans {
                 && begun_ns.saturating_add(SLACK_NS) >= from_ns
                 && (after_ns <= SOON_NS || took_ns >= left_ns / 2)
         };
-        let spans = self.0.iter().enumerate().filter(|(_, span)| fits(span));
-        let rank = |(_, span): &(usize, &Span)| {
+        let rank = |span: &Span| {
             let before_ns = span.failure.start_ns.abs_diff(from_ns);
             let after_ns = stretch.to_ns.abs_diff(span.end_ns());
             (!stretch.is_on_thread(span), before_ns.min(SOON_NS) + after_ns)
         };
-        spans.min_by_key(rank).map(|(at, _)| at)
+        let mut best = None;
+        for (at, span) in self.0.iter().enumerate() {
+            // The oldest of equals wins.
+            if fits(span) && best.is_none_or(|(_, least)| rank(span) < least) {
+                best = Some((at, rank(span)));
+            }
+        }
+        let (at, _) = best?;
+        Some(at)
     }
 }

@@ -17,10 +17,10 @@ use recent::Steps;
 
 /// Processes with an address that they ask. Connects to further ones count in the totals alone.
 const MAX_ASKED: usize = 1_024;
-/// Connects that hang at a time; further ones are told once they are over.
+/// Connects that hang at a time; further ones are reported once they are over.
 const MAX_PENDING: usize = 4_096;
-/// Who gave up sooner had somebody else's answer already, or asked for no more: no failure, ns.
-/// Happy eyeballs wait for 250 ms at most.
+/// A connect given up sooner is no failure, ns: its process had an answer from another address
+/// already, or no more need of it. Happy eyeballs wait for 250 ms at most.
 const PATIENCE_NS: u64 = 300_000_000;
 /// A pending connect that no sample shows any more has ended unseen, ns.
 const UNSEEN_NS: u64 = 5_000_000_000;
@@ -34,7 +34,10 @@ struct Asked {
     steps: Steps,
 }
 
-/// All connects of a run.
+/// All connects of a run: [`made`](Self::made) and [`connected`](Self::connected) take each,
+/// [`claim`](Self::claim) gives those that failed to the request that waited for them,
+/// [`holds`](Self::holds) finds one that hangs, [`sampled`](Self::sampled) forgets what is over.
+/// [`recent_figures`](Self::recent_figures) and [`totals`](Self::totals) say how they went.
 #[derive(Debug, Default)]
 pub(super) struct Connects {
     totals: ConnectTotals,
@@ -44,7 +47,7 @@ pub(super) struct Connects {
 }
 
 impl Connects {
-    /// A process got a connection.
+    /// Counts a connect that brought a connection.
     pub(super) fn made(&mut self, opened: &Opened) {
         if opened.role != Role::Client || opened.midway {
             return;
@@ -57,8 +60,8 @@ impl Connects {
         }
     }
 
-    /// A connect failed, or hangs. True if it is worth telling: it is over, and nobody gave it up
-    /// early.
+    /// Takes a connect that failed, or hangs. True if it is worth a report: it is over, and was not
+    /// given up early.
     pub(super) fn connected(&mut self, connect: &Connect) -> bool {
         if connect.outcome == Outcome::Pending {
             let is_known = self.pending.contains_key(&connect.sock);
@@ -89,8 +92,8 @@ impl Connects {
         Some(self.asked.entry(key).or_default())
     }
 
-    /// The failed connects that a served exchange of this process waited for. Each is given away
-    /// once.
+    /// Returns the failed connects that a served exchange of this process waited for, each of them
+    /// only once in all.
     pub(super) fn claim(&mut self, pid: u32, exchange: &Exchange) -> Vec<ConnectFailure> {
         if self.spans.is_empty() {
             return Vec::new();
@@ -104,23 +107,26 @@ impl Connects {
         claimed
     }
 
-    /// A connect hangs that this request, which is read and not answered, may wait for.
+    /// Whether a connect hangs that this request, which is read and not answered, may wait for.
     pub(super) fn holds(&self, pid: u32, exchange: &Exchange) -> bool {
         let Some(inbound) = exchange.inbound.as_ref() else { return false };
         let Some(read_ns) = inbound.read_first_ns.or(inbound.read_last_ns) else { return false };
-        let tid = inbound.reader.map(|reader| reader.tid);
-        let fits = |connect: &Connect| {
-            let same = tid.is_none() || connect.tid.is_none() || connect.tid == tid;
-            connect.pid == pid && same && connect.asked_ns >= read_ns
-        };
-        self.pending.values().any(fits)
+        self.pending.values().any(|connect| {
+            let is_on_thread = match (inbound.reader, connect.tid) {
+                (Some(reader), Some(tid)) => reader.tid == tid,
+                _ => true,
+            };
+            connect.pid == pid && is_on_thread && connect.asked_ns >= read_ns
+        })
     }
 
-    /// A sample is complete: forgets what is over.
+    /// Forgets what is over at a complete sample.
     pub(super) fn sampled(&mut self, now_ns: u64) {
         self.pending.retain(|_, connect| now_ns.saturating_sub(connect.ts_ns) < UNSEEN_NS);
         self.spans.expire(now_ns);
-        self.asked.values_mut().for_each(|asked| asked.steps.expire(now_ns));
+        for asked in self.asked.values_mut() {
+            asked.steps.expire(now_ns);
+        }
         let pending = &self.pending;
         self.asked.retain(|&(pid, peer), asked| {
             !asked.steps.is_over(now_ns)
@@ -128,7 +134,7 @@ impl Connects {
         });
     }
 
-    /// Each process that asks for connections, with what became of that lately, by address.
+    /// Returns each process that asks for connections, with its recent connects by address.
     pub(super) fn recent_figures(
         &self,
         now_ns: u64,
@@ -145,18 +151,26 @@ impl Connects {
         let mut by_process: BTreeMap<u32, (String, Vec<RecentFigures>)> = BTreeMap::new();
         for ((pid, peer), one) in all {
             let (comm, list) = by_process.entry(pid).or_default();
-            let asked = self.asked.get(&(pid, peer)).map(|asked| asked.comm.as_str());
-            let hangs =
-                || self.pending.values().find(|one| one.pid == pid).map(|one| one.comm.as_str());
             if comm.is_empty() {
-                asked.or_else(hangs).unwrap_or_default().clone_into(comm);
+                self.comm_of(pid, peer).clone_into(comm);
             }
             list.push(one);
         }
         by_process
     }
 
-    /// Over the run; those that hang now included.
+    /// The command name of a process, from its connects to `peer` or from any that hangs.
+    fn comm_of(&self, pid: u32, peer: SocketAddr) -> &str {
+        if let Some(asked) = self.asked.get(&(pid, peer)) {
+            return &asked.comm;
+        }
+        match self.pending.values().find(|one| one.pid == pid) {
+            Some(one) => &one.comm,
+            None => "",
+        }
+    }
+
+    /// Totals over the run; those that hang now included.
     pub(super) fn totals(&self) -> ConnectTotals {
         ConnectTotals { pending: self.pending.len() as u64, ..self.totals }
     }

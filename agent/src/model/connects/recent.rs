@@ -1,4 +1,4 @@
-//! What became of the connects to one address in the last few seconds.
+//! The connects to one address in the last few seconds, by outcome.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use crate::model::event::{Connect, Outcome};
 use crate::model::stats::Tally;
 use crate::model::window::Window;
 
-/// Of one stretch of time.
+/// Connects in one stretch of time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Step {
     pub(super) made: u64,
@@ -39,7 +39,7 @@ impl Step {
     }
 }
 
-/// The connects to an address lately.
+/// The recent connects to an address.
 pub(super) type Steps = Window<Step, 10>;
 
 /// The connects to one address, of the last few seconds and those that hang now.
@@ -74,12 +74,14 @@ impl RecentFigures {
         }
     }
 
-    /// What its steps come to.
+    /// Sums up the steps of an address.
     pub(super) fn of_steps(peer: SocketAddr, steps: &Steps, now_ns: u64) -> Self {
         let mut sum = Self::new(peer);
         for step in steps.recent(now_ns) {
             sum.made += step.made;
-            sum.failed.iter_mut().zip(&step.failed).for_each(|(tally, more)| tally.merge(more));
+            for (tally, more) in sum.failed.iter_mut().zip(&step.failed) {
+                tally.merge(more);
+            }
             sum.syns += step.syns;
             sum.requests += step.requests;
             if step.error.is_some() {
@@ -92,7 +94,7 @@ impl RecentFigures {
         sum
     }
 
-    /// This one hangs now.
+    /// Adds one that hangs now.
     pub(super) fn hangs(&mut self, connect: &Connect, now_ns: u64) {
         self.failed[Outcome::Pending as usize].add(now_ns.saturating_sub(connect.asked_ns) / 1_000);
         self.syns += u64::from(connect.syns);
@@ -106,14 +108,18 @@ impl RecentFigures {
     /// Those of any of these outcomes.
     pub(in crate::model) fn any_of(&self, outcomes: &[Outcome]) -> Tally {
         let mut sum = Tally::default();
-        outcomes.iter().for_each(|&outcome| sum.merge(self.of(outcome)));
+        for &outcome in outcomes {
+            sum.merge(self.of(outcome));
+        }
         sum
     }
 
     /// All that failed or hang.
     pub(in crate::model) fn all(&self) -> Tally {
         let mut sum = Tally::default();
-        self.failed.iter().for_each(|tally| sum.merge(tally));
+        for tally in &self.failed {
+            sum.merge(tally);
+        }
         sum
     }
 }

@@ -15,11 +15,11 @@ pub enum Outcome {
     Refused,
     /// The kernel gave up: no SYN was answered.
     TimedOut,
-    /// The network said that the peer cannot be reached.
+    /// The network reported that the peer cannot be reached.
     Unreachable,
     /// There was no free port on this host.
     NoPort,
-    /// It failed before it looked for a port: there was no route, or a filter said no.
+    /// It failed before the choice of a port: there was no route, or a filter refused.
     NoRoute,
     /// The application closed the socket before anybody answered.
     GivenUp,

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Quotas and stops that keep watched processes off the processors. A refresh tells all of them. In
-/// between there is an event whenever a quota has held a thread.
+/// Quotas and stops that keep watched processes off the processors. A refresh has all of them. In
+/// between there is an event whenever a quota has throttled a thread.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CpuState {
     /// Time at which it was read.
@@ -12,7 +12,7 @@ pub struct CpuState {
     /// Cgroups with a quota that watched processes are in, directly or by an ancestor; their
     /// numbers and places stay the same from one full telling to the next.
     pub limits: Vec<CpuLimit>,
-    /// Facts that only a refresh tells.
+    /// Facts that only a refresh has.
     pub refresh: Option<CpuRefresh>,
 }
 
@@ -21,9 +21,9 @@ pub struct CpuState {
 pub struct CpuLimit {
     /// Its path, without control characters; empty between refreshes.
     pub path: String,
-    /// Its threads may run so long, all together, ...
+    /// Time that its threads may run in each period, all together.
     pub quota_us: u64,
-    /// ... in each period of this length.
+    /// Length of a period.
     pub period_us: u64,
     /// Periods that passed with threads that wanted to run (`nr_periods`).
     pub periods: u64,
@@ -41,8 +41,8 @@ pub struct CpuLimit {
 pub struct CpuRefresh {
     /// Processors of the machine; `None` if that could not be read.
     pub cpus: Option<u32>,
-    /// Threads of the machine that run or want to, just then, without the one that looked; `None`
-    /// likewise.
+    /// Threads of the machine that run or want to at that time, without the one that reads this;
+    /// `None` if that could not be read.
     pub runnable: Option<u32>,
     /// Watched processes that are stopped (state `T`: SIGSTOP, or a debugger).
     pub stopped: Vec<u32>,

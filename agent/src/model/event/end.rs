@@ -31,7 +31,7 @@ pub enum Ending {
 pub enum Why {
     /// This host closed with data unread: the kernel sent a RST.
     UnreadData,
-    /// This host closed with SO_LINGER and a time of 0: likewise.
+    /// This host closed with SO_LINGER and a time of 0: the kernel sent a RST.
     Linger,
     /// A RST ended it.
     Reset,
@@ -39,7 +39,7 @@ pub enum Why {
     Unacknowledged,
     /// Keepalive probes were not answered.
     Keepalive,
-    /// The network said that the peer cannot be reached.
+    /// The network reported that the peer cannot be reached.
     Unreachable,
     /// Somebody else had the kernel end it (`ss -K`).
     Aborted,

@@ -235,7 +235,7 @@ pub struct Sample {
     pub listeners: Vec<ListenerSample>,
     /// Threads that are inside `accept` now: (tid, listener, since when).
     pub in_accept: Vec<InAccept>,
-    /// Open connections of watched processes, as far as they were looked at and were in no part
+    /// Open connections of watched processes, as far as they were visited and were in no part
     /// before.
     pub connections: Vec<ConnectionSample>,
     /// Number of all open connections.

@@ -1,4 +1,4 @@
-//! Single events of connections, where each is asked for: told as they come, and judged by nobody.
+//! Single events of connections (`--detail events`): reported as they come, without a judgement.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,8 @@ use super::{HoldReason, Side, SockId};
 /// Something happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// Its time. For a call it is the return. For data, a release, and an inferred delayed ACK it is
-    /// the socket's own stamp, which may be earlier than the times of events reported before.
+    /// Its time. For a call it is the return. For data, a release, and an inferred delayed ACK it
+    /// is the socket's own stamp, which may be earlier than the times of events reported before.
     pub ts_ns: u64,
     /// The connection.
     pub sock: SockId,

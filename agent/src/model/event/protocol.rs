@@ -62,13 +62,13 @@ pub enum Sign {
     TlsRecord(TlsRecord),
     /// The SYN carried data that was taken (TCP Fast Open).
     FastOpen,
-    /// Requests of HTTP/1, as [`HttpRequest`](Self::HttpRequest), of which more is told.
+    /// Requests of HTTP/1, in more detail than [`HttpRequest`](Self::HttpRequest).
     HttpRequests {
         /// The digit behind `HTTP/1.`.
         minor: u8,
-        /// So many came at once, at least.
+        /// Number that came at once, at least.
         count: u8,
-        /// The first of them, if that was to be told.
+        /// The first of them, if it was asked for.
         first: Option<RequestLine>,
     },
     /// Streams of HTTP/2 so far.
@@ -82,7 +82,7 @@ pub struct Http2Streams {
     pub opened: u32,
     /// Most that were open at a time, while both directions could be followed.
     pub most: u32,
-    /// Not everything was looked at: there may be more of both.
+    /// The streams were followed in part only: there may be more of both.
     pub partly: bool,
 }
 

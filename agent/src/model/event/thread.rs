@@ -41,7 +41,7 @@ pub struct ThreadSample {
     pub runs: u64,
     /// Its beginning, right to a tick of 10 ms.
     pub started_ns: u64,
-    /// The thing that it waits for; `None` while it runs, or if it was not looked at.
+    /// The thing that it waits for; `None` while it runs, or if that was not read.
     pub sleep: Option<WaitKind>,
     /// Reads that took bytes.
     pub reads: u64,

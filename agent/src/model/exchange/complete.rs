@@ -1,5 +1,5 @@
-//! Slices of which no single call tells how the thread spent them are completed by all calls of the
-//! thread.
+//! Completion of slices by all calls of their thread, where no single call shows how the thread
+//! spent them.
 
 use super::tile::sum_of_both;
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
@@ -60,7 +60,7 @@ pub(in crate::model) fn prepend_work(view: &mut ExchangeView, after_us: u64, spa
     if wait.us > 0 {
         view.slices.insert(0, wait);
     }
-    // It took `COMPLETED_US` at least.
+    // The work is never empty: it took `COMPLETED_US` at least.
     view.slices.insert(0, work);
     (view.start_ns, view.total_us) = (from_ns, view.total_us + after_us);
     join(view, usize::from(delay_us > 0));
@@ -87,7 +87,8 @@ fn fill(view: &mut ExchangeView, at: usize, spent: &Spent) {
     let cpu_us = spent.cpu_ns / 1_000;
     let streams = slice.kind == SliceKind::Streaming;
     if streams {
-        // Who computes between the pieces, or has no CPU to do so, does not wait for news.
+        // A thread that computes between the pieces, or has no CPU to do so, does not wait for
+        // news.
         if cpu_us < COMPLETED_US || (cpu_us + spent.delay_ns / 1_000) * 2 < slice.us {
             return;
         }

@@ -1,13 +1,13 @@
-//! Exchanges without an answer: until when somebody waited for it, and whether anybody did.
+//! Exchanges without an answer: whether somebody waited for it, and how long.
 
 use crate::model::event::{End, Ending, Exchange, Progress, Role, Side};
 use crate::model::snapshot::Protocol;
 
-/// Whoever stays for so long after the last byte of a request waits for an answer, ns. Who goes
-/// sooner has said goodbye.
+/// A peer that stays this long after the last byte of a request waits for an answer, ns. The last
+/// message of one that leaves sooner may have been a farewell.
 const WAITED_NS: u64 = 20_000_000;
-/// Under a cipher a message of fewer bytes may be one that nobody answers: the end of a handshake,
-/// an alert, a frame of control.
+/// An encrypted message of fewer bytes may be one that nobody answers: the end of a handshake, an
+/// alert, a control frame.
 pub(in crate::model) const LEAST_SEALED: u64 = 100;
 
 /// End of the wait for an answer that did not come, ns: the end of the connection, or the client's
@@ -21,7 +21,7 @@ fn over_ns(exchange: &Exchange) -> Option<u64> {
     let is_over = match (exchange.role, &exchange.inbound, &exchange.outbound) {
         (Role::Client, None, Some(_)) => true,
         (Role::Server, Some(inbound), None) => {
-            // A FIN right behind the request ends what the client sends, and perhaps not its wait.
+            // After a FIN right behind the request the client may still wait for the response.
             let leaves = end.by == Side::Local || end.how != Ending::Fin;
             leaves || end.ts_ns >= inbound.last_ns.saturating_add(WAITED_NS)
         }
@@ -86,7 +86,7 @@ pub(in crate::model) fn is_unanswered(
     }
     let http = protocol.is_some_and(Protocol::is_http1);
     let waited_ns = over_ns.saturating_sub(asked_ns);
-    // Whoever pauses for longer between two pieces may as well have paused once more.
+    // A peer that paused for longer between two pieces may only have paused once more.
     let pauses_ns = match (exchange.role, &exchange.inbound, &exchange.outbound) {
         (Role::Server, Some(inbound), _) => inbound.starved_ns,
         (Role::Client, _, Some(sent)) => sent.last_ns.saturating_sub(sent.first_ns),

@@ -4,8 +4,8 @@ use super::{DOUBTED_NS, Tile, send};
 use crate::model::event::{Exchange, Side};
 use crate::model::snapshot::SliceKind;
 
-/// A connection on which nothing comes for so long after accept was made to be at hand, ns: that
-/// time is of no request.
+/// A connection on which nothing comes for this long after accept is a spare one, ns: that time
+/// belongs to no request.
 const SPARE_NS: u64 = 1_000_000_000;
 /// A SYN-ACK is sent again after this, ns (`TCP_TIMEOUT_INIT`), and then nobody knows what the
 /// handshake took. If it is known and longer, the kernel had ignored the ACK, and waited for the
@@ -98,7 +98,7 @@ pub(super) fn accepted(
 /// Lays slices from the SYN-ACK to the first data, which queued the connection: a round trip, and
 /// the client's silence. A long silence belongs to no request.
 fn deferred(tile: &mut Tile, exchange: &Exchange, queued_ns: u64, waited_ns: u64) {
-    // Until an ACK of the response has come, the kernel knows of no other round trip.
+    // Before an ACK of the response the kernel has measured no other round trip than this one.
     let acked = matches!(&exchange.outbound, Some(sent) if sent.acked_ns.is_some());
     let known = acked && exchange.min_rtt_us.is_some();
     let round_trip_ns = send::round_trip_ns(exchange, waited_ns);
@@ -114,8 +114,8 @@ fn deferred(tile: &mut Tile, exchange: &Exchange, queued_ns: u64, waited_ns: u64
 }
 
 /// Time that the accepting thread was runnable without a CPU before the accept, ns. It is known of
-/// a thread that also read: its figures run from its call before. The part of its delay that exceeds
-/// the wait for the read lay before the accept.
+/// a thread that also read: its figures run from its call before. The part of its delay that
+/// exceeds the wait for the read lay before the accept.
 fn delay_before_accept(exchange: &Exchange, first: &First, arrived_ns: Option<u64>) -> u64 {
     let Some(inbound) = &exchange.inbound else { return 0 };
     let (Some(reader), Some(read_ns)) = (inbound.reader, inbound.read_first_ns) else { return 0 };

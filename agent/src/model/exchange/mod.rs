@@ -5,7 +5,7 @@
 //!
 //! In the order in which the model uses it: `state` tells whether there is an exchange, and whether
 //! it is over; [`view_in`] lays the slices (`first`, `receive`, `send`, `end`, by way of `tile`);
-//! [`complete`] and [`prepend_work`] add what the thread's other calls tell; [`take_out`] and
+//! [`complete()`] and [`prepend_work`] add what the thread's other calls tell; [`take_out`] and
 //! [`verdict`] work on the finished slices.
 
 mod complete;
@@ -28,13 +28,13 @@ pub(super) use slices::{counted, take_out, trailing_us, verdict};
 pub(super) use state::{is_answered, is_farewell, is_quiet, is_silent, next, without_next};
 use tile::Tile;
 
-/// A call that ended so long before a stretch began counts as ended at its beginning, ns.
+/// A call that ended no longer than this before a stretch counts as ended at its beginning, ns.
 const SLACK_NS: u64 = 100_000;
 /// In a shorter wait it makes no difference what the reader did before it, ns.
 const DOUBTED_NS: u64 = 1_000_000;
 
-/// A client's first exchange begins with the connect if it writes so soon after that, ns: it was
-/// made for it.
+/// A client's first exchange begins with the connect if it writes within this time after that, ns:
+/// the connection was made for it.
 const AT_ONCE_NS: u64 = 10_000_000;
 
 /// Facts about the connection that an exchange was on.
@@ -42,7 +42,7 @@ const AT_ONCE_NS: u64 = 10_000_000;
 pub(super) struct Beginning<'a> {
     /// Accept or connect, for the connection's first exchange.
     pub(super) first: Option<&'a First>,
-    /// What became of the segments of a call that were sent again.
+    /// Why segments of a call were sent again.
     pub(super) resent: Resent,
 }
 
@@ -74,7 +74,7 @@ impl Resent {
     }
 }
 
-/// Lays the slices of an exchange, and says what most of the time went on.
+/// Lays the slices of an exchange, with a verdict.
 pub(super) fn view<'a>(exchange: &Exchange, beginning: impl Into<Beginning<'a>>) -> ExchangeView {
     let mut view = view_in(exchange, beginning.into(), Vec::new());
     view.verdict = verdict(&view.slices);
@@ -163,7 +163,7 @@ fn server(tile: &mut Tile, exchange: &Exchange, first: Option<&First>) {
     let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
     let arrived_ns = arrived_ns(exchange);
     match first {
-        // Nothing was asked, and then the client closed its side: that is what is answered.
+        // The client closed its side without a request. The response answers that.
         Some(first)
             if inbound.is_none()
                 && let Some(left_ns) = left_ns(exchange, first) =>
@@ -227,12 +227,12 @@ fn written_ns(exchange: &Exchange) -> Option<u64> {
 
 /// Lays slices of the peer's turn: from the request sent to the first byte of the response.
 fn respond(tile: &mut Tile, exchange: &Exchange, outbound: &Outbound, end_ns: u64, resent: Resent) {
-    if outbound.retransmits > 0 && !send::came_anyway(exchange, outbound) {
+    if outbound.retransmits > 0 && !send::is_spurious(exchange, outbound) {
         // Once the request was acknowledged, the peer had it.
         let resent_ns = outbound.acked_ns.unwrap_or(end_ns).min(end_ns);
         let round_trip_ns = send::round_trip_ns(exchange, tile.span_to(resent_ns));
         match resent {
-            // Without a round trip to compare with all of it is as long as one.
+            // No part is a response: without a known round trip `split` would make all of it one.
             Resent::Ignored => tile.until(resent_ns, SliceKind::Ignored),
             _ => tile.split(resent_ns, [(SliceKind::Response, round_trip_ns)], resent.kind()),
         }
@@ -248,7 +248,7 @@ fn answer(tile: &mut Tile, inbound: Option<&Inbound>, outbound: &Outbound, now_n
         && inbound.read_first_ns.is_none()
         && inbound.read_last_ns.is_none()
     {
-        // It was read before it was watched: nobody knows when.
+        // The request was read before it was watched, at an unknown time.
         return tile.until(end_ns, SliceKind::Unknown);
     }
     let (delay_ns, cpu_ns) = match &outbound.writer {

@@ -5,7 +5,7 @@ use crate::model::event::{Exchange, Inbound, Progress, Role, ThreadUse};
 use crate::model::snapshot::SliceKind;
 use crate::model::spans;
 
-/// Less than one in so many of a request's bytes is a small rest.
+/// Unread bytes are a small rest if they are fewer than this part of those read: one in so many.
 const REMAINDER: u64 = 8;
 
 /// Arrival of the first byte, as far as observed.

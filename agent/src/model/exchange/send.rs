@@ -7,15 +7,15 @@ use crate::model::snapshot::SliceKind;
 const MS_NS: u64 = 1_000_000;
 /// No ACK is delayed for longer (`TCP_DELACK_MAX`), by a timer that may be late, ns.
 const DELAYED_ACK_NS: u64 = 250 * MS_NS;
-/// A response with so many pauses is a stream, ...
+/// A response with at least so many pauses is a stream, if [`STREAM_NS`] holds, too.
 const STREAM_GAPS: u32 = 3;
-/// ... if they are at least so far apart on average, ns: less is how long a large one takes to
-/// make.
+/// Least time from one pause of a stream to the next, on average, ns. A large response that is
+/// still being made has shorter ones.
 const STREAM_NS: u64 = 10_000_000;
 /// Bytes of which the peer acknowledges all but the last at once.
 const MANY: u64 = 16_384;
 
-/// Time that bytes were held, by the kind it becomes.
+/// Time that bytes were held, by the kind of slice that it becomes.
 #[derive(Clone, Copy, Debug)]
 struct Held([(SliceKind, u64); 5]);
 
@@ -144,10 +144,11 @@ fn write(
     let blocked_ns = outbound.blocked_ns.min(tile.span_to(written_ns));
     let by_window_ns = held.take_of(SliceKind::ReceiveWindow, blocked_ns);
     let rest_ns = blocked_ns - by_window_ns;
-    // Whoever waits for room in the send buffer has bytes held in it: the same time, not more.
+    // A thread that waits for room in the send buffer has bytes held in it: that is the same time,
+    // and must not count twice.
     held.take(rest_ns);
-    // What Nagle's algorithm or a cork held meanwhile held nobody up: the application was still at
-    // work on the rest.
+    // Bytes held meanwhile by Nagle's algorithm or a cork delayed nobody: the application was still
+    // at work on the rest.
     held.take_of(SliceKind::Nagle, u64::MAX);
     held.take_of(SliceKind::Cork, u64::MAX);
     let blocked =
@@ -160,14 +161,14 @@ fn write(
     if is_stream(exchange, outbound) {
         return tile.until(written_ns, SliceKind::Streaming);
     }
-    // Without pauses there is no figure, and it is not complete.
+    // By default `complete` is false: without pauses nothing is known.
     let cpu_ns = if pauses.complete { Some(pauses.cpu_ns) } else { None };
     tile.until_with_cpu(written_ns, SliceKind::App, cpu_ns);
 }
 
-/// Who emptied the send buffer too slowly, when the peer's window is not known to have been shut.
-/// It opens and shuts while a peer reads slowly; if it was open for most of the time, the network
-/// took no more.
+/// Why the send buffer emptied too slowly while the peer's window was not known to be shut. The
+/// window opens and shuts while a peer reads slowly. If it was open for most of the time, the
+/// network was the limit.
 fn blocked_by(by_window_ns: u64, rest_ns: u64) -> SliceKind {
     if by_window_ns >= rest_ns { SliceKind::SendBuffer } else { SliceKind::Congestion }
 }
@@ -197,8 +198,8 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
     if outbound.sent_ns.is_none() && Held::of(outbound).is_none() {
         return tile.until(end_ns, SliceKind::Unknown);
     }
-    // The window can't have been shut for longer than there was anything to send: the rest of it
-    // was in this wait.
+    // The window limited sending from the first write to the transmission of the last byte. Time
+    // beyond that belongs to this wait.
     let since_first_ns = tile.end_ns().saturating_sub(outbound.first_ns);
     let window_ns =
         outbound.window_limited_ns.saturating_sub(since_first_ns).min(tile.span_to(end_ns));
@@ -206,15 +207,16 @@ pub(super) fn acknowledge(tile: &mut Tile, exchange: &Exchange, outbound: &Outbo
     let round_trip_ns = round_trip_ns(exchange, tile.span_to(end_ns));
     let beyond_ns = tile.span_to(end_ns) - round_trip_ns;
     let beyond = match outbound.acked_ns {
-        _ if outbound.retransmits > 0 && !came_anyway(exchange, outbound) => SliceKind::Retransmit,
+        _ if outbound.retransmits > 0 && !is_spurious(exchange, outbound) => SliceKind::Retransmit,
         // The last bytes waited in the network's own queues, as those before them did.
         Some(_) if is_queued(outbound, beyond_ns) => SliceKind::AckWait,
-        // The peer had it all. What it sent since was lost: its ACK, or a next request with the ACK.
+        // The peer had it all. What it sent since was lost: its ACK, or a next request with the
+        // ACK.
         Some(_) if outbound.retransmits > 0 || beyond_ns > DELAYED_ACK_NS => {
             return tile.until(tile.end_ns().saturating_add(round_trip_ns), SliceKind::AckWait);
         }
         Some(_) => SliceKind::DelayedAck,
-        // A delayed ACK is known by its end.
+        // Only its end shows that an ACK was delayed.
         None => SliceKind::Unknown,
     };
     tile.split(end_ns, [(SliceKind::AckWait, round_trip_ns)], beyond);
@@ -229,7 +231,7 @@ fn is_queued(outbound: &Outbound, beyond_ns: u64) -> bool {
 
 /// The segments sent again had not been lost: the peer reported them as duplicates, or its ACK came
 /// sooner than the retransmission could have caused it.
-pub(super) fn came_anyway(exchange: &Exchange, outbound: &Outbound) -> bool {
+pub(super) fn is_spurious(exchange: &Exchange, outbound: &Outbound) -> bool {
     if outbound.spurious >= outbound.retransmits {
         return true;
     }
@@ -241,7 +243,8 @@ pub(super) fn came_anyway(exchange: &Exchange, outbound: &Outbound) -> bool {
     acked_ns < resent_ns.saturating_add(rtt_ns)
 }
 
-/// Part of a wait that is a normal round trip. Without a round-trip time to compare with, all of it.
+/// Part of a wait that is a normal round trip. Without a round-trip time to compare with, all of
+/// it.
 pub(super) fn round_trip_ns(exchange: &Exchange, wait_ns: u64) -> u64 {
     match exchange.min_rtt_ns() {
         Some(rtt_ns) if wait_ns > (2 * rtt_ns).max(rtt_ns + MS_NS) => rtt_ns,

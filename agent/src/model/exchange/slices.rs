@@ -27,7 +27,7 @@ pub(in crate::model) fn verdict(slices: &[Slice]) -> Option<Verdict> {
     let mut most: Option<(SliceKind, u64)> = None;
     for (kind, _) in counted(slices) {
         let us = by_kind[kind as usize];
-        // Of equals the earlier kind, so that the answer does not depend on order.
+        // The earlier kind of equals wins, so that the answer does not depend on order.
         if most.is_none_or(|(most, most_us)| us > most_us || us == most_us && kind < most) {
             most = Some((kind, us));
         }
@@ -58,7 +58,7 @@ pub(in crate::model) fn take_out(slices: &mut Vec<Slice>, failures: &[ConnectFai
 fn take_out_of(slice: Slice, failures: &[ConnectFailure], slices: &mut Vec<Slice>) {
     let mut rest = slice;
     for failure in failures {
-        // What never left this host took no time of anybody else's.
+        // A connect that never left this host was no wait for anybody else.
         if matches!(failure.outcome, Outcome::NoPort | Outcome::NoRoute) {
             continue;
         }
@@ -79,7 +79,7 @@ fn take_out_of(slice: Slice, failures: &[ConnectFailure], slices: &mut Vec<Slice
 }
 
 impl Slice {
-    /// Takes so much of its beginning away, with the time on a CPU as far as there is room for it.
+    /// Cuts its first `us` off, with as much of its time on a CPU as fits into them.
     fn cut(&mut self, us: u64) -> Self {
         let mut head = Self { us, ..*self };
         if let Some(cpu_us) = &mut self.cpu_us {

@@ -3,8 +3,8 @@
 use crate::model::event::{Exchange, Inbound, Role};
 use crate::model::snapshot::Protocol;
 
-/// No byte came and none was written: a spare connection, or one that was only looked at, and no
-/// exchange.
+/// No byte came and none was written: this is a spare connection or one that was only sampled, and
+/// no exchange.
 pub(in crate::model) fn is_silent(exchange: &Exchange) -> bool {
     let came = match &exchange.inbound {
         Some(inbound) => {

@@ -15,6 +15,10 @@ struct Piece {
 
 /// Lays slices one behind the other. Time never goes back: a piece that would end before the last
 /// one is left out, so that facts out of order make a shorter slice, never an overlap.
+///
+/// In the order of use: [`begin`](Self::begin) once; [`until`](Self::until),
+/// [`until_with_cpu`](Self::until_with_cpu) or [`split`](Self::split) for each piece, with
+/// [`end_ns`](Self::end_ns) and [`span_to`](Self::span_to) to measure; [`finish`](Self::finish).
 #[derive(Clone, Debug)]
 pub(super) struct Tile {
     start_ns: u64,
@@ -31,16 +35,13 @@ pub(super) fn sum_of_both(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     Some(one? + other?)
 }
 
-/// In the order of use: [`begin`](Self::begin) once; [`until`](Self::until),
-/// [`until_with_cpu`](Self::until_with_cpu) and [`split`](Self::split) for each piece, with
-/// [`end_ns`](Self::end_ns) and [`span_to`](Self::span_to) to measure; [`finish`](Self::finish).
 impl Tile {
     /// Lays the slices into `buf`, which is empty.
     pub(super) fn new(buf: Vec<Slice>) -> Self {
         Self { start_ns: 0, end_ns: 0, newest: None, from_us: 0, slices: buf }
     }
 
-    /// Where the first piece begins.
+    /// Sets where the first piece begins.
     pub(super) fn begin(&mut self, start_ns: u64) {
         (self.start_ns, self.end_ns) = (start_ns, start_ns);
     }

@@ -1,7 +1,7 @@
-//! The beginnings of QUIC connections, from their datagrams: how many round trips the first answer
-//! took.
+//! The beginnings of QUIC connections, from their datagrams: the round trips up to the first
+//! answer.
 //!
-//! All of it is the application's doing: the kernel moves datagrams, and knows of no connection.
+//! They are the application's work: the kernel moves datagrams, and knows of no connection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ struct Seen {
 
 /// A connection until its first answer.
 #[derive(Clone, Debug)]
-struct Opening {
+struct QuicSetup {
     view: QuicView,
     seen: Vec<Seen>,
     /// The client's first packet with data of the application: 0-RTT or 1-RTT.
@@ -35,21 +35,24 @@ struct Opening {
     ids: Vec<Vec<u8>>,
 }
 
-/// Connections over UDP sockets. What arrives is found by the id that it is addressed to, what
-/// leaves by its peer: of arrivals the peer is known on connected sockets alone.
+/// Connections over UDP sockets. An arriving packet is found by the id that it is addressed to, a
+/// leaving one by its peer: of arrivals the peer is known on connected sockets alone.
+///
+/// [`seen`](Self::seen) takes each datagram, [`take_answered`](Self::take_answered) the connections
+/// that got their first answer. The other methods show sockets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flows {
     /// By number, in the order in which they began.
-    opening: BTreeMap<u64, Opening>,
+    setups: BTreeMap<u64, QuicSetup>,
     numbers: u64,
     by_id: FxHashMap<(SockId, Vec<u8>), u64>,
     by_peer: FxHashMap<(SockId, SocketAddr), u64>,
     sockets: FxHashMap<SockId, Socket>,
-    /// Those that got their first answer since they were last told.
+    /// Those that got their first answer since they were last taken.
     answered: Vec<QuicView>,
 }
 
-/// What is known of one socket.
+/// Connections of one socket.
 #[derive(Clone, Debug, Default)]
 struct Socket {
     connections: u64,
@@ -62,19 +65,21 @@ struct Socket {
 }
 
 impl Flows {
-    /// Packets were read or written.
+    /// Takes packets that were read or written.
     pub(super) fn seen(&mut self, datagram: &QuicDatagram) {
-        let number =
-            self.find(datagram).or_else(|| self.reply(datagram)).or_else(|| self.begin(datagram));
-        let Some((number, opening)) =
-            number.and_then(|number| Some((number, self.opening.get_mut(&number)?)))
-        else {
-            return;
-        };
-        opening.add(datagram);
-        let (own_id, peer) = (opening.own_id().map(<[u8]>::to_vec), opening.view.peer);
-        if let Some(answer) = opening.answer(datagram) {
-            let view = QuicView { answer: Some(answer), ..opening.view.clone() };
+        let mut number = self.find(datagram);
+        if number.is_none() {
+            number = self.reply(datagram);
+        }
+        if number.is_none() {
+            number = self.begin(datagram);
+        }
+        let Some(number) = number else { return };
+        let Some(setup) = self.setups.get_mut(&number) else { return };
+        setup.add(datagram);
+        let (own_id, peer) = (setup.own_id().map(<[u8]>::to_vec), setup.view.peer);
+        if let Some(answer) = setup.answer(datagram) {
+            let view = QuicView { answer: Some(answer), ..setup.view.clone() };
             self.end(number);
             self.show(&view);
             return self.answered.push(view);
@@ -91,12 +96,15 @@ impl Flows {
     /// The connection that packets belong to.
     fn find(&self, datagram: &QuicDatagram) -> Option<u64> {
         let packets = &datagram.packets;
-        let by_peer = datagram.peer.and_then(|peer| self.by_peer.get(&(datagram.sock, peer)));
-        let is_its = |number: &&u64| {
-            self.opening.get(*number).is_some_and(|opening| opening.may_have(datagram))
+        let may_belong = |number: u64| match self.setups.get(&number) {
+            Some(setup) => setup.may_have(datagram),
+            None => false,
         };
-        if let Some(number) = by_peer.filter(is_its) {
-            return Some(*number);
+        if let Some(peer) = datagram.peer
+            && let Some(&number) = self.by_peer.get(&(datagram.sock, peer))
+            && may_belong(number)
+        {
+            return Some(number);
         }
         if datagram.outbound {
             return None;
@@ -104,33 +112,42 @@ impl Flows {
         let socket = self.sockets.get(&datagram.sock)?;
         let length =
             if packets.version.is_some() { packets.destination.len() } else { socket.id_length };
-        let by_id = packets
-            .destination
-            .get(..length)
-            .and_then(|id| self.by_id.get(&(datagram.sock, id.to_vec())));
-        by_id.or(socket.newest_client.as_ref().filter(is_its)).copied()
+        if let Some(id) = packets.destination.get(..length)
+            && let Some(&number) = self.by_id.get(&(datagram.sock, id.to_vec()))
+        {
+            return Some(number);
+        }
+        let newest = socket.newest_client?;
+        if may_belong(newest) { Some(newest) } else { None }
     }
 
-    /// The connection that a server's first reply belongs to: by the id that the client goes by.
-    /// Where several clients go by the same, as those do that have none, the oldest.
+    /// Finds the connection that a server's first reply belongs to, by the client's id. Where
+    /// several clients have the same id, or none, it is the oldest.
     fn reply(&self, datagram: &QuicDatagram) -> Option<u64> {
-        let replies = |view: &QuicView| {
-            view.role == Role::Server
+        if !datagram.outbound || datagram.packets.version.is_none() {
+            return None;
+        }
+        for (&number, QuicSetup { view, .. }) in &self.setups {
+            if view.role == Role::Server
                 && view.sock == datagram.sock
                 && view.server_id.is_none()
                 && view.client_id == datagram.packets.destination
-        };
-        let wanted = datagram.outbound && datagram.packets.version.is_some();
-        let mut opening = self.opening.iter().filter(|_| wanted);
-        opening.find(|(_, opening)| replies(&opening.view)).map(|(number, _)| *number)
+            {
+                return Some(number);
+            }
+        }
+        None
     }
 
-    /// A client's first packet begins a connection.
+    /// Begins a connection with a client's first packet.
     fn begin(&mut self, datagram: &QuicDatagram) -> Option<u64> {
         let packets = &datagram.packets;
-        let version = packets.version.filter(|_| packets.initial && !packets.handshake)?;
-        while self.opening.len() >= MAX_FOLLOWED
-            && let Some((&oldest, _)) = self.opening.first_key_value()
+        let version = packets.version?;
+        if !packets.initial || packets.handshake {
+            return None;
+        }
+        while self.setups.len() >= MAX_FOLLOWED
+            && let Some((&oldest, _)) = self.setups.first_key_value()
         {
             self.end(oldest);
         }
@@ -149,27 +166,29 @@ impl Flows {
         self.numbers += 1;
         let socket = self.sockets.entry(datagram.sock).or_default();
         socket.connections += 1;
-        socket.newest_client = datagram.outbound.then_some(self.numbers).or(socket.newest_client);
-        self.opening.insert(self.numbers, Opening::new(view));
+        if datagram.outbound {
+            socket.newest_client = Some(self.numbers);
+        }
+        self.setups.insert(self.numbers, QuicSetup::new(view));
         if !datagram.outbound {
-            // Until the server has chosen an id, the client goes on with the one that it made up.
+            // Until the server has chosen an id, the client uses one that it made up.
             self.goes_by(self.numbers, packets.destination.clone());
         }
         Some(self.numbers)
     }
 
-    /// What arrives with this id is this connection's.
+    /// Gives this connection the arrivals with this id.
     fn goes_by(&mut self, number: u64, id: Vec<u8>) {
-        if let Some(opening) =
-            self.opening.get_mut(&number).filter(|opening| !opening.ids.contains(&id))
+        if let Some(setup) = self.setups.get_mut(&number)
+            && !setup.ids.contains(&id)
         {
-            self.by_id.insert((opening.view.sock, id.clone()), number);
-            opening.ids.push(id);
+            self.by_id.insert((setup.view.sock, id.clone()), number);
+            setup.ids.push(id);
         }
     }
 
     fn end(&mut self, number: u64) {
-        let Some(Opening { view, ids, .. }) = self.opening.remove(&number) else { return };
+        let Some(QuicSetup { view, ids, .. }) = self.setups.remove(&number) else { return };
         for id in ids {
             self.by_id.remove(&(view.sock, id));
         }
@@ -193,23 +212,27 @@ impl Flows {
 
     /// Those that have got none yet, the oldest first.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &QuicView> {
-        self.opening.values().map(|opening| &opening.view)
+        self.setups.values().map(|setup| &setup.view)
     }
 
-    /// How many connections began on a socket.
+    /// Number of connections that began on a socket.
     pub(super) fn count(&self, sock: SockId) -> u64 {
-        self.sockets.get(&sock).map_or(0, |socket| socket.connections)
+        match self.sockets.get(&sock) {
+            Some(socket) => socket.connections,
+            None => 0,
+        }
     }
 
     /// The last ones of a socket that were answered, oldest first.
     pub(super) fn shown(&self, sock: SockId) -> Vec<QuicView> {
-        self.sockets
-            .get(&sock)
-            .map_or_else(Vec::new, |socket| socket.shown.iter().cloned().collect())
+        match self.sockets.get(&sock) {
+            Some(socket) => socket.shown.iter().cloned().collect(),
+            None => Vec::new(),
+        }
     }
 
     pub(super) fn forget(&mut self, sock: SockId) {
-        self.opening.retain(|_, opening| opening.view.sock != sock);
+        self.setups.retain(|_, setup| setup.view.sock != sock);
         self.by_id.retain(|(known, _), _| *known != sock);
         self.by_peer.retain(|(known, _), _| *known != sock);
         self.sockets.remove(&sock);
@@ -222,7 +245,7 @@ fn client_id(role: Role, datagram: &QuicDatagram) -> &Vec<u8> {
     if from_client { &datagram.packets.source } else { &datagram.packets.destination }
 }
 
-impl Opening {
+impl QuicSetup {
     fn new(view: QuicView) -> Self {
         Self { view, seen: Vec::new(), asked: None, ids: Vec::new() }
     }
@@ -235,9 +258,9 @@ impl Opening {
         }
     }
 
-    /// Whether packets with this peer may be its own, and not those of another connection with the
-    /// same one. Both ends may go by other ids soon; but without the server's first packets there
-    /// are no keys for short headers.
+    /// Whether packets with its peer may be its own, and not those of another connection with that
+    /// peer. Both ends may go by other ids soon. But without the server's first packets there are
+    /// no keys for short headers.
     fn may_have(&self, datagram: &QuicDatagram) -> bool {
         let view = &self.view;
         match datagram.packets.version {
@@ -271,9 +294,12 @@ impl Opening {
     /// after the client's.
     fn answer(&self, datagram: &QuicDatagram) -> Option<QuicAnswer> {
         let from_client = (self.view.role == Role::Client) == datagram.outbound;
-        let asked = self.asked.filter(|_| !from_client && datagram.packets.short)?;
+        if from_client || !datagram.packets.short {
+            return None;
+        }
+        let asked = self.asked?;
         let waited_ns = datagram.ts_ns.saturating_sub(self.seen[asked].ts_ns);
-        // A client hears the rest of what the server sent before, too.
+        // A client also receives packets that the server sent before the request arrived.
         if self.view.role == Role::Client && waited_ns < self.least_ns(asked) {
             return None;
         }
@@ -283,30 +309,34 @@ impl Opening {
         })
     }
 
-    /// Flights of the client up to its request. What this end sent is answered a round trip later:
-    /// about as long as the longest of these waits. What came in less than half of that was on its
-    /// way before.
+    /// Counts the flights of the client up to its request. This end's packets are answered a round
+    /// trip later, which is about as long as the longest of these waits. A datagram that came in
+    /// less than half of that was on its way before.
     fn flights(&self, asked: usize) -> u32 {
-        1 + self.waits(asked, self.least_ns(asked)).count() as u32
+        1 + self.waits(asked, self.least_ns(asked)).len() as u32
     }
 
     fn least_ns(&self, asked: usize) -> u64 {
-        self.waits(asked, 0).max().unwrap_or(0) / 2
+        self.waits(asked, 0).into_iter().max().unwrap_or(0) / 2
     }
 
-    /// From the beginning of each burst of this end to the other's first datagram that came at
-    /// least so much later, ns.
-    fn waits(&self, asked: usize, least_ns: u64) -> impl Iterator<Item = u64> {
-        let mut sent_ns = None;
-        self.seen[..=asked].iter().filter_map(move |seen| {
+    /// Waits from the beginning of each burst of this end to the other's first datagram that came
+    /// at least `least_ns` later, ns.
+    fn waits(&self, asked: usize, least_ns: u64) -> Vec<u64> {
+        let (mut waits, mut sent_ns) = (Vec::new(), None);
+        for seen in &self.seen[..=asked] {
             if seen.from_client == (self.view.role == Role::Client) {
                 sent_ns = sent_ns.or(Some(seen.ts_ns));
-                return None;
+                continue;
             }
-            let wait_ns = seen.ts_ns.saturating_sub(sent_ns?);
-            (wait_ns >= least_ns).then(|| sent_ns = None)?;
-            Some(wait_ns)
-        })
+            let Some(begun_ns) = sent_ns else { continue };
+            let wait_ns = seen.ts_ns.saturating_sub(begun_ns);
+            if wait_ns >= least_ns {
+                waits.push(wait_ns);
+                sent_ns = None;
+            }
+        }
+        waits
     }
 }
 

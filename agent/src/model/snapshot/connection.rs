@@ -114,7 +114,7 @@ impl SliceKind {
         }
     }
 
-    /// Returns the one who is answerable for such a slice.
+    /// Returns the owner of such a slice.
     pub fn owner(self) -> Owner {
         match self {
             Self::AcceptQueue
@@ -380,7 +380,7 @@ pub struct ConnectionView {
     /// Lower bound of the requests of HTTP/1 that began it at once, if they were several; else 0 or
     /// 1.
     pub pipelined: u8,
-    /// The first request of HTTP/1, if that was to be told: escape before printing.
+    /// The first request of HTTP/1, if it was asked for: escape before printing.
     pub first_request: Option<RequestLine>,
     /// Streams of HTTP/2 in the clear: each is a request.
     pub streams: Option<Http2Streams>,

@@ -18,7 +18,7 @@ pub enum Cause {
     Unacknowledged,
     /// Keepalive probes were not answered.
     Keepalive,
-    /// The network said that the peer cannot be reached.
+    /// The network reported that the peer cannot be reached.
     Unreachable,
     /// Somebody else had the kernel end it.
     Aborted,

@@ -1,5 +1,7 @@
 //! One connection, kept small: there may be a hundred thousand.
 
+mod exchanges;
+mod ignored;
 mod view;
 
 use std::net::{Ipv6Addr, SocketAddr};
@@ -9,12 +11,19 @@ use super::compact::{Bytes, Endpoint, Tid};
 use super::origin::{Origin, Origins};
 use super::sums::{Sum, Sums};
 use crate::model::event::{
-    Accept, Closed, ConnectionSample, DelayedAcks, Ending, Exchange, Opened, Role, Side, TcpState,
+    Accept, Closed, ConnectionSample, Ending, Exchange, Opened, Role, Side, TcpState,
 };
-use crate::model::exchange::{self, Beginning, First, Ignoring, Resent};
-use crate::model::snapshot::{EndView, ExchangeView, Protocol, Slice, SliceKind, TlsView};
+use crate::model::exchange::Ignoring;
+use crate::model::snapshot::{EndView, Protocol, SliceKind, TlsView};
+pub(in crate::model) use exchanges::counted_us;
+use ignored::packed;
 
 /// Everything the model keeps of one connection, but its exchanges in detail.
+///
+/// It begins by `accepted` or `opened`, `speaks` once its protocol is known, and ends by `close`.
+/// In between, `exchanges.rs` has its exchanges: `set_current`, `touch` and `take_current` for the
+/// present one; `view_of` or `view_in`, then `add`, for one that is over; `add_late` for what comes
+/// after that. `view.rs` shows it.
 #[derive(Clone, Debug)]
 pub(in crate::model) struct Connection {
     pub(in crate::model) origin: Arc<Origin>,
@@ -36,7 +45,7 @@ pub(in crate::model) struct Connection {
 
 const _: () = assert!(size_of::<Connection>() <= 88, "there may be a hundred thousand");
 
-/// What only connections have that are at work, have just ended, or come from an IPv6 address.
+/// State of only those connections that are at work, have just ended, or come from an IPv6 address.
 #[derive(Clone, Debug, Default)]
 struct Rare {
     far_ip: Option<Ipv6Addr>,
@@ -45,14 +54,14 @@ struct Rare {
     end: Option<End>,
 }
 
-/// How it ended.
+/// The end of a connection.
 #[derive(Clone, Copy, Debug)]
 struct End {
     closed_ns: u64,
-    /// The probes count them also where they leave them away.
+    /// Exchanges, as the probes count them: also those that they dropped.
     exchanges: u32,
     by: Option<(Side, Ending)>,
-    /// When the first FIN or RST was seen or sent; 0 if that was not.
+    /// Time at which the first FIN or RST was seen or sent; 0 if none was.
     since_ns: u64,
     more: EndView,
 }
@@ -80,14 +89,13 @@ impl Connection {
             state: TcpState::Established,
         });
         let mut connection = Self::new(origin, accept.peer, accept.ts_ns, accept.handshake_us);
-        // Without the moment of queueing, that of accept is a guess.
+        // Without the time of queueing nothing is known of the wait.
         if let Some(queued_ns) = accept.queued_ns {
-            connection
-                .sums
-                .add(Sum::Queued, accept.ts_ns.saturating_sub(queued_ns).saturating_add(1));
-            connection
-                .sums
-                .add(Sum::Ignored, ignored.map_or(0, |ignored| packed(ignored, queued_ns)));
+            let queued_for_ns = accept.ts_ns.saturating_sub(queued_ns);
+            connection.sums.add(Sum::Queued, queued_for_ns.saturating_add(1));
+            if let Some(ignored) = ignored {
+                connection.sums.add(Sum::Ignored, packed(ignored, queued_ns));
+            }
         }
         connection
     }
@@ -114,9 +122,8 @@ impl Connection {
         });
         let mut connection = Self::new(origin, far, opened.ts_ns, opened.handshake_us);
         if let Some(asked_ns) = opened.asked_ns {
-            connection
-                .sums
-                .add(Sum::Queued, opened.ts_ns.saturating_sub(asked_ns).saturating_add(1));
+            let took_ns = opened.ts_ns.saturating_sub(asked_ns);
+            connection.sums.add(Sum::Queued, took_ns.saturating_add(1));
         }
         connection.sums.add(Sum::SynsAgain, opened.syns_again.into());
         connection
@@ -125,7 +132,9 @@ impl Connection {
     fn new(origin: Arc<Origin>, far: SocketAddr, since_ns: u64, handshake_us: Option<u64>) -> Self {
         let (far, far_ip) = Endpoint::new(far);
         let mut sums = Sums::default();
-        sums.add(Sum::Handshake, handshake_us.map_or(0, |us| us.saturating_add(1)));
+        if let Some(us) = handshake_us {
+            sums.add(Sum::Handshake, us.saturating_add(1));
+        }
         Self {
             origin,
             since_ns,
@@ -142,7 +151,11 @@ impl Connection {
     }
 
     fn far(&self) -> SocketAddr {
-        self.far.address(self.rare.as_ref().and_then(|rare| rare.far_ip))
+        let ip = match &self.rare {
+            Some(rare) => rare.far_ip,
+            None => None,
+        };
+        self.far.address(ip)
     }
 
     pub(in crate::model) fn local(&self) -> SocketAddr {
@@ -154,11 +167,14 @@ impl Connection {
     }
 
     pub(in crate::model) fn exchanges(&self) -> u32 {
-        self.end().map_or_else(|| self.told(), |end| end.exchanges)
+        match self.end() {
+            Some(end) => end.exchanges,
+            None => self.exchanges_reported(),
+        }
     }
 
-    /// Exchanges that were told of.
-    fn told(&self) -> u32 {
+    /// Exchanges that the probes reported.
+    fn exchanges_reported(&self) -> u32 {
         self.reported - self.sums.get(Sum::Missed) as u32
     }
 
@@ -166,12 +182,16 @@ impl Connection {
         if self.is_open() { self.origin.state } else { TcpState::Closed }
     }
 
-    /// When a connection that was made was asked for, if that was seen.
+    /// Time of the call of `connect` for a connection that was made, if that was seen.
     pub(in crate::model) fn asked_ns(&self) -> Option<u64> {
-        let took_ns = self
-            .queued_for_ns()
-            .unwrap_or_else(|| self.handshake_us().unwrap_or(0).saturating_mul(1_000));
-        (!self.origin.midway).then(|| self.since_ns.saturating_sub(took_ns))
+        if self.origin.midway {
+            return None;
+        }
+        let took_ns = match self.queued_for_ns() {
+            Some(took_ns) => took_ns,
+            None => self.handshake_us().unwrap_or(0).saturating_mul(1_000),
+        };
+        Some(self.since_ns.saturating_sub(took_ns))
     }
 
     pub(super) fn since_ns(&self) -> u64 {
@@ -187,7 +207,7 @@ impl Connection {
         self.protocol().is_some_and(Protocol::is_multiplexed)
     }
 
-    /// This is spoken on it; and, if `fast_open` says so, its SYN carried data.
+    /// Notes its protocol; and that its SYN carried data, if `fast_open` is set.
     pub(super) fn speaks(
         &mut self,
         protocol: Option<Protocol>,
@@ -208,23 +228,28 @@ impl Connection {
     }
 
     fn end(&self) -> Option<End> {
-        self.rare.as_ref().and_then(|rare| rare.end)
+        self.rare.as_ref()?.end
     }
 
-    /// Who ended it first, if that was seen.
+    /// Side that ended it first, if that was seen.
     pub(in crate::model) fn ended_by(&self) -> Option<Side> {
         let (side, _) = self.end()?.by?;
         Some(side)
     }
 
-    /// More on its end.
+    /// View of its end; without any figure while it is open.
     pub(super) fn end_view(&self) -> EndView {
-        self.end().map(|end| end.more).unwrap_or_default()
+        match self.end() {
+            Some(end) => end.more,
+            None => EndView::default(),
+        }
     }
 
-    /// Changes that.
+    /// Changes the view of its end, if it has ended.
     pub(super) fn change_end(&mut self, change: impl FnOnce(&mut EndView)) {
-        if let Some(end) = self.rare.as_mut().and_then(|rare| rare.end.as_mut()) {
+        if let Some(rare) = &mut self.rare
+            && let Some(end) = &mut rare.end
+        {
             change(&mut end.more);
         }
     }
@@ -234,17 +259,20 @@ impl Connection {
     }
 
     pub(in crate::model) fn closed_ns(&self) -> Option<u64> {
-        self.end().map(|end| end.closed_ns)
+        Some(self.end()?.closed_ns)
     }
 
-    /// An accepted connection that the application ended with nothing read: how, and how long after
-    /// accept, ns.
+    /// End of an accepted connection that the application closed with nothing read: the way it did,
+    /// and the time since accept, ns.
     pub(in crate::model) fn closed_unread(&self) -> Option<(Ending, u64)> {
         let end = self.end()?;
         let (side, how) = end.by?;
         let unread = side == Side::Local && self.bytes_in.get() == 0;
         let seen = !self.origin.midway && end.since_ns > 0;
-        (unread && seen).then(|| (how, end.since_ns.saturating_sub(self.since_ns)))
+        if !unread || !seen {
+            return None;
+        }
+        Some((how, end.since_ns.saturating_sub(self.since_ns)))
     }
 
     /// Nothing was written, either, or data had come.
@@ -257,43 +285,12 @@ impl Connection {
         self.bytes_out.get() > 0
     }
 
-    /// The exchange that it is in, while that is not reported.
-    pub(super) fn current(&self) -> Option<&Exchange> {
-        self.rare.as_ref().and_then(|rare| rare.exchange.as_deref())
-    }
-
-    /// Keeps what an open connection is in.
-    pub(super) fn set_current(&mut self, current: &Exchange) {
-        let rare = self.rare.get_or_insert_default();
-        match &mut rare.exchange {
-            _ if rare.end.is_some() => {}
-            Some(known) => current.clone_into(known),
-            none => *none = Some(Box::new(current.clone())),
-        }
-    }
-
-    /// Lets go of the facts of its present exchange, if they are of one up to `seq`. True if there
-    /// were such.
-    pub(super) fn take_current(&mut self, seq: u32) -> bool {
-        let taken = self.current().is_some_and(|current| current.seq <= seq);
-        if taken {
-            self.rare = self.rare.take().filter(|rare| rare.far_ip.is_some());
-            self.rare.iter_mut().for_each(|rare| rare.exchange = None);
-        }
-        taken
-    }
-
-    /// This exchange is reported already.
-    pub(super) fn knows(&self, seq: u32) -> bool {
-        seq <= self.reported
-    }
-
     fn handshake_us(&self) -> Option<u64> {
         self.sums.get(Sum::Handshake).checked_sub(1)
     }
 
-    /// A client's first exchange begins once it is connected: until then it waited for the first
-    /// answer, too.
+    /// Adds the handshake of a client to the time of its first answer: its first exchange begins
+    /// only once it is connected.
     fn with_handshake(&self, mut tls: TlsView) -> TlsView {
         if let (Role::Client, Some(answer), Some(us)) =
             (self.origin.role, &mut tls.first_answer, self.handshake_us())
@@ -303,134 +300,9 @@ impl Connection {
         tls
     }
 
-    /// How long it waited in the accept queue, or of one that was made, how long connect took, if
-    /// that is known.
+    /// Its wait in the accept queue, or the time that its connect took, ns, if that is known.
     fn queued_for_ns(&self) -> Option<u64> {
         self.sums.get(Sum::Queued).checked_sub(1)
-    }
-
-    /// How it was accepted or made, if that is known. Nothing but its first exchange begins with
-    /// that.
-    fn first(&self, exchange: &Exchange) -> Option<First> {
-        let queued_for_ns = if exchange.seq == 1 { self.queued_for_ns() } else { None }?;
-        let queued_ns = self.since_ns.saturating_sub(queued_for_ns);
-        let ignored = unpacked(self.sums.get(Sum::Ignored), queued_ns);
-        let acceptor = self.origin.acceptor;
-        let (handshake_us, deferred) = (self.handshake_us(), self.origin.deferred);
-        Some(First {
-            handshake_us,
-            deferred,
-            queued_ns,
-            accepted_ns: self.since_ns,
-            ignored,
-            acceptor,
-        })
-    }
-
-    /// Whether it is not known why the request of this exchange was sent again: it is the first on
-    /// a connection that was made, so that nothing was acknowledged before.
-    pub(super) fn was_sent_in_vain(&self, exchange: &Exchange) -> bool {
-        let resent = || exchange.outbound.as_ref().is_some_and(|outbound| outbound.retransmits > 0);
-        self.origin.role == Role::Client && exchange.seq == 1 && !exchange.midway && resent()
-    }
-
-    /// The server ignored what was sent: its accept queue was full.
-    pub(super) fn was_ignored(&mut self) {
-        self.sums.raise(Sum::Ignored, 1);
-    }
-
-    fn resent(&self, exchange: &Exchange) -> Resent {
-        if !self.was_sent_in_vain(exchange) {
-            Resent::Lost
-        } else if self.sums.get(Sum::Ignored) > 0 {
-            Resent::Ignored
-        } else if self.is_local() {
-            Resent::LostOrIgnored
-        } else {
-            Resent::Lost
-        }
-    }
-
-    /// Both ends are on this host, as far as the addresses tell.
-    fn is_local(&self) -> bool {
-        let (local, peer) = (self.local().ip(), self.peer().ip());
-        local == peer || local.is_loopback() && peer.is_loopback()
-    }
-
-    /// What the facts come to on this connection.
-    pub(in crate::model) fn view_of(&self, exchange: &Exchange) -> ExchangeView {
-        let first = self.first(exchange);
-        exchange::view(exchange, Beginning { first: first.as_ref(), resent: self.resent(exchange) })
-    }
-
-    /// The same without a verdict, with its slices laid into `room`.
-    pub(super) fn view_in(&self, exchange: &Exchange, buf: Vec<Slice>) -> ExchangeView {
-        let first = self.first(exchange);
-        let beginning = Beginning { first: first.as_ref(), resent: self.resent(exchange) };
-        exchange::view_in(exchange, beginning, buf)
-    }
-
-    /// Bytes that came after the exchange was reported.
-    pub(super) fn add_late(&mut self, exchange: &Exchange) {
-        if exchange.seq == self.reported {
-            let (bytes_in, bytes_out) = bytes(exchange);
-            self.bytes_in.add(late(&mut self.reported_bytes.0, bytes_in));
-            self.bytes_out.add(late(&mut self.reported_bytes.1, bytes_out));
-        }
-    }
-
-    /// Counts an exchange that is over.
-    pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView, origins: &mut Origins) {
-        let (bytes_in, bytes_out) = bytes(exchange);
-        if let Some(end) = self.rare.as_mut().and_then(|rare| rare.end.as_mut()) {
-            end.exchanges = end.exchanges.saturating_add(1);
-        }
-        let missed = exchange.seq - self.reported - 1;
-        if missed > 0 {
-            self.sums.add(Sum::Missed, missed.into());
-        }
-        self.reported = exchange.seq;
-        self.reported_bytes = (bytes_in as u32, bytes_out as u32);
-        self.bytes_in.add(bytes_in);
-        self.bytes_out.add(bytes_out);
-        self.worst_us = self.worst_us.max(saturated(counted_us(view)));
-        let times = exchange::counted(&view.slices).map(|(kind, us)| (Sum::Time(kind), us));
-        self.sums.add_all(times);
-        if let Some(us) = exchange::trailing_us(&view.slices) {
-            self.sums.add(Sum::Trailing, 1);
-            self.sums.add(Sum::TrailingUs, us);
-        }
-        if let Some(outbound) = &exchange.outbound {
-            self.sums.add(Sum::Retransmits, outbound.retransmits.into());
-            for hold in &outbound.holds {
-                self.sums.add(Sum::Holds(hold.reason), hold.count.into());
-                self.sums.add(Sum::HeldUs(hold.reason), hold.held_ns / 1_000);
-            }
-        }
-        self.touch(exchange, origins);
-    }
-
-    /// Notes who read and wrote, and the ACKs that this host delayed.
-    pub(super) fn touch(&mut self, exchange: &Exchange, origins: &mut Origins) {
-        let reader = exchange.inbound.as_ref().and_then(|inbound| inbound.reader);
-        let writer = exchange.outbound.as_ref().and_then(|outbound| outbound.writer);
-        let (read, wrote) = self.tids;
-        self.tids = (
-            reader.map_or(read, |thread| Tid::new(thread.tid)),
-            writer.map_or(wrote, |thread| Tid::new(thread.tid)),
-        );
-        if let Some(DelayedAcks { sent, waited_us, .. }) = exchange.delayed_acks {
-            self.note_delayed_acks(sent, waited_us, origins);
-        }
-    }
-
-    fn note_delayed_acks(&mut self, sent: u32, waited_us: u64, origins: &mut Origins) {
-        if !self.origin.sees_delayed_acks {
-            origins.sees_delayed_acks = true;
-            origins.change(&mut self.origin, |origin| origin.sees_delayed_acks = true);
-        }
-        self.sums.raise(Sum::DelayedAcks, sent.into());
-        self.sums.raise(Sum::DelayedAckUs, waited_us);
     }
 
     pub(super) fn sampled(&mut self, sample: &ConnectionSample, origins: &mut Origins) {
@@ -443,13 +315,16 @@ impl Connection {
         if closed.multipath {
             origins.change(&mut self.origin, |origin| origin.multipath = true);
         }
-        let exchanges =
-            if self.only_took_leave(closed) { 0 } else { self.told().max(closed.exchanges) };
+        let exchanges = if self.only_took_leave(closed) {
+            0
+        } else {
+            self.exchanges_reported().max(closed.exchanges)
+        };
         let rare = self.rare.get_or_insert_default();
         rare.exchange = None;
         let (by, since_ns) = (closed.by.zip(closed.how), closed.since_ns.unwrap_or(0));
         rare.end = Some(End { closed_ns: closed.ts_ns, exchanges, by, since_ns, more });
-        // What was left away under pressure is in these.
+        // These have the exchanges that were dropped under pressure, too.
         self.bytes_in.set(self.bytes_in.get().max(closed.bytes_in));
         self.bytes_out.set(self.bytes_out.get().max(closed.bytes_out));
         self.sums.raise(Sum::Retransmits, closed.retransmits.into());
@@ -459,89 +334,34 @@ impl Connection {
     }
 
     /// Nothing was asked on it, and what its server wrote was no answer
-    /// ([`exchange::is_farewell`]).
+    /// ([`is_farewell`](crate::model::exchange::is_farewell)).
     fn only_took_leave(&self, closed: &Closed) -> bool {
-        let asked = closed.bytes_in + closed.unread_bytes > 0 || closed.unseen || self.told() > 0;
+        let came = closed.bytes_in + closed.unread_bytes > 0 || closed.unseen;
+        let asked = came || self.exchanges_reported() > 0;
         let http = self.protocol().is_some_and(Protocol::is_http1);
         http && !asked && self.origin.role == Role::Server && !self.origin.midway
     }
 
     /// Time by kind over all exchanges: those that took any, in order.
     pub(super) fn phases_us(&self) -> Vec<(SliceKind, u64)> {
-        let time = |kind| {
-            let trailing_us =
-                if kind == SliceKind::DelayedAck { self.sums.get(Sum::TrailingUs) } else { 0 };
-            (kind, self.sums.get(Sum::Time(kind)).saturating_add(trailing_us))
-        };
-        SliceKind::ALL.into_iter().map(time).filter(|&(_, us)| us > 0).collect()
+        let mut times = Vec::new();
+        for kind in SliceKind::ALL {
+            let mut us = self.sums.get(Sum::Time(kind));
+            if kind == SliceKind::DelayedAck {
+                us = us.saturating_add(self.sums.get(Sum::TrailingUs));
+            }
+            if us > 0 {
+                times.push((kind, us));
+            }
+        }
+        times
     }
 
-    /// Delayed ACKs that this host sent so far, and how long they waited, µs.
+    /// Delayed ACKs that this host sent so far, and the sum of their waits, µs.
     pub(super) fn delayed_acks_sent(&self) -> Option<(u64, u64)> {
-        self.origin
-            .sees_delayed_acks
-            .then(|| (self.sums.get(Sum::DelayedAcks), self.sums.get(Sum::DelayedAckUs)))
+        if !self.origin.sees_delayed_acks {
+            return None;
+        }
+        Some((self.sums.get(Sum::DelayedAcks), self.sums.get(Sum::DelayedAckUs)))
     }
-
-    /// How long the present exchange has taken, µs, up to `now_ns`; 0 without one that goes on.
-    pub(super) fn current_us(&self, now_ns: u64) -> u64 {
-        let current = self.current().filter(|current| !exchange::is_quiet(current));
-        let begun_ns = |current: &Exchange| {
-            let inbound =
-                current.inbound.as_ref().map(|inbound| inbound.first_ns).filter(|&ns| ns > 0);
-            let outbound = current.outbound.as_ref().map(|outbound| outbound.first_ns);
-            inbound.into_iter().chain(outbound).min().unwrap_or(now_ns)
-        };
-        current.map_or(0, |current| now_ns.saturating_sub(begun_ns(current)) / 1_000)
-    }
-}
-
-/// The time of an exchange that counts: without a trailing delayed ACK, µs.
-pub(in crate::model) fn counted_us(view: &ExchangeView) -> u64 {
-    view.total_us - exchange::trailing_us(&view.slices).unwrap_or(0)
-}
-
-/// How a peer was ignored as one number, which is not 0: the time up to the queue, and two bits on
-/// its data.
-fn packed(ignored: Ignoring, queued_ns: u64) -> u64 {
-    let data = match ignored.data {
-        None => 1,
-        Some(false) => 2,
-        Some(true) => 3,
-    };
-    let span_ns =
-        ignored.since_ns.map_or(0, |since_ns| queued_ns.saturating_sub(since_ns).saturating_add(1));
-    span_ns << 2 | data
-}
-
-/// The reverse of it.
-fn unpacked(number: u64, queued_ns: u64) -> Option<Ignoring> {
-    let data = match number & 3 {
-        0 => return None,
-        1 => None,
-        2 => Some(false),
-        _ => Some(true),
-    };
-    let since_ns = (number >> 2).checked_sub(1).map(|span_ns| queued_ns.saturating_sub(span_ns));
-    Some(Ignoring { since_ns, data })
-}
-
-fn bytes(exchange: &Exchange) -> (u64, u64) {
-    let inbound = exchange.inbound.as_ref().map_or(0, |inbound| inbound.bytes);
-    (inbound, exchange.outbound.as_ref().map_or(0, |outbound| outbound.bytes))
-}
-
-/// How many bytes there are beyond those counted, of which the low bits are known: less than half
-/// of what these can tell.
-fn late(counted: &mut u32, bytes: u64) -> u64 {
-    let more = (bytes as u32).wrapping_sub(*counted);
-    if more > u32::MAX / 2 {
-        return 0;
-    }
-    *counted = bytes as u32;
-    more.into()
-}
-
-fn saturated(us: u64) -> u32 {
-    u32::try_from(us).unwrap_or(u32::MAX)
 }

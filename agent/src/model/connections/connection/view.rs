@@ -1,4 +1,4 @@
-//! What is shown of one connection.
+//! The view of one connection.
 
 use super::Connection;
 use crate::model::connections::details::Detail;
@@ -8,12 +8,23 @@ use crate::model::snapshot::{ConnectionView, HoldView, OwnerTimes, SliceKind, Tl
 
 impl Connection {
     fn holds(&self) -> Vec<HoldView> {
-        let hold = |reason| {
+        let mut holds = Vec::new();
+        for reason in HoldReason::ALL {
             let (count, us) =
                 (self.sums.get(Sum::Holds(reason)), self.sums.get(Sum::HeldUs(reason)));
-            (count > 0).then_some(HoldView { reason, count, us })
-        };
-        HoldReason::ALL.into_iter().filter_map(hold).collect()
+            if count > 0 {
+                holds.push(HoldView { reason, count, us });
+            }
+        }
+        holds
+    }
+
+    fn times(&self) -> OwnerTimes {
+        let mut times = OwnerTimes { exchanges: self.exchanges().into(), ..OwnerTimes::default() };
+        for kind in SliceKind::ALL {
+            times.add_time(kind, self.sums.get(Sum::Time(kind)));
+        }
+        times
     }
 
     pub(in crate::model::connections) fn view(
@@ -22,73 +33,81 @@ impl Connection {
         detail: Option<&Detail>,
         tls: Option<TlsView>,
     ) -> ConnectionView {
-        let current = self.current();
-        let inbound = current.and_then(|current| current.inbound.as_ref());
-        let outbound = current.and_then(|current| current.outbound.as_ref());
-        let trailing =
-            Trailing { count: self.sums.get(Sum::Trailing), us: self.sums.get(Sum::TrailingUs) };
-        let mut times = OwnerTimes { exchanges: self.exchanges().into(), ..OwnerTimes::default() };
-        for kind in SliceKind::ALL {
-            times.add_time(kind, self.sums.get(Sum::Time(kind)));
+        let mut view = self.summary(sock, tls);
+        if let Some(detail) = detail {
+            view.recent = detail.recent().collect();
+            view.worst = detail.worst();
         }
-        let has_http2 = tls.as_ref().and_then(|tls| tls.alpn.as_deref()) == Some("h2");
+        if let Some(current) = self.current() {
+            view.current = Some(self.view_of(current));
+            view.bytes_in = view.bytes_in.saturating_add(current.bytes_in());
+            view.bytes_out = view.bytes_out.saturating_add(current.bytes_out());
+            view.unread_bytes = current.unread_bytes();
+            if let Some(outbound) = &current.outbound {
+                view.unsent_bytes = outbound.unsent_bytes;
+                view.retransmits = view.retransmits.saturating_add(outbound.retransmits.into());
+            }
+        }
+        view
+    }
+
+    /// The view without the exchanges, of which it has only the sums of those that are over.
+    fn summary(&self, sock: SockId, tls: Option<TlsView>) -> ConnectionView {
+        let origin = &self.origin;
+        let took_us = self.queued_for_ns().map(|ns| ns / 1_000);
+        let (queued_us, connect_us) = match origin.role {
+            Role::Server => (took_us, None),
+            Role::Client => (None, took_us),
+        };
+        // The kernel does not tell how long it then waited for data.
+        let handshake_us = if origin.deferred { None } else { self.handshake_us() };
+        let acceptor = match origin.acceptor {
+            0 => None,
+            tid => Some((tid, origin.comm.to_string())),
+        };
+        let has_http2 = matches!(&tls, Some(tls) if tls.alpn.as_deref() == Some("h2"));
         ConnectionView {
             sock,
-            role: self.origin.role,
-            listener: self.origin.listener,
+            role: origin.role,
+            listener: origin.listener,
             local: self.local(),
             peer: self.peer(),
-            pid: self.origin.pid,
-            comm: self.origin.comm.to_string(),
-            protocol: self.origin.protocol,
+            pid: origin.pid,
+            comm: origin.comm.to_string(),
+            protocol: origin.protocol,
             tls: tls.map(|tls| self.with_handshake(tls)),
-            fast_open: self.origin.fast_open,
-            multipath: self.origin.multipath,
+            fast_open: origin.fast_open,
+            multipath: origin.multipath,
             state: self.state(),
-            midway: self.origin.midway,
+            midway: origin.midway,
             since_ns: self.since_ns,
             closed_ns: self.closed_ns(),
             ended: self.end().and_then(|end| end.by),
             end: self.end_view(),
-            // How long the kernel then waited for data is not told apart.
-            handshake_us: self.handshake_us().filter(|_| !self.origin.deferred),
-            queued_us: self
-                .queued_for_ns()
-                .filter(|_| self.origin.role == Role::Server)
-                .map(|ns| ns / 1_000),
-            connect_us: self
-                .queued_for_ns()
-                .filter(|_| self.origin.role == Role::Client)
-                .map(|ns| ns / 1_000),
+            handshake_us,
+            queued_us,
+            connect_us,
             syns_again: self.sums.get(Sum::SynsAgain),
-            acceptor: Some(self.origin.acceptor)
-                .filter(|tid| *tid != 0)
-                .map(|tid| (tid, self.origin.comm.to_string())),
+            acceptor,
             multiplexed: has_http2 || self.is_multiplexed(),
             pipelined: 0,
             first_request: None,
             streams: None,
             exchanges: self.exchanges().into(),
-            times,
-            current: current.map(|current| self.view_of(current)),
-            recent: detail.map_or_else(Vec::new, |detail| detail.recent().collect()),
-            worst: detail.and_then(Detail::worst),
-            bytes_in: self
-                .bytes_in
-                .get()
-                .saturating_add(inbound.map_or(0, |inbound| inbound.bytes)),
-            bytes_out: self
-                .bytes_out
-                .get()
-                .saturating_add(outbound.map_or(0, |outbound| outbound.bytes)),
-            unread_bytes: inbound.map_or(0, |inbound| inbound.unread_bytes),
-            unsent_bytes: outbound.map_or(0, |outbound| outbound.unsent_bytes),
-            retransmits: self
-                .sums
-                .get(Sum::Retransmits)
-                .saturating_add(outbound.map_or(0, |outbound| outbound.retransmits.into())),
+            times: self.times(),
+            current: None,
+            recent: Vec::new(),
+            worst: None,
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            unread_bytes: 0,
+            unsent_bytes: 0,
+            retransmits: self.sums.get(Sum::Retransmits),
             holds: self.holds(),
-            trailing,
+            trailing: Trailing {
+                count: self.sums.get(Sum::Trailing),
+                us: self.sums.get(Sum::TrailingUs),
+            },
         }
     }
 }

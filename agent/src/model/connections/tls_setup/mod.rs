@@ -1,14 +1,13 @@
-//! How a TLS connection got to its first answer: how many round trips that took, and whose time it
-//! was.
+//! The way of a TLS connection to its first answer: its round trips, and its time by owner.
 //!
-//! An exchange is a turn: a burst from the client, and a burst from its server. What the records of
-//! TLS tell is which turn carried the first request.
+//! An exchange is a turn: a burst from the client, and a burst from its server. The records of TLS
+//! tell which turn carried the first request.
 
 use crate::model::event::{ClientHello, Exchange, Role, ServerHello, TlsRecord};
 use crate::model::exchange::counted;
 use crate::model::snapshot::{ExchangeView, FirstAnswer, OwnerTimes};
 
-/// Exchanges that are looked at: a handshake has two or three.
+/// Most exchanges that are examined: a handshake has two or three.
 const MAX_TURNS: usize = 8;
 /// Records that are kept.
 const MAX_RECORDS: usize = 16;
@@ -24,8 +23,8 @@ const RECORD_HEAD: u64 = 5;
 /// An exchange of the beginning.
 #[derive(Clone, Debug)]
 struct Turn {
-    /// Which round trip it is, from 1: bursts that nothing of the other side can have caused are
-    /// one with those before.
+    /// Number of its round trip, from 1. A burst that nothing from the other side can have caused
+    /// belongs to the round trip before.
     number: u32,
     /// Bytes that the client had sent at its end.
     asked: u64,
@@ -39,7 +38,9 @@ struct Turn {
     times: OwnerTimes,
 }
 
-/// What is known of the beginning of a connection, until its first answer.
+/// The beginning of a connection, up to its first answer: [`record`](Self::record) and
+/// [`exchanged`](Self::exchanged) take its records and exchanges,
+/// [`first_answer`](Self::first_answer) is known once that was seen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TlsSetup {
     records: Vec<TlsRecord>,
@@ -54,7 +55,7 @@ impl TlsSetup {
         }
     }
 
-    /// An exchange is over. True if it was nothing but handshake.
+    /// Takes an exchange that is over. True if it was nothing but handshake.
     pub(super) fn exchanged(
         &mut self,
         hellos: (Option<&ClientHello>, Option<&ServerHello>),
@@ -101,8 +102,7 @@ impl TlsSetup {
 
     fn turn(&self, exchange: &Exchange, view: &ExchangeView) -> Option<Turn> {
         let (inbound, outbound) = (exchange.inbound.as_ref(), exchange.outbound.as_ref());
-        let (in_bytes, out_bytes) =
-            (inbound.map_or(0, |burst| burst.bytes), outbound.map_or(0, |burst| burst.bytes));
+        let (in_bytes, out_bytes) = (exchange.bytes_in(), exchange.bytes_out());
         let arrival =
             inbound.map(|burst| (burst.first_ns, burst.read_last_ns.unwrap_or(burst.last_ns)));
         let write = outbound.map(|burst| (burst.first_ns, burst.last_ns));
@@ -110,32 +110,34 @@ impl TlsSetup {
             Role::Server => (arrival, write, in_bytes, out_bytes),
             Role::Client => (write, arrival, out_bytes, in_bytes),
         };
-        let before = self.turns.last();
-        let begun_ns = begun.map_or(view.start_ns, |(first_ns, _)| first_ns);
-        // A server sees what its answer caused a round trip later; what comes sooner was on its
-        // way.
-        let least_ns = exchange
-            .min_rtt_us
-            .filter(|_| exchange.role == Role::Server)
-            .map_or(0, |us| u64::from(us) * 500);
-        let caused = before.is_none_or(|before| begun_ns >= before.replied_ns + least_ns);
         let (replied_ns, done_ns) = reply?;
+        let begun_ns = match begun {
+            Some((first_ns, _)) => first_ns,
+            None => view.start_ns,
+        };
+        // A client's first exchange may begin with the connect, which the connection counts.
+        let start_ns = if exchange.role == Role::Client { begun_ns } else { view.start_ns };
         let mut times = OwnerTimes { exchanges: 1, ..OwnerTimes::default() };
-        counted(&view.slices).for_each(|(kind, us)| times.add_time(kind, us));
-        Some(Turn {
-            number: before.map_or(0, |before| before.number) + u32::from(caused),
-            asked: before.map_or(0, |before| before.asked) + asked,
-            answered: before.map_or(0, |before| before.answered) + answered,
-            // A client's first exchange may begin with the connect, which the connection counts.
-            start_ns: if exchange.role == Role::Client { begun_ns } else { view.start_ns },
-            replied_ns: if caused {
-                replied_ns
-            } else {
-                before.map_or(replied_ns, |before| before.replied_ns)
-            },
-            done_ns,
-            times,
-        })
+        for (kind, us) in counted(&view.slices) {
+            times.add_time(kind, us);
+        }
+        let mut turn = Turn { number: 1, asked, answered, start_ns, replied_ns, done_ns, times };
+        if let Some(before) = self.turns.last() {
+            // A server sees what its answer caused a round trip later. A burst that comes sooner
+            // was on its way.
+            let least_ns = match (exchange.role, exchange.min_rtt_us) {
+                (Role::Server, Some(us)) => u64::from(us) * 500,
+                _ => 0,
+            };
+            let is_caused = begun_ns >= before.replied_ns + least_ns;
+            turn.number = before.number + u32::from(is_caused);
+            turn.asked += before.asked;
+            turn.answered += before.answered;
+            if !is_caused {
+                turn.replied_ns = before.replied_ns;
+            }
+        }
+        Some(turn)
     }
 
     fn sent(&self, from_client: bool, kind: u8) -> impl Iterator<Item = &TlsRecord> {
@@ -144,12 +146,12 @@ impl TlsSetup {
             .filter(move |record| record.from_client == from_client && record.kind == kind)
     }
 
-    /// The turn in which a byte of the client was sent, or of the server.
+    /// The turn in which the byte at `at` of the client, or of the server, was sent.
     fn turn_of(&self, from_client: bool, at: u64) -> Option<usize> {
         self.turns.iter().position(|turn| at < if from_client { turn.asked } else { turn.answered })
     }
 
-    /// `None` while the first answer has not been seen, or cannot be told.
+    /// Finds the first answer; `None` while it has not been seen, or if it cannot be found.
     fn answer(&self, client: &ClientHello, server: &ServerHello) -> Option<FirstAnswer> {
         let (at, after) = if server.version >= TLS_1_3 {
             self.answer_1_3(client, server)
@@ -158,7 +160,9 @@ impl TlsSetup {
         }?;
         let (first, turn) = (self.turns.first()?, self.turns.get(at)?);
         let mut handshake = OwnerTimes::default();
-        self.turns[..at].iter().for_each(|turn| handshake.merge(&turn.times));
+        for turn in &self.turns[..at] {
+            handshake.merge(&turn.times);
+        }
         Some(FirstAnswer {
             trips: self.turns.get(after)?.number,
             us: turn.done_ns.saturating_sub(first.start_ns) / 1_000,
@@ -170,31 +174,32 @@ impl TlsSetup {
     /// waited for.
     fn answer_1_3(&self, client: &ClientHello, server: &ServerHello) -> Option<(usize, usize)> {
         if client.early_data && server.took_session {
-            // With a session taken up there is no certificate, and the server's handshake is one
-            // encrypted record or two.
+            // A resumed session has no certificate, so that the server's handshake is one encrypted
+            // record or two.
             let sealed: Vec<_> = self.sent(false, APPLICATION_DATA).collect();
-            let two = sealed.get(1).is_some_and(|record| FINISHED.contains(&record.length));
+            let two = matches!(sealed.get(1), Some(second) if FINISHED.contains(&second.length));
             let at = self.turn_of(false, sealed.get(if two { 2 } else { 1 })?.at)?;
             return Some((at, at));
         }
-        let mut sealed = self
-            .sent(true, APPLICATION_DATA)
-            .skip_while(|record| !FINISHED.contains(&record.length));
-        let (finished, request) = (sealed.next()?, sealed.next()?);
-        // A client that has said its last word in the handshake waits for nobody.
+        let mut sealed = self.sent(true, APPLICATION_DATA);
+        let finished = sealed.find(|record| FINISHED.contains(&record.length))?;
+        let request = sealed.next()?;
+        // After its Finished a client waits for nobody.
         Some((self.turn_of(true, request.at)?, self.turn_of(true, finished.at)?))
     }
 
-    /// Likewise. Where a session is resumed the server finishes first, and the client's request may
-    /// follow its own.
+    /// The two turns likewise, up to TLS 1.2. Where a session is resumed the server finishes first,
+    /// and the client's request may follow its own Finished.
     fn answer_1_2(&self) -> Option<(usize, usize)> {
         let change = |from_client| {
             let record = self.sent(from_client, CHANGE_CIPHER_SPEC).next()?;
             self.turn_of(from_client, record.at)
         };
         let at = self.turn_of(true, self.sent(true, APPLICATION_DATA).next()?.at)?;
-        let resumed = change(false).zip(change(true)).filter(|(server, client)| server < client);
-        Some((at, resumed.map_or(at, |(_, client)| client)))
+        match (change(false), change(true)) {
+            (Some(server), Some(client)) if server < client => Some((at, client)),
+            _ => Some((at, at)),
+        }
     }
 }
 
