@@ -15,15 +15,18 @@ const LONG_HANDSHAKE_US: u64 = 1_000;
 /// warning when their handshakes take a quarter of the time and a millisecond each.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
-    let per_second = stats::rate(stats.short);
-    let most = stats.peers.values().copied().max().unwrap_or(0);
-    if per_second < MANY_A_SECOND || stats.short * 5 < stats.closes * 4 || most * 2 < stats.short {
+    let per_second = stats::rate(stats.ends.short);
+    let most = stats.ends.peers.values().copied().max().unwrap_or(0);
+    if per_second < MANY_A_SECOND
+        || stats.ends.short * 5 < stats.ends.closed * 4
+        || most * 2 < stats.ends.short
+    {
         return None;
     }
     let handshake = &stats.handshake;
     let part = handshake.us as f64 / stats.time_us.max(1) as f64;
     let hurts = handshake.mean_us() >= LONG_HANDSHAKE_US && part >= 0.25;
-    let here = stats.short_closed_here * 2 > stats.short;
+    let here = stats.ends.short_closed_here * 2 > stats.ends.short;
     Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: if here { Owner::App } else { Owner::Peer },
@@ -34,18 +37,18 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         text: Text::default()
             .rest_on("hurts", hurts)
             .say("one-peer", true, || {
-                let share = percent(most as f64 / stats.short.max(1) as f64);
+                let share = percent(most as f64 / stats.ends.short.max(1) as f64);
                 format!(
                     "One peer makes {share} of them. Each costs a handshake, an accept and a close."
                 )
             })
             .say("closed-here", here, || {
-                let closed = count(stats.short_closed_here);
-                format!("This host closed {closed} of {} first.", count(stats.short))
+                let closed = count(stats.ends.short_closed_here);
+                format!("This host closed {closed} of {} first.", count(stats.ends.short))
             })
             .say("closed-there", !here, || {
-                let closed = count(stats.short - stats.short_closed_here);
-                format!("The peers closed {closed} of {} first.", count(stats.short))
+                let closed = count(stats.ends.short - stats.ends.short_closed_here);
+                format!("The peers closed {closed} of {} first.", count(stats.ends.short))
             })
             .say("handshakes", handshake.count > 0, || {
                 let mean = duration_us(handshake.mean_us());
@@ -55,12 +58,12 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
                 )
             }),
         evidence: vec![
-            ("connections", stats.short as f64),
-            ("of", stats.closes as f64),
+            ("connections", stats.ends.short as f64),
+            ("of", stats.ends.closed as f64),
             ("connections_per_second", per_second),
-            ("closed_by_this_host", stats.short_closed_here as f64),
+            ("closed_by_this_host", stats.ends.short_closed_here as f64),
             ("most_of_one_peer", most as f64),
-            ("peers", stats.peers.len() as f64),
+            ("peers", stats.ends.peers.len() as f64),
             ("handshake_mean_us", handshake.mean_us() as f64),
             ("handshake_share", part),
         ],

@@ -57,8 +57,10 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     } else if many {
         format!("The application takes {mean} to answer, {worst} at the worst.")
     } else if blocks {
-        let (requests, long) =
-            (count_of(stats.blocking.count, "request"), duration_us(stats.blocking.mean_us()));
+        let (requests, long) = (
+            count_of(stats.app.blocking.count, "request"),
+            duration_us(stats.app.blocking.mean_us()),
+        );
         format!("A thread is held by {requests} for {long} each while others wait for it.")
     } else if greets {
         let (mean, worst) = (duration_us(greeting.mean_us()), duration_us(greeting.worst_us));
@@ -72,7 +74,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     };
     Some(FindingVerdict {
         severity: if many && slow.mean_us() >= LONG_US && (told || upstream.is_some()) && !lacks
-            || blocks && stats.blocking.mean_us() >= BLOCKING_US && !lacks
+            || blocks && stats.app.blocking.mean_us() >= BLOCKING_US && !lacks
             || greets && greeting.mean_us() >= LONG_US
             || rests
                 && rest.mean_us() >= LONG_US
@@ -90,15 +92,15 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("of", stats.exchanges as f64),
             ("app_mean_us", slow.mean_us() as f64),
             ("app_max_us", slow.worst_us as f64),
-            ("on_cpu_us", stats.app_cpu_us as f64),
-            ("with_calls", stats.app_calls as f64),
-            ("joined", stats.app_joined as f64),
-            ("upstream_us", stats.app_upstream_us as f64),
-            ("put_aside", stats.app_parked as f64),
-            ("blocking", stats.blocking.count as f64),
-            ("held_up", stats.held_up as f64),
-            ("held_up_max_us", stats.held_up_us as f64),
-            ("blocking_tid", f64::from(stats.blocking_tid)),
+            ("on_cpu_us", stats.app.cpu_us as f64),
+            ("with_calls", stats.app.calls as f64),
+            ("joined", stats.app.joined as f64),
+            ("upstream_us", stats.app.upstream_us as f64),
+            ("put_aside", stats.app.parked as f64),
+            ("blocking", stats.app.blocking.count as f64),
+            ("held_up", stats.app.held_up as f64),
+            ("held_up_max_us", stats.app.held_up_us as f64),
+            ("blocking_tid", f64::from(stats.app.blocking_tid)),
             ("unanswered_now", stuck.count as f64),
             ("waiting_for_calls_now", facts.stuck.on_calls.waits.count as f64),
             ("greetings", greeting.count as f64),
@@ -108,7 +110,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("rest_mean_us", rest.mean_us() as f64),
             ("rest_max_us", rest.worst_us as f64),
             ("rest_on_cpu_us", stats.rests.cpu_us as f64),
-            ("starved_us", stats.app_lack.starved_us as f64),
+            ("starved_us", stats.app.lack.starved_us as f64),
         ],
         fix: match () {
             () if answers => fix(facts, upstream.as_ref()),
@@ -147,12 +149,13 @@ impl Upstream {
             return Some(Self { peer: peer.to_string(), exchanges: waits.count, share: 1.0 });
         }
         let slow = stats.slow(SliceKind::App);
-        let share = stats.app_upstream_us as f64 / slow.us.max(1) as f64;
+        let share = stats.app.upstream_us as f64 / slow.us.max(1) as f64;
         let (peer, _) = stats
-            .app_upstreams
+            .app
+            .upstreams
             .most()
-            .filter(|_| share >= 0.5 && stats.app_joined * 2 >= slow.count)?;
-        Some(Self { peer: peer.to_string(), exchanges: stats.app_joined, share })
+            .filter(|_| share >= 0.5 && stats.app.joined * 2 >= slow.count)?;
+        Some(Self { peer: peer.to_string(), exchanges: stats.app.joined, share })
     }
 }
 
@@ -201,7 +204,7 @@ fn text(
         .say("several-calls", answers && slow.count > 0 && is_several(facts), || SEVERAL.into())
         .say("computed-or-not", alone && slow.count > 0, || doing(facts))
         .infer("lacked-cpu", alone && slow.count > 0 && lacks_cpu(facts), || LACKED.into())
-        .say("held-up", answers && stats.blocking.count > 0, || held_up(facts))
+        .say("held-up", answers && stats.app.blocking.count > 0, || held_up(facts))
         .infer("parked", parked, || PARKED.into())
         .say("unseen", alone && is_unseen(facts), || UNSEEN.into())
         .say("stopped", answers && stopped.is_some(), || {
@@ -277,14 +280,14 @@ fn rest_fix(facts: &ConnectionFacts<'_>) -> &'static str {
 /// together with others count as waiting by design, and not at all; but a single one looks as one
 /// that is slow.
 fn is_parked(facts: &ConnectionFacts<'_>) -> bool {
-    facts.stats.app_parked * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
+    facts.stats.app.parked * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
         && !is_blocking(facts)
 }
 
 /// Other requests lay unread until a thread was done with one of these: it was at work, whatever it
 /// waited for.
 fn is_blocking(facts: &ConnectionFacts<'_>) -> bool {
-    facts.stats.blocking.count >= 2 && facts.stats.held_up >= 3
+    facts.stats.app.blocking.count >= 2 && facts.stats.app.held_up >= 3
 }
 
 fn held_up(facts: &ConnectionFacts<'_>) -> String {
@@ -292,10 +295,10 @@ fn held_up(facts: &ConnectionFacts<'_>) -> String {
     format!(
         "While thread {} worked on {} of them, {} of other connections lay unread until it was \
          done, {} at the worst.",
-        stats.blocking_tid,
-        count(stats.blocking.count),
-        count_of(stats.held_up, "request"),
-        duration_us(stats.held_up_us)
+        stats.app.blocking_tid,
+        count(stats.app.blocking.count),
+        count_of(stats.app.held_up, "request"),
+        duration_us(stats.app.held_up_us)
     )
 }
 
@@ -305,23 +308,23 @@ fn lacks_cpu(facts: &ConnectionFacts<'_>) -> bool {
     let computed = on_cpu(facts).is_some_and(|share| share >= 0.5);
     !computed
         && facts.stats.slow(SliceKind::App).count > 0
-        && facts.stats.app_lack.starved() == Some(true)
+        && facts.stats.app.lack.starved() == Some(true)
 }
 
 /// Most of them are on connections with several calls at a time, or that may have that.
 fn is_several(facts: &ConnectionFacts<'_>) -> bool {
     let slow = facts.stats.slow(SliceKind::App).count;
-    slow > 0 && facts.stats.app_several * 2 >= slow
+    slow > 0 && facts.stats.app.several * 2 >= slow
 }
 
 /// Share of it on a CPU, if that is known of at least half.
 fn on_cpu(facts: &ConnectionFacts<'_>) -> Option<f64> {
-    let (known_us, us) = (facts.stats.app_known_us, facts.stats.slow(SliceKind::App).us);
-    (known_us > 0 && known_us * 2 >= us).then(|| facts.stats.app_cpu_us as f64 / known_us as f64)
+    let (known_us, us) = (facts.stats.app.known_us, facts.stats.slow(SliceKind::App).us);
+    (known_us > 0 && known_us * 2 >= us).then(|| facts.stats.app.cpu_us as f64 / known_us as f64)
 }
 
 fn calls_others(facts: &ConnectionFacts<'_>) -> bool {
-    facts.stats.app_calls * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
+    facts.stats.app.calls * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
 }
 
 fn doing(facts: &ConnectionFacts<'_>) -> String {

@@ -11,7 +11,7 @@ const LONG_US: u64 = 30_000;
 /// An exchange counts from 20 ms unread on. A tenth of all must; it is a warning when they wait 30
 /// ms on average, or when a connection has not been read for a second.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
-    let (unread, stuck) = (&facts.stats.unread, &facts.stuck.unread);
+    let (unread, stuck) = (&facts.stats.unread.waits, &facts.stuck.unread);
     let many = facts.are_many(unread.count);
     if !many && stuck.count == 0 {
         return None;
@@ -40,9 +40,9 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("of", facts.stats.exchanges as f64),
             ("wait_mean_us", unread.mean_us() as f64),
             ("wait_max_us", unread.worst_us as f64),
-            ("on_cpu_us", facts.stats.unread_cpu_us as f64),
-            ("run_queue_us", facts.stats.unread_delay_us as f64),
-            ("starved_us", facts.stats.unread_lack.starved_us as f64),
+            ("on_cpu_us", facts.stats.unread.cpu_us as f64),
+            ("run_queue_us", facts.stats.unread.delay_us as f64),
+            ("starved_us", facts.stats.unread.lack.starved_us as f64),
             ("unread_now", stuck.count as f64),
         ],
         fix: match facts.cpu.stopped_lately(facts.now_ns) {
@@ -69,7 +69,7 @@ fn owner(facts: &ConnectionFacts<'_>, why: Why) -> Owner {
 
 fn text(facts: &ConnectionFacts<'_>, why: Why) -> Text {
     let stopped = facts.cpu.stopped_lately(facts.now_ns);
-    let (waited, all) = (facts.stats.unread.count, facts.stats.exchanges);
+    let (waited, all) = (facts.stats.unread.waits.count, facts.stats.exchanges);
     let lacks = why.lacks(facts);
     Text::default()
         .say("waited", waited > 0, || {
@@ -101,11 +101,11 @@ impl Why {
     fn of(facts: &ConnectionFacts<'_>) -> Self {
         let stats = facts.stats;
         // Seen of less than half of the time, it proves nothing.
-        if stats.unread_known_us == 0 || stats.unread_known_us * 2 < stats.unread.us {
+        if stats.unread.known_us == 0 || stats.unread.known_us * 2 < stats.unread.waits.us {
             return Self::Unknown;
         }
-        let share = |us: u64| us as f64 / stats.unread_known_us as f64;
-        let (cpu, delay) = (share(stats.unread_cpu_us), share(stats.unread_delay_us));
+        let share = |us: u64| us as f64 / stats.unread.known_us as f64;
+        let (cpu, delay) = (share(stats.unread.cpu_us), share(stats.unread.delay_us));
         if delay >= 0.5 {
             Self::NoCpu(delay)
         } else if cpu >= 0.5 {
@@ -120,7 +120,7 @@ impl Why {
     /// what the reader wanted. `None` if that is not known.
     fn lacks(self, facts: &ConnectionFacts<'_>) -> Option<bool> {
         let is_open = matches!(self, Self::Asleep(_) | Self::Unknown);
-        if is_open { facts.stats.unread_lack.starved() } else { None }
+        if is_open { facts.stats.unread.lack.starved() } else { None }
     }
 
     fn text(self, stopped: bool) -> String {

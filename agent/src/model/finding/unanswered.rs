@@ -19,11 +19,11 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
 }
 
 fn requests_of(stats: &ExchangeStats) -> u64 {
-    stats.unanswered.count.saturating_sub(stats.late_read.min(stats.unanswered_here))
+    stats.unanswered.requests.count.saturating_sub(stats.ends.late_read.min(stats.unanswered.here))
 }
 
 fn calls_of(stats: &ExchangeStats) -> u64 {
-    stats.unanswered_calls.count.saturating_sub(stats.late_calls.min(stats.unanswered_there))
+    stats.unanswered.calls.count.saturating_sub(stats.ends.late_calls.min(stats.unanswered.there))
 }
 
 /// What at least half of the requests waited for.
@@ -40,13 +40,13 @@ enum For {
 impl For {
     fn of(stats: &ExchangeStats) -> Self {
         let all = requests_of(stats);
-        let here = stats.unanswered_here.saturating_sub(stats.late_read);
-        match stats.unconnected.most() {
-            Some((peer, _)) if stats.unanswered_connects * 2 >= all => {
-                Self::Connects(peer, stats.unanswered_refused * 2 >= stats.unanswered_connects)
+        let here = stats.unanswered.here.saturating_sub(stats.ends.late_read);
+        match stats.unanswered.unconnected.most() {
+            Some((peer, _)) if stats.unanswered.connects * 2 >= all => {
+                Self::Connects(peer, stats.unanswered.refused * 2 >= stats.unanswered.connects)
             }
-            _ if stats.unanswered_joined * 2 >= all => {
-                Self::Calls(stats.app_upstreams.most().map(|(peer, _)| peer))
+            _ if stats.unanswered.joined * 2 >= all => {
+                Self::Calls(stats.app.upstreams.most().map(|(peer, _)| peer))
             }
             _ => Self::Unknown(here * 2 > all),
         }
@@ -89,8 +89,8 @@ impl For {
 }
 
 fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
-    let (none, without) = (&stats.unanswered, requests_of(stats));
-    let here = stats.unanswered_here.saturating_sub(stats.late_read);
+    let (none, without) = (&stats.unanswered.requests, requests_of(stats));
+    let here = stats.unanswered.here.saturating_sub(stats.ends.late_read);
     let left = without.saturating_sub(here);
     let waits = For::of(stats);
     let upstream = match waits {
@@ -117,13 +117,13 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
             .say("on-connects", matches!(waits, For::Connects(..)), || {
                 format!(
                     "{} waited for connects that failed, most to {upstream}.",
-                    count(stats.unanswered_connects)
+                    count(stats.unanswered.connects)
                 )
             })
             .infer("on-calls", matches!(waits, For::Calls(_)), || {
                 format!(
                     "{} waited for calls that were made for them, most for {upstream}.",
-                    count(stats.unanswered_joined)
+                    count(stats.unanswered.joined)
                 )
             }),
         evidence: vec![
@@ -133,18 +133,18 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
             ("wait_max_us", none.worst_us as f64),
             ("client_left", left as f64),
             ("closed_here", here as f64),
-            ("with_calls", stats.unanswered_joined as f64),
-            ("with_connects", stats.unanswered_connects as f64),
+            ("with_calls", stats.unanswered.joined as f64),
+            ("with_connects", stats.unanswered.connects as f64),
         ],
         fix: waits.fix(),
     }
 }
 
 fn of_calls(stats: &ExchangeStats) -> FindingVerdict {
-    let (none, without) = (&stats.unanswered_calls, calls_of(stats));
-    let there = stats.unanswered_there.saturating_sub(stats.late_calls);
+    let (none, without) = (&stats.unanswered.calls, calls_of(stats));
+    let there = stats.unanswered.there.saturating_sub(stats.ends.late_calls);
     let given_up = without.saturating_sub(there);
-    let (peer, most) = stats.unanswered_upstreams.most().map_or_else(
+    let (peer, most) = stats.unanswered.upstreams.most().map_or_else(
         || ("its peers".to_owned(), without),
         |(peer, most)| (peer.to_string(), most.min(without)),
     );

@@ -5,6 +5,7 @@
 use rustc_hash::FxHashMap;
 
 use super::greetings::greets;
+use super::slices::us_before;
 use super::{SLOW_US, Scope, Tally};
 use crate::model::event::{Exchange, SockId};
 use crate::model::snapshot::{ExchangeView, SliceKind};
@@ -53,12 +54,17 @@ pub(super) struct AppTime {
 
 impl AppTime {
     pub(super) fn of(exchange: &Exchange, view: &ExchangeView) -> Self {
-        let written_ns = exchange.outbound.as_ref().map_or(u64::MAX, |outbound| outbound.first_ns);
-        let written_ns =
-            if exchange.inbound.is_some() || greets(exchange) { written_ns } else { 0 };
+        let written_ns = match &exchange.outbound {
+            _ if exchange.inbound.is_none() && !greets(exchange) => 0,
+            Some(outbound) => outbound.first_ns,
+            None => u64::MAX,
+        };
         let mut time = Self::default();
-        for slice in view.slices.iter().filter(|slice| slice.kind == SliceKind::App) {
-            let before_us = (written_ns.saturating_sub(slice.start_ns) / 1_000).min(slice.us);
+        for slice in &view.slices {
+            if slice.kind != SliceKind::App {
+                continue;
+            }
+            let before_us = us_before(slice, written_ns);
             time.answer_us += before_us;
             time.rest_us += slice.us - before_us;
             // Of a slice that is mostly one of the two, all the CPU time is that one's.
@@ -81,7 +87,7 @@ impl AppTime {
 struct Run {
     scope: Scope,
     count: u32,
-    /// How long after the response the first of them came, µs.
+    /// From the response to the first of them, µs.
     after_us: u64,
     told_ns: u64,
 }
@@ -92,7 +98,7 @@ pub(super) struct Runs(FxHashMap<SockId, Run>);
 
 impl Runs {
     /// A server wrote of its own accord, so long after it had written before, where that is known.
-    /// What it computed for is told of by the exchange itself.
+    /// What it computed for shows in the exchange itself.
     pub(super) fn pushed(
         &mut self,
         now_ns: u64,
@@ -100,14 +106,18 @@ impl Runs {
         exchange: &Exchange,
         view: &ExchangeView,
     ) {
-        let room = self.0.len() < MAX_RUNS || self.0.contains_key(&exchange.sock);
-        let computed = view.slices.first().is_some_and(|slice| slice.kind == SliceKind::App);
-        match (self.0.get_mut(&exchange.sock), view.pushed_after_us) {
-            (Some(run), _) => (run.count, run.told_ns) = (run.count + 1, now_ns),
-            (None, Some(after_us)) if room && !computed && after_us >= SLOW_US => {
-                self.0.insert(exchange.sock, Run { scope, count: 1, after_us, told_ns: now_ns });
-            }
-            _ => {}
+        if let Some(run) = self.0.get_mut(&exchange.sock) {
+            run.count += 1;
+            run.told_ns = now_ns;
+            return;
+        }
+        let computed = matches!(view.slices.first(), Some(slice) if slice.kind == SliceKind::App);
+        if let Some(after_us) = view.pushed_after_us
+            && after_us >= SLOW_US
+            && !computed
+            && self.0.len() < MAX_RUNS
+        {
+            self.0.insert(exchange.sock, Run { scope, count: 1, after_us, told_ns: now_ns });
         }
     }
 
@@ -116,7 +126,11 @@ impl Runs {
         if self.0.is_empty() {
             return None;
         }
-        self.0.remove(&sock).filter(|run| run.count == 1).map(|run| run.after_us)
+        let run = self.0.remove(&sock)?;
+        if run.count != 1 {
+            return None;
+        }
+        Some(run.after_us)
     }
 
     /// Those on which nothing has come for a while.
@@ -125,7 +139,9 @@ impl Runs {
         self.0.retain(|_, run| {
             let quiet_ns = LAST_NS.max(run.after_us.saturating_mul(2_000));
             let goes_on = now_ns.saturating_sub(run.told_ns) < quiet_ns;
-            over.extend((!goes_on && run.count == 1).then_some((run.scope, run.after_us)));
+            if !goes_on && run.count == 1 {
+                over.push((run.scope, run.after_us));
+            }
             goes_on
         });
         over
