@@ -18,7 +18,9 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     }
     let mean_us = facts.figures.left_late_us.checked_div(late);
     let mut evidence = vec![("gave_up", late as f64), ("reset_by_close", cut as f64)];
-    evidence.extend(mean_us.map(|us| ("gave_up_after_us", us as f64)));
+    if let Some(us) = mean_us {
+        evidence.push(("gave_up_after_us", us as f64));
+    }
     evidence.push(("depth", f64::from(facts.view.depth)));
     evidence.push(("other_listeners", facts.siblings as f64));
     Some(FindingVerdict {

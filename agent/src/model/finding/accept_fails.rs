@@ -13,10 +13,10 @@ const EMFILE: u32 = 24;
 const ECONNABORTED: u32 = 103;
 const ENOBUFS: u32 = 105;
 
-/// Who calls again so often a second does not wait in between.
+/// A caller that calls again so often a second does not wait in between.
 const SPINS: f64 = 2_000.0;
 
-/// What `accept` means by an error.
+/// Meaning of an error of `accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// The process has no descriptor left.
@@ -107,7 +107,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
 fn text(facts: &ListenerFacts<'_>, failing: &Failing, cause: Cause) -> Text {
     let often = facts.recent.rate(facts.figures.fails);
     let depth = facts.view.depth;
-    let all_open = failing.used.is_some_and(|used| used.open >= used.limit);
+    let all_open = matches!(failing.used, Some(used) if used.open >= used.limit);
     let waits = cause != Cause::Aborted && depth > 0;
     let begin = format!(
         "It began {} ago, {} a second of late; the last call was that of thread {} of process {}.",

@@ -12,7 +12,7 @@ const LONG_US: u64 = 1_000_000;
 /// Outcomes of connects that nobody answered.
 const SILENT: [Outcome; 3] = [Outcome::Pending, Outcome::TimedOut, Outcome::GivenUp];
 
-/// What happened to most of the connects to an address that failed.
+/// Fate of most of the connects to an address that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Refused,
@@ -53,16 +53,14 @@ impl Way {
 /// the other family meanwhile (happy eyeballs, RFC 8305). The address with the longest time lost,
 /// or else with most failures, is told of.
 pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
-    let worst = recent_figures.iter().filter(|one| one.all().count > 0).max_by_key(|one| {
+    let failing = || recent_figures.iter().filter(|one| one.all().count > 0);
+    let worst = failing().max_by_key(|one| {
         let all = one.all();
         (!is_covered(one, recent_figures), all.us, all.count)
     })?;
-    let (way, tally) = Way::ALL
-        .map(|way| (way, way.of(worst)))
-        .into_iter()
-        .max_by_key(|(_, tally)| tally.count)?;
-    let others =
-        recent_figures.iter().filter(|one| one.peer != worst.peer && one.all().count > 0).count();
+    let way = Way::ALL.into_iter().max_by_key(|way| way.of(worst).count)?;
+    let tally = way.of(worst);
+    let others = failing().filter(|one| one.peer != worst.peer).count();
     Some(FindingVerdict {
         severity: severity(worst, recent_figures),
         owner: owner(way, worst),
@@ -84,12 +82,16 @@ fn severity(worst: &RecentFigures, recent_figures: &[RecentFigures]) -> Severity
     }
 }
 
-/// The same port answered at an address of the other family, as often at least.
+/// Tells whether the port answered at an address of the other family, as often at least.
 fn is_covered(worst: &RecentFigures, recent_figures: &[RecentFigures]) -> bool {
-    let other = |one: &&RecentFigures| {
-        one.peer.port() == worst.peer.port() && one.peer.is_ipv4() != worst.peer.is_ipv4()
-    };
-    recent_figures.iter().filter(other).map(|one| one.made).sum::<u64>() >= worst.all().count
+    let mut made = 0;
+    for one in recent_figures {
+        let same_port = one.peer.port() == worst.peer.port();
+        if same_port && one.peer.is_ipv4() != worst.peer.is_ipv4() {
+            made += one.made;
+        }
+    }
+    made >= worst.all().count
 }
 
 fn is_local(recent_figures: &RecentFigures) -> bool {
@@ -108,10 +110,16 @@ fn owner(way: Way, worst: &RecentFigures) -> Owner {
     }
 }
 
-/// Most of the ports are taken by connections that were closed a moment ago.
+/// Tells whether most of the ports are taken by connections that were closed a moment ago.
 fn fills_with_time_wait(worst: &RecentFigures) -> bool {
-    let ports = worst.ports.map(|(low, high)| u64::from(high.saturating_sub(low)) + 1);
-    worst.time_wait.zip(ports).is_some_and(|(waiting, ports)| waiting * 2 >= ports)
+    match (worst.time_wait, worst.ports) {
+        (Some(waiting), Some(range)) => waiting * 2 >= size_of_range(range),
+        _ => false,
+    }
+}
+
+fn size_of_range((low, high): (u16, u16)) -> u64 {
+    u64::from(high.saturating_sub(low)) + 1
 }
 
 fn headline(way: Way, worst: &RecentFigures, tally: Tally) -> String {
@@ -194,24 +202,27 @@ fn text(way: Way, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
         })
 }
 
-/// The name of the error, in brackets.
+/// Returns the name of the error, in brackets.
 fn named(worst: &RecentFigures) -> String {
-    worst.error.and_then(error_name).map_or_else(String::new, |name| format!(" ({name})"))
+    match worst.error.and_then(error_name) {
+        Some(name) => format!(" ({name})"),
+        None => String::new(),
+    }
 }
 
 fn ports(worst: &RecentFigures) -> String {
-    let range = worst.ports.map(|(low, high)| {
-        format!(
-            "There are {} for one address, {low} to {high}",
-            count(u64::from(high.saturating_sub(low)) + 1)
-        )
-    });
-    let waiting =
-        worst.time_wait.map(|waiting| format!("{} are in TIME_WAIT", count_of(waiting, "socket")));
-    match (range, waiting) {
-        (Some(range), Some(waiting)) => format!("{range}, and {waiting}."),
-        (Some(range), None) => format!("{range}."),
-        _ => "Each connection to one address needs a port of its own (EADDRNOTAVAIL).".to_owned(),
+    let Some((low, high)) = worst.ports else {
+        return "Each connection to one address needs a port of its own (EADDRNOTAVAIL)."
+            .to_owned();
+    };
+    let ports = count(size_of_range((low, high)));
+    let range = format!("There are {ports} for one address, {low} to {high}");
+    match worst.time_wait {
+        Some(waiting) => {
+            let waiting = format!("{} are in TIME_WAIT", count_of(waiting, "socket"));
+            format!("{range}, and {waiting}.")
+        }
+        None => format!("{range}."),
     }
 }
 
@@ -233,14 +244,15 @@ fn evidence(worst: &RecentFigures) -> Vec<(&'static str, f64)> {
         ("no_route", worst.of(Outcome::NoRoute).count as f64),
         ("reset", worst.of(Outcome::Reset).count as f64),
     ];
-    evidence.extend(worst.error.map(|error| ("errno", f64::from(error))));
-    evidence.extend(
-        worst
-            .ports
-            .into_iter()
-            .flat_map(|(low, high)| [("port_low", f64::from(low)), ("port_high", f64::from(high))]),
-    );
-    evidence.extend(worst.time_wait.map(|waiting| ("time_wait", waiting as f64)));
+    if let Some(error) = worst.error {
+        evidence.push(("errno", f64::from(error)));
+    }
+    if let Some((low, high)) = worst.ports {
+        evidence.extend([("port_low", f64::from(low)), ("port_high", f64::from(high))]);
+    }
+    if let Some(waiting) = worst.time_wait {
+        evidence.push(("time_wait", waiting as f64));
+    }
     evidence
 }
 

@@ -31,22 +31,21 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             count_of(cpus.into(), "processor")
         )
     };
+    let mut evidence = vec![
+        ("exchanges", waited.count as f64),
+        ("of", facts.stats.exchanges as f64),
+        ("wait_mean_us", waited.mean_us() as f64),
+        ("wait_max_us", waited.worst_us as f64),
+    ];
+    if let Some((cpus, runnable)) = facts.cpu.crowd {
+        evidence.extend([("processors", f64::from(cpus)), ("runnable_max", f64::from(runnable))]);
+    }
     Some(FindingVerdict {
         severity: if waited.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
         headline: format!("Threads wait {mean} for a CPU, {worst} at the worst."),
         text: Text::from(ready()).say("crowded", crowd.is_some(), crowded),
-        evidence: [
-            Some(("exchanges", waited.count as f64)),
-            Some(("of", facts.stats.exchanges as f64)),
-            Some(("wait_mean_us", waited.mean_us() as f64)),
-            Some(("wait_max_us", waited.worst_us as f64)),
-            facts.cpu.crowd.map(|(cpus, _)| ("processors", f64::from(cpus))),
-            facts.cpu.crowd.map(|(_, runnable)| ("runnable_max", f64::from(runnable))),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        evidence,
         fix: "more CPUs, fewer threads that compute at once, or a higher priority (nice, \
              cpu.weight)."
             .into(),

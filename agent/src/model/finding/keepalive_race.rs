@@ -41,7 +41,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// How long connections had been idle, of those of which that is known.
+/// Mean idle time of the connections, µs; 0 if it is not known.
 fn idle_us(facts: &ConnectionFacts<'_>) -> u64 {
     facts.stats.ends.late.mean_us()
 }

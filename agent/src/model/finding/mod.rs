@@ -70,19 +70,19 @@ pub(super) const STALL_NS: u64 = 1_000_000_000;
 /// A wait in the accept queue from this on is long, µs.
 pub(super) const LONG_WAIT_US: u64 = 50_000;
 
-/// What checks judge by.
+/// Facts of a listener that checks judge by.
 pub(super) struct ListenerFacts<'a> {
     /// The listener, its wait quantiles up to date.
     pub(super) view: &'a ListenerView,
     /// The last few seconds.
     pub(super) recent: &'a Recent,
-    /// The same, summed.
+    /// Their sums.
     pub(super) figures: Figures,
-    /// Since when connections have waited with none accepted, ns ago.
+    /// Time since connections began to wait with none accepted, ns.
     pub(super) stalled_ns: u64,
-    /// How the last few hundred accepts were shared among threads or listeners.
+    /// Distribution of the last few hundred accepts among threads or listeners.
     pub(super) shares: Option<Shares>,
-    /// How `accept` fails of late.
+    /// The failures of `accept` of late.
     pub(super) failing: Option<&'a Failing>,
     /// Other open listeners in its SO_REUSEPORT group.
     pub(super) siblings: u64,
@@ -109,34 +109,34 @@ pub(super) struct ListenerFacts<'a> {
 }
 
 impl ListenerFacts<'_> {
-    /// At least half of the recent waits were long.
+    /// Tells whether at least half of the recent waits were long.
     fn waits_are_long(&self) -> bool {
         self.figures.long_waits >= 3 && self.figures.long_waits * 2 >= self.figures.waits
     }
 
-    /// Nothing was accepted for long though connections waited.
+    /// Tells whether nothing was accepted for long though connections waited.
     fn is_stalled(&self) -> bool {
         self.stalled_ns >= STALL_NS
     }
 
-    /// Some thread was inside `accept` for most of the time in which connections waited.
+    /// Tells whether a thread was inside `accept` for most of the time in which connections waited.
     fn is_attended(&self) -> bool {
-        self.figures.attended_share().is_some_and(|share| share >= 0.5)
+        matches!(self.figures.attended_share(), Some(share) if share >= 0.5)
     }
 
-    /// For most of the time in which connections waited the application could have run, and had no
-    /// CPU.
+    /// Tells whether the application could have run, and had no CPU, for most of the time in which
+    /// connections waited.
     fn is_denied(&self) -> bool {
-        self.denied_share.is_some_and(|share| share >= 0.5)
+        matches!(self.denied_share, Some(share) if share >= 0.5)
     }
 
-    /// `listen(2)` asked for more than it got.
+    /// Tells whether `listen(2)` asked for more than it got.
     fn is_clamped(&self) -> bool {
-        self.view.backlog.is_some_and(|asked| asked > self.view.limit)
+        matches!(self.view.backlog, Some(asked) if asked > self.view.limit)
     }
 }
 
-/// What a check says when its condition holds.
+/// The answer of a check whose condition holds.
 pub(super) struct FindingVerdict {
     severity: Severity,
     owner: Owner,
@@ -146,7 +146,7 @@ pub(super) struct FindingVerdict {
     fix: String,
 }
 
-/// What checks on connections judge by.
+/// Facts of the connections of a listener or a process that checks judge by.
 pub(super) struct ConnectionFacts<'a> {
     /// The last few seconds of the exchanges that are over.
     pub(super) stats: &'a ExchangeStats,
@@ -155,11 +155,11 @@ pub(super) struct ConnectionFacts<'a> {
     /// The processors that their process may have.
     pub(super) cpu: CpuFacts,
     pub(super) now_ns: u64,
-    /// What the watched processes call is watched, too.
+    /// The calls of the watched processes are watched, too.
     pub(super) sees_calls: bool,
 }
 
-/// What checks know of the processors.
+/// Facts of the processors that checks judge by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CpuFacts {
     /// The quota that the process reached most often.
@@ -172,33 +172,33 @@ pub(super) struct CpuFacts {
 }
 
 impl CpuFacts {
-    /// Whether a process was stopped at a refresh in this stretch.
+    /// Tells whether a process was stopped at a refresh in this stretch.
     fn was_stopped(&self, pid: u32, from_ns: u64, to_ns: u64) -> bool {
-        self.stopped
-            .iter()
-            .any(|&(ts_ns, stopped)| stopped == pid && ts_ns >= from_ns && ts_ns <= to_ns)
+        let stretch = from_ns..=to_ns;
+        self.stopped.iter().any(|&(ts_ns, stopped)| stopped == pid && stretch.contains(&ts_ns))
     }
 
-    /// A process that was stopped at the newest refresh that saw any, and that may be now.
+    /// Returns a process that was stopped at the newest refresh that saw any, if it may be so still.
     fn stopped_lately(&self, now_ns: u64) -> Option<u32> {
-        self.stopped
-            .last()
-            .filter(|(ts_ns, _)| ts_ns.saturating_add(STOPPED_NS) >= now_ns)
-            .map(|&(_, pid)| pid)
+        let &(ts_ns, pid) = self.stopped.last()?;
+        if ts_ns.saturating_add(STOPPED_NS) < now_ns {
+            return None;
+        }
+        Some(pid)
     }
 }
 
-/// What a refresh so long ago showed may be so still, ns.
+/// A process that was stopped at a refresh so long ago may be so still, ns.
 const STOPPED_NS: u64 = 2_000_000_000;
 
 impl ConnectionFacts<'_> {
-    /// Whether so many exchanges are at least a tenth of all, and no single ones.
+    /// Tells whether so many exchanges are at least a tenth of all, and no single ones.
     fn are_many(&self, count: u64) -> bool {
         count >= 3 && count * 10 >= self.stats.exchanges
     }
 }
 
-/// What checks on a family judge by.
+/// Facts of a family of processes that checks judge by.
 pub(super) struct FamilyFacts<'a> {
     family: &'a Family<'a>,
     /// The share of the last period that a thread was on a CPU.
@@ -258,7 +258,7 @@ const SAY_MORE: [&str; 12] = [
     "cork-held",
 ];
 
-/// What a finding is about.
+/// The thing that a finding is about.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub(super) id: Scope,
@@ -270,12 +270,12 @@ pub(super) struct Subject {
 struct Standing {
     finding: Finding,
     last_true_ns: u64,
-    /// What the newest report said, and when that was.
+    /// Content and time of the newest report.
     reported: Sense,
     reported_ns: u64,
 }
 
-/// What a finding says, apart from its figures.
+/// Content of a finding, apart from its figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Sense {
     severity: Severity,
@@ -292,6 +292,10 @@ impl Sense {
 }
 
 /// The findings that stand.
+///
+/// At each refresh the `judge` methods run the checks, one method a kind of subject, and report what
+/// begins or changes. Then [`expire`](Self::expire) ends what has not been true for a while.
+/// [`view`](Self::view) lists what stands, [`made`](Self::made) counts what ever began.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings {
     standing: BTreeMap<(Scope, &'static str), Standing>,
@@ -310,7 +314,7 @@ impl Findings {
         }
     }
 
-    /// What the close of a listener did to its queue.
+    /// Checks what the close of a listener did to its queue.
     pub(super) fn judge_closed(
         &mut self,
         now_ns: u64,
@@ -324,7 +328,7 @@ impl Findings {
         }
     }
 
-    /// The same on the connections of a listener or a process.
+    /// Runs every check on the connections of a listener or a process.
     pub(super) fn judge_connections(
         &mut self,
         now_ns: u64,
@@ -345,8 +349,8 @@ impl Findings {
         }
     }
 
-    /// The same on a family of processes: what one thread does is its root's, what a listener
-    /// suffers the listener's.
+    /// Runs every check on a family of processes. A finding on a thread is its root process's, one
+    /// on a listener the listener's.
     pub(super) fn judge_family(
         &mut self,
         now_ns: u64,
@@ -361,14 +365,16 @@ impl Findings {
                 Subject { id: Scope::Process(pid), text: format!("{} {pid}", family.view.comm) };
             self.found(now_ns, "uneven-workers", &subject, verdict, out);
         }
-        if let Some((herd, verdict)) = family.herd.zip(thundering_herd::check(&facts)) {
+        if let Some(herd) = family.herd
+            && let Some(verdict) = thundering_herd::check(&facts)
+        {
             let subject =
                 Subject { id: Scope::Socket(herd.listener), text: family.local.to_string() };
             self.found(now_ns, "thundering-herd", &subject, verdict, out);
         }
     }
 
-    /// The same on the upstreams of a process. Gives those that are slow.
+    /// Runs the check on the upstreams of a process. Returns the slow one, if there is one.
     pub(super) fn judge_upstreams(
         &mut self,
         now_ns: u64,
@@ -379,10 +385,13 @@ impl Findings {
         if let Some(verdict) = upstream_imbalance::check(recent_figures) {
             self.found(now_ns, "upstream-imbalance", subject, verdict, out);
         }
-        upstream_imbalance::slow(recent_figures).map(|slow| slow.peer).into_iter().collect()
+        match upstream_imbalance::slow(recent_figures) {
+            Some(slow) => vec![slow.peer],
+            None => Vec::new(),
+        }
     }
 
-    /// The same on what became of the connects of a process.
+    /// Runs the check on the connects of a process.
     pub(super) fn judge_connects(
         &mut self,
         now_ns: u64,
@@ -395,7 +404,7 @@ impl Findings {
         }
     }
 
-    /// The same on a UDP socket.
+    /// Runs the check on a UDP socket.
     pub(super) fn judge_datagrams(
         &mut self,
         now_ns: u64,
@@ -413,10 +422,13 @@ impl Findings {
 
     /// Takes away what has not been true for a while, and reports that it ended.
     pub(super) fn expire(&mut self, now_ns: u64, out: &mut Vec<Output>) {
-        let is_over = |standing: &Standing| now_ns.saturating_sub(standing.last_true_ns) >= HOLD_NS;
-        let over =
-            self.standing.iter().filter(|(_, standing)| is_over(standing)).map(|(&key, _)| key);
-        for key in over.collect::<Vec<_>>() {
+        let mut over = Vec::new();
+        for (&key, standing) in &self.standing {
+            if now_ns.saturating_sub(standing.last_true_ns) >= HOLD_NS {
+                over.push(key);
+            }
+        }
+        for key in over {
             self.withdraw(now_ns, key, out);
         }
     }
@@ -431,7 +443,7 @@ impl Findings {
         }
     }
 
-    /// Worst first, then oldest first.
+    /// Lists the findings, worst first, then oldest first.
     pub(super) fn view(&self) -> Vec<Finding> {
         let mut view: Vec<_> =
             self.standing.values().map(|standing| standing.finding.clone()).collect();
@@ -457,11 +469,15 @@ impl Findings {
         if before.is_none() && !self.make_room(verdict.severity) {
             return;
         }
-        let since_ns = before.as_ref().map_or(now_ns, |before| before.finding.since_ns);
         // It does not become milder while it stands: a condition that comes and goes is reported
         // once.
-        let worst = before.as_ref().map_or(verdict.severity, |before| before.finding.severity);
-        let sense = Sense::of(verdict.severity.max(worst), &verdict);
+        let (since_ns, severity) = match &before {
+            Some(Standing { finding, .. }) => {
+                (finding.since_ns, verdict.severity.max(finding.severity))
+            }
+            None => (now_ns, verdict.severity),
+        };
+        let sense = Sense::of(severity, &verdict);
         let finding = Finding {
             kind,
             severity: sense.severity,
@@ -493,7 +509,7 @@ impl Findings {
         self.standing.insert(key, standing);
     }
 
-    /// Whether a finding this bad fits, after the mildest and newest one gave way if need be.
+    /// Tells whether a finding this bad fits, after the mildest and newest one gave way if need be.
     fn make_room(&mut self, severity: Severity) -> bool {
         if self.standing.len() < MAX_FINDINGS {
             return true;
@@ -510,7 +526,7 @@ impl Findings {
     }
 }
 
-/// What is to be reported of a finding that is true now; `None` if the newest report said as much.
+/// Returns the report to make of a finding that is true now; `None` if the newest one said as much.
 fn state_now(now_ns: u64, before: Option<&Standing>, sense: &Sense) -> Option<FindingState> {
     let Some(before) = before else { return Some(FindingState::Begun) };
     if before.reported == *sense {
@@ -518,5 +534,5 @@ fn state_now(now_ns: u64, before: Option<&Standing>, sense: &Sense) -> Option<Fi
     }
     let worse = sense.severity > before.reported.severity;
     let due = now_ns.saturating_sub(before.reported_ns) >= CHANGE_NS;
-    (worse || due).then_some(FindingState::Changed)
+    if worse || due { Some(FindingState::Changed) } else { None }
 }

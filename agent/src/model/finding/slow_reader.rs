@@ -88,7 +88,7 @@ const LACKED: &str = "Other threads of the process were ready at that time and w
 
 const HAD: &str = "No thread of the process was ready and without a CPU for as long at that time.";
 
-/// What the reader did meanwhile.
+/// Activity of the reader meanwhile.
 #[derive(Clone, Copy, Debug)]
 enum Why {
     Busy(f64),

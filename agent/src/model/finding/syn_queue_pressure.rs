@@ -22,10 +22,15 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         ("limit", f64::from(view.limit)),
         ("synack_retransmits", view.totals.synack_retransmits as f64),
     ];
-    evidence
-        .extend(view.totals.synack_acked.map(|acked| ("synack_retransmits_acked", acked as f64)));
-    evidence.extend(view.totals.syn_dropped.map(|dropped| ("syn_dropped", dropped as f64)));
-    evidence.extend(view.totals.cookies_sent.map(|sent| ("cookies_sent", sent as f64)));
+    if let Some(acked) = view.totals.synack_acked {
+        evidence.push(("synack_retransmits_acked", acked as f64));
+    }
+    if let Some(dropped) = view.totals.syn_dropped {
+        evidence.push(("syn_dropped", dropped as f64));
+    }
+    if let Some(sent) = view.totals.cookies_sent {
+        evidence.push(("cookies_sent", sent as f64));
+    }
     if defers(facts) {
         evidence.push(("defer_accept_s", view.defer_accept_s.unwrap_or(0) as f64));
     }
@@ -40,7 +45,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// What there is to be told.
+/// Signs of pressure on the SYN queue that were seen.
 struct Signs {
     /// SYNs were dropped though the accept queue had room.
     lost: bool,
@@ -85,7 +90,7 @@ impl Signs {
         }
     }
 
-    /// Who does not finish the handshakes: the application when its full accept queue makes the
+    /// The owner of unfinished handshakes: the application when its full accept queue makes the
     /// kernel ignore the final ACKs, otherwise the peer, which has been answered and is silent.
     fn owner(&self, facts: &ListenerFacts<'_>) -> Owner {
         if refuses_acks(facts) && !self.unanswered {
@@ -197,8 +202,8 @@ impl Signs {
 
     fn fix(&self, facts: &ListenerFacts<'_>) -> String {
         let somaxconn = pace::somaxconn(facts);
-        let cookies = match facts.settings.map(|settings| settings.syncookies) {
-            Some(0) => "set net.ipv4.tcp_syncookies=1; ",
+        let cookies = match facts.settings {
+            Some(settings) if settings.syncookies == 0 => "set net.ipv4.tcp_syncookies=1; ",
             _ => "",
         };
         if refuses_acks(facts) && !self.unanswered {
@@ -241,5 +246,5 @@ fn refuses_acks(facts: &ListenerFacts<'_>) -> bool {
 
 /// The listener has TCP_DEFER_ACCEPT.
 fn defers(facts: &ListenerFacts<'_>) -> bool {
-    facts.view.defer_accept_s.is_some_and(|seconds| seconds > 0)
+    matches!(facts.view.defer_accept_s, Some(seconds) if seconds > 0)
 }

@@ -7,8 +7,7 @@ use crate::model::text::{count, count_of, percent, rate_of, times};
 
 /// So many wakeups for nothing a second are a warning: at some 5 µs each, a hundredth of a CPU.
 const DEAR_RATE: f64 = 2_000.0;
-/// What a wakeup for nothing takes, about, µs: to be put on a CPU, to look, and to go to sleep
-/// again.
+/// Rough cost of a wakeup for nothing, µs: to be put on a CPU, to look, and to go to sleep again.
 const WAKEUP_US: f64 = 5.0;
 
 /// Either several threads wait for the listener by epoll without `EPOLLEXCLUSIVE`, and they wake at
@@ -16,7 +15,10 @@ const WAKEUP_US: f64 = 5.0;
 /// nothing one and a half times as often as it finds a connection: a loop that accepts until there
 /// is nothing more comes to once at most.
 pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
-    let herd = facts.family.herd.filter(|herd| is_herd(herd))?;
+    let herd = facts.family.herd?;
+    if !is_herd(herd) {
+        return None;
+    }
     let cost = herd.wasted_rate * WAKEUP_US / 1e6;
     let by_epoll = herd.waiters >= 2;
     let connections = count_of(herd.accepts, "connection");

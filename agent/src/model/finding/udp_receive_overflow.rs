@@ -33,7 +33,11 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
         ("since_read_us", datagrams.since_read_us()),
         ("reader_tid", sample.reader.map(|(_, tid)| tid.into())),
     ];
-    evidence.extend(timed.into_iter().filter_map(|(name, figure)| Some((name, figure? as f64))));
+    for (name, figure) in timed {
+        if let Some(figure) = figure {
+            evidence.push((name, figure as f64));
+        }
+    }
     Some(FindingVerdict {
         severity: if dropped >= MANY { Severity::Critical } else { Severity::Warning },
         owner: Owner::App,

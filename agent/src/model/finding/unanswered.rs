@@ -26,7 +26,7 @@ fn calls_of(stats: &ExchangeStats) -> u64 {
     stats.unanswered.calls.count.saturating_sub(stats.ends.late_calls.min(stats.unanswered.there))
 }
 
-/// What at least half of the requests waited for.
+/// The cause that at least half of the requests waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {
     /// Calls that the process made for them, most to this peer.
@@ -144,10 +144,10 @@ fn of_calls(stats: &ExchangeStats) -> FindingVerdict {
     let (none, without) = (&stats.unanswered.calls, calls_of(stats));
     let there = stats.unanswered.there.saturating_sub(stats.ends.late_calls);
     let given_up = without.saturating_sub(there);
-    let (peer, most) = stats.unanswered.upstreams.most().map_or_else(
-        || ("its peers".to_owned(), without),
-        |(peer, most)| (peer.to_string(), most.min(without)),
-    );
+    let (peer, most) = match stats.unanswered.upstreams.most() {
+        Some((peer, most)) => (peer.to_string(), most.min(without)),
+        None => ("its peers".to_owned(), without),
+    };
     FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::Peer,

@@ -5,7 +5,7 @@ use crate::model::pattern::ReadsShared;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, percent};
 
-/// Who shares the accepts.
+/// The parties that share the accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharers {
     /// Threads or processes that accept on one listener.
@@ -14,12 +14,12 @@ pub(crate) enum Sharers {
     Listeners,
 }
 
-/// How the accepts of a recent stretch were shared.
+/// Distribution of the accepts of a recent stretch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Shares {
-    /// Among whom.
+    /// The parties.
     pub(crate) sharers: Sharers,
-    /// How many of them.
+    /// The number of parties.
     pub(crate) parties: u64,
     /// Accepts in all.
     pub(crate) accepts: u64,
@@ -46,7 +46,10 @@ pub(crate) fn is_uneven(parties: u64, all: u64, most: u64) -> bool {
 }
 
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
-    let shares = facts.shares.filter(Shares::is_uneven)?;
+    let shares = facts.shares?;
+    if !shares.is_uneven() {
+        return None;
+    }
     // Uneven sharing alone costs nothing. It does when connections wait while others are idle.
     let hurts = facts.waits_are_long() || facts.figures.overflows > 0;
     let part = shares.most as f64 / shares.accepts.max(1) as f64;
@@ -91,22 +94,28 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// The same among threads that read what others accepted. One that does most of the reads is no
-/// harm while it keeps up, so it is a warning only when it has no time left and many connections.
+/// Checks how threads share the reads of connections that others accepted. One that does most of
+/// the reads is no harm while it keeps up, so it is a warning only when it has no time left and
+/// many connections.
 pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
-    let busiest = |shared: &ReadsShared| facts.family.view.uneven.contains(&shared.busiest);
-    let shared = facts.family.reads.filter(busiest)?;
-    let ReadsShared { readers, reads, most, busiest } = shared;
-    let threads = &facts.family.view.threads;
-    let connections =
-        threads.iter().find(|thread| thread.tid == busiest).map_or(0, |thread| thread.connections);
-    let served: u64 = threads.iter().map(|thread| thread.connections).sum();
+    let ReadsShared { readers, reads, most, busiest } = facts.family.reads?;
+    if !facts.family.view.uneven.contains(&busiest) {
+        return None;
+    }
+    let (mut connections, mut served) = (0, 0);
+    for thread in &facts.family.view.threads {
+        served += thread.connections;
+        if thread.tid == busiest {
+            connections = thread.connections;
+        }
+    }
     let busy = (facts.busy)(busiest);
     let part = most as f64 / reads.max(1) as f64;
-    let worn = busy.is_some_and(|busy| busy >= WORN) && connections >= MANY_CONNECTIONS;
-    let on_cpu = busy.map_or_else(String::new, |busy| {
-        format!(" It was on a CPU {} of the time.", percent(busy))
-    });
+    let worn = matches!(busy, Some(busy) if busy >= WORN) && connections >= MANY_CONNECTIONS;
+    let on_cpu = match busy {
+        Some(busy) => format!(" It was on a CPU {} of the time.", percent(busy)),
+        None => String::new(),
+    };
     Some(FindingVerdict {
         severity: if worn { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
