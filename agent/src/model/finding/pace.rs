@@ -1,8 +1,8 @@
 //! The application's pace at the accept queue: the words that the findings on that queue have in
 //! common, so that no two of them contradict each other.
 
-use super::{Held, ListenerFacts, Text};
-use crate::model::connections::HeldBy;
+use super::{ListenerFacts, Text};
+use crate::model::connections::{Held, HeldBy};
 use crate::model::event::NetSettings;
 use crate::model::snapshot::Owner;
 use crate::model::text::{count, count_of, duration_us, errno_name, percent, rate, times};
