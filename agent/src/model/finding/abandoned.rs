@@ -6,11 +6,11 @@ use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us};
 
-/// So many at a time are no chance.
+/// Several connections in five seconds are no accident.
 const SEVERAL: u64 = 3;
 
-/// A peer that leaves within 50 ms does not count: so do health checks, port scanners and
-/// half-closing clients.
+/// One connection is enough, several are a warning. A peer that leaves within 50 ms does not count:
+/// health checks, port scanners and clients that half-close do so.
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let (late, cut) = (facts.figures.left_late, facts.figures.cut);
     if late + cut == 0 {

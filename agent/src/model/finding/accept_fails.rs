@@ -1,4 +1,4 @@
-//! Calls of `accept` fail, so that connections stay in the queue.
+//! Calls of `accept` fail, and connections stay in the queue.
 
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::listener::Failing;
@@ -13,7 +13,7 @@ const EMFILE: u32 = 24;
 const ECONNABORTED: u32 = 103;
 const ENOBUFS: u32 = 105;
 
-/// A caller that calls again so often a second does not wait in between.
+/// Failures a second from which on the caller does not wait in between.
 const SPINS: f64 = 2_000.0;
 
 /// Meaning of an error of `accept`.
@@ -66,14 +66,14 @@ impl Cause {
     }
 }
 
-/// One failure is enough: but for a connection that the peer has reset, what fails once fails until
-/// something changes.
+/// One failure is enough. Unless the peer has reset the connection, `accept` fails until something
+/// changes.
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let failing = facts.failing?;
     let cause = Cause::of(failing.errno);
     let waits = facts.view.depth > 0;
     let severity = match cause {
-        // The connection is lost anyway, and the next one is fetched as ever.
+        // That connection is lost anyway, and the next call accepts the next one.
         Cause::Aborted => Severity::Info,
         _ if facts.is_stalled() || waits && facts.figures.overflows > 0 => Severity::Critical,
         _ => Severity::Warning,
@@ -150,7 +150,7 @@ fn wait(depth: u32) -> String {
     }
 }
 
-/// Descriptors of the process, as far as these were looked at.
+/// Says how many descriptors the process has open, as far as they were counted.
 fn descriptors(failing: &Failing) -> String {
     match failing.used {
         Some(used) if used.open >= used.limit => {
@@ -168,7 +168,7 @@ fn descriptors(failing: &Failing) -> String {
     }
 }
 
-/// Open files of the machine, likewise.
+/// Says how many files the machine has open, as far as they were counted.
 fn files(failing: &Failing) -> String {
     match failing.used {
         Some(used) => format!(

@@ -1,4 +1,4 @@
-//! Connections are refused since the accept queue is full.
+//! Connections are refused because the accept queue is full.
 
 use super::pace::{self, Pace};
 use super::{FindingVerdict, ListenerFacts, Text};
@@ -44,7 +44,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// The limit that the queue overflowed at, where it was the same all the time.
+/// The limit at which the queue overflowed, if it was the same all the time.
 fn limit(facts: &ListenerFacts<'_>) -> Option<u32> {
     match facts.figures.full_at {
         Some((least, most)) if least == most => Some(least),
@@ -64,7 +64,7 @@ fn refused(facts: &ListenerFacts<'_>) -> String {
     }
 }
 
-/// The owner of a full queue: the application if it does not fetch, else whoever set the limit.
+/// The owner of a full queue: the application if it does not accept, else whoever set the limit.
 fn owner(facts: &ListenerFacts<'_>) -> Owner {
     match Pace::of(facts) {
         Pace::Stalled | Pace::Slow => pace::owner_of_waits(facts),

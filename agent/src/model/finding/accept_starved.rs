@@ -1,4 +1,4 @@
-//! Connections wait in the accept queue since nobody fetches them.
+//! Connections wait in the accept queue because nobody accepts them.
 
 use super::pace;
 use super::{FindingVerdict, ListenerFacts};

@@ -5,12 +5,12 @@ use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
 use crate::model::text::{count, count_of, duration_us, percent};
 
-/// So many in the last seconds are no chance.
+/// Several connections in five seconds are no accident.
 const SEVERAL: u64 = 3;
 
-/// A server that speaks first has written, and leaves nothing unread; a health check that connects
-/// and closes has ended the connection itself, and an idle connection is closed later: none of them
-/// counts.
+/// One connection is enough, several are a warning. Three cases do not count: a server that speaks
+/// first leaves nothing unread, a health check closes the connection itself, and an idle connection
+/// is closed later.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let unserved = &stats.unserved.closed;

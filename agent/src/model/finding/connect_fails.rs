@@ -7,12 +7,12 @@ use crate::model::snapshot::{Owner, Severity, error_name};
 use crate::model::stats::Tally;
 use crate::model::text::{count, count_of, duration_us};
 
-/// A connect that hangs for so long holds somebody up, µs.
+/// A connect that hangs for so long delays its caller, µs.
 const LONG_US: u64 = 1_000_000;
 /// Outcomes of connects that nobody answered.
 const SILENT: [Outcome; 3] = [Outcome::Pending, Outcome::TimedOut, Outcome::GivenUp];
 
-/// Fate of most of the connects to an address that failed.
+/// Outcome of most of the failed connects to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Refused,
@@ -48,10 +48,10 @@ impl Way {
     }
 }
 
-/// Three connects in ten seconds must fail, and one in ten to that address, or one must hang for a
-/// second; else it is worth knowing only. So it is where the same port answered at an address of
-/// the other family meanwhile (happy eyeballs, RFC 8305). The address with the longest time lost,
-/// or else with most failures, is told of.
+/// One failed connect is worth knowing. It is a warning if three connects to an address failed in
+/// ten seconds, and one in ten of all to it, or if one hung for a second. It is none if the same
+/// port answered at an address of the other family meanwhile (happy eyeballs, RFC 8305). The
+/// finding is about the address that took most time, or else has most failures.
 pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
     let failing = || recent_figures.iter().filter(|one| one.all().count > 0);
     let worst = failing().max_by_key(|one| {
@@ -82,7 +82,7 @@ fn severity(worst: &RecentFigures, recent_figures: &[RecentFigures]) -> Severity
     }
 }
 
-/// Tells whether the port answered at an address of the other family, as often at least.
+/// Tells whether the port answered at an address of the other family at least as often.
 fn is_covered(worst: &RecentFigures, recent_figures: &[RecentFigures]) -> bool {
     let mut made = 0;
     for one in recent_figures {
@@ -101,7 +101,7 @@ fn is_local(recent_figures: &RecentFigures) -> bool {
 fn owner(way: Way, worst: &RecentFigures) -> Owner {
     match way {
         Way::Refused | Way::Reset => Owner::Peer,
-        // There is no network between.
+        // There is no network in between.
         Way::Silent | Way::Unreachable if is_local(worst) => Owner::Peer,
         Way::Silent | Way::Unreachable => Owner::Network,
         Way::NoPort if fills_with_time_wait(worst) => Owner::App,

@@ -10,8 +10,8 @@ const MANY_A_SECOND: f64 = 50.0;
 /// A handshake this long on average is worth saving, µs.
 const LONG_HANDSHAKE_US: u64 = 1_000;
 
-/// At least 50 connections a second must end after one exchange or none, four in five of all, and
-/// half of them of one peer. It is the application's if this host closed most of them first, and a
+/// At least 50 connections a second must end after one exchange or none. They must be four in five
+/// of all, and half of them of one peer. The owner is who closed most of them first. It is a
 /// warning when their handshakes take a quarter of the time and a millisecond each.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
@@ -51,7 +51,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// Share of the exchanges' time.
+/// Share of the exchanges' time that handshakes took.
 fn handshake_share(stats: &ExchangeStats) -> f64 {
     stats.handshake.us as f64 / stats.time_us.max(1) as f64
 }

@@ -1,15 +1,15 @@
-//! Threads are ready to read or to answer, and have no processor.
+//! Threads are ready to read or to answer, and have no CPU.
 
 use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::text::{count_of, duration_us, of_last};
 
-/// A wait this long on average hurts, µs: less is how a busy machine shares its processors.
+/// A wait this long on average hurts, µs. A busy machine that shares its CPUs well waits less.
 const LONG_US: u64 = 50_000;
 
-/// An exchange counts from 20 ms without a processor on; a tenth of all must. It is a warning when
-/// they wait 50 ms on average. What a quota accounts for is not in it.
+/// A tenth of all exchanges must wait 20 ms or longer for a CPU. It is a warning when these wait
+/// 50 ms on average. Time that a quota took is not in it.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let waited = facts.stats.slow(SliceKind::RunQueue);
     if !facts.are_many(waited.count) {

@@ -43,7 +43,7 @@ pub(in crate::model) struct ListenerFacts<'a> {
     pub(in crate::model) unaware: u64,
     /// No epoll instance of the application has the listener in it now, though they have others.
     pub(in crate::model) unwatched: bool,
-    /// That was so of late while connections waited, or its limit was 0.
+    /// No epoll instance had it of late while connections waited, or its limit was 0.
     pub(in crate::model) was_at_limit: bool,
     /// The client whom a thread waits for that should accept.
     pub(in crate::model) held: Option<Held>,
@@ -52,7 +52,7 @@ pub(in crate::model) struct ListenerFacts<'a> {
     /// Share of the time in which connections waited that the accepting thread is known to have
     /// been ready, without a CPU.
     pub(in crate::model) denied_share: Option<f64>,
-    /// It may have been so, and exchanges that will tell are not over yet.
+    /// The thread may have been without a CPU, and exchanges that will tell are not over yet.
     pub(in crate::model) undecided: bool,
 }
 
@@ -126,7 +126,7 @@ impl CpuFacts {
         self.stopped.iter().any(|&(ts_ns, stopped)| stopped == pid && stretch.contains(&ts_ns))
     }
 
-    /// Returns a process that was stopped at the newest refresh that saw any, if it may be so still.
+    /// Returns a process that was stopped at the newest refresh that saw one, if it may be so now.
     pub(super) fn stopped_lately(&self, now_ns: u64) -> Option<u32> {
         let &(ts_ns, pid) = self.stopped.last()?;
         if ts_ns.saturating_add(STOPPED_NS) < now_ns {

@@ -4,8 +4,8 @@ use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us};
 
-/// One request in five seconds is enough: it has failed. It is a warning from three on, or one in
-/// ten of all exchanges.
+/// One request in five seconds is enough: it has failed. Three are a warning, or one in ten of all
+/// exchanges.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let (came, went) = (stats.ends.late.count, stats.ends.late_calls);

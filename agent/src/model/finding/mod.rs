@@ -1,4 +1,4 @@
-//! Findings: judgements with their evidence. One file a kind.
+//! Findings: judgements with their evidence. Each kind has a file.
 //!
 //! A check sees only its facts and says whether its condition holds now: [`ListenerFacts`] on a
 //! listener's queues, [`ConnectionFacts`] on what the connections of a listener or a process went
@@ -60,7 +60,7 @@ pub(super) use uneven_workers::{Sharers, Shares, is_uneven};
 type ListenerCheck = fn(&ListenerFacts<'_>) -> Option<FindingVerdict>;
 type ConnectionCheck = fn(&ConnectionFacts<'_>) -> Option<FindingVerdict>;
 
-/// Every kind on a listener's queues with its check.
+/// Kinds of findings on a listener's queues, with their checks.
 const ON_LISTENERS: [(&str, ListenerCheck); 7] = [
     ("accept-fails", accept_fails::check),
     ("abandoned", abandoned::check),
@@ -71,7 +71,7 @@ const ON_LISTENERS: [(&str, ListenerCheck); 7] = [
     ("uneven-workers", uneven_workers::check),
 ];
 
-/// Every kind on connections with its check.
+/// Kinds of findings on connections, with their checks.
 const ON_CONNECTIONS: [(&str, ConnectionCheck); 19] = [
     ("closed-unserved", closed_unserved::check),
     ("nagle-delayed-ack", nagle_delayed_ack::check),
@@ -94,7 +94,7 @@ const ON_CONNECTIONS: [(&str, ConnectionCheck); 19] = [
     ("tail", tail::check),
 ];
 
-/// Findings that say as much as a tail would.
+/// Findings that explain a tail: where one of them stands, `tail` would repeat it.
 const SAY_MORE: [&str; 12] = [
     "accept-starved",
     "delayed-ack",
@@ -146,7 +146,7 @@ impl Findings {
     ) {
         for (kind, check) in ON_CONNECTIONS {
             if kind == "tail" && SAY_MORE.iter().any(|other| self.stands(subject.id, other)) {
-                // What it was part of may have become known only now.
+                // The finding that explains it may be newer than the tail.
                 self.withdraw(now_ns, (subject.id, kind), out);
                 continue;
             }
@@ -156,8 +156,8 @@ impl Findings {
         }
     }
 
-    /// Runs every check on a family of processes. A finding on a thread is its root process's, one
-    /// on a listener the listener's.
+    /// Runs every check on a family of processes. The subject of a finding on a thread is the root
+    /// process, that of one on a listener the listener.
     pub(super) fn judge_family(
         &mut self,
         now_ns: u64,

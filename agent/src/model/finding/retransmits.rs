@@ -5,13 +5,13 @@ use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats;
 use crate::model::text::{count_of, duration_us, of_last, rate_of};
 
-/// Time lost in five seconds from which on it hurts, µs.
+/// Time lost in five seconds that hurts, µs.
 const LOST_US: u64 = 500_000;
 
-/// Three exchanges in five seconds must have segments sent again, and one in a hundred. It is a
-/// warning when at least three waited 20 ms or more for them, half a second in all: a peer that
-/// delays its ACKs makes the kernel send the last segment again within some milliseconds (a tail
-/// loss probe), and nothing is lost by that.
+/// Three exchanges in five seconds, and one in a hundred, must have segments sent again. It is a
+/// warning when at least three waited 20 ms or longer for that, half a second in all. Less is often
+/// a tail loss probe: a peer delays its ACKs, and the kernel sends the last segment again within
+/// milliseconds. That costs no time.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     if stats.sent.resent_exchanges < 3 || stats.sent.resent_exchanges * 100 < stats.exchanges {
@@ -20,7 +20,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let long = stats.slow(SliceKind::Retransmit);
     let hurts = long.count >= 3 && long.us >= LOST_US;
     let per_second = stats::rate(stats.sent.resent_segments);
-    // Nothing was acknowledged before on these connections.
+    // On these connections nothing had been acknowledged before.
     let first = stats.sent.resent_first * 2 >= stats.sent.resent_exchanges;
     Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },

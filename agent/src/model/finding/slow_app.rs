@@ -11,7 +11,7 @@ use crate::model::text::{count, count_of, duration_us, of_last, percent};
 /// An answer this late on average hurts whatever the application does, µs.
 const LONG_US: u64 = 250_000;
 
-const PARKED: &str = "The event loop had put them aside: do they wait by design (long polling)? \
+const PUT_ASIDE: &str = "The event loop had put them aside: do they wait by design (long polling)? \
     Then this is no fault.";
 
 const UNSEEN: &str = "Whether they wait for calls to other servers or by design (long polling) was \
@@ -33,8 +33,8 @@ const GREETING_FIX: &str = "find what the server does between accept and its gre
 /// A thread that lets others wait for so long on average hurts them, µs.
 const BLOCKING_US: u64 = 100_000;
 
-/// An exchange counts from 20 ms of application time on. A tenth of all must, or some during which
-/// others waited for the thread. It is a warning when they take 250 ms on average, or 100 ms with
+/// A tenth of all exchanges must wait 20 ms or longer for the application, or some during which
+/// others wait for their thread. It is a warning when they take 250 ms on average, or 100 ms with
 /// others waiting: less may be what the work needs.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let signs = Signs::of(facts);
@@ -91,7 +91,7 @@ impl Signs {
         let stats = facts.stats;
         let calls = self.upstream.is_some();
         let lacks = !calls && lacks_cpu(facts);
-        let is_fault = calls || !is_parked(facts) && !is_several(facts);
+        let is_fault = calls || !is_put_aside(facts) && !is_several(facts);
         let answers_hurt =
             self.many && is_fault && stats.slow(SliceKind::App).mean_us() >= LONG_US && !lacks;
         let blocking_hurts = self.blocks && stats.app.blocking.mean_us() >= BLOCKING_US && !lacks;
@@ -161,7 +161,7 @@ fn evidence(facts: &ConnectionFacts<'_>) -> Vec<(&'static str, f64)> {
         ("with_calls", stats.app.calls as f64),
         ("joined", stats.app.joined as f64),
         ("upstream_us", stats.app.upstream_us as f64),
-        ("put_aside", stats.app.parked as f64),
+        ("put_aside", stats.app.put_aside as f64),
         ("blocking", stats.app.blocking.count as f64),
         ("held_up", stats.app.held_up as f64),
         ("held_up_max_us", stats.app.held_up_us as f64),
@@ -179,9 +179,9 @@ fn evidence(facts: &ConnectionFacts<'_>) -> Vec<(&'static str, f64)> {
     ]
 }
 
-/// Calls hold most of the time.
+/// The upstream whose calls hold most of the time.
 struct Upstream {
-    /// The upstream for which most of it was waited.
+    /// Its address.
     peer: SocketAddr,
     /// Exchanges that waited for calls, and their share of the time.
     exchanges: u64,
@@ -229,12 +229,12 @@ fn owner(facts: &ConnectionFacts<'_>, waits_for_calls: bool) -> Owner {
     }
 }
 
-/// Tells whether they were put aside, and for what cannot be seen.
+/// Tells whether they were put aside, and the reason cannot be seen.
 fn is_unseen(facts: &ConnectionFacts<'_>) -> bool {
     let only_stuck = facts.stuck.unanswered.count > 0
         && facts.stats.slow(SliceKind::App).count == 0
         && !is_blocking(facts);
-    !facts.sees_calls && (is_parked(facts) || only_stuck)
+    !facts.sees_calls && (is_put_aside(facts) || only_stuck)
 }
 
 /// Says what is known of requests that wait, or waited, for an answer.
@@ -252,7 +252,7 @@ fn say_why_answers_are_late(text: Text, facts: &ConnectionFacts<'_>, signs: &Sig
     };
     let alone = answers && upstream.is_none();
     let stopped = facts.cpu.stopped_lately(facts.now_ns);
-    let parked = alone && is_parked(facts) && facts.sees_calls;
+    let put_aside = alone && is_put_aside(facts) && facts.sees_calls;
     let waited_for_calls = || match upstream {
         Some(upstream) => upstream.text(),
         None => String::new(),
@@ -263,7 +263,7 @@ fn say_why_answers_are_late(text: Text, facts: &ConnectionFacts<'_>, signs: &Sig
         .say("computed-or-not", alone && slow.count > 0, || doing(facts))
         .infer("lacked-cpu", alone && slow.count > 0 && lacks_cpu(facts), || LACKED.into())
         .say("held-up", answers && stats.app.blocking.count > 0, || held_up(facts))
-        .infer("parked", parked, || PARKED.into())
+        .infer("parked", put_aside, || PUT_ASIDE.into())
         .say("unseen", alone && is_unseen(facts), || UNSEEN.into())
         .say("stopped", answers && stopped.is_some(), || {
             format!("Process {} is stopped (SIGSTOP, or a debugger).", stopped.unwrap_or_default())
@@ -328,16 +328,16 @@ fn rest_fix(facts: &ConnectionFacts<'_>) -> &'static str {
     }
 }
 
-/// Most of them were put aside by an event loop for a second or more. Those that are answered
-/// together with others count as waiting by design, and not at all; but a single one looks as one
-/// that is slow.
-fn is_parked(facts: &ConnectionFacts<'_>) -> bool {
-    facts.stats.app.parked * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
+/// Tells whether an event loop had put aside most of them for a second or more. Those that were
+/// answered together with others wait by design, and do not count. One that was answered alone may
+/// wait or be slow.
+fn is_put_aside(facts: &ConnectionFacts<'_>) -> bool {
+    facts.stats.app.put_aside * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
         && !is_blocking(facts)
 }
 
-/// Other requests lay unread until a thread was done with one of these: it was at work, whatever it
-/// waited for.
+/// Tells whether other requests lay unread until a thread was done with one of these. Such a thread
+/// was at work, whatever it waited for.
 fn is_blocking(facts: &ConnectionFacts<'_>) -> bool {
     facts.stats.app.blocking.count >= 2 && facts.stats.app.held_up >= 3
 }
@@ -354,8 +354,8 @@ fn held_up(facts: &ConnectionFacts<'_>) -> String {
     )
 }
 
-/// The threads are not known to have computed, and others of their process were without a CPU for
-/// as long, which may have held what they waited for.
+/// Tells whether the threads may have waited for others of their process that had no CPU: these
+/// were without one for as long, and the threads are not known to have computed.
 fn lacks_cpu(facts: &ConnectionFacts<'_>) -> bool {
     let computed = has_computed(on_cpu(facts));
     !computed
@@ -363,13 +363,13 @@ fn lacks_cpu(facts: &ConnectionFacts<'_>) -> bool {
         && facts.stats.app.lack.starved() == Some(true)
 }
 
-/// Most of them are on connections with several calls at a time, or that may have that.
+/// Tells whether most of them are on connections on which several calls may be open at a time.
 fn is_several(facts: &ConnectionFacts<'_>) -> bool {
     let slow = facts.stats.slow(SliceKind::App).count;
     slow > 0 && facts.stats.app.several * 2 >= slow
 }
 
-/// Share of it on a CPU, if that is known of at least half.
+/// Share of slow application time on a CPU, if that is known of at least half.
 fn on_cpu(facts: &ConnectionFacts<'_>) -> Option<f64> {
     let app = &facts.stats.app;
     share_of_known(app.cpu_us, app.known_us, facts.stats.slow(SliceKind::App).us)

@@ -8,8 +8,8 @@ use crate::model::text::{count_of, duration_us, of_last, percent};
 /// A wait this long on average hurts, µs.
 const LONG_US: u64 = 30_000;
 
-/// An exchange counts from 20 ms unread on. A tenth of all must; it is a warning when they wait 30
-/// ms on average, or when a connection has not been read for a second.
+/// A tenth of all exchanges must lie unread for 20 ms or longer, or a connection for a second now.
+/// It is a warning when exchanges wait 30 ms on average, or a connection is unread now.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let (unread, stuck) = (&facts.stats.unread.waits, &facts.stuck.unread);
     let many = facts.are_many(unread.count);
@@ -55,8 +55,8 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// The application's only where the readers are known to have computed or slept, or no thread of
-/// the process to have lacked a CPU.
+/// The owner of the wait. It is the application only if the readers are known to have computed or
+/// slept, or no thread of the process to have lacked a CPU.
 fn owner(facts: &ConnectionFacts<'_>, why: Why) -> Owner {
     match why {
         Why::NoCpu(_) => Owner::Kernel,
@@ -100,7 +100,7 @@ enum Why {
 impl Why {
     fn of(facts: &ConnectionFacts<'_>) -> Self {
         let stats = facts.stats;
-        // Seen of less than half of the time, it proves nothing.
+        // If less than half of the time was seen, it proves nothing.
         if stats.unread.known_us == 0 || stats.unread.known_us * 2 < stats.unread.waits.us {
             return Self::Unknown;
         }
@@ -115,9 +115,9 @@ impl Why {
         }
     }
 
-    /// Where the reader is not known to have had work or no CPU itself: whether other threads of
-    /// the process lacked one for as long, which may have been to hand the data on, or have held
-    /// what the reader wanted. `None` if that is not known.
+    /// Tells whether other threads of the process lacked a CPU for as long: one of them may have
+    /// had to hand the data on, or held what the reader wanted. `None` if that is not known, or the
+    /// reader itself is known to have had work or no CPU.
     fn lacks(self, facts: &ConnectionFacts<'_>) -> Option<bool> {
         let is_open = matches!(self, Self::Asleep(_) | Self::Unknown);
         if is_open { facts.stats.unread.lack.starved() } else { None }

@@ -5,12 +5,12 @@ use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats;
 use crate::model::text::{count, of_last, rate_of, were};
 
-/// Small writes a second from which on the system calls alone are a load.
+/// So many small writes a second are a load by their system calls alone.
 const MANY_A_SECOND: f64 = 20_000.0;
 
-/// An exchange counts if it has at least four writes of less than 256 bytes, they are at least half
-/// of its writes, and they come less than 10 ms apart. A tenth of all exchanges must; it is a
-/// warning when such writes were held, or are a load.
+/// A tenth of all exchanges must have at least four writes of less than 256 bytes, which are at
+/// least half of their writes and come less than 10 ms apart. It is a warning when such writes were
+/// held, or are a load.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     if !facts.are_many(stats.sent.small_exchanges) {

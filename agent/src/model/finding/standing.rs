@@ -51,9 +51,9 @@ impl Sense {
 
 /// The findings that stand.
 ///
-/// At each refresh the `judge` methods run the checks, one method a kind of subject, and report what
-/// begins or changes. Then [`expire`](Self::expire) ends what has not been true for a while.
-/// [`view`](Self::view) lists what stands, [`made`](Self::made) counts what ever began.
+/// At each refresh the `judge` methods run the checks, one method for each kind of subject, and
+/// report what begins or changes. Then [`expire`](Self::expire) ends what has not been true for a
+/// while. [`view`](Self::view) lists what stands, [`made`](Self::made) counts all that ever began.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct Findings {
     standing: BTreeMap<(Scope, &'static str), Standing>,

@@ -5,10 +5,9 @@ use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of};
 
-/// A SYN queue shorter than this is never called full: with a tiny limit every handshake would fill
-/// it.
+/// A SYN queue shorter than this never counts as full: with a tiny limit each handshake fills it.
 const LEAST_DEPTH: u32 = 8;
-/// So many SYN-ACKs sent again, and one for each ten connections, are a lot.
+/// So many SYN-ACKs sent again are a lot, if they are one for each ten connections.
 const MANY_RETRANSMITS: u64 = 10;
 
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
@@ -78,7 +77,7 @@ impl Signs {
         self.lost || self.cookies || self.full || self.unanswered || self.silent
     }
 
-    /// A queue that was full for a moment, or that waits by design, has cost nobody anything.
+    /// Judges by the cost: a queue that was full for a moment, or that waits by design, has none.
     fn severity(&self, facts: &ListenerFacts<'_>) -> Severity {
         let still_full = u64::from(facts.view.syn_depth) * 4 >= u64::from(facts.view.limit) * 3;
         if self.lost {
@@ -227,8 +226,9 @@ impl Signs {
     }
 }
 
-/// SYN-ACKs sent again whose final ACK had not come. Where the kernel does not tell, none of a
-/// listener whose ACKs were ignored: by a full accept queue, or by TCP_DEFER_ACCEPT.
+/// Number of SYN-ACKs that were sent again because no final ACK had come. Where the kernel does not
+/// tell, it is 0 for a listener that may have ignored ACKs: its accept queue was full, or it has
+/// TCP_DEFER_ACCEPT.
 fn unanswered(facts: &ListenerFacts<'_>) -> u64 {
     let (view, figures) = (facts.view, &facts.figures);
     match view.totals.synack_acked {
@@ -238,13 +238,13 @@ fn unanswered(facts: &ListenerFacts<'_>) -> u64 {
     }
 }
 
-/// Final ACKs are ignored, or may be: this kernel does not tell.
+/// Tells whether final ACKs are ignored, or may be where the kernel does not tell.
 fn refuses_acks(facts: &ListenerFacts<'_>) -> bool {
     facts.figures.overflow_ack > 0
         || facts.view.totals.overflow_ack.is_none() && facts.figures.overflows > 0
 }
 
-/// The listener has TCP_DEFER_ACCEPT.
+/// Tells whether the listener has TCP_DEFER_ACCEPT.
 fn defers(facts: &ListenerFacts<'_>) -> bool {
     matches!(facts.view.defer_accept_s, Some(seconds) if seconds > 0)
 }

@@ -1,4 +1,4 @@
-//! A few exchanges take far longer than the others: what they have in common.
+//! A few exchanges take far longer than the others, and have something in common.
 
 use super::text::Text;
 use super::{ConnectionFacts, CpuFacts, FindingVerdict};
@@ -9,9 +9,9 @@ use crate::model::text::{count, count_of, duration_us};
 /// A tail this long hurts, µs.
 const HURTS_US: u64 = 200_000;
 
-/// The slowest hundredth of at least 100 exchanges take 50 ms or longer, and ten times as long as
-/// half of all; and they have the kind of time in common, or the moment. It is a warning from 200
-/// ms on, if this host held that time.
+/// The slowest hundredth of at least 100 exchanges must take 50 ms or longer, and ten times the
+/// median. They must have the kind of time in common, or the moment. It is a warning from 200 ms
+/// on, if this host held that time.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let tail = facts.stats.spread.tail()?;
     if tail.kind.is_none() && !tail.is_together() {

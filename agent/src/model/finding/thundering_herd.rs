@@ -1,4 +1,4 @@
-//! A connection comes, and more of the threads that wait for it wake than it needs.
+//! A connection wakes more of the threads that wait for it than it needs.
 
 use super::{FamilyFacts, FindingVerdict, Text};
 use crate::model::pattern::HerdFacts;
@@ -10,10 +10,10 @@ const DEAR_RATE: f64 = 2_000.0;
 /// Rough cost of a wakeup for nothing, µs: to be put on a CPU, to look, and to go to sleep again.
 const WAKEUP_US: f64 = 5.0;
 
-/// Either several threads wait for the listener by epoll without `EPOLLEXCLUSIVE`, and they wake at
-/// least half again as often as accepts and reads account for; or several accept, and accept finds
-/// nothing one and a half times as often as it finds a connection: a loop that accepts until there
-/// is nothing more comes to once at most.
+/// There are two signs. Several threads wait for the listener by epoll without `EPOLLEXCLUSIVE`,
+/// and the wakeups beyond those that accepts and reads account for are at least half as many as the
+/// accepts. Or several threads accept, and accept finds nothing one and a half times as often as it
+/// finds a connection: a loop that accepts until EAGAIN does so once for each at most.
 pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
     let herd = facts.family.herd?;
     if !is_herd(herd) {

@@ -1,11 +1,11 @@
-//! Responses are followed by a RST, since the request was not read to its end.
+//! A RST follows responses because the request was not read to its end.
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, percent, were};
 
-/// A warning from three on, and one in ten of the connections that closed. Data that come right
-/// after a close are worth knowing: the response was sent to its end before them.
+/// Three such responses are a warning if they are one in ten of the connections that closed. Data
+/// that come right after a close are only worth knowing: the response was complete before them.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let (truncated, after) = (stats.ends.truncated, stats.ends.after_close);

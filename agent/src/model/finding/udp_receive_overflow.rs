@@ -1,16 +1,16 @@
-//! Datagrams are dropped since a socket's receive buffer is full.
+//! Datagrams are dropped because a socket's receive buffer is full.
 
 use super::{FindingVerdict, Text};
 use crate::model::datagrams::Datagrams;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, duration_us, rate};
 
-/// Drops in five seconds from which on it is no burst.
+/// So many drops in five seconds are more than a burst.
 const MANY: u64 = 100;
-/// Nobody reads if the last read is so long ago while datagrams wait, µs.
+/// If the last read is so long ago while datagrams wait, nobody reads, µs.
 const STALLED_US: u64 = 1_000_000;
 
-/// Any drop in the last five seconds is a warning, a hundred are critical.
+/// One drop in the last five seconds is a warning, a hundred are critical.
 pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
     let (sample, dropped) = (&datagrams.sample, datagrams.dropped());
     if dropped == 0 {
@@ -54,7 +54,7 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
     })
 }
 
-/// Says how full the buffer is, and what the kernel does with what comes.
+/// Says how full the buffer is, and that the kernel drops datagrams meanwhile.
 fn full_text(datagrams: &Datagrams) -> Text {
     let sample = &datagrams.sample;
     Text::default().say("dropped", true, || {
@@ -67,7 +67,7 @@ fn full_text(datagrams: &Datagrams) -> Text {
     })
 }
 
-/// Says who did not read, for how long, as far as seen.
+/// Says which thread did not read, and for how long, as far as it was seen.
 fn who(datagrams: &Datagrams, text: Text) -> Text {
     let sample = &datagrams.sample;
     let unread = datagrams.unread_us();

@@ -7,8 +7,8 @@ use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
 use crate::model::text::{count, count_of, duration_us, of_last};
 
-/// A tenth of all exchanges must have got no answer, and no single ones. A request that met a
-/// connection about to be closed is told by keepalive-race.
+/// A tenth of all exchanges must have got no answer, and more than a few. Requests that met a
+/// connection about to be closed are left to keepalive-race.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let (requests, calls) = (requests_of(stats), calls_of(stats));
@@ -31,9 +31,9 @@ fn calls_of(stats: &ExchangeStats) -> u64 {
 enum For {
     /// Calls that the process made for them, most to this peer.
     Calls(Option<SocketAddr>),
-    /// Connects that failed, most to this peer, which refused most of them or did not.
+    /// Connects that failed, most to this peer; and whether it refused most of them.
     Connects(SocketAddr, bool),
-    /// Not known; this host ended most of their connections, or did not.
+    /// Not known; and whether this host ended most of their connections.
     Unknown(bool),
 }
 
@@ -55,7 +55,7 @@ impl For {
     fn owner(self) -> Owner {
         match self {
             Self::Calls(_) => Owner::Peer,
-            // There is no network between.
+            // There is no network in between.
             Self::Connects(peer, refused) if refused || peer.ip().to_canonical().is_loopback() => {
                 Owner::Peer
             }

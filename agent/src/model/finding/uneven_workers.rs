@@ -23,12 +23,12 @@ pub(crate) struct Shares {
     pub(crate) parties: u64,
     /// Accepts in all.
     pub(crate) accepts: u64,
-    /// Accepts of the one with most.
+    /// Accepts of the party with most.
     pub(crate) most: u64,
     /// Accepts that found the connection already queued when the call began, as an event loop's do.
     pub(crate) found_queued: u64,
-    /// Whether those who wait by epoll do so with `EPOLLEXCLUSIVE`; `None` if none was seen, or
-    /// both.
+    /// Whether threads that wait by epoll do so with `EPOLLEXCLUSIVE`; `None` if none was seen, or
+    /// some do and others do not.
     pub(crate) exclusive: Option<bool>,
 }
 
@@ -38,8 +38,8 @@ impl Shares {
     }
 }
 
-/// Whether the party with `most` of `all` got far more than its part. Two parties can't be further
-/// apart than 2, so less is asked of them.
+/// Tells whether the party with `most` of `all` got far more than its part. Of two parties one can
+/// get twice its part at most, so less is enough there.
 pub(crate) fn is_uneven(parties: u64, all: u64, most: u64) -> bool {
     let skew = most as f64 * parties as f64 / all.max(1) as f64;
     parties >= 2 && skew >= if parties == 2 { 1.6 } else { 2.0 }
@@ -153,7 +153,7 @@ const LOOPS: &str = "Most accepts found the connection there already, as those o
 const UNKNOWN: &str = "Why the kernel handed them to the one was not observed.";
 /// A thread this much on a CPU has no time left.
 const WORN: f64 = 0.9;
-/// One or two clients may ask more than the others; so many of them on one thread were put there.
+/// So many connections are not on one thread by chance, as one or two busy ones may be.
 const MANY_CONNECTIONS: u64 = 8;
 
 const READERS_FIX: &str = "hand a new connection to the reader with the least work, or move busy \

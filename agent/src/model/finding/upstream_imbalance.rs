@@ -1,19 +1,19 @@
-//! Of the upstreams of a proxy one is slow, or gets far more than its part.
+//! One upstream of a proxy is slow, or gets far more than its part.
 
 use super::FindingVerdict;
 use crate::model::proxy::RecentFigures;
 use crate::model::snapshot::{Owner, Severity};
 use crate::model::text::{count, count_of, duration_us, percent};
 
-/// Exchanges of an upstream from which on its median says something.
+/// An upstream's median says something from so many exchanges on.
 const ENOUGH: u64 = 20;
-/// One is clearly slower than the others if it takes so many times as long, and so much longer, µs.
+/// An upstream is slow if it takes so many times as long as others, and so much longer, µs.
 const TIMES: u64 = 3;
 const SLOWER_US: u64 = 5_000;
 
-/// One upstream with 20 exchanges in the last ten seconds takes three times as long as any other at
-/// the median, and 5 ms more: a warning. Or one gets half as much again as an even share, and four
-/// standard deviations more than chance would give it: worth knowing, as weights do the same.
+/// It is a warning if one upstream with 20 exchanges in the last ten seconds has three times the
+/// median of any other, and 5 ms more. It is worth knowing if one gets half as much again as an
+/// even share, and four standard deviations more than chance would give it: weights may want that.
 pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
     if let Some(verdict) = slow_verdict(recent_figures) {
         return Some(verdict);

@@ -5,7 +5,7 @@ use super::{Lack, Tally, Upstreams};
 use crate::model::snapshot::{ExchangeView, SliceKind};
 use crate::model::waits::HeldUp;
 
-/// What is known of slow application time. Its length is in `ExchangeStats::slow`.
+/// Use of slow application time. Its length is in `ExchangeStats::slow`.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct AppStats {
     /// Time on a CPU, and of how much of the slow time that is known, µs.
@@ -16,7 +16,7 @@ pub(in crate::model) struct AppStats {
     /// Whether other threads of their processes lacked a CPU meanwhile.
     pub(in crate::model) lack: Lack,
     /// Slow exchanges that an event loop had put aside.
-    pub(in crate::model) parked: u64,
+    pub(in crate::model) put_aside: u64,
     /// Slow exchanges during which others lay unread until their thread was done.
     pub(in crate::model) blocking: Tally,
     /// Exchanges that lay unread so, the longest such wait, µs, and the newest such thread.
@@ -58,7 +58,7 @@ impl AppStats {
         self.known_us += other.known_us;
         self.several += other.several;
         self.lack.merge(&other.lack);
-        self.parked += other.parked;
+        self.put_aside += other.put_aside;
         self.blocking.merge(&other.blocking);
         self.held_up += other.held_up;
         self.held_up_us = self.held_up_us.max(other.held_up_us);

@@ -1,4 +1,6 @@
-//! Slow exchanges of a process that calls others: they are judged once their other side is known.
+//! Slow exchanges of a process that calls others. A request may wait for a call; the answer to a
+//! call may lie unread since the client takes no more. So they are judged once requests and calls
+//! are joined.
 
 use super::rests::AppTime;
 use super::slices::CpuTime;
@@ -12,8 +14,8 @@ use crate::model::proxy::Proxies;
 use crate::model::snapshot::{ExchangeView, SliceKind};
 
 impl StatsByScope {
-    /// Puts aside the parts of a slow exchange that calls may explain; `excused` says that it waits
-    /// by design. Returns these parts.
+    /// Puts aside the parts of a slow exchange that its other side may explain, and returns them.
+    /// An `excused` exchange waits by design.
     pub(super) fn defer(
         &mut self,
         now_ns: u64,
@@ -51,7 +53,7 @@ impl StatsByScope {
         LeftOut { waits: false, app, unread: unread_late }
     }
 
-    /// Judges what was put aside, by what is known of its other side now.
+    /// Judges the exchanges that were put aside, by what is known of their other side now.
     pub(super) fn judge_late(&mut self, now_ns: u64, proxies: &Proxies) {
         for late in self.lates.due(now_ns) {
             if let Some(entry) = self.table.get_mut(&late.scope) {

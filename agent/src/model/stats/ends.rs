@@ -8,6 +8,7 @@ use crate::model::connections::{Arrival, Connection, is_truncated};
 use crate::model::event::{Closed, Role, Side};
 use crate::model::snapshot::{Cause, EndView};
 
+/// Sums over connections that closed, and over data that came too late.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct EndStats {
     /// Accepted connections that closed, and those of them with at most one exchange.
@@ -20,16 +21,16 @@ pub(in crate::model) struct EndStats {
     /// Requests that came when this host had closed their idle connections, and how long these had
     /// been idle.
     pub(in crate::model) late: Tally,
-    /// Those of them that came before the close, so that they are exchanges without an answer.
+    /// Those of them that came before the close: they are exchanges without an answer.
     pub(in crate::model) late_read: u64,
-    /// Those whose connection was read from still, so that no RST answered them.
+    /// Those that no RST answered, since this host still read from the connection.
     pub(in crate::model) late_lingered: u64,
     /// Requests of this host that met connections which their server had closed.
     pub(in crate::model) late_calls: u64,
-    /// Responses that a RST followed since the request was not read to its end; the bytes unread.
+    /// Responses that a RST followed since the request was not read to its end; the unread bytes.
     pub(in crate::model) truncated: u64,
     pub(in crate::model) unread_bytes: u64,
-    /// Those of them with bytes that were not acknowledged then, and these.
+    /// Those of them with bytes that were not acknowledged then, and these bytes.
     pub(in crate::model) cut: u64,
     pub(in crate::model) cut_bytes: u64,
     /// Connections to which more data came right after this host had closed.
@@ -39,7 +40,7 @@ pub(in crate::model) struct EndStats {
 impl EndStats {
     /// Counts an accepted connection that closed.
     pub(super) fn add_close(&mut self, connection: &Connection) {
-        // Of one path of several, the exchanges were not seen.
+        // Exchanges on the other paths were not seen.
         if connection.origin.multipath {
             return;
         }

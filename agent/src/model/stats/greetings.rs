@@ -1,5 +1,5 @@
-//! Servers that speak first: how long their clients waited for that. A feed that has no news yet
-//! looks the same, but its client has nothing to say: a greeting is what the client's first request
+//! Servers that speak first, and the wait of their clients for that. A feed that has no news yet
+//! looks alike, but its client has nothing to say. So a greeting is what the client's first request
 //! follows at once.
 
 use rustc_hash::FxHashMap;
@@ -21,14 +21,15 @@ pub(super) fn greets(exchange: &Exchange) -> bool {
         && exchange.inbound.is_none()
 }
 
-/// Clients that a server has greeted: when, and how long the application had taken for it, µs.
+/// Connections on which a server has spoken first: the time of that, and the application time
+/// before it, µs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Greetings(FxHashMap<SockId, (u64, u64)>);
 
 impl Greetings {
-    /// Takes an exchange that is over. Gives the application's time of a greeting that this one
-    /// followed, µs.
-    pub(super) fn told(&mut self, exchange: &Exchange, view: &ExchangeView) -> Option<u64> {
+    /// Notes a greeting. Of an exchange that follows one at once, returns the application time of
+    /// that greeting, µs.
+    pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView) -> Option<u64> {
         if greets(exchange) {
             let outbound = exchange.outbound.as_ref()?;
             if self.0.len() < MAX_GREETED {
@@ -48,7 +49,7 @@ impl Greetings {
         Some(us)
     }
 
-    /// A connection closed.
+    /// Forgets a connection that closed.
     pub(super) fn closed(&mut self, sock: SockId) {
         if !self.0.is_empty() {
             self.0.remove(&sock);

@@ -1,15 +1,17 @@
-//! What connections went through lately, summed by listener or process: what findings on
-//! connections judge by, so that ten thousand connections make one finding.
+//! Sums over exchanges and connections of the last seconds, by listener or process. Findings judge
+//! by them, so that ten thousand connections make one finding.
 //!
-//! [`StatsByScope`] takes what happens and keeps one [`ScopeStats`] a listener or process.
-//! [`ExchangeStats`] are the sums of half a second. Its parts are in files of their own, each with
-//! what is added to it: `app`, `unread`, `unanswered`, `sent`, `rests`, `ends`, `unserved`, `tail`.
+//! [`StatsByScope`] gets what happens and keeps one [`ScopeStats`] for each listener and process.
+//! [`ExchangeStats`] are the sums of one step of half a second. Its parts have files of their own:
+//! `app`, `unread`, `unanswered`, `sent`, `rests`, `ends`, `unserved`, `tail`. Slow exchanges of
+//! which not all is known yet are judged later: in `deferred` if calls to others may explain them,
+//! in `questions` if other exchanges on the same thread may. Open connections are in `stuck`.
 
 mod app;
 mod deferred;
 mod ends;
 mod greetings;
-mod looks;
+mod questions;
 mod rests;
 mod sent;
 mod slices;
@@ -33,7 +35,7 @@ use super::spans::Spans;
 use super::waits::{Pendings, Waits};
 use super::window::Window;
 use greetings::Greetings;
-use looks::work_of;
+use questions::work_of;
 use rests::{AppTime, Runs};
 pub(super) use sent::BEYOND_DELAYED_ACK_US;
 pub(super) use stuck::{FORGOTTEN_NS, Stuck};
@@ -51,11 +53,11 @@ pub(super) const MAX_SCOPES: usize = 512;
 /// An exchange is slow in one kind of time from this on, µs. It is below any delayed ACK (40 ms)
 /// and above what a busy but healthy server needs.
 pub(super) const SLOW_US: u64 = 20_000;
-/// What happened lately.
+/// Sums of the last five seconds.
 type Recent = Window<ExchangeStats, 5>;
-/// Processes remembered that ended.
+/// Processes that are remembered when they have ended.
 const MAX_ENDED: usize = 64;
-/// Addresses told apart in one step.
+/// Peers that are counted each for itself in one step.
 const MAX_PEERS: usize = 64;
 
 /// Whose connections are summed: those of a listener's socket; for those that came from none or
@@ -91,11 +93,11 @@ pub(super) struct ScopeStats {
     recent: Recent,
     /// Connections that are stuck at the newest sample.
     pub(super) stuck: Stuck,
-    /// Those of the next sample, as far as it is there.
+    /// Those of the next sample, of which a part has come.
     scanned: Stuck,
-    /// To requests that may have waited by design.
+    /// Answers to requests that may have waited by design.
     answers: Answers,
-    /// Exchanges that are looked into once more is known.
+    /// Questions about slow exchanges that are not answered yet.
     pendings: Pendings,
 }
 
@@ -125,7 +127,7 @@ pub(super) fn rate(count: u64) -> f64 {
 
 /// The [`ScopeStats`] of each listener and process.
 ///
-/// What happens comes in by [`reported`](Self::reported) (an exchange is over),
+/// Events come in by [`reported`](Self::reported) (an exchange is over),
 /// [`closed`](Self::closed) (a connection), [`came_late`](Self::came_late) (data behind a close),
 /// [`shut`](Self::shut) (a listener) and [`exited`](Self::exited) (a process). At a refresh
 /// [`scanned`](Self::scanned) gets the open connections, in as many parts as they come in, and then
@@ -134,15 +136,15 @@ pub(super) fn rate(count: u64) -> f64 {
 #[derive(Clone, Debug, Default)]
 pub(super) struct StatsByScope {
     table: BTreeMap<Scope, ScopeStats>,
-    /// Processes that ended last: the kernel closes what they leave after it has told so
-    /// (`do_exit`, 5.10 to 7.3).
+    /// Processes that ended last. The kernel closes their sockets after it has said that they
+    /// ended (`do_exit`, 5.10 to 7.3).
     ended: VecDeque<u32>,
     unserved: Unserved,
     greetings: Greetings,
-    parked: LongPolls,
+    long_polls: LongPolls,
     waits: Waits,
     runs: Runs,
-    /// What the watched processes call is watched, too.
+    /// The calls of the watched processes are watched, too.
     sees_calls: bool,
     crossings: Crossings,
     lates: Lates,
@@ -161,7 +163,7 @@ impl StatsByScope {
         self.sees_calls
     }
 
-    /// A process ended.
+    /// Notes that a process ended.
     pub(super) fn exited(&mut self, pid: u32) {
         self.ended.push_back(pid);
         if self.ended.len() > MAX_ENDED {
@@ -169,13 +171,13 @@ impl StatsByScope {
         }
     }
 
-    /// A listener closed.
+    /// Notes that a listener closed.
     pub(super) fn shut(&mut self, sock: SockId, closed_ns: u64) {
         self.unserved.shut(sock, closed_ns);
     }
 
-    /// An exchange is over, of a process that `calls` others or does not, which is asked for a slow
-    /// one.
+    /// Counts an exchange that is over. `calls` tells whether its process calls others; it is asked
+    /// for a slow exchange only.
     pub(super) fn reported(
         &mut self,
         now_ns: u64,
@@ -184,11 +186,11 @@ impl StatsByScope {
         view: &ExchangeView,
         calls: impl FnOnce(&Connection) -> bool,
     ) {
-        let was_parked = self.parked.take(exchange);
+        let was_put_aside = self.long_polls.take(exchange);
         let Some(connection) = connection else { return };
         let is_slow = counted_us(view) >= SLOW_US;
         let calls = is_slow && calls(connection);
-        let may_poll = was_parked && is_slow && !calls;
+        let may_poll = was_put_aside && is_slow && !calls;
         let polled_us = if may_poll { polled_us(exchange, connection, view) } else { None };
         if is_slow
             && let Some(wait) = Unread::stretch(exchange)
@@ -196,7 +198,8 @@ impl StatsByScope {
         {
             self.waits.note(wait);
         }
-        // Long polling is told by what a process does not call.
+        // A process that calls others may wait for these. So where no calls are watched, a long
+        // wait is not taken for a long poll.
         let by_design = waits_by_design(connection);
         let excused = by_design || polled_us.is_some() && self.sees_calls;
         let mut left_out = LeftOut::default();
@@ -205,7 +208,7 @@ impl StatsByScope {
         }
         left_out.waits = excused;
         self.note_runs(now_ns, exchange, connection, view);
-        let greeting_us = self.greetings.told(exchange, view);
+        let greeting_us = self.greetings.add(exchange, view);
         let Some(entry) = self.entry(&connection.origin) else { return };
         let stats = entry.recent.now(now_ns);
         if let Some(us) = greeting_us {
@@ -213,7 +216,7 @@ impl StatsByScope {
         }
         stats.add(exchange, view, left_out);
         stats.add_accept(exchange, view, connection.origin.acceptor);
-        stats.app.parked += u64::from(polled_us.is_some() && !excused);
+        stats.app.put_aside += u64::from(polled_us.is_some() && !excused);
         if exchange.role == Role::Client
             && let Some(unanswered) = unanswered(exchange, view)
         {
@@ -232,8 +235,8 @@ impl StatsByScope {
         }
     }
 
-    /// Sees whether a response goes on more than a second after it began. Only what answers one
-    /// request at a time in the clear has nothing else to say.
+    /// Notes whether a response goes on more than a second after it began. Only on HTTP/1 in the
+    /// clear is a late write known to belong to that response.
     fn note_runs(
         &mut self,
         now_ns: u64,
@@ -257,7 +260,7 @@ impl StatsByScope {
         }
     }
 
-    /// A connection closed.
+    /// Counts a connection that closed.
     pub(super) fn closed(
         &mut self,
         now_ns: u64,
@@ -305,7 +308,7 @@ impl StatsByScope {
         }
     }
 
-    /// Data came to a connection that was closed.
+    /// Counts data that came to a connection after it was closed.
     pub(super) fn came_late(&mut self, now_ns: u64, arrival: &Arrival) {
         let is_late_request = arrival.cause == Cause::LateRequest;
         let is_unserved = !is_late_request && self.unserved.came_late(now_ns, arrival.sock);
@@ -318,13 +321,13 @@ impl StatsByScope {
         }
     }
 
-    /// A sample is complete, and calls are joined as far as they can be.
+    /// Judges what had to wait until a sample is complete, and calls are joined.
     pub(super) fn sampled(&mut self, sample: &Sample, spans: &Spans, proxies: &Proxies) {
         let ts_ns = sample.ts_ns;
         self.judge_late(ts_ns, proxies);
         self.settle_unserved(sample);
         self.settle_crossings();
-        self.parked.sampled(sample);
+        self.long_polls.sampled(sample);
         self.waits.keep(ts_ns.saturating_sub(2 * Recent::SPAN_NS));
         for (scope, us) in self.runs.over(ts_ns) {
             if let Some(entry) = self.table.get_mut(&scope) {
@@ -338,7 +341,7 @@ impl StatsByScope {
         self.table.retain(|_, entry| !entry.is_over(ts_ns));
     }
 
-    /// What connections of one scope went through lately.
+    /// Sums the last few seconds of one scope.
     pub(super) fn recent_figures(&self, scope: Scope, now_ns: u64) -> Option<ExchangeStats> {
         let entry = self.table.get(&scope)?;
         Some(entry.recent_figures(now_ns))

@@ -7,22 +7,23 @@ use crate::model::snapshot::{ExchangeView, SliceKind};
 
 /// Longer than any delayed ACK (`TCP_DELACK_MAX` is 200 ms), µs.
 pub(in crate::model) const BEYOND_DELAYED_ACK_US: u64 = 250_000;
-/// What came this long after an ACK, beyond a round trip, had waited for it, µs.
+/// Data that came within this time after an ACK, beyond a round trip, had waited for it, µs.
 const AT_ONCE_US: u64 = 5_000;
 /// Writes of an exchange further apart than this on average are a stream, not one response in
 /// pieces, ns.
 const STREAM_NS: u64 = 10_000_000;
 
+/// Sums over exchanges by what their segments met on the way out.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct SentStats {
     /// Writers waited for room at least [`SLOW_US`], beyond what the peer's window held.
     pub(in crate::model) blocked: Tally,
-    /// How much of that is the peer's, who kept its window shut for most of the response, µs.
+    /// The part of that for which the peer kept its window shut, µs.
     pub(in crate::model) blocked_by_peer_us: u64,
-    /// The network held them for that long, with a congestion window that the kernel had begun anew
+    /// Exchanges that the congestion window held for that long, when the kernel had begun it anew
     /// after idle time.
     pub(in crate::model) restarted: Tally,
-    /// The rest of a request came once a delayed ACK of this host had gone.
+    /// Requests whose rest came once a delayed ACK of this host had gone.
     pub(in crate::model) own_delayed: Tally,
     /// Of exchanges that Nagle's algorithm held: those that had segments sent again, and the sum of
     /// their round trips.
@@ -118,8 +119,8 @@ impl SentStats {
 }
 
 /// Time for which the peer held the rest of its request until an ACK came that this host delayed,
-/// µs; `None` if it did not, as far as is known. The peer had nothing to wait for but the ACK if its
-/// next bytes followed that at once.
+/// µs; `None` if it did not, as far as is known. If the next bytes followed the ACK at once, the
+/// peer had waited for that alone.
 fn waited_for_own_ack_us(exchange: &Exchange) -> Option<u64> {
     if exchange.role != Role::Server {
         return None;

@@ -1,4 +1,4 @@
-//! Connections that are stuck now: who waits on them, and for how long so far.
+//! Connections that are stuck now, and the time that they have been so.
 
 use super::{StatsByScope, Tally, is_http1, scope_of, waits_by_design};
 use crate::model::connections::{self, Connection, Connections, pid_of};
@@ -10,11 +10,10 @@ use crate::model::snapshot::{Slice, SliceKind};
 
 /// A connection that stays in one state of an exchange for so long is stuck, ns.
 const STUCK_NS: u64 = 1_000_000_000;
-/// A connection that the peer has closed and we have not, with nothing going on for so long, is
-/// forgotten, ns.
+/// A connection that the peer has closed and this host has not is forgotten when nothing has gone
+/// on for so long, ns.
 pub(in crate::model) const FORGOTTEN_NS: u64 = 30_000_000_000;
-/// A host that writes so long after the peer's FIN sends a stream to a client that has nothing more to say,
-/// ns.
+/// A server that writes so long after the client's FIN sends a stream, ns.
 const STREAMS_NS: u64 = 1_000_000_000;
 /// Such a stream may be quiet for so long, ns.
 const QUIET_STREAM_NS: u64 = 300_000_000_000;
@@ -69,7 +68,7 @@ pub(in crate::model) struct Stuck {
     pub(in crate::model) window: Tally,
     /// The peer has closed, nothing goes on, and the socket is open still.
     pub(in crate::model) close_wait: Tally,
-    /// Those of them whose FIN was not seen, so that they have been so for longer.
+    /// Those of them whose FIN was not seen: they have been so for longer.
     pub(in crate::model) close_wait_before: Tally,
     /// Of the unanswered requests those that wait for calls of their process.
     pub(in crate::model) on_calls: OnCalls,
@@ -82,8 +81,8 @@ impl Stuck {
     fn add_slice(&mut self, slice: Slice, connection: &Connection) {
         match slice.kind {
             SliceKind::ReceiveQueue => self.unread.add(slice.us),
-            // What was read last of calls may be nothing that is answered: a message of a stream,
-            // a frame of control.
+            // The bytes that were read last may ask for no answer: a message of a stream, a
+            // control frame.
             SliceKind::App if connection.is_multiplexed() => {}
             SliceKind::App => self.unanswered.add(slice.us),
             SliceKind::ReceiveWindow => self.window.add(slice.us),
@@ -101,7 +100,7 @@ impl Stuck {
 }
 
 impl StatsByScope {
-    /// Sees who of these is stuck.
+    /// Adds the connections of a part of a sample that are stuck.
     pub(in crate::model) fn scanned(
         &mut self,
         ts_ns: u64,
@@ -171,7 +170,7 @@ impl StatsByScope {
             return Some(slice);
         }
         let by_design = if is_http1(connection) && !calls(connection.origin.pid) {
-            self.parked.note(ts_ns, exchange)
+            self.long_polls.note(ts_ns, exchange)
                 && self.sees_calls
                 && slice.us < long_poll::FORGOTTEN_US
         } else {
@@ -183,8 +182,8 @@ impl StatsByScope {
         Some(slice)
     }
 
-    /// Notes who of a process may wait for whom. True of a call whose answer lies unread: it is
-    /// judged with the others.
+    /// Notes which requests of a process may wait for which of its calls. Returns true for a call
+    /// whose answer lies unread: it is judged once the whole sample has come.
     fn cross(
         &mut self,
         one: &ConnectionSample,
@@ -218,7 +217,7 @@ impl StatsByScope {
         slice.kind == SliceKind::ReceiveQueue
     }
 
-    /// Sets the requests and calls of a sample against one another.
+    /// Joins the requests of a sample with the calls that they wait for.
     pub(super) fn settle_crossings(&mut self) {
         let mut crossings = std::mem::take(&mut self.crossings);
         for (scope, on_calls) in crossings.on_calls() {

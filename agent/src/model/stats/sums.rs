@@ -1,4 +1,4 @@
-//! Sums over exchanges and ends of connections of one stretch of time.
+//! Sums over the exchanges and connections of one stretch of time.
 
 use super::app::AppStats;
 use super::ends::EndStats;
@@ -28,8 +28,8 @@ pub(in crate::model) struct ExchangeStats {
     /// Their time, µs.
     pub(in crate::model) time_us: u64,
     pub(in crate::model) handshake: Tally,
-    /// Waits of connections to be accepted, and how much of that the accepting thread was ready
-    /// without a CPU, of those where this is known, µs.
+    /// Waits of connections to be accepted, and the part in which the accepting thread was ready
+    /// without a CPU, µs. Only waits of which this is known are in it.
     pub(in crate::model) accept_us: u64,
     pub(in crate::model) accept_delay_us: u64,
     /// Exchanges that spent at least [`SLOW_US`] on a kind, by kind.
@@ -38,8 +38,8 @@ pub(in crate::model) struct ExchangeStats {
     pub(in crate::model) ready_pid: u32,
     /// Sizes of the pair of writes of the longest hold by Nagle's algorithm.
     pub(in crate::model) nagle_sizes: [u32; 2],
-    /// Connections on which the server spoke first and the client then; those of them on which the
-    /// application took at least [`SLOW_US`] for it.
+    /// Connections on which the server spoke first and the client after it; those of them on which
+    /// the application took at least [`SLOW_US`] for that.
     pub(in crate::model) greeted: u64,
     pub(in crate::model) greetings: Tally,
     /// Durations of exchanges, and the slowest.
@@ -145,8 +145,8 @@ impl ExchangeStats {
     }
 
     /// Counts how the connection of a first exchange waited to be accepted, if it is known how the
-    /// thread that did spent that time: by all its calls, or by its next one if that was its first
-    /// since.
+    /// accepting thread spent that time. It is by the slices' CPU time, or if that thread read the
+    /// request and had called nothing since before the wait.
     pub(super) fn add_accept(&mut self, exchange: &Exchange, view: &ExchangeView, acceptor: u32) {
         if exchange.role == Role::Client || exchange.seq != 1 {
             return;
@@ -204,7 +204,8 @@ impl ExchangeStats {
     }
 }
 
-/// Tells whether `tid` read the request, and its sums of CPU time begin no later than `from_ns`.
+/// Tells whether `tid` read the request, and the CPU time of that read is counted from `from_ns` or
+/// before.
 fn reads_first_since(exchange: &Exchange, tid: u32, from_ns: u64) -> bool {
     let Some(inbound) = &exchange.inbound else { return false };
     let Some(reader) = inbound.reader else { return false };

@@ -1,30 +1,30 @@
-//! The slowest exchanges of a stretch of time against the duration of most of them: whether there
-//! is a tail, and what those in it have in common.
+//! The tail of exchanges: the slowest hundredth, if it takes far longer than most. And what the
+//! exchanges in it have in common.
 
 use super::SLOW_US;
 use crate::model::event::{Exchange, SockId, ThreadUse};
 use crate::model::exchange;
 use crate::model::snapshot::{ExchangeView, SliceKind};
 
-/// Slow exchanges that are kept of each step.
+/// Slow exchanges that are kept for each step.
 const MAX_SLOW: usize = 32;
 /// Classes of duration: each is twice as long as the one before.
 const CLASSES: usize = 32;
 /// With fewer exchanges there is no slowest hundredth.
 const LEAST: u64 = 100;
-/// A tail is no single one or two.
+/// A tail has at least so many exchanges.
 const FEWEST: usize = 3;
-/// A tail takes so long at least, µs, ...
+/// A tail takes at least so long, µs.
 const LONG_US: u64 = 50_000;
-/// ... and so many times as long as half of all.
+/// A tail takes at least so many times as long as the median.
 const TIMES: u64 = 10;
 
-/// An exchange that was slow, and what most of its time went on.
+/// An exchange that was slow, and the kind of time that it spent most on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::model) struct Slow {
     pub(in crate::model) us: u64,
     kind: SliceKind,
-    /// Begin and end of that time.
+    /// Begin and end of the longest slice of that kind.
     from_ns: u64,
     to_ns: u64,
     sock: SockId,
@@ -99,7 +99,7 @@ impl Spread {
         sum
     }
 
-    /// Half of all took no longer than this, µs: the upper end of a class.
+    /// Median duration, µs: the upper end of its class.
     fn half_us(&self) -> u64 {
         let half = self.count().div_ceil(2);
         let mut sum = 0;
@@ -112,7 +112,7 @@ impl Spread {
         0
     }
 
-    /// The tail, if there is one.
+    /// Returns the tail, if there is one.
     pub(in crate::model) fn tail(&self) -> Option<Tail> {
         let all = self.count();
         let mut slowest = self.slow.clone();
@@ -120,7 +120,7 @@ impl Spread {
         let count = FEWEST.max((all / 100) as usize);
         let tail_us = slowest.get(count - 1)?.us;
         let half_us = self.half_us();
-        // Were it more than a tenth, it would be no tail.
+        // If more than a tenth takes so long, it is no tail.
         let like_it = slowest.iter().filter(|slow| slow.us * 2 >= tail_us).count() as u64;
         if all < LEAST || tail_us < LONG_US || tail_us < TIMES * half_us || like_it * 10 >= all {
             return None;
@@ -154,20 +154,20 @@ fn held_by(exchange: &Exchange, kind: SliceKind) -> Option<ThreadUse> {
 /// The slowest hundredth, or the slowest three.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::model) struct Tail {
-    /// Of so many exchanges.
+    /// All exchanges, and those in the tail.
     pub(in crate::model) of: u64,
     pub(in crate::model) count: u64,
-    /// The quickest and the slowest of them, and the longest of the quicker half of all, µs.
+    /// Duration of the quickest and the slowest of the tail, and the median of all, µs.
     pub(in crate::model) us: u64,
     pub(in crate::model) worst_us: u64,
     pub(in crate::model) half_us: u64,
-    /// On what nearly all of them spent most of their time.
+    /// The kind of time that nearly all of them spent most on.
     pub(in crate::model) kind: Option<SliceKind>,
     /// The thread and the connection of nearly all.
     pub(in crate::model) tid: Option<u32>,
     pub(in crate::model) sock: Option<SockId>,
     pub(in crate::model) pid: Option<u32>,
-    /// Their times fall into so many stretches in which they overlap.
+    /// The stretches of time into which their longest slices fall; in each these overlap.
     pub(in crate::model) moments: Vec<(u64, u64)>,
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::MAX_PEERS;
 
-/// How often, how long in all, and how long at the worst, µs.
+/// Number, sum and maximum of waits, µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::model) struct Tally {
     pub(in crate::model) count: u64,
@@ -29,8 +29,8 @@ impl Tally {
     }
 }
 
-/// Waits of which it is known whether threads of their process were ready without a CPU for as
-/// long, and those of which one may have been, µs.
+/// Waits of which it is known whether threads of their process were without a CPU for as long, and
+/// those of them in which a thread may have been, µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::model) struct Lack {
     pub(in crate::model) seen_us: u64,

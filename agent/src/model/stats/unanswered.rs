@@ -18,6 +18,7 @@ pub(super) fn unanswered(exchange: &Exchange, view: &ExchangeView) -> Option<Una
     Some(Unanswered { us: counted_us(view), refused })
 }
 
+/// Sums over exchanges without an answer, and what they waited for.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct UnansweredStats {
     /// Requests that nobody answered.

@@ -6,12 +6,12 @@ use crate::model::event::{Exchange, ThreadUse};
 use crate::model::snapshot::{ExchangeView, Slice, SliceKind};
 use crate::model::waits::Stretch;
 
-/// How long the first bytes of an exchange waited to be read, µs.
+/// Wait of the first bytes of an exchange to be read, µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unread {
     /// In the receive queue.
     pub(super) queue_us: u64,
-    /// Of that the reader is known to have been ready behind it, without a CPU.
+    /// After that, without a CPU: the reader was ready.
     pub(super) delay_us: u64,
 }
 
@@ -58,11 +58,12 @@ fn after_response(slices: &[Slice]) -> &[Slice] {
 /// Sums over exchanges whose data waited at least [`SLOW_US`] to be read.
 #[derive(Clone, Debug, Default)]
 pub(in crate::model) struct UnreadStats {
-    /// In the queue, or for a CPU.
+    /// Waits in the queue or for a CPU.
     pub(in crate::model) waits: Tally,
-    /// How much of it the reader was on a CPU and without one, and of how much that is known, µs.
+    /// Time of it that the reader was on a CPU, and ready without one, µs.
     pub(in crate::model) cpu_us: u64,
     pub(in crate::model) delay_us: u64,
+    /// Time of it of which that is known, µs.
     pub(in crate::model) known_us: u64,
     /// Whether other threads of their processes lacked a CPU meanwhile.
     pub(in crate::model) lack: Lack,

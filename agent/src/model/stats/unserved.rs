@@ -8,15 +8,15 @@ use rustc_hash::FxHashSet;
 use super::{Scope, Tally};
 use crate::model::event::{Ending, Sample, SockId};
 
-/// Connections remembered; beyond that the oldest counts for nothing.
+/// Connections that are remembered; beyond that the oldest does not count.
 const MAX_CLOSES: usize = 4_096;
-/// Listeners remembered that closed.
+/// Listeners that are remembered when they have closed.
 const MAX_SHUT: usize = 64;
 /// A connection is closed at once within so long after accept, ns.
 const AT_ONCE_NS: u64 = 250_000_000;
-/// By then it is known whether a listener closed as well, ns.
+/// Time after which it is known whether the listener closed as well, ns.
 const SETTLED_NS: u64 = 500_000_000;
-/// A listener that closes so soon behind a connection closes with it, ns.
+/// A listener that closes within so long after a connection closes with it, ns.
 const TOGETHER_NS: u64 = 100_000_000;
 
 /// A connection that was closed at once.
@@ -45,8 +45,9 @@ pub(super) struct Unserved {
 }
 
 impl Unserved {
-    /// Adds a connection that closed. A server that speaks first and closes, as of the time of day, serves its clients,
-    /// unless they have something to say (`is_unserved`), be it a little later.
+    /// Adds a connection that closed. A server that speaks first and closes, as one for the time of
+    /// day does, serves its clients. It does not if they have something to say, now (`is_unserved`)
+    /// or a little later.
     pub(super) fn add(&mut self, sock: SockId, close: Close, is_unserved: bool) {
         if close.after_ns >= AT_ONCE_NS {
             return;
@@ -61,7 +62,7 @@ impl Unserved {
         self.spoke_first.push_back((sock, close));
     }
 
-    /// Data came behind a close. True if nothing had been read on that connection before.
+    /// Notes data that came after a close. Returns true if nothing was read on that connection.
     pub(super) fn came_late(&mut self, now_ns: u64, sock: SockId) -> bool {
         let newest = self.spoke_first.iter().rposition(|(other, _)| *other == sock);
         let Some(newest) = newest else { return false };
@@ -77,7 +78,7 @@ impl Unserved {
         self.closes.push_back(close);
     }
 
-    /// A listener closed.
+    /// Notes that a listener closed.
     pub(super) fn shut(&mut self, sock: SockId, closed_ns: u64) {
         if self.shut.len() == MAX_SHUT {
             self.shut.pop_front();
@@ -85,18 +86,16 @@ impl Unserved {
         self.shut.push_back((sock, closed_ns));
     }
 
-    /// Processes that have no threads any more: who watches by port is not told of their end.
+    /// Returns the processes that have no threads any more: a watch by port does not see their end.
     pub(super) fn gone(&mut self, sample: &Sample) -> Vec<u32> {
-        let mut running = FxHashSet::default();
-        for thread in &sample.threads {
-            running.insert(thread.pid);
-        }
+        let running: FxHashSet<u32> = sample.threads.iter().map(|thread| thread.pid).collect();
         let gone = self.running.difference(&running).copied().collect();
         self.running = running;
         gone
     }
 
-    /// Those of which it is known by now that neither their process nor their listener ended.
+    /// Takes out the closes that are old enough to judge. Returns those that were meant: neither
+    /// the process nor the listener ended with them.
     pub(super) fn settle(&mut self, now_ns: u64, has_ended: impl Fn(u32) -> bool) -> Vec<Close> {
         let mut meant = Vec::new();
         while let Some(close) = self.closes.front() {

@@ -1,5 +1,6 @@
-//! What exchanges say of one another: how a reader spent the wait of a request, and whom a thread
-//! let wait. It is asked once the other exchanges of the thread are told.
+//! Questions about a slow exchange that other exchanges answer: how a reader spent the wait of a
+//! request, and which requests waited for a thread. They are asked once the other exchanges of the
+//! thread are over.
 
 use super::slices::{CpuTime, time_of};
 use super::unread::Unread;
@@ -34,15 +35,14 @@ fn answered_by(exchange: &Exchange) -> Option<Stretch> {
     Some(Stretch { pid, tid, sock: exchange.sock, from_ns, to_ns })
 }
 
-/// Tells whether nearly all of the CPU time in a kind is known: of a small part it makes no
-/// difference.
+/// Tells whether the time on a CPU is known for nearly all of a kind. The rest makes no difference.
 fn is_cpu_known(view: &ExchangeView, kind: SliceKind) -> bool {
     CpuTime::of(view, kind).known_us * 10 >= time_of(view, kind) * 9
 }
 
 impl ScopeStats {
-    /// Looks for what to ask of an exchange that was counted just now; with `waits` its work is
-    /// none.
+    /// Asks about an exchange that was counted just now. With `waits` its application time is no
+    /// work.
     pub(super) fn ask(
         &mut self,
         now_ns: u64,
@@ -62,16 +62,16 @@ impl ScopeStats {
             && let Some(work) = answered_by(exchange)
             && work.us() >= SLOW_US
         {
-            // Of what another thread read and handed on, only what any of them lacked says
-            // something.
+            // One thread read the request and another answered it: how one of them spent its time
+            // says nothing. Whether threads of the process lacked a CPU does.
             let alone = work_of(exchange).is_some();
             let known = !alone || is_cpu_known(view, SliceKind::App);
             self.pendings.add(now_ns, work, Ask::App { known, held: !alone, lack: false });
         }
     }
 
-    /// Counts what became known of exchanges, and those of which it shows that they were slow, not
-    /// waiting.
+    /// Counts the answers that have come, and the exchanges that turned out to be slow rather than
+    /// waiting by design.
     pub(super) fn settle(&mut self, now_ns: u64, waits: &Waits, spans: &Spans) {
         for (told_ns, found) in self.pendings.settle(now_ns, waits, spans) {
             if let Some(stats) = self.recent.at(told_ns) {
@@ -87,7 +87,7 @@ impl ScopeStats {
         {
             let stats = self.recent.now(now_ns);
             stats.slow_mut(SliceKind::App).add(us);
-            stats.app.parked += u64::from(why == Why::Alone);
+            stats.app.put_aside += u64::from(why == Why::Alone);
             let spent = cpu_us.map(|us| Spent { cpu_ns: us * 1_000, delay_ns: 0 });
             let held = waits.behind(&stretch);
             stats.add_found(Found::App { us, spent, held, tid: stretch.tid });
@@ -96,7 +96,7 @@ impl ScopeStats {
 }
 
 impl ExchangeStats {
-    /// Adds what came to light of an exchange that was counted before.
+    /// Adds an answer about an exchange that was counted before.
     fn add_found(&mut self, found: Found) {
         match found {
             Found::Unread { us, delay_us, spent } => {
