@@ -9,8 +9,8 @@ use crate::model::text::{count, count_of, duration_us, percent};
 const SEVERAL: u64 = 3;
 
 /// One connection is enough, several are a warning. Three cases do not count: a server that speaks
-/// first leaves nothing unread, a health check closes the connection itself, and an idle connection
-/// is closed later.
+/// first leaves nothing unread, a client that only checks health closes first, and an idle
+/// connection is closed later.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let unserved = &stats.unserved.closed;
@@ -52,11 +52,11 @@ fn text(stats: &ExchangeStats) -> Text {
         percent(part)
     );
     let why = "as a close does when data have come that nobody read";
-    let told = stats.unserved.written_to;
+    let written_to = stats.unserved.written_to;
     Text::from(begin)
-        .say("not-written", told == 0, || "It had written nothing, either.".to_owned())
-        .say("written", told > 0, || {
-            format!("To {} of them it had written, as those do that say why.", count(told))
+        .say("not-written", written_to == 0, || "It had written nothing, either.".to_owned())
+        .say("written", written_to > 0, || {
+            format!("To {} of them it had written, as those do that say why.", count(written_to))
         })
         .say("fins", reset == 0, || "Their peers got a FIN.".to_owned())
         .say("resets", reset == unserved.count, || format!("Their peers got a reset, {why}."))

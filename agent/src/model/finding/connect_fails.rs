@@ -14,7 +14,7 @@ const SILENT: [Outcome; 3] = [Outcome::Pending, Outcome::TimedOut, Outcome::Give
 
 /// Outcome of most of the failed connects to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum FailureKind {
     Refused,
     Silent,
     Unreachable,
@@ -24,7 +24,7 @@ enum Way {
     Other,
 }
 
-impl Way {
+impl FailureKind {
     const ALL: [Self; 7] = [
         Self::Silent,
         Self::NoPort,
@@ -58,16 +58,16 @@ pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> 
         let all = one.all();
         (!is_covered(one, recent_figures), all.us, all.count)
     })?;
-    let way = Way::ALL.into_iter().max_by_key(|way| way.of(worst).count)?;
-    let tally = way.of(worst);
+    let kind = FailureKind::ALL.into_iter().max_by_key(|kind| kind.of(worst).count)?;
+    let tally = kind.of(worst);
     let others = failing().filter(|one| one.peer != worst.peer).count();
     Some(FindingVerdict {
         severity: severity(worst, recent_figures),
-        owner: owner(way, worst),
-        headline: headline(way, worst, tally),
-        text: text(way, worst, tally, others),
+        owner: owner(kind, worst),
+        headline: headline(kind, worst, tally),
+        text: text(kind, worst, tally, others),
         evidence: evidence(worst),
-        fix: fix(way, worst),
+        fix: fix(kind, worst),
     })
 }
 
@@ -98,15 +98,15 @@ fn is_local(recent_figures: &RecentFigures) -> bool {
     recent_figures.peer.ip().to_canonical().is_loopback()
 }
 
-fn owner(way: Way, worst: &RecentFigures) -> Owner {
-    match way {
-        Way::Refused | Way::Reset => Owner::Peer,
+fn owner(kind: FailureKind, worst: &RecentFigures) -> Owner {
+    match kind {
+        FailureKind::Refused | FailureKind::Reset => Owner::Peer,
         // There is no network in between.
-        Way::Silent | Way::Unreachable if is_local(worst) => Owner::Peer,
-        Way::Silent | Way::Unreachable => Owner::Network,
-        Way::NoPort if fills_with_time_wait(worst) => Owner::App,
-        Way::NoPort | Way::NoRoute => Owner::Kernel,
-        Way::Other => Owner::Unknown,
+        FailureKind::Silent | FailureKind::Unreachable if is_local(worst) => Owner::Peer,
+        FailureKind::Silent | FailureKind::Unreachable => Owner::Network,
+        FailureKind::NoPort if fills_with_time_wait(worst) => Owner::App,
+        FailureKind::NoPort | FailureKind::NoRoute => Owner::Kernel,
+        FailureKind::Other => Owner::Unknown,
     }
 }
 
@@ -122,73 +122,73 @@ fn size_of_range((low, high): (u16, u16)) -> u64 {
     u64::from(high.saturating_sub(low)) + 1
 }
 
-fn headline(way: Way, worst: &RecentFigures, tally: Tally) -> String {
+fn headline(kind: FailureKind, worst: &RecentFigures, tally: Tally) -> String {
     let (peer, number) = (worst.peer, count_of(tally.count, "connect"));
     let pending = worst.of(Outcome::Pending);
-    match way {
-        Way::Refused => format!("{number} to {peer} refused lately."),
-        Way::Silent if pending.count > 0 => {
+    match kind {
+        FailureKind::Refused => format!("{number} to {peer} refused lately."),
+        FailureKind::Silent if pending.count > 0 => {
             let (hang, longest) =
                 (count_of(pending.count, "connect"), duration_us(pending.worst_us));
             format!("Without an answer from {peer}: {hang}, for {longest} so far.")
         }
-        Way::Silent => {
+        FailureKind::Silent => {
             format!("{number} to {peer} got no answer in {}.", duration_us(tally.mean_us()))
         }
-        Way::Unreachable => format!("{number} failed: {peer} cannot be reached."),
-        Way::NoPort => format!("{number} to {peer} found no free port."),
-        Way::NoRoute => format!("{number} failed: no way leads to {peer}."),
-        Way::Reset => {
+        FailureKind::Unreachable => format!("{number} failed: {peer} cannot be reached."),
+        FailureKind::NoPort => format!("{number} to {peer} found no free port."),
+        FailureKind::NoRoute => format!("{number} failed: no way leads to {peer}."),
+        FailureKind::Reset => {
             format!("{} to {peer} reset unanswered.", count_of(tally.count, "connection"))
         }
-        Way::Other => format!("{number} to {peer} failed."),
+        FailureKind::Other => format!("{number} to {peer} failed."),
     }
 }
 
-fn text(way: Way, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
+fn text(kind: FailureKind, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
     let tried = count_of(tally.count + worst.made, "connect");
-    let (local, is) = (is_local(worst), |other: Way| way == other);
+    let (local, is) = (is_local(worst), |other: FailureKind| kind == other);
     Text::default()
         .say("failed", true, || {
             format!("Of the last {tried} to this address {} failed so.", count(tally.count))
         })
-        .say("refused-here", is(Way::Refused) && local, || {
+        .say("refused-here", is(FailureKind::Refused) && local, || {
             "Nobody listens on that port of this host.".into()
         })
-        .say("refused", is(Way::Refused) && !local, || {
+        .say("refused", is(FailureKind::Refused) && !local, || {
             "A RST came back, or a message that refuses.".into()
         })
-        .say("silent", is(Way::Silent), || {
+        .say("silent", is(FailureKind::Silent), || {
             format!("Sent: {}; nothing came back.", count_of(worst.syns, "SYN"))
         })
-        .infer("silent-here", is(Way::Silent) && local, || {
+        .infer("silent-here", is(FailureKind::Silent) && local, || {
             "The other end is on this host: its accept queue is full, so that SYNs are dropped in \
              silence, or a filter drops them."
                 .into()
         })
-        .infer("silent-away", is(Way::Silent) && !local, || {
+        .infer("silent-away", is(FailureKind::Silent) && !local, || {
             "Packets are lost or filtered on the way, the host is down, or its accept queue is \
              full: then SYNs are dropped in silence, too."
                 .into()
         })
-        .say("unreachable", is(Way::Unreachable), || {
+        .say("unreachable", is(FailureKind::Unreachable), || {
             format!("The network said so{}.", named(worst))
         })
-        .say("no-route", is(Way::NoRoute) && !worst.inferred, || {
+        .say("no-route", is(FailureKind::NoRoute) && !worst.inferred, || {
             format!("No SYN was sent{}.", named(worst))
         })
-        .infer("no-route-by-table", is(Way::NoRoute) && worst.inferred, || {
+        .infer("no-route-by-table", is(FailureKind::NoRoute) && worst.inferred, || {
             format!(
                 "No SYN was sent: the routes of its network namespace lead nowhere{}.",
                 named(worst)
             )
         })
-        .say("no-port", is(Way::NoPort), || ports(worst))
-        .rest_on("time-wait", is(Way::NoPort) && fills_with_time_wait(worst))
-        .say("reset", is(Way::Reset), || {
+        .say("no-port", is(FailureKind::NoPort), || ports(worst))
+        .rest_on("time-wait", is(FailureKind::NoPort) && fills_with_time_wait(worst))
+        .say("reset", is(FailureKind::Reset), || {
             "They were made, and the peer reset them before it had answered anything.".into()
         })
-        .say("other", is(Way::Other), || format!("The kernel ended them{}.", named(worst)))
+        .say("other", is(FailureKind::Other), || format!("The kernel ended them{}.", named(worst)))
         .say("requests", worst.requests > 0, || {
             format!("{} waited for that.", count_of(worst.requests, "served request"))
         })
@@ -256,37 +256,39 @@ fn evidence(worst: &RecentFigures) -> Vec<(&'static str, f64)> {
     evidence
 }
 
-fn fix(way: Way, worst: &RecentFigures) -> String {
+fn fix(kind: FailureKind, worst: &RecentFigures) -> String {
     let peer = worst.peer;
-    match way {
-        Way::Refused => {
+    match kind {
+        FailureKind::Refused => {
             format!("see whether a server listens on {peer}, and on that address (ss -ltn there).")
         }
-        Way::Silent if is_local(worst) => format!(
+        FailureKind::Silent if is_local(worst) => format!(
             "look at the queue of whoever listens on {peer} (ss -ltn: Recv-Q above Send-Q), and at \
              local filters."
         ),
-        Way::Silent => format!(
+        FailureKind::Silent => format!(
             "see whether SYNs reach {peer} (tcpdump there), whether its queue is full (ss -ltn), \
              and what filters lie between."
         ),
-        Way::Unreachable => {
+        FailureKind::Unreachable => {
             format!("look at the routes and filters on the way (ip route get {}).", peer.ip())
         }
-        Way::NoPort if fills_with_time_wait(worst) => {
+        FailureKind::NoPort if fills_with_time_wait(worst) => {
             "keep connections and use them again: each one closed here holds its port for a minute."
                 .into()
         }
-        Way::NoPort => "widen net.ipv4.ip_local_port_range, or ask from more addresses.".into(),
-        Way::NoRoute => {
+        FailureKind::NoPort => {
+            "widen net.ipv4.ip_local_port_range, or ask from more addresses.".into()
+        }
+        FailureKind::NoRoute => {
             format!(
                 "look at the routes of its network namespace (nsenter -t PID -n ip route get {}).",
                 peer.ip()
             )
         }
-        Way::Reset => format!(
+        FailureKind::Reset => format!(
             "see why {peer} resets them: a proxy without a server behind it, a limit, a crash."
         ),
-        Way::Other => format!("find out what ends connects to {peer} (strace -e connect)."),
+        FailureKind::Other => format!("find out what ends connects to {peer} (strace -e connect)."),
     }
 }

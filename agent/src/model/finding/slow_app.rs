@@ -132,9 +132,17 @@ impl Signs {
     }
 
     fn text(&self, facts: &ConnectionFacts<'_>) -> Text {
-        let text = say_why_answers_are_late(Text::default(), facts, self);
-        let text = if self.rests { say_why_rests_are_late(text, facts) } else { text };
-        say_greetings(text, facts, self.greets)
+        let mut text = Text::default();
+        if self.answers() {
+            text = say_why_answers_are_late(text, facts, self.upstream.as_ref());
+        }
+        if self.rests {
+            text = say_why_rests_are_late(text, facts);
+        }
+        if self.greets {
+            text = say_greetings(text, facts);
+        }
+        text
     }
 
     fn fix(&self, facts: &ConnectionFacts<'_>) -> String {
@@ -238,8 +246,12 @@ fn is_unseen(facts: &ConnectionFacts<'_>) -> bool {
 }
 
 /// Says what is known of requests that wait, or waited, for an answer.
-fn say_why_answers_are_late(text: Text, facts: &ConnectionFacts<'_>, signs: &Signs) -> Text {
-    let (stats, upstream, answers) = (facts.stats, signs.upstream.as_ref(), signs.answers());
+fn say_why_answers_are_late(
+    text: Text,
+    facts: &ConnectionFacts<'_>,
+    upstream: Option<&Upstream>,
+) -> Text {
+    let stats = facts.stats;
     let slow = stats.slow(SliceKind::App);
     let answered = || match slow.count {
         0 => "Every byte of them that came was read, and nothing was written since.".to_owned(),
@@ -250,30 +262,30 @@ fn say_why_answers_are_late(text: Text, facts: &ConnectionFacts<'_>, signs: &Sig
             )
         }
     };
-    let alone = answers && upstream.is_none();
+    let alone = upstream.is_none();
     let stopped = facts.cpu.stopped_lately(facts.now_ns);
     let put_aside = alone && is_put_aside(facts) && facts.sees_calls;
     let waited_for_calls = || match upstream {
         Some(upstream) => upstream.text(),
         None => String::new(),
     };
-    text.say("slow-answers", answers, answered)
-        .infer("upstream", answers && upstream.is_some(), waited_for_calls)
-        .say("several-calls", answers && slow.count > 0 && is_several(facts), || SEVERAL.into())
+    text.say("slow-answers", true, answered)
+        .infer("upstream", upstream.is_some(), waited_for_calls)
+        .say("several-calls", is_several(facts), || SEVERAL.into())
         .say("computed-or-not", alone && slow.count > 0, || doing(facts))
         .infer("lacked-cpu", alone && slow.count > 0 && lacks_cpu(facts), || LACKED.into())
-        .say("held-up", answers && stats.app.blocking.count > 0, || held_up(facts))
+        .say("held-up", stats.app.blocking.count > 0, || held_up(facts))
         .infer("parked", put_aside, || PUT_ASIDE.into())
         .say("unseen", alone && is_unseen(facts), || UNSEEN.into())
-        .say("stopped", answers && stopped.is_some(), || {
+        .say("stopped", stopped.is_some(), || {
             format!("Process {} is stopped (SIGSTOP, or a debugger).", stopped.unwrap_or_default())
         })
 }
 
 /// Says what is known of servers that speak first.
-fn say_greetings(text: Text, facts: &ConnectionFacts<'_>, greets: bool) -> Text {
+fn say_greetings(text: Text, facts: &ConnectionFacts<'_>) -> Text {
     let (late, all) = (&facts.stats.greetings, facts.stats.greeted);
-    text.say("greetings", greets, || {
+    text.say("greetings", true, || {
         format!(
             "The server speaks first: on {} of {} its first bytes came {} after accept, and the \
              client's only then.",
@@ -318,7 +330,7 @@ fn rest_on_cpu(facts: &ConnectionFacts<'_>) -> Option<f64> {
 
 fn rest_fix(facts: &ConnectionFacts<'_>) -> &'static str {
     match rest_on_cpu(facts) {
-        Some(share) if share >= 0.5 => {
+        share if has_computed(share) => {
             "profile what the handler does behind its first write (perf record -t TID)."
         }
         _ => {

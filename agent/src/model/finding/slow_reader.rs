@@ -16,7 +16,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     if !many && stuck.count == 0 {
         return None;
     }
-    let why = Why::of(facts);
+    let reader = Reader::of(facts);
     let headline = if many {
         format!(
             "Requests wait {} unread, {} at the worst.",
@@ -28,13 +28,13 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
         format!("Data wait unread on {connections}, for up to {worst} so far.")
     };
-    let lacks = why.lacks(facts);
+    let lacks = reader.lacks(facts);
     let hurts = stuck.count > 0 || unread.mean_us() >= LONG_US && lacks != Some(true);
     Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
-        owner: owner(facts, why),
+        owner: owner(facts, reader),
         headline,
-        text: text(facts, why),
+        text: text(facts, reader),
         evidence: vec![
             ("exchanges", unread.count as f64),
             ("of", facts.stats.exchanges as f64),
@@ -49,35 +49,35 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             Some(pid) => {
                 format!("let process {pid} go on (kill -CONT {pid}), and find out who stopped it.")
             }
-            None if lacks == Some(true) => Why::NoCpu(1.0).fix().into(),
-            None => why.fix().into(),
+            None if lacks == Some(true) => Reader::NoCpu(1.0).fix().into(),
+            None => reader.fix().into(),
         },
     })
 }
 
 /// The owner of the wait. It is the application only if the readers are known to have computed or
 /// slept, or no thread of the process to have lacked a CPU.
-fn owner(facts: &ConnectionFacts<'_>, why: Why) -> Owner {
-    match why {
-        Why::NoCpu(_) => Owner::Kernel,
-        Why::Busy(_) => Owner::App,
-        Why::Asleep(_) if why.lacks(facts) != Some(true) => Owner::App,
-        Why::Unknown if why.lacks(facts) == Some(false) => Owner::App,
+fn owner(facts: &ConnectionFacts<'_>, reader: Reader) -> Owner {
+    match reader {
+        Reader::NoCpu(_) => Owner::Kernel,
+        Reader::Busy(_) => Owner::App,
+        Reader::Asleep(_) if reader.lacks(facts) != Some(true) => Owner::App,
+        Reader::Unknown if reader.lacks(facts) == Some(false) => Owner::App,
         _ => Owner::Unknown,
     }
 }
 
-fn text(facts: &ConnectionFacts<'_>, why: Why) -> Text {
+fn text(facts: &ConnectionFacts<'_>, reader: Reader) -> Text {
     let stopped = facts.cpu.stopped_lately(facts.now_ns);
     let (waited, all) = (facts.stats.unread.waits.count, facts.stats.exchanges);
-    let lacks = why.lacks(facts);
+    let lacks = reader.lacks(facts);
     Text::default()
         .say("waited", waited > 0, || {
             format!("{} waited so in the receive queue.", of_last(waited, all, "exchange"))
         })
-        .say("reader", true, || why.text(stopped.is_some()))
+        .say("reader", true, || reader.text(stopped.is_some()))
         .infer("lacked-cpu", lacks == Some(true), || LACKED.into())
-        .say("had-cpu", matches!(why, Why::Unknown) && lacks == Some(false), || HAD.into())
+        .say("had-cpu", matches!(reader, Reader::Unknown) && lacks == Some(false), || HAD.into())
         .say("stopped", stopped.is_some(), || {
             format!("Process {} is stopped (SIGSTOP, or a debugger).", stopped.unwrap_or_default())
         })
@@ -90,14 +90,14 @@ const HAD: &str = "No thread of the process was ready and without a CPU for as l
 
 /// Activity of the reader meanwhile.
 #[derive(Clone, Copy, Debug)]
-enum Why {
+enum Reader {
     Busy(f64),
     NoCpu(f64),
     Asleep(f64),
     Unknown,
 }
 
-impl Why {
+impl Reader {
     fn of(facts: &ConnectionFacts<'_>) -> Self {
         let stats = facts.stats;
         // If less than half of the time was seen, it proves nothing.

@@ -71,28 +71,27 @@ fn full_text(datagrams: &Datagrams) -> Text {
 fn who(datagrams: &Datagrams, text: Text) -> Text {
     let sample = &datagrams.sample;
     let unread = datagrams.unread_us();
-    let seen = sample.reader.zip(datagrams.since_read_us());
-    let stopped = seen.filter(|&(_, since_us)| unread.is_some() && since_us >= STALLED_US);
-    let slow = seen.filter(|_| stopped.is_none());
-    let never = seen.is_none() && sample.read.is_some();
-    text.say("stopped", stopped.is_some(), || {
-        let ((pid, tid), since_us) = stopped.unwrap_or_default();
+    let (Some((pid, tid)), Some(since_us)) = (sample.reader, datagrams.since_read_us()) else {
+        let never = sample.read.is_some();
+        return text
+            .say("never-read", never, || {
+                format!("Process {} has not read from it since the watch began.", sample.pid)
+            })
+            .say("reader-unknown", !never, || {
+                "Who reads from it, and how fast, was not observed.".into()
+            });
+    };
+    let stopped = unread.is_some() && since_us >= STALLED_US;
+    text.say("stopped", stopped, || {
         let since = duration_us(since_us);
         format!("Thread {tid} of process {pid} read last, {since} ago, and nobody has read since.")
     })
-    .say("slow", slow.is_some(), || {
-        let ((pid, tid), _) = slow.unwrap_or_default();
+    .say("slow", !stopped, || {
         let longest_us = datagrams.longest_lately_us().unwrap_or(0).max(unread.unwrap_or(0));
         format!(
             "Thread {tid} of process {pid} reads, but too slowly, or in bursts longer than the \
              buffer: datagrams waited up to {} for it.",
             duration_us(longest_us)
         )
-    })
-    .say("never-read", never, || {
-        format!("Process {} has not read from it since the watch began.", sample.pid)
-    })
-    .say("reader-unknown", seen.is_none() && !never, || {
-        "Who reads from it, and how fast, was not observed.".into()
     })
 }

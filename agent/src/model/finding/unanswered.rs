@@ -28,7 +28,7 @@ fn calls_of(stats: &ExchangeStats) -> u64 {
 
 /// The cause that at least half of the requests waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum For {
+enum WaitedFor {
     /// Calls that the process made for them, most to this peer.
     Calls(Option<SocketAddr>),
     /// Connects that failed, most to this peer; and whether it refused most of them.
@@ -37,7 +37,7 @@ enum For {
     Unknown(bool),
 }
 
-impl For {
+impl WaitedFor {
     fn of(stats: &ExchangeStats) -> Self {
         let all = requests_of(stats);
         let here = stats.unanswered.here.saturating_sub(stats.ends.late_read);
@@ -92,9 +92,9 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
     let (none, without) = (&stats.unanswered.requests, requests_of(stats));
     let here = stats.unanswered.here.saturating_sub(stats.ends.late_read);
     let left = without.saturating_sub(here);
-    let waits = For::of(stats);
+    let waits = WaitedFor::of(stats);
     let upstream = match waits {
-        For::Calls(Some(peer)) | For::Connects(peer, _) => peer.to_string(),
+        WaitedFor::Calls(Some(peer)) | WaitedFor::Connects(peer, _) => peer.to_string(),
         _ => String::new(),
     };
     FindingVerdict {
@@ -114,13 +114,13 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
                     count(here)
                 )
             })
-            .say("on-connects", matches!(waits, For::Connects(..)), || {
+            .say("on-connects", matches!(waits, WaitedFor::Connects(..)), || {
                 format!(
                     "{} waited for connects that failed, most to {upstream}.",
                     count(stats.unanswered.connects)
                 )
             })
-            .infer("on-calls", matches!(waits, For::Calls(_)), || {
+            .infer("on-calls", matches!(waits, WaitedFor::Calls(_)), || {
                 format!(
                     "{} waited for calls that were made for them, most for {upstream}.",
                     count(stats.unanswered.joined)
