@@ -222,9 +222,10 @@ impl Writer {
             Way::Write => counted(unsafe { libc::write(fd, data, length) }),
             // SAFETY: as above.
             Way::Send => counted(unsafe { libc::send(fd, data, length, flags) }),
-            // SAFETY: as above. The payload never changes, so the kernel may look at it later.
             Way::Zerocopy => {
-                counted(unsafe { libc::send(fd, data, length, flags | libc::MSG_ZEROCOPY) })
+                let flags = flags | libc::MSG_ZEROCOPY;
+                // SAFETY: as above. The payload never changes, so the kernel may look at it later.
+                counted(unsafe { libc::send(fd, data, length, flags) })
             }
             Way::Writev => {
                 let parts = vectors(&self.payload[done..], &left);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 
 use super::{Connection, Connections};
-use crate::model::event::{Role, WaitKind, SockId, ThreadSample};
+use crate::model::event::{Role, SockId, ThreadSample, WaitKind};
 use crate::model::exchange;
 use crate::model::snapshot::ListenerView;
 

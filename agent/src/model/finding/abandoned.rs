@@ -6,11 +6,11 @@ use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, duration_us};
 
-/// So many at a time are no chance.
+/// Several connections in five seconds are no accident.
 const SEVERAL: u64 = 3;
 
-/// A peer that leaves within 50 ms does not count: so do health checks, port scanners and
-/// half-closing clients.
+/// One connection is enough, several are a warning. A peer that leaves within 50 ms does not count:
+/// health checks, port scanners and clients that half-close do so.
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let (late, cut) = (facts.figures.left_late, facts.figures.cut);
     if late + cut == 0 {
@@ -18,7 +18,9 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     }
     let mean_us = facts.figures.left_late_us.checked_div(late);
     let mut evidence = vec![("gave_up", late as f64), ("reset_by_close", cut as f64)];
-    evidence.extend(mean_us.map(|us| ("gave_up_after_us", us as f64)));
+    if let Some(us) = mean_us {
+        evidence.push(("gave_up_after_us", us as f64));
+    }
     evidence.push(("depth", f64::from(facts.view.depth)));
     evidence.push(("other_listeners", facts.siblings as f64));
     Some(FindingVerdict {

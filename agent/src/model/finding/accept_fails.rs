@@ -1,4 +1,4 @@
-//! Calls of `accept` fail, so that connections stay in the queue.
+//! Calls of `accept` fail, and connections stay in the queue.
 
 use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::listener::Failing;
@@ -13,12 +13,12 @@ const EMFILE: u32 = 24;
 const ECONNABORTED: u32 = 103;
 const ENOBUFS: u32 = 105;
 
-/// Who calls again so often a second does not wait in between.
+/// Failures a second from which on the caller does not wait in between.
 const SPINS: f64 = 2_000.0;
 
-/// What `accept` means by an error.
+/// Meaning of an error of `accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum AcceptError {
     /// The process has no descriptor left.
     Descriptors,
     /// The machine has no open file left.
@@ -33,7 +33,7 @@ enum Cause {
     Other,
 }
 
-impl Cause {
+impl AcceptError {
     fn of(errno: u32) -> Self {
         match errno {
             EMFILE => Self::Descriptors,
@@ -66,15 +66,15 @@ impl Cause {
     }
 }
 
-/// One failure is enough: but for a connection that the peer has reset, what fails once fails until
-/// something changes.
+/// One failure is enough. Unless the peer has reset the connection, `accept` fails until something
+/// changes.
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let failing = facts.failing?;
-    let cause = Cause::of(failing.errno);
+    let error = AcceptError::of(failing.errno);
     let waits = facts.view.depth > 0;
-    let severity = match cause {
-        // The connection is lost anyway, and the next one is fetched as ever.
-        Cause::Aborted => Severity::Info,
+    let severity = match error {
+        // That connection is lost anyway, and the next call accepts the next one.
+        AcceptError::Aborted => Severity::Info,
         _ if facts.is_stalled() || waits && facts.figures.overflows > 0 => Severity::Critical,
         _ => Severity::Warning,
     };
@@ -91,24 +91,24 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     }
     Some(FindingVerdict {
         severity,
-        owner: cause.owner(),
+        owner: error.owner(),
         headline: format!(
             "accept() fails: {} ({}), {} so far.",
-            cause.words(),
+            error.words(),
             errno_name(failing.errno),
             count_of(failing.times(), "time")
         ),
-        text: text(facts, failing, cause),
+        text: text(facts, failing, error),
         evidence,
-        fix: fix(facts, cause).to_owned(),
+        fix: fix(facts, error).to_owned(),
     })
 }
 
-fn text(facts: &ListenerFacts<'_>, failing: &Failing, cause: Cause) -> Text {
+fn text(facts: &ListenerFacts<'_>, failing: &Failing, error: AcceptError) -> Text {
     let often = facts.recent.rate(facts.figures.fails);
     let depth = facts.view.depth;
-    let all_open = failing.used.is_some_and(|used| used.open >= used.limit);
-    let waits = cause != Cause::Aborted && depth > 0;
+    let all_open = matches!(failing.used, Some(used) if used.open >= used.limit);
+    let waits = error != AcceptError::Aborted && depth > 0;
     let begin = format!(
         "It began {} ago, {} a second of late; the last call was that of thread {} of process {}.",
         duration_us(facts.now_ns.saturating_sub(failing.since_ns) / 1_000),
@@ -117,18 +117,18 @@ fn text(facts: &ListenerFacts<'_>, failing: &Failing, cause: Cause) -> Text {
         failing.pid
     );
     Text::from(begin)
-        .say("descriptors", cause == Cause::Descriptors, || descriptors(failing))
-        .rest_on("all-open", cause == Cause::Descriptors && all_open)
-        .say("files", cause == Cause::Files, || files(failing))
-        .say("memory", cause == Cause::Memory, || {
+        .say("descriptors", error == AcceptError::Descriptors, || descriptors(failing))
+        .rest_on("all-open", error == AcceptError::Descriptors && all_open)
+        .say("files", error == AcceptError::Files, || files(failing))
+        .say("memory", error == AcceptError::Memory, || {
             "The kernel had no memory for the new socket.".to_owned()
         })
-        .say("aborted", cause == Cause::Aborted, || {
+        .say("aborted", error == AcceptError::Aborted, || {
             "The peer had reset the connection in the queue, and the call asked for its address: \
              it took that connection away, and the next call goes on."
                 .to_owned()
         })
-        .say("forbidden", cause == Cause::Forbidden, || {
+        .say("forbidden", error == AcceptError::Forbidden, || {
             "A policy forbids the call: an LSM such as SELinux or AppArmor, seccomp, or BPF."
                 .to_owned()
         })
@@ -150,7 +150,7 @@ fn wait(depth: u32) -> String {
     }
 }
 
-/// Descriptors of the process, as far as these were looked at.
+/// Says how many descriptors the process has open, as far as they were counted.
 fn descriptors(failing: &Failing) -> String {
     match failing.used {
         Some(used) if used.open >= used.limit => {
@@ -168,7 +168,7 @@ fn descriptors(failing: &Failing) -> String {
     }
 }
 
-/// Open files of the machine, likewise.
+/// Says how many files the machine has open, as far as they were counted.
 fn files(failing: &Failing) -> String {
     match failing.used {
         Some(used) => format!(
@@ -180,28 +180,30 @@ fn files(failing: &Failing) -> String {
     }
 }
 
-fn fix(facts: &ListenerFacts<'_>, cause: Cause) -> &'static str {
-    match cause {
-        Cause::Descriptors if facts.recent.rate(facts.figures.fails) >= SPINS => {
+fn fix(facts: &ListenerFacts<'_>, error: AcceptError) -> &'static str {
+    match error {
+        AcceptError::Descriptors if facts.recent.rate(facts.figures.fails) >= SPINS => {
             "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the \
              connections wanted, or find what is never closed; and wait for a descriptor to be \
              closed instead of calling again at once."
         }
-        Cause::Descriptors => {
+        AcceptError::Descriptors => {
             "raise the limit (LimitNOFILE= of the unit, ulimit -n, worker_rlimit_nofile) above the \
              connections wanted, or find what is never closed."
         }
-        Cause::Files => {
+        AcceptError::Files => {
             "raise fs.file-max, and find who holds so many files: lsof, or /proc/PID/fd."
         }
-        Cause::Memory => {
+        AcceptError::Memory => {
             "look for what takes the memory: the memory limit of its cgroup (memory.max), \
              net.ipv4.tcp_mem, the machine."
         }
-        Cause::Aborted => {
+        AcceptError::Aborted => {
             "nothing here, if the server goes on after this error; look at why peers reset."
         }
-        Cause::Forbidden => "look at the audit log, and allow accept() to this service.",
-        Cause::Other => "look at the server's log for this error; accept(2) says what it means.",
+        AcceptError::Forbidden => "look at the audit log, and allow accept() to this service.",
+        AcceptError::Other => {
+            "look at the server's log for this error; accept(2) says what it means."
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Connections are refused since the accept queue is full.
+//! Connections are refused because the accept queue is full.
 
 use super::pace::{self, Pace};
 use super::{FindingVerdict, ListenerFacts, Text};
@@ -21,9 +21,13 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     if view.wait.count > 0 {
         evidence.push(("wait_p99_us", view.wait.p99 as f64));
     }
-    evidence.extend(facts.figures.inside_share().map(|share| ("accept_share", share)));
-    evidence.extend(facts.figures.attended_share().map(|share| ("accept_share_of_waits", share)));
-    if view.totals.overflow_ack.is_some_and(|ignored| ignored > 0) {
+    if let Some(share) = facts.figures.inside_share() {
+        evidence.push(("accept_share", share));
+    }
+    if let Some(share) = facts.figures.attended_share() {
+        evidence.push(("accept_share_of_waits", share));
+    }
+    if has_ignored_acks(facts) {
         evidence.push(("unaware_clients", facts.unaware as f64));
     }
     Some(FindingVerdict {
@@ -40,12 +44,15 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// The limit that the queue overflowed at, where it was the same all the time.
+/// The limit at which the queue overflowed, if it was the same all the time.
 fn limit(facts: &ListenerFacts<'_>) -> Option<u32> {
-    facts.figures.full_at.filter(|(least, most)| least == most).map(|(limit, _)| limit)
+    match facts.figures.full_at {
+        Some((least, most)) if least == most => Some(least),
+        _ => None,
+    }
 }
 
-/// What was refused, by the stages that were seen.
+/// Names the packets that were refused, by the stages that were seen.
 fn refused(facts: &ListenerFacts<'_>) -> String {
     let syns = facts.view.totals.overflow_syn;
     match facts.view.totals.overflow_ack {
@@ -57,23 +64,27 @@ fn refused(facts: &ListenerFacts<'_>) -> String {
     }
 }
 
-/// Whose doing a full queue is: the application's if it does not fetch, else of whoever set the
-/// limit.
+/// The owner of a full queue: the application if it does not accept, else whoever set the limit.
 fn owner(facts: &ListenerFacts<'_>) -> Owner {
-    let view = facts.view;
     match Pace::of(facts) {
         Pace::Stalled | Pace::Slow => pace::owner_of_waits(facts),
         _ if facts.was_at_limit => Owner::App,
         Pace::Unknown => Owner::Unknown,
         Pace::Quick if facts.is_clamped() => Owner::Kernel,
-        Pace::Quick
-            if view.backlog.is_some()
-                || view.somaxconn.is_some_and(|somaxconn| view.limit < somaxconn) =>
-        {
-            Owner::App
-        }
+        Pace::Quick if chose_its_limit(facts) => Owner::App,
         Pace::Quick => Owner::Unknown,
     }
+}
+
+/// Tells whether the application asked for the limit that the queue has: it asked for a known one,
+/// or the kernel would have granted more.
+fn chose_its_limit(facts: &ListenerFacts<'_>) -> bool {
+    let view = facts.view;
+    view.backlog.is_some() || matches!(view.somaxconn, Some(allowed) if view.limit < allowed)
+}
+
+fn has_ignored_acks(facts: &ListenerFacts<'_>) -> bool {
+    matches!(facts.view.totals.overflow_ack, Some(ignored) if ignored > 0)
 }
 
 fn text(facts: &ListenerFacts<'_>) -> Text {
@@ -81,7 +92,7 @@ fn text(facts: &ListenerFacts<'_>) -> Text {
     say_what_held_it(say_what_clients_do(text, facts), facts)
 }
 
-/// What was refused, and how.
+/// The kinds of packets that were refused, and the kernel's answer to them.
 struct Refused {
     syns: bool,
     acks: bool,
@@ -96,9 +107,9 @@ impl Refused {
         let totals = &facts.view.totals;
         Self {
             syns: totals.overflow_ack.is_some() && totals.overflow_syn > 0,
-            acks: totals.overflow_ack.is_some_and(|ignored| ignored > 0),
+            acks: has_ignored_acks(facts),
             either: totals.overflow_ack.is_none(),
-            resets: facts.settings.is_some_and(|settings| settings.abort_on_overflow),
+            resets: matches!(facts.settings, Some(settings) if settings.abort_on_overflow),
         }
     }
 }
@@ -106,7 +117,7 @@ impl Refused {
 fn say_what_the_kernel_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let (view, peak) = (facts.view, facts.view.depth.max(facts.figures.depth_peak));
     let (limit, now) = (limit(facts), view.limit);
-    let seen_full = limit.is_some_and(|limit| peak > limit);
+    let seen_full = matches!(limit, Some(limit) if peak > limit);
     let number = count(limit.unwrap_or(now).into());
     let Refused { syns, acks, either, resets } = Refused::of(facts);
     text.say("full", seen_full, || {

@@ -1,4 +1,4 @@
-//! Connections wait in the accept queue since nobody fetches them.
+//! Connections wait in the accept queue because nobody accepts them.
 
 use super::pace;
 use super::{FindingVerdict, ListenerFacts};
@@ -22,9 +22,15 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
             ("wait_max_us", facts.figures.wait_max_us as f64),
         ]);
     }
-    evidence.extend(facts.figures.inside_share().map(|share| ("accept_share", share)));
-    evidence.extend(facts.figures.attended_share().map(|share| ("accept_share_of_waits", share)));
-    evidence.extend(facts.denied_share.map(|share| ("without_cpu_share", share)));
+    if let Some(share) = facts.figures.inside_share() {
+        evidence.push(("accept_share", share));
+    }
+    if let Some(share) = facts.figures.attended_share() {
+        evidence.push(("accept_share_of_waits", share));
+    }
+    if let Some(share) = facts.denied_share {
+        evidence.push(("without_cpu_share", share));
+    }
     evidence.push(("accepts_per_second", facts.recent.rate(facts.figures.accepts)));
     evidence.push(("arrivals_per_second", facts.recent.rate(facts.figures.arrivals)));
     Some(FindingVerdict {

@@ -7,7 +7,10 @@ use crate::text::count;
 
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     let view = facts.view;
-    let asked = view.backlog.filter(|_| facts.is_clamped())?;
+    let asked = view.backlog?;
+    if !facts.is_clamped() {
+        return None;
+    }
     let peak = view.depth.max(facts.figures.depth_peak);
     let matters =
         view.totals.overflows() > 0 || u64::from(peak) * 2 >= u64::from(view.limit.max(2));
@@ -17,7 +20,9 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         ("peak", f64::from(peak)),
         ("overflows", view.totals.overflows() as f64),
     ];
-    evidence.extend(view.somaxconn.map(|somaxconn| ("somaxconn", f64::from(somaxconn))));
+    if let Some(somaxconn) = view.somaxconn {
+        evidence.push(("somaxconn", f64::from(somaxconn)));
+    }
     Some(FindingVerdict {
         severity: if matters { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,

@@ -15,7 +15,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     }
     let before = &facts.stuck.close_wait_before;
     let (connections, worst) = (count_of(left.count, "connection"), duration_us(left.worst_us));
-    // Of the longest it may not be known when it began.
+    // The longest may have begun before it was seen.
     let least = if before.count > 0 && before.worst_us >= left.worst_us { " at least" } else { "" };
     Some(FindingVerdict {
         severity: if left.count >= 3 { Severity::Warning } else { Severity::Info },

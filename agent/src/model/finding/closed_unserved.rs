@@ -5,19 +5,19 @@ use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
 use crate::text::{count, count_of, duration_us, percent};
 
-/// So many in the last seconds are no chance.
+/// Several connections in five seconds are no accident.
 const SEVERAL: u64 = 3;
 
-/// A server that speaks first has written, and leaves nothing unread; a health check that connects
-/// and closes has ended the connection itself, and an idle connection is closed later: none of them
-/// counts.
+/// One connection is enough, several are a warning. Three cases do not count: a server that speaks
+/// first leaves nothing unread, a client that only checks health closes first, and an idle
+/// connection is closed later.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
-    let unserved = &stats.unserved;
+    let unserved = &stats.unserved.closed;
     if unserved.count == 0 {
         return None;
     }
-    let with_data = stats.unserved_reset;
+    let with_data = stats.unserved.reset;
     Some(FindingVerdict {
         severity: if unserved.count >= SEVERAL { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
@@ -28,11 +28,11 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         text: text(stats),
         evidence: vec![
             ("connections", unserved.count as f64),
-            ("of", stats.closes as f64),
+            ("of", stats.ends.closed as f64),
             ("reset", with_data as f64),
-            ("written_to", stats.unserved_told as f64),
+            ("written_to", stats.unserved.written_to as f64),
             ("longest_us", unserved.worst_us as f64),
-            ("pid", f64::from(stats.unserved_pid)),
+            ("pid", f64::from(stats.unserved.pid)),
         ],
         fix: "look at the application's own limits: connections in all or a client (Node: \
              server.maxConnections, Redis: maxclients), rates, address lists; clients would rather \
@@ -42,21 +42,21 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
 }
 
 fn text(stats: &ExchangeStats) -> Text {
-    let (unserved, reset) = (&stats.unserved, stats.unserved_reset);
-    let part = unserved.count as f64 / stats.closes.max(1) as f64;
+    let (unserved, reset) = (&stats.unserved.closed, stats.unserved.reset);
+    let part = unserved.count as f64 / stats.ends.closed.max(1) as f64;
     let begin = format!(
         "Process {} closed them within {} of accept, having read nothing: {} of those that ended \
          lately. So does an application at a limit of its own; which one was not observed.",
-        stats.unserved_pid,
+        stats.unserved.pid,
         duration_us(unserved.worst_us),
         percent(part)
     );
     let why = "as a close does when data have come that nobody read";
-    let told = stats.unserved_told;
+    let written_to = stats.unserved.written_to;
     Text::from(begin)
-        .say("not-written", told == 0, || "It had written nothing, either.".to_owned())
-        .say("written", told > 0, || {
-            format!("To {} of them it had written, as those do that say why.", count(told))
+        .say("not-written", written_to == 0, || "It had written nothing, either.".to_owned())
+        .say("written", written_to > 0, || {
+            format!("To {} of them it had written, as those do that say why.", count(written_to))
         })
         .say("fins", reset == 0, || "Their peers got a FIN.".to_owned())
         .say("resets", reset == unserved.count, || format!("Their peers got a reset, {why}."))

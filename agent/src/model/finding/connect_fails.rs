@@ -7,14 +7,14 @@ use crate::model::snapshot::{Owner, Severity, error_name};
 use crate::model::stats::Tally;
 use crate::text::{count, count_of, duration_us};
 
-/// A connect that hangs for so long holds somebody up, µs.
+/// A connect that hangs for so long delays its caller, µs.
 const LONG_US: u64 = 1_000_000;
 /// Outcomes of connects that nobody answered.
 const SILENT: [Outcome; 3] = [Outcome::Pending, Outcome::TimedOut, Outcome::GivenUp];
 
-/// What happened to most of the connects to an address that failed.
+/// Outcome of most of the failed connects to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum FailureKind {
     Refused,
     Silent,
     Unreachable,
@@ -24,7 +24,7 @@ enum Way {
     Other,
 }
 
-impl Way {
+impl FailureKind {
     const ALL: [Self; 7] = [
         Self::Silent,
         Self::NoPort,
@@ -48,28 +48,26 @@ impl Way {
     }
 }
 
-/// Three connects in ten seconds must fail, and one in ten to that address, or one must hang for a
-/// second; else it is worth knowing only. So it is where the same port answered at an address of
-/// the other family meanwhile (happy eyeballs, RFC 8305). The address with the longest time lost,
-/// or else with most failures, is told of.
+/// One failed connect is worth knowing. It is a warning if three connects to an address failed in
+/// ten seconds, and one in ten of all to it, or if one hung for a second. It is none if the same
+/// port answered at an address of the other family meanwhile (happy eyeballs, RFC 8305). The
+/// finding is about the address that took most time, or else has most failures.
 pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
-    let worst = recent_figures.iter().filter(|one| one.all().count > 0).max_by_key(|one| {
+    let failing = || recent_figures.iter().filter(|one| one.all().count > 0);
+    let worst = failing().max_by_key(|one| {
         let all = one.all();
         (!is_covered(one, recent_figures), all.us, all.count)
     })?;
-    let (way, tally) = Way::ALL
-        .map(|way| (way, way.of(worst)))
-        .into_iter()
-        .max_by_key(|(_, tally)| tally.count)?;
-    let others =
-        recent_figures.iter().filter(|one| one.peer != worst.peer && one.all().count > 0).count();
+    let kind = FailureKind::ALL.into_iter().max_by_key(|kind| kind.of(worst).count)?;
+    let tally = kind.of(worst);
+    let others = failing().filter(|one| one.peer != worst.peer).count();
     Some(FindingVerdict {
         severity: severity(worst, recent_figures),
-        owner: owner(way, worst),
-        headline: headline(way, worst, tally),
-        text: text(way, worst, tally, others),
+        owner: owner(kind, worst),
+        headline: headline(kind, worst, tally),
+        text: text(kind, worst, tally, others),
         evidence: evidence(worst),
-        fix: fix(way, worst),
+        fix: fix(kind, worst),
     })
 }
 
@@ -84,103 +82,113 @@ fn severity(worst: &RecentFigures, recent_figures: &[RecentFigures]) -> Severity
     }
 }
 
-/// The same port answered at an address of the other family, as often at least.
+/// Tells whether the port answered at an address of the other family at least as often.
 fn is_covered(worst: &RecentFigures, recent_figures: &[RecentFigures]) -> bool {
-    let other = |one: &&RecentFigures| {
-        one.peer.port() == worst.peer.port() && one.peer.is_ipv4() != worst.peer.is_ipv4()
-    };
-    recent_figures.iter().filter(other).map(|one| one.made).sum::<u64>() >= worst.all().count
+    let mut made = 0;
+    for one in recent_figures {
+        let same_port = one.peer.port() == worst.peer.port();
+        if same_port && one.peer.is_ipv4() != worst.peer.is_ipv4() {
+            made += one.made;
+        }
+    }
+    made >= worst.all().count
 }
 
 fn is_local(recent_figures: &RecentFigures) -> bool {
     recent_figures.peer.ip().to_canonical().is_loopback()
 }
 
-fn owner(way: Way, worst: &RecentFigures) -> Owner {
-    match way {
-        Way::Refused | Way::Reset => Owner::Peer,
-        // There is no network between.
-        Way::Silent | Way::Unreachable if is_local(worst) => Owner::Peer,
-        Way::Silent | Way::Unreachable => Owner::Network,
-        Way::NoPort if fills_with_time_wait(worst) => Owner::App,
-        Way::NoPort | Way::NoRoute => Owner::Kernel,
-        Way::Other => Owner::Unknown,
+fn owner(kind: FailureKind, worst: &RecentFigures) -> Owner {
+    match kind {
+        FailureKind::Refused | FailureKind::Reset => Owner::Peer,
+        // There is no network in between.
+        FailureKind::Silent | FailureKind::Unreachable if is_local(worst) => Owner::Peer,
+        FailureKind::Silent | FailureKind::Unreachable => Owner::Network,
+        FailureKind::NoPort if fills_with_time_wait(worst) => Owner::App,
+        FailureKind::NoPort | FailureKind::NoRoute => Owner::Kernel,
+        FailureKind::Other => Owner::Unknown,
     }
 }
 
-/// Most of the ports are taken by connections that were closed a moment ago.
+/// Tells whether most of the ports are taken by connections that were closed a moment ago.
 fn fills_with_time_wait(worst: &RecentFigures) -> bool {
-    let ports = worst.ports.map(|(low, high)| u64::from(high.saturating_sub(low)) + 1);
-    worst.time_wait.zip(ports).is_some_and(|(waiting, ports)| waiting * 2 >= ports)
+    match (worst.time_wait, worst.ports) {
+        (Some(waiting), Some(range)) => waiting * 2 >= size_of_range(range),
+        _ => false,
+    }
 }
 
-fn headline(way: Way, worst: &RecentFigures, tally: Tally) -> String {
+fn size_of_range((low, high): (u16, u16)) -> u64 {
+    u64::from(high.saturating_sub(low)) + 1
+}
+
+fn headline(kind: FailureKind, worst: &RecentFigures, tally: Tally) -> String {
     let (peer, number) = (worst.peer, count_of(tally.count, "connect"));
     let pending = worst.of(Outcome::Pending);
-    match way {
-        Way::Refused => format!("{number} to {peer} refused lately."),
-        Way::Silent if pending.count > 0 => {
+    match kind {
+        FailureKind::Refused => format!("{number} to {peer} refused lately."),
+        FailureKind::Silent if pending.count > 0 => {
             let (hang, longest) =
                 (count_of(pending.count, "connect"), duration_us(pending.worst_us));
             format!("Without an answer from {peer}: {hang}, for {longest} so far.")
         }
-        Way::Silent => {
+        FailureKind::Silent => {
             format!("{number} to {peer} got no answer in {}.", duration_us(tally.mean_us()))
         }
-        Way::Unreachable => format!("{number} failed: {peer} cannot be reached."),
-        Way::NoPort => format!("{number} to {peer} found no free port."),
-        Way::NoRoute => format!("{number} failed: no way leads to {peer}."),
-        Way::Reset => {
+        FailureKind::Unreachable => format!("{number} failed: {peer} cannot be reached."),
+        FailureKind::NoPort => format!("{number} to {peer} found no free port."),
+        FailureKind::NoRoute => format!("{number} failed: no way leads to {peer}."),
+        FailureKind::Reset => {
             format!("{} to {peer} reset unanswered.", count_of(tally.count, "connection"))
         }
-        Way::Other => format!("{number} to {peer} failed."),
+        FailureKind::Other => format!("{number} to {peer} failed."),
     }
 }
 
-fn text(way: Way, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
+fn text(kind: FailureKind, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
     let tried = count_of(tally.count + worst.made, "connect");
-    let (local, is) = (is_local(worst), |other: Way| way == other);
+    let (local, is) = (is_local(worst), |other: FailureKind| kind == other);
     Text::default()
         .say("failed", true, || {
             format!("Of the last {tried} to this address {} failed so.", count(tally.count))
         })
-        .say("refused-here", is(Way::Refused) && local, || {
+        .say("refused-here", is(FailureKind::Refused) && local, || {
             "Nobody listens on that port of this host.".into()
         })
-        .say("refused", is(Way::Refused) && !local, || {
+        .say("refused", is(FailureKind::Refused) && !local, || {
             "A RST came back, or a message that refuses.".into()
         })
-        .say("silent", is(Way::Silent), || {
+        .say("silent", is(FailureKind::Silent), || {
             format!("Sent: {}; nothing came back.", count_of(worst.syns, "SYN"))
         })
-        .infer("silent-here", is(Way::Silent) && local, || {
+        .infer("silent-here", is(FailureKind::Silent) && local, || {
             "The other end is on this host: its accept queue is full, so that SYNs are dropped in \
              silence, or a filter drops them."
                 .into()
         })
-        .infer("silent-away", is(Way::Silent) && !local, || {
+        .infer("silent-away", is(FailureKind::Silent) && !local, || {
             "Packets are lost or filtered on the way, the host is down, or its accept queue is \
              full: then SYNs are dropped in silence, too."
                 .into()
         })
-        .say("unreachable", is(Way::Unreachable), || {
+        .say("unreachable", is(FailureKind::Unreachable), || {
             format!("The network said so{}.", named(worst))
         })
-        .say("no-route", is(Way::NoRoute) && !worst.inferred, || {
+        .say("no-route", is(FailureKind::NoRoute) && !worst.inferred, || {
             format!("No SYN was sent{}.", named(worst))
         })
-        .infer("no-route-by-table", is(Way::NoRoute) && worst.inferred, || {
+        .infer("no-route-by-table", is(FailureKind::NoRoute) && worst.inferred, || {
             format!(
                 "No SYN was sent: the routes of its network namespace lead nowhere{}.",
                 named(worst)
             )
         })
-        .say("no-port", is(Way::NoPort), || ports(worst))
-        .rest_on("time-wait", is(Way::NoPort) && fills_with_time_wait(worst))
-        .say("reset", is(Way::Reset), || {
+        .say("no-port", is(FailureKind::NoPort), || ports(worst))
+        .rest_on("time-wait", is(FailureKind::NoPort) && fills_with_time_wait(worst))
+        .say("reset", is(FailureKind::Reset), || {
             "They were made, and the peer reset them before it had answered anything.".into()
         })
-        .say("other", is(Way::Other), || format!("The kernel ended them{}.", named(worst)))
+        .say("other", is(FailureKind::Other), || format!("The kernel ended them{}.", named(worst)))
         .say("requests", worst.requests > 0, || {
             format!("{} waited for that.", count_of(worst.requests, "served request"))
         })
@@ -194,24 +202,27 @@ fn text(way: Way, worst: &RecentFigures, tally: Tally, others: usize) -> Text {
         })
 }
 
-/// The name of the error, in brackets.
+/// Returns the name of the error, in brackets.
 fn named(worst: &RecentFigures) -> String {
-    worst.error.and_then(error_name).map_or_else(String::new, |name| format!(" ({name})"))
+    match worst.error.and_then(error_name) {
+        Some(name) => format!(" ({name})"),
+        None => String::new(),
+    }
 }
 
 fn ports(worst: &RecentFigures) -> String {
-    let range = worst.ports.map(|(low, high)| {
-        format!(
-            "There are {} for one address, {low} to {high}",
-            count(u64::from(high.saturating_sub(low)) + 1)
-        )
-    });
-    let waiting =
-        worst.time_wait.map(|waiting| format!("{} are in TIME_WAIT", count_of(waiting, "socket")));
-    match (range, waiting) {
-        (Some(range), Some(waiting)) => format!("{range}, and {waiting}."),
-        (Some(range), None) => format!("{range}."),
-        _ => "Each connection to one address needs a port of its own (EADDRNOTAVAIL).".to_owned(),
+    let Some((low, high)) = worst.ports else {
+        return "Each connection to one address needs a port of its own (EADDRNOTAVAIL)."
+            .to_owned();
+    };
+    let ports = count(size_of_range((low, high)));
+    let range = format!("There are {ports} for one address, {low} to {high}");
+    match worst.time_wait {
+        Some(waiting) => {
+            let waiting = format!("{} are in TIME_WAIT", count_of(waiting, "socket"));
+            format!("{range}, and {waiting}.")
+        }
+        None => format!("{range}."),
     }
 }
 
@@ -233,48 +244,51 @@ fn evidence(worst: &RecentFigures) -> Vec<(&'static str, f64)> {
         ("no_route", worst.of(Outcome::NoRoute).count as f64),
         ("reset", worst.of(Outcome::Reset).count as f64),
     ];
-    evidence.extend(worst.error.map(|error| ("errno", f64::from(error))));
-    evidence.extend(
-        worst
-            .ports
-            .into_iter()
-            .flat_map(|(low, high)| [("port_low", f64::from(low)), ("port_high", f64::from(high))]),
-    );
-    evidence.extend(worst.time_wait.map(|waiting| ("time_wait", waiting as f64)));
+    if let Some(error) = worst.error {
+        evidence.push(("errno", f64::from(error)));
+    }
+    if let Some((low, high)) = worst.ports {
+        evidence.extend([("port_low", f64::from(low)), ("port_high", f64::from(high))]);
+    }
+    if let Some(waiting) = worst.time_wait {
+        evidence.push(("time_wait", waiting as f64));
+    }
     evidence
 }
 
-fn fix(way: Way, worst: &RecentFigures) -> String {
+fn fix(kind: FailureKind, worst: &RecentFigures) -> String {
     let peer = worst.peer;
-    match way {
-        Way::Refused => {
+    match kind {
+        FailureKind::Refused => {
             format!("see whether a server listens on {peer}, and on that address (ss -ltn there).")
         }
-        Way::Silent if is_local(worst) => format!(
+        FailureKind::Silent if is_local(worst) => format!(
             "look at the queue of whoever listens on {peer} (ss -ltn: Recv-Q above Send-Q), and at \
              local filters."
         ),
-        Way::Silent => format!(
+        FailureKind::Silent => format!(
             "see whether SYNs reach {peer} (tcpdump there), whether its queue is full (ss -ltn), \
              and what filters lie between."
         ),
-        Way::Unreachable => {
+        FailureKind::Unreachable => {
             format!("look at the routes and filters on the way (ip route get {}).", peer.ip())
         }
-        Way::NoPort if fills_with_time_wait(worst) => {
+        FailureKind::NoPort if fills_with_time_wait(worst) => {
             "keep connections and use them again: each one closed here holds its port for a minute."
                 .into()
         }
-        Way::NoPort => "widen net.ipv4.ip_local_port_range, or ask from more addresses.".into(),
-        Way::NoRoute => {
+        FailureKind::NoPort => {
+            "widen net.ipv4.ip_local_port_range, or ask from more addresses.".into()
+        }
+        FailureKind::NoRoute => {
             format!(
                 "look at the routes of its network namespace (nsenter -t PID -n ip route get {}).",
                 peer.ip()
             )
         }
-        Way::Reset => format!(
+        FailureKind::Reset => format!(
             "see why {peer} resets them: a proxy without a server behind it, a limit, a crash."
         ),
-        Way::Other => format!("find out what ends connects to {peer} (strace -e connect)."),
+        FailureKind::Other => format!("find out what ends connects to {peer} (strace -e connect)."),
     }
 }

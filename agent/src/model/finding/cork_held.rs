@@ -1,14 +1,14 @@
-//! A cork that is not lifted holds the end of responses.
+//! TCP_CORK or MSG_MORE holds the end of responses.
 
 use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::text::{count_of, duration_us, of_last};
 
-/// The kernel sends what is corked after 200 ms at the latest (`TCP_RTO_MIN`, by the timer of
-/// `tcp_check_probe_timer`), µs.
+/// The kernel's timer sends corked data after 200 ms (`TCP_RTO_MIN`, `tcp_check_probe_timer`). A
+/// hold of this mean length ended by it, µs.
 const TIMER_US: u64 = 150_000;
 
-/// An exchange counts from 20 ms held so on. A tenth of all must.
+/// A tenth of all exchanges must be held for 20 ms or longer.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = facts.stats.slow(SliceKind::Cork);
     if !facts.are_many(held.count) {

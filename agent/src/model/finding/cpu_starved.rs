@@ -1,15 +1,15 @@
-//! Threads are ready to read or to answer, and have no processor.
+//! Threads are ready to read or to answer, and have no CPU.
 
 use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::text::{count_of, duration_us, of_last};
 
-/// A wait this long on average hurts, µs: less is how a busy machine shares its processors.
+/// A wait this long on average hurts, µs. A busy machine that shares its CPUs well waits less.
 const LONG_US: u64 = 50_000;
 
-/// An exchange counts from 20 ms without a processor on; a tenth of all must. It is a warning when
-/// they wait 50 ms on average. What a quota accounts for is not in it.
+/// A tenth of all exchanges must wait 20 ms or longer for a CPU. It is a warning when these wait
+/// 50 ms on average. Time that a quota took is not in it.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let waited = facts.stats.slow(SliceKind::RunQueue);
     if !facts.are_many(waited.count) {
@@ -31,22 +31,21 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             count_of(cpus.into(), "processor")
         )
     };
+    let mut evidence = vec![
+        ("exchanges", waited.count as f64),
+        ("of", facts.stats.exchanges as f64),
+        ("wait_mean_us", waited.mean_us() as f64),
+        ("wait_max_us", waited.worst_us as f64),
+    ];
+    if let Some((cpus, runnable)) = facts.cpu.crowd {
+        evidence.extend([("processors", f64::from(cpus)), ("runnable_max", f64::from(runnable))]);
+    }
     Some(FindingVerdict {
         severity: if waited.mean_us() >= LONG_US { Severity::Warning } else { Severity::Info },
         owner: Owner::Kernel,
         headline: format!("Threads wait {mean} for a CPU, {worst} at the worst."),
         text: Text::from(ready()).say("crowded", crowd.is_some(), crowded),
-        evidence: [
-            Some(("exchanges", waited.count as f64)),
-            Some(("of", facts.stats.exchanges as f64)),
-            Some(("wait_mean_us", waited.mean_us() as f64)),
-            Some(("wait_max_us", waited.worst_us as f64)),
-            facts.cpu.crowd.map(|(cpus, _)| ("processors", f64::from(cpus))),
-            facts.cpu.crowd.map(|(_, runnable)| ("runnable_max", f64::from(runnable))),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        evidence,
         fix: "more CPUs, fewer threads that compute at once, or a higher priority (nice, \
              cpu.weight)."
             .into(),

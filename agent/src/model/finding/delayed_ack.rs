@@ -4,8 +4,8 @@ use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count_of, duration_us, of_last};
 
-/// A request counts if at least 20 ms passed between its parts, a delayed ACK of this host went out
-/// in that time, and the rest followed it at once. A tenth of all must.
+/// A tenth of all exchanges must have such a request: at least 20 ms passed between its parts, a
+/// delayed ACK of this host went out in that time, and the rest followed it at once.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = &facts.stats.sent.own_delayed;
     if !facts.are_many(held.count) {

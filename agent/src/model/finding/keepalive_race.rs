@@ -4,11 +4,11 @@ use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, duration_us};
 
-/// One request in five seconds is enough: it has failed. It is a warning from three on, or one in
-/// ten of all exchanges.
+/// One request in five seconds is enough: it has failed. Three are a warning, or one in ten of all
+/// exchanges.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
-    let (came, went) = (stats.late.count, stats.late_calls);
+    let (came, went) = (stats.ends.late.count, stats.ends.late_calls);
     let all = came + went;
     if all == 0 {
         return None;
@@ -27,7 +27,7 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             ("late_calls", went as f64),
             ("of", stats.exchanges as f64),
             ("idle_mean_us", idle_us(facts) as f64),
-            ("idle_max_us", stats.late.worst_us as f64),
+            ("idle_max_us", stats.ends.late.worst_us as f64),
         ],
         fix: if came > 0 {
             "let the client's limit for idle connections be the shorter one, or raise this \
@@ -41,13 +41,13 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// How long connections had been idle, of those of which that is known.
+/// Mean idle time of the connections, µs; 0 if it is not known.
 fn idle_us(facts: &ConnectionFacts<'_>) -> u64 {
-    facts.stats.late.mean_us()
+    facts.stats.ends.late.mean_us()
 }
 
 fn closed_here(facts: &ConnectionFacts<'_>) -> String {
-    let requests = count_of(facts.stats.late.count, "request");
+    let requests = count_of(facts.stats.ends.late.count, "request");
     match idle_us(facts) {
         0 => format!("{requests} came as this host closed the connection."),
         us => format!(
@@ -63,25 +63,25 @@ fn closed_there(calls: u64) -> String {
 
 fn text(facts: &ConnectionFacts<'_>) -> Text {
     let stats = facts.stats;
-    let (came, went) = (stats.late.count, stats.late_calls);
+    let (came, went) = (stats.ends.late.count, stats.ends.late_calls);
     Text::default()
         .say("came-late", came > 0, || {
             "The client used a connection again that was being closed here: the request failed."
                 .into()
         })
-        .say("reset", came > stats.late_lingered, || {
-            let by_reset = came - stats.late_lingered;
+        .say("reset", came > stats.ends.late_lingered, || {
+            let by_reset = came - stats.ends.late_lingered;
             if by_reset == came {
                 "The kernel answered by a RST.".into()
             } else {
                 format!("The kernel answered {} by a RST.", count(by_reset))
             }
         })
-        .say("lingered", stats.late_lingered > 0, || {
+        .say("lingered", stats.ends.late_lingered > 0, || {
             format!(
                 "{} came to a socket that this host read from still after its FIN: nothing can be \
                  answered there.",
-                count_of(stats.late_lingered, "request")
+                count_of(stats.ends.late_lingered, "request")
             )
         })
         .say("met-a-close", went > 0, || {

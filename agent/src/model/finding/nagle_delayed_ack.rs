@@ -5,7 +5,7 @@ use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats::{BEYOND_DELAYED_ACK_US, SLOW_US};
 use crate::text::{count, count_of, duration_us};
 
-/// An exchange counts from 20 ms of it on; three of them in five seconds are a warning.
+/// One exchange that was held for 20 ms or longer is enough. Three in five seconds are a warning.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = facts.stats.slow(SliceKind::Nagle);
     if held.count == 0 {

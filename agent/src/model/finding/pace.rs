@@ -1,13 +1,13 @@
-//! How the application takes what waits in the accept queue: what the findings on that queue have
-//! in common, so that no two of them contradict each other.
+//! The application's pace at the accept queue: the words that the findings on that queue have in
+//! common, so that no two of them contradict each other.
 
-use super::{Held, ListenerFacts, Text};
-use crate::model::connections::HeldBy;
+use super::{ListenerFacts, Text};
+use crate::model::connections::{Held, HeldBy};
 use crate::model::event::NetSettings;
 use crate::model::snapshot::Owner;
 use crate::text::{count, count_of, duration_us, errno_name, percent, rate, times};
 
-/// What was seen of the application's pace lately.
+/// The application's pace lately, as far as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
     /// It has accepted nothing for a second or more though connections wait.
@@ -37,15 +37,15 @@ impl Pace {
         }
     }
 
-    /// The application is behind.
+    /// Tells whether the application is behind.
     pub(super) fn is_behind(self) -> bool {
         matches!(self, Self::Stalled | Self::Slow)
     }
 }
 
-/// Whose doing it is that connections wait: the application's, which does not take them, unless it
-/// had no CPU to do so. If a thread is inside `accept` and yet does not, something else holds it,
-/// and we can't say what.
+/// The owner of the waits in the queue: the application, which does not take the connections,
+/// unless it had no CPU to do so. If a thread is inside `accept` and yet does not, something else
+/// holds it, and we can't say what.
 pub(super) fn owner_of_waits(facts: &ListenerFacts<'_>) -> Owner {
     if facts.failing.is_some() {
         Owner::App
@@ -58,7 +58,7 @@ pub(super) fn owner_of_waits(facts: &ListenerFacts<'_>) -> Owner {
     }
 }
 
-/// Says what the application did, of one that is behind.
+/// Says what an application that is behind did.
 pub(super) fn say_what_it_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let stalled = facts.is_stalled();
     let never = stalled && facts.view.totals.accepted == 0;
@@ -73,7 +73,7 @@ pub(super) fn say_what_it_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
             )
         })
         .say("long-waits", !stalled, || {
-            // Accepts are told one by one, and may be ahead of the listener's own figures.
+            // Accepts come one by one, and may be ahead of the listener's own figures.
             let accepts = facts.figures.accepts.max(facts.figures.waits);
             let queued = facts.figures.arrivals.max(accepts);
             let (accepts, queued) =
@@ -90,8 +90,8 @@ pub(super) fn say_what_it_did(text: Text, facts: &ListenerFacts<'_>) -> Text {
     say_why_it_stopped(say_where_its_threads_were(text, facts), facts)
 }
 
-/// Only the time in which connections waited matters: before, a thread may well be inside `accept`,
-/// or elsewhere.
+/// Says where the threads were while connections waited. At other times they may well be inside
+/// `accept`, or elsewhere.
 fn say_where_its_threads_were(text: Text, facts: &ListenerFacts<'_>) -> Text {
     if facts.is_denied() {
         return text.say("without-a-cpu", true, || {
@@ -121,7 +121,8 @@ fn say_where_its_threads_were(text: Text, facts: &ListenerFacts<'_>) -> Text {
     })
 }
 
-/// An application at a limit of its own stops accepting: what of that was seen.
+/// Says why the application stopped accepting, as far as it was seen: it may be at a limit of its
+/// own.
 pub(super) fn say_why_it_stopped(text: Text, facts: &ListenerFacts<'_>) -> Text {
     let text = say_who_holds_it(text, facts);
     let (none, unwatched) = (is_at_backlog_0(facts), facts.unwatched);
@@ -147,10 +148,10 @@ pub(super) fn say_why_it_stopped(text: Text, facts: &ListenerFacts<'_>) -> Text 
     })
 }
 
-/// A thread that should accept waits for one client.
+/// Says which client the thread waits for that should accept.
 fn say_who_holds_it(text: Text, facts: &ListenerFacts<'_>) -> Text {
-    let held = facts.held.filter(|_| facts.is_stalled());
-    let is = |why| held.is_some_and(|held| held.why == why);
+    let held = if facts.is_stalled() { facts.held } else { None };
+    let is = |why| matches!(held, Some(held) if held.why == why);
     let begin = || {
         let Some(Held { tid, peer, .. }) = held else { return String::new() };
         format!(
@@ -168,7 +169,7 @@ fn is_at_backlog_0(facts: &ListenerFacts<'_>) -> bool {
     facts.is_stalled() && facts.view.limit == 0
 }
 
-/// What to do about an application that is behind.
+/// The advice for an application that is behind.
 pub(super) fn remedy(facts: &ListenerFacts<'_>) -> &'static str {
     if facts.failing.is_some() {
         "make accept() succeed: the finding accept-fails says why it does not."
@@ -197,10 +198,10 @@ pub(super) fn remedy(facts: &ListenerFacts<'_>) -> &'static str {
     }
 }
 
-/// `net.core.somaxconn`, and where to set it if that is not here: each network namespace has its
-/// own.
+/// Names `net.core.somaxconn`, and the network namespace to set it in if that is another one.
 pub(super) fn somaxconn(facts: &ListenerFacts<'_>) -> &'static str {
-    if facts.settings.and_then(|settings| settings.here) == Some(false) {
+    let is_elsewhere = matches!(facts.settings, Some(settings) if settings.here == Some(false));
+    if is_elsewhere {
         "net.core.somaxconn of the listener's network namespace (docker run --sysctl, a pod's \
          securityContext)"
     } else {
@@ -208,15 +209,15 @@ pub(super) fn somaxconn(facts: &ListenerFacts<'_>) -> &'static str {
     }
 }
 
-/// When a client whose SYN was dropped sends it again. That is up to the client's host: of one in
-/// the listener's own network namespace it is known.
+/// Says how soon a client whose SYN was dropped sends it again. The client's host decides that, and
+/// it is known of the listener's own network namespace only.
 pub(super) fn syn_again(facts: &ListenerFacts<'_>) -> String {
     let here = facts.clients.here || facts.view.local.ip().is_loopback();
-    match facts.settings.filter(|_| here && !facts.clients.elsewhere) {
-        Some(settings) => {
-            format!("A client on this host sends its SYN again {}.", schedule(&settings))
+    match &facts.settings {
+        Some(settings) if here && !facts.clients.elsewhere => {
+            format!("A client on this host sends its SYN again {}.", schedule(settings))
         }
-        None => {
+        _ => {
             "A client sends its SYN again, mostly after 1 s at first; when and how often, its own \
              host decides."
                 .into()
@@ -224,14 +225,16 @@ pub(super) fn syn_again(facts: &ListenerFacts<'_>) -> String {
     }
 }
 
-/// `tcp_syn_linear_timeouts` keeps the interval as it is so many times, before each is twice the
-/// one before (`tcp_retransmit_timer`, 6.5 to 7.3).
+/// Lists the intervals between SYNs. The first `tcp_syn_linear_timeouts` are of a second, then each
+/// is twice the one before (`tcp_retransmit_timer`, 6.5 to 7.3).
 fn schedule(settings: &NetSettings) -> String {
     let linear = u32::from(settings.syn_linear_timeouts);
     let tries = linear + u32::from(settings.syn_retries);
     let doubled = |from: u32, times: u32| {
-        let intervals: Vec<String> =
-            (from..from + times.min(3)).map(|power| (1_u64 << power).to_string()).collect();
+        let mut intervals = Vec::new();
+        for power in from..from + times.min(3) {
+            intervals.push((1_u64 << power).to_string());
+        }
         intervals.join(", ")
     };
     match (linear, tries) {

@@ -5,30 +5,30 @@ use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats;
 use crate::text::{count_of, duration_us, of_last, rate_of};
 
-/// Time lost in five seconds from which on it hurts, µs.
+/// Time lost in five seconds that hurts, µs.
 const LOST_US: u64 = 500_000;
 
-/// Three exchanges in five seconds must have segments sent again, and one in a hundred. It is a
-/// warning when at least three waited 20 ms or more for them, half a second in all: a peer that
-/// delays its ACKs makes the kernel send the last segment again within some milliseconds (a tail
-/// loss probe), and nothing is lost by that.
+/// Three exchanges in five seconds, and one in a hundred, must have segments sent again. It is a
+/// warning when at least three waited 20 ms or longer for that, half a second in all. Less is often
+/// a tail loss probe: a peer delays its ACKs, and the kernel sends the last segment again within
+/// milliseconds. That costs no time.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
-    if stats.resent_exchanges < 3 || stats.resent_exchanges * 100 < stats.exchanges {
+    if stats.sent.resent_exchanges < 3 || stats.sent.resent_exchanges * 100 < stats.exchanges {
         return None;
     }
     let long = stats.slow(SliceKind::Retransmit);
     let hurts = long.count >= 3 && long.us >= LOST_US;
-    let per_second = stats::rate(stats.resent_segments);
-    // Nothing was acknowledged before on these connections.
-    let first = stats.resent_first * 2 >= stats.resent_exchanges;
+    let per_second = stats::rate(stats.sent.resent_segments);
+    // On these connections nothing had been acknowledged before.
+    let first = stats.sent.resent_first * 2 >= stats.sent.resent_exchanges;
     Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
         owner: if first { Owner::Unknown } else { Owner::Network },
         headline: format!(
             "Sent again: {}, in {}.",
             rate_of(per_second, "segment"),
-            count_of(stats.resent_exchanges, "exchange")
+            count_of(stats.sent.resent_exchanges, "exchange")
         ),
         text: Text::default()
             .rest_on("hurts", hurts)
@@ -43,17 +43,17 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             .say("waited", true, || {
                 format!(
                     "{} had that; they waited {} for it.",
-                    of_last(stats.resent_exchanges, stats.exchanges, "exchange"),
-                    duration_us(stats.resent_us)
+                    of_last(stats.sent.resent_exchanges, stats.exchanges, "exchange"),
+                    duration_us(stats.sent.resent_us)
                 )
             }),
         evidence: vec![
-            ("exchanges", stats.resent_exchanges as f64),
+            ("exchanges", stats.sent.resent_exchanges as f64),
             ("of", stats.exchanges as f64),
-            ("first_requests", stats.resent_first as f64),
-            ("segments", stats.resent_segments as f64),
+            ("first_requests", stats.sent.resent_first as f64),
+            ("segments", stats.sent.resent_segments as f64),
             ("segments_per_second", per_second),
-            ("waited_us", stats.resent_us as f64),
+            ("waited_us", stats.sent.resent_us as f64),
             ("long_waits", long.count as f64),
             ("wait_max_us", long.worst_us as f64),
         ],

@@ -4,11 +4,11 @@ use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{duration_us, of_last};
 
-/// Blocked this long on average, a thread is lost to others, µs.
+/// A thread that is blocked for so long on average is missed by others, µs.
 const LONG_US: u64 = 100_000;
 
-/// An exchange counts from 20 ms blocked on, without the time that the peer's window held it. A
-/// tenth of all must; it is a warning when they are blocked 100 ms on average.
+/// A tenth of all exchanges must be blocked for 20 ms or longer, without the time that the peer's
+/// window held them. It is a warning when they are blocked 100 ms on average.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let blocked = &facts.stats.sent.blocked;
     if !facts.are_many(blocked.count) {

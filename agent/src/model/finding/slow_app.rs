@@ -1,14 +1,17 @@
 //! The application takes long between reading a request and writing the response.
 
+use std::net::SocketAddr;
+
 use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
+use crate::model::stats::Tally;
 use crate::text::{count, count_of, duration_us, of_last, percent};
 
 /// An answer this late on average hurts whatever the application does, µs.
 const LONG_US: u64 = 250_000;
 
-const PARKED: &str = "The event loop had put them aside: do they wait by design (long polling)? \
+const PUT_ASIDE: &str = "The event loop had put them aside: do they wait by design (long polling)? \
     Then this is no fault.";
 
 const UNSEEN: &str = "Whether they wait for calls to other servers or by design (long polling) was \
@@ -30,98 +33,164 @@ const GREETING_FIX: &str = "find what the server does between accept and its gre
 /// A thread that lets others wait for so long on average hurts them, µs.
 const BLOCKING_US: u64 = 100_000;
 
-/// An exchange counts from 20 ms of application time on. A tenth of all must, or some during which
-/// others waited for the thread. It is a warning when they take 250 ms on average, or 100 ms with
+/// A tenth of all exchanges must wait 20 ms or longer for the application, or some during which
+/// others wait for their thread. It is a warning when they take 250 ms on average, or 100 ms with
 /// others waiting: less may be what the work needs.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
-    let (stats, stuck) = (facts.stats, &facts.stuck.unanswered);
-    let slow = stats.slow(SliceKind::App);
-    let many = facts.are_many(slow.count);
-    let blocks = is_blocking(facts);
-    let rest = &stats.rests.late;
-    let rests = facts.are_many(rest.count);
-    let greeting = &stats.greetings;
-    let greets = greeting.count >= 3 && greeting.count * 10 >= stats.greeted;
-    if !many && stuck.count == 0 && !blocks && !greets && !rests {
+    let signs = Signs::of(facts);
+    if !signs.answers() && !signs.greets && !signs.rests {
         return None;
     }
-    let (mean, worst) = (duration_us(slow.mean_us()), duration_us(slow.worst_us));
-    let upstream = Upstream::of(facts, many);
-    let answers = many || blocks || stuck.count > 0;
-    let told = !is_parked(facts) && !is_several(facts);
-    let lacks = upstream.is_none() && lacks_cpu(facts);
-    let headline = if many && upstream.is_some() {
-        format!("Requests wait {mean} for calls of the application, {worst} at the worst.")
-    } else if many && is_several(facts) {
-        format!("Between a read and the next write pass {mean}, {worst} at the worst.")
-    } else if many {
-        format!("The application takes {mean} to answer, {worst} at the worst.")
-    } else if blocks {
-        let (requests, long) =
-            (count_of(stats.blocking.count, "request"), duration_us(stats.blocking.mean_us()));
-        format!("A thread is held by {requests} for {long} each while others wait for it.")
-    } else if greets {
-        let (mean, worst) = (duration_us(greeting.mean_us()), duration_us(greeting.worst_us));
-        format!("The application takes {mean} to greet its clients, {worst} at the worst.")
-    } else if rests {
-        let (mean, worst) = (duration_us(rest.mean_us()), duration_us(rest.worst_us));
-        format!("Responses take {mean} from the first byte to the last, {worst} at the worst.")
-    } else {
-        let (requests, worst) = (count_of(stuck.count, "request"), duration_us(stuck.worst_us));
-        format!("Read and not answered: {requests}, for up to {worst} so far.")
-    };
     Some(FindingVerdict {
-        severity: if many && slow.mean_us() >= LONG_US && (told || upstream.is_some()) && !lacks
-            || blocks && stats.blocking.mean_us() >= BLOCKING_US && !lacks
-            || greets && greeting.mean_us() >= LONG_US
-            || rests
-                && rest.mean_us() >= LONG_US
-                && rest_on_cpu(facts).is_some_and(|share| share >= 0.5)
-        {
-            Severity::Warning
-        } else {
-            Severity::Info
-        },
-        owner: owner(facts, upstream.is_some()),
-        headline,
-        text: of_greetings(text(facts, answers, rests, upstream.as_ref()), facts, greets),
-        evidence: vec![
-            ("exchanges", slow.count as f64),
-            ("of", stats.exchanges as f64),
-            ("app_mean_us", slow.mean_us() as f64),
-            ("app_max_us", slow.worst_us as f64),
-            ("on_cpu_us", stats.app_cpu_us as f64),
-            ("with_calls", stats.app_calls as f64),
-            ("joined", stats.app_joined as f64),
-            ("upstream_us", stats.app_upstream_us as f64),
-            ("put_aside", stats.app_parked as f64),
-            ("blocking", stats.blocking.count as f64),
-            ("held_up", stats.held_up as f64),
-            ("held_up_max_us", stats.held_up_us as f64),
-            ("blocking_tid", f64::from(stats.blocking_tid)),
-            ("unanswered_now", stuck.count as f64),
-            ("waiting_for_calls_now", facts.stuck.on_calls.waits.count as f64),
-            ("greetings", greeting.count as f64),
-            ("greeting_mean_us", greeting.mean_us() as f64),
-            ("greeting_max_us", greeting.worst_us as f64),
-            ("late_rests", rest.count as f64),
-            ("rest_mean_us", rest.mean_us() as f64),
-            ("rest_max_us", rest.worst_us as f64),
-            ("rest_on_cpu_us", stats.rests.cpu_us as f64),
-            ("starved_us", stats.app_lack.starved_us as f64),
-        ],
-        fix: match () {
-            () if answers => fix(facts, upstream.as_ref()),
-            () if greets => GREETING_FIX.to_owned(),
-            () => rest_fix(facts).to_owned(),
-        },
+        severity: if signs.hurt(facts) { Severity::Warning } else { Severity::Info },
+        owner: owner(facts, signs.upstream.is_some()),
+        headline: signs.headline(facts),
+        text: signs.text(facts),
+        evidence: evidence(facts),
+        fix: signs.fix(facts),
     })
 }
 
-/// Calls hold most of the time.
+/// Signs of a slow application that were seen.
+struct Signs {
+    /// Many exchanges were answered late.
+    many: bool,
+    /// Some of them held a thread that others waited for.
+    blocks: bool,
+    /// Requests are read and not answered now.
+    stuck: bool,
+    /// A server that speaks first lets its clients wait.
+    greets: bool,
+    /// The rest of many responses came late.
+    rests: bool,
+    /// Calls to this upstream hold most of the time.
+    upstream: Option<Upstream>,
+}
+
+impl Signs {
+    fn of(facts: &ConnectionFacts<'_>) -> Self {
+        let stats = facts.stats;
+        let many = facts.are_many(stats.slow(SliceKind::App).count);
+        let greeting = &stats.greetings;
+        Self {
+            many,
+            blocks: is_blocking(facts),
+            stuck: facts.stuck.unanswered.count > 0,
+            greets: greeting.count >= 3 && greeting.count * 10 >= stats.greeted,
+            rests: facts.are_many(stats.rests.late.count),
+            upstream: Upstream::of(facts, many),
+        }
+    }
+
+    /// Tells whether answers are late, not only greetings or rests.
+    fn answers(&self) -> bool {
+        self.many || self.blocks || self.stuck
+    }
+
+    fn hurt(&self, facts: &ConnectionFacts<'_>) -> bool {
+        let stats = facts.stats;
+        let calls = self.upstream.is_some();
+        let lacks = !calls && lacks_cpu(facts);
+        let is_fault = calls || !is_put_aside(facts) && !is_several(facts);
+        let answers_hurt =
+            self.many && is_fault && stats.slow(SliceKind::App).mean_us() >= LONG_US && !lacks;
+        let blocking_hurts = self.blocks && stats.app.blocking.mean_us() >= BLOCKING_US && !lacks;
+        let greetings_hurt = self.greets && stats.greetings.mean_us() >= LONG_US;
+        let rests_hurt =
+            self.rests && stats.rests.late.mean_us() >= LONG_US && has_computed(rest_on_cpu(facts));
+        answers_hurt || blocking_hurts || greetings_hurt || rests_hurt
+    }
+
+    fn headline(&self, facts: &ConnectionFacts<'_>) -> String {
+        let (stats, stuck) = (facts.stats, &facts.stuck.unanswered);
+        let mean_and_worst =
+            |tally: &Tally| (duration_us(tally.mean_us()), duration_us(tally.worst_us));
+        if self.many {
+            let (mean, worst) = mean_and_worst(stats.slow(SliceKind::App));
+            if self.upstream.is_some() {
+                format!("Requests wait {mean} for calls of the application, {worst} at the worst.")
+            } else if is_several(facts) {
+                format!("Between a read and the next write pass {mean}, {worst} at the worst.")
+            } else {
+                format!("The application takes {mean} to answer, {worst} at the worst.")
+            }
+        } else if self.blocks {
+            let blocking = &stats.app.blocking;
+            let (requests, long) =
+                (count_of(blocking.count, "request"), duration_us(blocking.mean_us()));
+            format!("A thread is held by {requests} for {long} each while others wait for it.")
+        } else if self.greets {
+            let (mean, worst) = mean_and_worst(&stats.greetings);
+            format!("The application takes {mean} to greet its clients, {worst} at the worst.")
+        } else if self.rests {
+            let (mean, worst) = mean_and_worst(&stats.rests.late);
+            format!("Responses take {mean} from the first byte to the last, {worst} at the worst.")
+        } else {
+            let (requests, worst) = (count_of(stuck.count, "request"), duration_us(stuck.worst_us));
+            format!("Read and not answered: {requests}, for up to {worst} so far.")
+        }
+    }
+
+    fn text(&self, facts: &ConnectionFacts<'_>) -> Text {
+        let mut text = Text::default();
+        if self.answers() {
+            text = say_why_answers_are_late(text, facts, self.upstream.as_ref());
+        }
+        if self.rests {
+            text = say_why_rests_are_late(text, facts);
+        }
+        if self.greets {
+            text = say_greetings(text, facts);
+        }
+        text
+    }
+
+    fn fix(&self, facts: &ConnectionFacts<'_>) -> String {
+        if self.answers() {
+            fix(facts, self.upstream.as_ref())
+        } else if self.greets {
+            GREETING_FIX.to_owned()
+        } else {
+            rest_fix(facts).to_owned()
+        }
+    }
+}
+
+fn evidence(facts: &ConnectionFacts<'_>) -> Vec<(&'static str, f64)> {
+    let (stats, stuck) = (facts.stats, &facts.stuck.unanswered);
+    let (slow, greeting) = (stats.slow(SliceKind::App), &stats.greetings);
+    let rest = &stats.rests.late;
+    vec![
+        ("exchanges", slow.count as f64),
+        ("of", stats.exchanges as f64),
+        ("app_mean_us", slow.mean_us() as f64),
+        ("app_max_us", slow.worst_us as f64),
+        ("on_cpu_us", stats.app.cpu_us as f64),
+        ("with_calls", stats.app.calls as f64),
+        ("joined", stats.app.joined as f64),
+        ("upstream_us", stats.app.upstream_us as f64),
+        ("put_aside", stats.app.put_aside as f64),
+        ("blocking", stats.app.blocking.count as f64),
+        ("held_up", stats.app.held_up as f64),
+        ("held_up_max_us", stats.app.held_up_us as f64),
+        ("blocking_tid", f64::from(stats.app.blocking_tid)),
+        ("unanswered_now", stuck.count as f64),
+        ("waiting_for_calls_now", facts.stuck.on_calls.waits.count as f64),
+        ("greetings", greeting.count as f64),
+        ("greeting_mean_us", greeting.mean_us() as f64),
+        ("greeting_max_us", greeting.worst_us as f64),
+        ("late_rests", rest.count as f64),
+        ("rest_mean_us", rest.mean_us() as f64),
+        ("rest_max_us", rest.worst_us as f64),
+        ("rest_on_cpu_us", stats.rests.cpu_us as f64),
+        ("starved_us", stats.app.lack.starved_us as f64),
+    ]
+}
+
+/// The upstream whose calls hold most of the time.
 struct Upstream {
-    /// For whom most of it was waited.
-    peer: String,
+    /// Its address.
+    peer: SocketAddr,
     /// Exchanges that waited for calls, and their share of the time.
     exchanges: u64,
     share: f64,
@@ -141,42 +210,45 @@ impl Upstream {
     fn of(facts: &ConnectionFacts<'_>, many: bool) -> Option<Self> {
         let (stats, stuck) = (facts.stats, facts.stuck);
         if !many {
-            let waits = &stuck.on_calls.waits;
-            let peer =
-                stuck.on_calls.peer.filter(|_| waits.count * 2 >= stuck.unanswered.count.max(1))?;
-            return Some(Self { peer: peer.to_string(), exchanges: waits.count, share: 1.0 });
+            let exchanges = stuck.on_calls.waits.count;
+            let peer = stuck.on_calls.peer?;
+            if exchanges * 2 < stuck.unanswered.count.max(1) {
+                return None;
+            }
+            return Some(Self { peer, exchanges, share: 1.0 });
         }
         let slow = stats.slow(SliceKind::App);
-        let share = stats.app_upstream_us as f64 / slow.us.max(1) as f64;
-        let (peer, _) = stats
-            .app_upstreams
-            .most()
-            .filter(|_| share >= 0.5 && stats.app_joined * 2 >= slow.count)?;
-        Some(Self { peer: peer.to_string(), exchanges: stats.app_joined, share })
+        let share = stats.app.upstream_us as f64 / slow.us.max(1) as f64;
+        if share < 0.5 || stats.app.joined * 2 < slow.count {
+            return None;
+        }
+        let (peer, _) = stats.app.upstreams.most()?;
+        Some(Self { peer, exchanges: stats.app.joined, share })
     }
 }
 
 fn owner(facts: &ConnectionFacts<'_>, waits_for_calls: bool) -> Owner {
-    match () {
-        () if waits_for_calls => Owner::Peer,
-        () if lacks_cpu(facts) => Owner::Unknown,
-        () if is_unseen(facts) => Owner::Unknown,
-        () => Owner::App,
+    if waits_for_calls {
+        Owner::Peer
+    } else if lacks_cpu(facts) || is_unseen(facts) {
+        Owner::Unknown
+    } else {
+        Owner::App
     }
 }
 
-/// They were put aside, and for what cannot be seen.
+/// Tells whether they were put aside, and the reason cannot be seen.
 fn is_unseen(facts: &ConnectionFacts<'_>) -> bool {
     let only_stuck = facts.stuck.unanswered.count > 0
         && facts.stats.slow(SliceKind::App).count == 0
         && !is_blocking(facts);
-    !facts.sees_calls && (is_parked(facts) || only_stuck)
+    !facts.sees_calls && (is_put_aside(facts) || only_stuck)
 }
 
-fn text(
+/// Says what is known of requests that wait, or waited, for an answer.
+fn say_why_answers_are_late(
+    text: Text,
     facts: &ConnectionFacts<'_>,
-    answers: bool,
-    rests: bool,
     upstream: Option<&Upstream>,
 ) -> Text {
     let stats = facts.stats;
@@ -190,30 +262,30 @@ fn text(
             )
         }
     };
-    let alone = answers && upstream.is_none();
+    let alone = upstream.is_none();
     let stopped = facts.cpu.stopped_lately(facts.now_ns);
-    let parked = alone && is_parked(facts) && facts.sees_calls;
-    let text = Text::default()
-        .say("slow-answers", answers, answered)
-        .infer("upstream", answers && upstream.is_some(), || {
-            upstream.map(Upstream::text).unwrap_or_default()
-        })
-        .say("several-calls", answers && slow.count > 0 && is_several(facts), || SEVERAL.into())
+    let put_aside = alone && is_put_aside(facts) && facts.sees_calls;
+    let waited_for_calls = || match upstream {
+        Some(upstream) => upstream.text(),
+        None => String::new(),
+    };
+    text.say("slow-answers", true, answered)
+        .infer("upstream", upstream.is_some(), waited_for_calls)
+        .say("several-calls", is_several(facts), || SEVERAL.into())
         .say("computed-or-not", alone && slow.count > 0, || doing(facts))
         .infer("lacked-cpu", alone && slow.count > 0 && lacks_cpu(facts), || LACKED.into())
-        .say("held-up", answers && stats.blocking.count > 0, || held_up(facts))
-        .infer("parked", parked, || PARKED.into())
+        .say("held-up", stats.app.blocking.count > 0, || held_up(facts))
+        .infer("parked", put_aside, || PUT_ASIDE.into())
         .say("unseen", alone && is_unseen(facts), || UNSEEN.into())
-        .say("stopped", answers && stopped.is_some(), || {
+        .say("stopped", stopped.is_some(), || {
             format!("Process {} is stopped (SIGSTOP, or a debugger).", stopped.unwrap_or_default())
-        });
-    of_rests(text, facts, rests)
+        })
 }
 
 /// Says what is known of servers that speak first.
-fn of_greetings(text: Text, facts: &ConnectionFacts<'_>, greets: bool) -> Text {
+fn say_greetings(text: Text, facts: &ConnectionFacts<'_>) -> Text {
     let (late, all) = (&facts.stats.greetings, facts.stats.greeted);
-    text.say("greetings", greets, || {
+    text.say("greetings", true, || {
         format!(
             "The server speaks first: on {} of {} its first bytes came {} after accept, and the \
              client's only then.",
@@ -225,7 +297,7 @@ fn of_greetings(text: Text, facts: &ConnectionFacts<'_>, greets: bool) -> Text {
 }
 
 /// Says what is known of responses whose rest came late.
-fn of_rests(text: Text, facts: &ConnectionFacts<'_>, rests: bool) -> Text {
+fn say_why_rests_are_late(text: Text, facts: &ConnectionFacts<'_>) -> Text {
     let rest = &facts.stats.rests.late;
     let late = || {
         format!(
@@ -235,19 +307,15 @@ fn of_rests(text: Text, facts: &ConnectionFacts<'_>, rests: bool) -> Text {
         )
     };
     let share = rest_on_cpu(facts);
-    let computed = share.filter(|&share| rests && share >= 0.5);
-    let slept = share.filter(|&share| rests && share < 0.5);
-    text.say("late-rests", rests, late)
-        .say("rest-computed", computed.is_some(), || {
-            format!("The thread computed for {} of it.", percent(computed.unwrap_or(0.0)))
+    let on_cpu = percent(share.unwrap_or(0.0));
+    let computed = has_computed(share);
+    let slept = share.is_some() && !computed;
+    text.say("late-rests", true, late)
+        .say("rest-computed", computed, || format!("The thread computed for {on_cpu} of it."))
+        .say("rest-slept", slept, || {
+            format!("The thread was on a CPU for {on_cpu} of it. {OR_STREAM}")
         })
-        .say("rest-slept", slept.is_some(), || {
-            format!(
-                "The thread was on a CPU for {} of it. {OR_STREAM}",
-                percent(slept.unwrap_or(0.0))
-            )
-        })
-        .say("rest-unknown", rests && share.is_none(), || {
+        .say("rest-unknown", share.is_none(), || {
             "Whether the thread computed meanwhile was not observed; it may be a stream that had \
              no news."
                 .to_owned()
@@ -257,13 +325,12 @@ fn of_rests(text: Text, facts: &ConnectionFacts<'_>, rests: bool) -> Text {
 /// Share of late rests on a CPU, if that is known of at least half.
 fn rest_on_cpu(facts: &ConnectionFacts<'_>) -> Option<f64> {
     let rests = &facts.stats.rests;
-    (rests.known_us > 0 && rests.known_us * 2 >= rests.late.us)
-        .then(|| rests.cpu_us as f64 / rests.known_us as f64)
+    share_of_known(rests.cpu_us, rests.known_us, rests.late.us)
 }
 
 fn rest_fix(facts: &ConnectionFacts<'_>) -> &'static str {
     match rest_on_cpu(facts) {
-        Some(share) if share >= 0.5 => {
+        share if has_computed(share) => {
             "profile what the handler does behind its first write (perf record -t TID)."
         }
         _ => {
@@ -273,18 +340,18 @@ fn rest_fix(facts: &ConnectionFacts<'_>) -> &'static str {
     }
 }
 
-/// Most of them were put aside by an event loop for a second or more. Those that are answered
-/// together with others count as waiting by design, and not at all; but a single one looks as one
-/// that is slow.
-fn is_parked(facts: &ConnectionFacts<'_>) -> bool {
-    facts.stats.app_parked * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
+/// Tells whether an event loop had put aside most of them for a second or more. Those that were
+/// answered together with others wait by design, and do not count. One that was answered alone may
+/// wait or be slow.
+fn is_put_aside(facts: &ConnectionFacts<'_>) -> bool {
+    facts.stats.app.put_aside * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
         && !is_blocking(facts)
 }
 
-/// Other requests lay unread until a thread was done with one of these: it was at work, whatever it
-/// waited for.
+/// Tells whether other requests lay unread until a thread was done with one of these. Such a thread
+/// was at work, whatever it waited for.
 fn is_blocking(facts: &ConnectionFacts<'_>) -> bool {
-    facts.stats.blocking.count >= 2 && facts.stats.held_up >= 3
+    facts.stats.app.blocking.count >= 2 && facts.stats.app.held_up >= 3
 }
 
 fn held_up(facts: &ConnectionFacts<'_>) -> String {
@@ -292,36 +359,49 @@ fn held_up(facts: &ConnectionFacts<'_>) -> String {
     format!(
         "While thread {} worked on {} of them, {} of other connections lay unread until it was \
          done, {} at the worst.",
-        stats.blocking_tid,
-        count(stats.blocking.count),
-        count_of(stats.held_up, "request"),
-        duration_us(stats.held_up_us)
+        stats.app.blocking_tid,
+        count(stats.app.blocking.count),
+        count_of(stats.app.held_up, "request"),
+        duration_us(stats.app.held_up_us)
     )
 }
 
-/// The threads are not known to have computed, and others of their process were without a CPU for
-/// as long, which may have held what they waited for.
+/// Tells whether the threads may have waited for others of their process that had no CPU: these
+/// were without one for as long, and the threads are not known to have computed.
 fn lacks_cpu(facts: &ConnectionFacts<'_>) -> bool {
-    let computed = on_cpu(facts).is_some_and(|share| share >= 0.5);
+    let computed = has_computed(on_cpu(facts));
     !computed
         && facts.stats.slow(SliceKind::App).count > 0
-        && facts.stats.app_lack.starved() == Some(true)
+        && facts.stats.app.lack.starved() == Some(true)
 }
 
-/// Most of them are on connections with several calls at a time, or that may have that.
+/// Tells whether most of them are on connections on which several calls may be open at a time.
 fn is_several(facts: &ConnectionFacts<'_>) -> bool {
     let slow = facts.stats.slow(SliceKind::App).count;
-    slow > 0 && facts.stats.app_several * 2 >= slow
+    slow > 0 && facts.stats.app.several * 2 >= slow
 }
 
-/// Share of it on a CPU, if that is known of at least half.
+/// Share of slow application time on a CPU, if that is known of at least half.
 fn on_cpu(facts: &ConnectionFacts<'_>) -> Option<f64> {
-    let (known_us, us) = (facts.stats.app_known_us, facts.stats.slow(SliceKind::App).us);
-    (known_us > 0 && known_us * 2 >= us).then(|| facts.stats.app_cpu_us as f64 / known_us as f64)
+    let app = &facts.stats.app;
+    share_of_known(app.cpu_us, app.known_us, facts.stats.slow(SliceKind::App).us)
+}
+
+/// Share of a time on a CPU, if that is known of at least half of it.
+fn share_of_known(cpu_us: u64, known_us: u64, us: u64) -> Option<f64> {
+    if known_us == 0 || known_us * 2 < us {
+        return None;
+    }
+    Some(cpu_us as f64 / known_us as f64)
+}
+
+/// Tells whether a thread is known to have been on a CPU for at least half of a time.
+fn has_computed(share: Option<f64>) -> bool {
+    matches!(share, Some(share) if share >= 0.5)
 }
 
 fn calls_others(facts: &ConnectionFacts<'_>) -> bool {
-    facts.stats.app_calls * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
+    facts.stats.app.calls * 2 >= facts.stats.slow(SliceKind::App).count.max(1)
 }
 
 fn doing(facts: &ConnectionFacts<'_>) -> String {

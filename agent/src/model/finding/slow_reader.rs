@@ -8,15 +8,15 @@ use crate::text::{count_of, duration_us, of_last, percent};
 /// A wait this long on average hurts, µs.
 const LONG_US: u64 = 30_000;
 
-/// An exchange counts from 20 ms unread on. A tenth of all must; it is a warning when they wait 30
-/// ms on average, or when a connection has not been read for a second.
+/// A tenth of all exchanges must lie unread for 20 ms or longer, or a connection for a second now.
+/// It is a warning when exchanges wait 30 ms on average, or a connection is unread now.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
-    let (unread, stuck) = (&facts.stats.unread, &facts.stuck.unread);
+    let (unread, stuck) = (&facts.stats.unread.waits, &facts.stuck.unread);
     let many = facts.are_many(unread.count);
     if !many && stuck.count == 0 {
         return None;
     }
-    let why = Why::of(facts);
+    let reader = Reader::of(facts);
     let headline = if many {
         format!(
             "Requests wait {} unread, {} at the worst.",
@@ -28,56 +28,56 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
             (count_of(stuck.count, "connection"), duration_us(stuck.worst_us));
         format!("Data wait unread on {connections}, for up to {worst} so far.")
     };
-    let lacks = why.lacks(facts);
+    let lacks = reader.lacks(facts);
     let hurts = stuck.count > 0 || unread.mean_us() >= LONG_US && lacks != Some(true);
     Some(FindingVerdict {
         severity: if hurts { Severity::Warning } else { Severity::Info },
-        owner: owner(facts, why),
+        owner: owner(facts, reader),
         headline,
-        text: text(facts, why),
+        text: text(facts, reader),
         evidence: vec![
             ("exchanges", unread.count as f64),
             ("of", facts.stats.exchanges as f64),
             ("wait_mean_us", unread.mean_us() as f64),
             ("wait_max_us", unread.worst_us as f64),
-            ("on_cpu_us", facts.stats.unread_cpu_us as f64),
-            ("run_queue_us", facts.stats.unread_delay_us as f64),
-            ("starved_us", facts.stats.unread_lack.starved_us as f64),
+            ("on_cpu_us", facts.stats.unread.cpu_us as f64),
+            ("run_queue_us", facts.stats.unread.delay_us as f64),
+            ("starved_us", facts.stats.unread.lack.starved_us as f64),
             ("unread_now", stuck.count as f64),
         ],
         fix: match facts.cpu.stopped_lately(facts.now_ns) {
             Some(pid) => {
                 format!("let process {pid} go on (kill -CONT {pid}), and find out who stopped it.")
             }
-            None if lacks == Some(true) => Why::NoCpu(1.0).fix().into(),
-            None => why.fix().into(),
+            None if lacks == Some(true) => Reader::NoCpu(1.0).fix().into(),
+            None => reader.fix().into(),
         },
     })
 }
 
-/// The application's only where the readers are known to have computed or slept, or no thread of
-/// the process to have lacked a CPU.
-fn owner(facts: &ConnectionFacts<'_>, why: Why) -> Owner {
-    match why {
-        Why::NoCpu(_) => Owner::Kernel,
-        Why::Busy(_) => Owner::App,
-        Why::Asleep(_) if why.lacks(facts) != Some(true) => Owner::App,
-        Why::Unknown if why.lacks(facts) == Some(false) => Owner::App,
+/// The owner of the wait. It is the application only if the readers are known to have computed or
+/// slept, or no thread of the process to have lacked a CPU.
+fn owner(facts: &ConnectionFacts<'_>, reader: Reader) -> Owner {
+    match reader {
+        Reader::NoCpu(_) => Owner::Kernel,
+        Reader::Busy(_) => Owner::App,
+        Reader::Asleep(_) if reader.lacks(facts) != Some(true) => Owner::App,
+        Reader::Unknown if reader.lacks(facts) == Some(false) => Owner::App,
         _ => Owner::Unknown,
     }
 }
 
-fn text(facts: &ConnectionFacts<'_>, why: Why) -> Text {
+fn text(facts: &ConnectionFacts<'_>, reader: Reader) -> Text {
     let stopped = facts.cpu.stopped_lately(facts.now_ns);
-    let (waited, all) = (facts.stats.unread.count, facts.stats.exchanges);
-    let lacks = why.lacks(facts);
+    let (waited, all) = (facts.stats.unread.waits.count, facts.stats.exchanges);
+    let lacks = reader.lacks(facts);
     Text::default()
         .say("waited", waited > 0, || {
             format!("{} waited so in the receive queue.", of_last(waited, all, "exchange"))
         })
-        .say("reader", true, || why.text(stopped.is_some()))
+        .say("reader", true, || reader.text(stopped.is_some()))
         .infer("lacked-cpu", lacks == Some(true), || LACKED.into())
-        .say("had-cpu", matches!(why, Why::Unknown) && lacks == Some(false), || HAD.into())
+        .say("had-cpu", matches!(reader, Reader::Unknown) && lacks == Some(false), || HAD.into())
         .say("stopped", stopped.is_some(), || {
             format!("Process {} is stopped (SIGSTOP, or a debugger).", stopped.unwrap_or_default())
         })
@@ -88,24 +88,24 @@ const LACKED: &str = "Other threads of the process were ready at that time and w
 
 const HAD: &str = "No thread of the process was ready and without a CPU for as long at that time.";
 
-/// What the reader did meanwhile.
+/// Activity of the reader meanwhile.
 #[derive(Clone, Copy, Debug)]
-enum Why {
+enum Reader {
     Busy(f64),
     NoCpu(f64),
     Asleep(f64),
     Unknown,
 }
 
-impl Why {
+impl Reader {
     fn of(facts: &ConnectionFacts<'_>) -> Self {
         let stats = facts.stats;
-        // Seen of less than half of the time, it proves nothing.
-        if stats.unread_known_us == 0 || stats.unread_known_us * 2 < stats.unread.us {
+        // If less than half of the time was seen, it proves nothing.
+        if stats.unread.known_us == 0 || stats.unread.known_us * 2 < stats.unread.waits.us {
             return Self::Unknown;
         }
-        let share = |us: u64| us as f64 / stats.unread_known_us as f64;
-        let (cpu, delay) = (share(stats.unread_cpu_us), share(stats.unread_delay_us));
+        let share = |us: u64| us as f64 / stats.unread.known_us as f64;
+        let (cpu, delay) = (share(stats.unread.cpu_us), share(stats.unread.delay_us));
         if delay >= 0.5 {
             Self::NoCpu(delay)
         } else if cpu >= 0.5 {
@@ -115,12 +115,12 @@ impl Why {
         }
     }
 
-    /// Where the reader is not known to have had work or no CPU itself: whether other threads of
-    /// the process lacked one for as long, which may have been to hand the data on, or have held
-    /// what the reader wanted. `None` if that is not known.
+    /// Tells whether other threads of the process lacked a CPU for as long: one of them may have
+    /// had to hand the data on, or held what the reader wanted. `None` if that is not known, or the
+    /// reader itself is known to have had work or no CPU.
     fn lacks(self, facts: &ConnectionFacts<'_>) -> Option<bool> {
         let is_open = matches!(self, Self::Asleep(_) | Self::Unknown);
-        if is_open { facts.stats.unread_lack.starved() } else { None }
+        if is_open { facts.stats.unread.lack.starved() } else { None }
     }
 
     fn text(self, stopped: bool) -> String {

@@ -4,11 +4,11 @@ use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count_of, duration_us, of_last, were};
 
-/// Held this long on average, it hurts, µs.
+/// A hold this long on average hurts, µs.
 const LONG_US: u64 = 100_000;
 
-/// An exchange counts from 20 ms held on, if the kernel had put the window back before it. A tenth
-/// of all must; it is a warning when they are held 100 ms on average.
+/// A tenth of all exchanges must be held for 20 ms or longer after the kernel had reset the window.
+/// It is a warning when they are held 100 ms on average.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = &facts.stats.sent.restarted;
     if !facts.are_many(held.count) {

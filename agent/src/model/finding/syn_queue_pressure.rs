@@ -5,10 +5,9 @@ use super::{FindingVerdict, ListenerFacts, Text};
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of};
 
-/// A SYN queue shorter than this is never called full: with a tiny limit every handshake would fill
-/// it.
+/// A SYN queue shorter than this never counts as full: with a tiny limit each handshake fills it.
 const LEAST_DEPTH: u32 = 8;
-/// So many SYN-ACKs sent again, and one for each ten connections, are a lot.
+/// So many SYN-ACKs sent again are a lot, if they are one for each ten connections.
 const MANY_RETRANSMITS: u64 = 10;
 
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
@@ -22,10 +21,15 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
         ("limit", f64::from(view.limit)),
         ("synack_retransmits", view.totals.synack_retransmits as f64),
     ];
-    evidence
-        .extend(view.totals.synack_acked.map(|acked| ("synack_retransmits_acked", acked as f64)));
-    evidence.extend(view.totals.syn_dropped.map(|dropped| ("syn_dropped", dropped as f64)));
-    evidence.extend(view.totals.cookies_sent.map(|sent| ("cookies_sent", sent as f64)));
+    if let Some(acked) = view.totals.synack_acked {
+        evidence.push(("synack_retransmits_acked", acked as f64));
+    }
+    if let Some(dropped) = view.totals.syn_dropped {
+        evidence.push(("syn_dropped", dropped as f64));
+    }
+    if let Some(sent) = view.totals.cookies_sent {
+        evidence.push(("cookies_sent", sent as f64));
+    }
     if defers(facts) {
         evidence.push(("defer_accept_s", view.defer_accept_s.unwrap_or(0) as f64));
     }
@@ -40,7 +44,7 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// What there is to be told.
+/// Signs of pressure on the SYN queue that were seen.
 struct Signs {
     /// SYNs were dropped though the accept queue had room.
     lost: bool,
@@ -73,7 +77,7 @@ impl Signs {
         self.lost || self.cookies || self.full || self.unanswered || self.silent
     }
 
-    /// A queue that was full for a moment, or that waits by design, has cost nobody anything.
+    /// Judges by the cost: a queue that was full for a moment, or that waits by design, has none.
     fn severity(&self, facts: &ListenerFacts<'_>) -> Severity {
         let still_full = u64::from(facts.view.syn_depth) * 4 >= u64::from(facts.view.limit) * 3;
         if self.lost {
@@ -85,7 +89,7 @@ impl Signs {
         }
     }
 
-    /// Who does not finish the handshakes: the application when its full accept queue makes the
+    /// The owner of unfinished handshakes: the application when its full accept queue makes the
     /// kernel ignore the final ACKs, otherwise the peer, which has been answered and is silent.
     fn owner(&self, facts: &ListenerFacts<'_>) -> Owner {
         if refuses_acks(facts) && !self.unanswered {
@@ -197,8 +201,8 @@ impl Signs {
 
     fn fix(&self, facts: &ListenerFacts<'_>) -> String {
         let somaxconn = pace::somaxconn(facts);
-        let cookies = match facts.settings.map(|settings| settings.syncookies) {
-            Some(0) => "set net.ipv4.tcp_syncookies=1; ",
+        let cookies = match facts.settings {
+            Some(settings) if settings.syncookies == 0 => "set net.ipv4.tcp_syncookies=1; ",
             _ => "",
         };
         if refuses_acks(facts) && !self.unanswered {
@@ -222,8 +226,9 @@ impl Signs {
     }
 }
 
-/// SYN-ACKs sent again whose final ACK had not come. Where the kernel does not tell, none of a
-/// listener whose ACKs were ignored: by a full accept queue, or by TCP_DEFER_ACCEPT.
+/// Number of SYN-ACKs that were sent again because no final ACK had come. Where the kernel does not
+/// tell, it is 0 for a listener that may have ignored ACKs: its accept queue was full, or it has
+/// TCP_DEFER_ACCEPT.
 fn unanswered(facts: &ListenerFacts<'_>) -> u64 {
     let (view, figures) = (facts.view, &facts.figures);
     match view.totals.synack_acked {
@@ -233,13 +238,13 @@ fn unanswered(facts: &ListenerFacts<'_>) -> u64 {
     }
 }
 
-/// Final ACKs are ignored, or may be: this kernel does not tell.
+/// Tells whether final ACKs are ignored, or may be where the kernel does not tell.
 fn refuses_acks(facts: &ListenerFacts<'_>) -> bool {
     facts.figures.overflow_ack > 0
         || facts.view.totals.overflow_ack.is_none() && facts.figures.overflows > 0
 }
 
-/// The listener has TCP_DEFER_ACCEPT.
+/// Tells whether the listener has TCP_DEFER_ACCEPT.
 fn defers(facts: &ListenerFacts<'_>) -> bool {
-    facts.view.defer_accept_s.is_some_and(|seconds| seconds > 0)
+    matches!(facts.view.defer_accept_s, Some(seconds) if seconds > 0)
 }

@@ -1,7 +1,7 @@
-//! A few exchanges take far longer than the others: what they have in common.
+//! A few exchanges take far longer than the others, and have something in common.
 
 use super::text::Text;
-use super::{ConnectionFacts, FindingVerdict};
+use super::{ConnectionFacts, CpuFacts, FindingVerdict};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::model::stats::Tail;
 use crate::text::{count, count_of, duration_us};
@@ -9,20 +9,20 @@ use crate::text::{count, count_of, duration_us};
 /// A tail this long hurts, µs.
 const HURTS_US: u64 = 200_000;
 
-/// The slowest hundredth of at least 100 exchanges take 50 ms or longer, and ten times as long as
-/// half of all; and they have the kind of time in common, or the moment. It is a warning from 200
-/// ms on, if this host held that time.
+/// The slowest hundredth of at least 100 exchanges must take 50 ms or longer, and ten times the
+/// median. They must have the kind of time in common, or the moment. It is a warning from 200 ms
+/// on, if this host held that time.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let tail = facts.stats.spread.tail()?;
     if tail.kind.is_none() && !tail.is_together() {
         return None;
     }
-    let owner = tail.kind.map_or(Owner::Unknown, SliceKind::owner);
+    let owner = match tail.kind {
+        Some(kind) => kind.owner(),
+        None => Owner::Unknown,
+    };
     let is_ours = matches!(owner, Owner::App | Owner::Kernel);
-    let stopped = tail.pid.filter(|&pid| {
-        let mut moments = tail.moments.iter();
-        moments.any(|&(from_ns, to_ns)| facts.cpu.was_stopped(pid, from_ns, to_ns))
-    });
+    let stopped = stopped_in(&tail, &facts.cpu);
     Some(FindingVerdict {
         severity: if is_ours && tail.us >= HURTS_US { Severity::Warning } else { Severity::Info },
         owner,
@@ -36,6 +36,17 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
         evidence: evidence(&tail),
         fix: fix(&tail, stopped).into(),
     })
+}
+
+/// Returns the process of the tail if it was stopped in one of the moments.
+fn stopped_in(tail: &Tail, cpu: &CpuFacts) -> Option<u32> {
+    let pid = tail.pid?;
+    for &(from_ns, to_ns) in &tail.moments {
+        if cpu.was_stopped(pid, from_ns, to_ns) {
+            return Some(pid);
+        }
+    }
+    None
 }
 
 fn text(tail: &Tail, stopped: Option<u32>) -> Text {
@@ -74,8 +85,12 @@ fn evidence(tail: &Tail) -> Vec<(&'static str, f64)> {
         ("half_us", tail.half_us as f64),
         ("moments", tail.moments.len() as f64),
     ];
-    evidence.extend(tail.tid.map(|tid| ("tid", f64::from(tid))));
-    evidence.extend(tail.pid.map(|pid| ("pid", f64::from(pid))));
+    if let Some(tid) = tail.tid {
+        evidence.push(("tid", f64::from(tid)));
+    }
+    if let Some(pid) = tail.pid {
+        evidence.push(("pid", f64::from(pid)));
+    }
     evidence
 }
 

@@ -51,7 +51,7 @@ impl Text {
         &self.claims
     }
 
-    /// True if something in it was inferred.
+    /// Tells whether something in it was inferred.
     pub(super) fn is_inferred(&self) -> bool {
         self.inferred
     }

@@ -1,4 +1,4 @@
-//! A quota of a cgroup keeps threads off the processors though they are ready.
+//! A cgroup's quota keeps threads off the CPU though they are ready.
 
 use super::text::Text;
 use super::{ConnectionFacts, FindingVerdict};
@@ -6,7 +6,7 @@ use crate::model::processors::Quota;
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::text::{count, count_of, duration_us, of_last};
 
-/// An exchange counts from 20 ms held by a quota on; a tenth of all must.
+/// A tenth of all exchanges must be held by a quota for 20 ms or longer.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let held = facts.stats.slow(SliceKind::Throttled);
     let quota = facts.cpu.quota.as_ref()?;

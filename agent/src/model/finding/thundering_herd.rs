@@ -1,4 +1,4 @@
-//! A connection comes, and more of the threads that wait for it wake than it needs.
+//! A connection wakes more of the threads that wait for it than it needs.
 
 use super::{FamilyFacts, FindingVerdict, Text};
 use crate::model::pattern::HerdFacts;
@@ -7,16 +7,18 @@ use crate::text::{count, count_of, percent, rate_of, times};
 
 /// So many wakeups for nothing a second are a warning: at some 5 µs each, a hundredth of a CPU.
 const DEAR_RATE: f64 = 2_000.0;
-/// What a wakeup for nothing takes, about, µs: to be put on a CPU, to look, and to go to sleep
-/// again.
+/// Rough cost of a wakeup for nothing, µs: to be put on a CPU, to look, and to go to sleep again.
 const WAKEUP_US: f64 = 5.0;
 
-/// Either several threads wait for the listener by epoll without `EPOLLEXCLUSIVE`, and they wake at
-/// least half again as often as accepts and reads account for; or several accept, and accept finds
-/// nothing one and a half times as often as it finds a connection: a loop that accepts until there
-/// is nothing more comes to once at most.
+/// There are two signs. Several threads wait for the listener by epoll without `EPOLLEXCLUSIVE`,
+/// and the wakeups beyond those that accepts and reads account for are at least half as many as the
+/// accepts. Or several threads accept, and accept finds nothing one and a half times as often as it
+/// finds a connection: a loop that accepts until EAGAIN does so once for each at most.
 pub(super) fn check(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
-    let herd = facts.family.herd.filter(|herd| is_herd(herd))?;
+    let herd = facts.family.herd?;
+    if !is_herd(herd) {
+        return None;
+    }
     let cost = herd.wasted_rate * WAKEUP_US / 1e6;
     let by_epoll = herd.waiters >= 2;
     let connections = count_of(herd.accepts, "connection");

@@ -1,16 +1,16 @@
-//! Datagrams are dropped since a socket's receive buffer is full.
+//! Datagrams are dropped because a socket's receive buffer is full.
 
 use super::{FindingVerdict, Text};
 use crate::model::datagrams::Datagrams;
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, duration_us, rate};
 
-/// Drops in five seconds from which on it is no burst.
+/// So many drops in five seconds are more than a burst.
 const MANY: u64 = 100;
-/// Nobody reads if the last read is so long ago while datagrams wait, µs.
+/// If the last read is so long ago while datagrams wait, nobody reads, µs.
 const STALLED_US: u64 = 1_000_000;
 
-/// Any drop in the last five seconds is a warning, a hundred are critical.
+/// One drop in the last five seconds is a warning, a hundred are critical.
 pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
     let (sample, dropped) = (&datagrams.sample, datagrams.dropped());
     if dropped == 0 {
@@ -33,7 +33,11 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
         ("since_read_us", datagrams.since_read_us()),
         ("reader_tid", sample.reader.map(|(_, tid)| tid.into())),
     ];
-    evidence.extend(timed.into_iter().filter_map(|(name, figure)| Some((name, figure? as f64))));
+    for (name, figure) in timed {
+        if let Some(figure) = figure {
+            evidence.push((name, figure as f64));
+        }
+    }
     Some(FindingVerdict {
         severity: if dropped >= MANY { Severity::Critical } else { Severity::Warning },
         owner: Owner::App,
@@ -50,7 +54,7 @@ pub(super) fn check(datagrams: &Datagrams) -> Option<FindingVerdict> {
     })
 }
 
-/// Says how full the buffer is, and what the kernel does with what comes.
+/// Says how full the buffer is, and that the kernel drops datagrams meanwhile.
 fn full_text(datagrams: &Datagrams) -> Text {
     let sample = &datagrams.sample;
     Text::default().say("dropped", true, || {
@@ -63,32 +67,31 @@ fn full_text(datagrams: &Datagrams) -> Text {
     })
 }
 
-/// Says who did not read, for how long, as far as seen.
+/// Says which thread did not read, and for how long, as far as it was seen.
 fn who(datagrams: &Datagrams, text: Text) -> Text {
     let sample = &datagrams.sample;
     let unread = datagrams.unread_us();
-    let seen = sample.reader.zip(datagrams.since_read_us());
-    let stopped = seen.filter(|&(_, since_us)| unread.is_some() && since_us >= STALLED_US);
-    let slow = seen.filter(|_| stopped.is_none());
-    let never = seen.is_none() && sample.read.is_some();
-    text.say("stopped", stopped.is_some(), || {
-        let ((pid, tid), since_us) = stopped.unwrap_or_default();
+    let (Some((pid, tid)), Some(since_us)) = (sample.reader, datagrams.since_read_us()) else {
+        let never = sample.read.is_some();
+        return text
+            .say("never-read", never, || {
+                format!("Process {} has not read from it since the watch began.", sample.pid)
+            })
+            .say("reader-unknown", !never, || {
+                "Who reads from it, and how fast, was not observed.".into()
+            });
+    };
+    let stopped = unread.is_some() && since_us >= STALLED_US;
+    text.say("stopped", stopped, || {
         let since = duration_us(since_us);
         format!("Thread {tid} of process {pid} read last, {since} ago, and nobody has read since.")
     })
-    .say("slow", slow.is_some(), || {
-        let ((pid, tid), _) = slow.unwrap_or_default();
+    .say("slow", !stopped, || {
         let longest_us = datagrams.longest_recent_us().unwrap_or(0).max(unread.unwrap_or(0));
         format!(
             "Thread {tid} of process {pid} reads, but too slowly, or in bursts longer than the \
              buffer: datagrams waited up to {} for it.",
             duration_us(longest_us)
         )
-    })
-    .say("never-read", never, || {
-        format!("Process {} has not read from it since the watch began.", sample.pid)
-    })
-    .say("reader-unknown", seen.is_none() && !never, || {
-        "Who reads from it, and how fast, was not observed.".into()
     })
 }

@@ -7,8 +7,8 @@ use crate::model::snapshot::{Owner, Severity};
 use crate::model::stats::ExchangeStats;
 use crate::text::{count, count_of, duration_us, of_last};
 
-/// A tenth of all exchanges must have got no answer, and no single ones. A request that met a
-/// connection about to be closed is told by keepalive-race.
+/// A tenth of all exchanges must have got no answer, and more than a few. Requests that met a
+/// connection about to be closed are left to keepalive-race.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let stats = facts.stats;
     let (requests, calls) = (requests_of(stats), calls_of(stats));
@@ -19,34 +19,34 @@ pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
 }
 
 fn requests_of(stats: &ExchangeStats) -> u64 {
-    stats.unanswered.count.saturating_sub(stats.late_read.min(stats.unanswered_here))
+    stats.unanswered.requests.count.saturating_sub(stats.ends.late_read.min(stats.unanswered.here))
 }
 
 fn calls_of(stats: &ExchangeStats) -> u64 {
-    stats.unanswered_calls.count.saturating_sub(stats.late_calls.min(stats.unanswered_there))
+    stats.unanswered.calls.count.saturating_sub(stats.ends.late_calls.min(stats.unanswered.there))
 }
 
-/// What at least half of the requests waited for.
+/// The cause that at least half of the requests waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum For {
+enum WaitedFor {
     /// Calls that the process made for them, most to this peer.
     Calls(Option<SocketAddr>),
-    /// Connects that failed, most to this peer, which refused most of them or did not.
+    /// Connects that failed, most to this peer; and whether it refused most of them.
     Connects(SocketAddr, bool),
-    /// Not known; this host ended most of their connections, or did not.
+    /// Not known; and whether this host ended most of their connections.
     Unknown(bool),
 }
 
-impl For {
+impl WaitedFor {
     fn of(stats: &ExchangeStats) -> Self {
         let all = requests_of(stats);
-        let here = stats.unanswered_here.saturating_sub(stats.late_read);
-        match stats.unconnected.most() {
-            Some((peer, _)) if stats.unanswered_connects * 2 >= all => {
-                Self::Connects(peer, stats.unanswered_refused * 2 >= stats.unanswered_connects)
+        let here = stats.unanswered.here.saturating_sub(stats.ends.late_read);
+        match stats.unanswered.unconnected.most() {
+            Some((peer, _)) if stats.unanswered.connects * 2 >= all => {
+                Self::Connects(peer, stats.unanswered.refused * 2 >= stats.unanswered.connects)
             }
-            _ if stats.unanswered_joined * 2 >= all => {
-                Self::Calls(stats.app_upstreams.most().map(|(peer, _)| peer))
+            _ if stats.unanswered.joined * 2 >= all => {
+                Self::Calls(stats.app.upstreams.most().map(|(peer, _)| peer))
             }
             _ => Self::Unknown(here * 2 > all),
         }
@@ -55,7 +55,7 @@ impl For {
     fn owner(self) -> Owner {
         match self {
             Self::Calls(_) => Owner::Peer,
-            // There is no network between.
+            // There is no network in between.
             Self::Connects(peer, refused) if refused || peer.ip().to_canonical().is_loopback() => {
                 Owner::Peer
             }
@@ -89,12 +89,12 @@ impl For {
 }
 
 fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
-    let (none, without) = (&stats.unanswered, requests_of(stats));
-    let here = stats.unanswered_here.saturating_sub(stats.late_read);
+    let (none, without) = (&stats.unanswered.requests, requests_of(stats));
+    let here = stats.unanswered.here.saturating_sub(stats.ends.late_read);
     let left = without.saturating_sub(here);
-    let waits = For::of(stats);
+    let waits = WaitedFor::of(stats);
     let upstream = match waits {
-        For::Calls(Some(peer)) | For::Connects(peer, _) => peer.to_string(),
+        WaitedFor::Calls(Some(peer)) | WaitedFor::Connects(peer, _) => peer.to_string(),
         _ => String::new(),
     };
     FindingVerdict {
@@ -114,16 +114,16 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
                     count(here)
                 )
             })
-            .say("on-connects", matches!(waits, For::Connects(..)), || {
+            .say("on-connects", matches!(waits, WaitedFor::Connects(..)), || {
                 format!(
                     "{} waited for connects that failed, most to {upstream}.",
-                    count(stats.unanswered_connects)
+                    count(stats.unanswered.connects)
                 )
             })
-            .infer("on-calls", matches!(waits, For::Calls(_)), || {
+            .infer("on-calls", matches!(waits, WaitedFor::Calls(_)), || {
                 format!(
                     "{} waited for calls that were made for them, most for {upstream}.",
-                    count(stats.unanswered_joined)
+                    count(stats.unanswered.joined)
                 )
             }),
         evidence: vec![
@@ -133,21 +133,21 @@ fn of_requests(stats: &ExchangeStats) -> FindingVerdict {
             ("wait_max_us", none.worst_us as f64),
             ("client_left", left as f64),
             ("closed_here", here as f64),
-            ("with_calls", stats.unanswered_joined as f64),
-            ("with_connects", stats.unanswered_connects as f64),
+            ("with_calls", stats.unanswered.joined as f64),
+            ("with_connects", stats.unanswered.connects as f64),
         ],
         fix: waits.fix(),
     }
 }
 
 fn of_calls(stats: &ExchangeStats) -> FindingVerdict {
-    let (none, without) = (&stats.unanswered_calls, calls_of(stats));
-    let there = stats.unanswered_there.saturating_sub(stats.late_calls);
+    let (none, without) = (&stats.unanswered.calls, calls_of(stats));
+    let there = stats.unanswered.there.saturating_sub(stats.ends.late_calls);
     let given_up = without.saturating_sub(there);
-    let (peer, most) = stats.unanswered_upstreams.most().map_or_else(
-        || ("its peers".to_owned(), without),
-        |(peer, most)| (peer.to_string(), most.min(without)),
-    );
+    let (peer, most) = match stats.unanswered.upstreams.most() {
+        Some((peer, most)) => (peer.to_string(), most.min(without)),
+        None => ("its peers".to_owned(), without),
+    };
     FindingVerdict {
         severity: Severity::Warning,
         owner: Owner::Peer,

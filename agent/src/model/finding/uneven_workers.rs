@@ -5,7 +5,7 @@ use crate::model::pattern::ReadsShared;
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, percent};
 
-/// Who shares the accepts.
+/// The parties that share the accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharers {
     /// Threads or processes that accept on one listener.
@@ -14,21 +14,21 @@ pub(crate) enum Sharers {
     Listeners,
 }
 
-/// How the accepts of a recent stretch were shared.
+/// Distribution of the accepts of a recent stretch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Shares {
-    /// Among whom.
+    /// The parties.
     pub(crate) sharers: Sharers,
-    /// How many of them.
+    /// The number of parties.
     pub(crate) parties: u64,
     /// Accepts in all.
     pub(crate) accepts: u64,
-    /// Accepts of the one with most.
+    /// Accepts of the party with most.
     pub(crate) most: u64,
     /// Accepts that found the connection already queued when the call began, as an event loop's do.
     pub(crate) found_queued: u64,
-    /// Whether those who wait by epoll do so with `EPOLLEXCLUSIVE`; `None` if none was seen, or
-    /// both.
+    /// Whether threads that wait by epoll do so with `EPOLLEXCLUSIVE`; `None` if none was seen, or
+    /// some do and others do not.
     pub(crate) exclusive: Option<bool>,
 }
 
@@ -38,15 +38,18 @@ impl Shares {
     }
 }
 
-/// Whether the party with `most` of `all` got far more than its part. Two parties can't be further
-/// apart than 2, so less is asked of them.
+/// Tells whether the party with `most` of `all` got far more than its part. Of two parties one can
+/// get twice its part at most, so less is enough there.
 pub(crate) fn is_uneven(parties: u64, all: u64, most: u64) -> bool {
     let skew = most as f64 * parties as f64 / all.max(1) as f64;
     parties >= 2 && skew >= if parties == 2 { 1.6 } else { 2.0 }
 }
 
 pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
-    let shares = facts.shares.filter(Shares::is_uneven)?;
+    let shares = facts.shares?;
+    if !shares.is_uneven() {
+        return None;
+    }
     // Uneven sharing alone costs nothing. It does when connections wait while others are idle.
     let hurts = facts.waits_are_long() || facts.figures.overflows > 0;
     let part = shares.most as f64 / shares.accepts.max(1) as f64;
@@ -91,22 +94,28 @@ pub(super) fn check(facts: &ListenerFacts<'_>) -> Option<FindingVerdict> {
     })
 }
 
-/// The same among threads that read what others accepted. One that does most of the reads is no
-/// harm while it keeps up, so it is a warning only when it has no time left and many connections.
+/// Checks how threads share the reads of connections that others accepted. One that does most of
+/// the reads is no harm while it keeps up, so it is a warning only when it has no time left and
+/// many connections.
 pub(super) fn check_readers(facts: &FamilyFacts<'_>) -> Option<FindingVerdict> {
-    let busiest = |shared: &ReadsShared| facts.family.view.uneven.contains(&shared.busiest);
-    let shared = facts.family.reads.filter(busiest)?;
-    let ReadsShared { readers, reads, most, busiest } = shared;
-    let threads = &facts.family.view.threads;
-    let connections =
-        threads.iter().find(|thread| thread.tid == busiest).map_or(0, |thread| thread.connections);
-    let served: u64 = threads.iter().map(|thread| thread.connections).sum();
+    let ReadsShared { readers, reads, most, busiest } = facts.family.reads?;
+    if !facts.family.view.uneven.contains(&busiest) {
+        return None;
+    }
+    let (mut connections, mut served) = (0, 0);
+    for thread in &facts.family.view.threads {
+        served += thread.connections;
+        if thread.tid == busiest {
+            connections = thread.connections;
+        }
+    }
     let busy = (facts.busy)(busiest);
     let part = most as f64 / reads.max(1) as f64;
-    let worn = busy.is_some_and(|busy| busy >= WORN) && connections >= MANY_CONNECTIONS;
-    let on_cpu = busy.map_or_else(String::new, |busy| {
-        format!(" It was on a CPU {} of the time.", percent(busy))
-    });
+    let worn = matches!(busy, Some(busy) if busy >= WORN) && connections >= MANY_CONNECTIONS;
+    let on_cpu = match busy {
+        Some(busy) => format!(" It was on a CPU {} of the time.", percent(busy)),
+        None => String::new(),
+    };
     Some(FindingVerdict {
         severity: if worn { Severity::Warning } else { Severity::Info },
         owner: Owner::App,
@@ -144,7 +153,7 @@ const LOOPS: &str = "Most accepts found the connection there already, as those o
 const UNKNOWN: &str = "Why the kernel handed them to the one was not observed.";
 /// A thread this much on a CPU has no time left.
 const WORN: f64 = 0.9;
-/// One or two clients may ask more than the others; so many of them on one thread were put there.
+/// So many connections are not on one thread by chance, as one or two busy ones may be.
 const MANY_CONNECTIONS: u64 = 8;
 
 const READERS_FIX: &str = "hand a new connection to the reader with the least work, or move busy \

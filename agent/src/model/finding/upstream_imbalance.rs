@@ -1,44 +1,52 @@
-//! Of the upstreams of a proxy one is slow, or gets far more than its part.
+//! One upstream of a proxy is slow, or gets far more than its part.
 
 use super::FindingVerdict;
 use crate::model::proxy::RecentFigures;
 use crate::model::snapshot::{Owner, Severity};
 use crate::text::{count, count_of, duration_us, percent};
 
-/// Exchanges of an upstream from which on its median says something.
+/// An upstream's median says something from so many exchanges on.
 const ENOUGH: u64 = 20;
-/// How much slower one must be than the others: so many times, and so much, µs.
+/// An upstream is slow if it takes so many times as long as others, and so much longer, µs.
 const TIMES: u64 = 3;
 const SLOWER_US: u64 = 5_000;
 
-/// One upstream with 20 exchanges in the last ten seconds takes three times as long as any other at
-/// the median, and 5 ms more: a warning. Or one gets half as much again as an even share, and four
-/// standard deviations more than chance would give it: worth knowing, as weights do the same.
+/// It is a warning if one upstream with 20 exchanges in the last ten seconds has three times the
+/// median of any other, and 5 ms more. It is worth knowing if one gets half as much again as an
+/// even share, and four standard deviations more than chance would give it: weights may want that.
 pub(super) fn check(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
-    slow_verdict(recent_figures).or_else(|| greedy_verdict(recent_figures))
+    if let Some(verdict) = slow_verdict(recent_figures) {
+        return Some(verdict);
+    }
+    greedy_verdict(recent_figures)
 }
 
-/// The upstream that is clearly slower than all others.
+/// Returns the upstream that is clearly slower than all others.
 pub(super) fn slow(recent_figures: &[RecentFigures]) -> Option<&RecentFigures> {
-    let slowest = recent_figures
-        .iter()
-        .filter(|one| one.exchanges >= ENOUGH)
-        .max_by_key(|one| one.median_us)?;
-    let others = others(recent_figures, slowest)?;
-    let limit_us = (others * TIMES).max(others + SLOWER_US);
-    (slowest.median_us >= limit_us).then_some(slowest)
+    let judged = recent_figures.iter().filter(|one| one.exchanges >= ENOUGH);
+    let slowest = judged.max_by_key(|one| one.median_us)?;
+    let others_us = others_us(recent_figures, slowest)?;
+    let limit_us = (others_us * TIMES).max(others_us + SLOWER_US);
+    if slowest.median_us < limit_us {
+        return None;
+    }
+    Some(slowest)
 }
 
-/// The longest median of the others; `None` without others that had enough.
-fn others(recent_figures: &[RecentFigures], one: &RecentFigures) -> Option<u64> {
-    let others =
-        recent_figures.iter().filter(|other| other.peer != one.peer && other.exchanges >= ENOUGH);
-    others.map(|other| other.median_us).max()
+/// The longest median of the others, µs; `None` without others that had enough.
+fn others_us(recent_figures: &[RecentFigures], one: &RecentFigures) -> Option<u64> {
+    let mut longest_us = None;
+    for other in recent_figures {
+        if other.peer != one.peer && other.exchanges >= ENOUGH {
+            longest_us = longest_us.max(Some(other.median_us));
+        }
+    }
+    longest_us
 }
 
 fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
     let slow = slow(recent_figures)?;
-    let others_us = others(recent_figures, slow)?;
+    let others_us = others_us(recent_figures, slow)?;
     let all: u64 = recent_figures.iter().map(|one| one.exchanges).sum();
     Some(FindingVerdict {
         severity: Severity::Warning,
@@ -73,10 +81,10 @@ fn slow_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
 
 fn greedy_verdict(recent_figures: &[RecentFigures]) -> Option<FindingVerdict> {
     let all: u64 = recent_figures.iter().map(|one| one.exchanges).sum();
-    let most = recent_figures
-        .iter()
-        .max_by_key(|one| one.exchanges)
-        .filter(|_| recent_figures.len() > 1)?;
+    if recent_figures.len() < 2 {
+        return None;
+    }
+    let most = recent_figures.iter().max_by_key(|one| one.exchanges)?;
     let even = all as f64 / recent_figures.len() as f64;
     let beyond = most.exchanges as f64 - even;
     if beyond < even / 2.0 || beyond < 4.0 * even.sqrt() {

@@ -4,12 +4,12 @@ use super::{ConnectionFacts, FindingVerdict, Text};
 use crate::model::snapshot::{Owner, Severity, SliceKind};
 use crate::text::{count_of, duration_us, of_last, were};
 
-/// Shut this long on average, it is no passing congestion, µs.
+/// A window that is shut for so long on average is more than a short jam, µs.
 const LONG_US: u64 = 200_000;
 
-/// An exchange counts from 20 ms held by the window on. A tenth of all must, or a connection must
-/// have been stuck with a shut window for a second. It is a warning when they are held 200 ms on
-/// average, or stuck.
+/// A tenth of all exchanges must be held by the window for 20 ms or longer, or a connection must
+/// have been stuck with a shut window for a second. It is a warning when exchanges are held 200 ms
+/// on average, or a connection is stuck.
 pub(super) fn check(facts: &ConnectionFacts<'_>) -> Option<FindingVerdict> {
     let (held, stuck) = (facts.stats.slow(SliceKind::ReceiveWindow), &facts.stuck.window);
     let many = facts.are_many(held.count);

@@ -1,9 +1,10 @@
-//! Servers that speak first: how long their clients waited for that. A feed that has no news yet
-//! looks the same, but its client has nothing to say: a greeting is what the client's first request
+//! Servers that speak first, and the wait of their clients for that. A feed that has no news yet
+//! looks alike, but its client has nothing to say. So a greeting is what the client's first request
 //! follows at once.
 
 use rustc_hash::FxHashMap;
 
+use super::slices::us_before;
 use crate::model::event::{Exchange, Role, SockId};
 use crate::model::snapshot::{ExchangeView, SliceKind};
 
@@ -12,7 +13,7 @@ const MAX_GREETED: usize = 4_096;
 /// The first request follows so soon, ns.
 const AT_ONCE_NS: u64 = 1_000_000_000;
 
-/// The server spoke first in it, on a connection that was seen from its beginning.
+/// Tells whether the server spoke first in it, on a connection that was seen from its beginning.
 pub(super) fn greets(exchange: &Exchange) -> bool {
     exchange.role == Role::Server
         && exchange.seq == 1
@@ -20,22 +21,19 @@ pub(super) fn greets(exchange: &Exchange) -> bool {
         && exchange.inbound.is_none()
 }
 
-/// Clients that a server has greeted: when, and how long the application had taken for it, µs.
+/// Connections on which a server has spoken first: the time of that, and the application time
+/// before it, µs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Greetings(FxHashMap<SockId, (u64, u64)>);
 
 impl Greetings {
-    /// Takes an exchange that is over. Gives the application's time of a greeting that this one
-    /// followed, µs.
-    pub(super) fn told(&mut self, exchange: &Exchange, view: &ExchangeView) -> Option<u64> {
+    /// Notes a greeting. Of an exchange that follows one at once, returns the application time of
+    /// that greeting, µs.
+    pub(super) fn add(&mut self, exchange: &Exchange, view: &ExchangeView) -> Option<u64> {
         if greets(exchange) {
             let outbound = exchange.outbound.as_ref()?;
-            let before = |start_ns: u64, us: u64| {
-                (outbound.first_ns.saturating_sub(start_ns) / 1_000).min(us)
-            };
-            let app = view.slices.iter().filter(|slice| slice.kind == SliceKind::App);
-            let us = app.map(|slice| before(slice.start_ns, slice.us)).sum();
             if self.0.len() < MAX_GREETED {
+                let us = app_us_before(view, outbound.first_ns);
                 self.0.insert(exchange.sock, (outbound.last_ns, us));
             }
             return None;
@@ -45,13 +43,27 @@ impl Greetings {
         }
         let (written_ns, us) = self.0.remove(&exchange.sock)?;
         let inbound = exchange.inbound.as_ref()?;
-        (inbound.first_ns <= written_ns.saturating_add(AT_ONCE_NS)).then_some(us)
+        if inbound.first_ns > written_ns.saturating_add(AT_ONCE_NS) {
+            return None;
+        }
+        Some(us)
     }
 
-    /// A connection closed.
+    /// Forgets a connection that closed.
     pub(super) fn closed(&mut self, sock: SockId) {
         if !self.0.is_empty() {
             self.0.remove(&sock);
         }
     }
+}
+
+/// Application time before a write, µs.
+fn app_us_before(view: &ExchangeView, written_ns: u64) -> u64 {
+    let mut sum_us = 0;
+    for slice in &view.slices {
+        if slice.kind == SliceKind::App {
+            sum_us += us_before(slice, written_ns);
+        }
+    }
+    sum_us
 }

@@ -1,19 +1,32 @@
-//! What connections went through lately, summed by listener or process: what findings on
-//! connections judge by, so that ten thousand connections make one finding.
+//! Sums over exchanges and connections of the last seconds, by listener or process. Findings judge
+//! by them, so that ten thousand connections make one finding.
+//!
+//! [`StatsByScope`] gets what happens and keeps one [`ScopeStats`] for each listener and process.
+//! [`ExchangeStats`] are the sums of one step of half a second. Its parts have files of their own:
+//! `app`, `unread`, `unanswered`, `sent`, `rests`, `ends`, `unserved`, `tail`. Slow exchanges of
+//! which not all is known yet are judged later: in `deferred` if calls to others may explain them,
+//! in `questions` if other exchanges on the same thread may. Open connections are in `stuck`.
 
+mod app;
+mod deferred;
+mod ends;
 mod greetings;
-mod looks;
+mod questions;
 mod rests;
 mod sent;
+mod slices;
 mod stuck;
 mod sums;
 mod tail;
+mod tally;
+mod unanswered;
+mod unread;
 mod unserved;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::connections::{Arrival, Connection, Origin, counted_us, pid_of};
-use super::crossings::{self, Crossings, Lates};
+use super::connections::{Arrival, Connection, Origin, counted_us};
+use super::crossings::{Crossings, Lates};
 use super::event::{Closed, Exchange, Role, Sample, SockId};
 use super::long_poll::{self, Answers, LongPolls};
 use super::proxy::Proxies;
@@ -22,13 +35,17 @@ use super::spans::Spans;
 use super::waits::{Pendings, Waits};
 use super::window::Window;
 use greetings::Greetings;
-use looks::{Unread, work_of};
+use questions::work_of;
 use rests::{AppTime, Runs};
 pub(super) use sent::BEYOND_DELAYED_ACK_US;
 pub(super) use stuck::{FORGOTTEN_NS, Stuck};
-pub(super) use sums::{ExchangeStats, Tally};
-use sums::{Later, cpu, time_of, unanswered};
+pub(super) use sums::ExchangeStats;
+use sums::LeftOut;
 pub(super) use tail::Tail;
+pub(super) use tally::Tally;
+use tally::{Lack, Upstreams};
+use unanswered::unanswered;
+use unread::Unread;
 use unserved::{Close, Unserved};
 
 /// Listeners and processes judged by their connections; further ones are not.
@@ -36,14 +53,11 @@ pub(super) const MAX_SCOPES: usize = 512;
 /// An exchange is slow in one kind of time from this on, µs. It is below any delayed ACK (40 ms)
 /// and above what a busy but healthy server needs.
 pub(super) const SLOW_US: u64 = 20_000;
-/// Writes of an exchange further apart than this on average are a stream, not one response in
-/// pieces, ns.
-const STREAM_NS: u64 = 10_000_000;
-/// What happened lately.
+/// Sums of the last five seconds.
 type Recent = Window<ExchangeStats, 5>;
-/// Processes remembered that ended.
+/// Processes that are remembered when they have ended.
 const MAX_ENDED: usize = 64;
-/// Addresses told apart in one step.
+/// Peers that are counted each for itself in one step.
 const MAX_PEERS: usize = 64;
 
 /// Whose connections are summed: those of a listener's socket; for those that came from none or
@@ -54,34 +68,55 @@ pub(super) enum Scope {
     Process(u32),
 }
 
-/// Whom a connection counts for.
+/// The listener or process that a connection counts for.
 fn scope_of(origin: &Origin) -> Scope {
-    match origin.listener.filter(|_| origin.role == Role::Server) {
-        Some(listener) => Scope::Socket(listener),
-        None => Scope::Process(origin.pid),
+    match origin.listener {
+        Some(listener) if origin.role == Role::Server => Scope::Socket(listener),
+        _ => Scope::Process(origin.pid),
     }
 }
 
+fn is_http1(connection: &Connection) -> bool {
+    matches!(connection.protocol(), Some(protocol) if protocol.is_http1())
+}
+
+/// Tells whether its protocol is one in which the server waits for news.
+fn waits_by_design(connection: &Connection) -> bool {
+    connection.protocol().and_then(Protocol::waits_for).is_some()
+}
+
+/// The exchanges and connections of one listener or process.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct ScopeStats {
     /// The listener's address, or the process's name and id.
     pub(super) name: String,
     recent: Recent,
+    /// Connections that are stuck at the newest sample.
     pub(super) stuck: Stuck,
-    /// The same of the next sample, as far as it is there.
+    /// Those of the next sample, of which a part has come.
     scanned: Stuck,
-    /// To requests that may have waited by design.
+    /// Answers to requests that may have waited by design.
     answers: Answers,
-    /// Exchanges that are looked into once more is known.
+    /// Questions about slow exchanges that are not answered yet.
     pendings: Pendings,
 }
 
-impl Entry {
-    /// Everything of the last few seconds.
+impl ScopeStats {
+    /// Sums the last few seconds.
     pub(super) fn recent_figures(&self, now_ns: u64) -> ExchangeStats {
         let mut sum = ExchangeStats::default();
-        self.recent.recent(now_ns).for_each(|stats| sum.merge(stats));
+        for stats in self.recent.recent(now_ns) {
+            sum.merge(stats);
+        }
         sum
+    }
+
+    /// Tells whether nothing is left to judge by, or to look into.
+    fn is_over(&self, now_ns: u64) -> bool {
+        self.stuck == Stuck::default()
+            && self.answers.is_empty()
+            && self.pendings.is_empty()
+            && self.recent.is_over(now_ns)
     }
 }
 
@@ -90,18 +125,26 @@ pub(super) fn rate(count: u64) -> f64 {
     count as f64 * 1e9 / Recent::SPAN_NS as f64
 }
 
+/// The [`ScopeStats`] of each listener and process.
+///
+/// Events come in by [`reported`](Self::reported) (an exchange is over),
+/// [`closed`](Self::closed) (a connection), [`came_late`](Self::came_late) (data behind a close),
+/// [`shut`](Self::shut) (a listener) and [`exited`](Self::exited) (a process). At a refresh
+/// [`scanned`](Self::scanned) gets the open connections, in as many parts as they come in, and then
+/// [`sampled`](Self::sampled) judges what had to wait for it. [`iter`](Self::iter) and
+/// [`recent_figures`](Self::recent_figures) give what findings judge by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StatsByScope {
-    table: BTreeMap<Scope, Entry>,
-    /// Processes that ended last: the kernel closes what they leave after it has told so
-    /// (`do_exit`, 5.10 to 7.3).
+    table: BTreeMap<Scope, ScopeStats>,
+    /// Processes that ended last. The kernel closes their sockets after it has said that they
+    /// ended (`do_exit`, 5.10 to 7.3).
     ended: VecDeque<u32>,
     unserved: Unserved,
     greetings: Greetings,
-    parked: LongPolls,
+    long_polls: LongPolls,
     waits: Waits,
     runs: Runs,
-    /// What the watched processes call is watched, too.
+    /// The calls of the watched processes are watched, too.
     sees_calls: bool,
     crossings: Crossings,
     lates: Lates,
@@ -120,7 +163,7 @@ impl StatsByScope {
         self.sees_calls
     }
 
-    /// A process ended.
+    /// Notes that a process ended.
     pub(super) fn exited(&mut self, pid: u32) {
         self.ended.push_back(pid);
         if self.ended.len() > MAX_ENDED {
@@ -128,13 +171,13 @@ impl StatsByScope {
         }
     }
 
-    /// A listener closed.
+    /// Notes that a listener closed.
     pub(super) fn shut(&mut self, sock: SockId, closed_ns: u64) {
         self.unserved.shut(sock, closed_ns);
     }
 
-    /// An exchange is over, of a process that `calls` others or does not, which is asked for a slow
-    /// one.
+    /// Counts an exchange that is over. `calls` tells whether its process calls others; it is asked
+    /// for a slow exchange only.
     pub(super) fn reported(
         &mut self,
         now_ns: u64,
@@ -143,36 +186,46 @@ impl StatsByScope {
         view: &ExchangeView,
         calls: impl FnOnce(&Connection) -> bool,
     ) {
-        let was_parked = self.parked.take(exchange);
+        let was_put_aside = self.long_polls.take(exchange);
         let Some(connection) = connection else { return };
-        let by_design = connection.protocol().and_then(Protocol::waits_for).is_some();
         let is_slow = counted_us(view) >= SLOW_US;
         let calls = is_slow && calls(connection);
-        let app_us = if was_parked && is_slow { AppTime::of(exchange, view).answer_us } else { 0 };
-        let http = connection.protocol().is_some_and(Protocol::is_http1) && !calls;
-        let polls = app_us >= long_poll::LONG_US && http && view.inside.is_empty();
-        if is_slow && let Some(wait) = Unread::stretch(exchange).filter(|wait| wait.us() >= SLOW_US)
+        let may_poll = was_put_aside && is_slow && !calls;
+        let polled_us = if may_poll { polled_us(exchange, connection, view) } else { None };
+        if is_slow
+            && let Some(wait) = Unread::stretch(exchange)
+            && wait.us() >= SLOW_US
         {
             self.waits.note(wait);
         }
-        // Long polling is told by what a process does not call.
-        let excused = by_design || polls && self.sees_calls;
-        let later = self.put_aside(now_ns, exchange, connection, view, excused, calls);
+        // A process that calls others may wait for these. So where no calls are watched, a long
+        // wait is not taken for a long poll.
+        let by_design = waits_by_design(connection);
+        let excused = by_design || polled_us.is_some() && self.sees_calls;
+        let mut left_out = LeftOut::default();
+        if calls {
+            left_out = self.defer(now_ns, exchange, connection, view, excused);
+        }
+        left_out.waits = excused;
         self.note_runs(now_ns, exchange, connection, view);
-        let greeting = self.greetings.told(exchange, view);
-        let Some(entry) = self.entry(connection) else { return };
+        let greeting_us = self.greetings.add(exchange, view);
+        let Some(entry) = self.entry(&connection.origin) else { return };
         let stats = entry.recent.now(now_ns);
-        stats.add_greeting(greeting);
-        stats.add(exchange, view, Later { waits: excused, ..later });
+        if let Some(us) = greeting_us {
+            stats.add_greeting(us);
+        }
+        stats.add(exchange, view, left_out);
         stats.add_accept(exchange, view, connection.origin.acceptor);
-        stats.app_parked += u64::from(polls && !excused);
-        if exchange.role == Role::Client {
-            stats.add_call(connection.peer(), unanswered(exchange, view));
+        stats.app.put_aside += u64::from(polled_us.is_some() && !excused);
+        if exchange.role == Role::Client
+            && let Some(unanswered) = unanswered(exchange, view)
+        {
+            stats.unanswered.add_call(connection.peer(), unanswered);
         }
         if is_slow {
             entry.ask(now_ns, exchange, view, excused || view.unanswered);
         }
-        if polls
+        if let Some(app_us) = polled_us
             && excused
             && !by_design
             && let Some(work) = work_of(exchange)
@@ -182,88 +235,8 @@ impl StatsByScope {
         }
     }
 
-    /// What of a slow exchange of a process that calls others is judged once the other side is
-    /// known.
-    fn put_aside(
-        &mut self,
-        now_ns: u64,
-        exchange: &Exchange,
-        connection: &Connection,
-        view: &ExchangeView,
-        excused: bool,
-        calls: bool,
-    ) -> Later {
-        let mut later = Later::default();
-        if !calls || counted_us(view) < SLOW_US {
-            return later;
-        }
-        let (pid, scope) = (pid_of(exchange, connection), scope_of(&connection.origin));
-        let app_us = AppTime::of(exchange, view).answer_us;
-        let unread = Unread::of(view);
-        let unread_us = unread.queue_us + unread.delay_us;
-        if exchange.role == Role::Server && app_us >= SLOW_US && !excused {
-            later.app = true;
-            let (cpu, inside) = (cpu(view, SliceKind::App), !view.inside.is_empty());
-            let ask = crossings::Ask::App {
-                us: app_us,
-                cpu,
-                inside,
-                unanswered: unanswered(exchange, view),
-            };
-            self.lates.add(now_ns, exchange, pid, scope, ask);
-        }
-        if exchange.role == Role::Client && unread_us >= SLOW_US {
-            later.unread = true;
-            let known = cpu(view, SliceKind::ReceiveQueue);
-            let (known_us, delay_us) = (known.1 + unread.delay_us, unread.delay_us);
-            let ask = crossings::Ask::Unread { us: unread_us, known_us, cpu_us: known.0, delay_us };
-            self.lates.add(now_ns, exchange, pid, scope, ask);
-        }
-        later
-    }
-
-    /// Judges what was put aside, by what is known of its other side now.
-    fn judge_late(&mut self, now_ns: u64, proxies: &Proxies) {
-        for late in self.lates.due(now_ns) {
-            let Some(entry) = self.table.get_mut(&late.scope) else { continue };
-            let stats = entry.recent.now(now_ns);
-            match late.ask {
-                crossings::Ask::App { us, cpu, inside, unanswered } => {
-                    let waited =
-                        proxies.waited(late.pid, late.id).filter(|&(waited_us, _)| waited_us > 0);
-                    if unanswered.is_some() {
-                        stats.add_unanswered(unanswered);
-                        stats.unanswered_joined += u64::from(waited.is_some());
-                    } else {
-                        stats.slow[SliceKind::App as usize].add(us);
-                        stats.app_cpu_us += cpu.0;
-                        stats.app_known_us += cpu.1;
-                        stats.app_calls += u64::from(inside || waited.is_some());
-                        stats.app_joined += u64::from(waited.is_some());
-                    }
-                    if let Some((waited_us, peer)) = waited {
-                        stats.app_upstream_us +=
-                            if unanswered.is_some() { 0 } else { waited_us.min(us) };
-                        stats.app_upstreams.add(peer, waited_us.min(us));
-                    }
-                }
-                crossings::Ask::Unread { us, .. }
-                    if proxies.full_us(late.pid, late.id) * 2 >= us =>
-                {
-                    stats.held_back.add(us);
-                }
-                crossings::Ask::Unread { us, known_us, cpu_us, delay_us } => {
-                    stats.unread.add(us);
-                    stats.unread_cpu_us += cpu_us;
-                    stats.unread_delay_us += delay_us;
-                    stats.unread_known_us += known_us;
-                }
-            }
-        }
-    }
-
-    /// Sees whether a response goes on more than a second after it began. Only what answers one
-    /// request at a time in the clear has nothing else to say.
+    /// Notes whether a response goes on more than a second after it began. Only on HTTP/1 in the
+    /// clear is a late write known to belong to that response.
     fn note_runs(
         &mut self,
         now_ns: u64,
@@ -271,19 +244,23 @@ impl StatsByScope {
         connection: &Connection,
         view: &ExchangeView,
     ) {
-        let ended = if exchange.inbound.is_some() {
-            self.runs.ended(exchange.sock)
-        } else {
-            if connection.protocol().is_some_and(Protocol::is_http1) {
-                self.runs.pushed(now_ns, scope_of(&connection.origin), exchange, view);
-            }
-            None
-        };
-        if let Some((entry, us)) = ended.and_then(|us| Some((self.entry(connection)?, us))) {
+        if exchange.inbound.is_some() {
+            self.end_run(now_ns, exchange.sock, connection);
+        } else if is_http1(connection) {
+            self.runs.pushed(now_ns, scope_of(&connection.origin), exchange, view);
+        }
+    }
+
+    /// Counts a single late write of a response that is over.
+    fn end_run(&mut self, now_ns: u64, sock: SockId, connection: &Connection) {
+        if let Some(us) = self.runs.ended(sock)
+            && let Some(entry) = self.entry(&connection.origin)
+        {
             entry.recent.now(now_ns).rests.add(us, None);
         }
     }
 
+    /// Counts a connection that closed.
     pub(super) fn closed(
         &mut self,
         now_ns: u64,
@@ -292,67 +269,65 @@ impl StatsByScope {
         end: &EndView,
     ) {
         self.greetings.closed(closed.sock);
-        if let Some(us) = self.runs.ended(closed.sock)
-            && let Some(entry) = self.entry(connection)
-        {
-            entry.recent.now(now_ns).rests.add(us, None);
-        }
-        let role = connection.origin.role;
+        self.end_run(now_ns, closed.sock, connection);
+        let origin = &connection.origin;
+        let role = origin.role;
         if role == Role::Client && end.cause != Some(Cause::LateRequest) {
             return;
         }
-        if let Some(entry) = self.entry(connection) {
-            let stats = entry.recent.now(now_ns);
+        if let Some(entry) = self.entry(origin) {
+            let ends = &mut entry.recent.now(now_ns).ends;
             if role == Role::Server {
-                stats.add_close(connection);
+                ends.add_close(connection);
             }
-            stats.add_end(closed, role, end);
+            ends.add_end(closed, role, end);
         }
-        let origin = &connection.origin;
-        let unserved =
-            connection.closed_unread().filter(|_| role == Role::Server && !origin.multipath);
-        if let Some((how, after_ns)) = unserved {
-            let (scope, pid, told) = (scope_of(origin), origin.pid, connection.has_written());
-            let close = Close { ts_ns: now_ns, scope, pid, how, after_ns, told };
+        if role == Role::Server
+            && !origin.multipath
+            && let Some((how, after_ns)) = connection.closed_unread()
+        {
+            let (scope, pid) = (scope_of(origin), origin.pid);
+            let written_to = connection.has_written();
+            let close = Close { ts_ns: now_ns, scope, pid, how, after_ns, written_to };
             self.unserved.add(closed.sock, close, connection.is_unserved());
         }
     }
 
     /// Counts connections that the application closed at once, once it is known that it meant to.
     fn settle_unserved(&mut self, sample: &Sample) {
-        self.unserved.gone(sample).into_iter().for_each(|pid| self.exited(pid));
+        for pid in self.unserved.gone(sample) {
+            self.exited(pid);
+        }
         let ended = &self.ended;
         for close in self.unserved.settle(sample.ts_ns, |pid| ended.contains(&pid)) {
-            let entry = self.table.get_mut(&close.scope);
-            if let Some(stats) = entry.and_then(|entry| entry.recent.at(close.ts_ns)) {
-                stats.add_unserved(&close);
+            if let Some(entry) = self.table.get_mut(&close.scope)
+                && let Some(stats) = entry.recent.at(close.ts_ns)
+            {
+                stats.unserved.add(&close);
             }
         }
     }
 
-    /// Data came to a connection that was closed.
+    /// Counts data that came to a connection after it was closed.
     pub(super) fn came_late(&mut self, now_ns: u64, arrival: &Arrival) {
-        let is_unserved =
-            arrival.cause != Cause::LateRequest && self.unserved.came_late(now_ns, arrival.sock);
-        let Some(entry) = self.entry_of(&arrival.origin) else { return };
-        let stats = entry.recent.now(now_ns);
-        match arrival.cause {
-            Cause::LateRequest => {
-                stats.late.add(arrival.idle_us);
-                stats.late_lingered += u64::from(arrival.lingers);
-            }
-            _ if is_unserved => {}
-            _ => stats.after_close += 1,
+        let is_late_request = arrival.cause == Cause::LateRequest;
+        let is_unserved = !is_late_request && self.unserved.came_late(now_ns, arrival.sock);
+        let Some(entry) = self.entry(&arrival.origin) else { return };
+        let ends = &mut entry.recent.now(now_ns).ends;
+        if is_late_request {
+            ends.add_late_request(arrival);
+        } else if !is_unserved {
+            ends.after_close += 1;
         }
     }
 
-    /// A sample is complete, and calls are joined as far as they can be.
+    /// Judges what had to wait until a sample is complete, and calls are joined.
     pub(super) fn sampled(&mut self, sample: &Sample, spans: &Spans, proxies: &Proxies) {
         let ts_ns = sample.ts_ns;
         self.judge_late(ts_ns, proxies);
         self.settle_unserved(sample);
-        self.set_off();
-        self.parked.sampled(sample);
+        self.settle_crossings();
+        self.long_polls.sampled(sample);
         self.waits.keep(ts_ns.saturating_sub(2 * Recent::SPAN_NS));
         for (scope, us) in self.runs.over(ts_ns) {
             if let Some(entry) = self.table.get_mut(&scope) {
@@ -361,40 +336,45 @@ impl StatsByScope {
         }
         for entry in self.table.values_mut() {
             entry.settle(ts_ns, &self.waits, spans);
+            entry.stuck = std::mem::take(&mut entry.scanned);
         }
-        self.table.values_mut().for_each(|entry| entry.stuck = std::mem::take(&mut entry.scanned));
-        self.table.retain(|_, entry| {
-            entry.stuck != Stuck::default()
-                || !entry.answers.is_empty()
-                || !entry.pendings.is_empty()
-                || !entry.recent.is_over(ts_ns)
-        });
+        self.table.retain(|_, entry| !entry.is_over(ts_ns));
     }
 
-    /// What connections of one scope went through lately.
+    /// Sums the last few seconds of one scope.
     pub(super) fn recent_figures(&self, scope: Scope, now_ns: u64) -> Option<ExchangeStats> {
-        self.table.get(&scope).map(|entry| entry.recent_figures(now_ns))
+        let entry = self.table.get(&scope)?;
+        Some(entry.recent_figures(now_ns))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Scope, &Entry)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Scope, &ScopeStats)> {
         self.table.iter().map(|(&scope, entry)| (scope, entry))
     }
 
-    fn entry(&mut self, connection: &Connection) -> Option<&mut Entry> {
-        self.entry_of(&connection.origin)
-    }
-
-    fn entry_of(&mut self, origin: &Origin) -> Option<&mut Entry> {
+    fn entry(&mut self, origin: &Origin) -> Option<&mut ScopeStats> {
         let scope = scope_of(origin);
         if self.table.len() >= MAX_SCOPES && !self.table.contains_key(&scope) {
             return None;
         }
-        Some(self.table.entry(scope).or_insert_with(|| Entry {
+        Some(self.table.entry(scope).or_insert_with(|| ScopeStats {
             name: match scope {
                 Scope::Socket(_) => origin.near().to_string(),
                 Scope::Process(pid) => format!("{} {pid}", origin.comm),
             },
-            ..Entry::default()
+            ..ScopeStats::default()
         }))
     }
+}
+
+/// Application time of an exchange that may be a long poll, µs; `None` if it is too short, or
+/// cannot be one.
+fn polled_us(exchange: &Exchange, connection: &Connection, view: &ExchangeView) -> Option<u64> {
+    if !is_http1(connection) || !view.inside.is_empty() {
+        return None;
+    }
+    let us = AppTime::of(exchange, view).answer_us;
+    if us < long_poll::LONG_US {
+        return None;
+    }
+    Some(us)
 }

@@ -1,17 +1,18 @@
-//! Responses whose rest came late behind their first byte. A response in many pieces is a stream
-//! and waits by design; one that has a single pause is not, whether its writes are one exchange or,
-//! more than a second apart, two.
+//! Responses whose rest came late after their first byte. A response in many pieces is a stream and
+//! waits by design. One with a single pause is no stream. Writes less than a second apart are one
+//! exchange, others two.
 
 use rustc_hash::FxHashMap;
 
 use super::greetings::greets;
+use super::slices::us_before;
 use super::{SLOW_US, Scope, Tally};
 use crate::model::event::{Exchange, SockId};
 use crate::model::snapshot::{ExchangeView, SliceKind};
 
-/// Connections on which a server went on writing after more than a second.
+/// Connections that are remembered because their server went on writing after more than a second.
 const MAX_RUNS: usize = 4_096;
-/// Nothing came behind a late write for so long, ns: it was the last one.
+/// A late write was the last one if no other follows within so long, ns.
 const LAST_NS: u64 = 3_000_000_000;
 
 /// Sums over responses whose rest came late.
@@ -47,18 +48,23 @@ pub(super) struct AppTime {
     pub(super) answer_us: u64,
     /// From there on; in an exchange without a request all of it.
     pub(super) rest_us: u64,
-    /// Of the rest on a CPU, where that is known.
+    /// Time of the rest on a CPU, where that is known.
     pub(super) rest_cpu_us: Option<u64>,
 }
 
 impl AppTime {
     pub(super) fn of(exchange: &Exchange, view: &ExchangeView) -> Self {
-        let written_ns = exchange.outbound.as_ref().map_or(u64::MAX, |outbound| outbound.first_ns);
-        let written_ns =
-            if exchange.inbound.is_some() || greets(exchange) { written_ns } else { 0 };
+        let written_ns = match &exchange.outbound {
+            _ if exchange.inbound.is_none() && !greets(exchange) => 0,
+            Some(outbound) => outbound.first_ns,
+            None => u64::MAX,
+        };
         let mut time = Self::default();
-        for slice in view.slices.iter().filter(|slice| slice.kind == SliceKind::App) {
-            let before_us = (written_ns.saturating_sub(slice.start_ns) / 1_000).min(slice.us);
+        for slice in &view.slices {
+            if slice.kind != SliceKind::App {
+                continue;
+            }
+            let before_us = us_before(slice, written_ns);
             time.answer_us += before_us;
             time.rest_us += slice.us - before_us;
             // Of a slice that is mostly one of the two, all the CPU time is that one's.
@@ -81,9 +87,9 @@ impl AppTime {
 struct Run {
     scope: Scope,
     count: u32,
-    /// How long after the response the first of them came, µs.
+    /// From the response to the first of them, µs.
     after_us: u64,
-    told_ns: u64,
+    newest_ns: u64,
 }
 
 /// Connections on which a server went on writing.
@@ -91,8 +97,8 @@ struct Run {
 pub(super) struct Runs(FxHashMap<SockId, Run>);
 
 impl Runs {
-    /// A server wrote of its own accord, so long after it had written before, where that is known.
-    /// What it computed for is told of by the exchange itself.
+    /// Notes that a server wrote without a request, so long after its last write, where that is
+    /// known. If it computed meanwhile, the exchange itself counts as a late rest.
     pub(super) fn pushed(
         &mut self,
         now_ns: u64,
@@ -100,32 +106,44 @@ impl Runs {
         exchange: &Exchange,
         view: &ExchangeView,
     ) {
-        let room = self.0.len() < MAX_RUNS || self.0.contains_key(&exchange.sock);
-        let computed = view.slices.first().is_some_and(|slice| slice.kind == SliceKind::App);
-        match (self.0.get_mut(&exchange.sock), view.pushed_after_us) {
-            (Some(run), _) => (run.count, run.told_ns) = (run.count + 1, now_ns),
-            (None, Some(after_us)) if room && !computed && after_us >= SLOW_US => {
-                self.0.insert(exchange.sock, Run { scope, count: 1, after_us, told_ns: now_ns });
-            }
-            _ => {}
+        if let Some(run) = self.0.get_mut(&exchange.sock) {
+            run.count += 1;
+            run.newest_ns = now_ns;
+            return;
+        }
+        let computed = matches!(view.slices.first(), Some(slice) if slice.kind == SliceKind::App);
+        if let Some(after_us) = view.pushed_after_us
+            && after_us >= SLOW_US
+            && !computed
+            && self.0.len() < MAX_RUNS
+        {
+            self.0.insert(exchange.sock, Run { scope, count: 1, after_us, newest_ns: now_ns });
         }
     }
 
-    /// The next request came, or the end. Gives the time of a single late write.
+    /// Notes the next request or the end of the connection. Returns the time of a late write, if
+    /// there was exactly one.
     pub(super) fn ended(&mut self, sock: SockId) -> Option<u64> {
         if self.0.is_empty() {
             return None;
         }
-        self.0.remove(&sock).filter(|run| run.count == 1).map(|run| run.after_us)
+        let run = self.0.remove(&sock)?;
+        if run.count != 1 {
+            return None;
+        }
+        Some(run.after_us)
     }
 
-    /// Those on which nothing has come for a while.
+    /// Takes out connections with nothing new for a while. Returns those with exactly one late
+    /// write, and its time.
     pub(super) fn over(&mut self, now_ns: u64) -> Vec<(Scope, u64)> {
         let mut over = Vec::new();
         self.0.retain(|_, run| {
             let quiet_ns = LAST_NS.max(run.after_us.saturating_mul(2_000));
-            let goes_on = now_ns.saturating_sub(run.told_ns) < quiet_ns;
-            over.extend((!goes_on && run.count == 1).then_some((run.scope, run.after_us)));
+            let goes_on = now_ns.saturating_sub(run.newest_ns) < quiet_ns;
+            if !goes_on && run.count == 1 {
+                over.push((run.scope, run.after_us));
+            }
             goes_on
         });
         over
