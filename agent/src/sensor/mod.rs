@@ -1,8 +1,13 @@
 //! The sensor: loads the probes, decides who is watched, turns records and maps into events.
 //!
-//! Three rooms, of which each uses only those before it: `attach/` (chooses, loads and attaches
-//! hooks), `decode/` (from records to events), `sample/` (state that is read at each refresh). Files
-//! beside this one use no room. No other place names `aya`, and but for the probes none has `unsafe`.
+//! It has three rooms, of which each uses only those before it:
+//!
+//! - `attach/` chooses, loads and attaches hooks,
+//! - `decode/` turns records into events,
+//! - `sample/` reads at each refresh what no record announces.
+//!
+//! Files beside this one use no room; `procfs/` parses the files of `/proc`. No other place names
+//! `aya`, and but for the probes no other has `unsafe`.
 
 mod attach;
 mod clock;
@@ -54,7 +59,7 @@ const SKIPPED: &str = "skipped_runs";
 /// 1. [`Sensor::attach`] begins a watch. [`Sensor::chosen`] says which hooks serve it.
 /// 2. [`Sensor::drain`] is called many times a second, and shows the events since the last call.
 /// 3. [`Sensor::sample`] is called at each refresh, then [`Sensor::scan_on`] until it has all.
-/// 4. [`Sensor::last_sample`] is called once, at the end; [`Sensor::all_ended`] says that it has come.
+/// 4. [`Sensor::last_sample`] is called once, at the end. [`Sensor::all_ended`] is one reason to end.
 ///
 /// The other methods say who is watched, and what listens beside.
 pub struct Sensor {
@@ -301,7 +306,7 @@ impl Sensor {
         Ok(())
     }
 
-    /// Reads a sample like [`Sensor::sample`], however long ago the iterator ran: the last of a run.
+    /// Reads the last sample of a run: as [`Sensor::sample`], however long ago the iterator ran.
     pub fn last_sample(&mut self) -> Sample {
         self.sampler.ends();
         self.connections.scan_is_due();

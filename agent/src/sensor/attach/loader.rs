@@ -42,7 +42,7 @@ pub(super) struct Types {
     pub layout: Layout,
     /// Functions, tracepoints and enumerators that the table of hooks asks about.
     pub btf: Btf,
-    /// The same types, as aya reads them.
+    /// These types as aya reads them.
     pub aya: AyaBtf,
 }
 

@@ -1,8 +1,8 @@
 //! Attaches the probes: the hooks are chosen, loaded and attached, and chosen anew if one does not
 //! attach.
 //!
-//! `plan/` is the table of hooks. `loader.rs` makes the object ready, `choose.rs` tries the hooks on
-//! it, `load.rs` loads and attaches those chosen, `programs.rs` and `syscalls.rs` keep them.
+//! `plan/` is the table of hooks. `loader.rs` makes the object ready, `choose.rs` tries the hooks
+//! on it, `load.rs` loads and attaches those chosen. `programs.rs` and `syscalls.rs` keep them.
 //! `suspend.rs` takes some off for a while.
 
 mod choose;

@@ -1,5 +1,5 @@
-//! Loads, attaches and keeps single programs. The object that they come from, some megabytes, is not
-//! kept for that.
+//! Loads, attaches and keeps single programs. The object that they come from has some megabytes and
+//! is not kept.
 
 use std::{
     fs,
@@ -152,7 +152,10 @@ mod tests {
     #[test]
     fn runs_of_programs_are_summed() {
         let mut runs = Runs::default();
-        runs.add("pos:\t0\nprog_type:\t26\nrun_time_ns:\t120\nrun_cnt:\t3\nrecursion_misses:\t1\nverified_insns:\t9\n");
+        runs.add(
+            "pos:\t0\nprog_type:\t26\nrun_time_ns:\t120\nrun_cnt:\t3\n\
+             recursion_misses:\t1\nverified_insns:\t9\n",
+        );
         runs.add("run_time_ns:\t80\nrun_cnt:\t2\n");
         assert_eq!(runs, Runs { count: 5, ns: 200, skipped: 1 });
     }

@@ -3,8 +3,8 @@
 //! While any system call tracepoint is attached, the kernel takes a longer way through every system
 //! call of the machine. So on a busy machine where no connection comes they are taken off, and put
 //! on again when one comes. An accept in between shows by another hook, to which its caller's wish
-//! for the peer's address leads: they are suspended only if that hook has been seen to announce every
-//! accept that they announced.
+//! for the peer's address leads: they are suspended only if that hook has been seen to report every
+//! accept that they reported.
 
 use std::{
     io,
@@ -103,8 +103,8 @@ impl AcceptHooks {
         }
     }
 
-    /// Puts on returns first, entries last: an accept on its way is seen by one of the hooks, and by
-    /// one alone.
+    /// Puts on returns first, entries last: so an accept on its way is seen by exactly one of the
+    /// hooks.
     fn resume(&mut self, maps: &mut Maps, syscalls: &mut Syscalls) -> io::Result<()> {
         syscalls.attach_again(End::Return)?;
         // Those inside accept may be in another call than that which was noted.

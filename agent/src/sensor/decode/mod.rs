@@ -26,7 +26,7 @@ pub(in crate::sensor) use self::{
 };
 use crate::model::event::{Event, Process, ProcessChange};
 
-/// What a record means.
+/// The use of a record.
 pub(super) enum Decoded {
     /// Something the model wants to know.
     Event,

@@ -1,5 +1,5 @@
-//! What listens beside the watched TCP listeners: Unix-domain sockets of the targets, and sockets
-//! at the same place that nobody watched holds.
+//! Listeners beside the watched TCP ones: Unix-domain sockets of the targets, and sockets at the
+//! same place that nobody watched holds.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use crate::{
 /// Everybody's files are looked at no oftener than this.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What the last scans showed.
+/// Listeners that the last scans showed.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     unix: BTreeMap<SockId, UnixListener>,

@@ -38,7 +38,7 @@ const PART: usize = 1_024;
 /// Bytes read of an iterator at a time: as many as the kernel gives.
 const READ: usize = 32 * 1_024;
 
-/// What a part of a scan showed.
+/// A part of a scan.
 #[derive(Debug, Default)]
 pub(in crate::sensor) struct Scanned {
     /// Connections that were open already, and exchanges that are over for good.
@@ -51,7 +51,7 @@ pub(in crate::sensor) struct Scanned {
 pub(in crate::sensor) struct UdpSockets {
     /// One entry a descriptor.
     pub(super) held: Vec<abi::ScanDatagram>,
-    /// When the scan began, if it has shown everything that was held then.
+    /// Beginning of the scan, if it has shown everything that was held then.
     pub(super) complete_since_ns: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What backscope itself costs: CPU time and memory of the agent, time inside the probes.
+//! The cost of backscope itself: CPU time and memory of the agent, time inside the probes.
 //!
 //! The kernel's own statistics cost as much as a small probe (two clock reads a run), so they are
 //! switched on for one refresh in eight, and the time between is taken to have been like it.

@@ -9,7 +9,7 @@ use crate::{
     sensor::procfs::{self, EpollTargets},
 };
 
-/// What was seen of an epoll instance is good for so many refreshes.
+/// Refreshes for which an epoll instance is not read again.
 const GOOD_FOR: u32 = 8;
 /// Epoll instances remembered; beyond that they are read each time.
 const MAX_EPOLLS: usize = 1_024;

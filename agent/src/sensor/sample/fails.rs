@@ -1,4 +1,4 @@
-//! How `accept` failed on listeners, and the limits that it met: a process's descriptors, the
+//! Failures of `accept` on listeners, and the limits that it met: a process's descriptors, the
 //! machine's open files.
 
 use std::{cmp::Reverse, collections::HashMap};

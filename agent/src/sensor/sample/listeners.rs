@@ -47,9 +47,9 @@ const LOSSES: std::ops::Range<u32> = counter::RING_FULL..counter::COUNT;
 
 /// Turns the maps' totals into samples.
 ///
-/// [`Sampler::scan`] runs the iterator, [`Sampler::begin`] is called once behind the first scan, and
-/// [`Sampler::sample`] at each refresh; [`Sampler::scan_process`] in between, for a process that may
-/// have come by a listener. [`Sampler::ends`] says that the next sample is the last.
+/// [`Sampler::scan`] runs the iterator. [`Sampler::begin`] is called once, after the first scan,
+/// and [`Sampler::sample`] at each refresh. [`Sampler::scan_process`] is for a process that may
+/// have come by a listener in between. [`Sampler::ends`] says that the next sample is the last.
 pub(in crate::sensor) struct Sampler {
     seen: Seen,
     period: u32,

@@ -28,7 +28,7 @@ impl Call {
         Some(Self { number, first: argument()?, second: argument()? })
     }
 
-    /// What the thread waits for.
+    /// Kind of the thing that the thread waits for.
     pub(super) fn wait_kind(self) -> WaitKind {
         #[cfg(target_arch = "x86_64")]
         match self.number {

@@ -1,6 +1,7 @@
 //! Quotas that keep watched processes off the processors (`cpu.max` of their cgroups, of version 1
-//! `cpu.cfs_quota_us`), and signals that stop them. All is read at each refresh, the statistics of a
-//! quota that is in force also in between.
+//! `cpu.cfs_quota_us`), and signals that stop them.
+//!
+//! All is read at each refresh, the statistics of a quota that is in force also in between.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -61,7 +62,7 @@ pub(in crate::sensor) struct Quotas {
     groups: FxHashMap<u32, (Option<Group>, u64)>,
     limited: Vec<Limited>,
     looked_ns: u64,
-    /// When it was last looked up which quotas there are.
+    /// Time of the last look for quotas that are new or gone.
     found_ns: u64,
     cpus: Option<u32>,
     /// There was something to announce at the last refresh.

@@ -37,7 +37,7 @@ fn key(listener: &Listener) -> Key {
     (listener.netns, listener.netns_cookie)
 }
 
-/// What a listener itself shows, as totals.
+/// Totals that a listener itself shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Shown {
     /// Drops while the accept queue was full, less those that were seen to be something else.
@@ -240,9 +240,9 @@ mod tests {
         }
     }
 
-    /// What each listener is told to have refused, when the namespace counted so many overflows and
-    /// so many other drops.
-    fn told(overflows: u64, others: u64, listeners: &[Listener]) -> Vec<Count> {
+    /// Counts of refused SYNs by listener, if the namespace counted so many overflows and so many
+    /// other drops.
+    fn counted(overflows: u64, others: u64, listeners: &[Listener]) -> Vec<Count> {
         let mut refused = Refused::default();
         refused.namespaces.insert(KEY, Namespace { base: BASE, now: BASE, ..Namespace::default() });
         let now = ListenCounters {
@@ -267,19 +267,20 @@ mod tests {
         // RSTs of health checks, bare ACKs under TCP_DEFER_ACCEPT: `sk_drops` grew, the queue was
         // never full.
         let healthy = Listener { drops: 40, unexplained: 40, ..listener(0, 0, 0) };
-        assert_eq!(told(1_000, 1_000, &[healthy]), [Count::default()]);
-        assert_eq!(told(1_000, 0, &[healthy, listener(9, 0, 0)]), [Count::default(), overflow(9)]);
+        assert_eq!(counted(1_000, 1_000, &[healthy]), [Count::default()]);
+        let beside = [healthy, listener(9, 0, 0)];
+        assert_eq!(counted(1_000, 0, &beside), [Count::default(), overflow(9)]);
     }
 
     #[test]
     fn several_that_overflow_at_once_have_their_own() {
         assert_eq!(
-            told(60, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
+            counted(60, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
             [overflow(14), overflow(46)]
         );
         // An unwatched one of the namespace makes no difference.
         assert_eq!(
-            told(900, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
+            counted(900, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
             [overflow(14), overflow(46)]
         );
     }
@@ -288,19 +289,19 @@ mod tests {
     fn the_sum_never_exceeds_the_kernels_total() {
         // Before 6.18 an ignored final ACK counts twice at the socket, and nothing tells it from a
         // SYN.
-        assert_eq!(told(9, 0, &[listener(18, 0, 0)]), [overflow(9)]);
+        assert_eq!(counted(9, 0, &[listener(18, 0, 0)]), [overflow(9)]);
         assert_eq!(
-            told(9, 0, &[listener(12, 0, 0), listener(6, 0, 0)]),
+            counted(9, 0, &[listener(12, 0, 0), listener(6, 0, 0)]),
             [overflow(6), overflow(3)]
         );
-        assert_eq!(told(10, 0, &[listener(7, 0, 7)]), [overflow(3)]);
+        assert_eq!(counted(10, 0, &[listener(7, 0, 7)]), [overflow(3)]);
     }
 
     #[test]
     fn a_full_syn_queue_without_syncookies_is_no_overflow() {
-        assert_eq!(told(0, 5, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 5 }]);
-        assert_eq!(told(4, 5, &[listener(9, 0, 0)]), [Count { overflow: 4, dropped: 5 }]);
-        assert_eq!(told(0, 2, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 2 }]);
+        assert_eq!(counted(0, 5, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 5 }]);
+        assert_eq!(counted(4, 5, &[listener(9, 0, 0)]), [Count { overflow: 4, dropped: 5 }]);
+        assert_eq!(counted(0, 2, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 2 }]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ struct Calls {
     writes: u64,
 }
 
-/// What stays the same of a thread.
+/// Facts of a thread that stay the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Origin {
     pid: u32,

@@ -61,7 +61,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[],
                 shares: "tp_btf:inet_sock_set_state",
                 check_btf: any,
-                degraded: "TIME_WAIT is inferred: the socket went from FIN_WAIT2 or CLOSING to CLOSE without an error",
+                degraded: "TIME_WAIT is inferred: the socket went from FIN_WAIT2 or CLOSING to \
+                           CLOSE without an error",
             },
         ],
         missing: "TIME_WAIT is not seen",

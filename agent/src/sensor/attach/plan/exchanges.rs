@@ -21,7 +21,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             check_btf: sockets_from_files,
             degraded: "",
         }],
-        missing: "connections that were open at the attach, and exchanges that are not over yet, are not seen",
+        missing: "connections that were open at the attach, and exchanges that are not over yet, \
+                  are not seen",
     },
     SignalSpec {
         signal: Signal::OpenDatagrams,
@@ -64,7 +65,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[cgroup("asks_v4", "connect4"), cgroup("asks_v6", "connect6")],
                 shares: "",
                 check_btf: marks_children,
-                degraded: "why a connect failed that found no route is inferred, and told when its socket is closed",
+                degraded: "why a connect failed that found no route is inferred, and told when \
+                           its socket is closed",
             },
         ],
         missing: "a connect that fails before it has a port, as without a route, is not seen",
@@ -131,7 +133,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 degraded: "",
             },
         ],
-        missing: "a UDP socket that is made where another one was closed a moment before goes on with its figures",
+        missing: "a UDP socket that is made where another one was closed a moment before goes on \
+                  with its figures",
     },
     SignalSpec {
         signal: Signal::DatagramSize,

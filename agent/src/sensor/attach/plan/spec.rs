@@ -6,7 +6,7 @@ use std::fmt;
 use super::signal::Signal;
 use crate::{kernel::btf::Btf, model::Tier};
 
-/// How a program attaches.
+/// The place that a program attaches to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sensor) enum Attach {
     /// At the entry of a kernel function.
@@ -17,7 +17,7 @@ pub(in crate::sensor) enum Attach {
     Tracepoint(&'static str),
     /// A system call's tracepoint. Costs every other system call of the machine 26 to 60 ns.
     Syscall(&'static str),
-    /// What a cgroup's sockets ask for, on those of all cgroups.
+    /// A question of sockets, in all cgroups.
     Cgroup(&'static str),
     /// An iterator, run on demand.
     Iterator(&'static str),
@@ -70,8 +70,8 @@ pub(in crate::sensor) struct Choice {
     pub(in crate::sensor) programs: &'static [Program],
     /// Without programs of its own: the hooks of another signal that it shares.
     pub(in crate::sensor) shares: &'static str,
-    /// Checks the kernel's types; the error says why they do not allow it. A program that would read
-    /// from the wrong place must not be loaded at all.
+    /// Checks the kernel's types. The error says why they do not allow this choice: a program that
+    /// would read from the wrong place must not be loaded at all.
     pub(in crate::sensor) check_btf: fn(&Btf) -> Result<(), String>,
     /// Parts of the signal that this choice cannot show; empty for the best.
     pub(in crate::sensor) degraded: &'static str,
@@ -147,8 +147,8 @@ pub(super) fn marks_children(btf: &Btf) -> Result<(), String> {
     }
 }
 
-/// Kernel function behind `bpf_sk_storage_get`: as with those that follow, its presence in BTF says
-/// that tracing programs may call the helper.
+/// Kernel function behind `bpf_sk_storage_get`. Its presence in BTF says that tracing programs may
+/// call the helper, and so for those that follow.
 pub(in crate::sensor) const SOCKET_STORAGE: &str = "bpf_sk_storage_get_tracing";
 /// Kernel function behind `bpf_sk_storage_delete`.
 pub(in crate::sensor) const SOCKET_STORAGE_DELETE: &str = "bpf_sk_storage_delete_tracing";
