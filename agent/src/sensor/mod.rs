@@ -59,7 +59,8 @@ const SKIPPED: &str = "skipped_runs";
 /// 1. [`Sensor::attach`] begins a watch. [`Sensor::chosen`] says which hooks serve it.
 /// 2. [`Sensor::drain`] is called many times a second, and shows the events since the last call.
 /// 3. [`Sensor::sample`] is called at each refresh, then [`Sensor::scan_on`] until it has all.
-/// 4. [`Sensor::last_sample`] is called once, at the end. [`Sensor::all_ended`] is one reason to end.
+/// 4. [`Sensor::last_sample`] is called once, at the end. [`Sensor::all_ended`] is one reason to
+///    end.
 ///
 /// The other methods say who is watched, and what listens beside.
 pub struct Sensor {

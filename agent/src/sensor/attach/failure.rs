@@ -1,10 +1,10 @@
-//! The kernel's reasons against a program.
+//! Reasons that the kernel gives against a program.
 
 use std::{error::Error, io};
 
 use aya::programs::ProgramError;
 
-/// The kernel's reason against a program.
+/// A reason against a program.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// In words.
@@ -37,7 +37,8 @@ impl From<ProgramError> for Failure {
     }
 }
 
-/// The end of an error's chain of causes: the kernel's own word, without the verifier's log.
+/// Returns the first line of an error with its causes, and the verifier's last line on it, without
+/// the log between them.
 fn kernel_reason(error: &dyn Error) -> String {
     let text = causes(error);
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
@@ -56,7 +57,7 @@ fn kernel_reason(error: &dyn Error) -> String {
     }
 }
 
-/// An error with all of its causes.
+/// Returns an error's text with those of its causes.
 pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

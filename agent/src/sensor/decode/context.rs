@@ -10,7 +10,7 @@ use crate::{
 pub(in crate::sensor) struct Capabilities {
     /// The length of a jiffy.
     pub(in crate::sensor) tick_ns: u64,
-    /// 0 delayed ACKs means none.
+    /// Delayed ACKs are seen: a count of 0 means none.
     pub(in crate::sensor) sees_delayed_acks: bool,
 }
 

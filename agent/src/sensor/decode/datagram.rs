@@ -26,8 +26,8 @@ impl DatagramSignals {
     }
 }
 
-/// The facts in a socket's totals, after the refresh period `ended`. The waits are the caller's to
-/// add, and whether it is closed.
+/// The facts in a socket's totals, after the refresh period `ended`. The caller adds the waits, and
+/// whether it is closed.
 pub(in crate::sensor) fn datagram(
     raw: &abi::Datagram,
     seen: DatagramSignals,

@@ -28,7 +28,7 @@ impl Call {
         Some(Self { number, first: argument()?, second: argument()? })
     }
 
-    /// Kind of the thing that the thread waits for.
+    /// The kind of wait that the call is.
     pub(super) fn wait_kind(self) -> WaitKind {
         #[cfg(target_arch = "x86_64")]
         match self.number {

@@ -11,9 +11,9 @@ use crate::{
     sensor::{clock::slept_ns, procfs},
 };
 
-/// Threads that are looked at; of a process with more the rest goes unseen.
+/// Most threads that are sampled. Further ones are not seen.
 const MAX_THREADS: usize = 1_024;
-/// Threads of which one refresh sees what they wait for; with more they take turns.
+/// Most threads whose system call is read at one refresh. With more they take turns.
 const MAX_WAITERS: usize = 256;
 
 /// Reads and writes of a thread of a process.
@@ -35,8 +35,8 @@ struct Origin {
 
 /// Reads and writes by thread.
 ///
-/// [`Threads::accepted`] and [`Threads::count`] take what passes by, [`Threads::sample`] gives the
-/// sums at a refresh.
+/// [`Threads::accepted`] and [`Threads::count`] are given each accept and exchange.
+/// [`Threads::sample`] returns the sums at a refresh.
 #[derive(Debug, Default)]
 pub(in crate::sensor) struct Threads {
     calls: FxHashMap<u32, Calls>,
@@ -47,7 +47,7 @@ pub(in crate::sensor) struct Threads {
 }
 
 impl Threads {
-    /// Notes who accepts.
+    /// Notes the thread that accepted.
     pub(in crate::sensor) fn accepted(&mut self, accept: &Accept) {
         self.of(accept.pid, accept.tid);
     }
