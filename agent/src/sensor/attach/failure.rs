@@ -67,3 +67,19 @@ pub(super) fn causes(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    #[test]
+    fn the_error_has_its_number_and_the_texts_of_its_causes() {
+        let io_error = io::Error::from_raw_os_error(libc::EPERM);
+        let error = ProgramError::SyscallError(SyscallError { call: "bpf_prog_load", io_error });
+        let Failure { reason, errno } = error.into();
+        assert_eq!(errno, Some(libc::EPERM));
+        assert_eq!(reason, "`bpf_prog_load` failed: Operation not permitted (os error 1)");
+    }
+}

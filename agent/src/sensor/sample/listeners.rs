@@ -17,7 +17,7 @@ use super::{
     fails::Fails,
     pending_accepts::note_pending_accepts,
     refused::Refused,
-    scan::{self, Descriptors, Entry},
+    scan::{self, Descriptors, Found},
 };
 use crate::{
     model::{
@@ -134,13 +134,13 @@ impl Sampler {
     fn note(&mut self, output: &[u8]) {
         for entry in scan::entries(output) {
             match entry {
-                Entry::Listener(entry) => {
+                Found::Listener(entry) => {
                     self.holders.entry(entry.listener).or_default().insert(entry.tgid);
                     self.descriptors.insert((entry.tgid, entry.fd), entry.listener);
                     self.names.insert(entry.tgid, comm(&entry.comm));
                 }
-                Entry::Unix(unix) => self.beside.unix(&unix),
-                Entry::Other(other) => self.beside.other(&other),
+                Found::Unix(unix) => self.beside.unix(&unix),
+                Found::Other(other) => self.beside.other(&other),
             }
         }
     }

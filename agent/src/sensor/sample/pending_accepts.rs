@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use backscope_abi as abi;
 
-use super::{proc_syscall::Call, scan::Descriptors};
+use super::{proc_syscall::WaitingCall, scan::Descriptors};
 use crate::sensor::{maps::Maps, procfs};
 
 /// Most threads that are looked at, so that very many do not hold up the attach. Of the others it
@@ -41,5 +41,5 @@ fn note(pid: u32, tid: u32, listeners: &Descriptors, maps: &mut Maps) {
 
 /// The descriptor that a thread waits on in accept.
 fn accepting_on(pid: u32, tid: u32) -> Option<u32> {
-    Call::of(pid, tid)?.accepting_on()
+    WaitingCall::of(pid, tid)?.accepting_on()
 }

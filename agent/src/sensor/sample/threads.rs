@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use rustc_hash::FxHashMap;
 
-use super::{epolls::Epolls, proc_syscall::Call, scan::Descriptors};
+use super::{epolls::Epolls, proc_syscall::WaitingCall, scan::Descriptors};
 use crate::{
     model::event::{Accept, Exchange, ThreadSample, ThreadUse, Waiting},
     sensor::{clock::slept_ns, procfs},
@@ -18,7 +18,7 @@ const MAX_WAITERS: usize = 256;
 
 /// Reads and writes of a thread of a process.
 #[derive(Debug, Default)]
-struct Calls {
+struct ThreadCalls {
     pid: u32,
     reads: u64,
     writes: u64,
@@ -39,7 +39,7 @@ struct Origin {
 /// [`Threads::sample`] returns the sums at a refresh.
 #[derive(Debug, Default)]
 pub(in crate::sensor) struct Threads {
-    calls: FxHashMap<u32, Calls>,
+    calls: FxHashMap<u32, ThreadCalls>,
     origins: HashMap<u32, Origin>,
     epolls: Epolls,
     /// The thread at which looking for waiters goes on.
@@ -76,7 +76,7 @@ impl Threads {
         }
     }
 
-    fn of(&mut self, pid: u32, tid: u32) -> &mut Calls {
+    fn of(&mut self, pid: u32, tid: u32) -> &mut ThreadCalls {
         let calls = self.calls.entry(tid).or_default();
         calls.pid = pid;
         calls
@@ -160,7 +160,7 @@ impl Threads {
         for at in begin..begin + all.min(MAX_WAITERS) {
             let sample = &mut samples[at % all];
             let (pid, tid) = (sample.pid, sample.tid);
-            let Some(call) = Call::of(pid, tid) else { continue };
+            let Some(call) = WaitingCall::of(pid, tid) else { continue };
             sample.sleep = Some(call.wait_kind());
             let Some(epoll) = call.epoll() else { continue };
             for (listener, exclusive) in self.epolls.watched(pid, epoll, listeners) {

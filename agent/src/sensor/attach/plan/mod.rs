@@ -48,3 +48,18 @@ pub(in crate::sensor) fn functions() -> [&'static str; 9] {
 pub(in crate::sensor) fn tracepoints() -> [&'static str; 4] {
     ["kfree_skb", "io_uring_complete", "sk_data_ready", "tcp_send_reset"]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::signals;
+
+    #[test]
+    fn every_signal_has_one_entry_and_a_name_of_its_own() {
+        let all = signals(true, true);
+        let names: BTreeSet<&str> = all.iter().map(|spec| spec.signal.name()).collect();
+        assert_eq!(names.len(), all.len());
+        assert!(all.iter().all(|spec| !spec.missing.is_empty() && !spec.choices.is_empty()));
+    }
+}
