@@ -107,8 +107,7 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     attach::choose_only(config, tier.unwrap_or(Tier::Full))
 }
 
-/// Every listening socket of these targets, once, attaching nothing: a sample without anything
-/// else.
+/// Returns a sample of the listening sockets of these targets, once. Attaches nothing.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
@@ -260,7 +259,7 @@ impl Sensor {
             self.drained += 1;
             match decode::decode(&record, self.context, &mut self.event) {
                 Some(Decoded::Event) => {
-                    // The event has all of it: its room in the ring is free.
+                    // The event has all of the record, whose room in the ring is free now.
                     drop(record);
                     self.note_event(&mut take)?;
                     take(&self.event)?;
@@ -318,11 +317,11 @@ impl Sensor {
         self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
     }
 
-    /// Reads the state of every listener. The probes start a new refresh period. Its connections
-    /// come by [`Sensor::scan_on`].
+    /// Reads the state of every listener, and starts a new refresh period. [`Sensor::scan_on`] adds
+    /// the connections.
     pub fn sample(&mut self) -> Sample {
         if self.drained >= TRIM_AFTER {
-            // What a burst took lies scattered between what is kept of it.
+            // Memory that a burst took lies scattered between what is kept of it.
             self.drained = 0;
             sys::trim_memory();
         }
@@ -362,8 +361,8 @@ impl Sensor {
         self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);
     }
 
-    /// Adds some more of the connections to a sample. False once it has all: whoever takes out what
-    /// it has in between never holds many at once.
+    /// Adds some more of the connections to a sample. Returns false once it has all. A caller that
+    /// takes them out in between never holds many at once.
     pub fn scan_on(&mut self, sample: &mut Sample) -> bool {
         let Some(program) = &self.loaded.scan_connections else { return false };
         let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {

@@ -19,11 +19,11 @@ use crate::{
     sensor::{clock::now_ns, maps::Maps, procfs},
 };
 
-/// No connection came for so long.
+/// Time without a connection after which the hooks are suspended.
 const QUIET: Duration = Duration::from_secs(10);
-/// Accept returns so soon after it took a connection, if its thread is not kept from a processor.
+/// Time in which accept returns after it took a connection, if its thread has a processor.
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
-/// Processors of the machine that are busy, at least: an idle one loses nothing.
+/// Fewest busy processors at which the hooks are suspended: an idle machine loses nothing by them.
 const BUSY: f64 = 0.5;
 
 /// State of the hooks of accept.
@@ -41,7 +41,7 @@ enum State {
 /// [`AcceptHooks::suspend_if_quiet`] is called at each refresh, [`AcceptHooks::resume_if_wanted`]
 /// each time that the ring buffer is emptied.
 pub(in crate::sensor) struct AcceptHooks {
-    /// Another hook sees accepts meanwhile.
+    /// Another hook sees accepts while they are suspended.
     possible: bool,
     state: State,
     quiet: Quiet,

@@ -16,7 +16,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 fentry("segment", "__tcp_transmit_skb"),
                 fexit("segment_sent", "__tcp_transmit_skb"),
             ]),
-            // The packet has all of it; but each packet of the machine comes by.
+            // The packet has all of it, but the hook sees each packet of the machine.
             same(&[tracepoint("segment_queued", "net_dev_queue")]),
         ],
         missing: "segments are not seen one by one, nor when this host's window is shut",

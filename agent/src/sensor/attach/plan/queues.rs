@@ -4,7 +4,7 @@ use super::{
     signal::Signal,
     spec::{
         ACCEPT_RETURNS, Attach, Choice, Program, SYNACK, SignalSpec, URING_COMPLETE, any, arity,
-        best, cgroup, fentry, fexit, marks_children, same, shared, syscall, tells_listen_overflow,
+        best, cgroup, fentry, fexit, same, shared, syscall, tags_children, tells_listen_overflow,
         tracepoint, tracepoint_arity,
     },
 };
@@ -63,7 +63,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 tier: Tier::Tracepoint,
                 programs: &[],
                 shares: "tp_btf:inet_sock_set_state",
-                check_btf: marks_children,
+                check_btf: tags_children,
                 degraded: "the stamp is that of the child's birth, some 2 µs before it enters \
                            the queue",
             },
@@ -145,7 +145,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
         required: false,
         choices: &[
             WITH_ACCEPT,
-            // Which connections are ours is known by the queue.
+            // The map of queued connections says which are watched.
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[
@@ -153,7 +153,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                     cgroup("peer_name_v6", "getpeername6"),
                 ],
                 shares: "",
-                check_btf: marks_children,
+                check_btf: tags_children,
                 degraded: "",
             },
         ],

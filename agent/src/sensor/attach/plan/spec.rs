@@ -121,8 +121,8 @@ pub(super) fn tracepoint_arity(btf: &Btf, name: &str, wanted: usize) -> Result<(
     }
 }
 
-/// Why a listener drops a packet, as the kernel's reasons have it: no room at the final ACK, no
-/// child for the ACK to a syncookie, anything else.
+/// Reasons for which a listener drops a packet, as the kernel names them: no room at the final ACK,
+/// no child for the ACK to a syncookie, anything else.
 pub(in crate::sensor) const DROP_REASONS: [&str; 3] = [
     "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW",
     "SKB_DROP_REASON_NO_SOCKET",
@@ -137,8 +137,8 @@ pub(super) fn tells_listen_overflow(btf: &Btf) -> Result<(), String> {
     tracepoint_arity(btf, "kfree_skb", 4)
 }
 
-/// Children carry their listener's mark only where tracing programs may use socket storage.
-pub(super) fn marks_children(btf: &Btf) -> Result<(), String> {
+/// A child carries its listener's tag only where tracing programs may use socket storage.
+pub(super) fn tags_children(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCKET_STORAGE) {
         Ok(())
     } else {
@@ -171,7 +171,7 @@ pub(super) fn sockets_from_files(btf: &Btf) -> Result<(), String> {
     }
 }
 
-/// A cookie is of one socket alone, so that the end of a socket need not be seen when it comes.
+/// A cookie is never used again, so that the end of a socket need not be seen when it comes.
 pub(super) fn sockets_by_cookie(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCKET_COOKIE) {
         Ok(())
