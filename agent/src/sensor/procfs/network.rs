@@ -13,7 +13,7 @@ pub(in crate::sensor) fn netns_of(pid: u32) -> Option<u32> {
     parse_inode(&fs::read_link(format!("/proc/{pid}/ns/net")).ok()?.to_string_lossy())
 }
 
-/// The link reads "net:[4026531840]".
+/// The link reads `net:[4026531840]`.
 fn parse_inode(link: &str) -> Option<u32> {
     link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
