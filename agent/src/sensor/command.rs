@@ -55,7 +55,7 @@ impl StoppedCommand {
         Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
-    /// How it ended, if it did.
+    /// Its exit status, if it has ended.
     ///
     /// # Errors
     /// As [`Child::try_wait`].
@@ -76,7 +76,7 @@ impl StoppedCommand {
             std::thread::sleep(Duration::from_millis(10));
         }
         self.child.kill()?;
-        self.child.wait().map(Some)
+        Ok(Some(self.child.wait()?))
     }
 
     /// Passes a signal on.
@@ -93,12 +93,15 @@ pub fn stop_then_exec(command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else {
         return io::Error::new(io::ErrorKind::InvalidInput, "no program");
     };
-    // If backscope is killed now, nobody would ever continue this process.
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL))
-        .and_then(|()| kill_process(getpid(), Signal::STOP))
-        .and_then(|()| set_parent_process_death_signal(None))
-    {
-        return error.into();
+    match stop() {
+        Ok(()) => Command::new(program).args(arguments).exec(),
+        Err(error) => error.into(),
     }
-    Command::new(program).args(arguments).exec()
+}
+
+fn stop() -> rustix::io::Result<()> {
+    // If backscope is killed now, nobody would ever continue this process.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    kill_process(getpid(), Signal::STOP)?;
+    set_parent_process_death_signal(None)
 }

@@ -6,62 +6,55 @@
 
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf},
 };
 use backscope_abi::{Call, Datagram, Fail, FailKey, Listener, counter};
 
 use super::{error::SensorError, targets::Targets};
 
+/// A newtype, since a foreign trait cannot be put on foreign types.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct ListenerValue(Listener);
-// SAFETY: `repr(C)` integers with explicit padding only.
-unsafe impl Pod for ListenerValue {}
+struct Plain<T>(T);
 
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct CallValue(Call);
 // SAFETY: `repr(C)` integers with explicit padding only.
-unsafe impl Pod for CallValue {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct FailId(FailKey);
+unsafe impl Pod for Plain<Listener> {}
 // SAFETY: `repr(C)` integers with explicit padding only.
-unsafe impl Pod for FailId {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct FailValue(Fail);
+unsafe impl Pod for Plain<Call> {}
 // SAFETY: `repr(C)` integers with explicit padding only.
-unsafe impl Pod for FailValue {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct DatagramValue(Datagram);
+unsafe impl Pod for Plain<FailKey> {}
 // SAFETY: `repr(C)` integers with explicit padding only.
-unsafe impl Pod for DatagramValue {}
+unsafe impl Pod for Plain<Fail> {}
+// SAFETY: `repr(C)` integers with explicit padding only.
+unsafe impl Pod for Plain<Datagram> {}
 
 /// Handles of the maps that the agent reads at each refresh.
 pub(super) struct Maps {
-    listeners: HashMap<MapData, u64, ListenerValue>,
-    calls: HashMap<MapData, u64, CallValue>,
-    failed: HashMap<MapData, FailId, FailValue>,
-    datagrams: HashMap<MapData, u64, DatagramValue>,
+    listeners: HashMap<MapData, u64, Plain<Listener>>,
+    calls: HashMap<MapData, u64, Plain<Call>>,
+    failed: HashMap<MapData, Plain<FailKey>, Plain<Fail>>,
+    datagrams: HashMap<MapData, u64, Plain<Datagram>>,
     targets: HashMap<MapData, u32, u8>,
     counters: PerCpuArray<MapData, u64>,
     period: Array<MapData, u32>,
     resting: Array<MapData, u64>,
 }
 
+fn missing(map: &'static str) -> SensorError {
+    SensorError::Map { map, reason: "not in the object".to_owned() }
+}
+
+fn failed(map: &'static str, error: &MapError) -> SensorError {
+    SensorError::Map { map, reason: error.to_string() }
+}
+
+/// Takes a map out of the object.
 fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SensorError>
 where
-    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+    T: TryFrom<aya::maps::Map, Error = MapError>,
 {
-    let map = ebpf
-        .take_map(name)
-        .ok_or(SensorError::Map { map: name, reason: "not in the object".to_owned() })?;
-    T::try_from(map).map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
+    let Some(map) = ebpf.take_map(name) else { return Err(missing(name)) };
+    T::try_from(map).map_err(|error| failed(name, &error))
 }
 
 /// The ring buffer.
@@ -71,33 +64,30 @@ pub(super) fn ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, SensorError> {
 
 /// Writes the targets before anything is attached, so that nothing of theirs is missed.
 pub(super) fn set_targets(ebpf: &mut Ebpf, targets: &Targets) -> Result<(), SensorError> {
-    fn handle<'a, K: Pod>(
-        ebpf: &'a mut Ebpf,
-        name: &'static str,
-    ) -> Result<HashMap<&'a mut MapData, K, u8>, SensorError> {
-        let map = ebpf
-            .map_mut(name)
-            .ok_or(SensorError::Map { map: name, reason: "not in the object".to_owned() })?;
-        HashMap::try_from(map)
-            .map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
-    }
-    fn put<K: Pod>(
-        map: &mut HashMap<&mut MapData, K, u8>,
-        name: &'static str,
-        key: K,
-    ) -> Result<(), SensorError> {
-        map.insert(key, 1, 0)
-            .map_err(|error| SensorError::Map { map: name, reason: error.to_string() })
-    }
-    let mut map = handle::<u32>(ebpf, "TARGETS")?;
-    for pid in targets.every_process() {
-        put(&mut map, "TARGETS", pid)?;
-    }
-    let mut map = handle::<u16>(ebpf, "PORTS")?;
-    for port in &targets.ports {
-        put(&mut map, "PORTS", *port)?;
-    }
-    Ok(())
+    let pids: Vec<u32> = targets.every_process().collect();
+    put_all(ebpf, "TARGETS", &pids)?;
+    put_all(ebpf, "PORTS", &targets.ports)
+}
+
+fn put_all<K: Pod>(ebpf: &mut Ebpf, name: &'static str, keys: &[K]) -> Result<(), SensorError> {
+    let Some(map) = ebpf.map_mut(name) else { return Err(missing(name)) };
+    let put = || {
+        let mut map: HashMap<_, K, u8> = HashMap::try_from(map)?;
+        for key in keys {
+            map.insert(*key, 1, 0)?;
+        }
+        Ok(())
+    };
+    put().map_err(|error| failed(name, &error))
+}
+
+/// The process and the thread of a key of `CALLS`.
+fn thread_of(key: u64) -> (u32, u32) {
+    ((key >> 32) as u32, key as u32)
+}
+
+fn key_of(pid: u32, tid: u32) -> u64 {
+    u64::from(pid) << 32 | u64::from(tid)
 }
 
 impl Maps {
@@ -132,31 +122,39 @@ impl Maps {
 
     /// Every listener by id. Those whose value is still being written are passed over.
     pub(super) fn listeners(&self) -> Vec<(u64, Listener)> {
-        self.listeners
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(id, value)| (id, value.0))
-            .filter(|(_, listener)| listener.since_ns != 0)
-            .collect()
+        let mut listeners = Vec::new();
+        for (id, Plain(listener)) in self.listeners.iter().flatten() {
+            if listener.since_ns != 0 {
+                listeners.push((id, listener));
+            }
+        }
+        listeners
     }
 
     pub(super) fn forget_listener(&mut self, id: u64) {
         let _ = self.listeners.remove(&id);
-        for (key, _) in self.failed().into_iter().filter(|(key, _)| key.listener == id) {
-            let _ = self.failed.remove(&FailId(key));
+        for (key, _) in self.failed() {
+            if key.listener == id {
+                let _ = self.failed.remove(&Plain(key));
+            }
         }
     }
 
-    /// How `accept` failed, by listener and error.
+    /// Failures of `accept`, by listener and error.
     pub(super) fn failed(&self) -> Vec<(FailKey, Fail)> {
-        self.failed.iter().filter_map(Result::ok).map(|(key, value)| (key.0, value.0)).collect()
+        let entries = self.failed.iter().flatten();
+        entries.map(|(Plain(key), Plain(fail))| (key, fail)).collect()
     }
 
     /// Every UDP socket by key. Those whose value is still being written are passed over.
     pub(super) fn datagrams(&self) -> Vec<(u64, Datagram)> {
-        let values =
-            self.datagrams.iter().filter_map(Result::ok).map(|(key, value)| (key, value.0));
-        values.filter(|(_, datagram)| datagram.since_ns != 0).collect()
+        let mut datagrams = Vec::new();
+        for (key, Plain(datagram)) in self.datagrams.iter().flatten() {
+            if datagram.since_ns != 0 {
+                datagrams.push((key, datagram));
+            }
+        }
+        datagrams
     }
 
     pub(super) fn forget_datagram(&mut self, key: u64) {
@@ -165,37 +163,44 @@ impl Maps {
 
     /// Every thread inside accept, as (process, thread, call).
     pub(super) fn calls(&self) -> Vec<(u32, u32, Call)> {
-        self.calls
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(thread, call)| ((thread >> 32) as u32, thread as u32, call.0))
-            .filter(|(_, _, call)| call.file == 0 && call.listener != 0)
-            .collect()
+        let mut calls = Vec::new();
+        for (key, Plain(call)) in self.calls.iter().flatten() {
+            if call.file == 0 && call.listener != 0 {
+                let (pid, tid) = thread_of(key);
+                calls.push((pid, tid, call));
+            }
+        }
+        calls
     }
 
     /// Notes a call that began unseen, unless the thread's next one was seen meanwhile.
     pub(super) fn note_call(&mut self, pid: u32, tid: u32, call: Call) {
         const BPF_NOEXIST: u64 = 1;
-        let thread = u64::from(pid) << 32 | u64::from(tid);
+        let key = key_of(pid, tid);
         // The probes keep a thread's entry for its next call, blank meanwhile.
-        if self.calls.get(&thread, 0).is_ok_and(|entry| entry.0.sk == 0 && entry.0.listener == 0) {
-            let _ = self.calls.remove(&thread);
+        if let Ok(Plain(before)) = self.calls.get(&key, 0)
+            && before.sk == 0
+            && before.listener == 0
+        {
+            let _ = self.calls.remove(&key);
         }
-        let _ = self.calls.insert(thread, CallValue(call), BPF_NOEXIST);
+        let _ = self.calls.insert(key, Plain(call), BPF_NOEXIST);
     }
 
     pub(super) fn forget_call(&mut self, pid: u32, tid: u32) {
-        let _ = self.calls.remove(&(u64::from(pid) << 32 | u64::from(tid)));
+        let _ = self.calls.remove(&key_of(pid, tid));
     }
 
     pub(super) fn forget_calls(&mut self) {
-        let threads: Vec<u64> = self.calls.keys().filter_map(Result::ok).collect();
-        threads.iter().for_each(|thread| drop(self.calls.remove(thread)));
+        let keys: Vec<u64> = self.calls.keys().flatten().collect();
+        for key in keys {
+            let _ = self.calls.remove(&key);
+        }
     }
 
     /// Every watched process.
     pub(super) fn targets(&self) -> Vec<u32> {
-        self.targets.keys().filter_map(Result::ok).collect()
+        self.targets.keys().flatten().collect()
     }
 
     pub(super) fn note_target(&mut self, pid: u32) {
@@ -210,6 +215,9 @@ impl Maps {
     /// A counter, summed over the CPUs.
     pub(super) fn counter(&self, index: u32) -> u64 {
         debug_assert!(index < counter::ALL);
-        self.counters.get(&index, 0).map_or(0, |values| values.iter().sum())
+        match self.counters.get(&index, 0) {
+            Ok(values) => values.iter().sum(),
+            Err(_) => 0,
+        }
     }
 }

@@ -1,8 +1,13 @@
 //! The sensor: loads the probes, decides who is watched, turns records and maps into events.
 //!
-//! Three rooms, of which each uses only those before it: `attach/` (chooses, loads and attaches
-//! hooks), `decode/` (from records to events), `sample/` (state that is read at each refresh). Files
-//! beside this one use no room. No other place names `aya`, and but for the probes none has `unsafe`.
+//! It has three rooms, of which each uses only those before it:
+//!
+//! - `attach/` chooses, loads and attaches hooks,
+//! - `decode/` turns records into events,
+//! - `sample/` reads at each refresh what no record announces.
+//!
+//! Files beside this one use no room; `procfs/` parses the files of `/proc`. No other place names
+//! `aya`, and but for the probes no other has `unsafe`.
 
 mod attach;
 mod clock;
@@ -54,7 +59,8 @@ const SKIPPED: &str = "skipped_runs";
 /// 1. [`Sensor::attach`] begins a watch. [`Sensor::chosen`] says which hooks serve it.
 /// 2. [`Sensor::drain`] is called many times a second, and shows the events since the last call.
 /// 3. [`Sensor::sample`] is called at each refresh, then [`Sensor::scan_on`] until it has all.
-/// 4. [`Sensor::last_sample`] is called once, at the end; [`Sensor::all_ended`] says that it has come.
+/// 4. [`Sensor::last_sample`] is called once, at the end. [`Sensor::all_ended`] is one reason to
+///    end.
 ///
 /// The other methods say who is watched, and what listens beside.
 pub struct Sensor {
@@ -101,8 +107,7 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     attach::choose_only(config, tier.unwrap_or(Tier::Full))
 }
 
-/// Every listening socket of these targets, once, attaching nothing: a sample without anything
-/// else.
+/// Returns a sample of the listening sockets of these targets, once. Attaches nothing.
 ///
 /// # Errors
 /// As for [`Sensor::attach`].
@@ -254,7 +259,7 @@ impl Sensor {
             self.drained += 1;
             match decode::decode(&record, self.context, &mut self.event) {
                 Some(Decoded::Event) => {
-                    // The event has all of it: its room in the ring is free.
+                    // The event has all of the record, whose room in the ring is free now.
                     drop(record);
                     self.note_event(&mut take)?;
                     take(&self.event)?;
@@ -301,7 +306,7 @@ impl Sensor {
         Ok(())
     }
 
-    /// Reads a sample like [`Sensor::sample`], however long ago the iterator ran: the last of a run.
+    /// Reads the last sample of a run: as [`Sensor::sample`], however long ago the iterator ran.
     pub fn last_sample(&mut self) -> Sample {
         self.sampler.ends();
         self.connections.scan_is_due();
@@ -312,11 +317,11 @@ impl Sensor {
         self.sampler.scan(&self.loaded.scan, &self.targets, &self.maps);
     }
 
-    /// Reads the state of every listener. The probes start a new refresh period. Its connections
-    /// come by [`Sensor::scan_on`].
+    /// Reads the state of every listener, and starts a new refresh period. [`Sensor::scan_on`] adds
+    /// the connections.
     pub fn sample(&mut self) -> Sample {
         if self.drained >= TRIM_AFTER {
-            // What a burst took lies scattered between what is kept of it.
+            // Memory that a burst took lies scattered between what is kept of it.
             self.drained = 0;
             sys::trim_memory();
         }
@@ -356,8 +361,8 @@ impl Sensor {
         self.connections.begin_scan(if is_few { &processes } else { &[] }, sample.ts_ns);
     }
 
-    /// Adds some more of the connections to a sample. False once it has all: whoever takes out what
-    /// it has in between never holds many at once.
+    /// Adds some more of the connections to a sample. Returns false once it has all. A caller that
+    /// takes them out in between never holds many at once.
     pub fn scan_on(&mut self, sample: &mut Sample) -> bool {
         let Some(program) = &self.loaded.scan_connections else { return false };
         let Some(scanned) = self.connections.scan_on(program, sample.ts_ns) else {

@@ -6,7 +6,7 @@ use super::procfs;
 pub use super::procfs::{comm as comm_of, exists};
 use crate::text::escape;
 
-/// The processes and ports to watch: a union.
+/// The processes and ports to watch: all that any of these fields names.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     /// Processes, named one by one.
@@ -77,7 +77,7 @@ impl Targets {
     }
 }
 
-/// A name as the kernel keeps it: 15 bytes.
+/// A command name as the kernel keeps it: 15 bytes.
 fn kernel_comm(name: &str) -> String {
     String::from_utf8_lossy(&name.as_bytes()[..name.len().min(15)]).into_owned()
 }
@@ -143,7 +143,8 @@ fn ids_in_namespaces(pid: u32) -> Vec<u32> {
     ids.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
-/// If no process has this id here, one may have it inside a container.
+/// Says where a process with this id may be, if none has it here: one may have it inside a
+/// container.
 fn hint(id: u32) -> String {
     for pid in procfs::processes() {
         if let [_, .., inside] = ids_in_namespaces(pid)[..]

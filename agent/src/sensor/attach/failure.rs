@@ -1,10 +1,10 @@
-//! The kernel's reasons against a program.
+//! Reasons that the kernel gives against a program.
 
 use std::{error::Error, io};
 
 use aya::programs::ProgramError;
 
-/// The kernel's reason against a program.
+/// A reason against a program.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// In words.
@@ -37,7 +37,8 @@ impl From<ProgramError> for Failure {
     }
 }
 
-/// The end of an error's chain of causes: the kernel's own word, without the verifier's log.
+/// Returns the first line of an error with its causes, and the verifier's last line on it, without
+/// the log between them.
 fn kernel_reason(error: &dyn Error) -> String {
     let text = causes(error);
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
@@ -56,7 +57,7 @@ fn kernel_reason(error: &dyn Error) -> String {
     }
 }
 
-/// An error with all of its causes.
+/// Returns an error's text with those of its causes.
 pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -65,4 +66,20 @@ pub(super) fn causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    #[test]
+    fn the_error_has_its_number_and_the_texts_of_its_causes() {
+        let io_error = io::Error::from_raw_os_error(libc::EPERM);
+        let error = ProgramError::SyscallError(SyscallError { call: "bpf_prog_load", io_error });
+        let Failure { reason, errno } = error.into();
+        assert_eq!(errno, Some(libc::EPERM));
+        assert_eq!(reason, "`bpf_prog_load` failed: Operation not permitted (os error 1)");
+    }
 }

@@ -42,7 +42,7 @@ pub(super) struct Types {
     pub layout: Layout,
     /// Functions, tracepoints and enumerators that the table of hooks asks about.
     pub btf: Btf,
-    /// The same types, as aya reads them.
+    /// These types as aya reads them.
     pub aya: AyaBtf,
 }
 
@@ -81,7 +81,7 @@ impl Globals {
     pub(super) fn new(types: &Types, mut config: Config) -> Self {
         let has = |function| u8::from(types.btf.has_function(function));
         config.socket_storage = has(plan::SOCKET_STORAGE);
-        // Where each event is asked for, more is kept than lasts when a connection shrinks.
+        // With every single event more is kept of a connection than its small form has room for.
         config.shrinks = has(plan::SOCKET_STORAGE_DELETE) & u8::from(config.events == 0);
         config.socket_cookie = has(plan::SOCKET_COOKIE);
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
@@ -144,7 +144,7 @@ impl HookFlags {
     }
 }
 
-/// Loads the object as often as it takes.
+/// Loads the object: once on trial, once for good.
 pub(super) struct Loader<'a> {
     inner: EbpfLoader<'a>,
     /// The types of this kernel.

@@ -1,8 +1,8 @@
 //! Attaches the probes: the hooks are chosen, loaded and attached, and chosen anew if one does not
 //! attach.
 //!
-//! `plan/` is the table of hooks. `loader.rs` makes the object ready, `choose.rs` tries the hooks on
-//! it, `load.rs` loads and attaches those chosen, `programs.rs` and `syscalls.rs` keep them.
+//! `plan/` is the table of hooks. `loader.rs` makes the object ready, `choose.rs` tries the hooks
+//! on it, `load.rs` loads and attaches those chosen. `programs.rs` and `syscalls.rs` keep them.
 //! `suspend.rs` takes some off for a while.
 
 mod choose;
@@ -36,7 +36,8 @@ pub(super) use self::{
 use super::{error::SensorError, maps, options::Options};
 use crate::model::Tier;
 
-/// The best that this kernel loads and attaches, attached; and the object, which has the maps.
+/// Attaches the best hooks that this kernel loads and attaches. Returns the object, too, which has
+/// the maps.
 pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorError> {
     let mut rejected: Vec<Rejected> = Vec::new();
     with_loader(options.config(), |loader| {
@@ -74,7 +75,7 @@ pub(super) fn choose_only(config: Config, highest: Tier) -> Result<Chosen, Senso
     with_loader(config, |loader| choose(loader, highest, &[]))
 }
 
-/// Reads the kernel's types for as long as `work` takes, and no longer: they are large.
+/// Keeps the kernel's types in memory while `work` runs, and no longer: they are large.
 fn with_loader<T>(
     config: Config,
     work: impl FnOnce(&mut Loader<'_>) -> Result<T, SensorError>,
@@ -90,8 +91,8 @@ fn with_loader<T>(
     result
 }
 
-/// Before 5.11 maps count as locked memory; a refusal shows as a map that cannot be made, which
-/// says so itself.
+/// Raises the limit of locked memory: before 5.11 maps count as locked. A refusal shows later, as a
+/// map that cannot be made.
 pub(super) fn raise_memlock() {
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);

@@ -1,5 +1,5 @@
-//! Loads, attaches and keeps single programs. The object that they come from, some megabytes, is not
-//! kept for that.
+//! Loads, attaches and keeps single programs. The object that they come from has some megabytes and
+//! is not kept.
 
 use std::{
     fs,
@@ -42,7 +42,7 @@ pub(in crate::sensor) struct Runs {
     pub(in crate::sensor) count: u64,
     /// The time in them, ns.
     pub(in crate::sensor) ns: u64,
-    /// Runs that the kernel skipped, as it tells from 5.12 on.
+    /// Runs that the kernel skipped; 0 before 5.12, which does not count them.
     ///
     /// It never runs a program twice at a time on one processor. Where it may preempt a task within
     /// a probe (full and lazy preemption), every other task on that processor goes unseen by that
@@ -70,7 +70,7 @@ impl Programs {
 }
 
 impl Runs {
-    /// Adds those of one program (`bpf_prog_show_fdinfo`, 5.10 to 7.3).
+    /// Adds the runs of one program (`bpf_prog_show_fdinfo`, 5.10 to 7.3).
     fn add(&mut self, info: &str) {
         for line in info.lines() {
             let Some((name, value)) = line.split_once(':') else { continue };
@@ -108,7 +108,8 @@ fn invalid(name: &str) -> ProgramError {
     ProgramError::InvalidName { name: name.to_owned() }
 }
 
-/// Attaches one that was loaded, if that is aya's to do.
+/// Attaches a program that was loaded. Returns `None` for those that aya does not attach: on system
+/// calls, and iterators.
 pub(super) fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<Option<Link>, ProgramError> {
     let Some(slot) = ebpf.program_mut(program.name) else { return Err(invalid(program.name)) };
     let link = match program.attach {
@@ -128,7 +129,7 @@ pub(super) fn attach_one(ebpf: &mut Ebpf, program: &Program) -> Result<Option<Li
             Link::Descriptor(program.take_link(link)?.into())
         }
         Attach::Cgroup(_) => {
-            // A link lets others attach beside it, and refuses to be told so.
+            // A link always lets others attach beside it. The kernel refuses the flag that says so.
             let root = sys::own_cgroups()?;
             let program = <&mut CgroupSockAddr>::try_from(slot)?;
             let link = program.attach(root, CgroupAttachMode::Single)?;
@@ -152,7 +153,10 @@ mod tests {
     #[test]
     fn runs_of_programs_are_summed() {
         let mut runs = Runs::default();
-        runs.add("pos:\t0\nprog_type:\t26\nrun_time_ns:\t120\nrun_cnt:\t3\nrecursion_misses:\t1\nverified_insns:\t9\n");
+        runs.add(
+            "pos:\t0\nprog_type:\t26\nrun_time_ns:\t120\nrun_cnt:\t3\n\
+             recursion_misses:\t1\nverified_insns:\t9\n",
+        );
         runs.add("run_time_ns:\t80\nrun_cnt:\t2\n");
         assert_eq!(runs, Runs { count: 5, ns: 200, skipped: 1 });
     }

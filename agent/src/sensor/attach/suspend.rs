@@ -3,8 +3,8 @@
 //! While any system call tracepoint is attached, the kernel takes a longer way through every system
 //! call of the machine. So on a busy machine where no connection comes they are taken off, and put
 //! on again when one comes. An accept in between shows by another hook, to which its caller's wish
-//! for the peer's address leads: they are suspended only if that hook has been seen to announce every
-//! accept that they announced.
+//! for the peer's address leads: they are suspended only if that hook has been seen to report every
+//! accept that they reported.
 
 use std::{
     io,
@@ -19,11 +19,11 @@ use crate::{
     sensor::{clock::now_ns, maps::Maps, procfs},
 };
 
-/// No connection came for so long.
+/// Time without a connection after which the hooks are suspended.
 const QUIET: Duration = Duration::from_secs(10);
-/// Accept returns so soon after it took a connection, if its thread is not kept from a processor.
+/// Time in which accept returns after it took a connection, if its thread has a processor.
 const ON_ITS_WAY: Duration = Duration::from_millis(20);
-/// Processors of the machine that are busy, at least: an idle one loses nothing.
+/// Fewest busy processors at which the hooks are suspended: an idle machine loses nothing by them.
 const BUSY: f64 = 0.5;
 
 /// State of the hooks of accept.
@@ -41,7 +41,7 @@ enum State {
 /// [`AcceptHooks::suspend_if_quiet`] is called at each refresh, [`AcceptHooks::resume_if_wanted`]
 /// each time that the ring buffer is emptied.
 pub(in crate::sensor) struct AcceptHooks {
-    /// Another hook sees accepts meanwhile.
+    /// Another hook sees accepts while they are suspended.
     possible: bool,
     state: State,
     quiet: Quiet,
@@ -103,8 +103,8 @@ impl AcceptHooks {
         }
     }
 
-    /// Puts on returns first, entries last: an accept on its way is seen by one of the hooks, and by
-    /// one alone.
+    /// Puts on returns first, entries last: so an accept on its way is seen by exactly one of the
+    /// hooks.
     fn resume(&mut self, maps: &mut Maps, syscalls: &mut Syscalls) -> io::Result<()> {
         syscalls.attach_again(End::Return)?;
         // Those inside accept may be in another call than that which was noted.

@@ -1,4 +1,4 @@
-//! The few system calls that no library wraps: BPF iterators with a process filter, and system call
+//! System calls that no library wraps: BPF iterators with a process filter, and system call
 //! tracepoints by way of a tracefs of our own.
 #![expect(
     unsafe_code,
@@ -112,8 +112,8 @@ pub(super) fn own_tracefs() -> io::Result<OwnedFd> {
     own_mount("tracefs")
 }
 
-/// The root of the cgroups that this process may see, in a mount of our own likewise: so it is
-/// found where nobody mounted it.
+/// The root of the cgroups that this process may see. It is a mount of our own, too, and so found
+/// where nobody mounted it.
 ///
 /// # Errors
 /// As for [`own_tracefs`].
@@ -122,8 +122,8 @@ pub(in crate::sensor) fn own_cgroups() -> io::Result<OwnedFd> {
     Ok(openat(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// The root of a hierarchy of cgroups of version 1, likewise, by the controllers that it has, as
-/// `/proc/PID/cgroup` names them.
+/// The root of a hierarchy of cgroups of version 1, in a mount of our own. `controllers` are those
+/// of the hierarchy, as `/proc/PID/cgroup` names them.
 ///
 /// # Errors
 /// As for [`own_tracefs`]; or there is none that has these and no others.

@@ -57,8 +57,8 @@ impl Syscalls {
         self.hooks.is_empty()
     }
 
-    /// Takes off those at one end. The kernel waits for every processor then, some tenths of a
-    /// second, for which the ring buffer would not be emptied: so that is done beside.
+    /// Takes off those at one end, on a thread of its own: the kernel waits for every processor,
+    /// some tenths of a second, in which the ring buffer has to be emptied.
     pub(super) fn detach(&mut self, end: End) {
         let mut events: Vec<OwnedFd> = Vec::new();
         for hook in &mut self.hooks {

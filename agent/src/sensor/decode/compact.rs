@@ -8,19 +8,13 @@ use super::{
 };
 use crate::model::event::{DelayedAcks, Exchange, Inbound, Outbound, ThreadUse};
 
-/// Puts the facts of a compact record in the place of another exchange's: nearly every record is
-/// one, and an exchange is too large to be moved about.
+/// Puts the facts of a compact record in the place of another exchange's.
+///
+/// Nearly every record is a compact one, and an exchange is too large to be moved about.
 pub(super) fn fill(exchange: &mut Exchange, raw: &abi::Brief, capabilities: Capabilities) {
-    let [
-        in_first_ns,
-        in_last_ns,
-        read_first_ns,
-        read_last_ns,
-        out_first_ns,
-        out_last_ns,
-        sent_ns,
-        acked_ns,
-    ] = raw.times.map(|since| raw.base_ns.saturating_add(since.into()));
+    let times = raw.times.map(|since| raw.base_ns.saturating_add(since.into()));
+    let [in_first_ns, in_last_ns, read_first_ns, read_last_ns, ..] = times;
+    let [.., out_first_ns, out_last_ns, sent_ns, acked_ns] = times;
     // Every field is named, so that nothing stays of the exchange before.
     let Exchange {
         ts_ns,

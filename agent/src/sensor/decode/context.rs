@@ -1,26 +1,26 @@
-//! What the kernel and the chosen hooks can tell. Without it a 0 in a record means nothing.
+//! Knowledge of the kernel and of the chosen hooks. Without it a 0 in a record means nothing.
 
 use crate::{
     model::Tier,
     sensor::attach::{Chosen, Signal},
 };
 
-/// What must be known of the kernel to read its records.
+/// Facts of this kernel that its records rest on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sensor) struct Capabilities {
     /// The length of a jiffy.
     pub(in crate::sensor) tick_ns: u64,
-    /// 0 delayed ACKs means none.
+    /// Delayed ACKs are seen: a count of 0 means none.
     pub(in crate::sensor) sees_delayed_acks: bool,
 }
 
-/// What must be known to read a record of the ring.
+/// Facts that are needed to read a record of the ring.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sensor) struct DecodeContext {
     pub(super) capabilities: Capabilities,
-    /// How long a read waited for data is seen.
+    /// Waits of reads for data are seen.
     pub(super) blocked_reads: bool,
-    /// How long a write waited for room is seen.
+    /// Waits of writes for room are seen.
     pub(super) blocked_writes: bool,
     /// TIME_WAIT has a hook of its own.
     pub(super) time_wait: bool,

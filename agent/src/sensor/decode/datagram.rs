@@ -26,8 +26,8 @@ impl DatagramSignals {
     }
 }
 
-/// The facts in a socket's totals, after the refresh period `ended`. The waits are the caller's to
-/// add, and whether it is closed.
+/// The facts in a socket's totals, after the refresh period `ended`. The caller adds the waits, and
+/// whether it is closed.
 pub(in crate::sensor) fn datagram(
     raw: &abi::Datagram,
     seen: DatagramSignals,
@@ -77,8 +77,8 @@ fn thread(raw: u64) -> (u32, u32) {
     ((raw >> 32) as u32, raw as u32)
 }
 
-/// When the datagram that is to be read next arrived, at the latest: the first mark that is not of
-/// datagrams before it.
+/// The time at which the datagram that is to be read next arrived, at the latest: the first mark
+/// that is not of datagrams before it.
 fn oldest_ns(raw: &abi::Datagram) -> Option<u64> {
     const NUMBERS: u64 = (1 << abi::MARK_NUMBER_BITS) - 1;
     let next = raw.read + raw.vanished + 1;

@@ -1,4 +1,4 @@
-//! First bytes, from their records to what they are recognised as. They go no further than here.
+//! Recognises the protocol by a connection's first bytes. The bytes themselves go no further.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -32,7 +32,7 @@ pub(in crate::sensor) struct FirstBytes {
     quic: FxHashSet<SockId>,
     /// Connections that speak HTTP/2.
     streams: HashMap<SockId, Streams>,
-    /// Method and path of requests are told, too.
+    /// Method and path of requests are shown, too.
     paths: bool,
 }
 
@@ -108,7 +108,7 @@ impl FirstBytes {
     fn name(&mut self, head: &abi::FirstBytes, bytes: &[u8]) -> Option<Sign> {
         let key = (head.sock, head.outbound != 0);
         let mut waiting = self.waiting.remove(&key).unwrap_or_default();
-        // A part that is missing cannot be made up for.
+        // With a part missing the rest says nothing.
         if usize::try_from(head.at).ok()? != waiting.len() && head.midway == 0 {
             return None;
         }
@@ -157,7 +157,7 @@ impl FirstBytes {
         }
     }
 
-    /// A connection ended.
+    /// Forgets a connection that ended.
     pub(in crate::sensor) fn forget(&mut self, sock: SockId) {
         self.streams.remove(&sock);
         for outbound in [false, true] {

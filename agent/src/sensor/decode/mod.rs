@@ -1,4 +1,5 @@
-//! From what the probes wrote, in the ring buffer or by an iterator, to the model's events.
+//! Turns records that the probes wrote, to the ring buffer or by an iterator, into the model's
+//! events.
 //!
 //! [`decode`] reads the kind of a record and leaves the rest to the file of that kind.
 
@@ -26,17 +27,17 @@ pub(in crate::sensor) use self::{
 };
 use crate::model::event::{Event, Process, ProcessChange};
 
-/// What a record means.
+/// Kinds of records, by what becomes of them.
 pub(super) enum Decoded {
     /// Something the model wants to know.
     Event,
     /// Bytes to be recognised.
     FirstBytes,
-    /// The agent should scan a process for listeners it came by silently.
+    /// A process may have come by listeners that no record announced: the agent should scan it.
     Adopt(u32),
 }
 
-/// Reads a record. If it is an event, that takes the place of the one before.
+/// Reads a record. If it is an event, it takes the place of the one before in `event`.
 pub(super) fn decode(bytes: &[u8], context: DecodeContext, event: &mut Event) -> Option<Decoded> {
     let capabilities = context.capabilities;
     let kind: u32 = record(bytes)?;

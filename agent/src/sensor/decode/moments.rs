@@ -9,7 +9,7 @@ use super::{
 };
 use crate::model::event::{Call, Moment, Side, What};
 
-/// `None` for an event that another one tells better, or that is none.
+/// Returns `None` for an event that another one shows better, or that is none.
 pub(super) fn moment(raw: &abi::Moment, context: DecodeContext) -> Option<Moment> {
     let [a, b, c] = raw.small;
     let [x, y, z] = raw.values;

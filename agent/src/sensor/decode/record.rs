@@ -31,7 +31,7 @@ pub(in crate::sensor) fn comm(bytes: &[u8]) -> String {
     name(bytes).into_owned()
 }
 
-/// The same without a copy, if it is UTF-8.
+/// A command name without a copy, if it is UTF-8.
 pub(super) fn name(bytes: &[u8]) -> Cow<'_, str> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end])

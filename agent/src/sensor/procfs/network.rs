@@ -13,7 +13,7 @@ pub(in crate::sensor) fn netns_of(pid: u32) -> Option<u32> {
     parse_inode(&fs::read_link(format!("/proc/{pid}/ns/net")).ok()?.to_string_lossy())
 }
 
-/// The link reads "net:[4026531840]".
+/// The link reads `net:[4026531840]`.
 fn parse_inode(link: &str) -> Option<u32> {
     link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
@@ -154,7 +154,8 @@ fn parse_v6(line: &str, to: u128) -> Option<Route> {
 mod tests {
     use super::*;
 
-    const ROUTES: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+    const ROUTES: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t\
+        Window\tIRTT\n\
         v0\t00004D0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\
         *\t0009630A\t00000000\t0200\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
 

@@ -244,9 +244,9 @@ mod tests {
 
     #[test]
     fn limits_are_read_as_the_kernel_writes_them() {
-        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                    Max processes             7725                 7725                 processes \n\
-                    Max open files            30                   524288               files     \n";
+        let text = "Limit                Soft Limit    Hard Limit    Units     \n\
+                    Max processes        7725          7725          processes \n\
+                    Max open files       30            524288        files     \n";
         assert_eq!(parse_limit(text), Some(30));
         assert_eq!(parse_limit(&text.replace("30 ", "unlimited ")), None);
         let own = descriptors_used(std::process::id()).expect("this process has descriptors");

@@ -1,5 +1,5 @@
-//! What listens beside the watched TCP listeners: Unix-domain sockets of the targets, and sockets
-//! at the same place that nobody watched holds.
+//! Listeners beside the watched TCP ones: Unix-domain sockets of the targets, and sockets at the
+//! same place that nobody watched holds.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +15,10 @@ use crate::{
     sensor::decode::{address, comm},
 };
 
-/// Everybody's files are looked at no oftener than this.
+/// Shortest time between two scans of every process's files.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What the last scans showed.
+/// Listeners that the last scans showed.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     unix: BTreeMap<SockId, UnixListener>,
@@ -65,12 +65,12 @@ impl Beside {
         self.unix.clear();
     }
 
-    /// Forgets other listeners, as a new scan of everybody begins.
+    /// Forgets other listeners, as a new scan of every process begins.
     pub(super) fn forget_others(&mut self) {
         self.others.clear();
     }
 
-    /// Returns true if it is time for a scan of everybody.
+    /// Returns true if it is time for a scan of every process.
     pub(super) fn is_due(&self) -> bool {
         match self.next_look {
             Some(next) => Instant::now() >= next,
@@ -78,7 +78,7 @@ impl Beside {
         }
     }
 
-    /// Notes that a scan has just been; the next is not wanted before `pause`.
+    /// Notes that such a scan has just ended. The next one is due after `pause`.
     pub(super) fn looked(&mut self, pause: Duration) {
         self.next_look = Some(Instant::now() + pause.max(LOOK_EVERY));
     }

@@ -22,14 +22,14 @@ use crate::{
     },
 };
 
-/// A scan may take one part in so many of the time between scans.
+/// Time between scans, in times of what the last one took.
 const SCAN_SHARE: u32 = 50;
-/// Connections found open that are remembered as announced; beyond that one may be announced twice.
+/// Connections found open that are remembered as announced. One beyond that may be announced twice.
 const MAX_ANNOUNCED: usize = 200_000;
 
-/// A connect that has taken less is no news, ns.
+/// Time after which a connect is shown as pending, ns.
 const HANGS_NS: u64 = 200_000_000;
-/// The kernel's number of the state (`include/net/tcp_states.h`).
+/// `TCP_SYN_SENT` (`include/net/tcp_states.h`).
 const SYN_SENT: u8 = 2;
 
 /// Connections taken from a scan at a time. All of them at once would take more memory than all
@@ -38,7 +38,7 @@ const PART: usize = 1_024;
 /// Bytes read of an iterator at a time: as many as the kernel gives.
 const READ: usize = 32 * 1_024;
 
-/// What a part of a scan showed.
+/// A part of a scan.
 #[derive(Debug, Default)]
 pub(in crate::sensor) struct Scanned {
     /// Connections that were open already, and exchanges that are over for good.
@@ -51,19 +51,19 @@ pub(in crate::sensor) struct Scanned {
 pub(in crate::sensor) struct UdpSockets {
     /// One entry a descriptor.
     pub(super) held: Vec<abi::ScanDatagram>,
-    /// When the scan began, if it has shown everything that was held then.
+    /// Beginning of the scan, if it has shown everything that was held then.
     pub(super) complete_since_ns: Option<u64>,
 }
 
 /// A scan that goes on.
 #[derive(Debug, Default)]
 struct Scan {
-    /// Processes that are yet to be looked at; `None` for everybody.
+    /// Processes that are yet to be scanned; `None` for all.
     left: VecDeque<Option<u32>>,
     iterator: Option<File>,
-    /// Read, and not made use of yet.
+    /// Bytes that were read and not decoded yet.
     output: Vec<u8>,
-    /// A descriptor that several processes hold is met several times.
+    /// Connections that were met: one that several processes hold is met several times.
     seen: FxHashSet<SockId>,
     udp_sockets: UdpSockets,
     filter_failed: bool,
@@ -82,7 +82,7 @@ pub(in crate::sensor) struct Connections {
     scan: Option<Scan>,
     udp_sockets: UdpSockets,
     names: HashMap<u32, String>,
-    /// Before 6.1 the iterator shows everybody's files or none.
+    /// The iterator can show the files of one process alone (6.1 and later).
     filters_by_process: bool,
 }
 
@@ -99,15 +99,15 @@ impl Connections {
         }
     }
 
-    /// Makes the next scan run whatever the last one took.
+    /// Makes the next scan run, however long the last one took.
     pub(in crate::sensor) fn scan_is_due(&mut self) {
         self.next_scan = None;
     }
 
-    /// Begins to look at what the targets' connections do now, unless the last scan was too costly
-    /// to have another.
+    /// Begins a scan of the targets' connections, unless the last one took so long that it is not
+    /// yet time for another.
     ///
-    /// `processes` is empty where everybody's files have to be looked at.
+    /// `processes` is empty where the files of every process have to be scanned.
     pub(in crate::sensor) fn begin_scan(&mut self, processes: &[u32], now_ns: u64) {
         if let Some(next) = self.next_scan
             && Instant::now() < next
@@ -134,8 +134,8 @@ impl Connections {
     ) -> Option<Scanned> {
         let mut scan = self.scan.take()?;
         let begin = Instant::now();
-        // At once, and so in pages of their own: grown by doubling, they would leave holes in what
-        // is kept.
+        // Allocated at once, and so in pages of their own. Grown by doubling they would leave holes
+        // between what is kept.
         let mut scanned =
             Scanned { found: Vec::with_capacity(PART), connections: Vec::with_capacity(PART) };
         let mut more = true;
@@ -265,7 +265,7 @@ impl Connections {
 }
 
 impl Scan {
-    /// Reads on. False at the end: a process that has ended meanwhile has no files.
+    /// Reads some more of the iterators' output. Returns false at its end.
     fn read(&mut self, program: &ProgramFd) -> bool {
         loop {
             if let Some(iterator) = &mut self.iterator {

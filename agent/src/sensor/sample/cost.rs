@@ -1,7 +1,7 @@
-//! What backscope itself costs: CPU time and memory of the agent, time inside the probes.
+//! The cost of backscope itself: CPU time and memory of the agent, time inside the probes.
 //!
-//! The kernel's own statistics cost as much as a small probe (two clock reads a run), so they are
-//! switched on for one refresh in eight, and the time between is taken to have been like it.
+//! The kernel's own statistics cost as much as a small probe: two clock reads a run. So they are on
+//! for one refresh in eight, and the whole is estimated from that.
 
 use std::{
     os::fd::OwnedFd,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 const ONE_IN: u32 = 8;
-/// A shorter measurement says nothing.
+/// Shortest measurement that is used.
 const SHORTEST: Duration = Duration::from_millis(200);
 
 /// Measures the cost at each refresh.
@@ -52,7 +52,7 @@ impl CostMeter {
         }
     }
 
-    /// Returns the cost until now. `now` are the runs until now.
+    /// Returns the cost until now. `now` has the runs of the probes until now.
     pub(in crate::sensor) fn read(&mut self, programs: &Programs, now: Runs) -> Cost {
         // The refresh right after the attach comes too early to tell anything.
         if let Some(window) = &self.window
@@ -86,7 +86,7 @@ impl CostMeter {
 }
 
 impl Window {
-    /// `None` where the kernel refuses statistics.
+    /// Switches statistics on. Returns `None` where the kernel refuses them.
     fn open(programs: &Programs) -> Option<Self> {
         let stats = aya::sys::enable_stats(Stats::RunTime).ok()?;
         Some(Self { _stats: stats, begin: Instant::now(), before: programs.runs() })

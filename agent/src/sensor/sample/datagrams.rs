@@ -1,4 +1,4 @@
-//! UDP sockets, from the probes' map, with those who hold them by the iterator's output.
+//! UDP sockets, from the probes' map, with the processes that the iterator saw hold them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Default)]
 pub(in crate::sensor) struct Datagrams {
     signals: DatagramSignals,
-    /// The waits announced already, by key. No larger than the map.
+    /// Waits that were announced already, by key. Has no more entries than the map.
     announced: HashMap<u64, Box<[u32; abi::WAIT_BUCKETS]>>,
 }
 
@@ -28,10 +28,8 @@ impl Datagrams {
         Self { signals: DatagramSignals::new(chosen), announced: HashMap::new() }
     }
 
-    /// The state of every socket. One that nobody holds any more is sampled for the last time, and
-    /// its place is free.
-    ///
-    /// `ended` is the refresh period that is over.
+    /// Returns the state of every socket, after the refresh period `ended`. One that nobody holds
+    /// any more is sampled for the last time, and its place in the map is freed.
     pub(in crate::sensor) fn sample(
         &mut self,
         maps: &mut Maps,
@@ -47,7 +45,7 @@ impl Datagrams {
             let mut sample = decode::datagram(&raw, self.signals, ended);
             sample.waits = self.new_waits(key, &raw.waits);
             match holders.get(&key) {
-                // Who used it first may have handed it on.
+                // The process that used it first may have handed it on.
                 Some(held_by) if !held_by.contains(&raw.tgid) => {
                     sample.pid = held_by[0];
                     sample.comm = procfs::comm(sample.pid).unwrap_or_default();

@@ -9,12 +9,12 @@ use crate::{
     sensor::procfs::{self, EpollTargets},
 };
 
-/// What was seen of an epoll instance is good for so many refreshes.
+/// Refreshes for which an epoll instance is not read again.
 const GOOD_FOR: u32 = 8;
 /// Epoll instances remembered; beyond that they are read each time.
 const MAX_EPOLLS: usize = 1_024;
-/// Descriptors of a process that are looked through for epoll instances; of one with more nothing
-/// is said.
+/// Descriptors of a process that are searched for epoll instances. A process with more counts as
+/// not known.
 const MAX_FILES: usize = 4_096;
 
 /// A listener that an epoll instance watches, and whether with `EPOLLEXCLUSIVE`.
@@ -66,8 +66,8 @@ fn watched_of(epoll: &EpollTargets, pid: u32, listeners: &Descriptors) -> Vec<Wa
 }
 
 /// Returns true if the holders of a listener have stopped asking for connections: it does not
-/// block, they have epoll instances, and none of these has it now. False also where that is not
-/// known.
+/// block, they have epoll instances, and none of these watches it now. Returns false also where
+/// that is not known.
 pub(super) fn is_unwatched(listener: SockId, listeners: &Descriptors) -> bool {
     let mut instances = 0;
     for (&(pid, fd), held) in listeners {
@@ -82,8 +82,8 @@ pub(super) fn is_unwatched(listener: SockId, listeners: &Descriptors) -> bool {
     instances > 0
 }
 
-/// Counts the epoll instances of a process, none of which has the listener; `None` if one has it,
-/// or it may be waited for otherwise.
+/// Counts the epoll instances of a process, if none of them watches the listener. Returns `None` if
+/// one does, or if the process may wait for it in another way.
 fn epolls_without(pid: u32, fd: u32, listener: SockId, listeners: &Descriptors) -> Option<usize> {
     if procfs::descriptor_flags(pid, fd)? & libc::O_NONBLOCK as u32 == 0 {
         return None;

@@ -1,4 +1,4 @@
-//! How `accept` failed on listeners, and the limits that it met: a process's descriptors, the
+//! Failures of `accept` on listeners, and the limits that it met: a process's descriptors, the
 //! machine's open files.
 
 use std::{cmp::Reverse, collections::HashMap};
@@ -10,15 +10,15 @@ use crate::{
     sensor::procfs,
 };
 
-/// The errors by listener, and what was seen of the limits.
+/// Failures by listener and error, with the limits as they were read.
 #[derive(Debug, Default)]
 pub(super) struct Fails {
     known: HashMap<FailKey, AcceptFails>,
 }
 
 impl Fails {
-    /// Takes the totals of all listeners. Limits are read anew where an error has come since the
-    /// last time.
+    /// Takes the totals of all listeners. Reads the limit again for each error that has come since
+    /// the last time.
     pub(super) fn update(&mut self, totals: Vec<(FailKey, Fail)>) {
         self.known.retain(|key, _| totals.iter().any(|(other, _)| other == key));
         for (key, fail) in totals {
@@ -41,7 +41,7 @@ impl Fails {
                 first_ns: fail.first_ns,
                 pid,
                 tid,
-                // What was read of a process that has ended meanwhile still says why.
+                // The process may have ended meanwhile. Its limit, read before, still says why.
                 used: used.or(used_before),
             };
             self.known.insert(key, fails);

@@ -17,7 +17,7 @@ use super::{
     fails::Fails,
     pending_accepts::note_pending_accepts,
     refused::Refused,
-    scan::{self, Descriptors, Entry},
+    scan::{self, Descriptors, Found},
 };
 use crate::{
     model::{
@@ -34,22 +34,22 @@ use crate::{
     },
 };
 
-/// A scan may take this share of the time between scans: on a process with very many files it runs
-/// less often than the refresh, and depths come from events alone in between.
+/// Time between scans, in times of what the last one took. A process with very many files is
+/// scanned less often than at each refresh, and in between depths come from events alone.
 const SCAN_SHARE: u32 = 100;
-/// With more processes than this it is quicker to look at everybody's files at once.
+/// Most processes that are scanned one by one. With more it is quicker to scan all files at once.
 pub(in crate::sensor) const MAX_SCANNED_ALONE: usize = 64;
-/// Connections left in a listener's queue are gone so soon after it has closed, ns.
+/// Time after its close in which a listener's queue is emptied, ns.
 const SETTLES_NS: u64 = 20_000_000;
 
-/// Names of the counters that tell loss, and the policy of each.
+/// Indices of the counters of lost records.
 const LOSSES: std::ops::Range<u32> = counter::RING_FULL..counter::COUNT;
 
 /// Turns the maps' totals into samples.
 ///
-/// [`Sampler::scan`] runs the iterator, [`Sampler::begin`] is called once behind the first scan, and
-/// [`Sampler::sample`] at each refresh; [`Sampler::scan_process`] in between, for a process that may
-/// have come by a listener. [`Sampler::ends`] says that the next sample is the last.
+/// [`Sampler::scan`] runs the iterator. [`Sampler::begin`] is called once, after the first scan,
+/// and [`Sampler::sample`] at each refresh. [`Sampler::scan_process`] is for a process that may
+/// have come by a listener in between. [`Sampler::ends`] says that the next sample is the last.
 pub(in crate::sensor) struct Sampler {
     seen: Seen,
     period: u32,
@@ -134,19 +134,19 @@ impl Sampler {
     fn note(&mut self, output: &[u8]) {
         for entry in scan::entries(output) {
             match entry {
-                Entry::Listener(entry) => {
+                Found::Listener(entry) => {
                     self.holders.entry(entry.listener).or_default().insert(entry.tgid);
                     self.descriptors.insert((entry.tgid, entry.fd), entry.listener);
                     self.names.insert(entry.tgid, comm(&entry.comm));
                 }
-                Entry::Unix(unix) => self.beside.unix(&unix),
-                Entry::Other(other) => self.beside.other(&other),
+                Found::Unix(unix) => self.beside.unix(&unix),
+                Found::Other(other) => self.beside.other(&other),
             }
         }
     }
 
-    /// Looks at everybody's files, for sockets that listen beside watched ones: seldom, for what it
-    /// takes.
+    /// Scans the files of every process for sockets that listen beside watched ones. That takes
+    /// long, and is done seldom.
     fn look_around(&mut self, program: &ProgramFd) {
         if self.beside.is_due() && !self.holders.is_empty() {
             let begin = Instant::now();
@@ -220,8 +220,8 @@ impl Sampler {
         &self.descriptors
     }
 
-    /// Takes what is there at the attach: threads inside accept, and the counters of the namespaces
-    /// of all listeners found, as the base of what is refused from now on.
+    /// Notes the state at the attach: threads inside accept, and the namespaces' counters, from
+    /// which refused SYNs are counted.
     pub(in crate::sensor) fn begin(&mut self, maps: &mut Maps) {
         note_pending_accepts(&self.descriptors, maps);
         if !self.seen.syns {
@@ -318,8 +318,8 @@ impl Sampler {
             let refused = self.refused.of(id);
             (overflow_syn, syn_dropped) = (refused.overflow, refused.dropped);
         }
-        // Connections wait, and it is no chance: none was accepted since the last sample, or some
-        // waited then, too, or the queue is full.
+        // Connections wait for longer than a moment: none was accepted since the last sample, or
+        // some waited then, too, or the queue is full.
         let none_accepted =
             raw.depth > 0 && self.accepted.insert(id, raw.accepted) == Some(raw.accepted);
         let stands = none_accepted || raw.depth > 0 && (before.0 > 0 || raw.depth > raw.limit);
@@ -368,12 +368,12 @@ impl Sampler {
     fn owner(&self, id: SockId, raw: &Listener) -> (u32, Vec<u32>) {
         let Some(holders) = self.holders.get(&id) else { return (raw.tgid, Vec::new()) };
         let mut pid = raw.tgid;
-        // The process that called listen(2) is known only if we saw it; else the eldest stands for
-        // all.
+        // The process that called listen(2) is known only if the call was seen. Else the lowest id
+        // stands for all.
         if (raw.backlog < 0 || !holders.contains(&raw.tgid))
-            && let Some(eldest) = holders.first()
+            && let Some(lowest) = holders.first()
         {
-            pid = *eldest;
+            pid = *lowest;
         }
         (pid, holders.iter().copied().collect())
     }

@@ -1,4 +1,4 @@
-//! State that no record announces: read at each refresh, from the maps, by the iterators over the
+//! State that no record announces. It is read at each refresh: from the maps, by iterators over the
 //! targets' files, and from `/proc`.
 
 mod beside;

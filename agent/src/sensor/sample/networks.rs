@@ -7,8 +7,7 @@ use crate::{
     sensor::procfs::{self, Routes},
 };
 
-/// What was read of a network namespace stands for so long: a thousand connects may fail in a
-/// second.
+/// Time for which a namespace is not read again: a thousand connects may fail in a second.
 const STANDS: Duration = Duration::from_millis(500);
 
 /// The network namespace that was read last.

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use backscope_abi as abi;
 
-use super::{proc_syscall::Call, scan::Descriptors};
+use super::{proc_syscall::WaitingCall, scan::Descriptors};
 use crate::sensor::{maps::Maps, procfs};
 
-/// Threads looked at, so that a process with very many does not hold up the attach; the waits of
-/// those left out are known all the same, only not that they block.
+/// Most threads that are looked at, so that very many do not hold up the attach. Of the others it
+/// is not known that they block.
 const MAX_THREADS: usize = 4_096;
 
 /// Notes every thread that is blocked in accept on one of these listeners. It takes the right to
@@ -41,5 +41,5 @@ fn note(pid: u32, tid: u32, listeners: &Descriptors, maps: &mut Maps) {
 
 /// The descriptor that a thread waits on in accept.
 fn accepting_on(pid: u32, tid: u32) -> Option<u32> {
-    Call::of(pid, tid)?.accepting_on()
+    WaitingCall::of(pid, tid)?.accepting_on()
 }

@@ -4,13 +4,13 @@ use crate::{model::event::WaitKind, sensor::procfs};
 
 /// A system call, and its first two arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Call {
+pub(super) struct WaitingCall {
     number: i64,
     first: u64,
     second: u64,
 }
 
-impl Call {
+impl WaitingCall {
     /// Reads the call of a thread; `None` while it runs, or without the right to trace its process.
     pub(super) fn of(pid: u32, tid: u32) -> Option<Self> {
         Self::parse(&procfs::waiting_syscall(pid, tid)?)
@@ -28,7 +28,7 @@ impl Call {
         Some(Self { number, first: argument()?, second: argument()? })
     }
 
-    /// What the thread waits for.
+    /// The kind of wait that the call is.
     pub(super) fn wait_kind(self) -> WaitKind {
         #[cfg(target_arch = "x86_64")]
         match self.number {
@@ -81,8 +81,8 @@ impl Call {
 mod tests {
     use super::*;
 
-    fn call(text: &str) -> Option<Call> {
-        Call::parse(text)
+    fn call(text: &str) -> Option<WaitingCall> {
+        WaitingCall::parse(text)
     }
 
     #[test]
@@ -100,9 +100,13 @@ mod tests {
             (libc::SYS_nanosleep, 9, WaitKind::Other),
         ];
         for (number, second, kind) in cases {
-            assert_eq!(call(&line(number, second)).map(Call::wait_kind), Some(kind), "{number}");
+            assert_eq!(
+                call(&line(number, second)).map(WaitingCall::wait_kind),
+                Some(kind),
+                "{number}"
+            );
         }
-        assert_eq!(call(&line(libc::SYS_epoll_pwait, 0)).and_then(Call::epoll), Some(5));
+        assert_eq!(call(&line(libc::SYS_epoll_pwait, 0)).and_then(WaitingCall::epoll), Some(5));
         assert_eq!([call("running\n"), call("-1 0x7ffc 0x7f01"), call("")], [None; 3]);
     }
 
@@ -110,7 +114,7 @@ mod tests {
     fn accept_is_told_from_other_calls() {
         let accepting_on = |number: i64| {
             let text = format!("{number} 0x5 0x7ffe 0x7ffd 0x80800 0x0 0x0 0x7ffc 0x7f01");
-            call(&text).and_then(Call::accepting_on)
+            call(&text).and_then(WaitingCall::accepting_on)
         };
         assert_eq!(accepting_on(libc::SYS_accept), Some(5));
         assert_eq!(accepting_on(libc::SYS_accept4), Some(5));

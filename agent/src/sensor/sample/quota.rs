@@ -1,6 +1,7 @@
 //! Quotas that keep watched processes off the processors (`cpu.max` of their cgroups, of version 1
-//! `cpu.cfs_quota_us`), and signals that stop them. All is read at each refresh, the statistics of a
-//! quota that is in force also in between.
+//! `cpu.cfs_quota_us`), and signals that stop them.
+//!
+//! All is read at each refresh, the statistics of a quota that is in force also in between.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,23 +19,23 @@ use crate::{
     sensor::{attach::sys, procfs},
 };
 
-/// Processes whose cgroups are looked up; further ones count as without a quota.
+/// Most threads whose processes' cgroups are looked up. Further ones count as without a quota.
 const MAX_PROCESSES: usize = 1_024;
-/// Cgroups that are looked at, with their ancestors.
+/// Most cgroups that are looked at, with their ancestors.
 const MAX_GROUPS: usize = 256;
-/// The cgroups of so many processes are looked up anew at each refresh; of more, after some time,
-/// ns.
+/// Most processes whose cgroups are looked up again at each refresh.
 const ALWAYS_LOOKED_UP: usize = 128;
+/// Time for which the cgroups of more processes are remembered, ns.
 const LOOKED_UP_NS: u64 = 5_000_000_000;
-/// A thread that was without a processor for so long may have come under a quota since the refresh,
-/// ns: then it is looked up at once, ...
+/// Wait of a thread for a processor after which its quota is looked up at once, ns: it may have
+/// come under one since the refresh.
 pub(in crate::sensor) const WAITED_NS: u64 = 5_000_000;
-/// ... but not more often than this, ns.
+/// Shortest time between two such looks, ns.
 const CHECK_NS: u64 = 100_000_000;
-/// The statistics of quotas are read so often, ns.
+/// Time between two reads of the statistics of quotas, ns.
 const LOOK_NS: u64 = 15_000_000;
 
-/// Where the processor's controller of a process is.
+/// The cgroup that limits a process's CPU time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     /// Names of the hierarchy's controllers; `None` in version 2.
@@ -51,8 +52,8 @@ struct Limited {
 
 /// Quotas of the watched processes' cgroups.
 ///
-/// [`Quotas::refresh`] reads everything, [`Quotas::look`] the statistics of quotas in between, and
-/// [`Quotas::waited`] looks whether there are new ones where an exchange hints at one.
+/// [`Quotas::refresh`] reads everything at a refresh, [`Quotas::look`] the statistics of known
+/// quotas in between. [`Quotas::waited`] looks for new quotas as soon as an exchange hints at one.
 #[derive(Debug, Default)]
 pub(in crate::sensor) struct Quotas {
     /// Roots of hierarchies; `None` of one that cannot be had.
@@ -61,7 +62,7 @@ pub(in crate::sensor) struct Quotas {
     groups: FxHashMap<u32, (Option<Group>, u64)>,
     limited: Vec<Limited>,
     looked_ns: u64,
-    /// When it was last looked up which quotas there are.
+    /// Time of the last look for quotas that are new or gone.
     found_ns: u64,
     cpus: Option<u32>,
     /// There was something to announce at the last refresh.
@@ -97,9 +98,8 @@ impl Quotas {
         states
     }
 
-    /// Takes note that a thread of this process was without a processor for [`WAITED_NS`], as an
-    /// exchange says. Returns what has changed since the last look: the process may be in another
-    /// cgroup now, or have another quota.
+    /// Looks whether this process has come under a quota: an exchange shows that one of its threads
+    /// waited for a processor for [`WAITED_NS`]. Returns the changes since the last look.
     pub(in crate::sensor) fn waited(&mut self, now_ns: u64, pid: u32) -> Vec<CpuState> {
         let mut states = Vec::new();
         let Some((known, _)) = self.groups.get(&pid) else { return states };
@@ -138,9 +138,11 @@ impl Quotas {
         CpuState { ts_ns, limits, refresh: Some(refresh) }
     }
 
-    /// Looks for the quotas that these processes are under; their cgroups stay known for so long.
-    /// Returns the state at the look before, if there are new ones that have held nobody before
-    /// that.
+    /// Looks for the quotas that these processes are under. Cgroups that were looked up within
+    /// `stays_ns` are not looked up again.
+    ///
+    /// Returns the state at the look before, if there are new quotas that had throttled nobody
+    /// then.
     fn find(&mut self, now_ns: u64, pids: &BTreeSet<u32>, stays_ns: u64) -> Option<CpuState> {
         let mut found = Vec::new();
         for (group, pids) in self.members(now_ns, pids, stays_ns) {
@@ -185,8 +187,8 @@ impl Quotas {
         members
     }
 
-    /// Reads the statistics of quotas, if it is time. Returns them if a quota has held somebody
-    /// since the last look.
+    /// Reads the statistics of quotas, if it is time. Returns them if a quota has throttled
+    /// somebody since the last look.
     pub(in crate::sensor) fn look(&mut self, now_ns: u64) -> Option<CpuState> {
         if self.limited.is_empty() || now_ns < self.looked_ns.saturating_add(LOOK_NS) {
             return None;
@@ -261,8 +263,8 @@ fn group_of(pid: u32) -> Option<Group> {
     group(&procfs::cgroups(pid))
 }
 
-/// Returns true if all that a quota has held may have been since a moment: no more periods are
-/// counted than have passed.
+/// Returns true if a quota may have throttled for the first time since `since_ns`: it counts no
+/// more periods than have passed.
 fn began_since(limit: &CpuLimit, since_ns: u64, now_ns: u64) -> bool {
     let passed_us = now_ns.saturating_sub(since_ns) / 1_000;
     let most = match passed_us.checked_div(limit.period_us) {

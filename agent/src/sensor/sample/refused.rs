@@ -1,11 +1,11 @@
-//! Counts refused SYNs where no hook sees them: by what each listener's drop counter grew by while
-//! it was full.
+//! Counts refused SYNs where no hook sees them: by the growth of each listener's drop counter while
+//! its queue was full.
 //!
 //! A listener's `sk_drops` grows by 1 for a dropped SYN, by 2 or more for an overflow at the final
 //! ACK, and by 1 for each segment to a half-open connection that makes no connection of it: an RST,
 //! a SYN sent again, the bare ACK that TCP_DEFER_ACCEPT ignores (`tcp_listendrop`, `tcp_v4_rcv`,
-//! 5.10 to 7.3). So the probes keep apart what it grew by while the accept queue was full: nothing
-//! else can have been an overflow, whatever neighbours in the namespace suffer. From 6.18 on they
+//! 5.10 to 7.3). So the probes count apart its growth while the accept queue was full: nothing else
+//! can have been an overflow, whatever other listeners of the namespace suffer. From 6.18 on they
 //! also see the packets that were not SYNs, and leave them out.
 //!
 //! The namespace's `ListenOverflows` counts both overflows, `ListenDrops` every dropped SYN
@@ -29,15 +29,15 @@ pub(super) struct Count {
     pub(super) dropped: u64,
 }
 
-/// A network namespace: inode numbers are used again, cookies are not. Before 5.12 the kernel gives
-/// none.
+/// A network namespace, by inode and cookie. Inode numbers are used again, cookies are not; before
+/// 5.12 there are none.
 type Key = (u32, u64);
 
 fn key(listener: &Listener) -> Key {
     (listener.netns, listener.netns_cookie)
 }
 
-/// What a listener itself shows, as totals.
+/// Totals that a listener itself shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Shown {
     /// Drops while the accept queue was full, less those that were seen to be something else.
@@ -60,7 +60,7 @@ impl Shown {
     }
 }
 
-/// The counters since they were first read, and what is accounted for by listeners that are gone.
+/// The counters since they were first read, and the share of listeners that are gone.
 #[derive(Debug, Default)]
 struct Namespace {
     base: ListenCounters,
@@ -70,8 +70,8 @@ struct Namespace {
 }
 
 impl Namespace {
-    /// Begins with these counters. Drops of its listeners since they are watched came before this
-    /// first look: they count.
+    /// Begins with these counters, less the drops that its listeners have had since they are
+    /// watched.
     fn since(counters: ListenCounters, members: &[&(SockId, Listener)]) -> Self {
         let (mut overflows, mut drops) = (0, 0);
         for (_, listener) in members {
@@ -98,7 +98,7 @@ impl Namespace {
     }
 }
 
-/// Shares `total` out in proportion to `wanted`, of which nobody gets more.
+/// Shares `total` out in proportion to `wanted`. Nobody gets more than is wanted.
 fn share(wanted: &[u64], total: u64) -> Vec<u64> {
     let sum: u64 = wanted.iter().sum();
     if sum <= total {
@@ -132,7 +132,7 @@ impl Refused {
         for entry in listeners {
             members.entry(key(&entry.1)).or_default().push(entry);
         }
-        // Where nobody listens any more another namespace may come to be, by the same number.
+        // The number of a namespace in which nobody listens any more may be used again.
         self.namespaces.retain(|key, _| members.contains_key(key));
         for (key, members) in members {
             let counters = counters_of(key.0, &members, holders);
@@ -240,9 +240,9 @@ mod tests {
         }
     }
 
-    /// What each listener is told to have refused, when the namespace counted so many overflows and
-    /// so many other drops.
-    fn told(overflows: u64, others: u64, listeners: &[Listener]) -> Vec<Count> {
+    /// Counts of refused SYNs by listener, if the namespace counted so many overflows and so many
+    /// other drops.
+    fn counted(overflows: u64, others: u64, listeners: &[Listener]) -> Vec<Count> {
         let mut refused = Refused::default();
         refused.namespaces.insert(KEY, Namespace { base: BASE, now: BASE, ..Namespace::default() });
         let now = ListenCounters {
@@ -267,19 +267,20 @@ mod tests {
         // RSTs of health checks, bare ACKs under TCP_DEFER_ACCEPT: `sk_drops` grew, the queue was
         // never full.
         let healthy = Listener { drops: 40, unexplained: 40, ..listener(0, 0, 0) };
-        assert_eq!(told(1_000, 1_000, &[healthy]), [Count::default()]);
-        assert_eq!(told(1_000, 0, &[healthy, listener(9, 0, 0)]), [Count::default(), overflow(9)]);
+        assert_eq!(counted(1_000, 1_000, &[healthy]), [Count::default()]);
+        let beside = [healthy, listener(9, 0, 0)];
+        assert_eq!(counted(1_000, 0, &beside), [Count::default(), overflow(9)]);
     }
 
     #[test]
     fn several_that_overflow_at_once_have_their_own() {
         assert_eq!(
-            told(60, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
+            counted(60, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
             [overflow(14), overflow(46)]
         );
         // An unwatched one of the namespace makes no difference.
         assert_eq!(
-            told(900, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
+            counted(900, 0, &[listener(14, 0, 0), listener(46, 0, 0)]),
             [overflow(14), overflow(46)]
         );
     }
@@ -288,19 +289,19 @@ mod tests {
     fn the_sum_never_exceeds_the_kernels_total() {
         // Before 6.18 an ignored final ACK counts twice at the socket, and nothing tells it from a
         // SYN.
-        assert_eq!(told(9, 0, &[listener(18, 0, 0)]), [overflow(9)]);
+        assert_eq!(counted(9, 0, &[listener(18, 0, 0)]), [overflow(9)]);
         assert_eq!(
-            told(9, 0, &[listener(12, 0, 0), listener(6, 0, 0)]),
+            counted(9, 0, &[listener(12, 0, 0), listener(6, 0, 0)]),
             [overflow(6), overflow(3)]
         );
-        assert_eq!(told(10, 0, &[listener(7, 0, 7)]), [overflow(3)]);
+        assert_eq!(counted(10, 0, &[listener(7, 0, 7)]), [overflow(3)]);
     }
 
     #[test]
     fn a_full_syn_queue_without_syncookies_is_no_overflow() {
-        assert_eq!(told(0, 5, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 5 }]);
-        assert_eq!(told(4, 5, &[listener(9, 0, 0)]), [Count { overflow: 4, dropped: 5 }]);
-        assert_eq!(told(0, 2, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 2 }]);
+        assert_eq!(counted(0, 5, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 5 }]);
+        assert_eq!(counted(4, 5, &[listener(9, 0, 0)]), [Count { overflow: 4, dropped: 5 }]);
+        assert_eq!(counted(0, 2, &[listener(0, 5, 0)]), [Count { overflow: 0, dropped: 2 }]);
     }
 
     #[test]

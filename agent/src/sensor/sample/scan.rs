@@ -12,8 +12,8 @@ use crate::{
 /// Listeners by process and descriptor.
 pub(super) type Descriptors = HashMap<(u32, u32), SockId>;
 
-/// One entry.
-pub(super) enum Entry {
+/// A socket that was found.
+pub(super) enum Found {
     /// A watched listener.
     Listener(abi::ScanEntry),
     /// A Unix-domain listener.
@@ -23,12 +23,12 @@ pub(super) enum Entry {
 }
 
 /// Returns the entries in an iterator's output, up to anything that is not known.
-pub(super) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Entry> {
+pub(super) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Found> {
     iter::from_fn(move || {
         let (entry, size) = match record::<u32>(bytes)? {
-            abi::SCAN_LISTENER => (Entry::Listener(record(bytes)?), size_of::<abi::ScanEntry>()),
-            abi::SCAN_UNIX => (Entry::Unix(record(bytes)?), size_of::<abi::ScanUnix>()),
-            abi::SCAN_OTHER => (Entry::Other(record(bytes)?), size_of::<abi::ScanOther>()),
+            abi::SCAN_LISTENER => (Found::Listener(record(bytes)?), size_of::<abi::ScanEntry>()),
+            abi::SCAN_UNIX => (Found::Unix(record(bytes)?), size_of::<abi::ScanUnix>()),
+            abi::SCAN_OTHER => (Found::Other(record(bytes)?), size_of::<abi::ScanOther>()),
             _ => return None,
         };
         bytes = &bytes[size..];

@@ -5,26 +5,26 @@ use std::collections::{BTreeSet, HashMap};
 
 use rustc_hash::FxHashMap;
 
-use super::{epolls::Epolls, proc_syscall::Call, scan::Descriptors};
+use super::{epolls::Epolls, proc_syscall::WaitingCall, scan::Descriptors};
 use crate::{
     model::event::{Accept, Exchange, ThreadSample, ThreadUse, Waiting},
     sensor::{clock::slept_ns, procfs},
 };
 
-/// Threads that are looked at; of a process with more the rest goes unseen.
+/// Most threads that are sampled. Further ones are not seen.
 const MAX_THREADS: usize = 1_024;
-/// Threads of which one refresh sees what they wait for; with more they take turns.
+/// Most threads whose system call is read at one refresh. With more they take turns.
 const MAX_WAITERS: usize = 256;
 
 /// Reads and writes of a thread of a process.
 #[derive(Debug, Default)]
-struct Calls {
+struct ThreadCalls {
     pid: u32,
     reads: u64,
     writes: u64,
 }
 
-/// What stays the same of a thread.
+/// Facts of a thread that stay the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Origin {
     pid: u32,
@@ -35,11 +35,11 @@ struct Origin {
 
 /// Reads and writes by thread.
 ///
-/// [`Threads::accepted`] and [`Threads::count`] take what passes by, [`Threads::sample`] gives the
-/// sums at a refresh.
+/// [`Threads::accepted`] and [`Threads::count`] are given each accept and exchange.
+/// [`Threads::sample`] returns the sums at a refresh.
 #[derive(Debug, Default)]
 pub(in crate::sensor) struct Threads {
-    calls: FxHashMap<u32, Calls>,
+    calls: FxHashMap<u32, ThreadCalls>,
     origins: HashMap<u32, Origin>,
     epolls: Epolls,
     /// The thread at which looking for waiters goes on.
@@ -47,7 +47,7 @@ pub(in crate::sensor) struct Threads {
 }
 
 impl Threads {
-    /// Notes who accepts.
+    /// Notes the thread that accepted.
     pub(in crate::sensor) fn accepted(&mut self, accept: &Accept) {
         self.of(accept.pid, accept.tid);
     }
@@ -76,7 +76,7 @@ impl Threads {
         }
     }
 
-    fn of(&mut self, pid: u32, tid: u32) -> &mut Calls {
+    fn of(&mut self, pid: u32, tid: u32) -> &mut ThreadCalls {
         let calls = self.calls.entry(tid).or_default();
         calls.pid = pid;
         calls
@@ -160,7 +160,7 @@ impl Threads {
         for at in begin..begin + all.min(MAX_WAITERS) {
             let sample = &mut samples[at % all];
             let (pid, tid) = (sample.pid, sample.tid);
-            let Some(call) = Call::of(pid, tid) else { continue };
+            let Some(call) = WaitingCall::of(pid, tid) else { continue };
             sample.sleep = Some(call.wait_kind());
             let Some(epoll) = call.epoll() else { continue };
             for (listener, exclusive) in self.epolls.watched(pid, epoll, listeners) {

@@ -16,7 +16,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 fentry("segment", "__tcp_transmit_skb"),
                 fexit("segment_sent", "__tcp_transmit_skb"),
             ]),
-            // The packet has all of it; but each packet of the machine comes by.
+            // The packet has all of it, but the hook sees each packet of the machine.
             same(&[tracepoint("segment_queued", "net_dev_queue")]),
         ],
         missing: "segments are not seen one by one, nor when this host's window is shut",
@@ -61,7 +61,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[],
                 shares: "tp_btf:inet_sock_set_state",
                 check_btf: any,
-                degraded: "TIME_WAIT is inferred: the socket went from FIN_WAIT2 or CLOSING to CLOSE without an error",
+                degraded: "TIME_WAIT is inferred: the socket went from FIN_WAIT2 or CLOSING to \
+                           CLOSE without an error",
             },
         ],
         missing: "TIME_WAIT is not seen",

@@ -4,7 +4,7 @@ use super::{
     signal::Signal,
     spec::{
         Attach, Choice, Program, SCAN_CONNECTIONS, SignalSpec, any, best, cgroup, fentry, fexit,
-        marks_children, same, shared, sockets_by_address, sockets_by_cookie, sockets_from_files,
+        same, shared, sockets_by_address, sockets_by_cookie, sockets_from_files, tags_children,
         tracepoint, tracepoint_arity,
     },
 };
@@ -21,7 +21,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
             check_btf: sockets_from_files,
             degraded: "",
         }],
-        missing: "connections that were open at the attach, and exchanges that are not over yet, are not seen",
+        missing: "connections that were open at the attach, and exchanges that are not over yet, \
+                  are not seen",
     },
     SignalSpec {
         signal: Signal::OpenDatagrams,
@@ -34,7 +35,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 check_btf: sockets_from_files,
                 degraded: "",
             },
-            // The same program by itself: of UDP sockets an address is enough.
+            // Where it cannot find connections the program still finds UDP sockets, by address.
             same(&[Program { name: SCAN_CONNECTIONS, attach: Attach::Iterator("task_file") }]),
         ],
         missing: "UDP sockets are not seen",
@@ -63,8 +64,9 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 tier: Tier::Tracepoint,
                 programs: &[cgroup("asks_v4", "connect4"), cgroup("asks_v6", "connect6")],
                 shares: "",
-                check_btf: marks_children,
-                degraded: "why a connect failed that found no route is inferred, and told when its socket is closed",
+                check_btf: tags_children,
+                degraded: "why a connect failed that found no route is inferred, and told when \
+                           its socket is closed",
             },
         ],
         missing: "a connect that fails before it has a port, as without a route, is not seen",
@@ -131,7 +133,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 degraded: "",
             },
         ],
-        missing: "a UDP socket that is made where another one was closed a moment before goes on with its figures",
+        missing: "a UDP socket that is made where another one was closed a moment before goes on \
+                  with its figures",
     },
     SignalSpec {
         signal: Signal::DatagramSize,

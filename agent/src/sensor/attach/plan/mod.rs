@@ -1,6 +1,7 @@
-//! Which hook serves which signal, best first. The table is the documentation: what each hook
-//! needs, and what is lost without it. The facts behind it were tried on 5.10, 6.1, 6.12, 6.18,
-//! 7.0, 7.2 and 7.3.
+//! The table of hooks: those that serve each signal, best first.
+//!
+//! It is the documentation, too: it says what each hook needs, and what is lost without it. The
+//! facts behind it were tried on 5.10, 6.1, 6.12, 6.18, 7.0, 7.2 and 7.3.
 
 mod events;
 mod exchanges;
@@ -15,8 +16,8 @@ pub(in crate::sensor) use self::spec::{
     URING_COMPLETE,
 };
 
-/// Every signal that is wanted, in the order in which hooks are attached: what a later one relies
-/// on comes first.
+/// Every signal that is wanted, in the order in which hooks are attached: a signal comes after
+/// those that it relies on.
 pub(in crate::sensor) fn signals(exchanges: bool, events: bool) -> Vec<&'static SignalSpec> {
     let mut signals: Vec<_> = queues::SIGNALS.iter().collect();
     if exchanges {
@@ -46,4 +47,19 @@ pub(in crate::sensor) fn functions() -> [&'static str; 9] {
 /// Every tracepoint whose arity the table asks for.
 pub(in crate::sensor) fn tracepoints() -> [&'static str; 4] {
     ["kfree_skb", "io_uring_complete", "sk_data_ready", "tcp_send_reset"]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::signals;
+
+    #[test]
+    fn every_signal_has_one_entry_and_a_name_of_its_own() {
+        let all = signals(true, true);
+        let names: BTreeSet<&str> = all.iter().map(|spec| spec.signal.name()).collect();
+        assert_eq!(names.len(), all.len());
+        assert!(all.iter().all(|spec| !spec.missing.is_empty() && !spec.choices.is_empty()));
+    }
 }

@@ -4,11 +4,11 @@ use super::{
     signal::Signal,
     spec::{
         ACCEPT_RETURNS, Attach, Choice, Program, SYNACK, SignalSpec, URING_COMPLETE, any, arity,
-        best, cgroup, fentry, fexit, marks_children, same, shared, syscall, tells_listen_overflow,
+        best, cgroup, fentry, fexit, same, shared, syscall, tags_children, tells_listen_overflow,
         tracepoint, tracepoint_arity,
     },
 };
-use crate::model::Tier;
+use crate::{kernel::btf::Btf, model::Tier};
 
 /// The full tier's hooks of accept see it, too.
 const WITH_ACCEPT: Choice = Choice {
@@ -63,11 +63,13 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 tier: Tier::Tracepoint,
                 programs: &[],
                 shares: "tp_btf:inet_sock_set_state",
-                check_btf: marks_children,
-                degraded: "the stamp is that of the child's birth, some 2 µs before it enters the queue",
+                check_btf: tags_children,
+                degraded: "the stamp is that of the child's birth, some 2 µs before it enters \
+                           the queue",
             },
         ],
-        missing: "the wait in the accept queue is estimated to one tick, its depth known from samples and accepts",
+        missing: "the wait in the accept queue is estimated to one tick, its depth known from \
+                  samples and accepts",
     },
     SignalSpec {
         signal: Signal::LeftQueue,
@@ -103,14 +105,16 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[tracepoint("io_uring_complete_cqe", "io_uring_complete")],
                 shares: "",
                 check_btf: |btf| tracepoint_arity(btf, "io_uring_complete", 3),
-                degraded: "blocked_us, accepts into direct descriptors, and of connections that were queued before the attach",
+                degraded: "blocked_us, accepts into direct descriptors, and of connections that \
+                           were queued before the attach",
             },
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[tracepoint("io_uring_complete_res", "io_uring_complete")],
                 shares: "",
                 check_btf: |btf| tracepoint_arity(btf, "io_uring_complete", 7),
-                degraded: "blocked_us, accepts into direct descriptors, and of connections that were queued before the attach",
+                degraded: "blocked_us, accepts into direct descriptors, and of connections that \
+                           were queued before the attach",
             },
         ],
         missing: "accepts through io_uring are not seen",
@@ -141,7 +145,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
         required: false,
         choices: &[
             WITH_ACCEPT,
-            // Which connections are ours is known by the queue.
+            // The map of queued connections says which are watched.
             Choice {
                 tier: Tier::Tracepoint,
                 programs: &[
@@ -149,11 +153,12 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                     cgroup("peer_name_v6", "getpeername6"),
                 ],
                 shares: "",
-                check_btf: marks_children,
+                check_btf: tags_children,
                 degraded: "",
             },
         ],
-        missing: "the system call tracepoints stay attached while no connection comes, though they slow each system call",
+        missing: "the system call tracepoints stay attached while no connection comes, though \
+                  they slow each system call",
     },
     SignalSpec {
         signal: Signal::Syn,
@@ -169,11 +174,12 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 programs: &[tracepoint(SYNACK, "net_dev_queue")],
                 shares: "",
                 check_btf: any,
-                degraded: "SYNs are seen by their SYN-ACK: those that got none, or a syncookie, are not",
+                degraded: "SYNs are seen by their SYN-ACK: those that got none, or a syncookie, \
+                           are not",
             },
         ],
-        missing: "SYNs are not seen one by one; dropped ones are counted from the socket's drop counter and the network \
-                  namespace's ListenOverflows, without the peer's name",
+        missing: "SYNs are not seen one by one; dropped ones are counted from the socket's drop \
+                  counter and the network namespace's ListenOverflows, without the peer's name",
     },
     SignalSpec {
         signal: Signal::Syncookie,
@@ -195,10 +201,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                     fexit("final_ack_v6_7", "tcp_v6_syn_recv_sock"),
                 ],
                 shares: "",
-                check_btf: |btf| {
-                    arity(btf, "tcp_v4_syn_recv_sock", 7)
-                        .and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 7))
-                },
+                check_btf: |btf| syn_recv_sock_arity(btf, 7),
                 degraded: "",
             },
             Choice {
@@ -208,10 +211,7 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                     fexit("final_ack_v6_6", "tcp_v6_syn_recv_sock"),
                 ],
                 shares: "",
-                check_btf: |btf| {
-                    arity(btf, "tcp_v4_syn_recv_sock", 6)
-                        .and_then(|()| arity(btf, "tcp_v6_syn_recv_sock", 6))
-                },
+                check_btf: |btf| syn_recv_sock_arity(btf, 6),
                 degraded: "",
             },
             // Where the function above has seven arguments, kernels before 6.12 cannot attach to
@@ -225,8 +225,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
                 ],
                 shares: "",
                 check_btf: |btf| {
-                    arity(btf, "tcp_check_req", 5)
-                        .and_then(|()| arity(btf, "tcp_get_cookie_sock", 5))
+                    arity(btf, "tcp_check_req", 5)?;
+                    arity(btf, "tcp_get_cookie_sock", 5)
                 },
                 degraded: "",
             },
@@ -257,3 +257,8 @@ pub(super) const SIGNALS: &[SignalSpec] = &[
         missing: "retransmitted SYN-ACKs are not counted",
     },
 ];
+
+fn syn_recv_sock_arity(btf: &Btf, wanted: usize) -> Result<(), String> {
+    arity(btf, "tcp_v4_syn_recv_sock", wanted)?;
+    arity(btf, "tcp_v6_syn_recv_sock", wanted)
+}

@@ -1,8 +1,8 @@
-//! Names of what the model wants to know.
+//! The signals and their names.
 
 use std::fmt;
 
-/// Something that the model wants to know, and that a hook may serve.
+/// Something that the model wants to know, and that a hook may show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Listeners that exist already.

@@ -6,7 +6,7 @@ use std::fmt;
 use super::signal::Signal;
 use crate::{kernel::btf::Btf, model::Tier};
 
-/// How a program attaches.
+/// The place that a program attaches to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sensor) enum Attach {
     /// At the entry of a kernel function.
@@ -17,7 +17,7 @@ pub(in crate::sensor) enum Attach {
     Tracepoint(&'static str),
     /// A system call's tracepoint. Costs every other system call of the machine 26 to 60 ns.
     Syscall(&'static str),
-    /// What a cgroup's sockets ask for, on those of all cgroups.
+    /// A question of sockets, in all cgroups.
     Cgroup(&'static str),
     /// An iterator, run on demand.
     Iterator(&'static str),
@@ -70,8 +70,8 @@ pub(in crate::sensor) struct Choice {
     pub(in crate::sensor) programs: &'static [Program],
     /// Without programs of its own: the hooks of another signal that it shares.
     pub(in crate::sensor) shares: &'static str,
-    /// Checks the kernel's types; the error says why they do not allow it. A program that would read
-    /// from the wrong place must not be loaded at all.
+    /// Checks the kernel's types. The error says why they do not allow this choice: a program that
+    /// would read from the wrong place must not be loaded at all.
     pub(in crate::sensor) check_btf: fn(&Btf) -> Result<(), String>,
     /// Parts of the signal that this choice cannot show; empty for the best.
     pub(in crate::sensor) degraded: &'static str,
@@ -121,8 +121,8 @@ pub(super) fn tracepoint_arity(btf: &Btf, name: &str, wanted: usize) -> Result<(
     }
 }
 
-/// Why a listener drops a packet, as the kernel's reasons have it: no room at the final ACK, no
-/// child for the ACK to a syncookie, anything else.
+/// Reasons for which a listener drops a packet, as the kernel names them: no room at the final ACK,
+/// no child for the ACK to a syncookie, anything else.
 pub(in crate::sensor) const DROP_REASONS: [&str; 3] = [
     "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW",
     "SKB_DROP_REASON_NO_SOCKET",
@@ -137,8 +137,8 @@ pub(super) fn tells_listen_overflow(btf: &Btf) -> Result<(), String> {
     tracepoint_arity(btf, "kfree_skb", 4)
 }
 
-/// Children carry their listener's mark only where tracing programs may use socket storage.
-pub(super) fn marks_children(btf: &Btf) -> Result<(), String> {
+/// A child carries its listener's tag only where tracing programs may use socket storage.
+pub(super) fn tags_children(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCKET_STORAGE) {
         Ok(())
     } else {
@@ -147,8 +147,8 @@ pub(super) fn marks_children(btf: &Btf) -> Result<(), String> {
     }
 }
 
-/// Kernel function behind `bpf_sk_storage_get`: as with those that follow, its presence in BTF says
-/// that tracing programs may call the helper.
+/// Kernel function behind `bpf_sk_storage_get`. Its presence in BTF says that tracing programs may
+/// call the helper, and so for those that follow.
 pub(in crate::sensor) const SOCKET_STORAGE: &str = "bpf_sk_storage_get_tracing";
 /// Kernel function behind `bpf_sk_storage_delete`.
 pub(in crate::sensor) const SOCKET_STORAGE_DELETE: &str = "bpf_sk_storage_delete_tracing";
@@ -171,7 +171,7 @@ pub(super) fn sockets_from_files(btf: &Btf) -> Result<(), String> {
     }
 }
 
-/// A cookie is of one socket alone, so that the end of a socket need not be seen when it comes.
+/// A cookie is never used again, so that the end of a socket need not be seen when it comes.
 pub(super) fn sockets_by_cookie(btf: &Btf) -> Result<(), String> {
     if btf.has_function(SOCKET_COOKIE) {
         Ok(())
