@@ -1,6 +1,7 @@
 //! UDP sockets: a line each where something went on.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use super::Colour;
 use crate::model::output::Output;
@@ -17,14 +18,14 @@ pub(super) fn write(
     time: &str,
     outputs: &[Output],
 ) -> io::Result<()> {
-    let mut busy: Vec<&DatagramView> = outputs
-        .iter()
-        .filter_map(|output| match output {
-            Output::Datagrams(datagrams) => Some(&datagrams.view),
-            _ => None,
-        })
-        .filter(|view| is_busy(view))
-        .collect();
+    let mut busy: Vec<&DatagramView> = Vec::new();
+    for output in outputs {
+        if let Output::Datagrams(datagrams) = output
+            && is_busy(&datagrams.view)
+        {
+            busy.push(&datagrams.view);
+        }
+    }
     let weight = |view: &DatagramView| {
         (view.rates.drops as u64, (view.rates.arrived + view.rates.written) as u64)
     };
@@ -45,19 +46,27 @@ pub(super) fn write(
 
 /// Writes the QUIC connections that got their first answer: the slowest of them.
 pub(super) fn quic(out: &mut dyn Write, time: &str, outputs: &[Output]) -> io::Result<()> {
-    let told = |output: &Output| match output {
-        Output::Quic(quic) => quic.view.answer.map(|answer| (answer, quic.as_ref().clone())),
-        _ => None,
-    };
-    let mut answered: Vec<_> = outputs.iter().filter_map(told).collect();
+    let mut answered = Vec::new();
+    for output in outputs {
+        if let Output::Quic(quic) = output
+            && let Some(answer) = quic.view.answer
+        {
+            answered.push((answer, quic));
+        }
+    }
     answered.sort_by_key(|(answer, _)| std::cmp::Reverse(answer.us));
     for (answer, output) in answered.iter().take(MOST) {
-        let far = output.view.peer.map_or_else(|| "?".to_owned(), |peer| peer.to_string());
-        let near = output.local.map_or_else(|| "?".to_owned(), |local| local.to_string());
+        let known = |address: Option<SocketAddr>| match address {
+            Some(address) => address.to_string(),
+            None => "?".to_owned(),
+        };
         writeln!(
             out,
-            "{time} {:<9} {near} ↔ {far}: first answer after {}{}, {}; the handshake is the application's",
+            "{time} {:<9} {} ↔ {}: first answer after {}{}, {}; \
+             the handshake is the application's",
             "quic",
+            known(output.local),
+            known(output.view.peer),
             count_of(answer.round_trips.into(), "round trip"),
             if output.view.early_data { " with early data" } else { "" },
             duration_us(answer.us),
@@ -80,7 +89,10 @@ fn is_busy(view: &DatagramView) -> bool {
 }
 
 fn line(view: &DatagramView, colour: Colour) -> String {
-    let peer = view.peer.map(|peer| format!(" ↔ {peer}")).unwrap_or_default();
+    let peer = match view.peer {
+        Some(peer) => format!(" ↔ {peer}"),
+        None => String::new(),
+    };
     let flow = |seen: bool, per_second: f64| if seen { rate(per_second) } else { "?".to_owned() };
     let mut text = format!(
         "{}{peer}: in {}/s, read {}/s, out {}/s, queue {} of {} B",
@@ -119,7 +131,10 @@ pub(super) fn summary(
     if totals.sockets == 0 {
         return Ok(());
     }
-    let known = |figure: Option<u64>| figure.map_or_else(|| "?".to_owned(), count);
+    let known = |figure: Option<u64>| match figure {
+        Some(figure) => count(figure),
+        None => "?".to_owned(),
+    };
     let dropped = colour.loss(totals.drops > 0, &format!("{} dropped", count(totals.drops)));
     writeln!(
         out,

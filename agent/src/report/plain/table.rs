@@ -45,8 +45,10 @@ impl Table {
         }
         self.tables = (self.tables + 1) % HEADING_EVERY;
         let shown = busiest(listeners);
-        for view in listeners.iter().filter(|view| shown.contains(&view.sock)) {
-            writeln!(out, "{}", line(view, time, colour))?;
+        for view in listeners {
+            if shown.contains(&view.sock) {
+                writeln!(out, "{}", line(view, time, colour))?;
+            }
         }
         if listeners.len() > shown.len() {
             writeln!(

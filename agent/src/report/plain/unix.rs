@@ -11,7 +11,7 @@ use crate::text::{count, escape};
 /// Sockets told of in one interval.
 const MOST: usize = 10;
 
-/// What was told of each socket: whether connections waited.
+/// Sockets that were told of, and whether connections waited.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnixLines {
     told: BTreeMap<SockId, bool>,
@@ -36,9 +36,12 @@ impl UnixLines {
         if newest.is_empty() {
             return Ok(());
         }
-        let news =
-            |view: &&UnixListener| view.depth > 0 || self.told.get(&view.sock) != Some(&false);
-        let mut shown: Vec<&UnixListener> = newest.values().copied().filter(news).collect();
+        let mut shown = Vec::new();
+        for view in newest.values().copied() {
+            if view.depth > 0 || self.told.get(&view.sock) != Some(&false) {
+                shown.push(view);
+            }
+        }
         shown.sort_by_key(|view| (std::cmp::Reverse(view.depth), view.path.clone()));
         for view in shown.iter().take(MOST) {
             // Once is enough: it is so for the whole run.
@@ -54,7 +57,10 @@ impl UnixLines {
                 count((shown.len() - MOST) as u64)
             )?;
         }
-        self.told = newest.values().map(|view| (view.sock, view.depth > 0)).collect();
+        self.told.clear();
+        for view in newest.values() {
+            self.told.insert(view.sock, view.depth > 0);
+        }
         Ok(())
     }
 }
