@@ -27,6 +27,7 @@ use crate::{
     cli::{Cli, Verb},
     record::{CreateError, ReadError},
     sensor::{self, SensorError, targets::TargetError},
+    text::escape,
 };
 
 /// Unusable arguments.
@@ -62,22 +63,22 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::LessonProcess { name, words } => lesson_process::run(&name, &words),
         #[cfg(not(feature = "lessons"))]
         Verb::Unbuilt { .. } => {
-            let reason = "the lessons and the demos are not in this build, which has no default features; \
-                          `cargo install --path agent` builds them in";
+            let reason = "the lessons and the demos are not in this build, which has no default \
+                          features; `cargo install --path agent` builds them in";
             Err(Usage(reason.to_owned()).into())
         }
         Verb::StopThenExec { command } => {
             let error = sensor::stop_then_exec(&command);
-            let name =
-                command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            eprintln!("backscope: cannot run {}: {error}", crate::text::escape(&name));
+            let name = command.first().cloned().unwrap_or_default();
+            let name = name.to_string_lossy();
+            eprintln!("backscope: cannot run {}: {error}", escape(&name));
             // As a shell says it.
             Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
         }
     }
 }
 
-/// What runs the loops of watch and replay.
+/// Makes the runtime for the loops of watch and replay.
 fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -89,9 +90,8 @@ fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
 /// output has gone.
 pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
     for cause in error.chain() {
-        if cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        if let Some(error) = cause.downcast_ref::<io::Error>()
+            && error.kind() == io::ErrorKind::BrokenPipe
         {
             return None;
         }

@@ -15,12 +15,12 @@ use crate::{
 /// Findings that can be jumped to; further ones are left out.
 const MAX_FINDINGS: usize = 10_000;
 
-/// What a look through the whole recording tells. Times are ns of `CLOCK_MONOTONIC`.
+/// Result of a look through the whole recording. Times are ns of `CLOCK_MONOTONIC`.
 #[derive(Debug)]
 pub(super) struct Timeline {
     pub(super) begin_ns: u64,
     pub(super) end_ns: u64,
-    /// When findings were made, or became worse.
+    /// Times at which findings were made, or became worse.
     pub(super) findings: Vec<u64>,
     pub(super) damages: Vec<Damage>,
     pub(super) damage_count: u64,
@@ -53,9 +53,9 @@ pub(super) struct Player {
     pub(super) timeline: Timeline,
     reader: Reader<File>,
     model: Model,
-    /// What the model reported and nobody wants to know.
+    /// Reports of the model, which nobody wants to know.
     out: Vec<Output>,
-    /// When the next batch came, whose beginning has been read.
+    /// Time of the next batch, whose beginning has been read.
     next_ns: Option<u64>,
     ended: bool,
     position_ns: u64,
@@ -88,7 +88,7 @@ impl Player {
         Ok(player)
     }
 
-    /// Where it is, ns of `CLOCK_MONOTONIC`.
+    /// Position in the recording, ns of `CLOCK_MONOTONIC`.
     pub(super) fn position_ns(&self) -> u64 {
         self.position_ns
     }
@@ -99,7 +99,7 @@ impl Player {
 
     /// The state to show, if it has changed since it was asked for.
     pub(super) fn refreshed(&mut self) -> Option<Snapshot> {
-        std::mem::take(&mut self.refreshed).then(|| self.model.snapshot())
+        if std::mem::take(&mut self.refreshed) { Some(self.model.snapshot()) } else { None }
     }
 
     /// Goes to a moment; back from the beginning on, as a model knows no way back.
@@ -141,12 +141,12 @@ impl Player {
         Ok(())
     }
 
-    /// When the next finding was made.
+    /// Returns when the next finding was made.
     pub(super) fn next_finding(&self) -> Option<u64> {
         self.timeline.findings.iter().copied().find(|at| *at > self.position_ns)
     }
 
-    /// When the last finding before `than_ns` was made.
+    /// Returns when the last finding before `than_ns` was made.
     pub(super) fn finding_before(&self, than_ns: u64) -> Option<u64> {
         self.timeline.findings.iter().copied().rev().find(|at| *at < than_ns)
     }

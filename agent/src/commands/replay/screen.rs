@@ -14,15 +14,15 @@ use crate::{
     tui::{self, Action, App, Guard, Playback, Theme},
 };
 
-/// How often the screen is drawn.
+/// Time between two frames.
 const TICK: Duration = Duration::from_millis(100);
 /// A longer time between two ticks is not played: the job was stopped, or the machine.
 const LONGEST: Duration = Duration::from_secs(1);
-/// What + and - go through.
+/// Speeds that + and - go through.
 const SPEEDS: [f64; 9] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// What a key of the replay asks for.
+/// Action that a key of the replay asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Control {
     Pause,
@@ -74,7 +74,8 @@ impl Deck {
             Control::Pause => {
                 self.playing = !self.playing;
                 // From the end it begins anew.
-                (self.playing && self.player.at_end()).then_some(self.player.timeline.begin_ns)
+                let restarts = self.playing && self.player.at_end();
+                if restarts { Some(self.player.timeline.begin_ns) } else { None }
             }
             Control::Faster => {
                 self.speed =

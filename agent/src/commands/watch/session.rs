@@ -30,8 +30,9 @@ const SCREEN_REFRESH: Duration = Duration::from_millis(500);
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
 
 /// Said from the first time on.
-const RESTED: &str = "no connection for 10 s: the tracepoints of accept rest until one comes, since they slow every system \
-                      call; of an accept in that moment the descriptor is not known";
+const RESTED: &str = "no connection for 10 s: the tracepoints of accept rest until one comes, \
+                      since they slow every system call; of an accept in that moment the descriptor \
+                      is not known";
 
 /// One run of `watch` or `record`.
 pub(super) struct Session {
@@ -42,7 +43,7 @@ pub(super) struct Session {
     refresh: Duration,
     duration: Option<Duration>,
     ended: Option<ExitStatus>,
-    /// What the model was told last: the target's description, and the notices.
+    /// Told to the model last: the target's description, and the notices.
     told: (String, Vec<String>),
 }
 
@@ -90,7 +91,10 @@ impl Session {
         let recorded = self.live.run.end_recording();
         outcome?;
         recorded?;
-        Ok(self.ended.map_or(ExitCode::SUCCESS, status_of))
+        Ok(match self.ended {
+            Some(status) => status_of(status),
+            None => ExitCode::SUCCESS,
+        })
     }
 
     async fn begin_to_end(&mut self) -> anyhow::Result<()> {
@@ -141,13 +145,15 @@ impl Session {
         Ok(self.live.refresh()?)
     }
 
-    /// What is watched, and what is to be said of the watch itself, if that has changed.
+    /// Tells what is watched, and what is to be said of the watch itself, if that has changed.
     fn tell(&mut self) -> anyhow::Result<()> {
         let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.live.sensor));
         notices.extend(super::beside(&self.live.sensor));
-        notices.extend(self.live.sensor.has_rested().then(|| RESTED.to_owned()));
+        if self.live.sensor.has_rested() {
+            notices.push(RESTED.to_owned());
+        }
         if self.told.0 != target {
             self.told.0.clone_from(&target);
             self.live.run.take(Entry::Target(target))?;
@@ -196,6 +202,9 @@ impl Session {
 
 /// A command's own status, as a shell gives it.
 fn status_of(status: ExitStatus) -> ExitCode {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    let code = match status.code() {
+        Some(code) => code,
+        None => 128 + status.signal().unwrap_or(0),
+    };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
