@@ -35,6 +35,13 @@ impl Entry {
     }
 }
 
+/// The recording of a round.
+macro_rules! recording {
+    ($slug:literal, $round:literal) => {
+        include_bytes!(concat!("../../lessons/recordings/", $slug, "-", $round, ".bsrec"))
+    };
+}
+
 /// A lesson by its name; the numbers are those of the rounds with a recording.
 macro_rules! lesson {
     ($slug:literal, $check:expr, [$($round:literal),*]) => {
@@ -45,7 +52,7 @@ macro_rules! lesson {
             slug: $slug,
             text: include_str!(concat!("../../lessons/", $slug, ".md")),
             check: &$check,
-            recordings: &[$(include_bytes!(concat!("../../lessons/recordings/", $slug, "-", $round, ".bsrec"))),*],
+            recordings: &[$(recording!($slug, $round)),*],
             missing: $missing,
         }
     };

@@ -28,8 +28,8 @@ pub struct Check {
 
 /// A server and its clients: verbs of the demo servers with their arguments.
 ///
-/// They run in a network of their own, where the server's address is [`Scenario::ADDRESS`] unless it is
-/// [`Scenario::far`]. The clients begin once it listens.
+/// They run in a network of their own, where the server's address is [`Scenario::ADDRESS`] unless
+/// it is [`Scenario::far`]. The clients begin once it listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scenario {
     /// The server.

@@ -328,7 +328,7 @@ fn switches(pid: u32, tid: u32) -> Option<String> {
 /// before it begins.
 struct Process {
     child: Child,
-    /// Who reads what it says.
+    /// Readers of what it says.
     readers: Vec<JoinHandle<()>>,
     /// Held open: a process that is to wait for more lines would take its end for one.
     stdin: Option<ChildStdin>,

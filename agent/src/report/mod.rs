@@ -20,13 +20,13 @@ pub trait Sink {
     /// Writes how the watch was set up; once, first.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Those of `out`.
     fn attached(&mut self, out: &mut dyn io::Write, attached: &Attached) -> io::Result<()>;
 
     /// Writes what the model reported since the last call. `snapshot` is the state after it.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Those of `out`.
     fn write(
         &mut self,
         out: &mut dyn io::Write,

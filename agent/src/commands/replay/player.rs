@@ -67,7 +67,7 @@ impl Player {
     /// Looks through the recording and goes to its beginning.
     ///
     /// # Errors
-    /// When nothing of it can be read.
+    /// Nothing of it can be read.
     pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
         let timeline = Timeline::of(&mut Reader::open(&path)?)?;
         let reader = Reader::open(&path)?;
@@ -105,7 +105,7 @@ impl Player {
     /// Goes to a moment; back from the beginning on, as a model knows no way back.
     ///
     /// # Errors
-    /// When the file can't be read any more.
+    /// The file can't be read any more.
     pub(super) fn seek(&mut self, to_ns: u64) -> Result<(), ReadError> {
         let to_ns = to_ns.clamp(self.timeline.begin_ns, self.timeline.end_ns);
         if to_ns < self.position_ns {
@@ -122,7 +122,7 @@ impl Player {
     /// Plays on up to a moment.
     ///
     /// # Errors
-    /// When the file can't be read any more.
+    /// The file can't be read any more.
     pub(super) fn advance(&mut self, to_ns: u64) -> Result<(), ReadError> {
         let to_ns = to_ns.min(self.timeline.end_ns);
         while !self.ended && self.next_ns.is_none_or(|next_ns| next_ns <= to_ns) {

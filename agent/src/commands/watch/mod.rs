@@ -175,8 +175,8 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     Ok(Sensor::attach(&Options { targets, tier, events, exchanges, protocols, paths, ring_bytes })?)
 }
 
-/// Describes the targets, one entry each; a command is called by its own name, which its process has
-/// not taken yet.
+/// Describes the targets, one entry each. A command is called by its own name, which its process
+/// has not taken yet.
 fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<String> {
     let mut words = describe(targets);
     if let (Some(name), Some(pid)) = (args.command.first(), targets.pids.last()) {

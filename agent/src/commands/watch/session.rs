@@ -31,8 +31,8 @@ const TEXT_REFRESH: Duration = Duration::from_secs(1);
 
 /// Said from the first time on.
 const RESTED: &str = "no connection for 10 s: the tracepoints of accept rest until one comes, \
-                      since they slow every system call; of an accept in that moment the descriptor \
-                      is not known";
+                      since they slow every system call; of an accept in that moment the \
+                      descriptor is not known";
 
 /// One run of `watch` or `record`.
 pub(super) struct Session {

@@ -273,8 +273,8 @@ const UNIX_GAP: &str = "backlog, defer_accept_s, accept_peak, syn_depth, overflo
      accepted, accept_wait_us: of a Unix-domain socket the queue is looked at, and no hook watches \
      its connections";
 
-const ACK_GAP: &str = "overflows.ack: this kernel does not tell ignored final ACKs from dropped SYNs; \
-     both are in overflows.syn";
+const ACK_GAP: &str = "overflows.ack: this kernel does not tell ignored final ACKs from dropped \
+     SYNs; both are in overflows.syn";
 
 #[derive(Serialize)]
 pub(super) struct SynBody {

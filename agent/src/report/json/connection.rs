@@ -19,8 +19,8 @@ const NO_PROTOCOL: &str =
 const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP \
      are not seen, its handshake, its wait and its end are those of its first subflow";
 
-const MULTIPLEXED: &str = "multiplexed: the kernel sees one stream of bytes, the app sees requests; \
-     how many is not visible";
+const MULTIPLEXED: &str = "multiplexed: the kernel sees one stream of bytes, the app sees \
+     requests; how many is not visible";
 
 #[derive(Serialize)]
 pub(super) struct ExchangeBody {

@@ -28,7 +28,7 @@ struct Slow {
     seq: u32,
     verdict: Verdict,
     total_us: u64,
-    /// How long it waited for its calls, and for whom.
+    /// Wait for its calls, µs, and the upstream that it waited for.
     upstream: Option<(u64, SocketAddr)>,
     multiplexed: bool,
 }
