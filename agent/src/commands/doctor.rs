@@ -97,12 +97,12 @@ impl Report {
         if !self.refused.is_empty() {
             writeln!(out, "\nBetter hooks that were refused, and the reason:")?;
         }
-        let mut told = "";
+        let mut last_reason = "";
         for refused in &self.refused {
-            if refused.reason != told {
+            if refused.reason != last_reason {
                 writeln!(out, "  {}:", refused.reason)?;
             }
-            told = &refused.reason;
+            last_reason = &refused.reason;
             writeln!(out, "    {:<18} {}", refused.signal, refused.hooks)?;
         }
         if !self.gaps.is_empty() {

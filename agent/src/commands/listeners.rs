@@ -146,7 +146,7 @@ fn table(out: &mut dyn Write, listeners: &[ListenerSample]) -> io::Result<()> {
     Ok(())
 }
 
-/// The kernel counts both in one.
+/// Explanation of the drops: the kernel counts harmless ones and refusals in one.
 const DROPS: &str = "\
 DROPS are packets: refused SYNs and final ACKs, but also what costs nobody anything, as an RST to a
 half-open connection (health checks) or a bare ACK under TCP_DEFER_ACCEPT. \

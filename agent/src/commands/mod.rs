@@ -40,10 +40,10 @@ const CANNOT: u8 = 3;
 #[error("{0}")]
 struct Usage(String);
 
-/// Does what the command line says.
+/// Runs the verb of the command line.
 ///
 /// # Errors
-/// With a sentence for the user; [`status_of`] gives the exit status.
+/// Carries a sentence for the user; [`status_of`] gives the exit status.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Watch(args) => watch::run(args),
@@ -86,7 +86,7 @@ fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the event loop")
 }
 
-/// The exit status that an error calls for; `None` if it is no failure at all: the reader of our
+/// Returns the exit status that an error calls for; `None` if it is no failure at all: the reader of our
 /// output has gone.
 pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
     for cause in error.chain() {

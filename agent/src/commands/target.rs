@@ -1,4 +1,4 @@
-//! From the command line's targets to the sensor's.
+//! Turns the command line's targets into the sensor's.
 
 use crate::{
     cli::TargetArgs,
@@ -6,7 +6,7 @@ use crate::{
     text::escape,
 };
 
-/// Targets with what the user should be told of them.
+/// Targets, and notices on them for the user.
 pub(super) struct Resolved {
     pub(super) targets: Targets,
     pub(super) notices: Vec<String>,

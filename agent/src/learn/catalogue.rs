@@ -29,7 +29,7 @@ impl Entry {
     /// Reads the lesson.
     ///
     /// # Errors
-    /// Never, as a test sees to.
+    /// There is none: a test reads every lesson.
     pub fn lesson(&self) -> Result<Lesson, LessonError> {
         Lesson::parse(self.slug, self.text, self.check)
     }

@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Time that the server's side of closed connections has to end, if the server may not have
 /// accepted all of them.
 const SETTLE: Duration = Duration::from_secs(1);
-/// And if it has: on a busy machine segments are sent again, later and later.
+/// Time that they have if it has accepted all: on a busy machine segments are sent again, later and
+/// later.
 const SETTLE_ACCEPTED: Duration = Duration::from_secs(5);
 /// Words for what is watched, in a recording.
 const TARGET: &str = "a lesson's server and clients";

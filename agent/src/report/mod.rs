@@ -17,7 +17,7 @@ pub trait Sink {
     /// Returns the outputs that it has a use for.
     fn interest(&self) -> Interest;
 
-    /// Writes how the watch was set up; once, first.
+    /// Writes the setup of the watch; once, first.
     ///
     /// # Errors
     /// Those of `out`.

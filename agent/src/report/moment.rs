@@ -1,4 +1,4 @@
-//! The kernel's names for what single events carry as numbers.
+//! The kernel's names for the numbers that single events carry.
 
 use crate::model::event::HoldReason;
 

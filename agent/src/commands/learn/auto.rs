@@ -1,4 +1,4 @@
-//! `learn --auto`: every round is run, and what the text claims is held against what was measured.
+//! `learn --auto`: runs every round, and compares the text's claims with what was measured.
 
 use std::{process::ExitCode, time::Instant};
 

@@ -62,7 +62,7 @@ fn find(name: &str) -> anyhow::Result<&'static Entry> {
     Err(Usage(message).into())
 }
 
-/// Says now what would be said after the first prediction.
+/// Fails now with what would be said after the first prediction.
 fn check_privileges(named: Option<&Entry>) -> anyhow::Result<()> {
     let Some(blocker) = Preflight::of_this_machine().blocker() else { return Ok(()) };
     let lesson = match named {
@@ -79,7 +79,7 @@ fn check_privileges(named: Option<&Entry>) -> anyhow::Result<()> {
 /// Runs of a round at most, until all of it was seen.
 const RUNS: u32 = 4;
 
-/// A lesson with where its runs come from.
+/// A lesson and the source of its runs: live, or recordings.
 struct LessonRun {
     entry: &'static Entry,
     lesson: Lesson,

@@ -1,4 +1,4 @@
-//! A recording as a film: any moment of it can be shown.
+//! Playback of a recording: any moment of it can be shown.
 
 use std::{fs::File, path::PathBuf};
 
@@ -53,13 +53,13 @@ pub(super) struct Player {
     pub(super) timeline: Timeline,
     reader: Reader<File>,
     model: Model,
-    /// Reports of the model, which nobody wants to know.
+    /// Reports of the model, which are not shown.
     out: Vec<Output>,
     /// Time of the next batch, whose beginning has been read.
     next_ns: Option<u64>,
     ended: bool,
     position_ns: u64,
-    /// The newest refresh has not been shown.
+    /// Set while the newest refresh has not been shown.
     refreshed: bool,
 }
 
@@ -97,7 +97,7 @@ impl Player {
         self.position_ns >= self.timeline.end_ns
     }
 
-    /// The state to show, if it has changed since it was asked for.
+    /// Returns the state to show, if it has changed since the last call.
     pub(super) fn refreshed(&mut self) -> Option<Snapshot> {
         if std::mem::take(&mut self.refreshed) { Some(self.model.snapshot()) } else { None }
     }
@@ -152,10 +152,10 @@ impl Player {
     }
 }
 
-/// True of a finding that begins.
+/// True if a finding begins.
 fn is_new(output: Output) -> bool {
     match output {
-        Output::Finding(told) => told.state == FindingState::Begun,
+        Output::Finding(finding) => finding.state == FindingState::Begun,
         _ => false,
     }
 }

@@ -85,13 +85,7 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
-    if let Some(name) = &args.target.comm
-        && resolved.targets.every_process().next().is_none()
-    {
-        resolved
-            .notices
-            .push(format!("no process is called {} yet; waiting for one", escape(name)));
-    }
+    resolved.notices.extend(nobody_yet(&args.target, &resolved.targets));
     let log = if screen && !args.command.is_empty() { Some(output_file()?) } else { None };
     let command = start(&args.command, log.as_ref().map(|(_, file)| file))?;
     if let Some(command) = &command {
@@ -130,6 +124,15 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         eprintln!("backscope: recorded into {}", escape(&path.to_string_lossy()));
     }
     Ok(status)
+}
+
+/// Notice that no process has the name that was asked for.
+fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<String> {
+    let name = target.comm.as_ref()?;
+    match targets.every_process().next() {
+        Some(_) => None,
+        None => Some(format!("no process is called {} yet; waiting for one", escape(name))),
+    }
 }
 
 /// True if there is such a program: at this path, or by this name in PATH.

@@ -122,8 +122,8 @@ fn over_tcp(evidence: &Evidence, connection: &ConnectionView, facts: &mut Facts)
     }
 }
 
-/// Of TCP's handshake, of that of TLS, and of the request. A request in the clear follows upon
-/// TCP's.
+/// Round trips of TCP's handshake, of that of TLS, and of the request. A request in the clear
+/// follows TCP's handshake.
 fn round_trips(connection: &ConnectionView) -> Option<[u64; 3]> {
     if connection.protocol != Some(Protocol::Tls) {
         return Some([u64::from(!connection.fast_open), 0, 1]);
@@ -143,7 +143,7 @@ fn exchanges<'a>(evidence: &'a Evidence, connection: &ConnectionView) -> Vec<&'a
     found
 }
 
-/// Not the alert that ends a connection, a record of its own.
+/// True of a turn that asks for something: one longer than the alert that ends a connection.
 fn asks(turn: &ExchangeView) -> bool {
     const LONGEST_ALERT: u64 = 31;
     turn.request_bytes > LONGEST_ALERT

@@ -50,7 +50,7 @@ impl From<&Totals> for Overflows {
     }
 }
 
-/// Quantiles of no wait at all are unknown.
+/// Quantiles of a wait; unknown where nothing waited.
 #[derive(Serialize)]
 pub(super) struct WaitBody {
     p50: Option<u64>,

@@ -231,14 +231,6 @@ pub(super) struct ConnectionBody<'a> {
 impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
     fn from(output: &'a ConnectionOutput) -> Self {
         let view = &output.view;
-        let (holds, held_us) = match view.holds.iter().find(|hold| hold.reason == HoldReason::Nagle)
-        {
-            Some(hold) => (hold.count, hold.us),
-            None => (0, 0),
-        };
-        let (acks_sent, acks_waited_us) = output.delayed_acks_sent.unzip();
-        let (accept_tid, (read_tid, write_tid)) =
-            (view.acceptor.as_ref().map(|(tid, _)| tid), output.tids);
         // Reads and writes of Multipath TCP are not seen.
         let (phases_us, times_us, exchanges, bytes) = if view.multipath {
             (None, None, None, json!({ "in": null, "out": null }))
@@ -266,7 +258,7 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             },
             first_answer: first_answer(view)
                 .map(|answer| FirstAnswerBody::new(answer, view.fast_open)),
-            tids: json!({ "accept": accept_tid, "read": read_tid, "write": write_tid }),
+            tids: tids(output),
             since_ns: view.since_ns,
             handshake_us: view.handshake_us,
             queued_us: view.queued_us,
@@ -283,8 +275,8 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
                 .first_request
                 .as_ref()
                 .map(|request| json!({ "method": request.method, "path": request.path })),
-            nagle: json!({ "holds": holds, "held_us": held_us }),
-            delayed_acks: json!({ "sent": acks_sent, "waited_us": acks_waited_us }),
+            nagle: nagle(view),
+            delayed_acks: delayed_acks(output),
             trailing_acks: json!({ "count": view.trailing.count, "us": view.trailing.us }),
             retransmits: view.retransmits,
             state: state_name(view.state),
@@ -293,6 +285,26 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             gaps: connection_gaps(output),
         }
     }
+}
+
+fn tids(output: &ConnectionOutput) -> Value {
+    let accept = output.view.acceptor.as_ref().map(|(tid, _)| tid);
+    let (read, write) = output.tids;
+    json!({ "accept": accept, "read": read, "write": write })
+}
+
+fn nagle(view: &ConnectionView) -> Value {
+    for hold in &view.holds {
+        if hold.reason == HoldReason::Nagle {
+            return json!({ "holds": hold.count, "held_us": hold.us });
+        }
+    }
+    json!({ "holds": 0, "held_us": 0 })
+}
+
+fn delayed_acks(output: &ConnectionOutput) -> Value {
+    let (sent, waited_us) = output.delayed_acks_sent.unzip();
+    json!({ "sent": sent, "waited_us": waited_us })
 }
 
 fn connection_gaps(output: &ConnectionOutput) -> Vec<&'static str> {
@@ -339,12 +351,12 @@ fn connection_gaps(output: &ConnectionOutput) -> Vec<&'static str> {
     ])
 }
 
-/// At least the peer sends nothing any more.
+/// True if at least the peer sends nothing any more.
 fn has_ended(state: TcpState) -> bool {
     matches!(state, TcpState::CloseWait | TcpState::Closed)
 }
 
-/// The peer has closed, and this host has not.
+/// True if the peer has closed, and this host has not.
 fn is_half_closed(view: &ConnectionView) -> bool {
     view.closed_ns.is_none() && view.state == TcpState::CloseWait
 }
@@ -421,7 +433,7 @@ impl From<Http2Streams> for StreamsBody {
     }
 }
 
-/// The way of a TLS connection to its first answer.
+/// Round trips and time of a TLS connection until its first answer.
 #[derive(Serialize)]
 struct FirstAnswerBody {
     round_trips: u32,

@@ -1,4 +1,4 @@
-//! UDP sockets: a line each where something went on.
+//! UDP sockets: a line each for those with traffic.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -8,10 +8,10 @@ use crate::model::output::Output;
 use crate::model::snapshot::{DatagramTotals, DatagramView};
 use crate::text::{count, count_of, duration_us, rate};
 
-/// UDP sockets told of in one interval: those with most going on.
+/// UDP sockets written in one interval: the busiest.
 const MOST: usize = 10;
 
-/// Writes the sockets on which anything goes on.
+/// Writes the sockets with traffic.
 pub(super) fn write(
     out: &mut dyn Write,
     colour: Colour,
@@ -122,7 +122,7 @@ fn line(view: &DatagramView, colour: Colour) -> String {
     text
 }
 
-/// The line of the summary; nothing where there was no UDP socket.
+/// Writes the line of the summary; nothing where there was no UDP socket.
 pub(super) fn summary(
     out: &mut dyn Write,
     colour: Colour,

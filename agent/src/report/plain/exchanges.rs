@@ -1,4 +1,4 @@
-//! Where the time of exchanges went: a line an interval, and the slowest few of it.
+//! The time of exchanges by its owners: a line an interval, and the slowest few of it.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -8,16 +8,16 @@ use crate::model::output::ExchangeOutput;
 use crate::model::snapshot::{ConnectionView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
 use crate::text::{count_of, duration_us, escape, percent};
 
-/// Slow exchanges told in one interval: the slowest.
+/// Slow exchanges written in one interval: the slowest.
 const MOST: usize = 5;
-/// An exchange is slow if one thing took so long of it, µs.
+/// Time from which on one slice makes an exchange slow, µs.
 pub(super) const SLOW_US: u64 = 10_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchanges {
     /// Totals at the last line.
     before: OwnerTimes,
-    /// Since the last line, slowest first.
+    /// Slow exchanges since the last line, slowest first.
     slowest: Vec<Slow>,
 }
 
@@ -127,7 +127,7 @@ impl Slow {
         }
     }
 
-    /// The first request's method and path, where they are to be told.
+    /// Method and path of the first request, where they are known.
     fn asked(&self, known: Option<&ConnectionView>) -> String {
         if let Some(connection) = known
             && let Some(request) = &connection.first_request

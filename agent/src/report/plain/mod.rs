@@ -29,10 +29,10 @@ const LINES_A_SECOND: u32 = 20;
 /// Columns that text is wrapped to.
 const WIDTH: usize = 100;
 
-/// Whether lines may be coloured. Colour repeats what words say, and only loss has one.
+/// Colours of lines. They repeat what words say, and only loss has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colour {
-    /// Never.
+    /// No colour at all.
     #[default]
     Never,
     /// Red for loss.
@@ -40,7 +40,7 @@ pub enum Colour {
 }
 
 impl Colour {
-    /// `text`, red if it tells of a loss.
+    /// Returns `text`, red if it tells of a loss.
     fn loss(self, is_loss: bool, text: &str) -> String {
         if self == Self::Loss && is_loss {
             format!("\x1b[31m{text}\x1b[0m")
@@ -51,6 +51,11 @@ impl Colour {
 }
 
 /// Writes lines for people.
+///
+/// A batch of outputs goes through [`Plain::one`] each: single events, of which floods are kept out
+/// by budgets. Then come what was hidden ([`Plain::hidden`]), the figures of the interval (exchanges,
+/// UDP sockets, the table of listeners, Unix-domain sockets), and findings and the summary
+/// ([`Plain::blocks`]).
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
     colour: Colour,
@@ -73,7 +78,7 @@ struct Budget {
 }
 
 impl Budget {
-    /// Whether a line that stands for `count` things at this time may be written.
+    /// Allows a line that stands for `count` things at this time, or counts it as hidden.
     fn allows(&mut self, ts_ns: u64, count: u64) -> bool {
         let second = ts_ns / 1_000_000_000;
         if second > self.second {
@@ -90,11 +95,11 @@ impl Budget {
 }
 
 impl Plain {
-    /// Lines tell of slow exchanges only, and of no connection's end.
+    /// Interest of lines: slow exchanges only, and no connection's end.
     pub const INTEREST: Interest =
         Interest { exchanges_from_us: exchanges::SLOW_US, connections: false };
 
-    /// Starts; times are shown in seconds since the attach.
+    /// Makes a writer. Times are shown in seconds since the attach.
     pub fn new(colour: Colour) -> Self {
         Self { colour, ..Self::default() }
     }
@@ -115,7 +120,7 @@ impl Plain {
         )
     }
 
-    /// Seconds since the attach.
+    /// Returns a time in seconds since the attach.
     fn time(&self, ts_ns: u64) -> String {
         format!("{:>9.3}", ts_ns.saturating_sub(self.attached_ns) as f64 / 1e9)
     }
@@ -158,9 +163,11 @@ impl Plain {
             Output::Pattern(pattern) => {
                 self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false)
             }
-            Output::Proxy(told) => self.event(out, ts_ns, "proxy", &proxy::text(&told.view), false),
-            Output::Moment(told) => {
-                self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false)
+            Output::Proxy(proxy) => {
+                self.event(out, ts_ns, "proxy", &proxy::text(&proxy.view), false)
+            }
+            Output::Moment(moment) => {
+                self.event(out, ts_ns, moment.moment.what.name(), &moments::text(moment), false)
             }
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),

@@ -6,13 +6,13 @@ use crate::report::moment::{cause, flags, shutdown, state, why};
 use crate::text::{count, count_of, duration_us};
 
 /// Words of a line behind the event's name.
-pub(super) fn text(told: &MomentOutput) -> String {
-    let sock = told.moment.sock;
-    let who = match told.peer {
+pub(super) fn text(output: &MomentOutput) -> String {
+    let sock = output.moment.sock;
+    let who = match output.peer {
         Some(peer) => peer.to_string(),
         None => format!("socket {sock}"),
     };
-    format!("{who}: {}", carries(&told.moment.what))
+    format!("{who}: {}", carries(&output.moment.what))
 }
 
 fn carries(what: &What) -> String {

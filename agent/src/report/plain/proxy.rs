@@ -3,7 +3,7 @@
 use crate::model::snapshot::{ProxyView, UpstreamView};
 use crate::text::{count, count_of, duration_us, escape, percent};
 
-/// Upstreams told in one line: those with most exchanges.
+/// Upstreams in one line: those with most exchanges.
 const MOST: usize = 4;
 
 /// "nginx 4242: 320 requests on 8 connections → 320 calls on 16, pooled, spread per-request;

@@ -8,14 +8,14 @@ use super::Colour;
 use crate::model::snapshot::ListenerView;
 use crate::text::{count, duration_us, rate};
 
-/// Listeners in one table: those with most going on.
+/// Listeners in one table: the busiest.
 const MOST: usize = 20;
 /// Tables between two headings.
 const HEADING_EVERY: u32 = 20;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    /// Since the last heading.
+    /// Tables since the last heading.
     tables: u32,
 }
 
