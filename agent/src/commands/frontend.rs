@@ -21,6 +21,9 @@ use crate::{
 };
 
 /// A way to show a run.
+///
+/// [`Frontend::attached`] comes first, once. The run then calls it as its [`Consumer`], and between
+/// whiles [`Frontend::user_action`] waits for a key. A screen turns into lines before the summary.
 pub(super) enum Frontend {
     /// The terminal screen.
     Screen(Box<Screen>),

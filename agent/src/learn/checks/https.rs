@@ -71,7 +71,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("quic", quic.len() as u64);
     let steps = if let Some(last) = tcp.last() {
         over_tcp(evidence, last, facts);
-        if let Some(steps) = tcp.first().and_then(|first| round_trips(first)) {
+        if let Some(first) = tcp.first()
+            && let Some(steps) = round_trips(first)
+        {
             facts.whole("first_visit", steps.iter().sum::<u64>());
         }
         let mut in_all = 0;

@@ -52,10 +52,9 @@ impl Colour {
 
 /// Writes lines for people.
 ///
-/// A batch of outputs goes through [`Plain::one`] each: single events, of which floods are kept out
-/// by budgets. Then come what was hidden ([`Plain::hidden`]), the figures of the interval (exchanges,
-/// UDP sockets, the table of listeners, Unix-domain sockets), and findings and the summary
-/// ([`Plain::blocks`]).
+/// A batch of outputs goes through `one` each: single events, of which budgets keep floods out.
+/// Then come what was hidden (`hidden`), the figures of the interval (exchanges, UDP sockets, the
+/// table of listeners, Unix-domain sockets), and findings and the summary (`blocks`).
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
     colour: Colour,
