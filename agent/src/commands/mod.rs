@@ -86,8 +86,8 @@ fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the event loop")
 }
 
-/// Returns the exit status that an error calls for; `None` if it is no failure at all: the reader of our
-/// output has gone.
+/// Returns the exit status that an error calls for. `None` stands for no failure at all: the reader
+/// of our output has gone.
 pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<io::Error>()

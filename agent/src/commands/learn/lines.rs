@@ -42,8 +42,8 @@ fn println(out: &mut impl Write, text: &str) {
     let _ = out.flush();
 }
 
-/// Asks for a prediction, and returns the place of the answer that a line names, by its letter or as
-/// it stands; `None` at the end of the input.
+/// Asks for a prediction, and returns the place of the answer that a line names, by its letter or
+/// as it stands; `None` at the end of the input.
 fn predict(
     input: &mut impl BufRead,
     out: &mut impl Write,

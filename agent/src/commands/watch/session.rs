@@ -36,9 +36,9 @@ const RESTED: &str = "no connection for 10 s: the tracepoints of accept rest unt
 
 /// One run of `watch` or `record`.
 ///
-/// [`Session::run`] begins it, loops in [`Session::watch`], and finishes it. The loop drains the ring
-/// and takes samples ([`Session::sample`]) until the time is over, a signal comes, the user leaves,
-/// or the target has ended.
+/// [`Session::run`] begins it, loops in [`Session::watch`], and finishes it. The loop drains the
+/// ring and takes samples ([`Session::sample`]) until the time is over, a signal comes, the user
+/// leaves, or the target has ended.
 pub(super) struct Session {
     live: Live<Frontend>,
     attached: Attached,
