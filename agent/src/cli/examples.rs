@@ -1,10 +1,11 @@
-//! What `--help` says last: examples, keys, exit statuses.
+//! Last part of `--help`: examples, keys, exit statuses.
 
 /// Examples of what only a build with the lessons has.
 #[cfg(feature = "lessons")]
 macro_rules! lessons {
     () => {
-        "  sudo backscope learn                     lessons: predict what the kernel does, and see it
+        "  sudo backscope learn                     lessons: predict what the kernel does, \
+and see it
   backscope demo nagle                     a server with a fault and its client, to watch
 "
     };
@@ -22,7 +23,8 @@ Examples:
   sudo backscope watch --pid 4242          where the time of its connections goes, and whose it is
   sudo backscope watch -- ./server --port 8080
   sudo backscope record --pid 4242 -o incident.bsrec
-  backscope replay incident.bsrec          everything that watch would have shown; no root, any Linux
+  backscope replay incident.bsrec          everything that watch would have shown; no root, \
+any Linux
   sudo backscope listeners                 every listening socket of the machine, once
 ",
     lessons!(),
@@ -39,7 +41,8 @@ Examples:
   sudo backscope watch --pid 4242 -o incident.bsrec
 
 Exit status:
-  0 done   1 failed while running   2 unusable arguments   3 a privilege or kernel feature is missing
+  0 done   1 failed while running   2 unusable arguments   \
+3 a privilege or kernel feature is missing
   With -- CMD that of CMD, unless backscope was told to stop or failed itself.";
 
 pub(super) const RECORD_EXAMPLES: &str = "\
@@ -68,7 +71,8 @@ Keys on the screen, beside those of watch:
   Home End    the beginning, the end f F       the next finding, the one before
 
 Exit status:
-  0 done   1 the recording is damaged, and all of it that can be read was shown; or failed while running
+  0 done   1 the recording is damaged, and all of it that can be read was shown; \
+or failed while running
   2 unusable arguments";
 
 pub(super) const LISTENERS_EXAMPLES: &str = "\

@@ -62,9 +62,11 @@ Examples:
   sudo backscope learn accept-queue        this one, by its name or its lecture's number
   backscope learn accept-queue --recorded  from a recording: no root, any Linux
   backscope learn --list
-  sudo backscope learn --auto              runs all of them, and tells whether what they say holds here
+  sudo backscope learn --auto              runs all of them, and tells whether what they say \
+holds here
 
-A lesson runs a small server and its clients in a network of their own. Nothing else on the machine is touched.
+A lesson runs a small server and its clients in a network of their own. \
+Nothing else on the machine is touched.
 What was done is kept in $XDG_STATE_HOME/backscope, else ~/.local/state/backscope.
 
 Exit status:

@@ -25,7 +25,7 @@ use values::{duration, interval, port, speed};
 #[derive(Debug, Parser)]
 #[command(name = "backscope", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The verb with its arguments.
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -58,9 +58,8 @@ pub enum Verb {
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// Write a completion script for a shell
-    #[command(
-        after_help = "Example:\n  backscope completions bash > ~/.local/share/bash-completion/completions/backscope"
-    )]
+    #[command(after_help = "Example:\n  backscope completions bash > \
+                      ~/.local/share/bash-completion/completions/backscope")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -137,10 +136,10 @@ pub struct WatchArgs {
     /// Start this program and watch it from its first system call
     #[arg(last = true, value_name = "CMD", help_heading = "Target")]
     pub command: Vec<OsString>,
-    /// How to show it.
+    /// Arguments on the output.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// How long, and how closely.
+    /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
     /// Record this, too
@@ -160,7 +159,7 @@ pub struct RecordArgs {
     /// Start this program and record it from its first system call
     #[arg(last = true, value_name = "CMD", help_heading = "Target")]
     pub command: Vec<OsString>,
-    /// How long, and how closely.
+    /// Arguments on the run.
     #[command(flatten)]
     pub run: RunArgs,
     /// The recording
@@ -177,7 +176,7 @@ pub struct ReplayArgs {
     /// The recording
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// How to show it.
+    /// Arguments on the output.
     #[command(flatten)]
     pub output: OutputArgs,
     /// So many times as fast as it was [default: 1 on the screen; as fast as can be otherwise]
@@ -185,7 +184,7 @@ pub struct ReplayArgs {
     pub speed: Option<f64>,
 }
 
-/// How to show it.
+/// Arguments on the output.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
@@ -197,7 +196,7 @@ pub struct OutputArgs {
     pub json: bool,
 }
 
-/// How long to run, and how closely to look.
+/// Arguments on the run: its time, and its detail.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct RunArgs {

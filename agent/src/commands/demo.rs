@@ -14,7 +14,10 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let launcher = Launcher::this_program(&[DEMO_SERVERS_VERB])?;
     match args.choice {
         Some(choice) if args.watch => watched(choice, &launcher),
-        Some(choice) => demo::show(choice, &launcher).map(|()| ExitCode::SUCCESS),
+        Some(choice) => {
+            demo::show(choice, &launcher)?;
+            Ok(ExitCode::SUCCESS)
+        }
         None => {
             demo::write_list(io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

@@ -58,15 +58,11 @@ impl Report {
                 report.tier = Some(chosen.tier().to_string());
                 report.hooks = chosen.hooks();
                 report.gaps = chosen.gaps();
-                report.refused = chosen
-                    .refusals
-                    .into_iter()
-                    .map(|refusal| Refused {
-                        signal: refusal.signal.name(),
-                        hooks: refusal.hooks,
-                        reason: refusal.reason,
-                    })
-                    .collect();
+                for refusal in chosen.refusals {
+                    let (signal, hooks, reason) =
+                        (refusal.signal.name(), refusal.hooks, refusal.reason);
+                    report.refused.push(Refused { signal, hooks, reason });
+                }
             }
             Err(error) => report.blocker = Some(error.to_string()),
         }
@@ -93,29 +89,30 @@ impl Report {
             return writeln!(out, "\nwatch cannot run here: {blocker}");
         }
         writeln!(out, "tier          {}\n", self.tier.as_deref().unwrap_or_default())?;
-        let rows: Vec<Vec<String>> = self
-            .hooks
-            .iter()
-            .map(|(signal, hook)| {
-                vec![signal.clone(), hook.clone().unwrap_or_else(|| "none".to_owned())]
-            })
-            .collect();
+        let mut rows = Vec::new();
+        for (signal, hook) in &self.hooks {
+            let hook = hook.as_deref().unwrap_or("none");
+            rows.push(vec![signal.clone(), hook.to_owned()]);
+        }
         super::table::write(out, &["SIGNAL", "HOOK"], &rows)?;
         if !self.refused.is_empty() {
             writeln!(out, "\nBetter hooks that were refused, and the reason:")?;
         }
-        let mut told = "";
+        let mut last_reason = "";
         for refused in &self.refused {
-            if refused.reason != told {
+            if refused.reason != last_reason {
                 writeln!(out, "  {}:", refused.reason)?;
             }
-            told = &refused.reason;
+            last_reason = &refused.reason;
             writeln!(out, "    {:<18} {}", refused.signal, refused.hooks)?;
         }
         if !self.gaps.is_empty() {
             writeln!(out, "\nWhat is lost without them:")?;
         }
-        self.gaps.iter().try_for_each(|gap| writeln!(out, "  {gap}"))
+        for gap in &self.gaps {
+            writeln!(out, "  {gap}")?;
+        }
+        Ok(())
     }
 }
 

@@ -21,13 +21,16 @@ use crate::{
 };
 
 /// A way to show a run.
+///
+/// [`Frontend::attached`] comes first, once. The run then calls it as its [`Consumer`], and between
+/// whiles [`Frontend::user_action`] waits for a key. A screen turns into lines before the summary.
 pub(super) enum Frontend {
     /// The terminal screen.
     Screen(Box<Screen>),
     /// Lines on standard output.
-    Text { sink: Box<dyn Sink>, out: BufWriter<io::Stdout>, told: Vec<String>, json: bool },
+    Text { sink: Box<dyn Sink>, out: BufWriter<io::Stdout>, announced: Vec<String>, json: bool },
     /// Nowhere; what is to be said of the run itself goes to standard error.
-    Silent { told: Vec<String> },
+    Silent { announced: Vec<String> },
 }
 
 /// The terminal screen.
@@ -57,7 +60,7 @@ impl Frontend {
     }
 
     pub(super) fn silent() -> Self {
-        Self::Silent { told: Vec::new() }
+        Self::Silent { announced: Vec::new() }
     }
 
     pub(super) fn text(json: bool, clock: WallClock) -> Self {
@@ -68,7 +71,7 @@ impl Frontend {
         } else {
             Box::new(Plain::new(if coloured { Colour::Loss } else { Colour::Never }))
         };
-        Self::Text { sink, out: BufWriter::new(io::stdout()), told: Vec::new(), json }
+        Self::Text { sink, out: BufWriter::new(io::stdout()), announced: Vec::new(), json }
     }
 
     pub(super) fn is_screen(&self) -> bool {
@@ -102,7 +105,7 @@ impl Frontend {
 }
 
 impl Consumer for Frontend {
-    /// A screen gives way to lines in the end, and wants no more than these.
+    /// A screen gives way to lines in the end, so it wants no more than they do.
     fn interest(&self) -> Interest {
         match self {
             Self::Text { sink, .. } => sink.interest(),
@@ -112,13 +115,15 @@ impl Consumer for Frontend {
 
     /// JSON has no object for notices: there they go to standard error.
     fn notices(&mut self, notices: &[String]) {
-        let (Self::Text { told, json: true, .. } | Self::Silent { told }) = self else { return };
+        let (Self::Text { announced, json: true, .. } | Self::Silent { announced }) = self else {
+            return;
+        };
         for notice in notices {
-            if !told.contains(notice) {
+            if !announced.contains(notice) {
                 eprintln!("backscope: {}", escape_again(notice));
             }
         }
-        *told = notices.to_vec();
+        *announced = notices.to_vec();
     }
 
     fn report(&mut self, outputs: &mut Vec<Output>, model: &Model) -> io::Result<()> {

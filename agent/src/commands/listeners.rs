@@ -125,20 +125,18 @@ fn unix_row(listener: &UnixListener) -> UnixRow<'_> {
 }
 
 fn table(out: &mut dyn Write, listeners: &[ListenerSample]) -> io::Result<()> {
-    let rows: Vec<Vec<String>> = listeners
-        .iter()
-        .map(|listener| {
-            vec![
-                listener.local.to_string(),
-                count(listener.depth.into()),
-                count(listener.limit.into()),
-                count(listener.syn_depth.into()),
-                count(listener.drops),
-                refused(listener),
-                process(&listener.comm, listener.pid, &listener.holders),
-            ]
-        })
-        .collect();
+    let mut rows = Vec::new();
+    for listener in listeners {
+        rows.push(vec![
+            listener.local.to_string(),
+            count(listener.depth.into()),
+            count(listener.limit.into()),
+            count(listener.syn_depth.into()),
+            count(listener.drops),
+            refused(listener),
+            process(&listener.comm, listener.pid, &listener.holders),
+        ]);
+    }
     let head =
         ["LISTENER", ">ACCEPT QUEUE", ">LIMIT", ">SYN QUEUE", ">DROPS", ">REFUSED", "PROCESS"];
     super::table::write(out, &head, &rows)?;
@@ -148,12 +146,13 @@ fn table(out: &mut dyn Write, listeners: &[ListenerSample]) -> io::Result<()> {
     Ok(())
 }
 
-/// The kernel counts both in one.
+/// Explanation of the drops: the kernel counts harmless ones and refusals in one.
 const DROPS: &str = "\
 DROPS are packets: refused SYNs and final ACKs, but also what costs nobody anything, as an RST to a
-half-open connection (health checks) or a bare ACK under TCP_DEFER_ACCEPT. `backscope watch` tells them apart.";
+half-open connection (health checks) or a bare ACK under TCP_DEFER_ACCEPT. \
+`backscope watch` tells them apart.";
 
-/// How many of its drops were refusals; a bound where others of the namespace refused some, too.
+/// Refusals among its drops; a bound where others of the namespace refused some, too.
 fn refused(listener: &ListenerSample) -> String {
     match sensor::refused_at_most(listener) {
         Some(0) => "0".to_owned(),
@@ -164,18 +163,16 @@ fn refused(listener: &ListenerSample) -> String {
 }
 
 fn unix_table(out: &mut dyn Write, listeners: &[UnixListener]) -> io::Result<()> {
-    let rows: Vec<Vec<String>> = listeners
-        .iter()
-        .map(|listener| {
-            let full = if listener.is_full() { " full" } else { "" };
-            vec![
-                escape(&listener.path).into_owned(),
-                format!("{}{full}", count(listener.depth.into())),
-                count(listener.limit.into()),
-                process(&listener.comm, listener.pid, &listener.holders),
-            ]
-        })
-        .collect();
+    let mut rows = Vec::new();
+    for listener in listeners {
+        let full = if listener.is_full() { " full" } else { "" };
+        rows.push(vec![
+            escape(&listener.path).into_owned(),
+            format!("{}{full}", count(listener.depth.into())),
+            count(listener.limit.into()),
+            process(&listener.comm, listener.pid, &listener.holders),
+        ]);
+    }
     super::table::write(out, &["UNIX LISTENER", ">ACCEPT QUEUE", ">LIMIT", "PROCESS"], &rows)
 }
 

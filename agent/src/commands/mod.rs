@@ -27,6 +27,7 @@ use crate::{
     cli::{Cli, Verb},
     record::{CreateError, ReadError},
     sensor::{self, SensorError, targets::TargetError},
+    text::escape,
 };
 
 /// Unusable arguments.
@@ -39,10 +40,10 @@ const CANNOT: u8 = 3;
 #[error("{0}")]
 struct Usage(String);
 
-/// Does what the command line says.
+/// Runs the verb of the command line.
 ///
 /// # Errors
-/// With a sentence for the user; [`status_of`] gives the exit status.
+/// Carries a sentence for the user; [`status_of`] gives the exit status.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Watch(args) => watch::run(args),
@@ -62,22 +63,22 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::LessonProcess { name, words } => lesson_process::run(&name, &words),
         #[cfg(not(feature = "lessons"))]
         Verb::Unbuilt { .. } => {
-            let reason = "the lessons and the demos are not in this build, which has no default features; \
-                          `cargo install --path agent` builds them in";
+            let reason = "the lessons and the demos are not in this build, which has no default \
+                          features; `cargo install --path agent` builds them in";
             Err(Usage(reason.to_owned()).into())
         }
         Verb::StopThenExec { command } => {
             let error = sensor::stop_then_exec(&command);
-            let name =
-                command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            eprintln!("backscope: cannot run {}: {error}", crate::text::escape(&name));
+            let name = command.first().cloned().unwrap_or_default();
+            let name = name.to_string_lossy();
+            eprintln!("backscope: cannot run {}: {error}", escape(&name));
             // As a shell says it.
             Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
         }
     }
 }
 
-/// What runs the loops of watch and replay.
+/// Makes the runtime for the loops of watch and replay.
 fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -85,13 +86,12 @@ fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the event loop")
 }
 
-/// The exit status that an error calls for; `None` if it is no failure at all: the reader of our
-/// output has gone.
+/// Returns the exit status that an error calls for. `None` stands for no failure at all: the reader
+/// of our output has gone.
 pub fn status_of(error: &anyhow::Error) -> Option<ExitCode> {
     for cause in error.chain() {
-        if cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        if let Some(error) = cause.downcast_ref::<io::Error>()
+            && error.kind() == io::ErrorKind::BrokenPipe
         {
             return None;
         }

@@ -1,4 +1,4 @@
-//! From the command line's targets to the sensor's.
+//! Turns the command line's targets into the sensor's.
 
 use crate::{
     cli::TargetArgs,
@@ -6,7 +6,7 @@ use crate::{
     text::escape,
 };
 
-/// Targets with what the user should be told of them.
+/// Targets, and notices on them for the user.
 pub(super) struct Resolved {
     pub(super) targets: Targets,
     pub(super) notices: Vec<String>,
@@ -35,15 +35,19 @@ pub(super) fn resolve(args: &TargetArgs) -> anyhow::Result<Resolved> {
     Ok(Resolved { targets, notices })
 }
 
-/// What is watched, one entry a target, escaped.
+/// Describes the targets, one entry each. Names are escaped.
 pub(super) fn describe(targets: &Targets) -> Vec<String> {
-    let mut words: Vec<String> = targets
-        .pids
-        .iter()
-        .map(|pid| format!("{} {pid}", escape(&targets::comm_of(*pid).unwrap_or_default())))
-        .collect();
-    words.extend(targets.ports.iter().map(|port| format!("port {port}")));
-    words.extend(targets.comm.iter().map(|name| format!("every process called {}", escape(name))));
+    let mut words = Vec::new();
+    for pid in &targets.pids {
+        let comm = targets::comm_of(*pid).unwrap_or_default();
+        words.push(format!("{} {pid}", escape(&comm)));
+    }
+    for port in &targets.ports {
+        words.push(format!("port {port}"));
+    }
+    if let Some(name) = &targets.comm {
+        words.push(format!("every process called {}", escape(name)));
+    }
     if targets.all {
         words.push("every process".to_owned());
     }

@@ -30,10 +30,17 @@ impl Entry {
     /// Reads the lesson.
     ///
     /// # Errors
-    /// Never, as a test sees to.
+    /// There is none: a test reads every lesson.
     pub fn lesson(&self) -> Result<Lesson, LessonError> {
         Lesson::parse(self.slug, self.text, self.check)
     }
+}
+
+/// The recording of a round.
+macro_rules! recording {
+    ($slug:literal, $round:literal) => {
+        Recording(include_bytes!(concat!(env!("OUT_DIR"), "/", $slug, "-", $round, ".bsrec")))
+    };
 }
 
 /// A lesson by its name; the numbers are those of the rounds with a recording.
@@ -46,9 +53,7 @@ macro_rules! lesson {
             slug: $slug,
             text: include_str!(concat!("../../lessons/", $slug, ".md")),
             check: &$check,
-            recordings: &[$(Recording(include_bytes!(concat!(
-                env!("OUT_DIR"), "/", $slug, "-", $round, ".bsrec"
-            )))),*],
+            recordings: &[$(recording!($slug, $round)),*],
             missing: $missing,
         }
     };

@@ -28,8 +28,8 @@ pub struct Check {
 
 /// A server and its clients: verbs of the demo servers with their arguments.
 ///
-/// They run in a network of their own, where the server's address is [`Scenario::ADDRESS`] unless it is
-/// [`Scenario::far`]. The clients begin once it listens.
+/// They run in a network of their own, where the server's address is [`Scenario::ADDRESS`] unless
+/// it is [`Scenario::far`]. The clients begin once it listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scenario {
     /// The server.
@@ -51,7 +51,7 @@ impl Scenario {
     /// Its port, wherever it listens.
     pub const PORT: u16 = 8080;
 
-    /// This server, by its words.
+    /// Makes a scenario of this server, by its words.
     pub fn server(words: &str) -> Self {
         Self { server: split(&format!("{words} --listen {}", Self::ADDRESS)), ..Self::default() }
     }
@@ -109,7 +109,7 @@ impl Scenario {
         Self { workers: workers as usize, ..self }
     }
 
-    /// With so many clients that first connect, and then ask all at once.
+    /// Adds so many clients that first connect, and then ask all at once.
     #[must_use]
     pub fn clients_together(mut self, clients: u64, words: &str) -> Self {
         for _ in 0..clients {
@@ -118,13 +118,13 @@ impl Scenario {
         Self { together: true, ..self }
     }
 
-    /// With one more client.
+    /// Adds a client.
     #[must_use]
     pub fn client(self, words: &str) -> Self {
         self.command(&format!("{words} --target {}", Self::ADDRESS))
     }
 
-    /// With the client of a named demo.
+    /// Adds the client of a named demo.
     #[must_use]
     pub fn demo_client(self, words: &str) -> Self {
         self.command(&format!("demo {words} --client-only {}", Self::ADDRESS))

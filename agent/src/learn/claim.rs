@@ -12,11 +12,11 @@ use super::fact::{Facts, Spec, Unit, Value, show, spec};
 pub struct Claim {
     /// The fact.
     pub fact: String,
-    /// It is this.
+    /// The value that it has.
     pub is: Option<Bound>,
-    /// It is this at least.
+    /// The least value that it has.
     pub from: Option<Bound>,
-    /// It is this at most.
+    /// The most that it has.
     pub to: Option<Bound>,
 }
 
@@ -33,7 +33,7 @@ pub enum Bound {
 /// A claim that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Of which fact.
+    /// The fact.
     pub fact: String,
     /// The fact in a few words.
     pub about: String,

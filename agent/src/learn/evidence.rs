@@ -142,7 +142,8 @@ impl Evidence {
         })
     }
 
-    /// Returns the first number before a word in the reports of one side: "310 asked, 310 answered".
+    /// Returns the first number before a word in the reports of one side: "310 asked, 310
+    /// answered".
     pub fn number_before(&self, who: Who, word: &str) -> Option<u64> {
         self.lines_of(who).find_map(|line| {
             let mut words = line.split_whitespace();

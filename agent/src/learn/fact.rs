@@ -67,7 +67,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// None yet, of these.
+    /// Makes facts without a value.
     pub fn new(specs: &'static [Spec]) -> Self {
         Self { specs, values: BTreeMap::new() }
     }
@@ -89,7 +89,7 @@ impl Facts {
         self.values.insert(name, Value::Word(word.into()));
     }
 
-    /// One of them.
+    /// Returns a measured value.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(name)
     }
@@ -99,7 +99,7 @@ impl Facts {
         self.specs
     }
 
-    /// The fact of that name.
+    /// Returns the fact of that name.
     pub fn spec(&self, name: &str) -> Option<&'static Spec> {
         spec(self.specs, name)
     }

@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Time that the server's side of closed connections has to end, if the server may not have
 /// accepted all of them.
 const SETTLE: Duration = Duration::from_secs(1);
-/// And if it has: on a busy machine segments are sent again, later and later.
+/// Time that they have if it has accepted all: on a busy machine segments are sent again, later and
+/// later.
 const SETTLE_ACCEPTED: Duration = Duration::from_secs(5);
 /// Words for what is watched, in a recording.
 const TARGET: &str = "a lesson's server and clients";
@@ -328,7 +329,7 @@ fn switches(pid: u32, tid: u32) -> Option<String> {
 /// before it begins.
 struct Process {
     child: Child,
-    /// Who reads what it says.
+    /// Readers of what it says.
     readers: Vec<JoinHandle<()>>,
     /// Held open: a process that is to wait for more lines would take its end for one.
     stdin: Option<ChildStdin>,

@@ -44,7 +44,7 @@ pub struct Outcome {
     pub broken: Vec<Broken>,
     /// The evidence that they were drawn from.
     pub evidence: Evidence,
-    /// It was not measured just now.
+    /// True if it comes from a recording.
     pub recorded: bool,
 }
 
@@ -64,7 +64,7 @@ pub fn judge(lesson: &Lesson, round: usize, evidence: Evidence, recorded: bool) 
 /// Plays a recording, and returns the evidence that it holds.
 ///
 /// # Errors
-/// It is none, or of another version.
+/// It is no recording, or one of another version.
 pub fn recorded(recording: Recording) -> anyhow::Result<Evidence> {
     let mut reader = Reader::new(io::Cursor::new(recording.bytes()?))?;
     let (model, collector) = Collector::of(reader.header().clone());

@@ -17,16 +17,16 @@ pub trait Sink {
     /// Returns the outputs that it has a use for.
     fn interest(&self) -> Interest;
 
-    /// Writes how the watch was set up; once, first.
+    /// Writes the setup of the watch; once, first.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Those of `out`.
     fn attached(&mut self, out: &mut dyn io::Write, attached: &Attached) -> io::Result<()>;
 
     /// Writes what the model reported since the last call. `snapshot` is the state after it.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Those of `out`.
     fn write(
         &mut self,
         out: &mut dyn io::Write,

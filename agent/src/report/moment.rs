@@ -1,4 +1,4 @@
-//! The kernel's names for what single events carry as numbers.
+//! The kernel's names for the numbers that single events carry.
 
 use crate::model::event::HoldReason;
 
@@ -31,7 +31,7 @@ pub(super) fn ca_state(number: u8) -> &'static str {
         .unwrap_or("unknown")
 }
 
-/// What made the kernel send a segment again: `Loss` is entered by the timeout, `Recovery` by
+/// Cause of a retransmission: `Loss` is entered by the timeout, `Recovery` by
 /// duplicate ACKs; in the others it is the probe for a lost tail.
 pub(super) fn cause(ca_state: u8) -> &'static str {
     match ca_state {
@@ -44,12 +44,13 @@ pub(super) fn cause(ca_state: u8) -> &'static str {
 /// The flags of a TCP header that are set.
 pub(super) fn flags(bits: u8) -> Vec<&'static str> {
     let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-    names
-        .into_iter()
-        .enumerate()
-        .filter(|(bit, _)| bits & 1 << bit != 0)
-        .map(|(_, name)| name)
-        .collect()
+    let mut set = Vec::new();
+    for (bit, name) in names.into_iter().enumerate() {
+        if bits & 1 << bit != 0 {
+            set.push(name);
+        }
+    }
+    set
 }
 
 /// The directions of a socket that are shut down.
@@ -62,7 +63,7 @@ pub(super) fn shutdown(bits: u8) -> &'static str {
     }
 }
 
-/// Why bytes are held, as slices of an exchange are called.
+/// Reason of a hold, as slices of an exchange are called.
 pub(super) fn why(reason: HoldReason) -> &'static str {
     match reason {
         HoldReason::Nagle => "nagle",

@@ -41,8 +41,8 @@ pub(crate) trait Consumer {
 
 /// Gives the model what a source brings, shows what it reports, and records the same if asked to.
 ///
-/// A source calls [`Run::take`] for each entry; a live one [`Run::take_event`] and [`Run::show`] for
-/// those that come in numbers. [`Run::end_recording`] comes last.
+/// A source calls [`Run::take`] for each entry; a live one [`Run::take_event`] and [`Run::show`]
+/// for those that come in numbers. [`Run::end_recording`] comes last.
 pub(crate) struct Run<C> {
     pub(crate) model: Model,
     pub(crate) consumer: C,

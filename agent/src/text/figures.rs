@@ -135,12 +135,19 @@ pub fn compact(value: u64) -> String {
     }
 }
 
-/// A share of one: "0.4 %", "2.0 %", "73 %", "less than 0.1 %".
+/// A share of one in a sentence: "0.4 %", "2 %", "73 %", "less than 0.1 %".
 pub fn percent(share: f64) -> String {
-    if is_trace(share) { "less than 0.1 %".to_owned() } else { percent_short(share) }
+    let percent = share * 100.0;
+    if is_trace(share) {
+        "less than 0.1 %".to_owned()
+    } else if percent > 0.0 && percent < 0.95 {
+        format!("{percent:.1} %")
+    } else {
+        format!("{percent:.0} %")
+    }
 }
 
-/// A share of one for columns: as [`percent`], but "<0.1 %".
+/// A share of one in a column, where figures are compared: "<0.1 %", "0.4 %", "2.0 %", "73 %".
 pub fn percent_short(share: f64) -> String {
     let percent = share * 100.0;
     if is_trace(share) {
@@ -235,7 +242,7 @@ mod tests {
         assert_eq!([0.0, 0.44, 9.0, 9.96, 12_344.6].map(rate), ["0", "0.4", "9", "10", "12,345"]);
         assert_eq!(
             [0.0, 0.004, 0.02, 0.126, 1.0].map(percent),
-            ["0 %", "0.4 %", "2.0 %", "13 %", "100 %"]
+            ["0 %", "0.4 %", "2 %", "13 %", "100 %"]
         );
         assert_eq!([0.000_4, 0.000_5].map(percent), ["less than 0.1 %", "0.1 %"]);
     }

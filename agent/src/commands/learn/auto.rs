@@ -1,4 +1,4 @@
-//! `learn --auto`: every round is run, and what the text claims is held against what was measured.
+//! `learn --auto`: runs every round, and compares the text's claims with what was measured.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -11,7 +11,11 @@ use crate::{
 
 /// Runs the lesson that was named, else all; fails if a claim does not hold.
 pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Result<ExitCode> {
-    let entries: Vec<_> = named.map_or_else(|| learn::all().iter().collect(), |entry| vec![entry]);
+    let mut entries = Vec::new();
+    match named {
+        Some(entry) => entries.push(entry),
+        None => entries.extend(learn::all()),
+    }
     let mut broken = 0;
     for entry in entries {
         if let (Some(feature), None, false) = (entry.missing, named, args.recorded) {
@@ -36,10 +40,8 @@ pub(super) fn run(args: &LearnArgs, named: Option<&'static Entry>) -> anyhow::Re
 /// Runs a round, and says how many of its claims do not hold.
 fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usize> {
     let LessonRun { entry, lesson, .. } = run;
-    let recording = args
-        .record
-        .as_ref()
-        .map(|folder| folder.join(format!("{}-{}.bsrec", entry.slug, round + 1)));
+    let file = format!("{}-{}.bsrec", entry.slug, round + 1);
+    let recording = args.record.as_ref().map(|folder| folder.join(file));
     let begun = Instant::now();
     let outcome = run.outcome(round, recording.as_deref(), &mut |_| {})?;
     let plan = &lesson.rounds[round].plan;
@@ -66,7 +68,9 @@ fn check(run: &LessonRun, round: usize, args: &LearnArgs) -> anyhow::Result<usiz
         println!("  does not hold: {broken}");
     }
     if !outcome.broken.is_empty() {
-        outcome.evidence.reports.iter().for_each(|line| println!("  {}", escape(line)));
+        for line in &outcome.evidence.reports {
+            println!("  {}", escape(line));
+        }
     }
     Ok(outcome.broken.len())
 }

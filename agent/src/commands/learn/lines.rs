@@ -12,24 +12,22 @@ use crate::{
 };
 
 /// Asks, runs and tells, round by round, until the input ends.
-pub(super) fn run(run: &LessonRun, mut progress: Progress) -> anyhow::Result<ExitCode> {
+pub(super) fn run(lesson_run: &LessonRun, mut progress: Progress) -> anyhow::Result<ExitCode> {
     let mut input = io::stdin().lock();
     let mut out = io::stdout().lock();
-    for round in 0..run.lesson.rounds.len() {
-        let text = LessonText { lesson: &run.lesson, round, recorded: run.recorded };
+    let LessonRun { entry, lesson, recorded } = lesson_run;
+    for round in 0..lesson.rounds.len() {
+        let text = LessonText { lesson, round, recorded: *recorded };
         out.write_all(text.question().as_bytes())?;
-        let Some(guess) = ask(&mut input, &mut out, &run.lesson, round)? else {
+        let Some(guess) = predict(&mut input, &mut out, lesson, round)? else {
             return Ok(ExitCode::SUCCESS);
         };
-        let outcome = run.outcome(round, None, &mut |told| println(&mut out, told))?;
+        let outcome = lesson_run.outcome(round, None, &mut |told| println(&mut out, told))?;
         writeln!(out)?;
         out.write_all(text.reveal(&outcome, Some(guess)).as_bytes())?;
         writeln!(out)?;
-        progress.note(
-            run.entry.slug,
-            round,
-            run.lesson.rounds[round].right(&outcome.facts) == Some(guess),
-        );
+        let right = lesson.rounds[round].right(&outcome.facts) == Some(guess);
+        progress.note(entry.slug, round, right);
         if let Err(error) = progress.save() {
             eprintln!("backscope: the progress could not be saved: {error}");
         }
@@ -38,14 +36,15 @@ pub(super) fn run(run: &LessonRun, mut progress: Progress) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whoever reads may have gone; the next write that matters says so.
+/// Errors are left alone: whoever reads may have gone; the next write that matters says so.
 fn println(out: &mut impl Write, text: &str) {
-    let _ = writeln!(out, " … {text}").and_then(|()| out.flush());
+    let _ = writeln!(out, " … {text}");
+    let _ = out.flush();
 }
 
-/// The place of the answer that a line names, by its letter or as it stands; `None` at the end of
-/// the input.
-fn ask(
+/// Asks for a prediction, and returns the place of the answer that a line names, by its letter or
+/// as it stands; `None` at the end of the input.
+fn predict(
     input: &mut impl BufRead,
     out: &mut impl Write,
     lesson: &Lesson,
@@ -64,8 +63,12 @@ fn ask(
         let line = line.trim();
         let lettered =
             "abcd".chars().take(offered.len()).position(|letter| line == letter.to_string());
-        if let Some(at) = lettered.or_else(|| offered.iter().position(|offered| offered == line)) {
-            return Ok(Some(at));
+        if lettered.is_some() {
+            return Ok(lettered);
+        }
+        let spelt_out = offered.iter().position(|offered| offered == line);
+        if spelt_out.is_some() {
+            return Ok(spelt_out);
         }
         writeln!(out, "That is none of the answers.")?;
     }

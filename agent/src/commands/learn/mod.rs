@@ -18,7 +18,7 @@ use super::Usage;
 use crate::{
     cli::LearnArgs,
     kernel::preflight::Preflight,
-    learn::{self, Entry, Lesson, LessonError, Outcome, Progress, live},
+    learn::{self, Entry, Lesson, Outcome, Progress, live},
     sensor::SensorError,
     text::escape,
     tui::lesson::list_text,
@@ -28,49 +28,58 @@ pub(super) fn run(args: &LearnArgs) -> anyhow::Result<ExitCode> {
     if args.list {
         return list(args.json);
     }
-    let named = args.lesson.as_deref().map(find).transpose()?;
+    let named = match &args.lesson {
+        Some(name) => Some(find(name)?),
+        None => None,
+    };
     if !args.recorded {
         check_privileges(named)?;
     }
     if args.auto {
         return auto::run(args, named);
     }
-    let runs = learn::all()
-        .iter()
-        .map(|entry| LessonRun::of(entry, args))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let progress = Progress::load();
-    let at = named.and_then(|named| runs.iter().position(|run| run.entry.slug == named.slug));
-    let next = || runs.iter().position(|run| !progress.is_done(&run.lesson));
-    let at = at.or_else(next);
-    if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        return lines::run(&runs[at.unwrap_or(0)], progress);
+    let mut lessons = Vec::new();
+    for entry in learn::all() {
+        lessons.push(LessonRun::of(entry, args)?);
     }
-    screen::run(runs, progress, at, args.recorded)
+    let progress = Progress::load();
+    let at = match named {
+        Some(named) => lessons.iter().position(|run| run.entry.slug == named.slug),
+        None => lessons.iter().position(|run| !progress.is_done(&run.lesson)),
+    };
+    if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return lines::run(&lessons[at.unwrap_or(0)], progress);
+    }
+    screen::run(lessons, progress, at, args.recorded)
 }
 
 fn find(name: &str) -> anyhow::Result<&'static Entry> {
-    learn::find(name).ok_or_else(|| {
-        let names: Vec<_> = learn::all().iter().map(|entry| entry.slug).collect();
-        Usage(format!("there is no lesson {}; there are: {}", escape(name), names.join(", ")))
-            .into()
-    })
+    if let Some(entry) = learn::find(name) {
+        return Ok(entry);
+    }
+    let names: Vec<_> = learn::all().iter().map(|entry| entry.slug).collect();
+    let message = format!("there is no lesson {}; there are: {}", escape(name), names.join(", "));
+    Err(Usage(message).into())
 }
 
-/// Says now what would be said after the first prediction.
+/// Fails now with what would be said after the first prediction.
 fn check_privileges(named: Option<&Entry>) -> anyhow::Result<()> {
     let Some(blocker) = Preflight::of_this_machine().blocker() else { return Ok(()) };
-    let lesson = named.map_or(String::new(), |entry| format!(" {}", entry.slug));
-    let why = "a lesson runs a real server and watches what the kernel does with it, and this cannot be watched here";
+    let lesson = match named {
+        Some(entry) => format!(" {}", entry.slug),
+        None => String::new(),
+    };
+    let why = "a lesson runs a real server and watches what the kernel does with it, and this \
+               cannot be watched here";
     let way =
         format!("To see the lesson without, from a recording: backscope learn{lesson} --recorded");
     Err(SensorError::Blocked(format!("{why}: {blocker}.\n{way}")).into())
 }
 
-/// How often a round is run until all of it was seen.
+/// Runs of a round at most, until all of it was seen.
 const RUNS: u32 = 4;
 
-/// A lesson with where its runs come from.
+/// A lesson and the source of its runs: live, or recordings.
 struct LessonRun {
     entry: &'static Entry,
     lesson: Lesson,
@@ -79,18 +88,12 @@ struct LessonRun {
 
 impl LessonRun {
     fn of(entry: &'static Entry, args: &LearnArgs) -> anyhow::Result<Self> {
-        let named = args
-            .lesson
-            .as_deref()
-            .is_some_and(|name| find(name).is_ok_and(|named| named.slug == entry.slug));
+        let is_named = match &args.lesson {
+            Some(name) => matches!(find(name), Ok(named) if named.slug == entry.slug),
+            None => false,
+        };
         let lesson = match &args.text {
-            Some(path) if named => {
-                let shown = escape(&path.to_string_lossy()).into_owned();
-                let text =
-                    fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-                Lesson::parse(entry.slug, &text, entry.check)
-                    .map_err(|error: LessonError| Usage(error.to_string()))?
-            }
+            Some(path) if is_named => read(path, entry)?,
             _ => entry.lesson()?,
         };
         Ok(Self { entry, lesson, recorded: args.recorded })
@@ -116,15 +119,16 @@ impl LessonRun {
         if let Some(feature) = self.entry.missing {
             let slug = self.entry.slug;
             bail!(
-                "this program was built without what the lesson runs (`cargo install --path agent --features {feature}`); \
+                "this program was built without what the lesson runs \
+                 (`cargo install --path agent --features {feature}`); \
                  to see it from a recording: backscope learn {slug} --recorded"
             );
         }
         let scenario = (self.lesson.check.scenario)(&plan.knobs);
         let mut again = RUNS;
         loop {
-            let outcome =
-                learn::judge(&self.lesson, round, live::run(&scenario, recording, tell)?, false);
+            let evidence = live::run(&scenario, recording, tell)?;
+            let outcome = learn::judge(&self.lesson, round, evidence, false);
             again -= 1;
             let unseen = outcome.evidence.snapshot.lost;
             if outcome.broken.is_empty() || unseen == 0 || again == 0 {
@@ -132,6 +136,16 @@ impl LessonRun {
             }
             tell(&format!("{unseen} events went unseen, so it runs again"));
         }
+    }
+}
+
+/// The lesson of a file, for its author.
+fn read(path: &Path, entry: &Entry) -> anyhow::Result<Lesson> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}", escape(&path.to_string_lossy())))?;
+    match Lesson::parse(entry.slug, &text, entry.check) {
+        Ok(lesson) => Ok(lesson),
+        Err(error) => Err(Usage(error.to_string()).into()),
     }
 }
 
@@ -151,7 +165,10 @@ struct Row<'a> {
 
 fn list(json: bool) -> anyhow::Result<ExitCode> {
     let progress = Progress::load();
-    let lessons = learn::all().iter().map(Entry::lesson).collect::<Result<Vec<_>, _>>()?;
+    let mut lessons = Vec::new();
+    for entry in learn::all() {
+        lessons.push(entry.lesson()?);
+    }
     let mut out = io::stdout().lock();
     if !json {
         out.write_all(list_text(&lessons, &progress).as_bytes())?;

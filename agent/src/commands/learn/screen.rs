@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What comes of a run.
+/// News of a run.
 enum Word {
     Told(String),
     Over(Box<Result<Outcome, String>>),

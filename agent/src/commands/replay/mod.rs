@@ -59,8 +59,10 @@ async fn text(reader: &mut Reader<File>, json: bool, speed: Option<f64>) -> anyh
     let mut run = Run::new(Model::new(header.setup), Frontend::text(json, header.clock), None);
     run.consumer.attached(&header.attached)?;
     // As fast as can be, a signal may end it as any filter.
-    let mut pace =
-        speed.map(|speed| Ok::<_, anyhow::Error>((speed, Signals::catch()?))).transpose()?;
+    let mut pace = match speed {
+        Some(speed) => Some((speed, Signals::catch()?)),
+        None => None,
+    };
     let begin = Instant::now();
     let mut now_ns = attached_ns;
     while let Some(entry) = reader.next_entry()? {

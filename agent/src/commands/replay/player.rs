@@ -1,4 +1,4 @@
-//! A recording as a film: any moment of it can be shown.
+//! Playback of a recording: any moment of it can be shown.
 
 use std::{fs::File, path::PathBuf};
 
@@ -15,12 +15,12 @@ use crate::{
 /// Findings that can be jumped to; further ones are left out.
 const MAX_FINDINGS: usize = 10_000;
 
-/// What a look through the whole recording tells. Times are ns of `CLOCK_MONOTONIC`.
+/// Result of a look through the whole recording. Times are ns of `CLOCK_MONOTONIC`.
 #[derive(Debug)]
 pub(super) struct Timeline {
     pub(super) begin_ns: u64,
     pub(super) end_ns: u64,
-    /// When findings were made, or became worse.
+    /// Times at which findings were made, or became worse.
     pub(super) findings: Vec<u64>,
     pub(super) damages: Vec<Damage>,
     pub(super) damage_count: u64,
@@ -53,13 +53,13 @@ pub(super) struct Player {
     pub(super) timeline: Timeline,
     reader: Reader<File>,
     model: Model,
-    /// What the model reported and nobody wants to know.
+    /// Reports of the model, which are not shown.
     out: Vec<Output>,
-    /// When the next batch came, whose beginning has been read.
+    /// Time of the next batch, whose beginning has been read.
     next_ns: Option<u64>,
     ended: bool,
     position_ns: u64,
-    /// The newest refresh has not been shown.
+    /// Set while the newest refresh has not been shown.
     refreshed: bool,
 }
 
@@ -67,7 +67,7 @@ impl Player {
     /// Looks through the recording and goes to its beginning.
     ///
     /// # Errors
-    /// When nothing of it can be read.
+    /// Nothing of it can be read.
     pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
         let timeline = Timeline::of(&mut Reader::open(&path)?)?;
         let reader = Reader::open(&path)?;
@@ -88,7 +88,7 @@ impl Player {
         Ok(player)
     }
 
-    /// Where it is, ns of `CLOCK_MONOTONIC`.
+    /// Position in the recording, ns of `CLOCK_MONOTONIC`.
     pub(super) fn position_ns(&self) -> u64 {
         self.position_ns
     }
@@ -97,15 +97,15 @@ impl Player {
         self.position_ns >= self.timeline.end_ns
     }
 
-    /// The state to show, if it has changed since it was asked for.
+    /// Returns the state to show, if it has changed since the last call.
     pub(super) fn refreshed(&mut self) -> Option<Snapshot> {
-        std::mem::take(&mut self.refreshed).then(|| self.model.snapshot())
+        if std::mem::take(&mut self.refreshed) { Some(self.model.snapshot()) } else { None }
     }
 
     /// Goes to a moment; back from the beginning on, as a model knows no way back.
     ///
     /// # Errors
-    /// When the file can't be read any more.
+    /// The file can't be read any more.
     pub(super) fn seek(&mut self, to_ns: u64) -> Result<(), ReadError> {
         let to_ns = to_ns.clamp(self.timeline.begin_ns, self.timeline.end_ns);
         if to_ns < self.position_ns {
@@ -122,7 +122,7 @@ impl Player {
     /// Plays on up to a moment.
     ///
     /// # Errors
-    /// When the file can't be read any more.
+    /// The file can't be read any more.
     pub(super) fn advance(&mut self, to_ns: u64) -> Result<(), ReadError> {
         let to_ns = to_ns.min(self.timeline.end_ns);
         while !self.ended && self.next_ns.is_none_or(|next_ns| next_ns <= to_ns) {
@@ -141,21 +141,21 @@ impl Player {
         Ok(())
     }
 
-    /// When the next finding was made.
+    /// Returns when the next finding was made.
     pub(super) fn next_finding(&self) -> Option<u64> {
         self.timeline.findings.iter().copied().find(|at| *at > self.position_ns)
     }
 
-    /// When the last finding before `than_ns` was made.
+    /// Returns when the last finding before `than_ns` was made.
     pub(super) fn finding_before(&self, than_ns: u64) -> Option<u64> {
         self.timeline.findings.iter().copied().rev().find(|at| *at < than_ns)
     }
 }
 
-/// True of a finding that begins.
+/// True if a finding begins.
 fn is_new(output: Output) -> bool {
     match output {
-        Output::Finding(told) => told.state == FindingState::Begun,
+        Output::Finding(finding) => finding.state == FindingState::Begun,
         _ => false,
     }
 }

@@ -14,21 +14,22 @@ use crate::{
     tui::{self, Action, App, Guard, Playback, Theme},
 };
 
-/// How often the screen is drawn.
+/// Time between two frames.
 const TICK: Duration = Duration::from_millis(100);
-/// A longer time between two ticks is not played: the job was stopped, or the machine.
+/// Longest time between two ticks that is played. After a longer one the job was stopped, or the
+/// machine.
 const LONGEST: Duration = Duration::from_secs(1);
-/// What + and - go through.
+/// Speeds that + and - go through.
 const SPEEDS: [f64; 9] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// What a key of the replay asks for.
+/// Action that a key of the replay asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Control {
     Pause,
     Faster,
     Slower,
-    /// So many seconds on, or back.
+    /// Moves so many seconds on, or back.
     By(i64),
     Begin,
     End,
@@ -60,21 +61,22 @@ impl Control {
     }
 }
 
-/// The recording and the tape deck around it.
-struct Deck {
+/// The player with its state: playing or paused, and the speed.
+struct PlaybackState {
     player: Player,
     playing: bool,
     speed: f64,
 }
 
-impl Deck {
+impl PlaybackState {
     fn obey(&mut self, control: Control) -> anyhow::Result<()> {
         let now_ns = self.player.position_ns();
         let to_ns = match control {
             Control::Pause => {
                 self.playing = !self.playing;
                 // From the end it begins anew.
-                (self.playing && self.player.at_end()).then_some(self.player.timeline.begin_ns)
+                let restarts = self.playing && self.player.at_end();
+                if restarts { Some(self.player.timeline.begin_ns) } else { None }
             }
             Control::Faster => {
                 self.speed =
@@ -133,7 +135,7 @@ impl Deck {
 }
 
 struct Screen {
-    deck: Deck,
+    state: PlaybackState,
     guard: Guard,
     app: App,
     input: Receiver<io::Result<Input>>,
@@ -144,15 +146,15 @@ pub(super) fn run(path: &Path, speed: f64) -> anyhow::Result<bool> {
     let player = Player::open(path.to_owned())?;
     let event_loop = event_loop()?;
     let mut screen = Screen {
-        deck: Deck { player, playing: true, speed },
+        state: PlaybackState { player, playing: true, speed },
         guard: Guard::enter()?,
         app: App::new(Theme::from_env()),
         input: tui::events()?,
     };
     event_loop.block_on(screen.show())?;
-    let Screen { deck, guard, .. } = screen;
+    let Screen { state, guard, .. } = screen;
     drop(guard);
-    Ok(tell(&deck.player.timeline.damages, deck.player.timeline.damage_count))
+    Ok(tell(&state.player.timeline.damages, state.player.timeline.damage_count))
 }
 
 impl Screen {
@@ -167,8 +169,8 @@ impl Screen {
                 now = ticks.tick() => {
                     let passed = now.saturating_duration_since(last);
                     last = now;
-                    if self.deck.playing {
-                        self.deck.play(passed)?;
+                    if self.state.playing {
+                        self.state.play(passed)?;
                         self.draw()?;
                     }
                 }
@@ -191,7 +193,7 @@ impl Screen {
             _ => None,
         };
         if let Some(control) = control {
-            self.deck.obey(control)?;
+            self.state.obey(control)?;
         } else {
             match self.app.on_event(input) {
                 Action::Quit => return Ok(true),
@@ -205,10 +207,10 @@ impl Screen {
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
-        if let Some(snapshot) = self.deck.player.refreshed() {
+        if let Some(snapshot) = self.state.player.refreshed() {
             self.app.update(snapshot);
         }
-        self.app.set_playback(self.deck.playback());
+        self.app.set_playback(self.state.playback());
         Ok(self.guard.draw(&mut self.app)?)
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     text::escape,
 };
 
-/// What a shell says of a program that is not there.
+/// Exit status of a shell for a program that is not there.
 const NOT_FOUND: u8 = 127;
 /// Overrides the size of the ring buffer, for tests of its overflow.
 const RING_BYTES: &str = "BACKSCOPE_RING_BYTES";
@@ -50,13 +50,24 @@ pub(super) fn run_silently(args: WatchArgs) -> anyhow::Result<ExitCode> {
     watch(args, Shown::Nowhere)
 }
 
-/// Where it is shown.
+/// The place where it is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Screen,
     Plain,
     Json,
     Nowhere,
+}
+
+impl Shown {
+    fn frontend(self, clock: WallClock) -> io::Result<Frontend> {
+        match self {
+            Self::Screen => Frontend::screen(clock),
+            Self::Plain => Ok(Frontend::text(false, clock)),
+            Self::Json => Ok(Frontend::text(true, clock)),
+            Self::Nowhere => Ok(Frontend::silent()),
+        }
+    }
 }
 
 fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
@@ -67,21 +78,15 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(name) = args.command.first().filter(|name| !can_run(name)) {
+    if let Some(name) = args.command.first()
+        && !can_run(name)
+    {
         eprintln!("backscope: cannot run {}: no such program", escape(&name.to_string_lossy()));
         return Ok(ExitCode::from(NOT_FOUND));
     }
     let mut resolved = target::resolve(&args.target)?;
-    if !is_empty(&args.target)
-        && resolved.targets.every_process().next().is_none()
-        && args.target.comm.is_some()
-    {
-        let name = args.target.comm.as_deref().unwrap_or_default();
-        resolved
-            .notices
-            .push(format!("no process is called {} yet; waiting for one", escape(name)));
-    }
-    let log = (screen && !args.command.is_empty()).then(output_file).transpose()?;
+    resolved.notices.extend(nobody_yet(&args.target, &resolved.targets));
+    let log = if screen && !args.command.is_empty() { Some(output_file()?) } else { None };
     let command = start(&args.command, log.as_ref().map(|(_, file)| file))?;
     if let Some(command) = &command {
         resolved.targets.pids.push(command.pid());
@@ -94,17 +99,14 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     let words = target_words(&resolved.targets, &args);
     let sensor = attach(&args.run, resolved.targets.clone())?;
     let clock = WallClock { mono_ns: now_ns(), wall: SystemTime::now() };
-    let recording =
-        args.recording.as_ref().map(|path| record::create(path, args.force)).transpose()?;
+    let recording = match &args.recording {
+        Some(path) => Some((record::create(path, args.force)?, clock)),
+        None => None,
+    };
     if let Some(command) = &command {
         command.go().context("the command ended before it began")?;
     }
-    let frontend = match shown {
-        Shown::Screen => Frontend::screen(clock)?,
-        Shown::Plain => Frontend::text(false, clock),
-        Shown::Json => Frontend::text(true, clock),
-        Shown::Nowhere => Frontend::silent(),
-    };
+    let frontend = shown.frontend(clock)?;
     if let (Shown::Nowhere, Some(path)) = (shown, &args.recording) {
         eprintln!(
             "backscope: recording {} into {}; Ctrl-C ends it",
@@ -112,7 +114,6 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
             escape(&path.to_string_lossy())
         );
     }
-    let recording = recording.map(|file| (file, clock));
     let session =
         Session::new(sensor, frontend, command, words, resolved.notices, &args.run, recording)?;
     let status = event_loop()?.block_on(session.run())?;
@@ -123,6 +124,15 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
         eprintln!("backscope: recorded into {}", escape(&path.to_string_lossy()));
     }
     Ok(status)
+}
+
+/// Notice that no process has the name that was asked for.
+fn nobody_yet(target: &TargetArgs, targets: &Targets) -> Option<String> {
+    let name = target.comm.as_ref()?;
+    match targets.every_process().next() {
+        Some(_) => None,
+        None => Some(format!("no process is called {} yet; waiting for one", escape(name))),
+    }
 }
 
 /// True if there is such a program: at this path, or by this name in PATH.
@@ -152,10 +162,12 @@ fn choose(target: &mut TargetArgs) -> anyhow::Result<bool> {
 
 fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     let ring_bytes = match std::env::var(RING_BYTES) {
-        Ok(text) => Some(
-            text.parse()
-                .map_err(|_| Usage(format!("{RING_BYTES}={text} is no number of bytes")))?,
-        ),
+        Ok(text) => match text.parse() {
+            Ok(bytes) => Some(bytes),
+            Err(_) => {
+                return Err(Usage(format!("{RING_BYTES}={text} is no number of bytes")).into());
+            }
+        },
         Err(_) => None,
     };
     let tier = args.tier.map(Into::into);
@@ -166,8 +178,8 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     Ok(Sensor::attach(&Options { targets, tier, events, exchanges, protocols, paths, ring_bytes })?)
 }
 
-/// What is watched, one entry a target; a command is called by its own name, which its process has
-/// not taken yet.
+/// Describes the targets, one entry each. A command is called by its own name, which its process
+/// has not taken yet.
 fn target_words(targets: &Targets, args: &WatchArgs) -> Vec<String> {
     let mut words = describe(targets);
     if let (Some(name), Some(pid)) = (args.command.first(), targets.pids.last()) {
@@ -194,10 +206,9 @@ fn start(
             None => io::stderr().as_fd().try_clone_to_owned()?.into(),
         })
     };
-    let started = StoppedCommand::start(command, output()?, output()?);
-    started
-        .map(Some)
-        .with_context(|| format!("cannot start {}", escape(&command[0].to_string_lossy())))
+    let started = StoppedCommand::start(command, output()?, output()?)
+        .with_context(|| format!("cannot start {}", escape(&command[0].to_string_lossy())))?;
+    Ok(Some(started))
 }
 
 fn output_file() -> anyhow::Result<(PathBuf, File)> {
@@ -212,24 +223,27 @@ fn output_file() -> anyhow::Result<(PathBuf, File)> {
 
 /// Sentences on watched processes that hold no listening socket.
 fn without_listener(sensor: &Sensor) -> Vec<String> {
-    sensor
-        .without_listener()
-        .into_iter()
-        .filter(|(pid, _)| targets::exists(*pid))
-        .map(|(pid, comm)| {
-            format!("{} {pid} has no listening TCP socket; still watching for one", escape(&comm))
-        })
-        .collect()
+    let mut sentences = Vec::new();
+    for (pid, comm) in sensor.without_listener() {
+        if targets::exists(pid) {
+            let name = escape(&comm);
+            sentences
+                .push(format!("{name} {pid} has no listening TCP socket; still watching for one"));
+        }
+    }
+    sentences
 }
 
 /// Sentences on sockets that listen where watched ones do. They tell no figures that change, or
 /// they would be told again and again.
 fn beside(sensor: &Sensor) -> Vec<String> {
-    let mut told: Vec<String> =
-        sensor.others().iter().map(|(local, other)| beside_one(*local, other)).collect();
-    told.sort();
-    told.dedup();
-    told
+    let mut sentences = Vec::new();
+    for (local, other) in sensor.others() {
+        sentences.push(beside_one(*local, other));
+    }
+    sentences.sort();
+    sentences.dedup();
+    sentences
 }
 
 fn beside_one(local: SocketAddr, other: &OtherListener) -> String {
@@ -241,8 +255,8 @@ fn beside_one(local: SocketAddr, other: &OtherListener) -> String {
     let place =
         if other.local == local { "here".to_owned() } else { format!("at {}", other.local) };
     format!(
-        "{local}: {} {} listens {place} on a socket of its own, which is not watched ({queue}, its limit {}); \
-         --pid {} or --port {} watches it, too",
+        "{local}: {} {} listens {place} on a socket of its own, which is not watched \
+         ({queue}, its limit {}); --pid {} or --port {} watches it, too",
         escape(&other.comm),
         other.pid,
         other.limit,

@@ -17,8 +17,10 @@ pub(super) fn pick() -> anyhow::Result<Option<u32>> {
         return Ok(None);
     }
     let pids = by_process(&listeners);
-    let rows: Vec<Vec<String>> =
-        pids.iter().enumerate().map(|(i, pid)| row(i + 1, *pid, &listeners)).collect();
+    let mut rows = Vec::new();
+    for (at, pid) in pids.iter().enumerate() {
+        rows.push(row(at + 1, *pid, &listeners));
+    }
     let mut out = io::stdout().lock();
     table::write(&mut out, &[">#", "PROCESS", "LISTENS ON", ">WAITING"], &rows)?;
     loop {
@@ -30,15 +32,18 @@ pub(super) fn pick() -> anyhow::Result<Option<u32>> {
         }
         match answer.trim() {
             "" | "q" => return Ok(None),
-            text => {
-                match text.parse::<usize>().ok().and_then(|number| pids.get(number.checked_sub(1)?))
-                {
-                    Some(pid) => return Ok(Some(*pid)),
-                    None => writeln!(out, "{} is none of them.", escape(text))?,
-                }
-            }
+            text => match chosen(text, &pids) {
+                Some(pid) => return Ok(Some(pid)),
+                None => writeln!(out, "{} is none of them.", escape(text))?,
+            },
         }
     }
+}
+
+/// The process of that number; they are counted from 1.
+fn chosen(text: &str, pids: &[u32]) -> Option<u32> {
+    let number: usize = text.parse().ok()?;
+    pids.get(number.checked_sub(1)?).copied()
 }
 
 /// Processes in the order of their first listener.
@@ -53,12 +58,16 @@ fn by_process(listeners: &[ListenerSample]) -> Vec<u32> {
 }
 
 fn row(number: usize, pid: u32, listeners: &[ListenerSample]) -> Vec<String> {
-    let own: Vec<&ListenerSample> =
-        listeners.iter().filter(|listener| listener.pid == pid).collect();
-    let name = own
-        .first()
-        .map_or_else(String::new, |listener| format!("{} {pid}", escape(&listener.comm)));
-    let places: Vec<String> = own.iter().map(|listener| listener.local.to_string()).collect();
-    let waiting: u64 = own.iter().map(|listener| u64::from(listener.depth)).sum();
+    let (mut name, mut places, mut waiting) = (String::new(), Vec::new(), 0);
+    for listener in listeners {
+        if listener.pid != pid {
+            continue;
+        }
+        if name.is_empty() {
+            name = format!("{} {pid}", escape(&listener.comm));
+        }
+        places.push(listener.local.to_string());
+        waiting += u64::from(listener.depth);
+    }
     vec![number.to_string(), name, places.join(" "), count(waiting)]
 }

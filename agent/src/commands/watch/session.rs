@@ -29,11 +29,16 @@ const SCREEN_REFRESH: Duration = Duration::from_millis(500);
 /// Default period of the figures in text.
 const TEXT_REFRESH: Duration = Duration::from_secs(1);
 
-/// Said from the first time on.
-const RESTED: &str = "no connection for 10 s: the tracepoints of accept rest until one comes, since they slow every system \
-                      call; of an accept in that moment the descriptor is not known";
+/// Notice from the first time on that the tracepoints rested.
+const RESTED: &str = "no connection for 10 s: the tracepoints of accept rest until one comes, \
+                      since they slow every system call; of an accept in that moment the \
+                      descriptor is not known";
 
 /// One run of `watch` or `record`.
+///
+/// [`Session::run`] begins it, loops in [`Session::watch`], and finishes it. The loop drains the
+/// ring and takes samples ([`Session::sample`]) until the time is over, a signal comes, the user
+/// leaves, or the target has ended.
 pub(super) struct Session {
     live: Live<Frontend>,
     attached: Attached,
@@ -42,8 +47,8 @@ pub(super) struct Session {
     refresh: Duration,
     duration: Option<Duration>,
     ended: Option<ExitStatus>,
-    /// What the model was told last: the target's description, and the notices.
-    told: (String, Vec<String>),
+    /// The target's description and the notices that the model has.
+    announced: (String, Vec<String>),
 }
 
 impl Session {
@@ -72,7 +77,7 @@ impl Session {
             None => None,
         };
         Ok(Self {
-            told: (setup.target.clone(), Vec::new()),
+            announced: (setup.target.clone(), Vec::new()),
             live: Live { sensor, run: Run::new(Model::new(setup), frontend, recorder) },
             attached,
             command,
@@ -83,14 +88,17 @@ impl Session {
         })
     }
 
-    /// Runs to the end, and gives the status to exit with.
+    /// Runs to the end, and returns the status to exit with.
     pub(super) async fn run(mut self) -> anyhow::Result<ExitCode> {
         let outcome = self.begin_to_end().await;
         // Whatever ended it, the recording is whole.
         let recorded = self.live.run.end_recording();
         outcome?;
         recorded?;
-        Ok(self.ended.map_or(ExitCode::SUCCESS, status_of))
+        Ok(match self.ended {
+            Some(status) => status_of(status),
+            None => ExitCode::SUCCESS,
+        })
     }
 
     async fn begin_to_end(&mut self) -> anyhow::Result<()> {
@@ -98,7 +106,7 @@ impl Session {
         // ends us cleanly.
         let signals = Signals::catch()?;
         self.live.begin_batch()?;
-        self.tell()?;
+        self.announce()?;
         self.live.run.consumer.attached(&self.attached)?;
         self.sample()?;
         self.watch(signals).await?;
@@ -131,29 +139,31 @@ impl Session {
         }
     }
 
-    /// One refresh.
+    /// Takes a sample: one refresh.
     fn sample(&mut self) -> anyhow::Result<()> {
         let mut sample = self.live.sensor.sample();
         self.live.take_connections(&mut sample)?;
         self.live.begin_batch()?;
-        self.tell()?;
+        self.announce()?;
         self.live.end_batch(&Event::Sample(sample))?;
         Ok(self.live.refresh()?)
     }
 
-    /// What is watched, and what is to be said of the watch itself, if that has changed.
-    fn tell(&mut self) -> anyhow::Result<()> {
+    /// Tells the model what is watched, and the notices on the watch itself, if they have changed.
+    fn announce(&mut self) -> anyhow::Result<()> {
         let target = self.target();
         let mut notices = self.notices.clone();
         notices.extend(super::without_listener(&self.live.sensor));
         notices.extend(super::beside(&self.live.sensor));
-        notices.extend(self.live.sensor.has_rested().then(|| RESTED.to_owned()));
-        if self.told.0 != target {
-            self.told.0.clone_from(&target);
+        if self.live.sensor.has_rested() {
+            notices.push(RESTED.to_owned());
+        }
+        if self.announced.0 != target {
+            self.announced.0.clone_from(&target);
             self.live.run.take(Entry::Target(target))?;
         }
-        if self.told.1 != notices {
-            self.told.1.clone_from(&notices);
+        if self.announced.1 != notices {
+            self.announced.1.clone_from(&notices);
             self.live.run.take(Entry::Notices(notices))?;
         }
         Ok(())
@@ -194,8 +204,11 @@ impl Session {
     }
 }
 
-/// A command's own status, as a shell gives it.
+/// Status of a command, as a shell gives it.
 fn status_of(status: ExitStatus) -> ExitCode {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    let code = match status.code() {
+        Some(code) => code,
+        None => 128 + status.signal().unwrap_or(0),
+    };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

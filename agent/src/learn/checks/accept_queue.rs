@@ -40,8 +40,8 @@ pub(in crate::learn) static CHECK: Check = Check {
 fn scenario(knobs: &Knobs) -> Scenario {
     let (backlog, clients) = (knobs.number("backlog", 2), knobs.number("clients", 10));
     Scenario::server(&format!("never-accept --backlog {backlog}")).client(&format!(
-        "load --connections {clients} --concurrency {clients} --rate 40/s --silent --trace --timeout {TIMEOUT_MS}ms --hold \
-         2500ms"
+        "load --connections {clients} --concurrency {clients} --rate 40/s --silent --trace \
+         --timeout {TIMEOUT_MS}ms --hold 2500ms"
     ))
 }
 

@@ -53,7 +53,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     let (publisher, subscribers) = ends(evidence);
     let read = || subscribers.iter().map(|end| end.bytes_in);
     facts.whole("subscribers", subscribers.len() as u64);
-    facts.whole("in", publisher.map(|end| end.bytes_out));
+    if let Some(publisher) = publisher {
+        facts.whole("in", publisher.bytes_out);
+    }
     facts.whole("out", read().sum::<u64>());
     facts.whole("least", read().min());
     facts.whole("most", read().max());

@@ -59,7 +59,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("sockets", server.len() as u64);
     facts.whole("client_sockets", client.len() as u64);
     facts.whole("quic", server.iter().map(|socket| socket.quic_connections).sum::<u64>());
-    if let Some(protocol) = server.first().and_then(|socket| socket.protocol) {
+    if let Some(socket) = server.first()
+        && let Some(protocol) = socket.protocol
+    {
         facts.word("protocol", protocol.name());
     }
     let sum = |sockets: &[&DatagramView], of: fn(&DatagramView) -> Option<u64>| {

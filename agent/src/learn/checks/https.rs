@@ -71,7 +71,9 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("quic", quic.len() as u64);
     let steps = if let Some(last) = tcp.last() {
         over_tcp(evidence, last, facts);
-        if let Some(steps) = tcp.first().and_then(|first| round_trips(first)) {
+        if let Some(first) = tcp.first()
+            && let Some(steps) = round_trips(first)
+        {
             facts.whole("first_visit", steps.iter().sum::<u64>());
         }
         let mut in_all = 0;
@@ -122,8 +124,8 @@ fn over_tcp(evidence: &Evidence, connection: &ConnectionView, facts: &mut Facts)
     }
 }
 
-/// Of TCP's handshake, of that of TLS, and of the request. A request in the clear follows upon
-/// TCP's.
+/// Round trips of TCP's handshake, of that of TLS, and of the request. A request in the clear
+/// follows TCP's handshake.
 fn round_trips(connection: &ConnectionView) -> Option<[u64; 3]> {
     if connection.protocol != Some(Protocol::Tls) {
         return Some([u64::from(!connection.fast_open), 0, 1]);
@@ -143,7 +145,7 @@ fn exchanges<'a>(evidence: &'a Evidence, connection: &ConnectionView) -> Vec<&'a
     found
 }
 
-/// Not the alert that ends a connection, a record of its own.
+/// True of a turn that asks for something: one longer than the alert that ends a connection.
 fn asks(turn: &ExchangeView) -> bool {
     const LONGEST_ALERT: u64 = 31;
     turn.request_bytes > LONGEST_ALERT

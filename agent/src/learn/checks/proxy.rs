@@ -54,7 +54,7 @@ pub(in crate::learn) static PROXY: Check = Check {
     ],
     ..CHECK
 };
-/// One that shares out what comes.
+/// A proxy that shares out what comes.
 pub(in crate::learn) static BALANCER: Check = Check {
     facts: &[
         CLIENTS,
@@ -72,7 +72,7 @@ pub(in crate::learn) static BALANCER: Check = Check {
 
 const CHECK: Check = Check { knobs: &["demo"], facts: &[], scenario, gather, picture };
 
-/// Longer than anything takes but a server that was told to wait for 20 ms.
+/// A time that only a server exceeds that was told to wait for 20 ms, µs.
 const SLOW_US: u64 = 15_000;
 
 fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
@@ -96,7 +96,7 @@ fn gather(_: &Knobs, evidence: &Evidence, facts: &mut Facts) {
     facts.whole("busiest", got().max());
     facts.whole("idlest", got().min());
     facts.whole("asked", bytes_out(&clients));
-    // How much it is on a connection that stays open is not known until the last exchange is over.
+    // The bytes of a connection that stays open are not known until its last exchange is over.
     if behind.iter().all(|end| end.closed_ns.is_some()) {
         facts.whole("passed", bytes_out(&behind));
     }

@@ -33,8 +33,8 @@ pub(super) fn behind(evidence: &Evidence) -> impl Iterator<Item = &ConnectionVie
     ends.filter(|end| end.peer.to_string() != Scenario::ADDRESS)
 }
 
-/// Requests that went out on it. The last one of a connection that stays open may not be over: more
-/// could come.
+/// Requests that went out on a connection. The last one of a connection that stays open may not be
+/// over.
 pub(super) fn asked_on(end: &ConnectionView) -> u64 {
     end.exchanges + u64::from(end.current.is_some())
 }
@@ -62,7 +62,7 @@ fn end_ns(exchange: &ExchangeView) -> u64 {
     exchange.start_ns.saturating_add(exchange.total_us.saturating_mul(1_000))
 }
 
-/// From the beginning of the first to the end of the last, µs.
+/// Time from the beginning of the first to the end of the last, µs.
 pub(super) fn span_us(exchanges: &[&ExchangeView]) -> Option<u64> {
     let begin = exchanges.iter().map(|exchange| exchange.start_ns).min()?;
     let end = exchanges.iter().map(|exchange| end_ns(exchange)).max()?;

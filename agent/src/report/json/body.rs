@@ -50,7 +50,7 @@ impl From<&Totals> for Overflows {
     }
 }
 
-/// Quantiles of no wait at all are unknown.
+/// Quantiles of a wait; unknown where nothing waited.
 #[derive(Serialize)]
 pub(super) struct WaitBody {
     p50: Option<u64>,
@@ -62,7 +62,7 @@ pub(super) struct WaitBody {
 
 impl From<WaitView> for WaitBody {
     fn from(wait: WaitView) -> Self {
-        let known = |us| (wait.count > 0).then_some(us);
+        let known = |us| if wait.count > 0 { Some(us) } else { None };
         Self {
             p50: known(wait.p50),
             p90: known(wait.p90),
@@ -106,7 +106,7 @@ impl<'a> From<&'a OtherListener> for OtherBody<'a> {
     }
 }
 
-/// Where a listener listens: IP or Unix-domain sockets.
+/// Address family of a listener.
 pub(crate) fn family(local: SocketAddr) -> &'static str {
     if local.is_ipv4() { "ipv4" } else { "ipv6" }
 }
@@ -148,6 +148,10 @@ pub(super) struct ListenerBody<'a> {
 impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
     fn from(view: &'a ListenerView) -> Self {
         let totals = &view.totals;
+        let mut accept_errors = Map::new();
+        for (name, count) in &view.accept_errors {
+            accept_errors.insert(name.clone(), json!(count));
+        }
         Self {
             sock: view.sock.to_string(),
             family: family(view.local),
@@ -172,11 +176,7 @@ impl<'a> From<&'a ListenerView> for ListenerBody<'a> {
             abandoned: totals.abandoned,
             left_queue: totals.left.map(LeftBody::from),
             accept_fails: totals.accept_fails,
-            accept_errors: view
-                .accept_errors
-                .iter()
-                .map(|(name, count)| (name.clone(), json!(count)))
-                .collect(),
+            accept_errors,
             others: view.others.iter().map(OtherBody::from).collect(),
             accept_wait_us: view.wait.into(),
             gaps: gaps([
@@ -269,10 +269,12 @@ impl<'a> From<&'a UnixListener> for UnixBody<'a> {
     }
 }
 
-const UNIX_GAP: &str = "backlog, defer_accept_s, accept_peak, syn_depth, overflows, cookies_sent, accepted, \
-     accept_wait_us: of a Unix-domain socket the queue is looked at, and no hook watches its connections";
+const UNIX_GAP: &str = "backlog, defer_accept_s, accept_peak, syn_depth, overflows, cookies_sent, \
+     accepted, accept_wait_us: of a Unix-domain socket the queue is looked at, and no hook watches \
+     its connections";
 
-const ACK_GAP: &str = "overflows.ack: this kernel does not tell ignored final ACKs from dropped SYNs; both are in overflows.syn";
+const ACK_GAP: &str = "overflows.ack: this kernel does not tell ignored final ACKs from dropped \
+     SYNs; both are in overflows.syn";
 
 #[derive(Serialize)]
 pub(super) struct SynBody {
@@ -293,7 +295,7 @@ impl From<&Syn> for SynBody {
             accept_depth: syn.depth,
             syn_depth: syn.syn_depth,
             tfo_bytes: syn.tfo_bytes,
-            observed_by: syn.tfo_bytes.is_none().then_some("synack"),
+            observed_by: if syn.tfo_bytes.is_none() { Some("synack") } else { None },
         }
     }
 }
@@ -331,11 +333,14 @@ impl OverflowBody {
                 Stage::Ack => "ack",
                 Stage::Cookie => "cookie",
             },
-            reason: (overflow.stage == Stage::SynQueue).then_some("syn-queue-full"),
+            reason: match overflow.stage {
+                Stage::SynQueue => Some("syn-queue-full"),
+                _ => None,
+            },
             accept_depth: overflow.depth,
             limit: overflow.limit,
             count: overflow.count,
-            observed_by: overflow.peer.is_none().then_some(counter),
+            observed_by: if overflow.peer.is_none() { Some(counter) } else { None },
             gaps: gaps([
                 (overflow.peer.is_none(), "peer: the kernel counted these and named nobody"),
                 (
@@ -394,11 +399,13 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
                 ),
                 (
                     accept.handshake_us.is_none(),
-                    "handshake_us: the kernel took no sample of it alone (syncookie, SYN-ACK sent again, TCP_DEFER_ACCEPT)",
+                    "handshake_us: the kernel took no sample of it alone (syncookie, SYN-ACK sent \
+                     again, TCP_DEFER_ACCEPT)",
                 ),
                 (
                     accept.late,
-                    "queued_us: the kernel skipped the probe at the return; ts_ns is that of the first read or write",
+                    "queued_us: the kernel skipped the probe at the return; ts_ns is that of the \
+                     first read or write",
                 ),
                 (
                     accept.queued_ns.is_none() && !accept.late,
@@ -406,7 +413,8 @@ impl<'a> From<&'a Accept> for AcceptBody<'a> {
                 ),
                 (
                     accept.queued_ns.is_some() && accept.entered_ns.is_none(),
-                    "blocked_us: the call began before the attach, while the hooks rested, or its stamp found no room",
+                    "blocked_us: the call began before the attach, while the hooks rested, or its \
+                     stamp found no room",
                 ),
                 (
                     accept.queued_ns.is_none() && accept.entered_ns.is_some(),
@@ -469,6 +477,10 @@ pub(super) struct FindingBody<'a> {
 impl<'a> From<&'a FindingOutput> for FindingBody<'a> {
     fn from(output: &'a FindingOutput) -> Self {
         let finding = &output.finding;
+        let mut evidence = Map::new();
+        for &(name, value) in &finding.evidence {
+            evidence.insert(name.to_owned(), number(value));
+        }
         Self {
             kind: finding.kind,
             state: output.state.name(),
@@ -479,11 +491,7 @@ impl<'a> From<&'a FindingOutput> for FindingBody<'a> {
             headline: &finding.headline,
             text: &finding.text,
             inferred: finding.inferred,
-            evidence: finding
-                .evidence
-                .iter()
-                .map(|&(name, value)| (name.to_owned(), number(value)))
-                .collect(),
+            evidence,
             fix: &finding.fix,
         }
     }
@@ -502,8 +510,15 @@ impl<'a> From<&'a Lost> for LostBody<'a> {
     }
 }
 
+/// The reasons that apply.
 pub(super) fn gaps<const N: usize>(reasons: [(bool, &'static str); N]) -> Vec<&'static str> {
-    reasons.into_iter().filter(|(applies, _)| *applies).map(|(_, reason)| reason).collect()
+    let mut gaps = Vec::new();
+    for (applies, reason) in reasons {
+        if applies {
+            gaps.push(reason);
+        }
+    }
+    gaps
 }
 
 fn severity_name(severity: Severity) -> &'static str {

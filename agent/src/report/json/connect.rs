@@ -60,7 +60,10 @@ impl<'a> From<&'a Connect> for ConnectBody<'a> {
 
 /// The name of an error number, or the number.
 fn error(error: u32) -> String {
-    error_name(error).map_or_else(|| error.to_string(), str::to_owned)
+    match error_name(error) {
+        Some(name) => name.to_owned(),
+        None => error.to_string(),
+    }
 }
 
 /// A failed connect that an exchange waited for.

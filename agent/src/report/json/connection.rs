@@ -16,10 +16,11 @@ use crate::model::snapshot::{
 const NO_PROTOCOL: &str =
     "protocol: nothing was recognised in its first bytes, or they were not looked at";
 
-const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP are not seen, its \
-                         handshake, its wait and its end are those of its first subflow";
+const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes of Multipath TCP \
+     are not seen, its handshake, its wait and its end are those of its first subflow";
 
-const MULTIPLEXED: &str = "multiplexed: the kernel sees one stream of bytes, the app sees requests; how many is not visible";
+const MULTIPLEXED: &str = "multiplexed: the kernel sees one stream of bytes, the app sees \
+     requests; how many is not visible";
 
 #[derive(Serialize)]
 pub(super) struct ExchangeBody {
@@ -73,7 +74,7 @@ struct SliceBody {
     evidence: Option<&'static str>,
 }
 
-/// How a response came that was not written at once.
+/// Pieces of a response that was not written at once.
 #[derive(Serialize)]
 struct PiecesBody {
     first_byte_us: u64,
@@ -142,7 +143,8 @@ impl From<&ExchangeOutput> for ExchangeBody {
                 (exchange.protocol.is_none(), NO_PROTOCOL),
                 (
                     exchange.midway,
-                    "slices: it had begun when the connection became known; what came before is not in them",
+                    "slices: it had begun when the connection became known; what came before is \
+                     not in them",
                 ),
                 (view.multiplexed, MULTIPLEXED),
                 (
@@ -229,8 +231,17 @@ pub(super) struct ConnectionBody<'a> {
 impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
     fn from(output: &'a ConnectionOutput) -> Self {
         let view = &output.view;
-        let nagle = view.holds.iter().find(|hold| hold.reason == HoldReason::Nagle);
-        let seen = !view.multipath;
+        // Reads and writes of Multipath TCP are not seen.
+        let (phases_us, times_us, exchanges, bytes) = if view.multipath {
+            (None, None, None, json!({ "in": null, "out": null }))
+        } else {
+            (
+                Some(phases(&output.phases_us)),
+                Some((&view.times).into()),
+                Some(view.exchanges),
+                json!({ "in": view.bytes_in, "out": view.bytes_out }),
+            )
+        };
         Self {
             sock: view.sock.to_string(),
             listener: view.listener.map(|listener| listener.to_string()),
@@ -241,101 +252,116 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             comm: &view.comm,
             protocol: view.protocol.map(Protocol::name),
             tls: view.tls.as_ref().map(TlsBody::from),
-            fast_open: (view.fast_open || view.protocol.is_some()).then_some(view.fast_open),
+            fast_open: match view.protocol {
+                None if !view.fast_open => None,
+                _ => Some(view.fast_open),
+            },
             first_answer: first_answer(view)
                 .map(|answer| FirstAnswerBody::new(answer, view.fast_open)),
-            tids: json!({
-                "accept": view.acceptor.as_ref().map(|(tid, _)| tid), "read": output.tids.0, "write": output.tids.1,
-            }),
+            tids: tids(output),
             since_ns: view.since_ns,
             handshake_us: view.handshake_us,
             queued_us: view.queued_us,
             connect: view.connect_us.map(|us| json!({ "us": us, "syns": view.syns_again + 1 })),
-            phases_us: seen.then(|| phases(&output.phases_us)),
-            times_us: seen.then(|| (&view.times).into()),
-            bytes: json!({ "in": seen.then_some(view.bytes_in), "out": seen.then_some(view.bytes_out) }),
-            exchanges: seen.then_some(view.exchanges),
+            phases_us,
+            times_us,
+            bytes,
+            exchanges,
             multipath: view.multipath,
             multiplexed: view.multiplexed,
             streams: view.streams.map(StreamsBody::from),
-            pipelined: Some(view.pipelined).filter(|&count| count > 1),
+            pipelined: if view.pipelined > 1 { Some(view.pipelined) } else { None },
             first_request: view
                 .first_request
                 .as_ref()
                 .map(|request| json!({ "method": request.method, "path": request.path })),
-            nagle: json!({
-                "holds": nagle.map_or(0, |hold| hold.count), "held_us": nagle.map_or(0, |hold| hold.us),
-            }),
-            delayed_acks: json!({
-                "sent": output.delayed_acks_sent.map(|(sent, _)| sent),
-                "waited_us": output.delayed_acks_sent.map(|(_, waited_us)| waited_us),
-            }),
+            nagle: nagle(view),
+            delayed_acks: delayed_acks(output),
             trailing_acks: json!({ "count": view.trailing.count, "us": view.trailing.us }),
             retransmits: view.retransmits,
             state: state_name(view.state),
             close: close(view),
             attached_midway: view.midway,
-            gaps: gaps([
-                (view.multipath, MULTIPATH),
-                (view.protocol.is_none(), NO_PROTOCOL),
-                (
-                    view.protocol == Some(Protocol::Tls) && view.tls.is_none(),
-                    "tls: its hellos were not kept, there were too many",
-                ),
-                (
-                    view.tls.as_ref().is_some_and(|tls| tls.version.is_none()),
-                    "tls.version: the server was not seen to answer",
-                ),
-                (
-                    view.tls.as_ref().is_some_and(|tls| {
-                        tls.version.is_some() && tls.alpn.is_none() && !tls.offered.is_empty()
-                    }),
-                    "tls.alpn: what the server chose is encrypted, or it chose none",
-                ),
-                (
-                    view.tls.is_some() && first_answer(view).is_none(),
-                    "first_answer: none was seen yet, or its records could not be followed",
-                ),
-                (view.multiplexed && view.streams.is_none(), MULTIPLEXED),
-                (
-                    view.streams.is_some_and(|streams| streams.partly),
-                    "streams: not everything was looked at; there were so many at least",
-                ),
-                (
-                    view.tls.as_ref().is_some_and(TlsView::may_be_http2),
-                    "multiplexed: HTTP/2 was offered, what was chosen is encrypted",
-                ),
-                (view.closed_ns.is_none() && !has_ended(view.state), "close: it is open"),
-                (is_half_closed(view), "close: the peer has closed, this host has not"),
-                (
-                    view.closed_ns.is_none() && view.state == TcpState::Closed,
-                    "close: it has ended, this host keeps its socket",
-                ),
-                (
-                    view.closed_ns.is_some() && view.ended.is_none(),
-                    "close: its end began unobserved",
-                ),
-                (
-                    output.delayed_acks_sent.is_none(),
-                    "delayed_acks: known from its first exchange on, where this kernel shows them",
-                ),
-                (view.midway, "phases_us, bytes: from the attach on; it was open before"),
-            ]),
+            gaps: connection_gaps(output),
         }
     }
 }
 
-/// At least the peer sends nothing any more.
+fn tids(output: &ConnectionOutput) -> Value {
+    let accept = output.view.acceptor.as_ref().map(|(tid, _)| tid);
+    let (read, write) = output.tids;
+    json!({ "accept": accept, "read": read, "write": write })
+}
+
+fn nagle(view: &ConnectionView) -> Value {
+    for hold in &view.holds {
+        if hold.reason == HoldReason::Nagle {
+            return json!({ "holds": hold.count, "held_us": hold.us });
+        }
+    }
+    json!({ "holds": 0, "held_us": 0 })
+}
+
+fn delayed_acks(output: &ConnectionOutput) -> Value {
+    let (sent, waited_us) = output.delayed_acks_sent.unzip();
+    json!({ "sent": sent, "waited_us": waited_us })
+}
+
+fn connection_gaps(output: &ConnectionOutput) -> Vec<&'static str> {
+    let view = &output.view;
+    let (no_version, alpn_hidden, may_be_http2) = match &view.tls {
+        Some(tls) => (
+            tls.version.is_none(),
+            tls.version.is_some() && tls.alpn.is_none() && !tls.offered.is_empty(),
+            tls.may_be_http2(),
+        ),
+        None => (false, false, false),
+    };
+    gaps([
+        (view.multipath, MULTIPATH),
+        (view.protocol.is_none(), NO_PROTOCOL),
+        (
+            view.protocol == Some(Protocol::Tls) && view.tls.is_none(),
+            "tls: its hellos were not kept, there were too many",
+        ),
+        (no_version, "tls.version: the server was not seen to answer"),
+        (alpn_hidden, "tls.alpn: what the server chose is encrypted, or it chose none"),
+        (
+            view.tls.is_some() && first_answer(view).is_none(),
+            "first_answer: none was seen yet, or its records could not be followed",
+        ),
+        (view.multiplexed && view.streams.is_none(), MULTIPLEXED),
+        (
+            matches!(view.streams, Some(streams) if streams.partly),
+            "streams: not everything was looked at; there were so many at least",
+        ),
+        (may_be_http2, "multiplexed: HTTP/2 was offered, what was chosen is encrypted"),
+        (view.closed_ns.is_none() && !has_ended(view.state), "close: it is open"),
+        (is_half_closed(view), "close: the peer has closed, this host has not"),
+        (
+            view.closed_ns.is_none() && view.state == TcpState::Closed,
+            "close: it has ended, this host keeps its socket",
+        ),
+        (view.closed_ns.is_some() && view.ended.is_none(), "close: its end began unobserved"),
+        (
+            output.delayed_acks_sent.is_none(),
+            "delayed_acks: known from its first exchange on, where this kernel shows them",
+        ),
+        (view.midway, "phases_us, bytes: from the attach on; it was open before"),
+    ])
+}
+
+/// True if at least the peer sends nothing any more.
 fn has_ended(state: TcpState) -> bool {
     matches!(state, TcpState::CloseWait | TcpState::Closed)
 }
 
-/// The peer has closed, and this host has not.
+/// True if the peer has closed, and this host has not.
 fn is_half_closed(view: &ConnectionView) -> bool {
     view.closed_ns.is_none() && view.state == TcpState::CloseWait
 }
 
-/// Who ended it and how; and why, as far as that was observed.
+/// The end of it: by whom, how, and why, as far as that was observed.
 fn close(view: &ConnectionView) -> Option<Value> {
     if is_half_closed(view) {
         return Some(json!({ "by": "peer", "how": "fin", "pending": true }));
@@ -365,7 +391,7 @@ fn state_name(state: TcpState) -> &'static str {
     }
 }
 
-/// What the hellos told.
+/// Facts of the hellos.
 #[derive(Serialize)]
 struct TlsBody<'a> {
     version: Option<&'static str>,
@@ -390,7 +416,7 @@ impl<'a> From<&'a TlsView> for TlsBody<'a> {
 }
 
 fn first_answer(view: &ConnectionView) -> Option<&FirstAnswer> {
-    view.tls.as_ref().and_then(|tls| tls.first_answer.as_ref())
+    view.tls.as_ref()?.first_answer.as_ref()
 }
 
 /// The streams of HTTP/2 in the clear.
@@ -407,7 +433,7 @@ impl From<Http2Streams> for StreamsBody {
     }
 }
 
-/// How a TLS connection got to its first answer.
+/// Round trips and time of a TLS connection until its first answer.
 #[derive(Serialize)]
 struct FirstAnswerBody {
     round_trips: u32,
@@ -464,7 +490,11 @@ pub(super) fn phases(phases: &[(SliceKind, u64)]) -> Map<String, Value> {
             None => by_name.push((kind.name(), *us)),
         }
     }
-    by_name.into_iter().map(|(name, us)| (name.to_owned(), json!(us))).collect()
+    let mut out = Map::new();
+    for (name, us) in by_name {
+        out.insert(name.to_owned(), json!(us));
+    }
+    out
 }
 
 pub(super) fn role_name(role: Role) -> &'static str {

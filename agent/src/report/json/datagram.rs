@@ -6,7 +6,7 @@ use super::body::{WaitBody, gaps};
 use super::connection::role_name;
 use crate::model::event::DatagramFlow;
 use crate::model::output::QuicOutput;
-use crate::model::snapshot::{DatagramProtocol, DatagramTotals, DatagramView};
+use crate::model::snapshot::{DatagramProtocol, DatagramTotals, DatagramView, QuicAnswer};
 
 #[derive(Serialize)]
 struct FlowBody {
@@ -16,7 +16,10 @@ struct FlowBody {
 
 impl From<Option<DatagramFlow>> for FlowBody {
     fn from(flow: Option<DatagramFlow>) -> Self {
-        Self { datagrams: flow.map(|flow| flow.datagrams), bytes: flow.and_then(|flow| flow.bytes) }
+        match flow {
+            Some(flow) => Self { datagrams: Some(flow.datagrams), bytes: flow.bytes },
+            None => Self { datagrams: None, bytes: None },
+        }
     }
 }
 
@@ -53,7 +56,7 @@ pub(super) struct DatagramBody<'a> {
 
 impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
     fn from(view: &'a DatagramView) -> Self {
-        let unsized_arrivals = view.arrived.is_some_and(|flow| flow.bytes.is_none());
+        let unsized_arrivals = matches!(view.arrived, Some(flow) if flow.bytes.is_none());
         Self {
             sock: view.sock.to_string(),
             local: view.local.to_string(),
@@ -90,7 +93,7 @@ impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
     }
 }
 
-/// What a first datagram of QUIC told.
+/// Facts of a first datagram of QUIC.
 #[derive(Serialize)]
 struct QuicSocketBody {
     version: u8,
@@ -133,16 +136,26 @@ struct QuicAnswerBody {
     us: u64,
 }
 
+impl From<QuicAnswer> for QuicAnswerBody {
+    fn from(answer: QuicAnswer) -> Self {
+        Self { round_trips: answer.round_trips, us: answer.us }
+    }
+}
+
 impl<'a> From<&'a QuicOutput> for QuicBody<'a> {
     fn from(output: &'a QuicOutput) -> Self {
         let view = &output.view;
+        let (pid, comm) = match &output.process {
+            Some((pid, comm)) => (Some(*pid), Some(comm.as_str())),
+            None => (None, None),
+        };
         Self {
             sock: view.sock.to_string(),
             local: output.local.map(|local| local.to_string()),
             peer: view.peer.map(|peer| peer.to_string()),
             role: role_name(view.role),
-            pid: output.process.as_ref().map(|(pid, _)| *pid),
-            comm: output.process.as_ref().map(|(_, comm)| comm.as_str()),
+            pid,
+            comm,
             since_ns: view.since_ns,
             version: view.version,
             client_id: hex(&view.client_id),
@@ -150,9 +163,7 @@ impl<'a> From<&'a QuicOutput> for QuicBody<'a> {
             early_data: view.early_data,
             retry: view.retry,
             handshake_by: "app",
-            first_answer: view
-                .answer
-                .map(|answer| QuicAnswerBody { round_trips: answer.round_trips, us: answer.us }),
+            first_answer: view.answer.map(QuicAnswerBody::from),
             gaps: gaps([
                 (
                     output.local.is_none(),
@@ -167,7 +178,11 @@ impl<'a> From<&'a QuicOutput> for QuicBody<'a> {
 }
 
 fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut digits = String::with_capacity(2 * id.len());
+    for byte in id {
+        digits += &format!("{byte:02x}");
+    }
+    digits
 }
 
 /// Totals in the last object.

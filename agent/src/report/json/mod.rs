@@ -108,8 +108,8 @@ impl Sink for Json {
                 Output::Proxy(proxy) => {
                     self.line(out, "proxy", ts_ns, ProxyBody::from(&proxy.view))
                 }
-                Output::Moment(told) => {
-                    self.line(out, "event", ts_ns, MomentBody::from(&told.moment))
+                Output::Moment(output) => {
+                    self.line(out, "event", ts_ns, MomentBody::from(&output.moment))
                 }
                 Output::Finding(finding) => {
                     self.line(out, "finding", ts_ns, FindingBody::from(finding))

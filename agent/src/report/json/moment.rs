@@ -166,7 +166,7 @@ impl From<&What> for Carries {
                 from: state(from),
                 to: state(to),
                 shutdown: shutdown(bits),
-                substate: (substate != 0).then(|| state(substate)),
+                substate: if substate == 0 { None } else { Some(state(substate)) },
             },
             What::Reset { by } => Self::Reset { by: side(by) },
             What::Destroyed => Self::Destroyed {},

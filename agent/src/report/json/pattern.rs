@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::body::WaitBody;
+use super::body::{WaitBody, gaps};
 use crate::model::snapshot::{Io, PatternThread, PatternView, Units};
 
 #[derive(Serialize)]
@@ -41,14 +41,6 @@ impl<'a> From<&'a PatternThread> for ThreadBody<'a> {
 
 impl<'a> From<&'a PatternView> for PatternBody<'a> {
     fn from(view: &'a PatternView) -> Self {
-        let gaps = [
-            (view.units.is_none(), "units: the pattern is unknown"),
-            (view.io.is_none(), "io: nothing was seen waiting"),
-            (
-                view.handoff.count == 0,
-                "handoff_us: no connection was seen handed to another thread",
-            ),
-        ];
         Self {
             pid: view.pid,
             comm: &view.comm,
@@ -60,7 +52,14 @@ impl<'a> From<&'a PatternView> for PatternBody<'a> {
             handoff_us: view.handoff.into(),
             threads: view.threads.iter().map(ThreadBody::from).collect(),
             uneven: &view.uneven,
-            gaps: gaps.into_iter().filter(|(missing, _)| *missing).map(|(_, gap)| gap).collect(),
+            gaps: gaps([
+                (view.units.is_none(), "units: the pattern is unknown"),
+                (view.io.is_none(), "io: nothing was seen waiting"),
+                (
+                    view.handoff.count == 0,
+                    "handoff_us: no connection was seen handed to another thread",
+                ),
+            ]),
         }
     }
 }

@@ -96,7 +96,8 @@ impl<'a> From<&'a ProxyView> for ProxyBody<'a> {
                 ),
                 (
                     view.spreading.is_none(),
-                    "spreading: a single upstream address, or too few connections with several requests",
+                    "spreading: a single upstream address, or too few connections with several \
+                     requests",
                 ),
                 (view.imbalance.is_none(), "imbalance: a single upstream address"),
             ]),

@@ -7,6 +7,7 @@ use super::body::{LeftBody, Overflows, WaitBody};
 use super::connect::{ConnectTotalsBody, ResetTotalsBody};
 use super::connection::{TimesBody, phases};
 use super::datagram::DatagramTotalsBody;
+use crate::model::event::Cost;
 use crate::model::output::Summary;
 
 #[derive(Serialize)]
@@ -43,7 +44,7 @@ struct EventsBody {
     lost: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct OverheadBody {
     probe_ns_avg: Option<f64>,
     probe_runs: Option<u64>,
@@ -53,13 +54,7 @@ struct OverheadBody {
 
 impl From<&Summary> for SummaryBody {
     fn from(summary: &Summary) -> Self {
-        let (totals, cost) = (&summary.totals, summary.cost);
-        let runs = cost.and_then(|cost| cost.probe_runs);
-        let spent_ns = cost.and_then(|cost| cost.probe_ns);
-        let average = spent_ns
-            .zip(runs)
-            .filter(|&(_, runs)| runs > 0)
-            .map(|(ns, runs)| ns as f64 / runs as f64);
+        let totals = &summary.totals;
         Self {
             duration_us: summary.duration_us,
             listeners: summary.listeners,
@@ -87,12 +82,28 @@ impl From<&Summary> for SummaryBody {
                 delivered: summary.delivered,
                 lost: summary.lost,
             },
-            overhead: OverheadBody {
-                probe_ns_avg: average.map(|ns| (ns * 10.0).round() / 10.0),
-                probe_runs: runs,
-                agent_cpu_us: cost.map(|cost| cost.agent_cpu_us),
-                agent_rss_bytes: cost.map(|cost| cost.agent_rss_bytes),
+            overhead: match &summary.cost {
+                Some(cost) => cost.into(),
+                None => OverheadBody::default(),
             },
+        }
+    }
+}
+
+impl From<&Cost> for OverheadBody {
+    fn from(cost: &Cost) -> Self {
+        let probe_ns_avg = match (cost.probe_ns, cost.probe_runs) {
+            (Some(ns), Some(runs)) if runs > 0 => {
+                let average = ns as f64 / runs as f64;
+                Some((average * 10.0).round() / 10.0)
+            }
+            _ => None,
+        };
+        Self {
+            probe_ns_avg,
+            probe_runs: cost.probe_runs,
+            agent_cpu_us: Some(cost.agent_cpu_us),
+            agent_rss_bytes: Some(cost.agent_rss_bytes),
         }
     }
 }

@@ -1,30 +1,31 @@
-//! UDP sockets: a line each where something went on.
+//! UDP sockets: a line each for those with traffic.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use super::Colour;
 use crate::model::output::Output;
 use crate::model::snapshot::{DatagramTotals, DatagramView};
 use crate::text::{count, count_of, duration_us, rate};
 
-/// UDP sockets told of in one interval: those with most going on.
+/// UDP sockets written in one interval: the busiest.
 const MOST: usize = 10;
 
-/// Writes the sockets on which anything goes on.
+/// Writes the sockets with traffic.
 pub(super) fn write(
     out: &mut dyn Write,
     colour: Colour,
     time: &str,
     outputs: &[Output],
 ) -> io::Result<()> {
-    let mut busy: Vec<&DatagramView> = outputs
-        .iter()
-        .filter_map(|output| match output {
-            Output::Datagrams(datagrams) => Some(&datagrams.view),
-            _ => None,
-        })
-        .filter(|view| is_busy(view))
-        .collect();
+    let mut busy: Vec<&DatagramView> = Vec::new();
+    for output in outputs {
+        if let Output::Datagrams(datagrams) = output
+            && is_busy(&datagrams.view)
+        {
+            busy.push(&datagrams.view);
+        }
+    }
     let weight = |view: &DatagramView| {
         (view.rates.drops as u64, (view.rates.arrived + view.rates.written) as u64)
     };
@@ -45,19 +46,27 @@ pub(super) fn write(
 
 /// Writes the QUIC connections that got their first answer: the slowest of them.
 pub(super) fn quic(out: &mut dyn Write, time: &str, outputs: &[Output]) -> io::Result<()> {
-    let told = |output: &Output| match output {
-        Output::Quic(quic) => quic.view.answer.map(|answer| (answer, quic.as_ref().clone())),
-        _ => None,
-    };
-    let mut answered: Vec<_> = outputs.iter().filter_map(told).collect();
+    let mut answered = Vec::new();
+    for output in outputs {
+        if let Output::Quic(quic) = output
+            && let Some(answer) = quic.view.answer
+        {
+            answered.push((answer, quic));
+        }
+    }
     answered.sort_by_key(|(answer, _)| std::cmp::Reverse(answer.us));
     for (answer, output) in answered.iter().take(MOST) {
-        let far = output.view.peer.map_or_else(|| "?".to_owned(), |peer| peer.to_string());
-        let near = output.local.map_or_else(|| "?".to_owned(), |local| local.to_string());
+        let known = |address: Option<SocketAddr>| match address {
+            Some(address) => address.to_string(),
+            None => "?".to_owned(),
+        };
         writeln!(
             out,
-            "{time} {:<9} {near} ↔ {far}: first answer after {}{}, {}; the handshake is the application's",
+            "{time} {:<9} {} ↔ {}: first answer after {}{}, {}; \
+             the handshake is the application's",
             "quic",
+            known(output.local),
+            known(output.view.peer),
             count_of(answer.round_trips.into(), "round trip"),
             if output.view.early_data { " with early data" } else { "" },
             duration_us(answer.us),
@@ -80,7 +89,10 @@ fn is_busy(view: &DatagramView) -> bool {
 }
 
 fn line(view: &DatagramView, colour: Colour) -> String {
-    let peer = view.peer.map(|peer| format!(" ↔ {peer}")).unwrap_or_default();
+    let peer = match view.peer {
+        Some(peer) => format!(" ↔ {peer}"),
+        None => String::new(),
+    };
     let flow = |seen: bool, per_second: f64| if seen { rate(per_second) } else { "?".to_owned() };
     let mut text = format!(
         "{}{peer}: in {}/s, read {}/s, out {}/s, queue {} of {} B",
@@ -110,7 +122,7 @@ fn line(view: &DatagramView, colour: Colour) -> String {
     text
 }
 
-/// The line of the summary; nothing where there was no UDP socket.
+/// Writes the line of the summary; nothing where there was no UDP socket.
 pub(super) fn summary(
     out: &mut dyn Write,
     colour: Colour,
@@ -119,7 +131,10 @@ pub(super) fn summary(
     if totals.sockets == 0 {
         return Ok(());
     }
-    let known = |figure: Option<u64>| figure.map_or_else(|| "?".to_owned(), count);
+    let known = |figure: Option<u64>| match figure {
+        Some(figure) => count(figure),
+        None => "?".to_owned(),
+    };
     let dropped = colour.loss(totals.drops > 0, &format!("{} dropped", count(totals.drops)));
     writeln!(
         out,

@@ -1,25 +1,23 @@
-//! Where the time of exchanges went: a line an interval, and the slowest few of it.
+//! The time of exchanges by its owners: a line an interval, and the slowest few of it.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use crate::model::event::{Role, SockId};
 use crate::model::output::ExchangeOutput;
-use crate::model::snapshot::{
-    ConnectionView, ExchangeView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict,
-};
+use crate::model::snapshot::{ConnectionView, Owner, OwnerTimes, SliceKind, Snapshot, Verdict};
 use crate::text::{count_of, duration_us, escape, percent};
 
-/// Slow exchanges told in one interval: the slowest.
+/// Slow exchanges written in one interval: the slowest.
 const MOST: usize = 5;
-/// An exchange is slow if one thing took so long of it, µs.
+/// Time from which on one slice makes an exchange slow, µs.
 pub(super) const SLOW_US: u64 = 10_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchanges {
     /// Totals at the last line.
     before: OwnerTimes,
-    /// Since the last line, slowest first.
+    /// Slow exchanges since the last line, slowest first.
     slowest: Vec<Slow>,
 }
 
@@ -30,7 +28,7 @@ struct Slow {
     seq: u32,
     verdict: Verdict,
     total_us: u64,
-    /// How long it waited for its calls, and for whom.
+    /// Wait for its calls, µs, and the upstream that it waited for.
     upstream: Option<(u64, SocketAddr)>,
     multiplexed: bool,
 }
@@ -38,23 +36,30 @@ struct Slow {
 impl Exchanges {
     /// Notes an exchange. A peer that takes its time to ask is no news.
     pub(super) fn note(&mut self, exchange: &ExchangeOutput) {
-        let verdict = exchange.view.verdict;
-        let Some(verdict) =
-            verdict.filter(|verdict| verdict.us >= SLOW_US && verdict.kind != SliceKind::Request)
-        else {
+        let view = &exchange.view;
+        let Some(verdict) = view.verdict else { return };
+        if verdict.us < SLOW_US || verdict.kind == SliceKind::Request {
             return;
-        };
-        let place = self.slowest.partition_point(|other| other.verdict.us >= verdict.us);
-        if place < MOST {
-            let (sock, role, seq) = (exchange.sock, exchange.role, exchange.view.seq);
-            let ExchangeView { total_us, multiplexed, .. } = exchange.view;
-            let waited_us: u64 =
-                exchange.view.slices.iter().filter_map(|slice| slice.upstream_us).sum();
-            let upstream = exchange.view.upstream.first().map(|join| (waited_us, join.peer));
-            self.slowest
-                .insert(place, Slow { sock, role, seq, verdict, total_us, upstream, multiplexed });
-            self.slowest.truncate(MOST);
         }
+        let place = self.slowest.partition_point(|other| other.verdict.us >= verdict.us);
+        if place >= MOST {
+            return;
+        }
+        let mut waited_us = 0;
+        for slice in &view.slices {
+            waited_us += slice.upstream_us.unwrap_or(0);
+        }
+        let slow = Slow {
+            sock: exchange.sock,
+            role: exchange.role,
+            seq: view.seq,
+            verdict,
+            total_us: view.total_us,
+            upstream: view.upstream.first().map(|join| (waited_us, join.peer)),
+            multiplexed: view.multiplexed,
+        };
+        self.slowest.insert(place, slow);
+        self.slowest.truncate(MOST);
     }
 
     /// Writes what was noted since the last time; nothing if there was nothing.
@@ -83,44 +88,58 @@ impl Exchanges {
 }
 
 impl Slow {
-    /// What the slice and its owner do not tell.
+    /// Words on what the slice and its owner do not tell.
     fn beyond(&self) -> String {
-        let waited = |(us, peer): (u64, SocketAddr)| {
-            format!(", {} waiting for upstream {peer}", duration_us(us))
-        };
-        let upstream = self.upstream.filter(|(us, _)| *us > 0).map(waited).unwrap_or_default();
-        let stream =
-            if self.multiplexed { "; multiplexed: one stream of bytes, N requests" } else { "" };
-        upstream + stream
+        let mut text = String::new();
+        if let Some((us, peer)) = self.upstream
+            && us > 0
+        {
+            text += &format!(", {} waiting for upstream {peer}", duration_us(us));
+        }
+        if self.multiplexed {
+            text += "; multiplexed: one stream of bytes, N requests";
+        }
+        text
     }
 
     fn text(&self, connections: &[ConnectionView]) -> String {
         let known = connections.iter().find(|connection| connection.sock == self.sock);
-        let who = known.map_or_else(
-            || format!("connection {}", self.sock),
-            |connection| match self.role {
-                Role::Server => format!("{} at {}", connection.peer, connection.local),
-                Role::Client => format!("call to {}", connection.peer),
-            },
-        );
         let (kind, us) = (self.verdict.kind, duration_us(self.verdict.us));
-        let owner = kind.owner().letter();
-        let request = known
-            .and_then(|connection| connection.first_request.as_ref())
-            .filter(|_| self.seq == 1);
-        let asked = request
-            .map(|request| format!(" ({} {})", escape(&request.method), escape(&request.path)));
         format!(
-            "{who}: exchange {}{} took {}, of it {} {us} ({owner})",
+            "{}: exchange {}{} took {}, of it {} {us} ({}){}",
+            self.who(known),
             self.seq,
-            asked.unwrap_or_default(),
+            self.asked(known),
             duration_us(self.total_us),
-            kind.name()
-        ) + &self.beyond()
+            kind.name(),
+            kind.owner().letter(),
+            self.beyond()
+        )
+    }
+
+    fn who(&self, known: Option<&ConnectionView>) -> String {
+        match (known, self.role) {
+            (Some(connection), Role::Server) => {
+                format!("{} at {}", connection.peer, connection.local)
+            }
+            (Some(connection), Role::Client) => format!("call to {}", connection.peer),
+            (None, _) => format!("connection {}", self.sock),
+        }
+    }
+
+    /// Method and path of the first request, where they are known.
+    fn asked(&self, known: Option<&ConnectionView>) -> String {
+        if let Some(connection) = known
+            && let Some(request) = &connection.first_request
+            && self.seq == 1
+        {
+            return format!(" ({} {})", escape(&request.method), escape(&request.path));
+        }
+        String::new()
     }
 }
 
-/// "A app 73 %, K kernel 9 %, N network 3 %, P peer 15 %, ? unknown 0.2 %".
+/// "A app 73 %, K kernel 9.0 %, N network 3.0 %, P peer 15 %, ? unknown 0.2 %".
 pub(super) fn owners(times: &OwnerTimes) -> String {
     let sum = times.sum_us().max(1) as f64;
     let share = |owner: Owner| {

@@ -13,11 +13,11 @@ use std::io::{self, Write};
 
 use super::Sink;
 use crate::model::Attached;
-use crate::model::event::{Accept, Process, ProcessChange, SockId, Stage};
+use crate::model::event::{Accept, Cost, Process, ProcessChange, SockId, Stage};
 use crate::model::output::{
     FindingOutput, FindingState, Interest, Lost, Output, OverflowOutput, Summary,
 };
-use crate::model::snapshot::{Io, ListenerView, Owner, PatternView, Severity, Snapshot, Units};
+use crate::model::snapshot::{ListenerView, Owner, PatternView, Severity, Snapshot, Totals};
 use crate::text::{count, count_of, duration_us, escape, escape_again, wrap};
 use exchanges::{Exchanges, owners};
 use table::Table;
@@ -29,10 +29,10 @@ const LINES_A_SECOND: u32 = 20;
 /// Columns that text is wrapped to.
 const WIDTH: usize = 100;
 
-/// Whether lines may be coloured. Colour repeats what words say, and only loss has one.
+/// Colours of lines. They repeat what words say, and only loss has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colour {
-    /// Never.
+    /// No colour at all.
     #[default]
     Never,
     /// Red for loss.
@@ -40,7 +40,7 @@ pub enum Colour {
 }
 
 impl Colour {
-    /// `text`, red if it tells of a loss.
+    /// Returns `text`, red if it tells of a loss.
     fn loss(self, is_loss: bool, text: &str) -> String {
         if self == Self::Loss && is_loss {
             format!("\x1b[31m{text}\x1b[0m")
@@ -51,6 +51,10 @@ impl Colour {
 }
 
 /// Writes lines for people.
+///
+/// A batch of outputs goes through `one` each: single events, of which budgets keep floods out.
+/// Then come what was hidden (`hidden`), the figures of the interval (exchanges, UDP sockets, the
+/// table of listeners, Unix-domain sockets), and findings and the summary (`blocks`).
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
     colour: Colour,
@@ -73,7 +77,7 @@ struct Budget {
 }
 
 impl Budget {
-    /// Whether a line that stands for `count` things at this time may be written.
+    /// Allows a line that stands for `count` things at this time, or counts it as hidden.
     fn allows(&mut self, ts_ns: u64, count: u64) -> bool {
         let second = ts_ns / 1_000_000_000;
         if second > self.second {
@@ -90,11 +94,11 @@ impl Budget {
 }
 
 impl Plain {
-    /// Lines tell of slow exchanges only, and of no connection's end.
+    /// Interest of lines: slow exchanges only, and no connection's end.
     pub const INTEREST: Interest =
         Interest { exchanges_from_us: exchanges::SLOW_US, connections: false };
 
-    /// Starts; times are shown in seconds since the attach.
+    /// Makes a writer. Times are shown in seconds since the attach.
     pub fn new(colour: Colour) -> Self {
         Self { colour, ..Self::default() }
     }
@@ -115,7 +119,7 @@ impl Plain {
         )
     }
 
-    /// Seconds since the attach.
+    /// Returns a time in seconds since the attach.
     fn time(&self, ts_ns: u64) -> String {
         format!("{:>9.3}", ts_ns.saturating_sub(self.attached_ns) as f64 / 1e9)
     }
@@ -158,9 +162,11 @@ impl Plain {
             Output::Pattern(pattern) => {
                 self.event(out, ts_ns, "pattern", &pattern_text(&pattern.view), false)
             }
-            Output::Proxy(told) => self.event(out, ts_ns, "proxy", &proxy::text(&told.view), false),
-            Output::Moment(told) => {
-                self.event(out, ts_ns, told.moment.what.name(), &moments::text(told), false)
+            Output::Proxy(proxy) => {
+                self.event(out, ts_ns, "proxy", &proxy::text(&proxy.view), false)
+            }
+            Output::Moment(moment) => {
+                self.event(out, ts_ns, moment.moment.what.name(), &moments::text(moment), false)
             }
             Output::Lost(lost) => self.event(out, ts_ns, "lost", &lost_text(lost), true),
             _ => Ok(()),
@@ -208,48 +214,30 @@ impl Plain {
         Ok(())
     }
 
-    fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
-        let (totals, wait) = (&summary.totals, &summary.wait);
-        let known = |figure: Option<u64>| figure.map_or_else(|| "not observed".to_owned(), count);
-        writeln!(out, "Summary after {}", duration_us(summary.duration_us))?;
-        writeln!(out, "  listeners    {}", count(summary.listeners))?;
-        let abandoned = count(totals.abandoned);
-        let (queued, accepted) = (count(totals.queued), count(totals.accepted));
-        writeln!(
-            out,
-            "  connections  {queued} queued, {accepted} accepted, {abandoned} gone unaccepted"
-        )?;
-        if let Some(fails) = totals.accept_fails.filter(|fails| *fails > 0) {
-            let fails = self.colour.loss(true, &format!("{} failed", count(fails)));
-            writeln!(out, "  accept()     {fails}")?;
-        }
-        let refused = match totals.overflow_ack {
-            Some(ack) => {
-                format!(
-                    "{} dropped, {} ignored",
-                    count_of(totals.overflow_syn, "SYN"),
-                    count_of(ack, "final ACK")
-                )
+    /// Writes findings and the summary, set off by empty lines.
+    fn blocks(&self, out: &mut dyn Write, outputs: &[Output]) -> io::Result<()> {
+        let mut first = true;
+        for output in outputs {
+            if !matches!(output, Output::Finding(_) | Output::Summary(_)) {
+                continue;
             }
-            None if totals.overflow_syn == 1 => "1 SYN dropped or final ACK ignored".to_owned(),
-            None => format!("{} SYNs dropped or final ACKs ignored", count(totals.overflow_syn)),
-        };
-        let is_loss = totals.overflows() + totals.syn_dropped.unwrap_or(0) > 0;
-        writeln!(out, "  refused      {}", self.colour.loss(is_loss, &refused))?;
-        let (dropped, cookies) = (known(totals.syn_dropped), known(totals.cookies_sent));
-        writeln!(
-            out,
-            "  SYN queue    dropped: {dropped}; syncookies: {cookies}; SYN-ACKs again: {}",
-            count(totals.synack_retransmits)
-        )?;
-        if wait.count > 0 {
-            let [p50, p90, p99, max] = [wait.p50, wait.p90, wait.p99, wait.max].map(duration_us);
-            writeln!(
-                out,
-                "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({} accepts)",
-                count(wait.count)
-            )?;
+            if first {
+                writeln!(out)?;
+                first = false;
+            }
+            match output {
+                Output::Finding(finding) => self.finding(out, finding)?,
+                Output::Summary(summary) => self.summary(out, summary)?,
+                _ => {}
+            }
+            writeln!(out)?;
         }
+        Ok(())
+    }
+
+    fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
+        writeln!(out, "Summary after {}", duration_us(summary.duration_us))?;
+        self.write_queues(out, summary)?;
         if summary.times.exchanges > 0 {
             let exchange = &summary.exchange;
             let [p50, p99, max] = [exchange.p50, exchange.p99, exchange.max].map(duration_us);
@@ -269,18 +257,45 @@ impl Plain {
         let [seen, delivered, lost] = [summary.seen, summary.delivered, summary.lost].map(count);
         let records = format!("{seen} seen, {delivered} delivered, {lost} lost");
         writeln!(out, "  records      {}", self.colour.loss(summary.lost > 0, &records))?;
-        if let Some(cost) = summary.cost {
-            let probes = match (cost.probe_ns, cost.probe_runs) {
-                (Some(ns), Some(runs)) if runs > 0 => {
-                    format!("{} probe runs of {} ns each, ", count(runs), count(ns / runs))
-                }
-                _ => String::new(),
-            };
-            let agent = duration_us(cost.agent_cpu_us);
+        if let Some(cost) = &summary.cost {
+            writeln!(out, "  cost         {}", cost_text(cost))?;
+        }
+        Ok(())
+    }
+
+    fn write_queues(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
+        let (totals, wait) = (&summary.totals, &summary.wait);
+        writeln!(out, "  listeners    {}", count(summary.listeners))?;
+        let abandoned = count(totals.abandoned);
+        let (queued, accepted) = (count(totals.queued), count(totals.accepted));
+        writeln!(
+            out,
+            "  connections  {queued} queued, {accepted} accepted, {abandoned} gone unaccepted"
+        )?;
+        if let Some(fails) = totals.accept_fails
+            && fails > 0
+        {
+            let fails = self.colour.loss(true, &format!("{} failed", count(fails)));
+            writeln!(out, "  accept()     {fails}")?;
+        }
+        let is_loss = totals.overflows() + totals.syn_dropped.unwrap_or(0) > 0;
+        writeln!(out, "  refused      {}", self.colour.loss(is_loss, &refused_text(totals)))?;
+        let known = |figure: Option<u64>| match figure {
+            Some(figure) => count(figure),
+            None => "not observed".to_owned(),
+        };
+        let (dropped, cookies) = (known(totals.syn_dropped), known(totals.cookies_sent));
+        writeln!(
+            out,
+            "  SYN queue    dropped: {dropped}; syncookies: {cookies}; SYN-ACKs again: {}",
+            count(totals.synack_retransmits)
+        )?;
+        if wait.count > 0 {
+            let [p50, p90, p99, max] = [wait.p50, wait.p90, wait.p99, wait.max].map(duration_us);
             writeln!(
                 out,
-                "  cost         {probes}agent {agent} of CPU, {:.1} MB",
-                cost.agent_rss_bytes as f64 / 1e6
+                "  wait         p50 {p50}, p90 {p90}, p99 {p99}, max {max} ({} accepts)",
+                count(wait.count)
             )?;
         }
         Ok(())
@@ -339,22 +354,7 @@ impl Sink for Plain {
             self.table.write(out, self.colour, &time, &listeners)?;
         }
         self.unix.write(out, self.colour, &self.time(snapshot.now_ns), outputs)?;
-        let mut blocks = outputs
-            .iter()
-            .filter(|output| matches!(output, Output::Finding(_) | Output::Summary(_)))
-            .peekable();
-        if blocks.peek().is_some() {
-            writeln!(out)?;
-        }
-        for block in blocks {
-            match block {
-                Output::Finding(finding) => self.finding(out, finding)?,
-                Output::Summary(summary) => self.summary(out, summary)?,
-                _ => {}
-            }
-            writeln!(out)?;
-        }
-        Ok(())
+        self.blocks(out, outputs)
     }
 }
 
@@ -374,8 +374,10 @@ fn newest(outputs: &[Output]) -> Vec<&ListenerView> {
 }
 
 fn local_of(listener: SockId, snapshot: &Snapshot) -> String {
-    let known = snapshot.listeners.iter().find(|view| view.sock == listener);
-    known.map_or_else(|| "a new listener".to_owned(), |view| view.local.to_string())
+    match snapshot.listeners.iter().find(|view| view.sock == listener) {
+        Some(view) => view.local.to_string(),
+        None => "a new listener".to_owned(),
+    }
 }
 
 fn accept_text(accept: &Accept) -> String {
@@ -384,7 +386,10 @@ fn accept_text(accept: &Accept) -> String {
         Some(us) => format!("waited {about}{}", duration_us(us)),
         None => "wait not observed".to_owned(),
     };
-    let fd = accept.fd.map(|fd| format!(" as fd {fd}")).unwrap_or_default();
+    let fd = match accept.fd {
+        Some(fd) => format!(" as fd {fd}"),
+        None => String::new(),
+    };
     let (comm, tid) = (escape(&accept.comm), accept.tid);
     format!("{} at {}: {waited}, taken by {comm} ({tid}){fd}", accept.peer, accept.local)
 }
@@ -417,8 +422,13 @@ fn process_text(process: &Process) -> String {
 /// "api-server 4242: acceptor + readers, threads, event-loop (0.97): 1 thread accepts, 4 read and
 /// write".
 fn pattern_text(view: &PatternView) -> String {
-    let kind = [Some(view.name.words()), view.units.map(Units::name), view.io.map(Io::name)];
-    let kind = kind.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let mut kind = view.name.words().to_owned();
+    if let Some(units) = view.units {
+        kind += &format!(", {}", units.name());
+    }
+    if let Some(io) = view.io {
+        kind += &format!(", {}", io.name());
+    }
     format!(
         "{} {}: {kind} ({:.2}): {}",
         escape(&view.comm),
@@ -430,6 +440,28 @@ fn pattern_text(view: &PatternView) -> String {
 
 fn lost_text(lost: &Lost) -> String {
     format!("{} under \"{}\", {} so far", count(lost.count), escape(&lost.probe), count(lost.total))
+}
+
+fn refused_text(totals: &Totals) -> String {
+    match totals.overflow_ack {
+        Some(ack) => {
+            let dropped = count_of(totals.overflow_syn, "SYN");
+            format!("{dropped} dropped, {} ignored", count_of(ack, "final ACK"))
+        }
+        None if totals.overflow_syn == 1 => "1 SYN dropped or final ACK ignored".to_owned(),
+        None => format!("{} SYNs dropped or final ACKs ignored", count(totals.overflow_syn)),
+    }
+}
+
+fn cost_text(cost: &Cost) -> String {
+    let probes = match (cost.probe_ns, cost.probe_runs) {
+        (Some(ns), Some(runs)) if runs > 0 => {
+            format!("{} probe runs of {} ns each, ", count(runs), count(ns / runs))
+        }
+        _ => String::new(),
+    };
+    let agent = duration_us(cost.agent_cpu_us);
+    format!("{probes}agent {agent} of CPU, {:.1} MB", cost.agent_rss_bytes as f64 / 1e6)
 }
 
 fn severity_name(severity: Severity) -> &'static str {

@@ -5,11 +5,14 @@ use crate::model::output::MomentOutput;
 use crate::report::moment::{cause, flags, shutdown, state, why};
 use crate::text::{count, count_of, duration_us};
 
-/// What a line says behind the event's name.
-pub(super) fn text(told: &MomentOutput) -> String {
-    let sock = told.moment.sock;
-    let who = told.peer.map_or_else(|| format!("socket {sock}"), |peer| peer.to_string());
-    format!("{who}: {}", carries(&told.moment.what))
+/// Words of a line behind the event's name.
+pub(super) fn text(output: &MomentOutput) -> String {
+    let sock = output.moment.sock;
+    let who = match output.peer {
+        Some(peer) => peer.to_string(),
+        None => format!("socket {sock}"),
+    };
+    format!("{who}: {}", carries(&output.moment.what))
 }
 
 fn carries(what: &What) -> String {
@@ -75,14 +78,9 @@ fn called(call: &Call, left: &str) -> String {
         Ok(size) => bytes(size),
         Err(error) => format!("error {error}"),
     };
-    let waited = call
-        .blocked_us
-        .filter(|us| *us > 0)
-        .map(|us| format!(", blocked {}", duration_us(us.into())));
-    format!(
-        "{result} by thread {}{}, {} {left}",
-        call.tid,
-        waited.unwrap_or_default(),
-        count(call.left_bytes.into())
-    )
+    let waited = match call.blocked_us {
+        Some(us) if us > 0 => format!(", blocked {}", duration_us(us.into())),
+        _ => String::new(),
+    };
+    format!("{result} by thread {}{waited}, {} {left}", call.tid, count(call.left_bytes.into()))
 }

@@ -1,9 +1,9 @@
 //! Processes that serve and call others: a line each at each refresh.
 
-use crate::model::snapshot::{ProxyView, Reuse, Spreading, UpstreamView};
+use crate::model::snapshot::{ProxyView, UpstreamView};
 use crate::text::{count, count_of, duration_us, escape, percent};
 
-/// Upstreams told in one line: those with most exchanges.
+/// Upstreams in one line: those with most exchanges.
 const MOST: usize = 4;
 
 /// "nginx 4242: 320 requests on 8 connections → 320 calls on 16, pooled, spread per-request;
@@ -19,8 +19,12 @@ pub(super) fn text(view: &ProxyView) -> String {
         count_of(up.exchanges, "call"),
         count(up.connections)
     );
-    text.extend(view.reuse.map(|reuse| format!(", {}", Reuse::name(reuse))));
-    text.extend(view.spreading.map(|spreading| format!(", spread {}", Spreading::name(spreading))));
+    if let Some(reuse) = view.reuse {
+        text += &format!(", {}", reuse.name());
+    }
+    if let Some(spreading) = view.spreading {
+        text += &format!(", spread {}", spreading.name());
+    }
     for upstream in view.upstreams.iter().take(MOST) {
         text.push_str(&format!("; {}", one(upstream)));
     }

@@ -8,14 +8,14 @@ use super::Colour;
 use crate::model::snapshot::ListenerView;
 use crate::text::{count, duration_us, rate};
 
-/// Listeners in one table: those with most going on.
+/// Listeners in one table: the busiest.
 const MOST: usize = 20;
 /// Tables between two headings.
 const HEADING_EVERY: u32 = 20;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    /// Since the last heading.
+    /// Tables since the last heading.
     tables: u32,
 }
 
@@ -45,8 +45,10 @@ impl Table {
         }
         self.tables = (self.tables + 1) % HEADING_EVERY;
         let shown = busiest(listeners);
-        for view in listeners.iter().filter(|view| shown.contains(&view.sock)) {
-            writeln!(out, "{}", line(view, time, colour))?;
+        for view in listeners {
+            if shown.contains(&view.sock) {
+                writeln!(out, "{}", line(view, time, colour))?;
+            }
         }
         if listeners.len() > shown.len() {
             writeln!(

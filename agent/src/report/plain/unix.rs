@@ -8,18 +8,17 @@ use crate::model::event::{SockId, UnixListener};
 use crate::model::output::Output;
 use crate::text::{count, escape};
 
-/// Sockets told of in one interval.
+/// Sockets written in one interval.
 const MOST: usize = 10;
 
-/// What was told of each socket: whether connections waited.
+/// Sockets that had a line, and whether connections waited then.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnixLines {
-    told: BTreeMap<SockId, bool>,
+    announced: BTreeMap<SockId, bool>,
 }
 
 impl UnixLines {
-    /// Writes those that are new, have connections waiting, or had some when they were told of
-    /// last.
+    /// Writes those that are new, have connections waiting, or had some in their last line.
     pub(super) fn write(
         &mut self,
         out: &mut dyn Write,
@@ -36,13 +35,16 @@ impl UnixLines {
         if newest.is_empty() {
             return Ok(());
         }
-        let news =
-            |view: &&UnixListener| view.depth > 0 || self.told.get(&view.sock) != Some(&false);
-        let mut shown: Vec<&UnixListener> = newest.values().copied().filter(news).collect();
+        let mut shown = Vec::new();
+        for view in newest.values().copied() {
+            if view.depth > 0 || self.announced.get(&view.sock) != Some(&false) {
+                shown.push(view);
+            }
+        }
         shown.sort_by_key(|view| (std::cmp::Reverse(view.depth), view.path.clone()));
         for view in shown.iter().take(MOST) {
             // Once is enough: it is so for the whole run.
-            let unseen = view.refused.is_none() && !self.told.contains_key(&view.sock);
+            let unseen = view.refused.is_none() && !self.announced.contains_key(&view.sock);
             let unseen = if unseen { "; connects that find it full are not seen" } else { "" };
             writeln!(out, "{time} {:<9} {}{unseen}", "unix", line(view, colour))?;
         }
@@ -54,7 +56,10 @@ impl UnixLines {
                 count((shown.len() - MOST) as u64)
             )?;
         }
-        self.told = newest.values().map(|view| (view.sock, view.depth > 0)).collect();
+        self.announced.clear();
+        for view in newest.values() {
+            self.announced.insert(view.sock, view.depth > 0);
+        }
         Ok(())
     }
 }

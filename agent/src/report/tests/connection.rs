@@ -34,8 +34,10 @@ fn exchange_has_the_fields_of_the_contract() {
     let world = served();
     let object = &objects(&world, "exchange")[0];
     let expected = json!({
-        "type": "exchange", "ts_ns": START + 980_000, "time": "2025-06-15T15:06:40.000980Z", "sock": "1000001",
-        "seq": 1, "role": "server", "start_ns": START - 2_120_000, "request_bytes": 100, "response_bytes": 200,
+        "type": "exchange", "ts_ns": START + 980_000, "time": "2025-06-15T15:06:40.000980Z",
+        "sock": "1000001",
+        "seq": 1, "role": "server", "start_ns": START - 2_120_000, "request_bytes": 100,
+        "response_bytes": 200,
         "total_us": 3_100, "done": true, "midway": false, "reads": 1, "writes": 1, "protocol": null,
         "unanswered": false,
         "slices": [
@@ -107,18 +109,25 @@ fn connection_has_the_fields_of_the_contract() {
     world.apply(closed(SOCK, at(SECOND)));
     let object = objects(&world, "connection").remove(0);
     let expected = json!({
-        "type": "connection", "ts_ns": START + SECOND, "time": "2025-06-15T15:06:41.000000Z", "sock": "1000001",
-        "listener": "7", "local": "10.0.0.1:8080", "peer": "10.0.0.9:40122", "role": "server", "pid": 4242,
-        "comm": "worker-7", "protocol": null, "tls": null, "tids": { "accept": 7, "read": 11, "write": 11 },
+        "type": "connection", "ts_ns": START + SECOND, "time": "2025-06-15T15:06:41.000000Z",
+        "sock": "1000001",
+        "listener": "7", "local": "10.0.0.1:8080", "peer": "10.0.0.9:40122", "role": "server",
+        "pid": 4242,
+        "comm": "worker-7", "protocol": null, "tls": null,
+        "tids": { "accept": 7, "read": 11, "write": 11 },
         "since_ns": START, "handshake_us": 120, "queued_us": 2_000,
         "phases_us": {
-            "handshake": 120, "accept_queue": 2_000, "receive_queue": 100, "app": 30_850, "ack_wait": 60,
+            "handshake": 120, "accept_queue": 2_000, "receive_queue": 100, "app": 30_850,
+            "ack_wait": 60,
         },
         "times_us": { "kernel": 0, "app": 32_950, "network": 180, "peer": 0, "unknown": 0 },
-        "bytes": { "in": 200, "out": 400 }, "exchanges": 2, "fast_open": null, "first_answer": null, "nagle": { "holds": 0, "held_us": 0 },
-        "delayed_acks": { "sent": 2, "waited_us": 80_000 }, "trailing_acks": { "count": 0, "us": 0 },
+        "bytes": { "in": 200, "out": 400 }, "exchanges": 2, "fast_open": null, "first_answer": null,
+        "nagle": { "holds": 0, "held_us": 0 },
+        "delayed_acks": { "sent": 2, "waited_us": 80_000 },
+        "trailing_acks": { "count": 0, "us": 0 },
         "retransmits": 0, "state": "closed",
-        "close": { "by": "peer", "how": "fin", "why": null, "reset_by": null, "idle_us": null }, "attached_midway": false,
+        "close": { "by": "peer", "how": "fin", "why": null, "reset_by": null, "idle_us": null },
+        "attached_midway": false,
         "gaps": ["protocol: nothing was recognised in its first bytes, or they were not looked at"],
     });
     assert_eq!(object, expected);
@@ -182,7 +191,8 @@ fn lines_tell_where_the_time_went_and_name_the_slowest() {
     assert_eq!(slow.len(), 5, "{text}");
     assert_eq!(
         slow[0],
-        "    2.000 slow      10.0.0.9:40122 at 10.0.0.1:8080: exchange 19 took 190 ms, of it app 190 ms (A)"
+        "    2.000 slow      10.0.0.9:40122 at 10.0.0.1:8080: exchange 19 took 190 ms, \
+         of it app 190 ms (A)"
     );
     world.out.clear();
     world.sample_after(SECOND);

@@ -32,7 +32,8 @@ fn attached_names_every_hook() {
     let object: Value = serde_json::from_slice(&text).expect("an object");
     let expected = json!({
         "type": "attached", "ts_ns": START, "time": "2025-06-15T15:06:40.000000Z",
-        "kernel": "6.12.1", "tier": "tracepoint", "hooks": { "accept": "sys_exit_accept", "syn": null },
+        "kernel": "6.12.1", "tier": "tracepoint",
+        "hooks": { "accept": "sys_exit_accept", "syn": null },
         "targets": ["pid 4242"], "attach_us": 120_000, "gaps": ["syn: fentry is refused"],
     });
     assert_eq!(object, expected);
@@ -50,12 +51,18 @@ fn listener_has_the_fields_of_the_contract() {
     let listener = world.out.iter().rfind(|output| matches!(output, Output::Listener(_)));
     let object = one(listener.cloned().expect("a listener"), &world);
     let expected = json!({
-        "type": "listener", "ts_ns": START + SECOND, "time": TIME, "sock": "7", "local": "0.0.0.0:8080",
-        "pid": 4242, "comm": "server", "holders": [4242], "closed": false, "backlog": 128, "limit": 128, "defer_accept_s": 0,
-        "accept_depth": 2, "accept_peak": 9, "syn_depth": 1, "syn_peak": 4, "overflows": { "syn": 0, "ack": 0 },
-        "syn_dropped": 0, "cookies_sent": 0, "synack_retransmits": 0, "queued": 1, "accepted": 1, "abandoned": 5, "family": "ipv4", "accept_fails": 0,
-        "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0, "reset_by_close": 0 },
-        "accept_wait_us": { "p50": 300_000, "p90": 300_000, "p99": 300_000, "max": 300_000, "count": 1 },
+        "type": "listener", "ts_ns": START + SECOND, "time": TIME, "sock": "7",
+        "local": "0.0.0.0:8080",
+        "pid": 4242, "comm": "server", "holders": [4242], "closed": false, "backlog": 128,
+        "limit": 128, "defer_accept_s": 0,
+        "accept_depth": 2, "accept_peak": 9, "syn_depth": 1, "syn_peak": 4,
+        "overflows": { "syn": 0, "ack": 0 },
+        "syn_dropped": 0, "cookies_sent": 0, "synack_retransmits": 0, "queued": 1, "accepted": 1,
+        "abandoned": 5, "family": "ipv4", "accept_fails": 0,
+        "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0,
+            "reset_by_close": 0 },
+        "accept_wait_us": { "p50": 300_000, "p90": 300_000, "p99": 300_000, "max": 300_000,
+            "count": 1 },
     });
     assert_eq!(object, expected);
 }
@@ -89,7 +96,8 @@ fn accept_has_the_fields_of_the_contract() {
     let Some(Output::Accept(accept)) = world.out.last().cloned() else { panic!("no accept") };
     let expected = json!({
         "type": "accept", "ts_ns": START + SECOND, "time": TIME, "sock": "1000001", "listener": "7",
-        "local": "10.0.0.1:8080", "peer": "10.0.0.9:40122", "pid": 4242, "tid": 4243, "comm": "worker-4243", "fd": 9,
+        "local": "10.0.0.1:8080", "peer": "10.0.0.9:40122", "pid": 4242, "tid": 4243,
+        "comm": "worker-4243", "fd": 9,
         "handshake_us": 120, "queued_us": 300_000, "blocked_us": 400_000, "depth": 0,
     });
     assert_eq!(one(Output::Accept(accept.clone()), &world), expected);
@@ -123,7 +131,8 @@ fn overflow_names_its_stage_and_its_victim_where_known() {
     }
     let named = objects(&world.out, &world);
     let expected = json!({
-        "type": "overflow", "ts_ns": START + SECOND, "time": TIME, "listener": "7", "peer": "10.0.0.7:53122",
+        "type": "overflow", "ts_ns": START + SECOND, "time": TIME, "listener": "7",
+        "peer": "10.0.0.7:53122",
         "stage": "syn", "accept_depth": 0, "limit": 4, "count": 1,
     });
     assert_eq!(named[0], expected);
@@ -150,7 +159,8 @@ fn single_events_are_objects_too() {
     let peer = address("10.0.0.7:1");
     let syn = Syn { ts_ns, listener: 7, peer, depth: 1, syn_depth: 2, tfo_bytes: Some(3) };
     let expected = json!({
-        "type": "syn", "ts_ns": ts_ns, "time": TIME, "listener": "7", "peer": "10.0.0.7:1", "accept_depth": 1,
+        "type": "syn", "ts_ns": ts_ns, "time": TIME, "listener": "7", "peer": "10.0.0.7:1",
+        "accept_depth": 1,
         "syn_depth": 2, "tfo_bytes": 3,
     });
     assert_eq!(one(Output::Syn(syn.clone()), &world), expected);
@@ -162,18 +172,21 @@ fn single_events_are_objects_too() {
     let again =
         SynAckRetransmit { ts_ns, listener: 7, peer, count: 2, first_ns: None, ignored: false };
     let expected = json!({
-        "type": "event", "ts_ns": ts_ns, "time": TIME, "sock": "7", "name": "synack_retransmit", "tid": null,
+        "type": "event", "ts_ns": ts_ns, "time": TIME, "sock": "7", "name": "synack_retransmit",
+        "tid": null,
         "peer": "10.0.0.7:1", "count": 2,
     });
     assert_eq!(one(Output::SynAckRetransmit(again), &world), expected);
     let process =
         Process { ts_ns, pid: 9, comm: "a\n".into(), change: ProcessChange::Forked { parent: 8 } };
     let expected = json!({
-        "type": "process", "ts_ns": ts_ns, "time": TIME, "pid": 9, "comm": "a\n", "change": "forked", "parent": 8,
+        "type": "process", "ts_ns": ts_ns, "time": TIME, "pid": 9, "comm": "a\n",
+        "change": "forked", "parent": 8,
     });
     assert_eq!(one(Output::Process(process), &world), expected);
     let lost = Lost { ts_ns, probe: "ring".into(), count: 3, total: 8 };
-    let expected = json!({ "type": "lost", "ts_ns": ts_ns, "time": TIME, "probe": "ring", "count": 3, "total": 8 });
+    let expected = json!({ "type": "lost", "ts_ns": ts_ns, "time": TIME, "probe": "ring",
+        "count": 3, "total": 8 });
     assert_eq!(one(Output::Lost(lost), &world), expected);
 }
 
@@ -216,21 +229,28 @@ fn summary_has_the_fields_of_the_contract() {
     let mut summary = world.finish();
     summary.wait = WaitView { p50: 1, p90: 2, p99: 3, max: 4, count: 5, buckets: [0; 5] };
     let expected = json!({
-        "type": "summary", "ts_ns": START + SECOND, "time": TIME, "duration_us": 1_000_000, "listeners": 1,
+        "type": "summary", "ts_ns": START + SECOND, "time": TIME, "duration_us": 1_000_000,
+        "listeners": 1,
         "queued": 1, "accepted": 1, "abandoned": 0, "accept_fails": 0,
-        "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0, "reset_by_close": 0 }, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
+        "left_queue": { "peer_closed": 0, "peer_reset": 0, "late": 0, "late_us": 0,
+            "reset_by_close": 0 }, "overflows": { "syn": 1, "ack": 0 }, "syn_dropped": 0,
         "cookies_sent": 0, "synack_retransmits": 0, "findings": 1,
         "datagrams": { "sockets": 0, "in": 0, "read": 0, "out": 0, "drops": 0 },
         "connects": {
-            "made": 0, "failed": 0, "pending": 0, "refused": 0, "timed_out": 0, "unreachable": 0, "no_port": 0,
+            "made": 0, "failed": 0, "pending": 0, "refused": 0, "timed_out": 0, "unreachable": 0,
+            "no_port": 0,
             "no_route": 0, "given_up": 0, "reset": 0, "failed_us": 0,
         },
-        "resets": { "sent": 0, "received": 0, "timeouts": 0, "late_requests": 0, "truncated_responses": 0 },
-        "connections": 1, "exchanges": 0, "times_us": { "kernel": 0, "app": 0, "network": 0, "peer": 0, "unknown": 0 },
-        "phases_us": {}, "exchange_us": { "p50": null, "p90": null, "p99": null, "max": null, "count": 0 },
+        "resets": { "sent": 0, "received": 0, "timeouts": 0, "late_requests": 0,
+            "truncated_responses": 0 },
+        "connections": 1, "exchanges": 0,
+        "times_us": { "kernel": 0, "app": 0, "network": 0, "peer": 0, "unknown": 0 },
+        "phases_us": {},
+        "exchange_us": { "p50": null, "p90": null, "p99": null, "max": null, "count": 0 },
         "accept_wait_us": { "p50": 1, "p90": 2, "p99": 3, "max": 4, "count": 5 },
         "events": { "seen": 10, "delivered": 8, "lost": 2 },
-        "overhead": { "probe_ns_avg": 333.3, "probe_runs": 3, "agent_cpu_us": 70, "agent_rss_bytes": 9 },
+        "overhead": { "probe_ns_avg": 333.3, "probe_runs": 3, "agent_cpu_us": 70,
+            "agent_rss_bytes": 9 },
     });
     assert_eq!(one(Output::Summary(summary), &world), expected);
 

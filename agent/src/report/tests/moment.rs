@@ -34,14 +34,17 @@ fn carried(what: What) -> Value {
 
 #[test]
 fn calls_have_a_thread_and_a_result() {
-    let read = json!({"name": "read", "tid": 11, "bytes": 40, "error": null, "would_block": false, "blocked_us": 0,
+    let read = json!({"name": "read", "tid": 11, "bytes": 40, "error": null, "would_block": false,
+        "blocked_us": 0,
         "unread_bytes": 2});
     assert_eq!(carried(What::Read(CALL)), read);
     let blind = Call { result: Err(11), blocked_us: None, ..CALL };
-    let peek = json!({"name": "peek", "tid": 11, "bytes": null, "error": 11, "would_block": true, "blocked_us": null,
+    let peek = json!({"name": "peek", "tid": 11, "bytes": null, "error": 11, "would_block": true,
+        "blocked_us": null,
         "unread_bytes": 2, "gaps": ["blocked_us: no hook on this kernel sees a call wait"]});
     assert_eq!(carried(What::Peek(blind)), peek);
-    let write = json!({"name": "write", "tid": 11, "bytes": null, "error": 104, "would_block": false, "blocked_us": 0,
+    let write = json!({"name": "write", "tid": 11, "bytes": null, "error": 104,
+        "would_block": false, "blocked_us": 0,
         "unsent_bytes": 2, "reason": "nagle"});
     assert_eq!(
         carried(What::Write {
@@ -72,7 +75,8 @@ fn what_no_call_did_has_no_thread() {
 fn what_is_inferred_says_so() {
     let state =
         |substate, inferred| What::State { from: 5, to: 6, shutdown: 3, substate, inferred };
-    let expected = json!({"name": "state", "tid": null, "from": "FIN_WAIT2", "to": "TIME_WAIT", "shutdown": "both",
+    let expected = json!({"name": "state", "tid": null, "from": "FIN_WAIT2", "to": "TIME_WAIT",
+        "shutdown": "both",
         "substate": "FIN_WAIT2"});
     assert_eq!(carried(state(5, false)), expected);
     let inferred = carried(state(0, true));

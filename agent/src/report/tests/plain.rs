@@ -30,7 +30,8 @@ fn an_overloaded_server_reads_well() {
     assert_eq!(
         lines[..2],
         [
-            "    0.300 accept    10.0.0.9:40122 at 10.0.0.1:8080: waited 900 ms, taken by worker-4243 (4243) as fd 9",
+            "    0.300 accept    10.0.0.9:40122 at 10.0.0.1:8080: waited 900 ms, \
+             taken by worker-4243 (4243) as fd 9",
             "    0.300 overflow  10.0.0.7:53122 at 0.0.0.0:8080: SYN dropped, accept queue 5 of 4",
         ]
     );
@@ -50,7 +51,10 @@ fn an_overloaded_server_reads_well() {
         "columns stand under their headings"
     );
     assert!(
-        text.contains("\n  CRITICAL, the app (A)'s doing. 0.0.0.0:8080: Clients are being refused: 4 SYNs so far"),
+        text.contains(
+            "\n  CRITICAL, the app (A)'s doing. 0.0.0.0:8080: \
+             Clients are being refused: 4 SYNs so far"
+        ),
         "{text}"
     );
     assert!(text.contains("\n    Try: give accept() a thread of its own"));
@@ -132,7 +136,8 @@ fn attaching_and_the_end_are_told() {
     let text = String::from_utf8_lossy(&text);
     assert_eq!(
         text,
-        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  Seen less: syn: fentry is refused\n"
+        "Watching pid 4242 on kernel 6.12.1, tracepoint tier, attached in 120 ms.\n  \
+         Seen less: syn: fentry is refused\n"
     );
     let mut world = overloaded();
     world.out.clear();
