@@ -29,7 +29,7 @@ pub(crate) fn thread_per_connection(
                 };
                 scope.spawn(move || {
                     name_thread(&format!("conn-{number}"));
-                    // A client that has gone is its own business.
+                    // A client that has left is no error.
                     let _ = serve(socket.into());
                 });
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use humantime::parse_duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::reading::{ReadOptions, Reader};
@@ -21,17 +22,17 @@ pub struct Options {
     /// Server to ask
     #[arg(long, value_name = "ADDR")]
     pub target: SocketAddr,
-    /// How it reads
+    /// Calls that read
     #[command(flatten)]
     pub input: ReadOptions,
-    /// How it writes
+    /// Calls that write
     #[command(flatten)]
     pub output: WriteOptions,
     /// Times to ask
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
     /// Sleep this long before each time
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// But only before each time of which this is a divisor
     #[arg(long, default_value = "1", value_name = "N")]
@@ -55,7 +56,7 @@ pub struct Options {
     #[arg(long)]
     pub quickack: bool,
     /// Sleep this long before each answer is read
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub slow_read: Duration,
     /// Size of the receive buffer (SO_RCVBUF)
     #[arg(long, value_name = "BYTES")]
@@ -156,8 +157,8 @@ impl Conversation {
         let (first_ns, done_ns) = self.read(options.response * options.pipeline, options)?;
         if options.trace {
             announce(format_args!(
-                "asked port={} seq={seq} write_ns={write_ns} written_ns={written_ns} first_ns={first_ns} \
-                 done_ns={done_ns} us={}",
+                "asked port={} seq={seq} write_ns={write_ns} written_ns={written_ns} \
+                 first_ns={first_ns} done_ns={done_ns} us={}",
                 self.port,
                 (done_ns - write_ns) / 1_000,
             ));
@@ -165,7 +166,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Reads so many bytes; returns when the first and the last read returned.
+    /// Reads so many bytes. Returns the times at which the first and the last read returned.
     fn read(&mut self, bytes: usize, options: &Options) -> io::Result<(u64, u64)> {
         let (mut got, mut first_ns, mut last_ns) = (0, 0, 0);
         while got < bytes {
@@ -183,7 +184,7 @@ impl Conversation {
         Ok((first_ns, last_ns))
     }
 
-    /// Says what went to and fro, and closes.
+    /// Prints the totals of the connection, and closes it.
     fn finish(self, options: &Options) -> anyhow::Result<()> {
         if options.trace {
             let info = TcpInfo::of(&self.socket)?;

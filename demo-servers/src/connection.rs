@@ -28,16 +28,16 @@ pub(crate) struct Connection<'a> {
     served: u64,
     bytes_in: u64,
     bytes_out: u64,
-    /// It has said that it will send no more.
+    /// The peer has said that it will send no more.
     mute: bool,
 }
 
-/// What has been read of the request that is not complete yet.
+/// The part of an incomplete request that has been read so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Request {
     bytes: u64,
     reads: u32,
-    /// When the first and the newest read that took any of it returned.
+    /// Return times of the first and the newest read that took any of it.
     first_read_ns: u64,
     read_ns: u64,
 }
@@ -94,8 +94,7 @@ impl<'a> Connection<'a> {
         self.receive().is_some_and(|requests| self.respond(requests))
     }
 
-    /// Reads once and returns the requests that are complete by it; `None` if the connection is
-    /// over.
+    /// Reads once and returns the requests that are now complete; `None` if the connection is over.
     pub(crate) fn receive(&mut self) -> Option<Vec<Request>> {
         match self.read() {
             Ok(requests) => self.socket.is_some().then_some(requests),
@@ -120,8 +119,8 @@ impl<'a> Connection<'a> {
         true
     }
 
-    /// Ends the connection unless the error only says that there was nothing to do. Returns whether
-    /// it goes on.
+    /// Ends the connection, unless the error only means that nothing was ready. Returns whether it
+    /// goes on.
     fn survives(&mut self, error: &io::Error) -> bool {
         match error.kind() {
             io::ErrorKind::Interrupted => return true,
@@ -132,7 +131,8 @@ impl<'a> Connection<'a> {
         false
     }
 
-    /// What it means where reads block that one would have blocked.
+    /// Returns whether `WouldBlock` means that the idle timeout has passed: reads block, so nothing
+    /// else gives this error.
     fn has_timed_out(&self) -> bool {
         let waits = |socket: &Socket| !socket.nonblocking().unwrap_or(true);
         self.options.idle_timeout.is_some() && self.socket.as_ref().is_some_and(waits)
@@ -159,7 +159,7 @@ impl<'a> Connection<'a> {
         Ok(requests)
     }
 
-    /// Answers one request; 0 stands for what was not: the request of a server that speaks first.
+    /// Answers one request. Its fields are 0 if the server speaks first, without a request.
     fn answer(&mut self, request: Request) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
         let before = self.options.trace.then(ThreadTime::now);
@@ -183,9 +183,10 @@ impl<'a> Connection<'a> {
             // SAFETY: a plain system call without arguments.
             let tid = unsafe { libc::gettid() };
             announce(format_args!(
-                "exchange port={} seq={} tid={tid} in={bytes} reads={reads} first_read_ns={first_read_ns} \
-                 read_ns={read_ns} cpu_ns={cpu_ns} run_delay_ns={run_delay_ns} write_ns={write_ns} \
-                 written_ns={written_ns} out={} writes={writes}",
+                "exchange port={} seq={} tid={tid} in={bytes} reads={reads} \
+                 first_read_ns={first_read_ns} read_ns={read_ns} cpu_ns={cpu_ns} \
+                 run_delay_ns={run_delay_ns} write_ns={write_ns} written_ns={written_ns} out={} \
+                 writes={writes}",
                 self.port,
                 self.served,
                 self.writer.len(),
@@ -194,7 +195,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Closes it in the way that was asked for; `by` says who ended it.
+    /// Closes it in the way that was asked for. `by` names the side that ended it.
     fn end(&mut self, by: &str) {
         let Some(socket) = self.socket.take() else { return };
         let info = TcpInfo::of(&socket).map_or_else(|_| String::new(), |info| info.to_string());
@@ -202,7 +203,7 @@ impl<'a> Connection<'a> {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
         if self.options.leak_close_wait {
-            // The fault: nobody has the descriptor any more, and nobody closes it.
+            // The injected fault: the descriptor leaks, and nobody closes it.
             let _ = socket.into_raw_fd();
         } else {
             drop(socket);

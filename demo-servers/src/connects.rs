@@ -1,5 +1,4 @@
-//! Asks for connections, one after the other, and says what became of each: the client of the
-//! tests.
+//! Makes connections one after the other, and prints the outcome of each: the client of the tests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use humantime::parse_duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::sock::announce;
@@ -21,18 +21,18 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u64,
     /// Give up after this long
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub limit: Option<Duration>,
     /// Sleep this long before each
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Keep what was made until the end, rather than close it at once
     #[arg(long)]
     pub keep: bool,
 }
 
-/// Prints `ready`, waits for a line, asks, and prints `asked ADDR error=N us=U` of each and then
-/// `done`. Ends with a second line on standard input.
+/// Prints `ready` and waits for a line on standard input. Then connects, prints `asked ADDR error=N
+/// us=U` for each and `done` at last, and ends with a second line.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     announce(format_args!("ready"));
     io::stdin().read_line(&mut String::new())?;

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use humantime::parse_duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::reading::{ReadOptions, Reader};
@@ -23,7 +24,7 @@ pub struct Options {
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
     pub bind: SocketAddr,
     /// Sleep this long before each datagram
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Receiver: size of the receive buffer (SO_RCVBUF)
     #[arg(long, value_name = "BYTES")]
@@ -81,7 +82,8 @@ fn receive(options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// Datagrams that the kernel dropped for want of room since the socket was made (SO_MEMINFO).
+/// Returns the datagrams that the kernel dropped since the socket was made, because its receive
+/// buffer was full (`SO_MEMINFO`).
 pub(crate) fn drops(socket: &impl AsRawFd) -> io::Result<u32> {
     const SO_MEMINFO: c_int = 55;
     const DROPS: usize = 8;

@@ -10,16 +10,17 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use humantime::parse_duration;
 
 use crate::sock::{announce, monotonic_ns};
 use crate::tun;
 
 /// The end that a server listens at.
 pub const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// Where a client finds it.
+/// The address at which a client reaches it.
 pub const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
-/// Which side of a connection sends a segment.
+/// The side of a connection that sends a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Side {
     /// The one that accepted
@@ -32,7 +33,7 @@ pub enum Side {
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Round-trip time
-    #[arg(long, default_value = "40ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "40ms", value_name = "TIME", value_parser = parse_duration)]
     pub rtt: Duration,
     /// Drop the N-th TCP segment with data, counted from 1
     #[arg(long, value_name = "N")]
@@ -89,7 +90,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     relay(&device, options)
 }
 
-/// Relays what comes out of the device, until that fails.
+/// Relays the packets of the device, until that fails.
 pub(crate) fn relay(mut device: &File, options: &Options) -> anyhow::Result<()> {
     let out = device.try_clone()?;
     let (held, due) = mpsc::channel();
@@ -115,19 +116,19 @@ pub(crate) fn relay(mut device: &File, options: &Options) -> anyhow::Result<()> 
     })
 }
 
-/// Puts each packet back when it is due.
+/// Writes each packet back to the device at its due time.
 fn deliver(mut device: File, due: Receiver<(u64, Vec<u8>)>) {
     // SAFETY: PR_SET_TIMERSLACK takes a number and concerns this thread alone.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1u64) };
     for (due_ns, packet) in due {
         thread::sleep(Duration::from_nanos(due_ns.saturating_sub(monotonic_ns())));
-        // A packet that the kernel will not have is one lost on the way.
+        // A packet that the kernel refuses counts as lost on the way.
         let _ = device.write(&packet);
     }
 }
 
-/// Exchanges source and destination of an IPv4 packet, which leaves its checksums right; false if
-/// it is none.
+/// Exchanges source and destination of an IPv4 packet; false if it is none. The checksums stay
+/// right.
 fn turn_round(packet: &mut [u8]) -> bool {
     let ipv4 = packet.len() >= 20 && packet[0] >> 4 == 4;
     if ipv4 {
@@ -137,14 +138,14 @@ fn turn_round(packet: &mut [u8]) -> bool {
     ipv4
 }
 
-/// A wire that carries one packet after the other.
+/// A link that sends one packet after the other.
 struct Rate {
     bytes_a_second: Option<u64>,
     free_ns: u64,
 }
 
 impl Rate {
-    /// When a packet that comes now has left.
+    /// Returns when a packet that comes now has left the wire.
     fn send(&mut self, bytes: usize, now_ns: u64) -> u64 {
         let Some(rate) = self.bytes_a_second else { return now_ns };
         self.free_ns = self.free_ns.max(now_ns) + bytes as u64 * 1_000_000_000 / rate.max(1);
@@ -152,7 +153,7 @@ impl Rate {
     }
 }
 
-/// What matters of a TCP segment.
+/// The fields of a TCP segment that are traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
     source: u16,
@@ -175,10 +176,10 @@ impl Segment {
     }
 }
 
-/// Decides what is dropped.
+/// Decides which packets are dropped.
 struct Losses<'a> {
     options: &'a Options,
-    /// Port of the server that was connected to last.
+    /// Port of the server of the newest connection.
     server: u16,
     counted: u64,
 }
@@ -212,7 +213,8 @@ impl<'a> Losses<'a> {
             let Segment { source, destination, seq, data, .. } = segment;
             let word = if dropped { "dropped" } else { "relayed" };
             announce(format_args!(
-                "{word} source={source} destination={destination} seq={seq} bytes={data} at_ns={now_ns}"
+                "{word} source={source} destination={destination} seq={seq} bytes={data} \
+                 at_ns={now_ns}"
             ));
         }
         dropped

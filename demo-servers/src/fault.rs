@@ -1,4 +1,4 @@
-//! What may keep a server from answering at once: work, a lock, sleep, a busy processor.
+//! Faults that keep a server from answering at once: work, a lock, sleep, a busy processor.
 
 use std::io;
 use std::sync::{Barrier, Mutex, PoisonError};
@@ -7,6 +7,7 @@ use std::{fs, mem, thread};
 
 use anyhow::Context;
 use clap::Args;
+use humantime::parse_duration;
 
 use crate::inherit::fork;
 use crate::naming::name_thread;
@@ -16,13 +17,13 @@ use crate::sock::{announce, clock_ns};
 #[derive(Args, Clone, Debug)]
 pub struct FaultOptions {
     /// Compute for so much processor time before each answer
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub work: Duration,
     /// Wait for a lock that another thread holds for so long, before each answer
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub lock: Duration,
     /// Sleep before each answer, as if somebody else were asked
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub sleep: Duration,
     /// Sleep before each read
     #[arg(
@@ -30,11 +31,11 @@ pub struct FaultOptions {
         visible_alias = "read-delay",
         default_value = "0ms",
         value_name = "TIME",
-        value_parser = humantime::parse_duration
+        value_parser = parse_duration
     )]
     pub sleep_before_read: Duration,
     /// Compute for so much processor time before each read
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub busy_before_read: Duration,
     /// Run on this processor alone
     #[arg(long, value_name = "CPU")]
@@ -86,7 +87,7 @@ pub(crate) fn burn(time: Duration) {
     }
 }
 
-/// Waits for a lock that another thread has taken and gives back after so long.
+/// Waits for a lock that another thread holds for so long.
 fn wait_for_lock(time: Duration) {
     let (lock, taken) = (Mutex::new(()), Barrier::new(2));
     thread::scope(|scope| {
@@ -118,7 +119,7 @@ fn pin(cpu: usize) -> io::Result<()> {
     }
 }
 
-/// How the calling thread has spent its time, ns.
+/// Times that the calling thread has spent on and off the processor, ns.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ThreadTime {
     /// On a processor.
@@ -128,7 +129,7 @@ pub struct ThreadTime {
 }
 
 impl ThreadTime {
-    /// Up to now; the delay is 0 on a kernel that does not account for it.
+    /// Returns the times up to now. The delay is 0 on a kernel that does not account for it.
     pub fn now() -> Self {
         let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
         Self {
@@ -137,7 +138,7 @@ impl ThreadTime {
         }
     }
 
-    /// What was spent since.
+    /// Returns the time that was spent since `earlier`.
     pub fn since(self, earlier: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),

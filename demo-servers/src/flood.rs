@@ -11,7 +11,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::load::Options;
 use crate::sock::announce;
 
-/// Sockets kept open at a time, below the usual limit of open files; the oldest makes room.
+/// Sockets kept open at a time, below the usual limit of open files. The oldest is closed for a new
+/// one.
 const OPEN: usize = 900;
 /// Hard bound on the number of handshakes, whatever was asked for.
 const MOST: u64 = 1_000_000;

@@ -1,4 +1,4 @@
-//! HTTP on an event loop of the calling thread: what servers and clients of it share.
+//! HTTP on an event loop in the calling thread: code that its servers and clients share.
 
 use std::future::Future;
 use std::io;
@@ -12,6 +12,7 @@ use http::response;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
+use humantime::parse_duration;
 use hyper::body::Incoming;
 use hyper::client::conn as client;
 use hyper::rt;
@@ -25,23 +26,23 @@ use crate::naming::{name_thread, with_name};
 use crate::slow_acceptor::is_transient;
 use crate::sock::{ListenOptions, announce_listener, raise_open_files};
 
-/// A body that is sent: whole, a stream, or one that is passed on.
+/// A body to send: whole, streamed, or passed on.
 pub(crate) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
-/// What a handler returns. With an error the connection ends.
+/// The result of a handler. An error ends the connection.
 pub(crate) type Answer = anyhow::Result<Response<Body>>;
 
 /// Header with the number of the connection on which the server was asked.
 pub(crate) const CONNECTION_NUMBER: &str = "x-connection";
 
-/// What an answer waits for.
+/// Delays before an answer.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct HoldOptions {
     /// Compute for so much processor time before each answer, which holds up the whole event loop
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub work: Duration,
     /// Wait for so long before each answer, as if somebody else were asked; the event loop goes on
     /// meanwhile
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub sleep: Duration,
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn run(
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(server)
 }
 
-/// Listens, and prints where. To be called on an event loop.
+/// Listens, and prints the address. To be called on an event loop.
 pub(crate) fn listen(options: &ListenOptions) -> anyhow::Result<TcpListener> {
     let socket = options.bind(false)?;
     socket.set_nonblocking(true)?;
@@ -87,7 +88,7 @@ where
         match listener.accept().await {
             Ok((socket, _)) => {
                 // Without it answers in pieces would wait for delayed ACKs. If it cannot be set the
-                // client has gone.
+                // client has left.
                 let _ = socket.set_nodelay(true);
                 tokio::spawn(serve(socket));
             }
@@ -120,7 +121,7 @@ where
     let serve = server::http1::Builder::new()
         .pipeline_flush(true)
         .serve_connection(TokioIo::new(socket), service);
-    // A client that has gone is its own business.
+    // A client that has left is no error.
     let _ = serve.with_upgrades().await;
 }
 
@@ -154,7 +155,7 @@ impl Numbers {
     }
 }
 
-/// Text with dots after it, of so many bytes at least.
+/// Pads a text with dots to so many bytes at least.
 pub(crate) fn padded(mut text: String, size: usize) -> String {
     let missing = size.saturating_sub(text.len());
     text.extend(std::iter::repeat_n('.', missing));
@@ -174,7 +175,7 @@ pub(crate) fn answer(status: StatusCode, text: impl Into<Bytes>) -> Response<Bod
     response
 }
 
-/// Says which thread answered.
+/// Names the calling thread in the headers.
 pub(crate) fn sign(headers: &mut HeaderMap) {
     if let Ok(name) = with_name(HeaderValue::from_str) {
         headers.insert(SERVER, name);
@@ -207,7 +208,7 @@ impl Sender {
         Self::over(TokioIo::new(socket), http2).await
     }
 
-    /// Takes a connection that is there.
+    /// Wraps an open connection.
     pub(crate) async fn over(
         io: impl rt::Read + rt::Write + Send + Unpin + 'static,
         http2: bool,
@@ -226,7 +227,7 @@ impl Sender {
         }
     }
 
-    /// One for another request at the same time, if the protocol has that.
+    /// Returns a sender for a concurrent request, if the protocol allows one.
     pub(crate) fn share(&self) -> Option<Self> {
         match self {
             Self::Http1(_) => None,
@@ -242,7 +243,7 @@ impl Sender {
         }
     }
 
-    /// Whether it has streams.
+    /// Returns whether the connection carries streams.
     pub(crate) fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use humantime::parse_duration;
 use socket2::Socket;
 
 use crate::sock::{self, Call, ListenOptions, announce};
@@ -20,7 +21,7 @@ use crate::sock::{self, Call, ListenOptions, announce};
 /// The first descriptor of the socket-activation protocol.
 const LISTEN_FD: c_int = 3;
 
-/// How the listener reaches the process that accepts.
+/// The way by which the listener reaches the process that accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Via {
     /// The listener's process forks the acceptor
@@ -37,11 +38,11 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// How the listener reaches the process that accepts
+    /// Way by which the listener reaches the process that accepts
     #[arg(long, value_enum, default_value_t = Via::Fork)]
     pub via: Via,
     /// Sleep this long before each accept
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub accept_delay: Duration,
     /// Wait for a line on standard input before handing over
     #[arg(long)]
@@ -145,7 +146,7 @@ pub(crate) fn fork() -> io::Result<Option<libc::pid_t>> {
     }
 }
 
-/// Ends this process with the parent that forked it, even if that has ended just now.
+/// Ends this process with the parent that forked it, even if the parent has already ended.
 fn die_with(parent: libc::pid_t) -> io::Result<()> {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number and no pointer.
     if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } != 0 {

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use humantime::parse_duration;
 use io_uring::{IoUring, opcode, types};
 use socket2::Socket;
 
@@ -22,7 +23,7 @@ pub struct Options {
     #[command(flatten)]
     pub listen: ListenOptions,
     /// Sleep this long before each accept is submitted
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub accept_delay: Duration,
     /// Keep accepted connections open, and have no more than N further descriptors: beyond, accept
     /// fails with EMFILE, which is printed as `failed 24`

@@ -1,9 +1,9 @@
 //! Servers with known faults, and the clients that bring them out: one file a pattern. [`demo`] has
 //! those that people run by name.
 //!
-//! Everything is blocking but HTTP and what is built on it. All say what they do on standard
-//! output, one line a fact, so that a script or a test can wait for `listening on ADDR` and compare
-//! the times that the server itself took (`--trace`).
+//! All servers but those of HTTP, and of protocols built on it, are blocking. All print what they
+//! do on standard output, one fact a line, so that a script or a test can wait for `listening on
+//! ADDR` and compare the times that the server itself took (`--trace`).
 
 mod acceptor;
 pub mod ask;

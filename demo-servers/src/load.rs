@@ -1,4 +1,4 @@
-//! Makes connections, at a rate or as fast as it goes, and says how they fared.
+//! Makes connections, at a rate or as fast as possible, and counts those that fail.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use humantime::parse_duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::flood;
@@ -30,13 +31,13 @@ pub struct Options {
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub concurrency: usize,
     /// Keep each connection this long
-    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = parse_duration)]
     pub hold: Duration,
     /// Give up on a connection after this long
-    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Duration,
     /// Stop after this long
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// Connect and say nothing
     #[arg(long)]

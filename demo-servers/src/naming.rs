@@ -1,4 +1,4 @@
-//! Names of threads: `ps`, `/proc` and backscope show them, and answers begin with them.
+//! Names of threads. `ps`, `/proc` and backscope show them, and answers begin with them.
 
 use std::cell::RefCell;
 use std::ffi::CString;

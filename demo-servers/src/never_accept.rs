@@ -1,5 +1,5 @@
-//! Listens and never accepts: the kernel finishes handshakes until the queue is full, and no line
-//! of the program runs.
+//! Listens and never accepts. The kernel finishes handshakes until the queue is full, without any
+//! help of the program.
 
 use std::ffi::c_int;
 use std::io;

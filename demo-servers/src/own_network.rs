@@ -15,8 +15,8 @@ pub fn enter() -> io::Result<()> {
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    // The network is ours, so servers may take data in SYNs. Where nothing may be written below
-    // /proc/sys they cannot, and a server that wants to says so.
+    // No other program uses this network, so servers may accept data in SYNs. If /proc/sys is
+    // read-only they cannot, and a server that wants to says so.
     let _ = fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3");
     tun::up("lo")
 }

@@ -1,6 +1,6 @@
-//! A server that must do each order once. Now and then its answer comes too late for the client,
-//! which sends the order again. TCP delivers both: they are two requests to it. Only a key in them
-//! tells the server that they are one.
+//! A server that must carry out each order once. Now and then its answer comes too late for the
+//! client, which sends the order again. TCP delivers both: to TCP they are two requests. Only a key
+//! in them tells the server that they are one order.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use humantime::parse_duration;
 
 use crate::execution::run_or_end;
 use crate::naming::{name_thread, with_name};
@@ -25,11 +26,11 @@ pub struct Options {
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub late_every: u64,
     /// By this much
-    #[arg(long, default_value = "600ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "600ms", value_name = "TIME", value_parser = parse_duration)]
     pub late: Duration,
 }
 
-/// What a server of payments counted.
+/// Counts of a payment server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Orders that the kernel delivered.
@@ -50,7 +51,7 @@ impl Counts {
 #[derive(Default)]
 struct Books {
     counts: Counts,
-    /// What was answered to the order of each key.
+    /// Number of the receipt that answered the order of each key.
     receipts: HashMap<String, u64>,
 }
 
@@ -83,7 +84,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
                 let socket = sock::accept(&listener, Call::Accept4)?.socket;
                 scope.spawn(move || {
                     name_thread(&format!("conn-{number}"));
-                    // A client that has gone is its own business.
+                    // A client that has left is no error.
                     let _ = serve(socket.into(), books, options);
                 });
             }
@@ -107,7 +108,7 @@ fn serve(socket: TcpStream, books: &Mutex<Books>, options: &Options) -> io::Resu
                         && books.counts.delivered.is_multiple_of(options.late_every);
                     (receipt, late)
                 };
-                // The order is carried out; it is the answer that is late.
+                // The order has been carried out; only the answer is late.
                 if late {
                     thread::sleep(options.late);
                 }

@@ -23,7 +23,7 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "demo-servers", version)]
 pub struct Program {
-    /// What to run.
+    /// The server or tool to run.
     #[command(subcommand)]
     what: What,
 }
@@ -113,7 +113,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Runs until it is done or signalled. The launcher is for servers that start others.
+    /// Runs until it is done or signalled. Servers that start others use the launcher.
     fn run(&self, launcher: &Launcher) -> anyhow::Result<()> {
         match self {
             Self::SingleThread(options) => single_thread::run(options),
@@ -183,9 +183,9 @@ pub(crate) struct DemoArgs {
 /// The name of its first thread, whatever the program is called.
 pub const NAME: &str = "demo-servers";
 
-/// Runs what the command line says. `args` begins with the program's name; `prefix` is what the
-/// running program takes before the verbs of this one, to start a server as a process of its own.
-/// The calling thread takes the name; those that have roles take others.
+/// Runs the verb of the command line. `args` begins with the program's name. `prefix` are the
+/// arguments of the running program before the verbs of this one, to start a server as a process of
+/// its own. The calling thread takes the name; threads with a role take others.
 pub fn main(name: &str, args: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
     name_thread(name);
     let what = Program::parse_from(args).what;

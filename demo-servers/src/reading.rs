@@ -32,7 +32,7 @@ pub enum Way {
     IoUring,
 }
 
-/// How to read.
+/// Options of reading.
 #[derive(Args, Clone, Debug)]
 pub struct ReadOptions {
     /// System calls that read, by turns
@@ -49,7 +49,7 @@ pub struct ReadOptions {
 /// Reads from one connection after another in the ways that were asked for.
 pub struct Reader {
     ways: Vec<Way>,
-    /// How often it has read.
+    /// Reads so far.
     reads: usize,
     peek: bool,
     ring: Option<IoUring>,
@@ -69,7 +69,7 @@ impl Reader {
         Ok(Self { ways: options.io.clone(), reads: 0, peek: options.peek, ring, pipe, buffer })
     }
 
-    /// One read; empty at the peer's end.
+    /// Reads once. The result is empty at the peer's end.
     pub fn read(&mut self, socket: &Socket) -> io::Result<&[u8]> {
         let fd = socket.as_raw_fd();
         if self.peek {
@@ -111,7 +111,7 @@ impl Reader {
         })
     }
 
-    /// The buffer as two vectors, the first a byte at least.
+    /// Splits the buffer into two vectors. The first has a byte at least.
     fn halves(&mut self) -> [libc::iovec; 2] {
         let middle = self.buffer.len().div_ceil(2);
         let (first, second) = self.buffer.split_at_mut(middle);
@@ -131,12 +131,12 @@ impl Reader {
             unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), 2, flags as _, ptr::null_mut()) };
         counted(got as isize)?;
         let lengths = messages.map(|message| message.msg_len as usize);
-        // The first half need not be full.
+        // The first half may be partly empty: moves the second message up to its end.
         self.buffer.copy_within(middle..middle + lengths[1], lengths[0]);
         Ok(lengths.iter().sum())
     }
 
-    /// What fits into the buffer goes through the pipe, so that it is empty afterwards.
+    /// Splices at most as much as fits into the buffer, so that the pipe is empty afterwards.
     fn splice(&mut self, fd: c_int) -> io::Result<usize> {
         let Some((from, to)) = &mut self.pipe else { return Err(io::Error::other("no pipe")) };
         let (to, room) = (to.as_raw_fd(), self.buffer.len());

@@ -1,4 +1,4 @@
-//! How a connection is served, whichever thread or process does it: a message for every line.
+//! Serves a connection, in whichever thread or process: a message for every line.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::reading::{ReadOptions, Reader};
 use crate::sock::Accepted;
 use crate::writing::{WriteOptions, Writer};
 
-/// How to serve a connection.
+/// Options of serving a connection.
 #[derive(Args, Clone, Debug)]
 pub struct ServiceOptions {
-    /// What holds it up
+    /// Faults that hold it up
     #[command(flatten)]
     pub fault: FaultOptions,
-    /// How it reads
+    /// Calls that read
     #[command(flatten)]
     pub input: ReadOptions,
-    /// How it writes
+    /// Calls that write
     #[command(flatten)]
     pub output: WriteOptions,
     /// Bytes of an answer, unless --writes says them
@@ -53,14 +53,15 @@ pub struct ServiceOptions {
 }
 
 impl ServiceOptions {
-    /// Says now what cannot be had or makes no sense, rather than at the first connection.
+    /// Rejects impossible or contradictory options at the start, rather than at the first
+    /// connection.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         Reader::new(&self.input)?;
         Writer::new(&self.output, self.output.pieces(self.response), b'\n')?;
         Ok(())
     }
 
-    /// Begins to serve a connection; one that cannot be served is closed, and the reason said.
+    /// Begins to serve a connection. Closes one that cannot be served, and prints the reason.
     pub(crate) fn begin(&self, accepted: Accepted) -> Option<Connection<'_>> {
         let port = accepted.peer.port();
         Connection::begin(accepted.socket, port, self)
@@ -70,7 +71,7 @@ impl ServiceOptions {
 
     /// Serves a connection to its end, blocking.
     pub(crate) fn serve(&self, accepted: Accepted) {
-        // A timeout that cannot be set is one that is not there.
+        // A timeout that cannot be set is left out.
         let _ = accepted.socket.set_read_timeout(self.idle_timeout);
         if let Some(mut connection) = self.begin(accepted) {
             while connection.advance() {}

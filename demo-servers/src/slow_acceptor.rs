@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{io, mem};
 
 use clap::Args;
+use humantime::parse_duration;
 use socket2::Socket;
 
 use crate::epoll::Epoll;
@@ -17,7 +18,7 @@ pub struct Options {
     #[command(flatten)]
     pub listen: ListenOptions,
     /// Sleep this long before each accept
-    #[arg(long, default_value = "300ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "300ms", value_name = "TIME", value_parser = parse_duration)]
     pub accept_delay: Duration,
     /// Accepting threads
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -79,7 +80,7 @@ fn accept_loop(listener: &Socket, options: &Options) -> io::Result<()> {
             accepted.trace();
         }
         if options.reply {
-            // A client that has gone is its own business.
+            // A client that has left is no error.
             let _ = sock::reply(&accepted.socket);
         }
         if options.keep {
@@ -88,7 +89,7 @@ fn accept_loop(listener: &Socket, options: &Options) -> io::Result<()> {
     }
 }
 
-/// Another acceptor was faster, a signal came, or the client gave up in the queue.
+/// Returns whether another acceptor was faster, a signal came, or the client gave up in the queue.
 pub(crate) fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),

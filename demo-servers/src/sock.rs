@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// How to listen.
+/// Options of listening.
 #[derive(Args, Clone, Debug)]
 pub struct ListenOptions {
     /// Address to listen on; port 0 takes a free one, [::]:PORT takes IPv4 too
@@ -80,20 +80,20 @@ pub fn announce_listener(listener: &Socket) -> io::Result<()> {
 }
 
 /// Prints one line with a single write, so that lines of several processes on one pipe stay whole.
-/// A reader that has gone away is no reason to stop serving.
+/// Goes on serving if the reader has ended.
 pub fn announce(line: std::fmt::Arguments<'_>) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
 }
 
-/// Lets the process have no more than so many descriptors beside those that it has.
+/// Limits the process to so many descriptors beyond those that are open.
 pub fn limit_descriptors(spare: u64) -> io::Result<()> {
     let mut open = BTreeSet::new();
     for entry in fs::read_dir("/proc/self/fd")? {
         open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
     }
-    // The limit is on the number of a new one, and there may be gaps between those that are open.
-    // One of them is the folder's own, which is free again by now.
+    // The limit is on the number of a new descriptor, and there may be gaps between the open ones.
+    // The descriptor of /proc/self/fd itself is closed by now, and leaves a gap, too.
     let mut gaps = (0..).filter(|number| !open.contains(number));
     let most = gaps.nth(spare.saturating_sub(1) as usize).unwrap_or(spare);
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
@@ -105,7 +105,7 @@ pub fn limit_descriptors(spare: u64) -> io::Result<()> {
     }
 }
 
-/// Prints `failed ERRNO` for want of a descriptor; false for any other error.
+/// Prints `failed ERRNO` if no descriptor was left; returns false for any other error.
 pub fn announce_failure(error: &io::Error) -> bool {
     let fails = error.raw_os_error() == Some(libc::EMFILE);
     if fails {
@@ -114,7 +114,7 @@ pub fn announce_failure(error: &io::Error) -> bool {
     fails
 }
 
-/// Which system call accepts.
+/// The system call that accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// `accept(2)`
@@ -144,8 +144,7 @@ impl Accepted {
     }
 }
 
-/// Accepts one connection with the system call asked for; the standard library always takes
-/// `accept4`.
+/// Accepts one connection with this system call. The standard library always uses `accept4`.
 pub fn accept(listener: &Socket, call: Call) -> io::Result<Accepted> {
     let fd = listener.as_raw_fd();
     let entered_ns = monotonic_ns();
@@ -199,18 +198,18 @@ pub fn address(addr: &SockAddr) -> io::Result<SocketAddr> {
     addr.as_socket().ok_or_else(|| io::Error::other("not an IP socket"))
 }
 
-/// What the kernel counted on a connection (`tcp_info`).
+/// Counters that the kernel keeps for a connection (`tcp_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
     /// Whether the server took data from the SYN (TCP Fast Open).
     pub syn_data: bool,
     /// Whether segments have timestamps.
     pub timestamps: bool,
-    /// Bytes of ours that the peer acknowledged.
+    /// Bytes sent by this side that the peer acknowledged.
     pub bytes_acked: u64,
-    /// Bytes that the peer delivered.
+    /// Bytes received from the peer.
     pub bytes_received: u64,
-    /// Segments sent again.
+    /// Retransmitted segments.
     pub retransmits: u32,
     /// Smoothed round-trip time, µs.
     pub rtt_us: u32,
@@ -229,7 +228,7 @@ const TCPI_OPT_TIMESTAMPS: u8 = 1;
 const TCPI_OPT_SYN_DATA: u8 = 32;
 
 impl TcpInfo {
-    /// Reads it.
+    /// Reads the counters of a socket.
     pub fn of(socket: &impl AsRawFd) -> io::Result<Self> {
         let mut info = [0u8; 256];
         let mut length = info.len() as libc::socklen_t;
@@ -246,7 +245,7 @@ impl TcpInfo {
         if status == 0 { Ok(Self::parse(&info)) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// The fields lie where `linux/tcp.h` has had them ever since it has them.
+    /// Parses the struct. Its fields have never moved in `linux/tcp.h`.
     fn parse(info: &[u8; 256]) -> Self {
         let four = |at: usize| u32::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
         let eight = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
@@ -271,7 +270,8 @@ impl std::fmt::Display for TcpInfo {
         let Self { bytes_acked, bytes_received, retransmits, rtt_us, .. } = self;
         write!(
             f,
-            " received={bytes_received} acked={bytes_acked} retransmits={retransmits} rtt_us={rtt_us}"
+            " received={bytes_received} acked={bytes_acked} retransmits={retransmits} \
+             rtt_us={rtt_us}"
         )
     }
 }
@@ -292,7 +292,7 @@ pub fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
-/// One of the clocks that cannot fail, ns.
+/// Returns the time of a clock that cannot fail, ns.
 pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec of ours.
@@ -300,7 +300,7 @@ pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Lifts the soft limit of open files to the hard one.
+/// Raises the soft limit of open files to the hard one.
 pub fn raise_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both pointers are to an rlimit of ours; a refusal leaves the limit as it was.

@@ -1,4 +1,5 @@
-//! A TUN device: packets that the kernel routes to it come out of a descriptor, and go in there.
+//! A TUN device: the kernel routes packets to it, which are read from a descriptor and written to
+//! it.
 
 use std::ffi::{c_int, c_ulong};
 use std::fs::{File, OpenOptions};
@@ -8,8 +9,8 @@ use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Socket, Type};
 
-/// Makes a device in the calling thread's network namespace and brings it up with an address in a
-/// network of 256. It goes with the file.
+/// Makes a device in the calling thread's network namespace, and brings it up with an address in a
+/// /24 network. It is removed when the file is closed.
 pub(crate) fn open(name: &str, address: Ipv4Addr) -> io::Result<File> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
     let mut make = request(name);

@@ -1,9 +1,9 @@
-//! A server's own calls: it asks another server before it answers.
+//! A server's own calls to another server, before it answers.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// A connection to another server of lines, kept for all calls.
+/// A connection to another server that speaks in lines, kept for all calls.
 pub(crate) struct Upstream(TcpStream);
 
 impl Upstream {
@@ -12,7 +12,7 @@ impl Upstream {
         TcpStream::connect(to).map(Self)
     }
 
-    /// Asks with a line and reads the answer, which is a line too.
+    /// Sends a line and reads the answer, which is a line, too.
     pub(crate) fn ask(&mut self) -> io::Result<()> {
         self.0.write_all(b"a question of the server's own\n")?;
         let mut answer = [0; 4096];

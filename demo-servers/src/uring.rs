@@ -7,7 +7,7 @@ use io_uring::{IoUring, squeue};
 /// Submits the operation and waits for its result: a descriptor or a count.
 ///
 /// # Safety
-/// What the entry points to must live until this returns.
+/// Everything that the entry points to must live until this returns.
 pub(crate) unsafe fn complete(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<usize> {
     // SAFETY: the caller's promise.
     unsafe { ring.submission().push(entry) }.map_err(io::Error::other)?;

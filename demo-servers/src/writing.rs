@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
+use humantime::parse_duration;
 use io_uring::{IoUring, opcode, types};
 use socket2::Socket;
 
@@ -19,7 +20,7 @@ use crate::reading::{counted, message};
 use crate::sock::{set_tcp_option, wait_for};
 use crate::uring;
 
-/// What a pipe holds at least.
+/// Smallest capacity of a pipe, bytes.
 const PIPE: usize = 4096;
 
 /// The system call that writes.
@@ -46,7 +47,7 @@ pub enum Way {
     IoUring,
 }
 
-/// What to do with TCP_CORK.
+/// Uses of TCP_CORK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Cork {
     /// Set it before the first piece, clear it after the last
@@ -55,7 +56,7 @@ pub enum Cork {
     Forget,
 }
 
-/// How to write.
+/// Options of writing.
 #[derive(Args, Clone, Debug)]
 pub struct WriteOptions {
     /// System call that writes
@@ -65,7 +66,7 @@ pub struct WriteOptions {
     #[arg(long, value_name = "BYTES,BYTES", value_delimiter = ',')]
     pub writes: Vec<usize>,
     /// Sleep this long between pieces
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub between: Duration,
     /// Set TCP_NODELAY
     #[arg(long)]
@@ -79,7 +80,8 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// The pieces of a message that has `length` bytes unless they were given.
+    /// Returns the lengths of the pieces of a message. One piece of `length` bytes unless others
+    /// were given.
     pub fn pieces(&self, length: usize) -> Vec<usize> {
         if self.writes.is_empty() { vec![length] } else { self.writes.clone() }
     }
@@ -97,8 +99,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// For messages of these pieces that end with `end`. Fails with [`Unavailable`] where the
-    /// kernel refuses a ring.
+    /// Makes a writer for messages of these pieces that end with `end`. Fails with [`Unavailable`]
+    /// where the kernel refuses a ring.
     pub fn new(options: &WriteOptions, pieces: Vec<usize>, end: u8) -> anyhow::Result<Self> {
         let way = options.out;
         let flagged =
@@ -128,11 +130,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins the message with this word and a space, if it has room and is kept in memory that may
-    /// change.
+    /// Begins the message with this word and a space, if the message is long enough and its memory
+    /// may change.
     pub(crate) fn sign(&mut self, word: &str) {
         let fixed = self.file.is_some() || self.options.out == Way::Zerocopy;
-        // The last byte is its end.
+        // The message keeps its last byte.
         if !fixed && word.len() + 1 < self.payload.len() {
             self.payload[..word.len()].copy_from_slice(word.as_bytes());
             self.payload[word.len()] = b' ';
@@ -149,7 +151,7 @@ impl Writer {
         self.payload.is_empty()
     }
 
-    /// Sets what the connection needs for this way of writing.
+    /// Sets the socket options that this way of writing needs.
     pub fn prepare(&self, socket: &Socket) -> io::Result<()> {
         if self.options.nodelay {
             socket.set_tcp_nodelay(true)?;
@@ -160,8 +162,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the message and returns how many calls took bytes. Waits for room where the socket
-    /// does not block.
+    /// Writes the message. Returns the number of calls that took bytes. Waits for room where the
+    /// socket does not block.
     pub fn write(&mut self, socket: &Socket) -> io::Result<u32> {
         if self.options.cork.is_some() {
             set_tcp_option(socket, libc::TCP_CORK, 1)?;
@@ -190,8 +192,8 @@ impl Writer {
         Ok(calls)
     }
 
-    /// Takes the kernel's notes that zero-copy sends are over; without that it would refuse more in
-    /// the end.
+    /// Reads the kernel's completions of zero-copy sends. If nobody read them, it would refuse
+    /// further sends in the end.
     pub fn settle(&self, socket: &Socket) -> io::Result<()> {
         if self.options.out != Way::Zerocopy {
             return Ok(());
@@ -209,7 +211,7 @@ impl Writer {
         }
     }
 
-    /// One call for what follows the first `done` bytes.
+    /// Makes one call for the bytes after the first `done`.
     fn write_some(&mut self, socket: &Socket, done: usize) -> io::Result<usize> {
         let fd = socket.as_raw_fd();
         let left = remaining(&self.pieces, done);
@@ -223,9 +225,8 @@ impl Writer {
             // SAFETY: as above.
             Way::Send => counted(unsafe { libc::send(fd, data, length, flags) }),
             Way::Zerocopy => {
-                let flags = flags | libc::MSG_ZEROCOPY;
                 // SAFETY: as above. The payload never changes, so the kernel may look at it later.
-                counted(unsafe { libc::send(fd, data, length, flags) })
+                counted(unsafe { libc::send(fd, data, length, flags | libc::MSG_ZEROCOPY) })
             }
             Way::Writev => {
                 let parts = vectors(&self.payload[done..], &left);
@@ -261,8 +262,8 @@ impl Writer {
         self.file.as_ref().map(AsRawFd::as_raw_fd).ok_or_else(|| io::Error::other("no file"))
     }
 
-    /// Moves up to a pipe's worth; all that went into the pipe goes on, so that it is empty
-    /// afterwards.
+    /// Moves at most as much as fits into the pipe, all of it on to the socket, so that the pipe is
+    /// empty afterwards.
     fn splice(&self, fd: c_int, done: usize, length: usize) -> io::Result<usize> {
         let Some((from, to)) = &self.pipe else { return Err(io::Error::other("no pipe")) };
         let mut offset = done as libc::off64_t;
@@ -289,7 +290,7 @@ impl Writer {
     }
 }
 
-/// What is left of the pieces after the first `done` bytes.
+/// Returns the lengths of the pieces that are left after the first `done` bytes.
 fn remaining(pieces: &[usize], mut done: usize) -> Vec<usize> {
     let mut left = Vec::with_capacity(pieces.len());
     for piece in pieces {
@@ -302,7 +303,7 @@ fn remaining(pieces: &[usize], mut done: usize) -> Vec<usize> {
     left
 }
 
-/// One vector a piece.
+/// Returns one vector for each piece.
 fn vectors(mut payload: &[u8], pieces: &[usize]) -> Vec<libc::iovec> {
     let mut parts = Vec::with_capacity(pieces.len());
     for piece in pieces {

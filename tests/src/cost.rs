@@ -1,8 +1,8 @@
-//! What watching costs, counted in instructions: in a virtual machine whose clock goes by one
+//! Counts the instructions that watching costs: in a virtual machine whose clock advances by one
 //! nanosecond an instruction.
 //!
-//! Client, server, kernel and agent share its one processor, so what passes on the clock is the sum
-//! of what all did.
+//! Client, server, kernel and agent share its one processor, so the time that passes is the sum of
+//! what all of them did.
 
 use std::ffi::c_int;
 use std::io::{Read, Write};
@@ -13,17 +13,17 @@ use anyhow::{Context, ensure};
 
 use crate::harness::{Process, Tier, World};
 
-/// Requests that are not measured, at first.
+/// First requests, which are not measured.
 const WARM_UP: u32 = 200;
 
-/// How requests come.
+/// The connections over which requests come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Load {
     KeepAlive,
     ConnectionEach,
 }
 
-/// What is measured.
+/// One measurement: a load, with or without a watch.
 #[derive(Clone, Copy, Debug)]
 pub struct Measurement {
     load: Load,
@@ -31,7 +31,7 @@ pub struct Measurement {
     watch: Option<(Tier, &'static str)>,
 }
 
-/// Everything that is measured. What the others are compared with comes first of each load.
+/// Returns all measurements. The first of each load is without a watch, for comparison.
 pub fn all() -> Vec<Measurement> {
     let watches = [Tier::Full, Tier::Tracepoint].into_iter().flat_map(|tier| {
         let details = ["queues", "exchanges"];
@@ -45,9 +45,9 @@ pub fn all() -> Vec<Measurement> {
 /// Instructions for a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// Of everybody.
+    /// Instructions of all programs and the kernel.
     pub all: f64,
-    /// Of these, the agent's, and the kernel's for it.
+    /// Of these, those of the agent, and of the kernel on its behalf.
     pub agent: f64,
 }
 
@@ -110,7 +110,7 @@ fn agent(world: &World, pid: u32, tier: Tier, detail: &str) -> anyhow::Result<Pr
     Ok(agent)
 }
 
-/// Processor time of a process so far.
+/// Returns the processor time of a process so far.
 fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let mut clock = 0;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

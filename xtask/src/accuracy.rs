@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step::run(accuracy.current_dir(step::root()).args(&args.rest))
 }
 
-/// Servers that must be without a finding of warning or above, and without a gap that is not true.
+/// Servers that must be without a finding of warning level or above, and without an untrue gap.
 const HEALTHY: [&str; 8] =
     ["nginx", "go", "node", "gunicorn", "redis", "postgresql", "haproxy", "java"];
 

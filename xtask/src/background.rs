@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::step;
 
-/// A process that ends with this one, whichever way this one ends.
+/// A process that is killed when this value is dropped or this process dies.
 pub(crate) struct Background(pub(crate) Child);
 
 impl Background {
@@ -28,7 +28,7 @@ impl Background {
     }
 }
 
-/// Lets a command, and what it starts, run on this processor alone.
+/// Restricts a command, and all that it starts, to this processor.
 pub(crate) fn pin(command: &mut Command, processor: usize) -> &mut Command {
     // SAFETY: the set is plain data for which all zeroes is valid, and the macro stays within it
     // for such numbers.

@@ -1,5 +1,5 @@
-//! Writes cpio archives in the `newc` format, which is what the kernel unpacks as its first root
-//! file system.
+//! Writes cpio archives in the `newc` format, which the kernel unpacks as its initial root file
+//! system.
 
 const DIRECTORY: u32 = 0o040_755;
 const EXECUTABLE: u32 = 0o100_755;
@@ -13,7 +13,7 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// Adds a directory; its parents have to be there.
+    /// Adds a directory. Its parents have to be in the archive already.
     pub(crate) fn directory(&mut self, name: &str) {
         self.entry(name, DIRECTORY, 2, (0, 0), &[]);
     }
@@ -28,14 +28,14 @@ impl Archive {
         self.entry(name, CHARACTER_DEVICE, 1, (major, minor), &[]);
     }
 
-    /// The archive, complete.
+    /// Returns the complete archive.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, 1, (0, 0), &[]);
         self.bytes
     }
 
-    /// A header of 13 hexadecimal fields, the name with a NUL and the content, each padded to 4
-    /// bytes.
+    /// Adds an entry: a header of 13 hexadecimal fields, the name with a NUL and the content, both
+    /// padded to 4 bytes.
     fn entry(&mut self, name: &str, mode: u32, links: u32, device: (u32, u32), content: &[u8]) {
         self.inodes += 1;
         // The binaries that go in here are some tens of MB; the format ends at 4 GB.

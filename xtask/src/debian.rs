@@ -24,7 +24,7 @@ pub(crate) struct Package {
     pub(crate) archive: String,
 }
 
-/// Packages of a suite (`trixie`, `bookworm-security`) whose name is wanted.
+/// Returns the packages of a suite (`trixie`, `bookworm-security`) whose name is wanted.
 ///
 /// # Errors
 /// If no mirror has the suite's index.
@@ -80,7 +80,7 @@ fn parse(text: &str, archive: &str, wanted: impl Fn(&str) -> bool) -> Vec<Packag
     text.split("\n\n").filter_map(read).collect()
 }
 
-/// Puts the newest package first; packages of one version are in the order of their names.
+/// Sorts the newest package first. Packages of one version are in the order of their names.
 pub(crate) fn newest_first(packages: &mut [Package]) {
     packages
         .sort_by(|a, b| compare_versions(&b.version, &a.version).then_with(|| a.name.cmp(&b.name)));
@@ -96,8 +96,8 @@ fn compare_versions(a: &str, b: &str) -> Ordering {
         }
     };
     let ((epoch_a, a), (epoch_b, b)) = (split(a), split(b));
-    // Of upstream and Debian revision the last hyphen is the border, and an absent revision counts
-    // as "0".
+    // The last hyphen separates the upstream version from the Debian revision. An absent revision
+    // counts as "0".
     let halves = |version: &str| match version.rsplit_once('-') {
         Some((upstream, revision)) => (upstream.to_owned(), revision.to_owned()),
         None => (version.to_owned(), "0".to_owned()),
@@ -148,7 +148,7 @@ fn leading_number(text: &[u8]) -> (u64, &[u8]) {
 /// Fetches a package, checks it against the index, and unpacks it below `to`.
 ///
 /// # Errors
-/// If it cannot be had, is not what the index says, or cannot be unpacked.
+/// If the package cannot be fetched or unpacked, or differs from the index.
 pub(crate) fn unpack(package: &Package, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
     let file = to.join("package.deb");
@@ -164,7 +164,7 @@ pub(crate) fn unpack(package: &Package, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where downloads are kept, outside the checkout: `$XDG_CACHE_HOME/backscope`, or
+/// Returns the folder of downloads, outside the checkout: `$XDG_CACHE_HOME/backscope`, or
 /// `~/.cache/backscope`.
 ///
 /// # Errors

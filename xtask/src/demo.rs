@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step::run(&mut watch)
 }
 
-/// Starts the server and returns it with the address that it says it listens on.
+/// Starts the server and returns it with the address on which it listens.
 fn start_server(args: &Args, bin: &Path) -> Result<(Background, String)> {
     let mut command = Command::new(bin.join("demo-servers"));
     command.args(["slow-acceptor", "--listen", "127.0.0.1:0", "--backlog", &args.backlog]);
@@ -72,12 +72,13 @@ fn start_server(args: &Args, bin: &Path) -> Result<(Background, String)> {
             break address.split_whitespace().next().unwrap_or_default().to_owned();
         }
     };
-    // The server may print more; nobody reads it, but the pipe has to stay open.
+    // Nobody reads what else the server prints, but the pipe has to stay open.
     std::thread::spawn(move || lines.for_each(drop));
     Ok((server, address))
 }
 
-/// Lets Ctrl-C end what runs in the foreground, and this process then end the rest.
+/// Keeps this process alive at Ctrl-C, which ends the program in the foreground. This process then
+/// ends the others.
 fn outlive_interrupts() {
     extern "C" fn ignore(_signal: libc::c_int) {}
     // SAFETY: the handler does nothing. Unlike SIG_IGN it is not inherited by the programs started

@@ -1,5 +1,4 @@
-//! The documents hold what they promise: their links lead somewhere, and their commands are
-//! commands.
+//! Checks the documents: links lead to files that exist, and `cargo xtask` commands are valid.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
-/// What stands between `open` and `close`, wherever that is in the text.
+/// Returns each text between `open` and one of `close`.
 fn between<'a>(text: &'a str, open: &'a str, close: &'a [char]) -> impl Iterator<Item = &'a str> {
     text.split(open).skip(1).filter_map(move |rest| rest.split(close).next())
 }

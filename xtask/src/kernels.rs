@@ -20,7 +20,7 @@ const KERNELS: [(&str, &[&str]); 4] = [
 /// Debian's build for virtual machines: small, with everything that is needed built in.
 const FLAVOUR: &str = "-cloud-amd64";
 
-/// How long a cached kernel is used before the archive is asked for a newer one.
+/// Age up to which a cached kernel is used without asking the archive for a newer one.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Versions that are tested when none is named.
@@ -36,10 +36,10 @@ pub(crate) struct Kernel {
     pub(crate) vmlinuz: PathBuf,
 }
 
-/// The newest kernel of a version (`6.1`, `7`), from the cache or from the Debian archive.
+/// Returns the newest kernel of a version (`6.1`, `7`), from the cache or from the Debian archive.
 ///
-/// What was fetched or asked for within a day is used as it is. After that the archive is asked
-/// again; if it does not answer, the cached kernel is used all the same.
+/// A kernel that was fetched or checked within a day is used as it is. After that the archive is
+/// asked again; if it does not answer, the cached kernel is used all the same.
 ///
 /// # Errors
 /// If it is neither in the cache nor to be had, or was built without BTF.
@@ -89,7 +89,7 @@ fn cached(dir: &Path) -> Option<Kernel> {
     })
 }
 
-/// Suites that have a kernel of that version: all there are, if nothing is known of it.
+/// Returns the suites that have a kernel of that version; all suites if the version is unknown.
 pub(crate) fn suites(version: &str) -> Vec<&'static str> {
     match KERNELS.iter().find(|(known, _)| *known == version) {
         Some((_, suites)) => suites.to_vec(),
@@ -97,7 +97,7 @@ pub(crate) fn suites(version: &str) -> Vec<&'static str> {
     }
 }
 
-/// Packages of that version in all its suites, the newest first.
+/// Returns the packages of that version in all its suites, the newest first.
 fn newest(version: &str) -> Result<Vec<Package>> {
     let step = Step::start(format!("kernel {version}: asking the Debian archive for the newest"));
     let prefix = format!("{version}.");
@@ -119,16 +119,16 @@ fn newest(version: &str) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// The release of the kernel in a package of that name. Since 7.0 it is in `linux-binary-*`, and
-/// `linux-image-*` of the same version only depends on that; the order of names puts the right one
-/// first.
+/// Returns the release of the kernel in a package of that name. Since 7.0 the kernel is in
+/// `linux-binary-*`, and `linux-image-*` of the same version only depends on that. In the order of
+/// names, the package with the kernel comes first.
 fn release(package: &str) -> Option<&str> {
     let release =
         package.strip_prefix("linux-image-").or_else(|| package.strip_prefix("linux-binary-"))?;
     release.ends_with(FLAVOUR).then_some(release)
 }
 
-/// The first of the packages that can be had: an index may name one that has left the pool already.
+/// Fetches the first package that can be had: an index may name one that has already left the pool.
 fn fetch_first(packages: &[Package], dir: &Path, cached: Option<&Kernel>) -> Result<Kernel> {
     let mut refused = Vec::new();
     for package in packages.iter().take(4) {
@@ -139,7 +139,7 @@ fn fetch_first(packages: &[Package], dir: &Path, cached: Option<&Kernel>) -> Res
         match fetch(package, release, dir) {
             Ok(kernel) => {
                 if let Some(old) = cached {
-                    // Losing an old kernel's space is no reason to fail.
+                    // A failure only leaves an old kernel on the disk.
                     let _ = fs::remove_file(&old.vmlinuz);
                 }
                 return Ok(kernel);

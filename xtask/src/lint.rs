@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::deny;
 use crate::step::{self, Step};
 
-/// Fails at the first thing that is not as it should be.
+/// Runs all checks; stops at the first that fails.
 pub(crate) fn run() -> Result<()> {
     let commands: [&[&str]; 5] = [
         &["fmt", "--all", "--check"],

@@ -1,4 +1,4 @@
-//! What building, testing and showing backscope needs beyond cargo: `cargo xtask --help`.
+//! Tasks of building, testing and showing backscope beyond cargo: `cargo xtask --help`.
 
 mod accuracy;
 mod background;
@@ -60,7 +60,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    // `test` and `vm` end with their sum as the last line, whether tests failed or not.
+    // `test` and `vm` have printed their sum as the last line, whether or not tests failed.
     let good = match Cli::parse().verb {
         Verb::Demo(args) => demo::run(&args).map(|()| true),
         Verb::Test(args) => test::run(&args),

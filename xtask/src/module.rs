@@ -1,4 +1,4 @@
-//! Modules of the kernels that are tested: what the tests need and the kernel has not built in.
+//! Kernel modules that the tests need, of the kernels that are tested.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) fn tun(version: &str, kernel: &Kernel) -> Result<PathBuf> {
     let step = Step::start(format!("kernel {version}: fetching its TUN module"));
     let unpacked = dir.join(format!("unpack-module-{}", std::process::id()));
     let fetched = fetch(version, release, &unpacked, &module);
-    // Whatever remains there is in nobody's way.
+    // A failure only leaves files behind that are in nobody's way.
     let _ = fs::remove_dir_all(&unpacked);
     fetched?;
     step.done(module.display());
@@ -49,8 +49,8 @@ fn fetch(version: &str, release: &str, unpacked: &Path, module: &Path) -> Result
     bail!("no package has it: {}", refused.join("; "))
 }
 
-/// Puts the module from the unpacked package into its place, decompressed: not every kernel could
-/// do that itself.
+/// Moves the module from the unpacked package to its place, decompressed: not every kernel can
+/// decompress modules.
 fn take(unpacked: &Path, release: &str, module: &Path) -> Result<()> {
     const PLACES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
     for place in PLACES {

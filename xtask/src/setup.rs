@@ -1,5 +1,5 @@
-//! `cargo xtask setup`: installs what building and testing need. Says each thing before it does it;
-//! what is there already is left alone.
+//! `cargo xtask setup`: installs what building and testing need. Announces each step, and leaves
+//! alone what is there already.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,8 +15,8 @@ use crate::probes::{self, BPF_LINKER_VERSION, RUSTC_VERSION};
 use crate::servers;
 use crate::step::{self, Step};
 
-/// A file that shows that a package is installed (a program by its name alone; `*` at the end
-/// stands for a version), and the package.
+/// A file that shows that a package is installed, and the package. A program is given by its name
+/// alone; `*` at the end stands for a version.
 type Need = (&'static str, &'static str);
 
 const BUILD: [Need; 4] =
@@ -58,8 +58,8 @@ const VM: [Need; 2] =
 /// Suites that may have the source of the pinned compiler.
 const RUST_SRC_SUITES: [&str; 4] = ["trixie-backports", "trixie", "forky", "sid"];
 
-/// Installs packages without letting Debian start the services in them: the policy is what package
-/// scripts ask, and it is gone again whatever happens.
+/// Installs packages without letting Debian start their services: package scripts ask the policy
+/// file. The file is removed again whatever happens.
 const INSTALL: &str = r#"
 set -e
 if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -68,12 +68,17 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
     chmod 755 /usr/sbin/policy-rc.d
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update --quiet || echo 'apt-get update failed for some sources; going on with the others' >&2
+apt-get update --quiet ||
+    echo 'apt-get update failed for some sources; going on with the others' >&2
 apt-get install --quiet --yes --no-install-recommends "$@"
 if [ -d /run/systemd/system ]; then
     for package; do
-        case "$package" in nginx | redis-server | postgresql | haproxy | caddy | memcached) systemctl disable --quiet "$package" ;;
-            php-fpm) systemctl disable --quiet $(cd /lib/systemd/system && echo php*-fpm.service) ;; esac
+        case "$package" in
+            nginx | redis-server | postgresql | haproxy | caddy | memcached)
+                systemctl disable --quiet "$package" ;;
+            php-fpm)
+                systemctl disable --quiet $(cd /lib/systemd/system && echo php*-fpm.service) ;;
+        esac
     done
 fi
 "#;
@@ -95,7 +100,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What the tests need.
+    /// Returns the options for what the tests need.
     pub(crate) fn for_tests(no_vm: bool) -> Self {
         Self { no_vm, no_servers: false, no_probes: true, no_deny: true }
     }
@@ -150,7 +155,8 @@ fn packages(needs: &[Need]) -> Result<()> {
     let packages = names(&missing);
     if step::which("apt-get").is_none() {
         bail!(
-            "this is no Debian or Ubuntu, so install by hand what gives these files: {}\n(Debian's packages: {})",
+            "this is no Debian or Ubuntu, so install by hand what gives these files: {}\n\
+             (Debian's packages: {})",
             missing.iter().map(|(file, _)| *file).collect::<Vec<_>>().join(" "),
             packages.join(" ")
         );
@@ -176,8 +182,10 @@ fn bpf_toolchain() -> Result<()> {
     let rustc = probes::rustc_version()?;
     if rustc != RUSTC_VERSION {
         eprintln!(
-            "    BPF toolchain: left out, since the probes are compiled with rustc {RUSTC_VERSION} and this is {rustc}.\n\
-             \x20   To change probes: `rustup toolchain install {RUSTC_VERSION}`, `cargo +{RUSTC_VERSION} xtask setup`"
+            "    BPF toolchain: left out, since the probes are compiled with rustc {RUSTC_VERSION} \
+             and this is {rustc}.\n\
+             \x20   To change probes: `rustup toolchain install {RUSTC_VERSION}`, \
+             `cargo +{RUSTC_VERSION} xtask setup`"
         );
         return Ok(());
     }
@@ -299,8 +307,8 @@ fn bpf_linker() -> Result<()> {
     Ok(())
 }
 
-/// A kernel that cannot be had is reported here, and as skipped when the tests run; the others are
-/// tested all the same.
+/// Fetches the test kernels. One that cannot be had is reported here, and skipped when the tests
+/// run; the others are tested all the same.
 fn test_kernels() {
     for version in kernels::default_versions() {
         match kernels::ensure(&version) {

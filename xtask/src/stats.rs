@@ -1,18 +1,18 @@
 //! Medians and spread of paired measurements.
 
-/// What one connection or request took, µs.
+/// Time of one connection or request, µs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
-    /// On the clock: also waiting for a processor that others use.
+    /// On the clock, including waits for a processor that others use.
     pub(crate) elapsed: f64,
-    /// Of processors, by client and server together.
+    /// Processor time of client and server together.
     pub(crate) cpu: f64,
 }
 
-/// One measurement without the thing measured and one with it, taken one right after the other.
+/// Two measurements, one right after the other: without the thing measured, and with it.
 pub(crate) type Pair = (f64, f64);
 
-/// A median, and what lies below and above it.
+/// A median, and a quantile below and above it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) low: f64,
@@ -41,7 +41,8 @@ impl Spread {
         Some(Self { low, median, high })
     }
 
-    /// Of the ratio with : without, pair by pair: what drifts slower than a pair takes cancels out.
+    /// Returns the spread of the ratio with : without, pair by pair. A drift that is slower than a
+    /// pair cancels out.
     pub(crate) fn of_ratios(pairs: &[Pair]) -> Option<Self> {
         Self::of(pairs.iter().map(|(without, with)| with / without))
     }

@@ -1,4 +1,4 @@
-//! Saying what is done, and running commands so that a failure explains itself.
+//! Announces steps, and runs commands so that a failure explains itself.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-/// A step that takes long enough to be announced; says how long it took when [`Step::done`] is
-/// called.
+/// A step that takes long enough to be announced. [`Step::done`] prints the time that it took.
 pub(crate) struct Step {
     started: Instant,
 }
@@ -20,7 +19,7 @@ impl Step {
         Self { started: Instant::now() }
     }
 
-    /// Says that the step ended well, with the time it took.
+    /// Reports that the step ended well, and the time it took.
     pub(crate) fn done(self, result: impl std::fmt::Display) {
         eprintln!("    {result} ({:.1} s)", self.started.elapsed().as_secs_f64());
     }
@@ -58,7 +57,7 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// A command that runs as root: with sudo unless this is root already. Says what for.
+/// Returns a command that runs as root: with sudo unless this is root already. Prints the purpose.
 pub(crate) fn privileged(program: impl AsRef<OsStr>, what_for: &str) -> Command {
     if is_root() {
         return Command::new(program);
@@ -69,7 +68,7 @@ pub(crate) fn privileged(program: impl AsRef<OsStr>, what_for: &str) -> Command 
     sudo
 }
 
-/// Where a program is, looked for in `PATH` and where Debian keeps the administrator's programs.
+/// Finds a program in `PATH`, or where Debian keeps the administrator's programs.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let administrators = ["/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -79,7 +78,7 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// A command as one would type it.
+/// Returns the command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     // The toolchain's cargo has a long path that nobody types.

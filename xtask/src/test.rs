@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything, in the order in which it fails early.
+//! `cargo xtask test`: runs everything, the steps that fail early first.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let mut add = |what: &str, result: Result<Tally>| match result {
         Ok(tally) => sum.add(tally),
         Err(error) => {
-            // What could not run, or broke off without a count, is one failure.
+            // A step that could not run, or broke off without a count, is one failure.
             sum.counts.failed += 1;
             sum.told.push(format!("{what}: {error:#}"));
         }
@@ -36,10 +36,10 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     add("unit tests", unit_tests());
     add("end-to-end tests", end_to_end());
     if !args.no_vm {
-        // Its machines tell of their failures themselves.
+        // The machines report their failures themselves.
         add("virtual machines", vm::run_all(&vm::Args::every_kernel(args.long)).map(Tally::from));
     }
-    // Who reads the end of a long log is to find there what failed.
+    // Someone who reads the end of a long log finds there what failed.
     for line in &sum.told {
         println!("{line}");
     }
@@ -47,11 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     Ok(sum.counts.failed == 0)
 }
 
-/// What tests said.
+/// Results of the tests.
 #[derive(Debug, Default)]
 struct Tally {
     counts: Counts,
-    /// Lines worth repeating: what failed, and what passed alone only.
+    /// Lines worth repeating: failures, and tests that passed only when run alone.
     told: Vec<String>,
 }
 
@@ -61,14 +61,15 @@ impl Tally {
         self.told.extend(other.told);
     }
 
-    /// Takes in a line of what tests print.
+    /// Reads a line of the tests' output.
     fn read(&mut self, line: &str) {
         if let Some(summary) = verdict::parse_summary(line) {
             self.counts += summary;
         } else if line.starts_with("case ")
             || (line.starts_with("---- ") && line.ends_with(" stdout ----"))
         {
-            // Of an end-to-end case, and how libtest begins what a failed test printed.
+            // A failed end-to-end case, or the line with which libtest begins the output of a
+            // failed test.
             self.told.push(line.trim_end_matches(" stdout ----").replacen(
                 "---- ",
                 "unit test failed: ",
@@ -97,7 +98,7 @@ fn unit_tests() -> Result<Tally> {
     Ok(tally)
 }
 
-/// Builds the end-to-end tests as the caller and runs them as root.
+/// Builds the end-to-end tests as the calling user and runs them as root.
 fn end_to_end() -> Result<Tally> {
     let step = Step::start("building the agent, the demo servers and the end-to-end tests");
     let mut build = step::cargo();
@@ -115,7 +116,7 @@ fn end_to_end() -> Result<Tally> {
     step.done("built");
     let step = Step::start("end-to-end tests on this kernel");
     let mut e2e = step::privileged(&test, "load BPF programs in the end-to-end tests");
-    // Cases mostly wait, however few processors there are; those that need the machine for
+    // Cases mostly wait, so many may run on few processors. Those that need the machine for
     // themselves see to that.
     let tally =
         counted(e2e.current_dir(step::root()).arg("--test-threads=4"), &mut std::io::stdout())?;
@@ -143,7 +144,7 @@ fn e2e_binary() -> Result<PathBuf> {
     Ok(path.into())
 }
 
-/// The executable that one of cargo's messages names. Cargo writes JSON without blanks.
+/// Returns the executable that one of cargo's messages names. Cargo writes JSON without blanks.
 fn executable(message: &str) -> Option<String> {
     if !message.contains(r#""kind":["test"]"#) {
         return None;
@@ -187,7 +188,10 @@ mod tests {
 
     #[test]
     fn executable_of_a_test() {
-        let test = r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"e2e"},"executable":"/t/e2e-1"}"#;
+        let test = concat!(
+            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"e2e"},"#,
+            r#""executable":"/t/e2e-1"}"#
+        );
         assert_eq!(executable(test).as_deref(), Some("/t/e2e-1"));
         let library =
             r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}"#;

@@ -1,4 +1,4 @@
-//! What the tests inside a virtual machine say on its serial console:
+//! Parses the verdicts that the tests inside a virtual machine print on its serial console:
 //!
 //! ```text
 //! VERDICTS begin
@@ -6,7 +6,7 @@
 //! VERDICTS done
 //! ```
 
-/// How a test ended.
+/// The outcome of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Pass,
@@ -28,11 +28,11 @@ pub(crate) struct Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     Verdict(Verdict),
-    /// The kernel has booted: from here on it is the tests' turn.
+    /// The kernel has booted, and the tests begin.
     Begin,
     /// Every test that was to run has had its verdict.
     Done,
-    /// Looks like a verdict, and is none: the machine garbled it, so a verdict is missing.
+    /// A verdict that the console has garbled, so that one is missing.
     Garbled,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn parse(line: &str) -> Option<Line> {
         "VERDICTS done" => return Some(Line::Done),
         _ => {}
     }
-    // The kernel's own messages may have left the cursor in mid-line.
+    // A message of the kernel may precede it on the line.
     let start = line.find("VERDICT")?;
     Some(
         line[start..]
@@ -68,7 +68,7 @@ fn verdict(words: &str) -> Option<Verdict> {
     Some(Verdict { outcome, test, millis, reason })
 }
 
-/// How many tests ended which way.
+/// Numbers of tests by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) passed: u64,
@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn libtest_summaries() {
-        let line = "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        let line = "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered \
+                    out; finished in 0.00s";
         assert_eq!(parse_summary(line), Some(Counts { passed: 3, failed: 1, skipped: 2 }));
         assert_eq!(parse_summary("test watch ... ok"), None);
     }

@@ -18,7 +18,7 @@ use crate::verdict::{Counts, Outcome};
 
 /// The target whose C library can be linked statically.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// Binaries of the virtual machine: what cargo calls them, and where they go.
+/// Binaries of the virtual machine: their names for cargo, and their places.
 const BINARIES: [(&str, &str); 3] = [
     ("backscope-vm-init", "init"),
     ("backscope", "bin/backscope"),
@@ -49,7 +49,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What `cargo xtask test` runs: every kernel, with every test or with what it can change.
+    /// Returns the options with which `cargo xtask test` runs: every kernel, with every test or
+    /// with those that it can change.
     pub(crate) fn every_kernel(long: bool) -> Self {
         let (kernels, filter) = (Vec::new(), None);
         Self { kernels, filter, short: !long, jobs: 2, timeout: 2_100, keep_log: false }
@@ -57,7 +58,7 @@ impl Args {
 }
 
 /// Boots one kernel and lets it measure what watching costs, in instructions. Returns its release
-/// and what it said.
+/// and its output.
 ///
 /// # Errors
 /// If there is no such kernel, or the machine did not come to its end.
@@ -81,7 +82,7 @@ pub(crate) fn measure_costs(version: &str) -> Result<(String, Run)> {
     }
 }
 
-/// What became of one kernel.
+/// The result of one kernel.
 struct Report {
     version: String,
     release: String,
@@ -102,21 +103,23 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     Ok(counts.failed == 0)
 }
 
-/// Runs the machines, prints what became of each, and returns the sum of their verdicts.
+/// Runs the machines, prints the result of each, and returns the sum of their verdicts.
 ///
 /// # Errors
 /// If no machine can be run at all.
 pub(crate) fn run_all(args: &Args) -> Result<Counts> {
     if !cfg!(target_arch = "x86_64") {
         bail!(
-            "the virtual machines are x86-64, and the tests are built for the machine they are built on"
+            "the virtual machines are x86-64, and the tests are built for the machine they are \
+             built on"
         );
     }
     if let Some(filter) = &args.filter
         && filter.chars().any(|c| c.is_whitespace() || c == '"')
     {
         bail!(
-            "the filter `{filter}` cannot be passed to the kernel: it has a blank or a quotation mark"
+            "the filter `{filter}` cannot be passed to the kernel: it has a blank or a quotation \
+             mark"
         );
     }
     let versions =
@@ -170,8 +173,8 @@ fn pack(built: &Path) -> Result<PathBuf> {
 }
 
 /// Boots the kernels, as many at once as asked for, and reports in the order of the versions. The
-/// last begin first: newer kernels can do more, and have more to do, and what takes longest is not
-/// to be waited for alone.
+/// newest begin first: they have most to do, and the longest run should not be left alone at the
+/// end.
 fn boot_all(args: &Args, versions: &[String], initramfs: &Path) -> Vec<Report> {
     let waiting: Mutex<VecDeque<(usize, &String)>> =
         Mutex::new(versions.iter().enumerate().collect());
@@ -228,14 +231,14 @@ fn boot(args: &Args, version: &str, initramfs: &Path) -> Report {
     let good = run.fault.is_none() && run.counts().failed == 0;
     step.done(format_args!("kernel {version}: {}", run.counts()));
     if good && !args.keep_log {
-        // A log that stays behind does no harm.
+        // A failure leaves only a log behind.
         let _ = fs::remove_file(&log);
     }
     report(&kernel.release, Ran::Yes { run, took, log })
 }
 
-/// Adds the kernel's own modules to the root file system: the kernel unpacks one archive after
-/// another.
+/// Appends the kernel's own modules to the root file system: the kernel unpacks concatenated
+/// archives one after another.
 fn with_modules(version: &str, kernel: &Kernel, initramfs: &Path) -> Result<PathBuf> {
     let mut modules = cpio::Archive::default();
     modules.directory("modules");

@@ -1,5 +1,4 @@
-//! Publish and subscribe: whoever has something to say tells the broker, and need not know who
-//! hears it.
+//! Publish and subscribe: a publisher sends to the broker, and need not know the subscribers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, value_parser};
+use humantime::parse_duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -19,11 +19,11 @@ use crate::demo::{Report, Stop};
 use crate::http::{accept_all, listen, padded, run as run_server};
 use crate::sock::{ListenOptions, monotonic_ns};
 
-/// A longer line is none.
+/// Longest line that is accepted, bytes.
 const LONGEST_LINE: u64 = 1 << 20;
-/// More topics are not kept.
+/// Most topics that are kept.
 const MOST_TOPICS: usize = 10_000;
-/// How long a client that has published all waits for what is still to come.
+/// Longest time that a client waits for outstanding messages when it has published all.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Knobs of the broker.
@@ -33,19 +33,24 @@ pub struct Options {
     #[command(flatten)]
     pub listen: ListenOptions,
     /// Messages that the broker keeps for a subscriber that does not keep up; the oldest are lost
-    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 1000,
+        value_name = "N",
+        value_parser = value_parser!(u32).range(1..)
+    )]
     pub queue: u32,
 }
 
-/// Serves until signalled: `SUB TOPIC` is answered with `OK` and then `MSG TEXT` for each message,
-/// or `LOST N`; `PUB TOPIC TEXT` with `OK N`, the number of those who hear it.
+/// Serves until signalled. `SUB TOPIC` is answered with `OK`, then with `MSG TEXT` for each
+/// message, or `LOST N`. `PUB TOPIC TEXT` is answered with `OK N`, the number of subscribers.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     run_server("broker", async {
         let listener = listen(&options.listen)?;
         let broker = Arc::new(Broker { topics: Mutex::default(), queue: options.queue as usize });
         accept_all(&listener, |socket| {
             let broker = Arc::clone(&broker);
-            // A client that has gone is its own business.
+            // A client that has left is no error.
             async move { drop(broker.serve(socket).await) }
         })
         .await
@@ -76,7 +81,7 @@ impl Broker {
             let answer = match (words.next(), words.next(), words.next()) {
                 (Some("SUB"), Some(topic), None) => match self.subscribe(topic) {
                     Some(messages) => {
-                        // Before any message.
+                        // The answer has to come before any message.
                         output.lock().await.write_all(b"OK\n").await?;
                         subscriptions.spawn(deliver(messages, Arc::clone(&output)));
                         continue;
@@ -108,7 +113,7 @@ impl Broker {
         )
     }
 
-    /// Returns how many hear it. A topic that nobody hears is no topic.
+    /// Returns the number of subscribers. A topic without any is not kept.
     fn publish(&self, topic: &str, text: &str) -> usize {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         topics.get(topic).and_then(|topic| topic.send(text.into()).ok()).unwrap_or(0)
@@ -134,32 +139,52 @@ async fn deliver(mut messages: Receiver<Message>, output: Arc<tokio::sync::Mutex
 #[command(next_help_heading = "Client")]
 pub struct PubSubOptions {
     /// Connections that publish, to each topic in turn
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(1..=1024)
+    )]
     pub publishers: u16,
     /// Connections that subscribe, each to one topic
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    #[arg(
+        long,
+        default_value_t = 4,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(0..=1024)
+    )]
     pub subscribers: u16,
     /// Topics
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(1..=1024)
+    )]
     pub topics: u16,
     /// Messages of each publisher; 0: no end
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub messages: u64,
     /// Bytes of a message
-    #[arg(long, default_value_t = 100, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..1_000_000))]
+    #[arg(
+        long,
+        default_value_t = 100,
+        value_name = "BYTES",
+        value_parser = value_parser!(u32).range(..1_000_000)
+    )]
     pub message_size: u32,
     /// Pause after each message
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// The first subscriber sleeps for so long after each message
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub slow_subscriber: Duration,
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
 }
 
-/// What is under way.
+/// Messages and clients that are under way.
 #[derive(Default)]
 struct Progress {
     subscribed: AtomicU64,
@@ -173,8 +198,8 @@ struct Progress {
 type Connection = BufReader<TcpStream>;
 
 impl PubSubOptions {
-    /// Publishes and hears. The latency is that of messages, from publisher to subscriber. Facts:
-    /// `published`, `delivered`, `lost` (deliveries that the broker gave up).
+    /// Publishes and receives. The latency is that of messages, from publisher to subscriber.
+    /// Facts: `published`, `delivered`, `lost` (deliveries that the broker gave up).
     pub(crate) fn run(&self, broker: SocketAddr, stop: &Stop) -> Report {
         let progress =
             &Progress { publishing: AtomicU64::new(self.publishers.into()), ..Progress::default() };
@@ -203,7 +228,7 @@ impl PubSubOptions {
     async fn connect(&self, broker: SocketAddr, tasks: &Tasks<'_>) -> Result<Connection, String> {
         let socket = in_time("connecting", self.timeout, TcpStream::connect(broker)).await?;
         tasks.count(|report| report.connections += 1);
-        // A client that cannot have it is only slower.
+        // Without it the client is only slower.
         let _ = socket.set_nodelay(true);
         Ok(BufReader::new(socket))
     }
@@ -248,7 +273,7 @@ impl PubSubOptions {
         Ok(())
     }
 
-    /// Hears until all that was published has come, or nothing more comes.
+    /// Receives until all that was published has come, or nothing more comes.
     async fn subscribe(
         &self,
         broker: SocketAddr,
@@ -263,7 +288,7 @@ impl PubSubOptions {
         let mut lines = connection.lines();
         let mut quiet_since = Instant::now();
         loop {
-            // next_line may be dropped while it waits: nothing is lost.
+            // `next_line` is cancel-safe: nothing is lost if it is dropped while it waits.
             let line =
                 match tokio::time::timeout(Duration::from_millis(20), lines.next_line()).await {
                     Ok(Ok(Some(line))) => line,

@@ -1,4 +1,5 @@
-//! Work that takes long: answered when it is done, or at once with where the result will be.
+//! Work that takes long. The answer comes when it is done, or at once, with the address of the
+//! result.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use http::header::LOCATION;
 use http::{HeaderValue, Method, Request, StatusCode};
+use humantime::parse_duration;
 use hyper::body::Incoming;
 
 use crate::demo::client::timeout;
@@ -19,9 +21,9 @@ use crate::http::{
 };
 use crate::sock::ListenOptions;
 
-/// Where jobs are.
+/// Path of the jobs.
 const JOBS: &str = "/jobs/";
-/// Results that nobody has fetched; another job is refused.
+/// Most results that wait to be fetched. Further jobs are refused.
 const MOST_JOBS: usize = 100_000;
 
 /// Knobs of the server.
@@ -30,8 +32,8 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// How long a job takes
-    #[arg(long, default_value = "300ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Time that a job takes
+    #[arg(long, default_value = "300ms", value_name = "TIME", value_parser = parse_duration)]
     pub job_time: Duration,
     /// Answer at once with where the result will be (202 Accepted), rather than with the result
     /// when it is there
@@ -39,7 +41,7 @@ pub struct Options {
     pub asynchronous: bool,
 }
 
-/// Serves until signalled: `POST /jobs/` begins a job, `GET /jobs/NUMBER` is how it went.
+/// Serves until signalled: `POST /jobs/` begins a job, `GET /jobs/NUMBER` returns its state.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     run_server("event-loop", async {
         let listener = listen(&options.listen)?;
@@ -56,7 +58,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 #[derive(Default)]
 struct Jobs {
     numbers: Numbers,
-    /// Whether each is done.
+    /// Whether the job of each number is done.
     done: Mutex<HashMap<u64, bool>>,
 }
 
@@ -101,7 +103,7 @@ impl Jobs {
         Ok(response)
     }
 
-    /// How a job went; a result is told once.
+    /// Answers with the state of a job. A result is given only once.
     fn tell(&self, number: u64) -> http::Response<crate::http::Body> {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         match done.get(&number) {
@@ -126,7 +128,7 @@ pub struct JobOptions {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub jobs: u64,
     /// Ask so often for a result that was promised
-    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = parse_duration)]
     pub poll: Duration,
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
@@ -134,9 +136,8 @@ pub struct JobOptions {
 }
 
 impl JobOptions {
-    /// Has jobs done. The latency is that of answers, not of jobs. Facts: `done` (jobs of which the
-    /// result came), `accepted` (that were only promised at first), `polls` (requests for a
-    /// result).
+    /// Has jobs done. The latency is that of answers, not of jobs. Facts: `done` (jobs whose result
+    /// came), `accepted` (jobs that were answered with 202 first), `polls` (requests for a result).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["done", "accepted", "polls"].into_iter().for_each(|fact| tasks.add(fact, 0));

@@ -1,5 +1,5 @@
-//! How news reach a client: it asks again and again, it asks and the server waits, or the server
-//! writes unasked.
+//! Ways for news to reach a client: it asks again and again, it asks and the server waits, or the
+//! server writes unasked.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use futures_util::stream;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
+use humantime::parse_duration;
 use hyper::body::{Frame, Incoming};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -24,12 +25,12 @@ use crate::http::{
 };
 use crate::sock::{ListenOptions, monotonic_ns};
 
-/// How long to wait for news (RFC 7240).
+/// Header with the time to wait for news (RFC 7240).
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// The last of the news that a client has, when it comes again.
+/// Header with the last event that a client has, when it reconnects.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const EVENT_STREAM: &str = "text/event-stream";
-/// What was long ago is no news.
+/// Most news in an answer; those before are too old.
 const MOST_AT_ONCE: u64 = 1000;
 
 /// Knobs of the server.
@@ -42,7 +43,7 @@ pub struct Options {
     #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = timeout)]
     pub every: Duration,
     /// The longest that a request may wait for news
-    #[arg(long, default_value = "20s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "20s", value_name = "TIME", value_parser = parse_duration)]
     pub hold: Duration,
     /// End each stream of events after so many; the client comes again
     #[arg(long, value_name = "N")]
@@ -65,8 +66,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     })
 }
 
-/// News come by the clock: the first after one time, and so on. Their text is their number and when
-/// they happened.
+/// News come at fixed intervals, the first after one interval. Their text is their number and the
+/// time at which they happened.
 #[derive(Clone, Copy)]
 struct News {
     begun: Instant,
@@ -75,7 +76,7 @@ struct News {
 }
 
 impl News {
-    /// Number of the latest; 0: nothing has happened yet.
+    /// Number of the latest news; 0 if nothing has happened yet.
     fn latest(&self) -> u64 {
         (self.begun.elapsed().as_nanos() / self.every.as_nanos()) as u64
     }
@@ -84,7 +85,7 @@ impl News {
         format!("{number} {}", self.begun_ns + number * self.every.as_nanos() as u64)
     }
 
-    /// Waits until this has happened.
+    /// Waits until the news with this number have happened.
     async fn happens(&self, number: u64) {
         let since_begin = Duration::from_nanos(number * self.every.as_nanos() as u64);
         tokio::time::sleep_until((self.begun + since_begin).into()).await;
@@ -110,12 +111,12 @@ impl News {
         {
             return Ok(self.events(request.headers(), end_after));
         }
-        // Without a number, what has happened last is news.
+        // A client that gives no number gets the latest.
         let after =
             request.uri().query().and_then(|query| query.strip_prefix("after=")?.parse().ok());
         let after = after.unwrap_or_else(|| self.latest().saturating_sub(1));
         if let Some(wait) = wait(request.headers()) {
-            // When the time is over there are none, as ever.
+            // After a timeout the answer is empty, as without a wait.
             let _ = tokio::time::timeout(wait.min(hold), self.happens(after + 1)).await;
         }
         let latest = self.latest();
@@ -129,7 +130,7 @@ impl News {
         ))
     }
 
-    /// A stream of events, from after the last that the client has.
+    /// Answers with a stream of events that begins after the last one that the client has.
     fn events(self, headers: &HeaderMap, end_after: Option<usize>) -> Response<crate::http::Body> {
         let latest = self.latest();
         let last = header(headers, LAST_EVENT_ID.as_str())
@@ -153,13 +154,13 @@ impl News {
     }
 }
 
-/// How long the client would wait: `Prefer: wait=SECONDS`.
+/// Returns the time that the client is willing to wait: `Prefer: wait=SECONDS`.
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let seconds = header(headers, PREFER.as_str())?.strip_prefix("wait=")?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// How a client gets news.
+/// The way in which a client gets news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum By {
     /// Asks again and again
@@ -176,7 +177,7 @@ pub enum By {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct NewsOptions {
-    /// How to get news
+    /// Way to get news
     #[arg(long, value_enum, default_value_t = By::ShortPolling, value_name = "HOW")]
     pub by: By,
     /// Connections; 2x is two for each processor
@@ -186,7 +187,7 @@ pub struct NewsOptions {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub news: u64,
     /// Short polling: ask so often
-    #[arg(long, default_value = "50ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "50ms", value_name = "TIME", value_parser = parse_duration)]
     pub interval: Duration,
     /// Long polling: have the server wait for so many seconds
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
@@ -196,7 +197,7 @@ pub struct NewsOptions {
     pub timeout: Duration,
 }
 
-/// What a client has heard.
+/// The news that a client has received.
 #[derive(Default)]
 struct Heard {
     last: Option<u64>,
@@ -204,7 +205,7 @@ struct Heard {
 }
 
 impl NewsOptions {
-    /// Hears news. The latency is their age when they arrive. Facts: `news` (that arrived), `empty`
+    /// Gets news. The latency is their age at their arrival. Facts: `news` (that arrived), `empty`
     /// (answers without any), `missed` (news between two that arrived).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
@@ -212,7 +213,7 @@ impl NewsOptions {
             let hear = async |_| {
                 let mut heard = Heard::default();
                 while tasks.go_on() && !self.has_enough(&heard) {
-                    // Who only hears would not notice that it is to stop.
+                    // A client that only listens would not notice by itself that it is to stop.
                     let outcome = match self.by {
                         By::ShortPolling => Some(self.poll(server, tasks, &mut heard).await),
                         By::LongPolling => {
@@ -237,7 +238,7 @@ impl NewsOptions {
         self.news > 0 && heard.count >= self.news
     }
 
-    /// Takes a line of the server: a number, and when it happened.
+    /// Reads a line of the server: a number, and the time at which it happened.
     fn hear(&self, line: &str, tasks: &Tasks<'_>, heard: &mut Heard) {
         let mut words = line.split_whitespace().map(str::parse);
         let (Some(Ok(number)), Some(Ok(happened_ns))) = (words.next(), words.next()) else {
@@ -308,7 +309,7 @@ impl NewsOptions {
             let Some(frame) = next.map_err(|_| "waiting for events: timed out")? else { break };
             let frame = frame.map_err(|error| format!("waiting for events: {error}"))?;
             text.push_str(&String::from_utf8_lossy(frame.data_ref().map_or(&[], |data| &data[..])));
-            // An event ends with an empty line, wherever a chunk does.
+            // An empty line ends an event. Chunks may end anywhere.
             while let Some((event, rest)) = text.split_once("\n\n") {
                 event
                     .lines()

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use http::header::{CONNECTION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use humantime::parse_duration;
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -59,7 +60,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::raise_open_files();
     name_thread("acceptor");
     let listener = options.listen.open()?;
-    // No two sessions have the same number, whoever began them.
+    // Session numbers are unique across all workers.
     let numbers = Arc::<Numbers>::default();
     let carts = || Arc::new(Carts { numbers: Arc::clone(&numbers), carts: Mutex::default() });
     let shared = carts();
@@ -110,7 +111,7 @@ fn work(
     })
 }
 
-/// What a worker knows of sessions: the number of things in each one's cart.
+/// The sessions that a worker knows: the number of things in each one's cart.
 struct Carts {
     numbers: Arc<Numbers>,
     carts: Mutex<HashMap<u64, u64>>,
@@ -123,7 +124,7 @@ impl Carts {
         session
     }
 
-    /// Puts one more into the cart; `None`: there is no such session.
+    /// Adds one thing to the cart; `None` if there is no such session.
     fn add(&self, session: u64) -> Option<u64> {
         let mut carts = self.carts.lock().unwrap_or_else(PoisonError::into_inner);
         let cart = carts.get_mut(&session)?;
@@ -140,7 +141,8 @@ fn respond(request: &Request<Incoming>, carts: Option<&Carts>) -> Answer {
             with_cookie(carts.map_or(0, Carts::begin), "welcome\n".to_owned())?
         }
         (&Method::POST, "/cart") => {
-            // Without state here the cookie is the cart itself. One that counts would be signed.
+            // Without state in the worker the cookie is the cart itself. A real server would sign
+            // it.
             let cart = session.and_then(|session| match carts {
                 Some(carts) => carts.add(session),
                 None => session.checked_add(1),
@@ -179,7 +181,7 @@ pub struct SessionOptions {
     #[arg(long)]
     pub keep_alive: bool,
     /// Pause after each answer
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
@@ -196,8 +198,8 @@ struct Session<'a> {
 }
 
 impl SessionOptions {
-    /// Has sessions. Facts: `sessions` (begun), `steps` (requests of sessions), `lost` (of those,
-    /// the ones that came to a worker that did not know the session).
+    /// Has sessions. Facts: `sessions` (begun), `steps` (requests of sessions), `lost` (steps that
+    /// came to a worker that did not know the session).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["sessions", "steps", "lost"].into_iter().for_each(|fact| tasks.add(fact, 0));

@@ -22,13 +22,13 @@ pub struct Choice {
     pub server: Vec<OsString>,
     /// The client.
     pub client: Client,
-    /// The same as arguments.
+    /// The client as arguments.
     pub client_args: Vec<OsString>,
-    /// What to run, and for how long.
+    /// The parts to run, and their duration.
     pub run: RunOptions,
 }
 
-/// What to run of a demo, and for how long.
+/// The parts of a demo to run, and their duration.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Run")]
 pub struct RunOptions {
@@ -39,17 +39,22 @@ pub struct RunOptions {
     #[arg(long, conflicts_with = "client_only")]
     pub server_only: bool,
     /// Run both in a network namespace of their own, so far from one another (needs root)
-    #[arg(long, value_name = "TIME", value_parser = super::far::rtt, conflicts_with_all = ["server_only", "client_only"])]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = super::far::rtt,
+        conflicts_with_all = ["server_only", "client_only"]
+    )]
     pub rtt: Option<Duration>,
     /// Run the client alone, on this server
     #[arg(long, value_name = "ADDR")]
     pub client_only: Option<SocketAddr>,
 }
 
-/// Where a server listens.
+/// The server's option for its address.
 const LISTEN: &str = "--listen=";
 
-/// To parse the client's arguments alone.
+/// Parses the client's arguments alone.
 #[derive(Parser)]
 #[command(no_binary_name = true)]
 struct ClientLine {
@@ -85,7 +90,7 @@ impl Choice {
         Ok(address)
     }
 
-    /// Has the server listen there, whatever was asked for.
+    /// Makes the server listen there, whatever was asked for.
     pub(super) fn listen_at(&mut self, address: SocketAddr) {
         self.take_listen();
         self.server.push(format!("{LISTEN}{address}").into());
@@ -125,8 +130,8 @@ impl FromArgMatches for Choice {
 
 impl Subcommand for Choice {
     fn augment_subcommands(command: Command) -> Command {
-        // All the knobs of all demos take longer than a start may: only the one that is asked for
-        // gets its own.
+        // Building the knobs of all demos would make the start slow. Only the demo that is asked
+        // for builds its own.
         let named = |demo: &'static Demo| demo.describe(Command::new(demo.name)).defer(with_knobs);
         command.subcommands(demos().map(named))
     }
@@ -154,7 +159,7 @@ impl Demo {
         self.augment(Command::new(self.name))
     }
 
-    /// What it is.
+    /// Adds the demo's title and description to its command.
     fn describe(&self, command: Command) -> Command {
         command
             .about(self.title)
@@ -163,14 +168,14 @@ impl Demo {
     }
 
     fn augment(&self, command: Command) -> Command {
-        // What both have to agree on is one knob, and goes to both.
+        // A knob that both have is one knob, and goes to both.
         let (client, server) = (subcommand::<Client>(self.client), subcommand::<Verb>(self.server));
         let has = |verb: &Command, arg: &Arg| {
             verb.get_arguments().any(|other| other.get_id() == arg.get_id())
         };
         let (shared, own): (Vec<_>, Vec<_>) =
             knobs(self.client, &client).partition(|arg| has(&server, arg));
-        // A set of knobs takes its own description with it, so that of the demo comes last.
+        // A set of knobs overwrites the command's description, so the demo's is set last.
         let command = RunOptions::augment_args(command)
             .args(shared.into_iter().map(|arg| arg.help_heading("Server and client")))
             .args(own)
@@ -193,7 +198,7 @@ impl Demo {
     }
 }
 
-/// A port of this address that is free for TCP and for UDP, whichever the server takes.
+/// Returns a port of this address that is free for both TCP and UDP: the server may take either.
 fn free_port(mut address: SocketAddr) -> io::Result<u16> {
     const ATTEMPTS: usize = 10;
     let mut outcome = Err(io::ErrorKind::AddrInUse.into());
@@ -218,7 +223,7 @@ fn subcommand<S: Subcommand>(preset: &[&str]) -> Command {
         .unwrap_or_else(|| unreachable!("the registry has a verb `{verb}`"))
 }
 
-/// The knobs of the verb; what the demo presets is their default.
+/// Returns the knobs of the verb. The demo's presets become their defaults.
 fn knobs(preset: &'static [&'static str], verb: &Command) -> impl Iterator<Item = Arg> {
     verb.get_arguments().cloned().map(|arg| {
         let long = arg.get_long().unwrap_or_default().to_owned();
@@ -231,7 +236,8 @@ fn knobs(preset: &'static [&'static str], verb: &Command) -> impl Iterator<Item 
     })
 }
 
-/// The verb with what the demo presets, unless that was overridden, and what was given.
+/// Returns the verb with the demo's presets that were not overridden, and the knobs that were
+/// given.
 fn arguments(preset: &[&str], verb: &Command, matches: &ArgMatches) -> Vec<OsString> {
     let is_given =
         |arg: &Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
+use humantime::parse_duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::orders::{self, OrderOptions};
@@ -26,9 +27,9 @@ use crate::protocols::{layers, tcp, udp, webrtc};
 use crate::proxying::forward::ThroughOptions;
 use crate::sock::set_tcp_option;
 
-/// A longer word is no name.
+/// Longest first word that is taken for a name, bytes.
 const LONGEST_NAME: usize = 32;
-/// After a failure.
+/// Pause after a failure.
 pub(crate) const RETRY: Duration = Duration::from_millis(100);
 
 /// A client with its knobs.
@@ -40,7 +41,7 @@ pub enum Client {
     Orders(OrderOptions),
     /// Makes connections over one of the ways to HTTPS
     Https(https::client::Options),
-    /// The same over QUIC (HTTP/3)
+    /// Makes connections for HTTP/3, over QUIC
     Quic(https::quic_client::Options),
     /// Asks over one connection after another, and counts at each layer
     Layers(layers::ClientOptions),
@@ -113,13 +114,18 @@ pub struct RequestOptions {
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each answer
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Bytes of a request
-    #[arg(long, default_value_t = 40, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 40,
+        value_name = "BYTES",
+        value_parser = value_parser!(u32).range(1..)
+    )]
     pub request_size: u32,
     /// Sleep this long before each answer is read
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub slow_read: Duration,
     /// Size of the client's receive buffer (SO_RCVBUF)
     #[arg(long, value_name = "BYTES")]
@@ -132,9 +138,9 @@ pub struct RequestOptions {
     pub timeout: Duration,
 }
 
-/// A time that is not 0, which sockets take for no timeout at all.
+/// Parses a timeout. It must not be 0, which sockets take for no timeout.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
+    match parse_duration(text) {
         Ok(time) if time.is_zero() => Err("must be longer than nothing".to_owned()),
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
@@ -167,7 +173,7 @@ impl RequestOptions {
         report.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One connection; an error in words.
+    /// Runs one connection. An error is given in words.
     fn converse(
         &self,
         server: SocketAddr,
@@ -195,10 +201,11 @@ impl RequestOptions {
         Ok(())
     }
 
-    /// Reads a line; returns its first word if it has several: the name of who answered.
+    /// Reads a line. Returns its first word if it has several: the name of the server that
+    /// answered.
     fn read_answer(&self, socket: &mut TcpStream) -> io::Result<Option<String>> {
         let mut buffer = [0; 65536];
-        // The name may come in pieces.
+        // The beginning of the line may come in pieces.
         let mut begin = Vec::new();
         loop {
             if self.quickack {
@@ -225,7 +232,7 @@ fn tally(report: &Mutex<Report>, count: impl FnOnce(&mut Report)) {
     count(&mut report.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Connects; reads and writes of the socket have the timeout, too.
+/// Connects. The timeout holds for reads and writes of the socket, too.
 pub(crate) fn connect(
     server: SocketAddr,
     receive_buffer: Option<usize>,
@@ -244,7 +251,8 @@ pub(crate) fn connect(
     connected().map_err(|error| explain("connecting", &error))
 }
 
-/// What failed, in words that are the same each time.
+/// Returns the failure in words that are the same each time, so that equal ones are counted
+/// together.
 pub(crate) fn explain(doing: &str, error: &io::Error) -> String {
     let what = match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "timed out".to_owned(),

@@ -11,9 +11,9 @@ use crate::delay_link::{self, FAR, NEAR, Unavailable};
 use crate::{own_network, tun};
 
 impl Choice {
-    /// If a round-trip time is asked for: moves the calling thread, and with it all that it starts
-    /// from now on, into a network namespace of its own, starts a link there, and has the server
-    /// listen at its near end.
+    /// Moves a demo with a round-trip time into a network of its own. The calling thread, and all
+    /// that it starts from now on, get a network namespace with a delaying link, at whose near end
+    /// the server will listen.
     ///
     /// # Errors
     /// Without root, and where the kernel has no TUN device.
@@ -31,13 +31,13 @@ impl Choice {
         Ok(())
     }
 
-    /// Where the client finds a server that listens at this address.
+    /// Returns the address at which the client reaches a server that listens at this address.
     pub fn seen_from_client(&self, server: SocketAddr) -> SocketAddr {
         if self.run.rtt.is_some() { SocketAddr::from((FAR, server.port())) } else { server }
     }
 }
 
-/// A round-trip time that a person would wait for.
+/// Parses a round-trip time that is short enough to wait for.
 pub(super) fn rtt(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_secs(5);
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! A demo within a test: its server is a thread, which ends with the tests.
+//! Runs a demo within a test. Its server is a thread, which ends with the tests.
 
 use std::ffi::OsString;
 use std::thread;

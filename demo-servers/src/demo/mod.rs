@@ -1,9 +1,9 @@
 //! The demos: servers that each show one thing, with the client that brings it out.
 //!
-//! [`demos`] are the registry. A demo is only data: a server (a verb of this program with its
-//! knobs) and a client with its knobs. [`Choice`] is a demo with the user's knobs, [`show`] runs
-//! one in a terminal; [`Server`] and [`Client::run`] are the two halves, for those who want to run
-//! them in their own way.
+//! [`demos`] is the registry. A demo is only data: a server (a verb of this program with its knobs)
+//! and a client with its knobs. [`Choice`] is a demo with the user's knobs, and [`show`] runs it in
+//! a terminal. [`Server`] and [`Client::run`] are the two halves, for callers that run them in
+//! their own way.
 
 mod catalogue;
 mod choice;
@@ -31,13 +31,13 @@ pub use stop::Stop;
 /// One demo.
 #[derive(Debug)]
 pub struct Demo {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// The same in a few words.
+    /// Its name in a few words.
     pub title: &'static str,
     /// The lectures of the course that it belongs to.
     pub lectures: &'static [u8],
-    /// What it shows.
+    /// A description of the effect that it shows.
     pub about: &'static str,
     /// The pattern that a watcher should find under load, if it can find one.
     pub expect: Option<Expect>,

@@ -5,12 +5,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use humantime::parse_duration;
 
 use super::client::{connect, explain, timeout};
 use super::{Report, Stop};
 use crate::payments::Counts;
 
-/// For requests that are still on their way when the client has finished.
+/// Longest wait for requests that are still on their way when the client has finished.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Knobs of the client that retries.
@@ -30,7 +31,7 @@ pub struct OrderOptions {
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub attempts: u32,
     /// Pause after each order
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
 }
 
@@ -64,7 +65,7 @@ struct Shop<'a> {
 }
 
 impl Shop<'_> {
-    /// One order, until it is answered.
+    /// Sends one order until it is answered.
     fn order(&mut self, number: u64, stop: &Stop) {
         let order =
             if self.options.no_key { "pay\n".to_owned() } else { format!("pay {number}\n") };
@@ -73,8 +74,8 @@ impl Shop<'_> {
                 Ok(_) => return,
                 Err(what) => {
                     self.report.error(what);
-                    // What comes on the old connection now would be taken for the answer to
-                    // something else.
+                    // A late answer on the old connection would be taken for the answer to the next
+                    // order.
                     self.connection = None;
                 }
             }
@@ -104,7 +105,7 @@ impl Shop<'_> {
         Ok(answer)
     }
 
-    /// The server's counts, once it has seen all that was sent.
+    /// Returns the server's counts, once it has seen all that was sent.
     fn counts(&self) -> Result<Counts, String> {
         let mut connection = BufReader::new(connect(self.server, None, SETTLE)?);
         let deadline = Instant::now() + SETTLE;

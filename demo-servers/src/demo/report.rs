@@ -1,4 +1,4 @@
-//! What a client found.
+//! Collects the results of a client.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Workers that are told apart; the requests of others are counted together.
+/// Most workers that are told apart. Requests of others are counted together.
 const MOST_WORKERS: usize = 10_000;
-/// Workers that are named in words.
+/// Most workers that are printed by name.
 const FEW_WORKERS: usize = 16;
 
 /// Counts of a client. Its text is for people; the fields are for tests and lessons.
@@ -20,22 +20,22 @@ pub struct Report {
     pub answered: u64,
     /// Connections made.
     pub connections: u64,
-    /// What failed, and how often.
+    /// The number of failures of each kind.
     pub errors: BTreeMap<String, u64>,
-    /// From the first byte of a request to the last of its answer, or the age of what came unasked,
-    /// µs.
+    /// Time from the first byte of a request to the last of its answer, µs. For a message that came
+    /// unasked, its age.
     pub latency_us: Histogram<u64>,
     /// Requests by the thread or process that answered them.
     pub workers: BTreeMap<String, u64>,
-    /// What this demo alone counts.
+    /// Counts that only this demo has.
     pub facts: Vec<(&'static str, u64)>,
-    /// How long it ran.
+    /// Time that it ran.
     pub took: Duration,
 }
 
 impl Default for Report {
     fn default() -> Self {
-        // Grows with what it has to hold, so that no value is refused.
+        // Grows as needed, so that no value is refused.
         let latency_us =
             Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
         Self {
@@ -52,7 +52,7 @@ impl Default for Report {
 }
 
 impl Report {
-    /// Counts an answer and the name of who gave it, if it says one.
+    /// Counts an answer, and the worker if the answer names it.
     pub(crate) fn answer(&mut self, worker: Option<&str>, took: Duration) {
         self.answered += 1;
         self.latency(took);
@@ -63,7 +63,7 @@ impl Report {
 
     /// Counts a latency alone.
     pub(crate) fn latency(&mut self, took: Duration) {
-        // Fails only where it may not grow.
+        // Fails only for a histogram that may not grow.
         let _ = self.latency_us.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 

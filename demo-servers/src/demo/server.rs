@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 
 use crate::sock::announce;
 
-/// How to start this crate's program: a file, and what comes before the verb.
+/// The command that starts this crate's program: a file, and the arguments before the verb.
 #[derive(Clone, Debug)]
 pub struct Launcher {
     /// The file.
@@ -45,9 +45,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it listens. What else it prints is printed behind `server: `.
+    /// Starts it and waits until it listens. Its later output is printed behind `server: `.
     ///
-    /// To be called by a thread that stays: the server ends with it.
+    /// The server ends with the calling thread.
     pub fn start(launcher: &Launcher, args: &[OsString]) -> anyhow::Result<Self> {
         let mut command = Command::new(&launcher.program);
         command.args(&launcher.prefix).args(args).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -99,7 +99,7 @@ impl Drop for Server {
     }
 }
 
-/// Reads until the server says where it listens, and goes on reading in another thread.
+/// Reads until the server prints its address. Another thread reads on.
 fn await_address(output: ChildStdout) -> anyhow::Result<SocketAddr> {
     let mut lines = BufReader::new(output).lines();
     for line in lines.by_ref() {

@@ -1,4 +1,4 @@
-//! A demo in a terminal: says what runs, runs it, and says what the client found.
+//! Shows a demo in a terminal: prints what runs, runs it, and prints the client's results.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,7 +12,7 @@ use super::stop::someone_listens;
 use super::{Choice, Launcher, Report, Server, Stop};
 use crate::sock::announce;
 
-/// How often to look whether the client has finished.
+/// Interval at which to check whether the client has finished.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs the demo until a signal, the end of its duration or of its client.
@@ -26,8 +26,8 @@ pub fn show(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<()> {
         return run(choice, address, None, &Signals::block()?);
     }
     let server = Server::start(launcher, &choice.server)?;
-    // After the server has started, which would inherit what is blocked; before anybody can know
-    // that we run.
+    // The server must not inherit the blocked signals, so it has started before. Nobody can signal
+    // us yet: nothing was printed.
     let signals = Signals::block()?;
     introduce(choice, &server);
     run(choice, server.address(), Some(server), &signals)
@@ -126,7 +126,7 @@ pub fn print_report(report: &Report) {
     ));
 }
 
-/// The signals that end a run, which are only waited for.
+/// The signals that end a run. They are blocked, and only waited for.
 struct Signals(libc::sigset_t);
 
 impl Signals {
@@ -145,7 +145,7 @@ impl Signals {
         if error == 0 { Ok(Self(set)) } else { Err(io::Error::from_raw_os_error(error)) }
     }
 
-    /// Waits for one, no longer than this; returns whether one came.
+    /// Waits for one of them, no longer than this; returns whether one came.
     fn wait(&self, time: Duration) -> bool {
         let time =
             libc::timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };

@@ -9,21 +9,21 @@ use std::time::Duration;
 /// Tells threads to stop, also those that sleep.
 #[derive(Debug, Default)]
 pub struct Stop {
-    /// The end of this server, on this machine, is the end, too.
+    /// A server on this machine whose end stops the client, too.
     server: Option<SocketAddr>,
     stopped: Mutex<bool>,
     told: Condvar,
 }
 
 impl Stop {
-    /// One for the client of a server on this machine that somebody else will end: that is no
-    /// error.
+    /// Makes one for the client of a server on this machine, which somebody else will end. That end
+    /// is no error.
     pub fn with_server(address: SocketAddr) -> Self {
         Self { server: Some(address), ..Self::default() }
     }
 
-    /// Whether to count a failure: not if the server has ended. Some time has to pass since the
-    /// failure, as all of a server's processes do not end at once.
+    /// Returns whether to count a failure: not if the server has ended. To be called some time
+    /// after the failure, as the processes of a server do not all end at once.
     pub(crate) fn is_failure(&self) -> bool {
         let gone = self.server.is_some_and(|address| matches!(someone_listens(address), Ok(false)));
         if gone {
@@ -32,18 +32,18 @@ impl Stop {
         !gone
     }
 
-    /// Tells them.
+    /// Tells the threads to stop.
     pub fn stop(&self) {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.told.notify_all();
     }
 
-    /// Whether they were told.
+    /// Returns whether they were told to stop.
     pub fn is_stopped(&self) -> bool {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps, unless they were told or are told meanwhile. Returns whether to go on.
+    /// Sleeps until the time is over or the threads are told to stop. Returns whether to go on.
     pub fn sleep(&self, time: Duration) -> bool {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let woken = self.told.wait_timeout_while(stopped, time, |stopped| !*stopped);
@@ -51,8 +51,8 @@ impl Stop {
     }
 }
 
-/// Whether somebody listens on the port, without a connection to find out: for TCP, or with a UDP
-/// socket that has no peer.
+/// Returns whether somebody listens on the port: a TCP listener, or a UDP socket without a peer.
+/// Makes no connection to find out.
 pub(super) fn someone_listens(address: SocketAddr) -> io::Result<bool> {
     const TCP_LISTEN: &str = "0A";
     const UDP_UNCONNECTED: &str = "07";

@@ -1,4 +1,4 @@
-//! Clients as tasks on an event loop of the calling thread.
+//! Clients as tasks on an event loop in the calling thread.
 
 use std::future::Future;
 use std::io;
@@ -12,10 +12,10 @@ use futures_util::future::{self, Either};
 use super::client::RETRY;
 use super::{Report, Stop};
 
-/// How often a task that waits looks whether it is to stop.
+/// Interval at which a waiting task checks whether to stop.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What the tasks of a client share.
+/// State that the tasks of a client share.
 pub(crate) struct Tasks<'a> {
     stop: &'a Stop,
     report: Mutex<Report>,
@@ -32,8 +32,8 @@ impl<'a> Tasks<'a> {
         tasks.report.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs so many tasks at once. What one of them fails with is counted, and it is begun again,
-    /// until it ends well.
+    /// Runs so many tasks at once. A task that fails is counted as an error and begun again, until
+    /// it succeeds.
     pub(crate) async fn each(&self, count: usize, task: impl AsyncFn(u64) -> Result<(), String>) {
         let task = &task;
         let retried = async |number| {
@@ -50,8 +50,8 @@ impl<'a> Tasks<'a> {
         future::join_all((1..=count as u64).map(retried)).await;
     }
 
-    /// Has so many clients at once make connections, one after another, so many in all or without
-    /// an end.
+    /// Runs so many clients at once. Each makes connections one after another, until there are
+    /// `most` in all, or without end.
     pub(crate) async fn each_connection(
         &self,
         clients: usize,
@@ -75,12 +75,12 @@ impl<'a> Tasks<'a> {
         count(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts an answer to what was asked then.
+    /// Counts an answer to a request of that time.
     pub(crate) fn answer(&self, by: Option<&str>, asked: Instant) {
         self.count(|report| report.answer(by, asked.elapsed()));
     }
 
-    /// Counts one more of a fact.
+    /// Adds to a fact.
     pub(crate) fn add(&self, fact: &'static str, more: u64) {
         self.count(|report| match report.facts.iter_mut().find(|(name, _)| *name == fact) {
             Some((_, value)) => *value += more,
@@ -93,13 +93,13 @@ impl<'a> Tasks<'a> {
         !self.stop.is_stopped()
     }
 
-    /// Sleeps, or until it is to stop; returns whether to go on.
+    /// Sleeps until the time is over or the client is stopped. Returns whether to go on.
     pub(crate) async fn sleep(&self, time: Duration) -> bool {
         self.unless_stopped(tokio::time::sleep(time)).await;
         self.go_on()
     }
 
-    /// What this gives, unless it is to stop before.
+    /// Returns the output of the future, or `None` if the client is stopped first.
     pub(crate) async fn unless_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
         match future::select(pin!(future), pin!(self.stopped())).await {
             Either::Left((output, _)) => Some(output),
@@ -114,7 +114,7 @@ impl<'a> Tasks<'a> {
     }
 }
 
-/// What this gives within the time; an error in words.
+/// Returns the output of the future, or an error in words if it fails or takes longer than `limit`.
 pub(crate) async fn in_time<T, E: Into<Failure>>(
     doing: &str,
     limit: Duration,
@@ -145,7 +145,7 @@ impl From<hyper::Error> for Failure {
 }
 
 impl Failure {
-    /// Of another kind of error.
+    /// Makes one of another kind of error.
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         Self(error.to_string())
     }

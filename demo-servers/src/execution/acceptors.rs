@@ -16,7 +16,7 @@ use crate::inherit::{fork, wait_for_children};
 use crate::naming::name_thread;
 use crate::sock::{self, announce};
 
-/// How the acceptors share the work.
+/// The way in which the acceptors share the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// One socket, every worker blocked in accept: the kernel wakes one, which serves that
@@ -24,7 +24,8 @@ pub enum Mode {
     Blocking,
     /// One non-blocking socket, every worker an event loop: the kernel wakes all of them
     Epoll,
-    /// The same with EPOLLEXCLUSIVE: it wakes one
+    /// One non-blocking socket, every worker an event loop, with EPOLLEXCLUSIVE: the kernel wakes
+    /// one
     Exclusive,
     /// A socket for each worker, in one SO_REUSEPORT group; every worker an event loop
     Reuseport,
@@ -36,7 +37,7 @@ pub struct Options {
     /// The server
     #[command(flatten)]
     pub server: ServerOptions,
-    /// How the acceptors share the work
+    /// Way in which the acceptors share the work
     #[arg(long, value_enum, default_value_t = Mode::Blocking)]
     pub mode: Mode,
     /// The acceptors
@@ -86,7 +87,7 @@ fn open(options: &Options) -> anyhow::Result<Vec<Socket>> {
     let mut listeners = Vec::new();
     for _ in 0..if group { options.workers.workers.get() } else { 1 } {
         let socket = listen.bind(group)?;
-        // The first takes a free port, the others join it.
+        // The first worker takes a free port, and the others join it.
         listen.listen = sock::address(&socket.local_addr()?)?;
         socket.set_nonblocking(options.mode != Mode::Blocking)?;
         socket.listen(listen.backlog).context("listen")?;
@@ -95,10 +96,10 @@ fn open(options: &Options) -> anyhow::Result<Vec<Socket>> {
     Ok(listeners)
 }
 
-/// Lets the first worker register after all others when the work is to be uneven.
+/// Makes the first worker register after all others if the work is to be uneven.
 ///
-/// EPOLLEXCLUSIVE wakes the waiter that registered first of those that are free: the one that is
-/// always there has to be behind the others, or they would never get anything.
+/// Of the free waiters, EPOLLEXCLUSIVE wakes the one that registered first. The first worker is
+/// always free: registered before the others, it would get every connection.
 struct Turn(Option<(io::PipeReader, io::PipeWriter)>);
 
 impl Turn {

@@ -26,8 +26,8 @@ pub struct Options {
     pub workers: WorkerOptions,
 }
 
-/// Complete messages, and the connection to answer them on. It is read again after that, so answers
-/// stay in order.
+/// Complete messages, and the connection on which to answer them. The connection is read again only
+/// after the answer, so that answers stay in order.
 struct Work<'a> {
     connection: Connection<'a>,
     messages: Vec<Request>,
@@ -73,7 +73,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 fn work<'a>(works: &Mutex<mpsc::Receiver<Work<'a>>>, events: &EventLoop<'a>) -> io::Result<()> {
     loop {
-        // The free workers queue at the lock, and the first of them at the channel.
+        // One free worker waits at the channel with the lock held, the others wait for the lock.
         let next = works.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Work { mut connection, messages }) = next else { return Ok(()) };
         if connection.respond(messages) {

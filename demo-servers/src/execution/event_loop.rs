@@ -13,7 +13,7 @@ use crate::epoll::Epoll;
 use crate::service::ServiceOptions;
 use crate::sock::Accepted;
 
-/// Connections that are waited for. One thread waits; any thread may give it connections.
+/// Connections in one epoll instance. One thread waits; any thread may add connections.
 pub(super) struct EventLoop<'a> {
     epoll: Epoll,
     service: &'a ServiceOptions,
@@ -23,17 +23,17 @@ pub(super) struct EventLoop<'a> {
 }
 
 impl<'a> EventLoop<'a> {
-    /// For connections that the waiting thread itself serves.
+    /// Makes one whose connections are served by the waiting thread.
     pub(super) fn new(service: &'a ServiceOptions) -> io::Result<Self> {
         Ok(Self { epoll: Epoll::new()?, service, flags: 0, connections: Mutex::default() })
     }
 
-    /// For connections that other threads have for a while.
+    /// Makes one whose connections are lent to other threads.
     pub(super) fn lending(service: &'a ServiceOptions) -> io::Result<Self> {
         Ok(Self { flags: libc::EPOLLONESHOT as u32, ..Self::new(service)? })
     }
 
-    /// Waits for a listener, too; `flags` are those of epoll (EPOLLEXCLUSIVE).
+    /// Watches a listener, too. `flags` are those of epoll (EPOLLEXCLUSIVE).
     pub(super) fn listen(&self, listener: &Socket, flags: u32) -> io::Result<()> {
         self.epoll.add(listener.as_raw_fd(), flags)
     }
@@ -50,8 +50,8 @@ impl<'a> EventLoop<'a> {
         Ok(())
     }
 
-    /// Waits until something is ready: a connection, which is not waited for until it is given
-    /// back, or else the listener.
+    /// Waits until something is ready. Returns a connection, which is not watched until it is given
+    /// back, or `None` for the listener.
     pub(super) fn wait(&self) -> io::Result<Option<Connection<'a>>> {
         let fd = self.epoll.wait()?;
         Ok(self.connections().remove(&fd))
@@ -73,7 +73,8 @@ impl<'a> EventLoop<'a> {
                     if connection.advance() {
                         self.keep(connection)?;
                     } else if let Some(fd) = fd {
-                        // One that is closed has gone by itself; one that is leaked has not.
+                        // A closed descriptor has left the epoll set by itself; a leaked one has
+                        // not.
                         let _ = self.epoll.remove(fd);
                     }
                 }

@@ -1,5 +1,5 @@
-//! The execution patterns: who accepts, who reads, who answers. All serve their connections alike
-//! ([`ServiceOptions`]), so that what differs is the pattern.
+//! The execution patterns: which threads accept, read and answer. All serve their connections alike
+//! ([`ServiceOptions`]), so that they differ only in the pattern.
 
 pub mod acceptors;
 pub mod balancing;
@@ -16,6 +16,7 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use clap::Args;
+use humantime::parse_duration;
 use socket2::Socket;
 
 use crate::naming::name_thread;
@@ -23,22 +24,23 @@ use crate::service::ServiceOptions;
 use crate::slow_acceptor::is_transient;
 use crate::sock::{self, Accepted, Call, ListenOptions};
 
-/// What every pattern has.
+/// Options that every pattern has.
 #[derive(Args, Clone, Debug)]
 pub struct ServerOptions {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
     /// Sleep this long before each accept
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub accept_delay: Duration,
-    /// How connections are served
+    /// Service of each connection
     #[command(flatten)]
     pub service: ServiceOptions,
 }
 
 impl ServerOptions {
-    /// Takes the process's place. To be called first, while the process has one thread.
+    /// Takes the process's place on the processors. To be called first, while the process has one
+    /// thread.
     fn prepare(&self) -> anyhow::Result<()> {
         sock::raise_open_files();
         self.service.check()?;
@@ -69,7 +71,7 @@ impl ServerOptions {
     }
 }
 
-/// How many serve.
+/// Options for the number of workers.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct WorkerOptions {
     /// Number of workers; 2x is two for each processor
@@ -77,17 +79,17 @@ pub struct WorkerOptions {
     pub workers: Count,
 }
 
-/// How many: a number, or a number for each processor (`2x`). At least 1.
+/// A number, absolute or for each processor (`2x`). At least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// So many.
+    /// An absolute number.
     Just(u16),
-    /// So many for each processor that this process may use.
+    /// A number for each processor that this process may use.
     PerProcessor(u16),
 }
 
 impl Count {
-    /// The number.
+    /// Returns the number.
     pub fn get(self) -> usize {
         match self {
             Self::Just(count) => count.into(),
@@ -122,8 +124,8 @@ impl FromStr for Count {
     }
 }
 
-/// Starts a thread with a name. A server without one of its threads is none: its error ends the
-/// process.
+/// Starts a thread with a name. Its error ends the process: a server cannot do without one of its
+/// threads.
 fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: String,
@@ -135,7 +137,7 @@ fn spawn<'scope>(
     });
 }
 
-/// Runs what runs for ever in this thread, while others wait to be joined.
+/// Runs an endless loop in this thread, while others wait to be joined.
 pub(crate) fn run_or_end(name: &str, run: impl FnOnce() -> io::Result<()>) {
     if let Err(error) = run() {
         eprintln!("demo-servers: {name}: {error}");

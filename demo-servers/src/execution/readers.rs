@@ -28,7 +28,7 @@ pub struct Options {
     pub apart: bool,
 }
 
-/// Serves until signalled. With `--apart` it prints `holder PID`: who accepts.
+/// Serves until signalled. With `--apart` it prints `holder PID`, the process that accepts.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     options.server.prepare()?;
     let listener = options.server.listen.open()?;

@@ -1,4 +1,4 @@
-//! The server's certificate, made when it starts, and what a client makes of one that it cannot
+//! Makes the server's certificate at its start, and verifies certificates that a client cannot
 //! know.
 
 use std::fs;
@@ -42,12 +42,11 @@ impl Identity {
     }
 }
 
-/// Takes any certificate for its word, and verifies only that the server has the key that it names.
+/// Trusts any certificate, and verifies only that the server has its key.
 ///
-/// The certificate is made by the server, a process that the client knows nothing of but an
-/// address: there is no third party that both could trust. Who sits between them can read along, so
-/// this is for demos alone. The handshake takes the same round trips as one with a certificate that
-/// is verified.
+/// The server makes the certificate, and the client knows nothing of the server but its address: no
+/// third party vouches for it. Someone between the two could read along, so this is for demos
+/// alone. The handshake takes as many round trips as with a verified certificate.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(CryptoProvider);
 

@@ -1,4 +1,4 @@
-//! The client of HTTPS: connects, asks, and counts what it had to wait for.
+//! The client of HTTPS: connects, asks, and counts its waits for the server.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,12 +26,12 @@ pub struct Options {
     /// The way
     #[command(flatten)]
     pub way: Way,
-    /// How often
+    /// Number and timing of the connections
     #[command(flatten)]
     pub visits: VisitOptions,
 }
 
-/// Connects one time after another. The facts are those of [`Tally::report`]. The latency of a
+/// Makes one connection after another. The facts are those of [`Tally::report`]. The latency of a
 /// connection's first request counts from before connect.
 pub(crate) fn run(options: &Options, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options, server: SocketAddr, stop: &Stop) -> Report 
     report
 }
 
-/// One connection, to its end; an error in words.
+/// Runs one connection to its end. An error is given in words.
 fn visit(
     options: &Options,
     config: &Arc<ClientConfig>,
@@ -92,7 +92,7 @@ fn visit(
     connection.finish().map_err(|error| explain_tls("closing", &error))
 }
 
-/// In words; what rustls has to say is worth more than a kind of error.
+/// Describes an error. The text of rustls says more than a kind of error.
 fn explain_tls(doing: &str, error: &io::Error) -> String {
     match error.get_ref() {
         Some(inner) if inner.is::<rustls::Error>() => format!("{doing}: {inner}"),
@@ -104,13 +104,13 @@ struct Connection {
     socket: TcpStream,
     tls: ClientConnection,
     received: Vec<u8>,
-    /// What was written as early data, until the server has taken it.
+    /// The early data that was written, until the server has accepted it.
     early: Option<Vec<u8>>,
-    /// The server has something to answer.
+    /// Something was sent that the server will answer.
     sent: bool,
-    /// Waits for the server so far, without that for its SYN.
+    /// Times that it has waited for the server so far, not counting that for the SYN-ACK.
     waits: u64,
-    /// The same and the time when the first byte of an answer came.
+    /// Time of the answer's first byte, and the waits until then.
     first: Option<(Instant, u64)>,
     accepted: bool,
 }
@@ -139,7 +139,7 @@ impl Connection {
         })
     }
 
-    /// Sends a request and reads the answer; returns who gave it.
+    /// Sends a request and reads the answer. Returns the name of the server.
     fn ask(&mut self, last: bool) -> io::Result<Option<String>> {
         self.request(message::request(last))?;
         let head = loop {
@@ -156,8 +156,7 @@ impl Connection {
         Ok(message::name_in(&body))
     }
 
-    /// Writes a request: with the first flight if the session allows it, else when the handshake
-    /// has ended.
+    /// Writes a request: as early data if the session allows it, otherwise after the handshake.
     fn request(&mut self, request: Vec<u8>) -> io::Result<()> {
         if let Some(mut early) = self.tls.early_data()
             && early.bytes_left() >= request.len()
@@ -169,7 +168,7 @@ impl Connection {
         self.tls.writer().write_all(&request)
     }
 
-    /// Sends what there is to send, and reads once.
+    /// Sends all pending data, and reads once.
     fn advance(&mut self) -> io::Result<()> {
         self.send()?;
         if self.tls.read_tls(&mut self.socket)? == 0 {
@@ -179,7 +178,7 @@ impl Connection {
         let state = match self.tls.process_new_packets() {
             Ok(state) => state,
             Err(error) => {
-                // The alert says why.
+                // The alert tells the peer the reason.
                 self.send()?;
                 return Err(io::Error::other(error));
             }
@@ -202,7 +201,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends all that there is to send in one write: ClientHello and early data share a segment, as
+    /// Sends all pending data in one write, so that ClientHello and early data share a segment, as
     /// do Finished and a request.
     fn send(&mut self) -> io::Result<()> {
         let mut flight = Vec::new();
@@ -213,7 +212,7 @@ impl Connection {
         self.socket.write_all(&flight)
     }
 
-    /// What came of it until its first answer.
+    /// Returns the figures of this connection until its first answer.
     fn visit(&self, start: Instant) -> io::Result<Visit> {
         let info = TcpInfo::of(&self.socket)?;
         let (first, waits) = self.first.ok_or(io::ErrorKind::UnexpectedEof)?;

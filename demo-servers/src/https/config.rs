@@ -1,4 +1,4 @@
-//! What rustls is told of a way, for TCP and for QUIC.
+//! Builds the configurations of rustls for a way, for TCP and for QUIC.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use rustls::{ClientConfig, Error, ServerConfig};
 use super::Way;
 use super::certificate::{AnyCertificate, Identity};
 
-/// The server's part. `tickets` are those after a TLS 1.3 handshake, `early_data` the most bytes of
-/// it.
+/// Builds the server's configuration, with so many tickets after a TLS 1.3 handshake, and so many
+/// bytes of early data at most.
 pub(super) fn server(
     way: Way,
     identity: Identity,
@@ -24,7 +24,7 @@ pub(super) fn server(
         .with_no_client_auth()
         .with_single_cert(vec![identity.certificate], identity.key)?;
     config.alpn_protocols = vec![protocol.to_vec()];
-    // A ticket names a session in the server's memory, where it is found once: early data cannot be
+    // A ticket names a session in the server's memory, which is used once: early data cannot be
     // replayed.
     if way.resumes() {
         config.send_tls13_tickets = tickets;
@@ -38,7 +38,7 @@ pub(super) fn server(
     Ok(config)
 }
 
-/// The client's part. Sessions are kept in the configuration.
+/// Builds the client's configuration, which keeps the sessions.
 pub(super) fn client(
     way: Way,
     protocol: &[u8],

@@ -9,20 +9,21 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::sock::{announce, set_tcp_option};
 
-/// Which side of connections may use it, in this network namespace.
+/// The setting of this network namespace: which sides of a connection may use it.
 const SYSCTL: &str = "/proc/sys/net/ipv4/tcp_fastopen";
-/// Servers may, a bit of it.
+/// The bit that allows it for servers.
 const SERVERS: u32 = 2;
-/// SYNs with data that wait for the client's ACK, at most.
+/// Most SYNs with data that wait for the client's ACK.
 pub(super) const PENDING: libc::c_int = 128;
 
-/// Says what to do if servers may not use it here, where each connection begins without it.
+/// Prints what to do if servers may not use it here. Connections then begin without it.
 pub(super) fn explain_if_forbidden() {
     let allowed = fs::read_to_string(SYSCTL).ok().and_then(|text| text.trim().parse::<u32>().ok());
     if allowed.is_some_and(|allowed| allowed & SERVERS == 0) {
         announce(format_args!(
-            "this kernel takes no data in a SYN: net.ipv4.tcp_fastopen lacks the bit {SERVERS} for servers. With --rtt \
-             the demo has a network of its own, which allows it; or: sysctl -w net.ipv4.tcp_fastopen=3"
+            "this kernel takes no data in a SYN: net.ipv4.tcp_fastopen lacks the bit {SERVERS} for \
+             servers. With --rtt the demo has a network of its own, which allows it; or: sysctl -w \
+             net.ipv4.tcp_fastopen=3"
         ));
     }
 }

@@ -3,13 +3,13 @@
 /// The end of a head.
 const BLANK_LINE: &[u8] = b"\r\n\r\n";
 
-/// A request; the last one of a connection asks to close it.
+/// Builds a request. The last one of a connection asks to close it.
 pub(crate) fn request(last: bool) -> Vec<u8> {
     let close = if last { "Connection: close\r\n" } else { "" };
     format!("GET / HTTP/1.1\r\nHost: localhost\r\n{close}\r\n").into_bytes()
 }
 
-/// An answer: the name of who gives it, and so many bytes.
+/// Builds an answer with the server's name and so many bytes.
 pub(crate) fn response(name: &str, bytes: usize, last: bool) -> Vec<u8> {
     let close = if last { "Connection: close\r\n" } else { "" };
     let body = body(name, bytes);
@@ -20,7 +20,7 @@ pub(crate) fn response(name: &str, bytes: usize, last: bool) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// The body of an answer: a line of so many bytes that begins with a name.
+/// Builds the body of an answer: a line of so many bytes that begins with a name.
 pub(crate) fn body(name: &str, bytes: usize) -> Vec<u8> {
     let mut body = format!("{name} ").into_bytes();
     body.resize(bytes.max(body.len() + 1) - 1, b'x');
@@ -28,13 +28,13 @@ pub(crate) fn body(name: &str, bytes: usize) -> Vec<u8> {
     body
 }
 
-/// Who gave an answer.
+/// Returns the name of the server that gave an answer.
 pub(crate) fn name_in(body: &[u8]) -> Option<String> {
     let end = body.iter().position(|byte| *byte == b' ')?;
     Some(String::from_utf8_lossy(&body[..end]).into_owned())
 }
 
-/// Takes a head out of what was received, if it is all there.
+/// Removes a head from the received bytes and returns it, if it is complete.
 pub(crate) fn take_head(received: &mut Vec<u8>) -> Option<String> {
     let end =
         received.windows(BLANK_LINE.len()).position(|four| four == BLANK_LINE)? + BLANK_LINE.len();

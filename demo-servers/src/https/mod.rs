@@ -1,5 +1,5 @@
-//! The ways to HTTPS: HTTP/1.1 over TLS over TCP, and HTTP/3 over QUIC, each with what saves round
-//! trips.
+//! The ways to HTTPS: HTTP/1.1 over TLS over TCP, and HTTP/3 over QUIC, each with the options that
+//! save round trips.
 //!
 //! Over TCP, rustls is driven directly and blocking: early data has to be read before the handshake
 //! has ended, and a flight has to leave in one write.
@@ -64,7 +64,7 @@ impl Way {
         self.resume || self.early_data
     }
 
-    /// Says now what does not go together.
+    /// Rejects options that contradict each other, before anything starts.
     fn check(&self) -> anyhow::Result<()> {
         ensure!(
             !self.early_data || self.tls == Version::Tls13,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::{Buf, Bytes};
-use clap::Args;
+use clap::{Args, value_parser};
 use futures_util::future::{join_all, poll_fn};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Endpoint};
@@ -19,9 +19,9 @@ use super::tickets::Tickets;
 use super::{config, message};
 use crate::demo::{RETRY, Report, Stop};
 
-/// How often to look whether to stop.
+/// Interval at which a waiting client checks whether to stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// For the last packets of a connection.
+/// Longest wait for the last packets of a connection.
 const LINGER: Duration = Duration::from_millis(500);
 /// Nothing went wrong (RFC 9114, `H3_NO_ERROR`).
 const NO_ERROR: u32 = 0x100;
@@ -34,19 +34,24 @@ pub struct Options {
     #[arg(long)]
     pub early_data: bool,
     /// Requests at a time on each connection, each on a stream of its own
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = value_parser!(u64).range(1..=100)
+    )]
     pub streams: u64,
     /// Bytes of a request's body
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub request_size: usize,
-    /// How often
+    /// Number and timing of the connections
     #[command(flatten)]
     pub visits: VisitOptions,
 }
 
-/// Connects one time after another. The facts are those of [`Tally::report`], and `streams`: the
-/// requests that were under way on a connection at once. The latency of a connection's first
-/// requests counts from before connect.
+/// Makes one connection after another. The facts are those of [`Tally::report`], and `streams`: the
+/// concurrent requests of a connection. The latency of a connection's first requests counts from
+/// before connect.
 pub(crate) fn run(options: &Options, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -97,7 +102,7 @@ impl<'a> Client<'a> {
                 report.error(format!("{error:#}"));
             }
         }
-        // The peer learns of the end only as long as somebody sends.
+        // The peer learns of the end only while this endpoint still runs.
         let _ = time::timeout(LINGER.min(timeout), self.endpoint.wait_idle()).await;
         tally.report(report);
         report.facts.push(("streams", self.options.streams));
@@ -184,18 +189,18 @@ impl<'a> Client<'a> {
 
 type Sender = h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>;
 
-/// What is asked for.
+/// Target of each request.
 const URI: &str = "https://localhost/";
 
 struct Answer {
     name: Option<String>,
-    /// When its head came.
+    /// Time until its head came.
     head: Duration,
-    /// When all of it had come.
+    /// Time until all of it had come.
     end: Duration,
 }
 
-/// What came of a connection until its first answers.
+/// Returns the figures of a connection until its first answers.
 fn visit(early_data: bool, first_byte: Duration, rtt: Duration) -> Visit {
     Visit {
         tls: 13,
@@ -209,7 +214,7 @@ fn visit(early_data: bool, first_byte: Duration, rtt: Duration) -> Visit {
 }
 
 /// Waits no longer than this, and not much longer than until the client is told to stop: the server
-/// may have gone.
+/// may have ended.
 async fn in_time<F: Future>(
     stop: &Stop,
     timeout: Duration,
@@ -225,7 +230,7 @@ async fn in_time<F: Future>(
     }
 }
 
-/// Sleeps, unless the client is told to stop. What QUIC has to send meanwhile is sent.
+/// Sleeps, unless the client is told to stop. Meanwhile QUIC sends what it has to send.
 async fn sleep(stop: &Stop, pause: Duration) {
     let end = Instant::now() + pause;
     while !stop.is_stopped() && Instant::now() < end {

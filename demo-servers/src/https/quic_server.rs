@@ -16,11 +16,11 @@ use super::{Version, Way, config, message};
 use crate::naming::{name_thread, with_name};
 use crate::sock::announce;
 
-/// What is spoken in QUIC.
+/// ALPN name of the protocol inside QUIC.
 pub(super) const HTTP3: &[u8] = b"h3";
 /// Tickets after a handshake.
 const TICKETS: usize = 2;
-/// QUIC limits early data by itself, and knows nothing between none and this.
+/// Early data limit. QUIC allows only this value or none, and limits early data by itself.
 const EARLY_DATA: u32 = u32::MAX;
 
 /// Knobs of the server of HTTP/3.
@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         announce(format_args!("listening on {}", endpoint.local_addr()?));
         while let Some(incoming) = endpoint.accept().await {
             let (early_data, bytes) = (options.early_data, options.response);
-            // A client that has gone is its own business.
+            // A client that has left is no error.
             tokio::spawn(async move { serve(incoming, early_data, bytes).await.ok() });
         }
         Ok(())
@@ -86,7 +86,7 @@ async fn answer(
     bytes: usize,
 ) -> anyhow::Result<()> {
     let (_, mut stream) = request.resolve_request().await?;
-    // A stream that is dropped with a body unread looks to the client like a failure.
+    // If a stream is dropped with an unread body, the client sees a failure.
     while stream.recv_data().await?.is_some() {}
     let body = with_name(|name| message::body(name, bytes));
     let head = http::Response::builder()

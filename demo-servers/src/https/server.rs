@@ -15,11 +15,11 @@ use crate::acceptor::thread_per_connection;
 use crate::naming::with_name;
 use crate::sock::{self, ListenOptions};
 
-/// What is spoken in TLS.
+/// ALPN name of the protocol inside TLS.
 pub(super) const HTTP: &[u8] = b"http/1.1";
-/// Bytes of early data that are taken.
+/// Most bytes of early data that are accepted.
 const EARLY_DATA: u32 = 16_384;
-/// A client that says nothing for so long has gone.
+/// Time after which a silent client is given up.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Knobs of the server of HTTPS.
@@ -55,7 +55,7 @@ pub(super) fn parse_tickets(text: &str) -> Result<usize, String> {
 /// Serves until signalled.
 ///
 /// # Errors
-/// What was asked for does not go together, or the address cannot be had.
+/// If the options contradict each other, or the address is not to be had.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     sock::raise_open_files();
     options.way.check()?;
@@ -102,7 +102,7 @@ impl Conversation {
                     .write_all(&with_name(|name| message::response(name, bytes, last)))?;
                 closed |= last;
             }
-            // What the handshake has to say and the answer go in one write.
+            // The rest of the handshake and the answer go in one write.
             self.send()?;
         }
         // Without the client's Finished there are no tickets.
@@ -121,7 +121,7 @@ impl Conversation {
         let state = match self.tls.process_new_packets() {
             Ok(state) => state,
             Err(error) => {
-                // The alert says why.
+                // The alert tells the peer the reason.
                 self.send()?;
                 return Err(io::Error::other(error));
             }
@@ -135,7 +135,7 @@ impl Conversation {
         Ok(!state.peer_has_closed())
     }
 
-    /// Sends all that there is to send in one write.
+    /// Sends all pending data in one write.
     fn send(&mut self) -> io::Result<()> {
         let mut flight = Vec::new();
         while self.tls.wants_write() {

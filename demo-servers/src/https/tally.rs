@@ -1,14 +1,15 @@
-//! What came of the connections over one of the ways.
+//! Adds up the connections made in one of the ways.
 
 use std::mem;
 use std::time::Duration;
 
 use clap::Args;
 use hdrhistogram::Histogram;
+use humantime::parse_duration;
 
 use crate::demo::Report;
 
-/// How often to connect.
+/// Number and timing of connections.
 #[derive(Args, Clone, Debug)]
 pub struct VisitOptions {
     /// Connections in all [default: no end]
@@ -18,7 +19,7 @@ pub struct VisitOptions {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub requests: u64,
     /// Pause after each answer
-    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on a connection or an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = crate::demo::timeout)]
@@ -30,7 +31,7 @@ pub struct VisitOptions {
 pub(super) struct Visit {
     /// 12 or 13.
     pub(super) tls: u64,
-    /// Whether the server's session was known.
+    /// Whether the session was resumed.
     pub(super) resumed: bool,
     /// Whether the server took the request from the client's first flight.
     pub(super) early_data: bool,
@@ -47,7 +48,7 @@ pub(super) struct Visit {
 
 /// The connections of a client.
 pub(super) struct Tally {
-    /// The next connection only fetches what later ones use.
+    /// Whether the next connection only fetches a ticket or cookie for later ones.
     prepares: bool,
     measured: u64,
     resumed: u64,
@@ -89,7 +90,7 @@ impl Tally {
         self.tls = visit.tls;
         self.round_trips = self.round_trips.max(visit.round_trips);
         self.rtt = visit.rtt;
-        // Fails only where it may not grow.
+        // Fails only for a histogram that may not grow.
         let _ = self.first_byte_us.record(micros(visit.first_byte));
     }
 

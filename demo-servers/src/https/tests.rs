@@ -1,5 +1,5 @@
-//! Servers and clients of this program with one another: what was resumed, taken early, and waited
-//! for.
+//! Runs servers and clients of this program with one another: sessions resumed, early data
+//! accepted, round trips waited for.
 
 use crate::demo::{Report, in_process};
 

@@ -1,4 +1,4 @@
-//! The tickets of a client that is told when one has come.
+//! The tickets of a client that waits for their arrival.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use rustls::client::{
 use rustls::pki_types::ServerName;
 use tokio::sync::Notify;
 
-/// Sessions that are remembered.
+/// Sessions that are kept.
 const SESSIONS: usize = 32;
 
-/// A store of sessions in memory. QUIC needs to know when a ticket has come, as it ends connections
-/// by itself: over TCP a client reads on until the server's end.
+/// A store of sessions in memory. A QUIC client ends the connection itself, so it needs to know
+/// when a ticket has come. Over TCP the client reads on until the server's end.
 #[derive(Debug)]
 pub(super) struct Tickets {
     sessions: ClientSessionMemoryCache,
@@ -25,7 +25,7 @@ impl Tickets {
         Arc::new(Self { sessions: ClientSessionMemoryCache::new(SESSIONS), arrived: Notify::new() })
     }
 
-    /// Waits for a ticket that nobody has waited for.
+    /// Waits for the next ticket.
     pub(super) async fn arrival(&self) {
         self.arrived.notified().await;
     }

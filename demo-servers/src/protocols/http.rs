@@ -1,5 +1,5 @@
-//! HTTP/1.1 and HTTP/2 as they are: a server that answers, and a client with connections, requests
-//! and streams.
+//! HTTP/1.1 and HTTP/2 without anything special: a server that answers, and a client with
+//! connections, requests and streams.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use futures_util::future::join_all;
 use http::header::VIA;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use humantime::parse_duration;
 use hyper::body::Incoming;
 
 use crate::demo::client::timeout;
@@ -30,7 +31,7 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// What holds up an answer
+    /// Delays before an answer
     #[command(flatten)]
     pub hold: HoldOptions,
     /// Bytes of an answer's body
@@ -39,7 +40,7 @@ pub struct Options {
     /// Speak HTTP/2 without TLS (h2c, prior knowledge) rather than HTTP/1.1
     #[arg(long)]
     pub h2c: bool,
-    /// What it calls itself in answers: the name of its thread
+    /// Name of the server in answers, and of its thread
     #[arg(long, default_value = "event-loop", value_name = "NAME")]
     pub name: String,
 }
@@ -93,23 +94,28 @@ pub struct HttpOptions {
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each answer
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Speak HTTP/2 without TLS
     #[arg(long)]
     pub http2: bool,
     /// Requests at once on each connection, with --http2
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(1..)
+    )]
     pub streams: u16,
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
 }
 
-/// What was seen of the servers behind an address.
+/// The servers that were seen behind an address.
 #[derive(Default)]
 struct Seen {
-    /// Their connections: who answered, and which of its connections it was.
+    /// Their connections: the server's name, and its number for the connection.
     connections: BTreeSet<(String, String)>,
     /// The most proxies that an answer passed.
     proxies: u64,
@@ -117,9 +123,9 @@ struct Seen {
 }
 
 impl HttpOptions {
-    /// Asks until it is done or stopped. Facts: `at_once` (the most requests at once on a
-    /// connection), `behind` (connections that those who answered have seen: more or fewer than
-    /// those of the client if there is a proxy between), `proxies` (that answers have passed).
+    /// Asks until it is done or stopped. Facts: `at_once` (the most concurrent requests on a
+    /// connection), `behind` (connections that the answering servers have seen; a proxy between
+    /// makes them more or fewer than the client's), `proxies` (that answers have passed).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         let seen = Mutex::new(Seen::default());
         let mut report = Tasks::run(stop, async |tasks| {

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, value_parser};
+use humantime::parse_duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -13,7 +14,7 @@ use crate::demo::tasks::{Tasks, in_time};
 use crate::demo::{Report, Stop};
 use crate::execution::Count;
 
-/// A longer head or body is none of a server of ours.
+/// Longest head or body that is accepted, bytes.
 const LONGEST: usize = 64 << 20;
 
 /// Knobs of the client.
@@ -30,25 +31,30 @@ pub struct Http1Options {
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Requests to write at once, before any answer to them
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(1..=1000)
+    )]
     pub pipeline: u16,
     /// Pause after each answer, or after those to all that was written at once
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
 }
 
-/// What matters of an answer.
+/// The parts of an answer that are counted.
 struct Answer {
     by: Option<String>,
     ok: bool,
 }
 
 impl Http1Options {
-    /// Asks until it is done or stopped. Facts: `reused` (requests on a connection that had one
-    /// before), `pipelined` (requests that were written before the answer to the one before).
+    /// Asks until it is done or stopped. Facts: `reused` (requests that were not the first on their
+    /// connection), `pipelined` (requests that were written before the previous answer).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["reused", "pipelined"].into_iter().for_each(|fact| tasks.add(fact, 0));
@@ -60,7 +66,7 @@ impl Http1Options {
     async fn converse(&self, server: SocketAddr, tasks: &Tasks<'_>) -> Result<(), String> {
         let socket = in_time("connecting", self.timeout, TcpStream::connect(server)).await?;
         tasks.count(|report| report.connections += 1);
-        // A client that cannot have it is only slower.
+        // Without it the client is only slower.
         let _ = socket.set_nodelay(true);
         let mut connection = BufReader::new(socket);
         let mut left = if self.requests == 0 { u64::MAX } else { self.requests };
@@ -76,7 +82,7 @@ impl Http1Options {
         Ok(())
     }
 
-    /// Writes so many requests at once and reads the answers, which come in the same order.
+    /// Writes so many requests at once and reads the answers, which come in order.
     async fn ask(
         &self,
         connection: &mut BufReader<TcpStream>,
@@ -105,7 +111,7 @@ impl Http1Options {
     }
 }
 
-/// Reads a head and as many bytes as it says.
+/// Reads a head, and as many bytes as it announces.
 async fn read_answer(connection: &mut BufReader<TcpStream>) -> std::io::Result<Answer> {
     let mut answer = Answer { by: None, ok: false };
     let mut length = 0;

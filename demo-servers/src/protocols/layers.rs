@@ -1,11 +1,12 @@
-//! One request over one connection, counted at each layer: what the application wrote, what TCP
-//! made of it, and what IP carried.
+//! One request over one connection, counted at each layer: the application's bytes, TCP's segments,
+//! and IP's packets.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use humantime::parse_duration;
 
 use crate::acceptor::thread_per_connection;
 use crate::demo::{RETRY, Report, Stop, connect, explain, timeout};
@@ -19,7 +20,7 @@ const IP_HEADER: [u64; 2] = [20, 40];
 const TCP_HEADER: u64 = 20;
 /// Bytes of the timestamps in each segment.
 const TIMESTAMPS: u64 = 12;
-/// Bytes of a SYN's options besides: size of segments, selective ACKs, window scale.
+/// Bytes of a SYN's other options: maximum segment size, selective ACKs, window scale.
 const SYN_OPTIONS: u64 = 8;
 
 /// Knobs of the server.
@@ -65,14 +66,14 @@ pub struct ClientOptions {
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each
-    #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on a connection or an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
 }
 
-/// What one connection took. Its facts are from the client's side, when the server has closed.
+/// Calls, bytes and segments of one connection, counted by the client after the server has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layers {
     /// System calls of the application that moved data: writes, reads.
@@ -91,7 +92,7 @@ struct Layers {
 impl Layers {
     fn facts(&self) -> [(&'static str, u64); 12] {
         let options = if self.timestamps { TIMESTAMPS } else { 0 };
-        // A SYN each way.
+        // One SYN each way.
         let tcp = self.segments.map(|count| count * (TCP_HEADER + options) + SYN_OPTIONS);
         let ip = self.segments.map(|count| count * IP_HEADER[usize::from(self.ipv6)]);
         [
@@ -113,9 +114,9 @@ impl Layers {
 
 /// Asks over one connection after another. The facts are of the last one: `writes` and `reads`
 /// (system calls), `http_out` and `http_in` (bytes of the application), `segments_out` and
-/// `segments_in`, those `with_data_out` and `with_data_in`, and the bytes with the headers of TCP
-/// (`tcp_out`, `tcp_in`) and of IP (`ip_out`, `ip_in`). Segments are the kernel's count, headers
-/// are what Linux sends.
+/// `segments_in`, `with_data_out` and `with_data_in` (segments with data), and the bytes with the
+/// headers of TCP (`tcp_out`, `tcp_in`) and of IP (`ip_out`, `ip_in`). The kernel counts the
+/// segments; the headers have the sizes that Linux sends.
 pub(crate) fn ask(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();
     let mut last = None;
@@ -143,7 +144,7 @@ fn one(options: &ClientOptions, server: SocketAddr, report: &mut Report) -> Resu
     let request = message::request(true);
     socket.write_all(&request).map_err(|error| explain("sending", &error))?;
     let (mut received, mut reads) = (Vec::new(), 0);
-    // The last read finds the end.
+    // The last read returns 0.
     while read(&mut socket, &mut received)
         .map_err(|error| explain("waiting for an answer", &error))?
         > 0
@@ -165,7 +166,7 @@ fn one(options: &ClientOptions, server: SocketAddr, report: &mut Report) -> Resu
     })
 }
 
-/// Reads once; returns how much came.
+/// Reads once. Returns the number of bytes.
 fn read(socket: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<usize> {
     let mut buffer = [0; 16_384];
     let count = socket.read(&mut buffer)?;

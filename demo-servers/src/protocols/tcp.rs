@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, value_parser};
+use humantime::parse_duration;
 use socket2::SockRef;
 
 use crate::acceptor::thread_per_connection;
@@ -32,7 +33,7 @@ pub struct ServerOptions {
 pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     thread_per_connection(&options.listen.open()?, |mut socket| {
         let bytes = io::copy(&mut socket, &mut io::sink())?;
-        // What is still to be sent or acknowledged is forgotten.
+        // Data that are not yet sent or acknowledged are discarded.
         if options.server_reset {
             return SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         }
@@ -52,7 +53,12 @@ pub struct ClientOptions {
     #[arg(long, default_value_t = 10_000, value_name = "BYTES")]
     pub bytes: usize,
     /// Send them in so many writes
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 5,
+        value_name = "N",
+        value_parser = value_parser!(u64).range(1..)
+    )]
     pub writes: u64,
     /// Reset the connection when they are sent, rather than close a half and read
     #[arg(long)]
@@ -61,14 +67,14 @@ pub struct ClientOptions {
     #[arg(long, conflicts_with = "client_reset")]
     pub no_half_close: bool,
     /// Pause after each connection
-    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on a connection or an answer after this long
     #[arg(long, default_value = "1s", value_name = "TIME", value_parser = timeout)]
     pub timeout: Duration,
 }
 
-/// How connections went.
+/// Counts of connections.
 #[derive(Default)]
 struct Counts {
     counted: u64,
@@ -78,9 +84,9 @@ struct Counts {
     segments: [u64; 2],
 }
 
-/// Makes one connection after another. Facts: `counted` (bytes that the server says it read, of all
-/// connections), `orderly` (connections that the server ended with a FIN), `reset` (that either
-/// side reset), `unanswered` (that the client gave up), and `segments_out` and `segments_in` of all
+/// Makes one connection after another. Facts: `counted` (bytes that the server says it read),
+/// `orderly` (connections that the server ended with a FIN), `reset` (that either side reset),
+/// `unanswered` (that the client gave up), and `segments_out` and `segments_in` of all connections
 /// that were not reset.
 pub(crate) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     let mut report = Report::default();

@@ -1,4 +1,4 @@
-//! Servers and clients of this program with one another.
+//! Runs servers and clients of this program with one another.
 
 use crate::demo::in_process;
 
@@ -10,7 +10,7 @@ fn one_request_is_counted_at_each_layer() {
     assert_eq!((report.connections, report.answered, report.errors.len()), (2, 2, 0), "{report}");
     assert_eq!((fact("writes"), fact("with_data_out")), (1, 1), "{report}");
     assert!(fact("reads") >= 1 && fact("http_in") > 3000, "{report}");
-    // SYN, ACK and the request at least; SYN-ACK, the answer and perhaps its end.
+    // Out: SYN, ACK and the request at least. In: SYN-ACK, the answer and perhaps the FIN.
     assert!(fact("segments_out") >= 3 && fact("segments_in") >= 2, "{report}");
     for way in ["out", "in"] {
         let [http, tcp, ip] = ["http", "tcp", "ip"].map(|layer| {
@@ -25,7 +25,7 @@ fn datagrams_are_answered_or_dropped() {
     let report = in_process::run("udp", &["--requests", "20", "--pause", "0ms"]);
     assert_eq!((report.asked, report.answered, report.fact("lost")), (20, 20, Some(0)), "{report}");
     assert_eq!(report.workers.get("one-by-one"), Some(&20));
-    // Of 300 at once there is room for few; each read takes a millisecond.
+    // The buffer has room for few of 300 datagrams; each read takes a millisecond.
     let knobs =
         ["--requests", "300", "--burst", "300", "--read-delay", "1ms", "--receive-buffer", "4096"];
     let report = in_process::run("udp", &[&knobs[..], &["--timeout", "2s"]].concat());

@@ -1,5 +1,4 @@
-//! Requests and answers in datagrams: no connection, no order, and nobody who sends again what was
-//! lost.
+//! Requests and answers in datagrams: no connection, no order, and no retransmission.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, value_parser};
+use humantime::parse_duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::datagrams::drops;
@@ -15,7 +15,7 @@ use crate::demo::{RETRY, Report, Stop, explain, timeout};
 use crate::naming::{name_thread, with_name};
 use crate::sock::announce_listener;
 
-/// The most bytes of a datagram.
+/// Most bytes of a datagram.
 const LARGEST: usize = 65_507;
 
 /// Knobs of the server.
@@ -28,12 +28,12 @@ pub struct ServerOptions {
     #[arg(long, value_name = "BYTES")]
     pub receive_buffer: Option<usize>,
     /// Sleep this long before each read
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub read_delay: Duration,
 }
 
-/// Answers each datagram until signalled: `one-by-one NUMBER DROPPED`, where the number is the
-/// request's and the dropped are the datagrams for which there was no room so far.
+/// Answers each datagram until signalled: `one-by-one NUMBER DROPPED`, with the number of the
+/// request and the datagrams that were dropped so far, because the receive buffer was full.
 ///
 /// # Errors
 /// The address cannot be had, or the socket fails.
@@ -55,7 +55,7 @@ pub fn serve(options: &ServerOptions) -> anyhow::Result<()> {
         let number = text.split_whitespace().next().unwrap_or_default();
         let dropped = drops(&socket)?;
         let answer = with_name(|name| format!("{name} {number} {dropped}\n"));
-        // One who has gone, or cannot be reached, is no reason not to answer the others.
+        // A client that has left, or cannot be reached, must not keep others from their answers.
         let _ = socket.send_to(answer.as_bytes(), peer);
     }
 }
@@ -68,13 +68,23 @@ pub struct ClientOptions {
     #[arg(long, value_name = "N")]
     pub requests: Option<u64>,
     /// Datagrams to send before the answers are awaited
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = value_parser!(u64).range(1..)
+    )]
     pub burst: u64,
     /// Bytes of each
-    #[arg(long, default_value_t = 100, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=LARGEST as i64))]
+    #[arg(
+        long,
+        default_value_t = 100,
+        value_name = "BYTES",
+        value_parser = value_parser!(u32).range(1..=LARGEST as i64)
+    )]
     pub request_size: u32,
     /// Pause after the answers
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Take for lost what was not answered for so long
     #[arg(long, default_value = "200ms", value_name = "TIME", value_parser = timeout)]
@@ -82,7 +92,7 @@ pub struct ClientOptions {
 }
 
 /// Sends, and waits for answers. Facts: `lost` (datagrams without an answer in time), `dropped`
-/// (those for which the server's receive buffer had no room, as the last answer says) and `late`
+/// (datagrams that the server's receive buffer had no room for, by the last answer) and `late`
 /// (answers after their time).
 pub(crate) fn ask(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
     let mut client = Client { options, report: Report::default(), dropped: 0, late: 0 };
@@ -118,7 +128,7 @@ impl Client<'_> {
             }
             let outcome = self.burst(&socket, self.options.burst.min(left));
             stop.sleep(if outcome.is_ok() { self.options.pause } else { RETRY });
-            // An ICMP message that nobody is there.
+            // An ICMP message says that nobody listens.
             if let Err(error) = outcome
                 && stop.is_failure()
             {

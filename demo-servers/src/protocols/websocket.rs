@@ -1,15 +1,16 @@
-//! WebSocket: a request of HTTP/1.1 turns the connection into one of messages, both ways and
-//! unasked.
+//! WebSocket: a request of HTTP/1.1 turns the connection into one for messages, which both sides
+//! send unasked.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use futures_util::{SinkExt, StreamExt};
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderValue, Request, StatusCode};
+use humantime::parse_duration;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,7 +27,7 @@ use crate::execution::Count;
 use crate::http::{Answer, HoldOptions, answer, header, listen, run as run_server, serve};
 use crate::sock::ListenOptions;
 
-/// What the server's own messages begin with.
+/// Prefix of the server's own messages.
 const PUSHED: &str = "push ";
 
 /// Knobs of the server.
@@ -35,7 +36,7 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// What holds up an answer
+    /// Delays before an answer
     #[command(flatten)]
     pub hold: HoldOptions,
     /// Send a message of its own so often, unasked
@@ -52,7 +53,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     })
 }
 
-/// Agrees to speak WebSocket, which a task of its own then does.
+/// Answers 101. A task of its own then speaks WebSocket.
 fn upgrade(mut request: Request<Incoming>, hold: HoldOptions, push: Option<Duration>) -> Answer {
     let asks = header(request.headers(), UPGRADE.as_str())
         .is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
@@ -68,7 +69,7 @@ fn upgrade(mut request: Request<Incoming>, hold: HoldOptions, push: Option<Durat
         if let Ok(io) = upgraded.await {
             let socket =
                 WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, None).await;
-            // A client that has gone is its own business.
+            // A client that has left is no error.
             let _ = converse(socket, hold, push).await;
         }
     });
@@ -89,7 +90,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     for number in 1u64.. {
-        // The next push is due so long after the last message, whoever sent it.
+        // The next push is due so long after the last message of either side.
         let pause = async {
             match push {
                 Some(time) => tokio::time::sleep(time).await,
@@ -103,7 +104,7 @@ where
                     hold.hold().await;
                     socket.send(message).await?;
                 }
-                // Pings are answered, and the end is agreed upon, when something is read.
+                // Reading is enough: the library answers pings and the closing handshake.
                 Some(_) => {}
             },
             () = pause => socket.send(Message::text(format!("{PUSHED}{number}"))).await?,
@@ -123,10 +124,15 @@ pub struct WebSocketOptions {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub messages: u64,
     /// Bytes of a message
-    #[arg(long, default_value_t = 40, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..16_000_000))]
+    #[arg(
+        long,
+        default_value_t = 40,
+        value_name = "BYTES",
+        value_parser = value_parser!(u32).range(..16_000_000)
+    )]
     pub message_size: u32,
     /// Pause after each answer
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on an answer after this long
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = timeout)]
@@ -155,7 +161,7 @@ impl WebSocketOptions {
     async fn converse(&self, server: SocketAddr, tasks: &Tasks<'_>) -> Result<(), String> {
         let socket = in_time("connecting", self.timeout, TcpStream::connect(server)).await?;
         tasks.count(|report| report.connections += 1);
-        // A client that cannot have it is only slower.
+        // Without it the client is only slower.
         let _ = socket.set_nodelay(true);
         let handshake = client_async(format!("ws://{server}/"), socket);
         let (mut socket, _) = in_time("upgrading", self.timeout, handshake).await?;
@@ -168,7 +174,7 @@ impl WebSocketOptions {
             while !self.hear(&mut socket, tasks).await? {}
             tasks.answer(None, start);
             tasks.add("echoed", 1);
-            // Reads on meanwhile: the server may have something to say.
+            // Reads during the pause, too: the server may send something.
             let pause = Instant::now() + self.pause;
             while let Ok(heard) =
                 tokio::time::timeout_at(pause.into(), self.hear(&mut socket, tasks)).await

@@ -1,5 +1,5 @@
-//! A proxy that the client knows: it says where to. With CONNECT the proxy copies bytes to there
-//! and back (a tunnel), with a whole URL in the request it asks itself.
+//! A proxy that the client names the target to. With CONNECT the proxy copies bytes to the target
+//! and back (a tunnel). With a whole URL in the request it asks the target itself.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use http::header::{HOST, VIA};
 use http::{Method, Request, StatusCode, Uri};
+use humantime::parse_duration;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
@@ -26,9 +27,9 @@ use crate::http::{
 };
 use crate::sock::ListenOptions;
 
-/// The server that the proxy starts, which only it can find.
+/// Name of the server that the proxy starts. Only the proxy can resolve it.
 const ORIGIN: &str = "origin.example";
-/// Connections to keep to each server.
+/// Most idle connections to keep to each server.
 const MOST_IDLE: usize = 64;
 
 /// Knobs of the proxy.
@@ -37,11 +38,11 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// What the proxy itself does for each request and tunnel
+    /// Delays of the proxy itself, for each request and tunnel
     #[command(flatten)]
     pub hold: HoldOptions,
     /// The origin waits for so long before each answer
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub origin_sleep: Duration,
 }
 
@@ -92,7 +93,8 @@ impl Proxy {
         }))
     }
 
-    /// Where to. This is a demo: whoever can reach it is not to reach all else by it.
+    /// Returns the target's address. Only loopback is allowed: clients of a demo must not reach
+    /// everything else through it.
     fn find(&self, uri: &Uri) -> Option<SocketAddr> {
         if uri.host() == Some(ORIGIN) {
             return Some(self.origin);
@@ -112,7 +114,7 @@ async fn tunnel(request: Request<Incoming>, to: SocketAddr) -> Answer {
     server.set_nodelay(true)?;
     tokio::spawn(async move {
         if let Ok(client) = hyper::upgrade::on(request).await {
-            // Whoever of both has gone, the other is closed, too.
+            // When one side ends, the other is closed, too.
             let _ = copy_bidirectional(&mut TokioIo::new(client), &mut server).await;
         }
     });
@@ -133,7 +135,7 @@ pub struct ThroughOptions {
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Pause after each answer
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Have the proxy ask, rather than make a tunnel and ask through it
     #[arg(long)]
@@ -148,7 +150,7 @@ pub struct ThroughOptions {
 
 impl ThroughOptions {
     /// Asks until it is done or stopped. Facts: `tunnels` (made by the proxy) and `seen` (answers
-    /// in which the proxy has left a mark, as it could read them).
+    /// that the proxy has marked, since it could read them).
     pub(crate) fn run(&self, proxy: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             ["tunnels", "seen"].into_iter().for_each(|fact| tasks.add(fact, 0));

@@ -1,5 +1,5 @@
-//! A balancer of connections: it chooses a server when a connection comes, and copies bytes that it
-//! does not look at.
+//! A balancer of connections. It chooses a server for each connection, and copies bytes without
+//! looking at them.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Who is behind it
+    /// The servers behind it
     #[command(flatten)]
     pub backends: BackendOptions,
     /// The servers behind it speak HTTP/2 without TLS, of which it knows nothing
@@ -47,7 +47,7 @@ async fn copy(mut client: TcpStream, chosen: Chosen, trace: bool) {
         server.set_nodelay(true)?;
         copy_bidirectional(&mut client, &mut server).await
     };
-    // Whoever of both has gone, the other is closed, too.
+    // When one side ends, the other is closed, too.
     if let (Ok((up, down)), true) = (copied.await, trace) {
         announce(format_args!("copied {up} {down}"));
     }

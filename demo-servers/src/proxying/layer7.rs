@@ -1,5 +1,5 @@
-//! A proxy that understands HTTP: it chooses a server for each request, whatever connection that
-//! came on.
+//! A proxy that understands HTTP. It chooses a server for each request, whatever connection the
+//! request came on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// Who is behind it
+    /// The servers behind it
     #[command(flatten)]
     pub backends: BackendOptions,
-    /// What the proxy itself does for each request
+    /// Delays of the proxy itself, for each request
     #[command(flatten)]
     pub hold: HoldOptions,
-    /// What to speak with the servers: http1 with a pool of connections, or http2 with one
+    /// Protocol to speak with the servers: http1 with a pool of connections, or http2 with one
     /// connection for all requests
     #[arg(long, value_enum, default_value_t = Protocol::Http1, value_name = "PROTOCOL")]
     pub upstream_protocol: Protocol,
@@ -50,7 +50,7 @@ pub struct Options {
     pub name: String,
 }
 
-/// What a proxy speaks.
+/// The protocol between a proxy and the servers behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Protocol {
     /// HTTP/1.1
@@ -116,7 +116,7 @@ impl Proxy {
         let chosen = self.backends.choose();
         let pool = &self.pools[chosen.number];
         Ok(match pass_on(pool, request, &self.name).await {
-            // What was chosen is busy until the end of its answer.
+            // The chosen server is busy until the end of its answer.
             Ok(response) => response.map(|body| {
                 let kept = move |frame| {
                     let _busy = &chosen;
@@ -132,7 +132,7 @@ impl Proxy {
     }
 }
 
-/// Sends a request to a server and returns its answer, both marked as those of this proxy.
+/// Sends a request to a server and returns its answer. Both are marked as passed by this proxy.
 pub(super) async fn pass_on(
     pool: &Arc<Pool>,
     mut request: Request<Incoming>,
@@ -158,7 +158,7 @@ pub(super) async fn pass_on(
     Ok(response)
 }
 
-/// Removes what concerns one connection alone.
+/// Removes the headers of a single connection (hop-by-hop).
 fn end_hop(headers: &mut HeaderMap) {
     let hop = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
     let more = [HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")];

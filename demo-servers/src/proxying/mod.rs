@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
+use humantime::parse_duration;
 
 use crate::demo::{Launcher, Server};
 
-/// Who is behind a proxy.
+/// Options for the servers behind a proxy.
 #[derive(Args, Clone, Debug)]
 pub struct BackendOptions {
     /// Pass on to this server, which is there; may be given several times [default: those of
@@ -22,20 +23,25 @@ pub struct BackendOptions {
     #[arg(long, value_name = "ADDR")]
     pub upstream: Vec<SocketAddr>,
     /// Servers to start, as processes of their own, and to pass on to
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(
+        long,
+        default_value_t = 3,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(1..=64)
+    )]
     pub backends: u16,
     /// These servers wait for so long before each answer
-    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = parse_duration)]
     pub backend_sleep: Duration,
     /// The first of them waits for so long
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub slow_backend: Option<Duration>,
-    /// Who gets the next
+    /// Rule that picks the server for the next connection or request
     #[arg(long, value_enum, default_value_t = Balance::RoundRobin, value_name = "HOW")]
     pub balance: Balance,
 }
 
-/// Who gets the next connection or request.
+/// The rule that picks the server for the next connection or request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Balance {
     /// Each in turn
@@ -49,16 +55,16 @@ pub enum Balance {
 /// The servers behind a proxy.
 pub(crate) struct Backends {
     addresses: Vec<SocketAddr>,
-    /// They end with this.
+    /// Servers that end when this is dropped.
     _started: Vec<Server>,
     balance: Balance,
     turn: AtomicU64,
-    /// What each has of connections or requests.
+    /// Open connections or requests of each server.
     busy: Vec<AtomicU64>,
 }
 
 impl Backends {
-    /// Starts them, unless they are there.
+    /// Starts the servers, unless their addresses were given.
     pub(crate) fn start(
         options: &BackendOptions,
         launcher: &Launcher,
@@ -87,18 +93,18 @@ impl Backends {
         Self { addresses, _started: started, balance, turn: AtomicU64::new(0), busy }
     }
 
-    /// Where they listen.
+    /// Returns their addresses.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Chooses one, which has one more until what is returned is dropped.
+    /// Chooses a server. It counts as busier until the returned value is dropped.
     pub(crate) fn choose(self: &Arc<Self>) -> Chosen {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = |turn: u64| (turn % self.addresses.len() as u64) as usize;
         let number = match self.balance {
             Balance::RoundRobin => in_turn(turn),
-            // From where it is somebody's turn on, so that those that have equally many share.
+            // The search begins with the server whose turn it is, so that equally busy ones share.
             Balance::Least => {
                 let from_turn = (0..self.busy.len() as u64).map(|after| in_turn(turn + after));
                 from_turn
@@ -120,15 +126,15 @@ pub(crate) fn start(launcher: &Launcher, args: &[&str]) -> anyhow::Result<Server
     Server::start(launcher, &args.iter().map(Into::into).collect::<Vec<_>>())
 }
 
-/// One of the backends, which has something to do meanwhile.
+/// A chosen server, which is busier while this lives.
 pub(crate) struct Chosen {
     backends: Arc<Backends>,
-    /// Which.
+    /// Its place among the backends.
     pub(crate) number: usize,
 }
 
 impl Chosen {
-    /// Where it listens.
+    /// Returns its address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.backends.addresses[self.number]
     }

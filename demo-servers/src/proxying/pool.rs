@@ -1,4 +1,5 @@
-//! Connections of a proxy to one server: many that are lent out one by one, or one that all share.
+//! Connections of a proxy to one server: many that are lent to one request each, or one that all
+//! share.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,29 +14,29 @@ pub(crate) struct Pool {
 }
 
 enum Keeping {
-    /// HTTP/1.1: those that nobody has at the moment, so many at most.
+    /// HTTP/1.1: the idle connections, and how many are kept at most.
     Idle(Mutex<Vec<Sender>>, usize),
-    /// HTTP/2: one for all.
+    /// HTTP/2: one connection for all.
     Shared(tokio::sync::Mutex<Option<Sender>>),
 }
 
 impl Pool {
-    /// Of HTTP/1.1: a connection for each request at a time; keeps so many for later.
+    /// Makes a pool of HTTP/1.1: a connection for each concurrent request. Keeps so many idle ones.
     pub(crate) fn lending(to: SocketAddr, most_idle: usize) -> Arc<Self> {
         Arc::new(Self { to, keeping: Keeping::Idle(Mutex::default(), most_idle) })
     }
 
-    /// Of HTTP/2: one connection for all requests.
+    /// Makes a pool of HTTP/2: one connection for all requests.
     pub(crate) fn shared(to: SocketAddr) -> Arc<Self> {
         Arc::new(Self { to, keeping: Keeping::Shared(tokio::sync::Mutex::default()) })
     }
 
-    /// Where they lead.
+    /// Returns the server's address.
     pub(crate) fn to(&self) -> SocketAddr {
         self.to
     }
 
-    /// A connection to send a request on; a new one if there is none.
+    /// Returns a connection to send a request on, a new one if none is idle.
     pub(crate) async fn take(&self) -> io::Result<Sender> {
         match &self.keeping {
             Keeping::Idle(idle, _) => {
@@ -50,7 +51,7 @@ impl Pool {
                 }
             }
             Keeping::Shared(shared) => {
-                // Held while connecting: the others wait rather than connect too.
+                // Held while connecting, so that the others wait rather than connect, too.
                 let mut shared = shared.lock().await;
                 if let Some(sender) =
                     shared.as_ref().filter(|sender| sender.is_open()).and_then(Sender::share)

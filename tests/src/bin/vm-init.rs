@@ -1,13 +1,14 @@
 //! PID 1 of the test machine: mounts what the tests need, runs them, prints a verdict for each,
 //! powers off.
+//! It prints `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` for each test,
+//! then `VERDICTS done`. A test that fails beside others is run again alone, and its verdict is
+//! that of the second run. If it passes then, the reason says why it had failed.
 //!
-//! `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` a test, then `VERDICTS
-//! done`. A test that fails beside others has its verdict when it has run again alone; if it passes
-//! then, the reason says why it had failed. On the kernel command line `backscope.filter=TEXT`
-//! selects the tests whose name contains one of the comma-separated texts, and
-//! `backscope.threads=N` says how many run at once; `backscope.long` runs them all, not only those
-//! that this kernel can change. With `backscope.costs` it measures what
-//! watching costs instead; the figures are where the reasons are.
+//! The kernel command line has the options. `backscope.filter=TEXT` selects the tests whose name
+//! contains one of the comma-separated texts. `backscope.threads=N` sets the number of tests that
+//! run at once. `backscope.long` runs all of them, not only those that this kernel can change. With
+//! `backscope.costs` it measures the instructions that watching costs instead, and prints them in
+//! place of the reasons.
 
 use std::ffi::{CStr, c_int};
 use std::io::{self, Write};
@@ -19,8 +20,8 @@ use std::{fs, ptr, thread};
 use backscope_tests::harness::{Case, Machine, Tier, Verdict, World, net, run, runs};
 use backscope_tests::{cases, cost};
 
-/// Tests that run at once unless the command line says otherwise. More are no faster: one emulated
-/// processor is busy with three, and the more threads it has the likelier one is preempted within a
+/// Tests that run at once unless the command line says otherwise. More are no faster: three keep
+/// one emulated processor busy, and with more threads it is likelier that one is preempted within a
 /// probe.
 const THREADS: usize = 3;
 
@@ -76,7 +77,7 @@ fn measure_costs() {
     }
 }
 
-/// Mounts, lifts limits, quietens the kernel; returns what did not work.
+/// Mounts file systems, lifts limits and quietens the kernel. Returns the steps that failed.
 fn prepare() -> Vec<String> {
     const MOUNTS: &[(&CStr, &CStr)] = &[
         (c"proc", c"/proc"),
@@ -116,7 +117,7 @@ fn prepare() -> Vec<String> {
     complaints
 }
 
-/// Loads the modules that were packed for this kernel, none if there are none.
+/// Loads the modules that were packed for this kernel, if there are any.
 fn load_modules() -> io::Result<()> {
     let Ok(modules) = fs::read_dir("/modules") else { return Ok(()) };
     for module in modules {
@@ -149,8 +150,8 @@ impl Job {
         }
     }
 
-    /// The same beside others. Gives why it failed, in place of a verdict: one processor that is
-    /// emulated may stand still, or be too busy with the others.
+    /// Runs it beside others. If it fails, returns the reason and prints no verdict: a single
+    /// emulated processor may stand still, or be too busy with the others.
     fn run_beside_others(&self) -> Option<String> {
         let begin = Instant::now();
         match run(&self.case, &World::new(true, self.tier)) {
@@ -205,7 +206,7 @@ fn given<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
     command_line.split_whitespace().find_map(|word| word.strip_prefix(name))
 }
 
-/// Runs the jobs, so many at once. Gives those that failed, and why.
+/// Runs the jobs, so many at once. Returns those that failed, with the reason.
 fn run_together(jobs: Vec<Job>, threads: usize) -> Vec<(Job, String)> {
     let waiting = Mutex::new(jobs.into_iter());
     let failed = Mutex::new(Vec::new());
@@ -230,7 +231,8 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(2_000).collect()
 }
 
-/// Ends what a test left running, so that the next one begins alone, and reaps what became ours.
+/// Kills the processes that a test left running, so that the next one begins alone, and reaps those
+/// that PID 1 has inherited.
 fn end_leftovers() {
     // SAFETY: as PID 1 of this machine, -1 means every process but this one; nothing else lives
     // here.

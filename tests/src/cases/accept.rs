@@ -1,4 +1,4 @@
-//! Waits in the accept queue, against what server and client saw themselves.
+//! Waits in the accept queue, compared with the times of server and client.
 
 use anyhow::{Context, ensure};
 
@@ -58,7 +58,7 @@ fn slow_acceptor(world: &World) -> anyhow::Result<()> {
     );
     let unblocked =
         objects.iter().filter(|object| number(object, "/blocked_us") == Some(0)).count();
-    // The first may find the thread in accept already.
+    // The first connection may find the thread already in accept.
     ensure!(
         unblocked >= 2,
         "two connections were there before their accept, yet {unblocked} have blocked_us 0"
@@ -77,7 +77,8 @@ fn several_threads(world: &World) -> anyhow::Result<()> {
 }
 
 fn several_processes(world: &World) -> anyhow::Result<()> {
-    // The clients say nothing: a worker is not to wait for more than its share of them.
+    // The clients send nothing. Without the timeout a worker would wait for ever for those that it
+    // got.
     let server = ["acceptors", "--workers", "3", "--processes", "--idle-timeout", "200ms"];
     waits(world, &server, |demo| demo.addr).map(drop)
 }
@@ -127,7 +128,7 @@ fn ipv4_mapped(world: &World) -> anyhow::Result<()> {
 }
 
 fn fast_open(world: &World) -> anyhow::Result<()> {
-    // Server and client side, and both of them without a cookie, so that every SYN carries data.
+    // Client, server, and both of them without a cookie, so that every SYN carries data.
     net::set("ipv4/tcp_fastopen", 0x1 | 0x2 | 0x4 | 0x200)?;
     let mut demo = world.demo(&[
         "slow-acceptor",
@@ -156,7 +157,7 @@ fn fast_open(world: &World) -> anyhow::Result<()> {
     ensure!(Counters::read()?.get("TCPFastOpenPassive") == 3, "the kernel did no Fast Open here");
     agent.await_accepted(demo.addr.port(), 3)?;
     let objects = agent.stop()?.objects;
-    // Where exchanges are watched.
+    // Only a watch of exchanges counts them.
     let used = objects
         .iter()
         .filter(|object| is(object, "connection") && number(object, "/exchanges") > Some(0));
@@ -186,7 +187,7 @@ fn syncookies(world: &World) -> anyhow::Result<()> {
 
 fn blocked_before_attach(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms", "--trace"])?;
-    // One connection there and back: the server has reached accept, and goes back to it.
+    // After this connection the server has entered accept again.
     connect(demo.addr)?;
     demo.await_accepts(1)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;

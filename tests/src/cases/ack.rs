@@ -30,10 +30,10 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const RTT_NS: u64 = 40_000_000;
-/// Where the server listens on the link, and where its client finds it.
+/// Address of the server on the link, and the one at which its client reaches it.
 const NEAR: &str = "10.77.0.1:7200";
 pub(super) const FAR: &str = "10.77.0.2:7200";
-/// What the peer holds after the last byte is sent.
+/// Kinds of time that the peer holds after the last byte is sent.
 const AFTER_SENDING: [&str; 3] = ["ack_wait", "delayed_ack", "retransmit"];
 
 /// A link with a round-trip time of 40 ms, and a server on it. Skips the case where there is no TUN
@@ -62,7 +62,7 @@ fn over_the_link(world: &World, knobs: &[&str]) -> anyhow::Result<(Demo, Ended, 
     Ok((link, ended, talk))
 }
 
-/// When the acknowledgement of an answer came at the latest: with the next request.
+/// Returns the latest time at which an answer was acknowledged: with the next request.
 fn acknowledged_ns(talk: &Conversation, place: usize) -> anyhow::Result<u64> {
     talk.served.get(place + 1).context("the last answer")?.get("first_read_ns")
 }
@@ -108,7 +108,7 @@ fn dropped(world: &World) -> anyhow::Result<()> {
         spent_us(exchange, &AFTER_SENDING),
         client,
     )?;
-    // Whether the round trip of the copy is counted among it or not.
+    // The round trip of the retransmitted copy may or may not be part of it.
     let truth = Truth::new(gone_ns - RTT_NS, gone_ns + RTT_NS);
     truth.check(world, "retransmit", spent_us(exchange, &["retransmit"]), client)?;
     let connection = connection_of(&ended.objects, "server", talk.port)?;
@@ -140,20 +140,22 @@ fn both(
     Ok((agent.stop()?, talk, delayed))
 }
 
-/// Delayed ACKs that the client's end says it sent, and how long they waited, µs; `None` where this
-/// kernel and tier do not show them.
+/// Returns the delayed ACKs that the client's end reports as sent, and the sum of their waits, µs;
+/// `None` where this kernel and tier do not show them.
 fn sent_by_client(ended: &Ended, talk: &Conversation) -> anyhow::Result<Option<(u64, u64)>> {
     let connection = connection_of(&ended.objects, "client", talk.port)?;
     Ok(number(connection, "/delayed_acks/sent").zip(number(connection, "/delayed_acks/waited_us")))
 }
 
-/// Two sums over `count` waits agree: within 5 %, or 200 µs each; emulated, within a quarter.
+/// Checks that two sums over `count` waits agree: within 5 % or 200 µs for each wait; emulated,
+/// within a quarter.
 fn check_agree(world: &World, count: u64, sender_us: u64, receiver_us: u64) -> anyhow::Result<()> {
     let more = sender_us.max(receiver_us);
     let tolerance = (more / 20).max(200 * count).max(world.lost_ticks(more));
     ensure!(
         sender_us.abs_diff(receiver_us) <= tolerance,
-        "{count} delayed ACKs: the sender says {sender_us} µs, the receiver {receiver_us} (± {tolerance})"
+        "{count} delayed ACKs: the sender says {sender_us} µs, the receiver {receiver_us} \
+         (± {tolerance})"
     );
     Ok(())
 }
@@ -161,8 +163,8 @@ fn check_agree(world: &World, count: u64, sender_us: u64, receiver_us: u64) -> a
 /// Less than any delayed ACK, and more than most other delays, µs.
 const LEAST_US: u64 = 20_000;
 
-/// The server's exchanges that waited long for the last ACK: how long, µs, and whether the other
-/// end proved it.
+/// Returns the waits of the server's exchanges for a late last ACK, µs, and whether the other end
+/// proved it.
 fn suffered(objects: &[Value], server: &Value) -> Vec<(u64, bool)> {
     let waited = |exchange: &Value| {
         let last = exchange["slices"].as_array()?.last()?.clone();
@@ -174,8 +176,8 @@ fn suffered(objects: &[Value], server: &Value) -> Vec<(u64, bool)> {
 }
 
 fn both_ends(world: &World) -> anyhow::Result<()> {
-    // A client that asks again at once delays its next ACK, and after every fourth answer it has
-    // nothing to send it with.
+    // A client that asks again at once sends its delayed ACK with the request. After every fourth
+    // answer it pauses, and has nothing to send the ACK with.
     let client = ["--count", "24", "--pause", "300ms", "--pause-every", "4"];
     let (ended, talk, delayed) = both(world, &[], &client)?;
     let server = connection_of(&ended.objects, "server", talk.port)?;
@@ -185,8 +187,8 @@ fn both_ends(world: &World) -> anyhow::Result<()> {
     let proved: Vec<u64> = waits.iter().filter(|(_, proved)| *proved).map(|(us, _)| *us).collect();
     ensure!(sent <= delayed, "the kernel sent {delayed}, the client {sent}");
     ensure!(proved.len() as u64 <= sent, "{} are proved, the client sent {sent}", proved.len());
-    // Without its hook a delayed ACK is seen by a scan or when data come next, and not if this host
-    // writes before: in an emulated machine scans are rare.
+    // Without its hook a delayed ACK is seen only by a scan, or when data arrive next; and not if
+    // this host writes first. In an emulated machine scans are rare.
     let hook = ended
         .objects
         .first()
@@ -195,7 +197,7 @@ fn both_ends(world: &World) -> anyhow::Result<()> {
     if world.vm && !hook.starts_with("fentry") {
         return Ok(());
     }
-    // The last answer's may go with the FIN, and the server may delay some of its own.
+    // The ACK of the last answer may go with the FIN, and the server may delay ACKs of its own.
     ensure!(
         sent + 1 >= waits.len() as u64,
         "the server waited for {waits:?}, the client sent {sent}"
@@ -214,7 +216,7 @@ fn open_connection(world: &World) -> anyhow::Result<()> {
     let port = Handshake::parse(&begun.0.await_line("connected ")?)?.port;
     let mut agent = world.watch().pid(demo.pid()).pid(begun.0.pid()).start()?;
     begun.0.go()?;
-    // It is answered, and a second of silence has passed: the connection is open.
+    // The last exchange is reported after a second of silence, while the connection is open.
     agent.await_object("last exchange", |object| {
         is(object, "exchange") && object["role"] == "server" && object["seq"] == 8
     })?;

@@ -1,4 +1,4 @@
-//! A browser: what it speaks to servers of other projects.
+//! A browser, with the protocols that it speaks to real servers.
 
 use std::fs;
 use std::path::Path;
@@ -15,8 +15,8 @@ use crate::servers::installed;
 pub(super) const CASES: &[Case] =
     &[native("browser::http_2", http_2), native("browser::http_3", http_3)];
 
-/// The fingerprint by which Chromium is told to take a certificate that nobody has signed: SHA-256
-/// of its public key.
+/// Returns the fingerprint by which Chromium accepts a self-signed certificate: SHA-256 of its
+/// public key.
 fn fingerprint(certificate: &str) -> anyhow::Result<String> {
     let script = "openssl x509 -in \"$0\" -pubkey -noout | openssl pkey -pubin -outform der \
                   | openssl dgst -sha256 -binary | openssl base64 -A";
@@ -37,7 +37,7 @@ fn fetch(folder: &Path, port: u16, certificate: &str, options: &[&str]) -> anyho
     command.arg(format!("--user-data-dir={}", folder.join("profile").display()));
     command.arg(format!("--ignore-certificate-errors-spki-list={}", fingerprint(certificate)?));
     command.args(options).args(["--dump-dom", &format!("https://localhost:{port}/index.html")]);
-    // Beside the profile it would leave files at home.
+    // Chromium writes files to the home directory beside the profile.
     command.env("HOME", folder).stdin(Stdio::null());
     let output = command.output()?;
     let page = String::from_utf8_lossy(&output.stdout);
@@ -95,9 +95,9 @@ fn http_3(world: &World) -> anyhow::Result<()> {
     )?;
     let connection = of_server(&mut agent, "quic", port)?;
     ensure!(connection["version"] == 1 && connection["early_data"] == false, "{connection}");
-    // It goes by no id of its own, and its hello is too long for one datagram. On loopback a round
-    // trip is hardly longer than what an acknowledgement of the first one takes, so that this may
-    // look like one more.
+    // Chromium uses an empty connection id, and its hello is too long for one datagram. On loopback
+    // a round trip takes hardly longer than the acknowledgement of the first datagram, which may
+    // therefore look like one more.
     let round_trips = connection["first_answer"]["round_trips"].as_u64();
     ensure!(connection["client_id"] == "" && matches!(round_trips, Some(2 | 3)), "{connection}");
     agent.stop().map(drop)

@@ -1,4 +1,4 @@
-//! How connections end, and those that do not.
+//! Ends of connections, and connections that do not end.
 
 use anyhow::ensure;
 
@@ -26,8 +26,8 @@ pub(super) const CASES: &[Case] = &[
     native("close::connection_churn_is_found", churn),
 ];
 
-/// Checks who ended a connection of one exchange, and how. The client closes when the server has
-/// said `done`.
+/// Checks which side ended a connection of one exchange, and how. The client closes when the server
+/// has printed `done`.
 fn ends(world: &World, server: &[&str], done: &str, (by, how): (&str, &str)) -> anyhow::Result<()> {
     let mut demo = serve(world, server)?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -55,7 +55,7 @@ fn close_wait_leak(world: &World) -> anyhow::Result<()> {
     for _ in 0..20 {
         Conversation::hold(world, &mut demo, &[])?;
     }
-    // Half a minute passes before it is called a leak, which is more than is waited for at once.
+    // It is called a leak after half a minute, which is longer than one wait may take.
     let begin_ns = monotonic_ns();
     agent.await_time(begin_ns + 15_000_000_000)?;
     agent.await_time(begin_ns + 29_000_000_000)?;

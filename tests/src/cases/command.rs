@@ -69,8 +69,8 @@ fn doctor_json(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asked for by name, the full tier is what one gets, or status 3 with the kernel's reason: never
-/// less in silence.
+/// Asked for by name, the full tier is used, or the agent ends with status 3 and the kernel's
+/// reason. It never falls back silently.
 fn full_tier_by_name(world: &World) -> anyhow::Result<()> {
     let report: Value = serde_json::from_str(&succeed(world, &["doctor", "--json"])?)?;
     let demo = world.demo(&["slow-acceptor"])?;

@@ -1,5 +1,5 @@
-//! What each kernel is known to show. A hook that a change loses would otherwise only lower the
-//! coverage, in silence.
+//! Checks the signals that each kernel is known to show. Without this, a change that loses a hook
+//! would only lower the coverage, in silence.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ fn full_tier_sees_everything(world: &World) -> anyhow::Result<()> {
     }
     let mut expected = BTreeSet::new();
     if release(&report).with_context(|| format!("no kernel release: {report}"))? < (5, 11) {
-        // io_uring's accept was given one argument more.
+        // io_uring's accept has an additional argument here.
         expected.extend(["open_connections", "accept_fails_io_uring"]);
     }
     ensure!(unseen(&report) == expected, "unseen should be {expected:?}: {report}");
@@ -75,7 +75,7 @@ fn tracepoint_tier_sees_what_it_can(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rows that are there with `--detail events` alone.
+/// Signals that only `--detail events` has.
 fn every_single_event(world: &World) -> anyhow::Result<()> {
     for (tier, blind) in [("full", None), ("tracepoint", Some("read_blocked"))] {
         let report = doctor(world, &["--tier", tier, "--detail", "events"])?;

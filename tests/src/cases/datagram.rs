@@ -1,4 +1,4 @@
-//! UDP: what arrives, is read and written, how long it waits, and a receiver that does not keep up.
+//! UDP: datagrams that arrive, are read and written; their waits; and a receiver that is too slow.
 
 use std::ffi::OsString;
 use std::net::UdpSocket;
@@ -27,14 +27,14 @@ pub(super) const CASES: &[Case] = &[
     native("datagram::dnsmasq", dnsmasq),
 ];
 
-/// Starts a receiver, and the address it receives on.
+/// Starts a receiver, and returns its address, too.
 pub(super) fn receiver(world: &World, knobs: &[&str]) -> anyhow::Result<(Demo, String)> {
     let mut demo = world.demo_waiting(&[&["datagrams", "--trace"], knobs].concat())?;
     let line = demo.await_line("bound to ")?;
     Ok((demo, line["bound to ".len()..].to_owned()))
 }
 
-/// Waits until the receiver's own count of drops, which is the kernel's, has come so far.
+/// Waits until the receiver reports so many drops. It takes the count from the kernel.
 pub(super) fn await_dropped(receiver: &mut Demo, least: u64) -> anyhow::Result<()> {
     let dropped = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
     for count in 1.. {
@@ -93,14 +93,14 @@ fn port_of(target: &str) -> anyhow::Result<u16> {
     Ok(target.rsplit(':').next().context("an address")?.parse()?)
 }
 
-/// A watched receiver that is through with a first datagram: a thread that sleeps in a read at the
-/// attach is not seen to return from it on every kernel, and that was this one.
+/// A watched receiver that has read a first datagram. If a thread sleeps in a read at the attach,
+/// not every kernel shows its return; this first read is that one.
 struct Watched {
     demo: Demo,
     target: String,
     port: u16,
     agent: Agent,
-    /// What was shown then.
+    /// The socket as it was shown after the first datagram.
     before: Value,
 }
 
@@ -111,7 +111,7 @@ impl Watched {
         let mut agent = world.watch().pid(demo.pid()).start()?;
         send(world, &target, 1, &[])?;
         demo.await_line("received 1 ")?;
-        // After a second of silence nothing is taken for being on its way.
+        // After a second of silence nothing counts as being on its way.
         let now_ns = net::monotonic_ns() + 1_100_000_000;
         let before = agent.await_object("the first datagram", |object| {
             is_socket(object, port) && number(object, "/ts_ns") > Some(now_ns)
@@ -119,7 +119,7 @@ impl Watched {
         Ok(Self { demo, target, port, agent, before })
     }
 
-    /// Sends so many datagrams, and waits until the receiver is through with them.
+    /// Sends so many datagrams, and waits until the receiver has read them.
     fn exchange(
         &mut self,
         world: &World,
@@ -134,7 +134,7 @@ impl Watched {
         })
     }
 
-    /// What was added to a count since the first datagram.
+    /// Returns how much a count has grown since the first datagram.
     fn since(&self, socket: &Value, pointer: &str) -> Option<u64> {
         number(socket, pointer)?.checked_sub(number(&self.before, pointer)?)
     }
@@ -192,7 +192,7 @@ fn counts_ipv6(world: &World) -> anyhow::Result<()> {
     counts_on(world, &["--bind", "[::1]:0"], &["--pause", "1ms"])
 }
 
-/// A look is no read, and each message of a call is one.
+/// A peek is no read, and each message of a call is one.
 fn batches(world: &World) -> anyhow::Result<()> {
     counts_on(world, &["--io", "recvmmsg", "--peek", "--pause", "3ms"], &["--pause", "1ms"])
 }
@@ -208,7 +208,7 @@ fn truncated(world: &World) -> anyhow::Result<()> {
     watched.agent.stop().map(drop)
 }
 
-/// The sender's socket comes after the attach and goes before the end.
+/// The sender's socket is opened after the attach and closed before the end.
 fn opened_later(world: &World) -> anyhow::Result<()> {
     let (_demo, target) = receiver(world, &[])?;
     let mut command: Vec<OsString> = vec![world.demo_servers().into()];
@@ -226,8 +226,8 @@ fn opened_later(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The kernel puts the next socket where the last one lay, often at once: what that one does is not
-/// the last one's.
+/// The kernel reuses the address of a closed socket, often at once. The new socket's datagrams must
+/// not be counted for the old one.
 fn address_used_again(world: &World) -> anyhow::Result<()> {
     const SENT: u64 = 5;
     let (_demo, target) = receiver(world, &[])?;
@@ -249,8 +249,8 @@ fn address_used_again(world: &World) -> anyhow::Result<()> {
 }
 
 fn waits(world: &World) -> anyhow::Result<()> {
-    // All are there within moments, and one is read every 50 ms: the last waits some 20 times as
-    // long.
+    // All arrive at about the same time, and one is read every 50 ms, so the last waits some 20
+    // times as long.
     let mut watched = Watched::new(world, &["--pause", "50ms"])?;
     let socket = watched.exchange(world, 20, &[])?;
     watched.check_counts(&socket, 20, 2_000)?;
@@ -262,8 +262,8 @@ fn waits(world: &World) -> anyhow::Result<()> {
     watched.agent.stop().map(drop)
 }
 
-/// What was sent was dropped or read, and the drops are those that the receiver is told by the
-/// kernel.
+/// Each datagram that was sent is dropped or read, and the drops are those that the kernel reports
+/// to the receiver.
 fn drops(world: &World) -> anyhow::Result<()> {
     const SENT: u64 = 200;
     let mut watched = Watched::new(world, &["--receive-buffer", "2048", "--pause", "20ms"])?;
@@ -294,15 +294,17 @@ fn drops(world: &World) -> anyhow::Result<()> {
     watched.agent.stop().map(drop)
 }
 
-/// Each socket of a group that shares a port has figures of its own.
+/// Each socket of a SO_REUSEPORT group has figures of its own.
 fn two_sockets(world: &World) -> anyhow::Result<()> {
     installed("python3")?;
     let script = format!(
         "import socket,select\n\
          def bound():\n s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n \
-         s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEPORT,1)\n s.bind(('127.0.0.1',{PORT}))\n return s\n\
+         s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEPORT,1)\n s.bind(('127.0.0.1',{PORT}))\n \
+         return s\n\
          both=[bound(),bound()]\nprint('bound',flush=True)\n\
-         while True:\n for s in select.select(both,[],[])[0]:\n  s.sendto(b'answer',s.recvfrom(100)[1])\n"
+         while True:\n for s in select.select(both,[],[])[0]:\n  \
+         s.sendto(b'answer',s.recvfrom(100)[1])\n"
     );
     let mut python = Command::new("python3");
     python.args(["-c", &script]);
@@ -311,7 +313,7 @@ fn two_sockets(world: &World) -> anyhow::Result<()> {
     ensure!(server.next_line(deadline)?.as_deref() == Some("bound"), "python listens");
     let mut agent = world.watch().pid(server.pid()).start()?;
     for _ in 0..40 {
-        // Each from a port of its own, which chooses the socket.
+        // The client's port chooses the socket of the group.
         ask(PORT, b"question")?;
     }
     agent.await_object("an idle refresh", |object| is_socket(object, PORT))?;
@@ -324,7 +326,7 @@ fn two_sockets(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends one datagram and takes the answer: its size.
+/// Sends one datagram and returns the size of the answer.
 fn ask(port: u16, question: &[u8]) -> anyhow::Result<usize> {
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
@@ -332,7 +334,7 @@ fn ask(port: u16, question: &[u8]) -> anyhow::Result<usize> {
     Ok(client.recv(&mut [0; 512])?)
 }
 
-/// A DNS server that nobody here wrote.
+/// A real DNS server.
 fn dnsmasq(world: &World) -> anyhow::Result<()> {
     const QUERIES: u64 = 100;
     // An id, one question: the address of a.test.

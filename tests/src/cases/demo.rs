@@ -1,5 +1,5 @@
-//! The demo servers themselves: their faults are what they are said to be, by their own traces and
-//! the kernel's word. No agent takes part.
+//! The demo servers themselves: their faults are as described, by their own traces and the kernel's
+//! counts. No agent takes part.
 
 use anyhow::{Context, ensure};
 
@@ -63,8 +63,8 @@ fn before_the_read(world: &World) -> anyhow::Result<()> {
         let talk = talk(world, knobs, &["--count", "3"])?;
         for (client, server) in talk.asked.iter().zip(&talk.served).skip(1) {
             let waited = server.get("first_read_ns")?.saturating_sub(client.get("written_ns")?);
-            // The server is off to sleep before the client asks again, by as much as its answer
-            // takes to arrive.
+            // The server falls asleep before the client asks again: the answer takes some time to
+            // arrive. So the data wait a little less than 50 ms.
             ensure!(waited > 40 * MS || world.vm, "{knobs:?}: the data waited {waited} ns");
         }
     }
@@ -87,7 +87,7 @@ fn spinners(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many of the conversation's exchanges waited for a delayed ACK. The first ones of a
+/// Counts the conversation's exchanges that waited for a delayed ACK. The first ones of a
 /// connection never do.
 fn held(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<usize> {
     let server = [&["--writes", "4,200"], server].concat();
@@ -102,7 +102,7 @@ fn nagle(world: &World) -> anyhow::Result<()> {
     let corked = held(world, &["--cork", "forget"], &[])?;
     ensure!(corked == 6, "a cork that is forgotten holds every answer, it held {corked} of 6");
     if world.vm {
-        // Emulated, anything may take 25 ms.
+        // Under emulation anything may take 25 ms.
         return Ok(());
     }
     for (server, client) in [
@@ -117,8 +117,8 @@ fn nagle(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the server's write ended no sooner than the client, which sleeps for 300 ms, began to
-/// read.
+/// Returns whether the server's write ended only after the client, which sleeps for 300 ms, had
+/// begun to read.
 fn blocked(talk: &Conversation) -> anyhow::Result<bool> {
     let (server, client) = (&talk.served[0], &talk.asked[0]);
     Ok(server.get("written_ns")?.saturating_sub(client.get("written_ns")?) > 250 * MS)
@@ -174,7 +174,7 @@ fn datagrams(world: &World) -> anyhow::Result<()> {
     await_dropped(&mut demo, 50)
 }
 
-/// With a round-trip time each answer takes one, and the watch has it as the peer's.
+/// With a round-trip time each answer takes one, and the watch shows it as the peer's.
 fn far_away(world: &World) -> anyhow::Result<()> {
     let run = ["demo", "nagle", "--nodelay", "--rtt", "40ms", "--clients", "1", "--duration", "3s"];
     let output = world.agent_command(&run).output()?;

@@ -1,6 +1,6 @@
-//! The bundled demos of execution patterns: they serve what they are asked, in the threads and
-//! processes that they are said to have, and leave nothing behind. But for `--watch` no agent takes
-//! part.
+//! The bundled demos of execution patterns. They answer every request, have the threads and
+//! processes that they are said to have, and leave nothing behind. No agent takes part, except with
+//! `--watch`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,8 +25,8 @@ pub(super) const CASES: &[Case] = &[
     native("execution::the_agent_watches_a_demo", agent_watches),
 ];
 
-/// The demos whose client ends by itself after so many connections, and what their threads are
-/// called, with three connections open where that matters: process by process, sorted.
+/// Demos whose client ends by itself, and the names of their threads while three connections are
+/// open: process by process, sorted.
 const SHAPES: &[(&str, &[&[&str]])] = &[
     ("thread-per-connection", &[&["acceptor", "conn-1", "conn-2", "conn-3"]]),
     ("process-per-connection", &[&["acceptor"], &["conn-1"], &["conn-2"], &["conn-3"]]),
@@ -43,7 +43,7 @@ const SHAPES: &[(&str, &[&[&str]])] = &[
     ("socket-sharding", &[&["demo-servers", "worker-1", "worker-2", "worker-3", "worker-4"]]),
 ];
 
-/// Others whose client ends by itself.
+/// Other demos whose client ends by itself.
 const SERVING: &[&str] = &[
     "single-thread-blocking",
     "thundering-herd",
@@ -53,7 +53,7 @@ const SERVING: &[&str] = &[
     "nagle",
 ];
 
-/// What a client said at its end.
+/// The report that a client printed at its end.
 #[derive(Debug)]
 struct Report {
     text: String,
@@ -75,7 +75,7 @@ impl Report {
         Self::of(command)
     }
 
-    /// What follows a word at the beginning of a line.
+    /// Returns the text behind a word at the beginning of a line.
     fn line(&self, word: &str) -> anyhow::Result<&str> {
         let found = self.text.lines().find_map(|line| line.strip_prefix("  ")?.strip_prefix(word));
         found.map(str::trim).with_context(|| format!("no line `{word}`: {}", self.text))
@@ -91,7 +91,7 @@ impl Report {
         workers.with_context(|| format!("not all workers have counts: {}", self.text))
     }
 
-    /// Every request was sent once and answered once.
+    /// Checks that every request was sent once and answered once.
     fn check(&self, requests: u64, connections: u64) -> anyhow::Result<()> {
         let counts = self.line("requests")?;
         let as_asked = counts.starts_with(&format!("{requests} asked, {requests} answered,"));
@@ -114,7 +114,7 @@ fn every_pattern_answers(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A demo's server alone: its process and address.
+/// Returns the process and the address of a demo's server, from its line.
 fn server(demo: &mut Demo) -> anyhow::Result<(u32, SocketAddr)> {
     let line = demo.await_line("  server  process ")?;
     let words: Vec<_> = line.split_whitespace().collect();
@@ -166,7 +166,7 @@ fn threads_and_processes(world: &World) -> anyhow::Result<()> {
         let mut demo = world.demo_waiting(&["demo", name, "--server-only"])?;
         let (pid, address) = server(&mut demo)?;
         let connections = (0..3).map(|_| converse(address)).collect::<anyhow::Result<Vec<_>>>()?;
-        // Workers take their names in their own time.
+        // Workers take their names after their start.
         let deadline = Instant::now() + world.patience();
         while names(&tree(pid)) != *expected {
             ensure!(Instant::now() < deadline, "{name}: {:?}, not {expected:?}", names(&tree(pid)));
@@ -247,7 +247,7 @@ fn worker(words: &str) -> Option<(&str, u64)> {
     Some((name, count.parse().ok()?))
 }
 
-/// Whether it runs; one that nobody waits for does not.
+/// Returns whether the process runs; a zombie does not.
 fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))

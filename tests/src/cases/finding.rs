@@ -1,4 +1,4 @@
-//! Findings: there on the fault, absent on a healthy server.
+//! Findings: present on the fault, absent on a healthy server.
 
 use anyhow::ensure;
 
@@ -14,7 +14,7 @@ pub(super) const CASES: &[Case] = &[
     each_tier("finding::none_on_a_healthy_server", healthy).alone(),
 ];
 
-/// A finding is of use only with evidence and something to do.
+/// Checks that a finding has evidence and advice.
 pub(super) fn check_useful(finding: &Value) -> anyhow::Result<()> {
     let said = |field: &str| finding[field].as_str().is_some_and(|text| !text.trim().is_empty());
     ensure!(said("text") && said("fix") && said("subject"), "an empty sentence: {finding}");
@@ -47,7 +47,7 @@ fn accept_starved(world: &World) -> anyhow::Result<()> {
 }
 
 fn syn_queue_pressure(world: &World) -> anyhow::Result<()> {
-    // With TCP_DEFER_ACCEPT a client that says nothing stays in the SYN queue.
+    // With TCP_DEFER_ACCEPT a client that sends nothing stays in the SYN queue.
     let demo = world.demo(&["never-accept", "--backlog", "8", "--defer-accept", "60s"])?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
     let _clients = connect_nonblocking(demo.addr, 60)?;

@@ -1,5 +1,5 @@
-//! Round trips to the first answer, over a link with a known round-trip time: what the kernel's
-//! events come to.
+//! Round trips to the first answer, over a link with a known round-trip time, counted from the
+//! kernel's events.
 
 use anyhow::ensure;
 
@@ -18,12 +18,12 @@ pub(super) const CASES: &[Case] = &[
     native("first_answer::quic_early_data", |world| quic(world, "https-quic-0rtt", 1)),
 ];
 
-/// Connections of a run: where anything has to be fetched first, the first one does.
+/// Connections of a run. The first one fetches the ticket or cookie, if there is one.
 const CONNECTIONS: usize = 4;
-/// The link's.
+/// Round-trip time of the link.
 const RTT_US: u64 = 40_000;
 
-/// Runs a demo to its end; what is told of its connections, the server's and the client's.
+/// Runs a demo to its end. Returns the objects of its connections, the server's and the client's.
 fn told(world: &World, demo: &str, kind: &str) -> anyhow::Result<[Vec<Value>; 2]> {
     let program = world.demo_servers().display().to_string();
     let (connections, rtt) = (CONNECTIONS.to_string(), format!("{RTT_US}us"));
@@ -32,7 +32,7 @@ fn told(world: &World, demo: &str, kind: &str) -> anyhow::Result<[Vec<Value>; 2]
     let ended = world.watch().command(command).start()?.ended()?;
     ended.check_clean()?;
     let of = |role: &str| {
-        // The demo ends with its last answer: whether that was acknowledged is not known any more.
+        // The demo ends with its last answer, whose acknowledgement may no longer be seen.
         let is_whole = |object: &Value| !object["first_answer"].is_null();
         let of = ended.of(kind).filter(|object| object["role"] == role && is_whole(object));
         let mut of: Vec<_> = of.collect();
@@ -42,15 +42,16 @@ fn told(world: &World, demo: &str, kind: &str) -> anyhow::Result<[Vec<Value>; 2]
     Ok([of("server"), of("client")])
 }
 
-/// Each of these after the first has so many round trips, and took no less: of which the server
-/// does not see the first half of the first one, nor the second half of the last.
+/// Checks that each connection after the first has so many round trips, and takes no less time.
+/// `seen` are the round trips on the server's side: it sees neither the first half of the first
+/// one, nor the second half of the last.
 fn check(told: &[Value], round_trips: u64, seen: u64) -> anyhow::Result<()> {
     ensure!(told.len() + 1 >= CONNECTIONS, "{} of {CONNECTIONS} connections: {told:?}", told.len());
     for connection in &told[1..] {
         let answer = &connection["first_answer"];
         ensure!(answer["round_trips"] == round_trips, "not {round_trips}: {connection}");
         let us = answer["us"].as_u64().unwrap_or(0);
-        // On a busy machine it may take any time longer.
+        // A busy machine may add any time.
         ensure!(us >= seen * RTT_US, "{seen} round trips take {us} µs: {connection}");
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Connections on which nothing happens for a while, of which the probes keep less: all that is
-//! told of them stays as it would be.
+//! Idle connections, of which the probes keep less. Everything reported of them must stay as it
+//! would be.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
 
 const ANSWER: u64 = 200;
 
-/// A client, and when it asked and had its answer.
+/// A client, with the times of its requests and answers.
 struct Client {
     socket: TcpStream,
     port: u16,
@@ -48,7 +48,7 @@ impl Client {
         Ok(())
     }
 
-    /// Checks what was told of it: every exchange once and at its time, every byte, its end.
+    /// Checks the report of it: every exchange once and at its time, every byte, and the end.
     fn check(&self, ended: &Ended, how: &str) -> anyhow::Result<()> {
         let connection = connection_of(&ended.objects, "server", self.port)?;
         let exchanges = exchanges_of(&ended.objects, connection);
@@ -79,7 +79,7 @@ fn check(exchange: &Value, (begin_ns, end_ns): (u64, u64), seq: u64) -> anyhow::
     ensure!(exchange["midway"] == false, "all of it was seen: {exchange}");
     ensure!(spent_us(exchange, &["unknown"]) == 0, "all of it was seen: {exchange}");
     let start_ns = number(exchange, "/start_ns").unwrap_or(0);
-    // A first one begins with the handshake.
+    // The first exchange begins with the handshake.
     ensure!(
         start_ns < end_ns && (seq == 1 || start_ns >= begin_ns),
         "between {begin_ns} and {end_ns}: {exchange}"
@@ -93,7 +93,7 @@ fn serve(world: &World) -> anyhow::Result<Demo> {
     world.demo(&["serve", "--epoll"])
 }
 
-/// Closes the connections, a third of them by reset, and ends the watch when it has told of it.
+/// Closes the connections, a third of them by reset. Ends the watch when it has reported them all.
 fn close(mut agent: Agent, clients: &mut [Client]) -> anyhow::Result<Ended> {
     for (at, client) in clients.iter_mut().enumerate() {
         let linger = (how(at) == "reset").then_some(Duration::ZERO);
@@ -113,8 +113,8 @@ fn how(at: usize) -> &'static str {
     if at.is_multiple_of(3) { "reset" } else { "fin" }
 }
 
-/// Connections that are idle, asked again, idle and closed: some asked twice, some once, and some
-/// for the first time when they had been idle.
+/// Connections that become idle, are asked again, become idle again, and close. Some were asked
+/// twice, some once, and some only after they had become idle.
 fn asked_again(world: &World) -> anyhow::Result<()> {
     let count = if world.vm { 24 } else { 240 };
     let demo = serve(world)?;
@@ -131,7 +131,7 @@ fn asked_again(world: &World) -> anyhow::Result<()> {
     clients.iter().enumerate().try_for_each(|(at, client)| client.check(&ended, how(at)))
 }
 
-/// With every event, all is kept: the largest value of a socket has more than lasts.
+/// With single events everything is kept: the socket's largest value has more than the compact one.
 fn single_events(world: &World) -> anyhow::Result<()> {
     let demo = serve(world)?;
     let mut agent = world.watch().args(["--detail", "events"]).pid(demo.pid()).start()?;
@@ -145,7 +145,7 @@ fn single_events(world: &World) -> anyhow::Result<()> {
     clients[0].check(&ended, how(0))
 }
 
-/// Many connections, each asked again and again about when the probes come to keep less of it.
+/// Many connections, each asked again at about the time at which the probes begin to keep less.
 fn asked_when_long(world: &World) -> anyhow::Result<()> {
     const CLIENTS: u64 = 400;
     const ROUNDS: u64 = 5;
@@ -153,7 +153,8 @@ fn asked_when_long(world: &World) -> anyhow::Result<()> {
     let agent = world.watch().interval("100ms").pid(demo.pid()).start()?;
     let mut clients =
         (0..CLIENTS).map(|_| Client::connect(&demo)).collect::<Result<Vec<_>, _>>()?;
-    // Each in its own time, so that the answers are spread over all moments of a refresh.
+    // Each at a time of its own, so that the answers are spread over the whole interval of
+    // refreshes.
     let begin = Instant::now();
     for round in 0..ROUNDS {
         for (at, client) in clients.iter_mut().enumerate() {

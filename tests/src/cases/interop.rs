@@ -1,6 +1,5 @@
-//! The demo servers of HTTP, proxies and messages against clients that nobody here wrote: curl,
-//! h2load and Python's websockets. `cargo xtask setup` installs them; a case without its client
-//! fails.
+//! The demo servers of HTTP, proxies and messages with clients of other projects: curl, h2load and
+//! Python's websockets. `cargo xtask setup` installs them; a case without its client fails.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -28,10 +27,10 @@ pub(super) const CASES: &[Case] = &[
     native("interop::layer7", layer7),
 ];
 
-/// A client that hangs is ended by this.
+/// Seconds after which a client that hangs is ended.
 const PATIENCE: &str = "20";
 
-/// Runs a client to its end and returns what it printed. `status` are the exit codes it may have.
+/// Runs a client to its end and returns its output. `status` are the allowed exit codes.
 fn output(program: &str, args: &[&str], status: &[i32]) -> anyhow::Result<String> {
     let output = Command::new("timeout")
         .args([PATIENCE, program])
@@ -49,7 +48,7 @@ fn output(program: &str, args: &[&str], status: &[i32]) -> anyhow::Result<String
     Ok(text)
 }
 
-/// `curl -s`, of which proxies in the environment are none of this machine's.
+/// Runs `curl -s` without the proxies of the environment, which are not for this machine.
 fn curl(args: &[&str]) -> anyhow::Result<String> {
     output("curl", &[&["-s", "--noproxy", "*"], args].concat(), &[0])
 }
@@ -142,7 +141,7 @@ fn news(world: &World) -> anyhow::Result<()> {
         .filter_map(|line| line.split(' ').next()?.parse().ok())
         .max()
         .context("a number")?;
-    // By now one more may have happened, but not ten.
+    // By now one more event may have happened, but not ten.
     let next =
         curl(&["-H", "Prefer: wait=20", &url(&server, &format!("/news?after={}", last + 10))])?;
     ensure!(
@@ -170,11 +169,11 @@ fn events(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// curl as a client of lines: sends these, and reads for a second.
+/// Uses curl as a client of lines: sends these, and reads for a second.
 fn telnet(server: &Demo, lines: &str) -> anyhow::Result<String> {
     let script =
         format!("printf '{lines}' | curl -s --noproxy '*' --max-time 1 telnet://{}", server.addr);
-    // 28: the second is over.
+    // 28: curl's time limit of a second.
     output("sh", &["-c", &script], &[28])
 }
 
@@ -232,7 +231,7 @@ fn sessions(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says hello, is pushed to, sends two megabytes, and closes in order.
+/// Sends a hello, receives a push, sends two megabytes, and closes in order.
 const WEBSOCKET: &str = "
 import asyncio, sys, websockets
 async def main():
@@ -250,7 +249,7 @@ asyncio.run(main())
 ";
 
 fn websocket(world: &World) -> anyhow::Result<()> {
-    // Debian's package is that of Debian's Python.
+    // Debian's package is for Debian's Python alone.
     let server = world.demo(&["websocket", "--push", "50ms"])?;
     let said =
         output("/usr/bin/python3", &["-c", WEBSOCKET, &format!("ws://{}/", server.addr)], &[0])?;
@@ -260,7 +259,8 @@ fn websocket(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One call of gRPC as curl can make it: the message is written out, the status is in the trailers.
+/// A gRPC call in the way that curl can make it: the message is written by hand, the status is in
+/// the trailers.
 fn grpc_unary(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["grpc"])?;
     let folder = tempfile::tempdir()?;
@@ -269,7 +269,8 @@ fn grpc_unary(world: &World) -> anyhow::Result<()> {
     std::fs::write(&message, b"\0\0\0\0\x06\x0a\x02hi\x10\x07")?;
     let answer = folder.path().join("answer");
     let data = format!("@{}", message.display());
-    let script = "curl -sv --noproxy '*' --http2-prior-knowledge -H 'Content-Type: application/grpc' -H 'TE: trailers' \
+    let script = "curl -sv --noproxy '*' --http2-prior-knowledge \
+                  -H 'Content-Type: application/grpc' -H 'TE: trailers' \
                   --data-binary \"$1\" -o \"$2\" \"$3\" 2>&1";
     let words =
         ["-c", script, "sh", &data, &answer.to_string_lossy(), &url(&server, "/demo.Echo/Unary")];
@@ -282,7 +283,7 @@ fn grpc_unary(world: &World) -> anyhow::Result<()> {
 fn forward_proxy(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["forward-proxy"])?;
     let proxy = format!("http://{}", server.addr);
-    // With a tunnel the first head is the proxy's.
+    // Through a tunnel, the first head is the proxy's.
     let through =
         |more: &[&str]| output("curl", &[&["-s", "-D", "-", "-x", &proxy], more].concat(), &[0]);
     let tunnelled = through(&["-p", "http://origin.example/"])?;
@@ -296,7 +297,7 @@ fn forward_proxy(world: &World) -> anyhow::Result<()> {
         header(&asked, "server") == ["origin"] && header(&asked, "via") == ["1.1 proxy"],
         "{asked}"
     );
-    // An address that is nobody's (RFC 5737).
+    // An address reserved for documentation (RFC 5737).
     let refused = through(&["-o/dev/null", "http://192.0.2.1/"])?;
     ensure!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
     Ok(())
@@ -319,7 +320,8 @@ fn proxies(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who answered six requests on one connection, and then one each on three.
+/// Returns the names of the servers that answered six requests on one connection, and one request
+/// on each of three.
 fn spread(server: &Demo) -> anyhow::Result<[Vec<String>; 2]> {
     let url = url(server, "/");
     let who =

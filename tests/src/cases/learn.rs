@@ -1,4 +1,4 @@
-//! Lessons: what they claim holds, live and recorded.
+//! Lessons: their claims hold, live and recorded.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -57,18 +57,18 @@ pub(super) const CASES: &[Case] = &[
     native("learn::asks_by_line_and_keeps_progress", by_line),
 ];
 
-/// Exchanges, and times that load would change.
+/// A lesson. It needs exchanges, and times that load would change.
 const fn lesson(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { place: Where::Everywhere, ..any_tier(name, run) }.since(super::EXCHANGES).alone()
 }
 
-/// The same on this kernel alone: what a kernel can change in it, other cases test in a tenth of
-/// the time.
+/// A lesson that runs on this kernel alone. Other cases test in a tenth of the time the parts of it
+/// that a kernel can change.
 const fn here(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { place: Where::Native, ..lesson(name, run) }
 }
 
-/// The lesson runs, and everything that its text claims holds.
+/// Runs the lesson and checks that all claims of its text hold.
 fn holds(world: &World, name: &str, rounds: usize) -> anyhow::Result<()> {
     let output = world.agent_command(&["learn", "--auto", name]).output()?;
     check_rounds(&output, rounds)
@@ -86,13 +86,13 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Runs the agent as a user without any privilege, who can read nothing but the program.
+/// Runs the agent as a user without any privilege, who can read only the program.
 fn unprivileged(world: &World, args: &[&str]) -> anyhow::Result<Output> {
     let folder =
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir()?;
     let program = folder.path().join("backscope");
-    // By a process of its own: what another thread forks meanwhile would hold the copy open for
-    // writing.
+    // Another process copies it. If this one did, a child that another thread forks meanwhile would
+    // keep the copy open for writing.
     let copied = Command::new("cp").arg(world.agent()).arg(&program).status()?;
     ensure!(copied.success(), "copying the program: {copied}");
     let mut command = Command::new(program);
@@ -125,7 +125,7 @@ fn live_without_root(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Without what it runs there is its recording.
+/// A lesson whose servers were not built in points to its recording.
 fn webrtc(world: &World) -> anyhow::Result<()> {
     let output = world.agent_command(&["learn", "--auto", "webrtc"]).output()?;
     let text = text(&output);

@@ -1,5 +1,5 @@
-//! The ledger of exchanges: who held the time, against what server and client traced; and every
-//! byte of them.
+//! The ledger of exchanges: the owners of the time, compared with the traces of server and client;
+//! and every byte.
 
 use anyhow::{Context, ensure};
 
@@ -60,7 +60,8 @@ pub(super) fn watched(
     Ok((ended, talk))
 }
 
-/// The same of a server that does something which is not seen.
+/// Watches like [`watched`], but leaves the bytes unchecked: the server does something that is not
+/// seen.
 pub(super) fn watched_in_part(
     world: &World,
     server: &[&str],
@@ -93,8 +94,8 @@ fn computing(world: &World) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, &["--work", "30ms"], &["--count", "5"])?;
     let mut undisturbed = 0;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
-        // What it waited for a processor is not its own. An emulated one may be kept from it for
-        // longer than it computes.
+        // Its waits for a processor are not its own time. An emulated server may wait for longer
+        // than it computes.
         let all = server.between("read_ns", "write_ns")?;
         if server.get("run_delay_ns")? < all / 4 {
             undisturbed += 1;
@@ -126,7 +127,7 @@ fn locked(world: &World) -> anyhow::Result<()> {
 
 fn stolen(world: &World) -> anyhow::Result<()> {
     let mut demo = serve(world, &["--pin-cpu", "0", "--spinners", "3", "--work", "20ms"])?;
-    // They are to steal from the server, not from an agent that begins or ends.
+    // The spinners are to steal from the server, not from an agent that starts or ends.
     let spinners: Vec<u32> = demo
         .await_lines("spinner ", 3)?
         .iter()
@@ -146,11 +147,11 @@ fn stolen(world: &World) -> anyhow::Result<()> {
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
         let stolen = server.get("run_delay_ns")?;
         let before = server.get("read_ns")?.saturating_sub(client.get("write_ns")?);
-        // A machine with processors to spare may run the others elsewhere.
+        // On a machine with spare processors the spinners may run elsewhere.
         if stolen > server.get("cpu_ns")? * 3 / 2 {
             check_verdict(exchange, "kernel", "run_queue")?;
         }
-        // It may have waited for its processor before the read, too.
+        // The server may have waited for its processor before the read, too.
         let spent = spent_us(exchange, &["run_queue"]);
         Truth::new(stolen, stolen + before).check(world, "run_queue", spent, client)?;
     }
@@ -160,13 +161,13 @@ fn stolen(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ways to read, by turns with the ways to write.
+/// Ways to read, in turn with the ways to write.
 const READS: [&str; 6] = ["read", "readv", "recv", "recvmsg", "recvmmsg", "io_uring"];
 const WRITES: [&str; 9] = [
     "write", "writev", "send", "sendmsg", "sendmmsg", "sendfile", "splice", "zerocopy", "io_uring",
 ];
 
-/// Starts a server for each way to write, with the ways to read in turn, and some oddities.
+/// Starts a server for each way to write, with the ways to read in turn, and a few unusual ones.
 pub(super) fn servers_of_every_way(world: &World) -> anyhow::Result<Vec<Demo>> {
     const PIECES: [&str; 2] = ["--writes", "1000,2000,9000"];
     let plain = WRITES.iter().enumerate().map(|(place, out)| {
@@ -216,7 +217,7 @@ fn pipelined(world: &World) -> anyhow::Result<()> {
     let (ended, talk) =
         watched(world, &["--nodelay"], &["--count", "20", "--pipeline", "8", "--pause", "2ms"])?;
     let shown = ended.of("exchange").count();
-    // How many requests come in one burst is the kernel's affair: 8 answers a burst, or less.
+    // The kernel decides how many requests one burst has: 8, or fewer.
     ensure!((20..=160).contains(&shown), "20 bursts of 8 requests: {shown} exchanges");
     ensure!(talk.served.len() == 160, "the server answered {} requests", talk.served.len());
     Ok(())
@@ -242,7 +243,7 @@ fn large_upload(world: &World) -> anyhow::Result<()> {
 
 fn open_at_attach(world: &World) -> anyhow::Result<()> {
     let mut demo = serve(world, &["--work", "1ms"])?;
-    // In the middle of an exchange for certain: it lasts as long as the case.
+    // Surely attached in the middle of an exchange: this one lasts as long as the case.
     let early = Conversation::begin(world, &demo, &["--count", "20000"])?;
     demo.await_line("exchange ")?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -259,7 +260,7 @@ fn open_at_attach(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// The same wait as the server has it, from the client's view: the peer's.
+/// The client's view of the wait in the server: the time is the peer's.
 fn client(world: &World) -> anyhow::Result<()> {
     let mut demo = serve(world, &["--work", "30ms"])?;
     let mut begun = Conversation::begin(world, &demo, &["--count", "5", "--wait"])?;
@@ -299,10 +300,10 @@ fn upstream(world: &World) -> anyhow::Result<()> {
     let calls = exchanges_of(&ended.objects, inner);
     ensure!(calls.len() == talk.served.len(), "five calls, {} are shown: {inner}", calls.len());
     for ((exchange, ..), call) in paired(&ended, "server", &talk)?.into_iter().zip(calls) {
-        // The thread is away: for the inbound exchange it is the application's time.
+        // The thread sleeps in its call, which is the application's time of the inbound exchange.
         check_verdict(exchange, "app", "app")?;
         check_verdict(call, "peer", "response")?;
-        // The one that is over later names the other.
+        // The exchange that ends later names the other.
         let names = |by: &Value, hint: &str, other: &Value| {
             let hints = by[hint].as_array().into_iter().flatten();
             hints

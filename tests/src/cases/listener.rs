@@ -1,4 +1,4 @@
-//! Listeners belong to their process, however they came to it.
+//! Listeners belong to their process, by whatever way it got them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,7 +51,8 @@ fn opened_later(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// A listener changes hands while one of the two is watched; two connections once it is known.
+/// Passes a listener on while one of the two processes is watched. Two connections come once it is
+/// known.
 fn handed_over(world: &World, via: &str, watch_holder: bool) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["inherit", "--via", via, "--wait", "--trace"])?;
     let target = if watch_holder { demo.holder()? } else { demo.pid() };
@@ -78,18 +79,18 @@ fn passed_by_scm_rights(world: &World) -> anyhow::Result<()> {
     handed_over(world, "scm-rights", true)
 }
 
-/// Nothing tells the agent of a listener that comes by SCM_RIGHTS before it is used. What was
-/// queued earlier may be missed, or its wait estimated, but never be wrong.
+/// The agent learns of a listener that came by SCM_RIGHTS only by its use. Connections that were
+/// queued earlier may be missed, or their waits estimated, but never be wrong.
 fn used_as_soon_as_passed(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo_waiting(&["inherit", "--via", "scm-rights", "--wait", "--trace"])?;
     let holder = demo.holder()?;
-    // So seldom a refresh that only the use itself can be what makes the agent look.
+    // Refreshes are so rare that only the listener's use can make the agent look.
     let mut agent = world.watch_queues().pid(holder).interval("60s").start()?;
     demo.go()?;
     demo.await_listening()?;
     let early = connect(demo.addr)?;
     demo.await_accepts(1)?;
-    // One connection after another until one is seen: from then on the listener is known.
+    // Connects until one connection is reported: from then on the listener is known.
     let deadline = Instant::now() + world.patience();
     let mut later = Vec::new();
     loop {
@@ -130,7 +131,7 @@ fn kept_over_exec(world: &World) -> anyhow::Result<()> {
 
 fn activated_before(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo(&["inherit", "--via", "exec", "--trace"])?;
-    // Accepting means that the exec is behind it.
+    // Once it accepts, the exec is over.
     connect(demo.addr)?;
     demo.await_accepts(1)?;
     let mut agent = world.watch_queues().pid(demo.pid()).start()?;
@@ -147,7 +148,7 @@ fn reuseport_group(world: &World) -> anyhow::Result<()> {
     let clients = (0..12).map(|_| connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
     let accepts = demo.await_accepts(clients.len())?;
     let port = demo.addr.port();
-    // Each worker's thread prints and is shown in its own time.
+    // The workers' lines and the agent's objects come in any order.
     for accept in &accepts {
         agent.await_object(&format!("accept of {}", accept.port), |object| {
             object["type"] == "accept"

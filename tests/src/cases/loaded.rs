@@ -1,4 +1,5 @@
-//! Real servers under plain load: every byte accounted for, hardly any time unknown, nothing found.
+//! Real servers under plain load: every byte is accounted for, hardly any time is unknown, and
+//! nothing is found.
 
 use anyhow::ensure;
 
@@ -27,11 +28,11 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const CONNECTIONS: usize = 4;
-/// Of each connection: what all of them answer within a few seconds.
+/// Requests of each connection: every server answers so many within a few seconds.
 const REQUESTS: u64 = 2_500;
 const REQUESTS_OF_PYTHON_AND_RUBY: u64 = 500;
 
-/// Watches a server under load, from before its connections, and checks all it shows.
+/// Watches a server under load, from before its connections, and checks all objects.
 fn check(world: &World, name: &str) -> anyhow::Result<()> {
     let server = Server::named(name)?;
     let running = server.start(world)?;
@@ -51,8 +52,8 @@ fn check(world: &World, name: &str) -> anyhow::Result<()> {
     talks.iter().try_for_each(|talk| check_connection(&ended, talk, protocol))?;
     let unknown = unknown_share(&ended.objects);
     ensure!(unknown < 0.02, "{:.1} % of the time is unknown", unknown * 100.0);
-    // All of them began after the attach, and nothing was lost: there is nothing that could not be
-    // observed.
+    // All connections began after the attach, and no record was lost, so nothing may be marked as
+    // unobserved.
     let incomplete = |object: &&Value| {
         let gaps = object["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty());
         gaps && (is(object, "exchange") || is(object, "connection"))

@@ -35,7 +35,7 @@ mod waiting;
 
 use crate::harness::{Case, Since, Tiers, Varies, Where, World};
 
-/// Every case; those that run alone come last, so that they hold up no other.
+/// Returns every case. Those that run alone come last, so that they delay no other.
 pub fn all() -> Vec<Case> {
     let mut cases = [
         accept::CASES,
@@ -95,7 +95,7 @@ const fn each_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) ->
 const ANY_KERNEL: Since = Since { full: (0, 0), tracepoint: (0, 0) };
 /// Kernels that can show connections from open files (`coverage` holds `doctor` to it).
 const SOCKETS_FROM_FILES: Since = Since { full: (5, 11), tracepoint: (6, 3) };
-/// Kernels that can show exchanges (likewise).
+/// Kernels that can show exchanges (held to it likewise).
 const EXCHANGES: Since = Since { full: (0, 0), tracepoint: (6, 3) };
 
 /// A case of exchanges, on each tier that can see them.
@@ -103,8 +103,8 @@ const fn exchange(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> 
     each_tier(name, run).since(EXCHANGES)
 }
 
-/// A case that is the same on every tier. Those of exchanges that are not worth two runs a kernel
-/// are such, too: from 6.3 on the hooks of a request's path are the same on both tiers.
+/// A case that is the same on every tier. It may be about exchanges, too, if it is not worth two
+/// runs a kernel: from 6.3 on the hooks on a request's path are the same on both tiers.
 const fn any_tier(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
     Case { place: Where::Everywhere, ..native(name, run) }
 }

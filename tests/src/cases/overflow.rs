@@ -1,4 +1,4 @@
-//! Refused connections, against the kernel's own counters.
+//! Refused connections, compared with the kernel's counters.
 
 use anyhow::ensure;
 
@@ -21,7 +21,7 @@ fn counted(before: &Counters) -> anyhow::Result<u64> {
     let after = Counters::read()?;
     let since = |name| after.get(name) - before.get(name);
     let overflows = since("ListenOverflows");
-    // Every drop of a listener without another reason is an overflow.
+    // Drops of a listener without another reason are overflows.
     ensure!(
         since("ListenDrops") == overflows,
         "{} ListenDrops, {overflows} ListenOverflows",
@@ -30,11 +30,11 @@ fn counted(before: &Counters) -> anyhow::Result<u64> {
     Ok(overflows)
 }
 
-/// Waits until the listener's overflows equal what the kernel has counted since `before`; they must
-/// never be more.
+/// Waits until the listener's overflows equal those that the kernel has counted since `before`.
+/// They must never exceed them.
 fn agree_with_kernel(agent: &mut Agent, port: u16, before: &Counters) -> anyhow::Result<Value> {
     ensure!(counted(before)? > 0, "the kernel counted no overflow: the test did not provoke one");
-    // Read anew for each object: packets on their way may still be refused.
+    // Read again for each object: packets on their way may still be refused.
     let agrees =
         |listener: &Value| counted(before).is_ok_and(|expected| overflows(listener) == expected);
     let listener = agent.await_listener(port, "as many overflows as the kernel counts", agrees)?;
@@ -54,7 +54,7 @@ fn at_the_syn(world: &World) -> anyhow::Result<()> {
     let clients = connect_nonblocking(demo.addr, 10)?;
     let port = demo.addr.port();
     let full = agent.await_listener(port, "7 overflows", |listener| overflows(listener) >= 7)?;
-    // Linux refuses when the depth is greater than the limit, so that a limit of 2 lets 3 in.
+    // Linux refuses above the limit, so that a limit of 2 lets 3 in.
     ensure!(number(&full, "/accept_depth") == Some(3), "three wait: {full}");
     ensure!(number(&full, "/limit") == Some(2), "listen(2): {full}");
     let ports: Vec<u16> = clients.iter().map(|client| client.port).collect();
@@ -69,9 +69,9 @@ fn at_the_syn(world: &World) -> anyhow::Result<()> {
     check_victims(tier, &ended, &ports, "syn", overflows(ended.listener(port)?))
 }
 
-/// The overflow objects stand for as many refusals as the listener's last object counts, are of
-/// this stage where the kernel tells, and name one of these clients; on the tracepoint tier, where
-/// the kernel may only count them, nobody.
+/// Checks the overflow objects. They stand for as many refusals as the listener's last object
+/// counts. They are of this stage, where the kernel tells. Each names one of these clients, or
+/// nobody on the tracepoint tier, where the kernel may only count them.
 fn check_victims(
     tier: Tier,
     ended: &Ended,
@@ -96,7 +96,7 @@ fn check_victims(
 }
 
 fn at_the_ack(world: &World) -> anyhow::Result<()> {
-    // With TCP_DEFER_ACCEPT the handshake waits in the SYN queue for the first data; meanwhile the
+    // With TCP_DEFER_ACCEPT the handshakes wait in the SYN queue for the first data. Meanwhile the
     // limit shrinks.
     let mut demo = world.demo(&[
         "never-accept",
@@ -116,13 +116,12 @@ fn at_the_ack(world: &World) -> anyhow::Result<()> {
         client.socket.send(b"data")?;
     }
     let port = demo.addr.port();
-    // Depth and drops are not read in one instant, so that one object may have the one without the
-    // other.
+    // Depth and drops are read at different times, so one object may show only one of them.
     agent.await_listener(port, "3 let in and 3 overflows", |listener| {
         number(listener, "/accept_depth") == Some(3) && overflows(listener) >= 3
     })?;
     let ports: Vec<u16> = clients.iter().map(|client| client.port).collect();
-    // Reset, not closed: a FIN would be one more final ACK to be ignored.
+    // Dropping them resets them. The FIN of a close would be one more final ACK to be ignored.
     drop(clients);
     let listener = agree_with_kernel(&mut agent, port, &before)?;
     if let Some(ack) = number(&listener, "/overflows/ack") {

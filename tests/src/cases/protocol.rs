@@ -1,4 +1,4 @@
-//! What is spoken, told from first bytes: by real clients to real servers, and by every system call
+//! Tells the protocol from the first bytes: real clients with real servers, and every system call
 //! that reads.
 
 use std::fs;
@@ -28,12 +28,12 @@ pub(super) const CASES: &[Case] = &[
     native("protocol::not_looked_at", not_looked_at),
 ];
 
-/// The connection of this client, once it has ended.
+/// Returns the connection of this client, once it has ended.
 fn ended(agent: &mut Agent, port: u16) -> anyhow::Result<Value> {
     agent.await_object("end of the connection", |object| is_connection(object, "server", port))
 }
 
-/// Sends these bytes and waits for some answer, and then the end; the port that it came from.
+/// Sends these bytes, waits for some answer and then for the end. Returns the client's port.
 fn say(to: SocketAddr, bytes: &[u8]) -> anyhow::Result<u16> {
     let mut stream = TcpStream::connect(to)?;
     stream.write_all(bytes)?;
@@ -42,8 +42,8 @@ fn say(to: SocketAddr, bytes: &[u8]) -> anyhow::Result<u16> {
     Ok(stream.local_addr()?.port())
 }
 
-/// The bytes are read where the call put them, which calls differ in. Of io_uring it can mostly not
-/// be told.
+/// Each call puts the bytes in another place, where the probes have to read them. For io_uring they
+/// mostly cannot.
 fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n";
     const WAYS: [(&str, bool); 6] = [
@@ -66,11 +66,12 @@ fn every_way_to_read(world: &World) -> anyhow::Result<()> {
     let watch = servers.iter().fold(world.watch(), |watch, (server, ..)| watch.pid(server.pid()));
     let mut agent = watch.start()?;
     for (server, way, told) in servers {
-        // A machine too busy to take what is seen has no bytes looked at: then again.
+        // If the machine is too busy to take the records, no bytes were looked at, and the client
+        // tries again.
         let looked_at = |agent: &mut Agent| {
             let port = say(server.ipv4(), REQUEST)?;
             let connection = ended(agent, port)?;
-            // A worker of io_uring may read by the way that is seen.
+            // A worker thread of io_uring may read in a way that is seen.
             let is_told = connection["protocol"] == "http/1.1";
             ensure!(is_told || connection["protocol"].is_null(), "{way}: {connection}");
             let why = connection["gaps"].to_string().contains("protocol: ");
@@ -111,7 +112,8 @@ pub(super) fn identity(folder: &Path) -> anyhow::Result<[String; 2]> {
     Ok([key, certificate])
 }
 
-/// A folder with what nginx needs: plain HTTP, HTTP/2 without TLS, and TLS with both.
+/// Fills a folder with nginx's configuration, and starts it: plain HTTP, HTTP/2 without TLS, and
+/// TLS with both.
 pub(super) fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
     let nginx = installed("nginx")?;
     let place = folder.display();
@@ -122,11 +124,14 @@ pub(super) fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
         "daemon off; master_process off; user root; pid {place}/pid; error_log {place}/error.log;\n\
          events {{ worker_connections 64; }}\n\
          http {{ access_log off; client_body_temp_path {place}/body;\n\
-         proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi;\n\
+         proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi; \
+         uwsgi_temp_path {place}/uwsgi;\n\
          scgi_temp_path {place}/scgi; server {{ listen 127.0.0.1:{plain}; return 200 'ok'; }}\n\
          server {{ listen 127.0.0.1:{h2c} http2; return 200 'ok'; }}\n\
-         server {{ listen 127.0.0.1:{tls} ssl http2 fastopen=8; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:a:1m;\n\
-         ssl_early_data on; ssl_ecdh_curve X25519:prime256v1; ssl_certificate {certificate}; ssl_certificate_key {key}; return 200 'ok'; }} }}\n"
+         server {{ listen 127.0.0.1:{tls} ssl http2 fastopen=8; ssl_protocols TLSv1.2 TLSv1.3; \
+         ssl_session_cache shared:a:1m;\n\
+         ssl_early_data on; ssl_ecdh_curve X25519:prime256v1; ssl_certificate {certificate}; \
+         ssl_certificate_key {key}; return 200 'ok'; }} }}\n"
     );
     fs::write(&config, text)?;
     let mut command = Command::new(nginx);
@@ -136,10 +141,10 @@ pub(super) fn nginx(world: &World, folder: &Path) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// Where [`nginx`] listens: without TLS, likewise with HTTP/2, and with TLS.
+/// Ports of [`nginx`]: HTTP without TLS, HTTP/2 without TLS, and TLS.
 pub(super) const PORTS: [u16; 3] = [PORT, PORT + 1, PORT + 2];
 
-/// A client is run to its end. Its connection is the next to the server at that port.
+/// Runs a client to its end. Returns the next connection to the server at that port.
 fn asked(agent: &mut Agent, server: u16, client: &mut Command) -> anyhow::Result<Value> {
     let begun_ns = net::monotonic_ns();
     let output = client.output()?;
@@ -211,7 +216,7 @@ fn tls(world: &World) -> anyhow::Result<()> {
     let older = ["--resolve", &resolve, "--tls-max", "1.2", "--http1.1"];
     let older = asked(&mut agent, port, &mut curl(&older, &url)?)?;
     ensure!(older["tls"]["version"] == "1.2" && older["tls"]["alpn"] == "http/1.1", "{older}");
-    // A round trip more for the handshake.
+    // The TLS 1.2 handshake takes a round trip more.
     for (connection, tls, round_trips) in [(&newest, 1, 3), (&older, 2, 4)] {
         let answer = &connection["first_answer"];
         ensure!(answer["round_trips"] == round_trips && answer["tls"] == tls, "{connection}");
@@ -257,7 +262,8 @@ fn tls_resumed(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// What a client can save, and what a wrong guess of the server's key exchange costs it.
+/// Counts the round trips that a client can save, and the one that a wrong guess of the server's
+/// key exchange costs.
 fn round_trips_saved(world: &World) -> anyhow::Result<()> {
     net::set("ipv4/tcp_fastopen", 0x1 | 0x2 | 0x400)?;
     let folder = tempfile::tempdir()?;
@@ -276,7 +282,7 @@ fn round_trips_saved(world: &World) -> anyhow::Result<()> {
         openssl(port, &["-early_data", &request.display().to_string(), "-sess_in"], &session)?;
     let early = asked(&mut agent, port, early.stdin(Stdio::null()))?;
     ensure!(early["tls"]["early_data"] == true && early["tls"]["resumed"] == true, "{early}");
-    // On loopback the client's last word may be there before a busy server has answered.
+    // On loopback the client's last message may come before a busy server has answered.
     ensure!(matches!(steps(&early), [Some(1), Some(0 | 1), Some(1)]), "{early}");
 
     let url = format!("https://127.0.0.1:{port}/");
@@ -340,8 +346,7 @@ fn upgraded(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// A QUIC connection, and one with early data to the same server; neither server nor client is
-/// ours. A server of HTTP/3 for what is in this folder, with the [`identity`] that is there.
+/// Starts a server of HTTP/3 for the files in this folder, with its [`identity`].
 pub(super) fn gtlsserver(folder: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new(installed("gtlsserver")?);
     command.arg("--quiet").arg("--htdocs").arg(folder).args(["127.0.0.1", &PORT.to_string()]);
@@ -349,6 +354,7 @@ pub(super) fn gtlsserver(folder: &Path) -> anyhow::Result<Process> {
     Process::start(command)
 }
 
+/// A QUIC connection, and one with early data to the same server. Neither end is ours.
 fn quic(world: &World) -> anyhow::Result<()> {
     let client = installed("gtlsclient")?;
     let folder = tempfile::tempdir()?;
@@ -384,7 +390,9 @@ fn quic(world: &World) -> anyhow::Result<()> {
             [&connection["client_id"], &connection["server_id"]].iter().all(|id| id.is_string());
         ensure!(has_ids && connection["pid"] == server.pid(), "{connection}");
         let connections = 1 + u64::from(early_data);
-        let told = serde_json::json!({ "version": 1, "early_data": early_data, "connections": connections });
+        let told = serde_json::json!({
+            "version": 1, "early_data": early_data, "connections": connections,
+        });
         agent.await_object(if early_data { "QUIC with early data" } else { "QUIC" }, |object| {
             is_server(object) && object["protocol"] == "quic" && object["quic"] == told
         })?;
@@ -392,7 +400,7 @@ fn quic(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// What begins as a protocol and is none, and what is cut off, has no name.
+/// Bytes that only begin like a protocol, or are cut off, have no name.
 fn nonsense(world: &World) -> anyhow::Result<()> {
     let demo = serve(world, &[])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -415,7 +423,7 @@ fn nonsense(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// Whoever asks for that gets no protocol.
+/// With the option, no protocol is recognised.
 fn not_looked_at(world: &World) -> anyhow::Result<()> {
     let demo = serve(world, &[])?;
     let mut agent = world.watch().pid(demo.pid()).args(["--no-protocols"]).start()?;

@@ -1,5 +1,4 @@
-//! Proxies and balancers that nobody here wrote, between clients and upstreams that know which
-//! request went where.
+//! Real proxies and balancers, between clients and upstreams that know which request went where.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -27,17 +26,17 @@ pub(super) const CASES: &[Case] = &[
 
 const CLIENTS: u64 = 8;
 const REQUESTS: u64 = 40;
-/// How long an upstream takes, and the slow one.
+/// Time that an upstream takes, and the slow one.
 const FAST: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(25);
 
-/// Where a request was on a connection: the ports of the end that made the connection, which may
-/// use its own for several peers at a time, and of the other, and the number of the request there.
+/// The place of a request: the port of the end that connected, the port of the other end, and the
+/// request's number on the connection. One port may connect to several peers at a time.
 type Place = (u16, u16, u64);
-/// By the number that is in each request.
+/// Places by the number that is in each request.
 type Places = Arc<Mutex<HashMap<u64, Place>>>;
 
-/// Reads the head of a request or a response; its first line, and the length of the body.
+/// Reads the head of a request or a response. Returns its first line, and the length of the body.
 fn head(reader: &mut impl BufRead) -> std::io::Result<Option<(String, usize)>> {
     let mut first = String::new();
     if reader.read_line(&mut first)? == 0 {
@@ -55,7 +54,7 @@ fn head(reader: &mut impl BufRead) -> std::io::Result<Option<(String, usize)>> {
     }
 }
 
-/// An upstream that answers each request after so long, and notes where it was.
+/// Starts an upstream that answers each request after so long, and notes its place.
 fn upstream(took: Duration, places: &Places) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let at = listener.local_addr()?;
@@ -81,14 +80,15 @@ fn answer(mut stream: TcpStream, took: Duration, places: &Places) -> anyhow::Res
             .and_then(|number| number.parse().ok())
             .context("a number")?;
         places.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (from, to, seq));
-        // The work of an upstream, not a wait for anything.
+        // This stands for work of the upstream.
         thread::sleep(took);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
     }
     Ok(())
 }
 
-/// Clients that ask at the same time, each on a connection of its own; where each request was.
+/// Runs clients at the same time, each on a connection of its own. Returns the place of each
+/// request.
 fn ask(to: SocketAddr) -> anyhow::Result<HashMap<u64, Place>> {
     let client = |client: u64| -> anyhow::Result<Vec<(u64, Place)>> {
         let mut stream = TcpStream::connect(to)?;
@@ -115,7 +115,7 @@ fn ask(to: SocketAddr) -> anyhow::Result<HashMap<u64, Place>> {
     Ok(asked?.into_iter().flatten().collect())
 }
 
-/// Each pair that was joined, as the places of both, with its confidence: told with either side.
+/// Returns each joined pair by the places of both, with its confidence. Either side may report it.
 fn joined(objects: &[Value]) -> HashMap<Place, (Place, f64)> {
     let ports: HashMap<&str, (u16, u16)> = objects
         .iter()
@@ -146,8 +146,8 @@ fn joined(objects: &[Value]) -> HashMap<Place, (Place, f64)> {
     pairs
 }
 
-/// More than 95 of 100 requests are joined to the call that was made for them, and hardly any to
-/// another.
+/// Checks that more than 95 of 100 requests are joined to the call that was made for them, and
+/// hardly any to another.
 fn check_joins(
     objects: &[Value],
     asked: &HashMap<u64, Place>,
@@ -172,12 +172,12 @@ fn check_joins(
     Ok(())
 }
 
-/// The last word on the proxy that has joined something.
+/// Returns the last object about the proxy that has joined something.
 fn proxy(ended: &Ended) -> anyhow::Result<&Value> {
     ended.objects.iter().rfind(|object| is(object, "proxy")).context("no proxy")
 }
 
-/// The time of a request that is spent in its call is told as such, and is most of it here.
+/// Checks that a request's time in its call is reported as such. Here it is most of the time.
 fn check_waits(objects: &[Value]) -> anyhow::Result<()> {
     let requests =
         objects.iter().filter(|object| is(object, "exchange") && !object["upstream"].is_null());
@@ -212,8 +212,10 @@ fn start_nginx(
     let text = format!(
         "daemon off; master_process off; user root; pid {place}/pid; error_log {place}/error.log;\n\
          events {{ worker_connections 256; }}\n\
-         http {{ access_log off; client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
-         fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
+         http {{ access_log off; client_body_temp_path {place}/body; \
+         proxy_temp_path {place}/proxy;\n\
+         fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; \
+         scgi_temp_path {place}/scgi;\n\
          upstream u {{ {servers} {keep} }}\n\
          server {{ listen 127.0.0.1:{PORT}; {headers} location / {{ proxy_pass http://u; }} }} }}\n"
     );
@@ -229,7 +231,7 @@ fn to_proxy() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, PORT).into()
 }
 
-/// One upstream is slow: each request goes to the next, and waits where it is slow.
+/// One upstream is slow. Requests go to each upstream in turn, and wait where it is slow.
 fn nginx(world: &World, pool: bool) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let places = Places::default();
@@ -258,7 +260,7 @@ fn nginx(world: &World, pool: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes alone are passed on: each connection goes to one upstream, on a connection of its own.
+/// Only bytes are passed on: each connection goes to one upstream, on a connection of its own.
 fn haproxy(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let places = Places::default();
@@ -269,7 +271,8 @@ fn haproxy(world: &World) -> anyhow::Result<()> {
         &config,
         format!(
             "defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
-             listen in\n bind 127.0.0.1:{PORT}\n balance roundrobin\n server a {one}\n server b {other}\n"
+             listen in\n bind 127.0.0.1:{PORT}\n balance roundrobin\n server a {one}\n \
+             server b {other}\n"
         ),
     )?;
     let mut command = Command::new(installed("haproxy")?);
@@ -290,7 +293,7 @@ fn haproxy(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What only serves is no proxy, whoever calls it.
+/// A process that only serves is no proxy, whoever calls it.
 fn one_process(world: &World) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let config = folder.path().join("nginx.conf");
@@ -298,10 +301,13 @@ fn one_process(world: &World) -> anyhow::Result<()> {
     fs::write(
         &config,
         format!(
-            "daemon off; master_process off; user root; pid {place}/pid; error_log {place}/error.log;\n\
+            "daemon off; master_process off; user root; pid {place}/pid; \
+             error_log {place}/error.log;\n\
              events {{ worker_connections 256; }}\n\
-             http {{ access_log off; client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
-             fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
+             http {{ access_log off; client_body_temp_path {place}/body; \
+             proxy_temp_path {place}/proxy;\n\
+             fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; \
+             scgi_temp_path {place}/scgi;\n\
              server {{ listen 127.0.0.1:{PORT}; return 200 'ok'; }} }}\n"
         ),
     )?;

@@ -20,11 +20,11 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn accept_delayed(world: &World) -> anyhow::Result<()> {
-    // Long enough for the next client to start meanwhile, which is slow where it is emulated.
+    // Long enough for the next client to start meanwhile, which is slow under emulation.
     let delay = if world.vm { "2s" } else { "300ms" };
     let mut demo = super::ledger::serve(world, &["--accept-delay", delay])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
-    // The first finds the server in accept; the others come while it sleeps.
+    // The first connection finds the server in accept; the others come while it sleeps.
     let talks = (0..3)
         .map(|_| Conversation::hold(world, &mut demo, &[]))
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -54,8 +54,8 @@ fn accept_delayed(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that in all exchanges but the first, which has the accept in it, the data waited for its
-/// reader.
+/// Checks that the data waited for their reader in all exchanges but the first, which includes the
+/// accept.
 fn waits_in_the_queue(world: &World, server: &[&str]) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, server, &["--count", "5"])?;
     for (exchange, server, client) in paired(&ended, "server", &talk)?.into_iter().skip(1) {
@@ -65,7 +65,7 @@ fn waits_in_the_queue(world: &World, server: &[&str]) -> anyhow::Result<()> {
             read_ns.saturating_sub(client.get("written_ns")?),
             read_ns.saturating_sub(client.get("write_ns")?),
         );
-        // A thread that is woken waits for a processor at the end.
+        // The wait ends with the wait of the woken thread for a processor.
         truth.check(
             world,
             "receive_queue",
@@ -84,8 +84,8 @@ fn busy(world: &World) -> anyhow::Result<()> {
     waits_in_the_queue(world, &["--busy-before-read", "50ms", "--epoll"])
 }
 
-/// On the tracepoint tier nothing tells of a read by splice. The data that come next have not
-/// waited since before it.
+/// On the tracepoint tier a read by splice is not seen. The next data must not seem to have waited
+/// since before that read.
 fn after_an_unseen(world: &World) -> anyhow::Result<()> {
     let client = ["--count", "2", "--pause", "200ms"];
     let (ended, talk) =
@@ -106,8 +106,8 @@ fn after_an_unseen(world: &World) -> anyhow::Result<()> {
 }
 
 fn two_parts(world: &World) -> anyhow::Result<()> {
-    // The client's own Nagle holds the second part back: for the server, the peer is yet to send
-    // it.
+    // Nagle's algorithm on the client holds the second part back. To the server, the peer has not
+    // sent it yet.
     let (ended, talk) = watched(world, &[], &["--wwr", "--count", "6"])?;
     let mut held = 0;
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
@@ -117,7 +117,7 @@ fn two_parts(world: &World) -> anyhow::Result<()> {
             check_verdict(exchange, "peer", "request")?;
             let truth =
                 Truth::new(between, server.get("read_ns")?.saturating_sub(client.get("write_ns")?));
-            // When the second part has come, the thread that is woken waits for a processor.
+            // When the second part has come, the woken thread waits for a processor.
             truth.check(
                 world,
                 "request",

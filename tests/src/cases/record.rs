@@ -1,4 +1,4 @@
-//! Recordings, against what the live run showed.
+//! Recordings, compared with the output of the live run.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     any_tier("record::damage_is_named", damage),
 ];
 
-/// `backscope replay FILE --json`: its objects, and how it ended.
+/// Runs `backscope replay FILE --json`. Returns its objects, and how it ended.
 pub(super) fn replay(world: &World, file: &Path) -> anyhow::Result<(Vec<Value>, Output)> {
     let mut command = world.agent_command(&["replay", "--json"]);
     let output = command.arg(file).output().context("backscope replay")?;
@@ -28,13 +28,13 @@ pub(super) fn replay(world: &World, file: &Path) -> anyhow::Result<(Vec<Value>, 
     Ok((objects, output))
 }
 
-/// Two servers and their clients; they go with it.
+/// Two servers and their clients, which end when it is dropped.
 struct Traffic {
     _servers: [Demo; 2],
     _clients: Vec<Client>,
 }
 
-/// Starts a watch that records, and has it see accepts and refusals: of two servers, one of which
+/// Starts a watch that records, and shows it accepts and refusals: of two servers, one of which
 /// never accepts.
 fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Traffic)> {
     let accepting = world.demo(&["slow-acceptor", "--accept-delay", "50ms"])?;
@@ -54,7 +54,7 @@ fn eventful(world: &World, file: &Path) -> anyhow::Result<(Agent, Traffic)> {
     Ok((agent, Traffic { _servers: [accepting, refusing], _clients: clients }))
 }
 
-/// Compares object by object and field by field.
+/// Compares objects field by field.
 pub(super) fn equal(live: &[Value], replayed: &[Value]) -> anyhow::Result<()> {
     for (number, (live, replayed)) in live.iter().zip(replayed).enumerate() {
         ensure!(live == replayed, "object {number} was {live}, the replay says {replayed}");
@@ -96,7 +96,7 @@ fn killed(world: &World) -> anyhow::Result<()> {
         stderr.contains("the end is missing") || stderr.contains("cut short"),
         "what is damaged: {stderr}"
     );
-    // What came behind the last refresh was not written yet.
+    // Objects after the last refresh were not written yet.
     let refreshed =
         ended.objects.iter().rposition(|object| is(object, "listener")).context("no listener")?;
     let summary = objects.pop().context("no summary")?;

@@ -1,5 +1,5 @@
-//! The hooks of accept rest on a busy machine where no connection comes, and nothing is missed for
-//! it.
+//! The hooks of accept are detached on a busy machine where no connection comes, and nothing is
+//! missed by that.
 
 use std::fs;
 use std::process::Command;
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
     native("rest::not_where_an_accept_would_be_missed", never_where_unseen),
 ];
 
-/// Without a connection for so long they rest, if the machine is busy.
+/// Time without a connection after which they are detached, if the machine is busy.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// Keeps a processor busy while `work` runs.
@@ -39,7 +39,7 @@ fn busy<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// System call tracepoints that the agent holds attached.
+/// Counts the system call tracepoints that the agent holds attached.
 fn attached(agent: &Agent) -> anyhow::Result<usize> {
     let files = fs::read_dir(format!("/proc/{}/fd", agent.pid())).context("the agent's files")?;
     let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
@@ -69,7 +69,7 @@ fn accept_meanwhile(world: &World) -> anyhow::Result<()> {
             continue;
         }
         if agent.tier() == Tier::Full {
-            // It hangs on no system call.
+            // The accept hooks use no system call tracepoint here.
             ensure!(all == 0, "{all} tracepoints are attached");
             continue;
         }
@@ -105,7 +105,8 @@ fn accept_meanwhile(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One thread listens twice: the backlog of its first call is not that of its second.
+/// One thread listens twice. The backlog of its first call must not be taken for that of its
+/// second.
 fn listener_meanwhile(world: &World) -> anyhow::Result<()> {
     const SERVER: &str = "
 import socket, sys

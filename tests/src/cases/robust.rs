@@ -1,4 +1,4 @@
-//! Faults and loads: bounded, alive, and nothing left behind.
+//! Faults and loads: the agent stays bounded and alive, and leaves nothing behind.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -70,7 +70,7 @@ fn ring_overflow(world: &World) -> anyhow::Result<()> {
     const CONNECTIONS: u64 = 500;
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
     let mut agent = world.watch().pid(demo.pid()).env("BACKSCOPE_RING_BYTES", "4096").start()?;
-    // A stopped agent drains nothing, so that the ring is full for certain.
+    // A stopped agent reads nothing, so that the ring surely fills up.
     agent.signal(libc::SIGSTOP);
     for _ in 0..CONNECTIONS {
         converse(demo.addr)?;
@@ -93,10 +93,11 @@ fn ring_overflow(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Records that come faster than the agent takes them: it refreshes, and ends when it is told to.
+/// Records that come faster than the agent reads them. It still refreshes, and ends when it is told
+/// to.
 fn outrun(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
-    // What a full buffer of the usual size holds would take it seconds.
+    // Reading a full buffer of the usual size would take seconds.
     let watch = world.watch().pid(demo.pid()).env("BACKSCOPE_RING_BYTES", "262144");
     let mut agent = watch.start()?;
     agent.be_nice()?;

@@ -1,5 +1,5 @@
-//! The demos of TLS and QUIC, spoken to by clients of other projects, and the round trips of each
-//! way to HTTPS. Their own client is tested where it is made. No agent takes part.
+//! The demos of TLS and QUIC with clients of other projects, and the round trips of each way to
+//! HTTPS. Tests in `demo-servers` cover their own client. No agent takes part.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -53,7 +53,7 @@ impl Server {
     }
 }
 
-/// What a client printed, on both streams. Its input is the request, or empty.
+/// Runs a client and returns its output, of both streams. Its input is the request, or empty.
 fn output(mut client: Command, input: Option<&Path>) -> anyhow::Result<String> {
     client.stdin(File::open(input.unwrap_or(Path::new("/dev/null")))?);
     let output =
@@ -84,7 +84,7 @@ fn run_curl(server: &Server, args: &[&str]) -> anyhow::Result<String> {
 fn curl(world: &World) -> anyhow::Result<()> {
     for (version, other) in [("1.2", &["--tlsv1.3"][..]), ("1.3", &["--tls-max", "1.2"])] {
         let server = Server::start(world, &["https", "--tls", version])?;
-        // Version and ALPN are in what it says of the handshake.
+        // curl prints version and ALPN of the handshake.
         let text = run_curl(&server, &["--verbose"])?;
         says(
             &text,
@@ -125,7 +125,7 @@ fn curl_fast_open(world: &World) -> anyhow::Result<()> {
         (cookies, passive) == (1, 2),
         "the first asks for a cookie, the others use it: {cookies}, {passive}"
     );
-    // Where the kernel forbids it, the server says what to do and serves all the same.
+    // If the kernel forbids it, the server says what to do, and serves all the same.
     net::set("ipv4/tcp_fastopen", 1)?;
     let mut server = Server::start(world, &["https", "--fast-open"])?;
     says(&server.demo.await_line("this kernel")?, &["net.ipv4.tcp_fastopen=3", "--rtt"])?;
@@ -159,7 +159,7 @@ fn openssl(world: &World) -> anyhow::Result<()> {
         )?;
         let again = [option("-sess_in"), session.as_os_str()];
         if early_data {
-            // The request is nowhere but in the early data.
+            // The request is only in the early data.
             let early = [&again[..], &[option("-early_data"), request.as_os_str()]].concat();
             says(
                 &client(&server, &early, None)?,
@@ -201,7 +201,7 @@ fn gnutls(world: &World) -> anyhow::Result<()> {
         says(&text, &["200 OK", TRUSTED, RESUMED, &format!("(TLS{version}")])?;
     }
     let server = Server::start(world, &["https", "--early-data"])?;
-    // The request is nowhere but in the early data.
+    // The request is only in the early data.
     let early = format!("--earlydata={}", server.file("request").display());
     let text = client(&server, &["--resume", "--waitresumption", &early], None)?;
     says(&text, &["200 OK", TRUSTED, RESUMED])
@@ -241,11 +241,11 @@ fn ngtcp2(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A time of a round trip that nothing else comes near.
+/// A round-trip time so long that no other delay comes near, ms.
 const RTT_MS: f64 = 100.0;
 
-/// Each demo, its round trips to the first byte, and what it counts on each of the connections
-/// after the first.
+/// Demos, with their round trips to the first byte, and their counts on each connection after the
+/// first.
 const WAYS: &[(&str, u64, &[&str])] = &[
     ("https-tls12", 4, &[]),
     ("https-tls12-resumed", 3, &["resumed"]),

@@ -1,4 +1,4 @@
-//! From the write to the wire: what is held, by whom, and what releases it.
+//! From the write to the wire: bytes that are held, their holder, and the event that releases them.
 
 use anyhow::{Context, ensure};
 
@@ -33,14 +33,15 @@ pub(super) const CASES: &[Case] = &[
 /// A response in two pieces, which the client acknowledges late.
 const PIECES: [&str; 2] = ["--writes", "4,200"];
 const CLIENT: [&str; 4] = ["--response", "204", "--count", "6"];
-/// Longer than anything takes here but a delayed ACK (40 ms), ns.
+/// Longer than any delay here but a delayed ACK (40 ms), ns.
 const HELD_NS: u64 = 20_000_000;
 
 fn nagle(world: &World) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, &PIECES, &CLIENT)?;
     let (mut held, mut held_ns) = (0, 0);
     for (exchange, server, client) in paired(&ended, "server", &talk)? {
-        // The client has the first piece at once, and the second once it has acknowledged that.
+        // The client has the first piece at once, and the second once it has acknowledged the
+        // first.
         let wait_ns = client.between("first_ns", "done_ns")?;
         if wait_ns < HELD_NS {
             continue;
@@ -67,7 +68,7 @@ fn nagle(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From the last write, seen from outside, until the client had all.
+/// Returns the time from the last write until the client had everything, seen from outside.
 fn held_until_done(server: &Trace, client: &Trace) -> anyhow::Result<Truth> {
     let done_ns = client.get("done_ns")?;
     Ok(Truth::new(
@@ -103,7 +104,7 @@ fn nagle_of_a_client(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that nothing is held for long, neither by the traces nor in the ledger, and nothing is
+/// Checks that nothing is held for long, by the traces and by the ledger, and that nothing is
 /// found.
 fn not_held(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<()> {
     let (ended, talk) = watched(world, &[&PIECES, server].concat(), &[&CLIENT, client].concat())?;
@@ -137,13 +138,13 @@ fn cork(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The peer does not read: whether the write blocks or its bytes wait, the peer holds the time.
+/// The peer does not read. Whether the write blocks or its bytes wait, the time is the peer's.
 fn peer_does_not_read(
     world: &World,
     bytes: &str,
     client: &[&str],
 ) -> anyhow::Result<(Ended, Conversation)> {
-    // BBR paces: on a busy machine it believes in a slow network, and holds what the peer's window
+    // On a busy machine BBR believes in a slow network, and paces bytes that the peer's window
     // would still take.
     net::set("ipv4/tcp_congestion_control", "reno")?;
     let client = [&["--response", bytes, "--slow-read", "300ms", "--count", "3"], client].concat();
@@ -167,14 +168,14 @@ fn peer_does_not_read(
 }
 
 fn send_buffer(world: &World) -> anyhow::Result<()> {
-    // More than both buffers hold: the write blocks, since the window is shut. The kernel enlarges
-    // the receive buffer as it sees fit, and may come to take in all of it.
+    // More than both buffers hold, so that the write blocks because the window is shut. The limit
+    // is needed: the kernel would enlarge the receive buffer, perhaps for all of it.
     net::set("ipv4/tcp_rmem", "4096 131072 1000000")?;
     peer_does_not_read(world, "8000000", &[]).map(drop)
 }
 
-/// A send buffer that holds less than the answer: the write waits for room in it, since the window
-/// is shut.
+/// A send buffer that holds less than the answer. The write waits for room in it, because the
+/// window is shut.
 fn write_blocked(world: &World) -> anyhow::Result<()> {
     net::set("ipv4/tcp_wmem", "4096 16384 16384")?;
     let (_, talk) = peer_does_not_read(world, "60000", &["--receive-buffer", "4096"])?;
@@ -207,7 +208,7 @@ fn small_writes_found(world: &World) -> anyhow::Result<()> {
     found(world, "small-writes", &["--writes", &pieces, "--nodelay"], &["--count", "1000000"])
 }
 
-/// The peer reads, but it is far away: its window is open, and the network takes no more.
+/// The peer reads, but it is far away. Its window is open, but the network takes no more.
 fn blocked_found(world: &World) -> anyhow::Result<()> {
     const BYTES: [&str; 2] = ["--response", "20000000"];
     let (_link, server) = linked(world, &[], &BYTES)?;

@@ -1,4 +1,4 @@
-//! Real servers, each started before the agent and by it.
+//! Real servers, each started before the agent, and by the agent.
 
 use std::process::Command;
 
@@ -16,7 +16,8 @@ pub(super) const CASES: &[Case] = &[
     native("server::python_never_accepts", python_never_accepts),
 ];
 
-/// Watches the server started before the agent, then started by it: five connections, five accepts.
+/// Watches a server that was started before the agent, and one that the agent starts: five
+/// connections, five accepts.
 fn serves(world: &World, command: &Command) -> anyhow::Result<()> {
     {
         let mut server = Command::new(command.get_program());
@@ -61,8 +62,9 @@ fn real(world: &World, name: &str) -> anyhow::Result<()> {
 fn python_never_accepts(world: &World) -> anyhow::Result<()> {
     let program = installed("python3")?;
     let script = format!(
-        "import socket,signal; s=socket.socket(); s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1); \
-         s.bind(('127.0.0.1',{PORT})); s.listen(2); signal.pause()"
+        "import socket,signal; s=socket.socket(); \
+         s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1); s.bind(('127.0.0.1',{PORT})); \
+         s.listen(2); signal.pause()"
     );
     {
         let mut python = Command::new(&program);

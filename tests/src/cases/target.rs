@@ -1,4 +1,4 @@
-//! What is watched, and how the watch ends.
+//! Choice of the process to watch, and the end of a watch.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -76,7 +76,7 @@ fn all(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// Ports may be taken in other network namespaces too, process ids are not.
+/// Other network namespaces may use this port, too, but not this process id.
 fn await_accept_by(agent: &mut Agent, demo: &Demo) -> anyhow::Result<()> {
     let what = format!("accept by {}", demo.pid());
     agent
@@ -104,7 +104,7 @@ fn command(world: &World) -> anyhow::Result<()> {
         number(&listener, "/backlog") == Some(11),
         "watched from its first system call: {listener}"
     );
-    // Stopped by us, the command ends by a signal; that status is not the agent's.
+    // The case stops the command by a signal. Its status is not the agent's.
     agent.stop().map(drop)
 }
 
@@ -139,7 +139,7 @@ fn no_follow(world: &World) -> anyhow::Result<()> {
     demo.go()?;
     demo.await_listening()?;
     converse(demo.addr)?;
-    // The other target's accept comes after the child's, so that the child's would have been shown
+    // The accept of the other target comes after the child's, so the child's would have been shown
     // by then.
     converse(own.addr)?;
     agent.await_accepted(own.addr.port(), 1)?;
@@ -192,7 +192,7 @@ fn no_socket_yet(world: &World) -> anyhow::Result<()> {
 }
 
 fn no_such_process(world: &World) -> anyhow::Result<()> {
-    // Above the highest pid that Linux gives.
+    // Above the highest process id that Linux gives.
     let ended = world.watch().pid(4_194_305).spawn()?.ended()?;
     ensure!(ended.status.code() == Some(2), "exit status 2, got {}", ended.status);
     ensure!(ended.stderr.contains("4194305"), "which process: {:?}", ended.stderr);
@@ -254,7 +254,7 @@ fn duration(world: &World) -> anyhow::Result<()> {
 
 fn no_privilege(world: &World) -> anyhow::Result<()> {
     const NOBODY: u32 = 65_534;
-    // The build directory may be closed to others.
+    // Other users may have no access to the build directory.
     let folder = tempfile::Builder::new().prefix("backscope").tempdir_in("/tmp")?;
     let copy = folder.path().join("backscope");
     fs::copy(world.agent(), &copy)?;
@@ -270,7 +270,7 @@ fn no_privilege(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A program may call itself anything; the terminal must not obey it.
+/// A program may choose any name, which must not control the terminal.
 fn comm_is_escaped(world: &World) -> anyhow::Result<()> {
     let script = "import socket,sys\n\
         open('/proc/self/comm','w').write('\\x1b[31mred')\n\

@@ -1,4 +1,4 @@
-//! The table of `docs/tests.md` says which cases run where.
+//! Checks the table of `docs/tests.md`, which says where cases run.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! Connections whose exchanges are not a request and its response at once: long polls, streams of
-//! events, WebSocket, pipelined requests.
+//! Connections whose exchanges are not one request with its response at once: long polls, streams
+//! of events, WebSocket, pipelined requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -20,9 +20,9 @@ pub(super) const CASES: &[Case] = &[
     native("waiting::paths_and_pipelining", paths),
 ];
 
-/// An event loop with news each 1.6 s for all who ask on one path, a stream of events 1.3 s apart
-/// on another, a WebSocket that answers each message and sends one of its own later; else an answer
-/// at once.
+/// An event loop. On one path it has news each 1.6 s for all who ask. On another it streams events
+/// 1.3 s apart. On a third a WebSocket answers each message, and sends one of its own later.
+/// Anything else is answered at once.
 const SERVER: &str = "
 import asyncio, sys
 news = asyncio.Condition()
@@ -48,7 +48,8 @@ async def serve(reader, writer):
                     await asyncio.sleep(1.3)
                 break
             if path == b'/socket':
-                writer.write(b'HTTP/1.1 101 Switching\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n\\r\\n')
+                writer.write(b'HTTP/1.1 101 Switching\\r\\n'
+                             b'Upgrade: websocket\\r\\nConnection: Upgrade\\r\\n\\r\\n')
                 for _ in range(3):
                     writer.write(b'\\x81\\x02' + (await reader.readexactly(8))[:2])
                     await writer.drain()
@@ -112,7 +113,7 @@ fn long_polls(world: &World) -> anyhow::Result<()> {
             client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
         })
     })?;
-    // Until they are judged, and until a finding would have been made.
+    // Time for the verdicts, and for a finding to appear if there was one.
     agent.await_time(net::monotonic_ns() + 4_000_000_000)?;
     let ended = agent.stop()?;
     let is_long = |object: &&Value| {

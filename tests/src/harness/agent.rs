@@ -34,7 +34,7 @@ impl<'a> Watch<'a> {
         self.args(["--pid", &pid.to_string()])
     }
 
-    /// Another period than 250 ms.
+    /// Sets another period than 250 ms.
     pub fn interval(mut self, period: &'static str) -> Self {
         self.interval = period;
         self
@@ -85,7 +85,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// A running agent; killed when the guard goes.
+/// A running agent, killed when the guard is dropped.
 #[derive(Debug)]
 pub struct Agent {
     process: Process,
@@ -99,12 +99,12 @@ impl Agent {
         self.process.pid()
     }
 
-    /// The objects so far.
+    /// Returns the objects that have been read.
     pub fn objects(&self) -> &[Value] {
         &self.objects
     }
 
-    /// The objects so far, with those that have been printed by now.
+    /// Returns the objects, including those that have been printed by now.
     pub fn arrived(&mut self) -> anyhow::Result<&[Value]> {
         while let Some(line) = self.process.ready_line() {
             self.take(line)?;
@@ -120,9 +120,11 @@ impl Agent {
         }
     }
 
-    /// Waits for the first object, printed or to come, that satisfies `wanted`.
+    /// Waits for an object that satisfies `wanted`, among those that were printed already or come
+    /// later.
     ///
-    /// Fails with `what` and what came instead, if there is none in time or the agent ends.
+    /// Fails with `what` and the objects that came instead, if none comes in time or the agent
+    /// ends.
     pub fn await_object(
         &mut self,
         what: &str,
@@ -132,7 +134,7 @@ impl Agent {
         self.await_with(what, doubt, wanted)
     }
 
-    /// Waits until one of its probes' counters has come so far.
+    /// Waits until one of its probes' counters has reached so much.
     pub fn await_counter(&mut self, what: &str, index: u32, least: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.world.patience();
         loop {
@@ -149,7 +151,7 @@ impl Agent {
         }
     }
 
-    /// Waits until the agent's objects are of that time: what runs on a long clock of its own comes
+    /// Waits until the agent's objects are of that time. Findings on a long clock of their own come
     /// after.
     pub fn await_time(&mut self, ts_ns: u64) -> anyhow::Result<()> {
         let patience = self.world.patience();
@@ -213,7 +215,7 @@ impl Agent {
         })
     }
 
-    /// Waits for a listener object that was made after now, so that what happened before is in it.
+    /// Waits for a listener object that is made after now, so that everything before is in it.
     pub fn await_refresh(&mut self, port: u16) -> anyhow::Result<Value> {
         let now = super::net::monotonic_ns();
         self.await_listener(port, "fresh figures", move |listener| {
@@ -232,20 +234,21 @@ impl Agent {
         self.process.signal(signal);
     }
 
-    /// Lets everybody else run first.
+    /// Lowers its priority, so that everything else runs first.
     pub fn be_nice(&self) -> std::io::Result<()> {
         super::process::be_nice(self.pid())
     }
 
-    /// Whether the kernel skipped runs of its probes, and what is awaited may never come for that.
+    /// Returns whether the kernel skipped runs of its probes. An awaited object may then never
+    /// come.
     fn note_skipped(&self) -> bool {
         let skipped = super::bpf::skipped_runs(self.pid());
         self.world.note_skipped(skipped);
         skipped > 0
     }
 
-    /// Ends it with SIGINT and checks that it ended cleanly: status 0, the summary last, every
-    /// object as promised.
+    /// Ends it with SIGINT and checks a clean end: status 0, the summary last, every object by the
+    /// contract.
     pub fn stop(self) -> anyhow::Result<Ended> {
         self.signal(libc::SIGINT);
         let ended = self.ended()?;
@@ -253,7 +256,7 @@ impl Agent {
         Ok(ended)
     }
 
-    /// Waits for its end, whatever brings it about.
+    /// Waits for its end, whatever the cause.
     pub fn ended(mut self) -> anyhow::Result<Ended> {
         let deadline = Instant::now() + self.world.patience();
         while let Some(line) = self
@@ -292,7 +295,7 @@ impl Agent {
     }
 }
 
-/// What an agent left behind.
+/// Output and exit status of an agent that has ended.
 #[derive(Debug)]
 pub struct Ended {
     /// All its objects.
@@ -325,7 +328,7 @@ impl Ended {
             .with_context(|| format!("no listener object for port {port}"))
     }
 
-    /// Fails if there is a finding of that kind.
+    /// Checks that there is no finding of that kind.
     pub fn check_no_finding(&self, kind: &str) -> anyhow::Result<()> {
         match self.objects.iter().find(|object| finds(object, kind)) {
             Some(finding) => anyhow::bail!("an unfounded finding: {finding}"),

@@ -1,4 +1,5 @@
-//! Which BPF programs, maps and links a process holds, and whether they still exist.
+//! Lists the BPF programs, maps and links that a process holds, and checks whether they still
+//! exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +19,7 @@ pub enum Object {
     Link(u32),
 }
 
-/// All BPF objects that the process holds descriptors of.
+/// Returns all BPF objects of which the process holds descriptors.
 pub fn held_by(pid: u32) -> anyhow::Result<BTreeSet<Object>> {
     let mut held = BTreeSet::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).context("reading fdinfo")? {
@@ -28,7 +29,7 @@ pub fn held_by(pid: u32) -> anyhow::Result<BTreeSet<Object>> {
                 .find_map(|line| line.strip_prefix(key))
                 .and_then(|value| value.trim().parse::<u32>().ok())
         };
-        // A link names its program too; the link is what is attached.
+        // A link names its program, too. The link is the object that is held.
         held.extend(
             id("link_id:").map(Object::Link).or_else(|| id("prog_id:").map(Object::Program)),
         );
@@ -37,8 +38,8 @@ pub fn held_by(pid: u32) -> anyhow::Result<BTreeSet<Object>> {
     Ok(held)
 }
 
-/// How often the kernel skipped a program of the process, since one ran on that processor already
-/// (from 5.12 on).
+/// Counts the runs of the process's programs that the kernel skipped because the program ran on
+/// that processor already (from 5.12 on).
 pub fn skipped_runs(pid: u32) -> u64 {
     let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
     let misses = |text: String| {
@@ -48,7 +49,7 @@ pub fn skipped_runs(pid: u32) -> u64 {
     infos.filter_map(|entry| misses(fs::read_to_string(entry.path()).ok()?)).sum()
 }
 
-/// Whether the kernel still knows the object.
+/// Returns whether the kernel still has the object.
 pub fn exists(object: Object) -> bool {
     const PROG_GET_NEXT_ID: i32 = 11;
     const MAP_GET_NEXT_ID: i32 = 12;
@@ -66,7 +67,7 @@ pub fn exists(object: Object) -> bool {
     status == 0 && attr[1] == id
 }
 
-/// One of the process's probes' counters, summed over the processors.
+/// Returns one of the process's probe counters, summed over the processors.
 pub fn counter(pid: u32, index: u32) -> anyhow::Result<u64> {
     const MOST_PROCESSORS: usize = 8_192;
     for object in held_by(pid)? {
@@ -89,7 +90,7 @@ const MAP_LOOKUP_ELEM: i32 = 1;
 const MAP_GET_FD_BY_ID: i32 = 14;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
 
-/// `bpf(2)`. Whatever the attributes point to must be as long as the command wants it.
+/// Calls `bpf(2)`. Memory that the attributes point to must be as long as the command wants it.
 fn call(command: i32, attr: &mut [u64]) -> io::Result<i64> {
     // SAFETY: the pointer and the size describe `attr`; what that points to is the caller's
     // promise.

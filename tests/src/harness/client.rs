@@ -1,4 +1,4 @@
-//! Clients of the case itself, with the times that they saw.
+//! Clients of the case itself, with their own times.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::net::{self, monotonic_ns};
 
-/// One connection as its client saw it. Dropping it resets it, so that nothing of it lingers in the
+/// One connection as its client saw it. Dropping it resets it, so that nothing of it stays in the
 /// kernel.
 #[derive(Debug)]
 pub struct Client {
@@ -34,18 +34,18 @@ pub fn connect(to: SocketAddr) -> anyhow::Result<Client> {
     client(socket, started_ns, done_ns)
 }
 
-/// Connects, asks, and waits until the server has answered or closed: it has accepted by then.
+/// Connects, asks, and waits until the server has answered or closed. By then it has accepted.
 pub fn converse(to: SocketAddr) -> anyhow::Result<Client> {
     let client = connect(to)?;
     client.socket.set_read_timeout(Some(Duration::from_secs(60)))?;
-    // Servers that close without reading reset the connection; that is an answer too.
+    // Servers that close without reading reset the connection. That counts as an answer.
     let _ = client.socket.send(b"GET / HTTP/1.0\r\n\r\n");
     let mut answer = [std::mem::MaybeUninit::uninit(); 512];
     while let Ok(1..) = client.socket.recv(&mut answer) {}
     Ok(client)
 }
 
-/// Begins `count` connections without waiting for any.
+/// Begins `count` connections without waiting for them.
 pub fn connect_nonblocking(to: SocketAddr, count: usize) -> anyhow::Result<Vec<Client>> {
     (0..count)
         .map(|_| {
@@ -71,18 +71,18 @@ fn client(socket: Socket, started_ns: u64, done_ns: u64) -> anyhow::Result<Clien
     Ok(Client { socket, port, started_ns, done_ns })
 }
 
-/// One way of talking to a server, which answers each request before the next is sent.
+/// A protocol in which the server answers each request before the next is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
     /// Sent once, at the beginning; empty where the protocol needs none.
     pub greeting: &'static [u8],
     /// Sent again and again.
     pub request: &'static [u8],
-    /// What an answer ends with.
+    /// Last bytes of an answer.
     pub end: &'static [u8],
 }
 
-/// What a client has sent and received on one connection.
+/// Counts of what a client has sent and received on one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Talk {
     /// Its own port.
@@ -95,8 +95,8 @@ pub struct Talk {
     pub answers: u64,
 }
 
-/// Talks over as many connections at once, and closes them. Each asks while `more` is true of how
-/// often it has asked.
+/// Runs so many connections at once, and closes them. Each asks as long as `more` is true for the
+/// number of its requests so far.
 ///
 /// # Errors
 /// If a server breaks off, or the kernel (`tcp_info`) counted other bytes than the client.
@@ -156,7 +156,7 @@ impl Talk {
     /// Checks that the kernel counted the same bytes.
     fn check_kernel(&self, stream: &TcpStream) -> anyhow::Result<()> {
         let (received, acked) = net::tcp_bytes(stream).context("tcp_info")?;
-        // Our SYN was acknowledged, too. What was answered was acknowledged before.
+        // The SYN was acknowledged, too. Each answer has acknowledged its request.
         ensure!(
             (received, acked) == (self.received, self.sent + 1),
             "{received} came, {acked} acknowledged: {self:?}"

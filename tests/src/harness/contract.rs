@@ -1,4 +1,4 @@
-//! The contract of the event stream: which fields every object of a type has.
+//! The contract of the event stream: the fields that every object of a type has.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 
 use super::json::{Value, is, kind};
 
-/// Fields that must be present; those that are null where unknown are present all the same.
+/// Fields that must be present. Those that are unknown are present as null.
 const FIELDS: &[(&str, &[&str])] = &[
     ("attached", &["kernel", "tier", "hooks", "targets", "attach_us"]),
     (
@@ -184,7 +184,7 @@ const INNER: &[(&str, &str, &[&str])] = &[
     ("summary", "overhead", &["probe_ns_avg", "probe_runs", "agent_cpu_us", "agent_rss_bytes"]),
 ];
 
-/// What each event carries, by its name.
+/// Names of the events, with the members that each carries.
 const EVENTS: &[(&str, &[&str])] = &[
     ("synack_retransmit", &["peer", "count"]),
     ("data", &["unread_bytes", "buffer_used_bytes", "buffer_bytes", "quick", "pingpong"]),
@@ -203,7 +203,7 @@ const EVENTS: &[(&str, &[&str])] = &[
     ("destroyed", &[]),
 ];
 
-/// Kinds of slices, and who answers for each.
+/// Kinds of slices, with their owners.
 const SLICES: &[(&str, &str)] = &[
     ("handshake", "network"),
     ("accept_queue", "app"),
@@ -229,8 +229,8 @@ const SLICES: &[(&str, &str)] = &[
     ("unknown", "unknown"),
 ];
 
-/// Checks a whole stream: `attached` once and first, `summary` once and last, every object as
-/// promised, nothing lost silently.
+/// Checks a whole stream: `attached` once and first, `summary` once and last, every object by the
+/// contract, and nothing lost silently.
 pub(super) fn check_stream(objects: &[Value]) -> anyhow::Result<()> {
     for (kind, place) in [("attached", objects.first()), ("summary", objects.last())] {
         ensure!(
@@ -253,7 +253,7 @@ pub(super) fn check_stream(objects: &[Value]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An id belongs to one socket for the whole run.
+/// Checks that an id belongs to one socket for the whole run.
 fn check_ids(objects: &[Value]) -> anyhow::Result<()> {
     let ids = |kind: &'static str| {
         objects.iter().filter(move |object| is(object, kind)).map(|object| &object["sock"])
@@ -277,7 +277,7 @@ fn check(object: &Value) -> anyhow::Result<()> {
     for field in *fields {
         ensure!(object.get(field).is_some(), "no field `{field}`");
     }
-    // With `--detail queues` nobody looks at UDP sockets.
+    // With `--detail queues` UDP sockets are not watched.
     let is_unseen =
         |outer: &str| outer == "datagrams" && object.get(outer).is_some_and(Value::is_null);
     for (_, outer, fields) in
@@ -302,8 +302,8 @@ fn check(object: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// A listener has what its family has; of failed accepts the errors add up, and nothing unknown is
-/// 0.
+/// Checks that a listener has the fields of its family, that the errors of failed accepts add up,
+/// and that nothing unknown is 0.
 fn check_listener(listener: &Value) -> anyhow::Result<()> {
     let unknown = |field: &str| listener["gaps"].to_string().contains(field);
     if listener["family"] == "unix" {
@@ -332,7 +332,7 @@ fn check_listener(listener: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An event has what its name promises; what its call waited for is null only with the reason.
+/// Checks that an event has the members of its name. The wait of a call is null only with a reason.
 fn check_event(event: &Value) -> anyhow::Result<()> {
     let fields = EVENTS.iter().find(|(name, _)| event["name"] == *name).map(|(_, fields)| *fields);
     for field in fields.context("unknown name")? {
@@ -349,8 +349,8 @@ fn check_event(event: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Slices follow one another without gap or overlap, so that their times add up to the exchange's
-/// (± 1 µs a slice); the verdict is one of them.
+/// Checks that slices follow one another without gap or overlap, so that their times add up to the
+/// exchange's (± 1 µs a slice). The verdict is one of them.
 fn check_exchange(exchange: &Value) -> anyhow::Result<()> {
     let slices = exchange["slices"].as_array().context("`slices` is no array")?;
     let mut sum = 0;

@@ -11,13 +11,13 @@ use anyhow::Context;
 use super::truth::Accepted;
 use super::{Process, World};
 
-/// A running demo server; ends with the guard.
+/// A running demo server. It ends when the guard is dropped.
 #[derive(Debug)]
 pub struct Demo {
     process: Process,
-    /// Where it listens; of no meaning before it does.
+    /// Its address; meaningless before it listens.
     pub addr: SocketAddr,
-    /// What it printed so far.
+    /// Lines that it printed so far.
     lines: Vec<String>,
     world: World,
 }
@@ -61,7 +61,7 @@ impl Demo {
         })
     }
 
-    /// Waits until it listens, and remembers where.
+    /// Waits until it listens, and keeps the address.
     pub fn await_listening(&mut self) -> anyhow::Result<()> {
         let line = self.await_line("listening on ")?;
         self.addr = line["listening on ".len()..].parse().context("address of the demo server")?;
@@ -73,7 +73,7 @@ impl Demo {
         self.process.pid()
     }
 
-    /// The same as an argument.
+    /// Returns the process's id as an argument.
     pub fn pid_arg(&self) -> String {
         self.pid().to_string()
     }
@@ -83,23 +83,23 @@ impl Demo {
         self.process.name()
     }
 
-    /// The address for an IPv4 client of a dual-stack listener.
+    /// Returns the address for an IPv4 client of a dual-stack listener.
     pub fn ipv4(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.addr.port()))
     }
 
-    /// The process that it says will accept (`holder PID`).
+    /// Returns the process that will accept, by its line `holder PID`.
     pub fn holder(&mut self) -> anyhow::Result<u32> {
         let line = self.await_line("holder ")?;
         line["holder ".len()..].parse().context("holder")
     }
 
-    /// Lets it go on from a wait for standard input.
+    /// Sends the line for which it waits on standard input.
     pub fn go(&mut self) -> anyhow::Result<()> {
         self.process.write_line("go")
     }
 
-    /// Waits for the first line, printed or to come, that begins with `prefix`.
+    /// Waits for the first line that begins with `prefix`, printed already or not.
     pub fn await_line(&mut self, prefix: &str) -> anyhow::Result<String> {
         self.await_lines(prefix, 1).map(|mut lines| lines.swap_remove(0))
     }
@@ -158,7 +158,7 @@ impl Demo {
         )
     }
 
-    /// Waits for `count` accepts that the server itself saw (`--trace`).
+    /// Waits for the traces of `count` accepts (`--trace`).
     pub fn await_accepts(&mut self, count: usize) -> anyhow::Result<Vec<Accepted>> {
         self.await_lines("accepted ", count)?.iter().map(|line| Accepted::parse(line)).collect()
     }

@@ -1,4 +1,4 @@
-//! Short words for reading the agent's objects.
+//! Short names for reading the agent's objects.
 
 use std::net::SocketAddr;
 
@@ -35,8 +35,8 @@ pub fn sees(objects: &[Value], signal: &str) -> bool {
     objects.first().is_some_and(|attached| attached["hooks"][signal].is_string())
 }
 
-/// Overflows of the accept queue, both stages; a stage that cannot be told apart is counted in the
-/// other.
+/// Returns the overflows of the accept queue, of both stages together. An overflow of an unknown
+/// stage is counted at one of them.
 pub fn overflows(listener: &Value) -> u64 {
     number(listener, "/overflows/syn").unwrap_or(0)
         + number(listener, "/overflows/ack").unwrap_or(0)

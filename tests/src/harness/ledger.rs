@@ -1,4 +1,4 @@
-//! The ledger of exchanges: reading it, and comparing it with what the programs traced.
+//! Reads the ledger of exchanges, and compares it with the traces of the programs.
 
 use anyhow::{Context, bail, ensure};
 
@@ -7,8 +7,8 @@ use super::trace::{Conversation, Trace};
 use super::truth::tolerance_us;
 use super::{Ended, World};
 
-/// The last `connection` object of the server's end or the client's of the conversation from the
-/// client's port.
+/// Returns the last `connection` object of the server's or the client's end of the conversation
+/// from the client's port.
 pub fn connection_of<'a>(objects: &'a [Value], role: &str, port: u16) -> anyhow::Result<&'a Value> {
     objects.iter().rev().find(|object| is_connection(object, role, port)).with_context(|| {
         format!("no connection object of the {role} for the client on port {port}")
@@ -23,7 +23,7 @@ pub fn is_connection(object: &Value, role: &str, port: u16) -> bool {
         && address(object, clients).is_some_and(|address| address.port() == port)
 }
 
-/// The exchanges of a connection in their order.
+/// Returns the exchanges of a connection in their order.
 pub fn exchanges_of<'a>(objects: &'a [Value], connection: &Value) -> Vec<&'a Value> {
     let mut exchanges: Vec<_> = objects
         .iter()
@@ -47,7 +47,7 @@ pub fn spent_us(exchange: &Value, kinds: &[&str]) -> u64 {
     of_kind.filter_map(|slice| number(slice, "/us")).sum()
 }
 
-/// Processor time in slices of a kind, µs; `None` where none of them says.
+/// Processor time in slices of a kind, µs; `None` if none of them has it.
 pub fn cpu_us(exchange: &Value, kind: &str) -> Option<u64> {
     let known = slices(exchange)
         .filter(|slice| slice["kind"] == kind)
@@ -55,7 +55,7 @@ pub fn cpu_us(exchange: &Value, kind: &str) -> Option<u64> {
     known.reduce(|sum, us| sum + us)
 }
 
-/// Checks what most of the time of an exchange went on, and whose it was.
+/// Checks the verdict of an exchange: the owner and kind that took most of its time.
 pub fn check_verdict(exchange: &Value, owner: &str, kind: &str) -> anyhow::Result<()> {
     let verdict = &exchange["verdict"];
     ensure!(
@@ -65,7 +65,7 @@ pub fn check_verdict(exchange: &Value, owner: &str, kind: &str) -> anyhow::Resul
     Ok(())
 }
 
-/// What was traced of one exchange from outside: the true time lies between the two.
+/// Bounds of a time, traced from outside: the true time lies between the two.
 #[derive(Clone, Copy, Debug)]
 pub struct Truth {
     /// At least, ns.
@@ -75,15 +75,16 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Both ends at once.
+    /// Sets both bounds.
     pub fn new(low_ns: u64, high_ns: u64) -> Self {
         Self { low_ns, high_ns: high_ns.max(low_ns) }
     }
 
-    /// Checks a reported time: right within 5 % or 200 µs. In an emulated machine it may be off by
-    /// `jitter_ns` too: what the client's own time of this exchange has beyond the fault, which is
-    /// the emulation's, and a tick, by which any of the three may have been kept from its
-    /// processor.
+    /// Checks a reported time: right within 5 % or 200 µs.
+    ///
+    /// In an emulated machine it may be off by the jitter of the emulation, too. That is the part
+    /// of the client's time of this exchange that is not the fault's, and a tick, for which any of
+    /// the three may have been without its processor.
     pub fn check(
         self,
         world: &World,
@@ -97,16 +98,16 @@ impl Truth {
         let tolerance = tolerance_us(high).max(jitter_us);
         ensure!(
             (low.saturating_sub(tolerance)..=high + tolerance).contains(&reported_us),
-            "{what} is {reported_us} µs, but server and client saw {low} to {high} µs (± {tolerance} µs, of which the \
-             emulation's jitter explains {jitter_us} µs)"
+            "{what} is {reported_us} µs, but server and client saw {low} to {high} µs \
+             (± {tolerance} µs, of which the emulation's jitter explains {jitter_us} µs)"
         );
         Ok(())
     }
 }
 
-/// The server's exchanges of a conversation, each with what client and server traced of it.
+/// Returns the server's exchanges of a conversation, each with the traces of client and server.
 ///
-/// Fails if there are not as many as there were.
+/// Fails if their numbers differ.
 pub fn paired<'a>(
     ended: &'a Ended,
     role: &str,
@@ -128,8 +129,8 @@ pub fn paired<'a>(
         .collect())
 }
 
-/// Checks the bytes of a conversation: those of its exchanges, of its connection, of both programs
-/// and of `tcp_info` are the same.
+/// Checks that the bytes of a conversation are the same everywhere: in its exchanges, its
+/// connection, both programs and `tcp_info`.
 pub fn check_bytes(ended: &Ended, talk: &Conversation) -> anyhow::Result<()> {
     let (bytes_in, bytes_out) = talk.check_kernel()?;
     let connection = connection_of(&ended.objects, "server", talk.port)?;
@@ -156,7 +157,7 @@ pub fn check_sums(objects: &[Value], connection: &Value) -> anyhow::Result<()> {
         Some("client") => (bytes_out, bytes_in),
         role => bail!("role {role:?}"),
     };
-    // What was left away under pressure is counted, and in the connection's own sums.
+    // Exchanges dropped under pressure are counted, and are in the connection's own sums.
     let left_away = |object: &Value| {
         is(object, "lost")
             && object["probe"].as_str().is_some_and(|probe| probe.starts_with("exchanges"))
@@ -170,14 +171,15 @@ pub fn check_sums(objects: &[Value], connection: &Value) -> anyhow::Result<()> {
     }
     ensure!(
         (requests, responses) == expected,
-        "its {} exchanges have {requests} bytes of requests and {responses} of responses: {connection}",
+        "its {} exchanges have {requests} bytes of requests and {responses} of responses: \
+         {connection}",
         exchanges.len()
     );
     Ok(())
 }
 
-/// Share of the time of all exchanges that is `unknown`, but for those that had begun before the
-/// attach.
+/// Returns the share of `unknown` in the time of all exchanges, except those that had begun before
+/// the attach.
 pub fn unknown_share(objects: &[Value]) -> f64 {
     let known = |object: &&Value| is(object, "exchange") && object["midway"] != true;
     let (mut unknown, mut total) = (0, 0);
@@ -195,8 +197,8 @@ mod tests {
     use super::*;
 
     fn exchange(unknown: u64, midway: bool) -> Value {
-        json!({"type": "exchange", "sock": "1", "seq": 1, "total_us": 100, "midway": midway, "request_bytes": 4,
-            "response_bytes": 6, "slices": [
+        json!({"type": "exchange", "sock": "1", "seq": 1, "total_us": 100, "midway": midway,
+            "request_bytes": 4, "response_bytes": 6, "slices": [
                 {"owner": "app", "kind": "app", "us": 60 - unknown, "cpu_us": 7},
                 {"owner": "unknown", "kind": "unknown", "us": unknown},
                 {"owner": "app", "kind": "app", "us": 40, "cpu_us": null}]})

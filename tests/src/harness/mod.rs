@@ -1,5 +1,5 @@
-//! What a case needs: an own network namespace, demo servers, the agent, and the kernel's own
-//! counters.
+//! Everything that a case needs: a network namespace of its own, demo servers, the agent, and the
+//! kernel's counters.
 
 mod agent;
 pub mod bpf;

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-/// Waits until no IPv4 connection of a server on that port is established on both sides any more.
+/// Waits until no IPv4 connection of a server on that port is established on either side.
 ///
-/// A close may come a little later than close(2) returns: whoever looks at the files of a process
-/// holds them meanwhile.
+/// A connection may end a little later than close(2) returns: a program that reads the files of a
+/// process holds them meanwhile.
 pub fn await_closing(port: u16, patience: Duration) -> anyhow::Result<()> {
     const ESTABLISHED: &str = "01";
     let server = format!(":{port:04X}");
@@ -34,8 +34,8 @@ pub fn await_closing(port: u16, patience: Duration) -> anyhow::Result<()> {
     }
 }
 
-/// Gives the calling thread, and what it starts from now on, a network namespace of its own with
-/// `lo` up.
+/// Gives the calling thread, and everything that it starts from now on, a network namespace of its
+/// own with `lo` up.
 pub fn isolate() -> anyhow::Result<()> {
     // SAFETY: a plain system call that concerns the calling thread alone.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
@@ -69,7 +69,7 @@ pub fn set(sysctl: &str, value: impl Display) -> anyhow::Result<()> {
 pub struct Counters(HashMap<String, u64>);
 
 impl Counters {
-    /// Reads those of the calling thread's namespace.
+    /// Reads the counters of the calling thread's namespace.
     pub fn read() -> anyhow::Result<Self> {
         let text =
             fs::read_to_string("/proc/thread-self/net/netstat").context("reading netstat")?;
@@ -121,7 +121,7 @@ pub fn monotonic_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Bytes that came and bytes that were acknowledged, as the kernel counts them (`tcp_info`).
+/// Returns the bytes received and the bytes acknowledged, as the kernel counts them (`tcp_info`).
 pub fn tcp_bytes(socket: &impl AsRawFd) -> io::Result<(u64, u64)> {
     let mut info = [0u8; 256];
     let mut length = info.len() as libc::socklen_t;
@@ -139,7 +139,7 @@ pub fn tcp_bytes(socket: &impl AsRawFd) -> io::Result<(u64, u64)> {
     if status != 0 {
         return Err(io::Error::last_os_error());
     }
-    // They lie where `linux/tcp.h` has had them ever since it has them.
+    // These fields have never moved in `linux/tcp.h`.
     let eight = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| info[at + byte]));
     Ok((eight(128), eight(120)))
 }

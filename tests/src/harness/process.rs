@@ -1,5 +1,5 @@
-//! A child process with its output read line by line, ended with its whole process group when the
-//! guard goes.
+//! A child process whose output is read line by line. When the guard is dropped it is killed with
+//! its whole process group.
 
 use std::ffi::c_int;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,7 +21,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own, its three streams in our hands.
+    /// Starts `command` in a process group of its own, with its three streams as pipes.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let name = format!("{command:?}");
         command
@@ -32,7 +32,7 @@ impl Process {
         // SAFETY: prctl is async-signal-safe and touches nothing but the child itself.
         unsafe {
             command.pre_exec(|| {
-                // A run that is interrupted leaves nothing behind either.
+                // An interrupted run leaves nothing behind either.
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 Ok(())
             });
@@ -66,7 +66,7 @@ impl Process {
         &self.name
     }
 
-    /// The next line of output; `None` at its end.
+    /// Returns the next line of output; `None` at its end.
     ///
     /// Fails if there is none until `deadline`.
     pub fn next_line(&self, deadline: Instant) -> anyhow::Result<Option<String>> {
@@ -77,7 +77,7 @@ impl Process {
         }
     }
 
-    /// A line that has been printed already, if there is one.
+    /// Returns a line that has been printed already, if there is one.
     pub fn ready_line(&self) -> Option<String> {
         self.lines.try_recv().ok()
     }
@@ -131,7 +131,7 @@ pub fn terminate(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Sets a process's niceness to 15, so that nearly everybody else runs before it.
+/// Sets a process's niceness to 15, so that nearly everything else runs before it.
 pub(super) fn be_nice(pid: u32) -> std::io::Result<()> {
     // SAFETY: a plain system call without pointers.
     match unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 15) } {

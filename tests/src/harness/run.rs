@@ -1,4 +1,4 @@
-//! Runs one case: in a thread and a network namespace of its own, with a limit of time.
+//! Runs one case in a thread and a network namespace of its own, with a time limit.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -13,33 +13,33 @@ use super::{Skip, Tier, World, net};
 pub struct Case {
     /// `topic::what`.
     pub name: &'static str,
-    /// Where it can run.
+    /// Place where it can run.
     pub place: Where,
-    /// In the virtual machine: on which tiers.
+    /// Tiers on which it runs in the virtual machine.
     pub tiers: Tiers,
-    /// How far the kernel can change it, and so where it runs without `--long`.
+    /// Extent to which the kernel can change it. This decides where it runs without `--long`.
     pub varies: Varies,
-    /// Whether it looks at what all processes share, or at times that load would change: nothing
-    /// else runs meanwhile.
+    /// Whether nothing else may run at the same time, because it looks at something that all
+    /// processes share, or at times that load would change.
     pub alone: bool,
-    /// The first kernels that can show what it asks for.
+    /// The first kernels that can show what it checks.
     pub since: Since,
     /// The test.
     pub run: fn(&World) -> anyhow::Result<()>,
 }
 
 impl Case {
-    /// The same case, with the machine for itself.
+    /// Gives the case the machine for itself.
     pub const fn alone(self) -> Self {
         Self { alone: true, ..self }
     }
 
-    /// The same case; its hooks, or the members that they read, differ from kernel to kernel.
+    /// Marks a case whose hooks, or the members that they read, differ from kernel to kernel.
     pub const fn on_each_kernel(self) -> Self {
         Self { varies: Varies::ByKernel, ..self }
     }
 
-    /// The same case, on these kernels.
+    /// Sets the first kernels that can show what the case asks for.
     pub const fn since(self, since: Since) -> Self {
         Self { since, ..self }
     }
@@ -66,21 +66,21 @@ fn kernel() -> (u32, u32) {
 pub enum Where {
     /// Natively and in the virtual machine.
     Everywhere,
-    /// Natively alone: it needs programs that the virtual machine has not, or is the same on every
+    /// Natively alone: it needs programs that the virtual machine lacks, or is the same on every
     /// kernel.
     Native,
 }
 
-/// On which tiers a case runs in the virtual machine.
+/// Tiers on which a case runs in the virtual machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tiers {
     /// Once on each.
     Each,
-    /// Once, on the one that the agent chooses: the case does not depend on it.
+    /// Once, on the tier that the agent chooses: the case does not depend on it.
     Any,
 }
 
-/// How far the kernel can change a case.
+/// Extent to which the kernel can change a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Varies {
     /// Not at all, or natively as well as anywhere: in a virtual machine it runs with `--long`
@@ -88,8 +88,8 @@ pub enum Varies {
     Never,
     /// Its hooks differ by tier. This kernel has the tracepoint tier, `MIDDLE` the full one.
     ByTier,
-    /// They differ by version, too: it runs on every kernel, on the full tier, and before 6.18, from
-    /// where this machine's kernel stands for the others, on the tracepoint tier as well.
+    /// They differ by version, too: it runs on the full tier of every kernel. Before 6.18 it runs
+    /// on the tracepoint tier as well; this machine's kernel stands for the later ones.
     ByKernel,
 }
 
@@ -99,7 +99,7 @@ const MIDDLE: (u32, u32) = (6, 12);
 /// First kernel whose tracepoint tier has every hook that we use.
 const NEWEST_HOOKS: (u32, u32) = (6, 18);
 
-/// Which machine asks for cases.
+/// The machine that asks for cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
     /// This one.
@@ -110,7 +110,7 @@ pub enum Machine {
     Long,
 }
 
-/// How a case ended.
+/// Outcome of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// As it should.
@@ -121,7 +121,7 @@ pub enum Verdict {
     Skip(String),
 }
 
-/// Runs of a case on this kernel: name and tier. None if its place is elsewhere.
+/// Returns the runs of a case on this kernel: name and tier. None if its place is elsewhere.
 pub fn runs(case: &Case, machine: Machine) -> Vec<(String, Option<Tier>)> {
     runs_on(case, machine, kernel())
 }
@@ -158,21 +158,21 @@ fn runs_on(case: &Case, machine: Machine, kernel: (u32, u32)) -> Vec<(String, Op
     runs
 }
 
-/// Held shared by cases that may run at once, exclusively by one that runs alone.
+/// Held shared by cases that may run at once, and exclusively by one that runs alone.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// Runs the case, once no other that it must not meet is running.
+/// Runs the case, once no case is running that it must not meet.
 pub fn run(case: &Case, world: &World) -> Verdict {
     run_among(case, world, case.alone)
 }
 
-/// The same, with the machine for itself, though the case does not ask for that.
+/// Runs the case with the machine for itself, though it does not ask for that.
 pub fn run_alone(case: &Case, world: &World) -> Verdict {
     run_among(case, world, true)
 }
 
 fn run_among(case: &Case, world: &World, alone: bool) -> Verdict {
-    // What panicked is a case, and it leaves nothing of its own behind.
+    // A poisoned lock only means that a case panicked, which leaves no shared state behind.
     let (_shared, _alone);
     if alone {
         _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
@@ -205,12 +205,12 @@ fn run_among(case: &Case, world: &World, alone: bool) -> Verdict {
     run_once(case, world)
 }
 
-/// Times that a case which wants the machine for itself is run again, if it fails and something
-/// else wanted it too.
+/// Further runs of a case that wants the machine for itself, if it fails while something else
+/// wanted the machine, too.
 const DISTURBED_RUNS: u32 = 3;
 
-/// How long some process that could run had no processor, since the machine was started. 0 where
-/// the kernel does not count it.
+/// Returns the time for which some runnable process had no processor, since the machine was
+/// started. 0 if the kernel does not count it.
 pub fn cpu_pressure() -> Duration {
     let text = std::fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
     let total = text
@@ -221,14 +221,14 @@ pub fn cpu_pressure() -> Duration {
     Duration::from_micros(total.and_then(Result::ok).unwrap_or(0))
 }
 
-/// Times that a case is run while it fails and the kernel skips probes.
+/// Most runs of a case that fails while the kernel skips probes.
 ///
-/// A kernel with full or lazy preemption may preempt a task within a probe; until it goes on, its
-/// processor skips that probe for every other task, and counts that. What the agent was not shown
-/// its figures are not to be judged by.
+/// A kernel with full or lazy preemption may preempt a task within a probe. Until the task goes on,
+/// its processor skips that probe for every other task, and counts the skips. The agent is not to
+/// be judged by events that it was not shown.
 ///
-/// Emulated, a probe's first runs take most of a millisecond, so that a tick hits one in several;
-/// hence so many.
+/// Under emulation, a probe's first runs take most of a millisecond, so that a tick hits one in
+/// several. Hence so many runs.
 const RUNS: u32 = 8;
 
 fn run_once(case: &Case, world: &World) -> Verdict {

@@ -1,4 +1,4 @@
-//! What the programs of a conversation traced themselves: lines of `name=value` words.
+//! Parses the programs' own traces of a conversation: lines of `name=value` words.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use super::truth::{Accepted, Handshake};
 use super::{Demo, World};
 
-/// One line: a word, then `name=value` words of which those with a number count.
+/// One line: a word, then `name=value` words. Those with a number are kept.
 #[derive(Clone, Debug)]
 pub struct Trace {
     line: String,
@@ -38,7 +38,7 @@ impl Trace {
     }
 }
 
-/// One client's conversation with a server, as both of them saw it. All stamps are of one clock.
+/// One client's conversation with a server, as both of them saw it. All times are of one clock.
 #[derive(Clone, Debug)]
 pub struct Conversation {
     /// Port of the client.
@@ -49,18 +49,18 @@ pub struct Conversation {
     pub handshake: Handshake,
     /// The server's accept.
     pub accepted: Accepted,
-    /// Times the client asked, in order (`ask --trace`).
+    /// Traces of the client's requests, in order (`ask --trace`).
     pub asked: Vec<Trace>,
-    /// Times the server answered, in order (`serve --trace`).
+    /// Traces of the server's answers, in order (`serve --trace`).
     pub served: Vec<Trace>,
-    /// The server's last word on the connection.
+    /// The server's last trace of the connection.
     pub closed: Trace,
-    /// The client's.
+    /// The client's last trace.
     pub finished: Trace,
 }
 
 impl Conversation {
-    /// Lets a client ask the server, to the end of the connection on both sides.
+    /// Runs a conversation to the end of the connection on both sides.
     pub fn hold(world: &World, server: &mut Demo, client: &[&str]) -> anyhow::Result<Self> {
         Self::begin(world, server, client)?.end(server)
     }
@@ -71,15 +71,15 @@ impl Conversation {
         Self::begin_at(world, &server.addr.to_string(), client)
     }
 
-    /// The same for a server that is reached under another address than it listens on.
+    /// Starts a client of a server that is reached under another address than it listens on.
     pub fn begin_at(world: &World, target: &str, client: &[&str]) -> anyhow::Result<Begun> {
         Ok(Begun(world.demo_waiting(&[&["ask", "--target", target, "--trace"], client].concat())?))
     }
 }
 
 impl Conversation {
-    /// Checks that server, client and the kernel (`tcp_info`) counted the same bytes, and returns
-    /// those that came to the server and that went from it.
+    /// Checks that server, client and the kernel (`tcp_info`) counted the same bytes. Returns the
+    /// bytes that came to the server, and those that it sent.
     pub fn check_kernel(&self) -> anyhow::Result<(u64, u64)> {
         let (bytes_in, bytes_out) = (self.closed.get("in")?, self.closed.get("out")?);
         let (received, acked) = (self.closed.get("received")?, self.closed.get("acked")?);

@@ -1,4 +1,4 @@
-//! What server and client saw themselves, and how far the agent's figures may be from it.
+//! Compares the agent's figures with those that server and client saw themselves.
 
 use anyhow::{Context, bail, ensure};
 
@@ -33,7 +33,7 @@ impl Accepted {
     }
 }
 
-/// A handshake as its client saw it: the kernel queued the connection between the two.
+/// A handshake as its client saw it. The kernel queued the connection between the two times.
 #[derive(Clone, Copy, Debug)]
 pub struct Handshake {
     /// Port of the client.
@@ -60,19 +60,20 @@ impl From<&Client> for Handshake {
     }
 }
 
-/// The error that is allowed for a true value, µs: 5 % or 200 µs, whichever is more.
+/// Returns the error that is allowed for a true value, µs: 5 % or 200 µs, whichever is more.
 pub(super) fn tolerance_us(truth_us: u64) -> u64 {
     (truth_us / 20).max(200)
 }
 
-/// Checks that a reported time lies in `low..=high` (both ns, observed from outside), give or take
-/// the tolerance.
+/// Checks that a reported time lies in `low..=high` (both ns, observed from outside), within the
+/// tolerance.
 pub fn within(what: &str, reported_us: u64, low_ns: u64, high_ns: u64) -> anyhow::Result<()> {
     let (low, high) = (low_ns / 1_000, high_ns.div_ceil(1_000));
     let tolerance = tolerance_us(high);
     ensure!(
         (low.saturating_sub(tolerance)..=high + tolerance).contains(&reported_us),
-        "{what} is {reported_us} µs, but server and client saw {low} to {high} µs (± {tolerance} µs)"
+        "{what} is {reported_us} µs, but server and client saw {low} to {high} µs \
+         (± {tolerance} µs)"
     );
     Ok(())
 }
@@ -88,10 +89,12 @@ pub fn accept_of(objects: &[Value], port: u16) -> anyhow::Result<&Value> {
     Ok(first)
 }
 
-/// Checks every accept that the server saw against the agent's objects: there is one, with the
-/// right descriptor, and its `queued_us` is the time from the handshake's end to the return of
-/// accept. Where this kernel and tier do not show the queueing, it may be null, or an estimate that
-/// says so and is right but for the kernel's tick.
+/// Checks the agent's objects against every accept that the server saw. There is one for each, with
+/// the right descriptor, and its `queued_us` is the time from the end of the handshake to the
+/// return of accept.
+///
+/// Where this kernel and tier do not show the queueing it may be null, or an estimate that says so
+/// and is right within the kernel's tick.
 pub fn check_waits(
     world: &World,
     objects: &[Value],
@@ -123,7 +126,7 @@ pub fn check_waits(
 }
 
 /// Checks the wait of a connection that may have been queued before its listener was watched: null,
-/// right, or an estimate that says so and is right but for the kernel's tick.
+/// right, or an estimate that says so and is right within the kernel's tick.
 pub fn check_early(
     world: &World,
     object: &Value,
@@ -139,12 +142,12 @@ pub fn check_early(
         .with_context(|| object.to_string())
 }
 
-/// The longest tick of a kernel (`CONFIG_HZ=100`): the resolution of the agent's estimates.
+/// The longest tick of a kernel (`CONFIG_HZ=100`), which limits the agent's estimates.
 pub const TICK_NS: u64 = 10_000_000;
 
 /// Checks `blocked_us` of one accept: the time inside the call if the connection came during it,
-/// else 0. Where this kernel and tier do not show the queueing, it may be null, and cannot be told
-/// from 0 within a tick.
+/// else 0. Where this kernel and tier do not show the queueing it may be null, and a time below a
+/// tick may be 0.
 pub fn check_blocked(
     world: &World,
     objects: &[Value],

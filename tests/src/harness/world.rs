@@ -1,4 +1,4 @@
-//! Where a case runs, and with which programs.
+//! The surroundings of a case: the machine, the tier and the programs.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Demo, Watch};
 
-/// Which hooks the agent is made to use.
+/// The hooks that the agent is made to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
     /// fentry and fexit.
@@ -28,10 +28,10 @@ impl Tier {
     }
 }
 
-/// Where a case runs, and with which programs.
+/// The surroundings of a case: the machine, the tier and the programs.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// In the virtual machine, as PID 1.
+    /// Whether it runs in the virtual machine, in its PID 1.
     pub vm: bool,
     /// The tier that the agent is made to use; its own choice if `None`.
     pub tier: Option<Tier>,
@@ -39,28 +39,29 @@ pub struct World {
 }
 
 impl World {
-    /// A world of its own for one run of a case.
+    /// Makes the world of one run of a case.
     pub fn new(vm: bool, tier: Option<Tier>) -> Self {
         Self { vm, tier, skipped: Arc::default() }
     }
 
-    /// Notes how many runs of its probes an agent did not get.
+    /// Adds runs of probes that the kernel skipped.
     pub(super) fn note_skipped(&self, runs: u64) {
         self.skipped.fetch_add(runs, Ordering::Relaxed);
     }
 
-    /// Runs of probes that the kernel skipped while the case ran, as far as agents were seen.
+    /// Returns the runs of probes that the kernel skipped during the case, by what was seen of its
+    /// agents.
     pub(super) fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// How much less than the time that passed a clock of ticks may show: an emulated machine under
-    /// load loses some.
+    /// Returns the time that a clock of ticks may miss of the time that passed: an emulated machine
+    /// under load loses some ticks.
     pub fn lost_ticks(&self, passed_ns: u64) -> u64 {
         if self.vm { passed_ns / 4 } else { 0 }
     }
 
-    /// How long to wait for something that must happen. Software emulation is slow.
+    /// Returns the time to wait for something that must happen. Software emulation is slow.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(if self.vm { 120 } else { 20 })
     }
@@ -85,8 +86,8 @@ impl World {
         Watch::new(self)
     }
 
-    /// The same for a case that is about queues alone. In the virtual machine it does without the
-    /// hooks of exchanges: to load those would take longer than the rest of the case.
+    /// Returns the watch for a case that is about queues alone. In the virtual machine it does
+    /// without the hooks of exchanges: loading those would take longer than the rest of the case.
     pub fn watch_queues(&self) -> Watch<'_> {
         let detail = if self.vm { "queues" } else { "exchanges" };
         self.watch().args(["--detail", detail])
@@ -102,7 +103,7 @@ impl World {
         Demo::start(self, args)
     }
 
-    /// The same, with its children in a PID namespace of their own.
+    /// Starts a demo server whose children are in a PID namespace of their own.
     pub fn demo_apart(&self, args: &[&str]) -> anyhow::Result<Demo> {
         Demo::start_apart(self, args)
     }
@@ -115,7 +116,7 @@ impl World {
     }
 }
 
-/// The program of that name: from the environment, from `/bin` (in the virtual machine), else
+/// Returns the program of that name: from the environment, from `/bin` (in the virtual machine), or
 /// beside this program's own build (`target/PROFILE/deps/e2e-…`).
 fn program(name: &str, variable: &str) -> PathBuf {
     if let Some(path) = env::var_os(variable) {
@@ -130,7 +131,7 @@ fn program(name: &str, variable: &str) -> PathBuf {
     profile.map_or_else(|| name.into(), |dir| dir.join(name))
 }
 
-/// The reason why a case cannot run here: not a failure, and not a pass.
+/// The reason why a case cannot run here. It counts neither as a failure nor as a pass.
 #[derive(Debug)]
 pub struct Skip(pub String);
 
@@ -147,11 +148,14 @@ pub fn skip(reason: impl Into<String>) -> anyhow::Result<()> {
     Err(Skip(reason.into()).into())
 }
 
-/// Why nothing can be tested without privileges; `None` with them.
+/// Returns the reason why nothing can be tested without privileges; `None` with them.
 pub fn unprivileged_reason() -> Option<String> {
     // SAFETY: a plain system call without arguments.
     let user = unsafe { libc::geteuid() };
     (user != 0).then(|| {
-        format!("needs root to load BPF programs (effective user {user}); set BACKSCOPE_SKIP_ROOT=1 to skip instead")
+        format!(
+            "needs root to load BPF programs (effective user {user}); set BACKSCOPE_SKIP_ROOT=1 to \
+             skip instead"
+        )
     })
 }

@@ -1,4 +1,4 @@
-//! Servers that speak HTTP, each of which answers "ok" for as long as it is asked.
+//! Servers that speak HTTP. Each answers "ok" as often as it is asked.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,8 +24,10 @@ pub(super) const NGINX: Server = http("nginx", |folder| {
     let text = format!(
         "daemon off; user root; worker_processes 2; pid {place}/pid; error_log {place}/error.log;\n\
          events {{ worker_connections 64; }}\n\
-         http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {place}/body;\n\
-         proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi;\n\
+         http {{ access_log off; keepalive_requests 1000000000; \
+         client_body_temp_path {place}/body;\n\
+         proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi; \
+         uwsgi_temp_path {place}/uwsgi;\n\
          scgi_temp_path {place}/scgi; server {{ listen 127.0.0.1:{PORT}; return 200 'ok'; }} }}\n"
     );
     with_file(
@@ -40,7 +42,8 @@ pub(super) const NGINX: Server = http("nginx", |folder| {
 pub(super) const HAPROXY: Server = http("haproxy", |folder| {
     let text = format!(
         "defaults\n mode http\n timeout client 60s\n timeout server 60s\n timeout connect 5s\n\
-         frontend f\n bind 127.0.0.1:{PORT}\n http-request return status 200 content-type text/plain string ok\n"
+         frontend f\n bind 127.0.0.1:{PORT}\n \
+         http-request return status 200 content-type text/plain string ok\n"
     );
     with_file("haproxy", "-f", &folder.join("haproxy.cfg"), &text)
 });
@@ -60,7 +63,8 @@ fn apache(folder: &Path, model: &str) -> anyhow::Result<Command> {
          LoadModule authz_core_module {modules}/mod_authz_core.so\n\
          LoadModule dir_module {modules}/mod_dir.so\n\
          ServerName localhost\nListen 127.0.0.1:{PORT}\nDocumentRoot {place}\nPidFile {place}/pid\n\
-         DefaultRuntimeDir {place}\nErrorLog {place}/error.log\nMaxKeepAliveRequests 0\nUser www-data\nGroup www-data\n"
+         DefaultRuntimeDir {place}\nErrorLog {place}/error.log\nMaxKeepAliveRequests 0\n\
+         User www-data\nGroup www-data\n"
     );
     with_file("apache2", "-D FOREGROUND -f", &folder.join("apache2.conf"), &text)
 }
@@ -113,7 +117,7 @@ pub(super) const PYTHON_THREADS: Server = http("python-threads", |folder| {
 /// Written in Go: goroutines that move between threads.
 pub(super) const CADDY: Server = http("caddy", |folder| {
     let mut command = command("caddy", &format!("respond --listen 127.0.0.1:{PORT} ok"))?;
-    // It keeps its configuration there.
+    // It keeps its configuration in the home directory.
     command.env("HOME", folder).env("XDG_CONFIG_HOME", folder).env("XDG_DATA_HOME", folder);
     Ok(command)
 });

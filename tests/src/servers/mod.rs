@@ -1,4 +1,4 @@
-//! Real servers, as their projects make them: how each is started, and how one talks to it.
+//! Real servers, unmodified: the command that starts each, and its protocol.
 
 pub mod apps;
 mod http;
@@ -17,7 +17,7 @@ use anyhow::{Context, ensure};
 
 use crate::harness::{Process, Protocol, Skip, World, net, talk};
 
-/// The port of each: none runs while another does, but in a network namespace of its own.
+/// The port of every server: at a time one runs in a network namespace.
 pub const PORT: u16 = 7100;
 
 /// A server that can be started.
@@ -25,12 +25,12 @@ pub const PORT: u16 = 7100;
 pub struct Server {
     /// The project's name.
     pub name: &'static str,
-    /// How to ask it.
+    /// The bytes with which to ask it.
     pub protocol: Protocol,
     prepare: fn(&Path) -> anyhow::Result<Command>,
 }
 
-/// Every one that serves a connection for as long as it is asked.
+/// Every server that serves a connection as long as it is asked.
 pub const ALL: [Server; 15] = [
     http::NGINX,
     redis::REDIS,
@@ -49,7 +49,7 @@ pub const ALL: [Server; 15] = [
     apps::PUMA,
 ];
 
-/// Those beside, that differ in how they share connections.
+/// Further ones, which differ in how they share connections.
 const SHARING: [Server; 7] = [
     sharing::NGINX_REUSEPORT,
     sharing::REDIS_IO_THREADS,
@@ -60,12 +60,12 @@ const SHARING: [Server; 7] = [
     sharing::MEMCACHED,
 ];
 
-/// A server that answers; it ends with the guard.
+/// A running server. It ends when the guard is dropped.
 #[derive(Debug)]
 pub struct Running {
     /// Its first process.
     pub process: Process,
-    // Dropped after the process that writes there.
+    // Fields drop in order: the process that writes there ends first.
     _folder: tempfile::TempDir,
 }
 
@@ -94,13 +94,13 @@ impl Server {
     /// # Errors
     /// A [`Skip`] if it is not installed; else whatever keeps it from answering.
     pub fn start(&self, world: &World) -> anyhow::Result<Running> {
-        // Within reach of the users that some of them become.
+        // Some servers change to another user, who needs access.
         let folder = tempfile::Builder::new().prefix("backscope").tempdir_in("/tmp")?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let process = Process::start(self.command(folder.path())?)?;
         let deadline = Instant::now() + world.patience();
         net::await_listening(PORT, world.patience())?;
-        // PostgreSQL listens while it starts, and turns away who comes.
+        // PostgreSQL listens while it still starts, and rejects clients.
         while let Err(error) =
             talk(([127, 0, 0, 1], PORT).into(), self.protocol, 1, |asked| asked < 1)
         {
@@ -111,7 +111,7 @@ impl Server {
     }
 }
 
-/// Where a program is.
+/// Returns the path of an installed program.
 ///
 /// # Errors
 /// A [`Skip`] if it is not installed.
@@ -123,8 +123,8 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
     found.ok_or_else(|| Skip(format!("{program} is not installed")).into())
 }
 
-/// Where a server is that `cargo xtask setup` builds: beside the directory of this program's own
-/// build.
+/// Returns the path of a server that `cargo xtask setup` builds: beside the directory of this
+/// program's own build.
 ///
 /// # Errors
 /// A [`Skip`] if it was not built.
@@ -138,7 +138,7 @@ pub fn built(name: &str) -> anyhow::Result<PathBuf> {
     found.ok_or_else(|| Skip(format!("{name} is not built (cargo xtask setup)")).into())
 }
 
-/// An installed program with these arguments, separated by blanks.
+/// Returns the command of an installed program with these arguments, separated by blanks.
 ///
 /// # Errors
 /// A [`Skip`] if it is not installed.
@@ -148,7 +148,7 @@ pub fn command(program: &str, arguments: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The same, with a file in the folder as its last argument.
+/// Returns the command with a file in the folder as its last argument.
 ///
 /// # Errors
 /// A [`Skip`] if it is not installed; else if the file cannot be written.

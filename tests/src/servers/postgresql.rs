@@ -13,7 +13,7 @@ use crate::harness::{Protocol, Skip};
 /// Version 3.0, user and database `postgres`.
 const STARTUP: &[u8] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0";
 
-/// A process a connection. The cluster is made anew.
+/// A process a connection. The cluster is created for each start.
 pub(super) const POSTGRESQL: Server = Server {
     name: "postgresql",
     protocol: Protocol {
@@ -41,7 +41,7 @@ fn prepare(folder: &Path) -> anyhow::Result<Command> {
     Ok(server)
 }
 
-/// Where the distribution puts its programs.
+/// Returns the folder in which the distribution keeps its programs.
 fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let places =
@@ -49,7 +49,7 @@ fn programs() -> Option<PathBuf> {
     places.filter(|place| place.join("initdb").exists()).min()
 }
 
-/// The user of that name, as it refuses to run as root.
+/// Returns the ids of the user of that name: PostgreSQL refuses to run as root.
 fn user(name: &str) -> Option<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
     let mut fields =

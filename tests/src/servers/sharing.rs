@@ -1,4 +1,4 @@
-//! More ways of sharing connections than the others show.
+//! Servers that share connections in further ways.
 
 use std::fs;
 use std::path::Path;
@@ -52,10 +52,10 @@ fn node_cluster(folder: &Path, policy: &str) -> anyhow::Result<Command> {
     Ok(server)
 }
 
-/// Two processes that answer once and close, and look after nobody else meanwhile.
+/// Two processes that answer once and close, and serve nobody else meanwhile.
 pub(super) const GUNICORN_SYNC: Server = http("gunicorn-sync", |folder| gunicorn(folder, "sync"));
 
-/// One thread of each process accepts and keeps idle connections; those of its pool read.
+/// In each process one thread accepts and keeps idle connections, and the threads of its pool read.
 pub(super) const GUNICORN_GTHREAD: Server =
     http("gunicorn-gthread", |folder| gunicorn(folder, "gthread --threads 4"));
 

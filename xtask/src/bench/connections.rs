@@ -17,24 +17,24 @@ use super::process::{self, MIB};
 use crate::background::Background;
 use crate::step::Step;
 
-/// Connections of one server and of one client, at most: processes may have so many files open
-/// nearly everywhere.
+/// Most connections of one server and of one client: nearly every system lets a process open so
+/// many files.
 const A_SERVER: usize = 10_000;
-/// The goal: state of so many connections, MB.
+/// The goal: so many connections, and their state in MB at most.
 const GOAL: (f64, f64) = (100_000.0, 64.0);
 
-/// What the agent and its maps hold with so many connections open, bytes.
+/// Memory of the agent and its maps with so many connections open, bytes.
 #[derive(Clone, Debug)]
 struct Footprint {
     connections: usize,
     /// The agent's own memory.
     own: f64,
-    /// Pages of its program and of libraries that it has mapped: they are in the files as well.
+    /// Pages of its program and of libraries that it has mapped. They are backed by files.
     program: f64,
     maps: f64,
-    /// Connections of which the probes keep less, since they are idle.
+    /// Idle connections, of which the probes keep less.
     idle: u64,
-    /// An estimate of what sockets carry: the kernel does not count it.
+    /// An estimate of the socket storage, which the kernel does not count.
     storage: f64,
 }
 
@@ -42,7 +42,7 @@ impl Footprint {
     fn of(watch: &mut Observer, connections: usize) -> Result<Self> {
         refresh(watch)?;
         let idle = await_idle(watch.pid(), connections as u64)?;
-        // What telling of them took is given back at the refresh behind it.
+        // The memory for reporting the connections is freed at the refresh after the next.
         refresh(watch)?;
         let maps = Maps::of(watch.pid())?;
         Ok(Self {
@@ -55,7 +55,7 @@ impl Footprint {
         })
     }
 
-    /// What is kept of connections and listeners.
+    /// Returns the memory for connections and listeners.
     fn state(&self) -> f64 {
         self.own + self.maps + self.storage
     }
@@ -88,7 +88,7 @@ pub(super) fn run(bench: &Bench, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// So many connections, split among servers.
+/// Splits so many connections among servers.
 fn shares(count: usize) -> Vec<usize> {
     (0..count).step_by(A_SERVER).map(|from| A_SERVER.min(count - from)).collect()
 }
@@ -110,7 +110,7 @@ fn client(count: usize, port: u16) -> Result<Background> {
 
 const READY: &str = "ready";
 
-/// What the client does: opens the connections, says so, and keeps them until its input ends.
+/// Runs the client: opens the connections, says so, and keeps them until its input ends.
 pub(super) fn hold(count: usize, port: u16) -> Result<()> {
     process::allow_open_files()?;
     let connect = |number| -> Result<TcpStream> {
@@ -120,7 +120,7 @@ pub(super) fn hold(count: usize, port: u16) -> Result<()> {
         Ok(client)
     };
     let clients = (0..count).map(connect).collect::<Result<Vec<_>>>()?;
-    // With the second request the first exchange is over and reported, and the second is the one
+    // The second request ends the first exchange, which is reported; the second exchange stays
     // under way.
     clients.iter().try_for_each(ask)?;
     println!("{READY}");
@@ -135,15 +135,15 @@ fn ask(mut client: &TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the agent has looked at everything once more: for the second refresh from now on.
+/// Waits for the second refresh from now on: by then the agent has looked at everything once.
 fn refresh(watch: &mut Observer) -> Result<()> {
     let refreshes = |text: &str| text.matches(r#""type":"listener""#).count();
     let now = refreshes(&watch.text()?);
     watch.wait_until(|text| refreshes(text) >= now + 2)
 }
 
-/// Waits until the probes have seen that all connections are idle, as long as that may take;
-/// returns how many they hold to be.
+/// Waits until the probes have seen that all connections are idle, without a time limit. Returns
+/// the number that they hold to be idle.
 fn await_idle(pid: u32, connections: u64) -> Result<u64> {
     let counters = Counters::of(pid)?;
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -171,19 +171,20 @@ fn print(footprints: &[Footprint], summary: &Value) {
     row("agent, pages of its program's files", |footprint| footprint.program);
     row("maps", |footprint| footprint.maps);
     row("storage in sockets, estimated by its size", |footprint| footprint.storage);
-    // Not in MiB, but beside what depends on it.
+    // This one goes without the unit of the other rows.
     print!("{:<46}", "    of so many idle connections");
     footprints.iter().for_each(|footprint| print!(" {:>8}", footprint.idle));
     println!();
     row("together", Footprint::together);
     let (many, goal) = GOAL;
-    // Tables grow by doubling, and what is kept in detail is bounded: a line through two points is
-    // a rough guide.
+    // Tables grow by doubling, and the number of detailed records is bounded. A line through two
+    // points is therefore only a rough guide.
     let expected =
         |of: fn(&Footprint) -> f64| (of(none) + (of(full) - of(none)) / count * many) / 1e6;
     let roughly = if count == many { "" } else { "roughly " };
     println!(
-        "With {many} connections {roughly}{:.1} MB of state, where {goal} are the goal; with the pages of files {:.1}.",
+        "With {many} connections {roughly}{:.1} MB of state, where {goal} are the goal; with the \
+         pages of files {:.1}.",
         expected(Footprint::state),
         expected(Footprint::together)
     );

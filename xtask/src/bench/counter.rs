@@ -11,7 +11,7 @@ use super::kernel;
 pub(super) struct Counters(OwnedFd);
 
 impl Counters {
-    /// Of the process's probes.
+    /// Opens the counters of the process's probes.
     pub(super) fn of(pid: u32) -> Result<Self> {
         for id in kernel::map_ids(pid)? {
             let map = open(id).with_context(|| format!("opening map {id}"))?;
@@ -22,7 +22,7 @@ impl Counters {
         anyhow::bail!("process {pid} has no counters")
     }
 
-    /// One of `backscope_abi::counter`, summed over the processors.
+    /// Returns one of `backscope_abi::counter`, summed over the processors.
     pub(super) fn get(&self, index: u32) -> Result<u64> {
         const MAP_LOOKUP_ELEM: i32 = 1;
         const MOST_PROCESSORS: usize = 8_192;
@@ -34,7 +34,7 @@ impl Counters {
     }
 }
 
-/// `bpf(2)`. What the attributes point to must be as long as the command wants it.
+/// Calls `bpf(2)`. Memory that the attributes point to must be as long as the command wants it.
 fn call(command: i32, attr: &mut [u64]) -> io::Result<i64> {
     // SAFETY: the pointer and the size describe `attr`; what that points to is the caller's
     // promise.

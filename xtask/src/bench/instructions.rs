@@ -1,6 +1,6 @@
-//! What watching costs on each tier, in instructions: on a machine whose clock counts them, so that
-//! nothing that runs beside it disturbs. Instructions are not time: what a cache or a lock costs is
-//! not in them.
+//! Counts the instructions that watching costs on each tier. The machine's clock counts them, so
+//! that nothing that runs beside it disturbs. Instructions are not time: the cost of cache misses
+//! and locks is not in them.
 
 use anyhow::Result;
 
@@ -8,13 +8,13 @@ use crate::step::Step;
 use crate::verdict::{Outcome, Verdict};
 use crate::vm;
 
-/// The newest kernel that the tests know: both tiers show all they can.
+/// The newest kernel of the tests, on which both tiers have all their hooks.
 const KERNEL: &str = "7";
 
-/// What one measurement found, for a request.
+/// Instructions for a request, by one measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Cost {
-    /// Client, server, kernel and agent.
+    /// The sum of client, server, kernel and agent.
     all: f64,
     agent: f64,
 }
@@ -44,7 +44,8 @@ pub(super) fn run() -> Result<()> {
     Ok(())
 }
 
-/// `without` is what there is to compare with: the newest measurement with nothing beside it.
+/// Prints a row. `without` is the newest measurement without a watch, with which others are
+/// compared.
 fn print(verdict: &Verdict, cost: Cost, without: &mut Option<f64>) {
     let watched = verdict.test.contains('/');
     if !watched {

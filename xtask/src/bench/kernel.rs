@@ -1,4 +1,4 @@
-//! What the kernel says of the BPF programs and maps that a process holds.
+//! Reads the kernel's account of the BPF programs and maps that a process holds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -18,7 +18,7 @@ pub(super) type Programs = BTreeMap<String, Runs>;
 /// Maps that a process holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Maps {
-    /// Memory of all, as the kernel counts it; what sockets carry is not in it.
+    /// Memory of all maps by the kernel's count, which leaves socket storage out.
     pub(super) bytes: u64,
     /// Size of the value of each socket storage.
     pub(super) storage_values: Vec<u64>,
@@ -39,15 +39,15 @@ impl Maps {
         Ok(maps)
     }
 
-    /// An estimate of what the sockets of watched connections carry, so many of them idle: what the
-    /// kernel allocates for it.
+    /// Estimates the memory that the kernel allocates for the socket storage of so many watched
+    /// connections, `idle` of them idle.
     pub(super) fn storage(&self, connections: u64, idle: u64) -> u64 {
-        /// `struct bpf_local_storage`, one a socket, and the head of each of its elements; they
-        /// have been about so large ever since there are such maps.
+        /// `struct bpf_local_storage`, one a socket, and the head of each of its elements. Their
+        /// sizes have hardly changed since the kernel has such maps.
         const SOCKET: u64 = 176;
         const HEAD: u64 = 72;
-        // That of listeners is not in use with exchanges, that of idle connections is the second by
-        // size.
+        // The listeners' storage is not in use with exchanges. The second by size is that of idle
+        // connections.
         let mut values = self.storage_values.clone();
         values.sort_unstable();
         let [.., small, large] = values[..] else { return 0 };
@@ -57,7 +57,7 @@ impl Maps {
     }
 }
 
-/// What the slab allocator takes for an object.
+/// Returns the bytes that the slab allocator uses for an object.
 fn allocated(bytes: u64) -> u64 {
     [96, 192]
         .into_iter()
@@ -70,7 +70,7 @@ pub(super) fn map_ids(pid: u32) -> Result<Vec<u64>> {
     Ok(by_id(pid, "map_id")?.into_keys().collect())
 }
 
-/// Counters of the programs that a process holds; of different programs with the same name the sum.
+/// Counters of the programs that a process holds. Programs with the same name are added up.
 pub(super) fn programs(pid: u32) -> Result<Programs> {
     let names = names()?;
     let mut programs = Programs::new();
@@ -97,7 +97,7 @@ fn names() -> Result<HashMap<String, String>> {
 /// Lines of `fdinfo`: `name:\tvalue`.
 type Info = HashMap<String, String>;
 
-/// What the process's descriptors say that have this id, once for each id.
+/// Reads the fdinfo of the objects of a process that have such an id, once for each id.
 fn by_id(pid: u32, id: &str) -> Result<BTreeMap<u64, Info>> {
     let mut found: BTreeMap<u64, Info> = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).context("a process has ended")? {
@@ -120,7 +120,8 @@ fn number(info: &Info, name: &str) -> Result<u64> {
     text.parse().with_context(|| format!("fdinfo has {name}: {text}"))
 }
 
-/// The kernel measures each run of each program while this lives, at two clock reads a run.
+/// Turns the kernel's statistics on while it lives: each run of each program is timed, which takes
+/// two clock reads.
 pub(super) struct Statistics {
     before: String,
 }
@@ -138,7 +139,7 @@ impl Statistics {
 
 impl Drop for Statistics {
     fn drop(&mut self) {
-        // Nothing that was measured depends on it.
+        // A failure does no harm to what was measured.
         let _ = fs::write(STATISTICS, &self.before);
     }
 }

@@ -63,13 +63,13 @@ enum Part {
     Throughput,
     /// Memory with many connections open
     Connections,
-    /// What watch says of each real server under load
+    /// Output of watch for each real server under load
     Servers,
     /// Instructions for a request on each tier, in a virtual machine
     Instructions,
 }
 
-/// How much is measured.
+/// Extent of the measurements.
 struct Extent {
     pairs: usize,
     rounds: usize,
@@ -81,7 +81,7 @@ struct Extent {
     open: Option<usize>,
     /// Length of the load on each real server.
     load_seconds: u64,
-    /// How long a watch on open connections is given to take off what it does not need.
+    /// Time for a watch on open connections to detach the hooks that it does not need.
     settle: Duration,
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step::run(build.args(["-p", "backscope", "-p", "demo-servers", "-p", "backscope-tests"]))?;
     step.done("built");
     let mut inside = step::privileged("unshare", "measure in a network namespace of its own");
-    // The same words again: all that is new is where the programs are.
+    // Runs with the same arguments again, and with the place of the programs.
     inside.arg("--net").arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
     step::run(inside.arg("--programs").arg(step::target_dir().join("release")))
 }
@@ -176,12 +176,12 @@ fn servers(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// What every part measures with.
+/// Programs and settings with which every part measures.
 struct Bench {
     backscope: PathBuf,
     demo: PathBuf,
     load_servers: PathBuf,
-    /// For files that are gone when the bench ends.
+    /// Folder for files, removed when the bench ends.
     dir: PathBuf,
     extent: Extent,
 }
@@ -189,8 +189,8 @@ struct Bench {
 impl Bench {
     fn new(programs: &Path, dir: &Path, extent: Extent) -> Result<Self> {
         step::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-        // Tens of thousands of closed connections would hold every local port, and the search for a
-        // free one would be what is measured.
+        // Tens of thousands of connections in TIME_WAIT would hold every local port. The
+        // measurement would then be of the search for a free one.
         fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0")
             .context("cannot switch TIME_WAIT off")?;
         fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65000")

@@ -15,17 +15,18 @@ use crate::step;
 
 const ADDRESS: &str = "127.0.0.1:8099";
 
-/// No file is read and no line is logged: a request costs the least that nginx can make it cost.
+/// No file is read and no line is logged, so that a request costs nginx as little as possible.
 const CONFIG: &str = "daemon off; master_process off; pid nginx.pid; error_log /dev/null;
 events { worker_connections 1024; }
 http {
     access_log off; keepalive_requests 1000000000;
-    client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+    client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4;
+    scgi_temp_path t5;
     server { listen 127.0.0.1:8099; location / { return 200 ok; } location /count { stub_status; } }
 }
 ";
 
-/// How requests come.
+/// The connections over which requests come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Load {
     KeepAlive,
@@ -43,11 +44,11 @@ impl Load {
     }
 }
 
-/// What wrk counted.
+/// Counts of wrk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Answered {
     pub(super) requests: f64,
-    /// A second.
+    /// Requests a second.
     pub(super) rate: f64,
 }
 
@@ -68,11 +69,12 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it on processor 0; `None` if it or wrk is not installed, which is said.
+    /// Starts it on processor 0. Says so and returns `None` if nginx or wrk is not installed.
     pub(super) fn start(bench: &Bench) -> Result<Option<Self>> {
         let (Some(nginx), Some(wrk)) = (step::which("nginx"), step::which("wrk")) else {
             eprintln!(
-                "    nginx or wrk is not installed (`cargo xtask setup`): no requests to nginx measured"
+                "    nginx or wrk is not installed (`cargo xtask setup`): no requests to nginx \
+                 measured"
             );
             return Ok(None);
         };
@@ -106,16 +108,16 @@ impl Nginx {
         self.process.0.id()
     }
 
-    /// Lets wrk ask for so long, on processor 1, with 16 connections at a time.
+    /// Runs wrk for so long on processor 1, with 16 connections at a time.
     pub(super) fn load(&self, load: Load, seconds: u64) -> Result<Answered> {
         let said = step::output(&mut self.wrk(load, seconds))?;
         warn_of_errors(&said);
         Answered::read(&said).with_context(|| format!("wrk does not say what it did: {said}"))
     }
 
-    /// Lets wrk ask until the result is ended, for no longer than this.
+    /// Starts wrk. It runs until the result is ended, but no longer than this.
     pub(super) fn load_on(&self, load: Load, most_seconds: u64) -> Result<Loaded> {
-        // Made before, and kept open: asking what nginx did makes no connection.
+        // Opened now and kept, so that reading the counts makes no new connection.
         let counter = TcpStream::connect(ADDRESS).context("nginx does not listen any more")?;
         let wrk = Background::start(self.wrk(load, most_seconds).stdout(Stdio::piped()))?;
         Ok(Loaded { wrk, counter })
@@ -168,7 +170,8 @@ impl Loaded {
     }
 }
 
-/// Of what `stub_status` says: a line of connections accepted, handled, and of requests.
+/// Returns the requests in the text of `stub_status`: the third number of its line of accepted and
+/// handled connections and requests.
 fn requests_of(status: &str) -> Option<f64> {
     let (_, counts) = status.split_once("accepts handled requests")?;
     counts.split_whitespace().nth(2)?.parse().ok()
@@ -180,7 +183,8 @@ mod tests {
 
     #[test]
     fn what_nginx_counts() {
-        let said = "Active connections: 17 \nserver accepts handled requests\n 21 21 912345 \nReading: 0\n";
+        let said = "Active connections: 17 \nserver accepts handled requests\n 21 21 912345 \n\
+                    Reading: 0\n";
         assert_eq!(requests_of(said), Some(912_345.0));
         assert_eq!(requests_of("HTTP/1.1 404 Not Found\r\n"), None);
     }

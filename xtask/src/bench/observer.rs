@@ -1,4 +1,4 @@
-//! The programs beside which is measured: `backscope watch` and tcpdump.
+//! Programs that observe what is measured: `backscope watch` and tcpdump.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::Bench;
 use crate::background::Background;
 
-/// A program that runs until it is told to end. It writes into a file, as a reader at a pipe would
-/// take time from what is measured.
+/// A program that runs until it is told to end. It writes into a file: a reader at a pipe would
+/// take processor time from what is measured.
 pub(super) struct Observer {
     process: Background,
     output: PathBuf,
@@ -27,11 +27,11 @@ impl Observer {
         for pid in pids {
             command.args(["--pid", &pid.to_string()]);
         }
-        // It says first what is attached.
+        // Its first line says what is attached.
         Self::start(&mut command, output, "\n")
     }
 
-    /// Starts tcpdump on loopback, with what it captures thrown away, and returns once it captures.
+    /// Starts tcpdump on loopback, and returns once it captures. The packets are thrown away.
     pub(super) fn tcpdump(bench: &Bench, tcpdump: &Path) -> Result<Self> {
         let output = bench.dir.join("tcpdump.err");
         let mut command = Command::new(tcpdump);
@@ -53,12 +53,12 @@ impl Observer {
         self.process.0.id()
     }
 
-    /// What it has written so far.
+    /// Returns the output so far.
     pub(super) fn text(&self) -> Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(&self.output)?).into_owned())
     }
 
-    /// Waits until this is true of what it has written.
+    /// Waits until this is true of its output.
     pub(super) fn wait_until(&mut self, is_so: impl Fn(&str) -> bool) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !is_so(&self.text()?) {
@@ -73,7 +73,7 @@ impl Observer {
         Ok(())
     }
 
-    /// Ends it, and returns all that it has written.
+    /// Ends it, and returns all its output.
     pub(super) fn finish(mut self) -> Result<String> {
         // SAFETY: a plain system call; the process has not been waited for, so the id is still its
         // own.
@@ -87,7 +87,7 @@ impl Observer {
     }
 }
 
-/// How long attaching took, from what `watch --json` says first, µs.
+/// Returns the time that attaching took, from the first line of `watch --json`, µs.
 pub(super) fn attach_us(text: &str) -> Result<f64> {
     let first = text.lines().next().unwrap_or_default();
     let attached: Value =
@@ -106,8 +106,8 @@ pub(super) fn summary(text: &str) -> Result<Value> {
     Ok(summary)
 }
 
-/// Records lost, from the summary of `watch --plain`. JSON has a line for each exchange, which
-/// would cost more than what is to be measured.
+/// Returns the records lost, from the summary of `watch --plain`. JSON would print a line for each
+/// exchange, which costs more than what is to be measured.
 pub(super) fn records_lost(text: &str) -> Result<u64> {
     let records = text.lines().rev().find_map(|line| line.trim_start().strip_prefix("records "));
     let lost = records.and_then(|line| line.rsplit(", ").next()?.strip_suffix(" lost"));
@@ -115,7 +115,7 @@ pub(super) fn records_lost(text: &str) -> Result<u64> {
     lost.replace(',', "").parse().with_context(|| format!("records lost: {lost}"))
 }
 
-/// Packets lost, from what tcpdump says at its end.
+/// Returns the packets lost, from tcpdump's last lines.
 pub(super) fn packets_lost(text: &str) -> Result<u64> {
     let lost = text.lines().find_map(|line| line.strip_suffix(" dropped by kernel"));
     let lost = lost
@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn losses_are_read_from_the_last_words() {
-        let plain = "Summary after 3 s\n  records      1,234,567 seen, 1,233,333 delivered, 1,234 lost\n  cost         x\n";
+        let plain = "Summary after 3 s\n  records      1,234,567 seen, 1,233,333 delivered, \
+                     1,234 lost\n  cost         x\n";
         assert_eq!(records_lost(plain).expect("a summary"), 1_234);
         assert!(records_lost("Watching nginx\n").is_err());
         let tcpdump =

@@ -1,5 +1,5 @@
-//! What one connection or one request takes, in pairs without and with a watch; and what the agent
-//! says of itself.
+//! Measures one connection or one request, in pairs without and with a watch, and reports the
+//! agent's own figures.
 
 use std::fs;
 use std::process::Command;
@@ -51,7 +51,7 @@ impl Line {
     }
 }
 
-/// What the summaries of the watches said.
+/// Figures from the summaries of the watches.
 #[derive(Default)]
 struct Own {
     attach_us: Vec<f64>,
@@ -70,7 +70,8 @@ struct Pairs<'a> {
 }
 
 impl Pairs<'_> {
-    /// The same on both sides of the pair: how far from 1 a ratio gets by chance.
+    /// Measures without a watch on both sides of the pair: this shows how far from 1 a ratio gets
+    /// by chance.
     fn control(&mut self) -> Result<Line> {
         let (server, port) = self.bench.server(&["slow-acceptor", "--accept-delay", "0s"])?;
         let pid = server.0.id();
@@ -115,8 +116,8 @@ impl Pairs<'_> {
         Ok(Some(Line { what: "keep-alive request, nginx watched", pairs }))
     }
 
-    /// Time a run inside the probes: a watch long enough for the kernel's statistics, which are on
-    /// one refresh in eight.
+    /// Measures the time of a run of the probes. The watch is long enough for the kernel's
+    /// statistics, which are on for one refresh in eight.
     fn own_cost(&mut self) -> Result<()> {
         let step = Step::start("the probes themselves");
         let (server, port) =
@@ -141,8 +142,8 @@ impl Pairs<'_> {
         Ok(())
     }
 
-    /// Measures without and with `watch --pid`, by turns, and swaps the turns so that no drift
-    /// favours either.
+    /// Measures without and with `watch --pid` in turn. The order changes from pair to pair, so
+    /// that no drift favours either side.
     fn alternate(
         &mut self,
         what: &str,
@@ -164,7 +165,7 @@ impl Pairs<'_> {
         Ok(pairs)
     }
 
-    /// Ends a watch and keeps what it says of itself.
+    /// Ends a watch and keeps the figures of its summary.
     fn note(&mut self, watch: Observer) -> Result<Value> {
         let text = watch.finish()?;
         let summary = observer::summary(&text)?;
@@ -202,7 +203,7 @@ impl Pairs<'_> {
     }
 }
 
-/// What a connection takes, four at a time.
+/// Measures the time of a connection, four at a time.
 fn connect(bench: &Bench, server: u32, port: u16) -> Result<Taken> {
     let count = bench.extent.connections;
     let mut load = Command::new(&bench.demo);
@@ -217,7 +218,8 @@ fn connect(bench: &Bench, server: u32, port: u16) -> Result<Taken> {
     Ok(Taken { elapsed: took.as_secs_f64() * 1e6 / count as f64, cpu: cpu / count as f64 })
 }
 
-/// CPU time so far, µs: of the server, and of every process that was started and has ended.
+/// Returns the CPU time so far of the server and of every process that was started and has ended,
+/// µs.
 fn spent_us(server: u32) -> Result<f64> {
     Ok(cpu_us(server)? + children_cpu_us())
 }

@@ -1,4 +1,4 @@
-//! What each probe takes of a request to nginx, by the kernel's own statistics.
+//! Measures the time of each probe in a request to nginx, by the kernel's own statistics.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use super::nginx::{Load, Nginx};
 use super::observer::Observer;
 use crate::step::Step;
 
-/// Probes that take less of a request are told in one line, ns.
+/// Probes that take less time of a request than this share a line, ns.
 const SMALL_NS: f64 = 1.0;
 
 pub(super) fn run(bench: &Bench, nginx: &Nginx) -> Result<()> {

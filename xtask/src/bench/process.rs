@@ -1,4 +1,4 @@
-//! What a process takes: processor time, memory.
+//! Measures the processor time and the memory of a process.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 
 pub(super) const MIB: f64 = 1024.0 * 1024.0;
 
-/// Processor time of a process so far, all of its threads, also those that have ended, µs.
+/// Returns the processor time of a process so far, µs: of all its threads, including those that
+/// have ended.
 pub(super) fn cpu_us(pid: u32) -> Result<f64> {
     let mut clock = 0;
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -38,7 +39,7 @@ pub(super) fn children_cpu_us() -> f64 {
     us(children.ru_utime) + us(children.ru_stime)
 }
 
-/// A figure of `/proc/PID/status` that is in kB, in bytes: `VmRSS`, `RssAnon`.
+/// Returns a figure of `/proc/PID/status` that is in kB, in bytes: `VmRSS`, `RssAnon`.
 pub(super) fn memory(pid: u32, name: &str) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).context("a process has ended")?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -48,8 +49,8 @@ pub(super) fn memory(pid: u32, name: &str) -> Result<f64> {
     Ok(kb.parse::<f64>()? * 1024.0)
 }
 
-/// Resident memory of a process that is the memory of BPF maps, bytes: the ring buffer, each page
-/// of it mapped twice.
+/// Returns the part of a process's resident memory that belongs to BPF maps, bytes: the ring
+/// buffer, each page of which is mapped twice.
 pub(super) fn mapped_maps(pid: u32) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps")).context("a process has ended")?;
     let (mut bytes, mut is_map) = (0.0, false);

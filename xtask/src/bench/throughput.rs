@@ -1,4 +1,5 @@
-//! How many requests a second nginx answers, with nothing, each watch and tcpdump beside it.
+//! Measures the requests a second that nginx answers, with nothing, each watch and tcpdump beside
+//! it.
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -13,12 +14,12 @@ use super::{Bench, probes};
 use crate::stats::Spread;
 use crate::step::{self, Step};
 
-/// What runs beside nginx.
+/// The program that runs beside nginx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Beside {
-    /// What the others are compared with.
+    /// Nothing: the baseline of the others.
     Nothing,
-    /// Nothing once more: how far from 1 a ratio gets by chance.
+    /// Nothing once more: this shows how far from 1 a ratio gets by chance.
     Control,
     Watch(&'static str),
     Tcpdump(PathBuf),
@@ -44,12 +45,12 @@ impl Beside {
         }
     }
 
-    /// True of a watch that costs less once it has run for a while.
+    /// Returns whether the watch costs less once it has run for a while.
     fn rests(&self) -> bool {
         matches!(self, Self::Watch(_))
     }
 
-    /// Events or packets lost, from the last words.
+    /// Returns the events or packets lost, from the last lines of the output.
     fn lost(&self, text: &str) -> Result<u64> {
         match self {
             Self::Tcpdump(_) => packets_lost(text),
@@ -58,19 +59,19 @@ impl Beside {
     }
 }
 
-/// How long wrk asks before anything is measured.
+/// Time that wrk asks before anything is measured.
 const LEAD: Duration = Duration::from_secs(1);
 
 /// One measurement.
 struct Sample {
     /// Requests a second.
     rate: f64,
-    /// Processor time of nginx for each, ns.
+    /// Processor time of nginx for each request, ns.
     server_ns: f64,
     observer: Option<Own>,
 }
 
-/// What the program beside took.
+/// Resources that the program beside took.
 struct Own {
     /// Processor time as a share of the time that the load ran.
     cpu: f64,
@@ -85,7 +86,8 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
     match step::which("tcpdump") {
         Some(tcpdump) => besides.push(Beside::Tcpdump(tcpdump)),
         None => eprintln!(
-            "    tcpdump is not installed (`apt-get install tcpdump`): nothing to compare watch with"
+            "    tcpdump is not installed (`apt-get install tcpdump`): nothing to compare watch \
+             with"
         ),
     }
     for load in Load::ALL {
@@ -95,8 +97,8 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
     probes::run(bench, &nginx)
 }
 
-/// A measurement with each, in an order that changes from round to round: each comes at each place,
-/// and after others.
+/// Measures with each program in every round. The order changes from round to round, so that each
+/// comes at each place, and after different ones.
 fn rounds(
     bench: &Bench,
     nginx: &Nginx,
@@ -121,7 +123,7 @@ fn rounds(
     Ok(rounds)
 }
 
-/// The numbers below `count`, from another one on in each round, and backwards in every other.
+/// Returns the numbers below `count`, rotated by the round, and backwards in every other round.
 fn order(count: usize, round: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.rotate_left(round / 2 % count);
@@ -167,7 +169,7 @@ fn print(load: Load, besides: &[Beside], rounds: &[Vec<Sample>]) {
     );
     for (at, beside) in besides.iter().enumerate() {
         let samples = || rounds.iter().map(|round| &round[at]);
-        // Each is compared with `Nothing` of its own round, which comes first.
+        // Each is compared with `Nothing` of its own round.
         let pairs = || rounds.iter().map(|round| (round[0].rate, round[at].rate));
         let rate = Spread::wide(samples().map(|sample| sample.rate));
         let ratio = Spread::wide(pairs().map(|(without, with)| with / without));

@@ -10,8 +10,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "request-response",
         title: "The client asks, the server answers",
         lectures: &[6],
-        about: "The pattern under most others: nothing moves unless the client asks. The server takes 5 ms for each \
-                answer, in which both wait.",
+        about: "The pattern under most others: nothing moves unless the client asks. The server \
+                takes 5 ms for each answer, in which both wait.",
         expect: EVENT_LOOP,
         server: &["http", "--sleep=5ms"],
         client: &["http"],
@@ -26,9 +26,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "synchronous-asynchronous",
         title: "Work that takes long: wait for it, or be told where the result will be",
         lectures: &[7],
-        about: "Each job takes 300 ms. The server answers when it is done: to the client, and to a watcher, it is slow \
-                all that time. Asynchronously it answers at once (202 Accepted) and the client asks again for the \
-                result.",
+        about: "Each job takes 300 ms. The server answers when it is done: to the client, and to a \
+                watcher, it is slow all that time. Asynchronously it answers at once (202 \
+                Accepted) and the client asks again for the result.",
         expect: EVENT_LOOP,
         server: &["jobs"],
         client: &["jobs"],
@@ -46,8 +46,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "push",
         title: "The server writes when something happens",
         lectures: &[8],
-        about: "The client connects and asks nothing. Each 200 ms something happens, and the server writes it to every \
-                connection at once. Between two writes silence is what is meant: nobody is slow.",
+        about: "The client connects and asks nothing. Each 200 ms something happens, and the \
+                server writes it to every connection at once. Between two writes silence is what \
+                is meant: nobody is slow.",
         expect: EVENT_LOOP,
         server: &["news", "--push"],
         client: &["news", "--by=push"],
@@ -60,8 +61,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "short-polling",
         title: "The client asks again and again whether there are news",
         lectures: &[9],
-        about: "Something happens each 200 ms, the client asks each 50 ms: three answers of four are empty, and news \
-                are up to 50 ms old when they arrive.",
+        about: "Something happens each 200 ms, the client asks each 50 ms: three answers of four \
+                are empty, and news are up to 50 ms old when they arrive.",
         expect: EVENT_LOOP,
         server: &["news"],
         client: &["news", "--by=short-polling"],
@@ -75,8 +76,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "long-polling",
         title: "The client asks, and the server waits until there is an answer",
         lectures: &[10],
-        about: "The server keeps a request (`Prefer: wait=10`) until something happens. No answer is empty, news arrive \
-                at once, and each costs one request. The exchange is long by design.",
+        about: "The server keeps a request (`Prefer: wait=10`) until something happens. No answer \
+                is empty, news arrive at once, and each costs one request. The exchange is long by \
+                design.",
         expect: EVENT_LOOP,
         server: &["news"],
         client: &["news", "--by=long-polling"],
@@ -89,8 +91,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "server-sent-events",
         title: "One request, and an answer that goes on",
         lectures: &[11],
-        about: "The client asks once for `text/event-stream`; the answer never ends, and each event is a chunk of it. \
-                It is plain HTTP/1.1, in one direction. A client that comes again says what it had last.",
+        about: "The client asks once for `text/event-stream`; the answer never ends, and each \
+                event is a chunk of it. It is plain HTTP/1.1, in one direction. A client that \
+                comes again says what it had last.",
         expect: EVENT_LOOP,
         server: &["news"],
         client: &["news", "--by=events"],
@@ -104,9 +107,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "publish-subscribe",
         title: "A broker between those who tell and those who hear",
         lectures: &[12],
-        about: "One publisher, four subscribers: each message comes to the broker once and leaves it four times. The \
-                publisher waits for none of them. For one that does not keep up the broker keeps 1000 messages, then \
-                loses the oldest.",
+        about: "One publisher, four subscribers: each message comes to the broker once and leaves \
+                it four times. The publisher waits for none of them. For one that does not keep up \
+                the broker keeps 1000 messages, then loses the oldest.",
         expect: EVENT_LOOP,
         server: &["broker"],
         client: &["publish-subscribe"],
@@ -123,8 +126,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "multiplexing",
         title: "Many connections onto one, or onto a pool",
         lectures: &[13],
-        about: "A proxy has 16 clients with HTTP/1.1 and one connection with HTTP/2 to the server: their requests are \
-                streams on it. With HTTP/1.1 to the server it needs a connection for each request at a time: a pool.",
+        about: "A proxy has 16 clients with HTTP/1.1 and one connection with HTTP/2 to the server: \
+                their requests are streams on it. With HTTP/1.1 to the server it needs a \
+                connection for each request at a time: a pool.",
         expect: EVENT_LOOP,
         server: &["layer7", "--backends=1", "--backend-sleep=10ms", "--upstream-protocol=http2"],
         client: &["http", "--clients=16"],
@@ -137,9 +141,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "stateful-stateless",
         title: "Who remembers the session: a worker, all workers, or the request",
         lectures: &[14],
-        about: "Two workers, connections go to each in turn, and a session lives in the memory of the one that began it. \
-                Each request has a connection of its own, so half of them come to the worker that has never heard of \
-                the session.",
+        about: "Two workers, connections go to each in turn, and a session lives in the memory of \
+                the one that began it. Each request has a connection of its own, so half of them \
+                come to the worker that has never heard of the session.",
         expect: threads("acceptor-plus-readers", "event-loop"),
         server: &["sessions", "--workers=2"],
         client: &["sessions", "--clients=3"],
@@ -154,9 +158,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "sidecar",
         title: "A process beside the application speaks the network's protocol for it",
         lectures: &[15],
-        about: "The client speaks plain HTTP/1.1 to a sidecar on its own machine. The sidecar speaks HTTP/2 with the \
-                sidecar of the server, which speaks HTTP/1.1 with the server. Neither end knows; each request passes \
-                two processes more.",
+        about: "The client speaks plain HTTP/1.1 to a sidecar on its own machine. The sidecar \
+                speaks HTTP/2 with the sidecar of the server, which speaks HTTP/1.1 with the \
+                server. Neither end knows; each request passes two processes more.",
         expect: EVENT_LOOP,
         server: &["layer7", "--sidecar", "--name=sidecar-1"],
         client: &["http"],

@@ -8,8 +8,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "https-tls12",
         title: "HTTPS over TCP and TLS 1.2: four round trips",
         lectures: &[29, 30],
-        about: "SYN and SYN-ACK, then hellos and the certificate, then keys and Finished, and only then the request: \
-                four round trips before the first byte of an answer.",
+        about: "SYN and SYN-ACK, then hellos and the certificate, then keys and Finished, and only \
+                then the request: four round trips before the first byte of an answer.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--tls=1.2"],
         client: &["https", "--tls=1.2"],
@@ -22,8 +22,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "https-tls12-resumed",
         title: "HTTPS over TCP and TLS 1.2, resumed: three round trips",
         lectures: &[30],
-        about: "The server remembers the session that the client names. There is no key exchange, and its Finished \
-                comes in its first flight: one round trip less, and no certificate.",
+        about: "The server remembers the session that the client names. There is no key exchange, \
+                and its Finished comes in its first flight: one round trip less, and no \
+                certificate.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--tls=1.2", "--resume"],
         client: &["https", "--tls=1.2", "--resume"],
@@ -33,8 +34,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "https-tls13",
         title: "HTTPS over TCP and TLS 1.3: three round trips",
         lectures: &[31],
-        about: "The client guesses the key exchange and sends its part at once, so the server's first flight has all: \
-                key, certificate, Finished. The request goes with the client's Finished.",
+        about: "The client guesses the key exchange and sends its part at once, so the server's \
+                first flight has all: key, certificate, Finished. The request goes with the \
+                client's Finished.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["https"],
         client: &["https"],
@@ -44,8 +46,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "https-quic",
         title: "HTTPS over QUIC (HTTP/3): two round trips",
         lectures: &[32],
-        about: "QUIC's handshake is TLS 1.3's, and there is none before it: UDP has no connections. One round trip for \
-                keys and certificate, one for the request.",
+        about: "QUIC's handshake is TLS 1.3's, and there is none before it: UDP has no \
+                connections. One round trip for keys and certificate, one for the request.",
         expect: None,
         server: &["quic"],
         client: &["quic"],
@@ -55,8 +57,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "https-tfo-tls13",
         title: "HTTPS over TCP Fast Open and TLS 1.3: two round trips",
         lectures: &[33],
-        about: "With a cookie of a former connection the ClientHello goes in the SYN, and the server answers before \
-                the handshake of TCP has ended.",
+        about: "With a cookie of a former connection the ClientHello goes in the SYN, and the \
+                server answers before the handshake of TCP has ended.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--fast-open"],
         client: &["https", "--fast-open"],
@@ -66,8 +68,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "https-tfo-0rtt",
         title: "HTTPS over TCP Fast Open and TLS 1.3 with early data: one round trip",
         lectures: &[33, 34],
-        about: "SYN, ClientHello and the request in one segment; SYN-ACK, the server's whole flight and the answer \
-                come back. Whoever records that segment can send it again.",
+        about: "SYN, ClientHello and the request in one segment; SYN-ACK, the server's whole \
+                flight and the answer come back. Whoever records that segment can send it again.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--fast-open", "--early-data"],
         client: &["https", "--fast-open", "--early-data"],
@@ -77,9 +79,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "https-tls13-0rtt",
         title: "HTTPS over TCP and TLS 1.3 with early data (0-RTT): two round trips",
         lectures: &[34],
-        about: "The ticket of a former session has a key for data in the client's first flight. The server answers it \
-                together with its own Finished, before it has the client's (half-RTT data). Early data could be \
-                replayed: this server takes each ticket once.",
+        about: "The ticket of a former session has a key for data in the client's first flight. \
+                The server answers it together with its own Finished, before it has the client's \
+                (half-RTT data). Early data could be replayed: this server takes each ticket once.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["https", "--early-data"],
         client: &["https", "--early-data"],
@@ -92,8 +94,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "https-quic-0rtt",
         title: "HTTPS over QUIC with early data (0-RTT): one round trip",
         lectures: &[35],
-        about: "The first datagrams carry the ClientHello and, under the key of a former session, the request. The \
-                answer comes back at once.",
+        about: "The first datagrams carry the ClientHello and, under the key of a former session, \
+                the request. The answer comes back at once.",
         expect: None,
         server: &["quic", "--early-data"],
         client: &["quic", "--early-data"],

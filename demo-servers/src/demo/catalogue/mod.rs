@@ -1,4 +1,4 @@
-//! The registry.
+//! The registry of demos.
 
 mod communication;
 mod execution;

@@ -10,9 +10,10 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "layers",
         title: "One request, layer by layer",
         lectures: &[17, 18, 19],
-        about: "The application writes once and reads once. TCP makes segments of it, with a handshake before, \
-                acknowledgments between and an end after; IP carries each segment in a packet, and knows nothing of \
-                connections. The client counts at each layer.",
+        about: "The application writes once and reads once. TCP makes segments of it, with a \
+                handshake before, acknowledgments between and an end after; IP carries each \
+                segment in a packet, and knows nothing of connections. The client counts at each \
+                layer.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["layers"],
         client: &["layers"],
@@ -25,8 +26,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "udp",
         title: "UDP: datagrams",
         lectures: &[20],
-        about: "Each send is a datagram, each read gets one, whole or not at all. There is no connection, and nobody \
-                sends again what was lost: the application has to notice.",
+        about: "Each send is a datagram, each read gets one, whole or not at all. There is no \
+                connection, and nobody sends again what was lost: the application has to notice.",
         expect: None,
         server: &["udp"],
         client: &["udp"],
@@ -39,8 +40,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "tcp",
         title: "TCP: a connection from SYN to FIN",
         lectures: &[21],
-        about: "The client writes five times and closes its half; the server reads one stream, without a trace of the \
-                five writes, until that end, and answers on the half that is still open.",
+        about: "The client writes five times and closes its half; the server reads one stream, \
+                without a trace of the five writes, until that end, and answers on the half that \
+                is still open.",
         expect: threads("thread-per-connection", "blocking"),
         server: &["tcp"],
         client: &["tcp"],
@@ -54,8 +56,8 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "tls",
         title: "TLS: a handshake, and then many requests",
         lectures: &[22],
-        about: "One connection stays open. Only the first request pays for the handshakes of TCP and TLS; every later \
-                one takes a round trip, as without TLS.",
+        about: "One connection stays open. Only the first request pays for the handshakes of TCP \
+                and TLS; every later one takes a round trip, as without TLS.",
         expect: None,
         server: &["https"],
         client: &["https", "--requests=0", "--pause=20ms"],
@@ -68,8 +70,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "http1",
         title: "HTTP/1.1: one request after another on a connection",
         lectures: &[23],
-        about: "Ten requests on each connection (keep-alive), each written when the last is answered. The server takes \
-                5 ms for an answer; another request can only wait behind it, or have a connection of its own.",
+        about: "Ten requests on each connection (keep-alive), each written when the last is \
+                answered. The server takes 5 ms for an answer; another request can only wait \
+                behind it, or have a connection of its own.",
         expect: EVENT_LOOP,
         server: &["http", "--sleep=5ms"],
         client: &["http1"],
@@ -84,8 +87,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "websocket",
         title: "WebSocket: a request that turns into messages both ways",
         lectures: &[24],
-        about: "One HTTP/1.1 request with `Upgrade: websocket`, answered with 101: from then on the connection carries \
-                frames, and either side may begin. The server sends each message back.",
+        about: "One HTTP/1.1 request with `Upgrade: websocket`, answered with 101: from then on \
+                the connection carries frames, and either side may begin. The server sends each \
+                message back.",
         expect: EVENT_LOOP,
         server: &["websocket"],
         client: &["websocket"],
@@ -99,8 +103,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "http2",
         title: "HTTP/2: many requests at once on one connection",
         lectures: &[25],
-        about: "Four connections with ten streams each, without TLS so that the bytes are plain. The answers take 20 ms \
-                    each and come as they are ready; the kernel sees one stream of bytes for each connection.",
+        about: "Four connections with ten streams each, without TLS so that the bytes are plain. \
+                The answers take 20 ms each and come as they are ready; the kernel sees one stream \
+                of bytes for each connection.",
         expect: EVENT_LOOP,
         server: &["http", "--h2c", "--sleep=20ms"],
         client: &["http", "--http2", "--clients=4", "--streams=10"],
@@ -115,8 +120,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "http3",
         title: "HTTP/3: streams over QUIC",
         lectures: &[26],
-        about: "Eight requests at a time on one connection, each on a stream of its own: a datagram that is lost holds \
-                up its own stream and no other. For the kernel it is a UDP socket and nothing more.",
+        about: "Eight requests at a time on one connection, each on a stream of its own: a \
+                datagram that is lost holds up its own stream and no other. For the kernel it is a \
+                UDP socket and nothing more.",
         expect: None,
         server: &["quic"],
         client: &["quic", "--streams=8", "--requests=0", "--pause=20ms"],
@@ -130,8 +136,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "grpc",
         title: "gRPC: calls of four kinds, each a stream of HTTP/2",
         lectures: &[27],
-        about: "Unary, server streaming, client streaming and bidirectional in turn, two at once on each of four \
-                connections. Whether a call is one message or many, to the kernel it is bytes on the same connection.",
+        about: "Unary, server streaming, client streaming and bidirectional in turn, two at once \
+                on each of four connections. Whether a call is one message or many, to the kernel \
+                it is bytes on the same connection.",
         expect: EVENT_LOOP,
         server: &["grpc"],
         client: &["grpc", "--clients=4"],
@@ -147,9 +154,10 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "webrtc",
         title: "WebRTC: a data channel",
         lectures: &[28],
-        about: "An offer and an answer over HTTP say who the two are. Then all is UDP, on one socket: STUN finds a path \
-                that works (ICE), DTLS shakes hands on it, and SCTP within DTLS carries messages. Needs a build with \
-                the feature `webrtc`. A browser that opens the server's address takes the part of the client.",
+        about: "An offer and an answer over HTTP say who the two are. Then all is UDP, on one \
+                socket: STUN finds a path that works (ICE), DTLS shakes hands on it, and SCTP \
+                within DTLS carries messages. Needs a build with the feature `webrtc`. A browser \
+                that opens the server's address takes the part of the client.",
         expect: None,
         server: &["webrtc"],
         client: &["webrtc"],

@@ -10,9 +10,10 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "forward-proxy",
         title: "A proxy that the client knows, and tells where to",
         lectures: &[48],
-        about: "With CONNECT the proxy connects and then copies bytes both ways without a look at them: a tunnel, as for \
-                HTTPS. With a whole URL in the request it asks in the client's place, and sees everything. Only it can \
-                find the origin, which is a process of its own.",
+        about: "With CONNECT the proxy connects and then copies bytes both ways without a look at \
+                them: a tunnel, as for HTTPS. With a whole URL in the request it asks in the \
+                client's place, and sees everything. Only it can find the origin, which is a \
+                process of its own.",
         expect: EVENT_LOOP,
         server: &["forward-proxy"],
         client: &["through-proxy"],
@@ -25,8 +26,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "reverse-proxy",
         title: "A proxy that the client takes for the server",
         lectures: &[48],
-        about: "It stands before one server, answers in its name and keeps connections to it: clients come and go with \
-                five requests each, the server sees the same few connections all along.",
+        about: "It stands before one server, answers in its name and keeps connections to it: \
+                clients come and go with five requests each, the server sees the same few \
+                connections all along.",
         expect: EVENT_LOOP,
         server: &["layer7", "--backends=1"],
         client: &["http", "--requests=5"],
@@ -40,8 +42,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "layer4-balancer",
         title: "A balancer of connections, which copies bytes",
         lectures: &[49],
-        about: "For each connection it chooses one of three servers, connects to it and copies what comes. It knows \
-                nothing of requests, so it can balance any protocol, and a connection that asks much stays where it is.",
+        about: "For each connection it chooses one of three servers, connects to it and copies \
+                what comes. It knows nothing of requests, so it can balance any protocol, and a \
+                connection that asks much stays where it is.",
         expect: EVENT_LOOP,
         server: &["layer4"],
         client: &["http", "--clients=6", "--requests=10"],
@@ -59,8 +62,9 @@ pub(super) static DEMOS: &[Demo] = &[
         name: "layer7-balancer",
         title: "A balancer of requests, which understands HTTP",
         lectures: &[49],
-        about: "It reads each request and chooses one of three servers for it, over connections that it keeps: even one \
-                client's requests are spread. For that it has to understand the protocol, and each byte of it.",
+        about: "It reads each request and chooses one of three servers for it, over connections \
+                that it keeps: even one client's requests are spread. For that it has to \
+                understand the protocol, and each byte of it.",
         expect: EVENT_LOOP,
         server: &["layer7"],
         client: &["http", "--clients=6"],

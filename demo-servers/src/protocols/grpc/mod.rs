@@ -20,10 +20,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 use http::Uri;
+use humantime::parse_duration;
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper::server::conn::http2 as server;
@@ -52,7 +53,7 @@ pub struct Options {
     /// Where and how to listen
     #[command(flatten)]
     pub listen: ListenOptions,
-    /// What holds up each message of an answer
+    /// Delays before each message of an answer
     #[command(flatten)]
     pub hold: HoldOptions,
 }
@@ -66,7 +67,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             let service = TowerToHyperService::new(service.clone());
             let serve = server::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(socket), service);
-            // A client that has gone is its own business.
+            // A client that has left is no error.
             async move { drop(serve.await) }
         })
         .await
@@ -152,7 +153,12 @@ pub struct GrpcOptions {
     #[arg(long, default_value = "2", value_name = "N")]
     pub clients: Count,
     /// Calls at once on each connection
-    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 2,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(1..)
+    )]
     pub streams: u16,
     /// Calls on each of these, one after another; 0: no end
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -164,7 +170,7 @@ pub struct GrpcOptions {
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub messages: u32,
     /// Pause after each call
-    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on a call after this long
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = timeout)]
@@ -177,7 +183,7 @@ impl From<Status> for Failure {
     }
 }
 
-/// A connection as tonic wants it.
+/// A connection in the form that tonic needs.
 #[derive(Clone)]
 struct Channel(http2::SendRequest<Body>);
 
@@ -196,8 +202,8 @@ impl Service<http::Request<Body>> for Channel {
 }
 
 impl GrpcOptions {
-    /// Calls. The latency is that of whole calls. Facts: `unary`, `server_stream`, `client_stream`,
-    /// `bidirectional` (calls of each kind), `sent` and `received` (messages).
+    /// Makes calls. The latency is that of whole calls. Facts: `unary`, `server_stream`,
+    /// `client_stream`, `bidirectional` (calls of each kind), `sent` and `received` (messages).
     pub(crate) fn run(&self, server: SocketAddr, stop: &Stop) -> Report {
         Tasks::run(stop, async |tasks| {
             KINDS
@@ -212,7 +218,7 @@ impl GrpcOptions {
     async fn converse(&self, server: SocketAddr, tasks: &Tasks<'_>) -> Result<(), String> {
         let socket = in_time("connecting", self.timeout, TcpStream::connect(server)).await?;
         tasks.count(|report| report.connections += 1);
-        // A client that cannot have it is only slower.
+        // Without it the client is only slower.
         let _ = socket.set_nodelay(true);
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(socket));
         let (sender, connection) = in_time("connecting", self.timeout, handshake).await?;
@@ -289,7 +295,7 @@ impl GrpcOptions {
 }
 
 impl Kind {
-    /// Where calls of it are counted.
+    /// Returns the fact that counts calls of this kind.
     fn fact(self) -> Option<&'static str> {
         match self {
             Self::All => None,

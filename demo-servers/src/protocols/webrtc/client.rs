@@ -15,7 +15,7 @@ use super::peer::{Datagrams, Peer, receive};
 use crate::demo::{RETRY, Report, Stop, connect};
 use crate::https::message;
 
-/// How often to look whether to stop.
+/// Interval at which a waiting client checks whether to stop.
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop) -> Report {
@@ -31,7 +31,7 @@ pub(super) fn converse(options: &ClientOptions, server: SocketAddr, stop: &Stop)
             let outcome = client.talk(stop, &mut report);
             datagrams.stun += client.peer.datagrams.stun;
             datagrams.dtls += client.peer.datagrams.dtls;
-            // Fails only where it may not grow.
+            // Fails only for a histogram that may not grow.
             client.opened.map(|opened| open_us.record(opened.as_micros() as u64).ok());
             outcome
         });
@@ -58,11 +58,11 @@ struct Client<'a> {
     socket: UdpSocket,
     peer: Peer,
     begun: Instant,
-    /// How long it took to open the channel.
+    /// Time that it took to open the channel.
     opened: Option<Duration>,
 }
 
-/// What a peer told of.
+/// An event of a peer.
 enum News {
     Open(ChannelId),
     Message(Vec<u8>),
@@ -123,7 +123,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Sends what there is to send and waits for a datagram, shortly; returns what happened before.
+    /// Sends pending data and waits shortly for a datagram. Returns the events since the last call.
     fn advance(&mut self) -> anyhow::Result<Vec<News>> {
         let mut news = Vec::new();
         let until = self.peer.advance(&self.socket, |_, event| {
@@ -171,7 +171,8 @@ fn exchange(server: SocketAddr, offer: &str, timeout: Duration) -> anyhow::Resul
     Ok(String::from_utf8(received)?)
 }
 
-/// Takes an answer but for the server's candidates: it is found where the offer was sent to.
+/// Takes an answer without the server's candidates: the server is reached at the address of the
+/// offer.
 fn accept(rtc: &mut Rtc, pending: SdpPendingOffer, answer: &str) -> anyhow::Result<()> {
     let lines = answer.lines().filter(|line| {
         !line.starts_with("a=candidate") && !line.starts_with("a=end-of-candidates")

@@ -15,7 +15,8 @@ mod server;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
+use humantime::parse_duration;
 
 use crate::demo::{Report, Stop, timeout};
 
@@ -35,13 +36,23 @@ pub struct ClientOptions {
     #[arg(long, value_name = "N")]
     pub connections: Option<u64>,
     /// Messages on each
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        default_value_t = 10,
+        value_name = "N",
+        value_parser = value_parser!(u64).range(1..)
+    )]
     pub requests: u64,
     /// Bytes of a message
-    #[arg(long, default_value_t = 40, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    #[arg(
+        long,
+        default_value_t = 40,
+        value_name = "BYTES",
+        value_parser = value_parser!(u32).range(1..=16_384)
+    )]
     pub request_size: u32,
     /// Pause after each connection
-    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "100ms", value_name = "TIME", value_parser = parse_duration)]
     pub pause: Duration,
     /// Give up on a connection after this long
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = timeout)]

@@ -1,4 +1,4 @@
-//! One side of a WebRTC connection over a UDP socket: str0m says what to send and until when to
+//! One side of a WebRTC connection over a UDP socket. str0m says what to send, and how long to
 //! wait.
 
 use std::io;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Rtc, RtcError};
 
-/// Datagrams by what they begin with (RFC 7983).
+/// Numbers of datagrams by their first byte (RFC 7983).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Datagrams {
     pub(super) stun: u64,
@@ -35,7 +35,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Sends what there is to send, and gives events to `on_event`; returns until when to wait.
+    /// Sends pending data and passes events to `on_event`. Returns the time until which to wait.
     pub(super) fn advance(
         &mut self,
         socket: &UdpSocket,
@@ -46,7 +46,7 @@ impl Peer {
                 Output::Timeout(until) => return Ok(until),
                 Output::Transmit(datagram) => {
                     self.datagrams.count(&datagram.contents);
-                    // What cannot be sent is lost, as datagrams may be.
+                    // A datagram that cannot be sent counts as lost on the way.
                     let _ = socket.send_to(&datagram.contents, datagram.destination);
                 }
                 Output::Event(event) => on_event(&mut self.rtc, event)?,
@@ -54,12 +54,12 @@ impl Peer {
         }
     }
 
-    /// Whether a datagram is for this one.
+    /// Returns whether a datagram is for this peer.
     pub(super) fn accepts(&self, source: SocketAddr, datagram: &[u8]) -> bool {
         self.input(source, datagram).is_some_and(|input| self.rtc.accepts(&input))
     }
 
-    /// Takes a datagram. What is no part of WebRTC is left out.
+    /// Takes a datagram. Ignores one that does not belong to WebRTC.
     pub(super) fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> Result<(), RtcError> {
         self.datagrams.count(datagram);
         let Some(input) = self.input(source, datagram) else { return Ok(()) };
@@ -78,13 +78,13 @@ impl Peer {
     }
 }
 
-/// Waits for a datagram until this moment; `None` if there was none.
+/// Waits for a datagram until this time; `None` if none came.
 pub(super) fn receive(
     socket: &UdpSocket,
     until: Instant,
     buffer: &mut [u8],
 ) -> io::Result<Option<(usize, SocketAddr)>> {
-    // No time at all would be for ever.
+    // A timeout of 0 would wait for ever.
     const LEAST: Duration = Duration::from_millis(1);
     socket.set_read_timeout(Some(until.saturating_duration_since(Instant::now()).max(LEAST)))?;
     match socket.recv_from(buffer) {

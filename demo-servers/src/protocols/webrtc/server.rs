@@ -18,11 +18,11 @@ use crate::https::message;
 use crate::naming::{name_thread, with_name};
 use crate::sock::announce;
 
-/// A client that says nothing for so long has gone.
+/// Time after which a silent client is given up.
 const IDLE: Duration = Duration::from_secs(10);
-/// The most bytes of an offer.
+/// Most bytes of an offer.
 const LARGEST_OFFER: usize = 65_536;
-/// For browsers.
+/// Page for browsers.
 const PAGE: &str = include_str!("page.html");
 
 pub(super) fn serve(options: &ServerOptions) -> anyhow::Result<()> {
@@ -37,7 +37,7 @@ pub(super) fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     name_thread("acceptor");
     announce(format_args!("listening on {address}"));
     for stream in listener.incoming() {
-        // A client that has gone, or offers nonsense, is its own business.
+        // A client that has left, or sends nonsense, is no error.
         let _ = signal(stream?, address, &sender);
     }
     Ok(())
@@ -71,7 +71,7 @@ fn signal(mut stream: TcpStream, address: SocketAddr, peers: &Sender<Peer>) -> a
     let mut rtc = Rtc::builder().build(Instant::now());
     rtc.add_local_candidate(Candidate::host(address, "udp")?);
     let answer = rtc.sdp_api().accept_offer(offer)?.to_sdp_string();
-    // Before the client can know where to send.
+    // The event loop has to know the peer before the client knows where to send.
     peers.send(Peer { rtc, local: address, datagrams: Datagrams::default() })?;
     Ok(reply(&mut stream, "application/sdp", &answer)?)
 }
@@ -89,12 +89,13 @@ fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<()> {
 fn reply(stream: &mut TcpStream, kind: &str, body: &str) -> io::Result<()> {
     let length = body.len();
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
     );
     stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())
 }
 
-/// Serves all peers; who breaks the rules is left alone.
+/// Serves all peers. Drops those that break the rules.
 fn event_loop(socket: &UdpSocket, news: &Receiver<Peer>) -> io::Result<()> {
     let mut peers: Vec<Peer> = Vec::new();
     let mut buffer = [0; 2048];

@@ -1,4 +1,4 @@
-//! One cell of the matrix: a server, a fault, and what the agent told of it.
+//! Plays one cell of the matrix: a server, a fault, and the agent's output.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use crate::subjects::{Place, Subject};
 use crate::upstream;
 use crate::wire::Ask;
 
-/// What came of a cell.
+/// Outcome of a cell.
 pub(crate) enum Played {
     Judged(Judgement),
     /// The server cannot have the fault, or is not installed.
@@ -34,11 +34,11 @@ pub(crate) enum Played {
 #[derive(Clone)]
 pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
-    /// Findings of warning and above, and others that name the cause: kind, owner, headline.
+    /// Findings of warning level and above, and others that name the cause.
     pub(crate) findings: Vec<Found>,
-    /// What the stream of objects has that it must not have.
+    /// Breach of the contract in the stream of objects, if there is one.
     pub(crate) contract: Option<String>,
-    /// How long something waited for a processor meanwhile.
+    /// Time for which something waited for a processor meanwhile.
     pub(crate) pressure: Duration,
 }
 
@@ -119,8 +119,8 @@ fn play_here(subject: &Subject, fault: &Fault) -> anyhow::Result<Judgement> {
     })
 }
 
-/// Lets findings be judged at refreshes; and the last exchanges are told a second after their last
-/// ACK.
+/// Waits for the refreshes that judge findings, and for the last exchanges, which are reported a
+/// second after their last ACK.
 fn settle(agent: &mut Agent) -> anyhow::Result<()> {
     let settled = Instant::now() + Duration::from_millis(1_500);
     while Instant::now() < settled {
@@ -141,7 +141,7 @@ fn link(world: &World, fault: &Fault) -> anyhow::Result<(Option<Demo>, SocketAdd
     Ok((Some(link), ([10, 77, 0, 2], PORT).into()))
 }
 
-/// Keeps all that was told, where the environment names a folder for it.
+/// Writes all objects to the folder that `ACCURACY_KEEP` names, if it is set.
 fn keep(subject: &Subject, fault: &Fault, ended: &Ended) -> anyhow::Result<()> {
     if let Some(folder) = std::env::var_os("ACCURACY_KEEP") {
         let lines: Vec<_> = ended.objects.iter().map(Value::to_string).collect();
@@ -154,8 +154,8 @@ fn keep(subject: &Subject, fault: &Fault, ended: &Ended) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks until the server answers, and for what the fault needs: what a runtime does at the first
-/// time is no fault.
+/// Sends requests until the server answers, also those that the fault needs: the slow first run of
+/// a runtime is no fault.
 fn warm_up(stage: &mut Stage<'_>, fault: &Fault, world: &World) -> anyhow::Result<()> {
     let deadline = Instant::now() + world.patience();
     let mut requests = vec![stage.request(Ask::Quick)];
@@ -163,7 +163,7 @@ fn warm_up(stage: &mut Stage<'_>, fault: &Fault, world: &World) -> anyhow::Resul
     if !prime.is_empty() && fault.needs.iter().any(|ask| matches!(ask, Ask::Big(_))) {
         requests.push(prime);
     }
-    // Where a request ends the connection there is no answer to wait for.
+    // `Ask::Unread` ends the connection, so there is no answer to wait for.
     let needs = fault.needs.iter().filter(|ask| **ask != Ask::Unread);
     requests.extend(needs.flat_map(|ask| [stage.request(*ask), stage.request(*ask)]));
     for request in requests {
@@ -182,7 +182,7 @@ fn warm_up(stage: &mut Stage<'_>, fault: &Fault, world: &World) -> anyhow::Resul
     net::await_closing(PORT, world.patience())
 }
 
-/// The findings, each kind and owner once.
+/// Returns the findings, each kind and owner once.
 fn findings(ended: &Ended) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for object in

@@ -1,4 +1,4 @@
-//! A client's connection, with what it saw by its own clock.
+//! A client's connection, with its own view of the exchanges.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,15 +18,15 @@ pub(crate) struct Line {
     pub(crate) port: u16,
     wire: Wire,
     came: Vec<u8>,
-    /// How long connecting took, and when it was done; until the first request.
+    /// Duration and end of connecting; until the first request.
     stood: Option<(u64, u64)>,
-    /// How long something had waited for a processor when it asked last.
+    /// `cpu_pressure()` at the last request.
     pressure: Duration,
     /// Bytes that were sent and received so far.
     pub(crate) bytes: (u64, u64),
 }
 
-/// How an exchange ended for the client.
+/// End of an exchange for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Answered,
@@ -38,33 +38,33 @@ pub(crate) enum Outcome {
     TimedOut,
 }
 
-/// An exchange as its client saw it. Moments of `CLOCK_MONOTONIC`, ns.
+/// An exchange as its client saw it. Times are of `CLOCK_MONOTONIC`, ns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) port: u16,
-    /// The request was written.
+    /// Time at which the request was written.
     pub(crate) sent_ns: u64,
-    /// The first byte of the answer came.
+    /// Time of the answer's first byte.
     pub(crate) first_ns: Option<u64>,
-    /// The last byte came, or the end.
+    /// Time of the answer's last byte, or of the end.
     pub(crate) last_ns: u64,
     pub(crate) outcome: Outcome,
-    /// Connecting took so long, µs; 0 of a later request.
+    /// Duration of connecting, µs; 0 for a later request.
     pub(crate) connect_us: u64,
-    /// The connection stood for so long before its first request, µs; 0 of a later one.
+    /// Time between connecting and the first request, µs; 0 for a later one.
     pub(crate) silent_us: u64,
-    /// Something on the machine waited for a processor for so long meanwhile, µs.
+    /// Time for which something on the machine waited for a processor meanwhile, µs.
     pub(crate) starved_us: u64,
-    /// Reads that brought something.
+    /// Reads that returned bytes.
     pub(crate) reads: usize,
-    /// What the server says that it took.
+    /// Time that it took by the server's own account.
     pub(crate) took_us: Option<u64>,
-    /// It says that it closes now.
+    /// Whether the answer announces the close.
     pub(crate) closes: bool,
 }
 
 impl Seen {
-    /// A client that asked and left without an answer.
+    /// Returns the exchange of a client that asked and left without an answer.
     pub(crate) fn left(port: u16, sent_ns: u64, left_ns: u64) -> Self {
         Self {
             port,
@@ -81,12 +81,12 @@ impl Seen {
         }
     }
 
-    /// From the request to the first byte of the answer, or to the end, µs.
+    /// Time from the request to the first byte of the answer, or to the end, µs.
     pub(crate) fn first_us(&self) -> u64 {
         (self.first_ns.unwrap_or(self.last_ns).saturating_sub(self.sent_ns)) / 1_000
     }
 
-    /// From the request to the end, µs.
+    /// Time from the request to the end, µs.
     pub(crate) fn total_us(&self) -> u64 {
         self.last_ns.saturating_sub(self.sent_ns) / 1_000
     }
@@ -138,7 +138,7 @@ impl Line {
         })
     }
 
-    /// Whether something has come that was not read yet.
+    /// Returns whether unread bytes have arrived.
     pub(crate) fn has_answer(&self) -> anyhow::Result<bool> {
         self.stream.set_nonblocking(true)?;
         let came = self.stream.peek(&mut [0]);
@@ -146,7 +146,7 @@ impl Line {
         Ok(!matches!(came, Err(error) if error.kind() == ErrorKind::WouldBlock))
     }
 
-    /// Whether the handshake is over for the client.
+    /// Returns whether the handshake is over for the client.
     pub(crate) fn is_connected(&self) -> bool {
         self.stream.peer_addr().is_ok()
     }
@@ -157,7 +157,7 @@ impl Line {
         Ok(())
     }
 
-    /// Sends bytes, and returns when.
+    /// Sends bytes, and returns the time.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> anyhow::Result<u64> {
         self.pressure = cpu_pressure();
         let now_ns = monotonic_ns();
@@ -172,8 +172,8 @@ impl Line {
         self.answer(sent_ns)
     }
 
-    /// Waits for the answer to a request that was sent at that time, for so many ms after each
-    /// byte.
+    /// Waits for the answer to a request that was sent at that time. Gives up so many ms after the
+    /// last byte.
     pub(crate) fn answer_within(&mut self, sent_ns: u64, ms: u64) -> anyhow::Result<Seen> {
         self.stream.set_read_timeout(Some(Duration::from_millis(ms)))?;
         self.answer(sent_ns)

@@ -1,4 +1,4 @@
-//! Pairs what clients saw with what the agent told.
+//! Pairs the exchanges of the clients with those that the agent reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,37 +6,37 @@ use backscope_tests::harness::json::{Value, address, is, number};
 
 use crate::truth::{Label, NONE, SMALL_US, Truth};
 
-/// An exchange of the matrix: what was injected and what is told.
+/// An exchange of the matrix: the injected fault, and the agent's verdict.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
     pub(crate) injected: Label,
-    /// `None` if no exchange is told.
+    /// Owner and kind by the agent; `None` if no exchange was reported.
     pub(crate) told: Option<(String, String)>,
     pub(crate) right: bool,
-    /// What is to be known of a wrong one.
+    /// Figures that explain a wrong one.
     pub(crate) figures: String,
 }
 
-/// What is wrong with all that was told of a cell.
+/// Errors in all that was told of a cell.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) exchanges: Vec<Judged>,
-    /// Exchanges that no client had, with time.
+    /// Reported exchanges that no client had, with their times.
     pub(crate) invented: Vec<String>,
     /// Exchanges whose slices do not add up.
     pub(crate) untiled: usize,
-    /// Connections with other bytes than the client's.
+    /// Connections whose bytes differ from the client's.
     pub(crate) bytes: Vec<String>,
 }
 
-/// A served exchange as told.
+/// A served exchange as the agent reported it.
 struct Told<'a> {
     object: &'a Value,
     from_ns: u64,
     until_ns: u64,
 }
 
-/// Judges all that was told of the connections of these clients.
+/// Judges everything that was reported of the connections of these clients.
 pub(crate) fn judge(
     objects: &[Value],
     truths: &[Truth],
@@ -72,7 +72,7 @@ pub(crate) fn judge(
     verdict
 }
 
-/// The client's port of each served connection.
+/// Returns the client's port of each served connection.
 fn ports(objects: &[Value]) -> BTreeMap<&str, u16> {
     let served = objects.iter().filter(|object| {
         is(object, "accept") || (is(object, "connection") && object["role"] == "server")
@@ -82,14 +82,14 @@ fn ports(objects: &[Value]) -> BTreeMap<&str, u16> {
         .collect()
 }
 
-/// Gives each exchange that is told to the client's that began about when it did, and returns those
-/// that are left.
+/// Pairs each reported exchange with the client's exchange of about the same time. Returns the
+/// pairs, and the reported exchanges that are left.
 fn pair<'a, 't>(
     truths: &[&'t Truth],
     told: Vec<Told<'a>>,
 ) -> (Vec<(&'t Truth, Option<Told<'a>>)>, Vec<Told<'a>>) {
-    // The clocks are the same, but a client is a little earlier and later than what the kernel
-    // notes.
+    // The clock is the same, but a client sees its exchange begin a little earlier and end a little
+    // later than the kernel.
     const AROUND_NS: u64 = 5_000_000;
     let meets = |truth: &Truth, one: &Told<'_>| {
         one.from_ns <= truth.until_ns + AROUND_NS && one.until_ns + AROUND_NS >= truth.from_ns
@@ -118,8 +118,8 @@ fn slices(exchange: &Value) -> impl Iterator<Item = &Value> {
     exchange["slices"].as_array().into_iter().flatten()
 }
 
-/// What most of an exchange's time went on, and how much that was. An ACK that is delayed at its
-/// end holds nobody.
+/// Returns the owner and kind on which an exchange spent most of its time, and how much that was.
+/// An ACK that is delayed at its end does not count: nobody waits for it.
 fn label(exchange: &Value) -> ((String, String), u64) {
     let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
     let trailing = slices(exchange).count().checked_sub(1);
@@ -160,7 +160,7 @@ fn compare(truth: &Truth, told: Option<&Told<'_>>) -> Judged {
     Judged { injected: *injected, told: Some(label), right, figures }
 }
 
-/// An exchange in a line.
+/// Describes an exchange in a line.
 fn short(exchange: &Value) -> String {
     let slices: Vec<_> = slices(exchange)
         .filter(|slice| number(slice, "/us") > Some(100))
@@ -204,8 +204,8 @@ mod tests {
     fn objects(slices: &Value, total: u64) -> Vec<Value> {
         vec![
             json!({"type": "accept", "sock": "9", "peer": "127.0.0.1:5000"}),
-            json!({"type": "exchange", "role": "server", "sock": "9", "seq": 1, "start_ns": 1_000, "ts_ns": 60_001_000,
-                "total_us": total, "slices": slices}),
+            json!({"type": "exchange", "role": "server", "sock": "9", "seq": 1,
+                "start_ns": 1_000, "ts_ns": 60_001_000, "total_us": total, "slices": slices}),
             json!({"type": "connection", "role": "server", "sock": "9", "peer": "127.0.0.1:5000",
                 "bytes": {"in": 5, "out": 6}}),
         ]

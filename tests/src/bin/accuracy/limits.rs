@@ -1,4 +1,4 @@
-//! What is done to a server from outside: stopped, kept from processors, given few descriptors.
+//! Limits a server from outside: stops it, keeps it from processors, takes descriptors away.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,12 +13,12 @@ use backscope_tests::harness::Skip;
 
 use crate::processes::tree;
 
-/// Threads that compute on one processor, on which all of the server is kept; they end with the
+/// Threads that compute on processor 0, to which the whole server is pinned. They end with the
 /// guard.
 pub(crate) struct Crowd(Arc<AtomicBool>);
 
 impl Crowd {
-    /// Keeps a server on processor 0, with so many threads beside it.
+    /// Pins a server to processor 0, with so many computing threads beside it.
     pub(crate) fn beside(root: u32, threads: usize) -> anyhow::Result<Self> {
         for pid in tree(root) {
             for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
@@ -29,7 +29,7 @@ impl Crowd {
         for _ in 0..threads {
             let ends = Arc::clone(&ends);
             thread::spawn(move || {
-                // Where it may not be kept there it would only compute elsewhere.
+                // If it cannot be pinned it only computes elsewhere.
                 let _ = pin(0);
                 while !ends.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
@@ -46,7 +46,7 @@ impl Drop for Crowd {
     }
 }
 
-/// Keeps a thread (0: the calling one) on processor 0.
+/// Pins a thread (0: the calling one) to processor 0.
 fn pin(tid: i32) -> io::Result<()> {
     // SAFETY: cpu_set_t is plain data for which all zeroes is valid, and the call reads one of that
     // size.
@@ -58,11 +58,11 @@ fn pin(tid: i32) -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A cgroup with a quota of processor time; it goes with the guard, after the server.
+/// A cgroup with a quota of processor time. The guard removes it, and has to outlive the server.
 pub(crate) struct Quota(PathBuf);
 
 impl Quota {
-    /// Gives the server and what it starts so much of each period.
+    /// Limits the server and its descendants to so much of each period.
     pub(crate) fn on(root: u32, quota_us: u64, period_us: u64) -> anyhow::Result<Self> {
         let name = format!("backscope-accuracy-{}-{root}", std::process::id());
         let (v1, v2) = (Path::new("/sys/fs/cgroup/cpu"), Path::new("/sys/fs/cgroup"));
@@ -75,7 +75,7 @@ impl Quota {
         } else if fs::read_to_string(v2.join("cgroup.controllers"))
             .is_ok_and(|text| text.contains("cpu"))
         {
-            // The controller may be on already, or not be to be had.
+            // The controller may be on already, or not be available.
             let _ = fs::write(v2.join("cgroup.subtree_control"), "+cpu");
             let quota = Self(v2.join(name));
             fs::create_dir(&quota.0)?;
@@ -97,7 +97,7 @@ impl Quota {
         Ok(quota)
     }
 
-    /// How long its members were throttled so far, µs.
+    /// Returns the time for which its members were throttled so far, µs.
     pub(crate) fn throttled_us(&self) -> anyhow::Result<u64> {
         let text = fs::read_to_string(self.0.join("cpu.stat"))?;
         let field = |name: &str| {
@@ -110,7 +110,7 @@ impl Quota {
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        // The server goes on in the group above; a group that is not empty stays.
+        // Moves the server to the parent group. A group with members cannot be removed.
         let members = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
         let above = self.0.parent().map(|parent| parent.join("cgroup.procs"));
         for pid in members.lines() {
@@ -120,8 +120,8 @@ impl Drop for Quota {
     }
 }
 
-/// Lets every process of a server open no more than so many descriptors beyond those that it has,
-/// until the guard goes.
+/// Limits every process of a server to so many descriptors beyond those that are open, until the
+/// guard is dropped.
 pub(crate) struct FewDescriptors(Vec<(u32, libc::rlimit)>);
 
 impl FewDescriptors {
@@ -135,7 +135,7 @@ impl FewDescriptors {
                 let old = limit(pid, None)?;
                 limit(pid, Some(libc::rlimit { rlim_cur: most, rlim_max: old.rlim_max }))
             };
-            // Of another user's processes only some may.
+            // The limits of another user's process need a privilege.
             let old = lower().map_err(|error| {
                 Skip(format!("its limit of descriptors cannot be set: {error}"))
             })?;
@@ -155,7 +155,7 @@ impl Drop for FewDescriptors {
     }
 }
 
-/// The limit below which so many descriptors are free.
+/// Returns the limit that leaves so many descriptors free.
 fn limit_for(open: &BTreeSet<u64>, free: u64) -> u64 {
     let mut places = (0..).filter(|fd| !open.contains(fd));
     places.nth(free as usize).unwrap_or(0)

@@ -1,5 +1,5 @@
-//! Measures how right the agent's words are: real servers with known faults, watched, and what is
-//! told compared with what was injected.
+//! Measures how accurate the agent's verdicts are. Real servers with injected faults are watched,
+//! and the verdicts are compared with the faults.
 //!
 //! `cargo xtask accuracy` builds what this needs and runs it as root.
 
@@ -77,7 +77,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 type Cells = Vec<(&'static Subject, &'static Fault)>;
 
-/// Plays all cells, and says of each how it went.
+/// Plays all cells, and prints the outcome of each.
 fn play(plan: &Cells, jobs: usize, within: Option<Duration>) -> Report {
     let started = Instant::now();
     let (alone, together): (Vec<usize>, Vec<usize>) =

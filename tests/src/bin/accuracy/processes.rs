@@ -1,4 +1,4 @@
-//! The processes of a server: all that descend from its first.
+//! The processes of a server: its first process and all descendants.
 
 use std::collections::BTreeSet;
 use std::ffi::c_int;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use backscope_tests::harness::signal;
 
-/// A process and its descendants.
+/// Returns a process and its descendants.
 pub(crate) fn tree(root: u32) -> Vec<u32> {
     let mut found = BTreeSet::from([root]);
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
@@ -35,7 +35,7 @@ pub(crate) fn tree(root: u32) -> Vec<u32> {
     }
 }
 
-/// Processor time of all of them so far, by the kernel's count, µs.
+/// Returns the processor time of all of them so far, by the kernel's count, µs.
 pub(crate) fn cpu_us(root: u32) -> u64 {
     let tasks = tree(root).into_iter().flat_map(|pid| {
         fs::read_dir(format!("/proc/{pid}/task"))
@@ -53,11 +53,11 @@ pub(crate) fn cpu_us(root: u32) -> u64 {
 
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name is in brackets, and may have any in it.
+    // The name is in brackets, and may contain any character.
     stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// A server that is stopped; it goes on when the guard goes.
+/// A stopped server. It continues when the guard is dropped.
 pub(crate) struct Stopped(Vec<u32>);
 
 impl Stopped {
@@ -65,7 +65,7 @@ impl Stopped {
     pub(crate) fn all(root: u32) -> Self {
         let pids = tree(root);
         each(&pids, libc::SIGSTOP);
-        // A thread stops when it next looks at its signals: until then it may serve somebody yet.
+        // A thread stops only when it next handles signals. Until then it may still serve.
         let deadline = Instant::now() + Duration::from_secs(1);
         while !pids.iter().all(|pid| is_stopped(*pid)) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));

@@ -1,5 +1,5 @@
-//! Adds the cells up: the confusion matrix, what the findings name, and every wrong cell with its
-//! figures.
+//! Adds the cells up: the confusion matrix, the causes that findings name, and every wrong cell
+//! with its figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,16 +17,16 @@ pub(crate) struct Cell {
     pub(crate) played: Judgement,
 }
 
-/// What a cell's findings are worth.
+/// Worth of a cell's findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Naming {
     /// One names the cause.
     Named,
     /// None names the cause.
     Silent,
-    /// Nothing is to be found, and nothing is.
+    /// There is nothing to find, and nothing is found.
     Quiet,
-    /// One says what is not so.
+    /// One is not true.
     False,
 }
 
@@ -35,16 +35,16 @@ impl Cell {
         self.played.verdict.exchanges.iter().filter(|one| one.right).count()
     }
 
-    /// The share of exchanges that were told rightly; `None` of a fault that is told by findings
-    /// alone.
+    /// Returns the share of exchanges with a right verdict; `None` for a fault that only findings
+    /// show.
     pub(crate) fn share(&self) -> Option<f64> {
         let all = self.played.verdict.exchanges.len();
         (all > 0).then(|| self.right() as f64 / all as f64)
     }
 
-    /// Findings of warning and above that are not true.
+    /// Returns the findings of warning level and above that are not true.
     pub(crate) fn unfounded(&self) -> Vec<&Found> {
-        // On a busy machine threads do wait for a processor.
+        // On a busy machine threads really wait for a processor.
         let starved = self.played.pressure > Duration::from_millis(300);
         let waits = |found: &Found| {
             let of_waits = ["cpu-starved", "slow-reader", "accept-starved"].contains(&&*found.kind);
@@ -80,7 +80,7 @@ impl Cell {
             || self.played.contract.is_some()
     }
 
-    /// The cell in a line, for progress.
+    /// Describes the cell in a line, for progress.
     pub(crate) fn line(&self) -> String {
         let verdict = &self.played.verdict;
         let mut line = format!("{:>3} of {:>3} right", self.right(), verdict.exchanges.len());
@@ -103,7 +103,7 @@ impl Cell {
         line
     }
 
-    /// What is wrong with it, line by line; each exchange that is wrong in the same way once.
+    /// Returns the errors line by line. Exchanges that are wrong in the same way share a line.
     fn faults(&self) -> Vec<String> {
         let verdict = &self.played.verdict;
         let mut lines = Vec::new();
@@ -162,7 +162,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// How a cell went, in a line.
+    /// Returns the outcome of a cell in a line.
     pub(crate) fn line(fault: &'static Fault, subject: &Subject, played: &Played) -> String {
         match played {
             Played::Judged(played) => {
@@ -182,7 +182,7 @@ impl Report {
         }
     }
 
-    /// The share of right exchanges, each cell with the same weight.
+    /// Returns the share of right exchanges, with the same weight for each cell.
     fn macro_share(&self) -> f64 {
         mean(self.cells.iter().filter_map(Cell::share))
     }
@@ -196,7 +196,7 @@ impl Report {
         self.cells.iter().filter(|cell| cell.naming() == wanted).count()
     }
 
-    /// Exchanges by what was injected and what is told.
+    /// Counts the exchanges by injected fault and by verdict.
     fn confusion(&self) -> BTreeMap<String, BTreeMap<String, usize>> {
         let mut rows: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
         for one in self.cells.iter().flat_map(|cell| &cell.played.verdict.exchanges) {
@@ -257,14 +257,16 @@ impl Report {
             self.macro_share() * 100.0
         );
         println!(
-            "- the cause is named in {named} of {} cells that have one; {false_} cells have an unfounded finding",
+            "- the cause is named in {named} of {} cells that have one; {false_} cells have an \
+             unfounded finding",
             named + silent + self.false_with_cause()
         );
         println!(
             "- {quiet} cells without a cause to find are without a finding of warning or above"
         );
         println!(
-            "- exchanges that nobody had: {invented}; that do not add up: {untiled}; connections with other bytes: {bytes}"
+            "- exchanges that nobody had: {invented}; that do not add up: {untiled}; connections \
+             with other bytes: {bytes}"
         );
     }
 
@@ -303,7 +305,8 @@ impl Report {
         let faults: Vec<_> = unique(self.cells.iter().map(|cell| cell.fault.name));
         println!("\n## Cells: right exchanges in %, and what the findings are worth\n");
         println!(
-            "✓ the cause is named, – it is not, ! a finding is unfounded, nothing: there is nothing to find\n"
+            "✓ the cause is named, – it is not, ! a finding is unfounded, nothing: there is \
+             nothing to find\n"
         );
         println!("| | {} |", servers.join(" | "));
         println!("|---|{}", "--:|".repeat(servers.len()));
@@ -333,7 +336,7 @@ impl Report {
         }
     }
 
-    /// The same as an object of JSON.
+    /// Returns the report as a JSON object.
     pub(crate) fn json(&self) -> Value {
         let cells: Vec<_> = self
             .cells
@@ -342,19 +345,23 @@ impl Report {
                 let verdict = &cell.played.verdict;
                 json!({
                     "server": cell.server, "fault": cell.fault.name, "right": cell.right(),
-                    "exchanges": verdict.exchanges.len(), "naming": format!("{:?}", cell.naming()).to_lowercase(),
+                    "exchanges": verdict.exchanges.len(),
+                    "naming": format!("{:?}", cell.naming()).to_lowercase(),
                     "findings": kinds(&cell.played.findings), "wrong": cell.faults(),
                 })
             })
             .collect();
         let left_out = |list: &[(&str, &str, String)]| {
             list.iter()
-                .map(|(server, fault, reason)| json!({"server": server, "fault": fault, "reason": reason}))
+                .map(|(server, fault, reason)| {
+                    json!({"server": server, "fault": fault, "reason": reason})
+                })
                 .collect::<Vec<_>>()
         };
         let (right, all) = self.exchanges();
         json!({
-            "right_share": self.macro_share(), "right": right, "exchanges": all, "confusion": self.confusion(),
+            "right_share": self.macro_share(), "right": right, "exchanges": all,
+            "confusion": self.confusion(),
             "cells": cells, "skipped": left_out(&self.skipped), "failed": left_out(&self.failed),
         })
     }

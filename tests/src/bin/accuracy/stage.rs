@@ -1,4 +1,4 @@
-//! Where a fault is played: a server that is watched, and the client's side of it.
+//! The stage of a fault: a watched server, and the client's side of it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,14 +22,14 @@ pub(crate) struct Stage<'a> {
     /// The server's first process.
     pub(crate) pid: u32,
     pub(crate) truths: Vec<Truth>,
-    /// Bytes sent and received by the client's port; `None` where the server may have sent more
-    /// after that.
+    /// Bytes sent and received, by the client's port; `None` if the server may have sent more
+    /// later.
     pub(crate) counted: BTreeMap<u16, Option<(u64, u64)>>,
-    /// The way between both ends, if it is none of loopback.
+    /// The link between both ends, unless they use loopback.
     pub(crate) link: Option<Demo>,
     /// The quota that the server is under.
     pub(crate) quota: Option<Quota>,
-    /// What was asked last, and the processor time of the server's processes before that.
+    /// The last request, and the processor time of the server's processes before it.
     asked: (Ask, u64),
 }
 
@@ -51,7 +51,8 @@ impl<'a> Stage<'a> {
         self.subject.wire.request(ask)
     }
 
-    /// What a connection begins with: a greeting, or a quick request where the protocol has none.
+    /// Returns the first bytes of a connection: a greeting, or a quick request where the protocol
+    /// has none.
     pub(crate) fn first_request(&self) -> Vec<u8> {
         match self.subject.wire.greeting() {
             b"" => self.request(Ask::Quick),
@@ -59,13 +60,13 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A new connection, greeted if the protocol has it so.
+    /// Opens a connection, with a greeting if the protocol has one.
     pub(crate) fn open(&mut self) -> anyhow::Result<Line> {
         let line = self.open_silent()?;
         self.greet(line)
     }
 
-    /// The same with a receive buffer of so many bytes.
+    /// Opens a connection with a receive buffer of so many bytes.
     pub(crate) fn open_with(&mut self, buffer: usize) -> anyhow::Result<Line> {
         let line = Line::open(self.to, self.subject.wire, Some(buffer))?;
         self.greet(line)
@@ -81,7 +82,7 @@ impl<'a> Stage<'a> {
         Ok(line)
     }
 
-    /// A new connection on which nothing was said yet.
+    /// Opens a connection without sending anything.
     pub(crate) fn open_silent(&self) -> anyhow::Result<Line> {
         Line::open(self.to, self.subject.wire, None)
     }
@@ -91,7 +92,7 @@ impl<'a> Stage<'a> {
         (0..count).map(|_| Line::begin(self.to, self.subject.wire)).collect()
     }
 
-    /// Notes what is true of an exchange.
+    /// Adds the truth of an exchange.
     pub(crate) fn saw(&mut self, truth: Truth) {
         self.truths.push(truth);
     }
@@ -104,12 +105,12 @@ impl<'a> Stage<'a> {
         self.counted.insert(line.port, Some(line.bytes));
     }
 
-    /// Closes a connection on which nothing was asked. Some servers say something to that.
+    /// Closes a connection on which nothing was asked. Some servers answer to that.
     pub(crate) fn close_silent(&mut self, line: Line) {
         self.counted.insert(line.port, None);
     }
 
-    /// The segments that the link has dropped: the client's port, and when.
+    /// Returns the segments that the link has dropped: the client's port, and the time.
     pub(crate) fn dropped(&mut self) -> anyhow::Result<Vec<(u16, u64)>> {
         let Some(link) = &mut self.link else { return Ok(Vec::new()) };
         link.await_lines("relayed ", 1)?;
@@ -124,8 +125,8 @@ impl<'a> Stage<'a> {
         Ok(found.collect())
     }
 
-    /// What is true of an answer to [`Ask::Compute`]: that long by the thread's own clock, or by
-    /// the kernel's where the protocol cannot ask for a time.
+    /// Returns the truth of an answer to [`Ask::Compute`]: by the thread's own clock, or by the
+    /// kernel's where the protocol cannot ask for a time.
     pub(crate) fn computed(&self, seen: &Seen) -> Truth {
         match self.asked {
             (Ask::Compute(ms), _) if self.subject.wire.computes_by_clock() => {
@@ -150,7 +151,7 @@ impl<'a> Stage<'a> {
         for _ in 0..times {
             self.asked = (ask, processes::cpu_us(self.pid));
             let seen = line.ask(&request)?;
-            // HAProxy closes without a word where an upstream fails at a later request: the client
+            // If an upstream fails at a later request, HAProxy closes without an answer: the client
             // may try again.
             let gave_up = seen.outcome == Outcome::Closed
                 && matches!(ask, Ask::Refused | Ask::Silent | Ask::Hanging);

@@ -1,4 +1,4 @@
-//! What was injected, and what is told of it.
+//! Injected faults, and the check of what is told of them.
 
 use std::ops::RangeInclusive;
 
@@ -7,8 +7,7 @@ use crate::client::Seen;
 /// An owner and a kind of time, as JSON spells them.
 pub(crate) type Label = (&'static str, &'static str);
 
-/// Time below this is nobody's fault, µs: an exchange that takes no longer on anything is told as
-/// [`NONE`].
+/// Times below this are nobody's fault, µs. An exchange without a longer one is told as [`NONE`].
 pub(crate) const SMALL_US: u64 = 10_000;
 /// Nothing was injected, or nothing is told.
 pub(crate) const NONE: Label = ("none", "none");
@@ -18,22 +17,22 @@ pub(crate) const NONE: Label = ("none", "none");
 pub(crate) struct Truth {
     /// The client's port.
     pub(crate) port: u16,
-    /// When the client asked, and when it was done with it; `CLOCK_MONOTONIC`, ns.
+    /// Times of the request and of the end of the exchange for the client; `CLOCK_MONOTONIC`, ns.
     pub(crate) from_ns: u64,
     pub(crate) until_ns: u64,
-    /// When its first request's connection began; else as `from_ns`.
+    /// Begin of the connection for its first request; else as `from_ns`.
     pub(crate) begun_ns: u64,
-    /// What was injected, and how long it took, µs.
+    /// The injected fault, and the time that it took, µs.
     pub(crate) injected: (Label, RangeInclusive<u64>),
-    /// What may be told as well: other words for it, and what a busy machine added.
+    /// Other answers that are right: other words for it, and the delays of a busy machine.
     pub(crate) also: Vec<(Label, RangeInclusive<u64>)>,
 }
 
 impl Truth {
-    /// An exchange in which this took so long.
+    /// Returns the truth of an exchange in which this took so long.
     pub(crate) fn of(seen: &Seen, label: Label, us: RangeInclusive<u64>) -> Self {
         let (from_ns, until_ns) = (seen.sent_ns, seen.last_ns);
-        // What a busy machine may have added or taken.
+        // A busy machine may have added or taken so much.
         let busy = seen.starved_us;
         let us = us.start().saturating_sub(busy).max(us.start() / 2)..=us.end() + busy;
         let also = if label != NONE && busy > us.end() / 3 {
@@ -45,19 +44,19 @@ impl Truth {
         Self { port: seen.port, from_ns, until_ns, begun_ns, injected: (label, us), also }
     }
 
-    /// The same, where other words are right as well.
+    /// Accepts other words as right as well.
     pub(crate) fn or(mut self, label: Label) -> Self {
         self.also.push((label, self.injected.1.clone()));
         self
     }
 
-    /// An exchange in which nothing was injected. On a busy machine its server may have been late
-    /// all the same.
+    /// Returns the truth of an exchange without a fault. On a busy machine its server may still
+    /// have been late.
     pub(crate) fn healthy(seen: &Seen) -> Self {
         let us = seen.connect_us + seen.silent_us + seen.total_us() + seen.starved_us;
         let mut truth = Self::of(seen, NONE, 0..=0);
         if us >= SMALL_US {
-            // A link of ours is a process that may wait, too.
+            // The link is a process of ours, which may have waited for a processor, too.
             let late = ["app", "accept_queue", "receive_queue"].map(|kind| ("app", kind));
             let all = [STARVED, ("network", "*")].into_iter().chain(late);
             truth.also = all.map(|label| (label, 0..=us)).collect();
@@ -68,14 +67,15 @@ impl Truth {
         truth
     }
 
-    /// One which took what the client measured from the request to the first byte of the answer.
+    /// Returns the truth of an exchange in which this took all of the client's time from the
+    /// request to the first byte of the answer.
     pub(crate) fn until_first(seen: &Seen, label: Label) -> Self {
         let us = seen.first_us();
-        // By the server's clock it is a little less: the way there and back, and what the server
-        // does besides.
+        // The server's clock shows a little less: without the way there and back, and the server's
+        // other work.
         let took_us = seen.took_us.unwrap_or(us).min(us);
         let mut truth = Self::of(seen, label, took_us..=us);
-        // It came late to the application.
+        // The request came late to the application.
         if us - took_us > took_us / 2 {
             truth.also.extend(
                 ["accept_queue", "receive_queue"].map(|kind| (("app", kind), 0..=us - took_us)),
@@ -84,13 +84,13 @@ impl Truth {
         truth
     }
 
-    /// One in which a thread computed for so long by its own clock. On a busy machine it waited for
-    /// a processor longer.
+    /// Returns the truth of an exchange in which a thread computed for so long by its own clock. On
+    /// a busy machine it may have waited longer for a processor.
     pub(crate) fn computed(seen: &Seen, ms: u64) -> Self {
         Self::computed_us(seen, ms * 1_000)
     }
 
-    /// The same in µs.
+    /// [`Self::computed`] with a time in µs.
     pub(crate) fn computed_us(seen: &Seen, us: u64) -> Self {
         let mut truth = Self::of(seen, ("app", "app"), us..=us);
         let waited = seen.first_us().saturating_sub(us);
@@ -100,8 +100,8 @@ impl Truth {
         truth
     }
 
-    /// The same where something else was injected, if that took most of the time: what was computed
-    /// is right, too, if the two took about as long.
+    /// Puts another injected fault first, which took most of the time. The computing is right, too,
+    /// if the two took about as long.
     pub(crate) fn mostly(mut self, label: Label) -> Self {
         if let Some(at) = self.also.iter().position(|(also, _)| *also == label) {
             let told = self.also.swap_remove(at);
@@ -113,9 +113,10 @@ impl Truth {
         self
     }
 
-    /// One that a quota kept from the processors for so long, as the kernel counted it: by
-    /// processor, so that it cannot have been longer than the request. Where it was the lesser part
-    /// there is the computing. That the server waited for a processor is no other word for it.
+    /// Returns the truth of an exchange that a quota kept from the processors for so long. The
+    /// kernel counts this for each processor, so it is cut at the length of the request. If it was
+    /// less than half of the request, the computing is right, too, and so is waiting for a
+    /// processor; otherwise neither is.
     pub(crate) fn throttled(seen: &Seen, label: Label, us: u64) -> Self {
         let us = us.min(seen.first_us());
         let mut truth = Self::of(seen, label, us..=seen.first_us());
@@ -127,12 +128,12 @@ impl Truth {
         truth
     }
 
-    /// The same, which goes on for so long after the client has the answer.
+    /// Extends the exchange by so long after the client has the answer.
     pub(crate) fn later(self, ns: u64) -> Self {
         Self { until_ns: self.until_ns + ns, ..self }
     }
 
-    /// Whether this is told rightly: owner and kind, for about the time that it took.
+    /// Returns whether the verdict is right: owner and kind, for about the time that it took.
     pub(crate) fn agrees(&self, told: (&str, &str), told_us: u64) -> bool {
         let mut likely = std::iter::once(&self.injected).chain(&self.also);
         likely.any(|(label, us)| {

@@ -1,4 +1,4 @@
-//! What the servers of the matrix call, each on a port of its own.
+//! Upstreams that the servers of the matrix call, each on a port of its own.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-/// Answers as late as it is asked to.
+/// Port that answers as late as it is asked to.
 const LATE: u16 = 7200;
 // Nobody listens on 7201.
-/// Accepts nothing, but the kernel does for it.
+/// Port that never accepts: the kernel completes the handshakes, and nobody answers.
 const SILENT: u16 = 7202;
-/// Its accept queue is full.
+/// Port with a full accept queue.
 const FULL: u16 = 7203;
 
 /// The sockets of upstreams that do nothing.
@@ -22,7 +22,7 @@ pub(crate) struct Upstreams {
     _queued: Vec<Socket>,
 }
 
-/// Starts them in the calling thread's network namespace. The late one answers for as long as the
+/// Starts them in the calling thread's network namespace. The late one answers as long as the
 /// program runs.
 pub(crate) fn start() -> anyhow::Result<Upstreams> {
     let listener = TcpListener::bind(("127.0.0.1", LATE))?;
@@ -32,12 +32,12 @@ pub(crate) fn start() -> anyhow::Result<Upstreams> {
         }
     });
     let (silent, full) = (listen(SILENT, 64)?, listen(FULL, 0)?);
-    // A queue takes one more than its limit. What comes then waits for an answer to its SYN.
+    // A queue takes one more than its limit. Later SYNs get no answer.
     let to: SocketAddr = ([127, 0, 0, 1], FULL).into();
     let queued = (0..3).map(|_| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        // It is under way.
+        // The error is EINPROGRESS.
         let _ = socket.connect(&to.into());
         Ok(socket)
     });
@@ -95,7 +95,7 @@ fn answer(stream: &mut TcpStream, target: &str) -> std::io::Result<()> {
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")?;
             stream.write_all(&vec![b'x'; bytes as usize])
         }
-        // Apart, so that who passes it on writes it apart.
+        // Written in two pieces, so that a proxy passes it on in two pieces.
         "/split" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")?;
             thread::sleep(Duration::from_millis(2));

@@ -1,9 +1,9 @@
-//! Loads each real server for so many seconds while the agent watches it, and prints what the agent
-//! said of each.
+//! Loads each real server for so many seconds while the agent watches it, and prints the agent's
+//! figures of each.
 //!
-//! `cargo xtask bench --only servers` runs it, in a network namespace of its own: `load-servers
-//! SECONDS`, with the agent in `BACKSCOPE_BIN`. `cargo xtask accuracy --healthy` does it for those
-//! that it names: `load-servers SECONDS SERVER…`.
+//! `cargo xtask bench --only servers` runs `load-servers SECONDS` in a network namespace of its
+//! own, with the agent in `BACKSCOPE_BIN`. `cargo xtask accuracy --healthy` runs `load-servers
+//! SECONDS SERVER…` for the servers that it names.
 
 mod tally;
 
@@ -54,7 +54,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Loads one server, and returns what the agent said and what the clients counted.
+/// Loads one server, and returns the agent's sums and the clients' counts.
 fn load(server: &Server, length: Duration) -> anyhow::Result<(Tally, Vec<Talk>)> {
     let world = World::new(false, None);
     let running = server.start(&world)?;
@@ -87,12 +87,13 @@ fn row(tally: &Tally, talks: &[Talk]) -> anyhow::Result<String> {
         format!("differ on {wrong} of {}", talks.len())
     };
     Ok(format!(
-        "{answers:>10} {exchanges:>10} {app:>6.1} {kernel:>8.1} {network:>9.1} {peer:>6.1} {unknown:>9.3} {lost:>7} {:>8} {:>9}  {bytes}",
+        "{answers:>10} {exchanges:>10} {app:>6.1} {kernel:>8.1} {network:>9.1} {peer:>6.1} \
+         {unknown:>9.3} {lost:>7} {:>8} {:>9}  {bytes}",
         tally.untiled, tally.warnings
     ))
 }
 
-/// The running agent; killed when the guard goes.
+/// A running agent, killed when the guard is dropped.
 struct Agent(Child);
 
 impl Agent {

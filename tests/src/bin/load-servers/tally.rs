@@ -1,4 +1,4 @@
-//! What an agent says in a minute, added up line by line: all of it would not fit into memory.
+//! Adds up an agent's output of a minute line by line: all of it would not fit into memory.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read};
@@ -12,12 +12,12 @@ use backscope_tests::harness::json::{Value, address, is, number};
 /// Sums of the agent's objects.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Exchanges whose slices are not their time.
+    /// Exchanges whose slices do not add up to their time.
     pub(crate) untiled: u64,
     /// Findings of warning level or above.
     pub(crate) warnings: u64,
-    /// What they say, and what exchanges and connections say that was not observed: each sentence
-    /// once.
+    /// Headlines of these findings, and the reasons why something of an exchange or connection was
+    /// not observed: each sentence once.
     pub(crate) said: BTreeSet<String>,
     /// Bytes in and out by the client's port.
     bytes: HashMap<u16, (u64, u64)>,
@@ -66,7 +66,7 @@ impl Tally {
             .with_context(|| format!("the summary has no {pointer}: {}", self.summary))
     }
 
-    /// Shares of the time: the application's, the kernel's, the network's, the peer's, nobody's.
+    /// Returns the shares of the time: application, kernel, network, peer, unknown.
     pub(crate) fn shares(&self) -> anyhow::Result<[f64; 5]> {
         let of = |owner: &str| self.summary(&format!("/times_us/{owner}"));
         let times = [of("app")?, of("kernel")?, of("network")?, of("peer")?, of("unknown")?];
@@ -78,7 +78,7 @@ impl Tally {
 
 /// Reads the agent's output on a thread of its own.
 pub(crate) struct Reader {
-    /// 0 for the first object, then the ports of connections that ended.
+    /// 0 for the first object, then the client's port of each connection that ended.
     ended: Receiver<u16>,
     tally: JoinHandle<anyhow::Result<Tally>>,
 }
@@ -114,7 +114,7 @@ impl Reader {
         Ok(())
     }
 
-    /// All that it said.
+    /// Returns the sums of all its output.
     pub(crate) fn finish(self) -> anyhow::Result<Tally> {
         self.tally.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?
     }
@@ -136,14 +136,18 @@ mod tests {
             exchange(3),
             exchange(4),
             json!({"type": "finding", "severity": "info"}),
-            json!({"type": "finding", "severity": "warning", "kind": "slow-app", "headline": "It is slow."}),
+            json!({"type": "finding", "severity": "warning", "kind": "slow-app",
+                "headline": "It is slow."}),
             json!({"type": "finding", "severity": "warning", "kind": "slow-app", "state": "ended"}),
-            json!({"type": "connection", "role": "client", "peer": "127.0.0.1:5", "bytes": {"in": 1, "out": 2}}),
-            json!({"type": "summary", "times_us": {"app": 30, "kernel": 10, "network": 9, "peer": 50, "unknown": 1}}),
+            json!({"type": "connection", "role": "client", "peer": "127.0.0.1:5",
+                "bytes": {"in": 1, "out": 2}}),
+            json!({"type": "summary",
+                "times_us": {"app": 30, "kernel": 10, "network": 9, "peer": 50, "unknown": 1}}),
         ] {
             assert_eq!(tally.add(object), None);
         }
-        let served = json!({"type": "connection", "role": "server", "peer": "127.0.0.1:7", "bytes": {"in": 3, "out": 4}});
+        let served = json!({"type": "connection", "role": "server", "peer": "127.0.0.1:7",
+            "bytes": {"in": 3, "out": 4}});
         assert_eq!(tally.add(served), Some(7));
         assert_eq!((tally.untiled, tally.warnings), (1, 1));
         assert_eq!(Vec::from_iter(&tally.said), [r#""warning" "slow-app": "It is slow.""#]);

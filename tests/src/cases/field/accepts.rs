@@ -1,5 +1,5 @@
-//! Accepts that fail, queues that are left, connections that are accepted and not served, and what
-//! listens beside.
+//! Accepts that fail, queues that clients leave, connections that are accepted and not served, and
+//! other listeners.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -30,16 +30,16 @@ pub(super) const CASES: &[Case] = &[
     native("accepts::a_reuseport_member_ends", member_ends),
 ];
 
-/// None of the findings of this file. Others may be right: on a busy or an emulated machine
-/// connections do wait.
+/// Checks that there is none of this file's findings. Others may be right: on a busy or an emulated
+/// machine connections do wait.
 fn check_silent(ended: &Ended) -> anyhow::Result<()> {
     ["accept-fails", "abandoned", "closed-unserved"]
         .into_iter()
         .try_for_each(|kind| ended.check_no_finding(kind))
 }
 
-/// A server of our own, in Python: it prints the port that it listens on, or what else it says
-/// first.
+/// Starts a server of our own, in Python, and waits for its first line: its port, or what else it
+/// prints.
 pub(super) fn python(world: &World, script: &str) -> anyhow::Result<(Process, String)> {
     let mut command = Command::new("python3");
     command.args(["-c", script]);
@@ -100,7 +100,7 @@ fn no_descriptor_left(world: &World) -> anyhow::Result<()> {
     agent.await_object("stalled", |object| {
         finds(object, "accept-fails") && object["severity"] == "critical"
     })?;
-    // Who counts before and after has the tool's count in between.
+    // The tool's count lies between two counts of the server, before and after.
     let before = demo.await_lines("failed 24", 5)?.len() as u64;
     let listener = agent.await_listener(port, "what failed before", |listener| {
         number(listener, "/accept_fails") >= Some(before)
@@ -141,8 +141,8 @@ fn no_descriptor_for_io_uring(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// A server that calls again at once fails some hundred thousand times a second: all are counted,
-/// by no record each.
+/// A server that retries at once fails some hundred thousand times a second. All are counted,
+/// without a record for each.
 fn no_flood(world: &World) -> anyhow::Result<()> {
     const SERVER: &str = "
 import resource, select, signal, socket, sys
@@ -182,13 +182,14 @@ sys.stdin.readline()
     Ok(())
 }
 
-/// The figures of the connections that left the queue of the last `listener` object.
+/// Returns a figure of the connections that left the queue, from the last `listener` object.
 fn left(ended: &Ended, port: u16, figure: &str) -> anyhow::Result<Option<u64>> {
     Ok(number(ended.listener(port)?, &format!("/left_queue/{figure}")))
 }
 
 fn clients_give_up(world: &World) -> anyhow::Result<()> {
-    // Those that connect and close at once, at a server that serves and at one that is late.
+    // Clients that connect and close at once: the server that serves is the twin, the other is
+    // late.
     let twin = world.demo(&["serve"])?;
     let mut agent = world.watch_queues().pid(twin.pid()).start()?;
     for _ in 0..30 {
@@ -196,7 +197,7 @@ fn clients_give_up(world: &World) -> anyhow::Result<()> {
     }
     agent.await_accepted(twin.addr.port(), 30)?;
     let ended = agent.stop()?;
-    // An emulated server is late by itself, for one or two.
+    // An emulated server is itself late for one or two.
     let truly_late = world.vm
         && ended.of("finding").all(|finding| number(finding, "/evidence/gave_up") < Some(3));
     ensure!(truly_late || check_silent(&ended).is_ok(), "{:?}", check_silent(&ended));
@@ -214,7 +215,7 @@ fn clients_give_up(world: &World) -> anyhow::Result<()> {
     let soon = agent.await_listener(port, "5 that left", |listener| {
         number(listener, "/left_queue/peer_closed") == Some(5)
     })?;
-    // An emulated client is late by itself.
+    // An emulated client is itself late.
     let late = number(&soon, "/left_queue/late");
     ensure!(world.vm || late <= Some(1), "they left at once: {soon}");
     let patient: Vec<_> =
@@ -242,7 +243,7 @@ fn clients_give_up(world: &World) -> anyhow::Result<()> {
 fn closes_with_queue(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo(&["never-accept", "--backlog", "20"])?;
     let port = demo.addr.port();
-    // By its port, so that the watch goes on when it has ended.
+    // A watch of the port goes on when the server has ended.
     let mut agent = world.watch_queues().args(["--port", &port.to_string()]).start()?;
     if !sees(agent.objects(), "queued") {
         agent.stop()?;
@@ -290,7 +291,7 @@ fn closed_at_once(world: &World) -> anyhow::Result<()> {
         return skip("this kernel shows no connections");
     }
     for _ in 0..20 {
-        // With a request or without, closed or reset.
+        // With a request or without, and closed or reset.
         converse(to)?;
         let _ = TcpStream::connect(to)?.read(&mut [0]);
     }
@@ -305,8 +306,8 @@ fn closed_at_once(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// As Redis does with more clients than it may have: it says so, and reads nothing, whether the
-/// request is there already or comes right behind the close.
+/// A server that says why it closes, and reads nothing, as Redis does above its limit of clients.
+/// The request has come already, or comes right behind the close.
 fn closed_with_reason(world: &World) -> anyhow::Result<()> {
     for (waits, pause) in [("select.select([client], [], [])", 0), ("pass", 30)] {
         let script = format!(
@@ -329,7 +330,7 @@ while True:
         {
             return skip("this kernel does not show what comes behind a close");
         }
-        // Clients that do not wait to hear it.
+        // These clients do not wait for the server's text.
         for _ in 0..20 {
             let mut stream = TcpStream::connect(to)?;
             std::thread::sleep(Duration::from_millis(pause));
@@ -350,8 +351,8 @@ while True:
     Ok(())
 }
 
-/// A server that speaks first, one that is asked and answers, and one whose clients leave by
-/// themselves.
+/// A server that speaks first, one that is asked and answers, and one whose clients leave on their
+/// own.
 fn served(world: &World) -> anyhow::Result<()> {
     const GREETS: &str = "
 import socket
@@ -396,8 +397,8 @@ while True:
     Ok(())
 }
 
-/// A server is killed with connections in hand, and in its queue. By port nobody tells that it
-/// ends.
+/// A server is killed with open connections, and with some in its queue. A watch of the port is not
+/// told of its end.
 fn killed(world: &World) -> anyhow::Result<()> {
     const SERVER: &str = "
 import socket, time
@@ -448,7 +449,7 @@ sys.stdin.readline()
     let (watched, port) = python(world, &script("0"))?;
     let (other, _) = python(world, &script(&port))?;
     let to = address(&port)?;
-    // Some go to the one, some to the other: nobody accepts them.
+    // Both sockets get some of them, and nobody accepts them.
     let _clients: Vec<_> = (0..16).map(|_| connect(to)).collect::<anyhow::Result<_>>()?;
     let mut agent = world.watch().pid(watched.pid()).start()?;
     let listener = agent
@@ -469,7 +470,7 @@ sys.stdin.readline()
     let text = String::from_utf8(command.arg(watched.pid().to_string()).output()?.stdout)?;
     let note = text.lines().find(|line| line.contains("is not watched")).context("no note")?;
     ensure!(note.contains(&format!("python3 {}", other.pid())), "the holder is named: {note}");
-    // By the port both are watched, and there is none beside them.
+    // A watch of the port watches both, so there is no other listener.
     let mut agent = world.watch().args(["--port", &port]).start()?;
     agent.await_refresh(to.port())?;
     let ended = agent.stop()?;
@@ -504,7 +505,7 @@ while True:
         number(&object, "/limit") == Some(7) && number(&object, "/accept_depth") == Some(0),
         "{object}"
     );
-    // The limit is compared with "greater than": five find room.
+    // The kernel refuses only above the limit, so five find room.
     let clients: Vec<_> = (0..5).map(|_| UnixStream::connect(&path)).collect::<Result<_, _>>()?;
     let refused = try_connect(&path)?;
     ensure!(refused == Some(libc::EAGAIN), "the sixth finds it full: {refused:?}");

@@ -1,4 +1,4 @@
-//! Calls of HTTP/2 on one connection, in turn and several at a time.
+//! Calls of HTTP/2 on one connection: in turn, and several at a time.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,7 +25,7 @@ fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
     [&[a, b, c, kind, flags][..], &id.to_be_bytes(), payload].concat()
 }
 
-/// `GET /` by the static table of HPACK, for an authority of one letter.
+/// `GET /` by the static table of HPACK, with an authority of one letter.
 fn request(id: u32) -> Vec<u8> {
     const END: u8 = 0b101;
     frame(1, END, id, &[0x82, 0x86, 0x84, 0x41, 1, b'a'])
@@ -45,8 +45,8 @@ fn await_end(stream: &mut TcpStream, of: u32) -> anyhow::Result<()> {
     }
 }
 
-/// Several calls of 600 ms begin one after the other before the first is answered, so that their
-/// answers come apart, too; or calls of 60 ms in turn.
+/// With `at_once`, several calls of 600 ms that begin one after the other before the first is
+/// answered, so that their answers come one after the other, too. Otherwise calls of 60 ms in turn.
 fn calls(world: &World, at_once: bool) -> anyhow::Result<()> {
     let sleep = if at_once { "600ms" } else { "60ms" };
     let demo = world.demo(&["http", "--h2c", "--sleep", sleep])?;

@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
     native("connects::a_hang_is_found_while_it_lasts", hangs),
 ];
 
-/// One connect as its process saw it: the address, the error, the time.
+/// One connect as its process saw it: address, error, time.
 type Asked = (SocketAddr, i32, u64);
 
 fn asked(line: &str) -> anyhow::Result<Asked> {
@@ -36,7 +36,7 @@ fn asked(line: &str) -> anyhow::Result<Asked> {
     Ok((to.parse()?, value("error=")?.parse()?, value("us=")?.parse()?))
 }
 
-/// Lets a watched process ask these, and gives what it saw and what was told.
+/// Watches a process that connects to these. Returns its own view, and the agent's output.
 fn watched(world: &World, knobs: &[&str]) -> anyhow::Result<(Vec<Asked>, Ended)> {
     let mut demo = world.demo_waiting(&[&["connects"], knobs].concat())?;
     demo.await_line("ready")?;
@@ -55,15 +55,15 @@ fn watched(world: &World, knobs: &[&str]) -> anyhow::Result<(Vec<Asked>, Ended)>
     Ok((saw, agent.stop()?))
 }
 
-/// A listener that takes no further connection: its queue is full, so that SYNs are dropped in
-/// silence.
+/// Starts a listener that takes no further connection: its queue is full, so that SYNs are silently
+/// dropped.
 fn silent(world: &World) -> anyhow::Result<(Demo, Client)> {
     let demo = world.demo(&["never-accept", "--backlog", "0"])?;
     let first = connect(demo.addr)?;
     Ok((demo, first))
 }
 
-/// How often each address failed with each error.
+/// Counts the failures of each address with each error.
 fn counted(failures: impl Iterator<Item = (String, i32)>) -> BTreeMap<(String, i32), u64> {
     let mut counts = BTreeMap::new();
     failures.for_each(|failure| *counts.entry(failure).or_default() += 1);
@@ -77,7 +77,7 @@ fn number_of(error: &Value) -> i32 {
         Some("EHOSTUNREACH") => libc::EHOSTUNREACH,
         Some("EADDRNOTAVAIL") => libc::EADDRNOTAVAIL,
         Some("ETIMEDOUT") => libc::ETIMEDOUT,
-        // Who gives up has no error of the kernel's.
+        // A process that gives up has no error of the kernel.
         _ => -1,
     }
 }
@@ -116,7 +116,7 @@ fn by_address(world: &World) -> anyhow::Result<()> {
         };
         ensure!(outcome == wanted, "{wanted}: {one}");
         let us = number(one, "/us").context("its time")?;
-        // A second SYN goes out after a second.
+        // The second SYN is sent after a second.
         let is_long = us >= 1_200_000 && number(one, "/syns") >= Some(2);
         ensure!((outcome == "given_up") == is_long, "its time and SYNs: {one}");
         ensure!(one["pid"].is_u64() && one["tid"].is_u64(), "who asked: {one}");
@@ -131,7 +131,7 @@ fn by_address(world: &World) -> anyhow::Result<()> {
 
 fn no_port(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["serve"])?;
-    // An even number of ports: of an odd one the kernel may leave the last untried
+    // An even number of ports: of an odd number the kernel may leave the last one untried
     // (`__inet_hash_connect`).
     net::set("ipv4/ip_local_port_range", "40000\t40003")?;
     let target = server.ipv4().to_string();
@@ -159,8 +159,8 @@ fn no_port(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first address of a name refuses, the second answers on the same port: happy eyeballs. So do
-/// plain connects.
+/// The first address of a name refuses, and the second answers on the same port. Clients with happy
+/// eyeballs do this, and so does this client with plain connects.
 fn happy(world: &World) -> anyhow::Result<()> {
     let server = world.demo(&["serve"])?;
     let port = server.addr.port();
@@ -175,7 +175,7 @@ fn happy(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// nginx before these: `/silent` nobody answers, `/works` does.
+/// Starts nginx as a proxy: nobody answers `/silent`, and `/works` is answered.
 fn start_nginx(
     world: &World,
     folder: &Path,
@@ -187,10 +187,13 @@ fn start_nginx(
     fs::write(
         &config,
         format!(
-            "daemon off; master_process off; user root; pid {place}/pid; error_log {place}/error.log;\n\
+            "daemon off; master_process off; user root; pid {place}/pid; \
+             error_log {place}/error.log;\n\
              events {{ worker_connections 256; }}\n\
-             http {{ access_log off; client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
-             fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
+             http {{ access_log off; client_body_temp_path {place}/body; \
+             proxy_temp_path {place}/proxy;\n\
+             fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; \
+             scgi_temp_path {place}/scgi;\n\
              proxy_connect_timeout 1500ms;\n\
              server {{ listen 127.0.0.1:{port};\n\
              location /silent {{ proxy_pass http://{silent}; }}\n\
@@ -204,7 +207,7 @@ fn start_nginx(
     Ok((process, port))
 }
 
-/// Asks for a path, and gives the status.
+/// Requests a path, and returns the status.
 fn get(port: u16, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
@@ -226,7 +229,7 @@ fn in_nginx(world: &World) -> anyhow::Result<()> {
     let works = world.demo(&["http"])?;
     let (server, port) = start_nginx(world, folder.path(), full.ipv4(), works.ipv4())?;
     let mut agent = world.watch().pid(server.pid()).start()?;
-    // Three at a time, on one thread: each waits for its own connect.
+    // Three clients at a time, on one thread of the server: each waits for its own connect.
     let statuses: Vec<String> = std::thread::scope(|scope| {
         let begun: Vec<_> = (0..3).map(|_| scope.spawn(|| get(port, "/silent"))).collect();
         begun.into_iter().filter_map(|one| one.join().ok()?.ok()).collect()

@@ -1,4 +1,4 @@
-//! Servers that speak first, as those of SMTP, FTP and SSH do.
+//! Servers that speak first, as in SMTP, FTP and SSH.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +17,8 @@ pub(super) const CASES: &[Case] = &[
     native("greetings::prompt_and_feeds_are_silent", prompt),
 ];
 
-/// A server that greets after so long, and says the same after each line. `::1` or `127.0.0.1`.
+/// Starts a server on `::1` or `127.0.0.1` that greets after so long, and answers each line with
+/// the same text.
 fn server(world: &World, host: &str, after: &str) -> anyhow::Result<(Process, SocketAddr)> {
     let script = format!(
         "
@@ -42,9 +43,10 @@ while True:
     Ok((server, SocketAddr::new(host.parse()?, port.trim().parse()?)))
 }
 
-/// Waits for the greeting and says so many lines. Gives how long the client waited for it.
+/// Waits for the greeting, and sends so many lines. Returns how long the client waited for the
+/// greeting.
 fn talk(to: SocketAddr, lines: usize) -> anyhow::Result<Duration> {
-    // The server accepts while the client's connect returns.
+    // Begins before connect: the server may accept before the client's call returns.
     let begin = Instant::now();
     let mut stream = TcpStream::connect(to)?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -87,17 +89,16 @@ fn greets_late(world: &World, host: &str) -> anyhow::Result<()> {
     let headline = told["headline"].to_string();
     ensure!(headline.contains("to greet its clients"), "nobody had asked: {told}");
     ensure!(!told["text"].to_string().contains("last byte"), "there was no response: {told}");
-    // What the clients measured.
+    // Compares with the waits that the clients measured.
     let worst_us = number(&told, "/evidence/greeting_max_us").unwrap_or(0);
     let longest = waited.iter().max().context("clients")?.as_micros() as u64;
-    // A write returns to the server when its client has what was written.
+    // The server's write may return after the client has read the text.
     let room = 2_000;
     ensure!(worst_us >= 400_000 && worst_us <= longest + room, "{worst_us} of {longest}: {told}");
     Ok(())
 }
 
-/// The twins: a server that greets at once; and one whose clients never say anything, which has no
-/// news yet.
+/// The healthy twins: a server that greets at once, and one whose clients never send anything.
 fn prompt(world: &World) -> anyhow::Result<()> {
     for (after, lines) in [("0", 2), ("0.4", 0)] {
         let (server, to) = server(world, "127.0.0.1", after)?;

@@ -1,5 +1,5 @@
-//! Servers that do not accept since one client holds them, or since they are at a limit of their
-//! own.
+//! Servers that do not accept, because one client holds them, or because they are at a limit of
+//! their own.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +19,8 @@ pub(super) const CASES: &[Case] = &[
     native("held::at_a_limit_of_its_own", at_limit).alone(),
 ];
 
-/// Serves one connection at a time, to its end. `sleep` is what it does with each request.
+/// Returns a server that serves one connection at a time, to its end. It runs `sleep` for each
+/// request.
 fn one_at_a_time(sleep: &str) -> String {
     format!(
         "
@@ -50,7 +51,7 @@ fn ask(stream: &mut TcpStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is said of a server that accepts nothing though connections wait.
+/// Waits for the finding on a server that accepts nothing though connections wait.
 fn stalled(agent: &mut Agent) -> anyhow::Result<Value> {
     agent.await_object("nothing accepted", |object| {
         finds(object, "accept-starved")
@@ -58,7 +59,7 @@ fn stalled(agent: &mut Agent) -> anyhow::Result<Value> {
     })
 }
 
-/// A client says nothing, others wait: once with a request, once without.
+/// One client sends nothing more while others wait: after a request, or without any.
 fn watched(world: &World, sleep: &str, asks: bool) -> anyhow::Result<Option<(Value, SocketAddr)>> {
     let (server, to) = python(world, &one_at_a_time(sleep))?;
     let mut agent = world.watch().pid(server.pid()).start()?;
@@ -104,7 +105,7 @@ fn answered(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The twin: the thread is at work on a request, and no client is to blame.
+/// The healthy twin: the thread works on a request, so no client is to blame.
 fn works(world: &World) -> anyhow::Result<()> {
     let (server, to) = python(world, &one_at_a_time("5"))?;
     let mut agent = world.watch().pid(server.pid()).start()?;
@@ -121,7 +122,7 @@ fn works(world: &World) -> anyhow::Result<()> {
 }
 
 /// A server that takes its listener out of epoll while it has two clients, and serves each for some
-/// time. It accepts often enough that it never seems to stand still.
+/// time. It accepts often enough never to look stalled.
 fn at_limit(world: &World) -> anyhow::Result<()> {
     const SERVER: &str = "
 import select, socket, time

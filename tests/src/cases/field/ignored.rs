@@ -1,5 +1,6 @@
-//! Clients whose packets the kernel ignores since the accept queue is full: they believe that they
-//! are connected, and send again and again. That is the server's time, not theirs, and no loss.
+//! Clients whose packets the kernel ignores because the accept queue is full. They believe that
+//! they are connected, and retransmit. The time is the server's, not the clients', and nothing was
+//! lost.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -22,19 +23,19 @@ pub(super) const CASES: &[Case] = &[
 const NEAR: &str = "10.77.0.1:7200";
 const RTT_US: u64 = 300_000;
 
-/// What a client and its server say of a connection, in `CLOCK_MONOTONIC`.
+/// A connection as its client and its server report it, in `CLOCK_MONOTONIC`.
 struct Talk {
     port: u16,
-    /// The client believed to be connected.
+    /// Time at which the client believed to be connected.
     connected_ns: u64,
-    /// The server had it.
+    /// Time at which the server accepted it.
     accepted_ns: u64,
 }
 
 /// Two waves of three clients each: as many as the SYN queue takes at a backlog of three, without
-/// syncookies. The SYNs of the second find room in the accept queue, which the first has not
-/// filled; their final ACKs do not find enough of it. Each writes as soon as it believes to be
-/// connected.
+/// syncookies.
+/// The accept queue is not yet full when the second wave's SYNs come, but it is when their final
+/// ACKs do. Each client writes as soon as it believes to be connected.
 const CROWD: &str = "
 import socket, sys, threading, time
 
@@ -52,7 +53,7 @@ for thread in threads: thread.join()
 ";
 const CLIENTS: usize = 6;
 
-/// Lets the crowd ask a server at the other end of a slow path.
+/// Lets the clients of [`CROWD`] ask a server at the other end of a slow path.
 fn crowd(world: &World, backlog: &str) -> anyhow::Result<(Ended, Vec<Talk>)> {
     let mut link = world.demo_waiting(&["delay-link", "--rtt", "300ms"])?;
     link.await_line("link ")?;
@@ -82,7 +83,7 @@ fn crowd(world: &World, backlog: &str) -> anyhow::Result<(Ended, Vec<Talk>)> {
     Ok((agent.stop()?, talks))
 }
 
-/// Ports of the clients whose final ACK was ignored, as the kernel says.
+/// Returns the ports of the clients whose final ACK was ignored, by the agent's objects.
 fn ignored(ended: &Ended) -> BTreeSet<u16> {
     let packets = ended.of("overflow").filter(|object| object["stage"] == "ack");
     packets.filter_map(|object| address(object, "/peer")).map(|peer| peer.port()).collect()
@@ -132,7 +133,7 @@ fn with_room(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes connections and reads nothing.
+/// Accepts connections and reads nothing.
 const NEVER_READS: &str = "
 import socket, sys
 listener = socket.create_server(('127.0.0.1', 0))
@@ -154,7 +155,7 @@ fn fin_alone(world: &World) -> anyhow::Result<()> {
         drop(std::net::TcpStream::connect(port)?);
     }
     agent.await_accepted(port.port(), 3)?;
-    // Data that nobody reads for a second make a finding.
+    // Data that stay unread for a second make a finding.
     agent.await_time(monotonic_ns() + 3_000_000_000)?;
     let ended = agent.stop()?;
     ended.check_no_finding("slow-reader")?;

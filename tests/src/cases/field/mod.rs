@@ -1,7 +1,7 @@
 //! Field cases: faults that people reported of servers that they run, rebuilt. One file a kind.
 //!
-//! Each kind has its truth from outside the tool, and beside each faulty server a healthy twin that
-//! must stay without a finding of warning or above.
+//! The truth of each kind comes from outside the tool. Each faulty server has a healthy twin, which
+//! must stay without a finding of warning level or above.
 
 mod accepts;
 mod calls;

@@ -1,4 +1,4 @@
-//! Multipath TCP: a listener of it serves plain TCP clients, as every Go server's does.
+//! Multipath TCP: its listeners also serve plain TCP clients, as those of every Go server do.
 
 use anyhow::ensure;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -27,8 +27,8 @@ fn available() -> anyhow::Result<()> {
     }
 }
 
-/// Checks the one listener's totals: it is told of once, not as a Multipath TCP socket and as its
-/// subflow.
+/// Checks the listener's totals. It is reported once, not once as a Multipath TCP socket and once
+/// as its subflow.
 fn check_listener(ended: &Ended, port: u16, accepted: u64) -> anyhow::Result<()> {
     ensure!(
         number(ended.summary()?, "/listeners") == Some(1),
@@ -72,7 +72,7 @@ fn plain_clients_wait(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets clients ask a server, and checks all that is told of them.
+/// Lets clients ask a server, and checks all that is reported of them.
 fn plain_clients_exchange(world: &World) -> anyhow::Result<()> {
     available()?;
     let mut demo = world.demo(&["serve", "--mptcp", "--trace"])?;
@@ -90,7 +90,7 @@ fn plain_clients_exchange(world: &World) -> anyhow::Result<()> {
     talks.iter().try_for_each(|talk| check_talk(&ended, talk))
 }
 
-/// All exchanges and bytes are there, and how it ended.
+/// Checks all exchanges, the bytes, and the end of the connection.
 fn check_talk(ended: &Ended, talk: &Conversation) -> anyhow::Result<()> {
     check_bytes(ended, talk)?;
     let connection = connection_of(&ended.objects, "server", talk.port)?;
@@ -144,8 +144,8 @@ fn by_port(world: &World) -> anyhow::Result<()> {
     check_listener(&ended, port, 3)
 }
 
-/// What is not seen of a connection is null, with its reason; what the first subflow shows is
-/// there.
+/// Fields of a connection that are not seen are null, with a reason; those that the first subflow
+/// shows are there.
 fn speaks_it(world: &World) -> anyhow::Result<()> {
     available()?;
     let mut demo = world.demo(&[

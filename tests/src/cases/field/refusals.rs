@@ -1,5 +1,5 @@
-//! Connections that are refused, and those that only look so: health checks that reset, clients
-//! that wait to speak.
+//! Connections that are refused, and some that only look refused: health checks that reset, and
+//! clients that send late.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,13 +19,13 @@ pub(super) const CASES: &[Case] = &[
     native("refusals::a_backlog_of_0", backlog_of_0),
 ];
 
-/// A client that is done with a connection before it is one, as HAProxy's TCP check: SYN, SYN-ACK,
-/// RST.
+/// Acts like the TCP check of HAProxy, which gives the connection up before it is complete: SYN,
+/// SYN-ACK, RST.
 fn check_health(server: SocketAddr) -> anyhow::Result<()> {
     let socket =
         Socket::new(Domain::for_address(server), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_linger(Some(Duration::ZERO))?;
-    // The kernel delays the final ACK, and the close comes before it.
+    // The kernel delays the final ACK, so that the close comes first.
     socket.set_tcp_quickack(false)?;
     socket.connect(&server.into()).context("a health check")
 }
@@ -65,12 +65,12 @@ fn a_neighbour_overflows(world: &World) -> anyhow::Result<()> {
     ensure!(overflows(listener) == 0, "the neighbour's overflows: {listener}");
     ensure!(number(listener, "/syn_dropped").unwrap_or(0) == 0, "nothing was dropped: {listener}");
     ensure!(ended.of("overflow").next().is_none(), "nobody was refused here");
-    // On a busy machine it may be slow to accept, and that is told rightly.
+    // On a busy machine it may be slow to accept, which is then reported rightly.
     ended.check_no_finding("accept-queue-overflow")?;
     ended.check_no_finding("syn-queue-pressure")
 }
 
-/// Each has its own refusals, and together they are the kernel's.
+/// Each listener has its own refusals, and together they are the kernel's count.
 fn two_overflow_at_once(world: &World) -> anyhow::Result<()> {
     let one = world.demo(&["never-accept", "--backlog", "2"])?;
     let other = world.demo(&["never-accept", "--backlog", "5"])?;
@@ -78,7 +78,7 @@ fn two_overflow_at_once(world: &World) -> anyhow::Result<()> {
     let before = Counters::read()?;
     let clients = [connect_nonblocking(one.addr, 23)?, connect_nonblocking(other.addr, 16)?];
     let ports = [one.addr.port(), other.addr.port()];
-    // One more than the backlog gets in.
+    // The queue takes one more than the backlog.
     agent.await_listener(ports[0], "20 refused", |listener| overflows(listener) >= 20)?;
     agent.await_listener(ports[1], "10 refused", |listener| overflows(listener) >= 10)?;
     drop(clients);
@@ -95,7 +95,7 @@ fn two_overflow_at_once(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connections whose clients wait to speak are neither a flood nor a loss.
+/// Connections whose clients send late are neither a flood nor a loss.
 fn deferred_clients_are_silent(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["never-accept", "--backlog", "64", "--defer-accept", "30s"])?;
     let port = demo.addr.port();

@@ -1,4 +1,4 @@
-//! Connections that a RST ends: requests that come too late, responses that are cut off.
+//! Connections that end by a RST: requests that come too late, responses that are cut off.
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -55,7 +55,7 @@ fn closes<'a>(ended: &'a Ended, why: &'a str) -> impl Iterator<Item = &'a Value>
     ended.of("connection").filter(move |one| one["close"]["why"] == why)
 }
 
-/// Nothing is said about how connections ended. A busy machine may keep readers waiting.
+/// Checks that no finding is about the end of connections. A busy machine may keep readers waiting.
 fn check_no_warning(ended: &Ended) -> anyhow::Result<()> {
     let kinds = [
         "keepalive-race",
@@ -77,7 +77,7 @@ fn late_requests(world: &World) -> anyhow::Result<()> {
     let streams = connected(&demo, CLIENTS)?;
     streams.iter().try_for_each(ask)?;
     demo.await_lines("closed ", CLIENTS)?;
-    // A pool that does not look at its connections.
+    // Acts like a pool that does not check its connections.
     let failed = streams.iter().filter(|stream| ask(stream).is_err()).count();
     ensure!(failed == CLIENTS, "the server had closed: {failed} failed");
     let finding = agent.await_finding("keepalive-race")?;
@@ -158,7 +158,7 @@ fn late_calls(world: &World) -> anyhow::Result<()> {
 
 fn truncated(world: &World) -> anyhow::Result<()> {
     const CLIENTS: usize = 5;
-    // It reads a line of 20 bytes, answers and closes, whatever else has come.
+    // It reads 20 bytes, answers and closes, even if more has come.
     let demo = world.demo(&["serve", "--read-size", "20", "--close-after", "1"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let mut reset = 0;
@@ -189,8 +189,8 @@ fn truncated(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An idle connection that the server closes and then the client; a client that resets what it has
-/// done with; a client that says its last word first; one that says none.
+/// Four healthy ends: the server closes an idle connection, and then the client; a client resets
+/// after its answer; a client shuts its side down first; and a client sends nothing at all.
 fn healthy(world: &World) -> anyhow::Result<()> {
     const EACH: usize = 4;
     let mut demo = world.demo(&["serve", "--trace", "--idle-timeout", "500ms"])?;
@@ -220,8 +220,8 @@ fn healthy(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The clients have closed before the watch begins, and the server keeps its sockets: seconds ago,
-/// not since the boot.
+/// The clients closed before the watch began, and the server keeps its sockets. CLOSE_WAIT has then
+/// lasted for seconds, not since the boot.
 fn half_closed(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["serve", "--leak-close-wait"])?;
     for stream in connected(&demo, 4)? {

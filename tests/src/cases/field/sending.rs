@@ -1,4 +1,4 @@
-//! Responses on their way out: what holds them, and for whom a writer waits.
+//! Responses on their way out: what holds them, and which side a writer waits for.
 
 use anyhow::ensure;
 
@@ -16,8 +16,8 @@ pub(super) const CASES: &[Case] = &[
     native("field::sending::the_same_without_pacing", |world| without_room(world, "reno")),
     native("field::sending::a_narrow_link_is_the_networks", narrow),
     native("field::sending::a_far_client_is_no_fault", far),
-    // On an emulated machine a writer may be without a CPU for more than a second, which makes two
-    // exchanges of one.
+    // On an emulated machine a writer may be without a CPU for more than a second, which splits one
+    // exchange in two.
     native("field::sending::work_between_writes", working),
     native("field::sending::a_window_that_shuts_later", shut_later),
     native("field::sending::a_cork_never_lifted", cork_found),
@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const MS_US: u64 = 1_000;
-/// A body that the narrow link carries in 600 ms.
+/// A link so narrow that a body takes 600 ms.
 const NARROW: [&str; 2] = ["--rate", "500000"];
 
 /// Watches a server on the link while a client asks it.
@@ -52,7 +52,7 @@ fn over_the_link(
     Ok((agent.stop()?, talk))
 }
 
-/// Checks that nothing of warning or above was found.
+/// Checks that nothing of warning level or above was found.
 fn check_peace(ended: &Ended) -> anyhow::Result<()> {
     let severe = |finding: &&Value| {
         ["warning", "critical"].iter().any(|severity| finding["severity"] == *severity)
@@ -62,10 +62,10 @@ fn check_peace(ended: &Ended) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A blocking server writes head, then body. How long its writes took it says itself.
+/// A blocking server writes a head, then a body. It traces how long its writes took.
 fn without_room(world: &World, congestion_control: &str) -> anyhow::Result<()> {
     net::set("ipv4/tcp_congestion_control", congestion_control)?;
-    // A buffer that does not grow: otherwise it takes the whole body if the client is quick.
+    // A growing buffer would take the whole body if the client is quick.
     net::set("ipv4/tcp_wmem", "4096 65536 65536")?;
     let client = ["--response", "300100", "--count", "4"];
     let (ended, talk) = over_the_link(world, &NARROW, &["--writes", "100,300000"], &client)?;
@@ -73,7 +73,8 @@ fn without_room(world: &World, congestion_control: &str) -> anyhow::Result<()> {
     for (exchange, server, _) in paired(&ended, "server", &talk)? {
         let writing_us = server.between("write_ns", "written_ns")? / 1_000;
         let app_us = spent_us(exchange, &["app"]);
-        // Less than two round trips of its sleep may have been its own for all that is known.
+        // A sleep of less than two round trips may have been the server's own, for all that the
+        // agent knows.
         if writing_us >= 150 * MS_US {
             blocked += 1;
             ensure!(app_us < writing_us / 4, "it was blocked for {writing_us} us: {exchange}");
@@ -104,7 +105,7 @@ fn far(world: &World) -> anyhow::Result<()> {
     check_peace(&ended)
 }
 
-/// Small pieces, with work between them: some are held by Nagle's algorithm meanwhile, which delays
+/// Small pieces, with work between them. Nagle's algorithm holds some meanwhile, which delays
 /// nothing.
 fn working(world: &World) -> anyhow::Result<()> {
     let server = ["--writes", "4,4,4", "--between", "25ms"];
@@ -123,8 +124,8 @@ fn working(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes are held by Nagle's algorithm or segmentation first, and by the peer's shut window for
-/// long.
+/// Bytes that Nagle's algorithm or segmentation holds first, and then, for long, the peer's shut
+/// window.
 fn shut_later(world: &World) -> anyhow::Result<()> {
     net::set("ipv4/tcp_congestion_control", "reno")?;
     let pieces = vec!["20100"; 40].join(",");
@@ -194,8 +195,8 @@ fn left_in_peace(world: &World, server: &[&str], client: &[&str]) -> anyhow::Res
     check_peace(&ended)
 }
 
-/// Large answers far away, with pauses longer than a retransmission timeout. The kernel's setting
-/// is what differs.
+/// Large answers over a long path, with pauses longer than a retransmission timeout. The outcome
+/// depends on the kernel's setting.
 fn after_idle(world: &World, restarts: u8) -> anyhow::Result<()> {
     net::set("ipv4/tcp_congestion_control", "reno")?;
     net::set("ipv4/tcp_slow_start_after_idle", restarts)?;
@@ -210,8 +211,8 @@ fn after_idle(world: &World, restarts: u8) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The third request is lost: the second answer had long been there, and the time is not that
-/// exchange's.
+/// The third request is lost. The second answer had arrived long before, so the time does not
+/// belong to that exchange.
 fn next_request(world: &World) -> anyhow::Result<()> {
     let link = ["--trace", "--drop-from", "client", "--drop-nth", "3"];
     let (ended, talk) = over_the_link(world, &link, &[], &["--count", "5"])?;
@@ -222,8 +223,8 @@ fn next_request(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A client that asks seldom, with long silences: each ACK that this host delayed was due after 200
-/// ms at most.
+/// A client that asks seldom, with long silences. Each ACK that this host delayed waited for 200 ms
+/// at most.
 fn bounded(world: &World) -> anyhow::Result<()> {
     let (ended, _) =
         watched(world, &["--work", "60ms"], &["--wwr", "--count", "4", "--pause", "400ms"])?;

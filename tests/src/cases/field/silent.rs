@@ -1,4 +1,4 @@
-//! What is left unread on purpose, and what is said without being asked.
+//! Bytes that are left unread on purpose, and bytes that nobody asked for.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -28,9 +28,9 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const CLIENTS: usize = 4;
-/// How long a client waits before it gives up, and the server works.
+/// Time after which a client gives up, and for which the server works.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// Its end is a record of 8 bytes, as in FastCGI.
+/// A request whose last 8 bytes are a record of their own, as in FastCGI.
 const REQUEST: [u8; 200] = [b'r'; 200];
 
 /// Reads all but the end of a request, works, and then reads the end.
@@ -48,7 +48,7 @@ def serve(client):
     client.close()
 ";
 
-/// Waits a second for a request of HTTP, and says what it thinks of a client that sends none.
+/// Waits a second for a request of HTTP, and sends an error to a client without one.
 const TAKES_LEAVE: &str = "
 def serve(client):
     client.settimeout(1)
@@ -65,7 +65,7 @@ def serve(client):
     client.close()
 ";
 
-/// Greets its clients after 200 ms, as a server of mail does.
+/// Greets its clients after 200 ms, as a mail server does.
 const GREETS: &str = "
 def serve(client):
     time.sleep(0.2)
@@ -74,7 +74,8 @@ def serve(client):
     client.close()
 ";
 
-/// Closes idle connections after half a second by shutdown(), and reads on for two, as Apache does.
+/// Closes idle connections after half a second with shutdown(), and reads on for two, as Apache
+/// does.
 const LINGERS: &str = "
 def serve(client):
     client.settimeout(0.5)
@@ -94,7 +95,7 @@ def serve(client):
     client.close()
 ";
 
-/// Answers one request of each connection, and keeps it without another look.
+/// Answers one request of each connection, and keeps the connection without reading on.
 const KEEPS: &str = "
 import socket
 server = socket.create_server(('127.0.0.1', 0), backlog=64)
@@ -107,7 +108,7 @@ while True:
     client.sendall(b'x' * 100)
 ";
 
-/// A server with a thread for each connection, which does this.
+/// Returns a server with a thread for each connection, which runs `serve`.
 fn threaded(serve: &str) -> String {
     format!(
         "
@@ -141,8 +142,8 @@ fn exchanges(ended: &Ended) -> Vec<&Value> {
     ended.of("exchange").collect()
 }
 
-/// Each client gives up: all that time the server had the request. What it had not read held up
-/// nobody.
+/// Each client gives up: the server had the request all that time. The part that it had not read
+/// delayed nobody.
 fn rest_left(world: &World) -> anyhow::Result<()> {
     let (_server, to, agent) = watched(world, &threaded(LEAVES_A_REST))?;
     let mut waited_us = Vec::new();
@@ -168,7 +169,7 @@ fn rest_left(world: &World) -> anyhow::Result<()> {
             "{least_us} to {most_us} µs: {exchange}"
         );
         ensure!(unread_us < 50_000 && exchange["unanswered"] == true, "{exchange}");
-        // Nothing of it is counted twice.
+        // No time is counted twice.
         let slices = exchange["slices"].as_array().context("slices")?;
         let sum_us: u64 = slices.iter().filter_map(|slice| number(slice, "/us")).sum();
         ensure!(number(exchange, "/total_us") == Some(sum_us), "{exchange}");
@@ -176,7 +177,7 @@ fn rest_left(world: &World) -> anyhow::Result<()> {
     ended.check_no_finding("slow-reader")
 }
 
-/// The twin: what the server does not read has come later, while it sleeps. That waits to be read.
+/// The twin: the unread part comes later, while the server sleeps. It does wait to be read.
 fn part_waits(world: &World) -> anyhow::Result<()> {
     let (_server, to, agent) = watched(world, &threaded(LEAVES_A_REST))?;
     for _ in 0..CLIENTS {
@@ -197,7 +198,7 @@ fn part_waits(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same rest, of requests that are answered.
+/// Requests whose rest is left unread for a while, but which are answered.
 fn rest_answered(world: &World) -> anyhow::Result<()> {
     let (_server, to, agent) = watched(world, &threaded(LEAVES_A_REST))?;
     for _ in 0..CLIENTS {
@@ -218,8 +219,7 @@ fn rest_answered(world: &World) -> anyhow::Result<()> {
     ended.check_no_finding("slow-reader")
 }
 
-/// Clients leave or stay without a word: nothing was asked, and what the server says to that is no
-/// exchange.
+/// Clients leave or stay without a request. What the server sends then is no exchange.
 fn farewells(world: &World) -> anyhow::Result<()> {
     let (_server, to, agent) = watched(world, &threaded(TAKES_LEAVE))?;
     for leaves in [true, true, false, false] {
@@ -254,7 +254,7 @@ fn farewells(world: &World) -> anyhow::Result<()> {
     ended.check_no_finding("slow-app")
 }
 
-/// The twin: in other protocols the server speaks first, and how long that takes is its own.
+/// The twin: in other protocols the server speaks first, and the time until then is its own.
 fn greetings(world: &World) -> anyhow::Result<()> {
     let (_server, to, agent) = watched(world, &threaded(GREETS))?;
     for _ in 0..CLIENTS {
@@ -268,7 +268,7 @@ fn greetings(world: &World) -> anyhow::Result<()> {
         let app_us = spent_us(exchange, &["app", "run_queue"]);
         ensure!((190_000..400_000).contains(&app_us), "{exchange}");
     }
-    // Whether that was late is judged where the clients have something to say (`greetings`).
+    // Cases of `greetings` judge whether that was late.
     ended.check_no_finding("slow-app")
 }
 
@@ -279,8 +279,8 @@ fn asks(stream: &mut TcpStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The next request comes when the server has closed its side, and reads on: no RST is sent, and it
-/// is lost all the same.
+/// The next request comes when the server has closed its side, and reads on. No RST is sent, but
+/// the request is lost all the same.
 fn lingering(world: &World) -> anyhow::Result<()> {
     let (_server, to, mut agent) = watched(world, &threaded(LINGERS))?;
     let mut streams =
@@ -306,7 +306,7 @@ fn lingering(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The twin: clients that see the close, and close as well.
+/// The twin: clients that see the close, and close, too.
 fn lingering_twin(world: &World) -> anyhow::Result<()> {
     let (_server, to, agent) = watched(world, &threaded(LINGERS))?;
     for _ in 0..CLIENTS {
@@ -319,7 +319,7 @@ fn lingering_twin(world: &World) -> anyhow::Result<()> {
     ended.check_no_finding("keepalive-race")
 }
 
-/// The server answers, and never reads what comes next: told while it lasts, each once.
+/// The server answers, and never reads the next request. Each is reported while it waits, and once.
 fn behind_an_answer(world: &World) -> anyhow::Result<()> {
     let (_server, to, mut agent) = watched(world, KEEPS)?;
     let mut stream = TcpStream::connect(to)?;

@@ -1,5 +1,5 @@
-//! Requests that nobody answers, answers on connections that one end keeps, and connections on
-//! which nothing is asked.
+//! Requests without an answer, answers on connections that one end keeps open, and connections
+//! without a request.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -22,19 +22,20 @@ pub(super) const CASES: &[Case] = &[
     exchange("unanswered::clients_that_reset", |world| abandoned(world, true)),
     exchange("unanswered::clients_that_close", |world| abandoned(world, false)),
     exchange("unanswered::the_patient_have_their_answer", patient),
-    // Where open sockets cannot be looked at, such an exchange is told with the end of its socket.
+    // Where open sockets cannot be looked at, such an exchange is reported at the end of its
+    // socket.
     exchange("unanswered::answers_on_a_socket_that_is_kept", kept).since(SOCKETS_FROM_FILES),
     exchange("unanswered::spare_connections", spare),
     exchange("unanswered::clients_of_a_deferred_accept", deferred),
 ];
 
-/// How long the server takes, and how long a client waits for it.
+/// Time that the server takes, and time that a client waits for it.
 const WORK: &str = "900ms";
 const PATIENCE: Duration = Duration::from_millis(300);
 const CLIENTS: usize = 4;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Waits until as many different sockets as there are clients have an object of this type.
+/// Waits until `count` different sockets have an object of this type.
 fn await_all(agent: &mut Agent, kind: &str, count: usize) -> anyhow::Result<()> {
     let seen = RefCell::new(HashSet::new());
     agent.await_object(kind, |object| {
@@ -46,8 +47,7 @@ fn await_all(agent: &mut Agent, kind: &str, count: usize) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Clients give up before the server has an answer: the time is the application's, until they
-/// leave.
+/// Clients give up before the server answers. The time until they leave is the application's.
 fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
     let demo = world.demo(&["http", "--sleep", WORK])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -56,7 +56,7 @@ fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
         let mut stream = TcpStream::connect(demo.addr)?;
         let begin = Instant::now();
         stream.write_all(REQUEST)?;
-        // The client's patience: what it measures itself is the truth.
+        // The truth is the client's own time.
         thread::sleep(PATIENCE);
         if resets {
             SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
@@ -70,8 +70,8 @@ fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
     let ended = agent.stop()?;
     let exchanges: Vec<&Value> = ended.of("exchange").collect();
     ensure!(exchanges.len() == CLIENTS, "{CLIENTS} asked: {exchanges:?}");
-    // On a busy machine the server itself comes late to accept and read: that is time of the
-    // client's wait, too.
+    // On a busy machine the server accepts and reads late. That time belongs to the client's wait,
+    // too.
     let wait_us = |exchange: &&Value| {
         spent_us(exchange, &["accept_queue", "receive_queue", "run_queue", "app"])
     };
@@ -79,7 +79,7 @@ fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
     told.sort_unstable();
     waited_us.sort_unstable();
     for (told, (least, most)) in told.iter().zip(&waited_us) {
-        // Who leaves is kept from a processor for a while, too.
+        // A client that leaves may wait for a processor, too.
         let slices =
             || exchanges.iter().map(|exchange| exchange["slices"].to_string()).collect::<Vec<_>>();
         ensure!(
@@ -104,9 +104,8 @@ fn abandoned(world: &World, resets: bool) -> anyhow::Result<()> {
 }
 
 fn check_silent(world: &World, ended: &Ended) -> anyhow::Result<()> {
-    // A busy machine may truly leave the server without a CPU: that is the kernel's. An emulated
-    // one stands still now and then, which no clock in it shows: a server that sleeps looks as if
-    // it came late.
+    // A busy machine may really keep the server from a CPU; that time is the kernel's. An emulated
+    // machine stops now and then, which no clock in it shows: a sleeping server then looks late.
     let late = ["accept-starved", "slow-reader", "slow-app"];
     let loud = |object: &&Value| {
         let theirs =
@@ -118,7 +117,7 @@ fn check_silent(world: &World, ended: &Ended) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same server with clients that wait: all is answered.
+/// Clients that wait long enough: all is answered, and nothing is found.
 fn patient(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["http", "--sleep", "50ms"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -138,7 +137,7 @@ fn patient(world: &World) -> anyhow::Result<()> {
     check_silent(world, &ended)
 }
 
-/// Clients close, and the server keeps their sockets: what it had answered is told all the same.
+/// Clients close, and the server keeps their sockets. The answers are reported all the same.
 fn kept(world: &World) -> anyhow::Result<()> {
     let mut demo = serve(world, &["--leak-close-wait"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -163,7 +162,7 @@ fn kept(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connections on which nothing is asked are no exchanges; what is asked late begins when it comes.
+/// Connections without a request are no exchanges. A late request begins when it comes.
 fn spare(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["http"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -172,7 +171,7 @@ fn spare(world: &World) -> anyhow::Result<()> {
         (0..CLIENTS).map(|_| TcpStream::connect(demo.addr)).collect::<Result<Vec<_>, _>>()?;
     let mut late = TcpStream::connect(demo.addr)?;
     agent.await_accepted(demo.addr.port(), spare.len() as u64 + 2)?;
-    // It is silent for so long by itself: what is told must not have that time.
+    // The client's own silence, which must not be part of the exchange.
     thread::sleep(Duration::from_millis(1_500));
     for stream in [&mut used, &mut late] {
         stream.write_all(REQUEST)?;
@@ -190,8 +189,8 @@ fn spare(world: &World) -> anyhow::Result<()> {
     check_silent(world, &ended)
 }
 
-/// With TCP_DEFER_ACCEPT a client is queued once it sends: what it is silent for is its own time,
-/// and no handshake; one that is silent for long had nothing to ask.
+/// With TCP_DEFER_ACCEPT a client is queued once it sends. Its silence is its own time, and not
+/// part of the handshake. A client that was silent for long had nothing to ask.
 fn deferred(world: &World) -> anyhow::Result<()> {
     let demo = world.demo(&["http", "--defer-accept", "10s"])?;
     let mut agent = world.watch().pid(demo.pid()).start()?;
@@ -216,7 +215,7 @@ fn deferred(world: &World) -> anyhow::Result<()> {
             .of("exchange")
             .find(|exchange| exchange["sock"] == connection["sock"])
             .context("no exchange")?;
-        // Of the first one the listener may not have been looked at before it was accepted.
+        // The listener of the first one may not have been known before the accept.
         ensure!(
             silent_ms == 0 || connection["handshake_us"].is_null(),
             "it lasted until the client sent: {connection}"

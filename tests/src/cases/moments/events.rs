@@ -1,4 +1,4 @@
-//! The events of a connection, to be asked about.
+//! Queries of the events of a connection.
 
 use anyhow::{Context, ensure};
 
@@ -24,27 +24,27 @@ impl<'a> Events<'a> {
         self.0.iter().copied().filter(move |event| event["name"] == name)
     }
 
-    /// Those from a moment on.
+    /// Returns the events from a time on.
     pub(super) fn since(&self, ts_ns: u64) -> impl Iterator<Item = &'a Value> + '_ {
         self.0[self.0.partition_point(|event| at(event) < ts_ns)..].iter().copied()
     }
 
-    /// Those up to a moment, the newest first.
+    /// Returns the events up to a time, the newest first.
     pub(super) fn until(&self, ts_ns: u64) -> impl Iterator<Item = &'a Value> + '_ {
         self.0[..self.0.partition_point(|event| at(event) <= ts_ns)].iter().rev().copied()
     }
 
-    /// Those that moved bytes.
+    /// Returns the calls of that name that moved bytes.
     pub(super) fn moving<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'a Value> + 'b {
         self.named(name).filter(|event| number(event, "/bytes") > Some(0))
     }
 
-    /// Segments with data, but for those sent again.
+    /// Returns the segments with data, without retransmissions.
     pub(super) fn segments(&self) -> impl Iterator<Item = &'a Value> + '_ {
         self.moving("segment").filter(|segment| segment["again"] == false)
     }
 
-    /// The states that it went to, in order.
+    /// Returns the TCP states that it entered, in order.
     pub(super) fn states(&self) -> Vec<&'a str> {
         self.named("state").filter_map(|state| state["to"].as_str()).collect()
     }

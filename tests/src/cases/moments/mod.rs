@@ -1,5 +1,5 @@
-//! Every single event (`--detail events`), against what the programs did, the wire carried and the
-//! kernel counts.
+//! Every single event (`--detail events`), compared with the programs' traces, the segments on the
+//! link and the kernel's counts.
 
 mod events;
 
@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
 
 const EVENTS: [&str; 2] = ["--detail", "events"];
 
-/// Ends a watch once both ends, or the server's, have ended, and checks that nothing was lost.
+/// Ends a watch once the connection has ended on these sides, and checks that nothing was lost.
 fn finish(mut agent: Agent, talk: &Conversation, roles: &[&str]) -> anyhow::Result<Ended> {
     for role in roles {
         agent.await_object("end of the connection", |object| {
@@ -82,7 +82,8 @@ fn both(world: &World, server: &[&str], client: &[&str]) -> anyhow::Result<(Ende
     Ok((finish(agent, &talk, &["server", "client"])?, talk))
 }
 
-/// Reads, writes, segments and acknowledgements of a server's connection add up to what it traced.
+/// Checks that reads, writes, segments and acknowledgements of a server's connection add up to its
+/// trace.
 fn check_sums(events: &Events<'_>, talk: &Conversation) -> anyhow::Result<()> {
     let (bytes_in, bytes_out) = talk.check_kernel()?;
     let of =
@@ -106,8 +107,8 @@ fn check_sums(events: &Events<'_>, talk: &Conversation) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Data come, are read, go in segments that are acknowledged; and each call returned when the
-/// program says so.
+/// Checks the order: data arrive, are read, go out in segments, and these are acknowledged. Each
+/// call returns at the time that the program traced.
 fn check_order(events: &Events<'_>, talk: &Conversation) -> anyhow::Result<()> {
     let tid = talk.served.first().context("nothing was served")?.get("tid")?;
     let reads: Vec<_> = events.moving("read").collect();
@@ -191,7 +192,7 @@ fn every_way(world: &World) -> anyhow::Result<()> {
             server.name()
         );
     }
-    // The one that looks at all before it reads it.
+    // This server peeks before it reads.
     let peeks = ended
         .of("event")
         .filter(|event| event["name"] == "peek" && number(event, "/bytes") > Some(0));
@@ -199,7 +200,7 @@ fn every_way(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No probe for a lost tail is sent before this, while one small segment is out
+/// A tail loss probe for one small segment is sent after this time at the earliest
 /// (`tcp_schedule_loss_probe`).
 const PROBED_US: u64 = 150_000;
 
@@ -225,8 +226,8 @@ fn held(world: &World) -> anyhow::Result<()> {
             events.moving("write").filter(unsent).count() == holds.len(),
             "the writes say so, too"
         );
-        // What releases it is the acknowledgement of the first write; if that is late, a probe for
-        // a lost tail.
+        // The acknowledgement of the first write releases it; if that is late, a tail loss probe
+        // does.
         let acknowledged =
             events.moving("ack").any(|ack| (at(hold)..=at(release)).contains(&at(ack)));
         ensure!(
@@ -243,8 +244,8 @@ fn held(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares with what a device on the way saw: each segment with data that the server sent, in
-/// order; one is dropped.
+/// Compares with a device on the link, which saw each segment with data that the server sent, in
+/// order. One is dropped.
 fn wire(world: &World) -> anyhow::Result<()> {
     let (mut link, mut server) = linked(world, &["--trace", "--drop-nth", "3"], &[])?;
     let agent = world.watch().pid(server.pid()).args(EVENTS).start()?;
@@ -258,7 +259,7 @@ fn wire(world: &World) -> anyhow::Result<()> {
         .map(|event| (number(event, "/seq"), number(event, "/bytes")))
         .collect();
     let again: Vec<_> = events.named("retransmit").collect();
-    // The kernel's own count begins with the SYN-ACK.
+    // The kernel's count begins with the SYN-ACK.
     let before = ended.of("event").filter(|event| event["name"] == "synack_retransmit").count();
     let kernel = talk.closed.get("retransmits")?;
     ensure!(
@@ -349,7 +350,8 @@ fn shut_window(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The events of a server's connection that the client ends when the server has said `done`.
+/// Returns the events of a server's connection. The client ends it when the server has printed
+/// `done`.
 fn ended_by_go(
     world: &World,
     server: &[&str],
@@ -367,7 +369,8 @@ fn ended_by_go(
     Ok((finish(agent, &talk, &["server"])?, talk))
 }
 
-/// Checks the way to TIME_WAIT; the socket itself is closed once a timewait socket stands for it.
+/// Checks the states up to TIME_WAIT. The socket itself is closed once a timewait socket has
+/// replaced it.
 fn check_time_wait(ended: &Ended, events: &Events<'_>, substates: &[&str]) -> anyhow::Result<()> {
     let states = events.states();
     ensure!(
@@ -387,7 +390,7 @@ fn check_time_wait(ended: &Ended, events: &Events<'_>, substates: &[&str]) -> an
 fn time_wait(world: &World) -> anyhow::Result<()> {
     let (ended, talk) = ended_by_go(world, &["--close-after", "1"], "closed ")?;
     let events = Events::of(&ended, "server", talk.port)?;
-    // Nobody reads there any more: the timewait socket may wait for the peer's FIN, too.
+    // Nobody reads there any more, so a timewait socket may wait for the peer's FIN, too.
     check_time_wait(&ended, &events, &["FIN_WAIT2", "TIME_WAIT"])?;
     let fin = events.named("state").find(|state| state["to"] == "FIN_WAIT1").context("no FIN")?;
     ensure!(fin["shutdown"] == "both", "closed: {fin}");
@@ -414,7 +417,7 @@ fn delayed_acks(world: &World) -> anyhow::Result<()> {
     let told = number(connection, "/delayed_acks/waited_us");
     ensure!(told == Some(sum(delayed.iter().copied(), "/waited_us")), "{delayed:?}: {connection}");
     for delayed in delayed {
-        // It is the only segment around, and carries nothing.
+        // It is the only segment nearby, and carries no data.
         let near = |segment: &Value| {
             at(segment).abs_diff(at(delayed)) < 5_000_000 && number(segment, "/bytes") == Some(0)
         };
@@ -455,7 +458,7 @@ fn moderate_load(world: &World) -> anyhow::Result<()> {
     check_order(&events, &talk)
 }
 
-/// Under pressure single events go first, all of them counted, and the rest is as it would be
+/// Under pressure single events are dropped first, and counted. Everything else is as it would be
 /// without them.
 fn left_away_first(world: &World) -> anyhow::Result<()> {
     let mut demo = serve(world, &[])?;

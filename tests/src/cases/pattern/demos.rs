@@ -62,7 +62,7 @@ fn prefork(world: &World) -> anyhow::Result<()> {
     demo(world, &args, ("multiple-acceptors", "processes", Some("blocking")), once()).map(drop)
 }
 
-/// All of the waiters wake for each connection.
+/// All waiters wake for each connection.
 fn herd(world: &World) -> anyhow::Result<()> {
     let mut demo = world.demo(&["acceptors", "--mode", "epoll", "--workers", "8"])?;
     demo.await_lines("worker ", 8)?;
@@ -75,7 +75,7 @@ fn herd(world: &World) -> anyhow::Result<()> {
     agent.stop().map(drop)
 }
 
-/// Of the same waiters, one wakes.
+/// With EPOLLEXCLUSIVE one of the waiters wakes.
 fn exclusive(world: &World) -> anyhow::Result<()> {
     let args = ["acceptors", "--mode", "exclusive", "--workers", "8"];
     let ended = demo(world, &args, ("multiple-acceptors", "threads", Some("event-loop")), once())?;

@@ -1,4 +1,4 @@
-//! Clients that come, ask a few times, and go, until they are told to stop.
+//! Clients that connect, ask a few times, and leave, until they are told to stop.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use crate::harness::Protocol;
 
-/// How clients behave.
+/// Behaviour of the clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
     pub(super) protocol: Protocol,
-    /// At once.
+    /// Clients at a time.
     pub(super) clients: usize,
-    /// On each connection; the server closes after the last one where it does so of its own accord.
+    /// Requests on each connection. After the last the server closes, if it does so on its own.
     pub(super) requests: usize,
-    /// Between two requests.
+    /// Pause between two requests.
     pub(super) pause: Duration,
 }
 
-/// Running clients; they stop with the guard.
+/// Running clients, stopped when the guard is dropped.
 pub(super) struct Load {
     over: Arc<AtomicBool>,
     clients: Vec<JoinHandle<anyhow::Result<u64>>>,
@@ -44,7 +44,7 @@ impl Load {
         Self { over, clients }
     }
 
-    /// Ends it and gives the answers got.
+    /// Stops them and returns the number of answers.
     pub(super) fn stop(mut self) -> anyhow::Result<u64> {
         self.over.store(true, Ordering::Relaxed);
         let clients = std::mem::take(&mut self.clients);
@@ -61,7 +61,7 @@ impl Drop for Load {
     }
 }
 
-/// One connection from its beginning to its end; gives the answers got.
+/// Runs one connection from its beginning to its end. Returns the number of answers.
 fn visit(to: SocketAddr, manner: &Manner, over: &AtomicBool) -> anyhow::Result<u64> {
     let Protocol { greeting, request, end } = manner.protocol;
     let mut stream = TcpStream::connect(to)?;

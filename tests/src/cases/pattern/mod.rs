@@ -1,5 +1,4 @@
-//! Patterns: demo servers and servers that nobody here wrote, each told for what it is while it is
-//! under load.
+//! Patterns: demo servers and real servers, each recognised while it is under load.
 
 mod demos;
 mod load;
@@ -17,9 +16,9 @@ use load::Load;
 pub(super) use registry::CASES as REGISTRY;
 pub(super) use servers::CASES as SERVERS;
 
-/// Checks how long it took from the first connection of the load to the right name: five seconds,
-/// and what server, client and agent waited for a processor meanwhile; emulated, everything takes
-/// longer. `pressure` is that of the beginning.
+/// Checks the time from the first connection of the load to the right name: five seconds, and the
+/// waits of server, client and agent for a processor. Emulated, everything takes longer. `pressure`
+/// is that of the beginning.
 fn check_soon(
     world: &World,
     begun_ns: u64,
@@ -33,7 +32,7 @@ fn check_soon(
     Ok(())
 }
 
-/// The load goes on until then.
+/// Time for which the load goes on.
 const STEADY_NS: u64 = 4_000_000_000;
 
 /// Name, units and, where one is expected, io.
@@ -46,7 +45,8 @@ fn is_kind(object: &Value, (name, units, io): Kind) -> bool {
         && io.is_none_or(|io| object["io"] == io)
 }
 
-/// Watches a server under load until it is told for what it is, and that it is told so at the end.
+/// Watches a server under load until its pattern is recognised, and checks that the name is the
+/// same at the end.
 fn check(
     world: &World,
     pid: u32,
@@ -58,7 +58,7 @@ fn check(
     let load = load();
     let told = await_kind(&mut agent, expected)?;
     check_soon(world, begun_ns, pressure, &told)?;
-    // It is to stay so while the load goes on.
+    // The name must not change while the load goes on.
     agent.await_time(begun_ns + STEADY_NS)?;
     let served = load.stop()?;
     ensure!(served > 0, "the load got no answer");
@@ -84,7 +84,7 @@ fn await_kind(agent: &mut Agent, expected: Kind) -> anyhow::Result<Value> {
     })
 }
 
-/// A pattern is of use only with evidence, and sure of nothing.
+/// Checks that a pattern has evidence, and a confidence below certainty.
 fn check_useful(pattern: &Value) -> anyhow::Result<()> {
     let sentences = pattern["evidence"].as_array().map(Vec::as_slice).unwrap_or_default();
     ensure!(!sentences.is_empty(), "no evidence: {pattern}");

@@ -1,4 +1,4 @@
-//! The demos as a user runs them: each is told for the pattern that it says it has.
+//! The demos as a user runs them. Each is recognised as the pattern that it announces.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -22,19 +22,21 @@ macro_rules! demos {
 }
 
 demos! {
-    "thread-per-connection" "process-per-connection" "prefork" "cpu-competition" "slow-acceptor" "tiny-backlog"
-    "slow-reader" "small-reads" "blocked-writer" "listener-acceptor-reader" "single-thread" "single-thread-blocking"
-    "acceptor-plus-readers" "message-load-balancing" "multiple-acceptors" "thundering-herd" "epoll-exclusive"
-    "socket-sharding" "idempotency" "nagle"
+    "thread-per-connection" "process-per-connection" "prefork" "cpu-competition"
+    "slow-acceptor" "tiny-backlog" "slow-reader" "small-reads" "blocked-writer"
+    "listener-acceptor-reader" "single-thread" "single-thread-blocking"
+    "acceptor-plus-readers" "message-load-balancing" "multiple-acceptors" "thundering-herd"
+    "epoll-exclusive" "socket-sharding" "idempotency" "nagle"
     "layers" "tcp"
-    "https-tls12" "https-tls12-resumed" "https-tls13" "https-tfo-tls13" "https-tfo-0rtt" "https-tls13-0rtt"
-    "request-response" "synchronous-asynchronous" "push" "short-polling" "long-polling" "server-sent-events"
-    "publish-subscribe" "multiplexing" "stateful-stateless" "sidecar"
+    "https-tls12" "https-tls12-resumed" "https-tls13" "https-tfo-tls13" "https-tfo-0rtt"
+    "https-tls13-0rtt"
+    "request-response" "synchronous-asynchronous" "push" "short-polling" "long-polling"
+    "server-sent-events" "publish-subscribe" "multiplexing" "stateful-stateless" "sidecar"
     "http1" "websocket" "http2" "grpc"
     "forward-proxy" "reverse-proxy" "layer4-balancer" "layer7-balancer"
 }
 
-/// Demos that serve nobody, or one connection, or datagrams, so that there is no pattern to tell.
+/// Demos without a pattern to recognise: they serve nobody, one connection, or datagrams.
 const WITHOUT: &[&str] =
     &["never-accepts", "udp", "tls", "http3", "webrtc", "https-quic", "https-quic-0rtt"];
 
@@ -55,7 +57,7 @@ fn demo(world: &World, args: &[&str]) -> anyhow::Result<Process> {
     Process::start(world.agent_command(&[&["demo"], args].concat()))
 }
 
-/// What a demo says of itself: its server's process and address, and the pattern.
+/// A demo's own description: its server's process and address, and the pattern.
 struct Introduced {
     pid: u32,
     address: SocketAddr,

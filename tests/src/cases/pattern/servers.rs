@@ -1,4 +1,4 @@
-//! Servers that nobody here wrote.
+//! Real servers.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn told(world: &World, name: &str, expected: &'static str) -> anyhow::Result<()>
     let expected =
         (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next());
     let manner = match name {
-        // Its threads take part in reading only when many clients ask at once.
+        // Its threads read only while many clients ask at once.
         "redis-io-threads" => manner(server, 64, 200, Duration::ZERO),
         "gunicorn-sync" => manner(server, 8, 1, Duration::from_millis(5)),
         _ => manner(server, 8, 5, Duration::from_millis(5)),

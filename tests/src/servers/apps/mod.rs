@@ -1,4 +1,4 @@
-//! Servers that run a small application each, from `apps/`. It can have faults; here it answers
+//! Servers that each run a small application from `apps/`. It can have faults; here it answers
 //! "ok".
 
 use std::fs;
@@ -8,10 +8,10 @@ use std::process::Command;
 use super::http::http;
 use super::{PORT, Server, built, command, installed, with_file};
 
-/// Seconds until an idle connection is closed: longer than anything here is idle.
+/// Seconds until an idle connection is closed. No connection here is idle for so long.
 const IDLE: u64 = 60;
 
-/// A goroutine a connection, on net/http. It listens by Multipath TCP.
+/// A goroutine a connection, on net/http. It listens with Multipath TCP.
 pub(super) const GO: Server = http("go", |_| {
     let mut command = Command::new(built("go-app")?);
     command.args([PORT.to_string(), IDLE.to_string()]);
@@ -35,7 +35,7 @@ pub(super) const PUMA: Server = http("puma", |folder| puma(folder, IDLE));
 /// # Errors
 /// A [`crate::harness::Skip`] if it is not installed; else if its source cannot be written.
 pub fn java(folder: &Path, port: u16, idle: u64, nodelay: bool) -> anyhow::Result<Command> {
-    // The compiler is in the JDK alone.
+    // Only the JDK has the compiler.
     installed("javac")?;
     let source = folder.join("App.java");
     fs::write(&source, include_str!("App.java"))?;
@@ -72,8 +72,8 @@ pub fn uvicorn(folder: &Path, idle: u64) -> anyhow::Result<Command> {
     command(
         "uvicorn",
         &format!(
-            "--app-dir {} --host 0.0.0.0 --port {PORT} --backlog 4096 --no-access-log --lifespan off \
-             --log-level error --timeout-keep-alive {idle} wsgi:asgi",
+            "--app-dir {} --host 0.0.0.0 --port {PORT} --backlog 4096 --no-access-log \
+             --lifespan off --log-level error --timeout-keep-alive {idle} wsgi:asgi",
             folder.display()
         ),
     )
@@ -104,9 +104,10 @@ pub fn php_fpm(folder: &Path) -> anyhow::Result<Command> {
     let text = format!(
         "[global]\nerror_log = {place}/error.log\ndaemonize = no\n\
          [www]\nuser = root\ngroup = root\nlisten = 0.0.0.0:{PORT}\nlisten.backlog = 4096\n\
-         pm = static\npm.max_children = 6\nchroot = {place}\nphp_admin_value[output_buffering] = 0\n"
+         pm = static\npm.max_children = 6\nchroot = {place}\n\
+         php_admin_value[output_buffering] = 0\n"
     );
-    // Its program has the version in its name.
+    // The name of its program contains the version.
     let names =
         fs::read_dir("/usr/sbin").into_iter().flatten().flatten().map(|entry| entry.file_name());
     let found =

@@ -1,4 +1,4 @@
-//! What the application does itself, or waits for.
+//! Faults of the application itself: its own work, and its waits for others.
 
 use backscope_tests::harness::net::monotonic_ns;
 
@@ -62,9 +62,10 @@ pub(super) const ALL: &[Fault] = &[
     },
     Fault {
         name: "upstream-hangs",
-        about: "connecting to an upstream hangs, since its accept queue is full, and the server gives up",
+        about: "connecting to an upstream hangs, since its accept queue is full, and the server \
+                gives up",
         named: &["connect-fails"],
-        // HAProxy gives no answer to a later request of a connection.
+        // HAProxy does not answer a later request of the connection.
         beside: &["slow-app", "slow-upstream", "tail", "unanswered"],
         needs: &[Ask::Hanging],
         drive: |stage| {
@@ -86,7 +87,8 @@ pub(super) const ALL: &[Fault] = &[
     },
     Fault {
         name: "nagle",
-        about: "head and body are written apart with Nagle's algorithm on, and the client delays its ACK",
+        about: "head and body are written apart with Nagle's algorithm on, and the client delays \
+                its ACK",
         named: &["nagle-delayed-ack"],
         beside: &["small-writes"],
         needs: &[Ask::Split],
@@ -135,20 +137,21 @@ fn slow(stage: &mut Stage<'_>, ask: Ask) -> anyhow::Result<()> {
     rounds(2, || stage.asks(8, 20, ask, |_, seen| Truth::until_first(seen, APP)))
 }
 
-/// A part of the answer came late. A kernel may acknowledge at once, above all at the beginning of
-/// a connection: then nothing was held.
+/// Truth of an answer of which a part came late. The client's kernel may acknowledge at once, above
+/// all at the beginning of a connection: then nothing was held.
 fn held(seen: &Seen, label: (&'static str, &'static str)) -> Truth {
     let us = seen.total_us() - seen.first_us();
     if us < SMALL_US { Truth::healthy(seen) } else { Truth::of(seen, label, us..=us) }
 }
 
-/// All of the answer came late.
+/// Truth of an answer that came late as a whole.
 fn corked(seen: &Seen) -> Truth {
     let us = seen.first_us();
     if us < SMALL_US { Truth::healthy(seen) } else { Truth::of(seen, ("app", "cork"), us..=us) }
 }
 
-/// The pieces came one by one, or under a cork: then late, and several at a time.
+/// Truth of an answer whose pieces came one by one; under a cork they come late, and several at a
+/// time.
 fn streamed(seen: &Seen) -> Truth {
     let truth = Truth::of(seen, ("app", "streaming"), 600_000..=seen.total_us());
     if seen.reads >= 8 { truth } else { truth.or(("app", "cork")) }
@@ -194,7 +197,7 @@ fn pipelined(stage: &mut Stage<'_>) -> anyhow::Result<()> {
             last = line.answer(sent_ns)?;
         }
         let all = Seen { last_ns: last.last_ns.max(monotonic_ns()), ..first };
-        // Whatever is told between: the application held all of it.
+        // Any split between the two is right: the application held all of the time.
         stage.saw(
             Truth::of(&all, APP, first.first_us()..=all.total_us()).or(("app", "receive_queue")),
         );

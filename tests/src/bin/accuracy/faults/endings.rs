@@ -15,7 +15,8 @@ use crate::wire::{Ask, UPLOAD};
 pub(super) const ALL: &[Fault] = &[
     Fault {
         name: "keepalive-race",
-        about: "the server closes idle connections after a second, while the client's next request is on its way",
+        about: "the server closes idle connections after a second, while the client's next request \
+                is on its way",
         named: &["keepalive-race"],
         beside: &["connection-churn"],
         fits: |subject| speaks_http(subject) && subject.closes_idle,
@@ -26,7 +27,8 @@ pub(super) const ALL: &[Fault] = &[
     },
     Fault {
         name: "truncated",
-        about: "the server answers and closes with a part of the request unread, and its RST takes the answer away",
+        about: "the server answers and closes with a part of the request unread, and its RST takes \
+                the answer away",
         named: &["truncated-responses"],
         beside: &["connection-churn", "zero-window", "send-blocked"],
         needs: &[Ask::Unread],
@@ -35,7 +37,8 @@ pub(super) const ALL: &[Fault] = &[
     },
 ];
 
-/// Asks on connections that the server is just closing. When that is, the first of them tells.
+/// Asks on connections that the server is just closing. A first connection shows after how long it
+/// closes.
 fn keepalive_race(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let quick = stage.request(Ask::Quick);
     let mut line = stage.open()?;
@@ -53,7 +56,7 @@ fn keepalive_race(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     }
     let mut lost = 0;
     for (mut line, asked) in lines {
-        // The FIN is here in a quarter of a round trip.
+        // The FIN takes less than these 25 ms to arrive.
         let due = asked + idle.saturating_sub(Duration::from_millis(25));
         thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
         let Ok(sent_ns) = line.send(&quick) else { continue };
@@ -71,7 +74,7 @@ fn truncated(stage: &mut Stage<'_>) -> anyhow::Result<()> {
         let sent_ns = line.send(&request)?;
         let mut body = line.stream.try_clone()?;
         let upload = thread::spawn(move || {
-            // Until all of it is sent, or the server is gone.
+            // Sends until nothing is left, or the server has ended.
             for _ in 0..UPLOAD / PIECE {
                 if body.write_all(&[b'u'; PIECE]).is_err() {
                     return;
@@ -88,10 +91,10 @@ fn truncated(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     came_about(lost, 5, "of 10 answers were cut off")
 }
 
-/// Bytes of a body that are sent at once.
+/// Bytes of the body in one send.
 const PIECE: usize = 50_000;
 
-/// Leaves the cell out if what was to be injected did not happen.
+/// Leaves the cell out if the fault did not happen often enough.
 fn came_about(times: usize, least: usize, what: &str) -> anyhow::Result<()> {
     if times >= least {
         Ok(())

@@ -1,5 +1,4 @@
-//! The faults of the matrix: what is done so that each comes about, and what is true then by the
-//! client's clock.
+//! The faults of the matrix: actions that cause each one, and the truth by the client's clock.
 
 mod application;
 mod endings;
@@ -22,21 +21,21 @@ pub(crate) const BIG: usize = 4_000_000;
 /// A fault.
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
-    /// What is injected, in words.
+    /// Description of what is injected.
     pub(crate) about: &'static str,
-    /// Findings that name the cause, any of them; empty where there is none to name.
+    /// Findings that name the cause, any of them; empty if there is none to name.
     pub(crate) named: &'static [&'static str],
-    /// Findings that are true beside.
+    /// Findings that are true as well.
     pub(crate) beside: &'static [&'static str],
-    /// What a server must be able to do for it.
+    /// Requests that a server must understand for it.
     pub(crate) needs: &'static [Ask],
-    /// Whether a server can have it, beyond that.
+    /// Further condition on the server.
     pub(crate) fits: fn(&Subject) -> bool,
     /// Options of a link between the client and the server; loopback if there are none.
     pub(crate) link: &'static [&'static str],
     /// Settings of the network namespace.
     pub(crate) sysctls: &'static [(&'static str, &'static str)],
-    /// Whether it is about processors, so that nothing else may run meanwhile.
+    /// Whether it is about processors, so that nothing else may run at the same time.
     pub(crate) alone: bool,
     /// Processor time that the server may have of each period, µs.
     pub(crate) quota: Option<(u64, u64)>,

@@ -1,4 +1,4 @@
-//! What the way between both ends does.
+//! Faults of the path between both ends.
 
 use super::{Fault, PLAIN, pause};
 use crate::client::Seen;
@@ -10,7 +10,7 @@ const ACK_WAIT: Label = ("network", "ack_wait");
 const RETRANSMIT: Label = ("network", "retransmit");
 const CONGESTION: Label = ("network", "congestion");
 
-/// An answer that takes some 400 ms over the slow link.
+/// Size of an answer that takes some 400 ms over the slow link.
 const SOME: usize = 400_000;
 
 pub(super) const ALL: &[Fault] = &[
@@ -35,7 +35,7 @@ pub(super) const ALL: &[Fault] = &[
         about: "the link carries 1 MB a second, and Reno fills it",
         beside: &["send-blocked", "tail"],
         needs: &[Ask::Big(SOME)],
-        // What cannot be asked for a part of the big file takes ten times as long.
+        // These serve only the whole file, which takes ten times as long.
         fits: |subject| !["nginx", "apache", "memcached"].contains(&subject.name),
         link: &["--rtt", "20ms", "--rate", "1000000"],
         sysctls: &[("ipv4/tcp_congestion_control", "reno")],
@@ -56,8 +56,8 @@ pub(super) const ALL: &[Fault] = &[
 ];
 
 fn far(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    // The client waits a round trip, and the server as long for its ACK; the first one waited for
-    // the handshake, too.
+    // The client waits a round trip, and the server waits as long for its ACK. The first request
+    // waits for the handshake, too.
     let truth = |_: &_, seen: &Seen| {
         let us = seen.total_us();
         Truth::of(seen, ACK_WAIT, 80_000..=us.max(80_000))
@@ -79,7 +79,7 @@ fn lossy(stage: &mut Stage<'_>) -> anyhow::Result<()> {
         };
         stage.asks(15, 10, Ask::Quick, note)?;
     }
-    // Which of them lost a segment the link says.
+    // The link knows which of the exchanges lost a segment.
     let dropped = stage.dropped()?;
     for seen in all {
         let lost = dropped
@@ -99,13 +99,13 @@ fn lossy(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 fn slow_link(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    // Which of the network's kinds is the kernel's affair: the window, a full buffer behind it, the
-    // last ACKs.
+    // Any kind of the network is right: the window, a full buffer behind it, or the last ACKs, as
+    // the kernel decides.
     let truth =
         |seen: &Seen| Truth::of(seen, CONGESTION, 20_000..=seen.total_us()).or(("network", "*"));
     let request = stage.request(Ask::Big(SOME));
     for _ in 0..2 {
-        // A buffer that never shuts the window.
+        // With a receive buffer of this size the window never shuts.
         let mut line = stage.open_with(4_000_000)?;
         for _ in 0..2 {
             let sent_ns = line.send(&request)?;

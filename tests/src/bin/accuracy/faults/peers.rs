@@ -1,4 +1,4 @@
-//! What the client does.
+//! Faults of the client.
 
 use std::net::Shutdown;
 
@@ -57,7 +57,7 @@ pub(super) const ALL: &[Fault] = &[
         name: "half-closed",
         about: "the client shuts its side down at once and still gets its quick answers",
         beside: &["connection-churn"],
-        // Others take the end of a request for the client's.
+        // Other servers take the client's FIN for its departure.
         fits: |subject| ["asyncio", "nginx", "redis", "memcached"].contains(&subject.name),
         drive: half_closed,
         ..PLAIN
@@ -109,11 +109,11 @@ fn left(stage: &mut Stage<'_>, ask: Ask, resets: bool) -> anyhow::Result<()> {
             line.reset()?;
         } else {
             drop(line);
-            // The server may not look at the connection before it writes.
+            // The server may notice the close only at its write.
             seen.last_ns = sent_ns + 500_000_000;
         }
         stage.saw(Truth::of(&seen, APP, us..=seen.total_us()));
-        // One after the other, where there is one thread.
+        // A server with one thread takes them one after the other.
         pause(320);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What becomes of connections before the application has them.
+//! Faults of connections before the application has them.
 
 use anyhow::ensure;
 use backscope_tests::harness::net::monotonic_ns;
@@ -25,7 +25,8 @@ pub(super) const ALL: &[Fault] = &[
     },
     Fault {
         name: "queue-full",
-        about: "the server is stopped for 700 ms while more clients connect than its queue has room for",
+        about: "the server is stopped for 700 ms while more clients connect than its queue has \
+                room for",
         named: &["accept-queue-overflow"],
         beside: &[
             "accept-starved",
@@ -66,14 +67,14 @@ pub(super) const ALL: &[Fault] = &[
         name: "spare",
         about: "quick requests beside 20 connections on which nobody asks anything",
         beside: &["uneven-workers"],
-        // A thread or a process waits for each: they would use all of them up.
+        // These tie a thread or a process to each connection, which would use all of them up.
         fits: |subject| !["php-fpm", "gunicorn"].contains(&subject.name),
         drive: spare,
         ..PLAIN
     },
 ];
 
-/// Connects to a stopped server and sends what a connection begins with.
+/// Connects to a stopped server and sends the first bytes of a connection.
 fn begin(stage: &Stage<'_>, count: usize) -> anyhow::Result<Vec<(Line, u64)>> {
     let request = stage.first_request();
     (0..count)
@@ -109,8 +110,8 @@ fn queue_full(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     let mut refused = Vec::new();
     for mut line in begun {
-        // Those that believe that they are connected; the others' SYNs were dropped, so they have
-        // no exchange yet.
+        // Only those that believe that they are connected send. The others' SYNs were dropped, so
+        // they have no exchange yet.
         match line.is_connected() {
             true => {
                 let sent_ns = line.send(&request)?;
@@ -126,7 +127,7 @@ fn queue_full(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     for (mut line, sent_ns) in lines {
         let seen = line.answer(sent_ns)?;
         let stood_us = went_on_ns.saturating_sub(sent_ns) / 1_000;
-        // What the kernel ignored it gets again as late as the client's timer has it.
+        // Data that the kernel ignored come again only with the client's retransmission timer.
         stage.saw(Truth::of(&seen, QUEUED, stood_us..=seen.first_us()).or(IGNORED));
         stage.close(line);
     }
@@ -153,7 +154,7 @@ fn left_queue(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 fn no_descriptors(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let few = FewDescriptors::for_all(stage.pid, 3)?;
     let request = stage.first_request();
-    // Held open: each takes a descriptor, where the server takes it at all.
+    // The connections stay open: each takes a descriptor once it is accepted.
     let mut lines = Vec::new();
     for _ in 0..16 {
         let mut line = stage.open_silent()?;
@@ -162,7 +163,7 @@ fn no_descriptors(stage: &mut Stage<'_>) -> anyhow::Result<()> {
         pause(10);
     }
     pause(900);
-    // Those that came when there was no descriptor left wait still.
+    // Connections that came when no descriptor was left are still waiting.
     let waiting = lines
         .iter()
         .map(|(line, _)| Ok(!line.has_answer()?))
@@ -179,7 +180,7 @@ fn no_descriptors(stage: &mut Stage<'_>) -> anyhow::Result<()> {
             let at_least = more_ns.saturating_sub(sent_ns) / 1_000;
             stage.saw(Truth::of(&seen, QUEUED, at_least..=seen.first_us()));
         } else {
-            // It was answered long before it was looked at.
+            // The answer had come long before it was read here.
             stage.saw(Truth::of(&seen, NONE, 0..=0));
         }
         stage.close(line);
@@ -188,7 +189,7 @@ fn no_descriptors(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 fn spare(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    // Where a greeting is needed it is given: such a connection is a spare one of a pool.
+    // A spare connection of a pool has greeted the server, if the protocol has a greeting.
     let spare = (0..20).map(|_| stage.open()).collect::<anyhow::Result<Vec<_>>>()?;
     for _ in 0..4 {
         stage.asks(8, 40, Ask::Quick, |_, seen| Truth::healthy(seen))?;

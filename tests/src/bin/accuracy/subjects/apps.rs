@@ -17,7 +17,8 @@ const BASE: Subject = Subject {
     prepare: |_| anyhow::bail!("not a server"),
 };
 
-/// What an application behind an interface cannot do with its connection.
+/// Returns whether an application behind an interface (WSGI, FastCGI) can do this with its
+/// connection.
 fn behind_an_interface(ask: Ask) -> bool {
     !matches!(ask, Ask::Split | Ask::Cork)
 }
@@ -73,9 +74,9 @@ pub(super) const GO: Subject = Subject {
 /// A thread that waits for requests, eight that answer.
 pub(super) const JAVA: Subject = Subject {
     name: "java",
-    // It looks for idle connections now and then.
+    // It checks for idle connections only now and then.
     closes_idle: false,
-    // It writes head and body apart, and without TCP_NODELAY if nobody asks for it.
+    // It writes head and body separately, and without TCP_NODELAY by default.
     can: |ask| !matches!(ask, Ask::Cork | Ask::Unread),
     prepare: |place| apps::java(place.folder, PORT, place.idle, !place.nagle),
     ..BASE
@@ -100,7 +101,8 @@ pub(super) const PHP_FPM: Subject = Subject {
     ..BASE
 };
 
-/// The words that our own servers take: a port, and seconds until an idle connection is closed.
+/// Adds the arguments of our own servers: a port, and the seconds until an idle connection is
+/// closed.
 fn with_words(mut command: Command, place: &Place<'_>) -> Command {
     command.args([PORT.to_string(), place.idle.to_string()]);
     command

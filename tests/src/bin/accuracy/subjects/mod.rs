@@ -16,23 +16,23 @@ pub(crate) struct Subject {
     pub(crate) wire: Wire,
     /// One thread serves all connections.
     pub(crate) one_thread: bool,
-    /// It takes a request that comes before the answer to the one before it.
+    /// It accepts a request before it has answered the one before.
     pub(crate) pipelines: bool,
     /// It closes connections that are idle.
     pub(crate) closes_idle: bool,
-    /// Whether it can be asked for this.
+    /// Returns whether it can be asked for this.
     pub(crate) can: fn(Ask) -> bool,
-    /// How it is started.
+    /// Builds the command that starts it.
     pub(crate) prepare: fn(&Place<'_>) -> anyhow::Result<Command>,
 }
 
-/// Where a server is started, and how.
+/// The place and settings with which a server is started.
 pub(crate) struct Place<'a> {
-    /// A folder of its own.
+    /// Folder of the server.
     pub(crate) folder: &'a Path,
     /// Seconds after which idle connections are closed.
     pub(crate) idle: u64,
-    /// Whether Nagle's algorithm is to be left on where that is a setting.
+    /// Whether to leave Nagle's algorithm on, if that is a setting.
     pub(crate) nagle: bool,
 }
 

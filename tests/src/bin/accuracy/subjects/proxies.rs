@@ -26,22 +26,29 @@ pub(super) const NGINX: Subject = Subject {
         let (folder, idle) = (place.folder.display(), place.idle);
         fs::write(place.folder.join("big"), vec![b'x'; BIG])?;
         let text = format!(
-            "daemon off; user root; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n\
+            "daemon off; user root; worker_processes 1; pid {folder}/pid; \
+             error_log {folder}/error.log;\n\
              events {{ worker_connections 256; }}\n\
-             http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
-             fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
-             keepalive_timeout {idle}; proxy_buffering off; proxy_http_version 1.1; sendfile on; root {folder};\n\
+             http {{ access_log off; client_body_temp_path {folder}/body; \
+             proxy_temp_path {folder}/proxy;\n\
+             fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; \
+             scgi_temp_path {folder}/scgi;\n\
+             keepalive_timeout {idle}; proxy_buffering off; proxy_http_version 1.1; sendfile on; \
+             root {folder};\n\
              client_max_body_size 8m;\n\
              server {{ listen {PORT} backlog=4096;\n\
              location / {{ return 200 'ok'; }}\n\
              location = /big {{ }}\n\
-             location = /unread {{ lingering_close off; keepalive_timeout 0; error_page 405 =200 /big; return 405; }}\n\
+             location = /unread {{ lingering_close off; keepalive_timeout 0; \
+             error_page 405 =200 /big; return 405; }}\n\
              location = /call {{ proxy_pass http://127.0.0.1:7200/sleep; }}\n\
              location = /refused {{ proxy_pass http://127.0.0.1:7201; }}\n\
              location = /silent {{ proxy_read_timeout 500ms; proxy_pass http://127.0.0.1:7202; }}\n\
-             location = /hang {{ proxy_connect_timeout 500ms; proxy_pass http://127.0.0.1:7203; }}\n\
+             location = /hang {{ proxy_connect_timeout 500ms; \
+             proxy_pass http://127.0.0.1:7203; }}\n\
              location = /stream {{ proxy_pass http://127.0.0.1:7200/stream; }}\n\
-             location = /split {{ tcp_nodelay off; proxy_pass http://127.0.0.1:7200/split; }} }} }}\n"
+             location = /split {{ tcp_nodelay off; \
+             proxy_pass http://127.0.0.1:7200/split; }} }} }}\n"
         );
         with_file(
             "nginx",
@@ -65,11 +72,13 @@ pub(super) const HAPROXY: Subject = Subject {
              defaults\n mode http\n timeout client 60s\n timeout server 60s\n timeout connect 5s\n\
              \x20timeout http-keep-alive {idle}s\n retries 0\n option http-no-delay\n\
              frontend f\n bind 0.0.0.0:{PORT} backlog 4096\n\
-             \x20http-request return status 200 content-type text/plain string ok if {{ path /quick }}\n\
+             \x20http-request return status 200 content-type text/plain string ok \
+             if {{ path /quick }}\n\
              \x20http-request use-service lua.compute if {{ path /compute }}\n\
              \x20http-request use-service lua.sleep if {{ path /sleep }}\n\
              \x20http-request set-path /sleep if {{ path /call }}\n\
-             \x20use_backend refused if {{ path /refused }}\n use_backend silent if {{ path /silent }}\n\
+             \x20use_backend refused if {{ path /refused }}\n \
+             use_backend silent if {{ path /silent }}\n\
              \x20use_backend hang if {{ path /hang }}\n default_backend up\n\
              backend up\n server s 127.0.0.1:7200\n\
              backend refused\n server s 127.0.0.1:7201\n\
@@ -81,7 +90,7 @@ pub(super) const HAPROXY: Subject = Subject {
     ..BASE
 };
 
-/// `os.clock` is the process's own clock.
+/// `os.clock` is the processor time of the whole process.
 const HAPROXY_LUA: &str = "
 local function say(applet)
   applet:set_status(200)
@@ -117,9 +126,10 @@ pub(super) const APACHE: Subject = Subject {
             })
             .concat();
         let text = format!(
-            "{modules}ServerName localhost\nListen 0.0.0.0:{PORT}\nListenBacklog 4096\nDocumentRoot {folder}\n\
-             PidFile {folder}/pid\nDefaultRuntimeDir {folder}\nErrorLog {folder}/error.log\nMaxKeepAliveRequests 0\n\
-             KeepAliveTimeout {idle}\nStartServers 1\nServerLimit 1\nThreadsPerChild 16\nMaxRequestWorkers 16\n\
+            "{modules}ServerName localhost\nListen 0.0.0.0:{PORT}\nListenBacklog 4096\n\
+             DocumentRoot {folder}\nPidFile {folder}/pid\nDefaultRuntimeDir {folder}\n\
+             ErrorLog {folder}/error.log\nMaxKeepAliveRequests 0\nKeepAliveTimeout {idle}\n\
+             StartServers 1\nServerLimit 1\nThreadsPerChild 16\nMaxRequestWorkers 16\n\
              User www-data\nGroup www-data\n\
              <Directory {folder}>\nRequire all granted\n</Directory>\n\
              LuaMapHandler /compute {folder}/app.lua compute\n\
@@ -134,7 +144,7 @@ pub(super) const APACHE: Subject = Subject {
     ..BASE
 };
 
-/// `os.clock` is the whole process's, of which no other thread does anything.
+/// `os.clock` is the processor time of the whole process, whose other threads are idle.
 const APACHE_LUA: &str = "
 local function ms(r) return tonumber(r.args:match('ms=(%d+)')) end
 function compute(r)

@@ -27,7 +27,7 @@ pub(super) const POSTGRESQL: Subject = Subject {
     prepare: |place| {
         let mut server = Server::named("postgresql")?.command(place.folder)?;
         server.args(["-h", "0.0.0.0"]);
-        // A client behind the link has another address than loopback's.
+        // A client behind the link has an address outside loopback.
         let rules = OpenOptions::new().append(true).open(place.folder.join("data/pg_hba.conf"));
         writeln!(rules?, "host all all 10.77.0.0/24 trust")?;
         Ok(server)
@@ -43,7 +43,8 @@ pub(super) const REDIS: Subject = Subject {
         let mut command = command(
             "redis-server",
             &format!(
-                "--port {PORT} --bind 0.0.0.0 --protected-mode no --appendonly no --enable-debug-command yes"
+                "--port {PORT} --bind 0.0.0.0 --protected-mode no --appendonly no \
+                 --enable-debug-command yes"
             ),
         )?;
         command.args(["--tcp-backlog", "4096", "--save", ""]).current_dir(place.folder);

@@ -17,13 +17,13 @@ pub(super) fn request(ask: Ask) -> Vec<u8> {
         ("QUERY_STRING", &query),
     ];
     let pairs: Vec<u8> = parameters.iter().flat_map(|(name, value)| pair(name, value)).collect();
-    // A responder (1) that keeps the connection (1).
+    // Role 1 (responder), flag 1 (keep the connection).
     let begin = record(BEGIN, &[0, 1, 1, 0, 0, 0, 0, 0]);
     [begin, record(PARAMS, &pairs), record(PARAMS, b""), record(STDIN, b"")].concat()
 }
 
 fn pair(name: &str, value: &str) -> Vec<u8> {
-    // Lengths below 128 are a byte each.
+    // A length below 128 takes one byte.
     [&[name.len() as u8, value.len() as u8][..], name.as_bytes(), value.as_bytes()].concat()
 }
 

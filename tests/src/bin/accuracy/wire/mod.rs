@@ -1,4 +1,4 @@
-//! What the servers speak: how a request is put, and where an answer ends.
+//! The servers' protocols: the bytes of a request, and the end of an answer.
 
 mod fastcgi;
 mod http;
@@ -16,7 +16,7 @@ pub(crate) enum Wire {
     FastCgi,
 }
 
-/// What a client can ask a server for. Not every server can do everything.
+/// A request to a server. Not every server can do everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// An answer at once.
@@ -27,14 +27,15 @@ pub(crate) enum Ask {
     Sleep(u64),
     /// One for which it asks an upstream that takes so long, ms.
     Call(u64),
-    /// The same of an upstream where nothing listens.
+    /// One for which it asks an upstream where nothing listens.
     Refused,
-    /// The same of one that accepts and never answers; it gives up after half a second.
+    /// One for which it asks an upstream that accepts and never answers; it gives up after half a
+    /// second.
     Silent,
-    /// The same of one whose accept queue is full, so that connecting hangs; it gives up after half
-    /// a second.
+    /// One for which it asks an upstream whose accept queue is full, so that connecting hangs; it
+    /// gives up after half a second.
     Hanging,
-    /// So many bytes.
+    /// An answer of so many bytes.
     Big(usize),
     /// A first piece at once, then so many more, each after a pause of so many ms.
     Stream(u64, u64),
@@ -42,12 +43,13 @@ pub(crate) enum Ask {
     Split,
     /// An answer under a cork that is never taken off.
     Cork,
-    /// 100 kB at once and the end of the connection, though a body of the request is on its way.
+    /// 100 kB at once, and then the end of the connection, though a body of the request is still on
+    /// its way.
     Unread,
 }
 
 impl Ask {
-    /// The path of HTTP that asks for it, and the query.
+    /// Returns the HTTP path that asks for it, and the query.
     pub(crate) fn path(self) -> (&'static str, String) {
         match self {
             Self::Quick => ("/quick", String::new()),
@@ -66,14 +68,15 @@ impl Ask {
     }
 }
 
-/// Where an answer ends, and what the server says of its own time in it.
+/// The end of an answer, and the server's own time in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// Bytes of it.
+    /// Its bytes.
     pub(crate) length: usize,
-    /// By the server's clock, from the request to the answer, µs; `None` where it does not say.
+    /// Time from the request to the answer by the server's clock, µs; `None` if the answer does not
+    /// say.
     pub(crate) took_us: Option<u64>,
-    /// The server says that it closes after it.
+    /// Whether the server announces that it closes afterwards.
     pub(crate) closes: bool,
 }
 
@@ -87,7 +90,8 @@ impl Answer {
 pub(crate) const UPLOAD: usize = 2_000_000;
 
 impl Wire {
-    /// What a connection begins with, and is answered; empty where the protocol needs none.
+    /// Returns the first bytes of a connection, which are answered; empty where the protocol needs
+    /// none.
     pub(crate) fn greeting(self) -> &'static [u8] {
         match self {
             Self::Postgresql => postgresql::STARTUP,
@@ -95,7 +99,8 @@ impl Wire {
         }
     }
 
-    /// What is to be stored before [`Ask::Big`] can be asked for; empty where nothing is.
+    /// Returns the request that stores what [`Ask::Big`] asks for; empty where nothing is to be
+    /// stored.
     pub(crate) fn prime(self, bytes: usize) -> Vec<u8> {
         match self {
             Self::Memcached => memcached::store(bytes),
@@ -104,7 +109,8 @@ impl Wire {
         }
     }
 
-    /// Whether [`Ask::Compute`] asks for a time by the server's own clock, and not for some work.
+    /// Returns whether [`Ask::Compute`] asks for a time by the server's own clock, rather than for
+    /// an amount of work.
     pub(crate) fn computes_by_clock(self) -> bool {
         !matches!(self, Self::Postgresql | Self::Redis)
     }
@@ -120,7 +126,7 @@ impl Wire {
         }
     }
 
-    /// The answer at the beginning of what came; `None` while it is not whole.
+    /// Parses the answer at the beginning of the received bytes; `None` if it is incomplete.
     pub(crate) fn answer(self, came: &[u8]) -> Option<Answer> {
         match self {
             Self::Http => http::answer(came),
@@ -132,7 +138,7 @@ impl Wire {
     }
 }
 
-/// Where the first of these bytes begin, from a place on.
+/// Returns the first place of these bytes after `from`.
 fn find(bytes: &[u8], from: usize, what: &[u8]) -> Option<usize> {
     let rest = bytes.get(from..)?;
     rest.windows(what.len()).position(|window| window == what).map(|at| from + at)

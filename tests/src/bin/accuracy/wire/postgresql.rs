@@ -7,7 +7,7 @@ pub(super) const STARTUP: &[u8] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database
 
 pub(super) fn request(ask: Ask) -> Vec<u8> {
     match ask {
-        // Some 40 ms of a processor a million rows; how much it was the kernel says.
+        // A million rows take some 40 ms of a processor. The kernel says how long it really was.
         Ask::Compute(ms) => {
             query(&format!("SELECT count(*) FROM generate_series(1, {})", ms * 12_000))
         }
@@ -22,7 +22,7 @@ fn query(text: &str) -> Vec<u8> {
     [b"Q", &length.to_be_bytes()[..], text.as_bytes(), b"\0"].concat()
 }
 
-/// All messages up to the one that says that it is ready for a query.
+/// Parses all messages up to ReadyForQuery.
 pub(super) fn answer(came: &[u8]) -> Option<Answer> {
     let mut at = 0;
     loop {

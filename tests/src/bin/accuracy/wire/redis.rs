@@ -2,11 +2,11 @@
 
 use super::{Ask, find};
 
-/// Counts up to its argument, some 300 000 in a millisecond. Redis leaves no clock of Lua's: how
-/// long it took the kernel says.
+/// Counts up to its argument, some 300 000 in a millisecond. Lua in Redis has no clock, so the
+/// kernel says how long it took.
 const SPIN: &str = "for i=1,ARGV[1] do end return 1";
 
-/// A value of so many bytes under `big`.
+/// Stores a value of so many bytes under `big`.
 pub(super) fn store(bytes: usize) -> Vec<u8> {
     command(&["SETRANGE", "big", &(bytes - 1).to_string(), "x"])
 }
@@ -26,12 +26,12 @@ fn command(words: &[&str]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Where the value that begins there ends; `None` while it is not whole.
+/// Returns the end of the value that begins there; `None` if it is incomplete.
 pub(super) fn value(came: &[u8], from: usize) -> Option<usize> {
     let line = find(came, from, b"\r\n")?;
     let number = || std::str::from_utf8(&came[from + 1..line]).ok()?.parse::<i64>().ok();
     let end = match came.get(from)? {
-        // -1 is nothing.
+        // A length of -1 stands for no value.
         b'$' => line + 2 + usize::try_from(number()?).map_or(0, |size| size + 2),
         b'*' => (0..number()?).try_fold(line + 2, |at, _| value(came, at))?,
         _ => line + 2,

@@ -1,5 +1,5 @@
-//! Servers whose threads serve many: handlers that compute or block, streams, quotas, tails. Beside
-//! each the healthy twin.
+//! Servers whose threads serve many clients: handlers that compute or block, streams, quotas,
+//! tails. Each has a healthy twin.
 
 mod site;
 
@@ -30,14 +30,14 @@ pub(super) const CASES: &[Case] = &[
     native("field::loops::an_even_server_has_no_tail", even),
 ];
 
-/// Findings of warning and above.
+/// Returns the findings of warning level and above.
 fn warnings(ended: &Ended) -> Vec<&Value> {
     ended.of("finding").filter(|finding| finding["severity"] != "info").collect()
 }
 
 fn check_no_warning(ended: &Ended) -> anyhow::Result<()> {
     let mut warnings = warnings(ended);
-    // A machine without a free processor is not the server's doing.
+    // A machine without a free processor is not the server's fault.
     warnings.retain(|finding| finding["owner"] != "kernel");
     ensure!(warnings.is_empty(), "a healthy server: {warnings:?}");
     Ok(())
@@ -54,12 +54,12 @@ fn last<'a>(ended: &'a Ended, kind: &str) -> anyhow::Result<&'a Value> {
     last.with_context(|| format!("no {kind} in {found:?}"))
 }
 
-/// Asks of `clients` at a time, each so often on a connection of its own, with such pauses.
+/// Runs so many clients at a time, each with so many requests on a connection of its own.
 fn load(path: &str, clients: u32, times: u32, pause: Duration) -> anyhow::Result<()> {
     at_once(clients, || ask(path, times, pause))
 }
 
-/// So many clients do the same at a time.
+/// Runs this in so many threads at a time.
 fn at_once(clients: u32, run: impl Fn() -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
     thread::scope(|scope| {
         let clients: Vec<_> = (0..clients).map(|_| scope.spawn(&run)).collect();
@@ -71,7 +71,7 @@ fn at_once(clients: u32, run: impl Fn() -> anyhow::Result<()> + Sync) -> anyhow:
 
 const SHORTLY: Duration = Duration::from_millis(10);
 
-/// Eight clients of an event loop that computes 30 ms for each request: their requests lie unread
+/// Eight clients of an event loop that computes 30 ms for each request. Their requests lie unread
 /// while it computes.
 fn computing(world: &World) -> anyhow::Result<()> {
     let site = Site::start(world)?;
@@ -93,7 +93,7 @@ fn computing(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Some requests keep the only thread for 250 ms each; others, of another client, wait for it.
+/// Some requests block the only thread for 250 ms each; requests of another client wait for it.
 fn blocking(world: &World) -> anyhow::Result<()> {
     for path in ["/block", "/busy"] {
         let site = Site::start(world)?;
@@ -120,7 +120,7 @@ fn blocking(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same handlers, but the thread serves others while they wait.
+/// Slow handlers again, but the thread serves others while they wait.
 fn awaiting(world: &World) -> anyhow::Result<()> {
     let site = Site::start(world)?;
     let mut agent = world.watch().pid(site.pid()).start()?;
@@ -161,7 +161,7 @@ fn streams(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The head at once, and the body 700 ms later: computed, or awaited.
+/// Answers whose head comes at once and whose body comes 700 ms later, computed or awaited.
 fn late_rests(world: &World) -> anyhow::Result<()> {
     for (path, computes) in [("/late", false), ("/late-busy", true)] {
         let site = Site::start(world)?;
@@ -182,8 +182,8 @@ fn late_rests(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each request has a connection of its own, which waits to be accepted while the quota is used up;
-/// or while the only thread sleeps in a handler.
+/// Requests on connections of their own, which wait to be accepted while the quota is used up, or
+/// while the only thread sleeps in a handler.
 fn late_accepts(world: &World) -> anyhow::Result<()> {
     for limited in [true, false] {
         let site = Site::start(world)?;
@@ -211,7 +211,7 @@ fn late_accepts(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 30 ms of CPU a request, at 15 ms in each 100 ms; and without a quota.
+/// 30 ms of CPU a request, with a quota of 15 ms in each 100 ms, and without one.
 fn quota(world: &World) -> anyhow::Result<()> {
     for limited in [true, false] {
         let site = Site::start(world)?;
@@ -244,8 +244,8 @@ fn quota(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same, but the server is put into its cgroup while it is watched, and later into one without
-/// a quota again.
+/// A quota that comes late: the server is put into its cgroup while it is watched, and later back
+/// into one without a quota.
 fn late_quota(world: &World) -> anyhow::Result<()> {
     let site = Site::start(world)?;
     let mut agent = world.watch().pid(site.pid()).start()?;
@@ -277,8 +277,9 @@ fn late_quota(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One thread reads, and others compute 8 ms for each request on a processor that five more want;
-/// or they sleep for 80 ms. Who answers has slept until it was handed on.
+/// One thread reads, and others compute 8 ms for each request, on a processor that five more
+/// threads want; or they sleep for 80 ms. The thread that answers has slept until the request was
+/// handed to it.
 fn handed_on(world: &World) -> anyhow::Result<()> {
     for (crowded, knobs) in [
         (true, &["--pin-cpu", "0", "--spinners", "5", "--work", "8ms"][..]),

@@ -1,4 +1,4 @@
-//! A server with one thread, an event loop, and a path for each way to treat it; a client; a quota.
+//! A server with one thread, an event loop, and a path for each fault; its client; and a quota.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -76,7 +76,7 @@ impl Site {
         self.0.pid()
     }
 
-    /// Stops it for so long.
+    /// Stops the server for so long.
     pub(super) fn stop_for(&self, duration: Duration) {
         self.0.signal(libc::SIGSTOP);
         thread::sleep(duration);
@@ -84,7 +84,7 @@ impl Site {
     }
 }
 
-/// Asks for that again and again on one connection.
+/// Requests the path again and again on one connection.
 pub(super) fn ask(path: &str, times: u32, pause: Duration) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT))?;
     stream.set_nodelay(true)?;
@@ -101,13 +101,13 @@ pub(super) fn ask(path: &str, times: u32, pause: Duration) -> anyhow::Result<()>
     Ok(())
 }
 
-/// How long the main thread of a process has been on a CPU.
+/// Returns the time that the main thread of a process has been on a CPU.
 pub(super) fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat"))?;
     text.split_whitespace().next().and_then(|ns| ns.parse().ok()).context("no time in schedstat")
 }
 
-/// A cgroup with a quota, inside another one; removed with the guard.
+/// A cgroup with a quota, inside another one; removed when the guard is dropped.
 pub(super) struct Quota {
     parent: PathBuf,
     child: PathBuf,
@@ -115,8 +115,8 @@ pub(super) struct Quota {
 }
 
 impl Quota {
-    /// Puts a process under a quota of so much in each 100 ms: the quota is the parent's, the
-    /// process in the child.
+    /// Limits a process to so much of each 100 ms. The quota is on the parent group, and the
+    /// process is in the child.
     pub(super) fn on(pid: u32, quota_us: u64) -> anyhow::Result<Self> {
         let Some((root, second)) = root() else {
             skip("no cgroup of the processor's controller is mounted")?;
@@ -127,7 +127,7 @@ impl Quota {
         fs::create_dir(&quota.parent)
             .with_context(|| format!("creating {}", quota.parent.display()))?;
         if second {
-            // What is to limit children has to be handed down.
+            // A parent must enable the controller for its children.
             let _ = fs::write(root.join("cgroup.subtree_control"), "+cpu");
             fs::write(quota.parent.join("cpu.max"), format!("{quota_us} 100000"))?;
         } else {
@@ -139,7 +139,7 @@ impl Quota {
         Ok(quota)
     }
 
-    /// How long its threads were kept off the CPU, as the kernel counts.
+    /// Returns the time that its threads were kept off the CPU, as the kernel counts it.
     pub(super) fn throttled_us(&self) -> anyhow::Result<u64> {
         let text = fs::read_to_string(self.parent.join("cpu.stat"))?;
         let (name, unit_ns) =
@@ -161,7 +161,7 @@ impl Drop for Quota {
     }
 }
 
-/// Where the processor's controller is mounted, and whether by version 2.
+/// Returns the mount point of the CPU controller, and whether it is cgroup v2.
 fn root() -> Option<(PathBuf, bool)> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let cgroups = mounts.lines().filter_map(|line| {
