@@ -117,10 +117,9 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         while rest.width() > width {
             let head = take_columns(rest, width);
             // A character wider than the line must not stop the loop.
-            let cut = if head.is_empty() {
-                rest.chars().next().map_or(rest.len(), char::len_utf8)
-            } else {
-                head.len()
+            let cut = match rest.chars().next() {
+                Some(first) if head.is_empty() => first.len_utf8(),
+                _ => head.len(),
             };
             lines.push(rest[..cut].to_owned());
             rest = &rest[cut..];

@@ -15,7 +15,7 @@ pub(super) struct Column {
     pub(super) title: &'static str,
     /// Its width; one blank more follows.
     pub(super) width: usize,
-    /// What sorts the rows by it.
+    /// The order that sorts the rows by it.
     pub(super) by: By,
     /// Figures stand at the right.
     pub(super) right: bool,
@@ -45,13 +45,17 @@ impl Column {
     }
 }
 
-/// The columns that a width is left for, once these have theirs.
+/// Returns the characters of a width that are left once these columns have theirs.
 pub(super) fn rest(width: usize, columns: &[Column]) -> usize {
-    width.saturating_sub(1 + columns.iter().map(|column| column.width + 1).sum::<usize>())
+    let mut taken = 1;
+    for column in columns {
+        taken += column.width + 1;
+    }
+    width.saturating_sub(taken)
 }
 
-/// The line of titles in `area`; the one sorted by is marked, and those that can be are remembered
-/// for the mouse.
+/// Returns the line of titles in `area`, the one sorted by marked. Remembers for the mouse those
+/// that can be sorted by.
 pub(super) fn titles(
     theme: Theme,
     grid: &[Column],
@@ -81,7 +85,7 @@ pub(super) fn titles(
     Line::from(row)
 }
 
-/// A title, marked if it is what the rows are sorted by.
+/// Returns a title, marked if the rows are sorted by it.
 pub(super) fn title(
     theme: Theme,
     text: &str,
@@ -100,9 +104,11 @@ pub(super) fn title(
     }
 }
 
-/// A row of cells, one a column.
+/// Returns a row of cells, one a column.
 pub(super) fn row(theme: Theme, grid: &[Column], cells: Vec<Row>, selected: bool) -> Line<'static> {
     let mut row = vec![span(if selected { "▸" } else { " " }, theme.strong())];
-    row.extend(grid.iter().zip(cells).flat_map(|(column, cell)| column.pad(cell)));
+    for (column, cell) in grid.iter().zip(cells) {
+        row.extend(column.pad(cell));
+    }
     Line::from(row)
 }

@@ -14,7 +14,7 @@ use crate::tui::order::By;
 use crate::tui::text::{clip_address, compact, duration, escape, left, rate, right};
 use crate::tui::theme::Theme;
 
-/// Widths of the columns, in characters; 0 leaves a column away.
+/// Widths of the columns, in characters; 0 leaves a column out.
 pub(super) struct Columns {
     address: usize,
     process: usize,
@@ -39,11 +39,7 @@ impl Columns {
         let addresses: Vec<String> = listeners.map(|listener| listener.local.to_string()).collect();
         let from = |least, taken| if width >= least { taken } else { 0 };
         let mut columns = Self {
-            address: widest(
-                addresses.iter().map(String::as_str),
-                14,
-                if width < 100 { 18 } else { 28 },
-            ),
+            address: widest(&addresses, 14, if width < 100 { 18 } else { 28 }),
             process: from(104, 20),
             gauge: 0,
             syn_gauge: 3 + from(112, 5),
@@ -62,7 +58,7 @@ impl Columns {
         columns
     }
 
-    /// The line of titles in `area`; the one sorted by is underlined and marked.
+    /// Returns the line of titles in `area`; the one sorted by is underlined and marked.
     pub(super) fn titles(
         &self,
         theme: Theme,
@@ -107,7 +103,7 @@ impl Columns {
         Line::from(row)
     }
 
-    /// A listener's row.
+    /// Returns a listener's row.
     pub(super) fn row(
         &self,
         theme: Theme,
@@ -180,7 +176,7 @@ impl Columns {
     }
 }
 
-/// A depth, and its peak if that was higher and there is room.
+/// Returns a depth, and its peak if that was higher and there is room.
 fn depth(
     theme: Theme,
     depth: u32,
