@@ -23,7 +23,7 @@ pub enum Action {
     Suspend,
 }
 
-/// Where a replay is.
+/// The place and the speed of a replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Playback {
     /// It goes on by itself.
@@ -53,11 +53,11 @@ pub(super) enum Tab {
 }
 
 impl Tab {
-    /// All, from left to right.
+    /// Every tab, from left to right.
     pub(super) const ALL: [Self; 4] =
         [Self::Queues, Self::Connections, Self::Threads, Self::Findings];
 
-    /// The one so many to the right, round the end.
+    /// Returns the tab so many to the right, round the end.
     pub(super) fn turned(self, by: usize) -> Self {
         Self::ALL[(self as usize + by) % Self::ALL.len()]
     }
@@ -73,7 +73,7 @@ pub(super) enum Open {
     Connection(Box<ConnectionView>),
 }
 
-/// Where on the last drawn screen the mouse meets what.
+/// Places on the last drawn screen that the mouse can hit, and how far it can be scrolled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hits {
     /// The tabs.
@@ -126,7 +126,7 @@ pub struct App {
 }
 
 impl App {
-    /// An app that has seen nothing yet.
+    /// Returns an app that has seen nothing yet.
     pub fn new(theme: Theme) -> Self {
         Self {
             theme,
@@ -158,7 +158,7 @@ impl App {
         }
     }
 
-    /// Says where the replay is whose snapshots are shown.
+    /// Takes the place of the replay whose snapshots are shown.
     pub fn set_playback(&mut self, playback: Playback) {
         self.playback = Some(playback);
     }
@@ -181,7 +181,7 @@ impl App {
         }
     }
 
-    /// The list of the tab in front; the findings are none, being few and in one order.
+    /// Returns the list of the tab in front. Findings have none: they are few and in one order.
     pub(super) fn list(&self) -> Option<&dyn Listing> {
         match self.tab {
             Tab::Queues => Some(&self.listeners),

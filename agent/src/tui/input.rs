@@ -58,7 +58,7 @@ impl App {
         Action::Redraw
     }
 
-    /// Keys of a list, or of the connection that is open over it.
+    /// Takes keys of a list, or of the connection that is open over it.
     fn on_list_key(&mut self, code: KeyCode) -> Action {
         match (code, &self.open) {
             (KeyCode::Left | KeyCode::Char('h'), Some(Open::Connection(_))) => {
@@ -145,7 +145,7 @@ impl App {
         }
     }
 
-    /// Row of what is selected in the tab in front.
+    /// Returns the row that is selected in the tab in front.
     fn cursor(&self) -> usize {
         match self.list() {
             Some(list) => list.cursor(),
@@ -250,7 +250,7 @@ impl App {
         self.scroll = 0;
     }
 
-    /// One step back: out of the drill-down, then out of the filter.
+    /// Goes a step back: out of the drill-down, then out of the filter.
     fn back(&mut self) {
         self.scroll = 0;
         if self.open.take().is_none() {

@@ -62,7 +62,7 @@ pub(super) enum By {
 }
 
 impl By {
-    /// As the footer names it; the order of the snapshot has a name in each list.
+    /// Returns the name in the footer; the order of the snapshot has a name in each list.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Known => "",
@@ -105,7 +105,7 @@ fn figure(value: u64) -> Key {
     Key::Figure(Reverse(value))
 }
 
-/// Of a rate or share.
+/// Returns the value of a rate or share.
 fn fraction(value: f64) -> Key {
     figure((value.max(0.0) * 1e6) as u64)
 }
@@ -132,7 +132,7 @@ impl Item for ListenerView {
         }
     }
 
-    /// The address, the process or a holder's pid.
+    /// Looks at the address, the process and the holders' pids.
     fn matches(&self, needle: &str) -> bool {
         self.local.to_string().contains(needle)
             || self.comm.to_lowercase().contains(needle)
@@ -182,8 +182,8 @@ impl Item for ConnectionView {
         }
     }
 
-    /// The addresses, the process, its pid, the state, what the worst exchange's time went on, or
-    /// "tid" and a thread.
+    /// Looks at the addresses, the process, its pid, the state, and what the worst exchange's time
+    /// went on; for "tid N" at the thread that serves it.
     fn matches(&self, needle: &str) -> bool {
         if let Some(Ok(tid)) = needle.strip_prefix(TID).map(str::parse) {
             return serves(tid, self);
@@ -244,11 +244,11 @@ impl Item for ThreadView {
     }
 }
 
-/// With a thread's id behind it a filter for the connections that it serves.
+/// The beginning of a filter for the connections of a thread; its id follows.
 pub(super) const TID: &str = "tid ";
 
-/// The thread read or wrote the connection's last exchange, or accepted the connection if there was
-/// none.
+/// True if the thread read or wrote the connection's last exchange. If there was none, the thread
+/// that accepted the connection counts.
 pub(super) fn serves(tid: u32, connection: &ConnectionView) -> bool {
     match last(connection) {
         Some(exchange) => [exchange.read_tid, exchange.write_tid].contains(&Some(tid)),
@@ -275,12 +275,12 @@ fn worst_kind(connection: &ConnectionView) -> &'static str {
     }
 }
 
-/// The exchange that a connection is in, or that was its last.
+/// Returns the exchange that a connection is in, or that was its last.
 pub(super) fn last(connection: &ConnectionView) -> Option<&ExchangeView> {
     connection.current.as_ref().or(connection.recent.last())
 }
 
-/// The longest exchange of a connection, be it over or not.
+/// Returns the longest exchange of a connection, be it over or not.
 pub(super) fn worst(connection: &ConnectionView) -> Option<&ExchangeView> {
     connection.worst.iter().chain(&connection.current).max_by_key(|exchange| counted_us(exchange))
 }
@@ -295,7 +295,7 @@ pub(super) fn trailing_us(exchange: &ExchangeView) -> u64 {
     total(exchange.slices[counted(exchange).len()..].iter().map(|slice| slice.us))
 }
 
-/// The name of a state.
+/// Returns the name of a state.
 pub(super) fn state(state: TcpState) -> &'static str {
     match state {
         TcpState::Established => "open",

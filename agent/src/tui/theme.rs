@@ -60,9 +60,9 @@ impl Theme {
         }
     }
 
-    /// A run of time that `owner` held, as a part of a bar: the letter, then blocks, or the letter
-    /// all along where there is no colour. The blocks leave a gap to the line above, lest the bars
-    /// of a table run together.
+    /// Returns a run of time that `owner` held, as a part of a bar: the letter, then blocks, or the
+    /// letter all along where there is no colour. The blocks leave a gap to the line above, so that
+    /// the bars of a table don't run together.
     pub(super) fn run(self, owner: Owner, cells: usize) -> Span<'static> {
         let letter = owner.letter().to_string();
         match cells {

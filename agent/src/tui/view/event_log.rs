@@ -54,7 +54,7 @@ pub(super) fn lines(
     let columns = Columns {
         theme,
         snapshot,
-        // Wide enough for any IPv4 peer, lest the columns jump as entries come and go.
+        // Wide enough for any IPv4 peer, so that columns don't jump as entries come and go.
         peer: widest(&peers, 21, if wide { 31 } else { 21 }),
         listener: if wide && listener { 24 } else { 0 },
         bar: if width >= 130 { width / 6 } else { 0 },

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
 use super::parts::{Row, columns, cut, raw, span};
 use crate::tui::app::Hits;
@@ -13,8 +13,10 @@ use crate::tui::theme::Theme;
 pub(super) struct Column {
     /// Its title.
     pub(super) title: &'static str,
-    /// Its width; one blank more follows.
+    /// Its width.
     pub(super) width: usize,
+    /// Blanks that follow it.
+    gap: usize,
     /// The order that sorts the rows by it.
     pub(super) by: By,
     /// Figures stand at the right.
@@ -24,12 +26,17 @@ pub(super) struct Column {
 impl Column {
     /// A column of text or bars.
     pub(super) fn left(title: &'static str, width: usize, by: By) -> Self {
-        Self { title, width, by, right: false }
+        Self { title, width, gap: 1, by, right: false }
     }
 
     /// A column of figures.
     pub(super) fn right(title: &'static str, width: usize, by: By) -> Self {
-        Self { title, width, by, right: true }
+        Self { title, width, gap: 1, by, right: true }
+    }
+
+    /// Removes the blank behind the column: the next one brings its own.
+    pub(super) fn close(self) -> Self {
+        Self { gap: 0, ..self }
     }
 
     fn pad(&self, content: Row) -> Row {
@@ -40,7 +47,7 @@ impl Column {
         } else {
             content.push(blank);
         }
-        content.push(raw(" "));
+        content.push(raw(" ".repeat(self.gap)));
         content
     }
 }
@@ -49,7 +56,7 @@ impl Column {
 pub(super) fn rest(width: usize, columns: &[Column]) -> usize {
     let mut taken = 1;
     for column in columns {
-        taken += column.width + 1;
+        taken += column.width + column.gap;
     }
     width.saturating_sub(taken)
 }
@@ -72,7 +79,7 @@ pub(super) fn titles(
             places.push((Rect { x, y: area.y, width: column.width as u16, height: 1 }, column.by));
         }
         // Where the mark has no room before the title, it takes the blank after it.
-        if piece.width() > column.width {
+        if piece.width() > column.width && column.gap > 0 {
             let mark = piece.content.to_mut().remove(0).to_string();
             row.extend([piece.clone(), span(mark, piece.style)]);
         } else {
@@ -86,12 +93,7 @@ pub(super) fn titles(
 }
 
 /// Returns a title, marked if the rows are sorted by it.
-pub(super) fn title(
-    theme: Theme,
-    text: &str,
-    by: By,
-    order: (By, bool),
-) -> ratatui::text::Span<'static> {
+fn title(theme: Theme, text: &str, by: By, order: (By, bool)) -> Span<'static> {
     match order {
         (sorted, reversed) if sorted == by && by != By::Known => {
             let mark = if reversed { '▴' } else { '▾' };

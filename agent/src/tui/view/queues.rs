@@ -5,8 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
+use super::listener_table::Table;
 use super::parts::{paragraph, raw, rule, span};
-use super::table::Columns;
 use super::{datagrams, event_log, finding, panel, put, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
@@ -92,10 +92,10 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(app.listeners.cursor(), app.listeners.len(), rows);
     let visible: Vec<&ListenerView> = app.listeners.window(snapshot, first).take(rows).collect();
-    let columns = Columns::new(area.width.into(), visible.iter().copied());
-    let mut lines = vec![columns.titles(app.theme, app.listeners.order(), area, hits)];
+    let table = Table::new(app.theme, area.width.into(), visible.iter().copied());
+    let mut lines = vec![table.titles(app.listeners.order(), area, hits)];
     for (at, listener) in visible.iter().enumerate() {
-        lines.push(columns.row(app.theme, listener, first + at == app.listeners.cursor()));
+        lines.push(table.row(listener, first + at == app.listeners.cursor()));
     }
     hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
     hits.first_row = first;
