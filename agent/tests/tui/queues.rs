@@ -81,6 +81,18 @@ fn every_size_draws_every_view() {
 }
 
 #[test]
+fn a_long_address_gives_way_to_the_gauge() {
+    let mut snapshot = scene::incident();
+    snapshot.listeners[0].local =
+        "[2001:db8:1234:5678:9abc:def0:1:2]:65535".parse().expect("an address");
+    for width in 80..200 {
+        let mut screen = Screen::new(snapshot.clone()).sized(width, 24);
+        assert_shows(&screen.selected(), &["…]:65535 ", " ██", " 512 ", "▲132 +18/s"]);
+    }
+    assert_screen("long_address", &mut Screen::new(snapshot).sized(124, 24));
+}
+
+#[test]
 fn a_small_terminal_is_told_so() {
     assert_screen("too_small", &mut Screen::new(scene::incident()).sized(60, 10));
 }

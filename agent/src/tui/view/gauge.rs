@@ -11,6 +11,9 @@ const PEAK: char = '│';
 /// Returns `filled` of `cells` (a share of 1) as a bar in eighths of a cell; anything above 0
 /// shows.
 pub(super) fn bar(theme: Theme, filled: f64, peak: Option<f64>, cells: usize, style: Style) -> Row {
+    if cells == 0 {
+        return Row::new();
+    }
     let eighths = units(filled, cells * 8);
     let (full, part) = (eighths / 8, eighths % 8);
     let (track, track_style) = theme.track();
@@ -58,5 +61,6 @@ mod tests {
         assert_eq!(draw(0.5, Some(0.75)), "████·│··");
         assert_eq!(draw(0.999, None), "███████▉");
         assert_eq!(draw(2.0, Some(3.0)), "████████");
+        assert_eq!(bar(Theme::plain(), 0.5, Some(0.7), 0, Style::new()), Row::new());
     }
 }

@@ -17,6 +17,10 @@ use crate::tui::theme::Theme;
 /// Figures of depth and peak, behind the gauges of the accept queue and of the SYN queue.
 const DEPTH: usize = 8;
 const SYN: usize = 5;
+/// Columns that the accept queue takes at least: its figures and a short gauge.
+const QUEUE_LEAST: usize = DEPTH + 2;
+/// Columns that an address takes at least.
+const ADDRESS_LEAST: usize = 14;
 /// The title that a listener's figures begin under.
 const QUEUE: &str = "ACCEPT QUEUE";
 
@@ -37,7 +41,7 @@ impl Table {
         rows: impl Iterator<Item = &'a ListenerView>,
     ) -> Self {
         let addresses: Vec<String> = rows.map(|listener| listener.local.to_string()).collect();
-        let address = widest(&addresses, 14, if width < 100 { 18 } else { 28 });
+        let address = widest(&addresses, ADDRESS_LEAST, if width < 100 { 18 } else { 28 });
         let mut grid = vec![Column::left("LISTENER", address, By::Known)];
         if width >= 104 {
             grid.push(Column::left("PROCESS", 19, By::Known));
@@ -62,6 +66,9 @@ impl Table {
             grid.push(Column::right("max", 8, By::Known).close());
         }
         grid.push(Column::right("OVERFLOW", 14, By::Overflow).close());
+        // A long address gives way to the gauge.
+        let missing = QUEUE_LEAST.saturating_sub(grid::rest(width, &grid));
+        grid[0].width = address.saturating_sub(missing).max(ADDRESS_LEAST);
         let queue = grid::rest(width, &grid);
         grid.insert(queue_at, Column::left(QUEUE, queue, By::Depth).close());
         Self { grid, theme }
