@@ -19,9 +19,18 @@ fn main() -> anyhow::Result<()> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let plain = args.pop_if(|last| last == "--text").is_some();
     let mut args = args.iter();
-    let width = args.next().map(|size| size.parse()).transpose().context("columns")?.unwrap_or(100);
-    let height = args.next().map(|size| size.parse()).transpose().context("lines")?.unwrap_or(30);
-    let screen = args.next().map_or("incident", String::as_str);
+    let width = match args.next() {
+        Some(columns) => columns.parse().context("columns")?,
+        None => 100,
+    };
+    let height = match args.next() {
+        Some(lines) => lines.parse().context("lines")?,
+        None => 30,
+    };
+    let screen = match args.next() {
+        Some(screen) => screen.as_str(),
+        None => "incident",
+    };
 
     let mut app = App::new(if plain { Theme::plain() } else { Theme::colour() });
     app.update(if screen == "incident" { scene::incident() } else { traffic::traffic() });

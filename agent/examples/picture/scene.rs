@@ -59,11 +59,10 @@ fn overflowing() -> ListenerView {
         depth = (depth + growth).min(512);
         depth_history.push(depth);
     }
-    let arrival_history = arrivals
-        .iter()
-        .zip(&overflow_history)
-        .map(|(all, refused)| all - refused.min(all))
-        .collect();
+    let mut arrival_history = Vec::new();
+    for (all, refused) in arrivals.iter().zip(&overflow_history) {
+        arrival_history.push(all.saturating_sub(*refused));
+    }
     ListenerView {
         sock: 1,
         local: address("0.0.0.0:8080"),
@@ -180,7 +179,8 @@ fn finding() -> Finding {
         subject: "0.0.0.0:8080".to_owned(),
         since_ns: ATTACH_NS + 5_100_000_000,
         headline: "Clients are being refused: 132 so far, 18 a second.".to_owned(),
-        text: "The kernel completed their handshakes; the one accepting thread, worker-1, was not there to take them. \
+        text: "The kernel completed their handshakes; \
+               the one accepting thread, worker-1, was not there to take them. \
                It spent 98 % of its time outside accept()."
             .to_owned(),
         evidence: vec![
@@ -193,8 +193,8 @@ fn finding() -> Finding {
             ("in_accept_share", 0.02),
             ("wait_p99_us", 1_204_000.0),
         ],
-        fix: "give accept() a thread of its own, or accept until EAGAIN on each wakeup. A longer backlog (somaxconn \
-              allows 4096) buys time, not speed."
+        fix: "give accept() a thread of its own, or accept until EAGAIN on each wakeup. \
+              A longer backlog (somaxconn allows 4096) buys time, not speed."
             .to_owned(),
     }
 }

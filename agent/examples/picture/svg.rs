@@ -16,7 +16,7 @@ const BACKGROUND: &str = "#12151b";
 const FOREGROUND: &str = "#dde1e8";
 const FONTS: &str = "'DejaVu Sans Mono','JetBrains Mono',Menlo,Consolas,monospace";
 
-/// How a cell looks.
+/// The looks of a cell.
 #[derive(Clone, PartialEq, Eq)]
 struct Look {
     fill: String,
@@ -34,7 +34,8 @@ pub(crate) fn picture(buffer: &Buffer, title: &str) -> String {
     let height = f64::from(area.height) * CELL.1 + MARGIN + TITLE_BAR;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
-         viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"{FONTS}\" font-size=\"{FONT_SIZE}\">\n\
+         viewBox=\"0 0 {width:.0} {height:.0}\" \
+         font-family=\"{FONTS}\" font-size=\"{FONT_SIZE}\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{BACKGROUND}\"/>\n"
     );
     for (at, colour) in ["#5a6070"; 3].iter().enumerate() {
@@ -89,7 +90,8 @@ fn draw_run(text: &str, look: &Look, at: usize, run: usize, top: f64, out: &mut 
     // textLength keeps the columns aligned whatever font the reader has.
     let _ = writeln!(
         out,
-        "<text x=\"{:.1}\" y=\"{:.1}\" textLength=\"{:.1}\" xml:space=\"preserve\" fill=\"{}\"{weight}{line}>{}</text>",
+        "<text x=\"{:.1}\" y=\"{:.1}\" textLength=\"{:.1}\" xml:space=\"preserve\" \
+         fill=\"{}\"{weight}{line}>{}</text>",
         x(at + lead),
         top + BASELINE,
         count as f64 * CELL.0,
@@ -114,7 +116,8 @@ fn block(c: char, x: f64, top: f64, fill: &str, out: &mut String) {
 fn rect(x: f64, y: f64, width: f64, height: f64, fill: &str, out: &mut String) {
     let _ = writeln!(
         out,
-        "<rect x=\"{x:.1}\" y=\"{y:.2}\" width=\"{width:.1}\" height=\"{height:.2}\" fill=\"{fill}\"/>"
+        "<rect x=\"{x:.1}\" y=\"{y:.2}\" width=\"{width:.1}\" height=\"{height:.2}\" \
+         fill=\"{fill}\"/>"
     );
 }
 

@@ -10,7 +10,7 @@ use super::view;
 use crate::model::event::SockId;
 use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
 
-/// What the caller must do after an event.
+/// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing.
@@ -23,7 +23,7 @@ pub enum Action {
     Suspend,
 }
 
-/// Where a replay is.
+/// The place and the speed of a replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Playback {
     /// It goes on by itself.
@@ -53,17 +53,17 @@ pub(super) enum Tab {
 }
 
 impl Tab {
-    /// All, from left to right.
+    /// Every tab, from left to right.
     pub(super) const ALL: [Self; 4] =
         [Self::Queues, Self::Connections, Self::Threads, Self::Findings];
 
-    /// The one so many to the right, round the end.
+    /// Returns the tab so many to the right, round the end.
     pub(super) fn turned(self, by: usize) -> Self {
         Self::ALL[(self as usize + by) % Self::ALL.len()]
     }
 }
 
-/// What is drilled down to, over whatever tab.
+/// A listener or connection that is open over a tab.
 #[derive(Clone, Debug)]
 pub(super) enum Open {
     /// A listener.
@@ -73,7 +73,7 @@ pub(super) enum Open {
     Connection(Box<ConnectionView>),
 }
 
-/// Where on the last drawn screen the mouse meets what.
+/// Places on the last drawn screen that the mouse can hit, and how far it can be scrolled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hits {
     /// The tabs.
@@ -83,16 +83,24 @@ pub(super) struct Hits {
     /// The rows of the list in view, and what number the first one has.
     pub(super) rows: Rect,
     pub(super) first_row: usize,
-    /// How far the long view in front, and the live stream, can be scrolled.
+    /// Lines that the long view in front, and the live stream, can be scrolled by.
     pub(super) scroll_end: usize,
     pub(super) stream_end: usize,
 }
 
-/// The screen of a watch.
+/// The screen of a watch or a replay.
+///
+/// The caller feeds [`App::update`] with snapshots, [`App::set_playback`] with the place of a
+/// replay, and [`App::on_event`] with keys and mouse. After each it calls [`App::draw`].
+/// [`App::has_keys`] says that a key belongs to the app alone.
+///
+/// Inside, `input.rs` changes the state: `show_tab`, `select`, `move_by`, `open_selected` and
+/// `back` move through the views, and [`App::change_list`] sorts and filters. `view/` reads the
+/// state, and writes back only [`Hits`] and how far it was possible to scroll.
 #[derive(Debug)]
 pub struct App {
     pub(super) theme: Theme,
-    /// What is on screen.
+    /// The snapshot on screen.
     pub(super) shown: Option<Snapshot>,
     /// While paused: the newest that is not shown.
     pub(super) waiting: Option<Snapshot>,
@@ -118,7 +126,7 @@ pub struct App {
 }
 
 impl App {
-    /// An app that has seen nothing yet.
+    /// Returns an app that has seen nothing yet.
     pub fn new(theme: Theme) -> Self {
         Self {
             theme,
@@ -150,7 +158,7 @@ impl App {
         }
     }
 
-    /// Says where the replay is whose snapshots are shown.
+    /// Takes the place of the replay whose snapshots are shown.
     pub fn set_playback(&mut self, playback: Playback) {
         self.playback = Some(playback);
     }
@@ -173,7 +181,7 @@ impl App {
         }
     }
 
-    /// The list of the tab in front; the findings are none, being few and in one order.
+    /// Returns the list of the tab in front. Findings have none: they are few and in one order.
     pub(super) fn list(&self) -> Option<&dyn Listing> {
         match self.tab {
             Tab::Queues => Some(&self.listeners),
@@ -198,13 +206,7 @@ impl App {
     }
 
     fn show(&mut self, snapshot: Snapshot) {
-        // The selection stays with its finding, as the list is sorted anew with each snapshot.
-        let selected = self.shown.as_ref().and_then(|old| old.findings.get(self.finding));
-        let same = |new: &Finding| {
-            selected.is_some_and(|old| (old.kind, old.sock) == (new.kind, new.sock))
-        };
-        let last = snapshot.findings.len().saturating_sub(1);
-        self.finding = snapshot.findings.iter().position(same).unwrap_or(self.finding.min(last));
+        self.finding = self.finding_in(&snapshot);
         if let Some(Open::Connection(open)) = &mut self.open
             && let Some(newer) =
                 snapshot.connections.iter().find(|connection| connection.sock == open.sock)
@@ -215,5 +217,19 @@ impl App {
         self.connections.rebuild(&snapshot);
         self.threads.rebuild(&snapshot);
         self.shown = Some(snapshot);
+    }
+
+    /// Returns the place of the selected finding in a newer snapshot. Its findings are sorted anew.
+    fn finding_in(&self, newer: &Snapshot) -> usize {
+        if let Some(shown) = &self.shown
+            && let Some(selected) = shown.findings.get(self.finding)
+        {
+            let subject = (selected.kind, selected.sock);
+            let is_selected = |finding: &Finding| (finding.kind, finding.sock) == subject;
+            if let Some(index) = newer.findings.iter().position(is_selected) {
+                return index;
+            }
+        }
+        self.finding.min(newer.findings.len().saturating_sub(1))
     }
 }

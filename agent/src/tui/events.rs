@@ -7,7 +7,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{self, Event};
 use tokio::sync::mpsc;
 
-/// How soon the reader notices that nobody listens any more.
+/// Time within which the reader notices that nobody listens any more.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Typed ahead of the screen; beyond it the terminal's own buffer holds the rest.
 const CAPACITY: usize = 64;
@@ -17,7 +17,7 @@ const CAPACITY: usize = 64;
 /// thread is stopped with it.
 ///
 /// # Errors
-/// When the thread can't be started.
+/// Fails if the thread can't be started.
 pub fn events() -> io::Result<mpsc::Receiver<io::Result<Event>>> {
     let (sender, receiver) = mpsc::channel(CAPACITY);
     thread::Builder::new().name("terminal".to_owned()).spawn(move || read(&sender))?;

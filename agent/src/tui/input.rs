@@ -1,4 +1,4 @@
-//! What keys and mouse do.
+//! Keys and mouse: what each changes in the app.
 
 use ratatui::crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -58,7 +58,7 @@ impl App {
         Action::Redraw
     }
 
-    /// Keys of a list, or of the connection that is open over it.
+    /// Takes keys of a list, or of the connection that is open over it.
     fn on_list_key(&mut self, code: KeyCode) -> Action {
         match (code, &self.open) {
             (KeyCode::Left | KeyCode::Char('h'), Some(Open::Connection(_))) => {
@@ -145,9 +145,12 @@ impl App {
         }
     }
 
-    /// Row of what is selected in the tab in front.
+    /// Returns the row that is selected in the tab in front.
     fn cursor(&self) -> usize {
-        self.list().map_or(self.finding, |list| list.cursor())
+        match self.list() {
+            Some(list) => list.cursor(),
+            None => self.finding,
+        }
     }
 
     /// Moves the selection, or scrolls where there is none.
@@ -192,59 +195,62 @@ impl App {
     /// connections of a thread.
     fn open_selected(&mut self) {
         let (Some(snapshot), None) = (&self.shown, &self.open) else { return };
-        let mut served_by = None;
         match self.tab {
             Tab::Queues => {
-                self.open = self.listeners.selected(snapshot).map(|it| Open::Listener(it.sock))
-            }
-            Tab::Connections => {
-                self.open = self
-                    .connections
-                    .selected(snapshot)
-                    .map(|it| Open::Connection(Box::new(it.clone())));
-            }
-            Tab::Threads => served_by = self.threads.selected(snapshot).map(|thread| thread.tid),
-            Tab::Findings => {
-                match snapshot.findings.get(self.finding).map(|finding| subject(snapshot, finding))
-                {
-                    Some(Subject::Listener(listener)) => {
-                        self.open = Some(Open::Listener(listener.sock))
-                    }
-                    Some(Subject::Connection(it)) => {
-                        self.open = Some(Open::Connection(Box::new(it.clone())))
-                    }
-                    Some(Subject::Process(thread)) => {
-                        self.threads.choose(thread.tid.into());
-                        self.threads.rebuild(snapshot);
-                        self.tab = Tab::Threads;
-                    }
-                    Some(Subject::Gone) | None => {}
+                if let Some(listener) = self.listeners.selected(snapshot) {
+                    self.open = Some(Open::Listener(listener.sock));
                 }
             }
-        }
-        if let Some(tid) = served_by {
-            self.show_tab(Tab::Connections);
-            self.change_list(|list| *list.filter_mut() = format!("{TID}{tid}"));
+            Tab::Connections => {
+                if let Some(connection) = self.connections.selected(snapshot) {
+                    self.open = Some(Open::Connection(Box::new(connection.clone())));
+                }
+            }
+            Tab::Threads => {
+                if let Some(thread) = self.threads.selected(snapshot) {
+                    let filter = format!("{TID}{}", thread.tid);
+                    self.show_tab(Tab::Connections);
+                    self.change_list(|list| *list.filter_mut() = filter);
+                }
+            }
+            Tab::Findings => self.open_subject(),
         }
         self.scroll = 0;
         self.exchange = None;
+    }
+
+    /// Drills down to the subject of the selected finding.
+    fn open_subject(&mut self) {
+        let Some(snapshot) = &self.shown else { return };
+        let Some(finding) = snapshot.findings.get(self.finding) else { return };
+        match subject(snapshot, finding) {
+            Subject::Listener(listener) => self.open = Some(Open::Listener(listener.sock)),
+            Subject::Connection(connection) => {
+                self.open = Some(Open::Connection(Box::new(connection.clone())));
+            }
+            Subject::Process(thread) => {
+                self.threads.choose(thread.tid.into());
+                self.threads.rebuild(snapshot);
+                self.tab = Tab::Threads;
+            }
+            Subject::Gone => {}
+        }
     }
 
     /// Turns to an earlier or later exchange of the open connection.
     fn turn_exchange(&mut self, by: isize) {
         let Some(Open::Connection(connection)) = &self.open else { return };
         let all = view::exchanges(connection);
-        let shown = view::shown_exchange(connection, self.exchange);
-        let at = all
-            .iter()
-            .position(|exchange| Some(exchange.seq) == shown.map(|shown| shown.seq))
-            .unwrap_or(0);
-        let to = at.saturating_add_signed(by).min(all.len().saturating_sub(1));
-        self.exchange = all.get(to).map(|exchange| exchange.seq);
+        let mut index = 0;
+        if let Some(shown) = view::shown_exchange(connection, self.exchange) {
+            index = all.iter().position(|exchange| exchange.seq == shown.seq).unwrap_or(0);
+        }
+        let turned = index.saturating_add_signed(by).min(all.len().saturating_sub(1));
+        self.exchange = all.get(turned).map(|exchange| exchange.seq);
         self.scroll = 0;
     }
 
-    /// One step back: out of the drill-down, then out of the filter.
+    /// Goes a step back: out of the drill-down, then out of the filter.
     fn back(&mut self) {
         self.scroll = 0;
         if self.open.take().is_none() {

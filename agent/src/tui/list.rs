@@ -1,4 +1,4 @@
-//! Which rows of a list are shown, in which order, and which one is selected.
+//! Lists: which rows are shown, in which order, and which one is selected.
 
 use super::order::{By, Key};
 use crate::model::snapshot::{Finding, Snapshot};
@@ -6,29 +6,29 @@ use crate::model::snapshot::{Finding, Snapshot};
 /// Findings that the first selection is looked for in: the worst ones.
 const FINDINGS: usize = 16;
 
-/// What a list has as rows.
+/// A kind of row.
 pub(super) trait Item: Sized {
-    /// What these can be sorted by; first the order of the snapshot.
+    /// Columns that the rows can be sorted by; first the order of the snapshot.
     const ORDERS: &'static [By];
 
-    /// What the order of the snapshot is called.
+    /// Name of the order of the snapshot.
     const AS_GIVEN: &'static str;
 
-    /// All of them.
+    /// Returns all rows.
     fn all(snapshot: &Snapshot) -> &[Self];
 
-    /// What stays the same from one snapshot to the next, and differs from row to row.
+    /// Returns what stays the same from one snapshot to the next, and differs from row to row.
     fn id(&self) -> u64;
 
-    /// The id of the row that a finding is about, if it is about such a row.
+    /// Returns the id of the row that a finding is about, if it is about such a row.
     fn subject(finding: &Finding) -> Option<u64> {
         Some(finding.sock)
     }
 
-    /// What it is sorted by; unused for the order of the snapshot.
+    /// Returns the value in a column; unused for the order of the snapshot.
     fn key(&self, by: By) -> Key;
 
-    /// It has the text, given in lower case, where a filter looks.
+    /// True if it has the text, given in lower case, where a filter looks.
     fn matches(&self, needle: &str) -> bool;
 }
 
@@ -62,17 +62,20 @@ impl<T> Default for List<T> {
 }
 
 /// A list, whatever its rows are.
+///
+/// [`Listing::rebuild`] follows each new snapshot and each change of order or filter. After it
+/// [`Listing::select`] moves the selection.
 pub(super) trait Listing {
     /// Follows a new snapshot, sort order or filter. The selection stays with its row.
     fn rebuild(&mut self, snapshot: &Snapshot);
 
-    /// How many rows are shown.
+    /// Returns the number of rows shown.
     fn len(&self) -> usize;
 
-    /// How many there are without the filter.
+    /// Returns the number of rows without the filter.
     fn all(&self, snapshot: &Snapshot) -> usize;
 
-    /// Row of the selected one.
+    /// Returns the row of the selected one.
     fn cursor(&self) -> usize;
 
     /// Selects a row; beyond the last means the last.
@@ -81,25 +84,25 @@ pub(super) trait Listing {
     /// Selects the row with an id, now or once it appears.
     fn choose(&mut self, id: u64);
 
-    /// What it is sorted by, and whether from the end.
+    /// Returns the column that it is sorted by, and whether from the end.
     fn order(&self) -> (By, bool);
 
-    /// What that is called.
+    /// Returns the name of that order.
     fn order_name(&self) -> &'static str;
 
-    /// Turns to the next thing to sort by.
+    /// Sorts by the next column.
     fn sort_next(&mut self);
 
-    /// Sorts by this; reverses if that is so already.
+    /// Sorts by a column; reverses if that is so already.
     fn sort_by(&mut self, by: By);
 
     /// Turns the order round.
     fn reverse(&mut self);
 
-    /// Text that a row must contain, as typed.
+    /// Returns the text that a row must contain, as typed.
     fn filter(&self) -> &str;
 
-    /// The same, to be changed; [`Self::rebuild`] has to follow.
+    /// Returns that text to be changed; [`Self::rebuild`] has to follow.
     fn filter_mut(&mut self) -> &mut String;
 }
 
@@ -107,19 +110,23 @@ impl<T: Item> Listing for List<T> {
     fn rebuild(&mut self, snapshot: &Snapshot) {
         let items = T::all(snapshot);
         let needle = self.filter.to_lowercase();
-        self.rows = (0..items.len())
-            .filter(|&at| needle.is_empty() || items[at].matches(&needle))
-            .collect();
+        self.rows.clear();
+        for (index, item) in items.iter().enumerate() {
+            if needle.is_empty() || item.matches(&needle) {
+                self.rows.push(index);
+            }
+        }
         if self.by != By::Known {
             self.rows.sort_by_cached_key(|&at| items[at].key(self.by));
         }
         if self.reversed {
             self.rows.reverse();
         }
-        let row_of = |id| self.rows.iter().position(|&at| items[at].id() == id);
-        let worst =
-            || snapshot.findings.iter().take(FINDINGS).filter_map(T::subject).find_map(row_of);
-        self.cursor = self.chosen.map_or_else(worst, row_of).unwrap_or(0);
+        let row = match self.chosen {
+            Some(id) => self.row_of(id, items),
+            None => self.worst_row(snapshot),
+        };
+        self.cursor = row.unwrap_or(0);
     }
 
     fn len(&self) -> usize {
@@ -174,7 +181,7 @@ impl<T: Item> Listing for List<T> {
 }
 
 impl<T: Item> List<T> {
-    /// The rows from `first` on.
+    /// Returns the rows from `first` on.
     pub(super) fn window<'a>(
         &'a self,
         snapshot: &'a Snapshot,
@@ -183,8 +190,26 @@ impl<T: Item> List<T> {
         self.rows.iter().skip(first).filter_map(|&at| T::all(snapshot).get(at))
     }
 
-    /// The selected row.
+    /// Returns the selected row.
     pub(super) fn selected<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a T> {
-        self.rows.get(self.cursor).and_then(|&at| T::all(snapshot).get(at))
+        let index = *self.rows.get(self.cursor)?;
+        T::all(snapshot).get(index)
+    }
+
+    fn row_of(&self, id: u64, items: &[T]) -> Option<usize> {
+        self.rows.iter().position(|&index| items[index].id() == id)
+    }
+
+    /// Returns the row with the worst finding.
+    fn worst_row(&self, snapshot: &Snapshot) -> Option<usize> {
+        let items = T::all(snapshot);
+        for finding in snapshot.findings.iter().take(FINDINGS) {
+            if let Some(id) = T::subject(finding)
+                && let Some(row) = self.row_of(id, items)
+            {
+                return Some(row);
+            }
+        }
+        None
     }
 }

@@ -1,4 +1,4 @@
-//! What the rows of each list are sorted and filtered by.
+//! Sorting and filtering of the rows of each list.
 
 use std::cmp::Reverse;
 
@@ -10,7 +10,7 @@ use crate::model::snapshot::{
 };
 use crate::model::timeline::counted;
 
-/// What a list is sorted by: figures in descending order, text in ascending.
+/// A column to sort a list by: figures in descending order, text in ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
     /// The order of the snapshot.
@@ -29,9 +29,9 @@ pub(super) enum By {
     State,
     /// Exchanges so far.
     Exchanges,
-    /// How long the last exchange took.
+    /// Time of the last exchange.
     Last,
-    /// How long the longest exchange took.
+    /// Time of the longest exchange.
     Worst,
     /// Time that the app held.
     App,
@@ -62,7 +62,7 @@ pub(super) enum By {
 }
 
 impl By {
-    /// As the footer names it; the order of the snapshot has a name in each list.
+    /// Returns the name in the footer; the order of the snapshot has a name in each list.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Known => "",
@@ -92,7 +92,7 @@ impl By {
     }
 }
 
-/// What a row is sorted by.
+/// The value of a row in the column that the list is sorted by.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// A figure, the highest first.
@@ -105,7 +105,7 @@ fn figure(value: u64) -> Key {
     Key::Figure(Reverse(value))
 }
 
-/// Of a rate or share.
+/// Returns the value of a rate or share.
 fn fraction(value: f64) -> Key {
     figure((value.max(0.0) * 1e6) as u64)
 }
@@ -132,7 +132,7 @@ impl Item for ListenerView {
         }
     }
 
-    /// The address, the process or a holder's pid.
+    /// Looks at the address, the process and the holders' pids.
     fn matches(&self, needle: &str) -> bool {
         self.local.to_string().contains(needle)
             || self.comm.to_lowercase().contains(needle)
@@ -174,28 +174,26 @@ impl Item for ConnectionView {
             By::App => figure(self.times.app_us),
             By::Kernel => figure(self.times.kernel_us),
             By::Peer => figure(self.times.peer_us),
-            By::Worst => figure(worst(self).map_or(0, counted_us)),
+            By::Worst => figure(time(worst(self))),
             By::In => figure(self.bytes_in),
             By::Out => figure(self.bytes_out),
             By::Retransmits => figure(self.retransmits),
-            _ => figure(last(self).map_or(0, counted_us)),
+            _ => figure(time(last(self))),
         }
     }
 
-    /// The addresses, the process, its pid, the state, what the worst exchange's time went on, or
-    /// "tid" and a thread.
+    /// Looks at the addresses, the process, its pid, the state, and what the worst exchange's time
+    /// went on; for "tid N" at the thread that serves it.
     fn matches(&self, needle: &str) -> bool {
         if let Some(Ok(tid)) = needle.strip_prefix(TID).map(str::parse) {
             return serves(tid, self);
         }
-        let kind =
-            worst(self).and_then(|exchange| exchange.verdict).map(|verdict| verdict.kind.name());
         self.peer.to_string().contains(needle)
             || self.local.to_string().contains(needle)
             || self.comm.to_lowercase().contains(needle)
             || self.pid.to_string() == needle
             || state(self.state).starts_with(needle)
-            || kind.is_some_and(|kind| kind.contains(needle))
+            || worst_kind(self).contains(needle)
             || (self.role == Role::Client && needle == "client")
     }
 }
@@ -246,39 +244,58 @@ impl Item for ThreadView {
     }
 }
 
-/// With a thread's id behind it a filter for the connections that it serves.
+/// The beginning of a filter for the connections of a thread; its id follows.
 pub(super) const TID: &str = "tid ";
 
-/// The thread read or wrote the connection's last exchange, or accepted the connection if there was
-/// none.
+/// True if the thread read or wrote the connection's last exchange. If there was none, the thread
+/// that accepted the connection counts.
 pub(super) fn serves(tid: u32, connection: &ConnectionView) -> bool {
     match last(connection) {
         Some(exchange) => [exchange.read_tid, exchange.write_tid].contains(&Some(tid)),
-        None => connection.acceptor.as_ref().is_some_and(|(acceptor, _)| *acceptor == tid),
+        None => matches!(&connection.acceptor, Some((acceptor, _)) if *acceptor == tid),
     }
 }
 
-/// The exchange that a connection is in, or that was its last.
+/// Returns the time of an exchange, µs; 0 where there is none.
+fn time(exchange: Option<&ExchangeView>) -> u64 {
+    match exchange {
+        Some(exchange) => counted_us(exchange),
+        None => 0,
+    }
+}
+
+/// Returns the name of what most of the worst exchange's time went on; "" where it is not known.
+fn worst_kind(connection: &ConnectionView) -> &'static str {
+    if let Some(exchange) = worst(connection)
+        && let Some(verdict) = exchange.verdict
+    {
+        verdict.kind.name()
+    } else {
+        ""
+    }
+}
+
+/// Returns the exchange that a connection is in, or that was its last.
 pub(super) fn last(connection: &ConnectionView) -> Option<&ExchangeView> {
     connection.current.as_ref().or(connection.recent.last())
 }
 
-/// The longest exchange of a connection, be it over or not.
+/// Returns the longest exchange of a connection, be it over or not.
 pub(super) fn worst(connection: &ConnectionView) -> Option<&ExchangeView> {
     connection.worst.iter().chain(&connection.current).max_by_key(|exchange| counted_us(exchange))
 }
 
-/// How long an exchange took without that, µs.
+/// Returns the time of an exchange without a delayed ACK at its end, µs.
 pub(super) fn counted_us(exchange: &ExchangeView) -> u64 {
     exchange.total_us.saturating_sub(trailing_us(exchange))
 }
 
-/// How long the peer delayed the ACK that nobody waited for, µs.
+/// Returns for how long the peer delayed the ACK that nobody waited for, µs.
 pub(super) fn trailing_us(exchange: &ExchangeView) -> u64 {
     total(exchange.slices[counted(exchange).len()..].iter().map(|slice| slice.us))
 }
 
-/// The name of a state.
+/// Returns the name of a state.
 pub(super) fn state(state: TcpState) -> &'static str {
     match state {
         TcpState::Established => "open",

@@ -1,8 +1,8 @@
-//! What a finding is about: a listener, a connection or a process.
+//! The subject of a finding: a listener, a connection or a process.
 
 use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
 
-/// What a finding is about, where the snapshot has it.
+/// The subject of a finding, where the snapshot has it.
 pub(super) enum Subject<'a> {
     /// A listener.
     Listener(&'a ListenerView),
@@ -14,7 +14,7 @@ pub(super) enum Subject<'a> {
     Gone,
 }
 
-/// Looks the subject of a finding up.
+/// Looks up the subject of a finding.
 pub(super) fn subject<'a>(snapshot: &'a Snapshot, finding: &Finding) -> Subject<'a> {
     let sock = finding.sock;
     if let Some(listener) = snapshot.listeners.iter().find(|listener| listener.sock == sock) {

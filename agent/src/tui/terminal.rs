@@ -28,7 +28,7 @@ impl Guard {
     /// Takes the terminal of standard output.
     ///
     /// # Errors
-    /// When standard output or input is not a terminal, or refuses the mode.
+    /// Fails if standard output or input is not a terminal, or refuses the mode.
     pub fn enter() -> io::Result<Self> {
         restore_on_panic();
         enter()?;
@@ -44,7 +44,7 @@ impl Guard {
     /// Draws the app's screen.
     ///
     /// # Errors
-    /// When the terminal can't be written to.
+    /// Fails if the terminal can't be written to.
     pub fn draw(&mut self, app: &mut super::App) -> io::Result<()> {
         self.draw_by(|frame| app.draw(frame))
     }
@@ -54,7 +54,8 @@ impl Guard {
     /// # Errors
     /// As [`Self::draw`].
     pub fn draw_by(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(draw).map(drop)
+        self.terminal.draw(draw)?;
+        Ok(())
     }
 
     /// Gives the terminal back, stops the whole job as Ctrl-Z does at a shell, and takes the
@@ -62,7 +63,7 @@ impl Guard {
     /// stop is certain to come before the return.
     ///
     /// # Errors
-    /// When the signal can't be raised, or the terminal can't be taken again.
+    /// Fails if the signal can't be raised, or the terminal can't be taken again.
     pub fn suspend(&mut self) -> io::Result<()> {
         restore();
         // The whole group, as the terminal would: a parent such as sudo must stop too for the shell

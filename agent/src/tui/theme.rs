@@ -17,7 +17,7 @@ const GREY: Color = Color::Indexed(245);
 const TRACK: Color = Color::Indexed(237);
 const BLACK: Color = Color::Indexed(16);
 
-/// How the screen is coloured.
+/// Styles of the screen, with colour or without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     colour: bool,
@@ -36,9 +36,9 @@ impl Theme {
 
     /// Plain if `NO_COLOR` is set to anything (<https://no-color.org>) or the terminal is dumb.
     pub fn from_env() -> Self {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { colour: !no_color && !dumb }
+        let no_color = std::env::var_os("NO_COLOR").unwrap_or_default();
+        let terminal = std::env::var_os("TERM").unwrap_or_default();
+        Self { colour: no_color.is_empty() && terminal != "dumb" }
     }
 
     fn fg(self, colour: Color) -> Style {
@@ -60,9 +60,9 @@ impl Theme {
         }
     }
 
-    /// A run of time that `owner` held, as a part of a bar: the letter, then blocks, or the letter
-    /// all along where there is no colour. The blocks leave a gap to the line above, lest the bars
-    /// of a table run together.
+    /// Returns a run of time that `owner` held, as a part of a bar: the letter, then blocks, or the
+    /// letter all along where there is no colour. The blocks leave a gap to the line above, so that
+    /// the bars of a table don't run together.
     pub(super) fn run(self, owner: Owner, cells: usize) -> Span<'static> {
         let letter = owner.letter().to_string();
         match cells {
@@ -95,7 +95,7 @@ impl Theme {
         self.fg(GREY)
     }
 
-    /// What matters.
+    /// Figures and words that matter.
     pub(super) fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }

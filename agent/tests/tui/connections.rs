@@ -8,7 +8,7 @@ use backscope::model::snapshot::{
 };
 use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEventKind as Mouse};
 
-use super::{Screen, assert_shows, traffic};
+use super::{SIZES, Screen, assert_screen, assert_shows, traffic};
 
 fn connections(snapshot: Snapshot) -> Screen {
     let mut screen = Screen::new(snapshot);
@@ -34,41 +34,9 @@ fn many(count: u64) -> Snapshot {
 
 #[test]
 fn the_screen_tells_who_held_the_time_and_what_to_change() {
-    for (width, height) in [(80, 24), (100, 30), (160, 50), (220, 70)] {
-        let text = connections(traffic::traffic()).sized(width, height).text();
-        let wanted = [
-            "TIME OF 412 EXCHANGES",
-            "73 % ",
-            "9.0 % ",
-            "4.8 % ",
-            "13 % ",
-            " ?  0.2 %",
-            "the latest 38",
-            "▸10.0.0.9:40122 → :8080",
-            "K Nagle        43.5 ms",
-            ":51022 → 10.0.0.5:5432",
-            " K  the kernel's doing",
-            "TCP_NODELAY",
-            "exchange 7, the worst: 44.1 ms =  A  400 µs +  K  43.5 ms +  N  190 µs",
-        ];
-        assert_shows(&text, &wanted);
-    }
-}
-
-#[test]
-fn wider_terminals_have_more_columns() {
-    let small = connections(traffic::traffic()).text();
-    let large = connections(traffic::traffic()).sized(160, 50).text();
-    for more in [
-        "THREAD",
-        "RECENT ONES",
-        "RESENT",
-        "▲3",
-        "close-wait",
-        "WHERE ITS TIME WENT",
-        "write() ×2 by reader-1",
-    ] {
-        assert!(!small.contains(&format!(" {more} ")) && large.contains(more), "{more}\n{large}");
+    for (width, height) in SIZES {
+        let mut screen = connections(traffic::traffic()).sized(width, height);
+        assert_screen("connections", &mut screen);
     }
 }
 
@@ -113,8 +81,7 @@ fn a_filter_finds_addresses_threads_states_and_kinds() {
     let mut screen = connections(traffic::traffic());
     screen.key(KeyCode::Char('/'));
     screen.type_text("x\u{202e}");
-    let text = screen.text();
-    assert_shows(&text, &["No connection matches “x\\u{202e}”."]);
+    assert_screen("connections_without_match", &mut screen);
     screen.key(KeyCode::Esc);
     assert_shows(&screen.text(), &["▸10.0.0.9:40122"]);
 }
@@ -126,18 +93,14 @@ fn a_click_on_the_selected_row_opens_it() {
     screen.mouse(Mouse::Down(MouseButton::Left), 5, 6);
     assert_shows(&screen.selected(), &["10.0.0.4:51010"]);
     screen.mouse(Mouse::Down(MouseButton::Left), 5, 6);
-    assert_shows(&screen.text(), &["PEER", "KERNEL", "APP", "─ 10.0.0.4:51010 → :8080"]);
+    assert_screen("connection_with_a_call", &mut screen);
 }
 
 #[test]
 fn without_colour_the_bars_are_letters() {
-    let mut screen = connections(traffic::traffic());
-    screen.app = backscope::tui::App::new(backscope::tui::Theme::plain());
-    screen.app.update(traffic::traffic());
+    let mut screen = Screen::without_colour(traffic::traffic());
     screen.key(KeyCode::Char('2'));
-    let row = screen.selected();
-    let bar = row.split_whitespace().find(|word| word.starts_with("AK")).unwrap_or_default();
-    assert!(bar.len() >= 8 && bar[1..].chars().all(|c| c == 'K'), "{row}");
+    assert_screen("connections_without_colour", &mut screen);
 }
 
 #[test]
@@ -145,32 +108,21 @@ fn no_connection_is_explained() {
     let mut snapshot = traffic::traffic();
     snapshot.connections.clear();
     snapshot.connections_open = 0;
-    assert_shows(&connections(snapshot.clone()).text(), &["No connection yet."]);
+    assert_screen("no_connection", &mut connections(snapshot.clone()));
     snapshot.connections_open = 7;
-    assert_shows(
-        &connections(snapshot).text(),
-        &["7 connections are open; nothing is known of their time."],
-    );
+    assert_screen("no_connection_known", &mut connections(snapshot));
 }
 
 #[test]
 fn the_first_screen_tells_of_what_is_wrong_on_a_connection() {
-    let text = Screen::new(traffic::traffic()).text();
-    assert_shows(
-        &text,
-        &[
-            "▸0.0.0.0:8080",
-            "Nagle and the peer's delayed ACK held 9 responses",
-            " K  the kernel's doing",
-        ],
-    );
+    assert_screen("queues_of_traffic", &mut Screen::new(traffic::traffic()));
 }
 
 #[test]
 fn a_finding_opens_the_connection_the_threads_or_nothing() {
     let mut screen = Screen::new(traffic::traffic());
     screen.key(KeyCode::Char('4'));
-    assert_shows(&screen.text(), &["nagle-delayed-ack", "first bytes"]);
+    assert_screen("findings_of_traffic", &mut screen);
     screen.key(KeyCode::Enter);
     assert_shows(&screen.text(), &["exchange 7, the worst"]);
     for (sock, shows) in [(traffic::PID, "ACCEPT/s"), (77_777, "nagle-delayed-ack")] {
@@ -236,21 +188,6 @@ fn proxied() -> Snapshot {
 #[test]
 fn the_slow_upstream_of_a_proxy_comes_first_and_is_marked() {
     for (width, height) in [(80, 24), (100, 30), (160, 50)] {
-        let text = connections(proxied()).sized(width, height).text();
-        let wanted = [
-            "2,000 requests on 6 connections → 2,000 calls",
-            "balanced per request",
-            "10.0.1.1:9004",
-        ];
-        assert_shows(&text, &wanted);
-        let line = |what: &str| text.lines().position(|line| line.contains(what));
-        assert!(line("10.0.1.1:9004") < line("10.0.1.1:9001"), "{text}");
-        let marked: Vec<&str> = text.lines().filter(|line| line.contains("◀ slow")).collect();
-        assert!(
-            marked.len() == 1 && marked[0].contains("9004") && marked[0].contains("40 ms"),
-            "{text}"
-        );
-        assert!(!text.contains('\u{1b}'), "names are escaped");
+        assert_screen("proxy", &mut connections(proxied()).sized(width, height));
     }
-    assert!(!connections(traffic::traffic()).sized(100, 30).text().contains("PROXY"));
 }

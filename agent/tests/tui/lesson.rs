@@ -5,9 +5,10 @@ use backscope::tui::Theme;
 use backscope::tui::lesson::{LessonAction, LessonApp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 
-use super::assert_shows;
+use super::{assert_buffer, assert_shows, lines};
 
 struct Study {
     app: LessonApp,
@@ -26,13 +27,20 @@ impl Study {
         }
     }
 
-    fn text(&mut self) -> String {
+    fn sized(mut self, width: u16, height: u16) -> Self {
+        self.size = (width, height);
+        self
+    }
+
+    fn buffer(&mut self) -> Buffer {
         let mut terminal =
             Terminal::new(TestBackend::new(self.size.0, self.size.1)).expect("a buffer");
         terminal.draw(|frame| self.app.draw(frame)).expect("a buffer");
-        let buffer = terminal.backend().buffer();
-        let line = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
-        (0..buffer.area.height).map(|y| line(y).trim_end().to_owned() + "\n").collect()
+        terminal.backend().buffer().clone()
+    }
+
+    fn text(&mut self) -> String {
+        lines(&self.buffer()).join("\n")
     }
 
     fn key(&mut self, code: KeyCode) -> LessonAction {
@@ -47,6 +55,11 @@ impl Study {
         };
         self.app.ran(Ok(outcome(lesson, round)));
     }
+}
+
+#[track_caller]
+fn assert_page(name: &str, study: &mut Study) {
+    assert_buffer(&format!("lesson_{name}"), &study.buffer());
 }
 
 fn lessons() -> Vec<Lesson> {
@@ -66,67 +79,53 @@ fn lessons_done(done: usize) -> String {
 #[test]
 fn a_question_is_asked_before_anything_runs() {
     let mut study = Study::new(Theme::colour(), Some("accept-queue"));
-    let wanted = [
-        "LESSON 38",
-        "step 1 of 4",
-        "Welcome",
-        "listen(fd, 2)",
-        "a) 0",
-        "d) 10",
-        "what do you predict?",
-    ];
-    assert_shows(&study.text(), &wanted);
+    assert_page("question", &mut study);
     assert_eq!(study.key(KeyCode::Enter), LessonAction::Redraw);
     assert_shows(&study.text(), &["predict first"]);
     study.key(KeyCode::Right);
     study.key(KeyCode::Right);
-    assert_shows(&study.text(), &["▸b) 2", "your prediction"]);
+    assert_page("predicted", &mut study);
     assert!(matches!(study.key(KeyCode::Enter), LessonAction::Run { round: 0, .. }));
     study.app.told("the server listens".to_owned());
-    assert_shows(&study.text(), &["RUNNING", "▸ the server listens"]);
+    assert_page("running", &mut study);
     assert_eq!(study.key(KeyCode::Char('n')), LessonAction::None, "a run is not left");
+}
+
+#[test]
+fn a_wide_screen_has_more_beside_the_question_and_the_reveal() {
+    let mut study = Study::new(Theme::colour(), Some("accept-queue")).sized(160, 50);
+    assert_page("question", &mut study);
+    study.run('b');
+    assert_page("reveal", &mut study);
 }
 
 #[test]
 fn the_reveal_comes_step_by_step_and_leads_to_the_change() {
     let mut study = Study::new(Theme::colour(), Some("accept-queue"));
     study.run('b');
-    let text = study.text();
-    assert_shows(&text, &["step 2 of 4", "MEASURED JUST NOW", "✗ 2", "✓ 3", "you predicted 2"]);
-    assert_shows(&text, &["PEER", "KERNEL", "APP", "The handshake of 3 clients"]);
-    assert!(!text.contains("got silence"), "{text}");
+    assert_page("reveal", &mut study);
     for _ in 0..4 {
         study.key(KeyCode::Enter);
     }
-    assert_shows(&study.text(), &["The other 7 got silence", "WHOSE JOB IS IT?"]);
+    assert_page("reveal_of_jobs", &mut study);
     study.key(KeyCode::Enter);
-    assert_shows(&study.text(), &["Change one thing: listen(fd, 5)", "predict again"]);
+    assert_page("reveal_of_the_change", &mut study);
     study.key(KeyCode::Enter);
-    let text = study.text();
-    assert_shows(&text, &["step 3 of 4", "The backlog is 5 now", "d) 6"]);
-    assert!(!text.contains("▸"), "no prediction yet: {text}");
+    assert_page("second_question", &mut study);
     study.run('d');
-    assert_shows(&study.text(), &["step 4 of 4", "✓ as you predicted"]);
+    assert_page("second_reveal", &mut study);
 }
 
 #[test]
 fn the_evidence_is_one_key_away() {
-    let mut study = Study::new(Theme::plain(), Some("nagle"));
-    study.size = (100, 60);
+    let mut study = Study::new(Theme::plain(), Some("nagle")).sized(100, 60);
     study.run('c');
-    assert_shows(&study.text(), &["Nagle: 4 B not yet acknowledged held 200 B", " K "]);
+    let reveal = study.text();
+    assert_page("nagle_reveal", &mut study);
     study.key(KeyCode::Char('e'));
-    let wanted = [
-        "FACTS",
-        "who held most of the request's time",
-        "CLAIMS",
-        "✓",
-        "WHAT RAN",
-        "client: answered 10",
-    ];
-    assert_shows(&study.text(), &wanted);
+    assert_page("nagle_evidence", &mut study);
     study.key(KeyCode::Esc);
-    assert_shows(&study.text(), &["MEASURED JUST NOW"]);
+    assert_eq!(study.text(), reveal);
 }
 
 #[test]
@@ -137,7 +136,7 @@ fn progress_is_noted_once_and_shown_in_the_list() {
     assert!(study.app.take_progress().is_some());
     assert!(study.app.take_progress().is_none());
     study.key(KeyCode::Char('l'));
-    assert_shows(&study.text(), &[&lessons_done(0), " 1 of 1", "How the backend accepts connect"]);
+    assert_page("list", &mut study);
 }
 
 #[test]
@@ -168,11 +167,7 @@ fn what_the_text_claims_and_the_run_denies_is_said() {
         app.on_event(&Event::Key(KeyEvent::new(key, KeyModifiers::NONE)));
     }
     app.ran(Ok(outcome));
-    let mut study = Study { app, size: (80, 40) };
-    assert_shows(
-        &study.text(),
-        &["▲ This run is not as the lesson's text says", "says 11, measured 10"],
-    );
+    assert_page("broken_claim", &mut Study { app, size: (80, 40) });
 }
 
 #[test]

@@ -2,22 +2,23 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
 use ratatui::text::{Line, Text};
 
 use super::page::{self, Lines};
 use super::{LessonApp, Stage, list};
 use crate::learn::Outcome;
 use crate::tui::text::wrap;
-use crate::tui::view::parts::{Row, columns, cut, raw, rule, span};
+use crate::tui::view::parts::{Row, columns, cut, paragraph, rule, span};
 
-/// From here on the picture stands beside the text.
+/// Columns from which on the picture stands beside the text.
 const WIDE: u16 = 120;
 /// Columns of text at most: longer lines are hard to read.
 const WORDS: u16 = 72;
 /// The smallest screen, in columns and lines.
 const SMALLEST: (u16, u16) = (60, 16);
 
-/// Two lines for who has never been here.
+/// Two lines for a first visit.
 const WELCOME: [&str; 2] = [
     "Welcome: each lesson asks a question, then runs a real server to answer it.",
     "Predict first: ← → to choose, Enter to run. A wrong guess teaches the most.",
@@ -80,7 +81,7 @@ impl LessonApp {
         }
     }
 
-    /// One thing below the other.
+    /// Draws one thing below the other.
     fn narrow(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let (width, height) = (usize::from(area.width), usize::from(area.height));
         let (lines, question) = match &self.stage {
@@ -108,7 +109,7 @@ impl LessonApp {
         self.put(frame, area, lines, question);
     }
 
-    /// The words on the left, what they are drawn from on the right.
+    /// Draws the words on the left, what they are drawn from on the right.
     fn wide(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let (theme, lesson) = (self.theme, self.lesson());
         let words = Rect { width: (area.width / 2).min(WORDS), ..area };
@@ -151,8 +152,8 @@ impl LessonApp {
         self.put(frame, words, lines, 0);
     }
 
-    /// Lines that may be more than fit: the newest are followed while parts are revealed. The first
-    /// `whole` lines are seen whole or not at all.
+    /// Draws lines that may be more than fit. While parts are revealed the newest are followed. The
+    /// first `whole` lines are seen whole or not at all.
     fn put(&mut self, frame: &mut Frame<'_>, area: Rect, lines: Lines, whole: usize) {
         let height = usize::from(area.height);
         self.scroll_end = lines.len().saturating_sub(height);
@@ -164,20 +165,22 @@ impl LessonApp {
             Stage::List => whole,
             _ => 0,
         };
-        let from = self.scroll.map_or(newest, |from| from.min(self.scroll_end));
+        let from = match self.scroll {
+            Some(from) => from.min(self.scroll_end),
+            None => newest,
+        };
         self.scrolled = from;
         let shown: Lines = lines.into_iter().skip(from).take(height).collect();
         frame.render_widget(Text::from(shown), area);
     }
 
-    /// The question, with what became of it so far.
+    /// Returns the question, with what became of it so far.
     fn asked(&self, stage: &Stage, width: usize) -> Lines {
         let theme = self.theme;
         let mut out = Lines::new();
         if self.welcome {
             for text in WELCOME {
-                let lines = wrap(text, width.saturating_sub(2)).into_iter();
-                out.extend(lines.map(|line| Line::from(span(format!(" {line}"), theme.strong()))));
+                out.extend(paragraph(text, 1, theme.strong(), width));
             }
             out.push(Line::default());
         }
@@ -205,15 +208,14 @@ impl LessonApp {
                     Line::default(),
                     rule(theme, vec![span("IT COULD NOT BE RUN", theme.strong())], width),
                 ]);
-                let lines = wrap(error, width.saturating_sub(2)).into_iter();
-                out.extend(lines.map(|line| Line::from(raw(format!(" {line}")))));
+                out.extend(paragraph(error, 1, Style::new(), width));
             }
             _ => {}
         }
         out
     }
 
-    /// The question, the verdict, and the parts that are revealed.
+    /// Returns the question, the verdict, and the parts that are revealed.
     fn reveal(&self, outcome: &Outcome, shown: usize, width: usize) -> (Lines, Lines, Lines) {
         let (theme, lesson, round) = (self.theme, self.lesson(), self.round);
         let question = page::question(theme, lesson, round, width);

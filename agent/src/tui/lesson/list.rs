@@ -1,22 +1,24 @@
 //! The list of lessons.
 
+use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::page::Lines;
 use crate::learn::{Block, Lesson, Progress};
 use crate::tui::Theme;
-use crate::tui::text::{left, right, wrap};
-use crate::tui::view::parts::{Row, cut, raw, span, spread};
+use crate::tui::text::{left, right};
+use crate::tui::view::parts::{Row, cut, paragraph, span, spread};
 
-const INTRO: &str = "Each lesson asks a question, runs a real server on this machine, and shows what the kernel did \
-                     with it. They go with the lectures of the course, and stand alone as well.";
+const INTRO: &str = "Each lesson asks a question, runs a real server on this machine, \
+                     and shows what the kernel did with it. \
+                     They go with the lectures of the course, and stand alone as well.";
 
-/// From here on lessons are shown with their names.
+/// Columns from which on lessons are shown with their names.
 const NAMED: usize = 76;
-/// Columns of the list at most, but for how lessons begin.
+/// Columns of the list at most, but for the first words of lessons.
 const WIDEST: usize = 110;
 
-/// What this is, and how many are done.
+/// Returns the name of the program, and how many lessons are done.
 pub(super) fn header(
     theme: Theme,
     lessons: &[Lesson],
@@ -32,7 +34,8 @@ pub(super) fn header(
     )
 }
 
-/// What lessons are, and the table of them, in at most `room` lines where it can be so short.
+/// Returns the introduction and the table of lessons, in at most `room` lines where they can be so
+/// short.
 pub(super) fn lines(
     theme: Theme,
     lessons: &[Lesson],
@@ -41,21 +44,21 @@ pub(super) fn lines(
     width: usize,
     room: usize,
 ) -> Lines {
-    let intro = wrap(INTRO, width.saturating_sub(2)).into_iter();
-    let mut out: Lines = intro.map(|line| Line::from(raw(format!(" {line}")))).collect();
+    let mut out = paragraph(INTRO, 1, Style::new(), width);
     out.push(Line::default());
     let room = room.saturating_sub(out.len());
     out.extend(table(theme, lessons, progress, selected, width, room));
     out
 }
 
-/// How far to scroll so that the lesson in hand is seen, of lines of which there are more than fit.
+/// Returns how far to scroll so that the lesson in hand is seen.
 pub(super) fn scroll(lines: &Lines, lessons: usize, selected: usize, height: usize) -> usize {
     let before = lines.len().saturating_sub(lessons);
     (before + selected + 1).saturating_sub(height).min(lines.len().saturating_sub(height))
 }
 
-/// A lesson a line, the one in hand marked; each with how it begins where there is room for it.
+/// Returns a lesson a line, the one in hand marked; each with its first words where there is room
+/// for them.
 pub(super) fn table(
     theme: Theme,
     lessons: &[Lesson],
@@ -76,7 +79,7 @@ pub(super) fn table(
     out.push(Line::from(span(head, theme.dim())));
     for (at, lesson) in lessons.iter().enumerate() {
         let marked = selected == Some(at);
-        let style = if marked { theme.strong() } else { ratatui::style::Style::new() };
+        let style = if marked { theme.strong() } else { Style::new() };
         let row: Row = vec![
             span(if marked { "▸" } else { " " }, theme.strong()),
             span(format!(" {}  ", right(&lesson.lecture(), 7)), theme.dim()),
@@ -87,13 +90,11 @@ pub(super) fn table(
         ];
         out.push(Line::from(cut(row, width)));
         if begins {
-            let about: String = lesson
-                .intro
-                .iter()
-                .flat_map(Block::pieces)
-                .map(|piece| piece.filled(None))
-                .collect();
-            out.push(Line::from(cut(vec![span(format!("{:11}{about}", ""), theme.dim())], width)));
+            let mut about = " ".repeat(11);
+            for piece in lesson.intro.iter().flat_map(Block::pieces) {
+                about.push_str(&piece.filled(None));
+            }
+            out.push(Line::from(cut(vec![span(about, theme.dim())], width)));
         }
         if apart {
             out.push(Line::default());
@@ -102,7 +103,7 @@ pub(super) fn table(
     out
 }
 
-/// "✓ 2 of 3": so many predictions were right, and the lesson is done.
+/// Returns how many predictions were right, with a mark if the lesson is done: "✓ 2 of 3".
 pub(super) fn done(lesson: &Lesson, progress: &Progress) -> String {
     let done = progress.of(&lesson.slug);
     let sign = if progress.is_done(lesson) { '✓' } else { ' ' };

@@ -18,7 +18,7 @@ pub use text::{LessonText, list_text};
 use super::Theme;
 use crate::learn::{Lesson, Outcome, Progress};
 
-/// What the caller must do after an event.
+/// A request to the caller, after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LessonAction {
     /// Nothing.
@@ -38,7 +38,7 @@ pub enum LessonAction {
     },
 }
 
-/// Where one is.
+/// The page that is shown.
 enum Stage {
     /// The list of lessons.
     List,
@@ -46,13 +46,17 @@ enum Stage {
     Predict,
     /// The run, with what was told of it.
     Running(Vec<String>),
-    /// What it shows, up to this part.
+    /// The reveal of what it shows, up to this part.
     Reveal(Box<Outcome>, usize),
     /// It could not be run.
     Failed(String),
 }
 
 /// The screen of `learn`.
+///
+/// The caller feeds [`LessonApp::on_event`] with keys. If that asks for a run, what is told of it
+/// goes to [`LessonApp::told`], and its outcome to [`LessonApp::ran`]. After each of these
+/// [`LessonApp::take_progress`] has what is to be saved, and [`LessonApp::draw`] draws.
 pub struct LessonApp {
     theme: Theme,
     lessons: Vec<Lesson>,
@@ -73,13 +77,12 @@ pub struct LessonApp {
     scroll: Option<usize>,
     /// Lines that were off the top in the last drawing.
     scrolled: usize,
-    /// How far it can be scrolled, by the last drawing.
+    /// Lines that it can be scrolled by, as of the last drawing.
     scroll_end: usize,
 }
 
 impl LessonApp {
-    /// The lesson at this place; the list if there is none. With `welcome` two lines say what this
-    /// is.
+    /// Opens the lesson at this place; the list if there is none.
     pub fn new(
         theme: Theme,
         lessons: Vec<Lesson>,
@@ -108,9 +111,9 @@ impl LessonApp {
         }
     }
 
-    /// The progress, if it has changed since the last time.
+    /// Returns the progress, if it has changed since the last time.
     pub fn take_progress(&mut self) -> Option<&Progress> {
-        std::mem::take(&mut self.unsaved).then_some(&self.progress)
+        if std::mem::take(&mut self.unsaved) { Some(&self.progress) } else { None }
     }
 
     /// Shows a word beside the keys.
@@ -125,7 +128,7 @@ impl LessonApp {
         }
     }
 
-    /// The run is over.
+    /// Takes the outcome of the run.
     pub fn ran(&mut self, outcome: Result<Outcome, String>) {
         self.stage = match outcome {
             Ok(outcome) => {
@@ -222,15 +225,16 @@ impl LessonApp {
     fn on_guess(&mut self, code: KeyCode) -> LessonAction {
         let offered = self.lesson().rounds[self.round].plan.offered.len();
         match (code, self.guess) {
-            (KeyCode::Right | KeyCode::Tab, guess) => {
-                self.guess = Some(guess.map_or(0, |at| (at + 1) % offered))
-            }
+            (KeyCode::Right | KeyCode::Tab, None) => self.guess = Some(0),
+            (KeyCode::Right | KeyCode::Tab, Some(at)) => self.guess = Some((at + 1) % offered),
             (KeyCode::Left | KeyCode::BackTab, guess) => {
                 self.guess = Some((guess.unwrap_or(0) + offered - 1) % offered);
             }
             (KeyCode::Char(key @ 'a'..='d'), _) => {
                 let at = key as usize - 'a' as usize;
-                self.guess = (at < offered).then_some(at).or(self.guess);
+                if at < offered {
+                    self.guess = Some(at);
+                }
             }
             (KeyCode::Enter, None) => self.hint = Some("predict first: ← → or a letter".to_owned()),
             (KeyCode::Enter, Some(_)) => {
@@ -243,14 +247,14 @@ impl LessonApp {
         LessonAction::Redraw
     }
 
-    /// How many parts the reveal has.
+    /// Returns the number of parts of the reveal.
     fn parts(&self) -> usize {
         let (lesson, round) = (self.lesson(), self.round);
         let closing = usize::from(round == 0) + usize::from(round + 1 < lesson.rounds.len());
         lesson.rounds[round].reveal.len() + closing
     }
 
-    /// To the next round, else to the next lesson.
+    /// Goes on to the next round, else to the next lesson.
     fn go_on(&mut self) {
         if self.round + 1 < self.lesson().rounds.len() {
             self.round += 1;

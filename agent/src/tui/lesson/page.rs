@@ -1,20 +1,21 @@
-//! The pages of a lesson as lines: for the screen, and for terminals that are none.
+//! The pages of a lesson as lines: for the screen, and for output that is no terminal.
 
+use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::words;
-use crate::learn::{Bar, Lesson, Outcome, Picture, Scenario, Value};
+use crate::learn::{Bar, Claim, Facts, Lesson, Outcome, Picture, Scenario, Value};
 use crate::model::snapshot::Owner;
 use crate::model::timeline::{Lane, Step};
 use crate::tui::text::{escape, left, right, wrap};
 use crate::tui::theme::Theme;
 use crate::tui::view::lanes;
-use crate::tui::view::parts::{Row, cut, raw, rule, span, spread};
+use crate::tui::view::parts::{Row, cut, paragraph, raw, rule, span, spread};
 
 /// Lines of a page.
 pub(super) type Lines = Vec<Line<'static>>;
 
-/// The lesson, and how far one is in it.
+/// Returns the lesson's name, and how far one is in it.
 pub(super) fn header(
     theme: Theme,
     lesson: &Lesson,
@@ -29,31 +30,25 @@ pub(super) fn header(
     spread(name, vec![span(format!("{recorded}step {step} of {steps} "), theme.dim())], width)
 }
 
-/// What leads to the question of a lesson.
+/// Returns the text that leads to the question of a lesson.
 pub(super) fn intro(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
     let mut out = Lines::new();
     if round == 0 {
-        out.extend(
-            words::blocks(theme, &lesson.intro, None, width)
-                .into_iter()
-                .map(|line| line.style(theme.dim())),
-        );
+        for line in words::blocks(theme, &lesson.intro, None, width) {
+            out.push(line.style(theme.dim()));
+        }
         out.push(Line::default());
     }
     out
 }
 
-/// The question of a round.
+/// Returns the question of a round.
 pub(super) fn question(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
     let mut out = Lines::new();
     let this = &lesson.rounds[round];
     if round > 0 {
         let change = format!("Change one thing: {}", this.change);
-        out.extend(
-            wrap(&change, width.saturating_sub(2))
-                .into_iter()
-                .map(|line| Line::from(span(format!(" {line}"), theme.strong()))),
-        );
+        out.extend(paragraph(&change, 1, theme.strong(), width));
         out.push(Line::default());
     }
     out.extend(words::blocks(theme, &this.question, None, width));
@@ -61,7 +56,7 @@ pub(super) fn question(theme: Theme, lesson: &Lesson, round: usize, width: usize
     out
 }
 
-/// The answers offered, with the one in hand; after the run with the right one.
+/// Returns the answers offered, with the one in hand; after the run with the right one.
 pub(super) fn answers(
     theme: Theme,
     lesson: &Lesson,
@@ -90,15 +85,18 @@ pub(super) fn answers(
     Line::from(row)
 }
 
-/// The key of an answer.
+/// Returns the key of an answer.
 pub(super) fn key(at: usize) -> char {
-    (b'a'..=b'd').nth(at).map_or('?', char::from)
+    match at {
+        0..4 => char::from(b'a' + at as u8),
+        _ => '?',
+    }
 }
 
-/// What will run.
+/// Returns what will run.
 pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) -> Lines {
     let plan = &lesson.rounds[round].plan;
-    let cast = (lesson.check.scenario)(&plan.knobs);
+    let scenario = (lesson.check.scenario)(&plan.knobs);
     let mut out =
         vec![rule(theme, vec![span("WHAT WILL RUN, in a network of its own", theme.dim())], width)];
     let mut command = |name: &str, words: &[String]| {
@@ -108,27 +106,29 @@ pub(super) fn plan(theme: Theme, lesson: &Lesson, round: usize, width: usize) ->
             out.push(Line::from(vec![span(format!(" {}", left(name, 9)), theme.dim()), raw(line)]));
         }
     };
-    command("server", &cast.server);
-    match cast.clients.as_slice() {
+    command("server", &scenario.server);
+    match scenario.clients.as_slice() {
         [] => {}
         [client] => command("client", client),
         [client, ..] => {
             command("clients", client);
-            command("", &[format!("({} of them)", cast.clients.len())]);
+            command("", &[format!("({} of them)", scenario.clients.len())]);
         }
     }
     out
 }
 
-/// What will be measured.
+/// Returns what will be measured.
 pub(super) fn measured(theme: Theme, lesson: &Lesson, width: usize) -> Lines {
-    let facts = lesson.check.facts.iter();
-    let fact = |about: &str| Line::from(cut(vec![span(format!("   {about}"), theme.dim())], width));
-    let title = rule(theme, vec![span("WHAT WILL BE MEASURED", theme.dim())], width);
-    std::iter::once(title).chain(facts.map(|spec| fact(spec.about))).collect()
+    let mut out = vec![rule(theme, vec![span("WHAT WILL BE MEASURED", theme.dim())], width)];
+    for spec in lesson.check.facts {
+        let fact = span(format!("   {}", spec.about), theme.dim());
+        out.push(Line::from(cut(vec![fact], width)));
+    }
+    out
 }
 
-/// How the picture that follows is read.
+/// Returns how to read the picture that follows.
 pub(super) fn legend(theme: Theme, width: usize) -> Lines {
     let arrow = |from, to, text: &str| Step::Arrow { at: None, from, to, text: text.to_owned() };
     let held = |owner, text: &str| Step::Held {
@@ -153,7 +153,7 @@ pub(super) fn legend(theme: Theme, width: usize) -> Lines {
     out
 }
 
-/// What was measured, against what was predicted.
+/// Returns what was measured, against what was predicted.
 pub(super) fn verdict(
     theme: Theme,
     lesson: &Lesson,
@@ -173,30 +173,33 @@ pub(super) fn verdict(
         row.push(raw(format!("  {}", spec.about)));
     }
     let right = lesson.rounds[round].right(&outcome.facts);
-    let said = match guess.map(|at| (at, plan.offered.get(at))) {
-        Some((at, _)) if Some(at) == right => "✓ as you predicted ".to_owned(),
-        Some((_, Some(offered))) => format!("you predicted {offered} "),
-        _ => String::new(),
+    let said = if guess.is_some() && guess == right {
+        "✓ as you predicted ".to_owned()
+    } else if let Some(at) = guess
+        && let Some(offered) = plan.offered.get(at)
+    {
+        format!("you predicted {offered} ")
+    } else {
+        String::new()
     };
     out.push(spread(row, vec![span(said, theme.strong())], width));
     out.extend(broken(theme, outcome, width));
     out
 }
 
-/// Claims of the text that this run does not bear out.
+/// Returns the claims of the text that this run does not bear out.
 fn broken(theme: Theme, outcome: &Outcome, width: usize) -> Lines {
     let mut out = Lines::new();
     if !outcome.broken.is_empty() {
         out.push(Line::from(span(" ▲ This run is not as the lesson's text says:", theme.strong())));
     }
     for broken in &outcome.broken {
-        let lines = wrap(&format!("{broken}"), width.saturating_sub(4));
-        out.extend(lines.into_iter().map(|line| Line::from(raw(format!("   {line}")))));
+        out.extend(paragraph(&broken.to_string(), 3, Style::new(), width));
     }
     out
 }
 
-/// The picture under a title that says whose the colours are, with a blank line after it.
+/// Returns the picture under a title that says whose the colours are, with a blank line after it.
 pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
     let mut title = vec![span("WHO DID WHAT", theme.dim())];
     for owner in [Owner::Peer, Owner::Kernel, Owner::App] {
@@ -209,23 +212,27 @@ pub(super) fn pictured(theme: Theme, outcome: &Outcome, width: usize, room: usiz
     out
 }
 
-/// The picture, in at most `room` lines where it can be so short.
+/// Returns the picture, in at most `room` lines where it can be so short.
 pub(super) fn picture(theme: Theme, outcome: &Outcome, width: usize, room: usize) -> Lines {
     match &outcome.picture {
         Picture::Lanes(steps) => lanes::lines(theme, steps, width, room),
         Picture::Bars { title, bars } => {
             let mut out = vec![Line::from(span(format!(" {title}"), theme.dim()))];
-            out.extend(bars.iter().map(|bar| self::bar(theme, bar, bars, width)));
+            for bar in bars {
+                out.push(self::bar(theme, bar, bars, width));
+            }
             out
         }
     }
 }
 
 fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
-    let widest =
-        |text: fn(&Bar) -> &str| all.iter().map(|bar| text(bar).chars().count()).max().unwrap_or(0);
-    let (label, figure) = (widest(|bar| &bar.label), widest(|bar| &bar.figure));
-    let longest = all.iter().map(|bar| bar.length).fold(0.0, f64::max);
+    let (mut label, mut figure, mut longest) = (0, 0, 0.0_f64);
+    for other in all {
+        label = label.max(other.label.chars().count());
+        figure = figure.max(other.figure.chars().count());
+        longest = longest.max(other.length);
+    }
     let room = width.saturating_sub(label + figure + 6);
     let share = if longest > 0.0 { bar.length / longest } else { 0.0 };
     let cells = ((room as f64 * share) as usize).max(usize::from(bar.length > 0.0)).min(room);
@@ -237,7 +244,7 @@ fn bar(theme: Theme, bar: &Bar, all: &[Bar], width: usize) -> Line<'static> {
     ])
 }
 
-/// The parts of the reveal, one after the other.
+/// Returns the parts of the reveal, one after the other.
 pub(super) fn parts(
     theme: Theme,
     lesson: &Lesson,
@@ -258,14 +265,13 @@ pub(super) fn parts(
     if let Some(next) = lesson.rounds.get(round + 1) {
         let mut change = vec![Line::default()];
         let text = format!("Change one thing: {}, and predict again.", next.change);
-        let lines = wrap(&text, width.saturating_sub(2)).into_iter();
-        change.extend(lines.map(|line| Line::from(span(format!(" {line}"), theme.strong()))));
+        change.extend(paragraph(&text, 1, theme.strong(), width));
         out.push(change);
     }
     out
 }
 
-/// The facts, the claims and what was said.
+/// Returns the facts, the claims and what was said.
 pub(super) fn evidence(
     theme: Theme,
     lesson: &Lesson,
@@ -273,11 +279,42 @@ pub(super) fn evidence(
     outcome: &Outcome,
     width: usize,
 ) -> Lines {
-    let facts = &outcome.facts;
     let heading = |text: &str| rule(theme, vec![span(text.to_owned(), theme.dim())], width);
     let mut out = vec![heading("FACTS, as the kernel and the clients counted them")];
-    let widest =
-        facts.specs().iter().map(|spec| facts.shown(spec.name).chars().count()).max().unwrap_or(0);
+    out.extend(facts(theme, &outcome.facts, width));
+    out.extend([Line::default(), heading("CLAIMS of the lesson's text")]);
+    for claim in &lesson.rounds[round].plan.claims {
+        let holds = !outcome.broken.iter().any(|broken| broken.fact == claim.fact);
+        out.push(self::claim(theme, claim, &outcome.facts, holds, width));
+    }
+    out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT SAID")]);
+    let Scenario { server, clients, .. } =
+        (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
+    let mut said = vec![format!("$ {}", server.join(" "))];
+    if let Some(client) = clients.first() {
+        said.push(format!("$ {}", client.join(" ")));
+    }
+    said.extend(outcome.evidence.reports.iter().cloned());
+    for line in said {
+        out.push(Line::from(cut(vec![raw(format!(" {}", escape(&line)))], width)));
+    }
+    let findings = &outcome.evidence.snapshot.findings;
+    if !findings.is_empty() {
+        out.extend([Line::default(), heading("FINDINGS that watch would have made")]);
+    }
+    for finding in findings {
+        let text = format!(" {}: {}", finding.kind, escape(&finding.headline));
+        out.push(Line::from(cut(vec![raw(text)], width)));
+    }
+    out
+}
+
+fn facts(theme: Theme, facts: &Facts, width: usize) -> Lines {
+    let mut widest = 0;
+    for spec in facts.specs() {
+        widest = widest.max(facts.shown(spec.name).chars().count());
+    }
+    let mut out = Lines::new();
     for spec in facts.specs() {
         let style = if facts.get(spec.name).is_some() { theme.strong() } else { theme.dim() };
         let row: Row = vec![
@@ -287,36 +324,16 @@ pub(super) fn evidence(
         ];
         out.push(Line::from(cut(row, width)));
     }
-    out.extend([Line::default(), heading("CLAIMS of the lesson's text")]);
-    for claim in &lesson.rounds[round].plan.claims {
-        let holds = !outcome.broken.iter().any(|broken| broken.fact == claim.fact);
-        let sign = if holds { " ✓ " } else { " ✗ " };
-        let measured =
-            facts.get(&claim.fact).map_or("not observed".to_owned(), |value| match value {
-                Value::Word(word) => word.clone(),
-                Value::Number(_) => facts.shown(&claim.fact),
-            });
-        let text =
-            format!("{} {}; measured {measured}", left(&claim.fact, 12), claim.expected(facts));
-        out.push(Line::from(cut(vec![span(sign, theme.strong()), raw(text)], width)));
-    }
-    out.extend([Line::default(), heading("WHAT RAN, AND WHAT IT SAID")]);
-    let Scenario { server, clients, .. } =
-        (lesson.check.scenario)(&lesson.rounds[round].plan.knobs);
-    let ran = std::iter::once(server)
-        .chain(clients.into_iter().take(1))
-        .map(|words| format!("$ {}", words.join(" ")));
-    for line in ran.chain(outcome.evidence.reports.iter().cloned()) {
-        out.push(Line::from(cut(vec![raw(format!(" {}", escape(&line)))], width)));
-    }
-    if !outcome.evidence.snapshot.findings.is_empty() {
-        out.extend([Line::default(), heading("FINDINGS that watch would have made")]);
-    }
-    for finding in &outcome.evidence.snapshot.findings {
-        out.push(Line::from(cut(
-            vec![raw(format!(" {}: {}", finding.kind, escape(&finding.headline)))],
-            width,
-        )));
-    }
     out
+}
+
+fn claim(theme: Theme, claim: &Claim, facts: &Facts, holds: bool, width: usize) -> Line<'static> {
+    let sign = if holds { " ✓ " } else { " ✗ " };
+    let measured = match facts.get(&claim.fact) {
+        Some(Value::Word(word)) => word.clone(),
+        Some(Value::Number(_)) => facts.shown(&claim.fact),
+        None => "not observed".to_owned(),
+    };
+    let text = format!("{} {}; measured {measured}", left(&claim.fact, 12), claim.expected(facts));
+    Line::from(cut(vec![span(sign, theme.strong()), raw(text)], width))
 }

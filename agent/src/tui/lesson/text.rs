@@ -1,4 +1,4 @@
-//! The same pages as plain text, for output that is no terminal.
+//! The pages of a lesson as plain text, for output that is no terminal.
 
 use ratatui::text::Line;
 
@@ -21,7 +21,7 @@ pub struct LessonText<'a> {
 }
 
 impl LessonText<'_> {
-    /// The question, with the answers offered.
+    /// Returns the question, with the answers offered.
     pub fn question(&self) -> String {
         let theme = Theme::plain();
         let mut lines = vec![
@@ -34,7 +34,7 @@ impl LessonText<'_> {
         plain(lines)
     }
 
-    /// What the run shows.
+    /// Returns what the run shows.
     pub fn reveal(&self, outcome: &Outcome, guess: Option<usize>) -> String {
         let theme = Theme::plain();
         let mut lines = page::verdict(theme, self.lesson, self.round, outcome, guess, WIDTH);
@@ -51,7 +51,7 @@ impl LessonText<'_> {
     }
 }
 
-/// The list of lessons as plain text.
+/// Returns the list of lessons as plain text.
 pub fn list_text(lessons: &[Lesson], progress: &Progress) -> String {
     let mut lines =
         vec![list::header(Theme::plain(), lessons, progress, WIDTH + 16), Line::default()];
@@ -60,7 +60,11 @@ pub fn list_text(lessons: &[Lesson], progress: &Progress) -> String {
 }
 
 fn plain(lines: Lines) -> String {
-    let text =
-        |line: &Line<'_>| line.spans.iter().map(|span| span.content.as_ref()).collect::<String>();
-    lines.iter().map(|line| text(line).trim_end().to_owned() + "\n").collect()
+    let mut out = String::new();
+    for line in lines {
+        let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+        out.push_str(text.trim_end());
+        out.push('\n');
+    }
+    out
 }

@@ -11,7 +11,7 @@ use crate::tui::view::parts::{Row, columns, raw, span};
 /// Columns before the text of an item: the letter of whose doing it tells of.
 const MARK: usize = 5;
 
-/// Blocks, with a blank line between paragraphs.
+/// Returns blocks as lines, with a blank line between paragraphs.
 pub(super) fn blocks(
     theme: Theme,
     blocks: &[Block],
@@ -28,14 +28,14 @@ pub(super) fn blocks(
     out
 }
 
-/// One block.
+/// Returns one block as lines.
 pub(super) fn block(
     theme: Theme,
     block: &Block,
     facts: Option<&Facts>,
     width: usize,
 ) -> Vec<Line<'static>> {
-    let (mark, indent) = match block {
+    let (mut mark, indent) = match block {
         Block::Paragraph(_) => (Row::new(), 1),
         Block::Item(Some(owner), _) => {
             let badge = span(format!(" {} ", owner.letter()), theme.badge(*owner));
@@ -44,16 +44,20 @@ pub(super) fn block(
         Block::Item(None, _) => (vec![raw("   • ")], MARK),
     };
     let rows = flow(theme, block.pieces(), facts, width.saturating_sub(indent + 1));
-    let lines = rows.into_iter().enumerate().map(|(at, row)| {
-        let mut line =
-            if at == 0 && !mark.is_empty() { mark.clone() } else { vec![raw(" ".repeat(indent))] };
+    let mut out = Vec::new();
+    for row in rows {
+        // The mark stands before the first line, blanks before the others.
+        let mut line = std::mem::take(&mut mark);
+        if line.is_empty() {
+            line.push(raw(" ".repeat(indent)));
+        }
         line.extend(row);
-        Line::from(line)
-    });
-    lines.collect()
+        out.push(Line::from(line));
+    }
+    out
 }
 
-/// Pieces broken at spaces into rows of at most `width` columns. What was measured stands out.
+/// Breaks pieces at spaces into rows of at most `width` columns. Measured figures stand out.
 fn flow(theme: Theme, pieces: &[Piece], facts: Option<&Facts>, width: usize) -> Vec<Row> {
     let mut rows = vec![Row::new()];
     // A word may have parts in several styles: "(44 ms)".

@@ -8,7 +8,8 @@ use crate::model::snapshot::{Acceptor, ListenerView};
 use crate::tui::text::{compact, escape, left, percent, rate, right};
 use crate::tui::theme::Theme;
 
-/// A line for each of the first threads, `most` lines at most; how many more there are is told.
+/// Returns a line for each of the first threads, in `most` lines at most. The last line says how
+/// many more there are.
 pub(super) fn lines(
     theme: Theme,
     listener: &ListenerView,
@@ -23,12 +24,17 @@ pub(super) fn lines(
     let acceptors = &listener.acceptors[..shown.min(listener.acceptors.len())];
     let more = listener.acceptors.len() - acceptors.len();
     let own_line = most > 1;
-    let mut names: Vec<String> =
-        acceptors.iter().map(|t| format!("{} {}", escape(&t.comm), t.tid)).collect();
-    if let (true, false, Some(name)) = (more > 0, own_line, names.last_mut()) {
+    let mut names = Vec::new();
+    for thread in acceptors {
+        names.push(format!("{} {}", escape(&thread.comm), thread.tid));
+    }
+    if more > 0
+        && !own_line
+        && let Some(name) = names.last_mut()
+    {
         name.push_str(&format!(" (+{more})"));
     }
-    let name_width = widest(names.iter().map(String::as_str), 8, 26);
+    let name_width = widest(&names, 8, 26);
     let mut out = Vec::new();
     for (at, (thread, name)) in acceptors.iter().zip(&names).enumerate() {
         let mut row =

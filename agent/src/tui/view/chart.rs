@@ -14,19 +14,19 @@ const NOTHING: char = '_';
 /// Room for the figure of now at the right of a chart.
 const FIGURE: usize = 15;
 
-/// How high the charts of a listener are, in lines.
+/// Heights of the charts of a listener, in lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Heights {
     /// The depth of the accept queue.
     pub(super) depth: usize,
     /// Connections queued and accepted, each.
     pub(super) rates: usize,
-    /// Refusals; 0 leaves them away.
+    /// Refusals; 0 leaves them out.
     pub(super) refused: usize,
 }
 
-/// Depth, and connections queued and accepted, over time; the latter two on one scale, so that they
-/// compare.
+/// Returns depth, and connections queued and accepted, over time; the latter two on one scale, so
+/// that they compare.
 pub(super) fn lines(
     theme: Theme,
     listener: &ListenerView,
@@ -40,20 +40,15 @@ pub(super) fn lines(
         top: listener.limit,
         style: theme.owner(Owner::App),
     };
-    let flow = newest(&listener.arrival_history, cells)
-        .iter()
-        .chain(newest(&listener.accept_history, cells))
-        .max();
-    // Headroom, so that full columns don't grow together with the chart above.
-    let flow = flow.map_or(0, |most| most + most.div_ceil(7));
+    let flow = top(&listener.arrival_history, cells).max(top(&listener.accept_history, cells));
     let rate_chart =
         |values, owner| Chart { values, lost: &[], top: flow, style: theme.owner(owner) };
-    let refused = newest(&listener.overflow_history, cells)
-        .iter()
-        .max()
-        .map_or(0, |most| most + most.div_ceil(7));
-    let refused =
-        Chart { values: &listener.overflow_history, lost: &[], top: refused, style: theme.loss() };
+    let refused = Chart {
+        values: &listener.overflow_history,
+        lost: &[],
+        top: top(&listener.overflow_history, cells),
+        style: theme.loss(),
+    };
 
     let rates = listener.rates;
     let full = if refusing(listener) { theme.loss() } else { theme.strong() };
@@ -71,9 +66,18 @@ pub(super) fn lines(
     out
 }
 
+/// Returns the value of a full column for the newest values: the most of them and some headroom, so
+/// that full columns don't grow together with the chart above.
+fn top(values: &[u32], cells: usize) -> u32 {
+    match newest(values, cells).iter().max() {
+        Some(most) => most + most.div_ceil(7),
+        None => 0,
+    }
+}
+
 struct Chart<'a> {
     values: &'a [u32],
-    /// What was lost in the same periods: these columns stand out.
+    /// Losses in the same periods: these columns stand out.
     lost: &'a [u32],
     /// The value of a full column.
     top: u32,
@@ -81,7 +85,7 @@ struct Chart<'a> {
 }
 
 impl Chart<'_> {
-    /// The chart with its label and the figure of now on its last line.
+    /// Returns the chart with its label and the figure of now on its last line.
     fn labelled(
         &self,
         theme: Theme,
@@ -112,7 +116,7 @@ impl Chart<'_> {
         for above in (0..height).rev() {
             let mut row = vec![raw(" ".repeat(blank))];
             for (at, &value) in values.iter().enumerate() {
-                let was_lost = at.checked_sub(no_loss_known).is_some_and(|at| lost[at] > 0);
+                let was_lost = at >= no_loss_known && lost[at - no_loss_known] > 0;
                 let (c, style) = match (self.block(value, height, above), was_lost) {
                     (NOTHING, _) => (NOTHING, theme.dim()),
                     (c, true) => (c, theme.loss()),
@@ -138,8 +142,8 @@ impl Chart<'_> {
     }
 }
 
-/// The character for a value on a scale that ends at `top`; none is full, lest the rows of a table
-/// run together.
+/// Returns the character for a value on a scale that ends at `top`. None is full, so that the rows
+/// of a table don't run together.
 pub(super) fn column(value: u64, top: u64) -> char {
     match value {
         0 => NOTHING,
@@ -147,7 +151,7 @@ pub(super) fn column(value: u64, top: u64) -> char {
     }
 }
 
-/// One line of a depth history, for a column of a table.
+/// Returns one line of a depth history, for a column of a table.
 pub(super) fn trend(theme: Theme, listener: &ListenerView, cells: usize) -> Row {
     let chart = Chart {
         values: &listener.depth_history,

@@ -1,4 +1,4 @@
-//! What frames every view: header, tabs and footer.
+//! The frame of every view: header, tabs and footer.
 
 use ratatui::layout::Rect;
 use ratatui::text::Line;
@@ -10,7 +10,7 @@ use crate::tui::list::Listing;
 use crate::tui::text::{clock, compact, escape, grouped, percent};
 use crate::tui::theme::Theme;
 
-/// What is watched, how, for how long, at what cost and with what loss.
+/// Returns the header: what is watched, how, for how long, at what cost and with what loss.
 pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
     let target =
@@ -19,7 +19,10 @@ pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
         0 => span("lost 0 ", theme.dim()),
         n => span(format!("▲ lost {} ", grouped(n)), theme.loss()),
     };
-    let cost = snapshot.cost_share.map_or("–".to_owned(), percent);
+    let cost = match snapshot.cost_share {
+        Some(share) => percent(share),
+        None => "–".to_owned(),
+    };
     let facts = vec![
         span(format!("{} tier", escape(&snapshot.tier)), theme.dim()),
         span(format!("  {}", clock(snapshot.elapsed_us)), theme.strong()),
@@ -29,7 +32,7 @@ pub(super) fn header(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
     spread(target, facts, width)
 }
 
-/// The views, the one in front reversed, and what the colours mean.
+/// Returns the tabs, the one in front reversed, and the legend of the colours.
 pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) -> Line<'static> {
     let theme = app.theme;
     let wide = area.width >= 110;
@@ -66,12 +69,18 @@ pub(super) fn tabs(app: &App, snapshot: &Snapshot, area: Rect, hits: &mut Hits) 
     let width = usize::from(area.width);
     let room = width.saturating_sub(columns(&row));
     let whole = legend(theme, if wide { "time held by  " } else { "" });
-    let legends = [whole, letters(theme)];
-    let legend = legends.into_iter().find(|legend| columns(legend) < room).unwrap_or_default();
+    let short = letters(theme);
+    let legend = if columns(&whole) < room {
+        whole
+    } else if columns(&short) < room {
+        short
+    } else {
+        Row::new()
+    };
     spread(row, legend, width)
 }
 
-/// "▶ 00:12 / 01:00 ×2"
+/// Returns the place of a replay: "▶ 00:12 / 01:00 ×2".
 fn position(playback: Playback) -> String {
     let sign = if playback.playing { "▶" } else { "‖" };
     format!(
@@ -84,7 +93,7 @@ fn position(playback: Playback) -> String {
 
 const HOLDERS: [Owner; 4] = [Owner::Kernel, Owner::App, Owner::Network, Owner::Peer];
 
-/// What the colours and letters mean.
+/// Returns the meaning of colours and letters.
 fn legend(theme: Theme, title: &'static str) -> Row {
     let mut row = vec![span(title, theme.dim())];
     for owner in HOLDERS {
@@ -94,7 +103,7 @@ fn legend(theme: Theme, title: &'static str) -> Row {
     row
 }
 
-/// The legend where there is little room.
+/// Returns the legend for where there is little room.
 fn letters(theme: Theme) -> Row {
     let mut row = Row::new();
     for owner in HOLDERS {
@@ -104,7 +113,7 @@ fn letters(theme: Theme) -> Row {
     row
 }
 
-/// The keys that do something here.
+/// Returns the keys that do something here, or the filter.
 pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
     if let (Some(list), None) = (app.list(), &app.open)
@@ -112,11 +121,11 @@ pub(super) fn footer(app: &App, snapshot: &Snapshot, width: usize) -> Line<'stat
     {
         return filter_line(app, list, snapshot, width);
     }
-    let sort = app.list().map(|list| match list.order() {
-        (_, false) => format!("sort: {}", list.order_name()),
-        (_, true) => format!("sort: {} ▴", list.order_name()),
-    });
-    let sort = sort.unwrap_or_default();
+    let sort = match app.list() {
+        Some(list) if list.order().1 => format!("sort: {} ▴", list.order_name()),
+        Some(list) => format!("sort: {}", list.order_name()),
+        None => String::new(),
+    };
     let opens = if app.tab == Tab::Threads { "connections" } else { "open" };
     let keys: &[(&str, &str)] = match (&app.open, app.tab) {
         (Some(Open::Connection(_)), _) => &[

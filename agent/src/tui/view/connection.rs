@@ -2,7 +2,6 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::parts::{Row, columns, cut, raw, rule, span};
@@ -96,34 +95,39 @@ fn title(
     } else {
         "as it was last seen".to_owned()
     };
-    let mut title = vec![
+    let protocol = match connection.protocol {
+        Some(protocol) => format!("{}  ", protocol.name()),
+        None => String::new(),
+    };
+    let end_ns = connection.closed_ns.unwrap_or(snapshot.now_ns);
+    let lived_us = end_ns.saturating_sub(connection.since_ns) / 1_000;
+    let title = vec![
         span(connection_table::name(connection, width / 2), theme.strong()),
         span(format!("  {process}  "), theme.dim()),
-        span(
-            connection.protocol.map_or(String::new(), |protocol| format!("{}  ", protocol.name())),
-            Style::new(),
-        ),
+        raw(protocol),
         span(state(connection.state), theme.strong()),
+        span(end(connection), theme.dim()),
+        span(format!("  {}", duration(lived_us)), theme.dim()),
     ];
-    let end = connection.ended.map(|(side, how)| {
-        let by = if side == Side::Local { "this host" } else { "the peer" };
-        let how = match how {
-            Ending::Fin => "FIN",
-            Ending::Reset => "RST",
-            Ending::Timeout => "timeout",
-        };
-        let cause =
-            connection.end.cause.map(|cause| format!(", {}", cause.words())).unwrap_or_default();
-        format!(" by {by} ({how}{cause})")
-    });
-    title.push(span(end.unwrap_or_default(), theme.dim()));
-    let lived =
-        connection.closed_ns.unwrap_or(snapshot.now_ns).saturating_sub(connection.since_ns) / 1_000;
-    title.push(span(format!("  {}", duration(lived)), theme.dim()));
     rule(theme, title, width)
 }
 
-/// Who served it, what went over it.
+/// Returns how the connection ended: " by the peer (RST)"; nothing while it is open.
+fn end(connection: &ConnectionView) -> String {
+    let Some((side, ending)) = connection.ended else { return String::new() };
+    let by = if side == Side::Local { "this host" } else { "the peer" };
+    let ending = match ending {
+        Ending::Fin => "FIN",
+        Ending::Reset => "RST",
+        Ending::Timeout => "timeout",
+    };
+    match connection.end.cause {
+        Some(cause) => format!(" by {by} ({ending}, {})", cause.words()),
+        None => format!(" by {by} ({ending})"),
+    }
+}
+
+/// Returns which threads served it, and what went over it.
 fn facts(
     theme: Theme,
     snapshot: &Snapshot,
@@ -131,34 +135,8 @@ fn facts(
     shown: Option<&ExchangeView>,
     width: usize,
 ) -> Vec<Line<'static>> {
-    let name = |tid| words::thread(snapshot, connection, tid);
-    let mut did: Vec<(&str, Option<String>)> = vec![
-        ("accepted by ", connection.acceptor.as_ref().map(|(tid, _)| name(*tid))),
-        ("read by ", shown.and_then(|exchange| exchange.read_tid).map(name)),
-        ("written by ", shown.and_then(|exchange| exchange.write_tid).map(name)),
-    ];
-    if connection.role == Role::Client {
-        did[0] = ("a call of the app's own", Some(String::new()));
-    }
-    did.retain(|(_, who)| who.is_some());
-    let mut row = vec![raw(" ")];
-    for (at, (does, who)) in did.iter().enumerate() {
-        let again = at > 0 && did[at - 1].1 == *who;
-        let who = if again { "the same".to_owned() } else { who.clone().unwrap_or_default() };
-        row.push(span(format!("{}{does}", if at > 0 { ", " } else { "" }), theme.dim()));
-        row.push(raw(who));
-    }
-    let mut data =
-        vec![raw(" "), span("in ", theme.dim()), span(bytes(connection.bytes_in), theme.strong())];
-    data.extend([span("  out ", theme.dim()), span(bytes(connection.bytes_out), theme.strong())]);
-    for (n, what) in [(connection.unread_bytes, "unread"), (connection.unsent_bytes, "unsent")] {
-        if n > 0 {
-            data.extend([span(format!("  {what} "), theme.dim()), span(bytes(n), theme.strong())]);
-        }
-    }
-    if connection.retransmits > 0 {
-        data.push(span(format!("  ▲ {} resent", grouped(connection.retransmits)), theme.loss()));
-    }
+    let mut row = served_by(theme, snapshot, connection, shown);
+    let data = transferred(theme, connection);
     let mut out = if columns(&row) + columns(&data) + 2 <= width {
         row.push(raw("  "));
         row.extend(data);
@@ -170,26 +148,76 @@ fn facts(
         let text = format!("{} {}", escape(method), escape(path));
         out.push(Line::from(cut(vec![span(" began with ", theme.dim()), raw(text)], width)));
     }
-    if let Some(answer) = connection.tls.as_ref().and_then(|tls| tls.first_answer.as_ref()) {
+    if let Some(tls) = &connection.tls
+        && let Some(answer) = &tls.first_answer
+    {
         let row = vec![
             span(" first answer after ", theme.dim()),
             raw(steps(answer, connection.fast_open)),
         ];
         out.push(Line::from(cut(row, width)));
     }
-    out.extend(
-        nature(connection)
-            .map(|text| Line::from(cut(vec![raw(" "), span(text, theme.strong())], width))),
-    );
+    if let Some(text) = nature(connection) {
+        out.push(Line::from(cut(vec![raw(" "), span(text, theme.strong())], width)));
+    }
     out
 }
 
-/// What exchanges are here, where they are not a request and its response.
+/// Returns the threads: "accepted by api-server 4242, read by reader-1 4244, written by the same".
+fn served_by(
+    theme: Theme,
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    shown: Option<&ExchangeView>,
+) -> Row {
+    let mut served = Vec::new();
+    if connection.role == Role::Client {
+        served.push(("a call of the app's own", String::new()));
+    } else if let Some((tid, _)) = &connection.acceptor {
+        served.push(("accepted by ", words::thread(snapshot, connection, *tid)));
+    }
+    if let Some(exchange) = shown {
+        if let Some(tid) = exchange.read_tid {
+            served.push(("read by ", words::thread(snapshot, connection, tid)));
+        }
+        if let Some(tid) = exchange.write_tid {
+            served.push(("written by ", words::thread(snapshot, connection, tid)));
+        }
+    }
+    let mut row = vec![raw(" ")];
+    for (index, (does, who)) in served.iter().enumerate() {
+        let again = index > 0 && served[index - 1].1 == *who;
+        let separator = if index > 0 { ", " } else { "" };
+        row.push(span(format!("{separator}{does}"), theme.dim()));
+        row.push(raw(if again { "the same" } else { who }));
+    }
+    row
+}
+
+/// Returns the bytes that went over it, and those that wait.
+fn transferred(theme: Theme, connection: &ConnectionView) -> Row {
+    let mut row =
+        vec![raw(" "), span("in ", theme.dim()), span(bytes(connection.bytes_in), theme.strong())];
+    row.extend([span("  out ", theme.dim()), span(bytes(connection.bytes_out), theme.strong())]);
+    for (n, what) in [(connection.unread_bytes, "unread"), (connection.unsent_bytes, "unsent")] {
+        if n > 0 {
+            row.extend([span(format!("  {what} "), theme.dim()), span(bytes(n), theme.strong())]);
+        }
+    }
+    if connection.retransmits > 0 {
+        row.push(span(format!("  ▲ {} resent", grouped(connection.retransmits)), theme.loss()));
+    }
+    row
+}
+
+/// Says what exchanges are here, where they are not a request and its response.
 fn nature(connection: &ConnectionView) -> Option<String> {
     if connection.multiplexed {
         return Some(multiplexed(connection.streams));
     }
-    if connection.tls.as_ref().is_some_and(TlsView::may_be_http2) {
+    if let Some(tls) = &connection.tls
+        && tls.may_be_http2()
+    {
         return Some(
             "perhaps multiplexed: HTTP/2 was offered, and what was chosen is encrypted".to_owned(),
         );
@@ -204,36 +232,31 @@ fn nature(connection: &ConnectionView) -> Option<String> {
     Some(format!("waiting by design ({news}): it stays open, and who has news writes"))
 }
 
-/// The opening, in short where there is no room for more, and the exchange.
+/// Returns the steps of the exchange; in full, also those that came before it.
 fn all_steps(
     snapshot: &Snapshot,
     connection: &ConnectionView,
     shown: Option<&ExchangeView>,
     in_full: bool,
 ) -> Vec<Step> {
-    let opens = |kind| matches!(kind, SliceKind::Handshake | SliceKind::AcceptQueue);
-    let within =
-        shown.is_some_and(|exchange| exchange.slices.iter().any(|slice| opens(slice.kind)));
+    let Some(exchange) = shown else { return timeline::opening(snapshot, connection) };
+    let is_opening = |kind| matches!(kind, SliceKind::Handshake | SliceKind::AcceptQueue);
+    let has_opening = exchange.slices.iter().any(|slice| is_opening(slice.kind));
     let mut out = Vec::new();
-    if !within {
-        if in_full || shown.is_none() {
-            out.extend(timeline::opening(snapshot, connection));
-        }
-        let earlier = shown.map_or(0, |exchange| exchange.seq.saturating_sub(1));
-        let after = shown
-            .map_or(0, |exchange| exchange.start_ns.saturating_sub(connection.since_ns) / 1_000);
-        if in_full && earlier > 0 {
-            let text = format!("{}, {}", count_of(earlier.into(), "exchange"), duration(after));
+    if in_full && !has_opening {
+        out.extend(timeline::opening(snapshot, connection));
+        let earlier = exchange.seq.saturating_sub(1);
+        if earlier > 0 {
+            let after_us = exchange.start_ns.saturating_sub(connection.since_ns) / 1_000;
+            let text = format!("{}, {}", count_of(earlier.into(), "exchange"), duration(after_us));
             out.push(Step::Gap { text });
         }
     }
-    out.extend(
-        shown.into_iter().flat_map(|exchange| timeline::exchange(snapshot, connection, exchange)),
-    );
+    out.extend(timeline::exchange(snapshot, connection, exchange));
     out
 }
 
-/// What the exchange adds up to, and what to change.
+/// Returns what the exchange adds up to, and what to change.
 fn below(
     theme: Theme,
     snapshot: &Snapshot,
@@ -250,7 +273,9 @@ fn below(
     match findings.next() {
         Some(worst) if in_full => {
             out.extend(finding::lines(theme, worst, width));
-            out.extend(findings.flat_map(|finding| finding::lines(theme, finding, width)));
+            for finding in findings {
+                out.extend(finding::lines(theme, finding, width));
+            }
         }
         Some(worst) => out.extend(finding::short(theme, worst, width)),
         None => out.extend(verdict::connection(theme, snapshot, connection, width)),
@@ -258,7 +283,7 @@ fn below(
     out
 }
 
-/// The other exchanges, and what adds up over the connection's life.
+/// Returns the other exchanges, and what adds up over the connection's life.
 fn side(
     theme: Theme,
     snapshot: &Snapshot,
@@ -267,16 +292,40 @@ fn side(
     width: usize,
     height: usize,
 ) -> Vec<Line<'static>> {
+    let totals = totals(theme, connection);
+    let room = height.saturating_sub(totals.len() + 1);
+    let mut out =
+        exchange::list(theme, connection, shown.map(|exchange| exchange.seq), width, room);
+    out.push(rule(theme, vec![span("SINCE IT OPENED", theme.strong())], width));
+    for row in totals {
+        out.push(Line::from(cut(row, width)));
+    }
+    for finding in verdict::of_connection(snapshot, connection) {
+        if finding.evidence.is_empty() {
+            continue;
+        }
+        let title = vec![span(format!("EVIDENCE  {}", finding.kind), theme.strong())];
+        out.push(Line::default());
+        out.push(rule(theme, title, width));
+        out.extend(finding::evidence(theme, finding, width));
+    }
+    out
+}
+
+/// Returns what adds up over the connection's life.
+fn totals(theme: Theme, connection: &ConnectionView) -> Vec<Row> {
+    let seen = |us: Option<u64>| match us {
+        Some(us) => fine(us),
+        None => "not seen".to_owned(),
+    };
     let mut totals = vec![
-        figure(theme, "handshake", connection.handshake_us.map_or("not seen".to_owned(), fine)),
-        figure(
-            theme,
-            "in the accept queue",
-            connection.queued_us.map_or("not seen".to_owned(), fine),
-        ),
+        figure(theme, "handshake", seen(connection.handshake_us)),
+        figure(theme, "in the accept queue", seen(connection.queued_us)),
     ];
     if let Some(tls) = &connection.tls {
-        totals.extend(hellos(tls).map(|(name, value)| figure(theme, name, value)));
+        for (name, value) in hellos(tls) {
+            totals.push(figure(theme, name, value));
+        }
     } else if connection.fast_open {
         totals.push(figure(theme, "TCP Fast Open", "its SYN carried data".to_owned()));
     }
@@ -288,37 +337,18 @@ fn side(
             HoldReason::ReceiveWindow => "held by the peer's window",
             HoldReason::Pacing => "held by pacing",
         };
-        totals.push(figure(
-            theme,
-            name,
-            format!("{}×, {} in all", grouped(hold.count), fine(hold.us)),
-        ));
+        let text = format!("{}×, {} in all", grouped(hold.count), fine(hold.us));
+        totals.push(figure(theme, name, text));
     }
     let trailing = connection.trailing;
     let text =
         format!("{}×, {} in all; they held nobody", grouped(trailing.count), fine(trailing.us));
     totals.push(figure(theme, "ACKs the peer delayed", text));
-    let room = height.saturating_sub(totals.len() + 1);
-    let mut out =
-        exchange::list(theme, connection, shown.map(|exchange| exchange.seq), width, room);
-    out.push(rule(theme, vec![span("SINCE IT OPENED", theme.strong())], width));
-    out.extend(totals.into_iter().map(|row: Row| Line::from(cut(row, width))));
-    for finding in
-        verdict::of_connection(snapshot, connection).filter(|finding| !finding.evidence.is_empty())
-    {
-        out.push(Line::default());
-        out.push(rule(
-            theme,
-            vec![span(format!("EVIDENCE  {}", finding.kind), theme.strong())],
-            width,
-        ));
-        out.extend(finding::evidence(theme, finding, width));
-    }
-    out
+    totals
 }
 
-/// Round trips of each step, the time of them all, and how long this host computed for the
-/// handshake.
+/// Returns the round trips of each step, the time of them all, and how long this host computed for
+/// the handshake.
 fn steps(answer: &FirstAnswer, fast_open: bool) -> String {
     let trips = answer.round_trips(fast_open);
     let plural = if trips == 1 { "" } else { "s" };
@@ -343,20 +373,26 @@ fn multiplexed(streams: Option<Http2Streams>) -> String {
     )
 }
 
-/// What the hellos told.
-fn hellos(tls: &TlsView) -> impl Iterator<Item = (&'static str, String)> {
-    let version = tls.version.map_or("the server has not answered".to_owned(), |version| {
-        let resumed = if tls.resumed == Some(true) { ", a session resumed" } else { "" };
-        let early = if tls.early_data { ", with early data" } else { "" };
-        format!("{version}{resumed}{early}")
-    });
+/// Returns what the hellos told.
+fn hellos(tls: &TlsView) -> [(&'static str, String); 3] {
+    let version = match tls.version {
+        Some(version) => {
+            let resumed = if tls.resumed == Some(true) { ", a session resumed" } else { "" };
+            let early = if tls.early_data { ", with early data" } else { "" };
+            format!("{version}{resumed}{early}")
+        }
+        None => "the server has not answered".to_owned(),
+    };
     let inside = match &tls.alpn {
         Some(chosen) => escape(chosen),
         None if tls.offered.is_empty() => "not said".to_owned(),
         None => format!("encrypted; offered {}", escape(&tls.offered.join(", "))),
     };
-    let name = tls.server_name.as_deref().map_or("not said".to_owned(), escape);
-    [("TLS", version), ("asked for", name), ("spoken inside", inside)].into_iter()
+    let name = match &tls.server_name {
+        Some(name) => escape(name),
+        None => "not said".to_owned(),
+    };
+    [("TLS", version), ("asked for", name), ("spoken inside", inside)]
 }
 
 fn figure(theme: Theme, name: &str, value: String) -> Row {

@@ -34,13 +34,9 @@ impl Table {
     ) -> Self {
         let names: Vec<String> = rows.map(|connection| name(connection, usize::MAX)).collect();
         let most = if width < 100 { 23 } else { 34 };
-        let from = |least, column| (width >= least).then_some(column);
+        let from = |least, column| if width >= least { Some(column) } else { None };
         let before = [
-            Some(Column::left(
-                "CONNECTION",
-                widest(names.iter().map(String::as_str), 16, most),
-                By::Address,
-            )),
+            Some(Column::left("CONNECTION", widest(&names, 16, most), By::Address)),
             from(136, Column::left("THREAD", 16, By::Known)),
             from(130, Column::left("SPEAKS", 10, By::Known)),
             Some(Column::left("STATE", if width < 100 { 6 } else { 10 }, By::State)),
@@ -64,7 +60,7 @@ impl Table {
         Self { grid, theme }
     }
 
-    /// The line of titles.
+    /// Returns the line of titles.
     pub(super) fn titles(
         &self,
         order: (By, bool),
@@ -74,18 +70,17 @@ impl Table {
         grid::titles(self.theme, &self.grid, order, area, hits)
     }
 
-    /// A connection's row.
+    /// Returns a connection's row.
     pub(super) fn row(
         &self,
         snapshot: &Snapshot,
         connection: &ConnectionView,
         selected: bool,
     ) -> Line<'static> {
-        let cells = self
-            .grid
-            .iter()
-            .map(|column| self.cell(snapshot, connection, column, selected))
-            .collect();
+        let mut cells = Vec::with_capacity(self.grid.len());
+        for column in &self.grid {
+            cells.push(self.cell(snapshot, connection, column, selected));
+        }
         grid::row(self.theme, &self.grid, cells, selected)
     }
 
@@ -110,13 +105,15 @@ impl Table {
             }
             "STATE" => state_cell(theme, connection.state, column.width),
             "EXCH" => one(compact(connection.exchanges), Style::new()),
-            "LAST" => one(
-                last(connection).map_or("–".to_owned(), |last| fine(counted_us(last))),
-                theme.strong(),
-            ),
+            "LAST" => match last(connection) {
+                Some(last) => one(fine(counted_us(last)), theme.strong()),
+                None => one("–".to_owned(), theme.strong()),
+            },
             "RECENT ONES" => recent(theme, connection, column.width, None),
-            "WORST" => worst(connection)
-                .map_or(one("–".to_owned(), theme.dim()), |worst| verdict(theme, worst)),
+            "WORST" => match worst(connection) {
+                Some(worst) => verdict(theme, worst),
+                None => one("–".to_owned(), theme.dim()),
+            },
             "IN" => one(bytes(connection.bytes_in), Style::new()),
             "OUT" => one(bytes(connection.bytes_out), Style::new()),
             "RESENT" if connection.retransmits > 0 => {
@@ -138,8 +135,8 @@ impl Table {
     }
 }
 
-/// "10.0.0.9:40122 → :8080": from the client to the server, the process's own side by its port
-/// alone, and not at all where the room is short.
+/// Returns the name of a connection, from the client to the server: "10.0.0.9:40122 → :8080". The
+/// process's own side is its port alone, and left out where the room is short.
 pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
     let peer = connection.peer.to_string();
     let mut own = format!(":{}", connection.local.port());
@@ -154,7 +151,7 @@ pub(super) fn name(connection: &ConnectionView, width: usize) -> String {
     }
 }
 
-/// What most of an exchange's time went on, with whose doing it was.
+/// Returns what most of an exchange's time went on, with whose doing it was.
 pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
     let Some(Verdict { kind, us, .. }) = exchange.verdict else {
         return vec![span("–", theme.dim())];
@@ -167,7 +164,7 @@ pub(super) fn verdict(theme: Theme, exchange: &ExchangeView) -> Row {
     ]
 }
 
-/// The recent exchanges as columns, each in its verdict's colour; the one with a number stands out.
+/// Returns the recent exchanges as columns, each in its verdict's colour; the chosen one stands out.
 pub(super) fn recent(
     theme: Theme,
     connection: &ConnectionView,
@@ -178,24 +175,29 @@ pub(super) fn recent(
     let count = connection.recent.len() + usize::from(connection.current.is_some());
     let shown: Vec<&ExchangeView> = all.skip(count.saturating_sub(cells)).collect();
     let longest = shown.iter().map(|exchange| counted_us(exchange)).max().unwrap_or(0);
-    let column = |exchange: &&ExchangeView| {
-        let c = chart::column(counted_us(exchange), longest);
-        let owner = exchange.verdict.map(|verdict| theme.owner(verdict.kind.owner()));
-        let marked = theme.strong().add_modifier(Modifier::UNDERLINED);
-        let style =
-            if chosen == Some(exchange.seq) { marked } else { owner.unwrap_or(theme.dim()) };
-        span(c.to_string(), style)
-    };
-    shown.iter().map(column).collect()
+    let mut row = Row::new();
+    for exchange in shown {
+        let style = match exchange.verdict {
+            _ if chosen == Some(exchange.seq) => theme.strong().add_modifier(Modifier::UNDERLINED),
+            Some(verdict) => theme.owner(verdict.kind.owner()),
+            None => theme.dim(),
+        };
+        row.push(span(chart::column(counted_us(exchange), longest), style));
+    }
+    row
 }
 
-/// The thread that served the connection last: the one that read, else wrote, else accepted.
+/// Returns the thread that served the connection last: the one that read, else wrote, else
+/// accepted.
 fn thread(snapshot: &Snapshot, connection: &ConnectionView) -> String {
-    let tid = last(connection).and_then(|last| last.read_tid.or(last.write_tid));
-    match (tid, &connection.acceptor) {
-        (Some(tid), _) => words::thread(snapshot, connection, tid),
-        (None, Some((tid, comm))) => format!("{} {tid}", escape(comm)),
-        (None, None) => "–".to_owned(),
+    if let Some(last) = last(connection)
+        && let Some(tid) = last.read_tid.or(last.write_tid)
+    {
+        return words::thread(snapshot, connection, tid);
+    }
+    match &connection.acceptor {
+        Some((tid, comm)) => format!("{} {tid}", escape(comm)),
+        None => "–".to_owned(),
     }
 }
 

@@ -3,10 +3,11 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::connection_table::{self, Table};
-use super::parts::{raw, rule, span};
+use super::parts::{paragraph, raw, rule, span};
 use super::queues::{first_row, take};
 use super::{exchange, lanes, owners, proxy, put, verdict};
 use crate::model::snapshot::{ConnectionView, Snapshot};
@@ -14,12 +15,12 @@ use crate::model::timeline;
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
 use crate::tui::order::worst;
-use crate::tui::text::{escape, grouped, wrap};
+use crate::tui::text::{escape, grouped};
 
-/// Lines that a list of the other exchanges is worth having from.
+/// The least lines that a list of the other exchanges is worth having in.
 const EXCHANGES: usize = 4;
 
-/// Lines for a proxy from which on a blank one stands below it.
+/// Lines for a proxy above which a blank one stands below it.
 const SPACIOUS: usize = 8;
 
 /// Draws the screen.
@@ -48,10 +49,8 @@ pub(super) fn draw(
     let mut words = vec![Line::default()];
     words.extend(verdict::connection(app.theme, snapshot, selected, width));
     let height = usize::from(rest.height);
-    let rows = app
-        .connections
-        .len()
-        .clamp(1, height.saturating_sub(words.len() + 6).min(height * 2 / 5).max(3));
+    let most_rows = height.saturating_sub(words.len() + 6).min(height * 2 / 5).max(3);
+    let rows = app.connections.len().clamp(1, most_rows);
     table(app, snapshot, frame, take(&mut rest, 1 + rows), hits);
     put(frame, take(&mut rest, words.len()), words);
     put(frame, rest, panel(app, snapshot, selected, width, rest.height.into()));
@@ -72,7 +71,7 @@ fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits
     put(frame, area, lines);
 }
 
-/// The worst exchange of the selected connection.
+/// Returns the worst exchange of the selected connection.
 fn panel(
     app: &App,
     snapshot: &Snapshot,
@@ -104,7 +103,7 @@ fn panel(
     out
 }
 
-/// No connection to show: because of the filter, or since there is none yet.
+/// Says why no connection is shown: because of the filter, or since there is none yet.
 fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let theme = app.theme;
     let mut out = vec![Line::default()];
@@ -120,20 +119,16 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let (headline, text) = match snapshot.connections_open {
         0 => (
             "No connection yet.".to_owned(),
-            "A connection appears here with its first byte, or once it is accepted; one that waits for accept() is \
-             seen on QUEUES.",
+            "A connection appears here with its first byte, or once it is accepted; \
+             one that waits for accept() is seen on QUEUES.",
         ),
         n => (
             format!("{} connections are open; nothing is known of their time.", grouped(n)),
-            "That is so with --detail queues, and for connections on which nothing has come or gone since the watch \
-             began.",
+            "That is so with --detail queues, and for connections on which nothing \
+             has come or gone since the watch began.",
         ),
     };
     out.push(Line::from(vec![raw(" ○ "), span(headline, theme.strong())]));
-    out.extend(
-        wrap(text, width.saturating_sub(4))
-            .into_iter()
-            .map(|line| Line::from(format!("   {line}"))),
-    );
+    out.extend(paragraph(text, 3, Style::new(), width));
     out
 }

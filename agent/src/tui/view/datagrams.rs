@@ -11,7 +11,7 @@ use crate::tui::order::By;
 use crate::tui::text::{bytes, clip_address, compact, duration, escape, fine, grouped, rate};
 use crate::tui::theme::Theme;
 
-/// Lines that the sockets are worth on a screen of this height; 0 where there are none.
+/// Returns the lines that the sockets are worth on a screen of this height; 0 where there are none.
 pub(super) fn height(snapshot: &Snapshot, lines: usize) -> usize {
     let most = if lines < 30 { 2 } else { lines / 8 };
     match snapshot.datagrams.len().min(most) {
@@ -20,13 +20,20 @@ pub(super) fn height(snapshot: &Snapshot, lines: usize) -> usize {
     }
 }
 
-/// The newest QUIC connection that got an answer, and its socket.
+/// Returns the newest QUIC connection that got an answer, and its socket.
 fn newest(snapshot: &Snapshot) -> Option<(&DatagramView, &QuicView)> {
-    let last = |socket| Some((socket, DatagramView::quic_last(socket)?));
-    snapshot.datagrams.iter().filter_map(last).max_by_key(|(_, quic)| quic.since_ns)
+    let mut newest: Option<(&DatagramView, &QuicView)> = None;
+    for socket in &snapshot.datagrams {
+        if let Some(quic) = socket.quic_last()
+            && newest.is_none_or(|(_, other)| quic.since_ns >= other.since_ns)
+        {
+            newest = Some((socket, quic));
+        }
+    }
+    newest
 }
 
-/// What the newest QUIC connection shows, in words.
+/// Returns a line on the newest QUIC connection.
 fn quic(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>> {
     let (socket, quic) = newest(snapshot)?;
     let answer = quic.answer?;
@@ -49,7 +56,7 @@ fn quic(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>
     Some(Line::from(cut(row, width)))
 }
 
-/// A title and the first sockets, in so many lines.
+/// Returns a title and the first sockets, in so many lines.
 pub(super) fn lines(
     theme: Theme,
     snapshot: &Snapshot,
@@ -64,11 +71,7 @@ pub(super) fn lines(
     let addresses: Vec<String> = shown.iter().map(|socket| socket.local.to_string()).collect();
     let is_wide = width >= 120;
     let most = if width < 100 { 17 } else { 28 };
-    let mut grid = vec![Column::left(
-        "UDP SOCKET",
-        widest(addresses.iter().map(String::as_str), 14, most),
-        By::Known,
-    )];
+    let mut grid = vec![Column::left("UDP SOCKET", widest(&addresses, 14, most), By::Known)];
     if is_wide {
         grid.push(Column::left("PROCESS", 19, By::Known));
         grid.push(Column::left("SPEAKS", 6, By::Known));
@@ -89,7 +92,9 @@ pub(super) fn lines(
     } else {
         &[("FILLED", 7), ("IN/s", 6), ("OUT/s", 6), ("WAIT p99", 8)]
     };
-    grid.extend(figures.iter().map(|&(title, width)| Column::right(title, width, By::Known)));
+    for &(title, width) in figures {
+        grid.push(Column::right(title, width, By::Known));
+    }
     grid.push(Column::right("DROPPED", 13, By::Known));
     grid[gauge].width = grid::rest(width, &grid);
     let mut out = vec![Line::from(heading(theme, &grid))];
@@ -103,7 +108,9 @@ pub(super) fn lines(
         let share = |bytes: u64| bytes as f64 / socket.buffer_bytes.max(1) as f64;
         let (now, peak) = (share(socket.queued_bytes), share(socket.peak_bytes));
         cells.push(bar(theme, now, Some(peak), grid[gauge].width, style));
-        cells.extend(figures.iter().map(|&(title, _)| vec![raw(figure(socket, title))]));
+        for &(title, _) in figures {
+            cells.push(vec![raw(figure(socket, title))]);
+        }
         cells.push(drops(theme, socket));
         out.push(grid::row(theme, &grid, cells, false));
     }

@@ -12,7 +12,7 @@ use crate::tui::theme::Theme;
 /// A wait that is worth a colour, µs.
 const LONG_WAIT: u64 = 10_000;
 
-/// The rule above the stream.
+/// Returns the rule above the stream.
 pub(super) fn title(theme: Theme, scrolled: usize, width: usize) -> Line<'static> {
     let mut title = vec![span("LIVE", theme.strong())];
     if scrolled > 0 {
@@ -26,15 +26,15 @@ struct Columns<'a> {
     theme: Theme,
     snapshot: &'a Snapshot,
     peer: usize,
-    /// The listener's address; 0 leaves it away.
+    /// The listener's address; 0 leaves it out.
     listener: usize,
-    /// The wait as a bar, and the wait of a full one, µs; 0 leaves it away.
+    /// The wait as a bar, and the wait of a full one, µs; 0 leaves it out.
     bar: usize,
     longest: u64,
     wide: bool,
 }
 
-/// The lines of some entries. With `listener` theirs is named where there is room.
+/// Returns the lines of some entries. With `listener` theirs is named where there is room.
 pub(super) fn lines(
     theme: Theme,
     snapshot: &Snapshot,
@@ -43,29 +43,33 @@ pub(super) fn lines(
     listener: bool,
 ) -> Vec<Line<'static>> {
     let wide = width >= 110;
-    let peers: Vec<String> = entries.iter().map(|entry| who(entry)).collect();
-    let waits = entries.iter().filter_map(|entry| match entry.what {
-        StreamKind::Accept { queued_us, .. } => queued_us,
-        _ => None,
-    });
+    let mut peers = Vec::new();
+    let mut longest = 1;
+    for entry in entries {
+        peers.push(who(entry));
+        if let StreamKind::Accept { queued_us: Some(us), .. } = entry.what {
+            longest = longest.max(us);
+        }
+    }
     let columns = Columns {
         theme,
         snapshot,
-        // Wide enough for any IPv4 peer, lest the columns jump as entries come and go.
-        peer: widest(peers.iter().map(String::as_str), 21, if wide { 31 } else { 21 }),
+        // Wide enough for any IPv4 peer, so that columns don't jump as entries come and go.
+        peer: widest(&peers, 21, if wide { 31 } else { 21 }),
         listener: if wide && listener { 24 } else { 0 },
         bar: if width >= 130 { width / 6 } else { 0 },
-        longest: waits.max().unwrap_or(0).max(1),
+        longest,
         wide,
     };
-    entries
-        .iter()
-        .zip(&peers)
-        .map(|(entry, peer)| Line::from(cut(columns.row(entry, peer), width)))
-        .collect()
+    let mut out = Vec::new();
+    for (entry, peer) in entries.iter().zip(&peers) {
+        out.push(Line::from(cut(columns.row(entry, peer), width)));
+    }
+    out
 }
 
-/// The address that an entry is about, or how many segments where the kernel names no peer.
+/// Returns the address that an entry is about, or how many segments where the kernel names no
+/// peer.
 fn who(entry: &LogEntry) -> String {
     match &entry.what {
         StreamKind::Accept { peer, .. } | StreamKind::Overflow { peer: Some(peer), .. } => {
@@ -113,7 +117,10 @@ impl Columns<'_> {
                 row.push(span(", taken by ", theme.dim()));
                 row.push(raw(escape(comm)));
                 if self.wide {
-                    let fd = fd.map(|fd| format!(" as fd {fd}")).unwrap_or_default();
+                    let fd = match fd {
+                        Some(fd) => format!(" as fd {fd}"),
+                        None => String::new(),
+                    };
                     row.push(span(format!(" ({tid}){fd}"), theme.dim()));
                 }
             }
@@ -141,11 +148,13 @@ impl Columns<'_> {
     }
 
     fn local(&self, entry: &LogEntry) -> String {
-        let listener =
-            self.snapshot.listeners.iter().find(|listener| listener.sock == entry.listener);
-        let local =
-            listener.map(|listener| clip_address(&listener.local.to_string(), self.listener - 4));
-        local.map(|local| format!("→ {local}")).unwrap_or_default()
+        let listeners = &self.snapshot.listeners;
+        match listeners.iter().find(|listener| listener.sock == entry.listener) {
+            Some(listener) => {
+                format!("→ {}", clip_address(&listener.local.to_string(), self.listener - 4))
+            }
+            None => String::new(),
+        }
     }
 }
 

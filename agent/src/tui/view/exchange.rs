@@ -10,19 +10,20 @@ use crate::tui::order::{counted_us, worst};
 use crate::tui::text::{bytes, escape, fine, grouped, left, right, total};
 use crate::tui::theme::Theme;
 
-/// Those that are known, oldest first: the worst, the recent ones, the one that goes on.
+/// Returns the exchanges that are known, oldest first: the worst, the recent ones, the one that goes
+/// on.
 pub(in crate::tui) fn exchanges(connection: &ConnectionView) -> Vec<&ExchangeView> {
     let mut all: Vec<&ExchangeView> =
         connection.worst.iter().chain(&connection.recent).chain(&connection.current).collect();
-    // Of two that are the same the later in the chain is the newer.
+    // Of two with one number the later in the chain is the newer.
     all.reverse();
     all.sort_by_key(|exchange| exchange.seq);
     all.dedup_by_key(|exchange| exchange.seq);
     all
 }
 
-/// The one that the user chose or, once that is forgotten, the next that is known; without a choice
-/// the worst.
+/// Returns the exchange that the user chose or, once that is forgotten, the next that is known.
+/// Without a choice it is the worst.
 pub(in crate::tui) fn shown_exchange(
     connection: &ConnectionView,
     chosen: Option<u32>,
@@ -32,7 +33,7 @@ pub(in crate::tui) fn shown_exchange(
     all.iter().find(|exchange| exchange.seq >= seq).or(all.last()).copied()
 }
 
-/// "exchange 7, the worst: 44.1 ms = A 0.4 ms + K 43.5 ms + P 0.2 ms".
+/// Returns the sum of an exchange: "exchange 7, the worst: 44.1 ms = A 0.4 ms + K 43.5 ms".
 pub(super) fn sum(
     theme: Theme,
     connection: &ConnectionView,
@@ -57,10 +58,13 @@ pub(super) fn sum(
     rule(theme, figures, width)
 }
 
-/// How many there are, the one that goes on with them.
+/// Returns the number of exchanges, the one that goes on included.
 fn count(connection: &ConnectionView) -> String {
-    let current = connection.current.as_ref().map_or(0, |current| current.seq);
-    grouped(connection.exchanges.max(current.into()))
+    let mut count = connection.exchanges;
+    if let Some(current) = &connection.current {
+        count = count.max(current.seq.into());
+    }
+    grouped(count)
 }
 
 fn attribute(connection: &ConnectionView, exchange: &ExchangeView) -> &'static str {
@@ -76,8 +80,8 @@ fn attribute(connection: &ConnectionView, exchange: &ExchangeView) -> &'static s
     }
 }
 
-/// One line a slice, each a bar where on the exchange's time it lies; the longest where there are
-/// too many.
+/// Returns one line a slice, each a bar at its place in the exchange's time. Where there are too
+/// many, the longest are shown.
 pub(super) fn waterfall(
     theme: Theme,
     snapshot: &Snapshot,
@@ -87,7 +91,10 @@ pub(super) fn waterfall(
     room: usize,
 ) -> Vec<Line<'static>> {
     const FIGURES: usize = 27;
-    let start = exchange.slices.first().map_or(exchange.start_ns, |slice| slice.start_ns);
+    let start = match exchange.slices.first() {
+        Some(slice) => slice.start_ns,
+        None => exchange.start_ns,
+    };
     let all = total(counted(exchange).iter().map(|slice| slice.us));
     let mut shown: Vec<&Slice> = counted(exchange).iter().collect();
     shown.sort_by_key(|slice| std::cmp::Reverse(slice.us));
@@ -97,32 +104,31 @@ pub(super) fn waterfall(
     let words = if room >= 90 { room / 2 } else { 0 };
     let cells = room - words;
     let scale = |us: u64| (us as f64 / all.max(1) as f64 * cells as f64) as usize;
-    shown
-        .into_iter()
-        .map(|slice| {
-            let owner = slice.kind.owner();
-            let before =
-                scale(slice.start_ns.saturating_sub(start) / 1_000).min(cells.saturating_sub(1));
-            let long = scale(slice.us).max(1).min(cells - before);
-            let mut row = vec![
-                raw(" "),
-                span(format!(" {} ", owner.letter()), theme.badge(owner)),
-                span(format!(" {}", left(words::name(slice.kind), 12)), theme.owner(owner)),
-                span(format!("{}  ", right(&fine(slice.us), 8)), theme.strong()),
-                raw(" ".repeat(before)),
-                theme.run(owner, long),
-                raw(" ".repeat(cells - before - long)),
-            ];
-            if words > 0 {
-                let text = timeline::sentence(snapshot, connection, exchange, slice);
-                row.push(span(format!("  {}", escape(&text)), theme.dim()));
-            }
-            Line::from(cut(row, width))
-        })
-        .collect()
+    let mut out = Vec::with_capacity(shown.len());
+    for slice in shown {
+        let owner = slice.kind.owner();
+        let offset = scale(slice.start_ns.saturating_sub(start) / 1_000);
+        let before = offset.min(cells.saturating_sub(1));
+        let long = scale(slice.us).max(1).min(cells - before);
+        let mut row = vec![
+            raw(" "),
+            span(format!(" {} ", owner.letter()), theme.badge(owner)),
+            span(format!(" {}", left(words::name(slice.kind), 12)), theme.owner(owner)),
+            span(format!("{}  ", right(&fine(slice.us), 8)), theme.strong()),
+            raw(" ".repeat(before)),
+            theme.run(owner, long),
+            raw(" ".repeat(cells - before - long)),
+        ];
+        if words > 0 {
+            let text = timeline::sentence(snapshot, connection, exchange, slice);
+            row.push(span(format!("  {}", escape(&text)), theme.dim()));
+        }
+        out.push(Line::from(cut(row, width)));
+    }
+    out
 }
 
-/// The exchanges of a connection as columns of a chart, with the way to choose one.
+/// Returns the exchanges of a connection as columns of a chart, with the keys that choose one.
 pub(super) fn strip(
     theme: Theme,
     connection: &ConnectionView,
@@ -151,7 +157,7 @@ pub(super) fn strip(
     Line::from(cut(row, width))
 }
 
-/// The exchanges one a line, the newest first, the one with a number marked.
+/// Returns the exchanges one a line, the newest first, the one with a number marked.
 pub(super) fn list(
     theme: Theme,
     connection: &ConnectionView,

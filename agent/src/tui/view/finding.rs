@@ -9,7 +9,7 @@ use crate::tui::theme::{Theme, shape};
 
 const FIX: &str = "Try: ";
 
-/// Headline with the owner's mark, explanation, fix; nothing is cut.
+/// Returns headline with the owner's mark, explanation, fix; nothing is cut.
 pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
     let edge = || span("▌", theme.owner(finding.owner));
     let mut out = headline(theme, finding, width);
@@ -20,7 +20,7 @@ pub(super) fn lines(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'
     out
 }
 
-/// Headline and fix alone.
+/// Returns headline and fix alone.
 pub(super) fn short(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
     let mut out = headline(theme, finding, width);
     out.extend(fix(theme, finding, width));
@@ -47,37 +47,37 @@ fn headline(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>>
 fn fix(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
     let edge = || span("▌", theme.owner(finding.owner));
     let mut out = Vec::new();
-    for (at, line) in
-        wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len())).into_iter().enumerate()
-    {
+    let lines = wrap(&escape(&finding.fix), width.saturating_sub(4 + FIX.len()));
+    for (at, line) in lines.into_iter().enumerate() {
         let lead = if at == 0 { span(FIX, theme.strong()) } else { raw(" ".repeat(FIX.len())) };
         out.push(Line::from(vec![edge(), raw("  "), lead, raw(line)]));
     }
     out
 }
 
-/// The numbers that prove it, as many on a line as fit.
+/// Returns the numbers that prove it, as many on a line as fit.
 pub(super) fn evidence(theme: Theme, finding: &Finding, width: usize) -> Vec<Line<'static>> {
-    let shown: Vec<(String, String)> =
-        finding.evidence.iter().map(|&(name, value)| figure(name, value)).collect();
-    let names = widest(shown.iter().map(|(name, _)| name.as_str()), 8, 32);
-    let values = widest(shown.iter().map(|(_, value)| value.as_str()), 6, 16);
-    let a_line = (width.saturating_sub(3) / (names + values + 6)).max(1);
-    let edge = || span("▌", theme.owner(finding.owner));
-    shown
-        .chunks(a_line)
-        .map(|chunk| {
-            let mut row = vec![edge(), raw("  ")];
-            for (name, value) in chunk {
-                row.push(span(left(name, names), theme.dim()));
-                row.push(span(format!("{}    ", right(value, values + 1)), theme.strong()));
-            }
-            Line::from(row)
-        })
-        .collect()
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for &(name, value) in &finding.evidence {
+        let (name, value) = figure(name, value);
+        names.push(name);
+        values.push(value);
+    }
+    let (name_width, value_width) = (widest(&names, 8, 32), widest(&values, 6, 16));
+    let a_line = (width.saturating_sub(3) / (name_width + value_width + 6)).max(1);
+    let mut out = Vec::new();
+    for (names, values) in names.chunks(a_line).zip(values.chunks(a_line)) {
+        let mut row = vec![span("▌", theme.owner(finding.owner)), raw("  ")];
+        for (name, value) in names.iter().zip(values) {
+            row.push(span(left(name, name_width), theme.dim()));
+            row.push(span(format!("{}    ", right(value, value_width + 1)), theme.strong()));
+        }
+        out.push(Line::from(row));
+    }
+    out
 }
 
-/// Whose doing it is.
+/// Returns a badge that says whose doing it is.
 fn badge(theme: Theme, owner: Owner) -> Row {
     let text = match owner {
         Owner::Unknown => " ?  nobody can tell ".to_owned(),
@@ -86,7 +86,7 @@ fn badge(theme: Theme, owner: Owner) -> Row {
     vec![span(text, theme.badge(owner)), raw(" ")]
 }
 
-/// A piece of evidence with its unit, which its name ends in.
+/// Returns the words and the figure of a piece of evidence. Its name ends in its unit.
 fn figure(name: &str, value: f64) -> (String, String) {
     let words = |name: &str| name.replace(['_', '-'], " ");
     if let Some(name) = name.strip_suffix("_us") {

@@ -2,9 +2,10 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::parts::{columns, cut, raw, rule, span, spread};
+use super::parts::{columns, cut, paragraph, raw, rule, span, spread};
 use super::queues::first_row;
 use super::{finding, put};
 use crate::model::snapshot::{Finding, Snapshot};
@@ -23,16 +24,7 @@ pub(super) fn draw(
     let theme = app.theme;
     let width = usize::from(area.width);
     let Some(selected) = snapshot.findings.get(app.finding) else {
-        let text = "Findings appear here as soon as the figures prove one: refused connections, a thread that accepts \
-                    or reads too late, a response held by Nagle's algorithm, connections never closed.";
-        let mut lines = vec![
-            Line::default(),
-            Line::from(vec![raw(" ✔ "), span("Nothing to report.", theme.strong())]),
-        ];
-        lines
-            .extend(wrap(text, width - 4).into_iter().map(|line| Line::from(format!("   {line}"))));
-        lines.extend(notes(theme, snapshot, width));
-        put(frame, area, lines);
+        put(frame, area, nothing(theme, snapshot, width));
         return;
     };
     let rows = snapshot.findings.len().min(usize::from(area.height) / 3);
@@ -43,12 +35,11 @@ pub(super) fn draw(
     ]));
     put(frame, head, vec![Line::from(span("    FINDING", theme.dim()))]);
     let first = first_row(app.finding, snapshot.findings.len(), rows);
-    let visible = snapshot.findings.iter().enumerate().skip(first).take(rows);
-    put(
-        frame,
-        list,
-        visible.map(|(at, finding)| row(theme, finding, at == app.finding, width)).collect(),
-    );
+    let mut visible = Vec::new();
+    for (index, finding) in snapshot.findings.iter().enumerate().skip(first).take(rows) {
+        visible.push(row(theme, finding, index == app.finding, width));
+    }
+    put(frame, list, visible);
     hits.rows = list;
     hits.first_row = first;
 
@@ -58,6 +49,19 @@ pub(super) fn draw(
     hits.scroll_end = lines.len().saturating_sub(body.height.into());
     let past = app.scroll.min(hits.scroll_end);
     put(frame, body, lines.into_iter().skip(past).collect());
+}
+
+fn nothing(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
+    let text = "Findings appear here as soon as the figures prove one: refused connections, \
+                a thread that accepts or reads too late, a response held by Nagle's algorithm, \
+                connections never closed.";
+    let mut out = vec![
+        Line::default(),
+        Line::from(vec![raw(" ✔ "), span("Nothing to report.", theme.strong())]),
+    ];
+    out.extend(paragraph(text, 3, Style::new(), width));
+    out.extend(notes(theme, snapshot, width));
+    out
 }
 
 fn row(theme: Theme, finding: &Finding, selected: bool, width: usize) -> Line<'static> {
@@ -75,7 +79,7 @@ fn row(theme: Theme, finding: &Finding, selected: bool, width: usize) -> Line<'s
     spread(cut(start, room), subject, width)
 }
 
-/// A finding with everything known about it.
+/// Returns a finding with everything known about it.
 pub(super) fn full(
     theme: Theme,
     snapshot: &Snapshot,
@@ -99,7 +103,7 @@ pub(super) fn full(
     out
 }
 
-/// What there is to say about the watch itself.
+/// Returns the notices about the watch itself.
 fn notes(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     if snapshot.notices.is_empty() {
         return Vec::new();

@@ -8,8 +8,12 @@ use crate::tui::theme::Theme;
 const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 const PEAK: char = '│';
 
-/// `filled` of `cells` (a share of 1) as a bar in eighths of a cell; anything above 0 shows.
+/// Returns `filled` of `cells` (a share of 1) as a bar in eighths of a cell; anything above 0
+/// shows.
 pub(super) fn bar(theme: Theme, filled: f64, peak: Option<f64>, cells: usize, style: Style) -> Row {
+    if cells == 0 {
+        return Row::new();
+    }
     let eighths = units(filled, cells * 8);
     let (full, part) = (eighths / 8, eighths % 8);
     let (track, track_style) = theme.track();
@@ -19,24 +23,24 @@ pub(super) fn bar(theme: Theme, filled: f64, peak: Option<f64>, cells: usize, st
         row.push(span(EIGHTHS[part - 1].to_string(), theme.on_track(style)));
         used += 1;
     }
-    let peak_cell = peak.map(|peak| units(peak, cells)).filter(|&cell| cell > used);
-    if let Some(cell) = peak_cell {
-        row.push(span(track.to_string().repeat(cell - 1 - used), track_style));
+    let peak_cell = units(peak.unwrap_or(0.0), cells);
+    if peak_cell > used {
+        row.push(span(track.to_string().repeat(peak_cell - 1 - used), track_style));
         row.push(span(PEAK.to_string(), theme.on_track(style)));
-        used = cell;
+        used = peak_cell;
     }
     row.push(span(track.to_string().repeat(cells - used), track_style));
     row
 }
 
-/// A share of `all`, rounded up for the least and down for the rest, so that only a full bar looks
-/// full.
+/// Returns a share of `all`, rounded up for the least and down for the rest, so that only a full
+/// bar looks full.
 fn units(share: f64, all: usize) -> usize {
     let share = share.clamp(0.0, 1.0);
     if share > 0.0 { ((share * all as f64) as usize).clamp(1, all.max(1)) } else { 0 }
 }
 
-/// A depth as a share of its limit. A limit of 0 still lets one connection wait.
+/// Returns a depth as a share of its limit. A limit of 0 still lets one connection wait.
 pub(super) fn share(depth: u32, limit: u32) -> f64 {
     f64::from(depth) / f64::from(limit.max(1))
 }
@@ -57,5 +61,6 @@ mod tests {
         assert_eq!(draw(0.5, Some(0.75)), "████·│··");
         assert_eq!(draw(0.999, None), "███████▉");
         assert_eq!(draw(2.0, Some(3.0)), "████████");
+        assert_eq!(bar(Theme::plain(), 0.5, Some(0.7), 0, Style::new()), Row::new());
     }
 }

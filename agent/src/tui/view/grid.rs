@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
 use super::parts::{Row, columns, cut, raw, span};
 use crate::tui::app::Hits;
@@ -13,9 +13,11 @@ use crate::tui::theme::Theme;
 pub(super) struct Column {
     /// Its title.
     pub(super) title: &'static str,
-    /// Its width; one blank more follows.
+    /// Its width.
     pub(super) width: usize,
-    /// What sorts the rows by it.
+    /// Blanks that follow it.
+    gap: usize,
+    /// The order that sorts the rows by it.
     pub(super) by: By,
     /// Figures stand at the right.
     pub(super) right: bool,
@@ -24,12 +26,17 @@ pub(super) struct Column {
 impl Column {
     /// A column of text or bars.
     pub(super) fn left(title: &'static str, width: usize, by: By) -> Self {
-        Self { title, width, by, right: false }
+        Self { title, width, gap: 1, by, right: false }
     }
 
     /// A column of figures.
     pub(super) fn right(title: &'static str, width: usize, by: By) -> Self {
-        Self { title, width, by, right: true }
+        Self { title, width, gap: 1, by, right: true }
+    }
+
+    /// Removes the blank behind the column: the next one brings its own.
+    pub(super) fn close(self) -> Self {
+        Self { gap: 0, ..self }
     }
 
     fn pad(&self, content: Row) -> Row {
@@ -40,18 +47,22 @@ impl Column {
         } else {
             content.push(blank);
         }
-        content.push(raw(" "));
+        content.push(raw(" ".repeat(self.gap)));
         content
     }
 }
 
-/// The columns that a width is left for, once these have theirs.
+/// Returns the characters of a width that are left once these columns have theirs.
 pub(super) fn rest(width: usize, columns: &[Column]) -> usize {
-    width.saturating_sub(1 + columns.iter().map(|column| column.width + 1).sum::<usize>())
+    let mut taken = 1;
+    for column in columns {
+        taken += column.width + column.gap;
+    }
+    width.saturating_sub(taken)
 }
 
-/// The line of titles in `area`; the one sorted by is marked, and those that can be are remembered
-/// for the mouse.
+/// Returns the line of titles in `area`, the one sorted by marked. Remembers for the mouse those
+/// that can be sorted by.
 pub(super) fn titles(
     theme: Theme,
     grid: &[Column],
@@ -68,7 +79,7 @@ pub(super) fn titles(
             places.push((Rect { x, y: area.y, width: column.width as u16, height: 1 }, column.by));
         }
         // Where the mark has no room before the title, it takes the blank after it.
-        if piece.width() > column.width {
+        if piece.width() > column.width && column.gap > 0 {
             let mark = piece.content.to_mut().remove(0).to_string();
             row.extend([piece.clone(), span(mark, piece.style)]);
         } else {
@@ -81,13 +92,8 @@ pub(super) fn titles(
     Line::from(row)
 }
 
-/// A title, marked if it is what the rows are sorted by.
-pub(super) fn title(
-    theme: Theme,
-    text: &str,
-    by: By,
-    order: (By, bool),
-) -> ratatui::text::Span<'static> {
+/// Returns a title, marked if the rows are sorted by it.
+fn title(theme: Theme, text: &str, by: By, order: (By, bool)) -> Span<'static> {
     match order {
         (sorted, reversed) if sorted == by && by != By::Known => {
             let mark = if reversed { '▴' } else { '▾' };
@@ -100,9 +106,11 @@ pub(super) fn title(
     }
 }
 
-/// A row of cells, one a column.
+/// Returns a row of cells, one a column.
 pub(super) fn row(theme: Theme, grid: &[Column], cells: Vec<Row>, selected: bool) -> Line<'static> {
     let mut row = vec![span(if selected { "▸" } else { " " }, theme.strong())];
-    row.extend(grid.iter().zip(cells).flat_map(|(column, cell)| column.pad(cell)));
+    for (column, cell) in grid.iter().zip(cells) {
+        row.extend(column.pad(cell));
+    }
     Line::from(row)
 }

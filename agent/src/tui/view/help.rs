@@ -42,11 +42,16 @@ const OWNERS: [(Owner, &str); 4] = [
 /// Draws the overlay over whatever there is.
 pub(super) fn draw(theme: Theme, replay: bool, frame: &mut Frame<'_>, area: Rect) {
     let mut lines = vec![Line::default()];
-    let live = KEYS.iter().filter(|(key, _)| !(replay && *key == "p"));
-    for (key, does) in live.chain(REPLAY_KEYS.iter().filter(|_| replay)) {
+    let mut keys = KEYS.to_vec();
+    if replay {
+        // In a replay the key has one more meaning, which stands below.
+        keys.retain(|(key, _)| *key != "p");
+        keys.extend(REPLAY_KEYS);
+    }
+    for (key, does) in keys {
         lines.push(Line::from(vec![
             span(format!("  {}", left(key, 18)), theme.strong()),
-            raw(*does),
+            raw(does),
         ]));
     }
     lines.push(Line::default());

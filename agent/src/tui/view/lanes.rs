@@ -11,7 +11,7 @@ use crate::tui::theme::Theme;
 
 const TIME: usize = 9;
 const TOOK: usize = 9;
-/// Of a field with a letter in it.
+/// Columns of a field with a letter in it.
 const FIELD: usize = 3;
 /// Lines that are shared out in proportion to the time, at most: more of them say no more.
 const PROPORTION: usize = 12;
@@ -26,8 +26,8 @@ struct Lanes {
     words: usize,
 }
 
-/// The steps as lines under a line of titles. Who holds an exchange for long is seen to: what is
-/// left of `room` is shared out in proportion to the time.
+/// Returns the steps as lines under a line of titles. The lines that are left of `room` are shared
+/// out in proportion to the time, so that a long hold is seen to be long.
 pub(in crate::tui) fn lines(
     theme: Theme,
     steps: &[Step],
@@ -47,17 +47,22 @@ pub(in crate::tui) fn lines(
     let extra = room.saturating_sub(least + 1).min(PROPORTION);
     let all = total(steps.iter().map(held_us));
     let mut out = vec![lanes.titles()];
-    let mut told = None;
+    let mut last_time = None;
     for (step, words) in steps.iter().zip(&words) {
         let share = held_us(step) as f64 / all.max(1) as f64;
-        let height = words
-            .len()
-            .max(1)
-            .max(1 + (share * extra as f64) as usize)
-            .min(words.len().max(1) + extra);
+        let least = words.len().max(1);
+        let height = least.max(1 + (share * extra as f64) as usize).min(least + extra);
+        // A time that stands on the line above already is not repeated.
+        let mut time = time(step);
+        if time.is_some() && last_time == time {
+            time = None;
+        } else if time.is_some() {
+            last_time = time;
+        }
         for line in 0..height {
-            let time = time(step).filter(|at| line == 0 && told.replace(*at) != Some(*at));
-            out.push(lanes.line(step, line, time, words.get(line).map_or("", String::as_str)));
+            let time = if line == 0 { time } else { None };
+            let words = if line < words.len() { words[line].as_str() } else { "" };
+            out.push(lanes.line(step, line, time, words));
         }
     }
     out
@@ -84,7 +89,7 @@ fn held_us(step: &Step) -> u64 {
 }
 
 impl Lanes {
-    /// Column of who holds an exchange. The network's is between the lanes that it joins.
+    /// Returns the column of an owner. The network's is between the lanes that it joins.
     fn column(&self, owner: Owner) -> usize {
         let of = |lane: Lane| self.at[lane as usize];
         match owner {
@@ -106,10 +111,14 @@ impl Lanes {
         Line::from(row)
     }
 
-    /// One of the lines of a step.
+    /// Returns one of the lines of a step.
     fn line(&self, step: &Step, line: usize, time: Option<u64>, words: &str) -> Line<'static> {
         let theme = self.theme;
-        let time = time.map_or(String::new(), |at| if at == 0 { "0".to_owned() } else { fine(at) });
+        let time = match time {
+            None => String::new(),
+            Some(0) => "0".to_owned(),
+            Some(us) => fine(us),
+        };
         let mut row = vec![span(format!("{} ", right(&time, TIME)), theme.dim())];
         let took = match step {
             Step::Held { us, .. } if line == 0 && *us > 0 => fine(*us),
@@ -131,7 +140,7 @@ impl Lanes {
         Line::from(row)
     }
 
-    /// The lanes with nothing going on.
+    /// Draws the lanes with nothing going on.
     fn idle(&self, line: char, row: &mut Row) {
         let mut cells = vec![' '; self.wide];
         self.at.iter().for_each(|&at| cells[at] = line);
@@ -152,7 +161,7 @@ impl Lanes {
         row.push(raw(cells.into_iter().collect::<String>()));
     }
 
-    /// A field in the lane of the one who holds it, with the letter in its first line.
+    /// Draws a field in the lane of the owner, with the letter in its first line.
     fn held(&self, owner: Owner, first: bool, row: &mut Row) {
         let theme = self.theme;
         let field = self.column(owner) - FIELD / 2;

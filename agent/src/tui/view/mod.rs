@@ -1,4 +1,5 @@
-//! One file a view or a part of one. A part is lines of text made to a width; a view stacks parts.
+//! Views, one file each, and their parts. A part is lines of text made to a width; a view stacks
+//! parts.
 
 mod acceptors;
 mod chart;
@@ -16,13 +17,13 @@ mod gauge;
 mod grid;
 mod help;
 pub(super) mod lanes;
+mod listener_table;
 mod owners;
 mod panel;
 pub(super) mod parts;
 mod pattern;
 mod proxy;
 mod queues;
-mod table;
 mod threads;
 mod totals;
 mod unix;
@@ -92,13 +93,14 @@ fn screen(app: &App, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
 
 fn too_small(frame: &mut Frame<'_>, area: Rect) {
     let text = format!(
-        "This terminal has {} × {} characters. Please give backscope {} × {} or more, or use --plain. q quits.",
+        "This terminal has {} × {} characters. \
+         Please give backscope {} × {} or more, or use --plain. q quits.",
         area.width, area.height, SMALLEST.0, SMALLEST.1
     );
     put(frame, area, wrap(&text, area.width.into()).into_iter().map(Line::from).collect());
 }
 
-/// Puts lines into an area; what does not fit is left away.
+/// Puts lines into an area, as many as fit.
 fn put(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>) {
     frame.render_widget(Text::from(lines), area);
 }

@@ -9,11 +9,11 @@ use crate::tui::order::trailing_us;
 use crate::tui::text::{compact, fine, left, percent, total};
 use crate::tui::theme::Theme;
 
-/// A part of a bar is seen if it is so much of the whole.
+/// The least share of the whole that a bar shows.
 const SEEN: f64 = 0.01;
 const TITLE: usize = 24;
 
-/// Two lines: of all exchanges since the attach, and of those of the last few seconds.
+/// Returns two lines: on all exchanges since the attach, and on those of the last few seconds.
 pub(super) fn totals(theme: Theme, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let all = format!(" TIME OF {} EXCHANGES", compact(snapshot.times.exchanges));
     let recent = format!(" the latest {}", compact(snapshot.recent_times.exchanges));
@@ -43,7 +43,7 @@ fn line(theme: Theme, title: &str, times: &OwnerTimes, width: usize) -> Line<'st
     Line::from(cut(row, width))
 }
 
-/// Share of each owner; without names where there is little room.
+/// Returns the share of each owner; without names where there is little room.
 fn figures(theme: Theme, parts: &[(Owner, u64)], named: bool) -> Row {
     let all = sum(parts).max(1);
     let mut row = Row::new();
@@ -60,26 +60,26 @@ fn figures(theme: Theme, parts: &[(Owner, u64)], named: bool) -> Row {
     row
 }
 
-/// The owners with their times, each once.
+/// Returns the owners with their times, each once.
 pub(super) fn parts(times: &OwnerTimes) -> [(Owner, u64); Owner::ALL.len()] {
     Owner::ALL.map(|owner| (owner, times.of(owner)))
 }
 
-/// The slices of an exchange by owner, in the order of time.
+/// Returns the slices of an exchange by owner, in the order of time.
 pub(super) fn slices(exchange: &ExchangeView) -> Vec<(Owner, u64)> {
     counted(exchange).iter().map(|slice| (slice.kind.owner(), slice.us)).collect()
 }
 
-/// "A 0.4 ms + K 43.5 ms + P 0.2 ms": what the time of an exchange adds up from.
+/// Returns the parts that the time of an exchange adds up from: "A 0.4 ms + K 43.5 ms".
 pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
     let mut row = Row::new();
     for owner in Owner::ALL {
-        let us = total(
-            counted(exchange)
-                .iter()
-                .filter(|slice| slice.kind.owner() == owner)
-                .map(|slice| slice.us),
-        );
+        let mut us = 0_u64;
+        for slice in counted(exchange) {
+            if slice.kind.owner() == owner {
+                us = us.saturating_add(slice.us);
+            }
+        }
         if us == 0 {
             continue;
         }
@@ -94,32 +94,41 @@ pub(super) fn sum_line(theme: Theme, exchange: &ExchangeView) -> Row {
     row
 }
 
-/// Times as parts of a bar of so many cells; a part too short to be seen is left away.
+/// Draws times as parts of a bar of so many cells. A part too short to be seen is left out.
 pub(super) fn bar(theme: Theme, parts: &[(Owner, u64)], cells: usize) -> Row {
     let all = sum(parts);
     if all == 0 {
         return vec![span(left("–", cells), theme.dim())];
     }
-    let mut shares: Vec<usize> = parts
-        .iter()
-        .map(|&(_, us)| {
-            let share = us as f64 / all as f64;
-            ((share * cells as f64).round() as usize).max(usize::from(share >= SEEN))
-        })
-        .collect();
-    // What rounding gave too much or too little the longest parts bear, one cell at a time.
-    let mut given: usize = shares.iter().sum();
-    while given != cells {
-        let Some(longest) = shares.iter_mut().max() else { break };
-        *longest = if given < cells { *longest + 1 } else { *longest - 1 };
-        given = if given < cells { given + 1 } else { given - 1 };
+    let mut lengths = Vec::with_capacity(parts.len());
+    for &(_, us) in parts {
+        let share = us as f64 / all as f64;
+        let length = (share * cells as f64).round() as usize;
+        lengths.push(length.max(usize::from(share >= SEEN)));
     }
-    parts
-        .iter()
-        .zip(shares)
-        .filter(|(_, cells)| *cells > 0)
-        .map(|(&(owner, _), n)| theme.run(owner, n))
-        .collect()
+    fit(&mut lengths, cells);
+    let mut row = Row::new();
+    for (&(owner, _), length) in parts.iter().zip(lengths) {
+        if length > 0 {
+            row.push(theme.run(owner, length));
+        }
+    }
+    row
+}
+
+/// Makes rounded lengths add up to `cells`: the longest give or take, one cell at a time.
+fn fit(lengths: &mut [usize], cells: usize) {
+    let mut given: usize = lengths.iter().sum();
+    while given != cells {
+        let Some(longest) = lengths.iter_mut().max() else { break };
+        if given < cells {
+            *longest += 1;
+            given += 1;
+        } else {
+            *longest -= 1;
+            given -= 1;
+        }
+    }
 }
 
 fn sum(parts: &[(Owner, u64)]) -> u64 {

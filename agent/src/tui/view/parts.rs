@@ -1,11 +1,11 @@
-//! How lines are put together.
+//! Pieces of lines, and how lines are put together.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
 use crate::model::snapshot::ListenerView;
-use crate::tui::text::{clip, left};
+use crate::tui::text::{clip, left, wrap};
 use crate::tui::theme::Theme;
 
 /// Pieces of a line.
@@ -14,27 +14,27 @@ pub(in crate::tui) type Row = Vec<Span<'static>>;
 /// Width of the labels that stand before charts and figures.
 pub(in crate::tui) const LABEL: usize = 12;
 
-/// Columns that a row takes.
+/// Returns the columns that a row takes.
 pub(in crate::tui) fn columns(row: &[Span<'_>]) -> usize {
     row.iter().map(Span::width).sum()
 }
 
-/// One piece of text.
+/// Returns one piece of text.
 pub(in crate::tui) fn span(text: impl Into<String>, style: Style) -> Span<'static> {
     Span::styled(text.into(), style)
 }
 
-/// One piece of text in no style.
+/// Returns one piece of text in no style.
 pub(in crate::tui) fn raw(text: impl Into<String>) -> Span<'static> {
     Span::raw(text.into())
 }
 
-/// The label before a chart or figure.
+/// Returns the label before a chart or figure.
 pub(in crate::tui) fn label(theme: Theme, text: &str) -> Span<'static> {
     span(format!(" {}", left(text, LABEL - 1)), theme.dim())
 }
 
-/// A row cut to a width, with an ellipsis where it was cut.
+/// Cuts a row to a width, with an ellipsis where it was cut.
 pub(in crate::tui) fn cut(row: Row, width: usize) -> Row {
     if columns(&row) <= width {
         return row;
@@ -56,7 +56,7 @@ pub(in crate::tui) fn cut(row: Row, width: usize) -> Row {
     out
 }
 
-/// `left` and `right` at the two ends of a line; `left` gives way.
+/// Puts `left` and `right` at the two ends of a line; `left` gives way.
 pub(in crate::tui) fn spread(left: Row, right: Row, width: usize) -> Line<'static> {
     let mut row = cut(left, width.saturating_sub(columns(&right) + 1));
     let gap = width.saturating_sub(columns(&row) + columns(&right));
@@ -65,7 +65,7 @@ pub(in crate::tui) fn spread(left: Row, right: Row, width: usize) -> Line<'stati
     Line::from(row)
 }
 
-/// A rule with a title.
+/// Returns a rule with a title.
 pub(in crate::tui) fn rule(theme: Theme, title: Row, width: usize) -> Line<'static> {
     let mut row = vec![span("─ ", theme.dim())];
     row.extend(cut(title, width.saturating_sub(4)));
@@ -74,16 +74,32 @@ pub(in crate::tui) fn rule(theme: Theme, title: Row, width: usize) -> Line<'stat
     Line::from(row)
 }
 
-/// Connections were refused in the last period. A full queue alone is no loss yet, and not red.
+/// True if connections were refused in the last period. A full queue alone is no loss yet, and not
+/// red.
 pub(in crate::tui) fn refusing(listener: &ListenerView) -> bool {
     listener.rates.overflows > 0.0
 }
 
-/// Widest of some texts, within bounds.
-pub(in crate::tui) fn widest<'a>(
-    texts: impl Iterator<Item = &'a str>,
-    least: usize,
-    most: usize,
-) -> usize {
-    texts.map(UnicodeWidthStr::width).max().unwrap_or(0).clamp(least, most)
+/// Wraps `text` into lines behind an indent, with a column left free at the right.
+pub(in crate::tui) fn paragraph(
+    text: &str,
+    indent: usize,
+    style: Style,
+    width: usize,
+) -> Vec<Line<'static>> {
+    let blanks = " ".repeat(indent);
+    let mut out = Vec::new();
+    for line in wrap(text, width.saturating_sub(indent + 1)) {
+        out.push(Line::from(span(format!("{blanks}{line}"), style)));
+    }
+    out
+}
+
+/// Returns the width of the widest text, within bounds.
+pub(in crate::tui) fn widest<T: AsRef<str>>(texts: &[T], least: usize, most: usize) -> usize {
+    let mut width = least;
+    for text in texts {
+        width = width.max(text.as_ref().width());
+    }
+    width.min(most)
 }

@@ -1,5 +1,5 @@
-//! How the server shares its connections: one headline over the threads, its evidence where there
-//! is room.
+//! The pattern by which a server shares its connections: one headline over the threads, its
+//! evidence where there is room.
 
 use ratatui::text::Line;
 
@@ -11,19 +11,27 @@ use crate::tui::theme::Theme;
 /// Sentences of evidence that are shown.
 const SENTENCES: usize = 6;
 
-/// The pattern of the family that a thread belongs to: the one that it takes part in, else its
-/// process's own.
+/// Returns the pattern of the family that a thread belongs to: the one that it takes part in, else
+/// its process's own, else the only one.
 pub(super) fn of<'a>(snapshot: &'a Snapshot, thread: &ThreadView) -> Option<&'a PatternView> {
-    let part = |pattern: &&PatternView| pattern.threads.iter().any(|one| one.tid == thread.tid);
-    let process = |pattern: &&PatternView| {
-        pattern.pid == thread.pid || pattern.threads.iter().any(|one| one.pid == thread.pid)
-    };
     let patterns = &snapshot.patterns;
-    let only = || patterns.first().filter(|_| patterns.len() == 1);
-    patterns.iter().find(part).or_else(|| patterns.iter().find(process)).or_else(only)
+    for pattern in patterns {
+        if pattern.threads.iter().any(|one| one.tid == thread.tid) {
+            return Some(pattern);
+        }
+    }
+    for pattern in patterns {
+        if pattern.pid == thread.pid || pattern.threads.iter().any(|one| one.pid == thread.pid) {
+            return Some(pattern);
+        }
+    }
+    match patterns.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    }
 }
 
-/// The headline: on one line where it fits, else on two.
+/// Returns the headline: on one line where it fits, else on two.
 pub(super) fn headline(
     theme: Theme,
     snapshot: &Snapshot,
@@ -33,10 +41,9 @@ pub(super) fn headline(
     let mut head =
         vec![span(" PATTERN  ", theme.dim()), span(pattern.name.words(), theme.strong())];
     if pattern.name != PatternName::Unknown {
-        let kind: Vec<&str> = [pattern.units.map(Units::name), pattern.io.map(Io::name)]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut kind = Vec::new();
+        kind.extend(pattern.units.map(Units::name));
+        kind.extend(pattern.io.map(Io::name));
         head.push(raw(format!(" ({:.2})", pattern.confidence)));
         head.push(span(format!("  {}", kind.join(", ")), theme.dim()));
     }
@@ -60,12 +67,13 @@ pub(super) fn headline(
     vec![Line::from(cut(head, width)), Line::from(cut(second, width))]
 }
 
-/// What the pattern rests on.
+/// Returns the evidence that the pattern rests on.
 pub(super) fn evidence(theme: Theme, pattern: &PatternView, width: usize) -> Vec<Line<'static>> {
-    let sentences = pattern
-        .evidence
-        .iter()
-        .take(SENTENCES)
-        .flat_map(|text| wrap(text, width.saturating_sub(12)));
-    sentences.map(|line| Line::from(span(format!("          {line}"), theme.dim()))).collect()
+    let mut out = Vec::new();
+    for sentence in pattern.evidence.iter().take(SENTENCES) {
+        for line in wrap(sentence, width.saturating_sub(12)) {
+            out.push(Line::from(span(format!("          {line}"), theme.dim())));
+        }
+    }
+    out
 }

@@ -16,17 +16,21 @@ use crate::tui::theme::Theme;
 
 const SLOW: &str = "◀ slow";
 
-/// The proxy that a connection is of, or the busiest.
+/// Returns the proxy that a connection is of, or the busiest.
 pub(super) fn of<'a>(
     snapshot: &'a Snapshot,
     selected: Option<&ConnectionView>,
 ) -> Option<&'a ProxyView> {
-    let own =
-        snapshot.proxies.iter().find(|proxy| selected.is_some_and(|one| one.pid == proxy.pid));
-    own.or_else(|| snapshot.proxies.iter().max_by_key(|proxy| proxy.upstream.exchanges))
+    let proxies = &snapshot.proxies;
+    if let Some(selected) = selected
+        && let Some(own) = proxies.iter().find(|proxy| proxy.pid == selected.pid)
+    {
+        return Some(own);
+    }
+    proxies.iter().max_by_key(|proxy| proxy.upstream.exchanges)
 }
 
-/// The proxy in so many lines at most: what it does, a heading, and the upstreams with most
+/// Returns the proxy in so many lines at most: its headline, titles, and the upstreams with most
 /// exchanges, a slow one among them.
 pub(super) fn lines(
     theme: Theme,
@@ -43,8 +47,7 @@ pub(super) fn lines(
         return out;
     }
     let addresses: Vec<String> = shown.iter().map(|upstream| upstream.peer.to_string()).collect();
-    let address =
-        widest(addresses.iter().map(String::as_str), 15, if width < 100 { 21 } else { 28 });
+    let address = widest(&addresses, 15, if width < 100 { 21 } else { 28 });
     let mut grid = vec![
         Column::left("UPSTREAM", address + 1, By::Known),
         Column::right("CONNS", 6, By::Known),
@@ -56,8 +59,10 @@ pub(super) fn lines(
     ];
     let last = grid.len() - 1;
     grid[last].width = grid::rest(width, &grid);
-    let longest =
-        proxy.upstreams.iter().map(|upstream| upstream.time.p50).max().unwrap_or(0).max(1);
+    let mut longest = 1;
+    for upstream in &proxy.upstreams {
+        longest = longest.max(upstream.time.p50);
+    }
     let area = ratatui::layout::Rect::default();
     out.push(grid::titles(theme, &grid, (By::Known, false), area, None));
     for (upstream, address) in shown.iter().zip(&addresses) {
@@ -81,7 +86,7 @@ pub(super) fn lines(
     out
 }
 
-/// A bar as long as its share of the longest, and a mark behind it where it is slow.
+/// Returns a bar as long as its share of the longest, and a mark behind it where it is slow.
 fn time(theme: Theme, upstream: &UpstreamView, longest: u64, width: usize) -> Row {
     let failed = match upstream.connect_fails {
         0 => String::new(),
@@ -131,11 +136,13 @@ fn headline(
         side(proxy.downstream, "requests"),
         side(proxy.upstream, "calls")
     )));
-    let mut ways: Vec<&str> = proxy.reuse.map(Reuse::words).into_iter().collect();
-    ways.extend(proxy.spreading.map(|spreading| match spreading {
-        Spreading::PerConnection => "balanced per connection",
-        Spreading::PerRequest => "balanced per request",
-    }));
+    let mut ways = Vec::new();
+    ways.extend(proxy.reuse.map(Reuse::words));
+    match proxy.spreading {
+        Some(Spreading::PerConnection) => ways.push("balanced per connection"),
+        Some(Spreading::PerRequest) => ways.push("balanced per request"),
+        None => {}
+    }
     let ways = if ways.is_empty() {
         "how it uses them cannot be told yet".to_owned()
     } else {

@@ -2,20 +2,21 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::parts::{raw, rule, span};
-use super::table::Columns;
+use super::listener_table::Table;
+use super::parts::{paragraph, raw, rule, span};
 use super::{datagrams, event_log, finding, panel, put, unix, verdict};
 use crate::model::snapshot::{ListenerView, Snapshot};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
-use crate::tui::text::{clip, escape, wrap};
+use crate::tui::text::{clip, escape};
 
 /// Lines of the stream, with its title, that are worth having.
 const STREAM_LEAST: usize = 4;
 
-/// How the lines of the screen are shared out.
+/// The lines of each part of the screen.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     rows: usize,
@@ -26,8 +27,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// The verdict comes first and is never cut; when it is long the stream gives way, then the
-    /// panel.
+    /// Shares out `height`. The verdict comes first and is never cut; when it is long the stream
+    /// gives way, then the panel.
     fn new(
         height: usize,
         listeners: usize,
@@ -77,31 +78,31 @@ pub(super) fn draw(
     put(frame, take(&mut rest, plan.verdict), separated);
     panel::draw(app.theme, listener, frame, take(&mut rest, plan.panel));
     live(app, snapshot, frame, take(&mut rest, plan.event_log), hits);
-    let notices = snapshot.notices.iter().rev().take(plan.notices).rev();
-    let notices = notices.map(|notice| {
-        Line::from(vec![
+    let mut notices = Vec::new();
+    for notice in snapshot.notices.iter().rev().take(plan.notices).rev() {
+        notices.push(Line::from(vec![
             span(" note  ", app.theme.strong()),
             span(clip(&escape(notice), width.saturating_sub(8)), app.theme.dim()),
-        ])
-    });
-    put(frame, rest, notices.collect());
+        ]));
+    }
+    put(frame, rest, notices);
 }
 
 fn table(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits: &mut Hits) {
     let rows = usize::from(area.height.saturating_sub(1));
     let first = first_row(app.listeners.cursor(), app.listeners.len(), rows);
     let visible: Vec<&ListenerView> = app.listeners.window(snapshot, first).take(rows).collect();
-    let columns = Columns::new(area.width.into(), visible.iter().copied());
-    let mut lines = vec![columns.titles(app.theme, app.listeners.order(), area, hits)];
+    let table = Table::new(app.theme, area.width.into(), visible.iter().copied());
+    let mut lines = vec![table.titles(app.listeners.order(), area, hits)];
     for (at, listener) in visible.iter().enumerate() {
-        lines.push(columns.row(app.theme, listener, first + at == app.listeners.cursor()));
+        lines.push(table.row(listener, first + at == app.listeners.cursor()));
     }
     hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
     hits.first_row = first;
     put(frame, area, lines);
 }
 
-/// The first row shown, so that the selected one is in the middle where the list is long.
+/// Returns the first row shown, so that the selected one is in the middle where the list is long.
 pub(super) fn first_row(cursor: usize, all: usize, rows: usize) -> usize {
     cursor.saturating_sub(rows / 2).min(all.saturating_sub(rows))
 }
@@ -126,7 +127,7 @@ fn live(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect, hits:
     put(frame, area, lines);
 }
 
-/// A server of UDP alone, or nothing yet.
+/// Draws a server of UDP or Unix-domain sockets alone, or nothing yet.
 fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
     let mut rest = area;
@@ -144,7 +145,7 @@ fn without_listeners(app: &App, snapshot: &Snapshot, frame: &mut Frame<'_>, area
     put(frame, rest, nothing(app, snapshot, width));
 }
 
-/// No listener to show: because of the filter, or since there is none yet.
+/// Says why no listener is shown: because of the filter, or since there is none yet.
 fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let theme = app.theme;
     let mut out = vec![Line::default()];
@@ -157,37 +158,33 @@ fn nothing(app: &App, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
     let (title, text) = if !snapshot.unix.is_empty() {
         (
             "No TCP socket listens yet.",
-            "Of Unix-domain sockets the queue above is looked at at each refresh; their connections are not watched. Who \
-             finds the queue full waits in connect(), or gets EAGAIN. A TCP listener appears here the moment it opens.",
+            "Of Unix-domain sockets the queue above is looked at at each refresh; \
+             their connections are not watched. \
+             Who finds the queue full waits in connect(), or gets EAGAIN. \
+             A TCP listener appears here the moment it opens.",
         )
     } else if snapshot.datagrams.is_empty() {
         (
             "No listening socket yet.",
-            "What is watched has not called listen(), or has closed what it listened on. The watch goes on: a \
-             listener appears here the moment it opens, with its queues from the first connection on.",
+            "What is watched has not called listen(), or has closed what it listened on. \
+             The watch goes on: a listener appears here the moment it opens, \
+             with its queues from the first connection on.",
         )
     } else {
         (
             "Only UDP so far: no TCP socket listens.",
-            "Over UDP the kernel has no connections and no queue of them: the receive buffer above is all there is. \
+            "Over UDP the kernel has no connections and no queue of them: \
+             the receive buffer above is all there is. \
              A listener appears here the moment it opens.",
         )
     };
     out.push(Line::from(vec![raw(" ○ "), span(title, theme.strong())]));
-    out.extend(
-        wrap(text, width.saturating_sub(4))
-            .into_iter()
-            .map(|line| Line::from(format!("   {line}"))),
-    );
+    out.extend(paragraph(text, 3, Style::new(), width));
     if !snapshot.notices.is_empty() {
         out.push(Line::default());
         out.push(rule(theme, vec![span("NOTES", theme.strong())], width));
         for notice in &snapshot.notices {
-            out.extend(
-                wrap(&escape(notice), width.saturating_sub(4))
-                    .into_iter()
-                    .map(|l| Line::from(format!("   {l}"))),
-            );
+            out.extend(paragraph(&escape(notice), 3, Style::new(), width));
         }
     }
     out

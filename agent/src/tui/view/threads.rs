@@ -8,14 +8,14 @@ use ratatui::text::Line;
 use super::connection_table::Table;
 use super::gauge::bar;
 use super::grid::{self, Column};
-use super::parts::{Row, raw, rule, span};
+use super::parts::{Row, paragraph, raw, rule, span};
 use super::queues::{first_row, take};
 use super::{pattern, put, verdict};
 use crate::model::snapshot::{ConnectionView, Owner, Severity, Snapshot, ThreadView};
 use crate::tui::app::{App, Hits};
 use crate::tui::list::Listing;
 use crate::tui::order::{By, serves};
-use crate::tui::text::{compact, escape, left, percent, rate, right, wrap};
+use crate::tui::text::{compact, escape, left, percent, rate, right};
 use crate::tui::theme::Theme;
 
 /// The figure beside the bar of connections.
@@ -52,7 +52,10 @@ pub(super) fn draw(
         }
         put(frame, take(&mut rest, head.len()), head);
     }
-    let uneven: &[u32] = family.map_or(&[], |family| &family.uneven);
+    let uneven = match family {
+        Some(family) => family.uneven.as_slice(),
+        None => &[],
+    };
     let height = usize::from(rest.height);
     let rows = list.len().clamp(1, height.saturating_sub(words.len() + 4).min(height / 2).max(3));
     table(app, snapshot, uneven, frame, take(&mut rest, 1 + rows), hits);
@@ -77,10 +80,12 @@ fn table(
     let mut lines = vec![grid::titles(theme, &grid, list.order(), area, Some(hits))];
     for (at, thread) in visible.iter().enumerate() {
         let selected = first + at == list.cursor();
-        // Bars end where they can be compared, marked or not.
-        let much = (!uneven.is_empty()).then(|| uneven.contains(&thread.tid));
-        let cells =
-            grid.iter().map(|column| cell(theme, thread, column, most, (selected, much))).collect();
+        // If one is marked, each leaves room for a mark: bars end where they can be compared.
+        let mark = if uneven.is_empty() { None } else { Some(uneven.contains(&thread.tid)) };
+        let mut cells = Vec::new();
+        for column in &grid {
+            cells.push(cell(theme, thread, column, most, (selected, mark)));
+        }
         lines.push(grid::row(theme, &grid, cells, selected));
     }
     hits.rows = Rect { y: area.y + 1, height: visible.len() as u16, ..area };
@@ -119,7 +124,10 @@ fn cell(
         let style = if value > 0.0 { theme.strong() } else { theme.dim() };
         vec![span(rate(value), style)]
     };
-    let share = |value: Option<f64>| vec![raw(value.map_or("–".to_owned(), percent))];
+    let share = |value: Option<f64>| match value {
+        Some(value) => vec![raw(percent(value))],
+        None => vec![raw("–")],
+    };
     match column.title {
         "THREAD" => {
             let style = if selected { theme.strong() } else { Style::new() };
@@ -147,7 +155,8 @@ fn cell(
     }
 }
 
-/// On a CPU, the app's own doing; without one, the kernel's; the rest asleep.
+/// Draws a thread's time: on a CPU, the app's own doing; waiting for one, the kernel's; the rest
+/// asleep.
 fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
     let (Some(busy), Some(waits)) = (thread.busy, thread.waits) else {
         return vec![span(left("–", cells), theme.dim())];
@@ -160,12 +169,12 @@ fn time(theme: Theme, thread: &ThreadView, cells: usize) -> Row {
     vec![theme.run(Owner::App, busy), theme.run(Owner::Kernel, waits), asleep]
 }
 
-/// "worker-1 4243".
+/// Returns a thread's name and id: "worker-1 4243".
 pub(super) fn name(thread: &ThreadView) -> String {
     format!("{} {}", escape(&thread.comm), thread.tid)
 }
 
-/// The connections that a thread serves, as many as the room takes.
+/// Returns the connections that a thread serves, as many as the room takes.
 fn served(
     theme: Theme,
     snapshot: &Snapshot,
@@ -190,7 +199,9 @@ fn served(
     }
     let table = Table::new(theme, width, shown.iter().copied());
     out.push(table.titles((By::Known, false), area, None));
-    out.extend(shown.iter().map(|connection| table.row(snapshot, connection, false)));
+    for connection in shown {
+        out.push(table.row(snapshot, connection, false));
+    }
     out
 }
 
@@ -211,10 +222,6 @@ fn nothing(app: &App, width: usize) -> Vec<Line<'static>> {
         span("No thread has accepted, read or written yet.", theme.strong()),
     ]));
     let text = "Threads appear here with the second sample of their CPU time.";
-    out.extend(
-        wrap(text, width.saturating_sub(4))
-            .into_iter()
-            .map(|line| Line::from(format!("   {line}"))),
-    );
+    out.extend(paragraph(text, 3, Style::new(), width));
     out
 }

@@ -8,7 +8,8 @@ use crate::model::snapshot::ListenerView;
 use crate::tui::text::grouped;
 use crate::tui::theme::Theme;
 
-/// The totals, as many on a line as the width takes. What this kernel does not show is "–".
+/// Returns the totals, as many on a line as the width takes. A figure that this kernel does not
+/// show is "–".
 pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize) -> Vec<Line<'static>> {
     let totals = &listener.totals;
     let figures: [(&str, Option<u64>, bool); 10] = [
@@ -38,14 +39,16 @@ pub(super) fn lines(theme: Theme, listener: &ListenerView, width: usize) -> Vec<
 
 fn cell(theme: Theme, name: &str, figure: Option<u64>, loss: bool) -> Row {
     const WIDTH: usize = 27;
-    let style = match figure {
-        Some(1..) if loss => theme.loss(),
-        Some(1..) => theme.strong(),
-        Some(0) | None => Style::new(),
+    let (mark, style) = match figure {
+        Some(1..) if loss => ("▲", theme.loss()),
+        Some(1..) => (" ", theme.strong()),
+        Some(0) | None => (" ", Style::new()),
     };
-    let shown = figure.map_or("–".to_owned(), grouped);
+    let shown = match figure {
+        Some(figure) => grouped(figure),
+        None => "–".to_owned(),
+    };
     let gap = WIDTH.saturating_sub(name.chars().count() + shown.chars().count() + 3);
-    let mark = if loss && figure.is_some_and(|n| n > 0) { "▲" } else { " " };
     vec![
         span(name.to_owned(), theme.dim()),
         raw(" ".repeat(gap)),
@@ -54,12 +57,14 @@ fn cell(theme: Theme, name: &str, figure: Option<u64>, loss: bool) -> Row {
     ]
 }
 
-/// Where the limit of the accept queue comes from.
+/// Returns the source of the accept queue's limit: "backlog 511, somaxconn 4,096".
 pub(super) fn limits(listener: &ListenerView) -> String {
-    let asked = match listener.backlog {
+    let mut text = match listener.backlog {
         Some(backlog) => format!("backlog {}", grouped(backlog.into())),
         None => format!("limit {}", grouped(listener.limit.into())),
     };
-    let most = listener.somaxconn.map(|most| format!(", somaxconn {}", grouped(most.into())));
-    asked + &most.unwrap_or_default()
+    if let Some(most) = listener.somaxconn {
+        text.push_str(&format!(", somaxconn {}", grouped(most.into())));
+    }
+    text
 }

@@ -11,7 +11,7 @@ use crate::tui::order::By;
 use crate::tui::text::{clip, escape, grouped};
 use crate::tui::theme::Theme;
 
-/// Lines that the sockets are worth on a screen of this height; 0 where there are none.
+/// Returns the lines that the sockets are worth on a screen of this height; 0 where there are none.
 pub(super) fn height(snapshot: &Snapshot, lines: usize) -> usize {
     let most = if lines < 30 { 2 } else { lines / 8 };
     match snapshot.unix.len().min(most) {
@@ -20,7 +20,7 @@ pub(super) fn height(snapshot: &Snapshot, lines: usize) -> usize {
     }
 }
 
-/// A title and the sockets with most connections waiting, in so many lines.
+/// Returns a title and the sockets with most connections waiting, in so many lines.
 pub(super) fn lines(
     theme: Theme,
     snapshot: &Snapshot,
@@ -36,11 +36,7 @@ pub(super) fn lines(
     let paths: Vec<String> = shown.iter().map(|socket| escape(&socket.path)).collect();
     let most = if width < 100 { 30 } else { 48 };
     let mut grid = vec![
-        Column::left(
-            "UNIX LISTENER",
-            widest(paths.iter().map(String::as_str), 14, most),
-            By::Known,
-        ),
+        Column::left("UNIX LISTENER", widest(&paths, 14, most), By::Known),
         Column::left("ACCEPT QUEUE", 0, By::Known),
         Column::right("QUEUED/LIMIT", 12, By::Known),
         Column::left("PROCESS", 22, By::Known),

@@ -1,66 +1,73 @@
-//! What is going on at what is selected, in plain words, whether or not anything is wrong.
+//! The verdict on what is selected, in plain words, whether or not anything is wrong.
 
+use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::parts::{cut, raw, span};
+use super::parts::{cut, paragraph, raw, span, spread};
 use super::{finding, threads, words};
-use crate::model::snapshot::{ConnectionView, Finding, ListenerView, Snapshot, ThreadView};
+use crate::model::snapshot::{
+    ConnectionView, ExchangeView, Finding, ListenerView, Owner, Snapshot, ThreadView, Verdict,
+};
 use crate::model::timeline::sentence;
 use crate::tui::order::{counted_us, worst};
 use crate::tui::subject::{Subject, subject};
 use crate::tui::text::{count_of, duration, escape, fine, grouped, percent, wrap};
 use crate::tui::theme::{Theme, shape};
 
-/// The worst finding on the listener, or what is so when there is none.
+/// Returns the worst finding on a listener, or a sentence on it when there is none.
 pub(super) fn lines(
     theme: Theme,
     snapshot: &Snapshot,
     listener: &ListenerView,
     width: usize,
 ) -> Vec<Line<'static>> {
-    found(theme, listener.sock, of(snapshot, listener), width).unwrap_or_else(|| {
-        let (mark, headline, text) = words(listener);
-        let mut out = quiet(theme, mark, headline, &text, width);
-        out.extend(elsewhere(theme, snapshot, width));
-        out
-    })
+    if let Some(found) = found(theme, listener.sock, of(snapshot, listener), width) {
+        return found;
+    }
+    let (mark, headline, text) = words(listener);
+    let mut out = quiet(theme, mark, &headline, &text, width);
+    out.extend(elsewhere(theme, snapshot, width));
+    out
 }
 
-/// The same of a connection.
+/// Returns the worst finding on a connection, or a sentence on it when there is none.
 pub(super) fn connection(
     theme: Theme,
     snapshot: &Snapshot,
     connection: &ConnectionView,
     width: usize,
 ) -> Vec<Line<'static>> {
-    found(theme, connection.sock, of_connection(snapshot, connection), width).unwrap_or_else(|| {
-        let (headline, text) = connection_words(snapshot, connection);
-        let mut out = quiet(theme, '●', headline, &text, width);
-        out.extend(elsewhere(theme, snapshot, width));
-        out
-    })
+    let own = of_connection(snapshot, connection);
+    if let Some(found) = found(theme, connection.sock, own, width) {
+        return found;
+    }
+    let (headline, text) = connection_words(snapshot, connection);
+    let mut out = quiet(theme, '●', &headline, &text, width);
+    out.extend(elsewhere(theme, snapshot, width));
+    out
 }
 
-/// The same of a thread: the findings on its process.
+/// Returns the worst finding on a thread's process, or a sentence on the thread when there is none.
 pub(super) fn thread(
     theme: Theme,
     snapshot: &Snapshot,
     thread: &ThreadView,
     width: usize,
 ) -> Vec<Line<'static>> {
-    let own = snapshot
-        .findings
-        .iter()
-        .filter(|finding| matches!(subject(snapshot, finding), Subject::Process(process) if process.pid == thread.pid));
-    found(theme, thread.pid.into(), own, width).unwrap_or_else(|| {
-        let (headline, text) = thread_words(thread);
-        let mut out = quiet(theme, '●', headline, &text, width);
-        out.extend(elsewhere(theme, snapshot, width));
-        out
-    })
+    let own = snapshot.findings.iter().filter(|finding| match subject(snapshot, finding) {
+        Subject::Process(process) => process.pid == thread.pid,
+        _ => false,
+    });
+    if let Some(found) = found(theme, thread.pid.into(), own, width) {
+        return found;
+    }
+    let (headline, text) = thread_words(thread);
+    let mut out = quiet(theme, '●', &headline, &text, width);
+    out.extend(elsewhere(theme, snapshot, width));
+    out
 }
 
-/// The findings on a listener, on what it accepted and on its process, worst first.
+/// Returns the findings on a listener, on what it accepted and on its process, worst first.
 pub(super) fn of<'a>(
     snapshot: &'a Snapshot,
     listener: &'a ListenerView,
@@ -75,7 +82,7 @@ pub(super) fn of<'a>(
     })
 }
 
-/// The findings on a connection, worst first.
+/// Returns the findings on a connection, worst first.
 pub(super) fn of_connection<'a>(
     snapshot: &'a Snapshot,
     connection: &ConnectionView,
@@ -84,8 +91,8 @@ pub(super) fn of_connection<'a>(
     snapshot.findings.iter().filter(move |finding| finding.sock == sock)
 }
 
-/// The first of some findings, what it is about unless that is what is selected, and how many more
-/// there are.
+/// Returns the first of some findings, with its subject unless that is selected, and the number of
+/// further ones.
 fn found<'a>(
     theme: Theme,
     about: u64,
@@ -94,28 +101,28 @@ fn found<'a>(
 ) -> Option<Vec<Line<'static>>> {
     let worst = findings.next()?;
     let mut out = finding::lines(theme, worst, width);
-    let at =
-        if worst.sock == about { String::new() } else { format!("at {}", escape(&worst.subject)) };
-    let more = match findings.count() {
-        0 => String::new(),
-        1 => "and 1 more finding here".to_owned(),
-        n => format!("and {n} more findings here"),
-    };
-    if !(at.is_empty() && more.is_empty()) {
-        let text =
-            [at, more].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    let mut notes = Vec::new();
+    if worst.sock != about {
+        notes.push(format!("at {}", escape(&worst.subject)));
+    }
+    match findings.count() {
+        0 => {}
+        1 => notes.push("and 1 more finding here".to_owned()),
+        n => notes.push(format!("and {n} more findings here")),
+    }
+    if !notes.is_empty() {
         let edge = span("▌", theme.owner(worst.owner));
         out.push(Line::from(vec![
             edge,
             raw("  "),
-            span(text, theme.dim()),
+            span(notes.join(", "), theme.dim()),
             span("   4", theme.strong()),
         ]));
     }
     Some(out)
 }
 
-/// The worst finding in one line, where what is selected has none.
+/// Returns the worst finding of all in one line, where what is selected has none.
 fn elsewhere(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'static>> {
     let worst = snapshot.findings.first()?;
     let row = vec![
@@ -124,26 +131,16 @@ fn elsewhere(theme: Theme, snapshot: &Snapshot, width: usize) -> Option<Line<'st
         span(escape(&worst.headline), theme.severity(worst.severity)),
     ];
     let hint = vec![span(" 4", theme.strong()), span(" shows ", theme.dim())];
-    Some(super::parts::spread(cut(row, width.saturating_sub(9)), hint, width))
+    Some(spread(cut(row, width.saturating_sub(9)), hint, width))
 }
 
-fn quiet(
-    theme: Theme,
-    mark: char,
-    headline: String,
-    text: &str,
-    width: usize,
-) -> Vec<Line<'static>> {
+fn quiet(theme: Theme, mark: char, headline: &str, text: &str, width: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
-    for (at, line) in wrap(&headline, width.saturating_sub(4)).into_iter().enumerate() {
+    for (at, line) in wrap(headline, width.saturating_sub(4)).into_iter().enumerate() {
         let lead = if at == 0 { format!(" {mark} ") } else { "   ".to_owned() };
         out.push(Line::from(vec![raw(lead), span(line, theme.strong())]));
     }
-    out.extend(
-        wrap(text, width.saturating_sub(4))
-            .into_iter()
-            .map(|line| Line::from(format!("   {line}"))),
-    );
+    out.extend(paragraph(text, 3, Style::new(), width));
     out
 }
 
@@ -169,15 +166,12 @@ fn words(listener: &ListenerView) -> (char, String, String) {
         return ('○', "No connection has arrived since the watch began.".to_owned(), text);
     }
     if totals.accepted == 0 {
-        let text = "The kernel has completed their handshakes, so their clients believe that they are connected. \
-                    No thread has called accept() for them."
-            .to_owned();
         let verb = if arrived == 1 { "connection has" } else { "connections have" };
-        return (
-            '●',
-            format!("{} {verb} arrived; none has been accepted.", grouped(arrived)),
-            text,
-        );
+        let headline = format!("{} {verb} arrived; none has been accepted.", grouped(arrived));
+        let text = "The kernel has completed their handshakes, \
+                    so their clients believe that they are connected. \
+                    No thread has called accept() for them.";
+        return ('●', headline, text.to_owned());
     }
     let headline = if listener.wait.count > 0 {
         format!("Nothing is refused; the longest wait was {}.", duration(listener.wait.max))
@@ -192,15 +186,24 @@ fn words(listener: &ListenerView) -> (char, String, String) {
 }
 
 fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String, String) {
-    let Some((exchange, verdict)) =
-        worst(connection).and_then(|it| it.verdict.map(|verdict| (it, verdict)))
-    else {
-        let text = "Nothing has been asked and answered on it since it is watched.";
-        return ("No exchange yet.".to_owned(), text.to_owned());
-    };
+    if let Some(exchange) = worst(connection)
+        && let Some(verdict) = exchange.verdict
+    {
+        return exchange_words(snapshot, connection, exchange, verdict);
+    }
+    let text = "Nothing has been asked and answered on it since it is watched.";
+    ("No exchange yet.".to_owned(), text.to_owned())
+}
+
+fn exchange_words(
+    snapshot: &Snapshot,
+    connection: &ConnectionView,
+    exchange: &ExchangeView,
+    verdict: Verdict,
+) -> (String, String) {
     let which = if exchange.done { "its worst exchange" } else { "the exchange that it is in" };
     let whose = match verdict.kind.owner() {
-        crate::model::snapshot::Owner::Unknown => "nobody can vouch for it".to_owned(),
+        Owner::Unknown => "nobody can vouch for it".to_owned(),
         owner => format!("the {}'s time", owner.name()),
     };
     let headline = format!(
@@ -210,11 +213,8 @@ fn connection_words(snapshot: &Snapshot, connection: &ConnectionView) -> (String
         fine(counted_us(exchange)),
         percent(verdict.share)
     );
-    let longest = exchange
-        .slices
-        .iter()
-        .filter(|slice| slice.kind == verdict.kind)
-        .max_by_key(|slice| slice.us);
+    let same = exchange.slices.iter().filter(|slice| slice.kind == verdict.kind);
+    let longest = same.max_by_key(|slice| slice.us);
     let text = match longest {
         Some(slice) => escape(&sentence(snapshot, connection, exchange, slice)) + ".",
         None => String::new(),
@@ -244,5 +244,8 @@ fn thread_words(thread: &ThreadView) -> (String, String) {
 /// Begins a sentence with a capital letter.
 fn capital(text: &str) -> String {
     let mut rest = text.chars();
-    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+    match rest.next() {
+        Some(first) => first.to_uppercase().chain(rest).collect(),
+        None => String::new(),
+    }
 }

@@ -1,4 +1,4 @@
-//! How long connections waited in the accept queue.
+//! Waits of connections in the accept queue.
 
 use ratatui::text::Line;
 
@@ -10,7 +10,7 @@ use crate::tui::theme::Theme;
 
 const NAMES: [&str; 5] = ["<1 ms", "1–10 ms", "10–100 ms", "0.1–1 s", ">1 s"];
 
-/// The histogram on one line: the lengths of the bars add up to the whole.
+/// Returns the histogram on one line: the lengths of the bars add up to the whole.
 pub(super) fn strip(theme: Theme, name: &str, wait: &WaitView, width: usize) -> Line<'static> {
     let mut row = vec![label(theme, name)];
     let all: u64 = wait.buckets.iter().sum();
@@ -20,10 +20,13 @@ pub(super) fn strip(theme: Theme, name: &str, wait: &WaitView, width: usize) -> 
     }
     const SHORT: [&str; 5] = ["<1 ms", "1–10", "10–100", "0.1–1 s", ">1 s"];
     let counts = wait.buckets.map(compact);
-    let words: usize =
-        SHORT.iter().zip(&counts).map(|(name, count)| name.chars().count() + count.len() + 4).sum();
+    let mut words = 0;
+    for (name, count) in SHORT.iter().zip(&counts) {
+        words += name.chars().count() + count.len() + 4;
+    }
     let room = width.saturating_sub(LABEL + words) as f64;
-    for ((name, count), n) in SHORT.iter().zip(counts).zip(wait.buckets) {
+    for (bucket, n) in wait.buckets.into_iter().enumerate() {
+        let (name, count) = (SHORT[bucket], &counts[bucket]);
         let style = if n > 0 { theme.strong() } else { theme.dim() };
         row.push(span(format!("{name} "), theme.dim()));
         if n > 0 {
@@ -39,7 +42,7 @@ pub(super) fn strip(theme: Theme, name: &str, wait: &WaitView, width: usize) -> 
     Line::from(cut(row, width))
 }
 
-/// The percentiles on one line.
+/// Returns the percentiles on one line.
 pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'static> {
     let mut row = vec![label(theme, "wait")];
     if wait.count == 0 {
@@ -59,7 +62,7 @@ pub(super) fn percentiles(theme: Theme, wait: &WaitView, width: usize) -> Line<'
     Line::from(cut(row, width))
 }
 
-/// The histogram with a line for each bucket.
+/// Returns the histogram with a line for each bucket.
 pub(super) fn histogram(theme: Theme, wait: &WaitView, width: usize) -> Vec<Line<'static>> {
     const FIGURES: usize = 20;
     let most = wait.buckets.iter().max().copied().unwrap_or(0).max(1);
