@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use backscope_abi as abi;
 use backscope_abi::{Brief, BriefUse, Exchange, ThreadUse, hold};
 
-use crate::maps::reserve;
+use crate::{live::Live, maps::reserve};
 
 /// Bytes of an exchange in which lies what a [`Brief`] tells of. All behind them is blank in one
 /// that was sent in brief, or written before the next is sent.
@@ -66,51 +66,44 @@ fn compact_sched(thread: &ThreadUse, ts_ns: u64) -> BriefUse {
 }
 
 /// Sends the exchange in brief. False if it does not fit, or if the ring is full.
-///
-/// # Safety
-/// `exchange` must point into a live map value.
 #[inline(always)]
-pub(crate) unsafe fn emit(exchange: *const Exchange) -> bool {
-    // SAFETY: promised by the caller.
-    let exchange = unsafe { &*exchange };
+pub(crate) fn emit(exchange: Live<Exchange>) -> bool {
+    let exchange = &*exchange;
     let (first, other) = (exchange.in_first_ns, exchange.out_first_ns);
     let base_ns = if first < other { first } else { other };
     if base_ns == 0 || excess(exchange, base_ns) | unusual(exchange) != 0 {
         return false;
     }
-    reserve(|record: *mut Brief| {
+    reserve(|mut record: Live<Brief>| {
         let since = |ns: u64| ns.wrapping_sub(base_ns) as u32;
-        // SAFETY: memory of the ring for one record, every field of which is written here.
-        unsafe {
-            (*record).kind = abi::BRIEF;
-            (*record).seq = exchange.seq;
-            (*record).ts_ns = exchange.ts_ns;
-            (*record).sock = exchange.sock;
-            (*record).base_ns = base_ns;
-            (*record).role = exchange.role;
-            (*record).progress = exchange.progress;
-            (*record).midway = exchange.midway;
-            (*record)._pad = 0;
-            (*record).min_rtt_us = exchange.min_rtt_us;
-            (*record).times = [
-                since(exchange.in_first_ns),
-                since(exchange.in_last_ns),
-                since(exchange.read_first_ns),
-                since(exchange.read_last_ns),
-                since(exchange.out_first_ns),
-                since(exchange.out_last_ns),
-                since(exchange.sent_ns),
-                since(exchange.acked_ns),
-            ];
-            (*record).bytes_in = exchange.bytes_in as u32;
-            (*record).bytes_out = exchange.bytes_out as u32;
-            (*record).reader = compact_sched(&exchange.reader, exchange.read_first_ns);
-            (*record).writer = compact_sched(&exchange.writer, exchange.out_last_ns);
-            (*record).reads = exchange.reads as u16;
-            (*record).eagains = exchange.eagains;
-            (*record).writes = exchange.writes as u16;
-            (*record).small_writes = exchange.small_writes;
-            (*record).last_sizes = exchange.last_sizes;
-        }
+        record.kind = abi::BRIEF;
+        record.seq = exchange.seq;
+        record.ts_ns = exchange.ts_ns;
+        record.sock = exchange.sock;
+        record.base_ns = base_ns;
+        record.role = exchange.role;
+        record.progress = exchange.progress;
+        record.midway = exchange.midway;
+        record._pad = 0;
+        record.min_rtt_us = exchange.min_rtt_us;
+        record.times = [
+            since(exchange.in_first_ns),
+            since(exchange.in_last_ns),
+            since(exchange.read_first_ns),
+            since(exchange.read_last_ns),
+            since(exchange.out_first_ns),
+            since(exchange.out_last_ns),
+            since(exchange.sent_ns),
+            since(exchange.acked_ns),
+        ];
+        record.bytes_in = exchange.bytes_in as u32;
+        record.bytes_out = exchange.bytes_out as u32;
+        record.reader = compact_sched(&exchange.reader, exchange.read_first_ns);
+        record.writer = compact_sched(&exchange.writer, exchange.out_last_ns);
+        record.reads = exchange.reads as u16;
+        record.eagains = exchange.eagains;
+        record.writes = exchange.writes as u16;
+        record.small_writes = exchange.small_writes;
+        record.last_sizes = exchange.last_sizes;
     })
 }

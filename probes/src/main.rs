@@ -25,6 +25,7 @@ mod kernel;
 mod latency;
 mod listen;
 mod listener;
+mod live;
 mod maps;
 mod payload;
 mod process;

@@ -3,14 +3,18 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    helpers::generated,
     macros::btf_map,
 };
 use backscope_abi as abi;
 use backscope_abi::{Call, Connection, Fail, FailKey, Listener, Queued, counter};
 
-use crate::storage::{BPF_F_CLONE, SocketStorage};
+use crate::{
+    live::{Find, Live},
+    storage::{BPF_F_CLONE, SocketStorage},
+};
 
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<u64, { abi::RING_BYTES as usize }> = RingBuf::new();
@@ -98,24 +102,21 @@ pub(crate) fn add(total: *mut u64, n: u64) {
 /// Counts in this CPU's slot of `COUNTERS`.
 #[inline(always)]
 pub(crate) fn count(index: u32) {
-    if let Some(slot) = COUNTERS.get_ptr_mut(index) {
-        // SAFETY: this CPU's own slot.
-        unsafe { *slot += 1 };
+    if let Some(mut slot) = COUNTERS.find(index) {
+        *slot += 1;
     }
 }
 
 /// Hands a record to the agent, without waking it: it drains the ring by timer.
 #[inline(always)]
 pub(crate) fn emit<T: Copy + 'static>(record: &T) {
-    emit_with(|place: *mut T| {
-        // SAFETY: `place` is memory of the ring for exactly this type.
-        unsafe { place.write(*record) };
-    });
+    emit_with(|mut place: Live<T>| *place = *record);
 }
 
-/// The same for a record too large for the stack: `fill` must write every field of it in place.
+/// Hands a record to the agent that is too large for the stack: `fill` must write every field of it
+/// in place.
 #[inline(always)]
-pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(*mut T)) {
+pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(Live<T>)) {
     count(counter::SEEN);
     if !reserve(fill) {
         count(counter::RING_FULL);
@@ -124,9 +125,22 @@ pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(*mut T)) {
 
 /// Puts a record into the ring, counted or not by the caller; false if it has no room.
 #[inline(always)]
-pub(crate) fn reserve<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
+pub(crate) fn reserve<T: 'static>(fill: impl FnOnce(Live<T>)) -> bool {
     let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else { return false };
-    fill(entry.as_mut_ptr());
+    // SAFETY: memory of the ring for one record, which `fill` writes and nobody reads before.
+    fill(unsafe { Live::from_ptr(entry.as_mut_ptr()) });
     entry.submit(BPF_RB_NO_WAKEUP.into());
     true
+}
+
+/// Bytes in the ring buffer that the agent has not read yet.
+#[inline(always)]
+pub(crate) fn ring_waiting() -> u64 {
+    // SAFETY: the map is live.
+    unsafe {
+        generated::bpf_ringbuf_query(
+            (&raw const EVENTS).cast_mut().cast(),
+            BPF_RB_AVAIL_DATA.into(),
+        )
+    }
 }

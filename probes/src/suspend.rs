@@ -2,7 +2,7 @@
 
 use backscope_abi::resting;
 
-use crate::maps::RESTING;
+use crate::{live::Find, maps::RESTING};
 
 /// True while the hooks of accept are not attached.
 #[inline(always)]
@@ -19,12 +19,12 @@ pub(crate) fn suspended_since(ts_ns: u64) -> bool {
 /// Wants the hooks of accept back, if they rest.
 #[inline(always)]
 pub(crate) fn resume() {
-    if let Some(state) = RESTING.get_ptr_mut(0) {
-        // SAFETY: a live map value; the agent, too, writes it at once.
-        unsafe {
-            if state.read_volatile() == resting::RESTING {
-                state.write_volatile(resting::WANTED);
-            }
+    let Some(state) = RESTING.find(0) else { return };
+    let state = state.as_ptr();
+    // SAFETY: a live map value; the agent, too, writes it at once.
+    unsafe {
+        if state.read_volatile() == resting::RESTING {
+            state.write_volatile(resting::WANTED);
         }
     }
 }

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated;
 use backscope_abi::hold;
 
-use crate::kernel::load;
+use crate::kernel::{jiffies, load};
 
 /// The TCP socket that `sk` is, as one whose members can be loaded; null if it is none.
 #[inline(always)]
@@ -68,8 +68,7 @@ pub(crate) fn sending(tp: *const c_void) -> Sending {
     let mut busy = only_busy.wrapping_add(window).wrapping_add(by_buffer);
     let kind = load!(tp, chrono_type as u8) & 3;
     if kind != UNSPECIFIED {
-        // SAFETY: no arguments, no preconditions.
-        let now = unsafe { generated::bpf_jiffies64() } as u32;
+        let now = jiffies();
         let running = now.wrapping_sub(load!(tp, chrono_start as u32));
         busy = busy.wrapping_add(running);
         if kind == RWND_LIMITED {
