@@ -1,4 +1,4 @@
-//! The application takes a connection: who, when it asked, when it got it, and how long the
+//! Accept: the thread that takes a connection, when it asked and got it, and how long the
 //! connection had waited.
 
 use core::ffi::c_void;
@@ -36,8 +36,8 @@ const EINTR: i64 = -4;
 const EAGAIN: i64 = -11;
 const EMFILE: i64 = -24;
 const ECANCELED: i64 = -125;
-/// What a call returns that a signal interrupted, before the kernel begins it anew: `ERESTARTSYS`
-/// to `ERESTART_RESTARTBLOCK`.
+/// Results of a call that a signal interrupted, before the kernel restarts it: `ERESTARTSYS` to
+/// `ERESTART_RESTARTBLOCK`.
 const RESTARTS: core::ops::RangeInclusive<i64> = -516..=-512;
 
 /// A thread asks for a connection. Every thread of the machine that does comes here: the first
@@ -120,7 +120,7 @@ fn without_connection(id: u64, thread: u64, result: i64) {
     }
 }
 
-/// The same of a listener whose file is known.
+/// Counts a call that gave no connection, on a listener whose file is known.
 #[inline(always)]
 fn failed_on(file: *const c_void, result: i64) {
     if let Some(id) = listener_id(sock_of_file(file)) {
@@ -148,7 +148,7 @@ fn accepted(
     accepted_as(child, queued(child), thread, call, fd, ts_ns, late)
 }
 
-/// The same, with what is known of it.
+/// Reports an accepted connection, with what is known of its time in the queue.
 #[inline(always)]
 fn accepted_as(
     child: *const c_void,
@@ -330,8 +330,8 @@ fn returned(result: i64) {
         return;
     }
     let call = call_of(thread, |_| true);
-    // It may have been inside since before the attach: looked into for targets alone, for what that
-    // costs.
+    // It may have been inside since before the attach. That is checked for targets alone, since it
+    // costs too much for all.
     if call.listener == 0 && config!(by_port) == 0 && !is_target((thread >> 32) as u32) {
         return;
     }
@@ -422,9 +422,9 @@ fn io_uring_complete_cqe(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The name of the peer of `sk` is asked for. If accept asks, then between taking the connection
-/// and installing its descriptor (`do_accept`, `inet_getname`: 5.8 to 7.3). While the hooks of
-/// accept rest this tells of it; while they do not, it is counted that it would have.
+/// Handles a request for a peer's name. Accept makes one between taking the connection and
+/// installing its descriptor (`do_accept`, `inet_getname`: 5.8 to 7.3). While the hooks of accept
+/// are suspended this reports the connection; while they are not, it is counted that it would have.
 #[inline(always)]
 fn named(ctx: &SockAddrContext) -> i32 {
     const ACCEPT: u64 = 43;
@@ -450,7 +450,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
     }
     let thread = current();
     let call = call_of(thread, |_| true);
-    // What was noted before the hooks rested may be of an earlier call.
+    // What was noted before the hooks were suspended may be of an earlier call.
     let call = if call.listener == queued.listener { call } else { Call::default() };
     accepted(child, thread, call, -1, now(), false);
     ALLOWED

@@ -49,7 +49,7 @@ const LEAST_NS: u64 = 20_000_000;
 /// Nor by more than `TCP_DELACK_MAX`, 200 ms: what leaves later is an answer to something else,
 /// such as a probe.
 const MOST_NS: u64 = 200_000_000;
-/// How late a timer may be on a busy machine.
+/// Delay of a timer on a busy machine, at most.
 const LATE_NS: u64 = 50_000_000;
 /// Stamps closer than this are of one event.
 const SAME_NS: u64 = 1_000_000;

@@ -108,11 +108,11 @@ fn closes(sk: *mut c_void, mut connection: Live<Connection>, old: i32) {
     }
 }
 
-/// What the kernel got no answer to: what was sent, or else its keepalive probes.
+/// Tells what the kernel got no answer to: what was sent, or else its keepalive probes.
 #[inline(always)]
 fn given_up(sk: *mut c_void) -> u8 {
-    let waits = read!(sk, write_seq as u32) != read!(sk, snd_una as u32);
-    if waits { why::UNACKNOWLEDGED } else { why::KEEPALIVE }
+    let unacked = read!(sk, write_seq as u32) != read!(sk, snd_una as u32);
+    if unacked { why::UNACKNOWLEDGED } else { why::KEEPALIVE }
 }
 
 /// This host resets the connection: notes what is lost by that. Returns the bytes unread; the

@@ -1,4 +1,4 @@
-//! An exchange that was as most are, as a record of less than half the length.
+//! Compact records: an exchange that was as most are, in less than half the length.
 
 use core::mem::offset_of;
 
@@ -8,7 +8,7 @@ use backscope_abi::{Brief, BriefUse, Exchange, ThreadUse, hold};
 use crate::{live::Live, maps::reserve};
 
 /// Bytes of an exchange in which lies what a [`Brief`] tells of. All behind them is blank in one
-/// that was sent in brief, or written before the next is sent.
+/// that was sent as one, or written before the next is sent.
 pub(crate) const RECORDED: usize = offset_of!(Exchange, ts_ns);
 
 /// Bits that a [`Brief`] has no room for, of all figures. A time of 0, which means "not yet", gives
@@ -65,7 +65,7 @@ fn compact_sched(thread: &ThreadUse, ts_ns: u64) -> BriefUse {
     }
 }
 
-/// Sends the exchange in brief. False if it does not fit, or if the ring is full.
+/// Sends the exchange as a compact record. False if it does not fit, or if the ring is full.
 #[inline(always)]
 pub(crate) fn emit(exchange: Live<Exchange>) -> bool {
     let exchange = &*exchange;

@@ -170,8 +170,8 @@ pub(crate) fn unrouted(connection: Live<Connection>) {
 }
 
 /// A process asks for a connection, and nothing else has happened yet (`inet_stream_connect`, 5.10
-/// to 7.3). Its socket carries from now on what it asks for: if it never comes to SYN_SENT, its end
-/// tells.
+/// to 7.3). Its socket's storage has from now on what it asks for: if it never comes to SYN_SENT,
+/// its end reports it.
 #[inline(always)]
 fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
     const ALLOWED: i32 = 1;

@@ -1,9 +1,9 @@
 //! UDP sockets: datagrams arrive, wait, are read and written.
 //!
-//! How many arrived follows from the lengths of the kernel's two queues and the reads seen, so that
-//! nothing has to be seen of each arrival. Whoever looks at the queue and finds it longer than
-//! known leaves a mark: what was not there before is there now. A hook that fires at the arrival
-//! makes that the time of arrival, others a time by which it was.
+//! The number of arrivals follows from the lengths of the kernel's two queues and the reads seen,
+//! so that no arrival has to be seen itself. A probe that finds the queue longer than known stamps
+//! the difference. A hook that fires at the arrival makes that the time of arrival, others a time
+//! by which it was.
 
 use core::ffi::c_void;
 
@@ -27,7 +27,7 @@ use crate::{
     target::is_wanted,
 };
 
-/// UDP sockets by what [`known`] looks for. What ended stays until the agent has read it.
+/// UDP sockets by the key that [`known`] takes. What ended stays until the agent has read it.
 #[btf_map]
 static DATAGRAMS: HashMap<
     u64,
@@ -36,7 +36,7 @@ static DATAGRAMS: HashMap<
     { BPF_F_NO_PREALLOC as usize },
 > = HashMap::new();
 
-/// What a socket starts from: in `.rodata`, since the stack has no room for it.
+/// The value that a socket starts from: in `.rodata`, since the stack has no room for it.
 static BLANK: Datagram = Datagram::BLANK;
 
 const IPPROTO_UDP: u16 = 17;
@@ -221,8 +221,8 @@ fn datagram_refused(ctx: FExitContext) -> i32 {
     0
 }
 
-/// A socket goes. Where sockets go by their address, another one may have that before the agent
-/// looks: what is known of this one goes by its id from now on.
+/// A socket goes. Where its key is its address, another socket may have that before the agent reads
+/// the figures: they move to its id as their key.
 #[inline(always)]
 fn gone(sk: *const c_void) {
     let Some(datagram) = DATAGRAMS.find(sk as u64) else { return };

@@ -19,7 +19,7 @@ use crate::{
     payload::{Buffer, allowed, bounded, register, registers, user},
 };
 
-/// Datagrams that were looked at, by socket and peer. Least recently used: QUIC connections end in
+/// Datagrams that were inspected, by socket and peer. Least recently used: QUIC connections end in
 /// the application.
 #[btf_map]
 static FLOWS: LruHashMap<Flow, u32, { abi::MAX_FLOWS as usize }> = LruHashMap::new();
@@ -51,7 +51,7 @@ struct Place {
 
 const NOWHERE: Place = Place { buffer: Buffer { address: 0, length: 0 }, name: 0 };
 
-/// Whether anything of this socket may be looked at.
+/// Tells whether anything of this socket may be captured.
 #[inline(always)]
 pub(crate) fn may_capture(datagram: Live<Datagram>) -> bool {
     config!(first_bytes) != 0 && (datagram.looks < MAX_DATAGRAM_LOOKS || datagram.quic != 0)
@@ -71,7 +71,7 @@ fn message(first: u64) -> u64 {
     0
 }
 
-/// What the current system call moves.
+/// Finds what the current system call moves.
 #[inline(always)]
 fn place(size: u32) -> Place {
     let registers = registers();
@@ -126,15 +126,14 @@ fn endpoint(name: u64) -> Endpoint {
     endpoint
 }
 
-/// Whether bytes begin as those of QUIC with a version that is known do (RFC 8999).
+/// Tells whether bytes begin as QUIC of a known version does (RFC 8999).
 #[inline(always)]
 fn is_quic(begin: [u8; 16]) -> bool {
     let version = u32::from_be_bytes([begin[1], begin[2], begin[3], begin[4]]);
     begin[0] & 0x80 != 0 && (version == 1 || version == 0x6b33_43cf)
 }
 
-/// What an arriving datagram's connection goes by: the first bytes of the id that it is addressed
-/// to.
+/// Key of an arriving datagram's connection: the first bytes of the id that it is addressed to.
 #[inline(always)]
 fn destination(begin: [u8; 16]) -> Endpoint {
     let mut endpoint = Endpoint { addr: [0; 16], port: 0, _pad: [0; 3] };
@@ -144,7 +143,7 @@ fn destination(begin: [u8; 16]) -> Endpoint {
     endpoint
 }
 
-/// Counts a datagram that is looked at. False if there were enough in this flow. A long header
+/// Counts a datagram that is inspected. False if there were enough in this flow. A long header
 /// belongs to a handshake, which may be that of another connection with the same peer: the count
 /// begins again.
 #[inline(always)]

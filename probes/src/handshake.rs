@@ -1,5 +1,5 @@
-//! From SYN to accept queue: SYN queue, syncookies, overflow at both stages, and the moment of
-//! queueing.
+//! From SYN to accept queue: SYN queue, syncookies, overflow at both stages, and entry into the
+//! accept queue.
 
 use core::ffi::c_void;
 
@@ -101,8 +101,8 @@ fn arrived(sk: *const c_void, id: u64, mut listener: Live<Listener>, skb: *const
     true
 }
 
-/// The SYN queue is full and syncookies are off: `tcp_conn_request` drops the SYN before it looks
-/// at the accept queue, and does not count it as a listen overflow (`net/ipv4/tcp_input.c`, 5.10 to
+/// The SYN queue is full and syncookies are off: `tcp_conn_request` drops the SYN before it tests
+/// the accept queue, and does not count it as a listen overflow (`net/ipv4/tcp_input.c`, 5.10 to
 /// 7.3).
 #[inline(always)]
 fn full_without_cookies(sk: *const c_void) -> bool {
@@ -396,7 +396,7 @@ fn synack(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The same SYN-ACK on another device, or sent again: `snt_synack` keeps the time of the first, and
+/// Tells a SYN-ACK on another device, or sent again: `snt_synack` keeps the time of the first, and
 /// the shortest time to the second is 200 ms (`TCP_RTO_MIN`).
 #[inline(always)]
 fn repeated(req: *const c_void) -> bool {

@@ -21,9 +21,9 @@ pub(crate) fn settle_hold(connection: Live<Connection>, tp: *const c_void, ts_ns
     }
 }
 
-/// When held bytes were sent the socket's own stamps tell: of what was acknowledged last, when it
-/// had been sent; of what is in flight, when the last segment left. A function of its own for the
-/// room on the stack.
+/// Finds the time at which held bytes were sent by the socket's own stamps: if they were
+/// acknowledged, the sending time of what was acknowledged last; if they are in flight, that of the
+/// newest segment. A function of its own for the room on the stack.
 #[inline(never)]
 fn follow(connection: Live<Connection>, tp: *const c_void, ts_ns: u64) {
     let mut exchange = connection.exchange();
@@ -51,9 +51,9 @@ fn follow(connection: Live<Connection>, tp: *const c_void, ts_ns: u64) {
     exchange.holding = hold::NONE;
 }
 
-/// Counts the time of a hold for one reason. What of it the peer's window limited the kernel counts
-/// itself: that part is the window's, whatever the reason was when it was looked at; and where the
-/// window was the reason and did not limit it any more, the network did.
+/// Counts the time of a hold for one reason. The kernel counts itself for how long the peer's
+/// window limited sending: that part is the window's, whatever reason was found. Where the window
+/// was the reason and did not limit it any more, the network did.
 #[inline(always)]
 fn end_stretch(mut connection: Live<Connection>, tp: *const c_void, until_ns: u64) {
     let mut exchange = connection.exchange();
@@ -64,18 +64,18 @@ fn end_stretch(mut connection: Live<Connection>, tp: *const c_void, until_ns: u6
     let limited_ns = window.wrapping_sub(exchange.hold_window) as u64 * tick_ns;
     exchange.hold_window = window;
     let mut by_window_ns = if limited_ns < held_ns { limited_ns } else { held_ns };
-    let mut rest = why;
+    let mut other = why;
     if why == hold::WINDOW {
         if held_ns - by_window_ns <= 2 * tick_ns {
             by_window_ns = held_ns;
         }
-        rest = hold::CONGESTION;
+        other = hold::CONGESTION;
     }
     if by_window_ns != 0 {
         add(connection, hold::WINDOW, by_window_ns);
     }
     if held_ns > by_window_ns || by_window_ns == 0 {
-        add(connection, rest, held_ns - by_window_ns);
+        add(connection, other, held_ns - by_window_ns);
     }
     exchange.held_last = why + 1;
     event::release(connection, why, until_ns, held_ns);
@@ -113,7 +113,7 @@ pub(crate) fn begin(mut connection: Live<Connection>, tp: *const c_void, sizes: 
     }
 }
 
-/// Whether the kernel began the congestion window anew with this exchange
+/// Tells whether the kernel restarted the congestion window with this exchange
 /// (`tcp_slow_start_after_idle_check`), on a connection that had sent enough for it to be wider.
 #[inline(always)]
 fn has_restarted(connection: Live<Connection>, tp: *const c_void) -> bool {

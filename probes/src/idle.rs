@@ -1,5 +1,5 @@
-//! A connection on which nothing happens: what lasts of it moves to an eighth of the room, until
-//! something happens again.
+//! Idle connections: the lasting part of one is compacted to an eighth of the room, until something
+//! happens again.
 
 use core::ffi::c_void;
 
@@ -67,10 +67,10 @@ pub(crate) fn expand(sk: *mut c_void) -> Option<Live<Connection>> {
     Some(connection)
 }
 
-/// What shows that anything came, was written or ended: the socket has changed before any probe
-/// hears of it.
+/// Reads the numbers that show that anything came, was written or ended: the socket has changed
+/// before any probe hears of it.
 #[inline(always)]
-fn marks(tp: *const c_void) -> [u32; 3] {
+fn progress_of(tp: *const c_void) -> [u32; 3] {
     [load!(tp, rcv_nxt as u32), load!(tp, write_seq as u32), ended(tp)]
 }
 
@@ -110,20 +110,20 @@ pub(crate) fn compact(
     connection: Live<Connection>,
     end: impl FnOnce() -> bool,
 ) {
-    let before = marks(tp);
+    let before = progress_of(tp);
     if !is_silent(connection, tp) {
         return;
     }
     let Some(idle) = IDLE.get(sk, 1) else { return };
     let has_exchange = keep(idle, connection, tp);
     CONNECTION.remove(sk);
-    if marks(tp) == before && (!has_exchange || end()) {
+    if progress_of(tp) == before && (!has_exchange || end()) {
         return count(counter::SHRUNK);
     }
     put_back(sk, tp, connection);
 }
 
-/// Takes over what lasts. False if the exchange in hand has not begun.
+/// Copies the lasting part. False if the exchange in hand has not begun.
 #[inline(always)]
 fn keep(mut idle: Live<Idle>, connection: Live<Connection>, tp: *const c_void) -> bool {
     let exchange = connection.exchange();

@@ -1,4 +1,4 @@
-//! The receive queue of a UDP socket: what came into it when, and how long it waited to be read.
+//! Receive-queue latency of UDP sockets: when datagrams came, and how long they waited to be read.
 
 use core::ffi::c_void;
 
@@ -19,7 +19,7 @@ const DOUBT_NS: u64 = 10_000_000;
 const SETTLED_NS: u64 = 1_000_000_000;
 const NUMBERS: u64 = (1 << MARK_NUMBER_BITS) - 1;
 
-/// The queue of a socket at one moment.
+/// Lengths of a socket's queue at one time.
 #[derive(Clone, Copy)]
 pub(crate) struct Queue {
     /// Datagrams in it.
@@ -31,7 +31,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Of a socket that the verifier knows.
+    /// Reads those of a socket that the verifier knows.
     #[inline(always)]
     pub(crate) fn of(sk: *const c_void) -> Self {
         let counters = load!(sk, sk_drop_counters as u64) as *const c_void;
@@ -47,7 +47,8 @@ impl Queue {
         Self { waiting, bytes: load!(sk, sk_rmem_alloc as u32), drops }
     }
 
-    /// Of any socket. Kernels whose iterators know sockets by address only have one drop counter.
+    /// Reads those of any socket. Kernels whose iterators know sockets by address only have one
+    /// drop counter.
     #[inline(always)]
     pub(crate) fn at(sk: *const c_void) -> Self {
         let waiting =
@@ -56,7 +57,7 @@ impl Queue {
     }
 }
 
-/// Takes in what the queue shows now; with `arrival` a datagram entered it just now.
+/// Notes what the queue shows now; with `arrival` a datagram entered it just now.
 #[inline(always)]
 pub(crate) fn note_queue(mut datagram: Live<Datagram>, queue: Queue, ts_ns: u64, arrival: bool) {
     datagram.drops = queue.drops;
@@ -112,11 +113,11 @@ fn slot(at: u32) -> usize {
     (at & (MARKS - 1)) as usize
 }
 
-/// True if the mark is of datagrams before this one.
+/// True if the stamp is of datagrams before this one.
 #[inline(always)]
-fn is_before(mark: u64, number: u64) -> bool {
+fn is_before(stamp: u64, number: u64) -> bool {
     const HALF: u64 = 1 << (MARK_NUMBER_BITS - 1);
-    (mark & NUMBERS).wrapping_sub(number) & NUMBERS >= HALF
+    (stamp & NUMBERS).wrapping_sub(number) & NUMBERS >= HALF
 }
 
 /// A read shows which it was when a datagram came while the one before was missing: if that one is
@@ -157,13 +158,13 @@ pub(crate) fn note_read(mut datagram: Live<Datagram>, ts_ns: u64) {
     if head == datagram.tail {
         return;
     }
-    let mark = datagram.marks[slot(head)];
-    if is_before(mark, number) {
+    let stamp = datagram.marks[slot(head)];
+    if is_before(stamp, number) {
         return;
     }
-    let came_ns = (mark >> MARK_TIME_SHIFT) << MARK_UNIT_SHIFT;
+    let came_ns = (stamp >> MARK_TIME_SHIFT) << MARK_UNIT_SHIFT;
     let waited_ns = if ts_ns > came_ns { ts_ns - came_ns } else { 0 };
-    if mark & MARK_LATE != 0 {
+    if stamp & MARK_LATE != 0 {
         add(&raw mut datagram.at_least, 1);
     }
     // The verifier has to see the bound, which the compiler would prove and leave away.
@@ -182,7 +183,8 @@ pub(crate) fn note_read(mut datagram: Live<Datagram>, ts_ns: u64) {
     }
 }
 
-/// Raises the peaks of a refresh period. `slot` must be a constant, so that no bounds check remains.
+/// Raises the peaks of a refresh period. `slot` must be a constant, so that no bounds check
+/// remains.
 #[inline(always)]
 fn raise(mut datagram: Live<Datagram>, slot: usize, period: u32, bytes: u32, waited_ns: u64) {
     if datagram.period[slot] != period.wrapping_add(1) {

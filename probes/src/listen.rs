@@ -117,7 +117,7 @@ fn end(sk: *const c_void) {
     crate::maps::emit(&abi::Closed { kind: abi::CLOSED, _pad: 0, ts_ns, listener: id });
 }
 
-/// A child was cloned from a marked listener: in the next microseconds it enters the accept queue
+/// A child was cloned from a tagged listener: in the next microseconds it enters the accept queue
 /// (`tcp_v4_syn_recv_sock` made sure that there is room, 5.10 to 7.3), and the listener's depth
 /// grows by one.
 #[inline(always)]
@@ -126,7 +126,7 @@ fn child(sk: *mut c_void) {
     if let Some(tag) = listener_tag(sk) {
         (id, inherited) = tag;
     } else {
-        // No file leads to the subflow that listens, so that it carries a mark only if its
+        // No file leads to the subflow that listens, so that it has a tag only if its
         // beginning was seen.
         let parent = parent_subflow(sk);
         if !parent.is_null()
@@ -152,7 +152,8 @@ fn listening(id: u64) -> Option<Live<Listener>> {
 }
 
 /// The backlog that the current thread asks for; -1 if that is not known. Its registers have it
-/// inside `listen(2)`: what was noted may be of an earlier call, if that of this one rests.
+/// inside `listen(2)`: what was noted may be of an earlier call, if the hook of this one is
+/// suspended.
 #[inline(always)]
 fn asked_for(thread: u64) -> i32 {
     const LISTEN: u64 = 50;

@@ -12,7 +12,7 @@ use crate::{
     maps::{FAILED, LISTENER_OF, LISTENERS, PERIOD, SERVED, add, count, emit},
 };
 
-/// What a listener starts from: in `.rodata`, since the stack has no room for it.
+/// The value that a listener starts from: in `.rodata`, since the stack has no room for it.
 static BLANK: Listener = Listener::BLANK;
 
 /// The id of the watched listener at this address.
@@ -73,8 +73,8 @@ pub(crate) fn note_depth(listener: Live<Listener>, sk: *const c_void, joining: u
     note_change(listener, sk, joining, 0, false)
 }
 
-/// The same; `left` connections were in the queue until just now. With `always` drops are looked at
-/// in any case.
+/// Brings a listener up to date as [`note_depth`] does; `left` connections were in the queue until
+/// just now. With `always` drops are counted in any case.
 #[inline(always)]
 pub(crate) fn note_change(
     mut listener: Live<Listener>,
@@ -104,15 +104,15 @@ pub(crate) fn note_change(
     depth
 }
 
-/// Whether a SYN may have been refused since the event before, or may be until the next one. If
-/// not, what dropped meanwhile is of another kind, and there is time to read how much it is.
+/// Tells whether a SYN may have been refused since the event before, or may be until the next one.
+/// If not, what dropped meanwhile is of another kind, and there is time to read how much it is.
 #[inline(always)]
 fn may_refuse(listener: Live<Listener>, queued: u32, depth: u32, limit: u32, syn: u32) -> bool {
     let (old_depth, old_limit, old_syn) = (listener.depth, listener.limit, listener.syn_depth);
     queued > limit || depth > limit || old_depth > old_limit || syn | old_syn != 0 || limit == 0
 }
 
-/// Tells what `sk_drops` has grown by since it was read before: a SYN can have been refused only
+/// Counts the growth of `sk_drops` since it was read before: a SYN can have been refused only
 /// while a queue was full. Depths change at events only, so that what the last one left and this
 /// one found is what was between; and as long as neither could be full it need not be read. To be
 /// called before the listener has the new depth.
@@ -147,7 +147,8 @@ fn refuses_half_open(sk: *const c_void, syn: u32, limit: u32) -> bool {
     syn >= limit || syn >= most - most / 4
 }
 
-/// Raises the peaks of a refresh period. `slot` must be a constant, so that no bounds check remains.
+/// Raises the peaks of a refresh period. `slot` must be a constant, so that no bounds check
+/// remains.
 #[inline(always)]
 fn raise(mut listener: Live<Listener>, slot: usize, period: u32, depth: u32, syn: u32) {
     if listener.peak_epoch[slot] != period {

@@ -1,4 +1,4 @@
-//! The maps, and the few operations on them that every life stage shares.
+//! Declarations of the maps that several files use, counting, and records to the agent.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
@@ -57,8 +57,7 @@ pub(crate) static QUEUED: HashMap<u64, Queued, { abi::MAX_QUEUED as usize }> = H
 /// may go unseen.
 #[btf_map]
 pub(crate) static CALLS: LruHashMap<u64, Call, { abi::MAX_CALLS as usize }> = LruHashMap::new();
-/// How often `accept` failed on watched listeners, and how. Least recently used, so that old errors
-/// give way.
+/// Errors of `accept` on watched listeners. Least recently used, so that old ones give way.
 #[btf_map]
 pub(crate) static FAILED: LruHashMap<FailKey, Fail, { abi::MAX_FAILS as usize }> =
     LruHashMap::new();
@@ -66,21 +65,21 @@ pub(crate) static FAILED: LruHashMap<FailKey, Fail, { abi::MAX_FAILS as usize }>
 #[btf_map]
 pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
 
-/// The id of the listener: children inherit it, already in softirq. With exchanges they inherit it
-/// with the value of [`carry`]'s storage instead.
+/// The listener tag, an id: children inherit it, already in softirq. With exchanges they inherit it
+/// in a [`CONNECTION`] instead.
 #[btf_map]
 pub(crate) static LISTENER_TAG: SocketStorage<u64, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> =
     SocketStorage::new();
 
 /// Connections by their socket. The storage goes with the socket. A listener's children inherit its
-/// value, in softirq already: one allocation serves as mark and as connection.
+/// value, in softirq already: one allocation serves as listener tag and as connection.
 #[btf_map]
 pub(crate) static CONNECTION: SocketStorage<
     Connection,
     { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE },
 > = SocketStorage::new();
 
-/// The same by address, where tracing programs may not use socket storage.
+/// Connections by address, where tracing programs may not use socket storage.
 #[btf_map]
 pub(crate) static CONNECTIONS: HashMap<
     u64,
@@ -89,7 +88,7 @@ pub(crate) static CONNECTIONS: HashMap<
     { BPF_F_NO_PREALLOC as usize },
 > = HashMap::new();
 
-/// What a connection starts from: in `.rodata`, since the stack has no room for it.
+/// The value that a connection starts from: in `.rodata`, since the stack has no room for it.
 pub(crate) static BLANK_CONNECTION: Connection = Connection::BLANK;
 
 /// Adds to a total that several CPUs write.

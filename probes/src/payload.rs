@@ -22,18 +22,18 @@ use crate::{
     maps::{EVENTS, PERIOD, count, ring_waiting},
 };
 
-/// Value of [`Connection::looks`] when nothing more will be read.
+/// Value of [`Connection::looks`] when nothing more will be captured.
 const OVER: u8 = 255;
 /// Added to the number of calls of a direction that has TLS.
 const TLS: u8 = 128;
-/// The same for HTTP/2 in the clear.
+/// Added to the number of calls of a direction that has HTTP/2 in the clear.
 const HTTP2: u8 = 64;
 /// TLS: a handshake record.
 const HANDSHAKE: u8 = 22;
 /// A first call that moved less than this says too little.
 const ENOUGH: u32 = 16;
 
-/// Refresh period and how many looks there were in it.
+/// Refresh period and number of calls that were inspected in it.
 #[btf_map]
 static INSPECTED: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
 
@@ -56,7 +56,7 @@ pub(crate) struct Buffer {
     pub(crate) length: u64,
 }
 
-/// Whether there may be anything to look at yet in this direction: 0 inbound, 1 outbound.
+/// Tells whether there may be anything to capture yet in this direction: 0 inbound, 1 outbound.
 #[inline(always)]
 pub(crate) fn may_capture(connection: Live<Connection>, way: usize) -> bool {
     config!(first_bytes) != 0 && connection.looks[way] != OVER
@@ -132,8 +132,8 @@ fn buffer(size: u32) -> Buffer {
     Buffer { address, length: if length < size as u64 { length } else { size as u64 } }
 }
 
-/// True while this processor has looks left in this refresh period, and the ring buffer has room
-/// for more than exchanges.
+/// True while this processor may inspect more calls in this refresh period, and the ring buffer has
+/// room for more than exchanges.
 #[inline(always)]
 pub(crate) fn allowed() -> bool {
     let waiting = ring_waiting();
@@ -192,8 +192,8 @@ fn most_calls(protocol: u8) -> u8 {
     }
 }
 
-/// Captures the beginning of what a call moved, at `ts_ns` and not counted yet: `size` bytes. A function of its own
-/// for the room on the stack.
+/// Captures the beginning of what a call moved, at `ts_ns` and not counted yet: `size` bytes. A
+/// function of its own for the room on the stack.
 ///
 /// `connection` must be that of `tp`; `way` is 0 (inbound) or 1 (outbound).
 #[inline(never)]
@@ -267,8 +267,8 @@ macro_rules! send {
             let Some(mut entry) = EVENTS.reserve_untyped::<$record>(0) else {
                 return count(counter::RING_FULL);
             };
-            // SAFETY: memory of the ring for one record; the agent reads no more of it than `length`
-            // says.
+            // SAFETY: memory of the ring for one record; the agent reads no more of it than
+            // `length` says.
             let mut record: Live<$record> = unsafe { Live::from_ptr(entry.as_mut_ptr()) };
             let length = bounded(head.length, $most);
             record.head = head;

@@ -100,7 +100,7 @@ pub(crate) fn peer_left(sk: *mut c_void, connection: Option<Live<Connection>>, n
     }
 }
 
-/// False of a socket that is in no watched accept queue, as far as what it carries tells.
+/// False of a socket that is in no watched accept queue, as far as its storage tells.
 /// `connection` is that with exchanges.
 #[inline(always)]
 pub(crate) fn may_wait(sk: *mut c_void, connection: Option<Live<Connection>>) -> bool {

@@ -27,7 +27,7 @@ const EAGAIN: i32 = -11;
 const MSG_PEEK: u32 = 2;
 const MSG_ERRQUEUE: u32 = 0x2000;
 
-/// There is something new to read. The socket looked at the clock when the segment came, just now.
+/// There is something new to read. The socket read the clock when the segment came, just now.
 #[inline(always)]
 fn arrived(sk: *mut c_void) {
     let Some(mut connection) = connection_of(sk) else { return datagram::arrived(sk) };
@@ -164,8 +164,8 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
     note_rest(connection, tp, ts_ns);
 }
 
-/// What was just read is the small rest of a request that its reader had left there when it read
-/// before, and is all of it: such as the end of a stream in a framing of its own (FastCGI), which
+/// Tells whether a read took the small remainder of a request, all of it, that its reader had left
+/// there when it read before: such as the end of a stream in a framing of its own (FastCGI), which
 /// nobody needs to begin with the work.
 #[inline(always)]
 fn is_remainder(connection: Live<Connection>, tp: *const c_void, size: u64) -> bool {

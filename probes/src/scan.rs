@@ -135,7 +135,7 @@ fn unix(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
 }
 
 /// The id of a Unix-domain socket: its cookie, or where programs can't ask for one its address,
-/// marked as no cookie.
+/// with a bit that no cookie has.
 #[inline(always)]
 fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
     if config!(sock_from_file) != 0 && config!(socket_cookie) != 0 {
@@ -174,8 +174,8 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
     0
 }
 
-/// False if the buffer is full: then nothing of what the iterator is at goes out, and it comes back
-/// to it.
+/// Writes an entry. False if the buffer is full: then nothing of the present file goes out, and the
+/// iterator comes back to it.
 #[inline(always)]
 fn write<T>(seq: *mut c_void, entry: *const T) -> bool {
     // SAFETY: the iterator's own file; the entry is initialised, without padding.
@@ -300,8 +300,8 @@ unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *mut abi::End
     }
 }
 
-/// When the newest segment came, as the socket itself knows: to a tick, and from before the watch,
-/// too.
+/// Time at which the newest segment came, by the socket's own stamp: to a tick, and from before the
+/// watch, too.
 #[inline(always)]
 fn came_ns(tp: *const c_void) -> u64 {
     let now_jiffies = jiffies();

@@ -1,5 +1,5 @@
-//! Segments that leave, ACKs that come, and the windows in them, each by itself: hooks of `--detail
-//! events` alone.
+//! Segments that leave, ACKs that come, and the windows in them, each by itself: only with
+//! `--detail events`.
 
 use core::ffi::c_void;
 
@@ -27,7 +27,7 @@ const FLAG_SYN: u8 = 0x02;
 const FLAG_RST: u8 = 0x04;
 const FLAG_ACK: u8 = 0x10;
 
-/// What matters of a segment that leaves.
+/// The numbers of a segment that leaves.
 struct Segment {
     bytes: u32,
     seq: u32,
@@ -121,7 +121,7 @@ fn window(mut connection: Live<Connection>, whose: u8, bytes: u32, ts_ns: u64) {
     }
 }
 
-/// A segment came, and the socket has not looked at its acknowledgement yet.
+/// A segment came, and the socket has not processed its acknowledgement yet.
 #[inline(always)]
 fn acknowledges(sk: *mut c_void, skb: *const c_void) {
     let Some(connection) = connection_of(sk) else { return };

@@ -40,7 +40,7 @@ fn wrote(sk: *mut c_void, result: i32) {
         return;
     }
     let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
-    // What was sent within the call made the socket look at the clock.
+    // What was sent within the call made the socket read the clock.
     let ts_ns = if unsent == 0 { load!(tp, tcp_clock_cache as u64) } else { now() };
     if payload::may_capture(connection, 1) {
         payload::capture(connection, tp, 1, result as u32, ts_ns);

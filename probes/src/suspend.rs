@@ -16,7 +16,7 @@ pub(crate) fn suspended_since(ts_ns: u64) -> bool {
     is_suspended() || RESTING.get(0).is_some_and(|attached_ns| ts_ns < *attached_ns)
 }
 
-/// Wants the hooks of accept back, if they rest.
+/// Asks the agent to attach the hooks of accept again, if they are suspended.
 #[inline(always)]
 pub(crate) fn resume() {
     let Some(state) = RESTING.find(0) else { return };

@@ -10,8 +10,8 @@ use crate::{
     maps::{BLANK_CONNECTION, CONNECTION, LISTENER_TAG},
 };
 
-/// Tags a listener with its id, which its children inherit. `sk` must be a pointer that the verifier
-/// knows as a socket.
+/// Tags a listener with its id, which its children inherit. `sk` must be a pointer that the
+/// verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn set_listener_tag(sk: *mut c_void, id: u64) {
     if config!(exchanges) != 0 {

@@ -10,7 +10,7 @@ use crate::kernel::{jiffies, load};
 /// The TCP socket that `sk` is, as one whose members can be loaded; null if it is none.
 #[inline(always)]
 pub(crate) fn tcp_of(sk: *mut c_void) -> *const c_void {
-    // SAFETY: the helper looks at the socket before it casts.
+    // SAFETY: the helper checks the socket before it casts.
     unsafe { generated::bpf_skc_to_tcp_sock(sk) as *const c_void }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn unread(tp: *const c_void) -> u32 {
 /// Bulk transfers are those that the peer's window can hold up.
 pub(crate) const BULK: u64 = 16_384;
 
-/// What the kernel has counted of a socket's sending so far, in jiffies (`tcp_chrono_set`).
+/// Times that the kernel has counted of a socket's sending, in jiffies (`tcp_chrono_set`).
 pub(crate) struct Sending {
     /// Something was out, or waited to be.
     pub(crate) busy: u32,

@@ -1,4 +1,4 @@
-//! How threads spend their time between the calls that the probes see.
+//! Scheduling of threads between the calls that the probes see.
 
 use core::ffi::c_void;
 

@@ -11,7 +11,7 @@ pub struct BriefUse {
     pub tgid: u32,
     /// Thread.
     pub tid: u32,
-    /// How long ago its call before was, ns.
+    /// Time since its call before, ns.
     pub since_ago_ns: u32,
     /// Runnable without a CPU since then, ns.
     pub run_delay_ns: u32,

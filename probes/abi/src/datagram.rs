@@ -21,7 +21,7 @@ pub const MARK_UNIT_SHIFT: u32 = 10;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram {
-    /// When it became watched; 0 while the value is being written.
+    /// Time at which it became watched; 0 while the value is being written.
     pub since_ns: u64,
     /// Its id.
     pub sock: u64,
@@ -47,7 +47,7 @@ pub struct Datagram {
     pub written_bytes: u64,
     /// Waits in `waits` that are lower bounds.
     pub at_least: u64,
-    /// When the newest read was.
+    /// Time of the newest read.
     pub read_ns: u64,
     /// `tgid << 32 | tid` of the thread that read last.
     pub reader: u64,
@@ -58,7 +58,7 @@ pub struct Datagram {
     pub doubt_ns: u64,
     /// Longest wait, ns.
     pub longest_ns: u64,
-    /// The same in the even and odd refresh periods.
+    /// Longest wait in the even and odd refresh periods, ns.
     pub longest_in_ns: [u64; 2],
     /// Most bytes in the receive buffer in the even and odd refresh periods.
     pub peak: [u32; 2],
@@ -89,7 +89,7 @@ pub struct Datagram {
     /// A ring of arrivals that wait to be read: stamp, [`MARK_LATE`], number of the newest datagram
     /// it stands for.
     pub marks: [u64; MARKS as usize],
-    /// How many datagrams waited how long, see [`wait_bucket`].
+    /// Receive-queue latencies, datagrams by [`wait_bucket`].
     pub waits: [u32; WAIT_BUCKETS],
 }
 
@@ -153,7 +153,7 @@ pub const fn bucket_middle_us(bucket: usize) -> u64 {
     ((8 + (bucket % 8) as u64) << step) + (1 << step) / 2
 }
 
-/// What the iterator says of a UDP socket: its figures are in the map.
+/// Entry of the iterator for a UDP socket: its figures are in the map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ScanDatagram {

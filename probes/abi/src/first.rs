@@ -23,14 +23,16 @@ pub const FEW_BYTES: u32 = 511;
 pub const MANY_BYTES: u32 = 2_047;
 /// Calls whose bytes are read of a direction at most.
 pub const MAX_LOOKS: u8 = 3;
-/// The same of a direction that begins as HTTP/2 does, for its streams to be counted. Less than 63.
+/// Calls whose bytes are read at most of a direction that begins as HTTP/2 does, for its streams to
+/// be counted. Less than 63.
 pub const MAX_HTTP2_LOOKS: u8 = 60;
-/// The same of a direction that begins as TLS does, up to the first application data: TLS libraries
-/// read the head of a record by itself, and a client's handshake is four records.
+/// Calls whose bytes are read at most of a direction that begins as TLS does, up to the first
+/// application data. TLS libraries read the head of a record by itself, and a client's handshake is
+/// four records.
 pub const MAX_TLS_LOOKS: u8 = 14;
-/// Bytes of such a direction behind which no more is read.
+/// Bytes of a TLS direction behind which no more is read.
 pub const MAX_TLS_BYTES: u64 = 16_384;
-/// The same of HTTP/2.
+/// Bytes of an HTTP/2 direction behind which no more is read.
 pub const MAX_HTTP2_BYTES: u64 = 1 << 30;
 /// Reads of first bytes in one refresh period, on each processor. Beyond it, and while the ring
 /// buffer is an eighth full or more, new connections have no protocol;
@@ -43,11 +45,11 @@ pub const LOOKS_A_PERIOD: u32 = 500;
 pub struct FirstBytes {
     /// [`FIRST_BYTES`].
     pub kind: u32,
-    /// How many bytes follow that count.
+    /// Number of bytes that follow and count.
     pub length: u32,
     /// The connection's id.
     pub sock: u64,
-    /// When they were read or written.
+    /// Time at which they were read or written.
     pub ts_ns: u64,
     /// Bytes that went in this direction before; those of a connection that was open at the attach
     /// are not known. Of a datagram its size.
@@ -77,7 +79,7 @@ pub struct FirstDatagram {
     pub peer: Endpoint,
 }
 
-/// Who exchanges datagrams: the key of the map that counts what was looked at.
+/// A socket and its peer: the key of the map that counts the datagrams that were inspected.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {

@@ -1,7 +1,8 @@
 //! Connections on which nothing happens.
 
-/// What lasts of a connection on which nothing happens: the value of another storage of its socket,
-/// in place of the [`Connection`](crate::Connection). Of 128 bytes the kernel needs 72 itself.
+/// Lasting part of a connection on which nothing happens: the value of another storage of its
+/// socket, in place of the [`Connection`](crate::Connection). Of 128 bytes the kernel needs 72
+/// itself.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {

@@ -1,5 +1,4 @@
-//! What the kernel probes and the agent say to each other: plain `repr(C)` types and names, no
-//! logic.
+//! Data that the kernel probes and the agent share: plain `repr(C)` types and names, no logic.
 //!
 //! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`). Addresses are IPv6, an IPv4
 //! address in its IPv4-mapped form; ports are in host order.
@@ -71,7 +70,7 @@ pub const MAX_PORTS: u32 = 1_024;
 /// Bytes of the ring buffer: some 20 ms of 700 000 exchanges a second. When it is full a record is
 /// dropped and counted under [`counter::RING_FULL`].
 pub const RING_BYTES: u32 = 1 << 21;
-/// The same when every single event is asked for.
+/// Bytes of the ring buffer when every single event is asked for.
 pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
 pub const BRIEF_NS: u64 = 1_000_000;
@@ -115,7 +114,7 @@ pub mod counter {
     pub const SHED_EVENTS: u32 = 10;
     /// Connections that left the accept queue while the hooks of accept rested, accepted or not.
     pub const LEFT_UNSEEN: u32 = 11;
-    /// How many counters tell loss, with [`SEEN`].
+    /// Number of counters that tell of loss, with [`SEEN`].
     pub const COUNT: u32 = 12;
     /// Those of them that are records which [`SEEN`] counts.
     pub const RECORDS: [u32; 4] = [RING_FULL, SHED_BRIEF, SHED, SHED_EVENTS];

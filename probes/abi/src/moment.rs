@@ -63,7 +63,7 @@ pub struct Moment {
     pub name: u8,
     /// See there.
     pub small: [u8; 3],
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The connection's id.
     pub sock: u64,
