@@ -3,20 +3,20 @@
 use core::mem::offset_of;
 
 use backscope_abi as abi;
-use backscope_abi::{Brief, BriefUse, Exchange, ThreadUse, hold};
+use backscope_abi::{CompactExchange, CompactSched, Exchange, SchedDelta, hold};
 
 use crate::{live::Live, maps::reserve};
 
-/// Bytes of an exchange in which lies what a [`Brief`] tells of. All behind them is blank in one
-/// that was sent as one, or written before the next is sent.
+/// Bytes of an exchange in which lies what a [`CompactExchange`] tells of. All behind them is blank
+/// in one that was sent as one, or written before the next is sent.
 pub(crate) const RECORDED: usize = offset_of!(Exchange, ts_ns);
 
-/// Bits that a [`Brief`] has no room for, of all figures. A time of 0, which means "not yet", gives
-/// some.
+/// Bits that a [`CompactExchange`] has no room for, of all figures. A time of 0, which means "not
+/// yet", gives some.
 #[inline(always)]
 fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
     let since = |ns: u64| ns.wrapping_sub(base_ns);
-    let of_thread = |thread: &ThreadUse, ts_ns: u64| {
+    let of_thread = |thread: &SchedDelta, ts_ns: u64| {
         let since_ago_ns = ts_ns.wrapping_sub(thread.since_ns);
         since_ago_ns | thread.run_delay_ns | thread.cpu_ns
     };
@@ -36,7 +36,7 @@ fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
     (inbound | outbound) >> 32 | (counts >> 16) as u64
 }
 
-/// Not 0 if anything happened that a [`Brief`] does not tell of.
+/// Not 0 if anything happened that a [`CompactExchange`] does not tell of.
 #[inline(always)]
 fn unusual(exchange: &Exchange) -> u64 {
     let counts = exchange.unread
@@ -55,8 +55,8 @@ fn unusual(exchange: &Exchange) -> u64 {
 }
 
 #[inline(always)]
-fn compact_sched(thread: &ThreadUse, ts_ns: u64) -> BriefUse {
-    BriefUse {
+fn compact_sched(thread: &SchedDelta, ts_ns: u64) -> CompactSched {
+    CompactSched {
         tgid: thread.tgid,
         tid: thread.tid,
         since_ago_ns: ts_ns.wrapping_sub(thread.since_ns) as u32,
@@ -74,16 +74,16 @@ pub(crate) fn emit(exchange: Live<Exchange>) -> bool {
     if base_ns == 0 || excess(exchange, base_ns) | unusual(exchange) != 0 {
         return false;
     }
-    reserve(|mut record: Live<Brief>| {
+    reserve(|mut record: Live<CompactExchange>| {
         let since = |ns: u64| ns.wrapping_sub(base_ns) as u32;
-        record.kind = abi::BRIEF;
+        record.kind = abi::COMPACT_EXCHANGE;
         record.seq = exchange.seq;
         record.ts_ns = exchange.ts_ns;
         record.sock = exchange.sock;
         record.base_ns = base_ns;
         record.role = exchange.role;
         record.progress = exchange.progress;
-        record.midway = exchange.midway;
+        record.preexisting = exchange.preexisting;
         record._pad = 0;
         record.min_rtt_us = exchange.min_rtt_us;
         record.times = [

@@ -35,7 +35,7 @@ fn find(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
         return None;
     }
     let Some(value) = CONNECTION.find(sk) else {
-        return if expands && config!(shrinks) != 0 { idle::expand(sk) } else { None };
+        return if expands && config!(compacts_idle) != 0 { idle::expand(sk) } else { None };
     };
     if value.exchange.role == role::LISTENER {
         return None;
@@ -49,7 +49,7 @@ pub(crate) fn open(
     sk: *mut c_void,
     sock: u64,
     role: u8,
-    midway: u8,
+    preexisting: u8,
     tgid: u32,
 ) -> Option<Live<Connection>> {
     let connection = if config!(socket_storage) != 0 {
@@ -62,21 +62,27 @@ pub(crate) fn open(
         count(counter::CONNECTIONS_FULL);
         return None;
     };
-    set_up(connection, sock, role, midway, tgid);
+    set_up(connection, sock, role, preexisting, tgid);
     Some(connection)
 }
 
 /// Makes a connection of a value that is blank but for what a listener writes.
 #[inline(always)]
-pub(crate) fn set_up(mut connection: Live<Connection>, sock: u64, role: u8, midway: u8, tgid: u32) {
+pub(crate) fn set_up(
+    mut connection: Live<Connection>,
+    sock: u64,
+    role: u8,
+    preexisting: u8,
+    tgid: u32,
+) {
     connection.tgid = tgid;
-    connection.midway = midway;
+    connection.preexisting = preexisting;
     let mut exchange = connection.exchange();
     exchange.kind = abi::EXCHANGE;
     exchange.seq = 1;
     exchange.sock = sock;
     exchange.role = role;
-    exchange.midway = midway;
+    exchange.preexisting = preexisting;
     exchange.holding = hold::NONE;
     count(counter::OPENED);
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, counter, hold, side, what};
+use backscope_abi::{Connection, counter, event_kind, hold, side};
 
 use crate::{
     connection::connection_of,
@@ -40,8 +40,8 @@ pub(crate) fn report(
         count(counter::SEEN);
         return count(counter::SHED_EVENTS);
     }
-    emit_with(|mut record: Live<abi::Moment>| {
-        record.kind = abi::MOMENT;
+    emit_with(|mut record: Live<abi::Event>| {
+        record.kind = abi::EVENT;
         record.name = name;
         record.small = small;
         record.ts_ns = ts_ns;
@@ -73,7 +73,7 @@ pub(crate) fn data(connection: Live<Connection>, tp: *const c_void, ts_ns: u64) 
     if unread != 0 {
         let small = [load!(tp, ack_quick as u8), load!(tp, ack_pingpong as u8), 0];
         let values = [unread, load!(tp, sk_rmem_alloc as u32), load!(tp, sk_rcvbuf as u32)];
-        report(connection, what::DATA, ts_ns, 0, small, values);
+        report(connection, event_kind::DATA, ts_ns, 0, small, values);
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn read(mut connection: Live<Connection>, sk: *mut c_void, result: i3
         return;
     }
     let ts_ns = now();
-    let name = if flags & MSG_PEEK != 0 { what::PEEK } else { what::READ };
+    let name = if flags & MSG_PEEK != 0 { event_kind::PEEK } else { event_kind::READ };
     let waited = micros_since(connection.reading_since_ns, ts_ns);
     connection.reading_since_ns = 0;
     report(connection, name, ts_ns, current() as u32, [0; 3], [result as u32, unread(tp), waited]);
@@ -124,7 +124,7 @@ pub(crate) fn write(connection: Live<Connection>, sk: *mut c_void, result: i32) 
     let waited = micros_since(connection.blocked_since_ns, ts_ns);
     report(
         connection,
-        what::WRITE,
+        event_kind::WRITE,
         ts_ns,
         current() as u32,
         [why, 0, 0],
@@ -137,7 +137,7 @@ pub(crate) fn write(connection: Live<Connection>, sk: *mut c_void, result: i32) 
 pub(crate) fn hold(connection: Live<Connection>, unsent: u32, ts_ns: u64) {
     if config!(events) != 0 {
         let why = connection.exchange.holding;
-        report(connection, what::HOLD, ts_ns, 0, [why, 0, 0], [unsent, 0, 0]);
+        report(connection, event_kind::HOLD, ts_ns, 0, [why, 0, 0], [unsent, 0, 0]);
     }
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn hold(connection: Live<Connection>, unsent: u32, ts_ns: u64) {
 #[inline(always)]
 pub(crate) fn release(connection: Live<Connection>, why: u8, ts_ns: u64, held_ns: u64) {
     if config!(events) != 0 {
-        report(connection, what::RELEASE, ts_ns, 0, [why, 0, 0], [micros(held_ns), 0, 0])
+        report(connection, event_kind::RELEASE, ts_ns, 0, [why, 0, 0], [micros(held_ns), 0, 0])
     }
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn release(connection: Live<Connection>, why: u8, ts_ns: u64, held_ns
 pub(crate) fn delayed_ack(connection: Live<Connection>, ts_ns: u64, seen: bool) {
     if config!(events) != 0 {
         let waited = micros_since(connection.arrival_ns, ts_ns);
-        report(connection, what::DELAYED_ACK, ts_ns, 0, [seen as u8, 0, 0], [waited, 0, 0]);
+        report(connection, event_kind::DELAYED_ACK, ts_ns, 0, [seen as u8, 0, 0], [waited, 0, 0]);
     }
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn retransmit(connection: Live<Connection>, sk: *const c_void, skb: *
     let cb = skb.wrapping_byte_add(offset!(skb_cb) as usize);
     let small = [read!(sk, ca_state as u8) & CA_STATE, read!(cb, cb_tcp_flags as u8), 0];
     let values = [read!(skb, skb_len as u32), read!(cb, cb_seq as u32), read!(sk, rto as u32)];
-    report(connection, what::RETRANSMIT, now(), 0, small, values);
+    report(connection, event_kind::RETRANSMIT, now(), 0, small, values);
 }
 
 /// Bit of [`Connection::shut`]: a timewait socket was made.
@@ -188,9 +188,9 @@ pub(crate) fn state(sk: *mut c_void, old: i32, new: i32) {
         && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
         && read!(sk, sk_err as u32) == 0;
     if over && connection.shut & TIMEWAIT_MADE == 0 {
-        report(connection, what::STATE, ts_ns, 0, [old, TCP_TIME_WAIT, shutdown], [0; 3]);
+        report(connection, event_kind::STATE, ts_ns, 0, [old, TCP_TIME_WAIT, shutdown], [0; 3]);
     }
-    report(connection, what::STATE, ts_ns, 0, [old, new, shutdown], [0, 1, 0]);
+    report(connection, event_kind::STATE, ts_ns, 0, [old, new, shutdown], [0, 1, 0]);
 }
 
 /// Timewait socket that takes the place of the socket; the second argument is its substate.
@@ -202,7 +202,7 @@ fn time_wait(ctx: FEntryContext) -> i32 {
     let Some(mut connection) = connection_of(sk) else { return 0 };
     let small = [read!(sk, skc_state as u8), TCP_TIME_WAIT, read!(sk, sk_shutdown as u8)];
     connection.shut |= TIMEWAIT_MADE;
-    report(connection, what::STATE, now(), 0, small, [ctx.arg(1), 1, 0]);
+    report(connection, event_kind::STATE, now(), 0, small, [ctx.arg(1), 1, 0]);
 
     0
 }
@@ -214,7 +214,7 @@ fn reset(sk: *mut c_void, by: u8) {
         return;
     }
     if let Some(connection) = connection_of(sk) {
-        report(connection, what::RESET, now(), 0, [by, 0, 0], [0; 3]);
+        report(connection, event_kind::RESET, now(), 0, [by, 0, 0], [0; 3]);
     }
 }
 
@@ -241,6 +241,6 @@ fn reset_received(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub(crate) fn destroyed(connection: Live<Connection>) {
     if config!(events) != 0 {
-        report(connection, what::DESTROYED, now(), 0, [0; 3], [0; 3]);
+        report(connection, event_kind::DESTROYED, now(), 0, [0; 3], [0; 3]);
     }
 }

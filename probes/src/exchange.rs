@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, helpers::generated};
 use backscope_abi as abi;
-use backscope_abi::{Connection, Exchange, ThreadUse, counter, flag, hold, progress};
+use backscope_abi::{Connection, Exchange, SchedDelta, counter, flag, hold, progress};
 
 use crate::{
     accept::first_used,
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) fn record_thread(
     mut connection: Live<Connection>,
     sk: *const c_void,
-    slot: &mut ThreadUse,
+    slot: &mut SchedDelta,
     ts_ns: u64,
 ) {
     threads::note(slot, ts_ns);
@@ -92,7 +92,7 @@ pub(crate) fn refresh_from_socket(connection: Live<Connection>, tp: *const c_voi
     }
 }
 
-/// Hands the exchange to the agent as it stands. True if a [`abi::Brief`] told all of it.
+/// Hands the exchange to the agent as it stands. True if a [`abi::CompactExchange`] told all of it.
 #[inline(always)]
 fn emit(mut connection: Live<Connection>) -> bool {
     count(counter::SEEN);
@@ -105,8 +105,8 @@ fn emit(mut connection: Live<Connection>) -> bool {
         count(counter::SHED);
         return false;
     }
-    if waiting > ring_bytes / 2 && exchange.ts_ns - begin_ns < abi::BRIEF_NS {
-        count(counter::SHED_BRIEF);
+    if waiting > ring_bytes / 2 && exchange.ts_ns - begin_ns < abi::SHORT_NS {
+        count(counter::SHED_SHORT);
         return false;
     }
 
@@ -176,7 +176,7 @@ pub(crate) fn finish(mut connection: Live<Connection>, tp: *const c_void, ts_ns:
     exchange.role = role;
     exchange.fin_by = fin_by;
     exchange.holding = hold::NONE;
-    exchange.midway = 0;
+    exchange.preexisting = 0;
     exchange.sent_before = sent_before;
     exchange.was_busy = sending.is_busy as u8;
     connection.longest_hold_ns = 0;

@@ -8,8 +8,8 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Datagram, Endpoint, FirstBytes, FirstDatagram, Flow, MANY_BYTES, MAX_DATAGRAM_LOOKS,
-    MAX_FLOW_LOOKS, counter,
+    Datagram, DatagramPrefix, Endpoint, Flow, MANY_BYTES, MAX_DATAGRAMS_INSPECTED,
+    MAX_FLOW_INSPECTED, PayloadPrefix, counter,
 };
 
 use crate::{
@@ -37,7 +37,7 @@ const HEAD: usize = 64;
 /// A record with room for `ROOM` bytes less one, a power of two.
 #[repr(C)]
 struct Record<const ROOM: usize> {
-    head: FirstDatagram,
+    head: DatagramPrefix,
     bytes: [u8; ROOM],
 }
 
@@ -54,7 +54,8 @@ const NOWHERE: Place = Place { buffer: Buffer { address: 0, length: 0 }, name: 0
 /// Tells whether anything of this socket may be captured.
 #[inline(always)]
 pub(crate) fn may_capture(datagram: Live<Datagram>) -> bool {
-    config!(first_bytes) != 0 && (datagram.looks < MAX_DATAGRAM_LOOKS || datagram.quic != 0)
+    config!(payload_prefix) != 0
+        && (datagram.inspected < MAX_DATAGRAMS_INSPECTED || datagram.quic != 0)
 }
 
 /// The message that the kernel is at: it notes the size of each one that is done, where the
@@ -157,7 +158,7 @@ fn counted(flow: &Flow, long: bool) -> bool {
     }
     // A count that races is off by one.
     *inspected += 1;
-    *inspected <= MAX_FLOW_LOOKS
+    *inspected <= MAX_FLOW_INSPECTED
 }
 
 /// Captures a datagram that was read (`way` 0) or written (1). A function of its own for the room
@@ -181,9 +182,9 @@ pub(crate) fn capture(mut datagram: Live<Datagram>, way: u32, size: u32) {
         return;
     }
     if !allowed() {
-        return count(counter::UNLOOKED);
+        return count(counter::UNINSPECTED);
     }
-    datagram.looks += 1;
+    datagram.inspected += 1;
     count(counter::SEEN);
     if datagram.quic != 0 && !long {
         // All behind the id is encrypted. Whole, those of a few connections at once would fill
@@ -208,15 +209,15 @@ fn send<const ROOM: usize>(flow: &Flow, way: u32, size: u32, buffer: Buffer) {
     let (bytes, address) = ((&raw mut record.bytes).cast(), buffer.address as *const c_void);
     // SAFETY: the helper checks the address; there is room for the bytes.
     let status = unsafe { generated::bpf_probe_read_user(bytes, length, address) };
-    record.head.head = FirstBytes {
-        kind: abi::FIRST_DATAGRAM,
+    record.head.head = PayloadPrefix {
+        kind: abi::DATAGRAM_PREFIX,
         length: if status == 0 { length } else { 0 },
         sock: flow.sock,
         ts_ns: now(),
         at: size,
         outbound: way as u8,
         last: 1,
-        midway: 0,
+        preexisting: 0,
         role: 0,
         fast_open: 0,
         _pad: [0; 7],

@@ -118,9 +118,9 @@ pub(crate) fn begin(mut connection: Live<Connection>, tp: *const c_void, sizes: 
 #[inline(always)]
 fn has_restarted(connection: Live<Connection>, tp: *const c_void) -> bool {
     /// Twice the window that a connection begins with, segments (`TCP_INIT_CWND`).
-    const GROWN: u64 = 20;
+    const EXPANDED: u64 = 20;
     let before = connection.exchange.sent_before;
-    if before == 0 || connection.bytes_out < GROWN * load!(tp, mss_cache as u32) as u64 {
+    if before == 0 || connection.bytes_out < EXPANDED * load!(tp, mss_cache as u32) as u64 {
         return false;
     }
     let begun = (connection.exchange.out_first_ns / abi::SENT_UNIT_NS) as u32;

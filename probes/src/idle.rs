@@ -49,12 +49,12 @@ pub(crate) fn expand(sk: *mut c_void) -> Option<Live<Connection>> {
     connection.window_base = idle.window_base;
     connection.busy_base = idle.busy_base;
     connection.tgid = idle.tgid;
-    connection.looks = idle.looks;
-    connection.midway = idle.midway;
+    connection.inspected = idle.inspected;
+    connection.preexisting = idle.preexisting;
     // There is nothing to show yet.
     connection.shown_seq = idle.seq;
     exchange.seq = idle.seq;
-    exchange.midway = idle.begun;
+    exchange.preexisting = idle.begun;
     exchange.eagains = idle.eagains as u16;
     exchange.delayed_acks = idle.delayed_acks;
     exchange.delayed_ack_us = idle.delayed_ack_us;
@@ -63,7 +63,7 @@ pub(crate) fn expand(sk: *mut c_void) -> Option<Live<Connection>> {
         exchange.sent_before = (now().saturating_sub(SILENCE_NS) / abi::SENT_UNIT_NS) as u32;
     }
     exchange.sock = idle.sock;
-    count(counter::GROWN);
+    count(counter::EXPANDED);
     Some(connection)
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn compact(
     let has_exchange = keep(idle, connection, tp);
     CONNECTION.remove(sk);
     if progress_of(tp) == before && (!has_exchange || end()) {
-        return count(counter::SHRUNK);
+        return count(counter::COMPACTED);
     }
     put_back(sk, tp, connection);
 }
@@ -135,8 +135,8 @@ fn keep(mut idle: Live<Idle>, connection: Live<Connection>, tp: *const c_void) -
     idle.tgid = connection.tgid;
     idle.delayed_acks = exchange.delayed_acks;
     idle.delayed_ack_us = exchange.delayed_ack_us;
-    idle.looks = connection.looks;
-    idle.midway = connection.midway;
+    idle.inspected = connection.inspected;
+    idle.preexisting = connection.preexisting;
     if has_exchange {
         let sending = sending(tp);
         idle.window_base = sending.window;
@@ -147,7 +147,7 @@ fn keep(mut idle: Live<Idle>, connection: Live<Connection>, tp: *const c_void) -
         idle.window_base = connection.window_base;
         idle.busy_base = connection.busy_base;
         idle.eagains = exchange.eagains as u32;
-        idle.begun = exchange.midway;
+        idle.begun = exchange.preexisting;
     }
     has_exchange
 }
@@ -158,12 +158,12 @@ fn put_back(sk: *mut c_void, tp: *const c_void, connection: Live<Connection>) {
     if let Some(mut there) = CONNECTION.find(sk) {
         // It was expanded since: the beginning of what expanded it may have been noted before.
         let mut exchange = there.exchange();
-        exchange.midway = 1;
+        exchange.preexisting = 1;
         if exchange.seq == connection.exchange.seq {
             there.bytes_in += connection.exchange.bytes_in;
             there.bytes_out += connection.exchange.bytes_out;
         }
-        return count(counter::SHRUNK);
+        return count(counter::COMPACTED);
     }
     let Some(mut there) = CONNECTION.get_or(sk, connection.as_ptr()) else {
         return count(counter::CONNECTIONS_FULL);

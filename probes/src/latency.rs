@@ -168,10 +168,11 @@ pub(crate) fn note_read(mut datagram: Live<Datagram>, ts_ns: u64) {
         add(&raw mut datagram.at_least, 1);
     }
     // The verifier has to see the bound, which the compiler would prove and leave away.
-    let bucket = abi::wait_bucket(waited_ns / 1_000) as u32;
+    let bucket = abi::latency_bucket(waited_ns / 1_000) as u32;
     // SAFETY: a local.
-    let bucket = unsafe { (&raw const bucket).read_volatile() } as usize & (abi::WAIT_BUCKETS - 1);
-    datagram.waits[bucket] += 1;
+    let bucket =
+        unsafe { (&raw const bucket).read_volatile() } as usize & (abi::LATENCY_BUCKETS - 1);
+    datagram.latencies[bucket] += 1;
     if waited_ns > datagram.longest_ns {
         datagram.longest_ns = waited_ns;
     }

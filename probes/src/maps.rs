@@ -24,9 +24,9 @@ pub(crate) static COUNTERS: PerCpuArray<u64, { counter::ALL as usize }> = PerCpu
 #[btf_map]
 pub(crate) static PERIOD: Array<u32, 1> = Array::new();
 
-/// One of [`abi::resting`].
+/// One of [`abi::suspension`].
 #[btf_map]
-pub(crate) static RESTING: Array<u64, 1> = Array::new();
+pub(crate) static SUSPENSION: Array<u64, 1> = Array::new();
 
 /// Watched processes.
 #[btf_map]

@@ -1,4 +1,4 @@
-//! The first bytes that the application read or wrote on a connection: a bounded number, for the
+//! The payload prefix: bytes that the application read or wrote first on a connection, for the
 //! protocol to be told from.
 //!
 //! They are read where the call that moved them had them, in the caller's own memory, when it
@@ -12,8 +12,8 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_HTTP2_BYTES,
-    MAX_HTTP2_LOOKS, MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
+    Connection, FEW_BYTES, INSPECTED_PER_PERIOD, MANY_BYTES, MAX_HTTP2_BYTES, MAX_HTTP2_INSPECTED,
+    MAX_INSPECTED, MAX_TLS_BYTES, MAX_TLS_INSPECTED, PayloadPrefix, counter,
 };
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     maps::{EVENTS, PERIOD, count, ring_waiting},
 };
 
-/// Value of [`Connection::looks`] when nothing more will be captured.
+/// Value of [`Connection::inspected`] when nothing more will be captured.
 const OVER: u8 = 255;
 /// Added to the number of calls of a direction that has TLS.
 const TLS: u8 = 128;
@@ -39,13 +39,13 @@ static INSPECTED: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
 
 #[repr(C)]
 struct Few {
-    head: FirstBytes,
+    head: PayloadPrefix,
     bytes: [u8; FEW_BYTES as usize + 1],
 }
 
 #[repr(C)]
 struct Many {
-    head: FirstBytes,
+    head: PayloadPrefix,
     bytes: [u8; MANY_BYTES as usize + 1],
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Buffer {
 /// Tells whether there may be anything to capture yet in this direction: 0 inbound, 1 outbound.
 #[inline(always)]
 pub(crate) fn may_capture(connection: Live<Connection>, way: usize) -> bool {
-    config!(first_bytes) != 0 && connection.looks[way] != OVER
+    config!(payload_prefix) != 0 && connection.inspected[way] != OVER
 }
 
 /// The registers with which the current thread entered the kernel.
@@ -146,7 +146,7 @@ pub(crate) fn allowed() -> bool {
         *inspected = [period, 0];
     }
     (*inspected)[1] += 1;
-    (*inspected)[1] <= LOOKS_A_PERIOD
+    (*inspected)[1] <= INSPECTED_PER_PERIOD
 }
 
 /// Whether the data of the SYN was taken.
@@ -186,9 +186,9 @@ fn most_bytes(protocol: u8) -> u64 {
 #[inline(always)]
 fn most_calls(protocol: u8) -> u8 {
     match protocol {
-        TLS => MAX_TLS_LOOKS,
-        HTTP2 => MAX_HTTP2_LOOKS,
-        _ => MAX_LOOKS,
+        TLS => MAX_TLS_INSPECTED,
+        HTTP2 => MAX_HTTP2_INSPECTED,
+        _ => MAX_INSPECTED,
     }
 }
 
@@ -205,8 +205,8 @@ pub(crate) fn capture(
     ts_ns: u64,
 ) {
     let direction = (way & 1) as usize;
-    let before = connection.looks[direction];
-    connection.looks[direction] = OVER;
+    let before = connection.inspected[direction];
+    connection.inspected[direction] = OVER;
     let protocol = before & (TLS | HTTP2);
     let exchange = connection.exchange();
     let inbound = connection.bytes_in + exchange.bytes_in;
@@ -220,7 +220,7 @@ pub(crate) fn capture(
     }
     // What is followed is followed without a gap, or not at all.
     if protocol != TLS && (before == 0 || protocol == HTTP2) && !allowed() {
-        return count(counter::UNLOOKED);
+        return count(counter::UNINSPECTED);
     }
     let begin: [u8; 8] = user(buffer.address);
     let number = before & !(TLS | HTTP2);
@@ -228,17 +228,17 @@ pub(crate) fn capture(
     let more = protocol != 0 || before != 0;
     let last = number + 1 >= most_calls(protocol) || !more && size >= ENOUGH;
     if !last {
-        connection.looks[direction] = number + 1 | protocol;
+        connection.inspected[direction] = number + 1 | protocol;
     }
-    let head = FirstBytes {
-        kind: abi::FIRST_BYTES,
+    let head = PayloadPrefix {
+        kind: abi::PAYLOAD_PREFIX,
         length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
         sock: connection.exchange.sock,
         ts_ns,
         at: at as u32,
         outbound: way as u8,
         last: last as u8,
-        midway: connection.midway,
+        preexisting: connection.preexisting,
         role: connection.exchange.role,
         fast_open: fast_open(tp),
         _pad: [0; 7],
@@ -263,7 +263,7 @@ pub(crate) fn bounded(length: u32, most: u32) -> u32 {
 macro_rules! send {
     ($name:ident, $record:ty, $most:expr) => {
         #[inline(always)]
-        fn $name(head: FirstBytes, address: u64) {
+        fn $name(head: PayloadPrefix, address: u64) {
             let Some(mut entry) = EVENTS.reserve_untyped::<$record>(0) else {
                 return count(counter::RING_FULL);
             };

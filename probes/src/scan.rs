@@ -233,7 +233,7 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
         connection = known;
     } else {
         let is_new = state != TCP_CLOSE && state != TCP_SYN_SENT && is_wanted(sk, tgid);
-        if !is_new || config!(shrinks) != 0 && is_idle(typed) {
+        if !is_new || config!(compacts_idle) != 0 && is_idle(typed) {
             return;
         }
         let role = if is_served(read!(sk, skc_num as u16)) { role::SERVER } else { role::CLIENT };
@@ -245,7 +245,7 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
         if !show(seq, connection, sk, tp, tgid) {
             connection.shown_seq = 0;
         }
-    } else if config!(shrinks) != 0 {
+    } else if config!(compacts_idle) != 0 {
         compact_if_idle(seq, typed, tp, connection);
     }
 }
@@ -350,7 +350,7 @@ fn show(
         (*at).state = state;
         (*at).peer_window_zero = (load!(tp, snd_wnd as u32) == 0) as u8;
         (*at).window_zero = (window <= 0) as u8;
-        (*at).midway = connection.midway;
+        (*at).preexisting = connection.preexisting;
         (*at).again = if state == TCP_SYN_SENT { load!(tp, total_retrans as u32) as u8 } else { 0 };
         (*at)._pad = [0; 3];
         let next = is_next_unread(connection, tp);

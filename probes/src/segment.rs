@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, fentry, fexit},
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
-use backscope_abi::{Connection, side, what};
+use backscope_abi::{Connection, event_kind, side};
 
 use crate::{
     connection::connection_of,
@@ -41,7 +41,14 @@ fn leaves(connection: Live<Connection>, snd_nxt: u32, segment: Segment) {
     let Segment { bytes, seq, ack_seq, flags } = segment;
     let counts = bytes != 0 || flags & (FLAG_SYN | FLAG_FIN) != 0;
     let again = counts && !reached(seq, snd_nxt);
-    report(connection, what::SEGMENT, now(), 0, [flags, again as u8, 0], [bytes, seq, ack_seq])
+    report(
+        connection,
+        event_kind::SEGMENT,
+        now(),
+        0,
+        [flags, again as u8, 0],
+        [bytes, seq, ack_seq],
+    )
 }
 
 /// Segment of a connection, sent for the first time or again.
@@ -117,7 +124,7 @@ fn window(mut connection: Live<Connection>, whose: u8, bytes: u32, ts_ns: u64) {
     let is_shut = bytes == 0;
     if is_shut != (connection.shut & bit != 0) {
         connection.shut ^= bit;
-        report(connection, what::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
+        report(connection, event_kind::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
     }
 }
 
@@ -154,7 +161,7 @@ fn acknowledges(sk: *mut c_void, skb: *const c_void) {
     let is_bare = read!(cb, cb_seq as u32) == read!(cb, cb_end_seq as u32);
     if acked != 0 || is_bare {
         let left = nxt.wrapping_sub(if reached(ack, una) { ack } else { una });
-        report(connection, what::ACK, ts_ns, 0, [0; 3], [acked, bytes, left]);
+        report(connection, event_kind::ACK, ts_ns, 0, [0; 3], [acked, bytes, left]);
     }
     if reached(ack, una) {
         window(connection, side::PEER, bytes, ts_ns);

@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, Exchange, ThreadUse, flag, hold, progress, role};
+use backscope_abi::{Connection, Exchange, SchedDelta, flag, hold, progress, role};
 
 use crate::{
     connection::connection_of,
@@ -89,7 +89,7 @@ fn pushes(connection: Live<Connection>, was_held: bool, ts_ns: u64) -> bool {
 fn pause(mut connection: Live<Connection>, tp: *const c_void, size: u32, ts_ns: u64) {
     let mut exchange = connection.exchange();
     let mut asleep_ns = ts_ns - exchange.out_last_ns;
-    let mut used = ThreadUse::default();
+    let mut used = SchedDelta::default();
     threads::note(&mut used, ts_ns);
     // Between its writes a thread is not noted while these are close together.
     if used.since_ns != 0 && used.since_ns >= exchange.out_first_ns {

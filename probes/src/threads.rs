@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{btf_maps::Array, helpers::generated, macros::btf_map};
 use backscope_abi as abi;
-use backscope_abi::{Thread, ThreadUse};
+use backscope_abi::{SchedDelta, Thread};
 
 use crate::{
     kernel::{config, current, load, read},
@@ -18,7 +18,7 @@ static THREADS: Array<[Thread; 2], { abi::THREAD_SETS as usize }> = Array::new()
 
 /// Notes how the current thread spent the time since its call before.
 #[inline(always)]
-pub(crate) fn note(slot: &mut ThreadUse, ts_ns: u64) {
+pub(crate) fn note(slot: &mut SchedDelta, ts_ns: u64) {
     let (tgid, tid, run_delay_ns, cpu_ns) = if config!(sock_from_file) != 0 {
         // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads
         // need no helper.

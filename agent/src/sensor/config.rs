@@ -19,7 +19,7 @@ pub(super) fn of(options: &Options) -> Config {
         follow: targets.follow.into(),
         events: options.events.into(),
         exchanges: options.exchanges.into(),
-        first_bytes: options.protocols.into(),
+        payload_prefix: options.protocols.into(),
         ring_bytes: options.ring_bytes.unwrap_or(if options.events {
             backscope_abi::RING_BYTES_EVENTS
         } else {

@@ -197,7 +197,7 @@ impl Connections {
         now_ns: u64,
         scanned: &mut Scanned,
     ) {
-        if head.midway != 0 && self.told.len() < MAX_TOLD && self.told.insert(raw.sock) {
+        if head.preexisting != 0 && self.told.len() < MAX_TOLD && self.told.insert(raw.sock) {
             scanned.found.push(Event::Opened(Opened {
                 ts_ns: now_ns,
                 sock: raw.sock,
@@ -307,7 +307,7 @@ fn state(raw: u8) -> TcpState {
     }
 }
 
-fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
+fn thread(raw: &abi::SchedDelta) -> Option<ThreadUse> {
     (raw.tid != 0).then(|| ThreadUse {
         pid: raw.tgid,
         tid: raw.tid,
@@ -342,7 +342,7 @@ pub(super) fn exchange(raw: &abi::Exchange, kernel: Kernel) -> Exchange {
         sock: raw.sock,
         seq: raw.seq,
         role: role(raw.role),
-        midway: raw.midway != 0,
+        midway: raw.preexisting != 0,
         progress: progress(raw.progress),
         inbound: (raw.in_first_ns != 0).then(|| inbound(raw)),
         outbound: (raw.writes != 0).then(|| outbound(raw, kernel.tick_ns)),

@@ -14,7 +14,7 @@ pub(super) struct Datagrams {
     sees_writes: bool,
     sees_sizes: bool,
     /// The waits told of already, by key. No larger than the map.
-    told: HashMap<u64, Box<[u32; abi::WAIT_BUCKETS]>>,
+    told: HashMap<u64, Box<[u32; abi::LATENCY_BUCKETS]>>,
 }
 
 impl Datagrams {
@@ -94,7 +94,7 @@ impl Datagrams {
             buffer_bytes: raw.buffer.into(),
             drops: raw.drops.into(),
             drops_before: raw.drops_base.into(),
-            waits: self.new_waits(key, &raw.waits),
+            waits: self.new_waits(key, &raw.latencies),
             at_least: raw.at_least,
             longest_us: raw.longest_ns / 1_000,
             longest_lately_us: if in_period { raw.longest_in_ns[slot] / 1_000 } else { 0 },
@@ -105,8 +105,8 @@ impl Datagrams {
     }
 
     /// The waits that were counted since the last time, as (µs, how many).
-    fn new_waits(&mut self, key: SockId, waits: &[u32; abi::WAIT_BUCKETS]) -> Vec<(u64, u32)> {
-        let told = self.told.entry(key).or_insert_with(|| Box::new([0; abi::WAIT_BUCKETS]));
+    fn new_waits(&mut self, key: SockId, waits: &[u32; abi::LATENCY_BUCKETS]) -> Vec<(u64, u32)> {
+        let told = self.told.entry(key).or_insert_with(|| Box::new([0; abi::LATENCY_BUCKETS]));
         let new = waits
             .iter()
             .zip(told.iter())
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn only_new_waits_are_told() {
         let mut datagrams = Datagrams::default();
-        let mut waits = [0; abi::WAIT_BUCKETS];
+        let mut waits = [0; abi::LATENCY_BUCKETS];
         waits[3] = 2;
         assert_eq!(datagrams.new_waits(1, &waits), [(3, 2)]);
         assert_eq!(datagrams.new_waits(1, &waits), []);
-        waits[abi::wait_bucket(50_000)] = 1;
+        waits[abi::latency_bucket(50_000)] = 1;
         assert_eq!(
             datagrams.new_waits(1, &waits),
-            [(abi::bucket_middle_us(abi::wait_bucket(50_000)), 1)]
+            [(abi::bucket_middle_us(abi::latency_bucket(50_000)), 1)]
         );
         assert_eq!(datagrams.new_waits(2, &waits).len(), 2, "another socket");
     }

@@ -48,14 +48,14 @@ impl FirstBytes {
     /// What a record of first bytes tells, perhaps together with those before it.
     pub(super) fn take(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         match stream::record(record) {
-            Some(abi::FIRST_DATAGRAM) => self.datagram(record),
+            Some(abi::DATAGRAM_PREFIX) => self.datagram(record),
             _ => self.bytes(record),
         }
     }
 
     fn bytes(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         let mut told = SmallVec::new();
-        let Some((head, bytes)) = parts::<abi::FirstBytes>(record, |head| head.length) else {
+        let Some((head, bytes)) = parts::<abi::PayloadPrefix>(record, |head| head.length) else {
             return told;
         };
         let mut tell = |sign| told.push(recognised(&head, sign));
@@ -74,8 +74,8 @@ impl FirstBytes {
 
     fn datagram(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         let mut told = SmallVec::new();
-        let Some((abi::FirstDatagram { head, peer }, bytes)) =
-            parts::<abi::FirstDatagram>(record, |datagram| datagram.head.length)
+        let Some((abi::DatagramPrefix { head, peer }, bytes)) =
+            parts::<abi::DatagramPrefix>(record, |datagram| datagram.head.length)
         else {
             return told;
         };
@@ -102,11 +102,11 @@ impl FirstBytes {
         told
     }
 
-    fn name(&mut self, head: &abi::FirstBytes, bytes: &[u8]) -> Option<Sign> {
+    fn name(&mut self, head: &abi::PayloadPrefix, bytes: &[u8]) -> Option<Sign> {
         let key = (head.sock, head.outbound != 0);
         let mut waiting = self.waiting.remove(&key).unwrap_or_default();
         // A part that is missing cannot be made up for.
-        if usize::try_from(head.at).ok()? != waiting.len() && head.midway == 0 {
+        if usize::try_from(head.at).ok()? != waiting.len() && head.preexisting == 0 {
             return None;
         }
         waiting.extend_from_slice(bytes);
@@ -120,9 +120,9 @@ impl FirstBytes {
 
     /// The streams of an HTTP/2 connection that was seen from its beginning, if there are others
     /// than before.
-    fn streams(&mut self, head: &abi::FirstBytes, bytes: &[u8]) -> Option<Http2Streams> {
+    fn streams(&mut self, head: &abi::PayloadPrefix, bytes: &[u8]) -> Option<Http2Streams> {
         let (from_client, room) = (from_client(head), self.streams.len() < MAX_FOLLOWED);
-        let begins = head.at == 0 && head.midway == 0 && Streams::begins(from_client, bytes);
+        let begins = head.at == 0 && head.preexisting == 0 && Streams::begins(from_client, bytes);
         let streams = match self.streams.entry(head.sock) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) if begins && room => place.insert(Streams::default()),
@@ -132,9 +132,9 @@ impl FirstBytes {
     }
 
     /// Follows the records of a TLS connection that was seen from its beginning.
-    fn follow(&mut self, head: &abi::FirstBytes, bytes: &[u8], mut tell: impl FnMut(Sign)) {
+    fn follow(&mut self, head: &abi::PayloadPrefix, bytes: &[u8], mut tell: impl FnMut(Sign)) {
         let (key, at) = ((head.sock, head.outbound != 0), u64::from(head.at));
-        if head.midway != 0 {
+        if head.preexisting != 0 {
             return;
         }
         if !self.records.contains_key(&key) {
@@ -168,10 +168,10 @@ fn parts<T: Copy>(record: &[u8], length: impl Fn(&T) -> u32) -> Option<(T, &[u8]
     Some((head, bytes.get(..usize::try_from(length(&head)).ok()?)?))
 }
 
-fn recognised(head: &abi::FirstBytes, sign: Sign) -> Event {
+fn recognised(head: &abi::PayloadPrefix, sign: Sign) -> Event {
     Event::Recognised(Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
 }
 
-fn from_client(head: &abi::FirstBytes) -> bool {
+fn from_client(head: &abi::PayloadPrefix) -> bool {
     (head.role == role::CLIENT) == (head.outbound != 0)
 }

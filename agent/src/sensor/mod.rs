@@ -134,7 +134,7 @@ pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
         return Err(SensorError::Blocked(blocker));
     }
     with_loader(
-        Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY },
+        Config { exchanges: 1, payload_prefix: 1, events: events.into(), ..Config::EMPTY },
         |loader| choose::choose(loader, tier.unwrap_or(Tier::Full), &[]),
     )
 }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backscope_abi::{counter, resting};
+use backscope_abi::{counter, suspension};
 
 use super::{
     maps::Maps,
@@ -77,7 +77,7 @@ impl Rest {
             && named == returned
         {
             syscalls.detach(End::Entry);
-            maps.set_resting(resting::RESTING);
+            maps.set_resting(suspension::SUSPENDED);
             self.state = State::Leaving(Instant::now());
         }
     }
@@ -94,7 +94,7 @@ impl Rest {
                 false
             }
             // What failed is tried again: the other hook tells of accepts as before.
-            State::Off => maps.resting() == resting::WANTED && self.end(maps, syscalls).is_ok(),
+            State::Off => maps.resting() == suspension::WANTED && self.end(maps, syscalls).is_ok(),
         }
     }
 
@@ -105,7 +105,7 @@ impl Rest {
         // Those inside accept may be in another call than that which was noted.
         maps.forget_calls();
         maps.set_resting(now_ns());
-        syscalls.attach_again(End::Entry).inspect_err(|_| maps.set_resting(resting::WANTED))?;
+        syscalls.attach_again(End::Entry).inspect_err(|_| maps.set_resting(suspension::WANTED))?;
         self.state = State::Attached;
         self.quiet.since = Instant::now();
         Ok(())

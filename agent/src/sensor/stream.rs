@@ -46,7 +46,7 @@ fn name(bytes: &[u8]) -> Cow<'_, str> {
 /// Reads a record. If it is an event, that takes the place of the one before.
 pub(super) fn decode(bytes: &[u8], sight: Sight, event: &mut Event) -> Option<Decoded> {
     let kind: u32 = record(bytes)?;
-    if kind == abi::BRIEF
+    if kind == abi::COMPACT_EXCHANGE
         && let Event::Exchange(exchange) = event
     {
         brief::fill(exchange, &record(bytes)?, sight.kernel);
@@ -59,7 +59,7 @@ pub(super) fn decode(bytes: &[u8], sight: Sight, event: &mut Event) -> Option<De
         abi::RETRANSMIT => Event::SynAckRetransmit(retransmit(record(bytes)?)),
         abi::OPENED => Event::Opened(connections::opened(&record(bytes)?)),
         abi::EXCHANGE => Event::Exchange(connections::exchange(&record(bytes)?, sight.kernel)),
-        abi::BRIEF => {
+        abi::COMPACT_EXCHANGE => {
             let mut exchange = connections::exchange(&abi::Exchange::BLANK, sight.kernel);
             brief::fill(&mut exchange, &record(bytes)?, sight.kernel);
             Event::Exchange(exchange)
@@ -67,9 +67,9 @@ pub(super) fn decode(bytes: &[u8], sight: Sight, event: &mut Event) -> Option<De
         abi::ENDED => Event::Closed(connections::closed(&record(bytes)?, sight.kernel)),
         abi::FAILED => Event::Connect(connects::failed(&record(bytes)?)),
         abi::LATE => Event::Late(connects::late(&record(bytes)?)),
-        abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, sight)?),
+        abi::EVENT => Event::Moment(moments::moment(&record(bytes)?, sight)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
-        abi::FIRST_BYTES | abi::FIRST_DATAGRAM => return Some(Decoded::FirstBytes),
+        abi::PAYLOAD_PREFIX | abi::DATAGRAM_PREFIX => return Some(Decoded::FirstBytes),
         abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),
         // Listeners come and go by the sample, which has all of their figures.
         _ => return None,

@@ -125,7 +125,7 @@ pub const PAUSE_SHIFT: u32 = 20;
 /// Scheduling of a thread since its call before.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ThreadUse {
+pub struct SchedDelta {
     /// Process; 0 when there was no call yet.
     pub tgid: u32,
     /// Thread.
@@ -155,10 +155,10 @@ pub struct Thread {
 }
 
 /// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a
-/// [`crate::Brief`] says the same. A time of 0 means "not yet".
+/// [`crate::CompactExchange`] says the same. A time of 0 means "not yet".
 ///
-/// First comes what an arrival looks at: see [`Connection`]. What a [`crate::Brief`] tells of is
-/// all before `ts_ns`.
+/// First come the fields that an arrival reads: see [`Connection`]. A [`crate::CompactExchange`]
+/// has only fields before `ts_ns`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
@@ -200,7 +200,7 @@ pub struct Exchange {
     /// shorter than that.
     pub longest_pause: u16,
     /// Thread that read first.
-    pub reader: ThreadUse,
+    pub reader: SchedDelta,
     /// The first write returned; where it is known to have blocked, when it began to.
     pub out_first_ns: u64,
     /// The last write returned.
@@ -217,7 +217,7 @@ pub struct Exchange {
     /// Sizes of the last two writes, older first.
     pub last_sizes: [u32; 2],
     /// Thread that wrote first.
-    pub writer: ThreadUse,
+    pub writer: SchedDelta,
     /// Time at which it was sent.
     pub ts_ns: u64,
     /// Time between the first read and the last with nothing to read, ns.
@@ -258,7 +258,7 @@ pub struct Exchange {
     /// Time that they waited in all, µs.
     pub delayed_ack_us: u32,
     /// Not 0: it had begun when the connection became known.
-    pub midway: u8,
+    pub preexisting: u8,
     /// Kind of its end, once `fin_by` says so, or outcome of a connect: one of [`ending`].
     pub fin_how: u8,
     /// Not 0: the peer ended it by FIN, and answered by RST to what was written since. It had
@@ -285,8 +285,8 @@ pub struct Exchange {
 /// map by address.
 ///
 /// An arrival is often noted on another processor than a read, and each line of the cache that both
-/// write costs as much as everything else. What an arrival looks at is in the first 56 bytes: the
-/// kernel puts them into one line, with the pointer that it looks at itself to find them.
+/// write costs as much as everything else. An arrival reads the first 56 bytes only: the
+/// kernel puts them into one line, with the pointer that it reads itself to find them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
@@ -320,12 +320,12 @@ pub struct Connection {
     /// Process that made or was found to hold it; 0 until accepted.
     pub tgid: u32,
     /// Not 0: it was open when it became known.
-    pub midway: u8,
+    pub preexisting: u8,
     /// Windows that were told to be shut: bit 0 this host's, bit 1 the peer's. Only where each
     /// event is asked for.
     pub shut: u8,
     /// Calls whose first bytes were read, inbound and outbound; 255 once that is over.
-    pub looks: [u8; 2],
+    pub inspected: [u8; 2],
     /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
     /// Once this host has reset the connection: bytes unread then, and above them bytes
     /// unacknowledged.
@@ -362,9 +362,9 @@ impl Connection {
         hold_sizes: [0; 2],
         shown_seq: 0,
         tgid: 0,
-        midway: 0,
+        preexisting: 0,
         shut: 0,
-        looks: [0; 2],
+        inspected: [0; 2],
         reading_since_ns: 0,
         answered_seq: 0,
         why: why::NONE,
@@ -382,7 +382,7 @@ impl Exchange {
         sock: 0,
         role: role::SERVER,
         progress: progress::OPEN,
-        midway: 0,
+        preexisting: 0,
         holding: hold::NONE,
         min_rtt_us: 0,
         in_first_ns: 0,
@@ -403,8 +403,8 @@ impl Exchange {
         holding_since_ns: 0,
         blocked_ns: 0,
         retransmit_ns: 0,
-        reader: ThreadUse { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
-        writer: ThreadUse { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
+        reader: SchedDelta { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
+        writer: SchedDelta { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
         reads: 0,
         eagains: 0,
         longest_pause: 0,
@@ -585,7 +585,7 @@ pub struct ScanConnection {
     /// Not 0: our receive window is shut.
     pub window_zero: u8,
     /// Not 0: the connection was open when it became known.
-    pub midway: u8,
+    pub preexisting: u8,
     /// Of one that is not made yet: SYNs that were sent again, 255 at most.
     pub again: u8,
     /// Padding.

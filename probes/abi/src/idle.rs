@@ -27,9 +27,9 @@ pub struct Idle {
     /// Reads that found nothing before the first exchange.
     pub eagains: u32,
     /// As in [`Connection`](crate::Connection).
-    pub looks: [u8; 2],
+    pub inspected: [u8; 2],
     /// As in [`Connection`](crate::Connection).
-    pub midway: u8,
+    pub preexisting: u8,
     /// Not 0: the exchange that comes next had begun when the connection became known.
     pub begun: u8,
 }

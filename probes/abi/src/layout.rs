@@ -334,8 +334,8 @@ pub struct Config {
     pub by_comm: u8,
     /// Not 0: `PORTS` holds targets.
     pub by_port: u8,
-    /// Not 0: the first bytes of connections are looked at.
-    pub first_bytes: u8,
+    /// Not 0: the payload prefix of connections is captured.
+    pub payload_prefix: u8,
     /// The bit of `syn_data_acked` in its byte; 0 if this kernel has none.
     pub syn_data_bit: u8,
     /// The bit of `req_acked` in its byte; 0 if this kernel has none.
@@ -358,7 +358,7 @@ pub struct Config {
     /// stamps.
     pub delayed_ack_timer: u8,
     /// Not 0: less is kept of a connection while nothing happens on it.
-    pub shrinks: u8,
+    pub compacts_idle: u8,
 }
 
 impl Config {
@@ -376,9 +376,9 @@ impl Config {
         exchanges: 0,
         delayed_ack_timer: 0,
         task_regs: 0,
-        first_bytes: 0,
+        payload_prefix: 0,
         syn_data_bit: 0,
-        shrinks: 0,
+        compacts_idle: 0,
         acked_bit: 0,
         tick_ns: 4_000_000,
         ring_bytes: 0,
