@@ -68,6 +68,8 @@ fn compact_sched(thread: &SchedDelta, ts_ns: u64) -> CompactSched {
 /// Sends the exchange as a compact record. False if it does not fit, or if the ring is full.
 #[inline(always)]
 pub(crate) fn emit(exchange: Live<Exchange>) -> bool {
+    // Kept for all that follows: the exchange is over, and what another processor still writes may
+    // be in the record or not.
     let exchange = &*exchange;
     let (first, other) = (exchange.in_first_ns, exchange.out_first_ns);
     let base_ns = if first < other { first } else { other };

@@ -23,10 +23,10 @@ use crate::{
 pub(crate) fn record_thread(
     mut connection: Live<Connection>,
     sk: *const c_void,
-    slot: &mut SchedDelta,
+    mut slot: Live<SchedDelta>,
     ts_ns: u64,
 ) {
-    threads::note(slot, ts_ns);
+    threads::note(&mut slot, ts_ns);
     if connection.tgid == 0 {
         connection.tgid = slot.tgid;
         first_used(sk, ts_ns);

@@ -171,6 +171,7 @@ pub(crate) fn count_failure(listener: u64, errno: u32, thread: u64) {
     match FAILED.find(key) {
         Some(mut fail) => {
             add(&raw mut fail.count, 1);
+            // Which of two threads is named does not matter.
             fail.thread = thread;
         }
         None => {

@@ -7,7 +7,7 @@ use core::{
 };
 
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray};
-use backscope_abi::{Connection, Exchange};
+use backscope_abi::{Connection, Exchange, SchedDelta};
 
 /// A value in a map, in a socket's storage or in the ring buffer.
 ///
@@ -80,6 +80,22 @@ impl Live<Connection> {
     pub(crate) fn exchange(self) -> Live<Exchange> {
         // SAFETY: a part of a value is valid as long as all of it.
         unsafe { Live::from_ptr(&raw mut (*self.as_ptr()).exchange) }
+    }
+}
+
+impl Live<Exchange> {
+    /// The thread that read first.
+    #[inline(always)]
+    pub(crate) fn reader(self) -> Live<SchedDelta> {
+        // SAFETY: as above.
+        unsafe { Live::from_ptr(&raw mut (*self.as_ptr()).reader) }
+    }
+
+    /// The thread that wrote first.
+    #[inline(always)]
+    pub(crate) fn writer(self) -> Live<SchedDelta> {
+        // SAFETY: as above.
+        unsafe { Live::from_ptr(&raw mut (*self.as_ptr()).writer) }
     }
 }
 

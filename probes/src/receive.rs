@@ -147,7 +147,7 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
     if exchange.reads == 0 {
         exchange.in_first_ns = since_ns;
         exchange.read_first_ns = ts_ns;
-        record_thread(connection, sk, &mut exchange.reader, ts_ns);
+        record_thread(connection, sk, exchange.reader(), ts_ns);
     } else if connection.empty_since_ns != 0 && since_ns > connection.empty_since_ns {
         exchange.starved_ns += since_ns - connection.empty_since_ns;
     }

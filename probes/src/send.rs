@@ -160,7 +160,7 @@ fn note(
                 exchange.blocked_ns += waited_ns;
             }
         }
-        record_thread(connection, sk, &mut exchange.writer, ts_ns);
+        record_thread(connection, sk, exchange.writer(), ts_ns);
         connection.answered_seq = load!(tp, rcv_nxt as u32);
     }
     exchange.writes += 1;
