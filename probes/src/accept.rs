@@ -1,4 +1,4 @@
-//! The application takes a connection: who, when it asked, when it got it, and how long the
+//! Accept: the thread that takes a connection, when it asked and got it, and how long the
 //! connection had waited.
 
 use core::ffi::c_void;
@@ -6,7 +6,6 @@ use core::ffi::c_void;
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_RB_NO_WAKEUP,
-    helpers::generated,
     macros::{btf_tracepoint, cgroup_sock_addr, fentry, fexit, tracepoint},
     programs::{
         BtfTracePointContext, FEntryContext, FExitContext, SockAddrContext, TracePointContext,
@@ -18,10 +17,11 @@ use backscope_abi::{Call, Queued, counter};
 use crate::{
     id::id_of,
     kernel::{
-        Head, IPPROTO_MPTCP, comm, config, current, file_of_fd, now, number_of, read, read_at,
-        sock_of_file, sock_of_socket, tcp_behind, write_ends,
+        Head, IPPROTO_MPTCP, comm, config, current, file_of_fd, jiffies, now, number_of, read,
+        read_at, sock_of_file, sock_of_socket, tcp_behind, write_ends,
     },
     listener::{count_failure, listener_id, note_change},
+    live::{Find, Live},
     maps::{CALLS, EVENTS, LISTENERS, QUEUED, add, count, emit},
     payload::{register, registers},
     queue::queued,
@@ -36,8 +36,8 @@ const EINTR: i64 = -4;
 const EAGAIN: i64 = -11;
 const EMFILE: i64 = -24;
 const ECANCELED: i64 = -125;
-/// What a call returns that a signal interrupted, before the kernel begins it anew: `ERESTARTSYS`
-/// to `ERESTART_RESTARTBLOCK`.
+/// Results of a call that a signal interrupted, before the kernel restarts it: `ERESTARTSYS` to
+/// `ERESTART_RESTARTBLOCK`.
 const RESTARTS: core::ops::RangeInclusive<i64> = -516..=-512;
 
 /// A thread asks for a connection. Every thread of the machine that does comes here: the first
@@ -65,14 +65,13 @@ fn enter(file: *const c_void) {
     }
 }
 
-/// Notes a call. The entry of the thread's call before is used again: that costs a third of
-/// removing and inserting it.
+/// Notes a call. The entry of the thread's call before, which only this thread writes, is used
+/// again: that costs a third of removing and inserting it.
 #[inline(always)]
 fn begin_call(thread: u64, listener: u64, sk: *const c_void) {
     let call = Call { entered_ns: now(), listener, sk: sk as u64, file: 0, returned_ns: 0 };
-    match CALLS.get_ptr_mut(thread) {
-        // SAFETY: a live map value that only this thread writes.
-        Some(entry) => unsafe { *entry = call },
+    match CALLS.find(thread) {
+        Some(mut entry) => *entry = call,
         None => {
             let _ = CALLS.insert(thread, call, 0);
         }
@@ -83,9 +82,8 @@ fn begin_call(thread: u64, listener: u64, sk: *const c_void) {
 /// watched. If `ends` says so of it, it is over.
 #[inline(always)]
 fn call_of(thread: u64, ends: impl FnOnce(&Call) -> bool) -> Call {
-    let Some(entry) = CALLS.get_ptr_mut(thread) else { return Call::default() };
-    // SAFETY: a live map value that only this thread writes.
-    let mut call = unsafe { *entry };
+    let Some(mut entry) = CALLS.find(thread) else { return Call::default() };
+    let mut call = *entry;
     if call.listener == 0
         && call.sk != 0
         && let Some(id) = listener_id(call.sk as *const c_void)
@@ -93,8 +91,7 @@ fn call_of(thread: u64, ends: impl FnOnce(&Call) -> bool) -> Call {
         call.listener = id;
     }
     if ends(&call) {
-        // SAFETY: as above.
-        unsafe { *entry = Call::default() };
+        *entry = Call::default();
     }
     call
 }
@@ -115,18 +112,15 @@ fn without_connection(id: u64, thread: u64, result: i64) {
     if result == EINTR || result == ECANCELED || RESTARTS.contains(&result) {
         return;
     }
-    let Some(listener) = LISTENERS.get_ptr_mut(id) else { return };
-    // SAFETY: a live map value.
-    unsafe {
-        if result == EAGAIN {
-            add(&raw mut (*listener).eagain, 1);
-        } else if (*listener).closed_ns == 0 {
-            count_failure(id, result.unsigned_abs() as u32, thread);
-        }
+    let Some(mut listener) = LISTENERS.find(id) else { return };
+    if result == EAGAIN {
+        add(&raw mut listener.eagain, 1);
+    } else if listener.closed_ns == 0 {
+        count_failure(id, result.unsigned_abs() as u32, thread);
     }
 }
 
-/// The same of a listener whose file is known.
+/// Counts a call that gave no connection, on a listener whose file is known.
 #[inline(always)]
 fn failed_on(file: *const c_void, result: i64) {
     if let Some(id) = listener_id(sock_of_file(file)) {
@@ -154,7 +148,7 @@ fn accepted(
     accepted_as(child, queued(child), thread, call, fd, ts_ns, late)
 }
 
-/// The same, with what is known of it.
+/// Reports an accepted connection, with what is known of its time in the queue.
 #[inline(always)]
 fn accepted_as(
     child: *const c_void,
@@ -172,13 +166,9 @@ fn accepted_as(
     let seen_queued = queued.listener != 0;
     let _ = QUEUED.remove(child as u64);
     let mut depth = 0;
-    if let Some(listener) = LISTENERS.get_ptr_mut(id) {
-        // SAFETY: a live map value.
-        let sk = unsafe {
-            add(&raw mut (*listener).accepted, 1);
-            (*listener).sk as *const c_void
-        };
-        depth = note_change(listener, sk, 0, 1, false);
+    if let Some(mut listener) = LISTENERS.find(id) {
+        add(&raw mut listener.accepted, 1);
+        depth = note_change(listener, listener.sk as *const c_void, 0, 1, false);
     }
     let mut age_jiffies = 0;
     if queued.queued_ns == 0 {
@@ -193,27 +183,26 @@ fn accepted_as(
         count(counter::RING_FULL);
         return seen_queued;
     };
-    let record: *mut abi::Accept = entry.as_mut_ptr();
     // SAFETY: memory of the ring for one record, every field of which is written here.
-    unsafe {
-        // The record is long enough to read the socket to, and filled only then: the stack is
-        // short.
-        write_ends(child, record.cast(), &raw mut (*record).local, &raw mut (*record).peer);
-        (*record).kind = abi::ACCEPT;
-        (*record).fd = fd;
-        (*record).ts_ns = ts_ns;
-        (*record).entered_ns = call.entered_ns;
-        (*record).queued_ns = queued.queued_ns;
-        (*record).age_jiffies = age_jiffies;
-        (*record).late = late as u32;
-        (*record).listener = id;
-        (*record).sock = queued.sock;
-        (*record).tgid = (thread >> 32) as u32;
-        (*record).tid = thread as u32;
-        (*record).srtt_us = srtt;
-        (*record).depth = depth;
-        (*record).comm = comm();
-    }
+    let mut record: Live<abi::Accept> = unsafe { Live::from_ptr(entry.as_mut_ptr()) };
+    let head = record.as_ptr().cast();
+    // SAFETY: the record is long enough to read the socket to, and filled only then: the stack is
+    // short.
+    unsafe { write_ends(child, head, &raw mut record.local, &raw mut record.peer) };
+    record.kind = abi::ACCEPT;
+    record.fd = fd;
+    record.ts_ns = ts_ns;
+    record.entered_ns = call.entered_ns;
+    record.queued_ns = queued.queued_ns;
+    record.age_jiffies = age_jiffies;
+    record.late = late as u32;
+    record.listener = id;
+    record.sock = queued.sock;
+    record.tgid = (thread >> 32) as u32;
+    record.tid = thread as u32;
+    record.srtt_us = srtt;
+    record.depth = depth;
+    record.comm = comm();
     entry.submit(BPF_RB_NO_WAKEUP.into());
     seen_queued
 }
@@ -223,8 +212,7 @@ fn accepted_as(
 /// this processor (`recursion_misses`). A function of its own for the room on the stack.
 #[inline(never)]
 pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
-    // SAFETY: only presence counts.
-    if unsafe { QUEUED.get(child as u64) }.is_some() {
+    if QUEUED.find(child as u64).is_some() {
         accepted(child, current(), Call::default(), -1, ts_ns, true);
     }
 }
@@ -234,9 +222,7 @@ pub(crate) fn first_used(child: *const c_void, ts_ns: u64) {
 /// 7.3).
 #[inline(always)]
 fn age(child: *const c_void) -> u32 {
-    // SAFETY: no arguments, no preconditions.
-    let jiffies = unsafe { generated::bpf_jiffies64() } as u32;
-    jiffies.wrapping_sub(read!(child, lsndtime as u32))
+    jiffies().wrapping_sub(read!(child, lsndtime as u32))
 }
 
 /// Common path of accept, accept4 and io_uring.
@@ -275,13 +261,10 @@ fn do_accept_done(ctx: FExitContext) -> i32 {
     let file: i64 = ctx.arg(5);
     if (-4095..=0).contains(&file) {
         leave_empty(thread, file);
-    } else if let Some(call) = CALLS.get_ptr_mut(thread) {
-        // SAFETY: a live map value that only this thread writes.
-        unsafe {
-            if (*call).sk != 0 {
-                (*call).file = file as u64;
-                (*call).returned_ns = now();
-            }
+    } else if let Some(mut call) = CALLS.find(thread) {
+        if call.sk != 0 {
+            call.file = file as u64;
+            call.returned_ns = now();
         }
     }
     0
@@ -347,8 +330,8 @@ fn returned(result: i64) {
         return;
     }
     let call = call_of(thread, |_| true);
-    // It may have been inside since before the attach: looked into for targets alone, for what that
-    // costs.
+    // It may have been inside since before the attach. That is checked for targets alone, since it
+    // costs too much for all.
     if call.listener == 0 && config!(by_port) == 0 && !is_target((thread >> 32) as u32) {
         return;
     }
@@ -439,9 +422,9 @@ fn io_uring_complete_cqe(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The name of the peer of `sk` is asked for. If accept asks, then between taking the connection
-/// and installing its descriptor (`do_accept`, `inet_getname`: 5.8 to 7.3). While the hooks of
-/// accept rest this tells of it; while they do not, it is counted that it would have.
+/// Handles a request for a peer's name. Accept makes one between taking the connection and
+/// installing its descriptor (`do_accept`, `inet_getname`: 5.8 to 7.3). While the hooks of accept
+/// are suspended this reports the connection; while they are not, it is counted that it would have.
 #[inline(always)]
 fn named(ctx: &SockAddrContext) -> i32 {
     const ACCEPT: u64 = 43;
@@ -455,8 +438,8 @@ fn named(ctx: &SockAddrContext) -> i32 {
     if protocol == IPPROTO_MPTCP as u32 {
         child = tcp_behind(child);
     }
-    // SAFETY: the reference is copied at once.
-    let Some(queued) = unsafe { QUEUED.get(child as u64) }.copied() else { return ALLOWED };
+    let Some(queued) = QUEUED.find(child as u64) else { return ALLOWED };
+    let queued = *queued;
     let registers = registers();
     if registers.is_null() || !matches!(register!(registers, regs_call), ACCEPT | ACCEPT4) {
         return ALLOWED;
@@ -467,7 +450,7 @@ fn named(ctx: &SockAddrContext) -> i32 {
     }
     let thread = current();
     let call = call_of(thread, |_| true);
-    // What was noted before the hooks rested may be of an earlier call.
+    // What was noted before the hooks were suspended may be of an earlier call.
     let call = if call.listener == queued.listener { call } else { Call::default() };
     accepted(child, thread, call, -1, now(), false);
     ALLOWED

@@ -3,7 +3,6 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    helpers::generated,
     macros::{btf_tracepoint, fentry},
     programs::{BtfTracePointContext, FEntryContext},
 };
@@ -12,7 +11,8 @@ use backscope_abi::Connection;
 use crate::{
     connection::connection_of,
     event,
-    kernel::{config, load, now},
+    kernel::{config, jiffies, jiffies64, load, now},
+    live::Live,
     tcp::tcp_of,
 };
 
@@ -24,20 +24,15 @@ use crate::{
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit(ctx: BtfTracePointContext) -> i32 {
     let (sk, skb): (*mut c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return 0;
+    let Some(connection) = connection_of(sk) else { return 0 };
+    event::retransmit(connection, sk, skb);
+    let mut exchange = connection.exchange();
+    if exchange.retransmits == 0 {
+        exchange.retransmit_ns = now();
+        exchange.dsack_base = load_dsacks(sk);
     }
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        event::retransmit(connection, sk, skb);
-        let exchange = &raw mut (*connection).exchange;
-        if (*exchange).retransmits == 0 {
-            (*exchange).retransmit_ns = now();
-            (*exchange).dsack_base = load_dsacks(sk);
-        }
-        (*exchange).retransmits += 1;
-    }
+    exchange.retransmits += 1;
+
     0
 }
 
@@ -54,87 +49,65 @@ const LEAST_NS: u64 = 20_000_000;
 /// Nor by more than `TCP_DELACK_MAX`, 200 ms: what leaves later is an answer to something else,
 /// such as a probe.
 const MOST_NS: u64 = 200_000_000;
-/// How late a timer may be on a busy machine.
+/// Delay of a timer on a busy machine, at most.
 const LATE_NS: u64 = 50_000_000;
 /// Stamps closer than this are of one event.
 const SAME_NS: u64 = 1_000_000;
 /// A read may be kept from its processor for so long between the ACK that it sends and its return.
 const BEFORE_READ_NS: u64 = 5_000_000;
 
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn note_delayed_ack(connection: *mut Connection, ts_ns: u64, seen: bool) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        event::delayed_ack(connection, ts_ns, seen);
-        let exchange = &raw mut (*connection).exchange;
-        (*exchange).delayed_acks += 1;
-        // The newest arrival that was seen may be older than the data that the ACK is for.
-        let waited_ns = ts_ns - (*connection).arrival_ns;
-        (*exchange).delayed_ack_us +=
-            (if waited_ns < MOST_NS { waited_ns } else { MOST_NS } / 1_000) as u32;
-        (*exchange).delayed_ack_ns = ts_ns;
-        // The next scan tells of it, whatever the last one showed.
-        (*connection).shown_seq = 0;
-    }
+fn note_delayed_ack(mut connection: Live<Connection>, ts_ns: u64, seen: bool) {
+    event::delayed_ack(connection, ts_ns, seen);
+    let mut exchange = connection.exchange();
+    exchange.delayed_acks += 1;
+    // The newest arrival that was seen may be older than the data that the ACK is for.
+    let waited_ns = ts_ns - connection.arrival_ns;
+    exchange.delayed_ack_us +=
+        (if waited_ns < MOST_NS { waited_ns } else { MOST_NS } / 1_000) as u32;
+    exchange.delayed_ack_ns = ts_ns;
+    // The next scan tells of it, whatever the last one showed.
+    connection.shown_seq = 0;
 }
 
 /// Whether the newest segment left long enough after the newest data to be a delayed ACK that was
 /// not counted yet. Returns when it left, or 0; 0 where the timer itself is hooked.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn left_late(connection: *const Connection, tp: *const c_void) -> u64 {
+pub(crate) fn left_late(connection: Live<Connection>, tp: *const c_void) -> u64 {
     if config!(delayed_ack_timer) != 0 {
         return 0;
     }
-    // SAFETY: promised by the caller.
-    unsafe {
-        let (sent_ns, arrival_ns) = (load!(tp, tcp_wstamp_ns as u64), (*connection).arrival_ns);
-        let counted_ns = (*connection).exchange.delayed_ack_ns;
-        if arrival_ns == 0 || sent_ns < arrival_ns + LEAST_NS || sent_ns < counted_ns + LEAST_NS {
-            return 0;
-        }
-        if sent_ns > arrival_ns + MOST_NS + LATE_NS {
-            return 0;
-        }
-        sent_ns
+    let (sent_ns, arrival_ns) = (load!(tp, tcp_wstamp_ns as u64), connection.arrival_ns);
+    let counted_ns = connection.exchange.delayed_ack_ns;
+    if arrival_ns == 0 || sent_ns < arrival_ns + LEAST_NS || sent_ns < counted_ns + LEAST_NS {
+        return 0;
     }
+    if sent_ns > arrival_ns + MOST_NS + LATE_NS {
+        return 0;
+    }
+    sent_ns
 }
 
 /// A delayed ACK has been sent by timer since data came last, as the socket's own stamps tell: its
 /// newest segment left long after that, carried no data, and nobody had read just then or closed.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn settle_delayed_ack(
-    connection: *mut Connection,
-    tp: *const c_void,
-    ts_ns: u64,
-) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let sent_ns = left_late(connection, tp);
-        if sent_ns == 0 || (*connection).exchange.fin_by != 0 {
-            return;
-        }
-        // `__tcp_transmit_skb` notes the jiffy of each segment with data, sent for the first time
-        // or again.
-        let data_age =
-            (generated::bpf_jiffies64() as u32).wrapping_sub(load!(tp, lsndtime as u32)) as u64;
-        if data_age * (config!(tick_ns) as u64) < ts_ns.wrapping_sub(sent_ns) + LEAST_NS / 2 {
-            return;
-        }
-        // A read sends an ACK before it returns. Which of several reads did is not known.
-        let exchange = &raw const (*connection).exchange;
-        if sent_ns + BEFORE_READ_NS < (*exchange).read_first_ns
-            || sent_ns > (*exchange).read_last_ns + SAME_NS
-        {
-            note_delayed_ack(connection, sent_ns, false);
-        }
+pub(crate) fn settle_delayed_ack(connection: Live<Connection>, tp: *const c_void, ts_ns: u64) {
+    let sent_ns = left_late(connection, tp);
+    if sent_ns == 0 || connection.exchange.fin_by != 0 {
+        return;
+    }
+    // `__tcp_transmit_skb` notes the jiffy of each segment with data, sent for the first time
+    // or again.
+    let data_age = jiffies().wrapping_sub(load!(tp, lsndtime as u32)) as u64;
+    if data_age * (config!(tick_ns) as u64) < ts_ns.wrapping_sub(sent_ns) + LEAST_NS / 2 {
+        return;
+    }
+    // A read sends an ACK before it returns. Which of several reads did is not known.
+    let exchange = connection.exchange();
+    if sent_ns + BEFORE_READ_NS < exchange.read_first_ns
+        || sent_ns > exchange.read_last_ns + SAME_NS
+    {
+        note_delayed_ack(connection, sent_ns, false);
     }
 }
 
@@ -145,10 +118,7 @@ pub(crate) unsafe fn settle_delayed_ack(
 fn delayed_ack(ctx: FEntryContext) -> i32 {
     const ICSK_ACK_SCHED_AND_TIMER: u8 = 3;
     let sk: *mut c_void = ctx.arg(0);
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return 0;
-    }
+    let Some(connection) = connection_of(sk) else { return 0 };
     let tp = tcp_of(sk);
     if tp.is_null()
         || load!(tp, rcv_nxt as u32) == load!(tp, rcv_wup as u32)
@@ -157,19 +127,16 @@ fn delayed_ack(ctx: FEntryContext) -> i32 {
         return 0;
     }
     let due = load!(tp, ack_timeout as u64);
-    // SAFETY: no arguments, no preconditions.
-    if due != 0 && (due.wrapping_sub(unsafe { generated::bpf_jiffies64() }) as i64) > 0 {
+    if due != 0 && (due.wrapping_sub(jiffies64()) as i64) > 0 {
         return 0;
     }
     let ts_ns = now();
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        if (*connection).arrival_ns != 0
-            && ts_ns > (*connection).arrival_ns + LEAST_NS
-            && ts_ns > (*connection).exchange.delayed_ack_ns + LEAST_NS
-        {
-            note_delayed_ack(connection, ts_ns, true);
-        }
+    if connection.arrival_ns != 0
+        && ts_ns > connection.arrival_ns + LEAST_NS
+        && ts_ns > connection.exchange.delayed_ack_ns + LEAST_NS
+    {
+        note_delayed_ack(connection, ts_ns, true);
     }
+
     0
 }

@@ -3,7 +3,6 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    helpers::generated,
     macros::{btf_tracepoint, fentry},
     programs::{BtfTracePointContext, FEntryContext},
 };
@@ -15,7 +14,10 @@ use crate::{
     connection::{connection_of, forget},
     event,
     exchange::finish,
-    kernel::{config, load, local_of, now, payload_of, peer_of, read, receiver_of, sender_of},
+    kernel::{
+        config, jiffies, load, local_of, now, payload_of, peer_of, read, receiver_of, sender_of,
+    },
+    live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count, emit_with},
     queue::{may_wait, peer_left},
     suspend::suspended_since,
@@ -55,25 +57,19 @@ pub(crate) fn state_changed(sk: *mut c_void, old: i32, new: i32) {
     if new == TCP_CLOSE && ends_quietly(sk, old) {
         return;
     }
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return;
-    }
-    peer_left(sk, connection, new);
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        match () {
-            () if made => connect::made(sk, connection),
-            () if old == TCP_SYN_SENT => connect::failed(sk, connection),
-            () if new == TCP_CLOSE => closes(sk, connection, old),
-            () if (*connection).exchange.fin_by == 0 => {
-                let exchange = &raw mut (*connection).exchange;
-                (*exchange).fin_by = if new == TCP_FIN_WAIT1 { BY_LOCAL } else { BY_PEER };
-                (*exchange).fin_how = ending::FIN;
-                (*exchange).fin_ns = now();
-            }
-            () => {}
+    let Some(connection) = connection_of(sk) else { return };
+    peer_left(sk, Some(connection), new);
+    match () {
+        () if made => connect::made(sk, connection),
+        () if old == TCP_SYN_SENT => connect::failed(sk, connection),
+        () if new == TCP_CLOSE => closes(sk, connection, old),
+        () if connection.exchange.fin_by == 0 => {
+            let mut exchange = connection.exchange();
+            exchange.fin_by = if new == TCP_FIN_WAIT1 { BY_LOCAL } else { BY_PEER };
+            exchange.fin_how = ending::FIN;
+            exchange.fin_ns = now();
         }
+        () => {}
     }
 }
 
@@ -87,17 +83,13 @@ fn ends_quietly(sk: *mut c_void, old: i32) -> bool {
 /// The connection goes from `old` to CLOSE. With an error the kernel or the peer ended it. Without
 /// one, and before this host had closed, close reset it (`__tcp_close`, 5.10 to 7.3): since data
 /// were unread, or for SO_LINGER with a time of 0.
-///
-/// # Safety
-/// `connection` must point to the live map value of `sk`.
 #[inline(always)]
-unsafe fn closes(sk: *mut c_void, connection: *mut Connection, old: i32) {
+fn closes(sk: *mut c_void, mut connection: Live<Connection>, old: i32) {
     let error = load!(sk as *const c_void, sk_err as u32);
     let (by, how, why) = match error {
         // `ends_quietly` has sent all other states away.
         0 => {
-            // SAFETY: promised by the caller.
-            let unread = unsafe { note_lost(sk, connection, old) };
+            let unread = note_lost(sk, connection, old);
             (BY_LOCAL, ending::RESET, if unread != 0 { why::UNREAD } else { why::LINGER })
         }
         EPIPE | ECONNRESET | ECONNREFUSED => (BY_PEER, ending::RESET, why::RESET),
@@ -105,50 +97,41 @@ unsafe fn closes(sk: *mut c_void, connection: *mut Connection, old: i32) {
         ETIMEDOUT => (BY_LOCAL, ending::TIMEOUT, given_up(sk)),
         _ => (BY_LOCAL, ending::TIMEOUT, why::UNREACHABLE),
     };
-    // SAFETY: promised by the caller.
-    unsafe {
-        (*connection).why = why;
-        let exchange = &raw mut (*connection).exchange;
-        if (*exchange).fin_by == 0 {
-            (*exchange).fin_by = by;
-            (*exchange).fin_how = how;
-            (*exchange).fin_ns = now();
-        } else if (*exchange).fin_by == BY_PEER && (*exchange).fin_how == ending::FIN && error != 0
-        {
-            (*exchange).gone = 1;
-        }
+    connection.why = why;
+    let mut exchange = connection.exchange();
+    if exchange.fin_by == 0 {
+        exchange.fin_by = by;
+        exchange.fin_how = how;
+        exchange.fin_ns = now();
+    } else if exchange.fin_by == BY_PEER && exchange.fin_how == ending::FIN && error != 0 {
+        exchange.gone = 1;
     }
 }
 
-/// What the kernel got no answer to: what was sent, or else its keepalive probes.
+/// Tells what the kernel got no answer to: what was sent, or else its keepalive probes.
 #[inline(always)]
 fn given_up(sk: *mut c_void) -> u8 {
-    let waits = read!(sk, write_seq as u32) != read!(sk, snd_una as u32);
-    if waits { why::UNACKNOWLEDGED } else { why::KEEPALIVE }
+    let unacked = read!(sk, write_seq as u32) != read!(sk, snd_una as u32);
+    if unacked { why::UNACKNOWLEDGED } else { why::KEEPALIVE }
 }
 
 /// This host resets the connection: notes what is lost by that. Returns the bytes unread; the
 /// peer's FIN has a number, too.
-///
-/// # Safety
-/// `connection` must point to the live map value of `sk`.
 #[inline(always)]
-unsafe fn note_lost(sk: *mut c_void, connection: *mut Connection, old: i32) -> u32 {
+fn note_lost(sk: *mut c_void, mut connection: Live<Connection>, old: i32) -> u32 {
     let mut unread = read!(sk, rcv_nxt as u32).wrapping_sub(read!(sk, copied_seq as u32));
     if old == TCP_CLOSE_WAIT && unread != 0 {
         unread -= 1;
     }
     let unacked = read!(sk, write_seq as u32).wrapping_sub(read!(sk, snd_una as u32));
-    // SAFETY: promised by the caller.
-    unsafe { (*connection).reading_since_ns = (unacked as u64) << 32 | unread as u64 };
+    connection.reading_since_ns = (unacked as u64) << 32 | unread as u64;
     unread
 }
 
 /// Jiffies from the newest data of a connection to its end, which was `since_ns` ago.
 #[inline(always)]
 fn idle_jiffies(tp: *const c_void, since_ns: u64) -> u32 {
-    // SAFETY: no arguments, no preconditions.
-    let now = unsafe { generated::bpf_jiffies64() } as u32;
+    let now = jiffies();
     let (sent, came) = (
         now.wrapping_sub(load!(tp, lsndtime as u32)),
         now.wrapping_sub(load!(tp, lrcvtime as u32)),
@@ -160,98 +143,79 @@ fn idle_jiffies(tp: *const c_void, since_ns: u64) -> u32 {
 
 /// A request came after the last answer, while this host could answer it still, and nobody has read
 /// it.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn is_next_unread(connection: *const Connection, tp: *const c_void) -> bool {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let (last, since_ns) = (&raw const (*connection).exchange, (*connection).unread_since_ns);
-        (*last).role == role::SERVER
-            && (*last).writes != 0
-            && since_ns > (*last).out_last_ns
-            && ((*last).fin_by != BY_LOCAL || since_ns < (*last).fin_ns)
-            && unread(tp) != 0
-    }
+pub(crate) fn is_next_unread(connection: Live<Connection>, tp: *const c_void) -> bool {
+    let (last, since_ns) = (connection.exchange(), connection.unread_since_ns);
+    last.role == role::SERVER
+        && last.writes != 0
+        && since_ns > last.out_last_ns
+        && (last.fin_by != BY_LOCAL || since_ns < last.fin_ns)
+        && unread(tp) != 0
 }
 
 /// The socket goes: its last exchange is sent, and its totals. A connection that nobody accepted
 /// says nothing.
 #[inline(always)]
-pub(crate) fn destroyed(sk: *mut c_void, connection: *mut Connection, accepted: bool) {
+pub(crate) fn destroyed(sk: *mut c_void, mut connection: Live<Connection>, accepted: bool) {
     count(counter::ENDED);
     let tp = tcp_of(sk);
-    // SAFETY: checked for null; the value lives as long as the socket.
-    let how = unsafe { (*connection).exchange.fin_how };
+    let how = connection.exchange.fin_how;
     if how == ending::ASKED {
-        // SAFETY: as above.
-        unsafe { connect::unrouted(connection) };
+        connect::unrouted(connection);
     } else if accepted && how != ending::NEVER && !tp.is_null() {
-        // SAFETY: checked for null; the value lives as long as the socket.
-        unsafe {
-            let ts_ns = now();
-            if is_next_unread(connection, tp) {
-                let (since_ns, newest_ns) =
-                    ((*connection).unread_since_ns, (*connection).arrival_ns);
-                finish(connection, tp, ts_ns, progress::FOLLOWED);
-                (*connection).exchange.in_first_ns = since_ns;
-                (*connection).exchange.in_last_ns = newest_ns;
-            }
-            let idle = idle_jiffies(tp, ts_ns - (*connection).exchange.fin_ns);
-            let unseen = (*connection).unread_since_ns != 0 && (*connection).exchange.reads == 0;
-            finish(connection, tp, ts_ns, progress::CLOSED);
-            let last = &raw const (*connection).exchange;
-            let begun = (*last).progress == progress::CLOSED;
-            emit_with(|record: *mut abi::Ended| {
-                (*record).kind = abi::ENDED;
-                (*record).retransmits = load!(tp, total_retrans as u32);
-                (*record).ts_ns = ts_ns;
-                (*record).sock = (*connection).exchange.sock;
-                (*record).fin_ns = (*last).fin_ns;
-                (*record).bytes_in = (*connection).bytes_in;
-                (*record).bytes_out = (*connection).bytes_out;
-                (*record).exchanges = if begun { (*last).seq } else { (*last).seq - 1 };
-                (*record).idle_jiffies = if (*last).fin_by == 0 { 0 } else { idle };
-                (*record).delayed_acks = (*connection).exchange.delayed_acks;
-                (*record).delayed_ack_us = (*connection).exchange.delayed_ack_us;
-                (*record).fin_by = (*last).fin_by;
-                (*record).fin_how = (*last).fin_how;
-                (*record).why = (*connection).why;
-                let is_lost = (*connection).why == why::UNREAD || (*connection).why == why::LINGER;
-                let lost = if is_lost { (*connection).reading_since_ns } else { 0 };
-                (*record).unread = lost as u32;
-                (*record).unacked = (lost >> 32) as u32;
-                let unanswered = begun && is_unanswered(last);
-                let client = (*last).role == role::CLIENT;
-                let asked_ns = if client { (*last).out_first_ns } else { (*last).in_first_ns };
-                (*record).asked_ns = if unanswered { asked_ns } else { 0 };
-                (*record).unanswered = unanswered as u8;
-                (*record).min_rtt_us = load!(tp, rtt_min as [u32; 2])[1];
-                (*record)._pad2 = 0;
-                (*record).unseen = unseen as u8;
-                (*record).multipath = load!(tp, is_mptcp as u8);
-                (*record)._pad = [0; 2];
-            });
+        let ts_ns = now();
+        if is_next_unread(connection, tp) {
+            let (since_ns, newest_ns) = (connection.unread_since_ns, connection.arrival_ns);
+            finish(connection, tp, ts_ns, progress::FOLLOWED);
+            connection.exchange.in_first_ns = since_ns;
+            connection.exchange.in_last_ns = newest_ns;
         }
+        let idle = idle_jiffies(tp, ts_ns - connection.exchange.fin_ns);
+        let unseen = connection.unread_since_ns != 0 && connection.exchange.reads == 0;
+        finish(connection, tp, ts_ns, progress::CLOSED);
+        let last = connection.exchange();
+        let begun = last.progress == progress::CLOSED;
+        emit_with(|mut record: Live<abi::Ended>| {
+            record.kind = abi::ENDED;
+            record.retransmits = load!(tp, total_retrans as u32);
+            record.ts_ns = ts_ns;
+            record.sock = connection.exchange.sock;
+            record.fin_ns = last.fin_ns;
+            record.bytes_in = connection.bytes_in;
+            record.bytes_out = connection.bytes_out;
+            record.exchanges = if begun { last.seq } else { last.seq - 1 };
+            record.idle_jiffies = if last.fin_by == 0 { 0 } else { idle };
+            record.delayed_acks = connection.exchange.delayed_acks;
+            record.delayed_ack_us = connection.exchange.delayed_ack_us;
+            record.fin_by = last.fin_by;
+            record.fin_how = last.fin_how;
+            record.why = connection.why;
+            let is_lost = connection.why == why::UNREAD || connection.why == why::LINGER;
+            let lost = if is_lost { connection.reading_since_ns } else { 0 };
+            record.unread = lost as u32;
+            record.unacked = (lost >> 32) as u32;
+            let unanswered = begun && is_unanswered(last);
+            let client = last.role == role::CLIENT;
+            let asked_ns = if client { last.out_first_ns } else { last.in_first_ns };
+            record.asked_ns = if unanswered { asked_ns } else { 0 };
+            record.unanswered = unanswered as u8;
+            record.min_rtt_us = load!(tp, rtt_min as [u32; 2])[1];
+            record._pad2 = 0;
+            record.unseen = unseen as u8;
+            record.multipath = load!(tp, is_mptcp as u8);
+            record._pad = [0; 2];
+        });
     }
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe { event::destroyed(connection) };
+    event::destroyed(connection);
     forget(sk);
 }
 
 /// The request of an exchange went all the way, and no part of the response.
-///
-/// # Safety
-/// `exchange` must point to a live map value.
 #[inline(always)]
-unsafe fn is_unanswered(exchange: *const Exchange) -> bool {
-    // SAFETY: promised by the caller.
-    unsafe {
-        match (*exchange).role {
-            role::CLIENT => (*exchange).writes != 0 && (*exchange).reads == 0,
-            _ => (*exchange).writes == 0,
-        }
+fn is_unanswered(exchange: Live<Exchange>) -> bool {
+    match exchange.role {
+        role::CLIENT => exchange.writes != 0 && exchange.reads == 0,
+        _ => exchange.writes == 0,
     }
 }
 
@@ -272,17 +236,14 @@ fn came_late(sk: *const c_void, skb: *const c_void) {
     if bytes == 0 || !is_served(local.port) {
         return;
     }
-    emit_with(|record: *mut abi::Late| {
-        // SAFETY: memory of the ring for one record, every field of which is written here.
-        unsafe {
-            (*record).kind = abi::LATE;
-            (*record).bytes = bytes;
-            (*record).ts_ns = now();
-            (*record).local = local;
-            (*record).peer = sender_of(skb);
-            (*record).sock = 0;
-            (*record).idle_ns = 0;
-        }
+    emit_with(|mut record: Live<abi::Late>| {
+        record.kind = abi::LATE;
+        record.bytes = bytes;
+        record.ts_ns = now();
+        record.local = local;
+        record.peer = sender_of(skb);
+        record.sock = 0;
+        record.idle_ns = 0;
     });
 }
 
@@ -290,46 +251,42 @@ fn came_late(sk: *const c_void, skb: *const c_void) {
 /// tells of the first of them, unless the close left a request unanswered. A function of its own
 /// for the room on the stack.
 ///
-/// # Safety
-/// `connection` must point to the live map value of `sk`, which `tp` must be.
+/// `connection` must be that of `sk`, which `tp` must be.
 #[inline(never)]
-pub(crate) unsafe fn lingers(
+pub(crate) fn lingers(
     sk: *const c_void,
     tp: *const c_void,
-    connection: *mut Connection,
+    mut connection: Live<Connection>,
     ts_ns: u64,
 ) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let last = &raw const (*connection).exchange;
-        if (*connection).late != 0 || (*last).writes == 0 && (*last).in_first_ns != 0 {
-            return;
-        }
-        (*connection).late = 1;
-        let mut active_ns = (*connection).arrival_ns;
-        if active_ns < (*last).out_last_ns {
-            active_ns = (*last).out_last_ns;
-        }
-        if active_ns < (*last).read_last_ns {
-            active_ns = (*last).read_last_ns;
-        }
-        if active_ns == 0 {
-            // What it did before it was idle is not kept.
-            let age = (generated::bpf_jiffies64() as u32).wrapping_sub(load!(tp, lsndtime as u32));
-            active_ns = ts_ns.saturating_sub(age as u64 * config!(tick_ns) as u64);
-        }
-        let (fin_ns, sock) = ((*last).fin_ns, (*last).sock);
-        let bytes = unread(tp);
-        emit_with(|record: *mut abi::Late| {
-            (*record).kind = abi::LATE;
-            (*record).bytes = bytes;
-            (*record).ts_ns = ts_ns;
-            (*record).local = local_of(sk);
-            (*record).peer = peer_of(sk);
-            (*record).sock = sock;
-            (*record).idle_ns = if fin_ns > active_ns { fin_ns - active_ns } else { 0 };
-        });
+    let last = connection.exchange();
+    if connection.late != 0 || last.writes == 0 && last.in_first_ns != 0 {
+        return;
     }
+    connection.late = 1;
+    let mut active_ns = connection.arrival_ns;
+    if active_ns < last.out_last_ns {
+        active_ns = last.out_last_ns;
+    }
+    if active_ns < last.read_last_ns {
+        active_ns = last.read_last_ns;
+    }
+    if active_ns == 0 {
+        // What it did before it was idle is not kept.
+        let age = jiffies().wrapping_sub(load!(tp, lsndtime as u32));
+        active_ns = ts_ns.saturating_sub(age as u64 * config!(tick_ns) as u64);
+    }
+    let (fin_ns, sock) = (last.fin_ns, last.sock);
+    let bytes = unread(tp);
+    emit_with(|mut record: Live<abi::Late>| {
+        record.kind = abi::LATE;
+        record.bytes = bytes;
+        record.ts_ns = ts_ns;
+        record.local = local_of(sk);
+        record.peer = peer_of(sk);
+        record.sock = sock;
+        record.idle_ns = if fin_ns > active_ns { fin_ns - active_ns } else { 0 };
+    });
 }
 
 /// RST that answers a segment; up to 6.9 only on full sockets.
@@ -366,36 +323,34 @@ fn late_v6(ctx: FEntryContext) -> i32 {
 }
 
 /// End of a socket. If the connection is still in an accept queue, nobody will accept it any more.
+/// End of a socket. If the connection is still in an accept queue, nobody will accept it any more.
 /// proto: 5.10..7.3 include/trace/events/tcp.h: void trace_tcp_destroy_sock(struct sock *sk)
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    let connection =
-        if config!(exchanges) != 0 { connection_of(sk) } else { core::ptr::null_mut() };
+    let connection = if config!(exchanges) != 0 { connection_of(sk) } else { None };
     let mut queued = Queued::default();
-    if may_wait(sk, connection) {
-        // SAFETY: the reference is copied at once.
-        if let Some(known) = unsafe { QUEUED.get(sk as u64) } {
-            queued = *known;
-        }
+    if may_wait(sk, connection)
+        && let Some(known) = QUEUED.find(sk as u64)
+    {
+        queued = *known;
     }
-    if !connection.is_null() {
-        destroyed(sk, connection, queued.listener == 0);
+    // SAFETY: a local. Volatile since the compiler would make a copy of all below for each outcome.
+    let listener = unsafe { (&raw const queued.listener).read_volatile() };
+    if let Some(connection) = connection {
+        destroyed(sk, connection, listener == 0);
     }
-    if queued.listener == 0 {
+    if listener == 0 {
         return 0;
     }
     let _ = QUEUED.remove(sk as u64);
     if suspended_since(queued.queued_ns) {
         // It may have been accepted by a call that nothing showed.
         count(counter::LEFT_UNSEEN);
-    } else if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
-        // SAFETY: a live map value.
-        unsafe {
-            add(&raw mut (*listener).abandoned, 1);
-            if (*listener).closed_ns != 0 && queued.gone == 0 {
-                add(&raw mut (*listener).cut, 1);
-            }
+    } else if let Some(mut listener) = LISTENERS.find(listener) {
+        add(&raw mut listener.abandoned, 1);
+        if listener.closed_ns != 0 && queued.gone == 0 {
+            add(&raw mut listener.cut, 1);
         }
     }
     0

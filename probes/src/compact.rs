@@ -1,22 +1,22 @@
-//! An exchange that was as most are, as a record of less than half the length.
+//! Compact records: an exchange that was as most are, in less than half the length.
 
 use core::mem::offset_of;
 
 use backscope_abi as abi;
-use backscope_abi::{Brief, BriefUse, Exchange, ThreadUse, hold};
+use backscope_abi::{CompactExchange, CompactSched, Exchange, SchedDelta, hold};
 
-use crate::maps::reserve;
+use crate::{live::Live, maps::reserve};
 
-/// Bytes of an exchange in which lies what a [`Brief`] tells of. All behind them is blank in one
-/// that was sent in brief, or written before the next is sent.
+/// Bytes of an exchange in which lies what a [`CompactExchange`] tells of. All behind them is blank
+/// in one that was sent as one, or written before the next is sent.
 pub(crate) const RECORDED: usize = offset_of!(Exchange, ts_ns);
 
-/// Bits that a [`Brief`] has no room for, of all figures. A time of 0, which means "not yet", gives
-/// some.
+/// Bits that a [`CompactExchange`] has no room for, of all figures. A time of 0, which means "not
+/// yet", gives some.
 #[inline(always)]
 fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
     let since = |ns: u64| ns.wrapping_sub(base_ns);
-    let of_thread = |thread: &ThreadUse, ts_ns: u64| {
+    let of_thread = |thread: &SchedDelta, ts_ns: u64| {
         let since_ago_ns = ts_ns.wrapping_sub(thread.since_ns);
         since_ago_ns | thread.run_delay_ns | thread.cpu_ns
     };
@@ -36,7 +36,7 @@ fn excess(exchange: &Exchange, base_ns: u64) -> u64 {
     (inbound | outbound) >> 32 | (counts >> 16) as u64
 }
 
-/// Not 0 if anything happened that a [`Brief`] does not tell of.
+/// Not 0 if anything happened that a [`CompactExchange`] does not tell of.
 #[inline(always)]
 fn unusual(exchange: &Exchange) -> u64 {
     let counts = exchange.unread
@@ -55,8 +55,8 @@ fn unusual(exchange: &Exchange) -> u64 {
 }
 
 #[inline(always)]
-fn compact_sched(thread: &ThreadUse, ts_ns: u64) -> BriefUse {
-    BriefUse {
+fn compact_sched(thread: &SchedDelta, ts_ns: u64) -> CompactSched {
+    CompactSched {
         tgid: thread.tgid,
         tid: thread.tid,
         since_ago_ns: ts_ns.wrapping_sub(thread.since_ns) as u32,
@@ -65,52 +65,47 @@ fn compact_sched(thread: &ThreadUse, ts_ns: u64) -> BriefUse {
     }
 }
 
-/// Sends the exchange in brief. False if it does not fit, or if the ring is full.
-///
-/// # Safety
-/// `exchange` must point into a live map value.
+/// Sends the exchange as a compact record. False if it does not fit, or if the ring is full.
 #[inline(always)]
-pub(crate) unsafe fn emit(exchange: *const Exchange) -> bool {
-    // SAFETY: promised by the caller.
-    let exchange = unsafe { &*exchange };
+pub(crate) fn emit(exchange: Live<Exchange>) -> bool {
+    // Kept for all that follows: the exchange is over, and what another processor still writes may
+    // be in the record or not.
+    let exchange = &*exchange;
     let (first, other) = (exchange.in_first_ns, exchange.out_first_ns);
     let base_ns = if first < other { first } else { other };
     if base_ns == 0 || excess(exchange, base_ns) | unusual(exchange) != 0 {
         return false;
     }
-    reserve(|record: *mut Brief| {
+    reserve(|mut record: Live<CompactExchange>| {
         let since = |ns: u64| ns.wrapping_sub(base_ns) as u32;
-        // SAFETY: memory of the ring for one record, every field of which is written here.
-        unsafe {
-            (*record).kind = abi::BRIEF;
-            (*record).seq = exchange.seq;
-            (*record).ts_ns = exchange.ts_ns;
-            (*record).sock = exchange.sock;
-            (*record).base_ns = base_ns;
-            (*record).role = exchange.role;
-            (*record).progress = exchange.progress;
-            (*record).midway = exchange.midway;
-            (*record)._pad = 0;
-            (*record).min_rtt_us = exchange.min_rtt_us;
-            (*record).times = [
-                since(exchange.in_first_ns),
-                since(exchange.in_last_ns),
-                since(exchange.read_first_ns),
-                since(exchange.read_last_ns),
-                since(exchange.out_first_ns),
-                since(exchange.out_last_ns),
-                since(exchange.sent_ns),
-                since(exchange.acked_ns),
-            ];
-            (*record).bytes_in = exchange.bytes_in as u32;
-            (*record).bytes_out = exchange.bytes_out as u32;
-            (*record).reader = compact_sched(&exchange.reader, exchange.read_first_ns);
-            (*record).writer = compact_sched(&exchange.writer, exchange.out_last_ns);
-            (*record).reads = exchange.reads as u16;
-            (*record).eagains = exchange.eagains;
-            (*record).writes = exchange.writes as u16;
-            (*record).small_writes = exchange.small_writes;
-            (*record).last_sizes = exchange.last_sizes;
-        }
+        record.kind = abi::COMPACT_EXCHANGE;
+        record.seq = exchange.seq;
+        record.ts_ns = exchange.ts_ns;
+        record.sock = exchange.sock;
+        record.base_ns = base_ns;
+        record.role = exchange.role;
+        record.progress = exchange.progress;
+        record.preexisting = exchange.preexisting;
+        record._pad = 0;
+        record.min_rtt_us = exchange.min_rtt_us;
+        record.times = [
+            since(exchange.in_first_ns),
+            since(exchange.in_last_ns),
+            since(exchange.read_first_ns),
+            since(exchange.read_last_ns),
+            since(exchange.out_first_ns),
+            since(exchange.out_last_ns),
+            since(exchange.sent_ns),
+            since(exchange.acked_ns),
+        ];
+        record.bytes_in = exchange.bytes_in as u32;
+        record.bytes_out = exchange.bytes_out as u32;
+        record.reader = compact_sched(&exchange.reader, exchange.read_first_ns);
+        record.writer = compact_sched(&exchange.writer, exchange.out_last_ns);
+        record.reads = exchange.reads as u16;
+        record.eagains = exchange.eagains;
+        record.writes = exchange.writes as u16;
+        record.small_writes = exchange.small_writes;
+        record.last_sizes = exchange.last_sizes;
     })
 }

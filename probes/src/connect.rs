@@ -16,6 +16,7 @@ use crate::{
     connection::{connection_of, open, set_up},
     id::{cookie_of, own_id},
     kernel::{current, load, mapped, now, offset, read, read_at, write_ends},
+    live::Live,
     maps::{CONNECTION, emit_with},
     target::is_target,
 };
@@ -26,14 +27,15 @@ const EADDRNOTAVAIL: u32 = 99;
 /// Where the address that was asked for stands, 24 bytes, until there is a connection: in what
 /// holds come to be counted in.
 #[inline(always)]
-fn place_of_address(connection: *mut Connection) -> *mut u64 {
+fn place_of_address(connection: Live<Connection>) -> Live<[u64; 3]> {
     const AT: usize = offset_of!(Connection, exchange) + offset_of!(Exchange, held_us);
     const {
         assert!(
             AT % 8 == 0 && offset_of!(Exchange, pause_cpu_us) - offset_of!(Exchange, held_us) == 24
         )
     };
-    connection.wrapping_byte_add(AT).cast()
+    // SAFETY: within the value, aligned, and of that length.
+    unsafe { Live::from_ptr(connection.as_ptr().wrapping_byte_add(AT).cast()) }
 }
 
 /// The state of a socket becomes SYN_SENT: in the thread that called connect.
@@ -44,127 +46,97 @@ pub(crate) fn asked(sk: *mut c_void) {
     if !is_target(tgid) {
         return;
     }
-    let mut connection = connection_of(sk);
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        if connection.is_null() {
-            connection = open(sk, cookie_of(sk), role::CLIENT, 0, tgid);
-            if connection.is_null() {
-                return;
-            }
-            (*connection).empty_since_ns = now();
-        } else {
-            again(connection, cookie_of(sk), tgid);
-        }
-        (*connection).exchange.writer.tid = thread as u32;
+    if let Some(mut connection) = connection_of(sk) {
+        again(connection, cookie_of(sk), tgid);
+        connection.exchange.writer.tid = thread as u32;
+    } else if let Some(mut connection) = open(sk, cookie_of(sk), role::CLIENT, 0, tgid) {
+        connection.empty_since_ns = now();
+        connection.exchange.writer.tid = thread as u32;
     }
 }
 
 /// The socket was announced by [`announced`], or has tried before.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn again(connection: *mut Connection, sock: u64, tgid: u32) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if (*connection).exchange.fin_how != ending::ASKED {
-            (*connection).empty_since_ns = now();
-        }
-        (*connection).exchange.fin_by = 0;
-        (*connection).exchange.fin_how = 0;
-        (*connection).exchange.fin_ns = 0;
-        (*connection).why = why::NONE;
-        (*connection).tgid = tgid;
-        (*connection).exchange.sock = sock;
-        // What was asked for stood here.
-        let at = place_of_address(connection);
-        at.write(0);
-        at.add(1).write(0);
-        at.add(2).write(0);
+fn again(mut connection: Live<Connection>, sock: u64, tgid: u32) {
+    if connection.exchange.fin_how != ending::ASKED {
+        connection.empty_since_ns = now();
     }
+    connection.exchange.fin_by = 0;
+    connection.exchange.fin_how = 0;
+    connection.exchange.fin_ns = 0;
+    connection.why = why::NONE;
+    connection.tgid = tgid;
+    connection.exchange.sock = sock;
+    // What was asked for stood here.
+    *place_of_address(connection) = [0; 3];
 }
 
 /// The connection is made. Tells when it was asked for, and forgets that: its fields serve others
 /// now.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn made(sk: *const c_void, connection: *mut Connection) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let asked_ns = (*connection).empty_since_ns;
-        (*connection).empty_since_ns = 0;
-        (*connection).exchange.writer.tid = 0;
-        let (sock, tgid) = ((*connection).exchange.sock, (*connection).tgid);
-        emit_with(|record: *mut abi::Opened| {
-            (*record).kind = abi::OPENED;
-            (*record).tgid = tgid;
-            (*record).ts_ns = now();
-            (*record).sock = sock;
-            let mut head = MaybeUninit::uninit();
-            write_ends(sk, head.as_mut_ptr(), &raw mut (*record).local, &raw mut (*record).peer);
-            (*record).srtt_us = read!(sk, srtt_us as u32);
-            (*record).again = read!(sk, total_retrans as u32);
-            (*record).asked_ns = asked_ns;
-        });
-    }
+pub(crate) fn made(sk: *const c_void, mut connection: Live<Connection>) {
+    let asked_ns = connection.empty_since_ns;
+    connection.empty_since_ns = 0;
+    connection.exchange.writer.tid = 0;
+    let (sock, tgid) = (connection.exchange.sock, connection.tgid);
+    emit_with(|mut record: Live<abi::Opened>| {
+        record.kind = abi::OPENED;
+        record.tgid = tgid;
+        record.ts_ns = now();
+        record.sock = sock;
+        let mut head = MaybeUninit::uninit();
+        let (local, peer) = (&raw mut record.local, &raw mut record.peer);
+        // SAFETY: a local, and members of the record.
+        unsafe { write_ends(sk, head.as_mut_ptr(), local, peer) };
+        record.srtt_us = read!(sk, srtt_us as u32);
+        record.again = read!(sk, total_retrans as u32);
+        record.asked_ns = asked_ns;
+    });
 }
 
 /// The state of a socket goes from SYN_SENT to CLOSE. No SYN is out any more once its answer or the
 /// kernel ended the attempt (`tcp_write_queue_purge` comes before); one is if the application gave
 /// it up. Without an error none was ever sent (`tcp_v4_connect`, `tcp_v6_connect`: 5.10 to 7.3).
-///
-/// # Safety
-/// `connection` must point to the live map value of `sk`.
 #[inline(always)]
-pub(crate) unsafe fn failed(sk: *const c_void, connection: *mut Connection) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let error = load!(sk, sk_err as u32);
-        let closed = load!(sk, sk_shutdown as u8) & SHUT == SHUT;
-        let unsent = error == 0 && !closed && read!(sk, packets_out as u32) == 0;
-        // Nor is the socket shut if it was disconnected, by shutdown() or by connect() to no
-        // address.
-        let given_up = closed || error == 0 && !unsent;
-        (*connection).exchange.fin_how = ending::NEVER;
-        (*connection).exchange.fin_ns = now();
-        let (stage, error, ports) = if unsent {
-            (attempt::PORTLESS, EADDRNOTAVAIL, local_ports(sk))
-        } else {
-            (attempt::SENT, error, 0)
-        };
-        emit_with(|record: *mut abi::Failed| {
-            head_of(record, connection, stage);
-            let mut head = MaybeUninit::uninit();
-            write_ends(sk, head.as_mut_ptr(), &raw mut (*record).local, &raw mut (*record).peer);
-            (*record).error = error;
-            (*record).soft_error = load!(sk, sk_err_soft as u32);
-            (*record).again = read!(sk, total_retrans as u32);
-            (*record).ports = ports;
-            (*record).closed = given_up as u8;
-        });
-    }
+pub(crate) fn failed(sk: *const c_void, mut connection: Live<Connection>) {
+    let error = load!(sk, sk_err as u32);
+    let closed = load!(sk, sk_shutdown as u8) & SHUT == SHUT;
+    let unsent = error == 0 && !closed && read!(sk, packets_out as u32) == 0;
+    // Nor is the socket shut if it was disconnected, by shutdown() or by connect() to no
+    // address.
+    let given_up = closed || error == 0 && !unsent;
+    connection.exchange.fin_how = ending::NEVER;
+    connection.exchange.fin_ns = now();
+    let (stage, error, ports) = if unsent {
+        (attempt::PORTLESS, EADDRNOTAVAIL, local_ports(sk))
+    } else {
+        (attempt::SENT, error, 0)
+    };
+    emit_with(|mut record: Live<abi::Failed>| {
+        head_of(record, connection, stage);
+        let mut head = MaybeUninit::uninit();
+        let (local, peer) = (&raw mut record.local, &raw mut record.peer);
+        // SAFETY: a local, and members of the record.
+        unsafe { write_ends(sk, head.as_mut_ptr(), local, peer) };
+        record.error = error;
+        record.soft_error = load!(sk, sk_err_soft as u32);
+        record.again = read!(sk, total_retrans as u32);
+        record.ports = ports;
+        record.closed = given_up as u8;
+    });
 }
 
-/// What every record of a failure begins with.
-///
-/// # Safety
-/// Both must point to memory of their types, `connection` to a live map value.
+/// Fills in the fields that every record of a failure begins with.
 #[inline(always)]
-unsafe fn head_of(record: *mut abi::Failed, connection: *const Connection, stage: u8) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        (*record).kind = abi::FAILED;
-        (*record).tgid = (*connection).tgid;
-        (*record).ts_ns = (*connection).exchange.fin_ns;
-        (*record).sock = (*connection).exchange.sock;
-        (*record).asked_ns = (*connection).empty_since_ns;
-        (*record).tid = (*connection).exchange.writer.tid;
-        (*record).stage = stage;
-        (*record)._pad = [0; 2];
-    }
+fn head_of(mut record: Live<abi::Failed>, connection: Live<Connection>, stage: u8) {
+    record.kind = abi::FAILED;
+    record.tgid = connection.tgid;
+    record.ts_ns = connection.exchange.fin_ns;
+    record.sock = connection.exchange.sock;
+    record.asked_ns = connection.empty_since_ns;
+    record.tid = connection.exchange.writer.tid;
+    record.stage = stage;
+    record._pad = [0; 2];
 }
 
 /// `ip_local_port_range` of the socket's network namespace, the higher one above 16 bits: two
@@ -179,32 +151,27 @@ fn local_ports(sk: *const c_void) -> u32 {
 /// A connect that ended before the socket changed its state, as far as it was announced: there was
 /// no route, or a filter said no. To be called when the socket goes, or tries again.
 ///
-/// # Safety
-/// `connection` must point to a live map value that [`announced`] has filled in.
+/// `connection` must be one that [`announced`] has filled in.
 #[inline(always)]
-pub(crate) unsafe fn unrouted(connection: *mut Connection) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        emit_with(|record: *mut abi::Failed| {
-            head_of(record, connection, attempt::UNROUTED);
-            let held = place_of_address(connection);
-            let peer = (&raw mut (*record).peer).cast::<u64>();
-            peer.write(held.read());
-            peer.add(1).write(held.add(1).read());
-            peer.add(2).write(held.add(2).read());
-            (*record).local = Endpoint::default();
-            (*record).error = 0;
-            (*record).soft_error = 0;
-            (*record).again = 0;
-            (*record).ports = 0;
-            (*record).closed = 0;
-        });
-    }
+pub(crate) fn unrouted(connection: Live<Connection>) {
+    emit_with(|mut record: Live<abi::Failed>| {
+        head_of(record, connection, attempt::UNROUTED);
+        let held = place_of_address(connection);
+        let peer = (&raw mut record.peer).cast::<[u64; 3]>();
+        // SAFETY: an endpoint has three words.
+        unsafe { peer.write(*held) };
+        record.local = Endpoint::default();
+        record.error = 0;
+        record.soft_error = 0;
+        record.again = 0;
+        record.ports = 0;
+        record.closed = 0;
+    });
 }
 
 /// A process asks for a connection, and nothing else has happened yet (`inet_stream_connect`, 5.10
-/// to 7.3). Its socket carries from now on what it asks for: if it never comes to SYN_SENT, its end
-/// tells.
+/// to 7.3). Its socket's storage has from now on what it asks for: if it never comes to SYN_SENT,
+/// its end reports it.
 #[inline(always)]
 fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
     const ALLOWED: i32 = 1;
@@ -222,30 +189,22 @@ fn announced(ctx: &SockAddrContext, addr: [u8; 16]) -> i32 {
     if protocol != IPPROTO_TCP || !is_target(tgid) || sk.is_null() {
         return ALLOWED;
     }
-    let connection = CONNECTION.get(sk.cast(), 1);
-    if connection.is_null() {
+    let Some(mut connection) = CONNECTION.get(sk.cast(), 1) else { return ALLOWED };
+    if connection.exchange.fin_how == ending::ASKED {
+        unrouted(connection);
+    } else if connection.exchange.sock == 0 {
+        set_up(connection, own_id(), role::CLIENT, 0, tgid);
+    } else if connection.exchange.fin_how != ending::NEVER {
         return ALLOWED;
     }
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        if (*connection).exchange.fin_how == ending::ASKED {
-            unrouted(connection);
-        } else if (*connection).exchange.sock == 0 {
-            set_up(connection, own_id(), role::CLIENT, 0, tgid);
-        } else if (*connection).exchange.fin_how != ending::NEVER {
-            return ALLOWED;
-        }
-        (*connection).tgid = tgid;
-        (*connection).exchange.fin_how = ending::ASKED;
-        (*connection).empty_since_ns = now();
-        (*connection).exchange.fin_ns = (*connection).empty_since_ns;
-        (*connection).exchange.writer.tid = thread as u32;
-        let held = place_of_address(connection);
-        let words: [u64; 2] = core::mem::transmute(addr);
-        held.write(words[0]);
-        held.add(1).write(words[1]);
-        held.add(2).write(u16::from_be(port as u16) as u64);
-    }
+    connection.tgid = tgid;
+    connection.exchange.fin_how = ending::ASKED;
+    connection.empty_since_ns = now();
+    connection.exchange.fin_ns = connection.empty_since_ns;
+    connection.exchange.writer.tid = thread as u32;
+    // SAFETY: the same bytes.
+    let [first, second]: [u64; 2] = unsafe { core::mem::transmute(addr) };
+    *place_of_address(connection) = [first, second, u16::from_be(port as u16) as u64];
     ALLOWED
 }
 
@@ -295,35 +254,30 @@ fn returned(sk: *mut c_void, peer: Endpoint, result: i64) {
     }
     let connection = connection_of(sk);
     let ts_ns = now();
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        let told = !connection.is_null()
-            && (*connection).exchange.fin_how == ending::NEVER
-            && (*connection).exchange.fin_ns + SAME_NS > ts_ns;
-        if told {
-            return;
-        }
+    if let Some(connection) = connection
+        && connection.exchange.fin_how == ending::NEVER
+        && connection.exchange.fin_ns + SAME_NS > ts_ns
+    {
+        // The state change has told.
+        return;
     }
     let sock = cookie_of(sk);
-    emit_with(|record: *mut abi::Failed| {
-        // SAFETY: memory of the ring for one record, every field of which is written here.
-        unsafe {
-            (*record).kind = abi::FAILED;
-            (*record).tgid = tgid;
-            (*record).ts_ns = ts_ns;
-            (*record).sock = sock;
-            (*record).asked_ns = ts_ns;
-            (*record).local = Endpoint::default();
-            (*record).peer = peer;
-            (*record).tid = thread as u32;
-            (*record).error = -result as u32;
-            (*record).soft_error = 0;
-            (*record).again = 0;
-            (*record).ports = 0;
-            (*record).stage = attempt::UNROUTED;
-            (*record).closed = 0;
-            (*record)._pad = [0; 2];
-        }
+    emit_with(|mut record: Live<abi::Failed>| {
+        record.kind = abi::FAILED;
+        record.tgid = tgid;
+        record.ts_ns = ts_ns;
+        record.sock = sock;
+        record.asked_ns = ts_ns;
+        record.local = Endpoint::default();
+        record.peer = peer;
+        record.tid = thread as u32;
+        record.error = -result as u32;
+        record.soft_error = 0;
+        record.again = 0;
+        record.ports = 0;
+        record.stage = attempt::UNROUTED;
+        record.closed = 0;
+        record._pad = [0; 2];
     });
 }
 

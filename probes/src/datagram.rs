@@ -1,9 +1,9 @@
 //! UDP sockets: datagrams arrive, wait, are read and written.
 //!
-//! How many arrived follows from the lengths of the kernel's two queues and the reads seen, so that
-//! nothing has to be seen of each arrival. Whoever looks at the queue and finds it longer than
-//! known leaves a mark: what was not there before is there now. A hook that fires at the arrival
-//! makes that the time of arrival, others a time by which it was.
+//! The number of arrivals follows from the lengths of the kernel's two queues and the reads seen,
+//! so that no arrival has to be seen itself. A probe that finds the queue longer than known stamps
+//! the difference. A hook that fires at the arrival makes that the time of arrival, others a time
+//! by which it was.
 
 use core::ffi::c_void;
 
@@ -22,11 +22,12 @@ use crate::{
     id::cookie_of,
     kernel::{config, current, load, local_of, now, peer_of, read},
     latency::{Queue, note_queue, note_read, settle_doubt},
+    live::{Find, Live},
     maps::{add, count},
     target::is_wanted,
 };
 
-/// UDP sockets by what [`known`] looks for. What ended stays until the agent has read it.
+/// UDP sockets by the key that [`known`] takes. What ended stays until the agent has read it.
 #[btf_map]
 static DATAGRAMS: HashMap<
     u64,
@@ -35,7 +36,7 @@ static DATAGRAMS: HashMap<
     { BPF_F_NO_PREALLOC as usize },
 > = HashMap::new();
 
-/// What a socket starts from: in `.rodata`, since the stack has no room for it.
+/// The value that a socket starts from: in `.rodata`, since the stack has no room for it.
 static BLANK: Datagram = Datagram::BLANK;
 
 const IPPROTO_UDP: u16 = 17;
@@ -43,16 +44,16 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const RCV_SHUTDOWN: u8 = 1;
 
-/// The socket's figures, null if it is not watched. `sk` must be a pointer that the verifier knows
-/// as a socket.
+/// Finds the figures of a watched socket. `sk` must be a pointer that the verifier knows as a
+/// socket.
 #[inline(always)]
-fn known(sk: *const c_void) -> *mut Datagram {
+fn known(sk: *const c_void) -> Option<Live<Datagram>> {
     let key = if config!(socket_cookie) != 0 { load!(sk, skc_cookie as u64) } else { sk as u64 };
     // Nobody asked for its cookie yet, we neither.
     if key == 0 {
-        return core::ptr::null_mut();
+        return None;
     }
-    DATAGRAMS.get_ptr_mut(key).unwrap_or(core::ptr::null_mut())
+    DATAGRAMS.find(key)
 }
 
 #[inline(always)]
@@ -60,62 +61,57 @@ fn is_udp(sk: *const c_void) -> bool {
     load!(sk, sk_protocol as u16) == IPPROTO_UDP
 }
 
-/// The same, watched from now on if a watched process uses it.
+/// Finds the figures of a socket that is read or written, and watches it from now on if a watched
+/// process uses it.
 #[inline(always)]
-fn used(sk: *mut c_void) -> *mut Datagram {
-    let datagram = known(sk);
-    if datagram.is_null() { adopt(sk) } else { datagram }
+fn used(sk: *mut c_void) -> Option<Live<Datagram>> {
+    match known(sk) {
+        Some(datagram) => Some(datagram),
+        None => adopt(sk),
+    }
 }
 
-/// Not inlined: its stack would come on top of that of a program whose stack is nearly full.
+/// Watches a socket if a watched process uses it. Not inlined: its stack would come on top of that
+/// of a program whose stack is nearly full.
 #[inline(never)]
-fn adopt(sk: *mut c_void) -> *mut Datagram {
+fn adopt(sk: *mut c_void) -> Option<Live<Datagram>> {
     let family = load!(sk as *const c_void, skc_family as u16);
     let tgid = (current() >> 32) as u32;
     if family != AF_INET && family != AF_INET6 || !is_wanted(sk, tgid) {
-        return core::ptr::null_mut();
+        return None;
     }
     let id = cookie_of(sk);
     let key = if config!(socket_cookie) != 0 { id } else { sk as u64 };
-    let datagram = watch(sk, key, id, Queue::of(sk), tgid);
-    if !datagram.is_null() {
-        // SAFETY: checked for null; the helper fills a member of a live map value.
-        unsafe { generated::bpf_get_current_comm((&raw mut (*datagram).comm).cast(), 16) };
-    }
-    datagram
+    let mut datagram = watch(sk, key, id, Queue::of(sk), tgid)?;
+    // SAFETY: the helper fills a member of a live map value.
+    unsafe { generated::bpf_get_current_comm((&raw mut datagram.comm).cast(), 16) };
+    Some(datagram)
 }
 
-/// Watches a socket from now on; null when there is no room.
+/// Watches a socket from now on; `None` when there is no room.
 #[inline(always)]
-fn watch(sk: *const c_void, key: u64, id: u64, queue: Queue, tgid: u32) -> *mut Datagram {
+fn watch(sk: *const c_void, key: u64, id: u64, queue: Queue, tgid: u32) -> Option<Live<Datagram>> {
     let _ = DATAGRAMS.insert(key, &BLANK, BPF_NOEXIST.into());
-    let Some(datagram) = DATAGRAMS.get_ptr_mut(key) else {
+    let Some(mut datagram) = DATAGRAMS.find(key) else {
         count(counter::DATAGRAMS_FULL);
-        return core::ptr::null_mut();
+        return None;
     };
     let ts_ns = now();
-    // SAFETY: a live map value; the agent passes over it until `since_ns` is set.
-    unsafe {
-        (*datagram).sock = id;
-        (*datagram).drops_base = queue.drops;
-        (*datagram).tgid = tgid;
-        describe(datagram, sk);
-        note_queue(datagram, queue, ts_ns, false);
-        (*datagram).since_ns = ts_ns;
-    }
-    datagram
+    // The agent passes over it until `since_ns` is set.
+    datagram.sock = id;
+    datagram.drops_base = queue.drops;
+    datagram.tgid = tgid;
+    describe(datagram, sk);
+    note_queue(datagram, queue, ts_ns, false);
+    datagram.since_ns = ts_ns;
+    Some(datagram)
 }
 
-/// # Safety
-/// `datagram` must point to a live map value.
 #[inline(always)]
-unsafe fn describe(datagram: *mut Datagram, sk: *const c_void) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        (*datagram).local = local_of(sk);
-        (*datagram).peer = peer_of(sk);
-        (*datagram).buffer = read!(sk, sk_rcvbuf as u32);
-    }
+fn describe(mut datagram: Live<Datagram>, sk: *const c_void) {
+    datagram.local = local_of(sk);
+    datagram.peer = peer_of(sk);
+    datagram.buffer = read!(sk, sk_rcvbuf as u32);
 }
 
 /// A socket that is no watched connection has something new to read.
@@ -124,14 +120,10 @@ pub(crate) fn arrived(sk: *mut c_void) {
     if !is_udp(sk) {
         return;
     }
-    let datagram = known(sk);
-    if !datagram.is_null() {
-        // SAFETY: checked for null; a live map value.
-        unsafe {
-            let ts_ns = now();
-            note_queue(datagram, Queue::of(sk), ts_ns, true);
-            (*datagram).active_ns = ts_ns;
-        }
+    if let Some(mut datagram) = known(sk) {
+        let ts_ns = now();
+        note_queue(datagram, Queue::of(sk), ts_ns, true);
+        datagram.active_ns = ts_ns;
     }
 }
 
@@ -141,30 +133,26 @@ pub(crate) fn read(sk: *mut c_void, result: i32) {
     if !is_udp(sk) {
         return;
     }
-    let datagram = used(sk);
+    let Some(mut datagram) = used(sk) else { return };
     // Nothing comes from a socket that was shut down for reading, and still that is no error.
-    if datagram.is_null()
-        || result < 0
+    if result < 0
         || result == 0 && load!(sk as *const c_void, sk_shutdown as u8) & RCV_SHUTDOWN != 0
     {
         return;
     }
     let ts_ns = now();
-    // SAFETY: checked for null; a live map value.
-    unsafe {
-        let queue = Queue::of(sk);
-        settle_doubt(datagram, queue.waiting);
-        note_read(datagram, ts_ns);
-        add(&raw mut (*datagram).read, 1);
-        add(&raw mut (*datagram).read_bytes, result as u64);
-        if result > 0 && flow::may_capture(datagram) {
-            flow::capture(datagram, 0, result as u32);
-        }
-        (*datagram).read_ns = ts_ns;
-        (*datagram).active_ns = ts_ns;
-        (*datagram).reader = current();
-        note_queue(datagram, queue, ts_ns, false);
+    let queue = Queue::of(sk);
+    settle_doubt(datagram, queue.waiting);
+    note_read(datagram, ts_ns);
+    add(&raw mut datagram.read, 1);
+    add(&raw mut datagram.read_bytes, result as u64);
+    if result > 0 && flow::may_capture(datagram) {
+        flow::capture(datagram, 0, result as u32);
     }
+    datagram.read_ns = ts_ns;
+    datagram.active_ns = ts_ns;
+    datagram.reader = current();
+    note_queue(datagram, queue, ts_ns, false);
 }
 
 /// A write to such a socket returned.
@@ -173,17 +161,14 @@ pub(crate) fn wrote(sk: *mut c_void, result: i32) {
     if !is_udp(sk) {
         return;
     }
-    let datagram = used(sk);
-    if datagram.is_null() || result < 0 {
+    let Some(mut datagram) = used(sk) else { return };
+    if result < 0 {
         return;
     }
-    // SAFETY: checked for null; a live map value.
-    unsafe {
-        add(&raw mut (*datagram).written, 1);
-        add(&raw mut (*datagram).written_bytes, result as u64);
-        if result > 0 && flow::may_capture(datagram) {
-            flow::capture(datagram, 1, result as u32);
-        }
+    add(&raw mut datagram.written, 1);
+    add(&raw mut datagram.written_bytes, result as u64);
+    if result > 0 && flow::may_capture(datagram) {
+        flow::capture(datagram, 1, result as u32);
     }
 }
 
@@ -195,21 +180,15 @@ pub(crate) fn held(sk: *mut c_void, typed: bool, tgid: u32, comm: [u8; 16]) -> O
     let queue = if typed { Queue::of(sk) } else { Queue::at(sk) };
     let id = cookie_of(sk);
     let key = if config!(socket_cookie) != 0 { id } else { sk as u64 };
-    let datagram = match DATAGRAMS.get_ptr_mut(key) {
+    let mut datagram = match DATAGRAMS.find(key) {
         Some(datagram) => datagram,
-        None => watch(sk, key, id, queue, tgid),
+        None => watch(sk, key, id, queue, tgid)?,
     };
-    if datagram.is_null() {
-        return None;
+    if datagram.comm[0] == 0 {
+        datagram.comm = comm;
     }
-    // SAFETY: checked for null; a live map value.
-    unsafe {
-        if (*datagram).comm[0] == 0 {
-            (*datagram).comm = comm;
-        }
-        describe(datagram, sk);
-        note_queue(datagram, queue, now(), false);
-    }
+    describe(datagram, sk);
+    note_queue(datagram, queue, now(), false);
     Some(key)
 }
 
@@ -219,11 +198,9 @@ pub(crate) fn held(sk: *mut c_void, typed: bool, tgid: u32, comm: [u8; 16]) -> O
 ///     struct sk_buff *skb)
 #[fentry(function = "__udp_enqueue_schedule_skb")]
 fn datagram_in(ctx: FEntryContext) -> i32 {
-    let datagram = known(ctx.arg(0));
-    if !datagram.is_null() {
+    if let Some(mut datagram) = known(ctx.arg(0)) {
         let size = load!(ctx.arg::<*const c_void>(1), skb_len as u32);
-        // SAFETY: checked for null; a live map value.
-        add(unsafe { &raw mut (*datagram).bytes_in }, size as u64);
+        add(&raw mut datagram.bytes_in, size as u64);
     }
     0
 }
@@ -237,22 +214,19 @@ fn datagram_refused(ctx: FExitContext) -> i32 {
     if ctx.arg::<i32>(2) >= 0 {
         return 0;
     }
-    let datagram = known(ctx.arg(0));
-    if !datagram.is_null() {
+    if let Some(mut datagram) = known(ctx.arg(0)) {
         let size = load!(ctx.arg::<*const c_void>(1), skb_len as u32);
-        // SAFETY: checked for null; a live map value.
-        add(unsafe { &raw mut (*datagram).bytes_in }, (size as u64).wrapping_neg());
+        add(&raw mut datagram.bytes_in, (size as u64).wrapping_neg());
     }
     0
 }
 
-/// A socket goes. Where sockets go by their address, another one may have that before the agent
-/// looks: what is known of this one goes by its id from now on.
+/// A socket goes. Where its key is its address, another socket may have that before the agent reads
+/// the figures: they move to its id as their key.
 #[inline(always)]
 fn gone(sk: *const c_void) {
-    let Some(datagram) = DATAGRAMS.get_ptr_mut(sk as u64) else { return };
-    // SAFETY: a live map value, which the map copies.
-    let kept = unsafe { DATAGRAMS.insert((*datagram).sock, &*datagram, BPF_NOEXIST.into()) };
+    let Some(datagram) = DATAGRAMS.find(sk as u64) else { return };
+    let kept = DATAGRAMS.insert(datagram.sock, &*datagram, BPF_NOEXIST.into());
     if kept.is_err() {
         count(counter::DATAGRAMS_FULL);
     }

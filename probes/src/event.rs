@@ -5,18 +5,17 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::BPF_RB_AVAIL_DATA,
-    helpers::generated,
     macros::{btf_tracepoint, fentry},
     programs::{BtfTracePointContext, FEntryContext},
 };
 use backscope_abi as abi;
-use backscope_abi::{Connection, counter, hold, side, what};
+use backscope_abi::{Connection, counter, event_kind, hold, side};
 
 use crate::{
     connection::connection_of,
     kernel::{config, current, load, now, offset, read},
-    maps::{EVENTS, count, emit_with},
+    live::Live,
+    maps::{count, emit_with, ring_waiting},
     tcp::{hold_reason, tcp_of, unread},
 };
 
@@ -27,41 +26,28 @@ const TCP_CLOSE: u8 = 7;
 const TCP_CLOSING: u8 = 11;
 
 /// Hands an event to the agent. Single events are the first to be left away.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn report(
-    connection: *const Connection,
+pub(crate) fn report(
+    connection: Live<Connection>,
     name: u8,
     ts_ns: u64,
     tid: u32,
     small: [u8; 3],
     values: [u32; 3],
 ) {
-    // SAFETY: the map is live.
-    let waiting = unsafe {
-        generated::bpf_ringbuf_query(
-            (&raw const EVENTS).cast_mut().cast(),
-            BPF_RB_AVAIL_DATA.into(),
-        )
-    };
+    let waiting = ring_waiting();
     if waiting > config!(ring_bytes) as u64 / 4 {
         count(counter::SEEN);
         return count(counter::SHED_EVENTS);
     }
-    emit_with(|record: *mut abi::Moment| {
-        // SAFETY: memory of the ring for one record, every field of which is written here; the rest
-        // by the caller.
-        unsafe {
-            (*record).kind = abi::MOMENT;
-            (*record).name = name;
-            (*record).small = small;
-            (*record).ts_ns = ts_ns;
-            (*record).sock = (*connection).exchange.sock;
-            (*record).tid = tid;
-            (*record).values = values;
-        }
+    emit_with(|mut record: Live<abi::Event>| {
+        record.kind = abi::EVENT;
+        record.name = name;
+        record.small = small;
+        record.ts_ns = ts_ns;
+        record.sock = connection.exchange.sock;
+        record.tid = tid;
+        record.values = values;
     });
 }
 
@@ -78,11 +64,8 @@ fn micros_since(since_ns: u64, ts_ns: u64) -> u32 {
 }
 
 /// Data came into the receive queue.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn data(connection: *const Connection, tp: *const c_void, ts_ns: u64) {
+pub(crate) fn data(connection: Live<Connection>, tp: *const c_void, ts_ns: u64) {
     if config!(events) == 0 {
         return;
     }
@@ -90,17 +73,13 @@ pub(crate) unsafe fn data(connection: *const Connection, tp: *const c_void, ts_n
     if unread != 0 {
         let small = [load!(tp, ack_quick as u8), load!(tp, ack_pingpong as u8), 0];
         let values = [unread, load!(tp, sk_rmem_alloc as u32), load!(tp, sk_rcvbuf as u32)];
-        // SAFETY: promised by the caller.
-        unsafe { report(connection, what::DATA, ts_ns, 0, small, values) };
+        report(connection, event_kind::DATA, ts_ns, 0, small, values);
     }
 }
 
 /// A read returned, with bytes or not.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn read(connection: *mut Connection, sk: *mut c_void, result: i32, flags: u32) {
+pub(crate) fn read(mut connection: Live<Connection>, sk: *mut c_void, result: i32, flags: u32) {
     if config!(events) == 0 {
         return;
     }
@@ -109,20 +88,10 @@ pub(crate) unsafe fn read(connection: *mut Connection, sk: *mut c_void, result: 
         return;
     }
     let ts_ns = now();
-    let name = if flags & MSG_PEEK != 0 { what::PEEK } else { what::READ };
-    // SAFETY: promised by the caller.
-    unsafe {
-        let waited = micros_since((*connection).reading_since_ns, ts_ns);
-        (*connection).reading_since_ns = 0;
-        report(
-            connection,
-            name,
-            ts_ns,
-            current() as u32,
-            [0; 3],
-            [result as u32, unread(tp), waited],
-        );
-    }
+    let name = if flags & MSG_PEEK != 0 { event_kind::PEEK } else { event_kind::READ };
+    let waited = micros_since(connection.reading_since_ns, ts_ns);
+    connection.reading_since_ns = 0;
+    report(connection, name, ts_ns, current() as u32, [0; 3], [result as u32, unread(tp), waited]);
 }
 
 /// Read that finds nothing and waits.
@@ -130,22 +99,18 @@ pub(crate) unsafe fn read(connection: *mut Connection, sk: *mut c_void, result: 
 ///     const struct sk_buff *skb)
 #[fentry(function = "sk_wait_data")]
 fn wait_data(ctx: FEntryContext) -> i32 {
-    let connection = connection_of(ctx.arg(0));
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        if !connection.is_null() && (*connection).reading_since_ns == 0 {
-            (*connection).reading_since_ns = now();
-        }
+    if let Some(mut connection) = connection_of(ctx.arg(0))
+        && connection.reading_since_ns == 0
+    {
+        connection.reading_since_ns = now();
     }
+
     0
 }
 
 /// A write returned, with bytes or not; to be called before the connection takes note of it.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn write(connection: *const Connection, sk: *mut c_void, result: i32) {
+pub(crate) fn write(connection: Live<Connection>, sk: *mut c_void, result: i32) {
     if config!(events) == 0 {
         return;
     }
@@ -156,74 +121,46 @@ pub(crate) unsafe fn write(connection: *const Connection, sk: *mut c_void, resul
     let ts_ns = now();
     let unsent = load!(tp, write_seq as u32).wrapping_sub(load!(tp, snd_nxt as u32));
     let why = if unsent == 0 { hold::NONE } else { hold_reason(tp, unsent) };
-    // SAFETY: promised by the caller.
-    unsafe {
-        let waited = micros_since((*connection).blocked_since_ns, ts_ns);
-        report(
-            connection,
-            what::WRITE,
-            ts_ns,
-            current() as u32,
-            [why, 0, 0],
-            [result as u32, unsent, waited],
-        );
-    }
+    let waited = micros_since(connection.blocked_since_ns, ts_ns);
+    report(
+        connection,
+        event_kind::WRITE,
+        ts_ns,
+        current() as u32,
+        [why, 0, 0],
+        [result as u32, unsent, waited],
+    );
 }
 
 /// Written bytes are held from now on.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn hold(connection: *const Connection, unsent: u32, ts_ns: u64) {
+pub(crate) fn hold(connection: Live<Connection>, unsent: u32, ts_ns: u64) {
     if config!(events) != 0 {
-        // SAFETY: promised by the caller.
-        unsafe {
-            let why = (*connection).exchange.holding;
-            report(connection, what::HOLD, ts_ns, 0, [why, 0, 0], [unsent, 0, 0]);
-        }
+        let why = connection.exchange.holding;
+        report(connection, event_kind::HOLD, ts_ns, 0, [why, 0, 0], [unsent, 0, 0]);
     }
 }
 
 /// They have been sent.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn release(connection: *const Connection, why: u8, ts_ns: u64, held_ns: u64) {
+pub(crate) fn release(connection: Live<Connection>, why: u8, ts_ns: u64, held_ns: u64) {
     if config!(events) != 0 {
-        // SAFETY: promised by the caller.
-        unsafe {
-            report(connection, what::RELEASE, ts_ns, 0, [why, 0, 0], [micros(held_ns), 0, 0])
-        };
+        report(connection, event_kind::RELEASE, ts_ns, 0, [why, 0, 0], [micros(held_ns), 0, 0])
     }
 }
 
 /// A delayed ACK was sent by timer: that was seen, or is inferred.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn delayed_ack(connection: *const Connection, ts_ns: u64, seen: bool) {
+pub(crate) fn delayed_ack(connection: Live<Connection>, ts_ns: u64, seen: bool) {
     if config!(events) != 0 {
-        // SAFETY: promised by the caller.
-        unsafe {
-            let waited = micros_since((*connection).arrival_ns, ts_ns);
-            report(connection, what::DELAYED_ACK, ts_ns, 0, [seen as u8, 0, 0], [waited, 0, 0]);
-        }
+        let waited = micros_since(connection.arrival_ns, ts_ns);
+        report(connection, event_kind::DELAYED_ACK, ts_ns, 0, [seen as u8, 0, 0], [waited, 0, 0]);
     }
 }
 
 /// A segment was sent again.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn retransmit(
-    connection: *const Connection,
-    sk: *const c_void,
-    skb: *const c_void,
-) {
+pub(crate) fn retransmit(connection: Live<Connection>, sk: *const c_void, skb: *const c_void) {
     const CA_STATE: u8 = 31;
     if config!(events) == 0 {
         return;
@@ -231,8 +168,7 @@ pub(crate) unsafe fn retransmit(
     let cb = skb.wrapping_byte_add(offset!(skb_cb) as usize);
     let small = [read!(sk, ca_state as u8) & CA_STATE, read!(cb, cb_tcp_flags as u8), 0];
     let values = [read!(skb, skb_len as u32), read!(cb, cb_seq as u32), read!(sk, rto as u32)];
-    // SAFETY: promised by the caller.
-    unsafe { report(connection, what::RETRANSMIT, now(), 0, small, values) };
+    report(connection, event_kind::RETRANSMIT, now(), 0, small, values);
 }
 
 /// Bit of [`Connection::shut`]: a timewait socket was made.
@@ -244,23 +180,17 @@ pub(crate) fn state(sk: *mut c_void, old: i32, new: i32) {
     if config!(events) == 0 {
         return;
     }
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return;
-    }
+    let Some(connection) = connection_of(sk) else { return };
     let (old, new, shutdown) = (old as u8, new as u8, read!(sk, sk_shutdown as u8));
     let ts_ns = now();
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        // The kernel closes the socket once a smaller one stands for it.
-        let over = new == TCP_CLOSE
-            && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
-            && read!(sk, sk_err as u32) == 0;
-        if over && (*connection).shut & TIMEWAIT_MADE == 0 {
-            report(connection, what::STATE, ts_ns, 0, [old, TCP_TIME_WAIT, shutdown], [0; 3]);
-        }
-        report(connection, what::STATE, ts_ns, 0, [old, new, shutdown], [0, 1, 0]);
+    // The kernel closes the socket once a smaller one stands for it.
+    let over = new == TCP_CLOSE
+        && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
+        && read!(sk, sk_err as u32) == 0;
+    if over && connection.shut & TIMEWAIT_MADE == 0 {
+        report(connection, event_kind::STATE, ts_ns, 0, [old, TCP_TIME_WAIT, shutdown], [0; 3]);
     }
+    report(connection, event_kind::STATE, ts_ns, 0, [old, new, shutdown], [0, 1, 0]);
 }
 
 /// Timewait socket that takes the place of the socket; the second argument is its substate.
@@ -269,16 +199,11 @@ pub(crate) fn state(sk: *mut c_void, old: i32, new: i32) {
 #[fentry(function = "tcp_time_wait")]
 fn time_wait(ctx: FEntryContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return 0;
-    }
+    let Some(mut connection) = connection_of(sk) else { return 0 };
     let small = [read!(sk, skc_state as u8), TCP_TIME_WAIT, read!(sk, sk_shutdown as u8)];
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        (*connection).shut |= TIMEWAIT_MADE;
-        report(connection, what::STATE, now(), 0, small, [ctx.arg(1), 1, 0]);
-    }
+    connection.shut |= TIMEWAIT_MADE;
+    report(connection, event_kind::STATE, now(), 0, small, [ctx.arg(1), 1, 0]);
+
     0
 }
 
@@ -288,10 +213,8 @@ fn reset(sk: *mut c_void, by: u8) {
     if sk.is_null() {
         return;
     }
-    let connection = connection_of(sk);
-    if !connection.is_null() {
-        // SAFETY: checked for null; the value lives as long as the socket.
-        unsafe { report(connection, what::RESET, now(), 0, [by, 0, 0], [0; 3]) };
+    if let Some(connection) = connection_of(sk) {
+        report(connection, event_kind::RESET, now(), 0, [by, 0, 0], [0; 3]);
     }
 }
 
@@ -315,13 +238,9 @@ fn reset_received(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// The socket goes.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn destroyed(connection: *const Connection) {
+pub(crate) fn destroyed(connection: Live<Connection>) {
     if config!(events) != 0 {
-        // SAFETY: promised by the caller.
-        unsafe { report(connection, what::DESTROYED, now(), 0, [0; 3], [0; 3]) };
+        report(connection, event_kind::DESTROYED, now(), 0, [0; 3], [0; 3]);
     }
 }

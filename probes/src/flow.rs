@@ -8,17 +8,18 @@ use aya_ebpf::{
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Datagram, Endpoint, FirstBytes, FirstDatagram, Flow, MANY_BYTES, MAX_DATAGRAM_LOOKS,
-    MAX_FLOW_LOOKS, counter,
+    Datagram, DatagramPrefix, Endpoint, Flow, MANY_BYTES, MAX_DATAGRAMS_INSPECTED,
+    MAX_FLOW_INSPECTED, PayloadPrefix, counter,
 };
 
 use crate::{
     kernel::{AF_INET, AF_INET6, config, mapped, now},
+    live::{Find, Live},
     maps::{EVENTS, count},
     payload::{Buffer, allowed, bounded, register, registers, user},
 };
 
-/// Datagrams that were looked at, by socket and peer. Least recently used: QUIC connections end in
+/// Datagrams that were inspected, by socket and peer. Least recently used: QUIC connections end in
 /// the application.
 #[btf_map]
 static FLOWS: LruHashMap<Flow, u32, { abi::MAX_FLOWS as usize }> = LruHashMap::new();
@@ -36,7 +37,7 @@ const HEAD: usize = 64;
 /// A record with room for `ROOM` bytes less one, a power of two.
 #[repr(C)]
 struct Record<const ROOM: usize> {
-    head: FirstDatagram,
+    head: DatagramPrefix,
     bytes: [u8; ROOM],
 }
 
@@ -50,15 +51,11 @@ struct Place {
 
 const NOWHERE: Place = Place { buffer: Buffer { address: 0, length: 0 }, name: 0 };
 
-/// Whether anything of this socket may be looked at.
-///
-/// # Safety
-/// `datagram` must point to a live map value.
+/// Tells whether anything of this socket may be captured.
 #[inline(always)]
-pub(crate) unsafe fn may_capture(datagram: *const Datagram) -> bool {
-    // SAFETY: promised by the caller.
-    config!(first_bytes) != 0
-        && unsafe { (*datagram).looks < MAX_DATAGRAM_LOOKS || (*datagram).quic != 0 }
+pub(crate) fn may_capture(datagram: Live<Datagram>) -> bool {
+    config!(payload_prefix) != 0
+        && (datagram.inspected < MAX_DATAGRAMS_INSPECTED || datagram.quic != 0)
 }
 
 /// The message that the kernel is at: it notes the size of each one that is done, where the
@@ -75,7 +72,7 @@ fn message(first: u64) -> u64 {
     0
 }
 
-/// What the current system call moves.
+/// Finds what the current system call moves.
 #[inline(always)]
 fn place(size: u32) -> Place {
     let registers = registers();
@@ -130,15 +127,14 @@ fn endpoint(name: u64) -> Endpoint {
     endpoint
 }
 
-/// Whether bytes begin as those of QUIC with a version that is known do (RFC 8999).
+/// Tells whether bytes begin as QUIC of a known version does (RFC 8999).
 #[inline(always)]
 fn is_quic(begin: [u8; 16]) -> bool {
     let version = u32::from_be_bytes([begin[1], begin[2], begin[3], begin[4]]);
     begin[0] & 0x80 != 0 && (version == 1 || version == 0x6b33_43cf)
 }
 
-/// What an arriving datagram's connection goes by: the first bytes of the id that it is addressed
-/// to.
+/// Key of an arriving datagram's connection: the first bytes of the id that it is addressed to.
 #[inline(always)]
 fn destination(begin: [u8; 16]) -> Endpoint {
     let mut endpoint = Endpoint { addr: [0; 16], port: 0, _pad: [0; 3] };
@@ -148,63 +144,54 @@ fn destination(begin: [u8; 16]) -> Endpoint {
     endpoint
 }
 
-/// Counts a datagram that is looked at. False if there were enough in this flow. A long header
+/// Counts a datagram that is inspected. False if there were enough in this flow. A long header
 /// belongs to a handshake, which may be that of another connection with the same peer: the count
 /// begins again.
 #[inline(always)]
 fn counted(flow: &Flow, long: bool) -> bool {
-    let Some(looks) = FLOWS.get_ptr_mut(flow) else {
+    let Some(mut inspected) = FLOWS.find(flow) else {
         let _ = FLOWS.insert(flow, 1, 0);
         return true;
     };
     if long {
-        // SAFETY: a live map value.
-        unsafe { *looks = 0 };
+        *inspected = 0;
     }
-    // SAFETY: a live map value; a count that races is off by one.
-    unsafe {
-        *looks += 1;
-        *looks <= MAX_FLOW_LOOKS
-    }
+    // A count that races is off by one.
+    *inspected += 1;
+    *inspected <= MAX_FLOW_INSPECTED
 }
 
-/// Looks at a datagram that was read (`way` 0) or written (1). A function of its own for the room
+/// Captures a datagram that was read (`way` 0) or written (1). A function of its own for the room
 /// on the stack.
-///
-/// # Safety
-/// `datagram` must point to a live map value.
 #[inline(never)]
-pub(crate) unsafe fn capture(datagram: *mut Datagram, way: u32, size: u32) {
+pub(crate) fn capture(mut datagram: Live<Datagram>, way: u32, size: u32) {
     let place = place(size);
     if place.buffer.length == 0 {
         return;
     }
-    // SAFETY: promised by the caller.
-    unsafe {
-        let begin: [u8; 16] = user(place.buffer.address);
-        if is_quic(begin) {
-            (*datagram).quic = 1;
-        }
-        let mut flow = Flow { sock: (*datagram).sock, peer: (*datagram).peer };
-        if flow.peer.port == 0 {
-            flow.peer = if way == 0 { destination(begin) } else { endpoint(place.name) };
-        }
-        let long = begin[0] & 0x80 != 0;
-        if (*datagram).quic != 0 && !counted(&flow, long) {
-            return;
-        }
-        if !allowed() {
-            return count(counter::UNLOOKED);
-        }
-        (*datagram).looks += 1;
-        count(counter::SEEN);
-        if (*datagram).quic != 0 && !long {
-            // All behind the id is encrypted. Whole, those of a few connections at once would fill
-            // the ring.
-            send::<HEAD>(&flow, way, size, place.buffer);
-        } else {
-            send::<WHOLE>(&flow, way, size, place.buffer);
-        }
+    let begin: [u8; 16] = user(place.buffer.address);
+    if is_quic(begin) {
+        datagram.quic = 1;
+    }
+    let mut flow = Flow { sock: datagram.sock, peer: datagram.peer };
+    if flow.peer.port == 0 {
+        flow.peer = if way == 0 { destination(begin) } else { endpoint(place.name) };
+    }
+    let long = begin[0] & 0x80 != 0;
+    if datagram.quic != 0 && !counted(&flow, long) {
+        return;
+    }
+    if !allowed() {
+        return count(counter::UNINSPECTED);
+    }
+    datagram.inspected += 1;
+    count(counter::SEEN);
+    if datagram.quic != 0 && !long {
+        // All behind the id is encrypted. Whole, those of a few connections at once would fill
+        // the ring.
+        send::<HEAD>(&flow, way, size, place.buffer);
+    } else {
+        send::<WHOLE>(&flow, way, size, place.buffer);
     }
 }
 
@@ -213,31 +200,27 @@ fn send<const ROOM: usize>(flow: &Flow, way: u32, size: u32, buffer: Buffer) {
     let Some(mut entry) = EVENTS.reserve_untyped::<Record<ROOM>>(0) else {
         return count(counter::RING_FULL);
     };
-    let record: *mut Record<ROOM> = entry.as_mut_ptr();
+    // SAFETY: memory of the ring for one record; the agent reads no more of it than `length` says.
+    let mut record: Live<Record<ROOM>> = unsafe { Live::from_ptr(entry.as_mut_ptr()) };
     let most = ROOM as u32 - 1;
     let length =
         bounded(if buffer.length < most as u64 { buffer.length as u32 } else { most }, most);
-    // SAFETY: memory of the ring for one record; the agent reads no more of it than `length` says.
-    unsafe {
-        (*record).head.peer = flow.peer;
-        let status = generated::bpf_probe_read_user(
-            (&raw mut (*record).bytes).cast(),
-            length,
-            buffer.address as *const c_void,
-        );
-        (*record).head.head = FirstBytes {
-            kind: abi::FIRST_DATAGRAM,
-            length: if status == 0 { length } else { 0 },
-            sock: flow.sock,
-            ts_ns: now(),
-            at: size,
-            outbound: way as u8,
-            last: 1,
-            midway: 0,
-            role: 0,
-            fast_open: 0,
-            _pad: [0; 7],
-        };
-    }
+    record.head.peer = flow.peer;
+    let (bytes, address) = ((&raw mut record.bytes).cast(), buffer.address as *const c_void);
+    // SAFETY: the helper checks the address; there is room for the bytes.
+    let status = unsafe { generated::bpf_probe_read_user(bytes, length, address) };
+    record.head.head = PayloadPrefix {
+        kind: abi::DATAGRAM_PREFIX,
+        length: if status == 0 { length } else { 0 },
+        sock: flow.sock,
+        ts_ns: now(),
+        at: size,
+        outbound: way as u8,
+        last: 1,
+        preexisting: 0,
+        role: 0,
+        fast_open: 0,
+        _pad: [0; 7],
+    };
     entry.submit(BPF_RB_NO_WAKEUP.into());
 }

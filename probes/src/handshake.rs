@@ -1,5 +1,5 @@
-//! From SYN to accept queue: SYN queue, syncookies, overflow at both stages, and the moment of
-//! queueing.
+//! From SYN to accept queue: SYN queue, syncookies, overflow at both stages, and entry into the
+//! accept queue.
 
 use core::ffi::c_void;
 
@@ -18,6 +18,7 @@ use crate::{
         syn_depth,
     },
     listener::{listener_at, note_depth},
+    live::{Find, Live},
     maps::{LISTENERS, add, emit},
     queue::enqueue,
 };
@@ -39,8 +40,8 @@ struct InHand {
 static IN_HAND: PerCpuArray<InHand, 1> = PerCpuArray::new();
 
 #[inline(always)]
-fn in_hand() -> Option<*mut InHand> {
-    IN_HAND.get_ptr_mut(0)
+fn in_hand() -> Option<Live<InHand>> {
+    IN_HAND.find(0)
 }
 
 #[inline(always)]
@@ -64,26 +65,22 @@ fn refuse(id: u64, sk: *const c_void, stage: u32, peer: Endpoint, bytes: u32) {
 #[fentry(function = "tcp_conn_request")]
 fn conn_request(ctx: FEntryContext) -> i32 {
     let sk: *const c_void = ctx.arg(2);
-    let Some(hand) = in_hand() else { return 0 };
+    let Some(mut hand) = in_hand() else { return 0 };
     let Some((id, listener)) = listener_at(sk) else {
-        // SAFETY: this CPU's own slot.
-        unsafe { (*hand).listener = 0 };
+        hand.listener = 0;
         return 0;
     };
     let overflow = arrived(sk, id, listener, ctx.arg(3));
-    // SAFETY: this CPU's own slot.
-    unsafe {
-        (*hand).listener = id;
-        (*hand).answered = 0;
-        (*hand).overflow = overflow as u32;
-    }
+    hand.listener = id;
+    hand.answered = 0;
+    hand.overflow = overflow as u32;
+
     0
 }
 
 #[inline(always)]
-fn arrived(sk: *const c_void, id: u64, listener: *mut Listener, skb: *const c_void) -> bool {
-    // SAFETY: a live map value.
-    add(unsafe { &raw mut (*listener).syns }, 1);
+fn arrived(sk: *const c_void, id: u64, mut listener: Live<Listener>, skb: *const c_void) -> bool {
+    add(&raw mut listener.syns, 1);
     let depth = note_depth(listener, sk, 0);
     if config!(events) != 0 {
         emit(&abi::Syn {
@@ -99,14 +96,13 @@ fn arrived(sk: *const c_void, id: u64, listener: *mut Listener, skb: *const c_vo
     if depth <= accept_limit(sk) || full_without_cookies(sk) {
         return false;
     }
-    // SAFETY: a live map value.
-    add(unsafe { &raw mut (*listener).overflow_syn }, 1);
+    add(&raw mut listener.overflow_syn, 1);
     refuse(id, sk, stage::SYN, sender_of(skb), payload_of(skb));
     true
 }
 
-/// The SYN queue is full and syncookies are off: `tcp_conn_request` drops the SYN before it looks
-/// at the accept queue, and does not count it as a listen overflow (`net/ipv4/tcp_input.c`, 5.10 to
+/// The SYN queue is full and syncookies are off: `tcp_conn_request` drops the SYN before it tests
+/// the accept queue, and does not count it as a listen overflow (`net/ipv4/tcp_input.c`, 5.10 to
 /// 7.3).
 #[inline(always)]
 fn full_without_cookies(sk: *const c_void) -> bool {
@@ -122,14 +118,12 @@ fn full_without_cookies(sk: *const c_void) -> bool {
 #[fexit(function = "tcp_conn_request")]
 fn conn_request_done(ctx: FExitContext) -> i32 {
     let Some(hand) = in_hand() else { return 0 };
-    // SAFETY: this CPU's own slot.
-    let (id, settled) = unsafe { ((*hand).listener, (*hand).answered | (*hand).overflow) };
+    let (id, settled) = (hand.listener, hand.answered | hand.overflow);
     if id == 0 || settled != 0 {
         return 0;
     }
-    if let Some(listener) = LISTENERS.get_ptr_mut(id) {
-        // SAFETY: a live map value.
-        add(unsafe { &raw mut (*listener).syn_dropped }, 1);
+    if let Some(mut listener) = LISTENERS.find(id) {
+        add(&raw mut listener.syn_dropped, 1);
         refuse(id, ctx.arg(2), stage::SYN_QUEUE, Endpoint::default(), u32::MAX);
     }
     0
@@ -137,9 +131,8 @@ fn conn_request_done(ctx: FExitContext) -> i32 {
 
 #[inline(always)]
 fn answered() {
-    if let Some(hand) = in_hand() {
-        // SAFETY: this CPU's own slot.
-        unsafe { (*hand).answered = 1 };
+    if let Some(mut hand) = in_hand() {
+        hand.answered = 1;
     }
 }
 
@@ -160,10 +153,8 @@ fn syn_queued(_ctx: FEntryContext) -> i32 {
 fn cookie_sent() -> i32 {
     answered();
     let Some(hand) = in_hand() else { return 0 };
-    // SAFETY: this CPU's own slot.
-    if let Some(listener) = LISTENERS.get_ptr_mut(unsafe { (*hand).listener }) {
-        // SAFETY: a live map value.
-        add(unsafe { &raw mut (*listener).cookies_sent }, 1);
+    if let Some(mut listener) = LISTENERS.find(hand.listener) {
+        add(&raw mut listener.cookies_sent, 1);
     }
     0
 }
@@ -198,11 +189,10 @@ fn final_ack(
     if child != 0 || v6 != (read!(req, skc_family as u16) == AF_INET6) {
         return 0;
     }
-    let Some((id, listener)) = listener_at(sk) else { return 0 };
+    let Some((id, mut listener)) = listener_at(sk) else { return 0 };
     let depth = note_depth(listener, sk, 0);
     if depth > accept_limit(sk) {
-        // SAFETY: a live map value.
-        add(unsafe { &raw mut (*listener).overflow_ack }, 1);
+        add(&raw mut listener.overflow_ack, 1);
         refuse(id, sk, stage::ACK, peer_of(req), payload_of(skb));
     }
     0
@@ -255,9 +245,8 @@ static DROPS_BEFORE: PerCpuArray<u32, 1> = PerCpuArray::new();
 fn check_req(ctx: FEntryContext) -> i32 {
     let sk: *const c_void = ctx.arg(0);
     let drops = read!(sk, sk_drops as u32);
-    if let Some(before) = DROPS_BEFORE.get_ptr_mut(0) {
-        // SAFETY: this CPU's own slot.
-        unsafe { *before = drops };
+    if let Some(mut before) = DROPS_BEFORE.find(0) {
+        *before = drops;
     }
     0
 }
@@ -289,10 +278,9 @@ fn cookie_child(ctx: FExitContext) -> i32 {
     if ctx.arg::<u64>(5) != 0 {
         return 0;
     }
-    let Some((id, listener)) = listener_at(sk) else { return 0 };
+    let Some((id, mut listener)) = listener_at(sk) else { return 0 };
     if note_depth(listener, sk, 0) > accept_limit(sk) {
-        // SAFETY: a live map value.
-        add(unsafe { &raw mut (*listener).overflow_ack }, 1);
+        add(&raw mut listener.overflow_ack, 1);
         let skb = ctx.arg(1);
         refuse(id, sk, stage::ACK, sender_of(skb), payload_of(skb));
     }
@@ -320,7 +308,7 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
     if sk.is_null() {
         return 0;
     }
-    let Some((id, listener)) = listener_at(sk) else { return 0 };
+    let Some((id, mut listener)) = listener_at(sk) else { return 0 };
     explain(listener, skb, overflow, no_child);
     let depth = note_depth(listener, sk, 0);
     // A client that was answered by a syncookie has no request: its ACK, and all that it sends
@@ -329,8 +317,7 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
     if other || no_child && depth < accept_limit(sk) {
         return 0;
     }
-    // SAFETY: a live map value.
-    add(unsafe { &raw mut (*listener).overflow_ack }, 1);
+    add(&raw mut listener.overflow_ack, 1);
     refuse(id, sk, stage::ACK, sender_of(skb), payload_of(skb));
     0
 }
@@ -339,7 +326,7 @@ fn drop_reason(ctx: BtfTracePointContext) -> i32 {
 /// (`tcp_listendrop`), and where a request took the packet 1 for each of its segments
 /// (`sk_drops_skbadd` in `tcp_v4_rcv`).
 #[inline(always)]
-fn explain(listener: *mut Listener, skb: *const c_void, overflow: bool, no_child: bool) {
+fn explain(mut listener: Live<Listener>, skb: *const c_void, overflow: bool, no_child: bool) {
     if config!(counts_drops) == 0 {
         return;
     }
@@ -347,8 +334,7 @@ fn explain(listener: *mut Listener, skb: *const c_void, overflow: bool, no_child
     if !no_child {
         drops += segments_of(skb) as u64;
     }
-    // SAFETY: a live map value.
-    add(unsafe { &raw mut (*listener).explained }, drops);
+    add(&raw mut listener.explained, drops);
 }
 
 /// Normal way into the accept queue.
@@ -361,7 +347,7 @@ fn hashdance(ctx: FExitContext) -> i32 {
         return 0;
     }
     let Some(listener) = listener_at(sk) else { return 0 };
-    enqueue(listener, child, core::ptr::null_mut(), cookie_of(child), 0);
+    enqueue(listener, child, None, cookie_of(child), 0);
     0
 }
 
@@ -373,7 +359,7 @@ fn queue_add(ctx: FEntryContext) -> i32 {
     let (sk, child): (*const c_void, *mut c_void) = (ctx.arg(0), ctx.arg(2));
     let Some(listener) = listener_at(sk) else { return 0 };
     answered();
-    enqueue(listener, child, core::ptr::null_mut(), cookie_of(child), 1);
+    enqueue(listener, child, None, cookie_of(child), 1);
     0
 }
 
@@ -410,7 +396,7 @@ fn synack(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The same SYN-ACK on another device, or sent again: `snt_synack` keeps the time of the first, and
+/// Tells a SYN-ACK on another device, or sent again: `snt_synack` keeps the time of the first, and
 /// the shortest time to the second is 200 ms (`TCP_RTO_MIN`).
 #[inline(always)]
 fn repeated(req: *const c_void) -> bool {
@@ -419,15 +405,12 @@ fn repeated(req: *const c_void) -> bool {
     if first_us != 0 && now() / 1_000 > first_us + AGAIN_US {
         return true;
     }
-    let Some(last) = LAST_ANSWERED.get_ptr_mut(0) else { return false };
+    let Some(mut last) = LAST_ANSWERED.find(0) else { return false };
     // The address alone would not do: the next request may lie where the last one lay.
     let this = [req as u64, first_us];
-    // SAFETY: this CPU's own slot.
-    unsafe {
-        let same = *last == this;
-        *last = this;
-        same
-    }
+    let same = *last == this;
+    *last = this;
+    same
 }
 
 /// SYN-ACK sent again. `num_retrans` is still the count before this one.
@@ -436,12 +419,10 @@ fn repeated(req: *const c_void) -> bool {
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 fn retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     let (sk, req): (*const c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
-    let Some((id, listener)) = listener_at(sk) else { return 0 };
-    // SAFETY: a live map value.
-    add(unsafe { &raw mut (*listener).synack_retransmits }, 1);
+    let Some((id, mut listener)) = listener_at(sk) else { return 0 };
+    add(&raw mut listener.synack_retransmits, 1);
     if read!(req, req_acked as u8) & config!(acked_bit) != 0 {
-        // SAFETY: a live map value.
-        add(unsafe { &raw mut (*listener).synack_acked }, 1);
+        add(&raw mut listener.synack_acked, 1);
     }
     let is_full = note_depth(listener, sk, 0) > accept_limit(sk);
     let ignored = is_full && answered_in_vain(sk, req);

@@ -1,5 +1,5 @@
-//! A connection on which nothing happens: what lasts of it moves to an eighth of the room, until
-//! something happens again.
+//! Idle connections: the lasting part of one is compacted to an eighth of the room, until something
+//! happens again.
 
 use core::ffi::c_void;
 
@@ -9,13 +9,14 @@ use backscope_abi::{Connection, Idle, counter, hold, role};
 
 use crate::{
     kernel::{load, now},
+    live::Live,
     maps::{BLANK_CONNECTION, CONNECTION, count},
     storage::SocketStorage,
     tcp::{sending, unread},
 };
 
-/// Idle connections by their socket. It stays when the connection grows, and counts only while
-/// there is no [`CONNECTION`].
+/// Idle connections by their socket. It stays when the connection is expanded, and counts only
+/// while there is no [`CONNECTION`].
 #[btf_map]
 static IDLE: SocketStorage<Idle, { BPF_F_NO_PREALLOC as usize }> = SocketStorage::new();
 
@@ -23,60 +24,53 @@ static IDLE: SocketStorage<Idle, { BPF_F_NO_PREALLOC as usize }> = SocketStorage
 /// after that, and the agent has taken it for over.
 const SILENCE_NS: u64 = 2_000_000_000;
 
-/// True of a connection that has shrunk.
+/// True of a connection that was compacted.
 #[inline(always)]
 pub(crate) fn is_idle(sk: *mut c_void) -> bool {
-    !IDLE.get(sk, 0).is_null()
+    IDLE.get(sk, 0).is_some()
 }
 
-/// Something happens on a socket that has no [`CONNECTION`]: if it is an idle connection, it gets
-/// one again. Null of any other socket. A function of its own for the room on the stack.
+/// Gives an idle connection its [`CONNECTION`] again, since something happens on it. `None` of any
+/// other socket. A function of its own for the room on the stack.
 #[inline(never)]
-pub(crate) fn expand(sk: *mut c_void) -> *mut Connection {
-    let idle = IDLE.find(sk);
-    if idle.is_null() {
-        return core::ptr::null_mut();
-    }
-    let connection = CONNECTION.get_or(sk, &raw const BLANK_CONNECTION);
-    if connection.is_null() {
+pub(crate) fn expand(sk: *mut c_void) -> Option<Live<Connection>> {
+    let idle = IDLE.find(sk)?;
+    let Some(mut connection) = CONNECTION.get_or(sk, &raw const BLANK_CONNECTION) else {
         count(counter::CONNECTIONS_FULL);
-        return connection;
+        return None;
+    };
+    let mut exchange = connection.exchange();
+    if exchange.sock != 0 {
+        // Another processor was faster.
+        return Some(connection);
     }
-    // SAFETY: checked for null; the values live as long as the socket.
-    unsafe {
-        let exchange = &raw mut (*connection).exchange;
-        if (*exchange).sock != 0 {
-            // Another processor was faster.
-            return connection;
-        }
-        (*connection).bytes_in = (*idle).bytes_in;
-        (*connection).bytes_out = (*idle).bytes_out;
-        (*connection).window_base = (*idle).window_base;
-        (*connection).busy_base = (*idle).busy_base;
-        (*connection).tgid = (*idle).tgid;
-        (*connection).looks = (*idle).looks;
-        (*connection).midway = (*idle).midway;
-        // There is nothing to show yet.
-        (*connection).shown_seq = (*idle).seq;
-        (*exchange).seq = (*idle).seq;
-        (*exchange).midway = (*idle).begun;
-        (*exchange).eagains = (*idle).eagains as u16;
-        (*exchange).delayed_acks = (*idle).delayed_acks;
-        (*exchange).delayed_ack_us = (*idle).delayed_ack_us;
-        if (*idle).bytes_out != 0 {
-            // For how long it was silent is not kept, but for so long it was.
-            (*exchange).sent_before = (now().saturating_sub(SILENCE_NS) / abi::SENT_UNIT_NS) as u32;
-        }
-        (*exchange).sock = (*idle).sock;
+    connection.bytes_in = idle.bytes_in;
+    connection.bytes_out = idle.bytes_out;
+    connection.window_base = idle.window_base;
+    connection.busy_base = idle.busy_base;
+    connection.tgid = idle.tgid;
+    connection.inspected = idle.inspected;
+    connection.preexisting = idle.preexisting;
+    // There is nothing to show yet.
+    connection.shown_seq = idle.seq;
+    exchange.seq = idle.seq;
+    exchange.preexisting = idle.begun;
+    exchange.eagains = idle.eagains as u16;
+    exchange.delayed_acks = idle.delayed_acks;
+    exchange.delayed_ack_us = idle.delayed_ack_us;
+    if idle.bytes_out != 0 {
+        // For how long it was silent is not kept, but for so long it was.
+        exchange.sent_before = (now().saturating_sub(SILENCE_NS) / abi::SENT_UNIT_NS) as u32;
     }
-    count(counter::GROWN);
-    connection
+    exchange.sock = idle.sock;
+    count(counter::EXPANDED);
+    Some(connection)
 }
 
-/// What shows that anything came, was written or ended: the socket has changed before any probe
-/// hears of it.
+/// Reads the numbers that show that anything came, was written or ended: the socket has changed
+/// before any probe hears of it.
 #[inline(always)]
-fn marks(tp: *const c_void) -> [u32; 3] {
+fn progress_of(tp: *const c_void) -> [u32; 3] {
     [load!(tp, rcv_nxt as u32), load!(tp, write_seq as u32), ended(tp)]
 }
 
@@ -88,122 +82,95 @@ fn ended(tp: *const c_void) -> u32 {
 
 /// Nothing has happened for a while, and nothing is under way. A client's exchange goes on with a
 /// later read.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn is_silent(connection: *const Connection, tp: *const c_void) -> bool {
+fn is_silent(connection: Live<Connection>, tp: *const c_void) -> bool {
     let is_empty = load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32)
         && load!(tp, write_seq as u32) == load!(tp, snd_una as u32)
         && ended(tp) == 0;
-    // SAFETY: promised by the caller.
-    unsafe {
-        is_empty
-            && (*connection).exchange.role == role::SERVER
-            && (*connection).exchange.holding == hold::NONE
-            && (*connection).unread_since_ns
-                | (*connection).blocked_since_ns
-                | (*connection).exchange.fin_ns
-                == 0
-            && load!(tp, tcp_clock_cache as u64) + SILENCE_NS < now()
-    }
+    is_empty
+        && connection.exchange.role == role::SERVER
+        && connection.exchange.holding == hold::NONE
+        && connection.unread_since_ns | connection.blocked_since_ns | connection.exchange.fin_ns
+            == 0
+        && load!(tp, tcp_clock_cache as u64) + SILENCE_NS < now()
 }
 
-/// Lets a connection shrink if it is idle, the exchange in hand being over and shown. `end` tells
+/// Compacts a connection if it is idle, the exchange in hand being over and shown. `end` tells
 /// the agent that this exchange is over for good; false if it cannot.
 ///
 /// Meanwhile anything may happen on another processor, and be noted in the value that is about to
 /// go. So that one is left as it is; and if the socket has moved once nobody can find it any more,
 /// it is put back with what came into it.
 ///
-/// # Safety
-/// `connection` must point to the live map value of `sk`, which `tp` must be.
+/// `connection` must be that of `sk`, which `tp` must be.
 #[inline(always)]
-pub(crate) unsafe fn compact(
+pub(crate) fn compact(
     sk: *mut c_void,
     tp: *const c_void,
-    connection: *const Connection,
+    connection: Live<Connection>,
     end: impl FnOnce() -> bool,
 ) {
-    // SAFETY: promised by the caller; a removed value can be used until the program ends.
-    unsafe {
-        let before = marks(tp);
-        if !is_silent(connection, tp) {
-            return;
-        }
-        let idle = IDLE.get(sk, 1);
-        if idle.is_null() {
-            return;
-        }
-        let has_exchange = keep(idle, connection, tp);
-        CONNECTION.remove(sk);
-        if marks(tp) == before && (!has_exchange || end()) {
-            return count(counter::SHRUNK);
-        }
-        put_back(sk, tp, connection);
+    let before = progress_of(tp);
+    if !is_silent(connection, tp) {
+        return;
     }
+    let Some(idle) = IDLE.get(sk, 1) else { return };
+    let has_exchange = keep(idle, connection, tp);
+    CONNECTION.remove(sk);
+    if progress_of(tp) == before && (!has_exchange || end()) {
+        return count(counter::COMPACTED);
+    }
+    put_back(sk, tp, connection);
 }
 
-/// Takes over what lasts. False if the exchange in hand has not begun.
-///
-/// # Safety
-/// Both must point to live map values, `tp` to their socket.
+/// Copies the lasting part. False if the exchange in hand has not begun.
 #[inline(always)]
-unsafe fn keep(idle: *mut Idle, connection: *const Connection, tp: *const c_void) -> bool {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let exchange = &raw const (*connection).exchange;
-        let has_exchange = (*exchange).in_first_ns != 0 || (*exchange).writes != 0;
-        (*idle).sock = (*exchange).sock;
-        (*idle).bytes_in = (*connection).bytes_in + (*exchange).bytes_in;
-        (*idle).bytes_out = (*connection).bytes_out + (*exchange).bytes_out;
-        (*idle).seq = (*exchange).seq + has_exchange as u32;
-        (*idle).tgid = (*connection).tgid;
-        (*idle).delayed_acks = (*exchange).delayed_acks;
-        (*idle).delayed_ack_us = (*exchange).delayed_ack_us;
-        (*idle).looks = (*connection).looks;
-        (*idle).midway = (*connection).midway;
-        if has_exchange {
-            let sending = sending(tp);
-            (*idle).window_base = sending.window;
-            (*idle).busy_base = sending.busy;
-            (*idle).eagains = 0;
-            (*idle).begun = 0;
-        } else {
-            (*idle).window_base = (*connection).window_base;
-            (*idle).busy_base = (*connection).busy_base;
-            (*idle).eagains = (*exchange).eagains as u32;
-            (*idle).begun = (*exchange).midway;
-        }
-        has_exchange
+fn keep(mut idle: Live<Idle>, connection: Live<Connection>, tp: *const c_void) -> bool {
+    let exchange = connection.exchange();
+    let has_exchange = exchange.in_first_ns != 0 || exchange.writes != 0;
+    idle.sock = exchange.sock;
+    idle.bytes_in = connection.bytes_in + exchange.bytes_in;
+    idle.bytes_out = connection.bytes_out + exchange.bytes_out;
+    idle.seq = exchange.seq + has_exchange as u32;
+    idle.tgid = connection.tgid;
+    idle.delayed_acks = exchange.delayed_acks;
+    idle.delayed_ack_us = exchange.delayed_ack_us;
+    idle.inspected = connection.inspected;
+    idle.preexisting = connection.preexisting;
+    if has_exchange {
+        let sending = sending(tp);
+        idle.window_base = sending.window;
+        idle.busy_base = sending.busy;
+        idle.eagains = 0;
+        idle.begun = 0;
+    } else {
+        idle.window_base = connection.window_base;
+        idle.busy_base = connection.busy_base;
+        idle.eagains = exchange.eagains as u32;
+        idle.begun = exchange.preexisting;
     }
+    has_exchange
 }
 
-/// # Safety
-/// As of [`compact`].
+/// Puts the value of a connection back that something happened on while it was compacted.
 #[inline(always)]
-unsafe fn put_back(sk: *mut c_void, tp: *const c_void, connection: *const Connection) {
-    let mut there = CONNECTION.find(sk);
-    // SAFETY: checked for null; the values live as long as the socket, or until the program ends.
-    unsafe {
-        if !there.is_null() {
-            // It has grown since: the beginning of what made it grow may have been noted before.
-            let exchange = &raw mut (*there).exchange;
-            (*exchange).midway = 1;
-            if (*exchange).seq == (*connection).exchange.seq {
-                (*there).bytes_in += (*connection).exchange.bytes_in;
-                (*there).bytes_out += (*connection).exchange.bytes_out;
-            }
-            return count(counter::SHRUNK);
+fn put_back(sk: *mut c_void, tp: *const c_void, connection: Live<Connection>) {
+    if let Some(mut there) = CONNECTION.find(sk) {
+        // It was expanded since: the beginning of what expanded it may have been noted before.
+        let mut exchange = there.exchange();
+        exchange.preexisting = 1;
+        if exchange.seq == connection.exchange.seq {
+            there.bytes_in += connection.exchange.bytes_in;
+            there.bytes_out += connection.exchange.bytes_out;
         }
-        there = CONNECTION.get_or(sk, connection);
-        if there.is_null() {
-            return count(counter::CONNECTIONS_FULL);
-        }
-        // Whoever notes an arrival just now does so in the value that has gone.
-        if (*there).unread_since_ns == 0 && unread(tp) != 0 {
-            (*there).arrival_ns = load!(tp, tcp_clock_cache as u64);
-            (*there).unread_since_ns = (*there).arrival_ns;
-        }
+        return count(counter::COMPACTED);
+    }
+    let Some(mut there) = CONNECTION.get_or(sk, connection.as_ptr()) else {
+        return count(counter::CONNECTIONS_FULL);
+    };
+    // Whoever notes an arrival just now does so in the value that has gone.
+    if there.unread_since_ns == 0 && unread(tp) != 0 {
+        there.arrival_ns = load!(tp, tcp_clock_cache as u64);
+        there.unread_since_ns = there.arrival_ns;
     }
 }

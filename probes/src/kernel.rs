@@ -132,6 +132,19 @@ pub(crate) fn now() -> u64 {
     unsafe { generated::bpf_ktime_get_ns() }
 }
 
+/// Jiffies, in all bits that the kernel counts them in.
+#[inline(always)]
+pub(crate) fn jiffies64() -> u64 {
+    // SAFETY: no arguments, no preconditions.
+    unsafe { generated::bpf_jiffies64() }
+}
+
+/// Jiffies, as the kernel's stamps of 32 bits count them.
+#[inline(always)]
+pub(crate) fn jiffies() -> u32 {
+    jiffies64() as u32
+}
+
 /// `tgid << 32 | tid` of the current thread.
 #[inline(always)]
 pub(crate) fn current() -> u64 {

@@ -1,4 +1,4 @@
-//! The receive queue of a UDP socket: what came into it when, and how long it waited to be read.
+//! Receive-queue latency of UDP sockets: when datagrams came, and how long they waited to be read.
 
 use core::ffi::c_void;
 
@@ -9,6 +9,7 @@ use backscope_abi::{
 
 use crate::{
     kernel::{load, read},
+    live::Live,
     maps::{PERIOD, add},
 };
 
@@ -18,7 +19,7 @@ const DOUBT_NS: u64 = 10_000_000;
 const SETTLED_NS: u64 = 1_000_000_000;
 const NUMBERS: u64 = (1 << MARK_NUMBER_BITS) - 1;
 
-/// The queue of a socket at one moment.
+/// Lengths of a socket's queue at one time.
 #[derive(Clone, Copy)]
 pub(crate) struct Queue {
     /// Datagrams in it.
@@ -30,7 +31,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Of a socket that the verifier knows.
+    /// Reads those of a socket that the verifier knows.
     #[inline(always)]
     pub(crate) fn of(sk: *const c_void) -> Self {
         let counters = load!(sk, sk_drop_counters as u64) as *const c_void;
@@ -46,7 +47,8 @@ impl Queue {
         Self { waiting, bytes: load!(sk, sk_rmem_alloc as u32), drops }
     }
 
-    /// Of any socket. Kernels whose iterators know sockets by address only have one drop counter.
+    /// Reads those of any socket. Kernels whose iterators know sockets by address only have one
+    /// drop counter.
     #[inline(always)]
     pub(crate) fn at(sk: *const c_void) -> Self {
         let waiting =
@@ -55,177 +57,146 @@ impl Queue {
     }
 }
 
-/// Takes in what the queue shows now; with `arrival` a datagram entered it just now.
-///
-/// # Safety
-/// `datagram` must point to a live map value.
+/// Notes what the queue shows now; with `arrival` a datagram entered it just now.
 #[inline(always)]
-pub(crate) unsafe fn note_queue(datagram: *mut Datagram, queue: Queue, ts_ns: u64, arrival: bool) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        (*datagram).drops = queue.drops;
-        (*datagram).queued = queue.bytes;
-        (*datagram).waiting = queue.waiting;
-        let mut gone = (*datagram).read + (*datagram).vanished;
-        if arrival
-            && queue.waiting == 1
-            && (*datagram).noted > gone
-            && ts_ns > (*datagram).active_ns + DOUBT_NS
-        {
-            // The queue was empty: what is missing is being read, or has left it unseen.
-            if ts_ns > (*datagram).active_ns + SETTLED_NS {
-                (*datagram).vanished += (*datagram).noted - gone;
-                gone = (*datagram).noted;
-            } else {
-                (*datagram).doubt_ns = ts_ns;
-            }
-        }
-        let fresh = (gone + queue.waiting as u64).wrapping_sub((*datagram).noted) as i64;
-        if fresh > 0 {
-            (*datagram).noted += fresh as u64;
-            note_arrivals(datagram, ts_ns, !arrival || fresh > 1);
-        }
-        let period = PERIOD.get(0).copied().unwrap_or_default();
-        if period & 1 == 0 {
-            raise(datagram, 0, period, queue.bytes, 0);
+pub(crate) fn note_queue(mut datagram: Live<Datagram>, queue: Queue, ts_ns: u64, arrival: bool) {
+    datagram.drops = queue.drops;
+    datagram.queued = queue.bytes;
+    datagram.waiting = queue.waiting;
+    let mut gone = datagram.read + datagram.vanished;
+    if arrival
+        && queue.waiting == 1
+        && datagram.noted > gone
+        && ts_ns > datagram.active_ns + DOUBT_NS
+    {
+        // The queue was empty: what is missing is being read, or has left it unseen.
+        if ts_ns > datagram.active_ns + SETTLED_NS {
+            datagram.vanished += datagram.noted - gone;
+            gone = datagram.noted;
         } else {
-            raise(datagram, 1, period, queue.bytes, 0);
+            datagram.doubt_ns = ts_ns;
         }
+    }
+    let fresh = (gone + queue.waiting as u64).wrapping_sub(datagram.noted) as i64;
+    if fresh > 0 {
+        datagram.noted += fresh as u64;
+        note_arrivals(datagram, ts_ns, !arrival || fresh > 1);
+    }
+    let period = PERIOD.get(0).copied().unwrap_or_default();
+    if period & 1 == 0 {
+        raise(datagram, 0, period, queue.bytes, 0);
+    } else {
+        raise(datagram, 1, period, queue.bytes, 0);
     }
 }
 
 /// Notes that everything noted so far is there at `ts_ns`; `late` if some of it came before.
-///
-/// # Safety
-/// `datagram` must point to a live map value.
 #[inline(always)]
-unsafe fn note_arrivals(datagram: *mut Datagram, ts_ns: u64, late: bool) {
-    // SAFETY: promised by the caller; slots are masked to the ring.
-    unsafe {
-        let mut late = late;
-        let mut tail = (*datagram).tail;
-        if tail.wrapping_sub((*datagram).head) >= MARKS {
-            // No room: it goes in with the newest, all of which were there by now.
-            tail = tail.wrapping_sub(1);
-            late = true;
-        }
-        let number = (*datagram).noted & NUMBERS;
-        let value = (ts_ns >> MARK_UNIT_SHIFT) << MARK_TIME_SHIFT
-            | if late { MARK_LATE } else { 0 }
-            | number;
-        *slot(datagram, tail) = value;
-        (*datagram).tail = tail.wrapping_add(1);
+fn note_arrivals(mut datagram: Live<Datagram>, ts_ns: u64, late: bool) {
+    let mut late = late;
+    let mut tail = datagram.tail;
+    if tail.wrapping_sub(datagram.head) >= MARKS {
+        // No room: it goes in with the newest, all of which were there by now.
+        tail = tail.wrapping_sub(1);
+        late = true;
     }
+    let number = datagram.noted & NUMBERS;
+    let value =
+        (ts_ns >> MARK_UNIT_SHIFT) << MARK_TIME_SHIFT | if late { MARK_LATE } else { 0 } | number;
+    datagram.marks[slot(tail)] = value;
+    datagram.tail = tail.wrapping_add(1);
 }
 
-/// # Safety
-/// `datagram` must point to a live map value.
+/// Index in the ring of arrivals.
 #[inline(always)]
-unsafe fn slot(datagram: *mut Datagram, at: u32) -> *mut u64 {
-    // SAFETY: promised by the caller; the index is masked to the ring.
-    unsafe { (&raw mut (*datagram).marks).cast::<u64>().add((at & (MARKS - 1)) as usize) }
+fn slot(at: u32) -> usize {
+    (at & (MARKS - 1)) as usize
 }
 
-/// True if the mark is of datagrams before this one.
+/// True if the stamp is of datagrams before this one.
 #[inline(always)]
-fn is_before(mark: u64, number: u64) -> bool {
+fn is_before(stamp: u64, number: u64) -> bool {
     const HALF: u64 = 1 << (MARK_NUMBER_BITS - 1);
-    (mark & NUMBERS).wrapping_sub(number) & NUMBERS >= HALF
+    (stamp & NUMBERS).wrapping_sub(number) & NUMBERS >= HALF
 }
 
 /// A read shows which it was when a datagram came while the one before was missing: if that one is
 /// still in the queue, this is the read of the one before; if the queue is empty, the one before
 /// will never be read.
-///
-/// # Safety
-/// `datagram` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn settle_doubt(datagram: *mut Datagram, waiting: u32) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let came_ns = (*datagram).doubt_ns;
-        if came_ns == 0 {
-            return;
-        }
-        (*datagram).doubt_ns = 0;
-        let gone = (*datagram).read + (*datagram).vanished;
-        if waiting == 0 && (*datagram).noted > gone {
-            (*datagram).vanished += (*datagram).noted - gone;
-            (*datagram).noted += 1;
-            note_arrivals(datagram, came_ns, false);
-        } else if (*datagram).noted == gone + 1 && waiting == 1 {
-            (*datagram).noted += 1;
-            note_arrivals(datagram, came_ns, false);
-        }
+pub(crate) fn settle_doubt(mut datagram: Live<Datagram>, waiting: u32) {
+    let came_ns = datagram.doubt_ns;
+    if came_ns == 0 {
+        return;
+    }
+    datagram.doubt_ns = 0;
+    let gone = datagram.read + datagram.vanished;
+    if waiting == 0 && datagram.noted > gone {
+        datagram.vanished += datagram.noted - gone;
+        datagram.noted += 1;
+        note_arrivals(datagram, came_ns, false);
+    } else if datagram.noted == gone + 1 && waiting == 1 {
+        datagram.noted += 1;
+        note_arrivals(datagram, came_ns, false);
     }
 }
 
 /// The next datagram was read: how long it waited goes into the histogram, if its arrival was
 /// noted.
-///
-/// # Safety
-/// `datagram` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn note_read(datagram: *mut Datagram, ts_ns: u64) {
-    // SAFETY: promised by the caller; indices are bounded.
-    unsafe {
-        let number = ((*datagram).read + (*datagram).vanished + 1) & NUMBERS;
-        let mut head = (*datagram).head;
-        // One step a datagram is enough, unless readers raced.
-        if head != (*datagram).tail && is_before(*slot(datagram, head), number) {
+pub(crate) fn note_read(mut datagram: Live<Datagram>, ts_ns: u64) {
+    let number = (datagram.read + datagram.vanished + 1) & NUMBERS;
+    let mut head = datagram.head;
+    // One step a datagram is enough, unless readers raced.
+    if head != datagram.tail && is_before(datagram.marks[slot(head)], number) {
+        head = head.wrapping_add(1);
+        if head != datagram.tail && is_before(datagram.marks[slot(head)], number) {
             head = head.wrapping_add(1);
-            if head != (*datagram).tail && is_before(*slot(datagram, head), number) {
-                head = head.wrapping_add(1);
-            }
-            (*datagram).head = head;
         }
-        if head == (*datagram).tail {
-            return;
-        }
-        let mark = *slot(datagram, head);
-        if is_before(mark, number) {
-            return;
-        }
-        let came_ns = (mark >> MARK_TIME_SHIFT) << MARK_UNIT_SHIFT;
-        let waited_ns = if ts_ns > came_ns { ts_ns - came_ns } else { 0 };
-        if mark & MARK_LATE != 0 {
-            add(&raw mut (*datagram).at_least, 1);
-        }
-        // The verifier has to see the bound, which the compiler would prove and leave away.
-        let bucket = abi::wait_bucket(waited_ns / 1_000) as u32;
-        let bucket = (&raw const bucket).read_volatile() as usize & (abi::WAIT_BUCKETS - 1);
-        *(&raw mut (*datagram).waits).cast::<u32>().add(bucket) += 1;
-        if waited_ns > (*datagram).longest_ns {
-            (*datagram).longest_ns = waited_ns;
-        }
-        let period = PERIOD.get(0).copied().unwrap_or_default();
-        if period & 1 == 0 {
-            raise(datagram, 0, period, 0, waited_ns);
-        } else {
-            raise(datagram, 1, period, 0, waited_ns);
-        }
+        datagram.head = head;
+    }
+    if head == datagram.tail {
+        return;
+    }
+    let stamp = datagram.marks[slot(head)];
+    if is_before(stamp, number) {
+        return;
+    }
+    let came_ns = (stamp >> MARK_TIME_SHIFT) << MARK_UNIT_SHIFT;
+    let waited_ns = if ts_ns > came_ns { ts_ns - came_ns } else { 0 };
+    if stamp & MARK_LATE != 0 {
+        add(&raw mut datagram.at_least, 1);
+    }
+    // The verifier has to see the bound, which the compiler would prove and leave away.
+    let bucket = abi::latency_bucket(waited_ns / 1_000) as u32;
+    // SAFETY: a local.
+    let bucket =
+        unsafe { (&raw const bucket).read_volatile() } as usize & (abi::LATENCY_BUCKETS - 1);
+    datagram.latencies[bucket] += 1;
+    if waited_ns > datagram.longest_ns {
+        datagram.longest_ns = waited_ns;
+    }
+    let period = PERIOD.get(0).copied().unwrap_or_default();
+    if period & 1 == 0 {
+        raise(datagram, 0, period, 0, waited_ns);
+    } else {
+        raise(datagram, 1, period, 0, waited_ns);
     }
 }
 
-/// # Safety
-/// `datagram` must point to a live map value, `slot` must be 0 or 1.
+/// Raises the peaks of a refresh period. `slot` must be a constant, so that no bounds check
+/// remains.
 #[inline(always)]
-unsafe fn raise(datagram: *mut Datagram, slot: usize, period: u32, bytes: u32, waited_ns: u64) {
-    // SAFETY: promised by the caller; constant slots, so no bounds check remains.
-    unsafe {
-        let peak = (&raw mut (*datagram).peak).cast::<u32>().add(slot);
-        let longest = (&raw mut (*datagram).longest_in_ns).cast::<u64>().add(slot);
-        let tag = (&raw mut (*datagram).period).cast::<u32>().add(slot);
-        if *tag != period.wrapping_add(1) {
-            *tag = period.wrapping_add(1);
-            *peak = 0;
-            *longest = 0;
-        }
-        if bytes > *peak {
-            *peak = bytes;
-        }
-        if waited_ns > *longest {
-            *longest = waited_ns;
-        }
+fn raise(mut datagram: Live<Datagram>, slot: usize, period: u32, bytes: u32, waited_ns: u64) {
+    if datagram.period[slot] != period.wrapping_add(1) {
+        datagram.period[slot] = period.wrapping_add(1);
+        datagram.peak[slot] = 0;
+        datagram.longest_in_ns[slot] = 0;
+    }
+    if bytes > datagram.peak[slot] {
+        datagram.peak[slot] = bytes;
+    }
+    if waited_ns > datagram.longest_in_ns[slot] {
+        datagram.longest_in_ns[slot] = waited_ns;
     }
 }

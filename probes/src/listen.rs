@@ -17,6 +17,7 @@ use crate::{
         sock_of_file,
     },
     listener::{listener_at, listener_id, note_depth, watch},
+    live::{Find, Live},
     maps::{ASKED, LISTENER_OF, LISTENERS},
     payload::{register, registers},
     queue::{enqueue, leave, peer_left},
@@ -59,7 +60,7 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
     } else if config!(exchanges) != 0 {
         state_changed(sk, old, new);
     } else {
-        peer_left(sk, core::ptr::null(), new);
+        peer_left(sk, None, new);
     }
     0
 }
@@ -102,32 +103,30 @@ fn begin(sk: *mut c_void) {
 
 #[inline(always)]
 fn end(sk: *const c_void) {
-    let Some((id, listener)) = listener_at(sk) else { return };
+    let Some((id, mut listener)) = listener_at(sk) else { return };
     let ts_ns = now();
     let drops = read!(sk, sk_drops as u32);
     // The queue is emptied after this (`inet_csk_listen_stop`): until now it was as deep as ever.
     note_depth(listener, sk, 0);
-    // SAFETY: a live map value.
-    unsafe {
-        (*listener).drops = drops;
-        (*listener).closed_ns = ts_ns;
-        (*listener).depth = 0;
-        (*listener).syn_depth = 0;
-    }
+    listener.drops = drops;
+    listener.closed_ns = ts_ns;
+    listener.depth = 0;
+    listener.syn_depth = 0;
+
     let _ = LISTENER_OF.remove(sk as u64);
     crate::maps::emit(&abi::Closed { kind: abi::CLOSED, _pad: 0, ts_ns, listener: id });
 }
 
-/// A child was cloned from a marked listener: in the next microseconds it enters the accept queue
+/// A child was cloned from a tagged listener: in the next microseconds it enters the accept queue
 /// (`tcp_v4_syn_recv_sock` made sure that there is room, 5.10 to 7.3), and the listener's depth
 /// grows by one.
 #[inline(always)]
 fn child(sk: *mut c_void) {
-    let (mut id, mut carried) = (0, core::ptr::null_mut());
-    if let Some(mark) = listener_tag(sk) {
-        (id, carried) = mark;
+    let (mut id, mut inherited) = (0, None);
+    if let Some(tag) = listener_tag(sk) {
+        (id, inherited) = tag;
     } else {
-        // No file leads to the subflow that listens, so that it carries a mark only if its
+        // No file leads to the subflow that listens, so that it has a tag only if its
         // beginning was seen.
         let parent = parent_subflow(sk);
         if !parent.is_null()
@@ -137,25 +136,24 @@ fn child(sk: *mut c_void) {
         }
     }
     let Some(listener) = listening(id) else { return };
-    // SAFETY: a live map value.
-    let parent = unsafe { (*listener).sk };
+    let parent = listener.sk;
     // Up to some 6.12 `inet_csk_clone_lock` changes the state before it clears the cookie that came
     // with the clone.
     let cloned = load!(sk as *const c_void, skc_cookie as u64);
     let is_parents = cloned != 0 && cloned == read!(parent, skc_cookie as u64);
-    enqueue((id, listener), sk, carried, if is_parents { own_id() } else { cookie_of(sk) }, 1);
+    enqueue((id, listener), sk, inherited, if is_parents { own_id() } else { cookie_of(sk) }, 1);
 }
 
 /// A listener, while it listens.
 #[inline(always)]
-fn listening(id: u64) -> Option<*mut Listener> {
-    let listener = LISTENERS.get_ptr_mut(id)?;
-    // SAFETY: a live map value.
-    if unsafe { (*listener).closed_ns } == 0 { Some(listener) } else { None }
+fn listening(id: u64) -> Option<Live<Listener>> {
+    let listener = LISTENERS.find(id)?;
+    if listener.closed_ns == 0 { Some(listener) } else { None }
 }
 
 /// The backlog that the current thread asks for; -1 if that is not known. Its registers have it
-/// inside `listen(2)`: what was noted may be of an earlier call, if that of this one rests.
+/// inside `listen(2)`: what was noted may be of an earlier call, if the hook of this one is
+/// suspended.
 #[inline(always)]
 fn asked_for(thread: u64) -> i32 {
     const LISTEN: u64 = 50;
@@ -163,8 +161,10 @@ fn asked_for(thread: u64) -> i32 {
     if !registers.is_null() && register!(registers, regs_call) == LISTEN {
         return register!(registers, regs_second) as i32;
     }
-    // SAFETY: the reference is copied at once.
-    unsafe { ASKED.get(thread) }.copied().unwrap_or(-1)
+    match ASKED.find(thread) {
+        Some(backlog) => *backlog,
+        None => -1,
+    }
 }
 
 /// `listen(2)` was called: the only place where the backlog asked for can be seen, before somaxconn
@@ -175,8 +175,7 @@ fn asked(fd: u32, backlog: i32) {
     let sk = sock_of_file(file_of_fd(fd));
     match listener_at(sk) {
         // A second listen() on a listener changes its backlog and no state.
-        // SAFETY: a live map value.
-        Some((_, listener)) => unsafe { (*listener).backlog = backlog },
+        Some((_, mut listener)) => listener.backlog = backlog,
         None if is_wanted(sk, (thread >> 32) as u32) => {
             let _ = ASKED.insert(thread, backlog, 0);
         }

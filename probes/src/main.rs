@@ -1,4 +1,17 @@
-//! The kernel half of backscope: records facts and times, never judges. One file a life stage.
+//! The kernel half of backscope: it records facts and times, and never judges.
+//!
+//! A file imports only files that this list names before it:
+//! - access to the kernel and to maps: `kernel`, `live`, `storage`, `maps`, `id`, `tcp`
+//! - what is watched: `target`, `process`, `suspend`, `listener`, `tag`
+//! - what is kept of a connection: `idle`, `connection`, `queue`, `threads`
+//! - what is reported: `payload`, `event`, `hold`, `compact`
+//! - UDP: `latency`, `flow`, `datagram`
+//! - one file a life stage of a connection: `handshake`, `accept`, `connect`, `exchange`, `ack`,
+//!   `close`, `receive`, `send`, `segment`, `listen`
+//! - the iterators over open files: `scan`
+//!
+//! Each program has a `proto:` line: what it hooks, as the kernel declares it, and the versions in
+//! which that was read (`xtask/src/proto.rs`).
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch, core_intrinsics)]
@@ -25,6 +38,7 @@ mod kernel;
 mod latency;
 mod listen;
 mod listener;
+mod live;
 mod maps;
 mod payload;
 mod process;

@@ -1,16 +1,20 @@
-//! The maps, and the few operations on them that every life stage shares.
+//! Declarations of the maps that several files use, counting, and records to the agent.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    helpers::generated,
     macros::btf_map,
 };
 use backscope_abi as abi;
 use backscope_abi::{Call, Connection, Fail, FailKey, Listener, Queued, counter};
 
-use crate::storage::{BPF_F_CLONE, SocketStorage};
+use crate::{
+    live::{Find, Live},
+    storage::{BPF_F_CLONE, SocketStorage},
+};
 
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<u64, { abi::RING_BYTES as usize }> = RingBuf::new();
@@ -20,9 +24,9 @@ pub(crate) static COUNTERS: PerCpuArray<u64, { counter::ALL as usize }> = PerCpu
 #[btf_map]
 pub(crate) static PERIOD: Array<u32, 1> = Array::new();
 
-/// One of [`abi::resting`].
+/// One of [`abi::suspension`].
 #[btf_map]
-pub(crate) static RESTING: Array<u64, 1> = Array::new();
+pub(crate) static SUSPENSION: Array<u64, 1> = Array::new();
 
 /// Watched processes.
 #[btf_map]
@@ -53,8 +57,7 @@ pub(crate) static QUEUED: HashMap<u64, Queued, { abi::MAX_QUEUED as usize }> = H
 /// may go unseen.
 #[btf_map]
 pub(crate) static CALLS: LruHashMap<u64, Call, { abi::MAX_CALLS as usize }> = LruHashMap::new();
-/// How often `accept` failed on watched listeners, and how. Least recently used, so that old errors
-/// give way.
+/// Errors of `accept` on watched listeners. Least recently used, so that old ones give way.
 #[btf_map]
 pub(crate) static FAILED: LruHashMap<FailKey, Fail, { abi::MAX_FAILS as usize }> =
     LruHashMap::new();
@@ -62,21 +65,21 @@ pub(crate) static FAILED: LruHashMap<FailKey, Fail, { abi::MAX_FAILS as usize }>
 #[btf_map]
 pub(crate) static ASKED: LruHashMap<u64, i32, 1024> = LruHashMap::new();
 
-/// The id of the listener: children inherit it, already in softirq. With exchanges they inherit it
-/// with the value of [`carry`]'s storage instead.
+/// The listener tag, an id: children inherit it, already in softirq. With exchanges they inherit it
+/// in a [`CONNECTION`] instead.
 #[btf_map]
 pub(crate) static LISTENER_TAG: SocketStorage<u64, { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE }> =
     SocketStorage::new();
 
 /// Connections by their socket. The storage goes with the socket. A listener's children inherit its
-/// value, in softirq already: one allocation serves as mark and as connection.
+/// value, in softirq already: one allocation serves as listener tag and as connection.
 #[btf_map]
 pub(crate) static CONNECTION: SocketStorage<
     Connection,
     { BPF_F_NO_PREALLOC as usize | BPF_F_CLONE },
 > = SocketStorage::new();
 
-/// The same by address, where tracing programs may not use socket storage.
+/// Connections by address, where tracing programs may not use socket storage.
 #[btf_map]
 pub(crate) static CONNECTIONS: HashMap<
     u64,
@@ -85,7 +88,7 @@ pub(crate) static CONNECTIONS: HashMap<
     { BPF_F_NO_PREALLOC as usize },
 > = HashMap::new();
 
-/// What a connection starts from: in `.rodata`, since the stack has no room for it.
+/// The value that a connection starts from: in `.rodata`, since the stack has no room for it.
 pub(crate) static BLANK_CONNECTION: Connection = Connection::BLANK;
 
 /// Adds to a total that several CPUs write.
@@ -98,24 +101,21 @@ pub(crate) fn add(total: *mut u64, n: u64) {
 /// Counts in this CPU's slot of `COUNTERS`.
 #[inline(always)]
 pub(crate) fn count(index: u32) {
-    if let Some(slot) = COUNTERS.get_ptr_mut(index) {
-        // SAFETY: this CPU's own slot.
-        unsafe { *slot += 1 };
+    if let Some(mut slot) = COUNTERS.find(index) {
+        *slot += 1;
     }
 }
 
 /// Hands a record to the agent, without waking it: it drains the ring by timer.
 #[inline(always)]
 pub(crate) fn emit<T: Copy + 'static>(record: &T) {
-    emit_with(|place: *mut T| {
-        // SAFETY: `place` is memory of the ring for exactly this type.
-        unsafe { place.write(*record) };
-    });
+    emit_with(|mut place: Live<T>| *place = *record);
 }
 
-/// The same for a record too large for the stack: `fill` must write every field of it in place.
+/// Hands a record to the agent that is too large for the stack: `fill` must write every field of it
+/// in place.
 #[inline(always)]
-pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(*mut T)) {
+pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(Live<T>)) {
     count(counter::SEEN);
     if !reserve(fill) {
         count(counter::RING_FULL);
@@ -124,9 +124,22 @@ pub(crate) fn emit_with<T: 'static>(fill: impl FnOnce(*mut T)) {
 
 /// Puts a record into the ring, counted or not by the caller; false if it has no room.
 #[inline(always)]
-pub(crate) fn reserve<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
+pub(crate) fn reserve<T: 'static>(fill: impl FnOnce(Live<T>)) -> bool {
     let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else { return false };
-    fill(entry.as_mut_ptr());
+    // SAFETY: memory of the ring for one record, which `fill` writes and nobody reads before.
+    fill(unsafe { Live::from_ptr(entry.as_mut_ptr()) });
     entry.submit(BPF_RB_NO_WAKEUP.into());
     true
+}
+
+/// Bytes in the ring buffer that the agent has not read yet.
+#[inline(always)]
+pub(crate) fn ring_waiting() -> u64 {
+    // SAFETY: the map is live.
+    unsafe {
+        generated::bpf_ringbuf_query(
+            (&raw const EVENTS).cast_mut().cast(),
+            BPF_RB_AVAIL_DATA.into(),
+        )
+    }
 }

@@ -1,4 +1,4 @@
-//! The first bytes that the application read or wrote on a connection: a bounded number, for the
+//! The payload prefix: bytes that the application read or wrote first on a connection, for the
 //! protocol to be told from.
 //!
 //! They are read where the call that moved them had them, in the caller's own memory, when it
@@ -8,46 +8,44 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
-    btf_maps::PerCpuArray,
-    helpers::generated,
-    macros::btf_map,
+    bindings::BPF_RB_NO_WAKEUP, btf_maps::PerCpuArray, helpers::generated, macros::btf_map,
 };
 use backscope_abi as abi;
 use backscope_abi::{
-    Connection, FEW_BYTES, FirstBytes, LOOKS_A_PERIOD, MANY_BYTES, MAX_HTTP2_BYTES,
-    MAX_HTTP2_LOOKS, MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS, counter,
+    Connection, FEW_BYTES, INSPECTED_PER_PERIOD, MANY_BYTES, MAX_HTTP2_BYTES, MAX_HTTP2_INSPECTED,
+    MAX_INSPECTED, MAX_TLS_BYTES, MAX_TLS_INSPECTED, PayloadPrefix, counter,
 };
 
 use crate::{
     kernel::{config, load, read},
-    maps::{EVENTS, PERIOD, count},
+    live::{Find, Live},
+    maps::{EVENTS, PERIOD, count, ring_waiting},
 };
 
-/// Value of [`Connection::looks`] when nothing more will be read.
+/// Value of [`Connection::inspected`] when nothing more will be captured.
 const OVER: u8 = 255;
 /// Added to the number of calls of a direction that has TLS.
 const TLS: u8 = 128;
-/// The same for HTTP/2 in the clear.
+/// Added to the number of calls of a direction that has HTTP/2 in the clear.
 const HTTP2: u8 = 64;
 /// TLS: a handshake record.
 const HANDSHAKE: u8 = 22;
 /// A first call that moved less than this says too little.
 const ENOUGH: u32 = 16;
 
-/// Refresh period and how many looks there were in it.
+/// Refresh period and number of calls that were inspected in it.
 #[btf_map]
 static INSPECTED: PerCpuArray<[u32; 2], 1> = PerCpuArray::new();
 
 #[repr(C)]
 struct Few {
-    head: FirstBytes,
+    head: PayloadPrefix,
     bytes: [u8; FEW_BYTES as usize + 1],
 }
 
 #[repr(C)]
 struct Many {
-    head: FirstBytes,
+    head: PayloadPrefix,
     bytes: [u8; MANY_BYTES as usize + 1],
 }
 
@@ -58,15 +56,10 @@ pub(crate) struct Buffer {
     pub(crate) length: u64,
 }
 
-/// Whether there may be anything to look at yet in this direction: 0 inbound, 1 outbound.
-///
-/// # Safety
-/// `connection` must point to a live map value.
+/// Tells whether there may be anything to capture yet in this direction: 0 inbound, 1 outbound.
 #[inline(always)]
-pub(crate) unsafe fn may_capture(connection: *const Connection, way: usize) -> bool {
-    // SAFETY: promised by the caller; a constant index.
-    config!(first_bytes) != 0
-        && unsafe { *(&raw const (*connection).looks).cast::<u8>().add(way) != OVER }
+pub(crate) fn may_capture(connection: Live<Connection>, way: usize) -> bool {
+    config!(payload_prefix) != 0 && connection.inspected[way] != OVER
 }
 
 /// The registers with which the current thread entered the kernel.
@@ -139,30 +132,21 @@ fn buffer(size: u32) -> Buffer {
     Buffer { address, length: if length < size as u64 { length } else { size as u64 } }
 }
 
-/// True while this processor has looks left in this refresh period, and the ring buffer has room
-/// for more than exchanges.
+/// True while this processor may inspect more calls in this refresh period, and the ring buffer has
+/// room for more than exchanges.
 #[inline(always)]
 pub(crate) fn allowed() -> bool {
-    // SAFETY: the map is live.
-    let waiting = unsafe {
-        generated::bpf_ringbuf_query(
-            (&raw const EVENTS).cast_mut().cast(),
-            BPF_RB_AVAIL_DATA.into(),
-        )
-    };
+    let waiting = ring_waiting();
     if waiting > config!(ring_bytes) as u64 / 8 {
         return false;
     }
     let period = PERIOD.get(0).copied().unwrap_or_default();
-    let Some(inspected) = INSPECTED.get_ptr_mut(0) else { return false };
-    // SAFETY: this CPU's own slot.
-    unsafe {
-        if (*inspected)[0] != period {
-            *inspected = [period, 0];
-        }
-        (*inspected)[1] += 1;
-        (*inspected)[1] <= LOOKS_A_PERIOD
+    let Some(mut inspected) = INSPECTED.find(0) else { return false };
+    if (*inspected)[0] != period {
+        *inspected = [period, 0];
     }
+    (*inspected)[1] += 1;
+    (*inspected)[1] <= INSPECTED_PER_PERIOD
 }
 
 /// Whether the data of the SYN was taken.
@@ -202,77 +186,68 @@ fn most_bytes(protocol: u8) -> u64 {
 #[inline(always)]
 fn most_calls(protocol: u8) -> u8 {
     match protocol {
-        TLS => MAX_TLS_LOOKS,
-        HTTP2 => MAX_HTTP2_LOOKS,
-        _ => MAX_LOOKS,
+        TLS => MAX_TLS_INSPECTED,
+        HTTP2 => MAX_HTTP2_INSPECTED,
+        _ => MAX_INSPECTED,
     }
 }
 
-/// Looks at what a call moved, at `ts_ns` and not counted yet: `size` bytes. A function of its own
-/// for the room on the stack.
+/// Captures the beginning of what a call moved, at `ts_ns` and not counted yet: `size` bytes. A
+/// function of its own for the room on the stack.
 ///
-/// # Safety
-/// `connection` must point to the live map value of `tp`, `way` must be 0 (inbound) or 1
-/// (outbound).
+/// `connection` must be that of `tp`; `way` is 0 (inbound) or 1 (outbound).
 #[inline(never)]
-pub(crate) unsafe fn capture(
-    connection: *mut Connection,
+pub(crate) fn capture(
+    mut connection: Live<Connection>,
     tp: *const c_void,
     way: u32,
     size: u32,
     ts_ns: u64,
 ) {
-    // SAFETY: promised by the caller; the index is bounded.
-    unsafe {
-        let calls = (&raw mut (*connection).looks).cast::<u8>().add((way & 1) as usize);
-        let before = *calls;
-        *calls = OVER;
-        let protocol = before & (TLS | HTTP2);
-        let exchange = &raw const (*connection).exchange;
-        let inbound = (*connection).bytes_in + (*exchange).bytes_in;
-        let at = if way == 0 { inbound } else { (*connection).bytes_out + (*exchange).bytes_out };
-        if at > most_bytes(protocol) {
-            return;
-        }
-        let buffer = buffer(size);
-        if buffer.length == 0 {
-            return;
-        }
-        // What is followed is followed without a gap, or not at all.
-        if protocol != TLS && (before == 0 || protocol == HTTP2) && !allowed() {
-            return count(counter::UNLOOKED);
-        }
-        let begin: [u8; 8] = user(buffer.address);
-        let number = before & !(TLS | HTTP2);
-        let protocol = if protocol != 0 { protocol } else { protocol_of(begin) };
-        let more = protocol != 0 || before != 0;
-        let last = number + 1 >= most_calls(protocol) || !more && size >= ENOUGH;
-        if !last {
-            *calls = number + 1 | protocol;
-        }
-        let head = FirstBytes {
-            kind: abi::FIRST_BYTES,
-            length: if buffer.length < MANY_BYTES as u64 {
-                buffer.length as u32
-            } else {
-                MANY_BYTES
-            },
-            sock: (*connection).exchange.sock,
-            ts_ns,
-            at: at as u32,
-            outbound: way as u8,
-            last: last as u8,
-            midway: (*connection).midway,
-            role: (*connection).exchange.role,
-            fast_open: fast_open(tp),
-            _pad: [0; 7],
-        };
-        count(counter::SEEN);
-        if more && size > FEW_BYTES {
-            send_many(head, buffer.address)
-        } else {
-            send_few(head, buffer.address)
-        }
+    let direction = (way & 1) as usize;
+    let before = connection.inspected[direction];
+    connection.inspected[direction] = OVER;
+    let protocol = before & (TLS | HTTP2);
+    let exchange = connection.exchange();
+    let inbound = connection.bytes_in + exchange.bytes_in;
+    let at = if way == 0 { inbound } else { connection.bytes_out + exchange.bytes_out };
+    if at > most_bytes(protocol) {
+        return;
+    }
+    let buffer = buffer(size);
+    if buffer.length == 0 {
+        return;
+    }
+    // What is followed is followed without a gap, or not at all.
+    if protocol != TLS && (before == 0 || protocol == HTTP2) && !allowed() {
+        return count(counter::UNINSPECTED);
+    }
+    let begin: [u8; 8] = user(buffer.address);
+    let number = before & !(TLS | HTTP2);
+    let protocol = if protocol != 0 { protocol } else { protocol_of(begin) };
+    let more = protocol != 0 || before != 0;
+    let last = number + 1 >= most_calls(protocol) || !more && size >= ENOUGH;
+    if !last {
+        connection.inspected[direction] = number + 1 | protocol;
+    }
+    let head = PayloadPrefix {
+        kind: abi::PAYLOAD_PREFIX,
+        length: if buffer.length < MANY_BYTES as u64 { buffer.length as u32 } else { MANY_BYTES },
+        sock: connection.exchange.sock,
+        ts_ns,
+        at: at as u32,
+        outbound: way as u8,
+        last: last as u8,
+        preexisting: connection.preexisting,
+        role: connection.exchange.role,
+        fast_open: fast_open(tp),
+        _pad: [0; 7],
+    };
+    count(counter::SEEN);
+    if more && size > FEW_BYTES {
+        send_many(head, buffer.address)
+    } else {
+        send_few(head, buffer.address)
     }
 }
 
@@ -288,21 +263,20 @@ pub(crate) fn bounded(length: u32, most: u32) -> u32 {
 macro_rules! send {
     ($name:ident, $record:ty, $most:expr) => {
         #[inline(always)]
-        fn $name(head: FirstBytes, address: u64) {
+        fn $name(head: PayloadPrefix, address: u64) {
             let Some(mut entry) = EVENTS.reserve_untyped::<$record>(0) else {
                 return count(counter::RING_FULL);
             };
-            let record: *mut $record = entry.as_mut_ptr();
-            let length = bounded(head.length, $most);
             // SAFETY: memory of the ring for one record; the agent reads no more of it than
             // `length` says.
-            unsafe {
-                (*record).head = head;
-                let bytes = (&raw mut (*record).bytes).cast();
-                let status =
-                    generated::bpf_probe_read_user(bytes, length, address as *const c_void);
-                (*record).head.length = if status == 0 { length } else { 0 };
-            }
+            let mut record: Live<$record> = unsafe { Live::from_ptr(entry.as_mut_ptr()) };
+            let length = bounded(head.length, $most);
+            record.head = head;
+            let bytes = (&raw mut record.bytes).cast();
+            // SAFETY: the helper checks the address; there is room for the bytes.
+            let status =
+                unsafe { generated::bpf_probe_read_user(bytes, length, address as *const c_void) };
+            record.head.length = if status == 0 { length } else { 0 };
             entry.submit(BPF_RB_NO_WAKEUP.into());
         }
     };

@@ -9,6 +9,7 @@ use backscope_abi::{counter, process};
 
 use crate::{
     kernel::{config, current, now, read},
+    live::Find,
     maps::{CALLS, TARGETS, count, emit},
 };
 
@@ -21,8 +22,7 @@ fn report(task: *const c_void, what: u32, parent: u32) {
 
 #[inline(always)]
 fn target(tgid: u32) -> bool {
-    // SAFETY: only presence counts.
-    unsafe { TARGETS.get(tgid) }.is_some()
+    TARGETS.find(tgid).is_some()
 }
 
 /// New process of a target.

@@ -10,25 +10,25 @@ use crate::{
     connection::{discard, open, set_up},
     kernel::{config, load, now},
     listener::note_depth,
+    live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count},
     storage::carries_nothing,
     suspend::resume,
 };
 
-/// What is known of a connection in a queue; blank if it is not seen in one.
+/// Reads what is known of a connection in a queue; blank if it is not seen in one.
 #[inline(always)]
 pub(crate) fn queued(child: *const c_void) -> Queued {
-    // SAFETY: the reference is copied at once.
-    if let Some(known) = unsafe { QUEUED.get(child as u64) } { *known } else { Queued::default() }
+    if let Some(known) = QUEUED.find(child as u64) { *known } else { Queued::default() }
 }
 
 /// Notes that `child` is in the accept queue of a listener, or about to join it (see
-/// [`note_depth`]). `carried` is what the child inherited, if it did.
+/// [`note_depth`]). `inherited` is the value that the child inherited from its listener, if it did.
 #[inline(always)]
 pub(crate) fn enqueue(
-    (id, listener): (u64, *mut Listener),
+    (id, mut listener): (u64, Live<Listener>),
     child: *mut c_void,
-    carried: *mut abi::Connection,
+    inherited: Option<Live<Connection>>,
     sock: u64,
     joining: u32,
 ) {
@@ -41,19 +41,15 @@ pub(crate) fn enqueue(
         Err(_) => count(counter::QUEUED_FULL),
     }
     resume();
-    // SAFETY: a live map value.
-    let listener_sk = unsafe {
-        add(&raw mut (*listener).queued, 1);
-        (*listener).sk as *const c_void
-    };
-    note_depth(listener, listener_sk, joining);
+    add(&raw mut listener.queued, 1);
+    note_depth(listener, listener.sk as *const c_void, joining);
     if config!(exchanges) == 0 {
         return;
     }
-    if !carried.is_null() {
-        set_up(carried, sock, role::SERVER, 0, 0);
-    } else if open(child, sock, role::SERVER, 0, 0).is_null() && config!(socket_storage) != 0 {
-        // By what it carries its end would be noticed.
+    if let Some(connection) = inherited {
+        set_up(connection, sock, role::SERVER, 0, 0);
+    } else if open(child, sock, role::SERVER, 0, 0).is_none() && config!(socket_storage) != 0 {
+        // Its end would be noticed by its storage.
         let _ = QUEUED.remove(child as u64);
     }
 }
@@ -62,12 +58,11 @@ pub(crate) fn enqueue(
 /// pointer that the verifier knows as a socket.
 #[inline(always)]
 pub(crate) fn leave(sk: *mut c_void) {
-    // SAFETY: the reference is copied at once.
-    let Some(queued) = unsafe { QUEUED.get(sk as u64) }.copied() else { return };
+    let Some(queued) = QUEUED.find(sk as u64) else { return };
+    let listener = queued.listener;
     let _ = QUEUED.remove(sk as u64);
-    if let Some(listener) = LISTENERS.get_ptr_mut(queued.listener) {
-        // SAFETY: a live map value.
-        add(unsafe { &raw mut (*listener).queued }, u64::MAX);
+    if let Some(mut listener) = LISTENERS.find(listener) {
+        add(&raw mut listener.queued, u64::MAX);
     }
     if config!(exchanges) != 0 {
         discard(sk);
@@ -77,7 +72,7 @@ pub(crate) fn leave(sk: *mut c_void) {
 /// The peer closes or resets a connection. If that is in an accept queue still, it did not wait to
 /// be served.
 #[inline(always)]
-pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32) {
+pub(crate) fn peer_left(sk: *mut c_void, connection: Option<Live<Connection>>, new: i32) {
     const TCP_CLOSE: i32 = 7;
     const TCP_CLOSE_WAIT: i32 = 8;
     const ECONNRESET: u32 = 104;
@@ -90,35 +85,29 @@ pub(crate) fn peer_left(sk: *mut c_void, connection: *const Connection, new: i32
     if !may_wait(sk, connection) {
         return;
     }
-    let Some(queued) = QUEUED.get_ptr_mut(sk as u64) else { return };
-    // SAFETY: live map values.
-    unsafe {
-        let Some(listener) = LISTENERS.get_ptr_mut((*queued).listener) else { return };
-        // A listener that closes ends its connections itself.
-        if (*queued).gone != 0 || (*listener).closed_ns != 0 {
-            return;
-        }
-        (*queued).gone = 1;
-        add(
-            if reset { &raw mut (*listener).peer_reset } else { &raw mut (*listener).peer_closed },
-            1,
-        );
-        let waited_ns = now().wrapping_sub((*queued).queued_ns);
-        if waited_ns >= abi::LATE_NS {
-            add(&raw mut (*listener).left_late, 1);
-            add(&raw mut (*listener).left_late_ns, waited_ns);
-        }
+    let Some(mut queued) = QUEUED.find(sk as u64) else { return };
+    let Some(mut listener) = LISTENERS.find(queued.listener) else { return };
+    // A listener that closes ends its connections itself.
+    if queued.gone != 0 || listener.closed_ns != 0 {
+        return;
+    }
+    queued.gone = 1;
+    add(if reset { &raw mut listener.peer_reset } else { &raw mut listener.peer_closed }, 1);
+    let waited_ns = now().wrapping_sub(queued.queued_ns);
+    if waited_ns >= abi::LATE_NS {
+        add(&raw mut listener.left_late, 1);
+        add(&raw mut listener.left_late_ns, waited_ns);
     }
 }
 
-/// False of a socket that is in no watched accept queue, as far as what it carries tells.
+/// False of a socket that is in no watched accept queue, as far as its storage tells.
 /// `connection` is that with exchanges.
 #[inline(always)]
-pub(crate) fn may_wait(sk: *mut c_void, connection: *const Connection) -> bool {
+pub(crate) fn may_wait(sk: *mut c_void, connection: Option<Live<Connection>>) -> bool {
     if config!(exchanges) != 0 && config!(socket_storage) != 0 {
         // Only what was accepted is used.
-        // SAFETY: checked for null; the value lives as long as the socket.
-        return !connection.is_null() && unsafe { (*connection).tgid } == 0;
+        let Some(connection) = connection else { return false };
+        return connection.tgid == 0;
     }
     config!(queued_by_state) == 0 || !carries_nothing(sk)
 }

@@ -17,6 +17,7 @@ use crate::{
     exchange::{finish, record_thread, settle_ack},
     hold::settle_hold,
     kernel::{load, now, sk_of},
+    live::Live,
     payload,
     tcp::{reached, tcp_of, unread},
 };
@@ -26,13 +27,10 @@ const EAGAIN: i32 = -11;
 const MSG_PEEK: u32 = 2;
 const MSG_ERRQUEUE: u32 = 0x2000;
 
-/// There is something new to read. The socket looked at the clock when the segment came, just now.
+/// There is something new to read. The socket read the clock when the segment came, just now.
 #[inline(always)]
 fn arrived(sk: *mut c_void) {
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return datagram::arrived(sk);
-    }
+    let Some(mut connection) = connection_of(sk) else { return datagram::arrived(sk) };
     let tp = tcp_of(sk);
     if tp.is_null() || load!(tp, rcv_nxt as u32) == load!(tp, copied_seq as u32) {
         return;
@@ -43,64 +41,47 @@ fn arrived(sk: *mut c_void) {
         return;
     }
     let ts_ns = load!(tp, tcp_clock_cache as u64);
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        settle_hold(connection, tp, ts_ns);
-        // What the segment acknowledged has been taken in before its data (`tcp_rcv_established`,
-        // `tcp_data_queue`).
-        settle_ack(connection, tp);
-        settle_delayed_ack(connection, tp, ts_ns);
-        if load!(tp, skc_state as u8) != TCP_ESTABLISHED && is_end(connection, tp) {
-            return;
-        }
-        if (*connection).exchange.fin_by == BY_LOCAL && (*connection).exchange.role == role::SERVER
-        {
-            lingers(sk, tp, connection, ts_ns);
-        }
-        (*connection).arrival_ns = ts_ns;
-        if (*connection).unread_since_ns == 0 {
-            (*connection).unread_since_ns = ts_ns;
-        }
-        let exchange = &raw mut (*connection).exchange;
-        let begins = (*exchange).in_first_ns == 0
-            && ((*exchange).writes == 0 || (*exchange).role == role::CLIENT);
-        // A server that has closed cannot answer what comes then.
-        if begins && ((*exchange).fin_by != BY_LOCAL || (*exchange).role == role::CLIENT) {
-            (*exchange).in_first_ns = (*connection).unread_since_ns;
-            (*exchange).in_last_ns = ts_ns;
-        }
-        event::data(connection, tp, ts_ns);
+    settle_hold(connection, tp, ts_ns);
+    // What the segment acknowledged has been taken in before its data (`tcp_rcv_established`,
+    // `tcp_data_queue`).
+    settle_ack(connection, tp);
+    settle_delayed_ack(connection, tp, ts_ns);
+    if load!(tp, skc_state as u8) != TCP_ESTABLISHED && is_end(connection, tp) {
+        return;
     }
+    if connection.exchange.fin_by == BY_LOCAL && connection.exchange.role == role::SERVER {
+        lingers(sk, tp, connection, ts_ns);
+    }
+    connection.arrival_ns = ts_ns;
+    if connection.unread_since_ns == 0 {
+        connection.unread_since_ns = ts_ns;
+    }
+    let mut exchange = connection.exchange();
+    let begins =
+        exchange.in_first_ns == 0 && (exchange.writes == 0 || exchange.role == role::CLIENT);
+    // A server that has closed cannot answer what comes then.
+    if begins && (exchange.fin_by != BY_LOCAL || exchange.role == role::CLIENT) {
+        exchange.in_first_ns = connection.unread_since_ns;
+        exchange.in_last_ns = ts_ns;
+    }
+    event::data(connection, tp, ts_ns);
 }
 
 /// The application answers, and nothing is unread: what was there has been taken by a read that is
 /// not seen on this kernel, or whose probe the kernel skipped. The data that come next have not
 /// waited since then.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-pub(crate) unsafe fn forget_unread(connection: *mut Connection, tp: *const c_void) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if (*connection).unread_since_ns != 0 && unread(tp) == 0 {
-            (*connection).unread_since_ns = 0;
-        }
+pub(crate) fn forget_unread(mut connection: Live<Connection>, tp: *const c_void) {
+    if connection.unread_since_ns != 0 && unread(tp) == 0 {
+        connection.unread_since_ns = 0;
     }
 }
 
 /// Nothing came but the peer's FIN: that is no data. Behind data that wait to be read it is not
 /// told from more of them, so that only what came first counts.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn is_end(connection: *const Connection, tp: *const c_void) -> bool {
-    // SAFETY: promised by the caller.
-    unsafe {
-        unread(tp) == 0
-            || (*connection).exchange.fin_by == BY_PEER && (*connection).unread_since_ns != 0
-    }
+fn is_end(connection: Live<Connection>, tp: *const c_void) -> bool {
+    unread(tp) == 0 || connection.exchange.fin_by == BY_PEER && connection.unread_since_ns != 0
 }
 
 /// Something to read, from 6.3 on.
@@ -126,135 +107,107 @@ fn read(sk: *mut c_void, result: i32, flags: u32) {
     if flags & MSG_ERRQUEUE != 0 {
         return;
     }
-    let connection = connection_of(sk);
-    if connection.is_null() {
+    let Some(connection) = connection_of(sk) else {
         if flags & MSG_PEEK == 0 {
             datagram::read(sk, result);
         }
         return;
+    };
+    event::read(connection, sk, result, flags);
+    if flags & MSG_PEEK != 0 {
+        return;
     }
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        event::read(connection, sk, result, flags);
-        if flags & MSG_PEEK != 0 {
-            return;
-        }
-        let exchange = &raw mut (*connection).exchange;
-        if result == EAGAIN {
-            (*exchange).eagains = (*exchange).eagains.saturating_add(1);
-        }
-        if result <= 0 {
-            return;
-        }
-        let tp = tcp_of(sk);
-        if tp.is_null() {
-            return;
-        }
-        let ts_ns = now();
-        if payload::may_capture(connection, 0) {
-            payload::capture(connection, tp, 0, result as u32, ts_ns);
-        }
-        let since_ns = (*connection).unread_since_ns;
-        let mut since_ns = if since_ns == 0 { ts_ns } else { since_ns };
-        if (*exchange).role == role::SERVER && (*exchange).writes != 0 {
-            if is_late(connection, tp, since_ns) {
-                return take_late(connection, tp, result as u32, ts_ns);
-            }
-            // Where data never ran out, the oldest stamp is of some that have been read.
-            if since_ns < (*exchange).out_first_ns {
-                since_ns = (*exchange).out_first_ns;
-            }
-            finish(connection, tp, ts_ns, progress::FOLLOWED);
-        }
-        if (*exchange).reads == 0 {
-            (*exchange).in_first_ns = since_ns;
-            (*exchange).read_first_ns = ts_ns;
-            record_thread(connection, sk, &raw mut (*exchange).reader, ts_ns);
-        } else if (*connection).empty_since_ns != 0 && since_ns > (*connection).empty_since_ns {
-            (*exchange).starved_ns += since_ns - (*connection).empty_since_ns;
-        }
-        let is_remainder = is_remainder(connection, tp, result as u64);
-        (*exchange).reads += 1;
-        (*exchange).bytes_in += result as u64;
-        if is_remainder {
-            // Its reader had the request by then, and has worked on it.
-            return note_rest(connection, tp, ts_ns);
-        }
-        (*exchange).read_last_ns = ts_ns;
-        let arrival_ns = (*connection).arrival_ns;
-        (*exchange).in_last_ns = if arrival_ns < since_ns { since_ns } else { arrival_ns };
-        note_rest(connection, tp, ts_ns);
+    let mut exchange = connection.exchange();
+    if result == EAGAIN {
+        exchange.eagains = exchange.eagains.saturating_add(1);
     }
+    if result <= 0 {
+        return;
+    }
+    let tp = tcp_of(sk);
+    if tp.is_null() {
+        return;
+    }
+    let ts_ns = now();
+    if payload::may_capture(connection, 0) {
+        payload::capture(connection, tp, 0, result as u32, ts_ns);
+    }
+    let since_ns = connection.unread_since_ns;
+    let mut since_ns = if since_ns == 0 { ts_ns } else { since_ns };
+    if exchange.role == role::SERVER && exchange.writes != 0 {
+        if is_late(connection, tp, since_ns) {
+            return take_late(connection, tp, result as u32, ts_ns);
+        }
+        // Where data never ran out, the oldest stamp is of some that have been read.
+        if since_ns < exchange.out_first_ns {
+            since_ns = exchange.out_first_ns;
+        }
+        finish(connection, tp, ts_ns, progress::FOLLOWED);
+    }
+    if exchange.reads == 0 {
+        exchange.in_first_ns = since_ns;
+        exchange.read_first_ns = ts_ns;
+        record_thread(connection, sk, exchange.reader(), ts_ns);
+    } else if connection.empty_since_ns != 0 && since_ns > connection.empty_since_ns {
+        exchange.starved_ns += since_ns - connection.empty_since_ns;
+    }
+    let is_remainder = is_remainder(connection, tp, result as u64);
+    exchange.reads += 1;
+    exchange.bytes_in += result as u64;
+    if is_remainder {
+        // Its reader had the request by then, and has worked on it.
+        return note_rest(connection, tp, ts_ns);
+    }
+    exchange.read_last_ns = ts_ns;
+    let arrival_ns = connection.arrival_ns;
+    exchange.in_last_ns = if arrival_ns < since_ns { since_ns } else { arrival_ns };
+    note_rest(connection, tp, ts_ns);
 }
 
-/// What was just read is the small rest of a request that its reader had left there when it read
-/// before, and is all of it: such as the end of a stream in a framing of its own (FastCGI), which
+/// Tells whether a read took the small remainder of a request, all of it, that its reader had left
+/// there when it read before: such as the end of a stream in a framing of its own (FastCGI), which
 /// nobody needs to begin with the work.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn is_remainder(connection: *const Connection, tp: *const c_void, size: u64) -> bool {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let exchange = &raw const (*connection).exchange;
-        (*exchange).role == role::SERVER
-            && (*exchange).reads != 0
-            && (*connection).empty_since_ns == 0
-            && (*connection).arrival_ns <= (*exchange).read_last_ns
-            && size * abi::REMAINDER < (*exchange).bytes_in
-            && unread(tp) == 0
-    }
+fn is_remainder(connection: Live<Connection>, tp: *const c_void, size: u64) -> bool {
+    let exchange = connection.exchange();
+    exchange.role == role::SERVER
+        && exchange.reads != 0
+        && connection.empty_since_ns == 0
+        && connection.arrival_ns <= exchange.read_last_ns
+        && size * abi::REMAINDER < exchange.bytes_in
+        && unread(tp) == 0
 }
 
 /// Notes whether a read has left anything to be read.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn note_rest(connection: *mut Connection, tp: *const c_void, ts_ns: u64) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if unread(tp) == 0 {
-            (*connection).unread_since_ns = 0;
-            (*connection).empty_since_ns = ts_ns;
-        } else {
-            (*connection).empty_since_ns = 0;
-        }
+fn note_rest(mut connection: Live<Connection>, tp: *const c_void, ts_ns: u64) {
+    if unread(tp) == 0 {
+        connection.unread_since_ns = 0;
+        connection.empty_since_ns = ts_ns;
+    } else {
+        connection.empty_since_ns = 0;
     }
 }
 
 /// All that was just read had come before the answer began, or cannot be answered any more: it
 /// belongs to the exchange that is under way. Both the numbers and the stamps say so: what a quick
 /// peer sends next may come before the write returns.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn is_late(connection: *const Connection, tp: *const c_void, since_ns: u64) -> bool {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let exchange = &raw const (*connection).exchange;
-        (*exchange).fin_by == BY_LOCAL
-            || since_ns < (*exchange).out_first_ns
-                && reached((*connection).answered_seq, load!(tp, copied_seq as u32))
-    }
+fn is_late(connection: Live<Connection>, tp: *const c_void, since_ns: u64) -> bool {
+    let exchange = connection.exchange();
+    exchange.fin_by == BY_LOCAL
+        || since_ns < exchange.out_first_ns
+            && reached(connection.answered_seq, load!(tp, copied_seq as u32))
 }
 
 /// Counts a read that belongs to an exchange whose answer has begun. Its times stay: they end with
 /// the answer.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn take_late(connection: *mut Connection, tp: *const c_void, size: u32, ts_ns: u64) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        (*connection).exchange.reads += 1;
-        (*connection).exchange.bytes_in += size as u64;
-        (*connection).shown_seq = 0;
-        note_rest(connection, tp, ts_ns);
-    }
+fn take_late(mut connection: Live<Connection>, tp: *const c_void, size: u32, ts_ns: u64) {
+    connection.exchange.reads += 1;
+    connection.exchange.bytes_in += size as u64;
+    connection.shown_seq = 0;
+    note_rest(connection, tp, ts_ns);
 }
 
 /// Return of a read, from 6.3 on.

@@ -5,7 +5,7 @@ use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated;
 use backscope_abi as abi;
-use backscope_abi::{Listener, role};
+use backscope_abi::{Connection, Listener, role};
 
 use crate::{
     ack::{left_late, settle_delayed_ack},
@@ -16,10 +16,11 @@ use crate::{
     id::{cookie_of, id_of},
     idle::{compact, is_idle},
     kernel::{
-        IPPROTO_MPTCP, accept_queue, config, load, local_of, now, offset, peer_of,
+        IPPROTO_MPTCP, accept_queue, config, jiffies, load, local_of, now, offset, peer_of,
         protocol_of_file, read, sk_of, sock_of_file, sock_of_socket,
     },
     listener::{listener_at, note_change, watch},
+    live::Live,
     tag::set_listener_tag,
     target::{is_served, is_target, is_wanted},
     tcp::tcp_of,
@@ -134,7 +135,7 @@ fn unix(seq: *mut c_void, file: *mut c_void, tgid: u32, task: *const c_void) {
 }
 
 /// The id of a Unix-domain socket: its cookie, or where programs can't ask for one its address,
-/// marked as no cookie.
+/// with a bit that no cookie has.
 #[inline(always)]
 fn unix_id(file: *mut c_void, sk: *const c_void) -> u64 {
     if config!(sock_from_file) != 0 && config!(socket_cookie) != 0 {
@@ -173,8 +174,8 @@ fn scan_connections(ctx: *mut TaskFile) -> i32 {
     0
 }
 
-/// False if the buffer is full: then nothing of what the iterator is at goes out, and it comes back
-/// to it.
+/// Writes an entry. False if the buffer is full: then nothing of the present file goes out, and the
+/// iterator comes back to it.
 #[inline(always)]
 fn write<T>(seq: *mut c_void, entry: *const T) -> bool {
     // SAFETY: the iterator's own file; the entry is initialised, without padding.
@@ -187,19 +188,16 @@ fn write<T>(seq: *mut c_void, entry: *const T) -> bool {
 #[inline(never)]
 fn listener(seq: *mut c_void, sk: *const c_void, file: *mut c_void, task: *const c_void, fd: u32) {
     let (tgid, comm) = (read!(task, task_tgid as u32), read!(task, task_comm as [u8; 16]));
-    let Some((id, listener)) = found(sk, file, tgid, comm) else { return };
+    let Some((id, mut listener)) = found(sk, file, tgid, comm) else { return };
     let net = read!(sk, skc_net as u64) as *const c_void;
     let (drops, somaxconn) = (read!(sk, sk_drops as u32), read!(net, net_somaxconn as u32));
-    // SAFETY: a live map value.
-    unsafe {
-        (*listener).drops = drops;
-        (*listener).somaxconn = somaxconn;
-        (*listener).syncookies = read!(net, net_syncookies as u8);
-        (*listener).syn_retries = read!(net, net_syn_retries as u8);
-        (*listener).syn_linear_timeouts = read!(net, net_syn_linear_timeouts as u8);
-        (*listener).abort_on_overflow = read!(net, net_abort_on_overflow as u8);
-        (*listener).defer_accept = read!(sk, defer_accept as u8);
-    }
+    listener.drops = drops;
+    listener.somaxconn = somaxconn;
+    listener.syncookies = read!(net, net_syncookies as u8);
+    listener.syn_retries = read!(net, net_syn_retries as u8);
+    listener.syn_linear_timeouts = read!(net, net_syn_linear_timeouts as u8);
+    listener.abort_on_overflow = read!(net, net_abort_on_overflow as u8);
+    listener.defer_accept = read!(sk, defer_accept as u8);
     note_change(listener, sk, 0, 0, true);
     write(seq, &abi::ScanEntry { tag: abi::SCAN_LISTENER, _pad: 0, listener: id, tgid, fd, comm });
 }
@@ -229,76 +227,64 @@ fn connection(seq: *mut c_void, sk: *const c_void, file: *mut c_void, tgid: u32)
     if tp.is_null() {
         return;
     }
-    let mut connection = find_active(typed);
-    if connection.is_null() {
+    let known = find_active(typed);
+    let mut connection;
+    if let Some(known) = known {
+        connection = known;
+    } else {
         let is_new = state != TCP_CLOSE && state != TCP_SYN_SENT && is_wanted(sk, tgid);
-        if !is_new || config!(shrinks) != 0 && is_idle(typed) {
+        if !is_new || config!(compacts_idle) != 0 && is_idle(typed) {
             return;
         }
         let role = if is_served(read!(sk, skc_num as u16)) { role::SERVER } else { role::CLIENT };
         let id = cookie_of(typed);
-        connection = open(typed, id, role, 1, tgid);
-        if connection.is_null() {
-            return;
-        }
+        let Some(opened) = open(typed, id, role, 1, tgid) else { return };
+        connection = opened;
     }
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        if is_news(connection, tp) {
-            if !show(seq, connection, sk, tp, tgid) {
-                (*connection).shown_seq = 0;
-            }
-        } else if config!(shrinks) != 0 {
-            rest(seq, typed, tp, connection);
+    if is_news(connection, tp) {
+        if !show(seq, connection, sk, tp, tgid) {
+            connection.shown_seq = 0;
         }
+    } else if config!(compacts_idle) != 0 {
+        compact_if_idle(seq, typed, tp, connection);
     }
 }
 
-/// Nothing is new of a connection: it may shrink. A function of its own for the room on the stack.
-///
-/// # Safety
-/// As of [`compact`].
+/// Compacts a connection of which nothing is new, if it is idle. A function of its own for the room
+/// on the stack.
 #[inline(never)]
-unsafe fn rest(
+fn compact_if_idle(
     seq: *mut c_void,
     sk: *mut c_void,
     tp: *const c_void,
-    connection: *const abi::Connection,
+    connection: Live<Connection>,
 ) {
-    // SAFETY: promised by the caller.
-    unsafe { compact(sk, tp, connection, || write(seq, &raw const (*connection).exchange)) };
+    compact(sk, tp, connection, || write(seq, connection.exchange().as_ptr()));
 }
 
 /// Brings a connection up to date that is doing something, or whose last exchange was not shown as
 /// complete yet. False of any other. A function of its own for the room on the stack.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(never)]
-unsafe fn is_news(connection: *mut abi::Connection, tp: *const c_void) -> bool {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let exchange = &raw mut (*connection).exchange;
-        let idle = (*exchange).in_first_ns == 0 && (*exchange).writes == 0;
-        // A request that was acknowledged is not answered yet.
-        let answered = (*exchange).role == role::SERVER || (*exchange).reads != 0;
-        let over =
-            idle || answered && (*exchange).acked_ns != 0 && (*connection).unread_since_ns == 0;
-        let known = over && load!(tp, skc_state as u8) == TCP_ESTABLISHED;
-        if known && (*connection).shown_seq == (*exchange).seq && left_late(connection, tp) == 0 {
-            return false;
-        }
-        let ts_ns = now();
-        settle_delayed_ack(connection, tp, ts_ns);
-        if known && (*connection).shown_seq == (*exchange).seq {
-            return false;
-        }
-        refresh_from_socket(connection, tp, ts_ns);
-        if idle || answered && (*exchange).acked_ns != 0 && (*exchange).unread == 0 {
-            (*connection).shown_seq = (*exchange).seq;
-        }
-        true
+fn is_news(mut connection: Live<Connection>, tp: *const c_void) -> bool {
+    let exchange = connection.exchange();
+    let idle = exchange.in_first_ns == 0 && exchange.writes == 0;
+    // A request that was acknowledged is not answered yet.
+    let answered = exchange.role == role::SERVER || exchange.reads != 0;
+    let over = idle || answered && exchange.acked_ns != 0 && connection.unread_since_ns == 0;
+    let known = over && load!(tp, skc_state as u8) == TCP_ESTABLISHED;
+    if known && connection.shown_seq == exchange.seq && left_late(connection, tp) == 0 {
+        return false;
     }
+    let ts_ns = now();
+    settle_delayed_ack(connection, tp, ts_ns);
+    if known && connection.shown_seq == exchange.seq {
+        return false;
+    }
+    refresh_from_socket(connection, tp, ts_ns);
+    if idle || answered && exchange.acked_ns != 0 && exchange.unread == 0 {
+        connection.shown_seq = exchange.seq;
+    }
+    true
 }
 
 /// The two ends of a socket. A function of its own for the same reason.
@@ -314,12 +300,11 @@ unsafe fn ends(sk: *const c_void, local: *mut abi::Endpoint, peer: *mut abi::End
     }
 }
 
-/// When the newest segment came, as the socket itself knows: to a tick, and from before the watch,
-/// too.
+/// Time at which the newest segment came, by the socket's own stamp: to a tick, and from before the
+/// watch, too.
 #[inline(always)]
 fn came_ns(tp: *const c_void) -> u64 {
-    // SAFETY: no arguments, no preconditions.
-    let now_jiffies = unsafe { generated::bpf_jiffies64() } as u32;
+    let now_jiffies = jiffies();
     let age_ns =
         now_jiffies.wrapping_sub(load!(tp, rcv_tstamp as u32)) as u64 * config!(tick_ns) as u64;
     now().saturating_sub(age_ns)
@@ -327,61 +312,55 @@ fn came_ns(tp: *const c_void) -> u64 {
 
 /// Shows a connection; false if there is no room for it, and the iterator comes back to it. A
 /// function of its own for the same reason.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(never)]
-unsafe fn show(
+fn show(
     seq: *mut c_void,
-    connection: *const abi::Connection,
+    connection: Live<Connection>,
     sk: *const c_void,
     tp: *const c_void,
     tgid: u32,
 ) -> bool {
-    // SAFETY: promised by the caller.
+    let exchange = connection.exchange();
+    let mut active_ns = connection.arrival_ns;
+    if exchange.out_last_ns > active_ns {
+        active_ns = exchange.out_last_ns;
+    }
+    if exchange.read_last_ns > active_ns {
+        active_ns = exchange.read_last_ns;
+    }
+    if exchange.fin_ns > active_ns {
+        active_ns = exchange.fin_ns;
+    }
+    let state = load!(tp, skc_state as u8);
+    let since_ns =
+        if state == TCP_SYN_SENT { connection.empty_since_ns } else { connection.exchange.fin_ns };
+    if active_ns == 0 {
+        active_ns = came_ns(tp);
+    }
+    let window_end = load!(tp, rcv_wup as u32).wrapping_add(load!(tp, rcv_wnd as u32));
+    let window = window_end.wrapping_sub(load!(tp, rcv_nxt as u32)) as i32;
+    let mut head = MaybeUninit::<abi::ScanConnection>::uninit();
+    let at = head.as_mut_ptr();
+    // SAFETY: a local; every field is written, and the padding at its end, too: older verifiers let
+    // no byte out that nothing wrote.
     unsafe {
-        let exchange = &raw const (*connection).exchange;
-        let mut active_ns = (*connection).arrival_ns;
-        if (*exchange).out_last_ns > active_ns {
-            active_ns = (*exchange).out_last_ns;
-        }
-        if (*exchange).read_last_ns > active_ns {
-            active_ns = (*exchange).read_last_ns;
-        }
-        if (*exchange).fin_ns > active_ns {
-            active_ns = (*exchange).fin_ns;
-        }
-        let state = load!(tp, skc_state as u8);
-        let since_ns = if state == TCP_SYN_SENT {
-            (*connection).empty_since_ns
-        } else {
-            (*connection).exchange.fin_ns
-        };
-        if active_ns == 0 {
-            active_ns = came_ns(tp);
-        }
-        let window_end = load!(tp, rcv_wup as u32).wrapping_add(load!(tp, rcv_wnd as u32));
-        let window = window_end.wrapping_sub(load!(tp, rcv_nxt as u32)) as i32;
-        let mut head = MaybeUninit::<abi::ScanConnection>::uninit();
-        let at = head.as_mut_ptr();
-        // The padding at its end, too: older verifiers let no byte out that nothing wrote.
         at.cast::<u64>().add(size_of::<abi::ScanConnection>() / 8 - 1).write(0);
         (*at).tag = abi::SCAN_CONNECTION;
         (*at).tgid = tgid;
         (*at).state = state;
         (*at).peer_window_zero = (load!(tp, snd_wnd as u32) == 0) as u8;
         (*at).window_zero = (window <= 0) as u8;
-        (*at).midway = (*connection).midway;
+        (*at).preexisting = connection.preexisting;
         (*at).again = if state == TCP_SYN_SENT { load!(tp, total_retrans as u32) as u8 } else { 0 };
         (*at)._pad = [0; 3];
         let next = is_next_unread(connection, tp);
-        (*at).next_since_ns = if next { (*connection).unread_since_ns } else { 0 };
-        (*at).next_newest_ns = if next { (*connection).arrival_ns } else { 0 };
+        (*at).next_since_ns = if next { connection.unread_since_ns } else { 0 };
+        (*at).next_newest_ns = if next { connection.arrival_ns } else { 0 };
         (*at).active_ns = active_ns;
         (*at).since_ns = since_ns;
         ends(sk, &raw mut (*at).local, &raw mut (*at).peer);
-        write(seq, at) && write(seq, exchange)
     }
+    write(seq, at) && write(seq, exchange.as_ptr())
 }
 
 /// Shows a UDP socket. A function of its own for the same reason.
@@ -404,7 +383,7 @@ fn found(
     file: *mut c_void,
     tgid: u32,
     comm: [u8; 16],
-) -> Option<(u64, *mut Listener)> {
+) -> Option<(u64, Live<Listener>)> {
     if let Some(known) = listener_at(sk) {
         return Some(known);
     }

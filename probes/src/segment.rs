@@ -1,5 +1,5 @@
-//! Segments that leave, ACKs that come, and the windows in them, each by itself: hooks of `--detail
-//! events` alone.
+//! Segments that leave, ACKs that come, and the windows in them, each by itself: only with
+//! `--detail events`.
 
 use core::ffi::c_void;
 
@@ -7,12 +7,13 @@ use aya_ebpf::{
     macros::{btf_tracepoint, fentry, fexit},
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
-use backscope_abi::{Connection, side, what};
+use backscope_abi::{Connection, event_kind, side};
 
 use crate::{
     connection::connection_of,
     event::report,
     kernel::{load, now, offset, read, read_at},
+    live::Live,
     tcp::{reached, tcp_of},
 };
 
@@ -26,7 +27,7 @@ const FLAG_SYN: u8 = 0x02;
 const FLAG_RST: u8 = 0x04;
 const FLAG_ACK: u8 = 0x10;
 
-/// What matters of a segment that leaves.
+/// The numbers of a segment that leaves.
 struct Segment {
     bytes: u32,
     seq: u32,
@@ -35,18 +36,19 @@ struct Segment {
 }
 
 /// A segment leaves: `snd_nxt` has not moved yet (`tcp_event_new_data_sent`).
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn leaves(connection: *const Connection, snd_nxt: u32, segment: Segment) {
+fn leaves(connection: Live<Connection>, snd_nxt: u32, segment: Segment) {
     let Segment { bytes, seq, ack_seq, flags } = segment;
     let counts = bytes != 0 || flags & (FLAG_SYN | FLAG_FIN) != 0;
     let again = counts && !reached(seq, snd_nxt);
-    // SAFETY: promised by the caller.
-    unsafe {
-        report(connection, what::SEGMENT, now(), 0, [flags, again as u8, 0], [bytes, seq, ack_seq])
-    };
+    report(
+        connection,
+        event_kind::SEGMENT,
+        now(),
+        0,
+        [flags, again as u8, 0],
+        [bytes, seq, ack_seq],
+    )
 }
 
 /// Segment of a connection, sent for the first time or again.
@@ -55,10 +57,7 @@ unsafe fn leaves(connection: *const Connection, snd_nxt: u32, segment: Segment) 
 #[fentry(function = "__tcp_transmit_skb")]
 fn segment(ctx: FEntryContext) -> i32 {
     let (sk, skb): (*mut c_void, *const c_void) = (ctx.arg(0), ctx.arg(1));
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return 0;
-    }
+    let Some(connection) = connection_of(sk) else { return 0 };
     let cb = skb.wrapping_byte_add(offset!(skb_cb) as usize);
     let segment = Segment {
         bytes: read!(skb, skb_len as u32),
@@ -66,8 +65,7 @@ fn segment(ctx: FEntryContext) -> i32 {
         ack_seq: ctx.arg(4),
         flags: read!(cb, cb_tcp_flags as u8),
     };
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe { leaves(connection, read!(sk, snd_nxt as u32), segment) };
+    leaves(connection, read!(sk, snd_nxt as u32), segment);
     0
 }
 
@@ -77,10 +75,8 @@ fn segment(ctx: FEntryContext) -> i32 {
 #[fexit(function = "__tcp_transmit_skb")]
 fn segment_sent(ctx: FExitContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    let connection = connection_of(sk);
-    if !connection.is_null() {
-        // SAFETY: checked for null; the value lives as long as the socket.
-        unsafe { window(connection, side::LOCAL, read!(sk, rcv_wnd as u32), now()) };
+    if let Some(connection) = connection_of(sk) {
+        window(connection, side::LOCAL, read!(sk, rcv_wnd as u32), now());
     }
     0
 }
@@ -95,10 +91,7 @@ fn segment_queued(ctx: BtfTracePointContext) -> i32 {
     if sk.is_null() {
         return 0;
     }
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return 0;
-    }
+    let Some(connection) = connection_of(sk) else { return 0 };
     let route = read!(sk, sk_dst_cache as u64) as *const c_void;
     if !route.is_null() && read!(route, dst_dev as u64) != read!(skb, skb_dev as u64) {
         return 0;
@@ -118,38 +111,27 @@ fn segment_queued(ctx: BtfTracePointContext) -> i32 {
         ack_seq: u32::from_be(read_at::<u32>(tcp, 8)),
         flags: read_at::<u8>(tcp, 13),
     };
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        leaves(connection, read!(sk, snd_nxt as u32), segment);
-        window(connection, side::LOCAL, read!(sk, rcv_wnd as u32), now());
-    }
+    leaves(connection, read!(sk, snd_nxt as u32), segment);
+    window(connection, side::LOCAL, read!(sk, rcv_wnd as u32), now());
+
     0
 }
 
 /// A receive window was announced.
-///
-/// # Safety
-/// `connection` must point to a live map value.
 #[inline(always)]
-unsafe fn window(connection: *mut Connection, whose: u8, bytes: u32, ts_ns: u64) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let bit = 1 << whose;
-        let is_shut = bytes == 0;
-        if is_shut != ((*connection).shut & bit != 0) {
-            (*connection).shut ^= bit;
-            report(connection, what::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
-        }
+fn window(mut connection: Live<Connection>, whose: u8, bytes: u32, ts_ns: u64) {
+    let bit = 1 << whose;
+    let is_shut = bytes == 0;
+    if is_shut != (connection.shut & bit != 0) {
+        connection.shut ^= bit;
+        report(connection, event_kind::WINDOW, ts_ns, 0, [whose, is_shut as u8, 0], [bytes, 0, 0]);
     }
 }
 
-/// A segment came, and the socket has not looked at its acknowledgement yet.
+/// A segment came, and the socket has not processed its acknowledgement yet.
 #[inline(always)]
 fn acknowledges(sk: *mut c_void, skb: *const c_void) {
-    let connection = connection_of(sk);
-    if connection.is_null() {
-        return;
-    }
+    let Some(connection) = connection_of(sk) else { return };
     let tp = tcp_of(sk);
     if tp.is_null() {
         return;
@@ -177,15 +159,12 @@ fn acknowledges(sk: *mut c_void, skb: *const c_void) {
     let bytes = (u16::from_be(read_at::<u16>(tcp as *const c_void, 14)) as u32) << scale;
     let ts_ns = now();
     let is_bare = read!(cb, cb_seq as u32) == read!(cb, cb_end_seq as u32);
-    // SAFETY: checked for null; the value lives as long as the socket.
-    unsafe {
-        if acked != 0 || is_bare {
-            let left = nxt.wrapping_sub(if reached(ack, una) { ack } else { una });
-            report(connection, what::ACK, ts_ns, 0, [0; 3], [acked, bytes, left]);
-        }
-        if reached(ack, una) {
-            window(connection, side::PEER, bytes, ts_ns);
-        }
+    if acked != 0 || is_bare {
+        let left = nxt.wrapping_sub(if reached(ack, una) { ack } else { una });
+        report(connection, event_kind::ACK, ts_ns, 0, [0; 3], [acked, bytes, left]);
+    }
+    if reached(ack, una) {
+        window(connection, side::PEER, bytes, ts_ns);
     }
 }
 

@@ -5,7 +5,10 @@ use core::ffi::c_void;
 use aya_ebpf::{bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE, helpers::generated};
 use backscope_abi as abi;
 
-use crate::kernel::{load, offset};
+use crate::{
+    kernel::{load, offset},
+    live::Live,
+};
 
 /// A child that is cloned from its listener inherits the listener's value.
 pub(crate) const BPF_F_CLONE: usize = 512;
@@ -37,40 +40,42 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
         }
     }
 
-    /// The value of this socket, null if it has none; made first, all zero, with `flags` 1
+    /// Finds the value of this socket; made first, all zero, with `flags` 1
     /// (`BPF_SK_STORAGE_GET_F_CREATE`). `sk` must be a pointer that the verifier knows as a socket.
     #[inline(always)]
-    pub(crate) fn get(&'static self, sk: *mut c_void, flags: u64) -> *mut T {
+    pub(crate) fn get(&'static self, sk: *mut c_void, flags: u64) -> Option<Live<T>> {
         if flags == 0 && carries_nothing(sk) {
-            return core::ptr::null_mut();
+            return None;
         }
         self.call(sk, core::ptr::null(), flags)
     }
 
-    /// The same of a socket that is known to carry something.
+    /// Finds the value of a socket that is known to have storage.
     #[inline(always)]
-    pub(crate) fn find(&'static self, sk: *mut c_void) -> *mut T {
+    pub(crate) fn find(&'static self, sk: *mut c_void) -> Option<Live<T>> {
         self.call(sk, core::ptr::null(), 0)
     }
 
-    /// The value of this socket; made first, a copy of `initial`, if it has none. Null for want of
-    /// memory.
+    /// Finds the value of this socket; made first, a copy of `initial`, if it has none. `None` for
+    /// want of memory.
     #[inline(always)]
-    pub(crate) fn get_or(&'static self, sk: *mut c_void, initial: *const T) -> *mut T {
-        let value = self.call(sk, initial, 1);
-        // Another processor may have made it in the same moment.
-        if value.is_null() { self.find(sk) } else { value }
+    pub(crate) fn get_or(&'static self, sk: *mut c_void, initial: *const T) -> Option<Live<T>> {
+        match self.call(sk, initial, 1) {
+            Some(value) => Some(value),
+            // Another processor may have made it in the same moment.
+            None => self.find(sk),
+        }
     }
 
     #[inline(always)]
-    fn call(&'static self, sk: *mut c_void, initial: *const T, flags: u64) -> *mut T {
-        let initial = initial.cast_mut().cast();
+    fn call(&'static self, sk: *mut c_void, initial: *const T, flags: u64) -> Option<Live<T>> {
+        let map = (&raw const *self).cast_mut().cast();
         // SAFETY: the helper checks the socket, and the verifier that what `initial` points to is
-        // long enough.
+        // long enough. The value lives as long as the socket, which the caller holds.
         unsafe {
-            generated::bpf_sk_storage_get((&raw const *self).cast_mut().cast(), sk, initial, flags)
+            let value = generated::bpf_sk_storage_get(map, sk, initial.cast_mut().cast(), flags);
+            Live::new(value.cast())
         }
-        .cast()
     }
 
     /// Removes the value of this socket. Who has it still may use it until the program ends.

@@ -1,30 +1,30 @@
 //! Suspension of the hooks of accept: the agent detaches them while no connection comes.
 
-use backscope_abi::resting;
+use backscope_abi::suspension;
 
-use crate::maps::RESTING;
+use crate::{live::Find, maps::SUSPENSION};
 
 /// True while the hooks of accept are not attached.
 #[inline(always)]
 pub(crate) fn is_suspended() -> bool {
-    matches!(RESTING.get(0), Some(&resting::RESTING | &resting::WANTED))
+    matches!(SUSPENSION.get(0), Some(&suspension::SUSPENDED | &suspension::WANTED))
 }
 
 /// True if the hooks of accept were not attached at this time, or are not now.
 #[inline(always)]
 pub(crate) fn suspended_since(ts_ns: u64) -> bool {
-    is_suspended() || RESTING.get(0).is_some_and(|attached_ns| ts_ns < *attached_ns)
+    is_suspended() || SUSPENSION.get(0).is_some_and(|attached_ns| ts_ns < *attached_ns)
 }
 
-/// Wants the hooks of accept back, if they rest.
+/// Asks the agent to attach the hooks of accept again, if they are suspended.
 #[inline(always)]
 pub(crate) fn resume() {
-    if let Some(state) = RESTING.get_ptr_mut(0) {
-        // SAFETY: a live map value; the agent, too, writes it at once.
-        unsafe {
-            if state.read_volatile() == resting::RESTING {
-                state.write_volatile(resting::WANTED);
-            }
+    let Some(state) = SUSPENSION.find(0) else { return };
+    let state = state.as_ptr();
+    // SAFETY: a live map value; the agent, too, writes it at once.
+    unsafe {
+        if state.read_volatile() == suspension::SUSPENDED {
+            state.write_volatile(suspension::WANTED);
         }
     }
 }

@@ -4,6 +4,7 @@ use core::ffi::c_void;
 
 use crate::{
     kernel::{config, read},
+    live::Find,
     maps::{PORTS, SERVED, TARGETS},
 };
 
@@ -13,8 +14,7 @@ pub(crate) fn is_target(tgid: u32) -> bool {
     if tgid == config!(agent) {
         return false;
     }
-    // SAFETY: only presence counts.
-    config!(all) != 0 || unsafe { TARGETS.get(tgid) }.is_some()
+    config!(all) != 0 || TARGETS.find(tgid).is_some()
 }
 
 /// True if a listener is to be watched when `tgid` holds it.
@@ -24,13 +24,11 @@ pub(crate) fn is_wanted(sk: *const c_void, tgid: u32) -> bool {
         return true;
     }
     let port = read!(sk, skc_num as u16);
-    // SAFETY: only presence counts.
-    config!(by_port) != 0 && unsafe { PORTS.get(port) }.is_some()
+    config!(by_port) != 0 && PORTS.find(port).is_some()
 }
 
 /// True if a watched listener listens on this port.
 #[inline(always)]
 pub(crate) fn is_served(port: u16) -> bool {
-    // SAFETY: only presence counts.
-    unsafe { SERVED.get(port) }.is_some()
+    SERVED.find(port).is_some()
 }

@@ -5,12 +5,12 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated;
 use backscope_abi::hold;
 
-use crate::kernel::load;
+use crate::kernel::{jiffies, load};
 
 /// The TCP socket that `sk` is, as one whose members can be loaded; null if it is none.
 #[inline(always)]
 pub(crate) fn tcp_of(sk: *mut c_void) -> *const c_void {
-    // SAFETY: the helper looks at the socket before it casts.
+    // SAFETY: the helper checks the socket before it casts.
     unsafe { generated::bpf_skc_to_tcp_sock(sk) as *const c_void }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn unread(tp: *const c_void) -> u32 {
 /// Bulk transfers are those that the peer's window can hold up.
 pub(crate) const BULK: u64 = 16_384;
 
-/// What the kernel has counted of a socket's sending so far, in jiffies (`tcp_chrono_set`).
+/// Times that the kernel has counted of a socket's sending, in jiffies (`tcp_chrono_set`).
 pub(crate) struct Sending {
     /// Something was out, or waited to be.
     pub(crate) busy: u32,
@@ -68,8 +68,7 @@ pub(crate) fn sending(tp: *const c_void) -> Sending {
     let mut busy = only_busy.wrapping_add(window).wrapping_add(by_buffer);
     let kind = load!(tp, chrono_type as u8) & 3;
     if kind != UNSPECIFIED {
-        // SAFETY: no arguments, no preconditions.
-        let now = unsafe { generated::bpf_jiffies64() } as u32;
+        let now = jiffies();
         let running = now.wrapping_sub(load!(tp, chrono_start as u32));
         busy = busy.wrapping_add(running);
         if kind == RWND_LIMITED {

@@ -1,12 +1,15 @@
-//! How threads spend their time between the calls that the probes see.
+//! Scheduling of threads between the calls that the probes see.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{btf_maps::Array, helpers::generated, macros::btf_map};
 use backscope_abi as abi;
-use backscope_abi::{Thread, ThreadUse};
+use backscope_abi::{SchedDelta, Thread};
 
-use crate::kernel::{config, current, load, read};
+use crate::{
+    kernel::{config, current, load, read},
+    live::{Find, Live},
+};
 
 /// Threads by set. Of three threads in one, the one whose call was longest ago has to go: a thread
 /// may end unseen. Finding it in a hash table would take longer than all else that is done with it.
@@ -14,11 +17,8 @@ use crate::kernel::{config, current, load, read};
 static THREADS: Array<[Thread; 2], { abi::THREAD_SETS as usize }> = Array::new();
 
 /// Notes how the current thread spent the time since its call before.
-///
-/// # Safety
-/// `slot` must point into a live map value.
 #[inline(always)]
-pub(crate) unsafe fn note(slot: *mut ThreadUse, ts_ns: u64) {
+pub(crate) fn note(slot: &mut SchedDelta, ts_ns: u64) {
     let (tgid, tid, run_delay_ns, cpu_ns) = if config!(sock_from_file) != 0 {
         // SAFETY: no arguments, no preconditions. The verifier knows this pointer, so that loads
         // need no helper.
@@ -36,44 +36,35 @@ pub(crate) unsafe fn note(slot: *mut ThreadUse, ts_ns: u64) {
             read!(task, task_cpu as u64),
         )
     };
-    // SAFETY: promised by the caller; the other pointer is to a live map value.
-    unsafe {
-        (*slot).tgid = tgid;
-        (*slot).tid = tid;
-        let Some(set) = THREADS.get_ptr_mut(tid % abi::THREAD_SETS) else { return };
-        let thread = place_of(tid, set.cast());
-        let before = *thread;
-        // A thread of that id may have ended, and its totals were more.
-        if owner(&before) == tid as u64
-            && cpu_ns >= before.cpu_ns
-            && run_delay_ns >= before.run_delay_ns
-        {
-            (*slot).since_ns = before.ts_ns;
-            (*slot).run_delay_ns = run_delay_ns - before.run_delay_ns;
-            (*slot).cpu_ns = cpu_ns - before.cpu_ns;
-        }
-        let tag = tid as u64 ^ ts_ns ^ run_delay_ns ^ cpu_ns;
-        *thread = Thread { tag, ts_ns, run_delay_ns, cpu_ns };
+    slot.tgid = tgid;
+    slot.tid = tid;
+    let Some(mut set) = THREADS.find(tid % abi::THREAD_SETS) else { return };
+    let place = place_of(tid, set);
+    let before = set[place];
+    // A thread of that id may have ended, and its totals were more.
+    if owner(&before) == tid as u64
+        && cpu_ns >= before.cpu_ns
+        && run_delay_ns >= before.run_delay_ns
+    {
+        slot.since_ns = before.ts_ns;
+        slot.run_delay_ns = run_delay_ns - before.run_delay_ns;
+        slot.cpu_ns = cpu_ns - before.cpu_ns;
     }
+    let tag = tid as u64 ^ ts_ns ^ run_delay_ns ^ cpu_ns;
+    set[place] = Thread { tag, ts_ns, run_delay_ns, cpu_ns };
 }
 
-/// Whose totals these are.
+/// Thread that these totals belong to.
 #[inline(always)]
 fn owner(thread: &Thread) -> u64 {
     thread.tag ^ thread.ts_ns ^ thread.run_delay_ns ^ thread.cpu_ns
 }
 
-/// The thread's place in its set: the one that is its own, else the one that was used longest ago.
-///
-/// # Safety
-/// `set` must point to the two places of a live map value.
+/// Finds the thread's place in its set: the one that is its own, else the one that was used longest
+/// ago.
 #[inline(always)]
-unsafe fn place_of(tid: u32, set: *mut Thread) -> *mut Thread {
-    // SAFETY: promised by the caller.
-    unsafe {
-        let other = set.add(1);
-        let is_other = owner(&*other) == tid as u64
-            || (owner(&*set) != tid as u64 && (*other).ts_ns < (*set).ts_ns);
-        if is_other { other } else { set }
-    }
+fn place_of(tid: u32, set: Live<[Thread; 2]>) -> usize {
+    let is_second = owner(&set[1]) == tid as u64
+        || (owner(&set[0]) != tid as u64 && set[1].ts_ns < set[0].ts_ns);
+    is_second as usize
 }

@@ -100,7 +100,7 @@ impl Maps {
             targets: take(ebpf, "TARGETS")?,
             counters: take(ebpf, "COUNTERS")?,
             period: take(ebpf, "PERIOD")?,
-            resting: take(ebpf, "RESTING")?,
+            resting: take(ebpf, "SUSPENSION")?,
         })
     }
 
@@ -110,9 +110,9 @@ impl Maps {
         let _ = self.period.set(0, number, 0);
     }
 
-    /// One of [`backscope_abi::resting`].
+    /// One of [`backscope_abi::suspension`].
     pub(super) fn resting(&self) -> u64 {
-        self.resting.get(&0, 0).unwrap_or(backscope_abi::resting::NEVER)
+        self.resting.get(&0, 0).unwrap_or(backscope_abi::suspension::NEVER)
     }
 
     pub(super) fn set_resting(&mut self, value: u64) {

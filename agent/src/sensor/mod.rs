@@ -103,7 +103,7 @@ pub struct Sensor {
 /// As for [`Sensor::attach`].
 pub fn trial(tier: Option<Tier>, events: bool) -> Result<Chosen, SensorError> {
     machine()?;
-    let config = Config { exchanges: 1, first_bytes: 1, events: events.into(), ..Config::EMPTY };
+    let config = Config { exchanges: 1, payload_prefix: 1, events: events.into(), ..Config::EMPTY };
     attach::choose_only(config, tier.unwrap_or(Tier::Full))
 }
 

@@ -40,7 +40,7 @@ impl Options {
             follow: targets.follow.into(),
             events: self.events.into(),
             exchanges: self.exchanges.into(),
-            first_bytes: self.protocols.into(),
+            payload_prefix: self.protocols.into(),
             ring_bytes: self.ring_bytes.unwrap_or(if self.events {
                 backscope_abi::RING_BYTES_EVENTS
             } else {

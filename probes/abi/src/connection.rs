@@ -47,7 +47,7 @@ pub mod hold {
     pub const WINDOW: u8 = 3;
     /// A pace that was set (`SO_MAX_PACING_RATE`), TCP small queues, segmentation.
     pub const PACING: u8 = 4;
-    /// How many there are.
+    /// Number of them.
     pub const COUNT: usize = 5;
     /// [`Exchange::holding`](super::Exchange::holding) when nothing is held.
     pub const NONE: u8 = 255;
@@ -78,7 +78,7 @@ pub mod why {
     /// A RST came, or after this host closed, data did: then a [`Late`](super::Late) record
     /// follows.
     pub const RESET: u8 = 3;
-    /// What was sent was not acknowledged.
+    /// The peer did not acknowledge what was sent.
     pub const UNACKNOWLEDGED: u8 = 4;
     /// Keepalive probes were not answered.
     pub const KEEPALIVE: u8 = 5;
@@ -102,7 +102,7 @@ pub mod attempt {
 pub mod flag {
     /// The kernel began the congestion window anew, since nothing had been sent for a while.
     pub const RESTARTED: u8 = 1;
-    /// What the writing thread did between writes that came apart is not known of all of them.
+    /// Of some pauses between writes it is not known how the writing thread spent them.
     pub const PAUSE_UNKNOWN: u8 = 2;
     /// All that is unread was there when the last read returned.
     pub const LEFT: u8 = 4;
@@ -122,15 +122,15 @@ pub const REMAINDER: u64 = 8;
 /// A shorter time between two writes is no pause: 2 to the power of this, ns, some millisecond.
 pub const PAUSE_SHIFT: u32 = 20;
 
-/// How a thread spent its time since its call before.
+/// Scheduling of a thread since its call before.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ThreadUse {
+pub struct SchedDelta {
     /// Process; 0 when there was no call yet.
     pub tgid: u32,
     /// Thread.
     pub tid: u32,
-    /// When its call before was; 0 when none was seen.
+    /// Time of its call before; 0 when none was seen.
     pub since_ns: u64,
     /// Runnable without a CPU since then, ns.
     pub run_delay_ns: u64,
@@ -146,7 +146,7 @@ pub struct Thread {
     /// The thread's id, combined with all the others by exclusive or: two threads that take the
     /// same place in the same moment leave nobody's.
     pub tag: u64,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// `sched_info.run_delay`.
     pub run_delay_ns: u64,
@@ -155,10 +155,10 @@ pub struct Thread {
 }
 
 /// The facts of one exchange: gathered in place, and sent as they stand when it is over, unless a
-/// [`crate::Brief`] says the same. A time of 0 means "not yet".
+/// [`crate::CompactExchange`] says the same. A time of 0 means "not yet".
 ///
-/// First comes what an arrival looks at: see [`Connection`]. What a [`crate::Brief`] tells of is
-/// all before `ts_ns`.
+/// First come the fields that an arrival reads: see [`Connection`]. A [`crate::CompactExchange`]
+/// has only fields before `ts_ns`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
@@ -170,7 +170,7 @@ pub struct Exchange {
     pub role: u8,
     /// One of [`progress`].
     pub progress: u8,
-    /// Who ended the connection: 0 nobody, 1 this host, 2 the peer.
+    /// Side that ended the connection: 0 neither, 1 this host, 2 the peer.
     pub fin_by: u8,
     /// One of [`hold`]: why bytes are held now.
     pub holding: u8,
@@ -199,8 +199,8 @@ pub struct Exchange {
     /// The longest time without a write between two, in 2 to the power of [`PAUSE_SHIFT`] ns; none
     /// shorter than that.
     pub longest_pause: u16,
-    /// Who read first.
-    pub reader: ThreadUse,
+    /// Thread that read first.
+    pub reader: SchedDelta,
     /// The first write returned; where it is known to have blocked, when it began to.
     pub out_first_ns: u64,
     /// The last write returned.
@@ -216,9 +216,9 @@ pub struct Exchange {
     pub min_rtt_us: u32,
     /// Sizes of the last two writes, older first.
     pub last_sizes: [u32; 2],
-    /// Who wrote first.
-    pub writer: ThreadUse,
-    /// When it was sent.
+    /// Thread that wrote first.
+    pub writer: SchedDelta,
+    /// Time at which it was sent.
     pub ts_ns: u64,
     /// Time between the first read and the last with nothing to read, ns.
     pub starved_ns: u64,
@@ -232,14 +232,14 @@ pub struct Exchange {
     pub held_us: [u32; hold::COUNT],
     /// Between writes that came apart: the writing thread runnable without a CPU, µs.
     pub pause_delay_us: u32,
-    /// As above: on a CPU, µs.
+    /// Between such writes: the writing thread on a CPU, µs.
     pub pause_cpu_us: u32,
-    /// When the last byte of the exchange before was sent, in units of [`SENT_UNIT_NS`]; 0 if there
-    /// was none.
+    /// Time at which the last byte of the exchange before was sent, in units of
+    /// [`SENT_UNIT_NS`]; 0 if there was none.
     pub sent_before: u32,
     /// Sizes of the two writes of the longest hold: in flight, and held.
     pub held_sizes: [u32; 2],
-    /// How often bytes were held, by [`hold`].
+    /// Number of times that bytes were held, by [`hold`].
     pub held: [u16; hold::COUNT],
     /// Segments sent again.
     pub retransmits: u16,
@@ -255,11 +255,11 @@ pub struct Exchange {
     pub delayed_acks: u32,
     /// The newest of them.
     pub delayed_ack_ns: u64,
-    /// How long they waited in all, µs.
+    /// Time that they waited in all, µs.
     pub delayed_ack_us: u32,
     /// Not 0: it had begun when the connection became known.
-    pub midway: u8,
-    /// How it ended, once `fin_by` says so, or what became of a connect: one of [`ending`].
+    pub preexisting: u8,
+    /// Kind of its end, once `fin_by` says so, or outcome of a connect: one of [`ending`].
     pub fin_how: u8,
     /// Not 0: the peer ended it by FIN, and answered by RST to what was written since. It had
     /// closed both ways.
@@ -285,8 +285,8 @@ pub struct Exchange {
 /// map by address.
 ///
 /// An arrival is often noted on another processor than a read, and each line of the cache that both
-/// write costs as much as everything else. What an arrival looks at is in the first 56 bytes: the
-/// kernel puts them into one line, with the pointer that it looks at itself to find them.
+/// write costs as much as everything else. An arrival reads the first 56 bytes only: the
+/// kernel puts them into one line, with the pointer that it reads itself to find them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
@@ -320,12 +320,12 @@ pub struct Connection {
     /// Process that made or was found to hold it; 0 until accepted.
     pub tgid: u32,
     /// Not 0: it was open when it became known.
-    pub midway: u8,
+    pub preexisting: u8,
     /// Windows that were told to be shut: bit 0 this host's, bit 1 the peer's. Only where each
     /// event is asked for.
     pub shut: u8,
     /// Calls whose first bytes were read, inbound and outbound; 255 once that is over.
-    pub looks: [u8; 2],
+    pub inspected: [u8; 2],
     /// A read waits for data inside its call; 0 if none does. Only where each event is asked for.
     /// Once this host has reset the connection: bytes unread then, and above them bytes
     /// unacknowledged.
@@ -344,7 +344,7 @@ const _: () = assert!(
     core::mem::offset_of!(Connection, exchange) + core::mem::offset_of!(Exchange, sock) == 56
 );
 
-/// What a connection starts from.
+/// The value that a connection starts from.
 impl Connection {
     /// Nothing known.
     pub const BLANK: Self = Self {
@@ -362,9 +362,9 @@ impl Connection {
         hold_sizes: [0; 2],
         shown_seq: 0,
         tgid: 0,
-        midway: 0,
+        preexisting: 0,
         shut: 0,
-        looks: [0; 2],
+        inspected: [0; 2],
         reading_since_ns: 0,
         answered_seq: 0,
         why: why::NONE,
@@ -382,7 +382,7 @@ impl Exchange {
         sock: 0,
         role: role::SERVER,
         progress: progress::OPEN,
-        midway: 0,
+        preexisting: 0,
         holding: hold::NONE,
         min_rtt_us: 0,
         in_first_ns: 0,
@@ -403,8 +403,8 @@ impl Exchange {
         holding_since_ns: 0,
         blocked_ns: 0,
         retransmit_ns: 0,
-        reader: ThreadUse { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
-        writer: ThreadUse { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
+        reader: SchedDelta { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
+        writer: SchedDelta { tgid: 0, tid: 0, since_ns: 0, run_delay_ns: 0, cpu_ns: 0 },
         reads: 0,
         eagains: 0,
         longest_pause: 0,
@@ -443,7 +443,7 @@ pub struct Opened {
     pub kind: u32,
     /// Process.
     pub tgid: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The connection's id.
     pub sock: u64,
@@ -455,7 +455,7 @@ pub struct Opened {
     pub srtt_us: u32,
     /// SYNs that were sent again.
     pub again: u32,
-    /// When it was asked for.
+    /// Time at which it was asked for.
     pub asked_ns: u64,
 }
 
@@ -467,11 +467,11 @@ pub struct Failed {
     pub kind: u32,
     /// Process.
     pub tgid: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// Its socket's id.
     pub sock: u64,
-    /// When it was asked for.
+    /// Time at which it was asked for.
     pub asked_ns: u64,
     /// Local address: its port is 0 where it had none, or has given it back.
     pub local: Endpoint,
@@ -503,9 +503,9 @@ pub struct Failed {
 pub struct Late {
     /// [`LATE`].
     pub kind: u32,
-    /// How many bytes.
+    /// Number of bytes.
     pub bytes: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// Local address.
     pub local: Endpoint,
@@ -525,7 +525,7 @@ pub struct Ended {
     pub kind: u32,
     /// Segments sent again.
     pub retransmits: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The connection's id.
     pub sock: u64,
@@ -544,11 +544,11 @@ pub struct Ended {
     pub asked_ns: u64,
     /// Delayed ACKs sent by timer.
     pub delayed_acks: u32,
-    /// How long they waited, µs.
+    /// Time that they waited, µs.
     pub delayed_ack_us: u32,
-    /// When this host reset it: bytes unread.
+    /// If this host reset it: bytes unread.
     pub unread: u32,
-    /// As above: bytes written and not acknowledged.
+    /// If this host reset it: bytes written and not acknowledged.
     pub unacked: u32,
     /// As in [`Exchange`].
     pub fin_by: u8,
@@ -570,7 +570,7 @@ pub struct Ended {
     pub _pad2: u32,
 }
 
-/// What the iterator says of a connection; its [`Exchange`] follows.
+/// Entry of the iterator for a connection; its [`Exchange`] follows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ScanConnection {
@@ -585,7 +585,7 @@ pub struct ScanConnection {
     /// Not 0: our receive window is shut.
     pub window_zero: u8,
     /// Not 0: the connection was open when it became known.
-    pub midway: u8,
+    pub preexisting: u8,
     /// Of one that is not made yet: SYNs that were sent again, 255 at most.
     pub again: u8,
     /// Padding.

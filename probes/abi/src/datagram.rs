@@ -5,8 +5,8 @@ use crate::Endpoint;
 /// Stamps of arrivals that wait to be read; a power of two. Beyond that datagrams share the newest
 /// one's stamp, so that their wait is known as "at least".
 pub const MARKS: u32 = 256;
-/// Buckets of [`Datagram::waits`], a power of two.
-pub const WAIT_BUCKETS: usize = 256;
+/// Buckets of [`Datagram::latencies`], a power of two.
+pub const LATENCY_BUCKETS: usize = 256;
 /// Bits of a mark that hold the number of the newest datagram that it stands for.
 pub const MARK_NUMBER_BITS: u32 = 23;
 /// The bit of a mark that says that its datagrams came before its stamp, not at it.
@@ -21,7 +21,7 @@ pub const MARK_UNIT_SHIFT: u32 = 10;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram {
-    /// When it became watched; 0 while the value is being written.
+    /// Time at which it became watched; 0 while the value is being written.
     pub since_ns: u64,
     /// Its id.
     pub sock: u64,
@@ -45,9 +45,9 @@ pub struct Datagram {
     pub written: u64,
     /// Bytes of them.
     pub written_bytes: u64,
-    /// Waits in `waits` that are lower bounds.
+    /// Latencies in `latencies` that are lower bounds.
     pub at_least: u64,
-    /// When the newest read was.
+    /// Time of the newest read.
     pub read_ns: u64,
     /// `tgid << 32 | tid` of the thread that read last.
     pub reader: u64,
@@ -58,7 +58,7 @@ pub struct Datagram {
     pub doubt_ns: u64,
     /// Longest wait, ns.
     pub longest_ns: u64,
-    /// The same in the even and odd refresh periods.
+    /// Longest wait in the even and odd refresh periods, ns.
     pub longest_in_ns: [u64; 2],
     /// Most bytes in the receive buffer in the even and odd refresh periods.
     pub peak: [u32; 2],
@@ -78,8 +78,8 @@ pub struct Datagram {
     pub tgid: u32,
     /// Command name of that process.
     pub comm: [u8; 16],
-    /// Datagrams that were looked at for their protocol.
-    pub looks: u32,
+    /// Datagrams that were inspected for their protocol.
+    pub inspected: u32,
     /// Not 0: one of them was QUIC's.
     pub quic: u32,
     /// The oldest of `marks` that is in use.
@@ -89,8 +89,8 @@ pub struct Datagram {
     /// A ring of arrivals that wait to be read: stamp, [`MARK_LATE`], number of the newest datagram
     /// it stands for.
     pub marks: [u64; MARKS as usize],
-    /// How many datagrams waited how long, see [`wait_bucket`].
-    pub waits: [u32; WAIT_BUCKETS],
+    /// Receive-queue latencies, datagrams by [`latency_bucket`].
+    pub latencies: [u32; LATENCY_BUCKETS],
 }
 
 impl Datagram {
@@ -123,25 +123,25 @@ impl Datagram {
         drops_base: 0,
         tgid: 0,
         comm: [0; 16],
-        looks: 0,
+        inspected: 0,
         quic: 0,
         head: 0,
         tail: 0,
         marks: [0; MARKS as usize],
-        waits: [0; WAIT_BUCKETS],
+        latencies: [0; LATENCY_BUCKETS],
     };
 }
 
 /// The bucket of a wait: whole µs below 8, then eight buckets to each doubling; the last one takes
 /// all beyond four hours.
 #[inline(always)]
-pub const fn wait_bucket(us: u64) -> usize {
+pub const fn latency_bucket(us: u64) -> usize {
     if us < 8 {
         return us as usize;
     }
     let top = 63 - us.leading_zeros();
     let bucket = (top as usize - 2) * 8 + (us >> (top - 3) & 7) as usize;
-    if bucket < WAIT_BUCKETS { bucket } else { WAIT_BUCKETS - 1 }
+    if bucket < LATENCY_BUCKETS { bucket } else { LATENCY_BUCKETS - 1 }
 }
 
 /// The middle of a bucket, µs.
@@ -153,7 +153,7 @@ pub const fn bucket_middle_us(bucket: usize) -> u64 {
     ((8 + (bucket % 8) as u64) << step) + (1 << step) / 2
 }
 
-/// What the iterator says of a UDP socket: its figures are in the map.
+/// Entry of the iterator for a UDP socket: its figures are in the map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ScanDatagram {
@@ -173,7 +173,7 @@ mod tests {
     fn the_middle_of_a_bucket_is_within_a_sixteenth_of_its_waits() {
         let mut us = 1;
         while us < 60_000_000 {
-            let middle = bucket_middle_us(wait_bucket(us));
+            let middle = bucket_middle_us(latency_bucket(us));
             assert!(middle.abs_diff(us) * 16 <= us, "{us} µs is shown as {middle} µs");
             us += us / 100 + 1;
         }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn buckets_follow_one_another_and_end() {
-        assert!((1..100_000).all(|us| wait_bucket(us) - wait_bucket(us - 1) <= 1));
-        assert_eq!(wait_bucket(u64::MAX), WAIT_BUCKETS - 1);
+        assert!((1..100_000).all(|us| latency_bucket(us) - latency_bucket(us - 1) <= 1));
+        assert_eq!(latency_bucket(u64::MAX), LATENCY_BUCKETS - 1);
     }
 }

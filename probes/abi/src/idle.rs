@@ -1,7 +1,8 @@
 //! Connections on which nothing happens.
 
-/// What lasts of a connection on which nothing happens: the value of another storage of its socket,
-/// in place of the [`Connection`](crate::Connection). Of 128 bytes the kernel needs 72 itself.
+/// Lasting part of a connection on which nothing happens: the value of another storage of its
+/// socket, in place of the [`Connection`](crate::Connection). Of 128 bytes the kernel needs 72
+/// itself.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
@@ -26,9 +27,9 @@ pub struct Idle {
     /// Reads that found nothing before the first exchange.
     pub eagains: u32,
     /// As in [`Connection`](crate::Connection).
-    pub looks: [u8; 2],
+    pub inspected: [u8; 2],
     /// As in [`Connection`](crate::Connection).
-    pub midway: u8,
+    pub preexisting: u8,
     /// Not 0: the exchange that comes next had begun when the connection became known.
     pub begun: u8,
 }

@@ -1,4 +1,5 @@
-//! What the agent tells the probes before they are loaded, through frozen `.rodata`.
+//! Offsets and settings that the agent gives the probes before they are loaded, through frozen
+//! `.rodata`.
 
 /// The offset of a member that this kernel does not have.
 pub const ABSENT: u16 = u16::MAX;
@@ -30,7 +31,7 @@ macro_rules! layout {
 // First come those that each segment, call and connection needs: between two runs of a probe little
 // of this stays in the nearest cache.
 layout! {
-    /// What a socket carries for BPF maps of the storage type.
+    /// BPF storage of a socket.
     sk_bpf_storage = "sock"."sk_bpf_storage",
     /// `IPPROTO_TCP` and so on.
     sk_protocol = "sock"."sk_protocol",
@@ -50,15 +51,15 @@ layout! {
     snd_nxt = "tcp_sock"."snd_nxt",
     /// Bytes that the application has written.
     write_seq = "tcp_sock"."write_seq",
-    /// When the socket last looked at the clock, ns of `CLOCK_MONOTONIC`: at each segment received
-    /// or sent.
+    /// Time at which the socket last read the clock, ns of `CLOCK_MONOTONIC`: at each segment
+    /// received or sent.
     tcp_clock_cache = "tcp_sock"."tcp_clock_cache",
     /// Departure time of the newest segment, ns.
     tcp_wstamp_ns = "tcp_sock"."tcp_wstamp_ns",
-    /// When the newest ACK delivered something, µs; or, once something was sent after that with
-    /// nothing in flight, when.
+    /// Time at which the newest ACK delivered something, µs; or that of the first sending after
+    /// it with nothing in flight.
     delivered_mstamp = "tcp_sock"."delivered_mstamp",
-    /// When the segment that was delivered last had been sent, µs.
+    /// Time at which the segment that was delivered last had been sent, µs.
     first_tx_mstamp = "tcp_sock"."first_tx_mstamp",
     /// Windowed minimum of the round-trip time: three pairs of time and value.
     rtt_min = "tcp_sock"."rtt_min",
@@ -76,7 +77,7 @@ layout! {
     task_run_delay = "task_struct"."sched_info.run_delay",
     /// Time that a thread was on a CPU, ns.
     task_cpu = "task_struct"."se.sum_exec_runtime",
-    /// What an upper-layer protocol keeps of a TCP socket; of a subflow, or a clone of one, its
+    /// Data of an upper-layer protocol on a TCP socket; of a subflow, or a clone of one, its
     /// context.
     icsk_ulp_data = "inet_connection_sock"."icsk_ulp_data",
     /// Socket cookie, 0 until somebody asked for it.
@@ -101,9 +102,9 @@ layout! {
     fdt_fd = "fdtable"."fd",
     /// Of the registers with which a thread entered the kernel: number of the system call (x86-64).
     regs_call = "pt_regs"."orig_ax",
-    /// As above: its second argument.
+    /// Of these registers: the call's second argument.
     regs_second = "pt_regs"."si",
-    /// As above: its fifth argument.
+    /// Of these registers: the call's fifth argument.
     regs_fifth = "pt_regs"."r8",
     /// Smoothed round-trip time, 1/8 µs.
     srtt_us = "tcp_sock"."srtt_us",
@@ -145,11 +146,11 @@ layout! {
     sk_drops = "sock"."sk_drops",
     /// Drops at a UDP socket, where they have counters of their own (6.18 on).
     sk_drop_counters = "sock"."sk_drop_counters",
-    /// The two of them.
+    /// First of these counters.
     drops0 = "numa_drop_counters"."drops0",
-    /// As above.
+    /// Second of these counters.
     drops1 = "numa_drop_counters"."drops1",
-    /// When its SYN-ACK was first sent, µs of `CLOCK_MONOTONIC`; 0 for a syncookie.
+    /// Time at which its SYN-ACK was first sent, µs of `CLOCK_MONOTONIC`; 0 for a syncookie.
     snt_synack = "tcp_request_sock"."snt_synack",
     /// Whether the final ACK came and was ignored: the byte that has the bit.
     req_acked = "inet_request_sock"."acked",
@@ -170,13 +171,13 @@ layout! {
     snd_cwnd = "tcp_sock"."snd_cwnd",
     /// End of the newest small segment that was sent.
     snd_sml = "tcp_sock"."snd_sml",
-    /// Segments in flight, and their fates.
+    /// Segments in flight.
     packets_out = "tcp_sock"."packets_out",
-    /// As above: acknowledged out of order.
+    /// Segments in flight that were acknowledged out of order.
     sacked_out = "tcp_sock"."sacked_out",
-    /// As above: taken for lost.
+    /// Segments in flight that are taken for lost.
     lost_out = "tcp_sock"."lost_out",
-    /// As above: sent again.
+    /// Segments in flight that were sent again.
     retrans_out = "tcp_sock"."retrans_out",
     /// Segments sent again since the connection began.
     total_retrans = "tcp_sock"."total_retrans",
@@ -186,9 +187,9 @@ layout! {
     nonagle = "tcp_sock"."nonagle",
     /// Whether the data of the SYN was taken (TCP Fast Open): the byte that has the bit.
     syn_data_acked = "tcp_sock"."syn_data_acked",
-    /// What the delayed ACK waits for.
+    /// State of the delayed ACK, `ICSK_ACK_*`.
     ack_pending = "inet_connection_sock"."icsk_ack.pending",
-    /// What the network told of a connection that goes on.
+    /// Error that the network reported of a connection that goes on.
     sk_err_soft = "sock"."sk_err_soft",
     /// Jiffies when data came last, or when the connection was made.
     lrcvtime = "inet_connection_sock"."icsk_ack.lrcvtime",
@@ -217,18 +218,18 @@ layout! {
     udp_reader_qlen = "udp_sock"."reader_queue.qlen",
     /// Directions that were shut down.
     sk_shutdown = "sock"."sk_shutdown",
-    /// When the delayed ACK is due, jiffies; its timer may fire earlier and be set anew (up to
-    /// 6.17).
+    /// Time at which the delayed ACK is due, jiffies; its timer may fire earlier and be set anew
+    /// (up to 6.17).
     ack_timeout = "inet_connection_sock"."icsk_ack.timeout",
     /// Further ACKs that will not be delayed.
     ack_quick = "inet_connection_sock"."icsk_ack.quick",
-    /// How far the connection is taken for interactive, so that ACKs wait for data.
+    /// Degree to which the connection is taken for interactive, so that ACKs wait for data.
     ack_pingpong = "inet_connection_sock"."icsk_ack.pingpong",
     /// State of congestion control (`TCP_CA_Open` and so on), in the low five bits.
     ca_state = "inet_connection_sock"."icsk_ca_state",
-    /// Congestion control, and whether it sets its window alone (BBR).
+    /// Congestion control.
     icsk_ca_ops = "inet_connection_sock"."icsk_ca_ops",
-    /// As above.
+    /// Function by which it sets its window alone (BBR), if it does.
     ca_cong_control = "tcp_congestion_ops"."cong_control",
     /// `net.ipv4.tcp_slow_start_after_idle`.
     net_restart = "net"."ipv4.sysctl_tcp_slow_start_after_idle",
@@ -248,9 +249,9 @@ layout! {
     unix_addr_len = "unix_address"."len",
     /// The name, a `struct sockaddr_un`.
     unix_addr_name = "unix_address"."name",
-    /// What a request of io_uring asks for.
+    /// Operation of an io_uring request.
     uring_opcode = "io_kiocb"."opcode",
-    /// The file that it is about.
+    /// File of an io_uring request.
     uring_file = "io_kiocb"."file",
     /// The first subflow of a Multipath TCP socket.
     mptcp_first = "mptcp_sock"."first",
@@ -264,7 +265,7 @@ layout! {
     inode_mode = "inode"."i_mode",
     /// Command name.
     task_comm = "task_struct"."comm",
-    /// What the threads of a process share.
+    /// Data that the threads of a process share.
     task_signal = "task_struct"."signal",
     /// Threads of a process that have not begun to exit.
     signal_live = "signal_struct"."live",
@@ -290,19 +291,19 @@ layout! {
     skb_dev = "sk_buff"."dev",
     /// Start of what a packet has at present.
     skb_data = "sk_buff"."data",
-    /// TCP's notes on a segment.
+    /// Control block of a TCP segment.
     skb_cb = "sk_buff"."cb",
-    /// As above: number of its first byte.
+    /// In the control block: number of the segment's first byte.
     cb_seq = "tcp_skb_cb"."seq",
-    /// As above: number behind its last byte; SYN and FIN count as one.
+    /// In the control block: number behind its last byte; SYN and FIN count as one.
     cb_end_seq = "tcp_skb_cb"."end_seq",
-    /// As above: flags, in the low byte.
+    /// In the control block: flags, in the low byte.
     cb_tcp_flags = "tcp_skb_cb"."tcp_flags",
-    /// As above: what it acknowledges.
+    /// In the control block: the number that it acknowledges.
     cb_ack_seq = "tcp_skb_cb"."ack_seq",
 }
 
-/// How the probes shall behave in this run. What is asked most often lies last, next to the members
+/// Settings of the probes for one run. Those that are read most often lie last, next to the members
 /// of [`Layout`] that are.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -333,8 +334,8 @@ pub struct Config {
     pub by_comm: u8,
     /// Not 0: `PORTS` holds targets.
     pub by_port: u8,
-    /// Not 0: the first bytes of connections are looked at.
-    pub first_bytes: u8,
+    /// Not 0: the payload prefix of connections is captured.
+    pub payload_prefix: u8,
     /// The bit of `syn_data_acked` in its byte; 0 if this kernel has none.
     pub syn_data_bit: u8,
     /// The bit of `req_acked` in its byte; 0 if this kernel has none.
@@ -357,7 +358,7 @@ pub struct Config {
     /// stamps.
     pub delayed_ack_timer: u8,
     /// Not 0: less is kept of a connection while nothing happens on it.
-    pub shrinks: u8,
+    pub compacts_idle: u8,
 }
 
 impl Config {
@@ -375,9 +376,9 @@ impl Config {
         exchanges: 0,
         delayed_ack_timer: 0,
         task_regs: 0,
-        first_bytes: 0,
+        payload_prefix: 0,
         syn_data_bit: 0,
-        shrinks: 0,
+        compacts_idle: 0,
         acked_bit: 0,
         tick_ns: 4_000_000,
         ring_bytes: 0,

@@ -1,37 +1,36 @@
-//! What the kernel probes and the agent say to each other: plain `repr(C)` types and names, no
-//! logic.
+//! Data that the kernel probes and the agent share: plain `repr(C)` types and names, no logic.
 //!
 //! Times are nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`). Addresses are IPv6, an IPv4
 //! address in its IPv4-mapped form; ports are in host order.
 #![no_std]
 
-mod brief;
+mod compact;
 mod connection;
 mod datagram;
-mod first;
+mod event;
 mod idle;
 mod layout;
-mod moment;
+mod payload;
 mod record;
 
-pub use brief::{BRIEF, Brief, BriefUse};
+pub use compact::{COMPACT_EXCHANGE, CompactExchange, CompactSched};
 pub use connection::{
     BURST_GAP_NS, Connection, ENDED, EXCHANGE, Ended, Exchange, FAILED, Failed, LATE, Late, OPENED,
-    Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection, Thread, ThreadUse,
+    Opened, PAUSE_SHIFT, REMAINDER, SENT_UNIT_NS, SMALL_WRITE, ScanConnection, SchedDelta, Thread,
     attempt, ending, flag, hold, progress, role, why,
 };
 pub use datagram::{
-    Datagram, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT, MARKS, ScanDatagram,
-    WAIT_BUCKETS, bucket_middle_us, wait_bucket,
+    Datagram, LATENCY_BUCKETS, MARK_LATE, MARK_NUMBER_BITS, MARK_TIME_SHIFT, MARK_UNIT_SHIFT,
+    MARKS, ScanDatagram, bucket_middle_us, latency_bucket,
 };
-pub use first::{
-    FEW_BYTES, FIRST_BYTES, FIRST_DATAGRAM, FirstBytes, FirstDatagram, Flow, LOOKS_A_PERIOD,
-    MANY_BYTES, MAX_DATAGRAM_LOOKS, MAX_FLOW_LOOKS, MAX_FLOWS, MAX_HTTP2_BYTES, MAX_HTTP2_LOOKS,
-    MAX_LOOKS, MAX_TLS_BYTES, MAX_TLS_LOOKS,
-};
+pub use event::{EVENT, Event, event_kind, side};
 pub use idle::Idle;
 pub use layout::{ABSENT, Config, Layout};
-pub use moment::{MOMENT, Moment, side, what};
+pub use payload::{
+    DATAGRAM_PREFIX, DatagramPrefix, FEW_BYTES, Flow, INSPECTED_PER_PERIOD, MANY_BYTES,
+    MAX_DATAGRAMS_INSPECTED, MAX_FLOW_INSPECTED, MAX_FLOWS, MAX_HTTP2_BYTES, MAX_HTTP2_INSPECTED,
+    MAX_INSPECTED, MAX_TLS_BYTES, MAX_TLS_INSPECTED, PAYLOAD_PREFIX, PayloadPrefix,
+};
 pub use record::{
     ACCEPT, ADOPT, Accept, Adopt, CLOSED, Call, Closed, Endpoint, Fail, FailKey, LISTENER,
     Listener, OVERFLOW, Overflow, PROCESS, Process, Queued, RETRANSMIT, Retransmit,
@@ -71,18 +70,18 @@ pub const MAX_PORTS: u32 = 1_024;
 /// Bytes of the ring buffer: some 20 ms of 700 000 exchanges a second. When it is full a record is
 /// dropped and counted under [`counter::RING_FULL`].
 pub const RING_BYTES: u32 = 1 << 21;
-/// The same when every single event is asked for.
+/// Bytes of the ring buffer when every single event is asked for.
 pub const RING_BYTES_EVENTS: u32 = 1 << 24;
 /// An exchange shorter than this is the first to be left away under pressure, ns.
-pub const BRIEF_NS: u64 = 1_000_000;
+pub const SHORT_NS: u64 = 1_000_000;
 
-/// Values of the `RESTING` map: whether the hooks of accept are attached. Any other is the time
+/// Values of the `SUSPENSION` map: whether the hooks of accept are attached. Any other is the time
 /// from which they have been again, ns.
-pub mod resting {
+pub mod suspension {
     /// They have been all the time.
     pub const NEVER: u64 = 0;
     /// They are not.
-    pub const RESTING: u64 = 1;
+    pub const SUSPENDED: u64 = 1;
     /// They are not, and something came that they are wanted for.
     pub const WANTED: u64 = 2;
 }
@@ -103,9 +102,9 @@ pub mod counter {
     pub const TARGETS_FULL: u32 = 5;
     /// Connections not watched for want of memory.
     pub const CONNECTIONS_FULL: u32 = 6;
-    /// Exchanges of less than [`BRIEF_NS`](super::BRIEF_NS) left away since the ring buffer was
+    /// Exchanges of less than [`SHORT_NS`](super::SHORT_NS) left away since the ring buffer was
     /// half full.
-    pub const SHED_BRIEF: u32 = 7;
+    pub const SHED_SHORT: u32 = 7;
     /// Other exchanges left away since it was three quarters full, so that accepts and refusals
     /// still fit.
     pub const SHED: u32 = 8;
@@ -115,24 +114,24 @@ pub mod counter {
     pub const SHED_EVENTS: u32 = 10;
     /// Connections that left the accept queue while the hooks of accept rested, accepted or not.
     pub const LEFT_UNSEEN: u32 = 11;
-    /// How many counters tell loss, with [`SEEN`].
+    /// Number of counters that tell of loss, with [`SEEN`].
     pub const COUNT: u32 = 12;
     /// Those of them that are records which [`SEEN`] counts.
-    pub const RECORDS: [u32; 4] = [RING_FULL, SHED_BRIEF, SHED, SHED_EVENTS];
+    pub const RECORDS: [u32; 4] = [RING_FULL, SHED_SHORT, SHED, SHED_EVENTS];
     /// Connections that became known.
     pub const OPENED: u32 = 12;
     /// Connections of them that ended.
     pub const ENDED: u32 = 13;
     /// First bytes that were passed over since there were too many new connections.
-    pub const UNLOOKED: u32 = 14;
+    pub const UNINSPECTED: u32 = 14;
     /// Connections that the return of accept showed.
     pub const RETURNED: u32 = 15;
     /// Connections whose peer's name accept asked for.
     pub const NAMED: u32 = 16;
     /// Connections whose [`Connection`](super::Connection) gave way to an [`Idle`](super::Idle).
-    pub const SHRUNK: u32 = 17;
+    pub const COMPACTED: u32 = 17;
     /// Those that have grown again since.
-    pub const GROWN: u32 = 18;
+    pub const EXPANDED: u32 = 18;
     /// Size of the array.
     pub const ALL: u32 = 19;
     /// The names of the counters, in order, as `lost.probe` shows them.

@@ -76,7 +76,7 @@ pub struct Listener {
     pub closed_ns: u64,
     /// Local address.
     pub local: Endpoint,
-    /// When the agent came to know it: `listen(2)`, or the scan that found it.
+    /// Time at which it became known: of `listen(2)`, or of the scan that found it.
     pub since_ns: u64,
     /// SYNs that reached it. Full tier only.
     pub syns: u64,
@@ -101,7 +101,7 @@ pub struct Listener {
     pub peer_reset: u64,
     /// Those of both that had waited for [`crate::LATE_NS`] or longer.
     pub left_late: u64,
-    /// How long these had waited in all, ns.
+    /// Time that these had waited in all, ns.
     pub left_late_ns: u64,
     /// Connections that were in the queue, their peers still there, when the listener closed: the
     /// kernel resets them.
@@ -111,12 +111,13 @@ pub struct Listener {
     pub synack_acked: u64,
     /// Cookie of its network namespace, which no other one gets; 0 where it cannot be read.
     pub netns_cookie: u64,
-    /// What packets that were seen dropped have added to `sk_drops`. Where SYNs are not seen only,
-    /// as the next four.
+    /// Part of `sk_drops` that dropped packets explain that were seen. This field and the next
+    /// four are kept only where SYNs are not seen.
     pub explained: u64,
-    /// The rest of `sk_drops`, as far as it came while the accept queue was full; signed.
+    /// Unexplained part of `sk_drops` that came while the accept queue was full; signed.
     pub drops_full: u64,
-    /// As above: while the accept queue had room, but the SYN queue was full without syncookies.
+    /// Unexplained part that came while the accept queue had room, but the SYN queue was full
+    /// without syncookies.
     pub drops_syn_full: u64,
     /// `sk_drops` at the newest sample.
     pub drops: u32,
@@ -203,7 +204,7 @@ impl Listener {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Call {
-    /// When the call began.
+    /// Time at which the call began.
     pub entered_ns: u64,
     /// The listener's id.
     pub listener: u64,
@@ -211,7 +212,7 @@ pub struct Call {
     pub sk: u64,
     /// Address of the file that the call is about to return; 0 while it waits.
     pub file: u64,
-    /// When that was.
+    /// Time at which it is about to return.
     pub returned_ns: u64,
 }
 
@@ -222,7 +223,7 @@ pub struct Call {
 pub struct Queued {
     /// The listener's id.
     pub listener: u64,
-    /// When it entered the queue.
+    /// Time at which it entered the queue.
     pub queued_ns: u64,
     /// The connection's id.
     pub sock: u64,
@@ -230,7 +231,7 @@ pub struct Queued {
     pub gone: u64,
 }
 
-/// How `accept` failed on a listener: the key of the `FAILED` map.
+/// Error of `accept` on a listener: the key of the `FAILED` map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FailKey {
@@ -242,19 +243,19 @@ pub struct FailKey {
     pub _pad: u32,
 }
 
-/// How often it did: the value of the `FAILED` map.
+/// Count of such errors: the value of the `FAILED` map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fail {
-    /// How often.
+    /// Number of times.
     pub count: u64,
     /// The first time.
     pub first_ns: u64,
-    /// Who called last, `tgid << 32 | tid`.
+    /// Thread that called last, `tgid << 32 | tid`.
     pub thread: u64,
 }
 
-/// What the iterator over open files says of each listening Unix-domain socket of a target.
+/// Entry of the iterator over open files for a listening Unix-domain socket of a target.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ScanUnix {
@@ -281,7 +282,7 @@ pub struct ScanUnix {
 /// Bytes of `sun_path`, 108, and padding.
 pub const UNIX_PATH: usize = 112;
 
-/// What the iterator says of each listening socket on a watched port that is no target's.
+/// Entry of the iterator for a listening socket on a watched port that is no target's.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ScanOther {
@@ -305,7 +306,7 @@ pub struct ScanOther {
     pub comm: [u8; 16],
 }
 
-/// What the iterator over open files says of each listening socket it meets.
+/// Entry of the iterator over open files for a listening socket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ScanEntry {
@@ -331,11 +332,11 @@ pub struct Accept {
     pub kind: u32,
     /// Descriptor; negative when it could not be seen.
     pub fd: i32,
-    /// When accept returned.
+    /// Time at which accept returned.
     pub ts_ns: u64,
-    /// When the call began; 0 when that was before the attach.
+    /// Time at which the call began; 0 when that was before the attach.
     pub entered_ns: u64,
-    /// When the kernel put the connection in the accept queue; 0 when not observed.
+    /// Time at which the kernel put the connection in the accept queue; 0 when not observed.
     pub queued_ns: u64,
     /// Only if `queued_ns` is 0: how many jiffies ago the connection was born, by its `lsndtime`.
     pub age_jiffies: u32,
@@ -383,11 +384,11 @@ pub struct Overflow {
     pub kind: u32,
     /// One of [`stage`].
     pub stage: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The listener's id.
     pub listener: u64,
-    /// Who was refused.
+    /// Peer that was refused.
     pub peer: Endpoint,
     /// Depth of the accept queue.
     pub depth: u32,
@@ -407,11 +408,11 @@ pub struct Syn {
     pub kind: u32,
     /// Bytes of data in the SYN (TCP Fast Open); `u32::MAX` where the SYN itself is not seen.
     pub tfo_bytes: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The listener's id.
     pub listener: u64,
-    /// Who sent it.
+    /// Sender.
     pub peer: Endpoint,
     /// Depth of the accept queue.
     pub depth: u32,
@@ -425,15 +426,15 @@ pub struct Syn {
 pub struct Retransmit {
     /// [`RETRANSMIT`].
     pub kind: u32,
-    /// How many times before this one.
+    /// Number of times before this one.
     pub before: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The listener's id.
     pub listener: u64,
-    /// To whom.
+    /// Peer that it was sent to.
     pub peer: Endpoint,
-    /// When it was sent first, µs of `CLOCK_MONOTONIC`; 0 where that is not known.
+    /// Time at which it was sent first, µs of `CLOCK_MONOTONIC`; 0 where that is not known.
     pub first_us: u64,
     /// Not 0: the peer has answered it, and the accept queue is full.
     pub ignored: u32,
@@ -449,7 +450,7 @@ pub struct Closed {
     pub kind: u32,
     /// Padding.
     pub _pad: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The listener's id.
     pub listener: u64,
@@ -473,7 +474,7 @@ pub struct Process {
     pub kind: u32,
     /// One of [`process`].
     pub what: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The process.
     pub tgid: u32,
@@ -491,6 +492,6 @@ pub struct Adopt {
     pub kind: u32,
     /// The process.
     pub tgid: u32,
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use backscope_abi::counter::{GROWN, SHRUNK};
+use backscope_abi::counter::{COMPACTED, EXPANDED};
 use socket2::SockRef;
 
 use super::{SOCKETS_FROM_FILES, any_tier, exchange, native};
@@ -121,11 +121,11 @@ fn asked_again(world: &World) -> anyhow::Result<()> {
     let mut agent = world.watch().pid(demo.pid()).start()?;
     let mut clients = (0..count).map(|_| Client::connect(&demo)).collect::<Result<Vec<_>, _>>()?;
     clients[count / 4..].iter_mut().try_for_each(Client::ask)?;
-    agent.await_counter("connections that have shrunk", SHRUNK, count)?;
+    agent.await_counter("connections that have shrunk", COMPACTED, count)?;
     let again = 0..count / 2;
     clients[again.clone()].iter_mut().try_for_each(Client::ask)?;
-    agent.await_counter("connections that have shrunk", SHRUNK, count + again.len())?;
-    let grown = counter(agent.pid(), GROWN)?;
+    agent.await_counter("connections that have shrunk", COMPACTED, count + again.len())?;
+    let grown = counter(agent.pid(), EXPANDED)?;
     ensure!(grown >= again.len() as u64, "{grown} have grown, {} were asked", again.len());
     let ended = close(agent, &mut clients)?;
     clients.iter().enumerate().try_for_each(|(at, client)| client.check(&ended, how(at)))
@@ -138,7 +138,7 @@ fn single_events(world: &World) -> anyhow::Result<()> {
     let mut client = Client::connect(&demo)?;
     client.ask()?;
     agent.await_time(monotonic_ns() + 4_000_000_000)?;
-    ensure!(counter(agent.pid(), SHRUNK)? == 0, "a connection has shrunk");
+    ensure!(counter(agent.pid(), COMPACTED)? == 0, "a connection has shrunk");
     client.ask()?;
     let mut clients = [client];
     let ended = close(agent, &mut clients)?;
@@ -163,7 +163,7 @@ fn asked_when_long(world: &World) -> anyhow::Result<()> {
             client.ask()?;
         }
     }
-    let (shrunk, grown) = (counter(agent.pid(), SHRUNK)?, counter(agent.pid(), GROWN)?);
+    let (shrunk, grown) = (counter(agent.pid(), COMPACTED)?, counter(agent.pid(), EXPANDED)?);
     ensure!((CLIENTS..CLIENTS * ROUNDS).contains(&shrunk), "{shrunk} have shrunk");
     ensure!(shrunk - grown <= CLIENTS, "{shrunk} have shrunk, {grown} have grown");
     let ended = close(agent, &mut clients)?;

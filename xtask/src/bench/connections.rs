@@ -148,7 +148,8 @@ fn await_idle(pid: u32, connections: u64) -> Result<u64> {
     let counters = Counters::of(pid)?;
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
-        let idle = counters.get(counter::SHRUNK)?.saturating_sub(counters.get(counter::GROWN)?);
+        let idle =
+            counters.get(counter::COMPACTED)?.saturating_sub(counters.get(counter::EXPANDED)?);
         if idle >= connections || Instant::now() > deadline {
             return Ok(idle);
         }

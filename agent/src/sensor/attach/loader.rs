@@ -82,7 +82,7 @@ impl Globals {
         let has = |function| u8::from(types.btf.has_function(function));
         config.socket_storage = has(plan::SOCKET_STORAGE);
         // With every single event more is kept of a connection than its small form has room for.
-        config.shrinks = has(plan::SOCKET_STORAGE_DELETE) & u8::from(config.events == 0);
+        config.compacts_idle = has(plan::SOCKET_STORAGE_DELETE) & u8::from(config.events == 0);
         config.socket_cookie = has(plan::SOCKET_COOKIE);
         config.sock_from_file = has(plan::SOCK_FROM_FILE);
         config.task_regs = has(plan::TASK_REGS);

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backscope_abi::{counter, resting};
+use backscope_abi::{counter, suspension};
 
 use super::syscalls::{End, Syscalls};
 use crate::{
@@ -78,7 +78,7 @@ impl AcceptHooks {
         let others_see_all = returned > 0 && named == returned;
         if self.state == State::Attached && is_quiet && busy >= BUSY && others_see_all {
             syscalls.detach(End::Entry);
-            maps.set_resting(resting::RESTING);
+            maps.set_resting(suspension::SUSPENDED);
             self.state = State::Leaving(Instant::now());
         }
     }
@@ -99,7 +99,9 @@ impl AcceptHooks {
                 false
             }
             // A failure is tried again: the other hook sees accepts as before.
-            State::Off => maps.resting() == resting::WANTED && self.resume(maps, syscalls).is_ok(),
+            State::Off => {
+                maps.resting() == suspension::WANTED && self.resume(maps, syscalls).is_ok()
+            }
         }
     }
 
@@ -111,7 +113,7 @@ impl AcceptHooks {
         maps.forget_calls();
         maps.set_resting(now_ns());
         if let Err(error) = syscalls.attach_again(End::Entry) {
-            maps.set_resting(resting::WANTED);
+            maps.set_resting(suspension::WANTED);
             return Err(error);
         }
         self.state = State::Attached;

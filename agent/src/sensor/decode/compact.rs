@@ -11,7 +11,11 @@ use crate::model::event::{DelayedAcks, Exchange, Inbound, Outbound, ThreadUse};
 /// Puts the facts of a compact record in the place of another exchange's.
 ///
 /// Nearly every record is a compact one, and an exchange is too large to be moved about.
-pub(super) fn fill(exchange: &mut Exchange, raw: &abi::Brief, capabilities: Capabilities) {
+pub(super) fn fill(
+    exchange: &mut Exchange,
+    raw: &abi::CompactExchange,
+    capabilities: Capabilities,
+) {
     let times = raw.times.map(|since| raw.base_ns.saturating_add(since.into()));
     let [in_first_ns, in_last_ns, read_first_ns, read_last_ns, ..] = times;
     let [.., out_first_ns, out_last_ns, sent_ns, acked_ns] = times;
@@ -29,7 +33,7 @@ pub(super) fn fill(exchange: &mut Exchange, raw: &abi::Brief, capabilities: Capa
         delayed_acks,
         end,
     } = exchange;
-    (*ts_ns, *sock, *seq, *midway) = (raw.ts_ns, raw.sock, raw.seq, raw.midway != 0);
+    (*ts_ns, *sock, *seq, *midway) = (raw.ts_ns, raw.sock, raw.seq, raw.preexisting != 0);
     (*role, *progress) = (role_of(raw.role), progress_of(raw.progress));
     *min_rtt_us = round_trip_us(raw.min_rtt_us);
     let no_delayed_acks = DelayedAcks::default();
@@ -70,7 +74,7 @@ pub(super) fn fill(exchange: &mut Exchange, raw: &abi::Brief, capabilities: Capa
     }
 }
 
-fn thread(raw: &abi::BriefUse, ts_ns: u64) -> Option<ThreadUse> {
+fn thread(raw: &abi::CompactSched, ts_ns: u64) -> Option<ThreadUse> {
     if raw.tid == 0 {
         return None;
     }
@@ -92,16 +96,16 @@ mod tests {
     #[test]
     fn it_says_what_the_full_record_would() {
         let user =
-            |tid| abi::BriefUse { tgid: 7, tid, since_ago_ns: 30, run_delay_ns: 4, cpu_ns: 5 };
-        let brief = abi::Brief {
-            kind: abi::BRIEF,
+            |tid| abi::CompactSched { tgid: 7, tid, since_ago_ns: 30, run_delay_ns: 4, cpu_ns: 5 };
+        let brief = abi::CompactExchange {
+            kind: abi::COMPACT_EXCHANGE,
             seq: 3,
             ts_ns: 9_000_000_000,
             sock: 42,
             base_ns: 1_000,
             role: abi::role::SERVER,
             progress: abi::progress::FOLLOWED,
-            midway: 1,
+            preexisting: 1,
             _pad: 0,
             min_rtt_us: 11,
             times: [0, 10, 100, 200, 300, u32::MAX, 500, 600],
@@ -117,13 +121,13 @@ mod tests {
         };
         let last_ns = 1_000 + u64::from(u32::MAX);
         let user =
-            |tid, since_ns| abi::ThreadUse { tgid: 7, tid, since_ns, run_delay_ns: 4, cpu_ns: 5 };
+            |tid, since_ns| abi::SchedDelta { tgid: 7, tid, since_ns, run_delay_ns: 4, cpu_ns: 5 };
         let full = abi::Exchange {
             seq: 3,
             ts_ns: 9_000_000_000,
             sock: 42,
             progress: abi::progress::FOLLOWED,
-            midway: 1,
+            preexisting: 1,
             min_rtt_us: 11,
             in_first_ns: 1_000,
             in_last_ns: 1_010,
@@ -155,7 +159,7 @@ mod tests {
                 fill(&mut told, &brief, capabilities);
                 assert_eq!(told, exchange(&full, capabilities));
             }
-            let empty = abi::Brief { writes: 0, base_ns: 0, times: [0; 8], ..brief };
+            let empty = abi::CompactExchange { writes: 0, base_ns: 0, times: [0; 8], ..brief };
             let mut told = exchange(&full, capabilities);
             fill(&mut told, &empty, capabilities);
             assert!(told.inbound.is_none() && told.outbound.is_none(), "{told:?}");

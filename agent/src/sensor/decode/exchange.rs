@@ -25,7 +25,7 @@ pub(in crate::sensor) fn exchange(raw: &abi::Exchange, capabilities: Capabilitie
         sock: raw.sock,
         seq: raw.seq,
         role: role(raw.role),
-        midway: raw.midway != 0,
+        midway: raw.preexisting != 0,
         progress: progress(raw.progress),
         inbound: if raw.in_first_ns == 0 { None } else { Some(inbound(raw)) },
         outbound: if raw.writes == 0 { None } else { Some(outbound(raw, capabilities.tick_ns)) },
@@ -41,7 +41,7 @@ fn end(raw: &abi::Exchange) -> Option<End> {
     Some(End { ts_ns: raw.fin_ns, by, how, gone: raw.gone != 0 })
 }
 
-fn thread(raw: &abi::ThreadUse) -> Option<ThreadUse> {
+fn thread(raw: &abi::SchedDelta) -> Option<ThreadUse> {
     if raw.tid == 0 {
         return None;
     }

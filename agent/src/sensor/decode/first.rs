@@ -51,14 +51,14 @@ impl FirstBytes {
     /// those before it.
     pub(in crate::sensor) fn take(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         match read(record) {
-            Some(abi::FIRST_DATAGRAM) => self.datagram(record),
+            Some(abi::DATAGRAM_PREFIX) => self.datagram(record),
             _ => self.bytes(record),
         }
     }
 
     fn bytes(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         let mut events = SmallVec::new();
-        let Some((head, bytes)) = parts::<abi::FirstBytes>(record, |head| head.length) else {
+        let Some((head, bytes)) = parts::<abi::PayloadPrefix>(record, |head| head.length) else {
             return events;
         };
         let mut push = |sign| events.push(recognised(&head, sign));
@@ -77,8 +77,8 @@ impl FirstBytes {
 
     fn datagram(&mut self, record: &[u8]) -> SmallVec<[Event; 1]> {
         let mut events = SmallVec::new();
-        let Some((abi::FirstDatagram { head, peer }, bytes)) =
-            parts::<abi::FirstDatagram>(record, |datagram| datagram.head.length)
+        let Some((abi::DatagramPrefix { head, peer }, bytes)) =
+            parts::<abi::DatagramPrefix>(record, |datagram| datagram.head.length)
         else {
             return events;
         };
@@ -105,11 +105,11 @@ impl FirstBytes {
         events
     }
 
-    fn name(&mut self, head: &abi::FirstBytes, bytes: &[u8]) -> Option<Sign> {
+    fn name(&mut self, head: &abi::PayloadPrefix, bytes: &[u8]) -> Option<Sign> {
         let key = (head.sock, head.outbound != 0);
         let mut waiting = self.waiting.remove(&key).unwrap_or_default();
         // With a part missing the rest says nothing.
-        if usize::try_from(head.at).ok()? != waiting.len() && head.midway == 0 {
+        if usize::try_from(head.at).ok()? != waiting.len() && head.preexisting == 0 {
             return None;
         }
         waiting.extend_from_slice(bytes);
@@ -126,9 +126,9 @@ impl FirstBytes {
 
     /// The streams of an HTTP/2 connection that was seen from its beginning, if there are others
     /// than before.
-    fn streams(&mut self, head: &abi::FirstBytes, bytes: &[u8]) -> Option<Http2Streams> {
+    fn streams(&mut self, head: &abi::PayloadPrefix, bytes: &[u8]) -> Option<Http2Streams> {
         let (from_client, room) = (from_client(head), self.streams.len() < MAX_FOLLOWED);
-        let begins = head.at == 0 && head.midway == 0 && Streams::begins(from_client, bytes);
+        let begins = head.at == 0 && head.preexisting == 0 && Streams::begins(from_client, bytes);
         let streams = match self.streams.entry(head.sock) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) if begins && room => place.insert(Streams::default()),
@@ -138,9 +138,9 @@ impl FirstBytes {
     }
 
     /// Follows the records of a TLS connection that was seen from its beginning.
-    fn follow(&mut self, head: &abi::FirstBytes, bytes: &[u8], mut push: impl FnMut(Sign)) {
+    fn follow(&mut self, head: &abi::PayloadPrefix, bytes: &[u8], mut push: impl FnMut(Sign)) {
         let (key, at) = ((head.sock, head.outbound != 0), u64::from(head.at));
-        if head.midway != 0 {
+        if head.preexisting != 0 {
             return;
         }
         if !self.records.contains_key(&key) {
@@ -175,10 +175,10 @@ fn parts<T: Copy>(record: &[u8], length: impl Fn(&T) -> u32) -> Option<(T, &[u8]
     Some((head, bytes))
 }
 
-fn recognised(head: &abi::FirstBytes, sign: Sign) -> Event {
+fn recognised(head: &abi::PayloadPrefix, sign: Sign) -> Event {
     Event::Recognised(Recognised { ts_ns: head.ts_ns, sock: head.sock, sign })
 }
 
-fn from_client(head: &abi::FirstBytes) -> bool {
+fn from_client(head: &abi::PayloadPrefix) -> bool {
     (head.role == role::CLIENT) == (head.outbound != 0)
 }

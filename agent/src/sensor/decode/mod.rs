@@ -41,7 +41,7 @@ pub(super) enum Decoded {
 pub(super) fn decode(bytes: &[u8], context: DecodeContext, event: &mut Event) -> Option<Decoded> {
     let capabilities = context.capabilities;
     let kind: u32 = record(bytes)?;
-    if kind == abi::BRIEF
+    if kind == abi::COMPACT_EXCHANGE
         && let Event::Exchange(exchange) = event
     {
         compact::fill(exchange, &record(bytes)?, capabilities);
@@ -54,7 +54,7 @@ pub(super) fn decode(bytes: &[u8], context: DecodeContext, event: &mut Event) ->
         abi::RETRANSMIT => Event::SynAckRetransmit(listener::retransmit(record(bytes)?)),
         abi::OPENED => Event::Opened(connection::opened(&record(bytes)?)),
         abi::EXCHANGE => Event::Exchange(exchange(&record(bytes)?, capabilities)),
-        abi::BRIEF => {
+        abi::COMPACT_EXCHANGE => {
             let mut exchange = exchange(&abi::Exchange::BLANK, capabilities);
             compact::fill(&mut exchange, &record(bytes)?, capabilities);
             Event::Exchange(exchange)
@@ -62,9 +62,9 @@ pub(super) fn decode(bytes: &[u8], context: DecodeContext, event: &mut Event) ->
         abi::ENDED => Event::Closed(connection::closed(&record(bytes)?, capabilities)),
         abi::FAILED => Event::Connect(connects::failed(&record(bytes)?)),
         abi::LATE => Event::Late(connects::late(&record(bytes)?)),
-        abi::MOMENT => Event::Moment(moments::moment(&record(bytes)?, context)?),
+        abi::EVENT => Event::Moment(moments::moment(&record(bytes)?, context)?),
         abi::PROCESS => Event::Process(process(record(bytes)?)?),
-        abi::FIRST_BYTES | abi::FIRST_DATAGRAM => return Some(Decoded::FirstBytes),
+        abi::PAYLOAD_PREFIX | abi::DATAGRAM_PREFIX => return Some(Decoded::FirstBytes),
         abi::ADOPT => return Some(Decoded::Adopt(record::<abi::Adopt>(bytes)?.tgid)),
         // Listeners come and go by the sample, which has all of their figures.
         _ => return None,

@@ -1,7 +1,7 @@
 //! Single events of connections, from their records.
 
 use backscope_abi as abi;
-use backscope_abi::{side, what};
+use backscope_abi::{event_kind, side};
 
 use super::{
     context::DecodeContext,
@@ -10,44 +10,48 @@ use super::{
 use crate::model::event::{Call, Moment, Side, What};
 
 /// Returns `None` for an event that another one shows better, or that is none.
-pub(super) fn moment(raw: &abi::Moment, context: DecodeContext) -> Option<Moment> {
+pub(super) fn moment(raw: &abi::Event, context: DecodeContext) -> Option<Moment> {
     let [a, b, c] = raw.small;
     let [x, y, z] = raw.values;
     let what = match raw.name {
-        what::DATA => What::Data {
+        event_kind::DATA => What::Data {
             unread_bytes: x,
             buffer_used_bytes: y,
             buffer_bytes: z,
             quick: a,
             pingpong: b,
         },
-        what::READ => What::Read(call(raw, context.blocked_reads)),
-        what::PEEK => What::Peek(call(raw, context.blocked_reads)),
-        what::WRITE => What::Write { call: call(raw, context.blocked_writes), why: hold_reason(a) },
-        what::SEGMENT => What::Segment { bytes: x, seq: y, ack_seq: z, flags: a, again: b != 0 },
-        what::ACK => What::Ack { bytes: x, window_bytes: y, unacked_bytes: z },
-        what::HOLD => What::Hold { why: hold_reason(a)?, bytes: x },
-        what::RELEASE => What::Release { why: hold_reason(a)?, held_us: x },
-        what::DELAYED_ACK => What::DelayedAck { waited_us: x, inferred: a == 0 },
-        what::RETRANSMIT => {
+        event_kind::READ => What::Read(call(raw, context.blocked_reads)),
+        event_kind::PEEK => What::Peek(call(raw, context.blocked_reads)),
+        event_kind::WRITE => {
+            What::Write { call: call(raw, context.blocked_writes), why: hold_reason(a) }
+        }
+        event_kind::SEGMENT => {
+            What::Segment { bytes: x, seq: y, ack_seq: z, flags: a, again: b != 0 }
+        }
+        event_kind::ACK => What::Ack { bytes: x, window_bytes: y, unacked_bytes: z },
+        event_kind::HOLD => What::Hold { why: hold_reason(a)?, bytes: x },
+        event_kind::RELEASE => What::Release { why: hold_reason(a)?, held_us: x },
+        event_kind::DELAYED_ACK => What::DelayedAck { waited_us: x, inferred: a == 0 },
+        event_kind::RETRANSMIT => {
             let rto_us = u64::from(z) * context.capabilities.tick_ns / 1_000;
             What::Retransmit { bytes: x, seq: y, flags: b, ca_state: a, rto_us }
         }
-        what::WINDOW => What::Window { side: whose(a), zero: b != 0, bytes: x },
-        what::STATE if y == 0 && context.time_wait => return None,
-        what::STATE => {
+        event_kind::WINDOW => What::Window { side: whose(a), zero: b != 0, bytes: x },
+        event_kind::STATE if y == 0 && context.time_wait => return None,
+        event_kind::STATE => {
             let substate = u8::try_from(x).unwrap_or(0);
             What::State { from: a, to: b, shutdown: c, substate, inferred: y == 0 }
         }
-        what::RESET => What::Reset { by: whose(a) },
-        what::DESTROYED => What::Destroyed,
+        event_kind::RESET => What::Reset { by: whose(a) },
+        event_kind::DESTROYED => What::Destroyed,
         _ => return None,
     };
     Some(Moment { ts_ns: raw.ts_ns, sock: raw.sock, what })
 }
 
 /// A wait of 0 means none only where a hook would have seen one.
-fn call(raw: &abi::Moment, sees_waits: bool) -> Call {
+fn call(raw: &abi::Event, sees_waits: bool) -> Call {
     let [result, left_bytes, waited_us] = raw.values;
     let result = result.cast_signed();
     Call {
@@ -76,13 +80,14 @@ mod tests {
         DecodeContext { blocked_reads: true, blocked_writes: true, time_wait: true, ..BLIND };
 
     fn decoded(name: u8, small: [u8; 3], values: [u32; 3], context: DecodeContext) -> Option<What> {
-        let raw = abi::Moment { kind: abi::MOMENT, name, small, ts_ns: 1, sock: 2, tid: 3, values };
+        let raw = abi::Event { kind: abi::EVENT, name, small, ts_ns: 1, sock: 2, tid: 3, values };
         moment(&raw, context).map(|moment| moment.what)
     }
 
     #[test]
     fn a_result_is_bytes_or_an_error() {
-        let read = |result: i32| decoded(what::READ, [0; 3], [result.cast_unsigned(), 0, 0], FULL);
+        let read =
+            |result: i32| decoded(event_kind::READ, [0; 3], [result.cast_unsigned(), 0, 0], FULL);
         let call =
             |result| Some(What::Read(Call { tid: 3, result, left_bytes: 0, blocked_us: Some(0) }));
         assert_eq!(read(40), call(Ok(40)));
@@ -92,11 +97,15 @@ mod tests {
 
     #[test]
     fn no_wait_is_known_only_where_one_is_seen() {
-        let blocked =
-            |waited, context| match decoded(what::WRITE, [255, 0, 0], [1, 0, waited], context) {
-                Some(What::Write { call, why: None }) => call.blocked_us,
-                other => panic!("{other:?}"),
-            };
+        let blocked = |waited, context| match decoded(
+            event_kind::WRITE,
+            [255, 0, 0],
+            [1, 0, waited],
+            context,
+        ) {
+            Some(What::Write { call, why: None }) => call.blocked_us,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(blocked(0, FULL), Some(0));
         assert_eq!(blocked(0, BLIND), None);
         assert_eq!(blocked(7, BLIND), Some(7));
@@ -104,7 +113,7 @@ mod tests {
 
     #[test]
     fn time_wait_is_inferred_only_where_it_is_not_seen() {
-        let inferred = |context| decoded(what::STATE, [5, 6, 3], [0, 0, 0], context);
+        let inferred = |context| decoded(event_kind::STATE, [5, 6, 3], [0, 0, 0], context);
         assert_eq!(inferred(FULL), None);
         assert_eq!(
             inferred(BLIND),
@@ -115,6 +124,6 @@ mod tests {
     #[test]
     fn what_is_unknown_is_no_event() {
         assert_eq!(decoded(0, [0; 3], [0; 3], FULL), None);
-        assert_eq!(decoded(what::HOLD, [255, 0, 0], [0; 3], FULL), None);
+        assert_eq!(decoded(event_kind::HOLD, [255, 0, 0], [0; 3], FULL), None);
     }
 }

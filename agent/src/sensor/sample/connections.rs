@@ -211,7 +211,7 @@ impl Connections {
         now_ns: u64,
         scanned: &mut Scanned,
     ) {
-        if head.midway != 0
+        if head.preexisting != 0
             && self.announced.len() < MAX_ANNOUNCED
             && self.announced.insert(raw.sock)
         {

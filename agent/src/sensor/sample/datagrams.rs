@@ -20,7 +20,7 @@ use crate::{
 pub(in crate::sensor) struct Datagrams {
     signals: DatagramSignals,
     /// Waits that were announced already, by key. Has no more entries than the map.
-    announced: HashMap<u64, Box<[u32; abi::WAIT_BUCKETS]>>,
+    announced: HashMap<u64, Box<[u32; abi::LATENCY_BUCKETS]>>,
 }
 
 impl Datagrams {
@@ -43,7 +43,7 @@ impl Datagrams {
         let mut samples = Vec::new();
         for (key, raw) in maps.datagrams() {
             let mut sample = decode::datagram(&raw, self.signals, ended);
-            sample.waits = self.new_waits(key, &raw.waits);
+            sample.waits = self.new_waits(key, &raw.latencies);
             match holders.get(&key) {
                 // The process that used it first may have handed it on.
                 Some(held_by) if !held_by.contains(&raw.tgid) => {
@@ -67,9 +67,9 @@ impl Datagrams {
     }
 
     /// Returns the waits that were counted since the last time, as (µs, count).
-    fn new_waits(&mut self, key: SockId, waits: &[u32; abi::WAIT_BUCKETS]) -> Vec<(u64, u32)> {
+    fn new_waits(&mut self, key: SockId, waits: &[u32; abi::LATENCY_BUCKETS]) -> Vec<(u64, u32)> {
         let announced =
-            self.announced.entry(key).or_insert_with(|| Box::new([0; abi::WAIT_BUCKETS]));
+            self.announced.entry(key).or_insert_with(|| Box::new([0; abi::LATENCY_BUCKETS]));
         let mut new = Vec::new();
         for (at, now) in waits.iter().enumerate() {
             let count = now.wrapping_sub(announced[at]);
@@ -89,14 +89,14 @@ mod tests {
     #[test]
     fn only_new_waits_are_announced() {
         let mut datagrams = Datagrams::default();
-        let mut waits = [0; abi::WAIT_BUCKETS];
+        let mut waits = [0; abi::LATENCY_BUCKETS];
         waits[3] = 2;
         assert_eq!(datagrams.new_waits(1, &waits), [(3, 2)]);
         assert_eq!(datagrams.new_waits(1, &waits), []);
-        waits[abi::wait_bucket(50_000)] = 1;
+        waits[abi::latency_bucket(50_000)] = 1;
         assert_eq!(
             datagrams.new_waits(1, &waits),
-            [(abi::bucket_middle_us(abi::wait_bucket(50_000)), 1)]
+            [(abi::bucket_middle_us(abi::latency_bucket(50_000)), 1)]
         );
         assert_eq!(datagrams.new_waits(2, &waits).len(), 2, "another socket");
     }

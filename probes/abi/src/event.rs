@@ -1,12 +1,12 @@
 //! Single events of watched connections: one record each, where each is asked for.
 
-/// Kind of [`Moment`].
-pub const MOMENT: u32 = 20;
+/// Kind of [`Event`].
+pub const EVENT: u32 = 20;
 
-/// Values of [`Moment::name`], and what [`Moment::small`] and [`Moment::values`] are for each, in
+/// Values of [`Event::name`], and what [`Event::small`] and [`Event::values`] are for each, in
 /// order; what is not named is 0. Results are those of the call: bytes, or a negated error number.
 /// Times are µs, or `u32::MAX` if longer.
-pub mod what {
+pub mod event_kind {
     /// Data are in the receive queue. Small: `icsk_ack.quick`, `icsk_ack.pingpong`. Values: unread
     /// bytes, memory that the receive buffer uses, its limit.
     pub const DATA: u8 = 1;
@@ -56,19 +56,19 @@ pub mod side {
 /// Something happened on a watched connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// [`MOMENT`].
+pub struct Event {
+    /// [`EVENT`].
     pub kind: u32,
-    /// One of [`what`].
+    /// One of [`event_kind`].
     pub name: u8,
     /// See there.
     pub small: [u8; 3],
-    /// When.
+    /// Time of the event.
     pub ts_ns: u64,
     /// The connection's id.
     pub sock: u64,
     /// Thread that called; 0 where none did.
     pub tid: u32,
-    /// See [`what`].
+    /// See [`event_kind`].
     pub values: [u32; 3],
 }

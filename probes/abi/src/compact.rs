@@ -1,17 +1,17 @@
-//! The short record of an exchange.
+//! The compact record of an exchange.
 
-/// Kind of [`Brief`].
-pub const BRIEF: u32 = 12;
+/// Kind of [`CompactExchange`].
+pub const COMPACT_EXCHANGE: u32 = 12;
 
-/// A [`ThreadUse`](crate::ThreadUse) in brief.
+/// A [`SchedDelta`](crate::SchedDelta) as a part of a compact record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct BriefUse {
+pub struct CompactSched {
     /// Process.
     pub tgid: u32,
     /// Thread.
     pub tid: u32,
-    /// How long ago its call before was, ns.
+    /// Time since its call before, ns.
     pub since_ago_ns: u32,
     /// Runnable without a CPU since then, ns.
     pub run_delay_ns: u32,
@@ -24,8 +24,8 @@ pub struct BriefUse {
 /// buffer's memory is what sending costs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Brief {
-    /// [`BRIEF`].
+pub struct CompactExchange {
+    /// [`COMPACT_EXCHANGE`].
     pub kind: u32,
     /// As in [`Exchange`](crate::Exchange).
     pub seq: u32,
@@ -40,7 +40,7 @@ pub struct Brief {
     /// As in [`Exchange`](crate::Exchange).
     pub progress: u8,
     /// As in [`Exchange`](crate::Exchange).
-    pub midway: u8,
+    pub preexisting: u8,
     /// Padding.
     pub _pad: u8,
     /// As in [`Exchange`](crate::Exchange).
@@ -53,9 +53,9 @@ pub struct Brief {
     /// As in [`Exchange`](crate::Exchange).
     pub bytes_out: u32,
     /// As in [`Exchange`](crate::Exchange); counted from `read_first`.
-    pub reader: BriefUse,
+    pub reader: CompactSched,
     /// As in [`Exchange`](crate::Exchange); counted from `out_last`.
-    pub writer: BriefUse,
+    pub writer: CompactSched,
     /// As in [`Exchange`](crate::Exchange).
     pub reads: u16,
     /// As in [`Exchange`](crate::Exchange).

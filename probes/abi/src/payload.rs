@@ -1,19 +1,19 @@
-//! The first bytes of a connection in each direction, from which its protocol is told.
+//! The payload prefix of a connection in each direction, from which its protocol is told.
 
 use crate::Endpoint;
 
-/// Kind of [`FirstBytes`].
-pub const FIRST_BYTES: u32 = 13;
-/// Kind of a [`FirstDatagram`].
-pub const FIRST_DATAGRAM: u32 = 14;
-/// Datagrams of a UDP socket that are looked at, in both directions together; unless one shows that
+/// Kind of [`PayloadPrefix`].
+pub const PAYLOAD_PREFIX: u32 = 13;
+/// Kind of a [`DatagramPrefix`].
+pub const DATAGRAM_PREFIX: u32 = 14;
+/// Datagrams of a UDP socket that are inspected, in both directions together; unless one shows that
 /// QUIC is spoken.
-pub const MAX_DATAGRAM_LOOKS: u32 = 16;
-/// Of such a socket the datagrams that are looked at with each peer, in both directions together:
-/// those of a handshake.
-pub const MAX_FLOW_LOOKS: u32 = 8;
+pub const MAX_DATAGRAMS_INSPECTED: u32 = 16;
+/// Datagrams with each peer of such a socket that are inspected, in both directions together: those
+/// of a handshake.
+pub const MAX_FLOW_INSPECTED: u32 = 8;
 /// Peers whose datagrams are counted for that; of more the least recent are forgotten, and may be
-/// looked at again.
+/// inspected again.
 pub const MAX_FLOWS: u32 = 4_096;
 /// Bytes that are read of a direction at most, unless it begins as TLS or HTTP/2 do; one less than
 /// a power of two.
@@ -22,32 +22,34 @@ pub const FEW_BYTES: u32 = 511;
 /// share is 1.8 KB.
 pub const MANY_BYTES: u32 = 2_047;
 /// Calls whose bytes are read of a direction at most.
-pub const MAX_LOOKS: u8 = 3;
-/// The same of a direction that begins as HTTP/2 does, for its streams to be counted. Less than 63.
-pub const MAX_HTTP2_LOOKS: u8 = 60;
-/// The same of a direction that begins as TLS does, up to the first application data: TLS libraries
-/// read the head of a record by itself, and a client's handshake is four records.
-pub const MAX_TLS_LOOKS: u8 = 14;
-/// Bytes of such a direction behind which no more is read.
+pub const MAX_INSPECTED: u8 = 3;
+/// Calls whose bytes are read at most of a direction that begins as HTTP/2 does, for its streams to
+/// be counted. Less than 63.
+pub const MAX_HTTP2_INSPECTED: u8 = 60;
+/// Calls whose bytes are read at most of a direction that begins as TLS does, up to the first
+/// application data. TLS libraries read the head of a record by itself, and a client's handshake is
+/// four records.
+pub const MAX_TLS_INSPECTED: u8 = 14;
+/// Bytes of a TLS direction behind which no more is read.
 pub const MAX_TLS_BYTES: u64 = 16_384;
-/// The same of HTTP/2.
+/// Bytes of an HTTP/2 direction behind which no more is read.
 pub const MAX_HTTP2_BYTES: u64 = 1 << 30;
-/// Reads of first bytes in one refresh period, on each processor. Beyond it, and while the ring
+/// Calls that are inspected in one refresh period, on each processor. Beyond it, and while the ring
 /// buffer is an eighth full or more, new connections have no protocol;
-/// [`counter::UNLOOKED`](crate::counter::UNLOOKED) counts what was passed over.
-pub const LOOKS_A_PERIOD: u32 = 500;
+/// [`counter::UNINSPECTED`](crate::counter::UNINSPECTED) counts what was passed over.
+pub const INSPECTED_PER_PERIOD: u32 = 500;
 
-/// The head of a record of first bytes; the bytes follow it.
+/// The head of a record of a payload prefix; the bytes follow it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct FirstBytes {
-    /// [`FIRST_BYTES`].
+pub struct PayloadPrefix {
+    /// [`PAYLOAD_PREFIX`].
     pub kind: u32,
-    /// How many bytes follow that count.
+    /// Number of bytes that follow and count.
     pub length: u32,
     /// The connection's id.
     pub sock: u64,
-    /// When they were read or written.
+    /// Time at which they were read or written.
     pub ts_ns: u64,
     /// Bytes that went in this direction before; those of a connection that was open at the attach
     /// are not known. Of a datagram its size.
@@ -57,7 +59,7 @@ pub struct FirstBytes {
     /// Not 0: these are all that will come of this direction.
     pub last: u8,
     /// Not 0: the connection was open before, and these are not its first.
-    pub midway: u8,
+    pub preexisting: u8,
     /// As in [`Exchange`](crate::Exchange).
     pub role: u8,
     /// Not 0: the SYN carried data that was taken (TCP Fast Open).
@@ -69,15 +71,15 @@ pub struct FirstBytes {
 /// The head of a record of a datagram, or of several that one call moved; the bytes follow it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct FirstDatagram {
-    /// [`FIRST_DATAGRAM`]; `at` is the size.
-    pub head: FirstBytes,
+pub struct DatagramPrefix {
+    /// [`DATAGRAM_PREFIX`]; `at` is the size.
+    pub head: PayloadPrefix,
     /// Whom it came from, or went to; port 0 if that could not be told: of a datagram that was read
     /// on a socket that is not connected it cannot.
     pub peer: Endpoint,
 }
 
-/// Who exchanges datagrams: the key of the map that counts what was looked at.
+/// A socket and its peer: the key of the map that counts the datagrams that were inspected.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
