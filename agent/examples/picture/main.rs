@@ -58,6 +58,11 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn text(buffer: &Buffer) -> String {
-    let line = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
-    (0..buffer.area.height).map(|y| line(y).trim_end().to_owned() + "\n").collect()
+    let mut out = String::new();
+    for y in 0..buffer.area.height {
+        let line: String = (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect();
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
 }

@@ -42,27 +42,41 @@ fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address of this file")
 }
 
-/// The listener whose queue is full.
-fn overflowing() -> ListenerView {
+/// Histories of a listener, a figure a period.
+struct Load {
+    depth: Vec<u32>,
+    accepts: Vec<u32>,
+    arrivals: Vec<u32>,
+    overflows: Vec<u32>,
+}
+
+/// Returns a load that steps up after a third of the time. The queue fills at the difference to
+/// the accepts, and then refuses the rest.
+fn rising_load() -> Load {
     const PERIODS: u32 = 96;
-    // The load steps up after a third of the time; the queue fills at the difference and then
-    // refuses the rest.
-    let arrivals: Vec<u32> =
-        (0..PERIODS).map(|at| if at < 30 { 9 } else { 14 } + at * 7 % 3).collect();
-    let accepts: Vec<u32> = (0..PERIODS).map(|at| 9 + at * 5 % 3).collect();
-    let mut depth_history = Vec::new();
-    let mut overflow_history = Vec::new();
+    let mut load = Load {
+        depth: Vec::new(),
+        accepts: Vec::new(),
+        arrivals: Vec::new(),
+        overflows: Vec::new(),
+    };
     let mut depth = 4;
     for at in 0..PERIODS {
         let growth = if at < 30 { 0 } else { 3 + at % 2 + at / 3 };
-        overflow_history.push(if depth + growth > 512 { 4 + at % 3 } else { 0 });
+        let refused = if depth + growth > 512 { 4 + at % 3 } else { 0 };
+        let arrived: u32 = if at < 30 { 9 } else { 14 } + at * 7 % 3;
         depth = (depth + growth).min(512);
-        depth_history.push(depth);
+        load.depth.push(depth);
+        load.accepts.push(9 + at * 5 % 3);
+        load.arrivals.push(arrived.saturating_sub(refused));
+        load.overflows.push(refused);
     }
-    let mut arrival_history = Vec::new();
-    for (all, refused) in arrivals.iter().zip(&overflow_history) {
-        arrival_history.push(all.saturating_sub(*refused));
-    }
+    load
+}
+
+/// The listener whose queue is full.
+fn overflowing() -> ListenerView {
+    let load = rising_load();
     ListenerView {
         sock: 1,
         local: address("0.0.0.0:8080"),
@@ -102,10 +116,10 @@ fn overflowing() -> ListenerView {
             max: 1_261_000,
             buckets: [0, 3, 41, 380, 52],
         },
-        depth_history,
-        accept_history: accepts,
-        arrival_history,
-        overflow_history,
+        depth_history: load.depth,
+        accept_history: load.accepts,
+        arrival_history: load.arrivals,
+        overflow_history: load.overflows,
         acceptors: vec![Acceptor {
             pid: 4242,
             tid: 4243,

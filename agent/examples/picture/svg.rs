@@ -55,15 +55,21 @@ pub(crate) fn picture(buffer: &Buffer, title: &str) -> String {
 }
 
 fn line(buffer: &Buffer, y: u16, out: &mut String) {
-    let cells: Vec<&Cell> = (0..buffer.area.width).filter_map(|x| buffer.cell((x, y))).collect();
+    let mut cells: Vec<&Cell> = Vec::new();
+    for x in 0..buffer.area.width {
+        cells.push(&buffer[(x, y)]);
+    }
     let top = TITLE_BAR + f64::from(y) * CELL.1;
     let mut at = 0;
     while at < cells.len() {
         let look = look(cells[at]);
-        let run = cells[at..].iter().take_while(|cell| self::look(cell) == look).count();
-        let text: String = cells[at..at + run].iter().map(|cell| cell.symbol()).collect();
-        draw_run(&text, &look, at, run, top, out);
-        at += run;
+        let start = at;
+        let mut text = String::new();
+        while at < cells.len() && self::look(cells[at]) == look {
+            text.push_str(cells[at].symbol());
+            at += 1;
+        }
+        draw_run(&text, &look, start, at - start, top, out);
     }
 }
 
