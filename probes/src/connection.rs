@@ -10,7 +10,7 @@ use crate::{
     kernel::config,
     live::{Find, Live},
     maps::{BLANK_CONNECTION, CONNECTION, CONNECTIONS, count},
-    storage::carries_nothing,
+    storage::has_no_storage,
 };
 
 /// Finds the watched connection of this socket. An idle one is expanded. `sk` must be a pointer
@@ -31,7 +31,7 @@ fn find(sk: *mut c_void, expands: bool) -> Option<Live<Connection>> {
     if config!(socket_storage) == 0 {
         return CONNECTIONS.find(sk as u64);
     }
-    if carries_nothing(sk) {
+    if has_no_storage(sk) {
         return None;
     }
     let Some(value) = CONNECTION.find(sk) else {

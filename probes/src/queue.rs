@@ -12,7 +12,7 @@ use crate::{
     listener::note_depth,
     live::{Find, Live},
     maps::{LISTENERS, QUEUED, add, count},
-    storage::carries_nothing,
+    storage::has_no_storage,
     suspend::resume,
 };
 
@@ -109,5 +109,5 @@ pub(crate) fn may_wait(sk: *mut c_void, connection: Option<Live<Connection>>) ->
         let Some(connection) = connection else { return false };
         return connection.tgid == 0;
     }
-    config!(queued_by_state) == 0 || !carries_nothing(sk)
+    config!(queued_by_state) == 0 || !has_no_storage(sk)
 }

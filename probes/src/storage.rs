@@ -44,7 +44,7 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     /// (`BPF_SK_STORAGE_GET_F_CREATE`). `sk` must be a pointer that the verifier knows as a socket.
     #[inline(always)]
     pub(crate) fn get(&'static self, sk: *mut c_void, flags: u64) -> Option<Live<T>> {
-        if flags == 0 && carries_nothing(sk) {
+        if flags == 0 && has_no_storage(sk) {
             return None;
         }
         self.call(sk, core::ptr::null(), flags)
@@ -86,8 +86,8 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     }
 }
 
-/// True of most sockets, and seeing that takes no call.
+/// True of most sockets; the test takes no helper call.
 #[inline(always)]
-pub(crate) fn carries_nothing(sk: *mut c_void) -> bool {
+pub(crate) fn has_no_storage(sk: *mut c_void) -> bool {
     offset!(sk_bpf_storage) != abi::ABSENT && load!(sk as *const c_void, sk_bpf_storage as u64) == 0
 }
