@@ -56,3 +56,46 @@ fn xtask_commands_are_commands() {
     }
     assert!(checked > 5, "only {checked} commands found");
 }
+
+/// Every file and folder of the repository, by its path.
+fn tree(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default();
+        if name == "target" || name == ".git" {
+            continue;
+        }
+        if path.is_dir() {
+            found.push(format!("{}/", path.display()));
+            tree(&path, found);
+        } else {
+            found.push(path.display().to_string());
+        }
+    }
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    let mut there = Vec::new();
+    tree(&step::root(), &mut there);
+    let mut checked = 0;
+    for document in documents() {
+        let name = document.file_name().unwrap_or_default();
+        let inside = document.parent().is_some_and(|dir| dir.ends_with("internals"));
+        if !inside && name != "ARCHITECTURE.md" && name != "CONTRIBUTING.md" {
+            continue;
+        }
+        let text = fs::read_to_string(&document).expect("a document");
+        // What stands between every second pair of backticks is code.
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_path = word.ends_with(".rs") || word.ends_with('/') && word.len() > 1;
+            if !is_path || word.contains(['*', ' ', '<', '{', '$']) || word.contains("NAME") {
+                continue;
+            }
+            let is_there = there.iter().any(|path| path.ends_with(&format!("/{word}")));
+            assert!(is_there, "{}: `{word}`", document.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "only {checked} names found");
+}
