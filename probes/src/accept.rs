@@ -309,6 +309,7 @@ fn fd_install(ctx: FEntryContext) -> i32 {
     }
     let child = sock_of_file(file);
     if !child.is_null() {
+        decided!("fd_install", child, "a socket got its descriptor");
         accepted(child, thread, call, fd, now(), false);
     }
     0
@@ -344,6 +345,7 @@ fn returned(result: i64) {
         known = queued(child);
     }
     if !child.is_null() && accepted_as(child, known, thread, call, result as i32, ts_ns, false) {
+        decided!("sys_exit_accept", child, "accepted");
         count(counter::RETURNED);
     }
 }

@@ -323,7 +323,6 @@ fn late_v6(ctx: FEntryContext) -> i32 {
 }
 
 /// End of a socket. If the connection is still in an accept queue, nobody will accept it any more.
-/// End of a socket. If the connection is still in an accept queue, nobody will accept it any more.
 /// proto: 5.10..7.3 include/trace/events/tcp.h: void trace_tcp_destroy_sock(struct sock *sk)
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn destroy(ctx: BtfTracePointContext) -> i32 {
@@ -338,11 +337,13 @@ fn destroy(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: a local. Volatile since the compiler would make a copy of all below for each outcome.
     let listener = unsafe { (&raw const queued.listener).read_volatile() };
     if let Some(connection) = connection {
+        decided!("tcp_destroy_sock", sk, "a watched connection ends");
         destroyed(sk, connection, listener == 0);
     }
     if listener == 0 {
         return 0;
     }
+    decided!("tcp_destroy_sock", sk, "nobody accepted it");
     let _ = QUEUED.remove(sk as u64);
     if suspended_since(queued.queued_ns) {
         // It may have been accepted by a call that nothing showed.

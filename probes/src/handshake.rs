@@ -347,6 +347,7 @@ fn hashdance(ctx: FExitContext) -> i32 {
         return 0;
     }
     let Some(listener) = listener_at(sk) else { return 0 };
+    decided!("inet_csk_complete_hashdance", child, "queued");
     enqueue(listener, child, None, cookie_of(child), 0);
     0
 }
@@ -359,6 +360,7 @@ fn queue_add(ctx: FEntryContext) -> i32 {
     let (sk, child): (*const c_void, *mut c_void) = (ctx.arg(0), ctx.arg(2));
     let Some(listener) = listener_at(sk) else { return 0 };
     answered();
+    decided!("inet_csk_reqsk_queue_add", child, "queued");
     enqueue(listener, child, None, cookie_of(child), 1);
     0
 }

@@ -55,6 +55,7 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
         end(sk);
     } else if old == TCP_LISTEN && new == TCP_SYN_RECV {
         if config!(queued_by_state) != 0 {
+            decided!("inet_sock_set_state", sk, "a child is about to be queued");
             child(sk);
         }
     } else if config!(exchanges) != 0 {

@@ -1,7 +1,7 @@
 //! The kernel half of backscope: it records facts and times, and never judges.
 //!
 //! A file imports only files that this list names before it:
-//! - access to the kernel and to maps: `kernel`, `live`, `storage`, `maps`, `id`, `tcp`
+//! - access to the kernel and to maps: `log`, `kernel`, `live`, `storage`, `maps`, `id`, `tcp`
 //! - what is watched: `target`, `process`, `suspend`, `listener`, `tag`
 //! - what is kept of a connection: `idle`, `connection`, `queue`, `threads`
 //! - what is reported: `payload`, `event`, `hold`, `compact`
@@ -19,6 +19,9 @@
     internal_features,
     reason = "the BPF target has no AtomicU64::fetch_add, only the intrinsic behind it"
 )]
+
+#[macro_use]
+mod log;
 
 mod accept;
 mod ack;

@@ -23,11 +23,20 @@ pub(crate) struct Args {
     /// Write nothing; fail if the committed object is not what the source gives
     #[arg(long)]
     check: bool,
+    /// Compile them with their log lines, into target/backscope-log.bpf.o
+    #[arg(long, conflicts_with = "check")]
+    log: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     check_toolchain()?;
-    let object = compile()?;
+    let object = compile(args.log)?;
+    if args.log {
+        let path = log_object();
+        fs::write(&path, &object).with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!("    wrote {}, {} bytes", path.display(), object.len());
+        return Ok(());
+    }
     let prebuilt = step::root().join(PREBUILT);
     if args.check {
         return compare(&object, &prebuilt);
@@ -39,6 +48,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("cannot write {}", prebuilt.display()))?;
     eprintln!("    wrote {PREBUILT}, {} bytes", object.len());
     Ok(())
+}
+
+/// The object with the probes' log lines, which is not committed.
+pub(crate) fn log_object() -> PathBuf {
+    step::target_dir().join("backscope-log.bpf.o")
 }
 
 /// Returns the place of `core`'s source in the sysroot of the running compiler.
@@ -89,7 +103,7 @@ fn check_toolchain() -> Result<()> {
 }
 
 /// Compiles and links the probes and returns the object without its debug information.
-fn compile() -> Result<Vec<u8>> {
+fn compile(log: bool) -> Result<Vec<u8>> {
     let step = Step::start(format!("compiling the probes for {TARGET}"));
     let dir = step::root().join("probes");
     // Names in the registry's directories can only be remapped if the directories exist.
@@ -116,6 +130,7 @@ fn compile() -> Result<Vec<u8>> {
             "-Z",
             "build-std=core",
         ])
+        .args(if log { &["--features", "log"][..] } else { &[] })
         .arg("--target-dir")
         .arg(&target_dir)
         // `build-std` is unstable; this lets the pinned stable compiler do it.

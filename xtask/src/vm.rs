@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::cpio;
 use crate::kernels::{self, Kernel};
 use crate::module;
+use crate::probes;
 use crate::qemu::{self, Job, Machine, Run};
 use crate::step::{self, Step};
 use crate::verdict::{Counts, Outcome};
@@ -165,6 +166,10 @@ fn pack(built: &Path) -> Result<PathBuf> {
         let path = built.join(binary);
         let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         archive.executable(name, &content);
+    }
+    // The one case that wants it is skipped where nobody has made it.
+    if let Ok(object) = fs::read(probes::log_object()) {
+        archive.executable("bin/backscope-log.bpf.o", &object);
     }
     let path = built.join("initramfs.cpio");
     fs::write(&path, archive.finish())

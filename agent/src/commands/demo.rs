@@ -53,6 +53,7 @@ fn watched(mut choice: Choice, launcher: &Launcher) -> anyhow::Result<ExitCode> 
             no_protocols: false,
             paths: false,
             tier: None,
+            probe_log: None,
         },
         recording: None,
         force: false,

@@ -45,6 +45,9 @@ pub enum SensorError {
     /// The full tier was asked for by name and cannot be had.
     #[error("--tier full cannot be had on this kernel: {0}")]
     NoFullTier(String),
+    /// The probes' own log cannot be had.
+    #[error("no log of the probes ({0}); `cargo xtask probes --log` makes an object that has one")]
+    ProbeLog(String),
     /// A map operation failed.
     #[error("map {map}: {reason}")]
     Map {

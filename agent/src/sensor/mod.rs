@@ -16,6 +16,7 @@ mod decode;
 mod error;
 mod maps;
 mod options;
+mod probe_log;
 mod procfs;
 mod sample;
 pub mod targets;
@@ -29,6 +30,7 @@ use self::{
     attach::{AcceptHooks, Loaded, sys},
     decode::{Capabilities, DecodeContext, Decoded, FirstBytes},
     maps::Maps,
+    probe_log::ProbeLog,
     sample::{
         Connections, CostMeter, Datagrams, MAX_SCANNED_ALONE, Networks, Quotas, Sampler, Threads,
         WAITED_NS, listen_drops, note_pending_accepts,
@@ -94,6 +96,8 @@ pub struct Sensor {
     others: Vec<(SocketAddr, OtherListener)>,
     /// Records since memory was last given back.
     drained: usize,
+    /// Log of the probes themselves, if it was asked for.
+    probe_log: Option<ProbeLog>,
 }
 
 /// Chooses hooks on this machine without attaching them, for `doctor`; with `events`, those for
@@ -152,6 +156,10 @@ impl Sensor {
         let preflight = machine()?;
         attach::raise_memlock();
         let (loaded, mut ebpf) = attach::attach_best(options)?;
+        let probe_log = match options.probe_log {
+            Some(_) => Some(ProbeLog::new(&mut ebpf)?),
+            None => None,
+        };
         let ring = maps::ring(&mut ebpf)?;
         let maps = Maps::new(&mut ebpf)?;
         drop(ebpf);
@@ -178,6 +186,7 @@ impl Sensor {
             event: Event::Sample(Sample::default()),
             others: Vec::new(),
             drained: 0,
+            probe_log,
             preflight,
             maps,
             ring,
@@ -242,6 +251,9 @@ impl Sensor {
     pub fn drain<E>(&mut self, mut take: impl FnMut(&Event) -> Result<(), E>) -> Result<(), E> {
         if self.accept_hooks.resume_if_wanted(&mut self.maps, &mut self.loaded.syscalls) {
             note_pending_accepts(self.sampler.descriptors(), &mut self.maps);
+        }
+        if let Some(probe_log) = &mut self.probe_log {
+            probe_log.print();
         }
         // Before the records, of which none is younger.
         if let Some(state) = self.quotas.look(now_ns()) {

@@ -1,5 +1,7 @@
 //! Options of a watch, and the probes' configuration that follows from them.
 
+use std::path::PathBuf;
+
 use backscope_abi::Config;
 
 use super::targets::Targets;
@@ -23,6 +25,8 @@ pub struct Options {
     pub paths: bool,
     /// Size of the ring buffer in bytes, a power of two; `None` for the default.
     pub ring_bytes: Option<u32>,
+    /// An object of the probes with log lines in it, to be loaded in place of ours.
+    pub probe_log: Option<PathBuf>,
 }
 
 impl Options {

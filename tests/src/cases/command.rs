@@ -4,9 +4,10 @@ use anyhow::{Context, ensure};
 
 use super::{any_tier, each_tier, native};
 use crate::harness::json::{Value, listens_on, number};
-use crate::harness::{Case, World, connect, converse};
+use crate::harness::{Case, World, connect, converse, skip};
 
 pub(super) const CASES: &[Case] = &[
+    any_tier("command::the_probes_log", probe_log).on_each_kernel(),
     any_tier("command::listeners_json", listeners_json),
     native("command::listeners_table", listeners_table),
     any_tier("command::doctor", doctor),
@@ -122,5 +123,24 @@ fn detail_events(world: &World) -> anyhow::Result<()> {
         "{shown} SYNs are shown: {:?}",
         ended.of("syn").collect::<Vec<_>>()
     );
+    Ok(())
+}
+
+/// A developer's object of the probes says what its hooks decide.
+fn probe_log(world: &World) -> anyhow::Result<()> {
+    let Some(object) = world.log_object() else {
+        return skip("nobody has run `cargo xtask probes --log`");
+    };
+    let demo = world.demo(&["slow-acceptor", "--accept-delay", "0ms"])?;
+    let option = format!("--probe-log={}", object.display());
+    let mut agent = world.watch().pid(demo.pid()).args([option]).start()?;
+    converse(demo.addr)?;
+    agent.await_accepted(demo.addr.port(), 1)?;
+    let ended = agent.stop()?;
+    for decision in ["queued", "tcp_destroy_sock sock", "a watched connection ends"] {
+        let is_there =
+            ended.stderr.lines().any(|line| line.starts_with("probe: ") && line.contains(decision));
+        ensure!(is_there, "no probe says \"{decision}\": {}", ended.stderr);
+    }
     Ok(())
 }

@@ -76,6 +76,14 @@ impl World {
         program("backscope", "BACKSCOPE_BIN")
     }
 
+    /// The probes' object with log lines, if somebody has made it (`cargo xtask probes --log`).
+    pub fn log_object(&self) -> Option<PathBuf> {
+        let place =
+            if self.vm { "/bin" } else { concat!(env!("CARGO_MANIFEST_DIR"), "/../target") };
+        let object = Path::new(place).join("backscope-log.bpf.o");
+        object.exists().then_some(object)
+    }
+
     /// The demo servers' program.
     pub fn demo_servers(&self) -> PathBuf {
         program("demo-servers", "DEMO_SERVERS_BIN")

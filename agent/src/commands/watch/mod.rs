@@ -75,6 +75,10 @@ fn watch(mut args: WatchArgs, shown: Shown) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.recording {
         record::check_path(path, args.force)?;
     }
+    if screen && args.run.probe_log.is_some() {
+        let message = "--probe-log prints lines: use it with --plain or --json";
+        return Err(Usage(message.to_owned()).into());
+    }
     if is_empty(&args.target) && args.command.is_empty() && !choose(&mut args.target)? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -174,8 +178,16 @@ fn attach(args: &RunArgs, targets: Targets) -> anyhow::Result<Sensor> {
     let events = args.detail == Detail::Events;
     let exchanges = args.detail != Detail::Queues;
     let protocols = !args.no_protocols;
-    let paths = args.paths;
-    Ok(Sensor::attach(&Options { targets, tier, events, exchanges, protocols, paths, ring_bytes })?)
+    Ok(Sensor::attach(&Options {
+        targets,
+        tier,
+        events,
+        exchanges,
+        protocols,
+        paths: args.paths,
+        ring_bytes,
+        probe_log: args.probe_log.clone(),
+    })?)
 }
 
 /// Describes the targets, one entry each. A command is called by its own name, which its process

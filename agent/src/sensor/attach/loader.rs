@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The compiled probes. `cargo xtask probes` makes them anew.
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../probes/prebuilt/backscope.bpf.o"
 ));
@@ -150,13 +150,19 @@ pub(super) struct Loader<'a> {
     /// The types of this kernel.
     pub types: &'a Types,
     globals: &'a Globals,
+    object: &'a [u8],
 }
 
 impl<'a> Loader<'a> {
     /// `inner` comes from [`bare_loader`].
-    pub(super) fn new(mut inner: EbpfLoader<'a>, types: &'a Types, globals: &'a Globals) -> Self {
+    pub(super) fn new(
+        mut inner: EbpfLoader<'a>,
+        types: &'a Types,
+        globals: &'a Globals,
+        object: &'a [u8],
+    ) -> Self {
         inner.btf(Some(&types.aya)).override_global("LAYOUT", &globals.layout, true);
-        Self { inner, types, globals }
+        Self { inner, types, globals, object }
     }
 
     /// The probes' configuration, but for the flags that the choice of hooks decides.
@@ -177,7 +183,7 @@ impl<'a> Loader<'a> {
         for (name, entries) in sizes {
             self.inner.map_max_entries(name, *entries);
         }
-        match self.inner.load(OBJECT) {
+        match self.inner.load(self.object) {
             Ok(ebpf) => Ok(ebpf),
             Err(error) => Err(SensorError::Object(causes(&error))),
         }

@@ -26,21 +26,25 @@ use self::{
     choose::{Rejected, choose, scan_only},
     failure::Failure,
     load::attach,
-    loader::{Globals, Loader, Types, bare_loader},
+    loader::{Globals, Loader, OBJECT, Types, bare_loader},
 };
 pub(super) use self::{
     load::Loaded,
     programs::{Programs, Runs},
     suspend::AcceptHooks,
 };
-use super::{error::SensorError, maps, options::Options};
+use super::{error::SensorError, maps, options::Options, probe_log};
 use crate::model::Tier;
 
 /// Attaches the best hooks that this kernel loads and attaches. Returns the object, too, which has
 /// the maps.
 pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorError> {
     let mut rejected: Vec<Rejected> = Vec::new();
-    with_loader(options.config(), |loader| {
+    let with_log = match &options.probe_log {
+        Some(path) => Some(probe_log::object(path)?),
+        None => None,
+    };
+    with_loader(options.config(), with_log.as_deref().unwrap_or(OBJECT), |loader| {
         loop {
             let chosen = choose(loader, options.tier.unwrap_or(Tier::Full), &rejected)?;
             if options.tier == Some(Tier::Full) && chosen.tier() != Tier::Full {
@@ -65,26 +69,27 @@ pub(super) fn attach_best(options: &Options) -> Result<(Loaded, Ebpf), SensorErr
 
 /// Attaches the iterator over open files alone.
 pub(super) fn attach_scan(options: &Options) -> Result<(Loaded, Ebpf), SensorError> {
-    with_loader(options.config(), |loader| {
+    with_loader(options.config(), OBJECT, |loader| {
         attach(loader, scan_only(), |ebpf| maps::set_targets(ebpf, &options.targets))
     })
 }
 
 /// Chooses hooks without attaching them. `config` says which signals are wanted.
 pub(super) fn choose_only(config: Config, highest: Tier) -> Result<Chosen, SensorError> {
-    with_loader(config, |loader| choose(loader, highest, &[]))
+    with_loader(config, OBJECT, |loader| choose(loader, highest, &[]))
 }
 
 /// Keeps the kernel's types in memory while `work` runs, and no longer: they are large.
 fn with_loader<T>(
     config: Config,
+    object: &[u8],
     work: impl FnOnce(&mut Loader<'_>) -> Result<T, SensorError>,
 ) -> Result<T, SensorError> {
     let result = {
         let bare = bare_loader();
         let types = Types::read()?;
         let globals = Globals::new(&types, config);
-        work(&mut Loader::new(bare, &types, &globals))
+        work(&mut Loader::new(bare, &types, &globals, object))
     };
     sys::trim_memory();
     sys::keep_memory_small();
