@@ -119,7 +119,7 @@ fn end_to_end() -> Result<Tally> {
     // Cases mostly wait, so many may run on few processors. Those that need the machine for
     // themselves see to that.
     let tally =
-        counted(e2e.current_dir(step::root()).arg("--test-threads=4"), &mut std::io::stdout())?;
+        counted(e2e.current_dir(step::root()).arg("--test-threads=5"), &mut std::io::stdout())?;
     step.done(tally.counts);
     Ok(tally)
 }

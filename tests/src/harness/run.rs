@@ -34,6 +34,11 @@ impl Case {
         Self { alone: true, ..self }
     }
 
+    /// The same case, whose hooks differ by tier.
+    pub const fn by_tier(self) -> Self {
+        Self { varies: Varies::ByTier, ..self }
+    }
+
     /// Marks a case whose hooks, or the members that they read, differ from kernel to kernel.
     pub const fn on_each_kernel(self) -> Self {
         Self { varies: Varies::ByKernel, ..self }
