@@ -219,8 +219,7 @@ pub struct RunArgs {
     /// Use hooks of this tier only (for tests and comparison)
     #[arg(long, value_enum, value_name = "TIER", hide = true)]
     pub tier: Option<TierArg>,
-    /// Load this object of the probes, and print its log lines to standard error (for development,
-    /// on 6.12 and later)
+    /// Load this object of the probes, and print its log lines to standard error (for development)
     #[arg(long, value_name = "OBJECT", num_args = 0..=1, require_equals = true, hide = true)]
     #[arg(default_missing_value = "target/backscope-log.bpf.o")]
     pub probe_log: Option<PathBuf>,

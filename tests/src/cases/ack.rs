@@ -21,9 +21,11 @@ pub(super) const CASES: &[Case] = &[
         .since(SOCKETS_FROM_FILES)
         .alone(),
     any_tier("ack::open_connections_tell_of_delayed_acks", open_connection)
+        .by_tier()
         .since(SOCKETS_FROM_FILES)
         .alone(),
     each_tier("ack::nagle_and_delayed_ack_agree", nagle_and_delayed_ack)
+        .by_tier()
         .since(SOCKETS_FROM_FILES)
         .alone(),
     native("ack::retransmits_are_found", retransmits_found),

@@ -4,10 +4,10 @@ use anyhow::{Context, ensure};
 
 use super::{any_tier, each_tier, native};
 use crate::harness::json::{Value, listens_on, number};
-use crate::harness::{Case, Since, World, connect, converse, skip};
+use crate::harness::{Case, World, connect, converse, skip};
 
 pub(super) const CASES: &[Case] = &[
-    any_tier("command::the_probes_log", probe_log).by_tier().since(LOG_LINES),
+    any_tier("command::the_probes_log", probe_log).on_each_kernel(),
     any_tier("command::listeners_json", listeners_json),
     native("command::listeners_table", listeners_table),
     any_tier("command::doctor", doctor),
@@ -16,9 +16,6 @@ pub(super) const CASES: &[Case] = &[
     native("command::plain", plain),
     each_tier("command::detail_events", detail_events),
 ];
-
-/// Kernels whose verifier takes the code of log lines (6.1 does not).
-const LOG_LINES: Since = Since { full: (6, 12), tracepoint: (6, 12) };
 
 fn succeed(world: &World, args: &[&str]) -> anyhow::Result<String> {
     let output =

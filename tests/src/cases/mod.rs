@@ -98,9 +98,10 @@ const SOCKETS_FROM_FILES: Since = Since { full: (5, 11), tracepoint: (6, 3) };
 /// Kernels that can show exchanges (held to it likewise).
 const EXCHANGES: Since = Since { full: (0, 0), tracepoint: (6, 3) };
 
-/// A case of exchanges, on each tier that can see them.
+/// A case of exchanges, with `--long` on each tier that can see them. From 6.3 on the hooks of a
+/// request's path are the same on both tiers; a case of one that is not says `by_tier`.
 const fn exchange(name: &'static str, run: fn(&World) -> anyhow::Result<()>) -> Case {
-    each_tier(name, run).since(EXCHANGES)
+    Case { varies: Varies::Never, ..each_tier(name, run).since(EXCHANGES) }
 }
 
 /// A case that is the same on every tier. It may be about exchanges, too, if it is not worth two

@@ -15,7 +15,7 @@ use crate::harness::json::{Value, finds, is, number};
 use crate::harness::{Agent, Case, Demo, Ended, World};
 
 pub(super) const CASES: &[Case] = &[
-    exchange("resets::requests_that_meet_a_close", late_requests),
+    exchange("resets::requests_that_meet_a_close", late_requests).by_tier(),
     exchange("resets::calls_that_meet_a_close", late_calls).since(SOCKETS_FROM_FILES),
     exchange("resets::responses_to_requests_that_are_not_read", truncated),
     exchange("resets::ordinary_ends_are_no_fault", healthy),

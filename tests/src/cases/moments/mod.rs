@@ -19,8 +19,8 @@ use crate::harness::{Agent, Case, Ended, Tier, World};
 
 pub(super) const CASES: &[Case] = &[
     exchange("moments::what_the_programs_did", dialogue),
-    any_tier("moments::every_way_to_read_and_write", every_way),
-    exchange("moments::held_and_released", held).alone(),
+    any_tier("moments::every_way_to_read_and_write", every_way).by_tier(),
+    exchange("moments::held_and_released", held).by_tier().alone(),
     exchange("moments::the_wire", wire).on_each_kernel().alone(),
     any_tier("moments::both_ends_of_a_reset", reset).since(SOCKETS_FROM_FILES),
     any_tier("moments::both_ends_of_a_shut_window", shut_window).since(SOCKETS_FROM_FILES).alone(),
