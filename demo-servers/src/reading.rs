@@ -14,7 +14,7 @@ use crate::uring;
 
 /// The system call that reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Way {
+pub enum ReceiveMethod {
     /// `read(2)`
     Read,
     /// `readv(2)` into two buffers
@@ -37,7 +37,7 @@ pub enum Way {
 pub struct ReadOptions {
     /// System calls that read, by turns
     #[arg(long, value_enum, default_value = "read", value_delimiter = ',')]
-    pub io: Vec<Way>,
+    pub io: Vec<ReceiveMethod>,
     /// Bytes to ask for in each read
     #[arg(long, default_value_t = 65536, value_name = "BYTES")]
     pub read_size: usize,
@@ -48,7 +48,7 @@ pub struct ReadOptions {
 
 /// Reads from one connection after another in the ways that were asked for.
 pub struct Reader {
-    ways: Vec<Way>,
+    ways: Vec<ReceiveMethod>,
     /// Reads so far.
     reads: usize,
     peek: bool,
@@ -61,10 +61,12 @@ impl Reader {
     /// Fails with [`Unavailable`] where the kernel refuses a ring.
     pub fn new(options: &ReadOptions) -> anyhow::Result<Self> {
         anyhow::ensure!(options.read_size > 0, "a read of no bytes reads nothing");
-        let wanted = |way| options.io.contains(&way);
-        let ring =
-            wanted(Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
-        let pipe = wanted(Way::Splice).then(io::pipe).transpose()?;
+        let wanted = |method| options.io.contains(&method);
+        let ring = wanted(ReceiveMethod::IoUring)
+            .then(|| IoUring::new(2))
+            .transpose()
+            .map_err(Unavailable)?;
+        let pipe = wanted(ReceiveMethod::Splice).then(io::pipe).transpose()?;
         let buffer = vec![0; options.read_size];
         Ok(Self { ways: options.io.clone(), reads: 0, peek: options.peek, ring, pipe, buffer })
     }
@@ -75,31 +77,35 @@ impl Reader {
         if self.peek {
             self.recv(fd, libc::MSG_PEEK)?;
         }
-        let way = self.ways.get(self.reads % self.ways.len().max(1)).copied().unwrap_or(Way::Read);
+        let method = self
+            .ways
+            .get(self.reads % self.ways.len().max(1))
+            .copied()
+            .unwrap_or(ReceiveMethod::Read);
         self.reads += 1;
-        let got = match way {
-            Way::Read => {
+        let got = match method {
+            ReceiveMethod::Read => {
                 // SAFETY: the pointer and the length describe the buffer.
                 counted(unsafe {
                     libc::read(fd, self.buffer.as_mut_ptr().cast(), self.buffer.len())
                 })
             }
-            Way::Readv => {
+            ReceiveMethod::Readv => {
                 let parts = self.halves();
                 // SAFETY: the vectors describe two halves of the buffer.
                 counted(unsafe { libc::readv(fd, parts.as_ptr(), parts.len() as c_int) })
             }
-            Way::Recv => self.recv(fd, 0),
-            Way::Recvmsg => {
+            ReceiveMethod::Recv => self.recv(fd, 0),
+            ReceiveMethod::Recvmsg => {
                 let mut parts = self.halves();
                 let mut header = message(&mut parts);
                 // SAFETY: the header holds two vectors that describe halves of the buffer, and
                 // nothing else.
                 counted(unsafe { libc::recvmsg(fd, &raw mut header, 0) })
             }
-            Way::Recvmmsg => self.recvmmsg(fd),
-            Way::Splice => self.splice(fd),
-            Way::IoUring => self.receive_by_ring(fd),
+            ReceiveMethod::Recvmmsg => self.recvmmsg(fd),
+            ReceiveMethod::Splice => self.splice(fd),
+            ReceiveMethod::IoUring => self.receive_by_ring(fd),
         }?;
         Ok(&self.buffer[..got])
     }
@@ -180,10 +186,11 @@ mod tests {
 
     #[test]
     fn every_way_reads_the_same() {
-        for way in Way::value_variants() {
+        for method in ReceiveMethod::value_variants() {
             for (read_size, peek) in [(7, false), (100, false), (7, true)] {
                 let (mut ours, theirs) = UnixStream::pair().expect("a pair");
-                let Ok(mut reader) = Reader::new(&ReadOptions { io: vec![*way], read_size, peek })
+                let Ok(mut reader) =
+                    Reader::new(&ReadOptions { io: vec![*method], read_size, peek })
                 else {
                     continue;
                 };
@@ -196,7 +203,7 @@ mod tests {
                         data => got.extend_from_slice(data),
                     }
                 }
-                assert_eq!(got, b"0123456789", "{way:?} {read_size} {peek}");
+                assert_eq!(got, b"0123456789", "{method:?} {read_size} {peek}");
             }
         }
     }

@@ -25,7 +25,7 @@ const PIPE: usize = 4096;
 
 /// The system call that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Way {
+pub enum SendMethod {
     /// `write(2)`, a call a piece
     Write,
     /// `writev(2)`, all pieces in one call
@@ -60,8 +60,8 @@ pub enum Cork {
 #[derive(Args, Clone, Debug)]
 pub struct WriteOptions {
     /// System call that writes
-    #[arg(long, value_enum, default_value_t = Way::Write)]
-    pub out: Way,
+    #[arg(long, value_enum, default_value_t = SendMethod::Write)]
+    pub out: SendMethod,
     /// Pieces to write a message in, in place of one: 4,200
     #[arg(long, value_name = "BYTES,BYTES", value_delimiter = ',')]
     pub writes: Vec<usize>,
@@ -102,20 +102,29 @@ impl Writer {
     /// Makes a writer for messages of these pieces that end with `end`. Fails with [`Unavailable`]
     /// where the kernel refuses a ring.
     pub fn new(options: &WriteOptions, pieces: Vec<usize>, end: u8) -> anyhow::Result<Self> {
-        let way = options.out;
-        let flagged =
-            matches!(way, Way::Send | Way::Sendmsg | Way::Sendmmsg | Way::Zerocopy | Way::IoUring);
+        let method = options.out;
+        let flagged = matches!(
+            method,
+            SendMethod::Send
+                | SendMethod::Sendmsg
+                | SendMethod::Sendmmsg
+                | SendMethod::Zerocopy
+                | SendMethod::IoUring
+        );
         ensure!(!options.more || flagged, "this way of writing takes no MSG_MORE");
         ensure!(pieces.iter().all(|piece| *piece > 0), "a piece of no bytes cannot be written");
         let mut payload = vec![b'x'; pieces.iter().sum()];
         if let Some(last) = payload.last_mut() {
             *last = end;
         }
-        let file =
-            matches!(way, Way::Sendfile | Way::Splice).then(|| in_memory(&payload)).transpose()?;
-        let pipe = (way == Way::Splice).then(io::pipe).transpose()?;
-        let ring =
-            (way == Way::IoUring).then(|| IoUring::new(2)).transpose().map_err(Unavailable)?;
+        let file = matches!(method, SendMethod::Sendfile | SendMethod::Splice)
+            .then(|| in_memory(&payload))
+            .transpose()?;
+        let pipe = (method == SendMethod::Splice).then(io::pipe).transpose()?;
+        let ring = (method == SendMethod::IoUring)
+            .then(|| IoUring::new(2))
+            .transpose()
+            .map_err(Unavailable)?;
         Ok(Self { options: options.clone(), pieces, payload, file, pipe, ring })
     }
 
@@ -133,7 +142,7 @@ impl Writer {
     /// Begins the message with this word and a space, if the message is long enough and its memory
     /// may change.
     pub(crate) fn sign(&mut self, word: &str) {
-        let fixed = self.file.is_some() || self.options.out == Way::Zerocopy;
+        let fixed = self.file.is_some() || self.options.out == SendMethod::Zerocopy;
         // The message keeps its last byte.
         if !fixed && word.len() + 1 < self.payload.len() {
             self.payload[..word.len()].copy_from_slice(word.as_bytes());
@@ -156,7 +165,7 @@ impl Writer {
         if self.options.nodelay {
             socket.set_tcp_nodelay(true)?;
         }
-        if self.options.out == Way::Zerocopy {
+        if self.options.out == SendMethod::Zerocopy {
             set_option(socket, libc::SO_ZEROCOPY, 1)?;
         }
         Ok(())
@@ -195,7 +204,7 @@ impl Writer {
     /// Reads the kernel's completions of zero-copy sends. If nobody read them, it would refuse
     /// further sends in the end.
     pub fn settle(&self, socket: &Socket) -> io::Result<()> {
-        if self.options.out != Way::Zerocopy {
+        if self.options.out != SendMethod::Zerocopy {
             return Ok(());
         }
         let mut header = message(&mut []);
@@ -221,33 +230,33 @@ impl Writer {
         let flags = more | libc::MSG_NOSIGNAL;
         match self.options.out {
             // SAFETY: the pointer and the length describe the piece.
-            Way::Write => counted(unsafe { libc::write(fd, data, length) }),
+            SendMethod::Write => counted(unsafe { libc::write(fd, data, length) }),
             // SAFETY: as above.
-            Way::Send => counted(unsafe { libc::send(fd, data, length, flags) }),
-            Way::Zerocopy => {
+            SendMethod::Send => counted(unsafe { libc::send(fd, data, length, flags) }),
+            SendMethod::Zerocopy => {
                 // SAFETY: as above. The payload never changes, so the kernel may look at it later.
                 counted(unsafe { libc::send(fd, data, length, flags | libc::MSG_ZEROCOPY) })
             }
-            Way::Writev => {
+            SendMethod::Writev => {
                 let parts = vectors(&self.payload[done..], &left);
                 // SAFETY: the vectors describe pieces of the payload.
                 counted(unsafe { libc::writev(fd, parts.as_ptr(), parts.len() as c_int) })
             }
-            Way::Sendmsg => {
+            SendMethod::Sendmsg => {
                 let mut parts = vectors(&self.payload[done..], &left);
                 let header = message(&mut parts);
                 // SAFETY: the header holds vectors that describe pieces of the payload, and nothing
                 // else.
                 counted(unsafe { libc::sendmsg(fd, &raw const header, libc::MSG_NOSIGNAL) })
             }
-            Way::Sendmmsg => sendmmsg(fd, &mut vectors(&self.payload[done..], &left), flags),
-            Way::Sendfile => {
+            SendMethod::Sendmmsg => sendmmsg(fd, &mut vectors(&self.payload[done..], &left), flags),
+            SendMethod::Sendfile => {
                 let mut offset = done as libc::off_t;
                 // SAFETY: the offset is ours; both descriptors are open.
                 counted(unsafe { libc::sendfile(fd, self.source()?, &raw mut offset, length) })
             }
-            Way::Splice => self.splice(fd, done, length),
-            Way::IoUring => {
+            SendMethod::Splice => self.splice(fd, done, length),
+            SendMethod::IoUring => {
                 let Some(ring) = &mut self.ring else { return Err(io::Error::other("no ring")) };
                 let entry = opcode::Send::new(types::Fd(fd), data.cast(), length as u32)
                     .flags(flags)
@@ -365,7 +374,7 @@ mod tests {
     fn every_way_writes_the_same() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let to = listener.local_addr().expect("an address");
-        for out in Way::value_variants() {
+        for out in SendMethod::value_variants() {
             let options = WriteOptions {
                 out: *out,
                 writes: vec![4, 9_000, 1],
@@ -383,7 +392,8 @@ mod tests {
             let mut got = Vec::new();
             peer.read_to_end(&mut got).expect("to its end");
             assert_eq!((got.len(), got.last()), (9_005, Some(&b'\n')), "{out:?}");
-            let at_once = matches!(out, Way::Writev | Way::Sendmsg | Way::Sendmmsg);
+            let at_once =
+                matches!(out, SendMethod::Writev | SendMethod::Sendmsg | SendMethod::Sendmmsg);
             assert_eq!(calls == 1, at_once, "{out:?} took {calls} calls");
         }
     }

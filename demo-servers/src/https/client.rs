@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion};
 
 use super::server::HTTP;
 use super::tally::{Tally, Visit, VisitOptions};
-use super::{Way, config, fast_open, message};
+use super::{HttpsWay, config, fast_open, message};
 use crate::demo::{RETRY, Report, Stop, explain};
 use crate::sock::TcpInfo;
 
@@ -25,7 +25,7 @@ const SESSIONS: usize = 32;
 pub struct Options {
     /// The way
     #[command(flatten)]
-    pub way: Way,
+    pub way: HttpsWay,
     /// Number and timing of the connections
     #[command(flatten)]
     pub visits: VisitOptions,
@@ -117,7 +117,7 @@ struct Connection {
 
 impl Connection {
     fn open(
-        way: Way,
+        way: HttpsWay,
         config: &Arc<ClientConfig>,
         server: SocketAddr,
         timeout: Duration,

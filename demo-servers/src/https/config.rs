@@ -7,13 +7,13 @@ use rustls::crypto::ring;
 use rustls::server::NoServerSessionStorage;
 use rustls::{ClientConfig, Error, ServerConfig};
 
-use super::Way;
+use super::HttpsWay;
 use super::certificate::{AnyCertificate, Identity};
 
 /// Builds the server's configuration, with so many tickets after a TLS 1.3 handshake, and so many
 /// bytes of early data at most.
 pub(super) fn server(
-    way: Way,
+    way: HttpsWay,
     identity: Identity,
     protocol: &[u8],
     tickets: usize,
@@ -40,7 +40,7 @@ pub(super) fn server(
 
 /// Builds the client's configuration, which keeps the sessions.
 pub(super) fn client(
-    way: Way,
+    way: HttpsWay,
     protocol: &[u8],
     sessions: Resumption,
 ) -> Result<ClientConfig, Error> {

@@ -43,7 +43,7 @@ impl Version {
 
 /// The way to take. Server and client have to agree.
 #[derive(Args, Clone, Copy, Debug)]
-pub struct Way {
+pub struct HttpsWay {
     /// The one version of TLS to speak
     #[arg(long, value_enum, default_value = "1.3", value_name = "VERSION")]
     pub tls: Version,
@@ -58,7 +58,7 @@ pub struct Way {
     pub fast_open: bool,
 }
 
-impl Way {
+impl HttpsWay {
     /// Whether sessions are resumed.
     fn resumes(&self) -> bool {
         self.resume || self.early_data

@@ -12,7 +12,7 @@ use quinn::{Endpoint, Incoming};
 use tokio::runtime;
 
 use super::certificate::Identity;
-use super::{Version, Way, config, message};
+use super::{HttpsWay, Version, config, message};
 use crate::naming::{name_thread, with_name};
 use crate::sock::announce;
 
@@ -41,8 +41,8 @@ pub struct Options {
 }
 
 /// The way that QUIC takes.
-pub(super) fn way(early_data: bool) -> Way {
-    Way { tls: Version::Tls13, resume: false, early_data, fast_open: false }
+pub(super) fn way(early_data: bool) -> HttpsWay {
+    HttpsWay { tls: Version::Tls13, resume: false, early_data, fast_open: false }
 }
 
 /// Serves until signalled.

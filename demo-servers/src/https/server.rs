@@ -10,7 +10,7 @@ use clap::Args;
 use rustls::ServerConnection;
 
 use super::certificate::Identity;
-use super::{Way, config, fast_open, message};
+use super::{HttpsWay, config, fast_open, message};
 use crate::acceptor::thread_per_connection;
 use crate::naming::with_name;
 use crate::sock::{self, ListenOptions};
@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(60);
 pub struct Options {
     /// The way
     #[command(flatten)]
-    pub way: Way,
+    pub way: HttpsWay,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
     pub listen: SocketAddr,
