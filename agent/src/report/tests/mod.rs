@@ -4,6 +4,7 @@ mod connection;
 mod json;
 mod moment;
 mod plain;
+mod schema;
 
 use std::time::{Duration, UNIX_EPOCH};
 
