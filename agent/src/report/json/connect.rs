@@ -118,16 +118,27 @@ impl From<&ConnectFailure> for FailureBody {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ConnectTotalsBody {
+    /// Connects that brought a connection.
     made: u64,
+    /// Connects that failed, for whatever reason.
     failed: u64,
+    /// Connects that hang.
     pending: u64,
+    /// Connects that were refused.
     refused: u64,
+    /// Connects that the kernel gave up without an answer.
     timed_out: u64,
+    /// Connects whose peer cannot be reached, as the network said.
     unreachable: u64,
+    /// Connects that found no free local port.
     no_port: u64,
+    /// Connects that found no route, or that a filter on this host refused.
     no_route: u64,
+    /// Connects whose socket the application closed first.
     given_up: u64,
+    /// Connections that the peer reset before it had answered anything.
     reset: u64,
+    /// Sum of the durations of all that failed.
     failed_us: u64,
 }
 
@@ -156,10 +167,15 @@ impl From<ConnectTotals> for ConnectTotalsBody {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ResetTotalsBody {
+    /// Connections that this host reset, also after its FIN.
     sent: u64,
+    /// Connections that the peer reset.
     received: u64,
+    /// Connections that the kernel gave up.
     timeouts: u64,
+    /// Requests that met a connection which its server had closed.
     late_requests: u64,
+    /// Responses that a RST followed since the request was not read to its end.
     truncated_responses: u64,
 }
 

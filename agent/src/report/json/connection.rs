@@ -45,11 +45,11 @@ pub(super) struct ExchangeBody {
     total_us: u64,
     /// Stretches of its time, one behind the other, without gap or overlap.
     slices: Vec<SliceBody>,
-    /// Threads that served it; `null` if none was seen.
+    /// Threads that served it; each `null` if none was seen.
     tids: Tids,
-    /// Calls of read that moved bytes.
+    /// Calls that read bytes.
     reads: u32,
-    /// Calls of write that moved bytes.
+    /// Calls that wrote bytes.
     writes: u32,
     /// Protocol of its connection; `null` if nothing was recognised.
     #[cfg_attr(test, schemars(with = "Option<Protocol>"))]
@@ -282,12 +282,13 @@ pub(super) struct ConnectionBody<'a> {
     /// Protocol, as of `exchange`.
     #[cfg_attr(test, schemars(with = "Option<Protocol>"))]
     protocol: Option<&'static str>,
-    /// Facts that the hellos told; `null` of a connection without TLS.
+    /// Facts from the hellos of TLS; `null` of a connection without TLS.
     tls: Option<TlsBody<'a>>,
     /// `true` if its SYN carried data that was taken (TCP Fast Open); `null` if its first bytes
     /// were not looked at.
     fast_open: Option<bool>,
-    /// Way of a TLS connection to its first answer, or `null`.
+    /// Round trips and time of a TLS connection until its first answer; `null` if that is not
+    /// known.
     first_answer: Option<FirstAnswerBody>,
     /// Threads that accepted it, and that read and wrote last.
     tids: TidsBody,
@@ -297,7 +298,7 @@ pub(super) struct ConnectionBody<'a> {
     handshake_us: Option<u64>,
     /// Time in the accept queue, as of `accept`.
     queued_us: Option<u64>,
-    /// Way of a connection that the process made to ESTABLISHED; absent of others.
+    /// Cost of a connection that the process made, until it was there; absent of others.
     #[serde(skip_serializing_if = "Option::is_none")]
     connect: Option<ConnectedBody>,
     /// Time of its exchanges by kind; kinds that took no time are absent.
@@ -305,7 +306,7 @@ pub(super) struct ConnectionBody<'a> {
     phases_us: Option<Map<String, Value>>,
     /// Time of its exchanges by owner, without trailing delayed ACKs.
     times_us: Option<TimesBody>,
-    /// Bytes that were read and written; `null` like `exchanges`.
+    /// Bytes that were read and written; both `null` like `exchanges`.
     bytes: BytesBody,
     /// Number of exchanges that were told; `null` of a connection of Multipath TCP, once it has
     /// ended, like `bytes`, `phases_us` and `times_us`.
@@ -329,8 +330,8 @@ pub(super) struct ConnectionBody<'a> {
     first_request: Option<RequestBody<'a>>,
     /// Holds by Nagle's algorithm.
     nagle: NagleBody,
-    /// ACKs that this host delayed so far; `null` before the first exchange or where the kernel
-    /// does not show them.
+    /// ACKs that this host delayed so far; both `null` before the first exchange or where the
+    /// kernel does not show them.
     delayed_acks: DelayedAcksBody,
     /// Delayed ACKs of the peer that held nobody.
     trailing_acks: TrailingAcksBody,
@@ -340,7 +341,7 @@ pub(super) struct ConnectionBody<'a> {
     /// has and this host has not.
     #[cfg_attr(test, schemars(with = "TcpState"))]
     state: &'static str,
-    /// End of it; `null` while it is open, and if the end began before the attach.
+    /// End of the connection; `null` while it is open, and if the end began before the attach.
     close: Option<CloseBody>,
     /// `true` if it was open at the attach: phases and bytes run from there.
     attached_midway: bool,

@@ -170,7 +170,7 @@ pub(super) struct QuicBody<'a> {
     /// `"app"`: the kernel knows nothing of the handshake.
     #[cfg_attr(test, schemars(extend("enum" = ["app"])))]
     handshake_by: &'static str,
-    /// Way to its first answer; `null` if none was seen.
+    /// Round trips and time until its first answer; `null` if none was seen.
     first_answer: Option<QuicAnswerBody>,
     /// Reasons for what is `null`.
     gaps: Vec<&'static str>,
@@ -238,10 +238,15 @@ fn hex(id: &[u8]) -> String {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DatagramTotalsBody {
+    /// Sockets ever known.
     sockets: u64,
+    /// Datagrams that entered a receive queue.
     r#in: Option<u64>,
+    /// Datagrams that reads returned.
     read: Option<u64>,
+    /// Datagrams that were written.
     out: Option<u64>,
+    /// Datagrams that were dropped since their socket became known.
     drops: u64,
 }
 

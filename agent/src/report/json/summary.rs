@@ -61,7 +61,7 @@ pub(super) struct SummaryBody {
     findings: u64,
     /// Records of the probes.
     events: EventsBody,
-    /// Cost of the observation; `null` where it was not measured.
+    /// Cost of the observation; each figure `null` where it was not measured.
     overhead: OverheadBody,
 }
 

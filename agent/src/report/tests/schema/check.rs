@@ -95,7 +95,11 @@ impl<'a> Check<'a> {
                     self.field(name, limit, value);
                 }
             }
-            "anyOf" | "oneOf" => self.one_of(array(limit), value),
+            "anyOf" => _ = self.any_of(array(limit), value),
+            "oneOf" => {
+                let holding = self.any_of(array(limit), value);
+                self.demand(holding < 2, format!(": {value} is of {holding} forms"));
+            }
             other => panic!("the keyword {other} is not known here"),
         }
     }
@@ -114,11 +118,14 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Applies the first schema that holds. If none does, the one with the fewest flaws says why.
-    fn one_of(&mut self, schemas: &[Value], value: &Value) {
+    /// Applies the first schema that holds, and returns how many do. If none does, the one with the
+    /// fewest flaws says why.
+    fn any_of(&mut self, schemas: &[Value], value: &Value) -> usize {
         let mut best: Option<Check<'_>> = None;
+        let mut holding = 0;
         for schema in schemas {
             let check = Check::of(schema, value, self.path);
+            holding += usize::from(check.flaws.is_empty());
             if best.as_ref().is_none_or(|best| check.flaws.len() < best.flaws.len()) {
                 best = Some(check);
             }
@@ -126,6 +133,7 @@ impl<'a> Check<'a> {
         let best = best.expect("a schema to choose");
         self.flaws.extend(best.flaws);
         self.known.extend(best.known);
+        holding
     }
 }
 
