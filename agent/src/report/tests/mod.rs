@@ -4,7 +4,7 @@ mod connection;
 mod json;
 mod moment;
 mod plain;
-mod schema;
+pub(crate) mod schema;
 
 use std::time::{Duration, UNIX_EPOCH};
 

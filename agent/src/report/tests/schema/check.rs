@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::report::json::schema;
 
 /// Returns the places at which an object does not keep to the schema of its type.
-pub(in crate::report::tests) fn flaws(object: &Value) -> Vec<String> {
+pub(super) fn flaws(object: &Value) -> Vec<String> {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     let document = DOCUMENT.get_or_init(schema::document);
     let kind = object["type"].as_str().unwrap_or_default();

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-pub(super) use check::flaws;
+use check::flaws;
 
 use crate::report::json::schema;
 
@@ -122,7 +122,7 @@ fn recordings_give_what_the_schema_says() {
 }
 
 /// Returns the objects of these lines, each of which keeps to the schema.
-pub(super) fn parsed(text: &str) -> Vec<Value> {
+pub(crate) fn parsed(text: &str) -> Vec<Value> {
     let mut objects = Vec::new();
     for line in text.lines() {
         let object = serde_json::from_str(line).expect("an object");
