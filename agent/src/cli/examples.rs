@@ -86,3 +86,10 @@ Examples:
   sudo backscope doctor --json | jq .hooks
 
 Exit status: 0 if watch can run here, 3 if not.";
+
+pub(super) const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  backscope schema > backscope.schema.json
+  backscope schema | jq '.\"$defs\".exchange.properties | keys'
+
+The schema is of draft 2020-12. `$defs` has each type of object, by the name in its field `type`.";

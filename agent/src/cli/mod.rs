@@ -11,7 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sensor::Tier;
 use examples::{
-    DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES, WATCH_EXAMPLES,
+    DOCTOR_EXAMPLES, EXAMPLES, LISTENERS_EXAMPLES, RECORD_EXAMPLES, REPLAY_EXAMPLES,
+    SCHEMA_EXAMPLES, WATCH_EXAMPLES,
 };
 #[cfg(feature = "lessons")]
 use lessons::{DEMO_EXAMPLES, LEARN_EXAMPLES};
@@ -57,6 +58,9 @@ pub enum Verb {
     /// a better one
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
+    /// Write the JSON schema of the objects that `watch --json` and `replay --json` write
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema,
     /// Write a completion script for a shell
     #[command(after_help = "Example:\n  backscope completions bash > \
                       ~/.local/share/bash-completion/completions/backscope")]
@@ -309,6 +313,13 @@ mod tests {
         let Verb::Watch(args) = cli.verb else { panic!("not watch") };
         assert_eq!(args.command, ["ls", "--all"]);
         assert!(!args.target.all);
+    }
+
+    #[test]
+    fn the_schema_has_no_arguments() {
+        let cli = Cli::try_parse_from(["backscope", "schema"]).unwrap();
+        assert!(matches!(cli.verb, Verb::Schema));
+        assert!(Cli::try_parse_from(["backscope", "schema", "exchange"]).is_err());
     }
 
     #[cfg(not(feature = "lessons"))]

@@ -14,6 +14,7 @@ mod listeners;
 mod man;
 mod record;
 mod replay;
+mod schema;
 mod signals;
 mod table;
 mod target;
@@ -57,6 +58,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "lessons")]
         Verb::DemoServers { args } => Ok(demo::serve(args)),
         Verb::Doctor(args) => doctor::run(&args),
+        Verb::Schema => schema::run(),
         Verb::Completions { shell } => completions::run(shell),
         Verb::Man { dir } => man::run(dir.as_deref()),
         #[cfg(feature = "lessons")]

@@ -250,6 +250,7 @@ pub struct ProxyOutput {
 
 /// State of a finding: whether it began, changed or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum FindingState {
     /// Its condition holds, and did not before.
     Begun,

@@ -4,7 +4,7 @@ pub mod json;
 mod moment;
 pub mod plain;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 

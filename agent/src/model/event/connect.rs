@@ -8,6 +8,7 @@ use super::SockId;
 
 /// Outcome of a connect that brought no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum Outcome {
     /// Nothing yet: SYNs are out, and nobody has answered.
     Pending,

@@ -8,6 +8,7 @@ use super::{Exchange, SockId};
 
 /// Which side of a connection the watched process is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Role {
     /// It accepted the connection.
     Server,
@@ -47,6 +48,7 @@ pub struct Opened {
 
 /// State of a TCP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "kebab-case"))]
 pub enum TcpState {
     /// Data can flow both ways.
     Established,

@@ -8,6 +8,7 @@ use super::SockId;
 
 /// A side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Side {
     /// This host.
     Local,
@@ -17,6 +18,7 @@ pub enum Side {
 
 /// Way in which a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Ending {
     /// FIN.
     Fin,

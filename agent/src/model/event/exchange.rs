@@ -142,6 +142,7 @@ pub struct Inbound {
 
 /// Why written bytes were not sent at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum HoldReason {
     /// Nagle: less than a full segment, with small unacknowledged data out and TCP_NODELAY off.
     Nagle,

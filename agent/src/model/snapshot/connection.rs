@@ -10,6 +10,7 @@ use crate::model::event::{
 /// Kind of a slice, by what its time was spent on. The names are the contract's
 /// (`SliceKind::name`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum SliceKind {
     /// SYN-ACK sent → final ACK received (first exchange only).
     Handshake,
@@ -49,6 +50,7 @@ pub enum SliceKind {
     /// up.
     Connect,
     /// A call's SYN is out, and the peer refuses the connection.
+    #[cfg_attr(test, schemars(skip))]
     ConnectRefused,
     /// The kernel ignored the peer's packets since the accept queue was full.
     Ignored,

@@ -4,6 +4,7 @@ use crate::model::event::Side;
 
 /// Cause of a connection's end, where that was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum Cause {
     /// This host closed with data unread: the kernel sent a RST, which may cut off what it had
     /// written.

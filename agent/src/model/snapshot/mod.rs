@@ -27,6 +27,7 @@ use super::event::{LeftQueue, OtherListener, SockId, Stage, UnixListener};
 
 /// Holder of a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Owner {
     /// The kernel.
     Kernel,
@@ -69,6 +70,7 @@ impl Owner {
 
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Severity {
     /// Worth knowing.
     Info,

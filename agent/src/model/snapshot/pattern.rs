@@ -4,6 +4,7 @@ use super::WaitView;
 
 /// Way in which a server shares its connections among threads or processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "kebab-case"))]
 pub enum PatternName {
     /// One thread accepts, reads and writes.
     SingleThread,
@@ -55,6 +56,7 @@ impl PatternName {
 
 /// Units that share the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Units {
     /// Threads of one process, perhaps in each of several.
     Threads,
@@ -74,6 +76,7 @@ impl Units {
 
 /// Way in which servers wait for their connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "kebab-case"))]
 pub enum Io {
     /// Each for one connection at a time.
     Blocking,

@@ -4,18 +4,23 @@ use super::OwnerTimes;
 
 /// A protocol, as far as first bytes tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "lowercase"))]
 pub enum Protocol {
     /// HTTP/1.0.
+    #[cfg_attr(test, schemars(rename = "http/1.0"))]
     Http10,
     /// HTTP/1.1.
+    #[cfg_attr(test, schemars(rename = "http/1.1"))]
     Http11,
     /// HTTP/2, in the clear.
+    #[cfg_attr(test, schemars(rename = "http/2"))]
     Http2,
     /// gRPC over HTTP/2 in the clear.
     Grpc,
     /// WebSocket, after a change from HTTP/1.1.
     WebSocket,
     /// Server-sent events over HTTP/1.
+    #[cfg_attr(test, schemars(rename = "sse"))]
     ServerSentEvents,
     /// TLS; what is spoken inside is encrypted.
     Tls,

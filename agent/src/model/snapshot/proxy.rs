@@ -30,6 +30,7 @@ pub struct ProxySide {
 
 /// Use of upstream connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "kebab-case"))]
 pub enum Reuse {
     /// One after the other, for several downstream connections.
     Pooled,
@@ -65,6 +66,7 @@ impl Reuse {
 
 /// Unit that is balanced over upstream addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "kebab-case"))]
 pub enum Spreading {
     /// Each downstream connection stays with one address.
     PerConnection,

@@ -1,6 +1,7 @@
 //! A recording comes from outside, and its checksums prove nothing about who wrote it: whatever it
 //! holds, the model and the front-ends behind it must stand.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::events::every;
@@ -9,6 +10,7 @@ use crate::model::tests::world::{START, setup};
 use crate::model::{Model, Setup};
 use crate::report::json::Json;
 use crate::report::plain::{Colour, Plain};
+use crate::report::tests::schema::parsed;
 use crate::report::{Sink, WallClock};
 
 /// xorshift64*: the same events in every run.
@@ -46,6 +48,7 @@ fn whatever_a_recording_holds_it_can_be_shown() {
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
     let clock = WallClock { mono_ns: START, wall: std::time::UNIX_EPOCH };
     let mut taken = 0;
+    let mut types = BTreeSet::new();
     for round in 0..1_500 {
         let tier = if round % 2 == 0 { "full" } else { "tracepoint" };
         let mut model = Model::new(Setup { detail_events: true, ..setup(tier) });
@@ -59,8 +62,13 @@ fn whatever_a_recording_holds_it_can_be_shown() {
         }
         model.finish(START + dice.roll(usize::MAX) as u64, &mut outputs);
         let snapshot = model.snapshot();
-        json.write(&mut io::sink(), &outputs, &snapshot).unwrap();
+        let mut text = Vec::new();
+        json.write(&mut text, &outputs, &snapshot).unwrap();
+        for object in parsed(str::from_utf8(&text).unwrap()) {
+            types.insert(object["type"].as_str().unwrap().to_owned());
+        }
         plain.write(&mut io::sink(), &outputs, &snapshot).unwrap();
     }
     assert!(taken > 20_000, "only {taken} events were any");
+    assert!(types.len() >= 15, "only {types:?}");
 }

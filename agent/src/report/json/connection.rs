@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 use super::body::gaps;
 use super::connect::FailureBody;
 use super::proxy::JoinBody;
-use crate::model::event::{Ending, HoldReason, Http2Streams, Role, Side, SockId, TcpState};
+use crate::model::event::{
+    Ending, HoldReason, Http2Streams, RequestLine, Role, Side, SockId, TcpState,
+};
 use crate::model::output::{ConnectionOutput, ExchangeOutput};
 use crate::model::snapshot::{
     Cause, ConnectionView, FirstAnswer, OwnerTimes, Pieces, Protocol, Slice, SliceKind, TlsView,
@@ -22,64 +24,125 @@ const MULTIPATH: &str = "exchanges, bytes, phases_us, times_us: reads and writes
 const MULTIPLEXED: &str = "multiplexed: the kernel sees one stream of bytes, the app sees \
      requests; how many is not visible";
 
+/// An exchange is over: a burst in each direction.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ExchangeBody {
+    /// Id of the connection.
     sock: String,
+    /// Number of the exchange on its connection, from 1. Gaps in the numbers were lost.
     seq: u32,
+    /// `"server"`: inbound first; `"client"`: outbound first.
+    #[cfg_attr(test, schemars(with = "Role"))]
     role: &'static str,
+    /// Moment at which it began. `ts_ns` is its end.
     start_ns: u64,
+    /// Bytes of the request, as the application read or wrote them.
     request_bytes: u64,
+    /// Bytes of the response, likewise.
     response_bytes: u64,
+    /// Sum of its slices.
     total_us: u64,
+    /// Stretches of its time, one behind the other, without gap or overlap.
     slices: Vec<SliceBody>,
+    /// Threads that served it; each `null` if none was seen.
     tids: Tids,
+    /// Calls that read bytes.
     reads: u32,
+    /// Calls that wrote bytes.
     writes: u32,
+    /// Protocol of its connection; `null` if nothing was recognised.
+    #[cfg_attr(test, schemars(with = "Option<Protocol>"))]
     protocol: Option<&'static str>,
+    /// Kind of time that took most of it; a trailing `delayed_ack` does not count. `null` for an
+    /// exchange without time.
     verdict: Option<VerdictBody>,
+    /// `true`.
     done: bool,
+    /// `true` if it had begun when the connection became known.
     midway: bool,
+    /// Calls of the same thread to others that ran inside it: a hint. Absent if there are none, or
+    /// if they ended later.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inside: Vec<InsideBody>,
+    /// Of such a call, the served exchange that was over before it: a hint. Absent if there is
+    /// none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     within: Vec<InsideBody>,
+    /// Connects of the process that failed while this exchange waited for them; their time is in
+    /// the slices `connect`. Absent if there were none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     connects: Vec<FailureBody>,
+    /// Of a served exchange, the calls that the process made for it; absent if none was found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     upstream: Vec<JoinBody>,
+    /// Of a call, the served exchange that it was made for; absent if none was found. Each call has
+    /// one at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     downstream: Option<JoinBody>,
+    /// `true` of HTTP/2, gRPC and TLS with `h2` inside, else absent: the kernel sees one stream of
+    /// bytes, the app sees requests. An exchange is a burst of it; how many requests is not
+    /// visible.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multiplexed: bool,
+    /// `true` of an exchange that was nothing but the handshake of TLS, else absent: its slices say
+    /// who held that time, `app` is the server computing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     handshake: bool,
+    /// `true` if somebody waited and no answer came: the wait ends when the client left (a FIN 20
+    /// ms or more after the request, a RST), or with the end of the connection, and `total_us` is
+    /// that wait. Nothing that gets no answer by design counts: a goodbye (closed within 20 ms),
+    /// WebSocket, short messages under TLS or of HTTP/2, messages of whoever pauses as long between
+    /// them.
     unanswered: bool,
+    /// Times of a response that was not written at once; absent of others, and in recordings of
+    /// version 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pieces: Option<PiecesBody>,
+    /// Of data that a server wrote unasked, on a connection on which it had written before: time
+    /// since then, where it is known; else absent. If its thread computed for most of that time,
+    /// the exchange begins with that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pushed_after_us: Option<u64>,
+    /// Reasons for what is `null` or not complete.
     gaps: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SliceBody {
+    /// Holder of the time, and so whoever can change it.
+    #[cfg_attr(test, schemars(with = "crate::model::snapshot::Owner"))]
     owner: &'static str,
+    /// Kind of time; the table below says what each means.
+    #[cfg_attr(test, schemars(with = "SliceKind"))]
     kind: &'static str,
+    /// Length.
     us: u64,
+    /// Time on a CPU, of `app` and `receive_queue` where known; else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us: Option<u64>,
+    /// Part of `us` for which the application waited for calls in `upstream`, of `app`; else
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_us: Option<u64>,
+    /// Evidence of `delayed_ack`, `throttled` and `streaming`, see below; else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("enum" = ["proved", "inferred"])))]
     evidence: Option<&'static str>,
 }
 
 /// Pieces of a response that was not written at once.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PiecesBody {
+    /// Time from the beginning to the first write.
     first_byte_us: u64,
+    /// Time from there to the last write.
     rest_us: u64,
+    /// Number of times that nothing was written for a millisecond or longer.
     pauses: u32,
+    /// Longest of these pauses.
     longest_pause_us: u64,
 }
 
@@ -91,22 +154,34 @@ impl From<&Pieces> for PiecesBody {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Tids {
+    /// Thread of the first read.
     read: Option<u32>,
+    /// Thread of the first write.
     write: Option<u32>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct VerdictBody {
+    /// Owner of that kind.
+    #[cfg_attr(test, schemars(with = "crate::model::snapshot::Owner"))]
     owner: &'static str,
+    /// The kind.
+    #[cfg_attr(test, schemars(with = "SliceKind"))]
     kind: &'static str,
+    /// Its share of the time, 0 to 1.
     share: f64,
 }
 
 /// A client exchange on the same thread at the same time: a hint.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct InsideBody {
+    /// Id of its connection.
     sock: String,
+    /// Its number there.
     seq: u32,
 }
 
@@ -185,46 +260,92 @@ fn inside(&(sock, seq): &(SockId, u32)) -> InsideBody {
     InsideBody { sock: sock.to_string(), seq }
 }
 
+/// A connection ended; at the end of the run those that are open.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ConnectionBody<'a> {
+    /// Id of the connection.
     sock: String,
+    /// Id of the listener it was accepted from, `null` for others.
     listener: Option<String>,
+    /// Address of this host.
     local: String,
+    /// Address of the other end.
     peer: String,
+    /// `"server"` if it was accepted, `"client"` if the process made it.
+    #[cfg_attr(test, schemars(with = "Role"))]
     role: &'static str,
+    /// Process that has it.
     pid: u32,
+    /// Name of that process.
     comm: &'a str,
+    /// Protocol, as of `exchange`.
+    #[cfg_attr(test, schemars(with = "Option<Protocol>"))]
     protocol: Option<&'static str>,
+    /// Facts from the hellos of TLS; `null` of a connection without TLS.
     tls: Option<TlsBody<'a>>,
+    /// `true` if its SYN carried data that was taken (TCP Fast Open); `null` if its first bytes
+    /// were not looked at.
     fast_open: Option<bool>,
+    /// Round trips and time of a TLS connection until its first answer; `null` if that is not
+    /// known.
     first_answer: Option<FirstAnswerBody>,
-    tids: Value,
+    /// Threads that accepted it, and that read and wrote last.
+    tids: TidsBody,
+    /// Moment at which it was accepted, made, or found.
     since_ns: u64,
+    /// Time from SYN-ACK to final ACK; of a client from SYN to SYN-ACK. `null` where not observed.
     handshake_us: Option<u64>,
+    /// Time in the accept queue, as of `accept`.
     queued_us: Option<u64>,
+    /// Cost of a connection that the process made, until it was there; absent of others.
     #[serde(skip_serializing_if = "Option::is_none")]
-    connect: Option<Value>,
+    connect: Option<ConnectedBody>,
+    /// Time of its exchanges by kind; kinds that took no time are absent.
+    #[cfg_attr(test, schemars(with = "Option<std::collections::BTreeMap<String, u64>>"))]
     phases_us: Option<Map<String, Value>>,
+    /// Time of its exchanges by owner, without trailing delayed ACKs.
     times_us: Option<TimesBody>,
-    bytes: Value,
+    /// Bytes that were read and written; both `null` like `exchanges`.
+    bytes: BytesBody,
+    /// Number of exchanges that were told; `null` of a connection of Multipath TCP, once it has
+    /// ended, like `bytes`, `phases_us` and `times_us`.
     exchanges: Option<u64>,
+    /// `true` if both sides speak Multipath TCP, so that reads and writes are not seen; known when
+    /// it has ended, else absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multipath: bool,
+    /// `true` as of `exchange`, else absent; where HTTP/2 was offered and what was chosen is
+    /// encrypted (TLS 1.3), `gaps` says so.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     multiplexed: bool,
+    /// Streams of HTTP/2 in the clear, each a request; absent if not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     streams: Option<StreamsBody>,
+    /// Number of requests of HTTP/1 that began it at once, at least; absent if not several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pipelined: Option<u8>,
+    /// First request of HTTP/1; absent without `--paths`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    first_request: Option<Value>,
-    nagle: Value,
-    delayed_acks: Value,
-    trailing_acks: Value,
+    first_request: Option<RequestBody<'a>>,
+    /// Holds by Nagle's algorithm.
+    nagle: NagleBody,
+    /// ACKs that this host delayed so far; both `null` before the first exchange or where the
+    /// kernel does not show them.
+    delayed_acks: DelayedAcksBody,
+    /// Delayed ACKs of the peer that held nobody.
+    trailing_acks: TrailingAcksBody,
+    /// Segments that were sent again.
     retransmits: u64,
+    /// State at the newest refresh: `"closing"` if this host has closed, `"close-wait"` if the peer
+    /// has and this host has not.
+    #[cfg_attr(test, schemars(with = "TcpState"))]
     state: &'static str,
-    close: Option<Value>,
+    /// End of the connection; `null` while it is open, and if the end began before the attach.
+    close: Option<CloseBody>,
+    /// `true` if it was open at the attach: phases and bytes run from there.
     attached_midway: bool,
+    /// Reasons for what is `null` or not complete.
     gaps: Vec<&'static str>,
 }
 
@@ -233,13 +354,13 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
         let view = &output.view;
         // Reads and writes of Multipath TCP are not seen.
         let (phases_us, times_us, exchanges, bytes) = if view.multipath {
-            (None, None, None, json!({ "in": null, "out": null }))
+            (None, None, None, BytesBody { r#in: None, out: None })
         } else {
             (
                 Some(phases(&output.phases_us)),
                 Some((&view.times).into()),
                 Some(view.exchanges),
-                json!({ "in": view.bytes_in, "out": view.bytes_out }),
+                BytesBody { r#in: Some(view.bytes_in), out: Some(view.bytes_out) },
             )
         };
         Self {
@@ -262,7 +383,7 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             since_ns: view.since_ns,
             handshake_us: view.handshake_us,
             queued_us: view.queued_us,
-            connect: view.connect_us.map(|us| json!({ "us": us, "syns": view.syns_again + 1 })),
+            connect: view.connect_us.map(|us| ConnectedBody { syns: view.syns_again + 1, us }),
             phases_us,
             times_us,
             bytes,
@@ -271,13 +392,10 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
             multiplexed: view.multiplexed,
             streams: view.streams.map(StreamsBody::from),
             pipelined: if view.pipelined > 1 { Some(view.pipelined) } else { None },
-            first_request: view
-                .first_request
-                .as_ref()
-                .map(|request| json!({ "method": request.method, "path": request.path })),
+            first_request: view.first_request.as_ref().map(RequestBody::from),
             nagle: nagle(view),
             delayed_acks: delayed_acks(output),
-            trailing_acks: json!({ "count": view.trailing.count, "us": view.trailing.us }),
+            trailing_acks: TrailingAcksBody { count: view.trailing.count, us: view.trailing.us },
             retransmits: view.retransmits,
             state: state_name(view.state),
             close: close(view),
@@ -287,24 +405,99 @@ impl<'a> From<&'a ConnectionOutput> for ConnectionBody<'a> {
     }
 }
 
-fn tids(output: &ConnectionOutput) -> Value {
-    let accept = output.view.acceptor.as_ref().map(|(tid, _)| tid);
-    let (read, write) = output.tids;
-    json!({ "accept": accept, "read": read, "write": write })
+// Fields of the following bodies are in the order of their names: so they were always written.
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct TidsBody {
+    /// Thread that accepted it.
+    accept: Option<u32>,
+    /// Thread that read last.
+    read: Option<u32>,
+    /// Thread that wrote last.
+    write: Option<u32>,
 }
 
-fn nagle(view: &ConnectionView) -> Value {
+fn tids(output: &ConnectionOutput) -> TidsBody {
+    let accept = output.view.acceptor.as_ref().map(|(tid, _)| *tid);
+    let (read, write) = output.tids;
+    TidsBody { accept, read, write }
+}
+
+/// Way of a connection that the process made.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ConnectedBody {
+    /// SYNs that it took.
+    syns: u64,
+    /// Time from the first SYN to ESTABLISHED.
+    us: u64,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct BytesBody {
+    /// Bytes read.
+    r#in: Option<u64>,
+    /// Bytes written.
+    out: Option<u64>,
+}
+
+/// First request of HTTP/1.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RequestBody<'a> {
+    /// Method.
+    method: &'a str,
+    /// Path, without the query.
+    path: &'a str,
+}
+
+impl<'a> From<&'a RequestLine> for RequestBody<'a> {
+    fn from(request: &'a RequestLine) -> Self {
+        Self { method: &request.method, path: &request.path }
+    }
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct NagleBody {
+    /// Sum of their durations.
+    held_us: u64,
+    /// Number of holds.
+    holds: u64,
+}
+
+fn nagle(view: &ConnectionView) -> NagleBody {
     for hold in &view.holds {
         if hold.reason == HoldReason::Nagle {
-            return json!({ "holds": hold.count, "held_us": hold.us });
+            return NagleBody { held_us: hold.us, holds: hold.count };
         }
     }
-    json!({ "holds": 0, "held_us": 0 })
+    NagleBody { held_us: 0, holds: 0 }
 }
 
-fn delayed_acks(output: &ConnectionOutput) -> Value {
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct DelayedAcksBody {
+    /// Number of them.
+    sent: Option<u64>,
+    /// Sum of their delays.
+    waited_us: Option<u64>,
+}
+
+fn delayed_acks(output: &ConnectionOutput) -> DelayedAcksBody {
     let (sent, waited_us) = output.delayed_acks_sent.unzip();
-    json!({ "sent": sent, "waited_us": waited_us })
+    DelayedAcksBody { sent, waited_us }
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct TrailingAcksBody {
+    /// Number of them.
+    count: u64,
+    /// Sum of their delays.
+    us: u64,
 }
 
 fn connection_gaps(output: &ConnectionOutput) -> Vec<&'static str> {
@@ -361,24 +554,63 @@ fn is_half_closed(view: &ConnectionView) -> bool {
     view.closed_ns.is_none() && view.state == TcpState::CloseWait
 }
 
-/// The end of it: by whom, how, and why, as far as that was observed.
-fn close(view: &ConnectionView) -> Option<Value> {
+/// End of a connection, as far as it was observed.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct CloseBody {
+    /// Side that sent the first FIN or RST; of a timeout `"local"`.
+    #[cfg_attr(test, schemars(with = "Side"))]
+    by: &'static str,
+    /// Way in which it ended.
+    #[cfg_attr(test, schemars(with = "Ending"))]
+    how: &'static str,
+    #[serde(flatten)]
+    detail: CloseDetail,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged)]
+enum CloseDetail {
+    /// The peer has closed, and this host has not.
+    HalfClosed {
+        /// `true` while the peer has closed, and this host has not; else absent, and the fields
+        /// below are there.
+        pending: bool,
+    },
+    Ended {
+        /// Time from the newest data to the first FIN or RST, right to a tick; `null` if not known.
+        idle_us: Option<u64>,
+        /// Side that sent a RST, also after a FIN; `null` where that is not known.
+        #[cfg_attr(test, schemars(with = "Option<Side>"))]
+        reset_by: Option<&'static str>,
+        /// Bytes sent and not acknowledged, which were lost when this host reset it; else absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unacked_bytes: Option<u64>,
+        /// Bytes that were not read when this host reset it; else absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unread_bytes: Option<u64>,
+        /// Cause, where it was observed, else `null`.
+        #[cfg_attr(test, schemars(with = "Option<Cause>"))]
+        why: Option<&'static str>,
+    },
+}
+
+fn close(view: &ConnectionView) -> Option<CloseBody> {
     if is_half_closed(view) {
-        return Some(json!({ "by": "peer", "how": "fin", "pending": true }));
+        let detail = CloseDetail::HalfClosed { pending: true };
+        return Some(CloseBody { by: "peer", how: "fin", detail });
     }
     let ((by, how), end) = (view.ended?, &view.end);
-    let mut close = json!({
-        "by": side_name(by),
-        "how": ending_name(how),
-        "why": end.cause.map(Cause::name),
-        "reset_by": end.reset_by.map(side_name),
-        "idle_us": end.idle_us,
-    });
-    if end.reset_by == Some(Side::Local) && how == Ending::Reset {
-        close["unread_bytes"] = json!(end.unread_bytes);
-        close["unacked_bytes"] = json!(end.unacked_bytes);
-    }
-    Some(close)
+    let reset_here = end.reset_by == Some(Side::Local) && how == Ending::Reset;
+    let detail = CloseDetail::Ended {
+        idle_us: end.idle_us,
+        reset_by: end.reset_by.map(side_name),
+        unacked_bytes: if reset_here { Some(end.unacked_bytes) } else { None },
+        unread_bytes: if reset_here { Some(end.unread_bytes) } else { None },
+        why: end.cause.map(Cause::name),
+    };
+    Some(CloseBody { by: side_name(by), how: ending_name(how), detail })
 }
 
 fn state_name(state: TcpState) -> &'static str {
@@ -393,12 +625,19 @@ fn state_name(state: TcpState) -> &'static str {
 
 /// Facts of the hellos.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct TlsBody<'a> {
+    /// Version that the server chose, such as `"1.3"`; `null` if it was not seen to answer.
     version: Option<&'static str>,
+    /// Protocol that both agreed on (ALPN); `null` if that is encrypted, or none was chosen.
     alpn: Option<&'a str>,
+    /// Protocols that the client offered.
     alpn_offered: &'a [String],
+    /// Name of the server that the client asked for.
     sni: Option<&'a str>,
+    /// `true` if an earlier session was resumed; `null` while the server has not said so.
     resumed: Option<bool>,
+    /// `true` if the client sent a request along before the handshake was over.
     early_data: bool,
 }
 
@@ -421,9 +660,14 @@ fn first_answer(view: &ConnectionView) -> Option<&FirstAnswer> {
 
 /// The streams of HTTP/2 in the clear.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct StreamsBody {
+    /// Streams that the client opened.
     opened: u32,
+    /// Most that were open at a time.
     most_at_once: u32,
+    /// `true` if there were at least so many, since not everything was looked at (the first 60
+    /// calls in each direction, of `writev` the first buffer).
     partly: bool,
 }
 
@@ -435,12 +679,20 @@ impl From<Http2Streams> for StreamsBody {
 
 /// Round trips and time of a TLS connection until its first answer.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FirstAnswerBody {
+    /// Round trips until the answer, the sum of the next three.
     round_trips: u32,
+    /// Round trips of the handshake of TCP.
     tcp: u32,
+    /// Round trips of the handshake of TLS.
     tls: u32,
+    /// Round trips of the request.
     request: u32,
+    /// Time from its beginning (a server: SYN-ACK sent; a client: SYN sent) to the last byte of the
+    /// exchange with the answer.
     us: u64,
+    /// Time of the exchanges before that, by owner.
     handshake_us: TimesBody,
 }
 
@@ -461,6 +713,7 @@ impl FirstAnswerBody {
 
 /// Time by owner, as objects have it.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct TimesBody {
     kernel: u64,
     app: u64,

@@ -9,6 +9,7 @@ use crate::model::output::QuicOutput;
 use crate::model::snapshot::{DatagramProtocol, DatagramTotals, DatagramView, QuicAnswer};
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FlowBody {
     datagrams: Option<u64>,
     bytes: Option<u64>,
@@ -24,32 +25,55 @@ impl From<Option<DatagramFlow>> for FlowBody {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct DatagramWaitBody {
     #[serde(flatten)]
     wait: WaitBody,
     at_least: u64,
 }
 
+/// State of a UDP socket, at each refresh and at the end.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DatagramBody<'a> {
+    /// Id of the socket.
     sock: String,
+    /// Address of this host.
     local: String,
+    /// Address of the other end of a connected socket, else `null`.
     peer: Option<String>,
+    /// Process that has it.
     pid: u32,
+    /// Name of that process.
     comm: &'a str,
+    /// Protocol; `null` if nothing was recognised.
+    #[cfg_attr(test, schemars(extend("enum" = ["quic", "dtls", "stun", null])))]
     protocol: Option<&'static str>,
+    /// Facts of QUIC on this socket; `null` of another protocol.
     quic: Option<QuicSocketBody>,
+    /// `true` if nobody holds it any more: its last object.
     closed: bool,
+    /// Datagrams that entered the receive queue; `bytes` on the full tier only.
     r#in: FlowBody,
+    /// Datagrams that reads returned.
     read: FlowBody,
+    /// Datagrams that were written.
     out: FlowBody,
+    /// Datagrams that were dropped since the socket was made, by the kernel's count.
     drops: u64,
+    /// Datagrams in the receive queue.
     waiting: u32,
+    /// Bytes in the receive buffer, with the kernel's overhead.
     queued_bytes: u64,
+    /// Size of the receive buffer.
     buffer_bytes: u64,
+    /// Most bytes in the receive buffer since the last object.
     queue_peak_bytes: u64,
+    /// Age of the oldest datagram in the queue; `null` if there is none.
     unread_us: Option<u64>,
+    /// Time that datagrams waited to be read; `at_least` of the `count` are lower bounds.
     wait_us: DatagramWaitBody,
+    /// Reasons for what is `null`; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gaps: Vec<&'static str>,
 }
@@ -95,9 +119,13 @@ impl<'a> From<&'a DatagramView> for DatagramBody<'a> {
 
 /// Facts of a first datagram of QUIC.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct QuicSocketBody {
+    /// Version of QUIC, 1 or 2.
     version: u8,
+    /// `true` if a client of this socket sent early data (0-RTT).
     early_data: bool,
+    /// Connections that began on it.
     connections: u64,
 }
 
@@ -110,29 +138,50 @@ fn quic(view: &DatagramView) -> Option<QuicSocketBody> {
     }
 }
 
-/// A QUIC connection.
+/// A QUIC connection, once it got its first answer; at the end of the run also those that got none.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct QuicBody<'a> {
+    /// Id of its UDP socket, which may serve many.
     sock: String,
+    /// Address of this host; `null` if the socket was closed before a refresh showed it.
     local: Option<String>,
+    /// Address of the other end; `null` until a datagram went there.
     peer: Option<String>,
+    /// Side that the process is on.
+    #[cfg_attr(test, schemars(with = "crate::model::event::Role"))]
     role: &'static str,
+    /// Process that has the socket; `null` like `local`.
     pid: Option<u32>,
+    /// Name of that process; `null` like `local`.
     comm: Option<&'a str>,
+    /// Moment of its first datagram.
     since_ns: u64,
+    /// Version of QUIC, 1 or 2.
     version: u8,
+    /// Connection id that the client goes by, in hexadecimal.
     client_id: String,
+    /// Connection id that the server goes by, in hexadecimal; `null` if it was not seen to answer.
     server_id: Option<String>,
+    /// `true` if the client sent early data (0-RTT).
     early_data: bool,
+    /// `true` if the server had the client prove its address.
     retry: bool,
+    /// `"app"`: the kernel knows nothing of the handshake.
+    #[cfg_attr(test, schemars(extend("enum" = ["app"])))]
     handshake_by: &'static str,
+    /// Round trips and time until its first answer; `null` if none was seen.
     first_answer: Option<QuicAnswerBody>,
+    /// Reasons for what is `null`.
     gaps: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct QuicAnswerBody {
+    /// Round trips until the answer.
     round_trips: u32,
+    /// Time from its first datagram.
     us: u64,
 }
 
@@ -187,11 +236,17 @@ fn hex(id: &[u8]) -> String {
 
 /// Totals in the last object.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DatagramTotalsBody {
+    /// Sockets ever known.
     sockets: u64,
+    /// Datagrams that entered a receive queue.
     r#in: Option<u64>,
+    /// Datagrams that reads returned.
     read: Option<u64>,
+    /// Datagrams that were written.
     out: Option<u64>,
+    /// Datagrams that were dropped since their socket became known.
     drops: u64,
 }
 

@@ -8,6 +8,8 @@ mod datagram;
 mod moment;
 mod pattern;
 mod proxy;
+#[cfg(test)]
+pub(crate) mod schema;
 mod summary;
 
 use std::io;
@@ -20,7 +22,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::{Attached, WallClock};
 use body::{
     AcceptBody, AttachedBody, FindingBody, ListenerBody, LostBody, OverflowBody, ProcessBody,
-    SynBody, UnixBody, retransmitted,
+    SynAckRetransmitBody, SynBody, UnixBody,
 };
 use connect::ConnectBody;
 use connection::{ConnectionBody, ExchangeBody};
@@ -84,7 +86,7 @@ impl Sink for Json {
                 }
                 Output::Accept(accept) => self.line(out, "accept", ts_ns, AcceptBody::from(accept)),
                 Output::SynAckRetransmit(retransmit) => {
-                    self.line(out, "event", ts_ns, retransmitted(retransmit))
+                    self.line(out, "event", ts_ns, SynAckRetransmitBody::from(retransmit))
                 }
                 Output::Exchange(exchange) => {
                     self.line(out, "exchange", ts_ns, ExchangeBody::from(exchange))
@@ -125,10 +127,14 @@ impl Sink for Json {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Object<B> {
+    /// Type of the object.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// Time, ns of `CLOCK_MONOTONIC`.
     ts_ns: u64,
+    /// Time by the wall clock (RFC 3339).
     time: String,
     #[serde(flatten)]
     body: B,

@@ -6,10 +6,15 @@ use super::body::{WaitBody, gaps};
 use crate::model::snapshot::{Join, ProxySide, ProxyView, Reuse, Spreading, UpstreamView};
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct JoinBody {
+    /// Id of its connection.
     sock: String,
+    /// Its number there.
     seq: u32,
+    /// Address of the other end of that connection.
     peer: String,
+    /// Confidence that the two belong together; the table below says how each was found.
     confidence: f64,
 }
 
@@ -21,8 +26,11 @@ impl From<&Join> for JoinBody {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SideBody {
+    /// Connections on which there was an exchange.
     connections: u64,
+    /// Exchanges.
     exchanges: u64,
 }
 
@@ -32,31 +40,61 @@ impl From<ProxySide> for SideBody {
     }
 }
 
+/// State of a process that serves and calls others, at each refresh if it changed, and at the end.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ProxyBody<'a> {
+    /// The process.
     pid: u32,
+    /// Its name.
     comm: &'a str,
+    /// Those who call it; connections without an exchange do not count.
     downstream: SideBody,
+    /// Those whom it calls, likewise.
     upstream: SideBody,
+    /// Upstream exchanges whose downstream exchange was found.
     joined: u64,
+    /// Use of upstream connections: `"pooled"` (one serves several downstream connections; a fifth
+    /// of its exchanges, as a few may be joined wrongly), `"per-connection"` (one for each
+    /// downstream connection), `"per-request"` (one for each request), `"multiplexed"` (as of
+    /// `exchange`); `null` while it cannot be told: with one client, a pool of one looks like a
+    /// connection of its own.
+    #[cfg_attr(test, schemars(with = "Option<Reuse>"))]
     reuse: Option<&'static str>,
+    /// Exchanges for each upstream connection.
     exchanges_per_connection: f64,
+    /// Unit that is balanced: `"per-connection"`: each downstream connection stays with one
+    /// upstream address; `"per-request"`: at least a tenth of those with several requests go to
+    /// several, with a fifth of these; `null` with a single address, or too few.
+    #[cfg_attr(test, schemars(with = "Option<Spreading>"))]
     spreading: Option<&'static str>,
+    /// Largest share against an even one; `null` with a single address.
     imbalance: Option<f64>,
+    /// Figures by upstream address, 64 at most, those with most exchanges first.
     upstreams: Vec<UpstreamBody>,
+    /// Reasons for what is `null`; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gaps: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct UpstreamBody {
+    /// The address.
     peer: String,
+    /// Connections to it.
     connections: u64,
+    /// Exchanges with it.
     exchanges: u64,
+    /// Its share of the exchanges, 0 to 1.
     share: f64,
+    /// Calls to it that got no answer.
     unanswered: u64,
+    /// Time that calls to it took.
     time_us: WaitBody,
+    /// `true` of the one of the finding `upstream-imbalance`.
     slow: bool,
+    /// Connects to it that failed.
     connect_fails: u64,
 }
 

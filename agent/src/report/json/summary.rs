@@ -10,45 +10,82 @@ use super::datagram::DatagramTotalsBody;
 use crate::model::event::Cost;
 use crate::model::output::Summary;
 
+/// Totals: once, last. Fields that `listener` has, too, are over all listeners.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct SummaryBody {
+    /// Length of the run.
     duration_us: u64,
+    /// Listeners ever known.
     listeners: u64,
+    /// Connections that entered an accept queue.
     queued: u64,
+    /// Connections that were accepted.
     accepted: u64,
+    /// Connections that left a queue and that nobody accepted.
     abandoned: u64,
+    /// Causes for which connections left a queue, as of `listener`.
     left_queue: Option<LeftBody>,
+    /// Calls of `accept` that returned an error, as of `listener`.
     accept_fails: Option<u64>,
+    /// Refusals since an accept queue was full, as of `listener`.
     overflows: Overflows,
+    /// SYNs that were dropped since a SYN queue was full; `null` where no hook tells.
     syn_dropped: Option<u64>,
+    /// SYN cookies that were sent; `null` where no hook tells.
     cookies_sent: Option<u64>,
+    /// SYN-ACKs that were sent again.
     synack_retransmits: u64,
+    /// Time that connections spent in an accept queue.
     accept_wait_us: WaitBody,
+    /// Connections ever known.
     connections: u64,
+    /// Connects of the watched processes, and by outcome those that failed; `null` with `--detail
+    /// queues`.
     connects: Option<ConnectTotalsBody>,
+    /// Connections that did not end by a plain FIN; `null` with `--detail queues`.
     resets: Option<ResetTotalsBody>,
+    /// Exchanges.
     exchanges: u64,
+    /// Time that exchanges took, without trailing delayed ACKs.
     exchange_us: WaitBody,
+    /// Time of exchanges by owner, without trailing delayed ACKs.
     times_us: TimesBody,
+    /// Time of exchanges by kind; kinds that took no time are absent.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, u64>"))]
     phases_us: Map<String, Value>,
+    /// Datagrams of all UDP sockets, and drops since each became known; `null` with `--detail
+    /// queues`.
     datagrams: Option<DatagramTotalsBody>,
+    /// Findings that were made.
     findings: u64,
+    /// Records of the probes.
     events: EventsBody,
+    /// Cost of the observation; each figure `null` where it was not measured.
     overhead: OverheadBody,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct EventsBody {
+    /// Sum of the other two.
     seen: u64,
+    /// Records that reached the agent.
     delivered: u64,
+    /// Records that were lost.
     lost: u64,
 }
 
 #[derive(Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct OverheadBody {
+    /// Average time of a run of a probe, ns.
     probe_ns_avg: Option<f64>,
+    /// Runs of the probes.
     probe_runs: Option<u64>,
+    /// CPU time of the agent.
     agent_cpu_us: Option<u64>,
+    /// Memory of the agent.
     agent_rss_bytes: Option<u64>,
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::schema::parsed;
 use super::{clock, written};
 use crate::model::event::{Accept, Event, Exchange, Role};
 use crate::model::output::Output;
@@ -25,8 +26,9 @@ fn served() -> World {
 
 fn objects(world: &World, kind: &str) -> Vec<Value> {
     let text = written(&mut Json::new(clock()), &world.out, world);
-    let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object"));
-    objects.filter(|object| object["type"] == kind).collect()
+    let mut objects = parsed(&text);
+    objects.retain(|object| object["type"] == kind);
+    objects
 }
 
 #[test]

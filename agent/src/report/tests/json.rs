@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::schema::parsed;
 use super::{attached, clock, written};
 use crate::model::event::{
     Cost, Event, ListenerSample, Process, ProcessChange, Sample, Stage, Syn, SynAckRetransmit,
@@ -18,7 +19,7 @@ const TIME: &str = "2025-06-15T15:06:41.000000Z";
 fn objects(outputs: &[Output], world: &World) -> Vec<Value> {
     let text = written(&mut Json::new(clock()), outputs, world);
     assert!(text.is_empty() || text.ends_with('\n'));
-    text.lines().map(|line| serde_json::from_str(line).expect("an object")).collect()
+    parsed(&text)
 }
 
 fn one(output: Output, world: &World) -> Value {
@@ -29,7 +30,7 @@ fn one(output: Output, world: &World) -> Value {
 fn attached_names_every_hook() {
     let mut text = Vec::new();
     Json::new(clock()).attached(&mut text, &attached()).expect("a vector takes everything");
-    let object: Value = serde_json::from_slice(&text).expect("an object");
+    let object = parsed(str::from_utf8(&text).expect("UTF-8")).remove(0);
     let expected = json!({
         "type": "attached", "ts_ns": START, "time": "2025-06-15T15:06:40.000000Z",
         "kernel": "6.12.1", "tier": "tracepoint",

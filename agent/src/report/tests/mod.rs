@@ -4,6 +4,7 @@ mod connection;
 mod json;
 mod moment;
 mod plain;
+pub(crate) mod schema;
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::schema::parsed;
 use super::{clock, written};
 use crate::model::event::{Call, Event, HoldReason, Moment, Side, What};
 use crate::model::output::{MomentOutput, Output};
@@ -19,7 +20,7 @@ fn told(what: What) -> Output {
 /// What the object carries beyond type, time and socket.
 fn carried(what: What) -> Value {
     let text = written(&mut Json::new(clock()), &[told(what)], &World::with_limit(8));
-    let mut object: Value = serde_json::from_str(&text).expect("an object");
+    let mut object = parsed(&text).remove(0);
     let fields = object.as_object_mut().expect("an object");
     for (name, value) in [
         ("type", json!("event")),
