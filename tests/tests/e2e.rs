@@ -28,22 +28,21 @@ fn attempt(case: &Case, tier: Option<Tier>) -> Result<Completion, Failed> {
     match run(case, &World::new(false, tier)) {
         Verdict::Pass => Ok(Completion::Completed),
         Verdict::Skip(reason) => Ok(Completion::ignored_with(reason)),
-        Verdict::Fail(reason) if case.alone => Err(told("failed", case, &reason)),
         Verdict::Fail(reason) => again(case, tier, &reason),
     }
 }
 
-/// Runs a case alone that failed beside others: a machine that is too busy is no fault of what is
+/// Runs a case alone that failed at first: a machine that is too busy is no fault of what is
 /// tested. That it failed is printed in any case.
-fn again(case: &Case, tier: Option<Tier>, beside: &str) -> Result<Completion, Failed> {
+fn again(case: &Case, tier: Option<Tier>, first: &str) -> Result<Completion, Failed> {
     match run_alone(case, &World::new(false, tier)) {
         Verdict::Pass => {
-            told("passed alone", case, beside);
+            told("passed alone", case, first);
             Ok(Completion::Completed)
         }
         Verdict::Skip(reason) => Ok(Completion::ignored_with(reason)),
         Verdict::Fail(alone) => {
-            Err(told("failed", case, &format!("{alone}; and beside others: {beside}")))
+            Err(told("failed", case, &format!("{alone}; and at first: {first}")))
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
     pub(crate) test: String,
     pub(crate) millis: u64,
-    /// Why it failed, alone or at first beside others, or was skipped; may be empty.
+    /// Why it failed, at its last run or at first, or was skipped; may be empty.
     pub(crate) reason: String,
 }
 

@@ -1,7 +1,7 @@
 //! PID 1 of the test machine: mounts what the tests need, runs them, prints a verdict for each,
 //! powers off.
 //! It prints `VERDICTS begin`, then `VERDICT pass|fail|skip NAME MILLIS [REASON]` for each test,
-//! then `VERDICTS done`. A test that fails beside others is run again alone, and its verdict is
+//! then `VERDICTS done`. A test that fails is run again alone, and its verdict is
 //! that of the second run. If it passes then, the reason says why it had failed.
 //!
 //! The kernel command line has the options. `backscope.filter=TEXT` selects the tests whose name
@@ -46,10 +46,12 @@ fn main() {
     }
     let (alone, together) =
         selected(&command_line).into_iter().partition::<Vec<_>, _>(|job| job.case.alone);
-    let failed = run_together(together, threads(&command_line));
+    let mut failed = run_together(together, threads(&command_line));
     end_leftovers();
     for job in alone {
-        job.run();
+        if let Some(reason) = job.run_at_first() {
+            failed.push((job, reason));
+        }
         end_leftovers();
     }
     for (job, reason) in failed {
@@ -140,19 +142,9 @@ struct Job {
 }
 
 impl Job {
-    /// Runs it, and prints its verdict.
-    fn run(&self) {
-        let begin = Instant::now();
-        match run(&self.case, &World::new(true, self.tier)) {
-            Verdict::Pass => self.say("pass", begin, ""),
-            Verdict::Skip(reason) => self.say("skip", begin, &reason),
-            Verdict::Fail(reason) => self.say("fail", begin, &reason),
-        }
-    }
-
-    /// Runs it beside others. If it fails, returns the reason and prints no verdict: a single
-    /// emulated processor may stand still, or be too busy with the others.
-    fn run_beside_others(&self) -> Option<String> {
+    /// Runs it. If it fails, returns the reason and prints no verdict: a single emulated processor
+    /// may stand still, or be too busy with other cases.
+    fn run_at_first(&self) -> Option<String> {
         let begin = Instant::now();
         match run(&self.case, &World::new(true, self.tier)) {
             Verdict::Pass => self.say("pass", begin, ""),
@@ -162,14 +154,14 @@ impl Job {
         None
     }
 
-    /// Runs it alone, after it failed beside others for this reason.
+    /// Runs it alone, after it failed at first for this reason.
     fn run_again(&self, reason: &str) {
         let begin = Instant::now();
         match run(&self.case, &World::new(true, self.tier)) {
-            Verdict::Pass => self.say("pass", begin, &format!("failed beside others: {reason}")),
+            Verdict::Pass => self.say("pass", begin, &format!("failed at first: {reason}")),
             Verdict::Skip(reason) => self.say("skip", begin, &reason),
             Verdict::Fail(alone) => {
-                self.say("fail", begin, &format!("{alone}; and beside others: {reason}"))
+                self.say("fail", begin, &format!("{alone}; and at first: {reason}"))
             }
         }
     }
@@ -215,7 +207,7 @@ fn run_together(jobs: Vec<Job>, threads: usize) -> Vec<(Job, String)> {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(job) = next() {
-                    if let Some(reason) = job.run_beside_others()
+                    if let Some(reason) = job.run_at_first()
                         && let Ok(mut failed) = failed.lock()
                     {
                         failed.push((job, reason));
